@@ -1,0 +1,261 @@
+//! A frame: one owned handle on pixels, with everything that is known about them.
+//!
+//! Dropping a [`Frame`] gives its ring slot back to the source. Nobody downstream of the source names
+//! a backend: whatever holds the pixels, [`FrameImage::map`] yields them on the CPU.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use thiserror::Error;
+
+use crate::{Clock, FrameId, InputSeq, MediaTime, Rect, Size, SpaceEpoch, StageTimes};
+
+/// One picture on its way from a source to an encoder.
+pub struct Frame {
+    /// Counts up by one within the session.
+    pub id: FrameId,
+    /// The time that the picture shows; RTP timestamps are made from it.
+    pub captured_at: MediaTime,
+    /// The views within the picture: one for a screen, two for a headset, more for tiles.
+    pub views: Views,
+    /// What changed since the frame before it.
+    pub damage: Damage,
+    /// How to read the colours.
+    pub color: ColorDescription,
+    /// Depth of the same views, where the source has it and was asked for it.
+    pub depth: Option<DepthImage>,
+    /// The newest input that the picture shows.
+    pub last_input: Option<InputSeq>,
+    /// Marks so far.
+    pub stages: StageTimes,
+    /// The pixels.
+    pub image: Box<dyn FrameImage>,
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Frame")
+            .field("id", &self.id)
+            .field("captured_at", &self.captured_at)
+            .field("size", &self.image.size())
+            .field("views", &self.views.len())
+            .field("last_input", &self.last_input)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The views of a frame; two fit without an allocation.
+pub type Views = SmallVec<[View; 2]>;
+
+/// One eye, one camera or one tile of a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Where the view lies in the picture.
+    pub region: Rect,
+    /// Where the eye was when the view was drawn; none for a plain screen.
+    pub pose: Option<Pose>,
+    /// The view's field of view; none for a plain screen.
+    pub fov: Option<Fov>,
+    /// How resolution is spread over the view; none when it is uniform.
+    pub foveation: Option<Arc<Foveation>>,
+    /// The space that `pose` is given in.
+    pub space: SpaceEpoch,
+}
+
+impl View {
+    /// A plain screen of `size`.
+    pub fn screen(size: Size) -> Self {
+        Self {
+            region: Rect::whole(size),
+            pose: None,
+            fov: None,
+            foveation: None,
+            space: SpaceEpoch(0),
+        }
+    }
+}
+
+/// Position and orientation of an eye in metres, right-handed, y up, looking along −z (WebXR §8).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pose {
+    /// x, y, z in metres.
+    pub position: [f32; 3],
+    /// Unit quaternion x, y, z, w.
+    pub orientation: [f32; 4],
+}
+
+/// Tangents of the half angles of an asymmetric field of view, all positive for a usual eye.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fov {
+    /// Tangent of the angle to the left edge.
+    pub left: f32,
+    /// Tangent of the angle to the right edge.
+    pub right: f32,
+    /// Tangent of the angle to the upper edge.
+    pub up: f32,
+    /// Tangent of the angle to the lower edge.
+    pub down: f32,
+}
+
+/// A separable foveation map: piecewise linear from view space to picture space, per axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Foveation {
+    /// Knots (view 0..=1, picture 0..=1) along x, ascending.
+    pub x: Vec<(f32, f32)>,
+    /// Knots along y, ascending.
+    pub y: Vec<(f32, f32)>,
+}
+
+/// Depth that belongs to a frame: 32 bit floats, reversed (1 near, 0 at infinity), `size` row-major.
+#[derive(Clone, Debug)]
+pub struct DepthImage {
+    /// Width and height of the depth picture, which may be smaller than the colour picture.
+    pub size: Size,
+    /// Distance of the near plane in metres.
+    pub near: f32,
+    /// Row-major depth values.
+    pub values: Arc<[f32]>,
+}
+
+/// What changed since the frame before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// The source does not know; take it as everything.
+    Unknown,
+    /// These rectangles.
+    Rects(SmallVec<[Rect; 4]>),
+}
+
+/// Primaries by the code points of ITU-T H.273 table 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Primaries {
+    /// BT.709, sRGB.
+    Bt709 = 1,
+    /// BT.2020.
+    Bt2020 = 9,
+}
+
+/// Transfer characteristics by the code points of ITU-T H.273 table 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Transfer {
+    /// BT.709.
+    Bt709 = 1,
+    /// sRGB (IEC 61966-2-1).
+    Srgb = 13,
+    /// SMPTE ST 2084 (PQ).
+    Pq = 16,
+}
+
+/// Matrix coefficients by the code points of ITU-T H.273 table 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MatrixCoefficients {
+    /// Pixels are R, G and B.
+    Identity = 0,
+    /// BT.709.
+    Bt709 = 1,
+    /// BT.2020, non-constant luminance.
+    Bt2020 = 9,
+}
+
+/// How to read the numbers in a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColorDescription {
+    /// Primaries.
+    pub primaries: Primaries,
+    /// Transfer characteristics.
+    pub transfer: Transfer,
+    /// Matrix coefficients.
+    pub matrix: MatrixCoefficients,
+    /// Full range (0..=255) instead of limited (16..=235 luma, 16..=240 chroma).
+    pub full_range: bool,
+}
+
+impl ColorDescription {
+    /// What every 8 bit video stream of Nearlight uses: BT.709 in limited range.
+    pub const BT709_LIMITED: Self = Self {
+        primaries: Primaries::Bt709,
+        transfer: Transfer::Bt709,
+        matrix: MatrixCoefficients::Bt709,
+        full_range: false,
+    };
+    /// What a desktop surface holds: sRGB.
+    pub const SRGB: Self = Self {
+        primaries: Primaries::Bt709,
+        transfer: Transfer::Srgb,
+        matrix: MatrixCoefficients::Identity,
+        full_range: true,
+    };
+}
+
+/// Layout of pixels in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PixelFormat {
+    /// Plane 0: 8 bit luma. Plane 1: interleaved 8 bit Cb, Cr at half size each way, chroma sited
+    /// left of and between the luma rows (H.264 `chroma_sample_loc_type` 0).
+    Nv12,
+    /// One plane of 8 bit B, G, R, unused.
+    Bgrx8,
+    /// One plane of 8 bit R, G, B, A.
+    Rgba8,
+}
+
+/// One plane of a picture on the CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Plane<'a> {
+    /// At least `stride * (rows - 1) + bytes per row` bytes.
+    pub data: &'a [u8],
+    /// Bytes from one row to the next.
+    pub stride: usize,
+}
+
+/// A borrowed picture on the CPU.
+#[derive(Clone, Debug)]
+pub struct CpuImage<'a> {
+    /// Layout.
+    pub format: PixelFormat,
+    /// Width and height in pixels; both even for NV12.
+    pub size: Size,
+    /// Planes in the order of the format.
+    pub planes: SmallVec<[Plane<'a>; 2]>,
+}
+
+/// Pixels, wherever they lie. Dropping it returns the slot that they lie in.
+pub trait FrameImage: Send {
+    /// Layout in memory once mapped.
+    fn format(&self) -> PixelFormat;
+
+    /// Width and height in pixels.
+    fn size(&self) -> Size;
+
+    /// Blocks until the pixels are complete, and sets the marks `Drawn` and `Converted` to when they
+    /// were. Called on the encoder's thread, so that the source's thread goes on with the next frame.
+    ///
+    /// # Errors
+    /// [`ImageError::Lost`] when the device that draws the picture is gone.
+    fn finish(&mut self, clock: &dyn Clock, stages: &mut StageTimes) -> Result<(), ImageError>;
+
+    /// The pixels on the CPU. [`finish`](Self::finish) comes first.
+    ///
+    /// # Errors
+    /// [`ImageError::Unfinished`] before `finish`; [`ImageError::Lost`] as there.
+    fn map(&self) -> Result<CpuImage<'_>, ImageError>;
+
+    /// The pixels on the CPU for writing, to draw an overlay into them; `None` where they are
+    /// read-only. Planes are in the order of the format, with their strides.
+    fn map_mut(&mut self) -> Option<SmallVec<[(&mut [u8], usize); 2]>>;
+}
+
+/// Why pixels cannot be had.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The device that held them is gone.
+    #[error("the device that held the picture was lost: {0}")]
+    Lost(String),
+    /// `map` before `finish`.
+    #[error("the picture was mapped before it was finished")]
+    Unfinished,
+}

@@ -1,0 +1,41 @@
+//! The vocabulary of Nearlight's media plane: units, ids, frames, access units, stage times, input,
+//! and the seams [`FrameSource`], [`InputSink`], [`Encoder`], [`UnitSink`] and [`Transport`].
+//!
+//! This crate is pure. It must never know a GPU, a codec library, a socket, an async runtime or the
+//! wall clock: time is [`MediaTime`], read by adapters from a [`Clock`] that they were given.
+//! Used wrongly (two clocks in one process, a frame kept alive after its session) stage times stop
+//! adding up and ring slots run out; both show at once in the latency ledger.
+
+pub mod audio;
+pub mod barcode;
+pub mod clock;
+pub mod encoder;
+pub mod frame;
+pub mod ids;
+pub mod input;
+pub mod source;
+pub mod stages;
+pub mod transport;
+pub mod unit;
+pub mod units;
+
+pub use audio::AudioPacket;
+pub use clock::{Clock, MediaTime};
+pub use encoder::{
+    EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, RateChange, Recovery,
+};
+pub use frame::{
+    ColorDescription, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,
+    MatrixCoefficients, PixelFormat, Plane, Pose, Primaries, Transfer, View, Views,
+};
+pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId};
+pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};
+pub use source::{
+    CursorUpdate, FrameRequest, FrameSource, Pacing, SourceError, SourceEvent, SourceInfo,
+};
+pub use stages::{Mark, Stage, StageTimes};
+pub use transport::{
+    CloseReason, DataChannel, PathReport, SendRefused, Transport, TransportEvent, UnitSink,
+};
+pub use unit::{AccessUnit, Codec, UnitKind};
+pub use units::{Bitrate, ByteSize, FrameRate, Rect, Size};

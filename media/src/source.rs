@@ -1,0 +1,108 @@
+//! The seam to what makes pictures: a renderer (pulled), a captured display or a VM (pushed).
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::{Frame, FrameId, MediaTime, Size, View};
+
+/// Who decides when a picture is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pacing {
+    /// The caller: [`FrameSource::next`] draws at once.
+    Pulled,
+    /// The source: [`FrameSource::next`] waits for new content.
+    Pushed,
+}
+
+/// What is known of a source before its first frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// Who decides when a picture is made.
+    pub pacing: Pacing,
+    /// Size of its pictures, even both ways.
+    pub size: Size,
+    /// Views in a picture.
+    pub views: usize,
+}
+
+/// What the caller wants of the next picture.
+#[derive(Clone, Debug)]
+pub struct FrameRequest<'a> {
+    /// The id to give it.
+    pub id: FrameId,
+    /// The time that a pulled picture shows.
+    pub at: MediaTime,
+    /// A pushed source waits at most this long; a pulled one takes it as its drawing budget.
+    pub within: Duration,
+    /// Eyes to draw for, from a headset; empty for the source's own camera.
+    pub views: &'a [View],
+    /// Yield a picture even when nothing changed (a new viewer, a keyframe).
+    pub refresh: bool,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SourceEvent {
+    /// A new picture.
+    Frame(Frame),
+    /// The pointer changed its look or place; it is drawn by the client.
+    Cursor(CursorUpdate),
+    /// Pictures have this size from now on.
+    Resized(Size),
+    /// Nothing changed: nothing is encoded.
+    Unchanged,
+    /// The source came to its end (the game was left, the replay is over).
+    Ended,
+}
+
+/// A change of the pointer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CursorUpdate {
+    /// It moved to this pixel.
+    Moved {
+        /// Pixels from the left edge.
+        x: i32,
+        /// Pixels from the top edge.
+        y: i32,
+    },
+    /// It looks like this.
+    Shape {
+        /// Size of the picture.
+        size: Size,
+        /// The pixel of the picture that points.
+        hotspot: (u32, u32),
+        /// Row-major RGBA, not premultiplied.
+        rgba: Vec<u8>,
+    },
+    /// It is hidden.
+    Hidden,
+}
+
+/// Makes pictures. Used on one named thread.
+pub trait FrameSource: Send {
+    /// What is known of it.
+    fn info(&self) -> SourceInfo;
+
+    /// The next event. Pulled sources answer at once, pushed ones within [`FrameRequest::within`].
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError>;
+}
+
+/// Why a source yields no picture.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// All ring slots are held downstream; ask again at the next interval.
+    #[error("all picture slots are in use")]
+    NoFreeSlot,
+    /// The graphics device is gone; the session suspends until it is back.
+    #[error("the graphics device was lost: {0}")]
+    DeviceLost(String),
+    /// The source is broken; the session ends.
+    #[error("the source failed: {0}")]
+    Failed(String),
+}

@@ -1,0 +1,172 @@
+//! The seam to the network: WebRTC today, WebTransport beside it.
+
+use std::ops::RangeInclusive;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::{AccessUnit, AudioPacket, Bitrate, Codec, FrameId, MediaTime, StageTimes, TrackId};
+
+/// A data channel, known to both sides by its number (negotiated out of band).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum DataChannel {
+    /// Reliable, ordered: JSON in both directions.
+    Control = 0,
+    /// Reliable, ordered: input that must not be lost (keys, buttons, text).
+    Input = 1,
+    /// Unordered, no retransmission: pointer motion, which carries totals and so heals itself.
+    Motion = 2,
+}
+
+impl DataChannel {
+    /// All channels.
+    pub const ALL: [Self; 3] = [Self::Control, Self::Input, Self::Motion];
+
+    /// The channel's label, the same on both sides.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Input => "input",
+            Self::Motion => "motion",
+        }
+    }
+}
+
+/// Where an encoder's thread puts units. Holds two at most; it refuses a third, and the encoder then
+/// recovers (reference invalidation first, keyframe second).
+pub trait UnitSink: Send {
+    /// Whether a unit would be taken now. Asked before encoding: frames are dropped before the
+    /// encoder, not after it.
+    fn is_ready(&self) -> bool;
+
+    /// Takes a unit without blocking.
+    ///
+    /// # Errors
+    /// See [`SendRefused`].
+    fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused>;
+}
+
+/// A connection to one client. Its methods never block.
+pub trait Transport: Send {
+    /// Where the units of a video track go. Each track has one sink; a later call replaces it.
+    fn video_sink(&mut self, track: TrackId) -> Box<dyn UnitSink>;
+
+    /// Sends encoded sound.
+    ///
+    /// # Errors
+    /// See [`SendRefused`].
+    fn send_audio(&mut self, packet: AudioPacket) -> Result<(), SendRefused>;
+
+    /// Sends a message on a data channel.
+    ///
+    /// # Errors
+    /// See [`SendRefused`].
+    fn send_data(&mut self, channel: DataChannel, message: Bytes) -> Result<(), SendRefused>;
+
+    /// The rate that the pacer releases packets at.
+    fn set_pacing(&mut self, rate: Bitrate);
+
+    /// The next event; `Pending` registers the waker. After [`TransportEvent::Closed`] always
+    /// `Pending`.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent>;
+
+    /// Closes; [`TransportEvent::Closed`] follows.
+    fn close(&mut self);
+}
+
+/// What a transport reports.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransportEvent {
+    /// Media can flow.
+    Connected {
+        /// The codec that was agreed on.
+        codec: Codec,
+    },
+    /// A data channel is open.
+    ChannelOpen(DataChannel),
+    /// The path went silent; it may come back.
+    Interrupted,
+    /// The client cannot decode without a keyframe (PLI, FIR).
+    KeyframeNeeded(TrackId),
+    /// These frames will not arrive whole.
+    FramesLost(TrackId, RangeInclusive<FrameId>),
+    /// The last packet of a frame left, with all marks set.
+    FrameSent {
+        /// The track.
+        track: TrackId,
+        /// The frame.
+        frame: FrameId,
+        /// The RTP timestamp (or its like) that the client knows the frame by.
+        wire_timestamp: u32,
+        /// Bytes of all its packets.
+        bytes: u64,
+        /// Marks.
+        stages: StageTimes,
+    },
+    /// How the path did.
+    Path(PathReport),
+    /// A message came in.
+    Data(DataChannel, Bytes),
+    /// Sound came in.
+    Audio(AudioPacket),
+    /// The connection is over.
+    Closed(CloseReason),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// This side closed it.
+    #[error("closed by the server")]
+    Local,
+    /// The client closed it.
+    #[error("closed by the client")]
+    Remote,
+    /// Consent to send ran out (RFC 7675).
+    #[error("the client is unreachable")]
+    Unreachable,
+    /// The transport failed.
+    #[error("the connection failed: {0}")]
+    Failed(String),
+}
+
+/// Why something was not taken for sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendRefused {
+    /// The bounded queue is full.
+    #[error("the send queue is full")]
+    Full,
+    /// There is no connection, or the channel is not open.
+    #[error("not connected")]
+    NotConnected,
+}
+
+/// What acknowledgements tell about the path since the report before. The rate controller's food.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathReport {
+    /// When the report was made.
+    pub at: MediaTime,
+    /// The time that the acknowledged packets were sent in.
+    pub span: Duration,
+    /// Bytes that arrived.
+    pub acked_bytes: u64,
+    /// Packets that arrived.
+    pub acked_packets: u32,
+    /// Packets that did not.
+    pub lost_packets: u32,
+    /// Bytes sent in the same time, retransmissions and repair included.
+    pub sent_bytes: u64,
+    /// Least one-way delay of the packets in this report, on an arbitrary but fixed offset, in
+    /// microseconds: only differences mean something.
+    pub one_way_delay_micros: i64,
+    /// Round trip, where it is known.
+    pub round_trip: Option<Duration>,
+    /// Packets that came with a congestion mark (RFC 3168).
+    pub ecn_ce: u32,
+}

@@ -1,0 +1,69 @@
+//! An access unit: one coded picture, with everything that its frame carried.
+
+use bytes::Bytes;
+
+use crate::{ColorDescription, FrameId, InputSeq, MediaTime, StageTimes, TrackId, Views};
+
+/// A video codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// ITU-T H.264.
+    H264,
+    /// ITU-T H.265.
+    H265,
+    /// AOMedia AV1.
+    Av1,
+    /// VP8 (RFC 6386).
+    Vp8,
+    /// VP9.
+    Vp9,
+}
+
+impl Codec {
+    /// The encoding name of RTP and SDP.
+    pub const fn rtp_name(self) -> &'static str {
+        match self {
+            Self::H264 => "H264",
+            Self::H265 => "H265",
+            Self::Av1 => "AV1",
+            Self::Vp8 => "VP8",
+            Self::Vp9 => "VP9",
+        }
+    }
+}
+
+/// How a unit can be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnitKind {
+    /// On its own; it carries the parameter sets.
+    Key,
+    /// From the units before it.
+    Delta,
+    /// From units before a loss that the encoder was told of; nothing lost is referenced.
+    Recovery,
+}
+
+/// One coded picture: Annex B for H.264 and H.265, a temporal unit for AV1, a frame for VP8 and VP9.
+#[derive(Clone, Debug)]
+pub struct AccessUnit {
+    /// The track that it is sent on.
+    pub track: TrackId,
+    /// The frame that it codes.
+    pub frame: FrameId,
+    /// The frame's time on the media clock.
+    pub captured_at: MediaTime,
+    /// How it can be decoded.
+    pub kind: UnitKind,
+    /// The codec.
+    pub codec: Codec,
+    /// The bitstream.
+    pub data: Bytes,
+    /// The frame's views.
+    pub views: Views,
+    /// The frame's colours.
+    pub color: ColorDescription,
+    /// The newest input that the picture shows.
+    pub last_input: Option<InputSeq>,
+    /// Marks so far.
+    pub stages: StageTimes,
+}
