@@ -61,6 +61,9 @@ impl Strip {
 
     /// Reads the strip from the luma of a decoded picture; `None` when the parity is odd.
     pub fn read_luma(luma: &[u8], stride: usize) -> Option<Self> {
+        if stride < CELL * CELLS {
+            return None;
+        }
         let row = luma.get(stride * (CELL / 2)..)?;
         let mut word = 0_u32;
         for cell in 0..32 {

@@ -196,7 +196,7 @@ impl SequencedInput {
         let event = match (kind, body) {
             (1, &[a, b, pressed]) => {
                 let code = u16::from_le_bytes([a, b]);
-                if code < KeyCode::A.0 || code > KeyCode::LAST.0 {
+                if !(KeyCode::A.0..=KeyCode::LAST.0).contains(&code) {
                     return Err(InputError::Value { field: "key code", value: code.into() });
                 }
                 InputEvent::Key { code: KeyCode(code), pressed: flag(pressed)? }

@@ -44,6 +44,7 @@ pub struct FrameRequest<'a> {
 /// What came of a request.
 #[derive(Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "moved once a frame; a box would allocate each time")]
 pub enum SourceEvent {
     /// A new picture.
     Frame(Frame),
