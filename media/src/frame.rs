@@ -211,6 +211,15 @@ pub struct Plane<'a> {
     pub stride: usize,
 }
 
+/// One plane of a picture on the CPU, for writing.
+#[derive(Debug)]
+pub struct PlaneMut<'a> {
+    /// As in [`Plane::data`].
+    pub data: &'a mut [u8],
+    /// Bytes from one row to the next.
+    pub stride: usize,
+}
+
 /// A borrowed picture on the CPU.
 #[derive(Clone, Debug)]
 pub struct CpuImage<'a> {
@@ -244,8 +253,8 @@ pub trait FrameImage: Send {
     fn map(&self) -> Result<CpuImage<'_>, ImageError>;
 
     /// The pixels on the CPU for writing, to draw an overlay into them; `None` where they are
-    /// read-only. Planes are in the order of the format, with their strides.
-    fn map_mut(&mut self) -> Option<SmallVec<[(&mut [u8], usize); 2]>>;
+    /// read-only. Planes are in the order of the format.
+    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>>;
 }
 
 /// Why pixels cannot be had.

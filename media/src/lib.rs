@@ -26,7 +26,7 @@ pub use encoder::{
 };
 pub use frame::{
     ColorDescription, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,
-    MatrixCoefficients, PixelFormat, Plane, Pose, Primaries, Transfer, View, Views,
+    MatrixCoefficients, PixelFormat, Plane, PlaneMut, Pose, Primaries, Transfer, View, Views,
 };
 pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId};
 pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};

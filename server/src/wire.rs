@@ -1,0 +1,314 @@
+//! What travels as JSON: the HTTP API's bodies and the messages of the control channel.
+//!
+//! The client's types are generated from these through the OpenAPI document; nothing is typed twice.
+//! Times of the client are microseconds of `performance.timeOrigin + performance.now()`; times of the
+//! server are microseconds of its media clock. Lengths are milliseconds.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What can be played.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Catalogue {
+    /// Entries in the order in which they are shown.
+    pub entries: Vec<CatalogueEntry>,
+}
+
+/// One thing that can be played.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CatalogueEntry {
+    /// What `POST /api/v1/sessions` takes as `app`.
+    pub id: String,
+    /// For people.
+    pub title: String,
+    /// One or two sentences for people.
+    pub summary: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Absolute address of a still picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poster_url: Option<String>,
+    /// How to play, one line each, such as `WASD` and `walk`.
+    pub controls: Vec<ControlHint>,
+    /// Why it cannot be played now; absent when it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
+}
+
+/// A line of help.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ControlHint {
+    /// The key or gesture.
+    pub input: String,
+    /// What it does.
+    pub action: String,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// A scene that the node renders.
+    Scene,
+    /// A synthetic moving picture, to measure with.
+    TestPattern,
+}
+
+/// Asks for a session.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSession {
+    /// Catalogue id.
+    pub app: String,
+    /// Wishes for the picture.
+    #[serde(default)]
+    pub video: VideoWish,
+    /// Draws the machine-readable strip (frame id, input number) into the picture.
+    #[serde(default)]
+    pub barcode: bool,
+}
+
+/// Wishes for the picture; what the node grants stands in [`Session::video`].
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VideoWish {
+    /// Pixels across, even.
+    pub width: Option<u32>,
+    /// Pixels down, even.
+    pub height: Option<u32>,
+    /// Frames per second.
+    pub fps: Option<u32>,
+    /// Most kilobits per second.
+    pub max_kbps: Option<u32>,
+}
+
+/// The picture that a session has.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Video {
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: u32,
+    /// Most kilobits per second.
+    pub max_kbps: u32,
+}
+
+/// A session.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Session {
+    /// Unique across nodes.
+    pub id: String,
+    /// Catalogue id.
+    pub app: String,
+    /// Where it is in its life.
+    pub state: SessionState,
+    /// Why it is there, for people: present once refused, ending or ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The picture.
+    pub video: Video,
+    /// Absolute address of this resource.
+    pub url: String,
+    /// Absolute address to POST an SDP offer to (WHEP).
+    pub whep_url: String,
+    /// Bearer token for this session's addresses; only in the answer that created it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// STUN and TURN servers for the client.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// A STUN or TURN server as `RTCIceServer` wants it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct IceServer {
+    /// Addresses.
+    pub urls: Vec<String>,
+    /// User name of TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Password of TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// Where a session is in its life (see ARCHITECTURE.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum SessionState {
+    Requested,
+    Admitted,
+    Starting,
+    Live,
+    Suspended,
+    Ending,
+    Ended,
+}
+
+/// What the node is and can do.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Node {
+    /// Version of the server.
+    pub version: String,
+    /// Whether sessions can be had without a token.
+    pub open: bool,
+    /// The graphics device.
+    pub device: String,
+    /// Encoders in order of preference, with the reason why one is not used.
+    pub encoders: Vec<EncoderReport>,
+}
+
+/// One row of the encoder table.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EncoderReport {
+    /// Candidate.
+    pub name: String,
+    /// Codec.
+    pub codec: String,
+    /// `ok`, or why it was refused.
+    pub verdict: String,
+    /// Whether sessions use it.
+    pub chosen: bool,
+}
+
+/// An error (RFC 9457), `application/problem+json`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// A URI reference that names the kind of problem, such as `/problems/unknown-session`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// This occurrence in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What the server says on the control channel.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// First message.
+    Hello {
+        /// The session.
+        session: String,
+        /// The picture.
+        video: Video,
+        /// Encoder in use.
+        encoder: String,
+        /// Why each better encoder is not in use, one line each.
+        declined: Vec<String>,
+        /// What draws.
+        device: String,
+    },
+    /// Answer at once with `pong`.
+    Ping {
+        /// To be returned.
+        id: u32,
+    },
+    /// How it goes, a few times a second.
+    Stats(Stats),
+    /// The session is about to end or be suspended.
+    Warning {
+        /// For people.
+        reason: String,
+        /// Milliseconds left.
+        in_ms: u64,
+    },
+    /// The session is over; the connection closes.
+    Ended {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// How a session goes, over the last second.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Stats {
+    /// Frames encoded a second.
+    pub fps: f64,
+    /// Kilobits a second sent.
+    pub kbps: u32,
+    /// Kilobits a second that the encoder aims at.
+    pub target_kbps: u32,
+    /// Size of the coded picture.
+    pub coded: [u32; 2],
+    /// Size that is drawn before scaling to the coded size.
+    pub internal: [u32; 2],
+    /// Round trip of the control channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// Half width of the interval that the clock offset lies in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_error_ms: Option<f64>,
+    /// Frames that were not encoded because nothing changed, in all.
+    pub unchanged: u64,
+    /// Frames dropped before the encoder, in all.
+    pub dropped: u64,
+    /// Keyframes, in all.
+    pub keyframes: u64,
+    /// Stages in order; they sum to the whole.
+    pub stages: Vec<StageStat>,
+    /// From capture to presentation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<Percentiles>,
+}
+
+/// One stage of the latency ledger.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct StageStat {
+    /// Its name; `network` stands for network, jitter buffer and decoder together.
+    pub stage: String,
+    /// Its length.
+    pub ms: Percentiles,
+}
+
+/// Milliseconds.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct Percentiles {
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
+}
+
+/// What the client says on the control channel.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClientMessage {
+    /// Answer to `ping`.
+    Pong {
+        /// Of the ping.
+        id: u32,
+        /// The client's clock, microseconds.
+        client_us: u64,
+    },
+    /// When frames were decoded and presented; at most 64 a message, about ten messages a second.
+    Frames {
+        /// Reports.
+        frames: Vec<FrameReport>,
+    },
+    /// Whether the page can be seen.
+    Visibility {
+        /// It can.
+        visible: bool,
+    },
+    /// The user left.
+    Bye,
+}
+
+/// What the client saw of one frame.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrameReport {
+    /// The frame's RTP timestamp.
+    pub rtp: u32,
+    /// When the decoder returned it, the client's clock, microseconds.
+    pub decoded_us: u64,
+    /// When it was drawn, the client's clock, microseconds.
+    pub presented_us: u64,
+}
