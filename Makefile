@@ -1,0 +1,61 @@
+# Two commands on a fresh machine with Rust from rustup: `make run` and `make test`.
+.POSIX:
+.DEFAULT_GOAL := build
+.PHONY: build run test test-rust test-web test-e2e lint bench soak setup setup-test page generate fuzz clean
+
+# The built page; the binary embeds it.
+PAGE := client-web/dist/index.html
+PAGE_SOURCES := $(shell find client-web/src client-web/public client-web/index.html client-web/*.json client-web/*.ts -type f 2>/dev/null)
+
+build: setup page
+	cargo build --workspace --bins
+
+# Installs what is missing, builds, and serves the demo scene to browsers on this machine.
+run: setup page
+	cargo run -p nearlight -- serve --set access.open=true $(ARGS)
+
+setup:
+	@scripts/setup run
+
+setup-test:
+	@scripts/setup test
+
+page: $(PAGE)
+
+$(PAGE): $(PAGE_SOURCES)
+	npm --prefix client-web run --silent build
+
+# Everything that guards main.
+test: setup-test page lint test-web test-rust test-e2e
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test-rust:
+	cargo test --workspace --locked
+
+test-web:
+	npm --prefix client-web run --silent check:generated
+	npm --prefix client-web run --silent lint
+	npm --prefix client-web run --silent typecheck
+	npm --prefix client-web test
+
+# The page in a real browser against the real server.
+test-e2e: page
+	cargo build -p nearlight
+	npm --prefix client-web run --silent e2e
+
+# Writes what is generated from the Rust types: the OpenAPI document and the client's types.
+generate:
+	cargo run -q -p nearlight -- openapi > client-web/openapi.json
+	npm --prefix client-web run --silent generate
+
+# Prints every figure that README quotes. ARGS goes to the harness.
+bench: setup-test page
+	cargo build -p nearlight -p nearlight-benches
+	cargo run -q -p nearlight-benches --bin latency -- $(ARGS)
+
+clean:
+	cargo clean
+	rm -rf client-web/dist client-web/node_modules testkit/assets/node_modules testkit/.venv
