@@ -15,13 +15,15 @@ pub enum Pacing {
     Pushed,
 }
 
-/// What is known of a source before its first frame.
+/// What is known of a source, before its first frame and after any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceInfo {
     /// Who decides when a picture is made.
     pub pacing: Pacing,
     /// Size of its pictures, even both ways.
     pub size: Size,
+    /// Size that was drawn last, before scaling to `size`; the same where nothing is scaled.
+    pub drawn: Size,
     /// Views in a picture.
     pub views: usize,
 }
