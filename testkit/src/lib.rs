@@ -1,1 +1,23 @@
+//! What tests and benches of Nearlight share: a clock that is advanced by hand, sources that make
+//! pictures without a device, the contract that every source keeps, and a network in virtual time.
+//!
+//! For development only: no shipped crate depends on it but `server`'s test pattern and `benches`.
+//! It must never know `session`, `server` or any adapter, since their tests depend on it. Used
+//! wrongly ([`FakeClock`] in one thread, the system's clock in another) stage times mean nothing.
 
+pub mod clock;
+pub mod contract;
+pub mod pattern;
+pub mod pool;
+pub mod pushed;
+pub mod rng;
+pub mod sim;
+pub mod stereo;
+
+pub use clock::FakeClock;
+pub use contract::{SourceSubject, source_contract};
+pub use pattern::PulledPattern;
+pub use pushed::{Producer, PushedShared, SharedSurface, Step};
+pub use rng::Rng;
+pub use sim::{Link, LinkConfig, PathSim};
+pub use stereo::StereoPattern;

@@ -1,0 +1,376 @@
+//! A pushed source: another thread owns the picture, changes parts of it, and resizes it at will.
+//!
+//! [`SharedSurface`] stands for the memory that a compositor, a capture or a virtual machine shares
+//! with us. Its damage is gathered until it is fetched: at most [`MAX_RECTS`] rectangles, more are
+//! merged into the one that holds them all, so that nothing is lost and nothing grows.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use media::{
+    Clock, ColorDescription, Damage, Frame, FrameRequest, FrameSource, Mark, Pacing, PixelFormat,
+    Rect, Size, SourceError, SourceEvent, SourceInfo, StageTimes, View, Views,
+};
+use smallvec::SmallVec;
+
+use crate::pattern::even;
+use crate::pool::SlotPool;
+
+/// Rectangles of damage kept apart; they fit [`Damage::Rects`] without an allocation.
+const MAX_RECTS: usize = 4;
+/// Bytes of a BGRX pixel.
+const PIXEL: usize = 4;
+/// A producer gives up when nobody fetches its picture for so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A BGRX picture in memory that a producer and a source share. Clones share it.
+#[derive(Clone, Debug)]
+pub struct SharedSurface {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    surface: Mutex<Surface>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Surface {
+    pixels: Vec<u8>,
+    size: Size,
+    damage: SmallVec<[Rect; MAX_RECTS]>,
+    ended: bool,
+}
+
+impl SharedSurface {
+    /// A black surface of `size`, all of it damaged.
+    pub fn new(size: Size) -> Self {
+        let surface = Surface {
+            pixels: vec![0; size.width as usize * size.height as usize * PIXEL],
+            size,
+            damage: std::iter::once(Rect::whole(size)).collect(),
+            ended: false,
+        };
+        Self { shared: Arc::new(Shared { surface: Mutex::new(surface), changed: Condvar::new() }) }
+    }
+
+    /// Fills the part of `rect` that lies on the surface with one colour (B, G, R) and damages it.
+    pub fn fill(&self, rect: Rect, [b, g, r]: [u8; 3]) {
+        let mut surface = self.lock();
+        let Some(rect) = clip(rect, surface.size) else { return };
+        let stride = surface.size.width as usize * PIXEL;
+        for y in rect.y..rect.y + rect.height {
+            let start = y as usize * stride + rect.x as usize * PIXEL;
+            let row = &mut surface.pixels[start..start + rect.width as usize * PIXEL];
+            for pixel in row.chunks_exact_mut(PIXEL) {
+                pixel.copy_from_slice(&[b, g, r, 0xff]);
+            }
+        }
+        surface.add_damage(rect);
+        self.shared.changed.notify_all();
+    }
+
+    /// Gives the surface another size; it is black and all damaged.
+    pub fn resize(&self, size: Size) {
+        let mut surface = self.lock();
+        surface.pixels.clear();
+        surface.pixels.resize(size.width as usize * size.height as usize * PIXEL, 0);
+        surface.size = size;
+        surface.damage.clear();
+        surface.damage.push(Rect::whole(size));
+        self.shared.changed.notify_all();
+    }
+
+    /// Ends the source: its program has gone.
+    pub fn end(&self) {
+        self.lock().ended = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until a consumer has fetched all damage; false when none did in ten seconds.
+    fn wait_until_fetched(&self) -> bool {
+        let surface = self.lock();
+        let (surface, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(surface, PATIENCE, |s| !s.damage.is_empty() && !s.ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        surface.damage.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Surface> {
+        self.shared.surface.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Surface {
+    fn add_damage(&mut self, rect: Rect) {
+        if self.damage.len() < MAX_RECTS {
+            self.damage.push(rect);
+        } else {
+            let whole = self.damage.drain(..).fold(rect, union);
+            self.damage.push(whole);
+        }
+    }
+}
+
+/// The least rectangle that holds both.
+fn union(a: Rect, b: Rect) -> Rect {
+    let (x, y) = (a.x.min(b.x), a.y.min(b.y));
+    let right = (a.x + a.width).max(b.x + b.width);
+    let bottom = (a.y + a.height).max(b.y + b.height);
+    Rect { x, y, width: right - x, height: bottom - y }
+}
+
+/// The part of `rect` that lies within `size`; `None` when it is empty.
+fn clip(rect: Rect, size: Size) -> Option<Rect> {
+    let width = rect.width.min(size.width.checked_sub(rect.x)?);
+    let height = rect.height.min(size.height.checked_sub(rect.y)?);
+    (width > 0 && height > 0).then_some(Rect { width, height, ..rect })
+}
+
+/// Pushed BGRX pictures of a [`SharedSurface`]. A surface with an odd edge loses its last row or
+/// column, since no encoder takes it.
+pub struct PushedShared {
+    surface: SharedSurface,
+    size: Size,
+    pool: SlotPool,
+    clock: Arc<dyn Clock>,
+}
+
+impl PushedShared {
+    /// Shows `surface` (at least 2x2 pixels), `slots` pictures at most in flight.
+    pub fn new(surface: SharedSurface, slots: usize, clock: Arc<dyn Clock>) -> Self {
+        let size = even(surface.lock().size);
+        Self { surface, size, pool: SlotPool::new(slots), clock }
+    }
+}
+
+impl FrameSource for PushedShared {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { pacing: Pacing::Pushed, size: self.size, views: 1, drawn: self.size }
+    }
+
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        // Real time: a pushed source waits for another thread, not for the media clock.
+        let deadline = Instant::now() + request.within;
+        let handle = self.surface.clone();
+        let mut surface = handle.lock();
+        loop {
+            if surface.ended {
+                return Ok(SourceEvent::Ended);
+            }
+            if even(surface.size) != self.size {
+                self.size = even(surface.size);
+                return Ok(SourceEvent::Resized(self.size));
+            }
+            if request.refresh || !surface.damage.is_empty() {
+                return self.fetch(&mut surface, request);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(SourceEvent::Unchanged);
+            }
+            (surface, _) = handle
+                .shared
+                .changed
+                .wait_timeout(surface, left)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl PushedShared {
+    fn fetch(
+        &self,
+        surface: &mut Surface,
+        request: &FrameRequest<'_>,
+    ) -> Result<SourceEvent, SourceError> {
+        let captured = self.clock.now();
+        // Without a slot the damage stays where it is and comes with the next frame.
+        let mut image =
+            self.pool.take(PixelFormat::Bgrx8, self.size).ok_or(SourceError::NoFreeSlot)?;
+        let mut stages = StageTimes::captured(captured);
+        stages.mark(Mark::DrawStarted, self.clock.now());
+        let stride = surface.size.width as usize * PIXEL;
+        let row = self.size.width as usize * PIXEL;
+        for (to, from) in
+            image.pixels_mut().chunks_exact_mut(row).zip(surface.pixels.chunks_exact(stride))
+        {
+            to.copy_from_slice(&from[..row]);
+        }
+        image.completed(self.clock.now());
+        let damage = surface.damage.drain(..).filter_map(|rect| clip(rect, self.size)).collect();
+        self.surface.shared.changed.notify_all();
+        Ok(SourceEvent::Frame(Frame {
+            id: request.id,
+            captured_at: captured,
+            views: Views::from_elem(View::screen(self.size), 1),
+            damage: Damage::Rects(damage),
+            color: ColorDescription::SRGB,
+            depth: None,
+            last_input: None,
+            stages,
+            image: Box::new(image),
+        }))
+    }
+}
+
+/// What a producer does next.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Fills a rectangle with a colour (B, G, R).
+    Fill(Rect, [u8; 3]),
+    /// Gives the surface another size.
+    Resize(Size),
+    /// Ends the source.
+    End,
+}
+
+/// A thread that draws. Each step waits until the one before was fetched, so that a test sees every
+/// picture however slow its machine is. Dropping it ends the source and joins the thread.
+#[derive(Debug)]
+pub struct Producer {
+    surface: SharedSurface,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Producer {
+    /// Draws `steps` on `surface` from a thread of its own.
+    ///
+    /// # Errors
+    /// The system's, when it gives no thread.
+    pub fn spawn(
+        surface: SharedSurface,
+        steps: impl IntoIterator<Item = Step> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let drawn = surface.clone();
+        let thread = std::thread::Builder::new().name("test-producer".into()).spawn(move || {
+            for step in steps {
+                if !drawn.wait_until_fetched() {
+                    return;
+                }
+                match step {
+                    Step::Fill(rect, color) => drawn.fill(rect, color),
+                    Step::Resize(size) => drawn.resize(size),
+                    Step::End => drawn.end(),
+                }
+            }
+        })?;
+        Ok(Self { surface, thread: Some(thread) })
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.surface.end();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed by its hook; a second one here would abort.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FakeClock;
+    use media::FrameId;
+
+    const SIZE: Size = Size::new(64, 48);
+
+    fn ask(source: &mut PushedShared, id: u64, within: Duration) -> SourceEvent {
+        let request = FrameRequest {
+            id: FrameId(id),
+            at: media::MediaTime::ZERO,
+            within,
+            views: &[],
+            refresh: false,
+        };
+        source.next(&request).unwrap()
+    }
+
+    fn rect(x: u32, y: u32, width: u32, height: u32) -> Rect {
+        Rect { x, y, width, height }
+    }
+
+    #[test]
+    fn a_producer_draws_resizes_and_ends() {
+        let surface = SharedSurface::new(SIZE);
+        let mut source = PushedShared::new(surface.clone(), 2, Arc::new(FakeClock::default()));
+        let (first, second) = (rect(4, 6, 8, 10), rect(40, 30, 100, 100));
+        let grown = Size::new(96, 64);
+        let _producer = Producer::spawn(
+            surface,
+            [
+                Step::Fill(first, [1, 2, 3]),
+                Step::Fill(second, [4, 5, 6]),
+                Step::Resize(grown),
+                Step::Fill(first, [7, 8, 9]),
+                Step::End,
+            ],
+        )
+        .unwrap();
+        let mut seen = Vec::new();
+        loop {
+            match ask(&mut source, seen.len() as u64, Duration::from_secs(10)) {
+                SourceEvent::Frame(frame) => seen.push((frame.image.size(), frame.damage.clone())),
+                SourceEvent::Resized(size) => seen.push((size, Damage::Unknown)),
+                SourceEvent::Ended => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let rects = |rect| Damage::Rects(std::iter::once(rect).collect());
+        assert_eq!(
+            seen,
+            [
+                (SIZE, rects(Rect::whole(SIZE))),
+                (SIZE, rects(first)),
+                (SIZE, rects(rect(40, 30, 24, 18))),
+                (grown, Damage::Unknown),
+                (grown, rects(Rect::whole(grown))),
+                (grown, rects(first)),
+            ]
+        );
+    }
+
+    #[test]
+    fn damage_gathers_until_it_is_fetched() {
+        let surface = SharedSurface::new(SIZE);
+        let mut source = PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default()));
+        let held = ask(&mut source, 0, Duration::ZERO);
+        for x in 0..6 {
+            surface.fill(rect(x * 8, 2, 4, 4), [9, 9, 9]);
+        }
+        let request = FrameRequest {
+            id: FrameId(1),
+            at: media::MediaTime::ZERO,
+            within: Duration::ZERO,
+            views: &[],
+            refresh: false,
+        };
+        assert!(matches!(source.next(&request), Err(SourceError::NoFreeSlot)));
+        drop(held);
+        let SourceEvent::Frame(frame) = ask(&mut source, 1, Duration::ZERO) else {
+            panic!("no frame")
+        };
+        // The fifth rectangle merged the first four with itself; the sixth stands alone.
+        let expected = [rect(0, 2, 36, 4), rect(40, 2, 4, 4)];
+        assert_eq!(frame.damage, Damage::Rects(expected.into_iter().collect()));
+    }
+
+    #[test]
+    fn an_odd_edge_is_cut_off() {
+        let surface = SharedSurface::new(Size::new(65, 49));
+        let mut source = PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default()));
+        assert_eq!(source.info().size, SIZE);
+        drop(ask(&mut source, 0, Duration::ZERO));
+        surface.fill(rect(64, 0, 1, 49), [1, 1, 1]);
+        let SourceEvent::Frame(frame) = ask(&mut source, 1, Duration::ZERO) else {
+            panic!("no frame")
+        };
+        assert_eq!(frame.damage, Damage::Rects(SmallVec::new()));
+    }
+}
