@@ -1,0 +1,642 @@
+//! Records the passes of a draw: shadow map, HDR picture, tone map.
+
+use std::sync::{Arc, PoisonError};
+
+use glam::{Mat4, Vec3, Vec4};
+use media::{Rect, Size};
+use thiserror::Error;
+
+use crate::device::Gpu;
+use crate::draw::list::{DrawList, Item, PoseRef, Sun};
+use crate::draw::pipelines::{MeshKey, Pipelines};
+use crate::draw::scene_gpu::SceneGpu;
+use crate::draw::shadow::{ShadowFit, StaticShadow};
+use crate::draw::targets::{SessionShadow, SessionTargets, Uniforms, shadow_texture};
+use crate::draw::uniforms::{FrameUniform, ObjectUniform, stride};
+use crate::draw::variant::Features;
+use crate::draw::view::ViewParams;
+use crate::scene::Aabb;
+
+/// How pictures are drawn; the same for all sessions of a renderer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RenderSettings {
+    /// Samples per pixel: 1 or 4, or 2 on devices that have
+    /// `wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES` and support it.
+    pub samples: u32,
+    /// Edge of the sun's shadow map in texels; 0 turns shadows off.
+    pub shadow_size: u32,
+    /// From scene-linear light to the display.
+    pub tone_map: ToneMap,
+    /// Factor on all light before the tone map.
+    pub exposure: f32,
+}
+
+impl Default for RenderSettings {
+    fn default() -> Self {
+        Self { samples: 1, shadow_size: 1024, tone_map: ToneMap::Neutral, exposure: 1.0 }
+    }
+}
+
+/// From scene-linear light to the display.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ToneMap {
+    /// Khronos PBR Neutral: base colours come through, highlights are compressed.
+    #[default]
+    Neutral,
+    /// A fit of the ACES reference rendering: contrasty.
+    Aces,
+    /// A fit of AgX: bright colours go to white without changing hue.
+    AgX,
+}
+
+/// Why nothing was drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DrawError {
+    /// The device cannot draw this many samples a pixel.
+    #[error("{0} samples a pixel are not supported, only 1 and 4 always are")]
+    Samples(u32),
+    /// A target or shadow map is empty or larger than the device allows.
+    #[error("a target of {0} cannot be made")]
+    Size(Size),
+    /// A view's region leaves the picture.
+    #[error("the region {region:?} is not within a picture of {size}")]
+    Region {
+        /// The view's region.
+        region: Rect,
+        /// The picture's size.
+        size: Size,
+    },
+}
+
+/// Draws scenes; shared by all sessions of a device.
+#[derive(Debug)]
+pub struct Renderer {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    settings: RenderSettings,
+    pipelines: Pipelines,
+    reflection_sampler: wgpu::Sampler,
+    shadow_sampler: wgpu::Sampler,
+    /// Stands for a shadow map where there is none.
+    no_shadow: wgpu::TextureView,
+}
+
+/// Which shadow map a draw reads.
+enum Shadow {
+    None,
+    /// The layer of the scene, shared.
+    Layer(Arc<StaticShadow>),
+    /// The session's own map.
+    Own(ShadowFit),
+}
+
+impl Shadow {
+    fn fit(&self) -> Option<&ShadowFit> {
+        match self {
+            Self::None => None,
+            Self::Layer(layer) => Some(&layer.fit),
+            Self::Own(fit) => Some(fit),
+        }
+    }
+}
+
+impl Renderer {
+    /// A renderer on a device.
+    ///
+    /// # Errors
+    /// [`DrawError::Samples`] and [`DrawError::Size`] where the device cannot do what the settings say.
+    pub fn new(gpu: &Gpu, settings: RenderSettings) -> Result<Self, DrawError> {
+        let (device, queue) = (gpu.device(), gpu.queue());
+        let specific = wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
+        let possible = matches!(settings.samples, 1 | 4)
+            || settings.samples == 2 && device.features().contains(specific);
+        if !possible {
+            return Err(DrawError::Samples(settings.samples));
+        }
+        if settings.shadow_size > device.limits().max_texture_dimension_2d {
+            return Err(DrawError::Size(Size::new(settings.shadow_size, settings.shadow_size)));
+        }
+        let sampler = |label, compare| {
+            device.create_sampler(&wgpu::SamplerDescriptor {
+                label: Some(label),
+                mag_filter: wgpu::FilterMode::Linear,
+                min_filter: wgpu::FilterMode::Linear,
+                mipmap_filter: wgpu::MipmapFilterMode::Linear,
+                compare,
+                ..Default::default()
+            })
+        };
+        Ok(Self {
+            pipelines: Pipelines::new(device, &settings),
+            reflection_sampler: sampler("reflections", None),
+            shadow_sampler: sampler("shadow", Some(wgpu::CompareFunction::LessEqual)),
+            no_shadow: shadow_texture(device, 1).1,
+            device: device.clone(),
+            queue: queue.clone(),
+            settings,
+        })
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &RenderSettings {
+        &self.settings
+    }
+
+    /// Makes every pipeline that a scene needs, and lets the driver compile them by drawing everything once into a
+    /// small picture, so that the first frame of a session is as fast as the next. Blocks for up to
+    /// seconds on a software device; call it when the scene is loaded, off the render thread.
+    ///
+    /// # Errors
+    /// [`DrawError`] as from [`draw`](Self::draw).
+    pub fn prepare(&self, scene: &SceneGpu) -> Result<(), DrawError> {
+        let size = Size::new(32, 32);
+        let view = ViewParams {
+            clip_from_view: look_at_all(&scene.bounds),
+            view_from_world: Mat4::IDENTITY,
+            region: Rect::whole(size),
+        };
+        let mut list = DrawList::new();
+        let pose = PoseRef { world: &scene.rest.world, joints: &scene.rest.joints, highlights: &[] };
+        list.build(scene, pose, &[view]);
+        let mut targets = SessionTargets::new();
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.draw(&mut encoder, scene, &mut targets, &list, size)?;
+        let submission = self.queue.submit([encoder.finish()]);
+        // A lost device is reported by whoever draws next; here nothing depends on the result.
+        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
+        Ok(())
+    }
+
+    /// Records a draw of `list` into `encoder` and yields the display-ready picture of `size`: sRGB-encoded values in
+    /// `Rgba8Unorm`, valid until the next draw into the same targets.
+    ///
+    /// Uniforms are written to the queue at once: submit the encoder before the next draw into the same targets.
+    /// What no view covers is black.
+    ///
+    /// # Errors
+    /// [`DrawError::Size`] and [`DrawError::Region`]; then nothing was recorded.
+    pub fn draw<'t>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        scene: &SceneGpu,
+        targets: &'t mut SessionTargets,
+        list: &DrawList,
+        size: Size,
+    ) -> Result<&'t wgpu::TextureView, DrawError> {
+        let most = self.device.limits().max_texture_dimension_2d;
+        if size.width == 0 || size.height == 0 || size.width > most || size.height > most {
+            return Err(DrawError::Size(size));
+        }
+        if let Some(view) = list.views.iter().find(|view| !view.params.region.fits(size)) {
+            return Err(DrawError::Region { region: view.params.region, size });
+        }
+        targets.select(&self.device, &self.pipelines.layouts.hdr, size, self.settings.samples);
+        let shadow = self.choose_shadow(scene, targets, list);
+        self.write_uniforms(scene, targets, list, &shadow);
+        if let Shadow::Own(_) = shadow {
+            self.shadow_pass(encoder, scene, targets, list);
+        }
+        self.color_pass(encoder, scene, targets, list, &shadow);
+        self.tone_map_pass(encoder, targets);
+        targets.images().map(|images| &images.output_view).ok_or(DrawError::Size(size))
+    }
+
+    fn choose_shadow(&self, scene: &SceneGpu, targets: &mut SessionTargets, list: &DrawList) -> Shadow {
+        let Some(sun) = list.sun.filter(|_| self.settings.shadow_size > 0) else {
+            return Shadow::None;
+        };
+        if scene.caster_bounds.min.x > scene.caster_bounds.max.x {
+            return Shadow::None;
+        }
+        let fixed_sun = scene.sun.is_some_and(|sun| sun.fixed);
+        let fit = if fixed_sun {
+            let layer = self.static_layer(scene, sun);
+            if list.casters.is_empty() {
+                targets.shadow = None;
+                return Shadow::Layer(layer);
+            }
+            layer.fit
+        } else {
+            let all = crate::draw::cull::union(&scene.caster_bounds, &list.caster_bounds);
+            ShadowFit::new(sun.towards, &all)
+        };
+        let size = self.settings.shadow_size;
+        if targets.shadow.as_ref().is_none_or(|own| own.size != size) {
+            let version = targets.shadow.as_ref().map_or(1, |own| own.version + 1);
+            let (texture, view) = shadow_texture(&self.device, size);
+            targets.shadow = Some(SessionShadow { size, version, texture, view, shown: Vec::new() });
+        }
+        Shadow::Own(fit)
+    }
+
+    /// The layer of static casters; drawn and submitted on first use.
+    fn static_layer(&self, scene: &SceneGpu, sun: Sun) -> Arc<StaticShadow> {
+        let mut kept = scene.static_shadow.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(layer) = kept.as_ref().filter(|l| l.size == self.settings.shadow_size) {
+            return layer.clone();
+        }
+        let size = self.settings.shadow_size;
+        let (texture, view) = shadow_texture(&self.device, size);
+        let fit = ShadowFit::new(sun.towards, &scene.caster_bounds);
+        let layer = Arc::new(StaticShadow { size, fit, texture, view });
+        self.draw_static_layer(scene, &layer);
+        *kept = Some(layer.clone());
+        layer
+    }
+
+    fn draw_static_layer(&self, scene: &SceneGpu, layer: &StaticShadow) {
+        let mut objects = Vec::new();
+        let mut items = Vec::new();
+        for (index, drawable) in scene.drawables.iter().enumerate() {
+            if drawable.casts && drawable.fixed {
+                let world = &scene.rest.world[drawable.node];
+                items.push(Item::caster(index, objects.len(), world));
+                objects.push(ObjectUniform::new(world, 0.0, (0, 0), 0));
+            }
+        }
+        let mut uniforms = self.create_uniforms(scene, (0, false, 0), &self.no_shadow, 1, objects.len(), 0);
+        let frame = shadow_frame(&layer.fit);
+        self.write_blocks(&uniforms.frames, &mut uniforms.bytes, std::iter::once(&frame));
+        self.write_blocks(&uniforms.objects, &mut uniforms.bytes, objects.iter());
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = begin_shadow_pass(&mut encoder, &layer.view, wgpu::LoadOp::Clear(1.0));
+            pass.set_bind_group(0, &uniforms.shadow_group, &[0]);
+            self.draw_items(&mut pass, scene, &uniforms, &items, MeshPass::Shadow);
+        }
+        self.queue.submit([encoder.finish()]);
+    }
+
+    fn write_uniforms(
+        &self,
+        scene: &SceneGpu,
+        targets: &mut SessionTargets,
+        list: &DrawList,
+        shadow: &Shadow,
+    ) {
+        let (own, view) = match (shadow, &targets.shadow) {
+            (Shadow::Layer(layer), _) => (false, &layer.view),
+            (Shadow::Own(_), Some(own)) => (true, &own.view),
+            _ => (false, &self.no_shadow),
+        };
+        let version = targets.shadow.as_ref().filter(|_| own).map_or(0, |own| own.version);
+        let key = (scene.id, matches!(shadow, Shadow::None), version);
+        let block = |count: usize, stride: u64| count as u64 * stride;
+        let (frames, objects, joints) = (list.views.len() + 1, list.objects.len(), list.joints.len());
+        let fits = targets.uniforms.as_ref().is_some_and(|uniforms| {
+            uniforms.key == key
+                && uniforms.frames.size() >= block(frames, self.frame_stride())
+                && uniforms.objects.size() >= block(objects, self.object_stride())
+                && uniforms.joints.size() >= block(joints, 48)
+        });
+        if !fits {
+            // Room to grow, so that a camera that turns does not make new buffers each frame.
+            let objects = objects.max(scene.drawables.len());
+            targets.uniforms =
+                Some(self.create_uniforms(scene, key, view, frames, objects, joints));
+        }
+        let Some(uniforms) = &mut targets.uniforms else { return };
+        let fit = shadow.fit();
+        let blocks: smallvec::SmallVec<[FrameUniform; 3]> = list
+            .views
+            .iter()
+            .map(|view| self.frame(scene, list, &view.params, fit))
+            .chain(fit.map(shadow_frame))
+            .collect();
+        self.write_blocks(&uniforms.frames, &mut uniforms.bytes, blocks.iter());
+        self.write_blocks(&uniforms.objects, &mut uniforms.bytes, list.objects.iter());
+        if !list.joints.is_empty() {
+            self.queue.write_buffer(&uniforms.joints, 0, bytemuck::cast_slice(&list.joints));
+        }
+    }
+
+    fn frame_stride(&self) -> u64 {
+        stride::<FrameUniform>(&self.device)
+    }
+
+    fn object_stride(&self) -> u64 {
+        stride::<ObjectUniform>(&self.device)
+    }
+
+    fn write_blocks<'a, T: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+        bytes: &mut Vec<u8>,
+        blocks: impl ExactSizeIterator<Item = &'a T>,
+    ) {
+        let stride = stride::<T>(&self.device) as usize;
+        bytes.clear();
+        bytes.resize(blocks.len() * stride, 0);
+        for (slot, block) in bytes.chunks_exact_mut(stride).zip(blocks) {
+            slot[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(block));
+        }
+        if !bytes.is_empty() {
+            self.queue.write_buffer(buffer, 0, bytes);
+        }
+    }
+
+    fn create_uniforms(
+        &self,
+        scene: &SceneGpu,
+        key: (u64, bool, u64),
+        shadow: &wgpu::TextureView,
+        frames: usize,
+        objects: usize,
+        joints: usize,
+    ) -> Uniforms {
+        let buffer = |label, size: u64, usage| {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage: usage | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        };
+        let (uniform, storage) = (wgpu::BufferUsages::UNIFORM, wgpu::BufferUsages::STORAGE);
+        let frames = buffer("frames", frames.max(1) as u64 * self.frame_stride(), uniform);
+        let objects = buffer("objects", objects.max(1) as u64 * self.object_stride(), uniform);
+        let joints = buffer("joints", joints.max(1) as u64 * 48, storage);
+        let group = |label, layout, resources: &[wgpu::BindingResource<'_>]| {
+            let entries: Vec<_> = resources
+                .iter()
+                .enumerate()
+                .map(|(binding, resource)| wgpu::BindGroupEntry {
+                    binding: binding as u32,
+                    resource: resource.clone(),
+                })
+                .collect();
+            let entries = &entries;
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(label), layout, entries })
+        };
+        let block = |buffer, size: usize| {
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset: 0,
+                size: wgpu::BufferSize::new(size as u64),
+            })
+        };
+        let layouts = &self.pipelines.layouts;
+        let frame = block(&frames, size_of::<FrameUniform>());
+        let object = block(&objects, size_of::<ObjectUniform>());
+        Uniforms {
+            key,
+            frame_group: group(
+                "frame",
+                &layouts.frame,
+                &[
+                    frame.clone(),
+                    wgpu::BindingResource::TextureView(&scene.environment.reflections),
+                    wgpu::BindingResource::Sampler(&self.reflection_sampler),
+                    wgpu::BindingResource::TextureView(shadow),
+                    wgpu::BindingResource::Sampler(&self.shadow_sampler),
+                ],
+            ),
+            shadow_group: group("shadow frame", &layouts.frame_only, &[frame]),
+            object_group: group("object", &layouts.object, std::slice::from_ref(&object)),
+            skinned_group: group(
+                "skinned object",
+                &layouts.skinned,
+                &[object.clone(), joints.as_entire_binding()],
+            ),
+            frames,
+            objects,
+            joints,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn frame(
+        &self,
+        scene: &SceneGpu,
+        list: &DrawList,
+        view: &ViewParams,
+        shadow: Option<&ShadowFit>,
+    ) -> FrameUniform {
+        let sun = list.sun.unwrap_or(Sun { towards: Vec3::Y, color: Vec3::ZERO });
+        // One texel and a half along the normal: the lookup's four texels then lie on the lit side.
+        let offset = shadow.map_or(0.0, |fit| 1.5 * fit.width / self.settings.shadow_size as f32);
+        FrameUniform {
+            clip_from_world: view.clip_from_world(),
+            shadow_from_world: shadow.map_or(Mat4::IDENTITY, ShadowFit::texture_from_world),
+            eye: view.eye_uniform(),
+            sky: view.rays().map(|ray| ray.extend(0.0)),
+            sun_direction: sun.towards.extend(offset),
+            sun_color: sun.color.extend(self.settings.exposure),
+            gradient: scene.environment.gradient,
+            irradiance: scene.environment.irradiance,
+            lights: list.lights.uniforms,
+        }
+    }
+
+    fn shadow_pass(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        scene: &SceneGpu,
+        targets: &mut SessionTargets,
+        list: &DrawList,
+    ) {
+        let (Some(own), Some(uniforms)) = (&mut targets.shadow, &targets.uniforms) else { return };
+        let worlds = list.casters.iter().map(|item| list.objects[item.object as usize].world);
+        let sun = list.sun.map_or(Vec4::ZERO, |sun| sun.towards.extend(scene.id as f32));
+        let shows = worlds.chain(list.joints.iter().copied()).chain([[sun; 3]]);
+        if own.shown.len() == list.casters.len() + list.joints.len() + 1 && shows.clone().eq(own.shown.iter().copied()) {
+            return;
+        }
+        own.shown.clear();
+        own.shown.extend(shows);
+        let layer = scene.static_shadow.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let load = match layer.filter(|_| scene.sun.is_some_and(|sun| sun.fixed)) {
+            Some(layer) => {
+                encoder.copy_texture_to_texture(
+                    layer.texture.as_image_copy(),
+                    own.texture.as_image_copy(),
+                    own.texture.size(),
+                );
+                wgpu::LoadOp::Load
+            }
+            None => wgpu::LoadOp::Clear(1.0),
+        };
+        let mut pass = begin_shadow_pass(encoder, &own.view, load);
+        let offset = list.views.len() as u32 * self.frame_stride() as u32;
+        pass.set_bind_group(0, &uniforms.shadow_group, &[offset]);
+        self.draw_items(&mut pass, scene, uniforms, &list.casters, MeshPass::Shadow);
+    }
+
+    fn color_pass(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        scene: &SceneGpu,
+        targets: &SessionTargets,
+        list: &DrawList,
+        shadow: &Shadow,
+    ) {
+        let (Some(images), Some(uniforms)) = (targets.images(), &targets.uniforms) else { return };
+        let (view, resolve_target) = match &images.multisampled {
+            Some(samples) => (samples, Some(&images.hdr_view)),
+            None => (&images.hdr_view, None),
+        };
+        let store =
+            if resolve_target.is_some() { wgpu::StoreOp::Discard } else { wgpu::StoreOp::Store };
+        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+            label: Some("color"),
+            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                view,
+                depth_slice: None,
+                resolve_target,
+                ops: wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::BLACK), store },
+            })],
+            depth_stencil_attachment: Some(wgpu::RenderPassDepthStencilAttachment {
+                view: &images.depth,
+                depth_ops: Some(wgpu::Operations {
+                    load: wgpu::LoadOp::Clear(0.0),
+                    store: wgpu::StoreOp::Discard,
+                }),
+                stencil_ops: None,
+            }),
+            ..Default::default()
+        });
+        let frame = Features::default()
+            .with_if(list.sun.is_some(), Features::SUN)
+            .with_if(shadow.fit().is_some(), Features::SHADOW)
+            .with_if(!scene.lights.is_empty(), Features::LIGHTS);
+        for (index, view) in list.views.iter().enumerate() {
+            let region = view.params.region;
+            let [x, y, width, height] = [region.x, region.y, region.width, region.height];
+            pass.set_viewport(x as f32, y as f32, width as f32, height as f32, 0.0, 1.0);
+            pass.set_scissor_rect(x, y, width, height);
+            let offset = index as u32 * self.frame_stride() as u32;
+            pass.set_bind_group(0, &uniforms.frame_group, &[offset]);
+            let items = |range: &std::ops::Range<usize>| &list.items[range.clone()];
+            self.draw_items(&mut pass, scene, uniforms, items(&view.opaque), MeshPass::Color(frame));
+            self.draw_sky(&mut pass, scene);
+            self.draw_items(&mut pass, scene, uniforms, items(&view.blended), MeshPass::Color(frame));
+        }
+    }
+
+    fn draw_sky(&self, pass: &mut wgpu::RenderPass<'_>, scene: &SceneGpu) {
+        if let Some(background) = &scene.environment.background {
+            pass.set_pipeline(&self.pipelines.sky_picture);
+            pass.set_bind_group(1, background, &[]);
+        } else {
+            pass.set_pipeline(&self.pipelines.sky_gradient);
+        }
+        pass.draw(0..3, 0..1);
+    }
+
+    /// Draws items in order, changing state only where it differs.
+    fn draw_items(
+        &self,
+        pass: &mut wgpu::RenderPass<'_>,
+        scene: &SceneGpu,
+        uniforms: &Uniforms,
+        items: &[Item],
+        kind: MeshPass,
+    ) {
+        let buffers = &scene.buffers;
+        pass.set_index_buffer(buffers.indices.slice(..), wgpu::IndexFormat::Uint32);
+        let object_stride = self.object_stride() as u32;
+        let (mut key, mut material, mut skinned) = (None, None, None);
+        for item in items {
+            let drawable = &scene.drawables[item.drawable as usize];
+            let wanted = kind.key(drawable.features, item.mirrored);
+            if key != Some(wanted) {
+                pass.set_pipeline(&self.pipelines.mesh(wanted));
+                // A layout without the material group leaves nothing bound there.
+                (key, material) = (Some(wanted), None);
+            }
+            if kind.reads_material(drawable.features) && material != Some(drawable.material) {
+                pass.set_bind_group(1, &scene.materials[drawable.material], &[]);
+                material = Some(drawable.material);
+            }
+            let skin = drawable.features.has(Features::SKIN);
+            if skinned != Some(skin) {
+                if skin {
+                    pass.set_vertex_buffer(0, buffers.skinned.slice(..));
+                    pass.set_vertex_buffer(1, buffers.influences.slice(..));
+                } else {
+                    pass.set_vertex_buffer(0, buffers.rigid.slice(..));
+                }
+                skinned = Some(skin);
+            }
+            let group = if skin { &uniforms.skinned_group } else { &uniforms.object_group };
+            pass.set_bind_group(2, group, &[item.object * object_stride]);
+            pass.draw_indexed(drawable.indices.clone(), drawable.base_vertex, 0..1);
+        }
+    }
+
+    fn tone_map_pass(&self, encoder: &mut wgpu::CommandEncoder, targets: &SessionTargets) {
+        let Some(images) = targets.images() else { return };
+        let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+            label: Some("tone map"),
+            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                view: &images.output_view,
+                depth_slice: None,
+                resolve_target: None,
+                ops: wgpu::Operations {
+                    load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                    store: wgpu::StoreOp::Store,
+                },
+            })],
+            ..Default::default()
+        });
+        pass.set_pipeline(&self.pipelines.tone_map);
+        pass.set_bind_group(0, &images.hdr_group, &[]);
+        pass.draw(0..3, 0..1);
+    }
+}
+
+/// Which pass items are drawn in.
+#[derive(Clone, Copy)]
+enum MeshPass {
+    /// With the features of the frame.
+    Color(Features),
+    Shadow,
+}
+
+impl MeshPass {
+    fn key(self, features: Features, mirrored: bool) -> MeshKey {
+        match self {
+            Self::Color(frame) => MeshKey::color(features, frame, mirrored),
+            Self::Shadow => MeshKey::shadow(features, mirrored),
+        }
+    }
+
+    fn reads_material(self, features: Features) -> bool {
+        matches!(self, Self::Color(_)) || features.has(Features::MASK)
+    }
+}
+
+fn begin_shadow_pass<'e>(
+    encoder: &'e mut wgpu::CommandEncoder,
+    view: &wgpu::TextureView,
+    load: wgpu::LoadOp<f32>,
+) -> wgpu::RenderPass<'e> {
+    encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+        label: Some("shadow"),
+        color_attachments: &[],
+        depth_stencil_attachment: Some(wgpu::RenderPassDepthStencilAttachment {
+            view,
+            depth_ops: Some(wgpu::Operations { load, store: wgpu::StoreOp::Store }),
+            stencil_ops: None,
+        }),
+        ..Default::default()
+    })
+}
+
+/// The frame of the shadow pass: only its matrix is read.
+fn shadow_frame(fit: &ShadowFit) -> FrameUniform {
+    FrameUniform { clip_from_world: fit.clip_from_world, ..bytemuck::Zeroable::zeroed() }
+}
+
+/// An orthographic projection from world space that holds a box.
+fn look_at_all(bounds: &Aabb) -> Mat4 {
+    if bounds.min.x > bounds.max.x {
+        return Mat4::IDENTITY;
+    }
+    let center = (bounds.min + bounds.max) * 0.5;
+    let half = ((bounds.max - bounds.min) * 0.5).max_element().max(1e-3) * 1.1;
+    Mat4::from_translation(Vec3::new(0.0, 0.0, 0.5))
+        * Mat4::from_scale(Vec3::new(1.0, 1.0, 0.5) / half)
+        * Mat4::from_translation(-center)
+}

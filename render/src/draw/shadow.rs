@@ -1,0 +1,104 @@
+//! The sun's shadow map.
+//!
+//! Casters that no animation moves are drawn once per scene into a layer of their own. A session whose
+//! scene has moving casters copies that layer and draws them over it; where there are none,
+//! every session reads the layer itself. The map covers the casters, not the view: it does not depend on the
+//! camera, so shadows do not swim and the layer stays valid.
+
+use glam::{Mat4, Vec3};
+
+use crate::draw::cull::transformed_bounds;
+use crate::scene::Aabb;
+
+/// 16 bit depth: over a scene 50 m deep a step is 0.8 mm, far below the bias, and a copy of the layer moves
+/// half the bytes of 32 bit.
+pub(crate) const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Depth16Unorm;
+
+/// Static casters as seen from the sun.
+#[derive(Debug)]
+pub(crate) struct StaticShadow {
+    pub(crate) size: u32,
+    pub(crate) fit: ShadowFit,
+    pub(crate) texture: wgpu::Texture,
+    pub(crate) view: wgpu::TextureView,
+}
+
+/// How the sun sees the casters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ShadowFit {
+    pub(crate) clip_from_world: Mat4,
+    /// Metres across the map.
+    pub(crate) width: f32,
+}
+
+impl ShadowFit {
+    /// An orthographic view from `towards` (unit direction to the sun) that holds all `casters`, with room for
+    /// what moves at the edges.
+    pub(crate) fn new(towards: Vec3, casters: &Aabb) -> Self {
+        let up = if towards.y.abs() > 0.99 { Vec3::X } else { Vec3::Y };
+        let light_from_world = glam::camera::rh::view::look_to_mat4(Vec3::ZERO, -towards, up);
+        let bounds = transformed_bounds(casters, &light_from_world);
+        let center = (bounds.min + bounds.max) * 0.5;
+        let half = (bounds.max - bounds.min) * 0.5;
+        // Square texels, so that the bias is the same both ways; the margin keeps the border lit.
+        let side = (half.x.max(half.y) * 1.04).max(1e-3);
+        let depth = (half.z * 1.04).max(1e-3);
+        let clip_from_light = Mat4::from_scale(Vec3::new(1.0 / side, 1.0 / side, -0.5 / depth))
+            * Mat4::from_translation(Vec3::new(-center.x, -center.y, -center.z - depth));
+        Self { clip_from_world: clip_from_light * light_from_world, width: 2.0 * side }
+    }
+
+    /// To texture coordinates and depth.
+    pub(crate) fn texture_from_world(&self) -> Mat4 {
+        Mat4::from_translation(Vec3::new(0.5, 0.5, 0.0))
+            * Mat4::from_scale(Vec3::new(0.5, -0.5, 1.0))
+            * self.clip_from_world
+    }
+}
+
+/// Whether a drawable is the ground: flat, wide, and nothing lies below it, so that no shadow of it is ever
+/// seen. It would stretch the map over itself.
+pub(crate) fn is_ground(index: usize, bounds: &[Aabb], scene: &Aabb) -> bool {
+    let own = bounds[index];
+    let size = own.max - own.min;
+    let flat = size.y <= 0.02 * size.x.min(size.z);
+    let tolerance = 0.02 * (scene.max.y - scene.min.y).max(0.0);
+    flat && bounds.iter().enumerate().all(|(i, other)| i == index || other.min.y >= own.min.y - tolerance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_map_holds_every_caster_within_its_border() {
+        let casters = Aabb { min: Vec3::new(-3.0, 0.0, 2.0), max: Vec3::new(5.0, 4.0, 9.0) };
+        for towards in [Vec3::Y, Vec3::new(0.4, 0.7, -0.2).normalize(), Vec3::new(0.0, -1.0, 0.1).normalize()] {
+            let fit = ShadowFit::new(towards, &casters);
+            for corner in 0..8 {
+                let pick = |bit: usize, a: f32, b: f32| if corner >> bit & 1 == 1 { a } else { b };
+                let at = Vec3::new(
+                    pick(0, casters.min.x, casters.max.x),
+                    pick(1, casters.min.y, casters.max.y),
+                    pick(2, casters.min.z, casters.max.z),
+                );
+                let seen = fit.texture_from_world().transform_point3(at);
+                assert!(seen.cmpgt(Vec3::splat(0.005)).all() && seen.cmplt(Vec3::splat(0.995)).all(), "{seen}");
+                let nearer = fit.texture_from_world().transform_point3(at + towards * 0.1);
+                assert!(nearer.z < seen.z);
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_wide_flat_lowest_thing_is_ground() {
+        let at = |min: [f32; 3], max: [f32; 3]| Aabb { min: min.into(), max: max.into() };
+        let floor = at([-50.0, 0.0, -50.0], [50.0, 0.01, 50.0]);
+        let table = at([-1.0, 0.8, -1.0], [1.0, 0.81, 1.0]);
+        let cellar = at([-1.0, -2.0, -1.0], [1.0, -1.0, 1.0]);
+        let scene = at([-50.0, -2.0, -50.0], [50.0, 5.0, 50.0]);
+        assert!(is_ground(0, &[floor, table], &scene));
+        assert!(!is_ground(1, &[floor, table], &scene));
+        assert!(!is_ground(0, &[floor, table, cellar], &scene));
+    }
+}

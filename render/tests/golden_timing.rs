@@ -1,0 +1,137 @@
+//! How long a frame takes, by setting and size. Prints; asserts nothing about time, which is the machine's.
+//!
+//! `cargo test -p nearlight-render --test golden_timing -- --ignored --nocapture`
+
+#[path = "golden/support.rs"]
+mod support;
+
+use std::time::Instant;
+
+use glam::{Quat, Vec3};
+use media::{Rect, Size};
+use nearlight_render::draw::{DrawList, RenderSettings, Renderer, SceneGpu, SessionTargets, ToneMap};
+use nearlight_render::scene::{
+    Animation, Channel, Environment, Interpolation, LightKind, Material, Scene, Transform, Values,
+};
+use support::{Builder, Pose, gpu, matte, used, view};
+
+/// A square of 40 m with textures and normal map, 36 spheres of 1,152 triangles in six materials, one of them
+/// moving, a sun and three lamps: 41 k triangles.
+fn scene(textures: bool, lamps: bool) -> Scene {
+    let mut b = Builder::new();
+    b.scene.environment = Environment::default();
+    let checker = b.image(512, 512, |x, y| {
+        let c = if (x / 32 + y / 32) % 2 == 0 { 200 } else { 120 } + (x * 7 + y * 13) as u8 % 24;
+        [c, c, c.saturating_sub(16), 255]
+    });
+    let bumps = b.image(512, 512, |x, y| {
+        let bump = |t: u32| (128.0 + 40.0 * (t as f32 * 0.2).sin()) as u8;
+        [bump(x), bump(y), 240, 255]
+    });
+    let mut ground = Material { roughness: 0.8, ..matte(Vec3::splat(0.8)) };
+    if textures {
+        ground.base_color_texture = Some(used(checker));
+        ground.normal_texture = Some(used(bumps));
+    }
+    let ground = b.material(ground);
+    let square = b.square(ground);
+    b.at(square, Vec3::ZERO, 20.0);
+    let mut spheres = Vec::new();
+    for index in 0..6 {
+        let hue = Vec3::new(index as f32 / 5.0, 0.5, 1.0 - index as f32 / 5.0) * 0.8 + 0.1;
+        let mut material = Material {
+            metallic: (index % 2) as f32,
+            roughness: 0.15 + index as f32 * 0.15,
+            ..matte(hue)
+        };
+        if textures && index >= 3 {
+            material.base_color_texture = Some(used(checker));
+        }
+        let material = b.material(material);
+        spheres.push(b.sphere(material, 24));
+    }
+    for index in 0..18 {
+        let at = Vec3::new((index % 6) as f32 * 2.5 - 6.25, 1.0, (index / 6) as f32 * -3.0);
+        b.at(spheres[index % 6], at, 1.0);
+    }
+    b.sun(Vec3::new(0.5, 0.8, 0.4), 3.0);
+    if lamps {
+        for x in [-4.0, 0.0, 4.0] {
+            b.light(LightKind::Point, Vec3::new(1.0, 0.6, 0.3), 8.0, 5.0, Vec3::new(x, 2.5, 1.0), Vec3::ZERO);
+        }
+    }
+    b.scene.animations.push(Animation {
+        name: "up and down".to_owned(),
+        channels: vec![Channel {
+            node: 1,
+            interpolation: Interpolation::Linear,
+            times: vec![0.0],
+            values: Values::Translation(vec![Vec3::ZERO]),
+        }],
+        duration: 1.0,
+        looped: true,
+    });
+    b.finish()
+}
+
+fn time(name: &str, scene: &Scene, settings: RenderSettings, size: Size) {
+    let gpu = gpu();
+    let renderer = Renderer::new(&gpu, settings).unwrap();
+    let started = Instant::now();
+    let uploaded = SceneGpu::upload(&gpu, scene).unwrap();
+    let upload = started.elapsed();
+    renderer.prepare(&uploaded).unwrap();
+    let prepare = started.elapsed() - upload;
+    let (mut list, mut targets) = (DrawList::new(), SessionTargets::new());
+    let mut pose = Pose::rest(scene);
+    let (mut total, mut record) = (Vec::new(), Vec::new());
+    for frame in 0..60 {
+        let angle = frame as f32 * 0.01;
+        let eye = Quat::from_rotation_y(angle) * Vec3::new(0.0, 4.0, 9.0);
+        let rest = Transform { translation: Vec3::new(-6.25, 1.0 + angle, 0.0), ..Default::default() };
+        pose.world[1] = rest.matrix();
+        let started = Instant::now();
+        list.build(&uploaded, pose.as_ref(), &[view(eye, Vec3::Y, Rect::whole(size))]);
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        renderer.draw(&mut encoder, &uploaded, &mut targets, &list, size).unwrap();
+        let submission = gpu.queue().submit([encoder.finish()]);
+        record.push(started.elapsed().as_secs_f64() * 1e3);
+        gpu.device()
+            .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None })
+            .unwrap();
+        total.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    let quantile = |times: &mut Vec<f64>, q: f64| {
+        times.sort_by(f64::total_cmp);
+        times[(times.len() as f64 * q) as usize]
+    };
+    println!(
+        "{name:28} {size:>9} samples {} shadow {:4}: p50 {:5.1} p95 {:5.1} ms, record {:4.2} ms, {} draws, {} triangles, upload {} prepare {} ms",
+        settings.samples, settings.shadow_size, quantile(&mut total, 0.5), quantile(&mut total, 0.95), quantile(&mut record, 0.5),
+        list.stats().draws, list.stats().triangles, upload.as_millis(), prepare.as_millis(),
+    );
+    if let Ok(folder) = std::env::var("NEARLIGHT_SHOTS") {
+        let rgba = support::read(&gpu, targets.output().unwrap(), 4);
+        let image = image::RgbaImage::from_raw(size.width, size.height, rgba).unwrap();
+        image.save(format!("{folder}/{}.png", name.replace(' ', "-"))).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "prints timings; run it by name"]
+fn frame_times() {
+    let plain = RenderSettings { samples: 1, shadow_size: 0, ..RenderSettings::default() };
+    let small = Size::new(640, 360);
+    let full = scene(true, true);
+    time("empty", &Builder::new().finish(), plain, small);
+    time("bare", &scene(false, false), plain, small);
+    time("textures", &scene(true, false), plain, small);
+    time("lamps", &scene(false, true), plain, small);
+    time("textures lamps", &full, plain, small);
+    time("shadow", &full, RenderSettings::default(), small);
+    time("shadow 2048", &full, RenderSettings { shadow_size: 2048, ..RenderSettings::default() }, small);
+    time("agx", &full, RenderSettings { tone_map: ToneMap::AgX, ..RenderSettings::default() }, small);
+    time("msaa", &full, RenderSettings { samples: 4, ..RenderSettings::default() }, small);
+    time("shadow", &full, RenderSettings::default(), Size::new(960, 540));
+    time("shadow", &full, RenderSettings::default(), Size::new(1280, 720));
+}

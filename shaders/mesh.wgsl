@@ -1,0 +1,412 @@
+// Meshes: lit or unlit surfaces into linear HDR colour, and casters into the shadow map.
+// Lines between //#if and //#endif depend on features, see README.md.
+
+struct Light {
+    // Position of a point or spot light; direction towards a directional one.
+    position: vec3f,
+    // 1 / range², 0 for an infinite range.
+    inverse_range_2: f32,
+    // Candela, or lux for a directional light.
+    color: vec3f,
+    // 1 for lights that have a position, 0 for directional ones.
+    positional: f32,
+    // Where a spot shines to.
+    spot_direction: vec3f,
+    // The cone is saturate(cos * scale + offset)²; 0 and 1 for other lights.
+    spot_scale: f32,
+    spot_offset: f32,
+}
+
+struct Frame {
+    clip_from_world: mat4x4f,
+    // To texture coordinates and depth of the shadow map.
+    shadow_from_world: mat4x4f,
+    // Perspective: the eye's position and 1. Orthographic: the direction towards the eye and 0.
+    eye: vec4f,
+    // Direction of the ray through normalised device coordinates x, y: base + x * dx + y * dy.
+    sky_base: vec4f,
+    sky_dx: vec4f,
+    sky_dy: vec4f,
+    // Towards the sun; w: metres along the normal by which shadow lookups are moved.
+    sun_direction: vec4f,
+    // Lux; w: exposure.
+    sun_color: vec4f,
+    zenith: vec4f,
+    horizon: vec4f,
+    ground: vec4f,
+    // Irradiance / pi as spherical harmonics, constants folded in.
+    irradiance: array<vec4f, 9>,
+    lights: array<Light, 8>,
+}
+
+struct Object {
+    // Rows of the affine matrix from mesh to world space.
+    world: array<vec4f, 3>,
+    // Rows of its cofactor matrix, which takes normals along.
+    normal: array<vec4f, 3>,
+    // Added radiance of the flash.
+    highlight: vec4f,
+    // Number of lights, their indices in 4 bits each, first joint matrix.
+    lights: vec4u,
+}
+
+struct Material {
+    base_color: vec4f,
+    // w: alpha cut-off.
+    emissive: vec4f,
+    // Metallic, roughness, normal scale, occlusion strength.
+    factors: vec4f,
+    // x: bit per map, set where it uses the second texture coordinates.
+    uv_sets: vec4u,
+    // Per map: 2x2 matrix by columns, then offset.
+    uv_transforms: array<vec4f, 10>,
+}
+
+@group(0) @binding(0) var<uniform> frame: Frame;
+@group(0) @binding(1) var environment_map: texture_2d<f32>;
+@group(0) @binding(2) var environment_sampler: sampler;
+@group(0) @binding(3) var shadow_map: texture_depth_2d;
+@group(0) @binding(4) var shadow_sampler: sampler_comparison;
+
+@group(1) @binding(0) var<uniform> material: Material;
+@group(1) @binding(1) var base_map: texture_2d<f32>;
+@group(1) @binding(2) var base_sampler: sampler;
+@group(1) @binding(3) var surface_map: texture_2d<f32>;
+@group(1) @binding(4) var surface_sampler: sampler;
+@group(1) @binding(5) var normal_map: texture_2d<f32>;
+@group(1) @binding(6) var normal_sampler: sampler;
+@group(1) @binding(7) var occlusion_map: texture_2d<f32>;
+@group(1) @binding(8) var occlusion_sampler: sampler;
+@group(1) @binding(9) var emissive_map: texture_2d<f32>;
+@group(1) @binding(10) var emissive_sampler: sampler;
+
+@group(2) @binding(0) var<uniform> object: Object;
+// Three rows a joint.
+@group(2) @binding(1) var<storage, read> joints: array<vec4f>;
+
+const PI: f32 = 3.14159265;
+// Level of the environment map for roughness 1 and the share of the map inside its border; as in environment.rs.
+const ENVIRONMENT_MAX_LEVEL: f32 = 4.0;
+const ENVIRONMENT_INNER: f32 = 0.875;
+
+struct Input {
+    @location(0) position: vec3f,
+//#if LIT
+    @location(1) normal: vec3f,
+//#endif
+//#if NORMAL_MAP
+    @location(2) tangent: vec4f,
+//#endif
+//#if UV0
+    @location(3) uv0: vec2f,
+//#endif
+//#if UV1
+    @location(4) uv1: vec2f,
+//#endif
+//#if COLOR
+    @location(5) color: vec4f,
+//#endif
+//#if SKIN
+    @location(6) joints: vec4u,
+    @location(7) weights: vec4f,
+//#endif
+}
+
+struct Varyings {
+    @builtin(position) clip: vec4f,
+//#if LIT
+    @location(0) world: vec3f,
+    @location(1) normal: vec3f,
+//#endif
+//#if NORMAL_MAP
+    @location(2) tangent: vec4f,
+//#endif
+//#if UV0
+    @location(3) uv0: vec2f,
+//#endif
+//#if UV1
+    @location(4) uv1: vec2f,
+//#endif
+//#if COLOR
+    @location(5) color: vec4f,
+//#endif
+}
+
+fn row(index: u32, in: Input) -> vec4f {
+    var result = object.world[index];
+//#if SKIN
+    let at = object.lights.z * 3u + index;
+    result = joints[at + in.joints.x * 3u] * in.weights.x
+        + joints[at + in.joints.y * 3u] * in.weights.y
+        + joints[at + in.joints.z * 3u] * in.weights.z
+        + joints[at + in.joints.w * 3u] * in.weights.w;
+//#endif
+    return result;
+}
+
+@vertex
+fn vertex(in: Input) -> Varyings {
+    var out: Varyings;
+    let x = row(0u, in);
+    let y = row(1u, in);
+    let z = row(2u, in);
+    let position = vec4f(in.position, 1.0);
+    let world = vec3f(dot(x, position), dot(y, position), dot(z, position));
+    out.clip = frame.clip_from_world * vec4f(world, 1.0);
+//#if LIT
+    out.world = world;
+    var nx = object.normal[0].xyz;
+    var ny = object.normal[1].xyz;
+    var nz = object.normal[2].xyz;
+//#if SKIN
+    nx = cross(y.xyz, z.xyz);
+    ny = cross(z.xyz, x.xyz);
+    nz = cross(x.xyz, y.xyz);
+//#endif
+    out.normal = normalize(vec3f(dot(nx, in.normal), dot(ny, in.normal), dot(nz, in.normal)));
+//#endif
+//#if NORMAL_MAP
+    let t = in.tangent.xyz;
+    out.tangent = vec4f(dot(x.xyz, t), dot(y.xyz, t), dot(z.xyz, t), in.tangent.w * object.normal[0].w);
+//#endif
+//#if UV0
+    out.uv0 = in.uv0;
+//#endif
+//#if UV1
+    out.uv1 = in.uv1;
+//#endif
+//#if COLOR
+    out.color = in.color;
+//#endif
+    return out;
+}
+
+//#if UV0
+// Texture coordinates of map `index`.
+fn map_uv(index: u32, in: Varyings) -> vec2f {
+    var uv = in.uv0;
+//#if UV1
+    if (material.uv_sets.x & (1u << index)) != 0u {
+        uv = in.uv1;
+    }
+//#endif
+//#if UV_TRANSFORM
+    let m = material.uv_transforms[index * 2u];
+    uv = m.xy * uv.x + m.zw * uv.y + material.uv_transforms[index * 2u + 1u].xy;
+//#endif
+    return uv;
+}
+//#endif
+
+fn base_color(in: Varyings) -> vec4f {
+    var base = material.base_color;
+//#if BASE_MAP
+    base *= textureSample(base_map, base_sampler, map_uv(0u, in));
+//#endif
+//#if COLOR
+    base *= in.color;
+//#endif
+    return base;
+}
+
+//#if LIT
+// Irradiance / pi from direction `n`.
+fn irradiance(n: vec3f) -> vec3f {
+    let r = frame.irradiance[0].xyz
+        + frame.irradiance[1].xyz * n.y
+        + frame.irradiance[2].xyz * n.z
+        + frame.irradiance[3].xyz * n.x
+        + frame.irradiance[4].xyz * (n.x * n.y)
+        + frame.irradiance[5].xyz * (n.y * n.z)
+        + frame.irradiance[6].xyz * (3.0 * n.z * n.z - 1.0)
+        + frame.irradiance[7].xyz * (n.x * n.z)
+        + frame.irradiance[8].xyz * (n.x * n.x - n.y * n.y);
+    return max(r, vec3f(0.0));
+}
+
+// Octahedral coordinates, -1 to 1, of a direction of any length.
+fn octahedral(d: vec3f) -> vec2f {
+    let p = d.xz / (abs(d.x) + abs(d.y) + abs(d.z));
+    let folded = (1.0 - abs(p.yx)) * select(vec2f(-1.0), vec2f(1.0), p >= vec2f(0.0));
+    return select(folded, p, d.y >= 0.0);
+}
+
+// Directional albedo of GGX with F0 = 0 and 1, split sum: reflectance is f0 * x + y.
+// Fit by B. Karis, "Physically Based Shading on Mobile" (2014).
+fn environment_brdf(roughness: f32, n_dot_v: f32) -> vec2f {
+    let r = roughness * vec4f(-1.0, -0.0275, -0.572, 0.022) + vec4f(1.0, 0.0425, 1.04, -0.04);
+    let a = min(r.x * r.x, exp2(-9.28 * n_dot_v)) * r.x + r.y;
+    return vec2f(-1.04, 1.04) * a + r.zw;
+}
+
+struct Surface {
+    normal: vec3f,
+    view: vec3f,
+    n_dot_v: f32,
+    diffuse: vec3f,
+    f0: vec3f,
+    // roughness⁴ and roughness².
+    alpha_2: f32,
+    alpha: f32,
+    // What single scattering loses, given back to the specular lobe.
+    compensation: vec3f,
+}
+
+// Radiance towards the eye per unit of irradiance perpendicular to the light.
+fn reflect_light(s: Surface, l: vec3f) -> vec3f {
+    let h = normalize(l + s.view);
+    let n_dot_l = saturate(dot(s.normal, l));
+    let n_dot_h = saturate(dot(s.normal, h));
+    let v_dot_h = saturate(dot(s.view, h));
+    let f = 1.0 - v_dot_h;
+    let f2 = f * f;
+    let fresnel = s.f0 + (vec3f(1.0) - s.f0) * (f2 * f2 * f);
+    // GGX over the visibility of Hammon (2017), which stays within 1% of Smith's at these roughnesses.
+    let d = (n_dot_h * s.alpha_2 - n_dot_h) * n_dot_h + 1.0;
+    let v = mix(2.0 * n_dot_l * s.n_dot_v, n_dot_l + s.n_dot_v, s.alpha);
+    let specular = (0.5 / PI) * s.alpha_2 / (d * d * v + 1e-7);
+    return ((vec3f(1.0) - fresnel) * s.diffuse * (1.0 / PI) + fresnel * s.compensation * specular) * n_dot_l;
+}
+//#endif
+
+@fragment
+fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) vec4f {
+    let base = base_color(in);
+//#if MASK
+    if base.a < material.emissive.w {
+        discard;
+    }
+//#endif
+    // Alpha tells the tone map how much of the pixel it may touch: nothing of unlit colours.
+    var alpha = 0.0;
+    var color = base.rgb + object.highlight.rgb;
+//#if LIT
+    alpha = 1.0;
+    var n = normalize(in.normal);
+//#if DOUBLE_SIDED
+    n = select(-n, n, front);
+//#endif
+//#if NORMAL_MAP
+    let t = normalize(in.tangent.xyz - n * dot(n, in.tangent.xyz));
+    let b = cross(n, t) * in.tangent.w;
+    let mapped = textureSample(normal_map, normal_sampler, map_uv(2u, in)).xyz * 2.0 - 1.0;
+    n = normalize(t * (mapped.x * material.factors.z) + b * (mapped.y * material.factors.z) + n * mapped.z);
+//#endif
+    var metallic = material.factors.x;
+    var roughness = material.factors.y;
+//#if SURFACE_MAP
+    let surface_texel = textureSample(surface_map, surface_sampler, map_uv(1u, in));
+    metallic *= surface_texel.b;
+    roughness *= surface_texel.g;
+//#endif
+    var occlusion = 1.0;
+//#if OCCLUSION_MAP
+    occlusion = 1.0 + material.factors.w * (textureSample(occlusion_map, occlusion_sampler, map_uv(3u, in)).r - 1.0);
+//#endif
+    roughness = clamp(roughness, 0.045, 1.0);
+
+    var s: Surface;
+    s.normal = n;
+    s.view = normalize(frame.eye.xyz - in.world * frame.eye.w);
+    let n_dot_v_signed = dot(n, s.view);
+    s.n_dot_v = clamp(n_dot_v_signed, 1e-3, 1.0);
+    s.diffuse = base.rgb * (1.0 - metallic);
+    s.f0 = mix(vec3f(0.04), base.rgb, metallic);
+    s.alpha = roughness * roughness;
+    s.alpha_2 = s.alpha * s.alpha;
+    let brdf = environment_brdf(roughness, s.n_dot_v);
+    s.compensation = 1.0 + s.f0 * (1.0 / (brdf.x + brdf.y) - 1.0);
+
+    // Light from all around. What is not reflected at the surface is left for the diffuse part.
+    let reflectance = (s.f0 * brdf.x + brdf.y) * s.compensation;
+    let mirror = n * (2.0 * n_dot_v_signed) - s.view;
+    let environment_uv = octahedral(mirror) * (0.5 * ENVIRONMENT_INNER) + 0.5;
+    let around = textureSampleLevel(environment_map, environment_sampler, environment_uv, roughness * ENVIRONMENT_MAX_LEVEL).rgb;
+    color = ((vec3f(1.0) - reflectance) * s.diffuse * irradiance(n) + reflectance * around) * occlusion;
+
+//#if SUN
+    var sun = reflect_light(s, frame.sun_direction.xyz) * frame.sun_color.rgb;
+//#if SHADOW
+    let at = frame.shadow_from_world * vec4f(in.world + n * frame.sun_direction.w, 1.0);
+    sun *= textureSampleCompareLevel(shadow_map, shadow_sampler, at.xy, min(at.z, 1.0));
+//#endif
+    color += sun;
+//#endif
+
+//#if LIGHTS
+    var packed = object.lights.y;
+    for (var i = 0u; i < object.lights.x; i++) {
+        let light = frame.lights[packed & 15u];
+        packed >>= 4u;
+        let to_light = light.position - in.world * light.positional;
+        let distance_2 = max(dot(to_light, to_light), 1e-4);
+        let l = to_light * inverseSqrt(distance_2);
+        let reach = distance_2 * light.inverse_range_2;
+        let window = saturate(1.0 - reach * reach);
+        let cone = saturate(dot(-l, light.spot_direction) * light.spot_scale + light.spot_offset);
+        color += reflect_light(s, l) * light.color * (window * cone * cone / distance_2);
+    }
+//#endif
+
+    var emitted = material.emissive.rgb;
+//#if EMISSIVE_MAP
+    emitted *= textureSample(emissive_map, emissive_sampler, map_uv(4u, in)).rgb;
+//#endif
+    let rim = 1.0 - s.n_dot_v;
+    color += emitted + object.highlight.rgb * (0.35 + 0.65 * rim * rim);
+    color *= frame.sun_color.w;
+//#endif
+//#if BLEND
+    alpha = base.a;
+//#endif
+    return vec4f(color, alpha);
+}
+
+struct ShadowVaryings {
+    @builtin(position) clip: vec4f,
+//#if UV0
+    @location(3) uv0: vec2f,
+//#endif
+//#if UV1
+    @location(4) uv1: vec2f,
+//#endif
+//#if COLOR
+    @location(5) color: vec4f,
+//#endif
+}
+
+// In the shadow pass clip_from_world is the sun's.
+@vertex
+fn shadow_vertex(in: Input) -> ShadowVaryings {
+    var out: ShadowVaryings;
+    let position = vec4f(in.position, 1.0);
+    let world = vec3f(dot(row(0u, in), position), dot(row(1u, in), position), dot(row(2u, in), position));
+    out.clip = frame.clip_from_world * vec4f(world, 1.0);
+//#if UV0
+    out.uv0 = in.uv0;
+//#endif
+//#if UV1
+    out.uv1 = in.uv1;
+//#endif
+//#if COLOR
+    out.color = in.color;
+//#endif
+    return out;
+}
+
+@fragment
+fn shadow_fragment(in: ShadowVaryings) {
+    var surface: Varyings;
+//#if UV0
+    surface.uv0 = in.uv0;
+//#endif
+//#if UV1
+    surface.uv1 = in.uv1;
+//#endif
+//#if COLOR
+    surface.color = in.color;
+//#endif
+    if base_color(surface).a < material.emissive.w {
+        discard;
+    }
+}
