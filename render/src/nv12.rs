@@ -1,0 +1,240 @@
+//! The colour pass: from an sRGB-encoded picture of any size to NV12 at the coded size.
+//!
+//! BT.709 in limited range, chroma on the even luma columns and between the rows (H.264
+//! `chroma_sample_loc_type` 0); bilinear on the encoded values where the sizes differ. Knows nothing
+//! of frames. The view given to it must yield encoded values, so a non-sRGB format: through an
+//! `...Srgb` view the picture comes out dark.
+
+use bytemuck::{Pod, Zeroable};
+use media::barcode::{CELL, CELLS, Strip};
+use media::{PixelFormat, Plane, Size};
+use smallvec::SmallVec;
+
+use crate::device::Gpu;
+
+/// Invocations in a workgroup, in a row: lavapipe runs eight at once and pays for each group.
+const GROUP: u32 = 64;
+/// Luma samples that an invocation makes across.
+const BLOCK: u32 = 8;
+/// Rows begin at multiples of this many bytes, for the SIMD loads of encoders.
+const ALIGN: u32 = 16;
+
+/// How an NV12 picture lies in a buffer: luma rows, then chroma rows, all of one stride.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nv12Layout {
+    size: Size,
+    stride: u32,
+}
+
+impl Nv12Layout {
+    /// The layout of a picture of `size`; `None` when a side is odd, zero or beyond 16384.
+    pub fn new(size: Size) -> Option<Self> {
+        let fits = |side: u32| side.is_multiple_of(2) && (2..=16_384).contains(&side);
+        (fits(size.width) && fits(size.height))
+            .then(|| Self { size, stride: size.width.next_multiple_of(ALIGN) })
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Bytes from one row to the next, in both planes.
+    pub fn stride(&self) -> u32 {
+        self.stride
+    }
+
+    /// Bytes of both planes.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.stride) * u64::from(self.size.height) * 3 / 2
+    }
+
+    /// The planes of a picture that lies in `data` as [`PixelFormat::Nv12`] orders them.
+    pub fn planes<'a>(&self, data: &'a [u8]) -> SmallVec<[Plane<'a>; 2]> {
+        debug_assert!(data.len() as u64 >= self.bytes(), "{:?}", PixelFormat::Nv12);
+        let stride = self.stride as usize;
+        let (luma, chroma) = data.split_at(stride * self.size.height as usize);
+        SmallVec::from_buf([
+            Plane { data: luma, stride },
+            Plane { data: &chroma[..luma.len() / 2], stride },
+        ])
+    }
+}
+
+/// What the shader is told. The layout is that of `Params` in `nv12.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Params {
+    last_texel: [i32; 2],
+    last_pixel: [i32; 2],
+    scale: [f32; 2],
+    row_words: u32,
+    luma_rows: u32,
+    strip_bits: u32,
+    strip_flags: u32,
+}
+
+/// The pass's pipelines on one device, shared by all its rings.
+#[derive(Debug)]
+pub struct Nv12Converter {
+    layout: wgpu::BindGroupLayout,
+    same_size: wgpu::ComputePipeline,
+    magnify: wgpu::ComputePipeline,
+    any: wgpu::ComputePipeline,
+}
+
+impl Nv12Converter {
+    /// Makes the pipelines.
+    pub fn new(gpu: &Gpu) -> Self {
+        let device = gpu.device();
+        let shader = device.create_shader_module(wgpu::include_wgsl!("../../shaders/nv12.wgsl"));
+        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty,
+            count: None,
+        };
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("nv12"),
+            entries: &[
+                entry(
+                    0,
+                    wgpu::BindingType::Texture {
+                        sample_type: wgpu::TextureSampleType::Float { filterable: true },
+                        view_dimension: wgpu::TextureViewDimension::D2,
+                        multisampled: false,
+                    },
+                ),
+                entry(
+                    1,
+                    wgpu::BindingType::Buffer {
+                        ty: wgpu::BufferBindingType::Storage { read_only: false },
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                ),
+            ],
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("nv12"),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: size_of::<Params>() as u32,
+        });
+        let pipeline = |label, relation: f64| {
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(label),
+                layout: Some(&pipeline_layout),
+                module: &shader,
+                entry_point: Some("convert"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &[("RELATION", relation), ("GROUP", f64::from(GROUP))],
+                    ..Default::default()
+                },
+                cache: None,
+            })
+        };
+        let same_size = pipeline("nv12 same size", 0.0);
+        let magnify = pipeline("nv12 magnify", 1.0);
+        let any = pipeline("nv12 any size", 2.0);
+        Self { layout, same_size, magnify, any }
+    }
+
+    /// Binds the picture to read and the buffer to write, which holds [`Nv12Layout::bytes`].
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        picture: &wgpu::TextureView,
+        nv12: wgpu::BufferBinding<'_>,
+    ) -> wgpu::BindGroup {
+        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("nv12"),
+            layout: &self.layout,
+            entries: &[
+                wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: wgpu::BindingResource::TextureView(picture),
+                },
+                wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Buffer(nv12) },
+            ],
+        })
+    }
+
+    /// Records the pass. The picture is the upper left `internal` of the bound view, which must be
+    /// that large at least; `overlay` is drawn where the coded picture is large enough for it.
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        bound: &wgpu::BindGroup,
+        internal: Size,
+        coded: &Nv12Layout,
+        overlay: Option<Strip>,
+        timestamps: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("nv12"),
+            timestamp_writes: timestamps,
+        });
+        pass.set_pipeline(if internal == coded.size {
+            &self.same_size
+        } else if internal.width <= coded.size.width && internal.height <= coded.size.height {
+            &self.magnify
+        } else {
+            &self.any
+        });
+        pass.set_bind_group(0, bound, &[]);
+        pass.set_immediates(0, bytemuck::bytes_of(&params(internal, coded, overlay)));
+        pass.dispatch_workgroups(coded.stride.div_ceil(BLOCK * GROUP), coded.size.height / 2, 1);
+    }
+}
+
+fn params(internal: Size, coded: &Nv12Layout, overlay: Option<Strip>) -> Params {
+    let last = |size: Size| [size.width.max(1) as i32 - 1, size.height.max(1) as i32 - 1];
+    let Size { width, height } = coded.size;
+    let room = width as usize >= CELL * CELLS && height as usize >= CELL;
+    let (strip_bits, strip_flags) = match overlay.filter(|_| room) {
+        None => (0, 0),
+        Some(Strip { frame, input }) => {
+            let bits = u32::from(frame) << 16 | u32::from(input);
+            (bits, 1 | (bits.count_ones() & 1) << 1)
+        }
+    };
+    Params {
+        last_texel: last(internal),
+        last_pixel: last(coded.size),
+        scale: [internal.width as f32 / width as f32, internal.height as f32 / height as f32],
+        row_words: coded.stride / 4,
+        luma_rows: height,
+        strip_bits,
+        strip_flags,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_and_absurd_sizes_have_no_layout() {
+        for (width, height) in [(0, 2), (3, 2), (2, 3), (16_386, 2), (u32::MAX - 1, 2)] {
+            assert_eq!(Nv12Layout::new(Size::new(width, height)), None, "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn planes_follow_one_another() {
+        let layout = Nv12Layout::new(Size::new(642, 362)).expect("even sides");
+        let data: Vec<u8> = vec![0; layout.bytes() as usize];
+        let planes = layout.planes(&data);
+        assert_eq!(layout.stride(), 656);
+        assert_eq!((planes[0].data.len(), planes[1].data.len()), (656 * 362, 656 * 181));
+    }
+
+    #[test]
+    fn a_small_picture_has_no_strip() {
+        let layout = Nv12Layout::new(Size::new(526, 64)).expect("even sides");
+        let strip = Some(Strip { frame: 1, input: 2 });
+        assert_eq!(params(layout.size(), &layout, strip).strip_flags, 0);
+        let layout = Nv12Layout::new(Size::new(528, 64)).expect("even sides");
+        assert_eq!(params(layout.size(), &layout, strip).strip_flags & 1, 1);
+    }
+}
