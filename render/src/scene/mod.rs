@@ -5,6 +5,19 @@
 //! vectors of a scene are checked by the loader; a scene that was made in another way must be checked
 //! too, or drawing panics.
 
+pub mod animate;
+pub mod bounds;
+mod error;
+mod limits;
+mod load;
+pub mod pick;
+
+pub use self::animate::{Clicks, Pose};
+pub use self::error::SceneError;
+pub use self::limits::LoadLimits;
+pub use self::load::{LoadedScene, load_scene, load_scene_bytes};
+pub use self::pick::{Hit, PickIndex, Ray};
+
 use bytemuck::{Pod, Zeroable};
 use glam::{Mat4, Quat, Vec2, Vec3, Vec4};
 
