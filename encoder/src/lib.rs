@@ -1,1 +1,33 @@
+//! Pictures in, access units out: encoders behind [`media::Encoder`], the table that picks one, and
+//! the thread that runs it.
+//!
+//! This crate must never know sessions, sockets or an async runtime: time comes from a
+//! [`media::Clock`], units leave through a [`media::UnitSink`], and what happens is told by a
+//! callback. An encoder is opened, used and dropped on one thread; [`EncoderWorker`] is that thread.
+//! Used wrongly (an encoder shared between sessions, a sink that blocks) one slow client stalls
+//! another, and every frame is late.
 
+pub mod candidates;
+pub mod convert;
+mod direct;
+pub mod h264;
+mod nv12;
+pub mod openh264;
+pub mod worker;
+pub mod x264;
+
+pub use candidates::{
+    Candidate, EncoderSettings, OpenError, Preference, SelectError, Selection, Verdict, candidates,
+    select,
+};
+pub use convert::Nv12Converter;
+pub use worker::{Command, CommandRefused, EncoderWorker, WorkerConfig, WorkerEvent, WorkerStats};
+
+/// What a caught panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::barcode::Strip;
 use crate::{Bitrate, Codec, CpuImage, FrameId, FrameRate, Size, UnitKind};
 
 /// What an encoder can do. What is false here is refused, never silently ignored.
@@ -27,6 +28,9 @@ pub struct EncoderCapabilities {
 pub struct EncodeOptions {
     /// Code it as a keyframe with parameter sets.
     pub keyframe: bool,
+    /// Draw this strip into the encoder's own copy of the picture, so that it shows whatever the
+    /// picture lies in.
+    pub strip: Option<Strip>,
 }
 
 /// One coded picture as the encoder returns it.

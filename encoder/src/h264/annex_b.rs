@@ -1,0 +1,104 @@
+//! NAL units in the byte stream format (H.264 Annex B).
+
+/// What a NAL unit holds (H.264 table 7-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NalKind {
+    /// A slice of a picture that is not an IDR picture.
+    Slice,
+    /// A slice of an IDR picture.
+    IdrSlice,
+    /// Supplemental enhancement information.
+    Sei,
+    /// A sequence parameter set.
+    Sps,
+    /// A picture parameter set.
+    Pps,
+    /// An access unit delimiter.
+    Aud,
+    /// Any other `nal_unit_type`.
+    Other(u8),
+}
+
+impl NalKind {
+    /// Whether it is part of the coded picture itself.
+    pub const fn is_slice(self) -> bool {
+        matches!(self, Self::Slice | Self::IdrSlice)
+    }
+}
+
+/// One NAL unit within an access unit.
+#[derive(Clone, Copy, Debug)]
+pub struct Nal<'a> {
+    unit: &'a [u8],
+    payload: usize,
+    /// Index of the first byte of its start code.
+    pub start: usize,
+    /// Index after its last byte.
+    pub end: usize,
+}
+
+impl<'a> Nal<'a> {
+    /// Header and payload, without the start code and with emulation prevention. Never empty.
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.unit[self.payload..self.end]
+    }
+
+    /// What it holds.
+    pub fn kind(&self) -> NalKind {
+        match self.bytes()[0] & 0x1f {
+            1 => NalKind::Slice,
+            5 => NalKind::IdrSlice,
+            6 => NalKind::Sei,
+            7 => NalKind::Sps,
+            8 => NalKind::Pps,
+            9 => NalKind::Aud,
+            other => NalKind::Other(other),
+        }
+    }
+}
+
+/// The NAL units of `unit` in order. Bytes before the first start code are skipped.
+pub fn nals(unit: &[u8]) -> impl Iterator<Item = Nal<'_>> {
+    let mut next = find_start_code(unit, 0);
+    std::iter::from_fn(move || {
+        loop {
+            let (start, payload) = next?;
+            next = find_start_code(unit, payload);
+            // Zero bytes before the next start code belong to it (trailing_zero_8bits).
+            let end = next.map_or(unit.len(), |(start, _)| start);
+            if payload < end {
+                return Some(Nal { unit, payload, start, end });
+            }
+        }
+    })
+}
+
+/// The next start code at or after `from`: where it begins, with one leading zero byte if there is
+/// one, and where its payload begins.
+fn find_start_code(unit: &[u8], from: usize) -> Option<(usize, usize)> {
+    let found = unit.get(from..)?.windows(3).position(|window| window == [0, 0, 1])? + from;
+    let start = if found > from && unit[found - 1] == 0 { found - 1 } else { found };
+    Some((start, found + 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_start_codes_are_found() {
+        let unit = [0, 0, 0, 1, 0x67, 1, 2, 0, 0, 1, 0x65, 3];
+        let parts: Vec<_> = nals(&unit).map(|nal| (nal.kind(), nal.start, nal.bytes())).collect();
+        assert_eq!(
+            parts,
+            [(NalKind::Sps, 0, &[0x67, 1, 2][..]), (NalKind::IdrSlice, 7, &[0x65, 3][..])]
+        );
+    }
+
+    #[test]
+    fn nothing_is_found_in_nothing() {
+        for unit in [&[][..], &[0, 0], &[0, 0, 1], &[0, 0, 0, 1, 0, 0, 1]] {
+            assert_eq!(nals(unit).count(), 0, "{unit:?}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Checked NV12 pictures: what every encoder here takes.
+
+use media::{CpuImage, EncodeError, PixelFormat, Plane, Size};
+
+/// An NV12 picture whose planes are known to be long enough.
+#[derive(Clone, Copy)]
+pub(crate) struct Nv12<'a> {
+    pub(crate) size: Size,
+    pub(crate) luma: Plane<'a>,
+    pub(crate) chroma: Plane<'a>,
+}
+
+impl<'a> Nv12<'a> {
+    /// Checks layout, size and plane lengths, so that what follows may index and pass pointers on.
+    pub(crate) fn check(image: &CpuImage<'a>, size: Size) -> Result<Self, EncodeError> {
+        let refuse = |why: String| Err(EncodeError::Refused(why));
+        if image.format != PixelFormat::Nv12 {
+            return refuse(format!("the layout is {:?}, not NV12", image.format));
+        }
+        if image.size != size {
+            return refuse(format!("its size is {}, not {size}", image.size));
+        }
+        let &[luma, chroma] = image.planes.as_slice() else {
+            return refuse(format!("NV12 has 2 planes, not {}", image.planes.len()));
+        };
+        let (width, height) = (size.width as usize, size.height as usize);
+        if !plane_holds(&luma, width, height) || !plane_holds(&chroma, width, height / 2) {
+            return refuse(format!("a plane is too short for {size}"));
+        }
+        Ok(Self { size, luma, chroma })
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.size.width as usize
+    }
+
+    pub(crate) fn height(&self) -> usize {
+        self.size.height as usize
+    }
+}
+
+/// Whether `rows` rows of `row` bytes lie within the plane.
+pub(crate) fn plane_holds(plane: &Plane<'_>, row: usize, rows: usize) -> bool {
+    rows > 0
+        && plane.stride >= row
+        && plane
+            .stride
+            .checked_mul(rows - 1)
+            .and_then(|start| start.checked_add(row))
+            .is_some_and(|needed| plane.data.len() >= needed)
+}
+
+/// Checks that a size can be coded as 4:2:0.
+pub(crate) fn check_size(size: Size) -> Result<(), String> {
+    if size.width == 0
+        || size.height == 0
+        || !size.width.is_multiple_of(2)
+        || !size.height.is_multiple_of(2)
+    {
+        return Err(format!("4:2:0 needs an even size, not {size}"));
+    }
+    if size.width > MAX_EDGE || size.height > MAX_EDGE {
+        return Err(format!("{size} is larger than any H.264 level allows"));
+    }
+    Ok(())
+}
+
+/// Longest edge of any H.264 level: `Sqrt(8 * MaxFS)` macroblocks of level 6.2 (A.3.1).
+const MAX_EDGE: u32 = 16_880;
+
+/// Copies `rows` rows of `row` bytes.
+pub(crate) fn copy_rows(
+    from: &Plane<'_>,
+    to: &mut [u8],
+    to_stride: usize,
+    row: usize,
+    rows: usize,
+) {
+    if from.stride == to_stride {
+        let length = from.stride * (rows - 1) + row;
+        to[..length].copy_from_slice(&from.data[..length]);
+        return;
+    }
+    for (from, to) in from.data.chunks(from.stride).zip(to.chunks_mut(to_stride)).take(rows) {
+        to[..row].copy_from_slice(&from[..row]);
+    }
+}

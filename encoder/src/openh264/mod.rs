@@ -1,0 +1,231 @@
+//! H.264 by Cisco's OpenH264, compiled into the binary: there wherever the binary runs.
+//!
+//! Set up for the least delay: no B-frames (it has none), one reference, no look-ahead, no scene
+//! change detection, frame skipping off, slices coded in parallel, keyframes only on request. It has
+//! no VBV: single frames may be larger than the budget of one frame, and the pacer spreads them.
+
+mod sys;
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use media::{
+    Bitrate, Codec, CpuImage, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities,
+    FrameId, FrameRate, Plane, RateChange, Recovery, Size, UnitKind,
+};
+
+use crate::candidates::{EncoderSettings, OpenError};
+use crate::h264;
+use crate::nv12::{Nv12, check_size, copy_rows};
+use sys::{Coded, I420, Parameters, RawEncoder};
+
+/// The candidate's name.
+pub const NAME: &str = "openh264";
+
+/// Longest and shortest edge that it takes (its README; it fails beyond).
+const MAX_LONG: u32 = 3_840;
+const MAX_SHORT: u32 = 2_160;
+const MIN_EDGE: u32 = 16;
+/// It clips frame rates to this (`MAX_FRAME_RATE`).
+const MAX_FRAME_RATE: f64 = 60.0;
+/// More than four slices make some Chromium builds glitch, and cost bits for little time.
+const MAX_SLICES: usize = 4;
+
+/// OpenH264 as an [`Encoder`].
+pub struct OpenH264Encoder {
+    capabilities: EncoderCapabilities,
+    raw: RawEncoder,
+    size: Size,
+    bitrate: Bitrate,
+    rate: FrameRate,
+    declared_fps: f64,
+    buffers: Buffers,
+    frames: u64,
+}
+
+/// What OpenH264 needs otherwise than NV12 gives it.
+#[derive(Default)]
+struct Buffers {
+    cb: Vec<u8>,
+    cr: Vec<u8>,
+    /// Only used for pictures that get a strip, which must not be drawn into the source's memory.
+    luma: Vec<u8>,
+    chroma: Vec<u8>,
+}
+
+impl OpenH264Encoder {
+    /// Opens it on the calling thread.
+    ///
+    /// # Errors
+    /// [`OpenError::Refused`] for settings that it does not take.
+    pub fn open(settings: &EncoderSettings) -> Result<Self, OpenError> {
+        let declared_fps = settings.rate.as_f64().clamp(1.0, MAX_FRAME_RATE);
+        Ok(Self {
+            capabilities: EncoderCapabilities {
+                name: NAME,
+                codec: Codec::H264,
+                hardware: false,
+                seamless_rate_change: true,
+                reference_invalidation: false,
+            },
+            raw: open_raw(settings.size, settings.bitrate, settings.rate, declared_fps)
+                .map_err(OpenError::Refused)?,
+            size: settings.size,
+            bitrate: settings.bitrate,
+            rate: settings.rate,
+            declared_fps,
+            buffers: Buffers::default(),
+            frames: 0,
+        })
+    }
+}
+
+impl Encoder for OpenH264Encoder {
+    fn capabilities(&self) -> &EncoderCapabilities {
+        &self.capabilities
+    }
+
+    fn encode(
+        &mut self,
+        _frame: FrameId,
+        image: &CpuImage<'_>,
+        options: EncodeOptions,
+    ) -> Result<Encoded, EncodeError> {
+        let picture = Nv12::check(image, self.size)?;
+        if options.keyframe {
+            self.raw.force_keyframe().map_err(EncodeError::Fatal)?;
+        }
+        let millis = (self.frames as f64 * 1_000.0 / self.declared_fps) as i64;
+        self.frames += 1;
+        let source = self.buffers.prepare(&picture, options);
+        let Coded { data, key } = self.raw.encode(&source, millis).map_err(EncodeError::Fatal)?;
+        if !key {
+            return Ok(Encoded { data: Bytes::from(data), kind: UnitKind::Delta });
+        }
+        let rewritten = h264::declare_no_reordering(&data)
+            .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
+        Ok(Encoded { data: Bytes::from(rewritten.unwrap_or(data)), kind: UnitKind::Key })
+    }
+
+    fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
+        if (bitrate, rate) != (self.bitrate, self.rate) {
+            self.raw
+                .set_bitrate(budget(bitrate, rate, self.declared_fps))
+                .map_err(EncodeError::Fatal)?;
+            (self.bitrate, self.rate) = (bitrate, rate);
+        }
+        Ok(RateChange::Seamless)
+    }
+
+    fn forget(&mut self, _lost: RangeInclusive<FrameId>) -> Recovery {
+        Recovery::KeyframeNeeded
+    }
+
+    fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
+        if size == self.size {
+            return Ok(());
+        }
+        check_openh264_size(size).map_err(EncodeError::Refused)?;
+        // A new one starts with exactly one keyframe and holds no state of the old size.
+        self.raw = open_raw(size, self.bitrate, self.rate, self.declared_fps)
+            .map_err(EncodeError::Fatal)?;
+        self.size = size;
+        Ok(())
+    }
+}
+
+impl Buffers {
+    /// Splits the chroma plane and draws the strip, without touching the picture.
+    fn prepare<'a>(&'a mut self, picture: &Nv12<'a>, options: EncodeOptions) -> I420<'a> {
+        let (width, height) = (picture.width(), picture.height());
+        let (mut luma, mut chroma) = (picture.luma, picture.chroma);
+        if let Some(strip) = options.strip {
+            self.luma.resize(width * height, 0);
+            self.chroma.resize(width * height / 2, 0);
+            copy_rows(&luma, &mut self.luma, width, width, height);
+            copy_rows(&chroma, &mut self.chroma, width, width, height / 2);
+            strip.draw_nv12(&mut self.luma, width, &mut self.chroma, width);
+            luma = Plane { data: &self.luma, stride: width };
+            chroma = Plane { data: &self.chroma, stride: width };
+        }
+        let half = width / 2;
+        self.cb.resize(half * height / 2, 0);
+        self.cr.resize(half * height / 2, 0);
+        let rows = chroma.data.chunks(chroma.stride);
+        for ((row, cb), cr) in
+            rows.zip(self.cb.chunks_exact_mut(half)).zip(self.cr.chunks_exact_mut(half))
+        {
+            for ((pair, cb), cr) in row.as_chunks::<2>().0.iter().zip(cb).zip(cr) {
+                (*cb, *cr) = (pair[0], pair[1]);
+            }
+        }
+        I420 {
+            size: picture.size,
+            luma,
+            cb: Plane { data: &self.cb, stride: half },
+            cr: Plane { data: &self.cr, stride: half },
+        }
+    }
+}
+
+fn check_openh264_size(size: Size) -> Result<(), String> {
+    check_size(size)?;
+    let (long, short) = (size.width.max(size.height), size.width.min(size.height));
+    if long > MAX_LONG || short > MAX_SHORT {
+        return Err(format!("OpenH264 takes at most {MAX_LONG}x{MAX_SHORT}, not {size}"));
+    }
+    if short < MIN_EDGE {
+        return Err(format!("OpenH264 takes at least {MIN_EDGE}x{MIN_EDGE}, not {size}"));
+    }
+    Ok(())
+}
+
+fn open_raw(
+    size: Size,
+    bitrate: Bitrate,
+    rate: FrameRate,
+    declared_fps: f64,
+) -> Result<RawEncoder, String> {
+    check_openh264_size(size)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    RawEncoder::open(&Parameters {
+        size,
+        bits_per_second: budget(bitrate, rate, declared_fps),
+        frames_per_second: declared_fps as f32,
+        slices: cores.min(MAX_SLICES) as u16,
+    })
+}
+
+/// The bit rate that gives frames of the declared rate the budget that they have at `bitrate` and
+/// `rate`: so a new frame rate needs no new parameters, and rates above 60 keep their budget.
+fn budget(bitrate: Bitrate, rate: FrameRate, declared_fps: f64) -> i32 {
+    let bits = bitrate.scaled(declared_fps / rate.as_f64()).bps();
+    // The upper half of the range is left: OpenH264 multiplies it in 32 bits.
+    bits.clamp(1_000, i32::MAX as u64 / 4) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_keeps_its_budget_at_another_frame_rate() {
+        assert_eq!(budget(Bitrate::from_mbps(6), FrameRate::fps(60), 60.0), 6_000_000);
+        assert_eq!(budget(Bitrate::from_mbps(6), FrameRate::fps(120), 60.0), 3_000_000);
+        assert_eq!(budget(Bitrate::from_bps(0), FrameRate::fps(60), 60.0), 1_000);
+    }
+
+    #[test]
+    fn sizes_beyond_its_limits_are_refused() {
+        let open = |width, height| {
+            OpenH264Encoder::open(&EncoderSettings {
+                size: Size::new(width, height),
+                rate: FrameRate::fps(30),
+                bitrate: Bitrate::from_mbps(1),
+            })
+        };
+        for (width, height) in [(3_842, 16), (2_162, 2_162), (14, 64), (63, 64), (0, 0)] {
+            assert!(matches!(open(width, height), Err(OpenError::Refused(_))), "{width}x{height}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The thread that an encoder lives on.
+//!
+//! ```text
+//!  source thread ── submit ──▶ mailbox of one (latest wins) ─┐
+//!  driver ── command ──▶ queue of 16, in order ──────────────┴▶ thread: finish → convert → encode
+//!                                                                  │ asks is_ready() before
+//!                                                                  ▼
+//!                                                               UnitSink (holds two, refuses more)
+//! ```
+//!
+//! Queues and what happens when they are full:
+//! - Mailbox: one frame. A newer one replaces it; the older one is dropped, counted as `dropped`.
+//! - Commands: 16, neighbours of one kind merged. A further one is refused to the caller.
+//! - Sink: when it is not ready, the frame is dropped before the encoder, counted as `skipped`; a
+//!   unit that it refuses anyway is taken out of the references, or a keyframe follows.
+//!
+//! Every loss leaves the viewer with an old picture, also when the scene then stands still and no
+//! further frame would come: [`EncoderWorker::wants_refresh`] says so until a unit made up for it,
+//! and the driver passes it on as [`media::FrameRequest::refresh`].
+//!
+//! The thread must never be given a sink or an event callback that blocks: both run on it.
+
+mod gate;
+mod run;
+mod shared;
+mod stats;
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use media::{Bitrate, Clock, EncoderCapabilities, Frame, FrameId, FrameRate, TrackId, UnitSink};
+use thiserror::Error;
+
+use crate::candidates::{Candidate, EncoderSettings};
+use run::Runner;
+use shared::Shared;
+pub use stats::{EncodeTimes, WorkerStats};
+
+/// How long `Drop` waits for the thread: far longer than any frame takes to encode.
+const JOIN_DEADLINE: Duration = Duration::from_secs(2);
+/// Linux cuts thread names after 15 bytes.
+const THREAD_NAME_BYTES: usize = 15;
+
+/// What a worker is made with.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Tells workers apart in thread listings and logs; its first 11 bytes name the thread.
+    pub label: String,
+    /// The track that units are sent on.
+    pub track: TrackId,
+    /// What the encoder is opened with.
+    pub settings: EncoderSettings,
+    /// Encoders in the order of use: [`Selection::usable`](crate::Selection::usable).
+    pub encoders: Vec<Candidate>,
+    /// Least time between two keyframes that were asked for.
+    pub keyframe_interval: Duration,
+    /// Draw the strip of [`media::barcode`] into every picture.
+    pub barcode: bool,
+}
+
+/// What the thread is told, in order.
+pub enum Command {
+    /// Bit rate and frame rate from the next frame on.
+    SetRate {
+        /// Target and most.
+        bitrate: Bitrate,
+        /// Frames per second.
+        rate: FrameRate,
+    },
+    /// The client asks for a keyframe.
+    Keyframe,
+    /// These frames will never arrive whole.
+    Forget(RangeInclusive<FrameId>),
+    /// Units go here from now on, beginning with a keyframe.
+    SetSink(Box<dyn UnitSink>),
+    /// End.
+    Stop,
+}
+
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SetRate { bitrate, rate } => {
+                f.debug_struct("SetRate").field("bitrate", bitrate).field("rate", rate).finish()
+            }
+            Self::Keyframe => f.write_str("Keyframe"),
+            Self::Forget(lost) => f.debug_tuple("Forget").field(lost).finish(),
+            Self::SetSink(_) => f.write_str("SetSink"),
+            Self::Stop => f.write_str("Stop"),
+        }
+    }
+}
+
+/// Why a command was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CommandRefused {
+    /// The thread is behind by 16 commands.
+    #[error("the encoder thread is behind with its commands")]
+    Full,
+    /// The thread has ended.
+    #[error("the encoder thread has ended")]
+    Ended,
+}
+
+/// What happened on the thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WorkerEvent {
+    /// This encoder is in use from now on.
+    Opened(EncoderCapabilities),
+    /// This encoder cannot be used, or no longer; the next one is tried.
+    FellBack {
+        /// The candidate.
+        name: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A picture could not be coded. Told once until one can be again.
+    PictureRefused {
+        /// The frame.
+        frame: FrameId,
+        /// Why.
+        reason: String,
+    },
+    /// The device that draws the pictures is gone. Told once until a picture comes again.
+    ImageLost(String),
+    /// No encoder is left; the thread has ended.
+    Failed(String),
+    /// A bug; the thread has ended.
+    Panicked(String),
+}
+
+/// Called on the thread, so it must not block. Few: told on changes, never per frame.
+pub type EventFn = Box<dyn FnMut(WorkerEvent) + Send>;
+
+/// An encoder's thread. Dropping it stops and joins the thread.
+#[derive(Debug)]
+pub struct EncoderWorker {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    name: String,
+}
+
+impl EncoderWorker {
+    /// Starts the thread, which opens the first encoder that works.
+    ///
+    /// # Errors
+    /// When the system starts no thread. Failures to open an encoder come as events.
+    pub fn spawn(
+        config: WorkerConfig,
+        sink: Box<dyn UnitSink>,
+        clock: Arc<dyn Clock>,
+        events: EventFn,
+    ) -> io::Result<Self> {
+        let name = thread_name(&config.label);
+        let shared = Arc::new(Shared::new());
+        let on_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            // Last to go, also after a panic: tells the handle that the encoder is dropped.
+            let _ended = shared::Ended(Arc::clone(&on_thread));
+            Runner::new(config, on_thread, sink, clock, events).run_caught();
+        })?;
+        Ok(Self { shared, thread: Some(thread), name })
+    }
+
+    /// Hands a frame over. Never blocks; drops the frame that still waits, or this one when the
+    /// thread has ended.
+    pub fn submit(&self, frame: Frame) {
+        self.shared.submit(frame);
+    }
+
+    /// Tells the thread something. Never blocks.
+    ///
+    /// # Errors
+    /// [`CommandRefused`]; [`Command::Stop`] is always taken.
+    pub fn command(&self, command: Command) -> Result<(), CommandRefused> {
+        self.shared.command(command)
+    }
+
+    /// Counters up to now.
+    pub fn stats(&self) -> WorkerStats {
+        self.shared.stats()
+    }
+
+    /// Whether the viewer has an old picture or none, so that a frame should come even when nothing
+    /// changed.
+    pub fn wants_refresh(&self) -> bool {
+        self.shared.wants_refresh()
+    }
+
+    /// Whether the thread has ended and its encoder is gone.
+    pub fn has_ended(&self) -> bool {
+        self.shared.has_ended()
+    }
+
+    /// Stops the thread and waits for at most `deadline`. Returns whether it ended in time; if not,
+    /// it is left to itself.
+    pub fn shutdown(mut self, deadline: Duration) -> bool {
+        self.stop(deadline)
+    }
+
+    fn stop(&mut self, deadline: Duration) -> bool {
+        let Some(thread) = self.thread.take() else { return true };
+        // Stopping is always accepted.
+        let _ = self.shared.command(Command::Stop);
+        if !self.shared.wait_for_end(deadline) {
+            return false;
+        }
+        // Panics were caught on the thread and told as an event.
+        let _ = thread.join();
+        true
+    }
+}
+
+impl Drop for EncoderWorker {
+    fn drop(&mut self) {
+        if !self.stop(JOIN_DEADLINE) {
+            tracing::error!(thread = self.name, "encoder thread did not end and is left behind");
+        }
+    }
+}
+
+fn thread_name(label: &str) -> String {
+    let mut name = format!("enc-{label}").replace('\0', "");
+    let mut end = name.len().min(THREAD_NAME_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.truncate(end);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thread_name;
+
+    #[test]
+    fn thread_names_fit_the_system() {
+        assert_eq!(thread_name("a1b2"), "enc-a1b2");
+        assert_eq!(thread_name("0123456789abcdef"), "enc-0123456789a");
+        assert_eq!(thread_name("0123456789é"), "enc-0123456789");
+        assert_eq!(thread_name("a\0b"), "enc-ab");
+    }
+}

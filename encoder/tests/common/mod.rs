@@ -1,0 +1,172 @@
+//! Deterministic pictures, and a decoder to judge what became of them.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use media::{CpuImage, PixelFormat, Plane, Size};
+use nearlight_encoder::h264::{NalKind, nals};
+use openh264::decoder::Decoder;
+use openh264::formats::YUVSource as _;
+use smallvec::smallvec;
+
+/// An NV12 picture with padded rows.
+pub struct Picture {
+    pub size: Size,
+    pub stride: usize,
+    pub luma: Vec<u8>,
+    pub chroma: Vec<u8>,
+}
+
+impl Picture {
+    pub fn new(
+        size: Size,
+        mut luma: impl FnMut(usize, usize) -> u8,
+        mut chroma: impl FnMut(usize, usize) -> (u8, u8),
+    ) -> Self {
+        let (width, height) = (size.width as usize, size.height as usize);
+        let stride = width + 24;
+        let mut picture = Self {
+            size,
+            stride,
+            luma: vec![0; stride * height],
+            chroma: vec![0; stride * height / 2],
+        };
+        for y in 0..height {
+            for x in 0..width {
+                picture.luma[y * stride + x] = luma(x, y);
+            }
+        }
+        for y in 0..height / 2 {
+            for x in 0..width / 2 {
+                let (cb, cr) = chroma(x, y);
+                picture.chroma[y * stride + 2 * x] = cb;
+                picture.chroma[y * stride + 2 * x + 1] = cr;
+            }
+        }
+        picture
+    }
+
+    /// Smooth shapes that move: what a game looks like to an encoder.
+    pub fn scene(size: Size, time: usize) -> Self {
+        let wave = |x: usize, y: usize, scale: f64| {
+            let (x, y, t) = (x as f64, y as f64, time as f64);
+            ((x + 3.0 * t) / 41.0 * scale).sin() * ((y - 2.0 * t) / 29.0 * scale).cos()
+        };
+        let edge = move |x: usize, y: usize| {
+            if (x + time * 4) / 96 + y / 64 & 1 == 0 { 20.0 } else { -20.0 }
+        };
+        Self::new(
+            size,
+            |x, y| (126.0 + 60.0 * wave(x, y, 1.0) + edge(x, y)) as u8,
+            |x, y| ((128.0 + 50.0 * wave(x, y, 0.7)) as u8, (128.0 - 50.0 * wave(x, y, 1.3)) as u8),
+        )
+    }
+
+    /// Noise, new in every frame: costs whatever it is given.
+    pub fn noise(size: Size, time: usize) -> Self {
+        let hash = move |x: usize, y: usize, salt: u32| {
+            let mut h = (x as u32 / 2)
+                .wrapping_mul(0x9e37_79b1)
+                .wrapping_add((y as u32 / 2).wrapping_mul(0x85eb_ca77))
+                .wrapping_add((time as u32 ^ salt).wrapping_mul(0xc2b2_ae3d));
+            h = (h ^ h >> 15).wrapping_mul(0x2c1b_3c6d);
+            (h >> 24) as u8
+        };
+        Self::new(
+            size,
+            |x, y| 104 + hash(x, y, 0) % 48,
+            |x, y| (120 + hash(x, y, 77) % 16, 120 + hash(x, y, 99) % 16),
+        )
+    }
+
+    pub fn image(&self) -> CpuImage<'_> {
+        CpuImage {
+            format: PixelFormat::Nv12,
+            size: self.size,
+            planes: smallvec![
+                Plane { data: &self.luma, stride: self.stride },
+                Plane { data: &self.chroma, stride: self.stride },
+            ],
+        }
+    }
+}
+
+/// A decoded picture.
+pub struct Decoded {
+    pub size: Size,
+    pub luma: Vec<u8>,
+    pub stride: usize,
+    pub cb: Vec<u8>,
+    pub cr: Vec<u8>,
+    pub chroma_stride: usize,
+}
+
+/// Decodes one unit, which must yield one picture at once: nothing is held back for reordering.
+pub fn decode(decoder: &mut Decoder, unit: &[u8]) -> Decoded {
+    let picture = decoder.decode(unit).expect("a valid unit").expect("a picture for every unit");
+    let (width, height) = picture.dimensions();
+    let (stride, chroma_stride, _) = picture.strides();
+    Decoded {
+        size: Size::new(width as u32, height as u32),
+        luma: picture.y().to_vec(),
+        stride,
+        cb: picture.u().to_vec(),
+        cr: picture.v().to_vec(),
+        chroma_stride,
+    }
+}
+
+/// Peak signal to noise ratio of luma and of chroma, in decibels.
+pub fn psnr(source: &Picture, decoded: &Decoded) -> (f64, f64) {
+    assert_eq!(source.size, decoded.size);
+    let (width, height) = (source.size.width as usize, source.size.height as usize);
+    let ratio =
+        |sum: f64, count: usize| 10.0 * (255.0_f64.powi(2) * count as f64 / sum.max(1.0)).log10();
+    let square = |a: u8, b: u8| (f64::from(a) - f64::from(b)).powi(2);
+    let mut luma = 0.0;
+    for y in 0..height {
+        for x in 0..width {
+            luma +=
+                square(source.luma[y * source.stride + x], decoded.luma[y * decoded.stride + x]);
+        }
+    }
+    let mut chroma = 0.0;
+    for y in 0..height / 2 {
+        for x in 0..width / 2 {
+            let (from, to) = (y * source.stride + 2 * x, y * decoded.chroma_stride + x);
+            chroma += square(source.chroma[from], decoded.cb[to]);
+            chroma += square(source.chroma[from + 1], decoded.cr[to]);
+        }
+    }
+    (ratio(luma, width * height), ratio(chroma, width * height / 2))
+}
+
+/// Kinds of the NAL units of an access unit, slices counted once.
+pub fn structure(unit: &[u8]) -> Vec<NalKind> {
+    let mut kinds: Vec<_> = nals(unit).map(|nal| nal.kind()).collect();
+    kinds.dedup();
+    kinds
+}
+
+/// `first_mb_in_slice` is 0: the slice begins a picture (H.264 §7.4.1.2.4, without lost slices).
+pub fn pictures_in(unit: &[u8]) -> usize {
+    // ue(v) 0 is the single bit 1.
+    nals(unit).filter(|nal| nal.kind().is_slice() && nal.bytes()[1] & 0x80 != 0).count()
+}
+
+/// `slice_type` of every slice, 0..=4 (table 7-6).
+pub fn slice_types(unit: &[u8]) -> Vec<u32> {
+    nals(unit)
+        .filter(|nal| nal.kind().is_slice())
+        .map(|nal| {
+            let mut bits =
+                nal.bytes()[1..].iter().flat_map(|byte| (0..8).rev().map(move |b| byte >> b & 1));
+            let mut golomb = || {
+                let zeros = bits.by_ref().take_while(|&bit| bit == 0).count();
+                let rest = (0..zeros)
+                    .fold(0_u32, |value, _| value << 1 | u32::from(bits.next().expect("a bit")));
+                (1 << zeros) - 1 + rest
+            };
+            golomb();
+            golomb() % 5
+        })
+        .collect()
+}

@@ -1,0 +1,274 @@
+//! What every encoder must do, run on every candidate that works here.
+
+mod common;
+
+use bytes::Bytes;
+use common::{Picture, decode, pictures_in, psnr, slice_types, structure};
+use media::barcode::Strip;
+use media::{
+    Bitrate, CpuImage, EncodeError, EncodeOptions, Encoder, FrameId, FrameRate, InputSeq,
+    PixelFormat, RateChange, Size, UnitKind,
+};
+use nearlight_encoder::h264::{NalKind, Sps, nals};
+use nearlight_encoder::{Candidate, EncoderSettings, OpenError, candidates};
+use openh264::decoder::Decoder;
+
+const SIZE: Size = Size::new(640, 384);
+const SETTINGS: EncoderSettings =
+    EncoderSettings { size: SIZE, rate: FrameRate::fps(60), bitrate: Bitrate::from_mbps(6) };
+
+/// An encoder that counts its frames.
+struct Run {
+    encoder: Box<dyn Encoder>,
+    frames: u64,
+}
+
+impl Run {
+    fn code_with(&mut self, picture: &Picture, options: EncodeOptions) -> (Bytes, UnitKind) {
+        let encoded = self.encoder.encode(FrameId(self.frames), &picture.image(), options).unwrap();
+        self.frames += 1;
+        assert_eq!(pictures_in(&encoded.data), 1, "one picture in a unit");
+        let idr = nals(&encoded.data).any(|nal| nal.kind() == NalKind::IdrSlice);
+        assert_eq!(idr, encoded.kind == UnitKind::Key, "the kind says what the unit is");
+        if idr {
+            assert_eq!(
+                structure(&encoded.data),
+                [NalKind::Sps, NalKind::Pps, NalKind::IdrSlice],
+                "a keyframe carries its parameter sets and nothing else"
+            );
+        } else {
+            assert_eq!(structure(&encoded.data), [NalKind::Slice]);
+        }
+        // 0 is P, 1 is B, 2 is I (table 7-6).
+        assert!(
+            slice_types(&encoded.data).iter().all(|&kind| kind == 0 || kind == 2),
+            "no B slices"
+        );
+        (encoded.data, encoded.kind)
+    }
+
+    fn code(&mut self, picture: &Picture) -> (Bytes, UnitKind) {
+        self.code_with(picture, EncodeOptions::default())
+    }
+}
+
+/// Runs `test` on every candidate; one that is not installed is named, and at least one must run.
+fn on_every_candidate(settings: &EncoderSettings, test: impl Fn(&Candidate, Run)) {
+    let mut ran = 0;
+    for candidate in candidates() {
+        match (candidate.open)(settings) {
+            Ok(encoder) => {
+                println!("{}", candidate.name);
+                test(&candidate, Run { encoder, frames: 0 });
+                ran += 1;
+            }
+            Err(OpenError::Missing(what)) => println!("{} skipped: {what}", candidate.name),
+            Err(error) => panic!("{}: {error}", candidate.name),
+        }
+    }
+    assert!(ran > 0);
+}
+
+const KEY: EncodeOptions = EncodeOptions { keyframe: true, strip: None };
+
+#[test]
+fn the_first_unit_is_a_keyframe_and_no_later_one() {
+    on_every_candidate(&SETTINGS, |candidate, mut run| {
+        assert_eq!(run.encoder.capabilities().name, candidate.name);
+        assert_eq!(run.encoder.capabilities().codec, candidate.codec);
+        assert_eq!(run.code(&Picture::scene(SIZE, 0)).1, UnitKind::Key);
+        for time in 1..90 {
+            // A cut to something else must not make a keyframe either.
+            let picture = if time % 30 == 0 {
+                Picture::noise(SIZE, time)
+            } else {
+                Picture::scene(SIZE, time)
+            };
+            assert_eq!(run.code(&picture).1, UnitKind::Delta, "frame {time}");
+        }
+    });
+}
+
+#[test]
+fn a_forced_keyframe_is_exactly_the_next_unit() {
+    on_every_candidate(&SETTINGS, |_, mut run| {
+        for time in 0..40 {
+            let force = matches!(time, 0 | 7 | 8 | 30);
+            let options = if force { KEY } else { EncodeOptions::default() };
+            let (_, kind) = run.code_with(&Picture::scene(SIZE, time), options);
+            assert_eq!(kind == UnitKind::Key, force, "frame {time}");
+        }
+    });
+}
+
+#[test]
+fn the_parameter_set_declares_no_reordering_and_the_colours() {
+    for size in [SIZE, Size::new(1280, 720), Size::new(322, 178)] {
+        on_every_candidate(&EncoderSettings { size, ..SETTINGS }, |_, mut run| {
+            let (unit, _) = run.code(&Picture::scene(size, 0));
+            let nal = nals(&unit).next().unwrap();
+            let sps = Sps::parse(nal.bytes()).unwrap();
+            assert_eq!(sps.to_nal(), nal.bytes(), "a real parameter set is written as it was read");
+            assert_eq!(sps.size(), size);
+            // Constrained Baseline: profile 66 with constraint_set1_flag (A.2.1.1).
+            assert_eq!((sps.profile_idc, sps.constraint_flags & 0x40), (66, 0x40));
+            assert!(sps.frame_mbs_only && !sps.gaps_in_frame_num_allowed);
+            let frames = sps.max_num_ref_frames;
+            let vui = sps.vui.unwrap();
+            let restriction = vui.bitstream_restriction.unwrap();
+            assert_eq!(restriction.max_num_reorder_frames, 0);
+            assert_eq!(restriction.max_dec_frame_buffering, frames);
+            assert_eq!(vui.timing, None);
+            assert!(vui.chroma_location.is_none_or(|location| location.top == 0));
+            let signal = vui.signal.unwrap();
+            let colour = signal.colour.unwrap();
+            assert!(!signal.full_range);
+            assert_eq!((colour.primaries, colour.transfer, colour.matrix), (1, 1, 1));
+        });
+    }
+}
+
+#[test]
+fn the_decoded_picture_is_the_picture() {
+    for size in [SIZE, Size::new(322, 178)] {
+        on_every_candidate(&EncoderSettings { size, ..SETTINGS }, |candidate, mut run| {
+            let mut decoder = Decoder::new().unwrap();
+            let (mut worst_luma, mut worst_chroma) = (f64::MAX, f64::MAX);
+            for time in 0..45 {
+                let picture = Picture::scene(size, time);
+                let decoded = decode(&mut decoder, &run.code(&picture).0);
+                let (luma, chroma) = psnr(&picture, &decoded);
+                (worst_luma, worst_chroma) = (worst_luma.min(luma), worst_chroma.min(chroma));
+            }
+            println!(
+                "{} {size}: luma {worst_luma:.1} dB, chroma {worst_chroma:.1} dB",
+                candidate.name
+            );
+            assert!(worst_luma > 30.0 && worst_chroma > 30.0);
+        });
+    }
+}
+
+#[test]
+fn fifty_rate_changes_make_no_keyframe() {
+    on_every_candidate(&SETTINGS, |_, mut run| {
+        for time in 0..150 {
+            if time % 3 == 1 {
+                let kbps = 500 + (time as u64 * 7_919) % 9_000;
+                let fps = if time % 2 == 0 { 60 } else { 30 };
+                let change = run.encoder.set_rate(Bitrate::from_kbps(kbps), FrameRate::fps(fps));
+                assert_eq!(change.unwrap(), RateChange::Seamless);
+            }
+            let (_, kind) = run.code(&Picture::scene(SIZE, time));
+            assert_eq!(kind == UnitKind::Key, time == 0, "frame {time}");
+        }
+    });
+}
+
+#[test]
+fn the_produced_rate_follows_the_target() {
+    on_every_candidate(&SETTINGS, |candidate, mut run| {
+        let mut time = 0;
+        let targets = [(6_000, 60), (2_000, 60), (9_000, 60), (4_000, 30)];
+        for (kbps, fps) in targets {
+            let (target, rate) = (Bitrate::from_kbps(kbps), FrameRate::fps(fps));
+            run.encoder.set_rate(target, rate).unwrap();
+            let mut sizes = Vec::new();
+            for frame in 0..90 {
+                let (unit, _) = run.code(&Picture::noise(SIZE, time));
+                time += 1;
+                // The first half of a second may still settle.
+                if frame >= 30 {
+                    sizes.push(unit.len() as u64);
+                }
+            }
+            let bytes: u64 = sizes.iter().sum();
+            let produced = Bitrate::of(bytes, rate.interval() * sizes.len() as u32);
+            let budget = target.bytes_in(rate.interval());
+            let largest = *sizes.iter().max().unwrap();
+            println!(
+                "{}: {target} at {fps}: {produced}, largest {:.2} of a frame's budget",
+                candidate.name,
+                largest as f64 / budget as f64
+            );
+            // x264 keeps a reserve in a VBV of one frame that its slices share.
+            let ratio = produced.bps() as f64 / target.bps() as f64;
+            assert!((0.6..=1.1).contains(&ratio), "{target} became {produced}");
+        }
+    });
+}
+
+#[test]
+fn a_resize_costs_exactly_one_keyframe() {
+    on_every_candidate(&SETTINGS, |_, mut run| {
+        let mut decoder = Decoder::new().unwrap();
+        let sizes = [SIZE, Size::new(320, 240), Size::new(1280, 720), SIZE];
+        for (index, size) in sizes.into_iter().enumerate() {
+            run.encoder.resize(size).unwrap();
+            // The same size again changes nothing.
+            run.encoder.resize(size).unwrap();
+            for time in 0..6 {
+                let picture = Picture::scene(size, time + index * 6);
+                let (unit, kind) = run.code(&picture);
+                assert_eq!(kind == UnitKind::Key, time == 0, "frame {time} of {size}");
+                assert!(psnr(&picture, &decode(&mut decoder, &unit)).0 > 28.0);
+            }
+        }
+        assert!(matches!(run.encoder.resize(Size::new(33, 64)), Err(EncodeError::Refused(_))));
+        assert_eq!(run.code(&Picture::scene(SIZE, 0)).1, UnitKind::Delta);
+    });
+}
+
+#[test]
+fn the_strip_survives_and_the_source_is_not_touched() {
+    on_every_candidate(&SETTINGS, |_, mut run| {
+        let mut decoder = Decoder::new().unwrap();
+        for time in 0..30 {
+            let picture = Picture::scene(SIZE, time);
+            let before = (picture.luma.clone(), picture.chroma.clone());
+            let strip = Strip::new(FrameId(time as u64 * 2_731), Some(InputSeq(time as u32 * 977)));
+            let options = EncodeOptions { keyframe: false, strip: Some(strip) };
+            let decoded = decode(&mut decoder, &run.code_with(&picture, options).0);
+            assert_eq!(
+                Strip::read_luma(&decoded.luma, decoded.stride),
+                Some(strip),
+                "frame {time}"
+            );
+            assert_eq!(before, (picture.luma, picture.chroma));
+        }
+    });
+}
+
+#[test]
+fn pictures_that_do_not_fit_are_refused_and_nothing_breaks() {
+    on_every_candidate(&SETTINGS, |_, mut run| {
+        run.code(&Picture::scene(SIZE, 0));
+        let small = Picture::scene(Size::new(320, 192), 0);
+        let picture = Picture::scene(SIZE, 1);
+        let mut short = picture.image();
+        short.planes[1].data = &picture.chroma[..100];
+        let mut narrow = picture.image();
+        narrow.planes[0].stride = 8;
+        let rgba = CpuImage { format: PixelFormat::Rgba8, ..picture.image() };
+        for image in [short, narrow, small.image(), rgba] {
+            let result = run.encoder.encode(FrameId(1), &image, EncodeOptions::default());
+            assert!(matches!(result, Err(EncodeError::Refused(_))), "{result:?}");
+        }
+        assert_eq!(run.code(&picture).1, UnitKind::Delta);
+    });
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    for candidate in candidates() {
+        for (width, height) in [(0, 0), (641, 384), (640, 383), (100_000, 64)] {
+            let size = Size::new(width, height);
+            let result = (candidate.open)(&EncoderSettings { size, ..SETTINGS });
+            assert!(
+                matches!(result, Err(OpenError::Refused(_) | OpenError::Missing(_))),
+                "{} at {size}",
+                candidate.name
+            );
+        }
+    }
+}
