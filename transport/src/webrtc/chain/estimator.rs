@@ -1,0 +1,71 @@
+//! Turns acknowledgements into [`PathReport`]s. It estimates nothing: the session's rate controller
+//! does, from these reports, the same for every transport.
+//!
+//! The stack's own estimator is never used: it grows without bound on an idle path and answers
+//! congestion seconds late.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use media::{PathReport, TransportEvent};
+use rtc::interceptor::{BandwidthEstimator, PacketReport};
+
+use crate::webrtc::shared::Shared;
+
+/// See the module.
+pub(super) struct Tap {
+    shared: Arc<Shared>,
+    /// Zero of the one-way delays.
+    origin: Option<Instant>,
+    last_delay: i64,
+}
+
+impl Tap {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, origin: None, last_delay: 0 }
+    }
+
+    fn report(&mut self, packets: &[PacketReport]) -> Option<PathReport> {
+        let first = packets.iter().map(|packet| packet.departure).min()?;
+        let last = packets.iter().map(|packet| packet.departure).max()?;
+        let origin = *self.origin.get_or_insert(first);
+        let arrived = || packets.iter().filter(|packet| packet.arrived);
+        let bytes = |size: usize| size as u64;
+        let acked_bytes: u64 = arrived().map(|packet| bytes(packet.size)).sum();
+        let sent_bytes: u64 = packets.iter().map(|packet| bytes(packet.size)).sum();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let delay = arrived()
+            .filter_map(|packet| {
+                let arrival = i64::try_from(packet.arrival?.as_micros()).ok()?;
+                let departure = packet.departure.saturating_duration_since(origin).as_micros();
+                Some(arrival - i64::try_from(departure).ok()?)
+            })
+            .min();
+        self.last_delay = delay.unwrap_or(self.last_delay);
+        Some(PathReport {
+            at: self.shared.clock.now(),
+            span: last.saturating_duration_since(first),
+            acked_bytes,
+            acked_packets: count(arrived().count()),
+            lost_packets: count(packets.len() - arrived().count()),
+            sent_bytes: sent_bytes + self.shared.take_resent(),
+            one_way_delay_micros: self.last_delay,
+            round_trip: self.shared.round_trip(),
+            // Transport-wide feedback cannot carry marks, and the stack sets none.
+            ecn_ce: 0,
+        })
+    }
+}
+
+impl BandwidthEstimator for Tap {
+    fn on_reports(&mut self, _now: Instant, packets: &[PacketReport]) {
+        if let Some(report) = self.report(packets) {
+            self.shared.events.report(TransportEvent::Path(report));
+        }
+    }
+
+    fn target_bitrate(&self) -> f64 {
+        // Constant, so the chain never announces a change.
+        0.0
+    }
+}

@@ -1,0 +1,132 @@
+//! Our links in the stack's interceptor chain, which runs inside the driver's task.
+//!
+//! Outbound order, application to wire, with the slot that each link sits in:
+//!
+//! | slot | link | why there |
+//! |---|---|---|
+//! | 15,000 | [`packetise`] | one hand-over a frame becomes its packets; nothing above sees packets |
+//! | 11,000 | sender reports (stock) | |
+//! | 10,500 | [`feedback`] | sees sender reports leave and all feedback come in |
+//! | 10,000 | receiver reports (stock) | |
+//! | 4,000 | NACK responder (stock, 8,192 packets, RTX) | resends what is below the packetiser |
+//! | 3,000 | [`pacer`] | media, retransmissions and repair leave through one gate |
+//! | 2,000 | TWCC numbering (stock) | after the pacer: numbers are in wire order |
+//! | 1,500 | reserved for FlexFEC-03 | see below |
+//! | 1,000 | send history (stock) feeding [`estimator`] | counts what left |
+//!
+//! Forward error correction, when it comes, must be put at `Slot::from(1_500)` and not at the stock
+//! slot 5,000: computed there it protects packets without their transport-wide number, and what the
+//! client recovers differs from what was sent. At 1,500 repair packets are neither paced nor
+//! numbered, so their bytes must be added to `PathReport::sent_bytes` like those of resends.
+//!
+//! A link must never block, and touches shared state only under its short locks.
+
+pub(super) mod estimator;
+pub(super) mod feedback;
+pub(super) mod pacer;
+pub(super) mod packetise;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rtc::interceptor::{
+    CongestionControlBuilder, Interceptor, NackResponderBuilder, Registry, Slot, StreamInfo,
+    TaggedPacket, TwccSenderBuilder,
+};
+use rtc::peer_connection::configuration::interceptor_registry::configure_rtcp_reports;
+use rtc::sansio::Protocol;
+
+use super::shared::Shared;
+use super::track::RESENDABLE;
+
+/// The chain of one connection.
+pub(super) fn registry(shared: &Arc<Shared>) -> Registry {
+    let tap = estimator::Tap::new(shared.clone());
+    configure_rtcp_reports(Registry::new())
+        .with(Slot::CongestionControl, CongestionControlBuilder::new(tap).build())
+        .with(Slot::TwccSender, TwccSenderBuilder::new().build())
+        .with(Slot::Pacer, Chained::new(pacer::Pacer::new(shared.clone())))
+        .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RESENDABLE).build())
+        .with(Slot::from(10_500), Chained::new(feedback::Feedback::new(shared.clone())))
+        .with(Slot::from(15_000), Chained::new(packetise::Packetise::new(shared.clone())))
+}
+
+/// What one of our links does with what passes.
+pub(super) trait Link: Send + Sync {
+    /// A local stream is about to send, with what was negotiated for it.
+    fn bind(&mut self, _info: &StreamInfo) {}
+    /// Looks at a packet on its way in; it passes on regardless.
+    fn inbound(&mut self, _message: &TaggedPacket) {}
+    /// Takes a packet on its way out; what is put on `out`, now or later, goes on.
+    fn outbound(&mut self, message: TaggedPacket, out: &mut Belt) {
+        out.push_back(message);
+    }
+    /// A deadline passed.
+    fn tick(&mut self, _now: Instant, _out: &mut Belt) {}
+    /// The next deadline; it must lie after the `now` of the call before.
+    fn next_tick(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// Packets between two links.
+pub(super) type Belt = VecDeque<TaggedPacket>;
+
+/// Fits a [`Link`] into the stack's chain.
+pub(super) struct Chained<L> {
+    link: L,
+    read: Belt,
+    write: Belt,
+}
+
+impl<L: Link> Chained<L> {
+    pub(super) fn new(link: L) -> Self {
+        Self { link, read: Belt::new(), write: Belt::new() }
+    }
+}
+
+impl<L: Link> Protocol<TaggedPacket, TaggedPacket, ()> for Chained<L> {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = rtc::shared::error::Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Self::Error> {
+        self.link.inbound(&message);
+        self.read.push_back(message);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.read.pop_front()
+    }
+
+    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Self::Error> {
+        self.link.outbound(message, &mut self.write);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.write.pop_front()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Self::Error> {
+        self.link.tick(now, &mut self.write);
+        Ok(())
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.link.next_tick()
+    }
+}
+
+impl<L: Link> Interceptor for Chained<L> {
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        self.link.bind(info);
+    }
+    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _info: &StreamInfo) {}
+}

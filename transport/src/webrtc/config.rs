@@ -1,0 +1,86 @@
+//! How connections are opened.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use media::Bitrate;
+use rtc::crypto::{SignatureScheme, default_provider};
+use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
+use thiserror::Error;
+
+/// Settings of the connections of one node.
+#[derive(Clone)]
+pub struct WebRtcConfig {
+    /// Addresses to bind and offer as host candidates. An unspecified address (`0.0.0.0`, `::`)
+    /// stands for every interface of its family except loopback and link-local ones.
+    pub bind: Vec<IpAddr>,
+    /// UDP ports to bind, one per session and address. `None`: any.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// Also offer `127.0.0.1`, for clients on this machine.
+    pub loopback: bool,
+    /// Addresses that a 1:1 NAT in front of this node maps to it: offered in place of bound
+    /// addresses of their family, loopback excepted. Ports must be mapped unchanged.
+    pub external: Vec<IpAddr>,
+    /// The certificate whose fingerprint goes into answers.
+    pub certificate: Certificate,
+    /// Time for a client to connect after its answer was made.
+    pub connect_timeout: Duration,
+    /// Silence after which the path counts as interrupted.
+    pub interrupted_after: Duration,
+    /// Silence after which the client counts as gone (consent, RFC 7675).
+    pub unreachable_after: Duration,
+    /// The pacer's rate at the start; `None` holds nothing back until
+    /// [`set_pacing`](media::Transport::set_pacing) is called.
+    pub pacing: Option<Bitrate>,
+}
+
+impl WebRtcConfig {
+    /// Settings for `bind` with this node's `certificate`: 15 s to connect, interrupted after 3 s
+    /// and gone after 10 s of silence, unpaced.
+    pub fn new(bind: Vec<IpAddr>, certificate: Certificate) -> Self {
+        Self {
+            bind,
+            ports: None,
+            loopback: false,
+            external: Vec::new(),
+            certificate,
+            connect_timeout: Duration::from_secs(15),
+            interrupted_after: Duration::from_secs(3),
+            unreachable_after: Duration::from_secs(10),
+            pacing: None,
+        }
+    }
+}
+
+/// A DTLS certificate with its key. One is made per process and shared by its connections: making
+/// one per session would add its cost to every connect, and trust comes from the signalling anyway.
+#[derive(Clone)]
+pub struct Certificate(pub(super) RTCCertificate);
+
+/// A certificate could not be made.
+#[derive(Debug, Error)]
+#[error("no DTLS certificate could be made: {0}")]
+pub struct CertificateError(String);
+
+impl Certificate {
+    /// Makes a self-signed ECDSA P-256 certificate.
+    ///
+    /// # Errors
+    /// When the cryptographic provider fails.
+    pub fn generate() -> Result<Self, CertificateError> {
+        let error = |error: &dyn std::fmt::Display| CertificateError(error.to_string());
+        let provider = default_provider().map_err(|e| error(&e))?;
+        let params = CertificateParams::new(vec!["nearlight".to_owned()]).map_err(|e| error(&e))?;
+        let scheme = SignatureScheme::EcdsaP256Sha256;
+        let made = RTCCertificate::generate(provider.crypto(), scheme, params);
+        made.map(Self).map_err(|e| error(&e))
+    }
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the key.
+        f.write_str("Certificate")
+    }
+}

@@ -1,0 +1,433 @@
+//! Answers an offer: opens sockets, builds the connection, and hands out the session's end of it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use futures::FutureExt;
+use media::{Clock, Codec, DataChannel, TrackId};
+use rtc::data_channel::RTCDataChannelInit;
+use rtc::ice::mdns::MulticastDnsMode;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::transport::RTCDtlsRole;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
+    RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
+};
+use tokio::sync::{Notify, mpsc, watch};
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
+    RTCConfigurationBuilder, RTCIceGatheringState, RTCPeerConnectionState, RTCSessionDescription,
+    SettingEngine, SettingEngineBuilder,
+};
+use webrtc::rtp_transceiver::RtpSender;
+
+use super::offer::{self, OfferError, OfferPlan};
+use super::peer::{OUTGOING, RemoteCandidates, WebRtcTransport};
+use super::shared::Shared;
+use super::sink::Outlet;
+use super::socket::SessionRuntime;
+use super::supervise::{Channel, OpenChannels, Supervisor};
+use super::track::{Track, TrackParams};
+use super::{EXTENSIONS, WebRtcConfig, chain};
+
+/// Host candidates are known at once; this only guards against a stack that never says so.
+const GATHERING: Duration = Duration::from_secs(5);
+/// Attempts to get a port of a configured range: between the search and the stack's own bind
+/// another session may take it.
+const PORT_ATTEMPTS: u32 = 4;
+
+/// Answers offers.
+pub struct WebRtc;
+
+/// What goes back to the client.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The answer with all candidates of this side.
+    pub sdp: String,
+    /// The codec of every video track.
+    pub codec: Codec,
+    /// Video tracks: `TrackId(0)` to `TrackId(video_tracks - 1)`, in the order of the offer.
+    pub video_tracks: u8,
+    /// Whether the data channels of [`DataChannel`] will open.
+    pub data_channels: bool,
+}
+
+impl WebRtc {
+    /// Answers `offer_sdp`; the transport connects on its own and reports by its events. Must be
+    /// called within a Tokio runtime, which then runs the connection.
+    ///
+    /// # Errors
+    /// See [`OfferError`]; nothing stays open.
+    pub async fn answer(
+        offer_sdp: &str,
+        config: WebRtcConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(WebRtcTransport, Answer), OfferError> {
+        let plan = offer::read(offer_sdp)?;
+        // The offer was reduced to known lines, but the stack below still parses text of a stranger.
+        AssertUnwindSafe(build(plan, config, clock))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(OfferError::Malformed("it breaks the SDP parser".to_owned())))
+    }
+}
+
+async fn build(
+    plan: OfferPlan,
+    config: WebRtcConfig,
+    clock: Arc<dyn Clock>,
+) -> Result<(WebRtcTransport, Answer), OfferError> {
+    let tracks = (0..plan.video_sections)
+        .map(|n| new_track(TrackId(n)).map(Arc::new))
+        .collect::<Result<Vec<_>, _>>()?;
+    let shared = Arc::new(Shared::new(clock, tracks, config.pacing));
+    let (state_tx, states) = watch::channel(RTCPeerConnectionState::New);
+    let peer = open(&plan, &config, &shared, state_tx).await?;
+    // From here on the connection has sockets and a task: whatever fails must close it.
+    match negotiate(&peer, &plan, &shared, &config).await {
+        Ok(negotiated) => Ok(start(peer, plan, &config, shared, states, negotiated)),
+        Err(error) => {
+            if let Err(error) = peer.close().await {
+                tracing::warn!(%error, "a refused connection did not close cleanly");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn new_track(id: TrackId) -> Result<Track, OfferError> {
+    let random = || getrandom::u32().map_err(transport_error);
+    let ssrc = random()?.max(1);
+    Ok(Track::new(TrackParams {
+        id,
+        ssrc,
+        // Apart from the media's by construction.
+        rtx_ssrc: ssrc ^ (random()? | 1),
+        timestamp_offset: random()?,
+        // Below half the range, so that the first packets' order is beyond doubt (RFC 3711 §3.3.1).
+        first_sequence: (random()? & 0x7fff) as u16,
+    }))
+}
+
+fn transport_error(error: impl std::fmt::Display) -> OfferError {
+    OfferError::Transport(error.to_string())
+}
+
+fn malformed(error: impl std::fmt::Display) -> OfferError {
+    OfferError::Malformed(error.to_string())
+}
+
+/// Opens sockets and starts the stack.
+async fn open(
+    plan: &OfferPlan,
+    config: &WebRtcConfig,
+    shared: &Arc<Shared>,
+    states: watch::Sender<RTCPeerConnectionState>,
+) -> Result<Arc<dyn PeerConnection>, OfferError> {
+    let handler = Arc::new(Handler { shared: shared.clone(), states });
+    let mut last = None;
+    for _ in 0..PORT_ATTEMPTS {
+        let certificates = vec![config.certificate.0.clone()];
+        let built = PeerConnectionBuilder::new()
+            .with_configuration(
+                RTCConfigurationBuilder::new().with_certificates(certificates).build(),
+            )
+            .with_media_engine(media_engine(plan).map_err(transport_error)?)
+            .with_setting_engine(settings(config))
+            .with_interceptor_registry(chain::registry(shared))
+            .with_handler(handler.clone())
+            .with_runtime(Arc::new(SessionRuntime::new(shared.clone())))
+            .with_udp_addrs(addresses(config)?)
+            .build()
+            .await;
+        match built {
+            Ok(peer) => return Ok(Arc::new(peer)),
+            Err(error) => last = Some(error),
+        }
+        if config.ports.is_none() {
+            break;
+        }
+    }
+    Err(last.map_or_else(|| transport_error("no attempt was made"), transport_error))
+}
+
+fn settings(config: &WebRtcConfig) -> SettingEngine {
+    // The stack calls a path failed after both times have passed one after the other.
+    let failed = config.unreachable_after.saturating_sub(config.interrupted_after);
+    SettingEngineBuilder::new()
+        // Saves a round trip and the client's wait for our hello: 97 ms to connect instead of 256.
+        .with_answering_dtls_role(RTCDtlsRole::Server)
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+        .with_include_loopback_candidate(config.loopback)
+        .with_ice_timeouts(
+            Some(config.interrupted_after),
+            Some(failed.max(Duration::from_millis(1))),
+            Some(Duration::from_secs(1)),
+        )
+        .build()
+}
+
+/// Where to bind.
+fn addresses(config: &WebRtcConfig) -> Result<Vec<SocketAddr>, OfferError> {
+    let mut ips = config.bind.clone();
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    if config.loopback && !ips.contains(&loopback) {
+        ips.push(loopback);
+    }
+    if ips.is_empty() {
+        return Err(transport_error("no address to bind is configured"));
+    }
+    ips.into_iter().map(|ip| Ok(SocketAddr::new(ip, free_port(ip, config)?))).collect()
+}
+
+fn free_port(ip: IpAddr, config: &WebRtcConfig) -> Result<u16, OfferError> {
+    let Some(range) = &config.ports else { return Ok(0) };
+    let count = u32::from(range.end().saturating_sub(*range.start())) + 1;
+    // A random start, so that sessions that open at once do not race for the same port.
+    let start = getrandom::u32().map_err(transport_error)? % count;
+    (0..count)
+        .map(|n| range.start() + ((start + n) % count) as u16)
+        .find(|&port| UdpSocket::bind((ip, port)).is_ok())
+        .ok_or_else(|| transport_error(format!("no free UDP port in {range:?} on {ip}")))
+}
+
+/// Only the format that was chosen exists for the stack, so the answer cannot name another.
+fn media_engine(plan: &OfferPlan) -> webrtc::error::Result<MediaEngine> {
+    let mut engine = MediaEngine::default();
+    engine.register_codec(h264(plan), RtpCodecKind::Video)?;
+    if let Some(rtx) = plan.rtx {
+        let codec = RTCRtpCodec {
+            mime_type: "video/rtx".to_owned(),
+            clock_rate: 90_000,
+            sdp_fmtp_line: format!("apt={}", plan.payload_type),
+            ..Default::default()
+        };
+        let rtx = RTCRtpCodecParameters { rtp_codec: codec, payload_type: rtx };
+        engine.register_codec(rtx, RtpCodecKind::Video)?;
+    }
+    for (typ, parameter) in [("nack", ""), ("nack", "pli"), ("ccm", "fir"), ("transport-cc", "")] {
+        let feedback = RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
+        engine.register_feedback(feedback, RtpCodecKind::Video);
+    }
+    for uri in EXTENSIONS {
+        let extension = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
+        engine.register_header_extension(extension, RtpCodecKind::Video, None)?;
+    }
+    Ok(engine)
+}
+
+fn h264(plan: &OfferPlan) -> RTCRtpCodecParameters {
+    RTCRtpCodecParameters {
+        rtp_codec: RTCRtpCodec {
+            mime_type: "video/H264".to_owned(),
+            clock_rate: 90_000,
+            channels: 0,
+            sdp_fmtp_line: plan.fmtp.clone(),
+            rtcp_feedback: Vec::new(),
+        },
+        payload_type: plan.payload_type,
+    }
+}
+
+/// What the exchange of descriptions yielded.
+struct Negotiated {
+    sdp: String,
+    outlets: Vec<Arc<Outlet>>,
+    sender: Arc<dyn RtpSender>,
+    channels: Vec<Channel>,
+}
+
+async fn negotiate(
+    peer: &Arc<dyn PeerConnection>,
+    plan: &OfferPlan,
+    shared: &Arc<Shared>,
+    config: &WebRtcConfig,
+) -> Result<Negotiated, OfferError> {
+    let offer = RTCSessionDescription::offer(plan.sdp.clone()).map_err(malformed)?;
+    peer.set_remote_description(offer).await.map_err(malformed)?;
+    // Tracks come after the offer: added before, they would keep stale extension ids.
+    let mut added = Vec::new();
+    for track in &shared.tracks {
+        let writer = Arc::new(TrackLocalStaticRTP::new(stream_track(plan, track)));
+        let sender = peer.add_track(writer.clone()).await.map_err(malformed)?;
+        added.push((track.clone(), writer, sender));
+    }
+    let channels = if plan.data { channels(peer).await.map_err(malformed)? } else { Vec::new() };
+    let answer = peer.create_answer(None).await.map_err(malformed)?;
+    peer.set_local_description(answer).await.map_err(malformed)?;
+    let gathered = tokio::time::timeout(GATHERING, shared.gathered.notified()).await;
+    gathered.map_err(|_| transport_error("no local candidates were found"))?;
+    let local = peer.local_description().await;
+    let local = local.ok_or_else(|| transport_error("the stack made no answer"))?;
+
+    let mut outlets = Vec::new();
+    let mut first_sender = None;
+    for (track, writer, sender) in added {
+        // After negotiation the number is the client's, not the one registered here.
+        let parameters = sender.get_parameters().await.map_err(malformed)?;
+        let codec = parameters.rtp_parameters.codecs.first();
+        let payload_type = codec.map_or(plan.payload_type, |codec| codec.payload_type);
+        first_sender.get_or_insert(sender);
+        outlets.push(Arc::new(Outlet {
+            shared: shared.clone(),
+            track,
+            writer,
+            payload_type,
+            codec: plan.codec(),
+            turn: AtomicU64::new(0),
+        }));
+    }
+    Ok(Negotiated {
+        sdp: finish_answer(&local.sdp, config),
+        outlets,
+        sender: first_sender.ok_or(OfferError::NoVideo)?,
+        channels,
+    })
+}
+
+fn stream_track(plan: &OfferPlan, track: &Track) -> MediaStreamTrack {
+    let n = track.params.id.0;
+    let coding = RTCRtpCodingParameters {
+        ssrc: Some(track.params.ssrc),
+        rtx: Some(RTCRtpRtxParameters { ssrc: track.params.rtx_ssrc }),
+        ..Default::default()
+    };
+    let encoding = RTCRtpEncodingParameters {
+        rtp_coding_parameters: coding,
+        codec: h264(plan).rtp_codec,
+        ..Default::default()
+    };
+    // Each track in a stream of its own, or a client would delay one to match another.
+    let (stream, id) = (format!("video{n}"), format!("video{n}-track"));
+    MediaStreamTrack::new(stream, id, format!("video{n}"), RtpCodecKind::Video, vec![encoding])
+}
+
+/// Both sides create the same channels by number: the stack loses the reliability of channels that
+/// the client announces in band.
+async fn channels(peer: &Arc<dyn PeerConnection>) -> webrtc::error::Result<Vec<Channel>> {
+    let mut channels = Vec::new();
+    for channel in DataChannel::ALL {
+        let heals = channel == DataChannel::Motion;
+        let init = RTCDataChannelInit {
+            ordered: !heals,
+            max_retransmits: heals.then_some(0),
+            negotiated: Some(channel as u16),
+            ..Default::default()
+        };
+        channels.push((channel, peer.create_data_channel(channel.label(), Some(init)).await?));
+    }
+    Ok(channels)
+}
+
+/// Leaves out candidates for an RTCP port that does not exist (the stack lists each one twice), and
+/// puts external addresses in place of bound ones.
+fn finish_answer(sdp: &str, config: &WebRtcConfig) -> String {
+    let mut out = String::with_capacity(sdp.len());
+    for line in sdp.lines() {
+        match line.strip_prefix("a=candidate:") {
+            None => {
+                out.push_str(line);
+                out.push_str("\r\n");
+            }
+            Some(candidate) => {
+                for candidate in external_candidates(candidate, config) {
+                    out.push_str("a=candidate:");
+                    out.push_str(&candidate);
+                    out.push_str("\r\n");
+                }
+            }
+        }
+    }
+    out
+}
+
+fn external_candidates(candidate: &str, config: &WebRtcConfig) -> Vec<String> {
+    // foundation component transport priority address port typ ...
+    let words: Vec<&str> = candidate.split(' ').collect();
+    let (Some(&component), Some(address)) = (words.get(1), words.get(4)) else { return Vec::new() };
+    if component != "1" {
+        return Vec::new();
+    }
+    let Ok(bound) = address.parse::<IpAddr>() else { return vec![candidate.to_owned()] };
+    let external: Vec<&IpAddr> =
+        config.external.iter().filter(|ip| ip.is_ipv4() == bound.is_ipv4()).collect();
+    if bound.is_loopback() || external.is_empty() {
+        return vec![candidate.to_owned()];
+    }
+    let with = |ip: &&IpAddr| {
+        let ip = ip.to_string();
+        let mut words = words.clone();
+        words[4] = &ip;
+        words.join(" ")
+    };
+    external.iter().map(with).collect()
+}
+
+fn start(
+    peer: Arc<dyn PeerConnection>,
+    plan: OfferPlan,
+    config: &WebRtcConfig,
+    shared: Arc<Shared>,
+    states: watch::Receiver<RTCPeerConnectionState>,
+    negotiated: Negotiated,
+) -> (WebRtcTransport, Answer) {
+    let (outgoing_tx, outgoing) = mpsc::channel(OUTGOING);
+    let close = Arc::new(Notify::new());
+    let open = Arc::new(OpenChannels::default());
+    let codec = plan.codec();
+    let transport = WebRtcTransport {
+        shared: shared.clone(),
+        outlets: negotiated.outlets,
+        outgoing: outgoing_tx,
+        open: open.clone(),
+        close: close.clone(),
+        candidates: RemoteCandidates {
+            peer: Arc::downgrade(&peer),
+            credentials: Arc::new(plan.credentials),
+            shared: shared.clone(),
+        },
+    };
+    let supervisor = Supervisor {
+        peer,
+        shared,
+        states,
+        sender: negotiated.sender,
+        close,
+        codec,
+        connect_timeout: config.connect_timeout,
+        channels: negotiated.channels,
+        open,
+        outgoing,
+    };
+    tokio::spawn(supervisor.run());
+    let answer = Answer {
+        sdp: negotiated.sdp,
+        codec,
+        video_tracks: plan.video_sections,
+        data_channels: plan.data,
+    };
+    (transport, answer)
+}
+
+/// Awaited on the driver's task: only sets flags.
+struct Handler {
+    shared: Arc<Shared>,
+    states: watch::Sender<RTCPeerConnectionState>,
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.shared.gathered.notify_one();
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        let _ = self.states.send(state);
+    }
+}

@@ -1,0 +1,42 @@
+//! WebRTC: one peer connection per client, WHEP-shaped.
+//!
+//! ```text
+//! encoder thread ── TrackSink ─[two units]─► driver task: packetise → pace → number → seal → UDP
+//! session task  ◄── Events ◄── driver task (feedback, path, sent frames), channel tasks, supervisor
+//! ```
+//!
+//! A connection has the stack's driver task, a supervisor that decides when it is over, one task per
+//! data channel and one that sends data. The supervisor owns the connection; dropping the
+//! [`WebRtcTransport`] tells it to close, which frees sockets and tasks.
+//!
+//! Nothing here may wait on the session, and no callback of the stack may block: they run on its
+//! driver.
+
+mod chain;
+mod config;
+mod connect;
+mod events;
+mod offer;
+mod peer;
+mod shared;
+mod sink;
+mod socket;
+mod supervise;
+#[cfg(test)]
+mod testing;
+mod track;
+mod trickle;
+
+pub use config::{Certificate, CertificateError, WebRtcConfig};
+pub use connect::{Answer, WebRtc};
+pub use offer::{MAX_SDP, OfferError};
+pub use peer::{RemoteCandidates, WebRtcTransport};
+pub use trickle::TrickleError;
+
+/// Bounds of the delay before display, in the header of every packet.
+const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
+/// Numbers of packets across streams, for acknowledgements.
+const TRANSPORT_WIDE: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/// Header extensions that are taken from an offer.
+const EXTENSIONS: [&str; 2] = [PLAYOUT_DELAY, TRANSPORT_WIDE];

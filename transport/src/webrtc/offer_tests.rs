@@ -1,0 +1,131 @@
+use super::*;
+
+use proptest::prelude::*;
+
+/// What Chromium 156 offers for `recvonly` video and a data channel, shortened.
+pub(super) const CHROMIUM: &str = include_str!("../../tests/offers/chromium.sdp");
+
+fn without(offer: &str, part: &str) -> String {
+    offer
+        .lines()
+        .filter(|line| !line.contains(part))
+        .fold(String::new(), |all, line| all + line + "\r\n")
+}
+
+#[test]
+fn takes_constrained_baseline_and_its_retransmissions() {
+    let plan = read(CHROMIUM).unwrap();
+    assert_eq!(plan.payload_type, 108);
+    assert_eq!(plan.rtx, Some(109));
+    assert!(plan.fmtp.contains("42e01f"));
+    assert_eq!((plan.video_sections, plan.data), (1, true));
+    assert!(!plan.sdp.contains("VP8") && !plan.sdp.contains("64001f"), "{}", plan.sdp);
+    assert_eq!(plan.sdp.matches("a=extmap:").count(), 2);
+    assert_eq!(plan.credentials.ufrag, "Q4bF");
+}
+
+#[test]
+fn reading_what_it_wrote_changes_nothing() {
+    let plan = read(CHROMIUM).unwrap();
+    assert_eq!(read(&plan.sdp).unwrap(), plan);
+}
+
+#[test]
+fn ranks_profiles_and_refuses_the_rest() {
+    let rank = |id: &str| rank_h264(&format!("packetization-mode=1;profile-level-id={id}"));
+    assert!(rank("42e01f") < rank("42001f"));
+    assert!(rank("42001f") < rank("4d001f"));
+    assert_eq!(rank("42E01F"), rank("42e01f"));
+    assert_eq!(rank("64001f"), None);
+    assert_eq!(rank("42e0"), None);
+    assert_eq!(rank("zzzzzz"), None);
+    assert_eq!(rank_h264("profile-level-id=42e01f;packetization-mode=0"), None);
+    assert_eq!(rank_h264("profile-level-id=42e01f"), None, "mode 0 is the default");
+    assert_eq!(rank_h264("packetization-mode=1"), Some(3));
+}
+
+#[test]
+fn refusals_say_what_is_wrong() {
+    let refused = |offer: &str| read(offer).unwrap_err();
+    assert_eq!(refused(""), OfferError::Empty);
+    assert_eq!(refused(" \r\n"), OfferError::Empty);
+    assert_eq!(refused(&"v=0\r\n".repeat(20_000)), OfferError::TooLarge(100_000));
+    assert!(matches!(refused("GET / HTTP/1.1"), OfferError::Malformed(_)));
+    assert!(matches!(refused("v=0\r\nm=video\r\n"), OfferError::Malformed(_)));
+    assert_eq!(refused(&CHROMIUM[..CHROMIUM.find("m=video").unwrap()]), {
+        OfferError::Malformed("it has no ICE credentials".to_owned())
+    });
+    let audio_only = CHROMIUM.replace("m=video", "m=audio");
+    assert_eq!(refused(&audio_only), OfferError::NoVideo);
+    let OfferError::NoUsableCodec(offered) = refused(&CHROMIUM.replace("H264/90000", "H266/90000"))
+    else {
+        panic!("a codec was found")
+    };
+    assert_eq!(offered, "VP8, rtx, H266");
+    let unsupported = [
+        CHROMIUM.replace("a=recvonly", "a=sendonly"),
+        CHROMIUM.replace("a=recvonly", "a=inactive"),
+        without(CHROMIUM, "a=group"),
+        without(CHROMIUM, "a=rtcp-mux"),
+        CHROMIUM.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"),
+        CHROMIUM.replace("m=application", "m=text"),
+        CHROMIUM.replace("m=video 9", "m=video 0"),
+    ];
+    for offer in unsupported {
+        assert!(matches!(read(&offer), Err(OfferError::Unsupported(_))), "{:?}", read(&offer));
+    }
+    let malformed = [
+        without(CHROMIUM, "a=mid:0"),
+        CHROMIUM.replace("a=mid:1", "a=mid:0"),
+        without(CHROMIUM, "a=ice-ufrag"),
+        CHROMIUM.replace("a=ice-ufrag:Q4bF", "a=ice-ufrag:Q"),
+        CHROMIUM.replace("a=mid:0", "a=mid:0\u{0}"),
+        format!("{CHROMIUM}{}", "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n".repeat(20)),
+    ];
+    for offer in malformed {
+        assert!(matches!(read(&offer), Err(OfferError::Malformed(_))), "{:?}", read(&offer));
+    }
+}
+
+#[test]
+fn a_missing_direction_means_both() {
+    let plan = read(&without(CHROMIUM, "a=recvonly")).unwrap();
+    assert!(plan.sdp.contains("a=sendrecv"));
+}
+
+#[test]
+fn floods_and_unreadable_candidates_are_left_out() {
+    let line = "a=candidate:1 1 udp 2113937151 192.0.2.1 50000 typ host\r\n";
+    let bad =
+        "a=candidate:1 1 udp what\r\na=candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active\r\n";
+    let plan = read(&format!("{CHROMIUM}{bad}{}", line.repeat(500))).unwrap();
+    assert_eq!(plan.sdp.matches("a=candidate:").count(), MAX_CANDIDATES);
+    assert!(!plan.sdp.contains("what") && !plan.sdp.contains("tcptype"));
+}
+
+proptest! {
+    #[test]
+    fn mutated_offers_never_panic(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..12),
+    ) {
+        let mut bytes = CHROMIUM.as_bytes().to_vec();
+        for (at, byte, what) in cuts {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = at.index(bytes.len());
+            match what {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 => { bytes.remove(at); }
+                _ => bytes.truncate(at),
+            }
+        }
+        let _ = read(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn any_text_is_refused_or_read(text in "[ -~\r\n]{0,400}") {
+        let _ = read(&text);
+    }
+}

@@ -1,0 +1,105 @@
+//! What the parts of one connection share: its clock, its events, its tracks and a few numbers.
+//!
+//! It must never own the connection or a task: everything here outlives the close.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use media::{Bitrate, Clock};
+use tokio::sync::Notify;
+
+use super::events::Events;
+use super::track::Track;
+
+/// See the module.
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: Events,
+    pub(super) tracks: Vec<Arc<Track>>,
+    /// Whether media flows: DTLS is up and nothing has ended.
+    live: AtomicBool,
+    /// Bits per second; 0 does not hold packets back.
+    pacing: AtomicU64,
+    /// Bytes resent since the last path report.
+    resent_bytes: AtomicU64,
+    /// Nanoseconds; 0 is unknown.
+    round_trip: AtomicU64,
+    /// A DTLS alert came in: the client may have closed.
+    pub(super) alert: Notify,
+    /// The last candidate of this side was found.
+    pub(super) gathered: Notify,
+    /// The driver's task is over.
+    pub(super) driver_stopped: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        tracks: Vec<Arc<Track>>,
+        pacing: Option<Bitrate>,
+    ) -> Self {
+        let shared = Self {
+            clock,
+            events: Events::new(tracks.len()),
+            tracks,
+            live: AtomicBool::new(false),
+            pacing: AtomicU64::new(0),
+            resent_bytes: AtomicU64::new(0),
+            round_trip: AtomicU64::new(0),
+            alert: Notify::new(),
+            gathered: Notify::new(),
+            driver_stopped: Notify::new(),
+        };
+        if let Some(rate) = pacing {
+            shared.set_pacing(rate);
+        }
+        shared
+    }
+
+    /// The track that sends with `ssrc`. A client has a handful at most.
+    pub(super) fn track(&self, ssrc: u32) -> Option<&Arc<Track>> {
+        self.tracks.iter().find(|track| track.params.ssrc == ssrc)
+    }
+
+    /// Whether `ssrc` carries retransmissions.
+    pub(super) fn is_resend(&self, ssrc: u32) -> bool {
+        self.tracks.iter().any(|track| track.params.rtx_ssrc == ssrc)
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_live(&self, live: bool) {
+        self.live.store(live, Ordering::Release);
+    }
+
+    /// `None`: not paced.
+    pub(super) fn pacing(&self) -> Option<Bitrate> {
+        let bps = self.pacing.load(Ordering::Relaxed);
+        (bps > 0).then(|| Bitrate::from_bps(bps))
+    }
+
+    pub(super) fn set_pacing(&self, rate: Bitrate) {
+        self.pacing.store(rate.bps(), Ordering::Relaxed);
+    }
+
+    pub(super) fn count_resent(&self, bytes: usize) {
+        self.resent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_resent(&self) -> u64 {
+        self.resent_bytes.swap(0, Ordering::Relaxed)
+    }
+
+    pub(super) fn set_round_trip(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.round_trip.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        let nanos = self.round_trip.load(Ordering::Relaxed);
+        (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+}

@@ -1,0 +1,207 @@
+//! Owns a connection until it is over.
+//!
+//! ```text
+//!            answer made
+//!                 │
+//!           Connecting ──(connect_timeout)──────────────┐
+//!                 │ ICE and DTLS up                     │
+//!               Live ⇄ Interrupted ──(silence)──────────┤
+//!                 │                                     ▼
+//!                 └─(client's close_notify, our close, driver gone)─► Closed(reason)
+//! ```
+//!
+//! The stack reports a client's orderly goodbye on data channels only: with ICE connected and DTLS
+//! closed it still calls the connection "connected". So the state of DTLS is asked for whenever an
+//! alert came in, and once a second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use media::{CloseReason, Codec, DataChannel};
+use rtc::peer_connection::transport::RTCDtlsTransportState;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use webrtc::data_channel::DataChannelEvent;
+use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
+use webrtc::rtp_transceiver::RtpSender;
+
+use super::shared::Shared;
+
+/// How often DTLS is asked for without a hint.
+const DTLS_CHECK: Duration = Duration::from_secs(1);
+/// After an alert came in, how often and how many times the stack is given time to read it.
+const ALERT_CHECK: (Duration, u32) = (Duration::from_millis(5), 20);
+
+/// Which data channels are open.
+#[derive(Default)]
+pub(super) struct OpenChannels(AtomicU8);
+
+impl OpenChannels {
+    pub(super) fn is_open(&self, channel: DataChannel) -> bool {
+        self.0.load(Ordering::Acquire) >> channel as u8 & 1 == 1
+    }
+
+    fn set(&self, channel: DataChannel, open: bool) {
+        let bit = 1 << channel as u8;
+        if open {
+            self.0.fetch_or(bit, Ordering::AcqRel);
+        } else {
+            self.0.fetch_and(!bit, Ordering::AcqRel);
+        }
+    }
+}
+
+/// A data channel of the stack.
+pub(super) type Channel = (DataChannel, Arc<dyn webrtc::data_channel::DataChannel>);
+
+/// What the supervisor is given.
+pub(super) struct Supervisor {
+    pub(super) peer: Arc<dyn PeerConnection>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) states: watch::Receiver<RTCPeerConnectionState>,
+    pub(super) sender: Arc<dyn RtpSender>,
+    pub(super) close: Arc<Notify>,
+    pub(super) codec: Codec,
+    pub(super) connect_timeout: Duration,
+    pub(super) channels: Vec<Channel>,
+    pub(super) open: Arc<OpenChannels>,
+    pub(super) outgoing: mpsc::Receiver<(DataChannel, Bytes)>,
+}
+
+impl Supervisor {
+    /// Runs until the connection is over and its sockets are closed.
+    pub(super) async fn run(mut self) {
+        let mut tasks = JoinSet::new();
+        for (name, channel) in &self.channels {
+            let (shared, open) = (self.shared.clone(), self.open.clone());
+            tasks.spawn(receive(*name, channel.clone(), shared, open));
+        }
+        let (_, never) = mpsc::channel(1);
+        let outgoing = std::mem::replace(&mut self.outgoing, never);
+        tasks.spawn(send(std::mem::take(&mut self.channels), outgoing));
+
+        let reason = self.watch().await;
+        self.shared.set_live(false);
+        tracing::debug!(%reason, "WebRTC connection ends");
+        if let Err(error) = self.peer.close().await {
+            tracing::warn!(%error, "the WebRTC stack did not close cleanly");
+        }
+        tasks.shutdown().await;
+        // Last, so that who sees the end finds the sockets closed.
+        drop((self.sender, self.peer));
+        self.shared.events.closed(reason);
+    }
+
+    async fn watch(&mut self) -> CloseReason {
+        let deadline = tokio::time::sleep(self.connect_timeout);
+        tokio::pin!(deadline);
+        let mut check = tokio::time::interval(DTLS_CHECK);
+        let mut was_live = false;
+        loop {
+            let shared = self.shared.clone();
+            tokio::select! {
+                () = self.close.notified() => return CloseReason::Local,
+                () = shared.driver_stopped.notified() => {
+                    return CloseReason::Failed("the network driver stopped".to_owned());
+                }
+                changed = self.states.changed() => {
+                    if changed.is_err() {
+                        return CloseReason::Failed("the connection was lost".to_owned());
+                    }
+                    let state = *self.states.borrow_and_update();
+                    match state {
+                        RTCPeerConnectionState::Connected => {
+                            was_live = true;
+                            self.shared.set_live(true);
+                            self.shared.events.connected(self.codec);
+                        }
+                        RTCPeerConnectionState::Disconnected => self.shared.events.interrupted(),
+                        RTCPeerConnectionState::Failed => return self.failed(was_live).await,
+                        RTCPeerConnectionState::Closed => return CloseReason::Remote,
+                        _ => {}
+                    }
+                }
+                () = &mut deadline, if !was_live => return CloseReason::Unreachable,
+                () = shared.alert.notified() => {
+                    for _ in 0..ALERT_CHECK.1 {
+                        if let Some(reason) = self.dtls_over().await {
+                            return reason;
+                        }
+                        tokio::time::sleep(ALERT_CHECK.0).await;
+                    }
+                }
+                _ = check.tick() => {
+                    if let Some(reason) = self.dtls_over().await {
+                        return reason;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn failed(&self, was_live: bool) -> CloseReason {
+        match self.dtls_over().await {
+            Some(reason) => reason,
+            None if was_live => CloseReason::Unreachable,
+            None => CloseReason::Failed("no network path to the client was found".to_owned()),
+        }
+    }
+
+    async fn dtls_over(&self) -> Option<CloseReason> {
+        let transport = self.sender.transport().await.ok()??;
+        match transport.state().await.ok()? {
+            RTCDtlsTransportState::Closed => Some(CloseReason::Remote),
+            RTCDtlsTransportState::Failed => {
+                Some(CloseReason::Failed("the DTLS handshake failed".to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Moves a channel's messages to the events.
+async fn receive(
+    name: DataChannel,
+    channel: Arc<dyn webrtc::data_channel::DataChannel>,
+    shared: Arc<Shared>,
+    open: Arc<OpenChannels>,
+) {
+    while let Some(event) = channel.poll().await {
+        match event {
+            DataChannelEvent::OnOpen => {
+                open.set(name, true);
+                shared.events.channel_open(name);
+            }
+            DataChannelEvent::OnMessage(message) => {
+                let body = message.data.freeze();
+                match name {
+                    DataChannel::Motion => shared.events.lossy_message(name, body),
+                    DataChannel::Control | DataChannel::Input => {
+                        shared.events.message(name, body).await;
+                    }
+                }
+            }
+            DataChannelEvent::OnClosing | DataChannelEvent::OnClose => open.set(name, false),
+            _ => {}
+        }
+    }
+}
+
+/// Sends queued messages in order.
+async fn send(channels: Vec<Channel>, mut outgoing: mpsc::Receiver<(DataChannel, Bytes)>) {
+    while let Some((name, body)) = outgoing.recv().await {
+        let Some((_, channel)) = channels.iter().find(|(other, _)| *other == name) else {
+            continue;
+        };
+        // Control is JSON, which a page expects as text.
+        let sent = match std::str::from_utf8(&body) {
+            Ok(text) if name == DataChannel::Control => channel.send_text(text).await,
+            _ => channel.send(BytesMut::from(&body[..])).await,
+        };
+        if let Err(error) = sent {
+            tracing::debug!(%error, channel = name.label(), "a message was not sent");
+        }
+    }
+}

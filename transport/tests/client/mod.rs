@@ -1,0 +1,346 @@
+//! The client's side of a connection, made with the same stack: offers, receives, sends data.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use media::{
+    AccessUnit, Clock, Codec, ColorDescription, DataChannel, FrameId, MediaTime, StageTimes,
+    TrackId, Transport, TransportEvent, UnitKind, Views,
+};
+use nearlight_transport::{Answer, Certificate, WebRtc, WebRtcConfig, WebRtcTransport};
+use rtc::data_channel::RTCDataChannelInit;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtp;
+use rtc::rtp::codec::h264::H264Packet;
+use rtc::rtp::packetizer::Depacketizer;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+};
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use tokio::sync::{Notify, mpsc};
+use webrtc::data_channel::DataChannelEvent;
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
+    RTCIceGatheringState, RTCPeerConnectionState, RTCSessionDescription, Registry,
+    register_default_interceptors,
+};
+
+/// How long real I/O may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct MonotonicClock(Instant);
+
+impl MonotonicClock {
+    pub fn shared() -> Arc<dyn Clock> {
+        Arc::new(Self(Instant::now()))
+    }
+}
+
+impl Clock for MonotonicClock {
+    fn now(&self) -> MediaTime {
+        MediaTime::from_nanos(self.0.elapsed().as_nanos() as u64)
+    }
+}
+
+/// What the client asks for.
+#[derive(Clone, Copy)]
+pub struct Wish {
+    pub videos: usize,
+    pub audio: bool,
+    pub data: bool,
+}
+
+impl Wish {
+    pub const PAGE: Self = Self { videos: 1, audio: false, data: true };
+    pub const PLAYER: Self = Self { videos: 1, audio: false, data: false };
+}
+
+/// Something that reached the client.
+#[derive(Debug)]
+pub enum Arrived {
+    Packet(rtp::Packet),
+    Open(DataChannel),
+    Message(DataChannel, Bytes),
+    State(RTCPeerConnectionState),
+}
+
+struct Handler {
+    arrived: mpsc::UnboundedSender<Arrived>,
+    gathered: Arc<Notify>,
+    tracks: mpsc::UnboundedSender<Arc<dyn TrackRemote>>,
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.gathered.notify_one();
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        let _ = self.arrived.send(Arrived::State(state));
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        let (arrived, tracks) = (self.arrived.clone(), self.tracks.clone());
+        let _ = tracks.send(track.clone());
+        tokio::spawn(async move {
+            while let Some(event) = track.poll().await {
+                if let TrackRemoteEvent::OnRtpPacket(packet) = event {
+                    let _ = arrived.send(Arrived::Packet(packet));
+                }
+            }
+        });
+    }
+}
+
+pub struct Client {
+    pub peer: Arc<dyn PeerConnection>,
+    pub channels: BTreeMap<u16, Arc<dyn webrtc::data_channel::DataChannel>>,
+    pub arrived: mpsc::UnboundedReceiver<Arrived>,
+    tracks: mpsc::UnboundedReceiver<Arc<dyn TrackRemote>>,
+    depacketizers: BTreeMap<u32, (H264Packet, BytesMut)>,
+}
+
+impl Client {
+    /// A client and its offer.
+    pub async fn offer(wish: Wish) -> (Self, String) {
+        let (arrived_tx, arrived) = mpsc::unbounded_channel();
+        let (tracks_tx, tracks) = mpsc::unbounded_channel();
+        let gathered = Arc::new(Notify::new());
+        let handler =
+            Handler { arrived: arrived_tx.clone(), gathered: gathered.clone(), tracks: tracks_tx };
+        let mut engine = media_engine();
+        let registry = register_default_interceptors(Registry::new(), &mut engine).unwrap();
+        let built = PeerConnectionBuilder::new()
+            .with_media_engine(engine)
+            .with_interceptor_registry(registry)
+            .with_handler(Arc::new(handler))
+            .with_udp_addrs(vec!["127.0.0.1:0"])
+            .build()
+            .await;
+        let peer: Arc<dyn PeerConnection> = Arc::new(built.unwrap());
+        if wish.audio {
+            receive_only(&peer, RtpCodecKind::Audio).await;
+        }
+        for _ in 0..wish.videos {
+            receive_only(&peer, RtpCodecKind::Video).await;
+        }
+        let mut channels = BTreeMap::new();
+        if wish.data {
+            for name in DataChannel::ALL {
+                channels.insert(name as u16, open(&peer, name, arrived_tx.clone()).await);
+            }
+        }
+        let offer = peer.create_offer(None).await.unwrap();
+        peer.set_local_description(offer).await.unwrap();
+        tokio::time::timeout(PATIENCE, gathered.notified()).await.unwrap();
+        let sdp = peer.local_description().await.unwrap().sdp;
+        (Self { peer, channels, arrived, tracks, depacketizers: BTreeMap::new() }, sdp)
+    }
+
+    pub async fn accept(&self, answer: &Answer) {
+        let answer = RTCSessionDescription::answer(answer.sdp.clone()).unwrap();
+        self.peer.set_remote_description(answer).await.unwrap();
+    }
+
+    pub async fn next(&mut self) -> Arrived {
+        let next = tokio::time::timeout(PATIENCE, self.arrived.recv()).await;
+        next.expect("nothing arrived").expect("the client ended")
+    }
+
+    pub async fn state(&mut self, wanted: RTCPeerConnectionState) {
+        loop {
+            if let Arrived::State(state) = self.next().await
+                && state == wanted
+            {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the client's side of a channel is open.
+    pub async fn opened(&mut self, channel: DataChannel) {
+        while !matches!(self.next().await, Arrived::Open(open) if open == channel) {}
+    }
+
+    /// The next whole frame: SSRC, timestamp, Annex B.
+    pub async fn frame(&mut self) -> (u32, u32, Bytes) {
+        loop {
+            let Arrived::Packet(packet) = self.next().await else { continue };
+            let (depacketizer, unit) = self.depacketizers.entry(packet.header.ssrc).or_default();
+            unit.extend_from_slice(&depacketizer.depacketize(&packet.payload).unwrap());
+            if packet.header.marker {
+                let whole = unit.split().freeze();
+                return (packet.header.ssrc, packet.header.timestamp, whole);
+            }
+        }
+    }
+
+    pub async fn send(&self, channel: DataChannel, body: &[u8]) {
+        self.channels[&(channel as u16)].send(BytesMut::from(body)).await.unwrap();
+    }
+
+    /// Asks for a keyframe.
+    pub async fn picture_loss(&mut self, ssrc: u32) {
+        let track = tokio::time::timeout(PATIENCE, self.tracks.recv()).await.unwrap().unwrap();
+        let pli = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
+        track.write_rtcp(vec![Box::new(pli)]).await.unwrap();
+    }
+}
+
+fn media_engine() -> MediaEngine {
+    let mut engine = MediaEngine::default();
+    let codec =
+        |mime: &str, clock_rate, channels, fmtp: &str, payload_type| RTCRtpCodecParameters {
+            rtp_codec: RTCRtpCodec {
+                mime_type: mime.to_owned(),
+                clock_rate,
+                channels,
+                sdp_fmtp_line: fmtp.to_owned(),
+                rtcp_feedback: vec![],
+            },
+            payload_type,
+        };
+    let h264 =
+        |id: &str| format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={id}");
+    let video = [
+        codec("video/VP8", 90_000, 0, "", 96),
+        codec("video/rtx", 90_000, 0, "apt=96", 97),
+        codec("video/H264", 90_000, 0, &h264("64001f"), 98),
+        codec("video/H264", 90_000, 0, &h264("42e01f"), 108),
+        codec("video/rtx", 90_000, 0, "apt=108", 109),
+    ];
+    for codec in video {
+        engine.register_codec(codec, RtpCodecKind::Video).unwrap();
+    }
+    let opus = codec("audio/opus", 48_000, 2, "minptime=10;useinbandfec=1", 111);
+    engine.register_codec(opus, RtpCodecKind::Audio).unwrap();
+    let fir = RTCPFeedback { typ: "ccm".to_owned(), parameter: "fir".to_owned() };
+    engine.register_feedback(fir, RtpCodecKind::Video);
+    let uri = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay".to_owned();
+    let extension = RTCRtpHeaderExtensionCapability { uri };
+    engine.register_header_extension(extension, RtpCodecKind::Video, None).unwrap();
+    engine
+}
+
+async fn receive_only(peer: &Arc<dyn PeerConnection>, kind: RtpCodecKind) {
+    let init = RTCRtpTransceiverInit {
+        direction: RTCRtpTransceiverDirection::Recvonly,
+        ..Default::default()
+    };
+    peer.add_transceiver_from_kind(kind, Some(init)).await.unwrap();
+}
+
+async fn open(
+    peer: &Arc<dyn PeerConnection>,
+    name: DataChannel,
+    arrived: mpsc::UnboundedSender<Arrived>,
+) -> Arc<dyn webrtc::data_channel::DataChannel> {
+    let motion = name == DataChannel::Motion;
+    let init = RTCDataChannelInit {
+        ordered: !motion,
+        max_retransmits: motion.then_some(0),
+        negotiated: Some(name as u16),
+        ..Default::default()
+    };
+    let channel = peer.create_data_channel(name.label(), Some(init)).await.unwrap();
+    let reader = channel.clone();
+    tokio::spawn(async move {
+        while let Some(event) = reader.poll().await {
+            let event = match event {
+                DataChannelEvent::OnOpen => Arrived::Open(name),
+                DataChannelEvent::OnMessage(message) => {
+                    Arrived::Message(name, message.data.freeze())
+                }
+                _ => continue,
+            };
+            let _ = arrived.send(event);
+        }
+    });
+    channel
+}
+
+/// Settings for loopback.
+pub fn config() -> WebRtcConfig {
+    WebRtcConfig {
+        loopback: true,
+        ..WebRtcConfig::new(Vec::new(), Certificate::generate().unwrap())
+    }
+}
+
+/// A client and a server that are connected.
+pub async fn connect(wish: Wish, config: WebRtcConfig) -> (Client, WebRtcTransport, Answer) {
+    let (client, offer) = Client::offer(wish).await;
+    let (mut transport, answer) =
+        WebRtc::answer(&offer, config, MonotonicClock::shared()).await.unwrap();
+    client.accept(&answer).await;
+    until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
+    (client, transport, answer)
+}
+
+/// The transport's next event.
+pub async fn event(transport: &mut WebRtcTransport) -> TransportEvent {
+    let event = tokio::time::timeout(PATIENCE, poll_fn(|cx| transport.poll_event(cx))).await;
+    event.expect("no event came")
+}
+
+/// The first event that `wanted` takes; those before it are dropped.
+pub async fn until(
+    transport: &mut WebRtcTransport,
+    wanted: impl Fn(&TransportEvent) -> bool,
+) -> TransportEvent {
+    loop {
+        let event = event(transport).await;
+        if wanted(&event) {
+            return event;
+        }
+        assert!(!matches!(event, TransportEvent::Closed(_)), "{event:?}");
+    }
+}
+
+/// A NAL unit of `len` bytes without start codes in it.
+pub fn nal(header: u8, len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let body = std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8 | 4
+    });
+    std::iter::once(header).chain(body.take(len.max(3) - 1)).collect()
+}
+
+/// An Annex B unit: parameter sets when `key`, then one slice of `len` bytes.
+pub fn annex_b(key: bool, len: usize, seed: u64) -> Bytes {
+    let mut out = Vec::new();
+    if key {
+        for (header, len) in [(0x67, 12), (0x68, 5)] {
+            out.extend_from_slice(&[0, 0, 0, 1]);
+            out.extend(nal(header, len, seed));
+        }
+    }
+    out.extend_from_slice(&[0, 0, 0, 1]);
+    out.extend(nal(if key { 0x65 } else { 0x41 }, len, seed + 1));
+    Bytes::from(out)
+}
+
+pub fn unit(frame: u64, captured_at: MediaTime, data: Bytes) -> AccessUnit {
+    AccessUnit {
+        track: TrackId(0),
+        frame: FrameId(frame),
+        captured_at,
+        kind: if frame == 0 { UnitKind::Key } else { UnitKind::Delta },
+        codec: Codec::H264,
+        data,
+        views: Views::default(),
+        color: ColorDescription::BT709_LIMITED,
+        last_input: None,
+        stages: StageTimes::captured(captured_at),
+    }
+}

@@ -1,0 +1,103 @@
+//! Offers of strangers against the whole stack: an error, never a panic, and nothing left open.
+
+mod client;
+
+use client::{Client, MonotonicClock, Wish, config};
+use nearlight_transport::{OfferError, WebRtc};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, TestRunner};
+
+const CHROMIUM: &str = include_str!("offers/chromium.sdp");
+
+async fn answer(offer: &str) -> Result<String, OfferError> {
+    let answered = WebRtc::answer(offer, config(), MonotonicClock::shared()).await;
+    answered.map(|(_transport, answer)| answer.sdp)
+}
+
+#[tokio::test]
+async fn a_browsers_offer_is_answered() {
+    let sdp = answer(CHROMIUM).await.unwrap();
+    for line in [
+        "a=setup:passive",
+        "a=sendonly",
+        "a=rtpmap:108 H264/90000",
+        "a=rtpmap:109 rtx/90000",
+        "a=rtcp-fb:108 nack pli",
+        "a=rtcp-fb:108 transport-cc",
+        "a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+    ] {
+        assert!(sdp.lines().any(|found| found == line), "no {line} in\n{sdp}");
+    }
+    assert!(sdp.contains("a=ssrc-group:FID "), "{sdp}");
+    assert!(!sdp.contains("VP8") && !sdp.contains("a=rtpmap:98"), "{sdp}");
+}
+
+#[tokio::test]
+async fn refusals_come_by_name() {
+    assert_eq!(answer("").await, Err(OfferError::Empty));
+    let ten_megabytes = CHROMIUM.repeat(10_000_000 / CHROMIUM.len());
+    assert!(matches!(answer(&ten_megabytes).await, Err(OfferError::TooLarge(_))));
+    assert_eq!(answer(&CHROMIUM.replace("m=video", "m=audio")).await, Err(OfferError::NoVideo));
+    let error = answer(&CHROMIUM.replace("H264", "VP9")).await.unwrap_err();
+    assert!(matches!(error, OfferError::NoUsableCodec(_)), "{error}");
+    let error = answer(&CHROMIUM.replace("sha-256 75:", "")).await.unwrap_err();
+    assert!(matches!(error, OfferError::Malformed(_)), "{error}");
+}
+
+/// Lines are dropped, doubled, swapped and bitten, so that most offers pass the first reader and
+/// reach the stack.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mutated_offers_never_panic() {
+    let panics = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (_, loopback) = Client::offer(Wish::PAGE).await;
+    let mut runner = TestRunner::new_with_rng(
+        Config::default(),
+        proptest::test_runner::TestRng::deterministic_rng(
+            proptest::test_runner::RngAlgorithm::ChaCha,
+        ),
+    );
+    let edits = prop::collection::vec(
+        (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_u8..5, any::<char>()),
+        1..6,
+    );
+    let (mut answered, mut refused) = (0, 0);
+    for n in 0..250 {
+        let offer = if n % 2 == 0 { CHROMIUM } else { &loopback };
+        let mut lines: Vec<String> = offer.lines().map(str::to_owned).collect();
+        for (a, b, what, letter) in edits.new_tree(&mut runner).unwrap().current() {
+            let (a, b) = (a.index(lines.len()), b.index(lines.len()));
+            match what {
+                0 if lines.len() > 1 => {
+                    lines.remove(a);
+                }
+                1 => lines.insert(a, lines[b].clone()),
+                2 => lines.swap(a, b),
+                3 => {
+                    let line = &lines[a];
+                    let at =
+                        line.char_indices().nth(line.chars().count() / 2).map_or(0, |(at, _)| at);
+                    lines[a].truncate(at);
+                }
+                _ => lines[a].push(letter),
+            }
+        }
+        let offer = lines.join("\r\n") + "\r\n";
+        match tokio::spawn(async move { answer(&offer).await }).await.unwrap() {
+            Ok(_) => answered += 1,
+            Err(OfferError::Malformed(why)) if why == "it breaks the SDP parser" => {
+                panics.lock().unwrap().push(lines.join("\n"));
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    let panics = panics.lock().unwrap();
+    assert!(
+        panics.is_empty(),
+        "the stack panicked on {} offers, first:\n{}",
+        panics.len(),
+        panics[0]
+    );
+    assert!(answered > 20 && refused > 20, "{answered} answered, {refused} refused");
+}

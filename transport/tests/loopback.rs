@@ -1,0 +1,399 @@
+//! A server's transport against a client of the same stack, over loopback.
+
+mod client;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use client::{Arrived, Wish, annex_b, config, connect, event, unit, until};
+use media::{
+    AudioPacket, CloseReason, Codec, DataChannel, FrameId, Mark, MediaTime, SendRefused, TrackId,
+    Transport, TransportEvent, UnitSink,
+};
+use webrtc::peer_connection::{PeerConnection as _, RTCPeerConnectionState};
+
+/// Sends when there is room.
+async fn send(sink: &mut Box<dyn UnitSink>, unit: media::AccessUnit) {
+    tokio::time::timeout(client::PATIENCE, async {
+        while !sink.is_ready() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .expect("the sink never took a unit");
+    sink.send(unit).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn units_arrive_byte_for_byte_with_timestamps_of_their_capture() {
+    let (mut client, mut transport, answer) = connect(Wish::PAGE, config()).await;
+    assert_eq!((answer.codec, answer.video_tracks, answer.data_channels), (Codec::H264, 1, true));
+    let mut sink = transport.video_sink(TrackId(0));
+    // Sizes around one packet, one fragment more, and many; frames are skipped in between.
+    let sizes = [40_000, 3, 1_153, 1_154, 1_155, 2_305, 2_306, 2_307, 9_000, 100, 25_000];
+    let mut first = None;
+    for (n, size) in sizes.into_iter().enumerate() {
+        let n = n as u64;
+        let at = MediaTime::from_millis(1_000 + n * n * 17);
+        let sent = annex_b(n == 0, size, n);
+        send(&mut sink, unit(n, at, sent.clone())).await;
+        let (_, timestamp, got) = client.frame().await;
+        assert!(got == sent, "frame {n} of {size} bytes differs");
+        let first = *first.get_or_insert(timestamp);
+        assert_eq!(timestamp.wrapping_sub(first), (n * n * 17 * 90) as u32, "frame {n}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_carry_a_playout_delay_of_zero() {
+    let (mut client, mut transport, answer) = connect(Wish::PLAYER, config()).await;
+    let line = answer.sdp.lines().find(|line| line.ends_with("/playout-delay")).unwrap();
+    let id: u8 = line["a=extmap:".len()..].split(' ').next().unwrap().parse().unwrap();
+    send(&mut transport.video_sink(TrackId(0)), unit(0, MediaTime::ZERO, annex_b(true, 5_000, 1)))
+        .await;
+    let mut packets = 0;
+    loop {
+        let Arrived::Packet(packet) = client.next().await else { continue };
+        assert_eq!(packet.header.get_extension(id).as_deref(), Some(&[0_u8; 3][..]));
+        assert_eq!(packet.header.payload_type, 108, "the client's number of 42e01f");
+        packets += 1;
+        if packet.header.marker {
+            break;
+        }
+    }
+    assert!(packets > 4, "{packets}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_goes_both_ways_on_every_channel() {
+    let (mut client, mut transport, _) = connect(Wish::PAGE, config()).await;
+    let mut open = Vec::new();
+    while open.len() < 3 {
+        if let TransportEvent::ChannelOpen(channel) = event(&mut transport).await {
+            open.push(channel);
+        }
+    }
+    for channel in DataChannel::ALL {
+        assert!(open.contains(&channel));
+        let body = Bytes::from(format!("{{\"to\":\"{}\"}}", channel.label()));
+        transport.send_data(channel, body.clone()).unwrap();
+        loop {
+            if let Arrived::Message(from, got) = client.next().await {
+                assert_eq!((from, got), (channel, body));
+                break;
+            }
+        }
+        client.send(channel, &[1, 2, 3]).await;
+        let came = until(&mut transport, |event| matches!(event, TransportEvent::Data(..))).await;
+        let TransportEvent::Data(from, body) = came else { unreachable!() };
+        assert_eq!((from, &body[..]), (channel, &[1, 2, 3][..]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn input_in_bulk_arrives_in_order() {
+    let (client, mut transport, _) = connect(Wish::PAGE, config()).await;
+    until(&mut transport, |event| matches!(event, TransportEvent::ChannelOpen(DataChannel::Input)))
+        .await;
+    let sender = tokio::spawn(async move {
+        for n in 0..2_000_u32 {
+            client.send(DataChannel::Input, &n.to_le_bytes()).await;
+        }
+        client
+    });
+    for n in 0..2_000_u32 {
+        let came = until(&mut transport, |event| matches!(event, TransportEvent::Data(..))).await;
+        let TransportEvent::Data(_, body) = came else { unreachable!() };
+        assert_eq!(body[..], n.to_le_bytes());
+    }
+    drop(sender.await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_player_needs_no_data_channels() {
+    let wish = Wish { audio: true, ..Wish::PLAYER };
+    let (mut client, mut transport, answer) = connect(wish, config()).await;
+    assert!(!answer.data_channels && !answer.sdp.contains("m=application"));
+    send(&mut transport.video_sink(TrackId(0)), unit(0, MediaTime::ZERO, annex_b(true, 500, 1)))
+        .await;
+    client.frame().await;
+    assert_eq!(
+        transport.send_data(DataChannel::Control, Bytes::from_static(b"{}")),
+        Err(SendRefused::NotConnected)
+    );
+    let packet = AudioPacket {
+        track: TrackId(0),
+        captured_at: MediaTime::ZERO,
+        duration: Duration::from_millis(10),
+        data: Bytes::from_static(&[1]),
+    };
+    assert_eq!(transport.send_audio(packet), Err(SendRefused::NotConnected));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_tracks_go_by_their_sections() {
+    let wish = Wish { videos: 3, ..Wish::PLAYER };
+    let (mut client, mut transport, answer) = connect(wish, config()).await;
+    assert_eq!(answer.video_tracks, 3);
+    let mut ssrcs: Vec<u32> = Vec::new();
+    for n in 0..3_u8 {
+        let mut sink = transport.video_sink(TrackId(n));
+        let data = annex_b(true, 3_000 + usize::from(n), 7);
+        let mut sent = unit(0, MediaTime::ZERO, data.clone());
+        sent.track = TrackId(n);
+        send(&mut sink, sent).await;
+        let (ssrc, _, got) = client.frame().await;
+        assert_eq!(got, data);
+        let section = answer.sdp.split("m=video").nth(usize::from(n) + 1).unwrap();
+        assert!(section.contains(&format!("a=ssrc:{ssrc} ")), "track {n}");
+        ssrcs.push(ssrc);
+    }
+    assert!(ssrcs[0] != ssrcs[1] && ssrcs[1] != ssrcs[2]);
+    assert!(!transport.video_sink(TrackId(3)).is_ready());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_picture_is_asked_for_anew() {
+    let (mut client, mut transport, _) = connect(Wish::PLAYER, config()).await;
+    send(&mut transport.video_sink(TrackId(0)), unit(0, MediaTime::ZERO, annex_b(true, 500, 1)))
+        .await;
+    let (ssrc, ..) = client.frame().await;
+    client.picture_loss(ssrc).await;
+    let came =
+        until(&mut transport, |event| matches!(event, TransportEvent::KeyframeNeeded(_))).await;
+    assert!(matches!(came, TransportEvent::KeyframeNeeded(TrackId(0))));
+}
+
+/// The runtime has one thread and the test does not await between the calls, so the driver cannot
+/// take the first unit before the third is offered.
+#[tokio::test]
+async fn a_queue_of_two_refuses_the_third() {
+    let (_client, mut transport, _) = connect(Wish::PLAYER, config()).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    let frame = |n| unit(n, MediaTime::from_millis(n * 16), annex_b(n == 0, 500, n));
+    assert!(sink.is_ready());
+    sink.send(frame(0)).unwrap();
+    sink.send(frame(1)).unwrap();
+    assert!(!sink.is_ready());
+    assert_eq!(sink.send(frame(2)), Err(SendRefused::Full));
+    for expected in 0..2 {
+        let sent =
+            until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. })).await;
+        let TransportEvent::FrameSent { frame, .. } = sent else { unreachable!() };
+        assert_eq!(frame, FrameId(expected));
+    }
+    assert!(sink.is_ready());
+    sink.send(frame(3)).unwrap();
+    let mut replacing = transport.video_sink(TrackId(0));
+    assert_eq!(sink.send(frame(4)), Err(SendRefused::NotConnected), "replaced");
+    replacing.send(frame(4)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_of_a_sent_frame_are_in_order() {
+    let (_client, mut transport, _) = connect(Wish::PLAYER, config()).await;
+    transport.set_pacing(media::Bitrate::from_mbps(100));
+    let mut sink = transport.video_sink(TrackId(0));
+    for n in 0..20_u64 {
+        let data = annex_b(n == 0, 30_000, n);
+        send(&mut sink, unit(n, MediaTime::from_nanos(n + 1), data)).await;
+        let sent =
+            until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. })).await;
+        let TransportEvent::FrameSent { track, frame, bytes, stages, .. } = sent else {
+            unreachable!()
+        };
+        assert_eq!((track, frame), (TrackId(0), FrameId(n)));
+        assert!((30_000..33_000).contains(&bytes), "{bytes}");
+        let marks = [
+            Mark::Captured,
+            Mark::Dequeued,
+            Mark::Packetised,
+            Mark::Paced,
+            Mark::FirstSent,
+            Mark::LastSent,
+        ];
+        let times: Vec<_> = marks.map(|mark| stages.get(mark).expect("a mark is missing")).into();
+        assert!(times.is_sorted(), "{times:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_path_is_reported() {
+    let (_client, mut transport, _) = connect(Wish::PLAYER, config()).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    let mut sent = 0;
+    let mut acked = 0;
+    let mut round_trip = None;
+    let mut n = 0;
+    let started = std::time::Instant::now();
+    // Round trips come with receiver reports, about one a second.
+    while (acked < 50 || round_trip.is_none()) && started.elapsed() < client::PATIENCE {
+        if sink.is_ready() {
+            sink.send(unit(n, MediaTime::from_millis(n * 10), annex_b(n == 0, 3_000, n))).unwrap();
+            n += 1;
+        }
+        let wait = tokio::time::timeout(Duration::from_millis(10), event(&mut transport));
+        match wait.await {
+            Ok(TransportEvent::Path(report)) => {
+                assert!(report.acked_bytes <= report.sent_bytes);
+                acked += report.acked_packets;
+                sent += report.sent_bytes;
+                round_trip = report.round_trip.or(round_trip);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    assert!(acked >= 50 && sent > 50 * 900, "{acked} packets acknowledged");
+    let round_trip = round_trip.expect("no round trip was measured");
+    assert!(round_trip < Duration::from_secs(5), "{round_trip:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_close_is_reported_here_and_there() {
+    let (mut client, mut transport, _) = connect(Wish::PAGE, config()).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    transport.close();
+    let last = until_closed(&mut transport).await;
+    assert_eq!(last, CloseReason::Local);
+    assert_eq!(
+        sink.send(unit(0, MediaTime::ZERO, annex_b(true, 10, 0))),
+        Err(SendRefused::NotConnected)
+    );
+    // The client's own stack tells of the end by its data channels only.
+    tokio::time::timeout(client::PATIENCE, async {
+        loop {
+            let state = client.channels[&0].ready_state().await;
+            if !matches!(state, Ok(webrtc::data_channel::RTCDataChannelState::Open)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the client was not told");
+    client.peer.close().await.unwrap();
+    client.state(RTCPeerConnectionState::Closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_clients_close_is_reported_at_once() {
+    for wish in [Wish::PAGE, Wish::PLAYER] {
+        let (client, mut transport, _) = connect(wish, config()).await;
+        client.peer.close().await.unwrap();
+        let closed = tokio::time::timeout(Duration::from_secs(2), until_closed(&mut transport));
+        assert_eq!(closed.await.expect("before silence would tell"), CloseReason::Remote);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_client_is_interrupted_then_gone() {
+    let config = nearlight_transport::WebRtcConfig {
+        interrupted_after: Duration::from_millis(1_500),
+        unreachable_after: Duration::from_millis(3_000),
+        ..config()
+    };
+    // The client's tasks live in a runtime of their own, which dies without a goodbye.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let (client, offer) = runtime.spawn(client::Client::offer(Wish::PLAYER)).await.unwrap();
+    let clock = client::MonotonicClock::shared();
+    let (mut transport, answer) =
+        nearlight_transport::WebRtc::answer(&offer, config, clock).await.unwrap();
+    let client = runtime
+        .spawn(async move {
+            client.accept(&answer).await;
+            client
+        })
+        .await
+        .unwrap();
+    until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
+    runtime.shutdown_background();
+    until(&mut transport, |event| matches!(event, TransportEvent::Interrupted)).await;
+    assert_eq!(until_closed(&mut transport).await, CloseReason::Unreachable);
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_comes_is_given_up() {
+    let config = nearlight_transport::WebRtcConfig {
+        connect_timeout: Duration::from_millis(200),
+        ..config()
+    };
+    let (_client, offer) = client::Client::offer(Wish::PLAYER).await;
+    let clock = client::MonotonicClock::shared();
+    let (mut transport, _) =
+        nearlight_transport::WebRtc::answer(&offer, config, clock).await.unwrap();
+    assert!(!transport.video_sink(TrackId(0)).is_ready());
+    assert_eq!(until_closed(&mut transport).await, CloseReason::Unreachable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn candidates_can_come_later() {
+    let (client, offer) = client::Client::offer(Wish::PLAYER).await;
+    let (candidates, rest): (Vec<&str>, Vec<&str>) =
+        offer.lines().partition(|line| line.starts_with("a=candidate:"));
+    assert!(!candidates.is_empty());
+    let offer = rest.join("\r\n") + "\r\n";
+    let clock = client::MonotonicClock::shared();
+    let (mut transport, answer) =
+        nearlight_transport::WebRtc::answer(&offer, config(), clock).await.unwrap();
+    // Without our candidates the client cannot find us: it is we who must find the client.
+    let answer_without = nearlight_transport::Answer {
+        sdp: answer
+            .sdp
+            .lines()
+            .filter(|line| !line.starts_with("a=candidate:"))
+            .fold(String::new(), |sdp, line| sdp + line + "\r\n"),
+        ..answer
+    };
+    client.accept(&answer_without).await;
+    let attribute = |key: &str| rest.iter().find(|line| line.starts_with(key)).unwrap().to_string();
+    let fragment = format!(
+        "{}\r\n{}\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n{}\r\na=end-of-candidates\r\n",
+        attribute("a=ice-ufrag:"),
+        attribute("a=ice-pwd:"),
+        candidates.join("\r\n"),
+    );
+    let handle = transport.remote_candidates();
+    assert!(handle.add(&fragment).await.unwrap() > 0);
+    until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
+    drop(transport);
+    let closed = async {
+        while handle.add(&fragment).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(client::PATIENCE, closed).await.expect("closed by the drop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn external_addresses_and_ports_are_honoured() {
+    let (_client, offer) = client::Client::offer(Wish::PLAYER).await;
+    let config = nearlight_transport::WebRtcConfig {
+        ports: Some(41_000..=41_099),
+        external: vec!["203.0.113.7".parse().unwrap()],
+        bind: vec!["127.0.0.2".parse().unwrap(), "0.0.0.0".parse().unwrap()],
+        ..config()
+    };
+    let clock = client::MonotonicClock::shared();
+    let (_transport, answer) =
+        nearlight_transport::WebRtc::answer(&offer, config, clock).await.unwrap();
+    let candidates: Vec<&str> =
+        answer.sdp.lines().filter(|line| line.starts_with("a=candidate:")).collect();
+    assert!(candidates.iter().any(|line| line.contains(" 127.0.0.1 ")), "{candidates:?}");
+    for line in candidates {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(words[1], "1", "{line}");
+        assert!(words[4].starts_with("127.") || words[4] == "203.0.113.7", "{line}");
+        assert!((41_000..=41_099).contains(&words[5].parse::<u16>().unwrap()), "{line}");
+    }
+}
+
+async fn until_closed(transport: &mut nearlight_transport::WebRtcTransport) -> CloseReason {
+    loop {
+        if let TransportEvent::Closed(reason) = event(transport).await {
+            return reason;
+        }
+    }
+}
