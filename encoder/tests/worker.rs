@@ -1,0 +1,699 @@
+//! The encoder thread against doubles of everything around it, in time that the test owns.
+
+mod common;
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use common::{Picture, decode};
+use media::barcode::Strip;
+use media::{
+    AccessUnit, Bitrate, Clock, Codec, ColorDescription, CpuImage, Damage, EncodeError,
+    EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage, FrameRate,
+    ImageError, InputSeq, Mark, MediaTime, PixelFormat, Plane, PlaneMut, RateChange, Recovery,
+    SendRefused, Size, Stage, StageTimes, TrackId, UnitKind, UnitSink, View,
+};
+use nearlight_encoder::{
+    Candidate, Command, CommandRefused, EncoderSettings, EncoderWorker, OpenError, Preference,
+    SelectError, WorkerConfig, WorkerEvent, candidates, select,
+};
+use smallvec::{SmallVec, smallvec};
+
+const SIZE: Size = Size::new(640, 384);
+const INTERVAL: Duration = Duration::from_millis(250);
+/// Far longer than anything here takes; only a hang reaches it.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A clock that stands still unless told.
+#[derive(Default)]
+struct FakeClock(AtomicU64);
+
+impl FakeClock {
+    fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_nanos() as u64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> MediaTime {
+        MediaTime::from_nanos(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Things that the thread reports, waited for.
+struct Log<T>(Mutex<Vec<T>>, Condvar);
+
+impl<T: Clone> Log<T> {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Vec::new()), Condvar::new()))
+    }
+    fn push(&self, entry: T) {
+        self.0.lock().unwrap().push(entry);
+        self.1.notify_all();
+    }
+    fn all(&self) -> Vec<T> {
+        self.0.lock().unwrap().clone()
+    }
+    fn wait_for(&self, count: usize) -> Vec<T> {
+        let guard = self.0.lock().unwrap();
+        let (entries, timeout) =
+            self.1.wait_timeout_while(guard, DEADLINE, |entries| entries.len() < count).unwrap();
+        assert!(!timeout.timed_out(), "{} entries instead of {count}", entries.len());
+        entries.clone()
+    }
+}
+
+/// A sink that can be not ready, or refuse although it said it was.
+#[derive(Clone)]
+struct SinkDouble {
+    units: Arc<Log<AccessUnit>>,
+    ready: Arc<AtomicBool>,
+    refuse: Arc<AtomicBool>,
+}
+
+impl SinkDouble {
+    fn new() -> Self {
+        Self {
+            units: Log::new(),
+            ready: Arc::new(AtomicBool::new(true)),
+            refuse: Arc::new(AtomicBool::new(false)),
+        }
+    }
+}
+
+impl UnitSink for SinkDouble {
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::SeqCst)
+    }
+    fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
+        if self.refuse.load(Ordering::SeqCst) {
+            return Err(SendRefused::Full);
+        }
+        self.units.push(unit);
+        Ok(())
+    }
+}
+
+/// What an encoder double does.
+#[derive(Clone, Copy, PartialEq)]
+enum Behaviour {
+    Works,
+    Invalidates,
+    DoesNotOpen,
+    FailsAtFrame(u64),
+    PanicsAtFrame(u64),
+    RefusesRates,
+}
+
+/// An encoder double whose units say what it was told.
+struct EncoderDouble {
+    capabilities: EncoderCapabilities,
+    behaviour: Behaviour,
+    fresh: bool,
+    forgotten: bool,
+    calls: Arc<Log<String>>,
+}
+
+impl Encoder for EncoderDouble {
+    fn capabilities(&self) -> &EncoderCapabilities {
+        &self.capabilities
+    }
+    fn encode(
+        &mut self,
+        frame: FrameId,
+        image: &CpuImage<'_>,
+        options: EncodeOptions,
+    ) -> Result<Encoded, EncodeError> {
+        match self.behaviour {
+            Behaviour::FailsAtFrame(at) if frame.0 == at => {
+                return Err(EncodeError::Fatal("the double broke".into()));
+            }
+            Behaviour::PanicsAtFrame(at) if frame.0 == at => panic!("the double panicked"),
+            _ => {}
+        }
+        let fresh = std::mem::take(&mut self.fresh);
+        let forgotten = std::mem::take(&mut self.forgotten);
+        let kind = match (options.keyframe || fresh, forgotten) {
+            (true, _) => UnitKind::Key,
+            (false, true) => UnitKind::Recovery,
+            (false, false) => UnitKind::Delta,
+        };
+        self.calls.push(format!("{} encode {} {kind:?}", self.capabilities.name, frame.0));
+        Ok(Encoded { data: Bytes::from(vec![0; image.size.width as usize]), kind })
+    }
+    fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
+        if self.behaviour == Behaviour::RefusesRates {
+            return Err(EncodeError::Fatal("no such rate".into()));
+        }
+        self.calls.push(format!("rate {} {}", bitrate.kbps(), rate.as_f64()));
+        Ok(RateChange::Seamless)
+    }
+    fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
+        self.calls.push(format!("forget {} to {}", lost.start().0, lost.end().0));
+        if self.behaviour == Behaviour::Invalidates {
+            self.forgotten = true;
+            return Recovery::Invalidated;
+        }
+        Recovery::KeyframeNeeded
+    }
+    fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
+        self.calls.push(format!("resize {size}"));
+        self.fresh = true;
+        Ok(())
+    }
+}
+
+fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>) -> Candidate {
+    let calls = Arc::clone(calls);
+    Candidate {
+        name,
+        codec: Codec::H264,
+        hardware: false,
+        open: Arc::new(move |settings: &EncoderSettings| {
+            if behaviour == Behaviour::DoesNotOpen {
+                return Err(OpenError::Missing("the double's plugin".into()));
+            }
+            calls.push(format!("{name} open {}", settings.bitrate.kbps()));
+            Ok(Box::new(EncoderDouble {
+                capabilities: EncoderCapabilities {
+                    name,
+                    codec: Codec::H264,
+                    hardware: false,
+                    seamless_rate_change: true,
+                    reference_invalidation: behaviour == Behaviour::Invalidates,
+                },
+                behaviour,
+                fresh: true,
+                forgotten: false,
+                calls: Arc::clone(&calls),
+            }))
+        }),
+    }
+}
+
+/// A picture in memory that counts how often it was given back.
+struct Image {
+    format: PixelFormat,
+    size: Size,
+    data: Arc<Vec<Vec<u8>>>,
+    stride: usize,
+    error: bool,
+    returned: Arc<AtomicU64>,
+}
+
+impl FrameImage for Image {
+    fn format(&self) -> PixelFormat {
+        self.format
+    }
+    fn size(&self) -> Size {
+        self.size
+    }
+    fn finish(&mut self, clock: &dyn Clock, stages: &mut StageTimes) -> Result<(), ImageError> {
+        stages.mark(Mark::Drawn, clock.now());
+        if self.error { Err(ImageError::Lost("the double's device".into())) } else { Ok(()) }
+    }
+    fn map(&self) -> Result<CpuImage<'_>, ImageError> {
+        let plane = |data| Plane { data, stride: self.stride };
+        Ok(CpuImage {
+            format: self.format,
+            size: self.size,
+            planes: self.data.iter().map(|data| plane(data.as_slice())).collect(),
+        })
+    }
+    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>> {
+        None
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        self.returned.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A worker with its surroundings.
+struct Bench {
+    worker: EncoderWorker,
+    sink: SinkDouble,
+    clock: Arc<FakeClock>,
+    events: Arc<Log<WorkerEvent>>,
+    calls: Arc<Log<String>>,
+    returned: Arc<AtomicU64>,
+    next: u64,
+}
+
+impl Bench {
+    fn of(behaviours: &[(&'static str, Behaviour)]) -> Self {
+        let calls = Log::new();
+        let encoders = behaviours.iter().map(|&(name, what)| double(name, what, &calls)).collect();
+        Self::with(encoders, calls, false)
+    }
+
+    fn with(encoders: Vec<Candidate>, calls: Arc<Log<String>>, barcode: bool) -> Self {
+        let (sink, clock, events) = (SinkDouble::new(), Arc::new(FakeClock::default()), Log::new());
+        let config = WorkerConfig {
+            label: "test".into(),
+            track: TrackId(3),
+            settings: EncoderSettings {
+                size: SIZE,
+                rate: FrameRate::fps(60),
+                bitrate: Bitrate::from_mbps(5),
+            },
+            encoders,
+            keyframe_interval: INTERVAL,
+            barcode,
+        };
+        let log = Arc::clone(&events);
+        let worker = EncoderWorker::spawn(
+            config,
+            Box::new(sink.clone()),
+            Arc::<FakeClock>::clone(&clock),
+            Box::new(move |event| log.push(event)),
+        )
+        .unwrap();
+        Self { worker, sink, clock, events, calls, returned: Arc::default(), next: 0 }
+    }
+
+    fn frame(&mut self, change: impl FnOnce(&mut Image)) -> Frame {
+        let data = vec![vec![90; 640 * 384], vec![128; 640 * 192]];
+        let mut image = Image {
+            format: PixelFormat::Nv12,
+            size: SIZE,
+            data: Arc::new(data),
+            stride: 640,
+            error: false,
+            returned: Arc::clone(&self.returned),
+        };
+        change(&mut image);
+        let id = FrameId(self.next);
+        self.next += 1;
+        let now = self.clock.now();
+        Frame {
+            id,
+            captured_at: now,
+            views: smallvec![View::screen(image.size)],
+            damage: Damage::Unknown,
+            color: match image.format {
+                PixelFormat::Nv12 => ColorDescription::BT709_LIMITED,
+                _ => ColorDescription::SRGB,
+            },
+            depth: None,
+            last_input: Some(InputSeq(id.0 as u32 + 100)),
+            stages: StageTimes::captured(now),
+            image: Box::new(image),
+        }
+    }
+
+    /// Submits a frame and waits until the thread is done with it.
+    fn submit_with(&mut self, change: impl FnOnce(&mut Image)) {
+        let frame = self.frame(change);
+        let before = self.returned.load(Ordering::SeqCst);
+        self.worker.submit(frame);
+        wait_until("the frame is given back", || self.returned.load(Ordering::SeqCst) > before);
+        self.settle();
+    }
+
+    fn submit(&mut self) {
+        self.submit_with(|_| {});
+    }
+
+    /// Waits until every frame submitted so far was counted.
+    fn settle(&self) {
+        wait_until("the frames are counted", || {
+            let stats = self.worker.stats();
+            let seen = stats.encoded + stats.dropped + stats.skipped + stats.refused + stats.failed;
+            seen == self.next || self.worker.has_ended()
+        });
+    }
+
+    fn kinds(&self) -> Vec<(u64, UnitKind)> {
+        self.sink.units.all().iter().map(|unit| (unit.frame.0, unit.kind)).collect()
+    }
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "{what}: never");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+use UnitKind::{Delta, Key, Recovery as Recovered};
+
+#[test]
+fn a_unit_carries_what_its_frame_carried() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    bench.clock.advance(Duration::from_millis(40));
+    bench.submit();
+    let unit = bench.sink.units.wait_for(1).remove(0);
+    assert_eq!((unit.track, unit.frame, unit.codec), (TrackId(3), FrameId(0), Codec::H264));
+    assert_eq!(unit.captured_at, MediaTime::from_millis(40));
+    assert_eq!((unit.last_input, unit.kind), (Some(InputSeq(100)), Key));
+    assert_eq!(unit.views.as_slice(), [View::screen(SIZE)]);
+    assert_eq!(unit.color, ColorDescription::BT709_LIMITED);
+    for mark in [Mark::Drawn, Mark::Converted, Mark::EncodeStarted, Mark::Encoded] {
+        assert_eq!(unit.stages.get(mark), Some(MediaTime::from_millis(40)), "{mark:?}");
+    }
+    assert!(unit.stages.spans().any(|(stage, _)| stage == Stage::Encode));
+    let stats = bench.worker.stats();
+    assert_eq!((stats.encoded, stats.keyframes, stats.bytes), (1, 1, 640));
+    assert_eq!((stats.encoder, stats.times.count()), (Some("a"), 1));
+    wait_until("the viewer is up to date", || !bench.worker.wants_refresh());
+}
+
+#[test]
+fn the_mailbox_keeps_the_newest_frame() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    // The thread waits in `finish` of the first frame, so the others meet in the mailbox.
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let mut frame = bench.frame(|_| {});
+    frame.image = Box::new(Blocking(frame.image, Arc::clone(&gate)));
+    bench.worker.submit(frame);
+    wait_until("the thread has the first frame", || {
+        bench.worker.stats().dropped == 0 && *gate.0.lock().unwrap()
+    });
+    for _ in 0..5 {
+        let frame = bench.frame(|_| {});
+        bench.worker.submit(frame);
+    }
+    *gate.0.lock().unwrap() = false;
+    gate.1.notify_all();
+    bench.sink.units.wait_for(2);
+    bench.settle();
+    assert_eq!(bench.kinds(), [(0, Key), (5, Delta)]);
+    assert_eq!(bench.worker.stats().dropped, 4);
+    assert_eq!(bench.returned.load(Ordering::SeqCst), 6);
+}
+
+/// An image whose `finish` sets the flag and waits until it is cleared.
+struct Blocking(Box<dyn FrameImage>, Arc<(Mutex<bool>, Condvar)>);
+
+impl FrameImage for Blocking {
+    fn format(&self) -> PixelFormat {
+        self.0.format()
+    }
+    fn size(&self) -> Size {
+        self.0.size()
+    }
+    fn finish(&mut self, clock: &dyn Clock, stages: &mut StageTimes) -> Result<(), ImageError> {
+        let mut flag = self.1.0.lock().unwrap();
+        *flag = true;
+        drop(self.1.1.wait_timeout_while(flag, DEADLINE, |flag| *flag).unwrap());
+        self.0.finish(clock, stages)
+    }
+    fn map(&self) -> Result<CpuImage<'_>, ImageError> {
+        self.0.map()
+    }
+    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>> {
+        self.0.map_mut()
+    }
+}
+
+#[test]
+fn a_sink_that_is_not_ready_costs_no_encode() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    bench.submit();
+    bench.sink.ready.store(false, Ordering::SeqCst);
+    bench.submit();
+    bench.submit();
+    wait_until("the loss shows", || bench.worker.wants_refresh());
+    bench.sink.ready.store(true, Ordering::SeqCst);
+    bench.submit();
+    // Frames that were never coded are missing in no reference: no keyframe.
+    assert_eq!(bench.kinds(), [(0, Key), (3, Delta)]);
+    assert_eq!(bench.worker.stats().skipped, 2);
+    assert_eq!(bench.calls.all(), ["a open 5000", "a encode 0 Key", "a encode 3 Delta"]);
+    wait_until("the viewer is up to date", || !bench.worker.wants_refresh());
+}
+
+#[test]
+fn a_refused_unit_leads_to_one_keyframe_and_nothing_undecodable() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    bench.submit();
+    bench.sink.refuse.store(true, Ordering::SeqCst);
+    bench.submit();
+    bench.sink.refuse.store(false, Ordering::SeqCst);
+    // Within the interval after the first keyframe nothing is coded.
+    bench.submit();
+    bench.clock.advance(INTERVAL);
+    bench.submit();
+    bench.submit();
+    assert_eq!(bench.kinds(), [(0, Key), (3, Key), (4, Delta)]);
+    let stats = bench.worker.stats();
+    assert_eq!((stats.refused, stats.skipped, stats.keyframes), (1, 1, 2));
+    assert!(bench.calls.all().contains(&"forget 1 to 1".to_owned()));
+}
+
+#[test]
+fn an_encoder_that_invalidates_needs_no_keyframe() {
+    let mut bench = Bench::of(&[("a", Behaviour::Invalidates)]);
+    bench.submit();
+    bench.submit();
+    bench.worker.command(Command::Forget(FrameId(1)..=FrameId(1))).unwrap();
+    bench.submit();
+    assert_eq!(bench.kinds(), [(0, Key), (1, Delta), (2, Recovered)]);
+}
+
+#[test]
+fn keyframe_requests_are_coalesced() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    bench.submit();
+    for _ in 0..6 {
+        bench.worker.command(Command::Keyframe).unwrap();
+        bench.submit();
+        bench.clock.advance(Duration::from_millis(50));
+    }
+    let keys: Vec<_> = bench.kinds().into_iter().filter(|&(_, kind)| kind == Key).collect();
+    assert_eq!(keys, [(0, Key), (6, Key)]);
+    bench.worker.command(Command::Keyframe).unwrap();
+    wait_until("the request shows", || bench.worker.wants_refresh());
+}
+
+#[test]
+fn a_new_sink_begins_with_a_keyframe_at_once() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    bench.submit();
+    bench.submit();
+    let second = SinkDouble::new();
+    bench.worker.command(Command::SetSink(Box::new(second.clone()))).unwrap();
+    bench.submit();
+    let units = second.units.wait_for(1);
+    assert_eq!((units[0].frame, units[0].kind), (FrameId(2), Key));
+    assert_eq!(bench.sink.units.all().len(), 2);
+}
+
+#[test]
+fn rates_reach_the_encoder_before_the_next_frame() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    bench.submit();
+    let rate = Command::SetRate { bitrate: Bitrate::from_kbps(750), rate: FrameRate::fps(30) };
+    bench.worker.command(rate).unwrap();
+    bench.submit();
+    assert_eq!(
+        bench.calls.all(),
+        ["a open 5000", "a encode 0 Key", "rate 750 30", "a encode 1 Delta"]
+    );
+}
+
+#[test]
+fn a_broken_encoder_is_replaced_with_the_settings_of_now() {
+    let mut bench = Bench::of(&[
+        ("none", Behaviour::DoesNotOpen),
+        ("breaks", Behaviour::FailsAtFrame(2)),
+        ("works", Behaviour::Works),
+    ]);
+    bench.submit();
+    let rate = Command::SetRate { bitrate: Bitrate::from_kbps(900), rate: FrameRate::fps(60) };
+    bench.worker.command(rate).unwrap();
+    for _ in 0..4 {
+        bench.submit();
+    }
+    assert_eq!(bench.kinds(), [(0, Key), (1, Delta), (3, Key), (4, Delta)]);
+    assert!(bench.calls.all().contains(&"works open 900".to_owned()));
+    let events = bench.events.all();
+    let names: Vec<_> = events
+        .iter()
+        .map(|event| match event {
+            WorkerEvent::Opened(capabilities) => format!("opened {}", capabilities.name),
+            WorkerEvent::FellBack { name, reason } => format!("{name}: {reason}"),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "none: missing: the double's plugin",
+            "opened breaks",
+            "breaks: the double broke",
+            "opened works"
+        ]
+    );
+    assert_eq!(bench.worker.stats().failed, 1);
+}
+
+#[test]
+fn when_no_encoder_is_left_every_reason_is_told() {
+    let mut bench =
+        Bench::of(&[("none", Behaviour::DoesNotOpen), ("breaks", Behaviour::RefusesRates)]);
+    bench.submit();
+    let rate = Command::SetRate { bitrate: Bitrate::from_kbps(900), rate: FrameRate::fps(60) };
+    bench.worker.command(rate).unwrap();
+    wait_until("the thread ends", || bench.worker.has_ended());
+    let expected = "none: missing: the double's plugin; breaks: no such rate";
+    assert_eq!(bench.events.all().last(), Some(&WorkerEvent::Failed(expected.into())));
+    assert_eq!(bench.worker.command(Command::Keyframe), Err(CommandRefused::Ended));
+    let frame = bench.frame(|_| {});
+    bench.worker.submit(frame);
+    assert_eq!(bench.returned.load(Ordering::SeqCst), 2, "frames are given back at once");
+    assert_eq!(bench.worker.stats().encoder, None);
+}
+
+#[test]
+fn a_panic_ends_one_worker_and_no_other() {
+    let mut other = Bench::of(&[("a", Behaviour::Works)]);
+    let mut bench = Bench::of(&[("a", Behaviour::PanicsAtFrame(1)), ("b", Behaviour::Works)]);
+    bench.submit();
+    bench.submit();
+    wait_until("the thread ends", || bench.worker.has_ended());
+    let event = WorkerEvent::Panicked("the double panicked".into());
+    assert_eq!(bench.events.all().last(), Some(&event));
+    assert_eq!(bench.returned.load(Ordering::SeqCst), 2);
+    other.submit();
+    assert_eq!(other.kinds(), [(0, Key)]);
+    assert!(bench.worker.shutdown(DEADLINE) && other.worker.shutdown(DEADLINE));
+}
+
+#[test]
+fn a_lost_image_is_told_once_until_one_comes_again() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    bench.submit();
+    for _ in 0..3 {
+        bench.submit_with(|image| image.error = true);
+    }
+    bench.submit();
+    bench.submit_with(|image| image.error = true);
+    let lost = bench.events.all();
+    let lost: Vec<_> =
+        lost.iter().filter(|event| matches!(event, WorkerEvent::ImageLost(_))).collect();
+    assert_eq!(lost.len(), 2);
+    assert_eq!(bench.kinds(), [(0, Key), (4, Delta)]);
+    assert_eq!(bench.worker.stats().failed, 4);
+    assert_eq!(bench.returned.load(Ordering::SeqCst), 6);
+}
+
+#[test]
+fn a_new_size_is_passed_on_and_an_odd_one_is_refused() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    bench.submit();
+    bench.submit_with(|image| image.size = Size::new(320, 192));
+    bench.submit_with(|image| image.size = Size::new(320, 192));
+    bench.submit_with(|image| {
+        (image.format, image.size) = (PixelFormat::Rgba8, Size::new(33, 10));
+        image.data = Arc::new(vec![vec![0; 640 * 10]]);
+    });
+    assert_eq!(bench.kinds(), [(0, Key), (1, Key), (2, Delta)]);
+    assert!(bench.calls.all().contains(&"resize 320x192".to_owned()));
+    let refused = |event: &WorkerEvent| {
+        matches!(event, WorkerEvent::PictureRefused { frame: FrameId(3), .. })
+    };
+    assert!(bench.events.all().iter().any(refused));
+}
+
+#[test]
+fn rgb_frames_are_converted_and_wrong_colours_refused() {
+    let mut bench = Bench::with(candidates(), Log::new(), true);
+    let rgb = |image: &mut Image| {
+        (image.format, image.stride) = (PixelFormat::Bgrx8, 640 * 4);
+        // Pure blue: Y 32, Cb 240, Cr 118 in BT.709 limited range.
+        image.data = Arc::new(vec![[255, 0, 0, 0].repeat(640 * 384)]);
+    };
+    bench.submit_with(rgb);
+    let mut mislabelled = bench.frame(rgb);
+    mislabelled.color = ColorDescription::BT709_LIMITED;
+    bench.worker.submit(mislabelled);
+    bench.settle();
+    let units = bench.sink.units.wait_for(1);
+    let decoded = decode(&mut openh264::decoder::Decoder::new().unwrap(), &units[0].data);
+    let (row, column) = (200, 300);
+    let at = |plane: &[u8], stride: usize, y: usize, x: usize| i32::from(plane[y * stride + x]);
+    assert!((at(&decoded.luma, decoded.stride, row, column) - 32).abs() <= 2);
+    assert!((at(&decoded.cb, decoded.chroma_stride, row / 2, column / 2) - 240).abs() <= 2);
+    assert!((at(&decoded.cr, decoded.chroma_stride, row / 2, column / 2) - 118).abs() <= 2);
+    let strip = Strip::new(FrameId(0), Some(InputSeq(100)));
+    assert_eq!(Strip::read_luma(&decoded.luma, decoded.stride), Some(strip));
+    assert_eq!(bench.worker.stats().failed, 1);
+}
+
+/// The whole way with every real encoder: what comes out decodes, frame by frame, and names itself.
+#[test]
+fn real_encoders_run_on_the_thread() {
+    let selection = select(candidates(), &Preference::default()).unwrap();
+    for candidate in selection.usable {
+        let name = candidate.name;
+        let mut bench = Bench::with(vec![candidate], Log::new(), true);
+        let mut decoder = openh264::decoder::Decoder::new().unwrap();
+        for time in 0..12 {
+            let picture = Picture::scene(SIZE, time);
+            bench.submit_with(|image| {
+                image.stride = picture.stride;
+                image.data = Arc::new(vec![picture.luma.clone(), picture.chroma.clone()]);
+            });
+            let unit = bench.sink.units.wait_for(time + 1).remove(time);
+            let decoded = decode(&mut decoder, &unit.data);
+            let strip = Strip::new(FrameId(time as u64), Some(InputSeq(time as u32 + 100)));
+            assert_eq!(Strip::read_luma(&decoded.luma, decoded.stride), Some(strip), "{name}");
+        }
+        assert_eq!(bench.worker.stats().keyframes, 1, "{name}");
+        assert!(bench.worker.shutdown(DEADLINE));
+    }
+}
+
+#[test]
+fn the_table_tells_the_truth_about_every_candidate() {
+    let calls = Log::new();
+    let table = || {
+        vec![
+            double("none", Behaviour::DoesNotOpen, &calls),
+            double("panics", Behaviour::PanicsAtFrame(0), &calls),
+            double("forbidden", Behaviour::Works, &calls),
+            double("first", Behaviour::Works, &calls),
+            double("second", Behaviour::Works, &calls),
+        ]
+    };
+    let forbid = |pinned: Option<&str>| Preference {
+        pinned: pinned.map(str::to_owned),
+        forbidden: vec!["forbidden".into()],
+    };
+    let selection = select(table(), &forbid(None)).unwrap();
+    assert_eq!(selection.chosen().name, "first");
+    assert_eq!(selection.usable.len(), 2);
+    let reasons: Vec<_> =
+        selection.table.iter().map(|v| (v.name, v.ok, v.reason.as_str())).collect();
+    assert_eq!(
+        reasons,
+        [
+            ("none", false, "missing: the double's plugin"),
+            ("panics", false, "panicked: the double panicked"),
+            ("forbidden", false, "forbidden by configuration"),
+            ("first", true, "ok"),
+            ("second", true, "ok"),
+        ]
+    );
+    assert!(!calls.all().iter().any(|call| call.starts_with("forbidden")), "it is not even opened");
+
+    let pinned = select(table(), &forbid(Some("second"))).unwrap();
+    assert_eq!((pinned.chosen().name, pinned.usable.len()), ("second", 1));
+
+    let error = select(table(), &forbid(Some("none"))).unwrap_err();
+    assert!(matches!(error, SelectError::NoneUsable { .. }));
+    for part in ["none was asked for", "none: missing: the double's plugin", "first: works, but"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let error = select(table(), &forbid(Some("x264"))).unwrap_err().to_string();
+    assert!(error.contains("\"x264\"") && error.contains("first, second"), "{error}");
+    assert!(select(Vec::new(), &Preference::default()).is_err());
+}
