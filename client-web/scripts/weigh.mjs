@@ -1,0 +1,20 @@
+// Prints what the page weighs on the wire, and fails when it weighs more than it may.
+import { readdir, readFile } from 'node:fs/promises';
+import { gzipSync } from 'node:zlib';
+
+/** Bytes, gzip. */
+const BUDGET = 150_000;
+const root = new URL('../dist/', import.meta.url);
+
+let total = 0;
+for (const name of (await readdir(root, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile())) {
+  const file = await readFile(`${name.parentPath}/${name.name}`);
+  const size = gzipSync(file, { level: 9 }).length;
+  total += size;
+  console.log(`${String(size).padStart(7)} B gzip  ${name.name}`);
+}
+console.log(`${String(total).padStart(7)} B gzip  in all (at most ${BUDGET})`);
+if (total > BUDGET) {
+  console.error('the page is too heavy');
+  process.exit(1);
+}

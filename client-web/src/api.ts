@@ -1,0 +1,181 @@
+// The node's HTTP interface. It never guesses an address: it starts at one base and follows the absolute
+// addresses in answers.
+import { isRecord } from './wire/control.ts';
+import type { Catalogue, NewSession, NodeReport, Problem, Session } from './wire/index.ts';
+
+/** Kinds of problem that the page treats differently; every other one is `other`. */
+const PROBLEMS = [
+  'unauthorized',
+  'refused',
+  'unknown-app',
+  'unknown-session',
+  'ended-session',
+  'unusable-offer',
+  'foreign-origin',
+  'conflict',
+] as const;
+export type ProblemReason = (typeof PROBLEMS)[number] | 'other';
+
+/** The node said no (RFC 9457). */
+export class ApiProblem extends Error {
+  override readonly name = 'ApiProblem';
+  constructor(
+    readonly reason: ProblemReason,
+    readonly status: number,
+    /** The kind in words. */
+    readonly title: string,
+    /** This occurrence in words. */
+    readonly detail: string | undefined,
+    /** Seconds after which the node invites another try. */
+    readonly retryAfter: number | undefined,
+  ) {
+    super(detail === undefined ? title : `${title}: ${detail}`);
+  }
+
+  /** The same request may do better later. */
+  get isTemporary(): boolean {
+    return this.retryAfter !== undefined || this.reason === 'conflict' || this.status >= 500;
+  }
+}
+
+/** The node could not be asked, or its answer is not one. */
+export class ApiFailure extends Error {
+  override readonly name = 'ApiFailure';
+  constructor(
+    readonly reason: 'unreachable' | 'timeout' | 'malformed',
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+export interface Answer {
+  readonly sdp: string;
+  /** Absolute address of the connection, for candidates; absent where the node takes none. */
+  readonly location: string | undefined;
+  readonly etag: string | undefined;
+}
+
+/** A request that takes longer than this has failed. */
+const TIMEOUT_MS = 10_000;
+
+export class Api {
+  constructor(
+    private readonly base: URL,
+    private token: string | undefined,
+    private readonly fetcher: typeof fetch = (input, init) => fetch(input, init),
+  ) {}
+
+  /** Another operator's token from here on. */
+  setToken(token: string): void {
+    this.token = token;
+  }
+
+  async catalogue(): Promise<Catalogue> {
+    const body = await this.json(await this.request(this.at('catalogue'), {}));
+    if (!isRecord(body) || !Array.isArray(body['entries'])) throw malformed('a catalogue');
+    return body as Catalogue;
+  }
+
+  async node(): Promise<NodeReport> {
+    const body = await this.json(await this.request(this.at('node'), {}));
+    if (!isRecord(body) || !Array.isArray(body['encoders'])) throw malformed('a description of the node');
+    return body as NodeReport;
+  }
+
+  async createSession(wish: NewSession): Promise<Session> {
+    const response = await this.request(this.at('sessions'), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(wish),
+    });
+    const body = await this.json(response);
+    if (!isRecord(body) || typeof body['url'] !== 'string' || typeof body['whep_url'] !== 'string') {
+      throw malformed('a session');
+    }
+    return body as Session;
+  }
+
+  /** Ends a session. Survives the page when it is asked for while the page goes. */
+  async endSession(session: Session): Promise<void> {
+    await this.request(session.url, { method: 'DELETE', keepalive: true }, session);
+  }
+
+  /** Offers a connection (WHEP). */
+  async offer(session: Session, sdp: string, signal: AbortSignal): Promise<Answer> {
+    const response = await this.request(
+      session.whep_url,
+      { method: 'POST', headers: { 'content-type': 'application/sdp' }, body: sdp, signal },
+      session,
+    );
+    const location = response.headers.get('location');
+    return {
+      sdp: await response.text(),
+      location: location === null ? undefined : new URL(location, session.whep_url).href,
+      etag: response.headers.get('etag') ?? undefined,
+    };
+  }
+
+  /** Adds candidates to a connection (RFC 8840). */
+  async trickle(session: Session, answer: Answer, fragment: string): Promise<void> {
+    if (answer.location === undefined) return;
+    const headers: Record<string, string> = { 'content-type': 'application/trickle-ice-sdpfrag' };
+    if (answer.etag !== undefined) headers['if-match'] = answer.etag;
+    await this.request(answer.location, { method: 'PATCH', headers, body: fragment }, session);
+  }
+
+  private at(path: string): string {
+    return new URL(`api/v1/${path}`, this.base).href;
+  }
+
+  private async request(url: string, init: RequestInit, session?: Session): Promise<Response> {
+    const headers = new Headers(init.headers);
+    const token = session?.token ?? this.token;
+    if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
+    let response: Response;
+    try {
+      response = await this.fetcher(url, { ...init, headers, signal, credentials: 'omit', cache: 'no-store' });
+    } catch (error) {
+      if (init.signal?.aborted) throw error;
+      if (timeout.aborted) throw new ApiFailure('timeout', 'The node did not answer in time', { cause: error });
+      throw new ApiFailure('unreachable', 'The node cannot be reached', { cause: error });
+    }
+    if (!response.ok) throw await problemOf(response);
+    return response;
+  }
+
+  private async json(response: Response): Promise<unknown> {
+    try {
+      return (await response.json()) as unknown;
+    } catch (error) {
+      throw new ApiFailure('malformed', 'The node answered with something that is not JSON', { cause: error });
+    }
+  }
+}
+
+async function problemOf(response: Response): Promise<ApiProblem> {
+  let body: Partial<Problem> = {};
+  try {
+    const parsed: unknown = await response.json();
+    if (isRecord(parsed)) body = parsed;
+  } catch {
+    // A proxy in between speaks no problem+json; the status says enough.
+  }
+  const kind = typeof body.type === 'string' ? body.type.slice(body.type.lastIndexOf('/') + 1) : '';
+  const known = PROBLEMS.find((name) => name === kind);
+  const retryAfter = Number(response.headers.get('retry-after') ?? Number.NaN);
+  return new ApiProblem(
+    known ?? (response.status === 401 ? 'unauthorized' : 'other'),
+    response.status,
+    typeof body.title === 'string' ? body.title : `The node answered with status ${response.status}`,
+    typeof body.detail === 'string' ? body.detail : undefined,
+    Number.isFinite(retryAfter) ? retryAfter : undefined,
+  );
+}
+
+function malformed(what: string): ApiFailure {
+  return new ApiFailure('malformed', `The node's answer is not ${what}`);
+}

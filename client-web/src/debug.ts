@@ -1,0 +1,87 @@
+// `window.nearlight`: what tests and benches read. It only looks; nothing in it changes the session.
+import type { SentInput } from './input/sender.ts';
+import type { StartTimes } from './session/play.ts';
+import type { PlayState } from './session/state.ts';
+import type { Player } from './ui/player.ts';
+import type { Size } from './units.ts';
+import type { StripSample } from './video/strip.ts';
+import type { Hello, Stats } from './wire/index.ts';
+
+export interface NearlightDebug {
+  readonly state: PlayState;
+  readonly presenter: 'track-processor' | 'video-element' | undefined;
+  readonly hello: Hello | undefined;
+  /** Newest from the server. */
+  readonly stats: Stats | undefined;
+  /** Frames shown in all; told about ten times a second. */
+  readonly framesPresented: number;
+  readonly lastRtp: number | undefined;
+  readonly size: Size | undefined;
+  /** Number of the newest input event that was sent. */
+  readonly lastInput: number;
+  /** Moments of the start, microseconds of the client's clock. */
+  readonly times: Readonly<StartTimes> | undefined;
+  /** Strip of the newest decoded frame; undefined without `?barcode=1` or before the first. */
+  readStrip(): Promise<StripSample | undefined>;
+  /** Strips read since the last call, oldest first; at most 4096 are kept. */
+  takeStrips(): Promise<readonly StripSample[]>;
+  /** Input events sent since the last call, oldest first; at most 512 are kept. */
+  takeInputs(): readonly SentInput[];
+  /** The browser's statistics as plain objects. */
+  rtcStats(): Promise<readonly unknown[]>;
+}
+
+declare global {
+  interface Window {
+    readonly nearlight: NearlightDebug;
+  }
+}
+
+/** Puts the object on the window; `current` is the player that is open. */
+export function exposeDebug(current: () => Player | undefined): void {
+  const debug: NearlightDebug = {
+    get state() {
+      return current()?.session.state ?? { name: 'idle' };
+    },
+    get presenter() {
+      return current()?.presenter.kind;
+    },
+    get hello() {
+      return current()?.hello;
+    },
+    get stats() {
+      return current()?.stats;
+    },
+    get framesPresented() {
+      return current()?.progress?.presented ?? 0;
+    },
+    get lastRtp() {
+      return current()?.progress?.rtp;
+    },
+    get size() {
+      return current()?.progress?.size;
+    },
+    get lastInput() {
+      return current()?.session.input.newest ?? 0;
+    },
+    get times() {
+      return current()?.session.times;
+    },
+    async readStrip() {
+      return (await current()?.presenter.strips('newest'))?.[0];
+    },
+    async takeStrips() {
+      return (await current()?.presenter.strips('all')) ?? [];
+    },
+    takeInputs() {
+      return current()?.session.input.take() ?? [];
+    },
+    async rtcStats() {
+      const report = await current()?.session.rtcStats();
+      const entries: unknown[] = [];
+      report?.forEach((entry: unknown) => entries.push(entry));
+      return entries;
+    },
+  };
+  Object.defineProperty(window, 'nearlight', { value: Object.freeze(debug), writable: false });
+}

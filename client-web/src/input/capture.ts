@@ -1,0 +1,101 @@
+// All input of one picture: joins keyboard, pointer, wheel and touch, and lets go of everything when the
+// page can no longer know what is held.
+import type { Size } from '../units.ts';
+import { contentBox, normalise } from '../video/layout.ts';
+import { Keyboard, type Shortcut } from './keyboard.ts';
+import { PointerMotion } from './motion.ts';
+import { Pointer } from './pointer.ts';
+import type { InputSender } from './sender.ts';
+import { TouchInput, type StickView, type TouchMode } from './touch.ts';
+
+export interface CaptureOptions {
+  /** Size of the picture, once it is known. */
+  readonly picture: () => Size;
+  readonly onShortcut: (shortcut: Shortcut) => void;
+  readonly onLock: (locked: boolean) => void;
+  readonly onStick: (stick: StickView | undefined) => void;
+}
+
+export class InputCapture {
+  /** Whether a click on the picture locks the pointer. */
+  locksOnClick = true;
+  private readonly abort = new AbortController();
+  private readonly motion: PointerMotion;
+  private readonly keyboard: Keyboard;
+  private readonly pointer: Pointer;
+  private readonly touch: TouchInput;
+
+  constructor(
+    private readonly surface: HTMLElement,
+    private readonly sender: InputSender,
+    options: CaptureOptions,
+  ) {
+    const place = (x: number, y: number): { readonly x: number; readonly y: number } =>
+      normalise(contentBox(surface.getBoundingClientRect(), options.picture()), x, y);
+    this.motion = new PointerMotion(sender);
+    this.keyboard = new Keyboard(sender, (shortcut) => {
+      // The three modifiers were sent as they went down.
+      this.releaseAll();
+      options.onShortcut(shortcut);
+    });
+    this.pointer = new Pointer(surface, sender, this.motion, {
+      place,
+      locksOnClick: () => this.locksOnClick,
+      onLock: (locked) => {
+        if (!locked) this.releaseAll();
+        options.onLock(locked);
+      },
+    });
+    this.touch = new TouchInput(surface, sender, this.motion, {
+      place,
+      width: () => surface.clientWidth,
+      onStick: options.onStick,
+    });
+    const { signal } = this.abort;
+    surface.addEventListener('keydown', (event) => { this.keyboard.down(event); }, { signal });
+    window.addEventListener('keyup', (event) => { this.keyboard.up(event); }, { signal });
+    surface.addEventListener('blur', () => { this.releaseAll(); }, { signal });
+    window.addEventListener('blur', () => { this.releaseAll(); }, { signal });
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'hidden') this.releaseAll();
+    }, { signal });
+  }
+
+  get isLocked(): boolean {
+    return this.pointer.isLocked;
+  }
+
+  get touchMode(): TouchMode {
+    return this.touch.mode;
+  }
+
+  setTouchMode(mode: TouchMode): void {
+    this.releaseAll();
+    this.touch.mode = mode;
+  }
+
+  async lockPointer(): Promise<boolean> {
+    this.surface.focus({ preventScroll: true });
+    return await this.pointer.lock();
+  }
+
+  unlockPointer(): void {
+    this.pointer.unlock();
+  }
+
+  /** Lets go of every key, button and finger. */
+  releaseAll(): void {
+    this.keyboard.forget();
+    this.pointer.forget();
+    this.touch.forget();
+    this.sender.send({ kind: 'release-all' });
+  }
+
+  close(): void {
+    this.releaseAll();
+    this.abort.abort();
+    this.pointer.close();
+    this.touch.close();
+    this.motion.close();
+  }
+}

@@ -1,0 +1,102 @@
+// Input as it travels: one event a message, little endian, `kind: u8, number: u32, payload`. The table of
+// payloads stands in media/src/input.rs; test/input-vectors.json holds both sides to it.
+import type { InputSeq } from '../units.ts';
+
+/** A pointer button, numbered as in DOM `MouseEvent.button`. */
+export type PointerButton = 0 | 1 | 2 | 3 | 4;
+
+export const TOUCH_PHASES = ['start', 'move', 'end', 'cancel'] as const;
+export type TouchPhase = (typeof TOUCH_PHASES)[number];
+
+export type InputEvent =
+  /** A key by its place: usage on the keyboard page of the USB HID Usage Tables. */
+  | { readonly kind: 'key'; readonly code: number; readonly pressed: boolean }
+  | { readonly kind: 'button'; readonly button: PointerButton; readonly pressed: boolean }
+  /** 0 is the left or upper edge of the picture, 65535 the other. */
+  | { readonly kind: 'absolute'; readonly x: number; readonly y: number }
+  /** Motion in all since the session began, in 1/16 pixel; wraps as an `i32`. */
+  | { readonly kind: 'relative'; readonly totalX: number; readonly totalY: number }
+  /** In 1/120 of a notch; positive is right and down. */
+  | { readonly kind: 'wheel'; readonly x: number; readonly y: number }
+  | {
+      readonly kind: 'touch';
+      readonly finger: number;
+      readonly phase: TouchPhase;
+      readonly x: number;
+      readonly y: number;
+      /** 0 to 65535. */
+      readonly pressure: number;
+    }
+  /** At most 64 bytes of UTF-8 without control characters. */
+  | { readonly kind: 'text'; readonly text: string }
+  /** Every key, button and finger is up. */
+  | { readonly kind: 'release-all' };
+
+export const MAX_TEXT_BYTES = 64;
+const HEAD_BYTES = 5;
+const utf8 = new TextEncoder();
+
+/** The message of an event. */
+export function encodeInput(seq: InputSeq, event: InputEvent): Uint8Array<ArrayBuffer> {
+  switch (event.kind) {
+    case 'key': {
+      const view = message(1, seq, 3);
+      view.setUint16(5, event.code, true);
+      view.setUint8(7, event.pressed ? 1 : 0);
+      return bytes(view);
+    }
+    case 'button': {
+      const view = message(2, seq, 2);
+      view.setUint8(5, event.button);
+      view.setUint8(6, event.pressed ? 1 : 0);
+      return bytes(view);
+    }
+    case 'absolute': {
+      const view = message(3, seq, 4);
+      view.setUint16(5, event.x, true);
+      view.setUint16(7, event.y, true);
+      return bytes(view);
+    }
+    case 'relative': {
+      const view = message(4, seq, 8);
+      view.setInt32(5, event.totalX, true);
+      view.setInt32(9, event.totalY, true);
+      return bytes(view);
+    }
+    case 'wheel': {
+      const view = message(5, seq, 4);
+      view.setInt16(5, event.x, true);
+      view.setInt16(7, event.y, true);
+      return bytes(view);
+    }
+    case 'touch': {
+      const view = message(6, seq, 8);
+      view.setUint8(5, event.finger);
+      view.setUint8(6, TOUCH_PHASES.indexOf(event.phase));
+      view.setUint16(7, event.x, true);
+      view.setUint16(9, event.y, true);
+      view.setUint16(11, event.pressure, true);
+      return bytes(view);
+    }
+    case 'text': {
+      const text = utf8.encode(event.text);
+      const view = message(7, seq, text.length);
+      const whole = bytes(view);
+      whole.set(text, HEAD_BYTES);
+      return whole;
+    }
+    case 'release-all':
+      return bytes(message(8, seq, 0));
+  }
+}
+
+function message(kind: number, seq: InputSeq, payload: number): DataView<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(HEAD_BYTES + payload));
+  view.setUint8(0, kind);
+  view.setUint32(1, seq, true);
+  return view;
+}
+
+function bytes(view: DataView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(view.buffer);
+}

@@ -1,0 +1,98 @@
+// Sends input on two channels with one row of numbers: pointer motion on the unreliable one, everything
+// else on the reliable one.
+//
+// Bounds: motion is dropped while more than 2 KiB wait (a later message carries the total or the newest
+// place, so nothing is lost). Other input is dropped while more than 32 KiB wait, which is thousands of
+// events on a path that stands still; once it moves again everything is released first, so no key sticks.
+import { clientNow, type InputSeq, type Micros } from '../units.ts';
+import { encodeInput, type InputEvent } from './encode.ts';
+
+export type Pipe = Pick<RTCDataChannel, 'readyState' | 'bufferedAmount' | 'send'>;
+
+const MOTION_LIMIT = 2 * 1024;
+const INPUT_LIMIT = 32 * 1024;
+/** Sent events kept for benches. */
+const KEPT = 512;
+
+/** An event that was sent. */
+export interface SentInput {
+  readonly seq: InputSeq;
+  readonly kind: InputEvent['kind'];
+  readonly atUs: Micros;
+}
+
+export class InputSender {
+  private input: Pipe | undefined;
+  private motion: Pipe | undefined;
+  private seq = 0;
+  private releaseFirst = false;
+  private dropped = 0;
+  private readonly sent: SentInput[] = [];
+
+  constructor(private readonly now: () => Micros = clientNow) {}
+
+  /** Number of the newest event that was sent; 0 before the first. */
+  get newest(): number {
+    return this.seq;
+  }
+
+  /** Events of the reliable kind that were dropped. */
+  get lost(): number {
+    return this.dropped;
+  }
+
+  /** Uses these channels from now on. Numbers go on: they belong to the session, not to a connection. */
+  attach(input: Pipe, motion: Pipe): void {
+    this.input = input;
+    this.motion = motion;
+    this.releaseFirst = false;
+  }
+
+  detach(): void {
+    this.input = undefined;
+    this.motion = undefined;
+  }
+
+  /** Sends an event that must arrive. Says whether it was sent. */
+  send(event: InputEvent): boolean {
+    const pipe = this.input;
+    if (pipe?.readyState !== 'open') return false;
+    if (pipe.bufferedAmount > INPUT_LIMIT) {
+      this.dropped += 1;
+      this.releaseFirst = true;
+      return false;
+    }
+    if (this.releaseFirst) {
+      this.releaseFirst = false;
+      this.put(pipe, { kind: 'release-all' });
+    }
+    return this.put(pipe, event);
+  }
+
+  /** Sends motion that a later message would heal. Says whether it was sent. */
+  sendMotion(event: Extract<InputEvent, { kind: 'absolute' | 'relative' }>): boolean {
+    const pipe = this.motion;
+    if (pipe?.readyState !== 'open' || pipe.bufferedAmount > MOTION_LIMIT) return false;
+    return this.put(pipe, event);
+  }
+
+  /** What was sent since the last call, oldest first. */
+  take(): readonly SentInput[] {
+    return this.sent.splice(0);
+  }
+
+  private put(pipe: Pipe, event: InputEvent): boolean {
+    const seq = ((this.seq + 1) >>> 0) as InputSeq;
+    const atUs = this.now();
+    try {
+      pipe.send(encodeInput(seq, event));
+    } catch {
+      // The channel closed or its buffer is full: the same as a channel that is not there.
+      return false;
+    }
+    this.seq = seq;
+    if (this.sent.length === KEPT) this.sent.shift();
+    this.sent.push({ seq, kind: event.kind, atUs });
+    return true;
+  }
+}

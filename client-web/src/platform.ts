@@ -1,0 +1,43 @@
+// What this browser can do, and what browsers have that TypeScript's library does not know yet.
+
+declare global {
+  interface RTCRtpReceiver {
+    /** Seconds; Chromium's name before `jitterBufferTarget`. */
+    playoutDelayHint?: number | null;
+  }
+  interface Navigator {
+    /** Keyboard Lock API (Chromium). */
+    readonly keyboard?: { lock?: (codes?: readonly string[]) => Promise<void>; unlock?: () => void };
+  }
+  /** MediaStreamTrack Insertable Streams (Chromium: on the page; the standard: in workers only). */
+  var MediaStreamTrackProcessor:
+    | (new (init: { track: MediaStreamTrack; maxBufferSize?: number }) => { readonly readable: ReadableStream<VideoFrame> })
+    | undefined;
+}
+
+/** Why this page cannot play at all. */
+export type Unsupported = 'no-webrtc';
+
+export function unsupported(): Unsupported | undefined {
+  return 'RTCPeerConnection' in globalThis && 'addTransceiver' in RTCPeerConnection.prototype ? undefined : 'no-webrtc';
+}
+
+/** Frames can be taken one by one and drawn off the main thread. */
+export function hasTrackProcessor(): boolean {
+  return (
+    typeof globalThis.MediaStreamTrackProcessor === 'function' &&
+    typeof Worker === 'function' &&
+    'transferControlToOffscreen' in HTMLCanvasElement.prototype
+  );
+}
+
+export function hasTouch(): boolean {
+  return navigator.maxTouchPoints > 0;
+}
+
+/** The same page over HTTPS. */
+export function secureAddress(address: URL): string {
+  const secure = new URL(address);
+  secure.protocol = 'https:';
+  return secure.href;
+}

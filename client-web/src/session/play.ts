@@ -1,0 +1,334 @@
+// A session from the click to its end: makes it, connects, reconnects, and says how it stands. State
+// machine: state.ts.
+import { ApiFailure, ApiProblem, type Api } from '../api.ts';
+import { InputSender } from '../input/sender.ts';
+import type { Settings } from '../settings.ts';
+import { clientNow, ms, type Micros } from '../units.ts';
+import type { Progress } from '../video/messages.ts';
+import { parseServerMessage } from '../wire/control.ts';
+import type { ClientMessage, Hello, Session, Stats } from '../wire/index.ts';
+import { pause, pauseBefore } from './backoff.ts';
+import { Connection } from './connection.ts';
+import { isFinal, type ConnectingStep, type EndedReason, type PlayState, type RefusedReason } from './state.ts';
+
+export interface PlayEvents {
+  readonly onState: (state: PlayState) => void;
+  /** Show this track from now on. */
+  readonly onTrack: (track: MediaStreamTrack) => void;
+  readonly onHello: (hello: Hello) => void;
+  readonly onStats: (stats: Stats) => void;
+  /** The session ends in `inMs` for `reason`. */
+  readonly onWarning: (reason: string, inMs: number) => void;
+  /** Input works again; whatever was held before is not held now. */
+  readonly onInputReady: () => void;
+}
+
+/** Moments of the start, for benches; client time. */
+export interface StartTimes {
+  readonly askedUs: Micros;
+  sessionUs?: Micros;
+  answeredUs?: Micros;
+  trackUs?: Micros;
+  firstDecodedUs?: Micros;
+  firstPresentedUs?: Micros;
+}
+
+/** A path that is silent this long is replaced; ICE mends shorter breaks itself. */
+const SILENCE_MS = 1_500;
+/** An answered offer must bring a picture within this time. */
+const PICTURE_MS = 12_000;
+/** Without success for this long, the session counts as lost; nodes keep its place about as long. */
+const GIVE_UP_MS = 45_000;
+
+type Lost = 'broken' | 'no-picture';
+
+export class PlaySession {
+  readonly input = new InputSender();
+  readonly times: StartTimes = { askedUs: clientNow() };
+  private current: PlayState = { name: 'idle' };
+  private session: Session | undefined;
+  private connection: Connection | undefined;
+  private readonly abort = new AbortController();
+  /** When the newest track came; no frame of it is older. */
+  private trackAt = Number.POSITIVE_INFINITY as Micros;
+  private silence: ReturnType<typeof setTimeout> | undefined;
+  /** Settles the wait of the attempt that is under way. */
+  private attempt: { readonly pictured: () => void; readonly lost: (why: Lost) => void } | undefined;
+
+  constructor(
+    private readonly api: Api,
+    private readonly app: string,
+    private readonly settings: Pick<Settings, 'video' | 'barcode'>,
+    private readonly events: PlayEvents,
+  ) {
+    const { signal } = this.abort;
+    document.addEventListener('visibilitychange', () => { this.sayVisibility(); }, { signal });
+    window.addEventListener('pagehide', () => { this.leave(); }, { signal });
+  }
+
+  get state(): PlayState {
+    return this.current;
+  }
+
+  /** Runs the session to its end. Never rejects: what goes wrong becomes a state. */
+  async run(): Promise<void> {
+    try {
+      const connection = await this.begin();
+      await this.keep(connection);
+    } catch (error) {
+      if (!isFinal(this.current)) this.fail(error);
+    } finally {
+      this.free();
+    }
+  }
+
+  /** The presenter showed frames. */
+  progressed(progress: Progress): void {
+    this.times.firstDecodedUs ??= progress.decodedAt;
+    this.times.firstPresentedUs ??= progress.presentedAt;
+    // What an earlier connection showed last may be told only now.
+    if (progress.decodedAt >= this.trackAt) this.attempt?.pictured();
+    if (progress.reports.length > 0) this.say({ type: 'frames', frames: [...progress.reports] });
+  }
+
+  /** The presenter can show no more. */
+  presenterStopped(failure: string | undefined): void {
+    // A track that merely ended belongs to a connection that is being replaced.
+    if (failure !== undefined) this.end('presenter', failure);
+  }
+
+  /** Ends the session at the user's wish, also while the page goes away. */
+  leave(): void {
+    if (isFinal(this.current)) return;
+    this.say({ type: 'bye' });
+    this.endAtNode();
+    this.end('left', undefined);
+  }
+
+  /** The browser's own figures; undefined without a connection. */
+  rtcStats(): Promise<RTCStatsReport | undefined> {
+    return this.connection?.stats() ?? Promise.resolve(undefined);
+  }
+
+  private async begin(): Promise<Connection> {
+    this.become({ name: 'connecting', step: 'session' });
+    // The offer is made while the node makes the session.
+    const connection = this.open();
+    const wish = { app: this.app, video: this.settings.video, barcode: this.settings.barcode };
+    // Not aborted when the user leaves: a session that was made unseen could not be ended.
+    const session = await this.api.createSession(wish);
+    this.session = session;
+    this.times.sessionUs = clientNow();
+    if (isFinal(this.current)) this.endAtNode();
+    this.abort.signal.throwIfAborted();
+    await this.establish(connection, session);
+    return connection;
+  }
+
+  /** Waits for each connection to break and makes the next one. */
+  private async keep(first: Connection): Promise<void> {
+    let connection: Connection | undefined = first;
+    while (connection !== undefined) {
+      await this.broken(connection);
+      connection = await this.reconnect();
+    }
+  }
+
+  private async reconnect(): Promise<Connection | undefined> {
+    const { session } = this;
+    if (session === undefined) return undefined;
+    const since = performance.now();
+    for (let attempt = 1; performance.now() - since < GIVE_UP_MS; attempt += 1) {
+      this.become({ name: 'reconnecting', attempt });
+      await pause(pauseBefore(attempt, Math.random()), this.abort.signal, window);
+      try {
+        const connection = this.open();
+        await this.establish(connection, session);
+        return connection;
+      } catch (error) {
+        if (isFinal(this.current)) throw error;
+        if (error instanceof ApiProblem && !error.isTemporary) {
+          this.end(error.reason === 'ended-session' ? 'by-node' : 'lost', error.detail ?? error.title);
+          return undefined;
+        }
+        const retry = error instanceof ApiProblem ? (error.retryAfter ?? 0) : 0;
+        if (retry > 0) await pause(ms(retry * 1000), this.abort.signal, window);
+      }
+    }
+    this.end('lost', undefined);
+    return undefined;
+  }
+
+  private open(): Connection {
+    this.connection?.close();
+    const connection: Connection = new Connection({
+      onTrack: (track) => {
+        this.trackAt = clientNow();
+        this.times.trackUs ??= this.trackAt;
+        this.events.onTrack(track);
+      },
+      onControl: (text) => { this.heard(text); },
+      onInputReady: (input, motion) => {
+        this.input.attach(input, motion);
+        this.sayVisibility();
+        this.events.onInputReady();
+      },
+      onSilent: (silent) => { this.silent(silent, connection); },
+      onBroken: () => { this.lose(connection); },
+    });
+    this.connection = connection;
+    return connection;
+  }
+
+  /** Connects and waits for the first picture. */
+  private async establish(connection: Connection, session: Session): Promise<void> {
+    this.step('connection');
+    this.trackAt = Number.POSITIVE_INFINITY as Micros;
+    const pictured = new Promise<void>((resolve, reject) => {
+      this.attempt = {
+        pictured: resolve,
+        lost: (why) => { reject(new ConnectionLost(why)); },
+      };
+    });
+    // Until it is waited for, a rejection is nobody's.
+    pictured.catch(() => undefined);
+    await connection.connect(
+      session,
+      async (sdp) => {
+        const answer = await this.api.offer(session, sdp, this.abort.signal);
+        this.times.answeredUs ??= clientNow();
+        return answer;
+      },
+      (answer, text) => this.api.trickle(session, answer, text),
+    );
+    this.step('picture');
+    const timer = setTimeout(() => { this.attempt?.lost('no-picture'); }, PICTURE_MS);
+    try {
+      await pictured;
+    } finally {
+      clearTimeout(timer);
+    }
+    this.become({ name: 'live' });
+  }
+
+  private broken(connection: Connection): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.abort.signal.throwIfAborted();
+      // It may have broken while its first picture was on its way here.
+      if (this.connection !== connection) resolve();
+      this.attempt = { pictured: () => undefined, lost: () => { resolve(); } };
+      this.abort.signal.addEventListener('abort', () => { reject(this.abort.signal.reason as Error); });
+    });
+  }
+
+  private silent(silent: boolean, connection: Connection): void {
+    clearTimeout(this.silence);
+    if (silent) this.silence = setTimeout(() => { this.lose(connection); }, SILENCE_MS);
+  }
+
+  private lose(connection: Connection): void {
+    clearTimeout(this.silence);
+    if (this.connection !== connection) return;
+    this.connection = undefined;
+    this.input.detach();
+    connection.close();
+    this.attempt?.lost('broken');
+  }
+
+  private heard(text: string): void {
+    const message = parseServerMessage(text);
+    switch (message?.type) {
+      case 'ping':
+        this.say({ type: 'pong', id: message.id, client_us: clientNow() });
+        return;
+      case 'hello':
+        this.events.onHello(message);
+        return;
+      case 'stats':
+        this.events.onStats(message);
+        return;
+      case 'warning':
+        this.events.onWarning(message.reason, message.in_ms);
+        return;
+      case 'ended':
+        this.end('by-node', message.reason);
+        return;
+      case undefined:
+    }
+  }
+
+  private say(message: ClientMessage): void {
+    this.connection?.say(JSON.stringify(message));
+  }
+
+  private sayVisibility(): void {
+    this.say({ type: 'visibility', visible: document.visibilityState === 'visible' });
+  }
+
+  private step(step: ConnectingStep): void {
+    if (this.current.name === 'connecting') this.become({ name: 'connecting', step });
+  }
+
+  private become(state: PlayState): void {
+    if (isFinal(this.current)) return;
+    this.current = state;
+    this.events.onState(state);
+  }
+
+  private end(reason: EndedReason, detail: string | undefined): void {
+    this.become({ name: 'ended', reason, detail });
+    // After the state: what waits is woken by this and finds the session over.
+    this.abort.abort(new ConnectionLost('broken'));
+    this.free();
+  }
+
+  private fail(error: unknown): void {
+    const detail = error instanceof ApiProblem ? (error.detail ?? error.title) : error instanceof Error ? error.message : undefined;
+    if (this.current.name === 'connecting') {
+      this.endAtNode();
+      this.become({ name: 'refused', reason: refusal(error), detail });
+    } else {
+      this.become({ name: 'ended', reason: 'lost', detail });
+    }
+  }
+
+  private endAtNode(): void {
+    // The node ends it by itself when this does not arrive.
+    if (this.session !== undefined) this.api.endSession(this.session).catch(() => undefined);
+  }
+
+  private free(): void {
+    clearTimeout(this.silence);
+    this.input.detach();
+    this.attempt?.lost('broken');
+    this.connection?.close();
+    this.connection = undefined;
+    if (!this.abort.signal.aborted) this.abort.abort(new ConnectionLost('broken'));
+  }
+}
+
+/** A connection that broke, or never showed a picture. */
+class ConnectionLost extends Error {
+  override readonly name = 'ConnectionLost';
+  constructor(readonly reason: Lost) {
+    super(reason === 'broken' ? 'The connection broke' : 'The node answered, but no picture came');
+  }
+}
+
+function refusal(error: unknown): RefusedReason {
+  if (error instanceof ApiProblem) {
+    if (error.reason === 'unusable-offer') return 'no-codec';
+    if (
+      error.reason === 'refused' ||
+      error.reason === 'unauthorized' ||
+      error.reason === 'unknown-app' ||
+      error.reason === 'foreign-origin'
+    ) {
+      return error.reason;
+    }
+    return 'failed';
+  }
+  if (error instanceof ConnectionLost) return 'no-media';
+  if (error instanceof ApiFailure && error.reason !== 'malformed') return 'unreachable';
+  return 'failed';
+}

@@ -1,0 +1,51 @@
+// What the page's address says. The token stands in the fragment, which no server and no log sees, and
+// is taken out of the address bar at once.
+import type { VideoWish } from './wire/index.ts';
+
+export interface Settings {
+  /** Where the API is. A page may come from another origin than its node. */
+  readonly api: URL;
+  /** Operator's token, kept in memory only. */
+  readonly token: string | undefined;
+  /** Entry to start at once. */
+  readonly play: string | undefined;
+  readonly video: VideoWish;
+  /** Asks for the machine-readable strip in the picture. */
+  readonly barcode: boolean;
+  /** Uses a video element even where frames can be had one by one. */
+  readonly forceVideoElement: boolean;
+}
+
+/** Address parameters that are whole numbers, and the wish each one is. */
+const WISHES = { width: 'width', height: 'height', fps: 'fps', kbps: 'max_kbps' } as const;
+
+/**
+ * Reads the settings. `api` is the content of `<meta name="nearlight-api">`; empty means the page's own
+ * folder.
+ */
+export function readSettings(address: URL, api: string): Settings {
+  const query = address.searchParams;
+  const video: VideoWish = {};
+  for (const [name, wish] of Object.entries(WISHES)) {
+    const text = query.get(name);
+    if (text !== null && /^[1-9]\d{0,6}$/.test(text)) video[wish] = Number(text);
+  }
+  const token = new URLSearchParams(address.hash.slice(1)).get('token');
+  return {
+    api: new URL(api === '' ? '.' : api, address),
+    token: token === null || token === '' ? undefined : token,
+    play: query.get('play') ?? undefined,
+    video,
+    barcode: query.get('barcode') === '1',
+    forceVideoElement: query.get('presenter') === 'video',
+  };
+}
+
+/** The address without its fragment, and with or without an entry to play. */
+export function addressFor(address: URL, play: string | undefined): string {
+  const next = new URL(address);
+  next.hash = '';
+  if (play === undefined) next.searchParams.delete('play');
+  else next.searchParams.set('play', play);
+  return next.href;
+}

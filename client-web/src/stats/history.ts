@@ -1,0 +1,54 @@
+// Figures of the last while, for the graph.
+import type { StageStat, Stats } from '../wire/index.ts';
+
+/** How far back the graph reaches. */
+export const WINDOW_MS = 30_000;
+
+export interface Sample {
+  /** When it came, on the scale of `performance.now()`. */
+  readonly at: number;
+  readonly stages: readonly StageStat[];
+  /** 95th percentile of the whole, where it is known. */
+  readonly totalP95: number | undefined;
+}
+
+export class StatsHistory {
+  private kept: Sample[] = [];
+
+  add(stats: Stats, at: number): void {
+    const sample: Sample = { at, stages: stats.stages, totalP95: stats.total?.p95 };
+    this.kept = [...this.kept.filter((old) => at - old.at < WINDOW_MS), sample];
+  }
+
+  get samples(): readonly Sample[] {
+    return this.kept;
+  }
+}
+
+/** Names of stages for people; the server's name where it has a new one. */
+const TITLES: Readonly<Record<string, string>> = {
+  capture: 'Capture',
+  draw: 'Draw',
+  convert: 'Convert',
+  mailbox: 'Mailbox',
+  encode: 'Encode',
+  queue: 'Queue',
+  packetise: 'Packetise',
+  pace: 'Pace',
+  seal: 'Seal',
+  send: 'Send',
+  network: 'Network + jitter + decode',
+  present: 'Present',
+};
+
+export function stageTitle(stage: string): string {
+  return TITLES[stage] ?? stage;
+}
+
+/** A round number that is at least `value`: 1, 2 or 5 times a power of ten. */
+export function niceCeiling(value: number): number {
+  if (!(value > 0)) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  const step = [1, 2, 5, 10].find((factor) => factor * power >= value * (1 - 1e-9)) ?? 10;
+  return step * power;
+}

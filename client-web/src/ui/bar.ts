@@ -1,0 +1,91 @@
+// The bar over the picture. It hides while nothing points at it and nothing in it has the focus.
+import type { Shortcut } from '../input/keyboard.ts';
+import { hasTouch } from '../platform.ts';
+import { button, h } from './dom.ts';
+import { icons } from './icons.ts';
+
+/** Time without pointer motion until the bar hides. */
+const HIDE_MS = 2_500;
+
+export interface BarActions {
+  readonly on: (shortcut: Shortcut) => void;
+  readonly onTouchMode: () => void;
+}
+
+export class Bar {
+  readonly element: HTMLElement;
+  private readonly buttons: Readonly<Record<Exclude<Shortcut, 'menu'>, HTMLButtonElement>>;
+  private readonly touchMode: HTMLButtonElement;
+  private readonly delay = h('span', { class: 'delay', title: 'From capture to picture, half of frames' });
+  private readonly abort = new AbortController();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private pinned = true;
+
+  constructor(title: string, private readonly player: HTMLElement, actions: BarActions) {
+    const make = (shortcut: Exclude<Shortcut, 'menu'>, label: string, icon: SVGElement, key: string): HTMLButtonElement =>
+      button({ label, icon, kind: 'bar', name: label, shortcut: `Ctrl+Alt+Shift+${key}`, onClick: () => { actions.on(shortcut); } });
+    this.buttons = {
+      leave: make('leave', 'Leave', icons.back(), 'Q'),
+      hud: make('hud', 'Statistics', icons.stats(), 'S'),
+      pointer: make('pointer', 'Capture mouse', icons.mouse(), 'L'),
+      type: make('type', 'Type text', icons.keyboard(), 'T'),
+      fullscreen: make('fullscreen', 'Full screen', icons.fullscreen(), 'F'),
+    };
+    this.touchMode = button({ label: 'Touch: look and move', icon: icons.touch(), kind: 'bar', onClick: actions.onTouchMode });
+    this.touchMode.hidden = !hasTouch();
+    this.buttons.fullscreen.hidden = !document.fullscreenEnabled;
+    this.buttons.pointer.hidden = matchMedia('(pointer: coarse)').matches || !('requestPointerLock' in this.player);
+    for (const name of ['hud', 'fullscreen', 'pointer', 'type'] as const) this.press(name, false);
+    this.element = h(
+      'div',
+      { class: 'bar', role: 'toolbar', 'aria-label': 'Session' },
+      this.buttons.leave,
+      h('span', { class: 'title' }, title),
+      this.delay,
+      h('span', { class: 'tools' }, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.buttons.fullscreen),
+    );
+    const { signal } = this.abort;
+    for (const name of ['pointermove', 'pointerdown', 'focusin'] as const) {
+      player.addEventListener(name, () => { this.wake(); }, { signal });
+    }
+  }
+
+  /** Keeps the bar in sight, or lets it hide again. */
+  pin(pinned: boolean): void {
+    this.pinned = pinned;
+    this.wake();
+  }
+
+  /** Shows a toggle as on or off. */
+  press(name: 'hud' | 'fullscreen' | 'pointer' | 'type', pressed: boolean): void {
+    this.buttons[name].setAttribute('aria-pressed', String(pressed));
+  }
+
+  showTouchMode(text: string): void {
+    this.touchMode.querySelector('.label')?.replaceChildren(`Touch: ${text}`);
+    this.touchMode.setAttribute('aria-label', `Touch: ${text}`);
+  }
+
+  showDelay(ms: number | undefined): void {
+    this.delay.textContent = ms === undefined ? '' : `${ms.toFixed(0)} ms`;
+  }
+
+  focus(): void {
+    this.wake();
+    this.buttons.leave.focus();
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+    this.abort.abort();
+  }
+
+  private wake(): void {
+    clearTimeout(this.timer);
+    this.player.classList.remove('idle');
+    if (this.pinned) return;
+    this.timer = setTimeout(() => {
+      if (!this.element.contains(document.activeElement)) this.player.classList.add('idle');
+    }, HIDE_MS);
+  }
+}

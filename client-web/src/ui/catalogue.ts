@@ -1,0 +1,110 @@
+// The first page: what can be played here.
+import type { Catalogue, CatalogueEntry, NodeReport } from '../wire/index.ts';
+import { button, h } from './dom.ts';
+import { icons, logo } from './icons.ts';
+
+export interface CatalogueView {
+  readonly element: HTMLElement;
+  /** The catalogue came. */
+  show(catalogue: Catalogue): void;
+  /** The node was described. */
+  describe(node: NodeReport): void;
+  /** It did not come. */
+  fail(message: string, onRetry: () => void): void;
+}
+
+export function catalogueView(onPlay: (entry: CatalogueEntry) => void, notice: HTMLElement | undefined): CatalogueView {
+  const node = h('p', { class: 'node' });
+  const list = h('div', { class: 'entries', 'aria-busy': 'true' }, ...placeholders());
+  const element = h(
+    'div',
+    { class: 'catalogue' },
+    h('header', { class: 'site' }, h('a', { class: 'brand', href: '.', 'aria-label': 'Nearlight, start page' }, logo(), h('span', {}, 'Nearlight')), node),
+    notice,
+    h('main', {}, h('h1', { tabindex: -1 }, 'Play'), h('p', { class: 'lead' }, 'Rendered on the node, streamed to this browser. Nothing to install.'), list),
+  );
+  return {
+    element,
+    show({ entries }) {
+      list.removeAttribute('aria-busy');
+      list.replaceChildren(
+        ...(entries.length === 0 ? [empty()] : entries.map((entry, index) => card(entry, index === 0, onPlay))),
+      );
+    },
+    describe(report) {
+      const chosen = report.encoders.find((encoder) => encoder.chosen);
+      node.replaceChildren(
+        h('span', {}, report.device),
+        ...(chosen === undefined ? [] : [h('span', {}, `${chosen.codec} by ${chosen.name}`)]),
+      );
+    },
+    fail(message, onRetry) {
+      list.removeAttribute('aria-busy');
+      list.replaceChildren(
+        h('div', { class: 'empty', role: 'alert' }, icons.alert(), h('h2', {}, 'The catalogue cannot be loaded'), h('p', {}, message), button({ label: 'Try again', kind: 'primary', onClick: onRetry })),
+      );
+    },
+  };
+}
+
+function card(entry: CatalogueEntry, featured: boolean, onPlay: (entry: CatalogueEntry) => void): HTMLElement {
+  const title = `entry-${entry.id}`;
+  const play = button({
+    label: 'Play',
+    name: `Play ${entry.title}`,
+    icon: icons.play(),
+    kind: 'primary',
+    onClick: () => { onPlay(entry); },
+  });
+  const blocked = entry.unavailable ?? undefined;
+  play.disabled = blocked !== undefined;
+  const picture = poster(entry);
+  if (blocked === undefined) {
+    // A larger target for the mouse; the button is the one that everything else finds.
+    picture.classList.add('clickable');
+    picture.addEventListener('click', () => { onPlay(entry); });
+  }
+  return h(
+    'article',
+    { class: featured ? 'card featured' : 'card', 'aria-labelledby': title },
+    picture,
+    h(
+      'div',
+      { class: 'text' },
+      entry.kind === 'synthetic' ? h('p', { class: 'kind' }, 'For measuring') : undefined,
+      h('h2', { id: title }, entry.title),
+      h('p', { class: 'summary' }, entry.summary),
+      controls(entry),
+      blocked === undefined ? undefined : h('p', { class: 'blocked' }, icons.alert(), h('span', {}, blocked)),
+      h('div', { class: 'actions' }, play),
+    ),
+  );
+}
+
+function poster(entry: CatalogueEntry): HTMLElement {
+  const frame = h('div', { class: 'poster' }, logo());
+  if (entry.poster_url != null) {
+    const image = h('img', { src: entry.poster_url, alt: '', width: 640, height: 360, decoding: 'async' });
+    image.addEventListener('load', () => { frame.classList.add('loaded'); });
+    image.addEventListener('error', () => { image.remove(); });
+    frame.append(image);
+  }
+  return frame;
+}
+
+function controls(entry: CatalogueEntry): HTMLElement | undefined {
+  if (entry.controls.length === 0) return undefined;
+  return h(
+    'dl',
+    { class: 'controls', 'aria-label': 'Controls' },
+    ...entry.controls.map(({ input, action }) => h('div', {}, h('dt', {}, h('kbd', {}, input)), h('dd', {}, action))),
+  );
+}
+
+function empty(): HTMLElement {
+  return h('div', { class: 'empty' }, h('h2', {}, 'Nothing to play yet'), h('p', {}, 'This node’s catalogue is empty. Its operator can add scenes in the configuration.'));
+}
+
+function placeholders(): readonly HTMLElement[] {
+  return [h('div', { class: 'card featured placeholder', 'aria-hidden': 'true' }, h('div', { class: 'poster' }), h('div', { class: 'text' }))];
+}

@@ -1,0 +1,132 @@
+// The statistics overlay: how it goes, where every millisecond goes, and which encoder works and why.
+import { StatsHistory, stageTitle } from '../stats/history.ts';
+import type { RtcAverages } from '../stats/rtc.ts';
+import type { Hello, Stats } from '../wire/index.ts';
+import { h } from './dom.ts';
+import { LatencyGraph, stageColour } from './graph.ts';
+
+interface Row {
+  readonly row: HTMLTableRowElement;
+  readonly p50: HTMLTableCellElement;
+  readonly p95: HTMLTableCellElement;
+}
+
+const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Browser', 'Encoder', 'Device'] as const;
+type Fact = (typeof FACTS)[number];
+
+export class Hud {
+  readonly element = h('aside', { class: 'hud', 'aria-label': 'Statistics', hidden: true, tabindex: 0 });
+  private readonly history = new StatsHistory();
+  private readonly graph = new LatencyGraph();
+  private readonly fps = figure('frames/s');
+  private readonly rate = figure('Mbit/s');
+  private readonly total = figure('ms, half of frames');
+  private readonly facts = new Map<Fact, HTMLElement>();
+  private readonly declined = h('ul', { class: 'declined', 'aria-label': 'Encoders not in use, and why' });
+  private readonly body = h('tbody');
+  private last: Stats | undefined;
+  private readonly rows = new Map<string, Row>();
+
+  constructor() {
+    const list = h('dl', { class: 'facts' });
+    for (const name of FACTS) {
+      const value = h('dd', {}, '–');
+      this.facts.set(name, value);
+      list.append(h('div', {}, h('dt', {}, name), value));
+    }
+    const head = h('tr', {}, h('th', { scope: 'col' }, 'Stage'), h('th', { scope: 'col' }, 'p50 ms'), h('th', { scope: 'col' }, 'p95 ms'));
+    const legend = h('table', { class: 'legend' }, h('caption', { class: 'sr-only' }, 'Latency by stage, the last second'), h('thead', {}, head), this.body);
+    this.element.append(
+      h('div', { class: 'figures' }, this.fps.element, this.rate.element, this.total.element),
+      this.graph.element,
+      legend,
+      list,
+      this.declined,
+    );
+  }
+
+  get isOpen(): boolean {
+    return !this.element.hidden;
+  }
+
+  /** Opens or closes it; says which. */
+  toggle(): boolean {
+    this.element.hidden = !this.element.hidden;
+    if (this.last !== undefined) this.render(this.last);
+    return this.isOpen;
+  }
+
+  hello(hello: Hello): void {
+    this.set('Encoder', hello.encoder);
+    this.set('Device', hello.device);
+    this.declined.replaceChildren(...hello.declined.map((line) => h('li', {}, line)));
+  }
+
+  stats(stats: Stats): void {
+    this.history.add(stats, performance.now());
+    this.last = stats;
+    this.render(stats);
+  }
+
+  /** The browser's own averages; WebRTC has no such figures frame by frame. */
+  averages(averages: RtcAverages): void {
+    const parts = [
+      averages.jitterBufferMs === undefined ? undefined : `jitter buffer ${averages.jitterBufferMs.toFixed(1)} ms`,
+      averages.decodeMs === undefined ? undefined : `decode ${averages.decodeMs.toFixed(1)} ms`,
+      `${averages.packetsLost} packets lost`,
+    ];
+    this.set('Browser', `on average ${parts.filter(Boolean).join(', ')}`);
+  }
+
+  private render(stats: Stats): void {
+    if (!this.isOpen) return;
+    this.fps.set(stats.fps.toFixed(stats.fps < 10 ? 1 : 0));
+    this.rate.set(`${mbit(stats.kbps)} of ${mbit(stats.target_kbps)}`);
+    this.total.set(stats.total == null ? '–' : stats.total.p50.toFixed(1));
+    this.set('Picture', stats.coded.join(' × '));
+    this.set('Drawn at', stats.internal.join(' × '));
+    this.set('Round trip', stats.rtt_ms == null ? 'not known yet' : `${stats.rtt_ms.toFixed(1)} ms`);
+    this.set('Clock', stats.clock_error_ms == null ? 'not known yet' : `± ${stats.clock_error_ms.toFixed(2)} ms`);
+    this.set('Not encoded', `${stats.unchanged} unchanged, ${stats.dropped} dropped`);
+    this.set('Keyframes', String(stats.keyframes));
+    this.legend(stats);
+    this.draw();
+  }
+
+  private legend(stats: Stats): void {
+    stats.stages.forEach(({ stage, ms }, index) => {
+      const row = this.rows.get(stage) ?? this.addRow(stage, index);
+      row.p50.textContent = ms.p50.toFixed(2);
+      row.p95.textContent = ms.p95.toFixed(2);
+    });
+  }
+
+  private addRow(stage: string, index: number): Row {
+    const swatch = h('span', { class: 'swatch', 'aria-hidden': 'true' });
+    swatch.style.backgroundColor = stageColour(index);
+    const [p50, p95] = [h('td'), h('td')];
+    const row = h('tr', {}, h('th', { scope: 'row' }, swatch, stageTitle(stage)), p50, p95);
+    this.body.append(row);
+    const made: Row = { row, p50, p95 };
+    this.rows.set(stage, made);
+    return made;
+  }
+
+  private draw(): void {
+    this.graph.draw(this.history.samples, performance.now());
+  }
+
+  private set(fact: Fact, text: string): void {
+    const element = this.facts.get(fact);
+    if (element !== undefined && element.textContent !== text) element.textContent = text;
+  }
+}
+
+function figure(unit: string): { readonly element: HTMLElement; set: (text: string) => void } {
+  const value = h('b', {}, '–');
+  return { element: h('p', { class: 'figure' }, value, h('span', {}, unit)), set: (text) => { value.textContent = text; } };
+}
+
+function mbit(kbps: number): string {
+  return (kbps / 1000).toFixed(1);
+}

@@ -1,0 +1,34 @@
+// The logo and the page's few icons, drawn on a 24-unit grid.
+import { s } from './dom.ts';
+
+function icon(...paths: readonly string[]): SVGElement {
+  return s(
+    'svg',
+    { viewBox: '0 0 24 24', class: 'icon', 'aria-hidden': 'true', focusable: 'false' },
+    ...paths.map((d) => s('path', { d })),
+  );
+}
+
+/** A light, near, and its two rings. */
+export function logo(): SVGElement {
+  return s(
+    'svg',
+    { viewBox: '0 0 32 32', class: 'logo', 'aria-hidden': 'true', focusable: 'false' },
+    s('circle', { cx: 10, cy: 22, r: 5, class: 'logo-light' }),
+    s('path', { d: 'M10 11a11 11 0 0 1 11 11', class: 'logo-ring' }),
+    s('path', { d: 'M10 4a18 18 0 0 1 18 18', class: 'logo-ring far' }),
+  );
+}
+
+export const icons = {
+  play: () => icon('M8 5.5v13l10.5-6.5z'),
+  back: () => icon('M19 12H5', 'M11 6l-6 6 6 6'),
+  stats: () => icon('M5 19V11', 'M12 19V5', 'M19 19v-5'),
+  fullscreen: () => icon('M9 4H4v5', 'M15 4h5v5', 'M9 20H4v-5', 'M15 20h5v-5'),
+  mouse: () => icon('M12 3a6 6 0 0 1 6 6v6a6 6 0 0 1-12 0V9a6 6 0 0 1 6-6z', 'M12 7v3'),
+  keyboard: () => icon('M3 7h18v10H3z', 'M7 11h.01', 'M11 11h.01', 'M15 11h.01', 'M8 14h8'),
+  touch: () => icon('M10 12V5.5a1.5 1.5 0 0 1 3 0V11l4.5 1.2a2 2 0 0 1 1.5 2L18 20h-7l-4.5-5.5a1.5 1.5 0 0 1 2.2-2z'),
+  alert: () => icon('M12 4l9 16H3z', 'M12 10v4', 'M12 17h.01'),
+  done: () => icon('M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18z', 'M8.5 12.2l2.4 2.4 4.6-5'),
+  lock: () => icon('M6 11h12v9H6z', 'M8.5 11V8a3.5 3.5 0 0 1 7 0v3'),
+};

@@ -1,0 +1,39 @@
+// What stands in the way before anything is played: no secure context, no WebRTC.
+import { secureAddress, unsupported } from '../platform.ts';
+import { button, h } from './dom.ts';
+import { icons, logo } from './icons.ts';
+
+/**
+ * A notice for pages on plain HTTP from another machine, where browsers withhold what low latency and
+ * full keyboard control need. Undefined where all is well.
+ */
+export function insecureNotice(address: URL): HTMLElement | undefined {
+  if (window.isSecureContext) return undefined;
+  const secure = secureAddress(address);
+  const notice = h(
+    'section',
+    { class: 'notice', role: 'region', 'aria-labelledby': 'insecure' },
+    icons.lock(),
+    h(
+      'div',
+      {},
+      h('h2', { id: 'insecure' }, 'This page came over plain HTTP'),
+      h('p', {}, 'Browsers then withhold frame-by-frame video, raw mouse motion and keyboard lock: it plays with more delay and less control. Over HTTPS everything works. A node with its own certificate makes the browser ask once whether to go on.'),
+      h('p', {}, h('a', { class: 'button primary', href: secure }, `Open ${new URL(secure).host} over HTTPS`)),
+    ),
+    button({ label: 'Dismiss', onClick: () => { notice.remove(); } }),
+  );
+  return notice;
+}
+
+/** A page instead of everything else for browsers that cannot play at all; undefined for all others. */
+export function unsupportedPage(): HTMLElement | undefined {
+  if (unsupported() === undefined) return undefined;
+  return h(
+    'main',
+    { class: 'wall' },
+    logo(),
+    h('h1', {}, 'This browser cannot play here'),
+    h('p', {}, 'Nearlight streams over WebRTC, which this browser lacks or has switched off. Current versions of Chrome, Edge, Firefox and Safari have it; Chrome and Edge have the lowest delay.'),
+  );
+}

@@ -1,0 +1,127 @@
+// The panel in the middle of the player for every state but play: what is going on, why, and what can be
+// done about it.
+import type { PlayState } from '../session/state.ts';
+import { button, h } from './dom.ts';
+import { icons } from './icons.ts';
+import { duration, ENDED, REFUSED, STEPS } from './words.ts';
+
+export interface PanelActions {
+  readonly onAgain: () => void;
+  readonly onToken: (token: string) => void;
+  readonly onLeave: () => void;
+}
+
+export class StatePanel {
+  readonly element = h('section', { class: 'panel', tabindex: -1, 'aria-labelledby': 'panel-title' });
+  private readonly title = h('h2', { id: 'panel-title' });
+  private readonly detail = h('p', { class: 'detail' });
+  private readonly advice = h('p', { class: 'advice' });
+  private readonly mark = h('div', { class: 'mark', 'aria-hidden': 'true' });
+  private readonly extra = h('div', { class: 'extra' });
+  private readonly actions = h('div', { class: 'actions' });
+  private shown: PlayState['name'] | undefined;
+
+  constructor(private readonly name: string, private readonly does: PanelActions) {
+    this.element.append(this.mark, this.title, this.detail, this.advice, this.extra, this.actions);
+  }
+
+  /** Shows a state. `playedMs` is how long the session was live. */
+  show(state: PlayState, playedMs: number): void {
+    this.element.hidden = state.name === 'live' || state.name === 'idle';
+    this.element.dataset['state'] = state.name;
+    const before = this.shown;
+    this.shown = state.name;
+    switch (state.name) {
+      case 'idle':
+      case 'live':
+        return;
+      case 'connecting':
+        this.say(`Starting ${this.name}`, STEPS[state.step], '');
+        break;
+      case 'reconnecting':
+        this.say('Reconnecting', 'The connection was interrupted. Your place is kept.', '');
+        break;
+      case 'refused': {
+        const { title, advice } = REFUSED[state.reason];
+        this.say(title, state.detail, advice);
+        break;
+      }
+      case 'ended': {
+        const { title, advice } = ENDED[state.reason];
+        this.say(title, state.detail, [advice, playedMs > 0 ? `Played for ${duration(playedMs)}.` : ''].filter(Boolean).join(' '));
+      }
+    }
+    // Steps within a state keep the buttons, and with them the focus.
+    if (before !== state.name) {
+      this.offer(state);
+      // Not to a button: a key that was held for the game would press it.
+      (this.extra.querySelector('input') ?? this.element).focus({ preventScroll: true });
+    }
+  }
+
+  private say(title: string, detail: string | undefined, advice: string): void {
+    this.title.textContent = title;
+    this.detail.textContent = detail === undefined ? '' : sentence(detail);
+    this.advice.textContent = advice;
+  }
+
+  private offer(state: PlayState): void {
+    const { onAgain, onLeave } = this.does;
+    this.extra.replaceChildren();
+    switch (state.name) {
+      case 'connecting':
+      case 'reconnecting':
+        this.mark.replaceChildren(h('div', { class: 'spinner' }));
+        this.actions.replaceChildren(
+          button({ label: state.name === 'connecting' ? 'Cancel' : 'Leave', onClick: onLeave }),
+        );
+        return;
+      case 'refused': {
+        const needsToken = state.reason === 'unauthorized';
+        this.mark.replaceChildren(needsToken ? icons.lock() : icons.alert());
+        const back = button({ label: 'Back to the catalogue', onClick: onLeave });
+        if (needsToken) {
+          this.extra.replaceChildren(this.tokenForm());
+          this.actions.replaceChildren(back);
+        } else {
+          this.actions.replaceChildren(button({ label: 'Try again', kind: 'primary', onClick: onAgain }), back);
+        }
+        return;
+      }
+      case 'ended':
+        this.mark.replaceChildren(state.reason === 'by-node' ? icons.done() : icons.alert());
+        this.actions.replaceChildren(
+          button({ label: 'Play again', kind: 'primary', onClick: onAgain }),
+          button({ label: 'Back to the catalogue', onClick: onLeave }),
+        );
+        return;
+      case 'idle':
+      case 'live':
+        return;
+    }
+  }
+
+  private tokenForm(): HTMLFormElement {
+    const field = h('input', {
+      id: 'token',
+      type: 'password',
+      autocomplete: 'off',
+      required: true,
+      spellcheck: 'false',
+    });
+    const submit = h('button', { type: 'submit', class: 'button primary' }, 'Continue');
+    const form = h('form', { class: 'token' }, h('label', { for: 'token' }, 'Access token'), h('div', { class: 'row' }, field, submit));
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      if (field.value.trim() !== '') this.does.onToken(field.value.trim());
+    });
+    return form;
+  }
+}
+
+/** Reasons come as clauses; on the page they are sentences. */
+function sentence(text: string): string {
+  if (text === '') return '';
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}

@@ -1,0 +1,294 @@
+// The player: one session, its picture, its input, and everything drawn over them.
+import type { Api } from '../api.ts';
+import { InputCapture } from '../input/capture.ts';
+import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
+import { TextInput } from '../input/text.ts';
+import type { StickView } from '../input/touch.ts';
+import { PlaySession } from '../session/play.ts';
+import { isFinal, type PlayState } from '../session/state.ts';
+import type { Settings } from '../settings.ts';
+import { RtcStatsReader } from '../stats/rtc.ts';
+import type { Progress } from '../video/messages.ts';
+import { createPresenter, type Presenter } from '../video/presenter.ts';
+import type { CatalogueEntry, Hello, Stats } from '../wire/index.ts';
+import { Bar } from './bar.ts';
+import { h } from './dom.ts';
+import { Hud } from './hud.ts';
+import { StatePanel } from './panel.ts';
+import { announcement, duration } from './words.ts';
+
+export interface PlayerEvents {
+  /** Back to the catalogue. */
+  readonly onLeave: () => void;
+  /** The same entry anew. */
+  readonly onAgain: () => void;
+  /** The same entry anew, with this token. */
+  readonly onToken: (token: string) => void;
+}
+
+/** Time between looks at the browser's own statistics, which are only taken while they are shown. */
+const RTC_STATS_MS = 1_000;
+
+export class Player {
+  readonly element: HTMLElement;
+  readonly session: PlaySession;
+  readonly presenter: Presenter;
+  progress: Progress | undefined;
+  stats: Stats | undefined;
+  hello: Hello | undefined;
+  private readonly surface: HTMLElement;
+  private readonly input: InputCapture;
+  private readonly text: TextInput;
+  private readonly bar: Bar;
+  private readonly hud = new Hud();
+  private readonly panel: StatePanel;
+  private readonly live = h('div', { class: 'sr-only', role: 'status', 'aria-live': 'polite' });
+  private readonly toast = h('p', { class: 'toast', role: 'alert', hidden: true });
+  private readonly hint = h('p', { class: 'hint' });
+  private readonly stick = h('div', { class: 'stick', 'aria-hidden': 'true', hidden: true }, h('div', { class: 'knob' }));
+  private readonly rtc = new RtcStatsReader();
+  private readonly abort = new AbortController();
+  private readonly timers = new Set<ReturnType<typeof setInterval>>();
+  private toastTimer: ReturnType<typeof setInterval> | undefined;
+  private liveSince: number | undefined;
+  private playedMs = 0;
+
+  constructor(
+    private readonly entry: CatalogueEntry,
+    api: Api,
+    settings: Settings,
+    private readonly events: PlayerEvents,
+  ) {
+    this.element = h('div', { class: 'player', 'data-state': 'idle' });
+    this.surface = h('div', {
+      class: 'surface',
+      tabindex: 0,
+      role: 'application',
+      'aria-label': `Picture of ${entry.title}`,
+      'aria-describedby': 'surface-help',
+    });
+    this.presenter = createPresenter(settings, {
+      onProgress: (progress) => { this.progressed(progress); },
+      onStopped: (failure) => { this.session.presenterStopped(failure); },
+    });
+    this.session = new PlaySession(api, entry.id, settings, {
+      onState: (state) => { this.show(state); },
+      onTrack: (track) => { this.presenter.attach(track); },
+      onHello: (hello) => {
+        this.hello = hello;
+        this.hud.hello(hello);
+      },
+      onStats: (stats) => {
+        this.stats = stats;
+        this.hud.stats(stats);
+        this.bar.showDelay(stats.total?.p50);
+      },
+      onWarning: (reason, inMs) => { this.warn(reason, inMs); },
+      onInputReady: () => { this.input.releaseAll(); },
+    });
+    this.bar = new Bar(entry.title, this.element, {
+      on: (shortcut) => { this.does(shortcut); },
+      onTouchMode: () => { this.switchTouch(); },
+    });
+    this.panel = new StatePanel(entry.title, {
+      onAgain: events.onAgain,
+      onToken: events.onToken,
+      onLeave: () => { this.does('leave'); },
+    });
+    this.input = new InputCapture(this.surface, this.session.input, {
+      picture: () => this.progress?.size ?? { width: 0, height: 0 },
+      onShortcut: (shortcut) => { this.does(shortcut); },
+      onLock: (locked) => { this.locked(locked); },
+      onStick: (stick) => { this.showStick(stick); },
+    });
+    this.text = new TextInput(this.session.input, () => { this.stopTyping(); });
+    this.compose();
+    document.addEventListener('fullscreenchange', () => { this.fullscreenChanged(); }, { signal: this.abort.signal });
+    // While the picture has the focus, the keyboard finds shortcuts itself and stops the event.
+    this.element.addEventListener('keydown', (event) => {
+      const shortcut = shortcutOf(event);
+      if (shortcut === undefined) return;
+      event.preventDefault();
+      this.does(shortcut);
+    });
+    this.every(RTC_STATS_MS, () => { this.readRtcStats(); });
+  }
+
+  /** Starts the session; resolves when it is over. */
+  async run(): Promise<void> {
+    await this.session.run();
+  }
+
+  close(): void {
+    this.abort.abort();
+    for (const timer of this.timers) clearInterval(timer);
+    clearInterval(this.toastTimer);
+    this.input.close();
+    this.text.close();
+    this.session.leave();
+    this.bar.close();
+    this.presenter.close();
+    if (document.fullscreenElement === this.element) document.exitFullscreen().catch(() => undefined);
+    this.element.remove();
+  }
+
+  private compose(): void {
+    const backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
+    if (this.entry.poster_url != null) backdrop.append(h('img', { src: this.entry.poster_url, alt: '' }));
+    const help = h('p', { id: 'surface-help', class: 'sr-only' },
+      'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
+    this.surface.append(this.presenter.element);
+    this.element.append(this.bar.element, this.surface, backdrop, this.panel.element, this.hud.element, this.hint, this.toast, this.stick, help, this.text.element, this.live);
+  }
+
+  private progressed(progress: Progress): void {
+    this.progress = progress;
+    this.session.progressed(progress);
+  }
+
+  private show(state: PlayState): void {
+    const was = this.element.dataset['state'];
+    this.element.dataset['state'] = state.name;
+    if (state.name === 'live') this.liveSince ??= performance.now();
+    else if (isFinal(state) && this.liveSince !== undefined) this.playedMs = performance.now() - this.liveSince;
+    this.panel.show(state, this.playedMs);
+    this.bar.pin(state.name !== 'live');
+    const words = announcement(state, this.entry.title);
+    if (words !== '') this.live.textContent = words;
+    if (state.name === 'live' && was !== 'live') {
+      this.surface.focus({ preventScroll: true });
+      this.showHint();
+    }
+    if (isFinal(state)) {
+      this.input.unlockPointer();
+      this.unwarn();
+    }
+    // A picture behind a panel cannot be played: nothing in it should take the focus.
+    this.surface.tabIndex = state.name === 'live' ? 0 : -1;
+  }
+
+  private does(shortcut: Shortcut): void {
+    switch (shortcut) {
+      case 'hud':
+        this.bar.press('hud', this.hud.toggle());
+        return;
+      case 'fullscreen':
+        this.toggleFullscreen().catch(() => undefined);
+        return;
+      case 'pointer':
+        this.togglePointer().catch(() => undefined);
+        return;
+      case 'menu':
+        this.input.unlockPointer();
+        this.bar.focus();
+        return;
+      case 'type':
+        this.bar.press('type', true);
+        this.text.element.focus();
+        return;
+      case 'leave':
+        this.session.leave();
+        this.events.onLeave();
+    }
+  }
+
+  private async toggleFullscreen(): Promise<void> {
+    if (document.fullscreenElement !== null) {
+      await document.exitFullscreen();
+      return;
+    }
+    await this.element.requestFullscreen({ navigationUI: 'hide' });
+    // Escape, Tab, the system key and browser shortcuts then go to the session; holding Escape leaves.
+    await navigator.keyboard?.lock?.();
+    this.surface.focus({ preventScroll: true });
+  }
+
+  private fullscreenChanged(): void {
+    const full = document.fullscreenElement === this.element;
+    this.bar.press('fullscreen', full);
+    if (full) this.say('Hold Esc to leave full screen');
+    else navigator.keyboard?.unlock?.();
+  }
+
+  private async togglePointer(): Promise<void> {
+    if (this.input.isLocked) {
+      this.input.unlockPointer();
+    } else if (!(await this.input.lockPointer())) {
+      this.say('The browser refused to capture the mouse. Click the picture to try again');
+    }
+  }
+
+  private locked(locked: boolean): void {
+    this.bar.press('pointer', locked);
+    this.element.classList.toggle('locked', locked);
+    this.say(locked ? 'Press Esc to free the mouse' : 'Click the picture to look around');
+  }
+
+  private switchTouch(): void {
+    const direct = this.input.touchMode === 'look-and-move';
+    this.input.setTouchMode(direct ? 'direct' : 'look-and-move');
+    this.bar.showTouchMode(direct ? 'direct' : 'look and move');
+  }
+
+  private stopTyping(): void {
+    this.bar.press('type', false);
+    if (document.activeElement === this.text.element) this.surface.focus({ preventScroll: true });
+  }
+
+  private showHint(): void {
+    const coarse = matchMedia('(pointer: coarse)').matches;
+    this.say(coarse ? 'Left thumb moves, right thumb looks, tap to click' : 'Click the picture to look around');
+  }
+
+  /** A passing hint; its animation takes it away. */
+  private say(text: string): void {
+    const fresh = h('span', {}, text);
+    this.hint.replaceChildren(fresh);
+  }
+
+  private warn(reason: string, inMs: number): void {
+    clearInterval(this.toastTimer);
+    const end = performance.now() + inMs;
+    const left = h('b');
+    const tick = (): void => {
+      const rest = end - performance.now();
+      left.textContent = duration(rest);
+      if (rest <= 0) this.unwarn();
+    };
+    tick();
+    this.toast.replaceChildren(`${reason} `, left);
+    this.toast.hidden = false;
+    // Only the first reading is announced; a countdown would never stop talking.
+    left.setAttribute('aria-live', 'off');
+    this.toastTimer = setInterval(tick, 1_000);
+  }
+
+  private unwarn(): void {
+    clearInterval(this.toastTimer);
+    this.toast.hidden = true;
+  }
+
+  private showStick(stick: StickView | undefined): void {
+    this.stick.hidden = stick === undefined;
+    if (stick === undefined) return;
+    const reach = Math.max(Math.hypot(stick.dx, stick.dy) / 44, 1);
+    this.stick.style.translate = `${stick.x}px ${stick.y}px`;
+    const knob = this.stick.firstElementChild;
+    if (knob instanceof HTMLElement) knob.style.translate = `${stick.dx / reach}px ${stick.dy / reach}px`;
+  }
+
+  private readRtcStats(): void {
+    if (!this.hud.isOpen) return;
+    this.session.rtcStats().then(
+      (report) => {
+        const averages = report === undefined ? undefined : this.rtc.read(report);
+        if (averages !== undefined) this.hud.averages(averages);
+      },
+      () => undefined,
+    );
+  }
+
+  private every(milliseconds: number, tick: () => void): void {
+    this.timers.add(setInterval(tick, milliseconds));
+  }
+}

@@ -1,0 +1,51 @@
+// What the page says about states, in one place.
+import type { ConnectingStep, EndedReason, PlayState, RefusedReason } from '../session/state.ts';
+
+export const STEPS: Readonly<Record<ConnectingStep, string>> = {
+  session: 'Asking for a session',
+  connection: 'Connecting',
+  picture: 'Waiting for the first picture',
+};
+
+export const REFUSED: Readonly<Record<RefusedReason, { readonly title: string; readonly advice: string }>> = {
+  refused: { title: 'No room right now', advice: 'The node cannot take another session. Try again in a moment.' },
+  unauthorized: { title: 'This node asks for a token', advice: 'Its operator can give you one. It stays in this tab and is not stored.' },
+  'unknown-app': { title: 'This is not on offer any more', advice: 'The catalogue changed since this page was loaded.' },
+  'foreign-origin': { title: 'This page may not use the node', advice: 'The node’s operator has to allow this site by name.' },
+  'no-codec': { title: 'No common video format', advice: 'This browser cannot play any format that the node sends. Most need H.264.' },
+  unreachable: { title: 'The node does not answer', advice: 'Check that it is running and that you are online.' },
+  'no-media': { title: 'No picture came through', advice: 'The node answered, but its video did not arrive. A firewall may be blocking UDP between you and it.' },
+  failed: { title: 'The session could not start', advice: 'Try again. If it happens once more, the node’s log says why.' },
+};
+
+export const ENDED: Readonly<Record<EndedReason, { readonly title: string; readonly advice: string }>> = {
+  left: { title: 'You left the session', advice: '' },
+  'by-node': { title: 'The session has ended', advice: '' },
+  lost: { title: 'The connection was lost', advice: 'It could not be restored in time, so the session is over.' },
+  presenter: { title: 'This browser stopped showing the picture', advice: 'Playing again usually helps.' },
+};
+
+/** What a screen reader says when the state changes. */
+export function announcement(state: PlayState, title: string): string {
+  switch (state.name) {
+    case 'idle':
+      return '';
+    case 'connecting':
+      // Once, not for each of the steps, which pass within a second.
+      return state.step === 'session' ? `Starting ${title}` : '';
+    case 'live':
+      return `Playing ${title}`;
+    case 'reconnecting':
+      return state.attempt === 1 ? 'Connection interrupted. Reconnecting' : '';
+    case 'refused':
+      return [REFUSED[state.reason].title, state.detail].filter(Boolean).join('. ');
+    case 'ended':
+      return [ENDED[state.reason].title, state.detail].filter(Boolean).join('. ');
+  }
+}
+
+/** `3 m 20 s` from milliseconds. */
+export function duration(milliseconds: number): string {
+  const seconds = Math.max(Math.round(milliseconds / 1000), 0);
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}

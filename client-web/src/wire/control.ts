@@ -1,0 +1,58 @@
+// Reading what the server says on the control channel. Unknown kinds are passed over, so that a newer
+// server can say more; known kinds with a wrong shape are refused as a whole.
+import type { ServerMessage } from './index.ts';
+
+type Check = (value: unknown) => boolean;
+type Shape = Readonly<Record<string, Check>>;
+
+const text: Check = (value) => typeof value === 'string';
+const number: Check = (value) => typeof value === 'number' && Number.isFinite(value);
+const maybe = (check: Check): Check => (value) => value === undefined || value === null || check(value);
+const listOf = (check: Check): Check => (value) => Array.isArray(value) && value.every(check);
+const object = (shape: Shape): Check => (value) =>
+  isRecord(value) && Object.entries(shape).every(([key, check]) => check(value[key]));
+
+const percentiles = object({ p50: number, p95: number, p99: number });
+const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
+  hello: object({
+    session: text,
+    video: object({ width: number, height: number, fps: number, max_kbps: number }),
+    encoder: text,
+    declined: listOf(text),
+    device: text,
+  }),
+  ping: object({ id: number }),
+  stats: object({
+    fps: number,
+    kbps: number,
+    target_kbps: number,
+    coded: listOf(number),
+    internal: listOf(number),
+    rtt_ms: maybe(number),
+    clock_error_ms: maybe(number),
+    unchanged: number,
+    dropped: number,
+    keyframes: number,
+    stages: listOf(object({ stage: text, ms: percentiles })),
+    total: maybe(percentiles),
+  }),
+  warning: object({ reason: text, in_ms: number }),
+  ended: object({ reason: text }),
+};
+
+/** The message, or undefined when it is not one that this client understands. */
+export function parseServerMessage(data: string): ServerMessage | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(data);
+  } catch {
+    return undefined;
+  }
+  if (!isRecord(value) || typeof value['type'] !== 'string' || !Object.hasOwn(shapes, value['type'])) return undefined;
+  const kind = value['type'] as ServerMessage['type'];
+  return shapes[kind](value) ? (value as ServerMessage) : undefined;
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

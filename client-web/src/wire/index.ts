@@ -1,0 +1,18 @@
+// Names for the generated types. What is not here is not spoken.
+import type { components } from './api.gen.ts';
+
+type Schemas = components['schemas'];
+
+export type Catalogue = Schemas['Catalogue'];
+export type CatalogueEntry = Schemas['CatalogueEntry'];
+export type NewSession = Schemas['NewSession'];
+export type VideoWish = Schemas['VideoWish'];
+export type Session = Schemas['Session'];
+export type NodeReport = Schemas['Node'];
+export type Problem = Schemas['Problem'];
+export type ServerMessage = Schemas['ServerMessage'];
+export type ClientMessage = Schemas['ClientMessage'];
+export type Hello = Extract<ServerMessage, { type: 'hello' }>;
+export type Stats = Schemas['Stats'];
+export type StageStat = Schemas['StageStat'];
+export type FrameReport = Schemas['FrameReport'];

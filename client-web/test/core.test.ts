@@ -1,0 +1,256 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Api, ApiFailure, ApiProblem } from '../src/api.ts';
+import { pause, pauseBefore } from '../src/session/backoff.ts';
+import { fragment, fragmentHead } from '../src/session/trickle.ts';
+import { addressFor, readSettings } from '../src/settings.ts';
+import { niceCeiling, StatsHistory, WINDOW_MS } from '../src/stats/history.ts';
+import { RtcStatsReader } from '../src/stats/rtc.ts';
+import { ms, rtp, type Micros } from '../src/units.ts';
+import { contentBox, normalise } from '../src/video/layout.ts';
+import type { Progress } from '../src/video/messages.ts';
+import { BATCH_MS, MAX_REPORTS, ProgressBatch, type Shown } from '../src/video/reports.ts';
+import { CELLS, readStrip, StripLog } from '../src/video/strip.ts';
+import { parseServerMessage } from '../src/wire/control.ts';
+import type { Session, Stats } from '../src/wire/index.ts';
+
+const stats: Stats = {
+  fps: 60, kbps: 8000, target_kbps: 10000, coded: [1280, 720], internal: [1280, 720],
+  unchanged: 0, dropped: 0, keyframes: 1, stages: [{ stage: 'draw', ms: { p50: 1, p95: 2, p99: 3 } }],
+};
+
+describe('control messages', () => {
+  it('are taken when they are whole', () => {
+    expect(parseServerMessage('{"type":"ping","id":7}')).toEqual({ type: 'ping', id: 7 });
+    expect(parseServerMessage(JSON.stringify({ type: 'stats', ...stats }))).toMatchObject({ fps: 60 });
+    expect(parseServerMessage(JSON.stringify({ type: 'stats', ...stats, rtt_ms: null, total: null }))).toMatchObject({ fps: 60 });
+    expect(parseServerMessage('{"type":"ended","reason":"idle"}')).toMatchObject({ reason: 'idle' });
+  });
+
+  it.each([
+    '', '{', 'null', '[]', '"ping"', '{"type":7}', '{"type":"ping"}', '{"type":"ping","id":"7"}', '{"type":"later"}',
+    '{"type":"toString"}', '{"type":"ended"}', JSON.stringify({ type: 'stats', ...stats, stages: [{ stage: 'draw' }] }),
+    JSON.stringify({ type: 'stats', ...stats, fps: null }),
+  ])('are refused when they are not: %s', (text) => {
+    expect(parseServerMessage(text)).toBeUndefined();
+  });
+});
+
+describe('the API', () => {
+  const session = { url: 'https://node.test/api/v1/sessions/a', whep_url: 'https://node.test/api/v1/sessions/a/whep', token: 'own', ice_servers: [] } as unknown as Session;
+  const answering = (respond: () => Response): { api: Api; calls: { url: string; init: RequestInit }[] } => {
+    const calls: { url: string; init: RequestInit }[] = [];
+    const api = new Api(new URL('https://node.test/base/'), 'operator', (url, init) => {
+      calls.push({ url: url as string, init: init ?? {} });
+      return Promise.resolve(respond());
+    });
+    return { api, calls };
+  };
+  const token = (init: RequestInit | undefined): string | null => new Headers(init?.headers).get('authorization');
+
+  it('starts at its base and follows absolute addresses with the session’s own token', async () => {
+    const { api, calls } = answering(() => Response.json(session, { status: 201 }));
+    await api.endSession(await api.createSession({ app: 'demo' }));
+    expect(calls.map(({ url }) => url)).toEqual(['https://node.test/base/api/v1/sessions', 'https://node.test/api/v1/sessions/a']);
+    expect(calls.map(({ init }) => token(init))).toEqual(['Bearer operator', 'Bearer own']);
+  });
+
+  it('resolves the location of an answer against the address that was asked', async () => {
+    const { api } = answering(() => new Response('v=0', { status: 201, headers: { location: '/api/v1/sessions/a/whep/1', etag: '"1"' } }));
+    const answer = await api.offer(session, 'v=0', new AbortController().signal);
+    expect(answer).toEqual({ sdp: 'v=0', location: 'https://node.test/api/v1/sessions/a/whep/1', etag: '"1"' });
+  });
+
+  it('turns problem+json into an error with its reason', async () => {
+    const problem = { type: '/problems/refused', title: 'The node cannot take this session', status: 503, detail: '16 of 16 sessions' };
+    const { api } = answering(() => Response.json(problem, { status: 503, headers: { 'retry-after': '2' } }));
+    const error: unknown = await api.createSession({ app: 'demo' }).catch((failure: unknown) => failure);
+    expect(error).toBeInstanceOf(ApiProblem);
+    expect(error).toMatchObject({ reason: 'refused', status: 503, detail: '16 of 16 sessions', retryAfter: 2, isTemporary: true });
+  });
+
+  it('makes something of errors that are no problem+json', async () => {
+    const { api } = answering(() => new Response('<html>', { status: 401 }));
+    await expect(api.catalogue()).rejects.toMatchObject({ reason: 'unauthorized', isTemporary: false });
+  });
+
+  it.each(['<html>', '[]', '{}', '{"entries":7}'])('refuses %s as a catalogue', async (body) => {
+    const { api } = answering(() => new Response(body));
+    await expect(api.catalogue()).rejects.toMatchObject({ name: 'ApiFailure', reason: 'malformed' });
+  });
+
+  it('names an unreachable node', async () => {
+    const api = new Api(new URL('https://node.test/'), undefined, () => Promise.reject(new TypeError('refused')));
+    await expect(api.catalogue()).rejects.toBeInstanceOf(ApiFailure);
+    await expect(api.catalogue()).rejects.toMatchObject({ reason: 'unreachable' });
+  });
+});
+
+describe('settings', () => {
+  it('come from the address', () => {
+    const settings = readSettings(new URL('https://page.test/?play=demo&barcode=1&fps=60&width=-2&kbps=x#token=s3cret'), '');
+    expect(settings).toMatchObject({ play: 'demo', barcode: true, token: 's3cret', video: { fps: 60 } });
+    expect(settings.video).toEqual({ fps: 60 });
+    expect(settings.api.href).toBe('https://page.test/');
+  });
+
+  it('may name another origin for the API', () => {
+    expect(readSettings(new URL('https://page.test/x/'), 'https://node.test:8443/').api.href).toBe('https://node.test:8443/');
+  });
+
+  it('never leave the token in an address', () => {
+    expect(addressFor(new URL('https://page.test/?fps=60#token=s3cret'), 'demo')).toBe('https://page.test/?fps=60&play=demo');
+    expect(addressFor(new URL('https://page.test/?play=demo'), undefined)).toBe('https://page.test/');
+  });
+});
+
+describe('reconnecting', () => {
+  it('begins at once and slows down to a limit', () => {
+    expect([1, 2, 3, 4, 5, 6, 20].map((attempt) => pauseBefore(attempt, 0))).toEqual([0, 250, 500, 1000, 2000, 4000, 4000]);
+    expect(pauseBefore(6, 1)).toBe(2667);
+  });
+
+  it('stops waiting when the session ends', async () => {
+    const abort = new AbortController();
+    const waiting = pause(ms(1e6), abort.signal, new EventTarget());
+    abort.abort(new Error('over'));
+    await expect(waiting).rejects.toThrow('over');
+  });
+
+  it('stops waiting when the network is back', async () => {
+    const network = new EventTarget();
+    const waiting = pause(ms(1e6), new AbortController().signal, network);
+    network.dispatchEvent(new Event('online'));
+    await expect(waiting).resolves.toBeUndefined();
+  });
+});
+
+describe('trickle fragments', () => {
+  const sdp = 'v=0\r\na=group:BUNDLE 0 1\r\nm=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=ice-ufrag:abcd\r\na=ice-pwd:secret\r\na=mid:0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:1\r\n';
+
+  it('name the connection by its first medium', () => {
+    const head = fragmentHead(sdp);
+    expect(head).toEqual({ ufrag: 'abcd', pwd: 'secret', mid: '0', medium: 'm=video 9 UDP/TLS/RTP/SAVPF 96 97' });
+    if (head === undefined) return;
+    expect(fragment(head, ['candidate:1 1 udp 1 192.0.2.1 9 typ host'], true)).toBe(
+      'a=ice-ufrag:abcd\r\na=ice-pwd:secret\r\nm=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\na=end-of-candidates\r\n',
+    );
+  });
+
+  it('are not made of an offer without credentials', () => {
+    expect(fragmentHead('v=0\r\n')).toBeUndefined();
+  });
+});
+
+describe('the strip', () => {
+  const cells = (frame: number, input: number): number[] => {
+    const word = Array.from(frame.toString(2).padStart(16, '0') + input.toString(2).padStart(16, '0'), Number);
+    return [...word, word.reduce((sum, bit) => sum + bit, 0) % 2].map((bit) => (bit === 1 ? 235 : 16));
+  };
+
+  it.each([[0, 0], [1, 0], [0xffff, 0xffff], [0x8001, 0x7ffe], [1234, 56789]])('reads frame %i, input %i', (frame, input) => {
+    const drawn = cells(frame, input);
+    expect(drawn).toHaveLength(CELLS);
+    expect(readStrip((cell) => drawn[cell])).toEqual({ frame, input });
+  });
+
+  it('notices any one wrong cell, and a picture that is too small', () => {
+    for (let wrong = 0; wrong < CELLS; wrong += 1) {
+      const drawn = cells(1234, 56789);
+      drawn[wrong] = 251 - (drawn[wrong] ?? 0);
+      expect(readStrip((cell) => drawn[cell])).toBeUndefined();
+    }
+    expect(readStrip(() => undefined)).toBeUndefined();
+  });
+
+  it('is kept until it is asked for', () => {
+    const log = new StripLog();
+    expect(log.take('newest')).toEqual([]);
+    for (let frame = 0; frame < 5000; frame += 1) log.add({ frame, input: 0, decodedAtUs: frame as Micros });
+    expect(log.take('newest')).toMatchObject([{ frame: 4999 }]);
+    const all = log.take('all');
+    expect(all).toHaveLength(4096);
+    expect(all[0]).toMatchObject({ frame: 904 });
+    expect(log.take('all')).toEqual([]);
+    expect(log.take('newest')).toMatchObject([{ frame: 4999 }]);
+  });
+});
+
+describe('frame reports', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+  const shown = (index: number): Shown => ({
+    size: { width: 2, height: 2 }, rtp: rtp(index), decodedAt: index as Micros, presentedAt: (index + 1) as Micros,
+  });
+
+  it('come at once for the first frame, then in batches, and none is left behind', () => {
+    const told: Progress[] = [];
+    const batch = new ProgressBatch((progress) => { told.push(progress); });
+    batch.note(shown(1));
+    expect(told).toHaveLength(1);
+    batch.note(shown(2));
+    batch.note(shown(3));
+    expect(told).toHaveLength(1);
+    vi.advanceTimersByTime(BATCH_MS);
+    expect(told[1]).toMatchObject({ presented: 3, rtp: 3, reports: [{ rtp: 2, decoded_us: 2, presented_us: 3 }, { rtp: 3 }] });
+    vi.advanceTimersByTime(10 * BATCH_MS);
+    expect(told).toHaveLength(2);
+    batch.restart();
+    batch.note(shown(4));
+    expect(told[2]).toMatchObject({ presented: 4, reports: [{ rtp: 4 }] });
+  });
+
+  it('are never more than the server takes; the oldest go', () => {
+    const told: Progress[] = [];
+    const batch = new ProgressBatch((progress) => { told.push(progress); });
+    for (let frame = 0; frame < 200; frame += 1) batch.note(shown(frame));
+    vi.advanceTimersByTime(BATCH_MS);
+    expect(told[1]?.reports).toHaveLength(MAX_REPORTS);
+    expect(told[1]?.reports.at(-1)).toMatchObject({ rtp: 199 });
+  });
+});
+
+describe('the picture’s place', () => {
+  it('is the middle, whole', () => {
+    const wide = { left: 10, top: 20, width: 200, height: 100 };
+    expect(contentBox(wide, { width: 100, height: 100 })).toEqual({ left: 60, top: 20, width: 100, height: 100 });
+    expect(contentBox(wide, { width: 0, height: 0 })).toEqual(wide);
+  });
+
+  it('makes places into shares of the picture', () => {
+    const box = { left: 60, top: 20, width: 100, height: 100 };
+    expect(normalise(box, 60, 20)).toEqual({ x: 0, y: 0 });
+    expect(normalise(box, 160, 120)).toEqual({ x: 65535, y: 65535 });
+    expect(normalise(box, 0, 1000)).toEqual({ x: 0, y: 65535 });
+    expect(normalise({ left: 0, top: 0, width: 0, height: 0 }, 5, 5)).toEqual({ x: 0, y: 0 });
+  });
+});
+
+describe('statistics', () => {
+  it('are kept for the length of the graph', () => {
+    const history = new StatsHistory();
+    for (let at = 0; at <= WINDOW_MS * 2; at += 500) history.add(stats, at);
+    expect(history.samples[0]?.at).toBe(WINDOW_MS + 500);
+    expect(history.samples).toHaveLength(60);
+  });
+
+  it('have round scales', () => {
+    expect([0, 0.3, 1, 1.1, 3, 10, 12, 70, 200].map(niceCeiling)).toEqual([1, 0.5, 1, 2, 5, 10, 20, 100, 200]);
+  });
+
+  it('of the browser are averages between readings, also over a new connection', () => {
+    const reader = new RtcStatsReader();
+    const report = (seconds: number, frames: number): [string, unknown][] => [
+      ['x', { type: 'transport' }],
+      ['y', { type: 'inbound-rtp', kind: 'video', jitterBufferDelay: seconds, jitterBufferEmittedCount: frames, totalDecodeTime: seconds * 2, framesDecoded: frames, packetsLost: 3 }],
+    ];
+    reader.read(report(1, 100));
+    expect(reader.read(report(1.5, 200))).toEqual({ jitterBufferMs: 5, decodeMs: 10, packetsLost: 3 });
+    expect(reader.read(report(0.1, 10))).toEqual({ jitterBufferMs: 10, decodeMs: 20, packetsLost: 3 });
+    expect(reader.read(report(0.1, 10))?.jitterBufferMs).toBeUndefined();
+    expect(reader.read([])).toBeUndefined();
+  });
+});

@@ -1,0 +1,265 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { encodeInput, MAX_TEXT_BYTES, type InputEvent } from '../src/input/encode.ts';
+import { HID_USAGES, hidUsage } from '../src/input/hid.ts';
+import { Keyboard, type Shortcut } from '../src/input/keyboard.ts';
+import { PointerMotion, wireTotal } from '../src/input/motion.ts';
+import { InputSender, type Pipe } from '../src/input/sender.ts';
+import { textPieces } from '../src/input/text.ts';
+import { stickKeys } from '../src/input/touch.ts';
+import { WheelScale } from '../src/input/wheel.ts';
+import type { InputSeq, Micros } from '../src/units.ts';
+import vectors from './input-vectors.json';
+
+const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+
+class FakePipe implements Pipe {
+  readyState: RTCDataChannelState = 'open';
+  bufferedAmount = 0;
+  readonly sent: Uint8Array[] = [];
+  send(data: unknown): void {
+    if (!(data instanceof Uint8Array)) throw new TypeError('input is binary');
+    this.sent.push(data);
+  }
+  /** Kind and number of every message. */
+  get heads(): readonly (readonly [number, number])[] {
+    return this.sent.map((bytes) => [bytes[0] ?? 0, new DataView(bytes.buffer).getUint32(1, true)]);
+  }
+}
+
+function senderWithPipes(): { sender: InputSender; input: FakePipe; motion: FakePipe } {
+  const sender = new InputSender(() => 7 as Micros);
+  const [input, motion] = [new FakePipe(), new FakePipe()];
+  sender.attach(input, motion);
+  return { sender, input, motion };
+}
+
+describe('the wire format', () => {
+  it.each(vectors.map((vector) => [vector.event.kind, vector.hex, vector] as const))('%s is %s', (_, expected, vector) => {
+    expect(hex(encodeInput(vector.seq as InputSeq, vector.event as InputEvent))).toBe(expected);
+  });
+
+  it('has a vector for every kind of event', () => {
+    expect(new Set(vectors.map((vector) => vector.hex.slice(0, 2)))).toEqual(
+      new Set(['01', '02', '03', '04', '05', '06', '07', '08']),
+    );
+  });
+});
+
+describe('key places', () => {
+  it('agree with the USB HID Usage Tables', () => {
+    const known: Record<string, number> = {
+      KeyA: 0x04, KeyZ: 0x1d, Digit1: 0x1e, Digit0: 0x27, Enter: 0x28, Space: 0x2c, Backslash: 0x31, CapsLock: 0x39,
+      F1: 0x3a, F12: 0x45, PrintScreen: 0x46, PageDown: 0x4e, ArrowRight: 0x4f, ArrowUp: 0x52, NumLock: 0x53,
+      NumpadEnter: 0x58, Numpad1: 0x59, Numpad0: 0x62, NumpadDecimal: 0x63, IntlBackslash: 0x64, F13: 0x68, F24: 0x73,
+      IntlRo: 0x87, Lang5: 0x94, NumpadMemorySubtract: 0xd4, ControlLeft: 0xe0, MetaRight: 0xe7,
+    };
+    for (const [code, usage] of Object.entries(known)) expect(hidUsage(code), code).toBe(usage);
+  });
+
+  it('are ones that the server takes, and no two common keys share one', () => {
+    const aliases = new Set(['OSLeft', 'OSRight', 'VolumeMute', 'VolumeUp', 'VolumeDown', 'NumpadStar']);
+    const seen = new Map<number, string>();
+    for (const [code, usage] of HID_USAGES) {
+      expect(usage).toBeGreaterThanOrEqual(0x04);
+      expect(usage).toBeLessThanOrEqual(0xe7);
+      if (aliases.has(code)) continue;
+      expect(seen.get(usage), `${code} shares ${usage}`).toBeUndefined();
+      seen.set(usage, code);
+    }
+  });
+
+  it('leave out what is no keyboard key', () => {
+    for (const code of ['', 'Unidentified', 'MediaPlayPause', 'BrowserBack']) expect(hidUsage(code)).toBeUndefined();
+  });
+});
+
+describe('the sender', () => {
+  it('numbers events over both channels in one row', () => {
+    const { sender, input, motion } = senderWithPipes();
+    sender.send({ kind: 'key', code: 4, pressed: true });
+    sender.sendMotion({ kind: 'relative', totalX: 1, totalY: 1 });
+    sender.send({ kind: 'key', code: 4, pressed: false });
+    expect(input.heads).toEqual([[1, 1], [1, 3]]);
+    expect(motion.heads).toEqual([[4, 2]]);
+    expect(sender.newest).toBe(3);
+    expect(sender.take().map(({ seq, kind }) => [seq, kind])).toEqual([[1, 'key'], [2, 'relative'], [3, 'key']]);
+    expect(sender.take()).toEqual([]);
+  });
+
+  it('goes on counting on a new connection', () => {
+    const { sender } = senderWithPipes();
+    sender.send({ kind: 'release-all' });
+    sender.detach();
+    expect(sender.send({ kind: 'release-all' })).toBe(false);
+    const input = new FakePipe();
+    sender.attach(input, new FakePipe());
+    sender.send({ kind: 'release-all' });
+    expect(input.heads).toEqual([[8, 2]]);
+  });
+
+  it('drops motion on a full channel without using up a number', () => {
+    const { sender, motion } = senderWithPipes();
+    motion.bufferedAmount = 4096;
+    expect(sender.sendMotion({ kind: 'absolute', x: 1, y: 1 })).toBe(false);
+    expect(sender.newest).toBe(0);
+  });
+
+  it('releases everything after it had to drop keys', () => {
+    const { sender, input } = senderWithPipes();
+    input.bufferedAmount = 64 * 1024;
+    expect(sender.send({ kind: 'key', code: 4, pressed: false })).toBe(false);
+    expect(sender.lost).toBe(1);
+    input.bufferedAmount = 0;
+    sender.send({ kind: 'key', code: 5, pressed: true });
+    expect(input.heads).toEqual([[8, 1], [1, 2]]);
+  });
+
+  it('takes a channel that closes under it as not there', () => {
+    const { sender, input } = senderWithPipes();
+    input.send = () => {
+      throw new Error('closed');
+    };
+    expect(sender.send({ kind: 'release-all' })).toBe(false);
+    expect(sender.newest).toBe(0);
+  });
+});
+
+describe('pointer motion', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('wraps totals as 32-bit numbers', () => {
+    expect(wireTotal(1)).toBe(16);
+    expect(wireTotal(-0.5)).toBe(-8);
+    expect(wireTotal(2 ** 27)).toBe(-(2 ** 31));
+    expect(wireTotal(2 ** 28 + 1)).toBe(16);
+  });
+
+  it('sends totals, at most one message in 2 ms, and the last one always', () => {
+    let now = 0;
+    const { sender, motion } = senderWithPipes();
+    const pointer = new PointerMotion(sender, () => now);
+    pointer.moveBy(1, 0);
+    for (let step = 0; step < 10; step += 1) {
+      now += 0.1;
+      pointer.moveBy(1, -0.25);
+    }
+    expect(motion.sent).toHaveLength(1);
+    now = 2;
+    vi.advanceTimersByTime(2);
+    expect(motion.sent).toHaveLength(2);
+    const last = new DataView((motion.sent[1] ?? new Uint8Array(13)).buffer);
+    expect([last.getInt32(5, true), last.getInt32(9, true)]).toEqual([11 * 16, -40]);
+    pointer.close();
+  });
+
+  it('settles a place on the reliable channel before a click', () => {
+    const { sender, input, motion } = senderWithPipes();
+    const pointer = new PointerMotion(sender, () => 0);
+    pointer.moveTo(1, 2);
+    pointer.moveTo(3, 4);
+    pointer.settle({ x: 5, y: 6 });
+    vi.advanceTimersByTime(10);
+    expect(motion.heads).toEqual([[3, 1]]);
+    expect(input.heads).toEqual([[3, 2]]);
+    expect(Array.from(input.sent[0] ?? []).slice(5)).toEqual([5, 0, 6, 0]);
+  });
+});
+
+describe('the keyboard', () => {
+  const press = (code: string, modifiers = {}): Parameters<Keyboard['down']>[0] => ({
+    code, ctrlKey: false, altKey: false, shiftKey: false, isComposing: false,
+    preventDefault: () => undefined, stopPropagation: () => undefined, ...modifiers,
+  });
+  const setUp = (): { keyboard: Keyboard; input: FakePipe; shortcuts: Shortcut[] } => {
+    const { sender, input } = senderWithPipes();
+    const shortcuts: Shortcut[] = [];
+    return { keyboard: new Keyboard(sender, (shortcut) => { shortcuts.push(shortcut); }), input, shortcuts };
+  };
+
+  it('leaves out repeats, and presses anew after everything was released', () => {
+    const { keyboard, input } = setUp();
+    keyboard.down(press('KeyW'));
+    keyboard.down(press('KeyW'));
+    expect(input.sent).toHaveLength(1);
+    keyboard.forget();
+    keyboard.down(press('KeyW'));
+    keyboard.up({ code: 'KeyW' });
+    keyboard.up({ code: 'KeyW' });
+    expect(input.sent).toHaveLength(3);
+  });
+
+  it('lets go of keys whose release macOS swallows', () => {
+    const { keyboard, input } = setUp();
+    keyboard.down(press('MetaLeft'));
+    keyboard.down(press('KeyC'));
+    keyboard.up({ code: 'MetaLeft' });
+    expect(input.sent.map((bytes) => [bytes[5], bytes[7]])).toEqual([[0xe3, 1], [0x06, 1], [0xe3, 0], [0x06, 0]]);
+  });
+
+  it('keeps shortcuts to itself', () => {
+    const { keyboard, input, shortcuts } = setUp();
+    keyboard.down(press('KeyS', { ctrlKey: true, altKey: true, shiftKey: true }));
+    expect(shortcuts).toEqual(['hud']);
+    expect(input.sent).toEqual([]);
+  });
+
+  it('leaves compositions alone', () => {
+    const { keyboard, input } = setUp();
+    keyboard.down(press('KeyA', { isComposing: true }));
+    expect(input.sent).toEqual([]);
+  });
+});
+
+describe('the wheel', () => {
+  it('counts a notch as 120 in every mode', () => {
+    const notch = { x: 0, y: 120 };
+    expect(new WheelScale().take({ deltaX: 0, deltaY: 100, deltaMode: 0 })).toEqual(notch);
+    expect(new WheelScale().take({ deltaX: 0, deltaY: 3, deltaMode: 1 })).toEqual(notch);
+    expect(new WheelScale().take({ deltaX: 0, deltaY: 1, deltaMode: 2 })).toEqual(notch);
+  });
+
+  it('keeps fractions for later', () => {
+    const wheel = new WheelScale();
+    expect(wheel.take({ deltaX: 0, deltaY: -0.5, deltaMode: 0 })).toBeUndefined();
+    expect(wheel.take({ deltaX: 0, deltaY: -0.5, deltaMode: 0 })).toEqual({ x: 0, y: -1 });
+  });
+
+  it('stays within 16 bits', () => {
+    expect(new WheelScale().take({ deltaX: 1e9, deltaY: -1e9, deltaMode: 0 })).toEqual({ x: 32767, y: -32768 });
+  });
+});
+
+describe('text', () => {
+  it('travels in pieces of at most 64 bytes with no character split', () => {
+    const text = '🙂'.repeat(40) + 'ß'.repeat(50);
+    const pieces = textPieces(text);
+    expect(pieces.join('')).toBe(text);
+    for (const piece of pieces) {
+      expect(new TextEncoder().encode(piece).length).toBeLessThanOrEqual(MAX_TEXT_BYTES);
+      expect(piece).not.toMatch(/\p{Surrogate}/u);
+    }
+  });
+
+  it('loses control characters and lone surrogates', () => {
+    expect(textPieces('a\u0000\u001b\u007f\u0085\nb\ud800')).toEqual(['ab']);
+    expect(textPieces('\n')).toEqual([]);
+  });
+});
+
+describe('the touch stick', () => {
+  it('presses the keys of eight directions', () => {
+    expect(stickKeys(0, -50)).toEqual(['KeyW']);
+    expect(stickKeys(40, -40)).toEqual(['KeyW', 'KeyD']);
+    expect(stickKeys(50, 3)).toEqual(['KeyD']);
+    expect(stickKeys(-40, 40)).toEqual(['KeyS', 'KeyA']);
+  });
+
+  it('rests in the middle', () => {
+    expect(stickKeys(5, 5)).toEqual([]);
+  });
+});
