@@ -158,7 +158,8 @@ impl Suite<'_> {
         assert_eq!(frame.id, self.id, "a frame must carry the id that was asked for");
         assert_eq!(size, info.size, "a new size must be announced before a frame has it");
         assert!(size.width > 0 && size.height > 0, "a picture must not be empty: {size}");
-        assert!(size.width % 2 == 0 && size.height % 2 == 0, "sizes must be even: {size}");
+        let even = size.width.is_multiple_of(2) && size.height.is_multiple_of(2);
+        assert!(even, "sizes must be even: {size}");
         if info.pacing == Pacing::Pulled {
             assert_eq!(frame.captured_at, self.at, "a pulled frame must show the time asked for");
         }
@@ -332,10 +333,8 @@ mod tests {
         assert!(outside.contains("must lie within"), "{outside}");
         let leaking = verdict(nothing, |event| {
             on_frame(event, |frame| {
-                std::mem::forget(std::mem::replace(
-                    &mut frame.image,
-                    Box::new(crate::pool::SlotPool::new(1).take(PixelFormat::Nv12, SIZE).unwrap()),
-                ))
+                let other = crate::pool::SlotPool::new(1).take(PixelFormat::Nv12, SIZE).unwrap();
+                std::mem::forget(std::mem::replace(&mut frame.image, Box::new(other)));
             });
         });
         assert!(!leaking.is_empty(), "a source whose slots never return must not pass");

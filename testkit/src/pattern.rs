@@ -149,7 +149,7 @@ impl Texture {
         let seconds = seconds as f64 / 1e9;
         let swing =
             |period: f64, phase: f64| (std::f64::consts::TAU * (seconds / period + phase)).sin();
-        let half = region.height / 2 & !1;
+        let half = (region.height / 2) & !1;
         let upper = Rect { height: half, ..region };
         let lower = Rect { y: region.y + half, height: region.height - half, ..region };
         let pan = 400.0 * swing(12.0, 0.0) - shift;

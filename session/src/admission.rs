@@ -1,0 +1,355 @@
+//! Who is let in: sessions are counted against what the node was measured to carry.
+//!
+//! Capacity is a handful of sums, each of its own unit; a session is let in when its demand fits into
+//! all of them, and refused with the reason otherwise. Nobody is let in to a worse picture: those who
+//! play already would pay for it. One owner, no locks: `server` keeps it behind its own.
+
+use std::fmt;
+use std::time::Duration;
+
+use media::ByteSize;
+
+/// What one session needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Time of the graphics device (or of the cores that stand in for it) per second.
+    pub render: Duration,
+    /// Pixels per second that are encoded.
+    pub pixel_rate: u64,
+    /// Memory, of the device or of the machine, whichever was measured as scarce.
+    pub memory: ByteSize,
+}
+
+/// What the node carries in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Time of the graphics device per second; a second for one device, less what is kept back.
+    pub render: Duration,
+    /// Pixels per second that the encoders were measured to take.
+    pub pixel_rate: u64,
+    /// Memory for sessions.
+    pub memory: ByteSize,
+    /// Sessions, whatever they need.
+    pub sessions: usize,
+}
+
+/// A session's place. Not a number that can be copied: it is given back once, by value.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a permit that is not released takes its place for ever"]
+pub struct Permit {
+    demand: Demand,
+}
+
+impl Permit {
+    /// What it stands for.
+    pub fn demand(&self) -> Demand {
+        self.demand
+    }
+}
+
+/// Why a session was not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// As many sessions run as may.
+    Sessions {
+        /// How many may.
+        most: usize,
+    },
+    /// The graphics device is busy.
+    Render {
+        /// Device time asked for, per second.
+        asked: Duration,
+        /// Device time left, per second.
+        left: Duration,
+    },
+    /// The encoders are busy.
+    PixelRate {
+        /// Pixels per second asked for.
+        asked: u64,
+        /// Pixels per second left.
+        left: u64,
+    },
+    /// Memory is taken.
+    Memory {
+        /// Bytes asked for.
+        asked: ByteSize,
+        /// Bytes left.
+        left: ByteSize,
+    },
+    /// It would not fit even if nobody else were there.
+    TooLarge {
+        /// Which of the sums it exceeds: `render time`, `encoder rate` or `memory`.
+        what: &'static str,
+    },
+    /// The node is going down.
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// A code that never changes, in snake case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Sessions { .. } => "refused_sessions",
+            Self::Render { .. } => "refused_render",
+            Self::PixelRate { .. } => "refused_encoder",
+            Self::Memory { .. } => "refused_memory",
+            Self::TooLarge { .. } => "refused_too_large",
+            Self::ShuttingDown => "refused_shutdown",
+        }
+    }
+
+    /// Whether the same demand may be met later.
+    pub fn is_temporary(&self) -> bool {
+        !matches!(self, Self::TooLarge { .. } | Self::ShuttingDown)
+    }
+}
+
+/// The sentence for people.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sessions { most: 1 } => {
+                f.write_str("This node is taken: it carries one session at a time.")
+            }
+            Self::Sessions { most } => {
+                write!(f, "This node is full: all of its {most} places are taken.")
+            }
+            Self::Render { asked, left } => write!(
+                f,
+                "The graphics device is busy: this needs {} ms of it per second, and {} are free.",
+                asked.as_millis(),
+                left.as_millis()
+            ),
+            Self::PixelRate { asked, left } => write!(
+                f,
+                "The encoder is busy: this needs {} megapixels per second, and {} are free. \
+                 A smaller picture or fewer frames may fit.",
+                asked.div_ceil(1_000_000),
+                left / 1_000_000
+            ),
+            Self::Memory { asked, left } => write!(
+                f,
+                "Memory is short: this needs {} MB, and {} are free.",
+                asked.0.div_ceil(1_000_000),
+                left.0 / 1_000_000
+            ),
+            Self::TooLarge { what } => {
+                write!(f, "This needs more {what} than the whole node has.")
+            }
+            Self::ShuttingDown => f.write_str("The node is shutting down and takes nobody in."),
+        }
+    }
+}
+
+/// The books.
+#[derive(Debug)]
+pub struct Admission {
+    capacity: Capacity,
+    used: Demand,
+    sessions: usize,
+    policy: Policy,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Policy {
+    Open,
+    Closed,
+}
+
+impl Admission {
+    /// An empty node.
+    pub fn new(capacity: Capacity) -> Self {
+        Self { capacity, used: Demand::default(), sessions: 0, policy: Policy::Open }
+    }
+
+    /// Lets a session in, or says why not; a refusal changes nothing.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn admit(&mut self, demand: &Demand) -> Result<Permit, Refusal> {
+        if self.policy == Policy::Closed {
+            return Err(Refusal::ShuttingDown);
+        }
+        self.fits_an_empty_node(demand)?;
+        if self.sessions >= self.capacity.sessions {
+            return Err(Refusal::Sessions { most: self.capacity.sessions });
+        }
+        let left = self.left();
+        if demand.render > left.render {
+            return Err(Refusal::Render { asked: demand.render, left: left.render });
+        }
+        if demand.pixel_rate > left.pixel_rate {
+            return Err(Refusal::PixelRate { asked: demand.pixel_rate, left: left.pixel_rate });
+        }
+        if demand.memory > left.memory {
+            return Err(Refusal::Memory { asked: demand.memory, left: left.memory });
+        }
+        self.sessions += 1;
+        self.used.render += demand.render;
+        self.used.pixel_rate += demand.pixel_rate;
+        self.used.memory.0 += demand.memory.0;
+        Ok(Permit { demand: *demand })
+    }
+
+    /// Gives a place back. The permit must come from this `Admission`.
+    #[expect(clippy::needless_pass_by_value, reason = "taking it is what releases it once")]
+    pub fn release(&mut self, permit: Permit) {
+        let Permit { demand } = permit;
+        debug_assert!(self.sessions > 0, "a permit of another node was released here");
+        self.sessions = self.sessions.saturating_sub(1);
+        self.used.render = self.used.render.saturating_sub(demand.render);
+        self.used.pixel_rate = self.used.pixel_rate.saturating_sub(demand.pixel_rate);
+        self.used.memory.0 = self.used.memory.0.saturating_sub(demand.memory.0);
+    }
+
+    /// Replaces the capacity by a newer measurement. Those who are in stay, even when it shrank below
+    /// them; nobody is let in until there is room again.
+    pub fn remeasure(&mut self, capacity: Capacity) {
+        self.capacity = capacity;
+    }
+
+    /// Lets nobody in any more.
+    pub fn close(&mut self) {
+        self.policy = Policy::Closed;
+    }
+
+    /// What the sessions that are in need together.
+    pub fn used(&self) -> Demand {
+        self.used
+    }
+
+    /// Sessions that are in.
+    pub fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    /// The capacity as last measured.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity
+    }
+
+    /// What is free; zero where a newer measurement fell below what is in use.
+    pub fn left(&self) -> Demand {
+        Demand {
+            render: self.capacity.render.saturating_sub(self.used.render),
+            pixel_rate: self.capacity.pixel_rate.saturating_sub(self.used.pixel_rate),
+            memory: ByteSize(self.capacity.memory.0.saturating_sub(self.used.memory.0)),
+        }
+    }
+
+    fn fits_an_empty_node(&self, demand: &Demand) -> Result<(), Refusal> {
+        let what = if demand.render > self.capacity.render {
+            "render time"
+        } else if demand.pixel_rate > self.capacity.pixel_rate {
+            "encoder rate"
+        } else if demand.memory > self.capacity.memory {
+            "memory"
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::TooLarge { what })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NODE: Capacity = Capacity {
+        render: Duration::from_millis(1_000),
+        pixel_rate: 250_000_000,
+        memory: ByteSize(1_000_000_000),
+        sessions: 4,
+    };
+
+    fn demand(render_ms: u64, megapixels: u64, megabytes: u64) -> Demand {
+        Demand {
+            render: Duration::from_millis(render_ms),
+            pixel_rate: megapixels * 1_000_000,
+            memory: ByteSize(megabytes * 1_000_000),
+        }
+    }
+
+    #[test]
+    fn each_sum_refuses_by_itself() {
+        let mut node = Admission::new(NODE);
+        let _in = node.admit(&demand(600, 100, 500)).unwrap();
+        let code = |node: &mut Admission, d| node.admit(&d).map_err(|r| r.code()).unwrap_err();
+        assert_eq!(code(&mut node, demand(401, 0, 0)), "refused_render");
+        assert_eq!(code(&mut node, demand(0, 151, 0)), "refused_encoder");
+        assert_eq!(code(&mut node, demand(0, 0, 501)), "refused_memory");
+        assert_eq!(code(&mut node, demand(1_001, 0, 0)), "refused_too_large");
+        let _rest = [0; 3].map(|_| node.admit(&demand(0, 0, 0)).unwrap());
+        assert_eq!(code(&mut node, demand(0, 0, 0)), "refused_sessions");
+        node.close();
+        assert_eq!(code(&mut node, demand(0, 0, 0)), "refused_shutdown");
+    }
+
+    #[test]
+    fn a_smaller_measurement_keeps_those_who_are_in() {
+        let mut node = Admission::new(NODE);
+        let permit = node.admit(&demand(600, 0, 0)).unwrap();
+        node.remeasure(Capacity { render: Duration::from_millis(500), ..NODE });
+        assert_eq!(node.left().render, Duration::ZERO);
+        assert!(matches!(node.admit(&demand(1, 0, 0)), Err(Refusal::Render { .. })));
+        node.release(permit);
+        assert_eq!(node.left().render, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn refusals_tell_people_what_is_missing() {
+        let refusal = Refusal::PixelRate { asked: 55_296_000, left: 12_900_000 };
+        let sentence = refusal.to_string();
+        assert!(sentence.contains("56 megapixels") && sentence.contains("12 are free"));
+        assert!(refusal.is_temporary() && !Refusal::ShuttingDown.is_temporary());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Admit(Demand),
+        Release(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let admit = (0_u64..1_200, 0_u64..300, 0_u64..1_200)
+            .prop_map(|(render, pixels, memory)| Step::Admit(demand(render, pixels, memory)));
+        // Hostile figures must not overflow a sum either.
+        let huge = Just(Step::Admit(Demand {
+            render: Duration::MAX,
+            pixel_rate: u64::MAX,
+            memory: ByteSize(u64::MAX),
+        }));
+        let release = (0_usize..8).prop_map(Step::Release);
+        proptest::collection::vec(prop_oneof![6 => admit, 1 => huge, 4 => release], 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn the_node_is_never_over_capacity_and_release_restores_exactly(steps in steps()) {
+            let mut node = Admission::new(NODE);
+            let mut held: Vec<Permit> = Vec::new();
+            for step in steps {
+                let before = (node.used(), node.sessions());
+                match step {
+                    Step::Admit(demand) => match node.admit(&demand) {
+                        Ok(permit) => held.push(permit),
+                        Err(_) => prop_assert_eq!((node.used(), node.sessions()), before),
+                    },
+                    Step::Release(index) if index < held.len() => {
+                        node.release(held.swap_remove(index));
+                    }
+                    Step::Release(_) => {}
+                }
+                let used = node.used();
+                prop_assert!(used.render <= NODE.render && used.pixel_rate <= NODE.pixel_rate);
+                prop_assert!(used.memory <= NODE.memory && node.sessions() <= NODE.sessions);
+                let sum = held.iter().map(|p| p.demand().pixel_rate).sum::<u64>();
+                prop_assert_eq!((used.pixel_rate, node.sessions()), (sum, held.len()));
+            }
+            held.into_iter().for_each(|permit| node.release(permit));
+            prop_assert_eq!((node.used(), node.sessions()), (Demand::default(), 0));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Why a session ended: a stable code for programs, a sentence for people, a detail for the log.
+
+use std::fmt;
+
+use crate::admission::Refusal;
+
+/// Who asked a session to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoppedBy {
+    /// The player, by the page or the API.
+    Client,
+    /// The operator of the node.
+    Operator,
+    /// The node, because it shuts down.
+    Shutdown,
+}
+
+/// Why a session ended. Sentences never hold text from below (a panic's message, a driver's error):
+/// that is [`detail`](Self::detail), for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// It was never let in.
+    Refused(Refusal),
+    /// The scene, its device or its encoder did not start.
+    StartFailed(String),
+    /// They did not start in time.
+    StartTimeout,
+    /// Nobody connected in time.
+    NeverConnected,
+    /// The client closed the connection.
+    ClientLeft,
+    /// The connection broke, and nobody came back in time.
+    ConnectionLost,
+    /// The graphics device was lost, and did not come back in time.
+    DeviceLost,
+    /// No input for too long.
+    Idle,
+    /// It was as long as a session may be.
+    TimeLimit,
+    /// Somebody asked for it.
+    Stopped(StoppedBy),
+    /// The game was left or the replay was over.
+    SourceEnded,
+    /// No encoder could code the picture any more.
+    EncoderFailed(String),
+    /// A bug: the session's code panicked.
+    Panicked(String),
+}
+
+impl EndReason {
+    /// A code that never changes, in snake case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::StartFailed(_) => "start_failed",
+            Self::StartTimeout => "start_timeout",
+            Self::NeverConnected => "never_connected",
+            Self::ClientLeft => "client_left",
+            Self::ConnectionLost => "connection_lost",
+            Self::DeviceLost => "device_lost",
+            Self::Idle => "idle",
+            Self::TimeLimit => "time_limit",
+            Self::Stopped(StoppedBy::Client) => "stopped_by_client",
+            Self::Stopped(StoppedBy::Operator) => "stopped_by_operator",
+            Self::Stopped(StoppedBy::Shutdown) => "node_shutdown",
+            Self::SourceEnded => "source_ended",
+            Self::EncoderFailed(_) => "encoder_failed",
+            Self::Panicked(_) => "internal_fault",
+        }
+    }
+
+    /// What lies behind it, for the log and never for the client.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::StartFailed(text) | Self::EncoderFailed(text) | Self::Panicked(text) => {
+                Some(text)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether something broke, as against somebody having had enough.
+    pub fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::StartFailed(_)
+                | Self::StartTimeout
+                | Self::DeviceLost
+                | Self::EncoderFailed(_)
+                | Self::Panicked(_)
+        )
+    }
+}
+
+/// The sentence for people.
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sentence = match self {
+            Self::Refused(refusal) => return refusal.fmt(f),
+            Self::StartFailed(_) => "The scene could not be started.",
+            Self::StartTimeout => "The scene took too long to start.",
+            Self::NeverConnected => "Nobody connected to the session.",
+            Self::ClientLeft => "The player left.",
+            Self::ConnectionLost => "The connection broke and was not restored in time.",
+            Self::DeviceLost => "The graphics device failed and did not recover in time.",
+            Self::Idle => "Nobody touched the session for too long.",
+            Self::TimeLimit => "The session reached the longest time that this node allows.",
+            Self::Stopped(StoppedBy::Client) => "The player ended the session.",
+            Self::Stopped(StoppedBy::Operator) => "The node's operator ended the session.",
+            Self::Stopped(StoppedBy::Shutdown) => "The node is shutting down.",
+            Self::SourceEnded => "The programme came to its end.",
+            Self::EncoderFailed(_) => "The picture could not be encoded any more.",
+            Self::Panicked(_) => "An internal fault ended the session. The others go on.",
+        };
+        f.write_str(sentence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<EndReason> {
+        let text = || "secret detail".to_owned();
+        vec![
+            EndReason::Refused(Refusal::ShuttingDown),
+            EndReason::StartFailed(text()),
+            EndReason::StartTimeout,
+            EndReason::NeverConnected,
+            EndReason::ClientLeft,
+            EndReason::ConnectionLost,
+            EndReason::DeviceLost,
+            EndReason::Idle,
+            EndReason::TimeLimit,
+            EndReason::Stopped(StoppedBy::Client),
+            EndReason::Stopped(StoppedBy::Operator),
+            EndReason::Stopped(StoppedBy::Shutdown),
+            EndReason::SourceEnded,
+            EndReason::EncoderFailed(text()),
+            EndReason::Panicked(text()),
+        ]
+    }
+
+    #[test]
+    fn codes_differ_and_sentences_are_sentences() {
+        let mut codes: Vec<_> = all().iter().map(EndReason::code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), all().len());
+        for reason in all() {
+            let sentence = reason.to_string();
+            assert!(sentence.ends_with('.') && sentence.starts_with(char::is_uppercase));
+            assert!(!sentence.contains("secret"), "{sentence}");
+            let code = reason.code();
+            assert!(code.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{code}");
+        }
+    }
+}

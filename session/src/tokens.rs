@@ -1,0 +1,310 @@
+//! Bearer tokens: what is kept of them, and what each allows.
+//!
+//! A token is 256 random bits that the caller draws from the system; only the SHA-256 of its text is
+//! kept, so that neither memory nor configuration can give one away. What is presented is hashed and
+//! compared with every entry in constant time. Secrets never reach a log from here: nothing that holds
+//! one implements `Debug` with its content.
+
+use std::fmt;
+
+use media::{MediaTime, SessionId};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use thiserror::Error;
+
+/// Longer texts are not tokens and are not hashed.
+const MAX_TEXT: usize = 512;
+
+/// SHA-256 of a token's text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// Of a token's text.
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// From 64 hexadecimal digits, as `sha256sum` prints them; none if it is anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Enough to tell two apart in a test, too little to search for the token.
+        write!(f, "TokenDigest({:02x}{:02x}..)", self.0[0], self.0[1])
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// What a token is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything: creating, listing, ending, and every session's own addresses.
+    Operator,
+    /// One session's own addresses.
+    Session(SessionId),
+}
+
+impl Scope {
+    /// Whether a holder of this scope may do what needs `needed`.
+    fn allows(&self, needed: &Self) -> bool {
+        *self == Self::Operator || self == needed
+    }
+}
+
+/// How often a token works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Until it expires.
+    Many,
+    /// Once: for an exchange, such as a link that opens a session.
+    Once,
+}
+
+/// Why a token does not open the door. None of them says anything about other tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// It is no token at all.
+    #[error("the token is malformed")]
+    Malformed,
+    /// Nobody issued it, or it was revoked.
+    #[error("the token is not known")]
+    Unknown,
+    /// It was good until a moment ago.
+    #[error("the token has expired")]
+    Expired,
+    /// It works once and was used before.
+    #[error("the token was used before and works only once")]
+    Replayed,
+    /// It is good, but for something else.
+    #[error("the token does not allow this")]
+    WrongScope,
+    /// No more tokens can be issued until some expire.
+    #[error("too many tokens are in use")]
+    Full,
+}
+
+#[derive(Debug)]
+struct Entry {
+    digest: TokenDigest,
+    scope: Scope,
+    expires: Option<MediaTime>,
+    state: EntryState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EntryState {
+    Many,
+    Once,
+    Used,
+}
+
+/// The tokens of a node, at most as many as it was made for: expired ones make room, and with none
+/// expired a new one is refused. One owner, no locks.
+#[derive(Debug)]
+pub struct Tokens {
+    entries: Vec<Entry>,
+    most: usize,
+}
+
+impl Tokens {
+    /// A book with room for `most` tokens.
+    pub fn new(most: usize) -> Self {
+        Self { entries: Vec::new(), most }
+    }
+
+    /// Makes the token of 256 random bits and returns its text (64 hexadecimal digits), which is kept
+    /// nowhere else. `random` must come from the system's generator.
+    ///
+    /// # Errors
+    /// [`TokenError::Full`].
+    pub fn issue(
+        &mut self,
+        now: MediaTime,
+        random: [u8; 32],
+        scope: Scope,
+        expires: Option<MediaTime>,
+        uses: Use,
+    ) -> Result<String, TokenError> {
+        let text: String = random
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(|nibble| char::from_digit(nibble.into(), 16))
+            .collect();
+        self.add(now, TokenDigest::of(&text), scope, expires, uses)?;
+        Ok(text)
+    }
+
+    /// Accepts a token that was made elsewhere, by its digest.
+    ///
+    /// # Errors
+    /// [`TokenError::Full`].
+    pub fn add(
+        &mut self,
+        now: MediaTime,
+        digest: TokenDigest,
+        scope: Scope,
+        expires: Option<MediaTime>,
+        uses: Use,
+    ) -> Result<(), TokenError> {
+        if self.entries.len() >= self.most {
+            self.entries.retain(|entry| entry.expires.is_none_or(|at| now < at));
+        }
+        if self.entries.len() >= self.most {
+            return Err(TokenError::Full);
+        }
+        let state = match uses {
+            Use::Many => EntryState::Many,
+            Use::Once => EntryState::Once,
+        };
+        self.entries.push(Entry { digest, scope, expires, state });
+        Ok(())
+    }
+
+    /// Checks the text of a token against what is needed. A token that works once is used up by the
+    /// first check that succeeds; a check that fails uses nothing up.
+    ///
+    /// # Errors
+    /// Every [`TokenError`] but `Full`.
+    pub fn check(&mut self, now: MediaTime, text: &str, needed: &Scope) -> Result<(), TokenError> {
+        if text.is_empty() || text.len() > MAX_TEXT {
+            return Err(TokenError::Malformed);
+        }
+        let index = self.find(&TokenDigest::of(text)).ok_or(TokenError::Unknown)?;
+        let entry = &mut self.entries[index];
+        if entry.expires.is_some_and(|at| now >= at) {
+            return Err(TokenError::Expired);
+        }
+        if entry.state == EntryState::Used {
+            return Err(TokenError::Replayed);
+        }
+        if !entry.scope.allows(needed) {
+            return Err(TokenError::WrongScope);
+        }
+        if entry.state == EntryState::Once {
+            entry.state = EntryState::Used;
+        }
+        Ok(())
+    }
+
+    /// Forgets every token of a session; to be called when it has ended.
+    pub fn revoke_session(&mut self, session: &SessionId) {
+        self.entries.retain(|entry| !matches!(&entry.scope, Scope::Session(id) if id == session));
+    }
+
+    /// Tokens that are kept, used and expired ones included.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no token is kept.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Looks at every entry, wherever the match is.
+    fn find(&self, digest: &TokenDigest) -> Option<usize> {
+        let (mut found, mut any) = (0_u32, Choice::from(0));
+        for (index, entry) in (0_u32..).zip(&self.entries) {
+            let same = entry.digest.0.ct_eq(&digest.0);
+            found.conditional_assign(&index, same);
+            any |= same;
+        }
+        bool::from(any).then_some(found as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> MediaTime {
+        MediaTime::from_millis(seconds * 1_000)
+    }
+
+    fn session(id: &str) -> Scope {
+        Scope::Session(SessionId::new(id))
+    }
+
+    #[test]
+    fn a_session_token_opens_its_own_session_until_it_expires() {
+        let mut tokens = Tokens::new(8);
+        let text = tokens.issue(at(0), [7; 32], session("a"), Some(at(60)), Use::Many).unwrap();
+        assert_eq!(text, "07".repeat(32));
+        assert_eq!(tokens.check(at(1), &text, &session("a")), Ok(()));
+        assert_eq!(tokens.check(at(2), &text, &session("a")), Ok(()));
+        assert_eq!(tokens.check(at(2), &text, &session("b")), Err(TokenError::WrongScope));
+        assert_eq!(tokens.check(at(2), &text, &Scope::Operator), Err(TokenError::WrongScope));
+        assert_eq!(tokens.check(at(60), &text, &session("a")), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn a_token_for_one_use_names_its_replay_and_survives_a_failed_check() {
+        let mut tokens = Tokens::new(8);
+        let text = tokens.issue(at(0), [1; 32], session("a"), None, Use::Once).unwrap();
+        assert_eq!(tokens.check(at(1), &text, &session("b")), Err(TokenError::WrongScope));
+        assert_eq!(tokens.check(at(1), &text, &session("a")), Ok(()));
+        assert_eq!(tokens.check(at(1), &text, &session("a")), Err(TokenError::Replayed));
+    }
+
+    #[test]
+    fn the_operators_token_comes_as_a_digest_and_opens_everything() {
+        let mut tokens = Tokens::new(8);
+        // printf %s secret | sha256sum
+        let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+        let digest = TokenDigest::from_hex(digest).unwrap();
+        tokens.add(at(0), digest, Scope::Operator, None, Use::Many).unwrap();
+        for needed in [Scope::Operator, session("a")] {
+            assert_eq!(tokens.check(at(9), "secret", &needed), Ok(()));
+        }
+        assert_eq!(tokens.check(at(9), "Secret", &Scope::Operator), Err(TokenError::Unknown));
+    }
+
+    #[test]
+    fn malformed_texts_and_digests_are_refused() {
+        let mut tokens = Tokens::new(1);
+        assert_eq!(tokens.check(at(0), "", &Scope::Operator), Err(TokenError::Malformed));
+        let long = "a".repeat(MAX_TEXT + 1);
+        assert_eq!(tokens.check(at(0), &long, &Scope::Operator), Err(TokenError::Malformed));
+        for bad in ["", "ab", &"g".repeat(64), &"a".repeat(65), &"ä".repeat(32)] {
+            assert_eq!(TokenDigest::from_hex(bad), None);
+        }
+    }
+
+    #[test]
+    fn the_book_is_bounded_and_expired_tokens_make_room() {
+        let mut tokens = Tokens::new(2);
+        tokens.issue(at(0), [1; 32], session("a"), Some(at(10)), Use::Many).unwrap();
+        let kept = tokens.issue(at(0), [2; 32], session("b"), None, Use::Many).unwrap();
+        let full = tokens.issue(at(5), [3; 32], session("c"), None, Use::Many);
+        assert_eq!(full, Err(TokenError::Full));
+        assert!(tokens.issue(at(10), [3; 32], session("c"), None, Use::Many).is_ok());
+        assert_eq!(tokens.check(at(11), &kept, &session("b")), Ok(()));
+    }
+
+    #[test]
+    fn the_tokens_of_an_ended_session_are_forgotten() {
+        let mut tokens = Tokens::new(4);
+        let text = tokens.issue(at(0), [1; 32], session("a"), None, Use::Many).unwrap();
+        let other = tokens.issue(at(0), [2; 32], session("b"), None, Use::Many).unwrap();
+        tokens.revoke_session(&SessionId::new("a"));
+        assert_eq!(tokens.check(at(1), &text, &session("a")), Err(TokenError::Unknown));
+        assert_eq!(tokens.check(at(1), &other, &session("b")), Ok(()));
+        assert_eq!(tokens.len(), 1);
+    }
+}
