@@ -283,10 +283,13 @@ export class PlaySession {
   }
 
   private fail(error: unknown): void {
-    const detail = error instanceof ApiProblem ? (error.detail ?? error.title) : error instanceof Error ? error.message : undefined;
+    const reason = refusal(error);
+    // The page has its own words for the known reasons; what happened this time is the node's to say.
+    const own = error instanceof Error && reason === 'failed' ? error.message : undefined;
+    const detail = error instanceof ApiProblem ? (error.detail ?? own) : own;
     if (this.current.name === 'connecting') {
       this.endAtNode();
-      this.become({ name: 'refused', reason: refusal(error), detail });
+      this.become({ name: 'refused', reason, detail });
     } else {
       this.become({ name: 'ended', reason: 'lost', detail });
     }

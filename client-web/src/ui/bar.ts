@@ -16,14 +16,14 @@ export class Bar {
   readonly element: HTMLElement;
   private readonly buttons: Readonly<Record<Exclude<Shortcut, 'menu'>, HTMLButtonElement>>;
   private readonly touchMode: HTMLButtonElement;
-  private readonly delay = h('span', { class: 'delay', title: 'From capture to picture, half of frames' });
+  private readonly delay = h('span', { class: 'delay', title: 'From capture to screen, median' });
   private readonly abort = new AbortController();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private pinned = true;
 
   constructor(title: string, private readonly player: HTMLElement, actions: BarActions) {
     const make = (shortcut: Exclude<Shortcut, 'menu'>, label: string, icon: SVGElement, key: string): HTMLButtonElement =>
-      button({ label, icon, kind: 'bar', name: label, shortcut: `Ctrl+Alt+Shift+${key}`, onClick: () => { actions.on(shortcut); } });
+      button({ label, icon, kind: 'quiet', name: label, shortcut: `Ctrl+Alt+Shift+${key}`, onClick: () => { actions.on(shortcut); } });
     this.buttons = {
       leave: make('leave', 'Leave', icons.back(), 'Q'),
       hud: make('hud', 'Statistics', icons.stats(), 'S'),
@@ -31,7 +31,7 @@ export class Bar {
       type: make('type', 'Type text', icons.keyboard(), 'T'),
       fullscreen: make('fullscreen', 'Full screen', icons.fullscreen(), 'F'),
     };
-    this.touchMode = button({ label: 'Touch: look and move', icon: icons.touch(), kind: 'bar', onClick: actions.onTouchMode });
+    this.touchMode = button({ label: 'Touch: look and move', icon: icons.touch(), kind: 'quiet', onClick: actions.onTouchMode });
     this.touchMode.hidden = !hasTouch();
     this.buttons.fullscreen.hidden = !document.fullscreenEnabled;
     this.buttons.pointer.hidden = matchMedia('(pointer: coarse)').matches || !('requestPointerLock' in this.player);

@@ -2,6 +2,7 @@
 import type { Catalogue, CatalogueEntry, NodeReport } from '../wire/index.ts';
 import { button, h } from './dom.ts';
 import { icons, logo } from './icons.ts';
+import { sentence } from './words.ts';
 
 export interface CatalogueView {
   readonly element: HTMLElement;
@@ -41,7 +42,7 @@ export function catalogueView(onPlay: (entry: CatalogueEntry) => void, notice: H
     fail(message, onRetry) {
       list.removeAttribute('aria-busy');
       list.replaceChildren(
-        h('div', { class: 'empty', role: 'alert' }, icons.alert(), h('h2', {}, 'The catalogue cannot be loaded'), h('p', {}, message), button({ label: 'Try again', kind: 'primary', onClick: onRetry })),
+        h('div', { class: 'empty', role: 'alert' }, icons.alert(), h('h2', {}, 'The catalogue cannot be loaded'), h('p', {}, sentence(message)), button({ label: 'Try again', kind: 'primary', onClick: onRetry })),
       );
     },
   };
@@ -75,7 +76,7 @@ function card(entry: CatalogueEntry, featured: boolean, onPlay: (entry: Catalogu
       h('h2', { id: title }, entry.title),
       h('p', { class: 'summary' }, entry.summary),
       controls(entry),
-      blocked === undefined ? undefined : h('p', { class: 'blocked' }, icons.alert(), h('span', {}, blocked)),
+      blocked === undefined ? undefined : h('p', { class: 'blocked' }, icons.alert(), h('span', {}, sentence(blocked))),
       h('div', { class: 'actions' }, play),
     ),
   );

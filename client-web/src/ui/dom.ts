@@ -35,7 +35,7 @@ function set(element: Element, attributes: Attributes): void {
 export interface ButtonOptions {
   readonly label: string;
   readonly icon?: SVGElement;
-  readonly kind?: 'primary' | 'plain' | 'bar';
+  readonly kind?: 'primary' | 'plain' | 'quiet';
   /** What assistive technology calls it, where the label alone says too little. */
   readonly name?: string;
   readonly shortcut?: string;

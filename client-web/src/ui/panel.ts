@@ -3,7 +3,7 @@
 import type { PlayState } from '../session/state.ts';
 import { button, h } from './dom.ts';
 import { icons } from './icons.ts';
-import { duration, ENDED, REFUSED, STEPS } from './words.ts';
+import { duration, ENDED, REFUSED, sentence, STEPS } from './words.ts';
 
 export interface PanelActions {
   readonly onAgain: () => void;
@@ -36,7 +36,7 @@ export class StatePanel {
       case 'live':
         return;
       case 'connecting':
-        this.say(`Starting ${this.name}`, STEPS[state.step], '');
+        this.say(`Starting ${this.name}`, '', STEPS[state.step]);
         break;
       case 'reconnecting':
         this.say('Reconnecting', 'The connection was interrupted. Your place is kept.', '');
@@ -61,7 +61,7 @@ export class StatePanel {
 
   private say(title: string, detail: string | undefined, advice: string): void {
     this.title.textContent = title;
-    this.detail.textContent = detail === undefined ? '' : sentence(detail);
+    this.detail.textContent = sentence(detail ?? '');
     this.advice.textContent = advice;
   }
 
@@ -117,11 +117,4 @@ export class StatePanel {
     });
     return form;
   }
-}
-
-/** Reasons come as clauses; on the page they are sentences. */
-function sentence(text: string): string {
-  if (text === '') return '';
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }

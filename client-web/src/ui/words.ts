@@ -49,3 +49,10 @@ export function duration(milliseconds: number): string {
   const seconds = Math.max(Math.round(milliseconds / 1000), 0);
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
+
+/** Reasons come as clauses; on the page they are sentences. */
+export function sentence(text: string): string {
+  if (text === '') return '';
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}
