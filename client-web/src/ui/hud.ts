@@ -11,7 +11,7 @@ interface Row {
   readonly p95: HTMLTableCellElement;
 }
 
-const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Browser’s means', 'Encoder', 'Device'] as const;
+const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Averages', 'Encoder', 'Device'] as const;
 type Fact = (typeof FACTS)[number];
 
 export class Hud {
@@ -20,7 +20,7 @@ export class Hud {
   private readonly graph = new LatencyGraph();
   private readonly fps = figure('frames/s');
   private readonly rate = figure('Mbit/s');
-  private readonly total = figure('ms to screen, median');
+  private readonly total = figure('ms to screen');
   private readonly facts = new Map<Fact, HTMLElement>();
   private readonly declined = h('ul', { class: 'declined', 'aria-label': 'Encoders not in use, and why' });
   private readonly body = h('tbody');
@@ -75,7 +75,7 @@ export class Hud {
       averages.decodeMs === undefined ? undefined : `decode ${averages.decodeMs.toFixed(1)} ms`,
       `${averages.packetsLost} lost`,
     ];
-    this.set('Browser’s means', parts.filter(Boolean).join(', '));
+    this.set('Averages', parts.filter(Boolean).join(', '));
   }
 
   private render(stats: Stats): void {

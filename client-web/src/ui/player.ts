@@ -206,7 +206,7 @@ export class Player {
   private fullscreenChanged(): void {
     const full = document.fullscreenElement === this.element;
     this.bar.press('fullscreen', full);
-    if (full) this.say('Hold Esc to leave full screen');
+    if (full) this.say(`${navigator.keyboard?.lock === undefined ? 'Press' : 'Hold'} Esc to leave full screen`);
     else navigator.keyboard?.unlock?.();
   }
 
