@@ -4,9 +4,12 @@
 //! and no network. Only [`source`](crate::scene) adapters know input. Used wrongly (a frame kept
 //! for ever) the ring of read-back slots runs dry and the source reports that no slot is free.
 
+pub mod camera;
+pub mod demo;
 pub mod device;
 pub mod draw;
 pub mod nv12;
 pub mod readback;
 pub mod resolution;
 pub mod scene;
+pub mod source;

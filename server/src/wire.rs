@@ -51,7 +51,7 @@ pub enum EntryKind {
     /// A scene that the node renders.
     Scene,
     /// A synthetic moving picture, to measure with.
-    TestPattern,
+    Synthetic,
 }
 
 /// Asks for a session.

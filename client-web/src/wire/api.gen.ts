@@ -7,6 +7,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** What can be played. */
         get: operations["catalogue"];
         put?: never;
         post?: never;
@@ -23,6 +24,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** A still picture of one entry. */
         get: operations["poster"];
         put?: never;
         post?: never;
@@ -39,6 +41,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** What the node is and can do. */
         get: operations["node"];
         put?: never;
         post?: never;
@@ -55,8 +58,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** All sessions that have not ended, oldest first. */
         get: operations["list"];
         put?: never;
+        /**
+         * Asks for a session. It starts at once; connect to its `whep_url` within the time that the node is
+         *     configured to wait.
+         */
         post: operations["create"];
         delete?: never;
         options?: never;
@@ -71,9 +79,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** One session. */
         get: operations["show"];
         put?: never;
         post?: never;
+        /** Ends a session; it has ended, and everything is freed, when the answer comes. */
         delete: operations["end"];
         options?: never;
         head?: never;
@@ -89,8 +99,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
+        /** Takes an SDP offer and answers it. */
         post: operations["offer"];
         delete?: never;
+        /** Says what the address takes. */
         options: operations["options"];
         head?: never;
         patch?: never;
@@ -106,9 +118,11 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
+        /** Ends the connection and, since a plain WHEP player knows no other address, the session with it. */
         delete: operations["close"];
         options?: never;
         head?: never;
+        /** Adds candidates of the client (RFC 8840). */
         patch: operations["trickle"];
         trace?: never;
     };
@@ -118,33 +132,49 @@ export interface components {
     schemas: {
         /** @description What can be played. */
         Catalogue: {
+            /** @description Entries in the order in which they are shown. */
             entries: components["schemas"]["CatalogueEntry"][];
         };
         /** @description One thing that can be played. */
         CatalogueEntry: {
+            /** @description How to play, one line each, such as `WASD` and `walk`. */
             controls: components["schemas"]["ControlHint"][];
+            /** @description What `POST /api/v1/sessions` takes as `app`. */
             id: string;
+            /** @description What it is. */
             kind: components["schemas"]["EntryKind"];
+            /** @description Absolute address of a still picture. */
             poster_url?: string | null;
+            /** @description One or two sentences for people. */
             summary: string;
+            /** @description For people. */
             title: string;
+            /** @description Why it cannot be played now; absent when it can. */
             unavailable?: string | null;
         };
         /** @description What the client says on the control channel. */
         ClientMessage: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description The client's clock, microseconds.
+             */
             client_us: number;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Of the ping.
+             */
             id: number;
             /** @enum {string} */
             type: "pong";
         } | {
+            /** @description Reports. */
             frames: components["schemas"]["FrameReport"][];
             /** @enum {string} */
             type: "frames";
         } | {
             /** @enum {string} */
             type: "visibility";
+            /** @description It can. */
             visible: boolean;
         } | {
             /** @enum {string} */
@@ -152,14 +182,20 @@ export interface components {
         };
         /** @description A line of help. */
         ControlHint: {
+            /** @description What it does. */
             action: string;
+            /** @description The key or gesture. */
             input: string;
         };
         /** @description One row of the encoder table. */
         EncoderReport: {
+            /** @description Whether sessions use it. */
             chosen: boolean;
+            /** @description Codec. */
             codec: string;
+            /** @description Candidate. */
             name: string;
+            /** @description `ok`, or why it was refused. */
             verdict: string;
         };
         /**
@@ -169,30 +205,49 @@ export interface components {
         EntryKind: "scene" | "synthetic";
         /** @description What the client saw of one frame. */
         FrameReport: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description When the decoder returned it, the client's clock, microseconds.
+             */
             decoded_us: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description When it was drawn, the client's clock, microseconds.
+             */
             presented_us: number;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description The frame's RTP timestamp.
+             */
             rtp: number;
         };
         /** @description A STUN or TURN server as `RTCIceServer` wants it. */
         IceServer: {
+            /** @description Password of TURN. */
             credential?: string | null;
+            /** @description Addresses. */
             urls: string[];
+            /** @description User name of TURN. */
             username?: string | null;
         };
         /** @description Asks for a session. */
         NewSession: {
+            /** @description Catalogue id. */
             app: string;
+            /** @description Draws the machine-readable strip (frame id, input number) into the picture. */
             barcode?: boolean;
+            /** @description Wishes for the picture. */
             video?: components["schemas"]["VideoWish"];
         };
         /** @description What the node is and can do. */
         Node: {
+            /** @description The graphics device. */
             device: string;
+            /** @description Encoders in order of preference, with the reason why one is not used. */
             encoders: components["schemas"]["EncoderReport"][];
+            /** @description Whether sessions can be had without a token. */
             open: boolean;
+            /** @description Version of the server. */
             version: string;
         };
         /** @description Milliseconds. */
@@ -206,23 +261,37 @@ export interface components {
         };
         /** @description An error (RFC 9457), `application/problem+json`. */
         Problem: {
+            /** @description This occurrence in words. */
             detail?: string | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description HTTP status.
+             */
             status: number;
+            /** @description The kind in words. */
             title: string;
+            /** @description A URI reference that names the kind of problem, such as `/problems/unknown-session`. */
             type: string;
         };
         /** @description What the server says on the control channel. */
         ServerMessage: {
+            /** @description Why each better encoder is not in use, one line each. */
             declined: string[];
+            /** @description What draws. */
             device: string;
+            /** @description Encoder in use. */
             encoder: string;
+            /** @description The session. */
             session: string;
             /** @enum {string} */
             type: "hello";
+            /** @description The picture. */
             video: components["schemas"]["Video"];
         } | {
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description To be returned.
+             */
             id: number;
             /** @enum {string} */
             type: "ping";
@@ -230,81 +299,148 @@ export interface components {
             /** @enum {string} */
             type: "stats";
         }) | {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Milliseconds left.
+             */
             in_ms: number;
+            /** @description For people. */
             reason: string;
             /** @enum {string} */
             type: "warning";
         } | {
+            /** @description For people. */
             reason: string;
             /** @enum {string} */
             type: "ended";
         };
         /** @description A session. */
         Session: {
+            /** @description Catalogue id. */
             app: string;
+            /** @description STUN and TURN servers for the client. */
             ice_servers: components["schemas"]["IceServer"][];
+            /** @description Unique across nodes. */
             id: string;
+            /** @description Why it is there, for people: present once refused, ending or ended. */
             reason?: string | null;
+            /** @description Where it is in its life. */
             state: components["schemas"]["SessionState"];
+            /** @description Bearer token for this session's addresses; only in the answer that created it. */
             token?: string | null;
+            /** @description Absolute address of this resource. */
             url: string;
+            /** @description The picture. */
             video: components["schemas"]["Video"];
+            /** @description Absolute address to POST an SDP offer to (WHEP). */
             whep_url: string;
         };
         /**
-         * @description Where a session is in its life.
+         * @description Where a session is in its life (see ARCHITECTURE.md).
          * @enum {string}
          */
         SessionState: "requested" | "admitted" | "starting" | "live" | "suspended" | "ending" | "ended";
         /** @description One stage of the latency ledger. */
         StageStat: {
+            /** @description Its length. */
             ms: components["schemas"]["Percentiles"];
+            /** @description Its name; `network` stands for network, jitter buffer and decoder together. */
             stage: string;
         };
         /** @description How a session goes, over the last second. */
         Stats: {
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Half width of the interval that the clock offset lies in.
+             */
             clock_error_ms?: number | null;
+            /** @description Size of the coded picture. */
             coded: number[];
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Frames dropped before the encoder, in all.
+             */
             dropped: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Frames encoded a second.
+             */
             fps: number;
+            /** @description Size that is drawn before scaling to the coded size. */
             internal: number[];
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Kilobits a second sent.
+             */
             kbps: number;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Keyframes, in all.
+             */
             keyframes: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Round trip of the control channel.
+             */
             rtt_ms?: number | null;
+            /** @description Stages in order; they sum to the whole. */
             stages: components["schemas"]["StageStat"][];
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Kilobits a second that the encoder aims at.
+             */
             target_kbps: number;
-            total?: null | components["schemas"]["Percentiles"];
-            /** Format: int64 */
+            total?: components["schemas"]["Percentiles"] | null;
+            /**
+             * Format: int64
+             * @description Frames that were not encoded because nothing changed, in all.
+             */
             unchanged: number;
         };
         /** @description The picture that a session has. */
         Video: {
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Frames per second.
+             */
             fps: number;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Pixels down.
+             */
             height: number;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Most kilobits per second.
+             */
             max_kbps: number;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Pixels across.
+             */
             width: number;
         };
-        /** @description Wishes for the picture; what the node grants stands in `Session.video`. */
+        /** @description Wishes for the picture; what the node grants stands in [`Session::video`]. */
         VideoWish: {
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Frames per second.
+             */
             fps?: number | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Pixels down, even.
+             */
             height?: number | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Most kilobits per second.
+             */
             max_kbps?: number | null;
-            /** Format: int32 */
+            /**
+             * Format: int32
+             * @description Pixels across, even.
+             */
             width?: number | null;
         };
     };
@@ -351,7 +487,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "image/jpeg": string;
+                    "image/jpeg": number[];
                 };
             };
             404: {
@@ -425,6 +561,7 @@ export interface operations {
         responses: {
             201: {
                 headers: {
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -562,6 +699,9 @@ export interface operations {
         responses: {
             201: {
                 headers: {
+                    "Accept-Patch"?: string;
+                    ETag?: string;
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -609,6 +749,22 @@ export interface operations {
                 };
             };
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -744,6 +900,14 @@ export interface operations {
                 };
             };
             412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

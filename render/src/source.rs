@@ -1,0 +1,372 @@
+//! A scene as a [`FrameSource`]: camera and clicks in, frames out, on whichever device works now.
+//!
+//! ```text
+//!  Stage (one a process)      pipelines and converter on the device of now
+//!    └─ SceneHost (a scene)   CPU scene, pick index; geometry and textures on the device of now
+//!         └─ SceneSource (a session)   camera, clicks, pose, targets, ring of three slots
+//! ```
+//! A lost device is replaced by the first source that meets it; the others find the new one and make
+//! their resources anew. Nothing is lost but the pictures in between.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use glam::{Mat4, Vec2};
+use media::{
+    Clock, ColorDescription, Damage, Frame, FrameRequest, FrameSource, InputSeq, InputSink, Mark,
+    MediaTime, Pacing, Rect, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
+    StageTimes, View,
+};
+use smallvec::{SmallVec, smallvec};
+
+use crate::camera::{CameraPose, CameraRig};
+use crate::device::{Gpu, GpuPool};
+use crate::draw::{
+    DrawList, PoseRef, RenderSettings, Renderer, SceneGpu, SessionTargets, ViewParams, perspective,
+};
+use crate::nv12::Nv12Converter;
+use crate::readback::FrameRing;
+use crate::resolution::Resolution;
+use crate::scene::{Clicks, PickIndex, Pose, Scene};
+
+/// Clicks that wait for the next frame. A further one takes the place of the oldest.
+const PENDING_CLICKS: usize = 8;
+/// Part of the frame interval that drawing may take where the encoder runs on the same cores.
+const SOFTWARE_SHARE: f64 = 0.72;
+
+/// What sources draw with, on the device of now.
+struct Kit {
+    gpu: Arc<Gpu>,
+    renderer: Renderer,
+    converter: Arc<Nv12Converter>,
+}
+
+/// The renderer of a process, shared by all scenes.
+pub struct Stage {
+    pool: Arc<GpuPool>,
+    settings: RenderSettings,
+    dynamic_resolution: bool,
+    kit: Mutex<Option<Arc<Kit>>>,
+}
+
+impl Stage {
+    /// A renderer on the devices of `pool`. Without `dynamic_resolution` scenes are always drawn at the
+    /// coded size.
+    pub fn new(
+        pool: Arc<GpuPool>,
+        settings: RenderSettings,
+        dynamic_resolution: bool,
+    ) -> Arc<Self> {
+        Arc::new(Self { pool, settings, dynamic_resolution, kit: Mutex::new(None) })
+    }
+
+    /// The kit on a device that works; the device is opened anew if need be.
+    fn kit(&self) -> Result<Arc<Kit>, SourceError> {
+        let gpu = self.pool.reopen().map_err(lost)?;
+        let mut kept = self.kit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kit) = kept.as_ref().filter(|kit| kit.gpu.generation() == gpu.generation()) {
+            return Ok(kit.clone());
+        }
+        let renderer = Renderer::new(&gpu, self.settings)
+            .map_err(|error| SourceError::Failed(error.to_string()))?;
+        let converter = Arc::new(Nv12Converter::new(&gpu));
+        let kit = Arc::new(Kit { gpu, renderer, converter });
+        *kept = Some(kit.clone());
+        Ok(kit)
+    }
+}
+
+fn lost(error: impl std::fmt::Display) -> SourceError {
+    SourceError::DeviceLost(error.to_string())
+}
+
+/// A scene on a device.
+struct OnGpu {
+    kit: Arc<Kit>,
+    scene: Arc<SceneGpu>,
+}
+
+/// A loaded scene, shared by all sessions that show it.
+pub struct SceneHost {
+    stage: Arc<Stage>,
+    scene: Scene,
+    pick: PickIndex,
+    on_gpu: Mutex<Option<Arc<OnGpu>>>,
+}
+
+impl SceneHost {
+    /// Takes a loaded scene; nothing is uploaded before [`warm`](Self::warm) or the first source.
+    pub fn new(stage: Arc<Stage>, scene: Scene) -> Arc<Self> {
+        let pick = PickIndex::new(&scene);
+        Arc::new(Self { stage, scene, pick, on_gpu: Mutex::new(None) })
+    }
+
+    /// Uploads the scene and compiles its pipelines, so that the first session starts at once. Takes
+    /// up to seconds on a software device.
+    ///
+    /// # Errors
+    /// [`SourceError::DeviceLost`], or [`SourceError::Failed`] where the device cannot hold the scene.
+    pub fn warm(&self) -> Result<(), SourceError> {
+        self.on_gpu().map(drop)
+    }
+
+    fn on_gpu(&self) -> Result<Arc<OnGpu>, SourceError> {
+        let kit = self.stage.kit()?;
+        let mut kept = self.on_gpu.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = |on: &&Arc<OnGpu>| on.kit.gpu.generation() == kit.gpu.generation();
+        if let Some(on_gpu) = kept.as_ref().filter(current) {
+            return Ok(on_gpu.clone());
+        }
+        let failed = |why: String| match kit.gpu.lost() {
+            Some(reason) => SourceError::DeviceLost(reason),
+            None => SourceError::Failed(why),
+        };
+        let scene =
+            SceneGpu::upload(&kit.gpu, &self.scene).map_err(|error| failed(error.to_string()))?;
+        kit.renderer.prepare(&scene).map_err(|error| failed(error.to_string()))?;
+        let on_gpu = Arc::new(OnGpu { kit, scene });
+        *kept = Some(on_gpu.clone());
+        Ok(on_gpu)
+    }
+
+    /// Opens a source of `coded` size with a camera of its own, and the sink that steers it. The
+    /// scene's time begins at the first frame.
+    ///
+    /// # Errors
+    /// As [`warm`](Self::warm), and [`SourceError::Failed`] for a size that cannot be had.
+    pub fn open(
+        self: &Arc<Self>,
+        coded: Size,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(SceneSource, SceneInput), SourceError> {
+        let steering = Arc::new(Mutex::new(Steering {
+            rig: CameraRig::new(&self.scene),
+            clicks: SmallVec::new(),
+            newest: None,
+            touched: clock.now(),
+        }));
+        let resources = Resources::new(self.on_gpu()?, coded)?;
+        let resolution = if !self.stage.dynamic_resolution {
+            None
+        } else if resources.on_gpu.kit.gpu.is_software() {
+            Some(Resolution::from_least(coded))
+        } else {
+            Some(Resolution::new(coded))
+        };
+        let drawn = resolution.as_ref().map_or(coded, Resolution::internal);
+        let source = SceneSource {
+            pose: Pose::new(&self.scene),
+            host: self.clone(),
+            coded,
+            drawn,
+            clock,
+            resources: Some(resources),
+            resolution,
+            steering: steering.clone(),
+            clicks: Clicks::new(),
+            list: DrawList::new(),
+            began: None,
+        };
+        Ok((source, SceneInput { steering }))
+    }
+}
+
+/// What a session holds on the device of now.
+struct Resources {
+    on_gpu: Arc<OnGpu>,
+    ring: FrameRing,
+    targets: SessionTargets,
+}
+
+impl Resources {
+    fn new(on_gpu: Arc<OnGpu>, coded: Size) -> Result<Self, SourceError> {
+        let Kit { gpu, converter, .. } = &*on_gpu.kit;
+        let ring = FrameRing::new(gpu, converter, coded).map_err(|error| match gpu.lost() {
+            Some(reason) => SourceError::DeviceLost(reason),
+            None => SourceError::Failed(error.to_string()),
+        })?;
+        Ok(Self { on_gpu, ring, targets: SessionTargets::new() })
+    }
+}
+
+/// What the hands on the controls left for the next frame.
+struct Steering {
+    rig: CameraRig,
+    clicks: SmallVec<[Vec2; PENDING_CLICKS]>,
+    newest: Option<InputSeq>,
+    touched: MediaTime,
+}
+
+/// Steers the camera of a [`SceneSource`].
+pub struct SceneInput {
+    steering: Arc<Mutex<Steering>>,
+}
+
+fn lock(steering: &Mutex<Steering>) -> MutexGuard<'_, Steering> {
+    // The rig's own changes are complete at every call's end; a panic in between is caught by tests.
+    steering.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl InputSink for SceneInput {
+    fn inject(&mut self, input: &SequencedInput, at: MediaTime) {
+        let mut steering = lock(&self.steering);
+        let click = steering.rig.handle(&input.event, at);
+        if let Some(click) = click {
+            if steering.clicks.len() == PENDING_CLICKS {
+                steering.clicks.remove(0);
+            }
+            steering.clicks.push(click.ndc);
+        }
+        // Two channels: numbers may come out of order.
+        if steering.newest.is_none_or(|newest| input.seq.is_after(newest)) {
+            steering.newest = Some(input.seq);
+        }
+        steering.touched = at;
+    }
+
+    fn release_all(&mut self, at: MediaTime) {
+        // Not the player's doing: it neither counts as input nor shows as one.
+        lock(&self.steering).rig.handle(&media::InputEvent::ReleaseAll, at);
+    }
+
+    fn idle_for(&self, now: MediaTime) -> Duration {
+        now.since(lock(&self.steering).touched)
+    }
+}
+
+/// A scene seen by one camera, drawn when it is asked for.
+pub struct SceneSource {
+    host: Arc<SceneHost>,
+    coded: Size,
+    drawn: Size,
+    clock: Arc<dyn Clock>,
+    resources: Option<Resources>,
+    resolution: Option<Resolution>,
+    steering: Arc<Mutex<Steering>>,
+    clicks: Clicks,
+    pose: Pose,
+    list: DrawList,
+    began: Option<MediaTime>,
+}
+
+impl FrameSource for SceneSource {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { pacing: Pacing::Pulled, size: self.coded, drawn: self.drawn, views: 1 }
+    }
+
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        let mut resources = self.take_resources()?;
+        let event = self.draw(&mut resources, request);
+        if let Some(reason) = resources.on_gpu.kit.gpu.lost() {
+            // What was recorded will never be drawn.
+            return Err(SourceError::DeviceLost(reason));
+        }
+        self.resources = Some(resources);
+        event
+    }
+}
+
+impl SceneSource {
+    /// The resources, made anew if their device is gone.
+    fn take_resources(&mut self) -> Result<Resources, SourceError> {
+        match self.resources.take() {
+            Some(resources) => match resources.on_gpu.kit.gpu.lost() {
+                // Told once as a loss; the next call opens the device anew.
+                Some(reason) => Err(SourceError::DeviceLost(reason)),
+                None => Ok(resources),
+            },
+            None => Resources::new(self.host.on_gpu()?, self.coded),
+        }
+    }
+
+    fn draw(
+        &mut self,
+        resources: &mut Resources,
+        request: &FrameRequest<'_>,
+    ) -> Result<SourceEvent, SourceError> {
+        // The slot first: state that is sampled must be drawn, or its change would go unseen.
+        let mut slot = resources.ring.begin().ok_or(SourceError::NoFreeSlot)?;
+        let mut stages = StageTimes::captured(request.at);
+        let began = *self.began.get_or_insert(request.at);
+        let seconds = request.at.since(began).as_secs_f64();
+        let (camera, moved, newest) = self.sample(request.at, seconds);
+        self.pose.evaluate(&self.host.scene, seconds, &self.clicks);
+        if !(moved || self.pose.moving || request.refresh) {
+            return Ok(SourceEvent::Unchanged);
+        }
+        self.choose_size(resources, request.within);
+        stages.mark(Mark::DrawStarted, self.clock.now());
+
+        let view = view_params(&camera, self.drawn);
+        let pose = PoseRef {
+            world: &self.pose.world,
+            joints: &self.pose.joint_matrices,
+            highlights: &self.pose.highlight,
+        };
+        let OnGpu { kit, scene } = &*resources.on_gpu;
+        self.list.build(scene, pose, &[view]);
+        let (device, queue) = (kit.gpu.device(), kit.gpu.queue());
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let picture = kit
+            .renderer
+            .draw(&mut encoder, scene, &mut resources.targets, &self.list, self.drawn)
+            .map_err(|error| SourceError::Failed(error.to_string()))?;
+        slot.encode(&mut encoder, picture, self.drawn, None);
+        let submission = queue.submit([encoder.finish()]);
+        let image = slot
+            .submitted(submission)
+            .ok_or_else(|| SourceError::Failed("no picture was recorded".into()))?;
+        Ok(SourceEvent::Frame(Frame {
+            id: request.id,
+            captured_at: request.at,
+            views: smallvec![View::screen(self.coded)],
+            damage: Damage::Unknown,
+            color: ColorDescription::BT709_LIMITED,
+            depth: None,
+            last_input: newest,
+            stages,
+            image,
+        }))
+    }
+
+    /// Where the camera is, whether it moved, and the newest input that this shows.
+    fn sample(&mut self, at: MediaTime, seconds: f64) -> (CameraPose, bool, Option<InputSeq>) {
+        let mut steering = lock(&self.steering);
+        let moved = steering.rig.is_moving() || !steering.clicks.is_empty();
+        let camera = steering.rig.advance(at);
+        let clicks = std::mem::take(&mut steering.clicks);
+        let newest = steering.newest;
+        drop(steering);
+        let aspect = self.coded.width as f32 / self.coded.height as f32;
+        for ndc in clicks {
+            // The pose is that of the frame before: what the player saw when clicking.
+            let hit = self.host.pick.pick(&self.host.scene, &self.pose, camera.ray(ndc, aspect));
+            if let Some(hit) = hit {
+                self.clicks.push(hit.node, seconds);
+            }
+        }
+        (camera, moved, newest)
+    }
+
+    fn choose_size(&mut self, resources: &Resources, interval: Duration) {
+        let Some(resolution) = &mut self.resolution else { return };
+        if let Some(cost) = resources.ring.take_cost() {
+            let software = resources.on_gpu.kit.gpu.is_software();
+            let budget = if software { interval.mul_f64(SOFTWARE_SHARE) } else { interval };
+            resolution.observe(cost.internal, cost.time, budget);
+        }
+        self.drawn = resolution.internal();
+    }
+}
+
+fn view_params(camera: &CameraPose, size: Size) -> ViewParams {
+    let up = (camera.fov_y * 0.5).tan();
+    let side = up * size.width as f32 / size.height as f32;
+    let fov = media::Fov { left: side, right: side, up, down: up };
+    ViewParams {
+        clip_from_view: perspective(fov, camera.near),
+        view_from_world: Mat4::from_rotation_translation(camera.orientation, camera.position)
+            .inverse(),
+        region: Rect::whole(size),
+    }
+}

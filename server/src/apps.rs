@@ -1,0 +1,121 @@
+//! What can be played: a list of [`App`]s, each of which opens sources for sessions.
+
+use std::sync::{Arc, OnceLock};
+
+use media::{Clock, FrameRate, FrameSource, InputSink, Size};
+use thiserror::Error;
+
+use crate::wire;
+
+/// Something that can be played.
+pub trait App: Send + Sync {
+    /// What the catalogue says of it.
+    fn info(&self) -> AppInfo;
+
+    /// Opens a source of its own for one session. Runs on that session's source thread and may take as
+    /// long as loading takes.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError>;
+
+    /// Draws a still picture as JPEG; none where it cannot. Slow.
+    fn draw_poster(&self) -> Option<Vec<u8>>;
+}
+
+/// What the catalogue says of an app.
+#[derive(Debug, Clone)]
+pub struct AppInfo {
+    /// Short, for addresses.
+    pub id: String,
+    /// For people.
+    pub title: String,
+    /// One or two sentences.
+    pub summary: String,
+    /// What it is.
+    pub kind: wire::EntryKind,
+    /// How to play it.
+    pub controls: Vec<wire::ControlHint>,
+    /// Why it cannot be played now.
+    pub unavailable: Option<String>,
+}
+
+/// The picture that a session has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VideoMode {
+    /// Coded size, even both ways.
+    pub size: Size,
+    /// Nominal frame rate.
+    pub rate: FrameRate,
+}
+
+/// An opened app.
+pub struct Running {
+    /// Makes the pictures. Moves to the source thread.
+    pub source: Box<dyn FrameSource>,
+    /// Takes the input. Stays with the network task.
+    pub input: Box<dyn InputSink>,
+}
+
+/// Why an app cannot be opened.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// What it shows is broken or missing.
+    #[error("{0}")]
+    Content(String),
+    /// The graphics device is gone or too small.
+    #[error("{0}")]
+    Device(String),
+}
+
+/// The catalogue.
+pub struct Apps {
+    entries: Vec<Entry>,
+}
+
+/// One app with what is kept of it.
+pub struct Entry {
+    /// The app.
+    pub app: Arc<dyn App>,
+    poster: Arc<OnceLock<Option<axum::body::Bytes>>>,
+}
+
+impl Apps {
+    /// A catalogue of these apps, in this order.
+    pub fn new(apps: impl IntoIterator<Item = Arc<dyn App>>) -> Self {
+        let entries = apps.into_iter().map(|app| Entry { app, poster: Arc::default() });
+        Self { entries: entries.collect() }
+    }
+
+    /// The app of this id.
+    pub fn find(&self, id: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.app.info().id == id)
+    }
+
+    /// What the API says; `base` is the origin that addresses begin with.
+    pub fn describe(&self, base: &str) -> Vec<wire::CatalogueEntry> {
+        let describe = |entry: &Entry| {
+            let info = entry.app.info();
+            wire::CatalogueEntry {
+                poster_url: Some(format!("{base}/api/v1/catalogue/{}/poster", info.id)),
+                id: info.id,
+                title: info.title,
+                summary: info.summary,
+                kind: info.kind,
+                controls: info.controls,
+                unavailable: info.unavailable,
+            }
+        };
+        self.entries.iter().map(describe).collect()
+    }
+}
+
+impl Entry {
+    /// The still picture, drawn at the first call.
+    pub async fn poster(&self) -> Option<axum::body::Bytes> {
+        let (app, poster) = (self.app.clone(), self.poster.clone());
+        let draw = move || poster.get_or_init(|| app.draw_poster().map(Into::into)).clone();
+        tokio::task::spawn_blocking(draw).await.ok().flatten()
+    }
+}

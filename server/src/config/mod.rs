@@ -1,0 +1,356 @@
+//! Configuration: one typed tree, read from TOML, then the environment, then the command line.
+//!
+//! Unknown keys are refused. `NEARLIGHT_VIDEO__FPS=60` sets `video.fps`, and so does
+//! `--set video.fps=60`; values are TOML, bare words are strings. Every key is explained in
+//! `nearlight.example.toml`, which a test holds against these defaults.
+
+mod tree;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use tree::{ConfigError, load};
+pub use units::{HumanDuration, HumanRate};
+
+/// What is logged by default: the WebRTC stack speaks at `info` of every packet that surprises it.
+const DEFAULT_FILTER: &str = "info,rtc=error,webrtc=error,rtc_dtls=error,rtc_ice=error,rtc_sctp=error,\
+     rtc_interceptor=error,rtc_srtp=error,rtc_mdns=error,wgpu_core=error,wgpu_hal=error,naga=error";
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The public listener.
+    pub server: Server,
+    /// The operator's listener.
+    pub ops: Ops,
+    /// Who may do what.
+    pub access: Access,
+    /// Limits on sessions.
+    pub sessions: Sessions,
+    /// The picture.
+    pub video: VideoConfig,
+    /// The renderer.
+    pub render: Render,
+    /// WebRTC.
+    pub webrtc: WebRtc,
+    /// What can be played.
+    pub catalogue: CatalogueConfig,
+    /// Logs.
+    pub log: Log,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address and port of HTTP(S).
+    pub listen: SocketAddr,
+    /// Origin that clients reach the node by; answers carry absolute addresses made from it. Empty:
+    /// taken from each request's `Host`.
+    pub public_url: String,
+    /// `auto`: plain HTTP on loopback, self-signed HTTPS elsewhere.
+    pub tls: Tls,
+    /// PEM files for `tls = "files"`; reread when they change.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub private_key: PathBuf,
+    /// Where the node keeps what must outlive it (its self-signed certificate).
+    pub state_dir: PathBuf,
+    /// Other origins whose pages may use the API.
+    pub allowed_origins: Vec<String>,
+    /// Time for sessions to end at shutdown.
+    pub shutdown_grace: HumanDuration,
+}
+
+/// How the public listener is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    /// Plain HTTP on loopback, self-signed HTTPS elsewhere.
+    Auto,
+    /// Plain HTTP, for a proxy in front.
+    Off,
+    /// Own certificate, made once and kept in the state folder.
+    SelfSigned,
+    /// Certificate and key from files.
+    Files,
+}
+
+/// `[ops]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ops {
+    /// Address and port of `/metrics` and `/healthz`; keep it private.
+    pub listen: SocketAddr,
+}
+
+/// `[access]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// Anybody who reaches the node may play. For a private machine.
+    pub open: bool,
+    /// SHA-256 of bearer tokens that may create, list and end sessions, in hexadecimal.
+    pub token_sha256: Vec<String>,
+}
+
+/// `[sessions]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sessions {
+    /// Most sessions at once; one more is refused.
+    pub max: u32,
+    /// Pixels per second that the node may encode in all.
+    pub max_pixel_rate: u64,
+    /// A session ends after this long without input.
+    pub idle: HumanDuration,
+    /// A session ends after this long in any case.
+    pub longest: HumanDuration,
+    /// A session without a connection ends after this long.
+    pub connect: HumanDuration,
+    /// A session whose connection broke waits this long for the client to come back.
+    pub reconnect: HumanDuration,
+}
+
+/// `[video]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VideoConfig {
+    /// Pixels across unless the client asks for something else.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: u32,
+    /// Most frames per second that a client may ask for.
+    pub max_fps: u32,
+    /// Most pixels across or down.
+    pub max_edge: u32,
+    /// Rate at the start.
+    pub start_rate: HumanRate,
+    /// Least rate.
+    pub min_rate: HumanRate,
+    /// Most rate.
+    pub max_rate: HumanRate,
+    /// `auto`, or the name of one candidate.
+    pub encoder: String,
+    /// Candidates that must not be used.
+    pub forbid_encoders: Vec<String>,
+}
+
+/// `[render]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Render {
+    /// Part of the name of the Vulkan device to use; empty for the best one.
+    pub device: String,
+    /// Samples per pixel: 1, 2 or 4.
+    pub msaa: u32,
+    /// Edge of the shadow map in texels; 0 for none.
+    pub shadow_size: u32,
+    /// Draw at a lower size when the device cannot hold the frame rate.
+    pub dynamic_resolution: bool,
+}
+
+/// `[webrtc]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebRtc {
+    /// Local addresses that media is sent from; empty: the address of `server.listen`, or every
+    /// address of the machine where that is unspecified.
+    pub listen: Vec<std::net::IpAddr>,
+    /// Public addresses to announce instead, one-to-one with `listen` (static NAT).
+    pub public: Vec<std::net::IpAddr>,
+    /// STUN and TURN servers for clients.
+    pub ice_servers: Vec<crate::wire::IceServer>,
+}
+
+/// `[catalogue]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CatalogueConfig {
+    /// Show the project's own demo scene.
+    pub demo: bool,
+    /// Folders, each with a `.gltf` or `.glb` and, where wanted, an `environment.hdr` or `.exr`.
+    pub scenes: Vec<PathBuf>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Filter as of `tracing`, such as `info,nearlight=debug`.
+    pub filter: String,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: String::new(),
+            tls: Tls::Auto,
+            certificate: PathBuf::new(),
+            private_key: PathBuf::new(),
+            state_dir: PathBuf::from("state"),
+            allowed_origins: Vec::new(),
+            shutdown_grace: HumanDuration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9100)) }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            max: 16,
+            max_pixel_rate: 250_000_000,
+            idle: HumanDuration::from_secs(15 * 60),
+            longest: HumanDuration::from_secs(12 * 3600),
+            connect: HumanDuration::from_secs(20),
+            reconnect: HumanDuration::from_secs(30),
+        }
+    }
+}
+
+impl Default for VideoConfig {
+    fn default() -> Self {
+        Self {
+            width: 1280,
+            height: 720,
+            fps: 30,
+            max_fps: 120,
+            max_edge: 4096,
+            start_rate: HumanRate::from_kbps(5_000),
+            min_rate: HumanRate::from_kbps(500),
+            max_rate: HumanRate::from_kbps(20_000),
+            encoder: "auto".into(),
+            forbid_encoders: Vec::new(),
+        }
+    }
+}
+
+impl Default for Render {
+    fn default() -> Self {
+        Self { device: String::new(), msaa: 1, shadow_size: 1024, dynamic_resolution: true }
+    }
+}
+
+impl Default for WebRtc {
+    fn default() -> Self {
+        Self { listen: Vec::new(), public: Vec::new(), ice_servers: Vec::new() }
+    }
+}
+
+impl Default for CatalogueConfig {
+    fn default() -> Self {
+        Self { demo: true, scenes: Vec::new() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: DEFAULT_FILTER.into(), format: LogFormat::Text }
+    }
+}
+
+impl Config {
+    /// What cannot be told by types: ranges and combinations.
+    ///
+    /// # Errors
+    /// Names the first key that is wrong.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
+        let video = &self.video;
+        for (key, edge) in [("video.width", video.width), ("video.height", video.height)] {
+            if edge < 64 || edge > video.max_edge || edge % 2 != 0 {
+                return wrong(
+                    key,
+                    format!("{edge} is not an even number from 64 to {}", video.max_edge),
+                );
+            }
+        }
+        if !(64..=8192).contains(&video.max_edge) {
+            return wrong("video.max_edge", format!("{} is not from 64 to 8192", video.max_edge));
+        }
+        if video.fps == 0 || video.fps > video.max_fps || video.max_fps > 240 {
+            return wrong(
+                "video.fps",
+                format!("{} is not from 1 to video.max_fps, at most 240", video.fps),
+            );
+        }
+        let (min, start, max) =
+            (video.min_rate.rate(), video.start_rate.rate(), video.max_rate.rate());
+        if !(min <= start && start <= max && min.bps() >= 100_000) {
+            return wrong(
+                "video.start_rate",
+                format!("{start} is not between {min} and {max}, or the least is under 100 kbit/s"),
+            );
+        }
+        if ![1, 2, 4].contains(&self.render.msaa) {
+            return wrong("render.msaa", format!("{} is not 1, 2 or 4", self.render.msaa));
+        }
+        if self.render.shadow_size > 8192 {
+            return wrong(
+                "render.shadow_size",
+                format!("{} is more than 8192", self.render.shadow_size),
+            );
+        }
+        if !self.webrtc.public.is_empty() && self.webrtc.public.len() != self.webrtc.listen.len() {
+            return wrong("webrtc.public", "needs one address for each of webrtc.listen".into());
+        }
+        for digest in &self.access.token_sha256 {
+            if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return wrong("access.token_sha256", "is not 64 hexadecimal digits".into());
+            }
+        }
+        if self.server.tls == Tls::Files
+            && (self.server.certificate.as_os_str().is_empty()
+                || self.server.private_key.as_os_str().is_empty())
+        {
+            return wrong(
+                "server.tls",
+                "\"files\" needs server.certificate and server.private_key".into(),
+            );
+        }
+        if !self.server.public_url.is_empty()
+            && !(self.server.public_url.starts_with("https://")
+                || self.server.public_url.starts_with("http://"))
+        {
+            return wrong("server.public_url", "does not begin with http:// or https://".into());
+        }
+        Ok(())
+    }
+
+    /// Whether the public listener speaks TLS.
+    pub fn secure(&self) -> bool {
+        match self.server.tls {
+            Tls::Auto => !self.server.listen.ip().is_loopback(),
+            Tls::Off => false,
+            Tls::SelfSigned | Tls::Files => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+use std::io::Write as _;
+use std::path::Path;
+
+use super::*;
+
+fn set(overrides: &[&str]) -> Result<Config, ConfigError> {
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    load(None, [], &overrides)
+}
+
+fn refused(overrides: &[&str]) -> String {
+    set(overrides).expect_err("refused").to_string()
+}
+
+#[test]
+fn layers_win_in_order() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "[video]\nfps = 24\nwidth = 640\n[sessions]\nidle = \"90s\"").unwrap();
+    let environment = [
+        ("NEARLIGHT_VIDEO__FPS".to_owned(), "25".to_owned()),
+        ("NEARLIGHT_LOG__FILTER".to_owned(), "warn,nearlight=debug".to_owned()),
+        ("NEARLIGHT_TARGET".to_owned(), "not ours".to_owned()),
+        ("PATH".to_owned(), "/bin".to_owned()),
+    ];
+    let config = load(Some(file.path()), environment, &["video.height=360".into()]).unwrap();
+    assert_eq!((config.video.width, config.video.height, config.video.fps), (640, 360, 25));
+    assert_eq!(config.sessions.idle, HumanDuration::from_secs(90));
+    assert_eq!(config.log.filter, "warn,nearlight=debug");
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name() {
+    assert!(refused(&["video.fpz=30"]).contains("fpz"));
+    assert!(refused(&["vidio.fps=30"]).contains("vidio"));
+    let typo = [("NEARLIGHT_VIDEO__FPZ".to_owned(), "30".to_owned())];
+    assert!(load(None, typo, &[]).expect_err("refused").to_string().contains("fpz"));
+}
+
+#[test]
+fn values_out_of_range_name_their_key() {
+    assert!(refused(&["video.width=1281"]).starts_with("video.width"));
+    assert!(refused(&["video.fps=0"]).starts_with("video.fps"));
+    assert!(refused(&["video.start_rate=50 Mbit/s"]).starts_with("video.start_rate"));
+    assert!(refused(&["render.msaa=3"]).starts_with("render.msaa"));
+    assert!(refused(&["access.token_sha256=[\"abc\"]"]).starts_with("access.token_sha256"));
+    assert!(refused(&["server.tls=files"]).starts_with("server.tls"));
+    assert!(refused(&["sessions.idle=5 parsecs"]).contains("5 parsecs"));
+    assert!(refused(&["video.fps"]).contains("key=value"));
+    assert!(refused(&["fps=3"]).contains("section.key"));
+}
+
+#[test]
+fn a_missing_or_broken_file_is_named() {
+    let missing = load(Some(Path::new("/nonexistent/nearlight.toml")), [], &[]);
+    assert!(missing.expect_err("refused").to_string().contains("/nonexistent/nearlight.toml"));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "[video\nfps = 24").unwrap();
+    let broken = load(Some(file.path()), [], &[]).expect_err("refused").to_string();
+    assert!(broken.contains("is not TOML"), "{broken}");
+}
+
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../nearlight.example.toml"));
+    let documented = load(Some(example), [], &[]).unwrap();
+    let documented = toml::to_string(&documented).unwrap();
+    assert_eq!(documented, toml::to_string(&Config::default()).unwrap());
+    let text = std::fs::read_to_string(example).unwrap();
+    let tree: toml::Table = documented.parse().unwrap();
+    for (section, keys) in &tree {
+        for key in keys.as_table().unwrap().keys() {
+            assert!(
+                text.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                "[{section}] {key} is not documented"
+            );
+        }
+    }
+}

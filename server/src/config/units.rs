@@ -1,0 +1,116 @@
+//! Quantities as people write them: `"15m"`, `"20 Mbit/s"`.
+
+use std::fmt;
+use std::time::Duration;
+
+use media::Bitrate;
+use serde::{Deserialize, Serialize};
+
+/// A length of time, written as a number and `ms`, `s`, `m` or `h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HumanDuration(Duration);
+
+impl HumanDuration {
+    /// Whole seconds.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+    /// The length.
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<String> for HumanDuration {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let (number, unit) = split(&text);
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(format!("\"{text}\" is not a time such as \"90s\" or \"15m\"")),
+        };
+        number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(millis))
+            .map(|millis| Self(Duration::from_millis(millis)))
+            .ok_or_else(|| format!("\"{text}\" is not a time such as \"90s\" or \"15m\""))
+    }
+}
+
+impl From<HumanDuration> for String {
+    fn from(duration: HumanDuration) -> Self {
+        let millis = duration.0.as_millis();
+        match millis {
+            0 => "0s".into(),
+            _ if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
+            _ if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
+            _ if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+            _ => format!("{millis}ms"),
+        }
+    }
+}
+
+/// A bit rate, written as a number and `kbit/s` or `Mbit/s`.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HumanRate(Bitrate);
+
+impl HumanRate {
+    /// Thousands of bits per second.
+    pub const fn from_kbps(kbps: u64) -> Self {
+        Self(Bitrate::from_kbps(kbps))
+    }
+    /// The rate.
+    pub const fn rate(self) -> Bitrate {
+        self.0
+    }
+}
+
+impl fmt::Debug for HumanRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl TryFrom<String> for HumanRate {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let (number, unit) = split(&text);
+        let kilo = match unit {
+            "kbit/s" => 1,
+            "Mbit/s" => 1_000,
+            _ => {
+                return Err(format!(
+                    "\"{text}\" is not a rate such as \"800 kbit/s\" or \"20 Mbit/s\""
+                ));
+            }
+        };
+        number
+            .parse::<u64>()
+            .ok()
+            .filter(|&number| number <= 10_000_000)
+            .map(|number| Self(Bitrate::from_kbps(number * kilo)))
+            .ok_or_else(|| {
+                format!("\"{text}\" is not a rate such as \"800 kbit/s\" or \"20 Mbit/s\"")
+            })
+    }
+}
+
+impl From<HumanRate> for String {
+    fn from(rate: HumanRate) -> Self {
+        match rate.0.kbps() {
+            kbps if kbps % 1_000 == 0 => format!("{} Mbit/s", kbps / 1_000),
+            kbps => format!("{kbps} kbit/s"),
+        }
+    }
+}
+
+fn split(text: &str) -> (&str, &str) {
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (&text[..at], text[at..].trim())
+}

@@ -1,0 +1,336 @@
+//! The client's side of a session: what it says on the control channel, how its clock runs, what it saw.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use media::{Bitrate, FrameId, MediaTime, Size, StageTimes};
+use session::clock_offset::{ClockSync, ClockSyncConfig};
+use session::ledger::{ClientReport, LatencyLedger, LedgerConfig, Percentiles};
+use thiserror::Error;
+
+use super::source::SourceCounts;
+use crate::metrics::Metrics;
+use crate::wire::{self, ClientMessage, ServerMessage};
+
+/// Longest control message that is parsed, in bytes: 64 frame reports have about 6 kB.
+const LONGEST: usize = 16 * 1024;
+/// Most frame reports in a message.
+const MOST_REPORTS: usize = 64;
+/// Input events a second beyond which the rest of the second is dropped: a mouse of 1 kHz sends as
+/// many, and more means a client gone wrong.
+const MOST_INPUT: u32 = 2_000;
+/// Frame rate and bit rate are those of this window.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
+
+/// What a control message asks of the driver.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// Nothing more.
+    Nothing,
+    /// The picture can be seen, or not.
+    Visible(bool),
+    /// The user left.
+    Bye,
+}
+
+/// Why a control message is refused. It changed nothing.
+#[derive(Debug, Error)]
+pub(super) enum Refused {
+    #[error("a control message has {0} bytes, more than {LONGEST}")]
+    Long(usize),
+    #[error("{0}")]
+    Shape(#[from] serde_json::Error),
+    #[error("a message reports on {0} frames, more than {MOST_REPORTS}")]
+    Reports(usize),
+}
+
+/// See the module.
+pub(super) struct ClientSide {
+    video: wire::Video,
+    encoder: String,
+    declined: Vec<String>,
+    clock: ClockSync,
+    round_trip: Option<Duration>,
+    ledger: LatencyLedger,
+    sent: VecDeque<(MediaTime, u64)>,
+    input_second: MediaTime,
+    input_count: u32,
+    counted: Counted,
+}
+
+/// What was passed on to the node's metrics, which count for all sessions.
+#[derive(Default)]
+struct Counted {
+    unchanged: u64,
+    dropped: u64,
+    keyframes: u64,
+}
+
+impl ClientSide {
+    pub(super) fn new(video: wire::Video, now: MediaTime) -> Self {
+        Self {
+            video,
+            encoder: String::new(),
+            declined: Vec::new(),
+            clock: ClockSync::new(now, ClockSyncConfig::default()),
+            round_trip: None,
+            ledger: LatencyLedger::new(LedgerConfig::default()),
+            sent: VecDeque::new(),
+            input_second: now,
+            input_count: 0,
+            counted: Counted::default(),
+        }
+    }
+
+    /// Another client took over: nothing is known of its clock, and no frame was sent to it.
+    pub(super) fn reset(&mut self, now: MediaTime) {
+        self.clock = ClockSync::new(now, ClockSyncConfig::default());
+        self.ledger = LatencyLedger::new(LedgerConfig::default());
+        self.round_trip = None;
+        self.sent.clear();
+    }
+
+    /// This encoder is in use; `declined` says why better ones are not.
+    pub(super) fn encoder_opened(&mut self, name: &str, declined: Vec<String>) {
+        name.clone_into(&mut self.encoder);
+        for line in declined {
+            if !self.declined.contains(&line) {
+                self.declined.push(line);
+            }
+        }
+    }
+
+    /// An encoder broke during the session.
+    pub(super) fn encoder_given_up(&mut self, name: &str, reason: &str) {
+        self.declined.push(format!("{name}: {reason}"));
+    }
+
+    /// The first message.
+    pub(super) fn hello(&self, session: &str, device: &str) -> ServerMessage {
+        ServerMessage::Hello {
+            session: session.into(),
+            video: self.video.clone(),
+            encoder: self.encoder.clone(),
+            declined: self.declined.clone(),
+            device: device.into(),
+        }
+    }
+
+    /// A ping, when one is due.
+    pub(super) fn ping(&mut self, now: MediaTime) -> Option<ServerMessage> {
+        self.clock.poll_ping(now).map(|id| ServerMessage::Ping { id })
+    }
+
+    /// Takes a control message.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub(super) fn said(&mut self, now: MediaTime, message: &[u8]) -> Result<Said, Refused> {
+        if message.len() > LONGEST {
+            return Err(Refused::Long(message.len()));
+        }
+        match serde_json::from_slice(message)? {
+            ClientMessage::Pong { id, client_us } => {
+                // A pong that is late or unknown is counted by the clock and worth nothing else.
+                if let Ok(round_trip) = self.clock.on_pong(now, id, client_us) {
+                    self.round_trip = Some(round_trip);
+                }
+            }
+            ClientMessage::Frames { frames } if frames.len() > MOST_REPORTS => {
+                return Err(Refused::Reports(frames.len()));
+            }
+            ClientMessage::Frames { frames } => {
+                let clock = self.clock.estimate(now);
+                for frame in frames {
+                    let report = ClientReport {
+                        wire_timestamp: frame.rtp,
+                        decoded_us: frame.decoded_us,
+                        presented_us: frame.presented_us,
+                    };
+                    // Reports that cannot be joined are counted by the ledger.
+                    let _ = self.ledger.on_report(now, &report, clock.as_ref());
+                }
+            }
+            ClientMessage::Visibility { visible } => return Ok(Said::Visible(visible)),
+            ClientMessage::Bye => return Ok(Said::Bye),
+        }
+        Ok(Said::Nothing)
+    }
+
+    /// Whether one more input event may pass.
+    pub(super) fn may_input(&mut self, now: MediaTime) -> bool {
+        if now.since(self.input_second) >= Duration::from_secs(1) {
+            self.input_second = now;
+            self.input_count = 0;
+        }
+        self.input_count = self.input_count.saturating_add(1);
+        self.input_count <= MOST_INPUT
+    }
+
+    /// A frame left.
+    pub(super) fn frame_sent(
+        &mut self,
+        now: MediaTime,
+        frame: FrameId,
+        wire_timestamp: u32,
+        bytes: u64,
+        stages: &StageTimes,
+    ) {
+        self.ledger.on_sent(now, frame, wire_timestamp, *stages);
+        self.sent.push_back((now, bytes));
+        while self.sent.front().is_some_and(|(at, _)| now.since(*at) > RATE_WINDOW) {
+            self.sent.pop_front();
+        }
+    }
+
+    /// Passes on to the node's metrics what was counted since the last call.
+    pub(super) fn count(
+        &mut self,
+        metrics: &Metrics,
+        source: &SourceCounts,
+        encoder: &encoder::WorkerStats,
+    ) {
+        let dropped = encoder.dropped + encoder.skipped;
+        metrics.frames_unchanged.inc_by(source.unchanged - self.counted.unchanged);
+        metrics.frames_dropped.inc_by(dropped - self.counted.dropped);
+        metrics.keyframes.inc_by(encoder.keyframes - self.counted.keyframes);
+        self.counted =
+            Counted { unchanged: source.unchanged, dropped, keyframes: encoder.keyframes };
+    }
+
+    /// How it goes.
+    pub(super) fn stats(
+        &mut self,
+        now: MediaTime,
+        target: Bitrate,
+        source: &SourceCounts,
+        encoder: &encoder::WorkerStats,
+    ) -> ServerMessage {
+        while self.sent.front().is_some_and(|(at, _)| now.since(*at) > RATE_WINDOW) {
+            self.sent.pop_front();
+        }
+        let bytes: u64 = self.sent.iter().map(|(_, bytes)| bytes).sum();
+        let summary = self.ledger.summary(now);
+        ServerMessage::Stats(wire::Stats {
+            fps: self.sent.len() as f64 / RATE_WINDOW.as_secs_f64(),
+            kbps: u32::try_from(Bitrate::of(bytes, RATE_WINDOW).kbps()).unwrap_or(u32::MAX),
+            target_kbps: u32::try_from(target.kbps()).unwrap_or(u32::MAX),
+            coded: [self.video.width, self.video.height],
+            internal: edges(source.drawn),
+            rtt_ms: self.round_trip.map(millis),
+            clock_error_ms: self.clock.estimate(now).map(|clock| clock.error_us as f64 / 1e3),
+            unchanged: source.unchanged,
+            dropped: encoder.dropped + encoder.skipped,
+            keyframes: encoder.keyframes,
+            stages: summary
+                .stages
+                .iter()
+                .map(|(stage, ms)| wire::StageStat {
+                    stage: stage.name().into(),
+                    ms: percentiles(ms),
+                })
+                .collect(),
+            total: summary.total.as_ref().map(percentiles),
+        })
+    }
+}
+
+fn edges(size: Size) -> [u32; 2] {
+    [size.width, size.height]
+}
+
+fn millis(length: Duration) -> f64 {
+    // Microseconds are what the clocks are good for.
+    length.as_micros() as f64 / 1e3
+}
+
+fn percentiles(of: &Percentiles) -> wire::Percentiles {
+    wire::Percentiles { p50: millis(of.p50), p95: millis(of.p95), p99: millis(of.p99) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::Mark;
+    use proptest::prelude::*;
+
+    fn side() -> ClientSide {
+        let video = wire::Video { width: 1280, height: 720, fps: 30, max_kbps: 8000 };
+        ClientSide::new(video, MediaTime::ZERO)
+    }
+
+    fn stats(side: &mut ClientSide, now: MediaTime) -> wire::Stats {
+        let counts =
+            SourceCounts { frames: 0, unchanged: 0, starved: 0, drawn: Size::new(640, 360) };
+        let encoder = encoder::WorkerStats::default();
+        match side.stats(now, Bitrate::from_mbps(5), &counts, &encoder) {
+            ServerMessage::Stats(stats) => stats,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_frame_is_followed_from_capture_to_presentation() {
+        let mut side = side();
+        let ms = MediaTime::from_millis;
+        let Some(ServerMessage::Ping { id }) = side.ping(ms(0)) else { panic!("no ping") };
+        // The client's clock is a second ahead; the answer took 2 ms in all.
+        let pong = format!(r#"{{"type":"pong","id":{id},"client_us":1001000}}"#);
+        assert_eq!(side.said(ms(2), pong.as_bytes()).unwrap(), Said::Nothing);
+        let mut stages = StageTimes::captured(ms(10));
+        stages.mark(Mark::Encoded, ms(16));
+        stages.mark(Mark::LastSent, ms(17));
+        side.frame_sent(ms(17), FrameId(1), 900, 5_000, &stages);
+        let report = r#"{"type":"frames","frames":[{"rtp":900,"decoded_us":1021000,"presented_us":1023000}]}"#;
+        side.said(ms(30), report.as_bytes()).unwrap();
+        let stats = stats(&mut side, ms(31));
+        let total = stats.total.unwrap();
+        assert!((total.p50 - 13.0).abs() <= 1.0, "{total:?}");
+        let named: Vec<_> = stats.stages.iter().map(|stage| stage.stage.as_str()).collect();
+        assert_eq!(named, ["encode", "send", "network", "present"]);
+        assert_eq!((stats.rtt_ms, stats.kbps), (Some(2.0), 40));
+    }
+
+    #[test]
+    fn wrong_messages_are_refused_and_change_nothing() {
+        let mut side = side();
+        let now = MediaTime::from_millis(5);
+        let before = format!("{:?}", stats(&mut side, now));
+        let many = format!(
+            r#"{{"type":"frames","frames":[{}]}}"#,
+            [r#"{"rtp":1,"decoded_us":1,"presented_us":1}"#; MOST_REPORTS + 1].join(",")
+        );
+        let long = format!("{{\"type\":\"bye\"{}}}", " ".repeat(LONGEST));
+        for message in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"type":"ping"}"#,
+            r#"{"type":"pong","id":-1,"client_us":0}"#,
+            r#"{"type":"visibility","visible":true,"more":1}"#,
+            "\u{0}",
+            &many,
+            &long,
+        ] {
+            assert!(side.said(now, message.as_bytes()).is_err(), "{message:.60}");
+        }
+        assert_eq!(format!("{:?}", stats(&mut side, now)), before);
+    }
+
+    #[test]
+    fn input_beyond_the_cap_is_dropped_until_the_next_second() {
+        let mut side = side();
+        let now = MediaTime::from_millis(1);
+        let passed = (0..MOST_INPUT * 2).filter(|_| side.may_input(now)).count();
+        assert_eq!(passed, MOST_INPUT as usize);
+        assert!(side.may_input(MediaTime::from_millis(1_001)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = side().said(MediaTime::from_millis(1), &bytes);
+        }
+    }
+}

@@ -1,0 +1,560 @@
+//! The driver task: events in, decisions of the state machine out.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use encoder::WorkerEvent;
+use media::{
+    Bitrate, DataChannel, InputSink, MediaTime, SequencedInput, TrackId, Transport as _,
+    TransportEvent,
+};
+use session::admission::Permit;
+use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, Phase, Record};
+use session::rate::{RateConfig, RateController};
+use session::reason::StoppedBy;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use transport::{OfferError, WebRtc, WebRtcConfig, WebRtcTransport};
+
+use super::Plan;
+use super::client::{ClientSide, Said};
+use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
+use super::source::SourceReport;
+use crate::node::Node;
+use crate::registry::{Answer, Command, ConnectError, Status, TrickleError};
+use crate::wire;
+
+/// How often statistics go to the client.
+const STATS_EVERY: Duration = Duration::from_millis(250);
+/// The pacer spreads a frame over a quarter of its interval: what a link queues for so long, the
+/// controller does not take for congestion.
+const PACING_FACTOR: f64 = 4.0;
+/// How long the last words may take to leave before the connection closes.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// One session's driver.
+pub(super) struct Driver {
+    node: Arc<Node>,
+    id: media::SessionId,
+    plan: Option<MediaPlan>,
+    permit: Option<Permit>,
+    machine: Machine,
+    mailbox: mpsc::Receiver<Command>,
+    show: watch::Sender<Status>,
+    reports_in: mpsc::Sender<Report>,
+    reports: mpsc::Receiver<Report>,
+    media: Option<MediaSide>,
+    input: Option<Box<dyn InputSink>>,
+    encoder_up: bool,
+    connection: Option<Connection>,
+    connections: u32,
+    rate: RateController,
+    client: ClientSide,
+}
+
+/// The connection of now.
+struct Connection {
+    name: String,
+    transport: WebRtcTransport,
+    candidates: transport::RemoteCandidates,
+}
+
+/// What the driver's task wakes up for.
+enum Wake {
+    Command(Option<Command>),
+    Report(Option<Report>),
+    Transport(TransportEvent),
+    Timeout,
+    Stats,
+    Shutdown,
+}
+
+impl Driver {
+    pub(super) fn new(
+        node: Arc<Node>,
+        plan: Plan,
+        mailbox: mpsc::Receiver<Command>,
+        show: watch::Sender<Status>,
+    ) -> Self {
+        let config = &node.config;
+        let limits = Limits {
+            connect: config.sessions.connect.get(),
+            reconnect: config.sessions.reconnect.get(),
+            idle: config.sessions.idle.get(),
+            longest: config.sessions.longest.get(),
+            ..Limits::default()
+        };
+        let now = node.clock.now();
+        let ceiling = Bitrate::from_kbps(plan.granted.max_kbps.into());
+        let rate = RateController::new(
+            now,
+            RateConfig {
+                start: config.video.start_rate.rate().min(ceiling),
+                floor: config.video.min_rate.rate(),
+                ceiling,
+                audio: Bitrate::from_bps(0),
+            },
+        );
+        let (reports_in, reports) = mpsc::channel(REPORTS);
+        let label = plan.id.as_str()[..8.min(plan.id.as_str().len())].to_owned();
+        let media_plan = MediaPlan {
+            label,
+            app: plan.app,
+            video: plan.video,
+            bitrate: rate.encoder_target(),
+            barcode: plan.barcode,
+            encoders: node.encoders.usable.clone(),
+        };
+        Self {
+            machine: Machine::new(now, limits),
+            id: plan.id,
+            client: ClientSide::new(plan.granted, now),
+            permit: Some(plan.permit),
+            plan: Some(media_plan),
+            mailbox,
+            show,
+            reports_in,
+            reports,
+            media: None,
+            input: None,
+            encoder_up: false,
+            connection: None,
+            connections: 0,
+            rate,
+            node,
+        }
+    }
+
+    /// Runs the session to its end.
+    pub(super) async fn run(mut self) {
+        self.tell(Event::Admit(Decision::Granted)).await;
+        self.tell(Event::Start).await;
+        let mut stats = tokio::time::interval(STATS_EVERY);
+        stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shutdown = self.node.lifecycle().1.clone();
+        while self.machine.phase() != Phase::Ended {
+            match self.wake(&mut stats, &shutdown).await {
+                Wake::Command(Some(command)) => self.command(command).await,
+                // All handles are gone: nobody can see this session any more.
+                Wake::Command(None) => self.tell(Event::StopRequested(StoppedBy::Operator)).await,
+                Wake::Report(Some(report)) => self.report(report).await,
+                Wake::Report(None) => {}
+                Wake::Transport(event) => self.transport_event(event).await,
+                Wake::Timeout => self.tell(Event::Timeout).await,
+                Wake::Stats => self.send_stats(),
+                Wake::Shutdown => self.tell(Event::StopRequested(StoppedBy::Shutdown)).await,
+            }
+        }
+    }
+
+    async fn wake(
+        &mut self,
+        stats: &mut tokio::time::Interval,
+        shutdown: &tokio_util::sync::CancellationToken,
+    ) -> Wake {
+        let now = self.node.clock.now();
+        let deadline = self.machine.poll_timeout().map(|at| Instant::now() + at.since(now));
+        let ending = matches!(self.machine.phase(), Phase::Ending | Phase::Ended);
+        let connection = &mut self.connection;
+        tokio::select! {
+            event = poll_fn(|cx| match connection {
+                Some(connection) => connection.transport.poll_event(cx),
+                None => std::task::Poll::Pending,
+            }) => Wake::Transport(event),
+            command = self.mailbox.recv() => Wake::Command(command),
+            report = self.reports.recv() => Wake::Report(report),
+            () = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            } => Wake::Timeout,
+            _ = stats.tick() => Wake::Stats,
+            () = shutdown.cancelled(), if !ending => Wake::Shutdown,
+        }
+    }
+
+    /// Tells the machine an event and carries out everything that it decides.
+    async fn tell(&mut self, event: Event) {
+        let now = self.node.clock.now();
+        self.machine.handle(now, event);
+        while let Some(action) = self.machine.poll_action() {
+            // Stopping is the only action that brings an event of its own at once.
+            if let Some(event) = self.act(action).await {
+                self.machine.handle(self.node.clock.now(), event);
+            }
+        }
+        self.show_status();
+    }
+
+    async fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            // Both threads are started together: they are wired to each other.
+            Action::StartSource => return self.start_media(),
+            Action::StartEncoder => {}
+            Action::Resume => {
+                if let Some(media) = &self.media {
+                    media.set_paused(false);
+                }
+            }
+            Action::Suspend => {
+                if let Some(media) = &self.media {
+                    media.set_paused(true);
+                }
+                self.release_input();
+            }
+            Action::Keyframe => {
+                if let Some(media) = &self.media {
+                    media.keyframe();
+                }
+            }
+            Action::NotifyClient(notice) => self.notify(&notice),
+            Action::CloseTransport => self.close_transport().await,
+            Action::StopAll => {
+                self.stop_media().await;
+                return Some(Event::Drained);
+            }
+            Action::Release => {
+                if let Some(permit) = self.permit.take() {
+                    self.node.release(&self.id, permit);
+                }
+            }
+            Action::Record(record) => self.record(&record),
+            _ => tracing::error!(?action, "unknown action"),
+        }
+        None
+    }
+
+    fn start_media(&mut self) -> Option<Event> {
+        let plan = self.plan.take()?;
+        match MediaSide::start(plan, self.node.clock.clone(), self.reports_in.clone()) {
+            Ok(media) => {
+                self.media = Some(media);
+                None
+            }
+            Err(error) => Some(Event::StartFailed(format!("no thread: {error}"))),
+        }
+    }
+
+    async fn stop_media(&mut self) {
+        self.input = None;
+        let Some(media) = self.media.take() else { return };
+        // Joining blocks for as long as a picture takes.
+        if tokio::task::spawn_blocking(move || drop(media)).await.is_err() {
+            tracing::error!("a media thread could not be joined");
+        }
+    }
+
+    async fn close_transport(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        // The last words are in the channel's queue; a client that does not take them must not hold
+        // the session.
+        let closed = async {
+            tokio::time::sleep(LAST_WORDS / 4).await;
+            connection.transport.close();
+            loop {
+                if let TransportEvent::Closed(_) =
+                    poll_fn(|cx| connection.transport.poll_event(cx)).await
+                {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(LAST_WORDS, closed).await.is_err() {
+            tracing::debug!("the connection did not close in time");
+        }
+    }
+
+    async fn command(&mut self, command: Command) {
+        match command {
+            Command::Connect(offer, reply) => self.connect(&offer, reply).await,
+            Command::Trickle(connection, fragment, reply) => {
+                let _ = reply.send(self.trickle(&connection, &fragment).await);
+            }
+            Command::Stop => self.tell(Event::StopRequested(StoppedBy::Client)).await,
+        }
+    }
+
+    async fn connect(&mut self, offer: &str, reply: oneshot::Sender<Result<Answer, ConnectError>>) {
+        if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) {
+            let _ = reply.send(Err(ConnectError::Ended));
+            return;
+        }
+        let config = transport_config(&self.node);
+        let answered = WebRtc::answer(offer, config, self.node.clock.clone()).await;
+        let (transport, answer) = match answered {
+            Ok(answered) => answered,
+            Err(error) => {
+                let error = match error {
+                    OfferError::NoVideo
+                    | OfferError::NoUsableCodec(_)
+                    | OfferError::Unsupported(_) => ConnectError::Unusable(error.to_string()),
+                    OfferError::Transport(_) => ConnectError::Failed(error.to_string()),
+                    error => ConnectError::Malformed(error.to_string()),
+                };
+                tracing::info!(%error, "offer refused");
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        self.connections += 1;
+        let name = self.connections.to_string();
+        let candidates = transport.remote_candidates();
+        // A client that comes back takes the place of its old self.
+        if let Some(media) = &self.media {
+            media.send_to(None);
+        }
+        self.release_input();
+        self.client.reset(self.node.clock.now());
+        self.connection = Some(Connection { name: name.clone(), transport, candidates });
+        self.show_status();
+        let _ = reply.send(Ok(Answer { connection: name, sdp: answer.sdp }));
+    }
+
+    async fn trickle(&mut self, connection: &str, fragment: &str) -> Result<(), TrickleError> {
+        let current = self.connection.as_ref().filter(|current| current.name == connection);
+        let current = current.ok_or(TrickleError::OtherConnection)?;
+        let added = current.candidates.add(fragment).await;
+        added.map(drop).map_err(|error| TrickleError::Malformed(error.to_string()))
+    }
+
+    async fn report(&mut self, report: Report) {
+        let event = match report {
+            Report::Source(SourceReport::Opened(input)) => {
+                self.input = Some(input);
+                self.started()
+            }
+            Report::Source(SourceReport::OpenFailed(error)) => {
+                Some(Event::StartFailed(error.to_string()))
+            }
+            Report::Source(SourceReport::DeviceLost(why)) => {
+                tracing::warn!(why, "graphics device lost");
+                Some(Event::DeviceLost)
+            }
+            Report::Source(SourceReport::DeviceBack) => Some(Event::DeviceBack),
+            Report::Source(SourceReport::Resized(size)) => {
+                // The encoder follows the picture that it is given.
+                tracing::info!(%size, "source resized");
+                None
+            }
+            Report::Source(SourceReport::Ended) => Some(Event::SourceEnded),
+            Report::Source(SourceReport::Failed(why)) => Some(Event::StartFailed(why)),
+            Report::Source(SourceReport::Panicked(why)) => Some(Event::Panicked(why)),
+            Report::Encoder(WorkerEvent::Opened(capabilities)) => {
+                self.encoder_up = true;
+                self.client.encoder_opened(capabilities.name, self.node.declined_encoders());
+                self.started()
+            }
+            Report::Encoder(WorkerEvent::FellBack { name, reason }) => {
+                tracing::warn!(encoder = name, reason, "encoder given up, the next one is tried");
+                self.client.encoder_given_up(name, &reason);
+                None
+            }
+            Report::Encoder(WorkerEvent::Failed(why)) => Some(Event::EncoderFailed(why)),
+            Report::Encoder(WorkerEvent::Panicked(why)) => Some(Event::Panicked(why)),
+            Report::Encoder(event) => {
+                tracing::warn!(?event, "encoder");
+                None
+            }
+        };
+        if let Some(event) = event {
+            self.tell(event).await;
+        }
+    }
+
+    fn started(&self) -> Option<Event> {
+        (self.encoder_up && self.input.is_some()).then_some(Event::Started)
+    }
+
+    async fn transport_event(&mut self, event: TransportEvent) {
+        let now = self.node.clock.now();
+        match event {
+            TransportEvent::Connected { .. } => {
+                if let (Some(media), Some(connection)) = (&self.media, &mut self.connection) {
+                    media.send_to(Some(connection.transport.video_sink(TrackId(0))));
+                }
+                self.tell(Event::TransportConnected).await;
+            }
+            TransportEvent::ChannelOpen(DataChannel::Control) => {
+                let hello = self.client.hello(self.id.as_str(), &self.node.device_name());
+                self.say(&hello);
+                self.ping(now);
+            }
+            TransportEvent::ChannelOpen(_) => {}
+            TransportEvent::Interrupted => self.tell(Event::TransportInterrupted).await,
+            TransportEvent::KeyframeNeeded(_) => {
+                if let Some(media) = &self.media {
+                    media.keyframe();
+                }
+            }
+            TransportEvent::FramesLost(_, lost) => {
+                if let Some(media) = &self.media {
+                    media.forget(lost);
+                }
+            }
+            TransportEvent::FrameSent { frame, wire_timestamp, bytes, stages, .. } => {
+                tracing::trace!(target: "nearlight::frame", frame = frame.0, bytes, ?stages);
+                self.node.metrics.frame_sent(bytes, &stages);
+                self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
+            }
+            TransportEvent::Path(report) => {
+                if self.rate.on_report(&report).is_some() {
+                    self.apply_rate();
+                }
+            }
+            TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
+            TransportEvent::Closed(reason) => {
+                tracing::info!(%reason, "connection closed");
+                self.connection = None;
+                if let Some(media) = &self.media {
+                    media.send_to(None);
+                }
+                self.tell(Event::TransportClosed(reason)).await;
+            }
+            // Sound comes with hosted games.
+            _ => {}
+        }
+    }
+
+    fn apply_rate(&mut self) {
+        if let Some(media) = &self.media {
+            media.set_bitrate(self.rate.encoder_target());
+        }
+        if let Some(connection) = &mut self.connection {
+            connection.transport.set_pacing(self.rate.target().scaled(PACING_FACTOR));
+        }
+    }
+
+    async fn message(&mut self, now: MediaTime, channel: DataChannel, message: &[u8]) {
+        if channel != DataChannel::Control {
+            self.input_message(now, message).await;
+            return;
+        }
+        match self.client.said(now, message) {
+            Ok(Said::Nothing) => {}
+            Ok(Said::Visible(visible)) => self.tell(Event::Visibility(visible)).await,
+            Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)).await,
+            Err(error) => {
+                self.node.metrics.bad_messages.inc();
+                tracing::debug!(%error, "control message refused");
+            }
+        }
+    }
+
+    async fn input_message(&mut self, now: MediaTime, message: &[u8]) {
+        let input = match SequencedInput::decode(message) {
+            Ok(input) if self.client.may_input(now) => input,
+            Ok(_) => return,
+            Err(error) => {
+                self.node.metrics.bad_messages.inc();
+                tracing::debug!(%error, "input refused");
+                return;
+            }
+        };
+        if let Some(sink) = &mut self.input {
+            sink.inject(&input, now);
+        }
+        if let Some(media) = &self.media {
+            media.input_came(now);
+        }
+        self.tell(Event::InputActivity).await;
+    }
+
+    fn release_input(&mut self) {
+        let now = self.node.clock.now();
+        if let Some(input) = &mut self.input {
+            input.release_all(now);
+        }
+    }
+
+    fn notify(&mut self, notice: &Notice) {
+        let message = match notice {
+            Notice::Warning { reason, left } => wire::ServerMessage::Warning {
+                reason: reason.to_string(),
+                in_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            },
+            Notice::Ended(reason) => wire::ServerMessage::Ended { reason: reason.to_string() },
+        };
+        self.say(&message);
+    }
+
+    fn send_stats(&mut self) {
+        let now = self.node.clock.now();
+        let Some(media) = &self.media else { return };
+        let (source, encoder) = media.counts();
+        self.client.count(&self.node.metrics, &source, &encoder);
+        if self.connection.is_none() || self.machine.phase() != Phase::Live {
+            return;
+        }
+        let stats = self.client.stats(now, self.rate.encoder_target(), &source, &encoder);
+        self.say(&stats);
+        self.ping(now);
+    }
+
+    fn ping(&mut self, now: MediaTime) {
+        if let Some(ping) = self.client.ping(now) {
+            self.say(&ping);
+        }
+    }
+
+    fn say(&mut self, message: &wire::ServerMessage) {
+        let Some(connection) = &mut self.connection else { return };
+        match serde_json::to_vec(message) {
+            Ok(json) => {
+                // A full queue means a client that does not read; statistics are worth nothing late.
+                if let Err(refused) =
+                    connection.transport.send_data(DataChannel::Control, json.into())
+                {
+                    tracing::debug!(%refused, "control message not sent");
+                }
+            }
+            Err(error) => tracing::error!(%error, "control message cannot be written"),
+        }
+    }
+
+    fn record(&self, record: &Record) {
+        match record {
+            Record::Entered(phase) => tracing::info!(phase = phase.name(), "session"),
+            Record::Ended(summary) => {
+                self.node.metrics.session_ended(summary.reason.code());
+                let length = summary.ended.since(summary.requested);
+                let (code, detail) = (summary.reason.code(), summary.reason.detail());
+                if summary.reason.is_failure() || summary.drain == Drain::TimedOut {
+                    tracing::error!(reason = code, detail, ?length, live = ?summary.live, drain = ?summary.drain, "session ended");
+                } else {
+                    tracing::info!(reason = code, ?length, live = ?summary.live, "session ended");
+                }
+            }
+        }
+    }
+
+    fn show_status(&self) {
+        let state = match self.machine.phase() {
+            Phase::Requested => wire::SessionState::Requested,
+            Phase::Admitted => wire::SessionState::Admitted,
+            Phase::Starting => wire::SessionState::Starting,
+            Phase::Live => wire::SessionState::Live,
+            Phase::Suspended => wire::SessionState::Suspended,
+            Phase::Ending => wire::SessionState::Ending,
+            Phase::Ended => wire::SessionState::Ended,
+        };
+        let reason = self.machine.reason().map(ToString::to_string);
+        let connection = self.connection.as_ref().map(|connection| connection.name.clone());
+        self.show.send_replace(Status { state, reason, connection });
+    }
+}
+
+fn transport_config(node: &Node) -> WebRtcConfig {
+    let config = &node.config;
+    let mut bind = config.webrtc.listen.clone();
+    if bind.is_empty() {
+        bind.push(config.server.listen.ip());
+    }
+    let mut transport = WebRtcConfig::new(bind, node.certificate.clone());
+    // A page on this machine reaches us by loopback whatever else we listen on.
+    transport.loopback = true;
+    transport.external = config.webrtc.public.clone();
+    transport.connect_timeout = config.sessions.connect.get();
+    transport
+}

@@ -1,0 +1,160 @@
+//! The two threads of a session that touch pictures: source and encoder, wired to each other.
+
+use std::sync::Arc;
+
+use encoder::{Command, EncoderSettings, EncoderWorker, WorkerConfig, WorkerEvent};
+use media::{AccessUnit, Bitrate, Clock, Frame, FrameRate, SendRefused, TrackId, UnitSink};
+use tokio::sync::mpsc;
+
+use super::source::{SourceCounts, SourceOutput, SourceReport, SourceThread};
+use crate::apps::{App, VideoMode};
+
+/// Least time between two keyframes that a client asks for.
+const KEYFRAME_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// What the threads tell the driver. The channel holds [`REPORTS`]; reports are few (changes, not
+/// frames), so one that does not fit is a bug of ours and logged as one.
+pub(super) enum Report {
+    /// Of the source thread.
+    Source(SourceReport),
+    /// Of the encoder thread.
+    Encoder(WorkerEvent),
+}
+
+/// Bound of the report channel.
+pub(super) const REPORTS: usize = 64;
+
+fn tell(reports: &mpsc::Sender<Report>, report: Report) {
+    if let Err(mpsc::error::TrySendError::Full(_)) = reports.try_send(report) {
+        tracing::error!("report channel full: a report was lost");
+    }
+}
+
+/// Source and encoder of one session. Dropping it stops and joins both threads, which blocks for as
+/// long as a picture takes.
+pub(super) struct MediaSide {
+    // The source goes first: it submits to the encoder.
+    source: SourceThread,
+    encoder: Arc<EncoderWorker>,
+    rate: FrameRate,
+}
+
+/// What [`MediaSide::start`] needs.
+pub(super) struct MediaPlan {
+    pub(super) label: String,
+    pub(super) app: Arc<dyn App>,
+    pub(super) video: VideoMode,
+    pub(super) bitrate: Bitrate,
+    pub(super) barcode: bool,
+    pub(super) encoders: Vec<encoder::Candidate>,
+}
+
+struct ToEncoder {
+    encoder: Arc<EncoderWorker>,
+    reports: mpsc::Sender<Report>,
+}
+
+impl SourceOutput for ToEncoder {
+    fn frame(&mut self, frame: Frame) {
+        self.encoder.submit(frame);
+    }
+    fn wants_refresh(&self) -> bool {
+        self.encoder.wants_refresh()
+    }
+    fn report(&mut self, report: SourceReport) {
+        tell(&self.reports, Report::Source(report));
+    }
+}
+
+/// The sink while no client is connected: frames are dropped before the encoder.
+struct NoClient;
+
+impl UnitSink for NoClient {
+    fn is_ready(&self) -> bool {
+        false
+    }
+    fn send(&mut self, _: AccessUnit) -> Result<(), SendRefused> {
+        Err(SendRefused::NotConnected)
+    }
+}
+
+impl MediaSide {
+    /// Starts both threads, paused.
+    pub(super) fn start(
+        plan: MediaPlan,
+        clock: Arc<dyn Clock>,
+        reports: mpsc::Sender<Report>,
+    ) -> std::io::Result<Self> {
+        let config = WorkerConfig {
+            label: plan.label.clone(),
+            track: TrackId(0),
+            settings: EncoderSettings {
+                size: plan.video.size,
+                rate: plan.video.rate,
+                bitrate: plan.bitrate,
+            },
+            encoders: plan.encoders,
+            keyframe_interval: KEYFRAME_INTERVAL,
+            barcode: plan.barcode,
+        };
+        let to_driver = reports.clone();
+        let events = Box::new(move |event| tell(&to_driver, Report::Encoder(event)));
+        let encoder =
+            Arc::new(EncoderWorker::spawn(config, Box::new(NoClient), clock.clone(), events)?);
+        let output = ToEncoder { encoder: encoder.clone(), reports };
+        let source = SourceThread::start(
+            format!("src-{}", plan.label),
+            plan.app,
+            plan.video,
+            clock,
+            output,
+        )?;
+        Ok(Self { source, encoder, rate: plan.video.rate })
+    }
+
+    /// Makes pictures, or none.
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.source.set_paused(paused);
+    }
+
+    /// Sends units to another client from now on, beginning with a keyframe.
+    pub(super) fn send_to(&self, sink: Option<Box<dyn UnitSink>>) {
+        self.command(Command::SetSink(sink.unwrap_or_else(|| Box::new(NoClient))));
+        self.source.refresh();
+    }
+
+    /// Codes the next picture on its own.
+    pub(super) fn keyframe(&self) {
+        self.command(Command::Keyframe);
+        self.source.refresh();
+    }
+
+    /// These frames will never arrive whole.
+    pub(super) fn forget(&self, lost: std::ops::RangeInclusive<media::FrameId>) {
+        self.command(Command::Forget(lost));
+        self.source.refresh();
+    }
+
+    /// Codes at this rate.
+    pub(super) fn set_bitrate(&self, bitrate: Bitrate) {
+        self.command(Command::SetRate { bitrate, rate: self.rate });
+    }
+
+    /// Pulls the next picture forward.
+    pub(super) fn input_came(&self, now: media::MediaTime) {
+        self.source.input_came(now);
+    }
+
+    /// Counters of both threads.
+    pub(super) fn counts(&self) -> (SourceCounts, encoder::WorkerStats) {
+        (self.source.counts(), self.encoder.stats())
+    }
+
+    fn command(&self, command: Command) {
+        if let Err(refused) = self.encoder.command(command) {
+            // An ended encoder has told why; a full queue means that it hangs, which its own
+            // deadline finds out at the stop.
+            tracing::debug!(%refused, "encoder command not taken");
+        }
+    }
+}

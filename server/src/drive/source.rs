@@ -1,0 +1,297 @@
+//! The source thread: one a session, the only one that touches the session's [`FrameSource`].
+//!
+//! It opens the app, then asks for a picture whenever one is due (or input pulls it forward) and puts
+//! it into the encoder's mailbox. It never waits for the encoder: the mailbox holds one, the latest wins.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use media::{
+    Clock, Frame, FrameId, FrameRequest, FrameSource, InputSink, MediaTime, Pacing, Size,
+    SourceError, SourceEvent,
+};
+use session::pacing::FramePacer;
+
+use crate::apps::{App, OpenError, VideoMode};
+
+/// A pushed source is asked again after this long, so that stop and pause are noticed.
+const PUSHED_WAIT: Duration = Duration::from_millis(50);
+/// After all slots were busy, or a device was lost, the source is asked again after this long.
+const RETRY_WAIT: Duration = Duration::from_millis(5);
+
+/// What the source thread reports.
+pub enum SourceReport {
+    /// The app is open; its input goes here.
+    Opened(Box<dyn InputSink>),
+    /// The app cannot be opened.
+    OpenFailed(OpenError),
+    /// The graphics device is gone; the thread tries again by itself.
+    DeviceLost(String),
+    /// The graphics device is back.
+    DeviceBack,
+    /// The coded size changed.
+    Resized(Size),
+    /// The source came to its end.
+    Ended,
+    /// The source broke.
+    Failed(String),
+    /// The thread panicked: our bug.
+    Panicked(String),
+}
+
+/// Where frames and reports go. Called on the source thread; must not block.
+pub trait SourceOutput: Send {
+    /// Takes a frame.
+    fn frame(&mut self, frame: Frame);
+    /// Whether the viewer has an old picture, so that one is wanted even when nothing changed.
+    fn wants_refresh(&self) -> bool;
+    /// Takes a report.
+    fn report(&mut self, report: SourceReport);
+}
+
+/// What the thread has done, for statistics.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceCounts {
+    /// Frames made.
+    pub frames: u64,
+    /// Requests for which nothing had changed.
+    pub unchanged: u64,
+    /// Requests for which every slot was busy downstream.
+    pub starved: u64,
+    /// Size that was drawn last.
+    pub drawn: Size,
+}
+
+/// A handle on the source thread. Dropping it stops the thread and waits for it.
+pub struct SourceThread {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+    clock: Arc<dyn Clock>,
+}
+
+struct State {
+    stop: bool,
+    paused: bool,
+    /// A picture is wanted even when nothing changed.
+    refresh: bool,
+    pacer: FramePacer,
+    counts: SourceCounts,
+}
+
+impl SourceThread {
+    /// Starts the thread, paused; `name` has at most 15 bytes.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        name: String,
+        app: Arc<dyn App>,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        output: impl SourceOutput + 'static,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                stop: false,
+                paused: true,
+                refresh: false,
+                // Input may double the rate for a picture, no more.
+                pacer: FramePacer::new(clock.now(), video.rate, video.rate.interval() / 2),
+                counts: SourceCounts { frames: 0, unchanged: 0, starved: 0, drawn: video.size },
+            }),
+            wake: Condvar::new(),
+            clock,
+        });
+        let theirs = shared.clone();
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let mut output = output;
+            let run = AssertUnwindSafe(|| theirs.run(app.as_ref(), video, &mut output));
+            if let Err(panic) = catch_unwind(run) {
+                output.report(SourceReport::Panicked(panic_message(panic.as_ref())));
+            }
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Makes pictures, or none.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.change(|state| {
+            state.paused = paused;
+            state.refresh |= !paused;
+        });
+    }
+
+    /// Wants a picture even when nothing changed: a new viewer came, or a keyframe is due.
+    pub fn refresh(&self) {
+        self.shared.change(|state| state.refresh = true);
+    }
+
+    /// Input came in: the next picture is pulled forward.
+    pub fn input_came(&self, now: MediaTime) {
+        self.shared.change(|state| state.pacer.on_input(now));
+    }
+
+    /// What it has done.
+    pub fn counts(&self) -> SourceCounts {
+        self.shared.lock().counts
+    }
+}
+
+impl Drop for SourceThread {
+    fn drop(&mut self) {
+        self.shared.change(|state| state.stop = true);
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread was reported there.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change below is one assignment: a panic elsewhere leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.wake.notify_one();
+    }
+
+    fn run(&self, app: &dyn App, video: VideoMode, output: &mut dyn SourceOutput) {
+        let mut source = match app.open(video, self.clock.clone()) {
+            Ok(running) => {
+                output.report(SourceReport::Opened(running.input));
+                running.source
+            }
+            Err(error) => return output.report(SourceReport::OpenFailed(error)),
+        };
+        let pacing = source.info().pacing;
+        let mut id = FrameId::default();
+        let mut lost = false;
+        while let Some((at, refresh)) = self.wait_until_due(pacing) {
+            let within = match pacing {
+                Pacing::Pulled => video.rate.interval(),
+                Pacing::Pushed => PUSHED_WAIT,
+            };
+            let refresh = refresh || output.wants_refresh();
+            let request = FrameRequest { id, at, within, views: &[], refresh };
+            match self.ask(source.as_mut(), &request, &mut lost, output) {
+                Asked::Frame => id = id.next(),
+                Asked::Nothing => {}
+                Asked::Again => {
+                    // What was wanted is still wanted.
+                    let mut state = self.lock();
+                    state.refresh |= refresh;
+                    drop(self.wake.wait_timeout(state, RETRY_WAIT));
+                }
+                Asked::Over => return,
+            }
+        }
+    }
+
+    fn ask(
+        &self,
+        source: &mut dyn FrameSource,
+        request: &FrameRequest<'_>,
+        lost: &mut bool,
+        output: &mut dyn SourceOutput,
+    ) -> Asked {
+        let answer = source.next(request);
+        if *lost && !matches!(answer, Err(SourceError::DeviceLost(_))) {
+            *lost = false;
+            output.report(SourceReport::DeviceBack);
+        }
+        match answer {
+            Ok(SourceEvent::Frame(frame)) => {
+                {
+                    let mut state = self.lock();
+                    state.counts.frames += 1;
+                    state.counts.drawn = source.info().drawn;
+                    state.pacer.on_frame(request.at);
+                }
+                output.frame(frame);
+                Asked::Frame
+            }
+            Ok(SourceEvent::Unchanged) => {
+                let mut state = self.lock();
+                state.counts.unchanged += 1;
+                state.pacer.on_unchanged(request.at);
+                Asked::Nothing
+            }
+            Ok(SourceEvent::Resized(size)) => {
+                output.report(SourceReport::Resized(size));
+                Asked::Nothing
+            }
+            Ok(SourceEvent::Ended) => {
+                output.report(SourceReport::Ended);
+                Asked::Over
+            }
+            // The pointer's shape comes with hosted games; sources of this release send none.
+            Ok(_) => Asked::Nothing,
+            Err(SourceError::NoFreeSlot) => {
+                self.lock().counts.starved += 1;
+                Asked::Again
+            }
+            Err(SourceError::DeviceLost(why)) => {
+                if !std::mem::replace(lost, true) {
+                    output.report(SourceReport::DeviceLost(why));
+                }
+                Asked::Again
+            }
+            Err(error) => {
+                output.report(SourceReport::Failed(error.to_string()));
+                Asked::Over
+            }
+        }
+    }
+
+    /// Waits until a picture is due; the time that it shows and whether it is wanted in any case.
+    /// `None` when the thread is to stop.
+    fn wait_until_due(&self, pacing: Pacing) -> Option<(MediaTime, bool)> {
+        let mut state = self.lock();
+        loop {
+            if state.stop {
+                return None;
+            }
+            let now = self.clock.now();
+            if state.paused {
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let due = state.pacer.next_due();
+            if pacing == Pacing::Pushed || due <= now {
+                return Some((now, std::mem::take(&mut state.refresh)));
+            }
+            state = self
+                .wake
+                .wait_timeout(state, due.since(now))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+enum Asked {
+    Frame,
+    Nothing,
+    Again,
+    Over,
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
+}

@@ -1,0 +1,88 @@
+//! Who may do what: the operator's tokens, a session's own token, and pages of other sites.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use session::tokens::Scope;
+
+use super::Problem;
+use crate::node::Node;
+
+/// A caller that may create and list sessions: anybody in open mode, else a bearer of an operator's
+/// token.
+pub(super) struct Operator;
+
+impl FromRequestParts<Arc<Node>> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Problem> {
+        if node.config.access.open || is_operator(node, &parts.headers) {
+            return Ok(Self);
+        }
+        Err(Problem::UNAUTHORIZED)
+    }
+}
+
+/// Whether the request carries an operator's token.
+pub(super) fn is_operator(node: &Node, headers: &HeaderMap) -> bool {
+    bearer(headers).is_some_and(|token| node.check_token(token, &Scope::Operator).is_ok())
+}
+
+/// The bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Refuses state changes that a page of another site asks for, unless it is allowed by name: in open
+/// mode there is no token that such a page would lack.
+pub(super) async fn refuse_foreign_origins(
+    State(node): State<Arc<Node>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if !safe && let Some(origin) = request.headers().get(header::ORIGIN) {
+        let origin = origin.to_str().unwrap_or_default();
+        if !is_own_origin(&node, origin, request.headers())
+            && !node.config.server.allowed_origins.iter().any(|allowed| allowed == origin)
+        {
+            return Problem::FOREIGN_ORIGIN.because(format!("origin {origin:?}")).into_response();
+        }
+    }
+    next.run(request).await
+}
+
+fn is_own_origin(node: &Node, origin: &str, headers: &HeaderMap) -> bool {
+    if !node.config.server.public_url.is_empty()
+        && origin == node.config.server.public_url.trim_end_matches('/')
+    {
+        return true;
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    host.is_some() && host == authority
+}
+
+/// Proof that the request may act on one session: the session's own token, an operator's, or open mode
+/// and an id that cannot be guessed.
+pub(super) fn may_use(
+    node: &Node,
+    session: &crate::registry::Entry,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    match bearer(headers) {
+        // A wrong token is wrong in open mode too.
+        Some(token) => node
+            .check_token(token, &Scope::Session(session.id.clone()))
+            .map_err(|why| Problem::UNAUTHORIZED.because(why.to_string())),
+        None if node.config.access.open => Ok(()),
+        None => Err(Problem::UNAUTHORIZED),
+    }
+}

@@ -1,0 +1,101 @@
+//! The public HTTP interface: page, API, signalling. Handlers translate; decisions are the node's.
+
+mod assets;
+mod auth;
+mod catalogue;
+mod problem;
+mod sessions;
+mod whep;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::response::IntoResponse;
+use axum::{Router, middleware};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) use assets::hex;
+pub use problem::Problem;
+
+use crate::node::Node;
+use crate::wire;
+
+/// Largest body of any request, in bytes. An SDP offer of a browser has about 6 kB.
+pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// What every handler gets.
+pub type Shared = axum::extract::State<Arc<Node>>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Nearlight",
+        description = "Sessions of rendered scenes and games, streamed over WebRTC (WHEP)."
+    ),
+    components(schemas(wire::ServerMessage, wire::ClientMessage, wire::Problem))
+)]
+struct Document;
+
+fn api() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(catalogue::catalogue))
+        .routes(routes!(catalogue::poster))
+        .routes(routes!(catalogue::node))
+        .routes(routes!(sessions::create, sessions::list))
+        .routes(routes!(sessions::show, sessions::end))
+        .routes(routes!(whep::offer, whep::options))
+        .routes(routes!(whep::trickle, whep::close))
+}
+
+/// The OpenAPI document of this build, as JSON with a final line break.
+///
+/// # Panics
+/// Never: the document is made of plain data.
+pub fn openapi_json() -> String {
+    #[expect(clippy::expect_used, reason = "plain data always serializes")]
+    let mut text = api().into_openapi().to_pretty_json().expect("plain data serializes");
+    text.push('\n');
+    text
+}
+
+/// The whole public router.
+pub fn router(node: Arc<Node>) -> Router {
+    let (api, document) = api().split_for_parts();
+    let origins = node.config.server.allowed_origins.clone();
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| {
+            origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
+        }))
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, header::IF_MATCH])
+        .expose_headers([
+            header::LOCATION,
+            header::ETAG,
+            header::LINK,
+            HeaderName::from_static("accept-patch"),
+        ]);
+    let fixed = |name: &'static str, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
+    };
+    api.route(
+        "/api/v1/openapi.json",
+        axum::routing::get(move || async move { axum::Json(document) }),
+    )
+    .fallback(assets::serve)
+    .method_not_allowed_fallback(async || Problem::METHOD.into_response())
+    .layer(middleware::from_fn_with_state(node.clone(), auth::refuse_foreign_origins))
+    .layer(DefaultBodyLimit::max(BODY_LIMIT))
+    .layer(cors)
+    .layer(fixed("x-content-type-options", "nosniff"))
+    .layer(fixed("referrer-policy", "no-referrer"))
+    .layer(fixed("cross-origin-opener-policy", "same-origin"))
+    .with_state(node)
+}

@@ -1,0 +1,145 @@
+//! Sessions: make, list, look at, end.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::auth::{self, Operator};
+use super::{Problem, Shared};
+use crate::node::Node;
+use crate::registry::Entry;
+use crate::wire;
+
+/// Asks for a session. It starts at once; connect to its `whep_url` within the time that the node is
+/// configured to wait.
+#[utoipa::path(
+    post, path = "/api/v1/sessions", tag = "sessions",
+    request_body = wire::NewSession,
+    responses(
+        (status = 201, body = wire::Session, headers(("Location" = String))),
+        (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 503, body = wire::Problem),
+    )
+)]
+pub(super) async fn create(
+    State(node): Shared,
+    _: Operator,
+    headers: HeaderMap,
+    body: Result<Json<wire::NewSession>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(wish) = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::MEDIA_TYPE.because("send application/json"),
+        _ => Problem::BAD_REQUEST.because(rejection.body_text()),
+    })?;
+    let (entry, token) = node.create_session(wish)?;
+    let mut session = describe(&node, &entry, &headers);
+    session.token = Some(token);
+    let location = HeaderValue::from_str(&session.url).map_err(|_| Problem::INTERNAL)?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(session)).into_response())
+}
+
+/// All sessions that have not ended, oldest first.
+#[utoipa::path(
+    get, path = "/api/v1/sessions", tag = "sessions",
+    responses((status = 200, body = Vec<wire::Session>), (status = 401, body = wire::Problem))
+)]
+pub(super) async fn list(
+    State(node): Shared,
+    headers: HeaderMap,
+) -> Result<Json<Vec<wire::Session>>, Problem> {
+    // Open mode lets anybody play, not anybody see (and end) who else does.
+    if !auth::is_operator(&node, &headers) {
+        return Err(Problem::UNAUTHORIZED);
+    }
+    Ok(Json(node.registry.live().iter().map(|entry| describe(&node, entry, &headers)).collect()))
+}
+
+/// One session.
+#[utoipa::path(
+    get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
+    responses(
+        (status = 200, body = wire::Session),
+        (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
+    )
+)]
+pub(super) async fn show(
+    State(node): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<wire::Session>, Problem> {
+    let entry = find(&node, &id)?;
+    auth::may_use(&node, &entry, &headers)?;
+    Ok(Json(describe(&node, &entry, &headers)))
+}
+
+/// Ends a session; it has ended, and everything is freed, when the answer comes.
+#[utoipa::path(
+    delete, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
+    responses(
+        (status = 204), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
+    )
+)]
+pub(super) async fn end(
+    State(node): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let entry = find(&node, &id)?;
+    auth::may_use(&node, &entry, &headers)?;
+    entry.stop().await.map_err(|_| ended(&entry))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The session of this id, live or lately ended.
+pub(super) fn find(node: &Node, id: &str) -> Result<Arc<Entry>, Problem> {
+    node.registry.find(id).ok_or(Problem::UNKNOWN_SESSION)
+}
+
+/// Says why a session is over.
+pub(super) fn ended(entry: &Entry) -> Problem {
+    match entry.status().reason {
+        Some(reason) => Problem::ENDED_SESSION.because(reason),
+        None => Problem::ENDED_SESSION,
+    }
+}
+
+fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
+    let base = origin(node, headers);
+    let status = entry.status();
+    let url = format!("{base}/api/v1/sessions/{}", entry.id);
+    wire::Session {
+        id: entry.id.to_string(),
+        app: entry.app.clone(),
+        state: status.state,
+        reason: status.reason,
+        video: entry.video.clone(),
+        whep_url: format!("{url}/whep"),
+        url,
+        token: None,
+        ice_servers: node.config.webrtc.ice_servers.clone(),
+    }
+}
+
+/// The origin that the client reached us by, for absolute addresses in answers.
+pub(super) fn origin(node: &Node, headers: &HeaderMap) -> String {
+    let configured = node.config.server.public_url.trim_end_matches('/');
+    if !configured.is_empty() {
+        return configured.to_owned();
+    }
+    let scheme = if node.config.secure() { "https" } else { "http" };
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        // The host goes into addresses that a client follows: nothing but a host and a port may.
+        .filter(|host| {
+            host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
+        })
+        .map_or_else(|| node.config.server.listen.to_string(), ToOwned::to_owned);
+    format!("{scheme}://{host}")
+}

@@ -1,0 +1,180 @@
+//! Signalling: WebRTC-HTTP egress (draft-ietf-wish-whep), with trickle ICE as in RFC 9725 §4.3.
+//!
+//! The viewer offers, the node answers. One connection a session: a new offer takes the place of the
+//! old connection, which is how a client resumes.
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::sessions::{ended, find, origin};
+use super::{Problem, Shared, auth};
+use crate::registry::{ConnectError, TrickleError};
+use crate::wire;
+
+const SDP: &str = "application/sdp";
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// Takes an SDP offer and answers it.
+#[utoipa::path(
+    post, path = "/api/v1/sessions/{id}/whep", tag = "whep", params(("id" = String, Path)),
+    request_body(content = String, content_type = "application/sdp"),
+    responses(
+        (status = 201, body = String, content_type = "application/sdp",
+            headers(("Location" = String), ("ETag" = String), ("Accept-Patch" = String))),
+        (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 406, body = wire::Problem),
+        (status = 409, body = wire::Problem), (status = 410, body = wire::Problem),
+        (status = 413, body = wire::Problem), (status = 415, body = wire::Problem),
+    )
+)]
+pub(super) async fn offer(
+    State(node): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Problem> {
+    let entry = find(&node, &id)?;
+    auth::may_use(&node, &entry, &headers)?;
+    let offer = text(&headers, SDP, body)?;
+    let answer = entry.connect(offer).await.map_err(|error| match error {
+        ConnectError::Ended => ended(&entry),
+        ConnectError::Busy => {
+            Problem::CONFLICT.because("another offer is being answered").retry_after(1)
+        }
+        ConnectError::Malformed(why) => Problem::BAD_OFFER.because(why),
+        ConnectError::Unusable(why) => Problem::UNUSABLE_OFFER.because(why),
+        ConnectError::Failed(why) => Problem::INTERNAL.because(why),
+    })?;
+    let location =
+        format!("{}/api/v1/sessions/{id}/whep/{}", origin(&node, &headers), answer.connection);
+    let mut response = (StatusCode::CREATED, answer.sdp).into_response();
+    let out = response.headers_mut();
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
+    out.insert(header::LOCATION, HeaderValue::from_str(&location).map_err(|_| Problem::INTERNAL)?);
+    out.insert(
+        header::ETAG,
+        HeaderValue::from_str(&format!("\"{}\"", answer.connection))
+            .map_err(|_| Problem::INTERNAL)?,
+    );
+    out.insert(HeaderName::from_static("accept-patch"), HeaderValue::from_static(FRAGMENT));
+    for server in &node.config.webrtc.ice_servers {
+        for link in links(server) {
+            out.append(header::LINK, link);
+        }
+    }
+    Ok(response)
+}
+
+/// Says what the address takes.
+#[utoipa::path(
+    options, path = "/api/v1/sessions/{id}/whep", tag = "whep", params(("id" = String, Path)),
+    responses((status = 204))
+)]
+pub(super) async fn options() -> Response {
+    (
+        StatusCode::NO_CONTENT,
+        [(HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP))],
+    )
+        .into_response()
+}
+
+/// Adds candidates of the client (RFC 8840).
+#[utoipa::path(
+    patch, path = "/api/v1/sessions/{id}/whep/{connection}", tag = "whep",
+    params(("id" = String, Path), ("connection" = String, Path)),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+    responses(
+        (status = 204), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
+        (status = 412, body = wire::Problem), (status = 415, body = wire::Problem),
+    )
+)]
+pub(super) async fn trickle(
+    State(node): Shared,
+    Path((id, connection)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<StatusCode, Problem> {
+    let entry = find(&node, &id)?;
+    auth::may_use(&node, &entry, &headers)?;
+    let fragment = text(&headers, FRAGMENT, body)?;
+    if let Some(tag) = headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok())
+        && tag != "*"
+        && tag.trim_matches('"') != connection
+    {
+        return Err(Problem::PRECONDITION);
+    }
+    entry.trickle(connection, fragment).await.map_err(|error| match error {
+        TrickleError::Ended => ended(&entry),
+        TrickleError::OtherConnection => Problem::PRECONDITION,
+        TrickleError::Malformed(why) => Problem::BAD_REQUEST.because(why),
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the connection and, since a plain WHEP player knows no other address, the session with it.
+#[utoipa::path(
+    delete, path = "/api/v1/sessions/{id}/whep/{connection}", tag = "whep",
+    params(("id" = String, Path), ("connection" = String, Path)),
+    responses(
+        (status = 204), (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
+        (status = 410, body = wire::Problem), (status = 412, body = wire::Problem),
+    )
+)]
+pub(super) async fn close(
+    State(node): Shared,
+    Path((id, connection)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let entry = find(&node, &id)?;
+    auth::may_use(&node, &entry, &headers)?;
+    if entry.status().connection.as_deref() != Some(connection.as_str()) {
+        // An old page must not end the session that a new one took over.
+        return Err(Problem::PRECONDITION);
+    }
+    entry.stop().await.map_err(|_| ended(&entry))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn text(
+    headers: &HeaderMap,
+    kind: &str,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<String, Problem> {
+    let sent =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = sent.split(';').next().unwrap_or("").trim();
+    if !essence.eq_ignore_ascii_case(kind) {
+        return Err(Problem::MEDIA_TYPE.because(format!("send {kind}")));
+    }
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::TOO_LARGE.because(format!("the most is {} bytes", super::BODY_LIMIT))
+        }
+        _ => Problem::BAD_REQUEST.because(rejection.body_text()),
+    })?;
+    String::from_utf8(body.to_vec())
+        .map_err(|_| Problem::BAD_REQUEST.because("the body is not UTF-8"))
+}
+
+/// `Link` headers for one ICE server (RFC 9725 §4.6).
+fn links(server: &wire::IceServer) -> Vec<HeaderValue> {
+    let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    server
+        .urls
+        .iter()
+        .filter_map(|url| {
+            let mut link = format!("<{url}>; rel=\"ice-server\"");
+            if let (Some(name), Some(secret)) = (&server.username, &server.credential) {
+                link += &format!(
+                    "; username=\"{}\"; credential=\"{}\"; credential-type=\"password\"",
+                    quote(name),
+                    quote(secret)
+                );
+            }
+            HeaderValue::from_str(&link).ok()
+        })
+        .collect()
+}

@@ -1,0 +1,185 @@
+//! What the node counts, in OpenMetrics.
+
+use std::sync::atomic::AtomicU64;
+
+use media::{Stage, StageTimes};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The stage of a frame's way through the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
+}
+
+/// Why sessions ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: String,
+}
+
+/// Everything that the node counts. Cheap to clone: the counters are shared.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: std::sync::Arc<Registry>,
+    /// Sessions started.
+    pub sessions_started: Counter,
+    ended: Family<ReasonLabel, Counter>,
+    /// Sessions refused.
+    pub sessions_refused: Counter,
+    /// Sessions now.
+    pub sessions_live: Gauge,
+    /// Frames sent.
+    pub frames_sent: Counter,
+    /// Bytes of frames sent.
+    pub bytes_sent: Counter,
+    /// Frames that needed no encode because nothing had changed.
+    pub frames_unchanged: Counter,
+    /// Frames dropped before the encoder.
+    pub frames_dropped: Counter,
+    /// Keyframes.
+    pub keyframes: Counter,
+    /// Messages from clients that were not understood.
+    pub bad_messages: Counter,
+    stages: Family<StageLabel, Histogram>,
+    /// Per stage a handle, so that the path of a frame takes no lock of the family.
+    by_stage: [Histogram; Stage::ALL.len()],
+    /// Seconds since the node started.
+    pub uptime: Gauge<f64, AtomicU64>,
+}
+
+/// Bounds of the stage histograms in seconds: 50 µs to half a second.
+fn buckets() -> Histogram {
+    Histogram::new([
+        0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.017, 0.025,
+        0.035, 0.05, 0.1, 0.25, 0.5,
+    ])
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("nearlight");
+        let stages: Family<StageLabel, Histogram> =
+            Family::new_with_constructor(buckets as fn() -> Histogram);
+        let by_stage = Stage::ALL
+            .map(|stage| stages.get_or_create(&StageLabel { stage: stage.name() }).clone());
+        let mut metrics = Self {
+            registry: std::sync::Arc::default(),
+            sessions_started: Counter::default(),
+            ended: Family::default(),
+            sessions_refused: Counter::default(),
+            sessions_live: Gauge::default(),
+            frames_sent: Counter::default(),
+            bytes_sent: Counter::default(),
+            frames_unchanged: Counter::default(),
+            frames_dropped: Counter::default(),
+            keyframes: Counter::default(),
+            bad_messages: Counter::default(),
+            stages,
+            by_stage,
+            uptime: Gauge::default(),
+        };
+        let m = &metrics;
+        registry.register("sessions_started", "Sessions started", m.sessions_started.clone());
+        registry.register("sessions_ended", "Sessions ended, by reason", m.ended.clone());
+        registry.register("sessions_refused", "Sessions refused", m.sessions_refused.clone());
+        registry.register("sessions_live", "Sessions that have not ended", m.sessions_live.clone());
+        registry.register(
+            "frames_sent",
+            "Frames of which the last packet left",
+            m.frames_sent.clone(),
+        );
+        registry.register_with_unit(
+            "frames",
+            "Bytes of frames sent",
+            Unit::Bytes,
+            m.bytes_sent.clone(),
+        );
+        registry.register(
+            "frames_unchanged",
+            "Frames not encoded: nothing had changed",
+            m.frames_unchanged.clone(),
+        );
+        registry.register(
+            "frames_dropped",
+            "Frames dropped before the encoder",
+            m.frames_dropped.clone(),
+        );
+        registry.register("keyframes", "Keyframes encoded", m.keyframes.clone());
+        registry.register(
+            "bad_messages",
+            "Client messages that were refused",
+            m.bad_messages.clone(),
+        );
+        registry.register_with_unit(
+            "frame_stage",
+            "Time of a frame in one stage of the server",
+            Unit::Seconds,
+            m.stages.clone(),
+        );
+        registry.register_with_unit(
+            "uptime",
+            "Since the node started",
+            Unit::Seconds,
+            m.uptime.clone(),
+        );
+        metrics.registry = std::sync::Arc::new(registry);
+        metrics
+    }
+
+    /// Counts a frame that left.
+    pub fn frame_sent(&self, bytes: u64, stages: &StageTimes) {
+        self.frames_sent.inc();
+        self.bytes_sent.inc_by(bytes);
+        for (stage, length) in stages.spans() {
+            self.by_stage[stage as usize].observe(length.as_secs_f64());
+        }
+    }
+
+    /// Counts an ended session.
+    pub fn session_ended(&self, reason: &str) {
+        self.ended.get_or_create(&ReasonLabel { reason: reason.into() }).inc();
+    }
+
+    /// All as OpenMetrics text.
+    ///
+    /// # Errors
+    /// When formatting fails, which is our bug.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::{Mark, MediaTime};
+
+    #[test]
+    fn a_frame_shows_in_its_stages() {
+        let metrics = Metrics::new();
+        let mut stages = StageTimes::captured(MediaTime::from_millis(1));
+        stages.mark(Mark::DrawStarted, MediaTime::from_millis(2));
+        stages.mark(Mark::Drawn, MediaTime::from_millis(9));
+        metrics.frame_sent(1200, &stages);
+        metrics.session_ended("idle");
+        let text = metrics.encode().unwrap();
+        assert!(text.contains("nearlight_frames_bytes_total 1200"), "{text}");
+        assert!(text.contains("nearlight_frame_stage_seconds_sum{stage=\"draw\"} 0.007"), "{text}");
+        assert!(text.contains("nearlight_sessions_ended_total{reason=\"idle\"} 1"), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,299 @@
+//! The node: everything that sessions share. Made once at start; HTTP and session drivers hold it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use encoder::Selection;
+use media::{Clock, FrameRate, SessionId, Size};
+use render::device::GpuPool;
+use session::admission::{Admission, Capacity, Demand, Permit};
+use session::tokens::{Scope, TokenDigest, TokenError, Tokens, Use};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use transport::Certificate;
+
+use crate::apps::{App, Apps, VideoMode};
+use crate::clock::MonotonicClock;
+use crate::config::Config;
+use crate::http::Problem;
+use crate::metrics::Metrics;
+use crate::registry::{Entry, Registry};
+use crate::scenes::SceneLibrary;
+use crate::{doctor, drive, wire};
+
+/// Everything that sessions share.
+pub struct Node {
+    /// The configuration, with the address that was really bound.
+    pub config: Config,
+    /// The media clock of the process.
+    pub clock: Arc<dyn Clock>,
+    /// What can be played.
+    pub catalogue: Apps,
+    /// The sessions.
+    pub registry: Registry,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Encoders that work, best first, and why the others do not.
+    pub encoders: Selection,
+    /// The DTLS certificate of this process.
+    pub certificate: Certificate,
+    gpu: Option<Arc<GpuPool>>,
+    admission: Mutex<Admission>,
+    tokens: Mutex<Tokens>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Node {
+    /// Opens the graphics device, probes encoders, loads the catalogue.
+    ///
+    /// # Errors
+    /// Names what is missing: no Vulkan device, no encoder, a broken scene folder is not an error but
+    /// makes its entry unavailable.
+    pub fn open(config: Config) -> Result<Arc<Self>> {
+        let gpu = GpuPool::open(doctor::gpu_options(&config)).context("no graphics device")?;
+        let gpu = Arc::new(gpu);
+        let scenes = SceneLibrary::new(gpu.clone(), &config);
+        Self::with_apps(config, Some(gpu), scenes.apps())
+    }
+
+    /// A node that offers just these apps, for hosts that bring their own.
+    ///
+    /// # Errors
+    /// When no encoder can be used, or no certificate made.
+    pub fn with_apps(
+        config: Config,
+        gpu: Option<Arc<GpuPool>>,
+        apps: impl IntoIterator<Item = Arc<dyn App>>,
+    ) -> Result<Arc<Self>> {
+        let encoders = encoder::select(encoder::candidates(), &doctor::preference(&config))?;
+        for verdict in encoders.table.iter().filter(|verdict| !verdict.ok) {
+            tracing::info!(encoder = verdict.name, reason = %verdict.reason, "encoder declined");
+        }
+        let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+        let known = config.access.token_sha256.len();
+        // Two for each session, and as many again for sessions that are about to be forgotten.
+        let mut tokens = Tokens::new(known + 4 * config.sessions.max as usize);
+        for digits in &config.access.token_sha256 {
+            let digest =
+                TokenDigest::from_hex(digits).context("access.token_sha256 is not 64 digits")?;
+            tokens.add(clock.now(), digest, Scope::Operator, None, Use::Many)?;
+        }
+        let admission = Admission::new(Capacity {
+            sessions: config.sessions.max as usize,
+            pixel_rate: config.sessions.max_pixel_rate,
+            // Not measured before a session runs; the two above bound what is.
+            render: Duration::MAX,
+            memory: media::ByteSize(u64::MAX),
+        });
+        Ok(Arc::new(Self {
+            clock,
+            catalogue: Apps::new(apps),
+            registry: Registry::default(),
+            metrics: Metrics::new(),
+            certificate: Certificate::generate().context("cannot make a DTLS certificate")?,
+            encoders,
+            gpu,
+            admission: Mutex::new(admission),
+            tokens: Mutex::new(tokens),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            config,
+        }))
+    }
+
+    /// Admits and starts a session; yields its handle and its bearer token.
+    ///
+    /// # Errors
+    /// A problem for the client: unknown app, impossible picture, no capacity.
+    pub fn create_session(
+        self: &Arc<Self>,
+        wish: wire::NewSession,
+    ) -> Result<(Arc<Entry>, String), Problem> {
+        let app = self.catalogue.find(&wish.app).ok_or_else(|| {
+            Problem::UNKNOWN_APP.because(format!("no entry has the id {:?}", wish.app))
+        })?;
+        if let Some(reason) = app.app.info().unavailable {
+            return Err(Problem::REFUSED.because(reason));
+        }
+        if self.stopping.is_cancelled() {
+            return Err(Problem::REFUSED.because("the node is shutting down"));
+        }
+        let (video, mode) = self.grant(&wish.video)?;
+        let id = SessionId::new(random_text(16)?);
+        let demand = Demand {
+            pixel_rate: (mode.size.pixels() as f64 * mode.rate.as_f64()) as u64,
+            ..Demand::default()
+        };
+        let permit = self.admission().admit(&demand).map_err(|refusal| {
+            self.metrics.sessions_refused.inc();
+            tracing::info!(app = wish.app, reason = %refusal, "session refused");
+            Problem::REFUSED.because(refusal.to_string()).retry_after(10)
+        })?;
+        let token = match self.issue_token(&id) {
+            Ok(token) => token,
+            Err(problem) => {
+                self.release(&id, permit);
+                return Err(problem);
+            }
+        };
+        let plan = drive::Plan {
+            id,
+            app: app.app.clone(),
+            app_id: wish.app,
+            video: mode,
+            granted: video,
+            barcode: wish.barcode,
+            permit,
+        };
+        let entry = drive::start(self, plan);
+        self.registry.insert(entry.clone());
+        self.metrics.sessions_started.inc();
+        Ok((entry, token))
+    }
+
+    fn issue_token(&self, session: &SessionId) -> Result<String, Problem> {
+        let mut random = [0; 32];
+        fill_random(&mut random)?;
+        let now = self.clock.now();
+        let expires = now + self.config.sessions.longest.get();
+        let scope = Scope::Session(session.clone());
+        self.tokens()
+            .issue(now, random, scope, Some(expires), Use::Many)
+            .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
+    }
+
+    /// Checks a bearer token.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub fn check_token(&self, token: &str, needed: &Scope) -> Result<(), TokenError> {
+        self.tokens().check(self.clock.now(), token, needed)
+    }
+
+    fn grant(&self, wish: &wire::VideoWish) -> Result<(wire::Video, VideoMode), Problem> {
+        let limits = &self.config.video;
+        let edge = |name: &str, wish: Option<u32>, default: u32| {
+            let edge = wish.unwrap_or(default);
+            if !(64..=limits.max_edge).contains(&edge) || edge % 2 != 0 {
+                return Err(Problem::BAD_REQUEST.because(format!(
+                    "video.{name} must be an even number from 64 to {}",
+                    limits.max_edge
+                )));
+            }
+            Ok(edge)
+        };
+        let width = edge("width", wish.width, limits.width)?;
+        let height = edge("height", wish.height, limits.height)?;
+        let fps = wish.fps.unwrap_or(limits.fps);
+        if !(1..=limits.max_fps).contains(&fps) {
+            return Err(Problem::BAD_REQUEST
+                .because(format!("video.fps must be from 1 to {}", limits.max_fps)));
+        }
+        let (least, most) = (limits.min_rate.rate().kbps(), limits.max_rate.rate().kbps());
+        let max_kbps = u64::from(wish.max_kbps.unwrap_or(u32::MAX)).clamp(least, most);
+        let video = wire::Video { width, height, fps, max_kbps: max_kbps as u32 };
+        Ok((video, VideoMode { size: Size::new(width, height), rate: FrameRate::fps(fps) }))
+    }
+
+    /// Gives a session's place back and forgets its tokens. Its driver calls this once, after all else
+    /// is freed.
+    pub(crate) fn release(&self, id: &SessionId, permit: Permit) {
+        self.admission().release(permit);
+        self.tokens().revoke_session(id);
+    }
+
+    // Admission and tokens change their books in one step at the end of each call, so a panic
+    // elsewhere leaves them whole.
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tracker that session drivers run under, and the token that tells them to stop.
+    pub(crate) fn lifecycle(&self) -> (&TaskTracker, &CancellationToken) {
+        (&self.tasks, &self.stopping)
+    }
+
+    /// Name of the graphics device.
+    pub fn device_name(&self) -> String {
+        self.gpu.as_ref().map_or_else(|| "none".into(), |gpu| gpu.current().name().to_owned())
+    }
+
+    /// Name of the encoder that new sessions get.
+    pub fn encoder_name(&self) -> &'static str {
+        self.encoders.chosen().name
+    }
+
+    /// Why each encoder before the chosen one is not used, one line each.
+    pub fn declined_encoders(&self) -> Vec<String> {
+        self.encoders
+            .table
+            .iter()
+            .take_while(|verdict| verdict.name != self.encoder_name())
+            .map(|verdict| format!("{}: {}", verdict.name, verdict.reason))
+            .collect()
+    }
+
+    /// What the API says of the node.
+    pub fn describe(&self) -> wire::Node {
+        let report = |verdict: &encoder::Verdict| wire::EncoderReport {
+            name: verdict.name.into(),
+            codec: verdict.codec.rtp_name().into(),
+            verdict: verdict.reason.clone(),
+            chosen: verdict.name == self.encoder_name(),
+        };
+        wire::Node {
+            version: env!("CARGO_PKG_VERSION").into(),
+            open: self.config.access.open,
+            device: self.device_name(),
+            encoders: self.encoders.table.iter().map(report).collect(),
+        }
+    }
+
+    /// Why new sessions cannot start; `None` while they can.
+    pub fn unhealthy(&self) -> Option<String> {
+        if self.stopping.is_cancelled() {
+            return Some("shutting down".into());
+        }
+        let lost = self.gpu.as_ref()?.current().lost()?;
+        Some(format!("graphics device lost: {lost}"))
+    }
+
+    /// Brings the gauges up to date before they are read.
+    pub fn observe(&self) {
+        self.metrics
+            .sessions_live
+            .set(i64::try_from(self.registry.live().len()).unwrap_or(i64::MAX));
+        self.metrics.uptime.set(self.clock.now().as_nanos() as f64 / 1e9);
+    }
+
+    /// Tells every session to end and waits until they have, at most `grace`.
+    pub async fn shut_down(&self, grace: Duration) {
+        self.stopping.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            for entry in self.registry.live() {
+                tracing::warn!(session = %entry.id, state = ?entry.status().state, "did not end in time");
+            }
+        }
+    }
+}
+
+/// Unguessable text of `bytes` random bytes, in hexadecimal.
+fn random_text(bytes: usize) -> Result<String, Problem> {
+    let mut random = vec![0; bytes];
+    fill_random(&mut random)?;
+    Ok(crate::http::hex(&random))
+}
+
+fn fill_random(bytes: &mut [u8]) -> Result<(), Problem> {
+    getrandom::fill(bytes).map_err(|error| {
+        tracing::error!(%error, "the system gives no random bytes");
+        Problem::INTERNAL
+    })
+}

@@ -1,0 +1,234 @@
+//! Rendered scenes as apps: the demo, and the folders that the configuration names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::codecs::jpeg::JpegEncoder;
+use media::{
+    Clock, CpuImage, FrameId, FrameRate, FrameRequest, FrameSource as _, Size, SourceError,
+    SourceEvent, StageTimes,
+};
+use render::device::GpuPool;
+use render::draw::RenderSettings;
+use render::scene::{LoadLimits, LoadedScene, load_scene, load_scene_bytes};
+use render::source::{SceneHost, Stage};
+
+use crate::apps::{App, AppInfo, OpenError, Running, VideoMode};
+use crate::clock::MonotonicClock;
+use crate::config::Config;
+use crate::wire::{ControlHint, EntryKind};
+
+/// Size of a catalogue picture.
+const POSTER: Size = Size::new(960, 540);
+
+/// All scenes of a node.
+pub struct SceneLibrary {
+    apps: Vec<Arc<dyn App>>,
+}
+
+impl SceneLibrary {
+    /// Loads the demo and every configured folder. A scene that cannot be loaded is listed with the
+    /// reason and cannot be played.
+    pub fn new(pool: Arc<GpuPool>, config: &Config) -> Self {
+        let settings = RenderSettings {
+            samples: config.render.msaa,
+            shadow_size: config.render.shadow_size,
+            ..RenderSettings::default()
+        };
+        let stage = Stage::new(pool, settings, config.render.dynamic_resolution);
+        let mut apps: Vec<Arc<dyn App>> = Vec::new();
+        if config.catalogue.demo {
+            let scene = load_scene_bytes("demo", &render::demo::glb(), &LoadLimits::default());
+            apps.push(Arc::new(SceneApp {
+                id: "demo".into(),
+                title: "Nearlight Observatory".into(),
+                summary: "A floating observatory at golden hour, made by Nearlight itself. Walk the plaza, \
+                          click the orrery, the lanterns and the rocks."
+                    .into(),
+                state: open(&stage, scene.map_err(|error| error.to_string())),
+            }));
+        }
+        let mut taken = vec!["demo".to_owned()];
+        for folder in &config.catalogue.scenes {
+            let id = unique_id(folder, &mut taken);
+            let scene = find_scene(folder).and_then(|file| {
+                load_scene(&file, &LoadLimits::default()).map_err(|error| error.to_string())
+            });
+            apps.push(Arc::new(SceneApp {
+                title: folder
+                    .file_name()
+                    .map_or_else(|| id.clone(), |name| name.to_string_lossy().into()),
+                summary: format!("The scene in {}.", folder.display()),
+                id,
+                state: open(&stage, scene),
+            }));
+        }
+        Self { apps }
+    }
+
+    /// The scenes.
+    pub fn apps(self) -> Vec<Arc<dyn App>> {
+        self.apps
+    }
+}
+
+fn open(stage: &Arc<Stage>, scene: Result<LoadedScene, String>) -> Result<Arc<SceneHost>, String> {
+    let loaded = scene?;
+    for warning in &loaded.warnings {
+        tracing::info!(scene = loaded.scene.name, warning, "scene loaded with a remark");
+    }
+    let host = SceneHost::new(stage.clone(), loaded.scene);
+    host.warm().map_err(|error| error.to_string())?;
+    Ok(host)
+}
+
+/// The one scene file of a folder.
+fn find_scene(folder: &Path) -> Result<PathBuf, String> {
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| format!("{} cannot be read: {error}", folder.display()))?;
+    let is_scene =
+        |path: &PathBuf| path.extension().is_some_and(|ending| ending == "gltf" || ending == "glb");
+    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_scene).collect();
+    files.sort();
+    match files.as_slice() {
+        [] => Err(format!("{} holds no .gltf or .glb", folder.display())),
+        [file] => Ok(file.clone()),
+        many => {
+            Err(format!("{} holds {} scene files instead of one", folder.display(), many.len()))
+        }
+    }
+}
+
+fn unique_id(folder: &Path, taken: &mut Vec<String>) -> String {
+    let name =
+        folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let mut id: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    if id.is_empty() {
+        id = "scene".into();
+    }
+    let base = id.clone();
+    let mut number = 2;
+    while taken.contains(&id) {
+        id = format!("{base}-{number}");
+        number += 1;
+    }
+    taken.push(id.clone());
+    id
+}
+
+/// One scene.
+struct SceneApp {
+    id: String,
+    title: String,
+    summary: String,
+    state: Result<Arc<SceneHost>, String>,
+}
+
+impl App for SceneApp {
+    fn info(&self) -> AppInfo {
+        let hint =
+            |input: &str, action: &str| ControlHint { input: input.into(), action: action.into() };
+        AppInfo {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            summary: self.summary.clone(),
+            kind: EntryKind::Scene,
+            controls: vec![
+                hint("W A S D", "walk"),
+                hint("mouse", "look"),
+                hint("E, Q", "up, down"),
+                hint("Shift", "run"),
+                hint("click", "touch what you see"),
+                hint("V", "walk or orbit"),
+            ],
+            unavailable: self.state.as_ref().err().cloned(),
+        }
+    }
+
+    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+        let host = self.state.as_ref().map_err(|why| OpenError::Content(why.clone()))?;
+        let (source, input) = host.open(video.size, clock).map_err(|error| match error {
+            SourceError::DeviceLost(_) => OpenError::Device(error.to_string()),
+            error => OpenError::Content(error.to_string()),
+        })?;
+        Ok(Running { source: Box::new(source), input: Box::new(input) })
+    }
+
+    fn draw_poster(&self) -> Option<Vec<u8>> {
+        let host = self.state.as_ref().ok()?;
+        poster(host).inspect_err(|error| tracing::warn!(scene = self.id, error, "no poster")).ok()
+    }
+}
+
+/// Draws the first picture of a scene as JPEG.
+fn poster(host: &Arc<SceneHost>) -> Result<Vec<u8>, String> {
+    let clock = Arc::new(MonotonicClock::new());
+    let (mut source, _input) =
+        host.open(POSTER, clock.clone()).map_err(|error| error.to_string())?;
+    let request = FrameRequest {
+        id: FrameId(0),
+        at: clock.now(),
+        within: FrameRate::fps(1).interval(),
+        views: &[],
+        refresh: true,
+    };
+    let Ok(SourceEvent::Frame(mut frame)) = source.next(&request) else {
+        return Err("the source gave no picture".into());
+    };
+    let mut stages = StageTimes::default();
+    frame.image.finish(clock.as_ref(), &mut stages).map_err(|error| error.to_string())?;
+    let rgb = rgb_of(&frame.image.map().map_err(|error| error.to_string())?);
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 85)
+        .encode(&rgb, POSTER.width, POSTER.height, image::ExtendedColorType::Rgb8)
+        .map_err(|error| error.to_string())?;
+    Ok(jpeg)
+}
+
+/// NV12 (BT.709, limited range) to RGB, chroma not interpolated: for posters, not for measuring.
+fn rgb_of(image: &CpuImage<'_>) -> Vec<u8> {
+    let (luma, chroma) = (image.planes[0], image.planes[1]);
+    let (width, height) = (image.size.width as usize, image.size.height as usize);
+    let mut rgb = Vec::with_capacity(width * height * 3);
+    for y in 0..height {
+        for x in 0..width {
+            let at = (y / 2) * chroma.stride + (x / 2) * 2;
+            let l = (f32::from(luma.data[y * luma.stride + x]) - 16.0) * (255.0 / 219.0);
+            let cb = (f32::from(chroma.data[at]) - 128.0) * (255.0 / 224.0);
+            let cr = (f32::from(chroma.data[at + 1]) - 128.0) * (255.0 / 224.0);
+            // ITU-R BT.709 §3; the cast saturates.
+            rgb.extend(
+                [l + 1.5748 * cr, l - 0.1873 * cb - 0.4681 * cr, l + 1.8556 * cb].map(|v| v as u8),
+            );
+        }
+    }
+    rgb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_short_and_unique() {
+        let mut taken = vec!["demo".to_owned()];
+        assert_eq!(unique_id(Path::new("/scenes/My Scene!"), &mut taken), "my-scene-");
+        assert_eq!(unique_id(Path::new("/other/my scene!"), &mut taken), "my-scene--2");
+        assert_eq!(unique_id(Path::new("/demo"), &mut taken), "demo-2");
+        assert_eq!(unique_id(Path::new("/"), &mut taken), "scene");
+    }
+
+    #[test]
+    fn a_folder_without_a_scene_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(find_scene(dir.path()).unwrap_err().contains("holds no"));
+        std::fs::write(dir.path().join("a.glb"), "").unwrap();
+        std::fs::write(dir.path().join("b.gltf"), "").unwrap();
+        assert!(find_scene(dir.path()).unwrap_err().contains("2 scene files"));
+        assert!(find_scene(&dir.path().join("missing")).unwrap_err().contains("cannot be read"));
+    }
+}
