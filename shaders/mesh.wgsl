@@ -1,35 +1,34 @@
 // Meshes: lit or unlit surfaces into linear HDR colour, and casters into the shadow map.
 // Lines between //#if and //#endif depend on features, see README.md.
 
+// A software device pays for every uniform that a fragment reads about what it pays for an addition, so
+// what varies slowly is worked out per vertex, and what is constant is a constant.
+
 struct Light {
-    // Position of a point or spot light; direction towards a directional one.
+    // Relative to the eye. Directional lights are far away.
     position: vec3f,
     // 1 / range², 0 for an infinite range.
     inverse_range_2: f32,
-    // Candela, or lux for a directional light.
+    // Candela.
     color: vec3f,
-    // 1 for lights that have a position, 0 for directional ones.
-    positional: f32,
-    // Where a spot shines to.
-    spot_direction: vec3f,
-    // The cone is saturate(cos * scale + offset)²; 0 and 1 for other lights.
-    spot_scale: f32,
+    // The cone is saturate(dot(direction away from the light, spot) + offset)²; spots only.
     spot_offset: f32,
+    spot: vec3f,
 }
 
 struct Frame {
     clip_from_world: mat4x4f,
     // To texture coordinates and depth of the shadow map.
     shadow_from_world: mat4x4f,
-    // Perspective: the eye's position and 1. Orthographic: the direction towards the eye and 0.
+    // Its position; w: metres along the normal by which shadow lookups are moved.
     eye: vec4f,
     // Direction of the ray through normalised device coordinates x, y: base + x * dx + y * dy.
     sky_base: vec4f,
     sky_dx: vec4f,
     sky_dy: vec4f,
-    // Towards the sun; w: metres along the normal by which shadow lookups are moved.
+    // Towards the sun.
     sun_direction: vec4f,
-    // Lux; w: exposure.
+    // Lux.
     sun_color: vec4f,
     zenith: vec4f,
     horizon: vec4f,
@@ -44,8 +43,8 @@ struct Object {
     world: array<vec4f, 3>,
     // Rows of its cofactor matrix, which takes normals along.
     normal: array<vec4f, 3>,
-    // Added radiance of the flash.
-    highlight: vec4f,
+    // Radiance of the flash, and the material's own where no map scales it.
+    emitted: vec4f,
     // Number of lights, their indices in 4 bits each, first joint matrix.
     lights: vec4u,
 }
@@ -84,6 +83,8 @@ struct Material {
 // Three rows a joint.
 @group(2) @binding(1) var<storage, read> joints: array<vec4f>;
 
+override EXPOSURE: f32 = 1.0;
+
 const PI: f32 = 3.14159265;
 // Level of the environment map for roughness 1 and the share of the map inside its border; as in environment.rs.
 const ENVIRONMENT_MAX_LEVEL: f32 = 4.0;
@@ -115,8 +116,10 @@ struct Input {
 struct Varyings {
     @builtin(position) clip: vec4f,
 //#if LIT
-    @location(0) world: vec3f,
+    // From the surface to the eye.
+    @location(0) view: vec3f,
     @location(1) normal: vec3f,
+    @location(6) irradiance: vec3f,
 //#endif
 //#if NORMAL_MAP
     @location(2) tangent: vec4f,
@@ -129,6 +132,9 @@ struct Varyings {
 //#endif
 //#if COLOR
     @location(5) color: vec4f,
+//#endif
+//#if SHADOW
+    @location(7) shadow: vec3f,
 //#endif
 }
 
@@ -144,6 +150,24 @@ fn row(index: u32, in: Input) -> vec4f {
     return result;
 }
 
+//#if LIT
+// Irradiance / pi on a surface that faces `n`.
+fn irradiance(n: vec3f) -> vec3f {
+    return frame.irradiance[0].xyz
+        + linear_irradiance(n)
+        + frame.irradiance[4].xyz * (n.x * n.y)
+        + frame.irradiance[5].xyz * (n.y * n.z)
+        + frame.irradiance[6].xyz * (3.0 * n.z * n.z - 1.0)
+        + frame.irradiance[7].xyz * (n.x * n.z)
+        + frame.irradiance[8].xyz * (n.x * n.x - n.y * n.y);
+}
+
+// Its part that is linear in the direction, which alone is worth a fragment's while.
+fn linear_irradiance(d: vec3f) -> vec3f {
+    return frame.irradiance[1].xyz * d.y + frame.irradiance[2].xyz * d.z + frame.irradiance[3].xyz * d.x;
+}
+//#endif
+
 @vertex
 fn vertex(in: Input) -> Varyings {
     var out: Varyings;
@@ -154,7 +178,7 @@ fn vertex(in: Input) -> Varyings {
     let world = vec3f(dot(x, position), dot(y, position), dot(z, position));
     out.clip = frame.clip_from_world * vec4f(world, 1.0);
 //#if LIT
-    out.world = world;
+    out.view = frame.eye.xyz - world;
     var nx = object.normal[0].xyz;
     var ny = object.normal[1].xyz;
     var nz = object.normal[2].xyz;
@@ -163,7 +187,12 @@ fn vertex(in: Input) -> Varyings {
     ny = cross(z.xyz, x.xyz);
     nz = cross(x.xyz, y.xyz);
 //#endif
-    out.normal = normalize(vec3f(dot(nx, in.normal), dot(ny, in.normal), dot(nz, in.normal)));
+    let n = normalize(vec3f(dot(nx, in.normal), dot(ny, in.normal), dot(nz, in.normal)));
+    out.normal = n;
+    out.irradiance = irradiance(n);
+//#if SHADOW
+    out.shadow = (frame.shadow_from_world * vec4f(world + n * frame.eye.w, 1.0)).xyz;
+//#endif
 //#endif
 //#if NORMAL_MAP
     let t = in.tangent.xyz;
@@ -210,20 +239,6 @@ fn base_color(in: Varyings) -> vec4f {
 }
 
 //#if LIT
-// Irradiance / pi from direction `n`.
-fn irradiance(n: vec3f) -> vec3f {
-    let r = frame.irradiance[0].xyz
-        + frame.irradiance[1].xyz * n.y
-        + frame.irradiance[2].xyz * n.z
-        + frame.irradiance[3].xyz * n.x
-        + frame.irradiance[4].xyz * (n.x * n.y)
-        + frame.irradiance[5].xyz * (n.y * n.z)
-        + frame.irradiance[6].xyz * (3.0 * n.z * n.z - 1.0)
-        + frame.irradiance[7].xyz * (n.x * n.z)
-        + frame.irradiance[8].xyz * (n.x * n.x - n.y * n.y);
-    return max(r, vec3f(0.0));
-}
-
 // Octahedral coordinates, -1 to 1, of a direction of any length.
 fn octahedral(d: vec3f) -> vec2f {
     let p = d.xz / (abs(d.x) + abs(d.y) + abs(d.z));
@@ -243,29 +258,31 @@ struct Surface {
     normal: vec3f,
     view: vec3f,
     n_dot_v: f32,
+    // Over pi.
     diffuse: vec3f,
     f0: vec3f,
-    // roughness⁴ and roughness².
-    alpha_2: f32,
-    alpha: f32,
     // What single scattering loses, given back to the specular lobe.
     compensation: vec3f,
+    // roughness², and its square.
+    alpha: f32,
+    alpha_2: f32,
 }
 
 // Radiance towards the eye per unit of irradiance perpendicular to the light.
 fn reflect_light(s: Surface, l: vec3f) -> vec3f {
-    let h = normalize(l + s.view);
     let n_dot_l = saturate(dot(s.normal, l));
-    let n_dot_h = saturate(dot(s.normal, h));
-    let v_dot_h = saturate(dot(s.view, h));
-    let f = 1.0 - v_dot_h;
+    let l_dot_v = dot(l, s.view);
+    // Without the half vector h itself: (n·h)² = (n·l + n·v)² / q and (v·h)² = q / 4 where q = |l + v|².
+    let q = max(2.0 + 2.0 * l_dot_v, 1e-4);
+    let n_dot_lv = n_dot_l + s.n_dot_v;
+    let f = 1.0 - 0.5 * sqrt(q);
     let f2 = f * f;
     let fresnel = s.f0 + (vec3f(1.0) - s.f0) * (f2 * f2 * f);
     // GGX over the visibility of Hammon (2017), which stays within 1% of Smith's at these roughnesses.
-    let d = (n_dot_h * s.alpha_2 - n_dot_h) * n_dot_h + 1.0;
-    let v = mix(2.0 * n_dot_l * s.n_dot_v, n_dot_l + s.n_dot_v, s.alpha);
-    let specular = (0.5 / PI) * s.alpha_2 / (d * d * v + 1e-7);
-    return ((vec3f(1.0) - fresnel) * s.diffuse * (1.0 / PI) + fresnel * s.compensation * specular) * n_dot_l;
+    let d = min(n_dot_lv * n_dot_lv, q) * (s.alpha_2 - 1.0) + q;
+    let v = mix(2.0 * n_dot_l * s.n_dot_v, n_dot_lv, s.alpha);
+    let specular = (0.5 / PI) * s.alpha_2 * q * q / (d * d * v + 1e-7);
+    return ((vec3f(1.0) - fresnel) * s.diffuse + fresnel * s.compensation * specular) * n_dot_l;
 }
 //#endif
 
@@ -279,19 +296,24 @@ fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) ve
 //#endif
     // Alpha tells the tone map how much of the pixel it may touch: nothing of unlit colours.
     var alpha = 0.0;
-    var color = base.rgb + object.highlight.rgb;
+    var color = base.rgb + object.emitted.rgb;
 //#if LIT
     alpha = 1.0;
     var n = normalize(in.normal);
+    var ambient = in.irradiance;
 //#if DOUBLE_SIDED
     n = select(-n, n, front);
+    ambient += select(linear_irradiance(n * 2.0), vec3f(0.0), front);
 //#endif
 //#if NORMAL_MAP
+    let smooth_n = n;
     let t = normalize(in.tangent.xyz - n * dot(n, in.tangent.xyz));
     let b = cross(n, t) * in.tangent.w;
     let mapped = textureSample(normal_map, normal_sampler, map_uv(2u, in)).xyz * 2.0 - 1.0;
     n = normalize(t * (mapped.x * material.factors.z) + b * (mapped.y * material.factors.z) + n * mapped.z);
+    ambient += linear_irradiance(n - smooth_n);
 //#endif
+    ambient = max(ambient, vec3f(0.0));
     var metallic = material.factors.x;
     var roughness = material.factors.y;
 //#if SURFACE_MAP
@@ -304,13 +326,17 @@ fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) ve
     occlusion = 1.0 + material.factors.w * (textureSample(occlusion_map, occlusion_sampler, map_uv(3u, in)).r - 1.0);
 //#endif
     roughness = clamp(roughness, 0.045, 1.0);
+//#if DIELECTRIC
+    metallic = 0.0;
+//#endif
 
     var s: Surface;
     s.normal = n;
-    s.view = normalize(frame.eye.xyz - in.world * frame.eye.w);
+    s.view = normalize(in.view);
     let n_dot_v_signed = dot(n, s.view);
     s.n_dot_v = clamp(n_dot_v_signed, 1e-3, 1.0);
-    s.diffuse = base.rgb * (1.0 - metallic);
+    let diffuse = base.rgb * (1.0 - metallic);
+    s.diffuse = diffuse * (1.0 / PI);
     s.f0 = mix(vec3f(0.04), base.rgb, metallic);
     s.alpha = roughness * roughness;
     s.alpha_2 = s.alpha * s.alpha;
@@ -320,15 +346,17 @@ fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) ve
     // Light from all around. What is not reflected at the surface is left for the diffuse part.
     let reflectance = (s.f0 * brdf.x + brdf.y) * s.compensation;
     let mirror = n * (2.0 * n_dot_v_signed) - s.view;
+    var around = max(ambient + linear_irradiance(mirror - n), vec3f(0.0));
+//#if REFLECTIONS
     let environment_uv = octahedral(mirror) * (0.5 * ENVIRONMENT_INNER) + 0.5;
-    let around = textureSampleLevel(environment_map, environment_sampler, environment_uv, roughness * ENVIRONMENT_MAX_LEVEL).rgb;
-    color = ((vec3f(1.0) - reflectance) * s.diffuse * irradiance(n) + reflectance * around) * occlusion;
+    around = textureSampleLevel(environment_map, environment_sampler, environment_uv, roughness * ENVIRONMENT_MAX_LEVEL).rgb;
+//#endif
+    color = ((vec3f(1.0) - reflectance) * diffuse * ambient + reflectance * around) * occlusion;
 
 //#if SUN
     var sun = reflect_light(s, frame.sun_direction.xyz) * frame.sun_color.rgb;
 //#if SHADOW
-    let at = frame.shadow_from_world * vec4f(in.world + n * frame.sun_direction.w, 1.0);
-    sun *= textureSampleCompareLevel(shadow_map, shadow_sampler, at.xy, min(at.z, 1.0));
+    sun *= textureSampleCompareLevel(shadow_map, shadow_sampler, in.shadow.xy, min(in.shadow.z, 1.0));
 //#endif
     color += sun;
 //#endif
@@ -338,23 +366,27 @@ fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) ve
     for (var i = 0u; i < object.lights.x; i++) {
         let light = frame.lights[packed & 15u];
         packed >>= 4u;
-        let to_light = light.position - in.world * light.positional;
+        let to_light = light.position + in.view;
         let distance_2 = max(dot(to_light, to_light), 1e-4);
-        let l = to_light * inverseSqrt(distance_2);
+        let inverse_distance = inverseSqrt(distance_2);
+        let l = to_light * inverse_distance;
         let reach = distance_2 * light.inverse_range_2;
         let window = saturate(1.0 - reach * reach);
-        let cone = saturate(dot(-l, light.spot_direction) * light.spot_scale + light.spot_offset);
-        color += reflect_light(s, l) * light.color * (window * cone * cone / distance_2);
+        let cone = saturate(light.spot_offset - dot(l, light.spot));
+        let fading = inverse_distance * cone;
+        var reflected = s.diffuse * saturate(dot(n, l));
+//#if REFLECTIONS
+        reflected = reflect_light(s, l);
+//#endif
+        color += reflected * light.color * (window * fading * fading);
     }
 //#endif
 
-    var emitted = material.emissive.rgb;
+    color += object.emitted.rgb;
 //#if EMISSIVE_MAP
-    emitted *= textureSample(emissive_map, emissive_sampler, map_uv(4u, in)).rgb;
+    color += material.emissive.rgb * textureSample(emissive_map, emissive_sampler, map_uv(4u, in)).rgb;
 //#endif
-    let rim = 1.0 - s.n_dot_v;
-    color += emitted + object.highlight.rgb * (0.35 + 0.65 * rim * rim);
-    color *= frame.sun_color.w;
+    color *= EXPOSURE;
 //#endif
 //#if BLEND
     alpha = base.a;

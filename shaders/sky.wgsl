@@ -21,6 +21,8 @@ struct Frame {
 // The share of the picture inside its border; as in environment.rs.
 const PICTURE_INNER: f32 = 0.875;
 
+override EXPOSURE: f32 = 1.0;
+
 struct Varyings {
     @builtin(position) clip: vec4f,
     @location(0) direction: vec3f,
@@ -59,7 +61,7 @@ fn gradient_fragment(in: Varyings) -> @location(0) vec4f {
     // Half degree across is a dot of two pixels at 640x360; three times that reads as a sun.
     let disc = smoothstep(0.99966, 0.99986, c);
     color += frame.sun_color.rgb * (0.015 * c8 + 0.06 * c64 + 0.25 * c256 * c256 + 20.0 * disc);
-    return vec4f(color * frame.sun_color.w, 1.0);
+    return vec4f(color * EXPOSURE, 1.0);
 }
 
 fn octahedral(d: vec3f) -> vec2f {
@@ -71,5 +73,5 @@ fn octahedral(d: vec3f) -> vec2f {
 @fragment
 fn picture_fragment(in: Varyings) -> @location(0) vec4f {
     let uv = octahedral(in.direction) * (0.5 * PICTURE_INNER) + 0.5;
-    return vec4f(textureSampleLevel(picture, picture_sampler, uv, 0.0).rgb * frame.sun_color.w, 1.0);
+    return vec4f(textureSampleLevel(picture, picture_sampler, uv, 0.0).rgb * EXPOSURE, 1.0);
 }

@@ -7,7 +7,9 @@ use std::f32::consts::PI;
 
 use glam::{Vec3, Vec4};
 use media::{Rect, Size};
-use nearlight_render::draw::{DrawError, DrawList, RenderSettings, Renderer, SceneGpu, SessionTargets};
+use nearlight_render::draw::{
+    DrawError, DrawList, RenderSettings, Renderer, SceneGpu, SessionTargets,
+};
 use nearlight_render::scene::{LightKind, Material};
 use support::{Builder, Pose, SIZE, draw, gpu, matte, uniform, view};
 
@@ -48,7 +50,8 @@ fn a_white_sphere_disappears_in_a_white_furnace() {
         let material = b.material(Material { metallic, roughness, ..matte(Vec3::ONE) });
         let sphere = b.sphere(material, 48);
         b.at(sphere, Vec3::ZERO, 1.0);
-        let shot = draw(&b.finish(), &[view(Vec3::Z * 4.0, Vec3::ZERO, Rect::whole(SIZE))], NO_SHADOW);
+        let shot =
+            draw(&b.finish(), &[view(Vec3::Z * 4.0, Vec3::ZERO, Rect::whole(SIZE))], NO_SHADOW);
         for texel in &shot.linear {
             for value in &texel[..3] {
                 assert!((value / 0.5 - 1.0).abs() < 0.02, "{metallic} {roughness}: {texel:?}");
@@ -73,7 +76,8 @@ fn a_plane_gives_back_what_its_brdf_says_of_a_suns_light() {
 #[test]
 fn diffuse_light_alone_is_albedo_over_pi_times_irradiance() {
     // The difference of two albedos takes the surface's reflection out.
-    let seen = |albedo: f32| plane_from_above(matte(Vec3::splat(albedo)), |b| b.sun(Vec3::Y, 2.0)).x;
+    let seen =
+        |albedo: f32| plane_from_above(matte(Vec3::splat(albedo)), |b| b.sun(Vec3::Y, 2.0)).x;
     let diffuse = (seen(0.9) - seen(0.1)) / 0.8;
     // F0 = 4% is reflected before it can scatter.
     assert!((diffuse / (2.0 / PI * 0.96) - 1.0).abs() < 0.01, "{diffuse}");
@@ -113,9 +117,12 @@ fn a_spot_ends_at_its_outer_cone() {
 #[test]
 fn unlit_colours_reach_the_display_as_they_are() {
     // sRGB code 188 is 0.5029 in linear light; 255 is 1.
-    for (linear, code) in [(Vec3::splat(0.5029), [188; 3]), (Vec3::new(1.0, 0.5029, 0.0), [255, 188, 0])] {
+    for (linear, code) in
+        [(Vec3::splat(0.5029), [188; 3]), (Vec3::new(1.0, 0.5029, 0.0), [255, 188, 0])]
+    {
         let mut b = Builder::new();
-        let material = Material { base_color: linear.extend(1.0), unlit: true, ..Material::default() };
+        let material =
+            Material { base_color: linear.extend(1.0), unlit: true, ..Material::default() };
         let material = b.material(material);
         let square = b.square(material);
         b.at(square, Vec3::ZERO, 10.0);
@@ -134,13 +141,20 @@ fn unlit_colours_reach_the_display_as_they_are() {
 #[test]
 fn the_tone_map_is_khronos_neutral_with_srgb_encoding() {
     // Below 0.08 − the toe, in the middle, and compressed; from the specification's formula.
-    for (radiance, expected) in [(0.05_f64, 0.05 - 0.034375), (0.5, 0.46), (4.0, 1.0 - 0.0576 / 3.44)] {
+    for (radiance, expected) in
+        [(0.05_f64, 0.05 - 0.034375), (0.5, 0.46), (4.0, 1.0 - 0.0576 / 3.44)]
+    {
         let mut b = Builder::new();
         b.scene.environment = uniform(Vec3::splat(radiance as f32));
         let shot = draw(&b.finish(), &[view(Vec3::Z, Vec3::ZERO, Rect::whole(SIZE))], NO_SHADOW);
         let linear: f64 = if radiance > 0.8 { expected } else { expected.max(0.0) };
-        let code = if linear <= 0.0031308 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 } * 255.0;
-        let mean: f64 = shot.rgba.chunks(4).map(|p| f64::from(p[0])).sum::<f64>() / SIZE.pixels() as f64;
+        let code = if linear <= 0.0031308 {
+            linear * 12.92
+        } else {
+            1.055 * linear.powf(1.0 / 2.4) - 0.055
+        } * 255.0;
+        let mean: f64 =
+            shot.rgba.chunks(4).map(|p| f64::from(p[0])).sum::<f64>() / SIZE.pixels() as f64;
         assert!((mean - code).abs() < 0.5, "{radiance}: {mean} {code}");
     }
 }
@@ -176,7 +190,11 @@ fn a_shadow_takes_the_suns_light_and_nothing_else() {
 
 #[test]
 fn emitted_light_and_the_flash_add_up() {
-    let material = Material { emissive: Vec3::new(0.5, 1.0, 2.0), base_color: Vec4::new(0.0, 0.0, 0.0, 1.0), ..matte(Vec3::ZERO) };
+    let material = Material {
+        emissive: Vec3::new(0.5, 1.0, 2.0),
+        base_color: Vec4::new(0.0, 0.0, 0.0, 1.0),
+        ..matte(Vec3::ZERO)
+    };
     let plain = plane_from_above(material, |_| {});
     assert!((plain - Vec3::new(0.5, 1.0, 2.0)).length() < 0.01, "{plain}");
 }
@@ -186,7 +204,10 @@ fn bad_regions_sizes_and_settings_are_errors() {
     let gpu = gpu();
     let bad = |settings| Renderer::new(&gpu, settings).err();
     assert_eq!(bad(RenderSettings { samples: 3, ..NO_SHADOW }), Some(DrawError::Samples(3)));
-    assert!(matches!(bad(RenderSettings { shadow_size: 1 << 20, ..NO_SHADOW }), Some(DrawError::Size(_))));
+    assert!(matches!(
+        bad(RenderSettings { shadow_size: 1 << 20, ..NO_SHADOW }),
+        Some(DrawError::Size(_))
+    ));
     let scene = Builder::new().finish();
     let uploaded = SceneGpu::upload(&gpu, &scene).unwrap();
     let renderer = Renderer::new(&gpu, NO_SHADOW).unwrap();
@@ -194,7 +215,8 @@ fn bad_regions_sizes_and_settings_are_errors() {
     let mut list = DrawList::new();
     let region = Rect { x: 200, y: 0, width: 100, height: 100 };
     list.build(&uploaded, Pose::rest(&scene).as_ref(), &[view(Vec3::Z, Vec3::ZERO, region)]);
-    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut encoder =
+        gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let mut result = |size| renderer.draw(&mut encoder, &uploaded, &mut targets, &list, size).err();
     assert_eq!(result(SIZE), Some(DrawError::Region { region, size: SIZE }));
     let empty = Size::new(0, 100);

@@ -58,7 +58,8 @@ mod tests {
 
     fn camera(yaw: f32, pitch: f32, eye: Vec3) -> Mat4 {
         let fov = Fov { left: 0.9, right: 0.7, up: 0.5, down: 0.6 };
-        let world = Mat4::from_rotation_translation(Quat::from_euler(EulerRot::YXZ, yaw, pitch, 0.3), eye);
+        let world =
+            Mat4::from_rotation_translation(Quat::from_euler(EulerRot::YXZ, yaw, pitch, 0.3), eye);
         perspective(fov, 0.1) * world.inverse()
     }
 
@@ -105,7 +106,10 @@ mod tests {
     #[test]
     fn what_lies_behind_or_beside_is_culled() {
         let frustum = Frustum::new(&camera(0.0, 0.0, Vec3::ZERO));
-        let at = |x: f32, z: f32| Aabb { min: Vec3::new(x, -0.5, z), max: Vec3::new(x + 1.0, 0.5, z + 1.0) };
+        let at = |x: f32, z: f32| Aabb {
+            min: Vec3::new(x, -0.5, z),
+            max: Vec3::new(x + 1.0, 0.5, z + 1.0),
+        };
         assert!(frustum.sees(&at(-0.5, -10.0)));
         assert!(!frustum.sees(&at(-0.5, 3.0)));
         assert!(!frustum.sees(&at(30.0, -10.0)));

@@ -92,7 +92,11 @@ fn gradient(y: f32, zenith: Vec3, horizon: Vec3, ground: Vec3) -> Vec3 {
 
 /// Where radiance comes from.
 enum Source {
-    Gradient { zenith: Vec3, horizon: Vec3, ground: Vec3 },
+    Gradient {
+        zenith: Vec3,
+        horizon: Vec3,
+        ground: Vec3,
+    },
     /// Equirectangular levels, each half the size of the one before.
     Pyramid(Vec<Panorama>),
 }
@@ -109,7 +113,9 @@ impl Panorama {
         let texels = (0..width * height)
             .map(|at| {
                 let (x, y) = (at % width * 2, at / width * 2);
-                let row = |y: usize| self.texels[y * self.width + x] + self.texels[y * self.width + x + 1];
+                let row = |y: usize| {
+                    self.texels[y * self.width + x] + self.texels[y * self.width + x + 1]
+                };
                 (row(y) + row(y + 1)) * 0.25
             })
             .collect();
@@ -163,7 +169,9 @@ impl Source {
                 let at = level.clamp(0.0, (levels.len() - 1) as f32);
                 let sharp = levels[at as usize].bilinear(direction);
                 match levels.get(at as usize + 1) {
-                    Some(next) if at.fract() > 0.0 => sharp.lerp(next.bilinear(direction), at.fract()),
+                    Some(next) if at.fract() > 0.0 => {
+                        sharp.lerp(next.bilinear(direction), at.fract())
+                    }
                     _ => sharp,
                 }
             }
@@ -217,8 +225,7 @@ impl Source {
         for row in 0..ROWS {
             let edge = |row: u32| (row as f32 * std::f32::consts::PI / ROWS as f32).cos();
             let y = (edge(row) + edge(row + 1)) * 0.5;
-            let solid_angle =
-                (edge(row) - edge(row + 1)) * std::f32::consts::PI / ROWS as f32;
+            let solid_angle = (edge(row) - edge(row + 1)) * std::f32::consts::PI / ROWS as f32;
             for column in 0..2 * ROWS {
                 let phi = (column as f32 + 0.5) * std::f32::consts::PI / ROWS as f32;
                 let side = (1.0 - y * y).sqrt();
@@ -234,9 +241,8 @@ impl Source {
             0.282_095, 0.488_603, 0.488_603, 0.488_603, 1.092_548, 1.092_548, 0.315_392, 1.092_548,
             0.546_274,
         ];
-        const COSINE: [f32; 9] = [
-            1.0, 2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 0.25, 0.25, 0.25, 0.25, 0.25,
-        ];
+        const COSINE: [f32; 9] =
+            [1.0, 2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0, 0.25, 0.25, 0.25, 0.25, 0.25];
         std::array::from_fn(|i| (sums[i] * (Y[i] * Y[i] * COSINE[i])).extend(0.0))
     }
 }
@@ -268,8 +274,11 @@ mod tests {
     fn uniform_light_stays_uniform() {
         let color = Vec3::new(0.5, 1.0, 2.0);
         let sky = Environment::Sky { zenith: color, horizon: color, ground: color };
-        let picture =
-            Environment::Picture { width: 64, height: 32, radiance: vec![color.to_array(); 64 * 32] };
+        let picture = Environment::Picture {
+            width: 64,
+            height: 32,
+            radiance: vec![color.to_array(); 64 * 32],
+        };
         for environment in [sky, picture] {
             let prefiltered = Prefiltered::new(&environment);
             for n in [Vec3::X, Vec3::NEG_Y, Vec3::ONE.normalize()] {
@@ -310,7 +319,11 @@ mod tests {
                     if near { [1.0; 3] } else { [0.0; 3] }
                 })
                 .collect();
-            Source::new(&Environment::Picture { width: width as u32, height: height as u32, radiance })
+            Source::new(&Environment::Picture {
+                width: width as u32,
+                height: height as u32,
+                radiance,
+            })
         };
         assert!(spot(32, 16).radiance(Vec3::NEG_Z, 0.0).x > 0.9);
         assert!(spot(48, 16).radiance(Vec3::X, 0.0).x > 0.9);
@@ -336,7 +349,13 @@ mod tests {
     #[test]
     fn a_rough_lobe_is_wider() {
         let radiance = (0..128 * 64)
-            .map(|at: usize| if (at % 128).abs_diff(64) < 4 && (at / 128).abs_diff(32) < 4 { [10.0; 3] } else { [0.0; 3] })
+            .map(|at: usize| {
+                if (at % 128).abs_diff(64) < 4 && (at / 128).abs_diff(32) < 4 {
+                    [10.0; 3]
+                } else {
+                    [0.0; 3]
+                }
+            })
             .collect();
         let source = Source::new(&Environment::Picture { width: 128, height: 64, radiance });
         let away = Vec3::new(0.5, 0.0, -1.0).normalize();

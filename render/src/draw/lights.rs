@@ -24,14 +24,22 @@ pub(crate) fn forward(world: &Mat4) -> Vec3 {
 
 impl FrameLights {
     /// Picks the most relevant of `lights` for an eye.
-    pub(crate) fn choose<'a>(&mut self, eye: Vec3, lights: impl Iterator<Item = (&'a Light, &'a Mat4)>) {
+    pub(crate) fn choose<'a>(
+        &mut self,
+        eye: Vec3,
+        lights: impl Iterator<Item = (&'a Light, &'a Mat4)>,
+    ) {
         self.candidates.clear();
         for (light, world) in lights {
             let uniform = uniform(light, world);
             let lux = uniform.color.max_element();
             let distance_2 = (uniform.position - eye).length_squared();
             // What is near the eye fills the picture; a metre more makes no light infinitely relevant.
-            let relevance = if uniform.positional == 0.0 { lux } else { lux / (distance_2 + 1.0) };
+            let relevance = if light.kind == LightKind::Directional {
+                light.intensity * light.color.max_element()
+            } else {
+                lux / (distance_2 + 1.0)
+            };
             if lux > 0.0 && relevance.is_finite() {
                 self.candidates.push((relevance, uniform));
             }
@@ -58,9 +66,6 @@ impl FrameLights {
 }
 
 fn reaches(light: &LightUniform, bounds: &Aabb) -> bool {
-    if light.positional == 0.0 {
-        return true;
-    }
     let nearest = light.position.clamp(bounds.min, bounds.max.max(bounds.min));
     let distance_2 = (nearest - light.position).length_squared();
     if distance_2 * light.inverse_range_2 >= 1.0
@@ -71,7 +76,7 @@ fn reaches(light: &LightUniform, bounds: &Aabb) -> bool {
     // A cone misses a sphere that lies all behind its apex plane; enough to halve what a lamp costs.
     let center = (bounds.min + bounds.max) * 0.5;
     let radius = (bounds.max - bounds.min).length() * 0.5;
-    light.spot_scale == 0.0 || (center - light.position).dot(light.spot_direction) > -radius
+    light.spot == Vec3::ZERO || (center - light.position).dot(light.spot.normalize()) > -radius
 }
 
 fn uniform(light: &Light, world: &Mat4) -> LightUniform {
@@ -84,24 +89,29 @@ fn uniform(light: &Light, world: &Mat4) -> LightUniform {
             0.0
         },
         color: light.color * light.intensity,
-        positional: 1.0,
-        spot_direction: direction,
-        spot_scale: 0.0,
         spot_offset: 1.0,
-        padding: [0.0; 3],
+        spot: Vec3::ZERO,
+        padding: 0.0,
     };
     match light.kind {
         LightKind::Point => base,
-        LightKind::Directional => {
-            LightUniform { position: -direction, positional: 0.0, inverse_range_2: 0.0, ..base }
-        }
+        // So far away that its rays are parallel, and as much brighter.
+        LightKind::Directional => LightUniform {
+            position: direction * -FAR,
+            color: base.color * (FAR * FAR),
+            inverse_range_2: 0.0,
+            ..base
+        },
         LightKind::Spot { inner, outer } => {
             // KHR_lights_punctual, "Inner and Outer Cone Angles".
             let scale = 1.0 / (inner.cos() - outer.cos()).max(0.001);
-            LightUniform { spot_scale: scale, spot_offset: -outer.cos() * scale, ..base }
+            LightUniform { spot: direction * scale, spot_offset: -outer.cos() * scale, ..base }
         }
     }
 }
+
+/// Metres to directional lights that are not the sun.
+const FAR: f32 = 1e5;
 
 #[cfg(test)]
 mod tests {

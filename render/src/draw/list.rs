@@ -7,7 +7,7 @@ use glam::{Mat4, Vec3, Vec4};
 use crate::draw::cull::{Frustum, union};
 use crate::draw::lights::{FrameLights, forward};
 use crate::draw::scene_gpu::SceneGpu;
-use crate::draw::uniforms::{ObjectUniform, rows};
+use crate::draw::uniforms::{HIGHLIGHT, ObjectUniform, rows};
 use crate::draw::variant::Features;
 use crate::draw::view::ViewParams;
 use crate::scene::Aabb;
@@ -106,7 +106,11 @@ impl DrawList {
         self.place_lights(scene, pose, views);
         self.joints.extend(pose.joints.iter().map(rows));
         if scene.node_count > pose.world.len() || scene.joint_count > pose.joints.len() {
-            self.views.extend(views.iter().map(|params| ListView { params: *params, opaque: 0..0, blended: 0..0 }));
+            self.views.extend(views.iter().map(|params| ListView {
+                params: *params,
+                opaque: 0..0,
+                blended: 0..0,
+            }));
             return;
         }
         self.bounds.extend(
@@ -199,7 +203,8 @@ impl DrawList {
             let highlight = pose.highlights.get(drawable.node).copied().unwrap_or(0.0);
             let first_joint = drawable.skin.as_ref().map_or(0, |skin| skin.0);
             let lights = self.lights.reaching(&self.bounds[index]);
-            self.objects.push(ObjectUniform::new(world, highlight, lights, first_joint));
+            let emitted = drawable.emitted + HIGHLIGHT * highlight;
+            self.objects.push(ObjectUniform::new(world, emitted, lights, first_joint));
             self.objects.len() as u32 - 1
         });
         self.slots[index] = Some(object);

@@ -53,6 +53,7 @@ pub(crate) struct Layouts {
 pub(crate) struct Pipelines {
     device: wgpu::Device,
     samples: u32,
+    exposure: f64,
     pub(crate) layouts: Layouts,
     mesh: Mutex<HashMap<MeshKey, wgpu::RenderPipeline>>,
     pub(crate) sky_gradient: wgpu::RenderPipeline,
@@ -68,7 +69,11 @@ impl std::fmt::Debug for Pipelines {
 
 const BOTH: wgpu::ShaderStages = wgpu::ShaderStages::VERTEX_FRAGMENT;
 
-fn uniform<T>(binding: u32, dynamic: bool, visibility: wgpu::ShaderStages) -> wgpu::BindGroupLayoutEntry {
+fn uniform<T>(
+    binding: u32,
+    dynamic: bool,
+    visibility: wgpu::ShaderStages,
+) -> wgpu::BindGroupLayoutEntry {
     let ty = wgpu::BindingType::Buffer {
         ty: wgpu::BufferBindingType::Uniform,
         has_dynamic_offset: dynamic,
@@ -83,7 +88,12 @@ fn texture(binding: u32, sample_type: wgpu::TextureSampleType) -> wgpu::BindGrou
         view_dimension: wgpu::TextureViewDimension::D2,
         multisampled: false,
     };
-    wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::FRAGMENT, ty, count: None }
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::FRAGMENT,
+        ty,
+        count: None,
+    }
 }
 
 fn sampler(binding: u32, kind: wgpu::SamplerBindingType) -> wgpu::BindGroupLayoutEntry {
@@ -102,13 +112,17 @@ fn layout(
     label: &str,
     entries: &[wgpu::BindGroupLayoutEntry],
 ) -> wgpu::BindGroupLayout {
-    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries })
+    device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries })
 }
 
 /// Layout of a material with the given maps. wgpu makes equal layouts one.
 pub(crate) fn material_layout(device: &wgpu::Device, maps: Features) -> wgpu::BindGroupLayout {
-    let mut entries =
-        vec![uniform::<crate::draw::uniforms::MaterialUniform>(0, false, wgpu::ShaderStages::FRAGMENT)];
+    let mut entries = vec![uniform::<crate::draw::uniforms::MaterialUniform>(
+        0,
+        false,
+        wgpu::ShaderStages::FRAGMENT,
+    )];
     for (index, _) in Features::MAPS.iter().enumerate().filter(|(_, map)| maps.has(**map)) {
         entries.push(texture(1 + 2 * index as u32, FILTERED));
         entries.push(sampler(2 + 2 * index as u32, wgpu::SamplerBindingType::Filtering));
@@ -180,7 +194,11 @@ struct FullScreen<'a> {
 }
 
 impl FullScreen<'_> {
-    fn create(&self, device: &wgpu::Device, groups: &[&wgpu::BindGroupLayout]) -> wgpu::RenderPipeline {
+    fn create(
+        &self,
+        device: &wgpu::Device,
+        groups: &[&wgpu::BindGroupLayout],
+    ) -> wgpu::RenderPipeline {
         let groups: Vec<_> = groups.iter().copied().map(Some).collect();
         let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(self.label),
@@ -229,7 +247,7 @@ impl Pipelines {
                 label: "sky",
                 module: &sky,
                 fragment,
-                constants: &[],
+                constants: &[("EXPOSURE", settings.exposure.into())],
                 format: HDR_FORMAT,
                 behind: true,
                 samples: settings.samples,
@@ -253,6 +271,7 @@ impl Pipelines {
         Self {
             device: device.clone(),
             samples: settings.samples,
+            exposure: settings.exposure.into(),
             mesh: Mutex::default(),
             sky_gradient: sky("gradient_fragment", &[&layouts.frame]),
             sky_picture: sky("picture_fragment", &[&layouts.frame, &background_layout(device)]),
@@ -283,6 +302,7 @@ impl Pipelines {
             bind_group_layouts: &[Some(frame), has_fragment.then_some(&material), Some(object)],
             immediate_size: 0,
         });
+        let constants = [("EXPOSURE", self.exposure)];
         let targets = [Some(wgpu::ColorTargetState {
             format: HDR_FORMAT,
             blend: features.has(Features::BLEND).then(|| blend(features)),
@@ -310,7 +330,10 @@ impl Pipelines {
             fragment: has_fragment.then(|| wgpu::FragmentState {
                 module: &module,
                 entry_point: Some(if key.shadow { "shadow_fragment" } else { "fragment" }),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &constants,
+                    ..Default::default()
+                },
                 targets: if key.shadow { &[] } else { &targets },
             }),
             multiview_mask: None,

@@ -12,7 +12,7 @@ use crate::draw::pipelines::{MeshKey, Pipelines};
 use crate::draw::scene_gpu::SceneGpu;
 use crate::draw::shadow::{ShadowFit, StaticShadow};
 use crate::draw::targets::{SessionShadow, SessionTargets, Uniforms, shadow_texture};
-use crate::draw::uniforms::{FrameUniform, ObjectUniform, stride};
+use crate::draw::uniforms::{FrameUniform, LightUniform, ObjectUniform, stride};
 use crate::draw::variant::Features;
 use crate::draw::view::ViewParams;
 use crate::scene::Aabb;
@@ -157,14 +157,18 @@ impl Renderer {
             region: Rect::whole(size),
         };
         let mut list = DrawList::new();
-        let pose = PoseRef { world: &scene.rest.world, joints: &scene.rest.joints, highlights: &[] };
+        let pose =
+            PoseRef { world: &scene.rest.world, joints: &scene.rest.joints, highlights: &[] };
         list.build(scene, pose, &[view]);
         let mut targets = SessionTargets::new();
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder =
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.draw(&mut encoder, scene, &mut targets, &list, size)?;
         let submission = self.queue.submit([encoder.finish()]);
         // A lost device is reported by whoever draws next; here nothing depends on the result.
-        let _ = self.device.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
+        let _ = self
+            .device
+            .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
         Ok(())
     }
 
@@ -202,7 +206,12 @@ impl Renderer {
         targets.images().map(|images| &images.output_view).ok_or(DrawError::Size(size))
     }
 
-    fn choose_shadow(&self, scene: &SceneGpu, targets: &mut SessionTargets, list: &DrawList) -> Shadow {
+    fn choose_shadow(
+        &self,
+        scene: &SceneGpu,
+        targets: &mut SessionTargets,
+        list: &DrawList,
+    ) -> Shadow {
         let Some(sun) = list.sun.filter(|_| self.settings.shadow_size > 0) else {
             return Shadow::None;
         };
@@ -225,7 +234,8 @@ impl Renderer {
         if targets.shadow.as_ref().is_none_or(|own| own.size != size) {
             let version = targets.shadow.as_ref().map_or(1, |own| own.version + 1);
             let (texture, view) = shadow_texture(&self.device, size);
-            targets.shadow = Some(SessionShadow { size, version, texture, view, shown: Vec::new() });
+            targets.shadow =
+                Some(SessionShadow { size, version, texture, view, shown: Vec::new() });
         }
         Shadow::Own(fit)
     }
@@ -252,14 +262,16 @@ impl Renderer {
             if drawable.casts && drawable.fixed {
                 let world = &scene.rest.world[drawable.node];
                 items.push(Item::caster(index, objects.len(), world));
-                objects.push(ObjectUniform::new(world, 0.0, (0, 0), 0));
+                objects.push(ObjectUniform::new(world, Vec3::ZERO, (0, 0), 0));
             }
         }
-        let mut uniforms = self.create_uniforms(scene, (0, false, 0), &self.no_shadow, 1, objects.len(), 0);
+        let mut uniforms =
+            self.create_uniforms(scene, (0, false, 0), &self.no_shadow, 1, objects.len(), 0);
         let frame = shadow_frame(&layer.fit);
         self.write_blocks(&uniforms.frames, &mut uniforms.bytes, std::iter::once(&frame));
         self.write_blocks(&uniforms.objects, &mut uniforms.bytes, objects.iter());
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder =
+            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = begin_shadow_pass(&mut encoder, &layer.view, wgpu::LoadOp::Clear(1.0));
             pass.set_bind_group(0, &uniforms.shadow_group, &[0]);
@@ -283,7 +295,8 @@ impl Renderer {
         let version = targets.shadow.as_ref().filter(|_| own).map_or(0, |own| own.version);
         let key = (scene.id, matches!(shadow, Shadow::None), version);
         let block = |count: usize, stride: u64| count as u64 * stride;
-        let (frames, objects, joints) = (list.views.len() + 1, list.objects.len(), list.joints.len());
+        let (frames, objects, joints) =
+            (list.views.len() + 1, list.objects.len(), list.joints.len());
         let fits = targets.uniforms.as_ref().is_some_and(|uniforms| {
             uniforms.key == key
                 && uniforms.frames.size() >= block(frames, self.frame_stride())
@@ -367,7 +380,11 @@ impl Renderer {
                 })
                 .collect();
             let entries = &entries;
-            self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(label), layout, entries })
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(label),
+                layout,
+                entries,
+            })
         };
         let block = |buffer, size: usize| {
             wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -416,16 +433,18 @@ impl Renderer {
         let sun = list.sun.unwrap_or(Sun { towards: Vec3::Y, color: Vec3::ZERO });
         // One texel and a half along the normal: the lookup's four texels then lie on the lit side.
         let offset = shadow.map_or(0.0, |fit| 1.5 * fit.width / self.settings.shadow_size as f32);
+        let eye = view.eye();
+        let lights = list.lights.uniforms.map(|l| LightUniform { position: l.position - eye, ..l });
         FrameUniform {
             clip_from_world: view.clip_from_world(),
             shadow_from_world: shadow.map_or(Mat4::IDENTITY, ShadowFit::texture_from_world),
-            eye: view.eye_uniform(),
+            eye: eye.extend(offset),
             sky: view.rays().map(|ray| ray.extend(0.0)),
-            sun_direction: sun.towards.extend(offset),
-            sun_color: sun.color.extend(self.settings.exposure),
+            sun_direction: sun.towards.extend(0.0),
+            sun_color: sun.color.extend(0.0),
             gradient: scene.environment.gradient,
             irradiance: scene.environment.irradiance,
-            lights: list.lights.uniforms,
+            lights,
         }
     }
 
@@ -440,7 +459,9 @@ impl Renderer {
         let worlds = list.casters.iter().map(|item| list.objects[item.object as usize].world);
         let sun = list.sun.map_or(Vec4::ZERO, |sun| sun.towards.extend(scene.id as f32));
         let shows = worlds.chain(list.joints.iter().copied()).chain([[sun; 3]]);
-        if own.shown.len() == list.casters.len() + list.joints.len() + 1 && shows.clone().eq(own.shown.iter().copied()) {
+        if own.shown.len() == list.casters.len() + list.joints.len() + 1
+            && shows.clone().eq(own.shown.iter().copied())
+        {
             return;
         }
         own.shown.clear();
@@ -508,9 +529,21 @@ impl Renderer {
             let offset = index as u32 * self.frame_stride() as u32;
             pass.set_bind_group(0, &uniforms.frame_group, &[offset]);
             let items = |range: &std::ops::Range<usize>| &list.items[range.clone()];
-            self.draw_items(&mut pass, scene, uniforms, items(&view.opaque), MeshPass::Color(frame));
+            self.draw_items(
+                &mut pass,
+                scene,
+                uniforms,
+                items(&view.opaque),
+                MeshPass::Color(frame),
+            );
             self.draw_sky(&mut pass, scene);
-            self.draw_items(&mut pass, scene, uniforms, items(&view.blended), MeshPass::Color(frame));
+            self.draw_items(
+                &mut pass,
+                scene,
+                uniforms,
+                items(&view.blended),
+                MeshPass::Color(frame),
+            );
         }
     }
 

@@ -100,6 +100,8 @@ pub(crate) struct Drawable {
     pub(crate) base_vertex: i32,
     pub(crate) material: usize,
     pub(crate) features: Features,
+    /// Emitted radiance, where no map scales it.
+    pub(crate) emitted: Vec3,
     /// In the mesh's space, rest pose.
     pub(crate) bounds: Aabb,
     /// First matrix in the pose's joints, and for each joint that moves vertices its index and theirs bounds.
@@ -158,7 +160,8 @@ impl SceneGpu {
         check_images(scene, limits.max_texture_dimension_2d)?;
         let mut lights = Vec::new();
         let mut sun = None;
-        for (node, light) in scene.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n.light?))) {
+        for (node, light) in scene.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n.light?)))
+        {
             let light = SceneLight { light: scene.lights[light], node, fixed: !moving[node] };
             if sun.is_none() && light.light.kind == LightKind::Directional {
                 sun = Some(light);
@@ -258,6 +261,11 @@ impl Geometry {
                     base_vertex: place.base_vertex,
                     material: primitive.material,
                     features: features(material, primitive, influences.is_some()),
+                    emitted: if maps(material)[4].is_some() || material.unlit {
+                        Vec3::ZERO
+                    } else {
+                        material.emissive
+                    },
                     bounds: primitive.bounds,
                     skin: influences.map(|i| (first_joint, joint_bounds(primitive, i))),
                     fixed: !moving[index] && influences.is_none(),
@@ -309,7 +317,11 @@ impl Geometry {
             rigid: buffer("vertices", bytemuck::cast_slice(&self.rigid), vertex),
             skinned: buffer("skinned vertices", bytemuck::cast_slice(&self.skinned), vertex),
             influences: buffer("influences", bytemuck::cast_slice(&self.influences), vertex),
-            indices: buffer("indices", bytemuck::cast_slice(&self.indices), wgpu::BufferUsages::INDEX),
+            indices: buffer(
+                "indices",
+                bytemuck::cast_slice(&self.indices),
+                wgpu::BufferUsages::INDEX,
+            ),
         }
     }
 }
@@ -331,10 +343,18 @@ fn joint_bounds(primitive: &Primitive, influences: &[Influence]) -> Vec<(u32, Aa
     bounds
 }
 
+/// Dielectrics of at least this roughness reflect so little and so blurred that harmonics show it.
+const MATTE: f32 = 0.7;
+
 fn features(material: &Material, primitive: &Primitive, skinned: bool) -> Features {
     let lit = !material.unlit;
+    let dielectric = material.metallic == 0.0;
+    let matte =
+        dielectric && material.roughness >= MATTE && material.metallic_roughness_texture.is_none();
     let mut features = Features::default()
         .with_if(lit, Features::LIT)
+        .with_if(lit && dielectric, Features::DIELECTRIC)
+        .with_if(lit && !matte, Features::REFLECTIONS)
         .with_if(skinned, Features::SKIN)
         .with_if(matches!(material.alpha, AlphaMode::Mask(_)), Features::MASK)
         .with_if(material.alpha == AlphaMode::Blend, Features::BLEND)
@@ -342,8 +362,9 @@ fn features(material: &Material, primitive: &Primitive, skinned: bool) -> Featur
         .with_if(primitive.vertices.iter().any(|v| v.color != [255; 4]), Features::COLOR);
     for (map, used) in Features::MAPS.into_iter().zip(maps(material)) {
         let Some(used) = used else { continue };
-        let transformed =
-            used.offset != glam::Vec2::ZERO || used.scale != glam::Vec2::ONE || used.rotation != 0.0;
+        let transformed = used.offset != glam::Vec2::ZERO
+            || used.scale != glam::Vec2::ONE
+            || used.rotation != 0.0;
         features = features
             .with(map)
             .with(Features::UV0)
@@ -533,9 +554,10 @@ fn upload_environment(
         irradiance: prefiltered.irradiance,
         reflections: view("reflections", &prefiltered.levels),
         gradient: gradient.map(|color| color.extend(0.0)),
-        background: prefiltered.background.as_ref().map(|map| {
-            background_group(device, &view("background", std::slice::from_ref(map)))
-        }),
+        background: prefiltered
+            .background
+            .as_ref()
+            .map(|map| background_group(device, &view("background", std::slice::from_ref(map)))),
     }
 }
 
@@ -550,7 +572,10 @@ fn background_group(device: &wgpu::Device, picture: &wgpu::TextureView) -> wgpu:
         label: Some("background"),
         layout: &background_layout(device),
         entries: &[
-            wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::TextureView(picture) },
+            wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::TextureView(picture),
+            },
             wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Sampler(&sampler) },
         ],
     })

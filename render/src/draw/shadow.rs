@@ -63,7 +63,10 @@ pub(crate) fn is_ground(index: usize, bounds: &[Aabb], scene: &Aabb) -> bool {
     let size = own.max - own.min;
     let flat = size.y <= 0.02 * size.x.min(size.z);
     let tolerance = 0.02 * (scene.max.y - scene.min.y).max(0.0);
-    flat && bounds.iter().enumerate().all(|(i, other)| i == index || other.min.y >= own.min.y - tolerance)
+    flat && bounds
+        .iter()
+        .enumerate()
+        .all(|(i, other)| i == index || other.min.y >= own.min.y - tolerance)
 }
 
 #[cfg(test)]
@@ -73,7 +76,9 @@ mod tests {
     #[test]
     fn the_map_holds_every_caster_within_its_border() {
         let casters = Aabb { min: Vec3::new(-3.0, 0.0, 2.0), max: Vec3::new(5.0, 4.0, 9.0) };
-        for towards in [Vec3::Y, Vec3::new(0.4, 0.7, -0.2).normalize(), Vec3::new(0.0, -1.0, 0.1).normalize()] {
+        for towards in
+            [Vec3::Y, Vec3::new(0.4, 0.7, -0.2).normalize(), Vec3::new(0.0, -1.0, 0.1).normalize()]
+        {
             let fit = ShadowFit::new(towards, &casters);
             for corner in 0..8 {
                 let pick = |bit: usize, a: f32, b: f32| if corner >> bit & 1 == 1 { a } else { b };
@@ -83,7 +88,10 @@ mod tests {
                     pick(2, casters.min.z, casters.max.z),
                 );
                 let seen = fit.texture_from_world().transform_point3(at);
-                assert!(seen.cmpgt(Vec3::splat(0.005)).all() && seen.cmplt(Vec3::splat(0.995)).all(), "{seen}");
+                assert!(
+                    seen.cmpgt(Vec3::splat(0.005)).all() && seen.cmplt(Vec3::splat(0.995)).all(),
+                    "{seen}"
+                );
                 let nearer = fit.texture_from_world().transform_point3(at + towards * 0.1);
                 assert!(nearer.z < seen.z);
             }

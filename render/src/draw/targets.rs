@@ -134,7 +134,8 @@ impl Images {
         Self {
             size,
             samples,
-            multisampled: (samples > 1).then(|| view(&texture("samples", HDR_FORMAT, samples, none))),
+            multisampled: (samples > 1)
+                .then(|| view(&texture("samples", HDR_FORMAT, samples, none))),
             hdr_group: device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("hdr"),
                 layout: hdr_layout,
@@ -153,7 +154,10 @@ impl Images {
 }
 
 /// A shadow map's texture.
-pub(crate) fn shadow_texture(device: &wgpu::Device, size: u32) -> (wgpu::Texture, wgpu::TextureView) {
+pub(crate) fn shadow_texture(
+    device: &wgpu::Device,
+    size: u32,
+) -> (wgpu::Texture, wgpu::TextureView) {
     let texture = device.create_texture(&wgpu::TextureDescriptor {
         label: Some("shadow map"),
         size: extent(size, size),

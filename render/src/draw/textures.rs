@@ -57,8 +57,10 @@ fn halve(from: &Level, tables: Option<&Tables>) -> Level {
                 let codes = quad.map(|texel| texel[channel]);
                 rgba.push(match tables {
                     Some(tables) if channel < 3 => {
-                        let sum: u32 =
-                            codes.iter().map(|c| u32::from(tables.to_linear[usize::from(*c)])).sum();
+                        let sum: u32 = codes
+                            .iter()
+                            .map(|c| u32::from(tables.to_linear[usize::from(*c)]))
+                            .sum();
                         tables.to_srgb[(sum / 4 >> SHIFT) as usize]
                     }
                     _ => ((codes.iter().map(|c| u32::from(*c)).sum::<u32>() + 2) / 4) as u8,
@@ -138,8 +140,7 @@ pub(crate) fn extent(width: u32, height: u32) -> wgpu::Extent3d {
 
 /// The sampler of a texture.
 pub(crate) fn sampler(device: &wgpu::Device, sampler: Sampler) -> wgpu::Sampler {
-    let filter =
-        |linear| if linear { wgpu::FilterMode::Linear } else { wgpu::FilterMode::Nearest };
+    let filter = |linear| if linear { wgpu::FilterMode::Linear } else { wgpu::FilterMode::Nearest };
     let wrap = |wrap| match wrap {
         Wrap::Repeat => wgpu::AddressMode::Repeat,
         Wrap::Mirror => wgpu::AddressMode::MirrorRepeat,

@@ -10,14 +10,13 @@ pub(crate) const MAX_LIGHTS: usize = 8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct LightUniform {
+    /// In world space in the list, relative to the eye in a frame's uniform.
     pub(crate) position: Vec3,
     pub(crate) inverse_range_2: f32,
     pub(crate) color: Vec3,
-    pub(crate) positional: f32,
-    pub(crate) spot_direction: Vec3,
-    pub(crate) spot_scale: f32,
     pub(crate) spot_offset: f32,
-    pub(crate) padding: [f32; 3],
+    pub(crate) spot: Vec3,
+    pub(crate) padding: f32,
 }
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -39,13 +38,13 @@ pub(crate) struct FrameUniform {
 pub(crate) struct ObjectUniform {
     pub(crate) world: [Vec4; 3],
     pub(crate) normal: [Vec4; 3],
-    pub(crate) highlight: Vec4,
+    pub(crate) emitted: Vec4,
     /// Number of lights, their indices in 4 bits each, first joint matrix.
     pub(crate) lights: [u32; 4],
 }
 
 impl ObjectUniform {
-    pub(crate) fn new(world: &Mat4, highlight: f32, lights: (u32, u32), joint: u32) -> Self {
+    pub(crate) fn new(world: &Mat4, emitted: Vec3, lights: (u32, u32), joint: u32) -> Self {
         let rows = rows(world);
         let [x, y, z] = rows.map(Vec4::truncate);
         // det(M) M⁻ᵀ, with the sign of a mirroring taken out; also right where the matrix is singular.
@@ -54,14 +53,14 @@ impl ObjectUniform {
         Self {
             world: rows,
             normal,
-            highlight: (HIGHLIGHT * highlight).extend(0.0),
+            emitted: emitted.extend(0.0),
             lights: [lights.0, lights.1, joint, 0],
         }
     }
 }
 
 /// Radiance of the flash at its height: warm, and above white so that it reads on any colour.
-const HIGHLIGHT: Vec3 = Vec3::new(1.6, 1.05, 0.35);
+pub(crate) const HIGHLIGHT: Vec3 = Vec3::new(1.2, 0.75, 0.25);
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -80,7 +79,8 @@ pub(crate) fn rows(matrix: &Mat4) -> [Vec4; 3] {
 
 /// Bytes from one block to the next in a buffer that is bound with dynamic offsets.
 pub(crate) fn stride<T>(device: &wgpu::Device) -> u64 {
-    (size_of::<T>() as u64).next_multiple_of(u64::from(device.limits().min_uniform_buffer_offset_alignment))
+    (size_of::<T>() as u64)
+        .next_multiple_of(u64::from(device.limits().min_uniform_buffer_offset_alignment))
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn normals_stay_perpendicular_under_uneven_mirrored_scale() {
         let world = Mat4::from_scale(Vec3::new(-2.0, 1.0, 0.5)) * Mat4::from_rotation_x(0.4);
-        let object = ObjectUniform::new(&world, 0.0, (0, 0), 0);
+        let object = ObjectUniform::new(&world, Vec3::ZERO, (0, 0), 0);
         let (tangent, normal) = (Vec3::new(1.0, 1.0, 0.2), Vec3::new(1.0, -1.0, 0.0));
         let moved = Vec3::from_array(object.normal.map(|row| row.truncate().dot(normal)));
         assert!(world.transform_vector3(tangent).dot(moved).abs() < 1e-5);

@@ -22,22 +22,16 @@ impl ViewParams {
         self.clip_from_view * self.view_from_world
     }
 
-    /// The eye in world space.
+    /// The eye in world space. That of an orthographic view is taken to be far behind it, so that the
+    /// direction to it is the same everywhere.
     pub(crate) fn eye(&self) -> Vec3 {
-        self.view_from_world.inverse().w_axis.truncate()
+        let world_from_view = self.view_from_world.inverse();
+        let back = if self.is_orthographic() { 1e4 } else { 0.0 };
+        (world_from_view.w_axis + world_from_view.z_axis * back).truncate()
     }
 
     fn is_orthographic(&self) -> bool {
         self.clip_from_view.row(3).z == 0.0
-    }
-
-    /// The eye as shaders want it: position and 1, or direction towards the eye and 0.
-    pub(crate) fn eye_uniform(&self) -> Vec4 {
-        if self.is_orthographic() {
-            self.view_from_world.inverse().z_axis.truncate().normalize().extend(0.0)
-        } else {
-            self.eye().extend(1.0)
-        }
     }
 
     /// Directions of rays: through the centre, and their change along x and y of the picture.
@@ -108,7 +102,10 @@ mod tests {
 
         let projection = Projection::Orthographic { half_height: 2.0 };
         let clip = camera_projection(&Camera { projection, near: 1.0, far: 5.0 }, 1.0);
-        assert!((clip.project_point3(Vec3::new(0.0, 2.0, -1.0)) - Vec3::new(0.0, 1.0, 1.0)).length() < 1e-6);
+        assert!(
+            (clip.project_point3(Vec3::new(0.0, 2.0, -1.0)) - Vec3::new(0.0, 1.0, 1.0)).length()
+                < 1e-6
+        );
         assert!(clip.project_point3(Vec3::new(0.0, 0.0, -5.0)).z.abs() < 1e-6);
     }
 
@@ -116,7 +113,11 @@ mod tests {
     fn rays_point_where_the_projection_looks() {
         let view = ViewParams {
             clip_from_view: perspective(Fov { left: 1.0, right: 0.5, up: 0.7, down: 0.4 }, 0.05),
-            view_from_world: glam::camera::rh::view::look_at_mat4(Vec3::new(3.0, 2.0, 1.0), Vec3::ZERO, Vec3::Y),
+            view_from_world: glam::camera::rh::view::look_at_mat4(
+                Vec3::new(3.0, 2.0, 1.0),
+                Vec3::ZERO,
+                Vec3::Y,
+            ),
             region: Rect { x: 0, y: 0, width: 2, height: 2 },
         };
         let [base, dx, dy] = view.rays();

@@ -70,7 +70,15 @@ impl Builder {
     }
 
     /// A light at `from` that shines to `to`.
-    pub fn light(&mut self, kind: LightKind, color: Vec3, intensity: f32, range: f32, from: Vec3, to: Vec3) {
+    pub fn light(
+        &mut self,
+        kind: LightKind,
+        color: Vec3,
+        intensity: f32,
+        range: f32,
+        from: Vec3,
+        to: Vec3,
+    ) {
         self.scene.lights.push(Light { kind, color, intensity, range });
         let rotation = Quat::from_rotation_arc(Vec3::NEG_Z, (to - from).normalize());
         self.scene.nodes.push(Node {
@@ -81,11 +89,21 @@ impl Builder {
     }
 
     pub fn sun(&mut self, towards: Vec3, intensity: f32) {
-        self.light(LightKind::Directional, Vec3::ONE, intensity, f32::INFINITY, towards, Vec3::ZERO);
+        self.light(
+            LightKind::Directional,
+            Vec3::ONE,
+            intensity,
+            f32::INFINITY,
+            towards,
+            Vec3::ZERO,
+        );
     }
 
     pub fn image(&mut self, width: u32, height: u32, texel: impl Fn(u32, u32) -> [u8; 4]) -> usize {
-        let rgba = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| texel(x, y)).collect();
+        let rgba = (0..height)
+            .flat_map(|y| (0..width).map(move |x| (x, y)))
+            .flat_map(|(x, y)| texel(x, y))
+            .collect();
         self.scene.images.push(Image { width, height, rgba });
         self.scene.textures.push(Texture { image: self.scene.images.len() - 1, sampler: SAMPLER });
         self.scene.textures.len() - 1
@@ -138,10 +156,10 @@ pub fn vertex(position: Vec3, normal: Vec3, tangent: Vec3, uv: Vec2) -> Vertex {
 }
 
 fn bounds(vertices: &[Vertex]) -> Aabb {
-    vertices.iter().map(|v| Vec3::from(v.position)).fold(Aabb::default(), |b, p| Aabb {
-        min: b.min.min(p),
-        max: b.max.max(p),
-    })
+    vertices
+        .iter()
+        .map(|v| Vec3::from(v.position))
+        .fold(Aabb::default(), |b, p| Aabb { min: b.min.min(p), max: b.max.max(p) })
 }
 
 /// A unit sphere of `rings` by twice as many sectors.
@@ -202,7 +220,10 @@ impl Pose {
         skins
             .flat_map(|skin| {
                 let skin = &scene.skins[skin];
-                skin.joints.iter().zip(&skin.inverse_bind).map(|(node, bind)| self.world[*node] * *bind)
+                skin.joints
+                    .iter()
+                    .zip(&skin.inverse_bind)
+                    .map(|(node, bind)| self.world[*node] * *bind)
             })
             .collect()
     }
@@ -259,13 +280,16 @@ pub fn draw_pose(
     let mut list = DrawList::new();
     list.build(&uploaded, pose.as_ref(), views);
     let mut targets = SessionTargets::new();
-    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut encoder =
+        gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     renderer.draw(&mut encoder, &uploaded, &mut targets, &list, size).unwrap();
     gpu.queue().submit([encoder.finish()]);
     let half = read(&gpu, targets.linear().unwrap(), 8);
     let linear = half
         .chunks_exact(8)
-        .map(|texel| std::array::from_fn(|i| f16::from_le_bytes([texel[2 * i], texel[2 * i + 1]]).to_f32()))
+        .map(|texel| {
+            std::array::from_fn(|i| f16::from_le_bytes([texel[2 * i], texel[2 * i + 1]]).to_f32())
+        })
         .collect();
     Shot { size, rgba: read(&gpu, targets.output().unwrap(), 4), linear }
 }
@@ -280,12 +304,17 @@ pub fn read(gpu: &Gpu, texture: &wgpu::Texture, texel: u32) -> Vec<u8> {
         usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
         mapped_at_creation: false,
     });
-    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut encoder =
+        gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     encoder.copy_texture_to_buffer(
         texture.as_image_copy(),
         wgpu::TexelCopyBufferInfo {
             buffer: &buffer,
-            layout: wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(padded), rows_per_image: None },
+            layout: wgpu::TexelCopyBufferLayout {
+                offset: 0,
+                bytes_per_row: Some(padded),
+                rows_per_image: None,
+            },
         },
         texture.size(),
     );
@@ -293,5 +322,8 @@ pub fn read(gpu: &Gpu, texture: &wgpu::Texture, texel: u32) -> Vec<u8> {
     buffer.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
     gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
     let mapped = buffer.get_mapped_range(..).unwrap();
-    mapped.chunks(padded as usize).flat_map(|row| row[..(width * texel) as usize].to_vec()).collect()
+    mapped
+        .chunks(padded as usize)
+        .flat_map(|row| row[..(width * texel) as usize].to_vec())
+        .collect()
 }
