@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut converter = Nv12Converter::new();
     let mut times = Vec::new();
     let mut converted = Vec::new();
+    let cpu = cpu_time();
     for frame in 0..frames as usize {
         let started = Instant::now();
         let nv12 =
@@ -40,13 +41,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 .push(nv12.planes.iter().map(|p| (p.data.to_vec(), p.stride)).collect::<Vec<_>>());
         }
     }
-    print_times("convert", size, &mut times, "");
+    print_times("convert", size, &mut times, &cpu_note(cpu, frames));
 
     for candidate in &selection.usable {
         let settings =
             EncoderSettings { size, rate: FrameRate::fps(60), bitrate: Bitrate::from_mbps(8) };
         let mut encoder = (candidate.open)(&settings)?;
-        let (mut times, mut bytes) = (Vec::new(), 0);
+        let (mut times, mut bytes, cpu) = (Vec::new(), 0, cpu_time());
         for frame in 0..u64::from(frames) {
             let planes = &converted[frame as usize % converted.len()];
             let picture = CpuImage {
@@ -63,14 +64,30 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             bytes += unit.data.len() as u64;
         }
         let produced = Bitrate::of(bytes, settings.rate.interval() * frames);
-        print_times(
-            candidate.name,
-            size,
-            &mut times,
-            &format!("{produced} of {}", settings.bitrate),
-        );
+        let note = format!("{}, {produced} of {}", cpu_note(cpu, frames), settings.bitrate);
+        print_times(candidate.name, size, &mut times, &note);
     }
     Ok(())
+}
+
+/// Time that the threads of this process were on a processor: unlike the wall clock it does not
+/// count the wait for one on a busy machine. `None` where the system does not tell.
+fn cpu_time() -> Option<Duration> {
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    let nanos = threads.filter_map(|thread| {
+        let line = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Some(Duration::from_nanos(nanos.sum()))
+}
+
+fn cpu_note(before: Option<Duration>, frames: u32) -> String {
+    match cpu_time().zip(before) {
+        Some((now, before)) => {
+            format!("cpu {:.2} ms a frame", (now - before).as_secs_f64() * 1e3 / f64::from(frames))
+        }
+        None => "cpu unknown".into(),
+    }
 }
 
 fn image(format: PixelFormat, size: Size, data: &[u8]) -> CpuImage<'_> {
@@ -84,8 +101,11 @@ fn rgb_scene(size: Size, time: usize) -> Vec<u8> {
         for x in 0..size.width {
             let (x, y) = (x as f32, y as f32);
             let wave = ((x + 5.0 * t) / 37.0).sin() * ((y - 3.0 * t) / 23.0).cos();
-            let edge =
-                if ((x + 8.0 * t) / 90.0) as u32 + (y / 70.0) as u32 & 1 == 0 { 30.0 } else { 0.0 };
+            let edge = if (((x + 8.0 * t) / 90.0) as u32 + (y / 70.0) as u32) & 1 == 0 {
+                30.0
+            } else {
+                0.0
+            };
             let grain = ((x * 12.9898 + y * 78.233).sin() * 43_758.547).fract() * 8.0;
             let level = 110.0 + 70.0 * wave + edge + grain;
             data.extend([level as u8, (level * 0.8) as u8, (220.0 - level) as u8, 255]);

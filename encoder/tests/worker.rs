@@ -1,4 +1,10 @@
 //! The encoder thread against doubles of everything around it, in time that the test owns.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failing helper is a failing test, and what was measured is worth reading"
+)]
 
 mod common;
 

@@ -51,7 +51,7 @@ impl Picture {
             ((x + 3.0 * t) / 41.0 * scale).sin() * ((y - 2.0 * t) / 29.0 * scale).cos()
         };
         let edge = move |x: usize, y: usize| {
-            if (x + time * 4) / 96 + y / 64 & 1 == 0 { 20.0 } else { -20.0 }
+            if ((x + time * 4) / 96 + y / 64) & 1 == 0 { 20.0 } else { -20.0 }
         };
         Self::new(
             size,
