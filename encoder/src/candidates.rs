@@ -65,8 +65,8 @@ impl std::fmt::Debug for Candidate {
 
 /// Every encoder in this build, best first.
 ///
-/// x264 comes before OpenH264: at the same CPU time its pictures are better (about 1 dB), and it
-/// keeps to a VBV of one frame.
+/// x264 comes before OpenH264: it takes about two thirds of the processor time for the same pictures
+/// (`examples/measure.rs` at 1280x720) and keeps to a VBV of one frame.
 pub fn candidates() -> Vec<Candidate> {
     vec![
         Candidate {
