@@ -4,14 +4,15 @@
 //!               Admit                Start                    media up and client there
 //!  Requested ────────────▶ Admitted ───────▶ Starting ───────────────────────────────▶ Live
 //!      │                       │                │                                     │   ▲
-//!      │ refused               │ stop           │ start or connect timeout     client │   │ both
-//!      │                       │                │ start failed            or device   │   │ there
-//!      │                       ▼                ▼                            gone     ▼   │ again
-//!      │                    Ending(reason) ◀──────────── grace over, limits ────── Suspended
-//!      │                       │      ▲                                                │
-//!      ▼                       │      └── stop, idle, time limit, client left, ◀───────┘
-//!  Ended(reason) ◀─────────────┘          source ended, encoder failed, panic (from any state)
-//!                drained, or drain timeout
+//!      │ refused,              │ stop,          │ start or connect timeout,    client │   │ both
+//!      │ stop                  │ timeout        │ start failed           or device    │   │ there
+//!      │                       │                ▼                        gone         ▼   │ again
+//!      │                       │           Ending(reason) ◀──── grace over ──────── Suspended
+//!      │                       │                │    ▲
+//!      │                       │                │    └── from each of the three: stop, limits,
+//!      │                       │      drained,  │        client left, source ended, encoder
+//!      ▼                       ▼      deadline  ▼        failed, panic
+//!  Ended(reason) ◀───────── Ended(reason) ◀─────┘
 //! ```
 //!
 //! A driver hands every event to [`Machine::handle`], carries out what [`Machine::poll_action`] yields

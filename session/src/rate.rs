@@ -209,7 +209,8 @@ impl RateController {
     /// What arrives, over the last quarter of a second.
     pub fn acked_rate(&self) -> Bitrate {
         let length: Duration = self.intervals.iter().map(|interval| interval.length).sum();
-        Bitrate::of(self.intervals.iter().map(|interval| interval.acked).sum(), length)
+        let acked = self.intervals.iter().fold(0_u64, |sum, i| sum.saturating_add(i.acked));
+        Bitrate::of(acked, length)
     }
 
     /// Brings the target within new bounds at once (a player's wish, a smaller picture).

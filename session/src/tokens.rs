@@ -57,12 +57,15 @@ pub enum Scope {
     Operator,
     /// One session's own addresses.
     Session(SessionId),
+    /// To be redeemed for a token of one session, and nothing else: what a link carries.
+    Ticket(SessionId),
 }
 
 impl Scope {
     /// Whether a holder of this scope may do what needs `needed`.
     fn allows(&self, needed: &Self) -> bool {
-        *self == Self::Operator || self == needed
+        // Not even an operator's token is a ticket: redeeming one would use up nothing.
+        self == needed || *self == Self::Operator && !matches!(needed, Self::Ticket(_))
     }
 }
 
@@ -204,7 +207,10 @@ impl Tokens {
 
     /// Forgets every token of a session; to be called when it has ended.
     pub fn revoke_session(&mut self, session: &SessionId) {
-        self.entries.retain(|entry| !matches!(&entry.scope, Scope::Session(id) if id == session));
+        let of_session = |scope: &Scope| {
+            matches!(scope, Scope::Session(id) | Scope::Ticket(id) if id == session)
+        };
+        self.entries.retain(|entry| !of_session(&entry.scope));
     }
 
     /// Tokens that are kept, used and expired ones included.
