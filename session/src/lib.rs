@@ -17,15 +17,15 @@ pub mod tokens;
 mod window;
 
 pub use admission::{Admission, Capacity, Demand, Permit, Refusal};
-pub use clock_offset::{ClockEstimate, ClockSync, PongError};
+pub use clock_offset::{ClockEstimate, ClockSync, ClockSyncConfig, PongError};
 pub use ledger::{
-    ClientReport, Counters, Joined, LatencyLedger, LatencySummary, LedgerStage, Percentiles,
-    ReportError,
+    ClientReport, Counters, Joined, LatencyLedger, LatencySummary, LedgerConfig, LedgerStage,
+    Percentiles, ReportError,
 };
 pub use machine::{
     Action, Decision, Drain, Event, Handled, Limits, Machine, Notice, Phase, Record, Summary,
 };
 pub use pacing::FramePacer;
-pub use rate::{RateConfig, RateController};
+pub use rate::{PathState, RateConfig, RateController};
 pub use reason::{EndReason, StoppedBy};
 pub use tokens::{Scope, TokenDigest, TokenError, Tokens, Use};

@@ -207,9 +207,7 @@ impl Tokens {
 
     /// Forgets every token of a session; to be called when it has ended.
     pub fn revoke_session(&mut self, session: &SessionId) {
-        let of_session = |scope: &Scope| {
-            matches!(scope, Scope::Session(id) | Scope::Ticket(id) if id == session)
-        };
+        let of_session = |scope: &Scope| matches!(scope, Scope::Session(id) | Scope::Ticket(id) if id == session);
         self.entries.retain(|entry| !of_session(&entry.scope));
     }
 
