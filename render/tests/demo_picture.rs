@@ -3,6 +3,8 @@
 //!
 //! `NEARLIGHT_SHOTS=<folder> cargo test -p nearlight-render --test demo_picture -- --ignored --nocapture`
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for people, run by name")]
+
 #[path = "golden/support.rs"]
 mod support;
 

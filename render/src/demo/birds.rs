@@ -20,7 +20,7 @@ pub(super) fn build(graph: &mut Graph) {
     let (mut flock, mut joints) = (Mesh::default(), vec![centre]);
     for k in 0..BIRDS {
         // A loose wedge: the first leads, the others follow to both sides.
-        let (rank, side) = (k.div_ceil(2) as f32, if k % 2 == 0 { 1.0 } else { -1.0 });
+        let (rank, side) = (k.div_ceil(2) as f32, if k.is_multiple_of(2) { 1.0 } else { -1.0 });
         let angle = 2.75 - rank * 0.11 + rng.range(-0.025, 0.025);
         let radius = 19.0 + side * rank * 1.35 + rng.range(-0.4, 0.4);
         let at = Quat::from_rotation_y(angle) * Vec3::new(0.0, rng.range(-0.6, 0.9), radius);

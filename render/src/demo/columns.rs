@@ -76,7 +76,7 @@ fn column(part: f32, seed: u32) -> Mesh {
     mesh.add(&lathe(&base, 14).colored(hex(STONE[1])));
     let rows = if whole { 2 } else { 3 };
     let shaft = grid(24, rows, true, |u, v| {
-        let flute = if (u * 24.0).round() as u32 % 2 == 0 { 0.0 } else { -0.045 };
+        let flute = flute(u);
         let swell = 0.47 - 0.085 * (v * part).powf(1.6);
         let ragged = if !whole && v > 0.9 {
             0.3 * noise(polar(1.3, u * TAU, seed as f32 * 7.0), 3)
@@ -95,7 +95,7 @@ fn column(part: f32, seed: u32) -> Mesh {
     } else {
         let top = 0.65 + height;
         let cap = grid(24, 1, true, |u, v| {
-            let flute = if (u * 24.0).round() as u32 % 2 == 0 { 0.0 } else { -0.045 };
+            let flute = flute(u);
             let ragged = 0.3 * noise(polar(1.3, u * TAU, seed as f32 * 7.0), 3);
             let r = (0.47 - 0.085 * part.powf(1.6) + flute) * (1.0 - v);
             polar(r, u * TAU, top + ragged * (1.0 - v) - 0.06 * v)
@@ -105,10 +105,15 @@ fn column(part: f32, seed: u32) -> Mesh {
     mesh
 }
 
+/// How far the surface of a shaft lies inward at a part of the way around: a groove at every other corner.
+fn flute(u: f32) -> f32 {
+    if ((u * 24.0).round() as u32).is_multiple_of(2) { 0.0 } else { -0.045 }
+}
+
 /// A fallen piece of shaft around y.
 fn drum() -> Mesh {
     let shaft = grid(24, 1, true, |u, v| {
-        let flute = if (u * 24.0).round() as u32 % 2 == 0 { 0.0 } else { -0.045 };
+        let flute = flute(u);
         polar(0.45 + flute, u * TAU, -0.6 + 1.2 * v)
     });
     let mut mesh = shaft.faceted();
@@ -161,12 +166,12 @@ fn ivy(graph: &mut Graph, rng: &mut Rng) {
         let rise = place(k).distance(place(k + 1)) * 0.5 - 0.25;
         let path =
             arch_path(place(k) + Vec3::Y * TOP, place(k + 1) + Vec3::Y * TOP, rise, 40, (0.0, 1.0));
-        for n in 0..6 {
+        for n in 0..6_u32 {
             let p = path[((share + n as f32 * 0.022) * 40.0) as usize % 41];
             let off =
                 Vec3::new(rng.range(-0.25, 0.25), rng.range(0.1, 0.42), rng.range(-0.25, 0.25));
             clump(p + off, rng.range(0.16, 0.34), rng);
-            if n % 2 == 0 {
+            if n.is_multiple_of(2) {
                 clump(
                     p + Vec3::new(0.0, -0.5 - 0.3 * n as f32 * 0.5, 0.0) + off * 0.8,
                     rng.range(0.1, 0.18),

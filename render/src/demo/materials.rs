@@ -85,9 +85,13 @@ impl Mat {
     pub(super) fn look(self) -> Look {
         match self {
             Mat::Matte => DULL,
-            Mat::Stone => {
-                Look { name: "stone", roughness: 0.72, base_texture: Some(Tex::Stone), ..DULL }
-            }
+            Mat::Stone => Look {
+                name: "stone",
+                base: Vec3::new(0.88, 0.87, 0.86),
+                roughness: 0.72,
+                base_texture: Some(Tex::Stone),
+                ..DULL
+            },
             Mat::Metal => Look { name: "metal", metallic: 1.0, roughness: 0.24, ..DULL },
             Mat::Glaze => Look { name: "glaze", roughness: 0.32, ..DULL },
             Mat::Core => {

@@ -66,8 +66,8 @@ fn turning(
 fn ring(radius: f32, width: f32, index: usize) -> Mesh {
     let thick = 0.14;
     let mut mesh = hoop(radius, width, thick, 40).colored(BRASS);
-    for k in 0..24 {
-        let high = width * if k % 3 == 0 { 0.36 } else { 0.2 };
+    for k in 0..24_u32 {
+        let high = width * if k.is_multiple_of(3) { 0.36 } else { 0.2 };
         for side in [-1.0, 1.0] {
             let (z, x) = (radius + side * (thick * 0.5 + 0.006), side * 0.022);
             let mut mark = Mesh::default();
@@ -77,7 +77,7 @@ fn ring(radius: f32, width: f32, index: usize) -> Mesh {
             mesh.add(&mark.turned(k as f32 / 24.0 * TAU).colored(BRONZE * 0.5));
         }
     }
-    let axis = if index % 2 == 0 { 0.0 } else { PI / 2.0 };
+    let axis = if index.is_multiple_of(2) { 0.0 } else { PI / 2.0 };
     for side in [0.0, PI] {
         let pin =
             lathe(&[(0.001, -0.18), (0.11, -0.14), (0.12, 0.12), (0.05, 0.2), (0.001, 0.5)], 8);
@@ -275,8 +275,8 @@ fn meridian(graph: &mut Graph, radius: f32) {
         * Mat4::from_rotation_x(PI / 2.0);
     let mut metal = hoop(radius, 0.2, 0.2, 44).by(upright).colored(BRASS * 0.92);
     let mut star = Mesh::default();
-    for k in 0..8 {
-        let (angle, long) = (k as f32 * TAU / 8.0, if k % 2 == 0 { 0.72 } else { 0.38 });
+    for k in 0..8_u32 {
+        let (angle, long) = (k as f32 * TAU / 8.0, if k.is_multiple_of(2) { 0.72 } else { 0.38 });
         let point = Vec3::new(angle.sin(), angle.cos(), 0.0);
         let side = Vec3::new(angle.cos(), -angle.sin(), 0.0) * 0.11;
         for z in [0.09, -0.09] {

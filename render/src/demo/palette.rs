@@ -20,22 +20,22 @@ pub(super) fn sun_direction() -> Vec3 {
 }
 
 /// Degrees to the right of −z.
-pub(super) const SUN_AZIMUTH: f32 = 62.0;
+pub(super) const SUN_AZIMUTH: f32 = 72.0;
 /// Degrees above the horizon.
-pub(super) const SUN_HEIGHT: f32 = 21.0;
+pub(super) const SUN_HEIGHT: f32 = 23.0;
 /// Colour of sunlight.
 pub(super) const SUN: Vec3 = Vec3::new(1.0, 0.66, 0.36);
 /// Lux, in units where a sky of radiance 1 is bright.
-pub(super) const SUN_LUX: f32 = 5.2;
+pub(super) const SUN_LUX: f32 = 6.0;
 /// Colour of light from the sky, for what is baked.
 pub(super) const AMBIENT: Vec3 = Vec3::new(0.36, 0.38, 0.52);
 
 /// Sky radiance straight up.
-pub(super) const ZENITH: Vec3 = Vec3::new(0.16, 0.29, 0.56);
+pub(super) const ZENITH: Vec3 = Vec3::new(0.25, 0.36, 0.58);
 /// Sky radiance at the horizon.
-pub(super) const HORIZON: Vec3 = Vec3::new(0.88, 0.66, 0.54);
+pub(super) const HORIZON: Vec3 = Vec3::new(1.02, 0.76, 0.60);
 /// Radiance from below: clouds in the last sun.
-pub(super) const GROUND: Vec3 = Vec3::new(0.36, 0.29, 0.33);
+pub(super) const GROUND: Vec3 = Vec3::new(0.46, 0.35, 0.36);
 
 /// The air's colour at the horizon in a direction: gold towards the sun, lavender away from it.
 pub(super) fn haze(towards: Vec3) -> Vec3 {

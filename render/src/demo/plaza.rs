@@ -51,7 +51,7 @@ fn rings(rng: &mut Rng) -> Mesh {
                 (start + gap / outer, start + step - gap / outer),
                 top,
                 if row < 3 { 0.0 } else { 0.018 },
-                if row % 3 == 0 { 1 } else { 2 },
+                if row.is_multiple_of(3) { 1 } else { 2 },
             );
             mesh.add(&slab.colored(color));
         }
@@ -116,9 +116,9 @@ fn inlay(graph: &mut Graph) {
     brass.add(&annulus(12.9, 12.99, 0.012, 64));
     graph.still(Mat::Metal, &brass.colored(BRASS * 0.9));
     let mut glaze = Mesh::default();
-    for k in 0..16 {
+    for k in 0..16_u32 {
         let angle = (k as f32 + 0.5) * TAU / 16.0;
-        let (long, half) = if k % 2 == 0 { (12.8, 0.062) } else { (11.6, 0.04) };
+        let (long, half) = if k.is_multiple_of(2) { (12.8, 0.062) } else { (11.6, 0.04) };
         let y = 0.013;
         let points = [
             polar(10.3, angle, y),

@@ -51,7 +51,7 @@ fn rock(graph: &mut Graph, rng: &mut Rng, index: usize, at: Vec3, size: f32) {
         })
         .faceted();
     let mut parts = vec![(Mat::Matte, bake::own_occlusion(body))];
-    if index % 2 == 0 {
+    if index.is_multiple_of(2) {
         let gems = cluster(rng, size * 0.62).at(0.0, -size * 0.62, 0.0);
         parts.push((Mat::Crystal, gems));
     }
@@ -66,7 +66,7 @@ fn rock(graph: &mut Graph, rng: &mut Rng, index: usize, at: Vec3, size: f32) {
     });
     let hop = format!("rock {} hops", index + 1);
     graph.clickable(node, &hop);
-    let turn = if index % 2 == 0 { TAU } else { -TAU };
+    let turn = if index.is_multiple_of(2) { TAU } else { -TAU };
     graph.animate_place(&hop, node, 1.8, 36, |t| {
         Vec3::Y * size * (1.3 * (PI * t.powf(0.75)).sin() - 0.3 * (TAU * t).sin() * (1.0 - t))
     });

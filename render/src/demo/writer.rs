@@ -316,12 +316,12 @@ fn animations(graph: &Graph, buffer: &mut Buffer) -> Vec<Value> {
             let times: Vec<[f32; 1]> = channel.times.iter().map(|&t| [t]).collect();
             let input = buffer.floats(&times, None, true);
             let vectors =
-                |v: &[Vec3]| -> Vec<[f32; 3]> { v.iter().map(|v| v.to_array()).collect() };
+                |v: &[Vec3]| -> Vec<[f32; 3]> { v.iter().map(Vec3::to_array).collect() };
             let (path, output) = match &channel.keys {
                 Keys::Translation(v) => ("translation", buffer.floats(&vectors(v), None, false)),
                 Keys::Scale(v) => ("scale", buffer.floats(&vectors(v), None, false)),
                 Keys::Rotation(q) => {
-                    let q: Vec<[f32; 4]> = q.iter().map(|q| q.to_array()).collect();
+                    let q: Vec<[f32; 4]> = q.iter().map(Quat::to_array).collect();
                     ("rotation", buffer.floats(&q, None, false))
                 }
             };
