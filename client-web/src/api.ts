@@ -1,5 +1,6 @@
 // The node's HTTP interface. It never guesses an address: it starts at one base and follows the absolute
 // addresses in answers.
+import type { TicketLink } from './settings.ts';
 import { isRecord } from './wire/control.ts';
 import type { Catalogue, NewSession, NodeReport, Problem, Session } from './wire/index.ts';
 
@@ -90,6 +91,20 @@ export class Api {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(wish),
     });
+    return this.session(response);
+  }
+
+  /** Takes over a session that somebody handed on. A ticket works once. */
+  async redeem(link: TicketLink): Promise<Session> {
+    const response = await this.request(this.at(`sessions/${encodeURIComponent(link.session)}/redeem`), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ticket: link.ticket }),
+    });
+    return this.session(response);
+  }
+
+  private async session(response: Response): Promise<Session> {
     const body = await this.json(response);
     if (!isRecord(body) || typeof body['url'] !== 'string' || typeof body['whep_url'] !== 'string') {
       throw malformed('a session');

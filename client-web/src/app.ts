@@ -1,7 +1,7 @@
 // Which page is shown: the catalogue or a player. The address says it too (`?play=`), so that reloading,
 // sharing and the browser's Back do what they should.
 import { ApiProblem, type Api } from './api.ts';
-import { addressFor, type Settings } from './settings.ts';
+import { addressFor, type Settings, type TicketLink } from './settings.ts';
 import type { Catalogue, CatalogueEntry } from './wire/index.ts';
 import { catalogueView } from './ui/catalogue.ts';
 import { insecureNotice } from './ui/notice.ts';
@@ -27,7 +27,10 @@ export class App {
   }
 
   start(): void {
-    if (this.settings.play === undefined) this.showCatalogue();
+    const { link } = this.settings;
+    // The session knows what it plays; the page need not.
+    if (link !== undefined) this.play({ ...unknownEntry(''), title: 'Session' }, link);
+    else if (this.settings.play === undefined) this.showCatalogue();
     else this.open(this.settings.play);
   }
 
@@ -71,7 +74,7 @@ export class App {
     );
   }
 
-  private play(entry: CatalogueEntry): void {
+  private play(entry: CatalogueEntry, link?: TicketLink): void {
     this.closePlayer();
     document.title = `${entry.title} – Nearlight`;
     const player = new Player(entry, this.api, this.settings, {
@@ -79,12 +82,16 @@ export class App {
         history.pushState(null, '', addressFor(new URL(location.href), undefined));
         this.showCatalogue();
       },
-      onAgain: () => { this.play(entry); },
+      onAgain: () => {
+        // A link works once, and without the catalogue it is not known what to make anew.
+        if (link === undefined) this.play(entry);
+        else this.showCatalogue();
+      },
       onToken: (token) => {
         this.api.setToken(token);
         this.play(entry);
       },
-    });
+    }, link);
     this.player = player;
     this.root.replaceChildren(player.element);
     player.run().catch((error: unknown) => {

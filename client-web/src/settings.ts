@@ -1,12 +1,21 @@
-// What the page's address says. The token stands in the fragment, which no server and no log sees, and
-// is taken out of the address bar at once.
+// What the page's address says. Token and ticket stand in the fragment, which no server and no log sees,
+// and are taken out of the address bar at once.
 import type { VideoWish } from './wire/index.ts';
+
+/** A session that somebody else made and handed over by a link. */
+export interface TicketLink {
+  readonly session: string;
+  /** Works once. */
+  readonly ticket: string;
+}
 
 export interface Settings {
   /** Where the API is. A page may come from another origin than its node. */
   readonly api: URL;
   /** Operator's token, kept in memory only. */
   readonly token: string | undefined;
+  /** A session to take over at once. */
+  readonly link: TicketLink | undefined;
   /** Entry to start at once. */
   readonly play: string | undefined;
   readonly video: VideoWish;
@@ -30,10 +39,13 @@ export function readSettings(address: URL, api: string): Settings {
     const text = query.get(name);
     if (text !== null && /^[1-9]\d{0,6}$/.test(text)) video[wish] = Number(text);
   }
-  const token = new URLSearchParams(address.hash.slice(1)).get('token');
+  const fragment = new URLSearchParams(address.hash.slice(1));
+  const token = fragment.get('token');
+  const [session, ticket] = [fragment.get('session') ?? '', fragment.get('ticket') ?? ''];
   return {
     api: new URL(api === '' ? '.' : api, address),
     token: token === null || token === '' ? undefined : token,
+    link: session === '' || ticket === '' ? undefined : { session, ticket },
     play: query.get('play') ?? undefined,
     video,
     barcode: query.get('barcode') === '1',

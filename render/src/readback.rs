@@ -11,7 +11,7 @@
 //! and [`FrameRing::begin`] yields `None`, which a source reports as `NoFreeSlot`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use media::barcode::Strip;
@@ -21,7 +21,7 @@ use media::{
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use crate::device::{Completion, Gpu};
+use crate::device::{Completion, Gpu, Watched};
 use crate::nv12::{Nv12Converter, Nv12Layout};
 
 /// One being drawn, one in the mailbox, one at the encoder.
@@ -66,6 +66,8 @@ struct Shared {
     converter: Arc<Nv12Converter>,
     layout: Nv12Layout,
     newest_cost: Mutex<Option<FrameCost>>,
+    /// The picture that was submitted last, while anybody holds it.
+    newest: Mutex<Weak<Completion>>,
     /// Nanoseconds of a timestamp's unit.
     stamp_period: f64,
 }
@@ -107,6 +109,7 @@ impl FrameRing {
             converter: Arc::clone(converter),
             layout,
             newest_cost: Mutex::new(None),
+            newest: Mutex::default(),
             stamp_period: f64::from(gpu.queue().get_timestamp_period()),
         });
         let slots = gpu
@@ -123,6 +126,12 @@ impl FrameRing {
     /// Slots that are free.
     pub fn free(&self) -> usize {
         self.slots.iter().filter(|slot| !slot.busy.load(Ordering::Acquire)).count()
+    }
+
+    /// Whether the device still works on the picture that was submitted last.
+    pub fn is_drawing(&self) -> bool {
+        let newest = self.shared.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.upgrade().is_some_and(|picture| picture.is_pending())
     }
 
     /// A free slot; `None` when all are held downstream.
@@ -204,11 +213,6 @@ impl Shared {
     fn stamps_at(&self) -> u64 {
         self.layout.bytes().next_multiple_of(STAMP_ALIGN)
     }
-
-    fn note_cost(&self, internal: Size, time: Duration) {
-        *self.newest_cost.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(FrameCost { internal, time });
-    }
 }
 
 /// A slot that is not free; dropping it frees it.
@@ -224,11 +228,24 @@ impl Drop for Lease {
 /// the completion: a frame may be dropped in the mailbox before that, and wgpu-core 30 must not be
 /// asked to map a buffer again while an aborted mapping of it waits for its submission (the end of
 /// the old submission then reports the new mapping as complete, with half a picture in it).
-struct Mapping(Lease);
+struct Mapping {
+    lease: Lease,
+    internal: Size,
+    recorded_at: Instant,
+}
 
 impl Mapping {
     fn slot(&self) -> &Slot {
-        &self.0.0
+        &self.lease.0
+    }
+}
+
+impl Watched for Mapping {
+    fn complete(&self, at: Instant) {
+        let shared = &self.slot().shared;
+        let time = at.saturating_duration_since(shared.gpu.busy_since(self.recorded_at, at));
+        *shared.newest_cost.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(FrameCost { internal: self.internal, time });
     }
 }
 
@@ -286,21 +303,13 @@ impl SlotGuard {
     pub fn submitted(self, submission: wgpu::SubmissionIndex) -> Option<Box<dyn FrameImage>> {
         let Self { lease, recorded } = self;
         let (internal, recorded_at) = recorded?;
-        let mapping = Arc::new(Mapping(lease));
+        let mapping = Arc::new(Mapping { lease, internal, recorded_at });
         let slot = mapping.slot();
         let done = Arc::new(Completion::holding(Arc::clone(&mapping) as _));
+        *slot.shared.newest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&done);
         let told = Arc::clone(&done);
-        let cost_to = Arc::downgrade(&slot.shared);
-        slot.readable.map_async(wgpu::MapMode::Read, .., move |mapped| match mapped {
-            Ok(()) => {
-                let now = Instant::now();
-                if let Some(shared) = cost_to.upgrade() {
-                    let began = shared.gpu.busy_since(recorded_at, now);
-                    shared.note_cost(internal, now.saturating_duration_since(began));
-                }
-                told.done(now);
-            }
-            Err(_) => told.unmapped(),
+        slot.readable.map_async(wgpu::MapMode::Read, .., move |mapped| {
+            told.mapped(mapped.map(|()| Instant::now()).map_err(drop));
         });
         slot.shared.gpu.watch(submission, Arc::clone(&done));
         Some(Box::new(RingImage { pixels: None, mapping, done }))

@@ -284,6 +284,10 @@ impl SceneSource {
         resources: &mut Resources,
         request: &FrameRequest<'_>,
     ) -> Result<SourceEvent, SourceError> {
+        // In software the next picture would only take cores from this one, and be old when drawn.
+        if resources.on_gpu.kit.gpu.is_software() && resources.ring.is_drawing() {
+            return Err(SourceError::NoFreeSlot);
+        }
         // The slot first: state that is sampled must be drawn, or its change would go unseen.
         let mut slot = resources.ring.begin().ok_or(SourceError::NoFreeSlot)?;
         let mut stages = StageTimes::captured(request.at);

@@ -73,7 +73,7 @@ impl Node {
         }
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
         let known = config.access.token_sha256.len();
-        // Two for each session, and as many again for sessions that are about to be forgotten.
+        // Three for each session (token, ticket, redeemed token) and some room.
         let mut tokens = Tokens::new(known + 4 * config.sessions.max as usize);
         for digits in &config.access.token_sha256 {
             let digest =
@@ -103,14 +103,14 @@ impl Node {
         }))
     }
 
-    /// Admits and starts a session; yields its handle and its bearer token.
+    /// Admits and starts a session; yields its handle and its keys.
     ///
     /// # Errors
     /// A problem for the client: unknown app, impossible picture, no capacity.
     pub fn create_session(
         self: &Arc<Self>,
         wish: wire::NewSession,
-    ) -> Result<(Arc<Entry>, String), Problem> {
+    ) -> Result<(Arc<Entry>, Keys), Problem> {
         let app = self.catalogue.find(&wish.app).ok_or_else(|| {
             Problem::UNKNOWN_APP.because(format!("no entry has the id {:?}", wish.app))
         })?;
@@ -131,8 +131,8 @@ impl Node {
             tracing::info!(app = wish.app, reason = %refusal, "session refused");
             Problem::REFUSED.because(refusal.to_string()).retry_after(10)
         })?;
-        let token = match self.issue_token(&id) {
-            Ok(token) => token,
+        let keys = match self.issue_keys(&id) {
+            Ok(keys) => keys,
             Err(problem) => {
                 self.release(&id, permit);
                 return Err(problem);
@@ -150,18 +150,34 @@ impl Node {
         let entry = drive::start(self, plan);
         self.registry.insert(entry.clone());
         self.metrics.sessions_started.inc();
-        Ok((entry, token))
+        Ok((entry, keys))
     }
 
-    fn issue_token(&self, session: &SessionId) -> Result<String, Problem> {
+    fn issue_keys(&self, session: &SessionId) -> Result<Keys, Problem> {
+        let sessions = &self.config.sessions;
+        let token = self.issue(Scope::Session(session.clone()), sessions.longest.get(), Use::Many)?;
+        let ticket = self.issue(Scope::Ticket(session.clone()), sessions.connect.get(), Use::Once)?;
+        Ok(Keys { token, ticket })
+    }
+
+    fn issue(&self, scope: Scope, lasts: Duration, uses: Use) -> Result<String, Problem> {
         let mut random = [0; 32];
         fill_random(&mut random)?;
         let now = self.clock.now();
-        let expires = now + self.config.sessions.longest.get();
-        let scope = Scope::Session(session.clone());
         self.tokens()
-            .issue(now, random, scope, Some(expires), Use::Many)
+            .issue(now, random, scope, Some(now + lasts), uses)
             .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
+    }
+
+    /// Takes a ticket of a session for a bearer token of it.
+    ///
+    /// # Errors
+    /// A problem for the client: wrong, expired, or used before.
+    pub fn redeem(&self, session: &SessionId, ticket: &str) -> Result<String, Problem> {
+        self.check_token(ticket, &Scope::Ticket(session.clone()))
+            .map_err(|why| Problem::UNAUTHORIZED.because(why.to_string()))?;
+        let lasts = self.config.sessions.longest.get();
+        self.issue(Scope::Session(session.clone()), lasts, Use::Many)
     }
 
     /// Checks a bearer token.
@@ -282,6 +298,14 @@ impl Node {
             }
         }
     }
+}
+
+/// What opens a session.
+pub struct Keys {
+    /// Bearer token of the session's addresses.
+    pub token: String,
+    /// Works once, to be redeemed for a token.
+    pub ticket: String,
 }
 
 /// Unguessable text of `bytes` random bytes, in hexadecimal.

@@ -55,7 +55,19 @@ impl Server {
     ///
     /// # Errors
     /// As [`run`].
-    pub async fn bind(mut config: Config) -> Result<Self> {
+    pub async fn bind(config: Config) -> Result<Self> {
+        Self::bind_with(config, Node::open).await
+    }
+
+    /// Like [`bind`](Self::bind), with a node of the caller's making: `open` is given the
+    /// configuration with the address that was really bound, and may block.
+    ///
+    /// # Errors
+    /// As [`run`], and whatever `open` fails with.
+    pub async fn bind_with(
+        mut config: Config,
+        open: impl FnOnce(Config) -> Result<Arc<Node>> + Send + 'static,
+    ) -> Result<Self> {
         // Ports first: a second server on the same machine should fail before it warms a GPU.
         let listener = bind(config.server.listen, "server.listen")?;
         let ops_listener = bind(config.ops.listen, "ops.listen")?;
@@ -71,7 +83,7 @@ impl Server {
         } else {
             None
         };
-        let node = tokio::task::spawn_blocking(move || Node::open(config)).await??;
+        let node = tokio::task::spawn_blocking(move || open(config)).await??;
         let mut tasks = tokio::task::JoinSet::new();
         let (public, private) = (Handle::new(), Handle::new());
         let router = http::router(node.clone());

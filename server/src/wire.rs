@@ -116,8 +116,20 @@ pub struct Session {
     /// Bearer token for this session's addresses; only in the answer that created it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Absolute address of the page that plays this session; it carries a ticket that works once,
+    /// for handing the session to a player. Only in the answer that created it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub play_url: Option<String>,
     /// STUN and TURN servers for the client.
     pub ice_servers: Vec<IceServer>,
+}
+
+/// A ticket to be redeemed for a session's token.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ticket {
+    /// From the fragment of a `play_url`.
+    pub ticket: String,
 }
 
 /// A STUN or TURN server as `RTCIceServer` wants it.

@@ -267,6 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn a_ticket_is_good_for_redeeming_only() {
+        let mut tokens = Tokens::new(8);
+        let ticket = Scope::Ticket(SessionId::new("a"));
+        let text = tokens.issue(at(0), [1; 32], ticket.clone(), Some(at(20)), Use::Once).unwrap();
+        assert_eq!(tokens.check(at(1), &text, &session("a")), Err(TokenError::WrongScope));
+        let operator = tokens.issue(at(0), [2; 32], Scope::Operator, None, Use::Many).unwrap();
+        assert_eq!(tokens.check(at(1), &operator, &ticket), Err(TokenError::WrongScope));
+        assert_eq!(tokens.check(at(1), &text, &ticket), Ok(()));
+        assert_eq!(tokens.check(at(1), &text, &ticket), Err(TokenError::Replayed));
+        tokens.revoke_session(&SessionId::new("a"));
+        assert_eq!(tokens.check(at(1), &text, &ticket), Err(TokenError::Unknown));
+    }
+
+    #[test]
     fn the_operators_token_comes_as_a_digest_and_opens_everything() {
         let mut tokens = Tokens::new(8);
         // printf %s secret | sha256sum

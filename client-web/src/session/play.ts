@@ -2,7 +2,7 @@
 // machine: state.ts.
 import { ApiFailure, ApiProblem, type Api } from '../api.ts';
 import { InputSender } from '../input/sender.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings, TicketLink } from '../settings.ts';
 import { clientNow, ms, type Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import { parseServerMessage } from '../wire/control.ts';
@@ -57,7 +57,8 @@ export class PlaySession {
 
   constructor(
     private readonly api: Api,
-    private readonly app: string,
+    /** Catalogue id of a new session, or the link to one that exists. */
+    private readonly what: string | TicketLink,
     private readonly settings: Pick<Settings, 'video' | 'barcode'>,
     private readonly events: PlayEvents,
   ) {
@@ -114,9 +115,11 @@ export class PlaySession {
     this.become({ name: 'connecting', step: 'session' });
     // The offer is made while the node makes the session.
     const connection = this.open();
-    const wish = { app: this.app, video: this.settings.video, barcode: this.settings.barcode };
+    const { video, barcode } = this.settings;
     // Not aborted when the user leaves: a session that was made unseen could not be ended.
-    const session = await this.api.createSession(wish);
+    const session = await (typeof this.what === 'string'
+      ? this.api.createSession({ app: this.what, video, barcode })
+      : this.api.redeem(this.what));
     this.session = session;
     this.times.sessionUs = clientNow();
     if (isFinal(this.current)) this.endAtNode();

@@ -6,7 +6,7 @@ import { TextInput } from '../input/text.ts';
 import type { StickView } from '../input/touch.ts';
 import { PlaySession } from '../session/play.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
-import type { Settings } from '../settings.ts';
+import type { Settings, TicketLink } from '../settings.ts';
 import { RtcStatsReader } from '../stats/rtc.ts';
 import type { Progress } from '../video/messages.ts';
 import { createPresenter, type Presenter } from '../video/presenter.ts';
@@ -58,6 +58,7 @@ export class Player {
     api: Api,
     settings: Settings,
     private readonly events: PlayerEvents,
+    link?: TicketLink,
   ) {
     this.element = h('div', { class: 'player', 'data-state': 'idle' });
     this.surface = h('div', {
@@ -71,7 +72,7 @@ export class Player {
       onProgress: (progress) => { this.progressed(progress); },
       onStopped: (failure) => { this.session.presenterStopped(failure); },
     });
-    this.session = new PlaySession(api, entry.id, settings, {
+    this.session = new PlaySession(api, link ?? entry.id, settings, {
       onState: (state) => { this.show(state); },
       onTrack: (track) => { this.presenter.attach(track); },
       onHello: (hello) => {

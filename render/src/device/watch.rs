@@ -7,6 +7,11 @@
 //! queues behind it. Besides, a poll that meets a lost device panics. So one thread waits for
 //! everybody: encoders block on a [`Completion`] and hold no lock of wgpu's, a completion has the
 //! time of its moment even when nobody asked yet, and a panic ends here.
+//!
+//! On lavapipe (Mesa 22.3) `submit` itself blocks until the submission before it was executed,
+//! whoever polls or not: wgpu-hal orders submissions by binary semaphores, and Mesa's software queue
+//! waits for such a semaphore to have a payload before it takes the next submission. A drawing thread
+//! that must not stall there asks `FrameRing::is_drawing` first.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,20 +25,28 @@ use super::Health;
 /// seconds; lavapipe may take this long only when the machine is overloaded tenfold.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a submission works on.
+pub(crate) trait Watched: Send + Sync {
+    /// It is complete since `at`. Called once, and never when the submission failed.
+    fn complete(&self, at: Instant);
+}
+
 /// The end of one submission, to wait for.
 #[derive(Default)]
 pub(crate) struct Completion {
     state: Mutex<CompletionState>,
     changed: Condvar,
     /// Kept for as long as the device may still work on it.
-    held: Mutex<Option<Arc<dyn Send + Sync>>>,
+    held: Mutex<Option<Arc<dyn Watched>>>,
 }
 
 enum CompletionState {
     Pending {
-        /// The mapping was refused; whether with the device or alone, the watch thread finds out.
-        unmapped: bool,
-        /// The watch thread is through with the submission.
+        /// What came of the mapping. A refusal is either the device's end or about this picture
+        /// alone; the watch thread finds out which.
+        mapped: Option<Result<Instant, ()>>,
+        /// The watch thread saw the submission end. A mapping alone proves nothing: wgpu maps at
+        /// once what belongs to commands that it refused.
         passed: bool,
     },
     Done(Instant),
@@ -42,55 +55,59 @@ enum CompletionState {
 
 impl Default for CompletionState {
     fn default() -> Self {
-        Self::Pending { unmapped: false, passed: false }
+        Self::Pending { mapped: None, passed: false }
     }
 }
 
 impl Completion {
     /// One that keeps `held` alive until it is settled.
-    pub(crate) fn holding(held: Arc<dyn Send + Sync>) -> Self {
+    pub(crate) fn holding(held: Arc<dyn Watched>) -> Self {
         Self { held: Mutex::new(Some(held)), ..Self::default() }
     }
 
-    /// The first call counts.
-    fn settle(&self, state: CompletionState) {
-        {
-            let mut current = lock(&self.state);
-            if matches!(*current, CompletionState::Pending { .. }) {
-                *current = state;
-                self.changed.notify_all();
+    /// What came of the mapping, and when.
+    pub(crate) fn mapped(&self, outcome: Result<Instant, ()>) {
+        self.update(|mapped, _| *mapped = Some(outcome));
+    }
+
+    fn pass(&self) {
+        self.update(|_, passed| *passed = true);
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Option<Result<Instant, ()>>, &mut bool)) {
+        let settled = match &mut *lock(&self.state) {
+            CompletionState::Pending { mapped, passed } => {
+                change(mapped, passed);
+                mapped.filter(|_| *passed)
             }
-        }
-        // Dropped with nothing locked: it may unmap a buffer, whose callback comes back here.
-        let held = lock(&self.held).take();
-        drop(held);
-    }
-
-    pub(crate) fn done(&self, at: Instant) {
-        self.settle(CompletionState::Done(at));
-    }
-
-    /// The mapping was refused.
-    pub(crate) fn unmapped(&self) {
-        self.note(true, false);
-    }
-
-    fn note(&self, now_unmapped: bool, now_passed: bool) {
-        let hopeless = match &mut *lock(&self.state) {
-            CompletionState::Pending { unmapped, passed } => {
-                *unmapped |= now_unmapped;
-                *passed |= now_passed;
-                *unmapped && *passed
-            }
-            _ => false,
+            _ => None,
         };
-        if hopeless {
-            self.fail("the picture could not be mapped");
+        match settled {
+            Some(Ok(at)) => self.settle(CompletionState::Done(at)),
+            Some(Err(())) => self.fail("the picture could not be mapped"),
+            None => {}
         }
     }
 
     fn fail(&self, reason: &str) {
         self.settle(CompletionState::Failed(reason.to_owned()));
+    }
+
+    /// The first call counts.
+    fn settle(&self, state: CompletionState) {
+        // Told and dropped with nothing locked: dropping may unmap a buffer, whose callback comes
+        // back here.
+        let Some(held) = lock(&self.held).take() else { return };
+        if let CompletionState::Done(at) = state {
+            held.complete(at);
+        }
+        *lock(&self.state) = state;
+        self.changed.notify_all();
+    }
+
+    /// Whether the submission has not ended.
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(*lock(&self.state), CompletionState::Pending { .. })
     }
 
     /// Blocks until the submission ended; yields when it did, or why it never will.
@@ -190,7 +207,7 @@ impl Shared {
                 self.abandon(&reason);
             } else if let Some((_, done)) = self.pop() {
                 match outcome {
-                    Ok(()) => done.note(false, true),
+                    Ok(()) => done.pass(),
                     Err(refused) => done.fail(&refused),
                 }
             }

@@ -9,6 +9,7 @@ use session::ledger::{ClientReport, LatencyLedger, LedgerConfig, Percentiles};
 use thiserror::Error;
 
 use super::source::SourceCounts;
+use super::trace;
 use crate::metrics::Metrics;
 use crate::wire::{self, ClientMessage, ServerMessage};
 
@@ -142,6 +143,7 @@ impl ClientSide {
             ClientMessage::Frames { frames } => {
                 let clock = self.clock.estimate(now);
                 for frame in frames {
+                    trace::reported(&frame);
                     let report = ClientReport {
                         wire_timestamp: frame.rtp,
                         decoded_us: frame.decoded_us,

@@ -21,6 +21,7 @@ use super::Plan;
 use super::client::{ClientSide, Said};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
 use super::source::SourceReport;
+use super::trace;
 use crate::node::Node;
 use crate::registry::{Answer, Command, ConnectError, Status, TrickleError};
 use crate::wire;
@@ -136,8 +137,8 @@ impl Driver {
         while self.machine.phase() != Phase::Ended {
             match self.wake(&mut stats, &shutdown).await {
                 Wake::Command(Some(command)) => self.command(command).await,
-                // All handles are gone: nobody can see this session any more.
-                Wake::Command(None) => self.tell(Event::StopRequested(StoppedBy::Operator)).await,
+                // The registry holds a handle for as long as the session lives.
+                Wake::Command(None) => tracing::error!("session without a handle"),
                 Wake::Report(Some(report)) => self.report(report).await,
                 Wake::Report(None) => {}
                 Wake::Transport(event) => self.transport_event(event).await,
@@ -394,7 +395,7 @@ impl Driver {
                 }
             }
             TransportEvent::FrameSent { frame, wire_timestamp, bytes, stages, .. } => {
-                tracing::trace!(target: "nearlight::frame", frame = frame.0, bytes, ?stages);
+                trace::sent(frame, wire_timestamp, bytes, &stages);
                 self.node.metrics.frame_sent(bytes, &stages);
                 self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
             }
@@ -542,6 +543,15 @@ impl Driver {
         let reason = self.machine.reason().map(ToString::to_string);
         let connection = self.connection.as_ref().map(|connection| connection.name.clone());
         self.show.send_replace(Status { state, reason, connection });
+    }
+}
+
+impl Drop for Driver {
+    /// A driver that panics must not keep its place.
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.node.release(&self.id, permit);
+        }
     }
 }
 

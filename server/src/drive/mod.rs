@@ -5,6 +5,7 @@ mod client;
 mod driver;
 mod media_side;
 mod source;
+mod trace;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

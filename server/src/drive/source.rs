@@ -19,8 +19,11 @@ use crate::apps::{App, OpenError, VideoMode};
 
 /// A pushed source is asked again after this long, so that stop and pause are noticed.
 const PUSHED_WAIT: Duration = Duration::from_millis(50);
-/// After all slots were busy, or a device was lost, the source is asked again after this long.
-const RETRY_WAIT: Duration = Duration::from_millis(5);
+/// After all slots were busy, the source is asked again after this long: short against a frame, long
+/// against what asking takes.
+const BUSY_WAIT: Duration = Duration::from_millis(1);
+/// After a device was lost, the source is asked again after this long.
+const LOST_WAIT: Duration = Duration::from_millis(100);
 
 /// What the source thread reports.
 pub enum SourceReport {
@@ -187,11 +190,11 @@ impl Shared {
             match self.ask(source.as_mut(), &request, &mut lost, output) {
                 Asked::Frame => id = id.next(),
                 Asked::Nothing => {}
-                Asked::Again => {
+                Asked::Again(wait) => {
                     // What was wanted is still wanted.
                     let mut state = self.lock();
                     state.refresh |= refresh;
-                    drop(self.wake.wait_timeout(state, RETRY_WAIT));
+                    drop(self.wake.wait_timeout(state, wait));
                 }
                 Asked::Over => return,
             }
@@ -239,13 +242,13 @@ impl Shared {
             Ok(_) => Asked::Nothing,
             Err(SourceError::NoFreeSlot) => {
                 self.lock().counts.starved += 1;
-                Asked::Again
+                Asked::Again(BUSY_WAIT)
             }
             Err(SourceError::DeviceLost(why)) => {
                 if !std::mem::replace(lost, true) {
                     output.report(SourceReport::DeviceLost(why));
                 }
-                Asked::Again
+                Asked::Again(LOST_WAIT)
             }
             Err(error) => {
                 output.report(SourceReport::Failed(error.to_string()));
@@ -283,7 +286,7 @@ impl Shared {
 enum Asked {
     Frame,
     Nothing,
-    Again,
+    Again(Duration),
     Over,
 }
 

@@ -77,6 +77,10 @@ pub(super) fn may_use(
     session: &crate::registry::Entry,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
+    if session.is_over() {
+        // Its tokens are forgotten; that it is over is all that anybody learns.
+        return Err(super::sessions::ended(session));
+    }
     match bearer(headers) {
         // A wrong token is wrong in open mode too.
         Some(token) => node

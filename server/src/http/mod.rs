@@ -48,6 +48,7 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(catalogue::node))
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::show, sessions::end))
+        .routes(routes!(sessions::redeem))
         .routes(routes!(whep::offer, whep::options))
         .routes(routes!(whep::trickle, whep::close))
 }

@@ -31,16 +31,42 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Json<wire::NewSession>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(wish) = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::TOO_LARGE,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::MEDIA_TYPE.because("send application/json"),
-        _ => Problem::BAD_REQUEST.because(rejection.body_text()),
-    })?;
-    let (entry, token) = node.create_session(wish)?;
+    let wish = json(body)?;
+    let (entry, keys) = node.create_session(wish)?;
     let mut session = describe(&node, &entry, &headers);
-    session.token = Some(token);
+    session.token = Some(keys.token);
+    // The fragment never travels: it stays out of logs and referrers.
+    let base = origin(&node, &headers);
+    session.play_url = Some(format!("{base}/#session={}&ticket={}", entry.id, keys.ticket));
     let location = HeaderValue::from_str(&session.url).map_err(|_| Problem::INTERNAL)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(session)).into_response())
+}
+
+/// Redeems the ticket of a `play_url` for the session's bearer token. A ticket works once.
+#[utoipa::path(
+    post, path = "/api/v1/sessions/{id}/redeem", tag = "sessions", params(("id" = String, Path)),
+    request_body = wire::Ticket,
+    responses(
+        (status = 200, body = wire::Session),
+        (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
+    )
+)]
+pub(super) async fn redeem(
+    State(node): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<wire::Ticket>, JsonRejection>,
+) -> Result<Json<wire::Session>, Problem> {
+    let entry = find(&node, &id)?;
+    let ticket = json(body)?.ticket;
+    if entry.is_over() {
+        return Err(ended(&entry));
+    }
+    let token = node.redeem(&entry.id, &ticket)?;
+    let mut session = describe(&node, &entry, &headers);
+    session.token = Some(token);
+    Ok(Json(session))
 }
 
 /// All sessions that have not ended, oldest first.
@@ -109,6 +135,15 @@ pub(super) fn ended(entry: &Entry) -> Problem {
     }
 }
 
+/// The body, or a problem that says what is wrong with it.
+fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
+    body.map(|Json(body)| body).map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::MEDIA_TYPE.because("send application/json"),
+        _ => Problem::BAD_REQUEST.because(rejection.body_text()),
+    })
+}
+
 fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
     let base = origin(node, headers);
     let status = entry.status();
@@ -122,6 +157,7 @@ fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
         whep_url: format!("{url}/whep"),
         url,
         token: None,
+        play_url: None,
         ice_servers: node.config.webrtc.ice_servers.clone(),
     }
 }
