@@ -3,8 +3,8 @@
 // pairs under them.
 
 struct Params {
-    // Largest texel coordinates of the picture's used part, which begins at the upper left.
-    last_texel: vec2<i32>,
+    // Centre of the last texel of the picture's used part, which begins at the upper left.
+    last_texel: vec2<f32>,
     // Largest pixel coordinates of the coded picture.
     last_pixel: vec2<i32>,
     // Picture texels per coded pixel.
@@ -18,16 +18,13 @@ struct Params {
     strip_flags: u32,
 }
 
-// How the used part of the picture relates to the coded picture: the same size, smaller or the same
-// each way, anything.
-const SAME = 0u;
-const MAGNIFY = 1u;
-const ANY = 2u;
-override RELATION: u32 = ANY;
-override GROUP: u32 = 64;
+// Whether the used part of the picture has another size than the coded picture.
+override SCALED: bool = false;
+override GROUP: u32 = 32;
 
 @group(0) @binding(0) var picture: texture_2d<f32>;
-@group(0) @binding(1) var<storage, read_write> nv12: array<u32>;
+@group(0) @binding(1) var bilinear: sampler;
+@group(0) @binding(2) var<storage, read_write> nv12: array<u32>;
 var<immediate> params: Params;
 
 // ITU-R BT.709-6 item 3.2 (luma) and 3.3 (colour differences), quantised as in item 3.4 and
@@ -39,57 +36,17 @@ const CR = vec3<f32>(0.7874, -0.7152, -0.0722) / 1.5748;
 const CELL = 16u;
 const CELLS = 33u;
 
-fn texel(at: vec2<i32>) -> vec3<f32> {
-    return textureLoad(picture, at, 0).rgb;
-}
-
-struct Column {
-    upper: vec3<f32>,
-    lower: vec3<f32>,
-}
-
-// What the blocks before and after (`at` may lie outside) see of one column: the edge is repeated.
-fn same_size(at: vec2<i32>) -> Column {
-    let x = clamp(at.x, 0, params.last_pixel.x);
-    return Column(texel(vec2<i32>(x, at.y)), texel(vec2<i32>(x, at.y + 1)));
-}
-
-// The place of a pixel in texels: whole texels, and the part of the next one.
-struct Place {
-    base: vec2<i32>,
-    part: vec2<f32>,
-}
-
-fn place(at: vec2<i32>) -> Place {
+// The colour of a coded pixel; outside the picture, of the edge.
+fn pixel(at: vec2<i32>) -> vec3<f32> {
     let inside = clamp(at, vec2<i32>(0), params.last_pixel);
-    let source = (vec2<f32>(inside) + 0.5) * params.scale - 0.5;
-    let base = floor(source);
-    return Place(vec2<i32>(base), source - base);
-}
-
-fn inside(at: vec2<i32>) -> vec2<i32> {
-    return clamp(at, vec2<i32>(0), params.last_texel);
-}
-
-fn bilinear(at: vec2<i32>) -> vec3<f32> {
-    let here = place(at);
-    let near = inside(here.base);
-    let far = inside(here.base + 1);
-    let upper = mix(texel(near), texel(vec2<i32>(far.x, near.y)), here.part.x);
-    let lower = mix(texel(vec2<i32>(near.x, far.y)), texel(far), here.part.x);
-    return mix(upper, lower, here.part.y);
-}
-
-// The texels of one column in the three rows that two neighbouring pixel rows touch at most.
-struct Texels {
-    first: vec3<f32>,
-    second: vec3<f32>,
-    third: vec3<f32>,
-}
-
-fn texels(x: i32, rows: vec3<i32>) -> Texels {
-    return Texels(
-        texel(vec2<i32>(x, rows.x)), texel(vec2<i32>(x, rows.y)), texel(vec2<i32>(x, rows.z)));
+    if !SCALED {
+        return textureLoad(picture, inside, 0).rgb;
+    }
+    let source = (vec2<f32>(inside) + 0.5) * params.scale;
+    // What lies beyond the used part must not take part.
+    let place = clamp(source, vec2<f32>(0.5), params.last_texel);
+    let whole = vec2<f32>(textureDimensions(picture));
+    return textureSampleLevel(picture, bilinear, place / whole, 0.0).rgb;
 }
 
 fn luma(color: vec3<f32>) -> u32 {
@@ -123,54 +80,15 @@ fn convert(@builtin(global_invocation_id) id: vec3<u32>) {
 
     // Chroma lies on even luma columns and between the rows, so it takes the neighbours on both
     // sides: weights 1 2 1 across, 1 1 down.
-    var columns: array<Column, 9>;
-    if RELATION == SAME {
-        for (var i = 0; i < 9; i++) {
-            columns[i] = same_size(vec2<i32>(x + i - 1, y));
-        }
-    } else if RELATION == MAGNIFY {
-        // Neighbouring pixels are at most a texel apart, so each texel is loaded once, where
-        // `bilinear` loads it up to four times: from the right, a column's far texels are the near
-        // or the far ones of the column before.
-        let above = place(vec2<i32>(x, y));
-        let below = place(vec2<i32>(x, y + 1));
-        let rows = vec3<i32>(
-            inside(above.base).y, inside(above.base + 1).y, inside(below.base + 1).y);
-        let same_row = above.base.y == below.base.y;
-        var base = place(vec2<i32>(x + 7, y)).base.x;
-        var near = texels(clamp(base + 1, 0, params.last_texel.x), rows);
-        var far = near;
-        // The first column's far texels are the ones just loaded.
-        base += 1;
-        for (var i = 8; i >= 0; i--) {
-            let here = place(vec2<i32>(x + i - 1, y));
-            if here.base.x != base {
-                far = near;
-            }
-            base = here.base.x;
-            near = texels(clamp(base, 0, params.last_texel.x), rows);
-            let first = mix(near.first, far.first, here.part.x);
-            let second = mix(near.second, far.second, here.part.x);
-            let third = mix(near.third, far.third, here.part.x);
-            columns[i] = Column(
-                mix(first, second, above.part.y),
-                mix(select(second, first, same_row), third, below.part.y),
-            );
-        }
-    } else {
-        for (var i = 0; i < 9; i++) {
-            let at = vec2<i32>(x + i - 1, y);
-            columns[i] = Column(bilinear(at), bilinear(at + vec2<i32>(0, 1)));
-        }
-    }
     var sum: array<vec3<f32>, 9>;
     var upper: array<u32, 9>;
     var lower: array<u32, 9>;
     for (var i = 0; i < 9; i++) {
-        let column = columns[i];
-        sum[i] = column.upper + column.lower;
-        upper[i] = luma(column.upper);
-        lower[i] = luma(column.lower);
+        let a = pixel(vec2<i32>(x + i - 1, y));
+        let b = pixel(vec2<i32>(x + i - 1, y + 1));
+        sum[i] = a + b;
+        upper[i] = luma(a);
+        lower[i] = luma(b);
     }
     var upper_words = vec2<u32>(
         word(upper[1], upper[2], upper[3], upper[4]), word(upper[5], upper[6], upper[7], upper[8]));

@@ -170,6 +170,33 @@ fn mapping_comes_after_finishing_and_is_read_only() {
     assert!(image.map_mut().is_none());
 }
 
+#[test]
+fn a_picture_whose_commands_were_refused_is_an_error_and_the_next_one_is_not() {
+    let gpu = gpu();
+    let mut ring = ring(&gpu);
+    let view = grey().upload(&gpu, SIZE);
+    let mut slot = ring.begin().expect("a slot");
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    // A copy of a buffer onto itself is no valid command.
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 16,
+        usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    encoder.copy_buffer_to_buffer(&buffer, 0, &buffer, 0, 16);
+    slot.encode(&mut encoder, &view, SIZE, None);
+    let submission = gpu.queue().submit([encoder.finish()]);
+    let mut image = slot.submitted(submission).expect("it was recorded");
+    let finished = image.finish(&TestClock::new(), &mut StageTimes::default());
+    assert!(finished.is_err());
+    assert!(gpu.errors().0 > 0);
+    assert_eq!(gpu.lost(), None, "a bug in one session does not take the device from the others");
+    drop(image);
+    let mut next = submit(&gpu, &mut ring, &view, SIZE, None).expect("a slot");
+    assert_eq!(Nv12::read(&mut *next).luma_at(0, 0), 126);
+}
+
 /// What a source does, reduced: one picture a call, and a device that may be gone.
 fn draw(pool: &GpuPool, ring: &mut FrameRing, made_on: &Arc<Gpu>) -> Result<Nv12, String> {
     if let Some(reason) = made_on.lost() {

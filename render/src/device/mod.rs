@@ -16,8 +16,8 @@ use thiserror::Error;
 use wgpu::{DeviceType, Features};
 
 pub use pool::GpuPool;
-pub(crate) use watch::Completion;
 use watch::Watch;
+pub(crate) use watch::{Completion, Watched};
 
 /// Features that are switched on wherever the adapter has them.
 const WANTED: Features = Features::TIMESTAMP_QUERY
