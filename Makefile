@@ -1,7 +1,7 @@
 # Two commands on a fresh machine with Rust from rustup: `make run` and `make test`.
 .POSIX:
 .DEFAULT_GOAL := build
-.PHONY: build run test test-rust test-web test-e2e lint bench soak setup setup-test page generate fuzz clean
+.PHONY: build run test test-rust test-web test-e2e test-fuzz lint bench soak setup setup-test page generate fuzz clean
 
 # The built page; the binary embeds it.
 PAGE := client-web/dist/index.html
@@ -26,7 +26,7 @@ $(PAGE): $(PAGE_SOURCES)
 	npm --prefix client-web run --silent build
 
 # Everything that guards main.
-test: setup-test page lint test-web test-rust test-e2e
+test: setup-test page lint test-web test-rust test-fuzz test-e2e
 
 lint:
 	cargo fmt --all --check
@@ -40,6 +40,13 @@ test-web:
 	npm --prefix client-web run --silent lint
 	npm --prefix client-web run --silent typecheck
 	npm --prefix client-web test
+
+# The same runs every time; `make fuzz` looks further.
+test-fuzz:
+	scripts/fuzz short
+
+fuzz:
+	scripts/fuzz 120
 
 # The page in a real browser against the real server.
 test-e2e: page
