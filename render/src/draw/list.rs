@@ -17,8 +17,8 @@ use crate::scene::Aabb;
 pub struct PoseRef<'a> {
     /// World matrix of each node.
     pub world: &'a [Mat4],
-    /// Joint matrices (mesh to world space: joint's world matrix times inverse bind matrix) of each
-    /// node with a skin, in the order of the nodes and within a node in the order of the skin's joints.
+    /// Joint matrices (mesh to world space: joint's world matrix times inverse bind matrix), one skin
+    /// after the other: nodes that share a skin share its matrices.
     pub joints: &'a [Mat4],
     /// Strength of the flash of each node, 0 to 1.
     pub highlights: &'a [f32],

@@ -178,7 +178,7 @@ impl SceneGpu {
             sun,
             lights,
             node_count: scene.nodes.len(),
-            joint_count: geometry.joints as usize,
+            joint_count: scene.skins.iter().map(|skin| skin.joints.len()).sum(),
             rest,
             bounds,
             caster_bounds,
@@ -211,10 +211,10 @@ impl RestPose {
             let parent = node.parent.map_or(Mat4::IDENTITY, |parent| world[parent]);
             world.push(parent * node.rest.matrix());
         }
-        let skins = scene.nodes.iter().filter_map(|node| node.skin);
-        let joints = skins
+        let joints = scene
+            .skins
+            .iter()
             .flat_map(|skin| {
-                let skin = &scene.skins[skin];
                 skin.joints.iter().zip(&skin.inverse_bind).map(|(node, bind)| world[*node] * *bind)
             })
             .collect();
@@ -228,7 +228,6 @@ struct Geometry {
     skinned: Vec<Vertex>,
     influences: Vec<Influence>,
     indices: Vec<u32>,
-    joints: u32,
 }
 
 /// Where a primitive lies in the buffers.
@@ -241,10 +240,10 @@ impl Geometry {
     fn drawables(&mut self, scene: &Scene, moving: &[bool]) -> Vec<Drawable> {
         let mut placed: HashMap<(usize, usize, bool), Placed> = HashMap::new();
         let mut drawables = Vec::new();
+        let first_joints = first_joints(scene);
         for (index, node) in scene.nodes.iter().enumerate() {
             let skin = node.skin.filter(|_| node.mesh.is_some());
-            let first_joint = self.joints;
-            self.joints += node.skin.map_or(0, |skin| scene.skins[skin].joints.len() as u32);
+            let first_joint = skin.map_or(0, |skin| first_joints[skin]);
             let Some(mesh) = node.mesh else { continue };
             for (part, primitive) in scene.meshes[mesh].primitives.iter().enumerate() {
                 let influences = primitive.influences.as_deref().filter(|_| skin.is_some());
@@ -324,6 +323,17 @@ impl Geometry {
             ),
         }
     }
+}
+
+/// Where the matrices of each skin begin.
+fn first_joints(scene: &Scene) -> Vec<u32> {
+    let mut next = 0;
+    let first = scene.skins.iter().map(|skin| {
+        let first = next;
+        next += skin.joints.len() as u32;
+        first
+    });
+    first.collect()
 }
 
 /// Bounds of the vertices that each joint moves.
