@@ -102,6 +102,10 @@ pub enum SourceError {
     /// All ring slots are held downstream; ask again at the next interval.
     #[error("all picture slots are in use")]
     NoFreeSlot,
+    /// The device is still at the picture before this one, and drawing ahead would gain nothing; ask
+    /// again soon.
+    #[error("the picture before is not complete")]
+    Busy,
     /// The graphics device is gone; the session suspends until it is back.
     #[error("the graphics device was lost: {0}")]
     DeviceLost(String),

@@ -166,6 +166,7 @@ impl SceneHost {
             clicks: Clicks::new(),
             list: DrawList::new(),
             began: None,
+            shown: None,
         };
         Ok((source, SceneInput { steering }))
     }
@@ -247,6 +248,8 @@ pub struct SceneSource {
     pose: Pose,
     list: DrawList,
     began: Option<MediaTime>,
+    /// The time that was drawn last.
+    shown: Option<MediaTime>,
 }
 
 impl FrameSource for SceneSource {
@@ -286,7 +289,7 @@ impl SceneSource {
     ) -> Result<SourceEvent, SourceError> {
         // In software the next picture would only take cores from this one, and be old when drawn.
         if resources.on_gpu.kit.gpu.is_software() && resources.ring.is_drawing() {
-            return Err(SourceError::NoFreeSlot);
+            return Err(SourceError::Busy);
         }
         // The slot first: state that is sampled must be drawn, or its change would go unseen.
         let mut slot = resources.ring.begin().ok_or(SourceError::NoFreeSlot)?;
@@ -295,9 +298,11 @@ impl SceneSource {
         let seconds = request.at.since(began).as_secs_f64();
         let (camera, moved, newest) = self.sample(request.at, seconds);
         self.pose.evaluate(&self.host.scene, seconds, &self.clicks);
-        if !(moved || self.pose.moving || request.refresh) {
+        let passed = self.shown != Some(request.at);
+        if !(moved || self.pose.moving && passed || request.refresh) {
             return Ok(SourceEvent::Unchanged);
         }
+        self.shown = Some(request.at);
         self.choose_size(resources, request.within);
         stages.mark(Mark::DrawStarted, self.clock.now());
 

@@ -1,6 +1,6 @@
 //! The contract of [`FrameSource`] as a test: whatever makes pictures passes it unchanged.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::{
     Damage, Frame, FrameId, FrameRequest, FrameSource, Mark, MediaTime, Pacing, PixelFormat, Size,
@@ -135,7 +135,15 @@ impl Suite<'_> {
 
     fn next(&mut self, within: Duration, refresh: bool) -> Result<SourceEvent, SourceError> {
         let request = FrameRequest { id: self.id, at: self.at, within, views: &[], refresh };
-        self.subject.source().next(&request)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.subject.source().next(&request) {
+                Err(SourceError::Busy) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                event => return event,
+            }
+        }
     }
 
     fn frame(&mut self, within: Duration, refresh: bool) -> Frame {

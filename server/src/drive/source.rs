@@ -19,7 +19,7 @@ use crate::apps::{App, OpenError, VideoMode};
 
 /// A pushed source is asked again after this long, so that stop and pause are noticed.
 const PUSHED_WAIT: Duration = Duration::from_millis(50);
-/// After all slots were busy, the source is asked again after this long: short against a frame, long
+/// After all slots, or the device, were busy, the source is asked again after this long: short against a frame, long
 /// against what asking takes.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 /// After a device was lost, the source is asked again after this long.
@@ -62,7 +62,7 @@ pub struct SourceCounts {
     pub frames: u64,
     /// Requests for which nothing had changed.
     pub unchanged: u64,
-    /// Requests for which every slot was busy downstream.
+    /// Requests for which every slot, or the device, was busy.
     pub starved: u64,
     /// Size that was drawn last.
     pub drawn: Size,
@@ -240,7 +240,7 @@ impl Shared {
             }
             // The pointer's shape comes with hosted games; sources of this release send none.
             Ok(_) => Asked::Nothing,
-            Err(SourceError::NoFreeSlot) => {
+            Err(SourceError::NoFreeSlot | SourceError::Busy) => {
                 self.lock().counts.starved += 1;
                 Asked::Again(BUSY_WAIT)
             }
