@@ -164,24 +164,27 @@ impl Pose {
 
     /// Sets the highlights: whether one changed, and whether one still will.
     fn flash(&mut self, scene: &Scene, seconds: f64, clicks: &Clicks) -> (bool, bool) {
-        let (mut changed, mut flashing) = (false, false);
-        for index in 0..self.highlight.len() {
-            let mut value = match scene.nodes[index].parent {
-                Some(parent) => self.highlight[parent],
-                None => 0.0,
-            };
-            for (node, clicked) in clicks.iter() {
-                let age = seconds - clicked;
-                if age < FLASH_SECONDS && click_target(scene, node) == index {
-                    flashing = true;
-                    let left = 1.0 - (age.max(0.0) / FLASH_SECONDS) as f32;
-                    value = value.max(left * left);
-                }
+        // Looked up once a click: the way up can be as long as the scene is large.
+        let mut flashes = [(usize::MAX, 0.0_f32); Clicks::CAPACITY];
+        let mut flashing = 0;
+        for (node, clicked) in clicks.iter() {
+            let age = seconds - clicked;
+            if age < FLASH_SECONDS && node < scene.nodes.len() {
+                let left = 1.0 - (age.max(0.0) / FLASH_SECONDS) as f32;
+                flashes[flashing] = (click_target(scene, node), left * left);
+                flashing += 1;
             }
+        }
+        let flashes = &flashes[..flashing];
+        let mut changed = false;
+        for index in 0..self.highlight.len() {
+            let inherited = scene.nodes[index].parent.map_or(0.0, |parent| self.highlight[parent]);
+            let own = flashes.iter().filter(|(target, _)| *target == index);
+            let value = own.fold(inherited, |brightest, (_, left)| brightest.max(*left));
             changed |= self.highlight[index] != value;
             self.highlight[index] = value;
         }
-        (changed, flashing)
+        (changed, flashing > 0)
     }
 
     /// World and joint matrices from the local transforms: whether one changed.
