@@ -26,7 +26,7 @@ pub(super) const SUN_HEIGHT: f32 = 23.0;
 /// Colour of sunlight.
 pub(super) const SUN: Vec3 = Vec3::new(1.0, 0.66, 0.36);
 /// Lux, in units where a sky of radiance 1 is bright.
-pub(super) const SUN_LUX: f32 = 6.0;
+pub(super) const SUN_LUX: f32 = 7.0;
 /// Colour of light from the sky, for what is baked.
 pub(super) const AMBIENT: Vec3 = Vec3::new(0.36, 0.38, 0.52);
 

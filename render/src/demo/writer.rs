@@ -315,8 +315,7 @@ fn animations(graph: &Graph, buffer: &mut Buffer) -> Vec<Value> {
         for channel in channels {
             let times: Vec<[f32; 1]> = channel.times.iter().map(|&t| [t]).collect();
             let input = buffer.floats(&times, None, true);
-            let vectors =
-                |v: &[Vec3]| -> Vec<[f32; 3]> { v.iter().map(Vec3::to_array).collect() };
+            let vectors = |v: &[Vec3]| -> Vec<[f32; 3]> { v.iter().map(Vec3::to_array).collect() };
             let (path, output) = match &channel.keys {
                 Keys::Translation(v) => ("translation", buffer.floats(&vectors(v), None, false)),
                 Keys::Scale(v) => ("scale", buffer.floats(&vectors(v), None, false)),
