@@ -85,6 +85,7 @@ async fn build(
         .map(|n| new_track(TrackId(n)).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()?;
     let shared = Arc::new(Shared::new(clock, tracks, config.pacing));
+    shared.set_gentle(plan.data);
     let (state_tx, states) = watch::channel(RTCPeerConnectionState::New);
     let peer = open(&plan, &config, &shared, state_tx).await?;
     // From here on the connection has sockets and a task: whatever fails must close it.

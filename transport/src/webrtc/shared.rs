@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) tracks: Vec<Arc<Track>>,
     /// Whether media flows: DTLS is up and nothing has ended.
     live: AtomicBool,
+    /// Whether datagrams are fed to the stack one by one.
+    gentle: AtomicBool,
     /// Bits per second; 0 does not hold packets back.
     pacing: AtomicU64,
     /// Bytes resent since the last path report.
@@ -44,6 +46,7 @@ impl Shared {
             events: Events::new(tracks.len()),
             tracks,
             live: AtomicBool::new(false),
+            gentle: AtomicBool::new(false),
             pacing: AtomicU64::new(0),
             resent_bytes: AtomicU64::new(0),
             round_trip: AtomicU64::new(0),
@@ -73,6 +76,14 @@ impl Shared {
 
     pub(super) fn set_live(&self, live: bool) {
         self.live.store(live, Ordering::Release);
+    }
+
+    pub(super) fn is_gentle(&self) -> bool {
+        self.gentle.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_gentle(&self, gentle: bool) {
+        self.gentle.store(gentle, Ordering::Release);
     }
 
     /// `None`: not paced.

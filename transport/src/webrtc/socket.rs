@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,8 @@ impl Runtime for SessionRuntime {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let inner = self.inner.wrap_udp_socket(socket)?;
-        Ok(Arc::new(WatchedSocket { inner, shared: self.shared.clone() }))
+        let breath = AtomicBool::new(false);
+        Ok(Arc::new(WatchedSocket { inner, shared: self.shared.clone(), breath }))
     }
 
     fn wrap_tcp_listener(
@@ -107,10 +109,11 @@ impl Runtime for SessionRuntime {
     }
 }
 
-#[derive(Clone)]
 struct WatchedSocket {
     inner: Arc<dyn AsyncUdpSocket>,
     shared: Arc<Shared>,
+    /// A datagram was just handed over: see [`poll_recv`](AsyncUdpSocket::poll_recv).
+    breath: AtomicBool,
 }
 
 impl fmt::Debug for WatchedSocket {
@@ -165,8 +168,17 @@ impl AsyncUdpSocket for WatchedSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        // The stack reads a burst of datagrams before it looks at what they led to. So a message
+        // right behind the end of the SCTP handshake finds its negotiated channel not yet set up,
+        // and is lost although SCTP acknowledged it. Until the channels are open it gets one
+        // datagram a turn.
+        if self.shared.is_gentle() && self.breath.swap(false, Ordering::AcqRel) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let received = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = received {
+            self.breath.store(true, Ordering::Release);
             let alert = bufs.iter().zip(meta.iter()).take(count).any(|(buf, meta)| {
                 buf.get(..meta.len).and_then(|datagram| datagram.first()) == Some(&DTLS_ALERT)
             });

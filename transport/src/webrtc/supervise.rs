@@ -43,6 +43,10 @@ impl OpenChannels {
         self.0.load(Ordering::Acquire) >> channel as u8 & 1 == 1
     }
 
+    fn are_all_open(&self) -> bool {
+        DataChannel::ALL.into_iter().all(|channel| self.is_open(channel))
+    }
+
     fn set(&self, channel: DataChannel, open: bool) {
         let bit = 1 << channel as u8;
         if open {
@@ -172,6 +176,9 @@ async fn receive(
         match event {
             DataChannelEvent::OnOpen => {
                 open.set(name, true);
+                if open.are_all_open() {
+                    shared.set_gentle(false);
+                }
                 shared.events.channel_open(name);
             }
             DataChannelEvent::OnMessage(message) => {

@@ -1,8 +1,8 @@
 //! The client's side of a connection, made with the same stack: offers, receives, sends data.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -105,6 +105,8 @@ pub struct Client {
     pub peer: Arc<dyn PeerConnection>,
     pub channels: BTreeMap<u16, Arc<dyn webrtc::data_channel::DataChannel>>,
     pub arrived: mpsc::UnboundedReceiver<Arrived>,
+    kept: VecDeque<Arrived>,
+    open: Vec<DataChannel>,
     tracks: mpsc::UnboundedReceiver<Arc<dyn TrackRemote>>,
     depacketizers: BTreeMap<u32, (H264Packet, BytesMut)>,
 }
@@ -143,7 +145,18 @@ impl Client {
         peer.set_local_description(offer).await.unwrap();
         tokio::time::timeout(PATIENCE, gathered.notified()).await.unwrap();
         let sdp = peer.local_description().await.unwrap().sdp;
-        (Self { peer, channels, arrived, tracks, depacketizers: BTreeMap::new() }, sdp)
+        (
+            Self {
+                peer,
+                channels,
+                arrived,
+                kept: VecDeque::new(),
+                open: Vec::new(),
+                tracks,
+                depacketizers: BTreeMap::new(),
+            },
+            sdp,
+        )
     }
 
     pub async fn accept(&self, answer: &Answer) {
@@ -152,23 +165,37 @@ impl Client {
     }
 
     pub async fn next(&mut self) -> Arrived {
-        let next = tokio::time::timeout(PATIENCE, self.arrived.recv()).await;
-        next.expect("nothing arrived").expect("the client ended")
+        if let Some(kept) = self.kept.pop_front() {
+            return kept;
+        }
+        self.fresh().await
     }
 
+    async fn fresh(&mut self) -> Arrived {
+        let next = tokio::time::timeout(PATIENCE, self.arrived.recv()).await;
+        let next = next.expect("nothing arrived").expect("the client ended");
+        if let Arrived::Open(channel) = &next {
+            self.open.push(*channel);
+        }
+        next
+    }
+
+    /// Waits for a state of the connection; keeps what else arrives.
     pub async fn state(&mut self, wanted: RTCPeerConnectionState) {
         loop {
-            if let Arrived::State(state) = self.next().await
-                && state == wanted
-            {
-                return;
+            match self.fresh().await {
+                Arrived::State(state) if state == wanted => return,
+                other => self.kept.push_back(other),
             }
         }
     }
 
-    /// Waits until the client's side of a channel is open.
+    /// Waits until the client's side of a channel is open; keeps what else arrives.
     pub async fn opened(&mut self, channel: DataChannel) {
-        while !matches!(self.next().await, Arrived::Open(open) if open == channel) {}
+        while !self.open.contains(&channel) {
+            let next = self.fresh().await;
+            self.kept.push_back(next);
+        }
     }
 
     /// The next whole frame: SSRC, timestamp, Annex B.
@@ -278,11 +305,14 @@ pub fn config() -> WebRtcConfig {
 
 /// A client and a server that are connected.
 pub async fn connect(wish: Wish, config: WebRtcConfig) -> (Client, WebRtcTransport, Answer) {
-    let (client, offer) = Client::offer(wish).await;
+    let (mut client, offer) = Client::offer(wish).await;
     let (mut transport, answer) =
         WebRtc::answer(&offer, config, MonotonicClock::shared()).await.unwrap();
     client.accept(&answer).await;
     until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
+    // The server's side is up first; what it sends before the client has its keys is lost, and this
+    // client, unlike a browser, asks for nothing again.
+    client.state(RTCPeerConnectionState::Connected).await;
     (client, transport, answer)
 }
 
