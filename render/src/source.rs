@@ -270,6 +270,12 @@ impl FrameSource for SceneSource {
 }
 
 impl SceneSource {
+    /// Draws at the coded size from now on, however long that takes: for still pictures.
+    pub fn draw_at_coded_size(&mut self) {
+        self.resolution = None;
+        self.drawn = self.coded;
+    }
+
     /// The resources, made anew if their device is gone.
     fn take_resources(&mut self) -> Result<Resources, SourceError> {
         match self.resources.take() {

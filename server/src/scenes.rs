@@ -169,6 +169,7 @@ fn poster(host: &Arc<SceneHost>) -> Result<Vec<u8>, String> {
     let clock = Arc::new(MonotonicClock::new());
     let (mut source, _input) =
         host.open(POSTER, clock.clone()).map_err(|error| error.to_string())?;
+    source.draw_at_coded_size();
     let request = FrameRequest {
         id: FrameId(0),
         at: clock.now(),

@@ -72,16 +72,23 @@ pub fn joint_bounds(primitive: &Primitive) -> Vec<(u16, Aabb)> {
     boxes.into_iter().collect()
 }
 
-/// The box around everything that `scene` shows in `pose`, in world space.
+/// The box around everything that `scene` shows in `pose`, in world space. Unlit surfaces (a painted
+/// sky) are left out unless there is nothing else: cameras and lights go by these bounds.
 ///
 /// Reads every vertex of skinned meshes: for loading, not for every frame.
 pub fn scene_bounds(scene: &Scene, pose: &Pose) -> Aabb {
+    let unlit = |part: &&Primitive| {
+        scene.materials.get(part.material).is_some_and(|material| material.unlit)
+    };
+    let parts = || scene.meshes.iter().flat_map(|mesh| &mesh.primitives);
+    let all_unlit = parts().all(|part| unlit(&part));
     let still: Vec<Aabb> = scene
         .meshes
         .iter()
         .map(|mesh| {
             let mut bounds = Aabb::default();
-            mesh.primitives.iter().for_each(|part| bounds.merge(&part.bounds));
+            let shown = mesh.primitives.iter().filter(|part| all_unlit || !unlit(part));
+            shown.for_each(|part| bounds.merge(&part.bounds));
             bounds
         })
         .collect();
