@@ -58,10 +58,11 @@ generate:
 	cargo run -q -p nearlight -- openapi > client-web/openapi.json
 	npm --prefix client-web run --silent generate
 
-# Prints every figure that README quotes. ARGS goes to the harness.
+# Prints every figure that README quotes. ARGS goes to the harness, such as ARGS="--only synthetic
+# --runs 1"; PROFILE=dev measures what `make run` builds.
+PROFILE = release
 bench: setup-test page
-	cargo build -p nearlight -p nearlight-benches
-	cargo run -q -p nearlight-benches --bin latency -- $(ARGS)
+	cargo run -p nearlight-benches --profile $(PROFILE) --bin latency -- $(ARGS)
 
 clean:
 	cargo clean

@@ -1,0 +1,184 @@
+//! `make bench`: every figure that README quotes, measured end to end in a real browser.
+//!
+//! ```text
+//!  this process                                         node client-web/bench/drive.mjs
+//!  ┌───────────────────────────────────────────┐  JSON  ┌──────────────────────────────┐
+//!  │ sections ── commands ─────────────────────┼───────▶│ headless Chromium, real page │
+//!  │ server (nearlight as a library) ◀─────────┼── HTTP, WebRTC over loopback ────────┤
+//!  │ recorder ◀─ trace events, one a frame     │        └──────────────────────────────┘
+//!  └───────────────────────────────────────────┘
+//! ```
+//!
+//! Sections (`--only a,b` runs some of them):
+//!
+//! | section | what is measured |
+//! |---|---|
+//! | `demo` | the demo scene at 30 frames a second: stages, send → decoded, frame interval, internal size, processor time |
+//! | `synthetic` (`overhead`) | `testkit::PulledPattern` at 60 frames a second: the same, and the server's own overhead |
+//! | `encoder` | the encoder in use alone, paced at 60 frames a second on the same pictures |
+//! | `input` | input → changed pixel, on both sources |
+//! | `memory` | what an extra session of the demo takes, in a server process of its own |
+//! | `start` | click → first decoded frame of the demo, warm |
+//! | `weight` | the page, each file packed by gzip |
+//! | `still` | frames encoded while a picture stands still |
+//!
+//! How it is measured:
+//! - *Stages* are the marks of `media::StageTimes` of each frame, taken in this process from the trace
+//!   events of `server::drive`. `network` is last packet sent → decoded (network, jitter buffer and
+//!   decoder in one), `present` decoded → drawn; the browser told both times of each frame by its RTP
+//!   timestamp.
+//! - *Clocks*: server and browser run on one machine. The media clock is paired with the system's clock
+//!   (the tightest of many readings), the page's clock with the same clock at its millisecond steps. The
+//!   error of both is printed; Chromium rounds the page's clock to 100 µs.
+//! - *Server overhead* of a frame is queue + packetise + seal + send. The pacer's wait is not in it.
+//! - *Input → changed pixel* is from the moment at which the page hands an event to its data channel to
+//!   the decoding of the first picture whose strip says that it shows this event. Both times are of the
+//!   page's clock, so no clocks are compared.
+//! - *Processor time* is user + system time of the process (`/proc`), per frame sent. It includes this
+//!   harness, which sleeps meanwhile. Chromium's is that of its process tree.
+//! - *Memory* is resident memory of a server process that does nothing else, before and after opening
+//!   sessions in browser tabs, divided by their number. Frame buffers are computed from their sizes
+//!   (see `sections::memory`); what the encoder takes is measured by opening as many of it alone.
+//!
+//! With `--runs n` each section is run n times and each figure is the median of the runs. Nothing is
+//! estimated: what could not be measured is printed as "not measured" with the reason, and then the
+//! exit status is 1. Missed targets are printed; with `--strict` they too fail the run (status 2).
+//! Figures mean something only on a machine that does nothing else: the load before the run is printed.
+
+mod apps;
+mod args;
+mod browser;
+mod clock;
+mod figures;
+mod host;
+mod machine;
+mod process;
+mod record;
+mod report;
+mod sections;
+mod targets;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use serde_json::json;
+
+use args::{Args, Child, Section};
+use browser::Browser;
+use figures::{Findings, Summary};
+use host::Host;
+use machine::Machine;
+use record::Recorder;
+
+/// What sections measure with.
+struct Bench {
+    args: Args,
+    host: Host,
+    browser: Result<Browser>,
+    recorder: Recorder,
+}
+
+impl Bench {
+    /// The browser, or why there is none.
+    fn browser(&mut self) -> Result<&mut Browser> {
+        self.browser.as_mut().map_err(|error| anyhow::anyhow!("no browser: {error:#}"))
+    }
+}
+
+/// What came of a section in all its runs.
+struct Outcome {
+    section: Section,
+    summary: Summary,
+    failures: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            report::complain(&format!("the bench could not run: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<ExitCode> {
+    match args.child {
+        Some(Child::Host) => return host::serve_until_stdin_ends().map(|()| ExitCode::SUCCESS),
+        Some(Child::Codec) => {
+            return sections::memory::hold_encoders(&args).map(|()| ExitCode::SUCCESS);
+        }
+        None => {}
+    }
+    let recorder = Recorder::default();
+    record::subscribe(&recorder);
+    let sections = args.sections();
+    let load = machine::load();
+    let host = Host::start(sections.iter().any(|section| section.needs_demo()))
+        .context("the server does not start")?;
+    let browser = Browser::launch();
+    let chromium = browser.as_ref().ok().map(|browser| browser.version.clone());
+    let machine = Machine::describe(&host, chromium, load);
+    report::head(&machine, &args)?;
+    let mut bench = Bench { args, host, browser, recorder };
+    let mut outcomes = Vec::new();
+    for section in sections {
+        let outcome = run_section(&mut bench, section);
+        report::section(&outcome)?;
+        outcomes.push(outcome);
+    }
+    let figures: BTreeMap<_, _> =
+        outcomes.iter().flat_map(|outcome| outcome.summary.medians()).collect();
+    let ran: Vec<_> = outcomes.iter().map(|outcome| outcome.section.name()).collect();
+    let verdicts = targets::judge(&figures, &ran);
+    report::targets(&verdicts)?;
+    let failures: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.failures).collect();
+    report::failures(&failures)?;
+    if let Some(file) = &bench.args.json {
+        let sections: BTreeMap<_, _> = outcomes
+            .iter()
+            .map(|outcome| {
+                let body = json!({ "figures": &outcome.summary, "failures": &outcome.failures });
+                (outcome.section.name(), body)
+            })
+            .collect();
+        let all = json!({
+            "machine": &machine, "arguments": &bench.args, "sections": sections,
+            "targets": &verdicts,
+        });
+        std::fs::write(file, serde_json::to_vec_pretty(&all)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    let strict = bench.args.strict;
+    drop(bench.browser);
+    bench.host.stop();
+    Ok(if !failures.is_empty() {
+        ExitCode::FAILURE
+    } else if strict && verdicts.iter().any(targets::Verdict::is_missed) {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn run_section(bench: &mut Bench, section: Section) -> Outcome {
+    let mut runs = Vec::new();
+    let mut failures = Vec::new();
+    for run in 1..=bench.args.runs {
+        report::progress(&format!("{} {run}/{}", section.name(), bench.args.runs));
+        let mut findings = Findings::default();
+        if let Err(error) = sections::run(section, bench, &mut findings) {
+            failures.push(format!("{}, run {run}: {error:#}", section.name()));
+        }
+        if let Ok(browser) = bench.browser()
+            && let Err(error) = browser.reset()
+        {
+            failures.push(format!("{}, after run {run}: {error:#}", section.name()));
+        }
+        // What was measured before a failure was measured.
+        runs.push(findings);
+    }
+    Outcome { section, summary: Summary::of(&runs), failures }
+}

@@ -1,0 +1,107 @@
+//! The encoder in use without a server around it, on the same pictures at the same pace.
+
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use encoder::{Candidate, EncoderSettings};
+use media::{
+    Bitrate, Clock, EncodeOptions, FrameId, FrameRate, FrameRequest, FrameSource as _, Size,
+    SourceEvent,
+};
+use testkit::PulledPattern;
+
+use super::PATTERN_FPS;
+use crate::Bench;
+use crate::apps::SLOTS;
+use crate::figures::Findings;
+use crate::host::{HEIGHT, WIDTH};
+use crate::process;
+
+/// Part of a session's rate that its encoder gets; the rest is headers and repair (`session::rate`).
+const ENCODER_SHARE: f64 = 0.9;
+
+/// Settings of a session's encoder, once its rate stands at its ceiling.
+pub(super) fn settings(kbps: u32, fps: u32) -> EncoderSettings {
+    EncoderSettings {
+        size: Size::new(WIDTH, HEIGHT),
+        rate: FrameRate::fps(fps),
+        bitrate: Bitrate::from_kbps((f64::from(kbps) * ENCODER_SHARE) as u64),
+    }
+}
+
+/// Encodes the pattern for the length of a measurement.
+pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
+    let node = bench.host.node();
+    let (candidate, clock) = (node.encoders.chosen().clone(), node.clock.clone());
+    let settings = settings(bench.args.kbps, PATTERN_FPS);
+    let frames = PATTERN_FPS * bench.args.seconds as u32;
+    let name = candidate.name;
+    // An encoder is created, used and dropped on one thread.
+    let alone = std::thread::Builder::new()
+        .name("enc-alone".into())
+        .spawn(move || encode(&candidate, settings, &clock, frames))?;
+    let Ok(encoded) = alone.join() else { bail!("the encoder panicked") };
+    let encoded = encoded?;
+    findings.spread("encoder.encode", "ms", encoded.times);
+    findings.put("encoder.cpu", "ms/frame", encoded.cpu.as_secs_f64() * 1e3 / f64::from(frames));
+    let bitrate = Bitrate::of(encoded.bytes, settings.rate.interval() * frames);
+    findings.put("encoder.bitrate", "kbit/s", bitrate.kbps() as f64);
+    findings.note(format!(
+        "{name} at {}, {PATTERN_FPS} frames a second; its processor time includes making the pictures",
+        settings.bitrate
+    ));
+    Ok(())
+}
+
+struct Encoded {
+    times: Vec<f64>,
+    bytes: u64,
+    cpu: Duration,
+}
+
+fn encode(
+    candidate: &Candidate,
+    settings: EncoderSettings,
+    clock: &Arc<dyn Clock>,
+    frames: u32,
+) -> Result<Encoded> {
+    let mut source = PulledPattern::new(settings.size, SLOTS, clock.clone());
+    let mut encoder = (candidate.open)(&settings).context("the encoder does not open")?;
+    let mut times = Vec::with_capacity(frames as usize);
+    let mut bytes = 0;
+    // The first pictures fill caches and buffers.
+    let warm = PATTERN_FPS;
+    let mut cpu = Duration::ZERO;
+    let start = clock.now();
+    for number in 0..warm + frames {
+        if number == warm {
+            cpu = process::cpu_time(std::process::id())?;
+        }
+        let due = start + settings.rate.interval() * number;
+        sleep(due.since(clock.now()));
+        let request = FrameRequest {
+            id: FrameId(number.into()),
+            at: due,
+            within: settings.rate.interval(),
+            views: &[],
+            refresh: false,
+        };
+        let SourceEvent::Frame(mut frame) = source.next(&request)? else {
+            bail!("the pattern made no picture");
+        };
+        frame.image.finish(clock.as_ref(), &mut frame.stages)?;
+        let image = frame.image.map()?;
+        let options = EncodeOptions { keyframe: number == 0, strip: None };
+        let began = clock.now();
+        let unit = encoder.encode(frame.id, &image, options)?;
+        let length = clock.now().since(began);
+        if number >= warm {
+            times.push(length.as_secs_f64() * 1e3);
+            bytes += unit.data.len() as u64;
+        }
+    }
+    let cpu = process::cpu_time(std::process::id())?.saturating_sub(cpu);
+    Ok(Encoded { times, bytes, cpu })
+}

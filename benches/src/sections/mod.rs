@@ -1,0 +1,42 @@
+//! What is measured, one module a section. A section adds to its findings as it goes, so that what was
+//! measured before a failure counts.
+
+mod encoder_alone;
+mod input;
+pub(crate) mod memory;
+mod page;
+mod stages;
+mod still;
+mod stream;
+
+use anyhow::Result;
+
+use crate::Bench;
+use crate::args::Section;
+use crate::figures::Findings;
+use crate::host::{DEMO, MOVING};
+
+/// Frame rates of the two sources.
+const DEMO_FPS: u32 = 30;
+const PATTERN_FPS: u32 = 60;
+
+/// Runs a section once.
+pub(crate) fn run(section: Section, bench: &mut Bench, findings: &mut Findings) -> Result<()> {
+    match section {
+        Section::Demo => {
+            bench.host.demo()?;
+            stream::run(bench, findings, "demo", DEMO, DEMO_FPS)
+        }
+        Section::Synthetic => stream::run(bench, findings, "synthetic", MOVING, PATTERN_FPS),
+        Section::Encoder => encoder_alone::run(bench, findings),
+        Section::Input => {
+            let pattern = input::run(bench, findings, "input.synthetic", MOVING, PATTERN_FPS);
+            bench.host.demo()?;
+            input::run(bench, findings, "input.demo", DEMO, DEMO_FPS).and(pattern)
+        }
+        Section::Memory => memory::run(bench, findings),
+        Section::Start => page::starts(bench, findings),
+        Section::Weight => page::weight(bench, findings),
+        Section::Still => still::run(bench, findings),
+    }
+}
