@@ -1,0 +1,178 @@
+// The page itself: by keyboard alone, by screen reader, on a phone, over plain HTTP, and how heavy it is.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { Node } from './support/node.mjs';
+import { GENTLE, launch, Tab } from './support/tab.mjs';
+
+/** Bytes of the whole page, compressed. */
+const BUDGET = 150_000;
+
+let node, browser;
+before(async () => {
+  node = await Node.start();
+  // A name that is not this machine's own: for a browser, a page of another machine.
+  browser = await launch(['--host-resolver-rules=MAP node.example 127.0.0.1']);
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+});
+
+/** Roles that somebody can do something with; each needs a name. */
+const USABLE = new Set(['button', 'link', 'textbox', 'checkbox', 'application', 'toolbar', 'complementary', 'region', 'table']);
+
+/** What assistive technology finds: role and name of everything that is not ignored. */
+async function tree(tab) {
+  const cdp = await tab.context.newCDPSession(tab.page);
+  const { nodes } = await cdp.send('Accessibility.getFullAXTree');
+  await cdp.detach();
+  return nodes.filter(({ ignored }) => !ignored).map(({ role, name }) => ({ role: role?.value, name: (name?.value ?? '').trim() }));
+}
+
+async function allNamed(tab, ...expected) {
+  const found = await tree(tab);
+  const nameless = found.filter(({ role, name }) => USABLE.has(role) && name === '');
+  assert.deepEqual(nameless, []);
+  for (const [role, name] of expected) {
+    assert.ok(found.some((each) => each.role === role && name.test(each.name)), `no ${role} called ${name} among ${JSON.stringify(found.filter((each) => each.role === role))}`);
+  }
+}
+
+test('the keyboard alone chooses, plays, opens the menu and leaves', () =>
+  Tab.with({ browser, node, query: `?${GENTLE}` }, async (tab) => {
+    const { page } = tab;
+    await page.getByRole('button', { name: /^Play Nearlight/ }).waitFor();
+    const focused = () => page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent);
+    let name;
+    for (let presses = 0; presses < 10; presses += 1) {
+      await page.keyboard.press('Tab');
+      name = await focused();
+      if (/^Play /.test(name)) break;
+    }
+    assert.match(name, /^Play /);
+    assert.ok(await page.evaluate(() => document.activeElement.matches(':focus-visible')), 'the focus can be seen');
+    await page.keyboard.press('Enter');
+    await tab.playing();
+    assert.match(await focused(), /^Picture of /);
+    const before = await tab.picture();
+    await page.keyboard.down('ArrowUp');
+    await tab.shown();
+    await tab.pictureChanges(before, 0.35);
+    await page.keyboard.up('ArrowUp');
+    await page.keyboard.press('Control+Alt+Shift+KeyM');
+    assert.equal(await focused(), 'Leave');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Play', exact: true }).waitFor();
+    await node.sessionsToBe(0);
+  }));
+
+test('everything that can be used has a name, in the catalogue, in play and at the end', () =>
+  Tab.with({ browser, node, query: `?${GENTLE}` }, async (tab) => {
+    const { page } = tab;
+    await page.getByRole('button', { name: /^Play Nearlight/ }).waitFor();
+    await allNamed(tab, ['button', /^Play Nearlight/], ['heading', /^Play$/], ['link', /Nearlight/]);
+    await page.getByRole('button', { name: /^Play Nearlight/ }).click();
+    await tab.playing();
+    await page.keyboard.press('Control+Alt+Shift+KeyS');
+    await tab.until(() => document.querySelectorAll('.legend tbody tr').length > 0);
+    await allNamed(tab, ['application', /^Picture of /], ['toolbar', /^Session$/], ['button', /^Leave$/], ['button', /^Statistics$/], ['button', /^Capture mouse$/], ['button', /^Type text$/], ['complementary', /^Statistics$/]);
+    assert.equal(await page.getByRole('status').innerText(), await page.evaluate(() => `Playing ${document.title.split(' – ')[0]}`));
+    const [session] = await node.sessionsToBe(1);
+    await node.end(session);
+    await tab.state('ended');
+    await allNamed(tab, ['button', /^Play again$/], ['button', /^Back to the catalogue$/], ['heading', /^The session has ended$/]);
+  }));
+
+test('statistics show every stage, the encoder and why it was chosen', () =>
+  Tab.with({ browser, node, query: `?play=demo&${GENTLE}` }, async (tab) => {
+    await tab.playing();
+    await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
+    const stages = ['Capture', 'Draw', 'Convert', 'Encode', 'Queue', 'Packetise', 'Send', 'Network + jitter + decode', 'Present'];
+    await tab.until((wanted) => {
+      const shown = [...document.querySelectorAll('.legend tbody th')].map((cell) => cell.textContent);
+      return wanted.every((stage) => shown.includes(stage));
+    }, stages);
+    // Clock and round trip are known once pings came back; averages once the browser was asked.
+    await tab.until(() => /± [\d.]+ ms/.test(document.querySelector('.facts').textContent) && /decode [\d.]+ ms/.test(document.querySelector('.facts').textContent));
+    const seen = await tab.page.evaluate(() => ({ stats: window.nearlight.stats, hello: window.nearlight.hello, text: document.querySelector('.hud').innerText }));
+    for (const part of [seen.hello.encoder, seen.hello.device, '640 × 360', ...seen.hello.declined]) assert.ok(seen.text.includes(part), `${part} in ${seen.text}`);
+    const { stages: measured, total } = seen.stats;
+    assert.ok(measured.every(({ ms }) => ms.p50 >= 0 && ms.p50 <= ms.p95 && ms.p95 <= ms.p99), JSON.stringify(measured));
+    assert.ok(total.p50 > 0);
+    const drawn = await tab.page.evaluate(() => {
+      const graph = document.querySelector('canvas.graph');
+      const { data } = graph.getContext('2d').getImageData(0, 0, graph.width, graph.height);
+      return data.some((value) => value !== 0);
+    });
+    assert.ok(drawn, 'the graph is drawn');
+    await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
+    assert.equal(await tab.page.getByRole('complementary', { name: 'Statistics' }).isVisible(), false);
+  }));
+
+test('a phone plays: nothing sticks out, a thumb walks', () => {
+  const options = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
+  return Tab.with({ browser, node, query: `?${GENTLE}`, options }, async (tab) => {
+    const { page } = tab;
+    const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
+    await page.getByRole('button', { name: /^Play Nearlight/ }).waitFor();
+    assert.ok(await fits(), 'the catalogue fits');
+    await page.getByRole('button', { name: /^Play Nearlight/ }).tap();
+    await tab.playing();
+    assert.ok(await fits(), 'the player fits');
+    const before = await tab.picture();
+    const cdp = await tab.context.newCDPSession(page);
+    const touch = (type, ...points) => cdp.send('Input.dispatchTouchEvent', { type, touchPoints: points.map(([id, x, y]) => ({ id, x, y })) });
+    await touch('touchStart', [1, 80, 600]);
+    await touch('touchMove', [1, 80, 530]);
+    await tab.shown();
+    await tab.pictureChanges(before, 0.35);
+    await touch('touchEnd');
+    await tab.shown();
+  });
+});
+
+test('a page on plain HTTP from another machine says what is missing, and plays', async () => {
+  const address = new URL(node.url);
+  address.hostname = 'node.example';
+  await Tab.with({ browser, node: { url: address.href, log: () => node.log() }, query: `?${GENTLE}` }, async (tab) => {
+    assert.equal(await tab.page.evaluate(() => window.isSecureContext), false);
+    const notice = tab.page.getByRole('region', { name: 'This page came over plain HTTP' });
+    await notice.waitFor();
+    const secure = await notice.getByRole('link').getAttribute('href');
+    assert.equal(new URL(secure).protocol, 'https:');
+    assert.equal(new URL(secure).hostname, 'node.example');
+    await tab.page.getByRole('button', { name: /^Play Nearlight/ }).click();
+    await tab.playing();
+    await tab.frames(3);
+    const before = await tab.picture();
+    await tab.page.keyboard.down('w');
+    await tab.pictureChanges(before, 0.35);
+    await tab.page.keyboard.up('w');
+  });
+  // On the machine itself nothing is missing, and nothing is said.
+  await Tab.with({ browser, node, query: '' }, async (tab) => {
+    await tab.page.getByRole('button', { name: /^Play Nearlight/ }).waitFor();
+    assert.equal(await tab.page.getByText('This page came over plain HTTP').count(), 0);
+  });
+});
+
+test('the whole page weighs at most 150 kB compressed, and asks nobody else', () =>
+  Tab.with({ browser, node }, async (tab) => {
+    const bodies = new Map();
+    const foreign = [];
+    tab.context.on('response', async (response) => {
+      const url = new URL(response.url());
+      if (url.origin !== new URL(node.url).origin) foreign.push(url.href);
+      else if (!url.pathname.startsWith('/api/')) bodies.set(url.pathname, await response.body());
+    });
+    await tab.page.goto(`${node.url}?play=demo&${GENTLE}&fresh`);
+    await tab.playing();
+    // The worker's script comes only when something is played.
+    await tab.until(() => window.nearlight.framesPresented > 0);
+    const weights = [...bodies].map(([path, body]) => [path, gzipSync(body, { level: 9 }).length]);
+    const total = weights.reduce((sum, [, weight]) => sum + weight, 0);
+    assert.ok(weights.some(([path]) => path === '/') && weights.some(([path]) => path.endsWith('.js')), JSON.stringify(weights));
+    assert.ok(total <= BUDGET, `${total} bytes: ${JSON.stringify(weights)}`);
+    assert.deepEqual(foreign, []);
+  }));

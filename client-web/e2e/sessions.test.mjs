@@ -1,0 +1,257 @@
+// Sessions as their players see them: apart from one another, resumed, refused, ended, and gone without a
+// trace.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { DEADLINE_MS, Node, until } from './support/node.mjs';
+import { writeBlocks } from './support/scene.mjs';
+import { changed, GENTLE, launch, reached, Tab } from './support/tab.mjs';
+
+let blocks, node, browser;
+before(async () => {
+  blocks = writeBlocks();
+  node = await Node.start({ 'catalogue.scenes': JSON.stringify([blocks.folder]), 'sessions.reconnect': '4s' });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+  blocks?.remove();
+});
+
+const demo = (use) => Tab.with({ browser, node, query: `?play=demo&${GENTLE}` }, use);
+const still = (use) => Tab.with({ browser, node, query: `?play=${blocks.id}&${GENTLE}` }, use);
+
+/** The panel over the picture, as text. */
+const panel = (tab) => tab.page.locator('.panel').innerText();
+
+/** Waits until everything that sessions took is given back. */
+async function back(footprint, subject = node) {
+  let now;
+  const look = () => {
+    now = subject.footprint();
+    return now.threads <= footprint.threads && now.descriptors <= footprint.descriptors ? now : undefined;
+  };
+  await until('threads and descriptors to be given back', look).catch((error) => {
+    throw new Error(`${error.message}: before ${JSON.stringify(footprint)}, now ${JSON.stringify(now)}`, { cause: error });
+  });
+}
+
+test('two tabs are two sessions that know nothing of each other', () =>
+  still((one) =>
+    still(async (two) => {
+      await one.playing();
+      await two.playing();
+      const listed = await node.sessionsToBe(2);
+      assert.equal(new Set(listed.map(({ id }) => id)).size, 2);
+      await two.rests();
+      const [before, other] = [await one.picture(), await two.picture()];
+      const { input } = await two.strip();
+      await one.page.bringToFront();
+      await one.page.keyboard.down('d');
+      await one.shown();
+      await one.pictureChanges(before, 0.05);
+      await one.page.keyboard.up('d');
+      await one.shown();
+      await two.unchanged(10);
+      assert.equal((await two.strip()).input, input);
+      assert.equal(changed(other, await two.picture()), 0);
+    })));
+
+test('closing the tab ends the session and gives everything back', async () => {
+  // The first one makes pools that stay.
+  await demo((tab) => tab.playing());
+  await node.sessionsToBe(0);
+  const before = node.footprint();
+  await demo(async (tab) => {
+    await tab.playing();
+    await tab.frames(3);
+    assert.equal((await node.sessions()).length, 1);
+    assert.ok(node.footprint().threads >= before.threads + 2, 'a source and an encoder thread');
+    await tab.page.close();
+    await node.sessionsToBe(0);
+  });
+  await back(before);
+});
+
+test('a browser that dies is waited for, then its session ends', async () => {
+  const before = node.footprint();
+  const { chromium } = await import('playwright-core');
+  const doomed = await chromium.launchServer({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--headless=new', '--no-sandbox', '--disable-gpu'],
+  });
+  const context = await (await chromium.connect(doomed.wsEndpoint())).newContext();
+  const tab = new Tab(context, await context.newPage());
+  await tab.page.goto(`${node.url}?play=demo&${GENTLE}`);
+  await tab.playing();
+  await doomed.kill();
+  await until('suspension or end', async () => {
+    const [session] = await node.sessions();
+    return session === undefined || session.state === 'suspended' ? true : undefined;
+  });
+  await node.sessionsToBe(0);
+  await back(before);
+});
+
+test('reloading the page leaves one session, and it plays', () =>
+  demo(async (tab) => {
+    await tab.playing();
+    const [first] = await node.sessionsToBe(1);
+    await tab.page.reload({ timeout: DEADLINE_MS });
+    await tab.playing();
+    const [second] = await node.sessionsToBe(1);
+    assert.notEqual(second.id, first.id, 'the page ends its session when it goes');
+  }));
+
+test('a connection that breaks is replaced within the same session, and the view is kept', () =>
+  still(async (tab) => {
+    await tab.playing();
+    const [session] = await node.sessionsToBe(1);
+    const start = await tab.picture();
+    await tab.page.keyboard.down('d');
+    await tab.shown();
+    await tab.pictureChanges(start, 0.05);
+    await tab.page.keyboard.up('d');
+    await tab.shown();
+    await tab.rests();
+    const moved = await tab.picture();
+    // The node falls silent, as it does for a client whose network is gone; its sockets stay open.
+    node.freeze();
+    try {
+      await tab.state('reconnecting');
+      assert.match(await panel(tab), /Reconnecting/);
+    } finally {
+      node.thaw();
+    }
+    await tab.state('live');
+    const [same] = await node.sessionsToBe(1);
+    assert.equal(same.id, session.id);
+    assert.ok(changed(moved, await tab.picture()) < 0.02, 'the camera stands where it stood');
+    await tab.page.keyboard.down('a');
+    const pressed = await tab.shown();
+    await tab.pictureChanges(moved, 0.03);
+    await tab.page.keyboard.up('a');
+    assert.ok(reached((await tab.strip()).input, pressed));
+  }));
+
+test('a hidden page is sent nothing, and plays on when it is seen again', () =>
+  demo(async (tab) => {
+    await tab.playing();
+    // Headless Chromium never hides a page, so the page is told so; its answer and the node's are real.
+    const see = (state) => tab.page.evaluate((visibility) => {
+      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => visibility });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, state);
+    await see('hidden');
+    const sent = await until('silence', async () => {
+      const before = await node.metric('nearlight_frames_sent_total');
+      // Long enough for twenty frames.
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      return (await node.metric('nearlight_frames_sent_total')) === before ? before : undefined;
+    });
+    const [session] = await node.sessionsToBe(1);
+    await see('visible');
+    await until('frames', async () => ((await node.metric('nearlight_frames_sent_total')) > sent + 3 ? true : undefined));
+    await tab.frames(3);
+    assert.deepEqual((await node.sessions()).map(({ id, state }) => [id, state]), [[session.id, 'live']]);
+  }));
+
+test('leaving ends the session, by button, shortcut and Back', () =>
+  Tab.with({ browser, node, query: `?${GENTLE}` }, async (tab) => {
+    const { page } = tab;
+    const ways = [
+      () => page.getByRole('button', { name: 'Leave' }).click(),
+      () => page.keyboard.press('Control+Alt+Shift+KeyQ'),
+      () => page.goBack(),
+    ];
+    for (const leave of ways) {
+      await page.getByRole('button', { name: /^Play Nearlight/ }).click();
+      await tab.playing();
+      await node.sessionsToBe(1);
+      await page.mouse.move(480, 300);
+      await leave();
+      await page.getByRole('heading', { name: 'Play', exact: true }).waitFor();
+      await node.sessionsToBe(0);
+      assert.doesNotMatch(page.url(), /play=/);
+    }
+  }));
+
+test('what the operator ends is shown as ended, with the reason, and can be played again', () =>
+  demo(async (tab) => {
+    await tab.playing();
+    const [session] = await node.sessionsToBe(1);
+    await node.end(session);
+    await tab.state('ended');
+    assert.match(await panel(tab), /The session has ended\s+The .+ ended the session\./);
+    const answer = await node.fetch(`api/v1/sessions/${session.id}`);
+    assert.equal(answer.status, 410);
+    assert.equal((await answer.json()).type, '/problems/ended-session');
+    await tab.page.getByRole('button', { name: 'Play again' }).click();
+    await tab.playing();
+    const [again] = await node.sessionsToBe(1);
+    assert.notEqual(again.id, session.id);
+  }));
+
+test('a full node says so, and the page plays once there is room', async () => {
+  const small = await Node.start({ 'sessions.max': '1' });
+  try {
+    await Tab.with({ browser, node: small, query: `?play=demo&${GENTLE}` }, async (one) => {
+      await one.playing();
+      await Tab.with({ browser, node: small, query: `?play=demo&${GENTLE}` }, async (two) => {
+        await two.state('refused');
+        const { detail } = await two.page.evaluate(() => window.nearlight.state);
+        assert.match(await panel(two), /No room right now/);
+        assert.ok(detail.length > 10 && (await panel(two)).toLowerCase().includes(detail.toLowerCase().replace(/\.$/, '')), detail);
+        assert.equal((await small.sessions()).length, 1);
+        await one.page.keyboard.press('Control+Alt+Shift+KeyQ');
+        await small.sessionsToBe(0);
+        await two.page.getByRole('button', { name: 'Try again' }).click();
+        await two.playing();
+      });
+    });
+  } finally {
+    assert.equal(await small.stop(), 0);
+  }
+});
+
+test('an entry that is not there is refused as such', () =>
+  Tab.with({ browser, node, query: '?play=nonesuch' }, async (tab) => {
+    await tab.state('refused');
+    assert.equal(await tab.page.evaluate(() => window.nearlight.state.reason), 'unknown-app');
+    assert.match(await panel(tab), /This is not on offer any more/);
+    await tab.page.getByRole('button', { name: 'Back to the catalogue' }).click();
+    await tab.page.getByRole('button', { name: /^Play Nearlight/ }).waitFor();
+  }));
+
+test('a node that asks for a token gets it from the page', async () => {
+  const closed = await Node.start({ 'access.open': 'false' });
+  try {
+    await Tab.with({ browser, node: closed, query: `?play=demo&${GENTLE}` }, async (tab) => {
+      await tab.state('refused');
+      await tab.page.getByLabel('Access token').fill('not this one');
+      await tab.page.getByRole('button', { name: 'Continue' }).click();
+      await tab.until(() => document.querySelector('#token')?.value === '' && window.nearlight.state.name === 'refused');
+      await tab.page.getByLabel('Access token').fill('e2e-operator');
+      await tab.page.getByRole('button', { name: 'Continue' }).click();
+      await tab.playing();
+    });
+    await Tab.with({ browser, node: closed, query: `?play=demo&${GENTLE}#token=e2e-operator` }, async (tab) => {
+      await tab.playing();
+      assert.doesNotMatch(tab.page.url(), /token/);
+    });
+  } finally {
+    assert.equal(await closed.stop(), 0);
+  }
+});
+
+test('a node that is told to stop tells its players', async () => {
+  const short = await Node.start();
+  let status;
+  await Tab.with({ browser, node: short, query: `?play=demo&${GENTLE}` }, async (tab) => {
+    await tab.playing();
+    status = short.stop();
+    await tab.state('ended');
+    assert.match(await panel(tab), /The node is shutting down\./);
+  }).finally(() => short.stop());
+  assert.equal(await status, 0);
+});

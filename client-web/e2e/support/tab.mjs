@@ -1,0 +1,155 @@
+// A real browser, and a tab of it with the page of a node.
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+import { DEADLINE_MS, until } from './node.mjs';
+
+/** Small and slow on purpose: what is tested does not depend on it, and drawing is in software here. */
+export const GENTLE = 'barcode=1&width=640&height=360&fps=15';
+
+export function launch(extra = []) {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    timeout: DEADLINE_MS,
+    args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', ...extra],
+  });
+}
+
+/** Whether strip number `a` is `b` or later; both count modulo 2^16. */
+export function reached(a, b) {
+  return ((a - b) & 0xffff) < 0x8000;
+}
+
+/** Share of the picture's cells whose brightness differs by more than coding noise. */
+export function changed(a, b) {
+  assert.equal(a.length, b.length);
+  return a.filter((value, at) => Math.abs(value - b[at]) > 10).length / a.length;
+}
+
+export class Tab {
+  complaints = [];
+
+  constructor(context, page) {
+    this.context = context;
+    this.page = page;
+    page.setDefaultTimeout(DEADLINE_MS);
+    page.on('pageerror', (error) => this.complaints.push(String(error)));
+    page.on('console', (message) => {
+      if (/content security policy|violat/i.test(message.text())) this.complaints.push(message.text());
+    });
+  }
+
+  /** Opens `query` of the node's page, runs `use`, closes the tab, and fails when the page complained. */
+  static async with({ browser, node, query = '', options = {} }, use) {
+    const context = await browser.newContext({ viewport: { width: 960, height: 600 }, ...options });
+    const tab = new Tab(context, await context.newPage());
+    try {
+      await tab.page.goto(node.url + query, { timeout: DEADLINE_MS });
+      await use(tab);
+      assert.deepEqual(tab.complaints, []);
+    } catch (error) {
+      const state = await tab.page.evaluate(() => window.nearlight?.state).catch(() => 'unknown');
+      const log = node.log().split('\n').slice(-25).join('\n');
+      error.message += `\npage: ${JSON.stringify(state)} ${tab.complaints.join(' ')}\nnode:\n${log}`;
+      throw error;
+    } finally {
+      await context.close();
+    }
+  }
+
+  until(predicate, argument) {
+    return this.page.waitForFunction(predicate, argument, { timeout: DEADLINE_MS, polling: 50 });
+  }
+
+  state(name) {
+    return this.until((wanted) => window.nearlight.state.name === wanted, name);
+  }
+
+  /** Waits until it plays: live, and frames with a readable strip came. */
+  async playing() {
+    await this.state('live');
+    return until('a strip', () => this.strip());
+  }
+
+  /** Strip of the newest decoded frame. */
+  strip() {
+    return this.page.evaluate(() => window.nearlight.readStrip());
+  }
+
+  presented() {
+    return this.page.evaluate(() => window.nearlight.framesPresented);
+  }
+
+  lastInput() {
+    return this.page.evaluate(() => window.nearlight.lastInput);
+  }
+
+  /** Waits until `count` more frames were decoded. */
+  async frames(count) {
+    const { frame } = await this.strip();
+    await until(`${count} frames more`, async () => {
+      const now = await this.strip();
+      return reached(now.frame, (frame + count) & 0xffff) ? now : undefined;
+    });
+  }
+
+  /** Waits until the picture shows every input that was sent. */
+  async shown() {
+    const newest = await this.lastInput();
+    await until(`input ${newest} in the picture`, async () => {
+      const strip = await this.strip();
+      return strip !== undefined && reached(strip.input, newest & 0xffff) ? strip : undefined;
+    });
+    return newest;
+  }
+
+  /** Waits until the node found `count` times more that nothing had changed. */
+  async unchanged(count) {
+    const before = await this.page.evaluate(() => window.nearlight.stats?.unchanged ?? 0);
+    await this.until((wanted) => (window.nearlight.stats?.unchanged ?? 0) > wanted, before + count);
+  }
+
+  /** Waits until a scene that stands still is not encoded any more; yields its last frame's number. */
+  rests() {
+    return until('a picture at rest', async () => {
+      const { frame } = await this.strip();
+      await this.unchanged(15);
+      return (await this.strip()).frame === frame ? frame : undefined;
+    });
+  }
+
+  /** Brightness of the picture that is on the screen, in cells of about 8 pixels, without the strip. */
+  picture() {
+    return this.page.evaluate(() => {
+      const source = document.querySelector('.surface canvas, .surface video');
+      const [width, height] = [source.videoWidth || source.width, source.videoHeight || source.height];
+      const [columns, rows, strip] = [80, 40, 32];
+      const canvas = document.createElement('canvas');
+      Object.assign(canvas, { width: columns, height: rows });
+      const context = canvas.getContext('2d', { willReadFrequently: true });
+      context.drawImage(source, 0, strip, width, height - strip, 0, 0, columns, rows);
+      const { data } = context.getImageData(0, 0, columns, rows);
+      return Array.from({ length: columns * rows }, (_, at) => (data[at * 4] + 2 * data[at * 4 + 1] + data[at * 4 + 2]) / 4);
+    });
+  }
+
+  /** Waits until more than `share` of the picture differs from `before`; yields the share. */
+  async pictureChanges(before, share) {
+    let last;
+    const look = async () => {
+      last = changed(before, await this.picture());
+      return last > share ? last : undefined;
+    };
+    return until(`a picture that differs in ${share}`, look).catch((error) => {
+      throw new Error(`${error.message}; it differs in ${last}`, { cause: error });
+    });
+  }
+
+  /** A place in the picture, each way 0 to 1, as one in the page. */
+  async at(x, y) {
+    const box = await this.page.locator('.surface canvas, .surface video').boundingBox();
+    const size = await this.page.evaluate(() => window.nearlight.size);
+    const scale = Math.min(box.width / size.width, box.height / size.height);
+    const [width, height] = [size.width * scale, size.height * scale];
+    return [box.x + (box.width - width) / 2 + x * width, box.y + (box.height - height) / 2 + y * height];
+  }
+}
