@@ -130,7 +130,7 @@ test('a click on the orrery makes it flash', () =>
     await tab.page.evaluate(() => {
       const context = Object.assign(document.createElement('canvas'), { width: 22, height: 20 }).getContext('2d', { willReadFrequently: true });
       window.brightness = { most: 0, least: 255 };
-      setInterval(() => {
+      window.setInterval(() => {
         const source = document.querySelector('.surface canvas');
         context.drawImage(source, source.width * 0.35, source.height * 0.2, source.width * 0.27, source.height * 0.45, 0, 0, 22, 20);
         const { data } = context.getImageData(0, 0, 22, 20);

@@ -140,7 +140,7 @@ test('a hidden page is sent nothing, and plays on when it is seen again', () =>
     // Headless Chromium never hides a page, so the page is told so; its answer and the node's are real.
     const see = (state) => tab.page.evaluate((visibility) => {
       Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => visibility });
-      document.dispatchEvent(new Event('visibilitychange'));
+      document.dispatchEvent(new window.Event('visibilitychange'));
     }, state);
     await see('hidden');
     const sent = await until('silence', async () => {
