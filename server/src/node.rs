@@ -155,8 +155,10 @@ impl Node {
 
     fn issue_keys(&self, session: &SessionId) -> Result<Keys, Problem> {
         let sessions = &self.config.sessions;
-        let token = self.issue(Scope::Session(session.clone()), sessions.longest.get(), Use::Many)?;
-        let ticket = self.issue(Scope::Ticket(session.clone()), sessions.connect.get(), Use::Once)?;
+        let token =
+            self.issue(Scope::Session(session.clone()), sessions.longest.get(), Use::Many)?;
+        let ticket =
+            self.issue(Scope::Ticket(session.clone()), sessions.connect.get(), Use::Once)?;
         Ok(Keys { token, ticket })
     }
 
@@ -192,7 +194,7 @@ impl Node {
         let limits = &self.config.video;
         let edge = |name: &str, wish: Option<u32>, default: u32| {
             let edge = wish.unwrap_or(default);
-            if !(64..=limits.max_edge).contains(&edge) || edge % 2 != 0 {
+            if !(64..=limits.max_edge).contains(&edge) || !edge.is_multiple_of(2) {
                 return Err(Problem::BAD_REQUEST.because(format!(
                     "video.{name} must be an even number from 64 to {}",
                     limits.max_edge

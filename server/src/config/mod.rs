@@ -157,7 +157,7 @@ pub struct Render {
 }
 
 /// `[webrtc]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebRtc {
     /// Local addresses that media is sent from; empty: the address of `server.listen`, or every
@@ -256,12 +256,6 @@ impl Default for Render {
     }
 }
 
-impl Default for WebRtc {
-    fn default() -> Self {
-        Self { listen: Vec::new(), public: Vec::new(), ice_servers: Vec::new() }
-    }
-}
-
 impl Default for CatalogueConfig {
     fn default() -> Self {
         Self { demo: true, scenes: Vec::new() }
@@ -283,7 +277,7 @@ impl Config {
         let wrong = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
         let video = &self.video;
         for (key, edge) in [("video.width", video.width), ("video.height", video.height)] {
-            if edge < 64 || edge > video.max_edge || edge % 2 != 0 {
+            if edge < 64 || edge > video.max_edge || !edge.is_multiple_of(2) {
                 return wrong(
                     key,
                     format!("{edge} is not an even number from 64 to {}", video.max_edge),
@@ -333,10 +327,8 @@ impl Config {
                 "\"files\" needs server.certificate and server.private_key".into(),
             );
         }
-        if !self.server.public_url.is_empty()
-            && !(self.server.public_url.starts_with("https://")
-                || self.server.public_url.starts_with("http://"))
-        {
+        let url = &self.server.public_url;
+        if !["http://", "https://"].iter().any(|scheme| url.is_empty() || url.starts_with(scheme)) {
             return wrong("server.public_url", "does not begin with http:// or https://".into());
         }
         Ok(())

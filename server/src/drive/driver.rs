@@ -399,11 +399,7 @@ impl Driver {
                 self.node.metrics.frame_sent(bytes, &stages);
                 self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
             }
-            TransportEvent::Path(report) => {
-                if self.rate.on_report(&report).is_some() {
-                    self.apply_rate();
-                }
-            }
+            TransportEvent::Path(report) => self.follow_path(&report),
             TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
@@ -418,7 +414,10 @@ impl Driver {
         }
     }
 
-    fn apply_rate(&mut self) {
+    fn follow_path(&mut self, report: &media::PathReport) {
+        if self.rate.on_report(report).is_none() {
+            return;
+        }
         if let Some(media) = &self.media {
             media.set_bitrate(self.rate.encoder_target());
         }
