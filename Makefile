@@ -7,12 +7,16 @@
 PAGE := client-web/dist/index.html
 PAGE_SOURCES := $(shell find client-web/src client-web/public client-web/index.html client-web/*.json client-web/*.ts -type f 2>/dev/null)
 
+# Always the whole workspace: another selection of crates would select other features of shared
+# dependencies, and compile them anew.
+TARGET = $${CARGO_TARGET_DIR:-target}/debug
+
 build: setup page
-	cargo build --workspace --bins
+	cargo build --workspace --bins --locked
 
 # Installs what is missing, builds, and serves the demo scene to browsers on this machine.
-run: setup page
-	cargo run -p nearlight -- serve --set access.open=true $(ARGS)
+run: build
+	$(TARGET)/nearlight serve --set access.open=true $(ARGS)
 
 setup:
 	@scripts/setup run
@@ -50,19 +54,23 @@ fuzz:
 
 # The page in a real browser against the real server.
 test-e2e: page
-	cargo build -p nearlight
-	npm --prefix client-web run --silent e2e
+	cargo test --workspace --locked --no-run --quiet
+	NEARLIGHT_BIN="$(TARGET)/nearlight" npm --prefix client-web run --silent e2e
 
 # Writes what is generated from the Rust types: the OpenAPI document and the client's types.
-generate:
-	cargo run -q -p nearlight -- openapi > client-web/openapi.json
+generate: build
+	$(TARGET)/nearlight openapi > client-web/openapi.json
 	npm --prefix client-web run --silent generate
 
 # Prints every figure that README quotes. ARGS goes to the harness, such as ARGS="--only synthetic
-# --runs 1"; PROFILE=dev measures what `make run` builds.
-PROFILE = release
-bench: setup-test page
-	cargo run -p nearlight-benches --profile $(PROFILE) --bin latency -- $(ARGS)
+# --runs 1". Measures the profile that `make run` builds, in which frames pass through optimised code.
+bench: setup-test build
+	$(TARGET)/latency $(ARGS)
+
+# What takes too long for every change: a thousand sessions, half an hour of play, fuzzing from a fresh seed.
+soak: setup-test page
+	NEARLIGHT_SOAK=1 cargo test --workspace --locked -- --include-ignored soak
+	scripts/fuzz 600
 
 clean:
 	cargo clean
