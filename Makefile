@@ -9,7 +9,7 @@ PAGE_SOURCES := $(shell find client-web/src client-web/public client-web/index.h
 
 # Always the whole workspace: another selection of crates would select other features of shared
 # dependencies, and compile them anew.
-TARGET = $${CARGO_TARGET_DIR:-target}/debug
+TARGET = $${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug
 
 build: setup page
 	cargo build --workspace --bins --locked
