@@ -1,5 +1,7 @@
 //! A foreign stack plays the stream: aiortc, in `aiortc_peer.py`. Needs `make setup-test`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure of a helper fails its test")]
+
 mod client;
 
 use std::path::{Path, PathBuf};

@@ -59,6 +59,8 @@ pub(super) struct OfferPlan {
     pub(super) fmtp: String,
     /// Payload type of its retransmission format (RFC 4588).
     pub(super) rtx: Option<u8>,
+    /// Payload type of Opus in the first audio section that has it.
+    pub(super) opus: Option<u8>,
     /// Video sections, in order: section *n* is `TrackId(n)`.
     pub(super) video_sections: u8,
     /// Whether there is a data channel section.
@@ -170,6 +172,7 @@ pub(super) fn read(offer: &str) -> Result<OfferPlan, OfferError> {
         payload_type,
         fmtp,
         rtx,
+        opus: sections.iter().find_map(|section| opus(section)?.parse().ok()),
         video_sections: u8::try_from(count("video")).unwrap_or(u8::MAX),
         data: count("application") > 0,
         credentials,

@@ -1,6 +1,9 @@
 //! The client's side of a connection, made with the same stack: offers, receives, sends data.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests; a failure is a panic")]
+
+pub mod lossy;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -28,8 +31,10 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
     RTCIceGatheringState, RTCPeerConnectionState, RTCSessionDescription, Registry,
-    register_default_interceptors,
+    SettingEngineBuilder, register_default_interceptors,
 };
+
+use webrtc::runtime::{Runtime, TokioRuntime};
 
 /// How long real I/O may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -114,6 +119,11 @@ pub struct Client {
 impl Client {
     /// A client and its offer.
     pub async fn offer(wish: Wish) -> (Self, String) {
+        Self::offer_on(wish, Arc::new(TokioRuntime)).await
+    }
+
+    /// A client and its offer, on a runtime of the test's choice.
+    pub async fn offer_on(wish: Wish, runtime: Arc<dyn Runtime>) -> (Self, String) {
         let (arrived_tx, arrived) = mpsc::unbounded_channel();
         let (tracks_tx, tracks) = mpsc::unbounded_channel();
         let gathered = Arc::new(Notify::new());
@@ -123,8 +133,15 @@ impl Client {
         let registry = register_default_interceptors(Registry::new(), &mut engine).unwrap();
         let built = PeerConnectionBuilder::new()
             .with_media_engine(engine)
+            // The stack's own 200 ms between checks would hide how fast a server is.
+            .with_setting_engine(
+                SettingEngineBuilder::new()
+                    .with_ice_connection_attempts(Some(Duration::from_millis(20)), None)
+                    .build(),
+            )
             .with_interceptor_registry(registry)
             .with_handler(Arc::new(handler))
+            .with_runtime(runtime)
             .with_udp_addrs(vec!["127.0.0.1:0"])
             .build()
             .await;
