@@ -195,13 +195,24 @@ impl Browser {
         self.call::<Value>(&json!({ "op": "reset" }), Duration::ZERO).map(drop)
     }
 
+    /// Opens the first page.
+    pub(crate) fn visit(&mut self, url: &str) -> Result<Page> {
+        self.call(&json!({ "op": "visit", "url": url }), Duration::ZERO)
+            .with_context(|| format!("{url} does not load"))
+    }
+
     /// Starts the entry of this title `count` times by a click, after one start to warm up.
-    pub(crate) fn starts(&mut self, url: &str, title: &str, count: u32) -> Result<Vec<StartTimes>> {
+    pub(crate) fn starts(
+        &mut self,
+        page: &Page,
+        title: &str,
+        count: u32,
+    ) -> Result<Vec<StartTimes>> {
         #[derive(Deserialize)]
         struct Starts {
             starts: Vec<StartTimes>,
         }
-        let command = json!({ "op": "starts", "url": url, "title": title, "count": count });
+        let command = json!({ "op": "starts", "page": page.id, "title": title, "count": count });
         self.call::<Starts>(&command, Duration::from_secs(10) * count).map(|all| all.starts)
     }
 

@@ -34,6 +34,8 @@
 //! - *Input → changed pixel* is from the moment at which the page hands an event to its data channel to
 //!   the decoding of the first picture whose strip says that it shows this event. Both times are of the
 //!   page's clock, so no clocks are compared.
+//! - *Decoded* is when the page's worker has the frame in its hands, out of the decoder and the track
+//!   processor.
 //! - *Processor time* is user + system time of the process (`/proc`), per frame sent. It includes this
 //!   harness, which sleeps meanwhile. Chromium's is that of its process tree.
 //! - *Memory* is resident memory of a server process that does nothing else, before and after opening
@@ -133,6 +135,7 @@ fn run(args: Args) -> Result<ExitCode> {
         outcomes.iter().flat_map(|outcome| outcome.summary.medians()).collect();
     let ran: Vec<_> = outcomes.iter().map(|outcome| outcome.section.name()).collect();
     let verdicts = targets::judge(&figures, &ran);
+    report::comparison(&figures)?;
     report::targets(&verdicts)?;
     let failures: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.failures).collect();
     report::failures(&failures)?;

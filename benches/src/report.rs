@@ -1,5 +1,6 @@
 //! What is printed: figures to standard output, progress and complaints to standard error.
 
+use std::collections::BTreeMap;
 use std::io::{Result, Write as _, stderr, stdout};
 
 use crate::Outcome;
@@ -7,6 +8,16 @@ use crate::args::Args;
 use crate::figures::{Row, SPREAD};
 use crate::machine::Machine;
 use crate::targets::Verdict;
+
+/// What, its unit, the figure in the server, the figure alone.
+const COMPARED: [(&str, &str, &str, &str); 4] = [
+    ("encode, p50", "ms", "synthetic.stage.encode.p50", "encoder.encode.p50"),
+    ("encode, p95", "ms", "synthetic.stage.encode.p95", "encoder.encode.p95"),
+    ("encode, p99", "ms", "synthetic.stage.encode.p99", "encoder.encode.p99"),
+    ("processor time", "ms/frame", "synthetic.cpu.server", "encoder.cpu"),
+];
+/// Load of the last minute above which the machine does something else.
+const QUIET: f64 = 0.5;
 
 /// Says what goes on.
 pub(crate) fn progress(what: &str) {
@@ -28,6 +39,9 @@ pub(crate) fn head(machine: &Machine, args: &Args) -> Result<()> {
     line("commit", &format!("{} ({})", machine.commit, machine.build))?;
     line("machine", &format!("{}, {} cores, {memory} MB", machine.processor, machine.cores))?;
     line("system", &format!("Linux {}, load before the run {}", machine.kernel, machine.load))?;
+    if machine.load.parse::<f64>().is_ok_and(|load| load > QUIET) {
+        line("", "BUSY: other work was running, these figures are too high")?;
+    }
     line("graphics", &machine.graphics)?;
     line("encoder", &machine.encoder)?;
     for declined in &machine.declined {
@@ -80,6 +94,24 @@ pub(crate) fn section(outcome: &Outcome) -> Result<()> {
     }
     for failure in &outcome.failures {
         writeln!(out, "  FAILED: {failure}")?;
+    }
+    Ok(())
+}
+
+/// The encoder in the server against the encoder alone.
+pub(crate) fn comparison(figures: &BTreeMap<String, f64>) -> Result<()> {
+    let mut out = stdout().lock();
+    let mut headed = false;
+    for (what, unit, inside, alone) in COMPARED {
+        let (Some(inside), Some(alone)) = (figures.get(inside), figures.get(alone)) else {
+            continue;
+        };
+        if !headed {
+            writeln!(out, "\nsynthetic source in the server against its encoder alone")?;
+            headed = true;
+        }
+        let more = inside - alone;
+        writeln!(out, "  {what:<38} {inside:>9.2} - {alone:.2} = {more:.2} {unit}")?;
     }
     Ok(())
 }

@@ -168,23 +168,26 @@ const operations = {
     return { closed: left.length };
   },
 
-  /** Starts a session by a click, again and again in one page; the first start warms up. */
-  async starts({ url, title, count }) {
+  /** Opens the first page and waits until it stands still: posters are drawn when they are first asked for. */
+  async visit({ url }) {
     const page = await newPage();
-    try {
-      await page.goto(url);
-      await playButton(page, title).waitFor();
-      // Posters are drawn when they are first asked for; a start must not wait for them.
-      await page.waitForLoadState('networkidle');
-      const starts = [];
-      for (let i = 0; i <= count; i += 1) {
-        const times = await start(page, title);
-        if (i > 0) starts.push(times);
-      }
-      return { starts };
-    } finally {
-      await page.context().close();
+    const id = (numbered += 1);
+    pages.set(id, page);
+    await page.goto(url);
+    await page.waitForLoadState('networkidle');
+    return { page: id };
+  },
+
+  /** Starts a session by a click, again and again in one page; the first start warms up. */
+  async starts(command) {
+    const page = pageOf(command);
+    const { title, count } = command;
+    const starts = [];
+    for (let i = 0; i <= count; i += 1) {
+      const times = await start(page, title);
+      if (i > 0) starts.push(times);
     }
+    return { starts };
   },
 
   /** Bytes of the built page when gzip packs each file, as scripts/weigh.mjs counts them. */

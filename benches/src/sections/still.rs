@@ -34,7 +34,7 @@ pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     match asked_before.zip(asked_after) {
         // libwebrtc asks for a keyframe when it was given no frame for three seconds.
         Some((before, after)) => {
-            findings.put("still.asked_by_browser", "keyframes", after - before)
+            findings.put("still.asked_by_browser", "keyframes", after - before);
         }
         None => findings.missing("still.asked_by_browser", "keyframes", "getStats does not tell"),
     }
