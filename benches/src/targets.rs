@@ -61,7 +61,8 @@ const TARGETS: [Target; 14] = [
         bound: Bound::Least(THIRTY_HELD),
     },
     at_most("demo frame interval, p95 of nominal", "demo.interval.p95_of_nominal", "×", 1.25),
-    at_most("memory of an extra session", "memory.beyond_buffers", "MB", 25.0),
+    // Frame buffers are not even subtracted here: what is subtracted is measured, not computed.
+    at_most("memory of a session beyond its encoder", "memory.beyond_codec", "MB", 25.0),
     at_most("frames encoded while nothing changes", "still.encoded", "frames", 0.0),
 ];
 

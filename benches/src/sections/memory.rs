@@ -10,8 +10,8 @@
 //! Buffers are computed whole. Pages of them that were never written are not resident, so that the rest
 //! may come out below zero; `memory.beyond_codec` subtracts only what was measured.
 //!
-//! Extra sessions run at a few frames a second: buffers do not depend on the rate, and so the machine
-//! keeps up and draws at the full internal size.
+//! Extra sessions run at a few frames a second, so that a small machine keeps up with all of them:
+//! buffers do not depend on the rate.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
