@@ -90,6 +90,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions/{id}/redeem": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Redeems the ticket of a `play_url` for the session's bearer token. A ticket works once. */
+        post: operations["redeem"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions/{id}/whep": {
         parameters: {
             query?: never;
@@ -322,6 +339,11 @@ export interface components {
             ice_servers: components["schemas"]["IceServer"][];
             /** @description Unique across nodes. */
             id: string;
+            /**
+             * @description Absolute address of the page that plays this session; it carries a ticket that works once,
+             *     for handing the session to a player. Only in the answer that created it.
+             */
+            play_url?: string | null;
             /** @description Why it is there, for people: present once refused, ending or ended. */
             reason?: string | null;
             /** @description Where it is in its life. */
@@ -396,6 +418,11 @@ export interface components {
              * @description Frames that were not encoded because nothing changed, in all.
              */
             unchanged: number;
+        };
+        /** @description A ticket to be redeemed for a session's token. */
+        Ticket: {
+            /** @description From the fragment of a `play_url`. */
+            ticket: string;
         };
         /** @description The picture that a session has. */
         Video: {
@@ -655,6 +682,63 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Ticket"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
             };
             401: {
                 headers: {
