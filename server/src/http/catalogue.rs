@@ -1,10 +1,11 @@
 //! What can be played, and on what.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
+use super::path::Path;
 use super::sessions::origin;
 use super::{Problem, Shared};
 use crate::wire;

@@ -3,6 +3,7 @@
 mod assets;
 mod auth;
 mod catalogue;
+mod path;
 mod problem;
 mod sessions;
 mod whep;

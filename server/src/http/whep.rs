@@ -4,10 +4,11 @@
 //! old connection, which is how a client resumes.
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::path::Path;
 use super::sessions::{ended, find, origin};
 use super::{Problem, Shared, auth};
 use crate::registry::{ConnectError, TrickleError};
