@@ -20,6 +20,9 @@ const MOST_REPORTS: usize = 64;
 /// Input events a second beyond which the rest of the second is dropped: a mouse of 1 kHz sends as
 /// many, and more means a client gone wrong.
 const MOST_INPUT: u32 = 2_000;
+/// Without a frame for so long a picture counts as still: below the three seconds after which browsers ask
+/// for a keyframe, above any gap of a moving one.
+const STILL: Duration = Duration::from_secs(2);
 /// Frame rate and bit rate are those of this window.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
 
@@ -54,6 +57,8 @@ pub(super) struct ClientSide {
     round_trip: Option<Duration>,
     ledger: LatencyLedger,
     sent: VecDeque<(MediaTime, u64)>,
+    /// When the newest frame left, and whether the client has shown it.
+    newest: Option<(MediaTime, u32, bool)>,
     input_second: MediaTime,
     input_count: u32,
     counted: Counted,
@@ -77,6 +82,7 @@ impl ClientSide {
             round_trip: None,
             ledger: LatencyLedger::new(LedgerConfig::default()),
             sent: VecDeque::new(),
+            newest: None,
             input_second: now,
             input_count: 0,
             counted: Counted::default(),
@@ -89,6 +95,7 @@ impl ClientSide {
         self.ledger = LatencyLedger::new(LedgerConfig::default());
         self.round_trip = None;
         self.sent.clear();
+        self.newest = None;
     }
 
     /// This encoder is in use; `declined` says why better ones are not.
@@ -149,6 +156,9 @@ impl ClientSide {
                         decoded_us: frame.decoded_us,
                         presented_us: frame.presented_us,
                     };
+                    if let Some((_, wire_timestamp, shown)) = &mut self.newest {
+                        *shown |= *wire_timestamp == frame.rtp;
+                    }
                     // Reports that cannot be joined are counted by the ledger.
                     let _ = self.ledger.on_report(now, &report, clock.as_ref());
                 }
@@ -179,10 +189,17 @@ impl ClientSide {
         stages: &StageTimes,
     ) {
         self.ledger.on_sent(now, frame, wire_timestamp, *stages);
+        self.newest = Some((now, wire_timestamp, false));
         self.sent.push_back((now, bytes));
         while self.sent.front().is_some_and(|(at, _)| now.since(*at) > RATE_WINDOW) {
             self.sent.pop_front();
         }
+    }
+
+    /// Whether nothing was sent for some time because nothing changed, and the client has shown all
+    /// that was.
+    pub(super) fn lacks_nothing(&self, now: MediaTime) -> bool {
+        self.newest.is_some_and(|(sent, _, shown)| shown && now.since(sent) > STILL)
     }
 
     /// Passes on to the node's metrics what was counted since the last call.
@@ -291,6 +308,26 @@ mod tests {
         let named: Vec<_> = stats.stages.iter().map(|stage| stage.stage.as_str()).collect();
         assert_eq!(named, ["encode", "send", "network", "present"]);
         assert_eq!((stats.rtt_ms, stats.kbps), (Some(2.0), 40));
+    }
+
+    #[test]
+    fn a_client_that_has_shown_the_newest_frame_lacks_nothing() {
+        let mut side = side();
+        let ms = MediaTime::from_millis;
+        side.frame_sent(ms(10), FrameId(1), 900, 5_000, &StageTimes::captured(ms(1)));
+        assert!(!side.lacks_nothing(ms(9_000)), "it has not said that it saw the frame");
+        let report = |rtp| {
+            format!(
+                r#"{{"type":"frames","frames":[{{"rtp":{rtp},"decoded_us":1,"presented_us":1}}]}}"#
+            )
+        };
+        side.said(ms(20), report(899).as_bytes()).unwrap();
+        assert!(!side.lacks_nothing(ms(9_000)), "that was another frame");
+        side.said(ms(30), report(900).as_bytes()).unwrap();
+        assert!(!side.lacks_nothing(ms(500)), "a request so soon is a loss");
+        assert!(side.lacks_nothing(ms(9_000)));
+        side.frame_sent(ms(9_100), FrameId(2), 999, 5_000, &StageTimes::captured(ms(9_090)));
+        assert!(!side.lacks_nothing(ms(19_000)));
     }
 
     #[test]

@@ -384,6 +384,9 @@ impl Driver {
             }
             TransportEvent::ChannelOpen(_) => {}
             TransportEvent::Interrupted => self.tell(Event::TransportInterrupted).await,
+            // A browser that gets no frames for some seconds asks for one to be sure. It lacks nothing
+            // when it has shown the newest there is.
+            TransportEvent::KeyframeNeeded(_) if self.client.lacks_nothing(now) => {}
             TransportEvent::KeyframeNeeded(_) => {
                 if let Some(media) = &self.media {
                     media.keyframe();
