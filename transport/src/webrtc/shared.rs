@@ -65,11 +65,6 @@ impl Shared {
         self.tracks.iter().find(|track| track.params.ssrc == ssrc)
     }
 
-    /// Whether `ssrc` carries retransmissions.
-    pub(super) fn is_resend(&self, ssrc: u32) -> bool {
-        self.tracks.iter().any(|track| track.params.rtx_ssrc == ssrc)
-    }
-
     pub(super) fn is_live(&self) -> bool {
         self.live.load(Ordering::Acquire)
     }

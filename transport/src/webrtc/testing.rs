@@ -15,7 +15,6 @@ use super::shared::Shared;
 use super::track::{Track, TrackParams};
 
 pub(super) const SSRC: u32 = 1_000;
-pub(super) const RTX_SSRC: u32 = 2_000;
 
 struct Still;
 
@@ -30,7 +29,7 @@ pub(super) fn shared(tracks: u8) -> Arc<Shared> {
         Arc::new(Track::new(TrackParams {
             id: TrackId(n),
             ssrc: SSRC + u32::from(n),
-            rtx_ssrc: RTX_SSRC + u32::from(n),
+            rtx_ssrc: SSRC + 1_000 + u32::from(n),
             timestamp_offset: 0,
             first_sequence: 0,
         }))

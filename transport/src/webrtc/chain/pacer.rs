@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::{Bitrate, Mark};
-use rtc::interceptor::{Packet, TaggedPacket};
+use rtc::interceptor::{Attribute, Packet, TaggedPacket};
 use rtc::shared::marshal::MarshalSize;
 
 use super::{Belt, Link};
@@ -67,13 +67,15 @@ impl Pacer {
         if let Packet::Rtp(packet) = &message.message.packet {
             let bytes = packet.marshal_size();
             self.debt += bytes as f64;
-            if let Some(track) = self.shared.track(packet.header.ssrc) {
+            let track = self.shared.track(packet.header.ssrc);
+            if track.is_none() {
+                // On a stream of its own, which the client's acknowledgements leave out.
+                self.shared.count_resent(bytes);
+            } else if let Some(track) = track.filter(|_| !is_resend(&message)) {
                 track.mark(packet.header.timestamp, Mark::Paced, self.shared.clock.now());
                 if packet.header.marker {
                     track.release();
                 }
-            } else {
-                self.shared.count_resent(bytes);
             }
         }
         out.push_back(message);
@@ -84,7 +86,7 @@ impl Link for Pacer {
     fn outbound(&mut self, message: TaggedPacket, out: &mut Belt) {
         let now = message.now;
         match &message.message.packet {
-            Packet::Rtp(packet) if self.shared.is_resend(packet.header.ssrc) => {
+            Packet::Rtp(_) if is_resend(&message) => {
                 if self.resends.len() < RESENDS {
                     self.resends.push_back(message);
                 }
@@ -114,6 +116,11 @@ impl Link for Pacer {
     }
 }
 
+/// By its mark and not by its SSRC: without RTX packets are resent on the media's own.
+fn is_resend(message: &TaggedPacket) -> bool {
+    message.message.has(&Attribute::Retransmission)
+}
+
 /// Bytes that may be ahead of the rate.
 fn burst(rate: Bitrate) -> f64 {
     (rate.bps() as f64 / 8.0 * BURST.as_secs_f64()).max(LEAST_BURST)
@@ -124,6 +131,13 @@ mod tests {
     use super::*;
     use crate::webrtc::chain::Chained;
     use crate::webrtc::testing::{self, rtp_packet};
+
+    fn resend(n: u16, now: Instant) -> TaggedPacket {
+        let mut message = rtp_packet(testing::SSRC + 1_000, n, now);
+        message.message.add(Attribute::Retransmission);
+        message
+    }
+
     use rtc::sansio::Protocol;
 
     fn drain(pacer: &mut Chained<Pacer>) -> Vec<u16> {
@@ -157,7 +171,7 @@ mod tests {
         }
         // 1,012 bytes each: twelve fit into the least burst of 12,000.
         assert_eq!(drain(&mut pacer), (0..12).collect::<Vec<_>>());
-        pacer.handle_write(rtp_packet(testing::RTX_SSRC, 9_000, start)).unwrap();
+        pacer.handle_write(resend(9_000, start)).unwrap();
         let mut now = start;
         let mut seen = Vec::new();
         while let Some(next) = pacer.poll_timeout() {
@@ -181,7 +195,7 @@ mod tests {
         let mut pacer = Chained::new(Pacer::new(shared));
         let now = Instant::now();
         for n in 0..5_000 {
-            pacer.handle_write(rtp_packet(testing::RTX_SSRC, n, now)).unwrap();
+            pacer.handle_write(resend(n, now)).unwrap();
         }
         assert_eq!(drain(&mut pacer).len() + pacer.link.resends.len(), RESENDS + 12);
     }
