@@ -35,7 +35,8 @@ struct Frame {
     ground: vec4f,
     // Irradiance / pi as spherical harmonics, constants folded in.
     irradiance: array<vec4f, 9>,
-    lights: array<Light, 8>,
+    // The last one is black.
+    lights: array<Light, 9>,
 }
 
 struct Object {
@@ -116,10 +117,16 @@ struct Input {
 struct Varyings {
     @builtin(position) clip: vec4f,
 //#if LIT
+    @location(6) irradiance: vec3f,
+//#endif
+//#if NORMAL
     // From the surface to the eye.
     @location(0) view: vec3f,
     @location(1) normal: vec3f,
-    @location(6) irradiance: vec3f,
+//#endif
+//#if SLOPE
+    // The sun's irradiance, negative where it shines on the back.
+    @location(8) sunlight: vec3f,
 //#endif
 //#if NORMAL_MAP
     @location(2) tangent: vec4f,
@@ -178,7 +185,6 @@ fn vertex(in: Input) -> Varyings {
     let world = vec3f(dot(x, position), dot(y, position), dot(z, position));
     out.clip = frame.clip_from_world * vec4f(world, 1.0);
 //#if LIT
-    out.view = frame.eye.xyz - world;
     var nx = object.normal[0].xyz;
     var ny = object.normal[1].xyz;
     var nz = object.normal[2].xyz;
@@ -188,10 +194,18 @@ fn vertex(in: Input) -> Varyings {
     nz = cross(x.xyz, y.xyz);
 //#endif
     let n = normalize(vec3f(dot(nx, in.normal), dot(ny, in.normal), dot(nz, in.normal)));
+//#if NORMAL
+    out.view = frame.eye.xyz - world;
     out.normal = n;
+//#endif
+//#if SLOPE
+    out.sunlight = frame.sun_color.rgb * dot(n, frame.sun_direction.xyz);
+//#endif
     out.irradiance = irradiance(n);
 //#if SHADOW
-    out.shadow = (frame.shadow_from_world * vec4f(world + n * frame.eye.w, 1.0)).xyz;
+    // Towards the lit side, which of a double-sided surface may be the back.
+    let aside = n * select(-frame.eye.w, frame.eye.w, dot(n, frame.sun_direction.xyz) >= 0.0);
+    out.shadow = (frame.shadow_from_world * vec4f(world + aside, 1.0)).xyz;
 //#endif
 //#endif
 //#if NORMAL_MAP
@@ -205,7 +219,7 @@ fn vertex(in: Input) -> Varyings {
     out.uv1 = in.uv1;
 //#endif
 //#if COLOR
-    out.color = in.color;
+    out.color = in.color * material.base_color;
 //#endif
     return out;
 }
@@ -229,16 +243,16 @@ fn map_uv(index: u32, in: Varyings) -> vec2f {
 
 fn base_color(in: Varyings) -> vec4f {
     var base = material.base_color;
+//#if COLOR
+    base = in.color;
+//#endif
 //#if BASE_MAP
     base *= textureSample(base_map, base_sampler, map_uv(0u, in));
-//#endif
-//#if COLOR
-    base *= in.color;
 //#endif
     return base;
 }
 
-//#if LIT
+//#if GLOSSY
 // Octahedral coordinates, -1 to 1, of a direction of any length.
 fn octahedral(d: vec3f) -> vec2f {
     let p = d.xz / (abs(d.x) + abs(d.y) + abs(d.z));
@@ -268,7 +282,7 @@ struct Surface {
     alpha_2: f32,
 }
 
-// Radiance towards the eye per unit of irradiance perpendicular to the light.
+// Radiance towards the eye per unit of irradiance.
 fn reflect_light(s: Surface, l: vec3f) -> vec3f {
     let n_dot_l = saturate(dot(s.normal, l));
     let l_dot_v = dot(l, s.view);
@@ -282,7 +296,7 @@ fn reflect_light(s: Surface, l: vec3f) -> vec3f {
     let d = min(n_dot_lv * n_dot_lv, q) * (s.alpha_2 - 1.0) + q;
     let v = mix(2.0 * n_dot_l * s.n_dot_v, n_dot_lv, s.alpha);
     let specular = (0.5 / PI) * s.alpha_2 * q * q / (d * d * v + 1e-7);
-    return ((vec3f(1.0) - fresnel) * s.diffuse + fresnel * s.compensation * specular) * n_dot_l;
+    return (vec3f(1.0) - fresnel) * s.diffuse + fresnel * s.compensation * specular;
 }
 //#endif
 
@@ -296,11 +310,19 @@ fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) ve
 //#endif
     // Alpha tells the tone map how much of the pixel it may touch: nothing of unlit colours.
     var alpha = 0.0;
-    var color = base.rgb + object.emitted.rgb;
+    var color = base.rgb;
+//#if EXTRA
+    color += object.emitted.rgb;
+//#endif
 //#if LIT
     alpha = 1.0;
-    var n = normalize(in.normal);
     var ambient = in.irradiance;
+    var sunlight = vec3f(0.0);
+//#if SLOPE
+    sunlight = max(in.sunlight, vec3f(0.0));
+//#endif
+//#if NORMAL
+    var n = normalize(in.normal);
 //#if DOUBLE_SIDED
     n = select(-n, n, front);
     ambient += select(linear_irradiance(n * 2.0), vec3f(0.0), front);
@@ -313,7 +335,26 @@ fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) ve
     n = normalize(t * (mapped.x * material.factors.z) + b * (mapped.y * material.factors.z) + n * mapped.z);
     ambient += linear_irradiance(n - smooth_n);
 //#endif
+//#if SUN
+    sunlight = frame.sun_color.rgb * saturate(dot(n, frame.sun_direction.xyz));
+//#endif
+//#endif
+//#if SHADOW
+    sunlight *= textureSampleCompareLevel(shadow_map, shadow_sampler, in.shadow.xy, min(in.shadow.z, 1.0));
+//#endif
     ambient = max(ambient, vec3f(0.0));
+    var occlusion = 1.0;
+//#if OCCLUSION_MAP
+    occlusion = 1.0 + material.factors.w * (textureSample(occlusion_map, occlusion_sampler, map_uv(3u, in)).r - 1.0);
+//#endif
+
+    // Rough dielectrics: their reflection as a constant, from the model below at roughness 0.9, averaged over
+    // directions for ambient light and from above for the sun's.
+    var diffuse = base.rgb * (1.0 / PI);
+    var from_around = ambient * (base.rgb * 0.955 + 0.045);
+    var from_sun = diffuse * 0.96 + 0.0125 / PI;
+
+//#if GLOSSY
     var metallic = material.factors.x;
     var roughness = material.factors.y;
 //#if SURFACE_MAP
@@ -321,22 +362,18 @@ fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) ve
     metallic *= surface_texel.b;
     roughness *= surface_texel.g;
 //#endif
-    var occlusion = 1.0;
-//#if OCCLUSION_MAP
-    occlusion = 1.0 + material.factors.w * (textureSample(occlusion_map, occlusion_sampler, map_uv(3u, in)).r - 1.0);
-//#endif
     roughness = clamp(roughness, 0.045, 1.0);
 //#if DIELECTRIC
     metallic = 0.0;
 //#endif
-
     var s: Surface;
     s.normal = n;
     s.view = normalize(in.view);
     let n_dot_v_signed = dot(n, s.view);
     s.n_dot_v = clamp(n_dot_v_signed, 1e-3, 1.0);
-    let diffuse = base.rgb * (1.0 - metallic);
-    s.diffuse = diffuse * (1.0 / PI);
+    let albedo = base.rgb * (1.0 - metallic);
+    diffuse = albedo * (1.0 / PI);
+    s.diffuse = diffuse;
     s.f0 = mix(vec3f(0.04), base.rgb, metallic);
     s.alpha = roughness * roughness;
     s.alpha_2 = s.alpha * s.alpha;
@@ -346,24 +383,21 @@ fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) ve
     // Light from all around. What is not reflected at the surface is left for the diffuse part.
     let reflectance = (s.f0 * brdf.x + brdf.y) * s.compensation;
     let mirror = n * (2.0 * n_dot_v_signed) - s.view;
-    var around = max(ambient + linear_irradiance(mirror - n), vec3f(0.0));
-//#if REFLECTIONS
     let environment_uv = octahedral(mirror) * (0.5 * ENVIRONMENT_INNER) + 0.5;
-    around = textureSampleLevel(environment_map, environment_sampler, environment_uv, roughness * ENVIRONMENT_MAX_LEVEL).rgb;
-//#endif
-    color = ((vec3f(1.0) - reflectance) * diffuse * ambient + reflectance * around) * occlusion;
-
+    let around = textureSampleLevel(environment_map, environment_sampler, environment_uv, roughness * ENVIRONMENT_MAX_LEVEL).rgb;
+    from_around = (vec3f(1.0) - reflectance) * albedo * ambient + reflectance * around;
 //#if SUN
-    var sun = reflect_light(s, frame.sun_direction.xyz) * frame.sun_color.rgb;
-//#if SHADOW
-    sun *= textureSampleCompareLevel(shadow_map, shadow_sampler, in.shadow.xy, min(in.shadow.z, 1.0));
+    from_sun = reflect_light(s, frame.sun_direction.xyz);
 //#endif
-    color += sun;
 //#endif
 
-//#if LIGHTS
+    color = from_around * occlusion + from_sun * sunlight;
+
+//#if EXTRA
+    // A loop that tests first would, on a software device, run its body once more with every lane masked.
     var packed = object.lights.y;
-    for (var i = 0u; i < object.lights.x; i++) {
+    var left = object.lights.x;
+    loop {
         let light = frame.lights[packed & 15u];
         packed >>= 4u;
         let to_light = light.position + in.view;
@@ -374,17 +408,24 @@ fn fragment(in: Varyings, @builtin(front_facing) front: bool) -> @location(0) ve
         let window = saturate(1.0 - reach * reach);
         let cone = saturate(light.spot_offset - dot(l, light.spot));
         let fading = inverse_distance * cone;
-        var reflected = s.diffuse * saturate(dot(n, l));
-//#if REFLECTIONS
+        var reflected = diffuse;
+//#if GLOSSY
         reflected = reflect_light(s, l);
 //#endif
-        color += reflected * light.color * (window * fading * fading);
+        color += reflected * light.color * (saturate(dot(n, l)) * window * fading * fading);
+        // Ends whatever the count is.
+        left = max(left, 1u) - 1u;
+        continuing {
+            break if left == 0u;
+        }
     }
 //#endif
 
-    color += object.emitted.rgb;
 //#if EMISSIVE_MAP
     color += material.emissive.rgb * textureSample(emissive_map, emissive_sampler, map_uv(4u, in)).rgb;
+//#endif
+//#if EXTRA
+    color += object.emitted.rgb;
 //#endif
     color *= EXPOSURE;
 //#endif
@@ -421,7 +462,7 @@ fn shadow_vertex(in: Input) -> ShadowVaryings {
     out.uv1 = in.uv1;
 //#endif
 //#if COLOR
-    out.color = in.color;
+    out.color = in.color * material.base_color;
 //#endif
     return out;
 }

@@ -1,17 +1,19 @@
 //! What light must do whatever the pictures look like: checks against closed forms, in linear values.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "golden/support.rs"]
 mod support;
 
 use std::f32::consts::PI;
 
-use glam::{Vec3, Vec4};
+use glam::Vec3;
 use media::{Rect, Size};
 use nearlight_render::draw::{
     DrawError, DrawList, RenderSettings, Renderer, SceneGpu, SessionTargets,
 };
 use nearlight_render::scene::{LightKind, Material};
-use support::{Builder, Pose, SIZE, draw, gpu, matte, uniform, view};
+use support::{Builder, Pose, SIZE, draw, draw_pose, gpu, matte, uniform, used, view};
 
 const NO_SHADOW: RenderSettings = RenderSettings {
     samples: 1,
@@ -33,12 +35,16 @@ fn plane_from_above(material: Material, build: impl FnOnce(&mut Builder)) -> Vec
     draw(&b.finish(), &[view(eye, Vec3::ZERO, Rect::whole(SIZE))], NO_SHADOW).linear_at(128, 72)
 }
 
-/// The material model in 64 bit, seen and lit as given, per unit of irradiance perpendicular to the light;
-/// glTF 2.0 appendix B with Smith's height-correlated visibility, for a roughness of 1 and no metal.
-fn matte_brdf(albedo: f64, cos_light: f64, cos_half: f64) -> f64 {
-    let fresnel = 0.04 + 0.96 * (1.0 - cos_half).powi(5);
-    let visibility = 0.5 / (cos_light + 1.0);
-    let specular = fresnel * visibility / std::f64::consts::PI;
+/// The material model in 64 bit for a dielectric seen along its normal, per unit of irradiance perpendicular to the
+/// light; glTF 2.0 appendix B with Smith's height-correlated visibility.
+fn brdf(albedo: f64, roughness: f64, cos_light: f64) -> f64 {
+    let a2 = roughness.powi(4);
+    let cos_half_2 = (1.0 + cos_light) / 2.0;
+    let fresnel = 0.04 + 0.96 * (1.0 - cos_half_2.sqrt()).powi(5);
+    let smith = (a2 + (1.0 - a2) * cos_light * cos_light).sqrt();
+    let visibility = 0.5 / (cos_light + smith);
+    let distribution = a2 / (std::f64::consts::PI * (cos_half_2 * (a2 - 1.0) + 1.0).powi(2));
+    let specular = fresnel * visibility * distribution;
     ((1.0 - fresnel) * albedo / std::f64::consts::PI + specular) * cos_light
 }
 
@@ -63,13 +69,22 @@ fn a_white_sphere_disappears_in_a_white_furnace() {
 #[test]
 fn a_plane_gives_back_what_its_brdf_says_of_a_suns_light() {
     let lux = 3.0;
-    for (albedo, angle) in [(0.8_f32, 0.0_f32), (0.8, 0.7), (0.18, 1.0)] {
-        let towards = Vec3::new(angle.sin(), angle.cos(), 0.0);
-        let seen = plane_from_above(matte(Vec3::splat(albedo)), |b| b.sun(towards, lux));
-        let cos_half = f64::from((angle / 2.0).cos());
-        let expected = matte_brdf(albedo.into(), towards.y.into(), cos_half) as f32 * lux;
-        // The specular part gets back what single scattering loses: up to 2% of F0 at this roughness.
-        assert!((seen.x / expected - 1.0).abs() < 0.01, "{albedo} {angle}: {seen} {expected}");
+    // Rough ones take the shader's shorter ways.
+    for roughness in [0.3_f32, 0.5, 0.75, 0.9, 1.0] {
+        for (albedo, angle) in [(0.8_f32, 0.0_f32), (0.8, 0.7), (0.18, 1.0)] {
+            let towards = Vec3::new(angle.sin(), angle.cos(), 0.0);
+            let material = Material { roughness, ..matte(Vec3::splat(albedo)) };
+            let seen = plane_from_above(material, |b| b.sun(towards, lux));
+            let expected = brdf(albedo.into(), roughness.into(), towards.y.into()) as f32 * lux;
+            // The shorter way makes the reflection a constant; of a dark surface it is a larger part.
+            let allowed = match (roughness < 0.7, albedo > 0.5) {
+                (true, _) => 0.01,
+                (false, true) => 0.03,
+                (false, false) => 0.12,
+            };
+            let off = seen.x / expected - 1.0;
+            assert!(off.abs() < allowed, "{roughness} {albedo} {angle}: {seen} {expected} {off}");
+        }
     }
 }
 
@@ -190,13 +205,32 @@ fn a_shadow_takes_the_suns_light_and_nothing_else() {
 
 #[test]
 fn emitted_light_and_the_flash_add_up() {
-    let material = Material {
-        emissive: Vec3::new(0.5, 1.0, 2.0),
-        base_color: Vec4::new(0.0, 0.0, 0.0, 1.0),
-        ..matte(Vec3::ZERO)
-    };
-    let plain = plane_from_above(material, |_| {});
-    assert!((plain - Vec3::new(0.5, 1.0, 2.0)).length() < 0.01, "{plain}");
+    let mut b = Builder::new();
+    b.scene.environment = uniform(Vec3::ZERO);
+    // Shiny, dull, and with a map of one white texel.
+    let white = b.image(1, 1, |_, _| [255; 4]);
+    let emissive = Vec3::new(0.5, 1.0, 2.0);
+    for (roughness, map) in [(0.3, None), (0.9, None), (0.9, Some(used(white)))] {
+        let material = Material { emissive, roughness, emissive_texture: map, ..matte(Vec3::ZERO) };
+        let material = b.material(material);
+        let square = b.square(material);
+        b.at(square, Vec3::X * (b.scene.nodes.len() as f32 * 2.5 - 2.5), 1.0);
+    }
+    let scene = b.finish();
+    let mut pose = Pose::rest(&scene);
+    let eye = Vec3::new(0.0, 8.0, 0.001);
+    let views = [view(eye, Vec3::ZERO, Rect::whole(SIZE))];
+    let at = [74, 128, 182];
+    let plain = draw_pose(&scene, &pose, &views, NO_SHADOW, SIZE);
+    pose.highlights = vec![1.0; 3];
+    let flash = draw_pose(&scene, &pose, &views, NO_SHADOW, SIZE);
+    let added = flash.linear_at(at[0], 72) - plain.linear_at(at[0], 72);
+    assert!(added.min_element() > 0.1, "{added}");
+    for x in at {
+        assert!((plain.linear_at(x, 72) - emissive).length() < 0.01, "{}", plain.linear_at(x, 72));
+        let again = flash.linear_at(x, 72) - plain.linear_at(x, 72);
+        assert!((again - added).length() < 0.01, "{again} {added}");
+    }
 }
 
 #[test]

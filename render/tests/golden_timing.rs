@@ -2,22 +2,30 @@
 //!
 //! `cargo test -p nearlight-render --test golden_timing -- --ignored --nocapture`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and this one prints"
+)]
+
 #[path = "golden/support.rs"]
 mod support;
 
 use std::time::Instant;
 
-use glam::{Quat, Vec3};
+use glam::{Mat4, Quat, Vec3};
 use media::{Rect, Size};
 use nearlight_render::draw::{
-    DrawList, RenderSettings, Renderer, SceneGpu, SessionTargets, ToneMap,
+    DrawList, PoseRef, RenderSettings, Renderer, SceneGpu, SessionTargets, ToneMap, ViewParams,
+    camera_projection,
 };
 use nearlight_render::scene::{
-    Animation, Channel, Environment, Interpolation, LightKind, Material, Scene, Transform, Values,
+    Animation, Channel, Clicks, Environment, Interpolation, LightKind, LoadLimits, Material, Scene,
+    Transform, Values, load_scene_bytes,
 };
 use support::{Builder, Pose, gpu, matte, used, view};
 
-/// A square of 40 m with textures and normal map, 36 spheres of 1,152 triangles in six materials, one of them
+/// A square of 40 m with textures and normal map, 18 spheres of 2,304 triangles in six materials, one of them
 /// moving, a sun and three lamps: 41 k triangles.
 fn scene(textures: bool, lamps: bool) -> Scene {
     let mut b = Builder::new();
@@ -93,15 +101,63 @@ fn processor_ms() -> (f64, f64) {
         let nanos: f64 =
             read("schedstat").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0.0);
         if read("comm").starts_with("llvmpipe") {
-            raster += nanos / 1e6
+            raster += nanos / 1e6;
         } else {
-            rest += nanos / 1e6
+            rest += nanos / 1e6;
         }
     }
     (raster, rest)
 }
 
+/// Over a walk around the origin, with one sphere moving.
 fn time(name: &str, scene: &Scene, settings: RenderSettings, size: Size) {
+    let mut pose = Pose::rest(scene);
+    let build = |frame: usize, list: &mut DrawList, uploaded: &SceneGpu| {
+        let angle = frame as f32 * 0.01;
+        let eye = Quat::from_rotation_y(angle) * Vec3::new(0.0, 4.0, 9.0);
+        let at = Vec3::new(-6.25, 1.0 + angle, 0.0);
+        let rest = Transform { translation: at, ..Default::default() };
+        // The empty scene has no second node to move.
+        if let Some(world) = pose.world.get_mut(1) {
+            *world = rest.matrix();
+        }
+        list.build(uploaded, pose.as_ref(), &[view(eye, Vec3::Y, Rect::whole(size))]);
+    };
+    run(name, scene, settings, size, build);
+}
+
+/// From one of the demo's cameras, turning.
+fn time_demo(name: &str, scene: &Scene, camera: &str, settings: RenderSettings, size: Size) {
+    let mut pose = nearlight_render::scene::Pose::new(scene);
+    let node = scene.nodes.iter().position(|node| node.name == camera && node.camera.is_some());
+    let node = node.expect("the demo has the camera");
+    let projection = scene.cameras[scene.nodes[node].camera.unwrap()];
+    let aspect = size.width as f32 / size.height as f32;
+    let build = |frame: usize, list: &mut DrawList, uploaded: &SceneGpu| {
+        pose.evaluate(scene, frame as f64 / 30.0, &Clicks::default());
+        let eye = pose.world[node] * Mat4::from_rotation_y(frame as f32 * 0.01);
+        let view = ViewParams {
+            clip_from_view: camera_projection(&projection, aspect),
+            view_from_world: eye.inverse(),
+            region: Rect::whole(size),
+        };
+        let pose = PoseRef {
+            world: &pose.world,
+            joints: &pose.joint_matrices,
+            highlights: &pose.highlight,
+        };
+        list.build(uploaded, pose, &[view]);
+    };
+    run(name, scene, settings, size, build);
+}
+
+fn run(
+    name: &str,
+    scene: &Scene,
+    settings: RenderSettings,
+    size: Size,
+    mut build: impl FnMut(usize, &mut DrawList, &SceneGpu),
+) {
     let gpu = gpu();
     let renderer = Renderer::new(&gpu, settings).unwrap();
     let started = Instant::now();
@@ -110,20 +166,11 @@ fn time(name: &str, scene: &Scene, settings: RenderSettings, size: Size) {
     renderer.prepare(&uploaded).unwrap();
     let prepare = started.elapsed() - upload;
     let (mut list, mut targets) = (DrawList::new(), SessionTargets::new());
-    let mut pose = Pose::rest(scene);
     let (mut total, mut record) = (Vec::new(), Vec::new());
     let processor = processor_ms();
     for frame in 0..60 {
-        let angle = frame as f32 * 0.01;
-        let eye = Quat::from_rotation_y(angle) * Vec3::new(0.0, 4.0, 9.0);
-        let rest =
-            Transform { translation: Vec3::new(-6.25, 1.0 + angle, 0.0), ..Default::default() };
-        // The empty scene has no second node to move.
-        if let Some(world) = pose.world.get_mut(1) {
-            *world = rest.matrix();
-        }
         let started = Instant::now();
-        list.build(&uploaded, pose.as_ref(), &[view(eye, Vec3::Y, Rect::whole(size))]);
+        build(frame, &mut list, &uploaded);
         let mut encoder =
             gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         renderer.draw(&mut encoder, &uploaded, &mut targets, &list, size).unwrap();
@@ -184,6 +231,11 @@ fn frame_times() {
         small,
     );
     time("msaa", &full, RenderSettings { samples: 4, ..RenderSettings::default() }, small);
-    time("shadow", &full, RenderSettings::default(), Size::new(960, 540));
-    time("shadow", &full, RenderSettings::default(), Size::new(1280, 720));
+    let demo = load_scene_bytes("demo", &nearlight_render::demo::glb(), &LoadLimits::default());
+    let demo = demo.expect("the demo loads").scene;
+    for size in [small, Size::new(960, 540), Size::new(1280, 720)] {
+        time("shadow", &full, RenderSettings::default(), size);
+        time_demo("demo walk", &demo, "walk", RenderSettings::default(), size);
+        time_demo("demo orbit", &demo, "orbit", RenderSettings::default(), size);
+    }
 }

@@ -12,9 +12,11 @@ const LEAST_LUX: f32 = 0.001;
 /// The lights of a frame.
 #[derive(Debug, Default)]
 pub(crate) struct FrameLights {
-    pub(crate) uniforms: [LightUniform; MAX_LIGHTS],
+    pub(crate) uniforms: [LightUniform; MAX_LIGHTS + 1],
+    /// Index of each among the scene's lights.
+    sources: [usize; MAX_LIGHTS],
     count: usize,
-    candidates: Vec<(f32, LightUniform)>,
+    candidates: Vec<(f32, usize, LightUniform)>,
 }
 
 /// Direction that a node shines to.
@@ -27,10 +29,10 @@ impl FrameLights {
     pub(crate) fn choose<'a>(
         &mut self,
         eye: Vec3,
-        lights: impl Iterator<Item = (&'a Light, &'a Mat4)>,
+        lights: impl Iterator<Item = (usize, &'a Light, &'a Mat4)>,
     ) {
         self.candidates.clear();
-        for (light, world) in lights {
+        for (source, light, world) in lights {
             let uniform = uniform(light, world);
             let lux = uniform.color.max_element();
             let distance_2 = (uniform.position - eye).length_squared();
@@ -41,29 +43,36 @@ impl FrameLights {
                 lux / (distance_2 + 1.0)
             };
             if lux > 0.0 && relevance.is_finite() {
-                self.candidates.push((relevance, uniform));
+                self.candidates.push((relevance, source, uniform));
             }
         }
         // Stable, so that equal lights do not swap from frame to frame.
         self.candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
         self.count = self.candidates.len().min(MAX_LIGHTS);
-        for (slot, (_, uniform)) in self.uniforms.iter_mut().zip(&self.candidates) {
-            *slot = *uniform;
+        for (slot, (_, source, uniform)) in self.candidates.iter().take(MAX_LIGHTS).enumerate() {
+            self.uniforms[slot] = *uniform;
+            self.sources[slot] = *source;
         }
     }
 
-    /// How many lights reach a box, and their indices in 4 bits each.
-    pub(crate) fn reaching(&self, bounds: &Aabb) -> (u32, u32) {
+    /// How many lights reach a box, and their indices in 4 bits each; where none does, one that is black. Of the
+    /// scene's lights only those in `mask` are asked, see [`crate::draw::split`].
+    pub(crate) fn reaching(&self, bounds: &Aabb, mask: u64) -> (u32, u32) {
         let (mut count, mut packed) = (0, 0);
         for (index, light) in self.uniforms[..self.count].iter().enumerate() {
-            if reaches(light, bounds) {
+            // Lights beyond the mask's bits are always asked.
+            let masked = self.sources[index] < 64 && mask >> self.sources[index] & 1 == 0;
+            if !masked && reaches(light, bounds) {
                 packed |= (index as u32) << (4 * count);
                 count += 1;
             }
         }
-        (count, packed)
+        if count == 0 { NO_LIGHTS } else { (count, packed) }
     }
 }
+
+/// The black light alone.
+pub(crate) const NO_LIGHTS: (u32, u32) = (1, MAX_LIGHTS as u32);
 
 fn reaches(light: &LightUniform, bounds: &Aabb) -> bool {
     let nearest = light.position.clamp(bounds.min, bounds.max.max(bounds.min));
@@ -131,8 +140,12 @@ mod tests {
             .map(|x| (point(10.0, f32::INFINITY), Mat4::from_translation(Vec3::X * x as f32)))
             .collect();
         let mut frame = FrameLights::default();
-        frame.choose(Vec3::X * 19.0, lights.iter().map(|(light, world)| (light, world)));
-        let xs: Vec<f32> = frame.uniforms.iter().map(|light| light.position.x).collect();
+        frame.choose(
+            Vec3::X * 19.0,
+            lights.iter().enumerate().map(|(i, (light, world))| (i, light, world)),
+        );
+        let xs: Vec<f32> =
+            frame.uniforms[..MAX_LIGHTS].iter().map(|light| light.position.x).collect();
         assert_eq!(xs, [19.0, 18.0, 17.0, 16.0, 15.0, 14.0, 13.0, 12.0]);
     }
 
@@ -143,13 +156,18 @@ mod tests {
         let at = |x: f32| Mat4::from_translation(Vec3::X * x);
         let lights = [(point(9.0, 2.0), at(0.0)), (directional, at(0.0)), (spot, at(0.0))];
         let mut frame = FrameLights::default();
-        frame.choose(Vec3::ZERO, lights.iter().map(|(light, world)| (light, world)));
+        frame.choose(
+            Vec3::ZERO,
+            lights.iter().enumerate().map(|(i, (light, world))| (i, light, world)),
+        );
         // Sorted by relevance: point and spot 9, then the directional one.
-        assert_eq!(frame.reaching(&cube(Vec3::X)), (3, 0x210));
-        assert_eq!(frame.reaching(&cube(Vec3::NEG_Z * 10.0)), (2, 0x21));
-        assert_eq!(frame.reaching(&cube(Vec3::Z * 10.0)), (1, 0x2));
+        assert_eq!(frame.reaching(&cube(Vec3::X), u64::MAX), (3, 0x210));
+        // Two of them are masked; the third is left.
+        assert_eq!(frame.reaching(&cube(Vec3::X), 0b010), (1, 0x2));
+        assert_eq!(frame.reaching(&cube(Vec3::NEG_Z * 10.0), u64::MAX), (2, 0x21));
+        assert_eq!(frame.reaching(&cube(Vec3::Z * 10.0), u64::MAX), (1, 0x2));
         // Too faint to be seen from 100 m.
-        frame.choose(Vec3::ZERO, [(&point(9.0, f32::INFINITY), &at(0.0))].into_iter());
-        assert_eq!(frame.reaching(&cube(Vec3::X * 100.0)), (0, 0));
+        frame.choose(Vec3::ZERO, [(0, &point(9.0, f32::INFINITY), &at(0.0))].into_iter());
+        assert_eq!(frame.reaching(&cube(Vec3::X * 100.0), u64::MAX), NO_LIGHTS);
     }
 }

@@ -5,8 +5,9 @@ use std::ops::Range;
 use glam::{Mat4, Vec3, Vec4};
 
 use crate::draw::cull::{Frustum, union};
-use crate::draw::lights::{FrameLights, forward};
+use crate::draw::lights::{FrameLights, NO_LIGHTS, forward};
 use crate::draw::scene_gpu::SceneGpu;
+use crate::draw::split::SLACK;
 use crate::draw::uniforms::{HIGHLIGHT, ObjectUniform, rows};
 use crate::draw::variant::Features;
 use crate::draw::view::ViewParams;
@@ -32,6 +33,8 @@ pub(crate) struct Item {
     pub(crate) object: u32,
     /// The matrix mirrors: front faces wind the other way.
     pub(crate) mirrored: bool,
+    /// A lamp reaches it, or it emits light or flashes.
+    pub(crate) extra: bool,
     key: u64,
 }
 
@@ -39,7 +42,7 @@ impl Item {
     /// A draw into the shadow map in a given order.
     pub(crate) fn caster(drawable: usize, object: usize, world: &Mat4) -> Self {
         let mirrored = world.determinant() < 0.0;
-        Self { drawable: drawable as u32, object: object as u32, mirrored, key: 0 }
+        Self { drawable: drawable as u32, object: object as u32, mirrored, extra: false, key: 0 }
     }
 }
 
@@ -82,6 +85,8 @@ pub struct DrawList {
     pub(crate) objects: Vec<ObjectUniform>,
     pub(crate) joints: Vec<[Vec4; 3]>,
     pub(crate) lights: FrameLights,
+    /// Lights that are too far from their places for the drawables' groups, a bit each.
+    strayed: u64,
     pub(crate) sun: Option<Sun>,
     /// Casters that move, and, when the sun itself moves, the others too.
     pub(crate) casters: Vec<Item>,
@@ -129,6 +134,13 @@ impl DrawList {
         self.stats
     }
 
+    /// Lets every item or none have the variant for lamps and emission, whatever the truth is: to prepare both.
+    pub(crate) fn pretend_extra(&mut self, extra: bool) {
+        for item in &mut self.items {
+            item.extra = extra;
+        }
+    }
+
     fn clear(&mut self, scene: &SceneGpu) {
         self.views.clear();
         self.items.clear();
@@ -148,7 +160,14 @@ impl DrawList {
             Some(Sun { towards, color: sun.light.color * sun.light.intensity })
         });
         let eye = views.first().map_or(Vec3::ZERO, ViewParams::eye);
-        let lights = scene.lights.iter().filter_map(|l| Some((&l.light, pose.world.get(l.node)?)));
+        self.strayed =
+            scene.lights.iter().take(64).enumerate().fold(0, |strayed, (index, light)| {
+                let (now, rest) = (pose.world.get(light.node), &scene.rest.world[light.node]);
+                let away = now.is_some_and(|now| (now.w_axis - rest.w_axis).length() > SLACK);
+                strayed | u64::from(away) << index
+            });
+        let lights = scene.lights.iter().enumerate();
+        let lights = lights.filter_map(|(i, l)| Some((i, &l.light, pose.world.get(l.node)?)));
         self.lights.choose(eye, lights);
     }
 
@@ -202,7 +221,7 @@ impl DrawList {
         let object = self.slots[index].unwrap_or_else(|| {
             let highlight = pose.highlights.get(drawable.node).copied().unwrap_or(0.0);
             let first_joint = drawable.skin.as_ref().map_or(0, |skin| skin.0);
-            let lights = self.lights.reaching(&self.bounds[index]);
+            let lights = self.lights.reaching(&self.bounds[index], drawable.lamps | self.strayed);
             let emitted = drawable.emitted + HIGHLIGHT * highlight;
             self.objects.push(ObjectUniform::new(world, emitted, lights, first_joint));
             self.objects.len() as u32 - 1
@@ -210,7 +229,10 @@ impl DrawList {
         self.slots[index] = Some(object);
         // A skin ignores its node's matrix (glTF 2.0 §3.7.3.3).
         let mirrored = drawable.skin.is_none() && world.determinant() < 0.0;
-        self.items.push(Item { drawable: index as u32, object, mirrored, key });
+        let uniform = &self.objects[object as usize];
+        let dark = uniform.lights[..2] == [NO_LIGHTS.0, NO_LIGHTS.1];
+        let extra = !dark || uniform.emitted != Vec4::ZERO;
+        self.items.push(Item { drawable: index as u32, object, mirrored, extra, key });
     }
 }
 

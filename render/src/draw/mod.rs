@@ -19,6 +19,7 @@ mod pipelines;
 mod renderer;
 mod scene_gpu;
 mod shadow;
+mod split;
 mod targets;
 mod textures;
 mod uniforms;

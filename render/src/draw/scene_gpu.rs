@@ -16,7 +16,8 @@ use crate::device::Gpu;
 use crate::draw::cull::{transformed_bounds, union};
 use crate::draw::environment::{OctahedralMap, Prefiltered};
 use crate::draw::pipelines::{background_layout, material_layout};
-use crate::draw::shadow::{StaticShadow, is_ground};
+use crate::draw::shadow::{StaticShadow, is_ground, without_outliers};
+use crate::draw::split::{Lamp, by_lamps};
 use crate::draw::textures;
 use crate::draw::uniforms::MaterialUniform;
 use crate::draw::variant::Features;
@@ -108,7 +109,9 @@ pub(crate) struct Drawable {
     pub(crate) skin: Option<(u32, Vec<(u32, Aabb)>)>,
     /// No animation moves it.
     pub(crate) fixed: bool,
-    /// It casts a shadow that something could receive.
+    /// Lights that may reach it, a bit each, see [`crate::draw::split`].
+    pub(crate) lamps: u64,
+    /// It casts a shadow that something could receive. Unlit surfaces do not: they are backdrops and signs.
     pub(crate) casts: bool,
     /// Equal for drawables with equal pipeline and material.
     pub(crate) state_rank: u32,
@@ -151,24 +154,15 @@ impl SceneGpu {
         let (device, queue) = (gpu.device(), gpu.queue());
         let moving = moving_nodes(scene);
         let rest = RestPose::new(scene);
+        let (sun, lights) = scene_lights(scene, &moving);
         let mut geometry = Geometry::default();
         let mut drawables = geometry.drawables(scene, &moving);
         let (bounds, caster_bounds) = mark_casters(&mut drawables, scene, &rest);
+        let mut drawables = geometry.split(drawables, &lamps(&lights, &rest), &rest);
         rank_states(&mut drawables);
         let limits = device.limits();
         geometry.check(&limits)?;
         check_images(scene, limits.max_texture_dimension_2d)?;
-        let mut lights = Vec::new();
-        let mut sun = None;
-        for (node, light) in scene.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n.light?)))
-        {
-            let light = SceneLight { light: scene.lights[light], node, fixed: !moving[node] };
-            if sun.is_none() && light.light.kind == LightKind::Directional {
-                sun = Some(light);
-            } else {
-                lights.push(light);
-            }
-        }
         Ok(Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             buffers: geometry.upload(device),
@@ -190,6 +184,33 @@ impl SceneGpu {
     pub fn triangles(&self) -> u64 {
         self.drawables.iter().map(|d| u64::from(d.indices.end - d.indices.start) / 3).sum()
     }
+}
+
+/// The first directional light, and the others.
+fn scene_lights(scene: &Scene, moving: &[bool]) -> (Option<SceneLight>, Vec<SceneLight>) {
+    let (mut sun, mut lights) = (None, Vec::new());
+    for (node, light) in scene.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n.light?))) {
+        let light = SceneLight { light: scene.lights[light], node, fixed: !moving[node] };
+        if sun.is_none() && light.light.kind == LightKind::Directional {
+            sun = Some(light);
+        } else {
+            lights.push(light);
+        }
+    }
+    (sun, lights)
+}
+
+/// Lamps that end somewhere, at rest.
+fn lamps(lights: &[SceneLight], rest: &RestPose) -> Vec<Lamp> {
+    let lamp = |(index, light): (usize, &SceneLight)| {
+        let finite = light.light.range.is_finite() && light.light.kind != LightKind::Directional;
+        (finite && index < 64).then(|| Lamp {
+            bit: 1 << index,
+            at: rest.world[light.node].w_axis.truncate(),
+            range: light.light.range,
+        })
+    };
+    lights.iter().enumerate().filter_map(lamp).collect()
 }
 
 /// Nodes that an animation moves, itself or through a parent.
@@ -268,7 +289,8 @@ impl Geometry {
                     bounds: primitive.bounds,
                     skin: influences.map(|i| (first_joint, joint_bounds(primitive, i))),
                     fixed: !moving[index] && influences.is_none(),
-                    casts: material.alpha != AlphaMode::Blend,
+                    lamps: u64::MAX,
+                    casts: material.alpha != AlphaMode::Blend && !material.unlit,
                     state_rank: 0,
                 });
             }
@@ -284,6 +306,45 @@ impl Geometry {
         let first = self.indices.len() as u32;
         self.indices.extend_from_slice(&primitive.indices);
         Placed { indices: first..self.indices.len() as u32, base_vertex }
+    }
+
+    /// Cuts fixed drawables by the lamps that reach their triangles.
+    fn split(
+        &mut self,
+        drawables: Vec<Drawable>,
+        lamps: &[Lamp],
+        rest: &RestPose,
+    ) -> Vec<Drawable> {
+        let known = lamps.iter().fold(0, |all, lamp| all | lamp.bit);
+        let mut result = Vec::with_capacity(drawables.len());
+        for drawable in drawables {
+            // Unlit and small ones gain less than a draw call costs.
+            let worth = drawable.fixed
+                && !lamps.is_empty()
+                && drawable.features.has(Features::LIT)
+                && drawable.indices.len() >= 3 * 64;
+            let range = drawable.indices.start as usize..drawable.indices.end as usize;
+            let vertices = &self.rigid[drawable.base_vertex as usize..];
+            let world = &rest.world[drawable.node];
+            let groups = worth.then(|| by_lamps(vertices, &self.indices[range], world, lamps));
+            let Some(groups) = groups.flatten() else {
+                result.push(drawable);
+                continue;
+            };
+            for group in groups {
+                let first = self.indices.len() as u32;
+                self.indices.extend_from_slice(&group.indices);
+                result.push(Drawable {
+                    indices: first..self.indices.len() as u32,
+                    bounds: group.bounds,
+                    // Lights that never end may reach anything.
+                    lamps: group.lamps | !known,
+                    skin: None,
+                    ..drawable
+                });
+            }
+        }
+        result
     }
 
     fn check(&self, limits: &wgpu::Limits) -> Result<(), UploadError> {
@@ -353,18 +414,19 @@ fn joint_bounds(primitive: &Primitive, influences: &[Influence]) -> Vec<(u32, Aa
     bounds
 }
 
-/// Dielectrics of at least this roughness reflect so little and so blurred that harmonics show it.
-const MATTE: f32 = 0.7;
+/// Dielectrics of at least this roughness look so much the same from everywhere that it is not worked out: their
+/// light is within 4% of the full model's when seen from above, and their fragments cost a third.
+const DULL: f32 = 0.7;
 
 fn features(material: &Material, primitive: &Primitive, skinned: bool) -> Features {
     let lit = !material.unlit;
     let dielectric = material.metallic == 0.0;
-    let matte =
-        dielectric && material.roughness >= MATTE && material.metallic_roughness_texture.is_none();
+    let dull =
+        dielectric && material.roughness >= DULL && material.metallic_roughness_texture.is_none();
     let mut features = Features::default()
         .with_if(lit, Features::LIT)
         .with_if(lit && dielectric, Features::DIELECTRIC)
-        .with_if(lit && !matte, Features::REFLECTIONS)
+        .with_if(lit && !dull, Features::GLOSSY)
         .with_if(skinned, Features::SKIN)
         .with_if(matches!(material.alpha, AlphaMode::Mask(_)), Features::MASK)
         .with_if(material.alpha == AlphaMode::Blend, Features::BLEND)
@@ -404,17 +466,18 @@ fn mark_casters(drawables: &mut [Drawable], scene: &Scene, rest: &RestPose) -> (
     let bounds: Vec<Aabb> =
         drawables.iter().map(|d| d.world_bounds(&rest.world[d.node], &rest.joints)).collect();
     let all = bounds.iter().fold(scene.bounds, |all, one| union(&all, one));
-    let mut casters = Aabb::default();
+    let mut casters = Vec::new();
     for (index, drawable) in drawables.iter_mut().enumerate() {
         drawable.casts &= !(drawable.fixed && is_ground(index, &bounds, &all));
         if drawable.casts {
             // What moves may leave its place by about its own size before its shadow is cut off.
             let own = bounds[index];
             let room = if drawable.fixed { Vec3::ZERO } else { (own.max - own.min) * 0.5 };
-            casters = union(&casters, &Aabb { min: own.min - room, max: own.max + room });
+            let roomy = Aabb { min: own.min - room, max: own.max + room };
+            casters.push((roomy, drawable.indices.end - drawable.indices.start));
         }
     }
-    (all, casters)
+    (all, without_outliers(casters))
 }
 
 fn rank_states(drawables: &mut [Drawable]) {
@@ -546,6 +609,7 @@ fn upload_environment(
             mip_level_count: levels.len() as u32,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
+            // Read as fast as 8 bit texels on lavapipe.
             format: wgpu::TextureFormat::Rgba16Float,
             usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],

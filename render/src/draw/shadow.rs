@@ -7,7 +7,7 @@
 
 use glam::{Mat4, Vec3};
 
-use crate::draw::cull::transformed_bounds;
+use crate::draw::cull::{transformed_bounds, union};
 use crate::scene::Aabb;
 
 /// 16 bit depth: over a scene 50 m deep a step is 0.8 mm, far below the bias, and a copy of the layer moves
@@ -69,6 +69,49 @@ pub(crate) fn is_ground(index: usize, bounds: &[Aabb], scene: &Aabb) -> bool {
         .all(|(i, other)| i == index || other.min.y >= own.min.y - tolerance)
 }
 
+/// Bounds of the casters without the few that lie far from all others: a mountain on the horizon must not
+/// take the map from the place where the eye is. Outliers hold at most a twentieth of the triangles, which stand for
+/// detail, and go while that halves the bounds; their shadows end at the border of the map.
+pub(crate) fn without_outliers(mut casters: Vec<(Aabb, u32)>) -> Aabb {
+    let around = |casters: &[(Aabb, u32)]| {
+        casters.iter().fold(Aabb::default(), |all, (one, _)| union(&all, one))
+    };
+    let total: u64 = casters.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    let center = weighted_center(&casters, total);
+    let reach = |bounds: &Aabb| (bounds.max - center).max(center - bounds.min).max_element();
+    casters.sort_by(|a, b| reach(&a.0).total_cmp(&reach(&b.0)));
+    let mut kept = casters.len();
+    let mut dropped = 0;
+    for index in (1..casters.len()).rev() {
+        dropped += u64::from(casters[index].1);
+        if dropped * 20 > total {
+            break;
+        }
+        if reach(&casters[index - 1].0) * 2.0 < reach(&casters[kept - 1].0) {
+            kept = index;
+        }
+    }
+    around(&casters[..kept])
+}
+
+/// Median of the casters' centres by axis; one outlier does not move it.
+fn weighted_center(casters: &[(Aabb, u32)], total: u64) -> Vec3 {
+    let median = |axis: usize| {
+        let mut at: Vec<(f32, u32)> = casters
+            .iter()
+            .map(|(bounds, weight)| ((bounds.min[axis] + bounds.max[axis]) * 0.5, *weight))
+            .collect();
+        at.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut below = 0;
+        let middle = at.iter().find(|(_, weight)| {
+            below += u64::from(*weight);
+            below * 2 >= total
+        });
+        middle.map_or(0.0, |(at, _)| *at)
+    };
+    Vec3::new(median(0), median(1), median(2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +151,24 @@ mod tests {
         assert!(is_ground(0, &[floor, table], &scene));
         assert!(!is_ground(1, &[floor, table], &scene));
         assert!(!is_ground(0, &[floor, table, cellar], &scene));
+    }
+
+    #[test]
+    fn a_far_hill_does_not_take_the_map() {
+        let cube = |at: Vec3, half: f32| Aabb { min: at - half, max: at + half };
+        let village: Vec<_> = (0..9).map(|i| (cube(Vec3::X * i as f32, 1.0), 100)).collect();
+        let plain = without_outliers(village.clone());
+        assert_eq!(plain, Aabb { min: Vec3::splat(-1.0), max: Vec3::new(9.0, 1.0, 1.0) });
+        let mut with_hill = village.clone();
+        with_hill.push((cube(Vec3::Z * 500.0, 100.0), 40));
+        assert_eq!(without_outliers(with_hill), plain);
+        // What holds much of the detail is no outlier, and neither is what lies a little aside.
+        let mut with_town = village.clone();
+        with_town.push((cube(Vec3::Z * 500.0, 100.0), 400));
+        assert!(without_outliers(with_town).max.z == 600.0);
+        let mut with_barn = village;
+        with_barn.push((cube(Vec3::X * 12.0, 1.0), 40));
+        assert!(without_outliers(with_barn).max.x == 13.0);
+        assert_eq!(without_outliers(Vec::new()), Aabb::default());
     }
 }

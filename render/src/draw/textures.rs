@@ -61,7 +61,7 @@ fn halve(from: &Level, tables: Option<&Tables>) -> Level {
                             .iter()
                             .map(|c| u32::from(tables.to_linear[usize::from(*c)]))
                             .sum();
-                        tables.to_srgb[(sum / 4 >> SHIFT) as usize]
+                        tables.to_srgb[((sum / 4) >> SHIFT) as usize]
                     }
                     _ => ((codes.iter().map(|c| u32::from(*c)).sum::<u32>() + 2) / 4) as u8,
                 });

@@ -30,7 +30,8 @@ pub(crate) struct FrameUniform {
     pub(crate) sun_color: Vec4,
     pub(crate) gradient: [Vec4; 3],
     pub(crate) irradiance: [Vec4; 9],
-    pub(crate) lights: [LightUniform; MAX_LIGHTS],
+    /// The last one is black: what objects without lamps are lit by.
+    pub(crate) lights: [LightUniform; MAX_LIGHTS + 1],
 }
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]

@@ -19,7 +19,8 @@ impl Features {
     pub(crate) const LIT: Self = Self(1);
     pub(crate) const SUN: Self = Self(1 << 1);
     pub(crate) const SHADOW: Self = Self(1 << 2);
-    pub(crate) const LIGHTS: Self = Self(1 << 3);
+    /// Reached by lamps, emitting or flashing.
+    pub(crate) const EXTRA: Self = Self(1 << 3);
     pub(crate) const SKIN: Self = Self(1 << 4);
     pub(crate) const UV0: Self = Self(1 << 5);
     pub(crate) const UV1: Self = Self(1 << 6);
@@ -35,9 +36,12 @@ impl Features {
     pub(crate) const DOUBLE_SIDED: Self = Self(1 << 16);
     /// Certainly no metal.
     pub(crate) const DIELECTRIC: Self = Self(1 << 17);
-    /// Shiny enough that its surroundings can be made out in it. Without it reflections come from the
-    /// harmonics, which saves 4 of 20 ms at 640x360, and lamps leave no highlights.
-    pub(crate) const REFLECTIONS: Self = Self(1 << 18);
+    /// Smooth enough that one sees from where one looks. Without it reflection is a constant.
+    pub(crate) const GLOSSY: Self = Self(1 << 18);
+    /// The fragment works with the normal; without it the sun's light is interpolated.
+    pub(crate) const NORMAL: Self = Self(1 << 19);
+    /// The sun's light is interpolated.
+    pub(crate) const SLOPE: Self = Self(1 << 20);
 
     /// Maps in the order of their bindings.
     pub(crate) const MAPS: [Self; 5] = [
@@ -48,14 +52,11 @@ impl Features {
         Self::EMISSIVE_MAP,
     ];
 
-    /// What the frame, not the material, decides; only lit surfaces care.
-    pub(crate) const FRAME: Self = Self(Self::SUN.0 | Self::SHADOW.0 | Self::LIGHTS.0);
-
-    const NAMES: [(&'static str, Self); 19] = [
+    const NAMES: [(&'static str, Self); 21] = [
         ("LIT", Self::LIT),
         ("SUN", Self::SUN),
         ("SHADOW", Self::SHADOW),
-        ("LIGHTS", Self::LIGHTS),
+        ("EXTRA", Self::EXTRA),
         ("SKIN", Self::SKIN),
         ("UV0", Self::UV0),
         ("UV1", Self::UV1),
@@ -70,7 +71,9 @@ impl Features {
         ("BLEND", Self::BLEND),
         ("DOUBLE_SIDED", Self::DOUBLE_SIDED),
         ("DIELECTRIC", Self::DIELECTRIC),
-        ("REFLECTIONS", Self::REFLECTIONS),
+        ("GLOSSY", Self::GLOSSY),
+        ("NORMAL", Self::NORMAL),
+        ("SLOPE", Self::SLOPE),
     ];
 
     pub(crate) fn has(self, other: Self) -> bool {
@@ -81,8 +84,9 @@ impl Features {
         Self(self.0 | other.0)
     }
 
-    pub(crate) fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
+    /// What is in both.
+    pub(crate) fn only(self, of: Self) -> Self {
+        Self(self.0 & of.0)
     }
 
     pub(crate) fn with_if(self, condition: bool, other: Self) -> Self {
@@ -106,6 +110,19 @@ impl Features {
         let base =
             [Self::MASK, Self::UV0, Self::UV1, Self::UV_TRANSFORM, Self::COLOR, Self::BASE_MAP];
         base.into_iter().filter(|f| self.has(*f)).fold(shape, Self::with)
+    }
+
+    /// With what the features themselves ask for.
+    pub(crate) fn completed(self) -> Self {
+        if !self.has(Self::LIT) {
+            return self;
+        }
+        let normal = [Self::GLOSSY, Self::NORMAL_MAP, Self::EXTRA, Self::DOUBLE_SIDED];
+        if normal.into_iter().any(|feature| self.has(feature)) {
+            self.with(Self::NORMAL)
+        } else {
+            self.with_if(self.has(Self::SUN), Self::SLOPE)
+        }
     }
 
     fn named(self, name: &str) -> bool {
@@ -223,13 +240,17 @@ mod tests {
         let mut variants = vec![Features::default(), Features::UV0.with(Features::BASE_MAP)];
         for bits in 0..1_u32 << Features::NAMES.len() {
             let features = Features(bits);
-            let sensible = (features.maps() == Features::default() || features.has(Features::UV0))
+            let unlit = [Features::SUN, Features::NORMAL_MAP, Features::GLOSSY, Features::NORMAL];
+            let sensible = features == features.completed()
+                && !features.has(Features::NORMAL.with(Features::SLOPE))
+                && (features.maps() == Features::default() || features.has(Features::UV0))
                 && (!features.has(Features::UV1) || features.has(Features::UV0))
                 && (!features.has(Features::SHADOW) || features.has(Features::SUN))
-                && (features.has(Features::LIT)
-                    || features.without(Features::FRAME.with(Features::NORMAL_MAP)) == features);
+                && (features.has(Features::LIT) || !unlit.iter().any(|f| features.has(*f)))
+                && (features.has(Features::SUN) || !features.has(Features::SLOPE))
+                && (features.has(Features::LIT) || !features.has(Features::SLOPE));
             // One in a prime number of them, so that every feature meets every other.
-            if sensible && bits % 379 == 1 {
+            if sensible && bits % 1_009 == 1 {
                 variants.push(features);
             }
         }

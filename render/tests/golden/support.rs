@@ -216,16 +216,8 @@ impl Pose {
 
     /// Joint matrices for the world matrices.
     pub fn joints(&self, scene: &Scene) -> Vec<Mat4> {
-        let skins = scene.nodes.iter().filter_map(|node| node.skin);
-        skins
-            .flat_map(|skin| {
-                let skin = &scene.skins[skin];
-                skin.joints
-                    .iter()
-                    .zip(&skin.inverse_bind)
-                    .map(|(node, bind)| self.world[*node] * *bind)
-            })
-            .collect()
+        let joints = scene.skins.iter().flat_map(|skin| skin.joints.iter().zip(&skin.inverse_bind));
+        joints.map(|(node, bind)| self.world[*node] * *bind).collect()
     }
 
     pub fn as_ref(&self) -> PoseRef<'_> {
