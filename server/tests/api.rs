@@ -1,0 +1,486 @@
+//! The HTTP interface: what it refuses and by what name, and what it says of itself.
+
+mod common;
+
+use axum::http::Method;
+use common::{CHROMIUM, OPERATOR, ask, config, create, create_with, node, open, until};
+use media::input::{PointerButton, TouchPhase};
+use media::{InputEvent, KeyCode, SequencedInput};
+use nearlight::config::Config;
+use nearlight::doctor;
+use nearlight::node::Node;
+use nearlight::serve::Server;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_wrong_wish_is_a_problem_that_says_what_is_wrong() {
+    let node = node(&[]);
+    let post = || ask(Method::POST, "/api/v1/sessions");
+    for (text, needle) in [
+        ("{", "EOF"),
+        ("", "EOF"),
+        ("[]", "NewSession"),
+        ("{}", "app"),
+        (r#"{"app": 7}"#, "string"),
+        (r#"{"app": "pattern", "turbo": true}"#, "turbo"),
+        (r#"{"app": "pattern", "video": {"depth": 3}}"#, "depth"),
+        (r#"{"app": "pattern", "video": {"width": -2}}"#, "-2"),
+        (r#"{"app": "pattern", "video": {"width": 641}}"#, "video.width"),
+        (r#"{"app": "pattern", "video": {"height": 62}}"#, "video.height"),
+        (r#"{"app": "pattern", "video": {"width": 4294967294}}"#, "video.width"),
+        (r#"{"app": "pattern", "video": {"fps": 0}}"#, "video.fps"),
+        (r#"{"app": "pattern", "video": {"fps": 100000}}"#, "video.fps"),
+    ] {
+        let detail = post().json(text).of(&node).await.problem(400, "bad-request");
+        assert!(detail.contains(needle), "{text}: {detail}");
+    }
+    let detail =
+        create_with(&json!({"app": "nonesuch"})).of(&node).await.problem(404, "unknown-app");
+    assert!(detail.contains("nonesuch"), "{detail}");
+    let detail = create_with(&json!({"app": "broken"})).of(&node).await.problem(503, "refused");
+    assert_eq!(detail, "its file is truncated");
+    let form = post().header("content-type", "text/plain").body(r#"{"app": "pattern"}"#);
+    form.of(&node).await.problem(415, "media-type");
+    let long = format!(r#"{{"app": "{}"}}"#, "x".repeat(10_000_000));
+    post().json(long).of(&node).await.problem(413, "too-large");
+    assert!(node.registry.live().is_empty(), "nothing was started");
+}
+
+#[tokio::test]
+async fn wrong_addresses_and_methods_are_problems_too() {
+    let node = node(&[]);
+    for path in
+        ["/nothing", "/api/v1/nothing", "/api/v2/sessions", "/../Cargo.toml", "/index.html/x"]
+    {
+        ask(Method::GET, path).of(&node).await.problem(404, "not-found");
+    }
+    for (method, path) in [
+        (Method::PUT, "/api/v1/sessions"),
+        (Method::POST, "/api/v1/catalogue"),
+        (Method::DELETE, "/api/v1/node"),
+        (Method::GET, "/api/v1/sessions/x/whep"),
+    ] {
+        ask(method, path).of(&node).await.problem(405, "method");
+    }
+    ask(Method::GET, "/api/v1/catalogue/nonesuch/poster")
+        .of(&node)
+        .await
+        .problem(404, "unknown-app");
+    ask(Method::GET, "/api/v1/sessions/%ff").of(&node).await.problem(400, "bad-request");
+}
+
+#[tokio::test]
+async fn an_unknown_session_is_unknown_to_every_address() {
+    let node = node(&[]);
+    let stranger =
+        common::Session { id: "0".repeat(32), token: String::new(), ticket: String::new() };
+    for asked in [
+        stranger.ask(Method::GET, ""),
+        stranger.ask(Method::DELETE, ""),
+        stranger.ask(Method::POST, "/whep").sdp(CHROMIUM),
+        stranger.ask(Method::DELETE, "/whep/1"),
+        stranger.ask(Method::POST, "/redeem").json(r#"{"ticket": "x"}"#),
+    ] {
+        asked.of(&node).await.problem(404, "unknown-session");
+    }
+}
+
+#[tokio::test]
+async fn an_ended_session_says_why_at_every_address() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let gone = session.ask(Method::DELETE, "").bearer(&session.token).of(&node).await;
+    assert_eq!(gone.status, 204, "{}", gone.text());
+    for asked in [
+        session.ask(Method::GET, "").bearer(&session.token),
+        session.ask(Method::DELETE, "").bearer(&session.token),
+        session.ask(Method::POST, "/whep").bearer(&session.token).sdp(CHROMIUM),
+        session.ask(Method::DELETE, "/whep/1").bearer(&session.token),
+        session.ask(Method::POST, "/redeem").json(json!({"ticket": session.ticket}).to_string()),
+        // Nobody learns more by leaving the token out.
+        session.ask(Method::GET, ""),
+    ] {
+        let detail = asked.of(&node).await.problem(410, "ended-session");
+        assert_eq!(detail, "The player ended the session.");
+    }
+    assert!(node.registry.live().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_joins_ends_and_says_so() {
+    let node = node(&["sessions.connect=200ms"]);
+    let session = create().of(&node).await.session();
+    let detail = until("the end", async || {
+        let reply = session.ask(Method::GET, "").of(&node).await;
+        (reply.status == 410).then(|| reply.problem(410, "ended-session"))
+    });
+    assert_eq!(detail.await, "Nobody connected to the session.");
+}
+
+#[tokio::test]
+async fn without_open_mode_every_change_of_state_needs_its_token() {
+    let node = node(&["access.open=false"]);
+    create().of(&node).await.problem(401, "unauthorized");
+    create().bearer("wrong").of(&node).await.problem(401, "unauthorized");
+    create()
+        .header("authorization", "Basic b3BlcmF0b3I=")
+        .of(&node)
+        .await
+        .problem(401, "unauthorized");
+    create().header("authorization", "Bearer").of(&node).await.problem(401, "unauthorized");
+    let one = create().bearer(OPERATOR).of(&node).await.session();
+    let two = create().bearer(OPERATOR).of(&node).await.session();
+    let reply = create().of(&node).await;
+    assert_eq!(reply.header("www-authenticate"), "Bearer");
+
+    for asked in [
+        one.ask(Method::GET, ""),
+        one.ask(Method::DELETE, ""),
+        one.ask(Method::POST, "/whep").sdp(CHROMIUM),
+        one.ask(Method::DELETE, "/whep/1"),
+        one.ask(Method::GET, "").bearer(&two.token),
+        one.ask(Method::DELETE, "").bearer(&two.token),
+        one.ask(Method::DELETE, "").bearer(&one.ticket),
+        one.ask(Method::DELETE, "").bearer(&"a".repeat(10_000)),
+        one.ask(Method::POST, "/whep").bearer(&two.token).sdp(CHROMIUM),
+        // A session's token makes no sessions and lists none.
+        ask(Method::GET, "/api/v1/sessions").bearer(&one.token),
+        ask(Method::GET, "/api/v1/sessions"),
+        create().bearer(&one.token),
+        // A ticket is for its session.
+        one.ask(Method::POST, "/redeem").json(json!({"ticket": two.ticket}).to_string()),
+        one.ask(Method::POST, "/redeem").json(json!({"ticket": one.token}).to_string()),
+    ] {
+        asked.of(&node).await.problem(401, "unauthorized");
+    }
+    let listed = ask(Method::GET, "/api/v1/sessions").bearer(OPERATOR).of(&node).await.json();
+    let ids: Vec<_> = listed.as_array().unwrap().iter().map(|session| &session["id"]).collect();
+    assert_eq!(ids, [&one.id, &two.id]);
+    assert!(listed[0].get("token").is_none(), "a listing gives no token away: {listed}");
+    assert_eq!(one.ask(Method::DELETE, "").bearer(&one.token).of(&node).await.status, 204);
+    assert_eq!(two.ask(Method::DELETE, "").bearer(OPERATOR).of(&node).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_ticket_works_once() {
+    let node = node(&["access.open=false"]);
+    let session = create().bearer(OPERATOR).of(&node).await.session();
+    let redeem =
+        || session.ask(Method::POST, "/redeem").json(json!({"ticket": session.ticket}).to_string());
+    let token = redeem().of(&node).await.json()["token"].as_str().unwrap().to_owned();
+    assert_ne!(token, session.token);
+    redeem().of(&node).await.problem(401, "unauthorized");
+    assert_eq!(session.ask(Method::GET, "").bearer(&token).of(&node).await.status, 200);
+    assert_eq!(session.ask(Method::DELETE, "").bearer(&token).of(&node).await.status, 204);
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_wrong_in_open_mode_too() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    session.ask(Method::DELETE, "").bearer("wrong").of(&node).await.problem(401, "unauthorized");
+    ask(Method::GET, "/api/v1/sessions").of(&node).await.problem(401, "unauthorized");
+    assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_are_refused_unless_named() {
+    let node = node(&["server.allowed_origins=[\"https://friend.test\"]"]);
+    let from = |origin: &str| create().header("origin", origin);
+    for origin in
+        ["https://evil.test", "null", "http://node.test.evil.test", "", "http://node.test:81"]
+    {
+        from(origin).of(&node).await.problem(403, "foreign-origin");
+    }
+    for origin in ["https://friend.test", "http://node.test"] {
+        from(origin).of(&node).await.session();
+    }
+    let preflight = |origin: &str| {
+        ask(Method::OPTIONS, "/api/v1/sessions")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+    };
+    let friend = preflight("https://friend.test").of(&node).await;
+    assert_eq!(friend.header("access-control-allow-origin"), "https://friend.test");
+    let evil = preflight("https://evil.test").of(&node).await;
+    assert_eq!(evil.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn a_full_node_refuses_and_has_room_again() {
+    let node = node(&["sessions.max=2"]);
+    let one = create().of(&node).await.session();
+    create().of(&node).await.session();
+    let full = create().of(&node).await;
+    assert!(full.problem(503, "refused").contains('2'), "{}", full.text());
+    assert!(full.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    assert_eq!(one.ask(Method::DELETE, "").of(&node).await.status, 204);
+    create().of(&node).await.session();
+    let small = common::node(&["sessions.max_pixel_rate=400000"]);
+    create().of(&small).await.session();
+    create().of(&small).await.problem(503, "refused");
+}
+
+#[tokio::test]
+async fn hostile_offers_are_refused_and_the_session_lives() {
+    let node = node(&["sessions.connect=60s"]);
+    let session = create().of(&node).await.session();
+    let offer = |sdp: String| session.ask(Method::POST, "/whep").sdp(sdp);
+    let whep = || session.ask(Method::POST, "/whep");
+    offer(String::new()).of(&node).await.problem(400, "bad-offer");
+    whep().json("{}").of(&node).await.problem(415, "media-type");
+    whep().body(CHROMIUM).of(&node).await.problem(415, "media-type");
+    let huge = CHROMIUM.repeat(10_000_000 / CHROMIUM.len() + 1);
+    offer(huge).of(&node).await.problem(413, "too-large");
+    whep().sdp(&b"v=0\r\n\xff\xfe"[..]).of(&node).await.problem(400, "bad-request");
+
+    let media = CHROMIUM.find("m=").unwrap();
+    let without = |prefix: &str| -> String {
+        CHROMIUM.split_inclusive('\n').filter(|line| !line.starts_with(prefix)).collect()
+    };
+    let mut hostile = vec![
+        "\0".repeat(1000),
+        "v=0".into(),
+        "v=0\r\n".repeat(5_000),
+        "a".repeat(60_000),
+        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n".repeat(1_500),
+        format!("{CHROMIUM}a={}\r\n", "x".repeat(30_000)),
+        CHROMIUM[media..].to_owned(),
+        CHROMIUM.replace("SAVPF", "AVP"),
+        CHROMIUM.replace("sendonly", "inactive").replace("recvonly", "inactive"),
+        CHROMIUM.replace("m=video", "m=audio"),
+        CHROMIUM.replace("H264", "H262"),
+        without("a=fingerprint"),
+        without("a=ice-ufrag"),
+        without("a=ice-pwd"),
+        without("a=mid"),
+        without("m="),
+    ];
+    hostile.extend((1..8).map(|part| CHROMIUM[..CHROMIUM.len() * part / 8].to_owned()));
+    for sdp in hostile {
+        let reply = offer(sdp.clone()).of(&node).await;
+        match reply.status.as_u16() {
+            // Odd and still usable: what is left of it can be answered.
+            201 => assert!(reply.text().starts_with("v=0"), "{}", reply.text()),
+            400 => drop(reply.problem(400, "bad-offer")),
+            406 => drop(reply.problem(406, "unusable-offer")),
+            _ => panic!("{} for {sdp:.200}", reply.status),
+        }
+    }
+    let good = offer(CHROMIUM.to_owned()).of(&node).await;
+    assert_eq!(good.status, 201, "{}", good.text());
+    assert_eq!(good.header("content-type"), "application/sdp");
+    let location = good.header("location").to_owned();
+    let below = location.split_once(&session.id).expect("the session in its address").1;
+    assert!(location.starts_with("http://node.test/api/v1/sessions/"), "{location}");
+
+    let fragment = "application/trickle-ice-sdpfrag";
+    let patch = |below: &str| session.ask(Method::PATCH, below).header("content-type", fragment);
+    patch("/whep/999").body("").of(&node).await.problem(412, "precondition");
+    patch(below)
+        .header("if-match", "\"999\"")
+        .body("")
+        .of(&node)
+        .await
+        .problem(412, "precondition");
+    session.ask(Method::PATCH, below).body("").of(&node).await.problem(415, "media-type");
+    patch(below).body("x".repeat(100_000)).of(&node).await.problem(413, "too-large");
+    let odd = patch(below).body("a=candidate:nonsense\r\n").of(&node).await;
+    assert!(matches!(odd.status.as_u16(), 204 | 400), "{}", odd.text());
+    session.ask(Method::DELETE, "/whep/999").of(&node).await.problem(412, "precondition");
+    assert_eq!(session.ask(Method::DELETE, below).of(&node).await.status, 204);
+}
+
+#[tokio::test]
+async fn addresses_in_answers_are_absolute_and_a_hostile_host_is_not_among_them() {
+    let node = node(&["server.public_url=https://play.test/"]);
+    let body = create().of(&node).await.json();
+    for key in ["url", "whep_url", "play_url"] {
+        assert!(body[key].as_str().unwrap().starts_with("https://play.test/"), "{body}");
+    }
+    let plain = common::node(&[]);
+    let body = create().header("host", "evil.test/<script>").of(&plain).await.json();
+    assert!(!body["url"].as_str().unwrap().contains('<'), "{body}");
+}
+
+#[test]
+fn the_committed_openapi_document_is_that_of_the_code() {
+    let committed = include_str!("../../client-web/openapi.json");
+    assert!(
+        committed == nearlight::http::openapi_json(),
+        "client-web/openapi.json is out of date: run `make generate` and commit what it writes"
+    );
+}
+
+#[tokio::test]
+async fn the_node_serves_its_openapi_document() {
+    let node = node(&[]);
+    let served = ask(Method::GET, "/api/v1/openapi.json").of(&node).await.json();
+    let generated: Value = serde_json::from_str(&nearlight::http::openapi_json()).unwrap();
+    assert_eq!(served, generated);
+}
+
+#[test]
+fn the_clients_input_vectors_mean_the_same_here() {
+    let vectors: Vec<Value> =
+        serde_json::from_str(include_str!("../../client-web/test/input-vectors.json")).unwrap();
+    assert!(vectors.len() > 20);
+    for vector in vectors {
+        let hex = vector["hex"].as_str().unwrap();
+        let wire: Vec<u8> = (0..hex.len() / 2)
+            .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        let decoded = SequencedInput::decode(&wire).unwrap();
+        assert_eq!(u64::from(decoded.seq.0), vector["seq"].as_u64().unwrap(), "{vector}");
+        assert_eq!(decoded.event, event(&vector["event"]), "{vector}");
+        let mut again = Vec::new();
+        decoded.encode(&mut again);
+        assert_eq!(again, wire, "{vector}");
+    }
+}
+
+/// The event that the client's own notation stands for.
+fn event(json: &Value) -> InputEvent {
+    let number = |key: &str| json[key].as_i64().unwrap_or_else(|| panic!("{key} in {json}"));
+    let pressed = || json["pressed"].as_bool().unwrap();
+    match json["kind"].as_str().unwrap() {
+        "key" => InputEvent::Key { code: KeyCode(number("code") as u16), pressed: pressed() },
+        "button" => {
+            use PointerButton::{Back, Forward, Left, Middle, Right};
+            let button = [Left, Middle, Right, Back, Forward][number("button") as usize];
+            InputEvent::Button { button, pressed: pressed() }
+        }
+        "absolute" => InputEvent::PointerAbsolute { x: number("x") as u16, y: number("y") as u16 },
+        "relative" => InputEvent::PointerRelative {
+            total_x: number("totalX") as i32,
+            total_y: number("totalY") as i32,
+        },
+        "wheel" => InputEvent::Wheel { x: number("x") as i16, y: number("y") as i16 },
+        "touch" => InputEvent::Touch {
+            finger: number("finger") as u8,
+            phase: match json["phase"].as_str().unwrap() {
+                "start" => TouchPhase::Start,
+                "move" => TouchPhase::Move,
+                "end" => TouchPhase::End,
+                "cancel" => TouchPhase::Cancel,
+                other => panic!("{other}"),
+            },
+            x: number("x") as u16,
+            y: number("y") as u16,
+            pressure: number("pressure") as u16,
+        },
+        "text" => InputEvent::Text(json["text"].as_str().unwrap().into()),
+        "release-all" => InputEvent::ReleaseAll,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_openmetrics_and_count_sessions() {
+    let node = node(&["sessions.max=1"]);
+    let session = create().of(&node).await.session();
+    create().of(&node).await.problem(503, "refused");
+    let live = metrics(&node).await;
+    assert_eq!(value(&live, "nearlight_sessions_started_total"), 1.0);
+    assert_eq!(value(&live, "nearlight_sessions_refused_total"), 1.0);
+    assert_eq!(value(&live, "nearlight_sessions_live"), 1.0);
+    assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
+    let over = metrics(&node).await;
+    assert_eq!(value(&over, "nearlight_sessions_live"), 0.0);
+    let ended = "nearlight_sessions_ended_total{reason=\"stopped_by_client\"}";
+    assert_eq!(value(&over, ended), 1.0);
+}
+
+/// The samples of `/metrics`, checked line by line.
+async fn metrics(node: &std::sync::Arc<Node>) -> Vec<(String, f64)> {
+    let reply = ask(Method::GET, "/metrics").of_ops(node).await;
+    assert_eq!(reply.status, 200);
+    assert!(
+        reply.header("content-type").starts_with("application/openmetrics-text; version=1.0.0")
+    );
+    let text = reply.text();
+    let samples = text.strip_suffix("# EOF\n").expect("OpenMetrics ends with # EOF");
+    let mut described = Vec::new();
+    let mut found = Vec::new();
+    for line in samples.lines() {
+        if let Some(description) = line.strip_prefix("# ") {
+            let mut words = description.splitn(3, ' ');
+            let (what, name) = (words.next().unwrap(), words.next().unwrap());
+            assert!(["HELP", "TYPE", "UNIT"].contains(&what), "{line}");
+            described.push(name.to_owned());
+            continue;
+        }
+        let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
+        assert!(described.iter().any(|family| name.starts_with(family)), "{line} is not described");
+        let value: f64 = value.parse().unwrap_or_else(|_| panic!("{line}"));
+        assert!(value.is_finite(), "{line}");
+        found.push((name.to_owned(), value));
+    }
+    found
+}
+
+fn value(samples: &[(String, f64)], name: &str) -> f64 {
+    let found = samples.iter().find(|(sample, _)| sample == name);
+    found.unwrap_or_else(|| panic!("no {name} in {samples:?}")).1
+}
+
+#[tokio::test]
+async fn health_turns_when_no_session_can_start() {
+    let node = node(&[]);
+    let well = ask(Method::GET, "/healthz").of_ops(&node).await;
+    assert_eq!((well.status.as_u16(), well.text()), (200, "ok\n"));
+    node.shut_down(common::PATIENCE).await;
+    let ill = ask(Method::GET, "/healthz").of_ops(&node).await;
+    assert_eq!((ill.status.as_u16(), ill.text()), (503, "shutting down\n"));
+    create().of(&node).await.problem(503, "refused");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for key in ["server.listen", "ops.listen"] {
+        let config = config(&[&format!("{key}={address}")]);
+        let error = Server::bind_with(config, open).await.err().expect("refused");
+        let error = format!("{error:#}");
+        assert!(error.contains(key) && error.contains(&address), "{error}");
+    }
+}
+
+#[test]
+fn no_encoder_at_all_is_an_error_with_every_reason() {
+    let names: Vec<_> = encoder::candidates().iter().map(|candidate| candidate.name).collect();
+    let forbid = format!("video.forbid_encoders={names:?}");
+    let error = open(config(&[&forbid])).err().expect("refused");
+    let error = format!("{error:#}");
+    for name in names {
+        assert!(error.contains(name), "{error}");
+    }
+    let error = open(config(&["video.encoder=nonesuch"])).err().expect("refused");
+    assert!(format!("{error:#}").contains("nonesuch"), "{error:#}");
+}
+
+#[test]
+fn a_missing_graphics_device_is_named() {
+    let error = Node::open(config(&["render.device=nonesuch"])).err().expect("refused");
+    let error = format!("{error:#}");
+    assert!(error.starts_with("no graphics device: no Vulkan device"), "{error}");
+    // Where there is any device, the one that was asked for is named and so are those that exist.
+    assert!(error.contains("nonesuch") || error.contains("was found"), "{error}");
+}
+
+#[test]
+fn the_doctor_lists_every_candidate() {
+    let candidates = encoder::candidates();
+    let report = doctor::report(&Config::default());
+    for candidate in &candidates {
+        assert!(report.contains(candidate.name), "{report}");
+    }
+    assert!(report.contains("graphics device") && report.contains("in use"), "{report}");
+    let first = candidates[0].name;
+    let forbidden = doctor::report(&config(&[&format!("video.forbid_encoders=[\"{first}\"]")]));
+    let line = forbidden.lines().find(|line| line.contains(first)).expect("a line of its own");
+    assert!(!line.trim_end().ends_with("ok"), "{line}");
+    let broken = doctor::report(&config(&["render.device=nonesuch"]));
+    assert!(broken.contains("no Vulkan device"), "{broken}");
+}

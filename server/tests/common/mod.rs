@@ -1,0 +1,285 @@
+//! A node without a graphics device, and a caller of its HTTP interface without a socket.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::response::Response;
+use media::{
+    Clock, FrameRequest, FrameSource, InputSink, MediaTime, SequencedInput, SourceError,
+    SourceEvent, SourceInfo,
+};
+use nearlight::apps::{App, AppInfo, OpenError, Running, VideoMode};
+use nearlight::config::{self, Config};
+use nearlight::node::Node;
+use nearlight::serve::Server;
+use nearlight::wire::EntryKind;
+use nearlight::{http, ops};
+use serde_json::{Value, json};
+use testkit::PulledPattern;
+use tower::ServiceExt as _;
+
+/// How long real I/O may take before a test fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An operator's token; the node knows its digest.
+pub const OPERATOR: &str = "operator-of-tests";
+const OPERATOR_SHA256: &str = "7694f7c1739a53591bf6558fec9c2fe23fac38106ddb81c81ccc59d2f1a5d41e";
+
+/// An offer as Chromium makes it, of the transport's own tests.
+pub const CHROMIUM: &str = include_str!("../../../transport/tests/offers/chromium.sdp");
+
+/// Settings for loopback on ports that the system picks, with `overrides` (`key=value`) over them.
+pub fn config(overrides: &[&str]) -> Config {
+    let ours = [
+        "server.listen=127.0.0.1:0".to_owned(),
+        "ops.listen=127.0.0.1:0".to_owned(),
+        "access.open=true".to_owned(),
+        format!("access.token_sha256=[\"{OPERATOR_SHA256}\"]"),
+    ];
+    let all: Vec<String> =
+        ours.into_iter().chain(overrides.iter().map(|&text| text.to_owned())).collect();
+    config::load(None, [], &all).expect("a valid configuration")
+}
+
+/// A node that plays `pattern`, `panics` and `broken`.
+pub fn node(overrides: &[&str]) -> Arc<Node> {
+    open(config(overrides)).expect("a node")
+}
+
+/// What [`node`] is opened by.
+pub fn open(config: Config) -> anyhow::Result<Arc<Node>> {
+    let apps: [Arc<dyn App>; 3] =
+        [Arc::new(PatternApp), Arc::new(PanickingApp), Arc::new(BrokenApp)];
+    Node::with_apps(config, None, apps)
+}
+
+/// The same behind listeners.
+pub async fn serve(overrides: &[&str]) -> Server {
+    Server::bind_with(config(overrides), open).await.expect("a server")
+}
+
+/// The moving test pattern.
+struct PatternApp;
+
+impl App for PatternApp {
+    fn info(&self) -> AppInfo {
+        info("pattern", None)
+    }
+    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+        let source = Box::new(PulledPattern::new(video.size, 3, clock));
+        Ok(Running { source, input: Box::new(NoHands) })
+    }
+    fn draw_poster(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// Plays a few pictures, then has a bug.
+struct PanickingApp;
+
+impl App for PanickingApp {
+    fn info(&self) -> AppInfo {
+        info("panics", None)
+    }
+    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+        let pattern = PulledPattern::new(video.size, 3, clock);
+        let source = Box::new(Panicking { pattern, left: 5 });
+        Ok(Running { source, input: Box::new(NoHands) })
+    }
+    fn draw_poster(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+struct Panicking {
+    pattern: PulledPattern,
+    left: u32,
+}
+
+impl FrameSource for Panicking {
+    fn info(&self) -> SourceInfo {
+        self.pattern.info()
+    }
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            panic!("the double's bug, which tests want");
+        };
+        self.left = left;
+        self.pattern.next(request)
+    }
+}
+
+/// Is in the catalogue and cannot be played.
+struct BrokenApp;
+
+impl App for BrokenApp {
+    fn info(&self) -> AppInfo {
+        info("broken", Some("its file is truncated"))
+    }
+    fn open(&self, _: VideoMode, _: Arc<dyn Clock>) -> Result<Running, OpenError> {
+        Err(OpenError::Content("its file is truncated".into()))
+    }
+    fn draw_poster(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+fn info(id: &str, unavailable: Option<&str>) -> AppInfo {
+    AppInfo {
+        id: id.into(),
+        title: id.to_uppercase(),
+        summary: String::new(),
+        kind: EntryKind::Synthetic,
+        controls: Vec::new(),
+        unavailable: unavailable.map(Into::into),
+    }
+}
+
+/// Takes input and does nothing with it.
+struct NoHands;
+
+impl InputSink for NoHands {
+    fn inject(&mut self, _: &SequencedInput, _: MediaTime) {}
+    fn release_all(&mut self, _: MediaTime) {}
+    fn idle_for(&self, _: MediaTime) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A request that is being put together.
+pub struct Ask {
+    request: axum::http::request::Builder,
+    body: Body,
+}
+
+/// Begins a request.
+pub fn ask(method: Method, path: &str) -> Ask {
+    let request = Request::builder().method(method).uri(path).header(header::HOST, "node.test");
+    Ask { request, body: Body::empty() }
+}
+
+/// Asks for a session of the moving pattern, small.
+pub fn create() -> Ask {
+    create_with(&json!({"app": "pattern", "video": {"width": 128, "height": 96, "fps": 30}}))
+}
+
+/// Asks for a session.
+pub fn create_with(wish: &Value) -> Ask {
+    ask(Method::POST, "/api/v1/sessions").json(wish.to_string())
+}
+
+impl Ask {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+    pub fn json(self, text: impl Into<String>) -> Self {
+        self.header("content-type", "application/json").body(text.into())
+    }
+    pub fn sdp(self, text: impl Into<Bytes>) -> Self {
+        self.header("content-type", "application/sdp").body(text.into())
+    }
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+    /// Asks the public interface.
+    pub async fn of(self, node: &Arc<Node>) -> Reply {
+        let request = self.request.body(self.body).expect("a request");
+        let response = http::router(node.clone()).oneshot(request).await;
+        Reply::read(response.expect("routers do not fail")).await
+    }
+    /// Asks the operator's interface.
+    pub async fn of_ops(self, node: &Arc<Node>) -> Reply {
+        let request = self.request.body(self.body).expect("a request");
+        let response = ops::router(node.clone()).oneshot(request).await;
+        Reply::read(response.expect("routers do not fail")).await
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Reply {
+    async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, 16 << 20).await.expect("a body");
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("UTF-8")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    /// The session that was created.
+    pub fn session(&self) -> Session {
+        assert_eq!(self.status, StatusCode::CREATED, "{}", self.text());
+        let body = self.json();
+        let text = |key: &str| body[key].as_str().expect(key).to_owned();
+        let ticket = text("play_url").split_once("ticket=").expect("a ticket").1.to_owned();
+        Session { id: text("id"), token: text("token"), ticket }
+    }
+
+    /// Checks that this is a problem of the kind, and yields its detail.
+    pub fn problem(&self, status: u16, kind: &str) -> String {
+        let body = self.json();
+        assert_eq!(
+            (self.status.as_u16(), self.header("content-type"), body["type"].as_str()),
+            (status, "application/problem+json", Some(format!("/problems/{kind}").as_str())),
+            "{}",
+            self.text()
+        );
+        assert_eq!(body["status"], status);
+        assert!(body["title"].as_str().is_some_and(|title| !title.is_empty()), "{body}");
+        body["detail"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// What a caller knows of a session.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub id: String,
+    pub token: String,
+    pub ticket: String,
+}
+
+impl Session {
+    /// Begins a request to an address of this session.
+    pub fn ask(&self, method: Method, below: &str) -> Ask {
+        ask(method, &format!("/api/v1/sessions/{}{below}", self.id))
+    }
+}
+
+/// Waits until `look` yields something.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let seen = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    seen.await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+}

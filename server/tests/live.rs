@@ -1,0 +1,214 @@
+//! Sessions with a client on them: a WebRTC peer in this process, made by the transport's own tests.
+
+extern crate transport as nearlight_transport;
+
+#[path = "../../transport/tests/client/mod.rs"]
+mod client;
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::Method;
+use client::{Arrived, Client, Wish};
+use common::{Session, create, create_with, node, serve, until};
+use media::{Codec, DataChannel};
+use nearlight::node::Node;
+use nearlight_transport::Answer;
+use rtc::peer_connection::state::RTCPeerConnectionState;
+use serde_json::{Value, json};
+
+/// Offers a connection to a session and waits until it is up. This stack drops a message that comes in one
+/// go with the opening of its channel, so whether the first one, `hello`, arrives is for browsers to test.
+async fn join(node: &Arc<Node>, session: &Session) -> Client {
+    let (mut client, offer) = Client::offer(Wish::PAGE).await;
+    let reply = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(offer).of(node).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let sdp = reply.text().to_owned();
+    let answer = Answer { sdp, codec: Codec::H264, video_tracks: 1, data_channels: true };
+    client.accept(&answer).await;
+    client.state(RTCPeerConnectionState::Connected).await;
+    client
+}
+
+/// The next control message of this type; what else arrives before it is dropped.
+async fn said(client: &mut Client, kind: &str) -> Value {
+    let wanted = async {
+        loop {
+            if let Arrived::Message(DataChannel::Control, text) = client.next().await {
+                let message: Value = serde_json::from_slice(&text).unwrap();
+                if message["type"] == kind {
+                    return message;
+                }
+            }
+        }
+    };
+    let said = tokio::time::timeout(common::PATIENCE, wanted).await;
+    said.unwrap_or_else(|_| panic!("no {kind} was said"))
+}
+
+async fn state(node: &Arc<Node>, session: &Session) -> String {
+    let reply = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
+    match reply.status.as_u16() {
+        200 => reply.json()["state"].as_str().unwrap().to_owned(),
+        410 => format!("ended: {}", reply.problem(410, "ended-session")),
+        _ => panic!("{}", reply.text()),
+    }
+}
+
+async fn ended(node: &Arc<Node>, session: &Session) -> String {
+    until("the end of the session", async || {
+        state(node, session).await.strip_prefix("ended: ").map(ToOwned::to_owned)
+    })
+    .await
+}
+
+fn metric(node: &Node, line: &str) -> bool {
+    node.observe();
+    node.metrics.encode().unwrap().lines().any(|each| each == line)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_sends_frames_and_tells_how_it_goes() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let (_, time, unit) = client.frame().await;
+        assert!(unit.starts_with(&[0, 0, 0, 1]), "Annex B");
+        times.push(time);
+    }
+    assert!(times.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) < 1 << 31), "{times:?}");
+    let stats = said(&mut client, "stats").await;
+    assert_eq!(stats["coded"], json!([128, 96]));
+    assert_eq!(state(&node, &session).await, "live");
+    client.send(DataChannel::Control, br#"{"type":"bye"}"#).await;
+    assert_eq!(ended(&node, &session).await, "The player ended the session.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_ends_its_session_and_no_other() {
+    let node = node(&[]);
+    let sound = create().of(&node).await.session();
+    let mut witness = join(&node, &sound).await;
+    witness.frame().await;
+    let doomed = create_with(&json!({"app": "panics"})).of(&node).await.session();
+    let mut client = join(&node, &doomed).await;
+    let last = said(&mut client, "ended").await;
+    let sentence = "An internal fault ended the session. The others go on.";
+    assert_eq!(last["reason"], sentence);
+    assert_eq!(ended(&node, &doomed).await, sentence);
+    assert!(metric(&node, "nearlight_sessions_ended_total{reason=\"internal_fault\"} 1"));
+    for _ in 0..10 {
+        witness.frame().await;
+    }
+    assert_eq!(state(&node, &sound).await, "live");
+    let again = create().of(&node).await.session();
+    join(&node, &again).await.frame().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_offer_takes_the_place_of_the_old_connection() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let mut first = join(&node, &session).await;
+    first.frame().await;
+    let mut second = join(&node, &session).await;
+    let (_, _, unit) = second.frame().await;
+    // It could not be decoded otherwise: NAL unit type 7, the parameter sets before a keyframe.
+    assert_eq!(unit[4] & 0x1f, 7, "the newcomer begins with a keyframe");
+    assert_eq!(node.registry.live().len(), 1);
+    assert_eq!(state(&node, &session).await, "live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_ends_its_session() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    client.frame().await;
+    client.peer.close().await.unwrap();
+    assert_eq!(ended(&node, &session).await, "The player left.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_on_the_channels_is_counted_and_changes_nothing() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    client.opened(DataChannel::Control).await;
+    client.opened(DataChannel::Input).await;
+    for nonsense in [&b"{"[..], b"null", br#"{"type":"launch"}"#, &[0xff; 100]] {
+        client.send(DataChannel::Control, nonsense).await;
+    }
+    for nonsense in [&[1_u8][..], &[9, 0, 0, 0, 0], &[1, 0, 0, 0, 0, 0xff, 0xff, 1], &[7; 200]] {
+        client.send(DataChannel::Input, nonsense).await;
+    }
+    until("eight refusals", async || metric(&node, "nearlight_bad_messages_total 8").then_some(()))
+        .await;
+    for _ in 0..5 {
+        client.frame().await;
+    }
+    assert_eq!(state(&node, &session).await, "live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_ticket_is_refused_while_its_session_lives() {
+    let node = node(&["sessions.connect=5s"]);
+    let session = create().of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    let redeem = || {
+        let ticket = json!({"ticket": session.ticket}).to_string();
+        session.ask(Method::POST, "/redeem").json(ticket)
+    };
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
+    redeem().of(&node).await.problem(401, "unauthorized");
+    client.frame().await;
+    assert_eq!(state(&node, &session).await, "live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_time_ends_a_session_and_its_token() {
+    let node = node(&["access.open=false", "sessions.longest=6s"]);
+    let session = create().bearer(common::OPERATOR).of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    assert_eq!(
+        said(&mut client, "ended").await["reason"],
+        "The session reached the longest time that this node allows."
+    );
+    // The token is as old as the session: an operator's is asked with until all is freed.
+    let operator = || session.ask(Method::GET, "").bearer(common::OPERATOR);
+    until("the end of the session", async || {
+        operator().of(&node).await.status.as_u16().eq(&410).then_some(())
+    })
+    .await;
+    let two = create().bearer(common::OPERATOR).of(&node).await.session();
+    two.ask(Method::GET, "").bearer(&session.token).of(&node).await.problem(401, "unauthorized");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_ends_live_sessions_within_the_grace() {
+    let grace = Duration::from_secs(50);
+    let server = serve(&["server.shutdown_grace=50s"]).await;
+    let node = server.node().clone();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let session = create().of(&node).await.session();
+        let mut client = join(&node, &session).await;
+        client.frame().await;
+        clients.push((session, client));
+    }
+    // One that nobody joined ends with them.
+    let lonely = create().of(&node).await.session();
+    let began = Instant::now();
+    server.shut_down().await;
+    assert!(began.elapsed() < grace, "the grace ran out");
+    assert!(node.registry.live().is_empty());
+    for (session, client) in &mut clients {
+        assert_eq!(said(client, "ended").await["reason"], "The node is shutting down.");
+        assert_eq!(ended(&node, session).await, "The node is shutting down.");
+    }
+    assert_eq!(ended(&node, &lonely).await, "The node is shutting down.");
+    assert!(metric(&node, "nearlight_sessions_ended_total{reason=\"node_shutdown\"} 3"));
+}
