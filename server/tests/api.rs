@@ -1,5 +1,7 @@
 //! The HTTP interface: what it refuses and by what name, and what it says of itself.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod common;
 
 use axum::http::Method;

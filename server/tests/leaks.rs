@@ -1,6 +1,8 @@
 //! A hundred sessions in a row leave nothing behind. Alone in its process: it counts threads and
 //! descriptors.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 extern crate transport as nearlight_transport;
 
 #[path = "../../transport/tests/client/mod.rs"]

@@ -1,5 +1,7 @@
 //! Sessions with a client on them: a WebRTC peer in this process, made by the transport's own tests.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 extern crate transport as nearlight_transport;
 
 #[path = "../../transport/tests/client/mod.rs"]
