@@ -1,5 +1,7 @@
 //! A scene as a frame source: the contract, input, clicks, stillness and a lost device.
 
+#![expect(clippy::panic, reason = "helpers of tests panic as tests do")]
+
 mod common;
 
 use std::sync::Arc;
