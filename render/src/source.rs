@@ -67,7 +67,10 @@ impl Stage {
         if let Some(kit) = kept.as_ref().filter(|kit| kit.gpu.generation() == gpu.generation()) {
             return Ok(kit.clone());
         }
-        let renderer = Renderer::new(&gpu, self.settings)
+        // On cores, shadows of what moves cost a tenth of a picture, which the frame rate needs more.
+        let moving_casters = self.settings.moving_casters && !gpu.is_software();
+        let settings = RenderSettings { moving_casters, ..self.settings };
+        let renderer = Renderer::new(&gpu, settings)
             .map_err(|error| SourceError::Failed(error.to_string()))?;
         let converter = Arc::new(Nv12Converter::new(&gpu));
         let kit = Arc::new(Kit { gpu, renderer, converter });

@@ -18,6 +18,7 @@ use support::{Builder, Pose, SIZE, draw, draw_pose, gpu, matte, uniform, used, v
 const NO_SHADOW: RenderSettings = RenderSettings {
     samples: 1,
     shadow_size: 0,
+    moving_casters: true,
     tone_map: nearlight_render::draw::ToneMap::Neutral,
     exposure: 1.0,
 };

@@ -29,6 +29,8 @@ pub struct RenderSettings {
     /// processor time in the demo scene, a third of it to copy the layer and draw what moves; a map of 2048 takes
     /// no longer to read.
     pub shadow_size: u32,
+    /// What moves casts shadows too, drawn anew for every picture; without it only what stands still does.
+    pub moving_casters: bool,
     /// From scene-linear light to the display.
     pub tone_map: ToneMap,
     /// Factor on all light before the tone map.
@@ -37,7 +39,13 @@ pub struct RenderSettings {
 
 impl Default for RenderSettings {
     fn default() -> Self {
-        Self { samples: 1, shadow_size: 1024, tone_map: ToneMap::Neutral, exposure: 1.0 }
+        Self {
+            samples: 1,
+            shadow_size: 1024,
+            moving_casters: true,
+            tone_map: ToneMap::Neutral,
+            exposure: 1.0,
+        }
     }
 }
 
@@ -228,7 +236,7 @@ impl Renderer {
         let fixed_sun = scene.sun.is_some_and(|sun| sun.fixed);
         let fit = if fixed_sun {
             let layer = self.static_layer(scene, sun);
-            if list.casters.is_empty() {
+            if list.casters.is_empty() || !self.settings.moving_casters {
                 targets.shadow = None;
                 return Shadow::Layer(layer);
             }
