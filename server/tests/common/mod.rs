@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -78,7 +79,7 @@ impl App for PatternApp {
     }
 }
 
-/// Plays a few pictures, then has a bug.
+/// Plays like the pattern until the first input; the picture after it meets a bug.
 struct PanickingApp;
 
 impl App for PanickingApp {
@@ -86,9 +87,10 @@ impl App for PanickingApp {
         info("panics", None)
     }
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+        let touched = Arc::new(AtomicBool::new(false));
         let pattern = PulledPattern::new(video.size, 3, clock);
-        let source = Box::new(Panicking { pattern, left: 5 });
-        Ok(Running { source, input: Box::new(NoHands) })
+        let source = Box::new(Panicking { pattern, touched: touched.clone() });
+        Ok(Running { source, input: Box::new(Trigger(touched)) })
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
@@ -97,7 +99,7 @@ impl App for PanickingApp {
 
 struct Panicking {
     pattern: PulledPattern,
-    left: u32,
+    touched: Arc<AtomicBool>,
 }
 
 impl FrameSource for Panicking {
@@ -105,11 +107,21 @@ impl FrameSource for Panicking {
         self.pattern.info()
     }
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
-        let Some(left) = self.left.checked_sub(1) else {
-            panic!("the double's bug, which tests want");
-        };
-        self.left = left;
+        assert!(!self.touched.load(Ordering::Relaxed), "the double's bug, which tests want");
         self.pattern.next(request)
+    }
+}
+
+/// Tells a [`Panicking`] of input.
+struct Trigger(Arc<AtomicBool>);
+
+impl InputSink for Trigger {
+    fn inject(&mut self, _: &SequencedInput, _: MediaTime) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+    fn release_all(&mut self, _: MediaTime) {}
+    fn idle_for(&self, _: MediaTime) -> Duration {
+        Duration::ZERO
     }
 }
 
