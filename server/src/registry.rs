@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use media::SessionId;
+use session::reason::StoppedBy;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -23,8 +24,8 @@ pub enum Command {
     Connect(String, oneshot::Sender<Result<Answer, ConnectError>>),
     /// Add candidates to the connection of this name.
     Trickle(String, String, oneshot::Sender<Result<(), TrickleError>>),
-    /// End.
-    Stop,
+    /// End, because somebody wants it.
+    Stop(StoppedBy),
 }
 
 /// The answer to an offer.
@@ -158,8 +159,8 @@ impl Entry {
     ///
     /// # Errors
     /// [`AlreadyEnded`] when it was over before.
-    pub async fn stop(&self) -> Result<(), AlreadyEnded> {
-        self.commands.send(Command::Stop).await.map_err(|_| AlreadyEnded)?;
+    pub async fn stop(&self, by: StoppedBy) -> Result<(), AlreadyEnded> {
+        self.commands.send(Command::Stop(by)).await.map_err(|_| AlreadyEnded)?;
         self.commands.closed().await;
         Ok(())
     }
@@ -244,7 +245,7 @@ mod tests {
         drop(mailbox);
         assert_eq!(entry.status().reason.as_deref(), Some("the session failed"));
         assert!(matches!(entry.connect(String::new()).await, Err(ConnectError::Ended)));
-        assert_eq!(entry.stop().await, Err(AlreadyEnded));
+        assert_eq!(entry.stop(StoppedBy::Client).await, Err(AlreadyEnded));
     }
 
     #[test]

@@ -273,7 +273,7 @@ impl Driver {
             Command::Trickle(connection, fragment, reply) => {
                 let _ = reply.send(self.trickle(&connection, &fragment).await);
             }
-            Command::Stop => self.tell(Event::StopRequested(StoppedBy::Client)).await,
+            Command::Stop(by) => self.tell(Event::StopRequested(by)).await,
         }
     }
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use session::reason::StoppedBy;
 
 use super::auth::{self, Operator};
 use super::path::Path;
@@ -119,7 +120,9 @@ pub(super) async fn end(
 ) -> Result<StatusCode, Problem> {
     let entry = find(&node, &id)?;
     auth::may_use(&node, &entry, &headers)?;
-    entry.stop().await.map_err(|_| ended(&entry))?;
+    let by =
+        if auth::is_operator(&node, &headers) { StoppedBy::Operator } else { StoppedBy::Client };
+    entry.stop(by).await.map_err(|_| ended(&entry))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

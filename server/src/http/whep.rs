@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use session::reason::StoppedBy;
 
 use super::path::Path;
 use super::sessions::{ended, find, origin};
@@ -135,7 +136,7 @@ pub(super) async fn close(
         // An old page must not end the session that a new one took over.
         return Err(Problem::PRECONDITION);
     }
-    entry.stop().await.map_err(|_| ended(&entry))?;
+    entry.stop(StoppedBy::Client).await.map_err(|_| ended(&entry))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
