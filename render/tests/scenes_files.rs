@@ -147,7 +147,7 @@ const ASSIMP: &[(&str, Outcome)] = &[
     ("glTF2/TestNoRootNode/NoScene.gltf", Refused("scene is an index out of range")),
     ("glTF2/TestNoRootNode/SceneWithoutNodes.gltf", Refused("missing field `nodes`")),
     ("glTF2/cameras/Cameras.gltf", Loads(2)),
-    ("glTF2/draco/2CylinderEngine.gltf", Refused("KHR_draco_mesh_compression (Draco meshes)")),
+    ("glTF2/draco/2CylinderEngine.gltf", Loads(75_730)),
     // Points and lines, then strips, fans and lists; from 07 on with indices.
     ("glTF2/glTF-Asset-Generator/Mesh_PrimitiveMode/Mesh_PrimitiveMode_00.gltf", Loads(0)),
     ("glTF2/glTF-Asset-Generator/Mesh_PrimitiveMode/Mesh_PrimitiveMode_01.gltf", Loads(0)),
@@ -245,18 +245,74 @@ fn pmndrs(path: &Path) -> Vec<u8> {
 
 /// All three are compressed with Draco and require it.
 #[test]
-fn pmndrs_models_are_refused_by_the_name_of_what_they_require() {
+fn pmndrs_models_load() {
     let paths = files(&package("@pmndrs/assets/models"), &[".glb.js"]);
-    assert_eq!(paths.len(), 3);
-    for path in paths {
-        let name = path.to_string_lossy();
-        let error = load_scene_bytes(&name, &pmndrs(&path), &limits()).expect_err("refused");
-        assert_eq!(
-            error.to_string(),
-            "the scene requires unsupported extensions: KHR_draco_mesh_compression (Draco meshes)",
-            "{name}"
-        );
+    let found: Vec<_> = paths
+        .iter()
+        .map(|path| {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            let loaded = load_scene_bytes(&name, &pmndrs(path), &limits())
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            check(&loaded, &name);
+            assert!(loaded.scene.bounds.radius() > 0.1, "{name}: {:?}", loaded.scene.bounds);
+            (name, triangles(&loaded))
+        })
+        .collect();
+    let found: Vec<_> = found.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    assert_eq!(found, [("bunny.glb.js", 0), ("pmndrs.glb.js", 0), ("suzi.glb.js", 0)]);
+}
+
+/// The same engine twice: a Draco stream keeps the shape within its quantisation.
+#[test]
+fn a_draco_model_has_the_shape_of_the_plain_one() {
+    let load = |name: &str| load_scene(&assimp().join(name), &limits()).expect("loads").scene;
+    let plain = load("glTF2/2CylinderEngine-glTF-Binary/2CylinderEngine.glb");
+    let packed = load("glTF2/draco/2CylinderEngine.gltf");
+    let size = plain.bounds.radius();
+    assert!((plain.bounds.min - packed.bounds.min).length() < size * 0.01);
+    assert!((plain.bounds.max - packed.bounds.max).length() < size * 0.01);
+    let area = |scene: &nearlight_render::scene::Scene| -> f64 {
+        let at = |index: &u32, vertices: &[nearlight_render::scene::Vertex]| {
+            glam::Vec3::from(vertices[*index as usize].position).as_dvec3()
+        };
+        let primitives = scene.meshes.iter().flat_map(|mesh| &mesh.primitives);
+        let triangles =
+            primitives.flat_map(|p| p.indices.chunks_exact(3).map(|t| (t, &p.vertices)));
+        triangles
+            .map(|(t, vertices)| {
+                let [a, b, c] = [at(&t[0], vertices), at(&t[1], vertices), at(&t[2], vertices)];
+                (b - a).cross(c - a).length() / 2.0
+            })
+            .sum()
+    };
+    let (plain, packed) = (area(&plain), area(&packed));
+    assert!((plain - packed).abs() < plain * 0.01, "{plain} and {packed}");
+}
+
+/// Whatever is done to a stream, the scene loads or is refused; a panic fails this test.
+#[test]
+fn a_damaged_draco_stream_harms_nobody() {
+    let path = files(&package("@pmndrs/assets/models"), &["suzi.glb.js"]).remove(0);
+    let whole = pmndrs(&path);
+    let limits = LoadLimits { memory: 64 << 20, ..limits() };
+    // Past the JSON, which other tests damage.
+    let json = u32::from_le_bytes([whole[12], whole[13], whole[14], whole[15]]) as usize;
+    let (mut seed, mut refused) = (1_u64, 0);
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    for round in 0..400 {
+        let mut bytes = whole.clone();
+        // The head holds the counts.
+        let reach = if round % 2 == 0 { 200 } else { bytes.len() - json - 28 };
+        for _ in 0..=random(4) {
+            let at = json + 28 + random(reach);
+            bytes[at] = random(256) as u8;
+        }
+        refused += usize::from(load_scene_bytes("damaged", &bytes, &limits).is_err());
     }
+    assert!(refused > 100, "{refused} of 400 were refused");
 }
 
 /// A scene in a folder of its own, with a picture beside it.

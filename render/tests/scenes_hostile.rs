@@ -293,7 +293,6 @@ fn required_extensions_are_refused_by_name() {
         glb.json["extensionsRequired"] = names;
         glb
     };
-    refused(&with_required(json!(["KHR_draco_mesh_compression"])), "(Draco meshes)");
     refused(&with_required(json!(["EXT_meshopt_compression"])), "(meshopt buffers)");
     refused(&with_required(json!(["KHR_texture_basisu"])), "(Basis Universal textures)");
     refused(
@@ -302,6 +301,25 @@ fn required_extensions_are_refused_by_name() {
     );
     load(&with_required(json!(["KHR_mesh_quantization", "KHR_materials_unlit"])))
         .expect("supported");
+}
+
+#[test]
+fn draco_streams_that_are_none_are_refused() {
+    let with_stream = |said: Value| {
+        let mut glb = Glb::triangle();
+        glb.json["meshes"][0]["primitives"][0]["extensions"] =
+            json!({"KHR_draco_mesh_compression": said});
+        glb
+    };
+    refused(&with_stream(json!({"attributes": {}})), "missing field `bufferView`");
+    refused(&with_stream(json!([])), "the Draco stream of primitive 0 of mesh 0");
+    let stream = |view: u64| json!({"bufferView": view, "attributes": {"POSITION": 0}});
+    refused(&with_stream(stream(99)), "buffer view 99 does not exist");
+    // Positions are no stream.
+    refused(&with_stream(stream(0)), "the Draco stream of primitive 0 of mesh 0");
+    let mut points = with_stream(stream(0));
+    points.json["meshes"][0]["primitives"][0]["mode"] = json!(0);
+    refused(&points, "neither triangles nor strips");
 }
 
 #[test]

@@ -91,6 +91,17 @@ impl Budget {
         &self.limits
     }
 
+    /// What of memory, vertices and indices is not taken yet; the rest of the limits as they are.
+    pub(super) fn left(&self) -> LoadLimits {
+        let minus = |limit: u64, used: &Cell<u64>| limit.saturating_sub(used.get());
+        LoadLimits {
+            memory: minus(self.limits.memory, &self.memory),
+            vertices: minus(self.limits.vertices, &self.vertices),
+            indices: minus(self.limits.indices, &self.indices),
+            ..self.limits
+        }
+    }
+
     /// Takes `count` items of `size` bytes each from the memory, for `what`.
     pub(super) fn memory(&self, what: &str, count: u64, size: usize) -> Result<(), SceneError> {
         let bytes = count.saturating_mul(size as u64);

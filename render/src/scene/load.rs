@@ -14,6 +14,7 @@
 mod accessors;
 mod animations;
 mod container;
+mod draco;
 mod files;
 mod images;
 mod materials;
@@ -99,10 +100,11 @@ fn load(
     let budget = Budget::new(*limits);
     budget.memory("the file", bytes.len() as u64, 1)?;
     let container = container::split(bytes)?;
-    let root = container::parse(container.json, &budget, |warning| warnings.add(warning))?;
+    let mut root = container::parse(container.json, &budget, |warning| warnings.add(warning))?;
     // The graph first: it is cheap, and hostile files are often cyclic.
     let nodes = nodes::load(&root, &warnings)?;
-    let buffers = buffers(&root, &container, files, &budget)?;
+    let mut buffers = buffers(&root, &container, files, &budget)?;
+    draco::unpack(&mut root, &mut buffers, &budget)?;
     let accessors = Accessors { root: &root, buffers, budget: &budget };
     let materials = materials::load(&accessors, files, &warnings)?;
     let meshes = meshes::load(&accessors, &materials.materials, &warnings)?;

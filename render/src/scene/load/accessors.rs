@@ -118,20 +118,7 @@ impl<'a> Accessors<'a> {
 
     /// The bytes of a buffer view.
     pub(super) fn view(&self, index: Index<buffer::View>) -> Result<&[u8], SceneError> {
-        let name = || format!("buffer view {index}");
-        let missing = || SceneError::invalid(name(), "does not exist");
-        let view = self.root.get(index).ok_or_else(missing)?;
-        let buffer = self.buffers.get(view.buffer.value()).ok_or_else(missing)?;
-        let start = view.byte_offset.unwrap_or_default().0;
-        range(buffer, start, view.byte_length.0).ok_or_else(|| {
-            let why = format!(
-                "covers {} bytes from {start} of buffer {}, which has {}",
-                view.byte_length.0,
-                view.buffer,
-                buffer.len()
-            );
-            SceneError::invalid(name(), why)
-        })
+        view_bytes(self.root, &self.buffers, index)
     }
 
     fn layout<const N: usize>(
@@ -273,6 +260,28 @@ impl Layout<'_> {
     fn wrong(&self, what: &str, why: &str) -> SceneError {
         SceneError::invalid(format!("{} ({what})", self.name), why)
     }
+}
+
+/// The bytes of a buffer view of `root`, whose buffers are `buffers`.
+pub(super) fn view_bytes<'b>(
+    root: &Root,
+    buffers: &'b [Cow<'_, [u8]>],
+    index: Index<buffer::View>,
+) -> Result<&'b [u8], SceneError> {
+    let name = || format!("buffer view {index}");
+    let missing = || SceneError::invalid(name(), "does not exist");
+    let view = root.get(index).ok_or_else(missing)?;
+    let buffer = buffers.get(view.buffer.value()).ok_or_else(missing)?;
+    let start = view.byte_offset.unwrap_or_default().0;
+    range(buffer, start, view.byte_length.0).ok_or_else(|| {
+        let why = format!(
+            "covers {} bytes from {start} of buffer {}, which has {}",
+            view.byte_length.0,
+            view.buffer,
+            buffer.len()
+        );
+        SceneError::invalid(name(), why)
+    })
 }
 
 /// `length` bytes from `start`, if they exist.

@@ -128,7 +128,8 @@ fn shorten_message(message: &str) -> String {
 }
 
 /// Extensions whose meaning is fully kept.
-const SUPPORTED: [&str; 6] = [
+const SUPPORTED: [&str; 7] = [
+    super::draco::NAME,
     "KHR_lights_punctual",
     "KHR_materials_emissive_strength",
     "KHR_materials_unlit",
@@ -145,7 +146,6 @@ fn check_extensions(root: &Root, warn: &mut impl FnMut(String)) -> Result<(), Sc
         .filter(unsupported)
         .take(16)
         .map(|name| match name.as_str() {
-            "KHR_draco_mesh_compression" => "KHR_draco_mesh_compression (Draco meshes)".into(),
             "EXT_meshopt_compression" | "KHR_meshopt_compression" => {
                 format!("{name} (meshopt buffers)")
             }
@@ -200,7 +200,9 @@ fn check_document(root: &Root) -> Result<(), SceneError> {
         // Extensions are judged above. Bounds of positions are computed here, so a missing or mistyped
         // claim about them harms nobody.
         let bounds = path.0.ends_with(".min") || path.0.ends_with(".max");
-        if matches!(fault, Fault::Unsupported) || bounds {
+        // glTF 2.0 §3.6.2.1: without a view the elements are zero, or an extension brings them.
+        let no_view = path.0.starts_with("accessors[") && path.0.ends_with("].bufferView");
+        if matches!(fault, Fault::Unsupported) || bounds || no_view && fault == Fault::Missing {
             return;
         }
         first = Some((path, fault));
