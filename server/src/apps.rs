@@ -1,9 +1,10 @@
 //! What can be played: a list of [`App`]s, each of which opens sources for sessions.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use media::{Clock, FrameRate, FrameSource, InputSink, Size};
 use thiserror::Error;
+use tokio::sync::Mutex;
 
 use crate::wire;
 
@@ -78,13 +79,13 @@ pub struct Apps {
 pub struct Entry {
     /// The app.
     pub app: Arc<dyn App>,
-    poster: Arc<OnceLock<Option<axum::body::Bytes>>>,
+    poster: Mutex<Option<axum::body::Bytes>>,
 }
 
 impl Apps {
     /// A catalogue of these apps, in this order.
     pub fn new(apps: impl IntoIterator<Item = Arc<dyn App>>) -> Self {
-        let entries = apps.into_iter().map(|app| Entry { app, poster: Arc::default() });
+        let entries = apps.into_iter().map(|app| Entry { app, poster: Mutex::default() });
         Self { entries: entries.collect() }
     }
 
@@ -112,10 +113,14 @@ impl Apps {
 }
 
 impl Entry {
-    /// The still picture, drawn at the first call.
+    /// The still picture, drawn at the first call that succeeds; one call draws while others wait.
     pub async fn poster(&self) -> Option<axum::body::Bytes> {
-        let (app, poster) = (self.app.clone(), self.poster.clone());
-        let draw = move || poster.get_or_init(|| app.draw_poster().map(Into::into)).clone();
-        tokio::task::spawn_blocking(draw).await.ok().flatten()
+        let mut poster = self.poster.lock().await;
+        if poster.is_none() && self.app.info().unavailable.is_none() {
+            let app = self.app.clone();
+            let drawn = tokio::task::spawn_blocking(move || app.draw_poster()).await;
+            *poster = drawn.ok().flatten().map(Into::into);
+        }
+        poster.clone()
     }
 }

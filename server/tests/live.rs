@@ -97,12 +97,7 @@ async fn a_panic_ends_its_session_and_no_other() {
     witness.frame().await;
     let doomed = create_with(&json!({"app": "panics"})).of(&node).await.session();
     let mut client = join(&node, &doomed).await;
-    // Statistics come, so the channel is open and the last words will too.
-    said(&mut client, "stats").await;
-    let mut press = Vec::new();
-    let event = InputEvent::Key { code: KeyCode::W, pressed: true };
-    SequencedInput { seq: InputSeq(1), event }.encode(&mut press);
-    client.send(DataChannel::Input, &press).await;
+    touch(&mut client).await;
     let last = said(&mut client, "ended").await;
     let sentence = "An internal fault ended the session. The others go on.";
     assert_eq!(last["reason"], sentence);
@@ -112,6 +107,70 @@ async fn a_panic_ends_its_session_and_no_other() {
         witness.frame().await;
     }
     assert_eq!(state(&node, &sound).await, "live");
+    let again = create().of(&node).await.session();
+    join(&node, &again).await.frame().await;
+}
+
+/// Presses a key, once statistics came: then the channels are open, and last words will arrive.
+async fn touch(client: &mut Client) {
+    said(client, "stats").await;
+    let mut press = Vec::new();
+    let event = InputEvent::Key { code: KeyCode::W, pressed: true };
+    SequencedInput { seq: InputSeq(1), event }.encode(&mut press);
+    client.send(DataChannel::Input, &press).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_panics_ends_its_session_and_no_other() {
+    let node = node(&["sessions.max=2"]);
+    let sound = create().of(&node).await.session();
+    let mut witness = join(&node, &sound).await;
+    let doomed = create_with(&json!({"app": "panics-at-input"})).of(&node).await.session();
+    let mut client = join(&node, &doomed).await;
+    touch(&mut client).await;
+    assert_eq!(ended(&node, &doomed).await, "the session failed");
+    assert!(metric(&node, "nearlight_sessions_ended_total{reason=\"internal_fault\"} 1"));
+    witness.frame().await;
+    // Its place is free.
+    let again = create().of(&node).await.session();
+    join(&node, &again).await.frame().await;
+    assert_eq!(state(&node, &sound).await, "live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_device_suspends_the_session_until_another_is_there() {
+    let node = node(&[]);
+    let session = create_with(&json!({"app": "loses-device"})).of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    client.frame().await;
+    touch(&mut client).await;
+    until("the suspension", async || (state(&node, &session).await == "suspended").then_some(()))
+        .await;
+    until("the return", async || (state(&node, &session).await == "live").then_some(())).await;
+    // What was on its way before the loss has long arrived when these are captured.
+    let (_, before, _) = client.frame().await;
+    let after = async {
+        loop {
+            let (_, time, _) = client.frame().await;
+            // A second of the 90 kHz clock: more than anything that was queued.
+            if time.wrapping_sub(before) > 90_000 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, after).await.expect("it plays on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_hangs_holds_up_nobody() {
+    let node = node(&["sessions.max=1"]);
+    let session = create_with(&json!({"app": "hangs"})).of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    client.frame().await;
+    touch(&mut client).await;
+    let deleted = session.ask(Method::DELETE, "").bearer(&session.token).of(&node).await;
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    // Its place is free, though its thread is left behind.
     let again = create().of(&node).await.session();
     join(&node, &again).await.frame().await;
 }

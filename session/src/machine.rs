@@ -116,6 +116,8 @@ pub enum Event {
     EncoderFailed(String),
     /// The source came to its end.
     SourceEnded,
+    /// The source broke while it ran.
+    SourceFailed(String),
     /// All that [`Action::StopAll`] stopped has let go of everything.
     Drained,
 }
@@ -459,6 +461,7 @@ impl Machine {
             Event::StartFailed(text) => EndReason::StartFailed(text),
             Event::EncoderFailed(text) => EndReason::EncoderFailed(text),
             Event::SourceEnded => EndReason::SourceEnded,
+            Event::SourceFailed(text) => EndReason::SourceFailed(text),
             Event::TransportClosed(CloseReason::Remote) => EndReason::ClientLeft,
             other => return self.apply_to_parts(&other),
         };

@@ -42,6 +42,8 @@ pub enum EndReason {
     Stopped(StoppedBy),
     /// The game was left or the replay was over.
     SourceEnded,
+    /// The source broke while it ran.
+    SourceFailed(String),
     /// No encoder could code the picture any more.
     EncoderFailed(String),
     /// A bug: the session's code panicked.
@@ -65,6 +67,7 @@ impl EndReason {
             Self::Stopped(StoppedBy::Operator) => "stopped_by_operator",
             Self::Stopped(StoppedBy::Shutdown) => "node_shutdown",
             Self::SourceEnded => "source_ended",
+            Self::SourceFailed(_) => "source_failed",
             Self::EncoderFailed(_) => "encoder_failed",
             Self::Panicked(_) => "internal_fault",
         }
@@ -73,9 +76,10 @@ impl EndReason {
     /// What lies behind it, for the log and never for the client.
     pub fn detail(&self) -> Option<&str> {
         match self {
-            Self::StartFailed(text) | Self::EncoderFailed(text) | Self::Panicked(text) => {
-                Some(text)
-            }
+            Self::StartFailed(text)
+            | Self::SourceFailed(text)
+            | Self::EncoderFailed(text)
+            | Self::Panicked(text) => Some(text),
             _ => None,
         }
     }
@@ -87,6 +91,7 @@ impl EndReason {
             Self::StartFailed(_)
                 | Self::StartTimeout
                 | Self::DeviceLost
+                | Self::SourceFailed(_)
                 | Self::EncoderFailed(_)
                 | Self::Panicked(_)
         )
@@ -110,6 +115,7 @@ impl fmt::Display for EndReason {
             Self::Stopped(StoppedBy::Operator) => "The node's operator ended the session.",
             Self::Stopped(StoppedBy::Shutdown) => "The node is shutting down.",
             Self::SourceEnded => "The programme came to its end.",
+            Self::SourceFailed(_) => "The programme failed.",
             Self::EncoderFailed(_) => "The picture could not be encoded any more.",
             Self::Panicked(_) => "An internal fault ended the session. The others go on.",
         };
@@ -137,6 +143,7 @@ mod tests {
             EndReason::Stopped(StoppedBy::Operator),
             EndReason::Stopped(StoppedBy::Shutdown),
             EndReason::SourceEnded,
+            EndReason::SourceFailed(text()),
             EndReason::EncoderFailed(text()),
             EndReason::Panicked(text()),
         ]

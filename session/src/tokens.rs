@@ -205,6 +205,29 @@ impl Tokens {
         Ok(())
     }
 
+    /// Takes a token that works once for one of another scope. With no room for the new one the old one is not used up.
+    ///
+    /// # Errors
+    /// Every [`TokenError`].
+    pub fn exchange(
+        &mut self,
+        now: MediaTime,
+        text: &str,
+        needed: &Scope,
+        random: [u8; 32],
+        scope: Scope,
+        expires: Option<MediaTime>,
+    ) -> Result<String, TokenError> {
+        let issued = self.issue(now, random, scope, expires, Use::Many)?;
+        match self.check(now, text, needed) {
+            Ok(()) => Ok(issued),
+            Err(error) => {
+                self.entries.pop();
+                Err(error)
+            }
+        }
+    }
+
     /// Forgets every token of a session; to be called when it has ended.
     pub fn revoke_session(&mut self, session: &SessionId) {
         let of_session = |scope: &Scope| matches!(scope, Scope::Session(id) | Scope::Ticket(id) if id == session);
@@ -278,6 +301,26 @@ mod tests {
         assert_eq!(tokens.check(at(1), &text, &ticket), Err(TokenError::Replayed));
         tokens.revoke_session(&SessionId::new("a"));
         assert_eq!(tokens.check(at(1), &text, &ticket), Err(TokenError::Unknown));
+    }
+
+    #[test]
+    fn an_exchange_uses_the_ticket_up_only_when_it_yields_a_token() {
+        let mut tokens = Tokens::new(2);
+        let ticket = Scope::Ticket(SessionId::new("a"));
+        let text = tokens.issue(at(0), [1; 32], ticket.clone(), Some(at(20)), Use::Once).unwrap();
+        let other = tokens.issue(at(0), [2; 32], session("b"), Some(at(5)), Use::Many).unwrap();
+        let mut exchange = |now: u64, text: &str| {
+            tokens.exchange(at(now), text, &ticket, [3; 32], session("a"), Some(at(60)))
+        };
+        assert_eq!(exchange(1, &text), Err(TokenError::Full));
+        // The other one has expired and makes room, which a wrong ticket leaves as it was.
+        assert_eq!(exchange(6, &other), Err(TokenError::Unknown));
+        let token = exchange(7, &text).unwrap();
+        assert_eq!(tokens.check(at(8), &token, &session("a")), Ok(()));
+        assert_eq!(tokens.len(), 2);
+        tokens.revoke_session(&SessionId::new("b"));
+        let again = tokens.exchange(at(9), &text, &ticket, [4; 32], session("a"), None);
+        assert!(matches!(again, Err(TokenError::Full | TokenError::Replayed)), "{again:?}");
     }
 
     #[test]

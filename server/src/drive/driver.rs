@@ -50,7 +50,10 @@ pub(super) struct Driver {
     encoder_up: bool,
     connection: Option<Connection>,
     connections: u32,
+    /// The client's control channel is open and was greeted on it.
+    greeted: bool,
     rate: RateController,
+    rates: RateConfig,
     client: ClientSide,
 }
 
@@ -88,15 +91,13 @@ impl Driver {
         };
         let now = node.clock.now();
         let ceiling = Bitrate::from_kbps(plan.granted.max_kbps.into());
-        let rate = RateController::new(
-            now,
-            RateConfig {
-                start: config.video.start_rate.rate().min(ceiling),
-                floor: config.video.min_rate.rate(),
-                ceiling,
-                audio: Bitrate::from_bps(0),
-            },
-        );
+        let rates = RateConfig {
+            start: config.video.start_rate.rate().min(ceiling),
+            floor: config.video.min_rate.rate(),
+            ceiling,
+            audio: Bitrate::from_bps(0),
+        };
+        let rate = RateController::new(now, rates);
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let label = plan.id.as_str()[..8.min(plan.id.as_str().len())].to_owned();
         let media_plan = MediaPlan {
@@ -122,7 +123,9 @@ impl Driver {
             encoder_up: false,
             connection: None,
             connections: 0,
+            greeted: false,
             rate,
+            rates,
             node,
         }
     }
@@ -212,10 +215,7 @@ impl Driver {
             }
             Action::NotifyClient(notice) => self.notify(&notice),
             Action::CloseTransport => self.close_transport().await,
-            Action::StopAll => {
-                self.stop_media().await;
-                return Some(Event::Drained);
-            }
+            Action::StopAll => return self.stop_media(),
             Action::Release => {
                 if let Some(permit) = self.permit.take() {
                     self.node.release(&self.id, permit);
@@ -238,13 +238,19 @@ impl Driver {
         }
     }
 
-    async fn stop_media(&mut self) {
+    /// Stops the threads beside this task, which joining would block. A thread that hangs is left behind, and the
+    /// machine's drain deadline ends the session without it.
+    fn stop_media(&mut self) -> Option<Event> {
         self.input = None;
-        let Some(media) = self.media.take() else { return };
-        // Joining blocks for as long as a picture takes.
-        if tokio::task::spawn_blocking(move || drop(media)).await.is_err() {
-            tracing::error!("a media thread could not be joined");
-        }
+        let Some(media) = self.media.take() else { return Some(Event::Drained) };
+        let reports = self.reports_in.clone();
+        tokio::task::spawn_blocking(move || {
+            if media.stop() {
+                // The driver is gone only if it panicked.
+                let _ = reports.blocking_send(Report::Stopped);
+            }
+        });
+        None
     }
 
     async fn close_transport(&mut self) {
@@ -307,8 +313,14 @@ impl Driver {
             media.send_to(None);
         }
         self.release_input();
-        self.client.reset(self.node.clock.now());
+        let now = self.node.clock.now();
+        self.client.reset(now);
+        self.greeted = false;
+        // One-way delays of another connection have another zero: what was learnt of them means nothing here.
+        let start = self.rate.target().min(self.rates.ceiling).max(self.rates.floor);
+        self.rate = RateController::new(now, RateConfig { start, ..self.rates });
         self.connection = Some(Connection { name: name.clone(), transport, candidates });
+        self.set_rates();
         self.show_status();
         let _ = reply.send(Ok(Answer { connection: name, sdp: answer.sdp }));
     }
@@ -340,11 +352,19 @@ impl Driver {
                 None
             }
             Report::Source(SourceReport::Ended) => Some(Event::SourceEnded),
-            Report::Source(SourceReport::Failed(why)) => Some(Event::StartFailed(why)),
+            Report::Source(SourceReport::Failed(why)) => Some(match self.machine.phase() {
+                Phase::Starting => Event::StartFailed(why),
+                _ => Event::SourceFailed(why),
+            }),
             Report::Source(SourceReport::Panicked(why)) => Some(Event::Panicked(why)),
+            Report::Stopped => Some(Event::Drained),
             Report::Encoder(WorkerEvent::Opened(capabilities)) => {
                 self.encoder_up = true;
                 self.client.encoder_opened(capabilities.name, self.node.declined_encoders());
+                // Said before the encoder was up, or another encoder took its place.
+                if self.greeted {
+                    self.greet();
+                }
                 self.started()
             }
             Report::Encoder(WorkerEvent::FellBack { name, reason }) => {
@@ -378,8 +398,8 @@ impl Driver {
                 self.tell(Event::TransportConnected).await;
             }
             TransportEvent::ChannelOpen(DataChannel::Control) => {
-                let hello = self.client.hello(self.id.as_str(), &self.node.device_name());
-                self.say(&hello);
+                self.greeted = true;
+                self.greet();
                 self.ping(now);
             }
             TransportEvent::ChannelOpen(_) => {}
@@ -418,9 +438,13 @@ impl Driver {
     }
 
     fn follow_path(&mut self, report: &media::PathReport) {
-        if self.rate.on_report(report).is_none() {
-            return;
+        if self.rate.on_report(report).is_some() {
+            self.set_rates();
         }
+    }
+
+    /// Tells encoder and pacer the rate of now.
+    fn set_rates(&mut self) {
         if let Some(media) = &self.media {
             media.set_bitrate(self.rate.encoder_target());
         }
@@ -495,6 +519,11 @@ impl Driver {
         self.ping(now);
     }
 
+    fn greet(&mut self) {
+        let hello = self.client.hello(self.id.as_str(), &self.node.device_name());
+        self.say(&hello);
+    }
+
     fn ping(&mut self, now: MediaTime) {
         if let Some(ping) = self.client.ping(now) {
             self.say(&ping);
@@ -549,8 +578,11 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// A driver that panics must not keep its place.
+    /// A driver that panics must not keep its place, nor stop the runtime's thread while it joins its own.
     fn drop(&mut self) {
+        if let Some(media) = self.media.take() {
+            tokio::task::spawn_blocking(move || media.stop());
+        }
         if let Some(permit) = self.permit.take() {
             self.node.release(&self.id, permit);
         }
@@ -566,6 +598,8 @@ fn transport_config(node: &Node) -> WebRtcConfig {
     let mut transport = WebRtcConfig::new(bind, node.certificate.clone());
     // A page on this machine reaches us by loopback whatever else we listen on.
     transport.loopback = true;
+    let [first, last] = config.webrtc.ports;
+    transport.ports = (first != 0).then_some(first..=last);
     transport.external = config.webrtc.public.clone();
     transport.connect_timeout = config.sessions.connect.get();
     transport

@@ -12,6 +12,9 @@ use crate::apps::{App, VideoMode};
 /// Least time between two keyframes that a client asks for.
 const KEYFRAME_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
 
+/// How long a stop waits for the encoder's thread: far longer than any frame takes to encode.
+const ENCODER_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What the threads tell the driver. The channel holds [`REPORTS`]; reports are few (changes, not
 /// frames), so one that does not fit is a bug of ours and logged as one.
 pub(super) enum Report {
@@ -19,6 +22,8 @@ pub(super) enum Report {
     Source(SourceReport),
     /// Of the encoder thread.
     Encoder(WorkerEvent),
+    /// Of the stop: both threads have let go.
+    Stopped,
 }
 
 /// Bound of the report channel.
@@ -30,8 +35,8 @@ fn tell(reports: &mpsc::Sender<Report>, report: Report) {
     }
 }
 
-/// Source and encoder of one session. Dropping it stops and joins both threads, which blocks for as
-/// long as a picture takes.
+/// Source and encoder of one session. Dropping it stops and joins both threads, which blocks for as long as a picture
+/// takes, and some seconds where one hangs.
 pub(super) struct MediaSide {
     // The source goes first: it submits to the encoder.
     source: SourceThread,
@@ -110,6 +115,21 @@ impl MediaSide {
             output,
         )?;
         Ok(Self { source, encoder, rate: plan.video.rate })
+    }
+
+    /// Stops both threads; blocks as a drop does. Returns whether both let go.
+    pub(super) fn stop(self) -> bool {
+        let Self { source, encoder, .. } = self;
+        let source = source.stop();
+        // The source held the other handle, unless its thread is left behind with it.
+        match Arc::try_unwrap(encoder) {
+            Ok(encoder) => encoder.shutdown(ENCODER_DEADLINE) && source,
+            Err(shared) => {
+                // Stopping is always taken; nobody waits for it.
+                let _ = shared.command(Command::Stop);
+                false
+            }
+        }
     }
 
     /// Makes pictures, or none.

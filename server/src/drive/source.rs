@@ -25,6 +25,9 @@ const BUSY_WAIT: Duration = Duration::from_millis(1);
 /// After a device was lost, the source is asked again after this long.
 const LOST_WAIT: Duration = Duration::from_millis(100);
 
+/// How long a stop waits for the thread: far longer than any picture takes, also in software.
+const JOIN_DEADLINE: Duration = Duration::from_secs(3);
+
 /// What the source thread reports.
 pub enum SourceReport {
     /// The app is open; its input goes here.
@@ -68,10 +71,11 @@ pub struct SourceCounts {
     pub drawn: Size,
 }
 
-/// A handle on the source thread. Dropping it stops the thread and waits for it.
+/// A handle on the source thread. Dropping it stops the thread and waits for it, at most [`JOIN_DEADLINE`].
 pub struct SourceThread {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    name: String,
 }
 
 struct Shared {
@@ -82,6 +86,7 @@ struct Shared {
 
 struct State {
     stop: bool,
+    ended: bool,
     paused: bool,
     /// A picture is wanted even when nothing changed.
     refresh: bool,
@@ -104,6 +109,7 @@ impl SourceThread {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 stop: false,
+                ended: false,
                 paused: true,
                 refresh: false,
                 // Input may double the rate for a picture, no more.
@@ -114,14 +120,42 @@ impl SourceThread {
             clock,
         });
         let theirs = shared.clone();
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let span = tracing::Span::current();
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            let _span = span.entered();
             let mut output = output;
             let run = AssertUnwindSafe(|| theirs.run(app.as_ref(), video, &mut output));
             if let Err(panic) = catch_unwind(run) {
                 output.report(SourceReport::Panicked(panic_message(panic.as_ref())));
             }
+            theirs.change(|state| state.ended = true);
         })?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Some(thread), name })
+    }
+
+    /// Stops the thread and waits for it; the source is gone then. Returns whether it ended in time: a call into a
+    /// driver that hangs cannot be cut short, so that such a thread is left to itself, and named in the log.
+    pub fn stop(mut self) -> bool {
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        let Some(thread) = self.thread.take() else { return true };
+        self.shared.change(|state| state.stop = true);
+        let state = self.shared.lock();
+        let waited = self
+            .shared
+            .wake
+            .wait_timeout_while(state, JOIN_DEADLINE, |state| !state.ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.1.timed_out() {
+            tracing::error!(thread = self.name, "source thread did not end and is left behind");
+            return false;
+        }
+        drop(waited);
+        // A panic in the thread was reported there.
+        let _ = thread.join();
+        true
     }
 
     /// Makes pictures, or none.
@@ -150,11 +184,7 @@ impl SourceThread {
 
 impl Drop for SourceThread {
     fn drop(&mut self) {
-        self.shared.change(|state| state.stop = true);
-        if let Some(thread) = self.thread.take() {
-            // A panic in the thread was reported there.
-            let _ = thread.join();
-        }
+        self.end();
     }
 }
 
@@ -166,7 +196,8 @@ impl Shared {
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
-        self.wake.notify_one();
+        // The thread waits, or whoever stops it.
+        self.wake.notify_all();
     }
 
     fn run(&self, app: &dyn App, video: VideoMode, output: &mut dyn SourceOutput) {
@@ -180,7 +211,7 @@ impl Shared {
         let pacing = source.info().pacing;
         let mut id = FrameId::default();
         let mut lost = false;
-        while let Some((at, refresh)) = self.wait_until_due(pacing) {
+        while let Some((at, refresh)) = self.wait_until_due(pacing, lost) {
             let within = match pacing {
                 Pacing::Pulled => video.rate.interval(),
                 Pacing::Pushed => PUSHED_WAIT,
@@ -217,6 +248,11 @@ impl Shared {
             Ok(SourceEvent::Frame(frame)) => {
                 {
                     let mut state = self.lock();
+                    if state.paused {
+                        // Asked for only to see whether the device is back.
+                        state.refresh = true;
+                        return Asked::Nothing;
+                    }
                     state.counts.frames += 1;
                     state.counts.drawn = source.info().drawn;
                     state.pacer.on_frame(request.at);
@@ -248,7 +284,8 @@ impl Shared {
                 if !std::mem::replace(lost, true) {
                     output.report(SourceReport::DeviceLost(why));
                 }
-                Asked::Again(LOST_WAIT)
+                self.lock().refresh |= request.refresh;
+                Asked::Nothing
             }
             Err(error) => {
                 output.report(SourceReport::Failed(error.to_string()));
@@ -259,8 +296,16 @@ impl Shared {
 
     /// Waits until a picture is due; the time that it shows and whether it is wanted in any case.
     /// `None` when the thread is to stop.
-    fn wait_until_due(&self, pacing: Pacing) -> Option<(MediaTime, bool)> {
+    ///
+    /// A source whose device is `lost` is asked also while paused, and wanted or not: nothing else brings the device
+    /// back, and the session is paused because it is gone.
+    fn wait_until_due(&self, pacing: Pacing, lost: bool) -> Option<(MediaTime, bool)> {
         let mut state = self.lock();
+        if lost {
+            let waited = self.wake.wait_timeout_while(state, LOST_WAIT, |state| !state.stop);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            return (!state.stop).then(|| (self.clock.now(), true));
+        }
         loop {
             if state.stop {
                 return None;

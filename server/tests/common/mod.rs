@@ -46,15 +46,18 @@ pub fn config(overrides: &[&str]) -> Config {
     config::load(None, [], &all).expect("a valid configuration")
 }
 
-/// A node that plays `pattern`, `panics` and `broken`.
+/// A node that plays `pattern`, and the doubles of what may go wrong: `panics`, `panics-at-input`, `loses-device`,
+/// `hangs` and `broken`.
 pub fn node(overrides: &[&str]) -> Arc<Node> {
     open(config(overrides)).expect("a node")
 }
 
 /// What [`node`] is opened by.
 pub fn open(config: Config) -> anyhow::Result<Arc<Node>> {
-    let apps: [Arc<dyn App>; 3] =
-        [Arc::new(PatternApp), Arc::new(PanickingApp), Arc::new(BrokenApp)];
+    let mut apps: Vec<Arc<dyn App>> = vec![Arc::new(PatternApp), Arc::new(BrokenApp)];
+    for fault in [Fault::Panic, Fault::PanicAtInput, Fault::LoseDevice, Fault::Hang] {
+        apps.push(Arc::new(FaultyApp(fault)));
+    }
     Node::with_apps(config, None, apps)
 }
 
@@ -79,45 +82,85 @@ impl App for PatternApp {
     }
 }
 
-/// Plays like the pattern until the first input; the picture after it meets a bug.
-struct PanickingApp;
+/// What goes wrong in a [`FaultyApp`] at the first input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The next picture meets a bug.
+    Panic,
+    /// Taking the input meets one.
+    PanicAtInput,
+    /// The graphics device is lost, and opened anew by the third call after that.
+    LoseDevice,
+    /// The next picture never comes back: a driver that hangs.
+    Hang,
+}
 
-impl App for PanickingApp {
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Panic => "panics",
+            Self::PanicAtInput => "panics-at-input",
+            Self::LoseDevice => "loses-device",
+            Self::Hang => "hangs",
+        }
+    }
+}
+
+/// Plays like the pattern until the first input.
+struct FaultyApp(Fault);
+
+impl App for FaultyApp {
     fn info(&self) -> AppInfo {
-        info("panics", None)
+        info(self.0.name(), None)
     }
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
         let touched = Arc::new(AtomicBool::new(false));
         let pattern = PulledPattern::new(video.size, 3, clock);
-        let source = Box::new(Panicking { pattern, touched: touched.clone() });
-        Ok(Running { source, input: Box::new(Trigger(touched)) })
+        let source = Faulty { fault: self.0, pattern, touched: touched.clone(), lost: 0 };
+        Ok(Running { source: Box::new(source), input: Box::new(Trigger(self.0, touched)) })
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
 }
 
-struct Panicking {
+struct Faulty {
+    fault: Fault,
     pattern: PulledPattern,
     touched: Arc<AtomicBool>,
+    lost: u32,
 }
 
-impl FrameSource for Panicking {
+impl FrameSource for Faulty {
     fn info(&self) -> SourceInfo {
         self.pattern.info()
     }
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
-        assert!(!self.touched.load(Ordering::Relaxed), "the double's bug, which tests want");
+        if self.touched.load(Ordering::Relaxed) {
+            match self.fault {
+                Fault::Panic => panic!("the double's bug, which tests want"),
+                Fault::PanicAtInput => {}
+                Fault::LoseDevice if self.lost < 3 => {
+                    self.lost += 1;
+                    return Err(SourceError::DeviceLost("the double's device".into()));
+                }
+                Fault::LoseDevice => {}
+                Fault::Hang => loop {
+                    std::thread::park();
+                },
+            }
+        }
         self.pattern.next(request)
     }
 }
 
-/// Tells a [`Panicking`] of input.
-struct Trigger(Arc<AtomicBool>);
+/// Tells a [`Faulty`] of input.
+struct Trigger(Fault, Arc<AtomicBool>);
 
 impl InputSink for Trigger {
     fn inject(&mut self, _: &SequencedInput, _: MediaTime) {
-        self.0.store(true, Ordering::Relaxed);
+        self.1.store(true, Ordering::Relaxed);
+        assert!(self.0 != Fault::PanicAtInput, "the double's bug, which tests want");
     }
     fn release_all(&mut self, _: MediaTime) {}
     fn idle_for(&self, _: MediaTime) -> Duration {

@@ -283,6 +283,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Panicked(text())),
         1 => Just(Event::EncoderFailed(text())),
         1 => Just(Event::SourceEnded),
+        1 => Just(Event::SourceFailed("it broke".into())),
         1 => Just(Event::Drained),
     ]
 }
