@@ -176,10 +176,18 @@ impl Node {
     /// # Errors
     /// A problem for the client: wrong, expired, or used before.
     pub fn redeem(&self, session: &SessionId, ticket: &str) -> Result<String, Problem> {
-        self.check_token(ticket, &Scope::Ticket(session.clone()))
-            .map_err(|why| Problem::UNAUTHORIZED.because(why.to_string()))?;
-        let lasts = self.config.sessions.longest.get();
-        self.issue(Scope::Session(session.clone()), lasts, Use::Many)
+        let mut random = [0; 32];
+        fill_random(&mut random)?;
+        let now = self.clock.now();
+        let expires = now + self.config.sessions.longest.get();
+        let (ticket_of, token_of) =
+            (Scope::Ticket(session.clone()), Scope::Session(session.clone()));
+        self.tokens().exchange(now, ticket, &ticket_of, random, token_of, Some(expires)).map_err(
+            |why| match why {
+                TokenError::Full => Problem::REFUSED.because(why.to_string()).retry_after(10),
+                _ => Problem::UNAUTHORIZED.because(why.to_string()),
+            },
+        )
     }
 
     /// Checks a bearer token.

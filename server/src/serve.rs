@@ -1,18 +1,30 @@
 //! Running the server: bind, start, wait for a signal, stop in order.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum_server::Handle;
+use axum_server::accept::Accept;
+use axum_server::service::SendService;
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::node::Node;
 use crate::{http, ops, tls};
 
-/// Serves until SIGINT or SIGTERM.
+/// A connection that has not sent a whole request head for so long is closed: a client that trickles bytes must not
+/// hold one for ever. Also how long a connection may idle between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// What still runs when everything was told to end and had its time: threads that hang in a driver.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
+/// Serves until SIGINT or SIGTERM; a second one ends the process at once.
 ///
 /// # Errors
 /// Names what could not be set up: a taken port, a certificate, a missing graphics device or encoder.
@@ -22,7 +34,7 @@ pub fn run(config: Config) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let mut server = Server::bind(config).await?;
         server.announce();
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -32,9 +44,16 @@ pub fn run(config: Config) -> Result<()> {
             _ = terminate.recv() => tracing::info!("asked to stop"),
             result = server.failed() => result?,
         }
-        server.shut_down().await;
+        tokio::select! {
+            () = server.shut_down() => {}
+            _ = interrupt.recv() => tracing::warn!("interrupted again: sessions are cut off"),
+            _ = terminate.recv() => tracing::warn!("asked again to stop: sessions are cut off"),
+        }
         Ok(())
-    })
+    });
+    // Waits for no thread that hangs.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    result
 }
 
 /// A running server; tests hold one of their own.
@@ -44,6 +63,8 @@ pub struct Server {
     private: Handle<SocketAddr>,
     tasks: tokio::task::JoinSet<Result<()>>,
     stop: CancellationToken,
+    /// Of the self-signed certificate.
+    fingerprint: Option<String>,
     /// Where the page is.
     pub address: SocketAddr,
     /// Where metrics are.
@@ -76,8 +97,12 @@ impl Server {
         let stop = CancellationToken::new();
         // Several servers in one process (tests) share the provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut fingerprint = None;
         let tls = if config.secure() {
             let (certificate, key) = tls::files(&config.server)?;
+            if config.server.tls != Tls::Files {
+                fingerprint = Some(tls::fingerprint(&certificate)?);
+            }
             let secured = tls::config(&certificate, &key).await?;
             Some((secured, certificate, key))
         } else {
@@ -87,39 +112,28 @@ impl Server {
         let mut tasks = tokio::task::JoinSet::new();
         let (public, private) = (Handle::new(), Handle::new());
         let router = http::router(node.clone());
-        let handle = public.clone();
         match tls {
             Some((secured, certificate, key)) => {
-                tokio::spawn(tls::reload_on_change(
+                let reload = tls::reload_on_change(
                     secured.clone(),
                     certificate,
                     key,
+                    tls::RELOAD_EVERY,
                     stop.clone(),
-                ));
-                let server = axum_server::from_tcp_rustls(listener, secured)?.handle(handle);
-                tasks.spawn(async move {
-                    server
-                        .serve(router.into_make_service())
-                        .await
-                        .context("the public listener failed")
-                });
+                );
+                tokio::spawn(reload);
+                let server = axum_server::from_tcp_rustls(listener, secured)?;
+                tasks.spawn(serve(server, public.clone(), router, "the public listener failed"));
             }
             None => {
-                let server = axum_server::from_tcp(listener)?.handle(handle);
-                tasks.spawn(async move {
-                    server
-                        .serve(router.into_make_service())
-                        .await
-                        .context("the public listener failed")
-                });
+                let server = axum_server::from_tcp(listener)?;
+                tasks.spawn(serve(server, public.clone(), router, "the public listener failed"));
             }
         }
-        let server = axum_server::from_tcp(ops_listener)?.handle(private.clone());
+        let server = axum_server::from_tcp(ops_listener)?;
         let router = ops::router(node.clone());
-        tasks.spawn(async move {
-            server.serve(router.into_make_service()).await.context("the ops listener failed")
-        });
-        Ok(Self { node, public, private, tasks, stop, address, ops_address })
+        tasks.spawn(serve(server, private.clone(), router, "the ops listener failed"));
+        Ok(Self { node, public, private, tasks, stop, fingerprint, address, ops_address })
     }
 
     /// The node behind the listeners.
@@ -127,13 +141,17 @@ impl Server {
         &self.node
     }
 
-    /// Where to point a browser.
+    /// Where to point a browser on this machine.
     pub fn url(&self) -> String {
-        let scheme = if self.node.config.secure() { "https" } else { "http" };
         match self.node.config.server.public_url.as_str() {
-            "" => format!("{scheme}://{}/", self.address),
+            "" => self.url_at(tls::reachable(self.address.ip())),
             url => format!("{}/", url.trim_end_matches('/')),
         }
+    }
+
+    fn url_at(&self, ip: IpAddr) -> String {
+        let scheme = if self.node.config.secure() { "https" } else { "http" };
+        format!("{scheme}://{}/", SocketAddr::new(ip, self.address.port()))
     }
 
     fn announce(&self) {
@@ -142,6 +160,17 @@ impl Server {
             url = %self.url(), ops = %self.ops_address, device = %self.node.device_name(),
             encoder = %self.node.encoder_name(), open = config.access.open, "serving"
         );
+        if self.address.ip().is_unspecified() && config.server.public_url.is_empty() {
+            for ip in tls::local_addresses() {
+                tracing::info!(url = %self.url_at(ip), "from other machines");
+            }
+        }
+        if let Some(sha256) = &self.fingerprint {
+            tracing::info!(
+                %sha256,
+                "the certificate is self-signed: a browser warns once; go on only if it shows this fingerprint"
+            );
+        }
         if config.access.open && !self.address.ip().is_loopback() {
             tracing::warn!("open mode on a public address: whoever reaches it may play");
         }
@@ -150,6 +179,14 @@ impl Server {
         }
         if !config.secure() && !self.address.ip().is_loopback() {
             tracing::warn!("plain HTTP on a public address: browsers need HTTPS in front of it");
+        }
+        if self.address.ip().is_loopback()
+            && config.webrtc.listen.is_empty()
+            && !config.server.public_url.is_empty()
+        {
+            tracing::warn!(
+                "behind a proxy media still comes from this machine itself, and now only by loopback: set webrtc.listen"
+            );
         }
     }
 
@@ -164,13 +201,15 @@ impl Server {
         }
     }
 
-    /// Stops accepting, ends the sessions, closes the listeners.
+    /// Stops accepting, ends the sessions, closes the listeners; metrics and health last of all.
     pub async fn shut_down(mut self) {
         let grace = self.node.config.server.shutdown_grace.get();
+        // Requests that are under way, and connections that exist, last as long as the sessions may.
+        self.public.graceful_shutdown(Some(grace));
         self.node.shut_down(grace).await;
         self.stop.cancel();
-        self.public.graceful_shutdown(Some(grace));
-        self.private.graceful_shutdown(Some(grace));
+        self.public.graceful_shutdown(Some(LEFT_BEHIND));
+        self.private.graceful_shutdown(Some(LEFT_BEHIND));
         while let Some(ended) = self.tasks.join_next().await {
             if let Ok(Err(error)) = ended {
                 tracing::warn!("{error:#}");
@@ -178,6 +217,24 @@ impl Server {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Serves a router within limits on what a client may hold.
+async fn serve<A>(
+    mut server: axum_server::Server<SocketAddr, A>,
+    handle: Handle<SocketAddr>,
+    router: axum::Router,
+    failure: &'static str,
+) -> Result<()>
+where
+    A: Accept<TcpStream, axum::Router> + Clone + Send + Sync + 'static,
+    A::Stream: AsyncRead + AsyncWrite + Unpin + Send,
+    A::Service: SendService<axum::http::Request<Incoming>> + Send,
+    A::Future: Send,
+{
+    server.http_builder().http1().header_read_timeout(HEAD_TIMEOUT);
+    let server = server.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    server.serve(router.into_make_service()).await.context(failure)
 }
 
 fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {

@@ -3,19 +3,22 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use axum_server::tls_rustls::RustlsConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Server, Tls};
 
 /// How often certificate files are looked at.
-const RELOAD_EVERY: Duration = Duration::from_secs(10);
+pub const RELOAD_EVERY: Duration = Duration::from_secs(10);
 
 /// Where certificate and key lie; makes them first when they are to be our own.
 ///
@@ -27,17 +30,24 @@ pub fn files(server: &Server) -> Result<(PathBuf, PathBuf)> {
     }
     let certificate = server.state_dir.join("self-signed.crt");
     let key = server.state_dir.join("self-signed.key");
-    if !(certificate.exists() && key.exists()) {
-        make_self_signed(server, &certificate, &key)?;
+    let names = names(server);
+    let told = server.state_dir.join("self-signed.names");
+    // One that lacks an address of now would be refused by browsers whatever they were told before.
+    let fits = fs::read_to_string(&told).is_ok_and(|kept| kept == names.join("\n"));
+    if !(fits && certificate.exists() && key.exists()) {
+        make_self_signed(&server.state_dir, names.clone(), &certificate, &key)?;
+        fs::write(&told, names.join("\n"))
+            .with_context(|| format!("cannot write {}", told.display()))?;
     }
     Ok((certificate, key))
 }
 
-fn make_self_signed(server: &Server, certificate: &Path, key: &Path) -> Result<()> {
-    fs::create_dir_all(&server.state_dir)
-        .with_context(|| format!("cannot make {}", server.state_dir.display()))?;
+/// What clients may call this machine by.
+fn names(server: &Server) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), IpAddr::from([127, 0, 0, 1]).to_string()];
-    if !server.listen.ip().is_unspecified() {
+    if server.listen.ip().is_unspecified() {
+        names.extend(local_addresses().iter().map(IpAddr::to_string));
+    } else {
         names.push(server.listen.ip().to_string());
     }
     if let Some(host) = host_of(&server.public_url) {
@@ -46,6 +56,43 @@ fn make_self_signed(server: &Server, certificate: &Path, key: &Path) -> Result<(
     names.extend(hostname());
     names.sort();
     names.dedup();
+    names
+}
+
+/// Addresses of this machine that others may reach it by.
+pub fn local_addresses() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let ips = interfaces.iter().filter(|i| !i.is_loopback() && !i.is_link_local()).map(|i| i.ip());
+    ips.collect()
+}
+
+/// An address that a browser on this machine reaches a listener by.
+pub fn reachable(listener: IpAddr) -> IpAddr {
+    match listener {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
+/// SHA-256 of the first certificate of a PEM file, as browsers show it.
+///
+/// # Errors
+/// When there is none.
+pub fn fingerprint(certificate: &Path) -> Result<String> {
+    let der = CertificateDer::from_pem_file(certificate)
+        .with_context(|| format!("{} holds no certificate", certificate.display()))?;
+    let digest = Sha256::digest(&der);
+    Ok(digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"))
+}
+
+fn make_self_signed(
+    folder: &Path,
+    names: Vec<String>,
+    certificate: &Path,
+    key: &Path,
+) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let made = rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
     let mut file = fs::OpenOptions::new()
         .write(true)
@@ -60,13 +107,15 @@ fn make_self_signed(server: &Server, certificate: &Path, key: &Path) -> Result<(
     Ok(())
 }
 
-fn hostname() -> Option<String> {
+/// The machine's name, as the system knows it.
+pub fn hostname() -> Option<String> {
     let name = fs::read_to_string("/etc/hostname").ok()?;
     let name = name.trim();
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-fn host_of(url: &str) -> Option<&str> {
+/// The host of an origin or address.
+pub fn host_of(url: &str) -> Option<&str> {
     let rest = url.split_once("://")?.1;
     let authority = rest.split('/').next()?;
     if let Some(v6) = authority.strip_prefix('[') {
@@ -85,18 +134,19 @@ pub async fn config(certificate: &Path, key: &Path) -> Result<RustlsConfig> {
     })
 }
 
-/// Rereads the files when they change. A broken new pair is logged and the old one stays.
+/// Rereads the files when they change, looking `every` so often. A broken new pair is logged and the old one stays.
 pub async fn reload_on_change(
     config: RustlsConfig,
     certificate: PathBuf,
     key: PathBuf,
+    every: Duration,
     stop: CancellationToken,
 ) {
     let stamp = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
     let stamps =
         || -> (Option<SystemTime>, Option<SystemTime>) { (stamp(&certificate), stamp(&key)) };
     let mut seen = stamps();
-    while stop.run_until_cancelled(tokio::time::sleep(RELOAD_EVERY)).await.is_some() {
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         let now = stamps();
         if now == seen {
             continue;
@@ -139,5 +189,119 @@ mod tests {
         fs::write(&key, "nonsense").unwrap();
         let error = config(&certificate, &key).await.expect_err("refused").to_string();
         assert!(error.contains("self-signed.key"), "{error}");
+    }
+
+    #[test]
+    fn an_own_certificate_is_made_anew_when_the_machine_gets_another_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server =
+            Server { state_dir: dir.path().to_owned(), tls: Tls::SelfSigned, ..Server::default() };
+        let (certificate, _) = files(&server).unwrap();
+        let first = fingerprint(&certificate).unwrap();
+        assert_eq!(first.len(), 32 * 3 - 1);
+        server.public_url = "https://play.example.org:8443".into();
+        files(&server).unwrap();
+        let second = fingerprint(&certificate).unwrap();
+        assert_ne!(second, first);
+        files(&server).unwrap();
+        assert_eq!(fingerprint(&certificate).unwrap(), second);
+    }
+
+    /// Takes any certificate, as a person does who compares fingerprints.
+    #[derive(Debug)]
+    struct AnyCertificate;
+
+    impl rustls::client::danger::ServerCertVerifier for AnyCertificate {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &rustls::pki_types::ServerName<'_>,
+            _: &[u8],
+            _: rustls::pki_types::UnixTime,
+        ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+            Ok(rustls::client::danger::ServerCertVerified::assertion())
+        }
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            Err(rustls::Error::General("not under test".into()))
+        }
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signed: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            let algorithms =
+                rustls::crypto::ring::default_provider().signature_verification_algorithms;
+            rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms)
+        }
+        fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+            rustls::crypto::ring::default_provider()
+                .signature_verification_algorithms
+                .supported_schemes()
+        }
+    }
+
+    /// Fingerprint of what a listener presents, and the first line that it answers.
+    async fn visit(address: std::net::SocketAddr) -> (String, String) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let config = rustls::ClientConfig::builder()
+            .dangerous()
+            .with_custom_certificate_verifier(std::sync::Arc::new(AnyCertificate))
+            .with_no_client_auth();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        let name = rustls::pki_types::ServerName::from(address.ip());
+        let mut stream = connector.connect(name, tcp).await.unwrap();
+        let certificate = &stream.get_ref().1.peer_certificates().unwrap()[0];
+        let digest = Sha256::digest(certificate);
+        let shown = digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        // A peer that ends without close_notify has still answered.
+        let _ = stream.read_to_string(&mut answer).await;
+        (shown, answer.lines().next().unwrap_or_default().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_changed_certificate_is_served_and_a_broken_one_is_not() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = (dir.path().join("c.pem"), dir.path().join("k.pem"));
+        let make = || make_self_signed(dir.path(), vec!["localhost".into()], &certificate, &key);
+        make().unwrap();
+        let first = fingerprint(&certificate).unwrap();
+        let secured = config(&certificate, &key).await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = axum::Router::new().route("/", axum::routing::get(async || "here"));
+        let server = axum_server::from_tcp_rustls(listener, secured.clone()).unwrap();
+        let serving = tokio::spawn(server.serve(router.into_make_service()));
+        let stop = CancellationToken::new();
+        let every = Duration::from_millis(20);
+        let reload =
+            reload_on_change(secured, certificate.clone(), key.clone(), every, stop.clone());
+        let reloading = tokio::spawn(reload);
+
+        assert_eq!(visit(address).await, (first.clone(), "HTTP/1.1 200 OK".into()));
+        make().unwrap();
+        let second = fingerprint(&certificate).unwrap();
+        assert_ne!(second, first);
+        // The pair may be read while only half of it is new; the next look finds it whole.
+        while visit(address).await.0 != second {
+            tokio::time::sleep(every).await;
+        }
+        fs::write(&certificate, "nonsense").unwrap();
+        tokio::time::sleep(every * 10).await;
+        assert_eq!(visit(address).await, (second, "HTTP/1.1 200 OK".into()));
+        stop.cancel();
+        reloading.await.unwrap();
+        serving.abort();
     }
 }

@@ -134,6 +134,7 @@ pub struct Ticket {
 
 /// A STUN or TURN server as `RTCIceServer` wants it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct IceServer {
     /// Addresses.
     pub urls: Vec<String>,

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
 
 pub use tree::{ConfigError, load};
 pub use units::{HumanDuration, HumanRate};
@@ -163,6 +164,8 @@ pub struct WebRtc {
     /// Local addresses that media is sent from; empty: the address of `server.listen`, or every
     /// address of the machine where that is unspecified.
     pub listen: Vec<std::net::IpAddr>,
+    /// First and last UDP port for media, one a session and address; two zeros: any that is free.
+    pub ports: [u16; 2],
     /// Public addresses to announce instead, one-to-one with `listen` (static NAT).
     pub public: Vec<std::net::IpAddr>,
     /// STUN and TURN servers for clients.
@@ -326,6 +329,26 @@ impl Config {
                 "server.tls",
                 "\"files\" needs server.certificate and server.private_key".into(),
             );
+        }
+        let sessions = &self.sessions;
+        for (key, length) in [
+            ("sessions.idle", sessions.idle),
+            ("sessions.longest", sessions.longest),
+            ("sessions.connect", sessions.connect),
+            ("sessions.reconnect", sessions.reconnect),
+        ] {
+            if length.get().is_zero() {
+                return wrong(key, "is zero: no session could live".into());
+            }
+        }
+        if let [first, last] = self.webrtc.ports
+            && (first == 0 || first > last)
+            && self.webrtc.ports != [0, 0]
+        {
+            return wrong("webrtc.ports", format!("{first} to {last} is no range of ports"));
+        }
+        if let Err(error) = EnvFilter::builder().parse(&self.log.filter) {
+            return wrong("log.filter", format!("{:?} is not a filter: {error}", self.log.filter));
         }
         let url = &self.server.public_url;
         if !["http://", "https://"].iter().any(|scheme| url.is_empty() || url.starts_with(scheme)) {

@@ -50,6 +50,20 @@ fn values_out_of_range_name_their_key() {
 }
 
 #[test]
+fn what_would_be_ignored_without_a_word_is_refused() {
+    let environment = |name: &str| [(name.to_owned(), "30".to_owned())];
+    let near = load(None, environment("NEARLIGHT_VIDEO_FPS"), &[]).expect_err("refused");
+    assert!(near.to_string().contains("write NEARLIGHT_VIDEO__FPS"), "{near}");
+    load(None, environment("NEARLIGHT_SESSIONS"), &[]).expect("not ours");
+    let server = r#"webrtc.ice_servers=[{ urls = ["turn:t.test"], user = "u" }]"#;
+    assert!(refused(&[server]).contains("user"));
+    assert!(refused(&["sessions.connect=0s"]).starts_with("sessions.connect"));
+    assert!(refused(&["log.filter=info,=,"]).starts_with("log.filter"));
+    assert!(refused(&["webrtc.ports=[9000, 8000]"]).starts_with("webrtc.ports"));
+    assert!(refused(&["webrtc.ports=[0, 8000]"]).starts_with("webrtc.ports"));
+}
+
+#[test]
 fn a_missing_or_broken_file_is_named() {
     let missing = load(Some(Path::new("/nonexistent/nearlight.toml")), [], &[]);
     assert!(missing.expect_err("refused").to_string().contains("/nonexistent/nearlight.toml"));

@@ -72,11 +72,11 @@ pub fn load(
     let mut environment: Vec<_> = environment.into_iter().collect();
     environment.sort();
     for (name, value) in environment {
-        // Two underscores part the section from the key; other variables of that prefix (the build's
-        // own) have none and are not ours.
-        let Some((section, key)) =
-            name.strip_prefix(ENV_PREFIX).and_then(|rest| rest.split_once("__"))
-        else {
+        let Some(rest) = name.strip_prefix(ENV_PREFIX) else { continue };
+        // Two underscores part the section from the key; other variables of that prefix (the build's own) have none
+        // and are not ours.
+        let Some((section, key)) = rest.split_once("__") else {
+            refuse_near_miss(&name, rest)?;
             continue;
         };
         let path = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
@@ -96,6 +96,19 @@ pub fn load(
         .map_err(|error: toml::de::Error| ConfigError::Shape { why: error.to_string() })?;
     config.validate()?;
     Ok(config)
+}
+
+/// A key with one underscore too few would be ignored without a word.
+fn refuse_near_miss(name: &str, rest: &str) -> Result<(), ConfigError> {
+    let Some((section, key)) = rest.split_once('_') else { return Ok(()) };
+    let sections = Table::try_from(Config::default()).unwrap_or_default();
+    let section = section.to_lowercase();
+    let known = sections.get(&section).and_then(Value::as_table);
+    if known.is_some_and(|keys| keys.contains_key(&key.to_lowercase())) {
+        let why = format!("write {ENV_PREFIX}{}__{key}", section.to_uppercase());
+        return Err(ConfigError::Value { key: name.into(), why });
+    }
+    Ok(())
 }
 
 fn insert(tree: &mut Table, path: &str, text: &str) -> Result<(), ConfigError> {

@@ -27,7 +27,8 @@ pub(super) async fn serve(uri: Uri, headers: HeaderMap) -> Response {
         }
         return Problem::NOT_FOUND.into_response();
     };
-    let etag = format!("\"{}\"", hex(&file.metadata.sha256_hash()[..16]));
+    // Weak: the same content may travel in several encodings.
+    let etag = format!("W/\"{}\"", hex(&file.metadata.sha256_hash()[..16]));
     // Vite names every other file after its content.
     let cache = if path.starts_with("assets/") {
         "public, max-age=31536000, immutable"

@@ -1,5 +1,6 @@
 //! Who may do what: the operator's tokens, a session's own token, and pages of other sites.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -12,6 +13,7 @@ use session::tokens::Scope;
 
 use super::Problem;
 use crate::node::Node;
+use crate::tls;
 
 /// A caller that may create and list sessions: anybody in open mode, else a bearer of an operator's
 /// token.
@@ -59,6 +61,7 @@ pub(super) async fn refuse_foreign_origins(
     next.run(request).await
 }
 
+/// Whether a page of this origin came from this node.
 fn is_own_origin(node: &Node, origin: &str, headers: &HeaderMap) -> bool {
     if !node.config.server.public_url.is_empty()
         && origin == node.config.server.public_url.trim_end_matches('/')
@@ -67,7 +70,20 @@ fn is_own_origin(node: &Node, origin: &str, headers: &HeaderMap) -> bool {
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = origin.split_once("://").map(|(_, authority)| authority);
-    host.is_some() && host == authority
+    // In open mode a name of somebody else's that leads here (DNS rebinding) would do: its pages send it as Host too.
+    host.is_some() && host == authority && (!node.config.access.open || is_own_name(origin))
+}
+
+/// Whether an origin names this machine in a way that nobody else can have given it.
+fn is_own_name(origin: &str) -> bool {
+    let Some(host) = tls::host_of(origin) else { return false };
+    host.parse::<IpAddr>().is_ok()
+        || host == "localhost"
+        || host.ends_with(".localhost")
+        || tls::hostname().is_some_and(|own| {
+            let host = host.strip_suffix(".local").unwrap_or(host);
+            host.eq_ignore_ascii_case(&own)
+        })
 }
 
 /// Proof that the request may act on one session: the session's own token, an operator's, or open mode
@@ -88,5 +104,34 @@ pub(super) fn may_use(
             .map_err(|why| Problem::UNAUTHORIZED.because(why.to_string())),
         None if node.config.access.open => Ok(()),
         None => Err(Problem::UNAUTHORIZED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nobody_else_can_give_are_our_own() {
+        for own in [
+            "http://127.0.0.1:8080",
+            "https://[::1]:8443",
+            "http://192.168.1.5",
+            "http://localhost:8080",
+        ] {
+            assert!(is_own_name(own), "{own}");
+        }
+        for foreign in [
+            "http://evil.test:8080",
+            "http://localhost.evil.test",
+            "null",
+            "",
+            "http://127.0.0.1.evil.test",
+        ] {
+            assert!(!is_own_name(foreign), "{foreign}");
+        }
+        let hostname = tls::hostname().unwrap();
+        assert!(is_own_name(&format!("http://{hostname}:8080")));
+        assert!(is_own_name(&format!("http://{}.local", hostname.to_uppercase())));
     }
 }

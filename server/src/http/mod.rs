@@ -9,13 +9,17 @@ mod sessions;
 mod whep;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::handler::Handler;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Router, middleware};
+use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -28,6 +32,9 @@ use crate::wire;
 
 /// Largest body of any request, in bytes. An SDP offer of a browser has about 6 kB.
 pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// Longest that a request may take in all, its body and our answer: ending a session waits for its threads.
+const LONGEST_REQUEST: Duration = Duration::from_secs(30);
 
 /// What every handler gets.
 pub type Shared = axum::extract::State<Arc<Node>>;
@@ -50,7 +57,7 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(sessions::redeem))
-        .routes(routes!(whep::offer, whep::options))
+        .routes(routes!(whep::offer))
         .routes(routes!(whep::trickle, whep::close))
 }
 
@@ -91,11 +98,14 @@ pub fn router(node: Arc<Node>) -> Router {
         "/api/v1/openapi.json",
         axum::routing::get(move || async move { axum::Json(document) }),
     )
-    .fallback(assets::serve)
+    // Only the page: an answer that holds a secret is never compressed beside what somebody else chose.
+    .fallback(assets::serve.layer(CompressionLayer::new()))
     .method_not_allowed_fallback(async || Problem::METHOD.into_response())
     .layer(middleware::from_fn_with_state(node.clone(), auth::refuse_foreign_origins))
     .layer(DefaultBodyLimit::max(BODY_LIMIT))
     .layer(cors)
+    .layer(middleware::from_fn(whep::say_what_is_taken))
+    .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, LONGEST_REQUEST))
     .layer(fixed("x-content-type-options", "nosniff"))
     .layer(fixed("referrer-policy", "no-referrer"))
     .layer(fixed("cross-origin-opener-policy", "same-origin"))

@@ -24,7 +24,9 @@ use crate::wire;
     responses(
         (status = 201, body = wire::Session, headers(("Location" = String))),
         (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 503, body = wire::Problem),
+        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
+        (status = 413, body = wire::Problem), (status = 415, body = wire::Problem),
+        (status = 503, body = wire::Problem, headers(("Retry-After" = u32))),
     )
 )]
 pub(super) async fn create(
@@ -51,7 +53,9 @@ pub(super) async fn create(
     responses(
         (status = 200, body = wire::Session),
         (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
+        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
+        (status = 410, body = wire::Problem), (status = 413, body = wire::Problem),
+        (status = 415, body = wire::Problem), (status = 503, body = wire::Problem),
     )
 )]
 pub(super) async fn redeem(
@@ -93,6 +97,7 @@ pub(super) async fn list(
     responses(
         (status = 200, body = wire::Session),
         (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
+        (status = 410, body = wire::Problem),
     )
 )]
 pub(super) async fn show(
@@ -109,7 +114,7 @@ pub(super) async fn show(
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
     responses(
-        (status = 204), (status = 401, body = wire::Problem),
+        (status = 204), (status = 401, body = wire::Problem), (status = 403, body = wire::Problem),
         (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
     )
 )]

@@ -4,8 +4,9 @@
 //! old connection, which is how a client resumes.
 
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use session::reason::StoppedBy;
 
@@ -26,7 +27,7 @@ const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
         (status = 201, body = String, content_type = "application/sdp",
             headers(("Location" = String), ("ETag" = String), ("Accept-Patch" = String))),
         (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 406, body = wire::Problem),
+        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem), (status = 406, body = wire::Problem),
         (status = 409, body = wire::Problem), (status = 410, body = wire::Problem),
         (status = 413, body = wire::Problem), (status = 415, body = wire::Problem),
     )
@@ -69,17 +70,16 @@ pub(super) async fn offer(
     Ok(response)
 }
 
-/// Says what the address takes.
-#[utoipa::path(
-    options, path = "/api/v1/sessions/{id}/whep", tag = "whep", params(("id" = String, Path)),
-    responses((status = 204))
-)]
-pub(super) async fn options() -> Response {
-    (
-        StatusCode::NO_CONTENT,
-        [(HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP))],
-    )
-        .into_response()
+/// Says what signalling addresses take (draft-ietf-wish-whep §4.2): CORS answers every OPTIONS itself, so no route
+/// ever sees one.
+pub(super) async fn say_what_is_taken(request: Request, next: Next) -> Response {
+    let asked = request.method() == Method::OPTIONS && request.uri().path().ends_with("/whep");
+    let mut response = next.run(request).await;
+    if asked {
+        let name = HeaderName::from_static("accept-post");
+        response.headers_mut().insert(name, HeaderValue::from_static(SDP));
+    }
+    response
 }
 
 /// Adds candidates of the client (RFC 8840).
@@ -89,8 +89,9 @@ pub(super) async fn options() -> Response {
     request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
     responses(
         (status = 204), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
-        (status = 412, body = wire::Problem), (status = 415, body = wire::Problem),
+        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
+        (status = 412, body = wire::Problem), (status = 413, body = wire::Problem),
+        (status = 415, body = wire::Problem),
     )
 )]
 pub(super) async fn trickle(
@@ -121,8 +122,8 @@ pub(super) async fn trickle(
     delete, path = "/api/v1/sessions/{id}/whep/{connection}", tag = "whep",
     params(("id" = String, Path), ("connection" = String, Path)),
     responses(
-        (status = 204), (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 410, body = wire::Problem), (status = 412, body = wire::Problem),
+        (status = 204), (status = 401, body = wire::Problem), (status = 403, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 410, body = wire::Problem), (status = 412, body = wire::Problem),
     )
 )]
 pub(super) async fn close(
