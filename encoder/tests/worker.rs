@@ -8,345 +8,20 @@
 
 mod common;
 
-use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use bytes::Bytes;
+use common::doubles::*;
 use common::{Picture, decode};
 use media::barcode::Strip;
 use media::{
-    AccessUnit, Bitrate, Clock, Codec, ColorDescription, CpuImage, Damage, EncodeError,
-    EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage, FrameRate,
-    ImageError, InputSeq, Mark, MediaTime, PixelFormat, Plane, PlaneMut, RateChange, Recovery,
-    SendRefused, Size, Stage, StageTimes, TrackId, UnitKind, UnitSink, View,
+    Bitrate, Codec, ColorDescription, FrameId, FrameRate, InputSeq, Mark, MediaTime, PixelFormat,
+    Size, Stage, TrackId, UnitKind, View,
 };
 use nearlight_encoder::{
-    Candidate, Command, CommandRefused, EncoderSettings, EncoderWorker, OpenError, Preference,
-    SelectError, WorkerConfig, WorkerEvent, candidates, select,
+    Command, CommandRefused, Preference, SelectError, WorkerEvent, candidates, select,
 };
-use smallvec::{SmallVec, smallvec};
-
-const SIZE: Size = Size::new(640, 384);
-const INTERVAL: Duration = Duration::from_millis(250);
-/// Far longer than anything here takes; only a hang reaches it.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// A clock that stands still unless told.
-#[derive(Default)]
-struct FakeClock(AtomicU64);
-
-impl FakeClock {
-    fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_nanos() as u64, Ordering::SeqCst);
-    }
-}
-
-impl Clock for FakeClock {
-    fn now(&self) -> MediaTime {
-        MediaTime::from_nanos(self.0.load(Ordering::SeqCst))
-    }
-}
-
-/// Things that the thread reports, waited for.
-struct Log<T>(Mutex<Vec<T>>, Condvar);
-
-impl<T: Clone> Log<T> {
-    fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Vec::new()), Condvar::new()))
-    }
-    fn push(&self, entry: T) {
-        self.0.lock().unwrap().push(entry);
-        self.1.notify_all();
-    }
-    fn all(&self) -> Vec<T> {
-        self.0.lock().unwrap().clone()
-    }
-    fn wait_for(&self, count: usize) -> Vec<T> {
-        let guard = self.0.lock().unwrap();
-        let (entries, timeout) =
-            self.1.wait_timeout_while(guard, DEADLINE, |entries| entries.len() < count).unwrap();
-        assert!(!timeout.timed_out(), "{} entries instead of {count}", entries.len());
-        entries.clone()
-    }
-}
-
-/// A sink that can be not ready, or refuse although it said it was.
-#[derive(Clone)]
-struct SinkDouble {
-    units: Arc<Log<AccessUnit>>,
-    ready: Arc<AtomicBool>,
-    refuse: Arc<AtomicBool>,
-}
-
-impl SinkDouble {
-    fn new() -> Self {
-        Self {
-            units: Log::new(),
-            ready: Arc::new(AtomicBool::new(true)),
-            refuse: Arc::new(AtomicBool::new(false)),
-        }
-    }
-}
-
-impl UnitSink for SinkDouble {
-    fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::SeqCst)
-    }
-    fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
-        if self.refuse.load(Ordering::SeqCst) {
-            return Err(SendRefused::Full);
-        }
-        self.units.push(unit);
-        Ok(())
-    }
-}
-
-/// What an encoder double does.
-#[derive(Clone, Copy, PartialEq)]
-enum Behaviour {
-    Works,
-    Invalidates,
-    DoesNotOpen,
-    FailsAtFrame(u64),
-    PanicsAtFrame(u64),
-    RefusesRates,
-}
-
-/// An encoder double whose units say what it was told.
-struct EncoderDouble {
-    capabilities: EncoderCapabilities,
-    behaviour: Behaviour,
-    fresh: bool,
-    forgotten: bool,
-    calls: Arc<Log<String>>,
-}
-
-impl Encoder for EncoderDouble {
-    fn capabilities(&self) -> &EncoderCapabilities {
-        &self.capabilities
-    }
-    fn encode(
-        &mut self,
-        frame: FrameId,
-        image: &CpuImage<'_>,
-        options: EncodeOptions,
-    ) -> Result<Encoded, EncodeError> {
-        match self.behaviour {
-            Behaviour::FailsAtFrame(at) if frame.0 == at => {
-                return Err(EncodeError::Fatal("the double broke".into()));
-            }
-            Behaviour::PanicsAtFrame(at) if frame.0 == at => panic!("the double panicked"),
-            _ => {}
-        }
-        let fresh = std::mem::take(&mut self.fresh);
-        let forgotten = std::mem::take(&mut self.forgotten);
-        let kind = match (options.keyframe || fresh, forgotten) {
-            (true, _) => UnitKind::Key,
-            (false, true) => UnitKind::Recovery,
-            (false, false) => UnitKind::Delta,
-        };
-        self.calls.push(format!("{} encode {} {kind:?}", self.capabilities.name, frame.0));
-        Ok(Encoded { data: Bytes::from(vec![0; image.size.width as usize]), kind })
-    }
-    fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
-        if self.behaviour == Behaviour::RefusesRates {
-            return Err(EncodeError::Fatal("no such rate".into()));
-        }
-        self.calls.push(format!("rate {} {}", bitrate.kbps(), rate.as_f64()));
-        Ok(RateChange::Seamless)
-    }
-    fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
-        self.calls.push(format!("forget {} to {}", lost.start().0, lost.end().0));
-        if self.behaviour == Behaviour::Invalidates {
-            self.forgotten = true;
-            return Recovery::Invalidated;
-        }
-        Recovery::KeyframeNeeded
-    }
-    fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
-        self.calls.push(format!("resize {size}"));
-        self.fresh = true;
-        Ok(())
-    }
-}
-
-fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>) -> Candidate {
-    let calls = Arc::clone(calls);
-    Candidate {
-        name,
-        codec: Codec::H264,
-        hardware: false,
-        open: Arc::new(move |settings: &EncoderSettings| {
-            if behaviour == Behaviour::DoesNotOpen {
-                return Err(OpenError::Missing("the double's plugin".into()));
-            }
-            calls.push(format!("{name} open {}", settings.bitrate.kbps()));
-            Ok(Box::new(EncoderDouble {
-                capabilities: EncoderCapabilities {
-                    name,
-                    codec: Codec::H264,
-                    hardware: false,
-                    seamless_rate_change: true,
-                    reference_invalidation: behaviour == Behaviour::Invalidates,
-                },
-                behaviour,
-                fresh: true,
-                forgotten: false,
-                calls: Arc::clone(&calls),
-            }))
-        }),
-    }
-}
-
-/// A picture in memory that counts how often it was given back.
-struct Image {
-    format: PixelFormat,
-    size: Size,
-    data: Arc<Vec<Vec<u8>>>,
-    stride: usize,
-    error: bool,
-    returned: Arc<AtomicU64>,
-}
-
-impl FrameImage for Image {
-    fn format(&self) -> PixelFormat {
-        self.format
-    }
-    fn size(&self) -> Size {
-        self.size
-    }
-    fn finish(&mut self, clock: &dyn Clock, stages: &mut StageTimes) -> Result<(), ImageError> {
-        stages.mark(Mark::Drawn, clock.now());
-        if self.error { Err(ImageError::Lost("the double's device".into())) } else { Ok(()) }
-    }
-    fn map(&self) -> Result<CpuImage<'_>, ImageError> {
-        let plane = |data| Plane { data, stride: self.stride };
-        Ok(CpuImage {
-            format: self.format,
-            size: self.size,
-            planes: self.data.iter().map(|data| plane(data.as_slice())).collect(),
-        })
-    }
-    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>> {
-        None
-    }
-}
-
-impl Drop for Image {
-    fn drop(&mut self) {
-        self.returned.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-/// A worker with its surroundings.
-struct Bench {
-    worker: EncoderWorker,
-    sink: SinkDouble,
-    clock: Arc<FakeClock>,
-    events: Arc<Log<WorkerEvent>>,
-    calls: Arc<Log<String>>,
-    returned: Arc<AtomicU64>,
-    next: u64,
-}
-
-impl Bench {
-    fn of(behaviours: &[(&'static str, Behaviour)]) -> Self {
-        let calls = Log::new();
-        let encoders = behaviours.iter().map(|&(name, what)| double(name, what, &calls)).collect();
-        Self::with(encoders, calls, false)
-    }
-
-    fn with(encoders: Vec<Candidate>, calls: Arc<Log<String>>, barcode: bool) -> Self {
-        let (sink, clock, events) = (SinkDouble::new(), Arc::new(FakeClock::default()), Log::new());
-        let config = WorkerConfig {
-            label: "test".into(),
-            track: TrackId(3),
-            settings: EncoderSettings {
-                size: SIZE,
-                rate: FrameRate::fps(60),
-                bitrate: Bitrate::from_mbps(5),
-            },
-            encoders,
-            keyframe_interval: INTERVAL,
-            barcode,
-        };
-        let log = Arc::clone(&events);
-        let worker = EncoderWorker::spawn(
-            config,
-            Box::new(sink.clone()),
-            Arc::<FakeClock>::clone(&clock),
-            Box::new(move |event| log.push(event)),
-        )
-        .unwrap();
-        Self { worker, sink, clock, events, calls, returned: Arc::default(), next: 0 }
-    }
-
-    fn frame(&mut self, change: impl FnOnce(&mut Image)) -> Frame {
-        let data = vec![vec![90; 640 * 384], vec![128; 640 * 192]];
-        let mut image = Image {
-            format: PixelFormat::Nv12,
-            size: SIZE,
-            data: Arc::new(data),
-            stride: 640,
-            error: false,
-            returned: Arc::clone(&self.returned),
-        };
-        change(&mut image);
-        let id = FrameId(self.next);
-        self.next += 1;
-        let now = self.clock.now();
-        Frame {
-            id,
-            captured_at: now,
-            views: smallvec![View::screen(image.size)],
-            damage: Damage::Unknown,
-            color: match image.format {
-                PixelFormat::Nv12 => ColorDescription::BT709_LIMITED,
-                _ => ColorDescription::SRGB,
-            },
-            depth: None,
-            last_input: Some(InputSeq(id.0 as u32 + 100)),
-            stages: StageTimes::captured(now),
-            image: Box::new(image),
-        }
-    }
-
-    /// Submits a frame and waits until the thread is done with it.
-    fn submit_with(&mut self, change: impl FnOnce(&mut Image)) {
-        let frame = self.frame(change);
-        let before = self.returned.load(Ordering::SeqCst);
-        self.worker.submit(frame);
-        wait_until("the frame is given back", || self.returned.load(Ordering::SeqCst) > before);
-        self.settle();
-    }
-
-    fn submit(&mut self) {
-        self.submit_with(|_| {});
-    }
-
-    /// Waits until every frame submitted so far was counted.
-    fn settle(&self) {
-        wait_until("the frames are counted", || {
-            let stats = self.worker.stats();
-            let seen = stats.encoded + stats.dropped + stats.skipped + stats.refused + stats.failed;
-            seen == self.next || self.worker.has_ended()
-        });
-    }
-
-    fn kinds(&self) -> Vec<(u64, UnitKind)> {
-        self.sink.units.all().iter().map(|unit| (unit.frame.0, unit.kind)).collect()
-    }
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < DEADLINE, "{what}: never");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
 
 use UnitKind::{Delta, Key, Recovery as Recovered};
 
@@ -375,48 +50,20 @@ fn a_unit_carries_what_its_frame_carried() {
 fn the_mailbox_keeps_the_newest_frame() {
     let mut bench = Bench::of(&[("a", Behaviour::Works)]);
     // The thread waits in `finish` of the first frame, so the others meet in the mailbox.
-    let gate = Arc::new((Mutex::new(false), Condvar::new()));
-    let mut frame = bench.frame(|_| {});
-    frame.image = Box::new(Blocking(frame.image, Arc::clone(&gate)));
+    let hang = Hang::default();
+    let frame = hang.frame(bench.frame(|_| {}));
     bench.worker.submit(frame);
-    wait_until("the thread has the first frame", || {
-        bench.worker.stats().dropped == 0 && *gate.0.lock().unwrap()
-    });
+    hang.begun();
     for _ in 0..5 {
         let frame = bench.frame(|_| {});
         bench.worker.submit(frame);
     }
-    *gate.0.lock().unwrap() = false;
-    gate.1.notify_all();
+    hang.end();
     bench.sink.units.wait_for(2);
     bench.settle();
     assert_eq!(bench.kinds(), [(0, Key), (5, Delta)]);
     assert_eq!(bench.worker.stats().dropped, 4);
     assert_eq!(bench.returned.load(Ordering::SeqCst), 6);
-}
-
-/// An image whose `finish` sets the flag and waits until it is cleared.
-struct Blocking(Box<dyn FrameImage>, Arc<(Mutex<bool>, Condvar)>);
-
-impl FrameImage for Blocking {
-    fn format(&self) -> PixelFormat {
-        self.0.format()
-    }
-    fn size(&self) -> Size {
-        self.0.size()
-    }
-    fn finish(&mut self, clock: &dyn Clock, stages: &mut StageTimes) -> Result<(), ImageError> {
-        let mut flag = self.1.0.lock().unwrap();
-        *flag = true;
-        drop(self.1.1.wait_timeout_while(flag, DEADLINE, |flag| *flag).unwrap());
-        self.0.finish(clock, stages)
-    }
-    fn map(&self) -> Result<CpuImage<'_>, ImageError> {
-        self.0.map()
-    }
-    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>> {
-        self.0.map_mut()
-    }
 }
 
 #[test]

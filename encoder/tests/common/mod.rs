@@ -1,6 +1,8 @@
 //! Deterministic pictures, and a decoder to judge what became of them.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod doubles;
+
 use media::{CpuImage, PixelFormat, Plane, Size};
 use nearlight_encoder::h264::{NalKind, nals};
 use openh264::decoder::Decoder;
