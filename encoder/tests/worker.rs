@@ -16,8 +16,8 @@ use common::doubles::*;
 use common::{Picture, decode};
 use media::barcode::Strip;
 use media::{
-    Bitrate, Codec, ColorDescription, FrameId, FrameRate, InputSeq, Mark, MediaTime, PixelFormat,
-    Size, Stage, TrackId, UnitKind, View,
+    Bitrate, Codec, ColorDescription, Damage, FrameId, FrameRate, InputSeq, Mark, MediaTime,
+    PixelFormat, Rect, Size, Stage, TrackId, UnitKind, View,
 };
 use nearlight_encoder::{
     Command, CommandRefused, Preference, SelectError, WorkerEvent, candidates, select,
@@ -137,6 +137,57 @@ fn a_new_sink_begins_with_a_keyframe_at_once() {
     let units = second.units.wait_for(1);
     assert_eq!((units[0].frame, units[0].kind), (FrameId(2), Key));
     assert_eq!(bench.sink.units.all().len(), 2);
+}
+
+/// Damage is against the unit before, whatever became of the frames in between.
+#[test]
+fn what_changed_in_a_frame_that_was_dropped_is_not_lost() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    let rect = |x| Rect { x, y: 2, width: 4, height: 4 };
+    let rects = |of: &[u32]| Damage::Rects(of.iter().map(|&x| rect(x)).collect());
+    let submit = |bench: &mut Bench, x| {
+        let mut frame = bench.frame(|_| {});
+        frame.damage = rects(&[x]);
+        bench.worker.submit(frame);
+        bench.settle();
+    };
+    submit(&mut bench, 0);
+    submit(&mut bench, 8);
+    bench.sink.ready.store(false, Ordering::SeqCst);
+    submit(&mut bench, 16);
+    bench.sink.ready.store(true, Ordering::SeqCst);
+    submit(&mut bench, 24);
+    let hang = Hang::default();
+    let mut frame = hang.frame(bench.frame(|_| {}));
+    frame.damage = rects(&[]);
+    bench.worker.submit(frame);
+    hang.begun();
+    for x in [32, 40] {
+        let mut frame = bench.frame(|_| {});
+        frame.damage = rects(&[x]);
+        bench.worker.submit(frame);
+    }
+    hang.end();
+    bench.settle();
+    bench.submit_with(|image| image.size = Size::new(320, 192));
+    let got: Vec<_> = bench.sink.units.all().into_iter().map(|unit| unit.damage).collect();
+    assert_eq!(
+        got,
+        [
+            Damage::Unknown, // a viewer's first
+            rects(&[8]),
+            rects(&[24, 16]), // 16 was not encoded
+            rects(&[]),
+            rects(&[40, 32]), // 32 was replaced in the mailbox
+            Damage::Unknown,  // another size
+        ]
+    );
+    let second = SinkDouble::new();
+    bench.worker.command(Command::SetSink(Box::new(second.clone()))).unwrap();
+    let mut frame = bench.frame(|image| image.size = Size::new(320, 192));
+    frame.damage = rects(&[0]);
+    bench.worker.submit(frame);
+    assert_eq!(second.units.wait_for(1)[0].damage, Damage::Unknown, "a new viewer has nothing");
 }
 
 #[test]

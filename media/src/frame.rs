@@ -120,10 +120,40 @@ pub struct DepthImage {
 /// What changed since the frame before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// The source does not know; take it as everything.
+    /// Not known; take it as everything.
     Unknown,
-    /// These rectangles.
-    Rects(SmallVec<[Rect; 4]>),
+    /// These rectangles, in pixels; none of them when nothing changed.
+    Rects(SmallVec<[Rect; Damage::MAX_RECTS]>),
+}
+
+impl Damage {
+    /// Rectangles that are kept apart, and fit without an allocation; one more merges them all.
+    pub const MAX_RECTS: usize = 4;
+
+    /// Nothing changed.
+    pub fn none() -> Self {
+        Self::Rects(SmallVec::new())
+    }
+
+    /// Adds a rectangle. The fifth is merged with those before it into the one that holds them all:
+    /// nothing is lost and nothing grows.
+    pub fn add(&mut self, rect: Rect) {
+        let Self::Rects(rects) = self else { return };
+        if rects.len() < Self::MAX_RECTS {
+            rects.push(rect);
+        } else {
+            let whole = rects.drain(..).fold(rect, Rect::union);
+            rects.push(whole);
+        }
+    }
+
+    /// Adds what changed in another frame of the same size.
+    pub fn merge(&mut self, other: &Self) {
+        match other {
+            Self::Unknown => *self = Self::Unknown,
+            Self::Rects(rects) => rects.iter().for_each(|&rect| self.add(rect)),
+        }
+    }
 }
 
 /// Primaries by the code points of ITU-T H.273 table 2.
@@ -267,4 +297,24 @@ pub enum ImageError {
     /// `map` before `finish`.
     #[error("the picture was mapped before it was finished")]
     Unfinished,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_merges_without_loss_and_without_growth() {
+        let rect = |x| Rect { x, y: 2, width: 4, height: 4 };
+        let mut damage = Damage::none();
+        let mut rest = Damage::none();
+        (0..4).for_each(|n| damage.add(rect(n * 8)));
+        [4, 5].into_iter().for_each(|n| rest.add(rect(n * 8)));
+        damage.merge(&rest);
+        let expected = [Rect { x: 0, y: 2, width: 36, height: 4 }, rect(40)];
+        assert_eq!(damage, Damage::Rects(expected.into_iter().collect()));
+        damage.merge(&Damage::Unknown);
+        damage.merge(&rest);
+        assert_eq!(damage, Damage::Unknown, "what is not known does not become known");
+    }
 }

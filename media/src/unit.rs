@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::{ColorDescription, FrameId, InputSeq, MediaTime, StageTimes, TrackId, Views};
+use crate::{
+    ColorDescription, Damage, DepthImage, FrameId, InputSeq, MediaTime, StageTimes, TrackId, Views,
+};
 
 /// A video codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,9 +60,15 @@ pub struct AccessUnit {
     pub codec: Codec,
     /// The bitstream.
     pub data: Bytes,
-    /// The frame's views.
+    /// The frame's views, in pixels of the coded picture.
     pub views: Views,
-    /// The frame's colours.
+    /// What changed since the unit before it on this track, in pixels of the coded picture: that of
+    /// frames which were dropped in between is in it. [`Damage::Unknown`] for a viewer's first unit,
+    /// after a loss and after a change of size.
+    pub damage: Damage,
+    /// The frame's depth, not coded: the values are shared with the frame, a clone copies none.
+    pub depth: Option<DepthImage>,
+    /// The colours that the bitstream declares, which are the frame's or what it was converted to.
     pub color: ColorDescription,
     /// The newest input that the picture shows.
     pub last_input: Option<InputSeq>,

@@ -163,6 +163,15 @@ impl Rect {
             && u64::from(self.x) + u64::from(self.width) <= u64::from(size.width)
             && u64::from(self.y) + u64::from(self.height) <= u64::from(size.height)
     }
+    /// The least rectangle that holds both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        let (x, y) = (self.x.min(other.x), self.y.min(other.y));
+        let end = |at: u32, length: u32| at.saturating_add(length);
+        let right = end(self.x, self.width).max(end(other.x, other.width));
+        let bottom = end(self.y, self.height).max(end(other.y, other.height));
+        Self { x, y, width: right - x, height: bottom - y }
+    }
 }
 
 #[cfg(test)]
@@ -193,5 +202,14 @@ mod tests {
         assert!(Rect::whole(size).fits(size));
         assert!(!Rect { x: u32::MAX, y: 0, width: 2, height: 1 }.fits(size));
         assert!(!Rect { x: 0, y: 0, width: 0, height: 1 }.fits(size));
+    }
+
+    #[test]
+    fn a_union_holds_both() {
+        let (a, b) =
+            (Rect { x: 4, y: 1, width: 2, height: 9 }, Rect { x: 1, y: 3, width: 9, height: 1 });
+        assert_eq!(a.union(b), Rect { x: 1, y: 1, width: 9, height: 9 });
+        let far = Rect { x: u32::MAX, y: 0, width: 2, height: 1 };
+        assert_eq!(far.union(a).x, 4);
     }
 }

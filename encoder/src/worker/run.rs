@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use media::barcode::Strip;
 use media::{
-    AccessUnit, Clock, ColorDescription, CpuImage, EncodeError, EncodeOptions, Encoded, Encoder,
-    Frame, FrameId, ImageError, Mark, MatrixCoefficients, PixelFormat, Primaries, Recovery,
-    UnitKind, UnitSink,
+    AccessUnit, Clock, ColorDescription, CpuImage, Damage, EncodeError, EncodeOptions, Encoded,
+    Encoder, Frame, FrameId, ImageError, Mark, MatrixCoefficients, PixelFormat, Primaries,
+    Recovery, UnitKind, UnitSink,
 };
 
 use super::gate::{Decision, KeyframeGate};
@@ -35,6 +35,8 @@ pub(super) struct Runner {
     converter: Nv12Converter,
     /// The newest frame never reached the viewer.
     stale: bool,
+    /// What changed in the coded picture since the last unit, in frames that yielded none.
+    missed: Damage,
     /// A failure was told and no picture passed since.
     failing: bool,
 }
@@ -87,6 +89,7 @@ impl Runner {
             gate: KeyframeGate::new(config.keyframe_interval),
             converter: Nv12Converter::new(),
             stale: true,
+            missed: Damage::Unknown,
             failing: false,
             config,
         }
@@ -178,6 +181,7 @@ impl Runner {
             Command::SetSink(sink) => {
                 self.sink = sink;
                 self.gate.restart();
+                self.missed = Damage::Unknown;
                 Ok(())
             }
             // The queue turns it into `Work::Stop`.
@@ -190,14 +194,25 @@ impl Runner {
         if recovery != Some(Recovery::Invalidated) {
             self.gate.break_chain();
         }
-        // The lost picture may have been the newest one.
+        // The lost picture may have been the newest one, and what changed in it is not kept.
         self.stale = true;
+        self.missed = Damage::Unknown;
+    }
+
+    /// A frame yields no unit.
+    fn miss(&mut self, frame: &Frame) {
+        self.stale = true;
+        if frame.image.size() == self.settings.size {
+            self.missed.merge(&frame.damage);
+        } else {
+            self.missed = Damage::Unknown;
+        }
     }
 
     fn pass_on(&mut self, mut frame: Frame) -> Result<(), Exhausted> {
         let decision = self.gate.decide(self.clock.now());
         if decision == Decision::Skip || !self.sink.is_ready() {
-            self.stale = true;
+            self.miss(&frame);
             self.shared.record(|stats| stats.skipped += 1);
             return Ok(());
         }
@@ -209,7 +224,7 @@ impl Runner {
             }
             Err(failure) => failure,
         };
-        self.stale = true;
+        self.miss(&frame);
         self.shared.record(|stats| stats.failed += 1);
         let event = match failure {
             FrameFailure::EncoderBroken(reason) => return self.replace(reason),
@@ -240,6 +255,7 @@ impl Runner {
         if image.size != self.settings.size {
             encoder.resize(image.size)?;
             self.settings.size = image.size;
+            self.missed = Damage::Unknown;
         }
         let strip = self.config.barcode.then(|| Strip::new(frame.id, frame.last_input));
         let started = self.clock.now();
@@ -259,7 +275,8 @@ impl Runner {
 
     fn send(&mut self, frame: Frame, coded: Coded) {
         let (id, bytes) = (frame.id, coded.data.len() as u64);
-        let Frame { captured_at, views, last_input, stages, image, .. } = frame;
+        let Frame { captured_at, views, mut damage, depth, last_input, stages, image, .. } = frame;
+        damage.merge(&self.missed);
         // The slot is free for the next picture while this one is sent.
         drop(image);
         let unit = AccessUnit {
@@ -270,6 +287,8 @@ impl Runner {
             codec: coded.codec,
             data: coded.data,
             views,
+            damage,
+            depth,
             color: ColorDescription::BT709_LIMITED,
             last_input,
             stages,
@@ -280,6 +299,7 @@ impl Runner {
             return;
         }
         self.stale = false;
+        self.missed = Damage::none();
         self.shared.record(|stats| {
             stats.encoded += 1;
             stats.keyframes += u64::from(coded.kind == UnitKind::Key);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use media::Frame;
+use media::{Damage, Frame};
 
 use super::{Command, CommandRefused, WorkerStats};
 
@@ -61,12 +61,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn submit(&self, frame: Frame) {
+    pub(super) fn submit(&self, mut frame: Frame) {
         let mut state = self.lock();
         // Dropping a frame gives its slot back and may take the source's lock: not under ours.
         let unused = if state.stopping || state.ended {
             Some(frame)
         } else {
+            if let Some(waiting) = &state.frame {
+                inherit(&mut frame, waiting);
+            }
             let replaced = state.frame.replace(frame);
             state.stats.dropped += u64::from(replaced.is_some());
             replaced
@@ -142,6 +145,15 @@ impl Shared {
             state = self.end.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+}
+
+/// What changed in a frame that is dropped changed for the one after it too.
+fn inherit(frame: &mut Frame, dropped: &Frame) {
+    if frame.image.size() == dropped.image.size() {
+        frame.damage.merge(&dropped.damage);
+    } else {
+        frame.damage = Damage::Unknown;
     }
 }
 

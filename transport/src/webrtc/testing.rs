@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, Clock, Codec, ColorDescription, FrameId, MediaTime, StageTimes, TrackId, UnitKind,
-    Views,
+    AccessUnit, Clock, Codec, ColorDescription, Damage, FrameId, MediaTime, StageTimes, TrackId,
+    UnitKind, Views,
 };
 use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::rtp;
@@ -46,6 +46,8 @@ pub(super) fn unit(frame: u64, captured_at: MediaTime, bytes: usize) -> AccessUn
         codec: Codec::H264,
         data: Bytes::from(vec![0x41; bytes]),
         views: Views::default(),
+        damage: Damage::Unknown,
+        depth: None,
         color: ColorDescription::BT709_LIMITED,
         last_input: None,
         stages: StageTimes::captured(captured_at),

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use media::{
-    AccessUnit, Clock, Codec, ColorDescription, DataChannel, FrameId, MediaTime, StageTimes,
-    TrackId, Transport, TransportEvent, UnitKind, Views,
+    AccessUnit, Clock, Codec, ColorDescription, Damage, DataChannel, FrameId, MediaTime,
+    StageTimes, TrackId, Transport, TransportEvent, UnitKind, Views,
 };
 use nearlight_transport::{Answer, Certificate, WebRtc, WebRtcConfig, WebRtcTransport};
 use rtc::data_channel::RTCDataChannelInit;
@@ -386,6 +386,8 @@ pub fn unit(frame: u64, captured_at: MediaTime, data: Bytes) -> AccessUnit {
         codec: Codec::H264,
         data,
         views: Views::default(),
+        damage: Damage::Unknown,
+        depth: None,
         color: ColorDescription::BT709_LIMITED,
         last_input: None,
         stages: StageTimes::captured(captured_at),
