@@ -139,6 +139,39 @@ fn a_new_sink_begins_with_a_keyframe_at_once() {
     assert_eq!(bench.sink.units.all().len(), 2);
 }
 
+/// What a driver tells a thread that hangs is not lost: the next viewer would see nothing.
+#[test]
+fn a_thread_that_hangs_takes_every_command() {
+    let mut bench = Bench::of(&[("a", Behaviour::Invalidates)]);
+    bench.submit();
+    let hang = Hang::default();
+    let frame = hang.frame(bench.frame(|_| {}));
+    bench.worker.submit(frame);
+    hang.begun();
+    let sinks: Vec<_> = (0..20).map(|_| SinkDouble::new()).collect();
+    for (n, sink) in (0..).zip(&sinks) {
+        let rate =
+            Command::SetRate { bitrate: Bitrate::from_kbps(n + 600), rate: FrameRate::fps(60) };
+        let (keyframe, sink) = (Command::Keyframe, Command::SetSink(Box::new(sink.clone())));
+        let forget = Command::Forget(FrameId(n)..=FrameId(n));
+        for command in [rate, keyframe, sink, forget] {
+            assert_eq!(bench.worker.command(command), Ok(()));
+        }
+    }
+    let after = Command::Forget(FrameId(3)..=FrameId(4));
+    assert_eq!(bench.worker.command(after), Ok(()));
+    hang.end();
+    bench.settle();
+    bench.submit();
+    let calls = bench.calls.all();
+    let told = ["rate 619 60", "forget 3 to 19", "a encode 2 Key"];
+    assert_eq!(calls[calls.len() - 3..], told, "{calls:?}");
+    let newest = sinks.last().unwrap().units.all();
+    assert_eq!((newest.len(), newest[0].frame, newest[0].kind), (1, FrameId(2), Key));
+    assert_eq!(bench.kinds(), [(0, Key), (1, Delta)]);
+    assert!(sinks[..19].iter().all(|sink| sink.units.all().is_empty()), "the newest sink counts");
+}
+
 /// Damage is against the unit before, whatever became of the frames in between.
 #[test]
 fn what_changed_in_a_frame_that_was_dropped_is_not_lost() {

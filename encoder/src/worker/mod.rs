@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  source thread ── submit ──▶ mailbox of one (latest wins) ─┐
-//!  driver ── command ──▶ queue of 16, in order ──────────────┴▶ thread: finish → convert → encode
+//!  driver ── command ──▶ a place for each kind ──────────────┴▶ thread: finish → convert → encode
 //!                                                                  │ asks is_ready() before
 //!                                                                  ▼
 //!                                                               UnitSink (holds two, refuses more)
@@ -10,7 +10,9 @@
 //!
 //! Queues and what happens when they are full:
 //! - Mailbox: one frame. A newer one replaces it; the older one is dropped, counted as `dropped`.
-//! - Commands: 16, neighbours of one kind merged. A further one is refused to the caller.
+//! - Commands: a place for each kind. The newest sink and the newest rate count, requests for a
+//!   keyframe are one, lost frames are one range. None is refused, however long a frame takes: a
+//!   sink that was not set would show the next viewer nothing.
 //! - Sink: when it is not ready, the frame is dropped before the encoder, counted as `skipped`; a
 //!   unit that it refuses anyway is taken out of the references, or a keyframe follows.
 //!
@@ -61,7 +63,8 @@ pub struct WorkerConfig {
     pub barcode: bool,
 }
 
-/// What the thread is told, in order.
+/// What the thread is told. Commands come before the frame that waits; of those that come while it is
+/// at a frame, each kind counts once: see the module.
 pub enum Command {
     /// Bit rate and frame rate from the next frame on.
     SetRate {
@@ -98,9 +101,6 @@ impl std::fmt::Debug for Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CommandRefused {
-    /// The thread is behind by 16 commands.
-    #[error("the encoder thread is behind with its commands")]
-    Full,
     /// The thread has ended.
     #[error("the encoder thread has ended")]
     Ended,
@@ -173,7 +173,7 @@ impl EncoderWorker {
         self.shared.submit(frame);
     }
 
-    /// Tells the thread something. Never blocks.
+    /// Tells the thread something. Never blocks, and is taken for as long as the thread lives.
     ///
     /// # Errors
     /// [`CommandRefused`]; [`Command::Stop`] is always taken.

@@ -184,7 +184,7 @@ impl Runner {
                 self.missed = Damage::Unknown;
                 Ok(())
             }
-            // The queue turns it into `Work::Stop`.
+            // Comes as `Work::Stop`.
             Command::Stop => Ok(()),
         }
     }

@@ -1,16 +1,13 @@
 //! What the handle and the thread share: the mailbox, the commands and the counters, under one lock,
 //! so that the thread waits for either and takes commands before frames.
 
-use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use media::{Damage, Frame};
+use media::{Bitrate, Damage, Frame, FrameId, FrameRate, UnitSink};
 
 use super::{Command, CommandRefused, WorkerStats};
-
-/// Commands that wait. A driver sends a few per second and the thread takes them once a frame.
-const MAX_COMMANDS: usize = 16;
 
 /// What the thread does next.
 #[expect(clippy::large_enum_variant, reason = "moved once a frame; a box would allocate each time")]
@@ -30,7 +27,7 @@ pub(super) struct Shared {
 
 struct State {
     frame: Option<Frame>,
-    commands: VecDeque<Command>,
+    commands: Pending,
     stopping: bool,
     ended: bool,
     wants_refresh: bool,
@@ -47,7 +44,7 @@ impl Shared {
     pub(super) fn new() -> Self {
         let state = State {
             frame: None,
-            commands: VecDeque::with_capacity(MAX_COMMANDS),
+            commands: Pending::default(),
             stopping: false,
             ended: false,
             wants_refresh: true,
@@ -81,18 +78,17 @@ impl Shared {
 
     pub(super) fn command(&self, command: Command) -> Result<(), CommandRefused> {
         let mut state = self.lock();
-        let result = if matches!(command, Command::Stop) {
+        if matches!(command, Command::Stop) {
             state.stopping = true;
-            Ok(None)
         } else if state.stopping || state.ended {
-            Err(CommandRefused::Ended)
-        } else {
-            push(&mut state.commands, command)
-        };
+            return Err(CommandRefused::Ended);
+        }
+        let replaced = state.commands.put(command);
         drop(state);
         self.work.notify_one();
-        // What was replaced (a sink) is dropped here, without the lock.
-        result.map(drop)
+        // A sink may take locks of its own when it goes: not under ours.
+        drop(replaced);
+        Ok(())
     }
 
     /// Waits for work.
@@ -102,7 +98,7 @@ impl Shared {
             if state.stopping {
                 return Work::Stop;
             }
-            if let Some(command) = state.commands.pop_front() {
+            if let Some(command) = state.commands.take() {
                 return Work::Command(command);
             }
             if let Some(frame) = state.frame.take() {
@@ -157,28 +153,56 @@ fn inherit(frame: &mut Frame, dropped: &Frame) {
     }
 }
 
-/// Queues a command, merged with the newest where that is of its kind. Returns what it replaced.
-fn push(
-    queue: &mut VecDeque<Command>,
-    command: Command,
-) -> Result<Option<Command>, CommandRefused> {
-    let full = queue.len() >= MAX_COMMANDS;
-    match (queue.back_mut(), command) {
-        (Some(last @ Command::SetRate { .. }), command @ Command::SetRate { .. })
-        | (Some(last @ Command::SetSink(_)), command @ Command::SetSink(_))
-        | (Some(last @ Command::Keyframe), command @ Command::Keyframe) => {
-            Ok(Some(std::mem::replace(last, command)))
+/// Commands that wait: a place for each kind, so that none is ever refused and nothing grows.
+///
+/// They are taken in the order of the fields. That is the order in which they mean the same as in the
+/// order in which they came: a sink makes void what the viewer before it asked for and lost, rates
+/// touch neither, and a keyframe is one whether or not frames were forgotten before it.
+#[derive(Default)]
+struct Pending {
+    /// The newest counts.
+    sink: Option<Box<dyn UnitSink>>,
+    /// The newest counts.
+    rate: Option<(Bitrate, FrameRate)>,
+    /// From the least to the greatest: frames in between refer to lost ones.
+    lost: Option<RangeInclusive<FrameId>>,
+    /// One answers all requests.
+    keyframe: bool,
+}
+
+impl Pending {
+    /// Takes a command in. Returns the sink that it replaced, which is not to be dropped under a lock.
+    fn put(&mut self, command: Command) -> Option<Box<dyn UnitSink>> {
+        match command {
+            Command::SetSink(sink) => {
+                (self.lost, self.keyframe) = (None, false);
+                return self.sink.replace(sink);
+            }
+            Command::SetRate { bitrate, rate } => self.rate = Some((bitrate, rate)),
+            Command::Forget(lost) => {
+                self.lost = Some(match self.lost.take() {
+                    Some(older) => *older.start().min(lost.start())..=*older.end().max(lost.end()),
+                    None => lost,
+                });
+            }
+            Command::Keyframe => self.keyframe = true,
+            // A state of its own: it comes before everything.
+            Command::Stop => {}
         }
-        (Some(Command::Forget(last)), Command::Forget(lost)) => {
-            // Frames between the two are forgotten as well: they refer to the lost ones.
-            *last = *last.start().min(lost.start())..=*last.end().max(lost.end());
-            Ok(None)
+        None
+    }
+
+    fn take(&mut self) -> Option<Command> {
+        if let Some(sink) = self.sink.take() {
+            return Some(Command::SetSink(sink));
         }
-        (_, command) if !full => {
-            queue.push_back(command);
-            Ok(None)
+        if let Some((bitrate, rate)) = self.rate.take() {
+            return Some(Command::SetRate { bitrate, rate });
         }
-        _ => Err(CommandRefused::Full),
+        if let Some(lost) = self.lost.take() {
+            return Some(Command::Forget(lost));
+        }
+        std::mem::take(&mut self.keyframe).then_some(Command::Keyframe)
     }
 }
 
@@ -200,43 +224,63 @@ impl Drop for Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::{Bitrate, FrameId, FrameRate};
+    use media::{AccessUnit, SendRefused};
+
+    struct NoSink;
+
+    impl UnitSink for NoSink {
+        fn is_ready(&self) -> bool {
+            false
+        }
+        fn send(&mut self, _: AccessUnit) -> Result<(), SendRefused> {
+            Err(SendRefused::NotConnected)
+        }
+    }
 
     fn rate(kbps: u64) -> Command {
         Command::SetRate { bitrate: Bitrate::from_kbps(kbps), rate: FrameRate::fps(30) }
     }
 
-    #[test]
-    fn neighbours_of_one_kind_merge_and_order_stays() {
-        let mut queue = VecDeque::new();
-        for command in [
-            rate(1),
-            rate(2),
-            Command::Keyframe,
-            Command::Keyframe,
-            Command::Forget(FrameId(7)..=FrameId(7)),
-            Command::Forget(FrameId(3)..=FrameId(4)),
-            rate(3),
-        ] {
-            assert!(push(&mut queue, command).is_ok());
+    fn forget(first: u64, last: u64) -> Command {
+        Command::Forget(FrameId(first)..=FrameId(last))
+    }
+
+    fn sink() -> Command {
+        Command::SetSink(Box::new(NoSink))
+    }
+
+    /// What the thread is told when these came while it was at a frame.
+    fn told(commands: impl IntoIterator<Item = Command>) -> Vec<String> {
+        let mut pending = Pending::default();
+        for command in commands {
+            pending.put(command);
         }
-        let names: Vec<_> = queue.iter().map(|command| format!("{command:?}")).collect();
-        assert_eq!(names.len(), 4, "{names:?}");
-        assert!(names[0].contains("2000"), "{names:?}");
-        assert_eq!(names[1], "Keyframe");
-        assert_eq!(names[2], "Forget(FrameId(3)..=FrameId(7))");
+        std::iter::from_fn(|| pending.take()).map(|command| format!("{command:?}")).collect()
     }
 
     #[test]
-    fn a_full_queue_refuses() {
+    fn each_kind_has_one_place() {
+        let commands = [rate(1), Command::Keyframe, forget(7, 7), rate(2), forget(3, 4)];
+        let told = told(commands.into_iter().chain([Command::Keyframe, rate(3)]));
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].contains("3000"), "the newest rate: {told:?}");
+        assert_eq!(told[1..], ["Forget(FrameId(3)..=FrameId(7))", "Keyframe"]);
+    }
+
+    #[test]
+    fn a_sink_makes_void_what_the_viewer_before_it_wanted() {
+        let told = told([forget(3, 4), Command::Keyframe, rate(1), sink(), sink(), forget(9, 9)]);
+        assert_eq!((told.len(), told[0].as_str()), (3, "SetSink"), "{told:?}");
+        assert!(told[1].starts_with("SetRate"), "{told:?}");
+        assert_eq!(told[2], "Forget(FrameId(9)..=FrameId(9))");
+    }
+
+    #[test]
+    fn a_stop_comes_before_everything_and_ends_the_taking() {
         let shared = Shared::new();
-        for index in 0..MAX_COMMANDS as u64 / 2 {
-            assert_eq!(shared.command(rate(index)), Ok(()));
-            assert_eq!(shared.command(Command::Keyframe), Ok(()));
-        }
-        assert_eq!(shared.command(rate(0)), Err(CommandRefused::Full));
+        assert_eq!(shared.command(rate(1)), Ok(()));
         assert_eq!(shared.command(Command::Stop), Ok(()));
-        assert_eq!(shared.command(rate(0)), Err(CommandRefused::Ended));
+        assert_eq!(shared.command(sink()), Err(CommandRefused::Ended));
         assert!(matches!(shared.next(), Work::Stop));
     }
 }
