@@ -239,7 +239,7 @@ fn check_pixels(frame: &mut Frame) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PulledPattern, PushedShared, SharedSurface, StereoPattern};
+    use crate::{PulledPattern, PushedPattern, PushedShared, SharedSurface, StereoPattern};
     use media::{Rect, SourceInfo};
     use std::sync::Arc;
 
@@ -268,7 +268,18 @@ mod tests {
 
     #[test]
     fn the_stereo_pattern_keeps_the_contract() {
-        source_contract(&mut Subject(StereoPattern::new(SIZE, 2, clock()), || ()));
+        source_contract(&mut Subject(StereoPattern::new(SIZE, 2, clock()).with_depth(), || ()));
+    }
+
+    #[test]
+    fn the_pushed_pattern_keeps_the_contract() {
+        let clock = FakeClock::default();
+        let (source, programme) = PushedPattern::new(SIZE, 3, Arc::new(clock.clone()));
+        programme.draw();
+        source_contract(&mut Subject(source, move || {
+            clock.advance(Duration::from_millis(40));
+            programme.draw();
+        }));
     }
 
     #[test]

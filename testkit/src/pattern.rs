@@ -1,4 +1,4 @@
-//! A moving picture that costs little more than a copy: the synthetic 60 fps source of the benches.
+//! A moving picture that costs little more than a copy: what the synthetic sources show.
 //!
 //! A textured tile is computed once, in four versions shifted by quarter pixels, so that an encoder
 //! meets the sub-pixel motion of real content. A frame is rows copied from it: the lower half pans

@@ -1,24 +1,21 @@
 //! A pushed source: another thread owns the picture, changes parts of it, and resizes it at will.
 //!
 //! [`SharedSurface`] stands for the memory that a compositor, a capture or a virtual machine shares
-//! with us. Its damage is gathered until it is fetched: at most [`MAX_RECTS`] rectangles, more are
-//! merged into the one that holds them all, so that nothing is lost and nothing grows.
+//! with us. Its damage is gathered until it is fetched, as [`Damage::add`] bounds it. Of the pointer
+//! its newest look and its newest place wait.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use media::{
-    Clock, ColorDescription, Damage, Frame, FrameRequest, FrameSource, Mark, Pacing, PixelFormat,
-    Rect, Size, SourceError, SourceEvent, SourceInfo, StageTimes, View, Views,
+    Clock, ColorDescription, CursorUpdate, Damage, Frame, FrameRequest, FrameSource, Mark, Pacing,
+    PixelFormat, Rect, Size, SourceError, SourceEvent, SourceInfo, StageTimes, View, Views,
 };
-use smallvec::SmallVec;
 
 use crate::pattern::even;
 use crate::pool::SlotPool;
 
-/// Rectangles of damage kept apart; they fit [`Damage::Rects`] without an allocation.
-const MAX_RECTS: usize = 4;
 /// Bytes of a BGRX pixel.
 const PIXEL: usize = 4;
 /// A producer gives up when nobody fetches its picture for so long.
@@ -40,7 +37,11 @@ struct Shared {
 struct Surface {
     pixels: Vec<u8>,
     size: Size,
-    damage: SmallVec<[Rect; MAX_RECTS]>,
+    damage: Damage,
+    /// [`CursorUpdate::Shape`] or [`CursorUpdate::Hidden`].
+    pointer_look: Option<CursorUpdate>,
+    /// [`CursorUpdate::Moved`].
+    pointer_place: Option<CursorUpdate>,
     ended: bool,
 }
 
@@ -50,7 +51,9 @@ impl SharedSurface {
         let surface = Surface {
             pixels: vec![0; size.width as usize * size.height as usize * PIXEL],
             size,
-            damage: std::iter::once(Rect::whole(size)).collect(),
+            damage: all_of(size),
+            pointer_look: None,
+            pointer_place: None,
             ended: false,
         };
         Self { shared: Arc::new(Shared { surface: Mutex::new(surface), changed: Condvar::new() }) }
@@ -68,7 +71,7 @@ impl SharedSurface {
                 pixel.copy_from_slice(&[b, g, r, 0xff]);
             }
         }
-        surface.add_damage(rect);
+        surface.damage.add(rect);
         self.shared.changed.notify_all();
     }
 
@@ -78,8 +81,18 @@ impl SharedSurface {
         surface.pixels.clear();
         surface.pixels.resize(size.width as usize * size.height as usize * PIXEL, 0);
         surface.size = size;
-        surface.damage.clear();
-        surface.damage.push(Rect::whole(size));
+        surface.damage = all_of(size);
+        self.shared.changed.notify_all();
+    }
+
+    /// Moves, changes or hides the pointer, which is no part of the picture.
+    pub fn point(&self, update: CursorUpdate) {
+        let mut surface = self.lock();
+        let place = match update {
+            CursorUpdate::Moved { .. } => &mut surface.pointer_place,
+            CursorUpdate::Shape { .. } | CursorUpdate::Hidden => &mut surface.pointer_look,
+        };
+        *place = Some(update);
         self.shared.changed.notify_all();
     }
 
@@ -89,15 +102,15 @@ impl SharedSurface {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until a consumer has fetched all damage; false when none did in ten seconds.
+    /// Waits until a consumer has fetched everything; false when none did in ten seconds.
     fn wait_until_fetched(&self) -> bool {
         let surface = self.lock();
         let (surface, _) = self
             .shared
             .changed
-            .wait_timeout_while(surface, PATIENCE, |s| !s.damage.is_empty() && !s.ended)
+            .wait_timeout_while(surface, PATIENCE, |s| !s.is_fetched() && !s.ended)
             .unwrap_or_else(PoisonError::into_inner);
-        surface.damage.is_empty()
+        surface.is_fetched()
     }
 
     fn lock(&self) -> MutexGuard<'_, Surface> {
@@ -106,22 +119,23 @@ impl SharedSurface {
 }
 
 impl Surface {
-    fn add_damage(&mut self, rect: Rect) {
-        if self.damage.len() < MAX_RECTS {
-            self.damage.push(rect);
-        } else {
-            let whole = self.damage.drain(..).fold(rect, union);
-            self.damage.push(whole);
-        }
+    fn is_damaged(&self) -> bool {
+        self.damage != Damage::none()
+    }
+
+    fn is_fetched(&self) -> bool {
+        !self.is_damaged() && self.pointer_look.is_none() && self.pointer_place.is_none()
+    }
+
+    fn pointer(&mut self) -> Option<CursorUpdate> {
+        self.pointer_look.take().or_else(|| self.pointer_place.take())
     }
 }
 
-/// The least rectangle that holds both.
-fn union(a: Rect, b: Rect) -> Rect {
-    let (x, y) = (a.x.min(b.x), a.y.min(b.y));
-    let right = (a.x + a.width).max(b.x + b.width);
-    let bottom = (a.y + a.height).max(b.y + b.height);
-    Rect { x, y, width: right - x, height: bottom - y }
+fn all_of(size: Size) -> Damage {
+    let mut damage = Damage::none();
+    damage.add(Rect::whole(size));
+    damage
 }
 
 /// The part of `rect` that lies within `size`; `None` when it is empty.
@@ -166,7 +180,11 @@ impl FrameSource for PushedShared {
                 self.size = even(surface.size);
                 return Ok(SourceEvent::Resized(self.size));
             }
-            if request.refresh || !surface.damage.is_empty() {
+            if let Some(update) = surface.pointer() {
+                self.surface.shared.changed.notify_all();
+                return Ok(SourceEvent::Cursor(update));
+            }
+            if request.refresh || surface.is_damaged() {
                 return self.fetch(&mut surface, request);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -202,13 +220,18 @@ impl PushedShared {
             to.copy_from_slice(&from[..row]);
         }
         image.completed(self.clock.now());
-        let damage = surface.damage.drain(..).filter_map(|rect| clip(rect, self.size)).collect();
+        let damage = match std::mem::replace(&mut surface.damage, Damage::none()) {
+            Damage::Unknown => Damage::Unknown,
+            Damage::Rects(rects) => {
+                Damage::Rects(rects.into_iter().filter_map(|rect| clip(rect, self.size)).collect())
+            }
+        };
         self.surface.shared.changed.notify_all();
         Ok(SourceEvent::Frame(Frame {
             id: request.id,
             captured_at: captured,
             views: Views::from_elem(View::screen(self.size), 1),
-            damage: Damage::Rects(damage),
+            damage,
             color: ColorDescription::SRGB,
             depth: None,
             last_input: None,
@@ -219,12 +242,14 @@ impl PushedShared {
 }
 
 /// What a producer does next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Step {
     /// Fills a rectangle with a colour (B, G, R).
     Fill(Rect, [u8; 3]),
     /// Gives the surface another size.
     Resize(Size),
+    /// Moves, changes or hides the pointer.
+    Point(CursorUpdate),
     /// Ends the source.
     End,
 }
@@ -255,6 +280,7 @@ impl Producer {
                 match step {
                     Step::Fill(rect, color) => drawn.fill(rect, color),
                     Step::Resize(size) => drawn.resize(size),
+                    Step::Point(update) => drawn.point(update),
                     Step::End => drawn.end(),
                 }
             }
@@ -307,6 +333,7 @@ mod tests {
             [
                 Step::Fill(first, [1, 2, 3]),
                 Step::Fill(second, [4, 5, 6]),
+                Step::Point(CursorUpdate::Moved { x: 9, y: -1 }),
                 Step::Resize(grown),
                 Step::Fill(first, [7, 8, 9]),
                 Step::End,
@@ -318,6 +345,9 @@ mod tests {
             match ask(&mut source, seen.len() as u64, Duration::from_secs(10)) {
                 SourceEvent::Frame(frame) => seen.push((frame.image.size(), frame.damage.clone())),
                 SourceEvent::Resized(size) => seen.push((size, Damage::Unknown)),
+                SourceEvent::Cursor(CursorUpdate::Moved { x: 9, y: -1 }) => {
+                    seen.push((SIZE, Damage::none()));
+                }
                 SourceEvent::Ended => break,
                 other => panic!("{other:?}"),
             }
@@ -329,6 +359,7 @@ mod tests {
                 (SIZE, rects(Rect::whole(SIZE))),
                 (SIZE, rects(first)),
                 (SIZE, rects(rect(40, 30, 24, 18))),
+                (SIZE, Damage::none()),
                 (grown, Damage::Unknown),
                 (grown, rects(Rect::whole(grown))),
                 (grown, rects(first)),
@@ -371,6 +402,26 @@ mod tests {
         let SourceEvent::Frame(frame) = ask(&mut source, 1, Duration::ZERO) else {
             panic!("no frame")
         };
-        assert_eq!(frame.damage, Damage::Rects(SmallVec::new()));
+        assert_eq!(frame.damage, Damage::none());
+    }
+
+    #[test]
+    fn of_the_pointer_the_newest_look_and_place_wait() {
+        let surface = SharedSurface::new(SIZE);
+        let mut source = PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default()));
+        drop(ask(&mut source, 0, Duration::ZERO));
+        let shape =
+            CursorUpdate::Shape { size: Size::new(1, 1), hotspot: (0, 0), rgba: vec![9; 4] };
+        let place = |x| CursorUpdate::Moved { x, y: 5 };
+        for update in [place(1), CursorUpdate::Hidden, shape.clone(), place(2), place(3)] {
+            surface.point(update);
+        }
+        for expected in [shape, place(3)] {
+            let SourceEvent::Cursor(update) = ask(&mut source, 1, Duration::ZERO) else {
+                panic!("no cursor")
+            };
+            assert_eq!(update, expected);
+        }
+        assert!(matches!(ask(&mut source, 1, Duration::ZERO), SourceEvent::Unchanged));
     }
 }

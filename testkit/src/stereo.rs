@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use media::{
-    Clock, ColorDescription, Damage, Fov, Frame, FrameRequest, FrameSource, Mark, MediaTime,
-    Pacing, PixelFormat, Pose, Rect, Size, SourceError, SourceEvent, SourceInfo, SpaceEpoch,
-    StageTimes, View, Views,
+    Clock, ColorDescription, Damage, DepthImage, Fov, Frame, FrameRequest, FrameSource, Mark,
+    MediaTime, Pacing, PixelFormat, Pose, Rect, Size, SourceError, SourceEvent, SourceInfo,
+    SpaceEpoch, StageTimes, View, Views,
 };
 use smallvec::smallvec;
 
@@ -16,6 +16,8 @@ use crate::pool::SlotPool;
 const EYES: f32 = 0.063;
 /// How far the content moves for a metre of the eye, in pixels.
 const PIXELS_PER_METRE: f64 = 200.0;
+/// The near plane in metres.
+const NEAR: f32 = 0.1;
 
 /// Pulled NV12 pictures with the left eye's view beside the right eye's.
 ///
@@ -27,6 +29,7 @@ pub struct StereoPattern {
     pool: SlotPool,
     clock: Arc<dyn Clock>,
     shown: Option<(MediaTime, [Eye; 2])>,
+    depth: Option<DepthImage>,
 }
 
 /// Where an eye is.
@@ -41,7 +44,16 @@ impl StereoPattern {
     /// Pictures of two views of `eye` pixels each, rounded down to even; `slots` at most in flight.
     pub fn new(eye: Size, slots: usize, clock: Arc<dyn Clock>) -> Self {
         let (eye, pool) = (even(eye), SlotPool::new(slots));
-        Self { eye, texture: Texture::new(), pool, clock, shown: None }
+        Self { eye, texture: Texture::new(), pool, clock, shown: None, depth: None }
+    }
+
+    /// Gives each picture depth of a quarter of its size: a wall two metres away.
+    #[must_use]
+    pub fn with_depth(mut self) -> Self {
+        let size = Size::new(self.size().width.div_ceil(4), self.size().height.div_ceil(4));
+        let values = std::iter::repeat_n(NEAR / 2.0, size.pixels() as usize).collect();
+        self.depth = Some(DepthImage { size, near: NEAR, values });
+        self
     }
 
     fn size(&self) -> Size {
@@ -91,7 +103,7 @@ impl FrameSource for StereoPattern {
             views,
             damage: if unchanged { Damage::Rects(smallvec![]) } else { Damage::Unknown },
             color: ColorDescription::BT709_LIMITED,
-            depth: None,
+            depth: self.depth.clone(),
             last_input: None,
             stages,
             image: Box::new(image),
