@@ -82,8 +82,6 @@ pub enum Refusal {
         /// Which of the sums it exceeds: `render time`, `encoder rate` or `memory`.
         what: &'static str,
     },
-    /// The node is going down.
-    ShuttingDown,
 }
 
 impl Refusal {
@@ -95,13 +93,7 @@ impl Refusal {
             Self::PixelRate { .. } => "refused_encoder",
             Self::Memory { .. } => "refused_memory",
             Self::TooLarge { .. } => "refused_too_large",
-            Self::ShuttingDown => "refused_shutdown",
         }
-    }
-
-    /// Whether the same demand may be met later.
-    pub fn is_temporary(&self) -> bool {
-        !matches!(self, Self::TooLarge { .. } | Self::ShuttingDown)
     }
 }
 
@@ -137,7 +129,6 @@ impl fmt::Display for Refusal {
             Self::TooLarge { what } => {
                 write!(f, "This needs more {what} than the whole node has.")
             }
-            Self::ShuttingDown => f.write_str("The node is shutting down and takes nobody in."),
         }
     }
 }
@@ -148,19 +139,12 @@ pub struct Admission {
     capacity: Capacity,
     used: Demand,
     sessions: usize,
-    policy: Policy,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Policy {
-    Open,
-    Closed,
 }
 
 impl Admission {
     /// An empty node.
     pub fn new(capacity: Capacity) -> Self {
-        Self { capacity, used: Demand::default(), sessions: 0, policy: Policy::Open }
+        Self { capacity, used: Demand::default(), sessions: 0 }
     }
 
     /// Lets a session in, or says why not; a refusal changes nothing.
@@ -168,9 +152,6 @@ impl Admission {
     /// # Errors
     /// See [`Refusal`].
     pub fn admit(&mut self, demand: &Demand) -> Result<Permit, Refusal> {
-        if self.policy == Policy::Closed {
-            return Err(Refusal::ShuttingDown);
-        }
         self.fits_an_empty_node(demand)?;
         if self.sessions >= self.capacity.sessions {
             return Err(Refusal::Sessions { most: self.capacity.sessions });
@@ -207,11 +188,6 @@ impl Admission {
     /// them; nobody is let in until there is room again.
     pub fn remeasure(&mut self, capacity: Capacity) {
         self.capacity = capacity;
-    }
-
-    /// Lets nobody in any more.
-    pub fn close(&mut self) {
-        self.policy = Policy::Closed;
     }
 
     /// What the sessions that are in need together.
@@ -283,8 +259,6 @@ mod tests {
         assert_eq!(code(&mut node, demand(1_001, 0, 0)), "refused_too_large");
         let _rest = [0; 3].map(|_| node.admit(&demand(0, 0, 0)).unwrap());
         assert_eq!(code(&mut node, demand(0, 0, 0)), "refused_sessions");
-        node.close();
-        assert_eq!(code(&mut node, demand(0, 0, 0)), "refused_shutdown");
     }
 
     #[test]
@@ -303,7 +277,6 @@ mod tests {
         let refusal = Refusal::PixelRate { asked: 55_296_000, left: 12_900_000 };
         let sentence = refusal.to_string();
         assert!(sentence.contains("56 megapixels") && sentence.contains("12 are free"));
-        assert!(refusal.is_temporary() && !Refusal::ShuttingDown.is_temporary());
     }
 
     #[derive(Clone, Debug)]

@@ -327,12 +327,6 @@ impl LatencyLedger {
         self.counters
     }
 
-    /// Stages of a frame that is held, in order; they add up to its total.
-    pub fn stages_of(&self, frame: FrameId) -> Option<Vec<(LedgerStage, Duration)>> {
-        let entry = self.entries.iter().rev().find(|entry| entry.frame == frame)?;
-        Some(entry.spans().collect())
-    }
-
     /// Figures of the frames that were sent in the window before `now`.
     pub fn summary(&mut self, now: MediaTime) -> LatencySummary {
         self.expire(now);

@@ -137,7 +137,6 @@ pub struct RateController {
     link: Option<Bitrate>,
     overuse: Option<Overuse>,
     state: PathState,
-    queue: Duration,
 }
 
 impl RateController {
@@ -157,7 +156,6 @@ impl RateController {
             link: None,
             overuse: None,
             state: PathState::Clear,
-            queue: Duration::ZERO,
         }
     }
 
@@ -171,7 +169,6 @@ impl RateController {
         if self.is_longer_route(now, queue, acked, report.one_way_delay_micros) {
             queue = 0;
         }
-        self.queue = Duration::from_micros(queue.unsigned_abs());
         self.state = if queue > DELAY_HIGH || self.loss() > LOSS_HIGH {
             self.go_down(now, queue, acked);
             PathState::Overused
@@ -201,24 +198,11 @@ impl RateController {
         self.state
     }
 
-    /// Queueing delay of the last report.
-    pub fn queue_delay(&self) -> Duration {
-        self.queue
-    }
-
     /// What arrives, over the last quarter of a second.
     pub fn acked_rate(&self) -> Bitrate {
         let length: Duration = self.intervals.iter().map(|interval| interval.length).sum();
         let acked = self.intervals.iter().fold(0_u64, |sum, i| sum.saturating_add(i.acked));
         Bitrate::of(acked, length)
-    }
-
-    /// Brings the target within new bounds at once (a player's wish, a smaller picture).
-    pub fn set_bounds(&mut self, floor: Bitrate, ceiling: Bitrate) -> Option<Bitrate> {
-        self.config.floor = floor;
-        self.config.ceiling = ceiling.max(floor);
-        self.aim = self.aim.clamp(self.config.floor, self.config.ceiling);
-        self.pass_on()
     }
 
     fn remember(&mut self, now: MediaTime, report: &PathReport) {

@@ -130,7 +130,7 @@ mod tests {
     fn all() -> Vec<EndReason> {
         let text = || "secret detail".to_owned();
         vec![
-            EndReason::Refused(Refusal::ShuttingDown),
+            EndReason::Refused(Refusal::TooLarge { what: "memory" }),
             EndReason::StartFailed(text()),
             EndReason::StartTimeout,
             EndReason::NeverConnected,

@@ -93,10 +93,10 @@ fn a_session_from_the_first_to_the_last_action() {
 #[test]
 fn a_refused_session_ends_at_once_and_releases_nothing() {
     let mut bench = Bench::new();
-    let actions = bench.step(0, Event::Admit(Decision::Refused(Refusal::ShuttingDown)));
+    let actions = bench.step(0, Event::Admit(Decision::Refused(Refusal::Sessions { most: 4 })));
     assert!(matches!(actions[..], [Action::Record(Record::Ended(_))]), "{actions:?}");
     assert_eq!(bench.0.phase(), Phase::Ended);
-    assert_eq!(bench.0.reason().map(EndReason::code), Some("refused_shutdown"));
+    assert_eq!(bench.0.reason().map(EndReason::code), Some("refused_sessions"));
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => Just(Event::Timeout),
         3 => Just(Event::Admit(Decision::Granted)),
-        1 => Just(Event::Admit(Decision::Refused(Refusal::ShuttingDown))),
+        1 => Just(Event::Admit(Decision::Refused(Refusal::Sessions { most: 4 }))),
         4 => Just(Event::Start),
         4 => Just(Event::Started),
         1 => Just(Event::StartFailed(text())),

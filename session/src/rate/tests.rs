@@ -209,14 +209,6 @@ fn the_encoders_share_leaves_room_for_sound() {
     assert_eq!(control.encoder_target(), Bitrate::from_kbps(250));
 }
 
-#[test]
-fn new_bounds_count_at_once() {
-    let mut control = RateController::new(MediaTime::ZERO, wide());
-    assert_eq!(control.set_bounds(mbps(1), mbps(3)), Some(mbps(3)));
-    assert_eq!(control.set_bounds(mbps(1), mbps(3)), None);
-    assert_eq!(control.set_bounds(mbps(4), mbps(2)), Some(mbps(4)));
-}
-
 proptest! {
     #[test]
     fn it_stays_within_its_bounds_whatever_is_reported(
