@@ -370,6 +370,30 @@ async fn candidates_can_come_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_takes_so_many_candidates_and_no_more() {
+    let (_client, offer) = client::Client::offer(Wish::PLAYER).await;
+    let offered = offer.lines().filter(|line| line.starts_with("a=candidate:")).count();
+    assert!((1..16).contains(&offered), "{offered} candidates leave no room for the test");
+    let clock = client::MonotonicClock::shared();
+    let (transport, _) =
+        nearlight_transport::WebRtc::answer(&offer, config(), clock).await.unwrap();
+    let handle = transport.remote_candidates();
+    let credentials: String = offer
+        .lines()
+        .filter(|line| line.starts_with("a=ice-ufrag:") || line.starts_with("a=ice-pwd:"))
+        .map(|line| format!("{line}\r\n"))
+        .collect();
+    let mut added = 0;
+    for fragment in 0..8 {
+        let candidates: String = (0..10)
+            .map(|n| format!("a=candidate:1 1 udp 1 192.0.2.{fragment} {} typ host\r\n", 5_000 + n))
+            .collect();
+        added += handle.add(&format!("{credentials}{candidates}")).await.unwrap();
+    }
+    assert_eq!(offered + added, 32);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn external_addresses_and_ports_are_honoured() {
     let (_client, offer) = client::Client::offer(Wish::PLAYER).await;
     let config = nearlight_transport::WebRtcConfig {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -413,6 +413,7 @@ fn start(
             peer: Arc::downgrade(&peer),
             credentials: Arc::new(plan.credentials),
             shared: shared.clone(),
+            taken: Arc::new(AtomicUsize::new(plan.candidates)),
         },
     };
     let supervisor = Supervisor {

@@ -15,7 +15,10 @@ use thiserror::Error;
 pub const MAX_SDP: usize = 64 * 1024;
 /// Most media sections in an offer.
 const MAX_SECTIONS: usize = 16;
-/// Most candidates that are taken from an offer: each one makes this node send checks.
+/// RTP payload types have 7 bits (RFC 3550 §5.1); a section with more formats is none of RTP.
+const MAX_FORMATS: usize = 128;
+/// Most candidates that a connection takes, from its offer and from all fragments after it: each one
+/// makes this node send checks.
 pub(super) const MAX_CANDIDATES: usize = 32;
 
 /// Why an offer was refused.
@@ -65,6 +68,8 @@ pub(super) struct OfferPlan {
     pub(super) video_sections: u8,
     /// Whether there is a data channel section.
     pub(super) data: bool,
+    /// Candidates in the rewritten offer.
+    pub(super) candidates: usize,
     /// The client's ICE user name fragment and password.
     pub(super) credentials: IceCredentials,
 }
@@ -94,8 +99,19 @@ struct Section<'a> {
     kind: &'a str,
     port: &'a str,
     proto: &'a str,
-    formats: Vec<&'a str>,
+    /// In the order of the line, which is that of preference.
+    formats: Vec<Format<'a>>,
     lines: Vec<&'a str>,
+}
+
+/// A format with what its lines say of it. Gathered in one pass over the lines: looking them up for
+/// each format would take a time that grows with the square of a stranger's offer.
+struct Format<'a> {
+    payload_type: u8,
+    /// `a=rtpmap:`, the first one.
+    map: Option<&'a str>,
+    /// `a=fmtp:`, the first one.
+    fmtp: Option<&'a str>,
 }
 
 impl<'a> Section<'a> {
@@ -105,7 +121,42 @@ impl<'a> Section<'a> {
         else {
             return Err(malformed("a media line is too short"));
         };
-        Ok(Self { kind, port, proto, formats: words.collect(), lines: Vec::new() })
+        let mut formats: Vec<Format<'a>> = Vec::new();
+        for (n, word) in words.enumerate() {
+            if n == MAX_FORMATS {
+                return Err(malformed(format!("more than {MAX_FORMATS} formats in a section")));
+            }
+            // What is no payload type (`webrtc-datachannel`) has no lines to look up either.
+            let Some(payload_type) = payload_type(word) else { continue };
+            if formats.iter().all(|format| format.payload_type != payload_type) {
+                formats.push(Format { payload_type, map: None, fmtp: None });
+            }
+        }
+        Ok(Self { kind, port, proto, formats, lines: Vec::new() })
+    }
+
+    /// Sorts what the lines say of formats to these.
+    fn index_formats(&mut self) {
+        let mut places = [None; MAX_FORMATS];
+        for (place, format) in self.formats.iter().enumerate() {
+            places[usize::from(format.payload_type)] = Some(place);
+        }
+        for line in &self.lines {
+            let Some((key, rest)) = line.strip_prefix("a=").and_then(|line| line.split_once(':'))
+            else {
+                continue;
+            };
+            let Some((number, value)) = rest.split_once(' ') else { continue };
+            let place = payload_type(number).and_then(|number| places[usize::from(number)]);
+            let Some(format) = place.and_then(|place| self.formats.get_mut(place)) else {
+                continue;
+            };
+            match key {
+                "rtpmap" => _ = format.map.get_or_insert(value.trim()),
+                "fmtp" => _ = format.fmtp.get_or_insert(value.trim()),
+                _ => {}
+            }
+        }
     }
 
     fn attribute(&self, key: &str) -> Option<&'a str> {
@@ -119,15 +170,11 @@ impl<'a> Section<'a> {
     fn direction(&self) -> Option<&'static str> {
         ["sendrecv", "recvonly", "sendonly", "inactive"].into_iter().find(|word| self.has(word))
     }
+}
 
-    /// The value of `a=<key>:<format> <value>`.
-    fn of_format(&self, key: &str, format: &str) -> Option<&'a str> {
-        self.lines.iter().find_map(|line| {
-            let rest = line.strip_prefix("a=")?.strip_prefix(key)?.strip_prefix(':')?;
-            let (found, value) = rest.split_once(' ')?;
-            (found == format).then(|| value.trim())
-        })
-    }
+/// A payload type as written by clients.
+fn payload_type(word: &str) -> Option<u8> {
+    word.parse().ok().filter(|&number: &u8| usize::from(number) < MAX_FORMATS)
 }
 
 fn attribute<'a>(lines: &[&'a str], key: &str) -> Option<&'a str> {
@@ -165,16 +212,17 @@ pub(super) fn read(offer: &str) -> Result<OfferPlan, OfferError> {
     }
     let (payload_type, fmtp, rtx) = chosen.ok_or(OfferError::NoVideo)?;
 
-    let sdp = rewrite(&head, &sections, payload_type, &fmtp, rtx);
+    let (sdp, candidates) = rewrite(&head, &sections, payload_type, &fmtp, rtx);
     let count = |kind| sections.iter().filter(|section| section.kind == kind).count();
     Ok(OfferPlan {
         sdp,
         payload_type,
         fmtp,
         rtx,
-        opus: sections.iter().find_map(|section| opus(section)?.parse().ok()),
+        opus: sections.iter().find_map(opus),
         video_sections: u8::try_from(count("video")).unwrap_or(u8::MAX),
         data: count("application") > 0,
+        candidates,
         credentials,
     })
 }
@@ -207,6 +255,7 @@ fn split(offer: &str) -> Result<(Vec<&str>, Vec<Section<'_>>), OfferError> {
     if head.first() != Some(&"v=0") {
         return Err(malformed("it does not begin with v=0"));
     }
+    sections.iter_mut().for_each(Section::index_formats);
     Ok((head, sections))
 }
 
@@ -287,40 +336,40 @@ fn credentials(head: &[&str], sections: &[Section<'_>]) -> Result<IceCredentials
 
 /// The best H.264 format of a video section: payload type, parameters, retransmission format.
 fn choose_h264(section: &Section<'_>) -> Result<(u8, String, Option<u8>), OfferError> {
-    let mut best: Option<(u8, &str, u8, String)> = None;
+    let mut best: Option<(u8, u8, &str)> = None;
     let mut offered: Vec<&str> = Vec::new();
-    for &format in &section.formats {
-        let Some(map) = section.of_format("rtpmap", format) else { continue };
+    for format in &section.formats {
+        let Some(map) = format.map else { continue };
         let name = map.split('/').next().unwrap_or_default();
         if !offered.contains(&name) && offered.len() < 8 {
             offered.push(name);
         }
-        if !map.eq_ignore_ascii_case("H264/90000") {
+        if !map.eq_ignore_ascii_case("H264/90000") || !is_free(format.payload_type) {
             continue;
         }
-        let fmtp = section.of_format("fmtp", format).unwrap_or_default();
-        let (Some(rank), Some(number)) = (rank_h264(fmtp), dynamic_payload_type(format)) else {
-            continue;
-        };
-        if best.as_ref().is_none_or(|(least, ..)| rank < *least) {
-            best = Some((rank, format, number, complete_fmtp(fmtp)));
+        let fmtp = format.fmtp.unwrap_or_default();
+        let Some(rank) = rank_h264(fmtp) else { continue };
+        if best.is_none_or(|(least, ..)| rank < least) {
+            best = Some((rank, format.payload_type, fmtp));
         }
     }
-    let Some((_, format, number, fmtp)) = best else {
+    let Some((_, chosen, fmtp)) = best else {
         return Err(OfferError::NoUsableCodec(clip(&offered.join(", ")).to_owned()));
     };
-    let rtx = section.formats.iter().find_map(|&candidate| {
-        let map = section.of_format("rtpmap", candidate)?;
-        let apt = section.of_format("fmtp", candidate)?.split(';').next()?.trim();
-        (map.eq_ignore_ascii_case("rtx/90000") && apt.strip_prefix("apt=")? == format)
-            .then(|| dynamic_payload_type(candidate))?
-    });
-    Ok((number, fmtp, rtx.filter(|&rtx| rtx != number)))
+    let repairs = |format: &&Format<'_>| {
+        let apt = format.fmtp.and_then(|fmtp| fmtp.split(';').next()?.trim().strip_prefix("apt="));
+        format.map.is_some_and(|map| map.eq_ignore_ascii_case("rtx/90000"))
+            && apt.and_then(payload_type) == Some(chosen)
+    };
+    let rtx = section.formats.iter().find(repairs).map(|format| format.payload_type);
+    let rtx = rtx.filter(|&rtx| rtx != chosen && is_free(rtx));
+    Ok((chosen, complete_fmtp(fmtp), rtx))
 }
 
-fn dynamic_payload_type(format: &str) -> Option<u8> {
-    // RFC 5761 §4: 64 to 95 would be taken for RTCP; 35 to 63 and 96 to 127 are free.
-    format.parse().ok().filter(|number| (35..64).contains(number) || (96..128).contains(number))
+/// Whether RTP may have this payload type: RFC 5761 §4: 64 to 95 would be taken for RTCP; 35 to 63 and
+/// 96 to 127 are free.
+fn is_free(payload_type: u8) -> bool {
+    (35..64).contains(&payload_type) || (96..128).contains(&payload_type)
 }
 
 fn fmtp_value<'a>(fmtp: &'a str, key: &str) -> Option<&'a str> {
@@ -361,14 +410,14 @@ fn complete_fmtp(fmtp: &str) -> String {
     }
 }
 
-/// Writes the offer anew with only what is served.
+/// Writes the offer anew with only what is served; how many candidates are in it.
 fn rewrite(
     head: &[&str],
     sections: &[Section<'_>],
     payload_type: u8,
     fmtp: &str,
     rtx: Option<u8>,
-) -> String {
+) -> (String, usize) {
     const HEAD: [&str; 7] =
         ["group:", "ice-ufrag:", "ice-pwd:", "ice-options:", "ice-lite", "fingerprint:", "setup:"];
     let mut out = String::with_capacity(4096);
@@ -389,7 +438,7 @@ fn rewrite(
                 let rtx = rtx.map(|rtx| format!(" {rtx}")).unwrap_or_default();
                 format!("{payload_type}{rtx}")
             }
-            "audio" => opus(section).unwrap_or("0").to_owned(),
+            "audio" => opus(section).unwrap_or(0).to_string(),
             _ => "webrtc-datachannel".to_owned(),
         };
         let _ =
@@ -401,7 +450,7 @@ fn rewrite(
             _ => {}
         }
     }
-    out
+    (out, candidates)
 }
 
 fn push(out: &mut String, line: &str) {
@@ -480,13 +529,12 @@ fn rewrite_audio(out: &mut String, section: &Section<'_>) {
     push(out, &format!("a={}", section.direction().unwrap_or("sendrecv")));
 }
 
-fn opus<'a>(section: &Section<'a>) -> Option<&'a str> {
-    section.formats.iter().copied().find(|format| {
-        dynamic_payload_type(format).is_some()
-            && section
-                .of_format("rtpmap", format)
-                .is_some_and(|map| map.eq_ignore_ascii_case("opus/48000/2"))
-    })
+fn opus(section: &Section<'_>) -> Option<u8> {
+    let is_opus = |format: &&Format<'_>| {
+        is_free(format.payload_type)
+            && format.map.is_some_and(|map| map.eq_ignore_ascii_case("opus/48000/2"))
+    };
+    section.formats.iter().find(is_opus).map(|format| format.payload_type)
 }
 
 fn rewrite_extensions(out: &mut String, section: &Section<'_>) {

@@ -100,7 +100,35 @@ fn floods_and_unreadable_candidates_are_left_out() {
         "a=candidate:1 1 udp what\r\na=candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype active\r\n";
     let plan = read(&format!("{CHROMIUM}{bad}{}", line.repeat(500))).unwrap();
     assert_eq!(plan.sdp.matches("a=candidate:").count(), MAX_CANDIDATES);
+    assert_eq!(plan.candidates, MAX_CANDIDATES);
     assert!(!plan.sdp.contains("what") && !plan.sdp.contains("tcptype"));
+}
+
+#[test]
+fn formats_are_no_more_than_payload_types_and_their_lines_are_found_in_one_pass() {
+    let m_line = CHROMIUM.lines().find(|line| line.starts_with("m=video")).unwrap();
+    let more = |words: &str, times| {
+        CHROMIUM.replace(m_line, &format!("{m_line}{}", format!(" {words}").repeat(times)))
+    };
+    let OfferError::Malformed(why) = read(&more("96", 10_000)).unwrap_err() else {
+        panic!("taken for malformed")
+    };
+    assert_eq!(why, "more than 128 formats in a section");
+    // The same one again, numbers beyond 7 bits and words are no formats; lines of none are nobody's.
+    let strange = more("108 200 -1 x", 20).replace(
+        "a=rtcp-mux",
+        "a=rtcp-mux\r\na=rtpmap:200 H264/90000\r\na=fmtp:300 x\r\na=rtpmap:108\r\na=fmtp",
+    );
+    let (strange, plain) = (read(&strange).unwrap(), read(CHROMIUM).unwrap());
+    assert_eq!((strange.payload_type, strange.rtx), (108, Some(109)));
+    assert_eq!(strange.fmtp, plain.fmtp);
+
+    let mut section = Section::parse("video 9 UDP/TLS/RTP/SAVPF 97 96 97").unwrap();
+    section.lines = vec!["a=fmtp:96 a=1", "a=rtpmap:97 first/1", "a=rtpmap:97 second/1"];
+    section.index_formats();
+    let found: Vec<_> =
+        section.formats.iter().map(|of| (of.payload_type, of.map, of.fmtp)).collect();
+    assert_eq!(found, [(97, Some("first/1"), None), (96, None, Some("a=1"))]);
 }
 
 proptest! {

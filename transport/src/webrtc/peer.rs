@@ -1,6 +1,7 @@
 //! The session's end of a connection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use media::{
 use tokio::sync::{Notify, mpsc};
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 
-use super::offer::IceCredentials;
+use super::offer::{IceCredentials, MAX_CANDIDATES};
 use super::shared::Shared;
 use super::sink::{NoTrack, Outlet, TrackSink};
 use super::supervise::OpenChannels;
@@ -94,10 +95,13 @@ pub struct RemoteCandidates {
     pub(super) peer: std::sync::Weak<dyn PeerConnection>,
     pub(super) credentials: Arc<IceCredentials>,
     pub(super) shared: Arc<Shared>,
+    /// Candidates that the connection was given so far, those of the offer included.
+    pub(super) taken: Arc<AtomicUsize>,
 }
 
 impl RemoteCandidates {
-    /// Adds the candidates of a fragment (RFC 8840); returns how many were usable.
+    /// Adds the candidates of a fragment (RFC 8840); returns how many were usable. A connection takes
+    /// 32 in all, with those of its offer; more are left out.
     ///
     /// # Errors
     /// See [`TrickleError`]; nothing was added.
@@ -109,11 +113,20 @@ impl RemoteCandidates {
         }
         let mut added = 0;
         for candidate in fragment.candidates {
+            if !self.take_place() {
+                break;
+            }
             let init = RTCIceCandidateInit { candidate, ..Default::default() };
             if peer.add_ice_candidate(init).await.is_ok() {
                 added += 1;
             }
         }
         Ok(added)
+    }
+
+    /// Whether the connection takes one more candidate, which then counts.
+    fn take_place(&self) -> bool {
+        let next = |taken| (taken < MAX_CANDIDATES).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 }
