@@ -301,7 +301,7 @@ fn a_panic_ends_one_worker_and_no_other() {
     assert_eq!(bench.returned.load(Ordering::SeqCst), 2);
     other.submit();
     assert_eq!(other.kinds(), [(0, Key)]);
-    assert!(bench.worker.shutdown(DEADLINE) && other.worker.shutdown(DEADLINE));
+    other.end();
 }
 
 #[test]
@@ -385,7 +385,7 @@ fn real_encoders_run_on_the_thread() {
             assert_eq!(Strip::read_luma(&decoded.luma, decoded.stride), Some(strip), "{name}");
         }
         assert_eq!(bench.worker.stats().keyframes, 1, "{name}");
-        assert!(bench.worker.shutdown(DEADLINE));
+        bench.end();
     }
 }
 

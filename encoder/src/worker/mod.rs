@@ -137,7 +137,8 @@ pub enum WorkerEvent {
 /// Called on the thread, so it must not block. Few: told on changes, never per frame.
 pub type EventFn = Box<dyn FnMut(WorkerEvent) + Send>;
 
-/// An encoder's thread. Dropping it stops and joins the thread.
+/// An encoder's thread. Dropping it stops and joins the thread; one that hangs for two seconds is left
+/// to itself, and logged.
 #[derive(Debug)]
 pub struct EncoderWorker {
     shared: Arc<Shared>,
@@ -196,29 +197,17 @@ impl EncoderWorker {
     pub fn has_ended(&self) -> bool {
         self.shared.has_ended()
     }
-
-    /// Stops the thread and waits for at most `deadline`. Returns whether it ended in time; if not,
-    /// it is left to itself.
-    pub fn shutdown(mut self, deadline: Duration) -> bool {
-        self.stop(deadline)
-    }
-
-    fn stop(&mut self, deadline: Duration) -> bool {
-        let Some(thread) = self.thread.take() else { return true };
-        // Stopping is always accepted.
-        let _ = self.shared.command(Command::Stop);
-        if !self.shared.wait_for_end(deadline) {
-            return false;
-        }
-        // Panics were caught on the thread and told as an event.
-        let _ = thread.join();
-        true
-    }
 }
 
 impl Drop for EncoderWorker {
     fn drop(&mut self) {
-        if !self.stop(JOIN_DEADLINE) {
+        let Some(thread) = self.thread.take() else { return };
+        // Stopping is always accepted.
+        let _ = self.shared.command(Command::Stop);
+        if self.shared.wait_for_end(JOIN_DEADLINE) {
+            // Panics were caught on the thread and told as an event.
+            let _ = thread.join();
+        } else {
             tracing::error!(thread = self.name, "encoder thread did not end and is left behind");
         }
     }

@@ -14,7 +14,7 @@ use media::{
     Size, StageTimes, TrackId, UnitKind, UnitSink, View,
 };
 use nearlight_encoder::{
-    Candidate, EncoderSettings, EncoderWorker, OpenError, WorkerConfig, WorkerEvent,
+    Candidate, Command, EncoderSettings, EncoderWorker, OpenError, WorkerConfig, WorkerEvent,
 };
 use smallvec::{SmallVec, smallvec};
 use testkit::FakeClock;
@@ -308,6 +308,12 @@ impl Bench {
             let seen = stats.encoded + stats.dropped + stats.skipped + stats.refused + stats.failed;
             seen == self.next || self.worker.has_ended()
         });
+    }
+
+    /// Stops the thread, which must end by itself.
+    pub fn end(self) {
+        self.worker.command(Command::Stop).unwrap();
+        wait_until("the thread ends", || self.worker.has_ended());
     }
 
     pub fn kinds(&self) -> Vec<(u64, UnitKind)> {
