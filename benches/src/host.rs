@@ -13,6 +13,7 @@ use server::scenes::SceneLibrary;
 use server::serve::Server;
 
 use crate::apps::Pattern;
+use crate::coded::Coded;
 
 /// Catalogue ids.
 pub(crate) const DEMO: &str = "demo";
@@ -27,6 +28,8 @@ pub(crate) const HEIGHT: u32 = 720;
 pub(crate) struct Host {
     runtime: tokio::runtime::Runtime,
     server: Server,
+    /// Pictures that sessions had coded.
+    pub(crate) coded: Coded,
     /// Name and driver of the graphics device, or why there is none.
     pub(crate) gpu: Result<(String, String), String>,
 }
@@ -49,6 +52,8 @@ impl Host {
             let gpu = pool.current();
             (gpu.name().to_owned(), gpu.driver())
         });
+        let coded = Coded::default();
+        let watching = coded.clone();
         let open = move |config: Config| {
             let pool = pool.ok();
             let mut apps = match &pool {
@@ -59,10 +64,13 @@ impl Host {
                 Arc::new(Pattern { id: MOVING, title: "Pattern", moves: true }) as Arc<dyn App>
             );
             apps.push(Arc::new(Pattern { id: STILL, title: "Still", moves: false }));
-            Node::with_apps(config, pool, apps)
+            let mut node = Node::with_apps(config, pool, apps)?;
+            let ours = Arc::get_mut(&mut node).context("the node is in use already")?;
+            watching.watch(&mut ours.encoders);
+            Ok(node)
         };
         let server = runtime.block_on(Server::bind_with(config(), open))?;
-        Ok(Self { runtime, server, gpu })
+        Ok(Self { runtime, server, coded, gpu })
     }
 
     /// The node.

@@ -128,6 +128,7 @@ pub(crate) fn targets(verdicts: &[Verdict]) -> Result<()> {
         let outcome = match verdict.missed_by {
             None => "not measured".into(),
             Some(by) if by > 0.0 => format!("MISSED by {by:.2} {unit}"),
+            Some(_) if !verdict.void.is_empty() => format!("VOID: {}", verdict.void.join(", ")),
             Some(_) => "met".into(),
         };
         let bound = format!("{sign} {bound} {unit}");

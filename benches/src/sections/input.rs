@@ -18,7 +18,8 @@ use crate::host::play_url;
 /// one event is decoded before the next event mostly.
 const LEAST: Duration = Duration::from_millis(70);
 const MOST: Duration = Duration::from_millis(170);
-/// The target: this many frame intervals plus encode and decode.
+/// The bound: this many frame intervals, plus encode, plus last packet sent → decoded. The last is network,
+/// jitter buffer and decoder in one: a browser tells no decoding time of a single frame.
 const INTERVALS: f64 = 1.5;
 
 /// Presses keys while `app` plays and puts what came of it under `name`.
@@ -54,15 +55,18 @@ pub(super) fn run(
     findings.spread(&format!("{name}.latency"), "ms", latencies);
     let window = Window::new(&recording, relation, start, end);
     let encode = Window::median(window.stage(Stage::Encode));
-    let decode = Window::median(window.network());
-    let (Some(median), Some(encode), Some(decode)) = (median, encode, decode) else {
+    let to_decoded = Window::median(window.network());
+    let (Some(median), Some(encode), Some(to_decoded)) = (median, encode, to_decoded) else {
         findings.missing(&format!("{name}.bound"), "ms", "no frame was recorded meanwhile");
         return Ok(());
     };
     findings.put(format!("{name}.latency_in_intervals"), "×", median / interval);
     findings.put(format!("{name}.encode_p50"), "ms", encode);
-    findings.put(format!("{name}.decode_p50"), "ms", decode);
-    findings.put(format!("{name}.bound"), "ms", INTERVALS * interval + encode + decode);
+    findings.put(format!("{name}.sent_to_decoded_p50"), "ms", to_decoded);
+    findings.put(format!("{name}.bound"), "ms", INTERVALS * interval + encode + to_decoded);
+    findings.note(format!(
+        "bound: {INTERVALS} intervals + encode + (network, jitter buffer and decoder in one), medians"
+    ));
     Ok(())
 }
 

@@ -116,7 +116,12 @@ impl<'a> Window<'a> {
         findings.spread(&format!("{name}.stage.present"), "ms", self.present());
         findings.spread(&format!("{name}.total"), "ms", self.total());
         findings.spread(&format!("{name}.server"), "ms", self.server());
-        findings.spread(&format!("{name}.overhead"), "ms", self.overhead());
+        let overhead = self.overhead();
+        if !self.frames.is_empty() {
+            let part = overhead.len() as f64 / self.frames.len() as f64;
+            findings.put(format!("{name}.overhead_known"), "of frames", part);
+        }
+        findings.spread(&format!("{name}.overhead"), "ms", overhead);
     }
 
     /// The median of values, where there are any.

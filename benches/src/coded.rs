@@ -1,0 +1,102 @@
+//! Counts pictures where they are coded, by whichever encoder a session has.
+//!
+//! The server counts frames that left and units that were taken; a picture that was coded and then
+//! refused is neither, and costs as much.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use encoder::{Candidate, Selection};
+use media::{
+    Bitrate, CpuImage, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
+    FrameRate, RateChange, Recovery, Size,
+};
+
+/// Pictures coded by all encoders that were opened through it. Clones are one count.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Coded(Arc<AtomicU64>);
+
+impl Coded {
+    /// Counts what these encoders code from now on.
+    pub(crate) fn watch(&self, selection: &mut Selection) {
+        for candidate in &mut selection.usable {
+            *candidate = self.wrap(candidate);
+        }
+    }
+
+    /// So far.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn wrap(&self, candidate: &Candidate) -> Candidate {
+        let (open, coded) = (candidate.open.clone(), self.clone());
+        Candidate {
+            open: Arc::new(move |settings| {
+                Ok(Box::new(Watched { encoder: open(settings)?, coded: coded.clone() })
+                    as Box<dyn Encoder>)
+            }),
+            ..candidate.clone()
+        }
+    }
+}
+
+/// An encoder that is counted.
+struct Watched {
+    encoder: Box<dyn Encoder>,
+    coded: Coded,
+}
+
+impl Encoder for Watched {
+    fn capabilities(&self) -> &EncoderCapabilities {
+        self.encoder.capabilities()
+    }
+
+    fn encode(
+        &mut self,
+        frame: FrameId,
+        image: &CpuImage<'_>,
+        options: EncodeOptions,
+    ) -> Result<Encoded, EncodeError> {
+        self.coded.0.fetch_add(1, Ordering::Relaxed);
+        self.encoder.encode(frame, image, options)
+    }
+
+    fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
+        self.encoder.set_rate(bitrate, rate)
+    }
+
+    fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
+        self.encoder.forget(lost)
+    }
+
+    fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
+        self.encoder.resize(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use encoder::{EncoderSettings, Preference, candidates, select};
+    use media::{PixelFormat, Plane};
+
+    #[test]
+    fn a_coded_picture_counts_whatever_becomes_of_it() {
+        let mut selection = select(candidates(), &Preference::default()).unwrap();
+        let coded = Coded::default();
+        coded.watch(&mut selection);
+        let (size, rate) = (Size::new(64, 64), FrameRate::fps(60));
+        let settings = EncoderSettings { size, rate, bitrate: Bitrate::from_mbps(1) };
+        let mut encoder = (selection.chosen().open)(&settings).unwrap();
+        assert_eq!(encoder.capabilities().name, selection.chosen().name);
+        let plane = |data| Plane { data, stride: 64 };
+        let planes = [plane(&[90; 64 * 64][..]), plane(&[128; 64 * 32][..])].into_iter().collect();
+        let image = CpuImage { format: PixelFormat::Nv12, size, planes };
+        for number in 0..3 {
+            encoder.encode(FrameId(number), &image, EncodeOptions::default()).unwrap();
+        }
+        assert_eq!(coded.count(), 3);
+    }
+}
