@@ -1,15 +1,12 @@
 //! The sources that the bench brings to the server.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use media::{
-    Clock, FrameRequest, FrameSource, InputSeq, InputSink, MediaTime, SequencedInput, SourceError,
-    SourceEvent, SourceInfo,
-};
+use media::{Clock, InputSink, MediaTime, SequencedInput};
 use server::apps::{App, AppInfo, OpenError, Running, VideoMode};
 use server::wire::EntryKind;
-use testkit::PulledPattern;
+use testkit::{Programme, PulledPattern, PushedPattern};
 
 /// Pictures in flight, as the renderer has them.
 pub(crate) const SLOTS: usize = 3;
@@ -20,7 +17,8 @@ pub(crate) struct Pattern {
     pub(crate) id: &'static str,
     /// Its name on the page.
     pub(crate) title: &'static str,
-    /// Whether it moves.
+    /// Whether it moves: then a thread of its own pushes the pictures, at the session's rate and by its
+    /// own clock, as a game does. What stands still is asked for at each interval.
     pub(crate) moves: bool,
 }
 
@@ -29,7 +27,7 @@ impl App for Pattern {
         AppInfo {
             id: self.id.into(),
             title: self.title.into(),
-            summary: "A moving pattern that costs little more than a copy.".into(),
+            summary: "A pattern that costs little more than a copy.".into(),
             kind: EntryKind::Synthetic,
             controls: Vec::new(),
             unavailable: None,
@@ -37,11 +35,17 @@ impl App for Pattern {
     }
 
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
-        let touched = Arc::new(Mutex::new(Touched { newest: None, at: clock.now() }));
-        let mut pattern = PulledPattern::new(video.size, SLOTS, clock);
-        pattern.set_paused(!self.moves);
-        let source = WithInput { pattern, touched: touched.clone() };
-        Ok(Running { source: Box::new(source), input: Box::new(Hands { touched }) })
+        let started = clock.now();
+        if !self.moves {
+            let mut source = PulledPattern::new(video.size, SLOTS, clock);
+            source.set_paused(true);
+            let input = Box::new(Hands { programme: None, touched: started });
+            return Ok(Running { source: Box::new(source), input });
+        }
+        let (source, programme) = PushedPattern::start(video.size, SLOTS, video.rate, clock)
+            .map_err(|error| OpenError::Content(format!("no thread for the pattern: {error}")))?;
+        let input = Box::new(Hands { programme: Some(programme), touched: started });
+        Ok(Running { source: Box::new(source), input })
     }
 
     fn draw_poster(&self) -> Option<Vec<u8>> {
@@ -49,88 +53,68 @@ impl App for Pattern {
     }
 }
 
-/// What the user did last.
-struct Touched {
-    newest: Option<InputSeq>,
-    at: MediaTime,
-}
-
-fn lock(touched: &Mutex<Touched>) -> MutexGuard<'_, Touched> {
-    touched.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The pattern; its pictures say which input they show.
-struct WithInput {
-    pattern: PulledPattern,
-    touched: Arc<Mutex<Touched>>,
-}
-
-impl FrameSource for WithInput {
-    fn info(&self) -> SourceInfo {
-        self.pattern.info()
-    }
-
-    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
-        // Before drawing, as a game samples its input.
-        let newest = lock(&self.touched).newest;
-        let mut event = self.pattern.next(request)?;
-        if let SourceEvent::Frame(frame) = &mut event {
-            frame.last_input = newest;
-        }
-        Ok(event)
-    }
-}
-
+/// What the user does goes to the programme, which says with each picture what it shows of it.
 struct Hands {
-    touched: Arc<Mutex<Touched>>,
+    programme: Option<Programme>,
+    touched: MediaTime,
 }
 
 impl InputSink for Hands {
     fn inject(&mut self, input: &SequencedInput, at: MediaTime) {
-        let mut touched = lock(&self.touched);
-        if touched.newest.is_none_or(|newest| input.seq.is_after(newest)) {
-            touched.newest = Some(input.seq);
+        if let Some(programme) = &self.programme {
+            programme.input(input.seq);
         }
-        touched.at = at;
+        self.touched = at;
     }
 
     fn release_all(&mut self, _: MediaTime) {}
 
     fn idle_for(&self, now: MediaTime) -> Duration {
-        now.since(lock(&self.touched).at)
+        now.since(self.touched)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::{FrameId, FrameRate, InputEvent, Size};
+    use media::{
+        FrameId, FrameRate, FrameRequest, InputEvent, InputSeq, Pacing, Size, SourceEvent,
+    };
     use testkit::FakeClock;
 
-    fn open(moves: bool) -> Running {
+    fn open(moves: bool, clock: &FakeClock) -> Running {
         let app = Pattern { id: "p", title: "P", moves };
         let video = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(60) };
-        app.open(video, Arc::new(FakeClock::default())).unwrap()
+        app.open(video, Arc::new(clock.clone())).unwrap()
     }
 
     fn next(running: &mut Running, millis: u64) -> SourceEvent {
         let at = MediaTime::from_millis(millis);
-        let (id, within) = (FrameId(0), Duration::ZERO);
+        // Never waited for in full: a pushed picture comes when its thread has run.
+        let (id, within) = (FrameId(0), Duration::from_secs(30));
         running.source.next(&FrameRequest { id, at, within, views: &[], refresh: false }).unwrap()
     }
 
     #[test]
-    fn a_picture_says_which_input_it_shows() {
-        let mut running = open(true);
+    fn what_moves_is_pushed_and_a_picture_says_which_input_it_shows() {
+        let clock = FakeClock::default();
+        let mut running = open(true, &clock);
+        assert_eq!(running.source.info().pacing, Pacing::Pushed);
+        let SourceEvent::Frame(first) = next(&mut running, 0) else { panic!("no picture") };
+        assert_eq!((first.captured_at, first.last_input), (MediaTime::ZERO, None));
         let input = SequencedInput { seq: InputSeq(7), event: InputEvent::ReleaseAll };
-        running.input.inject(&input, MediaTime::ZERO);
-        let SourceEvent::Frame(frame) = next(&mut running, 1) else { panic!("no picture") };
+        running.input.inject(&input, MediaTime::from_millis(3));
+        assert_eq!(running.input.idle_for(MediaTime::from_millis(5)), Duration::from_millis(2));
+        // Half an interval: before the next picture would have been due.
+        clock.advance_to(MediaTime::from_millis(9));
+        let SourceEvent::Frame(frame) = next(&mut running, 9) else { panic!("no picture") };
+        assert_eq!(frame.captured_at, MediaTime::from_millis(9));
         assert_eq!(frame.last_input, Some(InputSeq(7)));
     }
 
     #[test]
     fn what_stands_still_yields_one_picture() {
-        let mut running = open(false);
+        let mut running = open(false, &FakeClock::default());
         assert!(matches!(next(&mut running, 1), SourceEvent::Frame(_)));
         assert!(matches!(next(&mut running, 2), SourceEvent::Unchanged));
     }

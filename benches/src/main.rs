@@ -14,7 +14,7 @@
 //! | section | what is measured |
 //! |---|---|
 //! | `demo` | the demo scene at 30 frames a second: stages, send → decoded, frame interval, internal size, processor time |
-//! | `synthetic` (`overhead`) | `testkit::PulledPattern` at 60 frames a second: the same, and the server's own overhead |
+//! | `synthetic` (`overhead`) | `testkit::PushedPattern`, pushed by a thread of its own at 60 frames a second: the same, and the server's own overhead |
 //! | `encoder` | the encoder in use alone, paced at 60 frames a second on the same pictures |
 //! | `input` | input → changed pixel, on both sources |
 //! | `memory` | what an extra session of the demo takes, in a server process of its own |

@@ -26,6 +26,8 @@ use crate::pool::{PooledImage, SlotPool};
 pub struct PushedPattern {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// A refresh waits so long for a new picture before the old one is repeated.
+    repeat_after: Duration,
 }
 
 /// What makes the pictures. Clones are one programme.
@@ -82,7 +84,8 @@ impl PushedPattern {
             clock,
             changed: Condvar::new(),
         });
-        (Self { shared: shared.clone(), thread: None }, Programme { shared })
+        let source = Self { shared: shared.clone(), thread: None, repeat_after: Duration::ZERO };
+        (source, Programme { shared })
     }
 
     /// As [`new`](Self::new), with a thread that draws `rate` pictures a second of `clock`.
@@ -96,6 +99,8 @@ impl PushedPattern {
         clock: Arc<dyn Clock>,
     ) -> std::io::Result<(Self, Programme)> {
         let (mut source, programme) = Self::new(size, slots, clock);
+        // By then it has drawn again; a repeat meanwhile would only take that picture's place.
+        source.repeat_after = rate.interval();
         let theirs = programme.clone();
         let thread = std::thread::Builder::new().name("programme".into());
         source.thread = Some(thread.spawn(move || theirs.run(rate.interval()))?);
@@ -193,24 +198,27 @@ impl FrameSource for PushedPattern {
 
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
         // Real time: a pushed source waits for another thread, not for the media clock.
-        let deadline = Instant::now() + request.within;
+        let asked = Instant::now();
+        let repeat = request.refresh.then(|| asked + self.repeat_after);
+        let deadline = asked + request.within;
         let mut state = self.shared.lock();
         loop {
             if let Some(picture) = state.newest.take() {
                 state.shown = (picture.at, picture.input);
                 return Ok(self.frame(request, picture, Damage::Unknown));
             }
-            if request.refresh {
+            let now = Instant::now();
+            if repeat.is_some_and(|at| at.min(deadline) <= now) {
                 let (at, input) = state.shown;
                 drop(state);
                 let picture = self.shared.paint(at, input).ok_or(SourceError::NoFreeSlot)?;
                 return Ok(self.frame(request, picture, Damage::none()));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if deadline <= now {
                 return Ok(SourceEvent::Unchanged);
             }
-            let waited = self.shared.changed.wait_timeout(state, left);
+            let next = repeat.map_or(deadline, |at| at.min(deadline));
+            let waited = self.shared.changed.wait_timeout(state, next.duration_since(now));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -280,6 +288,9 @@ mod tests {
         assert_eq!(captured(30), (30, Some(InputSeq(7))));
         assert_eq!(captured(50), (50, Some(InputSeq(7))), "an interval after the one before");
         assert_eq!(programme.left_out(), 0);
+        // Nothing new comes while the clock stands: what was shown is repeated.
+        let again = next(&mut source, LONG, true).expect("a refresh yields a picture");
+        assert_eq!((again.captured_at, again.damage), (MediaTime::from_millis(50), Damage::none()));
     }
 
     #[test]
