@@ -179,8 +179,8 @@ fn pushed_pictures_show_the_input_that_their_programme_had() {
 fn a_pushed_display_in_shared_memory_is_resized_under_way() {
     with_every_encoder(|encoder| {
         let clock = FakeClock::default();
-        let surface = SharedSurface::new(SIZE);
-        let source = PushedShared::new(surface.clone(), 3, Arc::new(clock.clone()));
+        let surface = SharedSurface::new(SIZE).unwrap();
+        let source = PushedShared::new(surface.clone(), 3, Arc::new(clock.clone())).unwrap();
         let mut rig = Rig::new(source, encoder, clock);
         let rect = |x| Rect { x, y: 32, width: 40, height: 24 };
         let (grown, arrow) = (Size::new(320, 240), CursorUpdate::Moved { x: 7, y: 9 });

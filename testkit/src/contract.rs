@@ -284,8 +284,8 @@ mod tests {
 
     #[test]
     fn the_pushed_surface_keeps_the_contract() {
-        let surface = SharedSurface::new(SIZE);
-        let source = PushedShared::new(surface.clone(), 3, clock());
+        let surface = SharedSurface::new(SIZE).unwrap();
+        let source = PushedShared::new(surface.clone(), 3, clock()).unwrap();
         let mut shade = 0;
         source_contract(&mut Subject(source, move || {
             shade += 1;
@@ -295,12 +295,12 @@ mod tests {
 
     #[test]
     fn the_pushed_surface_keeps_the_contract_while_it_is_resized() {
-        let surface = SharedSurface::new(SIZE);
-        let source = PushedShared::new(surface.clone(), 1, clock());
+        let surface = SharedSurface::new(SIZE).unwrap();
+        let source = PushedShared::new(surface.clone(), 1, clock()).unwrap();
         let mut edge = 40;
         source_contract(&mut Subject(source, move || {
             edge += 3;
-            surface.resize(Size::new(edge, edge + 1));
+            surface.resize(Size::new(edge, edge + 1)).unwrap();
         }));
     }
 

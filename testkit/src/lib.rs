@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod contract;
+mod memfd;
 pub mod pattern;
 pub mod pool;
 pub mod pushed;

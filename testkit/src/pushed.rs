@@ -1,18 +1,21 @@
 //! A pushed source: another thread owns the picture, changes parts of it, and resizes it at will.
 //!
 //! [`SharedSurface`] stands for the memory that a compositor, a capture or a virtual machine shares
-//! with us. Its damage is gathered until it is fetched, as [`Damage::add`] bounds it. Of the pointer
+//! with us: each side maps it for itself, and a resize makes new memory that the source maps anew. The
+//! lock stands for the protocol by which the two take turns. Its damage is gathered until it is fetched, as [`Damage::add`] bounds it. Of the pointer
 //! its newest look and its newest place wait.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use media::{
     Clock, ColorDescription, CursorUpdate, Damage, Frame, FrameRequest, FrameSource, Mark, Pacing,
-    PixelFormat, Rect, Size, SourceError, SourceEvent, SourceInfo, StageTimes, View, Views,
+    PixelFormat, Rect, Size, SourceError, SourceEvent, SourceInfo, StageTimes, Views,
 };
 
+use crate::memfd::{Memory, View};
 use crate::pattern::even;
 use crate::pool::SlotPool;
 
@@ -35,7 +38,9 @@ struct Shared {
 
 #[derive(Debug)]
 struct Surface {
-    pixels: Vec<u8>,
+    memory: Memory,
+    /// Counts the memories.
+    generation: u64,
     size: Size,
     damage: Damage,
     /// [`CursorUpdate::Shape`] or [`CursorUpdate::Hidden`].
@@ -47,16 +52,21 @@ struct Surface {
 
 impl SharedSurface {
     /// A black surface of `size`, all of it damaged.
-    pub fn new(size: Size) -> Self {
+    ///
+    /// # Errors
+    /// The system's, when it gives no memory.
+    pub fn new(size: Size) -> io::Result<Self> {
         let surface = Surface {
-            pixels: vec![0; size.width as usize * size.height as usize * PIXEL],
+            memory: Memory::create(bytes(size))?,
+            generation: 0,
             size,
             damage: all_of(size),
             pointer_look: None,
             pointer_place: None,
             ended: false,
         };
-        Self { shared: Arc::new(Shared { surface: Mutex::new(surface), changed: Condvar::new() }) }
+        let shared = Shared { surface: Mutex::new(surface), changed: Condvar::new() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Fills the part of `rect` that lies on the surface with one colour (B, G, R) and damages it.
@@ -66,7 +76,8 @@ impl SharedSurface {
         let stride = surface.size.width as usize * PIXEL;
         for y in rect.y..rect.y + rect.height {
             let start = y as usize * stride + rect.x as usize * PIXEL;
-            let row = &mut surface.pixels[start..start + rect.width as usize * PIXEL];
+            let end = start + rect.width as usize * PIXEL;
+            let row = &mut surface.memory.bytes_mut()[start..end];
             for pixel in row.chunks_exact_mut(PIXEL) {
                 pixel.copy_from_slice(&[b, g, r, 0xff]);
             }
@@ -75,14 +86,19 @@ impl SharedSurface {
         self.shared.changed.notify_all();
     }
 
-    /// Gives the surface another size; it is black and all damaged.
-    pub fn resize(&self, size: Size) {
+    /// Gives the surface another size, in memory of its own; it is black and all damaged.
+    ///
+    /// # Errors
+    /// The system's, when it gives no memory; nothing changed.
+    pub fn resize(&self, size: Size) -> io::Result<()> {
+        let memory = Memory::create(bytes(size))?;
         let mut surface = self.lock();
-        surface.pixels.clear();
-        surface.pixels.resize(size.width as usize * size.height as usize * PIXEL, 0);
+        surface.memory = memory;
+        surface.generation += 1;
         surface.size = size;
         surface.damage = all_of(size);
         self.shared.changed.notify_all();
+        Ok(())
     }
 
     /// Moves, changes or hides the pointer, which is no part of the picture.
@@ -132,6 +148,10 @@ impl Surface {
     }
 }
 
+fn bytes(size: Size) -> usize {
+    size.width as usize * size.height as usize * PIXEL
+}
+
 fn all_of(size: Size) -> Damage {
     let mut damage = Damage::none();
     damage.add(Rect::whole(size));
@@ -149,6 +169,9 @@ fn clip(rect: Rect, size: Size) -> Option<Rect> {
 /// column, since no encoder takes it.
 pub struct PushedShared {
     surface: SharedSurface,
+    view: View,
+    /// Which memory `view` is of.
+    generation: u64,
     size: Size,
     pool: SlotPool,
     clock: Arc<dyn Clock>,
@@ -156,9 +179,15 @@ pub struct PushedShared {
 
 impl PushedShared {
     /// Shows `surface` (at least 2x2 pixels), `slots` pictures at most in flight.
-    pub fn new(surface: SharedSurface, slots: usize, clock: Arc<dyn Clock>) -> Self {
-        let size = even(surface.lock().size);
-        Self { surface, size, pool: SlotPool::new(slots), clock }
+    ///
+    /// # Errors
+    /// The system's, when the memory cannot be mapped.
+    pub fn new(surface: SharedSurface, slots: usize, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let locked = surface.lock();
+        let (view, generation) = (locked.memory.view()?, locked.generation);
+        let size = even(locked.size);
+        drop(locked);
+        Ok(Self { surface, view, generation, size, pool: SlotPool::new(slots), clock })
     }
 }
 
@@ -175,6 +204,11 @@ impl FrameSource for PushedShared {
         loop {
             if surface.ended {
                 return Ok(SourceEvent::Ended);
+            }
+            if surface.generation != self.generation {
+                self.view =
+                    surface.memory.view().map_err(|e| SourceError::Failed(e.to_string()))?;
+                self.generation = surface.generation;
             }
             if even(surface.size) != self.size {
                 self.size = even(surface.size);
@@ -214,8 +248,8 @@ impl PushedShared {
         stages.mark(Mark::DrawStarted, self.clock.now());
         let stride = surface.size.width as usize * PIXEL;
         let row = self.size.width as usize * PIXEL;
-        for (to, from) in
-            image.pixels_mut().chunks_exact_mut(row).zip(surface.pixels.chunks_exact(stride))
+        let pixels = self.view.bytes(&surface.memory);
+        for (to, from) in image.pixels_mut().chunks_exact_mut(row).zip(pixels.chunks_exact(stride))
         {
             to.copy_from_slice(&from[..row]);
         }
@@ -230,7 +264,7 @@ impl PushedShared {
         Ok(SourceEvent::Frame(Frame {
             id: request.id,
             captured_at: captured,
-            views: Views::from_elem(View::screen(self.size), 1),
+            views: Views::from_elem(media::View::screen(self.size), 1),
             damage,
             color: ColorDescription::SRGB,
             depth: None,
@@ -279,7 +313,8 @@ impl Producer {
                 }
                 match step {
                     Step::Fill(rect, color) => drawn.fill(rect, color),
-                    Step::Resize(size) => drawn.resize(size),
+                    Step::Resize(size) if drawn.resize(size).is_err() => return drawn.end(),
+                    Step::Resize(_) => {}
                     Step::Point(update) => drawn.point(update),
                     Step::End => drawn.end(),
                 }
@@ -324,8 +359,9 @@ mod tests {
 
     #[test]
     fn a_producer_draws_resizes_and_ends() {
-        let surface = SharedSurface::new(SIZE);
-        let mut source = PushedShared::new(surface.clone(), 2, Arc::new(FakeClock::default()));
+        let surface = SharedSurface::new(SIZE).unwrap();
+        let mut source =
+            PushedShared::new(surface.clone(), 2, Arc::new(FakeClock::default())).unwrap();
         let (first, second) = (rect(4, 6, 8, 10), rect(40, 30, 100, 100));
         let grown = Size::new(96, 64);
         let _producer = Producer::spawn(
@@ -368,9 +404,32 @@ mod tests {
     }
 
     #[test]
+    fn pixels_are_those_of_the_memory_of_now() {
+        let surface = SharedSurface::new(SIZE).unwrap();
+        let mut source =
+            PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default())).unwrap();
+        for (size, shade) in [(SIZE, 3), (Size::new(80, 50), 5)] {
+            if size != SIZE {
+                surface.resize(size).unwrap();
+                assert!(matches!(ask(&mut source, 0, Duration::ZERO), SourceEvent::Resized(_)));
+            }
+            surface.fill(rect(10, 20, 4, 4), [shade; 3]);
+            let SourceEvent::Frame(mut frame) = ask(&mut source, 0, Duration::ZERO) else {
+                panic!("no frame")
+            };
+            frame.image.finish(&FakeClock::default(), &mut frame.stages).unwrap();
+            let image = frame.image.map().unwrap();
+            let at =
+                |x: usize, y: usize| image.planes[0].data[y * image.planes[0].stride + x * PIXEL];
+            assert_eq!((at(9, 20), at(10, 20), at(13, 23), at(14, 23)), (0, shade, shade, 0));
+        }
+    }
+
+    #[test]
     fn damage_gathers_until_it_is_fetched() {
-        let surface = SharedSurface::new(SIZE);
-        let mut source = PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default()));
+        let surface = SharedSurface::new(SIZE).unwrap();
+        let mut source =
+            PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default())).unwrap();
         let held = ask(&mut source, 0, Duration::ZERO);
         for x in 0..6 {
             surface.fill(rect(x * 8, 2, 4, 4), [9, 9, 9]);
@@ -394,8 +453,9 @@ mod tests {
 
     #[test]
     fn an_odd_edge_is_cut_off() {
-        let surface = SharedSurface::new(Size::new(65, 49));
-        let mut source = PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default()));
+        let surface = SharedSurface::new(Size::new(65, 49)).unwrap();
+        let mut source =
+            PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default())).unwrap();
         assert_eq!(source.info().size, SIZE);
         drop(ask(&mut source, 0, Duration::ZERO));
         surface.fill(rect(64, 0, 1, 49), [1, 1, 1]);
@@ -407,8 +467,9 @@ mod tests {
 
     #[test]
     fn of_the_pointer_the_newest_look_and_place_wait() {
-        let surface = SharedSurface::new(SIZE);
-        let mut source = PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default()));
+        let surface = SharedSurface::new(SIZE).unwrap();
+        let mut source =
+            PushedShared::new(surface.clone(), 1, Arc::new(FakeClock::default())).unwrap();
         drop(ask(&mut source, 0, Duration::ZERO));
         let shape =
             CursorUpdate::Shape { size: Size::new(1, 1), hotspot: (0, 0), rgba: vec![9; 4] };

@@ -23,8 +23,8 @@ const GROWN: Size = Size::new(320, 240);
 async fn a_display_that_is_resized_reaches_the_client() {
     let (mut client, mut transport, _) = connect(Wish::PLAYER, config()).await;
     let clock = MonotonicClock::shared();
-    let surface = SharedSurface::new(SIZE);
-    let mut source = PushedShared::new(surface.clone(), 3, clock.clone());
+    let surface = SharedSurface::new(SIZE).unwrap();
+    let mut source = PushedShared::new(surface.clone(), 3, clock.clone()).unwrap();
     let plan = WorkerConfig {
         label: "seam".into(),
         track: TrackId(0),
@@ -43,7 +43,7 @@ async fn a_display_that_is_resized_reaches_the_client() {
     let mut first = None;
     for number in 0..6 {
         if number == 3 {
-            surface.resize(GROWN);
+            surface.resize(GROWN).unwrap();
         }
         let rect = Rect { x: 8 * number as u32, y: 16, width: 64, height: 64 };
         surface.fill(rect, [200, 40 * number as u8, 10]);
