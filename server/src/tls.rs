@@ -62,7 +62,10 @@ fn names(server: &Server) -> Vec<String> {
 /// Addresses of this machine that others may reach it by.
 pub fn local_addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let ips = interfaces.iter().filter(|i| !i.is_loopback() && !i.is_link_local()).map(|i| i.ip());
+    let ips = interfaces
+        .iter()
+        .filter(|i| !i.is_loopback() && !i.is_link_local())
+        .map(if_addrs::Interface::ip);
     ips.collect()
 }
 

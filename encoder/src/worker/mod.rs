@@ -160,7 +160,9 @@ impl EncoderWorker {
         let name = thread_name(&config.label);
         let shared = Arc::new(Shared::new());
         let on_thread = Arc::clone(&shared);
+        let span = tracing::Span::current();
         let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            let _span = span.entered();
             // Last to go, also after a panic: tells the handle that the encoder is dropped.
             let _ended = shared::Ended(Arc::clone(&on_thread));
             Runner::new(config, on_thread, sink, clock, events).run_caught();
@@ -193,6 +195,25 @@ impl EncoderWorker {
         self.shared.wants_refresh()
     }
 
+    /// Stops the thread and waits for it, as a drop does. Returns whether it ended in time.
+    pub fn stop(mut self) -> bool {
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        let Some(thread) = self.thread.take() else { return true };
+        // Stopping is always accepted.
+        let _ = self.shared.command(Command::Stop);
+        let ended = self.shared.wait_for_end(JOIN_DEADLINE);
+        if ended {
+            // Panics were caught on the thread and told as an event.
+            let _ = thread.join();
+        } else {
+            tracing::error!(thread = self.name, "encoder thread did not end and is left behind");
+        }
+        ended
+    }
+
     /// Whether the thread has ended and its encoder is gone.
     pub fn has_ended(&self) -> bool {
         self.shared.has_ended()
@@ -201,15 +222,7 @@ impl EncoderWorker {
 
 impl Drop for EncoderWorker {
     fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
-        // Stopping is always accepted.
-        let _ = self.shared.command(Command::Stop);
-        if self.shared.wait_for_end(JOIN_DEADLINE) {
-            // Panics were caught on the thread and told as an event.
-            let _ = thread.join();
-        } else {
-            tracing::error!(thread = self.name, "encoder thread did not end and is left behind");
-        }
+        self.end();
     }
 }
 

@@ -12,9 +12,6 @@ use crate::apps::{App, VideoMode};
 /// Least time between two keyframes that a client asks for.
 const KEYFRAME_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
 
-/// How long a stop waits for the encoder's thread: far longer than any frame takes to encode.
-const ENCODER_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
-
 /// What the threads tell the driver. The channel holds [`REPORTS`]; reports are few (changes, not
 /// frames), so one that does not fit is a bug of ours and logged as one.
 pub(super) enum Report {
@@ -123,7 +120,7 @@ impl MediaSide {
         let source = source.stop();
         // The source held the other handle, unless its thread is left behind with it.
         match Arc::try_unwrap(encoder) {
-            Ok(encoder) => encoder.shutdown(ENCODER_DEADLINE) && source,
+            Ok(encoder) => encoder.stop() && source,
             Err(shared) => {
                 // Stopping is always taken; nobody waits for it.
                 let _ = shared.command(Command::Stop);
@@ -172,8 +169,7 @@ impl MediaSide {
 
     fn command(&self, command: Command) {
         if let Err(refused) = self.encoder.command(command) {
-            // An ended encoder has told why; a full queue means that it hangs, which its own
-            // deadline finds out at the stop.
+            // An ended encoder has told why.
             tracing::debug!(%refused, "encoder command not taken");
         }
     }

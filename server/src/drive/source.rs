@@ -211,12 +211,21 @@ impl Shared {
         let pacing = source.info().pacing;
         let mut id = FrameId::default();
         let mut lost = false;
+        let mut repeated = None;
         while let Some((at, refresh)) = self.wait_until_due(pacing, lost) {
+            let wanted = refresh || output.wants_refresh();
+            // A pushed source answers at once when it is to repeat itself: no oftener than pictures come.
+            let early = repeated.is_some_and(|last| at.since(last) < video.rate.interval());
+            let refresh = wanted && !(pacing == Pacing::Pushed && early);
             let within = match pacing {
-                Pacing::Pulled => video.rate.interval(),
-                Pacing::Pushed => PUSHED_WAIT,
+                Pacing::Pushed if wanted == refresh => PUSHED_WAIT,
+                Pacing::Pushed | Pacing::Pulled => video.rate.interval(),
             };
-            let refresh = refresh || output.wants_refresh();
+            if refresh {
+                repeated = Some(at);
+            } else if wanted {
+                self.lock().refresh = true;
+            }
             let request = FrameRequest { id, at, within, views: &[], refresh };
             match self.ask(source.as_mut(), &request, &mut lost, output) {
                 Asked::Frame => id = id.next(),

@@ -17,6 +17,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
 };
 use tokio::sync::{Notify, mpsc, watch};
+use tracing::Instrument as _;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
@@ -428,7 +429,7 @@ fn start(
         open,
         outgoing,
     };
-    tokio::spawn(supervisor.run());
+    tokio::spawn(supervisor.run().in_current_span());
     let answer = Answer {
         sdp: negotiated.sdp,
         codec,

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use tracing::Instrument as _;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
     TokioRuntime, Transmit,
@@ -48,13 +49,14 @@ impl fmt::Debug for SessionRuntime {
 impl Runtime for SessionRuntime {
     fn spawn(&self, future: Task) -> Box<dyn JoinHandle> {
         let shared = self.shared.clone();
-        self.inner.spawn(Box::pin(async move {
+        let task = async move {
             // The stack parses datagrams of strangers; a panic there must end this session only.
             if AssertUnwindSafe(future).catch_unwind().await.is_err() {
                 tracing::error!("the WebRTC stack panicked; its session ends");
             }
             shared.driver_stopped.notify_one();
-        }))
+        };
+        self.inner.spawn(Box::pin(task.in_current_span()))
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {

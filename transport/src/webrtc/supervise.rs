@@ -23,6 +23,7 @@ use media::{CloseReason, Codec, DataChannel};
 use rtc::peer_connection::transport::RTCDtlsTransportState;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 use webrtc::data_channel::DataChannelEvent;
 use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
 use webrtc::rtp_transceiver::RtpSender;
@@ -80,11 +81,11 @@ impl Supervisor {
         let mut tasks = JoinSet::new();
         for (name, channel) in &self.channels {
             let (shared, open) = (self.shared.clone(), self.open.clone());
-            tasks.spawn(receive(*name, channel.clone(), shared, open));
+            tasks.spawn(receive(*name, channel.clone(), shared, open).in_current_span());
         }
         let (_, never) = mpsc::channel(1);
         let outgoing = std::mem::replace(&mut self.outgoing, never);
-        tasks.spawn(send(std::mem::take(&mut self.channels), outgoing));
+        tasks.spawn(send(std::mem::take(&mut self.channels), outgoing).in_current_span());
 
         let reason = self.watch().await;
         self.shared.set_live(false);
