@@ -1,7 +1,7 @@
 //! The command line: `serve`, `doctor`, `check-config`, `openapi`, `version`.
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -92,7 +92,11 @@ fn start_logging(config: &Config) -> Result<()> {
     let filter = EnvFilter::builder()
         .parse(&config.log.filter)
         .with_context(|| format!("log.filter: {:?} is not a filter", config.log.filter))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Colours are for people: a log file or a journal gets none.
+        .with_ansi(std::io::stderr().is_terminal());
     match config.log.format {
         LogFormat::Text => subscriber.init(),
         LogFormat::Json => subscriber.json().init(),
