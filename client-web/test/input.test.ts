@@ -15,10 +15,18 @@ const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toSt
 class FakePipe implements Pipe {
   readyState: RTCDataChannelState = 'open';
   bufferedAmount = 0;
+  bufferedAmountLowThreshold = 0;
+  onbufferedamountlow: RTCDataChannel['onbufferedamountlow'] = null;
   readonly sent: Uint8Array[] = [];
   send(data: unknown): void {
     if (!(data instanceof Uint8Array)) throw new TypeError('input is binary');
     this.sent.push(data);
+  }
+  /** The path moves again: everything that waited has left, and the browser says so. */
+  drain(): void {
+    const before = this.bufferedAmount;
+    this.bufferedAmount = 0;
+    if (before > this.bufferedAmountLowThreshold) this.onbufferedamountlow?.call({} as RTCDataChannel, new Event('bufferedamountlow'));
   }
   /** Kind and number of every message. */
   get heads(): readonly (readonly [number, number])[] {
@@ -104,14 +112,43 @@ describe('the sender', () => {
     expect(sender.newest).toBe(0);
   });
 
-  it('releases everything after it had to drop keys', () => {
+  it('releases everything before the next event after it had to drop one', () => {
     const { sender, input } = senderWithPipes();
     input.bufferedAmount = 64 * 1024;
     expect(sender.send({ kind: 'key', code: 4, pressed: false })).toBe(false);
-    expect(sender.lost).toBe(1);
     input.bufferedAmount = 0;
     sender.send({ kind: 'key', code: 5, pressed: true });
     expect(input.heads).toEqual([[8, 1], [1, 2]]);
+  });
+
+  it('releases everything once the path moves again, also when no event follows', () => {
+    const { sender, input } = senderWithPipes();
+    const onReleased = vi.fn();
+    sender.events = { onReleased, onMotionReady: () => undefined };
+    input.bufferedAmount = 64 * 1024;
+    sender.send({ kind: 'key', code: 4, pressed: false });
+    expect(onReleased).not.toHaveBeenCalled();
+    input.drain();
+    expect(input.heads).toEqual([[8, 1]]);
+    expect(onReleased).toHaveBeenCalledOnce();
+    sender.send({ kind: 'key', code: 4, pressed: true });
+    expect(input.heads).toEqual([[8, 1], [1, 2]]);
+  });
+
+  it('releases nothing when a full channel drains and nothing was dropped', () => {
+    const { input } = senderWithPipes();
+    input.bufferedAmount = 64 * 1024;
+    input.drain();
+    expect(input.sent).toEqual([]);
+  });
+
+  it('leaves channels that it no longer uses alone', () => {
+    const { sender, input } = senderWithPipes();
+    input.bufferedAmount = 64 * 1024;
+    sender.send({ kind: 'key', code: 4, pressed: false });
+    sender.attach(new FakePipe(), new FakePipe());
+    input.drain();
+    expect(input.sent).toEqual([]);
   });
 
   it('takes a channel that closes under it as not there', () => {
@@ -157,6 +194,19 @@ describe('pointer motion', () => {
     pointer.close();
   });
 
+  it('sends the last move once a full channel has drained, though nothing moves any more', () => {
+    const { sender, motion } = senderWithPipes();
+    const pointer = new PointerMotion(sender, () => 0);
+    sender.events = { onReleased: () => undefined, onMotionReady: () => { pointer.resume(); } };
+    motion.bufferedAmount = 4096;
+    pointer.moveTo(1, 2);
+    pointer.moveTo(3, 4);
+    vi.advanceTimersByTime(1_000);
+    expect(motion.sent).toEqual([]);
+    motion.drain();
+    expect(motion.sent.map((bytes) => Array.from(bytes).slice(5))).toEqual([[3, 0, 4, 0]]);
+  });
+
   it('settles a place on the reliable channel before a click', () => {
     const { sender, input, motion } = senderWithPipes();
     const pointer = new PointerMotion(sender, () => 0);
@@ -173,7 +223,7 @@ describe('pointer motion', () => {
 describe('the keyboard', () => {
   const press = (code: string, modifiers = {}): Parameters<Keyboard['down']>[0] => ({
     code, ctrlKey: false, altKey: false, shiftKey: false, isComposing: false,
-    preventDefault: () => undefined, stopPropagation: () => undefined, ...modifiers,
+    preventDefault: () => undefined, stopPropagation: () => undefined, getModifierState: () => false, ...modifiers,
   });
   const setUp = (): { keyboard: Keyboard; input: FakePipe; shortcuts: Shortcut[] } => {
     const { sender, input } = senderWithPipes();
@@ -206,6 +256,28 @@ describe('the keyboard', () => {
     keyboard.down(press('KeyS', { ctrlKey: true, altKey: true, shiftKey: true }));
     expect(shortcuts).toEqual(['hud']);
     expect(input.sent).toEqual([]);
+  });
+
+  it('takes AltGr, which Windows reports as Ctrl and Alt, for no shortcut', () => {
+    const { keyboard, input, shortcuts } = setUp();
+    const altGraph = (name: string): boolean => name === 'AltGraph';
+    keyboard.down(press('KeyS', { ctrlKey: true, altKey: true, shiftKey: true, getModifierState: altGraph }));
+    expect(shortcuts).toEqual([]);
+    expect(input.sent).toHaveLength(1);
+  });
+
+  it('presses keys that are still held anew after events were dropped', () => {
+    const { sender, input } = senderWithPipes();
+    const keyboard = new Keyboard(sender, () => undefined);
+    sender.events = { onReleased: () => { keyboard.forget(); }, onMotionReady: () => undefined };
+    keyboard.down(press('KeyW'));
+    input.bufferedAmount = 64 * 1024;
+    keyboard.down(press('KeyD'));
+    input.drain();
+    keyboard.down(press('KeyW'));
+    keyboard.up({ code: 'KeyW' });
+    // W, the release, W again as it repeats, W up.
+    expect(input.heads.map(([kind]) => kind)).toEqual([1, 8, 1, 1]);
   });
 
   it('leaves compositions alone', () => {

@@ -17,8 +17,6 @@ export interface CaptureOptions {
 }
 
 export class InputCapture {
-  /** Whether a click on the picture locks the pointer. */
-  locksOnClick = true;
   private readonly abort = new AbortController();
   private readonly motion: PointerMotion;
   private readonly keyboard: Keyboard;
@@ -40,7 +38,6 @@ export class InputCapture {
     });
     this.pointer = new Pointer(surface, sender, this.motion, {
       place,
-      locksOnClick: () => this.locksOnClick,
       onLock: (locked) => {
         if (!locked) this.releaseAll();
         options.onLock(locked);
@@ -51,6 +48,10 @@ export class InputCapture {
       width: () => surface.clientWidth,
       onStick: options.onStick,
     });
+    sender.events = {
+      onReleased: () => { this.forget(); },
+      onMotionReady: () => { this.motion.resume(); },
+    };
     const { signal } = this.abort;
     surface.addEventListener('keydown', (event) => { this.keyboard.down(event); }, { signal });
     window.addEventListener('keyup', (event) => { this.keyboard.up(event); }, { signal });
@@ -85,17 +86,22 @@ export class InputCapture {
 
   /** Lets go of every key, button and finger. */
   releaseAll(): void {
-    this.keyboard.forget();
-    this.pointer.forget();
-    this.touch.forget();
+    this.forget();
     this.sender.send({ kind: 'release-all' });
   }
 
   close(): void {
     this.releaseAll();
+    this.sender.events = undefined;
     this.abort.abort();
     this.pointer.close();
     this.touch.close();
     this.motion.close();
+  }
+
+  private forget(): void {
+    this.keyboard.forget();
+    this.pointer.forget();
+    this.touch.forget();
   }
 }

@@ -14,15 +14,16 @@ const SHORTCUTS: Readonly<Record<string, Shortcut>> = {
   KeyQ: 'leave',
 };
 
+type Modified = Pick<KeyboardEvent, 'code' | 'ctrlKey' | 'altKey' | 'shiftKey' | 'getModifierState'>;
+
 /** The shortcut that a key press is, if it is one. */
-export function shortcutOf(event: Pick<KeyboardEvent, 'code' | 'ctrlKey' | 'altKey' | 'shiftKey'>): Shortcut | undefined {
+export function shortcutOf(event: Modified): Shortcut | undefined {
+  // Windows reports AltGr as Ctrl+Alt; with Shift it types capitals in some layouts.
+  if (event.getModifierState('AltGraph')) return undefined;
   return event.ctrlKey && event.altKey && event.shiftKey ? SHORTCUTS[event.code] : undefined;
 }
 
-type KeyLike = Pick<
-  KeyboardEvent,
-  'code' | 'ctrlKey' | 'altKey' | 'shiftKey' | 'isComposing' | 'preventDefault' | 'stopPropagation'
->;
+type KeyLike = Modified & Pick<KeyboardEvent, 'isComposing' | 'preventDefault' | 'stopPropagation'>;
 
 export class Keyboard {
   /** Codes of keys that the server believes to be down. */

@@ -47,9 +47,13 @@ export class PointerMotion {
    */
   settle(place?: { readonly x: number; readonly y: number }): void {
     this.stop();
-    if (place !== undefined) this.sender.send({ kind: 'absolute', ...place });
-    else if (this.waiting !== undefined) this.sender.send(this.waiting);
-    this.waiting = undefined;
+    if (place !== undefined) this.waiting = { kind: 'absolute', ...place };
+    if (this.waiting !== undefined && this.sender.send(this.waiting)) this.waiting = undefined;
+  }
+
+  /** Sends what a full channel refused. */
+  resume(): void {
+    this.flush();
   }
 
   close(): void {
@@ -71,7 +75,7 @@ export class PointerMotion {
     this.stop();
     if (this.waiting === undefined) return;
     this.last = this.now();
-    // Kept when the channel is full: the next flush takes the newest.
+    // Kept when the channel is full: `resume` or the next motion sends the newest.
     if (this.sender.sendMotion(this.waiting)) this.waiting = undefined;
   }
 

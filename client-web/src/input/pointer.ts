@@ -7,8 +7,6 @@ import { WheelScale } from './wheel.ts';
 export interface PointerOptions {
   /** A place on the page as 0 to 65535 across and down the picture. */
   readonly place: (x: number, y: number) => { readonly x: number; readonly y: number };
-  /** Whether a click on the picture locks the pointer. */
-  readonly locksOnClick: () => boolean;
   /** The lock came or went. */
   readonly onLock: (locked: boolean) => void;
 }
@@ -99,7 +97,7 @@ export class Pointer {
     if (this.isLocked) this.motion.settle();
     else this.motion.settle(this.options.place(event.clientX, event.clientY));
     if (this.sender.send({ kind: 'button', button, pressed }) && pressed) this.held.add(button);
-    if (pressed && !this.isLocked && this.options.locksOnClick()) {
+    if (pressed && !this.isLocked) {
       this.lock().catch(() => undefined);
     }
   }

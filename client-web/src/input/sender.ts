@@ -1,13 +1,25 @@
 // Sends input on two channels with one row of numbers: pointer motion on the unreliable one, everything
 // else on the reliable one.
 //
-// Bounds: motion is dropped while more than 2 KiB wait (a later message carries the total or the newest
-// place, so nothing is lost). Other input is dropped while more than 32 KiB wait, which is thousands of
-// events on a path that stands still; once it moves again everything is released first, so no key sticks.
+// Bounds: motion is refused while more than 2 KiB wait; whoever moves keeps the total or the newest place
+// and sends it when the channel has drained. Other input is dropped while more than 32 KiB wait, which is
+// thousands of events on a path that stands still; as soon as it moves again everything is released, also
+// when no event follows, so no key sticks.
 import { clientNow, type InputSeq, type Micros } from '../units.ts';
 import { encodeInput, type InputEvent } from './encode.ts';
 
-export type Pipe = Pick<RTCDataChannel, 'readyState' | 'bufferedAmount' | 'send'>;
+export type Pipe = Pick<
+  RTCDataChannel,
+  'readyState' | 'bufferedAmount' | 'bufferedAmountLowThreshold' | 'onbufferedamountlow' | 'send'
+>;
+
+/** What whoever captures input has to know of the channels. */
+export interface SenderEvents {
+  /** Everything was released, because events were dropped: nothing counts as held now. */
+  readonly onReleased: () => void;
+  /** Motion that was refused can be sent now. */
+  readonly onMotionReady: () => void;
+}
 
 const MOTION_LIMIT = 2 * 1024;
 const INPUT_LIMIT = 32 * 1024;
@@ -26,8 +38,9 @@ export class InputSender {
   private motion: Pipe | undefined;
   private seq = 0;
   private releaseFirst = false;
-  private dropped = 0;
   private readonly sent: SentInput[] = [];
+  /** Who captures the input; nobody before and after. */
+  events: SenderEvents | undefined;
 
   constructor(private readonly now: () => Micros = clientNow) {}
 
@@ -36,19 +49,22 @@ export class InputSender {
     return this.seq;
   }
 
-  /** Events of the reliable kind that were dropped. */
-  get lost(): number {
-    return this.dropped;
-  }
-
   /** Uses these channels from now on. Numbers go on: they belong to the session, not to a connection. */
   attach(input: Pipe, motion: Pipe): void {
+    this.detach();
     this.input = input;
     this.motion = motion;
     this.releaseFirst = false;
+    input.bufferedAmountLowThreshold = INPUT_LIMIT / 2;
+    input.onbufferedamountlow = () => { this.releaseDropped(input); };
+    motion.bufferedAmountLowThreshold = MOTION_LIMIT / 2;
+    motion.onbufferedamountlow = () => { this.events?.onMotionReady(); };
+    // What moved while there was no connection.
+    this.events?.onMotionReady();
   }
 
   detach(): void {
+    for (const pipe of [this.input, this.motion]) if (pipe !== undefined) pipe.onbufferedamountlow = null;
     this.input = undefined;
     this.motion = undefined;
   }
@@ -58,14 +74,10 @@ export class InputSender {
     const pipe = this.input;
     if (pipe?.readyState !== 'open') return false;
     if (pipe.bufferedAmount > INPUT_LIMIT) {
-      this.dropped += 1;
       this.releaseFirst = true;
       return false;
     }
-    if (this.releaseFirst) {
-      this.releaseFirst = false;
-      this.put(pipe, { kind: 'release-all' });
-    }
+    this.releaseDropped(pipe);
     return this.put(pipe, event);
   }
 
@@ -79,6 +91,13 @@ export class InputSender {
   /** What was sent since the last call, oldest first. */
   take(): readonly SentInput[] {
     return this.sent.splice(0);
+  }
+
+  /** Releases everything when events were dropped: a release may have been among them. */
+  private releaseDropped(pipe: Pipe): void {
+    if (!this.releaseFirst || !this.put(pipe, { kind: 'release-all' })) return;
+    this.releaseFirst = false;
+    this.events?.onReleased();
   }
 
   private put(pipe: Pipe, event: InputEvent): boolean {
