@@ -11,9 +11,12 @@ export interface ConnectionEvents {
   readonly onInputReady: (input: RTCDataChannel, motion: RTCDataChannel) => void;
   /** The path is silent and may come back by itself, or no more than that: it did. */
   readonly onSilent: (silent: boolean) => void;
-  /** The connection is over and did not end by `close`. */
+  /** The connection is over, and neither `retire` nor `close` ended it. */
   readonly onBroken: () => void;
 }
+
+/** What a session needs of a connection. */
+export type SessionConnection = Pick<Connection, 'answered' | 'connect' | 'say' | 'stats' | 'retire' | 'close'>;
 
 /** Candidates that come within this time of one another travel together. */
 const GATHER_MS = 40;
@@ -25,7 +28,8 @@ export class Connection {
   private candidates: string[] = [];
   private gathered = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private closed = false;
+  private retired = false;
+  private taken = false;
 
   /** Prepares an offer at once: it can be made while the node is still being asked for a session. */
   constructor(private readonly events: ConnectionEvents) {
@@ -44,7 +48,7 @@ export class Connection {
     // A node that goes away in order closes the channels long before ICE notices.
     this.control.onclose = () => { this.broken(); };
     const ready = (): void => {
-      if (input.readyState === 'open' && motion.readyState === 'open') events.onInputReady(input, motion);
+      if (!this.retired && input.readyState === 'open' && motion.readyState === 'open') events.onInputReady(input, motion);
     };
     input.onopen = ready;
     motion.onopen = ready;
@@ -53,6 +57,11 @@ export class Connection {
     this.offer = peer.createOffer();
     // Whoever connects sees the failure; nobody may.
     this.offer.catch(() => undefined);
+  }
+
+  /** The node answered the offer: it knows this connection. */
+  get answered(): boolean {
+    return this.taken;
   }
 
   /**
@@ -75,7 +84,8 @@ export class Connection {
     await this.peer.setLocalDescription(offer);
     const sdp = offer.sdp ?? '';
     const answer = await exchange(sdp);
-    if (this.closed) return;
+    this.taken = true;
+    if (this.retired) return;
     await this.peer.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
     this.trickleTo(sdp, (text) => trickle(answer, text));
   }
@@ -95,10 +105,21 @@ export class Connection {
     return this.peer.getStats();
   }
 
-  close(): void {
-    this.closed = true;
+  /**
+   * Takes no part any more, and leaves the peer open: closing it tells a node that still hears it that the
+   * client left.
+   */
+  retire(): void {
+    this.retired = true;
     clearTimeout(this.timer);
+    this.control.onmessage = null;
     this.control.onclose = null;
+    this.peer.ontrack = null;
+    this.peer.onconnectionstatechange = null;
+  }
+
+  close(): void {
+    this.retire();
     this.peer.close();
   }
 
@@ -120,8 +141,8 @@ export class Connection {
   }
 
   private broken(): void {
-    if (this.closed) return;
-    this.close();
+    if (this.retired) return;
+    this.retire();
     this.events.onBroken();
   }
 
@@ -129,7 +150,7 @@ export class Connection {
     const head = fragmentHead(sdp);
     if (head === undefined) return;
     const flush = (): void => {
-      if (this.closed || this.peer.connectionState === 'connected') return;
+      if (this.retired || this.peer.connectionState === 'connected') return;
       const batch = this.candidates.splice(0);
       if (batch.length > 0 || this.gathered) {
         // Candidates only help; checks from this side go on without them.

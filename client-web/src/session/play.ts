@@ -1,6 +1,6 @@
 // A session from the click to its end: makes it, connects, reconnects, and says how it stands. State
 // machine: state.ts.
-import { ApiFailure, ApiProblem, type Api } from '../api.ts';
+import { ApiProblem, type Api } from '../api.ts';
 import { InputSender } from '../input/sender.ts';
 import type { Settings, TicketLink } from '../settings.ts';
 import { clientNow, ms, type Micros } from '../units.ts';
@@ -8,8 +8,9 @@ import type { Progress } from '../video/messages.ts';
 import { parseServerMessage } from '../wire/control.ts';
 import type { ClientMessage, Hello, Session, Stats } from '../wire/index.ts';
 import { pause, pauseBefore } from './backoff.ts';
-import { Connection } from './connection.ts';
-import { isFinal, type ConnectingStep, type EndedReason, type PlayState, type RefusedReason } from './state.ts';
+import { Connection, type ConnectionEvents, type SessionConnection } from './connection.ts';
+import { ConnectionLost, refusal, type Lost } from './refusal.ts';
+import { isFinal, type ConnectingStep, type EndedReason, type PlayState } from './state.ts';
 
 export interface PlayEvents {
   readonly onState: (state: PlayState) => void;
@@ -25,6 +26,7 @@ export interface PlayEvents {
 
 /** Moments of the start, for benches; client time. */
 export interface StartTimes {
+  /** When the user asked for it: the click, where there was one. */
   readonly askedUs: Micros;
   sessionUs?: Micros;
   answeredUs?: Micros;
@@ -35,25 +37,35 @@ export interface StartTimes {
 
 /** A path that is silent this long is replaced; ICE mends shorter breaks itself. */
 const SILENCE_MS = 1_500;
-/** An answered offer must bring a picture within this time. */
-const PICTURE_MS = 12_000;
-/** Without success for this long, the session counts as lost; nodes keep its place about as long. */
-const GIVE_UP_MS = 45_000;
-
-type Lost = 'broken' | 'no-picture';
+/** An answered offer must bring a picture within this time, while the page is seen. */
+export const PICTURE_MS = 12_000;
+/**
+ * Without success for this long, the session counts as lost. A node keeps its place for 30 s unless it is
+ * configured otherwise, counted from when the node notices; who comes too late is told so by the node.
+ */
+export const GIVE_UP_MS = 45_000;
+/** A node's wish for a pause before the next attempt is followed up to here. */
+const MOST_RETRY_AFTER_S = 5;
 
 export class PlaySession {
   readonly input = new InputSender();
-  readonly times: StartTimes = { askedUs: clientNow() };
+  readonly times: StartTimes;
   private current: PlayState = { name: 'idle' };
   private session: Session | undefined;
-  private connection: Connection | undefined;
+  private connection: SessionConnection | undefined;
+  /** The one before, which the node has not replaced yet. */
+  private former: SessionConnection | undefined;
+  /** Everything can be said on the connection. */
+  private ready = false;
+  /** When it was last known that the connection is good. */
+  private goodAt = 0;
   private readonly abort = new AbortController();
   /** When the newest track came; no frame of it is older. */
   private trackAt = Number.POSITIVE_INFINITY as Micros;
   private silence: ReturnType<typeof setTimeout> | undefined;
+  private pictureDue: ReturnType<typeof setTimeout> | undefined;
   /** Settles the wait of the attempt that is under way. */
-  private attempt: { readonly pictured: () => void; readonly lost: (why: Lost) => void } | undefined;
+  private attempt: { readonly pictured: () => void; readonly lost: (why: Lost) => void; awaitsPicture: boolean } | undefined;
 
   constructor(
     private readonly api: Api,
@@ -61,9 +73,12 @@ export class PlaySession {
     private readonly what: string | TicketLink,
     private readonly settings: Pick<Settings, 'video' | 'barcode'>,
     private readonly events: PlayEvents,
+    askedAt: Micros,
+    private readonly makeConnection: (events: ConnectionEvents) => SessionConnection = (of) => new Connection(of),
   ) {
+    this.times = { askedUs: askedAt };
     const { signal } = this.abort;
-    document.addEventListener('visibilitychange', () => { this.sayVisibility(); }, { signal });
+    document.addEventListener('visibilitychange', () => { this.visibilityChanged(); }, { signal });
     window.addEventListener('pagehide', () => { this.leave(); }, { signal });
   }
 
@@ -100,9 +115,6 @@ export class PlaySession {
 
   /** Ends the session at the user's wish, also while the page goes away. */
   leave(): void {
-    if (isFinal(this.current)) return;
-    this.say({ type: 'bye' });
-    this.endAtNode();
     this.end('left', undefined);
   }
 
@@ -111,7 +123,7 @@ export class PlaySession {
     return this.connection?.stats() ?? Promise.resolve(undefined);
   }
 
-  private async begin(): Promise<Connection> {
+  private async begin(): Promise<SessionConnection> {
     this.become({ name: 'connecting', step: 'session' });
     // The offer is made while the node makes the session.
     const connection = this.open();
@@ -129,19 +141,19 @@ export class PlaySession {
   }
 
   /** Waits for each connection to break and makes the next one. */
-  private async keep(first: Connection): Promise<void> {
-    let connection: Connection | undefined = first;
+  private async keep(first: SessionConnection): Promise<void> {
+    let connection: SessionConnection | undefined = first;
     while (connection !== undefined) {
       await this.broken(connection);
       connection = await this.reconnect();
     }
   }
 
-  private async reconnect(): Promise<Connection | undefined> {
+  private async reconnect(): Promise<SessionConnection | undefined> {
     const { session } = this;
     if (session === undefined) return undefined;
-    const since = performance.now();
-    for (let attempt = 1; performance.now() - since < GIVE_UP_MS; attempt += 1) {
+    this.goodAt = performance.now();
+    for (let attempt = 1; performance.now() - this.goodAt < GIVE_UP_MS; attempt += 1) {
       this.become({ name: 'reconnecting', attempt });
       await pause(pauseBefore(attempt, Math.random()), this.abort.signal, window);
       try {
@@ -154,7 +166,7 @@ export class PlaySession {
           this.end(error.reason === 'ended-session' ? 'by-node' : 'lost', error.detail ?? error.title);
           return undefined;
         }
-        const retry = error instanceof ApiProblem ? (error.retryAfter ?? 0) : 0;
+        const retry = error instanceof ApiProblem ? Math.min(error.retryAfter ?? 0, MOST_RETRY_AFTER_S) : 0;
         if (retry > 0) await pause(ms(retry * 1000), this.abort.signal, window);
       }
     }
@@ -162,9 +174,10 @@ export class PlaySession {
     return undefined;
   }
 
-  private open(): Connection {
-    this.connection?.close();
-    const connection: Connection = new Connection({
+  private open(): SessionConnection {
+    if (this.connection !== undefined) this.retire(this.connection);
+    this.ready = false;
+    const connection = this.makeConnection({
       onTrack: (track) => {
         this.trackAt = clientNow();
         this.times.trackUs ??= this.trackAt;
@@ -172,6 +185,7 @@ export class PlaySession {
       },
       onControl: (text) => { this.heard(text); },
       onInputReady: (input, motion) => {
+        this.ready = true;
         this.input.attach(input, motion);
         this.sayVisibility();
         this.events.onInputReady();
@@ -184,13 +198,14 @@ export class PlaySession {
   }
 
   /** Connects and waits for the first picture. */
-  private async establish(connection: Connection, session: Session): Promise<void> {
+  private async establish(connection: SessionConnection, session: Session): Promise<void> {
     this.step('connection');
     this.trackAt = Number.POSITIVE_INFINITY as Micros;
     const pictured = new Promise<void>((resolve, reject) => {
       this.attempt = {
         pictured: resolve,
         lost: (why) => { reject(new ConnectionLost(why)); },
+        awaitsPicture: false,
       };
     });
     // Until it is waited for, a rejection is nobody's.
@@ -200,42 +215,73 @@ export class PlaySession {
       async (sdp) => {
         const answer = await this.api.offer(session, sdp, this.abort.signal);
         this.times.answeredUs ??= clientNow();
+        // Not before: a node that hears the old one close takes it for the user leaving.
+        this.former?.close();
+        this.former = undefined;
         return answer;
       },
       (answer, text) => this.api.trickle(session, answer, text),
     );
     this.step('picture');
-    const timer = setTimeout(() => { this.attempt?.lost('no-picture'); }, PICTURE_MS);
+    if (this.attempt !== undefined) this.attempt.awaitsPicture = true;
+    this.limitWait();
     try {
       await pictured;
     } finally {
-      clearTimeout(timer);
+      clearTimeout(this.pictureDue);
     }
     this.become({ name: 'live' });
   }
 
-  private broken(connection: Connection): Promise<void> {
+  /** Limits the wait for a picture. To a hidden page the node sends none, so there is no limit then. */
+  private limitWait(): void {
+    clearTimeout(this.pictureDue);
+    if (this.attempt?.awaitsPicture !== true || isHidden()) return;
+    this.pictureDue = setTimeout(() => { this.attempt?.lost('no-picture'); }, PICTURE_MS);
+  }
+
+  private visibilityChanged(): void {
+    // An open connection was good all the while that no picture was due on it.
+    if (!isHidden() && this.ready) this.goodAt = performance.now();
+    this.sayVisibility();
+    this.limitWait();
+  }
+
+  private broken(connection: SessionConnection): Promise<void> {
     return new Promise((resolve, reject) => {
       this.abort.signal.throwIfAborted();
       // It may have broken while its first picture was on its way here.
       if (this.connection !== connection) resolve();
-      this.attempt = { pictured: () => undefined, lost: () => { resolve(); } };
+      this.attempt = { pictured: () => undefined, lost: () => { resolve(); }, awaitsPicture: false };
       this.abort.signal.addEventListener('abort', () => { reject(this.abort.signal.reason as Error); });
     });
   }
 
-  private silent(silent: boolean, connection: Connection): void {
+  private silent(silent: boolean, connection: SessionConnection): void {
     clearTimeout(this.silence);
     if (silent) this.silence = setTimeout(() => { this.lose(connection); }, SILENCE_MS);
   }
 
-  private lose(connection: Connection): void {
+  private lose(connection: SessionConnection): void {
     clearTimeout(this.silence);
     if (this.connection !== connection) return;
+    if (isHidden() && this.ready) this.goodAt = performance.now();
     this.connection = undefined;
+    this.ready = false;
     this.input.detach();
-    connection.close();
+    this.retire(connection);
     this.attempt?.lost('broken');
+  }
+
+  /** At most one waits to be replaced: an answer closes it. */
+  private retire(connection: SessionConnection): void {
+    if (connection.answered) {
+      connection.retire();
+      this.former?.close();
+      this.former = connection;
+    } else {
+      connection.close();
+    }
   }
 
   private heard(text: string): void {
@@ -265,7 +311,7 @@ export class PlaySession {
   }
 
   private sayVisibility(): void {
-    this.say({ type: 'visibility', visible: document.visibilityState === 'visible' });
+    this.say({ type: 'visibility', visible: !isHidden() });
   }
 
   private step(step: ConnectingStep): void {
@@ -279,6 +325,12 @@ export class PlaySession {
   }
 
   private end(reason: EndedReason, detail: string | undefined): void {
+    if (isFinal(this.current)) return;
+    // The node would keep the place for whoever reconnects.
+    if (reason !== 'by-node') {
+      this.say({ type: 'bye' });
+      this.endAtNode();
+    }
     this.become({ name: 'ended', reason, detail });
     // After the state: what waits is woken by this and finds the session over.
     this.abort.abort(new ConnectionLost('broken'));
@@ -286,15 +338,20 @@ export class PlaySession {
   }
 
   private fail(error: unknown): void {
-    const reason = refusal(error);
+    if (error instanceof ApiProblem && error.reason === 'ended-session') {
+      this.end('by-node', error.detail);
+      return;
+    }
+    const byLink = typeof this.what !== 'string' && this.session === undefined;
+    const reason = refusal(error, byLink);
     // The page has its own words for the known reasons; what happened this time is the node's to say.
     const own = error instanceof Error && reason === 'failed' ? error.message : undefined;
-    const detail = error instanceof ApiProblem ? (error.detail ?? own) : own;
+    const detail = error instanceof ApiProblem && reason !== 'link-used' ? (error.detail ?? own) : own;
     if (this.current.name === 'connecting') {
       this.endAtNode();
       this.become({ name: 'refused', reason, detail });
     } else {
-      this.become({ name: 'ended', reason: 'lost', detail });
+      this.end('lost', detail);
     }
   }
 
@@ -305,36 +362,17 @@ export class PlaySession {
 
   private free(): void {
     clearTimeout(this.silence);
+    clearTimeout(this.pictureDue);
     this.input.detach();
     this.attempt?.lost('broken');
-    this.connection?.close();
+    for (const connection of [this.connection, this.former]) connection?.close();
     this.connection = undefined;
+    this.former = undefined;
+    this.ready = false;
     if (!this.abort.signal.aborted) this.abort.abort(new ConnectionLost('broken'));
   }
 }
 
-/** A connection that broke, or never showed a picture. */
-class ConnectionLost extends Error {
-  override readonly name = 'ConnectionLost';
-  constructor(readonly reason: Lost) {
-    super(reason === 'broken' ? 'The connection broke' : 'The node answered, but no picture came');
-  }
-}
-
-function refusal(error: unknown): RefusedReason {
-  if (error instanceof ApiProblem) {
-    if (error.reason === 'unusable-offer') return 'no-codec';
-    if (
-      error.reason === 'refused' ||
-      error.reason === 'unauthorized' ||
-      error.reason === 'unknown-app' ||
-      error.reason === 'foreign-origin'
-    ) {
-      return error.reason;
-    }
-    return 'failed';
-  }
-  if (error instanceof ConnectionLost) return 'no-media';
-  if (error instanceof ApiFailure && error.reason !== 'malformed') return 'unreachable';
-  return 'failed';
+function isHidden(): boolean {
+  return document.visibilityState === 'hidden';
 }

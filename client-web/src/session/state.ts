@@ -13,6 +13,8 @@ export type RefusedReason =
   | 'refused'
   /** A token is needed, or the one given is wrong. */
   | 'unauthorized'
+  /** The link was used before, is too old, or leads to no session. */
+  | 'link-used'
   | 'unknown-app'
   /** The node does not let pages of this origin in. */
   | 'foreign-origin'

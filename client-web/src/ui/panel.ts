@@ -39,7 +39,7 @@ export class StatePanel {
         this.say(`Starting ${this.name}`, '', STEPS[state.step]);
         break;
       case 'reconnecting':
-        this.say('Reconnecting', 'The connection was interrupted. Your place is kept.', '');
+        this.say('Reconnecting', 'The connection was interrupted. The node keeps your place for a short time.', '');
         break;
       case 'refused': {
         const { title, advice } = REFUSED[state.reason];

@@ -8,6 +8,7 @@ import { PlaySession } from '../session/play.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
 import type { Settings, TicketLink } from '../settings.ts';
 import { RtcStatsReader } from '../stats/rtc.ts';
+import { clientNow } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import { createPresenter, type Presenter } from '../video/presenter.ts';
 import type { CatalogueEntry, Hello, Stats } from '../wire/index.ts';
@@ -86,7 +87,7 @@ export class Player {
       },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
       onInputReady: () => { this.input.releaseAll(); },
-    });
+    }, clientNow());
     this.bar = new Bar(entry.title, this.element, {
       on: (shortcut) => { this.does(shortcut); },
       onTouchMode: () => { this.switchTouch(); },

@@ -10,6 +10,7 @@ export const STEPS: Readonly<Record<ConnectingStep, string>> = {
 export const REFUSED: Readonly<Record<RefusedReason, { readonly title: string; readonly advice: string }>> = {
   refused: { title: 'No room right now', advice: 'The node cannot take another session. Try again in a moment.' },
   unauthorized: { title: 'This node asks for a token', advice: 'Its operator can give you one. It stays in this tab and is not stored.' },
+  'link-used': { title: 'This link does not work any more', advice: 'A link opens its session once, soon after it was made. Ask for a new one, or play from the catalogue.' },
   'unknown-app': { title: 'This is not on offer any more', advice: 'The catalogue changed since this page was loaded.' },
   'foreign-origin': { title: 'This page may not use the node', advice: 'The node’s operator has to allow this site by name.' },
   'no-codec': { title: 'No common video format', advice: 'This browser cannot play any format that the node sends. Most need H.264.' },
