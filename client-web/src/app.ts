@@ -1,15 +1,23 @@
 // Which page is shown: the catalogue or a player. The address says it too (`?play=`), so that reloading,
 // sharing and the browser's Back do what they should.
 import { ApiProblem, type Api } from './api.ts';
-import { addressFor, type Settings, type TicketLink } from './settings.ts';
+import { isFinal } from './session/state.ts';
+import { addressFor, readFragment, type Settings, type TicketLink } from './settings.ts';
 import type { Catalogue, CatalogueEntry } from './wire/index.ts';
+import { isRecord } from './wire/control.ts';
 import { catalogueView } from './ui/catalogue.ts';
 import { insecureNotice } from './ui/notice.ts';
 import { Player } from './ui/player.ts';
+import { clientNow, type Micros } from './units.ts';
+
+/** In `history.state`: the page before this one is the catalogue that it was chosen from. */
+const CHOSEN = { chosen: true } as const;
 
 export class App {
   player: Player | undefined;
   private catalogue: Promise<Catalogue>;
+  /** The newest one that came. */
+  private known: Catalogue | undefined;
   private notice: HTMLElement | undefined;
 
   constructor(
@@ -20,40 +28,66 @@ export class App {
     this.notice = insecureNotice(new URL(location.href));
     this.catalogue = this.load();
     window.addEventListener('popstate', () => {
-      const play = new URL(location.href).searchParams.get('play') ?? undefined;
-      if (play === undefined) this.showCatalogue();
-      else this.open(play);
+      // A link that is opened in this tab comes here too, and is no step in the history.
+      if (location.hash === '') this.show(playIn(location.href));
+      else this.takeFragment();
     });
+    window.addEventListener('hashchange', () => { this.takeFragment(); });
   }
 
   start(): void {
-    const { link } = this.settings;
-    // The session knows what it plays; the page need not.
-    if (link !== undefined) this.play({ ...unknownEntry(''), title: 'Session' }, link);
-    else if (this.settings.play === undefined) this.showCatalogue();
-    else this.open(this.settings.play);
+    const { link, play } = this.settings;
+    if (link !== undefined) this.follow(link);
+    else this.show(play);
+  }
+
+  /** Takes the token or the link that was just put into the address, and hides it. */
+  private takeFragment(): void {
+    if (location.hash === '') return;
+    const { token, link } = readFragment(new URL(location.href));
+    hideFragment();
+    if (token !== undefined) this.api.setToken(token);
+    if (link !== undefined) this.follow(link);
+    // What plays goes on; what was refused may do better now.
+    else if (token !== undefined && (this.player === undefined || isFinal(this.player.session.state))) {
+      this.show(playIn(location.href));
+    }
   }
 
   private load(): Promise<Catalogue> {
     const loading = this.api.catalogue();
     // Whoever shows it says what went wrong.
-    loading.catch(() => undefined);
+    loading.then((catalogue) => { this.known = catalogue; }, () => undefined);
     return loading;
   }
 
+  private show(play: string | undefined): void {
+    if (play === undefined) this.showCatalogue();
+    else this.open(play, clientNow());
+  }
+
   private showCatalogue(): void {
+    // What was on offer before somebody played may be so no more.
     const returning = this.closePlayer();
+    if (returning) this.catalogue = this.load();
     document.title = 'Nearlight';
-    const view = catalogueView((entry) => {
-      history.pushState(null, '', addressFor(new URL(location.href), entry.id));
-      this.play(entry);
+    const view = catalogueView((entry, askedAt) => {
+      history.pushState(CHOSEN, '', addressFor(new URL(location.href), entry.id));
+      this.play(entry, askedAt);
     }, this.notice);
     this.root.replaceChildren(view.element);
     if (returning) view.element.querySelector<HTMLElement>('h1')?.focus();
+    let shown = this.known;
+    if (shown !== undefined) view.show(shown);
     const fill = (): void => {
       this.catalogue.then(
-        (catalogue) => { view.show(catalogue); },
+        (catalogue) => {
+          // Cards that stay as they are keep the focus.
+          if (JSON.stringify(catalogue) !== JSON.stringify(shown)) view.show(catalogue);
+          shown = catalogue;
+        },
         (error: unknown) => {
+          if (shown !== undefined) return;
           view.fail(describe(error), () => {
             this.catalogue = this.load();
             fill();
@@ -67,37 +101,63 @@ export class App {
   }
 
   /** Plays the entry of this id without waiting for the catalogue, which only adds its title. */
-  private open(id: string): void {
+  private open(id: string, askedAt: Micros): void {
+    const find = (catalogue: Catalogue | undefined): CatalogueEntry | undefined => catalogue?.entries.find((entry) => entry.id === id);
+    const player = this.play(find(this.known) ?? unknownEntry(id), askedAt);
     this.catalogue.then(
-      ({ entries }) => { this.play(entries.find((entry) => entry.id === id) ?? unknownEntry(id)); },
-      () => { this.play(unknownEntry(id)); },
+      (catalogue) => {
+        const entry = find(catalogue);
+        // Another page may be shown by now.
+        if (entry === undefined || this.player !== player) return;
+        document.title = titleOf(entry);
+        player.describe(entry);
+      },
+      () => undefined,
     );
   }
 
-  private play(entry: CatalogueEntry, link?: TicketLink): void {
+  /** Takes over a session that somebody handed on. It knows what it plays; the page need not. */
+  private follow(link: TicketLink, askedAt = clientNow()): void {
+    this.play({ ...unknownEntry(''), title: 'Session' }, askedAt, link);
+  }
+
+  private play(entry: CatalogueEntry, askedAt: Micros, link?: TicketLink): Player {
     this.closePlayer();
-    document.title = `${entry.title} – Nearlight`;
-    const player = new Player(entry, this.api, this.settings, {
+    document.title = titleOf(entry);
+    let left = false;
+    const player = new Player({ entry, link, askedAt }, this.api, this.settings, {
       onLeave: () => {
-        history.pushState(null, '', addressFor(new URL(location.href), undefined));
-        this.showCatalogue();
+        // Going back takes a moment, in which it must not be done twice.
+        if (!left) this.leave();
+        left = true;
       },
-      onAgain: () => {
-        // A link works once, and without the catalogue it is not known what to make anew.
-        if (link === undefined) this.play(entry);
-        else this.showCatalogue();
+      onAgain: (at) => {
+        if (link === undefined) this.open(entry.id, at);
+        else this.follow(link, at);
       },
-      onToken: (token) => {
+      onToken: (token, at) => {
         this.api.setToken(token);
-        this.play(entry);
+        this.open(entry.id, at);
       },
-    }, link);
+    });
     this.player = player;
     this.root.replaceChildren(player.element);
     player.run().catch((error: unknown) => {
       // The session turns every failure into a state; what is left is a bug and belongs in the console.
       reportError(error);
     });
+    return player;
+  }
+
+  /** Back to the catalogue, such that the browser's Back does not lead to a new session. */
+  private leave(): void {
+    const state: unknown = history.state;
+    if (isRecord(state) && state['chosen'] === true) {
+      history.back();
+    } else {
+      history.replaceState(null, '', addressFor(new URL(location.href), undefined));
+      this.showCatalogue();
+    }
   }
 
   private closePlayer(): boolean {
@@ -106,6 +166,19 @@ export class App {
     player?.close();
     return player !== undefined;
   }
+}
+
+/** Tokens and tickets must not stay in the address bar, in the history, or in a screenshot of either. */
+export function hideFragment(): void {
+  if (location.hash !== '') history.replaceState(history.state, '', addressFor(new URL(location.href), playIn(location.href)));
+}
+
+function playIn(address: string): string | undefined {
+  return new URL(address).searchParams.get('play') ?? undefined;
+}
+
+function titleOf({ title }: CatalogueEntry): string {
+  return `${title} – Nearlight`;
 }
 
 function unknownEntry(id: string): CatalogueEntry {

@@ -39,17 +39,23 @@ export function readSettings(address: URL, api: string): Settings {
     const text = query.get(name);
     if (text !== null && /^[1-9]\d{0,6}$/.test(text)) video[wish] = Number(text);
   }
-  const fragment = new URLSearchParams(address.hash.slice(1));
-  const token = fragment.get('token');
-  const [session, ticket] = [fragment.get('session') ?? '', fragment.get('ticket') ?? ''];
   return {
     api: new URL(api === '' ? '.' : api, address),
-    token: token === null || token === '' ? undefined : token,
-    link: session === '' || ticket === '' ? undefined : { session, ticket },
+    ...readFragment(address),
     play: query.get('play') ?? undefined,
     video,
     barcode: query.get('barcode') === '1',
     forceVideoElement: query.get('presenter') === 'video',
+  };
+}
+
+/** What the fragment says; links that are opened in a tab with this page change nothing else. */
+export function readFragment(address: URL): Pick<Settings, 'token' | 'link'> {
+  const fragment = new URLSearchParams(address.hash.slice(1));
+  const [token, session, ticket] = ['token', 'session', 'ticket'].map((name) => fragment.get(name) ?? '') as [string, string, string];
+  return {
+    token: token === '' ? undefined : token,
+    link: session === '' || ticket === '' ? undefined : { session, ticket },
   };
 }
 

@@ -16,12 +16,13 @@ export class Bar {
   readonly element: HTMLElement;
   private readonly buttons: Readonly<Record<Exclude<Shortcut, 'menu'>, HTMLButtonElement>>;
   private readonly touchMode: HTMLButtonElement;
+  private readonly title = h('span', { class: 'title' });
   private readonly delay = h('span', { class: 'delay', title: 'From capture to screen, median' });
   private readonly abort = new AbortController();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private pinned = true;
 
-  constructor(title: string, private readonly player: HTMLElement, actions: BarActions) {
+  constructor(private readonly player: HTMLElement, actions: BarActions) {
     const make = (shortcut: Exclude<Shortcut, 'menu'>, label: string, icon: SVGElement, key: string): HTMLButtonElement =>
       button({ label, icon, kind: 'quiet', name: label, shortcut: `Ctrl+Alt+Shift+${key}`, onClick: () => { actions.on(shortcut); } });
     this.buttons = {
@@ -40,7 +41,7 @@ export class Bar {
       'div',
       { class: 'bar', role: 'toolbar', 'aria-label': 'Session' },
       this.buttons.leave,
-      h('span', { class: 'title' }, title),
+      this.title,
       this.delay,
       h('span', { class: 'tools' }, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.buttons.fullscreen),
     );
@@ -48,6 +49,10 @@ export class Bar {
     for (const name of ['pointermove', 'pointerdown', 'focusin'] as const) {
       player.addEventListener(name, () => { this.wake(); }, { signal });
     }
+  }
+
+  rename(title: string): void {
+    this.title.textContent = title;
   }
 
   /** Keeps the bar in sight, or lets it hide again. */

@@ -1,5 +1,6 @@
 // The first page: what can be played here.
 import type { Catalogue, CatalogueEntry, NodeReport } from '../wire/index.ts';
+import { toMicros, type Micros } from '../units.ts';
 import { button, h } from './dom.ts';
 import { icons, logo } from './icons.ts';
 import { sentence } from './words.ts';
@@ -14,7 +15,10 @@ export interface CatalogueView {
   fail(message: string, onRetry: () => void): void;
 }
 
-export function catalogueView(onPlay: (entry: CatalogueEntry) => void, notice: HTMLElement | undefined): CatalogueView {
+/** Somebody wants to play this, and clicked at this time. */
+type OnPlay = (entry: CatalogueEntry, askedAt: Micros) => void;
+
+export function catalogueView(onPlay: OnPlay, notice: HTMLElement | undefined): CatalogueView {
   const node = h('p', { class: 'node' });
   const list = h('div', { class: 'entries', 'aria-busy': 'true' }, ...placeholders());
   const element = h(
@@ -48,14 +52,14 @@ export function catalogueView(onPlay: (entry: CatalogueEntry) => void, notice: H
   };
 }
 
-function card(entry: CatalogueEntry, featured: boolean, onPlay: (entry: CatalogueEntry) => void): HTMLElement {
+function card(entry: CatalogueEntry, featured: boolean, onPlay: OnPlay): HTMLElement {
   const title = `entry-${entry.id}`;
   const play = button({
     label: 'Play',
     name: `Play ${entry.title}`,
     icon: icons.play(),
     kind: 'primary',
-    onClick: () => { onPlay(entry); },
+    onClick: ({ timeStamp }) => { onPlay(entry, toMicros(timeStamp)); },
   });
   const blocked = entry.unavailable ?? undefined;
   play.disabled = blocked !== undefined;
@@ -63,7 +67,7 @@ function card(entry: CatalogueEntry, featured: boolean, onPlay: (entry: Catalogu
   if (blocked === undefined) {
     // A larger target for the mouse; the button is the one that everything else finds.
     picture.classList.add('clickable');
-    picture.addEventListener('click', () => { onPlay(entry); });
+    picture.addEventListener('click', ({ timeStamp }) => { onPlay(entry, toMicros(timeStamp)); });
   }
   return h(
     'article',

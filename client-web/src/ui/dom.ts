@@ -39,7 +39,7 @@ export interface ButtonOptions {
   /** What assistive technology calls it, where the label alone says too little. */
   readonly name?: string;
   readonly shortcut?: string;
-  readonly onClick: () => void;
+  readonly onClick: (event: MouseEvent) => void;
 }
 
 export function button({ label, icon, kind = 'plain', name, shortcut, onClick }: ButtonOptions): HTMLButtonElement {

@@ -1,13 +1,15 @@
 // The panel in the middle of the player for every state but play: what is going on, why, and what can be
 // done about it.
-import type { PlayState } from '../session/state.ts';
+import type { FinalState, PlayState } from '../session/state.ts';
+import { toMicros, type Micros } from '../units.ts';
 import { button, h } from './dom.ts';
 import { icons } from './icons.ts';
 import { duration, ENDED, REFUSED, sentence, STEPS } from './words.ts';
 
 export interface PanelActions {
-  readonly onAgain: () => void;
-  readonly onToken: (token: string) => void;
+  /** The same anew; clicked at this time. */
+  readonly onAgain: (askedAt: Micros) => void;
+  readonly onToken: (token: string, askedAt: Micros) => void;
   readonly onLeave: () => void;
 }
 
@@ -19,18 +21,24 @@ export class StatePanel {
   private readonly mark = h('div', { class: 'mark', 'aria-hidden': 'true' });
   private readonly extra = h('div', { class: 'extra' });
   private readonly actions = h('div', { class: 'actions' });
-  private shown: PlayState['name'] | undefined;
+  private shown: PlayState | undefined;
 
-  constructor(private readonly name: string, private readonly does: PanelActions) {
+  constructor(private name: string, private readonly byLink: boolean, private readonly does: PanelActions) {
     this.element.append(this.mark, this.title, this.detail, this.advice, this.extra, this.actions);
+  }
+
+  /** What is played turns out to be called this. */
+  rename(name: string): void {
+    this.name = name;
+    if (this.shown?.name === 'connecting') this.show(this.shown, 0);
   }
 
   /** Shows a state. `playedMs` is how long the session was live. */
   show(state: PlayState, playedMs: number): void {
     this.element.hidden = state.name === 'live' || state.name === 'idle';
     this.element.dataset['state'] = state.name;
-    const before = this.shown;
-    this.shown = state.name;
+    const before = this.shown?.name;
+    this.shown = state;
     switch (state.name) {
       case 'idle':
       case 'live':
@@ -66,7 +74,7 @@ export class StatePanel {
   }
 
   private offer(state: PlayState): void {
-    const { onAgain, onLeave } = this.does;
+    const { onLeave } = this.does;
     this.extra.replaceChildren();
     switch (state.name) {
       case 'connecting':
@@ -79,26 +87,34 @@ export class StatePanel {
       case 'refused': {
         const needsToken = state.reason === 'unauthorized';
         this.mark.replaceChildren(needsToken ? icons.lock() : icons.alert());
-        const back = button({ label: 'Back to the catalogue', onClick: onLeave });
-        if (needsToken) {
-          this.extra.replaceChildren(this.tokenForm());
-          this.actions.replaceChildren(back);
-        } else {
-          this.actions.replaceChildren(button({ label: 'Try again', kind: 'primary', onClick: onAgain }), back);
-        }
+        if (needsToken) this.extra.replaceChildren(this.tokenForm());
+        this.finish(needsToken ? undefined : 'Try again', state);
         return;
       }
       case 'ended':
         this.mark.replaceChildren(state.reason === 'by-node' ? icons.done() : icons.alert());
-        this.actions.replaceChildren(
-          button({ label: 'Play again', kind: 'primary', onClick: onAgain }),
-          button({ label: 'Back to the catalogue', onClick: onLeave }),
-        );
+        this.finish('Play again', state);
         return;
       case 'idle':
       case 'live':
         return;
     }
+  }
+
+  /** The ways on from a final state. */
+  private finish(again: string | undefined, state: FinalState): void {
+    const { onAgain, onLeave } = this.does;
+    // A link works once: only where it did not get to the node there is more to try.
+    const usable = !this.byLink || (state.name === 'refused' && state.reason === 'unreachable');
+    const back = { label: 'Back to the catalogue', onClick: onLeave };
+    if (again === undefined || !usable) {
+      this.actions.replaceChildren(button({ ...back, kind: again === undefined ? 'plain' : 'primary' }));
+      return;
+    }
+    this.actions.replaceChildren(
+      button({ label: again, kind: 'primary', onClick: ({ timeStamp }) => { onAgain(toMicros(timeStamp)); } }),
+      button(back),
+    );
   }
 
   private tokenForm(): HTMLFormElement {
@@ -113,7 +129,7 @@ export class StatePanel {
     const form = h('form', { class: 'token' }, h('label', { for: 'token' }, 'Access token'), h('div', { class: 'row' }, field, submit));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      if (field.value.trim() !== '') this.does.onToken(field.value.trim());
+      if (field.value.trim() !== '') this.does.onToken(field.value.trim(), toMicros(event.timeStamp));
     });
     return form;
   }

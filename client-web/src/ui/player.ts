@@ -8,7 +8,7 @@ import { PlaySession } from '../session/play.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
 import type { Settings, TicketLink } from '../settings.ts';
 import { RtcStatsReader } from '../stats/rtc.ts';
-import { clientNow } from '../units.ts';
+import type { Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import { createPresenter, type Presenter } from '../video/presenter.ts';
 import type { CatalogueEntry, Hello, Stats } from '../wire/index.ts';
@@ -18,13 +18,22 @@ import { Hud } from './hud.ts';
 import { StatePanel } from './panel.ts';
 import { announcement, duration } from './words.ts';
 
+/** What is to be played. */
+export interface PlayRequest {
+  readonly entry: CatalogueEntry;
+  /** The session to take over, where one is. */
+  readonly link: TicketLink | undefined;
+  /** When the user asked for it. */
+  readonly askedAt: Micros;
+}
+
 export interface PlayerEvents {
   /** Back to the catalogue. */
   readonly onLeave: () => void;
-  /** The same entry anew. */
-  readonly onAgain: () => void;
-  /** The same entry anew, with this token. */
-  readonly onToken: (token: string) => void;
+  /** The same anew; asked for at this time. */
+  readonly onAgain: (askedAt: Micros) => void;
+  /** The same anew, with this token. */
+  readonly onToken: (token: string, askedAt: Micros) => void;
 }
 
 /** Time between looks at the browser's own statistics, which are only taken while they are shown. */
@@ -43,6 +52,7 @@ export class Player {
   private readonly bar: Bar;
   private readonly hud = new Hud();
   private readonly panel: StatePanel;
+  private readonly backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
   private readonly live = h('div', { class: 'sr-only', role: 'status', 'aria-live': 'polite' });
   private readonly toast = h('p', { class: 'toast', role: 'alert', hidden: true });
   private readonly hint = h('p', { class: 'hint' });
@@ -54,19 +64,19 @@ export class Player {
   private liveSince: number | undefined;
   private playedMs = 0;
 
+  private title = '';
+
   constructor(
-    private readonly entry: CatalogueEntry,
+    { entry, link, askedAt }: PlayRequest,
     api: Api,
     settings: Settings,
     private readonly events: PlayerEvents,
-    link?: TicketLink,
   ) {
     this.element = h('div', { class: 'player', 'data-state': 'idle' });
     this.surface = h('div', {
       class: 'surface',
       tabindex: 0,
       role: 'application',
-      'aria-label': `Picture of ${entry.title}`,
       'aria-describedby': 'surface-help',
     });
     this.presenter = createPresenter(settings, {
@@ -87,12 +97,12 @@ export class Player {
       },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
       onInputReady: () => { this.input.releaseAll(); },
-    }, clientNow());
-    this.bar = new Bar(entry.title, this.element, {
+    }, askedAt);
+    this.bar = new Bar(this.element, {
       on: (shortcut) => { this.does(shortcut); },
       onTouchMode: () => { this.switchTouch(); },
     });
-    this.panel = new StatePanel(entry.title, {
+    this.panel = new StatePanel(entry.title, link !== undefined, {
       onAgain: events.onAgain,
       onToken: events.onToken,
       onLeave: () => { this.does('leave'); },
@@ -105,6 +115,7 @@ export class Player {
     });
     this.text = new TextInput(this.session.input, () => { this.stopTyping(); });
     this.compose();
+    this.describe(entry);
     document.addEventListener('fullscreenchange', () => { this.fullscreenChanged(); }, { signal: this.abort.signal });
     // While the picture has the focus, the keyboard finds shortcuts itself and stops the event.
     this.element.addEventListener('keydown', (event) => {
@@ -134,13 +145,20 @@ export class Player {
     this.element.remove();
   }
 
+  /** Says what is played; the catalogue may know it only after the session began. */
+  describe({ title, poster_url: poster }: CatalogueEntry): void {
+    this.title = title;
+    this.surface.setAttribute('aria-label', `Picture of ${title}`);
+    this.bar.rename(title);
+    this.panel.rename(title);
+    this.backdrop.replaceChildren(...(poster == null ? [] : [h('img', { src: poster, alt: '' })]));
+  }
+
   private compose(): void {
-    const backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
-    if (this.entry.poster_url != null) backdrop.append(h('img', { src: this.entry.poster_url, alt: '' }));
     const help = h('p', { id: 'surface-help', class: 'sr-only' },
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.presenter.element);
-    this.element.append(this.bar.element, this.surface, backdrop, this.panel.element, this.hud.element, this.hint, this.toast, this.stick, help, this.text.element, this.live);
+    this.element.append(this.bar.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.hint, this.toast, this.stick, help, this.text.element, this.live);
   }
 
   private progressed(progress: Progress): void {
@@ -155,7 +173,7 @@ export class Player {
     else if (isFinal(state) && this.liveSince !== undefined) this.playedMs = performance.now() - this.liveSince;
     this.panel.show(state, this.playedMs);
     this.bar.pin(state.name !== 'live');
-    const words = announcement(state, this.entry.title);
+    const words = announcement(state, this.title);
     if (words !== '') this.live.textContent = words;
     if (state.name === 'live' && was !== 'live') {
       this.surface.focus({ preventScroll: true });
