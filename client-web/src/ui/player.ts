@@ -36,6 +36,10 @@ export interface PlayerEvents {
   readonly onToken: (token: string, askedAt: Micros) => void;
 }
 
+const LOOK = 'Click the picture to look around';
+/** Tab and, in full screen, Escape go to the session: this is the keyboard's way out, so it is on show. */
+const MENU_KEYS = 'Ctrl+Alt+Shift+M';
+
 /** Time between looks at the browser's own statistics, which are only taken while they are shown. */
 const RTC_STATS_MS = 1_000;
 
@@ -65,6 +69,8 @@ export class Player {
   private playedMs = 0;
 
   private title = '';
+  /** Escape and the system's own keys go to the session. */
+  private keyboardLocked = false;
 
   constructor(
     { entry, link, askedAt }: PlayRequest,
@@ -179,10 +185,9 @@ export class Player {
       this.surface.focus({ preventScroll: true });
       this.showHint();
     }
-    if (isFinal(state)) {
-      this.input.unlockPointer();
-      this.unwarn();
-    }
+    // What a panel offers is to be clicked.
+    if (state.name !== 'live') this.input.unlockPointer();
+    if (isFinal(state)) this.unwarn();
     // A picture behind a panel cannot be played: nothing in it should take the focus.
     this.surface.tabIndex = state.name === 'live' ? 0 : -1;
   }
@@ -218,16 +223,18 @@ export class Player {
       return;
     }
     await this.element.requestFullscreen({ navigationUI: 'hide' });
-    // Escape, Tab, the system key and browser shortcuts then go to the session; holding Escape leaves.
-    await navigator.keyboard?.lock?.();
     this.surface.focus({ preventScroll: true });
+    // Escape, Tab, the system key and browser shortcuts then go to the session; holding Escape leaves.
+    this.keyboardLocked = await lockKeyboard();
+    this.say(`${this.keyboardLocked ? 'Hold' : 'Press'} Esc to leave full screen. ${MENU_KEYS} opens the menu`);
   }
 
   private fullscreenChanged(): void {
     const full = document.fullscreenElement === this.element;
     this.bar.press('fullscreen', full);
-    if (full) this.say(`${navigator.keyboard?.lock === undefined ? 'Press' : 'Hold'} Esc to leave full screen`);
-    else navigator.keyboard?.unlock?.();
+    if (full) return;
+    navigator.keyboard?.unlock?.();
+    this.keyboardLocked = false;
   }
 
   private async togglePointer(): Promise<void> {
@@ -241,7 +248,9 @@ export class Player {
   private locked(locked: boolean): void {
     this.bar.press('pointer', locked);
     this.element.classList.toggle('locked', locked);
-    this.say(locked ? 'Press Esc to free the mouse' : 'Click the picture to look around');
+    // With the keyboard locked, Escape is the session's own.
+    const free = this.keyboardLocked ? `${MENU_KEYS} frees the mouse` : 'Press Esc to free the mouse';
+    this.say(locked ? free : LOOK);
   }
 
   private switchTouch(): void {
@@ -257,7 +266,7 @@ export class Player {
 
   private showHint(): void {
     const coarse = matchMedia('(pointer: coarse)').matches;
-    this.say(coarse ? 'Left thumb moves, right thumb looks, tap to click' : 'Click the picture to look around');
+    this.say(coarse ? 'Left thumb moves, right thumb looks, tap to click' : `${LOOK}. ${MENU_KEYS} opens the menu`);
   }
 
   /** A passing hint; its animation takes it away. */
@@ -310,5 +319,17 @@ export class Player {
 
   private every(milliseconds: number, tick: () => void): void {
     this.timers.add(setInterval(tick, milliseconds));
+  }
+}
+
+/** Whether the browser gives all keys to the page; it does so in full screen only. */
+async function lockKeyboard(): Promise<boolean> {
+  const { keyboard } = navigator;
+  if (keyboard?.lock === undefined) return false;
+  try {
+    await keyboard.lock();
+    return true;
+  } catch {
+    return false;
   }
 }
