@@ -44,7 +44,7 @@ export function exposeDebug(current: () => Player | undefined): void {
       return current()?.session.state ?? { name: 'idle' };
     },
     get presenter() {
-      return current()?.presenter.kind;
+      return current()?.view.kind;
     },
     get hello() {
       return current()?.hello;
@@ -68,10 +68,10 @@ export function exposeDebug(current: () => Player | undefined): void {
       return current()?.session.times;
     },
     async readStrip() {
-      return (await current()?.presenter.strips('newest'))?.[0];
+      return (await current()?.view.strips('newest'))?.[0];
     },
     async takeStrips() {
-      return (await current()?.presenter.strips('all')) ?? [];
+      return (await current()?.view.strips('all')) ?? [];
     },
     takeInputs() {
       return current()?.session.input.take() ?? [];

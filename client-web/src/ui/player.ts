@@ -10,7 +10,7 @@ import type { Settings, TicketLink } from '../settings.ts';
 import { RtcStatsReader } from '../stats/rtc.ts';
 import type { Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
-import { createPresenter, type Presenter } from '../video/presenter.ts';
+import { createView, type VideoView } from '../video/view.ts';
 import type { CatalogueEntry, Hello, Stats } from '../wire/index.ts';
 import { Bar } from './bar.ts';
 import { h } from './dom.ts';
@@ -46,7 +46,7 @@ const RTC_STATS_MS = 1_000;
 export class Player {
   readonly element: HTMLElement;
   readonly session: PlaySession;
-  readonly presenter: Presenter;
+  readonly view: VideoView;
   progress: Progress | undefined;
   stats: Stats | undefined;
   hello: Hello | undefined;
@@ -85,13 +85,13 @@ export class Player {
       role: 'application',
       'aria-describedby': 'surface-help',
     });
-    this.presenter = createPresenter(settings, {
+    this.view = createView(settings, {
       onProgress: (progress) => { this.progressed(progress); },
       onStopped: (failure) => { this.session.presenterStopped(failure); },
     });
     this.session = new PlaySession(api, link ?? entry.id, settings, {
       onState: (state) => { this.show(state); },
-      onTrack: (track) => { this.presenter.attach(track); },
+      onTrack: (track) => { this.view.attach(track); },
       onHello: (hello) => {
         this.hello = hello;
         this.hud.hello(hello);
@@ -146,7 +146,7 @@ export class Player {
     this.text.close();
     this.session.leave();
     this.bar.close();
-    this.presenter.close();
+    this.view.close();
     if (document.fullscreenElement === this.element) document.exitFullscreen().catch(() => undefined);
     this.element.remove();
   }
@@ -163,7 +163,7 @@ export class Player {
   private compose(): void {
     const help = h('p', { id: 'surface-help', class: 'sr-only' },
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
-    this.surface.append(this.presenter.element);
+    this.surface.append(this.view.element);
     this.element.append(this.bar.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.hint, this.toast, this.stick, help, this.text.element, this.live);
   }
 

@@ -3,6 +3,7 @@
 // of the newest input's number, even parity over both. The drawing side is media/src/barcode.rs.
 import type { Micros } from '../units.ts';
 import type { WhichStrips } from './messages.ts';
+import type { DecodedFrame } from './seam.ts';
 
 /** Edge of a cell in pixels of the coded picture. */
 export const CELL = 16;
@@ -38,6 +39,13 @@ export function readStrip(at: (cell: number) => number | undefined): Strip | und
     if (cell < CELLS - 1) word = ((word << 1) | bit) >>> 0;
   }
   return ones % 2 === 0 ? { frame: word >>> 16, input: word & 0xffff } : undefined;
+}
+
+/** Reads the strips of the pictures that come by, each in the way that its kind of image allows. */
+export interface StripReader<Image> {
+  read(frame: DecodedFrame<Image>): void | Promise<void>;
+  /** See `StripLog.take`. */
+  take(which: WhichStrips): readonly StripSample[];
 }
 
 /** Strips kept for who asks later: about a minute at 60 frames a second. The oldest go first. */

@@ -1,64 +1,60 @@
 // The presenting worker: takes decoded frames, draws each at once, and tells the page a few times a
 // second what it did. The page's main thread never touches a frame.
-import { clientNow } from '../units.ts';
 import type { FromWorker, ToWorker } from '../video/messages.ts';
+import { messageOf, Pipeline } from '../video/pipeline.ts';
 import { ProgressBatch } from '../video/reports.ts';
-import { forEachFrame, type DecodedFrame } from './frames.ts';
-import { Painter } from './painter.ts';
-import { StripReader } from './strips.ts';
+import { CanvasPresenter } from './canvas-presenter.ts';
+import { FrameStripReader } from './strips.ts';
+import { TrackDecoder } from './track-decoder.ts';
 
 declare const self: DedicatedWorkerGlobalScope;
 
-const batch = new ProgressBatch((progress) => {
-  say({ type: 'progress', progress });
-});
-let painter: Painter | undefined;
-let strips: StripReader | undefined;
-let reader: ReadableStreamDefaultReader<VideoFrame> | undefined;
+let pipeline: Pipeline<VideoFrame> | undefined;
 
 function say(message: FromWorker): void {
   self.postMessage(message);
 }
 
-async function present(decoded: DecodedFrame): Promise<void> {
-  if (painter === undefined) return;
-  // Started before drawing so that both go on together; drawing does not wait for it.
-  const reading = strips?.read(decoded.frame, decoded.decodedAt);
-  const size = painter.paint(decoded.frame);
-  batch.note({ size, rtp: decoded.rtp, decodedAt: decoded.decodedAt, presentedAt: clientNow() });
-  await reading;
+function stopped(failure: string | undefined): void {
+  say({ type: 'stopped', failure });
 }
 
-async function play(frames: ReadableStream<VideoFrame>): Promise<void> {
-  const mine = frames.getReader();
-  const before = reader;
-  reader = mine;
-  batch.restart();
-  await before?.cancel();
-  let failure: string | undefined;
-  try {
-    await forEachFrame(mine, present);
-  } catch (error) {
-    failure = error instanceof Error ? error.message : String(error);
-  }
-  if (reader === mine) say({ type: 'stopped', failure });
-}
-
-self.onmessage = async ({ data }: MessageEvent<ToWorker>): Promise<void> => {
-  switch (data.type) {
+function take(message: ToWorker): void {
+  switch (message.type) {
     case 'canvas':
-      painter = new Painter(data.canvas);
-      strips = data.strips ? new StripReader() : undefined;
+      pipeline = new Pipeline(
+        new CanvasPresenter(message.canvas),
+        message.strips ? new FrameStripReader() : undefined,
+        new ProgressBatch((progress) => { say({ type: 'progress', progress }); }),
+        stopped,
+      );
       return;
-    case 'frames':
-      await play(data.frames);
+    case 'frames': {
+      const decoder = new TrackDecoder(message.frames);
+      if (pipeline === undefined) decoder.close();
+      else pipeline.play(decoder);
       return;
+    }
     case 'strips':
-      say({ type: 'strips', id: data.id, strips: strips?.take(data.which) ?? [] });
+      say({ type: 'strips', id: message.id, strips: pipeline?.takeStrips(message.which) ?? [] });
       return;
     case 'close':
-      batch.close();
-      await reader?.cancel();
-      self.close();
+      try {
+        pipeline?.close();
+      } finally {
+        self.close();
+      }
   }
+}
+
+self.onmessage = ({ data }: MessageEvent<ToWorker>): void => {
+  try {
+    take(data);
+  } catch (error) {
+    // Told in words: what a worker throws later on never reaches the page's `onerror`.
+    stopped(messageOf(error));
+  }
+};
+self.onmessageerror = () => {
+  stopped('frames cannot be handed to a worker here');
 };

@@ -1,19 +1,20 @@
-// Shows decoded frames. Two ways: frames one by one in a worker (lowest latency), or a video element.
+// What a page puts in place to show a track. Two ways: frames one by one in a worker (lowest latency), or a
+// video element. Each joins a decoder and a presenter (seam.ts).
 import type { Settings } from '../settings.ts';
 import { hasTrackProcessor } from '../platform.ts';
+import { ElementView } from './element-view.ts';
 import type { Progress, WhichStrips } from './messages.ts';
 import type { StripSample } from './strip.ts';
-import { TrackProcessorPresenter } from './track-processor.ts';
-import { VideoElementPresenter } from './video-element.ts';
+import { WorkerView } from './worker-view.ts';
 
-export interface PresenterEvents {
+export interface ViewEvents {
   /** Frames were shown; the first of each track is told at once, then about ten times a second. */
   readonly onProgress: (progress: Progress) => void;
   /** Nothing more will be shown of this track. */
   readonly onStopped: (failure: string | undefined) => void;
 }
 
-export interface Presenter {
+export interface VideoView {
   readonly kind: 'track-processor' | 'video-element';
   /** What to put on the page: shows the whole picture in its own proportions. */
   readonly element: HTMLElement;
@@ -24,8 +25,8 @@ export interface Presenter {
   close(): void;
 }
 
-export function createPresenter(settings: Settings, events: PresenterEvents): Presenter {
+export function createView(settings: Settings, events: ViewEvents): VideoView {
   return hasTrackProcessor() && !settings.forceVideoElement
-    ? new TrackProcessorPresenter(settings.barcode, events)
-    : new VideoElementPresenter(settings.barcode, events);
+    ? new WorkerView(settings.barcode, events)
+    : new ElementView(settings.barcode, events);
 }

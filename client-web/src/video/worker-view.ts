@@ -2,17 +2,17 @@
 // page only and tracks cannot be transferred, but its stream of frames can, and frames then go to the
 // worker directly.
 import type { FromWorker, ToWorker, WhichStrips } from './messages.ts';
-import type { Presenter, PresenterEvents } from './presenter.ts';
 import type { StripSample } from './strip.ts';
+import type { VideoView, ViewEvents } from './view.ts';
 
-export class TrackProcessorPresenter implements Presenter {
+export class WorkerView implements VideoView {
   readonly kind = 'track-processor';
   readonly element: HTMLCanvasElement;
   private readonly worker: Worker;
   private readonly waiting = new Map<number, (strips: readonly StripSample[]) => void>();
   private asked = 0;
 
-  constructor(strips: boolean, private readonly events: PresenterEvents) {
+  constructor(strips: boolean, private readonly events: ViewEvents) {
     this.element = document.createElement('canvas');
     this.worker = new Worker(new URL('../worker/present.ts', import.meta.url), { type: 'module' });
     this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {

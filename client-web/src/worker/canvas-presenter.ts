@@ -3,9 +3,10 @@
 // Measured in Chromium 156 without a GPU, a 1280x720 I420 frame, median: 2D `drawImage` 4.4 ms,
 // `ImageBitmapRenderer` 6.8 ms, WebGL `texImage2D` 11.9 ms. So 2D it is; `desynchronized` asks for the
 // way to the screen that skips the compositor's queue where there is one.
-import type { Size } from '../units.ts';
+import { clientNow, type Micros } from '../units.ts';
+import type { DecodedFrame, Presenter } from '../video/seam.ts';
 
-export class Painter {
+export class CanvasPresenter implements Presenter<VideoFrame> {
   private readonly context: OffscreenCanvasRenderingContext2D;
 
   constructor(private readonly canvas: OffscreenCanvas) {
@@ -15,13 +16,13 @@ export class Painter {
   }
 
   /** Draws the whole frame; the canvas takes the frame's size. */
-  paint(frame: VideoFrame): Size {
-    const { displayWidth: width, displayHeight: height } = frame;
+  present({ image, metadata }: DecodedFrame<VideoFrame>): Micros {
+    const { width, height } = metadata.size;
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
     }
-    this.context.drawImage(frame, 0, 0, width, height);
-    return { width, height };
+    this.context.drawImage(image, 0, 0, width, height);
+    return clientNow();
   }
 }
