@@ -65,10 +65,11 @@ test('closing the tab ends the session and gives everything back', async () => {
   await demo(async (tab) => {
     await tab.playing();
     await tab.frames(3);
-    assert.equal((await node.sessions()).length, 1);
+    const [session] = await node.sessionsToBe(1);
     assert.ok(node.footprint().threads >= before.threads + 2, 'a source and an encoder thread');
     await tab.page.close();
-    await node.sessionsToBe(0);
+    // Not for want of a client, which would end it just the same a few seconds later.
+    assert.equal(await node.reasonOf(session), 'stopped_by_client');
   });
   await back(before);
 });
@@ -84,12 +85,13 @@ test('a browser that dies is waited for, then its session ends', async () => {
   const tab = new Tab(context, await context.newPage());
   await tab.page.goto(`${node.url}?play=demo&${GENTLE}`);
   await tab.playing();
+  const [gone] = await node.sessionsToBe(1);
   await doomed.kill();
   await until('suspension or end', async () => {
     const [session] = await node.sessions();
     return session === undefined || session.state === 'suspended' ? true : undefined;
   });
-  await node.sessionsToBe(0);
+  assert.equal(await node.reasonOf(gone), 'connection_lost');
   await back(before);
 });
 
@@ -100,12 +102,32 @@ test('reloading the page leaves one session, and it plays', () =>
     await tab.page.reload({ timeout: DEADLINE_MS });
     await tab.playing();
     const [second] = await node.sessionsToBe(1);
-    assert.notEqual(second.id, first.id, 'the page ends its session when it goes');
+    assert.notEqual(second.id, first.id);
+    assert.equal(await node.reasonOf(first), 'stopped_by_client', 'the page ends its session when it goes');
   }));
 
+/** Notes in `window.order` when offers are answered and when connections are closed. */
+const noteOrder = (context) => context.addInitScript(() => {
+  window.order = [];
+  const { close } = window.RTCPeerConnection.prototype;
+  window.RTCPeerConnection.prototype.close = function closeAndNote() {
+    window.order.push('closed');
+    close.call(this);
+  };
+  const ask = window.fetch;
+  window.fetch = async (url, init) => {
+    const answer = await ask(url, init);
+    if (String(url).endsWith('/whep')) window.order.push('answered');
+    return answer;
+  };
+});
+
 test('a connection that breaks is replaced within the same session, and the view is kept', () =>
-  still(async (tab) => {
+  Tab.with({ browser, node, query: `?play=${blocks.id}&${GENTLE}`, prepare: noteOrder }, async (tab) => {
     await tab.playing();
+    await tab.page.mouse.click(...(await tab.at(0.02, 0.9)));
+    await tab.until(() => document.pointerLockElement !== null);
+    await tab.shown();
     const [session] = await node.sessionsToBe(1);
     const start = await tab.picture();
     await tab.page.keyboard.down('d');
@@ -120,12 +142,15 @@ test('a connection that breaks is replaced within the same session, and the view
     try {
       await tab.state('reconnecting');
       assert.match(await panel(tab), /Reconnecting/);
+      await tab.until(() => document.pointerLockElement === null);
     } finally {
       node.thaw();
     }
     await tab.state('live');
     const [same] = await node.sessionsToBe(1);
     assert.equal(same.id, session.id);
+    // A node that hears the old connection close takes it for the user leaving.
+    assert.deepEqual(await tab.page.evaluate(() => window.order.slice(0, 3)), ['answered', 'answered', 'closed']);
     assert.ok(changed(moved, await tab.picture()) < 0.02, 'the camera stands where it stood');
     await tab.page.keyboard.down('a');
     const pressed = await tab.shown();
@@ -137,12 +162,7 @@ test('a connection that breaks is replaced within the same session, and the view
 test('a hidden page is sent nothing, and plays on when it is seen again', () =>
   demo(async (tab) => {
     await tab.playing();
-    // Headless Chromium never hides a page, so the page is told so; its answer and the node's are real.
-    const see = (state) => tab.page.evaluate((visibility) => {
-      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => visibility });
-      document.dispatchEvent(new window.Event('visibilitychange'));
-    }, state);
-    await see('hidden');
+    await tab.see('hidden');
     const sent = await until('silence', async () => {
       const before = await node.metric('nearlight_frames_sent_total');
       // Long enough for twenty frames.
@@ -150,15 +170,58 @@ test('a hidden page is sent nothing, and plays on when it is seen again', () =>
       return (await node.metric('nearlight_frames_sent_total')) === before ? before : undefined;
     });
     const [session] = await node.sessionsToBe(1);
-    await see('visible');
+    await tab.see('visible');
     await until('frames', async () => ((await node.metric('nearlight_frames_sent_total')) > sent + 3 ? true : undefined));
     await tab.frames(3);
     assert.deepEqual((await node.sessions()).map(({ id, state }) => [id, state]), [[session.id, 'live']]);
   }));
 
+test('a page that is opened in the background plays once it is seen', () => {
+  const prepare = (context) => context.addInitScript(() => {
+    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => 'hidden' });
+  });
+  return Tab.with({ browser, node, query: `?play=${blocks.id}&${GENTLE}`, prepare }, async (tab) => {
+    await until('a connection', async () => (await node.sessions()).find(({ state }) => state === 'live'));
+    await tab.see('visible');
+    await tab.playing();
+  });
+});
+
+test('a browser that cannot draw says so, and ends the session at once', () => {
+  const prepare = (context) => context.route('**/assets/present-*.js', async (route) => {
+    const script = await route.fetch();
+    await route.fulfill({ response: script, body: `OffscreenCanvas.prototype.getContext = () => null;${await script.text()}` });
+  });
+  return Tab.with({ browser, node, query: '', prepare }, async (tab) => {
+    const session = until('a session', async () => (await node.sessions())[0]);
+    await tab.page.getByRole('button', { name: /^Play Nearlight/ }).click();
+    await tab.state('ended');
+    assert.match(await panel(tab), /This browser stopped showing the picture\s+This canvas has no 2D context\./);
+    assert.equal(await node.reasonOf(await session), 'stopped_by_client');
+  });
+});
+
+test('the node warns before it ends a session that nobody touches', async () => {
+  // It warns a minute before.
+  const patient = await Node.start({ 'sessions.idle': '62s' });
+  try {
+    await Tab.with({ browser, node: patient, query: `?play=demo&${GENTLE}` }, async (tab) => {
+      await tab.playing();
+      const warning = tab.page.getByRole('alert').filter({ hasText: /Nobody touched the session/ });
+      await warning.waitFor();
+      assert.match(await warning.innerText(), / \d+ s$|1 min 0 s$/);
+      await tab.page.keyboard.press('Control+Alt+Shift+KeyQ');
+    });
+  } finally {
+    assert.equal(await patient.stop(), 0);
+  }
+});
+
 test('leaving ends the session, by button, shortcut and Back', () =>
   Tab.with({ browser, node, query: `?${GENTLE}` }, async (tab) => {
     const { page } = tab;
+    let asked = 0;
+    page.on('request', (request) => { if (request.url().endsWith('/catalogue')) asked += 1; });
     const ways = [
       () => page.getByRole('button', { name: 'Leave' }).click(),
       () => page.keyboard.press('Control+Alt+Shift+KeyQ'),
@@ -167,13 +230,40 @@ test('leaving ends the session, by button, shortcut and Back', () =>
     for (const leave of ways) {
       await page.getByRole('button', { name: /^Play Nearlight/ }).click();
       await tab.playing();
-      await node.sessionsToBe(1);
+      const [session] = await node.sessionsToBe(1);
       await page.mouse.move(480, 300);
+      const ended = page.waitForRequest((request) => request.method() === 'DELETE');
       await leave();
       await page.getByRole('heading', { name: 'Play', exact: true }).waitFor();
-      await node.sessionsToBe(0);
+      assert.equal((await ended).url(), session.url);
+      assert.match((await ended).headers().authorization, /^Bearer \w{64}$/);
+      assert.equal(await node.reasonOf(session), 'stopped_by_client');
       assert.doesNotMatch(page.url(), /play=/);
     }
+    assert.equal(asked, ways.length, 'the catalogue is asked for anew each time');
+  }));
+
+test('Back after leaving leads to the page before, not to a new session', () =>
+  Tab.with({ browser, node, query: 'api/v1/node' }, async (tab) => {
+    const { page } = tab;
+    const leave = async () => {
+      await tab.playing();
+      await page.keyboard.press('Control+Alt+Shift+KeyQ');
+      await page.getByRole('heading', { name: 'Play', exact: true }).waitFor();
+    };
+    const made = node.records('session ended').length;
+    // Chosen from the catalogue, and opened by its own address.
+    await page.goto(`${node.url}?${GENTLE}`);
+    await page.getByRole('button', { name: /^Play Nearlight/ }).click();
+    await leave();
+    await page.goBack();
+    assert.match(page.url(), /api\/v1\/node$/);
+    await page.goto(`${node.url}?play=demo&${GENTLE}`);
+    await leave();
+    await page.goBack();
+    assert.match(page.url(), /api\/v1\/node$/);
+    await node.sessionsToBe(0);
+    assert.equal(node.records('session ended').length, made + 2);
   }));
 
 test('what the operator ends is shown as ended, with the reason, and can be played again', () =>

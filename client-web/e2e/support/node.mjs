@@ -105,6 +105,24 @@ export class Node {
     });
   }
 
+  /** Waits until a session has ended; yields the code of its reason. */
+  async reasonOf({ id }) {
+    const { fields } = await until(`the end of session ${id}`, () =>
+      this.records('session ended').find(({ span }) => id.startsWith(span.id)));
+    return fields.reason;
+  }
+
+  /** Makes a session as an operator does who hands it on; yields it with its link. */
+  async make(app, video = { width: 640, height: 360, fps: 15 }) {
+    const answer = await this.fetch('api/v1/sessions', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${OPERATOR}` },
+      body: JSON.stringify({ app, video, barcode: true }),
+    });
+    assert.equal(answer.status, 201);
+    return answer.json();
+  }
+
   /** Ends a session as its operator does. */
   async end(session) {
     const answer = await fetch(session.url, { method: 'DELETE', headers: { authorization: `Bearer ${OPERATOR}` } });

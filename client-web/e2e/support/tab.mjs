@@ -38,9 +38,13 @@ export class Tab {
     });
   }
 
-  /** Opens `query` of the node's page, runs `use`, closes the tab, and fails when the page complained. */
-  static async with({ browser, node, query = '', options = {} }, use) {
+  /**
+   * Opens `query` of the node's page, runs `use`, closes the tab, and fails when the page complained.
+   * `prepare` gets the browser's context before anything is loaded.
+   */
+  static async with({ browser, node, query = '', options = {}, prepare }, use) {
     const context = await browser.newContext({ viewport: { width: 960, height: 600 }, ...options });
+    await prepare?.(context);
     const tab = new Tab(context, await context.newPage());
     try {
       await tab.page.goto(node.url + query, { timeout: DEADLINE_MS });
@@ -62,6 +66,19 @@ export class Tab {
 
   state(name) {
     return this.until((wanted) => window.nearlight.state.name === wanted, name);
+  }
+
+  /** Kinds of the input events that were sent since the last call. */
+  inputs() {
+    return this.page.evaluate(() => window.nearlight.takeInputs().map(({ kind }) => kind));
+  }
+
+  /** The page is told that it is hidden, or seen: headless Chromium never hides one. */
+  see(state) {
+    return this.page.evaluate((visibility) => {
+      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => visibility });
+      document.dispatchEvent(new window.Event('visibilitychange'));
+    }, state);
   }
 
   /** Waits until it plays: live, and frames with a readable strip came. */
