@@ -27,6 +27,9 @@ test('the catalogue shows what can be played, and one click plays it', () =>
     for (const { title } of entries) await tab.page.getByRole('heading', { name: title }).waitFor();
     await tab.until(() => [...document.querySelectorAll('.poster')].every((poster) => poster.classList.contains('loaded')));
 
+    await tab.page.evaluate(() => {
+      window.addEventListener('click', (event) => { window.clickedUs = (performance.timeOrigin + event.timeStamp) * 1000; }, { capture: true });
+    });
     await tab.page.getByRole('button', { name: `Play ${entries[0].title}` }).click();
     await tab.playing();
     assert.match(tab.page.url(), /[?&]play=demo/);
@@ -44,6 +47,8 @@ test('the catalogue shows what can be played, and one click plays it', () =>
     const { encoders, device } = await (await node.fetch('api/v1/node')).json();
     assert.equal(seen.hello.device, device);
     assert.equal(seen.hello.encoder, encoders.find(({ chosen }) => chosen).name);
+    const clicked = await tab.page.evaluate(() => window.clickedUs);
+    assert.ok(Math.abs(seen.times.askedUs - clicked) <= 1, `a start counts from the click: ${seen.times.askedUs}, not ${clicked}`);
     const order = ['askedUs', 'sessionUs', 'answeredUs', 'trackUs', 'firstDecodedUs', 'firstPresentedUs'].map((name) => seen.times[name]);
     assert.ok(order.every((at, index) => index === 0 || at >= order[index - 1]), `not in order: ${order}`);
     const [shades] = [new Set((await tab.picture()).map((value) => Math.round(value / 8)))];

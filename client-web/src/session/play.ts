@@ -60,6 +60,8 @@ export class PlaySession {
   /** When it was last known that the connection is good. */
   private goodAt = 0;
   private readonly abort = new AbortController();
+  /** Settles once the node knows that the session is over here. */
+  private farewell: Promise<void> = Promise.resolve();
   /** When the newest track came; no frame of it is older. */
   private trackAt = Number.POSITIVE_INFINITY as Micros;
   private silence: ReturnType<typeof setTimeout> | undefined;
@@ -357,7 +359,7 @@ export class PlaySession {
 
   private endAtNode(): void {
     // The node ends it by itself when this does not arrive.
-    if (this.session !== undefined) this.api.endSession(this.session).catch(() => undefined);
+    if (this.session !== undefined) this.farewell = this.api.endSession(this.session).catch(() => undefined);
   }
 
   private free(): void {
@@ -365,7 +367,10 @@ export class PlaySession {
     clearTimeout(this.pictureDue);
     this.input.detach();
     this.attempt?.lost('broken');
-    for (const connection of [this.connection, this.former]) connection?.close();
+    const open = [this.connection, this.former].filter((connection) => connection !== undefined);
+    for (const connection of open) connection.retire();
+    // The node hears first that the session is to end: a close alone may also mean that the browser died.
+    this.farewell.then(() => { for (const connection of open) connection.close(); }, () => undefined);
     this.connection = undefined;
     this.former = undefined;
     this.ready = false;

@@ -226,6 +226,7 @@ export class Player {
     this.surface.focus({ preventScroll: true });
     // Escape, Tab, the system key and browser shortcuts then go to the session; holding Escape leaves.
     this.keyboardLocked = await lockKeyboard();
+    if (isCoarse()) return;
     this.say(`${this.keyboardLocked ? 'Hold' : 'Press'} Esc to leave full screen. ${MENU_KEYS} opens the menu`);
   }
 
@@ -265,8 +266,7 @@ export class Player {
   }
 
   private showHint(): void {
-    const coarse = matchMedia('(pointer: coarse)').matches;
-    this.say(coarse ? 'Left thumb moves, right thumb looks, tap to click' : `${LOOK}. ${MENU_KEYS} opens the menu`);
+    this.say(isCoarse() ? 'Left thumb moves, right thumb looks, tap to click' : `${LOOK}. ${MENU_KEYS} opens the menu`);
   }
 
   /** A passing hint; its animation takes it away. */
@@ -320,6 +320,11 @@ export class Player {
   private every(milliseconds: number, tick: () => void): void {
     this.timers.add(setInterval(tick, milliseconds));
   }
+}
+
+/** Fingers rather than a mouse: then there is hardly a keyboard either. */
+function isCoarse(): boolean {
+  return matchMedia('(pointer: coarse)').matches;
 }
 
 /** Whether the browser gives all keys to the page; it does so in full screen only. */
