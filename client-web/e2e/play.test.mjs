@@ -69,7 +69,7 @@ test('holding W walks, and the picture says which key press it shows', () =>
   }));
 
 test('the wheel arrives, a notch at a time', () =>
-  still(async (tab) => {
+  demo(async (tab) => {
     await tab.playing();
     await tab.page.mouse.move(...(await tab.at(0.5, 0.5)));
     await tab.shown();

@@ -138,7 +138,6 @@ test('a connection that breaks is replaced within the same session, and the view
     await tab.playing();
     await tab.page.mouse.click(...(await tab.at(0.02, 0.9)));
     await tab.until(() => document.pointerLockElement !== null);
-    await tab.shown();
     const [session] = await node.sessionsToBe(1);
     const start = await tab.picture();
     await tab.page.keyboard.down('d');
