@@ -86,6 +86,7 @@ pub fn router(node: Arc<Node>) -> Router {
             header::LOCATION,
             header::ETAG,
             header::LINK,
+            header::RETRY_AFTER,
             HeaderName::from_static("accept-patch"),
         ]);
     let fixed = |name: &'static str, value: &'static str| {
