@@ -147,7 +147,8 @@ const ASSIMP: &[(&str, Outcome)] = &[
     ("glTF2/TestNoRootNode/NoScene.gltf", Refused("scene is an index out of range")),
     ("glTF2/TestNoRootNode/SceneWithoutNodes.gltf", Refused("missing field `nodes`")),
     ("glTF2/cameras/Cameras.gltf", Loads(2)),
-    ("glTF2/draco/2CylinderEngine.gltf", Loads(75_730)),
+    // The stream lacks the triangles of no area.
+    ("glTF2/draco/2CylinderEngine.gltf", Loads(65_311)),
     // Points and lines, then strips, fans and lists; from 07 on with indices.
     ("glTF2/glTF-Asset-Generator/Mesh_PrimitiveMode/Mesh_PrimitiveMode_00.gltf", Loads(0)),
     ("glTF2/glTF-Asset-Generator/Mesh_PrimitiveMode/Mesh_PrimitiveMode_01.gltf", Loads(0)),
@@ -259,7 +260,7 @@ fn pmndrs_models_load() {
         })
         .collect();
     let found: Vec<_> = found.iter().map(|(name, count)| (name.as_str(), *count)).collect();
-    assert_eq!(found, [("bunny.glb.js", 0), ("pmndrs.glb.js", 0), ("suzi.glb.js", 0)]);
+    assert_eq!(found, [("bunny.glb.js", 5_648), ("pmndrs.glb.js", 1_552), ("suzi.glb.js", 14_842)]);
 }
 
 /// The same engine twice: a Draco stream keeps the shape within its quantisation.
