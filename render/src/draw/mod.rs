@@ -13,13 +13,16 @@
 
 mod cull;
 mod environment;
+mod geometry;
 mod lights;
 mod list;
+mod materials;
 mod pipelines;
 mod renderer;
 mod scene_gpu;
 mod shadow;
 mod split;
+mod surroundings;
 mod targets;
 mod textures;
 mod uniforms;

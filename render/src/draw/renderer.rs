@@ -1,19 +1,18 @@
 //! Records the passes of a draw: shadow map, HDR picture, tone map.
 
-use std::sync::{Arc, PoisonError};
+mod shadows;
+mod uniforms;
 
-use glam::{Mat4, Vec3, Vec4};
+use glam::{Mat4, Vec3};
 use media::{Rect, Size};
 use thiserror::Error;
 
+use self::shadows::Shadow;
 use crate::device::Gpu;
-use crate::draw::lights::NO_LIGHTS;
-use crate::draw::list::{DrawList, Item, PoseRef, Sun};
+use crate::draw::list::{DrawList, Item, PoseRef};
 use crate::draw::pipelines::{MeshKey, Pipelines};
 use crate::draw::scene_gpu::SceneGpu;
-use crate::draw::shadow::{ShadowFit, StaticShadow};
-use crate::draw::targets::{SessionShadow, SessionTargets, Uniforms, shadow_texture};
-use crate::draw::uniforms::{FrameUniform, LightUniform, ObjectUniform, stride};
+use crate::draw::targets::{SessionTargets, Uniforms, shadow_texture};
 use crate::draw::variant::Features;
 use crate::draw::view::ViewParams;
 use crate::scene::Aabb;
@@ -92,25 +91,6 @@ pub struct Renderer {
     shadow_sampler: wgpu::Sampler,
     /// Stands for a shadow map where there is none.
     no_shadow: wgpu::TextureView,
-}
-
-/// Which shadow map a draw reads.
-enum Shadow {
-    None,
-    /// The layer of the scene, shared.
-    Layer(Arc<StaticShadow>),
-    /// The session's own map.
-    Own(ShadowFit),
-}
-
-impl Shadow {
-    fn fit(&self) -> Option<&ShadowFit> {
-        match self {
-            Self::None => None,
-            Self::Layer(layer) => Some(&layer.fit),
-            Self::Own(fit) => Some(fit),
-        }
-    }
 }
 
 impl Renderer {
@@ -219,285 +199,6 @@ impl Renderer {
         self.color_pass(encoder, scene, targets, list, &shadow);
         self.tone_map_pass(encoder, targets);
         targets.images().map(|images| &images.output_view).ok_or(DrawError::Size(size))
-    }
-
-    fn choose_shadow(
-        &self,
-        scene: &SceneGpu,
-        targets: &mut SessionTargets,
-        list: &DrawList,
-    ) -> Shadow {
-        let Some(sun) = list.sun.filter(|_| self.settings.shadow_size > 0) else {
-            return Shadow::None;
-        };
-        if scene.caster_bounds.min.x > scene.caster_bounds.max.x {
-            return Shadow::None;
-        }
-        let fixed_sun = scene.sun.is_some_and(|sun| sun.fixed);
-        let fit = if fixed_sun {
-            let layer = self.static_layer(scene, sun);
-            if list.casters.is_empty() || !self.settings.moving_casters {
-                targets.shadow = None;
-                return Shadow::Layer(layer);
-            }
-            layer.fit
-        } else {
-            let all = crate::draw::cull::union(&scene.caster_bounds, &list.caster_bounds);
-            ShadowFit::new(sun.towards, &all)
-        };
-        let size = self.settings.shadow_size;
-        if targets.shadow.as_ref().is_none_or(|own| own.size != size) {
-            let version = targets.shadow.as_ref().map_or(1, |own| own.version + 1);
-            let (texture, view) = shadow_texture(&self.device, size);
-            targets.shadow =
-                Some(SessionShadow { size, version, texture, view, shown: Vec::new() });
-        }
-        Shadow::Own(fit)
-    }
-
-    /// The layer of static casters; drawn and submitted on first use.
-    fn static_layer(&self, scene: &SceneGpu, sun: Sun) -> Arc<StaticShadow> {
-        let mut kept = scene.static_shadow.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layer) = kept.as_ref().filter(|l| l.size == self.settings.shadow_size) {
-            return layer.clone();
-        }
-        let size = self.settings.shadow_size;
-        let (texture, view) = shadow_texture(&self.device, size);
-        let fit = ShadowFit::new(sun.towards, &scene.caster_bounds);
-        let layer = Arc::new(StaticShadow { size, fit, texture, view });
-        self.draw_static_layer(scene, &layer);
-        *kept = Some(layer.clone());
-        layer
-    }
-
-    fn draw_static_layer(&self, scene: &SceneGpu, layer: &StaticShadow) {
-        let mut objects = Vec::new();
-        let mut items = Vec::new();
-        for (index, drawable) in scene.drawables.iter().enumerate() {
-            if drawable.casts && drawable.fixed {
-                let world = &scene.rest.world[drawable.node];
-                items.push(Item::caster(index, objects.len(), world));
-                objects.push(ObjectUniform::new(world, Vec3::ZERO, NO_LIGHTS, 0));
-            }
-        }
-        let mut uniforms =
-            self.create_uniforms(scene, (0, false, 0), &self.no_shadow, 1, objects.len(), 0);
-        let frame = shadow_frame(&layer.fit);
-        self.write_blocks(&uniforms.frames, &mut uniforms.bytes, std::iter::once(&frame));
-        self.write_blocks(&uniforms.objects, &mut uniforms.bytes, objects.iter());
-        let mut encoder =
-            self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass =
-                begin_shadow_pass(&mut encoder, &layer.view, layer.size, wgpu::LoadOp::Clear(1.0));
-            pass.set_bind_group(0, &uniforms.shadow_group, &[0]);
-            self.draw_items(&mut pass, scene, &uniforms, &items, MeshPass::Shadow);
-        }
-        self.queue.submit([encoder.finish()]);
-    }
-
-    fn write_uniforms(
-        &self,
-        scene: &SceneGpu,
-        targets: &mut SessionTargets,
-        list: &DrawList,
-        shadow: &Shadow,
-    ) {
-        let (own, view) = match (shadow, &targets.shadow) {
-            (Shadow::Layer(layer), _) => (false, &layer.view),
-            (Shadow::Own(_), Some(own)) => (true, &own.view),
-            _ => (false, &self.no_shadow),
-        };
-        let version = targets.shadow.as_ref().filter(|_| own).map_or(0, |own| own.version);
-        let key = (scene.id, matches!(shadow, Shadow::None), version);
-        let block = |count: usize, stride: u64| count as u64 * stride;
-        let (frames, objects, joints) =
-            (list.views.len() + 1, list.objects.len(), list.joints.len());
-        let fits = targets.uniforms.as_ref().is_some_and(|uniforms| {
-            uniforms.key == key
-                && uniforms.frames.size() >= block(frames, self.frame_stride())
-                && uniforms.objects.size() >= block(objects, self.object_stride())
-                && uniforms.joints.size() >= block(joints, 48)
-        });
-        if !fits {
-            // Room to grow, so that a camera that turns does not make new buffers each frame.
-            let objects = objects.max(scene.drawables.len());
-            targets.uniforms =
-                Some(self.create_uniforms(scene, key, view, frames, objects, joints));
-        }
-        let Some(uniforms) = &mut targets.uniforms else { return };
-        let fit = shadow.fit();
-        let blocks: smallvec::SmallVec<[FrameUniform; 3]> = list
-            .views
-            .iter()
-            .map(|view| self.frame(scene, list, &view.params, fit))
-            .chain(fit.map(shadow_frame))
-            .collect();
-        self.write_blocks(&uniforms.frames, &mut uniforms.bytes, blocks.iter());
-        self.write_blocks(&uniforms.objects, &mut uniforms.bytes, list.objects.iter());
-        if !list.joints.is_empty() {
-            self.queue.write_buffer(&uniforms.joints, 0, bytemuck::cast_slice(&list.joints));
-        }
-    }
-
-    fn frame_stride(&self) -> u64 {
-        stride::<FrameUniform>(&self.device)
-    }
-
-    fn object_stride(&self) -> u64 {
-        stride::<ObjectUniform>(&self.device)
-    }
-
-    fn write_blocks<'a, T: bytemuck::Pod>(
-        &self,
-        buffer: &wgpu::Buffer,
-        bytes: &mut Vec<u8>,
-        blocks: impl ExactSizeIterator<Item = &'a T>,
-    ) {
-        let stride = stride::<T>(&self.device) as usize;
-        bytes.clear();
-        bytes.resize(blocks.len() * stride, 0);
-        for (slot, block) in bytes.chunks_exact_mut(stride).zip(blocks) {
-            slot[..size_of::<T>()].copy_from_slice(bytemuck::bytes_of(block));
-        }
-        if !bytes.is_empty() {
-            self.queue.write_buffer(buffer, 0, bytes);
-        }
-    }
-
-    fn create_uniforms(
-        &self,
-        scene: &SceneGpu,
-        key: (u64, bool, u64),
-        shadow: &wgpu::TextureView,
-        frames: usize,
-        objects: usize,
-        joints: usize,
-    ) -> Uniforms {
-        let buffer = |label, size: u64, usage| {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage: usage | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
-        };
-        let (uniform, storage) = (wgpu::BufferUsages::UNIFORM, wgpu::BufferUsages::STORAGE);
-        let frames = buffer("frames", frames.max(1) as u64 * self.frame_stride(), uniform);
-        let objects = buffer("objects", objects.max(1) as u64 * self.object_stride(), uniform);
-        let joints = buffer("joints", joints.max(1) as u64 * 48, storage);
-        let group = |label, layout, resources: &[wgpu::BindingResource<'_>]| {
-            let entries: Vec<_> = resources
-                .iter()
-                .enumerate()
-                .map(|(binding, resource)| wgpu::BindGroupEntry {
-                    binding: binding as u32,
-                    resource: resource.clone(),
-                })
-                .collect();
-            let entries = &entries;
-            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(label),
-                layout,
-                entries,
-            })
-        };
-        let block = |buffer, size: usize| {
-            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer,
-                offset: 0,
-                size: wgpu::BufferSize::new(size as u64),
-            })
-        };
-        let layouts = &self.pipelines.layouts;
-        let frame = block(&frames, size_of::<FrameUniform>());
-        let object = block(&objects, size_of::<ObjectUniform>());
-        Uniforms {
-            key,
-            frame_group: group(
-                "frame",
-                &layouts.frame,
-                &[
-                    frame.clone(),
-                    wgpu::BindingResource::TextureView(&scene.environment.reflections),
-                    wgpu::BindingResource::Sampler(&self.reflection_sampler),
-                    wgpu::BindingResource::TextureView(shadow),
-                    wgpu::BindingResource::Sampler(&self.shadow_sampler),
-                ],
-            ),
-            shadow_group: group("shadow frame", &layouts.frame_only, &[frame]),
-            object_group: group("object", &layouts.object, std::slice::from_ref(&object)),
-            skinned_group: group(
-                "skinned object",
-                &layouts.skinned,
-                &[object.clone(), joints.as_entire_binding()],
-            ),
-            frames,
-            objects,
-            joints,
-            bytes: Vec::new(),
-        }
-    }
-
-    fn frame(
-        &self,
-        scene: &SceneGpu,
-        list: &DrawList,
-        view: &ViewParams,
-        shadow: Option<&ShadowFit>,
-    ) -> FrameUniform {
-        let sun = list.sun.unwrap_or(Sun { towards: Vec3::Y, color: Vec3::ZERO });
-        // One texel and a half along the normal: the lookup's four texels then lie on the lit side.
-        let offset = shadow.map_or(0.0, |fit| 1.5 * fit.width / self.settings.shadow_size as f32);
-        let eye = view.eye();
-        let lights = list.lights.uniforms.map(|l| LightUniform { position: l.position - eye, ..l });
-        FrameUniform {
-            clip_from_world: view.clip_from_world(),
-            shadow_from_world: shadow.map_or(Mat4::IDENTITY, ShadowFit::texture_from_world),
-            eye: eye.extend(offset),
-            sky: view.rays().map(|ray| ray.extend(0.0)),
-            sun_direction: sun.towards.extend(0.0),
-            sun_color: sun.color.extend(0.0),
-            gradient: scene.environment.gradient,
-            irradiance: scene.environment.irradiance,
-            lights,
-        }
-    }
-
-    fn shadow_pass(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        scene: &SceneGpu,
-        targets: &mut SessionTargets,
-        list: &DrawList,
-    ) {
-        let (Some(own), Some(uniforms)) = (&mut targets.shadow, &targets.uniforms) else { return };
-        let worlds = list.casters.iter().map(|item| list.objects[item.object as usize].world);
-        let sun = list.sun.map_or(Vec4::ZERO, |sun| sun.towards.extend(scene.id as f32));
-        let shows = worlds.chain(list.joints.iter().copied()).chain([[sun; 3]]);
-        if own.shown.len() == list.casters.len() + list.joints.len() + 1
-            && shows.clone().eq(own.shown.iter().copied())
-        {
-            return;
-        }
-        own.shown.clear();
-        own.shown.extend(shows);
-        let layer = scene.static_shadow.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let load = match layer.filter(|_| scene.sun.is_some_and(|sun| sun.fixed)) {
-            Some(layer) => {
-                encoder.copy_texture_to_texture(
-                    layer.texture.as_image_copy(),
-                    own.texture.as_image_copy(),
-                    own.texture.size(),
-                );
-                wgpu::LoadOp::Load
-            }
-            None => wgpu::LoadOp::Clear(1.0),
-        };
-        let mut pass = begin_shadow_pass(encoder, &own.view, own.size, load);
-        let offset = list.views.len() as u32 * self.frame_stride() as u32;
-        pass.set_bind_group(0, &uniforms.shadow_group, &[offset]);
-        self.draw_items(&mut pass, scene, uniforms, &list.casters, MeshPass::Shadow);
     }
 
     fn color_pass(
@@ -655,34 +356,6 @@ impl MeshPass {
     fn reads_material(self, features: Features) -> bool {
         matches!(self, Self::Color(_)) || features.has(Features::MASK)
     }
-}
-
-fn begin_shadow_pass<'e>(
-    encoder: &'e mut wgpu::CommandEncoder,
-    view: &wgpu::TextureView,
-    size: u32,
-    load: wgpu::LoadOp<f32>,
-) -> wgpu::RenderPass<'e> {
-    let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-        label: Some("shadow"),
-        color_attachments: &[],
-        depth_stencil_attachment: Some(wgpu::RenderPassDepthStencilAttachment {
-            view,
-            depth_ops: Some(wgpu::Operations { load, store: wgpu::StoreOp::Store }),
-            stencil_ops: None,
-        }),
-        ..Default::default()
-    });
-    // The border stays lit, whatever lies beyond the map: lookups outside it are clamped to it.
-    if size > 2 {
-        pass.set_scissor_rect(1, 1, size - 2, size - 2);
-    }
-    pass
-}
-
-/// The frame of the shadow pass: only its matrix is read.
-fn shadow_frame(fit: &ShadowFit) -> FrameUniform {
-    FrameUniform { clip_from_world: fit.clip_from_world, ..bytemuck::Zeroable::zeroed() }
 }
 
 /// An orthographic projection from world space that holds a box.

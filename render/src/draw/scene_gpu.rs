@@ -3,28 +3,22 @@
 //! A further session costs only its targets and uniforms. Indices of the [`Scene`] are trusted: the
 //! loader has checked them.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use glam::{Mat4, Vec3, Vec4};
+use glam::{Mat4, Vec3};
 use thiserror::Error;
-use wgpu::util::DeviceExt as _;
 
 use crate::device::Gpu;
 use crate::draw::cull::{transformed_bounds, union};
-use crate::draw::environment::{OctahedralMap, Prefiltered};
-use crate::draw::pipelines::{background_layout, material_layout};
+use crate::draw::geometry::{Geometry, GeometryBuffers};
+use crate::draw::materials::{MaterialUpload, check_images};
 use crate::draw::shadow::{StaticShadow, is_ground, without_outliers};
-use crate::draw::split::{Lamp, by_lamps};
-use crate::draw::textures;
-use crate::draw::uniforms::MaterialUniform;
+use crate::draw::split::Lamp;
+use crate::draw::surroundings::EnvironmentGpu;
 use crate::draw::variant::Features;
-use crate::scene::{
-    Aabb, AlphaMode, Environment, Influence, Light, LightKind, Material, Primitive, Scene,
-    TextureUse, Vertex,
-};
+use crate::scene::{Aabb, Light, LightKind, Scene};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -76,14 +70,6 @@ pub(crate) struct RestPose {
     pub(crate) joints: Vec<Mat4>,
 }
 
-#[derive(Debug)]
-pub(crate) struct GeometryBuffers {
-    pub(crate) rigid: wgpu::Buffer,
-    pub(crate) skinned: wgpu::Buffer,
-    pub(crate) influences: wgpu::Buffer,
-    pub(crate) indices: wgpu::Buffer,
-}
-
 /// A light at a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SceneLight {
@@ -133,16 +119,6 @@ impl Drawable {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct EnvironmentGpu {
-    pub(crate) irradiance: [Vec4; 9],
-    pub(crate) reflections: wgpu::TextureView,
-    /// Zenith, horizon and ground; zero for a picture.
-    pub(crate) gradient: [Vec4; 3],
-    /// The picture's group for the sky pass; none for a gradient.
-    pub(crate) background: Option<wgpu::BindGroup>,
-}
-
 impl SceneGpu {
     /// Uploads a scene: geometry, textures with mipmaps, materials and image-based light.
     ///
@@ -168,7 +144,7 @@ impl SceneGpu {
             buffers: geometry.upload(device),
             drawables,
             materials: MaterialUpload::new(device, queue, scene).all(),
-            environment: upload_environment(device, queue, &scene.environment),
+            environment: EnvironmentGpu::upload(device, queue, &scene.environment),
             sun,
             lights,
             node_count: scene.nodes.len(),
@@ -243,224 +219,6 @@ impl RestPose {
     }
 }
 
-#[derive(Default)]
-struct Geometry {
-    rigid: Vec<Vertex>,
-    skinned: Vec<Vertex>,
-    influences: Vec<Influence>,
-    indices: Vec<u32>,
-}
-
-/// Where a primitive lies in the buffers.
-struct Placed {
-    indices: Range<u32>,
-    base_vertex: i32,
-}
-
-impl Geometry {
-    fn drawables(&mut self, scene: &Scene, moving: &[bool]) -> Vec<Drawable> {
-        let mut placed: HashMap<(usize, usize, bool), Placed> = HashMap::new();
-        let mut drawables = Vec::new();
-        let first_joints = first_joints(scene);
-        for (index, node) in scene.nodes.iter().enumerate() {
-            let skin = node.skin.filter(|_| node.mesh.is_some());
-            let first_joint = skin.map_or(0, |skin| first_joints[skin]);
-            let Some(mesh) = node.mesh else { continue };
-            for (part, primitive) in scene.meshes[mesh].primitives.iter().enumerate() {
-                let influences = primitive.influences.as_deref().filter(|_| skin.is_some());
-                if primitive.indices.is_empty() {
-                    continue;
-                }
-                let place = placed
-                    .entry((mesh, part, influences.is_some()))
-                    .or_insert_with(|| self.place(primitive, influences));
-                let material = &scene.materials[primitive.material];
-                drawables.push(Drawable {
-                    node: index,
-                    indices: place.indices.clone(),
-                    base_vertex: place.base_vertex,
-                    material: primitive.material,
-                    features: features(material, primitive, influences.is_some()),
-                    emitted: if maps(material)[4].is_some() || material.unlit {
-                        Vec3::ZERO
-                    } else {
-                        material.emissive
-                    },
-                    bounds: primitive.bounds,
-                    skin: influences.map(|i| (first_joint, joint_bounds(primitive, i))),
-                    fixed: !moving[index] && influences.is_none(),
-                    lamps: u64::MAX,
-                    casts: material.alpha != AlphaMode::Blend && !material.unlit,
-                    state_rank: 0,
-                });
-            }
-        }
-        drawables
-    }
-
-    fn place(&mut self, primitive: &Primitive, influences: Option<&[Influence]>) -> Placed {
-        let vertices = if influences.is_some() { &mut self.skinned } else { &mut self.rigid };
-        let base_vertex = vertices.len() as i32;
-        vertices.extend_from_slice(&primitive.vertices);
-        self.influences.extend_from_slice(influences.unwrap_or_default());
-        let first = self.indices.len() as u32;
-        self.indices.extend_from_slice(&primitive.indices);
-        Placed { indices: first..self.indices.len() as u32, base_vertex }
-    }
-
-    /// Cuts fixed drawables by the lamps that reach their triangles.
-    fn split(
-        &mut self,
-        drawables: Vec<Drawable>,
-        lamps: &[Lamp],
-        rest: &RestPose,
-    ) -> Vec<Drawable> {
-        let known = lamps.iter().fold(0, |all, lamp| all | lamp.bit);
-        let mut result = Vec::with_capacity(drawables.len());
-        for drawable in drawables {
-            // Unlit and small ones gain less than a draw call costs.
-            let worth = drawable.fixed
-                && !lamps.is_empty()
-                && drawable.features.has(Features::LIT)
-                && drawable.indices.len() >= 3 * 64;
-            let range = drawable.indices.start as usize..drawable.indices.end as usize;
-            let vertices = &self.rigid[drawable.base_vertex as usize..];
-            let world = &rest.world[drawable.node];
-            let groups = worth.then(|| by_lamps(vertices, &self.indices[range], world, lamps));
-            let Some(groups) = groups.flatten() else {
-                result.push(drawable);
-                continue;
-            };
-            for group in groups {
-                let first = self.indices.len() as u32;
-                self.indices.extend_from_slice(&group.indices);
-                result.push(Drawable {
-                    indices: first..self.indices.len() as u32,
-                    bounds: group.bounds,
-                    // Lights that never end may reach anything.
-                    lamps: group.lamps | !known,
-                    skin: None,
-                    ..drawable
-                });
-            }
-        }
-        result
-    }
-
-    fn check(&self, limits: &wgpu::Limits) -> Result<(), UploadError> {
-        let sizes = [
-            ("vertices", size_of_val(&self.rigid[..])),
-            ("skinned vertices", size_of_val(&self.skinned[..])),
-            ("indices", size_of_val(&self.indices[..])),
-        ];
-        for (what, bytes) in sizes {
-            if bytes as u64 > limits.max_buffer_size {
-                let (needed, allowed) = (bytes as u64, limits.max_buffer_size);
-                return Err(UploadError::TooLarge { what, needed, allowed });
-            }
-        }
-        Ok(())
-    }
-
-    fn upload(&self, device: &wgpu::Device) -> GeometryBuffers {
-        let buffer = |label, contents: &[u8], usage| {
-            // An empty buffer cannot be bound.
-            let contents = if contents.is_empty() { &[0; 64] } else { contents };
-            device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some(label),
-                contents,
-                usage,
-            })
-        };
-        let vertex = wgpu::BufferUsages::VERTEX;
-        GeometryBuffers {
-            rigid: buffer("vertices", bytemuck::cast_slice(&self.rigid), vertex),
-            skinned: buffer("skinned vertices", bytemuck::cast_slice(&self.skinned), vertex),
-            influences: buffer("influences", bytemuck::cast_slice(&self.influences), vertex),
-            indices: buffer(
-                "indices",
-                bytemuck::cast_slice(&self.indices),
-                wgpu::BufferUsages::INDEX,
-            ),
-        }
-    }
-}
-
-/// Where the matrices of each skin begin.
-fn first_joints(scene: &Scene) -> Vec<u32> {
-    let mut next = 0;
-    let first = scene.skins.iter().map(|skin| {
-        let first = next;
-        next += skin.joints.len() as u32;
-        first
-    });
-    first.collect()
-}
-
-/// Bounds of the vertices that each joint moves.
-fn joint_bounds(primitive: &Primitive, influences: &[Influence]) -> Vec<(u32, Aabb)> {
-    let mut bounds: HashMap<u32, Aabb> = HashMap::new();
-    for (vertex, influence) in primitive.vertices.iter().zip(influences) {
-        let at = Vec3::from(vertex.position);
-        for (joint, weight) in influence.joints.iter().zip(influence.weights) {
-            if weight > 0.0 {
-                let entry = bounds.entry(u32::from(*joint)).or_default();
-                *entry = union(entry, &Aabb { min: at, max: at });
-            }
-        }
-    }
-    let mut bounds: Vec<_> = bounds.into_iter().collect();
-    bounds.sort_by_key(|(joint, _)| *joint);
-    bounds
-}
-
-/// Dielectrics of at least this roughness look so much the same from everywhere that it is not worked out: their
-/// light is within 4% of the full model's when seen from above, and their fragments cost a third.
-const DULL: f32 = 0.7;
-
-fn features(material: &Material, primitive: &Primitive, skinned: bool) -> Features {
-    let lit = !material.unlit;
-    let dielectric = material.metallic == 0.0;
-    let dull =
-        dielectric && material.roughness >= DULL && material.metallic_roughness_texture.is_none();
-    let mut features = Features::default()
-        .with_if(lit, Features::LIT)
-        .with_if(lit && dielectric, Features::DIELECTRIC)
-        .with_if(lit && !dull, Features::GLOSSY)
-        .with_if(skinned, Features::SKIN)
-        .with_if(matches!(material.alpha, AlphaMode::Mask(_)), Features::MASK)
-        .with_if(material.alpha == AlphaMode::Blend, Features::BLEND)
-        .with_if(material.double_sided, Features::DOUBLE_SIDED)
-        .with_if(primitive.vertices.iter().any(|v| v.color != [255; 4]), Features::COLOR);
-    for (map, used) in Features::MAPS.into_iter().zip(maps(material)) {
-        let Some(used) = used else { continue };
-        let transformed = used.offset != glam::Vec2::ZERO
-            || used.scale != glam::Vec2::ONE
-            || used.rotation != 0.0;
-        features = features
-            .with(map)
-            .with(Features::UV0)
-            .with_if(used.uv_set == 1, Features::UV1)
-            .with_if(transformed, Features::UV_TRANSFORM);
-    }
-    features
-}
-
-/// The maps that a material's shader reads, in the order of their bindings.
-fn maps(material: &Material) -> [Option<TextureUse>; 5] {
-    if material.unlit {
-        return [material.base_color_texture, None, None, None, None];
-    }
-    [
-        material.base_color_texture,
-        material.metallic_roughness_texture,
-        material.normal_texture,
-        // A map whose effect is nothing is not worth its fetch.
-        material.occlusion_texture.filter(|_| material.occlusion_strength != 0.0),
-        material.emissive_texture.filter(|_| material.emissive != Vec3::ZERO),
-    ]
-}
-
 /// Takes the ground out of the casters; yields the bounds of everything and of the casters.
 fn mark_casters(drawables: &mut [Drawable], scene: &Scene, rest: &RestPose) -> (Aabb, Aabb) {
     let bounds: Vec<Aabb> =
@@ -488,169 +246,4 @@ fn rank_states(drawables: &mut [Drawable]) {
         let state = (drawable.features, drawable.material);
         drawable.state_rank = states.partition_point(|s| *s < state) as u32;
     }
-}
-
-fn check_images(scene: &Scene, allowed: u32) -> Result<(), UploadError> {
-    let largest = scene.images.iter().map(|image| image.width.max(image.height)).max().unwrap_or(0);
-    if largest > allowed {
-        let (needed, allowed) = (largest.into(), allowed.into());
-        return Err(UploadError::TooLarge { what: "images", needed, allowed });
-    }
-    Ok(())
-}
-
-/// Uploads materials; an image that is used both as colour and as data is uploaded twice.
-struct MaterialUpload<'a> {
-    device: &'a wgpu::Device,
-    queue: &'a wgpu::Queue,
-    scene: &'a Scene,
-    images: HashMap<(usize, bool), wgpu::TextureView>,
-    samplers: HashMap<crate::scene::Sampler, wgpu::Sampler>,
-}
-
-impl<'a> MaterialUpload<'a> {
-    fn new(device: &'a wgpu::Device, queue: &'a wgpu::Queue, scene: &'a Scene) -> Self {
-        Self { device, queue, scene, images: HashMap::new(), samplers: HashMap::new() }
-    }
-
-    fn all(mut self) -> Vec<wgpu::BindGroup> {
-        self.scene.materials.iter().map(|material| self.one(material)).collect()
-    }
-
-    fn one(&mut self, material: &Material) -> wgpu::BindGroup {
-        let uniform = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some(&material.name),
-            contents: bytemuck::bytes_of(&material_uniform(material)),
-            usage: wgpu::BufferUsages::UNIFORM,
-        });
-        let mut present = Features::default();
-        let mut bound = Vec::new();
-        for (index, used) in maps(material).into_iter().enumerate() {
-            let Some(used) = used else { continue };
-            present = present.with(Features::MAPS[index]);
-            let colour = index == 0 || index == 4;
-            bound.push((index as u32, self.map(used, colour)));
-        }
-        let mut entries =
-            vec![wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() }];
-        for (index, (view, sampler)) in &bound {
-            entries.push(wgpu::BindGroupEntry {
-                binding: 1 + 2 * index,
-                resource: wgpu::BindingResource::TextureView(view),
-            });
-            entries.push(wgpu::BindGroupEntry {
-                binding: 2 + 2 * index,
-                resource: wgpu::BindingResource::Sampler(sampler),
-            });
-        }
-        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(&material.name),
-            layout: &material_layout(self.device, present),
-            entries: &entries,
-        })
-    }
-
-    fn map(&mut self, used: TextureUse, colour: bool) -> (wgpu::TextureView, wgpu::Sampler) {
-        let texture = self.scene.textures[used.texture];
-        let (device, queue) = (self.device, self.queue);
-        let view = self.images.entry((texture.image, colour)).or_insert_with(|| {
-            // Always with mipmaps: another texture may show the same image with a sampler that wants them.
-            textures::upload(device, queue, &self.scene.images[texture.image], colour, true)
-        });
-        let sampler = self
-            .samplers
-            .entry(texture.sampler)
-            .or_insert_with(|| textures::sampler(device, texture.sampler));
-        (view.clone(), sampler.clone())
-    }
-}
-
-fn material_uniform(material: &Material) -> MaterialUniform {
-    let cutoff = if let AlphaMode::Mask(cutoff) = material.alpha { cutoff } else { 0.0 };
-    let mut uniform = MaterialUniform {
-        base_color: material.base_color,
-        emissive: material.emissive.extend(cutoff),
-        factors: Vec4::new(
-            material.metallic,
-            material.roughness,
-            material.normal_scale,
-            material.occlusion_strength,
-        ),
-        uv_sets: [0; 4],
-        uv_transforms: [Vec4::ZERO; 10],
-    };
-    for (index, used) in maps(material).into_iter().enumerate() {
-        let Some(used) = used else { continue };
-        uniform.uv_sets[0] |= u32::from(used.uv_set == 1) << index;
-        // KHR_texture_transform: translation * rotation * scale.
-        let (sin, cos) = used.rotation.sin_cos();
-        uniform.uv_transforms[2 * index] = Vec4::new(
-            cos * used.scale.x,
-            -sin * used.scale.x,
-            sin * used.scale.y,
-            cos * used.scale.y,
-        );
-        uniform.uv_transforms[2 * index + 1] = used.offset.extend(0.0).extend(0.0);
-    }
-    uniform
-}
-
-fn upload_environment(
-    device: &wgpu::Device,
-    queue: &wgpu::Queue,
-    environment: &Environment,
-) -> EnvironmentGpu {
-    let prefiltered = Prefiltered::new(environment);
-    let view = |label, levels: &[OctahedralMap]| {
-        let size = levels.first().map_or(1, |level| level.size);
-        let texture = device.create_texture(&wgpu::TextureDescriptor {
-            label: Some(label),
-            size: textures::extent(size, size),
-            mip_level_count: levels.len() as u32,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            // Read as fast as 8 bit texels on lavapipe.
-            format: wgpu::TextureFormat::Rgba16Float,
-            usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
-            view_formats: &[],
-        });
-        for (index, level) in levels.iter().enumerate() {
-            let bytes = bytemuck::cast_slice(&level.texels);
-            textures::write_level(queue, &texture, index as u32, level.size, 8, bytes);
-        }
-        texture.create_view(&wgpu::TextureViewDescriptor::default())
-    };
-    let gradient = match environment {
-        Environment::Sky { zenith, horizon, ground } => [*zenith, *horizon, *ground],
-        Environment::Picture { .. } => [Vec3::ZERO; 3],
-    };
-    EnvironmentGpu {
-        irradiance: prefiltered.irradiance,
-        reflections: view("reflections", &prefiltered.levels),
-        gradient: gradient.map(|color| color.extend(0.0)),
-        background: prefiltered
-            .background
-            .as_ref()
-            .map(|map| background_group(device, &view("background", std::slice::from_ref(map)))),
-    }
-}
-
-fn background_group(device: &wgpu::Device, picture: &wgpu::TextureView) -> wgpu::BindGroup {
-    let sampler = device.create_sampler(&wgpu::SamplerDescriptor {
-        label: Some("background"),
-        mag_filter: wgpu::FilterMode::Linear,
-        min_filter: wgpu::FilterMode::Linear,
-        ..Default::default()
-    });
-    device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: Some("background"),
-        layout: &background_layout(device),
-        entries: &[
-            wgpu::BindGroupEntry {
-                binding: 0,
-                resource: wgpu::BindingResource::TextureView(picture),
-            },
-            wgpu::BindGroupEntry { binding: 1, resource: wgpu::BindingResource::Sampler(&sampler) },
-        ],
-    })
 }

@@ -1,0 +1,171 @@
+//! Materials on the GPU: which features of the shader they need, their uniforms, textures and bindings.
+
+use std::collections::HashMap;
+
+use glam::{Vec3, Vec4};
+use wgpu::util::DeviceExt as _;
+
+use crate::draw::pipelines::material_layout;
+use crate::draw::scene_gpu::UploadError;
+use crate::draw::textures;
+use crate::draw::uniforms::MaterialUniform;
+use crate::draw::variant::Features;
+use crate::scene::{AlphaMode, Material, Primitive, Scene, TextureUse};
+
+/// Dielectrics of at least this roughness look so much the same from everywhere that it is not worked out: their
+/// light is within 4% of the full model's when seen from above, and their fragments cost a third.
+const DULL: f32 = 0.7;
+
+pub(crate) fn features(material: &Material, primitive: &Primitive, skinned: bool) -> Features {
+    let lit = !material.unlit;
+    let dielectric = material.metallic == 0.0;
+    let dull =
+        dielectric && material.roughness >= DULL && material.metallic_roughness_texture.is_none();
+    let mut features = Features::default()
+        .with_if(lit, Features::LIT)
+        .with_if(lit && dielectric, Features::DIELECTRIC)
+        .with_if(lit && !dull, Features::GLOSSY)
+        .with_if(skinned, Features::SKIN)
+        .with_if(matches!(material.alpha, AlphaMode::Mask(_)), Features::MASK)
+        .with_if(material.alpha == AlphaMode::Blend, Features::BLEND)
+        .with_if(material.double_sided, Features::DOUBLE_SIDED)
+        .with_if(primitive.vertices.iter().any(|v| v.color != [255; 4]), Features::COLOR);
+    for (map, used) in Features::MAPS.into_iter().zip(maps(material)) {
+        let Some(used) = used else { continue };
+        let transformed = used.offset != glam::Vec2::ZERO
+            || used.scale != glam::Vec2::ONE
+            || used.rotation != 0.0;
+        features = features
+            .with(map)
+            .with(Features::UV0)
+            .with_if(used.uv_set == 1, Features::UV1)
+            .with_if(transformed, Features::UV_TRANSFORM);
+    }
+    features
+}
+
+/// Emitted radiance, where no map scales it.
+pub(crate) fn emitted(material: &Material) -> Vec3 {
+    let scaled = maps(material)[4].is_some() || material.unlit;
+    if scaled { Vec3::ZERO } else { material.emissive }
+}
+
+/// The maps that a material's shader reads, in the order of their bindings.
+fn maps(material: &Material) -> [Option<TextureUse>; 5] {
+    if material.unlit {
+        return [material.base_color_texture, None, None, None, None];
+    }
+    [
+        material.base_color_texture,
+        material.metallic_roughness_texture,
+        material.normal_texture,
+        // A map whose effect is nothing is not worth its fetch.
+        material.occlusion_texture.filter(|_| material.occlusion_strength != 0.0),
+        material.emissive_texture.filter(|_| material.emissive != Vec3::ZERO),
+    ]
+}
+
+pub(crate) fn check_images(scene: &Scene, allowed: u32) -> Result<(), UploadError> {
+    let largest = scene.images.iter().map(|image| image.width.max(image.height)).max().unwrap_or(0);
+    if largest > allowed {
+        let (needed, allowed) = (largest.into(), allowed.into());
+        return Err(UploadError::TooLarge { what: "images", needed, allowed });
+    }
+    Ok(())
+}
+
+/// Uploads materials; an image that is used both as colour and as data is uploaded twice.
+pub(crate) struct MaterialUpload<'a> {
+    device: &'a wgpu::Device,
+    queue: &'a wgpu::Queue,
+    scene: &'a Scene,
+    images: HashMap<(usize, bool), wgpu::TextureView>,
+    samplers: HashMap<crate::scene::Sampler, wgpu::Sampler>,
+}
+
+impl<'a> MaterialUpload<'a> {
+    pub(crate) fn new(device: &'a wgpu::Device, queue: &'a wgpu::Queue, scene: &'a Scene) -> Self {
+        Self { device, queue, scene, images: HashMap::new(), samplers: HashMap::new() }
+    }
+
+    pub(crate) fn all(mut self) -> Vec<wgpu::BindGroup> {
+        self.scene.materials.iter().map(|material| self.one(material)).collect()
+    }
+
+    fn one(&mut self, material: &Material) -> wgpu::BindGroup {
+        let uniform = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+            label: Some(&material.name),
+            contents: bytemuck::bytes_of(&material_uniform(material)),
+            usage: wgpu::BufferUsages::UNIFORM,
+        });
+        let mut present = Features::default();
+        let mut bound = Vec::new();
+        for (index, used) in maps(material).into_iter().enumerate() {
+            let Some(used) = used else { continue };
+            present = present.with(Features::MAPS[index]);
+            let colour = index == 0 || index == 4;
+            bound.push((index as u32, self.map(used, colour)));
+        }
+        let mut entries =
+            vec![wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() }];
+        for (index, (view, sampler)) in &bound {
+            entries.push(wgpu::BindGroupEntry {
+                binding: 1 + 2 * index,
+                resource: wgpu::BindingResource::TextureView(view),
+            });
+            entries.push(wgpu::BindGroupEntry {
+                binding: 2 + 2 * index,
+                resource: wgpu::BindingResource::Sampler(sampler),
+            });
+        }
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(&material.name),
+            layout: &material_layout(self.device, present),
+            entries: &entries,
+        })
+    }
+
+    fn map(&mut self, used: TextureUse, colour: bool) -> (wgpu::TextureView, wgpu::Sampler) {
+        let texture = self.scene.textures[used.texture];
+        let (device, queue) = (self.device, self.queue);
+        let view = self.images.entry((texture.image, colour)).or_insert_with(|| {
+            // Always with mipmaps: another texture may show the same image with a sampler that wants them.
+            textures::upload(device, queue, &self.scene.images[texture.image], colour, true)
+        });
+        let sampler = self
+            .samplers
+            .entry(texture.sampler)
+            .or_insert_with(|| textures::sampler(device, texture.sampler));
+        (view.clone(), sampler.clone())
+    }
+}
+
+fn material_uniform(material: &Material) -> MaterialUniform {
+    let cutoff = if let AlphaMode::Mask(cutoff) = material.alpha { cutoff } else { 0.0 };
+    let mut uniform = MaterialUniform {
+        base_color: material.base_color,
+        emissive: material.emissive.extend(cutoff),
+        factors: Vec4::new(
+            material.metallic,
+            material.roughness,
+            material.normal_scale,
+            material.occlusion_strength,
+        ),
+        uv_sets: [0; 4],
+        uv_transforms: [Vec4::ZERO; 10],
+    };
+    for (index, used) in maps(material).into_iter().enumerate() {
+        let Some(used) = used else { continue };
+        uniform.uv_sets[0] |= u32::from(used.uv_set == 1) << index;
+        // KHR_texture_transform: translation * rotation * scale.
+        let (sin, cos) = used.rotation.sin_cos();
+        uniform.uv_transforms[2 * index] = Vec4::new(
+            cos * used.scale.x,
+            -sin * used.scale.x,
+            sin * used.scale.y,
+            cos * used.scale.y,
+        );
+        uniform.uv_transforms[2 * index + 1] = used.offset.extend(0.0).extend(0.0);
+    }
+    uniform
+}
