@@ -30,19 +30,6 @@ impl Frustum {
     }
 }
 
-/// Bounds of a box after an affine transform.
-pub fn transformed_bounds(bounds: &Aabb, by: &Mat4) -> Aabb {
-    if bounds.min.x > bounds.max.x {
-        return *bounds;
-    }
-    let center = by.transform_point3((bounds.min + bounds.max) * 0.5);
-    let half = (bounds.max - bounds.min) * 0.5;
-    let reach = by.x_axis.truncate().abs() * half.x
-        + by.y_axis.truncate().abs() * half.y
-        + by.z_axis.truncate().abs() * half.z;
-    Aabb { min: center - reach, max: center + reach }
-}
-
 /// The least box around both.
 pub(crate) fn union(a: &Aabb, b: &Aabb) -> Aabb {
     Aabb { min: a.min.min(b.min), max: a.max.max(b.max) }
@@ -82,24 +69,6 @@ mod tests {
             let p = clip * (bounds.min + (bounds.max - bounds.min) * t).extend(1.0);
             let visible = p.x.abs() <= p.w && p.y.abs() <= p.w && p.z >= 0.0 && p.z <= p.w;
             prop_assert!(!visible || Frustum::new(&clip).sees(&bounds));
-        }
-
-        #[test]
-        fn transformed_bounds_hold_every_corner(
-            yaw in -3.2_f32..3.2, pitch in -1.5_f32..1.5, scale in 0.1_f32..3.0,
-            corner in (any::<bool>(), any::<bool>(), any::<bool>()),
-        ) {
-            let bounds = Aabb { min: Vec3::new(-1.0, 2.0, 0.5), max: Vec3::new(3.0, 2.5, 4.0) };
-            let by = Mat4::from_scale_rotation_translation(
-                Vec3::new(scale, 1.0, -scale), Quat::from_euler(EulerRot::YXZ, yaw, pitch, 1.0), Vec3::ONE);
-            let pick = |upper, min: f32, max: f32| if upper { max } else { min };
-            let point = by.transform_point3(Vec3::new(
-                pick(corner.0, bounds.min.x, bounds.max.x),
-                pick(corner.1, bounds.min.y, bounds.max.y),
-                pick(corner.2, bounds.min.z, bounds.max.z),
-            ));
-            let moved = transformed_bounds(&bounds, &by);
-            prop_assert!(point.cmpge(moved.min - 1e-4).all() && point.cmple(moved.max + 1e-4).all());
         }
     }
 

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
-use glam::Vec3;
 use wgpu::util::DeviceExt as _;
 
-use crate::draw::cull::union;
 use crate::draw::materials::{emitted, features};
 use crate::draw::scene_gpu::{Drawable, RestPose, UploadError};
 use crate::draw::split::{Lamp, by_lamps};
 use crate::draw::variant::Features;
-use crate::scene::{Aabb, AlphaMode, Influence, Primitive, Scene, Vertex};
+use crate::scene::bounds::joint_bounds;
+use crate::scene::{Aabb, AlphaMode, Influence, Material, Primitive, Scene, Vertex};
 
 #[derive(Debug)]
 pub(crate) struct GeometryBuffers {
@@ -21,6 +21,12 @@ pub(crate) struct GeometryBuffers {
     pub(crate) indices: wgpu::Buffer,
 }
 
+/// Indices that are cut by lamps, over all drawables: each is a copy, and each of its triangles is held against every
+/// lamp, while a small file can show one mesh a hundred thousand times. The demo cuts under a twentieth of it. What
+/// comes after stays whole, and costs its lamps where they do not reach.
+const MOST_CUT: usize = 8 << 20;
+
+/// Vertices and indices of all primitives that are shown.
 #[derive(Default)]
 pub(crate) struct Geometry {
     rigid: Vec<Vertex>,
@@ -29,10 +35,15 @@ pub(crate) struct Geometry {
     indices: Vec<u32>,
 }
 
-/// Where a primitive lies in the buffers.
+/// For each joint that moves vertices of a primitive: their box, see [`joint_bounds`]. Shared by all that show it.
+pub(crate) type JointBoxes = Arc<[(u16, Aabb)]>;
+
+/// A primitive in the buffers, and what is worked out of its vertices: once, however many nodes show it.
 struct Placed {
     indices: Range<u32>,
     base_vertex: i32,
+    features: Features,
+    joints: JointBoxes,
 }
 
 impl Geometry {
@@ -49,19 +60,19 @@ impl Geometry {
                 if primitive.indices.is_empty() {
                     continue;
                 }
+                let material = &scene.materials[primitive.material];
                 let place = placed
                     .entry((mesh, part, influences.is_some()))
-                    .or_insert_with(|| self.place(primitive, influences));
-                let material = &scene.materials[primitive.material];
+                    .or_insert_with(|| self.place(primitive, influences, material));
                 drawables.push(Drawable {
                     node: index,
                     indices: place.indices.clone(),
                     base_vertex: place.base_vertex,
                     material: primitive.material,
-                    features: features(material, primitive, influences.is_some()),
+                    features: place.features,
                     emitted: emitted(material),
                     bounds: primitive.bounds,
-                    skin: influences.map(|i| (first_joint, joint_bounds(primitive, i))),
+                    skin: influences.map(|_| (first_joint, place.joints.clone())),
                     fixed: !moving[index] && influences.is_none(),
                     lamps: u64::MAX,
                     casts: material.alpha != AlphaMode::Blend && !material.unlit,
@@ -72,23 +83,35 @@ impl Geometry {
         drawables
     }
 
-    fn place(&mut self, primitive: &Primitive, influences: Option<&[Influence]>) -> Placed {
+    fn place(
+        &mut self,
+        primitive: &Primitive,
+        influences: Option<&[Influence]>,
+        material: &Material,
+    ) -> Placed {
         let vertices = if influences.is_some() { &mut self.skinned } else { &mut self.rigid };
         let base_vertex = vertices.len() as i32;
         vertices.extend_from_slice(&primitive.vertices);
         self.influences.extend_from_slice(influences.unwrap_or_default());
         let first = self.indices.len() as u32;
         self.indices.extend_from_slice(&primitive.indices);
-        Placed { indices: first..self.indices.len() as u32, base_vertex }
+        let joints = influences.map(|_| joint_bounds(primitive)).unwrap_or_default();
+        Placed {
+            indices: first..self.indices.len() as u32,
+            base_vertex,
+            features: features(material, primitive, influences.is_some()),
+            joints: joints.into(),
+        }
     }
 
-    /// Cuts fixed drawables by the lamps that reach their triangles.
+    /// Cuts fixed drawables by the lamps that reach their triangles, up to [`MOST_CUT`].
     pub(crate) fn split(
         &mut self,
         drawables: Vec<Drawable>,
         lamps: &[Lamp],
         rest: &RestPose,
     ) -> Vec<Drawable> {
+        let mut left = MOST_CUT;
         let known = lamps.iter().fold(0, |all, lamp| all | lamp.bit);
         let mut result = Vec::with_capacity(drawables.len());
         for drawable in drawables {
@@ -96,10 +119,11 @@ impl Geometry {
             let worth = drawable.fixed
                 && !lamps.is_empty()
                 && drawable.features.has(Features::LIT)
-                && drawable.indices.len() >= 3 * 64;
+                && (3 * 64..=left).contains(&drawable.indices.len());
             let range = drawable.indices.start as usize..drawable.indices.end as usize;
             let vertices = &self.rigid[drawable.base_vertex as usize..];
             let world = &rest.world[drawable.node];
+            left -= if worth { range.len() } else { 0 };
             let groups = worth.then(|| by_lamps(vertices, &self.indices[range], world, lamps));
             let Some(groups) = groups.flatten() else {
                 result.push(drawable);
@@ -171,19 +195,59 @@ fn first_joints(scene: &Scene) -> Vec<u32> {
     first.collect()
 }
 
-/// Bounds of the vertices that each joint moves.
-fn joint_bounds(primitive: &Primitive, influences: &[Influence]) -> Vec<(u32, Aabb)> {
-    let mut bounds: HashMap<u32, Aabb> = HashMap::new();
-    for (vertex, influence) in primitive.vertices.iter().zip(influences) {
-        let at = Vec3::from(vertex.position);
-        for (joint, weight) in influence.joints.iter().zip(influence.weights) {
-            if weight > 0.0 {
-                let entry = bounds.entry(u32::from(*joint)).or_default();
-                *entry = union(entry, &Aabb { min: at, max: at });
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::{Mesh, Node, Skin};
+    use glam::{Mat4, Vec3};
+
+    /// One mesh of a skinned part of three vertices, shown by `shown` nodes after the joint.
+    fn crowd(shown: usize, triangles: usize) -> Scene {
+        let vertices = vec![Vertex::default(); 3];
+        let influence = Influence { joints: [0; 4], weights: [1.0, 0.0, 0.0, 0.0] };
+        let part = Primitive {
+            influences: Some(vec![influence; 3]),
+            vertices,
+            indices: [0, 1, 2].repeat(triangles),
+            material: 0,
+            bounds: Aabb { min: Vec3::ZERO, max: Vec3::ZERO },
+        };
+        let node = Node { mesh: Some(0), skin: Some(0), ..Node::default() };
+        Scene {
+            nodes: [vec![Node::default()], vec![node; shown]].concat(),
+            meshes: vec![Mesh { primitives: vec![part] }],
+            materials: vec![Material::default()],
+            skins: vec![Skin { joints: vec![0], inverse_bind: vec![Mat4::IDENTITY] }],
+            ..Scene::default()
         }
     }
-    let mut bounds: Vec<_> = bounds.into_iter().collect();
-    bounds.sort_by_key(|(joint, _)| *joint);
-    bounds
+
+    #[test]
+    fn what_a_thousand_nodes_show_is_worked_out_once() {
+        let scene = crowd(1_000, 1);
+        let mut geometry = Geometry::default();
+        let drawables = geometry.drawables(&scene, &vec![false; scene.nodes.len()]);
+        assert_eq!(drawables.len(), 1_000);
+        assert_eq!((geometry.skinned.len(), geometry.indices.len()), (3, 3));
+        let boxes = |drawable: &Drawable| drawable.skin.clone().expect("a skin").1;
+        let first = boxes(&drawables[0]);
+        assert_eq!(first.len(), 1);
+        assert!(drawables.iter().all(|drawable| Arc::ptr_eq(&first, &boxes(drawable))));
+    }
+
+    #[test]
+    fn cutting_ends_before_a_small_file_becomes_a_large_one() {
+        let mut scene = crowd(1_000, 10_000);
+        scene.nodes.iter_mut().for_each(|node| node.skin = None);
+        let mut geometry = Geometry::default();
+        let drawables = geometry.drawables(&scene, &vec![false; scene.nodes.len()]);
+        let before = geometry.indices.len();
+        // None of the triangles is near the lamp: each drawable is one dark group.
+        let lamp = Lamp { bit: 1, at: Vec3::X * 100.0, range: 1.0 };
+        let cut = geometry.split(drawables, &[lamp], &RestPose::new(&scene));
+        assert_eq!(cut.len(), 1_000);
+        assert!(cut[0].lamps & 1 == 0 && cut[999].lamps & 1 == 1);
+        let added = geometry.indices.len() - before;
+        assert!(added > 0 && added <= MOST_CUT, "{added}");
+    }
 }

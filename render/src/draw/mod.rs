@@ -29,7 +29,7 @@ mod uniforms;
 mod variant;
 mod view;
 
-pub use cull::{Frustum, transformed_bounds};
+pub use cull::Frustum;
 pub use list::{DrawList, DrawStats, PoseRef};
 pub use renderer::{DrawError, RenderSettings, Renderer, ToneMap};
 pub use scene_gpu::{SceneGpu, UploadError};

@@ -11,14 +11,14 @@ use glam::{Mat4, Vec3};
 use thiserror::Error;
 
 use crate::device::Gpu;
-use crate::draw::cull::{transformed_bounds, union};
-use crate::draw::geometry::{Geometry, GeometryBuffers};
+use crate::draw::cull::union;
+use crate::draw::geometry::{Geometry, GeometryBuffers, JointBoxes};
 use crate::draw::materials::{MaterialUpload, check_images};
-use crate::draw::shadow::{StaticShadow, is_ground, without_outliers};
+use crate::draw::shadow::{Lowest, StaticShadow, is_ground, without_outliers};
 use crate::draw::split::Lamp;
 use crate::draw::surroundings::EnvironmentGpu;
 use crate::draw::variant::Features;
-use crate::scene::{Aabb, Light, LightKind, Scene};
+use crate::scene::{Aabb, Light, LightKind, Pose, Scene};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -91,8 +91,9 @@ pub(crate) struct Drawable {
     pub(crate) emitted: Vec3,
     /// In the mesh's space, rest pose.
     pub(crate) bounds: Aabb,
-    /// First matrix in the pose's joints, and for each joint that moves vertices its index and theirs bounds.
-    pub(crate) skin: Option<(u32, Vec<(u32, Aabb)>)>,
+    /// First matrix in the pose's joints, and for each joint that moves vertices its index and their bounds; shared by
+    /// all nodes that show the primitive.
+    pub(crate) skin: Option<(u32, JointBoxes)>,
     /// No animation moves it.
     pub(crate) fixed: bool,
     /// Lights that may reach it, a bit each, see [`crate::draw::split`].
@@ -108,13 +109,14 @@ impl Drawable {
     /// since a skinned vertex is a convex combination of its positions under its joints.
     pub(crate) fn world_bounds(&self, world: &Mat4, joints: &[Mat4]) -> Aabb {
         match &self.skin {
-            None => transformed_bounds(&self.bounds, world),
-            Some((first, parts)) => parts
-                .iter()
-                .filter_map(|(joint, bounds)| {
-                    Some(transformed_bounds(bounds, joints.get((first + joint) as usize)?))
-                })
-                .fold(Aabb::default(), |all, part| union(&all, &part)),
+            None => self.bounds.transformed(world),
+            Some((first, parts)) => {
+                let matrix = |joint: u16| joints.get(*first as usize + usize::from(joint));
+                parts
+                    .iter()
+                    .filter_map(|(joint, bounds)| Some(bounds.transformed(matrix(*joint)?)))
+                    .fold(Aabb::default(), |all, part| union(&all, &part))
+            }
         }
     }
 }
@@ -202,19 +204,8 @@ fn moving_nodes(scene: &Scene) -> Vec<bool> {
 }
 
 impl RestPose {
-    fn new(scene: &Scene) -> Self {
-        let mut world: Vec<Mat4> = Vec::with_capacity(scene.nodes.len());
-        for node in &scene.nodes {
-            let parent = node.parent.map_or(Mat4::IDENTITY, |parent| world[parent]);
-            world.push(parent * node.rest.matrix());
-        }
-        let joints = scene
-            .skins
-            .iter()
-            .flat_map(|skin| {
-                skin.joints.iter().zip(&skin.inverse_bind).map(|(node, bind)| world[*node] * *bind)
-            })
-            .collect();
+    pub(crate) fn new(scene: &Scene) -> Self {
+        let Pose { world, joint_matrices: joints, .. } = Pose::new(scene);
         Self { world, joints }
     }
 }
@@ -224,12 +215,13 @@ fn mark_casters(drawables: &mut [Drawable], scene: &Scene, rest: &RestPose) -> (
     let bounds: Vec<Aabb> =
         drawables.iter().map(|d| d.world_bounds(&rest.world[d.node], &rest.joints)).collect();
     let all = bounds.iter().fold(scene.bounds, |all, one| union(&all, one));
+    let lowest = Lowest::new(&bounds);
     let mut casters = Vec::new();
     for (index, drawable) in drawables.iter_mut().enumerate() {
-        drawable.casts &= !(drawable.fixed && is_ground(index, &bounds, &all));
+        let own = bounds[index];
+        drawable.casts &= !(drawable.fixed && is_ground(index, &own, &lowest, &all));
         if drawable.casts {
             // What moves may leave its place by about its own size before its shadow is cut off.
-            let own = bounds[index];
             let room = if drawable.fixed { Vec3::ZERO } else { (own.max - own.min) * 0.5 };
             let roomy = Aabb { min: own.min - room, max: own.max + room };
             casters.push((roomy, drawable.indices.end - drawable.indices.start));

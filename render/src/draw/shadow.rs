@@ -7,7 +7,7 @@
 
 use glam::{Mat4, Vec3};
 
-use crate::draw::cull::{transformed_bounds, union};
+use crate::draw::cull::union;
 use crate::scene::Aabb;
 
 /// 16 bit depth: over a scene 50 m deep a step is 0.8 mm, far below the bias, and a copy of the layer moves
@@ -37,7 +37,7 @@ impl ShadowFit {
     pub(crate) fn new(towards: Vec3, casters: &Aabb) -> Self {
         let up = if towards.y.abs() > 0.99 { Vec3::X } else { Vec3::Y };
         let light_from_world = glam::camera::rh::view::look_to_mat4(Vec3::ZERO, -towards, up);
-        let bounds = transformed_bounds(casters, &light_from_world);
+        let bounds = casters.transformed(&light_from_world);
         let center = (bounds.min + bounds.max) * 0.5;
         let half = (bounds.max - bounds.min) * 0.5;
         // Square texels, so that the bias is the same both ways; the margin keeps the border lit.
@@ -56,17 +56,40 @@ impl ShadowFit {
     }
 }
 
-/// Whether a drawable is the ground: flat, wide, and nothing lies below it, so that no shadow of it is ever
-/// seen. It would stretch the map over itself.
-pub(crate) fn is_ground(index: usize, bounds: &[Aabb], scene: &Aabb) -> bool {
-    let own = bounds[index];
+/// The two drawables that reach down farthest: tells of any one whether something else lies below it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lowest {
+    index: usize,
+    least: f32,
+    /// Of all others.
+    second: f32,
+}
+
+impl Lowest {
+    pub(crate) fn new(bounds: &[Aabb]) -> Self {
+        let mut lowest = Self { index: usize::MAX, least: f32::INFINITY, second: f32::INFINITY };
+        for (index, bounds) in bounds.iter().enumerate() {
+            if bounds.min.y < lowest.least {
+                lowest = Self { index, least: bounds.min.y, second: lowest.least };
+            } else {
+                lowest.second = lowest.second.min(bounds.min.y);
+            }
+        }
+        lowest
+    }
+
+    fn without(&self, index: usize) -> f32 {
+        if index == self.index { self.second } else { self.least }
+    }
+}
+
+/// Whether drawable `index` with bounds `own` is the ground: flat, wide, and nothing lies below it, so that no shadow
+/// of it is ever seen. It would stretch the map over itself.
+pub(crate) fn is_ground(index: usize, own: &Aabb, lowest: &Lowest, scene: &Aabb) -> bool {
     let size = own.max - own.min;
     let flat = size.y <= 0.02 * size.x.min(size.z);
     let tolerance = 0.02 * (scene.max.y - scene.min.y).max(0.0);
-    flat && bounds
-        .iter()
-        .enumerate()
-        .all(|(i, other)| i == index || other.min.y >= own.min.y - tolerance)
+    flat && lowest.without(index) >= own.min.y - tolerance
 }
 
 /// Bounds of the casters without the few that lie far from all others: a mountain on the horizon must not
@@ -148,9 +171,14 @@ mod tests {
         let table = at([-1.0, 0.8, -1.0], [1.0, 0.81, 1.0]);
         let cellar = at([-1.0, -2.0, -1.0], [1.0, -1.0, 1.0]);
         let scene = at([-50.0, -2.0, -50.0], [50.0, 5.0, 50.0]);
-        assert!(is_ground(0, &[floor, table], &scene));
-        assert!(!is_ground(1, &[floor, table], &scene));
-        assert!(!is_ground(0, &[floor, table, cellar], &scene));
+        let ground =
+            |index: usize, all: &[Aabb]| is_ground(index, &all[index], &Lowest::new(all), &scene);
+        assert!(ground(0, &[floor, table]) && ground(1, &[table, floor]));
+        assert!(!ground(1, &[floor, table]));
+        assert!(!ground(0, &[floor, table, cellar]));
+        assert!(ground(0, &[floor]));
+        // Tiles lie level with one another.
+        assert!(ground(0, &[floor, floor]) && ground(1, &[floor, floor]));
     }
 
     #[test]
