@@ -36,7 +36,11 @@ pub struct LoadLimits {
     pub animation_keys: u64,
     /// Joints of all skins together.
     pub joints: u64,
-    /// Bytes taken while loading, all together; what stays afterwards is less.
+    /// Joints that move a primitive, all primitives together; and again those that are shown, a mesh counted once
+    /// for each node that shows it. Each is a box that every picture moves.
+    pub joint_boxes: u64,
+    /// Bytes taken while loading, all together; what stays afterwards is less. The scene and what its upload to a
+    /// device takes must fit into as many.
     pub memory: u64,
 }
 
@@ -57,6 +61,7 @@ impl Default for LoadLimits {
             image_pixels: 256 << 20,
             animation_keys: 8_000_000,
             joints: 100_000,
+            joint_boxes: 1_000_000,
             memory: 3 << 30,
         }
     }

@@ -14,6 +14,7 @@
 mod accessors;
 mod animations;
 mod container;
+mod costs;
 mod draco;
 mod files;
 mod images;
@@ -35,7 +36,7 @@ use self::container::Container;
 use self::files::Files;
 use super::bounds::scene_bounds;
 use super::error::describe;
-use super::limits::{Budget, check};
+use super::limits::Budget;
 use super::{Environment, LoadLimits, OnClick, Pose, Scene, SceneError};
 
 /// A scene, and what of its file is not shown.
@@ -124,7 +125,7 @@ fn load(
     };
     link_clicks(&mut scene, &nodes.on_click, &warnings);
     check_skins(&mut scene, &nodes.order, &warnings)?;
-    check_draws(&scene, limits)?;
+    costs::check_costs(&scene, limits)?;
     set_bounds(&mut scene, &nodes.order)?;
     Ok(LoadedScene { scene, warnings: warnings.0.into_inner() })
 }
@@ -246,25 +247,6 @@ fn check_skins(scene: &mut Scene, order: &[usize], warnings: &Warnings) -> Resul
         }
     }
     Ok(())
-}
-
-/// A small file can show one mesh a great many times.
-fn check_draws(scene: &Scene, limits: &LoadLimits) -> Result<(), SceneError> {
-    let (mut draws, mut triangles) = (0_u64, 0_u64);
-    let sizes: Vec<(u64, u64)> = scene
-        .meshes
-        .iter()
-        .map(|mesh| {
-            let indices: usize = mesh.primitives.iter().map(|part| part.indices.len()).sum();
-            (mesh.primitives.len() as u64, indices as u64 / 3)
-        })
-        .collect();
-    for mesh in scene.nodes.iter().filter_map(|node| node.mesh) {
-        draws = draws.saturating_add(sizes[mesh].0);
-        triangles = triangles.saturating_add(sizes[mesh].1);
-    }
-    check(|| "the number of primitives shown".to_owned(), draws, limits.draws)?;
-    check(|| "the number of triangles shown".to_owned(), triangles, limits.triangles)
 }
 
 /// Finite inputs may still overflow when they are multiplied.
