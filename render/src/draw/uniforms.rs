@@ -3,9 +3,8 @@
 use bytemuck::{Pod, Zeroable};
 use glam::{Mat4, Vec3, Vec4};
 
-/// Lights that a frame can have beside the sun: two pixels' worth of a uniform block, and more than
-/// a software device can shade in time.
-pub(crate) const MAX_LIGHTS: usize = 8;
+/// Lights that a frame can have beside the sun.
+pub(crate) const MAX_LIGHTS: usize = crate::scene::LIGHTS_AT_ONCE;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]

@@ -25,6 +25,7 @@ mod tangents;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use glam::{Mat4, Vec3};
@@ -37,7 +38,10 @@ use self::files::Files;
 use super::bounds::scene_bounds;
 use super::error::describe;
 use super::limits::Budget;
-use super::{Environment, LoadLimits, OnClick, Pose, Scene, SceneError};
+use super::{
+    Environment, LIGHTS_AT_ONCE, LightKind, LoadLimits, OnClick, Pose, Projection, Scene,
+    SceneError,
+};
 
 /// A scene, and what of its file is not shown.
 #[derive(Clone, Debug)]
@@ -123,6 +127,7 @@ fn load(
         environment: environment(&root, files, &budget, &warnings)?,
         ..Scene::default()
     };
+    remark(&scene, &warnings);
     link_clicks(&mut scene, &nodes.on_click, &warnings);
     check_skins(&mut scene, &nodes.order, &warnings)?;
     costs::check_costs(&scene, limits)?;
@@ -200,6 +205,36 @@ fn environment(
             warnings.add("nearlight.environment needs zenith, horizon and ground colours".into());
             Ok(Environment::default())
         }
+    }
+}
+
+/// Says what of the scene's lights and cameras a player does not get.
+fn remark(scene: &Scene, warnings: &Warnings) {
+    let mut shown: Vec<LightKind> =
+        scene.nodes.iter().filter_map(|node| Some(scene.lights.get(node.light?)?.kind)).collect();
+    if let Some(sun) = shown.iter().position(|kind| *kind == LightKind::Directional) {
+        shown.remove(sun);
+    }
+    if shown.len() > LIGHTS_AT_ONCE {
+        warnings.add(format!(
+            "beside the sun there are {} lights, of which a picture has the {LIGHTS_AT_ONCE} that matter most",
+            shown.len()
+        ));
+    }
+    // The player starts at the first one and walks on from there.
+    let Some((node, camera)) =
+        scene.nodes.iter().enumerate().find_map(|(i, n)| Some((i, n.camera?)))
+    else {
+        return;
+    };
+    if matches!(scene.cameras[camera].projection, Projection::Orthographic { .. }) {
+        warnings.add("the first camera is orthographic; the view is in perspective".into());
+    }
+    let up = |node: &usize| scene.nodes[*node].parent;
+    let line: HashSet<usize> = std::iter::successors(Some(node), up).collect();
+    let mut channels = scene.animations.iter().flat_map(|animation| &animation.channels);
+    if channels.any(|channel| line.contains(&channel.node)) {
+        warnings.add("an animation moves the first camera; the view only starts there".into());
     }
 }
 

@@ -307,6 +307,10 @@ pub struct Image {
     pub rgba: Vec<u8>,
 }
 
+/// Lights that a picture is lit by beside the first directional one: two pixels' worth of a uniform block, and more
+/// than a software device can shade in time. Those are taken that matter most where the eye is.
+pub const LIGHTS_AT_ONCE: usize = 8;
+
 /// A punctual light (`KHR_lights_punctual`); it shines along its node's −z.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Light {
