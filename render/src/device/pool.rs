@@ -12,7 +12,10 @@ use super::{Gpu, GpuError, GpuOptions};
 #[derive(Debug)]
 pub struct GpuPool {
     options: GpuOptions,
+    /// Held for moments only: threads ask that must not wait.
     current: Mutex<Arc<Gpu>>,
+    /// Held while a device is opened, which takes as long as the driver does.
+    opening: Mutex<()>,
 }
 
 impl GpuPool {
@@ -22,10 +25,10 @@ impl GpuPool {
     /// See [`GpuError`].
     pub fn open(options: GpuOptions) -> Result<Self, GpuError> {
         let current = Mutex::new(Gpu::open(&options)?);
-        Ok(Self { options, current })
+        Ok(Self { options, current, opening: Mutex::new(()) })
     }
 
-    /// The newest device, lost or not.
+    /// The newest device, lost or not. Never waits for a driver.
     pub fn current(&self) -> Arc<Gpu> {
         Arc::clone(&self.lock())
     }
@@ -38,11 +41,20 @@ impl GpuPool {
     /// # Errors
     /// See [`GpuError`]; the lost device stays current then.
     pub fn reopen(&self) -> Result<Arc<Gpu>, GpuError> {
-        let mut current = self.lock();
-        if current.lost().is_some() {
-            *current = Gpu::open_generation(&self.options, current.generation() + 1)?;
+        let current = self.current();
+        if current.lost().is_none() {
+            return Ok(current);
         }
-        Ok(Arc::clone(&current))
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another one may have opened it meanwhile.
+        let current = self.current();
+        if current.lost().is_none() {
+            return Ok(current);
+        }
+        let opened = Gpu::open_generation(&self.options, current.generation() + 1)?;
+        // The old one goes with `current`, when nothing is locked: it may wait for its watch thread.
+        *self.lock() = Arc::clone(&opened);
+        Ok(opened)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Gpu>> {
