@@ -277,6 +277,9 @@ impl CameraRig {
         }
         self.mode = CameraMode::FirstPerson;
         self.anchor = position;
+        // Nearer than usual where the camera is close to something; not farther, or the player would walk through
+        // what the camera was never near to.
+        self.near = camera.near.min(self.near).max(self.near * 1e-3);
         self.pitch = forward.y.clamp(-1.0, 1.0).asin().clamp(-PITCH_LIMIT, PITCH_LIMIT);
         // Straight up or down has no heading; then the camera's upper edge gives it.
         let up = world.transform_vector3(Vec3::Y) * -forward.y.signum();
