@@ -42,6 +42,8 @@ const TAP_LONGEST: Duration = Duration::from_millis(400);
 const SMOOTHING: f32 = 0.08;
 /// How much faster with Shift.
 const RUN: f32 = 3.0;
+/// A scene of a smaller radius, in metres, is a point: nothing of it would be seen from anywhere.
+const POINT: f32 = 1e-9;
 const PITCH_LIMIT: f32 = 89.0 * PI / 180.0;
 
 /// How the camera moves.
@@ -162,7 +164,7 @@ impl CameraRig {
     /// A first-person camera where the scene's first camera stands, or an orbit that shows all of it.
     pub fn new(scene: &Scene) -> Self {
         let radius = match scene.bounds.radius() {
-            radius if radius > 0.0 && radius.is_finite() => radius,
+            radius if radius > POINT && radius.is_finite() => radius,
             _ => 1.0,
         };
         let fov_y = 1.0;
@@ -176,8 +178,8 @@ impl CameraRig {
             distance,
             wanted_distance: distance,
             fov_y,
-            near: (radius * 2e-3).clamp(1e-4, 0.1),
-            speed: (radius * 0.6).clamp(1e-3, 4.0),
+            near: (radius * 2e-3).min(0.1),
+            speed: (radius * 0.6).min(4.0),
             speed_factor: 1.0,
             home: scene.bounds.center(),
             reach: (radius * 4.0).max(distance * 1.5),
@@ -275,11 +277,11 @@ impl CameraRig {
         if let Projection::Perspective { fov_y } = camera.projection {
             self.fov_y = fov_y.clamp(0.2, 2.4);
         }
-        self.mode = CameraMode::FirstPerson;
-        self.anchor = position;
         // Nearer than usual where the camera is close to something; not farther, or the player would walk through
         // what the camera was never near to.
         self.near = camera.near.min(self.near).max(self.near * 1e-3);
+        self.mode = CameraMode::FirstPerson;
+        self.anchor = position;
         self.pitch = forward.y.clamp(-1.0, 1.0).asin().clamp(-PITCH_LIMIT, PITCH_LIMIT);
         // Straight up or down has no heading; then the camera's upper edge gives it.
         let up = world.transform_vector3(Vec3::Y) * -forward.y.signum();
@@ -362,7 +364,7 @@ impl CameraRig {
         match self.mode {
             CameraMode::Orbit => {
                 let wanted = self.wanted_distance * 1.15_f32.powf(notches);
-                self.wanted_distance = wanted.clamp(self.near * 2.0, self.reach);
+                self.wanted_distance = wanted.max(self.near * 2.0).min(self.reach);
             }
             CameraMode::FirstPerson => {
                 let factor = self.speed_factor * 1.15_f32.powf(-notches);
