@@ -266,6 +266,10 @@ impl FrameSource for SceneSource {
         if let Some(reason) = resources.on_gpu.kit.gpu.lost() {
             // What was recorded will never be drawn.
             return Err(SourceError::DeviceLost(reason));
+        if !request.views.is_empty() {
+            let why = "a scene is drawn for its own camera, not yet for the eyes of a headset";
+            return Err(SourceError::Failed(why.into()));
+        }
         }
         self.resources = Some(resources);
         event
