@@ -22,8 +22,6 @@ pub(crate) use watch::{Completion, Watched};
 /// Features that are switched on wherever the adapter has them.
 const WANTED: Features = Features::TIMESTAMP_QUERY
     .union(Features::IMMEDIATES)
-    .union(Features::FLOAT32_FILTERABLE)
-    .union(Features::RG11B10UFLOAT_RENDERABLE)
     .union(Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES);
 /// Without these nothing works. Vulkan promises 128 bytes of push constants, which is what
 /// immediates are.
@@ -86,6 +84,7 @@ pub struct Gpu {
     health: Arc<Health>,
     queue: wgpu::Queue,
     device: wgpu::Device,
+    adapter: wgpu::Adapter,
     info: wgpu::AdapterInfo,
     generation: u64,
 }
@@ -153,7 +152,7 @@ impl Gpu {
             name = info.name, driver = info.driver_info, kind = ?info.device_type,
             generation, "graphics device opened"
         );
-        Ok(Arc::new(Self { watch, health, queue, device, info, generation }))
+        Ok(Arc::new(Self { watch, health, queue, device, adapter, info, generation }))
     }
 
     /// The device. Never poll it and never destroy it; see the module's documentation.
@@ -189,6 +188,18 @@ impl Gpu {
     /// Whether a buffer that a shader writes can be mapped as it is.
     pub fn maps_storage(&self) -> bool {
         self.device.features().contains(Features::MAPPABLE_PRIMARY_BUFFERS)
+    }
+
+    /// Whether textures of `format` can be drawn to with `samples` a pixel.
+    pub(crate) fn draws_samples(&self, format: wgpu::TextureFormat, samples: u32) -> bool {
+        let features = self.device.features();
+        // Without the feature wgpu holds to what every adapter can do, whatever this one could.
+        let able = if features.contains(Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES) {
+            self.adapter.get_texture_format_features(format)
+        } else {
+            format.guaranteed_format_features(features)
+        };
+        able.flags.sample_count_supported(samples)
     }
 
     /// Counts the devices that a pool opened, from 0. What was made on another generation is void.

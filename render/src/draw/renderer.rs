@@ -10,7 +10,7 @@ use thiserror::Error;
 use self::shadows::Shadow;
 use crate::device::Gpu;
 use crate::draw::list::{DrawList, Item, PoseRef};
-use crate::draw::pipelines::{MeshKey, Pipelines};
+use crate::draw::pipelines::{DEPTH_FORMAT, HDR_FORMAT, MeshKey, Pipelines};
 use crate::draw::scene_gpu::SceneGpu;
 use crate::draw::targets::{SessionTargets, Uniforms, shadow_texture};
 use crate::draw::variant::Features;
@@ -20,8 +20,7 @@ use crate::scene::Aabb;
 /// How pictures are drawn; the same for all sessions of a renderer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RenderSettings {
-    /// Samples per pixel: 1 or 4, or 2 on devices that have
-    /// `wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES` and support it. On lavapipe 4 samples take
+    /// Samples per pixel: 1 or 4, or 2 where the device can draw them. On lavapipe 4 samples take
     /// 2.5 times as long as one (94 against 37 ms of processor time at 640x360), hence the default of one.
     pub samples: u32,
     /// Edge of the sun's shadow map in texels; 0 turns shadows off. On lavapipe shadows take 4 of 34 ms of
@@ -100,10 +99,8 @@ impl Renderer {
     /// [`DrawError::Samples`] and [`DrawError::Size`] where the device cannot do what the settings say.
     pub fn new(gpu: &Gpu, settings: RenderSettings) -> Result<Self, DrawError> {
         let (device, queue) = (gpu.device(), gpu.queue());
-        let specific = wgpu::Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES;
-        let possible = matches!(settings.samples, 1 | 4)
-            || settings.samples == 2 && device.features().contains(specific);
-        if !possible {
+        let drawn = [HDR_FORMAT, DEPTH_FORMAT];
+        if !drawn.iter().all(|format| gpu.draws_samples(*format, settings.samples)) {
             return Err(DrawError::Samples(settings.samples));
         }
         if settings.shadow_size > device.limits().max_texture_dimension_2d {
