@@ -62,17 +62,20 @@ impl Stage {
 
     /// The kit on a device that works; the device is opened anew if need be.
     fn kit(&self) -> Result<Arc<Kit>, SourceError> {
-        let gpu = self.pool.reopen().map_err(lost)?;
         let mut kept = self.kit.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that no older device takes the place of a newer one.
+        let gpu = self.pool.reopen().map_err(lost)?;
         if let Some(kit) = kept.as_ref().filter(|kit| kit.gpu.generation() == gpu.generation()) {
             return Ok(kit.clone());
         }
         // On cores, shadows of what moves cost a tenth of a picture, which the frame rate needs more.
         let moving_casters = self.settings.moving_casters && !gpu.is_software();
         let settings = RenderSettings { moving_casters, ..self.settings };
-        let renderer = Renderer::new(&gpu, settings)
-            .map_err(|error| SourceError::Failed(error.to_string()))?;
-        let converter = Arc::new(Nv12Converter::new(&gpu));
+        let (renderer, converter) = gpu
+            .checked(|| (Renderer::new(&gpu, settings), Nv12Converter::new(&gpu)))
+            .map_err(|refused| failed(&gpu, refused))?;
+        let renderer = renderer.map_err(|error| failed(&gpu, error))?;
+        let converter = Arc::new(converter);
         let kit = Arc::new(Kit { gpu, renderer, converter });
         *kept = Some(kit.clone());
         Ok(kit)
@@ -81,6 +84,14 @@ impl Stage {
 
 fn lost(error: impl std::fmt::Display) -> SourceError {
     SourceError::DeviceLost(error.to_string())
+}
+
+/// What a device refused: for want of the device itself, or for good.
+fn failed(gpu: &Gpu, error: impl std::fmt::Display) -> SourceError {
+    match gpu.lost() {
+        Some(reason) => SourceError::DeviceLost(reason),
+        None => SourceError::Failed(error.to_string()),
+    }
 }
 
 /// A scene on a device.
@@ -114,19 +125,16 @@ impl SceneHost {
     }
 
     fn on_gpu(&self) -> Result<Arc<OnGpu>, SourceError> {
-        let kit = self.stage.kit()?;
         let mut kept = self.on_gpu.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, as there.
+        let kit = self.stage.kit()?;
         let current = |on: &&Arc<OnGpu>| on.kit.gpu.generation() == kit.gpu.generation();
         if let Some(on_gpu) = kept.as_ref().filter(current) {
             return Ok(on_gpu.clone());
         }
-        let failed = |why: String| match kit.gpu.lost() {
-            Some(reason) => SourceError::DeviceLost(reason),
-            None => SourceError::Failed(why),
-        };
         let scene =
-            SceneGpu::upload(&kit.gpu, &self.scene).map_err(|error| failed(error.to_string()))?;
-        kit.renderer.prepare(&scene).map_err(|error| failed(error.to_string()))?;
+            SceneGpu::upload(&kit.gpu, &self.scene).map_err(|error| failed(&kit.gpu, error))?;
+        kit.renderer.prepare(&kit.gpu, &scene).map_err(|error| failed(&kit.gpu, error))?;
         let on_gpu = Arc::new(OnGpu { kit, scene });
         *kept = Some(on_gpu.clone());
         Ok(on_gpu)
@@ -185,10 +193,7 @@ struct Resources {
 impl Resources {
     fn new(on_gpu: Arc<OnGpu>, coded: Size) -> Result<Self, SourceError> {
         let Kit { gpu, converter, .. } = &*on_gpu.kit;
-        let ring = FrameRing::new(gpu, converter, coded).map_err(|error| match gpu.lost() {
-            Some(reason) => SourceError::DeviceLost(reason),
-            None => SourceError::Failed(error.to_string()),
-        })?;
+        let ring = FrameRing::new(gpu, converter, coded).map_err(|error| failed(gpu, error))?;
         Ok(Self { on_gpu, ring, targets: SessionTargets::new() })
     }
 }
@@ -261,15 +266,15 @@ impl FrameSource for SceneSource {
     }
 
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        if !request.views.is_empty() {
+            let why = "a scene is drawn for its own camera, not yet for the eyes of a headset";
+            return Err(SourceError::Failed(why.into()));
+        }
         let mut resources = self.take_resources()?;
         let event = self.draw(&mut resources, request);
         if let Some(reason) = resources.on_gpu.kit.gpu.lost() {
             // What was recorded will never be drawn.
             return Err(SourceError::DeviceLost(reason));
-        if !request.views.is_empty() {
-            let why = "a scene is drawn for its own camera, not yet for the eyes of a headset";
-            return Err(SourceError::Failed(why.into()));
-        }
         }
         self.resources = Some(resources);
         event

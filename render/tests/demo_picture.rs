@@ -36,7 +36,7 @@ fn shoot(loaded: &LoadedScene, camera: &str, size: Size, settings: RenderSetting
     let gpu = gpu();
     let renderer = Renderer::new(&gpu, settings).unwrap();
     let uploaded = SceneGpu::upload(&gpu, scene).unwrap();
-    renderer.prepare(&uploaded).unwrap();
+    renderer.prepare(&gpu, &uploaded).unwrap();
     let (mut list, mut targets) = (DrawList::new(), SessionTargets::new());
     let (mut pose, clicks) = (Pose::new(scene), Clicks::new());
     let node = scene.nodes.iter().position(|node| node.name == camera).unwrap();

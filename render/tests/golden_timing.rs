@@ -163,7 +163,7 @@ fn run(
     let started = Instant::now();
     let uploaded = SceneGpu::upload(&gpu, scene).unwrap();
     let upload = started.elapsed();
-    renderer.prepare(&uploaded).unwrap();
+    renderer.prepare(&gpu, &uploaded).unwrap();
     let prepare = started.elapsed() - upload;
     let (mut list, mut targets) = (DrawList::new(), SessionTargets::new());
     let (mut total, mut record) = (Vec::new(), Vec::new());

@@ -254,6 +254,16 @@ impl Gpu {
         before.filter(|&before| before < ended).map_or(recorded, |before| before.max(recorded))
     }
 
+    /// Blocks until `submission` ended. For whoever may wait: loading, not drawing.
+    ///
+    /// # Errors
+    /// Why it never will: the device refused it, is lost, or does not answer.
+    pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), String> {
+        let done = Arc::new(Completion::unmapped());
+        self.watch(submission, Arc::clone(&done));
+        done.wait().map(drop)
+    }
+
     pub(crate) fn watch(&self, submission: wgpu::SubmissionIndex, done: Arc<Completion>) {
         self.watch.add(submission, done);
     }

@@ -31,6 +31,12 @@ pub(crate) trait Watched: Send + Sync {
     fn complete(&self, at: Instant);
 }
 
+struct Nothing;
+
+impl Watched for Nothing {
+    fn complete(&self, _at: Instant) {}
+}
+
 /// The end of one submission, to wait for.
 #[derive(Default)]
 pub(crate) struct Completion {
@@ -63,6 +69,13 @@ impl Completion {
     /// One that keeps `held` alive until it is settled.
     pub(crate) fn holding(held: Arc<dyn Watched>) -> Self {
         Self { held: Mutex::new(Some(held)), ..Self::default() }
+    }
+
+    /// The end of a submission of which nothing is mapped.
+    pub(crate) fn unmapped() -> Self {
+        let done = Self::holding(Arc::new(Nothing));
+        done.mapped(Ok(Instant::now()));
+        done
     }
 
     /// What came of the mapping, and when.
@@ -149,8 +162,8 @@ struct Shared {
 
 #[derive(Default)]
 struct WatchState {
-    /// In order of submission. Bounded by the ring slots that exist: a slot is in here once at most,
-    /// and whoever has no slot submits nothing to watch.
+    /// In order of submission. Bounded by the ring slots that exist (a slot is in here once at most, and
+    /// whoever has no slot submits nothing to watch) and by the scenes that are prepared, one each.
     waiting: VecDeque<(wgpu::SubmissionIndex, Arc<Completion>)>,
     stopped: bool,
     abandoned: bool,

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use wgpu::util::DeviceExt as _;
-
 use crate::draw::materials::{emitted, features};
 use crate::draw::scene_gpu::{Drawable, RestPose, UploadError};
 use crate::draw::split::{Lamp, by_lamps};
+use crate::draw::staging::Staging;
 use crate::draw::variant::Features;
 use crate::scene::bounds::joint_bounds;
 use crate::scene::{Aabb, AlphaMode, Influence, Material, Primitive, Scene, Vertex};
@@ -160,26 +159,21 @@ impl Geometry {
         Ok(())
     }
 
-    pub(crate) fn upload(&self, device: &wgpu::Device) -> GeometryBuffers {
-        let buffer = |label, contents: &[u8], usage| {
-            // An empty buffer cannot be bound.
-            let contents = if contents.is_empty() { &[0; 64] } else { contents };
-            device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-                label: Some(label),
-                contents,
-                usage,
-            })
-        };
-        let vertex = wgpu::BufferUsages::VERTEX;
+    pub(crate) fn upload(&self, staging: &mut Staging<'_>) -> GeometryBuffers {
+        let (vertex, index) = (wgpu::BufferUsages::VERTEX, wgpu::BufferUsages::INDEX);
         GeometryBuffers {
-            rigid: buffer("vertices", bytemuck::cast_slice(&self.rigid), vertex),
-            skinned: buffer("skinned vertices", bytemuck::cast_slice(&self.skinned), vertex),
-            influences: buffer("influences", bytemuck::cast_slice(&self.influences), vertex),
-            indices: buffer(
-                "indices",
-                bytemuck::cast_slice(&self.indices),
-                wgpu::BufferUsages::INDEX,
+            rigid: staging.buffer("vertices", bytemuck::cast_slice(&self.rigid), vertex),
+            skinned: staging.buffer(
+                "skinned vertices",
+                bytemuck::cast_slice(&self.skinned),
+                vertex,
             ),
+            influences: staging.buffer(
+                "influences",
+                bytemuck::cast_slice(&self.influences),
+                vertex,
+            ),
+            indices: staging.buffer("indices", bytemuck::cast_slice(&self.indices), index),
         }
     }
 }

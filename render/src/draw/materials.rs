@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use glam::{Vec3, Vec4};
-use wgpu::util::DeviceExt as _;
 
 use crate::draw::pipelines::material_layout;
 use crate::draw::scene_gpu::UploadError;
+use crate::draw::staging::Staging;
 use crate::draw::textures;
 use crate::draw::uniforms::MaterialUniform;
 use crate::draw::variant::Features;
@@ -75,17 +75,16 @@ pub(crate) fn check_images(scene: &Scene, allowed: u32) -> Result<(), UploadErro
 }
 
 /// Uploads materials; an image that is used both as colour and as data is uploaded twice.
-pub(crate) struct MaterialUpload<'a> {
-    device: &'a wgpu::Device,
-    queue: &'a wgpu::Queue,
+pub(crate) struct MaterialUpload<'a, 'b> {
+    staging: &'a mut Staging<'b>,
     scene: &'a Scene,
     images: HashMap<(usize, bool), wgpu::TextureView>,
     samplers: HashMap<crate::scene::Sampler, wgpu::Sampler>,
 }
 
-impl<'a> MaterialUpload<'a> {
-    pub(crate) fn new(device: &'a wgpu::Device, queue: &'a wgpu::Queue, scene: &'a Scene) -> Self {
-        Self { device, queue, scene, images: HashMap::new(), samplers: HashMap::new() }
+impl<'a, 'b> MaterialUpload<'a, 'b> {
+    pub(crate) fn new(staging: &'a mut Staging<'b>, scene: &'a Scene) -> Self {
+        Self { staging, scene, images: HashMap::new(), samplers: HashMap::new() }
     }
 
     pub(crate) fn all(mut self) -> Vec<wgpu::BindGroup> {
@@ -93,11 +92,11 @@ impl<'a> MaterialUpload<'a> {
     }
 
     fn one(&mut self, material: &Material) -> wgpu::BindGroup {
-        let uniform = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some(&material.name),
-            contents: bytemuck::bytes_of(&material_uniform(material)),
-            usage: wgpu::BufferUsages::UNIFORM,
-        });
+        let uniform = self.staging.buffer(
+            &material.name,
+            bytemuck::bytes_of(&material_uniform(material)),
+            wgpu::BufferUsages::UNIFORM,
+        );
         let mut present = Features::default();
         let mut bound = Vec::new();
         for (index, used) in maps(material).into_iter().enumerate() {
@@ -118,24 +117,23 @@ impl<'a> MaterialUpload<'a> {
                 resource: wgpu::BindingResource::Sampler(sampler),
             });
         }
-        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        let device = self.staging.device;
+        device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(&material.name),
-            layout: &material_layout(self.device, present),
+            layout: &material_layout(device, present),
             entries: &entries,
         })
     }
 
     fn map(&mut self, used: TextureUse, colour: bool) -> (wgpu::TextureView, wgpu::Sampler) {
         let texture = self.scene.textures[used.texture];
-        let (device, queue) = (self.device, self.queue);
         let view = self.images.entry((texture.image, colour)).or_insert_with(|| {
-            // Always with mipmaps: another texture may show the same image with a sampler that wants them.
-            textures::upload(device, queue, &self.scene.images[texture.image], colour, true)
+            textures::upload(self.staging, &self.scene.images[texture.image], colour)
         });
         let sampler = self
             .samplers
             .entry(texture.sampler)
-            .or_insert_with(|| textures::sampler(device, texture.sampler));
+            .or_insert_with(|| textures::sampler(self.staging.device, texture.sampler));
         (view.clone(), sampler.clone())
     }
 }

@@ -22,6 +22,7 @@ mod renderer;
 mod scene_gpu;
 mod shadow;
 mod split;
+mod staging;
 mod surroundings;
 mod targets;
 mod textures;

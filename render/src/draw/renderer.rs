@@ -77,6 +77,9 @@ pub enum DrawError {
         /// The picture's size.
         size: Size,
     },
+    /// The device has no room, or is lost.
+    #[error("the graphics device refused to draw: {0}")]
+    Refused(String),
 }
 
 /// Draws scenes; shared by all sessions of a device.
@@ -137,8 +140,9 @@ impl Renderer {
     /// seconds on a software device; call it when the scene is loaded, off the render thread.
     ///
     /// # Errors
-    /// [`DrawError`] as from [`draw`](Self::draw).
-    pub fn prepare(&self, scene: &SceneGpu) -> Result<(), DrawError> {
+    /// [`DrawError`] as from [`draw`](Self::draw), and [`DrawError::Refused`] where `gpu`, whose renderer this is,
+    /// cannot do it.
+    pub fn prepare(&self, gpu: &Gpu, scene: &SceneGpu) -> Result<(), DrawError> {
         let size = Size::new(32, 32);
         let view = ViewParams {
             clip_from_view: look_at_all(&scene.bounds),
@@ -154,13 +158,15 @@ impl Renderer {
         // anything flash.
         for extra in [true, false] {
             list.pretend_extra(extra);
-            let mut encoder =
-                self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            self.draw(&mut encoder, scene, &mut targets, &list, size)?;
-            self.queue.submit([encoder.finish()]);
+            let submitted = gpu.checked(|| {
+                let mut encoder =
+                    self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                self.draw(&mut encoder, scene, &mut targets, &list, size)?;
+                Ok(self.queue.submit([encoder.finish()]))
+            });
+            let submission = submitted.map_err(DrawError::Refused)??;
+            gpu.wait(submission).map_err(DrawError::Refused)?;
         }
-        // A lost device is reported by whoever draws next; here nothing depends on the result.
-        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         Ok(())
     }
 

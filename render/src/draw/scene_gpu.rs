@@ -16,6 +16,7 @@ use crate::draw::geometry::{Geometry, GeometryBuffers, JointBoxes};
 use crate::draw::materials::{MaterialUpload, check_images};
 use crate::draw::shadow::{Lowest, StaticShadow, is_ground, without_outliers};
 use crate::draw::split::Lamp;
+use crate::draw::staging::Staging;
 use crate::draw::surroundings::EnvironmentGpu;
 use crate::draw::variant::Features;
 use crate::scene::{Aabb, Light, LightKind, Pose, Scene};
@@ -61,6 +62,17 @@ pub enum UploadError {
         /// Bytes or pixels.
         allowed: u64,
     },
+    /// Each kind of surface is a shader to compile, and a small file can ask for thousands.
+    #[error("the scene has {found} kinds of surfaces, the limit is {limit}")]
+    Kinds {
+        /// Sets of maps and properties that differ.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The device has no room, or is lost.
+    #[error("the graphics device refused the scene: {0}")]
+    Refused(String),
 }
 
 /// A scene's pose before any animation.
@@ -127,7 +139,7 @@ impl SceneGpu {
     /// Takes a fraction of a second for textures and the environment; call it off the render thread.
     ///
     /// # Errors
-    /// [`UploadError::TooLarge`] where the scene exceeds the device's limits.
+    /// See [`UploadError`]; then nothing stays on the device.
     pub fn upload(gpu: &Gpu, scene: &Scene) -> Result<Arc<Self>, UploadError> {
         let (device, queue) = (gpu.device(), gpu.queue());
         let moving = moving_nodes(scene);
@@ -137,16 +149,26 @@ impl SceneGpu {
         let mut drawables = geometry.drawables(scene, &moving);
         let (bounds, caster_bounds) = mark_casters(&mut drawables, scene, &rest);
         let mut drawables = geometry.split(drawables, &lamps(&lights, &rest), &rest);
-        rank_states(&mut drawables);
+        rank_states(&mut drawables)?;
         let limits = device.limits();
         geometry.check(&limits)?;
         check_images(scene, limits.max_texture_dimension_2d)?;
+        let upload = || {
+            let mut staging = Staging::new(device, queue);
+            let buffers = geometry.upload(&mut staging);
+            // Gathered vertices may be a large part of the scene.
+            drop(geometry);
+            let materials = MaterialUpload::new(&mut staging, scene).all();
+            (buffers, materials, EnvironmentGpu::upload(&mut staging, &scene.environment))
+        };
+        let (buffers, materials, environment) =
+            gpu.checked(upload).map_err(UploadError::Refused)?;
         Ok(Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            buffers: geometry.upload(device),
+            buffers,
             drawables,
-            materials: MaterialUpload::new(device, queue, scene).all(),
-            environment: EnvironmentGpu::upload(device, queue, &scene.environment),
+            materials,
+            environment,
             sun,
             lights,
             node_count: scene.nodes.len(),
@@ -230,12 +252,21 @@ fn mark_casters(drawables: &mut [Drawable], scene: &Scene, rest: &RestPose) -> (
     (all, without_outliers(casters))
 }
 
-fn rank_states(drawables: &mut [Drawable]) {
+/// Kinds of surfaces in one scene: on a software device each takes up to a tenth of a second to compile. The demo has
+/// ten.
+const MOST_KINDS: usize = 64;
+
+fn rank_states(drawables: &mut [Drawable]) -> Result<(), UploadError> {
     let mut states: Vec<_> = drawables.iter().map(|d| (d.features, d.material)).collect();
     states.sort_unstable();
     states.dedup();
+    let found = states.chunk_by(|a, b| a.0 == b.0).count();
+    if found > MOST_KINDS {
+        return Err(UploadError::Kinds { found, limit: MOST_KINDS });
+    }
     for drawable in drawables {
         let state = (drawable.features, drawable.material);
         drawable.state_rank = states.partition_point(|s| *s < state) as u32;
     }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use glam::{Vec3, Vec4};
 
 use crate::draw::environment::{OctahedralMap, Prefiltered};
 use crate::draw::pipelines::background_layout;
-use crate::draw::textures;
+use crate::draw::staging::{Staging, extent};
 use crate::scene::Environment;
 
 #[derive(Debug)]
@@ -19,17 +19,14 @@ pub(crate) struct EnvironmentGpu {
 
 impl EnvironmentGpu {
     /// Prefilters and uploads an environment; takes a fraction of a second.
-    pub(crate) fn upload(
-        device: &wgpu::Device,
-        queue: &wgpu::Queue,
-        environment: &Environment,
-    ) -> Self {
+    pub(crate) fn upload(staging: &mut Staging<'_>, environment: &Environment) -> Self {
+        let device = staging.device;
         let prefiltered = Prefiltered::new(environment);
-        let view = |label, levels: &[OctahedralMap]| {
+        let mut view = |label, levels: &[OctahedralMap]| {
             let size = levels.first().map_or(1, |level| level.size);
             let texture = device.create_texture(&wgpu::TextureDescriptor {
                 label: Some(label),
-                size: textures::extent(size, size),
+                size: extent(size, size),
                 mip_level_count: levels.len() as u32,
                 sample_count: 1,
                 dimension: wgpu::TextureDimension::D2,
@@ -40,7 +37,7 @@ impl EnvironmentGpu {
             });
             for (index, level) in levels.iter().enumerate() {
                 let bytes = bytemuck::cast_slice(&level.texels);
-                textures::write_level(queue, &texture, index as u32, level.size, 8, bytes);
+                staging.level(&texture, index as u32, level.size, 8, bytes);
             }
             texture.create_view(&wgpu::TextureViewDescriptor::default())
         };

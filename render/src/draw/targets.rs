@@ -3,7 +3,7 @@
 use media::Size;
 
 use crate::draw::pipelines::{DEPTH_FORMAT, HDR_FORMAT, OUTPUT_FORMAT};
-use crate::draw::textures::extent;
+use crate::draw::staging::extent;
 
 /// The textures and uniform buffers of one session, kept from frame to frame.
 ///

@@ -1,12 +1,15 @@
 //! Images to GPU textures with mipmaps, filtered in linear light on the CPU once per scene.
 
+use std::borrow::Cow;
+
+use crate::draw::staging::{Staging, extent};
 use crate::scene::{Image, Mipmaps, Sampler, Wrap};
 
 /// One level of 8 bit RGBA.
-struct Level {
+struct Level<'a> {
     width: u32,
     height: u32,
-    rgba: Vec<u8>,
+    rgba: Cow<'a, [u8]>,
 }
 
 /// Decode and encode tables between 8 bit sRGB and 16 bit linear light.
@@ -38,7 +41,7 @@ impl Tables {
 const SHIFT: u32 = 3;
 
 /// The next level: a box filter over 2x2 pixels, or fewer at odd edges.
-fn halve(from: &Level, tables: Option<&Tables>) -> Level {
+fn halve(from: &Level<'_>, tables: Option<&Tables>) -> Level<'static> {
     let (width, height) = ((from.width / 2).max(1), (from.height / 2).max(1));
     let mut rgba = Vec::with_capacity((width * height * 4) as usize);
     let texel = |x: u32, y: u32| {
@@ -68,21 +71,15 @@ fn halve(from: &Level, tables: Option<&Tables>) -> Level {
             }
         }
     }
-    Level { width, height, rgba }
+    Level { width, height, rgba: rgba.into() }
 }
 
-/// Uploads an image; `srgb` says that its colours are encoded, `mipmaps` that it wants levels.
-pub(crate) fn upload(
-    device: &wgpu::Device,
-    queue: &wgpu::Queue,
-    image: &Image,
-    srgb: bool,
-    mipmaps: bool,
-) -> wgpu::TextureView {
-    let levels = if mipmaps { image.width.max(image.height).ilog2() + 1 } else { 1 };
+/// Uploads an image with mipmaps; `srgb` says that its colours are encoded.
+pub(crate) fn upload(staging: &mut Staging<'_>, image: &Image, srgb: bool) -> wgpu::TextureView {
+    let levels = image.width.max(image.height).ilog2() + 1;
     let format =
         if srgb { wgpu::TextureFormat::Rgba8UnormSrgb } else { wgpu::TextureFormat::Rgba8Unorm };
-    let texture = device.create_texture(&wgpu::TextureDescriptor {
+    let texture = staging.device.create_texture(&wgpu::TextureDescriptor {
         label: Some("scene image"),
         size: extent(image.width, image.height),
         mip_level_count: levels,
@@ -92,50 +89,15 @@ pub(crate) fn upload(
         usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
         view_formats: &[],
     });
-    let tables = (srgb && mipmaps).then(Tables::new);
-    write_level(queue, &texture, 0, image.width, 4, &image.rgba);
-    let mut level: Option<Level> = None;
+    let tables = srgb.then(Tables::new);
+    let Image { width, height, ref rgba } = *image;
+    let mut level = Level { width, height, rgba: Cow::Borrowed(rgba) };
+    staging.level(&texture, 0, width, 4, rgba);
     for index in 1..levels {
-        let next = match &level {
-            Some(level) => halve(level, tables.as_ref()),
-            None => {
-                let full =
-                    Level { width: image.width, height: image.height, rgba: image.rgba.clone() };
-                halve(&full, tables.as_ref())
-            }
-        };
-        write_level(queue, &texture, index, next.width, 4, &next.rgba);
-        level = Some(next);
+        level = halve(&level, tables.as_ref());
+        staging.level(&texture, index, level.width, 4, &level.rgba);
     }
     texture.create_view(&wgpu::TextureViewDescriptor::default())
-}
-
-/// Writes one level of a texture whose rows are `width` texels of `texel` bytes.
-pub(crate) fn write_level(
-    queue: &wgpu::Queue,
-    texture: &wgpu::Texture,
-    level: u32,
-    width: u32,
-    texel: u32,
-    bytes: &[u8],
-) {
-    let bytes_per_row = width * texel;
-    let layout = wgpu::TexelCopyBufferLayout {
-        offset: 0,
-        bytes_per_row: Some(bytes_per_row),
-        rows_per_image: None,
-    };
-    let target = wgpu::TexelCopyTextureInfo {
-        texture,
-        mip_level: level,
-        origin: wgpu::Origin3d::ZERO,
-        aspect: wgpu::TextureAspect::All,
-    };
-    queue.write_texture(target, bytes, layout, extent(width, bytes.len() as u32 / bytes_per_row));
-}
-
-pub(crate) fn extent(width: u32, height: u32) -> wgpu::Extent3d {
-    wgpu::Extent3d { width, height, depth_or_array_layers: 1 }
 }
 
 /// The sampler of a texture.
@@ -165,14 +127,14 @@ pub(crate) fn sampler(device: &wgpu::Device, sampler: Sampler) -> wgpu::Sampler 
 mod tests {
     use super::*;
 
-    fn checker(size: u32, a: u8, b: u8) -> Level {
+    fn checker(size: u32, a: u8, b: u8) -> Level<'static> {
         let rgba = (0..size * size)
             .flat_map(|at| {
                 let c = if (at % size + at / size).is_multiple_of(2) { a } else { b };
                 [c, c, c, 255]
             })
             .collect();
-        Level { width: size, height: size, rgba }
+        Level { width: size, height: size, rgba: Cow::Owned(rgba) }
     }
 
     #[test]
@@ -193,7 +155,7 @@ mod tests {
 
     #[test]
     fn odd_sizes_halve_down_to_one() {
-        let mut level = Level { width: 5, height: 3, rgba: vec![9; 60] };
+        let mut level = Level { width: 5, height: 3, rgba: Cow::Owned(vec![9; 60]) };
         for expected in [(2, 1), (1, 1)] {
             level = halve(&level, None);
             assert_eq!((level.width, level.height), expected);
