@@ -13,9 +13,6 @@ struct Params {
     row_words: u32,
     // Luma rows, which is where chroma begins.
     luma_rows: u32,
-    // The debug strip (media's barcode): its 32 bits, then bit 0: shown, bit 1: the parity cell.
-    strip_bits: u32,
-    strip_flags: u32,
 }
 
 // Whether the used part of the picture has another size than the coded picture.
@@ -32,9 +29,6 @@ var<immediate> params: Params;
 const LUMA = vec3<f32>(0.2126, 0.7152, 0.0722);
 const CB = vec3<f32>(-0.2126, -0.7152, 0.9278) / 1.8556;
 const CR = vec3<f32>(0.7874, -0.7152, -0.0722) / 1.5748;
-
-const CELL = 16u;
-const CELLS = 33u;
 
 // The colour of a coded pixel; outside the picture, of the edge.
 fn pixel(at: vec2<i32>) -> vec3<f32> {
@@ -90,22 +84,14 @@ fn convert(@builtin(global_invocation_id) id: vec3<u32>) {
         upper[i] = luma(a);
         lower[i] = luma(b);
     }
-    var upper_words = vec2<u32>(
+    let upper_words = vec2<u32>(
         word(upper[1], upper[2], upper[3], upper[4]), word(upper[5], upper[6], upper[7], upper[8]));
-    var lower_words = vec2<u32>(
+    let lower_words = vec2<u32>(
         word(lower[1], lower[2], lower[3], lower[4]), word(lower[5], lower[6], lower[7], lower[8]));
-    var chroma_words = vec2<u32>(
+    let chroma_words = vec2<u32>(
         chroma(sum[0] + 2.0 * sum[1] + sum[2], sum[2] + 2.0 * sum[3] + sum[4]),
         chroma(sum[4] + 2.0 * sum[5] + sum[6], sum[6] + 2.0 * sum[7] + sum[8]),
     );
-
-    let cell = u32(x) / CELL;
-    if (params.strip_flags & 1u) != 0u && row < CELL && cell < CELLS {
-        let bit = select((params.strip_flags >> 1u) & 1u, (params.strip_bits >> (31u - min(cell, 31u))) & 1u, cell < 32u);
-        upper_words = vec2<u32>(select(0x10101010u, 0xebebebebu, bit != 0u));
-        lower_words = upper_words;
-        chroma_words = vec2<u32>(0x80808080u);
-    }
 
     let at = row * params.row_words + column;
     nv12[at] = upper_words.x;

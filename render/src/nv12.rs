@@ -8,7 +8,6 @@
 //! `...Srgb` view the picture comes out dark.
 
 use bytemuck::{Pod, Zeroable};
-use media::barcode::{CELL, CELLS, Strip};
 use media::{PixelFormat, Plane, Size};
 use smallvec::SmallVec;
 
@@ -73,8 +72,6 @@ struct Params {
     scale: [f32; 2],
     row_words: u32,
     luma_rows: u32,
-    strip_bits: u32,
-    strip_flags: u32,
 }
 
 /// The pass's pipelines on one device, shared by all its rings.
@@ -174,14 +171,13 @@ impl Nv12Converter {
     }
 
     /// Records the pass. The picture is the upper left `internal` of the bound view, which must be
-    /// that large at least; `overlay` is drawn where the coded picture is large enough for it.
+    /// that large at least.
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         bound: &wgpu::BindGroup,
         internal: Size,
         coded: &Nv12Layout,
-        overlay: Option<Strip>,
         timestamps: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -190,21 +186,13 @@ impl Nv12Converter {
         });
         pass.set_pipeline(if internal == coded.size { &self.same_size } else { &self.scaling });
         pass.set_bind_group(0, bound, &[]);
-        pass.set_immediates(0, bytemuck::bytes_of(&params(internal, coded, overlay)));
+        pass.set_immediates(0, bytemuck::bytes_of(&params(internal, coded)));
         pass.dispatch_workgroups(coded.stride.div_ceil(BLOCK * GROUP), coded.size.height / 2, 1);
     }
 }
 
-fn params(internal: Size, coded: &Nv12Layout, overlay: Option<Strip>) -> Params {
+fn params(internal: Size, coded: &Nv12Layout) -> Params {
     let Size { width, height } = coded.size;
-    let room = width as usize >= CELL * CELLS && height as usize >= CELL;
-    let (strip_bits, strip_flags) = match overlay.filter(|_| room) {
-        None => (0, 0),
-        Some(Strip { frame, input }) => {
-            let bits = u32::from(frame) << 16 | u32::from(input);
-            (bits, 1 | (bits.count_ones() & 1) << 1)
-        }
-    };
     Params {
         // At least one texel.
         last_texel: [internal.width, internal.height].map(|side| side.max(1) as f32 - 0.5),
@@ -212,8 +200,6 @@ fn params(internal: Size, coded: &Nv12Layout, overlay: Option<Strip>) -> Params 
         scale: [internal.width as f32 / width as f32, internal.height as f32 / height as f32],
         row_words: coded.stride / 4,
         luma_rows: height,
-        strip_bits,
-        strip_flags,
     }
 }
 
@@ -235,14 +221,5 @@ mod tests {
         let planes = layout.planes(&data);
         assert_eq!(layout.stride(), 656);
         assert_eq!((planes[0].data.len(), planes[1].data.len()), (656 * 362, 656 * 181));
-    }
-
-    #[test]
-    fn a_small_picture_has_no_strip() {
-        let layout = Nv12Layout::new(Size::new(526, 64)).expect("even sides");
-        let strip = Some(Strip { frame: 1, input: 2 });
-        assert_eq!(params(layout.size(), &layout, strip).strip_flags, 0);
-        let layout = Nv12Layout::new(Size::new(528, 64)).expect("even sides");
-        assert_eq!(params(layout.size(), &layout, strip).strip_flags & 1, 1);
     }
 }

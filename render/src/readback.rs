@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use media::barcode::Strip;
 use media::{
     Clock, CpuImage, FrameImage, ImageError, Mark, PixelFormat, PlaneMut, Size, StageTimes,
 };
@@ -270,14 +269,12 @@ impl std::fmt::Debug for SlotGuard {
 
 impl SlotGuard {
     /// Records conversion and read-back, as the last thing before `encoder` is submitted. `view`
-    /// shows encoded (non-linear) values; its upper left `internal` is the picture. `overlay` is
-    /// drawn over it.
+    /// shows encoded (non-linear) values; its upper left `internal` is the picture.
     pub fn encode(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
         view: &wgpu::TextureView,
         internal: Size,
-        overlay: Option<Strip>,
     ) {
         let slot = &*self.lease.0;
         let shared = &*slot.shared;
@@ -288,7 +285,7 @@ impl SlotGuard {
             end_of_pass_write_index: Some(1),
         });
         let layout = &shared.layout;
-        shared.converter.encode(encoder, &bound, internal, layout, overlay, stamp_writes);
+        shared.converter.encode(encoder, &bound, internal, layout, stamp_writes);
         if let Some(stamps) = &slot.stamps {
             encoder.resolve_query_set(stamps, 0..2, &slot.storage, shared.stamps_at());
         }
@@ -381,8 +378,7 @@ impl FrameImage for RingImage {
         })
     }
 
-    /// Always `None`: a buffer mapped for reading stays as it is. The overlay is drawn by the colour
-    /// pass, see [`SlotGuard::encode`].
+    /// Always `None`: a buffer mapped for reading stays as it is.
     fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>> {
         None
     }

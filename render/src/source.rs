@@ -338,7 +338,7 @@ impl SceneSource {
             .renderer
             .draw(&mut encoder, scene, &mut resources.targets, &self.list, self.drawn)
             .map_err(|error| SourceError::Failed(error.to_string()))?;
-        slot.encode(&mut encoder, picture, self.drawn, None);
+        slot.encode(&mut encoder, picture, self.drawn);
         let submission = queue.submit([encoder.finish()]);
         let image = slot
             .submitted(submission)

@@ -88,7 +88,7 @@ fn slots_run_out_and_come_back_from_any_thread() {
     let view = grey().upload(&gpu, SIZE);
     for _ in 0..20 {
         let mut images: Vec<_> =
-            std::iter::from_fn(|| submit(&gpu, &mut ring, &view, SIZE, None)).collect();
+            std::iter::from_fn(|| submit(&gpu, &mut ring, &view, SIZE)).collect();
         assert_eq!((images.len(), ring.free()), (3, 0));
         assert!(ring.begin().is_none());
         // One is dropped before it is finished, as in the mailbox; one after; one elsewhere.
@@ -114,8 +114,8 @@ fn a_picture_dropped_in_flight_does_not_spoil_the_next_one() {
     for round in 0..30 {
         for (view, wanted) in views.iter().zip([16_u8, 235]) {
             until_free(&ring, 2);
-            drop(submit(&gpu, &mut ring, &views[round % 2], SIZE, None).expect("a slot"));
-            let mut image = submit(&gpu, &mut ring, view, SIZE, None).expect("a slot");
+            drop(submit(&gpu, &mut ring, &views[round % 2], SIZE).expect("a slot"));
+            let mut image = submit(&gpu, &mut ring, view, SIZE).expect("a slot");
             let made = Nv12::read(&mut *image);
             assert!(made.luma.iter().all(|&luma| luma == wanted));
         }
@@ -131,7 +131,7 @@ fn marks_tell_when_the_picture_was_complete_and_not_when_it_was_asked_for() {
     let clock = TestClock::new();
     let mut stages = StageTimes::captured(clock.now());
     stages.mark(Mark::DrawStarted, clock.now());
-    let mut image = submit(&gpu, &mut ring, &view, SIZE, None).expect("a slot");
+    let mut image = submit(&gpu, &mut ring, &view, SIZE).expect("a slot");
     // Until the device itself says that it is complete: from then on the moment is fixed.
     let mut cost = None;
     until(
@@ -163,7 +163,7 @@ fn mapping_comes_after_finishing_and_is_read_only() {
     let gpu = gpu();
     let mut ring = ring(&gpu);
     let view = grey().upload(&gpu, SIZE);
-    let mut image = submit(&gpu, &mut ring, &view, SIZE, None).expect("a slot");
+    let mut image = submit(&gpu, &mut ring, &view, SIZE).expect("a slot");
     assert!(matches!(image.map(), Err(ImageError::Unfinished)));
     image.finish(&TestClock::new(), &mut StageTimes::default()).expect("the device works");
     assert_eq!(image.map().expect("finished").planes.len(), 2);
@@ -185,7 +185,7 @@ fn a_picture_whose_commands_were_refused_is_an_error_and_the_next_one_is_not() {
         mapped_at_creation: false,
     });
     encoder.copy_buffer_to_buffer(&buffer, 0, &buffer, 0, 16);
-    slot.encode(&mut encoder, &view, SIZE, None);
+    slot.encode(&mut encoder, &view, SIZE);
     let submission = gpu.queue().submit([encoder.finish()]);
     let mut image = slot.submitted(submission).expect("it was recorded");
     let finished = image.finish(&TestClock::new(), &mut StageTimes::default());
@@ -193,7 +193,7 @@ fn a_picture_whose_commands_were_refused_is_an_error_and_the_next_one_is_not() {
     assert!(gpu.errors().0 > 0);
     assert_eq!(gpu.lost(), None, "a bug in one session does not take the device from the others");
     drop(image);
-    let mut next = submit(&gpu, &mut ring, &view, SIZE, None).expect("a slot");
+    let mut next = submit(&gpu, &mut ring, &view, SIZE).expect("a slot");
     assert_eq!(Nv12::read(&mut *next).luma_at(0, 0), 126);
 }
 
@@ -204,7 +204,7 @@ fn draw(pool: &GpuPool, ring: &mut FrameRing, made_on: &Arc<Gpu>) -> Result<Nv12
     }
     assert_eq!(pool.current().generation(), made_on.generation());
     let view = grey().upload(made_on, SIZE);
-    let mut image = submit(made_on, ring, &view, SIZE, None).ok_or("no slot")?;
+    let mut image = submit(made_on, ring, &view, SIZE).ok_or("no slot")?;
     image
         .finish(&TestClock::new(), &mut StageTimes::default())
         .map_err(|error| error.to_string())?;
@@ -221,9 +221,9 @@ fn a_lost_device_is_reported_and_replaced_once_for_all() {
 
     // One picture is mapped and one is in flight when it happens.
     let view = grey().upload(&first, SIZE);
-    let mut mapped = submit(&first, &mut old_ring, &view, SIZE, None).expect("a slot");
+    let mut mapped = submit(&first, &mut old_ring, &view, SIZE).expect("a slot");
     mapped.finish(&TestClock::new(), &mut StageTimes::default()).expect("the device works");
-    let mut in_flight = submit(&first, &mut old_ring, &view, SIZE, None).expect("a slot");
+    let mut in_flight = submit(&first, &mut old_ring, &view, SIZE).expect("a slot");
     first.lose("pulled out by the test");
     assert_eq!(first.lost().as_deref(), Some("pulled out by the test"));
 
@@ -233,7 +233,7 @@ fn a_lost_device_is_reported_and_replaced_once_for_all() {
         assert!(error.to_string().contains("pulled out by the test"), "{error}");
     }
     // A source that has not noticed yet goes on drawing: errors, no panic.
-    let mut late = submit(&first, &mut old_ring, &view, SIZE, None).expect("a slot");
+    let mut late = submit(&first, &mut old_ring, &view, SIZE).expect("a slot");
     let error = late.finish(&TestClock::new(), &mut StageTimes::default()).expect_err("it is lost");
     assert!(matches!(error, ImageError::Lost(_)));
     assert!(FrameRing::new(&first, &Arc::new(Nv12Converter::new(&first)), SIZE).is_err());
@@ -267,7 +267,7 @@ fn a_device_that_dies_by_itself_is_noticed_by_the_next_picture() {
     let view = grey().upload(&gpu, SIZE);
     // Nothing is in flight, nobody is told: as when a driver resets while all is quiet.
     gpu.device().destroy();
-    let mut image = submit(&gpu, &mut ring, &view, SIZE, None).expect("a slot");
+    let mut image = submit(&gpu, &mut ring, &view, SIZE).expect("a slot");
     let error =
         image.finish(&TestClock::new(), &mut StageTimes::default()).expect_err("it is lost");
     assert!(matches!(error, ImageError::Lost(_)), "{error:?}");
@@ -302,7 +302,7 @@ fn threads_end_with_the_device() {
         let gpu = gpu();
         let mut ring = ring(&gpu);
         let view = grey().upload(&gpu, SIZE);
-        drop(submit(&gpu, &mut ring, &view, SIZE, None));
+        drop(submit(&gpu, &mut ring, &view, SIZE));
         assert_eq!(threads(), 1);
         // The picture in flight keeps the device until it is complete.
         drop((ring, gpu));

@@ -3,13 +3,9 @@
 
 mod common;
 
-use common::{Nv12, Picture, convert, gpu, submit};
-use std::sync::Arc;
+use common::{Nv12, Picture, convert, gpu};
 
 use media::Size;
-use media::barcode::Strip;
-use nearlight_render::nv12::Nv12Converter;
-use nearlight_render::readback::FrameRing;
 
 /// The picture at another size: bilinear between texel centres, edges repeated.
 fn scaled(picture: &Picture, coded: Size) -> Vec<[f64; 3]> {
@@ -168,26 +164,4 @@ fn chroma_is_sited_on_even_columns_and_between_rows() {
     assert_eq!(edge.chroma_at(4, 0)[1], mix(1.0));
     assert_eq!(edge.chroma_at(4, 1)[1], mix(0.5));
     assert_eq!(edge.chroma_at(4, 2)[1], mix(0.0));
-}
-
-#[test]
-fn the_strip_is_the_one_that_media_draws() {
-    let gpu = gpu();
-    let (internal, coded) = (Size::new(320, 40), Size::new(640, 80));
-    let picture = Picture::noise(internal);
-    let converter = Arc::new(Nv12Converter::new(&gpu));
-    let mut ring = FrameRing::new(&gpu, &converter, coded).expect("a sound size");
-    let view = picture.upload(&gpu, internal);
-    for strip in [
-        Strip { frame: 0xa5c3, input: 0x0001 },
-        Strip { frame: 0xffff, input: 0x7fff },
-        Strip { frame: 0, input: 0 },
-    ] {
-        let mut image = submit(&gpu, &mut ring, &view, internal, Some(strip)).expect("a slot");
-        let made = Nv12::read(&mut *image);
-        assert_eq!(Strip::read_luma(&made.luma, 640), Some(strip));
-        let mut wanted = reference(&picture, coded);
-        strip.draw_nv12(&mut wanted.luma, 640, &mut wanted.chroma, 640);
-        assert_close(&made, &wanted);
-    }
 }

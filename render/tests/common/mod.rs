@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use media::barcode::Strip;
 use media::{Clock, FrameImage, MediaTime, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuOptions};
 use nearlight_render::nv12::Nv12Converter;
@@ -103,11 +102,10 @@ pub(crate) fn submit(
     ring: &mut FrameRing,
     view: &wgpu::TextureView,
     internal: Size,
-    overlay: Option<Strip>,
 ) -> Option<Box<dyn FrameImage>> {
     let mut slot = ring.begin()?;
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    slot.encode(&mut encoder, view, internal, overlay);
+    slot.encode(&mut encoder, view, internal);
     slot.submitted(gpu.queue().submit([encoder.finish()]))
 }
 
@@ -147,6 +145,6 @@ pub(crate) fn convert(gpu: &Arc<Gpu>, picture: &Picture, room: Size, coded: Size
     let converter = Arc::new(Nv12Converter::new(gpu));
     let mut ring = FrameRing::new(gpu, &converter, coded).expect("a sound size");
     let view = picture.upload(gpu, room);
-    let mut image = submit(gpu, &mut ring, &view, picture.size, None).expect("an empty ring");
+    let mut image = submit(gpu, &mut ring, &view, picture.size).expect("an empty ring");
     Nv12::read(&mut *image)
 }
