@@ -104,6 +104,9 @@ impl Source<'_> {
             }
             (vertices, influences, indices) = geometry.into_parts();
         }
+        if used.normal_texture.is_some() {
+            replace_parallel_tangents(&mut vertices);
+        }
         let bounds = bounds_of(&vertices);
         Ok(Some(Primitive { vertices, influences, indices, material, bounds }))
     }
@@ -350,6 +353,19 @@ fn replace_missing_normals(vertices: &mut [Vertex], indices: &[u32]) {
     for (vertex, sum) in vertices.iter_mut().zip(sums) {
         if missing(vertex) {
             vertex.normal = sum.normalize_or(Vec3::Y).to_array();
+        }
+    }
+}
+
+/// A tangent along the normal spans no plane with it, and what the shader makes of it is no number. Files hold such,
+/// and so do surfaces that face along x where tangents cannot be made.
+fn replace_parallel_tangents(vertices: &mut [Vertex]) {
+    for vertex in vertices {
+        let normal = Vec3::from_array(vertex.normal);
+        let [x, y, z, sign] = vertex.tangent;
+        let across = Vec3::new(x, y, z).reject_from_normalized(normal);
+        if across.length_squared() < 1e-6 {
+            vertex.tangent = normal.any_orthonormal_vector().extend(sign).to_array();
         }
     }
 }
