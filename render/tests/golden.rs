@@ -300,7 +300,7 @@ fn textures_with_transforms_second_coordinates_and_wrapping() {
         let (mut vertices, indices) = square();
         if index == 0 {
             // Vertex colours multiply: darker towards the lower right.
-            vertices[2].color = [80, 80, 80, 255];
+            vertices[2].color = [80, 80, 80, 255].map(|code| code * 257);
         }
         let panel = b.mesh(vertices, indices, material);
         let at = Vec3::new((index % 3) as f32 * 2.1 - 2.1, 1.05 - (index / 3) as f32 * 2.1, 0.0);

@@ -29,7 +29,7 @@ pub(crate) fn features(material: &Material, primitive: &Primitive, skinned: bool
         .with_if(matches!(material.alpha, AlphaMode::Mask(_)), Features::MASK)
         .with_if(material.alpha == AlphaMode::Blend, Features::BLEND)
         .with_if(material.double_sided, Features::DOUBLE_SIDED)
-        .with_if(primitive.vertices.iter().any(|v| v.color != [255; 4]), Features::COLOR);
+        .with_if(primitive.vertices.iter().any(|v| v.color != [u16::MAX; 4]), Features::COLOR);
     for (map, used) in Features::MAPS.into_iter().zip(maps(material)) {
         let Some(used) = used else { continue };
         let transformed = used.offset != glam::Vec2::ZERO

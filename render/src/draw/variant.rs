@@ -178,8 +178,8 @@ impl Attributes {
             (Features::LIT, F::Float32x3, std::mem::offset_of!(Vertex, normal), 1),
             (Features::NORMAL_MAP, F::Float32x4, std::mem::offset_of!(Vertex, tangent), 2),
             (Features::UV0, F::Float32x2, std::mem::offset_of!(Vertex, uv0), 3),
-            (Features::UV1, F::Float16x2, std::mem::offset_of!(Vertex, uv1), 4),
-            (Features::COLOR, F::Unorm8x4, std::mem::offset_of!(Vertex, color), 5),
+            (Features::UV1, F::Float32x2, std::mem::offset_of!(Vertex, uv1), 4),
+            (Features::COLOR, F::Unorm16x4, std::mem::offset_of!(Vertex, color), 5),
         ] {
             if features.has(feature) {
                 vertices.push(attribute(format, offset, location));

@@ -139,7 +139,7 @@ pub struct Primitive {
     pub bounds: Aabb,
 }
 
-/// A vertex as the GPU reads it; 56 bytes.
+/// A vertex as the GPU reads it; 64 bytes, a line of most caches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Vertex {
@@ -151,10 +151,10 @@ pub struct Vertex {
     pub tangent: [f32; 4],
     /// First texture coordinates.
     pub uv0: [f32; 2],
-    /// Second texture coordinates, as two halves of 16 bit float.
-    pub uv1: [u16; 2],
-    /// Linear colour factor, 8 bit each, alpha last.
-    pub color: [u8; 4],
+    /// Second texture coordinates, where light maps lie, finer than 16 bit floats tell.
+    pub uv1: [f32; 2],
+    /// Linear colour factor in 65535ths, alpha last: in 8 bit dark ones would band.
+    pub color: [u16; 4],
 }
 
 /// How joints move a vertex.

@@ -150,8 +150,8 @@ pub fn vertex(position: Vec3, normal: Vec3, tangent: Vec3, uv: Vec2) -> Vertex {
         normal: normal.into(),
         tangent: tangent.extend(1.0).into(),
         uv0: uv.into(),
-        uv1: [f16::from_f32(uv.x).to_bits(), f16::from_f32(uv.y).to_bits()],
-        color: [255; 4],
+        uv1: uv.into(),
+        color: [u16::MAX; 4],
     }
 }
 

@@ -7,7 +7,6 @@ use gltf::json::accessor::Type;
 use gltf::json::mesh::{Mode, Primitive as JsonPrimitive, Semantic};
 use gltf::json::validation::Checked;
 use gltf::json::{Accessor, Index};
-use half::f16;
 
 use super::super::{Aabb, Influence, Material, Mesh, Primitive, SceneError, Vertex};
 use super::accessors::{Accessors, Integers};
@@ -150,7 +149,7 @@ impl Source<'_> {
             .map(|position| Vertex {
                 position,
                 tangent: [1.0, 0.0, 0.0, 1.0],
-                color: [255; 4],
+                color: [u16::MAX; 4],
                 ..Vertex::default()
             })
             .collect();
@@ -182,8 +181,7 @@ impl Source<'_> {
             self.attribute::<2>(&Semantic::TexCoords(1), count, Integers::AsDeclared)?
         {
             for (vertex, uv) in vertices.iter_mut().zip(uvs) {
-                let limit = f16::MAX.to_f32();
-                vertex.uv1 = uv.map(|part| f16::from_f32(part.clamp(-limit, limit)).to_bits());
+                vertex.uv1 = uv;
             }
         }
         self.colors(&mut vertices)?;
@@ -193,17 +191,17 @@ impl Source<'_> {
     fn colors(&self, vertices: &mut [Vertex]) -> Result<(), SceneError> {
         let semantic = Semantic::Colors(0);
         let Some(index) = self.find(&semantic) else { return Ok(()) };
-        let byte = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+        let unit = |value: f32| (value.clamp(0.0, 1.0) * 65_535.0).round() as u16;
         let (count, integers) = (vertices.len(), Integers::Normalized);
         if self.accessors.shape(index) == Some(Type::Vec3) {
             let colors = self.attribute::<3>(&semantic, count, integers)?.unwrap_or_default();
             for (vertex, [red, green, blue]) in vertices.iter_mut().zip(colors) {
-                vertex.color = [byte(red), byte(green), byte(blue), 255];
+                vertex.color = [unit(red), unit(green), unit(blue), u16::MAX];
             }
         } else {
             let colors = self.attribute::<4>(&semantic, count, integers)?.unwrap_or_default();
             for (vertex, color) in vertices.iter_mut().zip(colors) {
-                vertex.color = color.map(byte);
+                vertex.color = color.map(unit);
             }
         }
         Ok(())

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use bevy_mikktspace::TangentSpace;
-use half::f16;
 
 use super::super::limits::Budget;
 use super::super::{Influence, SceneError, Vertex};
@@ -72,7 +71,7 @@ impl Geometry {
     fn uv(&self, vertex: &Vertex) -> [f32; 2] {
         match self.uv_set {
             0 => vertex.uv0,
-            _ => vertex.uv1.map(|part| f16::from_bits(part).to_f32()),
+            _ => vertex.uv1,
         }
     }
 
