@@ -9,10 +9,8 @@
 mod support;
 
 use std::f32::consts::PI;
-use std::path::PathBuf;
 
 use glam::{Mat4, Quat, Vec2, Vec3, Vec4};
-use image::RgbImage;
 use media::{Rect, Size};
 use nearlight_render::draw::{RenderSettings, ToneMap};
 use nearlight_render::scene::{
@@ -20,45 +18,9 @@ use nearlight_render::scene::{
     Transform, Wrap,
 };
 use support::{
-    Builder, Pose, SAMPLER, SIZE, Shot, blend, draw, draw_pose, matte, square, used, vertex, view,
+    Builder, Pose, SAMPLER, SIZE, blend, compare, draw, draw_pose, matte, square, used, vertex,
+    view,
 };
-
-/// Mean absolute difference that is allowed, in 8 bit codes.
-const MEAN: f64 = 0.6;
-/// Difference that 99.9% of the values stay within: edges may fall a little differently.
-const MOST: u8 = 12;
-
-fn compare(name: &str, shot: &Shot) {
-    let rgb = shot.rgba.chunks(4).flat_map(|texel| [texel[0], texel[1], texel[2]]).collect();
-    let seen = RgbImage::from_raw(shot.size.width, shot.size.height, rgb).unwrap();
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let path = folder.join(format!("{name}.png"));
-    if std::env::var_os("NEARLIGHT_BLESS").is_some() {
-        seen.save(&path).unwrap();
-        return;
-    }
-    let failed = std::env::temp_dir().join(format!("nearlight-golden-{name}.png"));
-    let wanted = image::open(&path).map(|image| image.to_rgb8()).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}; look at what is drawn, then write it by \
-             NEARLIGHT_BLESS=1 cargo test -p nearlight-render --test golden",
-            path.display()
-        )
-    });
-    assert_eq!(wanted.dimensions(), seen.dimensions());
-    let mut differences: Vec<u8> =
-        wanted.as_raw().iter().zip(seen.as_raw()).map(|(a, b)| a.abs_diff(*b)).collect();
-    let mean = differences.iter().map(|d| f64::from(*d)).sum::<f64>() / differences.len() as f64;
-    differences.sort_unstable();
-    let most = differences[differences.len() * 999 / 1000];
-    if mean > MEAN || most > MOST {
-        seen.save(&failed).unwrap();
-        panic!(
-            "{name}: mean difference {mean:.2}, 99.9% within {most}; drawn: {}",
-            failed.display()
-        );
-    }
-}
 
 fn whole(eye: Vec3, target: Vec3) -> [nearlight_render::draw::ViewParams; 1] {
     [view(eye, target, Rect::whole(SIZE))]

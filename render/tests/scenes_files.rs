@@ -1,9 +1,12 @@
 //! Loads real files: what Debian's `assimp-testmodels` holds, hostile ones among them, and the GLBs and
 //! pictures of two npm packages. `make setup` installs all three; without them these tests fail.
 
+#[path = "scenes_support/files.rs"]
+mod installed;
+
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
+use installed::{assimp, package, pmndrs};
 use nearlight_render::scene::{
     Clicks, Environment, LoadLimits, LoadedScene, PickIndex, Pose, SceneError, load_scene,
     load_scene_bytes,
@@ -11,19 +14,6 @@ use nearlight_render::scene::{
 
 fn limits() -> LoadLimits {
     LoadLimits::default()
-}
-
-fn package(name: &str) -> PathBuf {
-    let folder =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/assets/node_modules").join(name);
-    assert!(folder.is_dir(), "{} is missing: run `make setup`", folder.display());
-    folder
-}
-
-fn assimp() -> &'static Path {
-    let folder = Path::new("/usr/share/assimp/models");
-    assert!(folder.is_dir(), "Debian's assimp-testmodels is missing: run `make setup`");
-    folder
 }
 
 /// Files below `folder` whose name ends in one of `endings`, in order.
@@ -234,14 +224,6 @@ fn every_webxr_controller_loads() {
         skins += loaded.scene.skins.len();
     }
     assert_eq!(skins, 2, "the two generic hands");
-}
-
-/// What a module of `@pmndrs/assets` holds: `export default 'data:…;base64,…'`.
-fn pmndrs(path: &Path) -> Vec<u8> {
-    let text = std::fs::read_to_string(path).expect("a module");
-    let data = text.split_once(";base64,").expect("base64").1;
-    let data = data.split(['\'', '"', '`']).next().expect("an end");
-    base64::engine::general_purpose::STANDARD.decode(data).expect("base64")
 }
 
 /// All three are compressed with Draco and require it.

@@ -1,11 +1,14 @@
 //! Small scenes built in code, and one draw of them on the machine's device, read back.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(clippy::panic, reason = "helpers of tests panic as tests do")]
 
 use std::f32::consts::{PI, TAU};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use glam::{Mat4, Quat, Vec2, Vec3};
 use half::f16;
+use image::RgbImage;
 use media::{Fov, Rect, Size};
 use nearlight_render::device::{Gpu, GpuOptions};
 use nearlight_render::draw::{
@@ -318,4 +321,44 @@ pub fn read(gpu: &Gpu, texture: &wgpu::Texture, texel: u32) -> Vec<u8> {
         .chunks(padded as usize)
         .flat_map(|row| row[..(width * texel) as usize].to_vec())
         .collect()
+}
+
+/// Mean absolute difference that is allowed, in 8 bit codes.
+const MEAN: f64 = 0.6;
+/// Difference that 99.9% of the values stay within: edges may fall a little differently.
+const MOST: u8 = 12;
+
+/// Compares with the committed picture of that name. Thresholds leave room for another driver's rounding, not for
+/// another picture. After a change that is meant, look at the new pictures and commit them:
+/// `NEARLIGHT_BLESS=1 cargo test -p nearlight-render`.
+pub fn compare(name: &str, shot: &Shot) {
+    let rgb = shot.rgba.chunks(4).flat_map(|texel| [texel[0], texel[1], texel[2]]).collect();
+    let seen = RgbImage::from_raw(shot.size.width, shot.size.height, rgb).unwrap();
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let path = folder.join(format!("{name}.png"));
+    if std::env::var_os("NEARLIGHT_BLESS").is_some() {
+        seen.save(&path).unwrap();
+        return;
+    }
+    let failed = std::env::temp_dir().join(format!("nearlight-golden-{name}.png"));
+    let wanted = image::open(&path).map(|image| image.to_rgb8()).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; look at what is drawn, then write it by \
+             NEARLIGHT_BLESS=1 cargo test -p nearlight-render",
+            path.display()
+        )
+    });
+    assert_eq!(wanted.dimensions(), seen.dimensions());
+    let mut differences: Vec<u8> =
+        wanted.as_raw().iter().zip(seen.as_raw()).map(|(a, b)| a.abs_diff(*b)).collect();
+    let mean = differences.iter().map(|d| f64::from(*d)).sum::<f64>() / differences.len() as f64;
+    differences.sort_unstable();
+    let most = differences[differences.len() * 999 / 1000];
+    if mean > MEAN || most > MOST {
+        seen.save(&failed).unwrap();
+        panic!(
+            "{name}: mean difference {mean:.2}, 99.9% within {most}; drawn: {}",
+            failed.display()
+        );
+    }
 }
