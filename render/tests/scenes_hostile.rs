@@ -1,11 +1,26 @@
 //! Files that are wrong in one way each are refused with a message that names the object; files that
-//! are wrong in any way at all never panic and never take long.
+//! are wrong in any way at all never panic and never take long, neither loaded nor shown.
 
+mod common;
 mod scenes_support;
 
-use nearlight_render::scene::{
-    Clicks, LoadLimits, LoadedScene, PickIndex, Pose, SceneError, load_scene, load_scene_bytes,
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use media::input::PointerButton;
+use media::{
+    FrameId, FrameRequest, FrameSource as _, InputEvent, InputSeq, InputSink as _, KeyCode,
+    MediaTime, SequencedInput, Size, SourceError, SourceEvent, StageTimes,
 };
+use nearlight_render::camera::CameraRig;
+use nearlight_render::device::{GpuOptions, GpuPool};
+use nearlight_render::draw::RenderSettings;
+use nearlight_render::scene::{
+    Clicks, LoadLimits, LoadedScene, PickIndex, Pose, Scene, SceneError, load_scene,
+    load_scene_bytes,
+};
+use nearlight_render::source::{SceneHost, Stage};
 use proptest::prelude::*;
 use scenes_support::{F32, Glb, U8, U16, push};
 use serde_json::{Value, json};
@@ -461,6 +476,7 @@ fn rich() -> Vec<u8> {
 
 /// Loads within small limits, and uses what loaded as a session would.
 fn survive(bytes: &[u8]) {
+    static LOADED: AtomicU32 = AtomicU32::new(0);
     let limits = LoadLimits {
         vertices: 100_000,
         indices: 100_000,
@@ -477,9 +493,174 @@ fn survive(bytes: &[u8]) {
     clicks.push(1, 0.25);
     for seconds in [0.0, 0.5, 3.0] {
         pose.evaluate(&scene, seconds, &clicks);
-        let mut rig = nearlight_render::camera::CameraRig::new(&scene);
-        let view = rig.advance(media::MediaTime::ZERO);
+        let mut rig = CameraRig::new(&scene);
+        for (event, at) in hands().into_iter().zip(0..) {
+            rig.handle(&event, MediaTime::from_millis(at));
+        }
+        let view = rig.advance(MediaTime::from_millis(500));
         index.pick(&scene, &pose, view.ray(glam::Vec2::ZERO, 1.5));
+    }
+    // A picture takes as long as many of the above.
+    if LOADED.fetch_add(1, Ordering::Relaxed).is_multiple_of(8) {
+        show(scene).expect("drawn");
+    }
+}
+
+/// Wheel both ways and in both modes, a click, a step.
+fn hands() -> Vec<InputEvent> {
+    let button = PointerButton::Left;
+    let key = |code| InputEvent::Key { code, pressed: true };
+    let wheel = |y| InputEvent::Wheel { x: 0, y };
+    vec![
+        wheel(i16::MIN),
+        wheel(i16::MAX),
+        InputEvent::PointerAbsolute { x: 32_768, y: 32_768 },
+        InputEvent::Button { button, pressed: true },
+        InputEvent::Button { button, pressed: false },
+        key(KeyCode::W),
+        // V changes between walking and the orbit.
+        key(KeyCode(0x19)),
+        wheel(120),
+        wheel(i16::MIN),
+    ]
+}
+
+/// Uploads a scene, opens it, and draws it once with hands on the controls. Whatever the scene is, the device is in
+/// order afterwards.
+fn show(scene: Scene) -> Result<(), SourceError> {
+    static STAGE: OnceLock<(Arc<GpuPool>, Arc<Stage>)> = OnceLock::new();
+    let (pool, stage) = STAGE.get_or_init(|| {
+        let pool = GpuPool::open(GpuOptions::default()).expect("tests need a Vulkan device");
+        let pool = Arc::new(pool);
+        let settings = RenderSettings { shadow_size: 64, ..RenderSettings::default() };
+        (pool.clone(), Stage::new(pool, settings, false))
+    });
+    let host = SceneHost::new(stage.clone(), scene);
+    let clock = Arc::new(common::TestClock::new());
+    let (mut source, mut input) = host.open(Size::new(64, 36), clock.clone())?;
+    for (event, seq) in hands().into_iter().zip(0..) {
+        let at = MediaTime::from_millis(u64::from(seq));
+        input.inject(&SequencedInput { seq: InputSeq(seq), event }, at);
+    }
+    let request = FrameRequest {
+        id: FrameId(0),
+        at: MediaTime::from_millis(100),
+        within: Duration::from_millis(33),
+        views: &[],
+        refresh: true,
+    };
+    let SourceEvent::Frame(mut frame) = source.next(&request)? else { unreachable!("it is due") };
+    frame.image.finish(&*clock, &mut StageTimes::default()).expect("the picture is drawn");
+    assert_eq!(pool.current().errors(), (0, None));
+    Ok(())
+}
+
+/// A triangle with its corners at zero but for one, and as many further vertices as `count` says: three numbers of a
+/// sparse accessor in the file.
+fn sparse_triangle(count: usize) -> Glb {
+    let mut glb = Glb::triangle();
+    let at = glb.view(&[1, 0, 2, 0]);
+    let values = glb.view(bytemuck::cast_slice(&[1.0_f32, 0.0, 0.0, 0.0, 1.0, 0.0]));
+    let sparse = json!({"count": 2, "indices": {"bufferView": at, "componentType": U16},
+        "values": {"bufferView": values}});
+    let vectors = json!({"componentType": F32, "type": "VEC3", "count": count});
+    let mut positions = vectors.clone();
+    positions["sparse"] = sparse;
+    let positions = push(&mut glb.json["accessors"], positions);
+    let normals = push(&mut glb.json["accessors"], vectors);
+    let indices = glb.accessor(U16, "SCALAR", 3, bytemuck::cast_slice(&[0_u16, 1, 2]));
+    glb.json["meshes"][0]["primitives"] = json!([{
+        "attributes": {"POSITION": positions, "NORMAL": normals}, "indices": indices}]);
+    glb
+}
+
+#[test]
+fn a_large_mesh_that_a_great_many_nodes_show_is_drawn() {
+    let mut glb = sparse_triangle(1_000_000);
+    glb.json["nodes"] = vec![json!({"mesh": 0}); 10_000].into();
+    glb.json["scenes"][0]["nodes"] = (0..10_000).collect();
+    show(load(&glb).expect("within the limits").scene).expect("drawn");
+}
+
+#[test]
+fn what_an_upload_holds_counts_too() {
+    let bytes = sparse_triangle(100_000).bytes();
+    let within = |memory: u64| {
+        load_scene_bytes("test", &bytes, &LoadLimits { memory, ..LoadLimits::default() })
+    };
+    within(24 << 20).expect("room for all of it");
+    let error = within(16 << 20).expect_err("refused").to_string();
+    assert!(error.contains("the memory for the scene and its upload"), "{error}");
+}
+
+#[test]
+fn joints_are_counted_for_every_node_that_shows_them() {
+    let mut glb = Glb::triangle();
+    let vertices = 300_u16;
+    let all: Vec<u16> = (0..vertices * 4).collect();
+    let positions = glb.floats("VEC3", &vec![0.5; usize::from(vertices) * 3]);
+    let joints = glb.accessor(U16, "VEC4", vertices.into(), bytemuck::cast_slice(&all));
+    let weights = glb.floats("VEC4", &vec![0.25; usize::from(vertices) * 4]);
+    glb.json["meshes"][0]["primitives"][0]["attributes"] =
+        json!({"POSITION": positions, "JOINTS_0": joints, "WEIGHTS_0": weights});
+    glb.json["skins"] = json!([{"joints": vec![0; all.len()]}]);
+    let shown = |nodes: usize| {
+        let mut glb = Glb { json: glb.json.clone(), binary: glb.binary.clone() };
+        glb.json["nodes"] = vec![json!({"mesh": 0, "skin": 0}); nodes].into();
+        glb.json["scenes"][0]["nodes"] = (0..nodes).collect();
+        glb
+    };
+    load(&shown(800)).expect("within the limit");
+    refused(&shown(1_000), "the number of joints that move parts of the scene is 1200000");
+}
+
+#[test]
+fn more_kinds_of_surfaces_than_shaders_are_compiled_for_are_refused() {
+    let mut glb = Glb::triangle();
+    let uvs = glb.floats("VEC2", &[0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(1, 1).write_to(&mut png, image::ImageFormat::Png).expect("a PNG");
+    let view = glb.view(&png.into_inner());
+    glb.json["images"] = json!([{"bufferView": view}]);
+    glb.json["textures"] = json!([{"source": 0}]);
+    let map = |bit: usize, kind: usize| {
+        if kind >> bit & 1 == 1 { json!({"index": 0}) } else { Value::Null }
+    };
+    let modes = ["OPAQUE", "MASK", "BLEND"];
+    let material = |kind: usize| {
+        let mut material = json!({
+            "pbrMetallicRoughness": {
+                "baseColorFactor": [1, 1, 1, 0.5],
+                "baseColorTexture": map(0, kind),
+                "metallicRoughnessTexture": map(1, kind),
+            },
+            "normalTexture": map(2, kind),
+            "occlusionTexture": map(3, kind),
+            "emissiveTexture": map(4, kind),
+            "emissiveFactor": [1, 1, 1],
+            "doubleSided": kind >> 5 & 1 == 1,
+            "alphaMode": modes[kind >> 6],
+        });
+        let maps = material["pbrMetallicRoughness"].as_object_mut().expect("an object");
+        maps.retain(|_, map| !map.is_null());
+        material.as_object_mut().expect("an object").retain(|_, map| !map.is_null());
+        material
+    };
+    glb.json["materials"] = (0..192).map(material).collect();
+    let part =
+        |kind: usize| json!({"attributes": {"POSITION": 0, "TEXCOORD_0": uvs}, "material": kind});
+    glb.json["meshes"][0]["primitives"] = (0..192).map(part).collect();
+    let error = show(load(&glb).expect("it loads").scene).expect_err("refused");
+    assert!(matches!(error, SourceError::Failed(_)), "{error:?}");
+    assert!(error.to_string().contains("192 kinds of surfaces"), "{error}");
+}
+
+#[test]
+fn scenes_of_any_size_are_shown() {
+    for size in [1e-12_f32, 1e-7, 1e-5, 1.0, 1e6, 1e18] {
+        let mut glb = Glb::triangle();
+        glb.json["nodes"][0]["scale"] = json!([size, size, size]);
+        show(load(&glb).expect("it loads").scene).expect("drawn");
     }
 }
 
@@ -489,6 +670,7 @@ fn the_rich_file_loads() {
     let said = "an animation moves the first camera; the view only starts there";
     assert_eq!(loaded.warnings, [said]);
     assert!(!loaded.scene.animations[0].looped);
+    show(loaded.scene).expect("drawn");
 }
 
 #[test]
