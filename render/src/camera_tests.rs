@@ -256,3 +256,30 @@ fn rays_go_through_the_picture() {
     let corner = pose.ray(Vec2::ONE, 2.0).direction;
     assert!(corner.abs_diff_eq(Vec3::new(2.0, 1.0, -1.0).normalize(), 1e-6), "{corner}");
 }
+
+#[test]
+fn the_wheel_turns_in_scenes_of_any_size() {
+    for size in [0.0, 1e-30, 1e-8, 1e-5, 1.0, 1e3] {
+        let bounds = Aabb { min: Vec3::ZERO, max: Vec3::splat(size) };
+        let mut rig = CameraRig::new(&Scene { bounds, ..Scene::default() });
+        for y in [i16::MIN, i16::MAX] {
+            rig.handle(&InputEvent::Wheel { x: 0, y }, ms(0));
+            let pose = rig.advance(ms(5_000));
+            let away = (pose.position - bounds.center()).length();
+            assert!(pose.near > 0.0 && away >= pose.near && away.is_finite(), "{size}: {pose:?}");
+        }
+    }
+}
+
+#[test]
+fn the_near_plane_is_the_cameras_where_that_is_nearer() {
+    let near = |near: f32| {
+        let mut scene = scene();
+        scene.cameras[0].near = near;
+        CameraRig::new(&scene).advance(ms(0)).near
+    };
+    let usual = near(f32::MAX);
+    assert_eq!((near(5.0), near(usual / 2.0)), (usual, usual / 2.0));
+    // An orthographic one may begin at 0.
+    assert!(near(0.0) > 0.0);
+}

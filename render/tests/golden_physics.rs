@@ -243,6 +243,16 @@ fn bad_regions_sizes_and_settings_are_errors() {
         bad(RenderSettings { shadow_size: 1 << 20, ..NO_SHADOW }),
         Some(DrawError::Size(_))
     ));
+    // Two are drawn where the device can, and refused where not, but never attempted in vain.
+    let before = gpu.errors();
+    match Renderer::new(&gpu, RenderSettings { samples: 2, ..NO_SHADOW }) {
+        Ok(renderer) => {
+            let uploaded = SceneGpu::upload(&gpu, &Builder::new().finish()).unwrap();
+            renderer.prepare(&gpu, &uploaded).unwrap();
+        }
+        Err(error) => assert_eq!(error, DrawError::Samples(2)),
+    }
+    assert_eq!(gpu.errors(), before);
     let scene = Builder::new().finish();
     let uploaded = SceneGpu::upload(&gpu, &scene).unwrap();
     let renderer = Renderer::new(&gpu, NO_SHADOW).unwrap();

@@ -250,6 +250,35 @@ fn lights_and_their_defaults() {
 }
 
 #[test]
+fn what_a_player_does_not_get_of_lights_and_cameras_is_said() {
+    let mut glb = Glb::triangle();
+    let types = [json!({"type": "directional"}), json!({"type": "point"})];
+    glb.json["extensions"] = json!({"KHR_lights_punctual": {"lights": types}});
+    let lamp = |light: usize| json!({"extensions": {"KHR_lights_punctual": {"light": light}}});
+    let mut nodes = vec![lamp(0)];
+    nodes.extend(vec![lamp(1); 8]);
+    let with = |glb: &mut Glb, nodes: &[serde_json::Value]| {
+        glb.json["nodes"] = nodes.into();
+        glb.json["scenes"][0]["nodes"] = (0..nodes.len()).collect();
+        load(glb).warnings
+    };
+    assert_eq!(with(&mut glb, &nodes), Vec::<String>::new());
+    nodes.push(lamp(0));
+    assert!(with(&mut glb, &nodes)[0].contains("there are 9 lights, of which a picture has the 8"));
+
+    glb.json["cameras"] = json!([{"type": "orthographic",
+        "orthographic": {"xmag": 1, "ymag": 1, "znear": 0, "zfar": 9}}]);
+    let times = glb.floats("SCALAR", &[0.0, 2.5]);
+    let values = glb.floats("VEC3", &[0.0; 6]);
+    glb.json["animations"] = json!([{"samplers": [{"input": times, "output": values}],
+        "channels": [{"sampler": 0, "target": {"node": 0, "path": "translation"}}]}]);
+    glb.json["nodes"] = json!([{"children": [1]}, {"camera": 0}]);
+    glb.json["scenes"][0]["nodes"] = json!([0]);
+    let said = load(&glb).warnings;
+    assert!(said[0].contains("orthographic") && said[1].contains("moves the first camera"));
+}
+
+#[test]
 fn extras_say_what_clicks_do_and_what_surrounds_the_scene() {
     let mut glb = Glb::triangle();
     let times = glb.floats("SCALAR", &[0.0, 2.5]);

@@ -12,9 +12,9 @@ use media::{
     Frame, FrameId, FrameRequest, FrameSource, InputEvent, InputSeq, InputSink as _, KeyCode,
     MediaTime, SequencedInput, Size, SourceError, SourceEvent, StageTimes,
 };
-use nearlight_render::device::{GpuOptions, GpuPool};
-use nearlight_render::draw::RenderSettings;
-use nearlight_render::scene::{LoadLimits, Scene, load_scene_bytes};
+use nearlight_render::device::{Gpu, GpuOptions, GpuPool};
+use nearlight_render::draw::{DrawError, RenderSettings, Renderer, SceneGpu, UploadError};
+use nearlight_render::scene::{LoadLimits, Material, Scene, load_scene_bytes};
 use nearlight_render::source::{SceneHost, SceneInput, SceneSource, Stage};
 use testkit::contract::{SourceSubject, source_contract};
 
@@ -159,4 +159,64 @@ fn a_lost_device_is_told_once_and_replaced() {
     };
     assert_eq!(set.pool.current().generation(), 1);
     assert!(luma(frame).iter().any(|&luma| luma > 60), "the picture must not be black");
+}
+
+#[test]
+fn views_of_a_headset_are_refused() {
+    let mut set = Set::new(still());
+    let request = FrameRequest {
+        id: FrameId(0),
+        at: ms(1_000),
+        within: Duration::from_millis(33),
+        views: &[media::View::screen(SIZE)],
+        refresh: true,
+    };
+    let told = set.source.next(&request);
+    assert!(matches!(told, Err(SourceError::Failed(_))), "{told:?}");
+}
+
+#[test]
+fn what_a_lost_device_is_asked_is_an_error() {
+    let gpu = Gpu::open(&GpuOptions::default()).expect("tests need a Vulkan device");
+    let renderer = Renderer::new(&gpu, RenderSettings::default()).expect("usual settings");
+    let uploaded = SceneGpu::upload(&gpu, &still()).expect("the device works");
+    gpu.lose("pulled out by the test");
+    let again = SceneGpu::upload(&gpu, &still());
+    assert!(matches!(again, Err(UploadError::Refused(_))), "{:?}", again.err());
+    let prepared = renderer.prepare(&gpu, &uploaded);
+    assert!(matches!(prepared, Err(DrawError::Refused(_))), "{prepared:?}");
+}
+
+/// The driver takes devices away under threads that upload; whoever comes last finds the newest.
+#[test]
+fn threads_that_race_a_lost_device_end_on_the_newest() {
+    let pool = Arc::new(GpuPool::open(GpuOptions::default()).expect("a Vulkan device"));
+    let stage = Stage::new(pool.clone(), RenderSettings::default(), true);
+    let host =
+        SceneHost::new(stage, Scene { materials: vec![Material::default()], ..Scene::default() });
+    for round in 0..3 {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let host = host.clone();
+                std::thread::spawn(move || host.warm())
+            })
+            .collect();
+        pool.current().lose("pulled out by the test");
+        for thread in threads {
+            let warmed = thread.join().expect("no panic");
+            assert!(matches!(warmed, Ok(()) | Err(SourceError::DeviceLost(_))), "{warmed:?}");
+        }
+        let (mut source, _input) =
+            host.open(SIZE, Arc::new(TestClock::new())).expect("the scene opens");
+        let request = FrameRequest {
+            id: FrameId(round),
+            at: ms(1_000),
+            within: Duration::from_millis(33),
+            views: &[],
+            refresh: true,
+        };
+        let drawn = source.next(&request);
+        assert!(matches!(drawn, Ok(SourceEvent::Frame(_))), "{drawn:?}");
+        assert_eq!(pool.current().generation(), round + 1);
+    }
 }
