@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::draw::materials::{emitted, features};
+use crate::draw::materials::{emitted, features, translucent};
 use crate::draw::scene_gpu::{Drawable, RestPose, UploadError};
 use crate::draw::split::{Lamp, by_lamps};
 use crate::draw::staging::Staging;
 use crate::draw::variant::Features;
 use crate::scene::bounds::joint_bounds;
-use crate::scene::{Aabb, AlphaMode, Influence, Material, Primitive, Scene, Vertex};
+use crate::scene::{Aabb, Influence, Primitive, Scene, Vertex};
 
 #[derive(Debug)]
 pub(crate) struct GeometryBuffers {
@@ -50,6 +50,7 @@ impl Geometry {
         let mut placed: HashMap<(usize, usize, bool), Placed> = HashMap::new();
         let mut drawables = Vec::new();
         let first_joints = first_joints(scene);
+        let translucent = translucent(scene);
         for (index, node) in scene.nodes.iter().enumerate() {
             let skin = node.skin.filter(|_| node.mesh.is_some());
             let first_joint = skin.map_or(0, |skin| first_joints[skin]);
@@ -60,9 +61,12 @@ impl Geometry {
                     continue;
                 }
                 let material = &scene.materials[primitive.material];
-                let place = placed
-                    .entry((mesh, part, influences.is_some()))
-                    .or_insert_with(|| self.place(primitive, influences, material));
+                let place = placed.entry((mesh, part, influences.is_some())).or_insert_with(|| {
+                    let translucent = translucent[primitive.material];
+                    let skinned = influences.is_some();
+                    let features = features(material, translucent, primitive, skinned);
+                    self.place(primitive, influences, features)
+                });
                 drawables.push(Drawable {
                     node: index,
                     indices: place.indices.clone(),
@@ -74,7 +78,7 @@ impl Geometry {
                     skin: influences.map(|_| (first_joint, place.joints.clone())),
                     fixed: !moving[index] && influences.is_none(),
                     lamps: u64::MAX,
-                    casts: material.alpha != AlphaMode::Blend && !material.unlit,
+                    casts: !place.features.has(Features::BLEND) && !material.unlit,
                     state_rank: 0,
                 });
             }
@@ -86,7 +90,7 @@ impl Geometry {
         &mut self,
         primitive: &Primitive,
         influences: Option<&[Influence]>,
-        material: &Material,
+        features: Features,
     ) -> Placed {
         let vertices = if influences.is_some() { &mut self.skinned } else { &mut self.rigid };
         let base_vertex = vertices.len() as i32;
@@ -98,7 +102,7 @@ impl Geometry {
         Placed {
             indices: first..self.indices.len() as u32,
             base_vertex,
-            features: features(material, primitive, influences.is_some()),
+            features,
             joints: joints.into(),
         }
     }
@@ -192,7 +196,7 @@ fn first_joints(scene: &Scene) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scene::{Mesh, Node, Skin};
+    use crate::scene::{Material, Mesh, Node, Skin};
     use glam::{Mat4, Vec3};
 
     /// One mesh of a skinned part of three vertices, shown by `shown` nodes after the joint.

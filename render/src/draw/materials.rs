@@ -16,7 +16,32 @@ use crate::scene::{AlphaMode, Material, Primitive, Scene, TextureUse};
 /// light is within 4% of the full model's when seen from above, and their fragments cost a third.
 const DULL: f32 = 0.7;
 
-pub(crate) fn features(material: &Material, primitive: &Primitive, skinned: bool) -> Features {
+/// Which materials let something show through. Of those that are blended many do not: their alpha is 1 everywhere, and
+/// blending, which leaves no depth behind, would only draw the far side of a mesh over its near one.
+pub(crate) fn translucent(scene: &Scene) -> Vec<bool> {
+    let mut images: HashMap<usize, bool> = HashMap::new();
+    let mut shows = |image: usize| {
+        let rgba = &scene.images[image].rgba;
+        *images.entry(image).or_insert_with(|| rgba.chunks_exact(4).any(|texel| texel[3] != 255))
+    };
+    let translucent = |material: &Material| {
+        let texture = material.base_color_texture.map(|used| scene.textures[used.texture].image);
+        material.alpha == AlphaMode::Blend
+            && (material.base_color.w < 1.0 || texture.is_some_and(&mut shows))
+    };
+    scene.materials.iter().map(translucent).collect()
+}
+
+/// What the shader is to do for a primitive; `translucent` is what [`translucent`] says of its material.
+pub(crate) fn features(
+    material: &Material,
+    translucent: bool,
+    primitive: &Primitive,
+    skinned: bool,
+) -> Features {
+    let colored = primitive.vertices.iter().any(|v| v.color != [u16::MAX; 4]);
+    let blended = material.alpha == AlphaMode::Blend
+        && (translucent || primitive.vertices.iter().any(|v| v.color[3] != u16::MAX));
     let lit = !material.unlit;
     let dielectric = material.metallic == 0.0;
     let dull =
@@ -27,9 +52,9 @@ pub(crate) fn features(material: &Material, primitive: &Primitive, skinned: bool
         .with_if(lit && !dull, Features::GLOSSY)
         .with_if(skinned, Features::SKIN)
         .with_if(matches!(material.alpha, AlphaMode::Mask(_)), Features::MASK)
-        .with_if(material.alpha == AlphaMode::Blend, Features::BLEND)
+        .with_if(blended, Features::BLEND)
         .with_if(material.double_sided, Features::DOUBLE_SIDED)
-        .with_if(primitive.vertices.iter().any(|v| v.color != [u16::MAX; 4]), Features::COLOR);
+        .with_if(colored, Features::COLOR);
     for (map, used) in Features::MAPS.into_iter().zip(maps(material)) {
         let Some(used) = used else { continue };
         let transformed = used.offset != glam::Vec2::ZERO
