@@ -1,6 +1,7 @@
 //! Rendered scenes as apps: the demo, and the folders that the configuration names.
 
-use std::path::{Path, PathBuf};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
 use image::codecs::jpeg::JpegEncoder;
@@ -10,7 +11,7 @@ use media::{
 };
 use render::device::GpuPool;
 use render::draw::RenderSettings;
-use render::scene::{LoadLimits, LoadedScene, load_scene, load_scene_bytes};
+use render::scene::{LoadLimits, LoadedScene, SceneError, load_scene, load_scene_bytes};
 use render::source::{SceneHost, Stage};
 
 use crate::apps::{App, AppInfo, OpenError, Running, VideoMode};
@@ -38,29 +39,26 @@ impl SceneLibrary {
         let stage = Stage::new(pool, settings, config.render.dynamic_resolution);
         let mut apps: Vec<Arc<dyn App>> = Vec::new();
         if config.catalogue.demo {
-            let scene = load_scene_bytes("demo", &render::demo::glb(), &LoadLimits::default());
+            let demo = || load_scene_bytes("demo", &render::demo::glb(), &LoadLimits::default());
             apps.push(Arc::new(SceneApp {
                 id: "demo".into(),
                 title: "Nearlight Observatory".into(),
                 summary: "A floating observatory at golden hour, made by Nearlight itself. Walk the plaza, \
                           click the orrery, the lanterns and the rocks."
                     .into(),
-                state: open(&stage, scene.map_err(|error| error.to_string())),
+                state: open(&stage, demo),
             }));
         }
         let mut taken = vec!["demo".to_owned()];
         for folder in &config.catalogue.scenes {
             let id = unique_id(folder, &mut taken);
-            let scene = find_scene(folder).and_then(|file| {
-                load_scene(&file, &LoadLimits::default()).map_err(|error| error.to_string())
-            });
             apps.push(Arc::new(SceneApp {
                 title: folder
                     .file_name()
                     .map_or_else(|| id.clone(), |name| name.to_string_lossy().into()),
                 summary: format!("The scene in {}.", folder.display()),
                 id,
-                state: open(&stage, scene),
+                state: open(&stage, || load_scene(folder, &LoadLimits::default())),
             }));
         }
         Self { apps }
@@ -72,31 +70,32 @@ impl SceneLibrary {
     }
 }
 
-fn open(stage: &Arc<Stage>, scene: Result<LoadedScene, String>) -> Result<Arc<SceneHost>, String> {
-    let loaded = scene?;
-    for warning in &loaded.warnings {
-        tracing::info!(scene = loaded.scene.name, warning, "scene loaded with a remark");
-    }
-    let host = SceneHost::new(stage.clone(), loaded.scene);
-    host.warm().map_err(|error| error.to_string())?;
-    Ok(host)
+fn open(
+    stage: &Arc<Stage>,
+    load: impl FnOnce() -> Result<LoadedScene, SceneError>,
+) -> Result<Arc<SceneHost>, String> {
+    contained(|| {
+        let loaded = load().map_err(|error| error.to_string())?;
+        for warning in &loaded.warnings {
+            tracing::info!(scene = loaded.scene.name, warning, "scene loaded with a remark");
+        }
+        let host = SceneHost::new(stage.clone(), loaded.scene);
+        let warmed = match host.warm() {
+            // A second try opens the device anew.
+            Err(SourceError::DeviceLost(_)) => host.warm(),
+            warmed => warmed,
+        };
+        warmed.map_err(|error| error.to_string())?;
+        Ok(host)
+    })
 }
 
-/// The one scene file of a folder.
-fn find_scene(folder: &Path) -> Result<PathBuf, String> {
-    let entries = std::fs::read_dir(folder)
-        .map_err(|error| format!("{} cannot be read: {error}", folder.display()))?;
-    let is_scene =
-        |path: &PathBuf| path.extension().is_some_and(|ending| ending == "gltf" || ending == "glb");
-    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_scene).collect();
-    files.sort();
-    match files.as_slice() {
-        [] => Err(format!("{} holds no .gltf or .glb", folder.display())),
-        [file] => Ok(file.clone()),
-        many => {
-            Err(format!("{} holds {} scene files instead of one", folder.display(), many.len()))
-        }
-    }
+/// A panic is our bug, and one scene's: the others are played.
+fn contained<T>(make: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| {
+        tracing::error!("preparing a scene panicked");
+        Err("the scene could not be prepared: an internal fault".into())
+    })
 }
 
 fn unique_id(folder: &Path, taken: &mut Vec<String>) -> String {
@@ -224,12 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_a_scene_says_so() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(find_scene(dir.path()).unwrap_err().contains("holds no"));
-        std::fs::write(dir.path().join("a.glb"), "").unwrap();
-        std::fs::write(dir.path().join("b.gltf"), "").unwrap();
-        assert!(find_scene(dir.path()).unwrap_err().contains("2 scene files"));
-        assert!(find_scene(&dir.path().join("missing")).unwrap_err().contains("cannot be read"));
+    fn a_panic_makes_one_scene_unavailable() {
+        let broken = contained::<()>(|| panic!("a bug"));
+        assert!(broken.unwrap_err().contains("internal fault"));
+        assert_eq!(contained(|| Ok(1)), Ok(1));
     }
 }
