@@ -45,9 +45,14 @@ fn agx(c: vec3f) -> vec3f {
     return pow(max(OUT * s, vec3f(0.0)), vec3f(2.2));
 }
 
-// IEC 61966-2-1.
+// IEC 61966-2-1, its power by roots: within a quarter of a code value, and on a software device a root is one
+// instruction where a power is thirty.
 fn encode_srgb(c: vec3f) -> vec3f {
-    return select(1.055 * pow(c, vec3f(1.0 / 2.4)) - 0.055, 12.92 * c, c <= vec3f(0.0031308));
+    let root2 = sqrt(c);
+    let root4 = sqrt(root2);
+    let root8 = sqrt(root4);
+    let power = 0.6620027 * root2 + 0.6841221 * root4 - 0.3235836 * root8 - 0.0225411 * c;
+    return select(power, 12.92 * c, c <= vec3f(0.0031308));
 }
 
 @fragment

@@ -32,7 +32,7 @@ pub(super) fn build(graph: &mut Graph) {
 
 /// A dome seen from inside, finer towards the horizon.
 fn sky() -> Mesh {
-    let dome = grid(36, 13, true, |u, v| {
+    let dome = grid(30, 10, true, |u, v| {
         let height = -0.16 + 1.16 * v.powf(1.7);
         let height = if v >= 1.0 { 0.9999 } else { height };
         let flat = (1.0 - height * height).max(0.0).sqrt();
@@ -45,7 +45,7 @@ fn sky() -> Mesh {
 /// Billows from below the island to where the haze takes them.
 fn cloud_sea() -> Mesh {
     let (near, edge): (f32, f32) = (10.0, SKY * 0.97);
-    let sea = grid(64, 14, true, |u, v| {
+    let sea = grid(52, 11, true, |u, v| {
         // From the far edge inwards, so that the front is above.
         let r = edge * (near / edge).powf(v);
         let p = polar(r, u * TAU, 0.0);
@@ -90,7 +90,7 @@ fn streaks() -> Mesh {
         let (long, high) = (rng.range(0.10, 0.30), rng.range(0.07, 0.34));
         let thick = rng.range(0.004, 0.011) * (0.6 + high * 2.0);
         let seed = rng.bits();
-        let ribbon = grid(12, 2, false, |u, v| {
+        let ribbon = grid(8, 2, false, |u, v| {
             let across = (u * 2.0 - 1.0) * long;
             let bulge = (1.0 - (u * 2.0 - 1.0).powi(2)).max(0.0).powf(0.8);
             let rough = 0.55 + 0.45 * fbm(Vec3::new(u * 5.0, k as f32, 0.0), 3, seed);
