@@ -48,6 +48,10 @@ pub struct Metrics {
     stages: Family<StageLabel, Histogram>,
     /// Per stage a handle, so that the path of a frame takes no lock of the family.
     by_stage: [Histogram; Stage::ALL.len()],
+    /// Buffers and textures on the graphics device.
+    pub gpu_allocations: Gauge,
+    /// Bytes that they hold.
+    pub gpu_memory: Gauge,
     /// Seconds since the node started.
     pub uptime: Gauge<f64, AtomicU64>,
 }
@@ -82,6 +86,8 @@ impl Metrics {
             bad_messages: Counter::default(),
             stages,
             by_stage,
+            gpu_allocations: Gauge::default(),
+            gpu_memory: Gauge::default(),
             uptime: Gauge::default(),
         };
         let m = &metrics;
@@ -121,6 +127,17 @@ impl Metrics {
             "Time of a frame in one stage of the server",
             Unit::Seconds,
             m.stages.clone(),
+        );
+        registry.register(
+            "gpu_allocations",
+            "Buffers and textures on the graphics device",
+            m.gpu_allocations.clone(),
+        );
+        registry.register_with_unit(
+            "gpu_memory",
+            "Memory that they hold",
+            Unit::Bytes,
+            m.gpu_memory.clone(),
         );
         registry.register_with_unit(
             "uptime",

@@ -295,6 +295,11 @@ impl Node {
         self.metrics
             .sessions_live
             .set(i64::try_from(self.registry.live().len()).unwrap_or(i64::MAX));
+        if let Some(memory) = self.gpu.as_ref().and_then(|gpu| gpu.current().memory()) {
+            let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+            self.metrics.gpu_allocations.set(gauge(memory.allocations as u64));
+            self.metrics.gpu_memory.set(gauge(memory.bytes));
+        }
         self.metrics.uptime.set(self.clock.now().as_nanos() as f64 / 1e9);
     }
 

@@ -13,6 +13,7 @@ use nearlight::doctor;
 use nearlight::node::Node;
 use nearlight::serve::Server;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 #[tokio::test]
 async fn a_wrong_wish_is_a_problem_that_says_what_is_wrong() {
@@ -229,6 +230,30 @@ async fn pages_of_other_sites_are_refused_unless_named() {
     assert_eq!(friend.header("access-control-allow-origin"), "https://friend.test");
     let evil = preflight("https://evil.test").of(&node).await;
     assert_eq!(evil.header("access-control-allow-origin"), "");
+}
+
+/// HTTP/2 has no `Host`, which a browser speaks wherever there is TLS.
+#[tokio::test]
+async fn a_request_may_name_the_host_in_its_address() {
+    let node = node(&["access.open=false"]);
+    let wish = json!({"app": "pattern"}).to_string();
+    let request = |origin: &str| {
+        axum::http::Request::post("https://node.test:8443/api/v1/sessions")
+            .header("authorization", format!("Bearer {OPERATOR}"))
+            .header("content-type", "application/json")
+            .header("origin", origin)
+            .body(axum::body::Body::from(wish.clone()))
+            .unwrap()
+    };
+    let send = async |origin: &str| {
+        let response = nearlight::http::router(node.clone()).oneshot(request(origin)).await;
+        response.expect("routers do not fail")
+    };
+    assert_eq!(send("https://evil.test").await.status(), 403);
+    let made = send("https://node.test:8443").await;
+    assert_eq!(made.status(), 201);
+    let location = made.headers()["location"].to_str().unwrap();
+    assert!(location.starts_with("http://node.test:8443/"), "{location}");
 }
 
 #[tokio::test]

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use client::{Arrived, Client, Wish};
 use common::{Session, create, create_with, node, serve, until};
-use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput};
+use encoder::h264::{NalKind, Sps, nals};
+use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput, Size};
 use nearlight::node::Node;
 use nearlight_transport::Answer;
 use rtc::peer_connection::state::RTCPeerConnectionState;
@@ -159,6 +160,34 @@ async fn a_lost_device_suspends_the_session_until_another_is_there() {
         }
     };
     tokio::time::timeout(common::PATIENCE, after).await.expect("it plays on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_display_is_followed_to_its_new_size_and_to_its_end() {
+    let node = node(&[]);
+    let wish = json!({"app": "display", "video": {"width": 128, "height": 96, "fps": 30}});
+    let session = create_with(&wish).of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    let size = |unit: &[u8]| {
+        let sps = nals(unit).find(|nal| nal.kind() == NalKind::Sps);
+        sps.map(|nal| Sps::parse(nal.bytes()).unwrap().size())
+    };
+    let (_, _, first) = client.frame().await;
+    assert_eq!(size(&first), Some(Size::new(128, 96)));
+    touch(&mut client).await;
+    let resized = async {
+        loop {
+            let (_, _, unit) = client.frame().await;
+            if size(&unit) == Some(common::RESIZED) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, resized).await.expect("a picture of the new size");
+    assert_eq!(state(&node, &session).await, "live");
+    touch(&mut client).await;
+    assert_eq!(said(&mut client, "ended").await["reason"], "The programme came to its end.");
+    assert_eq!(ended(&node, &session).await, "The programme came to its end.");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,6 +76,15 @@ pub enum GpuError {
     Thread(#[source] std::io::Error),
 }
 
+/// What is allocated on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuMemory {
+    /// Buffers and textures that hold memory.
+    pub allocations: usize,
+    /// Bytes that they hold.
+    pub bytes: u64,
+}
+
 /// An open device with its queue. Shared by all sessions; every method may be called from any
 /// thread.
 pub struct Gpu {
@@ -173,6 +182,16 @@ impl Gpu {
     /// The driver's name and version.
     pub fn driver(&self) -> String {
         format!("{} {}", self.info.driver, self.info.driver_info)
+    }
+
+    /// What is allocated on the device now; `None` where the backend does not tell. Takes a lock and walks every
+    /// allocation: for metrics, not for frames.
+    pub fn memory(&self) -> Option<GpuMemory> {
+        let report = self.device.generate_allocator_report()?;
+        Some(GpuMemory {
+            allocations: report.allocations.len(),
+            bytes: report.total_allocated_bytes,
+        })
     }
 
     /// Whether the CPU does the work.

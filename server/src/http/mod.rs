@@ -11,10 +11,11 @@ mod whep;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::{Router, middleware};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -107,8 +108,20 @@ pub fn router(node: Arc<Node>) -> Router {
     .layer(cors)
     .layer(middleware::from_fn(whep::say_what_is_taken))
     .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, LONGEST_REQUEST))
+    .layer(middleware::from_fn(name_the_host))
     .layer(fixed("x-content-type-options", "nosniff"))
     .layer(fixed("referrer-policy", "no-referrer"))
     .layer(fixed("cross-origin-opener-policy", "same-origin"))
     .with_state(node)
+}
+
+/// HTTP/2 names the host in `:authority` and needs no `Host` (RFC 9113 §8.3.1); everything below reads `Host`.
+async fn name_the_host(mut request: Request, next: Next) -> Response {
+    if !request.headers().contains_key(header::HOST)
+        && let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    next.run(request).await
 }

@@ -10,8 +10,8 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use media::{
-    Clock, FrameRequest, FrameSource, InputSink, MediaTime, SequencedInput, SourceError,
-    SourceEvent, SourceInfo,
+    Clock, FrameRequest, FrameSource, InputSink, MediaTime, Rect, SequencedInput, Size,
+    SourceError, SourceEvent, SourceInfo,
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, VideoMode};
 use nearlight::config::{self, Config};
@@ -20,7 +20,7 @@ use nearlight::serve::Server;
 use nearlight::wire::EntryKind;
 use nearlight::{http, ops};
 use serde_json::{Value, json};
-use testkit::PulledPattern;
+use testkit::{PulledPattern, PushedShared, SharedSurface};
 use tower::ServiceExt as _;
 
 /// How long real I/O may take before a test fails.
@@ -46,7 +46,7 @@ pub fn config(overrides: &[&str]) -> Config {
     config::load(None, [], &all).expect("a valid configuration")
 }
 
-/// A node that plays `pattern`, and the doubles of what may go wrong: `panics`, `panics-at-input`, `loses-device`,
+/// A node that plays `pattern` and `display`, and the doubles of what may go wrong: `panics`, `panics-at-input`, `loses-device`,
 /// `hangs` and `broken`.
 pub fn node(overrides: &[&str]) -> Arc<Node> {
     open(config(overrides)).expect("a node")
@@ -54,7 +54,8 @@ pub fn node(overrides: &[&str]) -> Arc<Node> {
 
 /// What [`node`] is opened by.
 pub fn open(config: Config) -> anyhow::Result<Arc<Node>> {
-    let mut apps: Vec<Arc<dyn App>> = vec![Arc::new(PatternApp), Arc::new(BrokenApp)];
+    let mut apps: Vec<Arc<dyn App>> =
+        vec![Arc::new(PatternApp), Arc::new(DisplayApp), Arc::new(BrokenApp)];
     for fault in [Fault::Panic, Fault::PanicAtInput, Fault::LoseDevice, Fault::Hang] {
         apps.push(Arc::new(FaultyApp(fault)));
     }
@@ -79,6 +80,48 @@ impl App for PatternApp {
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
+    }
+}
+
+/// The size that a [`DisplayApp`] takes with the first input.
+pub const RESIZED: Size = Size::new(192, 128);
+
+/// A display in shared memory, which the first input resizes and the second one ends.
+struct DisplayApp;
+
+impl App for DisplayApp {
+    fn info(&self) -> AppInfo {
+        info("display", None)
+    }
+    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+        let refused = |error: std::io::Error| OpenError::Content(error.to_string());
+        let surface = SharedSurface::new(video.size).map_err(refused)?;
+        surface.fill(Rect { x: 8, y: 8, width: 32, height: 32 }, [20, 120, 220]);
+        let source = PushedShared::new(surface.clone(), 3, clock).map_err(refused)?;
+        Ok(Running { source: Box::new(source), input: Box::new(Hands { surface, inputs: 0 }) })
+    }
+    fn draw_poster(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+struct Hands {
+    surface: SharedSurface,
+    inputs: u32,
+}
+
+impl InputSink for Hands {
+    fn inject(&mut self, _: &SequencedInput, _: MediaTime) {
+        self.inputs += 1;
+        if self.inputs == 1 {
+            self.surface.resize(RESIZED).expect("shared memory");
+        } else {
+            self.surface.end();
+        }
+    }
+    fn release_all(&mut self, _: MediaTime) {}
+    fn idle_for(&self, _: MediaTime) -> Duration {
+        Duration::ZERO
     }
 }
 
