@@ -3,6 +3,9 @@
 .DEFAULT_GOAL := build
 .PHONY: build run test test-rust test-web test-e2e test-fuzz lint bench soak setup setup-test page generate fuzz clean
 
+# Where scripts/setup puts what the system has too old.
+export PATH := $(CURDIR)/.tools/node_modules/.bin:$(PATH)
+
 # The built page; the binary embeds it.
 PAGE := client-web/dist/index.html
 PAGE_SOURCES := $(shell find client-web/src client-web/public client-web/index.html client-web/*.json client-web/*.ts -type f 2>/dev/null)
@@ -75,4 +78,4 @@ soak: setup-test page
 
 clean:
 	cargo clean
-	rm -rf client-web/dist client-web/node_modules testkit/assets/node_modules testkit/.venv
+	rm -rf .tools client-web/dist client-web/node_modules testkit/assets/node_modules testkit/.venv

@@ -79,7 +79,11 @@ fn execute(command: &Command) -> Result<()> {
             drop(out);
             crate::serve::run(config)?;
         }
-        Command::Doctor(source) => write!(out, "{}", crate::doctor::report(&source.load()?))?,
+        Command::Doctor(source) => {
+            let (report, starts) = crate::doctor::report(&source.load()?);
+            write!(out, "{report}")?;
+            anyhow::ensure!(starts, "this machine cannot run a node, see above");
+        }
         Command::CheckConfig(source) => write!(out, "{}", toml::to_string(&source.load()?)?)?,
         Command::Openapi => write!(out, "{}", crate::http::openapi_json())?,
         Command::Version => writeln!(out, "nearlight {}", env!("CARGO_PKG_VERSION"))?,

@@ -19,8 +19,9 @@ pub(crate) fn gpu_options(config: &Config) -> GpuOptions {
     GpuOptions { adapter: (!device.is_empty()).then(|| device.clone()) }
 }
 
-/// The whole report.
-pub fn report(config: &Config) -> String {
+/// The whole report, and whether a node would start.
+pub fn report(config: &Config) -> (String, bool) {
+    let mut starts = true;
     let mut out = format!("nearlight {}\n\ngraphics device\n", env!("CARGO_PKG_VERSION"));
     match Gpu::open(&gpu_options(config)) {
         Ok(gpu) => {
@@ -30,7 +31,10 @@ pub fn report(config: &Config) -> String {
                 row(&mut out, "note", "", "drawn in software: expect a lower internal resolution");
             }
         }
-        Err(error) => row(&mut out, "none", "", &error.to_string()),
+        Err(error) => {
+            starts = false;
+            row(&mut out, "none", "", &error.to_string());
+        }
     }
     out.push_str("\nencoders, best first\n");
     match encoder::select(encoder::candidates(), &preference(config)) {
@@ -41,11 +45,15 @@ pub fn report(config: &Config) -> String {
         Err(SelectError::NoneUsable { table, pinned }) => {
             rows(&mut out, &table);
             let which = pinned.map_or_else(String::new, |name| format!(" ({name} is pinned)"));
-            row(&mut out, "in use", "", &format!("none{which}: sessions are refused"));
+            starts = false;
+            row(&mut out, "in use", "", &format!("none{which}: the node does not start"));
         }
-        Err(error) => row(&mut out, "in use", "", &error.to_string()),
+        Err(error) => {
+            starts = false;
+            row(&mut out, "in use", "", &error.to_string());
+        }
     }
-    out
+    (out, starts)
 }
 
 fn rows(out: &mut String, table: &[Verdict]) {

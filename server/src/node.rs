@@ -115,10 +115,10 @@ impl Node {
             Problem::UNKNOWN_APP.because(format!("no entry has the id {:?}", wish.app))
         })?;
         if let Some(reason) = app.app.info().unavailable {
-            return Err(Problem::REFUSED.because(reason));
+            return Err(self.refuse(&wish.app, reason));
         }
         if self.stopping.is_cancelled() {
-            return Err(Problem::REFUSED.because("the node is shutting down"));
+            return Err(self.refuse(&wish.app, "the node is shutting down".into()));
         }
         let (video, mode) = self.grant(&wish.video)?;
         let id = SessionId::new(random_text(16)?);
@@ -126,11 +126,9 @@ impl Node {
             pixel_rate: (mode.size.pixels() as f64 * mode.rate.as_f64()) as u64,
             ..Demand::default()
         };
-        let permit = self.admission().admit(&demand).map_err(|refusal| {
-            self.metrics.sessions_refused.inc();
-            tracing::info!(app = wish.app, reason = %refusal, "session refused");
-            Problem::REFUSED.because(refusal.to_string()).retry_after(10)
-        })?;
+        let admitted = self.admission().admit(&demand);
+        let permit = admitted
+            .map_err(|refusal| self.refuse(&wish.app, refusal.to_string()).retry_after(10))?;
         let keys = match self.issue_keys(&id) {
             Ok(keys) => keys,
             Err(problem) => {
@@ -151,6 +149,13 @@ impl Node {
         self.registry.insert(entry.clone());
         self.metrics.sessions_started.inc();
         Ok((entry, keys))
+    }
+
+    /// Counts and logs a refusal, and makes the problem that tells the client.
+    fn refuse(&self, app: &str, reason: String) -> Problem {
+        self.metrics.sessions_refused.inc();
+        tracing::info!(app, reason, "session refused");
+        Problem::REFUSED.because(reason)
     }
 
     fn issue_keys(&self, session: &SessionId) -> Result<Keys, Problem> {

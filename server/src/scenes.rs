@@ -46,19 +46,21 @@ impl SceneLibrary {
                 summary: "A floating observatory at golden hour, made by Nearlight itself. Walk the plaza, \
                           click the orrery, the lanterns and the rocks."
                     .into(),
-                state: open(&stage, demo),
+                state: open(&stage, "demo", demo),
             }));
         }
         let mut taken = vec!["demo".to_owned()];
         for folder in &config.catalogue.scenes {
             let id = unique_id(folder, &mut taken);
+            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+            let title = name.unwrap_or_else(|| id.clone());
+            let state = open(&stage, &id, || load_scene(folder, &LoadLimits::default()));
             apps.push(Arc::new(SceneApp {
-                title: folder
-                    .file_name()
-                    .map_or_else(|| id.clone(), |name| name.to_string_lossy().into()),
-                summary: format!("The scene in {}.", folder.display()),
+                // Where it lies is for the log, not for whoever reads the catalogue.
+                state: state.map_err(|why| why.replace(&folder.display().to_string(), &title)),
+                summary: format!("The scene {title:?} of this node."),
+                title,
                 id,
-                state: open(&stage, || load_scene(folder, &LoadLimits::default())),
             }));
         }
         Self { apps }
@@ -72,9 +74,10 @@ impl SceneLibrary {
 
 fn open(
     stage: &Arc<Stage>,
+    id: &str,
     load: impl FnOnce() -> Result<LoadedScene, SceneError>,
 ) -> Result<Arc<SceneHost>, String> {
-    contained(|| {
+    let opened = contained(|| {
         let loaded = load().map_err(|error| error.to_string())?;
         for warning in &loaded.warnings {
             tracing::info!(scene = loaded.scene.name, warning, "scene loaded with a remark");
@@ -87,6 +90,9 @@ fn open(
         };
         warmed.map_err(|error| error.to_string())?;
         Ok(host)
+    });
+    opened.inspect_err(|reason| {
+        tracing::warn!(scene = id, reason, "scene refused: it is listed and cannot be played");
     })
 }
 

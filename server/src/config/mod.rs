@@ -330,6 +330,35 @@ impl Config {
                 "\"files\" needs server.certificate and server.private_key".into(),
             );
         }
+        for server in &self.webrtc.ice_servers {
+            for url in &server.urls {
+                // RFC 7064 and RFC 7065; a browser refuses the whole connection for one that is neither.
+                let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+                if !matches!(scheme, Some("stun" | "stuns" | "turn" | "turns")) {
+                    return wrong(
+                        "webrtc.ice_servers",
+                        format!("{url:?} begins with none of stun:, stuns:, turn: and turns:"),
+                    );
+                }
+            }
+        }
+        for origin in &self.server.allowed_origins {
+            let rest = origin.split_once("://").map(|(_, rest)| rest);
+            if rest.is_none_or(|rest| rest.is_empty() || rest.contains('/')) {
+                return wrong(
+                    "server.allowed_origins",
+                    format!("{origin:?} is not like https://play.example.org, without a path"),
+                );
+            }
+        }
+        let known: Vec<_> = encoder::candidates().iter().map(|each| each.name).collect();
+        let asked = (video.encoder != "auto").then_some(("video.encoder", &video.encoder));
+        let forbidden = video.forbid_encoders.iter().map(|name| ("video.forbid_encoders", name));
+        for (key, name) in asked.into_iter().chain(forbidden) {
+            if !known.contains(&name.as_str()) {
+                return wrong(key, format!("{name:?} is none of {}", known.join(", ")));
+            }
+        }
         let sessions = &self.sessions;
         for (key, length) in [
             ("sessions.idle", sessions.idle),

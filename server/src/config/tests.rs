@@ -59,6 +59,14 @@ fn what_would_be_ignored_without_a_word_is_refused() {
     assert!(refused(&[server]).contains("user"));
     assert!(refused(&["sessions.connect=0s"]).starts_with("sessions.connect"));
     assert!(refused(&["log.filter=info,=,"]).starts_with("log.filter"));
+    let server = r#"webrtc.ice_servers=[{ urls = ["turn:t.test", "foo"] }]"#;
+    assert!(refused(&[server]).contains("\"foo\" begins with none"));
+    for origin in ["notanorigin", "https://", "https://a.test/"] {
+        let refused = refused(&[&format!("server.allowed_origins=[{origin:?}]")]);
+        assert!(refused.starts_with("server.allowed_origins"), "{refused}");
+    }
+    assert!(refused(&["video.encoder=x264"]).contains("gst-x264enc"));
+    assert!(refused(&["video.forbid_encoders=[\"x\"]"]).starts_with("video.forbid_encoders"));
     assert!(refused(&["webrtc.ports=[9000, 8000]"]).starts_with("webrtc.ports"));
     assert!(refused(&["webrtc.ports=[0, 8000]"]).starts_with("webrtc.ports"));
 }

@@ -23,10 +23,14 @@ impl FromRequestParts<Arc<Node>> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Problem> {
-        if node.config.access.open || is_operator(node, &parts.headers) {
+        if node.config.access.open {
             return Ok(Self);
         }
-        Err(Problem::UNAUTHORIZED)
+        // Who sent a token is told what is wrong with it.
+        let token = bearer(&parts.headers).ok_or(Problem::UNAUTHORIZED)?;
+        let checked = node.check_token(token, &Scope::Operator);
+        checked.map_err(|why| Problem::UNAUTHORIZED.because(why.to_string()))?;
+        Ok(Self)
     }
 }
 

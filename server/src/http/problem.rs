@@ -41,7 +41,7 @@ impl Problem {
     pub const UNUSABLE_OFFER: Self = Self::new(
         StatusCode::NOT_ACCEPTABLE,
         "unusable-offer",
-        "The SDP offer has no codec that this node sends",
+        "The SDP offer asks for what this node does not send",
     );
     /// The body has the wrong media type.
     pub const MEDIA_TYPE: Self = Self::new(
