@@ -65,10 +65,12 @@ impl std::fmt::Debug for Candidate {
 
 /// Every encoder in this build, best first.
 ///
-/// x264 comes before OpenH264: it takes about two thirds of the processor time for the same pictures
-/// (`examples/measure.rs` at 1280x720) and keeps to a VBV of one frame.
+/// NVENC comes first: it leaves the processor to the sessions. x264 comes before OpenH264: it takes
+/// about two thirds of the processor time for the same pictures (`examples/measure.rs` at 1280x720)
+/// and keeps to a VBV of one frame.
 pub fn candidates() -> Vec<Candidate> {
     vec![
+        crate::nvenc::candidate(crate::nvenc::Libraries::system()),
         Candidate {
             name: crate::x264::NAME,
             codec: Codec::H264,

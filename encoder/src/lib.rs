@@ -9,9 +9,11 @@
 
 pub mod candidates;
 pub mod convert;
+pub mod cuda;
 mod direct;
 pub mod h264;
 mod nv12;
+pub mod nvenc;
 pub mod openh264;
 pub mod worker;
 pub mod x264;

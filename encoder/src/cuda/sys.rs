@@ -1,0 +1,89 @@
+//! Types of `cuda.h` that the functions in use take, as laid out on 64 bit Linux.
+//!
+//! Results are `u32` and not an enumeration: a newer driver may answer what these headers do not know.
+#![allow(
+    non_camel_case_types,
+    non_snake_case,
+    missing_docs,
+    reason = "names as in cuda.h, where they are documented"
+)]
+
+use std::ffi::{c_int, c_void};
+use std::mem::size_of;
+
+/// `CUresult`.
+pub type CUresult = u32;
+pub const CUDA_SUCCESS: CUresult = 0;
+pub const CUDA_ERROR_NO_DEVICE: CUresult = 100;
+
+/// Ordinal of a device.
+pub type CUdevice = c_int;
+/// Address in a device's memory.
+pub type CUdeviceptr = u64;
+/// `CUuuid`.
+pub type CUuuid = [u8; 16];
+pub type CUcontext = *mut c_void;
+pub type CUexternalMemory = *mut c_void;
+pub type CUarray = *mut c_void;
+
+/// `CU_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD`.
+pub const OPAQUE_FD: u32 = 1;
+/// `CUDA_EXTERNAL_MEMORY_DEDICATED`: the allocation holds one resource alone.
+pub const DEDICATED: u32 = 1;
+
+/// What is imported.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union CUexternalHandle {
+    pub fd: c_int,
+    pub win32: [*mut c_void; 2],
+}
+
+/// An allocation of another interface.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CUDA_EXTERNAL_MEMORY_HANDLE_DESC {
+    pub type_: u32,
+    pub handle: CUexternalHandle,
+    /// Of the whole allocation, in bytes.
+    pub size: u64,
+    pub flags: u32,
+    pub reserved: [u32; 16],
+}
+
+/// A range of one, to be mapped.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CUDA_EXTERNAL_MEMORY_BUFFER_DESC {
+    pub offset: u64,
+    pub size: u64,
+    pub flags: u32,
+    pub reserved: [u32; 16],
+}
+
+/// A copy of rows.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CUDA_MEMCPY2D {
+    pub srcXInBytes: usize,
+    pub srcY: usize,
+    pub srcMemoryType: u32,
+    pub srcHost: *const c_void,
+    pub srcDevice: CUdeviceptr,
+    pub srcArray: CUarray,
+    pub srcPitch: usize,
+    pub dstXInBytes: usize,
+    pub dstY: usize,
+    pub dstMemoryType: u32,
+    pub dstHost: *mut c_void,
+    pub dstDevice: CUdeviceptr,
+    pub dstArray: CUarray,
+    pub dstPitch: usize,
+    pub WidthInBytes: usize,
+    pub Height: usize,
+}
+
+// A field in the wrong place is memory written in the wrong place.
+const _: () = assert!(size_of::<CUDA_EXTERNAL_MEMORY_HANDLE_DESC>() == 104);
+const _: () = assert!(size_of::<CUDA_EXTERNAL_MEMORY_BUFFER_DESC>() == 88);
+const _: () = assert!(size_of::<CUDA_MEMCPY2D>() == 128);
