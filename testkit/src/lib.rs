@@ -1,5 +1,6 @@
 //! What tests and benches of Nearlight share: a clock that is advanced by hand, sources that make
-//! pictures without a device, the contract that every source keeps, and a network in virtual time.
+//! pictures without a device, the contract that every source keeps, a network in virtual time, and
+//! a graphics driver that is none.
 //!
 //! For development only: no shipped crate depends on it but `server`'s test pattern and `benches`.
 //! It must never know `session`, `server` or any adapter, since their tests depend on it. Used
@@ -7,6 +8,7 @@
 
 pub mod clock;
 pub mod contract;
+pub mod fake_gpu;
 mod memfd;
 pub mod pattern;
 pub mod pool;
@@ -18,6 +20,7 @@ pub mod stereo;
 
 pub use clock::FakeClock;
 pub use contract::{SourceSubject, source_contract};
+pub use fake_gpu::FakeGpu;
 pub use pattern::PulledPattern;
 pub use pushed::{Producer, PushedShared, SharedSurface, Step};
 pub use pushed_pattern::{Programme, PushedPattern};

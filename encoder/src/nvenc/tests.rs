@@ -1,4 +1,5 @@
-//! The loaders against what is no driver.
+//! The loaders against what is no driver. What a driver's libraries can have wrong is in
+//! `tests/nvenc_loader.rs`.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
