@@ -83,8 +83,7 @@ fn parameter_sets(c: &mut Criterion) {
     let Ok(selection) = encoder::select(encoder::candidates(), &Preference::default()) else {
         return;
     };
-    let settings =
-        EncoderSettings { size: SIZE, rate: FrameRate::fps(60), bitrate: Bitrate::from_mbps(8) };
+    let settings = EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(8));
     let grey = vec![128; SIZE.pixels() as usize * 3 / 2];
     let (luma, chroma) = grey.split_at(SIZE.pixels() as usize);
     let stride = SIZE.width as usize;

@@ -88,7 +88,7 @@ mod tests {
         let coded = Coded::default();
         coded.watch(&mut selection);
         let (size, rate) = (Size::new(64, 64), FrameRate::fps(60));
-        let settings = EncoderSettings { size, rate, bitrate: Bitrate::from_mbps(1) };
+        let settings = EncoderSettings::new(size, rate, Bitrate::from_mbps(1));
         let mut encoder = (selection.chosen().open)(&settings).unwrap();
         assert_eq!(encoder.capabilities().name, selection.chosen().name);
         let plane = |data| Plane { data, stride: 64 };

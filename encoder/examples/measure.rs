@@ -44,8 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     print_times("convert", size, &mut times, &cpu_note(cpu, frames));
 
     for candidate in &selection.usable {
-        let settings =
-            EncoderSettings { size, rate: FrameRate::fps(60), bitrate: Bitrate::from_mbps(8) };
+        let settings = EncoderSettings::new(size, FrameRate::fps(60), Bitrate::from_mbps(8));
         let mut encoder = (candidate.open)(&settings)?;
         let (mut times, mut bytes, cpu) = (Vec::new(), 0, cpu_time());
         for frame in 0..u64::from(frames) {

@@ -25,6 +25,13 @@ pub struct EncoderSettings {
     pub bitrate: Bitrate,
 }
 
+impl EncoderSettings {
+    /// What every caller has to say.
+    pub const fn new(size: Size, rate: FrameRate, bitrate: Bitrate) -> Self {
+        Self { size, rate, bitrate }
+    }
+}
+
 /// Why an encoder could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -216,11 +223,7 @@ const PROBE_SIZE: Size = Size::new(320, 192);
 
 /// Opens the candidate and codes one grey picture, which must come out as a keyframe.
 fn probe(candidate: &Candidate) -> Result<(), String> {
-    let settings = EncoderSettings {
-        size: PROBE_SIZE,
-        rate: FrameRate::fps(30),
-        bitrate: Bitrate::from_mbps(1),
-    };
+    let settings = EncoderSettings::new(PROBE_SIZE, FrameRate::fps(30), Bitrate::from_mbps(1));
     let attempt = || {
         let mut encoder = (candidate.open)(&settings).map_err(|error| error.to_string())?;
         let stride = PROBE_SIZE.width as usize;

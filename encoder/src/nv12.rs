@@ -1,6 +1,6 @@
 //! Checked NV12 pictures: what every encoder here takes.
 
-use media::{CpuImage, EncodeError, PixelFormat, Plane, Size};
+use media::{CpuImage, EncodeError, EncoderCapabilities, PixelFormat, Plane, Size};
 
 /// An NV12 picture whose planes are known to be long enough.
 #[derive(Clone, Copy)]
@@ -63,6 +63,16 @@ pub(crate) fn check_size(size: Size) -> Result<(), String> {
         return Err(format!("{size} is larger than any H.264 level allows"));
     }
     Ok(())
+}
+
+/// Checks that an encoder takes pictures of a size.
+pub(crate) fn check_taken(capabilities: &EncoderCapabilities, size: Size) -> Result<(), String> {
+    check_size(size)?;
+    if capabilities.takes_size(size) {
+        return Ok(());
+    }
+    let EncoderCapabilities { name, smallest, largest, .. } = capabilities;
+    Err(format!("{name} takes {smallest} to {largest}, not {size}"))
 }
 
 /// Longest edge of any H.264 level: `Sqrt(8 * MaxFS)` macroblocks of level 6.2 (A.3.1).

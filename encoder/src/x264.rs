@@ -17,7 +17,7 @@ use media::{
 use crate::candidates::{EncoderSettings, OpenError};
 use crate::direct::DirectElement;
 use crate::h264;
-use crate::nv12::{Nv12, check_size};
+use crate::nv12::{Nv12, check_taken};
 
 /// The candidate's name.
 pub const NAME: &str = "gst-x264enc";
@@ -26,6 +26,8 @@ pub const NAME: &str = "gst-x264enc";
 const KEYFRAMES_ON_REQUEST: u32 = 1 << 30;
 /// More than four slices make some Chromium builds glitch, and cost bits for little time.
 const MAX_THREADS: usize = 4;
+/// Longest edges that libx264 initialises with, as tried with build 164.
+const MAX_SIZE: Size = Size::new(16_384, 16_384);
 /// Range of `x264enc bitrate`, in kbit/s.
 const KBPS: std::ops::RangeInclusive<u64> = 1..=2_048_000;
 
@@ -46,7 +48,13 @@ impl X264Encoder {
     /// [`OpenError::Missing`] without GStreamer or the plugin; [`OpenError::Refused`] for settings
     /// that it does not take.
     pub fn open(settings: &EncoderSettings) -> Result<Self, OpenError> {
-        check_size(settings.size).map_err(OpenError::Refused)?;
+        let capabilities = EncoderCapabilities {
+            largest: MAX_SIZE,
+            rate_change: RateChange::Seamless,
+            bounded_frames: true,
+            ..EncoderCapabilities::plain(NAME, Codec::H264)
+        };
+        check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
         gst::init().map_err(|error| OpenError::Missing(format!("GStreamer: {error}")))?;
         let factory = gst::ElementFactory::find("x264enc").ok_or_else(|| {
             let plugin = "GStreamer's element x264enc (Debian: gstreamer1.0-plugins-ugly)";
@@ -76,19 +84,7 @@ impl X264Encoder {
             .build();
         let mut direct = DirectElement::start(element, &output)?;
         direct.set_format(settings.size, settings.rate).map_err(OpenError::Refused)?;
-        Ok(Self {
-            capabilities: EncoderCapabilities {
-                name: NAME,
-                codec: Codec::H264,
-                hardware: false,
-                seamless_rate_change: true,
-                reference_invalidation: false,
-            },
-            direct,
-            size: settings.size,
-            declared_rate: settings.rate,
-            kbps,
-        })
+        Ok(Self { capabilities, direct, size: settings.size, declared_rate: settings.rate, kbps })
     }
 }
 
@@ -141,7 +137,7 @@ impl Encoder for X264Encoder {
         if size == self.size {
             return Ok(());
         }
-        check_size(size).map_err(EncodeError::Refused)?;
+        check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
         self.direct.set_format(size, self.declared_rate).map_err(EncodeError::Fatal)?;
         self.size = size;
         Ok(())

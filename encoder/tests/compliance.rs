@@ -13,10 +13,10 @@ use common::{Picture, decode, pictures_in, psnr, slice_types, structure};
 use media::barcode::Strip;
 use media::{
     Bitrate, CpuImage, EncodeError, EncodeOptions, Encoder, FrameId, FrameRate, InputSeq,
-    PixelFormat, RateChange, Size, UnitKind,
+    PixelFormat, RateChange, Recovery, RecoveryMeans, Size, UnitKind,
 };
 use nearlight_encoder::h264::{NalKind, Sps, nals};
-use nearlight_encoder::{Candidate, EncoderSettings, OpenError, candidates, x264};
+use nearlight_encoder::{Candidate, EncoderSettings, OpenError, candidates};
 use openh264::decoder::Decoder;
 
 const SIZE: Size = Size::new(640, 384);
@@ -26,7 +26,7 @@ const SMALL: Size = Size::new(192, 128);
 /// x264enc: ten seconds).
 const BEYOND_ANY_DEFAULT: usize = 700;
 const SETTINGS: EncoderSettings =
-    EncoderSettings { size: SIZE, rate: FrameRate::fps(60), bitrate: Bitrate::from_mbps(6) };
+    EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(6));
 
 /// An encoder that counts its frames.
 struct Run {
@@ -185,6 +185,7 @@ fn fifty_rate_changes_make_no_keyframe() {
                 let fps = if time % 2 == 0 { 60 } else { 30 };
                 let change = run.encoder.set_rate(Bitrate::from_kbps(kbps), FrameRate::fps(fps));
                 assert_eq!(change.unwrap(), RateChange::Seamless);
+                assert_eq!(run.encoder.capabilities().rate_change, RateChange::Seamless);
             }
             let (_, kind) = run.code(&Picture::scene(SIZE, time));
             assert_eq!(kind == UnitKind::Key, time == 0, "frame {time}");
@@ -221,8 +222,7 @@ fn the_produced_rate_follows_the_target() {
             // x264 keeps a reserve in a VBV of one frame that its slices share.
             let ratio = produced.bps() as f64 / target.bps() as f64;
             assert!((0.6..=1.1).contains(&ratio), "{target} became {produced}");
-            // OpenH264 has no VBV, which is why it comes second; see its module.
-            if candidate.name == x264::NAME {
+            if run.encoder.capabilities().bounded_frames {
                 assert!(largest as f64 <= ONE_FRAME * budget as f64, "{largest} bytes of {budget}");
             }
         }
@@ -286,6 +286,45 @@ fn pictures_that_do_not_fit_are_refused_and_nothing_breaks() {
             assert!(matches!(result, Err(EncodeError::Refused(_))), "{result:?}");
         }
         assert_eq!(run.code(&picture).1, UnitKind::Delta);
+    });
+}
+
+#[test]
+fn capabilities_are_kept() {
+    on_every_candidate(&EncoderSettings { size: SMALL, ..SETTINGS }, |candidate, mut run| {
+        let capabilities = run.encoder.capabilities().clone();
+        assert!(capabilities.formats.contains(&PixelFormat::Nv12));
+        assert_eq!(capabilities.hardware, candidate.hardware);
+        // `encode` answers with the unit.
+        assert_eq!(capabilities.depth, 1);
+        run.code(&Picture::scene(SMALL, 0));
+        let recovery = run.encoder.forget(FrameId(0)..=FrameId(0));
+        let expected = match capabilities.recovery {
+            RecoveryMeans::References { .. } => Recovery::Invalidated,
+            RecoveryMeans::Keyframe => Recovery::KeyframeNeeded,
+        };
+        assert_eq!(recovery, expected);
+        let (smallest, largest) = (capabilities.smallest, capabilities.largest);
+        let long = largest.width.max(largest.height);
+        // Long, but no larger than 4K: the whole would take half a gigabyte and seconds.
+        let short = largest.width.min(largest.height).min(3_840 * 2_160 / long / 2 * 2);
+        let (lying, standing) = (Size::new(long, short), Size::new(short, long));
+        let grey = |size| Picture::new(size, |_, _| 100, |_, _| (128, 128));
+        for size in [smallest, lying, standing] {
+            run.encoder.resize(size).unwrap();
+            assert_eq!(run.code(&grey(size)).1, UnitKind::Key, "{size}");
+        }
+        let kept = grey(standing);
+        for size in [
+            Size::new(long + 2, short),
+            Size::new(short, long + 2),
+            Size::new(smallest.width - 2, smallest.height),
+            Size::new(smallest.width, smallest.height - 2),
+        ] {
+            let refused = run.encoder.resize(size);
+            assert!(matches!(refused, Err(EncodeError::Refused(_))), "{size}");
+            assert_eq!(run.code(&kept).1, UnitKind::Delta, "after {size}");
+        }
     });
 }
 

@@ -30,8 +30,7 @@ fn resident_kib() -> usize {
 
 #[test]
 fn a_hundred_encoders_leave_nothing_behind() {
-    let settings =
-        EncoderSettings { size: SIZE, rate: FrameRate::fps(60), bitrate: Bitrate::from_mbps(4) };
+    let settings = EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4));
     let picture = Picture::scene(SIZE, 0);
     let use_each = || {
         for candidate in candidates() {

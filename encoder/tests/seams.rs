@@ -56,11 +56,11 @@ impl<S: FrameSource> Rig<S> {
         let config = WorkerConfig {
             label: "seam".into(),
             track: TrackId(0),
-            settings: EncoderSettings {
-                size: source.info().size,
-                rate: FrameRate::fps(60),
-                bitrate: media::Bitrate::from_mbps(4),
-            },
+            settings: EncoderSettings::new(
+                source.info().size,
+                FrameRate::fps(60),
+                media::Bitrate::from_mbps(4),
+            ),
             encoders: vec![encoder],
             keyframe_interval: INTERVAL,
             barcode: false,

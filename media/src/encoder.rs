@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 use thiserror::Error;
 
 use crate::barcode::Strip;
-use crate::{Bitrate, Codec, CpuImage, FrameId, FrameRate, Size, UnitKind};
+use crate::{Bitrate, Codec, CpuImage, FrameId, FrameRate, PixelFormat, Size, UnitKind};
 
 /// What an encoder can do. What is false here is refused, never silently ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +18,49 @@ pub struct EncoderCapabilities {
     pub codec: Codec,
     /// Whether it runs on dedicated hardware.
     pub hardware: bool,
-    /// Whether a new bit rate comes without a keyframe.
-    pub seamless_rate_change: bool,
-    /// Whether lost frames can be taken out of the references.
-    pub reference_invalidation: bool,
+    /// Layouts of pictures that it takes.
+    pub formats: SmallVec<[PixelFormat; 4]>,
+    /// Least width and least height that it takes.
+    pub smallest: Size,
+    /// Largest picture that it takes, lying or standing: the edges may change places.
+    pub largest: Size,
+    /// Pictures that may be in it at once; 1 where a unit comes for each before the next one.
+    pub depth: u8,
+    /// What a new bit rate or frame rate costs.
+    pub rate_change: RateChange,
+    /// Whether its rate control holds every single unit to the budget of one frame.
+    pub bounded_frames: bool,
+    /// What it does about lost frames.
+    pub recovery: RecoveryMeans,
+}
+
+impl EncoderCapabilities {
+    /// The least that an encoder can be: in software, NV12 of any even size, one picture at once,
+    /// units of any length, and a keyframe for everything. An adapter states what is otherwise.
+    pub fn plain(name: &'static str, codec: Codec) -> Self {
+        Self {
+            name,
+            codec,
+            hardware: false,
+            formats: smallvec![PixelFormat::Nv12],
+            smallest: Size::new(2, 2),
+            largest: Size::new(u32::MAX, u32::MAX),
+            depth: 1,
+            rate_change: RateChange::Keyframe,
+            bounded_frames: false,
+            recovery: RecoveryMeans::Keyframe,
+        }
+    }
+
+    /// Whether a picture of `size` lies between the smallest and the largest.
+    pub fn takes_size(&self, size: Size) -> bool {
+        let edges = |size: Size| (size.width.max(size.height), size.width.min(size.height));
+        let ((long, short), (longest, shortest)) = (edges(size), edges(self.largest));
+        size.width >= self.smallest.width
+            && size.height >= self.smallest.height
+            && long <= longest
+            && short <= shortest
+    }
 }
 
 /// What the next frame needs.
@@ -48,6 +88,19 @@ pub enum RateChange {
     /// Nothing.
     Seamless,
     /// The next unit is a keyframe.
+    Keyframe,
+}
+
+/// What an encoder can do about lost frames, short of a keyframe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveryMeans {
+    /// It takes them out of the references.
+    References {
+        /// Pictures, counted back from the newest one, that may be lost so that one before them is
+        /// still referenced: the decoded picture buffer less one, since lost ones still occupy it.
+        reach: u16,
+    },
+    /// Nothing: it takes a keyframe.
     Keyframe,
 }
 
@@ -102,4 +155,22 @@ pub enum EncodeError {
     /// The encoder is broken and must be replaced.
     #[error("the encoder failed: {0}")]
     Fatal(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_taken_lying_and_standing() {
+        let capabilities = EncoderCapabilities {
+            smallest: Size::new(32, 16),
+            largest: Size::new(3_840, 2_160),
+            ..EncoderCapabilities::plain("test", Codec::H264)
+        };
+        let takes = |width, height| capabilities.takes_size(Size::new(width, height));
+        assert!(takes(32, 16) && takes(3_840, 2_160) && takes(2_160, 3_840));
+        assert!(!takes(16, 32), "the least edges do not change places");
+        assert!(!takes(3_842, 16) && !takes(32, 3_842) && !takes(2_162, 2_162));
+    }
 }

@@ -23,6 +23,7 @@ pub use audio::AudioPacket;
 pub use clock::{Clock, MediaTime};
 pub use encoder::{
     EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, RateChange, Recovery,
+    RecoveryMeans,
 };
 pub use frame::{
     ColorDescription, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,

@@ -28,11 +28,7 @@ async fn a_display_that_is_resized_reaches_the_client() {
     let plan = WorkerConfig {
         label: "seam".into(),
         track: TrackId(0),
-        settings: EncoderSettings {
-            size: SIZE,
-            rate: FrameRate::fps(60),
-            bitrate: Bitrate::from_mbps(4),
-        },
+        settings: EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4)),
         encoders: select(candidates(), &Preference::default()).unwrap().usable,
         keyframe_interval: Duration::from_millis(250),
         barcode: false,

@@ -24,11 +24,8 @@ const ENCODER_SHARE: f64 = 0.9;
 
 /// Settings of a session's encoder, once its rate stands at its ceiling.
 pub(super) fn settings(kbps: u32, fps: u32) -> EncoderSettings {
-    EncoderSettings {
-        size: Size::new(WIDTH, HEIGHT),
-        rate: FrameRate::fps(fps),
-        bitrate: Bitrate::from_kbps((f64::from(kbps) * ENCODER_SHARE) as u64),
-    }
+    let bitrate = Bitrate::from_kbps((f64::from(kbps) * ENCODER_SHARE) as u64);
+    EncoderSettings::new(Size::new(WIDTH, HEIGHT), FrameRate::fps(fps), bitrate)
 }
 
 /// Encodes the pattern for the length of a measurement.

@@ -16,16 +16,15 @@ use media::{
 
 use crate::candidates::{EncoderSettings, OpenError};
 use crate::h264;
-use crate::nv12::{Nv12, check_size, copy_rows};
+use crate::nv12::{Nv12, check_taken, copy_rows};
 use sys::{Coded, I420, Parameters, RawEncoder};
 
 /// The candidate's name.
 pub const NAME: &str = "openh264";
 
-/// Longest and shortest edge that it takes (its README; it fails beyond).
-const MAX_LONG: u32 = 3_840;
-const MAX_SHORT: u32 = 2_160;
-const MIN_EDGE: u32 = 16;
+/// What it takes, lying or standing (its README; it fails beyond).
+const SMALLEST: Size = Size::new(16, 16);
+const LARGEST: Size = Size::new(3_840, 2_160);
 /// It clips frame rates to this (`MAX_FRAME_RATE`).
 const MAX_FRAME_RATE: f64 = 60.0;
 /// More than four slices make some Chromium builds glitch, and cost bits for little time.
@@ -59,15 +58,16 @@ impl OpenH264Encoder {
     /// # Errors
     /// [`OpenError::Refused`] for settings that it does not take.
     pub fn open(settings: &EncoderSettings) -> Result<Self, OpenError> {
+        let capabilities = EncoderCapabilities {
+            smallest: SMALLEST,
+            largest: LARGEST,
+            rate_change: RateChange::Seamless,
+            ..EncoderCapabilities::plain(NAME, Codec::H264)
+        };
+        check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
         let declared_fps = settings.rate.as_f64().clamp(1.0, MAX_FRAME_RATE);
         Ok(Self {
-            capabilities: EncoderCapabilities {
-                name: NAME,
-                codec: Codec::H264,
-                hardware: false,
-                seamless_rate_change: true,
-                reference_invalidation: false,
-            },
+            capabilities,
             raw: open_raw(settings.size, settings.bitrate, settings.rate, declared_fps)
                 .map_err(OpenError::Refused)?,
             size: settings.size,
@@ -125,7 +125,7 @@ impl Encoder for OpenH264Encoder {
         if size == self.size {
             return Ok(());
         }
-        check_openh264_size(size).map_err(EncodeError::Refused)?;
+        check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
         // A new one starts with exactly one keyframe and holds no state of the old size.
         self.raw = open_raw(size, self.bitrate, self.rate, self.declared_fps)
             .map_err(EncodeError::Fatal)?;
@@ -168,25 +168,12 @@ impl Buffers {
     }
 }
 
-fn check_openh264_size(size: Size) -> Result<(), String> {
-    check_size(size)?;
-    let (long, short) = (size.width.max(size.height), size.width.min(size.height));
-    if long > MAX_LONG || short > MAX_SHORT {
-        return Err(format!("OpenH264 takes at most {MAX_LONG}x{MAX_SHORT}, not {size}"));
-    }
-    if short < MIN_EDGE {
-        return Err(format!("OpenH264 takes at least {MIN_EDGE}x{MIN_EDGE}, not {size}"));
-    }
-    Ok(())
-}
-
 fn open_raw(
     size: Size,
     bitrate: Bitrate,
     rate: FrameRate,
     declared_fps: f64,
 ) -> Result<RawEncoder, String> {
-    check_openh264_size(size)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     RawEncoder::open(&Parameters {
         size,
@@ -218,11 +205,11 @@ mod tests {
     #[test]
     fn sizes_beyond_its_limits_are_refused() {
         let open = |width, height| {
-            OpenH264Encoder::open(&EncoderSettings {
-                size: Size::new(width, height),
-                rate: FrameRate::fps(30),
-                bitrate: Bitrate::from_mbps(1),
-            })
+            OpenH264Encoder::open(&EncoderSettings::new(
+                Size::new(width, height),
+                FrameRate::fps(30),
+                Bitrate::from_mbps(1),
+            ))
         };
         for (width, height) in [(3_842, 16), (2_162, 2_162), (14, 64), (63, 64), (0, 0)] {
             assert!(matches!(open(width, height), Err(OpenError::Refused(_))), "{width}x{height}");

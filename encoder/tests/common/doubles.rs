@@ -10,8 +10,8 @@ use bytes::Bytes;
 use media::{
     AccessUnit, Bitrate, Clock, Codec, ColorDescription, CpuImage, Damage, EncodeError,
     EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage, FrameRate,
-    ImageError, InputSeq, Mark, PixelFormat, Plane, PlaneMut, RateChange, Recovery, SendRefused,
-    Size, StageTimes, TrackId, UnitKind, UnitSink, View,
+    ImageError, InputSeq, Mark, PixelFormat, Plane, PlaneMut, RateChange, Recovery, RecoveryMeans,
+    SendRefused, Size, StageTimes, TrackId, UnitKind, UnitSink, View,
 };
 use nearlight_encoder::{
     Candidate, Command, EncoderSettings, EncoderWorker, OpenError, WorkerConfig, WorkerEvent,
@@ -160,11 +160,13 @@ pub fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>
             calls.push(format!("{name} open {}", settings.bitrate.kbps()));
             Ok(Box::new(EncoderDouble {
                 capabilities: EncoderCapabilities {
-                    name,
-                    codec: Codec::H264,
-                    hardware: false,
-                    seamless_rate_change: true,
-                    reference_invalidation: behaviour == Behaviour::Invalidates,
+                    rate_change: RateChange::Seamless,
+                    recovery: if behaviour == Behaviour::Invalidates {
+                        RecoveryMeans::References { reach: u16::MAX }
+                    } else {
+                        RecoveryMeans::Keyframe
+                    },
+                    ..EncoderCapabilities::plain(name, Codec::H264)
                 },
                 behaviour,
                 fresh: true,
@@ -238,11 +240,7 @@ impl Bench {
         let config = WorkerConfig {
             label: "test".into(),
             track: TrackId(3),
-            settings: EncoderSettings {
-                size: SIZE,
-                rate: FrameRate::fps(60),
-                bitrate: Bitrate::from_mbps(5),
-            },
+            settings: EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(5)),
             encoders,
             keyframe_interval: INTERVAL,
             barcode,

@@ -90,11 +90,7 @@ impl MediaSide {
         let config = WorkerConfig {
             label: plan.label.clone(),
             track: TrackId(0),
-            settings: EncoderSettings {
-                size: plan.video.size,
-                rate: plan.video.rate,
-                bitrate: plan.bitrate,
-            },
+            settings: EncoderSettings::new(plan.video.size, plan.video.rate, plan.bitrate),
             encoders: plan.encoders,
             keyframe_interval: KEYFRAME_INTERVAL,
             barcode: plan.barcode,
