@@ -80,7 +80,12 @@ impl Nv12Converter {
         let rows = match image.format {
             PixelFormat::Bgrx8 => convert_rows::<16, 0>,
             PixelFormat::Rgba8 => convert_rows::<0, 16>,
-            PixelFormat::Nv12 => return Err(EncodeError::Refused("it is NV12 already".into())),
+            other @ (PixelFormat::Nv12
+            | PixelFormat::P010
+            | PixelFormat::Yuv444
+            | PixelFormat::Yuv444P16) => {
+                return Err(EncodeError::Refused(format!("{other:?} is not RGB")));
+            }
         };
         check_size(image.size).map_err(EncodeError::Refused)?;
         let (width, height) = (image.size.width as usize, image.size.height as usize);
@@ -365,6 +370,9 @@ mod tests {
         let mut converter = Nv12Converter::new();
         for refused in [
             image(PixelFormat::Nv12, 4, 4),
+            image(PixelFormat::P010, 4, 4),
+            image(PixelFormat::Yuv444, 4, 4),
+            image(PixelFormat::Yuv444P16, 4, 4),
             image(PixelFormat::Rgba8, 3, 4),
             image(PixelFormat::Rgba8, 4, 6),
             image(PixelFormat::Rgba8, 6, 2),

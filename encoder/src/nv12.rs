@@ -23,8 +23,8 @@ impl<'a> Nv12<'a> {
         let &[luma, chroma] = image.planes.as_slice() else {
             return refuse(format!("NV12 has 2 planes, not {}", image.planes.len()));
         };
-        let (width, height) = (size.width as usize, size.height as usize);
-        if !plane_holds(&luma, width, height) || !plane_holds(&chroma, width, height / 2) {
+        let mut shapes = image.planes.iter().zip(PixelFormat::Nv12.planes(size));
+        if !shapes.all(|(plane, (row, rows))| plane_holds(plane, row, rows)) {
             return refuse(format!("a plane is too short for {size}"));
         }
         Ok(Self { size, luma, chroma })

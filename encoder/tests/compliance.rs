@@ -13,7 +13,7 @@ use common::{Picture, decode, pictures_in, psnr, slice_types, structure};
 use media::barcode::Strip;
 use media::{
     Bitrate, CpuImage, EncodeError, EncodeOptions, Encoder, FrameId, FrameRate, InputSeq,
-    PixelFormat, RateChange, Recovery, RecoveryMeans, Size, UnitKind,
+    PixelFormat, Plane, RateChange, Recovery, RecoveryMeans, Size, UnitKind,
 };
 use nearlight_encoder::h264::{NalKind, Sps, nals};
 use nearlight_encoder::{Candidate, EncoderSettings, OpenError, candidates};
@@ -284,6 +284,16 @@ fn pictures_that_do_not_fit_are_refused_and_nothing_breaks() {
         for image in [short, narrow, small.image(), rgba] {
             let result = run.encoder.encode(FrameId(1), &image, EncodeOptions::default());
             assert!(matches!(result, Err(EncodeError::Refused(_))), "{result:?}");
+        }
+        for format in [PixelFormat::P010, PixelFormat::Yuv444, PixelFormat::Yuv444P16] {
+            assert!(!run.encoder.capabilities().formats.contains(&format));
+            let planes: Vec<_> =
+                format.planes(SIZE).map(|(row, rows)| (vec![128; row * rows], row)).collect();
+            let planes = planes.iter().map(|(data, stride)| Plane { data, stride: *stride });
+            let image = CpuImage { format, size: SIZE, planes: planes.collect() };
+            let result = run.encoder.encode(FrameId(1), &image, EncodeOptions::default());
+            let Err(EncodeError::Refused(reason)) = result else { panic!("{result:?}") };
+            assert!(reason.contains(&format!("{format:?}")), "{reason}");
         }
         assert_eq!(run.code(&picture).1, UnitKind::Delta);
     });

@@ -16,8 +16,8 @@ use common::doubles::*;
 use common::{Picture, decode};
 use media::barcode::Strip;
 use media::{
-    Bitrate, Codec, ColorDescription, Damage, FrameId, FrameRate, InputSeq, Mark, MediaTime,
-    PixelFormat, Rect, Size, Stage, TrackId, UnitKind, View,
+    BitDepth, Bitrate, Codec, ColorDescription, Damage, FrameId, FrameRate, InputSeq, Mark,
+    MediaTime, PixelFormat, Rect, Size, Stage, TrackId, UnitKind, View,
 };
 use nearlight_encoder::{
     Command, CommandRefused, Preference, SelectError, WorkerEvent, candidates, select,
@@ -363,6 +363,41 @@ fn rgb_frames_are_converted_and_wrong_colours_refused() {
     let strip = Strip::new(FrameId(0), Some(InputSeq(100)));
     assert_eq!(Strip::read_luma(&decoded.luma, decoded.stride), Some(strip));
     assert_eq!(bench.worker.stats().failed, 1);
+}
+
+#[test]
+fn formats_that_no_encoder_here_takes_are_refused_by_name() {
+    let mut bench = Bench::with(candidates(), Log::new(), false);
+    bench.submit();
+    for format in [PixelFormat::P010, PixelFormat::Yuv444, PixelFormat::Yuv444P16] {
+        let mut frame = bench.frame(|image| {
+            let planes = format.planes(SIZE).map(|(row, rows)| vec![128; row * rows]);
+            (image.format, image.data) = (format, Arc::new(planes.collect()));
+            image.stride = format.plane(0, SIZE).unwrap().0;
+        });
+        frame.color = match format.depth() {
+            BitDepth::Eight => ColorDescription::BT709_LIMITED,
+            BitDepth::Ten => ColorDescription::BT2020_PQ_LIMITED,
+        };
+        bench.worker.submit(frame);
+        bench.settle();
+        // One picture passes, so that the next refusal is told too.
+        bench.submit();
+    }
+    let refusals: Vec<_> = bench
+        .events
+        .all()
+        .into_iter()
+        .filter_map(|event| match event {
+            WorkerEvent::PictureRefused { reason, .. } => Some(reason),
+            _ => None,
+        })
+        .collect();
+    let name = bench.worker.stats().encoder.unwrap();
+    let expected =
+        ["P010", "Yuv444", "Yuv444P16"].map(|format| format!("{name} takes [Nv12], not {format}"));
+    assert_eq!(refusals, expected);
+    assert_eq!(bench.worker.stats().failed, 3);
 }
 
 /// The whole way with every real encoder: what comes out decodes, frame by frame, and names itself.

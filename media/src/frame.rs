@@ -199,7 +199,7 @@ pub struct ColorDescription {
     pub transfer: Transfer,
     /// Matrix coefficients.
     pub matrix: MatrixCoefficients,
-    /// Full range (0..=255) instead of limited (16..=235 luma, 16..=240 chroma).
+    /// Full range (0..=255) instead of limited (16..=235 luma, 16..=240 chroma), in 10 bit times 4.
     pub full_range: bool,
 }
 
@@ -209,6 +209,13 @@ impl ColorDescription {
         primaries: Primaries::Bt709,
         transfer: Transfer::Bt709,
         matrix: MatrixCoefficients::Bt709,
+        full_range: false,
+    };
+    /// HDR10 in 10 bit: BT.2020 with PQ (ITU-R BT.2100) in limited range.
+    pub const BT2020_PQ_LIMITED: Self = Self {
+        primaries: Primaries::Bt2020,
+        transfer: Transfer::Pq,
+        matrix: MatrixCoefficients::Bt2020,
         full_range: false,
     };
     /// What a desktop surface holds: sRGB.
@@ -226,10 +233,77 @@ pub enum PixelFormat {
     /// Plane 0: 8 bit luma. Plane 1: interleaved 8 bit Cb, Cr at half size each way, chroma sited
     /// left of and between the luma rows (H.264 `chroma_sample_loc_type` 0).
     Nv12,
+    /// As [`Nv12`](Self::Nv12), with 16 bits a sample, little endian: the value in the upper 10, zero
+    /// below (V4L2's `V4L2_PIX_FMT_P010`).
+    P010,
+    /// Three planes of 8 bit Y, Cb and Cr, each of the full size.
+    Yuv444,
+    /// As [`Yuv444`](Self::Yuv444), with samples as in [`P010`](Self::P010) (NVENC's
+    /// `NV_ENC_BUFFER_FORMAT_YUV444_10BIT`).
+    Yuv444P16,
     /// One plane of 8 bit B, G, R, unused.
     Bgrx8,
     /// One plane of 8 bit R, G, B, A.
     Rgba8,
+}
+
+/// How much chroma there is in a picture of luma and chroma.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Chroma {
+    /// One pair for two by two pixels.
+    C420,
+    /// One pair for each pixel.
+    C444,
+}
+
+/// Bits of a sample that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BitDepth {
+    /// 8, in one byte.
+    Eight,
+    /// 10, in two bytes.
+    Ten,
+}
+
+impl PixelFormat {
+    /// How much chroma there is; `None` for RGB, which an encoder takes only converted.
+    pub const fn chroma(self) -> Option<Chroma> {
+        match self {
+            Self::Nv12 | Self::P010 => Some(Chroma::C420),
+            Self::Yuv444 | Self::Yuv444P16 => Some(Chroma::C444),
+            Self::Bgrx8 | Self::Rgba8 => None,
+        }
+    }
+
+    /// Bits of a sample.
+    pub const fn depth(self) -> BitDepth {
+        match self {
+            Self::Nv12 | Self::Yuv444 | Self::Bgrx8 | Self::Rgba8 => BitDepth::Eight,
+            Self::P010 | Self::Yuv444P16 => BitDepth::Ten,
+        }
+    }
+
+    /// Bytes of a row, without padding, and rows of plane `number` (from 0) of a picture of `size`
+    /// pixels; `None` beyond the last plane. The one place that knows the layouts.
+    pub fn plane(self, number: usize, size: Size) -> Option<(usize, usize)> {
+        let (width, height) = (size.width as usize, size.height as usize);
+        let sample = match self.depth() {
+            BitDepth::Eight => 1,
+            BitDepth::Ten => 2,
+        };
+        match (self.chroma(), number) {
+            (None, 0) => Some((width * 4, height)),
+            (Some(_), 0) | (Some(Chroma::C444), 1 | 2) => Some((width * sample, height)),
+            // Half as many pairs, of two samples.
+            (Some(Chroma::C420), 1) => Some((width * sample, height / 2)),
+            _ => None,
+        }
+    }
+
+    /// [`plane`](Self::plane) for every plane, in their order.
+    pub fn planes(self, size: Size) -> impl Iterator<Item = (usize, usize)> {
+        (0..).map_while(move |number| self.plane(number, size))
+    }
 }
 
 /// One plane of a picture on the CPU.
@@ -255,10 +329,10 @@ pub struct PlaneMut<'a> {
 pub struct CpuImage<'a> {
     /// Layout.
     pub format: PixelFormat,
-    /// Width and height in pixels; both even for NV12.
+    /// Width and height in pixels; both even for 4:2:0.
     pub size: Size,
     /// Planes in the order of the format.
-    pub planes: SmallVec<[Plane<'a>; 2]>,
+    pub planes: SmallVec<[Plane<'a>; 3]>,
 }
 
 /// Pixels, wherever they lie. Dropping it returns the slot that they lie in.
@@ -284,7 +358,7 @@ pub trait FrameImage: Send {
 
     /// The pixels on the CPU for writing, to draw an overlay into them; `None` where they are
     /// read-only. Planes are in the order of the format.
-    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>>;
+    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>>;
 }
 
 /// Why pixels cannot be had.
@@ -302,6 +376,17 @@ pub enum ImageError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn planes_have_the_shapes_that_the_formats_say() {
+        let shapes = |format: PixelFormat| format.planes(Size::new(6, 4)).collect::<Vec<_>>();
+        assert_eq!(shapes(PixelFormat::Nv12), [(6, 4), (6, 2)]);
+        assert_eq!(shapes(PixelFormat::P010), [(12, 4), (12, 2)]);
+        assert_eq!(shapes(PixelFormat::Yuv444), [(6, 4); 3]);
+        assert_eq!(shapes(PixelFormat::Yuv444P16), [(12, 4); 3]);
+        assert_eq!(shapes(PixelFormat::Bgrx8), [(24, 4)]);
+        assert_eq!(shapes(PixelFormat::Rgba8), [(24, 4)]);
+    }
 
     #[test]
     fn damage_merges_without_loss_and_without_growth() {

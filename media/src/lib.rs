@@ -26,8 +26,9 @@ pub use encoder::{
     RecoveryMeans,
 };
 pub use frame::{
-    ColorDescription, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,
-    MatrixCoefficients, PixelFormat, Plane, PlaneMut, Pose, Primaries, Transfer, View, Views,
+    BitDepth, Chroma, ColorDescription, CpuImage, Damage, DepthImage, Fov, Foveation, Frame,
+    FrameImage, ImageError, MatrixCoefficients, PixelFormat, Plane, PlaneMut, Pose, Primaries,
+    Transfer, View, Views,
 };
 pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId};
 pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};

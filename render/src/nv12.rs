@@ -9,7 +9,7 @@
 
 use bytemuck::{Pod, Zeroable};
 use media::{PixelFormat, Plane, Size};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::device::Gpu;
 
@@ -52,14 +52,11 @@ impl Nv12Layout {
     }
 
     /// The planes of a picture that lies in `data` as [`PixelFormat::Nv12`] orders them.
-    pub fn planes<'a>(&self, data: &'a [u8]) -> SmallVec<[Plane<'a>; 2]> {
+    pub fn planes<'a>(&self, data: &'a [u8]) -> SmallVec<[Plane<'a>; 3]> {
         debug_assert!(data.len() as u64 >= self.bytes(), "{:?}", PixelFormat::Nv12);
         let stride = self.stride as usize;
         let (luma, chroma) = data.split_at(stride * self.size.height as usize);
-        SmallVec::from_buf([
-            Plane { data: luma, stride },
-            Plane { data: &chroma[..luma.len() / 2], stride },
-        ])
+        smallvec![Plane { data: luma, stride }, Plane { data: &chroma[..luma.len() / 2], stride },]
     }
 }
 

@@ -379,7 +379,7 @@ impl FrameImage for RingImage {
     }
 
     /// Always `None`: a buffer mapped for reading stays as it is.
-    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>> {
+    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {
         None
     }
 }

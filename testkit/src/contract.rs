@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use media::{
-    Damage, Frame, FrameId, FrameRequest, FrameSource, Mark, MediaTime, Pacing, PixelFormat, Size,
-    SourceError, SourceEvent,
+    Damage, Frame, FrameId, FrameRequest, FrameSource, Mark, MediaTime, Pacing, Size, SourceError,
+    SourceEvent,
 };
 
 use crate::FakeClock;
@@ -214,16 +214,12 @@ fn check_pixels(frame: &mut Frame) {
     assert!(marks.iter().all(Option::is_some), "finish must set its marks: {marks:?}");
     assert!(marks.is_sorted(), "marks must be in order: {marks:?}");
     let (format, size) = (frame.image.format(), frame.image.size());
-    let (width, height) = (size.width as usize, size.height as usize);
-    let shape: &[(usize, usize)] = match format {
-        PixelFormat::Nv12 => &[(width, height), (width, height / 2)],
-        PixelFormat::Bgrx8 | PixelFormat::Rgba8 => &[(width * 4, height)],
-    };
+    let shape: Vec<_> = format.planes(size).collect();
     match frame.image.map() {
         Ok(image) => {
             assert_eq!((image.format, image.size), (format, size), "map must agree with itself");
             assert_eq!(image.planes.len(), shape.len(), "{format:?} has {} planes", shape.len());
-            for (plane, &(row, rows)) in image.planes.iter().zip(shape) {
+            for (plane, &(row, rows)) in image.planes.iter().zip(&shape) {
                 assert!(plane.stride >= row, "a stride must hold a row");
                 let least = plane.stride * (rows - 1) + row;
                 assert!(plane.data.len() >= least, "a plane must hold all of its rows");
@@ -240,7 +236,7 @@ fn check_pixels(frame: &mut Frame) {
 mod tests {
     use super::*;
     use crate::{PulledPattern, PushedPattern, PushedShared, SharedSurface, StereoPattern};
-    use media::{Rect, SourceInfo};
+    use media::{PixelFormat, Rect, SourceInfo};
     use std::sync::Arc;
 
     /// A source, and what changes it.

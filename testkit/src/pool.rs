@@ -9,7 +9,7 @@ use media::{
     Clock, CpuImage, FrameImage, ImageError, Mark, MediaTime, PixelFormat, Plane, PlaneMut, Size,
     StageTimes,
 };
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 /// The ring. Clones share the buffers.
 #[derive(Clone, Debug)]
@@ -58,11 +58,7 @@ impl SlotPool {
 
 /// Bytes of a picture without padding.
 fn bytes(format: PixelFormat, size: Size) -> usize {
-    let pixels = size.width as usize * size.height as usize;
-    match format {
-        PixelFormat::Nv12 => pixels + pixels / 2,
-        PixelFormat::Bgrx8 | PixelFormat::Rgba8 => pixels * 4,
-    }
+    format.planes(size).map(|(row, rows)| row * rows).sum()
 }
 
 /// A picture in a buffer of the ring, rows without padding. Dropping it returns the buffer.
@@ -82,29 +78,15 @@ impl PooledImage {
         &mut self.pixels
     }
 
-    /// Luma and chroma of an NV12 picture; for other formats chroma is empty.
+    /// Luma and chroma of an NV12 picture; of other formats the first plane and the rest.
     pub fn nv12_mut(&mut self) -> (&mut [u8], &mut [u8]) {
-        let luma = self.luma_bytes();
-        self.pixels.split_at_mut(luma)
+        let first = self.format.plane(0, self.size).map_or(0, |(row, rows)| row * rows);
+        self.pixels.split_at_mut(first)
     }
 
     /// Says when the last pixel was written; `finish` passes it on.
     pub fn completed(&mut self, at: MediaTime) {
         self.complete_at = at;
-    }
-
-    fn luma_bytes(&self) -> usize {
-        match self.format {
-            PixelFormat::Nv12 => self.size.width as usize * self.size.height as usize,
-            PixelFormat::Bgrx8 | PixelFormat::Rgba8 => self.pixels.len(),
-        }
-    }
-
-    fn stride(&self) -> usize {
-        match self.format {
-            PixelFormat::Nv12 => self.size.width as usize,
-            PixelFormat::Bgrx8 | PixelFormat::Rgba8 => self.size.width as usize * 4,
-        }
     }
 }
 
@@ -129,23 +111,23 @@ impl FrameImage for PooledImage {
         if !self.finished {
             return Err(ImageError::Unfinished);
         }
-        let stride = self.stride();
-        let (first, second) = self.pixels.split_at(self.luma_bytes());
-        let mut planes = smallvec![Plane { data: first, stride }];
-        if self.format == PixelFormat::Nv12 {
-            planes.push(Plane { data: second, stride });
-        }
-        Ok(CpuImage { format: self.format, size: self.size, planes })
+        let mut rest = self.pixels.as_slice();
+        let planes = self.format.planes(self.size).map(|(stride, rows)| {
+            let (data, behind) = rest.split_at(stride * rows);
+            rest = behind;
+            Plane { data, stride }
+        });
+        Ok(CpuImage { format: self.format, size: self.size, planes: planes.collect() })
     }
 
-    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>> {
-        let (stride, luma, format) = (self.stride(), self.luma_bytes(), self.format);
-        let (first, second) = self.pixels.split_at_mut(luma);
-        let mut planes = smallvec![PlaneMut { data: first, stride }];
-        if format == PixelFormat::Nv12 {
-            planes.push(PlaneMut { data: second, stride });
-        }
-        Some(planes)
+    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {
+        let mut rest = self.pixels.as_mut_slice();
+        let planes = self.format.planes(self.size).map(|(stride, rows)| {
+            let (data, behind) = std::mem::take(&mut rest).split_at_mut(stride * rows);
+            rest = behind;
+            PlaneMut { data, stride }
+        });
+        Some(planes.collect())
     }
 }
 
@@ -186,5 +168,13 @@ mod tests {
         assert_eq!((mapped.planes[0].data.len(), mapped.planes[1].data.len()), (32, 16));
         drop(mapped);
         assert_eq!(image.map_mut().map(|planes| planes.len()), Some(2));
+        drop(image);
+        let mut image = pool.take(PixelFormat::Yuv444P16, Size::new(8, 4)).unwrap();
+        image.finish(&FakeClock::default(), &mut stages).unwrap();
+        let mapped = image.map().unwrap();
+        let shapes = mapped.planes.iter().map(|plane| (plane.data.len(), plane.stride));
+        assert_eq!(shapes.collect::<Vec<_>>(), [(64, 16); 3]);
+        drop(mapped);
+        assert_eq!(image.map_mut().map(|planes| planes.len()), Some(3));
     }
 }

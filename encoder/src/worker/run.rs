@@ -8,8 +8,8 @@ use bytes::Bytes;
 use media::barcode::Strip;
 use media::{
     AccessUnit, Clock, ColorDescription, CpuImage, Damage, EncodeError, EncodeOptions, Encoded,
-    Encoder, Frame, FrameId, ImageError, Mark, MatrixCoefficients, PixelFormat, Primaries,
-    Recovery, UnitKind, UnitSink,
+    Encoder, EncoderCapabilities, Frame, FrameId, ImageError, Mark, MatrixCoefficients,
+    PixelFormat, Primaries, Recovery, UnitKind, UnitSink,
 };
 
 use super::gate::{Decision, KeyframeGate};
@@ -243,14 +243,16 @@ impl Runner {
         let Some(encoder) = &mut self.encoder else {
             return Err(FrameFailure::EncoderBroken("there is none".into()));
         };
-        check_color(frame.image.format(), &frame.color).map_err(FrameFailure::Refused)?;
+        check_format(frame.image.format(), encoder.capabilities())
+            .and_then(|()| check_color(frame.image.format(), &frame.color))
+            .map_err(FrameFailure::Refused)?;
         frame.image.finish(&*self.clock, &mut frame.stages)?;
         let mapped = frame.image.map()?;
-        let image: CpuImage<'_> = match mapped.format {
-            PixelFormat::Nv12 => mapped,
-            PixelFormat::Bgrx8 | PixelFormat::Rgba8 => self.converter.convert(&mapped)?,
+        let image: CpuImage<'_> = match mapped.format.chroma() {
+            Some(_) => mapped,
+            None => self.converter.convert(&mapped)?,
         };
-        // Kept as it is where the picture came in NV12.
+        // Kept as it is where nothing was converted here.
         frame.stages.mark(Mark::Converted, self.clock.now());
         if image.size != self.settings.size {
             encoder.resize(image.size)?;
@@ -315,12 +317,21 @@ struct Coded {
     codec: media::Codec,
 }
 
+/// RGB is converted to NV12; anything else goes to the encoder as it is.
+fn check_format(format: PixelFormat, encoder: &EncoderCapabilities) -> Result<(), String> {
+    let needed = format.chroma().map_or(PixelFormat::Nv12, |_| format);
+    if encoder.formats.contains(&needed) {
+        return Ok(());
+    }
+    Err(format!("{} takes {:?}, not {needed:?}", encoder.name, encoder.formats))
+}
+
 /// Streams say BT.709 in limited range, so pictures that are something else are refused, not
 /// mislabelled.
 fn check_color(format: PixelFormat, color: &ColorDescription) -> Result<(), String> {
-    let ok = match format {
-        PixelFormat::Nv12 => *color == ColorDescription::BT709_LIMITED,
-        PixelFormat::Bgrx8 | PixelFormat::Rgba8 => {
+    let ok = match format.chroma() {
+        Some(_) => *color == ColorDescription::BT709_LIMITED,
+        None => {
             color.primaries == Primaries::Bt709
                 && color.matrix == MatrixCoefficients::Identity
                 && color.full_range

@@ -206,7 +206,7 @@ impl FrameImage for Image {
             planes: self.data.iter().map(|data| plane(data.as_slice())).collect(),
         })
     }
-    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>> {
+    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {
         None
     }
 }
@@ -381,7 +381,7 @@ impl FrameImage for Hanging {
     fn map(&self) -> Result<CpuImage<'_>, ImageError> {
         self.0.map()
     }
-    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 2]>> {
+    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {
         self.0.map_mut()
     }
 }
