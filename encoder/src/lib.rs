@@ -15,6 +15,7 @@ pub mod h264;
 mod nv12;
 pub mod nvenc;
 pub mod openh264;
+mod unit_pool;
 pub mod worker;
 pub mod x264;
 

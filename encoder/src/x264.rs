@@ -7,7 +7,6 @@
 
 use std::ops::RangeInclusive;
 
-use bytes::Bytes;
 use gstreamer as gst;
 use media::{
     Bitrate, Codec, CpuImage, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities,
@@ -18,6 +17,7 @@ use crate::candidates::{EncoderSettings, OpenError};
 use crate::direct::DirectElement;
 use crate::h264;
 use crate::nv12::{Nv12, check_taken};
+use crate::unit_pool::UnitPool;
 
 /// The candidate's name.
 pub const NAME: &str = "gst-x264enc";
@@ -39,6 +39,9 @@ pub struct X264Encoder {
     /// The frame rate that the element was told.
     declared_rate: FrameRate,
     kbps: u32,
+    units: UnitPool,
+    /// Keyframes with the parameter sets as they are sent.
+    rewritten: Vec<u8>,
 }
 
 impl X264Encoder {
@@ -84,7 +87,15 @@ impl X264Encoder {
             .build();
         let mut direct = DirectElement::start(element, &output)?;
         direct.set_format(settings.size, settings.rate).map_err(OpenError::Refused)?;
-        Ok(Self { capabilities, direct, size: settings.size, declared_rate: settings.rate, kbps })
+        Ok(Self {
+            capabilities,
+            direct,
+            size: settings.size,
+            declared_rate: settings.rate,
+            kbps,
+            units: UnitPool::new(settings.bitrate, settings.rate),
+            rewritten: Vec::new(),
+        })
     }
 }
 
@@ -105,16 +116,16 @@ impl Encoder for X264Encoder {
         }
         let unit = self.direct.run(&picture, options.strip)?;
         let key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        // Copied out, so that the element's memory goes back at once and nothing is allocated.
         let mapped = unit
-            .into_mapped_buffer_readable()
+            .map_readable()
             .map_err(|_| EncodeError::Fatal("its unit cannot be read".into()))?;
         if !key {
-            return Ok(Encoded { data: Bytes::from_owner(mapped), kind: UnitKind::Delta });
+            return Ok(Encoded { data: self.units.unit(&mapped), kind: UnitKind::Delta });
         }
-        let rewritten = h264::declare_no_reordering(&mapped)
+        let prepared = h264::prepare(&mapped, &mut self.rewritten)
             .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
-        let data = rewritten.map_or_else(|| Bytes::from_owner(mapped), Bytes::from);
-        Ok(Encoded { data, kind: UnitKind::Key })
+        Ok(Encoded { data: self.units.unit(prepared), kind: UnitKind::Key })
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {

@@ -16,7 +16,8 @@ pub use sps::{
 };
 
 /// Makes every sequence parameter set of an access unit say that no picture is reordered and drops
-/// what is not sent on: version banners (user data SEI). Returns `None` when nothing is to be done.
+/// what is not sent on: version banners (user data SEI). Returns `unit` where nothing is to be done,
+/// else what it wrote into `rewritten`, whose memory is for the caller to use again.
 ///
 /// Without the declaration a decoder must assume a full reorder buffer (H.264 E.2.1,
 /// `max_dec_frame_buffering`) and holds back pictures. Timing info is dropped too, since it claims a
@@ -25,8 +26,8 @@ pub use sps::{
 ///
 /// # Errors
 /// [`SyntaxError`] when a sequence parameter set cannot be read; the unit is then better not sent.
-pub fn declare_no_reordering(unit: &[u8]) -> Result<Option<Vec<u8>>, SyntaxError> {
-    let mut out = Vec::new();
+pub fn prepare<'a>(unit: &'a [u8], rewritten: &'a mut Vec<u8>) -> Result<&'a [u8], SyntaxError> {
+    rewritten.clear();
     let mut copied = 0;
     for nal in nals(unit).take_while(|nal| !nal.kind().is_slice()) {
         let replacement = match nal.kind() {
@@ -38,20 +39,20 @@ pub fn declare_no_reordering(unit: &[u8]) -> Result<Option<Vec<u8>>, SyntaxError
             _ => None,
         };
         if let Some(bytes) = replacement {
-            out.reserve(unit.len() + bytes.len());
-            out.extend_from_slice(&unit[copied..nal.start]);
+            rewritten.reserve(unit.len() + bytes.len());
+            rewritten.extend_from_slice(&unit[copied..nal.start]);
             if !bytes.is_empty() {
-                out.extend_from_slice(&[0, 0, 0, 1]);
-                out.extend_from_slice(&bytes);
+                rewritten.extend_from_slice(&[0, 0, 0, 1]);
+                rewritten.extend_from_slice(&bytes);
             }
             copied = nal.end;
         }
     }
     if copied == 0 {
-        return Ok(None);
+        return Ok(unit);
     }
-    out.extend_from_slice(&unit[copied..]);
-    Ok(Some(out))
+    rewritten.extend_from_slice(&unit[copied..]);
+    Ok(rewritten)
 }
 
 /// `payloadType` of a user data SEI message (H.264 D.1.1).
@@ -92,11 +93,15 @@ mod tests {
         unit
     }
 
+    fn prepared(unit: &[u8]) -> Vec<u8> {
+        prepare(unit, &mut Vec::new()).unwrap().to_vec()
+    }
+
     #[test]
     fn only_the_parameter_set_changes() {
         let (pps, slice) = ([0x68, 0xce, 0x38, 0x80], [0x65, 0x88, 0x84, 0x21]);
         let unit = unit_of(&[&plain_sps().to_nal(), &pps, &slice]);
-        let rewritten = declare_no_reordering(&unit).unwrap().unwrap();
+        let rewritten = prepared(&unit);
         let parts: Vec<_> = nals(&rewritten).collect();
         assert_eq!(parts.len(), 3);
         let sps = Sps::parse(parts[0].bytes()).unwrap();
@@ -104,7 +109,7 @@ mod tests {
         assert_eq!(restriction.max_num_reorder_frames, 0);
         assert_eq!(restriction.max_dec_frame_buffering, 1);
         assert_eq!((parts[1].bytes(), parts[2].bytes()), (&pps[..], &slice[..]));
-        assert_eq!(declare_no_reordering(&rewritten).unwrap(), None);
+        assert_eq!(prepared(&rewritten), rewritten);
     }
 
     #[test]
@@ -116,18 +121,31 @@ mod tests {
         assert!(sps.declare_no_reordering());
         let (sps, slice) = (sps.to_nal(), [0x65, 0x88]);
         let unit = unit_of(&[&sps, &banner, &slice]);
-        assert_eq!(declare_no_reordering(&unit).unwrap(), Some(unit_of(&[&sps, &slice])));
+        assert_eq!(prepared(&unit), unit_of(&[&sps, &slice]));
     }
 
     #[test]
     fn a_delta_unit_and_garbage_are_left_alone() {
-        assert_eq!(declare_no_reordering(&unit_of(&[&[0x41, 0x9a, 0x21]])).unwrap(), None);
-        assert_eq!(declare_no_reordering(&[]).unwrap(), None);
-        assert_eq!(declare_no_reordering(&[1, 2, 3]).unwrap(), None);
+        for unit in [&unit_of(&[&[0x41, 0x9a, 0x21]])[..], &[], &[1, 2, 3]] {
+            assert_eq!(prepare(unit, &mut vec![9; 9]).unwrap().as_ptr(), unit.as_ptr());
+        }
     }
 
     #[test]
     fn a_broken_parameter_set_is_an_error() {
-        assert!(declare_no_reordering(&unit_of(&[&[0x67, 0x42], &[0x65, 0x88]])).is_err());
+        let unit = unit_of(&[&[0x67, 0x42], &[0x65, 0x88]]);
+        assert!(prepare(&unit, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn the_memory_of_the_unit_before_is_used_again() {
+        let unit = unit_of(&[&plain_sps().to_nal(), &[0x65, 0x88, 0x84, 0x21]]);
+        let mut memory = Vec::new();
+        let (first, place) = {
+            let first = prepare(&unit, &mut memory).unwrap();
+            (first.to_vec(), first.as_ptr())
+        };
+        let second = prepare(&unit, &mut memory).unwrap();
+        assert_eq!((second, second.as_ptr()), (&first[..], place));
     }
 }

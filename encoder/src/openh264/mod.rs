@@ -8,7 +8,6 @@ mod sys;
 
 use std::ops::RangeInclusive;
 
-use bytes::Bytes;
 use media::{
     Bitrate, Codec, CpuImage, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities,
     FrameId, FrameRate, Plane, RateChange, Recovery, Size, UnitKind,
@@ -17,6 +16,7 @@ use media::{
 use crate::candidates::{EncoderSettings, OpenError};
 use crate::h264;
 use crate::nv12::{Nv12, check_taken, copy_rows};
+use crate::unit_pool::UnitPool;
 use sys::{Coded, I420, Parameters, RawEncoder};
 
 /// The candidate's name.
@@ -39,6 +39,9 @@ pub struct OpenH264Encoder {
     rate: FrameRate,
     declared_fps: f64,
     buffers: Buffers,
+    units: UnitPool,
+    /// Keyframes with the parameter sets as they are sent.
+    rewritten: Vec<u8>,
     frames: u64,
 }
 
@@ -75,6 +78,8 @@ impl OpenH264Encoder {
             rate: settings.rate,
             declared_fps,
             buffers: Buffers::default(),
+            units: UnitPool::new(settings.bitrate, settings.rate),
+            rewritten: Vec::new(),
             frames: 0,
         })
     }
@@ -100,11 +105,11 @@ impl Encoder for OpenH264Encoder {
         let source = self.buffers.prepare(&picture, options);
         let Coded { data, key } = self.raw.encode(&source, millis).map_err(EncodeError::Fatal)?;
         if !key {
-            return Ok(Encoded { data: Bytes::from(data), kind: UnitKind::Delta });
+            return Ok(Encoded { data: self.units.unit(data), kind: UnitKind::Delta });
         }
-        let rewritten = h264::declare_no_reordering(&data)
+        let prepared = h264::prepare(data, &mut self.rewritten)
             .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
-        Ok(Encoded { data: Bytes::from(rewritten.unwrap_or(data)), kind: UnitKind::Key })
+        Ok(Encoded { data: self.units.unit(prepared), kind: UnitKind::Key })
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {

@@ -29,9 +29,9 @@ pub(super) struct I420<'a> {
     pub(super) cr: Plane<'a>,
 }
 
-/// A coded picture in the byte stream format.
-pub(super) struct Coded {
-    pub(super) data: Vec<u8>,
+/// A coded picture in the byte stream format, until the next one is coded.
+pub(super) struct Coded<'a> {
+    pub(super) data: &'a [u8],
     pub(super) key: bool,
 }
 
@@ -44,6 +44,8 @@ pub(super) struct RawEncoder {
     size: Size,
     /// 6 kB, filled by every call.
     info: Box<ffi::SFrameBSInfo>,
+    /// The newest unit: the library's layers one after the other.
+    unit: Vec<u8>,
 }
 
 /// The functions used, known not to be null.
@@ -109,6 +111,7 @@ impl RawEncoder {
             vtable: Vtable { uninitialize, encode_frame, force_intra_frame, set_option },
             size: parameters.size,
             info: Box::default(),
+            unit: Vec::new(),
         };
         // Before initialising, or it prints its warnings to the process's standard error.
         raw.set_option(ffi::ENCODER_OPTION_TRACE_LEVEL, ffi::WELS_LOG_QUIET)?;
@@ -122,7 +125,7 @@ impl RawEncoder {
     }
 
     /// Codes one picture.
-    pub(super) fn encode(&mut self, source: &I420<'_>, millis: i64) -> Result<Coded, String> {
+    pub(super) fn encode(&mut self, source: &I420<'_>, millis: i64) -> Result<Coded<'_>, String> {
         let (width, height) = (source.size.width as usize, source.size.height as usize);
         let fits = source.size == self.size
             && plane_holds(&source.luma, width, height)
@@ -160,7 +163,8 @@ impl RawEncoder {
             )
         };
         check("EncodeFrame", code)?;
-        let data = self.collect();
+        self.collect();
+        let data = self.unit.as_slice();
         match self.info.eFrameType {
             ffi::videoFrameTypeIDR if !data.is_empty() => Ok(Coded { data, key: true }),
             ffi::videoFrameTypeP if !data.is_empty() => Ok(Coded { data, key: false }),
@@ -169,9 +173,8 @@ impl RawEncoder {
     }
 
     /// Copies the bitstream out of the encoder's memory.
-    fn collect(&self) -> Vec<u8> {
-        let mut data =
-            Vec::with_capacity(usize::try_from(self.info.iFrameSizeInBytes).unwrap_or(0));
+    fn collect(&mut self) {
+        self.unit.clear();
         let layers = usize::try_from(self.info.iLayerNum).unwrap_or(0);
         for layer in self.info.sLayerInfo.iter().take(layers) {
             let nals = usize::try_from(layer.iNalCount).unwrap_or(0);
@@ -184,10 +187,9 @@ impl RawEncoder {
             unsafe {
                 let lengths = std::slice::from_raw_parts(layer.pNalLengthInByte, nals);
                 let length = lengths.iter().map(|&n| usize::try_from(n).unwrap_or(0)).sum();
-                data.extend_from_slice(std::slice::from_raw_parts(layer.pBsBuf, length));
+                self.unit.extend_from_slice(std::slice::from_raw_parts(layer.pBsBuf, length));
             }
         }
-        data
     }
 
     /// Makes the next picture an IDR picture with parameter sets.
