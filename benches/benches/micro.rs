@@ -11,7 +11,7 @@ use encoder::h264::prepare;
 use encoder::{EncoderSettings, Nv12Converter, Preference};
 use media::{
     Bitrate, CpuImage, EncodeOptions, FrameId, FrameRate, InputEvent, InputSeq, Mark, MediaTime,
-    PathReport, PixelFormat, Plane, SequencedInput, Size, StageTimes,
+    PathReport, Picture, PixelFormat, Plane, SequencedInput, Size, StageTimes,
 };
 use session::clock_offset::ClockEstimate;
 use session::ledger::{ClientReport, LatencyLedger, LedgerConfig};
@@ -87,15 +87,15 @@ fn parameter_sets(c: &mut Criterion) {
     let grey = vec![128; SIZE.pixels() as usize * 3 / 2];
     let (luma, chroma) = grey.split_at(SIZE.pixels() as usize);
     let stride = SIZE.width as usize;
-    let image = CpuImage {
+    let picture = Picture::Cpu(CpuImage {
         format: PixelFormat::Nv12,
         size: SIZE,
         planes: smallvec![Plane { data: luma, stride }, Plane { data: chroma, stride }],
-    };
+    });
     let options = EncodeOptions { keyframe: true, strip: None };
     let unit = (selection.chosen().open)(&settings)
         .ok()
-        .and_then(|mut encoder| encoder.encode(FrameId(0), &image, options).ok());
+        .and_then(|mut encoder| encoder.encode(FrameId(0), &picture, options).ok());
     let Some(unit) = unit else { return };
     c.bench_function("H.264, declare that nothing is reordered", |b| {
         let mut rewritten = Vec::new();

@@ -92,7 +92,10 @@ mod tests {
         let at = MediaTime::from_millis(millis);
         // Never waited for in full: a pushed picture comes when its thread has run.
         let (id, within) = (FrameId(0), Duration::from_secs(30));
-        running.source.next(&FrameRequest { id, at, within, views: &[], refresh: false }).unwrap()
+        running
+            .source
+            .next(&FrameRequest { id, at, within, views: &[], refresh: false, share: false })
+            .unwrap()
     }
 
     #[test]

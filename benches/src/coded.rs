@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use encoder::{Candidate, Selection};
 use media::{
-    Bitrate, CpuImage, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
-    FrameRate, RateChange, Recovery, Size,
+    Bitrate, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId, FrameRate,
+    Picture, RateChange, Recovery, Size,
 };
 
 /// Pictures coded by all encoders that were opened through it. Clones are one count.
@@ -56,11 +56,11 @@ impl Encoder for Watched {
     fn encode(
         &mut self,
         frame: FrameId,
-        image: &CpuImage<'_>,
+        picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Encoded, EncodeError> {
         self.coded.0.fetch_add(1, Ordering::Relaxed);
-        self.encoder.encode(frame, image, options)
+        self.encoder.encode(frame, picture, options)
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
@@ -80,7 +80,7 @@ impl Encoder for Watched {
 mod tests {
     use super::*;
     use encoder::{EncoderSettings, Preference, candidates, select};
-    use media::{PixelFormat, Plane};
+    use media::{CpuImage, PixelFormat, Plane};
 
     #[test]
     fn a_coded_picture_counts_whatever_becomes_of_it() {
@@ -93,9 +93,9 @@ mod tests {
         assert_eq!(encoder.capabilities().name, selection.chosen().name);
         let plane = |data| Plane { data, stride: 64 };
         let planes = [plane(&[90; 64 * 64][..]), plane(&[128; 64 * 32][..])].into_iter().collect();
-        let image = CpuImage { format: PixelFormat::Nv12, size, planes };
+        let picture = Picture::Cpu(CpuImage { format: PixelFormat::Nv12, size, planes });
         for number in 0..3 {
-            encoder.encode(FrameId(number), &image, EncodeOptions::default()).unwrap();
+            encoder.encode(FrameId(number), &picture, EncodeOptions::default()).unwrap();
         }
         assert_eq!(coded.count(), 3);
     }

@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use media::{Bitrate, CpuImage, EncodeOptions, FrameId, FrameRate, PixelFormat, Plane, Size};
+use media::{
+    Bitrate, CpuImage, EncodeOptions, FrameId, FrameRate, Picture, PixelFormat, Plane, Size,
+};
 use nearlight_encoder::{EncoderSettings, Nv12Converter, Preference, candidates, select};
 use smallvec::smallvec;
 
@@ -58,7 +60,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     .collect(),
             };
             let started = Instant::now();
-            let unit = encoder.encode(FrameId(frame), &picture, EncodeOptions::default())?;
+            let unit =
+                encoder.encode(FrameId(frame), &Picture::Cpu(picture), EncodeOptions::default())?;
             times.push(started.elapsed());
             bytes += unit.data.len() as u64;
         }

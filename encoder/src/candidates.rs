@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use media::{
-    Bitrate, Codec, CpuImage, EncodeOptions, Encoder, FrameId, FrameRate, PixelFormat, Plane, Size,
-    UnitKind,
+    Bitrate, Codec, CpuImage, EncodeOptions, Encoder, FrameId, FrameRate, Picture, PixelFormat,
+    Plane, Size, UnitKind,
 };
 use smallvec::smallvec;
 use thiserror::Error;
@@ -229,14 +229,14 @@ fn probe(candidate: &Candidate) -> Result<(), String> {
         let stride = PROBE_SIZE.width as usize;
         let grey = vec![128; stride * PROBE_SIZE.height as usize * 3 / 2];
         let (luma, chroma) = grey.split_at(stride * PROBE_SIZE.height as usize);
-        let image = CpuImage {
+        let picture = Picture::Cpu(CpuImage {
             format: PixelFormat::Nv12,
             size: PROBE_SIZE,
             planes: smallvec![Plane { data: luma, stride }, Plane { data: chroma, stride },],
-        };
+        });
         let options = EncodeOptions { keyframe: true, strip: None };
         let encoded =
-            encoder.encode(FrameId(0), &image, options).map_err(|error| error.to_string())?;
+            encoder.encode(FrameId(0), &picture, options).map_err(|error| error.to_string())?;
         if encoded.kind != UnitKind::Key || encoded.data.is_empty() {
             return Err("its first picture was not a keyframe".to_owned());
         }

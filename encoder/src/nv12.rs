@@ -1,6 +1,6 @@
 //! Checked NV12 pictures: what every encoder here takes.
 
-use media::{CpuImage, EncodeError, EncoderCapabilities, PixelFormat, Plane, Size};
+use media::{EncodeError, EncoderCapabilities, Picture, PixelFormat, Plane, Size};
 
 /// An NV12 picture whose planes are known to be long enough.
 #[derive(Clone, Copy)]
@@ -11,9 +11,14 @@ pub(crate) struct Nv12<'a> {
 }
 
 impl<'a> Nv12<'a> {
-    /// Checks layout, size and plane lengths, so that what follows may index and pass pointers on.
-    pub(crate) fn check(image: &CpuImage<'a>, size: Size) -> Result<Self, EncodeError> {
+    /// Checks place, layout, size and plane lengths, so that what follows may index and pass
+    /// pointers on.
+    pub(crate) fn check(picture: &Picture<'a>, size: Size) -> Result<Self, EncodeError> {
         let refuse = |why: String| Err(EncodeError::Refused(why));
+        let image = match picture {
+            Picture::Cpu(image) => image,
+            Picture::Shared(_) => return refuse("it lies in shared memory, not on the CPU".into()),
+        };
         if image.format != PixelFormat::Nv12 {
             return refuse(format!("the layout is {:?}, not NV12", image.format));
         }

@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 
 use gstreamer as gst;
 use media::{
-    Bitrate, Codec, CpuImage, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities,
-    FrameId, FrameRate, RateChange, Recovery, Size, UnitKind,
+    Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
+    FrameRate, Picture, RateChange, Recovery, Size, UnitKind,
 };
 
 use crate::candidates::{EncoderSettings, OpenError};
@@ -107,10 +107,10 @@ impl Encoder for X264Encoder {
     fn encode(
         &mut self,
         _frame: FrameId,
-        image: &CpuImage<'_>,
+        picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Encoded, EncodeError> {
-        let picture = Nv12::check(image, self.size)?;
+        let picture = Nv12::check(picture, self.size)?;
         if options.keyframe && !self.direct.force_keyframe() {
             return Err(EncodeError::Fatal("it takes no request for a keyframe".into()));
         }

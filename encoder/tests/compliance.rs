@@ -8,12 +8,15 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use common::{Picture, decode, pictures_in, psnr, slice_types, structure};
 use media::barcode::Strip;
 use media::{
-    Bitrate, CpuImage, EncodeError, EncodeOptions, Encoder, FrameId, FrameRate, InputSeq,
-    PixelFormat, Plane, RateChange, Recovery, RecoveryMeans, Size, UnitKind,
+    Bitrate, CpuImage, DeviceId, EncodeError, EncodeOptions, Encoder, FrameId, FrameRate, InputSeq,
+    MemoryId, PixelFormat, Plane, RateChange, Recovery, RecoveryMeans, SharedImage, SharedMemory,
+    SharedPlane, Size, UnitKind,
 };
 use nearlight_encoder::h264::{NalKind, Sps, nals};
 use nearlight_encoder::{Candidate, EncoderSettings, OpenError, candidates};
@@ -36,7 +39,8 @@ struct Run {
 
 impl Run {
     fn code_with(&mut self, picture: &Picture, options: EncodeOptions) -> (Bytes, UnitKind) {
-        let encoded = self.encoder.encode(FrameId(self.frames), &picture.image(), options).unwrap();
+        let picture = media::Picture::Cpu(picture.image());
+        let encoded = self.encoder.encode(FrameId(self.frames), &picture, options).unwrap();
         self.frames += 1;
         assert_eq!(pictures_in(&encoded.data), 1, "one picture in a unit");
         let idr = nals(&encoded.data).any(|nal| nal.kind() == NalKind::IdrSlice);
@@ -282,6 +286,7 @@ fn pictures_that_do_not_fit_are_refused_and_nothing_breaks() {
         narrow.planes[0].stride = 8;
         let rgba = CpuImage { format: PixelFormat::Rgba8, ..picture.image() };
         for image in [short, narrow, small.image(), rgba] {
+            let image = media::Picture::Cpu(image);
             let result = run.encoder.encode(FrameId(1), &image, EncodeOptions::default());
             assert!(matches!(result, Err(EncodeError::Refused(_))), "{result:?}");
         }
@@ -291,10 +296,32 @@ fn pictures_that_do_not_fit_are_refused_and_nothing_breaks() {
                 format.planes(SIZE).map(|(row, rows)| (vec![128; row * rows], row)).collect();
             let planes = planes.iter().map(|(data, stride)| Plane { data, stride: *stride });
             let image = CpuImage { format, size: SIZE, planes: planes.collect() };
+            let image = media::Picture::Cpu(image);
             let result = run.encoder.encode(FrameId(1), &image, EncodeOptions::default());
             let Err(EncodeError::Refused(reason)) = result else { panic!("{result:?}") };
             assert!(reason.contains(&format!("{format:?}")), "{reason}");
         }
+        // None of them reads memory of a device.
+        assert_eq!(run.encoder.capabilities().shares, None);
+        let memory = Arc::new(SharedMemory {
+            id: MemoryId::next(),
+            device: DeviceId([7; 16]),
+            fd: std::fs::File::open("/dev/null").unwrap().into(),
+            bytes: SIZE.pixels() * 3 / 2,
+            dedicated: true,
+        });
+        let stride = SIZE.width;
+        let planes = [0, SIZE.pixels()].map(|offset| SharedPlane { offset, stride });
+        let shared = media::Picture::Shared(SharedImage {
+            memory: &memory,
+            format: PixelFormat::Nv12,
+            size: SIZE,
+            planes: planes.into_iter().collect(),
+            ready: None,
+        });
+        let result = run.encoder.encode(FrameId(1), &shared, EncodeOptions::default());
+        let Err(EncodeError::Refused(reason)) = result else { panic!("{result:?}") };
+        assert!(reason.contains("shared memory"), "{reason}");
         assert_eq!(run.code(&picture).1, UnitKind::Delta);
     });
 }

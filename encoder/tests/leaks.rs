@@ -40,7 +40,8 @@ fn a_hundred_encoders_leave_nothing_behind() {
                 Err(error) => panic!("{}: {error}", candidate.name),
             };
             for frame in 0..3 {
-                encoder.encode(FrameId(frame), &picture.image(), EncodeOptions::default()).unwrap();
+                let picture = media::Picture::Cpu(picture.image());
+                encoder.encode(FrameId(frame), &picture, EncodeOptions::default()).unwrap();
             }
         }
     };

@@ -85,6 +85,7 @@ impl<S: FrameSource> Rig<S> {
             within: DEADLINE,
             views: &self.views,
             refresh: false,
+            share: false,
         };
         match self.source.next(&request).unwrap() {
             SourceEvent::Frame(frame) => Came::Unit(Box::new(self.pass(frame))),

@@ -7,7 +7,10 @@ use smallvec::{SmallVec, smallvec};
 use thiserror::Error;
 
 use crate::barcode::Strip;
-use crate::{Bitrate, Codec, CpuImage, FrameId, FrameRate, PixelFormat, Size, UnitKind};
+use crate::{
+    Bitrate, Codec, CpuImage, DeviceId, FrameId, FrameRate, PixelFormat, SharedImage, Size,
+    UnitKind,
+};
 
 /// What an encoder can do. What is false here is refused, never silently ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,9 @@ pub struct EncoderCapabilities {
     pub smallest: Size,
     /// Largest picture that it takes, lying or standing: the edges may change places.
     pub largest: Size,
+    /// The device whose shared memory it reads in place; none where it takes pictures on the CPU
+    /// only.
+    pub shares: Option<DeviceId>,
     /// Pictures that may be in it at once; 1 where a unit comes for each before the next one.
     pub depth: u8,
     /// What a new bit rate or frame rate costs.
@@ -45,6 +51,7 @@ impl EncoderCapabilities {
             formats: smallvec![PixelFormat::Nv12],
             smallest: Size::new(2, 2),
             largest: Size::new(u32::MAX, u32::MAX),
+            shares: None,
             depth: 1,
             rate_change: RateChange::Keyframe,
             bounded_frames: false,
@@ -61,6 +68,15 @@ impl EncoderCapabilities {
             && long <= longest
             && short <= shortest
     }
+}
+
+/// A picture where an encoder may find it.
+#[derive(Clone, Debug)]
+pub enum Picture<'a> {
+    /// On the CPU: every encoder takes it.
+    Cpu(CpuImage<'a>),
+    /// In memory of the device that [`EncoderCapabilities::shares`] names, read in place.
+    Shared(SharedImage<'a>),
 }
 
 /// What the next frame needs.
@@ -125,7 +141,7 @@ pub trait Encoder {
     fn encode(
         &mut self,
         frame: FrameId,
-        image: &CpuImage<'_>,
+        picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Encoded, EncodeError>;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use crate::{Clock, FrameId, InputSeq, MediaTime, Rect, Size, SpaceEpoch, StageTimes};
+use crate::{Clock, FrameId, InputSeq, MediaTime, Rect, SharedImage, Size, SpaceEpoch, StageTimes};
 
 /// One picture on its way from a source to an encoder.
 pub struct Frame {
@@ -355,6 +355,10 @@ pub trait FrameImage: Send {
     /// # Errors
     /// [`ImageError::Unfinished`] before `finish`; [`ImageError::Lost`] as there.
     fn map(&self) -> Result<CpuImage<'_>, ImageError>;
+
+    /// The pixels as memory that an encoder on the same device reads in place; `None` where only the
+    /// CPU can read them. Every image has the form that [`map`](Self::map) yields beside it.
+    fn shared(&self) -> Option<SharedImage<'_>>;
 
     /// The pixels on the CPU for writing, to draw an overlay into them; `None` where they are
     /// read-only. Planes are in the order of the format.

@@ -13,6 +13,7 @@ pub mod encoder;
 pub mod frame;
 pub mod ids;
 pub mod input;
+pub mod shared;
 pub mod source;
 pub mod stages;
 pub mod transport;
@@ -22,8 +23,8 @@ pub mod units;
 pub use audio::AudioPacket;
 pub use clock::{Clock, MediaTime};
 pub use encoder::{
-    EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, RateChange, Recovery,
-    RecoveryMeans,
+    EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, Picture, RateChange,
+    Recovery, RecoveryMeans,
 };
 pub use frame::{
     BitDepth, Chroma, ColorDescription, CpuImage, Damage, DepthImage, Fov, Foveation, Frame,
@@ -32,6 +33,9 @@ pub use frame::{
 };
 pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId};
 pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};
+pub use shared::{
+    DeviceId, MemoryId, SharedImage, SharedMemory, SharedPlane, SharedSemaphore, SharedSignal,
+};
 pub use source::{
     CursorUpdate, FrameRequest, FrameSource, Pacing, SourceError, SourceEvent, SourceInfo,
 };

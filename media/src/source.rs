@@ -41,6 +41,9 @@ pub struct FrameRequest<'a> {
     pub views: &'a [View],
     /// Yield a picture even when nothing changed (a new viewer, a keyframe).
     pub refresh: bool,
+    /// Yield it in shared memory where the source can, because the encoder reads it there; a source
+    /// on the CPU ignores it.
+    pub share: bool,
 }
 
 /// What came of a request.

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use media::{
-    Clock, CpuImage, FrameImage, ImageError, Mark, PixelFormat, PlaneMut, Size, StageTimes,
+    Clock, CpuImage, FrameImage, ImageError, Mark, PixelFormat, PlaneMut, SharedImage, Size,
+    StageTimes,
 };
 use smallvec::SmallVec;
 use thiserror::Error;
@@ -376,6 +377,11 @@ impl FrameImage for RingImage {
             size: layout.size(),
             planes: layout.planes(pixels),
         })
+    }
+
+    /// Always `None`: the slot is read back to the CPU.
+    fn shared(&self) -> Option<SharedImage<'_>> {
+        None
     }
 
     /// Always `None`: a buffer mapped for reading stays as it is.

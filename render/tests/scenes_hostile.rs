@@ -548,6 +548,7 @@ fn show(scene: Scene) -> Result<(), SourceError> {
         within: Duration::from_millis(33),
         views: &[],
         refresh: true,
+        share: false,
     };
     let SourceEvent::Frame(mut frame) = source.next(&request)? else { unreachable!("it is due") };
     frame.image.finish(&*clock, &mut StageTimes::default()).expect("the picture is drawn");

@@ -46,6 +46,7 @@ impl Set {
             within: Duration::from_millis(33),
             views: &[],
             refresh,
+            share: false,
         };
         self.next += 1;
         let deadline = Instant::now() + PATIENCE;
@@ -170,6 +171,7 @@ fn views_of_a_headset_are_refused() {
         within: Duration::from_millis(33),
         views: &[media::View::screen(SIZE)],
         refresh: true,
+        share: false,
     };
     let told = set.source.next(&request);
     assert!(matches!(told, Err(SourceError::Failed(_))), "{told:?}");
@@ -214,6 +216,7 @@ fn threads_that_race_a_lost_device_end_on_the_newest() {
             within: Duration::from_millis(33),
             views: &[],
             refresh: true,
+            share: false,
         };
         let drawn = source.next(&request);
         assert!(matches!(drawn, Ok(SourceEvent::Frame(_))), "{drawn:?}");

@@ -181,6 +181,7 @@ fn poster(host: &Arc<SceneHost>) -> Result<Vec<u8>, String> {
         within: FrameRate::fps(1).interval(),
         views: &[],
         refresh: true,
+        share: false,
     };
     let Ok(SourceEvent::Frame(mut frame)) = source.next(&request) else {
         return Err("the source gave no picture".into());

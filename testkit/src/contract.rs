@@ -134,7 +134,8 @@ impl Suite<'_> {
     }
 
     fn next(&mut self, within: Duration, refresh: bool) -> Result<SourceEvent, SourceError> {
-        let request = FrameRequest { id: self.id, at: self.at, within, views: &[], refresh };
+        let request =
+            FrameRequest { id: self.id, at: self.at, within, views: &[], refresh, share: false };
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.subject.source().next(&request) {
@@ -226,6 +227,17 @@ fn check_pixels(frame: &mut Frame) {
             }
         }
         Err(error) => unreachable!("a finished picture must map: {error}"),
+    }
+    if let Some(shared) = frame.image.shared() {
+        assert_eq!((shared.format, shared.size), (format, size), "shared must agree with itself");
+        assert_eq!(shared.planes.len(), shape.len(), "{format:?} has {} planes", shape.len());
+        let mut begin = shared.planes[0].offset;
+        for (plane, &(row, rows)) in shared.planes.iter().zip(&shape) {
+            assert_eq!(plane.offset, begin, "shared planes must follow one another");
+            assert!(plane.stride as usize >= row, "a stride must hold a row");
+            begin += u64::from(plane.stride) * rows as u64;
+        }
+        assert!(begin <= shared.memory.bytes, "shared memory must hold the picture");
     }
     if let Some(planes) = frame.image.map_mut() {
         assert_eq!(planes.len(), shape.len(), "map_mut must have the planes of the format");

@@ -246,8 +246,14 @@ mod tests {
 
     fn picture(at: MediaTime) -> Vec<u8> {
         let mut source = PulledPattern::new(SIZE, 1, Arc::new(FakeClock::default()));
-        let request =
-            FrameRequest { id: FrameId(1), at, within: Duration::ZERO, views: &[], refresh: true };
+        let request = FrameRequest {
+            id: FrameId(1),
+            at,
+            within: Duration::ZERO,
+            views: &[],
+            refresh: true,
+            share: false,
+        };
         let Ok(SourceEvent::Frame(mut frame)) = source.next(&request) else { panic!("no frame") };
         frame.image.finish(&FakeClock::default(), &mut frame.stages).unwrap();
         frame.image.map().unwrap().planes.iter().flat_map(|plane| plane.data.to_vec()).collect()

@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use media::{
-    Clock, CpuImage, FrameImage, ImageError, Mark, MediaTime, PixelFormat, Plane, PlaneMut, Size,
-    StageTimes,
+    Clock, CpuImage, FrameImage, ImageError, Mark, MediaTime, PixelFormat, Plane, PlaneMut,
+    SharedImage, Size, StageTimes,
 };
 use smallvec::SmallVec;
 
@@ -118,6 +118,10 @@ impl FrameImage for PooledImage {
             Plane { data, stride }
         });
         Ok(CpuImage { format: self.format, size: self.size, planes: planes.collect() })
+    }
+
+    fn shared(&self) -> Option<SharedImage<'_>> {
+        None
     }
 
     fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {

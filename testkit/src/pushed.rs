@@ -349,6 +349,7 @@ mod tests {
             within,
             views: &[],
             refresh: false,
+            share: false,
         };
         source.next(&request).unwrap()
     }
@@ -440,6 +441,7 @@ mod tests {
             within: Duration::ZERO,
             views: &[],
             refresh: false,
+            share: false,
         };
         assert!(matches!(source.next(&request), Err(SourceError::NoFreeSlot)));
         drop(held);

@@ -262,7 +262,8 @@ mod tests {
 
     fn next(source: &mut PushedPattern, within: Duration, refresh: bool) -> Option<Frame> {
         let at = MediaTime::ZERO;
-        let request = FrameRequest { id: FrameId(0), at, within, views: &[], refresh };
+        let request =
+            FrameRequest { id: FrameId(0), at, within, views: &[], refresh, share: false };
         match source.next(&request).unwrap() {
             SourceEvent::Frame(frame) => Some(frame),
             SourceEvent::Unchanged => None,

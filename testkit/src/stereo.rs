@@ -151,8 +151,14 @@ mod tests {
 
     fn frame(source: &mut StereoPattern, views: &[View]) -> Frame {
         let at = MediaTime::from_millis(40);
-        let request =
-            FrameRequest { id: FrameId(4), at, within: Duration::ZERO, views, refresh: true };
+        let request = FrameRequest {
+            id: FrameId(4),
+            at,
+            within: Duration::ZERO,
+            views,
+            refresh: true,
+            share: false,
+        };
         match source.next(&request) {
             Ok(SourceEvent::Frame(frame)) => frame,
             other => panic!("{other:?}"),

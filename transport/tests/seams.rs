@@ -50,6 +50,7 @@ async fn a_display_that_is_resized_reaches_the_client() {
                 within: client::PATIENCE,
                 views: &[],
                 refresh: false,
+                share: false,
             };
             match source.next(&request).unwrap() {
                 SourceEvent::Frame(frame) => break frame,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use encoder::{Candidate, EncoderSettings};
 use media::{
-    Bitrate, Clock, EncodeOptions, FrameId, FrameRate, FrameRequest, FrameSource as _, Size,
-    SourceEvent,
+    Bitrate, Clock, EncodeOptions, FrameId, FrameRate, FrameRequest, FrameSource as _, Picture,
+    Size, SourceEvent,
 };
 use testkit::PulledPattern;
 
@@ -84,15 +84,16 @@ fn encode(
             within: settings.rate.interval(),
             views: &[],
             refresh: false,
+            share: false,
         };
         let SourceEvent::Frame(mut frame) = source.next(&request)? else {
             bail!("the pattern made no picture");
         };
         frame.image.finish(clock.as_ref(), &mut frame.stages)?;
-        let image = frame.image.map()?;
+        let picture = Picture::Cpu(frame.image.map()?);
         let options = EncodeOptions { keyframe: number == 0, strip: None };
         let began = clock.now();
-        let unit = encoder.encode(frame.id, &image, options)?;
+        let unit = encoder.encode(frame.id, &picture, options)?;
         let length = clock.now().since(began);
         if number >= warm {
             times.push(length.as_secs_f64() * 1e3);

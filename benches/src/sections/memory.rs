@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use encoder::Preference;
-use media::{Clock as _, EncodeOptions, FrameId, FrameRequest, FrameSource as _, SourceEvent};
+use media::{
+    Clock as _, EncodeOptions, FrameId, FrameRequest, FrameSource as _, Picture, SourceEvent,
+};
 use server::clock::MonotonicClock;
 use server::config::Config;
 use testkit::PulledPattern;
@@ -145,10 +147,15 @@ fn code(encoder: &mut dyn media::Encoder, source: &mut PulledPattern) -> Result<
             within: Duration::ZERO,
             views: &[],
             refresh: true,
+            share: false,
         };
         if let SourceEvent::Frame(mut frame) = source.next(&request)? {
             frame.image.finish(&clock, &mut frame.stages)?;
-            encoder.encode(frame.id, &frame.image.map()?, EncodeOptions::default())?;
+            encoder.encode(
+                frame.id,
+                &Picture::Cpu(frame.image.map()?),
+                EncodeOptions::default(),
+            )?;
         }
     }
     Ok(())

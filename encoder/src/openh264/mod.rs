@@ -9,8 +9,8 @@ mod sys;
 use std::ops::RangeInclusive;
 
 use media::{
-    Bitrate, Codec, CpuImage, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities,
-    FrameId, FrameRate, Plane, RateChange, Recovery, Size, UnitKind,
+    Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
+    FrameRate, Picture, Plane, RateChange, Recovery, Size, UnitKind,
 };
 
 use crate::candidates::{EncoderSettings, OpenError};
@@ -93,10 +93,10 @@ impl Encoder for OpenH264Encoder {
     fn encode(
         &mut self,
         _frame: FrameId,
-        image: &CpuImage<'_>,
+        picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Encoded, EncodeError> {
-        let picture = Nv12::check(image, self.size)?;
+        let picture = Nv12::check(picture, self.size)?;
         if options.keyframe {
             self.raw.force_keyframe().map_err(EncodeError::Fatal)?;
         }

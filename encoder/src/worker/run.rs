@@ -8,7 +8,7 @@ use bytes::Bytes;
 use media::barcode::Strip;
 use media::{
     AccessUnit, Clock, ColorDescription, CpuImage, Damage, EncodeError, EncodeOptions, Encoded,
-    Encoder, EncoderCapabilities, Frame, FrameId, ImageError, Mark, MatrixCoefficients,
+    Encoder, EncoderCapabilities, Frame, FrameId, ImageError, Mark, MatrixCoefficients, Picture,
     PixelFormat, Primaries, Recovery, UnitKind, UnitSink,
 };
 
@@ -262,7 +262,8 @@ impl Runner {
         let strip = self.config.barcode.then(|| Strip::new(frame.id, frame.last_input));
         let started = self.clock.now();
         frame.stages.mark(Mark::EncodeStarted, started);
-        let encoded = encoder.encode(frame.id, &image, EncodeOptions { keyframe, strip })?;
+        let picture = Picture::Cpu(image);
+        let encoded = encoder.encode(frame.id, &picture, EncodeOptions { keyframe, strip })?;
         let ended = self.clock.now();
         frame.stages.mark(Mark::Encoded, ended);
         self.shared.record(|stats| stats.times.record(ended.since(started)));

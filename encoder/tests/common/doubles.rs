@@ -10,8 +10,8 @@ use bytes::Bytes;
 use media::{
     AccessUnit, Bitrate, Clock, Codec, ColorDescription, CpuImage, Damage, EncodeError,
     EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage, FrameRate,
-    ImageError, InputSeq, Mark, PixelFormat, Plane, PlaneMut, RateChange, Recovery, RecoveryMeans,
-    SendRefused, Size, StageTimes, TrackId, UnitKind, UnitSink, View,
+    ImageError, InputSeq, Mark, Picture, PixelFormat, Plane, PlaneMut, RateChange, Recovery,
+    RecoveryMeans, SendRefused, SharedImage, Size, StageTimes, TrackId, UnitKind, UnitSink, View,
 };
 use nearlight_encoder::{
     Candidate, Command, EncoderSettings, EncoderWorker, OpenError, WorkerConfig, WorkerEvent,
@@ -105,7 +105,7 @@ impl Encoder for EncoderDouble {
     fn encode(
         &mut self,
         frame: FrameId,
-        image: &CpuImage<'_>,
+        picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Encoded, EncodeError> {
         match self.behaviour {
@@ -115,6 +115,9 @@ impl Encoder for EncoderDouble {
             Behaviour::PanicsAtFrame(at) if frame.0 == at => panic!("the double panicked"),
             _ => {}
         }
+        let Picture::Cpu(image) = picture else {
+            return Err(EncodeError::Refused("the double reads no shared memory".into()));
+        };
         let fresh = std::mem::take(&mut self.fresh);
         let forgotten = std::mem::take(&mut self.forgotten);
         let kind = match (options.keyframe || fresh, forgotten) {
@@ -205,6 +208,9 @@ impl FrameImage for Image {
             size: self.size,
             planes: self.data.iter().map(|data| plane(data.as_slice())).collect(),
         })
+    }
+    fn shared(&self) -> Option<SharedImage<'_>> {
+        None
     }
     fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {
         None
@@ -380,6 +386,9 @@ impl FrameImage for Hanging {
     }
     fn map(&self) -> Result<CpuImage<'_>, ImageError> {
         self.0.map()
+    }
+    fn shared(&self) -> Option<SharedImage<'_>> {
+        self.0.shared()
     }
     fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {
         self.0.map_mut()

@@ -226,7 +226,8 @@ impl Shared {
             } else if wanted {
                 self.lock().refresh = true;
             }
-            let request = FrameRequest { id, at, within, views: &[], refresh };
+            // No encoder of this build reads shared memory.
+            let request = FrameRequest { id, at, within, views: &[], refresh, share: false };
             match self.ask(source.as_mut(), &request, &mut lost, output) {
                 Asked::Frame => id = id.next(),
                 Asked::Nothing => {}
