@@ -14,6 +14,24 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 static COPIES: AtomicU32 = AtomicU32::new(0);
 
+/// What a call does that was told to do something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It answers this, which no header need know, and does nothing.
+    Status(u32),
+    /// It waits until it is released, and then does what it was asked.
+    Hang,
+}
+
+impl Effect {
+    fn number(self) -> u64 {
+        match self {
+            Self::Status(status) => status.into(),
+            Self::Hang => u64::MAX,
+        }
+    }
+}
+
 /// Both libraries in a folder that goes with it. What is open then stays usable.
 #[derive(Debug)]
 pub struct FakeGpu {
@@ -86,6 +104,63 @@ impl FakeGpu {
         tell(&self.cuda, "fake_cuda_devices", count)
     }
 
+    /// From the `nth` call of a function of CUDA on, counted from now and beginning with 1, as many as
+    /// `times` calls do this instead. Of several plans for one call the oldest counts.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`], and when there is no such function, or no such call.
+    pub fn plan_cuda(&self, call: &str, nth: u32, times: u32, effect: Effect) -> io::Result<()> {
+        let name = CString::new(call)?;
+        type Plan = unsafe extern "C" fn(*const c_char, u32, u32, u64) -> u32;
+        // SAFETY: `fake_plan` is declared so, and reads a text that outlives the call.
+        let found = unsafe {
+            let plan = self.cuda.get::<Plan>(b"fake_plan\0").map_err(io::Error::other)?;
+            plan(name.as_ptr(), nth, times, effect.number())
+        };
+        if found == 0 { Err(io::Error::other(format!("no call {nth} of {call}"))) } else { Ok(()) }
+    }
+
+    /// Ends the hangs of CUDA that there are now.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn release_cuda(&self) -> io::Result<()> {
+        // SAFETY: `fake_release` is declared so.
+        unsafe {
+            let release = self
+                .cuda
+                .get::<unsafe extern "C" fn()>(b"fake_release\0")
+                .map_err(io::Error::other)?;
+            release();
+        }
+        Ok(())
+    }
+
+    /// Calls of CUDA in order, each as `name result`.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn cuda_log(&self) -> io::Result<Vec<String>> {
+        lines(&self.cuda, "fake_log")
+    }
+
+    /// Rules of CUDA that were broken, each as `name: rule`; empty as long as all is well.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn cuda_broken_rules(&self) -> io::Result<Vec<String>> {
+        lines(&self.cuda, "fake_rules")
+    }
+
+    /// What was not given back to CUDA; empty when everything is dropped. A descriptor counts that a
+    /// failed import left to its caller, for as long as its number has the same file.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn cuda_leftovers(&self) -> io::Result<Vec<String>> {
+        lines(&self.cuda, "fake_leftovers")
+    }
+
     /// Version of NVENC.
     ///
     /// # Errors
@@ -115,6 +190,13 @@ impl FakeGpu {
             omit(name.as_ptr())
         };
         if found == 0 { Err(io::Error::other(format!("no entry {entry}"))) } else { Ok(()) }
+    }
+}
+
+impl Drop for FakeGpu {
+    fn drop(&mut self) {
+        // A test that failed must not wait for threads that hang. Without the function nothing does.
+        let _ = self.release_cuda();
     }
 }
 
@@ -185,4 +267,24 @@ fn tell(library: &Library, function: &str, value: u32) -> io::Result<()> {
         tell(value);
     }
     Ok(())
+}
+
+/// Asks for a text, which may grow meanwhile.
+fn lines(library: &Library, function: &str) -> io::Result<Vec<String>> {
+    type Text = unsafe extern "C" fn(*mut u8, usize) -> usize;
+    let mut bytes = Vec::new();
+    loop {
+        // SAFETY: all functions of the fakes that tell a text are declared so; they write at most as
+        // many bytes as there are.
+        let length = unsafe {
+            let text = library.get::<Text>(function.as_bytes()).map_err(io::Error::other)?;
+            text(bytes.as_mut_ptr(), bytes.len())
+        };
+        if length <= bytes.len() {
+            bytes.truncate(length);
+            let text = String::from_utf8(bytes).map_err(io::Error::other)?;
+            return Ok(text.lines().map(str::to_owned).collect());
+        }
+        bytes.resize(length, 0);
+    }
 }

@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod contract;
+pub mod exported;
 pub mod fake_gpu;
 mod memfd;
 pub mod pattern;
@@ -20,7 +21,8 @@ pub mod stereo;
 
 pub use clock::FakeClock;
 pub use contract::{SourceSubject, source_contract};
-pub use fake_gpu::FakeGpu;
+pub use exported::Exported;
+pub use fake_gpu::{Effect, FakeGpu};
 pub use pattern::PulledPattern;
 pub use pushed::{Producer, PushedShared, SharedSurface, Step};
 pub use pushed_pattern::{Programme, PushedPattern};

@@ -36,6 +36,11 @@ impl Memory {
         Ok(View { map })
     }
 
+    /// The file, for whoever maps it by itself.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.map
     }
