@@ -8,6 +8,8 @@
 //! So far it is only found out whether the driver could be used: sessions are not opened yet.
 
 pub mod loader;
+#[cfg_attr(not(test), expect(dead_code, reason = "used by sessions, which come next"))]
+mod plan;
 mod raw;
 mod status;
 
