@@ -45,8 +45,8 @@ fn agx(c: vec3f) -> vec3f {
     return pow(max(OUT * s, vec3f(0.0)), vec3f(2.2));
 }
 
-// IEC 61966-2-1, its power by roots: within a quarter of a code value, and on a software device a root is one
-// instruction where a power is thirty.
+// IEC 61966-2-1, its power by roots: within a quarter of a code value, which golden_physics.rs asserts. On a software
+// device a root is an instruction and a power is a logarithm and an exponential.
 fn encode_srgb(c: vec3f) -> vec3f {
     let root2 = sqrt(c);
     let root4 = sqrt(root2);

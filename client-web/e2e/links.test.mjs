@@ -87,13 +87,19 @@ test('a token that is put into the address of an open page is used, and hidden',
   }
 });
 
-test('an address with an entry plays it at once; the catalogue only adds its name', async () => {
+/** Keeps the catalogue from a page until `release` is called. */
+function holdCatalogue() {
   let release;
   const held = new Promise((resolve) => { release = resolve; });
   const prepare = (context) => context.route('**/api/v1/catalogue', async (route) => {
     await held;
     await route.continue();
   });
+  return { prepare, release };
+}
+
+test('an address with an entry plays it at once; the catalogue only adds its name', async () => {
+  const { prepare, release } = holdCatalogue();
   await open(`?play=demo&${GENTLE}`, async (tab) => {
     await tab.playing();
     const { entries } = await (await node.fetch('api/v1/catalogue')).json();
@@ -107,12 +113,7 @@ test('an address with an entry plays it at once; the catalogue only adds its nam
 });
 
 test('a catalogue that comes after the user went back starts nothing', async () => {
-  let release;
-  const held = new Promise((resolve) => { release = resolve; });
-  const prepare = (context) => context.route('**/api/v1/catalogue', async (route) => {
-    await held;
-    await route.continue();
-  });
+  const { prepare, release } = holdCatalogue();
   await open(`?play=demo&${GENTLE}`, async (tab) => {
     const { page } = tab;
     await page.getByRole('button', { name: /^(Cancel|Leave)$/ }).first().click();

@@ -463,6 +463,7 @@ fn a_call_hangs_until_it_is_released_and_others_go_on() {
     driver.gpu.plan_cuda("cuDevicePrimaryCtxRetain", 1, 1, Effect::Hang).unwrap();
     std::thread::scope(|scope| {
         let hung = scope.spawn(|| driver.retain().map(drop));
+        // Time to get there and to come back, which a hanging call does not do however long it is.
         std::thread::sleep(Duration::from_millis(50));
         assert!(!hung.is_finished());
         assert_eq!(call!(driver, "cuInit"(0 => u32)), OK);

@@ -175,6 +175,23 @@ fn the_tone_map_is_khronos_neutral_with_srgb_encoding() {
     }
 }
 
+/// With the constants that stand in the shader.
+#[test]
+fn the_power_of_srgb_by_roots_is_within_a_quarter_of_a_code_value() {
+    let shader = include_str!("../../shaders/tonemap.wgsl");
+    let line = shader.lines().find(|line| line.contains("let power =")).expect("the polynomial");
+    let numbers = line.split(|c: char| !(c.is_ascii_digit() || c == '.'));
+    let numbers: Vec<f64> =
+        numbers.filter(|text| text.contains('.')).map(|text| text.parse().unwrap()).collect();
+    let [root2, root4, root8, linear] = numbers[..] else { panic!("{line}") };
+    for step in 0..=100_000 {
+        let c: f64 = 0.003_130_8 + (1.0 - 0.003_130_8) * f64::from(step) / 100_000.0;
+        let exact = 1.055 * c.powf(1.0 / 2.4) - 0.055;
+        let by_roots = root2 * c.sqrt() + root4 * c.powf(0.25) - root8 * c.powf(0.125) - linear * c;
+        assert!((by_roots - exact).abs() * 255.0 <= 0.25, "{c}: {by_roots}, not {exact}");
+    }
+}
+
 #[test]
 fn a_shadow_takes_the_suns_light_and_nothing_else() {
     let scene = |blocked: bool| {

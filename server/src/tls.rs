@@ -85,8 +85,13 @@ pub fn reachable(listener: IpAddr) -> IpAddr {
 pub fn fingerprint(certificate: &Path) -> Result<String> {
     let der = CertificateDer::from_pem_file(certificate)
         .with_context(|| format!("{} holds no certificate", certificate.display()))?;
-    let digest = Sha256::digest(&der);
-    Ok(digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":"))
+    Ok(shown(&der))
+}
+
+/// SHA-256 of a certificate in pairs of digits with colons between.
+fn shown(certificate: &[u8]) -> String {
+    let digest = Sha256::digest(certificate);
+    digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
 fn make_self_signed(
@@ -261,14 +266,12 @@ mod tests {
         let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
         let name = rustls::pki_types::ServerName::from(address.ip());
         let mut stream = connector.connect(name, tcp).await.unwrap();
-        let certificate = &stream.get_ref().1.peer_certificates().unwrap()[0];
-        let digest = Sha256::digest(certificate);
-        let shown = digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
+        let certificate = shown(&stream.get_ref().1.peer_certificates().unwrap()[0]);
         stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         // A peer that ends without close_notify has still answered.
         let _ = stream.read_to_string(&mut answer).await;
-        (shown, answer.lines().next().unwrap_or_default().to_owned())
+        (certificate, answer.lines().next().unwrap_or_default().to_owned())
     }
 
     #[tokio::test]

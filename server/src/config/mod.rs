@@ -4,6 +4,7 @@
 //! `--set video.fps=60`; values are TOML, bare words are strings. Every key is explained in
 //! `nearlight.example.toml`, which a test holds against these defaults.
 
+mod check;
 mod tree;
 mod units;
 
@@ -11,7 +12,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
 
 pub use tree::{ConfigError, load};
 pub use units::{HumanDuration, HumanRate};
@@ -277,113 +277,7 @@ impl Config {
     /// # Errors
     /// Names the first key that is wrong.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let wrong = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
-        let video = &self.video;
-        for (key, edge) in [("video.width", video.width), ("video.height", video.height)] {
-            if edge < 64 || edge > video.max_edge || !edge.is_multiple_of(2) {
-                return wrong(
-                    key,
-                    format!("{edge} is not an even number from 64 to {}", video.max_edge),
-                );
-            }
-        }
-        if !(64..=8192).contains(&video.max_edge) {
-            return wrong("video.max_edge", format!("{} is not from 64 to 8192", video.max_edge));
-        }
-        if video.fps == 0 || video.fps > video.max_fps || video.max_fps > 240 {
-            return wrong(
-                "video.fps",
-                format!("{} is not from 1 to video.max_fps, at most 240", video.fps),
-            );
-        }
-        let (min, start, max) =
-            (video.min_rate.rate(), video.start_rate.rate(), video.max_rate.rate());
-        if !(min <= start && start <= max && min.bps() >= 100_000) {
-            return wrong(
-                "video.start_rate",
-                format!("{start} is not between {min} and {max}, or the least is under 100 kbit/s"),
-            );
-        }
-        if ![1, 2, 4].contains(&self.render.msaa) {
-            return wrong("render.msaa", format!("{} is not 1, 2 or 4", self.render.msaa));
-        }
-        if self.render.shadow_size > 8192 {
-            return wrong(
-                "render.shadow_size",
-                format!("{} is more than 8192", self.render.shadow_size),
-            );
-        }
-        if !self.webrtc.public.is_empty() && self.webrtc.public.len() != self.webrtc.listen.len() {
-            return wrong("webrtc.public", "needs one address for each of webrtc.listen".into());
-        }
-        for digest in &self.access.token_sha256 {
-            if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return wrong("access.token_sha256", "is not 64 hexadecimal digits".into());
-            }
-        }
-        if self.server.tls == Tls::Files
-            && (self.server.certificate.as_os_str().is_empty()
-                || self.server.private_key.as_os_str().is_empty())
-        {
-            return wrong(
-                "server.tls",
-                "\"files\" needs server.certificate and server.private_key".into(),
-            );
-        }
-        for server in &self.webrtc.ice_servers {
-            for url in &server.urls {
-                // RFC 7064 and RFC 7065; a browser refuses the whole connection for one that is neither.
-                let scheme = url.split_once(':').map(|(scheme, _)| scheme);
-                if !matches!(scheme, Some("stun" | "stuns" | "turn" | "turns")) {
-                    return wrong(
-                        "webrtc.ice_servers",
-                        format!("{url:?} begins with none of stun:, stuns:, turn: and turns:"),
-                    );
-                }
-            }
-        }
-        for origin in &self.server.allowed_origins {
-            let rest = origin.split_once("://").map(|(_, rest)| rest);
-            if rest.is_none_or(|rest| rest.is_empty() || rest.contains('/')) {
-                return wrong(
-                    "server.allowed_origins",
-                    format!("{origin:?} is not like https://play.example.org, without a path"),
-                );
-            }
-        }
-        let known: Vec<_> = encoder::candidates().iter().map(|each| each.name).collect();
-        let asked = (video.encoder != "auto").then_some(("video.encoder", &video.encoder));
-        let forbidden = video.forbid_encoders.iter().map(|name| ("video.forbid_encoders", name));
-        for (key, name) in asked.into_iter().chain(forbidden) {
-            if !known.contains(&name.as_str()) {
-                return wrong(key, format!("{name:?} is none of {}", known.join(", ")));
-            }
-        }
-        let sessions = &self.sessions;
-        for (key, length) in [
-            ("sessions.idle", sessions.idle),
-            ("sessions.longest", sessions.longest),
-            ("sessions.connect", sessions.connect),
-            ("sessions.reconnect", sessions.reconnect),
-        ] {
-            if length.get().is_zero() {
-                return wrong(key, "is zero: no session could live".into());
-            }
-        }
-        if let [first, last] = self.webrtc.ports
-            && (first == 0 || first > last)
-            && self.webrtc.ports != [0, 0]
-        {
-            return wrong("webrtc.ports", format!("{first} to {last} is no range of ports"));
-        }
-        if let Err(error) = EnvFilter::builder().parse(&self.log.filter) {
-            return wrong("log.filter", format!("{:?} is not a filter: {error}", self.log.filter));
-        }
-        let url = &self.server.public_url;
-        if !["http://", "https://"].iter().any(|scheme| url.is_empty() || url.starts_with(scheme)) {
-            return wrong("server.public_url", "does not begin with http:// or https://".into());
-        }
-        Ok(())
+        check::check(self)
     }
 
     /// Whether the public listener speaks TLS.

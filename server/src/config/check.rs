@@ -1,0 +1,152 @@
+//! What types cannot tell of a configuration: ranges and combinations, a function a section.
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Access, Config, ConfigError, Log, Render, Server, Sessions, Tls, VideoConfig, WebRtc};
+
+/// Checks every section.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    video(&config.video)?;
+    encoders(&config.video)?;
+    render(&config.render)?;
+    webrtc(&config.webrtc)?;
+    access(&config.access)?;
+    server(&config.server)?;
+    sessions(&config.sessions)?;
+    log(&config.log)
+}
+
+fn wrong(key: &str, why: String) -> Result<(), ConfigError> {
+    Err(ConfigError::Value { key: key.into(), why })
+}
+
+fn video(video: &VideoConfig) -> Result<(), ConfigError> {
+    for (key, edge) in [("video.width", video.width), ("video.height", video.height)] {
+        if edge < 64 || edge > video.max_edge || !edge.is_multiple_of(2) {
+            return wrong(
+                key,
+                format!("{edge} is not an even number from 64 to {}", video.max_edge),
+            );
+        }
+    }
+    if !(64..=8192).contains(&video.max_edge) {
+        return wrong("video.max_edge", format!("{} is not from 64 to 8192", video.max_edge));
+    }
+    if video.fps == 0 || video.fps > video.max_fps || video.max_fps > 240 {
+        return wrong(
+            "video.fps",
+            format!("{} is not from 1 to video.max_fps, at most 240", video.fps),
+        );
+    }
+    let (min, start, max) = (video.min_rate.rate(), video.start_rate.rate(), video.max_rate.rate());
+    if !(min <= start && start <= max && min.bps() >= 100_000) {
+        return wrong(
+            "video.start_rate",
+            format!("{start} is not between {min} and {max}, or the least is under 100 kbit/s"),
+        );
+    }
+    Ok(())
+}
+
+/// Names are those of this build: an unknown forbidden one would silently allow what was forbidden.
+fn encoders(video: &VideoConfig) -> Result<(), ConfigError> {
+    let known: Vec<_> = encoder::candidates().iter().map(|each| each.name).collect();
+    let asked = (video.encoder != "auto").then_some(("video.encoder", &video.encoder));
+    let forbidden = video.forbid_encoders.iter().map(|name| ("video.forbid_encoders", name));
+    for (key, name) in asked.into_iter().chain(forbidden) {
+        if !known.contains(&name.as_str()) {
+            return wrong(key, format!("{name:?} is none of {}", known.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+fn render(render: &Render) -> Result<(), ConfigError> {
+    if ![1, 2, 4].contains(&render.msaa) {
+        return wrong("render.msaa", format!("{} is not 1, 2 or 4", render.msaa));
+    }
+    if render.shadow_size > 8192 {
+        return wrong("render.shadow_size", format!("{} is more than 8192", render.shadow_size));
+    }
+    Ok(())
+}
+
+fn webrtc(webrtc: &WebRtc) -> Result<(), ConfigError> {
+    if !webrtc.public.is_empty() && webrtc.public.len() != webrtc.listen.len() {
+        return wrong("webrtc.public", "needs one address for each of webrtc.listen".into());
+    }
+    for server in &webrtc.ice_servers {
+        for url in &server.urls {
+            // RFC 7064 and RFC 7065; a browser refuses the whole connection for one that is neither.
+            let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+            if !matches!(scheme, Some("stun" | "stuns" | "turn" | "turns")) {
+                return wrong(
+                    "webrtc.ice_servers",
+                    format!("{url:?} begins with none of stun:, stuns:, turn: and turns:"),
+                );
+            }
+        }
+    }
+    if let [first, last] = webrtc.ports
+        && (first == 0 || first > last)
+        && webrtc.ports != [0, 0]
+    {
+        return wrong("webrtc.ports", format!("{first} to {last} is no range of ports"));
+    }
+    Ok(())
+}
+
+fn access(access: &Access) -> Result<(), ConfigError> {
+    for digest in &access.token_sha256 {
+        if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return wrong("access.token_sha256", "is not 64 hexadecimal digits".into());
+        }
+    }
+    Ok(())
+}
+
+fn server(server: &Server) -> Result<(), ConfigError> {
+    if server.tls == Tls::Files
+        && (server.certificate.as_os_str().is_empty() || server.private_key.as_os_str().is_empty())
+    {
+        return wrong(
+            "server.tls",
+            "\"files\" needs server.certificate and server.private_key".into(),
+        );
+    }
+    for origin in &server.allowed_origins {
+        let rest = origin.split_once("://").map(|(_, rest)| rest);
+        if rest.is_none_or(|rest| rest.is_empty() || rest.contains('/')) {
+            return wrong(
+                "server.allowed_origins",
+                format!("{origin:?} is not like https://play.example.org, without a path"),
+            );
+        }
+    }
+    let url = &server.public_url;
+    if !["http://", "https://"].iter().any(|scheme| url.is_empty() || url.starts_with(scheme)) {
+        return wrong("server.public_url", "does not begin with http:// or https://".into());
+    }
+    Ok(())
+}
+
+fn sessions(sessions: &Sessions) -> Result<(), ConfigError> {
+    for (key, length) in [
+        ("sessions.idle", sessions.idle),
+        ("sessions.longest", sessions.longest),
+        ("sessions.connect", sessions.connect),
+        ("sessions.reconnect", sessions.reconnect),
+    ] {
+        if length.get().is_zero() {
+            return wrong(key, "is zero: no session could live".into());
+        }
+    }
+    Ok(())
+}
+
+fn log(log: &Log) -> Result<(), ConfigError> {
+    if let Err(error) = EnvFilter::builder().parse(&log.filter) {
+        return wrong("log.filter", format!("{:?} is not a filter: {error}", log.filter));
+    }
+    Ok(())
+}
