@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use encoder::h264::prepare;
-use encoder::{EncoderSettings, Nv12Converter, Preference};
+use encoder::{BlockingEncoder, ENCODE_PATIENCE, EncoderSettings, Nv12Converter, Preference};
 use media::{
     Bitrate, CpuImage, EncodeOptions, FrameId, FrameRate, InputEvent, InputSeq, Mark, MediaTime,
     PathReport, Picture, PixelFormat, Plane, SequencedInput, Size, StageTimes,
@@ -93,7 +93,7 @@ fn parameter_sets(c: &mut Criterion) {
         planes: smallvec![Plane { data: luma, stride }, Plane { data: chroma, stride }],
     });
     let options = EncodeOptions { keyframe: true, strip: None };
-    let unit = (selection.chosen().open)(&settings)
+    let unit = BlockingEncoder::open(selection.chosen(), &settings, ENCODE_PATIENCE)
         .ok()
         .and_then(|mut encoder| encoder.encode(FrameId(0), &picture, options).ok());
     let Some(unit) = unit else { return };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use encoder::{Candidate, Selection};
 use media::{
     Bitrate, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId, FrameRate,
-    Picture, RateChange, Recovery, Size,
+    Picture, RateChange, Recovery, Size, Submitted,
 };
 
 /// Pictures coded by all encoders that were opened through it. Clones are one count.
@@ -33,8 +33,8 @@ impl Coded {
     fn wrap(&self, candidate: &Candidate) -> Candidate {
         let (open, coded) = (candidate.open.clone(), self.clone());
         Candidate {
-            open: Arc::new(move |settings| {
-                Ok(Box::new(Watched { encoder: open(settings)?, coded: coded.clone() })
+            open: Arc::new(move |settings, wake| {
+                Ok(Box::new(Watched { encoder: open(settings, wake)?, coded: coded.clone() })
                     as Box<dyn Encoder>)
             }),
             ..candidate.clone()
@@ -58,13 +58,21 @@ impl Encoder for Watched {
         frame: FrameId,
         picture: &Picture<'_>,
         options: EncodeOptions,
-    ) -> Result<Encoded, EncodeError> {
+    ) -> Result<Submitted, EncodeError> {
         self.coded.0.fetch_add(1, Ordering::Relaxed);
         self.encoder.encode(frame, picture, options)
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
         self.encoder.set_rate(bitrate, rate)
+    }
+
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
+        self.encoder.poll()
+    }
+
+    fn acknowledge(&mut self, frame: FrameId) {
+        self.encoder.acknowledge(frame);
     }
 
     fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
@@ -79,7 +87,9 @@ impl Encoder for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use encoder::{EncoderSettings, Preference, candidates, select};
+    use encoder::{
+        BlockingEncoder, ENCODE_PATIENCE, EncoderSettings, Preference, candidates, select,
+    };
     use media::{CpuImage, PixelFormat, Plane};
 
     #[test]
@@ -89,7 +99,8 @@ mod tests {
         coded.watch(&mut selection);
         let (size, rate) = (Size::new(64, 64), FrameRate::fps(60));
         let settings = EncoderSettings::new(size, rate, Bitrate::from_mbps(1));
-        let mut encoder = (selection.chosen().open)(&settings).unwrap();
+        let mut encoder =
+            BlockingEncoder::open(selection.chosen(), &settings, ENCODE_PATIENCE).unwrap();
         assert_eq!(encoder.capabilities().name, selection.chosen().name);
         let plane = |data| Plane { data, stride: 64 };
         let planes = [plane(&[90; 64 * 64][..]), plane(&[128; 64 * 32][..])].into_iter().collect();

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use media::{
     Bitrate, CpuImage, EncodeOptions, FrameId, FrameRate, Picture, PixelFormat, Plane, Size,
 };
-use nearlight_encoder::{EncoderSettings, Nv12Converter, Preference, candidates, select};
+use nearlight_encoder::{
+    BlockingEncoder, ENCODE_PATIENCE, EncoderSettings, Nv12Converter, Preference, candidates,
+    select,
+};
 use smallvec::smallvec;
 
 /// Pictures that are made before and repeated, so that making them is not measured.
@@ -47,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     for candidate in &selection.usable {
         let settings = EncoderSettings::new(size, FrameRate::fps(60), Bitrate::from_mbps(8));
-        let mut encoder = (candidate.open)(&settings)?;
+        let mut encoder = BlockingEncoder::open(candidate, &settings, ENCODE_PATIENCE)?;
         let (mut times, mut bytes, cpu) = (Vec::new(), 0, cpu_time());
         for frame in 0..u64::from(frames) {
             let planes = &converted[frame as usize % converted.len()];

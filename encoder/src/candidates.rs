@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use media::{
     Bitrate, Codec, CpuImage, EncodeOptions, Encoder, FrameId, FrameRate, Picture, PixelFormat,
@@ -14,23 +15,8 @@ use media::{
 use smallvec::smallvec;
 use thiserror::Error;
 
-/// What an encoder is opened with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EncoderSettings {
-    /// Coded size, even both ways.
-    pub size: Size,
-    /// Frames per second: the rate control's budget of a frame is `bitrate / rate`.
-    pub rate: FrameRate,
-    /// Target, and also the most: the VBV holds one frame.
-    pub bitrate: Bitrate,
-}
-
-impl EncoderSettings {
-    /// What every caller has to say.
-    pub const fn new(size: Size, rate: FrameRate, bitrate: Bitrate) -> Self {
-        Self { size, rate, bitrate }
-    }
-}
+pub use crate::settings::EncoderSettings;
+use crate::wake::{BlockingEncoder, Wake};
 
 /// Why an encoder could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -42,10 +28,20 @@ pub enum OpenError {
     /// It is there, but does not take the settings.
     #[error("refused: {0}")]
     Refused(String),
+    /// It works, but has no session to give: others hold as many as it has.
+    #[error("busy: {reason}; {open} of its sessions are open here")]
+    Busy {
+        /// What it answered.
+        reason: String,
+        /// Sessions of this process.
+        open: u32,
+    },
 }
 
-/// Opens an encoder on the calling thread, which is the one that it is used and dropped on.
-pub type Open = dyn Fn(&EncoderSettings) -> Result<Box<dyn Encoder>, OpenError> + Send + Sync;
+/// Opens an encoder on the calling thread, which is the one that it is used and dropped on. The
+/// [`Wake`] is for encoders whose units come later.
+pub type Open =
+    dyn Fn(&EncoderSettings, &Wake) -> Result<Box<dyn Encoder>, OpenError> + Send + Sync;
 
 /// One way to code video.
 #[derive(Clone)]
@@ -82,7 +78,7 @@ pub fn candidates() -> Vec<Candidate> {
             name: crate::x264::NAME,
             codec: Codec::H264,
             hardware: false,
-            open: Arc::new(|settings| {
+            open: Arc::new(|settings, _| {
                 Ok(Box::new(crate::x264::X264Encoder::open(settings)?) as Box<dyn Encoder>)
             }),
         },
@@ -90,7 +86,7 @@ pub fn candidates() -> Vec<Candidate> {
             name: crate::openh264::NAME,
             codec: Codec::H264,
             hardware: false,
-            open: Arc::new(|settings| {
+            open: Arc::new(|settings, _| {
                 Ok(Box::new(crate::openh264::OpenH264Encoder::open(settings)?) as Box<dyn Encoder>)
             }),
         },
@@ -220,12 +216,15 @@ pub fn select(
 /// Size of the picture that a candidate must code: small, and above what hardware encoders take as
 /// their least.
 const PROBE_SIZE: Size = Size::new(320, 192);
+/// How long its unit may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Opens the candidate and codes one grey picture, which must come out as a keyframe.
 fn probe(candidate: &Candidate) -> Result<(), String> {
     let settings = EncoderSettings::new(PROBE_SIZE, FrameRate::fps(30), Bitrate::from_mbps(1));
     let attempt = || {
-        let mut encoder = (candidate.open)(&settings).map_err(|error| error.to_string())?;
+        let mut encoder = BlockingEncoder::open(candidate, &settings, PATIENCE)
+            .map_err(|error| error.to_string())?;
         let stride = PROBE_SIZE.width as usize;
         let grey = vec![128; stride * PROBE_SIZE.height as usize * 3 / 2];
         let (luma, chroma) = grey.split_at(stride * PROBE_SIZE.height as usize);

@@ -15,16 +15,21 @@ pub mod h264;
 mod nv12;
 pub mod nvenc;
 pub mod openh264;
+mod settings;
 mod unit_pool;
+mod wake;
 pub mod worker;
 pub mod x264;
 
 pub use candidates::{
-    Candidate, EncoderSettings, OpenError, Preference, SelectError, Selection, Verdict, candidates,
-    select,
+    Candidate, OpenError, Preference, SelectError, Selection, Verdict, candidates, select,
 };
 pub use convert::Nv12Converter;
-pub use worker::{Command, CommandRefused, EncoderWorker, WorkerConfig, WorkerEvent, WorkerStats};
+pub use settings::{EncoderSettings, H264Profile, Resilience, Speed};
+pub use wake::{BlockingEncoder, Wake};
+pub use worker::{
+    Command, CommandRefused, ENCODE_PATIENCE, EncoderWorker, WorkerConfig, WorkerEvent, WorkerStats,
+};
 
 /// What a caught panic said.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use gstreamer as gst;
 use media::{
     Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
-    FrameRate, Picture, RateChange, Recovery, Size, UnitKind,
+    FrameRate, Picture, RateChange, Recovery, Size, Submitted, UnitKind,
 };
 
 use crate::candidates::{EncoderSettings, OpenError};
@@ -109,7 +109,7 @@ impl Encoder for X264Encoder {
         _frame: FrameId,
         picture: &Picture<'_>,
         options: EncodeOptions,
-    ) -> Result<Encoded, EncodeError> {
+    ) -> Result<Submitted, EncodeError> {
         let picture = Nv12::check(picture, self.size)?;
         if options.keyframe && !self.direct.force_keyframe() {
             return Err(EncodeError::Fatal("it takes no request for a keyframe".into()));
@@ -121,11 +121,11 @@ impl Encoder for X264Encoder {
             .map_readable()
             .map_err(|_| EncodeError::Fatal("its unit cannot be read".into()))?;
         if !key {
-            return Ok(Encoded { data: self.units.unit(&mapped), kind: UnitKind::Delta });
+            return Ok(Submitted::Now(Encoded::new(self.units.unit(&mapped), UnitKind::Delta)));
         }
         let prepared = h264::prepare(&mapped, &mut self.rewritten)
             .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
-        Ok(Encoded { data: self.units.unit(prepared), kind: UnitKind::Key })
+        Ok(Submitted::Now(Encoded::new(self.units.unit(prepared), UnitKind::Key)))
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
@@ -138,6 +138,15 @@ impl Encoder for X264Encoder {
             self.kbps = kbps;
         }
         Ok(RateChange::Seamless)
+    }
+
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
+        // Each unit is out before `encode` returns.
+        None
+    }
+
+    fn acknowledge(&mut self, _frame: FrameId) {
+        // Only a keyframe helps it, whatever the client has.
     }
 
     fn forget(&mut self, _lost: RangeInclusive<FrameId>) -> Recovery {

@@ -29,7 +29,8 @@ use media::{
     PixelFormat, Rect, SendRefused, StageTimes, TrackId, UnitKind, UnitSink, View,
 };
 use nearlight_encoder::{
-    Candidate, Command, EncoderSettings, EncoderWorker, OpenError, WorkerConfig, candidates,
+    BlockingEncoder, Candidate, Command, ENCODE_PATIENCE, EncoderSettings, EncoderWorker,
+    OpenError, WorkerConfig, candidates,
 };
 use smallvec::smallvec;
 use testkit::FakeClock;
@@ -159,6 +160,7 @@ impl Film {
             data: Arc::clone(&self.pictures[number as usize % self.pictures.len()]),
             stride: self.stride,
             error: false,
+            memory: None,
             returned: Arc::default(),
         };
         let now = media::MediaTime::from_millis(number * 16);
@@ -195,10 +197,11 @@ fn allocations(candidate: &Candidate, film: &Film, barcode: bool) -> u64 {
     let config = WorkerConfig {
         label: "count".into(),
         track: TrackId(0),
-        settings: EncoderSettings { size: SIZE, rate, bitrate: Bitrate::from_mbps(4) },
+        settings: EncoderSettings::new(SIZE, rate, Bitrate::from_mbps(4)),
         encoders: vec![candidate.clone()],
         keyframe_interval: Duration::from_millis(250),
         barcode,
+        patience: ENCODE_PATIENCE,
     };
     let clock = Arc::new(FakeClock::default());
     let worker = EncoderWorker::spawn(config, Box::new(sink), clock, Box::new(|_| {})).unwrap();
@@ -239,11 +242,12 @@ fn counted_on(thread: &str) -> u64 {
 fn steady_state_allocates_nothing() {
     assert_eq!((counted_on("enc-a"), counted_on("other")), (1, 0), "the counting itself");
     FIRST.lock().unwrap().take();
-    let settings =
-        EncoderSettings { size: SIZE, rate: FrameRate::fps(60), bitrate: Bitrate::from_mbps(4) };
+    let settings = EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4));
     let films = [(Film::nv12(), true), (Film::nv12(), false), (Film::bgrx(), true)];
     for candidate in candidates() {
-        if let Err(OpenError::Missing(what)) = (candidate.open)(&settings) {
+        if let Err(OpenError::Missing(what)) =
+            BlockingEncoder::open(&candidate, &settings, ENCODE_PATIENCE)
+        {
             println!("{}: skipped, {what} is missing", candidate.name);
             continue;
         }

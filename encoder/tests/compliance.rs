@@ -9,17 +9,18 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Picture, decode, pictures_in, psnr, slice_types, structure};
 use media::barcode::Strip;
 use media::{
-    Bitrate, CpuImage, DeviceId, EncodeError, EncodeOptions, Encoder, FrameId, FrameRate, InputSeq,
+    Bitrate, CpuImage, DeviceId, EncodeError, EncodeOptions, FrameId, FrameRate, InputSeq,
     MemoryId, PixelFormat, Plane, RateChange, Recovery, RecoveryMeans, SharedImage, SharedMemory,
     SharedPlane, Size, UnitKind,
 };
 use nearlight_encoder::h264::{NalKind, Sps, nals};
-use nearlight_encoder::{Candidate, EncoderSettings, OpenError, candidates};
+use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError, candidates};
 use openh264::decoder::Decoder;
 
 const SIZE: Size = Size::new(640, 384);
@@ -31,9 +32,12 @@ const BEYOND_ANY_DEFAULT: usize = 700;
 const SETTINGS: EncoderSettings =
     EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(6));
 
+/// Far longer than a picture takes; only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// An encoder that counts its frames.
 struct Run {
-    encoder: Box<dyn Encoder>,
+    encoder: BlockingEncoder,
     frames: u64,
 }
 
@@ -71,7 +75,7 @@ impl Run {
 fn on_every_candidate(settings: &EncoderSettings, test: impl Fn(&Candidate, Run)) {
     let mut ran = 0;
     for candidate in candidates() {
-        match (candidate.open)(settings) {
+        match BlockingEncoder::open(&candidate, settings, PATIENCE) {
             Ok(encoder) => {
                 println!("{}", candidate.name);
                 test(&candidate, Run { encoder, frames: 0 });
@@ -332,12 +336,13 @@ fn capabilities_are_kept() {
         let capabilities = run.encoder.capabilities().clone();
         assert!(capabilities.formats.contains(&PixelFormat::Nv12));
         assert_eq!(capabilities.hardware, candidate.hardware);
-        // `encode` answers with the unit.
-        assert_eq!(capabilities.depth, 1);
-        run.code(&Picture::scene(SMALL, 0));
-        let recovery = run.encoder.forget(FrameId(0)..=FrameId(0));
+        assert!(capabilities.depth >= 1);
+        (0..2).for_each(|time| drop(run.code(&Picture::scene(SMALL, time))));
+        run.encoder.acknowledge(FrameId(0));
+        let recovery = run.encoder.forget(FrameId(1)..=FrameId(1));
         let expected = match capabilities.recovery {
-            RecoveryMeans::References { .. } => Recovery::Invalidated,
+            RecoveryMeans::References { .. } | RecoveryMeans::LongTerm => Recovery::Invalidated,
+            RecoveryMeans::Wave { units } => Recovery::Wave { units },
             RecoveryMeans::Keyframe => Recovery::KeyframeNeeded,
         };
         assert_eq!(recovery, expected);
@@ -370,7 +375,8 @@ fn settings_that_make_no_sense_are_refused() {
     for candidate in candidates() {
         for (width, height) in [(0, 0), (641, 384), (640, 383), (100_000, 64)] {
             let size = Size::new(width, height);
-            let result = (candidate.open)(&EncoderSettings { size, ..SETTINGS });
+            let result =
+                BlockingEncoder::open(&candidate, &EncoderSettings { size, ..SETTINGS }, PATIENCE);
             assert!(
                 matches!(result, Err(OpenError::Refused(_) | OpenError::Missing(_))),
                 "{} at {size}",

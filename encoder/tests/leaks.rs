@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::Picture;
 use media::{Bitrate, EncodeOptions, FrameId, FrameRate, Size};
-use nearlight_encoder::{EncoderSettings, OpenError, candidates};
+use nearlight_encoder::{BlockingEncoder, EncoderSettings, OpenError, candidates};
 
 const SIZE: Size = Size::new(640, 384);
 
@@ -34,11 +34,12 @@ fn a_hundred_encoders_leave_nothing_behind() {
     let picture = Picture::scene(SIZE, 0);
     let use_each = || {
         for candidate in candidates() {
-            let mut encoder = match (candidate.open)(&settings) {
-                Ok(encoder) => encoder,
-                Err(OpenError::Missing(_)) => continue,
-                Err(error) => panic!("{}: {error}", candidate.name),
-            };
+            let mut encoder =
+                match BlockingEncoder::open(&candidate, &settings, Duration::from_secs(60)) {
+                    Ok(encoder) => encoder,
+                    Err(OpenError::Missing(_)) => continue,
+                    Err(error) => panic!("{}: {error}", candidate.name),
+                };
             for frame in 0..3 {
                 let picture = media::Picture::Cpu(picture.image());
                 encoder.encode(FrameId(frame), &picture, EncodeOptions::default()).unwrap();

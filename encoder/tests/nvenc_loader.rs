@@ -6,7 +6,7 @@ use std::sync::Arc;
 use media::{Bitrate, FrameRate, Size};
 use nearlight_encoder::cuda::{Unavailable, Version};
 use nearlight_encoder::nvenc::{self, Libraries, Nvenc};
-use nearlight_encoder::{EncoderSettings, OpenError};
+use nearlight_encoder::{EncoderSettings, OpenError, Wake};
 use testkit::FakeGpu;
 
 /// Entries of the table that sessions need.
@@ -98,9 +98,8 @@ fn the_candidate_says_that_sessions_are_still_to_come() {
     let gpu = FakeGpu::fresh().unwrap();
     let candidate = nvenc::candidate(libraries(&gpu));
     let size = Size::new(640, 384);
-    let settings =
-        EncoderSettings { size, rate: FrameRate::fps(60), bitrate: Bitrate::from_mbps(4) };
-    let Err(OpenError::Missing(reason)) = (candidate.open)(&settings) else {
+    let settings = EncoderSettings::new(size, FrameRate::fps(60), Bitrate::from_mbps(4));
+    let Err(OpenError::Missing(reason)) = (candidate.open)(&settings, &Wake::new(|| ())) else {
         panic!("there is nothing to open yet")
     };
     for part in ["cannot open sessions of NVENC yet", "NVENC 12.1", "CUDA 12.4", "fake GPU"] {

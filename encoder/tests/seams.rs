@@ -64,6 +64,7 @@ impl<S: FrameSource> Rig<S> {
             encoders: vec![encoder],
             keyframe_interval: INTERVAL,
             barcode: false,
+            patience: DEADLINE,
         };
         let events = Log::new();
         let worker = EncoderWorker::spawn(

@@ -30,7 +30,7 @@ pub struct EncoderCapabilities {
     /// The device whose shared memory it reads in place; none where it takes pictures on the CPU
     /// only.
     pub shares: Option<DeviceId>,
-    /// Pictures that may be in it at once; 1 where a unit comes for each before the next one.
+    /// Pictures that may be in it at once, 1 at the least.
     pub depth: u8,
     /// What a new bit rate or frame rate costs.
     pub rate_change: RateChange,
@@ -89,6 +89,15 @@ pub struct EncodeOptions {
     pub strip: Option<Strip>,
 }
 
+/// What became of a picture that an encoder took.
+#[derive(Clone, Debug)]
+pub enum Submitted {
+    /// It is coded.
+    Now(Encoded),
+    /// The encoder has it; its unit comes by [`Encoder::poll`].
+    Later,
+}
+
 /// One coded picture as the encoder returns it.
 #[derive(Clone, Debug)]
 pub struct Encoded {
@@ -96,6 +105,15 @@ pub struct Encoded {
     pub data: Bytes,
     /// How it can be decoded.
     pub kind: UnitKind,
+    /// Mean quantiser on the codec's own scale, where the encoder tells it.
+    pub quantiser: Option<u8>,
+}
+
+impl Encoded {
+    /// What every encoder tells.
+    pub const fn new(data: Bytes, kind: UnitKind) -> Self {
+        Self { data, kind, quantiser: None }
+    }
 }
 
 /// What a rate change cost.
@@ -116,6 +134,13 @@ pub enum RecoveryMeans {
         /// still referenced: the decoded picture buffer less one, since lost ones still occupy it.
         reach: u16,
     },
+    /// It refers to a picture that the client has acknowledged, however many came after it.
+    LongTerm,
+    /// A wave of intra blocks crosses the picture.
+    Wave {
+        /// Units until the picture is clean.
+        units: u16,
+    },
     /// Nothing: it takes a keyframe.
     Keyframe,
 }
@@ -123,8 +148,16 @@ pub enum RecoveryMeans {
 /// How an encoder copes with lost frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// The next unit references none of them.
+    /// The next unit references none of them; its kind is [`UnitKind::Recovery`].
     Invalidated,
+    /// The picture is clean with the last of this many units, whose kind is
+    /// [`UnitKind::Recovery`].
+    Wave {
+        /// Units, the next one included.
+        units: u16,
+    },
+    /// None: no unit to come refers to them, since they lie before a keyframe or were told before.
+    Nothing,
     /// Only a keyframe helps.
     KeyframeNeeded,
 }
@@ -134,7 +167,8 @@ pub trait Encoder {
     /// What it can do.
     fn capabilities(&self) -> &EncoderCapabilities;
 
-    /// Codes one picture and returns it at once: no encoder here reorders or looks ahead.
+    /// Takes one picture. Units come in the order of the pictures: no encoder here reorders or looks
+    /// ahead. The picture must stay as it is until its unit is out.
     ///
     /// # Errors
     /// See [`EncodeError`]. After [`EncodeError::Fatal`] the encoder is dropped.
@@ -143,7 +177,10 @@ pub trait Encoder {
         frame: FrameId,
         picture: &Picture<'_>,
         options: EncodeOptions,
-    ) -> Result<Encoded, EncodeError>;
+    ) -> Result<Submitted, EncodeError>;
+
+    /// The next of the units that come later, or why there is none for its picture. Never waits.
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>>;
 
     /// Sets bit rate and frame rate from the next frame on. VBV stays at one frame.
     ///
@@ -151,10 +188,14 @@ pub trait Encoder {
     /// See [`EncodeError`].
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError>;
 
+    /// The client has decoded this frame, and with it every frame that it needs.
+    fn acknowledge(&mut self, frame: FrameId);
+
     /// Takes frames that never arrived out of the references.
     fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery;
 
-    /// Changes the coded size; the next unit is a keyframe.
+    /// Changes the coded size; the next unit is a keyframe. Pictures that are in it still yield
+    /// their units first.
     ///
     /// # Errors
     /// See [`EncodeError`].
@@ -168,6 +209,9 @@ pub enum EncodeError {
     /// The encoder does not take this picture; another one may pass.
     #[error("the encoder refused the picture: {0}")]
     Refused(String),
+    /// It has no room at the moment; nothing is broken, and a later picture may pass.
+    #[error("the encoder is busy: {0}")]
+    Busy(String),
     /// The encoder is broken and must be replaced.
     #[error("the encoder failed: {0}")]
     Fatal(String),

@@ -24,7 +24,7 @@ pub use audio::AudioPacket;
 pub use clock::{Clock, MediaTime};
 pub use encoder::{
     EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, Picture, RateChange,
-    Recovery, RecoveryMeans,
+    Recovery, RecoveryMeans, Submitted,
 };
 pub use frame::{
     BitDepth, Chroma, ColorDescription, CpuImage, Damage, DepthImage, Fov, Foveation, Frame,

@@ -32,6 +32,7 @@ async fn a_display_that_is_resized_reaches_the_client() {
         encoders: select(candidates(), &Preference::default()).unwrap().usable,
         keyframe_interval: Duration::from_millis(250),
         barcode: false,
+        patience: encoder::ENCODE_PATIENCE,
     };
     let sink = transport.video_sink(TrackId(0));
     let worker = EncoderWorker::spawn(plan, sink, clock.clone(), Box::new(|_| {})).unwrap();

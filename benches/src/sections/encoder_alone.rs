@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use encoder::{Candidate, EncoderSettings};
+use encoder::{BlockingEncoder, Candidate, ENCODE_PATIENCE, EncoderSettings};
 use media::{
     Bitrate, Clock, EncodeOptions, FrameId, FrameRate, FrameRequest, FrameSource as _, Picture,
     Size, SourceEvent,
@@ -65,7 +65,8 @@ fn encode(
     frames: u32,
 ) -> Result<Encoded> {
     let mut source = PulledPattern::new(settings.size, SLOTS, clock.clone());
-    let mut encoder = (candidate.open)(&settings).context("the encoder does not open")?;
+    let mut encoder = BlockingEncoder::open(candidate, &settings, ENCODE_PATIENCE)
+        .context("the encoder does not open")?;
     let mut times = Vec::with_capacity(frames as usize);
     let mut bytes = 0;
     // The first pictures fill caches and buffers.

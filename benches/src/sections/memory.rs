@@ -20,7 +20,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use encoder::Preference;
+use encoder::{BlockingEncoder, ENCODE_PATIENCE, Preference};
 use media::{
     Clock as _, EncodeOptions, FrameId, FrameRequest, FrameSource as _, Picture, SourceEvent,
 };
@@ -126,8 +126,8 @@ pub(crate) fn hold_encoders(args: &Args) -> Result<()> {
     let mut held = Vec::new();
     let mut before = 0.0;
     for number in 0..=args.extra {
-        let mut encoder = (candidate.open)(&settings)?;
-        code(encoder.as_mut(), &mut source)?;
+        let mut encoder = BlockingEncoder::open(candidate, &settings, ENCODE_PATIENCE)?;
+        code(&mut encoder, &mut source)?;
         held.push(encoder);
         if number == 0 {
             before = settled(std::process::id())?;
@@ -138,7 +138,7 @@ pub(crate) fn hold_encoders(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn code(encoder: &mut dyn media::Encoder, source: &mut PulledPattern) -> Result<()> {
+fn code(encoder: &mut BlockingEncoder, source: &mut PulledPattern) -> Result<()> {
     let clock = MonotonicClock::new();
     for number in 0..PICTURES {
         let request = FrameRequest {

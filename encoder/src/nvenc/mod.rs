@@ -51,7 +51,7 @@ pub fn candidate(libraries: Libraries) -> Candidate {
         name: NAME,
         codec: Codec::H264,
         hardware: true,
-        open: Arc::new(move |_| {
+        open: Arc::new(move |_, _| {
             let nvenc = driver
                 .get_or_init(|| Nvenc::load(&libraries))
                 .as_ref()

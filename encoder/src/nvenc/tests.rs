@@ -10,6 +10,7 @@ use super::*;
 use crate::candidates::EncoderSettings;
 use crate::cuda::loader::DriverLibrary;
 use crate::cuda::{Cuda, Unavailable};
+use crate::wake::Wake;
 
 /// A file that is deleted with it.
 struct File(PathBuf);
@@ -75,11 +76,10 @@ fn the_candidate_says_why_it_cannot_be_used() {
     let candidate = candidate(libraries);
     assert!(candidate.hardware);
     let size = Size::new(640, 384);
-    let settings =
-        EncoderSettings { size, rate: FrameRate::fps(60), bitrate: Bitrate::from_mbps(4) };
+    let settings = EncoderSettings::new(size, FrameRate::fps(60), Bitrate::from_mbps(4));
     // The answer is kept, and stays the same.
     for _ in 0..2 {
-        let Err(OpenError::Missing(reason)) = (candidate.open)(&settings) else {
+        let Err(OpenError::Missing(reason)) = (candidate.open)(&settings, &Wake::new(|| ())) else {
             panic!("opened without a driver")
         };
         assert!(reason.starts_with("/nonexistent/libcuda.so.1 cannot be loaded ("), "{reason}");

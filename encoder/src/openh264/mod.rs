@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 
 use media::{
     Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
-    FrameRate, Picture, Plane, RateChange, Recovery, Size, UnitKind,
+    FrameRate, Picture, Plane, RateChange, Recovery, Size, Submitted, UnitKind,
 };
 
 use crate::candidates::{EncoderSettings, OpenError};
@@ -95,7 +95,7 @@ impl Encoder for OpenH264Encoder {
         _frame: FrameId,
         picture: &Picture<'_>,
         options: EncodeOptions,
-    ) -> Result<Encoded, EncodeError> {
+    ) -> Result<Submitted, EncodeError> {
         let picture = Nv12::check(picture, self.size)?;
         if options.keyframe {
             self.raw.force_keyframe().map_err(EncodeError::Fatal)?;
@@ -105,11 +105,11 @@ impl Encoder for OpenH264Encoder {
         let source = self.buffers.prepare(&picture, options);
         let Coded { data, key } = self.raw.encode(&source, millis).map_err(EncodeError::Fatal)?;
         if !key {
-            return Ok(Encoded { data: self.units.unit(data), kind: UnitKind::Delta });
+            return Ok(Submitted::Now(Encoded::new(self.units.unit(data), UnitKind::Delta)));
         }
         let prepared = h264::prepare(data, &mut self.rewritten)
             .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
-        Ok(Encoded { data: self.units.unit(prepared), kind: UnitKind::Key })
+        Ok(Submitted::Now(Encoded::new(self.units.unit(prepared), UnitKind::Key)))
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
@@ -120,6 +120,15 @@ impl Encoder for OpenH264Encoder {
             (self.bitrate, self.rate) = (bitrate, rate);
         }
         Ok(RateChange::Seamless)
+    }
+
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
+        // Each unit is out before `encode` returns.
+        None
+    }
+
+    fn acknowledge(&mut self, _frame: FrameId) {
+        // Only a keyframe helps it, whatever the client has.
     }
 
     fn forget(&mut self, _lost: RangeInclusive<FrameId>) -> Recovery {

@@ -6,6 +6,7 @@
 //!    ▲                     │ interval over: key      │ interval over: key
 //!    └─────────────────────┴─────────────────────────┘
 //!  Until then: Requested codes on, Broken codes nothing, since nothing could be decoded.
+//!  Intact ──wave──▶ Healing ──its units──▶ Intact: it codes on, the picture is not clean yet.
 //! ```
 
 use std::time::Duration;
@@ -17,6 +18,8 @@ use media::MediaTime;
 enum Chain {
     /// Every unit.
     Intact,
+    /// Every unit, and the picture is clean after this many.
+    Healing(u16),
     /// The viewer asked for a keyframe; the request may have crossed with one.
     Requested,
     /// Nothing but a keyframe.
@@ -49,6 +52,21 @@ impl KeyframeGate {
         self.chain = self.chain.max(Chain::Requested);
     }
 
+    /// A wave of this many units makes good what was lost.
+    pub(super) fn heal(&mut self, units: u16) {
+        if self.chain < Chain::Requested {
+            self.chain = if units == 0 { Chain::Intact } else { Chain::Healing(units) };
+        }
+    }
+
+    /// A unit was coded that is no keyframe.
+    pub(super) fn coded_delta(&mut self) {
+        if let Chain::Healing(left) = self.chain {
+            self.chain = Chain::Intact;
+            self.heal(left.saturating_sub(1));
+        }
+    }
+
     /// A unit that others refer to was lost.
     pub(super) fn break_chain(&mut self) {
         self.chain = Chain::Broken;
@@ -62,13 +80,13 @@ impl KeyframeGate {
     pub(super) fn decide(&self, now: MediaTime) -> Decision {
         let due = self.last.is_none_or(|last| now.since(last) >= self.interval);
         match (self.chain, due) {
-            (Chain::Intact, _) | (Chain::Requested, false) => Decision::Delta,
+            (Chain::Intact | Chain::Healing(_), _) | (Chain::Requested, false) => Decision::Delta,
             (Chain::Requested | Chain::Broken, true) => Decision::Key,
             (Chain::Broken, false) => Decision::Skip,
         }
     }
 
-    /// A keyframe was coded, asked for or not.
+    /// A keyframe was coded, or an encoder took the picture that it was told to make one of.
     pub(super) fn coded_key(&mut self, now: MediaTime) {
         (self.chain, self.last) = (Chain::Intact, Some(now));
     }
@@ -116,6 +134,27 @@ mod tests {
         assert_eq!(gate.decide(MediaTime::from_millis(250)), Decision::Key);
         gate.restart();
         assert_eq!(gate.decide(MediaTime::ZERO), Decision::Key);
+    }
+
+    #[test]
+    fn a_wave_heals_with_its_last_unit() {
+        let mut gate = KeyframeGate::new(INTERVAL);
+        gate.coded_key(MediaTime::ZERO);
+        gate.heal(3);
+        for left in (0..3).rev() {
+            assert_eq!(gate.decide(MediaTime::from_millis(900)), Decision::Delta);
+            assert!(!gate.is_intact());
+            gate.coded_delta();
+            assert_eq!(gate.is_intact(), left == 0);
+        }
+        gate.break_chain();
+        gate.heal(3);
+        gate.coded_delta();
+        assert_eq!(
+            gate.decide(MediaTime::ZERO),
+            Decision::Skip,
+            "a keyframe is due, whatever heals"
+        );
     }
 
     proptest! {

@@ -3,9 +3,9 @@
 //! ```text
 //!  source thread ── submit ──▶ mailbox of one (latest wins) ─┐
 //!  driver ── command ──▶ a place for each kind ──────────────┴▶ thread: finish → convert → encode
-//!                                                                  │ asks is_ready() before
-//!                                                                  ▼
-//!                                                               UnitSink (holds two, refuses more)
+//!                                                                  │ asks is_ready() before  ▲ │
+//!                                                                  ▼                  Wake ──┘ │
+//!                                                               UnitSink (holds two) ◀─ unit ──┘
 //! ```
 //!
 //! Queues and what happens when they are full:
@@ -13,6 +13,8 @@
 //! - Commands: a place for each kind. The newest sink and the newest rate count, requests for a
 //!   keyframe are one, lost frames are one range. None is refused, however long a frame takes: a
 //!   sink that was not set would show the next viewer nothing.
+//! - Encoder: as many pictures as its `depth`. While it is full no frame is taken from the mailbox. One
+//!   that keeps a picture longer than the patience is replaced.
 //! - Sink: when it is not ready, the frame is dropped before the encoder, counted as `skipped`; a
 //!   unit that it refuses anyway is taken out of the references, or a keyframe follows.
 //!
@@ -23,9 +25,11 @@
 //! The thread must never be given a sink or an event callback that blocks: both run on it.
 
 mod gate;
+mod pass;
 mod run;
 mod shared;
 mod stats;
+mod window;
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -43,6 +47,8 @@ pub use stats::{EncodeTimes, WorkerStats};
 
 /// How long `Drop` waits for the thread: far longer than any frame takes to encode.
 const JOIN_DEADLINE: Duration = Duration::from_secs(2);
+/// How long an encoder may keep a picture before it counts as hung: far longer than any takes.
+pub const ENCODE_PATIENCE: Duration = Duration::from_secs(2);
 /// Linux cuts thread names after 15 bytes.
 const THREAD_NAME_BYTES: usize = 15;
 
@@ -61,6 +67,8 @@ pub struct WorkerConfig {
     pub keyframe_interval: Duration,
     /// Draw the strip of [`media::barcode`] into every picture.
     pub barcode: bool,
+    /// How long an encoder may keep a picture: [`ENCODE_PATIENCE`].
+    pub patience: Duration,
 }
 
 /// What the thread is told. Commands come before the frame that waits; of those that come while it is
@@ -77,6 +85,8 @@ pub enum Command {
     Keyframe,
     /// These frames will never arrive whole.
     Forget(RangeInclusive<FrameId>),
+    /// The client has decoded this frame, and with it every one that it needs.
+    Acknowledge(FrameId),
     /// Units go here from now on, beginning with a keyframe.
     SetSink(Box<dyn UnitSink>),
     /// End.
@@ -91,6 +101,7 @@ impl std::fmt::Debug for Command {
             }
             Self::Keyframe => f.write_str("Keyframe"),
             Self::Forget(lost) => f.debug_tuple("Forget").field(lost).finish(),
+            Self::Acknowledge(frame) => f.debug_tuple("Acknowledge").field(frame).finish(),
             Self::SetSink(_) => f.write_str("SetSink"),
             Self::Stop => f.write_str("Stop"),
         }
@@ -114,6 +125,13 @@ pub enum WorkerEvent {
     Opened(EncoderCapabilities),
     /// This encoder cannot be used, or no longer; the next one is tried.
     FellBack {
+        /// The candidate.
+        name: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// This encoder does not take the pictures where they lie; they are mapped for it from now on.
+    NotShared {
         /// The candidate.
         name: &'static str,
         /// Why.

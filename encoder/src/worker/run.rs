@@ -1,73 +1,57 @@
-//! What happens on the thread.
+//! What happens on the thread: encoders are opened and replaced, and commands are obeyed. What becomes
+//! of a frame is in [`pass`](super::pass).
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use media::barcode::Strip;
-use media::{
-    AccessUnit, Clock, ColorDescription, CpuImage, Damage, EncodeError, EncodeOptions, Encoded,
-    Encoder, EncoderCapabilities, Frame, FrameId, ImageError, Mark, MatrixCoefficients, Picture,
-    PixelFormat, Primaries, Recovery, UnitKind, UnitSink,
-};
+use media::{Clock, Damage, EncodeError, Encoder, FrameId, Recovery, RecoveryMeans, UnitSink};
 
-use super::gate::{Decision, KeyframeGate};
+use super::gate::KeyframeGate;
+use super::pass::InFlight;
 use super::shared::{Shared, Work};
+use super::window::Window;
 use super::{Command, EventFn, WorkerConfig, WorkerEvent};
 use crate::candidates::{Candidate, EncoderSettings};
 use crate::convert::Nv12Converter;
+use crate::wake::Wake;
 
 /// The state of the thread.
 pub(super) struct Runner {
-    shared: Arc<Shared>,
-    sink: Box<dyn UnitSink>,
-    clock: Arc<dyn Clock>,
-    events: EventFn,
-    config: WorkerConfig,
+    pub(super) shared: Arc<Shared>,
+    pub(super) sink: Box<dyn UnitSink>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: EventFn,
+    pub(super) config: WorkerConfig,
     /// As last told; a replacement is opened with them.
-    settings: EncoderSettings,
+    pub(super) settings: EncoderSettings,
     untried: VecDeque<Candidate>,
-    encoder: Option<Box<dyn Encoder>>,
+    pub(super) encoder: Option<Box<dyn Encoder>>,
+    wake: Wake,
+    /// Pictures in the encoder, oldest first.
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// Pictures that may be in the encoder at once.
+    depth: usize,
+    /// The encoder takes pictures where they lie, as far as is known.
+    pub(super) shares: bool,
     /// Why encoders were given up.
     reasons: Vec<String>,
-    gate: KeyframeGate,
-    converter: Nv12Converter,
+    pub(super) gate: KeyframeGate,
+    pub(super) window: Window,
+    /// The newest picture that was to be a keyframe: it makes good what was lost before.
+    pub(super) newest_key: Option<FrameId>,
+    pub(super) converter: Nv12Converter,
     /// The newest frame never reached the viewer.
-    stale: bool,
-    /// What changed in the coded picture since the last unit, in frames that yielded none.
-    missed: Damage,
+    pub(super) stale: bool,
+    /// What changed in the coded picture since the newest one that the encoder took.
+    pub(super) missed: Damage,
     /// A failure was told and no picture passed since.
-    failing: bool,
+    pub(super) failing: bool,
 }
 
 /// No encoder is left.
-struct Exhausted;
-
-/// Why a frame yielded no unit.
-enum FrameFailure {
-    Lost(String),
-    Refused(String),
-    EncoderBroken(String),
-}
-
-impl From<ImageError> for FrameFailure {
-    fn from(error: ImageError) -> Self {
-        match error {
-            ImageError::Lost(_) => Self::Lost(error.to_string()),
-            _ => Self::Refused(error.to_string()),
-        }
-    }
-}
-
-impl From<EncodeError> for FrameFailure {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::Fatal(reason) => Self::EncoderBroken(reason),
-            other => Self::Refused(other.to_string()),
-        }
-    }
-}
+pub(super) struct Exhausted;
 
 impl Runner {
     pub(super) fn new(
@@ -77,6 +61,7 @@ impl Runner {
         clock: Arc<dyn Clock>,
         events: EventFn,
     ) -> Self {
+        let woken = Arc::clone(&shared);
         Self {
             shared,
             sink,
@@ -85,8 +70,14 @@ impl Runner {
             settings: config.settings,
             untried: std::mem::take(&mut config.encoders).into(),
             encoder: None,
+            wake: Wake::new(move || woken.finish()),
+            in_flight: VecDeque::new(),
+            depth: 1,
+            shares: false,
             reasons: Vec::new(),
             gate: KeyframeGate::new(config.keyframe_interval),
+            window: Window::new(RecoveryMeans::Keyframe),
+            newest_key: None,
             converter: Nv12Converter::new(),
             stale: true,
             missed: Damage::Unknown,
@@ -98,22 +89,35 @@ impl Runner {
     /// Runs until told to stop. A panic ends this thread with an event, and nothing else.
     pub(super) fn run_caught(mut self) {
         let event = match catch_unwind(AssertUnwindSafe(|| self.run())) {
-            Ok(Ok(())) => return,
-            Ok(Err(Exhausted)) => WorkerEvent::Failed(self.reasons.join("; ")),
-            Err(panic) => WorkerEvent::Panicked(crate::panic_text(&*panic)),
+            Ok(Ok(())) => None,
+            Ok(Err(Exhausted)) => Some(WorkerEvent::Failed(self.reasons.join("; "))),
+            Err(panic) => Some(WorkerEvent::Panicked(crate::panic_text(&*panic))),
         };
-        // Told after the encoder is gone: the listener may start another one at once.
+        // Told after the encoder is gone: the listener may start another one at once. Pictures go after
+        // it, since it may still read them.
         self.encoder = None;
-        (self.events)(event);
+        self.in_flight.clear();
+        if let Some(event) = event {
+            (self.events)(event);
+        }
     }
 
     fn run(&mut self) -> Result<(), Exhausted> {
         self.open_next()?;
         loop {
-            match self.shared.next() {
+            let overdue = self
+                .in_flight
+                .front()
+                .and_then(|oldest| oldest.since.checked_add(self.config.patience));
+            match self.shared.next(self.in_flight.len() < self.depth, overdue) {
                 Work::Stop => return Ok(()),
                 Work::Command(command) => self.obey(command)?,
                 Work::Frame(frame) => self.pass_on(frame)?,
+                Work::Finished => self.collect()?,
+                Work::Overdue => {
+                    let patience = self.config.patience;
+                    self.replace(format!("it did not finish a picture within {patience:?}"))?;
+                }
             }
             self.shared.set_wants_refresh(self.stale || !self.gate.is_intact());
         }
@@ -123,12 +127,17 @@ impl Runner {
     fn open_next(&mut self) -> Result<(), Exhausted> {
         self.encoder = None;
         while let Some(candidate) = self.untried.pop_front() {
-            match (candidate.open)(&self.settings) {
+            match (candidate.open)(&self.settings, &self.wake) {
                 Ok(encoder) => {
                     let capabilities = encoder.capabilities().clone();
                     self.shared.record(|stats| stats.encoder = Some(candidate.name));
                     self.encoder = Some(encoder);
+                    self.depth = usize::from(capabilities.depth).max(1);
+                    self.in_flight.reserve(self.depth);
+                    self.shares = capabilities.shares.is_some();
                     self.gate.restart();
+                    self.window = Window::new(capabilities.recovery);
+                    self.newest_key = None;
                     (self.events)(WorkerEvent::Opened(capabilities));
                     return Ok(());
                 }
@@ -147,11 +156,12 @@ impl Runner {
     }
 
     /// Replaces an encoder that broke.
-    fn replace(&mut self, reason: String) -> Result<(), Exhausted> {
+    pub(super) fn replace(&mut self, reason: String) -> Result<(), Exhausted> {
         self.stale = true;
         if let Some(broken) = self.encoder.take() {
             let name = broken.capabilities().name;
             drop(broken);
+            self.abandon_pictures();
             self.shared.record(|stats| stats.encoder = None);
             self.give_up(name, reason);
         }
@@ -174,6 +184,13 @@ impl Runner {
                 self.gate.request();
                 Ok(())
             }
+            Command::Acknowledge(frame) => {
+                self.window.acknowledge(frame, self.clock.now());
+                if let Some(encoder) = &mut self.encoder {
+                    encoder.acknowledge(frame);
+                }
+                Ok(())
+            }
             Command::Forget(lost) => {
                 self.forget(lost);
                 Ok(())
@@ -181,7 +198,10 @@ impl Runner {
             Command::SetSink(sink) => {
                 self.sink = sink;
                 self.gate.restart();
+                self.window.forget_viewer();
                 self.missed = Damage::Unknown;
+                // The new viewer begins with a keyframe, and these come before it.
+                self.in_flight.iter_mut().for_each(|flight| flight.void = true);
                 Ok(())
             }
             // Comes as `Work::Stop`.
@@ -189,154 +209,18 @@ impl Runner {
         }
     }
 
-    fn forget(&mut self, lost: std::ops::RangeInclusive<FrameId>) {
-        let recovery = self.encoder.as_mut().map(|encoder| encoder.forget(lost));
-        if recovery != Some(Recovery::Invalidated) {
-            self.gate.break_chain();
+    pub(super) fn forget(&mut self, lost: RangeInclusive<FrameId>) {
+        if self.newest_key.is_some_and(|key| *lost.end() < key) {
+            return;
+        }
+        match self.encoder.as_mut().map(|encoder| encoder.forget(lost)) {
+            Some(Recovery::Nothing) => return,
+            Some(Recovery::Invalidated) => {}
+            Some(Recovery::Wave { units }) => self.gate.heal(units),
+            Some(Recovery::KeyframeNeeded) | None => self.gate.break_chain(),
         }
         // The lost picture may have been the newest one, and what changed in it is not kept.
         self.stale = true;
         self.missed = Damage::Unknown;
     }
-
-    /// A frame yields no unit.
-    fn miss(&mut self, frame: &Frame) {
-        self.stale = true;
-        if frame.image.size() == self.settings.size {
-            self.missed.merge(&frame.damage);
-        } else {
-            self.missed = Damage::Unknown;
-        }
-    }
-
-    fn pass_on(&mut self, mut frame: Frame) -> Result<(), Exhausted> {
-        let decision = self.gate.decide(self.clock.now());
-        if decision == Decision::Skip || !self.sink.is_ready() {
-            self.miss(&frame);
-            self.shared.record(|stats| stats.skipped += 1);
-            return Ok(());
-        }
-        let failure = match self.encode(&mut frame, decision == Decision::Key) {
-            Ok(coded) => {
-                self.failing = false;
-                self.send(frame, coded);
-                return Ok(());
-            }
-            Err(failure) => failure,
-        };
-        self.miss(&frame);
-        self.shared.record(|stats| stats.failed += 1);
-        let event = match failure {
-            FrameFailure::EncoderBroken(reason) => return self.replace(reason),
-            FrameFailure::Lost(reason) => WorkerEvent::ImageLost(reason),
-            FrameFailure::Refused(reason) => {
-                WorkerEvent::PictureRefused { frame: frame.id, reason }
-            }
-        };
-        if !std::mem::replace(&mut self.failing, true) {
-            (self.events)(event);
-        }
-        Ok(())
-    }
-
-    fn encode(&mut self, frame: &mut Frame, keyframe: bool) -> Result<Coded, FrameFailure> {
-        let Some(encoder) = &mut self.encoder else {
-            return Err(FrameFailure::EncoderBroken("there is none".into()));
-        };
-        check_format(frame.image.format(), encoder.capabilities())
-            .and_then(|()| check_color(frame.image.format(), &frame.color))
-            .map_err(FrameFailure::Refused)?;
-        frame.image.finish(&*self.clock, &mut frame.stages)?;
-        let mapped = frame.image.map()?;
-        let image: CpuImage<'_> = match mapped.format.chroma() {
-            Some(_) => mapped,
-            None => self.converter.convert(&mapped)?,
-        };
-        // Kept as it is where nothing was converted here.
-        frame.stages.mark(Mark::Converted, self.clock.now());
-        if image.size != self.settings.size {
-            encoder.resize(image.size)?;
-            self.settings.size = image.size;
-            self.missed = Damage::Unknown;
-        }
-        let strip = self.config.barcode.then(|| Strip::new(frame.id, frame.last_input));
-        let started = self.clock.now();
-        frame.stages.mark(Mark::EncodeStarted, started);
-        let picture = Picture::Cpu(image);
-        let encoded = encoder.encode(frame.id, &picture, EncodeOptions { keyframe, strip })?;
-        let ended = self.clock.now();
-        frame.stages.mark(Mark::Encoded, ended);
-        self.shared.record(|stats| stats.times.record(ended.since(started)));
-        let Encoded { data, kind } = encoded;
-        if kind == UnitKind::Key {
-            self.gate.coded_key(ended);
-        } else if keyframe {
-            return Err(FrameFailure::EncoderBroken("it made no keyframe when told to".into()));
-        }
-        Ok(Coded { data, kind, codec: encoder.capabilities().codec })
-    }
-
-    fn send(&mut self, frame: Frame, coded: Coded) {
-        let (id, bytes) = (frame.id, coded.data.len() as u64);
-        let Frame { captured_at, views, mut damage, depth, last_input, stages, image, .. } = frame;
-        damage.merge(&self.missed);
-        // The slot is free for the next picture while this one is sent.
-        drop(image);
-        let unit = AccessUnit {
-            track: self.config.track,
-            frame: id,
-            captured_at,
-            kind: coded.kind,
-            codec: coded.codec,
-            data: coded.data,
-            views,
-            damage,
-            depth,
-            color: ColorDescription::BT709_LIMITED,
-            last_input,
-            stages,
-        };
-        if self.sink.send(unit).is_err() {
-            self.shared.record(|stats| stats.refused += 1);
-            self.forget(id..=id);
-            return;
-        }
-        self.stale = false;
-        self.missed = Damage::none();
-        self.shared.record(|stats| {
-            stats.encoded += 1;
-            stats.keyframes += u64::from(coded.kind == UnitKind::Key);
-            stats.bytes += bytes;
-        });
-    }
-}
-
-/// A coded picture.
-struct Coded {
-    data: Bytes,
-    kind: UnitKind,
-    codec: media::Codec,
-}
-
-/// RGB is converted to NV12; anything else goes to the encoder as it is.
-fn check_format(format: PixelFormat, encoder: &EncoderCapabilities) -> Result<(), String> {
-    let needed = format.chroma().map_or(PixelFormat::Nv12, |_| format);
-    if encoder.formats.contains(&needed) {
-        return Ok(());
-    }
-    Err(format!("{} takes {:?}, not {needed:?}", encoder.name, encoder.formats))
-}
-
-/// Streams say BT.709 in limited range, so pictures that are something else are refused, not
-/// mislabelled.
-fn check_color(format: PixelFormat, color: &ColorDescription) -> Result<(), String> {
-    let ok = match format.chroma() {
-        Some(_) => *color == ColorDescription::BT709_LIMITED,
-        None => {
-            color.primaries == Primaries::Bt709
-                && color.matrix == MatrixCoefficients::Identity
-                && color.full_range
-        }
-    };
-    if ok { Ok(()) } else { Err(format!("{format:?} with colours {color:?} cannot be coded")) }
 }

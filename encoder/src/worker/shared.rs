@@ -14,6 +14,10 @@ use super::{Command, CommandRefused, WorkerStats};
 pub(super) enum Work {
     Command(Command),
     Frame(Frame),
+    /// The encoder may have units.
+    Finished,
+    /// The encoder keeps a picture for too long.
+    Overdue,
     Stop,
 }
 
@@ -28,6 +32,8 @@ pub(super) struct Shared {
 struct State {
     frame: Option<Frame>,
     commands: Pending,
+    /// The encoder woke the thread.
+    finished: bool,
     stopping: bool,
     ended: bool,
     wants_refresh: bool,
@@ -45,6 +51,7 @@ impl Shared {
         let state = State {
             frame: None,
             commands: Pending::default(),
+            finished: false,
             stopping: false,
             ended: false,
             wants_refresh: true,
@@ -91,20 +98,39 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits for work.
-    pub(super) fn next(&self) -> Work {
+    /// The encoder may have units.
+    pub(super) fn finish(&self) {
+        self.lock().finished = true;
+        self.work.notify_one();
+    }
+
+    /// Waits for work. A frame is taken only where the encoder has `room`; `overdue` is when it will
+    /// have kept a picture for too long.
+    pub(super) fn next(&self, room: bool, overdue: Option<Instant>) -> Work {
         let mut state = self.lock();
         loop {
             if state.stopping {
                 return Work::Stop;
             }
+            // Before all else: what is coded is the oldest that the viewer waits for.
+            if std::mem::take(&mut state.finished) {
+                return Work::Finished;
+            }
             if let Some(command) = state.commands.take() {
                 return Work::Command(command);
             }
-            if let Some(frame) = state.frame.take() {
+            if room && let Some(frame) = state.frame.take() {
                 return Work::Frame(frame);
             }
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let Some(overdue) = overdue else {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = overdue.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Work::Overdue;
+            }
+            state = self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -164,6 +190,8 @@ struct Pending {
     sink: Option<Box<dyn UnitSink>>,
     /// The newest counts.
     rate: Option<(Bitrate, FrameRate)>,
+    /// The newest counts: it stands for all before it.
+    acknowledged: Option<FrameId>,
     /// From the least to the greatest: frames in between refer to lost ones.
     lost: Option<RangeInclusive<FrameId>>,
     /// One answers all requests.
@@ -175,7 +203,7 @@ impl Pending {
     fn put(&mut self, command: Command) -> Option<Box<dyn UnitSink>> {
         match command {
             Command::SetSink(sink) => {
-                (self.lost, self.keyframe) = (None, false);
+                (self.lost, self.keyframe, self.acknowledged) = (None, false, None);
                 return self.sink.replace(sink);
             }
             Command::SetRate { bitrate, rate } => self.rate = Some((bitrate, rate)),
@@ -186,6 +214,7 @@ impl Pending {
                 });
             }
             Command::Keyframe => self.keyframe = true,
+            Command::Acknowledge(frame) => self.acknowledged = self.acknowledged.max(Some(frame)),
             // A state of its own: it comes before everything.
             Command::Stop => {}
         }
@@ -198,6 +227,10 @@ impl Pending {
         }
         if let Some((bitrate, rate)) = self.rate.take() {
             return Some(Command::SetRate { bitrate, rate });
+        }
+        // Before losses: an encoder may go back to what was acknowledged.
+        if let Some(frame) = self.acknowledged.take() {
+            return Some(Command::Acknowledge(frame));
         }
         if let Some(lost) = self.lost.take() {
             return Some(Command::Forget(lost));
@@ -245,6 +278,10 @@ mod tests {
         Command::Forget(FrameId(first)..=FrameId(last))
     }
 
+    fn acknowledge(frame: u64) -> Command {
+        Command::Acknowledge(FrameId(frame))
+    }
+
     fn sink() -> Command {
         Command::SetSink(Box::new(NoSink))
     }
@@ -268,8 +305,25 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_acknowledgement_comes_before_losses() {
+        let told = told([forget(7, 7), acknowledge(5), acknowledge(3)]);
+        assert_eq!(told, ["Acknowledge(FrameId(5))", "Forget(FrameId(7)..=FrameId(7))"]);
+    }
+
+    #[test]
+    fn a_full_encoder_is_given_no_frame_and_its_units_come_first() {
+        let shared = Shared::new();
+        assert_eq!(shared.command(rate(1)), Ok(()));
+        shared.finish();
+        assert!(matches!(shared.next(false, None), Work::Finished));
+        assert!(matches!(shared.next(false, None), Work::Command(_)));
+        assert!(matches!(shared.next(false, Some(Instant::now())), Work::Overdue));
+    }
+
+    #[test]
     fn a_sink_makes_void_what_the_viewer_before_it_wanted() {
-        let told = told([forget(3, 4), Command::Keyframe, rate(1), sink(), sink(), forget(9, 9)]);
+        let before = [forget(3, 4), acknowledge(2), Command::Keyframe, rate(1)];
+        let told = told(before.into_iter().chain([sink(), sink(), forget(9, 9)]));
         assert_eq!((told.len(), told[0].as_str()), (3, "SetSink"), "{told:?}");
         assert!(told[1].starts_with("SetRate"), "{told:?}");
         assert_eq!(told[2], "Forget(FrameId(9)..=FrameId(9))");
@@ -281,6 +335,6 @@ mod tests {
         assert_eq!(shared.command(rate(1)), Ok(()));
         assert_eq!(shared.command(Command::Stop), Ok(()));
         assert_eq!(shared.command(sink()), Err(CommandRefused::Ended));
-        assert!(matches!(shared.next(), Work::Stop));
+        assert!(matches!(shared.next(true, None), Work::Stop));
     }
 }

@@ -22,6 +22,8 @@ pub struct WorkerStats {
     /// Frames dropped before the encoder: the sink was not ready, or they could not have been
     /// decoded.
     pub skipped: u64,
+    /// Frames dropped before the encoder: the client had not acknowledged enough of those before.
+    pub throttled: u64,
     /// Units that the sink refused although it had said that it was ready.
     pub refused: u64,
     /// Pictures that could not be had, converted or coded.

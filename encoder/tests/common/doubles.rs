@@ -11,10 +11,11 @@ use media::{
     AccessUnit, Bitrate, Clock, Codec, ColorDescription, CpuImage, Damage, EncodeError,
     EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage, FrameRate,
     ImageError, InputSeq, Mark, Picture, PixelFormat, Plane, PlaneMut, RateChange, Recovery,
-    RecoveryMeans, SendRefused, SharedImage, Size, StageTimes, TrackId, UnitKind, UnitSink, View,
+    RecoveryMeans, SendRefused, SharedImage, SharedMemory, SharedPlane, Size, StageTimes,
+    Submitted, TrackId, UnitKind, UnitSink, View,
 };
 use nearlight_encoder::{
-    Candidate, Command, EncoderSettings, EncoderWorker, OpenError, WorkerConfig, WorkerEvent,
+    Candidate, Command, EncoderSettings, EncoderWorker, OpenError, Wake, WorkerConfig, WorkerEvent,
 };
 use smallvec::{SmallVec, smallvec};
 use testkit::FakeClock;
@@ -107,7 +108,7 @@ impl Encoder for EncoderDouble {
         frame: FrameId,
         picture: &Picture<'_>,
         options: EncodeOptions,
-    ) -> Result<Encoded, EncodeError> {
+    ) -> Result<Submitted, EncodeError> {
         match self.behaviour {
             Behaviour::FailsAtFrame(at) if frame.0 == at => {
                 return Err(EncodeError::Fatal("the double broke".into()));
@@ -126,7 +127,14 @@ impl Encoder for EncoderDouble {
             (false, false) => UnitKind::Delta,
         };
         self.calls.push(format!("{} encode {} {kind:?}", self.capabilities.name, frame.0));
-        Ok(Encoded { data: Bytes::from(vec![0; image.size.width as usize]), kind })
+        let data = Bytes::from(vec![0; image.size.width as usize]);
+        Ok(Submitted::Now(Encoded::new(data, kind)))
+    }
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
+        None
+    }
+    fn acknowledge(&mut self, frame: FrameId) {
+        self.calls.push(format!("acknowledge {}", frame.0));
     }
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
         if self.behaviour == Behaviour::RefusesRates {
@@ -156,7 +164,7 @@ pub fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>
         name,
         codec: Codec::H264,
         hardware: false,
-        open: Arc::new(move |settings: &EncoderSettings| {
+        open: Arc::new(move |settings: &EncoderSettings, _: &Wake| {
             if behaviour == Behaviour::DoesNotOpen {
                 return Err(OpenError::Missing("the double's plugin".into()));
             }
@@ -187,6 +195,8 @@ pub struct Image {
     pub data: Arc<Vec<Vec<u8>>>,
     pub stride: usize,
     pub error: bool,
+    /// Where it lies too, for encoders on that device.
+    pub memory: Option<Arc<SharedMemory>>,
     pub returned: Arc<AtomicU64>,
 }
 
@@ -210,7 +220,12 @@ impl FrameImage for Image {
         })
     }
     fn shared(&self) -> Option<SharedImage<'_>> {
-        None
+        let memory = self.memory.as_ref()?;
+        let planes = smallvec![
+            SharedPlane { offset: 0, stride: 640 },
+            SharedPlane { offset: 640 * 384, stride: 640 },
+        ];
+        Some(SharedImage { memory, format: self.format, size: self.size, planes, ready: None })
     }
     fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {
         None
@@ -242,6 +257,15 @@ impl Bench {
     }
 
     pub fn with(encoders: Vec<Candidate>, calls: Arc<Log<String>>, barcode: bool) -> Self {
+        Self::with_patience(encoders, calls, barcode, DEADLINE)
+    }
+
+    pub fn with_patience(
+        encoders: Vec<Candidate>,
+        calls: Arc<Log<String>>,
+        barcode: bool,
+        patience: Duration,
+    ) -> Self {
         let (sink, clock, events) = (SinkDouble::new(), Arc::new(FakeClock::default()), Log::new());
         let config = WorkerConfig {
             label: "test".into(),
@@ -250,6 +274,7 @@ impl Bench {
             encoders,
             keyframe_interval: INTERVAL,
             barcode,
+            patience,
         };
         let log = Arc::clone(&events);
         let worker = EncoderWorker::spawn(
@@ -270,6 +295,7 @@ impl Bench {
             data: Arc::new(data),
             stride: 640,
             error: false,
+            memory: None,
             returned: Arc::clone(&self.returned),
         };
         change(&mut image);
@@ -309,7 +335,8 @@ impl Bench {
     pub fn settle(&self) {
         wait_until("the frames are counted", || {
             let stats = self.worker.stats();
-            let seen = stats.encoded + stats.dropped + stats.skipped + stats.refused + stats.failed;
+            let unsent = stats.dropped + stats.skipped + stats.throttled;
+            let seen = stats.encoded + unsent + stats.refused + stats.failed;
             seen == self.next || self.worker.has_ended()
         });
     }

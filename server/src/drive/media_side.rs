@@ -94,6 +94,7 @@ impl MediaSide {
             encoders: plan.encoders,
             keyframe_interval: KEYFRAME_INTERVAL,
             barcode: plan.barcode,
+            patience: encoder::ENCODE_PATIENCE,
         };
         let to_driver = reports.clone();
         let events = Box::new(move |event| tell(&to_driver, Report::Encoder(event)));

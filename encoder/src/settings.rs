@@ -1,0 +1,90 @@
+//! What an encoder is opened with.
+
+use media::{Bitrate, ColorDescription, DeviceId, FrameRate, PixelFormat, Size};
+
+/// What an encoder is opened with.
+///
+/// Encoders that cannot do what is asked refuse it by name; what only some of them have (presets,
+/// slices) says what the others do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderSettings {
+    /// Coded size, even both ways.
+    pub size: Size,
+    /// Frames per second: the rate control's budget of a frame is `bitrate / rate`.
+    pub rate: FrameRate,
+    /// Target, and also the most.
+    pub bitrate: Bitrate,
+    /// Layout of the pictures; depth and chroma of the stream are those of it.
+    pub format: PixelFormat,
+    /// Colours of the pictures, which the stream declares.
+    pub color: ColorDescription,
+    /// The largest size that it is changed to, for encoders that make room for it.
+    pub largest: Size,
+    /// What lost frames are answered with.
+    pub resilience: Resilience,
+    /// Slices of a picture (tiles of AV1), for encoders that are told: others follow the processor.
+    pub slices: u8,
+    /// The preset, for hardware that has several: software runs at its fastest.
+    pub speed: Speed,
+    /// Size of the VBV in hundredths of one frame's budget, for encoders that are told.
+    pub vbv_percent: u16,
+    /// The profile where the codec is H.264 and the chroma 4:2:0.
+    pub profile: H264Profile,
+    /// The device to use where there are several; none takes the first.
+    pub device: Option<DeviceId>,
+}
+
+impl EncoderSettings {
+    /// What every caller has to say. The rest: NV12 in BT.709, a size that stays, one slice, the
+    /// fastest preset, a VBV of one frame, Constrained Baseline, recovery by references.
+    pub const fn new(size: Size, rate: FrameRate, bitrate: Bitrate) -> Self {
+        Self {
+            size,
+            rate,
+            bitrate,
+            format: PixelFormat::Nv12,
+            color: ColorDescription::BT709_LIMITED,
+            largest: size,
+            resilience: Resilience::References,
+            slices: 1,
+            speed: Speed::P1,
+            vbv_percent: 100,
+            profile: H264Profile::Baseline,
+            device: None,
+        }
+    }
+}
+
+/// Presets of NVENC from the fastest on (`NV_ENC_PRESET_P1_GUID` to `P4`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speed {
+    /// The fastest.
+    P1,
+    /// Between.
+    P2,
+    /// Between.
+    P3,
+    /// The best pictures that still suit one frame of delay.
+    P4,
+}
+
+/// Profiles of H.264 in 4:2:0; 4:4:4 has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum H264Profile {
+    /// What every browser decodes.
+    Baseline,
+    /// With CABAC and the 8x8 transform.
+    High,
+}
+
+/// What lost frames are answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resilience {
+    /// Older references, where the encoder has them; else a keyframe.
+    References,
+    /// A wave of intra blocks that crosses the picture in `units` frames.
+    IntraRefresh {
+        /// Frames of one wave.
+        units: u16,
+    },
+}

@@ -1,0 +1,339 @@
+//! What becomes of a frame: it is dropped before the encoder, fails there, or its unit is sent.
+
+use std::time::Instant;
+
+use media::barcode::Strip;
+use media::{
+    AccessUnit, ColorDescription, Damage, EncodeError, EncodeOptions, Encoded, EncoderCapabilities,
+    Frame, ImageError, Mark, MatrixCoefficients, MediaTime, Picture, PixelFormat, Primaries, Size,
+    Submitted, UnitKind,
+};
+
+use super::WorkerEvent;
+use super::gate::Decision;
+use super::run::{Exhausted, Runner};
+use super::window::Room;
+
+/// A picture in the encoder. Its memory is kept until its unit is out.
+pub(super) struct InFlight {
+    frame: Frame,
+    /// It was to be a keyframe.
+    keyframe: bool,
+    /// The viewer whom it was coded for is gone.
+    pub(super) void: bool,
+    /// When the encoder took it, on the media clock.
+    started: MediaTime,
+    /// The same by the system's clock, which is what the thread waits by.
+    pub(super) since: Instant,
+}
+
+/// Why a frame yielded no unit.
+enum FrameFailure {
+    Lost(String),
+    Refused(String),
+    Busy,
+    EncoderBroken(String),
+}
+
+impl From<ImageError> for FrameFailure {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Lost(_) => Self::Lost(error.to_string()),
+            _ => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<EncodeError> for FrameFailure {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Fatal(reason) => Self::EncoderBroken(reason),
+            EncodeError::Busy(_) => Self::Busy,
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+impl Runner {
+    pub(super) fn pass_on(&mut self, mut frame: Frame) -> Result<(), Exhausted> {
+        let Some(keyframe) = self.admit() else {
+            self.miss(&frame);
+            return Ok(());
+        };
+        let submitted = match self.submit(&mut frame, keyframe) {
+            Ok(submitted) => submitted,
+            Err(failure) => return self.fail(&frame, failure),
+        };
+        let started = self.clock.now();
+        if keyframe {
+            self.gate.coded_key(started);
+            self.newest_key = Some(frame.id);
+        }
+        frame.damage.merge(&std::mem::replace(&mut self.missed, Damage::none()));
+        self.stale = false;
+        let started = frame.stages.get(Mark::EncodeStarted).unwrap_or(started);
+        let flight = InFlight { frame, keyframe, void: false, started, since: Instant::now() };
+        match submitted {
+            Submitted::Now(encoded) => self.complete(flight, Ok(encoded)),
+            Submitted::Later => {
+                self.in_flight.push_back(flight);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the next frame is to be coded, and as a keyframe.
+    fn admit(&mut self) -> Option<bool> {
+        let now = self.clock.now();
+        let mut decision = self.gate.decide(now);
+        if decision == Decision::Delta {
+            match self.window.room(self.in_flight.len(), now) {
+                Room::Open => {}
+                Room::Full => {
+                    self.shared.record(|stats| stats.throttled += 1);
+                    return None;
+                }
+                Room::Silent => {
+                    self.gate.break_chain();
+                    decision = self.gate.decide(now);
+                }
+            }
+        }
+        if decision == Decision::Skip || !self.sink.is_ready() {
+            self.shared.record(|stats| stats.skipped += 1);
+            return None;
+        }
+        Some(decision == Decision::Key)
+    }
+
+    /// A frame yields no unit.
+    fn miss(&mut self, frame: &Frame) {
+        self.stale = true;
+        if frame.image.size() == self.settings.size {
+            self.missed.merge(&frame.damage);
+        } else {
+            self.missed = Damage::Unknown;
+        }
+    }
+
+    fn fail(&mut self, frame: &Frame, failure: FrameFailure) -> Result<(), Exhausted> {
+        self.miss(frame);
+        let event = match failure {
+            FrameFailure::Busy => {
+                self.shared.record(|stats| stats.skipped += 1);
+                return Ok(());
+            }
+            FrameFailure::EncoderBroken(reason) => {
+                self.shared.record(|stats| stats.failed += 1);
+                return self.replace(reason);
+            }
+            FrameFailure::Lost(reason) => WorkerEvent::ImageLost(reason),
+            FrameFailure::Refused(reason) => {
+                WorkerEvent::PictureRefused { frame: frame.id, reason }
+            }
+        };
+        self.shared.record(|stats| stats.failed += 1);
+        if !std::mem::replace(&mut self.failing, true) {
+            (self.events)(event);
+        }
+        Ok(())
+    }
+
+    /// The encoder is gone, and with it the pictures that it had.
+    pub(super) fn abandon_pictures(&mut self) {
+        while let Some(InFlight { frame, .. }) = self.in_flight.pop_front() {
+            self.miss(&frame);
+            self.shared.record(|stats| stats.failed += 1);
+        }
+    }
+
+    /// Gives the picture to the encoder, where it lies or on the CPU.
+    fn submit(&mut self, frame: &mut Frame, keyframe: bool) -> Result<Submitted, FrameFailure> {
+        let Some(encoder) = &self.encoder else {
+            return Err(FrameFailure::EncoderBroken("there is none".into()));
+        };
+        let capabilities = encoder.capabilities();
+        check_format(frame.image.format(), capabilities)
+            .and_then(|()| check_color(frame, &self.settings.color))
+            .map_err(FrameFailure::Refused)?;
+        let device = capabilities.shares.filter(|_| self.shares);
+        let shared =
+            device.is_some() && frame.image.shared().map(|image| image.memory.device) == device;
+        frame.image.finish(&*self.clock, &mut frame.stages)?;
+        let options = EncodeOptions {
+            keyframe,
+            strip: self.config.barcode.then(|| Strip::new(frame.id, frame.last_input)),
+        };
+        if shared {
+            match self.submit_shared(frame, options) {
+                Err(FrameFailure::Refused(reason)) => self.stop_sharing(reason),
+                result => return result,
+            }
+        }
+        self.submit_mapped(frame, options)
+    }
+
+    fn submit_shared(
+        &mut self,
+        frame: &mut Frame,
+        options: EncodeOptions,
+    ) -> Result<Submitted, FrameFailure> {
+        self.fit(frame.image.size())?;
+        let (Some(encoder), Some(image)) = (&mut self.encoder, frame.image.shared()) else {
+            return Err(FrameFailure::Refused("it is not in shared memory any more".into()));
+        };
+        frame.stages.mark(Mark::Converted, self.clock.now());
+        frame.stages.mark(Mark::EncodeStarted, self.clock.now());
+        Ok(encoder.encode(frame.id, &Picture::Shared(image), options)?)
+    }
+
+    fn submit_mapped(
+        &mut self,
+        frame: &mut Frame,
+        options: EncodeOptions,
+    ) -> Result<Submitted, FrameFailure> {
+        self.fit(frame.image.size())?;
+        let Some(encoder) = &mut self.encoder else {
+            return Err(FrameFailure::EncoderBroken("there is none".into()));
+        };
+        let mapped = frame.image.map()?;
+        let image = match mapped.format.chroma() {
+            Some(_) => mapped,
+            None => self.converter.convert(&mapped)?,
+        };
+        // Kept as it is where nothing was converted here.
+        frame.stages.mark(Mark::Converted, self.clock.now());
+        frame.stages.mark(Mark::EncodeStarted, self.clock.now());
+        Ok(encoder.encode(frame.id, &Picture::Cpu(image), options)?)
+    }
+
+    /// Makes the coded size that of the picture.
+    fn fit(&mut self, size: Size) -> Result<(), FrameFailure> {
+        if size == self.settings.size {
+            return Ok(());
+        }
+        if let Some(encoder) = &mut self.encoder {
+            encoder.resize(size)?;
+        }
+        self.settings.size = size;
+        self.missed = Damage::Unknown;
+        Ok(())
+    }
+
+    fn stop_sharing(&mut self, reason: String) {
+        self.shares = false;
+        if let Some(encoder) = &self.encoder {
+            let name = encoder.capabilities().name;
+            (self.events)(WorkerEvent::NotShared { name, reason });
+        }
+    }
+
+    /// Takes the units that the encoder has.
+    pub(super) fn collect(&mut self) -> Result<(), Exhausted> {
+        while let Some(result) = self.encoder.as_mut().and_then(|encoder| encoder.poll()) {
+            let Some(flight) = self.in_flight.pop_front() else {
+                return self.replace("it made a unit of no picture".into());
+            };
+            self.complete(flight, result)?;
+        }
+        Ok(())
+    }
+
+    /// The encoder is done with a picture.
+    fn complete(
+        &mut self,
+        flight: InFlight,
+        result: Result<Encoded, EncodeError>,
+    ) -> Result<(), Exhausted> {
+        let InFlight { mut frame, keyframe, void, started, .. } = flight;
+        let coded = match result {
+            Ok(coded) if keyframe && coded.kind != UnitKind::Key => {
+                let reason = "it made no keyframe when told to".into();
+                return self.fail(&frame, FrameFailure::EncoderBroken(reason));
+            }
+            Ok(coded) => coded,
+            Err(error) => {
+                if keyframe {
+                    self.gate.break_chain();
+                }
+                return self.fail(&frame, error.into());
+            }
+        };
+        let ended = self.clock.now();
+        frame.stages.mark(Mark::Encoded, ended);
+        self.failing = false;
+        self.shared.record(|stats| stats.times.record(ended.since(started)));
+        if void {
+            self.shared.record(|stats| stats.skipped += 1);
+            return Ok(());
+        }
+        let key = coded.kind == UnitKind::Key;
+        if !key {
+            self.gate.coded_delta();
+        } else if !keyframe {
+            self.gate.coded_key(ended);
+            self.newest_key = Some(frame.id);
+        }
+        self.window.coded(frame.id, key);
+        self.send(frame, coded);
+        Ok(())
+    }
+
+    fn send(&mut self, frame: Frame, coded: Encoded) {
+        let Some(encoder) = &self.encoder else { return };
+        let codec = encoder.capabilities().codec;
+        let (id, bytes, kind) = (frame.id, coded.data.len() as u64, coded.kind);
+        let Frame { captured_at, views, damage, depth, last_input, stages, image, .. } = frame;
+        // The slot is free for the next picture while this one is sent.
+        drop(image);
+        let unit = AccessUnit {
+            track: self.config.track,
+            frame: id,
+            captured_at,
+            kind,
+            codec,
+            data: coded.data,
+            views,
+            damage,
+            depth,
+            color: self.settings.color,
+            last_input,
+            stages,
+        };
+        if self.sink.send(unit).is_err() {
+            self.shared.record(|stats| stats.refused += 1);
+            self.forget(id..=id);
+            return;
+        }
+        self.shared.record(|stats| {
+            stats.encoded += 1;
+            stats.keyframes += u64::from(kind == UnitKind::Key);
+            stats.bytes += bytes;
+        });
+    }
+}
+
+/// RGB is converted to NV12; anything else goes to the encoder as it is.
+fn check_format(format: PixelFormat, encoder: &EncoderCapabilities) -> Result<(), String> {
+    let needed = format.chroma().map_or(PixelFormat::Nv12, |_| format);
+    if encoder.formats.contains(&needed) {
+        return Ok(());
+    }
+    Err(format!("{} takes {:?}, not {needed:?}", encoder.name, encoder.formats))
+}
+
+/// Pictures that are not what the stream declares are refused, not mislabelled. RGB is converted to
+/// BT.709.
+fn check_color(frame: &Frame, declared: &ColorDescription) -> Result<(), String> {
+    let (format, color) = (frame.image.format(), &frame.color);
+    let ok = match format.chroma() {
+        Some(_) => color == declared,
+        None => {
+            *declared == ColorDescription::BT709_LIMITED
+                && color.primaries == Primaries::Bt709
+                && color.matrix == MatrixCoefficients::Identity
+                && color.full_range
+        }
+    };
+    if ok { Ok(()) } else { Err(format!("{format:?} with colours {color:?} cannot be coded")) }
+}
