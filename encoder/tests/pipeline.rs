@@ -341,6 +341,7 @@ fn pictures_on_the_encoders_device_are_given_where_they_lie() {
         take(&mut bench, &hardware, |image| image.memory = device.and_then(memory));
         hardware.finish(None);
     }
+    assert!(bench.worker.wants_shared());
     let calls = ["a open", "0 Key shared", "1 Delta cpu", "2 Delta cpu"];
     assert_eq!(hardware.calls.all(), calls);
 }
@@ -357,6 +358,7 @@ fn an_encoder_that_refuses_shared_pictures_gets_them_mapped_and_says_so_once() {
     }
     bench.sink.units.wait_for(2);
     assert_eq!(hardware.calls.all(), ["refuses open", "0 Key cpu", "1 Delta cpu"]);
+    wait_until("the source is asked for others", || !bench.worker.wants_shared());
     let events = bench.events.all();
     let [WorkerEvent::Opened(_), WorkerEvent::NotShared { name: "refuses", reason }] = &events[..]
     else {

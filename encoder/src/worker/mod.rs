@@ -213,6 +213,12 @@ impl EncoderWorker {
         self.shared.wants_refresh()
     }
 
+    /// Whether the encoder reads pictures in memory of its device: to be passed on as
+    /// [`media::FrameRequest::share`].
+    pub fn wants_shared(&self) -> bool {
+        self.shared.wants_shared()
+    }
+
     /// Stops the thread and waits for it, as a drop does. Returns whether it ended in time.
     pub fn stop(mut self) -> bool {
         self.end()

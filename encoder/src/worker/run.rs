@@ -105,6 +105,7 @@ impl Runner {
     fn run(&mut self) -> Result<(), Exhausted> {
         self.open_next()?;
         loop {
+            self.shared.set_wants(self.stale || !self.gate.is_intact(), self.shares);
             let overdue = self
                 .in_flight
                 .front()
@@ -119,7 +120,6 @@ impl Runner {
                     self.replace(format!("it did not finish a picture within {patience:?}"))?;
                 }
             }
-            self.shared.set_wants_refresh(self.stale || !self.gate.is_intact());
         }
     }
 

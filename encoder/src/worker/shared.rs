@@ -37,6 +37,7 @@ struct State {
     stopping: bool,
     ended: bool,
     wants_refresh: bool,
+    wants_shared: bool,
     stats: WorkerStats,
 }
 
@@ -55,6 +56,7 @@ impl Shared {
             stopping: false,
             ended: false,
             wants_refresh: true,
+            wants_shared: false,
             stats: WorkerStats::default(),
         };
         Self { state: Mutex::new(state), work: Condvar::new(), end: Condvar::new() }
@@ -138,8 +140,9 @@ impl Shared {
         change(&mut self.lock().stats);
     }
 
-    pub(super) fn set_wants_refresh(&self, wants: bool) {
-        self.lock().wants_refresh = wants;
+    pub(super) fn set_wants(&self, refresh: bool, shared: bool) {
+        let mut state = self.lock();
+        (state.wants_refresh, state.wants_shared) = (refresh, shared);
     }
 
     pub(super) fn stats(&self) -> WorkerStats {
@@ -148,6 +151,10 @@ impl Shared {
 
     pub(super) fn wants_refresh(&self) -> bool {
         self.lock().wants_refresh
+    }
+
+    pub(super) fn wants_shared(&self) -> bool {
+        self.lock().wants_shared
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -31,6 +31,8 @@ const RATE_WINDOW: Duration = Duration::from_secs(1);
 pub(super) enum Said {
     /// Nothing more.
     Nothing,
+    /// This frame is decoded, and every one that it needs; the newest of those reported.
+    Decoded(FrameId),
     /// The picture can be seen, or not.
     Visible(bool),
     /// The user left.
@@ -149,6 +151,7 @@ impl ClientSide {
             }
             ClientMessage::Frames { frames } => {
                 let clock = self.clock.estimate(now);
+                let mut decoded = None;
                 for frame in frames {
                     trace::reported(&frame);
                     let report = ClientReport {
@@ -160,8 +163,11 @@ impl ClientSide {
                         *shown |= *wire_timestamp == frame.rtp;
                     }
                     // Reports that cannot be joined are counted by the ledger.
-                    let _ = self.ledger.on_report(now, &report, clock.as_ref());
+                    if let Ok(joined) = self.ledger.on_report(now, &report, clock.as_ref()) {
+                        decoded = decoded.max(Some(joined.frame));
+                    }
                 }
+                return Ok(decoded.map_or(Said::Nothing, Said::Decoded));
             }
             ClientMessage::Visibility { visible } => return Ok(Said::Visible(visible)),
             ClientMessage::Bye => return Ok(Said::Bye),
@@ -209,7 +215,7 @@ impl ClientSide {
         source: &SourceCounts,
         encoder: &encoder::WorkerStats,
     ) {
-        let dropped = encoder.dropped + encoder.skipped;
+        let dropped = not_coded(encoder);
         metrics.frames_unchanged.inc_by(source.unchanged - self.counted.unchanged);
         metrics.frames_dropped.inc_by(dropped - self.counted.dropped);
         metrics.keyframes.inc_by(encoder.keyframes - self.counted.keyframes);
@@ -239,7 +245,7 @@ impl ClientSide {
             rtt_ms: self.round_trip.map(millis),
             clock_error_ms: self.clock.estimate(now).map(|clock| clock.error_us as f64 / 1e3),
             unchanged: source.unchanged,
-            dropped: encoder.dropped + encoder.skipped,
+            dropped: not_coded(encoder),
             keyframes: encoder.keyframes,
             stages: summary
                 .stages
@@ -252,6 +258,11 @@ impl ClientSide {
             total: summary.total.as_ref().map(percentiles),
         })
     }
+}
+
+/// Frames that were made and never coded.
+fn not_coded(encoder: &encoder::WorkerStats) -> u64 {
+    encoder.dropped + encoder.skipped + encoder.throttled
 }
 
 fn edges(size: Size) -> [u32; 2] {
@@ -301,7 +312,9 @@ mod tests {
         stages.mark(Mark::LastSent, ms(17));
         side.frame_sent(ms(17), FrameId(1), 900, 5_000, &stages);
         let report = r#"{"type":"frames","frames":[{"rtp":900,"decoded_us":1021000,"presented_us":1023000}]}"#;
-        side.said(ms(30), report.as_bytes()).unwrap();
+        assert_eq!(side.said(ms(30), report.as_bytes()).unwrap(), Said::Decoded(FrameId(1)));
+        // Told twice, it is no news.
+        assert_eq!(side.said(ms(30), report.as_bytes()).unwrap(), Said::Nothing);
         let stats = stats(&mut side, ms(31));
         let total = stats.total.unwrap();
         assert!((total.p50 - 13.0).abs() <= 1.0, "{total:?}");

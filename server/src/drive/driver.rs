@@ -460,6 +460,11 @@ impl Driver {
         }
         match self.client.said(now, message) {
             Ok(Said::Nothing) => {}
+            Ok(Said::Decoded(frame)) => {
+                if let Some(media) = &self.media {
+                    media.acknowledge(frame);
+                }
+            }
             Ok(Said::Visible(visible)) => self.tell(Event::Visibility(visible)).await,
             Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)).await,
             Err(error) => {

@@ -63,6 +63,9 @@ impl SourceOutput for ToEncoder {
     fn wants_refresh(&self) -> bool {
         self.encoder.wants_refresh()
     }
+    fn wants_shared(&self) -> bool {
+        self.encoder.wants_shared()
+    }
     fn report(&mut self, report: SourceReport) {
         tell(&self.reports, Report::Source(report));
     }
@@ -147,6 +150,11 @@ impl MediaSide {
     pub(super) fn forget(&self, lost: std::ops::RangeInclusive<media::FrameId>) {
         self.command(Command::Forget(lost));
         self.source.refresh();
+    }
+
+    /// The client has decoded this frame.
+    pub(super) fn acknowledge(&self, frame: media::FrameId) {
+        self.command(Command::Acknowledge(frame));
     }
 
     /// Codes at this rate.

@@ -54,6 +54,8 @@ pub trait SourceOutput: Send {
     fn frame(&mut self, frame: Frame);
     /// Whether the viewer has an old picture, so that one is wanted even when nothing changed.
     fn wants_refresh(&self) -> bool;
+    /// Whether the encoder reads pictures in memory that is shared with its device.
+    fn wants_shared(&self) -> bool;
     /// Takes a report.
     fn report(&mut self, report: SourceReport);
 }
@@ -226,8 +228,8 @@ impl Shared {
             } else if wanted {
                 self.lock().refresh = true;
             }
-            // No encoder of this build reads shared memory.
-            let request = FrameRequest { id, at, within, views: &[], refresh, share: false };
+            let share = output.wants_shared();
+            let request = FrameRequest { id, at, within, views: &[], refresh, share };
             match self.ask(source.as_mut(), &request, &mut lost, output) {
                 Asked::Frame => id = id.next(),
                 Asked::Nothing => {}
