@@ -102,7 +102,8 @@ impl Encoder for LaterDouble {
         let kind = if options.keyframe { Key } else { Delta };
         let mut held = self.hardware.held.lock().unwrap();
         assert!(held.len() < usize::from(self.capabilities.depth), "more than it takes");
-        held.push_back(Encoded::new(Bytes::from_static(b"unit"), kind));
+        let unit = Encoded::new(Bytes::from_static(b"unit"), kind);
+        held.push_back(Encoded { quantiser: Some(10), ..unit });
         drop(held);
         self.hardware.calls.push(format!("{} {kind:?} {place}", frame.0));
         Ok(Submitted::Later)

@@ -469,3 +469,45 @@ fn the_table_tells_the_truth_about_every_candidate() {
     assert!(error.contains("\"x264\"") && error.contains("first, second"), "{error}");
     assert!(select(Vec::new(), &Preference::default()).is_err());
 }
+
+/// Coded again as often as it is wanted, a picture that stands still becomes better, and then nothing
+/// more is wanted.
+#[test]
+fn a_still_picture_becomes_better_and_then_is_left_alone() {
+    for candidate in select(candidates(), &Preference::default()).unwrap().usable {
+        let name = candidate.name;
+        let mut bench = Bench::with(vec![candidate], Log::new(), false);
+        let rate = FrameRate::fps(60);
+        let bitrate = Bitrate::from_kbps(600);
+        bench.worker.command(Command::SetRate { bitrate, rate }).unwrap();
+        let mut submit = |bench: &mut Bench, time, damage| {
+            let picture = Picture::scene(SIZE, time);
+            let data = Arc::new(vec![picture.luma, picture.chroma]);
+            let mut frame = bench.frame(|image| {
+                (image.data, image.stride) = (data, picture.stride);
+            });
+            frame.damage = damage;
+            bench.worker.submit(frame);
+            bench.settle();
+        };
+        (0..20).for_each(|time| submit(&mut bench, time, Damage::Unknown));
+        let mut repeats = 0;
+        while bench.worker.wants_refresh() {
+            repeats += 1;
+            assert!(repeats < 200, "{name} is never content");
+            submit(&mut bench, 19, Damage::none());
+        }
+        let mut decoder = openh264::decoder::Decoder::new().unwrap();
+        let source = Picture::scene(SIZE, 19);
+        let quality: Vec<_> = bench
+            .sink
+            .units
+            .all()
+            .iter()
+            .map(|unit| common::psnr(&source, &decode(&mut decoder, &unit.data)).0)
+            .collect();
+        let (moving, still) = (quality[19], quality[quality.len() - 1]);
+        println!("{name}: {moving:.1} dB, after {repeats} more pictures {still:.1} dB");
+        assert!(still > moving + 1.0, "{name}: {moving} to {still}");
+    }
+}

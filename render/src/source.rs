@@ -320,7 +320,9 @@ impl SceneSource {
         if !(moved || self.pose.moving && passed || request.refresh) {
             return Ok(SourceEvent::Unchanged);
         }
+        let still = !moved && !self.pose.moving && self.shown.is_some();
         self.shown = Some(request.at);
+        let before = self.drawn;
         self.choose_size(resources, request.within);
         stages.mark(Mark::DrawStarted, self.clock.now());
 
@@ -347,7 +349,7 @@ impl SceneSource {
             id: request.id,
             captured_at: request.at,
             views: smallvec![View::screen(self.coded)],
-            damage: Damage::Unknown,
+            damage: if still && self.drawn == before { Damage::none() } else { Damage::Unknown },
             color: ColorDescription::BT709_LIMITED,
             depth: None,
             last_input: newest,

@@ -20,12 +20,14 @@
 //!
 //! Every loss leaves the viewer with an old picture, also when the scene then stands still and no
 //! further frame would come: [`EncoderWorker::wants_refresh`] says so until a unit made up for it,
-//! and the driver passes it on as [`media::FrameRequest::refresh`].
+//! and the driver passes it on as [`media::FrameRequest::refresh`]. The same brings a picture that
+//! stands still again until it is good.
 //!
 //! The thread must never be given a sink or an event callback that blocks: both run on it.
 
 mod gate;
 mod pass;
+mod refine;
 mod run;
 mod shared;
 mod stats;
@@ -207,8 +209,8 @@ impl EncoderWorker {
         self.shared.stats()
     }
 
-    /// Whether the viewer has an old picture or none, so that a frame should come even when nothing
-    /// changed.
+    /// Whether the viewer has an old picture, a coarse one or none, so that a frame should come even
+    /// when nothing changed.
     pub fn wants_refresh(&self) -> bool {
         self.shared.wants_refresh()
     }

@@ -282,17 +282,20 @@ impl Runner {
     fn send(&mut self, frame: Frame, coded: Encoded) {
         let Some(encoder) = &self.encoder else { return };
         let codec = encoder.capabilities().codec;
-        let (id, bytes, kind) = (frame.id, coded.data.len() as u64, coded.kind);
+        let Encoded { data, kind, quantiser } = coded;
+        let (id, bytes) = (frame.id, data.len() as u64);
         let Frame { captured_at, views, damage, depth, last_input, stages, image, .. } = frame;
         // The slot is free for the next picture while this one is sent.
         drop(image);
+        let budget = self.settings.bitrate.bps() as f64 / self.settings.rate.as_f64() / 8.0;
+        self.refinement.coded(&damage, bytes, budget as u64, quantiser);
         let unit = AccessUnit {
             track: self.config.track,
             frame: id,
             captured_at,
             kind,
             codec,
-            data: coded.data,
+            data,
             views,
             damage,
             depth,

@@ -10,6 +10,7 @@ use media::{Clock, Damage, EncodeError, Encoder, FrameId, Recovery, RecoveryMean
 
 use super::gate::KeyframeGate;
 use super::pass::InFlight;
+use super::refine::Refinement;
 use super::shared::{Shared, Work};
 use super::window::Window;
 use super::{Command, EventFn, WorkerConfig, WorkerEvent};
@@ -42,6 +43,7 @@ pub(super) struct Runner {
     /// The newest picture that was to be a keyframe: it makes good what was lost before.
     pub(super) newest_key: Option<FrameId>,
     pub(super) converter: Nv12Converter,
+    pub(super) refinement: Refinement,
     /// The newest frame never reached the viewer.
     pub(super) stale: bool,
     /// What changed in the coded picture since the newest one that the encoder took.
@@ -79,6 +81,7 @@ impl Runner {
             window: Window::new(RecoveryMeans::Keyframe),
             newest_key: None,
             converter: Nv12Converter::new(),
+            refinement: Refinement::default(),
             stale: true,
             missed: Damage::Unknown,
             failing: false,
@@ -105,7 +108,8 @@ impl Runner {
     fn run(&mut self) -> Result<(), Exhausted> {
         self.open_next()?;
         loop {
-            self.shared.set_wants(self.stale || !self.gate.is_intact(), self.shares);
+            let refresh = self.stale || !self.gate.is_intact() || self.refinement.is_wanted();
+            self.shared.set_wants(refresh, self.shares);
             let overdue = self
                 .in_flight
                 .front()
@@ -199,6 +203,7 @@ impl Runner {
                 self.sink = sink;
                 self.gate.restart();
                 self.window.forget_viewer();
+                self.refinement = Refinement::default();
                 self.missed = Damage::Unknown;
                 // The new viewer begins with a keyframe, and these come before it.
                 self.in_flight.iter_mut().for_each(|flight| flight.void = true);
