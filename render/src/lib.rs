@@ -8,6 +8,7 @@ pub mod camera;
 pub mod demo;
 pub mod device;
 pub mod draw;
+pub mod export;
 pub mod nv12;
 pub mod readback;
 pub mod resolution;

@@ -8,7 +8,7 @@
 //! `...Srgb` view the picture comes out dark.
 
 use bytemuck::{Pod, Zeroable};
-use media::{PixelFormat, Plane, Size};
+use media::{PixelFormat, Plane, SharedPlane, Size};
 use smallvec::{SmallVec, smallvec};
 
 use crate::device::Gpu;
@@ -18,8 +18,11 @@ use crate::device::Gpu;
 const GROUP: u32 = 32;
 /// Luma samples that an invocation makes across.
 const BLOCK: u32 = 8;
-/// Rows begin at multiples of this many bytes, for the SIMD loads of encoders.
-const ALIGN: u32 = 16;
+/// Rows that the CPU reads begin at multiples of this many bytes, for the SIMD loads of encoders.
+pub const CPU_ALIGN: u32 = 16;
+/// Rows that an encoder on the device reads begin at multiples of this many bytes, which every known
+/// one takes as a pitch.
+pub const SHARED_ALIGN: u32 = 256;
 
 /// How an NV12 picture lies in a buffer: luma rows, then chroma rows, all of one stride.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +32,13 @@ pub struct Nv12Layout {
 }
 
 impl Nv12Layout {
-    /// The layout of a picture of `size`; `None` when a side is odd, zero or beyond 16384.
-    pub fn new(size: Size) -> Option<Self> {
+    /// The layout of a picture of `size` with rows that begin at multiples of `align` bytes, which is
+    /// itself one of [`CPU_ALIGN`]; `None` when a side is odd, zero or beyond 16384.
+    pub fn new(size: Size, align: u32) -> Option<Self> {
+        debug_assert!(align.is_multiple_of(CPU_ALIGN) && align > 0, "the pass writes whole blocks");
         let fits = |side: u32| side.is_multiple_of(2) && (2..=16_384).contains(&side);
         (fits(size.width) && fits(size.height))
-            .then(|| Self { size, stride: size.width.next_multiple_of(ALIGN) })
+            .then(|| Self { size, stride: size.width.next_multiple_of(align) })
     }
 
     /// Width and height in pixels.
@@ -57,6 +62,13 @@ impl Nv12Layout {
         let stride = self.stride as usize;
         let (luma, chroma) = data.split_at(stride * self.size.height as usize);
         smallvec![Plane { data: luma, stride }, Plane { data: &chroma[..luma.len() / 2], stride },]
+    }
+
+    /// Where the planes lie in memory that begins with the picture.
+    pub fn shared_planes(&self) -> SmallVec<[SharedPlane; 3]> {
+        let stride = self.stride;
+        let luma = u64::from(stride) * u64::from(self.size.height);
+        smallvec![SharedPlane { offset: 0, stride }, SharedPlane { offset: luma, stride }]
     }
 }
 
@@ -207,16 +219,24 @@ mod tests {
     #[test]
     fn odd_and_absurd_sizes_have_no_layout() {
         for (width, height) in [(0, 2), (3, 2), (2, 3), (16_386, 2), (u32::MAX - 1, 2)] {
-            assert_eq!(Nv12Layout::new(Size::new(width, height)), None, "{width}x{height}");
+            let size = Size::new(width, height);
+            assert_eq!(Nv12Layout::new(size, CPU_ALIGN), None, "{width}x{height}");
         }
     }
 
     #[test]
     fn planes_follow_one_another() {
-        let layout = Nv12Layout::new(Size::new(642, 362)).expect("even sides");
-        let data: Vec<u8> = vec![0; layout.bytes() as usize];
-        let planes = layout.planes(&data);
-        assert_eq!(layout.stride(), 656);
-        assert_eq!((planes[0].data.len(), planes[1].data.len()), (656 * 362, 656 * 181));
+        for (align, stride) in [(CPU_ALIGN, 656), (SHARED_ALIGN, 768)] {
+            let layout = Nv12Layout::new(Size::new(642, 362), align).expect("even sides");
+            let data: Vec<u8> = vec![0; layout.bytes() as usize];
+            let planes = layout.planes(&data);
+            assert_eq!(layout.stride(), stride);
+            let rows =
+                [planes[0].data.len(), planes[1].data.len()].map(|len| len / stride as usize);
+            assert_eq!(rows, [362, 181]);
+            let shared = layout.shared_planes();
+            assert_eq!((shared[0].offset, shared[1].offset), (0, planes[0].data.len() as u64));
+            assert!(shared.iter().all(|plane| plane.stride == stride));
+        }
     }
 }

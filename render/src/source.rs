@@ -25,7 +25,7 @@ use crate::draw::{
     DrawList, PoseRef, RenderSettings, Renderer, SceneGpu, SessionTargets, ViewParams, perspective,
 };
 use crate::nv12::Nv12Converter;
-use crate::readback::FrameRing;
+use crate::readback::{FrameRing, RingError, Sharing};
 use crate::resolution::Resolution;
 use crate::scene::{Clicks, PickIndex, Pose, Scene};
 
@@ -156,7 +156,7 @@ impl SceneHost {
             newest: None,
             touched: clock.now(),
         }));
-        let resources = Resources::new(self.on_gpu()?, coded)?;
+        let resources = Resources::new(self.on_gpu()?, coded, false)?;
         let resolution = if !self.stage.dynamic_resolution {
             None
         } else if resources.on_gpu.kit.gpu.is_software() {
@@ -187,15 +187,43 @@ impl SceneHost {
 struct Resources {
     on_gpu: Arc<OnGpu>,
     ring: FrameRing,
+    /// Whether the ring was asked to be in shared memory, which the device need not have.
+    share: bool,
     targets: SessionTargets,
 }
 
 impl Resources {
-    fn new(on_gpu: Arc<OnGpu>, coded: Size) -> Result<Self, SourceError> {
-        let Kit { gpu, converter, .. } = &*on_gpu.kit;
-        let ring = FrameRing::new(gpu, converter, coded).map_err(|error| failed(gpu, error))?;
-        Ok(Self { on_gpu, ring, targets: SessionTargets::new() })
+    fn new(on_gpu: Arc<OnGpu>, coded: Size, share: bool) -> Result<Self, SourceError> {
+        let ring = ring(&on_gpu.kit, coded, share)?;
+        Ok(Self { on_gpu, ring, share, targets: SessionTargets::new() })
     }
+
+    /// Another ring where pictures are wanted elsewhere than before. Pictures of the old one stay valid.
+    fn set_share(&mut self, share: bool) -> Result<(), SourceError> {
+        if self.share != share {
+            self.ring = ring(&self.on_gpu.kit, self.ring.size(), share)?;
+            self.share = share;
+        }
+        Ok(())
+    }
+}
+
+/// A ring in shared memory where that is wanted and can be had, else one for the CPU.
+fn ring(kit: &Kit, coded: Size, share: bool) -> Result<FrameRing, SourceError> {
+    let Kit { gpu, converter, .. } = kit;
+    let make = |sharing| FrameRing::new(gpu, converter, coded, sharing);
+    let made = if share {
+        make(Sharing::Shared).or_else(|error| match error {
+            RingError::Size(_) => Err(error),
+            _ => {
+                tracing::warn!(%error, "pictures are read back to the CPU");
+                make(Sharing::Cpu)
+            }
+        })
+    } else {
+        make(Sharing::Cpu)
+    };
+    made.map_err(|error| failed(gpu, error))
 }
 
 /// What the hands on the controls left for the next frame.
@@ -270,7 +298,7 @@ impl FrameSource for SceneSource {
             let why = "a scene is drawn for its own camera, not yet for the eyes of a headset";
             return Err(SourceError::Failed(why.into()));
         }
-        let mut resources = self.take_resources()?;
+        let mut resources = self.take_resources(request.share)?;
         let event = self.draw(&mut resources, request);
         if let Some(reason) = resources.on_gpu.kit.gpu.lost() {
             // What was recorded will never be drawn.
@@ -289,14 +317,14 @@ impl SceneSource {
     }
 
     /// The resources, made anew if their device is gone.
-    fn take_resources(&mut self) -> Result<Resources, SourceError> {
+    fn take_resources(&mut self, share: bool) -> Result<Resources, SourceError> {
         match self.resources.take() {
             Some(resources) => match resources.on_gpu.kit.gpu.lost() {
                 // Told once as a loss; the next call opens the device anew.
                 Some(reason) => Err(SourceError::DeviceLost(reason)),
                 None => Ok(resources),
             },
-            None => Resources::new(self.host.on_gpu()?, self.coded),
+            None => Resources::new(self.host.on_gpu()?, self.coded, share),
         }
     }
 
@@ -309,6 +337,7 @@ impl SceneSource {
         if resources.on_gpu.kit.gpu.is_software() && resources.ring.is_drawing() {
             return Err(SourceError::Busy);
         }
+        resources.set_share(request.share)?;
         // The slot first: state that is sampled must be drawn, or its change would go unseen.
         let mut slot = resources.ring.begin().ok_or(SourceError::NoFreeSlot)?;
         let mut stages = StageTimes::captured(request.at);

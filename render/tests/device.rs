@@ -9,12 +9,12 @@ use common::{Nv12, Picture, TestClock, gpu, submit};
 use media::{Clock, ImageError, Mark, MediaTime, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuError, GpuOptions, GpuPool};
 use nearlight_render::nv12::Nv12Converter;
-use nearlight_render::readback::{FrameRing, RingError};
+use nearlight_render::readback::{FrameRing, RingError, Sharing};
 
 const SIZE: Size = Size::new(640, 360);
 
 fn ring(gpu: &Arc<Gpu>) -> FrameRing {
-    FrameRing::new(gpu, &Arc::new(Nv12Converter::new(gpu)), SIZE).expect("a sound size")
+    common::ring(gpu, SIZE, Sharing::Cpu)
 }
 
 fn grey() -> Picture {
@@ -28,14 +28,15 @@ fn a_device_tells_what_it_is() {
     assert!(!gpu.driver().trim().is_empty());
     assert_eq!(gpu.lost(), None);
     let part = gpu.name()[1..gpu.name().len() / 2].to_uppercase();
-    let named =
-        Gpu::open(&GpuOptions { adapter: Some(part) }).expect("named by a part of its name");
+    let named = Gpu::open(&GpuOptions { adapter: Some(part), ..GpuOptions::default() })
+        .expect("named by a part of its name");
     assert_eq!(named.name(), gpu.name());
 }
 
 #[test]
 fn an_unknown_adapter_is_refused_by_name() {
-    let options = GpuOptions { adapter: Some("no such adapter".to_owned()) };
+    let options =
+        GpuOptions { adapter: Some("no such adapter".to_owned()), ..GpuOptions::default() };
     let error = Gpu::open(&options).expect_err("there is no such adapter");
     assert!(matches!(error, GpuError::NotFound { .. }), "{error:?}");
     assert!(error.to_string().contains("no such adapter"), "{error}");
@@ -64,7 +65,7 @@ fn a_refused_call_is_recorded_and_nobody_panics() {
 fn odd_sizes_are_refused() {
     let gpu = gpu();
     let converter = Arc::new(Nv12Converter::new(&gpu));
-    let made = FrameRing::new(&gpu, &converter, Size::new(641, 360));
+    let made = FrameRing::new(&gpu, &converter, Size::new(641, 360), Sharing::Cpu);
     assert!(matches!(made, Err(RingError::Size(_))));
 }
 
@@ -236,7 +237,9 @@ fn a_lost_device_is_reported_and_replaced_once_for_all() {
     let mut late = submit(&first, &mut old_ring, &view, SIZE).expect("a slot");
     let error = late.finish(&TestClock::new(), &mut StageTimes::default()).expect_err("it is lost");
     assert!(matches!(error, ImageError::Lost(_)));
-    assert!(FrameRing::new(&first, &Arc::new(Nv12Converter::new(&first)), SIZE).is_err());
+    let converter = Arc::new(Nv12Converter::new(&first));
+    assert!(FrameRing::new(&first, &converter, SIZE, Sharing::Cpu).is_err());
+    assert!(FrameRing::new(&first, &converter, SIZE, Sharing::Shared).is_err());
     assert!(draw(&pool, &mut old_ring, &first).is_err());
 
     let reopeners: Vec<_> = (0..4)

@@ -16,7 +16,8 @@ pub(crate) fn preference(config: &Config) -> Preference {
 /// How the configuration wishes the graphics device.
 pub(crate) fn gpu_options(config: &Config) -> GpuOptions {
     let device = &config.render.device;
-    GpuOptions { adapter: (!device.is_empty()).then(|| device.clone()) }
+    let adapter = (!device.is_empty()).then(|| device.clone());
+    GpuOptions { adapter, ..GpuOptions::default() }
 }
 
 /// The whole report, and whether a node would start.
@@ -27,6 +28,11 @@ pub fn report(config: &Config) -> (String, bool) {
         Ok(gpu) => {
             row(&mut out, gpu.name(), "", "ok");
             row(&mut out, "driver", "", &gpu.driver());
+            let sharing = gpu.cannot_share().map_or_else(
+                || "encoders of the device can read pictures in place".to_owned(),
+                |reason| format!("pictures go through the CPU: {reason}"),
+            );
+            row(&mut out, "shared memory", "", &sharing);
             if gpu.is_software() {
                 row(&mut out, "note", "", "drawn in software: expect a lower internal resolution");
             }

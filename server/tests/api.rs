@@ -554,6 +554,8 @@ fn the_doctor_lists_every_candidate() {
         let mut lines = report.lines().filter(|line| line.trim_start().starts_with(name));
         lines.next().expect("a line of its own").trim_end().to_owned()
     };
+    let sharing = line(&report, "shared memory");
+    assert!(sharing.contains("in place") || sharing.contains("through the CPU: "), "{report}");
     // NVENC cannot be used yet, with a driver or without, and says so.
     assert_eq!(candidates[0].name, "nvenc-h264");
     assert!(line(&report, "nvenc-h264").contains(" missing: "), "{report}");

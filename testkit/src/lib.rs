@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod contract;
+pub mod cuda;
 pub mod exported;
 pub mod fake_gpu;
 mod memfd;
@@ -21,6 +22,7 @@ pub mod stereo;
 
 pub use clock::FakeClock;
 pub use contract::{SourceSubject, source_contract};
+pub use cuda::{Cuda, CudaBuffer, CudaContext, CudaDevice, CudaMemory};
 pub use exported::Exported;
 pub use fake_gpu::{Effect, FakeGpu};
 pub use pattern::PulledPattern;

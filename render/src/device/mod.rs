@@ -12,8 +12,11 @@ mod watch;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use media::DeviceId;
 use thiserror::Error;
 use wgpu::{DeviceType, Features};
+
+use crate::export::Exporter;
 
 pub use pool::GpuPool;
 use watch::Watch;
@@ -35,6 +38,8 @@ pub struct GpuOptions {
     /// Part of the adapter's name, in any case; `None` takes the best: discrete, then integrated,
     /// then virtual, then software.
     pub adapter: Option<String>,
+    /// Do without memory that other APIs can import, as on a driver that offers none.
+    pub unshared: bool,
 }
 
 /// Why no device could be opened.
@@ -77,7 +82,7 @@ pub enum GpuError {
 }
 
 /// What is allocated on a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GpuMemory {
     /// Buffers and textures that hold memory.
     pub allocations: usize,
@@ -95,6 +100,7 @@ pub struct Gpu {
     device: wgpu::Device,
     adapter: wgpu::Adapter,
     info: wgpu::AdapterInfo,
+    exporter: Result<Exporter, String>,
     generation: u64,
 }
 
@@ -133,6 +139,9 @@ impl Gpu {
             return Err(GpuError::Unsuitable { name: info.name, missing });
         }
         let mut features = WANTED & offered;
+        if !options.unshared {
+            features |= Features::VULKAN_EXTERNAL_MEMORY_FD & offered;
+        }
         let mut memory_hints = wgpu::MemoryHints::Performance;
         if info.device_type == DeviceType::Cpu {
             // All memory is the same memory: no copy from where the pass writes to where we read,
@@ -161,7 +170,15 @@ impl Gpu {
             name = info.name, driver = info.driver_info, kind = ?info.device_type,
             generation, "graphics device opened"
         );
-        Ok(Arc::new(Self { watch, health, queue, device, adapter, info, generation }))
+        let exporter = if options.unshared {
+            Err("it was opened without shared memory".to_owned())
+        } else {
+            Exporter::new(&device)
+        };
+        if let Err(reason) = &exporter {
+            tracing::info!(reason, "pictures cannot be shared with encoders of the device");
+        }
+        Ok(Arc::new(Self { watch, health, queue, device, adapter, info, exporter, generation }))
     }
 
     /// The device. Never poll it and never destroy it; see the module's documentation.
@@ -188,9 +205,10 @@ impl Gpu {
     /// allocation: for metrics, not for frames.
     pub fn memory(&self) -> Option<GpuMemory> {
         let report = self.device.generate_allocator_report()?;
+        let shared = self.exporter.as_ref().map(Exporter::held).unwrap_or_default();
         Some(GpuMemory {
-            allocations: report.allocations.len(),
-            bytes: report.total_allocated_bytes,
+            allocations: report.allocations.len() + shared.allocations,
+            bytes: report.total_allocated_bytes + shared.bytes,
         })
     }
 
@@ -207,6 +225,24 @@ impl Gpu {
     /// Whether a buffer that a shader writes can be mapped as it is.
     pub fn maps_storage(&self) -> bool {
         self.device.features().contains(Features::MAPPABLE_PRIMARY_BUFFERS)
+    }
+
+    /// Makes buffers that other APIs of the device can import.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn exporter(&self) -> Result<&Exporter, &str> {
+        self.exporter.as_ref().map_err(String::as_str)
+    }
+
+    /// The device as other APIs name it; `None` where they cannot import its memory.
+    pub fn device_id(&self) -> Option<DeviceId> {
+        self.exporter.as_ref().ok().map(Exporter::device_id)
+    }
+
+    /// Why no other API can import the device's memory; `None` where one can.
+    pub fn cannot_share(&self) -> Option<&str> {
+        self.exporter().err()
     }
 
     /// Whether textures of `format` can be drawn to with `samples` a pixel.

@@ -71,9 +71,14 @@ impl Completion {
         Self { held: Mutex::new(Some(held)), ..Self::default() }
     }
 
+    /// The end of a submission that nobody but the waiting one is told of.
+    pub(crate) fn private() -> Self {
+        Self::holding(Arc::new(Nothing))
+    }
+
     /// The end of a submission of which nothing is mapped.
     pub(crate) fn unmapped() -> Self {
-        let done = Self::holding(Arc::new(Nothing));
+        let done = Self::private();
         done.mapped(Ok(Instant::now()));
         done
     }

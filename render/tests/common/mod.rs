@@ -8,7 +8,7 @@ use std::time::Instant;
 use media::{Clock, FrameImage, MediaTime, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuOptions};
 use nearlight_render::nv12::Nv12Converter;
-use nearlight_render::readback::FrameRing;
+use nearlight_render::readback::{FrameRing, Sharing};
 
 /// The machine's device.
 pub(crate) fn gpu() -> Arc<Gpu> {
@@ -140,10 +140,14 @@ impl Nv12 {
     }
 }
 
+/// A ring of pictures of `coded`.
+pub(crate) fn ring(gpu: &Arc<Gpu>, coded: Size, sharing: Sharing) -> FrameRing {
+    FrameRing::new(gpu, &Arc::new(Nv12Converter::new(gpu)), coded, sharing).expect("a sound size")
+}
+
 /// One picture converted to `coded` from a texture of `room`.
 pub(crate) fn convert(gpu: &Arc<Gpu>, picture: &Picture, room: Size, coded: Size) -> Nv12 {
-    let converter = Arc::new(Nv12Converter::new(gpu));
-    let mut ring = FrameRing::new(gpu, &converter, coded).expect("a sound size");
+    let mut ring = ring(gpu, coded, Sharing::Cpu);
     let view = picture.upload(gpu, room);
     let mut image = submit(gpu, &mut ring, &view, picture.size).expect("an empty ring");
     Nv12::read(&mut *image)

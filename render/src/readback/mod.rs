@@ -1,0 +1,180 @@
+//! The way of a picture from the device to the encoder's thread: a ring of three slots, used again and
+//! again.
+//!
+//! Where the CPU reads the pictures, a slot is a buffer that the colour pass writes and one that is
+//! mapped (the same one where the device allows). Where an encoder on the device reads them, it is a
+//! buffer in shared memory, and only the pass's timestamps are mapped.
+//!
+//! ```text
+//! free ─ begin ─▶ being recorded ─ submitted ─▶ in flight ─ finish ─▶ mapped
+//!   ▲                 │ drop          drop, once complete │             │ drop
+//!   └─────────────────┴───────────────────────────────────┴─────────────┘
+//! ```
+//! Nothing here waits on the drawing thread. Used wrongly (images kept for ever) the slots run out
+//! and [`FrameRing::begin`] yields `None`, which a source reports as `NoFreeSlot`.
+
+mod image;
+mod slot;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use media::Size;
+use smallvec::SmallVec;
+use thiserror::Error;
+
+use crate::device::{Completion, Gpu};
+use crate::nv12::{CPU_ALIGN, Nv12Converter, Nv12Layout, SHARED_ALIGN};
+
+use slot::Slot;
+pub use slot::SlotGuard;
+
+/// One being drawn, one in the mailbox, one at the encoder.
+const SLOTS: usize = 3;
+
+/// Why a ring could not be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RingError {
+    /// No picture of that size can be made.
+    #[error("a picture of {0} cannot be coded: both sides must be even and at most 16384")]
+    Size(Size),
+    /// The device has no room, or is lost.
+    #[error("the graphics device refused the buffers of a picture ring: {0}")]
+    Refused(String),
+    /// The device has no memory that an encoder could read.
+    #[error("the graphics device cannot share pictures: {0}")]
+    Unshared(String),
+}
+
+/// Who reads the pictures of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// The CPU.
+    Cpu,
+    /// An API of the same device, in place. The CPU can read them too, at the price of a copy.
+    Shared,
+}
+
+/// What the device took for one picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameCost {
+    /// The internal size that the picture was drawn at.
+    pub internal: Size,
+    /// From when the device could begin with it (recorded, and everything before it complete) to its
+    /// completion: drawing and conversion, without waiting for other sessions.
+    pub time: Duration,
+}
+
+/// The ring of one source, for pictures of one coded size. A new size is a new ring; images of the
+/// old one stay valid.
+pub struct FrameRing {
+    slots: SmallVec<[Arc<Slot>; SLOTS]>,
+    common: Arc<Common>,
+    sharing: Sharing,
+}
+
+/// What all slots of a ring use.
+struct Common {
+    gpu: Arc<Gpu>,
+    converter: Arc<Nv12Converter>,
+    layout: Nv12Layout,
+    newest_cost: Mutex<Option<FrameCost>>,
+    /// The picture that was submitted last, while anybody holds it.
+    newest: Mutex<Weak<Completion>>,
+    /// Nanoseconds of a timestamp's unit.
+    stamp_period: f64,
+    /// Shared pictures that were copied for the CPU after all.
+    readbacks: AtomicU64,
+}
+
+impl std::fmt::Debug for FrameRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrameRing")
+            .field("size", &self.size())
+            .field("sharing", &self.sharing)
+            .field("free", &self.free())
+            .finish_non_exhaustive()
+    }
+}
+
+impl FrameRing {
+    /// Makes the buffers for pictures of `coded`.
+    ///
+    /// # Errors
+    /// See [`RingError`].
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        converter: &Arc<Nv12Converter>,
+        coded: Size,
+        sharing: Sharing,
+    ) -> Result<Self, RingError> {
+        let align = match sharing {
+            Sharing::Cpu => CPU_ALIGN,
+            Sharing::Shared => SHARED_ALIGN,
+        };
+        let layout = Nv12Layout::new(coded, align).ok_or(RingError::Size(coded))?;
+        let exporter = match sharing {
+            Sharing::Cpu => None,
+            Sharing::Shared => {
+                Some(gpu.exporter().map_err(|reason| RingError::Unshared(reason.to_owned()))?)
+            }
+        };
+        let common = Arc::new(Common {
+            gpu: Arc::clone(gpu),
+            converter: Arc::clone(converter),
+            layout,
+            newest_cost: Mutex::new(None),
+            newest: Mutex::default(),
+            stamp_period: f64::from(gpu.queue().get_timestamp_period()),
+            readbacks: AtomicU64::new(0),
+        });
+        let make = || {
+            let slot = |_| match exporter {
+                None => Ok(Slot::for_cpu(&common)),
+                Some(exporter) => Slot::shared(&common, exporter),
+            };
+            (0..SLOTS).map(|number| slot(number).map(Arc::new)).collect::<Result<_, String>>()
+        };
+        let slots = gpu.checked(make).flatten().map_err(RingError::Refused)?;
+        Ok(Self { slots, common, sharing })
+    }
+
+    /// The coded size.
+    pub fn size(&self) -> Size {
+        self.common.layout.size()
+    }
+
+    /// Who reads the pictures.
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// Slots that are free.
+    pub fn free(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_free()).count()
+    }
+
+    /// Whether the device still works on the picture that was submitted last.
+    pub fn is_drawing(&self) -> bool {
+        let newest = self.common.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.upgrade().is_some_and(|picture| picture.is_pending())
+    }
+
+    /// A free slot; `None` when all are held downstream.
+    pub fn begin(&mut self) -> Option<SlotGuard> {
+        self.slots.iter().find_map(SlotGuard::take)
+    }
+
+    /// What the newest completed picture took, once each.
+    pub fn take_cost(&self) -> Option<FrameCost> {
+        self.common.newest_cost.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Pictures in shared memory that were mapped, and so copied for the CPU after all. It stays 0
+    /// where the encoder reads them in place.
+    pub fn readbacks(&self) -> u64 {
+        self.common.readbacks.load(Ordering::Relaxed)
+    }
+}
