@@ -1,6 +1,6 @@
 //! What tests and benches of Nearlight share: a clock that is advanced by hand, sources that make
-//! pictures without a device, the contract that every source keeps, a network in virtual time, and
-//! a graphics driver that is none.
+//! pictures without a device, the contract that every source keeps, a network in virtual time, a
+//! graphics driver that is none, and a decoder that is not ours.
 //!
 //! For development only: no shipped crate depends on it but `server`'s test pattern and `benches`.
 //! It must never know `session`, `server` or any adapter, since their tests depend on it. Used
@@ -11,6 +11,8 @@ pub mod contract;
 pub mod cuda;
 pub mod exported;
 pub mod fake_gpu;
+pub mod ffmpeg;
+pub mod ivf;
 mod memfd;
 pub mod pattern;
 pub mod pool;

@@ -103,17 +103,23 @@ pub struct Decoded {
 
 /// Decodes one unit, which must yield one picture at once: nothing is held back for reordering.
 pub fn decode(decoder: &mut Decoder, unit: &[u8]) -> Decoded {
-    let picture = decoder.decode(unit).expect("a valid unit").expect("a picture for every unit");
-    let (width, height) = picture.dimensions();
-    let (stride, chroma_stride, _) = picture.strides();
-    Decoded {
-        size: Size::new(width as u32, height as u32),
-        luma: picture.y().to_vec(),
-        stride,
-        cb: picture.u().to_vec(),
-        cr: picture.v().to_vec(),
-        chroma_stride,
-    }
+    try_decode(decoder, unit).expect("a valid unit").expect("a picture for every unit")
+}
+
+/// Decodes one unit; none where it yields no picture.
+pub fn try_decode(decoder: &mut Decoder, unit: &[u8]) -> Result<Option<Decoded>, openh264::Error> {
+    Ok(decoder.decode(unit)?.map(|picture| {
+        let (width, height) = picture.dimensions();
+        let (stride, chroma_stride, _) = picture.strides();
+        Decoded {
+            size: Size::new(width as u32, height as u32),
+            luma: picture.y().to_vec(),
+            stride,
+            cb: picture.u().to_vec(),
+            cr: picture.v().to_vec(),
+            chroma_stride,
+        }
+    }))
 }
 
 /// Peak signal to noise ratio of luma and of chroma, in decibels.

@@ -1,0 +1,77 @@
+//! FFmpeg's command as a decoder that shares no code with ours.
+//!
+//! It is a process, so that nothing of it is linked. `scripts/setup test` installs it.
+
+use std::io::{BufReader, Error, Read, Result};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::ivf::TICKS_A_SECOND;
+
+/// A decoded picture's frame and the MD5 of its I420 samples without padding, in hexadecimal.
+pub type Hashed = (u64, String);
+
+/// Decodes an IVF file ([`crate::ivf`]) and yields what each picture is, in order of output. What is
+/// lost is concealed as FFmpeg does by default.
+///
+/// # Errors
+/// When the command is not installed, or fails.
+pub fn hashes(ivf: &Path) -> Result<Vec<Hashed>> {
+    let output = decoder(ivf, "framemd5").output().map_err(|error| missing(&error))?;
+    if !output.status.success() {
+        return Err(failed(ivf, &output.stderr));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    // Stream, decoding time, time, duration, bytes, hash.
+    let hashed = |line: &str| {
+        let fields: Vec<_> = line.split(',').map(str::trim).collect();
+        let &[_, _, time, _, _, hash] = &fields[..] else { return None };
+        Some((time.parse().ok()?, hash.to_owned()))
+    };
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| hashed(line).ok_or_else(|| Error::other(format!("framemd5 says {line:?}"))))
+        .collect()
+}
+
+/// Decodes an IVF file and shows `each` picture as `picture_bytes` of I420 without padding.
+///
+/// # Errors
+/// When the command is not installed, or fails, or yields half a picture.
+pub fn pictures(ivf: &Path, picture_bytes: usize, mut each: impl FnMut(&[u8])) -> Result<()> {
+    let mut child = decoder(ivf, "rawvideo")
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(|error| missing(&error))?;
+    if let Some(output) = child.stdout.take() {
+        let mut output = BufReader::with_capacity(picture_bytes, output);
+        let mut picture = vec![0; picture_bytes];
+        while output.read(&mut picture[..1])? == 1 {
+            output.read_exact(&mut picture[1..])?;
+            each(&picture);
+        }
+    }
+    if !child.wait()?.success() {
+        return Err(failed(ivf, b"see above"));
+    }
+    Ok(())
+}
+
+/// One thread, so that what is concealed is the same each time; every picture once, at its own time.
+fn decoder(ivf: &Path, format: &str) -> Command {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-threads", "1", "-i"]).arg(ivf);
+    command.args(["-fps_mode", "passthrough", "-enc_time_base", &format!("1:{TICKS_A_SECOND}")]);
+    command.args(["-pix_fmt", "yuv420p", "-f", format, "-"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn missing(error: &Error) -> Error {
+    Error::new(error.kind(), format!("ffmpeg does not start ({error}): run `scripts/setup test`"))
+}
+
+fn failed(ivf: &Path, complaints: &[u8]) -> Error {
+    let complaints = String::from_utf8_lossy(complaints);
+    Error::other(format!("ffmpeg does not decode {}: {complaints}", ivf.display()))
+}
