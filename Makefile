@@ -55,9 +55,11 @@ test-fuzz:
 fuzz:
 	scripts/fuzz 120
 
-# The page in a real browser against the real server.
+# The page in a real browser against the real server. The browser also decodes what encoder/tests/recovery.rs
+# leaves behind.
 test-e2e: page
 	cargo test --workspace --locked --no-run --quiet
+	cargo test --workspace --locked --quiet --test recovery
 	NEARLIGHT_BIN="$(TARGET)/nearlight" npm --prefix client-web run --silent e2e
 
 # Writes what is generated from the Rust types: the OpenAPI document and the client's types.

@@ -12,9 +12,11 @@ export const DEADLINE_MS = 120_000;
 /** Listing and ending the sessions of others needs a token even where anybody may play. */
 export const OPERATOR = 'e2e-operator';
 
+/** Where cargo puts what it makes. */
+export const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../../target', import.meta.url));
+
 function binary() {
-  const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../../target', import.meta.url));
-  const path = process.env.NEARLIGHT_BIN ?? `${target}/debug/nearlight`;
+  const path = process.env.NEARLIGHT_BIN ?? `${TARGET}/debug/nearlight`;
   assert.ok(existsSync(path), `${path} does not exist: run \`cargo build -p nearlight\`, or set NEARLIGHT_BIN`);
   return path;
 }
