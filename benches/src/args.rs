@@ -42,6 +42,18 @@ pub(crate) struct Args {
     /// What this process is when the bench started it.
     #[arg(long, hide = true, value_enum)]
     pub(crate) child: Option<Child>,
+    /// The encoder that codes a clip.
+    #[arg(long, hide = true)]
+    pub(crate) encoder: Option<String>,
+    /// The clip, NV12.
+    #[arg(long, hide = true)]
+    pub(crate) clip: Option<PathBuf>,
+    /// Where its stream goes.
+    #[arg(long, hide = true)]
+    pub(crate) out: Option<PathBuf>,
+    /// Pictures of the clip to code.
+    #[arg(long, hide = true, default_value_t = 0)]
+    pub(crate) frames: u32,
 }
 
 /// Processes that the bench starts from its own binary, so that only what they do is in their memory.
@@ -52,6 +64,10 @@ pub(crate) enum Child {
     Host,
     /// Opens encoders one by one and says what it takes.
     Codec,
+    /// Codes a clip from a file into a file.
+    Encode,
+    /// Probes the encoders twice and says how long it took.
+    Probe,
 }
 
 /// A part of the bench that can run alone.
@@ -62,6 +78,7 @@ pub(crate) enum Section {
     #[value(alias = "overhead")]
     Synthetic,
     Encoder,
+    Encoders,
     Input,
     Memory,
     Start,
@@ -76,6 +93,7 @@ impl Section {
             Self::Demo => "demo",
             Self::Synthetic => "synthetic",
             Self::Encoder => "encoder",
+            Self::Encoders => "encoders",
             Self::Input => "input",
             Self::Memory => "memory",
             Self::Start => "start",
@@ -116,6 +134,6 @@ mod tests {
     fn sections_run_in_order_whatever_was_asked_first() {
         let args = Args::parse_from(["latency", "--only", "still,overhead,demo"]);
         assert_eq!(args.sections(), [Section::Demo, Section::Synthetic, Section::Still]);
-        assert_eq!(Args::parse_from(["latency"]).sections().len(), 8);
+        assert_eq!(Args::parse_from(["latency"]).sections().len(), 9);
     }
 }

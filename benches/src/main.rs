@@ -16,6 +16,7 @@
 //! | `demo` | the demo scene at 30 frames a second: stages, send → decoded, frame interval, internal size, processor time |
 //! | `synthetic` (`overhead`) | `testkit::PushedPattern`, pushed by a thread of its own at 60 frames a second: the same, and the server's own overhead |
 //! | `encoder` | the encoder in use alone, paced at 60 frames a second on the same pictures |
+//! | `encoders` | every software encoder that works here: overhead of its adapter, rate and quality, libx264 against its command, probing |
 //! | `input` | input → changed pixel, on both sources |
 //! | `memory` | what an extra session of the demo takes, in a server process of its own |
 //! | `start` | click → first decoded frame of the demo, warm |
@@ -61,6 +62,7 @@ mod figures;
 mod host;
 mod machine;
 mod process;
+mod quality;
 mod record;
 mod report;
 mod sections;
@@ -117,6 +119,12 @@ fn run(args: Args) -> Result<ExitCode> {
         Some(Child::Host) => return host::serve_until_stdin_ends().map(|()| ExitCode::SUCCESS),
         Some(Child::Codec) => {
             return sections::memory::hold_encoders(&args).map(|()| ExitCode::SUCCESS);
+        }
+        Some(Child::Encode) => {
+            return sections::encoders::encode_clip(&args).map(|()| ExitCode::SUCCESS);
+        }
+        Some(Child::Probe) => {
+            return sections::encoders::probe_twice().map(|()| ExitCode::SUCCESS);
         }
         None => {}
     }

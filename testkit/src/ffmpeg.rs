@@ -34,12 +34,12 @@ pub fn hashes(ivf: &Path) -> Result<Vec<Hashed>> {
         .collect()
 }
 
-/// Decodes an IVF file and shows `each` picture as `picture_bytes` of I420 without padding.
+/// Decodes a file and shows `each` picture as `picture_bytes` of I420 without padding.
 ///
 /// # Errors
 /// When the command is not installed, or fails, or yields half a picture.
-pub fn pictures(ivf: &Path, picture_bytes: usize, mut each: impl FnMut(&[u8])) -> Result<()> {
-    let mut child = decoder(ivf, "rawvideo")
+pub fn pictures(file: &Path, picture_bytes: usize, mut each: impl FnMut(&[u8])) -> Result<()> {
+    let mut child = decoder(file, "rawvideo")
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(|error| missing(&error))?;
@@ -52,15 +52,15 @@ pub fn pictures(ivf: &Path, picture_bytes: usize, mut each: impl FnMut(&[u8])) -
         }
     }
     if !child.wait()?.success() {
-        return Err(failed(ivf, b"see above"));
+        return Err(failed(file, b"see above"));
     }
     Ok(())
 }
 
 /// One thread, so that what is concealed is the same each time; every picture once, at its own time.
-fn decoder(ivf: &Path, format: &str) -> Command {
+fn decoder(file: &Path, format: &str) -> Command {
     let mut command = Command::new("ffmpeg");
-    command.args(["-nostdin", "-v", "error", "-threads", "1", "-i"]).arg(ivf);
+    command.args(["-nostdin", "-v", "error", "-threads", "1", "-i"]).arg(file);
     command.args(["-fps_mode", "passthrough", "-enc_time_base", &format!("1:{TICKS_A_SECOND}")]);
     command.args(["-pix_fmt", "yuv420p", "-f", format, "-"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -71,7 +71,7 @@ fn missing(error: &Error) -> Error {
     Error::new(error.kind(), format!("ffmpeg does not start ({error}): run `scripts/setup test`"))
 }
 
-fn failed(ivf: &Path, complaints: &[u8]) -> Error {
+fn failed(file: &Path, complaints: &[u8]) -> Error {
     let complaints = String::from_utf8_lossy(complaints);
-    Error::other(format!("ffmpeg does not decode {}: {complaints}", ivf.display()))
+    Error::other(format!("ffmpeg does not decode {}: {complaints}", file.display()))
 }

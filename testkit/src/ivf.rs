@@ -11,6 +11,11 @@ use media::{Codec, Size};
 /// Ticks of a second: a frame's number is its time.
 pub const TICKS_A_SECOND: u32 = 60;
 
+/// Bytes of a file that are not those of its `frames`.
+pub const fn overhead(frames: u64) -> u64 {
+    32 + 12 * frames
+}
+
 /// Writes `units`, each with the number of its frame, in order.
 ///
 /// # Errors
@@ -56,6 +61,7 @@ mod tests {
         assert_eq!(file[..16], *b"DKIF\0\0\x20\0VP80\x80\x02\x02\x01");
         assert_eq!(file[16..32], [60, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(file[32..47], [3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3]);
+        assert_eq!(file.len() as u64 - overhead(2), 4);
         assert_eq!(file[47..], [1, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 4]);
     }
 }

@@ -2,6 +2,7 @@
 //! measured before a failure counts.
 
 mod encoder_alone;
+pub(crate) mod encoders;
 mod input;
 pub(crate) mod memory;
 mod page;
@@ -29,6 +30,7 @@ pub(crate) fn run(section: Section, bench: &mut Bench, findings: &mut Findings) 
         }
         Section::Synthetic => stream::run(bench, findings, "synthetic", MOVING, PATTERN_FPS),
         Section::Encoder => encoder_alone::run(bench, findings),
+        Section::Encoders => encoders::run(bench, findings),
         Section::Input => {
             let pattern = input::run(bench, findings, "input.synthetic", MOVING, PATTERN_FPS);
             bench.host.demo()?;
