@@ -43,5 +43,5 @@ pub use stages::{Mark, Stage, StageTimes};
 pub use transport::{
     CloseReason, DataChannel, PathReport, SendRefused, Transport, TransportEvent, UnitSink,
 };
-pub use unit::{AccessUnit, Codec, UnitKind};
+pub use unit::{AccessUnit, Codec, CodecSet, UnitKind};
 pub use units::{Bitrate, ByteSize, FrameRate, Rect, Size};

@@ -22,6 +22,9 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// Every codec.
+    pub const ALL: [Self; 5] = [Self::H264, Self::H265, Self::Av1, Self::Vp8, Self::Vp9];
+
     /// The encoding name of RTP and SDP.
     pub const fn rtp_name(self) -> &'static str {
         match self {
@@ -31,6 +34,41 @@ impl Codec {
             Self::Vp8 => "VP8",
             Self::Vp9 => "VP9",
         }
+    }
+}
+
+/// A set of codecs: what a client decodes, for one.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct CodecSet(u8);
+
+impl CodecSet {
+    /// The set of these.
+    pub fn of(codecs: &[Codec]) -> Self {
+        let mut set = Self::default();
+        for codec in codecs {
+            set.insert(*codec);
+        }
+        set
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, codec: Codec) {
+        self.0 |= Self::bit(codec);
+    }
+
+    /// Whether it is among them.
+    pub fn contains(self, codec: Codec) -> bool {
+        self.0 & Self::bit(codec) != 0
+    }
+
+    const fn bit(codec: Codec) -> u8 {
+        1 << codec as u8
+    }
+}
+
+impl std::fmt::Debug for CodecSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(Codec::ALL.iter().filter(|codec| self.contains(**codec))).finish()
     }
 }
 
@@ -74,4 +112,24 @@ pub struct AccessUnit {
     pub last_input: Option<InputSeq>,
     /// Marks so far.
     pub stages: StageTimes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_what_was_put_in_and_nothing_else() {
+        for codec in Codec::ALL {
+            let mut set = CodecSet::default();
+            assert!(!set.contains(codec));
+            set.insert(codec);
+            assert_eq!(set, CodecSet::of(&[codec, codec]));
+            let held: Vec<_> = Codec::ALL.into_iter().filter(|each| set.contains(*each)).collect();
+            assert_eq!(held, [codec]);
+        }
+        let all = CodecSet::of(&Codec::ALL);
+        assert!(Codec::ALL.iter().all(|codec| all.contains(*codec)));
+        assert_eq!(format!("{:?}", CodecSet::of(&[Codec::Vp8, Codec::H264])), "{H264, Vp8}");
+    }
 }

@@ -29,7 +29,7 @@ mod trickle;
 
 pub use config::{Certificate, CertificateError, WebRtcConfig};
 pub use connect::{Answer, WebRtc};
-pub use offer::{MAX_SDP, OfferError};
+pub use offer::{CODECS, MAX_SDP, OfferError};
 pub use peer::{RemoteCandidates, WebRtcTransport};
 pub use trickle::TrickleError;
 

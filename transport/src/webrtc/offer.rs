@@ -11,6 +11,8 @@ use std::fmt::Write as _;
 use media::Codec;
 use thiserror::Error;
 
+/// What video is sent as, best first.
+pub const CODECS: [Codec; 1] = [Codec::H264];
 /// Longest offer or trickle fragment, in bytes.
 pub const MAX_SDP: usize = 64 * 1024;
 /// Most media sections in an offer.
@@ -77,7 +79,7 @@ pub(super) struct OfferPlan {
 impl OfferPlan {
     /// The codec of every track.
     pub(super) const fn codec(&self) -> Codec {
-        Codec::H264
+        CODECS[0]
     }
 }
 
