@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use encoder::{Candidate, Selection};
+use encoder::Candidate;
 use media::{
     Bitrate, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId, FrameRate,
     Picture, RateChange, Recovery, Size, Submitted,
@@ -18,11 +18,9 @@ use media::{
 pub(crate) struct Coded(Arc<AtomicU64>);
 
 impl Coded {
-    /// Counts what these encoders code from now on.
-    pub(crate) fn watch(&self, selection: &mut Selection) {
-        for candidate in &mut selection.usable {
-            *candidate = self.wrap(candidate);
-        }
+    /// The same encoders, of which it is counted what they code; also when they are tried.
+    pub(crate) fn watch(&self, candidates: &[Candidate]) -> Vec<Candidate> {
+        candidates.iter().map(|candidate| self.wrap(candidate)).collect()
     }
 
     /// So far.
@@ -94,9 +92,9 @@ mod tests {
 
     #[test]
     fn a_coded_picture_counts_whatever_becomes_of_it() {
-        let mut selection = select(candidates(), &Preference::default()).unwrap();
         let coded = Coded::default();
-        coded.watch(&mut selection);
+        let watched = coded.watch(&candidates());
+        let selection = select(watched, &Preference::default()).unwrap();
         let (size, rate) = (Size::new(64, 64), FrameRate::fps(60));
         let settings = EncoderSettings::new(size, rate, Bitrate::from_mbps(1));
         let mut encoder =
@@ -105,9 +103,11 @@ mod tests {
         let plane = |data| Plane { data, stride: 64 };
         let planes = [plane(&[90; 64 * 64][..]), plane(&[128; 64 * 32][..])].into_iter().collect();
         let picture = Picture::Cpu(CpuImage { format: PixelFormat::Nv12, size, planes });
+        let tried = coded.count();
+        assert!(tried > 0, "the encoders were tried");
         for number in 0..3 {
             encoder.encode(FrameId(number), &picture, EncodeOptions::default()).unwrap();
         }
-        assert_eq!(coded.count(), 3);
+        assert_eq!(coded.count() - tried, 3);
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use render::device::{GpuOptions, GpuPool};
 use server::apps::App;
 use server::config::Config;
+use server::encoders::Probing;
 use server::node::Node;
 use server::scenes::SceneLibrary;
 use server::serve::Server;
@@ -64,10 +65,9 @@ impl Host {
                 Arc::new(Pattern { id: MOVING, title: "Pattern", moves: true }) as Arc<dyn App>
             );
             apps.push(Arc::new(Pattern { id: STILL, title: "Still", moves: false }));
-            let mut node = Node::with_apps(config, pool, apps)?;
-            let ours = Arc::get_mut(&mut node).context("the node is in use already")?;
-            watching.watch(&mut ours.encoders);
-            Ok(node)
+            let probing = Probing::in_process();
+            let candidates = watching.watch(&probing.candidates);
+            Node::with_apps(config, pool, apps, Probing { candidates, ..probing })
         };
         let server = runtime.block_on(Server::bind_with(config(), open))?;
         Ok(Self { runtime, server, coded, gpu })

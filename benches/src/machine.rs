@@ -29,6 +29,7 @@ impl Machine {
     /// Asks the system, the repository and the server.
     pub(crate) fn describe(host: &Host, chromium: Option<String>, load: String) -> Self {
         let unknown = || "unknown".to_owned();
+        let (encoder, declined) = host.node().encoder();
         Self {
             commit: commit().unwrap_or_else(unknown),
             build: if cfg!(debug_assertions) { "dev profile" } else { "release profile" },
@@ -43,8 +44,8 @@ impl Machine {
                 Ok((name, driver)) => format!("{name}, {driver}"),
                 Err(reason) => format!("none ({reason})"),
             },
-            encoder: host.node().encoder_name().to_owned(),
-            declined: host.node().declined_encoders(),
+            encoder: encoder.to_owned(),
+            declined,
             chromium: chromium.unwrap_or_else(|| "none".into()),
             load,
         }

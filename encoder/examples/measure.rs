@@ -26,9 +26,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let selection = select(candidates(), &Preference::default())?;
     for verdict in &selection.table {
+        let cost = verdict.cost().map(|cost| cost.of_picture(size));
         println!(
-            "{:12} {:?} hardware={} {}",
-            verdict.name, verdict.codec, verdict.hardware, verdict.reason
+            "{:12} {:?} hardware={} {}, takes {cost:?} by its probe",
+            verdict.name,
+            verdict.codec,
+            verdict.hardware,
+            verdict.reason()
         );
     }
     let sources: Vec<_> = (0..PICTURES).map(|time| rgb_scene(size, time)).collect();

@@ -1,22 +1,13 @@
-//! The ordered table of encoders, and which of them work here.
-//!
-//! Every candidate is opened and codes one picture, so that the table says what is true on this
-//! machine and not what is installed. It must never know sessions. Probing takes tens of
-//! milliseconds and loads plugins: do it once at start, not per session.
+//! The ordered table of encoders. Which of them work here is found out by [`crate::probe`], and which
+//! one a session gets is decided by [`crate::choice`].
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
-use media::{
-    Bitrate, Codec, CpuImage, EncodeOptions, Encoder, FrameId, FrameRate, Picture, PixelFormat,
-    Plane, Size, UnitKind,
-};
-use smallvec::smallvec;
+use media::{Codec, Encoder};
 use thiserror::Error;
 
 pub use crate::settings::EncoderSettings;
-use crate::wake::{BlockingEncoder, Wake};
+use crate::wake::Wake;
 
 /// Why an encoder could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -91,157 +82,4 @@ pub fn candidates() -> Vec<Candidate> {
             }),
         },
     ]
-}
-
-/// Which candidates may be used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Preference {
-    /// The only one to use; none takes the first that works.
-    pub pinned: Option<String>,
-    /// Never to be used, and not even opened.
-    pub forbidden: Vec<String>,
-}
-
-/// What is known of a candidate on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// The candidate's name.
-    pub name: &'static str,
-    /// The codec.
-    pub codec: Codec,
-    /// Whether it runs on dedicated hardware.
-    pub hardware: bool,
-    /// Whether it coded a picture.
-    pub ok: bool,
-    /// `ok`, or why it cannot be used.
-    pub reason: String,
-}
-
-/// The result of probing.
-#[derive(Clone, Debug)]
-pub struct Selection {
-    /// What is used, best first; never empty. The later ones replace one that fails at run time.
-    pub usable: Vec<Candidate>,
-    /// Every candidate, in the table's order.
-    pub table: Vec<Verdict>,
-}
-
-impl Selection {
-    /// The encoder that a new session gets.
-    pub fn chosen(&self) -> &Candidate {
-        &self.usable[0]
-    }
-}
-
-/// Why there is no encoder.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SelectError {
-    /// The configuration names an encoder that this build does not have.
-    #[error("there is no encoder named {name:?}; this build has {}", known.join(", "))]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: Vec<&'static str>,
-    },
-    /// None can be used.
-    #[error("no video encoder can be used: {}", reasons(table, pinned.as_deref()))]
-    NoneUsable {
-        /// Every candidate with its reason.
-        table: Vec<Verdict>,
-        /// The one that was asked for.
-        pinned: Option<String>,
-    },
-}
-
-fn reasons(table: &[Verdict], pinned: Option<&str>) -> String {
-    let reasons = table.iter().map(|verdict| {
-        let reason =
-            if verdict.ok { "works, but is not the one asked for" } else { &verdict.reason };
-        format!("{}: {reason}", verdict.name)
-    });
-    let reasons = reasons.collect::<Vec<_>>().join("; ");
-    match pinned {
-        Some(name) => format!("{name} was asked for ({reasons})"),
-        None if table.is_empty() => "this build has none".into(),
-        None => reasons,
-    }
-}
-
-/// Opens and tries every candidate that is not forbidden.
-///
-/// # Errors
-/// [`SelectError`] when a name is unknown or no candidate is left.
-pub fn select(
-    candidates: Vec<Candidate>,
-    preference: &Preference,
-) -> Result<Selection, SelectError> {
-    let known: Vec<_> = candidates.iter().map(|candidate| candidate.name).collect();
-    // An unknown forbidden name is refused too: a typo would silently allow what was forbidden.
-    for name in preference.pinned.iter().chain(&preference.forbidden) {
-        if !known.contains(&name.as_str()) {
-            return Err(SelectError::Unknown { name: name.clone(), known });
-        }
-    }
-    let table: Vec<_> = candidates
-        .iter()
-        .map(|candidate| {
-            let forbidden = preference.forbidden.iter().any(|name| name == candidate.name);
-            let result =
-                if forbidden { Err("forbidden by configuration".into()) } else { probe(candidate) };
-            Verdict {
-                name: candidate.name,
-                codec: candidate.codec,
-                hardware: candidate.hardware,
-                ok: result.is_ok(),
-                reason: result.err().unwrap_or_else(|| "ok".into()),
-            }
-        })
-        .collect();
-    let usable: Vec<_> = candidates
-        .into_iter()
-        .zip(&table)
-        .filter(|(candidate, verdict)| {
-            verdict.ok && preference.pinned.as_deref().is_none_or(|name| name == candidate.name)
-        })
-        .map(|(candidate, _)| candidate)
-        .collect();
-    if usable.is_empty() {
-        return Err(SelectError::NoneUsable { table, pinned: preference.pinned.clone() });
-    }
-    Ok(Selection { usable, table })
-}
-
-/// Size of the picture that a candidate must code: small, and above what hardware encoders take as
-/// their least.
-const PROBE_SIZE: Size = Size::new(320, 192);
-/// How long its unit may take.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Opens the candidate and codes one grey picture, which must come out as a keyframe.
-fn probe(candidate: &Candidate) -> Result<(), String> {
-    let settings = EncoderSettings::new(PROBE_SIZE, FrameRate::fps(30), Bitrate::from_mbps(1));
-    let attempt = || {
-        let mut encoder = BlockingEncoder::open(candidate, &settings, PATIENCE)
-            .map_err(|error| error.to_string())?;
-        let stride = PROBE_SIZE.width as usize;
-        let grey = vec![128; stride * PROBE_SIZE.height as usize * 3 / 2];
-        let (luma, chroma) = grey.split_at(stride * PROBE_SIZE.height as usize);
-        let picture = Picture::Cpu(CpuImage {
-            format: PixelFormat::Nv12,
-            size: PROBE_SIZE,
-            planes: smallvec![Plane { data: luma, stride }, Plane { data: chroma, stride },],
-        });
-        let options = EncodeOptions { keyframe: true, strip: None };
-        let encoded =
-            encoder.encode(FrameId(0), &picture, options).map_err(|error| error.to_string())?;
-        if encoded.kind != UnitKind::Key || encoded.data.is_empty() {
-            return Err("its first picture was not a keyframe".to_owned());
-        }
-        Ok(())
-    };
-    // A panic here is a bug of ours, but no reason to stream nothing when another one works.
-    catch_unwind(AssertUnwindSafe(attempt))
-        .unwrap_or_else(|panic| Err(format!("panicked: {}", crate::panic_text(&*panic))))
 }

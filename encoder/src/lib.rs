@@ -1,5 +1,5 @@
-//! Pictures in, access units out: encoders behind [`media::Encoder`], the table that picks one, and
-//! the thread that runs it.
+//! Pictures in, access units out: encoders behind [`media::Encoder`], the table of them, what is known of
+//! each on this machine, which one a session gets, and the thread that runs it.
 //!
 //! This crate must never know sessions, sockets or an async runtime: time comes from a
 //! [`media::Clock`], units leave through a [`media::UnitSink`], and what happens is told by a
@@ -8,6 +8,7 @@
 //! another, and every frame is late.
 
 pub mod candidates;
+pub mod choice;
 pub mod convert;
 pub mod cuda;
 mod direct;
@@ -15,16 +16,19 @@ pub mod h264;
 mod nv12;
 pub mod nvenc;
 pub mod openh264;
+pub mod probe;
+pub mod selection;
 mod settings;
 mod unit_pool;
 mod wake;
 pub mod worker;
 pub mod x264;
 
-pub use candidates::{
-    Candidate, OpenError, Preference, SelectError, Selection, Verdict, candidates, select,
-};
+pub use candidates::{Candidate, OpenError, candidates};
+pub use choice::{Choice, Demand, Outcome, Preference, Verdict, choose};
 pub use convert::Nv12Converter;
+pub use probe::{Cache, ChildProber, InProcess, Prober};
+pub use selection::{Encoders, SelectError, Selection, select};
 pub use settings::{EncoderSettings, H264Profile, Resilience, Speed};
 pub use wake::{BlockingEncoder, Wake};
 pub use worker::{

@@ -439,18 +439,18 @@ fn the_table_tells_the_truth_about_every_candidate() {
     let forbid = |pinned: Option<&str>| Preference {
         pinned: pinned.map(str::to_owned),
         forbidden: vec!["forbidden".into()],
+        ..Preference::default()
     };
     let selection = select(table(), &forbid(None)).unwrap();
     assert_eq!(selection.chosen().name, "first");
     assert_eq!(selection.usable.len(), 2);
-    let reasons: Vec<_> =
-        selection.table.iter().map(|v| (v.name, v.ok, v.reason.as_str())).collect();
+    let reasons: Vec<_> = selection.table.iter().map(|v| (v.name, v.works(), v.reason())).collect();
     assert_eq!(
         reasons,
         [
             ("none", false, "missing: the double's plugin"),
             ("panics", false, "panicked: the double panicked"),
-            ("forbidden", false, "forbidden by configuration"),
+            ("forbidden", false, "not tried"),
             ("first", true, "ok"),
             ("second", true, "ok"),
         ]
@@ -462,7 +462,12 @@ fn the_table_tells_the_truth_about_every_candidate() {
 
     let error = select(table(), &forbid(Some("none"))).unwrap_err();
     assert!(matches!(error, SelectError::NoneUsable { .. }));
-    for part in ["none was asked for", "none: missing: the double's plugin", "first: works, but"] {
+    for part in [
+        "none was asked for",
+        "none: missing: the double's plugin",
+        "forbidden: forbidden by configuration",
+        "first: works, but",
+    ] {
         assert!(error.to_string().contains(part), "{error}");
     }
     let error = select(table(), &forbid(Some("x264"))).unwrap_err().to_string();
@@ -480,7 +485,7 @@ fn a_still_picture_becomes_better_and_then_is_left_alone() {
         let rate = FrameRate::fps(60);
         let bitrate = Bitrate::from_kbps(600);
         bench.worker.command(Command::SetRate { bitrate, rate }).unwrap();
-        let mut submit = |bench: &mut Bench, time, damage| {
+        let submit = |bench: &mut Bench, time, damage| {
             let picture = Picture::scene(SIZE, time);
             let data = Arc::new(vec![picture.luma, picture.chroma]);
             let mut frame = bench.frame(|image| {

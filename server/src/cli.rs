@@ -1,4 +1,5 @@
-//! The command line: `serve`, `doctor`, `check-config`, `openapi`, `version`.
+//! The command line: `serve`, `doctor`, `check-config`, `openapi`, `version`; and `probe-encoders`, by which a node
+//! runs itself to try encoders in a process apart.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
@@ -9,6 +10,10 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, LogFormat};
+use crate::encoders::{PROBE_COMMAND, Probing};
+
+/// The program that runs, also when its file has been replaced meanwhile.
+const OURSELVES: &str = "/proc/self/exe";
 
 /// Renders scenes and streams them to browsers.
 #[derive(Debug, Parser)]
@@ -30,6 +35,12 @@ enum Command {
     Openapi,
     /// Print the version.
     Version,
+    /// Try these encoders and print what came of each, a line of JSON each. Of the same build only.
+    #[command(name = PROBE_COMMAND, hide = true)]
+    ProbeEncoders {
+        /// Their names.
+        names: Vec<String>,
+    },
 }
 
 /// Where the configuration comes from.
@@ -77,16 +88,24 @@ fn execute(command: &Command) -> Result<()> {
             let config = source.load()?;
             start_logging(&config)?;
             drop(out);
-            crate::serve::run(config)?;
+            let probing = Probing::in_children(PathBuf::from(OURSELVES), &config);
+            crate::serve::run(config, probing)?;
         }
         Command::Doctor(source) => {
-            let (report, starts) = crate::doctor::report(&source.load()?);
+            let config = source.load()?;
+            let probing = Probing::in_children(PathBuf::from(OURSELVES), &config);
+            let (report, starts) = crate::doctor::report(&config, &probing);
             write!(out, "{report}")?;
             anyhow::ensure!(starts, "this machine cannot run a node, see above");
         }
         Command::CheckConfig(source) => write!(out, "{}", toml::to_string(&source.load()?)?)?,
         Command::Openapi => write!(out, "{}", crate::http::openapi_json())?,
         Command::Version => writeln!(out, "nearlight {}", env!("CARGO_PKG_VERSION"))?,
+        Command::ProbeEncoders { names } => {
+            // The answers take the standard output for themselves.
+            drop(out);
+            encoder::probe::answer(&encoder::candidates(), names)?;
+        }
     }
     Ok(())
 }

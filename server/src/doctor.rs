@@ -2,16 +2,14 @@
 
 use std::fmt::Write as _;
 
-use encoder::{Preference, SelectError, Verdict};
+use std::time::Instant;
+
+use encoder::Encoders;
+use encoder::choice::Cost;
 use render::device::{Gpu, GpuOptions};
 
 use crate::config::Config;
-
-/// How the configuration wishes encoders.
-pub(crate) fn preference(config: &Config) -> Preference {
-    let pinned = Some(&config.video.encoder).filter(|name| *name != "auto").cloned();
-    Preference { pinned, forbidden: config.video.forbid_encoders.clone() }
-}
+use crate::encoders::{self, Probing};
 
 /// How the configuration wishes the graphics device.
 pub(crate) fn gpu_options(config: &Config) -> GpuOptions {
@@ -20,8 +18,9 @@ pub(crate) fn gpu_options(config: &Config) -> GpuOptions {
     GpuOptions { adapter, ..GpuOptions::default() }
 }
 
-/// The whole report, and whether a node would start.
-pub fn report(config: &Config) -> (String, bool) {
+/// The whole report, and whether a node would start. Every encoder is tried, whatever is remembered of it, and
+/// nothing is remembered: who asks the doctor may not be who runs the node.
+pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
     let mut starts = true;
     let mut out = format!("nearlight {}\n\ngraphics device\n", env!("CARGO_PKG_VERSION"));
     match Gpu::open(&gpu_options(config)) {
@@ -42,17 +41,36 @@ pub fn report(config: &Config) -> (String, bool) {
             row(&mut out, "none", "", &error.to_string());
         }
     }
-    out.push_str("\nencoders, best first\n");
-    match encoder::select(encoder::candidates(), &preference(config)) {
-        Ok(selection) => {
-            rows(&mut out, &selection.table);
-            row(&mut out, "in use", "", selection.chosen().name);
-        }
-        Err(SelectError::NoneUsable { table, pinned }) => {
-            rows(&mut out, &table);
-            let which = pinned.map_or_else(String::new, |name| format!(" ({name} is pinned)"));
-            starts = false;
-            row(&mut out, "in use", "", &format!("none{which}: the node does not start"));
+    let demand = encoders::usual(config);
+    // Writing into a string cannot fail; so below.
+    let _ = writeln!(
+        out,
+        "\nencoders, best first, for {} at {} frames a second",
+        demand.size, config.video.fps
+    );
+    let started = Instant::now();
+    let preference = encoders::preference(config);
+    let prober = probing.prober.as_ref();
+    match Encoders::probe(probing.candidates.clone(), preference, prober, None) {
+        Ok(known) => {
+            let took = started.elapsed();
+            let choice = known.choose(&demand);
+            for report in encoders::reports(&known, &demand) {
+                let mut text = report.verdict;
+                if let (Some(cost), "ok") = (report.us_per_megapixel, text.as_str()) {
+                    let cost = Cost { micros_per_megapixel: cost }.of_picture(demand.size);
+                    let _ = write!(text, ", {:.1} ms a picture", cost.as_secs_f64() * 1e3);
+                }
+                row(&mut out, &report.name, &report.codec, &text);
+            }
+            row(&mut out, "tried in", "", &format!("{:.0} ms", took.as_secs_f64() * 1e3));
+            match known.usable(&choice) {
+                Ok(usable) => row(&mut out, "in use", "", usable[0].name),
+                Err(error) => {
+                    starts = false;
+                    row(&mut out, "in use", "", &format!("none: the node does not start: {error}"));
+                }
+            }
         }
         Err(error) => {
             starts = false;
@@ -62,13 +80,6 @@ pub fn report(config: &Config) -> (String, bool) {
     (out, starts)
 }
 
-fn rows(out: &mut String, table: &[Verdict]) {
-    for verdict in table {
-        row(out, verdict.name, verdict.codec.rtp_name(), &verdict.reason);
-    }
-}
-
 fn row(out: &mut String, name: &str, codec: &str, verdict: &str) {
-    // Writing into a string cannot fail.
     let _ = writeln!(out, "  {name:<16} {codec:<5} {verdict}");
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod doctor;
 pub mod drive;
+pub mod encoders;
 pub mod http;
 pub mod metrics;
 pub mod node;

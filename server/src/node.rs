@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use encoder::Selection;
 use media::{Clock, FrameRate, SessionId, Size};
 use render::device::GpuPool;
 use session::admission::{Admission, Capacity, Demand, Permit};
@@ -16,6 +15,7 @@ use transport::Certificate;
 use crate::apps::{App, Apps, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
+use crate::encoders::{self, NodeEncoders, Probing};
 use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::registry::{Entry, Registry};
@@ -34,8 +34,8 @@ pub struct Node {
     pub registry: Registry,
     /// What is counted.
     pub metrics: Metrics,
-    /// Encoders that work, best first, and why the others do not.
-    pub encoders: Selection,
+    /// What is known of the encoders.
+    pub encoders: Arc<NodeEncoders>,
     /// The DTLS certificate of this process.
     pub certificate: Certificate,
     gpu: Option<Arc<GpuPool>>,
@@ -51,11 +51,11 @@ impl Node {
     /// # Errors
     /// Names what is missing: no Vulkan device, no encoder, a broken scene folder is not an error but
     /// makes its entry unavailable.
-    pub fn open(config: Config) -> Result<Arc<Self>> {
+    pub fn open(config: Config, probing: Probing) -> Result<Arc<Self>> {
         let gpu = GpuPool::open(doctor::gpu_options(&config)).context("no graphics device")?;
         let gpu = Arc::new(gpu);
         let scenes = SceneLibrary::new(gpu.clone(), &config);
-        Self::with_apps(config, Some(gpu), scenes.apps())
+        Self::with_apps(config, Some(gpu), scenes.apps(), probing)
     }
 
     /// A node that offers just these apps, for hosts that bring their own.
@@ -66,11 +66,9 @@ impl Node {
         config: Config,
         gpu: Option<Arc<GpuPool>>,
         apps: impl IntoIterator<Item = Arc<dyn App>>,
+        probing: Probing,
     ) -> Result<Arc<Self>> {
-        let encoders = encoder::select(encoder::candidates(), &doctor::preference(&config))?;
-        for verdict in encoders.table.iter().filter(|verdict| !verdict.ok) {
-            tracing::info!(encoder = verdict.name, reason = %verdict.reason, "encoder declined");
-        }
+        let encoders = Arc::new(NodeEncoders::open(probing, &config)?);
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
         let known = config.access.token_sha256.len();
         // Three for each session (token, ticket, redeemed token) and some room.
@@ -121,6 +119,10 @@ impl Node {
             return Err(self.refuse(&wish.app, "the node is shutting down".into()));
         }
         let (video, mode) = self.grant(&wish.video)?;
+        let (choice, encoders) = self
+            .encoders
+            .choose(&encoders::demand(mode))
+            .map_err(|error| self.refuse(&wish.app, error.to_string()))?;
         let id = SessionId::new(random_text(16)?);
         let demand = Demand {
             pixel_rate: (mode.size.pixels() as f64 * mode.rate.as_f64()) as u64,
@@ -143,6 +145,8 @@ impl Node {
             video: mode,
             granted: video,
             barcode: wish.barcode,
+            choice,
+            encoders,
             permit,
         };
         let entry = drive::start(self, plan);
@@ -255,34 +259,27 @@ impl Node {
         self.gpu.as_ref().map_or_else(|| "none".into(), |gpu| gpu.current().name().to_owned())
     }
 
-    /// Name of the encoder that new sessions get.
-    pub fn encoder_name(&self) -> &'static str {
-        self.encoders.chosen().name
+    /// Name of the encoder that ordinary sessions get, and why each better one is not used, a line each.
+    pub fn encoder(&self) -> (&'static str, Vec<String>) {
+        match self.encoders.usual() {
+            Ok((choice, usable)) => (usable[0].name, choice.declined(usable[0].name)),
+            // Some worked at the start and none does now.
+            Err(error) => ("none", vec![error.to_string()]),
+        }
     }
 
-    /// Why each encoder before the chosen one is not used, one line each.
-    pub fn declined_encoders(&self) -> Vec<String> {
-        self.encoders
-            .table
-            .iter()
-            .take_while(|verdict| verdict.name != self.encoder_name())
-            .map(|verdict| format!("{}: {}", verdict.name, verdict.reason))
-            .collect()
+    /// Whether an encoder works after all, or still, is found out beside the sessions. Called within a runtime.
+    pub(crate) fn try_encoder_again(&self, name: &str) {
+        self.encoders.try_again(name, &self.tasks, &self.stopping);
     }
 
     /// What the API says of the node.
     pub fn describe(&self) -> wire::Node {
-        let report = |verdict: &encoder::Verdict| wire::EncoderReport {
-            name: verdict.name.into(),
-            codec: verdict.codec.rtp_name().into(),
-            verdict: verdict.reason.clone(),
-            chosen: verdict.name == self.encoder_name(),
-        };
         wire::Node {
             version: env!("CARGO_PKG_VERSION").into(),
             open: self.config.access.open,
             device: self.device_name(),
-            encoders: self.encoders.table.iter().map(report).collect(),
+            encoders: self.encoders.reports(),
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Tls};
+use crate::encoders::Probing;
 use crate::node::Node;
 use crate::{http, ops, tls};
 
@@ -28,14 +29,14 @@ const LEFT_BEHIND: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Names what could not be set up: a taken port, a certificate, a missing graphics device or encoder.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(config: Config, probing: Probing) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("net")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
-        let mut server = Server::bind(config).await?;
+        let mut server = Server::bind(config, probing).await?;
         server.announce();
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -76,8 +77,8 @@ impl Server {
     ///
     /// # Errors
     /// As [`run`].
-    pub async fn bind(config: Config) -> Result<Self> {
-        Self::bind_with(config, Node::open).await
+    pub async fn bind(config: Config, probing: Probing) -> Result<Self> {
+        Self::bind_with(config, |config| Node::open(config, probing)).await
     }
 
     /// Like [`bind`](Self::bind), with a node of the caller's making: `open` is given the
@@ -109,6 +110,9 @@ impl Server {
             None
         };
         let node = tokio::task::spawn_blocking(move || open(config)).await??;
+        for name in node.encoders.doubtful() {
+            node.try_encoder_again(name);
+        }
         let mut tasks = tokio::task::JoinSet::new();
         let (public, private) = (Handle::new(), Handle::new());
         let router = http::router(node.clone());
@@ -158,7 +162,7 @@ impl Server {
         let config = &self.node.config;
         tracing::info!(
             url = %self.url(), ops = %self.ops_address, device = %self.node.device_name(),
-            encoder = %self.node.encoder_name(), open = config.access.open, "serving"
+            encoder = self.node.encoder().0, open = config.access.open, "serving"
         );
         if self.address.ip().is_unspecified() && config.server.public_url.is_empty() {
             for ip in tls::local_addresses() {

@@ -180,10 +180,16 @@ pub struct EncoderReport {
     pub name: String,
     /// Codec.
     pub codec: String,
-    /// `ok`, or why it was refused.
+    /// Whether it runs on dedicated hardware.
+    pub hardware: bool,
+    /// `ok`, or why it is not used, or is used although it does not keep up; for a session of the configured size and
+    /// frame rate.
     pub verdict: String,
-    /// Whether sessions use it.
+    /// Whether such a session uses it.
     pub chosen: bool,
+    /// Microseconds that it takes for a million pixels, measured on this machine; only where it works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub us_per_megapixel: Option<u32>,
 }
 
 /// An error (RFC 9457), `application/problem+json`.
@@ -213,6 +219,9 @@ pub enum ServerMessage {
         video: Video,
         /// Encoder in use.
         encoder: String,
+        /// What is to be known of it: that it does not keep up, and is used because nothing better is left.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        encoder_caveat: Option<String>,
         /// Why each better encoder is not in use, one line each.
         declined: Vec<String>,
         /// What draws.

@@ -31,7 +31,8 @@ pub(super) fn settings(kbps: u32, fps: u32) -> EncoderSettings {
 /// Encodes the pattern for the length of a measurement.
 pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     let node = bench.host.node();
-    let (candidate, clock) = (node.encoders.chosen().clone(), node.clock.clone());
+    let (_, mut usable) = node.encoders.usual()?;
+    let (candidate, clock) = (usable.swap_remove(0), node.clock.clone());
     let settings = settings(bench.args.kbps, PATTERN_FPS);
     let frames = PATTERN_FPS * bench.args.seconds as u32;
     let name = candidate.name;

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -14,6 +16,9 @@ export const OPERATOR = 'e2e-operator';
 
 /** Where cargo puts what it makes. */
 export const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../../target', import.meta.url));
+/** What nodes of this file remember of the machine; the first one finds it out. */
+const STATE = mkdtempSync(join(tmpdir(), 'nearlight-e2e-'));
+process.once('exit', () => { rmSync(STATE, { recursive: true, force: true }); });
 
 function binary() {
   const path = process.env.NEARLIGHT_BIN ?? `${TARGET}/debug/nearlight`;
@@ -46,6 +51,7 @@ export class Node {
       'access.open': 'true',
       'access.token_sha256': `["${createHash('sha256').update(OPERATOR).digest('hex')}"]`,
       'log.format': 'json',
+      'server.state_dir': STATE,
       ...settings,
     };
     const given = Object.entries(all).flatMap(([key, value]) => ['--set', `${key}=${value}`]);

@@ -57,7 +57,7 @@ export class Hud {
   }
 
   hello(hello: Hello): void {
-    this.set('Encoder', hello.encoder);
+    this.set('Encoder', hello.encoder_caveat == null ? hello.encoder : `${hello.encoder}: ${hello.encoder_caveat}`);
     this.set('Device', hello.device);
     this.declined.replaceChildren(...hello.declined.map((line) => h('li', {}, line)));
   }

@@ -205,13 +205,23 @@ export interface components {
         };
         /** @description One row of the encoder table. */
         EncoderReport: {
-            /** @description Whether sessions use it. */
+            /** @description Whether such a session uses it. */
             chosen: boolean;
             /** @description Codec. */
             codec: string;
+            /** @description Whether it runs on dedicated hardware. */
+            hardware: boolean;
             /** @description Candidate. */
             name: string;
-            /** @description `ok`, or why it was refused. */
+            /**
+             * Format: int32
+             * @description Microseconds that it takes for a million pixels, measured on this machine; only where it works.
+             */
+            us_per_megapixel?: number | null;
+            /**
+             * @description `ok`, or why it is not used, or is used although it does not keep up; for a session of the configured size and
+             *     frame rate.
+             */
             verdict: string;
         };
         /**
@@ -297,6 +307,8 @@ export interface components {
             device: string;
             /** @description Encoder in use. */
             encoder: string;
+            /** @description What is to be known of it: that it does not keep up, and is used because nothing better is left. */
+            encoder_caveat?: string | null;
             /** @description The session. */
             session: string;
             /** @enum {string} */

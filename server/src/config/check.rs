@@ -58,6 +58,13 @@ fn encoders(video: &VideoConfig) -> Result<(), ConfigError> {
             return wrong(key, format!("{name:?} is none of {}", known.join(", ")));
         }
     }
+    let codecs = &video.codecs;
+    if codecs.is_empty() {
+        return wrong("video.codecs", "is empty: no encoder could be used".into());
+    }
+    if let Some(twice) = codecs.iter().enumerate().find(|(n, each)| codecs[..*n].contains(each)) {
+        return wrong("video.codecs", format!("{:?} is there twice", twice.1));
+    }
     Ok(())
 }
 

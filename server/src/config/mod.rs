@@ -141,6 +141,33 @@ pub struct VideoConfig {
     pub encoder: String,
     /// Candidates that must not be used.
     pub forbid_encoders: Vec<String>,
+    /// Codecs, best first; one that is not among them is never used.
+    pub codecs: Vec<CodecName>,
+}
+
+/// A codec as the configuration names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum CodecName {
+    H264,
+    H265,
+    Av1,
+    Vp9,
+    Vp8,
+}
+
+impl CodecName {
+    /// The codec that is meant.
+    pub const fn codec(self) -> media::Codec {
+        match self {
+            Self::H264 => media::Codec::H264,
+            Self::H265 => media::Codec::H265,
+            Self::Av1 => media::Codec::Av1,
+            Self::Vp9 => media::Codec::Vp9,
+            Self::Vp8 => media::Codec::Vp8,
+        }
+    }
 }
 
 /// `[render]`.
@@ -249,6 +276,13 @@ impl Default for VideoConfig {
             max_rate: HumanRate::from_kbps(20_000),
             encoder: "auto".into(),
             forbid_encoders: Vec::new(),
+            codecs: vec![
+                CodecName::H264,
+                CodecName::H265,
+                CodecName::Av1,
+                CodecName::Vp9,
+                CodecName::Vp8,
+            ],
         }
     }
 }

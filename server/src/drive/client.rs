@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use encoder::Choice;
 use media::{Bitrate, FrameId, MediaTime, Size, StageTimes};
 use session::clock_offset::{ClockSync, ClockSyncConfig};
 use session::ledger::{ClientReport, LatencyLedger, LedgerConfig, Percentiles};
@@ -53,8 +54,10 @@ pub(super) enum Refused {
 /// See the module.
 pub(super) struct ClientSide {
     video: wire::Video,
+    choice: Choice,
     encoder: String,
-    declined: Vec<String>,
+    /// Encoders that broke in this session.
+    given_up: Vec<String>,
     clock: ClockSync,
     round_trip: Option<Duration>,
     ledger: LatencyLedger,
@@ -75,11 +78,12 @@ struct Counted {
 }
 
 impl ClientSide {
-    pub(super) fn new(video: wire::Video, now: MediaTime) -> Self {
+    pub(super) fn new(video: wire::Video, choice: Choice, now: MediaTime) -> Self {
         Self {
             video,
+            choice,
             encoder: String::new(),
-            declined: Vec::new(),
+            given_up: Vec::new(),
             clock: ClockSync::new(now, ClockSyncConfig::default()),
             round_trip: None,
             ledger: LatencyLedger::new(LedgerConfig::default()),
@@ -100,28 +104,26 @@ impl ClientSide {
         self.newest = None;
     }
 
-    /// This encoder is in use; `declined` says why better ones are not.
-    pub(super) fn encoder_opened(&mut self, name: &str, declined: Vec<String>) {
+    /// This encoder is in use.
+    pub(super) fn encoder_opened(&mut self, name: &str) {
         name.clone_into(&mut self.encoder);
-        for line in declined {
-            if !self.declined.contains(&line) {
-                self.declined.push(line);
-            }
-        }
     }
 
     /// An encoder broke during the session.
     pub(super) fn encoder_given_up(&mut self, name: &str, reason: &str) {
-        self.declined.push(format!("{name}: {reason}"));
+        self.given_up.push(format!("{name}: {reason}"));
     }
 
     /// The first message.
     pub(super) fn hello(&self, session: &str, device: &str) -> ServerMessage {
+        let mut declined = self.choice.declined(&self.encoder);
+        declined.extend_from_slice(&self.given_up);
         ServerMessage::Hello {
             session: session.into(),
             video: self.video.clone(),
             encoder: self.encoder.clone(),
-            declined: self.declined.clone(),
+            encoder_caveat: self.choice.caveat(&self.encoder),
+            declined,
             device: device.into(),
         }
     }
@@ -281,12 +283,64 @@ fn percentiles(of: &Percentiles) -> wire::Percentiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::Mark;
+    use encoder::choice::{Accepts, Cost};
+    use encoder::{Demand, Outcome, Preference};
+    use media::{Codec, CodecSet, EncoderCapabilities, FrameRate, Mark, PixelFormat};
     use proptest::prelude::*;
 
     fn side() -> ClientSide {
         let video = wire::Video { width: 1280, height: 720, fps: 30, max_kbps: 8000 };
-        ClientSide::new(video, MediaTime::ZERO)
+        ClientSide::new(video, choice(), MediaTime::ZERO)
+    }
+
+    /// A card that is missing, and two encoders of which neither keeps up.
+    fn choice() -> Choice {
+        let missing = Outcome::Declined { reason: "missing: its driver".into() };
+        let slow = |millis: u32| Outcome::Works {
+            cost: Cost { micros_per_megapixel: millis * 1_000 },
+            accepts: Accepts::of(&EncoderCapabilities::plain("", Codec::H264)),
+        };
+        let verdict = |name, hardware, outcome| encoder::Verdict {
+            name,
+            codec: Codec::H264,
+            hardware,
+            outcome,
+        };
+        let table = [
+            verdict("card", true, missing),
+            verdict("slower", false, slow(90)),
+            verdict("slow", false, slow(80)),
+        ];
+        let demand = Demand {
+            size: Size::new(1_000, 1_000),
+            rate: FrameRate::fps(50),
+            format: PixelFormat::Nv12,
+            decodes: CodecSet::of(&[Codec::H264]),
+        };
+        encoder::choose(&table, &demand, &Preference::default())
+    }
+
+    #[test]
+    fn the_client_is_told_what_is_in_use_and_why_nothing_better() {
+        let hello = |side: &ClientSide| match side.hello("session", "device") {
+            ServerMessage::Hello { encoder, encoder_caveat, declined, .. } => {
+                (encoder, encoder_caveat.expect("neither keeps up"), declined)
+            }
+            other => panic!("{other:?}"),
+        };
+        let mut side = side();
+        side.encoder_opened("slow");
+        let (encoder, caveat, declined) = hello(&side);
+        assert_eq!(encoder, "slow");
+        assert!(caveat.starts_with("used although it takes 80.0 ms"), "{caveat}");
+        let slower = "slower: takes 90.0 ms for a picture of 1000x1000, more than 60% of the 20.0 ms between two";
+        assert_eq!(declined, ["card: missing: its driver", slower]);
+        side.encoder_given_up("slow", "its device is lost");
+        side.encoder_opened("slower");
+        let (encoder, caveat, declined) = hello(&side);
+        assert_eq!(encoder, "slower");
+        assert!(caveat.contains("90.0 ms"), "{caveat}");
+        assert_eq!(declined, ["card: missing: its driver", "slow: its device is lost"]);
     }
 
     fn stats(side: &mut ClientSide, now: MediaTime) -> wire::Stats {

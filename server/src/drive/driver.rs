@@ -106,12 +106,12 @@ impl Driver {
             video: plan.video,
             bitrate: rate.encoder_target(),
             barcode: plan.barcode,
-            encoders: node.encoders.usable.clone(),
+            encoders: plan.encoders,
         };
         Self {
             machine: Machine::new(now, limits),
             id: plan.id,
-            client: ClientSide::new(plan.granted, now),
+            client: ClientSide::new(plan.granted, plan.choice, now),
             permit: Some(plan.permit),
             plan: Some(media_plan),
             mailbox,
@@ -360,7 +360,7 @@ impl Driver {
             Report::Stopped => Some(Event::Drained),
             Report::Encoder(WorkerEvent::Opened(capabilities)) => {
                 self.encoder_up = true;
-                self.client.encoder_opened(capabilities.name, self.node.declined_encoders());
+                self.client.encoder_opened(capabilities.name);
                 // Said before the encoder was up, or another encoder took its place.
                 if self.greeted {
                     self.greet();
@@ -370,6 +370,7 @@ impl Driver {
             Report::Encoder(WorkerEvent::FellBack { name, reason }) => {
                 tracing::warn!(encoder = name, reason, "encoder given up, the next one is tried");
                 self.client.encoder_given_up(name, &reason);
+                self.node.try_encoder_again(name);
                 None
             }
             Report::Encoder(WorkerEvent::Failed(why)) => Some(Event::EncoderFailed(why)),

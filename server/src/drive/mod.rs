@@ -37,6 +37,10 @@ pub struct Plan {
     pub granted: wire::Video,
     /// Draw the machine-readable strip.
     pub barcode: bool,
+    /// The encoders that it gets, and why no better ones.
+    pub choice: encoder::Choice,
+    /// The same encoders, in order of use.
+    pub encoders: Vec<encoder::Candidate>,
     /// Its place, to be given back at the end.
     pub permit: Permit,
 }

@@ -15,6 +15,7 @@ use media::{
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, VideoMode};
 use nearlight::config::{self, Config};
+use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::serve::Server;
 use nearlight::wire::EntryKind;
@@ -59,7 +60,7 @@ pub fn open(config: Config) -> anyhow::Result<Arc<Node>> {
     for fault in [Fault::Panic, Fault::PanicAtInput, Fault::LoseDevice, Fault::Hang] {
         apps.push(Arc::new(FaultyApp(fault)));
     }
-    Node::with_apps(config, None, apps)
+    Node::with_apps(config, None, apps, Probing::in_process())
 }
 
 /// The same behind listeners.

@@ -1,0 +1,335 @@
+//! Which encoders a session may use, best first, and why each of the others is not used.
+//!
+//! Pure: decided from what probing found, what the session needs and what the operator wishes, and
+//! from nothing else. It must never open an encoder. Used wrongly (with verdicts of another machine)
+//! a session gets an encoder that cannot keep up, or none.
+//!
+//! The order is: the codecs as the operator has them, within a codec hardware before software, within
+//! both the table's own order.
+
+use std::time::Duration;
+
+use media::{Codec, CodecSet, EncoderCapabilities, FrameRate, PixelFormat, Size};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::candidates::Candidate;
+use crate::probe::row;
+
+/// Part of a frame's interval that an encoder in software may take, in percent. The rest is for
+/// drawing, converting and sending the picture, which share the processor with it.
+const SHARE_OF_INTERVAL: u32 = 60;
+
+/// Which candidates may be used, and in which order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preference {
+    /// The only one to use; none takes the best that works.
+    pub pinned: Option<String>,
+    /// Never to be used, and not even opened.
+    pub forbidden: Vec<String>,
+    /// Codecs, best first. One that is not among them is never used.
+    pub codecs: Vec<Codec>,
+}
+
+impl Default for Preference {
+    /// H.264 first: every browser decodes it in hardware.
+    fn default() -> Self {
+        Self {
+            pinned: None,
+            forbidden: Vec::new(),
+            codecs: vec![Codec::H264, Codec::H265, Codec::Av1, Codec::Vp9, Codec::Vp8],
+        }
+    }
+}
+
+impl Preference {
+    /// Whether a candidate may be opened at all.
+    pub fn allows(&self, name: &str, codec: Codec) -> bool {
+        !self.forbidden.iter().any(|forbidden| forbidden == name) && self.codecs.contains(&codec)
+    }
+}
+
+/// How long an encoder takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Microseconds of encoding for a million pixels, the median of the pictures that were tried.
+    pub micros_per_megapixel: u32,
+}
+
+impl Cost {
+    /// Time for a picture of `size`, taking it to grow with the pixels.
+    pub fn of_picture(self, size: Size) -> Duration {
+        let micros = u64::from(self.micros_per_megapixel).saturating_mul(size.pixels());
+        Duration::from_micros(micros / 1_000_000)
+    }
+}
+
+/// Pictures that an encoder takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepts {
+    /// Layouts.
+    #[serde(with = "row::formats")]
+    pub formats: SmallVec<[PixelFormat; 4]>,
+    /// Least width and least height.
+    pub smallest: Size,
+    /// Largest picture, lying or standing.
+    pub largest: Size,
+}
+
+impl Accepts {
+    /// What the capabilities say of it.
+    pub fn of(capabilities: &EncoderCapabilities) -> Self {
+        Self {
+            formats: capabilities.formats.clone(),
+            smallest: capabilities.smallest,
+            largest: capabilities.largest,
+        }
+    }
+
+    fn takes(&self, demand: &Demand) -> Result<(), String> {
+        let format = demand.format;
+        if !self.formats.contains(&format) {
+            return Err(format!("takes pictures as {:?}, not as {format:?}", self.formats));
+        }
+        let sizes = EncoderCapabilities {
+            smallest: self.smallest,
+            largest: self.largest,
+            ..EncoderCapabilities::plain("", Codec::H264)
+        };
+        if sizes.takes_size(demand.size) {
+            return Ok(());
+        }
+        let (size, smallest, largest) = (demand.size, self.smallest, self.largest);
+        Err(format!("takes pictures of {smallest} to {largest}, not of {size}"))
+    }
+}
+
+/// What came of trying a candidate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Outcome {
+    /// It coded pictures.
+    Works {
+        /// How long it took for them.
+        cost: Cost,
+        /// What else it takes.
+        accepts: Accepts,
+    },
+    /// It said that it cannot be used, and why.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+    /// It crashed, hung or answered nonsense: another try may end otherwise.
+    Unanswered {
+        /// Which of these.
+        reason: String,
+    },
+    /// It was not tried: it must not be used.
+    #[serde(skip)]
+    Untried,
+}
+
+/// What is known of a candidate on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The candidate's name.
+    pub name: &'static str,
+    /// The codec.
+    pub codec: Codec,
+    /// Whether it runs on dedicated hardware.
+    pub hardware: bool,
+    /// What came of trying it.
+    pub outcome: Outcome,
+}
+
+impl Verdict {
+    /// What came of trying this candidate.
+    pub fn of(candidate: &Candidate, outcome: Outcome) -> Self {
+        let Candidate { name, codec, hardware, .. } = *candidate;
+        Self { name, codec, hardware, outcome }
+    }
+
+    /// Whether it coded pictures.
+    pub fn works(&self) -> bool {
+        matches!(self.outcome, Outcome::Works { .. })
+    }
+
+    /// How long it takes, where it works.
+    pub fn cost(&self) -> Option<Cost> {
+        match self.outcome {
+            Outcome::Works { cost, .. } => Some(cost),
+            _ => None,
+        }
+    }
+
+    /// `ok`, or why it cannot be used.
+    pub fn reason(&self) -> &str {
+        match &self.outcome {
+            Outcome::Works { .. } => "ok",
+            Outcome::Declined { reason } | Outcome::Unanswered { reason } => reason,
+            Outcome::Untried => "not tried",
+        }
+    }
+}
+
+/// What a session needs of an encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Coded size.
+    pub size: Size,
+    /// Pictures a second.
+    pub rate: FrameRate,
+    /// Layout of the pictures as they come to the encoder.
+    pub format: PixelFormat,
+    /// What the client decodes.
+    pub decodes: CodecSet,
+}
+
+/// Whether a candidate may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Yes.
+    Usable,
+    /// Only where nothing else is left, since it does not keep up.
+    LastResort {
+        /// What a picture takes.
+        picture: Duration,
+        /// The same in words.
+        reason: String,
+    },
+    /// No, for this reason.
+    Declined(String),
+}
+
+/// A candidate in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranked {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it may be used.
+    pub standing: Standing,
+}
+
+/// Every candidate, best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    ranked: Vec<Ranked>,
+}
+
+impl Choice {
+    /// All of them, best first.
+    pub fn ranked(&self) -> &[Ranked] {
+        &self.ranked
+    }
+
+    /// What is to be used, in order: the later ones replace one that fails in a session. Those that do
+    /// not keep up come last, the quickest first. Empty where none can be used.
+    pub fn usable(&self) -> Vec<&'static str> {
+        let usable = self.ranked.iter().filter(|each| each.standing == Standing::Usable);
+        let mut names: Vec<_> = usable.map(|each| each.name).collect();
+        let mut slow: Vec<_> = self.ranked.iter().filter_map(Ranked::last_resort).collect();
+        slow.sort_by_key(|(picture, _)| *picture);
+        names.extend(slow.into_iter().map(|(_, name)| name));
+        names
+    }
+
+    /// What a session begins with.
+    pub fn chosen(&self) -> Option<&'static str> {
+        self.usable().first().copied()
+    }
+
+    /// Why each candidate that is better than `used` is not used, a line each.
+    pub fn declined(&self, used: &str) -> Vec<String> {
+        let better = self.ranked.iter().take_while(|each| each.name != used);
+        better.filter_map(|each| Some(format!("{}: {}", each.name, each.reason()?))).collect()
+    }
+
+    /// Why every candidate is not used that is not, in one line.
+    pub fn reasons(&self) -> String {
+        if self.ranked.is_empty() {
+            return "this build has none".into();
+        }
+        self.declined("").join("; ")
+    }
+
+    /// Where `used` does not keep up with the pictures: that, by how much, and why it is used.
+    pub fn caveat(&self, used: &str) -> Option<String> {
+        let used = self.ranked.iter().find(|each| each.name == used)?;
+        match &used.standing {
+            Standing::LastResort { reason, .. } => {
+                Some(format!("used although it {reason}: nothing better is left"))
+            }
+            Standing::Usable | Standing::Declined(_) => None,
+        }
+    }
+}
+
+impl Ranked {
+    /// Why it is not used; none where it may be.
+    pub fn reason(&self) -> Option<&str> {
+        match &self.standing {
+            Standing::Usable => None,
+            Standing::LastResort { reason, .. } | Standing::Declined(reason) => Some(reason),
+        }
+    }
+
+    fn last_resort(&self) -> Option<(Duration, &'static str)> {
+        match self.standing {
+            Standing::LastResort { picture, .. } => Some((picture, self.name)),
+            Standing::Usable | Standing::Declined(_) => None,
+        }
+    }
+}
+
+/// Says of every candidate in `table` whether a session that needs `demand` may use it.
+pub fn choose(table: &[Verdict], demand: &Demand, preference: &Preference) -> Choice {
+    let rank = |codec| preference.codecs.iter().position(|each| *each == codec);
+    let mut order: Vec<_> = table.iter().collect();
+    // Stable: within these the table's order stays. A codec that is left out comes last.
+    order.sort_by_key(|verdict| {
+        (rank(verdict.codec).unwrap_or(usize::MAX), std::cmp::Reverse(verdict.hardware))
+    });
+    let ranked = order.into_iter().map(|verdict| Ranked {
+        name: verdict.name,
+        standing: standing(verdict, demand, preference).unwrap_or_else(Standing::Declined),
+    });
+    Choice { ranked: ranked.collect() }
+}
+
+/// What a candidate is good for, or why for nothing.
+fn standing(
+    verdict: &Verdict,
+    demand: &Demand,
+    preference: &Preference,
+) -> Result<Standing, String> {
+    if !preference.allows(verdict.name, verdict.codec) {
+        return Err("forbidden by configuration".into());
+    }
+    let Outcome::Works { cost, accepts } = &verdict.outcome else {
+        return Err(verdict.reason().into());
+    };
+    if preference.pinned.as_deref().is_some_and(|name| name != verdict.name) {
+        return Err("works, but is not the one asked for".into());
+    }
+    if !demand.decodes.contains(verdict.codec) {
+        return Err(format!("the client does not decode {}", verdict.codec.rtp_name()));
+    }
+    accepts.takes(demand)?;
+    let (picture, interval) = (cost.of_picture(demand.size), demand.rate.interval());
+    if verdict.hardware || picture <= interval * SHARE_OF_INTERVAL / 100 {
+        return Ok(Standing::Usable);
+    }
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let reason = format!(
+        "takes {:.1} ms for a picture of {}, more than {SHARE_OF_INTERVAL}% of the {:.1} ms between two",
+        millis(picture),
+        demand.size,
+        millis(interval)
+    );
+    Ok(Standing::LastResort { picture, reason })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+use media::{Codec, CodecSet, FrameRate, PixelFormat, Size};
+use proptest::prelude::*;
+use smallvec::smallvec;
+
+use super::*;
+
+/// A candidate that takes so many microseconds for a megapixel.
+fn works(name: &'static str, codec: Codec, hardware: bool, micros_per_megapixel: u32) -> Verdict {
+    let accepts = Accepts {
+        formats: smallvec![PixelFormat::Nv12],
+        smallest: Size::new(64, 64),
+        largest: Size::new(4_096, 2_304),
+    };
+    let outcome = Outcome::Works { cost: Cost { micros_per_megapixel }, accepts };
+    Verdict { name, codec, hardware, outcome }
+}
+
+fn missing(name: &'static str, hardware: bool) -> Verdict {
+    let outcome = Outcome::Declined { reason: "missing: its library".into() };
+    Verdict { name, codec: Codec::H264, hardware, outcome }
+}
+
+/// A megapixel, 100 times a second: 6 ms of the 10 ms are an encoder's.
+fn demand() -> Demand {
+    Demand {
+        size: Size::new(1_000, 1_000),
+        rate: FrameRate::fps(100),
+        format: PixelFormat::Nv12,
+        decodes: CodecSet::of(&Codec::ALL),
+    }
+}
+
+fn table() -> Vec<Verdict> {
+    vec![
+        works("vp8", Codec::Vp8, false, 1_000),
+        works("av1-card", Codec::Av1, true, 1_000),
+        works("first", Codec::H264, false, 2_000),
+        missing("card", true),
+        works("second", Codec::H264, false, 3_000),
+        works("other-card", Codec::H264, true, 1_000),
+    ]
+}
+
+fn with(change: impl FnOnce(&mut Demand)) -> Demand {
+    let mut demand = demand();
+    change(&mut demand);
+    demand
+}
+
+fn declined(name: &str, demand: &Demand, preference: &Preference) -> String {
+    let choice = choose(&table(), demand, preference);
+    let ranked = choice.ranked().iter().find(|each| each.name == name).unwrap();
+    ranked.reason().unwrap_or("used").to_owned()
+}
+
+#[test]
+fn codecs_come_as_the_operator_has_them_and_hardware_first() {
+    let choice = choose(&table(), &demand(), &Preference::default());
+    let order: Vec<_> = choice.ranked().iter().map(|each| each.name).collect();
+    assert_eq!(order, ["card", "other-card", "first", "second", "av1-card", "vp8"]);
+    assert_eq!(choice.usable(), ["other-card", "first", "second", "av1-card", "vp8"]);
+    assert_eq!(choice.declined("other-card"), ["card: missing: its library"]);
+    assert_eq!(choice.caveat("other-card"), None);
+
+    let codecs = vec![Codec::Vp8, Codec::H264];
+    let preference = Preference { codecs, ..Preference::default() };
+    let choice = choose(&table(), &demand(), &preference);
+    assert_eq!(choice.usable(), ["vp8", "other-card", "first", "second"]);
+    assert_eq!(choice.ranked().last().unwrap().name, "av1-card", "what is left out comes last");
+    assert!(choice.declined("vp8").is_empty(), "nothing is better");
+}
+
+#[test]
+fn each_reason_has_a_sentence_of_its_own() {
+    let any = Preference::default();
+    let h264 = with(|demand| demand.decodes = CodecSet::of(&[Codec::H264]));
+    assert_eq!(declined("vp8", &h264, &any), "the client does not decode VP8");
+    assert_eq!(declined("first", &h264, &any), "used");
+    let ten_bit = with(|demand| demand.format = PixelFormat::P010);
+    assert_eq!(declined("first", &ten_bit, &any), "takes pictures as [Nv12], not as P010");
+    let huge = with(|demand| demand.size = Size::new(8_192, 4_320));
+    let reason = "takes pictures of 64x64 to 4096x2304, not of 8192x4320";
+    assert_eq!(declined("other-card", &huge, &any), reason);
+    let tiny = with(|demand| demand.size = Size::new(32, 64));
+    assert!(declined("first", &tiny, &any).ends_with("not of 32x64"));
+    assert_eq!(declined("card", &demand(), &any), "missing: its library");
+    let forbidden = Preference { forbidden: vec!["first".into()], ..Preference::default() };
+    assert_eq!(declined("first", &demand(), &forbidden), "forbidden by configuration");
+    let left_out = Preference { codecs: vec![Codec::H264], ..Preference::default() };
+    assert_eq!(declined("vp8", &demand(), &left_out), "forbidden by configuration");
+    let pinned = Preference { pinned: Some("second".into()), ..Preference::default() };
+    assert_eq!(declined("second", &demand(), &pinned), "used");
+    assert_eq!(declined("first", &demand(), &pinned), "works, but is not the one asked for");
+    assert_eq!(declined("card", &demand(), &pinned), "missing: its library");
+}
+
+#[test]
+fn software_that_does_not_keep_up_is_declined_with_both_numbers() {
+    let table = [
+        works("slow", Codec::H264, false, 6_001),
+        works("just", Codec::H264, false, 6_000),
+        works("card", Codec::Av1, true, 900_000),
+    ];
+    let choice = choose(&table, &demand(), &Preference::default());
+    // A card takes no time of the processor: how long a picture is in it is its own affair.
+    assert_eq!(choice.usable(), ["just", "card", "slow"], "the slow one stays as the last resort");
+    let [line] = &choice.declined("just")[..] else { panic!("{choice:?}") };
+    assert_eq!(
+        line,
+        "slow: takes 6.0 ms for a picture of 1000x1000, more than 60% of the 10.0 ms between two"
+    );
+    // The same picture half as often is no trouble.
+    let calm = with(|demand| demand.rate = FrameRate::fps(50));
+    assert_eq!(choose(&table, &calm, &Preference::default()).chosen(), Some("slow"));
+}
+
+#[test]
+fn what_is_too_slow_is_used_where_nothing_else_is_left_and_that_is_said() {
+    let table = [
+        works("slower", Codec::H264, false, 40_000),
+        works("slow", Codec::H264, false, 30_000),
+        missing("card", true),
+    ];
+    let choice = choose(&table, &demand(), &Preference::default());
+    assert_eq!(choice.usable(), ["slow", "slower"], "the quickest first");
+    let caveat = choice.caveat("slow").unwrap();
+    assert!(caveat.starts_with("used although it takes 30.0 ms for a picture of"), "{caveat}");
+    assert!(caveat.ends_with("more than 60% of the 10.0 ms between two: nothing better is left"));
+    let declined = choice.declined("slow");
+    assert_eq!(declined.len(), 2, "{declined:?}");
+    assert!(declined[0].starts_with("card: missing") && declined[1].starts_with("slower: takes"));
+}
+
+#[test]
+fn with_no_candidate_left_there_is_a_reason_for_each() {
+    let choice = choose(&[missing("card", true)], &demand(), &Preference::default());
+    assert_eq!((choice.chosen(), choice.usable().len()), (None, 0));
+    assert_eq!(choice.reasons(), "card: missing: its library");
+    assert_eq!(choose(&[], &demand(), &Preference::default()).reasons(), "this build has none");
+}
+
+proptest! {
+    #[test]
+    fn every_candidate_is_used_or_has_a_reason(
+        costs in proptest::collection::vec(any::<u32>(), 4),
+        (width, height) in (2_u32..=u32::MAX, 2_u32..=u32::MAX),
+        fps in 1_u32..=1_000,
+        decodes in proptest::collection::vec(0_usize..5, 0..4),
+        pinned in proptest::option::of(0_usize..4),
+    ) {
+        const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+        let codecs = [Codec::H264, Codec::Vp8, Codec::H264, Codec::Av1];
+        let table: Vec<_> = (0..4).map(|n| works(NAMES[n], codecs[n], n == 2, costs[n])).collect();
+        let decodes: Vec<_> = decodes.into_iter().map(|n| Codec::ALL[n]).collect();
+        let demand = Demand {
+            size: Size::new(width, height),
+            rate: FrameRate::fps(fps),
+            format: PixelFormat::Nv12,
+            decodes: CodecSet::of(&decodes),
+        };
+        let pinned = pinned.map(|n| NAMES[n].to_owned());
+        let preference = Preference { pinned: pinned.clone(), ..Preference::default() };
+        let choice = choose(&table, &demand, &preference);
+        let usable = choice.usable();
+        for ranked in choice.ranked() {
+            let used = usable.contains(&ranked.name);
+            prop_assert_eq!(used, !matches!(ranked.standing, Standing::Declined(_)));
+            prop_assert!(used || ranked.reason().is_some_and(|reason| !reason.is_empty()));
+        }
+        for name in usable {
+            let verdict = table.iter().find(|verdict| verdict.name == name).unwrap();
+            prop_assert!(demand.decodes.contains(verdict.codec));
+            prop_assert!(pinned.as_deref().is_none_or(|pinned| pinned == name));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Finding out which encoders work on this machine, and how long each takes.
+//!
+//! Every candidate is opened and codes some pictures, so that the answer says what is true here and
+//! not what is installed. That loads drivers and plugins, and some of those crash or hang:
+//! [`ChildProber`] tries them in a process of its own, within a time limit. [`Cache`] remembers what
+//! was found for as long as the machine stays as it is. It must never know sessions. Used wrongly
+//! (in the process of a node, with a broken driver) it ends the node.
+
+mod cache;
+mod child;
+pub(crate) mod row;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use media::{
+    Bitrate, CpuImage, EncodeOptions, Encoded, FrameId, FrameRate, Picture, PixelFormat, Plane,
+    Size, UnitKind,
+};
+use smallvec::smallvec;
+
+use crate::candidates::{Candidate, EncoderSettings};
+use crate::choice::{Accepts, Cost, Outcome, Verdict};
+use crate::wake::BlockingEncoder;
+use crate::worker::ENCODE_PATIENCE;
+
+pub use cache::{Cache, Places};
+pub use child::{ChildProber, Limits, answer};
+
+/// What was found, by the candidates' names.
+pub type Outcomes = BTreeMap<String, Outcome>;
+
+/// Tries candidates.
+pub trait Prober: Send + Sync {
+    /// Tries each, and yields a verdict of each in the same order. Blocks.
+    fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict>;
+}
+
+/// Tries them on the calling thread: a driver that crashes ends this process, one that hangs never
+/// returns. Panics are caught.
+#[derive(Clone, Copy, Debug)]
+pub struct InProcess;
+
+impl Prober for InProcess {
+    fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        candidates.iter().map(|candidate| Verdict::of(candidate, attempt(candidate))).collect()
+    }
+}
+
+/// Size of the pictures that a candidate must code: above what hardware encoders take as their least,
+/// and large enough that a call's fixed part does not hide what a pixel takes.
+const SIZE: Size = Size::new(640, 384);
+/// Pictures whose times are measured.
+const MEASURED: usize = 6;
+
+/// Opens a candidate and codes pictures. A panic is a bug of ours, but no reason to stream nothing
+/// when another candidate works.
+fn attempt(candidate: &Candidate) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| measure(candidate)))
+        .unwrap_or_else(|panic| Err(format!("panicked: {}", crate::panic_text(&*panic))))
+        .unwrap_or_else(|reason| Outcome::Declined { reason })
+}
+
+/// Codes a keyframe and then pictures that move, whose times are the cost.
+fn measure(candidate: &Candidate) -> Result<Outcome, String> {
+    // A tenth of a bit a pixel and more, which is what sessions have at their start.
+    let settings = EncoderSettings::new(SIZE, FrameRate::fps(30), Bitrate::from_mbps(1));
+    let mut encoder = BlockingEncoder::open(candidate, &settings, ENCODE_PATIENCE)
+        .map_err(|error| error.to_string())?;
+    let scene = Scene::new();
+    let first = code(&mut encoder, 0, &scene)?;
+    if first.kind != UnitKind::Key || first.data.is_empty() {
+        return Err("its first picture was not a keyframe".into());
+    }
+    let mut times = Vec::with_capacity(MEASURED);
+    for number in 1..=MEASURED {
+        let started = Instant::now();
+        code(&mut encoder, number, &scene)?;
+        times.push(started.elapsed());
+    }
+    Ok(Outcome::Works { cost: cost(&mut times), accepts: Accepts::of(encoder.capabilities()) })
+}
+
+fn code(encoder: &mut BlockingEncoder, number: usize, scene: &Scene) -> Result<Encoded, String> {
+    let options = EncodeOptions { keyframe: number == 0, strip: None };
+    let picture = Picture::Cpu(scene.at(number));
+    encoder.encode(FrameId(number as u64), &picture, options).map_err(|error| error.to_string())
+}
+
+/// The median for a million pixels.
+fn cost(times: &mut [Duration]) -> Cost {
+    times.sort_unstable();
+    let micros = times.get(times.len() / 2).map_or(0, Duration::as_micros);
+    let micros_per_megapixel = micros * 1_000_000 / u128::from(SIZE.pixels());
+    Cost { micros_per_megapixel: u32::try_from(micros_per_megapixel).unwrap_or(u32::MAX) }
+}
+
+/// Shapes, edges and grain, of which each picture shows another part: a flat one would be coded in no
+/// time.
+struct Scene {
+    luma: Vec<u8>,
+    chroma: Vec<u8>,
+}
+
+impl Scene {
+    /// How far the last picture lies from the first, in pixels both ways.
+    const MARGIN: usize = Self::STEP * MEASURED;
+    /// How far a picture lies from the one before. Even, as chroma needs it.
+    const STEP: usize = 4;
+    const STRIDE: usize = SIZE.width as usize + Self::MARGIN;
+    const ROWS: usize = SIZE.height as usize + Self::MARGIN;
+
+    fn new() -> Self {
+        let luma = (0..Self::STRIDE * Self::ROWS).map(|at| {
+            let (x, y) = (at % Self::STRIDE, at / Self::STRIDE);
+            let ramp = (x + 2 * y) % 128;
+            let wave = if ramp < 64 { ramp } else { 127 - ramp };
+            let edge = if (x / 90 + y / 70) % 2 == 0 { 40 } else { 0 };
+            // Knuth's multiplicative hash, of which the upper bits are the good ones.
+            let grain = (at as u32).wrapping_mul(2_654_435_761) >> 29;
+            (60 + wave + edge) as u8 + grain as u8
+        });
+        let chroma = (0..Self::STRIDE * Self::ROWS / 2).map(|at| {
+            let (x, y) = (at % Self::STRIDE / 2, at / Self::STRIDE);
+            (96 + (x / 8 + y / 8) % 64) as u8
+        });
+        Self { luma: luma.collect(), chroma: chroma.collect() }
+    }
+
+    fn at(&self, number: usize) -> CpuImage<'_> {
+        let step = Self::STEP * number.min(MEASURED);
+        let plane = |data| Plane { data, stride: Self::STRIDE };
+        let luma = plane(&self.luma[step * Self::STRIDE + step..]);
+        let chroma = plane(&self.chroma[step / 2 * Self::STRIDE + step..]);
+        CpuImage { format: PixelFormat::Nv12, size: SIZE, planes: smallvec![luma, chroma] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_is_the_median_of_what_was_measured() {
+        let millis = |times: &[u64]| {
+            let mut times: Vec<_> = times.iter().copied().map(Duration::from_millis).collect();
+            cost(&mut times).micros_per_megapixel
+        };
+        // 640x384 is a quarter of a megapixel, nearly.
+        assert_eq!(millis(&[1, 900, 3, 2, 4, 5]), 4_000 * 1_000_000 / 245_760);
+        assert_eq!(millis(&[u64::MAX / 2; 6]), u32::MAX, "a clock that jumps");
+    }
+
+    #[test]
+    fn every_picture_of_the_scene_is_another_part_of_it() {
+        let scene = Scene::new();
+        let pictures: Vec<_> = (0..=MEASURED).map(|number| scene.at(number)).collect();
+        for (n, picture) in pictures.iter().enumerate() {
+            let [luma, chroma] = &picture.planes[..] else { panic!("two planes") };
+            let rows = SIZE.height as usize;
+            let bytes = |rows: usize| (rows - 1) * Scene::STRIDE + SIZE.width as usize;
+            assert!(luma.data.len() >= bytes(rows) && chroma.data.len() >= bytes(rows / 2));
+            for other in &pictures[..n] {
+                assert_ne!(luma.data[..1_000], other.planes[0].data[..1_000]);
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What was found is remembered for as long as the machine stays as it is.
+//!
+//! Whether it did is told from what files say of themselves and from the driver's version: no library
+//! is loaded and no device is woken to find out.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+use super::Outcomes;
+use super::row::Row;
+use crate::nvenc::Libraries;
+
+/// The longest file that is read: a table has some kilobytes.
+const LONGEST: u64 = 1 << 20;
+/// Libraries of encoders besides those of NVIDIA's driver, as the dynamic linker knows them.
+const LIBRARIES: [&str; 6] = [
+    "libx264.so.164",
+    "libx264.so.163",
+    "libvpx.so.7",
+    "libvpx.so.9",
+    "libvpx.so.11",
+    "libgstreamer-1.0.so.0",
+];
+/// Where the dynamic linker notes all libraries of the system.
+const LINKER_CACHE: &str = "/etc/ld.so.cache";
+
+/// Where that lies on which it depends what works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The program that tries the candidates.
+    pub program: PathBuf,
+    /// The version of NVIDIA's driver, as a file.
+    pub nvidia_version: PathBuf,
+    /// Folders that are searched for libraries.
+    pub libraries: Vec<PathBuf>,
+    /// Folders of GStreamer's plugins.
+    pub plugins: Vec<PathBuf>,
+}
+
+impl Places {
+    /// Those of this system and this environment.
+    pub fn system(program: PathBuf) -> Self {
+        let paths = |name: &str| {
+            let value: OsString = std::env::var_os(name).unwrap_or_default();
+            std::env::split_paths(&value)
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect::<Vec<_>>()
+        };
+        let mut libraries = paths("LD_LIBRARY_PATH");
+        let multiarch = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+        let usual = [&multiarch, "/usr/lib64", "/usr/lib", "/usr/local/lib"];
+        libraries.extend(usual.iter().map(PathBuf::from));
+        let mut plugins: Vec<_> = libraries.iter().map(|each| each.join("gstreamer-1.0")).collect();
+        for name in [
+            "GST_PLUGIN_PATH_1_0",
+            "GST_PLUGIN_PATH",
+            "GST_PLUGIN_SYSTEM_PATH_1_0",
+            "GST_PLUGIN_SYSTEM_PATH",
+        ] {
+            plugins.extend(paths(name));
+        }
+        let nvidia_version = "/proc/driver/nvidia/version".into();
+        Self { program, nvidia_version, libraries, plugins }
+    }
+
+    /// What is compared: when none of these lines changed, what was found still holds.
+    fn fingerprint(&self) -> Vec<String> {
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        let driver = fs::read_to_string(&self.nvidia_version).unwrap_or_else(|_| "none".into());
+        let mut lines = vec![
+            format!("nearlight {}", env!("CARGO_PKG_VERSION")),
+            format!("{cores} cores"),
+            format!("driver {}", driver.trim()),
+        ];
+        lines.extend(state(&self.program));
+        lines.extend(state(Path::new(LINKER_CACHE)));
+        let nvidia = Libraries::system();
+        for folder in &self.libraries {
+            let names = [&nvidia.encode, &nvidia.cuda].map(|name| folder.join(name)).into_iter();
+            let all = names.chain(LIBRARIES.map(|name| folder.join(name)));
+            lines.extend(all.filter_map(|path| state(&path)));
+        }
+        lines.extend(self.plugins.iter().filter_map(|folder| state(folder)));
+        lines
+    }
+}
+
+/// When a file last changed and how long it is; nothing of one that is not there.
+fn state(path: &Path) -> Option<String> {
+    let data = fs::metadata(path).ok()?;
+    let changed = data.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(format!("{} {} {}", path.display(), changed.as_nanos(), data.len()))
+}
+
+/// A file in which verdicts are remembered.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    file: PathBuf,
+    machine: Vec<String>,
+}
+
+/// The file's content.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    machine: Vec<String>,
+    rows: Vec<Row>,
+}
+
+impl Cache {
+    /// One in this file, for the machine as it is now: what is stored when it has changed meanwhile is
+    /// not believed by the next start.
+    pub fn new(file: PathBuf, places: &Places) -> Self {
+        Self { file, machine: places.fingerprint() }
+    }
+
+    /// What was found before; nothing where the machine has changed or the file makes no sense.
+    pub fn load(&self) -> Outcomes {
+        let content = match self.read() {
+            Ok(content) => content,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    tracing::info!(file = %self.file.display(), %error, "verdicts are not believed");
+                }
+                return Outcomes::new();
+            }
+        };
+        if content.machine != self.machine {
+            let news = self.machine.iter().find(|line| !content.machine.contains(line));
+            tracing::info!(news = ?news, "the machine has changed: encoders are tried anew");
+            return Outcomes::new();
+        }
+        content.rows.into_iter().map(|row| (row.name, row.outcome)).collect()
+    }
+
+    fn read(&self) -> io::Result<Content> {
+        let mut text = Vec::new();
+        fs::File::open(&self.file)?.take(LONGEST).read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// Remembers these instead. What cannot be written is found anew by the next start.
+    pub fn store(&self, outcomes: &Outcomes) {
+        if let Err(error) = self.write(outcomes) {
+            tracing::warn!(file = %self.file.display(), %error, "verdicts are not remembered");
+        }
+    }
+
+    fn write(&self, outcomes: &Outcomes) -> io::Result<()> {
+        let rows = outcomes.clone().into_iter().map(|(name, outcome)| Row { name, outcome });
+        let content = Content { machine: self.machine.clone(), rows: rows.collect() };
+        if let Some(folder) = self.file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        // Who reads meanwhile sees the old file or the new one, and two that write do not mix.
+        let new = self.file.with_extension(format!("{}.new", std::process::id()));
+        let written = fs::write(&new, serde_json::to_vec_pretty(&content)?);
+        written.and_then(|()| fs::rename(&new, &self.file)).inspect_err(|_| {
+            // It may not have come to be; the error that is told is the first one.
+            let _ = fs::remove_file(&new);
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choice::Outcome;
+
+    struct Machine {
+        folder: tempfile::TempDir,
+        places: Places,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(name);
+            fs::write(path("program"), "1").unwrap();
+            fs::write(path("version"), "driver 550.54\n").unwrap();
+            fs::create_dir(path("lib")).unwrap();
+            fs::create_dir(path("plugins")).unwrap();
+            let places = Places {
+                program: path("program"),
+                nvidia_version: path("version"),
+                libraries: vec![path("lib")],
+                plugins: vec![path("plugins")],
+            };
+            Self { folder, places }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn cache(&self) -> Cache {
+            Cache::new(self.path("state/encoders.json"), &self.places)
+        }
+    }
+
+    fn outcomes() -> Outcomes {
+        let reason = || "missing: it".to_owned();
+        [
+            ("a".to_owned(), Outcome::Declined { reason: reason() }),
+            ("b".to_owned(), Outcome::Unanswered { reason: reason() }),
+        ]
+        .into()
+    }
+
+    #[test]
+    fn what_was_stored_is_loaded_and_nothing_else_is_left_behind() {
+        let machine = Machine::new();
+        assert!(machine.cache().load().is_empty(), "there is no file yet");
+        machine.cache().store(&outcomes());
+        machine.cache().store(&outcomes());
+        assert_eq!(machine.cache().load(), outcomes());
+        let left = fs::read_dir(machine.path("state")).unwrap().count();
+        assert_eq!(left, 1, "one file, in a folder that was made for it");
+    }
+
+    #[test]
+    fn any_change_of_the_machine_is_noticed() {
+        let changes: [fn(&Machine); 6] = [
+            |machine| fs::write(machine.path("version"), "driver 570.86\n").unwrap(),
+            |machine| fs::remove_file(machine.path("version")).unwrap(),
+            |machine| fs::write(machine.path("program"), "another").unwrap(),
+            |machine| fs::write(machine.path("lib/libcuda.so.1"), "").unwrap(),
+            |machine| fs::write(machine.path("lib/libx264.so.164"), "").unwrap(),
+            |machine| fs::remove_dir(machine.path("plugins")).unwrap(),
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let machine = Machine::new();
+            machine.cache().store(&outcomes());
+            change(&machine);
+            assert!(machine.cache().load().is_empty(), "change {number}");
+            machine.cache().store(&outcomes());
+            assert_eq!(machine.cache().load(), outcomes(), "change {number}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_makes_no_sense_is_as_good_as_none() {
+        let machine = Machine::new();
+        machine.cache().store(&outcomes());
+        let file = machine.path("state/encoders.json");
+        let whole = fs::read(&file).unwrap();
+        let shortened = &whole[..whole.len() - 2];
+        let foreign = String::from_utf8(whole.clone()).unwrap().replace("\"rows\"", "\"row\"");
+        for content in [shortened, b"", b"{}", b"\0\xff", foreign.as_bytes()] {
+            fs::write(&file, content).unwrap();
+            assert!(machine.cache().load().is_empty(), "{}", String::from_utf8_lossy(content));
+        }
+        // A file that is endless, and one that is none.
+        fs::write(&file, vec![b' '; LONGEST as usize + 1]).unwrap();
+        assert!(machine.cache().load().is_empty());
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert!(machine.cache().load().is_empty());
+        // Nor can it be written then, which is no reason to stop.
+        machine.cache().store(&outcomes());
+        let left = fs::read_dir(machine.path("state")).unwrap().count();
+        assert_eq!(left, 1, "what could not be put in its place is gone");
+    }
+}

@@ -1,0 +1,277 @@
+//! Probing in a child against children with one thing wrong at a time: shell scripts that hang, crash,
+//! chatter or lie in place of a program with a broken driver in it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use media::Codec;
+use nearlight_encoder::probe::{Limits, Places};
+use nearlight_encoder::{
+    Cache, Candidate, ChildProber, Encoders, OpenError, Outcome, Preference, Prober, SelectError,
+    Verdict,
+};
+
+/// Far more than a shell needs, on any machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Less than a hang, which never ends.
+const SHORT: Duration = Duration::from_millis(50);
+
+/// A candidate that must not be opened in this process.
+fn candidate(name: &'static str, hardware: bool) -> Candidate {
+    let open = Arc::new(|_: &_, _: &_| panic!("opened in the process that asks"));
+    Candidate { name, codec: Codec::H264, hardware, open }
+}
+
+fn candidates() -> Vec<Candidate> {
+    vec![candidate("card", true), candidate("one", false), candidate("two", false)]
+}
+
+/// A child that is this script; it is given the names as `$@`.
+fn child(script: &str, hardware: Duration, software: Duration) -> ChildProber {
+    ChildProber {
+        program: "/bin/sh".into(),
+        arguments: ["-c", script, "sh"].map(Into::into).into(),
+        limits: Limits { software, hardware },
+    }
+}
+
+fn patient(script: &str) -> ChildProber {
+    child(script, PATIENCE, PATIENCE)
+}
+
+/// What came of each, in words.
+fn reasons(prober: &dyn Prober) -> Vec<(&'static str, String)> {
+    let verdicts = prober.probe(&candidates());
+    verdicts.iter().map(|verdict| (verdict.name, verdict.reason().to_owned())).collect()
+}
+
+fn all(card: &str, one: &str, two: &str) -> Vec<(&'static str, String)> {
+    vec![("card", card.into()), ("one", one.into()), ("two", two.into())]
+}
+
+/// Shell that answers for each name; `$name` and `$verdict` are set before.
+const ANSWER: &str = r#"answer() {
+    echo "{\"name\":\"$1\",\"outcome\":{\"declined\":{\"reason\":\"$2\"}}}"
+}
+"#;
+
+fn with_answer(script: &str) -> String {
+    format!("{ANSWER}{script}")
+}
+
+#[test]
+fn every_candidate_gets_the_answer_of_its_own() {
+    let works = r#"for name in "$@"; do
+        echo "{\"name\":\"$name\",\"outcome\":{\"works\":{\"cost\":{\"micros_per_megapixel\":7},\"accepts\":{\"formats\":[\"nv12\"],\"smallest\":{\"width\":2,\"height\":2},\"largest\":{\"width\":64,\"height\":64}}}}}"
+    done"#;
+    let verdicts = patient(works).probe(&candidates());
+    assert_eq!(verdicts.len(), 3);
+    for (verdict, candidate) in verdicts.iter().zip(candidates()) {
+        assert_eq!((verdict.name, verdict.hardware), (candidate.name, candidate.hardware));
+        assert_eq!(verdict.cost().unwrap().micros_per_megapixel, 7);
+    }
+    // Hardware and software are asked apart: neither is held up by the other.
+    let asked = with_answer(r#"for name in "$@"; do answer "$name" "asked with $*"; done"#);
+    let expected = all("asked with card", "asked with one two", "asked with one two");
+    assert_eq!(reasons(&patient(&asked)), expected);
+    assert!(patient("exit 1").probe(&[]).is_empty());
+}
+
+#[test]
+fn a_candidate_that_crashes_is_noted_and_the_next_one_tried() {
+    let script = with_answer(
+        r#"for name in "$@"; do
+            case $name in card) kill -SEGV $$;; one) kill -ABRT $$;; esac
+            answer "$name" fine
+        done"#,
+    );
+    let expected = all("crashed (signal 11)", "crashed (signal 6)", "fine");
+    assert_eq!(reasons(&patient(&script)), expected);
+}
+
+#[test]
+fn a_candidate_that_hangs_is_cut_short_and_the_next_one_tried() {
+    // What it started hangs too, and holds its output: a scanner of plugins, say.
+    let script = with_answer(
+        r#"case $1 in card) sleep 1000000 & sleep 1000000;; esac
+        for name in "$@"; do answer "$name" fine; done"#,
+    );
+    let prober = child(&script, SHORT, PATIENCE);
+    let expected = all("did not answer within 0.05 s", "fine", "fine");
+    assert_eq!(reasons(&prober), expected);
+    // One that closes its output and stays.
+    let script = with_answer(
+        r#"case $1 in card) exec >&-; sleep 1000000;; esac
+        for name in "$@"; do answer "$name" fine; done"#,
+    );
+    assert_eq!(reasons(&child(&script, SHORT, PATIENCE)), expected);
+}
+
+#[test]
+fn a_hang_takes_what_it_started_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pids = folder.path().join("pids");
+    let script =
+        format!("sleep 1000000 & echo $! $$ > {0}.new; mv {0}.new {0}; wait", pids.display());
+    // The limit is met while it hangs, be it before or after it noted what it started.
+    let mut limit = SHORT;
+    while !pids.exists() {
+        child(&script, limit, limit).probe(&[candidate("card", true)]);
+        limit *= 2;
+    }
+    let noted = std::fs::read_to_string(&pids).unwrap();
+    for pid in noted.split_whitespace() {
+        let gone = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+            // An orphan that was killed is a zombie until the system's first process takes it.
+            Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim().starts_with('Z')),
+            Err(_) => true,
+        };
+        // The signal is under way when the prober returns.
+        while !gone() {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn nonsense_is_an_answer_of_no_candidate() {
+    for (nonsense, excerpt) in [
+        ("echo hello", "\"hello\""),
+        ("echo", "\"\""),
+        (r#"printf '\033[31m\377'"#, "\"\\u{1b}[31m\u{fffd}\""),
+        ("answer other fine", "\"{\\\"name\\\":\\\"other\\\""),
+        ("printf '{\"name\":\"one\"'", "\"{\\\"name\\\":\\\"one\\\"\""),
+        ("head -c 1000000 /dev/zero", "\"\\0\\0"),
+    ] {
+        let script = with_answer(&format!(
+            r#"case $1 in one) {nonsense}; exit;; esac
+            for name in "$@"; do answer "$name" fine; done"#
+        ));
+        let [card, one, two] = &reasons(&patient(&script))[..] else { panic!("three") };
+        assert_eq!((card.1.as_str(), two.1.as_str()), ("fine", "fine"), "{nonsense}");
+        assert!(one.1.starts_with("its answer makes no sense: "), "{one:?}");
+        assert!(one.1.contains(excerpt) && one.1.len() < 300, "{one:?} has not {excerpt}");
+    }
+}
+
+#[test]
+fn a_child_that_says_too_little_or_too_much_ends_no_better() {
+    let expected = "ended without an answer (exit status 3)";
+    assert_eq!(reasons(&patient("exit 3")), all(expected, expected, expected));
+    let expected = "ended without an answer (exit status 0)";
+    assert_eq!(reasons(&patient("echo oops >&2")), all(expected, expected, expected));
+    let chatter = with_answer(
+        r#"for name in "$@"; do answer "$name" fine; done; while :; do answer one more; done"#,
+    );
+    assert_eq!(reasons(&patient(&chatter)), all("fine", "fine", "fine"));
+    let loud = with_answer(
+        r#"head -c 10000000 /dev/zero >&2; for name in "$@"; do answer "$name" fine; done"#,
+    );
+    assert_eq!(reasons(&patient(&loud)), all("fine", "fine", "fine"));
+    let nothing = ChildProber { program: "/nonexistent/nearlight".into(), ..patient("") };
+    for (_, reason) in reasons(&nothing) {
+        assert!(reason.starts_with("cannot be tried: /nonexistent/nearlight: "), "{reason}");
+    }
+}
+
+/// Answers with what it was given, and counts how often it was asked.
+struct Counting {
+    outcome: Outcome,
+    asked: AtomicUsize,
+}
+
+impl Counting {
+    fn new(outcome: Outcome) -> Self {
+        Self { outcome, asked: AtomicUsize::new(0) }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Prober for Counting {
+    fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        self.asked.fetch_add(candidates.len(), Ordering::Relaxed);
+        candidates.iter().map(|each| Verdict::of(each, self.outcome.clone())).collect()
+    }
+}
+
+struct Machine {
+    folder: tempfile::TempDir,
+    places: Places,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let nvidia_version = folder.path().join("version");
+        std::fs::write(&nvidia_version, "550.54").unwrap();
+        let (libraries, plugins) = (Vec::new(), Vec::new());
+        let places = Places { program: PathBuf::new(), nvidia_version, libraries, plugins };
+        Self { folder, places }
+    }
+
+    fn start(&self, prober: &Counting, forbidden: &[&str]) -> Encoders {
+        let cache = Cache::new(self.folder.path().join("encoders.json"), &self.places);
+        let forbidden = forbidden.iter().map(|&name| name.to_owned()).collect();
+        let preference = Preference { forbidden, ..Preference::default() };
+        Encoders::probe(candidates(), preference, prober, Some(&cache)).unwrap()
+    }
+}
+
+fn declined() -> Outcome {
+    Outcome::Declined { reason: OpenError::Missing("its library".into()).to_string() }
+}
+
+#[test]
+fn a_second_start_tries_nothing_until_the_driver_is_another() {
+    let machine = Machine::new();
+    let prober = Counting::new(declined());
+    let cold = machine.start(&prober, &[]);
+    assert_eq!((prober.asked(), cold.nothing_was_tried()), (3, false));
+    let warm = machine.start(&prober, &[]);
+    assert_eq!((prober.asked(), warm.nothing_was_tried()), (3, true));
+    assert_eq!(warm.table(), cold.table());
+    assert_eq!(warm.doubtful(), [""; 0]);
+    std::fs::write(&machine.places.nvidia_version, "570.86").unwrap();
+    machine.start(&prober, &[]);
+    assert_eq!(prober.asked(), 6);
+}
+
+#[test]
+fn what_is_forbidden_is_not_tried_and_is_when_it_is_allowed_again() {
+    let machine = Machine::new();
+    let prober = Counting::new(declined());
+    let without = machine.start(&prober, &["one"]);
+    assert_eq!(prober.asked(), 2);
+    let reasons: Vec<_> = without.table().iter().map(Verdict::reason).collect();
+    assert_eq!(reasons, ["missing: its library", "not tried", "missing: its library"]);
+    assert!(without.candidate("one").is_none() && without.candidate("two").is_some());
+    let with = machine.start(&prober, &[]);
+    assert_eq!((prober.asked(), with.nothing_was_tried()), (3, false), "only that one");
+    machine.start(&prober, &["one"]);
+    machine.start(&prober, &[]);
+    assert_eq!(prober.asked(), 3, "and is remembered while it is forbidden");
+    let unknown = Preference { forbidden: vec!["onne".into()], ..Preference::default() };
+    let error = Encoders::probe(candidates(), unknown, &prober, None).unwrap_err();
+    assert!(matches!(error, SelectError::Unknown { .. }), "{error}");
+}
+
+#[test]
+fn what_did_not_answer_is_remembered_and_doubted() {
+    let machine = Machine::new();
+    let prober = Counting::new(Outcome::Unanswered { reason: "crashed (signal 11)".into() });
+    let cold = machine.start(&prober, &[]);
+    assert_eq!(cold.doubtful(), [""; 0], "it was tried just now");
+    let mut warm = machine.start(&prober, &["two"]);
+    assert_eq!(warm.doubtful(), ["card", "one"]);
+    let again = Verdict::of(warm.candidate("card").unwrap(), declined());
+    warm.replace(again);
+    assert_eq!(warm.doubtful(), ["one"]);
+    assert_eq!(warm.table()[0].reason(), "missing: its library");
+    assert_eq!(warm.known().len(), 2);
+}

@@ -1,0 +1,244 @@
+//! The encoders of the node: what is known of each, which a session gets, and trying one again.
+//!
+//! ```text
+//!  start ──▶ remembered, or tried ──▶ known ──▶ choose(session) ──▶ candidates of the session
+//!                                      ▲                                   │ one breaks there
+//!                                      └── tried again, until it works ◀───┘
+//! ```
+//!
+//! Only one try of a candidate is under way at a time, however many sessions lose it at once.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use encoder::probe::Places;
+use encoder::{
+    Cache, Candidate, ChildProber, Choice, Demand, Encoders, InProcess, Preference, Prober,
+    SelectError,
+};
+use media::{CodecSet, FrameRate, PixelFormat, Size};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::apps::VideoMode;
+use crate::config::Config;
+use crate::wire;
+
+/// The file in the state folder that verdicts are remembered in.
+const CACHE: &str = "encoders.json";
+/// The command of ours that tries candidates; their names follow.
+pub(crate) const PROBE_COMMAND: &str = "probe-encoders";
+/// How long a candidate is left alone between two tries, at first; each time that it still fails, twice
+/// as long as before.
+const RETRY: Duration = Duration::from_secs(10);
+/// The most that it is left alone.
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
+
+/// How candidates are tried.
+pub struct Probing {
+    /// Those that there are.
+    pub candidates: Vec<Candidate>,
+    /// What tries them.
+    pub prober: Arc<dyn Prober>,
+    /// Where verdicts are remembered; nowhere, if none.
+    pub cache: Option<Cache>,
+    /// Least time between two tries of a candidate that broke.
+    pub retry: Duration,
+}
+
+impl Probing {
+    /// In this process, remembering nothing: for hosts and tests whose drivers are sound.
+    pub fn in_process() -> Self {
+        Self {
+            candidates: encoder::candidates(),
+            prober: Arc::new(InProcess),
+            cache: None,
+            retry: RETRY,
+        }
+    }
+
+    /// In children that run `program`, which is this one, remembering in the state folder.
+    pub fn in_children(program: PathBuf, config: &Config) -> Self {
+        let file = config.server.state_dir.join(CACHE);
+        let cache = Cache::new(file, &Places::system(program.clone()));
+        let prober = ChildProber {
+            program,
+            arguments: vec![PROBE_COMMAND.into()],
+            limits: encoder::probe::Limits::default(),
+        };
+        Self { prober: Arc::new(prober), cache: Some(cache), ..Self::in_process() }
+    }
+}
+
+/// How the configuration wishes encoders.
+pub(crate) fn preference(config: &Config) -> Preference {
+    let video = &config.video;
+    Preference {
+        pinned: Some(&video.encoder).filter(|name| *name != "auto").cloned(),
+        forbidden: video.forbid_encoders.clone(),
+        codecs: video.codecs.iter().map(|codec| codec.codec()).collect(),
+    }
+}
+
+/// What a session with this picture needs.
+pub(crate) fn demand(video: VideoMode) -> Demand {
+    Demand {
+        size: video.size,
+        rate: video.rate,
+        format: PixelFormat::Nv12,
+        decodes: CodecSet::of(&transport::CODECS),
+    }
+}
+
+/// What a session needs that asks for nothing else.
+pub(crate) fn usual(config: &Config) -> Demand {
+    let video = &config.video;
+    let (size, rate) = (Size::new(video.width, video.height), FrameRate::fps(video.fps));
+    demand(VideoMode { size, rate })
+}
+
+/// Each candidate as the interface shows it, best first, for a session with this demand.
+pub(crate) fn reports(encoders: &Encoders, demand: &Demand) -> Vec<wire::EncoderReport> {
+    let choice = encoders.choose(demand);
+    let chosen = choice.chosen();
+    let report = |ranked: &encoder::choice::Ranked| {
+        let verdict = encoders.table().iter().find(|verdict| verdict.name == ranked.name)?;
+        let chosen = chosen == Some(ranked.name);
+        let caveat = choice.caveat(ranked.name).filter(|_| chosen);
+        Some(wire::EncoderReport {
+            name: ranked.name.into(),
+            codec: verdict.codec.rtp_name().into(),
+            hardware: verdict.hardware,
+            verdict: caveat.unwrap_or_else(|| ranked.reason().unwrap_or("ok").into()),
+            chosen,
+            us_per_megapixel: verdict.cost().map(|cost| cost.micros_per_megapixel),
+        })
+    };
+    choice.ranked().iter().filter_map(report).collect()
+}
+
+/// See the module.
+pub struct NodeEncoders {
+    known: RwLock<Encoders>,
+    prober: Arc<dyn Prober>,
+    cache: Option<Cache>,
+    retry: Duration,
+    usual: Demand,
+    /// Candidates that are being tried again, or were just now.
+    trying: Mutex<BTreeSet<&'static str>>,
+}
+
+impl NodeEncoders {
+    /// Tries all candidates that are not remembered. Blocks.
+    ///
+    /// # Errors
+    /// When a name in the configuration is unknown, or nothing can be used for an ordinary session.
+    pub(crate) fn open(probing: Probing, config: &Config) -> Result<Self, SelectError> {
+        let Probing { candidates, prober, cache, retry } = probing;
+        let started = Instant::now();
+        let preference = preference(config);
+        let known = Encoders::probe(candidates, preference, prober.as_ref(), cache.as_ref())?;
+        let (took, remembered) = (started.elapsed(), known.nothing_was_tried());
+        let usual = usual(config);
+        let choice = known.choose(&usual);
+        known.usable(&choice)?;
+        tracing::info!(?took, remembered, encoder = choice.chosen(), "encoders are known");
+        for line in choice.declined(choice.chosen().unwrap_or_default()) {
+            tracing::info!(reason = line, "encoder declined");
+        }
+        let (known, trying) = (RwLock::new(known), Mutex::default());
+        Ok(Self { known, prober, cache, retry, usual, trying })
+    }
+
+    /// What is known now. A change is one assignment, so a panic elsewhere leaves it whole.
+    fn known(&self) -> std::sync::RwLockReadGuard<'_, Encoders> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trying(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+        self.trying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The candidates that a session gets, in order of use, and why.
+    ///
+    /// # Errors
+    /// [`SelectError::NoneUsable`].
+    pub fn choose(&self, demand: &Demand) -> Result<(Choice, Vec<Candidate>), SelectError> {
+        let known = self.known();
+        let choice = known.choose(demand);
+        let usable = known.usable(&choice)?;
+        Ok((choice, usable))
+    }
+
+    /// The same for a session that asks for nothing out of the ordinary.
+    ///
+    /// # Errors
+    /// As [`Self::choose`].
+    pub fn usual(&self) -> Result<(Choice, Vec<Candidate>), SelectError> {
+        self.choose(&self.usual)
+    }
+
+    /// Each candidate, best first, for an ordinary session.
+    pub(crate) fn reports(&self) -> Vec<wire::EncoderReport> {
+        reports(&self.known(), &self.usual)
+    }
+
+    /// Candidates that failed at an earlier start in a way that may have been chance.
+    pub(crate) fn doubtful(&self) -> Vec<&'static str> {
+        self.known().doubtful()
+    }
+
+    /// Tries a candidate again in the background, and as long as it fails now and then. Nothing
+    /// happens where one of its name is being tried, or was a moment ago.
+    pub(crate) fn try_again(
+        self: &Arc<Self>,
+        name: &str,
+        tasks: &TaskTracker,
+        stopping: &CancellationToken,
+    ) {
+        let Some(candidate) = self.known().candidate(name).cloned() else { return };
+        if !self.trying().insert(candidate.name) {
+            return;
+        }
+        let (encoders, stopping) = (self.clone(), stopping.clone());
+        tasks.spawn(async move {
+            // A try under way does not hold up the end of the node: its child ends with it.
+            stopping.run_until_cancelled(encoders.clone().try_until_it_works(&candidate)).await;
+            encoders.trying().remove(candidate.name);
+        });
+    }
+
+    async fn try_until_it_works(self: Arc<Self>, candidate: &Candidate) {
+        let mut pause = self.retry;
+        loop {
+            let (encoders, candidate) = (self.clone(), candidate.clone());
+            let tried = tokio::task::spawn_blocking(move || encoders.try_once(&candidate)).await;
+            tokio::time::sleep(pause).await;
+            // A try that panicked is a bug, and would be one the next time.
+            if tried.unwrap_or(true) {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+    }
+
+    /// Whether it works.
+    fn try_once(&self, candidate: &Candidate) -> bool {
+        let Some(verdict) = self.prober.probe(std::slice::from_ref(candidate)).pop() else {
+            return true;
+        };
+        let works = verdict.works();
+        tracing::info!(encoder = candidate.name, verdict = verdict.reason(), "encoder tried again");
+        let outcomes = {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.replace(verdict);
+            known.known()
+        };
+        if let Some(cache) = &self.cache {
+            cache.store(&outcomes);
+        }
+        works
+    }
+}
