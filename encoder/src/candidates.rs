@@ -65,6 +65,7 @@ impl std::fmt::Debug for Candidate {
 pub fn candidates() -> Vec<Candidate> {
     vec![
         crate::nvenc::candidate(crate::nvenc::Libraries::system()),
+        crate::libx264::candidate(),
         Candidate {
             name: crate::x264::NAME,
             codec: Codec::H264,

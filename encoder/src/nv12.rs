@@ -1,5 +1,6 @@
 //! Checked NV12 pictures: what every encoder here takes.
 
+use media::barcode::Strip;
 use media::{EncodeError, EncoderCapabilities, Picture, PixelFormat, Plane, Size};
 
 /// An NV12 picture whose planes are known to be long enough.
@@ -41,6 +42,38 @@ impl<'a> Nv12<'a> {
 
     pub(crate) fn height(&self) -> usize {
         self.size.height as usize
+    }
+}
+
+/// Memory of an encoder's own for pictures that a strip is drawn into, which must not be drawn into
+/// the source's.
+#[derive(Default)]
+pub(crate) struct Drawn {
+    luma: Vec<u8>,
+    chroma: Vec<u8>,
+}
+
+impl Drawn {
+    /// The picture as it is, or a copy with the strip.
+    pub(crate) fn with_strip<'a>(
+        &'a mut self,
+        picture: Nv12<'a>,
+        strip: Option<Strip>,
+    ) -> Nv12<'a> {
+        let Some(strip) = strip else {
+            return picture;
+        };
+        let (width, height) = (picture.width(), picture.height());
+        self.luma.resize(width * height, 0);
+        self.chroma.resize(width * height / 2, 0);
+        copy_rows(&picture.luma, &mut self.luma, width, width, height);
+        copy_rows(&picture.chroma, &mut self.chroma, width, width, height / 2);
+        strip.draw_nv12(&mut self.luma, width, &mut self.chroma, width);
+        Nv12 {
+            size: picture.size,
+            luma: Plane { data: &self.luma, stride: width },
+            chroma: Plane { data: &self.chroma, stride: width },
+        }
     }
 }
 

@@ -27,13 +27,35 @@ pub use sps::{
 /// # Errors
 /// [`SyntaxError`] when a sequence parameter set cannot be read; the unit is then better not sent.
 pub fn prepare<'a>(unit: &'a [u8], rewritten: &'a mut Vec<u8>) -> Result<&'a [u8], SyntaxError> {
+    prepare_with(unit, Declarations::default(), rewritten)
+}
+
+/// What a stream says of itself beyond what [`prepare`] makes every stream say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Declarations {
+    /// Pictures that never arrive leave gaps in `frame_num`: for encoders that recover by references
+    /// to pictures before a loss.
+    pub gaps: bool,
+}
+
+/// As [`prepare`], and declares more.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_with<'a>(
+    unit: &'a [u8],
+    declare: Declarations,
+    rewritten: &'a mut Vec<u8>,
+) -> Result<&'a [u8], SyntaxError> {
     rewritten.clear();
     let mut copied = 0;
     for nal in nals(unit).take_while(|nal| !nal.kind().is_slice()) {
         let replacement = match nal.kind() {
             NalKind::Sps => {
                 let mut sps = Sps::parse(nal.bytes())?;
-                sps.declare_no_reordering().then(|| sps.to_nal())
+                let ordered = sps.declare_no_reordering();
+                let gaps = declare.gaps && sps.allow_gaps();
+                (ordered || gaps).then(|| sps.to_nal())
             }
             NalKind::Sei if nal.bytes().get(1) == Some(&USER_DATA_UNREGISTERED) => Some(Vec::new()),
             _ => None,
@@ -110,6 +132,19 @@ mod tests {
         assert_eq!(restriction.max_dec_frame_buffering, 1);
         assert_eq!((parts[1].bytes(), parts[2].bytes()), (&pps[..], &slice[..]));
         assert_eq!(prepared(&rewritten), rewritten);
+    }
+
+    #[test]
+    fn gaps_are_declared_where_asked_for_and_once() {
+        let mut sps = plain_sps();
+        assert!(sps.declare_no_reordering());
+        let unit = unit_of(&[&sps.to_nal(), &[0x65, 0x88, 0x84, 0x21]]);
+        assert_eq!(prepared(&unit), unit);
+        let (gaps, mut memory) = (Declarations { gaps: true }, Vec::new());
+        let rewritten = prepare_with(&unit, gaps, &mut memory).unwrap().to_vec();
+        let declared = Sps::parse(nals(&rewritten).next().unwrap().bytes()).unwrap();
+        assert_eq!(declared, Sps { gaps_in_frame_num_allowed: true, ..sps });
+        assert_eq!(prepare_with(&rewritten, gaps, &mut memory), Ok(&rewritten[..]));
     }
 
     #[test]

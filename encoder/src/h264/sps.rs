@@ -331,6 +331,13 @@ impl Sps {
         changed
     }
 
+    /// Declares that pictures may be missing: a decoder then takes the next one as it comes and puts
+    /// empty frames in the places of those (8.2.5.2), where it would else conceal them or refuse all
+    /// up to the next keyframe. Returns whether anything changed.
+    pub fn allow_gaps(&mut self) -> bool {
+        !std::mem::replace(&mut self.gaps_in_frame_num_allowed, true)
+    }
+
     /// Size of the picture after cropping.
     pub fn size(&self) -> Size {
         let field_factor = if self.frame_mbs_only { 1 } else { 2 };

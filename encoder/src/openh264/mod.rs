@@ -15,7 +15,8 @@ use media::{
 
 use crate::candidates::{EncoderSettings, OpenError};
 use crate::h264;
-use crate::nv12::{Nv12, check_taken, copy_rows};
+use crate::nv12::{Drawn, Nv12, check_taken};
+use crate::slices;
 use crate::unit_pool::UnitPool;
 use sys::{Coded, I420, Parameters, RawEncoder};
 
@@ -27,8 +28,6 @@ const SMALLEST: Size = Size::new(16, 16);
 const LARGEST: Size = Size::new(3_840, 2_160);
 /// It clips frame rates to this (`MAX_FRAME_RATE`).
 const MAX_FRAME_RATE: f64 = 60.0;
-/// More than four slices make some Chromium builds glitch, and cost bits for little time.
-const MAX_SLICES: usize = 4;
 
 /// OpenH264 as an [`Encoder`].
 pub struct OpenH264Encoder {
@@ -50,9 +49,7 @@ pub struct OpenH264Encoder {
 struct Buffers {
     cb: Vec<u8>,
     cr: Vec<u8>,
-    /// Only used for pictures that get a strip, which must not be drawn into the source's memory.
-    luma: Vec<u8>,
-    chroma: Vec<u8>,
+    drawn: Drawn,
 }
 
 impl OpenH264Encoder {
@@ -152,16 +149,7 @@ impl Buffers {
     /// Splits the chroma plane and draws the strip, without touching the picture.
     fn prepare<'a>(&'a mut self, picture: &Nv12<'a>, options: EncodeOptions) -> I420<'a> {
         let (width, height) = (picture.width(), picture.height());
-        let (mut luma, mut chroma) = (picture.luma, picture.chroma);
-        if let Some(strip) = options.strip {
-            self.luma.resize(width * height, 0);
-            self.chroma.resize(width * height / 2, 0);
-            copy_rows(&luma, &mut self.luma, width, width, height);
-            copy_rows(&chroma, &mut self.chroma, width, width, height / 2);
-            strip.draw_nv12(&mut self.luma, width, &mut self.chroma, width);
-            luma = Plane { data: &self.luma, stride: width };
-            chroma = Plane { data: &self.chroma, stride: width };
-        }
+        let Nv12 { luma, chroma, .. } = self.drawn.with_strip(*picture, options.strip);
         let half = width / 2;
         self.cb.resize(half * height / 2, 0);
         self.cr.resize(half * height / 2, 0);
@@ -188,12 +176,11 @@ fn open_raw(
     rate: FrameRate,
     declared_fps: f64,
 ) -> Result<RawEncoder, String> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     RawEncoder::open(&Parameters {
         size,
         bits_per_second: budget(bitrate, rate, declared_fps),
         frames_per_second: declared_fps as f32,
-        slices: cores.min(MAX_SLICES) as u16,
+        slices: slices::count(),
     })
 }
 

@@ -1,0 +1,235 @@
+//! H.264 by libx264, called directly: what `x264enc` cannot do, since it keeps its encoder to itself.
+//!
+//! libx264 is GPL: it is opened at run time where the system has it, and never linked. Set up for the
+//! least delay: no B-frames, no look-ahead, a VBV of one frame, slices coded in parallel, keyframes
+//! only on request, Constrained Baseline (what Chromium takes over RTP without negotiation of more).
+//!
+//! Lost frames are answered by references: it searches one reference picture, but holds as many as
+//! level 5.1 allows, so that one from before a loss is there. Lost pictures keep their places in the
+//! buffer, so all but one of it may be lost. It excludes a wave of intra-coded blocks.
+
+mod sys;
+
+use std::ffi::CString;
+use std::ops::RangeInclusive;
+
+use media::{
+    Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
+    FrameRate, Picture, RateChange, Recovery, RecoveryMeans, Size, Submitted,
+    UnitKind,
+};
+
+use crate::candidates::{Candidate, EncoderSettings, OpenError};
+use crate::h264;
+use crate::nv12::{Drawn, Nv12, check_taken};
+use crate::references::{Forget, References};
+use crate::slices;
+use crate::unit_pool::UnitPool;
+use sys::{Budget, Coded, RawEncoder, Settings};
+
+/// The candidate's name.
+pub const NAME: &str = "x264";
+
+/// Longest edges that libx264 opens with, as tried with build 164.
+const MAX_SIZE: Size = Size::new(16_384, 16_384);
+/// Range of its bit rate, in kbit/s: it cuts what is above.
+const KBPS: RangeInclusive<u64> = 1..=2_000_000;
+/// Macroblocks in the decoded picture buffer (`MaxDpbMbs` of level 5.1, H.264 table A-1).
+const MAX_DPB_MBS: u64 = 184_320;
+/// Pictures in it at the most (A.3.1).
+const MAX_DPB_FRAMES: u64 = 16;
+
+/// The row of the table of candidates.
+pub fn candidate() -> Candidate {
+    Candidate {
+        name: NAME,
+        codec: Codec::H264,
+        hardware: false,
+        open: std::sync::Arc::new(|settings, _| {
+            Ok(Box::new(LibX264Encoder::open(settings)?) as Box<dyn Encoder>)
+        }),
+    }
+}
+
+/// libx264 as an [`Encoder`].
+pub struct LibX264Encoder {
+    capabilities: EncoderCapabilities,
+    raw: RawEncoder,
+    size: Size,
+    /// The frame rate that the library was told.
+    declared_rate: FrameRate,
+    budget: Budget,
+    drawn: Drawn,
+    units: UnitPool,
+    /// Keyframes with the parameter sets as they are sent.
+    rewritten: Vec<u8>,
+    references: References,
+}
+
+impl LibX264Encoder {
+    /// Opens it on the calling thread.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] without a library of a known build; [`OpenError::Refused`] for one that
+    /// is not as known, and for settings that it does not take.
+    pub fn open(settings: &EncoderSettings) -> Result<Self, OpenError> {
+        let capabilities = EncoderCapabilities {
+            largest: MAX_SIZE,
+            rate_change: RateChange::Seamless,
+            bounded_frames: true,
+            recovery: recovery(reach(settings.size)),
+            ..EncoderCapabilities::plain(NAME, Codec::H264)
+        };
+        check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
+        sys::system()?;
+        let budget = budget(settings.bitrate, settings.rate, settings.rate);
+        let raw = open_raw(settings.size, settings.rate, budget).map_err(OpenError::Refused)?;
+        Ok(Self {
+            capabilities,
+            raw,
+            size: settings.size,
+            declared_rate: settings.rate,
+            budget,
+            drawn: Drawn::default(),
+            units: UnitPool::new(settings.bitrate, settings.rate),
+            rewritten: Vec::new(),
+            references: references(settings.size),
+        })
+    }
+}
+
+impl Encoder for LibX264Encoder {
+    fn capabilities(&self) -> &EncoderCapabilities {
+        &self.capabilities
+    }
+
+    fn encode(
+        &mut self,
+        frame: FrameId,
+        picture: &Picture<'_>,
+        options: EncodeOptions,
+    ) -> Result<Submitted, EncodeError> {
+        let picture = Nv12::check(picture, self.size)?;
+        let picture = self.drawn.with_strip(picture, options.strip);
+        let Coded { data, key } =
+            self.raw.encode(&picture, time(frame), options.keyframe).map_err(EncodeError::Fatal)?;
+        let kind = self.references.coded(frame, key);
+        if kind != UnitKind::Key {
+            return Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)));
+        }
+        let gaps = self.capabilities.recovery != RecoveryMeans::Keyframe;
+        let declare = h264::Declarations { gaps };
+        let prepared = h264::prepare_with(data, declare, &mut self.rewritten)
+            .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
+        Ok(Submitted::Now(Encoded::new(self.units.unit(prepared), kind)))
+    }
+
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
+        // Each unit is out before `encode` returns.
+        None
+    }
+
+    fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
+        let budget = budget(bitrate, rate, self.declared_rate);
+        if budget != self.budget {
+            self.raw.set_budget(budget).map_err(EncodeError::Fatal)?;
+            self.budget = budget;
+        }
+        Ok(RateChange::Seamless)
+    }
+
+    fn acknowledge(&mut self, _frame: FrameId) {
+        // Whatever is in its buffer it refers to, until it is told to forget it.
+    }
+
+    fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
+        match self.references.forget(&lost) {
+            Forget::From(first) if self.raw.invalidate(time(first)).is_ok() => {
+                Recovery::Invalidated
+            }
+            Forget::Nothing => Recovery::Nothing,
+            Forget::From(_) | Forget::Beyond => Recovery::KeyframeNeeded,
+        }
+    }
+
+    fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
+        if size == self.size {
+            return Ok(());
+        }
+        check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
+        // A new one starts with exactly one keyframe and holds no picture of the old size.
+        self.raw = open_raw(size, self.declared_rate, self.budget).map_err(EncodeError::Fatal)?;
+        self.size = size;
+        self.references = references(size);
+        self.capabilities.recovery = recovery(reach(size));
+        Ok(())
+    }
+}
+
+/// The library compares times only, to find what was coded at a lost frame or after it.
+fn time(frame: FrameId) -> i64 {
+    frame.0.cast_signed()
+}
+
+fn open_raw(size: Size, rate: FrameRate, budget: Budget) -> Result<RawEncoder, String> {
+    let library = sys::system().map_err(|error| error.to_string())?;
+    let text = |number: u16| CString::new(number.to_string()).unwrap_or_default();
+    let (threads, frames) = (text(slices::count()), text(reach(size) + 1));
+    let options = [
+        (c"threads", &*threads),
+        (c"sliced-threads", c"1"),
+        (c"keyint", c"infinite"),
+        (c"min-keyint", c"1"),
+        (c"scenecut", c"0"),
+        (c"open-gop", c"0"),
+        (c"ref", c"1"),
+        (c"dpb-size", &*frames),
+        (c"aud", c"0"),
+        // BT.709 in limited range, which is its default for YUV (ITU-T H.273).
+        (c"colorprim", c"bt709"),
+        (c"transfer", c"bt709"),
+        (c"colormatrix", c"bt709"),
+    ];
+    RawEncoder::open(library, &Settings { size, rate: rate.fraction(), budget, options: &options })
+}
+
+/// Pictures beside the newest one for which a decoder of level 5.1 has room.
+fn reach(size: Size) -> u16 {
+    let blocks = |edge: u32| u64::from(edge.div_ceil(16)).max(1);
+    let frames = MAX_DPB_MBS / (blocks(size.width) * blocks(size.height));
+    let reach = frames.clamp(1, MAX_DPB_FRAMES) as u16 - 1;
+    // All of them lost, as many before them are kept by a decoder that fills no gaps: numbers must
+    // tell those from what comes next.
+    if 2 * reach < frame_numbers(reach) { reach } else { 7 }
+}
+
+/// Values of `frame_num`: the library takes the least power of two, and 16 at the least, that is above
+/// all pictures in the buffer and the current one.
+fn frame_numbers(reach: u16) -> u16 {
+    (reach + 3).next_power_of_two().max(16)
+}
+
+fn references(size: Size) -> References {
+    let reach = reach(size);
+    References::new(reach, frame_numbers(reach))
+}
+
+fn recovery(reach: u16) -> RecoveryMeans {
+    match reach {
+        0 => RecoveryMeans::Keyframe,
+        reach => RecoveryMeans::References { reach },
+    }
+}
+
+/// The budget that gives frames of `declared` rate what they have at `bitrate` and `rate`: a new frame
+/// rate would need a new encoder, and so a keyframe. A VBV of less than a frame is widened to one by
+/// the library, so it is rounded down.
+fn budget(bitrate: Bitrate, rate: FrameRate, declared: FrameRate) -> Budget {
+    let kbps = bitrate.scaled(declared.as_f64() / rate.as_f64()).kbps();
+    let kilobits = kbps.clamp(*KBPS.start(), *KBPS.end()) as u32;
+    let frame_kilobits = (f64::from(kilobits) / declared.as_f64()) as u32;
+    Budget { kilobits, frame_kilobits: frame_kilobits.max(1) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! The parts that need no pictures; what comes out is judged by `tests/`.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use media::{CpuImage, PixelFormat, Plane};
+
+use super::*;
+use sys::{BUILDS, Library};
+
+#[test]
+fn a_frame_keeps_its_budget_at_another_frame_rate() {
+    let declared = FrameRate::fps(60);
+    let budget = |mbps, fps| budget(Bitrate::from_mbps(mbps), FrameRate::fps(fps), declared);
+    assert_eq!(budget(6, 60), Budget { kilobits: 6_000, frame_kilobits: 100 });
+    assert_eq!(budget(6, 30), Budget { kilobits: 12_000, frame_kilobits: 200 });
+    // 116.7: what is rounded up would be more than one frame.
+    assert_eq!(budget(7, 60), Budget { kilobits: 7_000, frame_kilobits: 116 });
+    assert_eq!(budget(0, 60), Budget { kilobits: 1, frame_kilobits: 1 });
+    let most = Budget { kilobits: 2_000_000, frame_kilobits: 33_333 };
+    assert_eq!(budget(u64::MAX / 1_000_000, 60), most);
+}
+
+#[test]
+fn as_many_pictures_are_held_as_level_5_1_allows() {
+    for ((width, height), expected) in [
+        ((640, 384), 15),
+        ((1_280, 720), 15),
+        ((1_920, 1_080), 15),
+        ((2_560, 1_440), 7),
+        ((3_840, 2_160), 4),
+        ((8_192, 4_320), 0),
+        ((16_384, 16_384), 0),
+        ((2, 2), 15),
+    ] {
+        assert_eq!(reach(Size::new(width, height)), expected, "{width}x{height}");
+    }
+    for (held, numbers) in [(1, 16), (8, 16), (14, 16), (15, 32), (16, 32)] {
+        assert_eq!(frame_numbers(held - 1), numbers, "{held} pictures");
+    }
+    assert_eq!(recovery(0), RecoveryMeans::Keyframe);
+    assert_eq!(recovery(4), RecoveryMeans::References { reach: 4 });
+}
+
+#[test]
+fn a_build_that_is_not_known_is_named() {
+    assert!(sys::not_there(Some(165)).contains("build 165 is there"));
+    let reason = sys::not_there(None);
+    assert!(reason.contains("164 or 163"), "{reason}");
+}
+
+#[test]
+fn parameters_in_other_places_are_refused() {
+    let known = |place| match place {
+        36 | 528 => 2,
+        40 => 8,
+        92 | 116 => 3,
+        100 => 250,
+        904 => 1,
+        other => panic!("{other} is not looked at"),
+    };
+    assert_eq!(sys::check_defaults(known), Ok(()));
+    for (wrong, name) in [(36, "colour space"), (92, "references"), (904, "byte stream format")] {
+        let get = |place| if place == wrong { known(place) + 4 } else { known(place) };
+        let reason = sys::check_defaults(get).unwrap_err();
+        assert!(reason.contains(name), "{reason}");
+    }
+}
+
+#[test]
+fn the_library_holds_and_numbers_pictures_as_counted_here() {
+    for (width, height) in [(640, 384), (2_560, 1_440), (3_840, 2_160)] {
+        let size = Size::new(width, height);
+        // 4K at more than 31 frames a second needs level 5.2, however few pictures are held.
+        let settings = EncoderSettings::new(size, FrameRate::fps(30), Bitrate::from_mbps(8));
+        let mut encoder = match LibX264Encoder::open(&settings) {
+            Ok(encoder) => encoder,
+            Err(OpenError::Missing(what)) => return println!("skipped: {what} is missing"),
+            Err(error) => panic!("{error}"),
+        };
+        let planes: Vec<_> = PixelFormat::Nv12
+            .planes(size)
+            .map(|(row, rows)| (vec![128; row * rows], row))
+            .collect();
+        let planes = planes.iter().map(|(data, stride)| Plane { data, stride: *stride });
+        let image = CpuImage { format: PixelFormat::Nv12, size, planes: planes.collect() };
+        let picture = Picture::Cpu(image);
+        let unit = encoder.encode(FrameId(0), &picture, EncodeOptions::default()).unwrap();
+        let Submitted::Now(unit) = unit else { panic!("it does not wait") };
+        let sps = h264::nals(&unit.data).find(|nal| nal.kind() == h264::NalKind::Sps).unwrap();
+        let sps = h264::Sps::parse(sps.bytes()).unwrap();
+        assert_eq!(sps.max_num_ref_frames, u32::from(reach(size)) + 1, "{size}");
+        let numbers = 16 << sps.log2_max_frame_num_minus4;
+        assert_eq!(numbers, u32::from(frame_numbers(reach(size))), "{size}");
+        assert!(sps.level_idc <= 51, "{size} has level {}", sps.level_idc);
+    }
+}
+
+/// Where the system's library was loaded from; none where it is not installed.
+fn installed() -> Option<PathBuf> {
+    sys::system().ok()?;
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let path = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+    path.into_iter().find(|path| path.contains("libx264.so")).map(PathBuf::from)
+}
+
+#[test]
+fn a_library_that_lacks_a_function_is_refused_by_name() {
+    let Some(path) = installed() else {
+        println!("skipped: libx264 is not installed");
+        return;
+    };
+    let folder = std::env::temp_dir().join(format!("nearlight-x264-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let build = BUILDS.into_iter().find(|build| path.ends_with(build.file)).unwrap_or(BUILDS[0]);
+    let functions = [
+        format!("x264_encoder_open_{}", build.number),
+        "x264_param_parse".to_owned(),
+        "x264_encoder_invalidate_reference".to_owned(),
+    ];
+    for function in functions {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let mut places = Vec::new();
+        let name = [function.as_bytes(), &[0]].concat();
+        for (place, window) in bytes.windows(name.len()).enumerate() {
+            if window == name {
+                places.push(place);
+            }
+        }
+        assert!(!places.is_empty(), "{function} is exported");
+        for place in places {
+            bytes[place] = b'y';
+        }
+        // A name of its own: the dynamic linker keeps what it has loaded under one.
+        let copy = folder.join(&function);
+        std::fs::write(&copy, bytes).unwrap();
+        let refused = Library::open(copy.as_os_str(), build).unwrap_err();
+        let OpenError::Refused(reason) = refused else { panic!("{refused:?}") };
+        assert!(reason.contains(&function), "{reason}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    let missing = Library::open(OsStr::new("/nonexistent/libx264.so.164"), build).unwrap_err();
+    assert!(matches!(missing, OpenError::Missing(_)), "{missing:?}");
+}

@@ -1,0 +1,313 @@
+//! Which coded pictures an encoder may still refer to once some never arrived. Pure.
+//!
+//! It follows a decoded picture buffer that holds the newest pictures, forgotten ones included: they
+//! still take their places in it. A picture refers to the newest one that is neither lost nor coded
+//! from a lost one, so what is forgotten is always everything since the first lost picture.
+//!
+//! A decoder should put empty frames in the places of lost pictures (H.264 8.2.5.2). OpenH264's, which
+//! Firefox has, does not: it keeps older pictures longer, and takes no picture whose `frame_num` one
+//! of those has. So where losses follow so closely that numbers would come around while an old
+//! picture is still kept, only a keyframe helps either.
+//!
+//! ```text
+//!            forget: one before the loss is in the buffer        From(first lost), next unit: Recovery
+//!  Whole ──┬──────────────────────────────────────────────▶ Whole
+//!    ▲     │ forget: none is                                     Beyond
+//!    │     └──────────────────────────▶ Broken ─┐ forget         Beyond
+//!    └─────────── keyframe ───────────────┴──◀──┘
+//! ```
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use media::{FrameId, UnitKind};
+
+/// Coded pictures that are remembered: a second of them at the frame rate of most streams. A loss
+/// that is told later than that takes a keyframe.
+const REMEMBERED: usize = 64;
+
+/// What a loss means to an encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forget {
+    /// No picture that could still be referred to depends on it.
+    Nothing,
+    /// This picture and all later ones are not to be referred to; one before them can be.
+    From(FrameId),
+    /// Every picture in the buffer depends on it: only a keyframe helps.
+    Beyond,
+}
+
+/// A coded picture.
+#[derive(Clone, Copy, Debug)]
+struct Coded {
+    frame: FrameId,
+    /// Lost, or coded from a lost one.
+    forgotten: bool,
+}
+
+/// The coded pictures since the newest keyframe.
+#[derive(Debug)]
+pub(crate) struct References {
+    /// Oldest first, at most [`REMEMBERED`].
+    coded: VecDeque<Coded>,
+    /// The newest keyframe.
+    key: Option<FrameId>,
+    /// Pictures that the buffer holds beside the newest one.
+    reach: usize,
+    /// Different values of `frame_num`.
+    numbers: usize,
+    /// Only a keyframe helps.
+    broken: bool,
+    /// Pictures were forgotten since the newest one was coded.
+    recovering: bool,
+}
+
+impl References {
+    /// For an encoder whose buffer holds `reach` pictures beside the newest one, and that numbers
+    /// pictures modulo `numbers`.
+    pub(crate) fn new(reach: u16, numbers: u16) -> Self {
+        Self {
+            coded: VecDeque::with_capacity(REMEMBERED),
+            key: None,
+            reach: reach.into(),
+            numbers: numbers.into(),
+            broken: false,
+            recovering: false,
+        }
+    }
+
+    /// A picture was coded, whose id is above those of all before it. Says how it can be decoded.
+    pub(crate) fn coded(&mut self, frame: FrameId, key: bool) -> UnitKind {
+        let recovering = std::mem::take(&mut self.recovering);
+        if key {
+            self.coded.clear();
+            (self.key, self.broken) = (Some(frame), false);
+        } else if self.coded.len() == REMEMBERED {
+            self.coded.pop_front();
+        }
+        self.coded.push_back(Coded { frame, forgotten: false });
+        match (key, recovering) {
+            (true, _) => UnitKind::Key,
+            (false, true) => UnitKind::Recovery,
+            (false, false) => UnitKind::Delta,
+        }
+    }
+
+    /// Frames never arrived. Ids that were not coded count for nothing.
+    pub(crate) fn forget(&mut self, lost: &RangeInclusive<FrameId>) -> Forget {
+        let Some(key) = self.key.filter(|key| lost.end() >= key && !lost.is_empty()) else {
+            return Forget::Nothing;
+        };
+        if self.broken {
+            return Forget::Beyond;
+        }
+        let first_known = self.coded.front().map_or(key, |coded| coded.frame);
+        let first = if key < first_known && *lost.start() < first_known {
+            // Pictures that are no longer known lie in it, and all later ones depend on them.
+            Some(first_known)
+        } else {
+            let is_lost = |coded: &&Coded| lost.contains(&coded.frame) && !coded.forgotten;
+            self.coded.iter().find(is_lost).map(|coded| coded.frame)
+        };
+        let Some(first) = first else {
+            return Forget::Nothing;
+        };
+        for coded in self.coded.iter_mut().filter(|coded| coded.frame >= first) {
+            coded.forgotten = true;
+        }
+        let none_left = self.coded.iter().rev().take(self.reach + 1).all(|coded| coded.forgotten);
+        if none_left || self.numbers_meet() {
+            self.broken = true;
+            return Forget::Beyond;
+        }
+        self.recovering = true;
+        Forget::From(first)
+    }
+
+    /// Whether a decoder that leaves no places for lost pictures comes to hold two with one number.
+    fn numbers_meet(&self) -> bool {
+        let next = self.coded.len();
+        let good = self.coded.iter().enumerate().rev().filter(|(_, coded)| !coded.forgotten);
+        // The oldest that is still kept when the next one comes; the one before makes room for it.
+        let Some((older, (oldest, _))) = (1..).zip(good).take(self.reach).last() else {
+            return false;
+        };
+        let all_known = self.coded.front().map(|coded| coded.frame) == self.key;
+        // Until the buffer is full that one stays, while numbers go on.
+        next + (self.reach - older) - oldest >= self.numbers || (older < self.reach && !all_known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn range(first: u64, last: u64) -> RangeInclusive<FrameId> {
+        FrameId(first)..=FrameId(last)
+    }
+
+    /// A keyframe 0 and deltas up to `last`.
+    fn coded(reach: u16, last: u64) -> References {
+        let mut references = References::new(reach, 32);
+        for frame in 0..=last {
+            let kind = references.coded(FrameId(frame), frame == 0);
+            assert_eq!(kind == UnitKind::Key, frame == 0);
+        }
+        references
+    }
+
+    #[test]
+    fn a_loss_within_reach_is_forgotten_with_all_that_followed() {
+        let mut references = coded(4, 20);
+        assert_eq!(references.forget(&range(18, 18)), Forget::From(FrameId(18)));
+        assert_eq!(references.forget(&range(19, 20)), Forget::Nothing, "coded from the lost one");
+        assert_eq!(references.coded(FrameId(21), false), UnitKind::Recovery);
+        assert_eq!(references.coded(FrameId(22), false), UnitKind::Delta);
+        // The buffer holds 18 to 22, of which 21 is good.
+        assert_eq!(references.forget(&range(22, 22)), Forget::From(FrameId(22)));
+        assert_eq!(references.forget(&range(21, 21)), Forget::Beyond);
+        assert_eq!(references.forget(&range(22, 22)), Forget::Beyond, "until a keyframe");
+        assert_eq!(references.coded(FrameId(23), true), UnitKind::Key);
+        assert_eq!(references.forget(&range(18, 22)), Forget::Nothing);
+    }
+
+    #[test]
+    fn exactly_the_reach_can_be_lost() {
+        for reach in 1..=15 {
+            let lost = u64::from(reach);
+            assert_eq!(
+                coded(reach, 40).forget(&range(41 - lost, 40)),
+                Forget::From(FrameId(41 - lost))
+            );
+            assert_eq!(coded(reach, 40).forget(&range(40 - lost, 40)), Forget::Beyond);
+        }
+        assert_eq!(coded(0, 40).forget(&range(40, 40)), Forget::Beyond);
+    }
+
+    #[test]
+    fn a_lost_keyframe_takes_another_one() {
+        assert_eq!(coded(15, 0).forget(&range(0, 0)), Forget::Beyond);
+        assert_eq!(coded(15, 9).forget(&range(0, 3)), Forget::Beyond);
+    }
+
+    #[test]
+    fn what_was_never_coded_is_no_loss() {
+        let mut references = References::new(15, 32);
+        assert_eq!(references.forget(&range(0, 9)), Forget::Nothing);
+        for frame in [3, 5, 9] {
+            references.coded(FrameId(frame), frame == 3);
+        }
+        assert_eq!(references.forget(&range(0, 2)), Forget::Nothing);
+        assert_eq!(references.forget(&range(6, 8)), Forget::Nothing);
+        assert_eq!(references.forget(&range(10, u64::MAX)), Forget::Nothing);
+
+        let reversed = range(9, 5);
+        assert_eq!(references.forget(&reversed), Forget::Nothing);
+        assert_eq!(references.forget(&range(6, 20)), Forget::From(FrameId(9)));
+    }
+
+    #[test]
+    fn a_loss_of_long_ago_takes_a_keyframe() {
+        let mut references = coded(15, 500);
+        assert_eq!(references.forget(&range(100, 100)), Forget::Beyond);
+    }
+
+    #[test]
+    fn losses_that_follow_closely_take_a_keyframe_before_numbers_meet() {
+        // Of the pictures 40 to 66 these arrived; 11 is the number of 43 and of 75.
+        let mut references = coded(15, 47);
+        let lose = |references: &mut References, frames: std::ops::Range<u64>| {
+            for frame in frames.clone() {
+                references.coded(FrameId(frame), false);
+            }
+            references.forget(&range(frames.start, frames.end - 1))
+        };
+        assert_eq!(lose(&mut references, 48..58), Forget::From(FrameId(48)));
+        references.coded(FrameId(58), false);
+        assert_eq!(lose(&mut references, 59..60), Forget::From(FrameId(59)));
+        for frame in 60..67 {
+            references.coded(FrameId(frame), false);
+        }
+        assert_eq!(lose(&mut references, 67..75), Forget::Beyond);
+    }
+
+    /// A picture as the far end has it.
+    #[derive(Clone, Copy)]
+    struct Shown {
+        frame: u64,
+        /// Arrived, and so did all that it was coded from.
+        good: bool,
+    }
+
+    proptest! {
+        /// An encoder that does as it is told, and a far end that decodes what arrives.
+        #[test]
+        fn what_follows_a_loss_can_be_decoded(
+            reach in 0_u16..16,
+            script in proptest::collection::vec((0_u8..8, 0_u64..3), 1..300),
+        ) {
+            let numbers = if reach < 14 { 16 } else { 32 };
+            let mut references = References::new(reach, numbers);
+            // What a decoder keeps that fills no gaps, newest first.
+            let mut kept: Vec<u64> = Vec::new();
+            let mut number = 0_u64;
+            // Those in the encoder's buffer, newest first, and from where they are not referred to.
+            let mut held: Vec<(Shown, bool)> = Vec::new();
+            let mut untold: Vec<u64> = Vec::new();
+            let (mut next, mut need_key) = (0, true);
+            for (event, skipped) in script {
+                if event < 6 {
+                    next += skipped;
+                    let arrived = event != 0;
+                    let key = std::mem::take(&mut need_key);
+                    let from = held.iter().find(|(_, forgotten)| !forgotten).map(|(shown, _)| *shown);
+                    let good = arrived && (key || from.is_some_and(|from| from.good));
+                    if key {
+                        held.clear();
+                        untold.clear();
+                    } else if untold.is_empty() {
+                        prop_assert_eq!(good, arrived, "frame {} has a good reference", next);
+                    }
+                    number = if key { 0 } else { number + 1 };
+                    if key {
+                        kept.clear();
+                    }
+                    if good {
+                        kept.truncate(reach.into());
+                        let same = |kept: &u64| (number - kept).is_multiple_of(numbers.into());
+                        prop_assert!(!kept.iter().any(same), "number {} twice", number);
+                        kept.insert(0, number);
+                    }
+                    let kind = references.coded(FrameId(next), key);
+                    prop_assert_eq!(kind == UnitKind::Key, key);
+                    held.insert(0, (Shown { frame: next, good }, false));
+                    held.truncate(usize::from(reach) + 1);
+                    if !arrived {
+                        untold.push(next);
+                    }
+                    next += 1;
+                } else if let (Some(&first), Some(&last)) = (untold.first(), untold.last()) {
+                    // Told at once or late, as one range that may name arrived ones too.
+                    untold.clear();
+                    match references.forget(&range(first, last)) {
+                        Forget::Nothing => prop_assert!(false, "a loss is something"),
+                        Forget::From(from) => {
+                            prop_assert_eq!(from.0, first);
+                            for (shown, forgotten) in &mut held {
+                                *forgotten |= shown.frame >= from.0;
+                            }
+                            prop_assert!(held.iter().any(|(_, forgotten)| !forgotten));
+                        }
+                        Forget::Beyond => {
+                            let fresh = number - kept.last().copied().unwrap_or(0) < u64::from(numbers - reach);
+                            let none_good = held.iter().all(|(shown, _)| !shown.good);
+                            prop_assert!(none_good || !fresh, "a keyframe without need");
+                            need_key = true;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
