@@ -63,8 +63,8 @@ impl std::fmt::Debug for Candidate {
 /// about two thirds of the processor time for the same pictures (`examples/measure.rs` at 1280x720)
 /// and keeps to a VBV of one frame.
 pub fn candidates() -> Vec<Candidate> {
-    vec![
-        crate::nvenc::candidate(crate::nvenc::Libraries::system()),
+    let nvenc = crate::nvenc::candidates(crate::nvenc::Libraries::system());
+    let software = [
         crate::libx264::candidate(),
         Candidate {
             name: crate::x264::NAME,
@@ -82,5 +82,6 @@ pub fn candidates() -> Vec<Candidate> {
                 Ok(Box::new(crate::openh264::OpenH264Encoder::open(settings)?) as Box<dyn Encoder>)
             }),
         },
-    ]
+    ];
+    nvenc.into_iter().chain(software).collect()
 }

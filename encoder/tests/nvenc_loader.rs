@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use media::{Bitrate, FrameRate, Size};
 use nearlight_encoder::cuda::{Unavailable, Version};
-use nearlight_encoder::nvenc::{self, Libraries, Nvenc};
-use nearlight_encoder::{EncoderSettings, OpenError, Wake};
+use nearlight_encoder::nvenc::{Libraries, Nvenc};
 use testkit::FakeGpu;
 
 /// Entries of the table that sessions need.
@@ -91,20 +89,6 @@ fn both_libraries_are_opened_and_their_device_found() {
     // What is loaded stays when its file goes.
     drop(gpu);
     assert_eq!(nvenc.cuda().devices().len(), 1);
-}
-
-#[test]
-fn the_candidate_says_that_sessions_are_still_to_come() {
-    let gpu = FakeGpu::fresh().unwrap();
-    let candidate = nvenc::candidate(libraries(&gpu));
-    let size = Size::new(640, 384);
-    let settings = EncoderSettings::new(size, FrameRate::fps(60), Bitrate::from_mbps(4));
-    let Err(OpenError::Missing(reason)) = (candidate.open)(&settings, &Wake::new(|| ())) else {
-        panic!("there is nothing to open yet")
-    };
-    for part in ["cannot open sessions of NVENC yet", "NVENC 12.1", "CUDA 12.4", "fake GPU"] {
-        assert!(reason.contains(part), "{reason}");
-    }
 }
 
 #[test]

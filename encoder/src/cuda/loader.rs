@@ -71,7 +71,6 @@ impl DriverLibrary {
 macro_rules! functions {
     ($($name:ident: $symbol:literal ($($argument:ty),*);)*) => {
         /// The driver's functions.
-        #[expect(dead_code, reason = "contexts and imports are called by sessions, which come next")]
         #[derive(Clone, Copy)]
         pub(crate) struct Functions {
             $(pub(crate) $name: unsafe extern "C" fn($($argument),*) -> CUresult,)*
@@ -130,7 +129,6 @@ pub struct Device {
 
 /// The driver, ready to be called.
 pub struct Cuda {
-    #[expect(dead_code, reason = "contexts and imports are called by sessions, which come next")]
     functions: Functions,
     version: Version,
     devices: Vec<Device>,
@@ -178,6 +176,10 @@ impl Cuda {
     pub fn devices(&self) -> &[Device] {
         &self.devices
     }
+
+    pub(super) fn functions(&self) -> &Functions {
+        &self.functions
+    }
 }
 
 impl Functions {
@@ -208,10 +210,16 @@ impl Functions {
         if devices.is_empty() { Err(failure) } else { Ok(devices) }
     }
 
-    fn device(&self, ordinal: c_int) -> Result<Device, Unavailable> {
+    /// The handle of a device.
+    pub(super) fn handle(&self, ordinal: c_int) -> Result<CUdevice, Unavailable> {
         let mut device: CUdevice = 0;
         // SAFETY: the driver writes one `int`, and checks the ordinal.
         self.check("cuDeviceGet", unsafe { (self.device_get)(&raw mut device, ordinal) })?;
+        Ok(device)
+    }
+
+    fn device(&self, ordinal: c_int) -> Result<Device, Unavailable> {
+        let device = self.handle(ordinal)?;
         let mut name = [0_u8; 256];
         // SAFETY: the driver writes at most as many bytes as it is told there are.
         let result = unsafe {
@@ -226,7 +234,7 @@ impl Functions {
         Ok(Device { ordinal, name: name.to_string_lossy().into_owned(), uuid })
     }
 
-    fn check(&self, call: &'static str, result: CUresult) -> Result<(), Unavailable> {
+    pub(super) fn check(&self, call: &'static str, result: CUresult) -> Result<(), Unavailable> {
         if result == CUDA_SUCCESS { Ok(()) } else { Err(self.failed(call, result)) }
     }
 

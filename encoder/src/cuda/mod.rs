@@ -5,12 +5,16 @@
 //! must never know encoders. Used wrongly (a function called with memory of another context) the
 //! driver answers with a status at best.
 
+mod context;
 pub mod loader;
+mod memory;
 pub mod sys;
 
 use thiserror::Error;
 
+pub(crate) use context::Context;
 pub use loader::{Cuda, Device};
+pub(crate) use memory::Imported;
 
 /// Why a library of the driver cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -62,6 +66,9 @@ pub enum Unavailable {
     #[error("the NVIDIA driver has no device")]
     NoDevice,
 }
+
+/// A call that failed later on: told as it is when the driver is opened.
+pub(crate) type Failure = Unavailable;
 
 /// Version of an interface; ordered by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -30,6 +30,10 @@ pub type CUarray = *mut c_void;
 pub const OPAQUE_FD: u32 = 1;
 /// `CUDA_EXTERNAL_MEMORY_DEDICATED`: the allocation holds one resource alone.
 pub const DEDICATED: u32 = 1;
+/// `CU_MEMORYTYPE_HOST`.
+pub const HOST: u32 = 1;
+/// `CU_MEMORYTYPE_DEVICE`.
+pub const DEVICE: u32 = 2;
 
 /// What is imported.
 #[repr(C)]

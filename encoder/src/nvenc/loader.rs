@@ -3,6 +3,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 
@@ -21,14 +22,13 @@ const NEEDED: Version =
 
 type GetMaxSupportedVersion = unsafe extern "C" fn(*mut u32) -> u32;
 type CreateInstance = unsafe extern "C" fn(*mut sdk::NV_ENCODE_API_FUNCTION_LIST) -> u32;
-type Handle = *mut c_void;
+pub(super) type Handle = *mut c_void;
 
 /// Declares the entries that must be there. They answer `u32` and write `u32` where the bindings have
 /// an enumeration, which could not hold what a newer driver says.
 macro_rules! functions {
     ($($name:ident: $entry:ident ($($argument:ty),*);)*) => {
         /// The driver's functions.
-        #[expect(dead_code, reason = "called by sessions, which come next")]
         #[derive(Clone, Copy)]
         pub(crate) struct Functions {
             $(pub(crate) $name: unsafe extern "C" fn($($argument),*) -> u32,)*
@@ -93,10 +93,11 @@ functions! {
 
 /// NVENC, ready to open sessions on a device of [`Cuda`].
 pub struct Nvenc {
-    #[expect(dead_code, reason = "called by sessions, which come next")]
     functions: Functions,
     version: Version,
     cuda: Arc<Cuda>,
+    /// Sessions that are open by this process.
+    sessions: AtomicU32,
 }
 
 impl std::fmt::Debug for Nvenc {
@@ -145,7 +146,7 @@ impl Nvenc {
         };
         check("NvEncodeAPICreateInstance", status)?;
         let functions = Functions::take(library.name(), &mut list)?;
-        Ok(Arc::new(Self { functions, version, cuda }))
+        Ok(Arc::new(Self { functions, version, cuda, sessions: AtomicU32::new(0) }))
     }
 
     /// The newest version of the interface that the driver has.
@@ -156,6 +157,23 @@ impl Nvenc {
     /// The devices, and what imports memory into them.
     pub fn cuda(&self) -> &Arc<Cuda> {
         &self.cuda
+    }
+
+    /// Sessions that this process has open.
+    pub fn sessions(&self) -> u32 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    pub(super) fn opened(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn closed(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -4,28 +4,37 @@
 //! absence is a row of the table of candidates and no reason not to start. It must never know
 //! sessions of users. Used wrongly (a structure of the driver held as a Rust value, see `raw`) it is
 //! undefined behaviour.
-//!
-//! So far it is only found out whether the driver could be used: sessions are not opened yet.
 
+mod calls;
+mod encoder;
+mod inner;
 pub mod loader;
-#[cfg_attr(not(test), expect(dead_code, reason = "used by sessions, which come next"))]
+mod output;
 mod plan;
 mod raw;
+mod recover;
+mod ring;
+mod session;
 mod status;
+mod strip;
 
 use std::ffi::OsString;
 use std::sync::{Arc, OnceLock};
 
 use media::Codec;
 
-use crate::candidates::{Candidate, OpenError};
-use crate::cuda;
+use crate::candidates::{Candidate, EncoderSettings, OpenError};
+use crate::cuda::{self, Context, Unavailable};
+use crate::wake::Wake;
+use encoder::NvencEncoder;
+use plan::Settings;
 
 pub use loader::Nvenc;
 pub use status::Status;
 
-/// The name of this candidate.
-pub const NAME: &str = "nvenc-h264";
+/// The candidates' names, with the codec of each, best first.
+const CANDIDATES: [(&str, Codec); 3] =
+    [("nvenc-h264", Codec::H264), ("nvenc-h265", Codec::H265), ("nvenc-av1", Codec::Av1)];
 
 /// Which libraries are opened: names for the dynamic linker to look up, or paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,29 +52,60 @@ impl Libraries {
     }
 }
 
-/// The row of the table of candidates. The driver is opened by the first that opens the candidate, and
+/// The rows of the table of candidates. The driver is opened by the first that opens one of them, and
 /// what came of it is kept.
-pub fn candidate(libraries: Libraries) -> Candidate {
-    let driver = OnceLock::new();
-    Candidate {
-        name: NAME,
-        codec: Codec::H264,
-        hardware: true,
-        open: Arc::new(move |_, _| {
-            let nvenc = driver
-                .get_or_init(|| Nvenc::load(&libraries))
-                .as_ref()
-                .map_err(|reason| OpenError::Missing(reason.to_string()))?;
-            let devices: Vec<_> =
-                nvenc.cuda().devices().iter().map(|device| device.name.as_str()).collect();
-            Err(OpenError::Missing(format!(
-                "this build cannot open sessions of NVENC yet (the driver has NVENC {} and CUDA {} on {})",
-                nvenc.version(),
-                nvenc.cuda().version(),
-                devices.join(", ")
-            )))
-        }),
+pub fn candidates(libraries: Libraries) -> [Candidate; 3] {
+    let driver = Arc::new(OnceLock::new());
+    let libraries = Arc::new(libraries);
+    CANDIDATES.map(|(name, codec)| {
+        let (driver, libraries) = (Arc::clone(&driver), Arc::clone(&libraries));
+        Candidate {
+            name,
+            codec,
+            hardware: true,
+            open: Arc::new(move |settings, wake| {
+                let nvenc: &Result<Arc<Nvenc>, Unavailable> =
+                    driver.get_or_init(|| Nvenc::load(&libraries));
+                let nvenc = nvenc.as_ref().map_err(missing)?;
+                Ok(Box::new(open(name, codec, nvenc, settings, wake)?))
+            }),
+        }
+    })
+}
+
+/// Opens a session on the device that is asked for, else on the first that can.
+fn open(
+    name: &'static str,
+    codec: Codec,
+    nvenc: &Arc<Nvenc>,
+    settings: &EncoderSettings,
+    wake: &Wake,
+) -> Result<NvencEncoder, OpenError> {
+    let format = settings.format;
+    let own = Settings::new(settings, codec)
+        .ok_or_else(|| OpenError::Refused(format!("NVENC does not take {format:?}")))?;
+    let thread = std::thread::current();
+    let label = thread.name().map_or(name, |name| name.strip_prefix("enc-").unwrap_or(name));
+    let wanted =
+        |device: &&cuda::Device| settings.device.is_none_or(|wanted| wanted.0 == device.uuid);
+    let mut failure =
+        OpenError::Missing("the device that was asked for is not NVIDIA's".to_owned());
+    for device in nvenc.cuda().devices().iter().filter(wanted) {
+        let opened = Context::retain(nvenc.cuda(), device).map_err(|error| missing(&error));
+        let opened = opened.and_then(|context| {
+            let own = (own, format);
+            NvencEncoder::open(name, (nvenc, &context), own, label.to_owned(), wake.clone())
+        });
+        match opened {
+            Ok(encoder) => return Ok(encoder),
+            Err(error) => failure = error,
+        }
     }
+    Err(failure)
+}
+
+fn missing(reason: &Unavailable) -> OpenError {
+    OpenError::Missing(reason.to_string())
 }
 
 #[cfg(test)]

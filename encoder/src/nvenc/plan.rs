@@ -9,47 +9,16 @@ mod caps;
 #[cfg(test)]
 mod tests;
 
-use media::{BitDepth, Bitrate, Chroma, Codec, FrameRate, Size};
+use media::{
+    BitDepth, Bitrate, Chroma, Codec, ColorDescription, FrameRate, MatrixCoefficients, PixelFormat,
+    Primaries, Size, Transfer,
+};
 use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 use thiserror::Error;
 
-use crate::candidates::EncoderSettings;
+use crate::settings::{EncoderSettings, H264Profile, Resilience, Speed};
 
 pub(crate) use caps::Caps;
-
-/// Presets from the fastest on (`NV_ENC_PRESET_P1_GUID` to `P4`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speed {
-    /// The fastest.
-    P1,
-    /// Between.
-    P2,
-    /// Between.
-    P3,
-    /// The best pictures that still suit one frame of delay.
-    P4,
-}
-
-/// Profiles of H.264 in 4:2:0; 4:4:4 has its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Profile {
-    /// What every browser decodes.
-    Baseline,
-    /// With CABAC and the 8x8 transform.
-    High,
-}
-
-/// What lost frames are answered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Resilience {
-    /// Older references.
-    References,
-    /// A wave of intra blocks that crosses the picture in `units` frames.
-    IntraRefresh {
-        /// Frames of one wave.
-        units: u16,
-    },
-}
 
 /// What an encoder of NVENC is opened with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +37,10 @@ pub(crate) struct Settings {
     pub(crate) depth: BitDepth,
     /// Of pictures and stream alike.
     pub(crate) chroma: Chroma,
+    /// What the stream declares.
+    pub(crate) color: ColorDescription,
     /// The profile where the codec is H.264 and the chroma 4:2:0.
-    pub(crate) profile: Profile,
+    pub(crate) profile: H264Profile,
     /// Slices of a picture; AV1 has columns of tiles in their place, of which it takes a power of two.
     pub(crate) slices: u8,
     /// Whether each slice can be read as soon as it is coded.
@@ -83,22 +54,42 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// One slice of 8 bit 4:2:0, a VBV of one frame, the fastest preset, and a size that stays.
-    pub(crate) const fn new(settings: &EncoderSettings, codec: Codec) -> Self {
-        Self {
+    /// Those of a codec; slices are not read one by one. `None` for pictures of RGB, which NVENC would
+    /// convert as it likes.
+    pub(crate) fn new(settings: &EncoderSettings, codec: Codec) -> Option<Self> {
+        Some(Self {
             size: settings.size,
-            largest: settings.size,
+            largest: settings.largest,
             rate: settings.rate,
             bitrate: settings.bitrate,
             codec,
-            depth: BitDepth::Eight,
-            chroma: Chroma::C420,
-            profile: Profile::Baseline,
-            slices: 1,
+            depth: settings.format.depth(),
+            chroma: settings.format.chroma()?,
+            color: settings.color,
+            profile: settings.profile,
+            slices: settings.slices,
             sub_frame: false,
-            speed: Speed::P1,
-            vbv_percent: 100,
-            resilience: Resilience::References,
+            speed: settings.speed,
+            vbv_percent: settings.vbv_percent,
+            resilience: settings.resilience,
+        })
+    }
+
+    /// The same for pictures of another layout.
+    pub(crate) fn with_format(&self, format: PixelFormat) -> Option<Self> {
+        Some(Self { depth: format.depth(), chroma: format.chroma()?, ..*self })
+    }
+
+    /// The codec as the driver names it.
+    ///
+    /// # Errors
+    /// [`Refusal::Codec`] for what it does not code.
+    pub(crate) fn guid(&self) -> Result<sdk::GUID, Refusal> {
+        match self.codec {
+            Codec::H264 => Ok(sdk::NV_ENC_CODEC_H264_GUID),
+            Codec::H265 => Ok(sdk::NV_ENC_CODEC_HEVC_GUID),
+            Codec::Av1 => Ok(sdk::NV_ENC_CODEC_AV1_GUID),
+            other => Err(Refusal::Codec(other)),
         }
     }
 }
@@ -354,12 +345,7 @@ impl Plan {
         check(settings, caps)?;
         let bitrate = bits_per_second(settings.bitrate)?;
         Ok(Self {
-            codec: match settings.codec {
-                Codec::H264 => sdk::NV_ENC_CODEC_H264_GUID,
-                Codec::H265 => sdk::NV_ENC_CODEC_HEVC_GUID,
-                Codec::Av1 => sdk::NV_ENC_CODEC_AV1_GUID,
-                other => return Err(Refusal::Codec(other)),
-            },
+            codec: settings.guid()?,
             preset: match settings.speed {
                 Speed::P1 => sdk::NV_ENC_PRESET_P1_GUID,
                 Speed::P2 => sdk::NV_ENC_PRESET_P2_GUID,
@@ -399,7 +385,7 @@ impl Plan {
                     single_slice: caps.single_slice_refresh && settings.codec != Codec::Av1,
                 }),
             },
-            vui: vui(settings.chroma),
+            vui: vui(settings),
             coding: coding(settings, caps),
         })
     }
@@ -409,8 +395,8 @@ fn profile(settings: &Settings) -> sdk::GUID {
     match (settings.codec, settings.chroma, settings.depth) {
         (Codec::H264, Chroma::C444, _) => sdk::NV_ENC_H264_PROFILE_HIGH_444_GUID,
         (Codec::H264, Chroma::C420, _) => match settings.profile {
-            Profile::Baseline => sdk::NV_ENC_H264_PROFILE_BASELINE_GUID,
-            Profile::High => sdk::NV_ENC_H264_PROFILE_HIGH_GUID,
+            H264Profile::Baseline => sdk::NV_ENC_H264_PROFILE_BASELINE_GUID,
+            H264Profile::High => sdk::NV_ENC_H264_PROFILE_HIGH_GUID,
         },
         (Codec::Av1, ..) => sdk::NV_ENC_AV1_PROFILE_MAIN_GUID,
         (_, Chroma::C444, _) => sdk::NV_ENC_HEVC_PROFILE_FREXT_GUID,
@@ -442,7 +428,8 @@ fn coding(settings: &Settings, caps: &Caps) -> Coding {
     let slices = u32::from(settings.slices);
     match settings.codec {
         Codec::H264 => {
-            let baseline = settings.profile == Profile::Baseline && settings.chroma == Chroma::C420;
+            let baseline =
+                settings.profile == H264Profile::Baseline && settings.chroma == Chroma::C420;
             let entropy = if baseline || !caps.cabac {
                 Entropy::NV_ENC_H264_ENTROPY_CODING_MODE_CAVLC
             } else {
@@ -461,19 +448,33 @@ fn coding(settings: &Settings, caps: &Caps) -> Coding {
     }
 }
 
-/// BT.709 in limited range, chroma between rows at the left (`chroma_sample_loc_type` 0), which only
-/// 4:2:0 may say (H.264 E.2.1), and limits on reordering.
-fn vui(chroma: Chroma) -> sdk::NV_ENC_CONFIG_H264_VUI_PARAMETERS {
+/// The colours, chroma between rows at the left (`chroma_sample_loc_type` 0), which only 4:2:0 may say
+/// (H.264 E.2.1), and limits on reordering.
+fn vui(settings: &Settings) -> sdk::NV_ENC_CONFIG_H264_VUI_PARAMETERS {
+    use sdk::{
+        NV_ENC_VUI_COLOR_PRIMARIES as Primary, NV_ENC_VUI_MATRIX_COEFFS as Matrix,
+        NV_ENC_VUI_TRANSFER_CHARACTERISTIC as Curve,
+    };
     sdk::NV_ENC_CONFIG_H264_VUI_PARAMETERS {
         videoSignalTypePresentFlag: 1,
         videoFormat: sdk::NV_ENC_VUI_VIDEO_FORMAT::NV_ENC_VUI_VIDEO_FORMAT_UNSPECIFIED,
-        videoFullRangeFlag: 0,
+        videoFullRangeFlag: u32::from(settings.color.full_range),
         colourDescriptionPresentFlag: 1,
-        colourPrimaries: sdk::NV_ENC_VUI_COLOR_PRIMARIES::NV_ENC_VUI_COLOR_PRIMARIES_BT709,
-        transferCharacteristics:
-            sdk::NV_ENC_VUI_TRANSFER_CHARACTERISTIC::NV_ENC_VUI_TRANSFER_CHARACTERISTIC_BT709,
-        colourMatrix: sdk::NV_ENC_VUI_MATRIX_COEFFS::NV_ENC_VUI_MATRIX_COEFFS_BT709,
-        chromaSampleLocationFlag: u32::from(chroma == Chroma::C420),
+        colourPrimaries: match settings.color.primaries {
+            Primaries::Bt709 => Primary::NV_ENC_VUI_COLOR_PRIMARIES_BT709,
+            Primaries::Bt2020 => Primary::NV_ENC_VUI_COLOR_PRIMARIES_BT2020,
+        },
+        transferCharacteristics: match settings.color.transfer {
+            Transfer::Bt709 => Curve::NV_ENC_VUI_TRANSFER_CHARACTERISTIC_BT709,
+            Transfer::Srgb => Curve::NV_ENC_VUI_TRANSFER_CHARACTERISTIC_SRGB,
+            Transfer::Pq => Curve::NV_ENC_VUI_TRANSFER_CHARACTERISTIC_SMPTE2084,
+        },
+        colourMatrix: match settings.color.matrix {
+            MatrixCoefficients::Identity => Matrix::NV_ENC_VUI_MATRIX_COEFFS_RGB,
+            MatrixCoefficients::Bt709 => Matrix::NV_ENC_VUI_MATRIX_COEFFS_BT709,
+            MatrixCoefficients::Bt2020 => Matrix::NV_ENC_VUI_MATRIX_COEFFS_BT2020_NCL,
+        },
+        chromaSampleLocationFlag: u32::from(settings.chroma == Chroma::C420),
         chromaSampleLocationTop: 0,
         chromaSampleLocationBot: 0,
         bitstreamRestrictionFlag: 1,

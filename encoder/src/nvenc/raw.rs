@@ -11,6 +11,9 @@ use std::mem::MaybeUninit;
 /// A structure of the driver's interface, on the heap since some are many kilobytes.
 pub(crate) struct Driver<T>(Box<MaybeUninit<T>>);
 
+// SAFETY: only bytes: pointers among them are followed by the driver, on whichever thread calls it.
+unsafe impl<T> Send for Driver<T> {}
+
 impl<T> Driver<T> {
     /// All bytes zero, as the SDK asks of reserved fields.
     pub(crate) fn zeroed() -> Self {
@@ -18,6 +21,13 @@ impl<T> Driver<T> {
         // SAFETY: the box is as large as one `T`.
         unsafe { memory.as_mut_ptr().write_bytes(0, 1) };
         Self(memory)
+    }
+
+    /// All bytes zero again.
+    pub(crate) fn clear(&mut self) -> *mut T {
+        // SAFETY: the box is as large as one `T`.
+        unsafe { self.0.as_mut_ptr().write_bytes(0, 1) };
+        self.0.as_mut_ptr()
     }
 
     /// For calls, and for fields by `&raw mut (*pointer).field`; making a reference is what must not be

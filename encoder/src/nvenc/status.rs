@@ -7,6 +7,17 @@ pub struct Status(pub u32);
 impl Status {
     /// The call did what was asked.
     pub const SUCCESS: Self = Self(0);
+    pub(crate) const INVALID_PARAM: Self = Self(8);
+    pub(crate) const OUT_OF_MEMORY: Self = Self(10);
+    pub(crate) const UNSUPPORTED_PARAM: Self = Self(12);
+    pub(crate) const LOCK_BUSY: Self = Self(13);
+    pub(crate) const MAP_FAILED: Self = Self(16);
+    pub(crate) const ENCODER_BUSY: Self = Self(18);
+    pub(crate) const INCOMPATIBLE_CLIENT_KEY: Self = Self(21);
+    pub(crate) const UNIMPLEMENTED: Self = Self(22);
+    pub(crate) const RESOURCE_REGISTER_FAILED: Self = Self(23);
+    pub(crate) const RESOURCE_NOT_REGISTERED: Self = Self(24);
+    pub(crate) const RESOURCE_NOT_MAPPED: Self = Self(25);
 }
 
 /// Names of `NVENCSTATUS` by value, without their common `NV_ENC_ERR_`.

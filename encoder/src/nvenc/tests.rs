@@ -10,7 +10,6 @@ use super::*;
 use crate::candidates::EncoderSettings;
 use crate::cuda::loader::DriverLibrary;
 use crate::cuda::{Cuda, Unavailable};
-use crate::wake::Wake;
 
 /// A file that is deleted with it.
 struct File(PathBuf);
@@ -67,19 +66,18 @@ fn a_library_without_the_functions_is_refused_by_the_first_of_them() {
 }
 
 #[test]
-fn the_candidate_says_why_it_cannot_be_used() {
+fn the_candidates_say_why_they_cannot_be_used() {
     let nowhere = Path::new("/nonexistent");
     let libraries = Libraries {
         encode: nowhere.join("libnvidia-encode.so.1").into(),
         cuda: nowhere.join("libcuda.so.1").into(),
     };
-    let candidate = candidate(libraries);
-    assert!(candidate.hardware);
     let size = Size::new(640, 384);
     let settings = EncoderSettings::new(size, FrameRate::fps(60), Bitrate::from_mbps(4));
-    // The answer is kept, and stays the same.
-    for _ in 0..2 {
-        let Err(OpenError::Missing(reason)) = (candidate.open)(&settings, &Wake::new(|| ())) else {
+    // The answer is kept, and is the same for all.
+    for candidate in candidates(libraries) {
+        assert!(candidate.hardware);
+        let Err(OpenError::Missing(reason)) = (candidate.open)(&settings, &Wake::new(|| {})) else {
             panic!("opened without a driver")
         };
         assert!(reason.starts_with("/nonexistent/libcuda.so.1 cannot be loaded ("), "{reason}");

@@ -41,7 +41,7 @@ fn bare() -> Caps {
 
 fn settings(codec: Codec) -> Settings {
     let rate = FrameRate::new(60_000, 1_001).unwrap();
-    Settings::new(&EncoderSettings::new(HD, rate, Bitrate::from_mbps(6)), codec)
+    Settings::new(&EncoderSettings::new(HD, rate, Bitrate::from_mbps(6)), codec).unwrap()
 }
 
 fn h264() -> Settings {
@@ -90,7 +90,7 @@ fn h264_by_default() {
         references: 5,
         referred: sdk::NV_ENC_NUM_REF_FRAMES::NV_ENC_NUM_REF_FRAMES_1,
         wave: None,
-        vui: vui(Chroma::C420),
+        vui: vui(&h264()),
         coding: Coding::H264 { entropy: CAVLC, chroma_format: 1, slices: 1 },
     };
     assert_eq!(plan, expected);
@@ -98,7 +98,7 @@ fn h264_by_default() {
 
 #[test]
 fn what_the_device_lacks_and_may_lack_is_left_to_it() {
-    let plan = Plan::new(&Settings { profile: Profile::High, ..h264() }, &bare()).unwrap();
+    let plan = Plan::new(&Settings { profile: H264Profile::High, ..h264() }, &bare()).unwrap();
     assert_eq!((plan.largest, plan.vbv), (Size::new(0, 0), 0));
     assert_eq!(plan.referred, sdk::NV_ENC_NUM_REF_FRAMES::NV_ENC_NUM_REF_FRAMES_AUTOSELECT);
     let Coding::H264 { entropy, .. } = plan.coding else { panic!("{plan:?}") };
@@ -356,7 +356,7 @@ fn assert_vui(vui: &sdk::NV_ENC_CONFIG_H264_VUI_PARAMETERS, located: u32) {
 
 #[test]
 fn h264_is_written_whole() {
-    let mut written = Written::by(Settings { profile: Profile::High, slices: 4, ..h264() });
+    let mut written = Written::by(Settings { profile: H264Profile::High, slices: 4, ..h264() });
     assert_eq!(written.parameters.encodeGUID, sdk::NV_ENC_CODEC_H264_GUID);
     // SAFETY: the plan is of H.264.
     let h264: sdk::NV_ENC_CONFIG_H264 = unsafe { written.codec() };
@@ -474,7 +474,7 @@ proptest! {
         let settings = Settings {
             depth: if ten { BitDepth::Ten } else { BitDepth::Eight },
             chroma: if full { Chroma::C444 } else { Chroma::C420 },
-            profile: if high { Profile::High } else { Profile::Baseline },
+            profile: if high { H264Profile::High } else { H264Profile::Baseline },
             sub_frame,
             slices,
             vbv_percent,
@@ -482,6 +482,7 @@ proptest! {
                 Resilience::IntraRefresh { units }
             }),
             ..Settings::new(&EncoderSettings::new(size, FrameRate::fps(60), bitrate), codec)
+                .unwrap()
         };
         let caps = if lacking { bare() } else { able() };
         match Plan::new(&settings, &caps) {

@@ -1,0 +1,257 @@
+//! The calls that every picture takes. Their structures are used again.
+
+use std::ptr::null_mut;
+use std::slice;
+
+use media::Size;
+use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
+
+use super::{Call, DriverSession, Failure, Format, Input, Output, Registration, check, without};
+use crate::nvenc::plan::{Coding, Plan};
+use crate::nvenc::raw::Driver;
+
+/// What one picture is coded with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    pub(crate) input: Input,
+    pub(crate) format: Format,
+    /// Bytes from row to row.
+    pub(crate) pitch: u32,
+    pub(crate) output: Output,
+    /// Counts up from picture to picture.
+    pub(crate) time_stamp: u64,
+    pub(crate) keyframe: bool,
+    /// Begins a wave of intra blocks of so many pictures; 0 begins none.
+    pub(crate) wave: u32,
+}
+
+/// Structures of the thread that hands pictures in.
+pub(crate) struct PictureCalls {
+    map: Driver<sdk::NV_ENC_MAP_INPUT_RESOURCE>,
+    lock: Driver<sdk::NV_ENC_LOCK_INPUT_BUFFER>,
+    picture: Driver<sdk::NV_ENC_PIC_PARAMS>,
+}
+
+impl PictureCalls {
+    pub(crate) fn new() -> Self {
+        Self { map: Driver::zeroed(), lock: Driver::zeroed(), picture: Driver::zeroed() }
+    }
+
+    /// Makes registered memory a picture until it is unmapped; tells the format that it has then.
+    pub(crate) fn map(
+        &mut self,
+        session: &DriverSession,
+        registration: Registration,
+    ) -> Result<(Input, Format), Failure> {
+        let pointer = self.map.clear();
+        // SAFETY: the box is live, and the driver writes into it. The format is read as a number.
+        let (status, input, format) = unsafe {
+            (*pointer).version = sdk::NV_ENC_MAP_INPUT_RESOURCE_VER;
+            (*pointer).registeredResource = registration.0;
+            let map = session.functions().map_input_resource;
+            (
+                map(session.handle, pointer),
+                (&raw const (*pointer).mappedResource).read(),
+                (&raw const (*pointer).mappedBufferFmt).cast::<u32>().read(),
+            )
+        };
+        check(Call::MapInputResource, status)?;
+        if input.is_null() {
+            return Err(without(Call::MapInputResource, "a picture"));
+        }
+        Ok((Input(input), format))
+    }
+
+    /// Fills a buffer of the driver's: `write` gets its memory, in which a row of the first plane takes
+    /// the bytes that it is told, and of which `rows` tells how many of them all planes take. Returns
+    /// the bytes from row to row.
+    pub(crate) fn fill(
+        &mut self,
+        session: &DriverSession,
+        input: Input,
+        row: usize,
+        rows: usize,
+        write: impl FnOnce(&mut [u8], usize),
+    ) -> Result<u32, Failure> {
+        let pointer = self.lock.clear();
+        // SAFETY: the box is live, and the driver writes into it.
+        let (status, data, pitch) = unsafe {
+            (*pointer).version = sdk::NV_ENC_LOCK_INPUT_BUFFER_VER;
+            (*pointer).inputBuffer = input.0;
+            let lock = session.functions().lock_input_buffer;
+            (
+                lock(session.handle, pointer),
+                (&raw const (*pointer).bufferDataPtr).read().cast::<u8>(),
+                (&raw const (*pointer).pitch).read(),
+            )
+        };
+        check(Call::LockInputBuffer, status)?;
+        let stride = pitch as usize;
+        let whole = !data.is_null() && stride >= row;
+        if whole {
+            // SAFETY: the driver's memory of a locked buffer, which holds rows of the pitch that it
+            // tells for all planes of the format that the buffer was made with; nobody else touches it
+            // before it is unlocked.
+            write(unsafe { slice::from_raw_parts_mut(data, stride * rows) }, stride);
+        }
+        // SAFETY: the buffer was locked above.
+        let status = unsafe { (session.functions().unlock_input_buffer)(session.handle, input.0) };
+        if !whole {
+            return Err(without(Call::LockInputBuffer, "memory for the picture"));
+        }
+        check(Call::UnlockInputBuffer, status)?;
+        Ok(pitch)
+    }
+
+    /// Hands a picture in.
+    pub(crate) fn encode(
+        &mut self,
+        session: &DriverSession,
+        plan: &Plan,
+        job: &Job,
+    ) -> Result<(), Failure> {
+        use sdk::NV_ENC_PIC_FLAGS as Flag;
+        let Size { width, height } = plan.size;
+        let pointer = self.picture.clear();
+        let key =
+            Flag::NV_ENC_PIC_FLAG_FORCEIDR as u32 | Flag::NV_ENC_PIC_FLAG_OUTPUT_SPSPPS as u32;
+        // SAFETY: the box is live; the codec's part is written as the member that belongs to the codec
+        // of the session, of which zero is a value.
+        let status = unsafe {
+            (*pointer).version = sdk::NV_ENC_PIC_PARAMS_VER;
+            (*pointer).inputWidth = width;
+            (*pointer).inputHeight = height;
+            (*pointer).inputPitch = job.pitch;
+            (*pointer).encodePicFlags = if job.keyframe { key } else { 0 };
+            (*pointer).inputTimeStamp = job.time_stamp;
+            (*pointer).inputDuration = 1;
+            (*pointer).inputBuffer = job.input.0;
+            (*pointer).outputBitstream = job.output.0;
+            (&raw mut (*pointer).bufferFmt).cast::<u32>().write(job.format);
+            (*pointer).pictureStruct = sdk::NV_ENC_PIC_STRUCT::NV_ENC_PIC_STRUCT_FRAME;
+            let codec = &raw mut (*pointer).codecPicParams;
+            // Slices are said again: this structure has a place for them, and its 0 means one.
+            match plan.coding {
+                Coding::H264 { slices, .. } => {
+                    let h264 = codec.cast::<sdk::NV_ENC_PIC_PARAMS_H264>();
+                    (*h264).forceIntraRefreshWithFrameCnt = job.wave;
+                    ((*h264).sliceMode, (*h264).sliceModeData) = (3, slices);
+                }
+                Coding::Hevc { slices, .. } => {
+                    let hevc = codec.cast::<sdk::NV_ENC_PIC_PARAMS_HEVC>();
+                    (*hevc).forceIntraRefreshWithFrameCnt = job.wave;
+                    ((*hevc).sliceMode, (*hevc).sliceModeData) = (3, slices);
+                }
+                Coding::Av1 { tile_columns, .. } => {
+                    let av1 = codec.cast::<sdk::NV_ENC_PIC_PARAMS_AV1>();
+                    (*av1).forceIntraRefreshWithFrameCnt = job.wave;
+                    (*av1).numTileColumns = tile_columns;
+                }
+            }
+            (session.functions().encode_picture)(session.handle, pointer)
+        };
+        check(Call::EncodePicture, status)
+    }
+}
+
+impl DriverSession {
+    /// Says that no more pictures come, which must be before anything of the session is freed.
+    pub(crate) fn flush(&self) -> Result<(), Failure> {
+        let mut picture = Driver::<sdk::NV_ENC_PIC_PARAMS>::zeroed();
+        let pointer = picture.pointer();
+        // SAFETY: the box is live, and the driver reads it.
+        let status = unsafe {
+            (*pointer).version = sdk::NV_ENC_PIC_PARAMS_VER;
+            (*pointer).encodePicFlags = sdk::NV_ENC_PIC_FLAGS::NV_ENC_PIC_FLAG_EOS as u32;
+            (self.functions().encode_picture)(self.handle, pointer)
+        };
+        check(Call::EncodePicture, status)
+    }
+}
+
+/// A picture that was coded, or the slices of it that are complete, as it lies in the driver's memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coded<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// `NV_ENC_PIC_TYPE_IDR`, which also stands for AV1's key frames.
+    pub(crate) key: bool,
+    /// Mean quantiser, on the codec's own scale.
+    pub(crate) quantiser: u32,
+    /// Nothing of it is still to come.
+    pub(crate) whole: bool,
+}
+
+/// `hwEncodeStatus` of a picture that is coded whole.
+const CODED: u32 = 2;
+
+/// Whether a picture is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Until it is whole.
+    Whole,
+    /// No: what there is of it will do.
+    No,
+}
+
+/// Structures of the thread that reads coded pictures.
+pub(crate) struct ReadCalls {
+    lock: Driver<sdk::NV_ENC_LOCK_BITSTREAM>,
+    /// Where slices begin, in bytes; as many as a picture has macroblocks, as the SDK asks, and empty
+    /// where it is not to tell.
+    offsets: Vec<u32>,
+}
+
+impl ReadCalls {
+    /// For pictures of up to `macroblocks`, whose slices are read as they come; 0 where they are not.
+    pub(crate) fn new(macroblocks: usize) -> Self {
+        Self { lock: Driver::zeroed(), offsets: vec![0; macroblocks] }
+    }
+
+    /// Lets `read` have a picture while it is locked.
+    pub(crate) fn read<T>(
+        &mut self,
+        session: &DriverSession,
+        output: Output,
+        wait: Wait,
+        read: impl FnOnce(Coded<'_>) -> T,
+    ) -> Result<T, Failure> {
+        let pointer = self.lock.clear();
+        let offsets = if self.offsets.is_empty() { null_mut() } else { self.offsets.as_mut_ptr() };
+        // The first bit is `doNotWait`.
+        let bits = u32::from(wait == Wait::No);
+        // SAFETY: the box is live, and the driver writes into it and no more offsets than a picture has
+        // macroblocks.
+        let status = unsafe {
+            (*pointer).version = sdk::NV_ENC_LOCK_BITSTREAM_VER;
+            (&raw mut (*pointer)._bitfield_1).cast::<[u8; 4]>().write(bits.to_ne_bytes());
+            (*pointer).outputBitstream = output.0;
+            (*pointer).sliceOffsets = offsets;
+            (session.functions().lock_bitstream)(session.handle, pointer)
+        };
+        check(Call::LockBitstream, status)?;
+        // SAFETY: the box is live and was zero before the driver wrote into it; the picture's type is read
+        // as a number.
+        let (data, length, kind, quantiser, progress) = unsafe {
+            (
+                (&raw const (*pointer).bitstreamBufferPtr).read().cast::<u8>(),
+                (&raw const (*pointer).bitstreamSizeInBytes).read(),
+                (&raw const (*pointer).pictureType).cast::<u32>().read(),
+                (&raw const (*pointer).frameAvgQP).read(),
+                (&raw const (*pointer).hwEncodeStatus).read(),
+            )
+        };
+        let result = if data.is_null() || length == 0 {
+            Err(without(Call::LockBitstream, "a coded picture"))
+        } else {
+            // SAFETY: the driver's memory, which holds as much until it is unlocked below.
+            let bytes = unsafe { slice::from_raw_parts(data, length as usize) };
+            let key = kind == sdk::NV_ENC_PIC_TYPE::NV_ENC_PIC_TYPE_IDR as u32;
+            let whole = wait == Wait::Whole || progress == CODED;
+            Ok(read(Coded { bytes, key, quantiser, whole }))
+        };
+        // SAFETY: the buffer was locked above.
+        let status = unsafe { (session.functions().unlock_bitstream)(session.handle, output.0) };
+        check(Call::UnlockBitstream, status)?;
+        result
+    }
+}

@@ -1,0 +1,389 @@
+//! NVENC as an [`Encoder`]: what is done about what the driver answers.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use media::{
+    Bitrate, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId, FrameRate,
+    Picture, PixelFormat, RateChange, Recovery, RecoveryMeans, Size, Submitted,
+};
+use smallvec::SmallVec;
+
+use super::calls::Failure;
+use super::loader::Nvenc;
+use super::output::{BUSY, ReadError};
+use super::plan::{Caps, Plan, Refusal, Settings, check};
+use super::recover::{Loss, Phase, References, Remedy, remedy};
+use super::ring::PICTURES;
+use super::session::{OpenFailure, Order, Session, SubmitError, recovers};
+use crate::candidates::OpenError;
+use crate::cuda::Context;
+use crate::settings::Resilience;
+use crate::wake::Wake;
+
+/// Layouts in the order of preference.
+const FORMATS: [PixelFormat; 4] =
+    [PixelFormat::Nv12, PixelFormat::P010, PixelFormat::Yuv444, PixelFormat::Yuv444P16];
+
+/// What sessions are opened with, again and again.
+struct Opener {
+    nvenc: Arc<Nvenc>,
+    context: Arc<Context>,
+    label: String,
+    wake: Wake,
+}
+
+/// An encoder on one device.
+pub(super) struct NvencEncoder {
+    opener: Opener,
+    capabilities: EncoderCapabilities,
+    settings: Settings,
+    format: PixelFormat,
+    /// None after it broke and could not be opened anew.
+    session: Option<Session>,
+    /// Why it must be replaced, where that came up between pictures.
+    broken: Option<String>,
+    /// Of a session that was closed.
+    carried: VecDeque<Result<Encoded, EncodeError>>,
+    references: References,
+    /// A session was opened anew because of a failure, which is done once.
+    reopened: bool,
+    /// The next picture is a keyframe: the session is new, or of another size.
+    keyframe: bool,
+    /// The next picture is clean after a loss.
+    recovery: bool,
+    wave: Wave,
+    last: Option<FrameId>,
+}
+
+/// The wave of intra blocks that makes a loss good.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wave {
+    /// It begins with the next picture.
+    starts: bool,
+    /// Pictures until it is through.
+    left: u16,
+}
+
+impl Opener {
+    fn open(&self, settings: &Settings, format: PixelFormat) -> Result<Session, OpenFailure> {
+        let Self { nvenc, context, label, wake } = self;
+        Session::open(nvenc, context, settings, format, label, wake)
+    }
+}
+
+impl NvencEncoder {
+    /// Opens a session on the device of `context`; its second thread is named after `label`.
+    pub(super) fn open(
+        name: &'static str,
+        (nvenc, context): (&Arc<Nvenc>, &Arc<Context>),
+        (settings, format): (Settings, PixelFormat),
+        label: String,
+        wake: Wake,
+    ) -> Result<Self, OpenError> {
+        let (nvenc, context) = (Arc::clone(nvenc), Arc::clone(context));
+        let opener = Opener { nvenc, context, label, wake };
+        let session = opener.open(&settings, format).map_err(|failure| {
+            let reason = failure.to_string();
+            match failure {
+                OpenFailure::Refused(_) => OpenError::Refused(reason),
+                OpenFailure::Lacking(_) | OpenFailure::Thread(_) => OpenError::Missing(reason),
+                OpenFailure::Driver(failure) => match remedy(failure, Phase::Open, 0) {
+                    Remedy::NoSession => OpenError::Busy { reason, open: opener.nvenc.sessions() },
+                    _ => OpenError::Missing(reason),
+                },
+            }
+        })?;
+        let references = References::new(session.plan().references);
+        let recovery = match settings.resilience {
+            Resilience::IntraRefresh { units } => RecoveryMeans::Wave { units },
+            Resilience::References if recovers(&settings, session.caps()) => {
+                RecoveryMeans::References { reach: references.reach() }
+            }
+            Resilience::References => RecoveryMeans::Keyframe,
+        };
+        let capabilities = EncoderCapabilities {
+            hardware: true,
+            formats: formats(&settings, session.caps()),
+            smallest: session.caps().smallest,
+            largest: session.caps().largest,
+            shares: Some(opener.context.device()),
+            depth: PICTURES as u8,
+            rate_change: if session.caps().new_bitrate {
+                RateChange::Seamless
+            } else {
+                RateChange::Keyframe
+            },
+            bounded_frames: session.caps().custom_vbv,
+            recovery,
+            ..EncoderCapabilities::plain(name, settings.codec)
+        };
+        Ok(Self {
+            opener,
+            capabilities,
+            settings,
+            format,
+            session: Some(session),
+            broken: None,
+            carried: VecDeque::with_capacity(PICTURES),
+            references,
+            reopened: false,
+            keyframe: true,
+            recovery: false,
+            wave: Wave::default(),
+            last: None,
+        })
+    }
+
+    fn session(&mut self) -> Result<&mut Session, EncodeError> {
+        self.session.as_mut().ok_or_else(|| EncodeError::Fatal("it has no session".to_owned()))
+    }
+
+    /// Closes the session and opens another one with what is set by now. Units of the old one come
+    /// first.
+    fn reopen(&mut self) -> Result<(), EncodeError> {
+        if let Some(mut old) = self.session.take() {
+            old.drain();
+            while let Some(unit) = old.poll() {
+                let unit = unit.map_err(|error| EncodeError::Busy(error.to_string()));
+                self.carried.push_back(unit);
+            }
+        }
+        self.keyframe = true;
+        self.references.restart();
+        let session = self.opener.open(&self.settings, self.format);
+        let session =
+            session.map_err(|error| fatal(format!("it cannot be opened anew: {error}")))?;
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// Opens another session because of a failure, the first time.
+    fn reopen_once(&mut self, reason: &str) -> Result<(), EncodeError> {
+        if std::mem::replace(&mut self.reopened, true) {
+            return Err(fatal(reason.to_owned()));
+        }
+        tracing::warn!(reason, "a session of NVENC is opened anew");
+        self.reopen()
+    }
+
+    /// Hands a picture in, whatever it takes.
+    fn submit(&mut self, picture: &Picture<'_>, order: Order) -> Result<(), EncodeError> {
+        let mut tries = 0;
+        loop {
+            let order = Order { keyframe: order.keyframe || self.keyframe, ..order };
+            let error = match self.session()?.submit(picture, order) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let reason = error.to_string();
+            let Some(failure) = error.failed_call() else {
+                return Err(match error {
+                    SubmitError::Full | SubmitError::InUse => EncodeError::Busy(reason),
+                    _ => EncodeError::Refused(reason),
+                });
+            };
+            match remedy(failure, Phase::Frame, tries) {
+                Remedy::Retry => std::thread::sleep(BUSY),
+                Remedy::Skip => return Err(EncodeError::Busy(reason)),
+                Remedy::Refuse => return Err(EncodeError::Refused(reason)),
+                Remedy::Register => {
+                    if let Picture::Shared(image) = picture {
+                        self.session()?.forget_memory(image.memory.id);
+                    }
+                }
+                Remedy::Reopen => self.reopen_once(&reason)?,
+                Remedy::Keyframe | Remedy::NoSession | Remedy::Missing | Remedy::GiveUp => {
+                    return Err(fatal(reason));
+                }
+            }
+            tries += 1;
+        }
+    }
+
+    /// Changes what a session can change while it lives, else opens another one.
+    fn change(
+        &mut self,
+        possible: bool,
+        change: impl Fn(&mut Session) -> Result<(), Failure>,
+    ) -> Result<RateChange, EncodeError> {
+        let mut tries = 0;
+        let mut possible = possible;
+        while possible {
+            let Err(failure) = change(self.session()?) else { return Ok(RateChange::Seamless) };
+            match remedy(failure, Phase::Change, tries) {
+                Remedy::Retry => std::thread::sleep(BUSY),
+                Remedy::Reopen => possible = false,
+                _ => return Err(fatal(failure.to_string())),
+            }
+            tries += 1;
+        }
+        self.reopen()?;
+        Ok(RateChange::Keyframe)
+    }
+
+    /// What the settings come to; a refusal leaves all as it was.
+    fn plan(&mut self, settings: &Settings) -> Result<(Plan, Caps), EncodeError> {
+        let session = self.session()?;
+        let settings = Settings { sub_frame: session.plan().sub_frame, ..*settings };
+        let plan = Plan::new(&settings, session.caps());
+        Ok((plan.map_err(|refusal| EncodeError::Refused(refusal.to_string()))?, *session.caps()))
+    }
+
+    /// Pictures of another layout take a session of their own.
+    fn follow_format(&mut self, format: PixelFormat) -> Result<(), EncodeError> {
+        if format == self.format || !self.capabilities.formats.contains(&format) {
+            // What is not taken is refused by its name where it goes in.
+            return Ok(());
+        }
+        let Some(settings) = self.settings.with_format(format) else { return Ok(()) };
+        self.plan(&settings)?;
+        (self.settings, self.format) = (settings, format);
+        self.reopen()
+    }
+}
+
+impl Encoder for NvencEncoder {
+    fn capabilities(&self) -> &EncoderCapabilities {
+        &self.capabilities
+    }
+
+    fn encode(
+        &mut self,
+        frame: FrameId,
+        picture: &Picture<'_>,
+        options: EncodeOptions,
+    ) -> Result<Submitted, EncodeError> {
+        if let Some(reason) = self.broken.take() {
+            return Err(fatal(reason));
+        }
+        if self.last.is_some_and(|last| frame <= last) {
+            return Err(EncodeError::Refused(format!("frame {} comes again", frame.0)));
+        }
+        self.follow_format(match picture {
+            Picture::Cpu(image) => image.format,
+            Picture::Shared(image) => image.format,
+        })?;
+        let wave = if self.wave.starts { self.wave.left } else { 0 };
+        let order = Order {
+            time_stamp: frame.0,
+            keyframe: options.keyframe,
+            wave,
+            recovery: self.recovery || self.wave.left == 1,
+            strip: options.strip,
+        };
+        self.submit(picture, order)?;
+        let keyframe = options.keyframe || self.keyframe;
+        self.last = Some(frame);
+        self.references.coded(frame, keyframe);
+        self.wave = Wave {
+            starts: false,
+            left: if keyframe { 0 } else { self.wave.left.saturating_sub(1) },
+        };
+        (self.keyframe, self.recovery) = (false, false);
+        Ok(Submitted::Later)
+    }
+
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
+        if let Some(unit) = self.carried.pop_front() {
+            return Some(unit);
+        }
+        let error = match self.session.as_mut()?.poll()? {
+            Ok(unit) => return Some(Ok(unit)),
+            Err(error) => error,
+        };
+        let reason = error.to_string();
+        Some(Err(match error {
+            ReadError::Driver(failure)
+                if remedy(failure, Phase::Read, u32::MAX) == Remedy::Reopen =>
+            {
+                match self.reopen_once(&reason) {
+                    Ok(()) => EncodeError::Busy(reason),
+                    Err(error) => error,
+                }
+            }
+            _ => fatal(reason),
+        }))
+    }
+
+    fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
+        if (bitrate, rate) == (self.settings.bitrate, self.settings.rate) {
+            return Ok(RateChange::Seamless);
+        }
+        let settings = Settings { bitrate, rate, ..self.settings };
+        let (plan, caps) = self.plan(&settings)?;
+        self.settings = settings;
+        self.change(caps.new_bitrate, |session| session.change_rate(plan))
+    }
+
+    /// Long-term references stay off, so what arrived is of no use here.
+    fn acknowledge(&mut self, _frame: FrameId) {}
+
+    fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
+        let loss = self.references.forget(&lost);
+        match (self.capabilities.recovery, loss) {
+            (_, Loss::Nothing) => Recovery::Nothing,
+            (RecoveryMeans::Wave { units }, _) => {
+                self.wave = Wave { starts: true, left: units };
+                Recovery::Wave { units }
+            }
+            (RecoveryMeans::References { .. }, Loss::Invalidate(frames)) => {
+                let Ok(session) = self.session() else { return Recovery::KeyframeNeeded };
+                for frame in frames {
+                    let Err(failure) = session.invalidate(frame.0) else { continue };
+                    if remedy(failure, Phase::Forget, 0) != Remedy::Keyframe {
+                        self.broken = Some(failure.to_string());
+                    }
+                    return Recovery::KeyframeNeeded;
+                }
+                self.recovery = true;
+                Recovery::Invalidated
+            }
+            _ => Recovery::KeyframeNeeded,
+        }
+    }
+
+    fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
+        if size == self.settings.size {
+            return Ok(());
+        }
+        let within = |most: Size| size.width <= most.width && size.height <= most.height;
+        let room = self.session()?.plan().largest;
+        let largest = self.settings.largest;
+        let largest = if within(largest) {
+            largest
+        } else {
+            Size::new(size.width.max(largest.width), size.height.max(largest.height))
+        };
+        let settings = Settings { size, largest, ..self.settings };
+        let (plan, _) = self.plan(&settings)?;
+        if !self.session()?.drain() {
+            return Err(fatal("it did not finish its pictures before a new size".to_owned()));
+        }
+        self.settings = settings;
+        self.change(within(room), |session| session.change_size(plan))?;
+        self.keyframe = true;
+        Ok(())
+    }
+}
+
+/// The layouts that the device takes for this codec.
+fn formats(settings: &Settings, caps: &Caps) -> SmallVec<[PixelFormat; 4]> {
+    let takes = |format: &PixelFormat| {
+        settings.with_format(*format).is_some_and(|settings| {
+            !matches!(
+                check(&settings, caps),
+                Err(Refusal::TenBit
+                    | Refusal::FullChroma
+                    | Refusal::H264TenBit
+                    | Refusal::Av1FullChroma)
+            )
+        })
+    };
+    FORMATS.into_iter().filter(takes).collect()
+}
+
+fn fatal(reason: String) -> EncodeError {
+    EncodeError::Fatal(reason)
+}
