@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
@@ -21,6 +22,8 @@ pub enum Effect {
     Status(u32),
     /// It waits until it is released, and then does what it was asked.
     Hang,
+    /// The process dies in it.
+    Crash,
 }
 
 impl Effect {
@@ -28,6 +31,7 @@ impl Effect {
         match self {
             Self::Status(status) => status.into(),
             Self::Hang => u64::MAX,
+            Self::Crash => u64::MAX - 1,
         }
     }
 }
@@ -110,14 +114,7 @@ impl FakeGpu {
     /// # Errors
     /// As [`FakeGpu::cuda_init_answers`], and when there is no such function, or no such call.
     pub fn plan_cuda(&self, call: &str, nth: u32, times: u32, effect: Effect) -> io::Result<()> {
-        let name = CString::new(call)?;
-        type Plan = unsafe extern "C" fn(*const c_char, u32, u32, u64) -> u32;
-        // SAFETY: `fake_plan` is declared so, and reads a text that outlives the call.
-        let found = unsafe {
-            let plan = self.cuda.get::<Plan>(b"fake_plan\0").map_err(io::Error::other)?;
-            plan(name.as_ptr(), nth, times, effect.number())
-        };
-        if found == 0 { Err(io::Error::other(format!("no call {nth} of {call}"))) } else { Ok(()) }
+        plan(&self.cuda, call, nth, times, effect)
     }
 
     /// Ends the hangs of CUDA that there are now.
@@ -125,15 +122,7 @@ impl FakeGpu {
     /// # Errors
     /// As [`FakeGpu::cuda_init_answers`].
     pub fn release_cuda(&self) -> io::Result<()> {
-        // SAFETY: `fake_release` is declared so.
-        unsafe {
-            let release = self
-                .cuda
-                .get::<unsafe extern "C" fn()>(b"fake_release\0")
-                .map_err(io::Error::other)?;
-            release();
-        }
-        Ok(())
+        release(&self.cuda)
     }
 
     /// Calls of CUDA in order, each as `name result`.
@@ -182,14 +171,125 @@ impl FakeGpu {
     /// # Errors
     /// As [`FakeGpu::cuda_init_answers`], and when the table has no such entry.
     pub fn omit(&self, entry: &str) -> io::Result<()> {
-        let name = CString::new(entry)?;
-        type Omit = unsafe extern "C" fn(*const c_char) -> u32;
-        // SAFETY: `fake_nvenc_omit` is declared so, and reads a text that outlives the call.
+        named(&self.encode, "fake_nvenc_omit", entry)
+    }
+
+    /// How many sessions of NVENC can be open at once; 8 at first.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_sessions(&self, count: u32) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_sessions", count)
+    }
+
+    /// A codec of NVENC (`h264`, `hevc`, `av1`) is not offered.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`], and when there is no such codec.
+    pub fn encode_deny(&self, codec: &str) -> io::Result<()> {
+        named(&self.encode, "fake_nvenc_deny", codec)
+    }
+
+    /// From now on a capability of a codec, by its number in `NV_ENC_CAPS`, is `value`.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::encode_deny`].
+    pub fn encode_cap(&self, codec: &str, cap: u32, value: i32) -> io::Result<()> {
+        let name = CString::new(codec)?;
+        type Cap = unsafe extern "C" fn(*const c_char, u32, i32) -> u32;
+        // SAFETY: `fake_nvenc_cap` is declared so, and reads a text that outlives the call.
         let found = unsafe {
-            let omit = self.encode.get::<Omit>(b"fake_nvenc_omit\0").map_err(io::Error::other)?;
-            omit(name.as_ptr())
+            let tell = self.encode.get::<Cap>(b"fake_nvenc_cap\0").map_err(io::Error::other)?;
+            tell(name.as_ptr(), cap, value)
         };
-        if found == 0 { Err(io::Error::other(format!("no entry {entry}"))) } else { Ok(()) }
+        if found == 0 { Err(io::Error::other(format!("no codec {codec}"))) } else { Ok(()) }
+    }
+
+    /// Whether pictures in device memory are overwritten with 0xA5 once they were coded; they are at
+    /// first.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_poison(&self, on: bool) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_poison", on.into())
+    }
+
+    /// This number stands in fields of enumerations that NVENC fills, of which not all have such a
+    /// variant: presets, results of locks, mapped formats. `None` is what belongs there.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_fill(&self, number: Option<u32>) -> io::Result<()> {
+        match number {
+            Some(number) => tell(&self.encode, "fake_nvenc_fill", number),
+            // SAFETY: `fake_nvenc_fill_right` is declared so.
+            None => unsafe { call(&self.encode, "fake_nvenc_fill_right") },
+        }
+    }
+
+    /// How long the hardware takes for a picture beside what coding it takes, in microseconds.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_delay(&self, microseconds: u32) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_delay", microseconds)
+    }
+
+    /// As [`FakeGpu::plan_cuda`], of an entry of NVENC's table or what its library exports.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::plan_cuda`].
+    pub fn plan_encode(&self, call: &str, nth: u32, times: u32, effect: Effect) -> io::Result<()> {
+        plan(&self.encode, call, nth, times, effect)
+    }
+
+    /// Ends the hangs of NVENC that there are now.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn release_encode(&self) -> io::Result<()> {
+        release(&self.encode)
+    }
+
+    /// Calls of NVENC in the order in which they returned, each as `name status` and what was asked or
+    /// answered, as words `key=value`.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_log(&self) -> io::Result<Vec<String>> {
+        lines(&self.encode, "fake_log")
+    }
+
+    /// Rules of NVENC that were broken, each as `name: rule`; empty as long as all is well.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_broken_rules(&self) -> io::Result<Vec<String>> {
+        lines(&self.encode, "fake_rules")
+    }
+
+    /// What was not given back to NVENC; empty when everything is dropped.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_leftovers(&self) -> io::Result<Vec<String>> {
+        lines(&self.encode, "fake_leftovers")
+    }
+
+    /// How many calls of NVENC there were.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_calls(&self) -> io::Result<u64> {
+        count(&self.encode, "fake_calls")
+    }
+
+    /// How long all calls of NVENC took together, for measurements that subtract them.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_time(&self) -> io::Result<Duration> {
+        count(&self.encode, "fake_nanoseconds").map(Duration::from_nanos)
     }
 }
 
@@ -197,6 +297,7 @@ impl Drop for FakeGpu {
     fn drop(&mut self) {
         // A test that failed must not wait for threads that hang. Without the function nothing does.
         let _ = self.release_cuda();
+        let _ = self.release_encode();
     }
 }
 
@@ -267,6 +368,59 @@ fn tell(library: &Library, function: &str, value: u32) -> io::Result<()> {
         tell(value);
     }
     Ok(())
+}
+
+/// Calls a function of a fake that takes and answers nothing.
+///
+/// # Safety
+/// It is declared so.
+unsafe fn call(library: &Library, function: &str) -> io::Result<()> {
+    // SAFETY: the caller's word.
+    unsafe {
+        let function =
+            library.get::<unsafe extern "C" fn()>(function.as_bytes()).map_err(io::Error::other)?;
+        function();
+    }
+    Ok(())
+}
+
+fn release(library: &Library) -> io::Result<()> {
+    // SAFETY: `fake_release` is declared so.
+    unsafe { call(library, "fake_release") }
+}
+
+fn plan(library: &Library, call: &str, nth: u32, times: u32, effect: Effect) -> io::Result<()> {
+    let name = CString::new(call)?;
+    type Plan = unsafe extern "C" fn(*const c_char, u32, u32, u64) -> u32;
+    // SAFETY: `fake_plan` is declared so, and reads a text that outlives the call.
+    let found = unsafe {
+        let plan = library.get::<Plan>(b"fake_plan\0").map_err(io::Error::other)?;
+        plan(name.as_ptr(), nth, times, effect.number())
+    };
+    if found == 0 { Err(io::Error::other(format!("no call {nth} of {call}"))) } else { Ok(()) }
+}
+
+/// Tells a fake the name of something that it has.
+fn named(library: &Library, function: &str, name: &str) -> io::Result<()> {
+    let text = CString::new(name)?;
+    type Named = unsafe extern "C" fn(*const c_char) -> u32;
+    // SAFETY: all functions of the fakes that take a name are declared so, and read a text that outlives
+    // the call.
+    let found = unsafe {
+        let tell = library.get::<Named>(function.as_bytes()).map_err(io::Error::other)?;
+        tell(text.as_ptr())
+    };
+    if found == 0 { Err(io::Error::other(format!("the fake has no {name}"))) } else { Ok(()) }
+}
+
+fn count(library: &Library, function: &str) -> io::Result<u64> {
+    // SAFETY: all functions of the fakes that count are declared so.
+    unsafe {
+        let count = library
+            .get::<unsafe extern "C" fn() -> u64>(function.as_bytes())
+            .map_err(io::Error::other)?;
+        Ok(count())
+    }
 }
 
 /// Asks for a text, which may grow meanwhile.

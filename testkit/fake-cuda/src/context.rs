@@ -9,7 +9,7 @@ use std::ptr;
 
 use crate::driver::Origin;
 use crate::sys::{INVALID_CONTEXT, INVALID_VALUE, SUCCESS, UNKNOWN};
-use crate::{driver, guarded};
+use crate::{CONTROL, driver};
 
 /// First word of a context of this double.
 const MAGIC: u64 = u64::from_ne_bytes(*b"nearfake");
@@ -87,7 +87,7 @@ fn asked(
     name: &'static str,
     work: impl FnOnce(&mut crate::driver::Driver) -> Result<(), u32>,
 ) -> u32 {
-    guarded(UNKNOWN, || {
+    CONTROL.guarded(UNKNOWN, || {
         if !ptr::eq(context, &raw const CONTEXT) {
             return INVALID_CONTEXT;
         }

@@ -4,13 +4,14 @@
 //! this process, as on a real device: who follows one crashes at once instead of being lucky.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::fstat;
 
+use crate::CONTROL;
 use crate::memory::Allocation;
 use crate::sys::{
     BufferDescription, CONTEXT_IS_DESTROYED, Copy2d, DEDICATED, DEVICE, HOST, HandleDescription,
@@ -18,28 +19,9 @@ use crate::sys::{
     Side,
 };
 
-/// Calls that the log keeps; the oldest go first.
-const LOGGED: usize = 65_536;
-/// Broken rules that are kept; the first are those that matter.
-const RULES: usize = 256;
 /// Between two buffers nothing is mapped, so that a copy beyond one never lands in the next.
 const GAP: u64 = 2 << 20;
 const FIRST_ADDRESS: u64 = 0x2_0000_0000;
-
-/// What happens to a call instead of what it asks for.
-#[derive(Clone, Copy)]
-pub(crate) enum Effect {
-    Status(u32),
-    Hang,
-}
-
-/// The calls `skip..skip + times` of a function from now on.
-pub(crate) struct Plan {
-    pub(crate) call: &'static str,
-    pub(crate) skip: u32,
-    pub(crate) times: u32,
-    pub(crate) effect: Effect,
-}
 
 /// Memory that is mapped for the device.
 struct Buffer {
@@ -75,11 +57,6 @@ pub(crate) struct Driver {
     pub(crate) initialised: bool,
     /// The call in progress, by which broken rules are named.
     pub(crate) call: &'static str,
-    /// How often hangs were ended.
-    pub(crate) releases: u64,
-    plans: Vec<Plan>,
-    log: VecDeque<(&'static str, u32)>,
-    broken: Vec<String>,
     /// Owners of the primary context, the only one there is.
     retained: u32,
     /// How often it lies on a thread's stack of contexts.
@@ -101,10 +78,6 @@ impl Driver {
             devices: 1,
             initialised: false,
             call: "",
-            releases: 0,
-            plans: Vec::new(),
-            log: VecDeque::new(),
-            broken: Vec::new(),
             retained: 0,
             pushed: BTreeMap::new(),
             memories: BTreeMap::new(),
@@ -114,41 +87,6 @@ impl Driver {
             handles: 0,
             next_address: FIRST_ADDRESS,
         }
-    }
-
-    pub(crate) fn plan(&mut self, plan: Plan) {
-        self.plans.push(plan);
-    }
-
-    /// What is planned for this call. Every plan of the function counts it; the oldest decides.
-    pub(crate) fn planned(&mut self, call: &str) -> Option<Effect> {
-        let mut effect = None;
-        for plan in self.plans.iter_mut().filter(|plan| plan.call == call) {
-            if plan.skip > 0 {
-                plan.skip -= 1;
-            } else if plan.times > 0 {
-                plan.times -= 1;
-                effect = effect.or(Some(plan.effect));
-            }
-        }
-        self.plans.retain(|plan| plan.times > 0);
-        effect
-    }
-
-    pub(crate) fn log(&mut self, call: &'static str, result: u32) {
-        if self.log.len() == LOGGED {
-            self.log.pop_front();
-        }
-        self.log.push_back((call, result));
-    }
-
-    /// Calls with their results, in order.
-    pub(crate) fn log_text(&self) -> String {
-        self.log.iter().map(|(call, result)| format!("{call} {result}\n")).collect()
-    }
-
-    pub(crate) fn broken_text(&self) -> String {
-        self.broken.iter().map(|rule| format!("{rule}\n")).collect()
     }
 
     /// What nobody has given back yet.
@@ -167,13 +105,11 @@ impl Driver {
     }
 
     /// Records a broken rule.
-    pub(crate) fn broke(&mut self, rule: &str) {
-        if self.broken.len() < RULES {
-            self.broken.push(format!("{}: {rule}", self.call));
-        }
+    fn broke(&self, rule: &str) {
+        CONTROL.broke(self.call, rule);
     }
 
-    fn refuse(&mut self, status: u32, rule: &str) -> u32 {
+    fn refuse(&self, status: u32, rule: &str) -> u32 {
         self.broke(rule);
         status
     }

@@ -16,10 +16,10 @@ mod memory;
 mod sys;
 
 use std::ffi::{c_char, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use driver::{Driver, Effect};
+use driver::Driver;
+use fake_control::Control;
 use sys::{
     BufferDescription, CONTEXT_IS_DESTROYED, Copy2d, HandleDescription, INVALID_CONTEXT,
     INVALID_DEVICE, INVALID_HANDLE, INVALID_VALUE, NOT_INITIALIZED, NOT_SUPPORTED, SUCCESS,
@@ -53,43 +53,20 @@ const CALLS: [&str; 17] = [
 ];
 
 static DRIVER: LazyLock<Mutex<Driver>> = LazyLock::new(|| Mutex::new(Driver::new(VERSION)));
-/// Hangs wait here.
-static RELEASED: Condvar = Condvar::new();
+static CONTROL: LazyLock<Control> =
+    LazyLock::new(|| Control::new("FAKE_CUDA_PLAN", &CALLS, |_| false));
 
 fn driver() -> MutexGuard<'static, Driver> {
     // What a panic left behind is still a state to report from.
     DRIVER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// No panic leaves the library, where there may be no Rust to unwind.
-fn guarded<T>(failed: T, work: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        driver().broke("the fake panicked");
-        failed
-    })
-}
-
 /// What all calls have in common: plans, the log, and the lock.
 fn entry(call: &'static str, work: impl FnOnce(&mut Driver) -> Result<(), u32>) -> u32 {
-    guarded(UNKNOWN, || {
+    CONTROL.entry(call, UNKNOWN, |_| {
         let mut driver = driver();
-        match driver.planned(call) {
-            Some(Effect::Status(status)) => {
-                driver.log(call, status);
-                return status;
-            }
-            Some(Effect::Hang) => {
-                let releases = driver.releases;
-                driver = RELEASED
-                    .wait_while(driver, |driver| driver.releases == releases)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
-            None => {}
-        }
         driver.call = call;
-        let result = work(&mut driver).err().unwrap_or(SUCCESS);
-        driver.log(call, result);
-        result
+        work(&mut driver).err().unwrap_or(SUCCESS)
     })
 }
 
@@ -282,7 +259,7 @@ pub unsafe extern "C" fn cuImportExternalMemory(
     if result != SUCCESS {
         // SAFETY: passed on.
         if let Ok(what) = unsafe { take(what) } {
-            guarded((), || driver().left_open(what.handle.fd));
+            CONTROL.guarded((), || driver().left_open(what.handle.fd));
         }
     }
     result

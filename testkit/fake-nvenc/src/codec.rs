@@ -1,0 +1,199 @@
+//! What pictures are coded to.
+//!
+//! H.264 in 8 bit 4:2:0 is H.264, by OpenH264. All else is a stand-in: units with the headers that packetisers
+//! and decoders' front ends look at, around a text that has the SHA-256 of the picture.
+
+use sha2::{Digest, Sha256};
+
+use nvidia_video_codec_sdk::sys::nvEncodeAPI::NV_ENC_PIC_TYPE as PictureType;
+
+use crate::config::Configuration;
+use crate::h264::OpenH264;
+use crate::hardware::Job;
+use crate::settings::Codec;
+
+pub(crate) const IDR: u32 = PictureType::NV_ENC_PIC_TYPE_IDR as u32;
+pub(crate) const P: u32 = PictureType::NV_ENC_PIC_TYPE_P as u32;
+const INTRA_REFRESH: u32 = PictureType::NV_ENC_PIC_TYPE_INTRA_REFRESH as u32;
+
+/// The quantiser that stand-ins claim.
+const STAND_IN_QP: u32 = 26;
+
+/// A coded picture.
+pub(crate) struct Unit {
+    pub(crate) bytes: Vec<u8>,
+    /// `NV_ENC_PIC_TYPE`.
+    pub(crate) kind: u32,
+    pub(crate) qp: u32,
+    /// Where each slice or tile begins.
+    pub(crate) slices: Vec<u32>,
+    /// What it refers to, for the log: `key`, `last`, `older`, or why there is none.
+    pub(crate) refers: &'static str,
+    pub(crate) failed: bool,
+}
+
+impl Unit {
+    pub(crate) fn failed(why: &'static str) -> Self {
+        Self { bytes: Vec::new(), kind: P, qp: 0, slices: Vec::new(), refers: why, failed: true }
+    }
+}
+
+/// The coder of a session.
+#[derive(Default)]
+pub(crate) struct Coder {
+    h264: Option<OpenH264>,
+    /// Size of the last picture of a stand-in.
+    last: Option<(u32, u32)>,
+    /// Timestamps of a stand-in's references, oldest first.
+    references: Vec<u64>,
+}
+
+impl Coder {
+    /// Codes a picture; `pixels` are the extent of its layout.
+    ///
+    /// # Errors
+    /// Says why the codec could not, which is no fault of the caller's.
+    pub(crate) fn code(&mut self, job: &Job, pixels: &[u8]) -> Result<Unit, String> {
+        let config = &job.configuration;
+        if config.codec != Codec::H264 || config.full_chroma {
+            return Ok(self.stand_in(job, pixels));
+        }
+        if !self.h264.as_ref().is_some_and(|coder| coder.can_become(config)) {
+            self.h264 = None;
+            self.h264 = Some(OpenH264::open(config)?);
+        }
+        match &mut self.h264 {
+            Some(coder) => coder.code(job, pixels),
+            None => Err("there is no coder".to_owned()),
+        }
+    }
+
+    fn stand_in(&mut self, job: &Job, pixels: &[u8]) -> Unit {
+        let config = &job.configuration;
+        let size = (config.width, config.height);
+        // All that came after a lost picture referred to it.
+        let before = self.references.len();
+        if let Some(first) = job.invalid.iter().min() {
+            self.references.retain(|timestamp| timestamp < first);
+        }
+        let key = job.key || self.last != Some(size) || self.references.is_empty();
+        let older = self.references.len() < before;
+        self.last = Some(size);
+        if key {
+            self.references.clear();
+        }
+        self.references.push(job.timestamp);
+        let most = config.references.max(1) as usize;
+        if self.references.len() > most {
+            self.references.remove(0);
+        }
+        let mut digest = Sha256::new();
+        job.layout.visible(pixels).for_each(|row| digest.update(row));
+        let text = format!(
+            "{}x{} {} ts={} sha256={}",
+            config.width,
+            config.height,
+            job.layout.format.name(),
+            job.timestamp,
+            digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        );
+        let sets = (key && config.repeat) || job.parameter_sets || job.number == 0;
+        let (bytes, slices) = match config.codec {
+            Codec::Av1 => obus(config, key, sets, &text),
+            codec => nals(codec, config, key, sets, &text),
+        };
+        Unit {
+            bytes,
+            kind: match (key, job.refresh) {
+                (true, _) => IDR,
+                (false, 0) => P,
+                (false, _) => INTRA_REFRESH,
+            },
+            qp: STAND_IN_QP,
+            slices,
+            refers: match (key, older) {
+                (true, _) => "key",
+                (false, true) => "older",
+                (false, false) => "last",
+            },
+            failed: false,
+        }
+    }
+}
+
+/// NAL units of H.264 or HEVC. A text has no zero byte, hence nothing that needs an emulation prevention byte.
+fn nals(
+    codec: Codec,
+    config: &Configuration,
+    key: bool,
+    sets: bool,
+    text: &str,
+) -> (Vec<u8>, Vec<u32>) {
+    let hevc = codec == Codec::Hevc;
+    let mut bytes = Vec::new();
+    let nal = |bytes: &mut Vec<u8>, kind: u8, text: &str| {
+        bytes.extend([0, 0, 0, 1]);
+        if hevc {
+            // Layer 0, temporal id 0 (H.265, 7.3.1.2).
+            bytes.extend([kind << 1, 1]);
+        } else {
+            // nal_ref_idc 3 (H.264, 7.3.1).
+            bytes.push(3 << 5 | kind);
+        }
+        // It begins with a 1, as the first slice of a picture does in HEVC.
+        bytes.push(0x80);
+        bytes.extend(text.bytes());
+        // rbsp_trailing_bits.
+        bytes.push(0x80);
+    };
+    if sets {
+        let kinds: &[u8] = if hevc { &[32, 33, 34] } else { &[7, 8] };
+        kinds.iter().for_each(|kind| nal(&mut bytes, *kind, "nearlight stand-in"));
+    }
+    let kind = match (hevc, key) {
+        // IDR_N_LP, TRAIL_R.
+        (true, true) => 20,
+        (true, false) => 1,
+        (false, true) => 5,
+        (false, false) => 1,
+    };
+    let mut slices = Vec::new();
+    for slice in 0..config.slices {
+        slices.push(bytes.len() as u32);
+        nal(&mut bytes, kind, &format!("slice={slice} {text}"));
+    }
+    (bytes, slices)
+}
+
+/// OBUs of AV1, all with their sizes.
+fn obus(config: &Configuration, key: bool, sets: bool, text: &str) -> (Vec<u8>, Vec<u32>) {
+    // OBU_SEQUENCE_HEADER, OBU_TEMPORAL_DELIMITER, OBU_FRAME_HEADER, OBU_TILE_GROUP (AV1, 6.2.2).
+    const SEQUENCE: u8 = 1;
+    const DELIMITER: u8 = 2;
+    const FRAME: u8 = 3;
+    const TILES: u8 = 4;
+    let mut bytes = Vec::new();
+    let obu = |bytes: &mut Vec<u8>, kind: u8, payload: &[u8]| {
+        // obu_has_size_field.
+        bytes.push(kind << 3 | 0b10);
+        let mut size = payload.len();
+        while size > 0x7f {
+            bytes.push(0x80 | (size & 0x7f) as u8);
+            size >>= 7;
+        }
+        bytes.push(size as u8);
+        bytes.extend(payload);
+    };
+    obu(&mut bytes, DELIMITER, &[]);
+    if sets {
+        obu(&mut bytes, SEQUENCE, b"nearlight stand-in");
+    }
+    // show_existing_frame 0, frame_type KEY_FRAME or INTER_FRAME, show_frame 1 (AV1, 5.9.2).
+    obu(&mut bytes, FRAME, &[if key { 0b0001_0000 } else { 0b0011_0000 }]);
+    let mut slices = Vec::new();
+    for tile in 0..config.slices {
+        slices.push(bytes.len() as u32);
+        obu(&mut bytes, TILES, format!("tile={tile} {text}").as_bytes());
+    }
+    (bytes, slices)
+}

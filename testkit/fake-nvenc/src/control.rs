@@ -1,0 +1,124 @@
+//! What tests tell this double and ask of it. `testkit::FakeGpu` wraps all of it.
+
+use std::ffi::{CStr, c_char};
+
+use crate::settings::{Codec, Fill, settings};
+use crate::{CONTROL, ENTRIES, session};
+
+fake_control::export_control!(crate::CONTROL);
+
+/// Parts of `FAKE_NVENC_PLAN` that plan no call: `omit ENTRY`, `version MAJOR MINOR`, `create STATUS`,
+/// `sessions COUNT`, `deny CODEC`. Whether it is one.
+pub(crate) fn tell(words: &[&str]) -> bool {
+    let number = |word: &str| word.parse::<u32>().ok();
+    match *words {
+        ["omit", entry] => omit(entry.as_bytes()),
+        ["version", major, minor] => match (number(major), number(minor)) {
+            (Some(major), Some(minor)) => {
+                settings().version = major << 4 | minor;
+                true
+            }
+            _ => false,
+        },
+        ["create", status] => number(status).map(|s| settings().create_answers = s).is_some(),
+        ["sessions", count] => number(count).map(|c| settings().sessions = c).is_some(),
+        ["deny", codec] => Codec::named(codec).map(|codec| settings().deny(codec)).is_some(),
+        _ => false,
+    }
+}
+
+fn omit(entry: &[u8]) -> bool {
+    let place = ENTRIES.iter().position(|name| name.as_bytes() == entry);
+    place.map(|place| settings().omitted |= 1 << place).is_some()
+}
+
+/// The version that the driver claims.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_version(version: u32) {
+    CONTROL.guarded((), || settings().version = version);
+}
+
+/// `NvEncodeAPICreateInstance` answers this status, which no header need know.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_create_answers(status: u32) {
+    CONTROL.guarded((), || settings().create_answers = status);
+}
+
+/// Leaves the entry of this name out of the table. Answers 0 where there is none.
+///
+/// # Safety
+/// `entry` is a text that ends with a zero byte.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_nvenc_omit(entry: *const c_char) -> u32 {
+    // SAFETY: the caller's word.
+    CONTROL.guarded(0, || omit(unsafe { CStr::from_ptr(entry) }.to_bytes()).into())
+}
+
+/// How many sessions can be open at once.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_sessions(count: u32) {
+    CONTROL.guarded((), || settings().sessions = count);
+}
+
+/// The codec of this name (`h264`, `hevc`, `av1`) is not offered. Answers 0 where there is none.
+///
+/// # Safety
+/// `codec` is a text that ends with a zero byte.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_nvenc_deny(codec: *const c_char) -> u32 {
+    CONTROL.guarded(0, || {
+        // SAFETY: the caller's word.
+        let codec = Codec::named(unsafe { CStr::from_ptr(codec) }.to_str().unwrap_or_default());
+        codec.map(|codec| settings().deny(codec)).is_some().into()
+    })
+}
+
+/// From now on a codec's capability, by its number in `NV_ENC_CAPS`, is `value`. Answers 0 where there is
+/// no such codec.
+///
+/// # Safety
+/// As `fake_nvenc_deny`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_nvenc_cap(codec: *const c_char, cap: u32, value: i32) -> u32 {
+    CONTROL.guarded(0, || {
+        // SAFETY: the caller's word.
+        let codec = Codec::named(unsafe { CStr::from_ptr(codec) }.to_str().unwrap_or_default());
+        codec.map(|codec| settings().change(codec, cap, value)).is_some().into()
+    })
+}
+
+/// Whether inputs in device memory are overwritten with 0xA5 once they were coded, which they are
+/// without being told.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_poison(on: u32) {
+    CONTROL.guarded((), || settings().poison = on != 0);
+}
+
+/// This number stands in fields of enumerations that the driver fills: presets, results of locks, mapped
+/// formats.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_fill(number: u32) {
+    CONTROL.guarded((), || settings().fill = Fill::Number(number));
+}
+
+/// They have their right values again.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_fill_right() {
+    CONTROL.guarded((), || settings().fill = Fill::Right);
+}
+
+/// How long the hardware takes for a picture beside what coding it takes, in microseconds; 0 at first.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_delay(microseconds: u32) {
+    CONTROL.guarded((), || settings().delay = microseconds);
+}
+
+/// What was not given back so far, a line each; as `fake_log`.
+///
+/// # Safety
+/// As `fake_log`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_leftovers(to: *mut u8, room: usize) -> usize {
+    // SAFETY: passed on.
+    unsafe { CONTROL.put_text(session::leftovers_text, to, room) }
+}

@@ -1,0 +1,147 @@
+//! What codes pictures: a thread for each session, which reads its inputs as late as it can.
+//!
+//! A picture is begun when somebody waits for it: locks it, asks whether it is done, or ends the stream. So
+//! an input that is used again, unmapped or freed too early is not what was handed in, however fast the
+//! machine is. The input is read once more after coding, and a difference is a broken rule; then it is
+//! overwritten, so that a picture in one memory with this can be told from a copy.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use crate::CONTROL;
+use crate::codec::{Coder, Unit};
+use crate::config::Configuration;
+use crate::picture::Layout;
+use crate::session::{Session, Stage};
+use crate::settings::settings;
+
+/// What inputs are overwritten with.
+const POISON: u8 = 0xA5;
+
+/// Where a picture is.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    /// An input buffer's handle.
+    Buffer(u64),
+    /// Address of device memory.
+    Device(u64),
+}
+
+/// A picture to be coded.
+pub(crate) struct Job {
+    /// Pictures before it in the session.
+    pub(crate) number: u64,
+    pub(crate) timestamp: u64,
+    pub(crate) configuration: Arc<Configuration>,
+    pub(crate) key: bool,
+    /// Parameter sets are asked for.
+    pub(crate) parameter_sets: bool,
+    /// Timestamps of references that are not to be used from here on.
+    pub(crate) invalid: Vec<u64>,
+    /// Pictures of a wave of intra blocks that begins here.
+    pub(crate) refresh: u32,
+    pub(crate) source: Source,
+    pub(crate) layout: Layout,
+    pub(crate) output: u64,
+}
+
+/// Keeps the library in the process for as long as its thread lives: one with a destructor that is still
+/// to be run is not unloaded.
+struct Pin;
+
+impl Drop for Pin {
+    fn drop(&mut self) {}
+}
+
+thread_local! {
+    static PIN: Pin = const { Pin };
+}
+
+/// Starts the thread of a session. It ends when the session is stopped.
+pub(crate) fn start(session: &Arc<Session>) -> io::Result<JoinHandle<()>> {
+    let session = Arc::clone(session);
+    Builder::new().name("fake-nvenc".to_owned()).spawn(move || {
+        PIN.with(|_| ());
+        run(&session);
+    })
+}
+
+fn run(session: &Session) {
+    let mut coder = Coder::default();
+    let (mut pixels, mut again) = (Vec::new(), Vec::new());
+    while let Some(job) = next(session) {
+        let delay = settings().delay;
+        if delay > 0 {
+            std::thread::sleep(Duration::from_micros(delay.into()));
+        }
+        let unit = work(session, &job, &mut coder, &mut pixels, &mut again);
+        done(session, &job, unit);
+    }
+}
+
+/// Waits for a picture that somebody waits for.
+fn next(session: &Session) -> Option<Job> {
+    let state = session.state();
+    let mut state = session.wait_while(state, |state| {
+        !state.stopped && state.jobs.front().is_none_or(|job| job.number >= state.wanted)
+    });
+    if state.stopped { None } else { state.jobs.pop_front() }
+}
+
+fn work(
+    session: &Session,
+    job: &Job,
+    coder: &mut Coder,
+    pixels: &mut Vec<u8>,
+    again: &mut Vec<u8>,
+) -> Unit {
+    let extent = job.layout.extent();
+    pixels.resize(extent, 0);
+    if !read(session, job.source, pixels) {
+        CONTROL.broke("hardware", "the input is gone before it was coded");
+        return Unit::failed("gone");
+    }
+    let unit = coder.code(job, pixels).unwrap_or_else(|reason| {
+        CONTROL.broke("hardware", &reason);
+        Unit::failed("failed")
+    });
+    again.resize(extent, 0);
+    let there = read(session, job.source, again);
+    if !there || !job.layout.visible(pixels).eq(job.layout.visible(again)) {
+        CONTROL.broke("hardware", "the input changed while it was coded");
+    }
+    if let (Source::Device(address), true) = (job.source, settings().poison) {
+        pixels.fill(POISON);
+        // That it is gone was told.
+        session.device.write(address, pixels);
+    }
+    unit
+}
+
+fn read(session: &Session, source: Source, to: &mut [u8]) -> bool {
+    match source {
+        Source::Buffer(handle) => {
+            session.state().inputs.get(&handle).is_some_and(|input| input.memory.read(to))
+        }
+        Source::Device(address) => session.device.read(address, to),
+    }
+}
+
+/// Hands the coded picture out.
+fn done(session: &Session, job: &Job, mut unit: Unit) {
+    let mut state = session.state();
+    state.coded = job.number + 1;
+    // It cannot be destroyed while a picture is on its way to it.
+    if let Some(output) = state.outputs.get_mut(&job.output) {
+        if !output.memory.write(&unit.bytes) {
+            CONTROL.broke("hardware", "the picture does not fit into its output");
+            unit = Unit::failed("large");
+        }
+        output.stage = Stage::Coded;
+        output.unit = Some(unit);
+    }
+    drop(state);
+    session.tell();
+}
