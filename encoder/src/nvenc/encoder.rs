@@ -12,9 +12,9 @@ use smallvec::SmallVec;
 
 use super::calls::Failure;
 use super::loader::Nvenc;
-use super::output::{BUSY, ReadError};
+use super::output::ReadError;
 use super::plan::{Caps, Plan, Refusal, Settings, check};
-use super::recover::{Loss, Phase, References, Remedy, remedy};
+use super::recover::{BUSY, Loss, Phase, References, Remedy, remedy};
 use super::ring::PICTURES;
 use super::session::{OpenFailure, Order, Session, SubmitError, recovers};
 use crate::candidates::OpenError;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use media::{Codec, Encoded, Size, UnitKind};
 use thiserror::Error;
 
-use super::calls::{Answer, Coded, Failure, ReadCalls, Wait};
+use super::calls::{Answer, Call, Coded, Failure, ReadCalls, Wait};
 use super::inner::{Inner, Pending};
 use super::plan::Settings;
-use super::recover::{Phase, Remedy, remedy};
+use super::recover::{BUSY, Phase, Remedy, remedy};
 
 use super::status::Status;
 use crate::h264::{self, Declarations};
@@ -23,9 +23,6 @@ use crate::wake::Wake;
 const LOOK: Duration = Duration::from_micros(200);
 /// Looks until it is waited for like any other: 20 ms, more than a picture takes.
 const LOOKS: u32 = 100;
-/// Before a busy driver is asked again.
-pub(super) const BUSY: Duration = Duration::from_millis(1);
-
 /// Why there is no unit for a picture.
 #[derive(Clone, Debug, Error)]
 pub(crate) enum ReadError {
@@ -76,13 +73,31 @@ impl Reader {
         let mut broken = None;
         while let Some(picture) = inner.next() {
             let unit = match &broken {
-                Some(error) => Err(ReadError::clone(error)),
+                Some(error) => {
+                    self.discard(inner, &picture);
+                    Err(ReadError::clone(error))
+                }
                 None => self.read(inner, &picture),
             };
+            // Not read, though it may be there now.
+            if let Err(ReadError::Driver(Failure {
+                call: Call::LockBitstream,
+                answer: Answer::Status(_),
+            })) = &unit
+                && broken.is_none()
+            {
+                self.discard(inner, &picture);
+            }
             broken = unit.as_ref().err().cloned();
             inner.finish(&picture, unit);
             self.wake.wake();
         }
+    }
+
+    /// Tries to have the driver done with a picture, so that its places can be given back.
+    fn discard(&mut self, inner: &Inner, picture: &Pending) {
+        // It failed before, which was told.
+        let _ = self.calls.read(&inner.driver, picture.output, Wait::Whole, |_| ());
     }
 
     fn read(&mut self, inner: &Inner, picture: &Pending) -> Result<Encoded, ReadError> {

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use media::FrameId;
 use smallvec::SmallVec;
@@ -52,6 +53,8 @@ pub(crate) enum Remedy {
 
 /// How often a busy device is asked again.
 pub(crate) const RETRIES: u32 = 3;
+/// And how long after.
+pub(crate) const BUSY: Duration = Duration::from_millis(1);
 
 /// The remedy for `failure` in `phase`, when `tries` remedies for the same picture came before.
 pub(crate) fn remedy(failure: Failure, phase: Phase, tries: u32) -> Remedy {

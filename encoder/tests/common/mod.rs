@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod doubles;
+pub mod gpu;
 
 use media::{CpuImage, PixelFormat, Plane, Size};
 use nearlight_encoder::h264::{NalKind, nals};

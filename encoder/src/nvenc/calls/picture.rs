@@ -9,6 +9,7 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 use super::{Call, DriverSession, Failure, Format, Input, Output, Registration, check, without};
 use crate::nvenc::plan::{Coding, Plan};
 use crate::nvenc::raw::Driver;
+use crate::nvenc::recover::{BUSY, RETRIES};
 
 /// What one picture is coded with.
 #[derive(Clone, Copy, Debug)]
@@ -249,9 +250,21 @@ impl ReadCalls {
             let whole = wait == Wait::Whole || progress == CODED;
             Ok(read(Coded { bytes, key, quantiser, whole }))
         };
-        // SAFETY: the buffer was locked above.
-        let status = unsafe { (session.functions().unlock_bitstream)(session.handle, output.0) };
-        check(Call::UnlockBitstream, status)?;
+        unlock(Call::UnlockBitstream, || {
+            // SAFETY: the buffer was locked above.
+            unsafe { (session.functions().unlock_bitstream)(session.handle, output.0) }
+        })?;
         result
     }
+}
+
+/// Unlocks, again where it fails: what stays locked can be neither used nor freed.
+fn unlock(call: Call, unlock: impl Fn() -> u32) -> Result<(), Failure> {
+    for _ in 0..RETRIES {
+        if unlock() == 0 {
+            return Ok(());
+        }
+        std::thread::sleep(BUSY);
+    }
+    check(call, unlock())
 }

@@ -1,0 +1,205 @@
+//! A driver that is none, and encoders on it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use media::{
+    Bitrate, CpuImage, DeviceId, EncodeError, EncodeOptions, Encoded, FrameId, FrameRate, MemoryId,
+    Picture, PixelFormat, Plane, SharedImage, SharedMemory, SharedPlane, Size,
+};
+use nearlight_encoder::nvenc::{self, Libraries};
+use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError};
+use testkit::{Exported, FakeGpu};
+
+/// Small, and above the least that the double claims to take.
+pub const SIZE: Size = Size::new(320, 192);
+pub const SETTINGS: EncoderSettings =
+    EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4));
+/// Far longer than a picture takes; only a hang reaches it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The driver, and the candidates that open it.
+pub struct Rig {
+    pub gpu: FakeGpu,
+    candidates: [Candidate; 3],
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let gpu = FakeGpu::fresh().unwrap();
+        let libraries = Libraries { encode: gpu.encode().into(), cuda: gpu.cuda().into() };
+        Self { gpu, candidates: nvenc::candidates(libraries) }
+    }
+
+    pub fn candidate(&self, name: &str) -> &Candidate {
+        self.candidates.iter().find(|candidate| candidate.name == name).unwrap()
+    }
+
+    pub fn open(&self, name: &str, settings: &EncoderSettings) -> Result<Run, OpenError> {
+        let encoder = BlockingEncoder::open(self.candidate(name), settings, PATIENCE)?;
+        Ok(Run { encoder, frames: 0 })
+    }
+
+    pub fn h264(&self) -> Run {
+        self.open("nvenc-h264", &SETTINGS).unwrap()
+    }
+
+    /// Calls of NVENC whose lines begin so.
+    pub fn calls(&self, name: &str) -> Vec<String> {
+        let log = self.gpu.encode_log().unwrap();
+        log.into_iter().filter(|line| line.split(' ').next() == Some(name)).collect()
+    }
+
+    /// Every rule was kept.
+    pub fn assert_rules(&self) {
+        assert_eq!(self.gpu.encode_broken_rules().unwrap(), [""; 0]);
+        assert_eq!(self.gpu.cuda_broken_rules().unwrap(), [""; 0]);
+    }
+
+    /// Every rule was kept, and everything given back.
+    pub fn assert_clean(&self) {
+        self.assert_rules();
+        assert_eq!(self.gpu.encode_leftovers().unwrap(), [""; 0]);
+        assert_eq!(self.gpu.cuda_leftovers().unwrap(), [""; 0]);
+    }
+}
+
+/// An encoder that counts its frames.
+pub struct Run {
+    pub encoder: BlockingEncoder,
+    pub frames: u64,
+}
+
+impl Run {
+    pub fn code(&mut self, picture: &Picture<'_>) -> Result<Encoded, EncodeError> {
+        self.code_with(picture, EncodeOptions::default())
+    }
+
+    pub fn code_with(
+        &mut self,
+        picture: &Picture<'_>,
+        options: EncodeOptions,
+    ) -> Result<Encoded, EncodeError> {
+        let frame = FrameId(self.frames);
+        self.frames += 1;
+        self.encoder.encode(frame, picture, options)
+    }
+}
+
+/// A picture of any layout, of bytes that follow from its number.
+pub struct Raw {
+    pub format: PixelFormat,
+    pub size: Size,
+    planes: Vec<(Vec<u8>, usize)>,
+}
+
+impl Raw {
+    /// Rows are padded, as those of sources are.
+    pub fn new(format: PixelFormat, size: Size, number: usize) -> Self {
+        let plane = |(row, rows): (usize, usize)| {
+            let stride = row + 24;
+            let byte = |n: usize| ((n % stride) / 8 + (n / stride) / 4 + number * 3) as u8;
+            ((0..stride * rows).map(byte).collect(), stride)
+        };
+        Self { format, size, planes: format.planes(size).map(plane).collect() }
+    }
+
+    pub fn picture(&self) -> Picture<'_> {
+        let planes =
+            self.planes.iter().map(|(data, stride)| Plane { data, stride: *stride }).collect();
+        Picture::Cpu(CpuImage { format: self.format, size: self.size, planes })
+    }
+
+    /// Its rows without padding, one plane after the other.
+    pub fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        let shapes = self.format.planes(self.size);
+        self.planes
+            .iter()
+            .zip(shapes)
+            .flat_map(|((data, stride), (row, _))| data.chunks(*stride).map(move |r| &r[..row]))
+    }
+}
+
+/// A slot of a source's ring, in memory that the driver can import.
+pub struct Slot {
+    memory: Exported,
+    shared: Arc<SharedMemory>,
+    format: PixelFormat,
+    size: Size,
+    stride: usize,
+}
+
+impl Slot {
+    pub fn new(format: PixelFormat, size: Size) -> Self {
+        Self::on(format, size, DeviceId(*b"nearlight-fake-0"))
+    }
+
+    /// One that is said to lie on a device.
+    pub fn on(format: PixelFormat, size: Size, device: DeviceId) -> Self {
+        let (row, _) = format.plane(0, size).unwrap();
+        let stride = row.next_multiple_of(256);
+        let bytes = format.planes(size).map(|(_, rows)| rows * stride).sum::<usize>() + 4096;
+        let memory = Exported::lavapipe(bytes).unwrap();
+        let shared = Arc::new(SharedMemory {
+            id: MemoryId::next(),
+            device,
+            fd: memory.fd().unwrap(),
+            bytes: bytes as u64,
+            dedicated: true,
+        });
+        Self { memory, shared, format, size, stride }
+    }
+
+    pub fn memory(&self) -> &Arc<SharedMemory> {
+        &self.shared
+    }
+
+    /// Draws a picture of the slot's layout and size into it.
+    pub fn draw(&mut self, picture: &Raw) {
+        self.draw_rows(picture.rows());
+    }
+
+    /// The same of NV12.
+    pub fn draw_scene(&mut self, scene: &super::Picture) {
+        let width = scene.size.width as usize;
+        let rows = |plane: &'_ [u8]| {
+            plane.chunks(scene.stride).map(|row| row[..width].to_vec()).collect::<Vec<_>>()
+        };
+        let rows = [rows(&scene.luma), rows(&scene.chroma)].concat();
+        self.draw_rows(rows.iter().map(Vec::as_slice));
+    }
+
+    fn draw_rows<'a>(&mut self, rows: impl Iterator<Item = &'a [u8]>) {
+        for (to, from) in self.memory.bytes_mut().chunks_mut(self.stride).zip(rows) {
+            to[..from.len()].copy_from_slice(from);
+        }
+    }
+
+    /// The bytes that lie in it now, padding and all.
+    pub fn bytes(&mut self) -> &[u8] {
+        self.memory.bytes_mut()
+    }
+
+    pub fn image(&self) -> SharedImage<'_> {
+        let stride = self.stride as u32;
+        let mut offset = 0;
+        let plane = |(_, rows): (usize, usize)| {
+            let plane = SharedPlane { offset, stride };
+            offset += (rows * self.stride) as u64;
+            plane
+        };
+        let planes = self.format.planes(self.size).map(plane).collect();
+        SharedImage {
+            memory: &self.shared,
+            format: self.format,
+            size: self.size,
+            planes,
+            ready: None,
+        }
+    }
+
+    pub fn picture(&self) -> Picture<'_> {
+        Picture::Shared(self.image())
+    }
+}
