@@ -45,13 +45,89 @@ struct Coded {
     forgotten: bool,
 }
 
-/// The coded pictures since the newest keyframe.
+/// What of the coded pictures a loss touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// None that is not forgotten yet.
+    Nothing,
+    /// This one, and so all later ones.
+    From(FrameId),
+    /// One from before those that are remembered, and so all of them.
+    Everything,
+}
+
+/// The coded pictures since the newest keyframe, and which of them are forgotten.
 #[derive(Debug)]
-pub(crate) struct References {
+pub(crate) struct History {
     /// Oldest first, at most [`REMEMBERED`].
     coded: VecDeque<Coded>,
     /// The newest keyframe.
     key: Option<FrameId>,
+}
+
+impl History {
+    pub(crate) fn new() -> Self {
+        Self { coded: VecDeque::with_capacity(REMEMBERED), key: None }
+    }
+
+    /// A picture was coded, whose id is above those of all before it.
+    pub(crate) fn coded(&mut self, frame: FrameId, key: bool) {
+        if key {
+            self.coded.clear();
+            self.key = Some(frame);
+        } else if self.coded.len() == REMEMBERED {
+            self.coded.pop_front();
+        }
+        self.coded.push_back(Coded { frame, forgotten: false });
+    }
+
+    /// Whether some of these come after the newest keyframe, or are that.
+    pub(crate) fn concerns(&self, lost: &RangeInclusive<FrameId>) -> bool {
+        !lost.is_empty() && self.key.is_some_and(|key| *lost.end() >= key)
+    }
+
+    /// Frames never arrived: what was coded from them is forgotten too. Ids that were not coded count
+    /// for nothing.
+    pub(crate) fn lose(&mut self, lost: &RangeInclusive<FrameId>) -> Loss {
+        let (Some(key), Some(oldest)) = (self.key, self.coded.front()) else {
+            return Loss::Nothing;
+        };
+        let oldest = oldest.frame;
+        if !self.concerns(lost) {
+            return Loss::Nothing;
+        }
+        if key < oldest && *lost.start() < oldest {
+            self.forget_from(oldest);
+            return Loss::Everything;
+        }
+        let is_lost = |coded: &&Coded| lost.contains(&coded.frame) && !coded.forgotten;
+        let Some(first) = self.coded.iter().find(is_lost).map(|coded| coded.frame) else {
+            return Loss::Nothing;
+        };
+        self.forget_from(first);
+        Loss::From(first)
+    }
+
+    fn forget_from(&mut self, first: FrameId) {
+        for coded in self.coded.iter_mut().filter(|coded| coded.frame >= first) {
+            coded.forgotten = true;
+        }
+    }
+}
+
+/// The kind of a unit, where it is a keyframe or the first one after a loss was told.
+pub(crate) fn kind(key: bool, recovering: bool) -> UnitKind {
+    match (key, recovering) {
+        (true, _) => UnitKind::Key,
+        (false, true) => UnitKind::Recovery,
+        (false, false) => UnitKind::Delta,
+    }
+}
+
+/// What may be referred to in a buffer of the newest pictures.
+#[derive(Debug)]
+pub(crate) struct References {
+    history: History,
     /// Pictures that the buffer holds beside the newest one.
     reach: usize,
     /// Different values of `frame_num`.
@@ -67,8 +143,7 @@ impl References {
     /// pictures modulo `numbers`.
     pub(crate) fn new(reach: u16, numbers: u16) -> Self {
         Self {
-            coded: VecDeque::with_capacity(REMEMBERED),
-            key: None,
+            history: History::new(),
             reach: reach.into(),
             numbers: numbers.into(),
             broken: false,
@@ -78,61 +153,45 @@ impl References {
 
     /// A picture was coded, whose id is above those of all before it. Says how it can be decoded.
     pub(crate) fn coded(&mut self, frame: FrameId, key: bool) -> UnitKind {
-        let recovering = std::mem::take(&mut self.recovering);
-        if key {
-            self.coded.clear();
-            (self.key, self.broken) = (Some(frame), false);
-        } else if self.coded.len() == REMEMBERED {
-            self.coded.pop_front();
-        }
-        self.coded.push_back(Coded { frame, forgotten: false });
-        match (key, recovering) {
-            (true, _) => UnitKind::Key,
-            (false, true) => UnitKind::Recovery,
-            (false, false) => UnitKind::Delta,
-        }
+        self.history.coded(frame, key);
+        self.broken &= !key;
+        kind(key, std::mem::take(&mut self.recovering))
     }
 
     /// Frames never arrived. Ids that were not coded count for nothing.
     pub(crate) fn forget(&mut self, lost: &RangeInclusive<FrameId>) -> Forget {
-        let Some(key) = self.key.filter(|key| lost.end() >= key && !lost.is_empty()) else {
-            return Forget::Nothing;
-        };
-        if self.broken {
+        if self.broken && self.history.concerns(lost) {
             return Forget::Beyond;
         }
-        let first_known = self.coded.front().map_or(key, |coded| coded.frame);
-        let first = if key < first_known && *lost.start() < first_known {
-            // Pictures that are no longer known lie in it, and all later ones depend on them.
-            Some(first_known)
-        } else {
-            let is_lost = |coded: &&Coded| lost.contains(&coded.frame) && !coded.forgotten;
-            self.coded.iter().find(is_lost).map(|coded| coded.frame)
+        let first = match self.history.lose(lost) {
+            Loss::Nothing => return Forget::Nothing,
+            Loss::Everything => None,
+            Loss::From(first) => Some(first),
         };
-        let Some(first) = first else {
-            return Forget::Nothing;
-        };
-        for coded in self.coded.iter_mut().filter(|coded| coded.frame >= first) {
-            coded.forgotten = true;
+        let mut held = self.history.coded.iter().rev().take(self.reach + 1);
+        let some_left = held.any(|coded| !coded.forgotten);
+        match first.filter(|_| some_left && !self.numbers_meet()) {
+            Some(first) => {
+                self.recovering = true;
+                Forget::From(first)
+            }
+            None => {
+                self.broken = true;
+                Forget::Beyond
+            }
         }
-        let none_left = self.coded.iter().rev().take(self.reach + 1).all(|coded| coded.forgotten);
-        if none_left || self.numbers_meet() {
-            self.broken = true;
-            return Forget::Beyond;
-        }
-        self.recovering = true;
-        Forget::From(first)
     }
 
     /// Whether a decoder that leaves no places for lost pictures comes to hold two with one number.
     fn numbers_meet(&self) -> bool {
-        let next = self.coded.len();
-        let good = self.coded.iter().enumerate().rev().filter(|(_, coded)| !coded.forgotten);
+        let History { coded, key } = &self.history;
+        let next = coded.len();
+        let good = coded.iter().enumerate().rev().filter(|(_, coded)| !coded.forgotten);
         // The oldest that is still kept when the next one comes; the one before makes room for it.
         let Some((older, (oldest, _))) = (1..).zip(good).take(self.reach).last() else {
             return false;
         };
-        let all_known = self.coded.front().map(|coded| coded.frame) == self.key;
+        let all_known = coded.front().map(|coded| coded.frame) == *key;
         // Until the buffer is full that one stays, while numbers go on.
         next + (self.reach - older) - oldest >= self.numbers || (older < self.reach && !all_known)
     }

@@ -20,6 +20,19 @@ pub enum NalKind {
 }
 
 impl NalKind {
+    /// What a unit holds whose first byte is `header`.
+    pub(super) const fn of(header: u8) -> Self {
+        match header & 0x1f {
+            1 => Self::Slice,
+            5 => Self::IdrSlice,
+            6 => Self::Sei,
+            7 => Self::Sps,
+            8 => Self::Pps,
+            9 => Self::Aud,
+            other => Self::Other(other),
+        }
+    }
+
     /// Whether it is part of the coded picture itself.
     pub const fn is_slice(self) -> bool {
         matches!(self, Self::Slice | Self::IdrSlice)
@@ -45,15 +58,7 @@ impl<'a> Nal<'a> {
 
     /// What it holds.
     pub fn kind(&self) -> NalKind {
-        match self.bytes()[0] & 0x1f {
-            1 => NalKind::Slice,
-            5 => NalKind::IdrSlice,
-            6 => NalKind::Sei,
-            7 => NalKind::Sps,
-            8 => NalKind::Pps,
-            9 => NalKind::Aud,
-            other => NalKind::Other(other),
-        }
+        NalKind::of(self.bytes()[0])
     }
 }
 

@@ -14,34 +14,44 @@ pub enum SyntaxError {
     OutOfRange(&'static str),
 }
 
-/// Reads bits from a payload whose emulation prevention was removed.
-pub(super) struct BitReader {
-    bytes: Vec<u8>,
-    position: usize,
+/// Reads bits from the payload of a NAL unit and skips emulation prevention. Copies nothing, so that
+/// the head of a slice costs no more than its few bytes.
+pub(super) struct BitReader<'a> {
+    payload: &'a [u8],
+    /// Index of the byte after the current one.
+    next: usize,
+    current: u8,
+    /// Bits of the current byte that are not read yet.
+    left: u32,
+    /// Zero bytes up to the current one.
+    zeros: u32,
 }
 
-impl BitReader {
-    /// Over the payload of a NAL unit without its header; removes emulation prevention.
-    pub(super) fn new(payload: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(payload.len());
-        let mut zeros = 0;
-        for &byte in payload {
-            if zeros >= 2 && byte == 3 {
-                zeros = 0;
-                continue;
-            }
-            zeros = if byte == 0 { zeros + 1 } else { 0 };
-            bytes.push(byte);
-        }
-        Self { bytes, position: 0 }
+impl<'a> BitReader<'a> {
+    /// Over the payload of a NAL unit without its header.
+    pub(super) fn new(payload: &'a [u8]) -> Self {
+        Self { payload, next: 0, current: 0, left: 0, zeros: 0 }
+    }
+
+    fn next_byte(&mut self) -> Result<u8, SyntaxError> {
+        let byte = *self.payload.get(self.next).ok_or(SyntaxError::Truncated)?;
+        self.next += 1;
+        Ok(byte)
     }
 
     /// `u(1)`.
     pub(super) fn flag(&mut self) -> Result<bool, SyntaxError> {
-        let byte = self.bytes.get(self.position / 8).ok_or(SyntaxError::Truncated)?;
-        let bit = byte >> (7 - self.position % 8) & 1;
-        self.position += 1;
-        Ok(bit == 1)
+        if self.left == 0 {
+            let mut byte = self.next_byte()?;
+            if self.zeros >= 2 && byte == 3 {
+                self.zeros = 0;
+                byte = self.next_byte()?;
+            }
+            self.zeros = if byte == 0 { self.zeros + 1 } else { 0 };
+            (self.current, self.left) = (byte, 8);
+        }
+        self.left -= 1;
+        Ok(self.current >> self.left & 1 == 1)
     }
 
     /// `u(count)`, at most 32 bits.

@@ -1,15 +1,19 @@
 //! The little of H.264's syntax (ITU-T H.264, 08/2021) that a sender must understand: units in the
-//! byte stream format, and sequence parameter sets.
+//! byte stream format, parameter sets, and the heads of slices.
 //!
 //! It never decodes pictures. Used wrongly (a length-prefixed stream, a unit cut in the middle) it
 //! finds no units and rewrites nothing; it cannot make a valid stream invalid.
 
 mod annex_b;
 mod bits;
+mod pps;
+mod slice;
 mod sps;
 
 pub use annex_b::{Nal, NalKind, nals};
 pub use bits::SyntaxError;
+pub use pps::Pps;
+pub use slice::{LongTermMark, Reference, SliceHeader, SliceType};
 pub use sps::{
     BitstreamRestriction, ChromaLocation, ColourDescription, FrameCropping, HighProfile, Hrd,
     PicOrderCount, SampleAspectRatio, ScalingList, Sps, TimingInfo, VideoSignal, Vui,

@@ -363,7 +363,7 @@ impl Sps {
 }
 
 impl HighProfile {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         let chroma_format_idc = r.unsigned_to(3, "chroma_format_idc")?;
         Ok(Self {
             chroma_format_idc,
@@ -406,7 +406,7 @@ const fn scaling_lists(chroma_format_idc: u32) -> usize {
 
 impl ScalingList {
     /// §7.3.2.1.1.1: values are coded until the next scale becomes 0.
-    fn read(r: &mut BitReader, index: usize) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>, index: usize) -> Result<Self, SyntaxError> {
         let size = if index < 6 { 16 } else { 64 };
         let (mut deltas, mut scale) = (Vec::new(), 8);
         while deltas.len() < size {
@@ -425,7 +425,7 @@ impl ScalingList {
 }
 
 impl PicOrderCount {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         Ok(match r.unsigned_to(2, "pic_order_cnt_type")? {
             0 => Self::Type0 {
                 log2_max_lsb_minus4: r.unsigned_to(12, "log2_max_pic_order_cnt_lsb_minus4")?,
@@ -470,14 +470,14 @@ impl PicOrderCount {
 }
 
 impl FrameCropping {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         let mut edge = || r.unsigned_to(MAX_MBS * 16, "frame_crop_offset");
         Ok(Self { left: edge()?, right: edge()?, top: edge()?, bottom: edge()? })
     }
 }
 
 impl Vui {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         let aspect_ratio = r.flag()?.then(|| SampleAspectRatio::read(r)).transpose()?;
         let overscan_appropriate = r.flag()?.then(|| r.flag()).transpose()?;
         let signal = r.flag()?.then(|| VideoSignal::read(r)).transpose()?;
@@ -551,7 +551,7 @@ impl Vui {
 const EXTENDED_SAR: u8 = 255;
 
 impl SampleAspectRatio {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         Ok(match r.byte()? {
             EXTENDED_SAR => Self::Extended(r.bits(16)? as u16, r.bits(16)? as u16),
             code => Self::Code(code),
@@ -560,7 +560,7 @@ impl SampleAspectRatio {
 }
 
 impl VideoSignal {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         Ok(Self {
             format: r.bits(3)? as u8,
             full_range: r.flag()?,
@@ -589,14 +589,14 @@ impl VideoSignal {
 }
 
 impl ChromaLocation {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         let mut location = || r.unsigned_to(5, "chroma_sample_loc_type");
         Ok(Self { top: location()?, bottom: location()? })
     }
 }
 
 impl TimingInfo {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         Ok(Self {
             units_in_tick: r.bits(32)?,
             time_scale: r.bits(32)?,
@@ -606,7 +606,7 @@ impl TimingInfo {
 }
 
 impl Hrd {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         let count = r.unsigned_to(31, "cpb_cnt_minus1")? + 1;
         let (bit_rate_scale, cpb_size_scale) = (r.bits(4)? as u8, r.bits(4)? as u8);
         let schedules = (0..count)
@@ -635,7 +635,7 @@ impl Hrd {
 }
 
 impl BitstreamRestriction {
-    fn read(r: &mut BitReader) -> Result<Self, SyntaxError> {
+    fn read(r: &mut BitReader<'_>) -> Result<Self, SyntaxError> {
         Ok(Self {
             motion_vectors_over_boundaries: r.flag()?,
             max_bytes_per_pic_denom: r.unsigned_to(16, "max_bytes_per_pic_denom")?,

@@ -1,23 +1,28 @@
 //! H.264 by Cisco's OpenH264, compiled into the binary: there wherever the binary runs.
 //!
-//! Set up for the least delay: no B-frames (it has none), one reference, no look-ahead, no scene
+//! Set up for the least delay: no B-frames (it has none), one picture searched, no look-ahead, no scene
 //! change detection, frame skipping off, slices coded in parallel, keyframes only on request. It has
 //! no VBV: single frames may be larger than the budget of one frame, and the pacer spreads them.
+//!
+//! Lost frames are answered by a long-term reference, however many they are: one that the client has
+//! acknowledged, or else the keyframe.
 
+mod ltr;
 mod sys;
 
 use std::ops::RangeInclusive;
 
 use media::{
     Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
-    FrameRate, Picture, Plane, RateChange, Recovery, Size, Submitted, UnitKind,
+    FrameRate, Picture, Plane, RateChange, Recovery, RecoveryMeans, Size, Submitted, UnitKind,
 };
 
 use crate::candidates::{EncoderSettings, OpenError};
-use crate::h264;
+use crate::h264::{self, NalKind, Pps, SliceHeader, Sps, SyntaxError};
 use crate::nv12::{Drawn, Nv12, check_taken};
 use crate::slices;
 use crate::unit_pool::UnitPool;
+use ltr::{Forget, LongTerm};
 use sys::{Coded, I420, Parameters, RawEncoder};
 
 /// The candidate's name.
@@ -42,6 +47,9 @@ pub struct OpenH264Encoder {
     /// Keyframes with the parameter sets as they are sent.
     rewritten: Vec<u8>,
     frames: u64,
+    /// Those of the newest keyframe.
+    parameter_sets: Option<(Sps, Pps)>,
+    long_term: LongTerm,
 }
 
 /// What OpenH264 needs otherwise than NV12 gives it.
@@ -62,6 +70,7 @@ impl OpenH264Encoder {
             smallest: SMALLEST,
             largest: LARGEST,
             rate_change: RateChange::Seamless,
+            recovery: RecoveryMeans::LongTerm,
             ..EncoderCapabilities::plain(NAME, Codec::H264)
         };
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
@@ -78,6 +87,8 @@ impl OpenH264Encoder {
             units: UnitPool::new(settings.bitrate, settings.rate),
             rewritten: Vec::new(),
             frames: 0,
+            parameter_sets: None,
+            long_term: LongTerm::new(),
         })
     }
 }
@@ -89,7 +100,7 @@ impl Encoder for OpenH264Encoder {
 
     fn encode(
         &mut self,
-        _frame: FrameId,
+        frame: FrameId,
         picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Submitted, EncodeError> {
@@ -101,12 +112,19 @@ impl Encoder for OpenH264Encoder {
         self.frames += 1;
         let source = self.buffers.prepare(&picture, options);
         let Coded { data, key } = self.raw.encode(&source, millis).map_err(EncodeError::Fatal)?;
-        if !key {
-            return Ok(Submitted::Now(Encoded::new(self.units.unit(data), UnitKind::Delta)));
+        let syntax = |error| EncodeError::Fatal(format!("its unit cannot be read: {error}"));
+        if key {
+            self.parameter_sets = Some(parameter_sets(data).map_err(syntax)?);
         }
-        let prepared = h264::prepare(data, &mut self.rewritten)
-            .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
-        Ok(Submitted::Now(Encoded::new(self.units.unit(prepared), UnitKind::Key)))
+        let header = self.parameter_sets.as_ref().map(|sets| slice_header(data, sets));
+        let header = header.unwrap_or(Err(SyntaxError::Truncated)).map_err(syntax)?;
+        let kind = self.long_term.coded(frame, &header);
+        if kind != UnitKind::Key {
+            return Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)));
+        }
+        let declare = h264::Declarations { gaps: true };
+        let prepared = h264::prepare_with(data, declare, &mut self.rewritten).map_err(syntax)?;
+        Ok(Submitted::Now(Encoded::new(self.units.unit(prepared), kind)))
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
@@ -124,12 +142,25 @@ impl Encoder for OpenH264Encoder {
         None
     }
 
-    fn acknowledge(&mut self, _frame: FrameId) {
-        // Only a keyframe helps it, whatever the client has.
+    fn acknowledge(&mut self, frame: FrameId) {
+        if let Some(feedback) = self.long_term.acknowledge(frame) {
+            // It refuses no feedback once it is initialised; without it it would mark no new one.
+            let _ = self.raw.confirm(self.long_term.idr(), feedback);
+        }
     }
 
-    fn forget(&mut self, _lost: RangeInclusive<FrameId>) -> Recovery {
-        Recovery::KeyframeNeeded
+    fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
+        let failed = match self.long_term.forget(&lost) {
+            Forget::Nothing => return Recovery::Nothing,
+            Forget::Beyond => return Recovery::KeyframeNeeded,
+            Forget::Recover(failed) => failed,
+        };
+        let idr = self.long_term.idr();
+        let told = failed.map_or(Ok(()), |failed| self.raw.confirm(idr, failed));
+        match told.and_then(|()| self.raw.recover(idr)) {
+            Ok(()) => Recovery::Invalidated,
+            Err(_) => Recovery::KeyframeNeeded,
+        }
     }
 
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
@@ -140,7 +171,7 @@ impl Encoder for OpenH264Encoder {
         // A new one starts with exactly one keyframe and holds no state of the old size.
         self.raw = open_raw(size, self.bitrate, self.rate, self.declared_fps)
             .map_err(EncodeError::Fatal)?;
-        self.size = size;
+        (self.size, self.long_term) = (size, LongTerm::new());
         Ok(())
     }
 }
@@ -170,6 +201,18 @@ impl Buffers {
     }
 }
 
+/// The parameter sets of a keyframe.
+fn parameter_sets(unit: &[u8]) -> Result<(Sps, Pps), SyntaxError> {
+    let find = |kind| h264::nals(unit).find(|nal| nal.kind() == kind).ok_or(SyntaxError::Truncated);
+    Ok((Sps::parse(find(NalKind::Sps)?.bytes())?, Pps::parse(find(NalKind::Pps)?.bytes())?))
+}
+
+/// The head of the first slice: the others say the same.
+fn slice_header(unit: &[u8], (sps, pps): &(Sps, Pps)) -> Result<SliceHeader, SyntaxError> {
+    let slice = h264::nals(unit).find(|nal| nal.kind().is_slice()).ok_or(SyntaxError::Truncated)?;
+    SliceHeader::parse(slice.bytes(), sps, pps)
+}
+
 fn open_raw(
     size: Size,
     bitrate: Bitrate,
@@ -194,13 +237,85 @@ fn budget(bitrate: Bitrate, rate: FrameRate, declared_fps: f64) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use media::{CpuImage, PixelFormat};
+
     use super::*;
+    use crate::h264::Reference;
+
+    /// Codes pictures, acknowledges each two later where told so, and yields the heads of the units.
+    fn heads(
+        encoder: &mut OpenH264Encoder,
+        frames: std::ops::Range<u64>,
+        ack: bool,
+    ) -> Vec<SliceHeader> {
+        let (luma, chroma) = (vec![90; 64 * 64], vec![128; 64 * 32]);
+        let planes = [&luma, &chroma].map(|data| Plane { data, stride: 64 });
+        let image = CpuImage {
+            format: PixelFormat::Nv12,
+            size: Size::new(64, 64),
+            planes: planes.into_iter().collect(),
+        };
+        let picture = Picture::Cpu(image);
+        let code = |frame| {
+            let coded = encoder.encode(FrameId(frame), &picture, EncodeOptions::default()).unwrap();
+            let Submitted::Now(unit) = coded else { panic!("it does not wait") };
+            if ack && frame >= 2 {
+                encoder.acknowledge(FrameId(frame - 2));
+            }
+            slice_header(&unit.data, encoder.parameter_sets.as_ref().unwrap()).unwrap()
+        };
+        frames.map(code).collect()
+    }
+
+    #[test]
+    fn acknowledgements_move_the_long_term_reference_on() {
+        for ack in [false, true] {
+            let settings =
+                EncoderSettings::new(Size::new(64, 64), FrameRate::fps(60), Bitrate::from_mbps(1));
+            let mut encoder = OpenH264Encoder::open(&settings).unwrap();
+            let coded = heads(&mut encoder, 0..80, ack);
+            let marks = coded.iter().filter(|head| head.long_term.is_some()).count();
+            // The keyframe, and one that waits; or one about every eleven pictures.
+            assert!(if ack { marks >= 6 } else { marks == 2 }, "{marks} marks, {ack}");
+            assert!(
+                coded[70..].iter().all(|head| matches!(head.references[..], [Reference::Back(1)]))
+            );
+            assert_eq!(encoder.forget(FrameId(79)..=FrameId(79)), Recovery::Invalidated);
+            let next = heads(&mut encoder, 80..82, ack);
+            assert!(matches!(next[0].references[..], [Reference::LongTerm(_)]), "{next:?}");
+            assert_eq!(next[1].references[..], [Reference::Back(1)]);
+            assert!(next.iter().all(|head| head.idr_pic_id.is_none()));
+        }
+    }
 
     #[test]
     fn a_frame_keeps_its_budget_at_another_frame_rate() {
         assert_eq!(budget(Bitrate::from_mbps(6), FrameRate::fps(60), 60.0), 6_000_000);
         assert_eq!(budget(Bitrate::from_mbps(6), FrameRate::fps(120), 60.0), 3_000_000);
         assert_eq!(budget(Bitrate::from_bps(0), FrameRate::fps(60), 60.0), 1_000);
+    }
+
+    /// `frame_num` comes around after 32,768 pictures, and half of that is where orders turn.
+    #[test]
+    fn long_streams_are_made_good_too() {
+        for ack in [false, true] {
+            let size = Size::new(64, 64);
+            let settings = EncoderSettings::new(size, FrameRate::fps(60), Bitrate::from_mbps(1));
+            let mut encoder = OpenH264Encoder::open(&settings).unwrap();
+            let mut next = 0;
+            for until in [20_000, 20_010, 32_766, 32_770, 37_000] {
+                let coded = heads(&mut encoder, next..until, ack);
+                let keys = coded.iter().filter(|head| head.idr_pic_id.is_some()).count();
+                assert_eq!(keys, usize::from(next == 0), "up to {until}");
+                assert_eq!(
+                    encoder.forget(FrameId(until - 3)..=FrameId(until - 2)),
+                    Recovery::Invalidated
+                );
+                let recovery = heads(&mut encoder, until..until + 1, ack);
+                assert!(matches!(recovery[0].references[..], [Reference::LongTerm(_)]), "{until}");
+                next = until + 1;
+            }
+        }
     }
 
     #[test]

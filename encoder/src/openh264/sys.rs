@@ -4,14 +4,18 @@
 //! cannot set a rate but through its raw interface.
 #![expect(unsafe_code, reason = "OpenH264 is a C library; the calls are confined to this module")]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::{NonNull, null_mut};
 
 use media::{Plane, Size};
 use openh264_sys2 as ffi;
 use openh264_sys2::API as _;
 
+use super::ltr::Feedback;
 use crate::nv12::plane_holds;
+
+/// Pictures between one confirmed long-term reference and the next one that is marked.
+const MARKING_PERIOD: c_int = 8;
 
 /// What an encoder is opened with.
 pub(super) struct Parameters {
@@ -121,6 +125,7 @@ impl RawEncoder {
         fill(&mut native, parameters);
         // SAFETY: `handle` is alive; the structure was made by the library's defaults and ours.
         check("InitializeExt", unsafe { initialize(raw.handle.as_ptr(), &raw const native) })?;
+        raw.set_option(ffi::ENCODER_LTR_MARKING_PERIOD, MARKING_PERIOD)?;
         Ok(raw)
     }
 
@@ -205,8 +210,38 @@ impl RawEncoder {
         self.set_option(ffi::ENCODER_OPTION_BITRATE, info)
     }
 
+    /// Codes the next picture from the confirmed long-term reference. `idr` is the `idr_pic_id` of the
+    /// newest keyframe.
+    pub(super) fn recover(&mut self, idr: u32) -> Result<(), String> {
+        let request = ffi::SLTRRecoverRequest {
+            uiFeedbackType: ffi::LTR_RECOVERY_REQUEST as c_uint,
+            uiIDRPicId: idr,
+            // Any but −1, which asks for a keyframe. Where the loss lies is left open by the −1 below:
+            // by a range the encoder would drop references of an earlier round of `frame_num` too.
+            iLastCorrectFrameNum: 0,
+            iCurrentFrameNum: -1,
+            iLayerId: 0,
+        };
+        self.set_option(ffi::ENCODER_LTR_RECOVERY_REQUEST, request)
+    }
+
+    /// Tells what became of the long-term reference with this `frame_num`.
+    pub(super) fn confirm(&mut self, idr: u32, feedback: Feedback) -> Result<(), String> {
+        let (kind, number) = match feedback {
+            Feedback::Marked(number) => (ffi::LTR_MARKING_SUCCESS, number),
+            Feedback::Failed(number) => (ffi::LTR_MARKING_FAILED, number),
+        };
+        let feedback = ffi::SLTRMarkingFeedback {
+            uiFeedbackType: kind as c_uint,
+            uiIDRPicId: idr,
+            iLTRFrameNum: number.cast_signed(),
+            iLayerId: 0,
+        };
+        self.set_option(ffi::ENCODER_LTR_MARKING_FEEDBACK, feedback)
+    }
+
     fn set_option<T>(&self, option: ffi::ENCODER_OPTION, mut value: T) -> Result<(), String> {
-        // SAFETY: the encoder is alive, and the library copies the value during the call. The two
+        // SAFETY: the encoder is alive, and the library copies the value during the call. The
         // callers pass the type that `codec_app_def.h` documents for their option.
         let code = unsafe {
             (self.vtable.set_option)(self.handle.as_ptr(), option, (&raw mut value).cast())
@@ -242,14 +277,16 @@ fn fill(native: &mut ffi::SEncParamExt, parameters: &Parameters) {
     native.iSpatialLayerNum = 1;
     native.iComplexityMode = ffi::LOW_COMPLEXITY;
     native.uiIntraPeriod = 0;
-    native.iNumRefFrame = 1;
+    // Two long-term references and the picture before.
+    native.iNumRefFrame = 3;
+    native.iLTRRefNum = 2;
     native.eSpsPpsIdStrategy = ffi::CONSTANT_ID;
     native.iEntropyCodingModeFlag = 0;
     // Left at 0 they become 12..=42, which overshoots threefold on hard content.
     (native.iMinQp, native.iMaxQp) = (12, 51);
     // A skipped frame would break one unit for one frame.
     native.bEnableFrameSkip = false;
-    native.bEnableLongTermReference = false;
+    native.bEnableLongTermReference = true;
     native.iMultipleThreadIdc = parameters.slices;
     native.bUseLoadBalancing = false;
     native.bEnableDenoise = false;
