@@ -9,7 +9,7 @@ pub mod demo;
 pub mod device;
 pub mod draw;
 pub mod export;
-pub mod nv12;
+pub mod picture;
 pub mod readback;
 pub mod resolution;
 pub mod scene;

@@ -13,9 +13,8 @@ use std::time::Duration;
 
 use glam::{Mat4, Vec2};
 use media::{
-    Clock, ColorDescription, Damage, Frame, FrameRequest, FrameSource, InputSeq, InputSink, Mark,
-    MediaTime, Pacing, Rect, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
-    StageTimes, View,
+    Clock, Damage, Frame, FrameRequest, FrameSource, InputSeq, InputSink, Mark, MediaTime, Pacing,
+    Rect, SequencedInput, Size, SourceError, SourceEvent, SourceInfo, StageTimes, View,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -24,7 +23,7 @@ use crate::device::{Gpu, GpuPool};
 use crate::draw::{
     DrawList, PoseRef, RenderSettings, Renderer, SceneGpu, SessionTargets, ViewParams, perspective,
 };
-use crate::nv12::Nv12Converter;
+use crate::picture::{PictureConverter, PictureKind};
 use crate::readback::{FrameRing, RingError, Sharing};
 use crate::resolution::Resolution;
 use crate::scene::{Clicks, PickIndex, Pose, Scene};
@@ -38,7 +37,7 @@ const SOFTWARE_SHARE: f64 = 0.72;
 struct Kit {
     gpu: Arc<Gpu>,
     renderer: Renderer,
-    converter: Arc<Nv12Converter>,
+    converter: Arc<PictureConverter>,
 }
 
 /// The renderer of a process, shared by all scenes.
@@ -72,7 +71,7 @@ impl Stage {
         let moving_casters = self.settings.moving_casters && !gpu.is_software();
         let settings = RenderSettings { moving_casters, ..self.settings };
         let (renderer, converter) = gpu
-            .checked(|| (Renderer::new(&gpu, settings), Nv12Converter::new(&gpu)))
+            .checked(|| (Renderer::new(&gpu, settings), PictureConverter::new(&gpu)))
             .map_err(|refused| failed(&gpu, refused))?;
         let renderer = renderer.map_err(|error| failed(&gpu, error))?;
         let converter = Arc::new(converter);
@@ -211,7 +210,7 @@ impl Resources {
 /// A ring in shared memory where that is wanted and can be had, else one for the CPU.
 fn ring(kit: &Kit, coded: Size, share: bool) -> Result<FrameRing, SourceError> {
     let Kit { gpu, converter, .. } = kit;
-    let make = |sharing| FrameRing::new(gpu, converter, coded, sharing);
+    let make = |sharing| FrameRing::new(gpu, converter, coded, PictureKind::NV12, sharing);
     let made = if share {
         make(Sharing::Shared).or_else(|error| match error {
             RingError::Size(_) => Err(error),
@@ -379,7 +378,7 @@ impl SceneSource {
             captured_at: request.at,
             views: smallvec![View::screen(self.coded)],
             damage: if still && self.drawn == before { Damage::none() } else { Damage::Unknown },
-            color: ColorDescription::BT709_LIMITED,
+            color: PictureKind::NV12.color,
             depth: None,
             last_input: newest,
             stages,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{Nv12, Picture, TestClock, gpu, submit};
 use media::{Clock, ImageError, Mark, MediaTime, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuError, GpuOptions, GpuPool};
-use nearlight_render::nv12::Nv12Converter;
+use nearlight_render::picture::{PictureConverter, PictureKind};
 use nearlight_render::readback::{FrameRing, RingError, Sharing};
 
 const SIZE: Size = Size::new(640, 360);
@@ -64,8 +64,9 @@ fn a_refused_call_is_recorded_and_nobody_panics() {
 #[test]
 fn odd_sizes_are_refused() {
     let gpu = gpu();
-    let converter = Arc::new(Nv12Converter::new(&gpu));
-    let made = FrameRing::new(&gpu, &converter, Size::new(641, 360), Sharing::Cpu);
+    let converter = Arc::new(PictureConverter::new(&gpu));
+    let made =
+        FrameRing::new(&gpu, &converter, Size::new(641, 360), PictureKind::NV12, Sharing::Cpu);
     assert!(matches!(made, Err(RingError::Size(_))));
 }
 
@@ -237,9 +238,9 @@ fn a_lost_device_is_reported_and_replaced_once_for_all() {
     let mut late = submit(&first, &mut old_ring, &view, SIZE).expect("a slot");
     let error = late.finish(&TestClock::new(), &mut StageTimes::default()).expect_err("it is lost");
     assert!(matches!(error, ImageError::Lost(_)));
-    let converter = Arc::new(Nv12Converter::new(&first));
-    assert!(FrameRing::new(&first, &converter, SIZE, Sharing::Cpu).is_err());
-    assert!(FrameRing::new(&first, &converter, SIZE, Sharing::Shared).is_err());
+    let converter = Arc::new(PictureConverter::new(&first));
+    assert!(FrameRing::new(&first, &converter, SIZE, PictureKind::NV12, Sharing::Cpu).is_err());
+    assert!(FrameRing::new(&first, &converter, SIZE, PictureKind::NV12, Sharing::Shared).is_err());
     assert!(draw(&pool, &mut old_ring, &first).is_err());
 
     let reopeners: Vec<_> = (0..4)

@@ -21,7 +21,7 @@ use media::{
 };
 use nearlight_render::device::{Gpu, GpuMemory, GpuOptions, GpuPool};
 use nearlight_render::draw::RenderSettings;
-use nearlight_render::nv12::Nv12Converter;
+use nearlight_render::picture::{PictureConverter, PictureKind};
 use nearlight_render::readback::{FrameRing, RingError, Sharing};
 use nearlight_render::scene::{LoadLimits, Scene, load_scene_bytes};
 use nearlight_render::source::{SceneHost, SceneInput, SceneSource, Stage};
@@ -257,14 +257,14 @@ fn descriptors_go_with_the_ring_and_memory_stays_while_it_is_held() {
 #[test]
 fn rings_of_changing_sizes_leave_nothing_behind() {
     let gpu = lavapipe();
-    let converter = Arc::new(Nv12Converter::new(&gpu));
+    let converter = Arc::new(PictureConverter::new(&gpu));
     let view = Picture::noise(SIZE).upload(&gpu, SIZE);
     let exporter = gpu.exporter().expect("it can share");
     let mut files = Vec::new();
     for step in 0..40 {
         let size = Size::new(64 + step * 34, 64 + step * 18);
-        let mut ring =
-            FrameRing::new(&gpu, &converter, size, Sharing::Shared).expect("a sound size");
+        let mut ring = FrameRing::new(&gpu, &converter, size, PictureKind::NV12, Sharing::Shared)
+            .expect("a sound size");
         let held = exporter.held();
         let pixels = u64::from(size.width) * u64::from(size.height) * 3 / 2 * 3;
         assert!(held.allocations >= 3 && held.bytes >= pixels, "{held:?}");
@@ -278,6 +278,12 @@ fn rings_of_changing_sizes_leave_nothing_behind() {
     until(|| open_files().is_disjoint(&files), "descriptors are left");
     assert_eq!(exporter.held(), GpuMemory::default());
     assert_eq!(gpu.errors(), (0, None));
+}
+
+/// A ring of its own that need not come about.
+fn unmade(gpu: &Arc<Gpu>) -> Result<FrameRing, RingError> {
+    let converter = Arc::new(PictureConverter::new(gpu));
+    FrameRing::new(gpu, &converter, SIZE, PictureKind::NV12, Sharing::Shared)
 }
 
 #[test]
@@ -300,7 +306,7 @@ fn nothing_is_made_of_nothing_nor_on_a_lost_device() {
     );
     // Whoever imported it goes on reading.
     assert_same(&nv12_of(&*image), &wanted);
-    let again = FrameRing::new(&gpu, &Arc::new(Nv12Converter::new(&gpu)), SIZE, Sharing::Shared);
+    let again = unmade(&gpu);
     assert!(matches!(again, Err(RingError::Refused(_))), "{again:?}");
 }
 
@@ -365,7 +371,7 @@ fn a_device_that_cannot_share_says_so_and_the_cpu_reads_instead() {
     let reason = gpu.cannot_share().expect("it cannot");
     assert!(reason.contains("without shared memory"), "{reason}");
     assert_eq!(gpu.device_id(), None);
-    let made = FrameRing::new(&gpu, &Arc::new(Nv12Converter::new(&gpu)), SIZE, Sharing::Shared);
+    let made = unmade(&gpu);
     let Err(RingError::Unshared(told)) = made else { panic!("a shared ring: {made:?}") };
     assert_eq!(told, reason);
     let mut image = draw(&mut source, true);

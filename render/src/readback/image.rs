@@ -54,7 +54,7 @@ impl RingImage {
 
 impl FrameImage for RingImage {
     fn format(&self) -> PixelFormat {
-        PixelFormat::Nv12
+        self.mapping.slot().common.layout.format()
     }
 
     fn size(&self) -> Size {
@@ -88,11 +88,7 @@ impl FrameImage for RingImage {
         let slot = self.mapping.slot();
         let pixels = if slot.exported.is_some() { self.copy()? } else { mapped };
         let layout = &slot.common.layout;
-        Ok(CpuImage {
-            format: PixelFormat::Nv12,
-            size: layout.size(),
-            planes: layout.planes(pixels),
-        })
+        Ok(CpuImage { format: layout.format(), size: layout.size(), planes: layout.planes(pixels) })
     }
 
     /// `None` where the slot is read back to the CPU. Nothing is signalled on the device:
@@ -102,7 +98,7 @@ impl FrameImage for RingImage {
         let exported = slot.exported.as_ref()?;
         Some(SharedImage {
             memory: &exported.memory,
-            format: PixelFormat::Nv12,
+            format: slot.common.layout.format(),
             size: slot.common.layout.size(),
             planes: slot.common.layout.shared_planes(),
             ready: None,

@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::device::{Completion, Gpu};
-use crate::nv12::{CPU_ALIGN, Nv12Converter, Nv12Layout, SHARED_ALIGN};
+use crate::picture::{CPU_ALIGN, Pass, PictureConverter, PictureKind, PictureLayout, SHARED_ALIGN};
 
 use slot::Slot;
 pub use slot::SlotGuard;
@@ -40,6 +40,9 @@ pub enum RingError {
     /// No picture of that size can be made.
     #[error("a picture of {0} cannot be coded: both sides must be even and at most 16384")]
     Size(Size),
+    /// Nothing makes pictures of that kind.
+    #[error("pictures of {:?} in {:?} are not made", .0.format, .0.color)]
+    Kind(PictureKind),
     /// The device has no room, or is lost.
     #[error("the graphics device refused the buffers of a picture ring: {0}")]
     Refused(String),
@@ -78,8 +81,9 @@ pub struct FrameRing {
 /// What all slots of a ring use.
 struct Common {
     gpu: Arc<Gpu>,
-    converter: Arc<Nv12Converter>,
-    layout: Nv12Layout,
+    converter: Arc<PictureConverter>,
+    pass: Pass,
+    layout: PictureLayout,
     newest_cost: Mutex<Option<FrameCost>>,
     /// The picture that was submitted last, while anybody holds it.
     newest: Mutex<Weak<Completion>>,
@@ -100,21 +104,24 @@ impl std::fmt::Debug for FrameRing {
 }
 
 impl FrameRing {
-    /// Makes the buffers for pictures of `coded`.
+    /// Makes the buffers for pictures of `coded` size and of a kind.
     ///
     /// # Errors
     /// See [`RingError`].
     pub fn new(
         gpu: &Arc<Gpu>,
-        converter: &Arc<Nv12Converter>,
+        converter: &Arc<PictureConverter>,
         coded: Size,
+        kind: PictureKind,
         sharing: Sharing,
     ) -> Result<Self, RingError> {
         let align = match sharing {
             Sharing::Cpu => CPU_ALIGN,
             Sharing::Shared => SHARED_ALIGN,
         };
-        let layout = Nv12Layout::new(coded, align).ok_or(RingError::Size(coded))?;
+        let pass = gpu.checked(|| converter.pass(gpu, kind)).map_err(RingError::Refused)?;
+        let pass = pass.ok_or(RingError::Kind(kind))?;
+        let layout = PictureLayout::new(kind.format, coded, align).ok_or(RingError::Size(coded))?;
         let exporter = match sharing {
             Sharing::Cpu => None,
             Sharing::Shared => {
@@ -124,6 +131,7 @@ impl FrameRing {
         let common = Arc::new(Common {
             gpu: Arc::clone(gpu),
             converter: Arc::clone(converter),
+            pass,
             layout,
             newest_cost: Mutex::new(None),
             newest: Mutex::default(),

@@ -60,7 +60,7 @@ impl Slot {
     ) -> Self {
         let stamps = common.gpu.has_timestamps().then(|| {
             common.gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("nv12 pass"),
+                label: Some("colour pass"),
                 ty: wgpu::QueryType::Timestamp,
                 count: 2,
             })
@@ -242,7 +242,7 @@ impl SlotGuard {
             beginning_of_pass_write_index: Some(0),
             end_of_pass_write_index: Some(1),
         });
-        common.converter.encode(encoder, &bound, internal, &common.layout, stamp_writes);
+        common.pass.encode(encoder, &bound, internal, &common.layout, stamp_writes);
         slot.encode_read_back(encoder);
         self.recorded = Some((internal, Instant::now()));
     }

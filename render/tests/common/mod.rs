@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use media::{Clock, FrameImage, MediaTime, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuOptions};
-use nearlight_render::nv12::Nv12Converter;
+use nearlight_render::picture::{PictureConverter, PictureKind};
 use nearlight_render::readback::{FrameRing, Sharing};
 
 /// The machine's device.
@@ -142,7 +142,8 @@ impl Nv12 {
 
 /// A ring of pictures of `coded`.
 pub(crate) fn ring(gpu: &Arc<Gpu>, coded: Size, sharing: Sharing) -> FrameRing {
-    FrameRing::new(gpu, &Arc::new(Nv12Converter::new(gpu)), coded, sharing).expect("a sound size")
+    let converter = Arc::new(PictureConverter::new(gpu));
+    FrameRing::new(gpu, &converter, coded, PictureKind::NV12, sharing).expect("a sound size")
 }
 
 /// One picture converted to `coded` from a texture of `room`.
