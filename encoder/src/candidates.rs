@@ -59,29 +59,22 @@ impl std::fmt::Debug for Candidate {
 
 /// Every encoder in this build, best first.
 ///
-/// NVENC comes first: it leaves the processor to the sessions. x264 comes before OpenH264: it takes
+/// Hardware comes first: it leaves the processor to the sessions. x264 comes before OpenH264: it takes
 /// about two thirds of the processor time for the same pictures (`examples/measure.rs` at 1280x720)
-/// and keeps to a VBV of one frame.
+/// and keeps to a VBV of one frame. OpenH264 is the last resort: it is there wherever we are.
 pub fn candidates() -> Vec<Candidate> {
     let nvenc = crate::nvenc::candidates(crate::nvenc::Libraries::system());
-    let software = [
-        crate::libx264::candidate(),
-        Candidate {
-            name: crate::x264::NAME,
-            codec: Codec::H264,
-            hardware: false,
-            open: Arc::new(|settings, _| {
-                Ok(Box::new(crate::x264::X264Encoder::open(settings)?) as Box<dyn Encoder>)
-            }),
-        },
-        Candidate {
-            name: crate::openh264::NAME,
-            codec: Codec::H264,
-            hardware: false,
-            open: Arc::new(|settings, _| {
-                Ok(Box::new(crate::openh264::OpenH264Encoder::open(settings)?) as Box<dyn Encoder>)
-            }),
-        },
-    ];
-    nvenc.into_iter().chain(software).collect()
+    let mut candidates = Vec::from(nvenc);
+    candidates.extend(crate::gst::candidates(true));
+    candidates.push(crate::libx264::candidate());
+    candidates.extend(crate::gst::candidates(false));
+    candidates.push(Candidate {
+        name: crate::openh264::NAME,
+        codec: Codec::H264,
+        hardware: false,
+        open: Arc::new(|settings, _| {
+            Ok(Box::new(crate::openh264::OpenH264Encoder::open(settings)?) as Box<dyn Encoder>)
+        }),
+    });
+    candidates
 }

@@ -133,3 +133,20 @@ pub(crate) fn copy_rows(
         to[..row].copy_from_slice(&from[..row]);
     }
 }
+
+/// Splits the chroma of a picture into its two planes, each given with its stride.
+pub(crate) fn split_chroma(
+    picture: &Nv12<'_>,
+    (cb, cb_stride): (&mut [u8], usize),
+    (cr, cr_stride): (&mut [u8], usize),
+) {
+    let (pairs, rows) = (picture.width() / 2, picture.height() / 2);
+    let from = picture.chroma.data.chunks(picture.chroma.stride).take(rows);
+    let to = cb.chunks_mut(cb_stride).zip(cr.chunks_mut(cr_stride));
+    for (row, (cb, cr)) in from.zip(to) {
+        let (row, cb, cr) = (&row[..2 * pairs], &mut cb[..pairs], &mut cr[..pairs]);
+        for ((pair, cb), cr) in row.as_chunks::<2>().0.iter().zip(cb).zip(cr) {
+            (*cb, *cr) = (pair[0], pair[1]);
+        }
+    }
+}

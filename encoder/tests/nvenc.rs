@@ -11,10 +11,11 @@ use common::gpu::{PATIENCE, Raw, Rig, Run, SETTINGS, SIZE, Slot};
 use common::{Picture as Scene, decode, psnr, structure};
 use media::barcode::Strip;
 use media::{
-    Bitrate, ColorDescription, DeviceId, EncodeError, EncodeOptions, Encoded, FrameId, FrameRate,
-    Picture, PixelFormat, RateChange, Recovery, RecoveryMeans, Size, Submitted, UnitKind,
+    Bitrate, Codec, ColorDescription, DeviceId, EncodeError, EncodeOptions, Encoded, FrameId,
+    FrameRate, Picture, PixelFormat, RateChange, Recovery, RecoveryMeans, Size, Submitted,
+    UnitKind,
 };
-use nearlight_encoder::h264::{NalKind, Sps, nals};
+use nearlight_encoder::h264::{Sps, nals};
 use nearlight_encoder::{EncoderSettings, OpenError, Resilience, Speed, Wake};
 use openh264::decoder::Decoder;
 
@@ -57,7 +58,7 @@ fn h264_decodes_to_the_source() {
         let (luma, chroma) = psnr(&scene, &decode(&mut decoder, &unit.data));
         assert!(luma > 30.0 && chroma > 30.0, "picture {time}: {luma} dB, {chroma} dB");
         if time == 0 {
-            assert_eq!(structure(&unit.data), [NalKind::Sps, NalKind::Pps, NalKind::IdrSlice]);
+            assert_eq!(structure(Codec::H264, &unit.data), ["SPS", "PPS", "IDR"]);
             let sps = Sps::parse(nals(&unit.data).next().unwrap().bytes()).unwrap();
             assert!(sps.gaps_in_frame_num_allowed, "lost pictures may be left out");
             let vui = sps.vui.unwrap();
@@ -246,7 +247,7 @@ fn a_keyframe_is_the_next_unit() {
         let unit = run.code_with(&picture.picture(), options).unwrap();
         assert_eq!(unit.kind == UnitKind::Key, number == 0 || number == 3, "{number}");
         if unit.kind == UnitKind::Key {
-            assert_eq!(structure(&unit.data), [NalKind::Sps, NalKind::Pps, NalKind::IdrSlice]);
+            assert_eq!(structure(Codec::H264, &unit.data), ["SPS", "PPS", "IDR"]);
         }
     }
     drop(run);

@@ -20,14 +20,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Picture, try_decode};
+use common::{Picture, h264_candidates, try_decode};
 use media::{
     Bitrate, Codec, EncodeOptions, FrameId, FrameRate, Recovery, RecoveryMeans, Size, UnitKind,
 };
 use nearlight_encoder::h264::{NalKind, Sps, nals};
-use nearlight_encoder::{
-    BlockingEncoder, Candidate, EncoderSettings, OpenError, Resilience, candidates,
-};
+use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError, Resilience};
 use openh264::decoder::Decoder;
 use testkit::{ffmpeg, ivf};
 
@@ -299,7 +297,7 @@ fn folder(name: &str) -> PathBuf {
 /// encoder that has coded nothing. One that is not installed is named, and at least one must run.
 fn on_every_candidate(test: impl Fn(&str, &dyn Fn() -> Run)) {
     let mut ran = 0;
-    for candidate in candidates() {
+    for candidate in h264_candidates() {
         let mut means = Vec::new();
         for resilience in [Resilience::References, Resilience::IntraRefresh { units: WAVE }] {
             let settings = EncoderSettings { resilience, ..SETTINGS };

@@ -11,8 +11,8 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::decode;
 use common::doubles::{DEADLINE, INTERVAL, Log, SinkDouble};
+use common::{decode, h264_candidates};
 use media::{
     AccessUnit, Clock as _, CursorUpdate, Damage, DepthImage, Frame, FrameId, FrameRate,
     FrameRequest, FrameSource, InputSeq, MediaTime, Pose, Rect, Size, SourceEvent, SpaceEpoch,
@@ -20,7 +20,7 @@ use media::{
 };
 use nearlight_encoder::h264::{NalKind, Sps, nals};
 use nearlight_encoder::{
-    Candidate, EncoderSettings, EncoderWorker, Preference, WorkerConfig, candidates, select,
+    Candidate, EncoderSettings, EncoderWorker, Preference, WorkerConfig, select,
 };
 use openh264::decoder::Decoder;
 use testkit::{
@@ -128,7 +128,7 @@ fn declared(unit: &AccessUnit) -> Option<Size> {
 }
 
 fn with_every_encoder(test: impl Fn(Candidate)) {
-    for candidate in select(candidates(), &Preference::default()).unwrap().usable {
+    for candidate in select(h264_candidates(), &Preference::default()).unwrap().usable {
         println!("{}", candidate.name);
         test(candidate);
     }

@@ -13,15 +13,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::doubles::*;
-use common::{Picture, decode};
+use common::{Picture, decode, h264_candidates};
 use media::barcode::Strip;
 use media::{
     BitDepth, Bitrate, Codec, ColorDescription, Damage, FrameId, FrameRate, InputSeq, Mark,
     MediaTime, PixelFormat, Rect, Size, Stage, TrackId, UnitKind, View,
 };
-use nearlight_encoder::{
-    Command, CommandRefused, Preference, SelectError, WorkerEvent, candidates, select,
-};
+use nearlight_encoder::{Command, CommandRefused, Preference, SelectError, WorkerEvent, select};
 
 use UnitKind::{Delta, Key, Recovery as Recovered};
 
@@ -342,7 +340,7 @@ fn a_new_size_is_passed_on_and_an_odd_one_is_refused() {
 
 #[test]
 fn rgb_frames_are_converted_and_wrong_colours_refused() {
-    let mut bench = Bench::with(candidates(), Log::new(), true);
+    let mut bench = Bench::with(h264_candidates(), Log::new(), true);
     let rgb = |image: &mut Image| {
         (image.format, image.stride) = (PixelFormat::Bgrx8, 640 * 4);
         // Pure blue: Y 32, Cb 240, Cr 118 in BT.709 limited range.
@@ -367,7 +365,7 @@ fn rgb_frames_are_converted_and_wrong_colours_refused() {
 
 #[test]
 fn formats_that_no_encoder_here_takes_are_refused_by_name() {
-    let mut bench = Bench::with(candidates(), Log::new(), false);
+    let mut bench = Bench::with(h264_candidates(), Log::new(), false);
     bench.submit();
     for format in [PixelFormat::P010, PixelFormat::Yuv444, PixelFormat::Yuv444P16] {
         let mut frame = bench.frame(|image| {
@@ -403,7 +401,7 @@ fn formats_that_no_encoder_here_takes_are_refused_by_name() {
 /// The whole way with every real encoder: what comes out decodes, frame by frame, and names itself.
 #[test]
 fn real_encoders_run_on_the_thread() {
-    let selection = select(candidates(), &Preference::default()).unwrap();
+    let selection = select(h264_candidates(), &Preference::default()).unwrap();
     for candidate in selection.usable {
         let name = candidate.name;
         let mut bench = Bench::with(vec![candidate], Log::new(), true);
@@ -479,7 +477,7 @@ fn the_table_tells_the_truth_about_every_candidate() {
 /// more is wanted.
 #[test]
 fn a_still_picture_becomes_better_and_then_is_left_alone() {
-    for candidate in select(candidates(), &Preference::default()).unwrap().usable {
+    for candidate in select(h264_candidates(), &Preference::default()).unwrap().usable {
         let name = candidate.name;
         let mut bench = Bench::with(vec![candidate], Log::new(), false);
         let rate = FrameRate::fps(60);

@@ -45,18 +45,32 @@ impl Strip {
         chroma: &mut [u8],
         chroma_stride: usize,
     ) {
-        if luma_stride < CELL * CELLS || luma.len() < luma_stride * CELL {
-            return;
+        if self.draw_luma(luma, luma_stride) {
+            make_neutral(chroma, chroma_stride, CELL * CELLS);
         }
-        for row in luma.chunks_mut(luma_stride).take(CELL) {
+    }
+
+    /// Draws the strip into a luma plane and two chroma planes of half its size each way, each given
+    /// with its stride. Does nothing when the picture is too small for it.
+    pub fn draw_i420(self, luma: &mut [u8], luma_stride: usize, chroma: [(&mut [u8], usize); 2]) {
+        if self.draw_luma(luma, luma_stride) {
+            for (plane, stride) in chroma {
+                make_neutral(plane, stride, CELL * CELLS / 2);
+            }
+        }
+    }
+
+    /// Whether the strip fitted.
+    fn draw_luma(self, luma: &mut [u8], stride: usize) -> bool {
+        if stride < CELL * CELLS || luma.len() < stride * CELL {
+            return false;
+        }
+        for row in luma.chunks_mut(stride).take(CELL) {
             for (cell, bit) in row.chunks_mut(CELL).zip(self.bits()) {
                 cell.fill(if bit { WHITE } else { BLACK });
             }
         }
-        for row in chroma.chunks_mut(chroma_stride).take(CELL / 2) {
-            let width = row.len().min(CELL * CELLS);
-            row[..width].fill(128);
-        }
+        true
     }
 
     /// Reads the strip from the luma of a decoded picture; `None` when the parity is odd.
@@ -75,6 +89,14 @@ impl Strip {
     }
 }
 
+/// Takes the colour out of `width` bytes of the rows under the strip.
+fn make_neutral(chroma: &mut [u8], stride: usize, width: usize) {
+    for row in chroma.chunks_mut(stride).take(CELL / 2) {
+        let width = row.len().min(width);
+        row[..width].fill(128);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +111,21 @@ mod tests {
             prop_assert_eq!(Strip::read_luma(&luma, 640), Some(strip));
             prop_assert!(luma[640 * 16..].iter().all(|&y| y == 90));
         }
+    }
+
+    #[test]
+    fn planes_of_their_own_are_neutral_where_shared_ones_are() {
+        let strip = Strip { frame: 7, input: 9 };
+        let (mut luma, mut chroma) = (vec![90; 640 * 32], vec![20; 640 * 16]);
+        strip.draw_nv12(&mut luma, 640, &mut chroma, 640);
+        let (mut plain, mut cb, mut cr) =
+            (vec![90; 640 * 32], vec![20; 320 * 16], vec![20; 320 * 16]);
+        strip.draw_i420(&mut plain, 640, [(&mut cb, 320), (&mut cr, 320)]);
+        assert_eq!(plain, luma);
+        for (pair, each) in chroma.chunks(2).zip(cb.iter().zip(&cr)) {
+            assert_eq!((pair[0], pair[1]), (*each.0, *each.1));
+        }
+        assert!(cb.contains(&128) && cb.contains(&20));
     }
 
     #[test]

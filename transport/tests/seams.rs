@@ -11,8 +11,8 @@ use client::{MonotonicClock, Wish, config, connect, until};
 use encoder::h264::{NalKind, Sps, nals};
 use encoder::{EncoderSettings, EncoderWorker, Preference, WorkerConfig, candidates, select};
 use media::{
-    Bitrate, FrameId, FrameRate, FrameRequest, FrameSource, Rect, Size, SourceEvent, TrackId,
-    Transport, TransportEvent,
+    Bitrate, Codec, FrameId, FrameRate, FrameRequest, FrameSource, Rect, Size, SourceEvent,
+    TrackId, Transport, TransportEvent,
 };
 use testkit::{PushedShared, SharedSurface};
 
@@ -25,11 +25,13 @@ async fn a_display_that_is_resized_reaches_the_client() {
     let clock = MonotonicClock::shared();
     let surface = SharedSurface::new(SIZE).unwrap();
     let mut source = PushedShared::new(surface.clone(), 3, clock.clone()).unwrap();
+    let mut encoders = select(candidates(), &Preference::default()).unwrap().usable;
+    encoders.retain(|candidate| candidate.codec == Codec::H264);
     let plan = WorkerConfig {
         label: "seam".into(),
         track: TrackId(0),
         settings: EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4)),
-        encoders: select(candidates(), &Preference::default()).unwrap().usable,
+        encoders,
         keyframe_interval: Duration::from_millis(250),
         barcode: false,
         patience: encoder::ENCODE_PATIENCE,

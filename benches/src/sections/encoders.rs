@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use encoder::{BlockingEncoder, Candidate, ENCODE_PATIENCE, EncoderSettings, Preference};
-use media::{Bitrate, EncodeOptions, FrameId, FrameRate, Picture, Size};
+use media::{Bitrate, Codec, EncodeOptions, FrameId, FrameRate, Picture, Size};
 
 use super::PATTERN_FPS;
 use crate::Bench;
@@ -78,10 +78,11 @@ pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-/// Software candidates that code a picture here, best first.
+/// Software candidates that code a picture here in the codec that is decoded here, best first.
 fn usable() -> Result<Vec<Candidate>> {
     let usable = encoder::select(encoder::candidates(), &Preference::default())?.usable;
-    Ok(usable.into_iter().filter(|candidate| !candidate.hardware).collect())
+    let judged = |candidate: &Candidate| !candidate.hardware && candidate.codec == Codec::H264;
+    Ok(usable.into_iter().filter(judged).collect())
 }
 
 fn settings(kbps: u32) -> EncoderSettings {

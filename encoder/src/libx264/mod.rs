@@ -15,8 +15,7 @@ use std::ops::RangeInclusive;
 
 use media::{
     Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
-    FrameRate, Picture, RateChange, Recovery, RecoveryMeans, Size, Submitted,
-    UnitKind,
+    FrameRate, Picture, RateChange, Recovery, RecoveryMeans, Size, Submitted, UnitKind,
 };
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};

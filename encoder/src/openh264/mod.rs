@@ -19,7 +19,7 @@ use media::{
 
 use crate::candidates::{EncoderSettings, OpenError};
 use crate::h264::{self, NalKind, Pps, SliceHeader, Sps, SyntaxError};
-use crate::nv12::{Drawn, Nv12, check_taken};
+use crate::nv12::{Drawn, Nv12, check_taken, split_chroma};
 use crate::slices;
 use crate::unit_pool::UnitPool;
 use ltr::{Forget, LongTerm};
@@ -180,21 +180,14 @@ impl Buffers {
     /// Splits the chroma plane and draws the strip, without touching the picture.
     fn prepare<'a>(&'a mut self, picture: &Nv12<'a>, options: EncodeOptions) -> I420<'a> {
         let (width, height) = (picture.width(), picture.height());
-        let Nv12 { luma, chroma, .. } = self.drawn.with_strip(*picture, options.strip);
+        let drawn = self.drawn.with_strip(*picture, options.strip);
         let half = width / 2;
         self.cb.resize(half * height / 2, 0);
         self.cr.resize(half * height / 2, 0);
-        let rows = chroma.data.chunks(chroma.stride);
-        for ((row, cb), cr) in
-            rows.zip(self.cb.chunks_exact_mut(half)).zip(self.cr.chunks_exact_mut(half))
-        {
-            for ((pair, cb), cr) in row.as_chunks::<2>().0.iter().zip(cb).zip(cr) {
-                (*cb, *cr) = (pair[0], pair[1]);
-            }
-        }
+        split_chroma(&drawn, (&mut self.cb, half), (&mut self.cr, half));
         I420 {
             size: picture.size,
-            luma,
+            luma: drawn.luma,
             cb: Plane { data: &self.cb, stride: half },
             cr: Plane { data: &self.cr, stride: half },
         }

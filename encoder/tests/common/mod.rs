@@ -3,12 +3,21 @@
 
 pub mod doubles;
 pub mod gpu;
+pub mod viewer;
 
-use media::{CpuImage, PixelFormat, Plane, Size};
+use media::{Codec, CpuImage, PixelFormat, Plane, Size};
 use nearlight_encoder::h264::{NalKind, nals};
+use nearlight_encoder::{Candidate, candidates};
 use openh264::decoder::Decoder;
 use openh264::formats::YUVSource as _;
 use smallvec::smallvec;
+
+/// The candidates whose units the tests of the whole way decode and read.
+pub fn h264_candidates() -> Vec<Candidate> {
+    let mut candidates = candidates();
+    candidates.retain(|candidate| candidate.codec == Codec::H264);
+    candidates
+}
 
 /// An NV12 picture with padded rows.
 pub struct Picture {
@@ -148,17 +157,93 @@ pub fn psnr(source: &Picture, decoded: &Decoded) -> (f64, f64) {
     (ratio(luma, width * height), ratio(chroma, width * height / 2))
 }
 
-/// Kinds of the NAL units of an access unit, slices counted once.
-pub fn structure(unit: &[u8]) -> Vec<NalKind> {
-    let mut kinds: Vec<_> = nals(unit).map(|nal| nal.kind()).collect();
-    kinds.dedup();
-    kinds
+/// What a unit is made of, by the names of its codec; slices and tiles are counted once.
+pub fn structure(codec: Codec, unit: &[u8]) -> Vec<&'static str> {
+    let mut parts: Vec<_> = match codec {
+        Codec::H264 => nals(unit).map(|nal| h264_part(nal.kind())).collect(),
+        Codec::H265 => nals(unit).map(|nal| h265_part(nal.bytes()[0] >> 1)).collect(),
+        Codec::Av1 => obus(unit),
+        // One frame, without parts of its own.
+        Codec::Vp8 | Codec::Vp9 => vec!["frame"],
+    };
+    parts.dedup();
+    // Some elements send their first parameter sets twice, which changes nothing.
+    let sets = parts.iter().take_while(|part| ["VPS", "SPS", "PPS"].contains(part)).count();
+    if sets == 6 && parts[..3] == parts[3..6] {
+        parts.drain(..3);
+    }
+    parts
 }
 
-/// `first_mb_in_slice` is 0: the slice begins a picture (H.264 §7.4.1.2.4, without lost slices).
-pub fn pictures_in(unit: &[u8]) -> usize {
-    // ue(v) 0 is the single bit 1.
-    nals(unit).filter(|nal| nal.kind().is_slice() && nal.bytes()[1] & 0x80 != 0).count()
+/// H.264, table 7-1.
+fn h264_part(kind: NalKind) -> &'static str {
+    match kind {
+        NalKind::Sps => "SPS",
+        NalKind::Pps => "PPS",
+        NalKind::IdrSlice => "IDR",
+        NalKind::Slice => "slice",
+        _ => "other",
+    }
+}
+
+/// H.265, table 7-1.
+fn h265_part(kind: u8) -> &'static str {
+    match kind {
+        32 => "VPS",
+        33 => "SPS",
+        34 => "PPS",
+        19 | 20 => "IDR",
+        0..=9 => "slice",
+        _ => "other",
+    }
+}
+
+/// AV1, 6.2.2.
+fn obus(mut rest: &[u8]) -> Vec<&'static str> {
+    let mut parts = Vec::new();
+    while let [header, after @ ..] = rest {
+        assert_eq!(header & 0x87, 2, "a size and no extension");
+        let mut length = 0;
+        let mut after = after.iter();
+        for shift in (0..).step_by(7) {
+            let byte = usize::from(*after.next().expect("a size"));
+            length |= (byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        rest = &after.as_slice()[length..];
+        parts.push(match header >> 3 {
+            1 => "sequence",
+            2 => "delimiter",
+            6 => "frame",
+            _ => "other",
+        });
+    }
+    parts
+}
+
+/// What a keyframe is made of, and what every other unit.
+pub fn expected_structure(codec: Codec) -> (&'static [&'static str], &'static [&'static str]) {
+    match codec {
+        Codec::H264 => (&["SPS", "PPS", "IDR"], &["slice"]),
+        Codec::H265 => (&["VPS", "SPS", "PPS", "IDR"], &["slice"]),
+        Codec::Av1 => (&["delimiter", "sequence", "frame"], &["delimiter", "frame"]),
+        Codec::Vp8 | Codec::Vp9 => (&["frame"], &["frame"]),
+    }
+}
+
+/// Pictures in a unit of H.264 or H.265: slices with `first_mb_in_slice` 0 or
+/// `first_slice_segment_in_pic_flag` 1, which is the first bit after the header in both.
+pub fn pictures_in(codec: Codec, unit: &[u8]) -> usize {
+    let header = if codec == Codec::H264 { 1 } else { 2 };
+    nals(unit)
+        .filter(|nal| match codec {
+            Codec::H264 => nal.kind().is_slice(),
+            _ => nal.bytes()[0] >> 1 < 32,
+        })
+        .filter(|nal| nal.bytes()[header] & 0x80 != 0)
+        .count()
 }
 
 /// `slice_type` of every slice, 0..=4 (table 7-6).

@@ -1,0 +1,364 @@
+//! Encoders that GStreamer has elements for, in software and on hardware, behind one adapter.
+//!
+//! What is needed is loaded at run time where the system has it, and never linked: libx264 and libx265
+//! are GPL. The table says how an element is set up and what it cannot do, the adapter runs it as a
+//! function call. There is no queue in it and nothing is coded ahead.
+
+mod adapter;
+mod properties;
+mod rate;
+mod table;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use gstreamer as gst;
+use media::{
+    Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
+    FrameRate, Picture, RateChange, Recovery, Size, Submitted, UnitKind,
+};
+
+use crate::candidates::{Candidate, EncoderSettings, OpenError};
+use crate::nv12::{Nv12, check_taken};
+use crate::unit_pool::UnitPool;
+use crate::{h264, headers};
+use adapter::{Adapter, Layout};
+use rate::{RateControl, one_frame_in_millis};
+use table::{Change, Keyframes, ROWS, Row, Setting, Value};
+
+/// More than four slices make some Chromium builds glitch, and cost bits for little time.
+const MAX_THREADS: usize = 4;
+
+/// The elements on hardware, or those in software, best first. Which of them the machine has is found
+/// when they are opened.
+pub fn candidates(hardware: bool) -> impl Iterator<Item = Candidate> {
+    ROWS.iter().filter(move |row| row.hardware == hardware).map(move |row| Candidate {
+        name: row.name,
+        codec: row.codec,
+        hardware,
+        open: Arc::new(|settings, _| {
+            Ok(Box::new(GstEncoder::open(row, settings)?) as Box<dyn Encoder>)
+        }),
+    })
+}
+
+/// An element as an [`Encoder`].
+struct GstEncoder {
+    row: &'static Row,
+    capabilities: EncoderCapabilities,
+    layout: Layout,
+    adapter: Adapter,
+    rate_control: RateControl,
+    size: Size,
+    bitrate: Bitrate,
+    rate: FrameRate,
+    /// The next unit must be a keyframe, whoever asks for it.
+    key_due: bool,
+    units: UnitPool,
+    /// Keyframes with the parameter sets as they are sent.
+    rewritten: Vec<u8>,
+}
+
+impl GstEncoder {
+    /// Opens it on the calling thread.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] without GStreamer or the element; [`OpenError::Refused`] for settings
+    /// that it does not take, and for an element that cannot be set up.
+    fn open(row: &'static Row, settings: &EncoderSettings) -> Result<Self, OpenError> {
+        let factory = factory(row)?;
+        let (capabilities, layout) = describe(row, &factory).map_err(OpenError::Refused)?;
+        check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
+        if !capabilities.formats.contains(&settings.format) {
+            let EncoderCapabilities { name, formats, .. } = &capabilities;
+            let text = format!("{name} takes {formats:?}, not {:?}", settings.format);
+            return Err(OpenError::Refused(text));
+        }
+        let (adapter, rate_control) = start(row, &factory, layout, settings)?;
+        Ok(Self {
+            row,
+            capabilities,
+            layout,
+            adapter,
+            rate_control,
+            size: settings.size,
+            bitrate: settings.bitrate,
+            rate: settings.rate,
+            key_due: true,
+            units: UnitPool::new(settings.bitrate, settings.rate),
+            rewritten: Vec::new(),
+        })
+    }
+
+    /// Starts the element anew, with what it has to code now.
+    fn reopen(&mut self) -> Result<(), EncodeError> {
+        let settings = EncoderSettings::new(self.size, self.rate, self.bitrate);
+        let started = factory(self.row)
+            .and_then(|factory| start(self.row, &factory, self.layout, &settings))
+            .map_err(|error| EncodeError::Fatal(error.to_string()))?;
+        (self.adapter, self.rate_control) = started;
+        self.key_due = true;
+        Ok(())
+    }
+
+    /// A unit that begins a stream, as it is sent.
+    fn checked<'a>(
+        codec: Codec,
+        unit: &'a [u8],
+        rewritten: &'a mut Vec<u8>,
+    ) -> Result<(&'a [u8], UnitKind), String> {
+        let kind = headers::kind(codec, unit).map_err(|error| error.to_string())?;
+        if (codec, kind) != (Codec::H264, UnitKind::Key) {
+            return Ok((unit, kind));
+        }
+        let prepared = h264::prepare(unit, rewritten)
+            .map_err(|error| format!("its SPS cannot be read: {error}"))?;
+        Ok((prepared, kind))
+    }
+}
+
+impl Encoder for GstEncoder {
+    fn capabilities(&self) -> &EncoderCapabilities {
+        &self.capabilities
+    }
+
+    fn encode(
+        &mut self,
+        _frame: FrameId,
+        picture: &Picture<'_>,
+        options: EncodeOptions,
+    ) -> Result<Submitted, EncodeError> {
+        let picture = Nv12::check(picture, self.size)?;
+        // The first one is a keyframe by itself.
+        if options.keyframe && !self.key_due {
+            match self.row.keyframes {
+                Keyframes::OnRequest if self.adapter.force_keyframe() => self.key_due = true,
+                Keyframes::OnRequest => {
+                    return Err(EncodeError::Fatal("it takes no request for a keyframe".into()));
+                }
+                Keyframes::Reopen => self.reopen()?,
+            }
+        }
+        let unit = self.adapter.run(&picture, options.strip)?;
+        // Copied out, so that the element's memory goes back at once and nothing is allocated.
+        let mapped = unit
+            .map_readable()
+            .map_err(|_| EncodeError::Fatal("its unit cannot be read".into()))?;
+        let (data, kind) = Self::checked(self.row.codec, &mapped, &mut self.rewritten)
+            .map_err(|reason| EncodeError::Fatal(format!("its unit cannot be sent: {reason}")))?;
+        if std::mem::take(&mut self.key_due) && kind != UnitKind::Key {
+            return Err(EncodeError::Fatal("it made no keyframe where it had to".into()));
+        }
+        Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)))
+    }
+
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
+        // Each unit is out before `encode` returns.
+        None
+    }
+
+    fn acknowledge(&mut self, _frame: FrameId) {
+        // Only a keyframe helps it, whatever the client has.
+    }
+
+    fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
+        (self.bitrate, self.rate) = (bitrate, rate);
+        if !self.rate_control.differs(bitrate, rate) {
+            return Ok(RateChange::Seamless);
+        }
+        match self.row.rate.change {
+            Change::Reopen => self.reopen()?,
+            Change::Seamless | Change::Keyframe => self
+                .rate_control
+                .set(self.adapter.element(), bitrate, rate)
+                .map_err(EncodeError::Fatal)?,
+        }
+        Ok(self.capabilities.rate_change)
+    }
+
+    fn forget(&mut self, _lost: RangeInclusive<FrameId>) -> Recovery {
+        Recovery::KeyframeNeeded
+    }
+
+    fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
+        if size == self.size {
+            return Ok(());
+        }
+        check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
+        let declared = self.rate_control.declared();
+        self.adapter.set_format(size, declared).map_err(EncodeError::Fatal)?;
+        self.size = size;
+        self.key_due = true;
+        Ok(())
+    }
+}
+
+fn factory(row: &Row) -> Result<gst::ElementFactory, OpenError> {
+    gst::init().map_err(|error| OpenError::Missing(format!("GStreamer: {error}")))?;
+    gst::ElementFactory::find(row.element).ok_or_else(|| {
+        let Row { element, package, .. } = row;
+        OpenError::Missing(format!("GStreamer's element {element} (Debian: {package})"))
+    })
+}
+
+/// Makes, sets up and starts the element.
+fn start(
+    row: &'static Row,
+    factory: &gst::ElementFactory,
+    layout: Layout,
+    settings: &EncoderSettings,
+) -> Result<(Adapter, RateControl), OpenError> {
+    let refused = OpenError::Refused;
+    let element = factory.create().build().map_err(|error| refused(error.to_string()))?;
+    for setting in row.settings {
+        apply(&element, setting, settings.rate).map_err(refused)?;
+    }
+    let mut rate_control =
+        RateControl::find(&row.rate.knob, &element, settings.rate).map_err(refused)?;
+    rate_control.set(&element, settings.bitrate, settings.rate).map_err(refused)?;
+    let output = output_caps(row.codec, factory).map_err(refused)?;
+    let mut adapter = Adapter::start(element, &output, layout, row.units)?;
+    adapter.set_format(settings.size, settings.rate).map_err(refused)?;
+    Ok((adapter, rate_control))
+}
+
+/// Sets the first alternative that the element takes.
+fn apply(element: &gst::Element, setting: &Setting, rate: FrameRate) -> Result<(), String> {
+    let (Setting::Needed(alternatives) | Setting::Wished(alternatives)) = setting;
+    let mut failures = Vec::new();
+    for (name, value) in *alternatives {
+        let text = match value {
+            Value::Text(text) => (*text).to_owned(),
+            Value::Threads => threads().to_string(),
+            Value::FrameMillis => one_frame_in_millis(rate).to_string(),
+        };
+        match properties::set(element, name, &text) {
+            Ok(()) => return Ok(()),
+            Err(reason) => failures.push(reason),
+        }
+    }
+    match setting {
+        Setting::Needed(_) => Err(failures.join(", and ")),
+        Setting::Wished(_) => Ok(()),
+    }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(MAX_THREADS)
+}
+
+/// What the row and the element's own template say that it can do, and the layout that it takes.
+fn describe(
+    row: &Row,
+    factory: &gst::ElementFactory,
+) -> Result<(EncoderCapabilities, Layout), String> {
+    let takes = |format: Layout| {
+        let caps = gst::Caps::builder("video/x-raw").field("format", format.format().to_str());
+        factory.can_sink_any_caps(&caps.build())
+    };
+    let layout = Layout::ALL.into_iter().find(|&layout| takes(layout));
+    let layout = layout.ok_or("it takes neither NV12 nor I420 in the processor's memory")?;
+    let (smallest, largest) = size_range(factory, row.largest);
+    let capabilities = EncoderCapabilities {
+        hardware: row.hardware,
+        smallest,
+        largest,
+        rate_change: match row.rate.change {
+            Change::Seamless => RateChange::Seamless,
+            Change::Keyframe | Change::Reopen => RateChange::Keyframe,
+        },
+        bounded_frames: row.bounded_frames,
+        ..EncoderCapabilities::plain(row.name, row.codec)
+    };
+    Ok((capabilities, layout))
+}
+
+/// Least and largest even size of the element's template, within `largest`.
+fn size_range(factory: &gst::ElementFactory, largest: Size) -> (Size, Size) {
+    let sink = |template: &&gst::StaticPadTemplate| template.direction() == gst::PadDirection::Sink;
+    let caps = factory.static_pad_templates().iter().find(sink).map(gst::StaticPadTemplate::caps);
+    let range = |field: &str, limit: u32| {
+        let range = caps.as_ref()?.structure(0)?.get::<gst::IntRange<i32>>(field).ok()?;
+        let least = u32::try_from(range.min()).unwrap_or(0).max(2).next_multiple_of(2);
+        let most = u32::try_from(range.max()).unwrap_or(0).min(limit) / 2 * 2;
+        Some((least, most))
+    };
+    let (width, height) = (range("width", largest.width), range("height", largest.height));
+    let (least_width, width) = width.unwrap_or((2, largest.width));
+    let (least_height, height) = height.unwrap_or((2, largest.height));
+    (Size::new(least_width, least_height), Size::new(width, height))
+}
+
+/// What the output is held to: the form in which units are sent, and the profile that every decoder
+/// of the codec has.
+fn output_caps(codec: Codec, factory: &gst::ElementFactory) -> Result<gst::Caps, String> {
+    let bytes = |name: &str| {
+        let caps = gst::Caps::builder(name);
+        caps.field("stream-format", "byte-stream").field("alignment", "au")
+    };
+    let choices = match codec {
+        // Plain Baseline, where the other is not named: no encoder here uses what they differ by.
+        Codec::H264 => ["constrained-baseline", "baseline"]
+            .map(|profile| bytes("video/x-h264").field("profile", profile).build())
+            .to_vec(),
+        Codec::H265 => vec![bytes("video/x-h265").field("profile", "main").build()],
+        Codec::Vp8 => vec![gst::Caps::builder("video/x-vp8").build()],
+        Codec::Vp9 => vec![gst::Caps::builder("video/x-vp9").field("profile", "0").build()],
+        Codec::Av1 => vec![gst::Caps::builder("video/x-av1").field("alignment", "tu").build()],
+    };
+    let wanted = choices[0].to_string();
+    choices
+        .into_iter()
+        .find(|caps| factory.can_src_any_caps(caps))
+        .ok_or_else(|| format!("it does not offer {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row of an element that every GStreamer has and that codes nothing.
+    fn row(element: &'static str, settings: &'static [Setting]) -> &'static Row {
+        Box::leak(Box::new(Row {
+            name: "gst-test",
+            element,
+            package: "none",
+            codec: Codec::Vp8,
+            hardware: false,
+            largest: Size::new(640, 480),
+            settings,
+            rate: table::Rate { knob: table::Knob::Kilobits("bitrate"), change: Change::Seamless },
+            keyframes: Keyframes::OnRequest,
+            bounded_frames: false,
+            units: table::Units::Caller,
+        }))
+    }
+
+    fn refusal(row: &'static Row) -> OpenError {
+        let settings =
+            EncoderSettings::new(Size::new(320, 240), FrameRate::fps(30), Bitrate::from_mbps(1));
+        GstEncoder::open(row, &settings).err().unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let missing = refusal(row("nosuchenc", &[]));
+        let text = "GStreamer's element nosuchenc (Debian: none)".to_owned();
+        assert_eq!(missing, OpenError::Missing(text));
+        let text = "it has no property bitrate".to_owned();
+        assert_eq!(refusal(row("identity", &[])), OpenError::Refused(text));
+        let needed = &[Setting::Needed(&[("speed", Value::Text("1")), ("sync", Value::Text("x"))])];
+        let text = "it has no property speed, and its property sync does not take x".to_owned();
+        assert_eq!(refusal(row("identity", needed)), OpenError::Refused(text));
+        // What is only wished for is left out.
+        let wished = &[Setting::Wished(&[("speed", Value::Text("1"))])];
+        let text = "it has no property bitrate".to_owned();
+        assert_eq!(refusal(row("identity", wished)), OpenError::Refused(text));
+    }
+
+    #[test]
+    fn an_element_that_takes_no_pictures_is_refused() {
+        let text = "it takes neither NV12 nor I420 in the processor's memory".to_owned();
+        assert_eq!(refusal(row("fakesrc", &[])), OpenError::Refused(text));
+    }
+}
