@@ -81,5 +81,5 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
 }
 
 fn row(out: &mut String, name: &str, codec: &str, verdict: &str) {
-    let _ = writeln!(out, "  {name:<16} {codec:<5} {verdict}");
+    let _ = writeln!(out, "  {name:<20} {codec:<5} {verdict}");
 }

@@ -333,3 +333,59 @@ fn fill(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use media::Plane;
+
+    use super::*;
+
+    const SIZE: Size = Size::new(64, 48);
+
+    /// Elements that every GStreamer has and that change nothing: what comes out is what went in.
+    fn adapter(name: &str, layout: Layout, units: Units) -> Adapter {
+        gst::init().unwrap();
+        let element = gst::ElementFactory::make(name).build().unwrap();
+        if name == "valve" {
+            element.set_property("drop", true);
+        }
+        let caps = gst::Caps::builder("video/x-raw").build();
+        let mut adapter = Adapter::start(element, &caps, layout, units).unwrap();
+        adapter.set_format(SIZE, FrameRate::fps(30)).unwrap();
+        adapter
+    }
+
+    fn run(adapter: &mut Adapter, value: u8) -> Result<Vec<u8>, String> {
+        let luma = vec![value; 64 * 48];
+        let chroma: Vec<u8> = [1, 2].repeat(64 * 48 / 4);
+        let plane = |data| Plane { data, stride: 64 };
+        let picture = Nv12 { size: SIZE, luma: plane(&luma), chroma: plane(&chroma) };
+        let unit = adapter.run(&picture, None).map_err(|error| error.to_string())?;
+        Ok(unit.map_readable().unwrap().to_vec())
+    }
+
+    #[test]
+    fn an_element_with_its_own_thread_is_waited_for() {
+        let mut queue = adapter("queue", Layout::Nv12, Units::OwnThread);
+        for value in 10..40 {
+            let unit = run(&mut queue, value).unwrap();
+            assert_eq!((unit[0], &unit[64 * 48..][..4]), (value, &[1, 2, 1, 2][..]));
+        }
+    }
+
+    #[test]
+    fn chroma_is_split_where_the_element_wants_that() {
+        let unit = run(&mut adapter("identity", Layout::I420, Units::Caller), 7).unwrap();
+        let (luma, chroma) = unit.split_at(64 * 48);
+        assert!(luma.iter().all(|&y| y == 7));
+        assert_eq!(chroma, [[1; 32 * 24], [2; 32 * 24]].concat());
+    }
+
+    #[test]
+    fn an_element_that_keeps_a_picture_is_given_up() {
+        let kept = run(&mut adapter("valve", Layout::Nv12, Units::Caller), 7).unwrap_err();
+        assert!(kept.contains("no unit came out for a frame"), "{kept}");
+        let hung = run(&mut adapter("valve", Layout::Nv12, Units::OwnThread), 7).unwrap_err();
+        assert!(hung.contains("no unit came out within 2s"), "{hung}");
+    }
+}

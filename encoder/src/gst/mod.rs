@@ -196,8 +196,10 @@ impl Encoder for GstEncoder {
 fn factory(row: &Row) -> Result<gst::ElementFactory, OpenError> {
     gst::init().map_err(|error| OpenError::Missing(format!("GStreamer: {error}")))?;
     gst::ElementFactory::find(row.element).ok_or_else(|| {
-        let Row { element, package, .. } = row;
-        OpenError::Missing(format!("GStreamer's element {element} (Debian: {package})"))
+        let Row { element, package, hardware, .. } = row;
+        // Plugins have elements only for devices that they find.
+        let device = if *hardware { ", with its device" } else { "" };
+        OpenError::Missing(format!("GStreamer's element {element} (Debian: {package}{device})"))
     })
 }
 
