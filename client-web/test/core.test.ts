@@ -18,18 +18,25 @@ const stats: Stats = {
   unchanged: 0, dropped: 0, keyframes: 1, stages: [{ stage: 'draw', ms: { p50: 1, p95: 2, p99: 3 } }],
 };
 
+const hello = {
+  type: 'hello', session: 's', video: { width: 640, height: 360, fps: 30, max_kbps: 5000 }, encoder: 'x', declined: ['y: missing'], device: 'd',
+};
+
 describe('control messages', () => {
   it('are taken when they are whole', () => {
     expect(parseServerMessage('{"type":"ping","id":7}')).toEqual({ type: 'ping', id: 7 });
     expect(parseServerMessage(JSON.stringify({ type: 'stats', ...stats }))).toMatchObject({ fps: 60 });
     expect(parseServerMessage(JSON.stringify({ type: 'stats', ...stats, rtt_ms: null, total: null }))).toMatchObject({ fps: 60 });
     expect(parseServerMessage('{"type":"ended","reason":"idle"}')).toMatchObject({ reason: 'idle' });
+    expect(parseServerMessage(JSON.stringify(hello))).toEqual(hello);
+    expect(parseServerMessage(JSON.stringify({ ...hello, encoder_caveat: 'slow' }))).toMatchObject({ encoder_caveat: 'slow' });
   });
 
   it.each([
     '', '{', 'null', '[]', '"ping"', '{"type":7}', '{"type":"ping"}', '{"type":"ping","id":"7"}', '{"type":"later"}',
     '{"type":"toString"}', '{"type":"ended"}', JSON.stringify({ type: 'stats', ...stats, stages: [{ stage: 'draw' }] }),
-    JSON.stringify({ type: 'stats', ...stats, fps: null }),
+    JSON.stringify({ type: 'stats', ...stats, fps: null }), JSON.stringify({ ...hello, encoder_caveat: 7 }),
+    JSON.stringify({ ...hello, declined: [7] }),
   ])('are refused when they are not: %s', (text) => {
     expect(parseServerMessage(text)).toBeUndefined();
   });

@@ -74,6 +74,13 @@ impl FakeGpu {
         Ok(Self { folder, cuda, encode })
     }
 
+    /// The folder of both under their real names, for the `LD_LIBRARY_PATH` of another process. What
+    /// they do there is planned by `FAKE_CUDA_PLAN` and `FAKE_NVENC_PLAN`, such as `cuInit 1 1 crash` or
+    /// `nvEncLockBitstream 1 1 hang`.
+    pub fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
     /// Path of the copy that stands for `libcuda.so.1`.
     pub fn cuda(&self) -> PathBuf {
         self.folder.cuda()

@@ -67,6 +67,9 @@ fn what_would_be_ignored_without_a_word_is_refused() {
     }
     assert!(refused(&["video.encoder=x26"]).contains("gst-x264enc"));
     assert!(refused(&["video.forbid_encoders=[\"x\"]"]).starts_with("video.forbid_encoders"));
+    assert!(refused(&["video.codecs=[]"]).starts_with("video.codecs"));
+    assert!(refused(&["video.codecs=[\"h264\", \"av1\", \"h264\"]"]).contains("there twice"));
+    assert!(refused(&["video.codecs=[\"h263\"]"]).contains("h263"));
     assert!(refused(&["webrtc.ports=[9000, 8000]"]).starts_with("webrtc.ports"));
     assert!(refused(&["webrtc.ports=[0, 8000]"]).starts_with("webrtc.ports"));
 }

@@ -55,12 +55,17 @@ pub fn node(overrides: &[&str]) -> Arc<Node> {
 
 /// What [`node`] is opened by.
 pub fn open(config: Config) -> anyhow::Result<Arc<Node>> {
+    with_probing(config, Probing::in_process())
+}
+
+/// The same with other encoders, or other ways to try them.
+pub fn with_probing(config: Config, probing: Probing) -> anyhow::Result<Arc<Node>> {
     let mut apps: Vec<Arc<dyn App>> =
         vec![Arc::new(PatternApp), Arc::new(DisplayApp), Arc::new(BrokenApp)];
     for fault in [Fault::Panic, Fault::PanicAtInput, Fault::LoseDevice, Fault::Hang] {
         apps.push(Arc::new(FaultyApp(fault)));
     }
-    Node::with_apps(config, None, apps, Probing::in_process())
+    Node::with_apps(config, None, apps, probing)
 }
 
 /// The same behind listeners.
