@@ -267,7 +267,7 @@ fn works() -> Outcome {
 /// their prober.
 fn breaking(cache: Option<Cache>) -> (Probing, Sender<Outcome>) {
     let gone: Arc<encoder::candidates::Open> =
-        Arc::new(|_| Err(OpenError::Refused("its device is gone".into())));
+        Arc::new(|_, _| Err(OpenError::Refused("its device is gone".into())));
     let breaks = Candidate { name: "breaks", codec: Codec::H264, hardware: true, open: gone };
     let mut candidates = vec![breaks];
     candidates.extend(encoder::candidates().into_iter().filter(|each| each.name == "openh264"));
