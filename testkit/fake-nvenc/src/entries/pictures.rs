@@ -198,11 +198,13 @@ fn submit(call: &Call<'_>, session: &Session, picture: &Picture) -> Result<(), u
     if state.timestamps.len() > TIMESTAMPS {
         state.timestamps.pop_front();
     }
+    // Taken whatever the flags say: asked for twice, it is still one keyframe.
+    let forced = std::mem::take(&mut state.force_key);
     let job = Job {
         number,
         timestamp: picture.timestamp,
         configuration: Arc::clone(&config),
-        key: picture.flags & FORCE_IDR != 0 || std::mem::take(&mut state.force_key) || number == 0,
+        key: picture.flags & FORCE_IDR != 0 || forced || number == 0,
         parameter_sets: picture.flags & PARAMETER_SETS != 0,
         invalid: std::mem::take(&mut state.invalid),
         refresh: picture.refresh,
