@@ -28,12 +28,13 @@ use media::{
     AccessUnit, Bitrate, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq,
     PixelFormat, RateChange, Rect, SendRefused, StageTimes, TrackId, UnitKind, UnitSink, View,
 };
+use nearlight_encoder::nvenc::{self, Libraries};
 use nearlight_encoder::{
     BlockingEncoder, Candidate, Command, ENCODE_PATIENCE, EncoderSettings, EncoderWorker,
     OpenError, WorkerConfig, candidates,
 };
 use smallvec::smallvec;
-use testkit::FakeClock;
+use testkit::{FakeClock, FakeGpu};
 
 /// Frames before the counting starts: buffers grow to what the pictures need.
 const WARM_UP: u64 = 60;
@@ -42,8 +43,8 @@ const COUNTED: u64 = 240;
 const RATE_EVERY: u64 = 10;
 /// Units that the sink holds, as the one of a session does.
 const HELD: usize = 2;
-/// Threads that run encoders are named so.
-const THREADS: &str = "enc-";
+/// Threads that run encoders, and those that wait for hardware, are named so.
+const THREADS: [&str; 2] = ["enc-", "nvo-"];
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -69,7 +70,8 @@ impl Counting {
         }
         // What is asked and written down here may allocate in turn, which must not come back.
         let encodes = ENCODES.replace(Some(false)).unwrap_or_else(|| {
-            std::thread::current().name().is_some_and(|name| name.starts_with(THREADS))
+            let thread = std::thread::current();
+            thread.name().is_some_and(|name| THREADS.iter().any(|prefix| name.starts_with(prefix)))
         });
         if encodes && ALLOCATIONS.fetch_add(1, Ordering::Relaxed) == 0 {
             *FIRST.lock().unwrap() = Some(Backtrace::force_capture().to_string());
@@ -240,11 +242,15 @@ fn counted_on(thread: &str) -> u64 {
 /// One test, so that nothing else allocates on threads of this name.
 #[test]
 fn steady_state_allocates_nothing() {
-    assert_eq!((counted_on("enc-a"), counted_on("other")), (1, 0), "the counting itself");
+    let counted = ["enc-a", "nvo-a", "other"].map(counted_on);
+    assert_eq!(counted, [1, 1, 0], "the counting itself");
     FIRST.lock().unwrap().take();
     let settings = EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4));
     let films = [(Film::nv12(), true), (Film::nv12(), false), (Film::bgrx(), true)];
-    for candidate in candidates() {
+    // A driver that is none has an allocator of its own: what is counted is ours.
+    let gpu = FakeGpu::fresh().unwrap();
+    let driver = Libraries { encode: gpu.encode().into(), cuda: gpu.cuda().into() };
+    for candidate in candidates().into_iter().chain(nvenc::candidates(driver)) {
         let encoder = match BlockingEncoder::open(&candidate, &settings, ENCODE_PATIENCE) {
             Err(OpenError::Missing(what)) => {
                 println!("{}: skipped, {what} is missing", candidate.name);

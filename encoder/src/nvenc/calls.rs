@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use super::loader::{Functions, Handle, Nvenc};
 use super::raw::Driver;
+use super::recover::{BUSY, RETRIES};
 use super::status::Status;
 use crate::cuda::Context;
 
@@ -107,6 +108,17 @@ fn check(call: Call, status: u32) -> Result<(), Failure> {
         Status::SUCCESS => Ok(()),
         status => Err(Failure { call, answer: Answer::Status(status) }),
     }
+}
+
+/// Unlocks or unmaps, again where it fails: what stays locked can be neither used nor freed.
+fn undo(call: Call, undo: impl Fn() -> u32) -> Result<(), Failure> {
+    for _ in 0..RETRIES {
+        if undo() == 0 {
+            return Ok(());
+        }
+        std::thread::sleep(BUSY);
+    }
+    check(call, undo())
 }
 
 fn without(call: Call, what: &'static str) -> Failure {
@@ -316,15 +328,16 @@ impl DriverSession {
         check(Call::InitializeEncoder, status)
     }
 
-    /// Sets it up otherwise: with `reset` from a keyframe on, else from the next picture.
+    /// Sets it up otherwise: with `reset` from a keyframe on, else from the next picture. `change` is
+    /// memory for the call.
     pub(crate) fn reconfigure(
         &self,
         parameters: &mut Driver<sdk::NV_ENC_INITIALIZE_PARAMS>,
         _config: &mut Driver<sdk::NV_ENC_CONFIG>,
+        change: &mut Driver<sdk::NV_ENC_RECONFIGURE_PARAMS>,
         reset: bool,
     ) -> Result<(), Failure> {
-        let mut change = Driver::<sdk::NV_ENC_RECONFIGURE_PARAMS>::zeroed();
-        let pointer = change.pointer();
+        let pointer = change.clear();
         // The first two bits are `resetEncoder` and `forceIDR`.
         let bits: u32 = if reset { 0b11 } else { 0 };
         // SAFETY: all boxes are live, and borrowed for the call; the structure within is copied as bytes.
@@ -422,9 +435,10 @@ impl DriverSession {
     }
 
     pub(crate) fn unmap(&self, input: Input) -> Result<(), Failure> {
-        // SAFETY: the mapping is one of this session, and undone once by its owner.
-        let status = unsafe { (self.functions().unmap_input_resource)(self.handle, input.0) };
-        check(Call::UnmapInputResource, status)
+        undo(Call::UnmapInputResource, || {
+            // SAFETY: the mapping is one of this session, and undone once by its owner.
+            unsafe { (self.functions().unmap_input_resource)(self.handle, input.0) }
+        })
     }
 
     /// Takes a picture out of the references, by the time stamp that it was coded with.

@@ -82,6 +82,7 @@ pub(crate) struct Session {
     format: PixelFormat,
     config: Driver<sdk::NV_ENC_CONFIG>,
     parameters: Driver<sdk::NV_ENC_INITIALIZE_PARAMS>,
+    change: Driver<sdk::NV_ENC_RECONFIGURE_PARAMS>,
     calls: PictureCalls,
     strip: StripRows,
 }
@@ -134,6 +135,7 @@ impl Session {
             format,
             config,
             parameters,
+            change: Driver::zeroed(),
             calls: PictureCalls::new(),
             strip: StripRows::new(format),
         })
@@ -343,8 +345,8 @@ impl Session {
 
     fn reconfigure(&mut self, plan: Plan, reset: bool) -> Result<(), Failure> {
         plan.apply(&mut self.config, &mut self.parameters);
-        let driver = &self.inner.driver;
-        let result = driver.reconfigure(&mut self.parameters, &mut self.config, reset);
+        let Self { inner, parameters, config, change, .. } = self;
+        let result = inner.driver.reconfigure(parameters, config, change, reset);
         match result {
             Ok(()) => self.plan = plan,
             Err(_) => self.plan.apply(&mut self.config, &mut self.parameters),

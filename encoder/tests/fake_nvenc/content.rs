@@ -272,8 +272,8 @@ fn text(unit: &Unit) -> String {
 
 #[test]
 fn what_cannot_be_coded_here_is_told_by_its_digest() {
-    type Kind = (Setup, u32, usize);
-    let kinds: [(&str, fn() -> Kind); 6] = [
+    type Kind = (&'static str, fn() -> (Setup, u32, usize));
+    let kinds: [Kind; 6] = [
         ("hevc", || (Setup::hevc(false, false), NV12, 1)),
         ("hevc 10", || (Setup::hevc(true, false), 0x1_0000, 2)),
         ("hevc 444", || (Setup::hevc(false, true), 0x1000, 1)),

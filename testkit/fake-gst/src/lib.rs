@@ -50,6 +50,22 @@ mod imp {
             });
             Some(&METADATA)
         }
+
+        // What an encoder takes and gives; nothing comes so far.
+        fn pad_templates() -> &'static [gst::PadTemplate] {
+            static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+                let raw = gst::Caps::builder("video/x-raw").field("format", "NV12").build();
+                let coded = gst::Caps::builder("video/x-h264").build();
+                let pad = |name, direction, caps| {
+                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
+                };
+                [pad("sink", gst::PadDirection::Sink, &raw), pad("src", gst::PadDirection::Src, &coded)]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            });
+            TEMPLATES.as_slice()
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use std::slice;
 use media::Size;
 use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 
-use super::{Call, DriverSession, Failure, Format, Input, Output, Registration, check, without};
+use super::{
+    Call, DriverSession, Failure, Format, Input, Output, Registration, check, undo, without,
+};
 use crate::nvenc::plan::{Coding, Plan};
 use crate::nvenc::raw::Driver;
-use crate::nvenc::recover::{BUSY, RETRIES};
 
 /// What one picture is coded with.
 #[derive(Clone, Copy, Debug)]
@@ -95,13 +96,14 @@ impl PictureCalls {
             // before it is unlocked.
             write(unsafe { slice::from_raw_parts_mut(data, stride * rows) }, stride);
         }
-        // SAFETY: the buffer was locked above.
-        let status = unsafe { (session.functions().unlock_input_buffer)(session.handle, input.0) };
+        let unlocked = undo(Call::UnlockInputBuffer, || {
+            // SAFETY: the buffer was locked above.
+            unsafe { (session.functions().unlock_input_buffer)(session.handle, input.0) }
+        });
         if !whole {
             return Err(without(Call::LockInputBuffer, "memory for the picture"));
         }
-        check(Call::UnlockInputBuffer, status)?;
-        Ok(pitch)
+        unlocked.map(|()| pitch)
     }
 
     /// Hands a picture in.
@@ -250,21 +252,10 @@ impl ReadCalls {
             let whole = wait == Wait::Whole || progress == CODED;
             Ok(read(Coded { bytes, key, quantiser, whole }))
         };
-        unlock(Call::UnlockBitstream, || {
+        undo(Call::UnlockBitstream, || {
             // SAFETY: the buffer was locked above.
             unsafe { (session.functions().unlock_bitstream)(session.handle, output.0) }
         })?;
         result
     }
-}
-
-/// Unlocks, again where it fails: what stays locked can be neither used nor freed.
-fn unlock(call: Call, unlock: impl Fn() -> u32) -> Result<(), Failure> {
-    for _ in 0..RETRIES {
-        if unlock() == 0 {
-            return Ok(());
-        }
-        std::thread::sleep(BUSY);
-    }
-    check(call, unlock())
 }
