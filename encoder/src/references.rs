@@ -108,6 +108,11 @@ impl History {
         Loss::From(first)
     }
 
+    /// Coded pictures from `first` on that are remembered, oldest first.
+    fn since(&self, first: FrameId) -> impl Iterator<Item = FrameId> {
+        self.coded.iter().map(|coded| coded.frame).filter(move |frame| *frame >= first)
+    }
+
     fn forget_from(&mut self, first: FrameId) {
         for coded in self.coded.iter_mut().filter(|coded| coded.frame >= first) {
             coded.forgotten = true;
@@ -180,6 +185,11 @@ impl References {
                 Forget::Beyond
             }
         }
+    }
+
+    /// Coded pictures from `first` on that are remembered, oldest first.
+    pub(crate) fn since(&self, first: FrameId) -> impl Iterator<Item = FrameId> {
+        self.history.since(first)
     }
 
     /// Whether a decoder that leaves no places for lost pictures comes to hold two with one number.

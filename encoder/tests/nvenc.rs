@@ -443,7 +443,7 @@ fn four_pictures_are_in_it_and_a_fifth_is_skipped() {
         if round == 0 {
             assert!(encoder.poll().is_none(), "nothing is coded yet");
             // The thread may come to its first lock only now.
-            while woken.recv_timeout(Duration::from_millis(10)).is_err() {
+            while woken.recv_timeout(std::time::Duration::from_millis(10)).is_err() {
                 rig.gpu.release_encode().unwrap();
             }
         }

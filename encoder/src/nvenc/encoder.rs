@@ -14,11 +14,12 @@ use super::calls::Failure;
 use super::loader::Nvenc;
 use super::output::ReadError;
 use super::plan::{Caps, Plan, Refusal, Settings, check};
-use super::recover::{BUSY, Loss, Phase, References, Remedy, remedy};
+use super::recover::{BUSY, Phase, Remedy, remedy};
 use super::ring::PICTURES;
 use super::session::{OpenFailure, Order, Session, SubmitError, recovers};
 use crate::candidates::OpenError;
 use crate::cuda::Context;
+use crate::references::{Forget, References};
 use crate::settings::Resilience;
 use crate::wake::Wake;
 
@@ -47,6 +48,7 @@ pub(super) struct NvencEncoder {
     /// Of a session that was closed.
     carried: VecDeque<Result<Encoded, EncodeError>>,
     references: References,
+    reach: u16,
     /// A session was opened anew because of a failure, which is done once.
     reopened: bool,
     /// The next picture is a keyframe: the session is new, or of another size.
@@ -95,11 +97,12 @@ impl NvencEncoder {
                 },
             }
         })?;
-        let references = References::new(session.plan().references);
+        // The buffer beside the newest picture.
+        let reach = session.plan().references.saturating_sub(1) as u16;
         let recovery = match settings.resilience {
             Resilience::IntraRefresh { units } => RecoveryMeans::Wave { units },
             Resilience::References if recovers(&settings, session.caps()) => {
-                RecoveryMeans::References { reach: references.reach() }
+                RecoveryMeans::References { reach }
             }
             Resilience::References => RecoveryMeans::Keyframe,
         };
@@ -127,7 +130,8 @@ impl NvencEncoder {
             session: Some(session),
             broken: None,
             carried: VecDeque::with_capacity(PICTURES),
-            references,
+            references: references(reach),
+            reach,
             reopened: false,
             keyframe: true,
             recovery: false,
@@ -151,7 +155,7 @@ impl NvencEncoder {
             }
         }
         self.keyframe = true;
-        self.references.restart();
+        self.references = references(self.reach);
         let session = self.opener.open(&self.settings, self.format);
         let session =
             session.map_err(|error| fatal(format!("it cannot be opened anew: {error}")))?;
@@ -321,16 +325,15 @@ impl Encoder for NvencEncoder {
     fn acknowledge(&mut self, _frame: FrameId) {}
 
     fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
-        let loss = self.references.forget(&lost);
-        match (self.capabilities.recovery, loss) {
-            (_, Loss::Nothing) => Recovery::Nothing,
+        match (self.capabilities.recovery, self.references.forget(&lost)) {
+            (_, Forget::Nothing) => Recovery::Nothing,
             (RecoveryMeans::Wave { units }, _) => {
                 self.wave = Wave { starts: true, left: units };
                 Recovery::Wave { units }
             }
-            (RecoveryMeans::References { .. }, Loss::Invalidate(frames)) => {
-                let Ok(session) = self.session() else { return Recovery::KeyframeNeeded };
-                for frame in frames {
+            (RecoveryMeans::References { .. }, Forget::From(first)) => {
+                let Some(session) = &mut self.session else { return Recovery::KeyframeNeeded };
+                for frame in self.references.since(first) {
                     let Err(failure) = session.invalidate(frame.0) else { continue };
                     if remedy(failure, Phase::Forget, 0) != Remedy::Keyframe {
                         self.broken = Some(failure.to_string());
@@ -382,6 +385,12 @@ fn formats(settings: &Settings, caps: &Caps) -> SmallVec<[PixelFormat; 4]> {
         })
     };
     FORMATS.into_iter().filter(takes).collect()
+}
+
+/// The driver says nothing of how many numbers of pictures (`frame_num`) there are: it is held to
+/// leave room for those of its buffer.
+fn references(reach: u16) -> References {
+    References::new(reach, u16::MAX)
 }
 
 fn fatal(reason: String) -> EncodeError {

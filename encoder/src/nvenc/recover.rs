@@ -1,14 +1,6 @@
-//! What is done about a driver's answers, and about pictures that a client has lost.
-//!
-//! Pure: [`remedy`] has one for every call, answer and moment, and [`References`] knows which coded
-//! pictures the next one may still refer to.
+//! What is done about a driver's answers: pure, with one for every call, answer and moment.
 
-use std::collections::VecDeque;
-use std::ops::RangeInclusive;
 use std::time::Duration;
-
-use media::FrameId;
-use smallvec::SmallVec;
 
 use super::calls::{Answer, Call, Failure};
 use super::status::Status;
@@ -134,96 +126,6 @@ fn read(status: Status, tries: u32) -> Remedy {
         Status::OUT_OF_MEMORY => Remedy::Reopen,
         _ if is_busy(status) => Remedy::Reopen,
         _ => Remedy::GiveUp,
-    }
-}
-
-/// Pictures that are remembered: more than any decoded picture buffer holds.
-const REMEMBERED: usize = 64;
-
-/// Which coded pictures the decoder has, as far as is known.
-#[derive(Debug)]
-pub(crate) struct References {
-    /// Pictures of the decoded picture buffer. Lost ones go on occupying it.
-    buffer: usize,
-    /// Coded since the last keyframe, that one included, oldest first; `false` where lost.
-    coded: VecDeque<(FrameId, bool)>,
-    /// The last keyframe, where one was coded since the beginning.
-    key: Option<FrameId>,
-}
-
-/// What a loss means for the pictures to come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Loss {
-    /// Nothing: no picture to come refers to what was lost.
-    Nothing,
-    /// These must be taken out of the references.
-    Invalidate(SmallVec<[FrameId; 16]>),
-    /// No picture that the decoder has is left in the buffer.
-    Beyond,
-}
-
-impl References {
-    /// For a decoded picture buffer of so many pictures.
-    pub(crate) fn new(buffer: u32) -> Self {
-        Self {
-            buffer: (buffer as usize).clamp(1, REMEMBERED),
-            coded: VecDeque::with_capacity(REMEMBERED),
-            key: None,
-        }
-    }
-
-    /// Pictures, counted back from the newest one, that may be lost so that one before them is left.
-    pub(crate) fn reach(&self) -> u16 {
-        // Fits: at most what is remembered.
-        (self.buffer - 1) as u16
-    }
-
-    /// A picture was coded. Ids grow.
-    pub(crate) fn coded(&mut self, frame: FrameId, keyframe: bool) {
-        if keyframe {
-            self.coded.clear();
-            self.key = Some(frame);
-        } else if self.coded.len() == REMEMBERED {
-            self.coded.pop_front();
-        }
-        self.coded.push_back((frame, true));
-    }
-
-    /// The next picture will be a keyframe, and refers to nothing.
-    pub(crate) fn restart(&mut self) {
-        self.coded.clear();
-        self.key = None;
-    }
-
-    /// The client lost these. All that was coded since then refers to them, so it goes with them.
-    pub(crate) fn forget(&mut self, lost: &RangeInclusive<FrameId>) -> Loss {
-        let (Some(key), Some(&(oldest, _))) = (self.key, self.coded.front()) else {
-            return Loss::Nothing;
-        };
-        // What lies before a keyframe is over; what came after it and is no longer remembered has left
-        // the buffer, and everything since refers to it.
-        let start = (*lost.start()).max(key);
-        if start <= *lost.end() && start < oldest {
-            return Loss::Beyond;
-        }
-        let Some(first) = self.coded.iter().position(|(frame, held)| *held && lost.contains(frame))
-        else {
-            return Loss::Nothing;
-        };
-        let in_buffer = self.coded.len() - self.coded.len().min(self.buffer);
-        let kept = self.coded.iter().take(first).skip(in_buffer).any(|&(_, held)| held);
-        if !kept {
-            return Loss::Beyond;
-        }
-        let after = self.coded.iter_mut().skip(first).filter(|(_, held)| *held);
-        Loss::Invalidate(
-            after
-                .map(|(frame, held)| {
-                    *held = false;
-                    *frame
-                })
-                .collect(),
-        )
     }
 }
 

@@ -59,10 +59,13 @@ mod imp {
                 let pad = |name, direction, caps| {
                     gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
                 };
-                [pad("sink", gst::PadDirection::Sink, &raw), pad("src", gst::PadDirection::Src, &coded)]
-                    .into_iter()
-                    .flatten()
-                    .collect()
+                [
+                    pad("sink", gst::PadDirection::Sink, &raw),
+                    pad("src", gst::PadDirection::Src, &coded),
+                ]
+                .into_iter()
+                .flatten()
+                .collect()
             });
             TEMPLATES.as_slice()
         }

@@ -1,4 +1,4 @@
-//! Every failure has a remedy, and references survive what they can.
+//! Every failure has a remedy.
 
 use proptest::prelude::*;
 
@@ -85,88 +85,4 @@ proptest! {
         let reopens = remedy(failure(call, status), phase, RETRIES) == Remedy::Reopen;
         prop_assert!(ends || reopens);
     }
-
-    /// A model that keeps everything: the next picture may refer to what lies in the buffer, was not
-    /// lost, and came before every loss that was told and after the keyframe.
-    #[test]
-    fn references_agree_with_a_model_that_forgets_nothing(
-        buffer in 1_u32..8,
-        steps in prop::collection::vec((0_u8..12, 0_u64..12, 0_u64..6), 1..150),
-    ) {
-        let mut references = References::new(buffer);
-        let mut model: Vec<(u64, bool)> = Vec::new();
-        let mut next = 1;
-        for (kind, back, length) in steps {
-            if kind < 9 {
-                let key = model.is_empty() || kind == 8;
-                references.coded(FrameId(next), key);
-                if key {
-                    model.clear();
-                }
-                model.push((next, true));
-                // Now and then a frame is skipped before the encoder.
-                next += 1 + u64::from(kind == 3);
-                continue;
-            }
-            let start = next.saturating_sub(back);
-            let lost = FrameId(start)..=FrameId(start + length);
-            let outcome = references.forget(&lost);
-            let hit = model.iter().position(|(id, held)| *held && lost.contains(&FrameId(*id)));
-            let Some(first) = hit else {
-                prop_assert_eq!(outcome, Loss::Nothing);
-                continue;
-            };
-            let from = model.len().saturating_sub(buffer as usize);
-            let kept = (from..first).any(|at| model[at].1);
-            if kept {
-                let gone: SmallVec<[FrameId; 16]> =
-                    model[first..].iter().filter(|(_, held)| *held).map(|(id, _)| FrameId(*id)).collect();
-                prop_assert_eq!(outcome, Loss::Invalidate(gone));
-                model[first..].iter_mut().for_each(|(_, held)| *held = false);
-            } else {
-                prop_assert_eq!(outcome, Loss::Beyond);
-                references.restart();
-                model.clear();
-            }
-        }
-    }
-}
-
-fn coded(buffer: u32, frames: RangeInclusive<u64>) -> References {
-    let mut references = References::new(buffer);
-    for id in frames.clone() {
-        references.coded(FrameId(id), id == *frames.start());
-    }
-    references
-}
-
-#[test]
-fn as_many_may_be_lost_as_the_reach_says() {
-    let lost = |first, last| FrameId(first)..=FrameId(last);
-    assert_eq!(coded(5, 1..=40).reach(), 4);
-    let ids = |outcome| match outcome {
-        Loss::Invalidate(frames) => frames.iter().map(|frame| frame.0).collect::<Vec<_>>(),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(ids(coded(5, 1..=40).forget(&lost(37, 37))), [37, 38, 39, 40]);
-    assert_eq!(coded(5, 1..=40).forget(&lost(36, 36)), Loss::Beyond);
-    assert_eq!(coded(5, 1..=3).forget(&lost(1, 1)), Loss::Beyond, "the keyframe itself");
-    assert_eq!(coded(1, 1..=3).forget(&lost(3, 3)), Loss::Beyond, "a buffer of one");
-    assert_eq!(coded(5, 10..=12).forget(&lost(1, 9)), Loss::Nothing, "before the keyframe");
-    assert_eq!(coded(5, 10..=12).forget(&lost(13, 20)), Loss::Nothing, "not coded yet");
-    assert_eq!(coded(5, 1..=200).forget(&lost(20, 20)), Loss::Beyond, "long out of the buffer");
-    assert_eq!(References::new(5).forget(&lost(0, 9)), Loss::Nothing);
-}
-
-#[test]
-fn what_was_lost_goes_on_occupying_the_buffer() {
-    let mut references = coded(5, 1..=40);
-    let lost = FrameId(39)..=FrameId(39);
-    assert!(matches!(references.forget(&lost), Loss::Invalidate(_)));
-    assert_eq!(references.forget(&lost), Loss::Nothing, "told twice");
-    for id in 41..=43 {
-        references.coded(FrameId(id), false);
-    }
-    // 39 to 43 are in the buffer, of which the decoder has 41 to 43.
-    assert_eq!(references.forget(&(FrameId(41)..=FrameId(41))), Loss::Beyond);
 }
