@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::doubles::{Bench, Log, wait_until};
-use common::gpu::{Raw, Rig, Run, SETTINGS, SIZE, Slot};
+use common::gpu::{ENTRIES, Raw, Rig, Run, SETTINGS, SIZE, Slot};
 use media::barcode::Strip;
 use media::{
     Bitrate, EncodeError, EncodeOptions, FrameId, FrameRate, PixelFormat, RateChange, Recovery,
@@ -16,37 +16,7 @@ use media::{
 use nearlight_encoder::{EncoderSettings, OpenError, WorkerEvent, candidates};
 use testkit::Effect;
 
-/// Every call of NVENC that sessions make.
-const ENTRIES: [&str; 26] = [
-    "nvEncOpenEncodeSessionEx",
-    "nvEncGetEncodeGUIDCount",
-    "nvEncGetEncodeGUIDs",
-    "nvEncGetEncodeProfileGUIDCount",
-    "nvEncGetEncodeProfileGUIDs",
-    "nvEncGetInputFormatCount",
-    "nvEncGetInputFormats",
-    "nvEncGetEncodeCaps",
-    "nvEncGetEncodePresetConfigEx",
-    "nvEncInitializeEncoder",
-    "nvEncReconfigureEncoder",
-    "nvEncCreateInputBuffer",
-    "nvEncDestroyInputBuffer",
-    "nvEncLockInputBuffer",
-    "nvEncUnlockInputBuffer",
-    "nvEncCreateBitstreamBuffer",
-    "nvEncDestroyBitstreamBuffer",
-    "nvEncLockBitstream",
-    "nvEncUnlockBitstream",
-    "nvEncRegisterResource",
-    "nvEncUnregisterResource",
-    "nvEncMapInputResource",
-    "nvEncUnmapInputResource",
-    "nvEncEncodePicture",
-    "nvEncInvalidateRefFrames",
-    "nvEncDestroyEncoder",
-];
-
-/// And those of CUDA.
+/// Calls of CUDA that sessions make.
 const CUDA: [&str; 10] = [
     "cuDeviceGet",
     "cuDevicePrimaryCtxRetain",

@@ -1,41 +1,14 @@
 //! NVENC's loader against a driver with one thing wrong at a time: each is refused by its name.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
+mod common;
+
 use std::sync::Arc;
 
+use common::gpu::ENTRIES;
 use nearlight_encoder::cuda::{Unavailable, Version};
 use nearlight_encoder::nvenc::{Libraries, Nvenc};
 use testkit::FakeGpu;
-
-/// Entries of the table that sessions need.
-const ENTRIES: [&str; 26] = [
-    "nvEncOpenEncodeSessionEx",
-    "nvEncGetEncodeGUIDCount",
-    "nvEncGetEncodeGUIDs",
-    "nvEncGetEncodeProfileGUIDCount",
-    "nvEncGetEncodeProfileGUIDs",
-    "nvEncGetInputFormatCount",
-    "nvEncGetInputFormats",
-    "nvEncGetEncodeCaps",
-    "nvEncGetEncodePresetConfigEx",
-    "nvEncInitializeEncoder",
-    "nvEncReconfigureEncoder",
-    "nvEncCreateInputBuffer",
-    "nvEncDestroyInputBuffer",
-    "nvEncLockInputBuffer",
-    "nvEncUnlockInputBuffer",
-    "nvEncCreateBitstreamBuffer",
-    "nvEncDestroyBitstreamBuffer",
-    "nvEncLockBitstream",
-    "nvEncUnlockBitstream",
-    "nvEncRegisterResource",
-    "nvEncUnregisterResource",
-    "nvEncMapInputResource",
-    "nvEncUnmapInputResource",
-    "nvEncEncodePicture",
-    "nvEncInvalidateRefFrames",
-    "nvEncDestroyEncoder",
-];
 
 /// Functions without which the libraries are of no use; either of two for the identity of a device.
 const SYMBOLS: [&str; 17] = [

@@ -19,6 +19,36 @@ pub const SETTINGS: EncoderSettings =
 /// Far longer than a picture takes; only a hang reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Every call of NVENC that sessions make, which the loader needs.
+pub const ENTRIES: [&str; 26] = [
+    "nvEncOpenEncodeSessionEx",
+    "nvEncGetEncodeGUIDCount",
+    "nvEncGetEncodeGUIDs",
+    "nvEncGetEncodeProfileGUIDCount",
+    "nvEncGetEncodeProfileGUIDs",
+    "nvEncGetInputFormatCount",
+    "nvEncGetInputFormats",
+    "nvEncGetEncodeCaps",
+    "nvEncGetEncodePresetConfigEx",
+    "nvEncInitializeEncoder",
+    "nvEncReconfigureEncoder",
+    "nvEncCreateInputBuffer",
+    "nvEncDestroyInputBuffer",
+    "nvEncLockInputBuffer",
+    "nvEncUnlockInputBuffer",
+    "nvEncCreateBitstreamBuffer",
+    "nvEncDestroyBitstreamBuffer",
+    "nvEncLockBitstream",
+    "nvEncUnlockBitstream",
+    "nvEncRegisterResource",
+    "nvEncUnregisterResource",
+    "nvEncMapInputResource",
+    "nvEncUnmapInputResource",
+    "nvEncEncodePicture",
+    "nvEncInvalidateRefFrames",
+    "nvEncDestroyEncoder",
+];
+
 /// The driver, and the candidates that open it.
 pub struct Rig {
     pub gpu: FakeGpu,
