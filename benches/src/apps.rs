@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use media::{Clock, InputSink, MediaTime, SequencedInput};
+use media::{Clock, DeviceId, InputSink, MediaTime, SequencedInput};
 use server::apps::{App, AppInfo, OpenError, Running, VideoMode};
 use server::wire::EntryKind;
 use testkit::{Programme, PulledPattern, PushedPattern};
@@ -46,6 +46,10 @@ impl App for Pattern {
             .map_err(|error| OpenError::Content(format!("no thread for the pattern: {error}")))?;
         let input = Box::new(Hands { programme: Some(programme), touched: started });
         Ok(Running { source: Box::new(source), input })
+    }
+
+    fn device(&self) -> Option<DeviceId> {
+        None
     }
 
     fn draw_poster(&self) -> Option<Vec<u8>> {

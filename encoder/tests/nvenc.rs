@@ -205,8 +205,17 @@ fn what_the_device_or_the_sdk_lacks_is_refused_by_its_name() {
     assert_eq!(refused("nvenc-h264", &rgb), "NVENC does not take Bgrx8");
     let small = EncoderSettings { size: Size::new(64, 64), ..SETTINGS };
     assert_eq!(refused("nvenc-h264", &small), "64x64 is too small, it takes 145x49 at least");
+    rig.assert_clean();
+}
+
+#[test]
+fn a_device_that_draws_elsewhere_is_no_reason_to_do_without() {
+    let rig = Rig::new();
     let elsewhere = EncoderSettings { device: Some(DeviceId([7; 16])), ..SETTINGS };
-    assert!(matches!(rig.open("nvenc-h264", &elsewhere), Err(OpenError::Missing(_))));
+    let mut run = rig.open("nvenc-h264", &elsewhere).unwrap();
+    assert_eq!(run.encoder.capabilities().shares, Some(DeviceId(*b"nearlight-fake-0")));
+    run.code(&Raw::new(PixelFormat::Nv12, SIZE, 0).picture()).unwrap();
+    drop(run);
     rig.assert_clean();
 }
 

@@ -337,14 +337,22 @@ fn memory(device: DeviceId) -> Option<Arc<SharedMemory>> {
 fn pictures_on_the_encoders_device_are_given_where_they_lie() {
     let hardware = Hardware::new();
     let mut bench = hardware.bench(|capabilities| capabilities.shares = Some(DEVICE));
-    let devices = [Some(DEVICE), Some(DeviceId([8; 16])), None];
-    for device in devices {
+    for device in [Some(DEVICE), None] {
         take(&mut bench, &hardware, |image| image.memory = device.and_then(memory));
         hardware.finish(None);
     }
     assert!(bench.worker.wants_shared());
-    let calls = ["a open", "0 Key shared", "1 Delta cpu", "2 Delta cpu"];
+    // Those of another one are not wanted any more: each would be copied out of shared memory.
+    for device in [DeviceId([8; 16]), DEVICE] {
+        take(&mut bench, &hardware, |image| image.memory = memory(device));
+        hardware.finish(None);
+    }
+    wait_until("the source is asked for others", || !bench.worker.wants_shared());
+    let calls = ["a open", "0 Key shared", "1 Delta cpu", "2 Delta cpu", "3 Delta cpu"];
     assert_eq!(hardware.calls.all(), calls);
+    let told = bench.events.all();
+    let not_shared = |event: &&WorkerEvent| matches!(event, WorkerEvent::NotShared { .. });
+    assert_eq!(told.iter().filter(not_shared).count(), 1, "{told:?}");
 }
 
 #[test]

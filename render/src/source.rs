@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use glam::{Mat4, Vec2};
 use media::{
-    Clock, Damage, Frame, FrameRequest, FrameSource, InputSeq, InputSink, Mark, MediaTime, Pacing,
-    Rect, SequencedInput, Size, SourceError, SourceEvent, SourceInfo, StageTimes, View,
+    Clock, Damage, DeviceId, Frame, FrameRequest, FrameSource, InputSeq, InputSink, Mark,
+    MediaTime, Pacing, Rect, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
+    StageTimes, View,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -137,6 +138,11 @@ impl SceneHost {
         let on_gpu = Arc::new(OnGpu { kit, scene });
         *kept = Some(on_gpu.clone());
         Ok(on_gpu)
+    }
+
+    /// The device that draws it now; none where no other API can read its pictures in place.
+    pub fn device_id(&self) -> Option<DeviceId> {
+        self.stage.pool.current().device_id()
     }
 
     /// Opens a source of `coded` size with a camera of its own, and the sink that steers it. The
@@ -313,6 +319,12 @@ impl SceneSource {
     pub fn draw_at_coded_size(&mut self) {
         self.resolution = None;
         self.drawn = self.coded;
+    }
+
+    /// Pictures in shared memory that the CPU wanted after all, of the ring in use. It stays 0 where
+    /// the encoder reads them in place.
+    pub fn readbacks(&self) -> u64 {
+        self.resources.as_ref().map_or(0, |resources| resources.ring.readbacks())
     }
 
     /// The resources, made anew if their device is gone.

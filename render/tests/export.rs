@@ -10,7 +10,7 @@ mod common;
 use std::collections::HashSet;
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use nearlight_render::picture::{PictureConverter, PictureKind};
 use nearlight_render::readback::{FrameRing, RingError, Sharing};
 use nearlight_render::scene::{LoadLimits, Scene, load_scene_bytes};
 use nearlight_render::source::{SceneHost, SceneInput, SceneSource, Stage};
-use testkit::{Cuda, FakeGpu};
+use testkit::{Cuda, FakeGpu, read_exported};
 
 const SIZE: Size = Size::new(642, 362);
 /// Generous: waited for in full only when something hangs.
@@ -49,18 +49,8 @@ fn memory(image: &dyn FrameImage) -> Arc<SharedMemory> {
     image.shared().expect("a shared picture").memory.clone()
 }
 
-/// The first bytes of an allocation, read through its descriptor: behind the offset that the driver
-/// writes after the size of the file (`os_memory_fd.c` of Mesa).
 fn exported(memory: &SharedMemory, bytes: usize) -> Vec<u8> {
-    let file = fs::File::from(memory.fd.try_clone().expect("a descriptor is left"));
-    let mut header = [0; 16];
-    file.read_exact_at(&mut header, 0).expect("the driver's header");
-    let [size, data] =
-        [0, 8].map(|at| u64::from_ne_bytes(header[at..at + 8].try_into().expect("eight bytes")));
-    assert_eq!(size, file.metadata().expect("a file").len(), "not a file of lavapipe");
-    let mut pixels = vec![0; bytes];
-    file.read_exact_at(&mut pixels, data).expect("as many bytes as were allocated");
-    pixels
+    read_exported(memory, bytes).expect("memory of lavapipe")
 }
 
 /// A finished picture in shared memory, as its memory has it.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media::{Clock, FrameRate, FrameSource, InputSink, Size};
+use media::{Clock, DeviceId, FrameRate, FrameSource, InputSink, Size};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -19,6 +19,10 @@ pub trait App: Send + Sync {
     /// # Errors
     /// See [`OpenError`].
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError>;
+
+    /// The graphics device that draws its pictures, where encoders of that device can read them in
+    /// place; none where they cannot, and where pictures are made on the CPU.
+    fn device(&self) -> Option<DeviceId>;
 
     /// Draws a still picture as JPEG; none where it cannot. Slow.
     fn draw_poster(&self) -> Option<Vec<u8>>;

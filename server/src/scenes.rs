@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use image::codecs::jpeg::JpegEncoder;
 use media::{
-    Clock, CpuImage, FrameId, FrameRate, FrameRequest, FrameSource as _, Size, SourceError,
-    SourceEvent, StageTimes,
+    Clock, CpuImage, DeviceId, FrameId, FrameRate, FrameRequest, FrameSource as _, Size,
+    SourceError, SourceEvent, StageTimes,
 };
 use render::device::GpuPool;
 use render::draw::RenderSettings;
@@ -161,6 +161,10 @@ impl App for SceneApp {
             error => OpenError::Content(error.to_string()),
         })?;
         Ok(Running { source: Box::new(source), input: Box::new(input) })
+    }
+
+    fn device(&self) -> Option<DeviceId> {
+        self.state.as_ref().ok()?.device_id()
     }
 
     fn draw_poster(&self) -> Option<Vec<u8>> {

@@ -1,7 +1,11 @@
 //! Memory as a graphics driver exports it: a file descriptor that another API imports.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+
+use media::SharedMemory;
 
 use crate::memfd::Memory;
 
@@ -51,4 +55,27 @@ impl Exported {
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.memory.bytes_mut()[self.data..]
     }
+}
+
+/// The first bytes of an allocation that lavapipe exported, as they are now: read through its
+/// descriptor, which neither maps nor imports anything.
+///
+/// # Errors
+/// When the descriptor is not one of lavapipe's, or the allocation is smaller.
+pub fn read_exported(memory: &SharedMemory, bytes: usize) -> io::Result<Vec<u8>> {
+    let file = File::from(memory.fd.try_clone()?);
+    let mut header = [0; 16];
+    file.read_exact_at(&mut header, 0)?;
+    let mut words = header.chunks_exact(8).map(|word| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(word);
+        u64::from_ne_bytes(bytes)
+    });
+    let (size, data) = (words.next(), words.next().unwrap_or_default());
+    if size != Some(file.metadata()?.len()) {
+        return Err(io::Error::other("not a file of lavapipe"));
+    }
+    let mut pixels = vec![0; bytes];
+    file.read_exact_at(&mut pixels, data)?;
+    Ok(pixels)
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use media::DeviceId;
 
 static COPIES: AtomicU32 = AtomicU32::new(0);
 
@@ -113,6 +114,21 @@ impl FakeGpu {
     /// As [`FakeGpu::cuda_init_answers`].
     pub fn cuda_devices(&self, count: u32) -> io::Result<()> {
         tell(&self.cuda, "fake_cuda_devices", count)
+    }
+
+    /// The device is the one that a graphics interface names so; told before the libraries are opened by
+    /// who is tested. At first it is `nearlight-fake-0`.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn cuda_device(&self, device: DeviceId) -> io::Result<()> {
+        type Uuid = unsafe extern "C" fn(*const [u8; 16]);
+        // SAFETY: `fake_cuda_uuid` is declared so, and reads bytes that outlive the call.
+        unsafe {
+            let tell = self.cuda.get::<Uuid>(b"fake_cuda_uuid\0").map_err(io::Error::other)?;
+            tell(&raw const device.0);
+        }
+        Ok(())
     }
 
     /// From the `nth` call of a function of CUDA on, counted from now and beginning with 1, as many as

@@ -25,7 +25,7 @@ pub mod stereo;
 pub use clock::FakeClock;
 pub use contract::{SourceSubject, source_contract};
 pub use cuda::{Cuda, CudaBuffer, CudaContext, CudaDevice, CudaMemory};
-pub use exported::Exported;
+pub use exported::{Exported, read_exported};
 pub use fake_gpu::{Effect, FakeGpu};
 pub use pattern::PulledPattern;
 pub use pushed::{Producer, PushedShared, SharedSurface, Step};

@@ -73,7 +73,8 @@ pub fn candidates(libraries: Libraries) -> [Candidate; 3] {
     })
 }
 
-/// Opens a session on the device that is asked for, else on the first that can.
+/// Opens a session on the device that is asked for, else on the first that can: pictures of a device
+/// that is not NVIDIA's, or has no session to give, come through the CPU.
 fn open(
     name: &'static str,
     codec: Codec,
@@ -86,11 +87,11 @@ fn open(
         .ok_or_else(|| OpenError::Refused(format!("NVENC does not take {format:?}")))?;
     let thread = std::thread::current();
     let label = thread.name().map_or(name, |name| name.strip_prefix("enc-").unwrap_or(name));
-    let wanted =
-        |device: &&cuda::Device| settings.device.is_none_or(|wanted| wanted.0 == device.uuid);
-    let mut failure =
-        OpenError::Missing("the device that was asked for is not NVIDIA's".to_owned());
-    for device in nvenc.cuda().devices().iter().filter(wanted) {
+    let wanted = |device: &&cuda::Device| settings.device.is_some_and(|id| id.0 == device.uuid);
+    let devices = nvenc.cuda().devices();
+    let others = devices.iter().filter(|device| !wanted(device));
+    let mut failure = None;
+    for device in devices.iter().filter(wanted).chain(others) {
         let opened = Context::retain(nvenc.cuda(), device).map_err(|error| missing(&error));
         let opened = opened.and_then(|context| {
             let own = (own, format);
@@ -98,10 +99,11 @@ fn open(
         });
         match opened {
             Ok(encoder) => return Ok(encoder),
-            Err(error) => failure = error,
+            // What the best of them says counts.
+            Err(error) => _ = failure.get_or_insert(error),
         }
     }
-    Err(failure)
+    Err(failure.unwrap_or_else(|| missing(&Unavailable::NoDevice)))
 }
 
 fn missing(reason: &Unavailable) -> OpenError {

@@ -157,8 +157,12 @@ impl Runner {
             .and_then(|()| check_color(frame, &self.settings.color))
             .map_err(FrameFailure::Refused)?;
         let device = capabilities.shares.filter(|_| self.shares);
-        let shared =
-            device.is_some() && frame.image.shared().map(|image| image.memory.device) == device;
+        let lies_on = frame.image.shared().map(|image| image.memory.device);
+        let shared = lies_on.is_some() && lies_on == device;
+        if self.shares && lies_on.is_some() && !shared {
+            // Copying each out of shared memory would cost more than drawing them for the CPU.
+            self.stop_sharing("they lie on another device".into());
+        }
         frame.image.finish(&*self.clock, &mut frame.stages)?;
         let options = EncodeOptions {
             keyframe,
@@ -216,6 +220,9 @@ impl Runner {
             encoder.resize(size)?;
         }
         self.settings.size = size;
+        // A replacement is opened at this size, and has to have room for it.
+        let Size { width, height } = self.settings.largest;
+        self.settings.largest = Size::new(width.max(size.width), height.max(size.height));
         self.missed = Damage::Unknown;
         Ok(())
     }

@@ -90,10 +90,16 @@ impl MediaSide {
         clock: Arc<dyn Clock>,
         reports: mpsc::Sender<Report>,
     ) -> std::io::Result<Self> {
+        let VideoMode { size, rate } = plan.video;
+        // Room is made for the granted size: a source that becomes smaller is followed in place.
+        let settings = EncoderSettings {
+            device: plan.app.device(),
+            ..EncoderSettings::new(size, rate, plan.bitrate)
+        };
         let config = WorkerConfig {
             label: plan.label.clone(),
             track: TrackId(0),
-            settings: EncoderSettings::new(plan.video.size, plan.video.rate, plan.bitrate),
+            settings,
             encoders: plan.encoders,
             keyframe_interval: KEYFRAME_INTERVAL,
             barcode: plan.barcode,

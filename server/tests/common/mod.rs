@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use media::{
-    Clock, FrameRequest, FrameSource, InputSink, MediaTime, Rect, SequencedInput, Size,
+    Clock, DeviceId, FrameRequest, FrameSource, InputSink, MediaTime, Rect, SequencedInput, Size,
     SourceError, SourceEvent, SourceInfo,
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, VideoMode};
@@ -84,6 +84,9 @@ impl App for PatternApp {
         let source = Box::new(PulledPattern::new(video.size, 3, clock));
         Ok(Running { source, input: Box::new(NoHands) })
     }
+    fn device(&self) -> Option<DeviceId> {
+        None
+    }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
@@ -105,6 +108,9 @@ impl App for DisplayApp {
         surface.fill(Rect { x: 8, y: 8, width: 32, height: 32 }, [20, 120, 220]);
         let source = PushedShared::new(surface.clone(), 3, clock).map_err(refused)?;
         Ok(Running { source: Box::new(source), input: Box::new(Hands { surface, inputs: 0 }) })
+    }
+    fn device(&self) -> Option<DeviceId> {
+        None
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
@@ -168,6 +174,9 @@ impl App for FaultyApp {
         let source = Faulty { fault: self.0, pattern, touched: touched.clone(), lost: 0 };
         Ok(Running { source: Box::new(source), input: Box::new(Trigger(self.0, touched)) })
     }
+    fn device(&self) -> Option<DeviceId> {
+        None
+    }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
@@ -226,6 +235,9 @@ impl App for BrokenApp {
     }
     fn open(&self, _: VideoMode, _: Arc<dyn Clock>) -> Result<Running, OpenError> {
         Err(OpenError::Content("its file is truncated".into()))
+    }
+    fn device(&self) -> Option<DeviceId> {
+        None
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None

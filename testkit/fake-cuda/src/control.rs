@@ -20,6 +20,16 @@ pub extern "C" fn fake_cuda_devices(count: u32) {
     CONTROL.guarded((), || driver().devices = count as i32);
 }
 
+/// From now on the device has this UUID, so that it is the one that another interface names.
+///
+/// # Safety
+/// 16 bytes can be read at `uuid`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_cuda_uuid(uuid: *const [u8; 16]) {
+    // SAFETY: the caller's word.
+    CONTROL.guarded((), || driver().uuid = unsafe { uuid.read() });
+}
+
 fake_control::export_control!(crate::CONTROL);
 
 /// What was not given back so far, a line each; as `fake_log`.

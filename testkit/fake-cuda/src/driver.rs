@@ -21,6 +21,8 @@ use crate::sys::{
 
 /// Between two buffers nothing is mapped, so that a copy beyond one never lands in the next.
 const GAP: u64 = 2 << 20;
+/// The device, unless a test gives it another name.
+const UUID: [u8; 16] = *b"nearlight-fake-0";
 const FIRST_ADDRESS: u64 = 0x2_0000_0000;
 
 /// Memory that is mapped for the device.
@@ -54,6 +56,7 @@ pub(crate) struct Driver {
     pub(crate) init_answers: u32,
     pub(crate) version: i32,
     pub(crate) devices: i32,
+    pub(crate) uuid: [u8; 16],
     pub(crate) initialised: bool,
     /// The call in progress, by which broken rules are named.
     pub(crate) call: &'static str,
@@ -76,6 +79,7 @@ impl Driver {
             init_answers: 0,
             version,
             devices: 1,
+            uuid: UUID,
             initialised: false,
             call: "",
             retained: 0,

@@ -29,7 +29,6 @@ use sys::{
 /// CUDA 12.4, as `cuDriverGetVersion` has it.
 const VERSION: i32 = 12_040;
 const NAME: &[u8] = b"Nearlight fake GPU";
-const UUID: [u8; 16] = *b"nearlight-fake-0";
 
 /// Functions whose calls can be planned.
 const CALLS: [&str; 17] = [
@@ -179,7 +178,7 @@ pub unsafe extern "C" fn cuDeviceGetUuid(uuid: *mut [u8; 16], device: c_int) -> 
         driver.ready()?;
         known(device)?;
         // SAFETY: passed on.
-        unsafe { put(uuid, UUID) }
+        unsafe { put(uuid, driver.uuid) }
     })
 }
 
@@ -193,7 +192,7 @@ pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) 
         driver.ready()?;
         known(device)?;
         // SAFETY: passed on.
-        unsafe { put(uuid, UUID) }
+        unsafe { put(uuid, driver.uuid) }
     })
 }
 
