@@ -126,6 +126,11 @@ pub enum Outcome {
         /// Which of these.
         reason: String,
     },
+    /// It had no session to give, since others held as many as it has: another try may end otherwise.
+    Busy {
+        /// What it said.
+        reason: String,
+    },
     /// It was not tried: it must not be used.
     #[serde(skip)]
     Untried,
@@ -142,13 +147,15 @@ pub struct Verdict {
     pub hardware: bool,
     /// What came of trying it.
     pub outcome: Outcome,
+    /// It works, but had no session to give when it was asked last: with so many open by this process.
+    pub full: Option<u32>,
 }
 
 impl Verdict {
     /// What came of trying this candidate.
     pub fn of(candidate: &Candidate, outcome: Outcome) -> Self {
         let Candidate { name, codec, hardware, .. } = *candidate;
-        Self { name, codec, hardware, outcome }
+        Self { name, codec, hardware, outcome, full: None }
     }
 
     /// Whether it coded pictures.
@@ -168,7 +175,9 @@ impl Verdict {
     pub fn reason(&self) -> &str {
         match &self.outcome {
             Outcome::Works { .. } => "ok",
-            Outcome::Declined { reason } | Outcome::Unanswered { reason } => reason,
+            Outcome::Declined { reason }
+            | Outcome::Unanswered { reason }
+            | Outcome::Busy { reason } => reason,
             Outcome::Untried => "not tried",
         }
     }
@@ -317,6 +326,12 @@ fn standing(
         return Err(format!("the client does not decode {}", verdict.codec.rtp_name()));
     }
     accepts.takes(demand)?;
+    if let Some(open) = verdict.full {
+        return Err(match open {
+            0 => "has no session to give: others hold all of them".to_owned(),
+            _ => format!("has no session to give while {open} of this node's are open"),
+        });
+    }
     let (picture, interval) = (cost.of_picture(demand.size), demand.rate.interval());
     if verdict.hardware || picture <= interval * SHARE_OF_INTERVAL / 100 {
         return Ok(Standing::Usable);

@@ -68,9 +68,8 @@ fn measure(candidate: &Candidate) -> Result<Outcome, String> {
     let settings = EncoderSettings::new(SIZE, FrameRate::fps(30), Bitrate::from_mbps(1));
     let mut encoder = match BlockingEncoder::open(candidate, &settings, ENCODE_PATIENCE) {
         Ok(encoder) => encoder,
-        // It works for others, and will here: not to be remembered for long.
         Err(error @ OpenError::Busy { .. }) => {
-            return Ok(Outcome::Unanswered { reason: error.to_string() });
+            return Ok(Outcome::Busy { reason: error.to_string() });
         }
         Err(error) => return Err(error.to_string()),
     };

@@ -94,11 +94,15 @@ impl Encoders {
         tried.count() == self.remembered.len()
     }
 
-    /// Those that did not answer when they were tried once, at an earlier start.
+    /// Those that are worth another try: they did not answer when they were tried at an earlier start,
+    /// or had no session to give.
     pub fn doubtful(&self) -> Vec<&'static str> {
-        let unanswered = |verdict: &&Verdict| matches!(verdict.outcome, Outcome::Unanswered { .. });
-        let names = self.table.iter().filter(unanswered).map(|verdict| verdict.name);
-        names.filter(|name| self.remembered.contains(name)).collect()
+        let doubtful = |verdict: &&Verdict| match verdict.outcome {
+            Outcome::Unanswered { .. } => self.remembered.contains(&verdict.name),
+            Outcome::Busy { .. } => true,
+            Outcome::Works { .. } | Outcome::Declined { .. } | Outcome::Untried => false,
+        };
+        self.table.iter().filter(doubtful).map(|verdict| verdict.name).collect()
     }
 
     /// The candidate of this name, where it may be used.
@@ -114,12 +118,34 @@ impl Encoders {
         tried.map(|verdict| (verdict.name.to_owned(), verdict.outcome.clone())).collect()
     }
 
-    /// What was found when a candidate was tried again takes the place of what was known.
+    /// What was found when a candidate was tried again takes the place of what was known. One that
+    /// worked and had no session to give for the trial still works.
     pub fn replace(&mut self, verdict: Verdict) {
         self.remembered.retain(|name| *name != verdict.name);
-        if let Some(known) = self.table.iter_mut().find(|known| known.name == verdict.name) {
+        let busy = matches!(verdict.outcome, Outcome::Busy { .. });
+        let known = self.table.iter_mut().find(|known| known.name == verdict.name);
+        if let Some(known) = known.filter(|known| !(busy && known.works())) {
             *known = verdict;
         }
+    }
+
+    /// A candidate had no session to give, with `open` of them open by this process. It is not used
+    /// until [`Self::session_ended`], or until it is tried again and has one.
+    pub fn session_refused(&mut self, name: &str, open: u32) {
+        if let Some(known) = self.table.iter_mut().find(|known| known.name == name) {
+            known.full = Some(open);
+        }
+    }
+
+    /// Hardware was given a session back. Codecs of one device have their sessions in common, so that
+    /// any of them may have one to give now.
+    pub fn session_ended(&mut self) {
+        self.table.iter_mut().for_each(|known| known.full = None);
+    }
+
+    /// Whether one of them is not used for want of a session alone.
+    pub fn is_full(&self) -> bool {
+        self.table.iter().any(|known| known.full.is_some())
     }
 
     /// Which candidates a session with this demand gets.

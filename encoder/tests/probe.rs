@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use media::Codec;
+use media::{Codec, CodecSet, EncoderCapabilities, FrameRate, PixelFormat, Size};
+use nearlight_encoder::choice::{Accepts, Cost};
 use nearlight_encoder::probe::{Limits, Places};
 use nearlight_encoder::{
-    Cache, Candidate, ChildProber, Encoders, OpenError, Outcome, Preference, Prober, SelectError,
-    Verdict,
+    Cache, Candidate, ChildProber, Demand, Encoders, OpenError, Outcome, Preference, Prober,
+    SelectError, Verdict,
 };
 
 /// Far more than a shell needs, on any machine.
@@ -274,4 +275,36 @@ fn what_did_not_answer_is_remembered_and_doubted() {
     assert_eq!(warm.doubtful(), ["one"]);
     assert_eq!(warm.table()[0].reason(), "missing: its library");
     assert_eq!(warm.known().len(), 2);
+}
+
+#[test]
+fn a_session_that_was_not_to_be_had_is_no_verdict_on_the_encoder() {
+    let machine = Machine::new();
+    let busy = Outcome::Busy { reason: "busy: all are taken".into() };
+    let prober = Counting::new(busy.clone());
+    let mut known = machine.start(&prober, &[]);
+    assert_eq!(known.doubtful(), ["card", "one", "two"], "it may have one a moment later");
+    assert_eq!(known.table()[0].reason(), "busy: all are taken");
+    let cost = Cost { micros_per_megapixel: 1_000 };
+    let accepts = Accepts::of(&EncoderCapabilities::plain("card", Codec::H264));
+    let works = |known: &Encoders, outcome| Verdict::of(known.candidate("card").unwrap(), outcome);
+    known.replace(works(&known, Outcome::Works { cost, accepts }));
+    let remembered = known.known();
+    // A trial that gets none, and a session that gets none.
+    known.replace(works(&known, busy));
+    assert!(known.table()[0].works() && !known.is_full());
+    known.session_refused("card", 3);
+    let demand = Demand {
+        size: Size::new(640, 384),
+        rate: FrameRate::fps(60),
+        format: PixelFormat::Nv12,
+        decodes: CodecSet::of(&[Codec::H264]),
+    };
+    let choice = known.choose(&demand);
+    let full = "card: has no session to give while 3 of this node's are open";
+    assert_eq!((choice.chosen(), choice.declined("one")), (None, vec![full.to_owned()]));
+    assert!(known.is_full());
+    assert_eq!(known.known(), remembered, "that is not remembered");
+    known.session_ended();
+    assert_eq!(known.choose(&demand).chosen(), Some("card"));
 }

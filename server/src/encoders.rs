@@ -7,6 +7,10 @@
 //! ```
 //!
 //! Only one try of a candidate is under way at a time, however many sessions lose it at once.
+//!
+//! Hardware may have fewer sessions to give than the node has: the session that gets none takes the next
+//! candidate, and so does every session after it until one is given back, by a session of the node or, as
+//! trying again finds, by another process.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,6 +23,7 @@ use encoder::{
     SelectError,
 };
 use media::{CodecSet, FrameRate, PixelFormat, Size};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -190,6 +195,27 @@ impl NodeEncoders {
         self.known().doubtful()
     }
 
+    /// A session got this encoder, and has it until what is returned is dropped.
+    pub(crate) fn session(self: &Arc<Self>, name: &str, open: Gauge) -> EncoderSession {
+        open.inc();
+        let hardware = self.known().candidate(name).is_some_and(|candidate| candidate.hardware);
+        EncoderSession { encoders: self.clone(), open, hardware }
+    }
+
+    /// A candidate had no session to give, with `open` of them open by this node.
+    pub(crate) fn session_refused(&self, name: &str, open: u32) {
+        self.change(|known| known.session_refused(name, open));
+    }
+
+    /// Whether a candidate is left out for want of a session, so that a later session may get one.
+    pub(crate) fn is_full(&self) -> bool {
+        self.known().is_full()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Encoders) -> T) -> T {
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Tries a candidate again in the background, and as long as it fails now and then. Nothing
     /// happens where one of its name is being tried, or was a moment ago.
     pub(crate) fn try_again(
@@ -231,14 +257,31 @@ impl NodeEncoders {
         };
         let works = verdict.works();
         tracing::info!(encoder = candidate.name, verdict = verdict.reason(), "encoder tried again");
-        let outcomes = {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let outcomes = self.change(|known| {
             known.replace(verdict);
             known.known()
-        };
+        });
         if let Some(cache) = &self.cache {
             cache.store(&outcomes);
         }
         works
+    }
+}
+
+/// An encoder that a session has. Dropping it says that the session of the hardware was given back, if it
+/// is one of hardware.
+pub(crate) struct EncoderSession {
+    encoders: Arc<NodeEncoders>,
+    /// Sessions that have this encoder.
+    open: Gauge,
+    hardware: bool,
+}
+
+impl Drop for EncoderSession {
+    fn drop(&mut self) {
+        self.open.dec();
+        if self.hardware {
+            self.encoders.change(Encoders::session_ended);
+        }
     }
 }

@@ -22,6 +22,12 @@ struct ReasonLabel {
     reason: String,
 }
 
+/// A candidate of the table of encoders.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EncoderLabel {
+    encoder: &'static str,
+}
+
 /// Everything that the node counts. Cheap to clone: the counters are shared.
 #[derive(Clone)]
 pub struct Metrics {
@@ -48,6 +54,8 @@ pub struct Metrics {
     stages: Family<StageLabel, Histogram>,
     /// Per stage a handle, so that the path of a frame takes no lock of the family.
     by_stage: [Histogram; Stage::ALL.len()],
+    encoder_sessions: Family<EncoderLabel, Gauge>,
+    encoder_sessions_refused: Family<EncoderLabel, Counter>,
     /// Buffers and textures on the graphics device.
     pub gpu_allocations: Gauge,
     /// Bytes that they hold.
@@ -86,6 +94,8 @@ impl Metrics {
             bad_messages: Counter::default(),
             stages,
             by_stage,
+            encoder_sessions: Family::default(),
+            encoder_sessions_refused: Family::default(),
             gpu_allocations: Gauge::default(),
             gpu_memory: Gauge::default(),
             uptime: Gauge::default(),
@@ -129,6 +139,16 @@ impl Metrics {
             m.stages.clone(),
         );
         registry.register(
+            "encoder_sessions",
+            "Sessions that have this encoder",
+            m.encoder_sessions.clone(),
+        );
+        registry.register(
+            "encoder_sessions_refused",
+            "Sessions that this encoder had none to give for",
+            m.encoder_sessions_refused.clone(),
+        );
+        registry.register(
             "gpu_allocations",
             "Buffers and textures on the graphics device",
             m.gpu_allocations.clone(),
@@ -156,6 +176,16 @@ impl Metrics {
         for (stage, length) in stages.spans() {
             self.by_stage[stage as usize].observe(length.as_secs_f64());
         }
+    }
+
+    /// Sessions that have this encoder.
+    pub fn encoder_sessions(&self, encoder: &'static str) -> Gauge {
+        self.encoder_sessions.get_or_create(&EncoderLabel { encoder }).clone()
+    }
+
+    /// Counts that an encoder had no session to give.
+    pub fn encoder_session_refused(&self, encoder: &'static str) {
+        self.encoder_sessions_refused.get_or_create(&EncoderLabel { encoder }).inc();
     }
 
     /// Counts an ended session.

@@ -15,7 +15,7 @@ use transport::Certificate;
 use crate::apps::{App, Apps, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
-use crate::encoders::{self, NodeEncoders, Probing};
+use crate::encoders::{self, EncoderSession, NodeEncoders, Probing};
 use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::registry::{Entry, Registry};
@@ -119,10 +119,11 @@ impl Node {
             return Err(self.refuse(&wish.app, "the node is shutting down".into()));
         }
         let (video, mode) = self.grant(&wish.video)?;
-        let (choice, encoders) = self
-            .encoders
-            .choose(&encoders::demand(mode))
-            .map_err(|error| self.refuse(&wish.app, error.to_string()))?;
+        let (choice, encoders) =
+            self.encoders.choose(&encoders::demand(mode)).map_err(|error| {
+                let problem = self.refuse(&wish.app, error.to_string());
+                if self.encoders.is_full() { problem.retry_after(10) } else { problem }
+            })?;
         let id = SessionId::new(random_text(16)?);
         let demand = Demand {
             pixel_rate: (mode.size.pixels() as f64 * mode.rate.as_f64()) as u64,
@@ -271,6 +272,19 @@ impl Node {
     /// Whether an encoder works after all, or still, is found out beside the sessions. Called within a runtime.
     pub(crate) fn try_encoder_again(&self, name: &str) {
         self.encoders.try_again(name, &self.tasks, &self.stopping);
+    }
+
+    /// A session got an encoder.
+    pub(crate) fn encoder_session(&self, name: &'static str) -> EncoderSession {
+        self.encoders.session(name, self.metrics.encoder_sessions(name))
+    }
+
+    /// A session got none of this encoder: those after it take another until there is one again. Called
+    /// within a runtime.
+    pub(crate) fn encoder_session_refused(&self, name: &'static str, open: u32) {
+        self.metrics.encoder_session_refused(name);
+        self.encoders.session_refused(name, open);
+        self.try_encoder_again(name);
     }
 
     /// What the API says of the node.

@@ -12,12 +12,12 @@ fn works(name: &'static str, codec: Codec, hardware: bool, micros_per_megapixel:
         largest: Size::new(4_096, 2_304),
     };
     let outcome = Outcome::Works { cost: Cost { micros_per_megapixel }, accepts };
-    Verdict { name, codec, hardware, outcome }
+    Verdict { name, codec, hardware, outcome, full: None }
 }
 
 fn missing(name: &'static str, hardware: bool) -> Verdict {
     let outcome = Outcome::Declined { reason: "missing: its library".into() };
-    Verdict { name, codec: Codec::H264, hardware, outcome }
+    Verdict { name, codec: Codec::H264, hardware, outcome, full: None }
 }
 
 /// A megapixel, 100 times a second: 6 ms of the 10 ms are an encoder's.

@@ -132,6 +132,15 @@ pub enum WorkerEvent {
         /// Why.
         reason: String,
     },
+    /// This encoder works, but has no session to give; the next one is tried.
+    NoSession {
+        /// The candidate.
+        name: &'static str,
+        /// What it said.
+        reason: String,
+        /// Sessions of it that this process has open.
+        open: u32,
+    },
     /// This encoder does not take the pictures where they lie; they are mapped for it from now on.
     NotShared {
         /// The candidate.

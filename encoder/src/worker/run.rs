@@ -14,7 +14,7 @@ use super::refine::Refinement;
 use super::shared::{Shared, Work};
 use super::window::Window;
 use super::{Command, EventFn, WorkerConfig, WorkerEvent};
-use crate::candidates::{Candidate, EncoderSettings};
+use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::convert::Nv12Converter;
 use crate::wake::Wake;
 
@@ -145,18 +145,22 @@ impl Runner {
                     (self.events)(WorkerEvent::Opened(capabilities));
                     return Ok(());
                 }
-                Err(error) => self.give_up(candidate.name, error.to_string()),
+                Err(error) => {
+                    let (name, reason) = (candidate.name, error.to_string());
+                    self.reasons.push(format!("{name}: {reason}"));
+                    (self.events)(match error {
+                        OpenError::Busy { open, .. } => {
+                            WorkerEvent::NoSession { name, reason, open }
+                        }
+                        _ => WorkerEvent::FellBack { name, reason },
+                    });
+                }
             }
         }
         if self.reasons.is_empty() {
             self.reasons.push("no encoder was given".into());
         }
         Err(Exhausted)
-    }
-
-    fn give_up(&mut self, name: &'static str, reason: String) {
-        self.reasons.push(format!("{name}: {reason}"));
-        (self.events)(WorkerEvent::FellBack { name, reason });
     }
 
     /// Replaces an encoder that broke.
@@ -167,7 +171,8 @@ impl Runner {
             drop(broken);
             self.abandon_pictures();
             self.shared.record(|stats| stats.encoder = None);
-            self.give_up(name, reason);
+            self.reasons.push(format!("{name}: {reason}"));
+            (self.events)(WorkerEvent::FellBack { name, reason });
         }
         self.open_next()
     }

@@ -305,6 +305,7 @@ mod tests {
             codec: Codec::H264,
             hardware,
             outcome,
+            full: None,
         };
         let table = [
             verdict("card", true, missing),

@@ -22,6 +22,7 @@ use super::client::{ClientSide, Said};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
 use super::source::SourceReport;
 use super::trace;
+use crate::encoders::EncoderSession;
 use crate::node::Node;
 use crate::registry::{Answer, Command, ConnectError, Status, TrickleError};
 use crate::wire;
@@ -48,6 +49,8 @@ pub(super) struct Driver {
     media: Option<MediaSide>,
     input: Option<Box<dyn InputSink>>,
     encoder_up: bool,
+    /// The encoder in use.
+    encoder_session: Option<EncoderSession>,
     connection: Option<Connection>,
     connections: u32,
     /// The client's control channel is open and was greeted on it.
@@ -121,6 +124,7 @@ impl Driver {
             media: None,
             input: None,
             encoder_up: false,
+            encoder_session: None,
             connection: None,
             connections: 0,
             greeted: false,
@@ -217,6 +221,7 @@ impl Driver {
             Action::CloseTransport => self.close_transport().await,
             Action::StopAll => return self.stop_media(),
             Action::Release => {
+                self.encoder_session = None;
                 if let Some(permit) = self.permit.take() {
                     self.node.release(&self.id, permit);
                 }
@@ -360,6 +365,7 @@ impl Driver {
             Report::Stopped => Some(Event::Drained),
             Report::Encoder(WorkerEvent::Opened(capabilities)) => {
                 self.encoder_up = true;
+                self.encoder_session = Some(self.node.encoder_session(capabilities.name));
                 self.client.encoder_opened(capabilities.name);
                 // Said before the encoder was up, or another encoder took its place.
                 if self.greeted {
@@ -370,7 +376,19 @@ impl Driver {
             Report::Encoder(WorkerEvent::FellBack { name, reason }) => {
                 tracing::warn!(encoder = name, reason, "encoder given up, the next one is tried");
                 self.client.encoder_given_up(name, &reason);
+                self.encoder_session = None;
                 self.node.try_encoder_again(name);
+                None
+            }
+            Report::Encoder(WorkerEvent::NoSession { name, reason, open }) => {
+                tracing::warn!(
+                    encoder = name,
+                    open,
+                    reason,
+                    "no session left, the next one is tried"
+                );
+                self.client.encoder_given_up(name, &reason);
+                self.node.encoder_session_refused(name, open);
                 None
             }
             Report::Encoder(WorkerEvent::Failed(why)) => Some(Event::EncoderFailed(why)),

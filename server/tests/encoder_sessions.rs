@@ -1,0 +1,167 @@
+//! Hardware that has fewer sessions to give than the node has: who gets none takes another encoder, those
+//! after it do so at once, and the operator can see it. The hardware is a double of NVIDIA's driver.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+extern crate encoder as nearlight_encoder;
+
+#[path = "../../encoder/tests/common/mod.rs"]
+mod coding;
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::Method;
+use coding::gpu::Rig;
+use common::{Session, ask, config, create_with, until, with_probing};
+use encoder::InProcess;
+use nearlight::config::Config;
+use nearlight::encoders::Probing;
+use nearlight::node::Node;
+use nearlight::serve::Server;
+use serde_json::json;
+
+const HARDWARE: &str = "nvenc-h264";
+/// Never, as far as these tests are concerned.
+const RETRY: Duration = Duration::from_secs(3_600);
+
+/// That hardware, and the encoder that works everywhere.
+fn probing(rig: &Rig, retry: Duration) -> Probing {
+    let name = encoder::openh264::NAME;
+    let software = encoder::candidates().into_iter().filter(|candidate| candidate.name == name);
+    let candidates = [rig.candidate(HARDWARE).clone()].into_iter().chain(software).collect();
+    Probing { candidates, prober: Arc::new(InProcess), cache: None, retry }
+}
+
+/// Room for more sessions than the hardware has.
+fn roomy(overrides: &[&str]) -> Config {
+    config(&[&["sessions.max=8", "sessions.max_pixel_rate=1000000000"], overrides].concat())
+}
+
+fn node(rig: &Rig, retry: Duration, overrides: &[&str]) -> Arc<Node> {
+    with_probing(roomy(overrides), probing(rig, retry)).unwrap()
+}
+
+async fn create(node: &Arc<Node>) -> common::Reply {
+    let wish = json!({"app": "pattern", "video": {"width": 320, "height": 192}});
+    create_with(&wish).of(node).await
+}
+
+async fn end(node: &Arc<Node>, session: &Session) {
+    let gone = session.ask(Method::DELETE, "").bearer(&session.token).of(node).await;
+    assert_eq!(gone.status, 204, "{}", gone.text());
+}
+
+/// Waits until the node's metrics have this line.
+async fn counted(node: &Arc<Node>, metric: &str, encoder: &str, value: u32) {
+    let line = format!("nearlight_{metric}{{encoder=\"{encoder}\"}} {value}");
+    let seen =
+        async || node.metrics.encode().unwrap().lines().any(|each| each == line).then_some(());
+    until(&line, seen).await;
+}
+
+/// What the API says of the hardware, and whether a session gets it.
+async fn report(node: &Arc<Node>) -> (String, bool) {
+    let reply = ask(Method::GET, "/api/v1/node").of(node).await.json();
+    let rows = reply["encoders"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["name"] == HARDWARE).unwrap();
+    (row["verdict"].as_str().unwrap().to_owned(), row["chosen"].as_bool().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_beyond_those_of_the_hardware_take_the_next_encoder() {
+    let rig = Rig::new();
+    rig.gpu.encode_sessions(2).unwrap();
+    let node = node(&rig, RETRY, &[]);
+    assert_eq!(report(&node).await, ("ok".to_owned(), true));
+    let first = create(&node).await.session();
+    create(&node).await.session();
+    counted(&node, "encoder_sessions", HARDWARE, 2).await;
+
+    // Found out by the session that gets none, which is played all the same.
+    create(&node).await.session();
+    counted(&node, "encoder_sessions", encoder::openh264::NAME, 1).await;
+    counted(&node, "encoder_sessions_refused_total", HARDWARE, 1).await;
+    let full = "has no session to give while 2 of this node's are open";
+    assert_eq!(report(&node).await, (full.to_owned(), false));
+
+    // Known to the one after it.
+    create(&node).await.session();
+    counted(&node, "encoder_sessions", encoder::openh264::NAME, 2).await;
+    counted(&node, "encoder_sessions_refused_total", HARDWARE, 1).await;
+
+    // What is given back is given again.
+    end(&node, &first).await;
+    counted(&node, "encoder_sessions", HARDWARE, 1).await;
+    assert_eq!(report(&node).await, ("ok".to_owned(), true));
+    create(&node).await.session();
+    counted(&node, "encoder_sessions", HARDWARE, 2).await;
+
+    node.shut_down(common::PATIENCE).await;
+    for encoder in [HARDWARE, encoder::openh264::NAME] {
+        counted(&node, "encoder_sessions", encoder, 0).await;
+    }
+    rig.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_could_have_no_other_encoder_is_refused_for_now() {
+    let rig = Rig::new();
+    rig.gpu.encode_sessions(1).unwrap();
+    let node = node(&rig, RETRY, &["video.encoder=nvenc-h264"]);
+    let first = create(&node).await.session();
+    counted(&node, "encoder_sessions", HARDWARE, 1).await;
+    let second = create(&node).await.session();
+    let reason = until("its end", async || {
+        let reply = second.ask(Method::GET, "").bearer(&second.token).of(&node).await;
+        (reply.status == 410).then(|| reply.problem(410, "ended-session"))
+    })
+    .await;
+    assert_eq!(reason, "The picture could not be encoded any more.");
+    let third = create(&node).await;
+    let detail = third.problem(503, "refused");
+    assert!(detail.contains("while 1 of this node's are open"), "{detail}");
+    assert!(third.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    end(&node, &first).await;
+    counted(&node, "encoder_sessions", HARDWARE, 0).await;
+    create(&node).await.session();
+    node.shut_down(common::PATIENCE).await;
+    rig.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_other_processes_give_back_are_found() {
+    let rig = Rig::new();
+    let node = node(&rig, Duration::from_millis(1), &[]);
+    // Another process takes them all.
+    rig.gpu.encode_sessions(0).unwrap();
+    create(&node).await.session();
+    counted(&node, "encoder_sessions_refused_total", HARDWARE, 1).await;
+    let others = "has no session to give: others hold all of them";
+    assert_eq!(report(&node).await, (others.to_owned(), false));
+    rig.gpu.encode_sessions(8).unwrap();
+    until("it has one again", async || report(&node).await.1.then_some(())).await;
+    create(&node).await.session();
+    counted(&node, "encoder_sessions", HARDWARE, 1).await;
+    node.shut_down(common::PATIENCE).await;
+    rig.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hardware_without_a_session_at_the_start_is_tried_again() {
+    let rig = Rig::new();
+    rig.gpu.encode_sessions(0).unwrap();
+    let probing = probing(&rig, Duration::from_millis(1));
+    let open = |config| with_probing(config, probing);
+    let server = Server::bind_with(roomy(&[]), open).await.unwrap();
+    let node = server.node();
+    let (verdict, chosen) = report(node).await;
+    assert!(verdict.starts_with("busy: ") && !chosen, "{verdict}");
+    rig.gpu.encode_sessions(8).unwrap();
+    until("it has one", async || report(node).await.1.then_some(())).await;
+    create(node).await.session();
+    counted(node, "encoder_sessions", HARDWARE, 1).await;
+    server.shut_down().await;
+    rig.assert_clean();
+}
