@@ -137,6 +137,45 @@ fn a_new_sink_begins_with_a_keyframe_at_once() {
     assert_eq!(bench.sink.units.all().len(), 2);
 }
 
+/// Another viewer may decode other codecs.
+#[test]
+fn other_encoders_take_over_with_one_keyframe() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works), ("spare", Behaviour::Works)]);
+    bench.submit();
+    bench.submit();
+    let calls = Arc::clone(&bench.calls);
+    let double = |name, behaviour| double(name, behaviour, &calls);
+    let missing = double("missing", Behaviour::DoesNotOpen);
+    let others =
+        vec![missing, double("b", Behaviour::FailsAtFrame(6)), double("c", Behaviour::Works)];
+    let first_in_use = vec![double("b", Behaviour::Works), double("d", Behaviour::Works)];
+    bench.worker.command(Command::UseEncoders(others)).unwrap();
+    bench.submit();
+    bench.submit();
+    assert_eq!(bench.worker.stats().encoder, Some("b"));
+    // It is not opened anew, and what comes after it is.
+    bench.worker.command(Command::UseEncoders(first_in_use)).unwrap();
+    for _ in 0..4 {
+        bench.submit();
+    }
+    let kinds = [(0, Key), (1, Delta), (2, Key), (3, Delta), (4, Delta), (5, Delta), (7, Key)];
+    assert_eq!(bench.kinds(), kinds);
+    let opened: Vec<_> =
+        bench.calls.all().into_iter().filter(|call| call.contains(" open ")).collect();
+    assert_eq!(opened, ["a open 5000", "b open 5000", "d open 5000"]);
+}
+
+#[test]
+fn when_none_of_the_other_encoders_opens_their_reasons_alone_are_told() {
+    let mut bench = Bench::of(&[("none", Behaviour::DoesNotOpen), ("a", Behaviour::Works)]);
+    bench.submit();
+    let missing = double("missing", Behaviour::DoesNotOpen, &bench.calls);
+    bench.worker.command(Command::UseEncoders(vec![missing])).unwrap();
+    wait_until("the thread ends", || bench.worker.has_ended());
+    let expected = "missing: missing: the double's plugin";
+    assert_eq!(bench.events.all().last(), Some(&WorkerEvent::Failed(expected.into())));
+}
+
 /// What a driver tells a thread that hangs is not lost: the next viewer would see nothing.
 #[test]
 fn a_thread_that_hangs_takes_every_command() {

@@ -10,7 +10,7 @@
 //!
 //! Queues and what happens when they are full:
 //! - Mailbox: one frame. A newer one replaces it; the older one is dropped, counted as `dropped`.
-//! - Commands: a place for each kind. The newest sink and the newest rate count, requests for a
+//! - Commands: a place for each kind. The newest sink, encoders and rate count, requests for a
 //!   keyframe are one, lost frames are one range. None is refused, however long a frame takes: a
 //!   sink that was not set would show the next viewer nothing.
 //! - Encoder: as many pictures as its `depth`. While it is full no frame is taken from the mailbox. One
@@ -91,6 +91,9 @@ pub enum Command {
     Acknowledge(FrameId),
     /// Units go here from now on, beginning with a keyframe.
     SetSink(Box<dyn UnitSink>),
+    /// Encoders in the order of use from now on: another viewer decodes other codecs. The one in use
+    /// stays where it is the first of them; else it is replaced, and a keyframe comes of it.
+    UseEncoders(Vec<Candidate>),
     /// End.
     Stop,
 }
@@ -105,6 +108,11 @@ impl std::fmt::Debug for Command {
             Self::Forget(lost) => f.debug_tuple("Forget").field(lost).finish(),
             Self::Acknowledge(frame) => f.debug_tuple("Acknowledge").field(frame).finish(),
             Self::SetSink(_) => f.write_str("SetSink"),
+            Self::UseEncoders(encoders) => {
+                let names = encoders.iter().map(|candidate| candidate.name);
+                f.write_str("UseEncoders")?;
+                f.debug_list().entries(names).finish()
+            }
             Self::Stop => f.write_str("Stop"),
         }
     }

@@ -177,6 +177,22 @@ impl Runner {
         self.open_next()
     }
 
+    /// Goes over to these encoders, unless the first of them is in use.
+    fn use_encoders(&mut self, encoders: Vec<Candidate>) -> Result<(), Exhausted> {
+        self.untried = encoders.into();
+        self.reasons.clear();
+        let in_use = self.encoder.as_ref().map(|encoder| encoder.capabilities().name);
+        if in_use.is_some() && self.untried.front().map(|first| first.name) == in_use {
+            self.untried.pop_front();
+            return Ok(());
+        }
+        self.stale = true;
+        self.encoder = None;
+        self.abandon_pictures();
+        self.shared.record(|stats| stats.encoder = None);
+        self.open_next()
+    }
+
     fn obey(&mut self, command: Command) -> Result<(), Exhausted> {
         match command {
             Command::SetRate { bitrate, rate } => {
@@ -214,6 +230,7 @@ impl Runner {
                 self.in_flight.iter_mut().for_each(|flight| flight.void = true);
                 Ok(())
             }
+            Command::UseEncoders(encoders) => self.use_encoders(encoders),
             // Comes as `Work::Stop`.
             Command::Stop => Ok(()),
         }

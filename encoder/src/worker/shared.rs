@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use media::{Bitrate, Damage, Frame, FrameId, FrameRate, UnitSink};
 
 use super::{Command, CommandRefused, WorkerStats};
+use crate::candidates::Candidate;
 
 /// What the thread does next.
 #[expect(clippy::large_enum_variant, reason = "moved once a frame; a box would allocate each time")]
@@ -189,10 +190,12 @@ fn inherit(frame: &mut Frame, dropped: &Frame) {
 /// Commands that wait: a place for each kind, so that none is ever refused and nothing grows.
 ///
 /// They are taken in the order of the fields. That is the order in which they mean the same as in the
-/// order in which they came: a sink makes void what the viewer before it asked for and lost, rates
-/// touch neither, and a keyframe is one whether or not frames were forgotten before it.
+/// order in which they came: other encoders are for the sink that comes with them, a sink makes void
+/// what the viewer before it asked for and lost, rates touch neither, and a keyframe is one whether or not frames were forgotten before it.
 #[derive(Default)]
 struct Pending {
+    /// The newest counts.
+    encoders: Option<Vec<Candidate>>,
     /// The newest counts.
     sink: Option<Box<dyn UnitSink>>,
     /// The newest counts.
@@ -213,6 +216,7 @@ impl Pending {
                 (self.lost, self.keyframe, self.acknowledged) = (None, false, None);
                 return self.sink.replace(sink);
             }
+            Command::UseEncoders(encoders) => self.encoders = Some(encoders),
             Command::SetRate { bitrate, rate } => self.rate = Some((bitrate, rate)),
             Command::Forget(lost) => {
                 self.lost = Some(match self.lost.take() {
@@ -229,6 +233,9 @@ impl Pending {
     }
 
     fn take(&mut self) -> Option<Command> {
+        if let Some(encoders) = self.encoders.take() {
+            return Some(Command::UseEncoders(encoders));
+        }
         if let Some(sink) = self.sink.take() {
             return Some(Command::SetSink(sink));
         }
@@ -309,6 +316,19 @@ mod tests {
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(told[0].contains("3000"), "the newest rate: {told:?}");
         assert_eq!(told[1..], ["Forget(FrameId(3)..=FrameId(7))", "Keyframe"]);
+    }
+
+    #[test]
+    fn the_newest_encoders_come_before_the_sink_that_they_are_for() {
+        let encoders = |name| {
+            let missing = || crate::OpenError::Missing("it is a double".into());
+            let open = std::sync::Arc::new(move |_: &_, _: &_| Err(missing()));
+            let codec = media::Codec::Vp8;
+            Command::UseEncoders(vec![Candidate { name, codec, hardware: false, open }])
+        };
+        let told = told([encoders("a"), sink(), rate(1), encoders("b")]);
+        assert_eq!((told[0].as_str(), told[1].as_str()), (r#"UseEncoders["b"]"#, "SetSink"));
+        assert_eq!(told.len(), 3, "{told:?}");
     }
 
     #[test]
