@@ -22,7 +22,7 @@ use encoder::{
     Cache, Candidate, ChildProber, Choice, Demand, Encoders, InProcess, Preference, Prober,
     SelectError,
 };
-use media::{CodecSet, FrameRate, PixelFormat, Size};
+use media::{Codec, CodecSet, FrameRate, PixelFormat, Size};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -87,21 +87,16 @@ pub(crate) fn preference(config: &Config) -> Preference {
     }
 }
 
-/// What a session with this picture needs.
-pub(crate) fn demand(video: VideoMode) -> Demand {
-    Demand {
-        size: video.size,
-        rate: video.rate,
-        format: PixelFormat::Nv12,
-        decodes: CodecSet::of(&transport::CODECS),
-    }
+/// What a session with this picture needs for a client that decodes these.
+pub(crate) fn demand(video: VideoMode, decodes: CodecSet) -> Demand {
+    Demand { size: video.size, rate: video.rate, format: PixelFormat::Nv12, decodes }
 }
 
-/// What a session needs that asks for nothing else.
+/// What a session needs that asks for nothing else; its client may decode anything.
 pub(crate) fn usual(config: &Config) -> Demand {
     let video = &config.video;
     let (size, rate) = (Size::new(video.width, video.height), FrameRate::fps(video.fps));
-    demand(VideoMode { size, rate })
+    demand(VideoMode { size, rate }, CodecSet::of(&Codec::ALL))
 }
 
 /// Each candidate as the interface shows it, best first, for a session with this demand.
@@ -166,14 +161,17 @@ impl NodeEncoders {
         self.trying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The candidates that a session gets, in order of use, and why.
+    /// The candidates that a session gets, in order of use, and why. They are of one codec, which is what a
+    /// connection has: one that breaks in a session can only be replaced by another of the same.
     ///
     /// # Errors
     /// [`SelectError::NoneUsable`].
     pub fn choose(&self, demand: &Demand) -> Result<(Choice, Vec<Candidate>), SelectError> {
         let known = self.known();
         let choice = known.choose(demand);
-        let usable = known.usable(&choice)?;
+        let mut usable = known.usable(&choice)?;
+        let codec = usable.first().map(|best| best.codec);
+        usable.retain(|candidate| Some(candidate.codec) == codec);
         Ok((choice, usable))
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use media::{Clock, FrameRate, SessionId, Size};
+use media::{Clock, Codec, CodecSet, FrameRate, SessionId, Size};
 use render::device::GpuPool;
 use session::admission::{Admission, Capacity, Demand, Permit};
 use session::tokens::{Scope, TokenDigest, TokenError, Tokens, Use};
@@ -119,11 +119,12 @@ impl Node {
             return Err(self.refuse(&wish.app, "the node is shutting down".into()));
         }
         let (video, mode) = self.grant(&wish.video)?;
-        let (choice, encoders) =
-            self.encoders.choose(&encoders::demand(mode)).map_err(|error| {
-                let problem = self.refuse(&wish.app, error.to_string());
-                if self.encoders.is_full() { problem.retry_after(10) } else { problem }
-            })?;
+        // What the client decodes is known with its offer.
+        let demand = encoders::demand(mode, CodecSet::of(&Codec::ALL));
+        let (choice, encoders) = self.encoders.choose(&demand).map_err(|error| {
+            let problem = self.refuse(&wish.app, error.to_string());
+            if self.encoders.is_full() { problem.retry_after(10) } else { problem }
+        })?;
         let id = SessionId::new(random_text(16)?);
         let demand = Demand {
             pixel_rate: (mode.size.pixels() as f64 * mode.rate.as_f64()) as u64,

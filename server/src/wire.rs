@@ -219,6 +219,8 @@ pub enum ServerMessage {
         video: Video,
         /// Encoder in use.
         encoder: String,
+        /// What it codes, by its name in RTP: `H264`, `H265`, `AV1`, `VP9` or `VP8`.
+        codec: String,
         /// What is to be known of it: that it does not keep up, and is used because nothing better is left.
         #[serde(skip_serializing_if = "Option::is_none")]
         encoder_caveat: Option<String>,

@@ -318,7 +318,7 @@ async fn hostile_offers_are_refused_and_the_session_lives() {
         (406, CHROMIUM.replace("SAVPF", "AVP")),
         (406, CHROMIUM.replace("sendonly", "inactive").replace("recvonly", "inactive")),
         (406, CHROMIUM.replace("m=video", "m=audio")),
-        (406, CHROMIUM.replace("H264", "H262")),
+        (406, CHROMIUM.replace("H264", "H262").replace("VP8", "VP7")),
         (400, without("a=fingerprint")),
         (400, without("a=ice-ufrag")),
         (400, without("a=ice-pwd")),
@@ -364,6 +364,21 @@ async fn hostile_offers_are_refused_and_the_session_lives() {
     assert!(matches!(odd.status.as_u16(), 204 | 400), "{}", odd.text());
     session.ask(Method::DELETE, "/whep/999").of(&node).await.problem(412, "precondition");
     assert_eq!(session.ask(Method::DELETE, below).of(&node).await.status, 204);
+}
+
+#[tokio::test]
+async fn an_offer_without_a_codec_of_ours_is_refused_with_the_reason() {
+    let node = node(&["video.codecs=[\"h264\"]"]);
+    let session = create().of(&node).await.session();
+    let offer = async |sdp: String| session.ask(Method::POST, "/whep").sdp(sdp).of(&node).await;
+    let strange = CHROMIUM.replace("H264", "H262").replace("VP8", "VP7");
+    let detail = offer(strange).await.problem(406, "unusable-offer");
+    assert!(detail.contains("offered: VP7, rtx, H262"), "{detail}");
+    // A codec that we know, and none of our encoders may code.
+    let vp8 = CHROMIUM.replace("H264", "H262");
+    let detail = offer(vp8).await.problem(406, "unusable-offer");
+    assert!(detail.contains("openh264: the client does not decode H264"), "{detail}");
+    assert_eq!(offer(CHROMIUM.to_owned()).await.status, 201);
 }
 
 #[tokio::test]

@@ -19,16 +19,29 @@ use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput, S
 use nearlight::node::Node;
 use nearlight_transport::Answer;
 use rtc::peer_connection::state::RTCPeerConnectionState;
+use rtc::rtp::codec::vp8::Vp8Packet;
+use rtc::rtp::packetizer::Depacketizer as _;
 use serde_json::{Value, json};
 
 /// Offers a connection to a session and waits until it is up. This stack drops a message that comes in one
 /// go with the opening of its channel, so whether the first one, `hello`, arrives is for browsers to test.
 async fn join(node: &Arc<Node>, session: &Session) -> Client {
+    join_as(node, session, Codec::H264, |offer| offer).await
+}
+
+/// The same with another offer than the client's own.
+async fn join_as(
+    node: &Arc<Node>,
+    session: &Session,
+    codec: Codec,
+    change: impl FnOnce(String) -> String,
+) -> Client {
     let (mut client, offer) = Client::offer(Wish::PAGE).await;
+    let offer = change(offer);
     let reply = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(offer).of(node).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     let sdp = reply.text().to_owned();
-    let answer = Answer { sdp, codec: Codec::H264, video_tracks: 1, data_channels: true };
+    let answer = Answer { sdp, codec, video_tracks: 1, data_channels: true };
     client.accept(&answer).await;
     client.state(RTCPeerConnectionState::Connected).await;
     client
@@ -88,6 +101,36 @@ async fn a_session_sends_frames_and_tells_how_it_goes() {
     assert_eq!(state(&node, &session).await, "live");
     client.send(DataChannel::Control, br#"{"type":"bye"}"#).await;
     assert_eq!(ended(&node, &session).await, "The player ended the session.");
+}
+
+/// The encoder follows what the client of now decodes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_other_codecs_takes_a_session_over() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let mut first = join(&node, &session).await;
+    first.frame().await;
+    let only_vp8 = |offer: String| offer.replace("H264", "H262");
+    let mut second = join_as(&node, &session, Codec::Vp8, only_vp8).await;
+    let mut pictures = Vec::new();
+    while pictures.len() < 5 {
+        let Arrived::Packet(packet) = second.next().await else { continue };
+        assert_eq!(packet.header.payload_type, 96, "VP8 in this client's offer");
+        let mut read = Vp8Packet::default();
+        let piece = read.depacketize(&packet.payload).unwrap();
+        if read.s == 1 {
+            pictures.push((read.picture_id, piece));
+        }
+    }
+    let numbers: Vec<_> = pictures.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
+    // RFC 6386 §9.1: a keyframe's first bit is 0, and its start code follows the tag.
+    let first_picture = &pictures[0].1;
+    assert_eq!((first_picture[0] & 1, &first_picture[3..6]), (0, &[0x9d, 0x01, 0x2a][..]));
+    assert!(pictures[1..].iter().all(|(_, picture)| picture[0] & 1 == 1), "one keyframe");
+    // And back.
+    join(&node, &session).await.frame().await;
+    assert_eq!(state(&node, &session).await, "live");
 }
 
 #[tokio::test(flavor = "multi_thread")]

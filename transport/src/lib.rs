@@ -13,6 +13,6 @@
 pub mod webrtc;
 
 pub use webrtc::{
-    Answer, CODECS, Certificate, OfferError, RemoteCandidates, TrickleError, WebRtc, WebRtcConfig,
-    WebRtcTransport,
+    Answer, Certificate, OfferError, RemoteCandidates, TrickleError, WebRtc, WebRtcConfig,
+    WebRtcTransport, decodes,
 };

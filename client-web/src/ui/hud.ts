@@ -57,7 +57,8 @@ export class Hud {
   }
 
   hello(hello: Hello): void {
-    this.set('Encoder', hello.encoder_caveat == null ? hello.encoder : `${hello.encoder}: ${hello.encoder_caveat}`);
+    const encoder = `${hello.codec} by ${hello.encoder}`;
+    this.set('Encoder', hello.encoder_caveat == null ? encoder : `${encoder}: ${hello.encoder_caveat}`);
     this.set('Device', hello.device);
     this.declined.replaceChildren(...hello.declined.map((line) => h('li', {}, line)));
   }

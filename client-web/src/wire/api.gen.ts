@@ -301,6 +301,8 @@ export interface components {
         };
         /** @description What the server says on the control channel. */
         ServerMessage: {
+            /** @description What it codes, by its name in RTP: `H264`, `H265`, `AV1`, `VP9` or `VP8`. */
+            codec: string;
             /** @description Why each better encoder is not in use, one line each. */
             declined: string[];
             /** @description What draws. */

@@ -18,6 +18,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     session: text,
     video: object({ width: number, height: number, fps: number, max_kbps: number }),
     encoder: text,
+    codec: text,
     encoder_caveat: maybe(text),
     declined: listOf(text),
     device: text,

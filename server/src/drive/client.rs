@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use encoder::Choice;
-use media::{Bitrate, FrameId, MediaTime, Size, StageTimes};
+use media::{Bitrate, Codec, FrameId, MediaTime, Size, StageTimes};
 use session::clock_offset::{ClockSync, ClockSyncConfig};
 use session::ledger::{ClientReport, LatencyLedger, LedgerConfig, Percentiles};
 use thiserror::Error;
@@ -56,6 +56,7 @@ pub(super) struct ClientSide {
     video: wire::Video,
     choice: Choice,
     encoder: String,
+    codec: &'static str,
     /// Encoders that broke in this session.
     given_up: Vec<String>,
     clock: ClockSync,
@@ -83,6 +84,7 @@ impl ClientSide {
             video,
             choice,
             encoder: String::new(),
+            codec: "",
             given_up: Vec::new(),
             clock: ClockSync::new(now, ClockSyncConfig::default()),
             round_trip: None,
@@ -104,9 +106,15 @@ impl ClientSide {
         self.newest = None;
     }
 
+    /// The encoders that this client gets, and why no better ones.
+    pub(super) fn encoders_chosen(&mut self, choice: Choice) {
+        self.choice = choice;
+    }
+
     /// This encoder is in use.
-    pub(super) fn encoder_opened(&mut self, name: &str) {
+    pub(super) fn encoder_opened(&mut self, name: &str, codec: Codec) {
         name.clone_into(&mut self.encoder);
+        self.codec = codec.rtp_name();
     }
 
     /// An encoder broke during the session.
@@ -122,6 +130,7 @@ impl ClientSide {
             session: session.into(),
             video: self.video.clone(),
             encoder: self.encoder.clone(),
+            codec: self.codec.into(),
             encoder_caveat: self.choice.caveat(&self.encoder),
             declined,
             device: device.into(),
@@ -285,7 +294,7 @@ mod tests {
     use super::*;
     use encoder::choice::{Accepts, Cost};
     use encoder::{Demand, Outcome, Preference};
-    use media::{Codec, CodecSet, EncoderCapabilities, FrameRate, Mark, PixelFormat};
+    use media::{CodecSet, EncoderCapabilities, FrameRate, Mark, PixelFormat};
     use proptest::prelude::*;
 
     fn side() -> ClientSide {
@@ -330,14 +339,14 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let mut side = side();
-        side.encoder_opened("slow");
+        side.encoder_opened("slow", Codec::H264);
         let (encoder, caveat, declined) = hello(&side);
         assert_eq!(encoder, "slow");
         assert!(caveat.starts_with("used although it takes 80.0 ms"), "{caveat}");
         let slower = "slower: takes 90.0 ms for a picture of 1000x1000, more than 60% of the 20.0 ms between two";
         assert_eq!(declined, ["card: missing: its driver", slower]);
         side.encoder_given_up("slow", "its device is lost");
-        side.encoder_opened("slower");
+        side.encoder_opened("slower", Codec::H264);
         let (encoder, caveat, declined) = hello(&side);
         assert_eq!(encoder, "slower");
         assert!(caveat.contains("90.0 ms"), "{caveat}");

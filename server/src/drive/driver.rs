@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encoder::WorkerEvent;
+use encoder::{Candidate, Choice, WorkerEvent};
 use media::{
     Bitrate, DataChannel, InputSink, MediaTime, SequencedInput, TrackId, Transport as _,
     TransportEvent,
@@ -22,7 +22,8 @@ use super::client::{ClientSide, Said};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
 use super::source::SourceReport;
 use super::trace;
-use crate::encoders::EncoderSession;
+use crate::apps::VideoMode;
+use crate::encoders::{self, EncoderSession};
 use crate::node::Node;
 use crate::registry::{Answer, Command, ConnectError, Status, TrickleError};
 use crate::wire;
@@ -51,6 +52,9 @@ pub(super) struct Driver {
     encoder_up: bool,
     /// The encoder in use.
     encoder_session: Option<EncoderSession>,
+    video: VideoMode,
+    /// Names of the encoders that the encoder's thread was given.
+    encoders: Vec<&'static str>,
     connection: Option<Connection>,
     connections: u32,
     /// The client's control channel is open and was greeted on it.
@@ -103,6 +107,7 @@ impl Driver {
         let rate = RateController::new(now, rates);
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let label = plan.id.as_str()[..8.min(plan.id.as_str().len())].to_owned();
+        let (video, encoders) = (plan.video, names(&plan.encoders));
         let media_plan = MediaPlan {
             label,
             app: plan.app,
@@ -125,6 +130,8 @@ impl Driver {
             input: None,
             encoder_up: false,
             encoder_session: None,
+            video,
+            encoders,
             connection: None,
             connections: 0,
             greeted: false,
@@ -293,23 +300,15 @@ impl Driver {
             let _ = reply.send(Err(ConnectError::Ended));
             return;
         }
-        let config = transport_config(&self.node);
-        let answered = WebRtc::answer(offer, config, self.node.clock.clone()).await;
-        let (transport, answer) = match answered {
-            Ok(answered) => answered,
-            Err(error) => {
-                let error = match error {
-                    OfferError::NoVideo
-                    | OfferError::NoUsableCodec(_)
-                    | OfferError::Unsupported(_) => ConnectError::Unusable(error.to_string()),
-                    OfferError::Transport(_) => ConnectError::Failed(error.to_string()),
-                    error => ConnectError::Malformed(error.to_string()),
-                };
-                tracing::info!(%error, "offer refused");
-                let _ = reply.send(Err(error));
-                return;
-            }
-        };
+        let (transport, answer, choice, encoders) =
+            match answer(&self.node, self.video, offer).await {
+                Ok(answered) => answered,
+                Err(error) => {
+                    tracing::info!(%error, "offer refused");
+                    let _ = reply.send(Err(error));
+                    return;
+                }
+            };
         self.connections += 1;
         let name = self.connections.to_string();
         let candidates = transport.remote_candidates();
@@ -317,6 +316,7 @@ impl Driver {
         if let Some(media) = &self.media {
             media.send_to(None);
         }
+        self.use_encoders(choice, encoders);
         self.release_input();
         let now = self.node.clock.now();
         self.client.reset(now);
@@ -328,6 +328,18 @@ impl Driver {
         self.set_rates();
         self.show_status();
         let _ = reply.send(Ok(Answer { connection: name, sdp: answer.sdp }));
+    }
+
+    /// Codes for another client. What is in use and suits it stays.
+    fn use_encoders(&mut self, choice: Choice, encoders: Vec<Candidate>) {
+        self.client.encoders_chosen(choice);
+        let names = names(&encoders);
+        if names != self.encoders
+            && let Some(media) = &self.media
+        {
+            media.use_encoders(encoders);
+            self.encoders = names;
+        }
     }
 
     async fn trickle(&mut self, connection: &str, fragment: &str) -> Result<(), TrickleError> {
@@ -366,7 +378,7 @@ impl Driver {
             Report::Encoder(WorkerEvent::Opened(capabilities)) => {
                 self.encoder_up = true;
                 self.encoder_session = Some(self.node.encoder_session(capabilities.name));
-                self.client.encoder_opened(capabilities.name);
+                self.client.encoder_opened(capabilities.name, capabilities.codec);
                 // Said before the encoder was up, or another encoder took its place.
                 if self.greeted {
                     self.greet();
@@ -610,6 +622,38 @@ impl Drop for Driver {
         if let Some(permit) = self.permit.take() {
             self.node.release(&self.id, permit);
         }
+    }
+}
+
+fn names(encoders: &[Candidate]) -> Vec<&'static str> {
+    encoders.iter().map(|candidate| candidate.name).collect()
+}
+
+/// Answers an offer with the best codec that the client decodes and one of our encoders codes.
+async fn answer(
+    node: &Node,
+    video: VideoMode,
+    offer: &str,
+) -> Result<(WebRtcTransport, transport::Answer, Choice, Vec<Candidate>), ConnectError> {
+    let decodes = transport::decodes(offer).map_err(refused)?;
+    let chosen = node.encoders.choose(&encoders::demand(video, decodes));
+    let (choice, encoders) = chosen.map_err(|error| ConnectError::Unusable(error.to_string()))?;
+    let codecs = encoders.first().map(|best| best.codec).into_iter().collect();
+    let config = WebRtcConfig { codecs, ..transport_config(node) };
+    let answered = WebRtc::answer(offer, config, node.clock.clone()).await;
+    let (transport, answer) = answered.map_err(refused)?;
+    tracing::info!(codec = answer.codec.rtp_name(), "offer answered");
+    Ok((transport, answer, choice, encoders))
+}
+
+/// Whose fault it is that an offer is not answered.
+fn refused(error: OfferError) -> ConnectError {
+    match error {
+        OfferError::NoVideo | OfferError::NoUsableCodec(_) | OfferError::Unsupported(_) => {
+            ConnectError::Unusable(error.to_string())
+        }
+        OfferError::Transport(_) => ConnectError::Failed(error.to_string()),
+        error => ConnectError::Malformed(error.to_string()),
     }
 }
 

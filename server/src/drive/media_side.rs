@@ -146,6 +146,12 @@ impl MediaSide {
         self.source.refresh();
     }
 
+    /// Codes with these from now on.
+    pub(super) fn use_encoders(&self, encoders: Vec<encoder::Candidate>) {
+        self.command(Command::UseEncoders(encoders));
+        self.source.refresh();
+    }
+
     /// Codes the next picture on its own.
     pub(super) fn keyframe(&self) {
         self.command(Command::Keyframe);

@@ -37,7 +37,8 @@ pub struct Plan {
     pub granted: wire::Video,
     /// Draw the machine-readable strip.
     pub barcode: bool,
-    /// The encoders that it gets, and why no better ones.
+    /// The encoders that it begins with, and why no better ones: those of the most usual client. Each client's
+    /// offer then says what it decodes.
     pub choice: encoder::Choice,
     /// The same encoders, in order of use.
     pub encoders: Vec<encoder::Candidate>,

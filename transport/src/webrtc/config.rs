@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use media::Bitrate;
+use media::{Bitrate, Codec};
 use rtc::crypto::{SignatureScheme, default_provider};
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use thiserror::Error;
@@ -12,6 +12,8 @@ use thiserror::Error;
 /// Settings of the connections of one node.
 #[derive(Clone)]
 pub struct WebRtcConfig {
+    /// What video may be sent as, best first: the first that an offer has is taken.
+    pub codecs: Vec<Codec>,
     /// Addresses to bind and offer as host candidates. An unspecified address (`0.0.0.0`, `::`)
     /// stands for every interface of its family except loopback and link-local ones.
     pub bind: Vec<IpAddr>,
@@ -36,10 +38,11 @@ pub struct WebRtcConfig {
 }
 
 impl WebRtcConfig {
-    /// Settings for `bind` with this node's `certificate`: 15 s to connect, interrupted after 3 s
+    /// Settings for `bind` with this node's `certificate`: H.264 alone, 15 s to connect, interrupted after 3 s
     /// and gone after 10 s of silence, unpaced.
     pub fn new(bind: Vec<IpAddr>, certificate: Certificate) -> Self {
         Self {
+            codecs: vec![Codec::H264],
             bind,
             ports: None,
             loopback: false,

@@ -68,7 +68,7 @@ impl WebRtc {
         config: WebRtcConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<(WebRtcTransport, Answer), OfferError> {
-        let plan = offer::read(offer_sdp)?;
+        let plan = offer::read(offer_sdp, &config.codecs)?;
         // The offer was reduced to known lines, but the stack below still parses text of a stranger.
         AssertUnwindSafe(build(plan, config, clock))
             .catch_unwind()
@@ -82,8 +82,9 @@ async fn build(
     config: WebRtcConfig,
     clock: Arc<dyn Clock>,
 ) -> Result<(WebRtcTransport, Answer), OfferError> {
+    let codec = plan.video.codec;
     let tracks = (0..plan.video_sections)
-        .map(|n| new_track(TrackId(n)).map(Arc::new))
+        .map(|n| new_track(TrackId(n), codec).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()?;
     let shared = Arc::new(Shared::new(clock, tracks, config.pacing));
     shared.set_gentle(plan.data);
@@ -101,11 +102,12 @@ async fn build(
     }
 }
 
-fn new_track(id: TrackId) -> Result<Track, OfferError> {
+fn new_track(id: TrackId, codec: Codec) -> Result<Track, OfferError> {
     let random = || getrandom::u32().map_err(transport_error);
     let ssrc = random()?.max(1);
     Ok(Track::new(TrackParams {
         id,
+        codec,
         ssrc,
         // Apart from the media's by construction.
         rtx_ssrc: ssrc ^ (random()? | 1),
@@ -202,12 +204,14 @@ fn free_port(ip: IpAddr, config: &WebRtcConfig) -> Result<u16, OfferError> {
 /// Only the format that was chosen exists for the stack, so the answer cannot name another.
 fn media_engine(plan: &OfferPlan) -> webrtc::error::Result<MediaEngine> {
     let mut engine = MediaEngine::default();
-    engine.register_codec(h264(plan), RtpCodecKind::Video)?;
-    if let Some(rtx) = plan.rtx {
+    let video =
+        RTCRtpCodecParameters { rtp_codec: rtp_codec(plan), payload_type: plan.video.payload_type };
+    engine.register_codec(video, RtpCodecKind::Video)?;
+    if let Some(rtx) = plan.video.rtx {
         let codec = RTCRtpCodec {
             mime_type: "video/rtx".to_owned(),
             clock_rate: 90_000,
-            sdp_fmtp_line: format!("apt={}", plan.payload_type),
+            sdp_fmtp_line: format!("apt={}", plan.video.payload_type),
             ..Default::default()
         };
         let rtx = RTCRtpCodecParameters { rtp_codec: codec, payload_type: rtx };
@@ -236,16 +240,13 @@ fn media_engine(plan: &OfferPlan) -> webrtc::error::Result<MediaEngine> {
     Ok(engine)
 }
 
-fn h264(plan: &OfferPlan) -> RTCRtpCodecParameters {
-    RTCRtpCodecParameters {
-        rtp_codec: RTCRtpCodec {
-            mime_type: "video/H264".to_owned(),
-            clock_rate: 90_000,
-            channels: 0,
-            sdp_fmtp_line: plan.fmtp.clone(),
-            rtcp_feedback: Vec::new(),
-        },
-        payload_type: plan.payload_type,
+fn rtp_codec(plan: &OfferPlan) -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: format!("video/{}", plan.video.codec.rtp_name()),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: plan.video.fmtp.clone(),
+        rtcp_feedback: Vec::new(),
     }
 }
 
@@ -286,14 +287,13 @@ async fn negotiate(
         // After negotiation the number is the client's, not the one registered here.
         let parameters = sender.get_parameters().await.map_err(malformed)?;
         let codec = parameters.rtp_parameters.codecs.first();
-        let payload_type = codec.map_or(plan.payload_type, |codec| codec.payload_type);
+        let payload_type = codec.map_or(plan.video.payload_type, |codec| codec.payload_type);
         first_sender.get_or_insert(sender);
         outlets.push(Arc::new(Outlet {
             shared: shared.clone(),
             track,
             writer,
             payload_type,
-            codec: plan.codec(),
             turn: AtomicU64::new(0),
         }));
     }
@@ -314,7 +314,7 @@ fn stream_track(plan: &OfferPlan, track: &Track) -> MediaStreamTrack {
     };
     let encoding = RTCRtpEncodingParameters {
         rtp_coding_parameters: coding,
-        codec: h264(plan).rtp_codec,
+        codec: rtp_codec(plan),
         ..Default::default()
     };
     // Each track in a stream of its own, or a client would delay one to match another.
@@ -403,7 +403,7 @@ fn start(
     let (outgoing_tx, outgoing) = mpsc::channel(OUTGOING);
     let close = Arc::new(Notify::new());
     let open = Arc::new(OpenChannels::default());
-    let codec = plan.codec();
+    let codec = plan.video.codec;
     let transport = WebRtcTransport {
         shared: shared.clone(),
         outlets: negotiated.outlets,

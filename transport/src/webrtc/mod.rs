@@ -16,6 +16,7 @@ mod chain;
 mod config;
 mod connect;
 mod events;
+mod formats;
 mod offer;
 mod peer;
 mod shared;
@@ -29,7 +30,7 @@ mod trickle;
 
 pub use config::{Certificate, CertificateError, WebRtcConfig};
 pub use connect::{Answer, WebRtc};
-pub use offer::{CODECS, MAX_SDP, OfferError};
+pub use offer::{MAX_SDP, OfferError, decodes};
 pub use peer::{RemoteCandidates, WebRtcTransport};
 pub use trickle::TrickleError;
 

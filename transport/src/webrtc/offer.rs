@@ -8,11 +8,11 @@
 
 use std::fmt::Write as _;
 
-use media::Codec;
+use media::{Codec, CodecSet};
 use thiserror::Error;
 
-/// What video is sent as, best first.
-pub const CODECS: [Codec; 1] = [Codec::H264];
+use super::formats::{self, VideoFormat, opus};
+
 /// Longest offer or trickle fragment, in bytes.
 pub const MAX_SDP: usize = 64 * 1024;
 /// Most media sections in an offer.
@@ -39,10 +39,11 @@ pub enum OfferError {
     /// No video section.
     #[error("the offer asks for no video")]
     NoVideo,
-    /// No video format that this node can send.
+    /// No video format that may be sent.
     #[error(
-        "the offer has no usable video codec; H.264 baseline or main profile with \
-         packetization-mode=1 is needed, offered: {0}"
+        "the offer has no usable video codec; one that this node sends of H.264 baseline or main \
+         profile with packetization-mode=1, H.265 main, AV1 main, VP9 profile 0 and VP8 is needed, \
+         offered: {0}"
     )]
     NoUsableCodec(String),
     /// Something that is legal but not served.
@@ -58,12 +59,8 @@ pub enum OfferError {
 pub(super) struct OfferPlan {
     /// The rewritten offer.
     pub(super) sdp: String,
-    /// Payload type of the chosen H.264 format.
-    pub(super) payload_type: u8,
-    /// Its format parameters.
-    pub(super) fmtp: String,
-    /// Payload type of its retransmission format (RFC 4588).
-    pub(super) rtx: Option<u8>,
+    /// What every track is sent as.
+    pub(super) video: VideoFormat,
     /// Payload type of Opus in the first audio section that has it.
     pub(super) opus: Option<u8>,
     /// Video sections, in order: section *n* is `TrackId(n)`.
@@ -74,13 +71,6 @@ pub(super) struct OfferPlan {
     pub(super) candidates: usize,
     /// The client's ICE user name fragment and password.
     pub(super) credentials: IceCredentials,
-}
-
-impl OfferPlan {
-    /// The codec of every track.
-    pub(super) const fn codec(&self) -> Codec {
-        CODECS[0]
-    }
 }
 
 /// ICE user name fragment and password (RFC 8839 §5.4).
@@ -97,23 +87,23 @@ impl std::fmt::Debug for IceCredentials {
 }
 
 /// One `m=` line with its attributes.
-struct Section<'a> {
+pub(super) struct Section<'a> {
     kind: &'a str,
     port: &'a str,
     proto: &'a str,
     /// In the order of the line, which is that of preference.
-    formats: Vec<Format<'a>>,
+    pub(super) formats: Vec<Format<'a>>,
     lines: Vec<&'a str>,
 }
 
 /// A format with what its lines say of it. Gathered in one pass over the lines: looking them up for
 /// each format would take a time that grows with the square of a stranger's offer.
-struct Format<'a> {
-    payload_type: u8,
+pub(super) struct Format<'a> {
+    pub(super) payload_type: u8,
     /// `a=rtpmap:`, the first one.
-    map: Option<&'a str>,
+    pub(super) map: Option<&'a str>,
     /// `a=fmtp:`, the first one.
-    fmtp: Option<&'a str>,
+    pub(super) fmtp: Option<&'a str>,
 }
 
 impl<'a> Section<'a> {
@@ -175,7 +165,7 @@ impl<'a> Section<'a> {
 }
 
 /// A payload type as written by clients.
-fn payload_type(word: &str) -> Option<u8> {
+pub(super) fn payload_type(word: &str) -> Option<u8> {
     word.parse().ok().filter(|&number: &u8| usize::from(number) < MAX_FORMATS)
 }
 
@@ -191,41 +181,85 @@ fn unsupported(what: impl Into<String>) -> OfferError {
     OfferError::Unsupported(what.into())
 }
 
-/// Reads `offer`.
-pub(super) fn read(offer: &str) -> Result<OfferPlan, OfferError> {
-    if offer.trim().is_empty() {
-        return Err(OfferError::Empty);
-    }
-    if offer.len() > MAX_SDP {
-        return Err(OfferError::TooLarge(offer.len()));
-    }
-    let (head, sections) = split(offer)?;
-    check_sections(&head, &sections)?;
-    let credentials = credentials(&head, &sections)?;
+/// An offer that is whole, whatever its codecs.
+struct Checked<'a> {
+    head: Vec<&'a str>,
+    sections: Vec<Section<'a>>,
+    credentials: IceCredentials,
+}
 
-    let mut chosen: Option<(u8, String, Option<u8>)> = None;
-    for section in sections.iter().filter(|section| section.kind == "video") {
-        let format = choose_h264(section)?;
-        match &chosen {
-            None => chosen = Some(format),
-            Some(first) if first.0 == format.0 && first.2 == format.2 => {}
-            Some(_) => return Err(unsupported("video sections that number their formats apart")),
+impl<'a> Checked<'a> {
+    fn read(offer: &'a str) -> Result<Self, OfferError> {
+        if offer.trim().is_empty() {
+            return Err(OfferError::Empty);
         }
+        if offer.len() > MAX_SDP {
+            return Err(OfferError::TooLarge(offer.len()));
+        }
+        let (head, sections) = split(offer)?;
+        check_sections(&head, &sections)?;
+        let credentials = credentials(&head, &sections)?;
+        if sections.iter().all(|section| section.kind != "video") {
+            return Err(OfferError::NoVideo);
+        }
+        Ok(Self { head, sections, credentials })
     }
-    let (payload_type, fmtp, rtx) = chosen.ok_or(OfferError::NoVideo)?;
 
-    let (sdp, candidates) = rewrite(&head, &sections, payload_type, &fmtp, rtx);
-    let count = |kind| sections.iter().filter(|section| section.kind == kind).count();
+    fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Section<'a>> {
+        self.sections.iter().filter(move |section| section.kind == kind)
+    }
+
+    /// The formats of `codec`, one for each video section; none where a section has none.
+    fn formats(&self, codec: Codec) -> Option<Vec<VideoFormat>> {
+        self.of_kind("video").map(|section| formats::find(section, codec)).collect()
+    }
+
+    /// For an offer that has none of `codecs`.
+    fn no_usable_codec(&self, codecs: &[Codec]) -> OfferError {
+        let lacks = |section: &&Section<'_>| {
+            codecs.iter().all(|codec| formats::find(section, *codec).is_none())
+        };
+        let lacking = self.of_kind("video").find(lacks).or(self.of_kind("video").next());
+        let offered = lacking.map(formats::names).unwrap_or_default();
+        OfferError::NoUsableCodec(clip(&offered).to_owned())
+    }
+}
+
+/// What the client that makes this offer decodes, of all that can be sent. Never empty.
+///
+/// # Errors
+/// See [`OfferError`].
+pub fn decodes(offer: &str) -> Result<CodecSet, OfferError> {
+    let offer = Checked::read(offer)?;
+    let usable = |codec: &Codec| offer.formats(*codec).is_some();
+    let codecs: Vec<_> = Codec::ALL.into_iter().filter(usable).collect();
+    if codecs.is_empty() {
+        return Err(offer.no_usable_codec(&Codec::ALL));
+    }
+    Ok(CodecSet::of(&codecs))
+}
+
+/// Reads `offer`; video is sent as the first of `codecs` that it has.
+pub(super) fn read(offer: &str, codecs: &[Codec]) -> Result<OfferPlan, OfferError> {
+    let offer = Checked::read(offer)?;
+    let formats = codecs.iter().find_map(|codec| offer.formats(*codec)).unwrap_or_default();
+    let Some((video, others)) = formats.split_first() else {
+        return Err(offer.no_usable_codec(codecs));
+    };
+    if !others.iter().all(|other| other.is_numbered_as(video)) {
+        return Err(unsupported("video sections that number their formats apart"));
+    }
+    let (sdp, candidates) = rewrite(&offer.head, &offer.sections, video);
+    let opus = offer.of_kind("audio").find_map(opus);
+    let data = offer.of_kind("application").next().is_some();
     Ok(OfferPlan {
         sdp,
-        payload_type,
-        fmtp,
-        rtx,
-        opus: sections.iter().find_map(opus),
-        video_sections: u8::try_from(count("video")).unwrap_or(u8::MAX),
-        data: count("application") > 0,
+        video: video.clone(),
+        opus,
+        video_sections: u8::try_from(formats.len()).unwrap_or(u8::MAX),
+        data,
         candidates,
-        credentials,
+        credentials: offer.credentials,
     })
 }
 
@@ -336,90 +370,8 @@ fn credentials(head: &[&str], sections: &[Section<'_>]) -> Result<IceCredentials
     Ok(IceCredentials { ufrag: ufrag.to_owned(), password: password.to_owned() })
 }
 
-/// The best H.264 format of a video section: payload type, parameters, retransmission format.
-fn choose_h264(section: &Section<'_>) -> Result<(u8, String, Option<u8>), OfferError> {
-    let mut best: Option<(u8, u8, &str)> = None;
-    let mut offered: Vec<&str> = Vec::new();
-    for format in &section.formats {
-        let Some(map) = format.map else { continue };
-        let name = map.split('/').next().unwrap_or_default();
-        if !offered.contains(&name) && offered.len() < 8 {
-            offered.push(name);
-        }
-        if !map.eq_ignore_ascii_case("H264/90000") || !is_free(format.payload_type) {
-            continue;
-        }
-        let fmtp = format.fmtp.unwrap_or_default();
-        let Some(rank) = rank_h264(fmtp) else { continue };
-        if best.is_none_or(|(least, ..)| rank < least) {
-            best = Some((rank, format.payload_type, fmtp));
-        }
-    }
-    let Some((_, chosen, fmtp)) = best else {
-        return Err(OfferError::NoUsableCodec(clip(&offered.join(", ")).to_owned()));
-    };
-    let repairs = |format: &&Format<'_>| {
-        let apt = format.fmtp.and_then(|fmtp| fmtp.split(';').next()?.trim().strip_prefix("apt="));
-        format.map.is_some_and(|map| map.eq_ignore_ascii_case("rtx/90000"))
-            && apt.and_then(payload_type) == Some(chosen)
-    };
-    let rtx = section.formats.iter().find(repairs).map(|format| format.payload_type);
-    let rtx = rtx.filter(|&rtx| rtx != chosen && is_free(rtx));
-    Ok((chosen, complete_fmtp(fmtp), rtx))
-}
-
-/// Whether RTP may have this payload type: RFC 5761 §4: 64 to 95 would be taken for RTCP; 35 to 63 and
-/// 96 to 127 are free.
-fn is_free(payload_type: u8) -> bool {
-    (35..64).contains(&payload_type) || (96..128).contains(&payload_type)
-}
-
-fn fmtp_value<'a>(fmtp: &'a str, key: &str) -> Option<&'a str> {
-    fmtp.split(';').find_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
-        name.eq_ignore_ascii_case(key).then(|| value.trim())
-    })
-}
-
-/// How good a format is, 0 best; `None` when it cannot be used.
-fn rank_h264(fmtp: &str) -> Option<u8> {
-    if fmtp_value(fmtp, "packetization-mode")? != "1" {
-        return None;
-    }
-    let Some(profile) = fmtp_value(fmtp, "profile-level-id") else {
-        // RFC 6184 §8.1: no parameter means baseline.
-        return Some(3);
-    };
-    if profile.len() != 6 || !profile.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let profile = profile.to_ascii_lowercase();
-    match &profile[..4] {
-        // Constrained baseline, by constraint_set1 or by both set0 and set1.
-        "42e0" | "42c0" | "4240" => Some(0),
-        "4200" => Some(1),
-        "4d00" | "4d40" | "4d80" => Some(2),
-        _ => None,
-    }
-}
-
-/// The stack below matches formats only when both parameters are spelt out.
-fn complete_fmtp(fmtp: &str) -> String {
-    if fmtp_value(fmtp, "profile-level-id").is_some() {
-        fmtp.to_owned()
-    } else {
-        format!("{fmtp};profile-level-id=42001f")
-    }
-}
-
 /// Writes the offer anew with only what is served; how many candidates are in it.
-fn rewrite(
-    head: &[&str],
-    sections: &[Section<'_>],
-    payload_type: u8,
-    fmtp: &str,
-    rtx: Option<u8>,
-) -> (String, usize) {
+fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> (String, usize) {
     const HEAD: [&str; 7] =
         ["group:", "ice-ufrag:", "ice-pwd:", "ice-options:", "ice-lite", "fingerprint:", "setup:"];
     let mut out = String::with_capacity(4096);
@@ -437,8 +389,8 @@ fn rewrite(
     for section in sections {
         let formats = match section.kind {
             "video" => {
-                let rtx = rtx.map(|rtx| format!(" {rtx}")).unwrap_or_default();
-                format!("{payload_type}{rtx}")
+                let rtx = video.rtx.map(|rtx| format!(" {rtx}")).unwrap_or_default();
+                format!("{}{rtx}", video.payload_type)
             }
             "audio" => opus(section).unwrap_or(0).to_string(),
             _ => "webrtc-datachannel".to_owned(),
@@ -447,7 +399,7 @@ fn rewrite(
             write!(out, "m={} 9 {} {formats}\r\nc=IN IP4 0.0.0.0\r\n", section.kind, section.proto);
         rewrite_transport(&mut out, section, &mut candidates);
         match section.kind {
-            "video" => rewrite_video(&mut out, section, payload_type, fmtp, rtx),
+            "video" => rewrite_video(&mut out, section, video),
             "audio" => rewrite_audio(&mut out, section),
             _ => {}
         }
@@ -498,14 +450,12 @@ pub(super) fn usable_candidate(value: &str) -> bool {
     transport.eq_ignore_ascii_case("udp") && rtc::ice::candidate::unmarshal_candidate(value).is_ok()
 }
 
-fn rewrite_video(
-    out: &mut String,
-    section: &Section<'_>,
-    payload_type: u8,
-    fmtp: &str,
-    rtx: Option<u8>,
-) {
-    let _ = write!(out, "a=rtpmap:{payload_type} H264/90000\r\na=fmtp:{payload_type} {fmtp}\r\n");
+fn rewrite_video(out: &mut String, section: &Section<'_>, video: &VideoFormat) {
+    let VideoFormat { codec, payload_type, fmtp, rtx } = video;
+    let _ = write!(out, "a=rtpmap:{payload_type} {}/90000\r\n", codec.rtp_name());
+    if !fmtp.is_empty() {
+        let _ = write!(out, "a=fmtp:{payload_type} {fmtp}\r\n");
+    }
     if let Some(rtx) = rtx {
         let _ = write!(out, "a=rtpmap:{rtx} rtx/90000\r\na=fmtp:{rtx} apt={payload_type}\r\n");
     }
@@ -529,14 +479,6 @@ fn rewrite_audio(out: &mut String, section: &Section<'_>) {
         rewrite_extensions(out, section);
     }
     push(out, &format!("a={}", section.direction().unwrap_or("sendrecv")));
-}
-
-fn opus(section: &Section<'_>) -> Option<u8> {
-    let is_opus = |format: &&Format<'_>| {
-        is_free(format.payload_type)
-            && format.map.is_some_and(|map| map.eq_ignore_ascii_case("opus/48000/2"))
-    };
-    section.formats.iter().find(is_opus).map(|format| format.payload_type)
 }
 
 fn rewrite_extensions(out: &mut String, section: &Section<'_>) {

@@ -5,6 +5,10 @@ use proptest::prelude::*;
 /// What Chromium 156 offers for `recvonly` video and a data channel, shortened.
 pub(super) const CHROMIUM: &str = include_str!("../../tests/offers/chromium.sdp");
 
+fn read(offer: &str) -> Result<OfferPlan, OfferError> {
+    super::read(offer, &[Codec::H264])
+}
+
 fn without(offer: &str, part: &str) -> String {
     offer
         .lines()
@@ -15,9 +19,9 @@ fn without(offer: &str, part: &str) -> String {
 #[test]
 fn takes_constrained_baseline_and_its_retransmissions() {
     let plan = read(CHROMIUM).unwrap();
-    assert_eq!(plan.payload_type, 108);
-    assert_eq!(plan.rtx, Some(109));
-    assert!(plan.fmtp.contains("42e01f"));
+    assert_eq!(plan.video.payload_type, 108);
+    assert_eq!(plan.video.rtx, Some(109));
+    assert!(plan.video.fmtp.contains("42e01f"));
     assert_eq!((plan.video_sections, plan.data), (1, true));
     assert!(!plan.sdp.contains("VP8") && !plan.sdp.contains("64001f"), "{}", plan.sdp);
     assert_eq!(plan.sdp.matches("a=extmap:").count(), 2);
@@ -28,20 +32,6 @@ fn takes_constrained_baseline_and_its_retransmissions() {
 fn reading_what_it_wrote_changes_nothing() {
     let plan = read(CHROMIUM).unwrap();
     assert_eq!(read(&plan.sdp).unwrap(), plan);
-}
-
-#[test]
-fn ranks_profiles_and_refuses_the_rest() {
-    let rank = |id: &str| rank_h264(&format!("packetization-mode=1;profile-level-id={id}"));
-    assert!(rank("42e01f") < rank("42001f"));
-    assert!(rank("42001f") < rank("4d001f"));
-    assert_eq!(rank("42E01F"), rank("42e01f"));
-    assert_eq!(rank("64001f"), None);
-    assert_eq!(rank("42e0"), None);
-    assert_eq!(rank("zzzzzz"), None);
-    assert_eq!(rank_h264("profile-level-id=42e01f;packetization-mode=0"), None);
-    assert_eq!(rank_h264("profile-level-id=42e01f"), None, "mode 0 is the default");
-    assert_eq!(rank_h264("packetization-mode=1"), Some(3));
 }
 
 #[test]
@@ -120,8 +110,8 @@ fn formats_are_no_more_than_payload_types_and_their_lines_are_found_in_one_pass(
         "a=rtcp-mux\r\na=rtpmap:200 H264/90000\r\na=fmtp:300 x\r\na=rtpmap:108\r\na=fmtp",
     );
     let (strange, plain) = (read(&strange).unwrap(), read(CHROMIUM).unwrap());
-    assert_eq!((strange.payload_type, strange.rtx), (108, Some(109)));
-    assert_eq!(strange.fmtp, plain.fmtp);
+    assert_eq!((strange.video.payload_type, strange.video.rtx), (108, Some(109)));
+    assert_eq!(strange.video.fmtp, plain.video.fmtp);
 
     let mut section = Section::parse("video 9 UDP/TLS/RTP/SAVPF 97 96 97").unwrap();
     section.lines = vec!["a=fmtp:96 a=1", "a=rtpmap:97 first/1", "a=rtpmap:97 second/1"];
@@ -129,6 +119,63 @@ fn formats_are_no_more_than_payload_types_and_their_lines_are_found_in_one_pass(
     let found: Vec<_> =
         section.formats.iter().map(|of| (of.payload_type, of.map, of.fmtp)).collect();
     assert_eq!(found, [(97, Some("first/1"), None), (96, None, Some("a=1"))]);
+}
+
+/// What Chromium offers beyond [`CHROMIUM`]'s.
+fn with_more(offer: &str) -> String {
+    let more = "a=rtpmap:45 AV1/90000\r\na=fmtp:45 level-idx=5;profile=0;tier=0\r\n\
+        a=rtpmap:46 rtx/90000\r\na=fmtp:46 apt=45\r\na=rtcp-fb:45 nack pli\r\n\
+        a=rtpmap:100 VP9/90000\r\na=fmtp:100 profile-id=2\r\n\
+        a=rtpmap:102 VP9/90000\r\na=fmtp:102 profile-id=0\r\n\
+        a=rtpmap:49 H265/90000\r\na=fmtp:49 level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST\r\n";
+    offer
+        .replace("96 97 98 99 108 109 35", "96 97 98 99 108 109 35 45 46 100 102 49")
+        .replace("a=rtcp-rsize\r\n", &format!("a=rtcp-rsize\r\n{more}"))
+}
+
+#[test]
+fn every_codec_that_is_offered_is_found_and_the_first_wish_is_taken() {
+    let offer = with_more(CHROMIUM);
+    assert_eq!(decodes(&offer), Ok(CodecSet::of(&Codec::ALL)));
+    assert_eq!(decodes(CHROMIUM), Ok(CodecSet::of(&[Codec::H264, Codec::Vp8])));
+    for (codec, number, rtx, line) in [
+        (Codec::H264, 108, Some(109), "a=rtpmap:108 H264/90000"),
+        (Codec::Av1, 45, Some(46), "a=fmtp:45 level-idx=5;profile=0;tier=0"),
+        (Codec::Vp9, 102, None, "a=fmtp:102 profile-id=0"),
+        (Codec::Vp8, 96, Some(97), "a=rtpmap:96 VP8/90000"),
+        (Codec::H265, 49, None, "a=rtpmap:49 H265/90000"),
+    ] {
+        let plan = super::read(&offer, &[codec, Codec::H264]).unwrap();
+        assert_eq!((plan.video.codec, plan.video.payload_type), (codec, number));
+        assert_eq!(plan.video.rtx, rtx);
+        assert!(plan.sdp.lines().any(|found| found == line), "no {line} in\n{}", plan.sdp);
+        assert_eq!(plan.sdp.matches("a=rtpmap:").count(), 1 + usize::from(rtx.is_some()));
+        assert_eq!(super::read(&plan.sdp, &[codec]).unwrap(), plan, "reading it again");
+    }
+    let vp8 = super::read(CHROMIUM, &[Codec::Av1, Codec::Vp8]).unwrap();
+    assert_eq!((vp8.video.codec, vp8.video.fmtp.as_str()), (Codec::Vp8, ""));
+    let none = super::read(CHROMIUM, &[Codec::Av1]);
+    assert_eq!(none, Err(OfferError::NoUsableCodec("VP8, rtx, H264".to_owned())));
+}
+
+#[test]
+fn a_codec_counts_where_every_video_section_has_it() {
+    let (head, rest) = CHROMIUM.split_at(CHROMIUM.find("m=video").unwrap());
+    let (video, data) = rest.split_at(rest.find("m=application").unwrap());
+    let second = video.replace("a=mid:0", "a=mid:2");
+    let both = |second: &str| {
+        format!("{}{video}{second}{data}", head.replace("BUNDLE 0 1", "BUNDLE 0 2 1"))
+    };
+    let plan = super::read(&both(&second), &[Codec::Vp8, Codec::H264]).unwrap();
+    assert_eq!((plan.video.codec, plan.video_sections), (Codec::Vp8, 2));
+    let without_vp8 = both(&second.replace("VP8", "VP7"));
+    assert_eq!(decodes(&without_vp8), Ok(CodecSet::of(&[Codec::H264])));
+    let plan = super::read(&without_vp8, &[Codec::Vp8, Codec::H264]).unwrap();
+    assert_eq!(plan.video.codec, Codec::H264);
+    let apart = both(&second.replace("108", "120"));
+    assert!(matches!(read(&apart), Err(OfferError::Unsupported(_))), "{:?}", read(&apart));
+    let nothing = both(&second.replace("VP8", "VP7").replace("H264", "H263"));
+    assert_eq!(decodes(&nothing), Err(OfferError::NoUsableCodec("VP7, rtx, H263".to_owned())));
 }
 
 proptest! {
@@ -149,11 +196,14 @@ proptest! {
                 _ => bytes.truncate(at),
             }
         }
-        let _ = read(&String::from_utf8_lossy(&bytes));
+        let text = String::from_utf8_lossy(&bytes);
+        let read = super::read(&text, &Codec::ALL);
+        // Whoever chooses by the first is answered by the second.
+        prop_assert_eq!(decodes(&text).is_ok(), read.is_ok(), "{:?}", read);
     }
 
     #[test]
     fn any_text_is_refused_or_read(text in "[ -~\r\n]{0,400}") {
-        let _ = read(&text);
+        let _ = (decodes(&text), read(&text));
     }
 }

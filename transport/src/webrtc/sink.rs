@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
-use media::{AccessUnit, Codec, SendRefused, UnitSink};
+use media::{AccessUnit, SendRefused, UnitSink};
 use rtc::rtp;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -21,7 +21,6 @@ pub(super) struct Outlet {
     pub(super) track: Arc<Track>,
     pub(super) writer: Arc<TrackLocalStaticRTP>,
     pub(super) payload_type: u8,
-    pub(super) codec: Codec,
     /// Number of the sink that may send.
     pub(super) turn: AtomicU64,
 }
@@ -51,7 +50,7 @@ impl UnitSink for TrackSink {
 
     fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
         let outlet = &self.outlet;
-        if !self.is_connected() || unit.codec != outlet.codec {
+        if !self.is_connected() || unit.codec != outlet.track.params.codec {
             return Err(SendRefused::NotConnected);
         }
         if !outlet.track.reserve() {

@@ -28,6 +28,7 @@ pub(super) fn shared(tracks: u8) -> Arc<Shared> {
     let track = |n: u8| {
         Arc::new(Track::new(TrackParams {
             id: TrackId(n),
+            codec: Codec::H264,
             ssrc: SSRC + u32::from(n),
             rtx_ssrc: SSRC + 1_000 + u32::from(n),
             timestamp_offset: 0,

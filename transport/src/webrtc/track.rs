@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use media::{AccessUnit, FrameId, Mark, MediaTime, StageTimes, TrackId, TransportEvent};
+use media::{AccessUnit, Codec, FrameId, Mark, MediaTime, StageTimes, TrackId, TransportEvent};
 
 /// Units between the encoder and the wire: one that is being sent and one that waits.
 pub(super) const UNITS: usize = 2;
@@ -24,6 +24,7 @@ const HISTORY: usize = 1_024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TrackParams {
     pub(super) id: TrackId,
+    pub(super) codec: Codec,
     pub(super) ssrc: u32,
     pub(super) rtx_ssrc: u32,
     /// Random start of the RTP clock (RFC 3550 §5.1).
@@ -229,6 +230,7 @@ mod tests {
     fn track() -> Track {
         Track::new(TrackParams {
             id: TrackId(0),
+            codec: Codec::H264,
             ssrc: 1,
             rtx_ssrc: 2,
             timestamp_offset: u32::MAX - 100,

@@ -25,6 +25,7 @@ pub(super) mod estimator;
 pub(super) mod feedback;
 pub(super) mod pacer;
 pub(super) mod packetise;
+mod payload;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Cuts access units into RTP packets, numbers them and stamps header extensions.
 //!
-//! An access unit enters as one oversized RTP "packet" that holds the whole Annex B unit. Cutting it
+//! An access unit enters as one oversized RTP "packet" that holds the whole unit. Cutting it
 //! here, inside the chain, costs the driver one turn of its loop a frame instead of one a packet,
 //! and lets it hand a frame's packets to the kernel in one batch.
 //!
@@ -14,9 +14,9 @@ use bytes::Bytes;
 use media::Mark;
 use rtc::interceptor::{AttributedPacket, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp;
-use rtc::rtp::codec::h264::H264Payloader;
 use rtc::rtp::packetizer::Payloader;
 
+use super::payload::payloader;
 use super::{Belt, Link};
 use crate::webrtc::PLAYOUT_DELAY;
 use crate::webrtc::shared::Shared;
@@ -31,7 +31,7 @@ struct Stream {
     track: Arc<Track>,
     payload_type: u8,
     playout_delay: Option<u8>,
-    payloader: H264Payloader,
+    payloader: Box<dyn Payloader>,
 }
 
 /// See the module.
@@ -56,10 +56,10 @@ impl Link for Packetise {
             .and_then(|extension| u8::try_from(extension.id).ok())
             .filter(|id| (1..=14).contains(id));
         let stream = Stream {
+            payloader: payloader(track.params.codec),
             track,
             payload_type: info.payload_type,
             playout_delay,
-            payloader: H264Payloader::default(),
         };
         self.streams.insert(info.ssrc, stream);
     }
