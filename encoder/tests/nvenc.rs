@@ -6,6 +6,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use common::gpu::{PATIENCE, Raw, Rig, Run, SETTINGS, SIZE, Slot};
 use common::{Picture as Scene, decode, psnr, structure};
@@ -206,6 +207,29 @@ fn what_the_device_or_the_sdk_lacks_is_refused_by_its_name() {
     let small = EncoderSettings { size: Size::new(64, 64), ..SETTINGS };
     assert_eq!(refused("nvenc-h264", &small), "64x64 is too small, it takes 145x49 at least");
     rig.assert_clean();
+}
+
+#[test]
+fn a_session_is_opened_on_the_device_that_draws() {
+    let (first, drawing) = (DeviceId([1; 16]), DeviceId([2; 16]));
+    let devices = |rig: &Rig| {
+        rig.gpu.cuda_other_device(first).unwrap();
+        rig.gpu.cuda_device(drawing).unwrap();
+    };
+    // Asked for nothing, the first is tried, which has no context; then the second.
+    let retained = |rig: &Rig| {
+        let log = rig.gpu.cuda_log().unwrap();
+        log.into_iter().filter(|line| line.starts_with("cuDevicePrimaryCtxRetain")).count()
+    };
+    for (device, tried) in [(None, 2), (Some(first), 2), (Some(drawing), 1)] {
+        let rig = Rig::new();
+        devices(&rig);
+        let run = rig.open("nvenc-h264", &EncoderSettings { device, ..SETTINGS }).unwrap();
+        assert_eq!(run.encoder.capabilities().shares, Some(drawing));
+        assert_eq!(retained(&rig), tried, "{device:?}");
+        drop(run);
+        rig.assert_clean();
+    }
 }
 
 #[test]
@@ -451,15 +475,16 @@ fn four_pictures_are_in_it_and_a_fifth_is_skipped() {
         }
         if round == 0 {
             assert!(encoder.poll().is_none(), "nothing is coded yet");
-            // The thread may come to its first lock only now.
-            while woken.recv_timeout(std::time::Duration::from_millis(10)).is_err() {
-                rig.gpu.release_encode().unwrap();
-            }
         }
         for number in 0..4 {
-            if (round, number) != (0, 0) {
-                woken.recv_timeout(PATIENCE).unwrap();
+            let mut woke = false;
+            let waited = Instant::now();
+            while !woke && waited.elapsed() < PATIENCE {
+                // The second thread may begin to hang only now.
+                rig.gpu.release_encode().unwrap();
+                woke = woken.recv_timeout(Duration::from_millis(10)).is_ok();
             }
+            assert!(woke, "no unit came");
             let unit = encoder.poll().unwrap().unwrap();
             assert!(text(&unit).contains(&format!(" ts={} ", round * 10 + number)));
         }

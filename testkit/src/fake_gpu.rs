@@ -122,13 +122,15 @@ impl FakeGpu {
     /// # Errors
     /// As [`FakeGpu::cuda_init_answers`].
     pub fn cuda_device(&self, device: DeviceId) -> io::Result<()> {
-        type Uuid = unsafe extern "C" fn(*const [u8; 16]);
-        // SAFETY: `fake_cuda_uuid` is declared so, and reads bytes that outlive the call.
-        unsafe {
-            let tell = self.cuda.get::<Uuid>(b"fake_cuda_uuid\0").map_err(io::Error::other)?;
-            tell(&raw const device.0);
-        }
-        Ok(())
+        device_named(&self.cuda, "fake_cuda_uuid", device)
+    }
+
+    /// Before the device another one is listed, which gives nobody a context.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn cuda_other_device(&self, device: DeviceId) -> io::Result<()> {
+        device_named(&self.cuda, "fake_cuda_other_device", device)
     }
 
     /// From the `nth` call of a function of CUDA on, counted from now and beginning with 1, as many as
@@ -353,12 +355,14 @@ impl Drop for Folder {
     }
 }
 
-/// Reads the library that cargo built beside the running test.
+/// Reads the library that cargo built beside the running test, or in `deps` beside the running program.
 fn built(name: &str) -> io::Result<Vec<u8>> {
     let exe = std::env::current_exe()?;
-    let path = exe.parent().unwrap_or(Path::new(".")).join(name);
+    let folder = exe.parent().unwrap_or(Path::new("."));
+    let deps = folder.join("deps").join(name);
+    let path = if deps.exists() { deps } else { folder.join(name) };
     fs::read(&path).map_err(|error| {
-        let hint = "is the fake a dev-dependency of this crate?";
+        let hint = "is the fake a dependency of this crate?";
         io::Error::new(error.kind(), format!("{}: {error}; {hint}", path.display()))
     })
 }
@@ -434,6 +438,18 @@ fn named(library: &Library, function: &str, name: &str) -> io::Result<()> {
         tell(text.as_ptr())
     };
     if found == 0 { Err(io::Error::other(format!("the fake has no {name}"))) } else { Ok(()) }
+}
+
+/// Tells a fake of a device.
+fn device_named(library: &Library, function: &str, device: DeviceId) -> io::Result<()> {
+    type Named = unsafe extern "C" fn(*const [u8; 16]);
+    // SAFETY: all functions of the fakes that take a UUID are declared so, and read bytes that outlive
+    // the call.
+    unsafe {
+        let tell = library.get::<Named>(function.as_bytes()).map_err(io::Error::other)?;
+        tell(&raw const device.0);
+    }
+    Ok(())
 }
 
 fn count(library: &Library, function: &str) -> io::Result<u64> {

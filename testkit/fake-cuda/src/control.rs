@@ -30,6 +30,16 @@ pub unsafe extern "C" fn fake_cuda_uuid(uuid: *const [u8; 16]) {
     CONTROL.guarded((), || driver().uuid = unsafe { uuid.read() });
 }
 
+/// From now on another device is listed before the one that is one. It has this UUID, and no context.
+///
+/// # Safety
+/// 16 bytes can be read at `uuid`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_cuda_other_device(uuid: *const [u8; 16]) {
+    // SAFETY: the caller's word.
+    CONTROL.guarded((), || driver().other = Some(unsafe { uuid.read() }));
+}
+
 fake_control::export_control!(crate::CONTROL);
 
 /// What was not given back so far, a line each; as `fake_log`.

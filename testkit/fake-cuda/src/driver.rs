@@ -15,8 +15,8 @@ use crate::CONTROL;
 use crate::memory::Allocation;
 use crate::sys::{
     BufferDescription, CONTEXT_IS_DESTROYED, Copy2d, DEDICATED, DEVICE, HOST, HandleDescription,
-    INVALID_CONTEXT, INVALID_HANDLE, INVALID_VALUE, NOT_INITIALIZED, NOT_SUPPORTED, OPAQUE_FD,
-    Side,
+    INVALID_CONTEXT, INVALID_DEVICE, INVALID_HANDLE, INVALID_VALUE, NOT_INITIALIZED, NOT_SUPPORTED,
+    OPAQUE_FD, Side,
 };
 
 /// Between two buffers nothing is mapped, so that a copy beyond one never lands in the next.
@@ -57,6 +57,8 @@ pub(crate) struct Driver {
     pub(crate) version: i32,
     pub(crate) devices: i32,
     pub(crate) uuid: [u8; 16],
+    /// A device that is listed before it, and is none.
+    pub(crate) other: Option<[u8; 16]>,
     pub(crate) initialised: bool,
     /// The call in progress, by which broken rules are named.
     pub(crate) call: &'static str,
@@ -80,6 +82,7 @@ impl Driver {
             version,
             devices: 1,
             uuid: UUID,
+            other: None,
             initialised: false,
             call: "",
             retained: 0,
@@ -91,6 +94,29 @@ impl Driver {
             handles: 0,
             next_address: FIRST_ADDRESS,
         }
+    }
+
+    /// The number of the device, which is also its handle.
+    pub(crate) fn device(&self) -> i32 {
+        self.other.is_some().into()
+    }
+
+    /// The UUID of the device of this number, or of the one that is listed before it.
+    ///
+    /// # Errors
+    /// Where there is no such device.
+    pub(crate) fn uuid_of(&self, device: i32) -> Result<[u8; 16], u32> {
+        match self.other {
+            Some(other) if device == 0 => Ok(other),
+            _ if device == self.device() => Ok(self.uuid),
+            _ => Err(INVALID_DEVICE),
+        }
+    }
+
+    /// # Errors
+    /// Where this is not the device.
+    pub(crate) fn is_device(&self, device: i32) -> Result<(), u32> {
+        if device == self.device() { Ok(()) } else { Err(INVALID_DEVICE) }
     }
 
     /// What nobody has given back yet.

@@ -94,10 +94,6 @@ unsafe fn take<T: Copy>(from: *const T) -> Result<T, u32> {
     Ok(unsafe { from.read() })
 }
 
-fn known(device: c_int) -> Result<(), u32> {
-    if device == 0 { Ok(()) } else { Err(INVALID_DEVICE) }
-}
-
 /// `cuInit`.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuInit(flags: u32) -> u32 {
@@ -129,7 +125,7 @@ pub unsafe extern "C" fn cuDeviceGetCount(count: *mut c_int) -> u32 {
     entry("cuDeviceGetCount", |driver| {
         driver.ready()?;
         // SAFETY: passed on.
-        unsafe { put(count, driver.devices) }
+        unsafe { put(count, driver.devices + driver.device()) }
     })
 }
 
@@ -141,9 +137,9 @@ pub unsafe extern "C" fn cuDeviceGetCount(count: *mut c_int) -> u32 {
 pub unsafe extern "C" fn cuDeviceGet(device: *mut c_int, ordinal: c_int) -> u32 {
     entry("cuDeviceGet", |driver| {
         driver.ready()?;
-        known(ordinal)?;
+        driver.uuid_of(ordinal)?;
         // SAFETY: passed on.
-        unsafe { put(device, 0) }
+        unsafe { put(device, ordinal) }
     })
 }
 
@@ -155,7 +151,7 @@ pub unsafe extern "C" fn cuDeviceGet(device: *mut c_int, ordinal: c_int) -> u32 
 pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, length: c_int, device: c_int) -> u32 {
     entry("cuDeviceGetName", |driver| {
         driver.ready()?;
-        known(device)?;
+        driver.uuid_of(device)?;
         writable(name)?;
         let length = usize::try_from(length).map_err(|_| INVALID_VALUE)?;
         let written = NAME.len().min(length.checked_sub(1).ok_or(INVALID_VALUE)?);
@@ -176,9 +172,9 @@ pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, length: c_int, devic
 pub unsafe extern "C" fn cuDeviceGetUuid(uuid: *mut [u8; 16], device: c_int) -> u32 {
     entry("cuDeviceGetUuid", |driver| {
         driver.ready()?;
-        known(device)?;
+        let found = driver.uuid_of(device)?;
         // SAFETY: passed on.
-        unsafe { put(uuid, driver.uuid) }
+        unsafe { put(uuid, found) }
     })
 }
 
@@ -190,9 +186,9 @@ pub unsafe extern "C" fn cuDeviceGetUuid(uuid: *mut [u8; 16], device: c_int) -> 
 pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) -> u32 {
     entry("cuDeviceGetUuid_v2", |driver| {
         driver.ready()?;
-        known(device)?;
+        let found = driver.uuid_of(device)?;
         // SAFETY: passed on.
-        unsafe { put(uuid, driver.uuid) }
+        unsafe { put(uuid, found) }
     })
 }
 
@@ -203,7 +199,7 @@ pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: c_int) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, device: c_int) -> u32 {
     entry("cuDevicePrimaryCtxRetain", |driver| {
-        known(device)?;
+        driver.is_device(device)?;
         writable(context)?;
         driver.retain()?;
         // SAFETY: passed on.
@@ -215,7 +211,7 @@ pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, dev
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDevicePrimaryCtxRelease_v2(device: c_int) -> u32 {
     entry("cuDevicePrimaryCtxRelease_v2", |driver| {
-        known(device)?;
+        driver.is_device(device)?;
         driver.release()
     })
 }
