@@ -14,19 +14,18 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::backtrace::Backtrace;
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::Picture;
 use common::doubles::{Image, SIZE, wait_until};
+use common::gpu::Slot;
 use media::{
     AccessUnit, Bitrate, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq,
-    PixelFormat, RateChange, Rect, SendRefused, StageTimes, TrackId, UnitKind, UnitSink, View,
+    PixelFormat, RateChange, Rect, SendRefused, SharedMemory, StageTimes, TrackId, UnitKind,
+    UnitSink, View,
 };
 use nearlight_encoder::nvenc::{self, Libraries};
 use nearlight_encoder::{
@@ -34,6 +33,7 @@ use nearlight_encoder::{
     OpenError, WorkerConfig, candidates,
 };
 use smallvec::smallvec;
+use testkit::allocations::{self, Allocations, Counting};
 use testkit::{FakeClock, FakeGpu};
 
 /// Frames before the counting starts: buffers grow to what the pictures need.
@@ -43,67 +43,9 @@ const COUNTED: u64 = 240;
 const RATE_EVERY: u64 = 10;
 /// Units that the sink holds, as the one of a session does.
 const HELD: usize = 2;
-/// Threads that run encoders, and those that wait for hardware, are named so.
-const THREADS: [&str; 2] = ["enc-", "nvo-"];
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-static COUNTING: AtomicBool = AtomicBool::new(false);
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-/// Where the first one came from.
-static FIRST: Mutex<Option<String>> = Mutex::new(None);
-
-thread_local! {
-    /// Whether this thread is one of those; `None` when nobody looked yet. Needs no destructor and
-    /// no memory, so it is there for as long as the thread is.
-    static ENCODES: Cell<Option<bool>> = const { Cell::new(None) };
-}
-
-/// The system's allocator, counted.
-struct Counting;
-
-impl Counting {
-    fn count() {
-        if !COUNTING.load(Ordering::Relaxed) {
-            return;
-        }
-        // What is asked and written down here may allocate in turn, which must not come back.
-        let encodes = ENCODES.replace(Some(false)).unwrap_or_else(|| {
-            let thread = std::thread::current();
-            thread.name().is_some_and(|name| THREADS.iter().any(|prefix| name.starts_with(prefix)))
-        });
-        if encodes && ALLOCATIONS.fetch_add(1, Ordering::Relaxed) == 0 {
-            *FIRST.lock().unwrap() = Some(Backtrace::force_capture().to_string());
-        }
-        ENCODES.set(Some(encodes));
-    }
-}
-
-#[expect(unsafe_code, reason = "an allocator is; each call goes to the system's as it came")]
-// SAFETY: the system's allocator keeps the contract, and gets every argument unchanged. Counting
-// neither unwinds nor touches the memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::count();
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Self::count();
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::count();
-        // SAFETY: as the caller promised.
-        unsafe { System.realloc(block, layout, size) }
-    }
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
+static ALLOCATOR: Counting = Counting::on(&["enc-", "nvo-"]);
 
 /// Takes every unit and holds the newest two.
 struct Holding {
@@ -129,9 +71,12 @@ impl UnitSink for Holding {
 
 /// Moving pictures of one layout.
 struct Film {
+    name: &'static str,
     format: PixelFormat,
     pictures: Vec<Arc<Vec<Vec<u8>>>>,
     stride: usize,
+    /// Where pictures lie, in turn, that hardware reads in place.
+    slots: Vec<Slot>,
 }
 
 impl Film {
@@ -140,7 +85,7 @@ impl Film {
         let stride = pictures[0].stride;
         let planes = |picture: Picture| Arc::new(vec![picture.luma, picture.chroma]);
         let pictures = pictures.into_iter().map(planes).collect();
-        Self { format: PixelFormat::Nv12, pictures, stride }
+        Self { name: "NV12", format: PixelFormat::Nv12, pictures, stride, slots: Vec::new() }
     }
 
     /// The same as grey, which is enough to run the conversion.
@@ -152,17 +97,33 @@ impl Film {
             Arc::new(vec![pixels.collect()])
         };
         let pictures = (0..16).map(|time| grey(Picture::scene(SIZE, time))).collect();
-        Self { format: PixelFormat::Bgrx8, pictures, stride: width * 4 }
+        let (stride, slots) = (width * 4, Vec::new());
+        Self { name: "BGRX", format: PixelFormat::Bgrx8, pictures, stride, slots }
     }
 
-    fn frame(&self, number: u64) -> Frame {
+    /// NV12 in memory of the doubles' device.
+    fn shared() -> Self {
+        let slots: Vec<_> = (0..3).map(|_| Slot::new(PixelFormat::Nv12, SIZE)).collect();
+        let stride = slots[0].stride();
+        Self { name: "NV12 in shared memory", stride, slots, ..Self::nv12() }
+    }
+
+    /// The memory that a picture is drawn into: the double overwrites each that it has read.
+    fn draw(&mut self, number: u64) -> Option<Arc<SharedMemory>> {
+        let count = self.slots.len();
+        let slot = self.slots.get_mut(number as usize % count.max(1))?;
+        slot.draw_scene(&Picture::scene(SIZE, number as usize % 16));
+        Some(slot.memory().clone())
+    }
+
+    fn frame(&mut self, number: u64) -> Frame {
         let image = Image {
             format: self.format,
             size: SIZE,
             data: Arc::clone(&self.pictures[number as usize % self.pictures.len()]),
             stride: self.stride,
             error: false,
-            memory: None,
+            memory: self.draw(number),
             returned: Arc::default(),
         };
         let now = media::MediaTime::from_millis(number * 16);
@@ -187,8 +148,8 @@ impl Film {
     }
 }
 
-/// Runs a candidate on a real thread and yields how often it allocated after the warm-up.
-fn allocations(candidate: &Candidate, film: &Film, barcode: bool, seamless: bool) -> u64 {
+/// Runs a candidate on a real thread and yields what it allocated after the warm-up.
+fn measure(candidate: &Candidate, film: &mut Film, barcode: bool, seamless: bool) -> Allocations {
     let (sent, keyframes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let sink = Holding {
         units: VecDeque::with_capacity(HELD),
@@ -209,8 +170,7 @@ fn allocations(candidate: &Candidate, film: &Film, barcode: bool, seamless: bool
     let worker = EncoderWorker::spawn(config, Box::new(sink), clock, Box::new(|_| {})).unwrap();
     for number in 0..WARM_UP + COUNTED {
         if number == WARM_UP {
-            ALLOCATIONS.store(0, Ordering::SeqCst);
-            COUNTING.store(true, Ordering::SeqCst);
+            allocations::begin();
         }
         if seamless && number % RATE_EVERY == 0 {
             let bitrate = Bitrate::from_kbps(3_000 + number * 37 % 1_000);
@@ -221,20 +181,18 @@ fn allocations(candidate: &Candidate, film: &Film, barcode: bool, seamless: bool
         wait_until("the unit comes", || worker.stats().encoded > number || worker.has_ended());
         assert!(!worker.has_ended(), "{}: ended at frame {number}", candidate.name);
     }
-    COUNTING.store(false, Ordering::SeqCst);
+    let counted = allocations::end();
     assert_eq!(sent.load(Ordering::SeqCst), WARM_UP + COUNTED);
     assert_eq!(keyframes.load(Ordering::SeqCst), 1, "{}: steady state", candidate.name);
-    ALLOCATIONS.load(Ordering::SeqCst)
+    counted
 }
 
 /// What is counted of one allocation on a thread of this name.
 fn counted_on(thread: &str) -> u64 {
     let run = || {
-        ALLOCATIONS.store(0, Ordering::SeqCst);
-        COUNTING.store(true, Ordering::SeqCst);
+        allocations::begin();
         drop(std::hint::black_box(vec![0_u8; 100]));
-        COUNTING.store(false, Ordering::SeqCst);
-        ALLOCATIONS.load(Ordering::SeqCst)
+        allocations::end().count
     };
     std::thread::Builder::new().name(thread.into()).spawn(run).unwrap().join().unwrap()
 }
@@ -244,9 +202,13 @@ fn counted_on(thread: &str) -> u64 {
 fn steady_state_allocates_nothing() {
     let counted = ["enc-a", "nvo-a", "other"].map(counted_on);
     assert_eq!(counted, [1, 1, 0], "the counting itself");
-    FIRST.lock().unwrap().take();
     let settings = EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4));
-    let films = [(Film::nv12(), true), (Film::nv12(), false), (Film::bgrx(), true)];
+    let mut films = [
+        (Film::nv12(), true),
+        (Film::nv12(), false),
+        (Film::bgrx(), true),
+        (Film::shared(), false),
+    ];
     // A driver that is none has an allocator of its own: what is counted is ours.
     let gpu = FakeGpu::fresh().unwrap();
     let driver = Libraries { encode: gpu.encode().into(), cuda: gpu.cuda().into() };
@@ -261,12 +223,18 @@ fn steady_state_allocates_nothing() {
         // Where a new rate costs a keyframe it is no steady state.
         let seamless = encoder.capabilities().rate_change == RateChange::Seamless;
         drop(encoder);
-        for (film, barcode) in &films {
-            let count = allocations(&candidate, film, *barcode, seamless);
-            let what = format!("{} of {:?}, barcode {barcode}", candidate.name, film.format);
+        for (film, barcode) in &mut films {
+            if !film.slots.is_empty() && !candidate.hardware {
+                continue;
+            }
+            let Allocations { count, first } = measure(&candidate, film, *barcode, seamless);
+            let what = format!("{} of {}, barcode {barcode}", candidate.name, film.name);
             println!("{what}: {count} allocations in {COUNTED} frames");
-            let first = FIRST.lock().unwrap().take().unwrap_or_default();
-            assert_eq!(count, 0, "{what}: the first one\n{first}");
+            assert_eq!(count, 0, "{what}: the first one\n{}", first.unwrap_or_default());
         }
     }
+    // Of three codecs, each of them all pictures.
+    let log = gpu.encode_log().unwrap();
+    let mapped = log.iter().filter(|line| line.starts_with("nvEncMapInputResource 0"));
+    assert_eq!(mapped.count() as u64, 3 * (WARM_UP + COUNTED), "pictures that were read in place");
 }

@@ -1,6 +1,7 @@
 //! The seam to encoders. An encoder is created, used and dropped on one thread.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
@@ -107,12 +108,15 @@ pub struct Encoded {
     pub kind: UnitKind,
     /// Mean quantiser on the codec's own scale, where the encoder tells it.
     pub quantiser: Option<u8>,
+    /// How long the library or the device had it, where the adapter calls that itself: what is left of
+    /// the whole is the adapter's own. Zero where it is not measured.
+    pub library: Duration,
 }
 
 impl Encoded {
     /// What every encoder tells.
     pub const fn new(data: Bytes, kind: UnitKind) -> Self {
-        Self { data, kind, quantiser: None }
+        Self { data, kind, quantiser: None, library: Duration::ZERO }
     }
 }
 

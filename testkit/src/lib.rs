@@ -6,6 +6,7 @@
 //! It must never know `session`, `server` or any adapter, since their tests depend on it. Used
 //! wrongly ([`FakeClock`] in one thread, the system's clock in another) stage times mean nothing.
 
+pub mod allocations;
 pub mod clock;
 pub mod contract;
 pub mod cuda;

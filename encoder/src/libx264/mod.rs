@@ -110,17 +110,19 @@ impl Encoder for LibX264Encoder {
     ) -> Result<Submitted, EncodeError> {
         let picture = Nv12::check(picture, self.size)?;
         let picture = self.drawn.with_strip(picture, options.strip);
-        let Coded { data, key } =
+        let Coded { data, key, took } =
             self.raw.encode(&picture, time(frame), options.keyframe).map_err(EncodeError::Fatal)?;
         let kind = self.references.coded(frame, key);
         if kind != UnitKind::Key {
-            return Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)));
+            let unit = Encoded::new(self.units.unit(data), kind);
+            return Ok(Submitted::Now(Encoded { library: took, ..unit }));
         }
         let gaps = self.capabilities.recovery != RecoveryMeans::Keyframe;
         let declare = h264::Declarations { gaps };
         let prepared = h264::prepare_with(data, declare, &mut self.rewritten)
             .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
-        Ok(Submitted::Now(Encoded::new(self.units.unit(prepared), kind)))
+        let unit = Encoded::new(self.units.unit(prepared), kind);
+        Ok(Submitted::Now(Encoded { library: took, ..unit }))
     }
 
     fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {

@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::mem::{offset_of, size_of};
 use std::ptr::{NonNull, null, null_mut};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use media::Size;
 
@@ -337,6 +338,8 @@ pub(super) struct Budget {
 pub(super) struct Coded<'a> {
     pub(super) data: &'a [u8],
     pub(super) key: bool,
+    /// How long the library took.
+    pub(super) took: Duration,
 }
 
 /// An open encoder. The pointers make it neither `Send` nor `Sync`.
@@ -399,6 +402,7 @@ impl RawEncoder {
         picture.stride = [luma, chroma, 0, 0];
         picture.plane = [source.luma.data.as_ptr(), source.chroma.data.as_ptr(), null(), null()];
         let (mut nals, mut count) = (null_mut::<Nal>(), 0);
+        let began = Instant::now();
         // SAFETY: the encoder is open for this size. It reads planes that `Nv12` vouches for within
         // the call, and writes the output picture and the two locations, which are ours.
         let bytes = unsafe {
@@ -410,6 +414,7 @@ impl RawEncoder {
                 &raw mut *self.output,
             )
         };
+        let took = began.elapsed();
         // Not kept beyond the call, which their memory need not outlive.
         self.input.value.plane = [null(); 4];
         let bytes = match usize::try_from(bytes) {
@@ -419,7 +424,7 @@ impl RawEncoder {
         // SAFETY: `count` units lie there. Their payloads follow one another, `bytes` in all, and
         // stay until the next call, which needs `&mut self`.
         let data = unsafe { std::slice::from_raw_parts((*nals).data, bytes) };
-        Ok(Coded { data, key: self.output.value.keyframe != 0 })
+        Ok(Coded { data, key: self.output.value.keyframe != 0, took })
     }
 
     /// Sets the budget from the next picture on.

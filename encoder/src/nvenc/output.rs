@@ -108,6 +108,7 @@ impl Reader {
             declare: *declare,
             expected,
             taken: 0,
+            waited: Duration::ZERO,
             pool: Some(units),
             data: None,
             rewritten,
@@ -144,10 +145,11 @@ impl Reader {
             (false, true) => UnitKind::Recovery,
             (false, false) => UnitKind::Delta,
         };
+        let library = unit.waited;
         let data = unit.data.map(PartialUnit::finish).unwrap_or_default();
         *largest = data.len().max(*largest);
         let quantiser = u8::try_from(quantiser).ok();
-        Ok(Encoded { quantiser, ..Encoded::new(data, kind) })
+        Ok(Encoded { quantiser, library, ..Encoded::new(data, kind) })
     }
 }
 
@@ -159,6 +161,8 @@ struct Unit<'a> {
     expected: usize,
     /// Bytes of the driver's that are in it.
     taken: usize,
+    /// How long the driver was waited for.
+    waited: Duration,
     /// Where it is copied to, until it is begun.
     pool: Option<&'a mut UnitPool>,
     data: Option<PartialUnit<'a>>,
@@ -168,6 +172,7 @@ struct Unit<'a> {
 impl Unit<'_> {
     /// Copies what is new, which ends with a whole slice.
     fn take(&mut self, coded: &Coded<'_>) -> Result<(), ReadError> {
+        self.waited += coded.waited;
         let new = coded.bytes.get(self.taken..).ok_or_else(|| {
             let reason = format!("{} bytes of it became {}", self.taken, coded.bytes.len());
             ReadError::Stream(reason)

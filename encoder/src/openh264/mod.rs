@@ -111,7 +111,8 @@ impl Encoder for OpenH264Encoder {
         let millis = (self.frames as f64 * 1_000.0 / self.declared_fps) as i64;
         self.frames += 1;
         let source = self.buffers.prepare(&picture, options);
-        let Coded { data, key } = self.raw.encode(&source, millis).map_err(EncodeError::Fatal)?;
+        let Coded { data, key, took } =
+            self.raw.encode(&source, millis).map_err(EncodeError::Fatal)?;
         let syntax = |error| EncodeError::Fatal(format!("its unit cannot be read: {error}"));
         if key {
             self.parameter_sets = Some(parameter_sets(data).map_err(syntax)?);
@@ -120,11 +121,13 @@ impl Encoder for OpenH264Encoder {
         let header = header.unwrap_or(Err(SyntaxError::Truncated)).map_err(syntax)?;
         let kind = self.long_term.coded(frame, &header);
         if kind != UnitKind::Key {
-            return Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)));
+            let unit = Encoded::new(self.units.unit(data), kind);
+            return Ok(Submitted::Now(Encoded { library: took, ..unit }));
         }
         let declare = h264::Declarations { gaps: true };
         let prepared = h264::prepare_with(data, declare, &mut self.rewritten).map_err(syntax)?;
-        Ok(Submitted::Now(Encoded::new(self.units.unit(prepared), kind)))
+        let unit = Encoded::new(self.units.unit(prepared), kind);
+        Ok(Submitted::Now(Encoded { library: took, ..unit }))
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {

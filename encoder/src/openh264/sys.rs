@@ -6,6 +6,7 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::{NonNull, null_mut};
+use std::time::{Duration, Instant};
 
 use media::{Plane, Size};
 use openh264_sys2 as ffi;
@@ -37,6 +38,8 @@ pub(super) struct I420<'a> {
 pub(super) struct Coded<'a> {
     pub(super) data: &'a [u8],
     pub(super) key: bool,
+    /// How long the library took.
+    pub(super) took: Duration,
 }
 
 /// An initialised encoder. The pointer makes it neither `Send` nor `Sync`.
@@ -158,6 +161,7 @@ impl RawEncoder {
             bPsnrU: false,
             bPsnrV: false,
         };
+        let began = Instant::now();
         // SAFETY: the encoder is initialised for this size; it only reads the planes, which were
         // checked to hold it and live through the call, and writes the structure that is ours.
         let code = unsafe {
@@ -167,12 +171,13 @@ impl RawEncoder {
                 &raw mut *self.info,
             )
         };
+        let took = began.elapsed();
         check("EncodeFrame", code)?;
         self.collect();
         let data = self.unit.as_slice();
         match self.info.eFrameType {
-            ffi::videoFrameTypeIDR if !data.is_empty() => Ok(Coded { data, key: true }),
-            ffi::videoFrameTypeP if !data.is_empty() => Ok(Coded { data, key: false }),
+            ffi::videoFrameTypeIDR if !data.is_empty() => Ok(Coded { data, key: true, took }),
+            ffi::videoFrameTypeP if !data.is_empty() => Ok(Coded { data, key: false, took }),
             other => Err(format!("OpenH264 returned a frame of type {other}")),
         }
     }

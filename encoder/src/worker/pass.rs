@@ -289,7 +289,7 @@ impl Runner {
     fn send(&mut self, frame: Frame, coded: Encoded) {
         let Some(encoder) = &self.encoder else { return };
         let codec = encoder.capabilities().codec;
-        let Encoded { data, kind, quantiser } = coded;
+        let Encoded { data, kind, quantiser, .. } = coded;
         let (id, bytes) = (frame.id, data.len() as u64);
         let Frame { captured_at, views, damage, depth, last_input, stages, image, .. } = frame;
         // The slot is free for the next picture while this one is sent.

@@ -222,10 +222,10 @@ impl FrameImage for Image {
     }
     fn shared(&self) -> Option<SharedImage<'_>> {
         let memory = self.memory.as_ref()?;
-        let planes = smallvec![
-            SharedPlane { offset: 0, stride: 640 },
-            SharedPlane { offset: 640 * 384, stride: 640 },
-        ];
+        let stride = self.stride as u32;
+        let luma = u64::from(stride) * u64::from(self.size.height);
+        let planes =
+            smallvec![SharedPlane { offset: 0, stride }, SharedPlane { offset: luma, stride }];
         Some(SharedImage { memory, format: self.format, size: self.size, planes, ready: None })
     }
     fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {

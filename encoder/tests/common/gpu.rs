@@ -181,6 +181,11 @@ impl Slot {
         Self { memory, shared, format, size, stride }
     }
 
+    /// Bytes from a row to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
     pub fn memory(&self) -> &Arc<SharedMemory> {
         &self.shared
     }

@@ -2,6 +2,7 @@
 
 use std::ptr::null_mut;
 use std::slice;
+use std::time::{Duration, Instant};
 
 use media::Size;
 use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
@@ -182,6 +183,8 @@ pub(crate) struct Coded<'a> {
     pub(crate) quantiser: u32,
     /// Nothing of it is still to come.
     pub(crate) whole: bool,
+    /// How long the driver was waited for.
+    pub(crate) waited: Duration,
 }
 
 /// `hwEncodeStatus` of a picture that is coded whole.
@@ -222,6 +225,7 @@ impl ReadCalls {
         let offsets = if self.offsets.is_empty() { null_mut() } else { self.offsets.as_mut_ptr() };
         // The first bit is `doNotWait`.
         let bits = u32::from(wait == Wait::No);
+        let began = Instant::now();
         // SAFETY: the box is live, and the driver writes into it and no more offsets than a picture has
         // macroblocks.
         let status = unsafe {
@@ -231,6 +235,7 @@ impl ReadCalls {
             (*pointer).sliceOffsets = offsets;
             (session.functions().lock_bitstream)(session.handle, pointer)
         };
+        let waited = began.elapsed();
         check(Call::LockBitstream, status)?;
         // SAFETY: the box is live and was zero before the driver wrote into it; the picture's type is read
         // as a number.
@@ -250,7 +255,7 @@ impl ReadCalls {
             let bytes = unsafe { slice::from_raw_parts(data, length as usize) };
             let key = kind == sdk::NV_ENC_PIC_TYPE::NV_ENC_PIC_TYPE_IDR as u32;
             let whole = wait == Wait::Whole || progress == CODED;
-            Ok(read(Coded { bytes, key, quantiser, whole }))
+            Ok(read(Coded { bytes, key, quantiser, whole, waited }))
         };
         undo(Call::UnlockBitstream, || {
             // SAFETY: the buffer was locked above.
