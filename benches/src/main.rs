@@ -74,6 +74,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use serde_json::json;
+use testkit::allocations::Counting;
 
 use args::{Args, Child, Section};
 use browser::Browser;
@@ -81,6 +82,10 @@ use figures::{Findings, Summary};
 use host::Host;
 use machine::Machine;
 use record::Recorder;
+
+/// Counts only while a section asks for it, and only what threads of encoders allocate.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting::on(&["enc-", "nvo-"]);
 
 /// What sections measure with.
 struct Bench {

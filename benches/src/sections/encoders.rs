@@ -1,9 +1,10 @@
 //! Every encoder that works here, without a server: what its adapter adds to it, what pictures it makes
 //! of a bit rate, and what libx264 takes here against what it takes by its own command.
 //!
-//! - *Overhead* of an adapter is the length of `encode` less the time in the encoder itself, which for an
-//!   element of GStreamer is between the push into it and the return of that push, less the push out of
-//!   it (see `library`).
+//! - *Overhead* of an adapter is the length of `encode` less the time in the encoder itself. Adapters that
+//!   call a library tell that with each unit; for an element of GStreamer it is between the push into it and
+//!   the return of that push, less the push out of it (see `library`).
+//! - *NVENC* is measured on doubles of its driver (see `nvenc`).
 //! - *Processor time* is that of a process of its own that codes a clip from a file, user + system, by
 //!   the system's account of ended children, less that of a process that codes one picture, per picture.
 //!   Both sides have two threads. The command `x264` is set up as the candidate is, and what is compared
@@ -14,6 +15,7 @@
 mod clip;
 mod coder;
 mod library;
+mod nvenc;
 
 use std::time::Instant;
 
@@ -51,6 +53,7 @@ pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     for candidate in &candidates {
         overhead(candidate, seconds, findings).with_context(|| candidate.name)?;
     }
+    nvenc::run(seconds, findings).context("nvenc")?;
     let [cold, warm] = coder::probing()?;
     findings.put("encoders.probe.cold", "ms", cold);
     findings.put("encoders.probe.warm", "ms", warm);
@@ -116,9 +119,11 @@ fn timed(candidate: &Candidate, frames: u32) -> Result<Option<Vec<f64>>> {
             let options = EncodeOptions { keyframe: number == 0, strip: None };
             library::take();
             let began = Instant::now();
-            encoder.encode(FrameId(number.into()), &picture, options)?;
+            let unit = encoder.encode(FrameId(number.into()), &picture, options)?;
             let whole = began.elapsed();
-            Ok(library::take().map(|library| whole.saturating_sub(library)))
+            let hooked = library::take();
+            let library = Some(unit.library).filter(|told| !told.is_zero()).or(hooked);
+            Ok(library.map(|library| whole.saturating_sub(library)))
         })??;
         let Some(outside) = outside else { return Ok(None) };
         if number >= PATTERN_FPS {

@@ -1,0 +1,193 @@
+//! NVENC where there is no card: by way of the doubles of NVIDIA's libraries, which tell how long they
+//! took themselves. What is left is ours, from a picture's being handed to the encoder's thread to its unit
+//! at the sink: three threads, the driver's calls between them, and the copy of the unit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use encoder::nvenc::{self, Libraries};
+use encoder::{ENCODE_PATIENCE, EncoderWorker, WorkerConfig};
+use media::{
+    AccessUnit, Clock, ColorDescription, CpuImage, Damage, DeviceId, Frame, FrameId, FrameImage,
+    ImageError, MemoryId, PixelFormat, PlaneMut, SendRefused, SharedImage, SharedMemory,
+    SharedPlane, StageTimes, TrackId, UnitSink, View,
+};
+use server::clock::MonotonicClock;
+use smallvec::{SmallVec, smallvec};
+use testkit::allocations::{self, Allocations};
+use testkit::{Exported, FakeGpu};
+
+use super::clip::{self, Clip};
+use super::{COMPARED_KBPS, SIZE, settings};
+use crate::apps::SLOTS;
+use crate::figures::Findings;
+use crate::sections::PATTERN_FPS;
+
+const DEVICE: DeviceId = DeviceId(*b"nearlight-double");
+/// Bytes from a row to the next, as a ring in shared memory has it.
+const STRIDE: usize = SIZE.width.next_multiple_of(256) as usize;
+
+/// Codes the pattern, which lies in memory that the double imports.
+pub(super) fn run(seconds: u32, findings: &mut Findings) -> Result<()> {
+    let gpu = FakeGpu::fresh().context("the doubles of NVIDIA's libraries")?;
+    gpu.cuda_device(DEVICE)?;
+    let libraries = Libraries { encode: gpu.encode().into(), cuda: gpu.cuda().into() };
+    let [h264, ..] = nvenc::candidates(libraries);
+    // Bounded: it allocates when it is made, and not on the thread that is counted.
+    let (sent, arrived) = sync_channel(1);
+    let config = WorkerConfig {
+        label: "nvenc".into(),
+        track: TrackId(0),
+        settings: settings(COMPARED_KBPS),
+        encoders: vec![h264],
+        keyframe_interval: Duration::ZERO,
+        barcode: false,
+        patience: ENCODE_PATIENCE,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+    let sink = Box::new(Arrivals(sent));
+    let worker = EncoderWorker::spawn(config, sink, clock.clone(), Box::new(|_| {}))?;
+
+    let maps = Arc::new(AtomicU64::new(0));
+    let mut slots = (0..SLOTS).map(|_| Slot::new(&maps)).collect::<Result<Vec<_>>>()?;
+    let mut clip = Clip::new();
+    let frames = PATTERN_FPS * seconds;
+    let mut times = Vec::with_capacity(frames as usize);
+    // The first pictures fill buffers.
+    for number in 0..PATTERN_FPS + frames {
+        let slot = &mut slots[number as usize % SLOTS];
+        // Each time: what the double has read it overwrites.
+        slot.draw(&clip.next(|image| clip::nv12(&image))?);
+        let frame = slot.frame(FrameId(number.into()), clock.as_ref());
+        if number == PATTERN_FPS {
+            allocations::begin();
+        }
+        let (in_double, began) = (gpu.encode_time()?, Instant::now());
+        worker.submit(frame);
+        let ended = arrived.recv_timeout(ENCODE_PATIENCE * 2).context("no unit came")?;
+        let (whole, in_double) = (ended - began, gpu.encode_time()? - in_double);
+        if number >= PATTERN_FPS {
+            times.push(whole.saturating_sub(in_double).as_secs_f64() * 1e3);
+        }
+    }
+    let Allocations { count, first } = allocations::end();
+    worker.stop();
+    let broken = [gpu.encode_broken_rules()?, gpu.cuda_broken_rules()?].concat();
+    ensure!(broken.is_empty(), "rules of the driver were broken: {broken:?}");
+    let copies = ["nvEncCreateInputBuffer", "nvEncLockInputBuffer", "cuMemcpy"];
+    let calls = [gpu.encode_log()?, gpu.cuda_log()?].concat();
+    let copied = |line: &&String| copies.iter().any(|call| line.starts_with(call));
+    let copied = calls.iter().filter(copied).count() as f64;
+
+    findings.spread("encoders.nvenc.own", "ms", times);
+    findings.put("encoders.nvenc.copies", "", copied + maps.load(Ordering::Relaxed) as f64);
+    findings.put("encoders.nvenc.allocations", "", count as f64);
+    if let Some(first) = first {
+        findings.note(format!("encoders.nvenc.allocations: the first one is\n{first}"));
+    }
+    findings.note(
+        "encoders.nvenc is of doubles of NVIDIA's libraries, whose own time is taken off: it says nothing of a card",
+    );
+    Ok(())
+}
+
+/// Tells when units came.
+struct Arrivals(SyncSender<Instant>);
+
+impl UnitSink for Arrivals {
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn send(&mut self, _: AccessUnit) -> Result<(), SendRefused> {
+        // Nobody listens once the measurement has failed.
+        self.0.send(Instant::now()).map_err(|_| SendRefused::NotConnected)
+    }
+}
+
+/// A slot of a ring in shared memory.
+struct Slot {
+    memory: Exported,
+    shared: Arc<SharedMemory>,
+    /// Pictures that the CPU asked for.
+    maps: Arc<AtomicU64>,
+}
+
+impl Slot {
+    fn new(maps: &Arc<AtomicU64>) -> Result<Self> {
+        let bytes = STRIDE * SIZE.height as usize * 3 / 2;
+        let memory = Exported::lavapipe(bytes)?;
+        let shared = Arc::new(SharedMemory {
+            id: MemoryId::next(),
+            device: DEVICE,
+            fd: memory.fd()?,
+            bytes: bytes as u64,
+            dedicated: true,
+        });
+        Ok(Self { memory, shared, maps: maps.clone() })
+    }
+
+    fn draw(&mut self, nv12: &[u8]) {
+        let rows = nv12.chunks(SIZE.width as usize);
+        for (to, from) in self.memory.bytes_mut().chunks_mut(STRIDE).zip(rows) {
+            to[..from.len()].copy_from_slice(from);
+        }
+    }
+
+    fn frame(&self, id: FrameId, clock: &dyn Clock) -> Frame {
+        let now = clock.now();
+        Frame {
+            id,
+            captured_at: now,
+            views: smallvec![View::screen(SIZE)],
+            damage: Damage::Unknown,
+            color: ColorDescription::BT709_LIMITED,
+            depth: None,
+            last_input: None,
+            stages: StageTimes::captured(now),
+            image: Box::new(Image { memory: self.shared.clone(), maps: self.maps.clone() }),
+        }
+    }
+}
+
+/// The picture in a slot, complete.
+struct Image {
+    memory: Arc<SharedMemory>,
+    maps: Arc<AtomicU64>,
+}
+
+impl FrameImage for Image {
+    fn format(&self) -> PixelFormat {
+        PixelFormat::Nv12
+    }
+
+    fn size(&self) -> media::Size {
+        SIZE
+    }
+
+    fn finish(&mut self, _: &dyn Clock, _: &mut StageTimes) -> Result<(), ImageError> {
+        Ok(())
+    }
+
+    /// Counted, and refused: then no unit comes.
+    fn map(&self) -> Result<CpuImage<'_>, ImageError> {
+        self.maps.fetch_add(1, Ordering::Relaxed);
+        Err(ImageError::Unfinished)
+    }
+
+    fn shared(&self) -> Option<SharedImage<'_>> {
+        let stride = STRIDE as u32;
+        let luma = u64::from(stride) * u64::from(SIZE.height);
+        let planes =
+            smallvec![SharedPlane { offset: 0, stride }, SharedPlane { offset: luma, stride }];
+        let (memory, format) = (&self.memory, self.format());
+        Some(SharedImage { memory, format, size: SIZE, planes, ready: None })
+    }
+
+    fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {
+        None
+    }
+}
