@@ -62,7 +62,7 @@ async function isRefused(node, codec) {
     await tab.state('refused');
     const { reason, detail } = await tab.page.evaluate(() => window.nearlight.state);
     assert.equal(reason, 'no-codec');
-    assert.match(detail, new RegExp(`the client does not decode ${codec}`));
+    assert.match(detail, new RegExp(`^this node can code ${codec}; the client decodes `));
   });
 }
 

@@ -175,6 +175,33 @@ impl NodeEncoders {
         Ok((choice, usable))
     }
 
+    /// What is told to a client that decodes nothing of what can be coded for this picture.
+    pub(crate) fn nothing_for(&self, video: VideoMode, decodes: CodecSet) -> String {
+        let known = self.known();
+        let choice = known.choose(&demand(video, CodecSet::of(&Codec::ALL)));
+        let ours: Vec<_> = known.usable(&choice).into_iter().flatten().map(|of| of.codec).collect();
+        let names = |set: CodecSet| {
+            let held = Codec::ALL.into_iter().filter(|codec| set.contains(*codec));
+            held.map(Codec::rtp_name).collect::<Vec<_>>().join(", ")
+        };
+        match names(CodecSet::of(&ours)) {
+            // They broke since the session began.
+            none if none.is_empty() => {
+                format!("no video encoder can be used: {}", choice.reasons())
+            }
+            ours => format!("this node can code {ours}; the client decodes {}", names(decodes)),
+        }
+    }
+
+    /// Why a session cannot have HDR10: nothing here draws it, and where no encoder takes it, that.
+    pub(crate) fn why_no_hdr(&self, video: VideoMode) -> String {
+        let usual = demand(video, CodecSet::of(&Codec::ALL));
+        match self.choose(&Demand { format: PixelFormat::P010, ..usual }) {
+            Ok(_) => "HDR10 needs pictures of 10 bits a sample; those here have 8".into(),
+            Err(error) => format!("HDR10 needs an encoder of 10 bits a sample: {error}"),
+        }
+    }
+
     /// The same for a session that asks for nothing out of the ordinary.
     ///
     /// # Errors

@@ -119,6 +119,9 @@ impl Node {
             return Err(self.refuse(&wish.app, "the node is shutting down".into()));
         }
         let (video, mode) = self.grant(&wish.video)?;
+        if wish.video.hdr {
+            return Err(self.refuse(&wish.app, self.encoders.why_no_hdr(mode)));
+        }
         // What the client decodes is known with its offer.
         let demand = encoders::demand(mode, CodecSet::of(&Codec::ALL));
         let (choice, encoders) = self.encoders.choose(&demand).map_err(|error| {

@@ -80,6 +80,9 @@ pub struct VideoWish {
     pub fps: Option<u32>,
     /// Most kilobits per second.
     pub max_kbps: Option<u32>,
+    /// High dynamic range (HDR10: 10 bits a sample, BT.2020, PQ). Refused where it cannot be had.
+    #[serde(default)]
+    pub hdr: bool,
 }
 
 /// The picture that a session has.

@@ -51,6 +51,18 @@ async fn a_wrong_wish_is_a_problem_that_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_wish_for_hdr_is_refused_with_what_is_missing() {
+    let node = node(&[]);
+    let wish =
+        |hdr: bool| json!({"app": "pattern", "video": {"width": 128, "height": 96, "hdr": hdr}});
+    let detail = create_with(&wish(true)).of(&node).await.problem(503, "refused");
+    assert!(detail.starts_with("HDR10 needs an encoder of 10 bits a sample: "), "{detail}");
+    assert!(detail.contains("openh264: takes pictures as [Nv12], not as P010"), "{detail}");
+    assert!(node.registry.live().is_empty(), "nothing was started");
+    create_with(&wish(false)).of(&node).await.session();
+}
+
+#[tokio::test]
 async fn wrong_addresses_and_methods_are_problems_too() {
     let node = node(&[]);
     for path in
@@ -377,7 +389,7 @@ async fn an_offer_without_a_codec_of_ours_is_refused_with_the_reason() {
     // A codec that we know, and none of our encoders may code.
     let vp8 = CHROMIUM.replace("H264", "H262");
     let detail = offer(vp8).await.problem(406, "unusable-offer");
-    assert!(detail.contains("openh264: the client does not decode H264"), "{detail}");
+    assert_eq!(detail, "this node can code H264; the client decodes VP8");
     assert_eq!(offer(CHROMIUM.to_owned()).await.status, 201);
 }
 

@@ -467,6 +467,8 @@ export interface components {
              * @description Frames per second.
              */
             fps?: number | null;
+            /** @description High dynamic range (HDR10: 10 bits a sample, BT.2020, PQ). Refused where it cannot be had. */
+            hdr?: boolean;
             /**
              * Format: int32
              * @description Pixels down, even.

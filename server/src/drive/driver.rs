@@ -637,7 +637,11 @@ async fn answer(
 ) -> Result<(WebRtcTransport, transport::Answer, Choice, Vec<Candidate>), ConnectError> {
     let decodes = transport::decodes(offer).map_err(refused)?;
     let chosen = node.encoders.choose(&encoders::demand(video, decodes));
-    let (choice, encoders) = chosen.map_err(|error| ConnectError::Unusable(error.to_string()))?;
+    let (choice, encoders) = chosen.map_err(|error| {
+        // Every candidate with its reason, which is too much for a player.
+        tracing::info!(%error, "no encoder for a client");
+        ConnectError::Unusable(node.encoders.nothing_for(video, decodes))
+    })?;
     let codecs = encoders.first().map(|best| best.codec).into_iter().collect();
     let config = WebRtcConfig { codecs, ..transport_config(node) };
     let answered = WebRtc::answer(offer, config, node.clock.clone()).await;
