@@ -61,12 +61,14 @@ impl std::fmt::Debug for Candidate {
 ///
 /// Hardware comes first: it leaves the processor to the sessions. x264 comes before OpenH264: it takes
 /// about two thirds of the processor time for the same pictures (`examples/measure.rs` at 1280x720)
-/// and keeps to a VBV of one frame. OpenH264 is the last resort: it is there wherever we are.
+/// and keeps to a VBV of one frame. libvpx called directly comes before GStreamer's vp8enc, which has no
+/// answer to lost pictures but a keyframe. OpenH264 is the last resort: it is there wherever we are.
 pub fn candidates() -> Vec<Candidate> {
     let nvenc = crate::nvenc::candidates(crate::nvenc::Libraries::system());
     let mut candidates = Vec::from(nvenc);
     candidates.extend(crate::gst::candidates(true));
     candidates.push(crate::libx264::candidate());
+    candidates.push(crate::vpx::candidate());
     candidates.extend(crate::gst::candidates(false));
     candidates.push(Candidate {
         name: crate::openh264::NAME,

@@ -368,8 +368,8 @@ fn built(name: &str) -> io::Result<Vec<u8>> {
 }
 
 /// Renames a function in a library's table of names. The dynamic linker finds names by their hash and
-/// then compares them, so it does not find it under either name.
-fn hide(library: &mut [u8], symbol: &str) -> bool {
+/// then compares them, so it does not find it under either name. Says whether there was one.
+pub fn hide(library: &mut [u8], symbol: &str) -> bool {
     let name = [b"\0", symbol.as_bytes(), b"\0"].concat();
     let mut found = false;
     let mut from = 0;

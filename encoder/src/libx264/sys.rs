@@ -18,6 +18,7 @@ use media::Size;
 use crate::candidates::OpenError;
 use crate::cuda::Unavailable;
 use crate::cuda::loader::DriverLibrary;
+use crate::guarded::{Guarded, UNTOUCHED};
 use crate::nv12::Nv12;
 
 /// A build of the library whose structures are known.
@@ -63,29 +64,12 @@ const NV12: c_int = 4;
 const TYPE_AUTO: c_int = 0;
 const TYPE_IDR: c_int = 1;
 
-/// Bytes after a structure that the library must leave alone.
-const GUARD: usize = 256;
-const UNTOUCHED: u8 = 0xa5;
-
-/// A structure that the library fills, and more, should it be larger there.
-#[repr(C, align(16))]
-struct Guarded<T> {
-    value: T,
-    guard: [u8; GUARD],
-}
-
-impl<T> Guarded<T> {
-    fn is_intact(&self) -> bool {
-        self.guard == [UNTOUCHED; GUARD]
-    }
-}
-
 /// `x264_param_t`.
 type Parameters = Guarded<[u8; PARAMETERS]>;
 
 impl Parameters {
     fn new() -> Box<Self> {
-        Box::new(Guarded { value: [UNTOUCHED; PARAMETERS], guard: [UNTOUCHED; GUARD] })
+        Box::new(Guarded::around([UNTOUCHED; PARAMETERS]))
     }
 
     fn get(&self, place: usize) -> c_int {
@@ -260,11 +244,8 @@ impl Library {
 
     /// A picture as the library initialises one.
     fn picture(&self) -> Box<Guarded<Picture>> {
-        let mut picture = Box::new(Guarded {
-            // SAFETY: integers and pointers, for which zero is a value.
-            value: unsafe { std::mem::zeroed() },
-            guard: [UNTOUCHED; GUARD],
-        });
+        // SAFETY: integers and pointers, for which zero is a value.
+        let mut picture = Box::new(Guarded::around(unsafe { std::mem::zeroed() }));
         // SAFETY: the library fills a structure that is as large as known, with room behind it.
         unsafe { (self.functions.init_picture)(&raw mut *picture) };
         picture

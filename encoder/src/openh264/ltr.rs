@@ -1,22 +1,14 @@
-//! Which long-term reference a loss is made good from. Pure.
+//! What OpenH264's long-term references are called, and what it is told of them. Pure; which of them a
+//! loss is made good from is decided in [`crate::long_term`].
 //!
-//! OpenH264 keeps two: one that it may go back to, and one that waits to be confirmed. It numbers
-//! pictures by `frame_num`. The keyframe is the first of them, taken to have arrived; from then on
-//! every few pictures one is marked, and becomes the one to go back to once the client has decoded it.
-//!
-//! ```text
-//!                    marked by a picture             acknowledged, coded from the mark
-//!  key ──▶ anchor ───────────────────────▶ pending ──────────────────────────────────▶ anchor
-//!                                             │ lost, or passed by a recovery: Failed
-//!                                             └──▶ none
-//! ```
+//! It numbers pictures by `frame_num`, and answers to another keyframe's by `idr_pic_id`.
 
 use std::ops::RangeInclusive;
 
 use media::{FrameId, UnitKind};
 
 use crate::h264::{LongTermMark, SliceHeader};
-use crate::references::{History, Loss, kind};
+use crate::long_term::{self, Answer};
 
 /// `frame_num` has 15 bits with long-term references.
 const NUMBERS: u32 = 1 << 15;
@@ -41,39 +33,18 @@ pub(super) enum Forget {
     Beyond,
 }
 
-/// A reference that is not confirmed.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    number: u32,
-    /// The picture that marks it, itself or the one before.
-    by: FrameId,
-    /// The first picture that was not coded from it any more.
-    until: Option<FrameId>,
-}
-
 /// What is known of the long-term references.
 #[derive(Debug)]
 pub(super) struct LongTerm {
-    history: History,
-    /// The picture that marks the confirmed one.
-    anchor: Option<FrameId>,
-    pending: Option<Pending>,
+    /// Each by its `frame_num`.
+    references: long_term::LongTerm<u32>,
     /// `idr_pic_id` of the newest keyframe, by which the encoder knows answers to older ones.
     idr: u32,
-    broken: bool,
-    recovering: bool,
 }
 
 impl LongTerm {
     pub(super) fn new() -> Self {
-        Self {
-            history: History::new(),
-            anchor: None,
-            pending: None,
-            idr: 0,
-            broken: false,
-            recovering: false,
-        }
+        Self { references: long_term::LongTerm::new(), idr: 0 }
     }
 
     /// `idr_pic_id` of the newest keyframe.
@@ -83,58 +54,31 @@ impl LongTerm {
 
     /// A picture was coded, whose id is above those of all before it. Says how it can be decoded.
     pub(super) fn coded(&mut self, frame: FrameId, header: &SliceHeader) -> UnitKind {
-        let key = header.idr_pic_id.is_some();
-        self.history.coded(frame, key);
-        let recovering = std::mem::take(&mut self.recovering);
-        if let Some(idr) = header.idr_pic_id {
-            (self.idr, self.anchor, self.pending) = (idr, Some(frame), None);
-            self.broken = false;
-            return UnitKind::Key;
-        }
-        if let Some(pending) = self.pending.as_mut().filter(|_| recovering) {
-            pending.until.get_or_insert(frame);
-        }
+        self.idr = header.idr_pic_id.unwrap_or(self.idr);
         let back = match header.long_term {
             Some(LongTermMark::Current) => Some(0),
             Some(LongTermMark::Earlier(back)) => Some(back),
             None => None,
         };
-        if let Some(back) = back {
-            let number = (header.frame_num + NUMBERS - back % NUMBERS) % NUMBERS;
-            self.pending = Some(Pending { number, by: frame, until: None });
-        }
-        kind(key, recovering)
+        let number = back.map(|back| (header.frame_num + NUMBERS - back % NUMBERS) % NUMBERS);
+        self.references.coded(frame, header.idr_pic_id.is_some(), number)
     }
 
     /// The client has decoded a picture, and all that it was coded from.
     pub(super) fn acknowledge(&mut self, frame: FrameId) -> Option<Feedback> {
-        let pending = self.pending.take_if(|pending| frame >= pending.by)?;
-        if pending.until.is_some_and(|until| frame >= until) {
-            // It was coded from the other one, so this says nothing of the one that waits, and
-            // nothing later will: another one may be marked.
-            return Some(Feedback::Failed(pending.number));
-        }
-        self.anchor = Some(pending.by);
-        Some(Feedback::Marked(pending.number))
+        Some(match self.references.acknowledge(frame)? {
+            Answer::Confirmed(number) => Feedback::Marked(number),
+            Answer::Failed(number) => Feedback::Failed(number),
+        })
     }
 
     /// Frames never arrived. Ids that were not coded count for nothing.
     pub(super) fn forget(&mut self, lost: &RangeInclusive<FrameId>) -> Forget {
-        if self.broken && self.history.concerns(lost) {
-            return Forget::Beyond;
+        match self.references.forget(lost) {
+            long_term::Forget::Nothing => Forget::Nothing,
+            long_term::Forget::Recover(failed) => Forget::Recover(failed.map(Feedback::Failed)),
+            long_term::Forget::Beyond => Forget::Beyond,
         }
-        let first = match self.history.lose(lost) {
-            Loss::Nothing => return Forget::Nothing,
-            Loss::From(first) => first,
-            Loss::Everything => *lost.start(),
-        };
-        if self.anchor.is_none_or(|anchor| first <= anchor) {
-            self.broken = true;
-            return Forget::Beyond;
-        }
-        self.recovering = true;
-        let failed = self.pending.take_if(|pending| pending.by >= first);
-        Forget::Recover(failed.map(|pending| Feedback::Failed(pending.number)))
     }
 }
 

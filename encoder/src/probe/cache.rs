@@ -18,12 +18,14 @@ use crate::nvenc::Libraries;
 /// The longest file that is read: a table has some kilobytes.
 const LONGEST: u64 = 1 << 20;
 /// Libraries of encoders besides those of NVIDIA's driver, as the dynamic linker knows them.
-const LIBRARIES: [&str; 6] = [
+const LIBRARIES: [&str; 8] = [
     "libx264.so.164",
     "libx264.so.163",
     "libvpx.so.7",
+    "libvpx.so.8",
     "libvpx.so.9",
     "libvpx.so.11",
+    "libvpx.so.12",
     "libgstreamer-1.0.so.0",
 ];
 /// Where the dynamic linker notes all libraries of the system.

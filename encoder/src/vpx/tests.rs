@@ -1,0 +1,75 @@
+//! The parts that need no pictures; what comes out is judged by `tests/`.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use testkit::fake_gpu::hide;
+
+use super::*;
+use sys::{Library, VERSIONS, Version};
+
+#[test]
+fn a_budget_holds_one_frame() {
+    let of = |kbps, rate| budget(Bitrate::from_kbps(kbps), interval(rate));
+    assert_eq!(of(6_000, FrameRate::fps(60)), Budget { kilobits: 6_000, buffer_millis: 17 });
+    assert_eq!(of(6_000, FrameRate::fps(25)), Budget { kilobits: 6_000, buffer_millis: 40 });
+    assert_eq!(of(0, FrameRate::fps(1_000)), Budget { kilobits: 1, buffer_millis: 1 });
+    assert_eq!(of(1 << 50, FrameRate::fps(60)).kilobits, 1_000_000);
+    assert_eq!(interval(FrameRate::fps(u32::MAX)), 1);
+    assert_eq!(interval(FrameRate::new(1, u32::MAX).unwrap()), 10_000_000);
+}
+
+#[test]
+fn a_plan_is_told_with_flags_that_do_not_contradict_each_other() {
+    assert_eq!(flags(Plan::Key), 1);
+    let plan = |last, golden, altref, keep| flags(Plan::Delta { last, golden, altref, keep });
+    // vp8cx.h: LAST 16, GF 17, ARF 21 not referred to; GF 22, ARF 23 not updated; GF 19, ARF 24 forced.
+    assert_eq!(plan(true, true, true, None), 1 << 22 | 1 << 23);
+    assert_eq!(plan(false, true, false, Some(Slot::AltRef)), 1 << 16 | 1 << 21 | 1 << 22 | 1 << 24);
+    assert_eq!(plan(false, false, true, Some(Slot::Golden)), 1 << 16 | 1 << 17 | 1 << 19 | 1 << 23);
+}
+
+#[test]
+fn a_version_that_is_not_known_is_named() {
+    assert!(sys::not_there(Some(13)).contains("libvpx.so.13 is there"));
+    let reason = sys::not_there(None);
+    assert!(reason.contains("12, 11, 9, 8, 7"), "{reason}");
+}
+
+/// Where the system's library was loaded from; none where it is not installed.
+fn installed() -> Option<(PathBuf, Version)> {
+    sys::system().ok()?;
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let mut paths = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+    let path = PathBuf::from(paths.find(|path| path.contains("libvpx.so"))?);
+    // The file that is loaded has the whole version in its name.
+    let is_of = |version: &Version| path.to_string_lossy().contains(&format!("{}.", version.file));
+    let version = VERSIONS.into_iter().find(is_of)?;
+    Some((path, version))
+}
+
+#[test]
+fn a_library_that_is_not_as_known_is_refused_by_name() {
+    let missing = Library::open(OsStr::new("/nonexistent/libvpx.so.7"), VERSIONS[4]).unwrap_err();
+    assert!(matches!(missing, OpenError::Missing(_)), "{missing:?}");
+    let Some((path, version)) = installed() else {
+        println!("skipped: libvpx is not installed");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for function in ["vpx_codec_vp8_cx", "vpx_codec_control_", "vpx_codec_get_cx_data"] {
+        let mut library = std::fs::read(&path).unwrap();
+        assert!(hide(&mut library, function), "{function} is exported");
+        // A name of its own: the dynamic linker keeps what it has loaded under one.
+        let copy = folder.path().join(function);
+        std::fs::write(&copy, library).unwrap();
+        let refused = Library::open(copy.as_os_str(), version).unwrap_err();
+        let OpenError::Refused(reason) = refused else { panic!("{refused:?}") };
+        assert!(reason.contains(function), "{reason}");
+    }
+    let other = VERSIONS.into_iter().find(|other| *other != version).unwrap();
+    let refused = Library::open(path.as_os_str(), other).unwrap_err();
+    let OpenError::Refused(reason) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("is not known"), "{reason}");
+    assert!(Library::open(path.as_os_str(), version).is_ok());
+}
