@@ -426,6 +426,11 @@ impl Driver {
                 if let (Some(media), Some(connection)) = (&self.media, &mut self.connection) {
                     media.send_to(Some(connection.transport.video_sink(TrackId(0))));
                 }
+                // The channel may open a moment before the connection counts as up, and what is said then is lost.
+                if self.greeted {
+                    self.greet();
+                    self.ping(now);
+                }
                 self.tell(Event::TransportConnected).await;
             }
             TransportEvent::ChannelOpen(DataChannel::Control) => {
