@@ -52,7 +52,7 @@ impl Preference {
 /// How long an encoder takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Microseconds of encoding for a million pixels, the median of the pictures that were tried.
+    /// Microseconds of encoding for a million pixels, the least of the pictures that were tried.
     pub micros_per_megapixel: u32,
 }
 

@@ -84,7 +84,7 @@ fn measure(candidate: &Candidate) -> Result<Outcome, String> {
         code(&mut encoder, number, &scene)?;
         times.push(started.elapsed());
     }
-    Ok(Outcome::Works { cost: cost(&mut times), accepts: Accepts::of(encoder.capabilities()) })
+    Ok(Outcome::Works { cost: cost(&times), accepts: Accepts::of(encoder.capabilities()) })
 }
 
 fn code(encoder: &mut BlockingEncoder, number: usize, scene: &Scene) -> Result<Encoded, String> {
@@ -93,10 +93,10 @@ fn code(encoder: &mut BlockingEncoder, number: usize, scene: &Scene) -> Result<E
     encoder.encode(FrameId(number as u64), &picture, options).map_err(|error| error.to_string())
 }
 
-/// The median for a million pixels.
-fn cost(times: &mut [Duration]) -> Cost {
-    times.sort_unstable();
-    let micros = times.get(times.len() / 2).map_or(0, Duration::as_micros);
+/// The least for a million pixels: the other pictures may have waited for a processor that something
+/// else had, and the answer is kept for long.
+fn cost(times: &[Duration]) -> Cost {
+    let micros = times.iter().min().map_or(0, Duration::as_micros);
     let micros_per_megapixel = micros * 1_000_000 / u128::from(SIZE.pixels());
     Cost { micros_per_megapixel: u32::try_from(micros_per_megapixel).unwrap_or(u32::MAX) }
 }
@@ -146,13 +146,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cost_is_the_median_of_what_was_measured() {
+    fn the_cost_is_the_least_of_what_was_measured() {
         let millis = |times: &[u64]| {
-            let mut times: Vec<_> = times.iter().copied().map(Duration::from_millis).collect();
-            cost(&mut times).micros_per_megapixel
+            let times: Vec<_> = times.iter().copied().map(Duration::from_millis).collect();
+            cost(&times).micros_per_megapixel
         };
         // 640x384 is a quarter of a megapixel, nearly.
-        assert_eq!(millis(&[1, 900, 3, 2, 4, 5]), 4_000 * 1_000_000 / 245_760);
+        assert_eq!(millis(&[7, 900, 5, 4, 8, 6]), 4_000 * 1_000_000 / 245_760);
         assert_eq!(millis(&[u64::MAX / 2; 6]), u32::MAX, "a clock that jumps");
     }
 
