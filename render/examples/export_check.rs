@@ -1,5 +1,6 @@
 //! Whether CUDA sees what Vulkan draws, on this machine's driver: pictures are drawn into shared
-//! memory, imported, copied back and compared, byte by byte, with what the CPU is given.
+//! memory, imported, copied back and compared, byte by byte, with what the CPU is given. Once after a wait
+//! for the fence, and where the driver can, once held off on the device by a semaphore.
 //!
 //! `cargo run --example export_check -- [--adapter NAME] [--cuda FILE] [--rounds N] [--any-device]`
 //!
@@ -19,7 +20,7 @@ use common::{Nv12, Picture, TestClock, ring, submit};
 use media::{DeviceId, FrameImage, MemoryId, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuOptions};
 use nearlight_render::readback::{FrameRing, Sharing};
-use testkit::{Cuda, CudaBuffer, CudaContext, CudaMemory};
+use testkit::{Cuda, CudaBuffer, CudaContext, CudaMemory, CudaSemaphore, CudaStream};
 
 /// One of rows that need no padding, one that does, one whose height is no multiple of 16.
 const SIZES: [Size; 3] = [Size::new(1280, 720), Size::new(642, 362), Size::new(1920, 1080)];
@@ -141,6 +142,10 @@ fn check_size(
     if shared.readbacks() != 0 {
         return Err("a picture was read back to the CPU".to_owned());
     }
+    match gpu.cannot_signal() {
+        None => Waits::new(gpu, context, &mut shared, &buffers, &wanted)?.check(rounds)?,
+        Some(reason) => println!("{size}: waits by the fence alone: {reason}"),
+    }
     written_by_cuda(gpu, &mut shared, &buffers, &wanted[0])?;
 
     // The imports stay while everything on Vulkan's side goes.
@@ -187,6 +192,126 @@ fn import_slots<'a>(
     Ok(memories)
 }
 
+/// What a copy waits for before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The CPU waits for the fence, then has the copy made.
+    Fence,
+    /// The copy is given to the device at once, which waits for the semaphore.
+    Semaphore,
+    /// Nothing: shows whether the test would see what waits are there to prevent.
+    Nothing,
+}
+
+/// Pictures of one ring, copied after one wait or another.
+struct Waits<'a> {
+    gpu: &'a Gpu,
+    ring: &'a mut FrameRing,
+    buffers: &'a [(MemoryId, CudaBuffer<'a>)],
+    wanted: &'a [(wgpu::TextureView, Nv12)],
+    semaphore: CudaSemaphore<'a>,
+    stream: CudaStream<'a>,
+    /// What keeps the device busy before it draws, so that copies that do not wait come too early.
+    work: [wgpu::Buffer; 2],
+}
+
+/// Bytes of a copy that keeps the device busy, and how many there are.
+const WORK: (u64, usize) = (64 << 20, 24);
+
+impl<'a> Waits<'a> {
+    fn new(
+        gpu: &'a Gpu,
+        context: &'a CudaContext<'_>,
+        ring: &'a mut FrameRing,
+        buffers: &'a [(MemoryId, CudaBuffer<'a>)],
+        wanted: &'a [(wgpu::TextureView, Nv12)],
+    ) -> Result<Self, String> {
+        let mut image = next(gpu, ring, &wanted[0].0)?;
+        finish(&mut *image)?;
+        let shared = image.shared().ok_or("the picture is not shared")?;
+        let ready = shared.ready.ok_or("the device can signal, but the picture has no signal")?;
+        let semaphore = context.import_semaphore(ready.semaphore)?;
+        println!(
+            "{}: waits by {} semaphore",
+            ring.size(),
+            if ready.semaphore.timeline { "a timeline" } else { "a binary" }
+        );
+        let work = [(); 2].map(|()| {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("work"),
+                size: WORK.0,
+                usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        });
+        Ok(Self { gpu, ring, buffers, wanted, semaphore, stream: context.stream()?, work })
+    }
+
+    fn check(&mut self, rounds: usize) -> Result<(), String> {
+        for busy in [false, true] {
+            for wait in [Wait::Fence, Wait::Semaphore, Wait::Nothing] {
+                let (mut times, mut given, mut wrong) = (Vec::new(), Vec::new(), 0);
+                for round in 0..rounds {
+                    let (right, given_after, copied_after) = self.round(round, wait, busy)?;
+                    times.push(copied_after);
+                    given.push(given_after);
+                    wrong += usize::from(!right);
+                }
+                let device = if busy { "busy" } else { "idle" };
+                println!("  {wait:?}, {device} device: {wrong} of {rounds} pictures differ");
+                println!("    submit to given {}", spread(&mut given));
+                println!("    to copied       {}", spread(&mut times));
+                if wrong > 0 && wait != Wait::Nothing {
+                    return Err(format!("{wrong} pictures differ after a wait for {wait:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One picture: whether it was right, and the time from its submission to the wait's end and to the
+    /// copy's.
+    fn round(
+        &mut self,
+        round: usize,
+        wait: Wait,
+        busy: bool,
+    ) -> Result<(bool, Duration, Duration), String> {
+        let (view, wanted) = &self.wanted[round % self.wanted.len()];
+        let size = self.ring.size();
+        let mut slot = free(|| self.ring.begin())?;
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        if busy {
+            let [from, to] = &self.work;
+            for _ in 0..WORK.1 {
+                encoder.copy_buffer_to_buffer(from, 0, to, 0, WORK.0);
+            }
+        }
+        slot.encode(&mut encoder, view, size);
+        let commands = encoder.finish();
+        let since = Instant::now();
+        let mut image = slot.submit(commands).ok_or("nothing was recorded")?;
+        if wait == Wait::Fence {
+            finish(&mut *image)?;
+        }
+        let shared = image.shared().ok_or("the picture is not shared")?;
+        if wait == Wait::Semaphore {
+            let ready = shared.ready.as_ref().ok_or("the picture has no signal")?;
+            self.stream.wait(&self.semaphore, ready)?;
+        }
+        let given = since.elapsed();
+        let buffer = find(self.buffers, shared.memory.id)?;
+        let (width, height) = (size.width as usize, size.height as usize);
+        let luma = self.stream.read(buffer, shared.planes[0], width, height)?;
+        let chroma = self.stream.read(buffer, shared.planes[1], width, height / 2)?;
+        let copied = since.elapsed();
+        // The slot is drawn to again only when the device is through with it.
+        finish(&mut *image)?;
+        let made = Nv12 { size, luma, chroma };
+        Ok((differences(&made, wanted).is_ok(), given, copied))
+    }
+}
+
 /// What CUDA writes into a picture must be what a copy by Vulkan finds there.
 fn written_by_cuda(
     gpu: &Gpu,
@@ -220,10 +345,16 @@ fn next(
     ring: &mut FrameRing,
     view: &wgpu::TextureView,
 ) -> Result<Box<dyn FrameImage>, String> {
-    let (since, size) = (Instant::now(), ring.size());
+    let size = ring.size();
+    free(|| submit(gpu, ring, view, size))
+}
+
+/// What `take` makes of a slot, once one is free.
+fn free<T>(mut take: impl FnMut() -> Option<T>) -> Result<T, String> {
+    let since = Instant::now();
     loop {
-        match submit(gpu, ring, view, size) {
-            Some(image) => return Ok(image),
+        match take() {
+            Some(made) => return Ok(made),
             None if since.elapsed() > PATIENCE => return Err("no slot is free".to_owned()),
             None => std::thread::yield_now(),
         }

@@ -3,25 +3,31 @@
 //!
 //! wgpu makes no such buffers, so these are made with Vulkan itself (`VK_KHR_external_memory_fd`) and
 //! handed to wgpu, which uses and frees them as its own. It must never know pictures or encoders. Used
-//! wrongly (a buffer written while an importer reads it) pictures tear: nothing here orders the two
-//! but the end of the submission, which whoever hands the memory on waits for.
+//! wrongly (a buffer written while an importer reads it) pictures tear: the two are ordered by the end
+//! of the submission, which whoever hands the memory on waits for, or by a semaphore that the
+//! submission signals and the importer's device waits for.
 #![expect(
     unsafe_code,
     reason = "calls of Vulkan that wgpu does not offer; confined to this module"
 )]
+
+mod timeline;
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use ash::khr::external_memory_fd;
+use ash::khr::{external_memory_fd, external_semaphore_fd};
 use ash::vk;
 use media::{DeviceId, MemoryId, SharedMemory};
 use wgpu::hal::api::Vulkan;
 
 use crate::device::GpuMemory;
 
+pub(crate) use timeline::{SharedTimeline, Timeline, offered as timelines_offered, open};
+
+const NOT_VULKAN: &str = "the device is not one of Vulkan";
 const OPAQUE_FD: vk::ExternalMemoryHandleTypeFlags = vk::ExternalMemoryHandleTypeFlags::OPAQUE_FD;
 /// What the colour pass and a read-back do with a buffer.
 const USAGE: vk::BufferUsageFlags = vk::BufferUsageFlags::from_raw(
@@ -36,6 +42,8 @@ pub struct Exporter {
     // Keeps the device, which the functions below belong to.
     device: wgpu::Device,
     functions: external_memory_fd::Device,
+    /// Functions for semaphores, or why there are none.
+    semaphores: Result<external_semaphore_fd::Device, String>,
     memory: vk::PhysicalDeviceMemoryProperties,
     id: DeviceId,
     held: Arc<Held>,
@@ -78,17 +86,21 @@ impl Drop for Exported {
 }
 
 impl Exporter {
-    /// Finds out what the device can do.
+    /// Finds out what the device can do; `timelines` says whether it was opened with semaphores that can
+    /// be exported, or why not.
     ///
     /// # Errors
     /// Why its memory cannot be shared.
-    pub fn new(device: &wgpu::Device) -> Result<Self, String> {
+    pub(crate) fn new(
+        device: &wgpu::Device,
+        timelines: Result<(), String>,
+    ) -> Result<Self, String> {
         // wgpu switches the extension on wherever it is, and says by this feature that it is.
         if !device.features().contains(wgpu::Features::VULKAN_EXTERNAL_MEMORY_FD) {
             return Err("the driver has no VK_KHR_external_memory_fd".to_owned());
         }
         // SAFETY: nothing of the device is destroyed through the guard.
-        let hal = unsafe { device.as_hal::<Vulkan>() }.ok_or("the device is not one of Vulkan")?;
+        let hal = unsafe { device.as_hal::<Vulkan>() }.ok_or(NOT_VULKAN)?;
         let instance = hal.shared_instance();
         let physical = hal.raw_physical_device();
         let vulkan = instance.raw_instance();
@@ -117,6 +129,8 @@ impl Exporter {
         Ok(Self {
             device: device.clone(),
             functions: external_memory_fd::Device::new(vulkan, hal.raw_device()),
+            semaphores: timelines
+                .map(|()| external_semaphore_fd::Device::new(vulkan, hal.raw_device())),
             memory,
             id: DeviceId(ids.device_uuid),
             held: Arc::default(),
@@ -136,6 +150,19 @@ impl Exporter {
         }
     }
 
+    /// Why nothing can be signalled to other APIs of the device; `None` where it can.
+    pub fn cannot_signal(&self) -> Option<&str> {
+        self.semaphores.as_ref().err().map(String::as_str)
+    }
+
+    /// Makes a semaphore by which others on the device are told of the end of submissions.
+    ///
+    /// # Errors
+    /// Why there is none, or the call that failed and how.
+    pub(crate) fn timeline(&self) -> Result<SharedTimeline, String> {
+        SharedTimeline::new(&self.device, self.semaphores.as_ref().map_err(String::clone)?, self.id)
+    }
+
     /// Makes a buffer of `bytes`, in memory of its own. What it holds is undefined at first.
     ///
     /// # Errors
@@ -145,8 +172,7 @@ impl Exporter {
             return Err("a buffer of no bytes cannot be shared".to_owned());
         }
         // SAFETY: nothing of the device is destroyed through the guard.
-        let hal =
-            unsafe { self.device.as_hal::<Vulkan>() }.ok_or("the device is not one of Vulkan")?;
+        let hal = unsafe { self.device.as_hal::<Vulkan>() }.ok_or(NOT_VULKAN)?;
         let raw = RawBuffer::new(hal.raw_device(), &self.memory, bytes)?;
         let fd = self.fd_of(raw.memory)?;
         let memory = Arc::new(SharedMemory {
@@ -181,14 +207,23 @@ impl Exporter {
         // SAFETY: the memory was allocated on this device to be exported so.
         let fd = unsafe { self.functions.get_memory_fd(&asked) }
             .map_err(|error| refused("vkGetMemoryFdKHR", error))?;
-        if fd < 0 {
-            return Err(format!("vkGetMemoryFdKHR yielded the descriptor {fd}"));
-        }
-        // SAFETY: it is open, and ours from this call on (the specification of vkGetMemoryFdKHR).
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        // Drivers need not set close-on-exec, and a streamed program must not inherit pictures.
-        fd.try_clone().map_err(|error| format!("a descriptor could not be duplicated: {error}"))
+        // SAFETY: it is ours from this call on (the specification of vkGetMemoryFdKHR).
+        unsafe { owned("vkGetMemoryFdKHR", fd) }
     }
+}
+
+/// Takes a descriptor that the driver yielded.
+///
+/// # Safety
+/// It is negative, or open and nobody else's.
+unsafe fn owned(call: &str, fd: i32) -> Result<OwnedFd, String> {
+    if fd < 0 {
+        return Err(format!("{call} yielded the descriptor {fd}"));
+    }
+    // SAFETY: it is open and ours, as the caller says.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // Drivers need not set close-on-exec, and a streamed program must not inherit pictures.
+    fd.try_clone().map_err(|error| format!("a descriptor could not be duplicated: {error}"))
 }
 
 /// A buffer with its memory, freed unless somebody takes them.

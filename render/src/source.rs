@@ -374,16 +374,15 @@ impl SceneSource {
         };
         let OnGpu { kit, scene } = &*resources.on_gpu;
         self.list.build(scene, pose, &[view]);
-        let (device, queue) = (kit.gpu.device(), kit.gpu.queue());
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder =
+            kit.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let picture = kit
             .renderer
             .draw(&mut encoder, scene, &mut resources.targets, &self.list, self.drawn)
             .map_err(|error| SourceError::Failed(error.to_string()))?;
         slot.encode(&mut encoder, picture, self.drawn);
-        let submission = queue.submit([encoder.finish()]);
         let image = slot
-            .submitted(submission)
+            .submit(encoder.finish())
             .ok_or_else(|| SourceError::Failed("no picture was recorded".into()))?;
         Ok(SourceEvent::Frame(Frame {
             id: request.id,

@@ -188,8 +188,7 @@ fn a_picture_whose_commands_were_refused_is_an_error_and_the_next_one_is_not() {
     });
     encoder.copy_buffer_to_buffer(&buffer, 0, &buffer, 0, 16);
     slot.encode(&mut encoder, &view, SIZE);
-    let submission = gpu.queue().submit([encoder.finish()]);
-    let mut image = slot.submitted(submission).expect("it was recorded");
+    let mut image = slot.submit(encoder.finish()).expect("it was recorded");
     let finished = image.finish(&TestClock::new(), &mut StageTimes::default());
     assert!(finished.is_err());
     assert!(gpu.errors().0 > 0);

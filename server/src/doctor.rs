@@ -32,6 +32,13 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
                 |reason| format!("pictures go through the CPU: {reason}"),
             );
             row(&mut out, "shared memory", "", &sharing);
+            if gpu.cannot_share().is_none() {
+                let ready = gpu.cannot_signal().map_or_else(
+                    || "a timeline semaphore tells encoders of the device".to_owned(),
+                    |reason| format!("a fence is waited for: {reason}"),
+                );
+                row(&mut out, "picture complete", "", &ready);
+            }
             if gpu.is_software() {
                 row(&mut out, "note", "", "drawn in software: expect a lower internal resolution");
             }

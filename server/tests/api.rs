@@ -587,6 +587,10 @@ fn the_doctor_lists_every_candidate() {
     };
     let sharing = line(&report, "shared memory");
     assert!(sharing.contains("in place") || sharing.contains("through the CPU: "), "{report}");
+    if sharing.contains("in place") {
+        let complete = line(&report, "picture complete");
+        assert!(complete.contains("semaphore") || complete.contains("fence"), "{report}");
+    }
     // NVENC cannot be used yet, with a driver or without, and says so.
     assert_eq!(candidates[0].name, "nvenc-h264");
     assert!(line(&report, "nvenc-h264").contains(" missing: "), "{report}");

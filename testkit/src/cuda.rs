@@ -14,12 +14,14 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::ptr::{null, null_mut};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use media::{DeviceId, SharedMemory, SharedPlane};
+use media::{DeviceId, SharedMemory, SharedPlane, SharedSemaphore, SharedSignal};
 
 use sys::{
-    CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC, CUDA_MEMCPY2D,
-    CUDA_SUCCESS, CUcontext, CUdevice, CUdeviceptr, CUexternalHandle, CUexternalMemory, CUresult,
-    CUuuid, DEDICATED, OPAQUE_FD,
+    CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC,
+    CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC, CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS,
+    CUDA_EXTERNAL_SEMAPHORE_WAIT_VALUES, CUDA_MEMCPY2D, CUDA_SUCCESS, CUcontext, CUdevice,
+    CUdeviceptr, CUexternalHandle, CUexternalMemory, CUexternalSemaphore, CUresult, CUstream,
+    CUuuid, DEDICATED, NON_BLOCKING, OPAQUE_FD, TIMELINE_SEMAPHORE_FD,
 };
 
 /// `CU_MEMORYTYPE_HOST`.
@@ -150,6 +152,46 @@ impl CudaContext<'_> {
         let _ = fd.into_raw_fd();
         Ok(CudaMemory { cuda: self.cuda, handle })
     }
+
+    /// Imports a timeline semaphore; its descriptor stays with the caller, CUDA has a duplicate.
+    ///
+    /// # Errors
+    /// As [`Cuda::open`], and for a semaphore that is no timeline.
+    pub fn import_semaphore(
+        &self,
+        semaphore: &SharedSemaphore,
+    ) -> Result<CudaSemaphore<'_>, String> {
+        if !semaphore.timeline {
+            return Err("the semaphore is no timeline".to_owned());
+        }
+        let fd = semaphore.fd.try_clone().map_err(|error| error.to_string())?;
+        let what = CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC {
+            type_: TIMELINE_SEMAPHORE_FD,
+            handle: CUexternalHandle { fd: fd.as_raw_fd() },
+            flags: 0,
+            reserved: [0; 16],
+        };
+        let mut handle = null_mut();
+        call!(self.cuda, "cuImportExternalSemaphore"(
+            &raw mut handle => *mut CUexternalSemaphore,
+            &raw const what => *const CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC
+        ))?;
+        // As of memory.
+        let _ = fd.into_raw_fd();
+        Ok(CudaSemaphore { cuda: self.cuda, handle })
+    }
+
+    /// A queue of work.
+    ///
+    /// # Errors
+    /// As [`Cuda::open`].
+    pub fn stream(&self) -> Result<CudaStream<'_>, String> {
+        let mut handle = null_mut();
+        call!(self.cuda, "cuStreamCreate"(
+            &raw mut handle => *mut CUstream, NON_BLOCKING => u32
+        ))?;
+        Ok(CudaStream { cuda: self.cuda, handle })
+    }
 }
 
 impl Drop for CudaContext<'_> {
@@ -197,6 +239,82 @@ impl Drop for CudaMemory<'_> {
     }
 }
 
+/// An imported semaphore.
+#[derive(Debug)]
+pub struct CudaSemaphore<'a> {
+    cuda: &'a Cuda,
+    handle: CUexternalSemaphore,
+}
+
+impl Drop for CudaSemaphore<'_> {
+    fn drop(&mut self) {
+        let _ = call!(self.cuda, "cuDestroyExternalSemaphore"(self.handle => CUexternalSemaphore));
+    }
+}
+
+/// A queue of work of the device.
+#[derive(Debug)]
+pub struct CudaStream<'a> {
+    cuda: &'a Cuda,
+    handle: CUstream,
+}
+
+impl CudaStream<'_> {
+    /// Holds off what comes after it in the stream until `signal`, which `semaphore` was imported for.
+    /// The caller does not wait.
+    ///
+    /// # Errors
+    /// As [`Cuda::open`].
+    pub fn wait(
+        &self,
+        semaphore: &CudaSemaphore<'_>,
+        signal: &SharedSignal<'_>,
+    ) -> Result<(), String> {
+        let what = CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS {
+            params: CUDA_EXTERNAL_SEMAPHORE_WAIT_VALUES {
+                fence: signal.value.ok_or("the signal has no value")?,
+                nvSciSync: 0,
+                key: 0,
+                timeoutMs: 0,
+                reserved: [0; 11],
+            },
+            flags: 0,
+            reserved: [0; 16],
+        };
+        call!(self.cuda, "cuWaitExternalSemaphoresAsync"(
+            &raw const semaphore.handle => *const CUexternalSemaphore,
+            &raw const what => *const CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS,
+            1 => u32, self.handle => CUstream
+        ))
+    }
+
+    /// Copies rows as [`CudaBuffer::read`] does, after what is in the stream.
+    ///
+    /// # Errors
+    /// As [`CudaBuffer::read`].
+    pub fn read(
+        &self,
+        buffer: &CudaBuffer<'_>,
+        plane: SharedPlane,
+        width: usize,
+        rows: usize,
+    ) -> Result<Vec<u8>, String> {
+        let mut bytes = vec![0; width * rows];
+        let copy = buffer.copy_out(plane, width, rows, &mut bytes)?;
+        call!(self.cuda, "cuMemcpy2DAsync_v2"(
+            &raw const copy => *const CUDA_MEMCPY2D, self.handle => CUstream
+        ))?;
+        call!(self.cuda, "cuStreamSynchronize"(self.handle => CUstream))?;
+        Ok(bytes)
+    }
+}
+
+impl Drop for CudaStream<'_> {
+    fn drop(&mut self) {
+        let _ = call!(self.cuda, "cuStreamDestroy_v2"(self.handle => CUstream));
+    }
+}
+
 /// A mapped range of an import.
 #[derive(Debug)]
 pub struct CudaBuffer<'a> {
@@ -212,11 +330,7 @@ impl CudaBuffer<'_> {
     /// As [`Cuda::open`], and when the rows do not lie within the buffer.
     pub fn read(&self, plane: SharedPlane, width: usize, rows: usize) -> Result<Vec<u8>, String> {
         let mut bytes = vec![0; width * rows];
-        let mut copy = self.copy(plane, width, rows)?;
-        (copy.srcMemoryType, copy.srcDevice, copy.srcPitch) =
-            (DEVICE, self.address + plane.offset, plane.stride as usize);
-        (copy.dstMemoryType, copy.dstHost, copy.dstPitch) =
-            (HOST, bytes.as_mut_ptr().cast(), width);
+        let copy = self.copy_out(plane, width, rows, &mut bytes)?;
         call!(self.cuda, "cuMemcpy2D_v2"(&raw const copy => *const CUDA_MEMCPY2D))?;
         Ok(bytes)
     }
@@ -233,6 +347,22 @@ impl CudaBuffer<'_> {
         (copy.dstMemoryType, copy.dstDevice, copy.dstPitch) =
             (DEVICE, self.address + plane.offset, plane.stride as usize);
         call!(self.cuda, "cuMemcpy2D_v2"(&raw const copy => *const CUDA_MEMCPY2D))
+    }
+
+    /// A copy of a plane's rows to `bytes`, which has room for them.
+    fn copy_out(
+        &self,
+        plane: SharedPlane,
+        width: usize,
+        rows: usize,
+        bytes: &mut [u8],
+    ) -> Result<CUDA_MEMCPY2D, String> {
+        let mut copy = self.copy(plane, width, rows)?;
+        (copy.srcMemoryType, copy.srcDevice, copy.srcPitch) =
+            (DEVICE, self.address + plane.offset, plane.stride as usize);
+        (copy.dstMemoryType, copy.dstHost, copy.dstPitch) =
+            (HOST, bytes.as_mut_ptr().cast(), width);
+        Ok(copy)
     }
 
     /// A copy that has no sides yet.

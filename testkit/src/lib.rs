@@ -25,7 +25,7 @@ pub mod stereo;
 
 pub use clock::FakeClock;
 pub use contract::{SourceSubject, source_contract};
-pub use cuda::{Cuda, CudaBuffer, CudaContext, CudaDevice, CudaMemory};
+pub use cuda::{Cuda, CudaBuffer, CudaContext, CudaDevice, CudaMemory, CudaSemaphore, CudaStream};
 pub use exported::{Exported, read_exported};
 pub use fake_gpu::{Effect, FakeGpu};
 pub use pattern::PulledPattern;

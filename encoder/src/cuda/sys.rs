@@ -24,10 +24,16 @@ pub type CUdeviceptr = u64;
 pub type CUuuid = [u8; 16];
 pub type CUcontext = *mut c_void;
 pub type CUexternalMemory = *mut c_void;
+pub type CUexternalSemaphore = *mut c_void;
+pub type CUstream = *mut c_void;
 pub type CUarray = *mut c_void;
 
 /// `CU_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD`.
 pub const OPAQUE_FD: u32 = 1;
+/// `CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_TIMELINE_SEMAPHORE_FD`.
+pub const TIMELINE_SEMAPHORE_FD: u32 = 9;
+/// `CU_STREAM_NON_BLOCKING`: it does not wait for the default stream, nor that for it.
+pub const NON_BLOCKING: u32 = 1;
 /// `CUDA_EXTERNAL_MEMORY_DEDICATED`: the allocation holds one resource alone.
 pub const DEDICATED: u32 = 1;
 /// `CU_MEMORYTYPE_HOST`.
@@ -65,6 +71,38 @@ pub struct CUDA_EXTERNAL_MEMORY_BUFFER_DESC {
     pub reserved: [u32; 16],
 }
 
+/// A semaphore of another interface.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC {
+    pub type_: u32,
+    pub handle: CUexternalHandle,
+    pub flags: u32,
+    pub reserved: [u32; 16],
+}
+
+/// What is waited for.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS {
+    pub params: CUDA_EXTERNAL_SEMAPHORE_WAIT_VALUES,
+    pub flags: u32,
+    pub reserved: [u32; 16],
+}
+
+/// What each kind of semaphore takes of it: fields that are not its own are 0.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CUDA_EXTERNAL_SEMAPHORE_WAIT_VALUES {
+    /// The value that a timeline reaches.
+    pub fence: u64,
+    pub nvSciSync: u64,
+    pub key: u64,
+    pub timeoutMs: u32,
+    /// With the padding before it, so that all of it is set.
+    pub reserved: [u32; 11],
+}
+
 /// A copy of rows.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -91,3 +129,6 @@ pub struct CUDA_MEMCPY2D {
 const _: () = assert!(size_of::<CUDA_EXTERNAL_MEMORY_HANDLE_DESC>() == 104);
 const _: () = assert!(size_of::<CUDA_EXTERNAL_MEMORY_BUFFER_DESC>() == 88);
 const _: () = assert!(size_of::<CUDA_MEMCPY2D>() == 128);
+const _: () = assert!(size_of::<CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC>() == 96);
+const _: () = assert!(size_of::<CUDA_EXTERNAL_SEMAPHORE_WAIT_VALUES>() == 72);
+const _: () = assert!(size_of::<CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS>() == 144);

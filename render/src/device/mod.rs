@@ -7,6 +7,7 @@
 //! a lock that a waiting poll holds, and every `submit` then queues behind it). Dropping is fine.
 
 mod pool;
+mod queue;
 mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +17,10 @@ use media::DeviceId;
 use thiserror::Error;
 use wgpu::{DeviceType, Features};
 
-use crate::export::Exporter;
+use crate::export::{self, Exporter};
 
 pub use pool::GpuPool;
+pub use queue::Queue;
 use watch::Watch;
 pub(crate) use watch::{Completion, Watched};
 
@@ -31,6 +33,9 @@ const WANTED: Features = Features::TIMESTAMP_QUERY
 const REQUIRED: Features = Features::IMMEDIATES;
 /// Size of the immediates of any pass, in bytes; the least that Vulkan promises.
 const IMMEDIATE_BYTES: u32 = 128;
+
+/// Why a device has nothing that it could share.
+const UNSHARED: &str = "it was opened without shared memory";
 
 /// Which device to open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,7 +101,7 @@ pub struct Gpu {
     // Order matters: the watch thread ends before the queue and the device go.
     watch: Watch,
     health: Arc<Health>,
-    queue: wgpu::Queue,
+    queue: Queue,
     device: wgpu::Device,
     adapter: wgpu::Adapter,
     info: wgpu::AdapterInfo,
@@ -151,17 +156,26 @@ impl Gpu {
         }
         let mut limits = adapter.limits();
         limits.max_immediate_size = limits.max_immediate_size.min(IMMEDIATE_BYTES);
-        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        let description = wgpu::DeviceDescriptor {
             label: Some("nearlight"),
             required_features: features,
             required_limits: limits,
             memory_hints,
             ..Default::default()
-        }))
-        .map_err(|error| GpuError::Refused {
-            name: info.name.clone(),
-            reason: error.to_string(),
-        })?;
+        };
+        let timelines = if options.unshared {
+            Err(UNSHARED.to_owned())
+        } else {
+            export::timelines_offered(&adapter)
+        };
+        let opened = if timelines.is_ok() {
+            export::open(&adapter, &description)
+        } else {
+            pollster::block_on(adapter.request_device(&description))
+                .map_err(|error| error.to_string())
+        };
+        let (device, queue) =
+            opened.map_err(|reason| GpuError::Refused { name: info.name.clone(), reason })?;
 
         let health = Arc::new(Health::default());
         health.listen_to(&device);
@@ -171,10 +185,11 @@ impl Gpu {
             generation, "graphics device opened"
         );
         let exporter = if options.unshared {
-            Err("it was opened without shared memory".to_owned())
+            Err(UNSHARED.to_owned())
         } else {
-            Exporter::new(&device)
+            Exporter::new(&device, timelines)
         };
+        let queue = Queue::new(queue);
         if let Err(reason) = &exporter {
             tracing::info!(reason, "pictures cannot be shared with encoders of the device");
         }
@@ -186,8 +201,8 @@ impl Gpu {
         &self.device
     }
 
-    /// The queue. Work that is submitted here runs in order, over all sessions.
-    pub fn queue(&self) -> &wgpu::Queue {
+    /// The queue.
+    pub fn queue(&self) -> &Queue {
         &self.queue
     }
 
@@ -243,6 +258,12 @@ impl Gpu {
     /// Why no other API can import the device's memory; `None` where one can.
     pub fn cannot_share(&self) -> Option<&str> {
         self.exporter().err()
+    }
+
+    /// Why no other API of the device can wait for a picture on the device itself, so that a fence is
+    /// waited for; `None` where one can.
+    pub fn cannot_signal(&self) -> Option<&str> {
+        self.exporter().map_or_else(Some, Exporter::cannot_signal)
     }
 
     /// Whether textures of `format` can be drawn to with `samples` a pixel.

@@ -8,7 +8,7 @@ use media::{Rect, Size};
 use thiserror::Error;
 
 use self::shadows::Shadow;
-use crate::device::Gpu;
+use crate::device::{Gpu, Queue};
 use crate::draw::list::{DrawList, Item, PoseRef};
 use crate::draw::pipelines::{DEPTH_FORMAT, HDR_FORMAT, MeshKey, Pipelines};
 use crate::draw::scene_gpu::SceneGpu;
@@ -86,7 +86,7 @@ pub enum DrawError {
 #[derive(Debug)]
 pub struct Renderer {
     device: wgpu::Device,
-    queue: wgpu::Queue,
+    queue: Queue,
     settings: RenderSettings,
     pipelines: Pipelines,
     reflection_sampler: wgpu::Sampler,

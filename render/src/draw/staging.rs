@@ -1,18 +1,20 @@
 //! Writes a scene to the device in portions. What is written lies in memory a second time until it is submitted, and
 //! nothing here panics where the device is lost or full: wgpu reports both to whoever checks.
 
+use crate::device::Queue;
+
 /// Bytes that may wait for a submission: large enough that submissions do not count, small beside a large scene.
 const PORTION: usize = 64 << 20;
 
 /// The way to a device.
 pub(crate) struct Staging<'a> {
     pub(crate) device: &'a wgpu::Device,
-    queue: &'a wgpu::Queue,
+    queue: &'a Queue,
     waiting: usize,
 }
 
 impl<'a> Staging<'a> {
-    pub(crate) fn new(device: &'a wgpu::Device, queue: &'a wgpu::Queue) -> Self {
+    pub(crate) fn new(device: &'a wgpu::Device, queue: &'a Queue) -> Self {
         Self { device, queue, waiting: 0 }
     }
 

@@ -20,11 +20,13 @@ pub(super) struct RingImage {
     copy: OnceCell<wgpu::BufferView>,
     mapping: Arc<Mapping>,
     done: Arc<Completion>,
+    /// The value of the ring's semaphore that the picture's submission signals.
+    signal: Option<u64>,
 }
 
 impl RingImage {
-    pub(super) fn new(mapping: Arc<Mapping>, done: Arc<Completion>) -> Self {
-        Self { mapped: None, copy: OnceCell::new(), mapping, done }
+    pub(super) fn new(mapping: Arc<Mapping>, done: Arc<Completion>, signal: Option<u64>) -> Self {
+        Self { mapped: None, copy: OnceCell::new(), mapping, done, signal }
     }
 
     /// How long the colour pass ran, where the device measured it.
@@ -91,17 +93,18 @@ impl FrameImage for RingImage {
         Ok(CpuImage { format: layout.format(), size: layout.size(), planes: layout.planes(pixels) })
     }
 
-    /// `None` where the slot is read back to the CPU. Nothing is signalled on the device:
-    /// [`finish`](FrameImage::finish) comes before the picture is read.
+    /// `None` where the slot is read back to the CPU. Where the device exports no semaphores nothing is
+    /// signalled on it: [`finish`](FrameImage::finish) comes before the picture is read.
     fn shared(&self) -> Option<SharedImage<'_>> {
         let slot = self.mapping.slot();
         let exported = slot.exported.as_ref()?;
+        let timeline = slot.common.timeline.as_ref();
         Some(SharedImage {
             memory: &exported.memory,
             format: slot.common.layout.format(),
             size: slot.common.layout.size(),
             planes: slot.common.layout.shared_planes(),
-            ready: None,
+            ready: timeline.zip(self.signal).map(|(timeline, value)| timeline.signal(value)),
         })
     }
 

@@ -25,6 +25,7 @@ use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::device::{Completion, Gpu};
+use crate::export::{Exporter, SharedTimeline};
 use crate::picture::{CPU_ALIGN, Pass, PictureConverter, PictureKind, PictureLayout, SHARED_ALIGN};
 
 use slot::Slot;
@@ -87,6 +88,8 @@ struct Common {
     newest_cost: Mutex<Option<FrameCost>>,
     /// The picture that was submitted last, while anybody holds it.
     newest: Mutex<Weak<Completion>>,
+    /// Signalled by the end of each shared picture, where the device can.
+    timeline: Option<SharedTimeline>,
     /// Nanoseconds of a timestamp's unit.
     stamp_period: f64,
     /// Shared pictures that were copied for the CPU after all.
@@ -135,7 +138,8 @@ impl FrameRing {
             layout,
             newest_cost: Mutex::new(None),
             newest: Mutex::default(),
-            stamp_period: f64::from(gpu.queue().get_timestamp_period()),
+            timeline: exporter.and_then(timeline),
+            stamp_period: f64::from(gpu.queue().timestamp_period()),
             readbacks: AtomicU64::new(0),
         });
         let make = || {
@@ -184,5 +188,19 @@ impl FrameRing {
     /// where the encoder reads them in place.
     pub fn readbacks(&self) -> u64 {
         self.common.readbacks.load(Ordering::Relaxed)
+    }
+}
+
+/// What tells readers on the device that a picture is complete. Without it they wait for a fence.
+fn timeline(exporter: &Exporter) -> Option<SharedTimeline> {
+    match exporter.timeline() {
+        Ok(timeline) => {
+            tracing::info!("the end of shared pictures is signalled by a timeline semaphore");
+            Some(timeline)
+        }
+        Err(reason) => {
+            tracing::info!(reason, "the end of shared pictures is waited for by a fence");
+            None
+        }
     }
 }

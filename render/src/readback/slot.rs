@@ -247,17 +247,23 @@ impl SlotGuard {
         self.recorded = Some((internal, Instant::now()));
     }
 
-    /// Turns the slot into an image, after the encoder was submitted as `submission`. `None` when
-    /// nothing was recorded with [`encode`](Self::encode).
-    pub fn submitted(self, submission: wgpu::SubmissionIndex) -> Option<Box<dyn FrameImage>> {
+    /// Submits the commands of the encoder that the picture was recorded in, and turns the slot into
+    /// its image. `None` when nothing was recorded with [`encode`](Self::encode); nothing is submitted
+    /// then.
+    pub fn submit(self, commands: wgpu::CommandBuffer) -> Option<Box<dyn FrameImage>> {
         let Self { lease, recorded } = self;
         let (internal, recorded_at) = recorded?;
         let mapping = Arc::new(Mapping { lease, internal, recorded_at });
         let slot = mapping.slot();
+        let Common { gpu, timeline, newest, .. } = &*slot.common;
+        let (submission, signal) = match timeline {
+            Some(shared) => gpu.queue().submit_and_signal(commands, shared.timeline()),
+            None => (gpu.queue().submit([commands]), None),
+        };
         let done = Arc::new(Completion::holding(Arc::clone(&mapping) as _));
-        *slot.common.newest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&done);
-        map_when_done(&slot.common.gpu, &slot.readable, submission, &done);
-        Some(Box::new(RingImage::new(mapping, done)))
+        *newest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&done);
+        map_when_done(gpu, &slot.readable, submission, &done);
+        Some(Box::new(RingImage::new(mapping, done, signal)))
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn submit(
     let mut slot = ring.begin()?;
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     slot.encode(&mut encoder, view, internal);
-    slot.submitted(gpu.queue().submit([encoder.finish()]))
+    slot.submit(encoder.finish())
 }
 
 /// Tightly packed NV12.
