@@ -124,6 +124,8 @@ impl Film {
             stride: self.stride,
             error: false,
             memory: self.draw(number),
+            ready: None,
+            finished: None,
             returned: Arc::default(),
         };
         let now = media::MediaTime::from_millis(number * 16);

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use nearlight_encoder::cuda::sys::{
-    CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC, CUDA_MEMCPY2D, CUcontext,
-    CUdeviceptr, CUexternalMemory, CUresult, DEDICATED, OPAQUE_FD,
+    CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC,
+    CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC, CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS, CUDA_MEMCPY2D,
+    CUcontext, CUdeviceptr, CUexternalMemory, CUexternalSemaphore, CUresult, CUstream, DEDICATED,
+    OPAQUE_FD, TIMELINE_SEMAPHORE_FD,
 };
 use testkit::{Effect, Exported, FakeGpu};
 
@@ -382,6 +384,102 @@ fn memory_is_freed_before_it_is_destroyed_and_both_once() {
         "cuDestroyExternalMemory: unknown external memory",
         "cuExternalMemoryGetMappedBuffer: already released external memory",
         "cuExternalMemoryGetMappedBuffer: unknown external memory",
+    ]);
+}
+
+/// Streams and semaphores.
+impl Driver {
+    fn stream(&self, flags: u32) -> Result<CUstream, u32> {
+        let mut stream = null_mut();
+        call!(self, "cuStreamCreate"(&raw mut stream => *mut CUstream, flags => u32))?;
+        Ok(stream)
+    }
+
+    fn destroy_stream(&self, stream: CUstream) -> Result<(), u32> {
+        call!(self, "cuStreamDestroy_v2"(stream => CUstream))
+    }
+
+    /// As [`import`](Self::import).
+    fn import_semaphore(&self, file: &Exported, kind: u32) -> Result<CUexternalSemaphore, u32> {
+        let fd = file.fd().unwrap().into_raw_fd();
+        // SAFETY: numbers and pointers, for all of which zero is a value.
+        let mut what: CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC = unsafe { zeroed() };
+        (what.type_, what.handle.fd) = (kind, fd);
+        let mut semaphore = null_mut();
+        let imported = call!(self, "cuImportExternalSemaphore"(
+            &raw mut semaphore => *mut CUexternalSemaphore,
+            &raw const what => *const CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC
+        ));
+        if imported.is_err() {
+            // SAFETY: it is ours again.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+        imported.map(|()| semaphore)
+    }
+
+    fn destroy_semaphore(&self, semaphore: CUexternalSemaphore) -> Result<(), u32> {
+        call!(self, "cuDestroyExternalSemaphore"(semaphore => CUexternalSemaphore))
+    }
+
+    fn wait(
+        &self,
+        semaphore: CUexternalSemaphore,
+        (value, flags): (u64, u32),
+        stream: CUstream,
+    ) -> Result<(), u32> {
+        // SAFETY: numbers, for all of which zero is a value.
+        let mut what: CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS = unsafe { zeroed() };
+        (what.params.fence, what.flags) = (value, flags);
+        call!(self, "cuWaitExternalSemaphoresAsync"(
+            &raw const semaphore => *const CUexternalSemaphore,
+            &raw const what => *const CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS,
+            1 => u32, stream => CUstream
+        ))
+    }
+}
+
+#[test]
+fn semaphores_are_waited_for_in_streams_that_are_known_and_go_after_that() {
+    let driver = Driver::current();
+    let mut file = Exported::plain(8).unwrap();
+    assert_eq!(driver.import_semaphore(&file, OPAQUE_FD).map(drop), NOT_SUPPORTED, "a binary one");
+    let semaphore = driver.import_semaphore(&file, TIMELINE_SEMAPHORE_FD).unwrap();
+    assert_eq!(driver.stream(2).map(drop), INVALID_VALUE);
+    let stream = driver.stream(1).unwrap();
+    assert_eq!(driver.wait(semaphore, (2, 0), stream), OK);
+    assert_eq!(driver.wait(semaphore, (1, 0), stream), OK, "as cuda.h has it");
+    assert_eq!(driver.wait(semaphore, (3, 1), stream), INVALID_VALUE);
+    assert_eq!(driver.wait(nonsense(), (3, 0), stream), INVALID_HANDLE);
+    assert_eq!(driver.wait(semaphore, (3, 0), nonsense()), INVALID_HANDLE);
+    let late = driver.import_semaphore(&file, TIMELINE_SEMAPHORE_FD).unwrap();
+    assert_eq!(driver.wait(late, (4, 0), stream), OK);
+    file.bytes_mut()[0] = 3;
+    assert_eq!(driver.destroy_semaphore(semaphore), OK);
+    assert_eq!(driver.destroy_semaphore(late), OK, "as cuda.h has it");
+    assert_eq!(driver.destroy_semaphore(late), INVALID_HANDLE);
+    assert_eq!(driver.wait(semaphore, (5, 0), stream), INVALID_HANDLE);
+    assert_eq!(driver.destroy_stream(stream), OK);
+    assert_eq!(driver.destroy_stream(stream), INVALID_HANDLE);
+    driver.broke(&[
+        "cuStreamCreate: unknown flags",
+        "cuWaitExternalSemaphoresAsync: a value below one that was waited for before",
+        "cuWaitExternalSemaphoresAsync: words of other semaphores not zero",
+        "cuWaitExternalSemaphoresAsync: unknown external semaphore",
+        "cuWaitExternalSemaphoresAsync: unknown stream",
+        "cuDestroyExternalSemaphore: destroyed while a stream waits for it",
+        "cuDestroyExternalSemaphore: already released external semaphore",
+        "cuWaitExternalSemaphoresAsync: already released external semaphore",
+        "cuStreamDestroy_v2: already released stream",
+    ]);
+    let left = ["1 x primary context not released", "1 x context not popped"];
+    driver.left(&left);
+    driver.stream(0).unwrap();
+    driver.import_semaphore(&file, TIMELINE_SEMAPHORE_FD).unwrap();
+    driver.left(&[
+        left[0],
+        left[1],
+        "1 x external semaphore not destroyed",
+        "1 x stream not destroyed",
     ]);
 }
 

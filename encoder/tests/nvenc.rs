@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::gpu::{PATIENCE, Raw, Rig, Run, SETTINGS, SIZE, Slot};
+use common::gpu::{PATIENCE, Raw, Rig, Run, SETTINGS, SIZE, Slot, Timeline};
 use common::{Picture as Scene, decode, psnr, structure};
 use media::barcode::Strip;
 use media::{
@@ -31,6 +31,11 @@ fn hevc(settings: &EncoderSettings) -> (Rig, Run) {
 /// What the double puts into the units of codecs that it does not have.
 fn text(unit: &Encoded) -> String {
     String::from_utf8_lossy(&unit.data).into_owned()
+}
+
+/// What it says of the picture's content.
+fn digest(text: &str) -> Option<String> {
+    text.split("sha256=").nth(1).map(|text| text[..64].to_owned())
 }
 
 /// A word of a line of the log, such as `size` of `size=320x192`.
@@ -144,8 +149,6 @@ fn every_codec_depth_and_chroma_is_set_up_as_asked() {
             let mut slot = Slot::new(format, SIZE);
             slot.draw(&Raw::new(format, SIZE, 2));
             let shared = text(&run.code(&slot.picture()).unwrap());
-            let digest =
-                |text: &str| text.split("sha256=").nth(1).map(|text| text[..64].to_owned());
             assert!(digest(&shared).is_some());
             assert_eq!(digest(&texts[2]), digest(&shared), "{name} {format:?}");
             assert_ne!(digest(&texts[1]), digest(&shared), "{name} {format:?}");
@@ -551,6 +554,93 @@ fn pictures_in_device_memory_are_read_where_they_lie() {
     }
     let cuda = rig.gpu.cuda_log().unwrap();
     assert!(!cuda.iter().any(|line| line.starts_with("cuMemcpy")));
+    drop(run);
+    rig.assert_clean();
+}
+
+#[test]
+fn a_picture_that_is_not_complete_is_waited_for_on_the_device() {
+    let rig = Rig::new();
+    let (mut encoder, woken) = asynchronous(&rig, "nvenc-h265");
+    assert!(encoder.capabilities().waits_on_device);
+    // Of more rings than semaphores are kept.
+    for ring in 0..7 {
+        let mut timeline = Timeline::new();
+        let mut slot = Slot::new(PixelFormat::Nv12, SIZE);
+        for value in 1..=2 {
+            let number = ring * 2 + value as usize;
+            let mut image = slot.image();
+            image.ready = Some(timeline.at(value));
+            let frame = FrameId(number as u64);
+            let given = encoder.encode(frame, &Picture::Shared(image), KEY).unwrap();
+            assert!(matches!(given, Submitted::Later));
+            assert!(encoder.poll().is_none(), "it is not there before its signal");
+            // Drawn after it was given, and what is coded.
+            let picture = Raw::new(PixelFormat::Nv12, SIZE, number);
+            slot.draw(&picture);
+            timeline.signal(value);
+            woken.recv_timeout(PATIENCE).unwrap();
+            let unit = encoder.poll().unwrap().unwrap();
+            let mut other = rig.open("nvenc-h265", &SETTINGS).unwrap();
+            let wanted = other.code(&picture.picture()).unwrap();
+            assert_eq!(digest(&text(&unit)), digest(&text(&wanted)), "picture {number}");
+            assert!(digest(&text(&unit)).is_some());
+        }
+    }
+    let log = rig.gpu.cuda_log().unwrap();
+    let count = |call| log.iter().filter(|line| line.starts_with(call)).count();
+    assert_eq!(count("cuImportExternalSemaphore"), 7, "once for each ring");
+    assert_eq!(count("cuDestroyExternalSemaphore"), 2, "those that were used longest ago");
+    drop(encoder);
+    rig.assert_clean();
+}
+
+#[test]
+fn where_the_device_cannot_wait_the_caller_does() {
+    let timeline = Timeline::new();
+    let slot = Slot::new(PixelFormat::Nv12, SIZE);
+    let refused = |rig: &Rig, strip| {
+        let mut run = rig.h264();
+        let waits = run.encoder.capabilities().waits_on_device;
+        let mut image = slot.image();
+        image.ready = Some(timeline.at(1));
+        let options = EncodeOptions { keyframe: false, strip };
+        match run.code_with(&Picture::Shared(image), options) {
+            Err(EncodeError::Refused(reason)) => assert_eq!(reason, "it is not complete"),
+            other => panic!("{other:?}"),
+        }
+        // Complete, it is taken.
+        run.code(&slot.picture()).unwrap();
+        drop(run);
+        rig.assert_clean();
+        waits
+    };
+    let rig = Rig::new();
+    assert!(refused(&rig, Some(Strip { frame: 1, input: 2 })), "a strip is drawn at once");
+    for missing in ["cuStreamCreate", "cuImportExternalSemaphore", "cuWaitExternalSemaphoresAsync"]
+    {
+        assert!(!refused(&Rig::without(&[missing]), None), "{missing}");
+    }
+    let rig = Rig::new();
+    rig.gpu.omit("nvEncSetIOCudaStreams").unwrap();
+    assert!(!refused(&rig, None));
+    for call in ["nvEncSetIOCudaStreams", "cuStreamCreate"] {
+        let rig = Rig::new();
+        match call.starts_with("cu") {
+            true => rig.gpu.plan_cuda(call, 1, 1, testkit::Effect::Status(999)).unwrap(),
+            false => rig.gpu.plan_encode(call, 1, 1, testkit::Effect::Status(20)).unwrap(),
+        }
+        assert!(!refused(&rig, None), "{call}");
+    }
+    // A semaphore that cannot be imported costs this picture alone.
+    let rig = Rig::new();
+    rig.gpu.plan_cuda("cuImportExternalSemaphore", 1, 1, testkit::Effect::Status(999)).unwrap();
+    let mut run = rig.h264();
+    let mut image = slot.image();
+    image.ready = Some(timeline.at(1));
+    let outcome = run.code(&Picture::Shared(image));
+    assert!(matches!(outcome, Err(EncodeError::Refused(_))), "{outcome:?}");
+    run.code(&slot.picture()).unwrap();
     drop(run);
     rig.assert_clean();
 }

@@ -14,7 +14,7 @@ use common::doubles::*;
 use media::{
     Bitrate, Codec, Damage, DeviceId, EncodeError, EncodeOptions, Encoded, Encoder,
     EncoderCapabilities, FrameId, FrameRate, MemoryId, Picture, RateChange, Recovery,
-    RecoveryMeans, Rect, SharedMemory, Size, Submitted, UnitKind,
+    RecoveryMeans, Rect, SharedMemory, SharedSemaphore, Size, Submitted, UnitKind,
 };
 use nearlight_encoder::{Candidate, Command, Wake, WorkerEvent};
 
@@ -97,6 +97,7 @@ impl Encoder for LaterDouble {
             Picture::Shared(_) if self.capabilities.name == "refuses" => {
                 return Err(EncodeError::Refused("its pitch".into()));
             }
+            Picture::Shared(image) if image.ready.is_some() => "shared early",
             Picture::Shared(_) => "shared",
         };
         let kind = if options.keyframe { Key } else { Delta };
@@ -353,6 +354,64 @@ fn pictures_on_the_encoders_device_are_given_where_they_lie() {
     let told = bench.events.all();
     let not_shared = |event: &&WorkerEvent| matches!(event, WorkerEvent::NotShared { .. });
     assert_eq!(told.iter().filter(not_shared).count(), 1, "{told:?}");
+}
+
+fn semaphore() -> Arc<SharedSemaphore> {
+    let fd = std::fs::File::open("/dev/null").unwrap().into();
+    Arc::new(SharedSemaphore { id: MemoryId::next(), device: DEVICE, fd, timeline: true })
+}
+
+#[test]
+fn a_picture_that_the_device_waits_for_is_given_before_it_is_complete() {
+    let waits: Change = |capabilities| {
+        capabilities.shares = Some(DEVICE);
+        capabilities.waits_on_device = true;
+    };
+    let does_not: Change = |capabilities| capabilities.shares = Some(DEVICE);
+    // What the encoder does, whether the picture has a signal, and in which order it is given and waited for.
+    let rows: [(Change, bool, [&str; 3]); 3] = [
+        (waits, true, ["a open", "0 Key shared early", "finish"]),
+        (waits, false, ["a open", "finish", "0 Key shared"]),
+        (does_not, true, ["a open", "finish", "0 Key shared"]),
+    ];
+    for (change, signal, calls) in rows {
+        let hardware = Hardware::new();
+        let mut bench = hardware.bench(change);
+        let frame = bench.frame(|image| {
+            image.memory = memory(DEVICE);
+            image.finished = Some(Arc::clone(&hardware.calls));
+            image.ready = signal.then(semaphore);
+        });
+        bench.worker.submit(frame);
+        let given = |call: &String| call.starts_with("0 Key");
+        wait_until("it is given", || hardware.calls.all().iter().any(given));
+        hardware.finish(None);
+        bench.sink.units.wait_for(1);
+        assert_eq!(hardware.calls.all(), calls);
+    }
+}
+
+#[test]
+fn a_picture_that_is_lost_while_the_device_waits_is_not_sent() {
+    let hardware = Hardware::new();
+    let mut bench = hardware.bench(|capabilities| {
+        capabilities.shares = Some(DEVICE);
+        capabilities.waits_on_device = true;
+    });
+    for lost in [true, false] {
+        take(&mut bench, &hardware, |image| {
+            image.memory = memory(DEVICE);
+            image.error = lost;
+            image.ready = Some(semaphore());
+        });
+        hardware.finish(None);
+        wait_until("it is given back", || bench.returned.load(Ordering::SeqCst) > u64::from(!lost));
+        // Keyframes keep their distance.
+        bench.clock.advance(INTERVAL);
+    }
+    bench.sink.units.wait_for(1);
+    assert_eq!(bench.kinds(), [(1, Key)], "what refers to the lost one is of no use");
+    assert!(bench.events.all().iter().any(|event| matches!(event, WorkerEvent::ImageLost(_))));
 }
 
 #[test]

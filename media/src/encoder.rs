@@ -31,6 +31,10 @@ pub struct EncoderCapabilities {
     /// The device whose shared memory it reads in place; none where it takes pictures on the CPU
     /// only.
     pub shares: Option<DeviceId>,
+    /// The device itself waits for [`SharedImage::ready`], so that a picture may be given before it is
+    /// complete, unless a strip is to be drawn into it. Where this is false the caller waits, and takes
+    /// `ready` out.
+    pub waits_on_device: bool,
     /// Pictures that may be in it at once, 1 at the least.
     pub depth: u8,
     /// What a new bit rate or frame rate costs.
@@ -53,6 +57,7 @@ impl EncoderCapabilities {
             smallest: Size::new(2, 2),
             largest: Size::new(u32::MAX, u32::MAX),
             shares: None,
+            waits_on_device: false,
             depth: 1,
             rate_change: RateChange::Keyframe,
             bounded_frames: false,

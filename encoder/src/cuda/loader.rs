@@ -3,7 +3,7 @@
 //! Also holds how any library of the driver is opened, for NVENC's loader.
 #![expect(unsafe_code, reason = "a C library is opened at run time; confined to this module")]
 
-use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::ffi::{CStr, OsStr, c_char, c_int, c_uint};
 use std::ptr::null;
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::sys::{
     CUDA_ERROR_NO_DEVICE, CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC,
-    CUDA_MEMCPY2D, CUDA_SUCCESS, CUcontext, CUdevice, CUdeviceptr, CUexternalMemory, CUresult,
-    CUuuid,
+    CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC, CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS, CUDA_MEMCPY2D,
+    CUDA_SUCCESS, CUcontext, CUdevice, CUdeviceptr, CUexternalMemory, CUexternalSemaphore,
+    CUresult, CUstream, CUuuid,
 };
 use super::{Unavailable, Version};
 
@@ -67,29 +68,26 @@ impl DriverLibrary {
     }
 }
 
-/// Declares the functions that must be there, and how they are found.
+/// Declares functions of the driver and how they are found: by the first of their names that it has.
 macro_rules! functions {
-    ($($name:ident: $symbol:literal ($($argument:ty),*);)*) => {
-        /// The driver's functions.
+    (
+        $(#[$text:meta])* $table:ident:
+        $($name:ident: $symbol:literal $(or $older:literal)? ($($argument:ty),*);)*
+    ) => {
+        $(#[$text])*
         #[derive(Clone, Copy)]
-        pub(crate) struct Functions {
+        pub(crate) struct $table {
             $(pub(crate) $name: unsafe extern "C" fn($($argument),*) -> CUresult,)*
-            /// The second version knows the parts of a divided device; drivers before 11.4 have the
-            /// first only.
-            pub(crate) device_get_uuid: unsafe extern "C" fn(*mut CUuuid, CUdevice) -> CUresult,
         }
 
-        impl Functions {
+        impl $table {
             fn find(library: &DriverLibrary) -> Result<Self, Unavailable> {
                 Ok(Self {
-                    // SAFETY: each type is that of cuda.h, where these names are declared.
-                    $($name: unsafe { library.function($symbol)? },)*
-                    // SAFETY: as above; both versions have one type.
-                    device_get_uuid: unsafe {
-                        library
-                            .function("cuDeviceGetUuid_v2")
-                            .or_else(|_| library.function("cuDeviceGetUuid"))?
-                    },
+                    // SAFETY: each type is that of cuda.h, where these names are declared; versions of a
+                    // function that stand in for one another have one type.
+                    $($name: unsafe {
+                        library.function($symbol)$(.or_else(|_| library.function($older)))?
+                    }?,)*
                 })
             }
         }
@@ -97,6 +95,8 @@ macro_rules! functions {
 }
 
 functions! {
+    /// What must be there.
+    Functions:
     init: "cuInit" (u32);
     driver_get_version: "cuDriverGetVersion" (*mut c_int);
     device_get_count: "cuDeviceGetCount" (*mut c_int);
@@ -114,6 +114,21 @@ functions! {
     mem_free: "cuMemFree_v2" (CUdeviceptr);
     memcpy_2d: "cuMemcpy2D_v2" (*const CUDA_MEMCPY2D);
     get_error_name: "cuGetErrorName" (CUresult, *mut *const c_char);
+    // The newer one knows the parts of a divided device; drivers before 11.4 have the older only.
+    device_get_uuid: "cuDeviceGetUuid_v2" or "cuDeviceGetUuid" (*mut CUuuid, CUdevice);
+}
+
+functions! {
+    /// What a device waits by. Without it the caller waits.
+    WaitFunctions:
+    stream_create: "cuStreamCreate" (*mut CUstream, c_uint);
+    stream_destroy: "cuStreamDestroy_v2" (CUstream);
+    import_external_semaphore: "cuImportExternalSemaphore"
+        (*mut CUexternalSemaphore, *const CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC);
+    destroy_external_semaphore: "cuDestroyExternalSemaphore" (CUexternalSemaphore);
+    wait_external_semaphores: "cuWaitExternalSemaphoresAsync" (
+        *const CUexternalSemaphore, *const CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS, c_uint, CUstream
+    );
 }
 
 /// A device of the driver.
@@ -130,6 +145,7 @@ pub struct Device {
 /// The driver, ready to be called.
 pub struct Cuda {
     functions: Functions,
+    waits: Result<WaitFunctions, Unavailable>,
     version: Version,
     devices: Vec<Device>,
 }
@@ -152,6 +168,7 @@ impl Cuda {
     pub fn load(file: &OsStr) -> Result<Arc<Self>, Unavailable> {
         let library = DriverLibrary::open(file)?;
         let functions = Functions::find(&library)?;
+        let waits = WaitFunctions::find(&library);
         // SAFETY: `cuInit` takes 0 and may be called at any time.
         match unsafe { (functions.init)(0) } {
             CUDA_SUCCESS => {}
@@ -164,7 +181,7 @@ impl Cuda {
             return Err(Unavailable::TooOld { library, found: version, needed: NEEDED });
         }
         let devices = functions.devices()?;
-        Ok(Arc::new(Self { functions, version, devices }))
+        Ok(Arc::new(Self { functions, waits, version, devices }))
     }
 
     /// Version of CUDA that the driver has.
@@ -179,6 +196,14 @@ impl Cuda {
 
     pub(super) fn functions(&self) -> &Functions {
         &self.functions
+    }
+
+    /// What a device waits by.
+    ///
+    /// # Errors
+    /// The first of them that the driver lacks.
+    pub(super) fn waits(&self) -> Result<&WaitFunctions, Unavailable> {
+        self.waits.as_ref().map_err(Unavailable::clone)
     }
 }
 

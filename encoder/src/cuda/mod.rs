@@ -8,6 +8,7 @@
 mod context;
 pub mod loader;
 mod memory;
+mod stream;
 pub mod sys;
 
 use thiserror::Error;
@@ -15,6 +16,7 @@ use thiserror::Error;
 pub(crate) use context::Context;
 pub use loader::{Cuda, Device};
 pub(crate) use memory::Imported;
+pub(crate) use stream::Stream;
 
 /// Why a library of the driver cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -20,7 +20,7 @@ use super::loader::{Functions, Handle, Nvenc};
 use super::raw::Driver;
 use super::recover::{BUSY, RETRIES};
 use super::status::Status;
-use crate::cuda::Context;
+use crate::cuda::{Context, Stream};
 
 pub(crate) use picture::{Coded, Job, PictureCalls, ReadCalls, Wait};
 
@@ -59,6 +59,7 @@ calls! {
     GetEncodePresetConfigEx,
     InitializeEncoder,
     ReconfigureEncoder,
+    SetIOCudaStreams,
     CreateInputBuffer,
     DestroyInputBuffer,
     LockInputBuffer,
@@ -350,6 +351,19 @@ impl DriverSession {
             (self.functions().reconfigure_encoder)(self.handle, pointer)
         };
         check(Call::ReconfigureEncoder, status)
+    }
+
+    /// Has pictures wait for what is in `stream` when they are handed in. It must outlive the session.
+    ///
+    /// # Errors
+    /// That the driver cannot, or what it answers.
+    pub(crate) fn wait_in(&self, stream: &mut Stream) -> Result<(), Failure> {
+        let call = Call::SetIOCudaStreams;
+        let set = self.functions().set_streams.ok_or_else(|| without(call, "such a function"))?;
+        let place = stream.place().cast();
+        // SAFETY: both are the place of one live stream of the session's device. The SDK does not say for
+        // how long they are read, and by the caller's word the stream outlives the session.
+        check(call, unsafe { set(self.handle, place, place) })
     }
 
     /// Makes a buffer for a coded picture.

@@ -112,6 +112,7 @@ impl NvencEncoder {
             smallest: session.caps().smallest,
             largest: session.caps().largest,
             shares: Some(opener.context.device()),
+            waits_on_device: session.waits(),
             depth: PICTURES as u8,
             rate_change: if session.caps().new_bitrate {
                 RateChange::Seamless
@@ -159,6 +160,7 @@ impl NvencEncoder {
         let session = self.opener.open(&self.settings, self.format);
         let session =
             session.map_err(|error| fatal(format!("it cannot be opened anew: {error}")))?;
+        self.capabilities.waits_on_device = session.waits();
         self.session = Some(session);
         Ok(())
     }

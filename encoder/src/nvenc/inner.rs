@@ -8,7 +8,7 @@ use media::{Encoded, MemoryId, SharedImage};
 use super::calls::{DriverSession, Failure, Input, Output, Registration};
 use super::output::ReadError;
 use super::ring::{PICTURES, Pictures, Registry};
-use crate::cuda::{Context, Imported};
+use crate::cuda::{Context, Imported, Stream};
 
 /// How long pictures may take until the driver counts as hung.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,6 +21,8 @@ pub(super) struct Inner {
     pub(super) resources: Mutex<Resources>,
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,
+    /// Where pictures that are not complete are waited for; none where the caller waits.
+    pub(super) stream: Option<Mutex<Stream>>,
     /// Last, since all of the above lives in it.
     pub(super) context: Arc<Context>,
 }
@@ -76,6 +78,7 @@ impl Inner {
             resources: Mutex::new(Resources { buffers: [None; PICTURES], shared: Registry::new() }),
             state: Mutex::new(State { pictures: Pictures::new(), closing: false, ended: false }),
             changed: Condvar::new(),
+            stream: None,
             context: Arc::clone(context),
         }
     }

@@ -23,6 +23,8 @@ const NEEDED: Version =
 type GetMaxSupportedVersion = unsafe extern "C" fn(*mut u32) -> u32;
 type CreateInstance = unsafe extern "C" fn(*mut sdk::NV_ENCODE_API_FUNCTION_LIST) -> u32;
 pub(super) type Handle = *mut c_void;
+type SetStreams =
+    unsafe extern "C" fn(Handle, sdk::NV_ENC_CUSTREAM_PTR, sdk::NV_ENC_CUSTREAM_PTR) -> u32;
 
 /// Declares the entries that must be there. They answer `u32` and write `u32` where the bindings have
 /// an enumeration, which could not hold what a newer driver says.
@@ -32,6 +34,8 @@ macro_rules! functions {
         #[derive(Clone, Copy)]
         pub(crate) struct Functions {
             $(pub(crate) $name: unsafe extern "C" fn($($argument),*) -> u32,)*
+            /// `nvEncSetIOCudaStreams`, without which the caller waits for pictures.
+            pub(crate) set_streams: Option<SetStreams>,
         }
 
         impl Functions {
@@ -51,6 +55,12 @@ macro_rules! functions {
                             .read()
                     }
                     .ok_or_else(|| missing(stringify!($entry)))?,)*
+                    // SAFETY: as above.
+                    set_streams: unsafe {
+                        (&raw const (*list).nvEncSetIOCudaStreams)
+                            .cast::<Option<SetStreams>>()
+                            .read()
+                    },
                 })
             }
         }

@@ -9,7 +9,7 @@
 //! in [`Inner`], and goes with the last of them: so nothing is freed that a thread still reads from,
 //! even where it never comes back.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use media::barcode::Strip;
@@ -25,7 +25,7 @@ use super::plan::{Caps, Plan, Refusal, Settings};
 use super::raw::Driver;
 use super::ring::{Full, PICTURES};
 use super::strip::StripRows;
-use crate::cuda::{self, Context, Imported};
+use crate::cuda::{self, Context, Imported, Stream};
 use crate::nv12::{copy_rows, plane_holds};
 use crate::settings::Resilience;
 use crate::wake::Wake;
@@ -118,6 +118,15 @@ impl Session {
         plan.apply(&mut config, &mut parameters);
         inner.driver.initialize(&mut parameters, &mut config)?;
         inner.initialised = true;
+        match stream(&inner.driver, context) {
+            Ok(stream) => {
+                tracing::info!(label, "shared pictures are waited for by the device");
+                inner.stream = Some(Mutex::new(stream));
+            }
+            Err(reason) => {
+                tracing::info!(label, reason, "shared pictures are waited for by a fence");
+            }
+        }
         for _ in 0..PICTURES {
             inner.outputs.push(inner.driver.create_output()?);
         }
@@ -145,11 +154,17 @@ impl Session {
         &self.caps
     }
 
+    /// Whether the device waits for pictures that are not complete.
+    pub(crate) fn waits(&self) -> bool {
+        self.inner.stream.is_some()
+    }
+
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Hands a picture in. Shared memory must stay as it is until the picture's unit is out.
+    /// Hands a picture in. Shared memory must stay as it is until the picture's unit is out; where it says
+    /// when it is complete, it may be drawn to until then.
     pub(crate) fn submit(
         &mut self,
         picture: &Picture<'_>,
@@ -163,6 +178,8 @@ impl Session {
                 (input, self.plan.input as Format, pitch, None)
             }
             Picture::Shared(image) => {
+                // First, since a strip is drawn at once. A wait for a picture that is not given harms nobody.
+                self.wait_for(image, order.strip)?;
                 let (input, format) = self.map(image, order.strip)?;
                 (input, format, image.planes[0].stride, Some((image.memory.id, input)))
             }
@@ -286,6 +303,15 @@ impl Session {
         Ok((input, format))
     }
 
+    /// Has the device wait until a picture is complete.
+    fn wait_for(&self, image: &SharedImage<'_>, strip: Option<Strip>) -> Result<(), SubmitError> {
+        let Some(ready) = &image.ready else { return Ok(()) };
+        let (Some(stream), None) = (&self.inner.stream, strip) else {
+            return Err(SubmitError::Refused("it is not complete".to_owned()));
+        };
+        lock(stream).wait(ready).map_err(|failure| SubmitError::Refused(failure.to_string()))
+    }
+
     fn check(&self, format: PixelFormat, size: Size) -> Result<(), SubmitError> {
         if format != self.format {
             let reason = format!("the layout is {format:?}, not {:?}", self.format);
@@ -378,6 +404,14 @@ impl Drop for Session {
             );
         }
     }
+}
+
+/// Where the session of `driver` waits for pictures, or why it cannot.
+fn stream(driver: &DriverSession, context: &Arc<Context>) -> Result<Stream, String> {
+    // One picture more than there are, so that the one in hand never puts out what others wait for.
+    let mut stream = Stream::new(context, PICTURES + 1).map_err(|failure| failure.to_string())?;
+    driver.wait_in(&mut stream).map_err(|failure| failure.to_string())?;
+    Ok(stream)
 }
 
 /// Whether lost pictures are answered by taking them out of the references.

@@ -19,6 +19,8 @@ pub(super) struct InFlight {
     frame: Frame,
     /// It was to be a keyframe.
     keyframe: bool,
+    /// It was given before it was known to be complete.
+    early: bool,
     /// The viewer whom it was coded for is gone.
     pub(super) void: bool,
     /// When the encoder took it, on the media clock.
@@ -60,7 +62,7 @@ impl Runner {
             self.miss(&frame);
             return Ok(());
         };
-        let submitted = match self.submit(&mut frame, keyframe) {
+        let (submitted, early) = match self.submit(&mut frame, keyframe) {
             Ok(submitted) => submitted,
             Err(failure) => return self.fail(&frame, failure),
         };
@@ -72,7 +74,8 @@ impl Runner {
         frame.damage.merge(&std::mem::replace(&mut self.missed, Damage::none()));
         self.stale = false;
         let started = frame.stages.get(Mark::EncodeStarted).unwrap_or(started);
-        let flight = InFlight { frame, keyframe, void: false, started, since: Instant::now() };
+        let flight =
+            InFlight { frame, keyframe, early, void: false, started, since: Instant::now() };
         match submitted {
             Submitted::Now(encoded) => self.complete(flight, Ok(encoded)),
             Submitted::Later => {
@@ -147,8 +150,13 @@ impl Runner {
         }
     }
 
-    /// Gives the picture to the encoder, where it lies or on the CPU.
-    fn submit(&mut self, frame: &mut Frame, keyframe: bool) -> Result<Submitted, FrameFailure> {
+    /// Gives the picture to the encoder, where it lies or on the CPU; tells too whether it was given before
+    /// it was known to be complete.
+    fn submit(
+        &mut self,
+        frame: &mut Frame,
+        keyframe: bool,
+    ) -> Result<(Submitted, bool), FrameFailure> {
         let Some(encoder) = &self.encoder else {
             return Err(FrameFailure::EncoderBroken("there is none".into()));
         };
@@ -157,36 +165,49 @@ impl Runner {
             .and_then(|()| check_color(frame, &self.settings.color))
             .map_err(FrameFailure::Refused)?;
         let device = capabilities.shares.filter(|_| self.shares);
-        let lies_on = frame.image.shared().map(|image| image.memory.device);
+        // A strip is drawn by the CPU, into what is complete.
+        let waits = capabilities.waits_on_device && !self.config.barcode;
+        let image = frame.image.shared();
+        let lies_on = image.as_ref().map(|image| image.memory.device);
         let shared = lies_on.is_some() && lies_on == device;
+        // The device waits; what became of the picture is asked when its unit is there.
+        let early = waits && shared && image.is_some_and(|image| image.ready.is_some());
         if self.shares && lies_on.is_some() && !shared {
             // Copying each out of shared memory would cost more than drawing them for the CPU.
             self.stop_sharing("they lie on another device".into());
         }
-        frame.image.finish(&*self.clock, &mut frame.stages)?;
+        if !early {
+            frame.image.finish(&*self.clock, &mut frame.stages)?;
+        }
         let options = EncodeOptions {
             keyframe,
             strip: self.config.barcode.then(|| Strip::new(frame.id, frame.last_input)),
         };
         if shared {
-            match self.submit_shared(frame, options) {
+            match self.submit_shared(frame, options, early) {
                 Err(FrameFailure::Refused(reason)) => self.stop_sharing(reason),
-                result => return result,
+                result => return Ok((result?, early)),
             }
+            frame.image.finish(&*self.clock, &mut frame.stages)?;
         }
-        self.submit_mapped(frame, options)
+        Ok((self.submit_mapped(frame, options)?, false))
     }
 
+    /// `early`: it is not known to be complete.
     fn submit_shared(
         &mut self,
         frame: &mut Frame,
         options: EncodeOptions,
+        early: bool,
     ) -> Result<Submitted, FrameFailure> {
         self.fit(frame.image.size())?;
-        let (Some(encoder), Some(image)) = (&mut self.encoder, frame.image.shared()) else {
+        let (Some(encoder), Some(mut image)) = (&mut self.encoder, frame.image.shared()) else {
             return Err(FrameFailure::Refused("it is not in shared memory any more".into()));
         };
-        frame.stages.mark(Mark::Converted, self.clock.now());
+        if !early {
+            image.ready = None;
+            frame.stages.mark(Mark::Converted, self.clock.now());
+        }
         frame.stages.mark(Mark::EncodeStarted, self.clock.now());
         Ok(encoder.encode(frame.id, &Picture::Shared(image), options)?)
     }
@@ -252,7 +273,7 @@ impl Runner {
         flight: InFlight,
         result: Result<Encoded, EncodeError>,
     ) -> Result<(), Exhausted> {
-        let InFlight { mut frame, keyframe, void, started, .. } = flight;
+        let InFlight { mut frame, keyframe, early, void, started, .. } = flight;
         let coded = match result {
             Ok(coded) if keyframe && coded.kind != UnitKind::Key => {
                 let reason = "it made no keyframe when told to".into();
@@ -267,6 +288,11 @@ impl Runner {
             }
         };
         let ended = self.clock.now();
+        // When it was complete, or that it never was.
+        if early && let Err(error) = frame.image.finish(&*self.clock, &mut frame.stages) {
+            self.gate.break_chain();
+            return self.fail(&frame, error.into());
+        }
         frame.stages.mark(Mark::Encoded, ended);
         self.failing = false;
         self.shared.record(|stats| stats.times.record(ended.since(started)));

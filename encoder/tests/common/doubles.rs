@@ -11,8 +11,8 @@ use media::{
     AccessUnit, Bitrate, Clock, Codec, ColorDescription, CpuImage, Damage, EncodeError,
     EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage, FrameRate,
     ImageError, InputSeq, Mark, Picture, PixelFormat, Plane, PlaneMut, RateChange, Recovery,
-    RecoveryMeans, SendRefused, SharedImage, SharedMemory, SharedPlane, Size, StageTimes,
-    Submitted, TrackId, UnitKind, UnitSink, View,
+    RecoveryMeans, SendRefused, SharedImage, SharedMemory, SharedPlane, SharedSemaphore,
+    SharedSignal, Size, StageTimes, Submitted, TrackId, UnitKind, UnitSink, View,
 };
 use nearlight_encoder::{
     Candidate, Command, EncoderSettings, EncoderWorker, OpenError, Wake, WorkerConfig, WorkerEvent,
@@ -198,6 +198,10 @@ pub struct Image {
     pub error: bool,
     /// Where it lies too, for encoders on that device.
     pub memory: Option<Arc<SharedMemory>>,
+    /// What says that it is complete there.
+    pub ready: Option<Arc<SharedSemaphore>>,
+    /// Told when it is waited for by the CPU.
+    pub finished: Option<Arc<Log<String>>>,
     pub returned: Arc<AtomicU64>,
 }
 
@@ -210,6 +214,9 @@ impl FrameImage for Image {
     }
     fn finish(&mut self, clock: &dyn Clock, stages: &mut StageTimes) -> Result<(), ImageError> {
         stages.mark(Mark::Drawn, clock.now());
+        if let Some(log) = &self.finished {
+            log.push("finish".into());
+        }
         if self.error { Err(ImageError::Lost("the double's device".into())) } else { Ok(()) }
     }
     fn map(&self) -> Result<CpuImage<'_>, ImageError> {
@@ -226,7 +233,9 @@ impl FrameImage for Image {
         let luma = u64::from(stride) * u64::from(self.size.height);
         let planes =
             smallvec![SharedPlane { offset: 0, stride }, SharedPlane { offset: luma, stride }];
-        Some(SharedImage { memory, format: self.format, size: self.size, planes, ready: None })
+        let signal = |semaphore| SharedSignal { semaphore, value: Some(1) };
+        let ready = self.ready.as_ref().map(signal);
+        Some(SharedImage { memory, format: self.format, size: self.size, planes, ready })
     }
     fn map_mut(&mut self) -> Option<SmallVec<[PlaneMut<'_>; 3]>> {
         None
@@ -297,6 +306,8 @@ impl Bench {
             stride: 640,
             error: false,
             memory: None,
+            ready: None,
+            finished: None,
             returned: Arc::clone(&self.returned),
         };
         change(&mut image);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use media::{
     Bitrate, CpuImage, DeviceId, EncodeError, EncodeOptions, Encoded, FrameId, FrameRate, MemoryId,
-    Picture, PixelFormat, Plane, SharedImage, SharedMemory, SharedPlane, Size,
+    Picture, PixelFormat, Plane, SharedImage, SharedMemory, SharedPlane, SharedSemaphore,
+    SharedSignal, Size,
 };
 use nearlight_encoder::nvenc::{self, Libraries};
 use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError};
@@ -57,7 +58,12 @@ pub struct Rig {
 
 impl Rig {
     pub fn new() -> Self {
-        let gpu = FakeGpu::fresh().unwrap();
+        Self::without(&[])
+    }
+
+    /// One whose libraries lack these functions.
+    pub fn without(symbols: &[&str]) -> Self {
+        let gpu = FakeGpu::without(symbols).unwrap();
         let libraries = Libraries { encode: gpu.encode().into(), cuda: gpu.cuda().into() };
         Self { gpu, candidates: nvenc::candidates(libraries) }
     }
@@ -148,6 +154,33 @@ impl Raw {
             .iter()
             .zip(shapes)
             .flat_map(|((data, stride), (row, _))| data.chunks(*stride).map(move |r| &r[..row]))
+    }
+}
+
+/// What stands for a timeline semaphore with the double of CUDA.
+pub struct Timeline {
+    memory: Exported,
+    shared: Arc<SharedSemaphore>,
+}
+
+impl Timeline {
+    pub fn new() -> Self {
+        let memory = Exported::plain(8).unwrap();
+        let device = DeviceId(*b"nearlight-fake-0");
+        let (id, fd) = (MemoryId::next(), memory.fd().unwrap());
+        Self { memory, shared: Arc::new(SharedSemaphore { id, device, fd, timeline: true }) }
+    }
+
+    /// It has reached this.
+    pub fn signal(&mut self, value: u64) {
+        // The drawing must be there first, and the word come at once: bytes above the first stay 0.
+        assert!(value < 256);
+        std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
+        self.memory.bytes_mut()[0] = value as u8;
+    }
+
+    pub fn at(&self, value: u64) -> SharedSignal<'_> {
+        SharedSignal { semaphore: &self.shared, value: Some(value) }
     }
 }
 

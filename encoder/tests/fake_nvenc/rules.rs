@@ -501,10 +501,33 @@ fn every_call_of_a_session_can_be_planned_to_fail_once() {
 fn what_sessions_do_not_use_is_not_implemented() {
     let driver = Driver::fresh();
     let session = Session::new(&driver, Setup::h264());
-    let streams = entry!(driver, nvEncSetIOCudaStreams(
-        session.handle => Handle, none() => Handle, none() => Handle
-    ));
-    assert_eq!(streams, Err(22));
+    let statistics =
+        entry!(driver, nvEncGetEncodeStats(session.handle => Handle, none() => Handle));
+    assert_eq!(statistics, Err(22));
+    assert_eq!(session.encode_with(|given| set!(given, encodePicFlags = END)), OK);
+    assert_eq!(driver.destroy(session.handle), OK);
+}
+
+#[test]
+fn streams_are_those_of_the_sessions_device() {
+    let driver = Driver::fresh();
+    let session = Session::new(&driver, Setup::h264());
+    let set = |stream: Handle| {
+        entry!(driver, nvEncSetIOCudaStreams(
+            session.handle => Handle, stream => Handle, stream => Handle
+        ))
+    };
+    assert_eq!(set(none()), INVALID_PTR);
+    let mut stream = session.handle;
+    assert_eq!(
+        set((&raw mut stream).cast()),
+        INVALID_PARAM,
+        "a pointer to a stream, not any handle"
+    );
+    driver.broke(&[
+        "nvEncSetIOCudaStreams: no stream",
+        "nvEncSetIOCudaStreams: no stream of the session's device",
+    ]);
     assert_eq!(session.encode_with(|given| set!(given, encodePicFlags = END)), OK);
     assert_eq!(driver.destroy(session.handle), OK);
 }

@@ -14,8 +14,8 @@ use crate::{CONTROL, driver};
 /// First word of a context of this double.
 const MAGIC: u64 = u64::from_ne_bytes(*b"nearfake");
 
-/// What a `CUcontext` points to. All three functions take the context, an address and a length, and
-/// answer a `CUresult`.
+/// What a `CUcontext` points to. The first three functions take the context, an address and a length, the
+/// others the context, a stream and a count of its waits; all answer a `CUresult`.
 #[repr(C)]
 pub(crate) struct FakeContext {
     magic: u64,
@@ -25,9 +25,13 @@ pub(crate) struct FakeContext {
     read: unsafe extern "C" fn(*const FakeContext, u64, u64, *mut u8) -> u32,
     /// Copies into it.
     write: unsafe extern "C" fn(*const FakeContext, u64, u64, *const u8) -> u32,
+    /// Counts the waits that are in a stream.
+    waits: unsafe extern "C" fn(*const FakeContext, u64, *mut u64) -> u32,
+    /// Whether the first of them are over.
+    reached: unsafe extern "C" fn(*const FakeContext, u64, u64) -> u32,
 }
 
-static CONTEXT: FakeContext = FakeContext { magic: MAGIC, resolve, read, write };
+static CONTEXT: FakeContext = FakeContext { magic: MAGIC, resolve, read, write, waits, reached };
 
 /// The handle of the primary context.
 pub(crate) fn primary() -> *mut c_void {
@@ -78,6 +82,20 @@ unsafe extern "C" fn write(
         ptr::copy_nonoverlapping(from, driver.host(address, bytes)?, bytes as usize);
         Ok(())
     })
+}
+
+/// # Safety
+/// A number can be written.
+unsafe extern "C" fn waits(context: *const FakeContext, stream: u64, count: *mut u64) -> u32 {
+    // SAFETY: the caller's word.
+    asked(context, count.is_null(), "waits", |driver| unsafe {
+        count.write(driver.waits(stream)?);
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn reached(context: *const FakeContext, stream: u64, count: u64) -> u32 {
+    asked(context, false, "reached", |driver| driver.reached(stream, count))
 }
 
 /// Not logged: it is no call of the program.

@@ -13,6 +13,7 @@ use rustix::fs::fstat;
 
 use crate::CONTROL;
 use crate::memory::Allocation;
+use crate::stream::{Pending, Semaphore};
 use crate::sys::{
     BufferDescription, CONTEXT_IS_DESTROYED, Copy2d, DEDICATED, DEVICE, HOST, HandleDescription,
     INVALID_CONTEXT, INVALID_DEVICE, INVALID_HANDLE, INVALID_VALUE, NOT_INITIALIZED, NOT_SUPPORTED,
@@ -68,8 +69,11 @@ pub(crate) struct Driver {
     pushed: BTreeMap<u64, u32>,
     memories: BTreeMap<u64, Arc<Allocation>>,
     buffers: BTreeMap<u64, Buffer>,
+    pub(crate) semaphores: BTreeMap<u64, Semaphore>,
+    /// Every stream with what it waits for.
+    pub(crate) streams: BTreeMap<u64, Vec<Pending>>,
     /// Handles and addresses that were valid once.
-    gone: BTreeSet<u64>,
+    pub(crate) gone: BTreeSet<u64>,
     left: Vec<Left>,
     handles: u64,
     next_address: u64,
@@ -89,6 +93,8 @@ impl Driver {
             pushed: BTreeMap::new(),
             memories: BTreeMap::new(),
             buffers: BTreeMap::new(),
+            semaphores: BTreeMap::new(),
+            streams: BTreeMap::new(),
             gone: BTreeSet::new(),
             left: Vec::new(),
             handles: 0,
@@ -128,6 +134,8 @@ impl Driver {
             (pushed as usize, "context not popped"),
             (self.memories.len(), "external memory not destroyed"),
             (self.buffers.len(), "mapped buffer not freed"),
+            (self.semaphores.len(), "external semaphore not destroyed"),
+            (self.streams.len(), "stream not destroyed"),
             (open, "fd of a failed import not closed"),
         ];
         let left = counts.iter().filter(|(count, _)| *count > 0);
@@ -135,11 +143,11 @@ impl Driver {
     }
 
     /// Records a broken rule.
-    fn broke(&self, rule: &str) {
+    pub(crate) fn broke(&self, rule: &str) {
         CONTROL.broke(self.call, rule);
     }
 
-    fn refuse(&self, status: u32, rule: &str) -> u32 {
+    pub(crate) fn refuse(&self, status: u32, rule: &str) -> u32 {
         self.broke(rule);
         status
     }
@@ -153,7 +161,7 @@ impl Driver {
     }
 
     /// Calls that work on memory need a context of this thread.
-    fn current(&mut self) -> Result<(), u32> {
+    pub(crate) fn current(&mut self) -> Result<(), u32> {
         self.ready()?;
         if *self.depth() == 0 {
             return Err(self.refuse(INVALID_CONTEXT, "no context is current on this thread"));
@@ -182,6 +190,9 @@ impl Driver {
                 // The driver would take all of it away.
                 if !self.memories.is_empty() || !self.buffers.is_empty() {
                     self.broke("the context goes while it has external memory");
+                }
+                if !self.semaphores.is_empty() || !self.streams.is_empty() {
+                    self.broke("the context goes while it has streams or semaphores");
                 }
                 if self.pushed.values().any(|depth| *depth > 0) {
                     self.broke("the context goes while it is current on a thread");
@@ -236,12 +247,21 @@ impl Driver {
         };
         // SAFETY: it is open, as mapping it showed, and by `cuda.h` the importer gives it away.
         drop(unsafe { OwnedFd::from_raw_fd(what.handle.fd) });
-        self.left.retain(|left| left.fd != what.handle.fd);
-        self.handles += 1;
-        // No address that anything could be at.
-        let handle = 0xfa4e_0000_0000_0000 | self.handles << 4;
+        self.taken(what.handle.fd);
+        let handle = self.next_handle();
         self.memories.insert(handle, Arc::new(allocation));
         Ok(handle)
+    }
+
+    /// An import took a descriptor.
+    pub(crate) fn taken(&mut self, fd: i32) {
+        self.left.retain(|left| left.fd != fd);
+    }
+
+    pub(crate) fn next_handle(&mut self) -> u64 {
+        self.handles += 1;
+        // No address that anything could be at.
+        0xfa4e_0000_0000_0000 | self.handles << 4
     }
 
     /// Remembers a descriptor that an import did not take, which its caller has to close.
@@ -293,7 +313,7 @@ impl Driver {
         Ok(())
     }
 
-    fn unknown(&mut self, what: &str, status: u32, value: u64) -> u32 {
+    pub(crate) fn unknown(&mut self, what: &str, status: u32, value: u64) -> u32 {
         let known = if self.gone.contains(&value) { "already released" } else { "unknown" };
         self.refuse(status, &format!("{known} {what}"))
     }
@@ -384,7 +404,7 @@ fn this_thread() -> u64 {
     NUMBER.get()
 }
 
-fn borrowed<'a>(fd: i32) -> Option<BorrowedFd<'a>> {
+pub(crate) fn borrowed<'a>(fd: i32) -> Option<BorrowedFd<'a>> {
     // SAFETY: not negative. Whether it is open is asked of the kernel before anything else, and it is
     // the importer's to keep open for the length of the call.
     (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })

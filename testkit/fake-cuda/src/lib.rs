@@ -13,6 +13,7 @@ mod context;
 pub mod control;
 mod driver;
 mod memory;
+mod stream;
 mod sys;
 
 use std::ffi::{c_char, c_int, c_void};
@@ -22,8 +23,8 @@ use driver::Driver;
 use fake_control::Control;
 use sys::{
     BufferDescription, CONTEXT_IS_DESTROYED, Copy2d, HandleDescription, INVALID_CONTEXT,
-    INVALID_DEVICE, INVALID_HANDLE, INVALID_VALUE, NOT_INITIALIZED, NOT_SUPPORTED, SUCCESS,
-    UNKNOWN,
+    INVALID_DEVICE, INVALID_HANDLE, INVALID_VALUE, NOT_INITIALIZED, NOT_READY, NOT_SUPPORTED,
+    SUCCESS, SemaphoreDescription, UNKNOWN, WaitDescription,
 };
 
 /// CUDA 12.4, as `cuDriverGetVersion` has it.
@@ -31,7 +32,7 @@ const VERSION: i32 = 12_040;
 const NAME: &[u8] = b"Nearlight fake GPU";
 
 /// Functions whose calls can be planned.
-const CALLS: [&str; 17] = [
+const CALLS: [&str; 22] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuDeviceGetCount",
@@ -49,6 +50,11 @@ const CALLS: [&str; 17] = [
     "cuMemFree_v2",
     "cuMemcpy2D_v2",
     "cuGetErrorName",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+    "cuImportExternalSemaphore",
+    "cuDestroyExternalSemaphore",
+    "cuWaitExternalSemaphoresAsync",
 ];
 
 static DRIVER: LazyLock<Mutex<Driver>> = LazyLock::new(|| Mutex::new(Driver::new(VERSION)));
@@ -299,6 +305,77 @@ pub unsafe extern "C" fn cuMemcpy2D_v2(what: *const Copy2d) -> u32 {
     entry("cuMemcpy2D_v2", |driver| unsafe { driver.copy(&take(what)?) })
 }
 
+/// `cuStreamCreate`.
+///
+/// # Safety
+/// As in `cuda.h`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamCreate(stream: *mut *mut c_void, flags: u32) -> u32 {
+    entry("cuStreamCreate", |driver| {
+        writable(stream)?;
+        // SAFETY: passed on.
+        unsafe { put(stream, handle(driver.create_stream(flags)?)) }
+    })
+}
+
+/// `cuStreamDestroy_v2`.
+#[unsafe(no_mangle)]
+pub extern "C" fn cuStreamDestroy_v2(stream: *mut c_void) -> u32 {
+    entry("cuStreamDestroy_v2", |driver| driver.destroy_stream(stream.addr() as u64))
+}
+
+/// `cuImportExternalSemaphore`. What stands for a timeline is a sealed file whose first eight bytes are the
+/// value that was reached.
+///
+/// # Safety
+/// As in `cuda.h`; on success the descriptor is no longer the caller's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuImportExternalSemaphore(
+    semaphore: *mut *mut c_void,
+    what: *const SemaphoreDescription,
+) -> u32 {
+    let result = entry("cuImportExternalSemaphore", |driver| {
+        writable(semaphore)?;
+        // SAFETY: passed on.
+        unsafe { put(semaphore, handle(driver.import_semaphore(&take(what)?)?)) }
+    });
+    // Also of a call that was planned to fail.
+    if result != SUCCESS {
+        // SAFETY: passed on.
+        if let Ok(what) = unsafe { take(what) } {
+            CONTROL.guarded((), || driver().left_open(what.handle.fd));
+        }
+    }
+    result
+}
+
+/// `cuDestroyExternalSemaphore`.
+#[unsafe(no_mangle)]
+pub extern "C" fn cuDestroyExternalSemaphore(semaphore: *mut c_void) -> u32 {
+    entry("cuDestroyExternalSemaphore", |driver| driver.destroy_semaphore(semaphore.addr() as u64))
+}
+
+/// `cuWaitExternalSemaphoresAsync`, of one semaphore at a time.
+///
+/// # Safety
+/// As in `cuda.h`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuWaitExternalSemaphoresAsync(
+    semaphores: *const *mut c_void,
+    what: *const WaitDescription,
+    count: u32,
+    stream: *mut c_void,
+) -> u32 {
+    entry("cuWaitExternalSemaphoresAsync", |driver| {
+        if count != 1 {
+            return Err(NOT_SUPPORTED);
+        }
+        // SAFETY: passed on.
+        let (semaphore, what) = unsafe { (take(semaphores)?, take(what)?) };
+        driver.wait(semaphore.addr() as u64, &what, stream.addr() as u64)
+    })
+}
+
 /// `cuGetErrorName`: for what this double answers.
 ///
 /// # Safety
@@ -314,6 +391,7 @@ pub unsafe extern "C" fn cuGetErrorName(result: u32, name: *mut *const c_char) -
             INVALID_CONTEXT => c"CUDA_ERROR_INVALID_CONTEXT",
             INVALID_HANDLE => c"CUDA_ERROR_INVALID_HANDLE",
             CONTEXT_IS_DESTROYED => c"CUDA_ERROR_CONTEXT_IS_DESTROYED",
+            NOT_READY => c"CUDA_ERROR_NOT_READY",
             NOT_SUPPORTED => c"CUDA_ERROR_NOT_SUPPORTED",
             UNKNOWN => c"CUDA_ERROR_UNKNOWN",
             _ => return Err(INVALID_VALUE),

@@ -10,11 +10,16 @@ pub(crate) const INVALID_DEVICE: u32 = 101;
 pub(crate) const INVALID_CONTEXT: u32 = 201;
 pub(crate) const INVALID_HANDLE: u32 = 400;
 pub(crate) const CONTEXT_IS_DESTROYED: u32 = 709;
+pub(crate) const NOT_READY: u32 = 600;
 pub(crate) const NOT_SUPPORTED: u32 = 801;
 pub(crate) const UNKNOWN: u32 = 999;
 
 /// `CU_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD`.
 pub(crate) const OPAQUE_FD: u32 = 1;
+/// `CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_TIMELINE_SEMAPHORE_FD`.
+pub(crate) const TIMELINE_SEMAPHORE_FD: u32 = 9;
+/// `CU_STREAM_NON_BLOCKING`, the only flag that there is.
+pub(crate) const NON_BLOCKING: u32 = 1;
 /// `CUDA_EXTERNAL_MEMORY_DEDICATED`.
 pub(crate) const DEDICATED: u32 = 1;
 /// `CU_MEMORYTYPE_HOST`.
@@ -51,6 +56,28 @@ pub struct BufferDescription {
     pub(crate) reserved: [u32; 16],
 }
 
+/// `CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SemaphoreDescription {
+    pub(crate) kind: u32,
+    pub(crate) handle: Handle,
+    pub(crate) flags: u32,
+    pub(crate) reserved: [u32; 16],
+}
+
+/// `CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WaitDescription {
+    pub(crate) value: u64,
+    /// Of other kinds of semaphores, and reserved.
+    pub(crate) unused: [u64; 3],
+    pub(crate) reserved: [u32; 10],
+    pub(crate) flags: u32,
+    pub(crate) reserved_too: [u32; 16],
+}
+
 /// `CUDA_MEMCPY2D`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -77,3 +104,5 @@ pub(crate) struct Side {
 const _: () = assert!(size_of::<HandleDescription>() == 104);
 const _: () = assert!(size_of::<BufferDescription>() == 88);
 const _: () = assert!(size_of::<Copy2d>() == 128);
+const _: () = assert!(size_of::<SemaphoreDescription>() == 96);
+const _: () = assert!(size_of::<WaitDescription>() == 144);

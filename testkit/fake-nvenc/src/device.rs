@@ -11,6 +11,7 @@ use std::ptr::NonNull;
 /// First word of a context of the double of CUDA.
 const MAGIC: [u8; 8] = *b"nearfake";
 const CUDA_SUCCESS: u32 = 0;
+const CUDA_ERROR_NOT_READY: u32 = 600;
 
 #[repr(C)]
 struct FakeContext {
@@ -18,6 +19,15 @@ struct FakeContext {
     resolve: unsafe extern "C" fn(*const FakeContext, u64, u64, *mut Origin) -> u32,
     read: unsafe extern "C" fn(*const FakeContext, u64, u64, *mut u8) -> u32,
     write: unsafe extern "C" fn(*const FakeContext, u64, u64, *const u8) -> u32,
+    waits: unsafe extern "C" fn(*const FakeContext, u64, *mut u64) -> u32,
+    reached: unsafe extern "C" fn(*const FakeContext, u64, u64) -> u32,
+}
+
+/// What a stream waited for at a moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Waits {
+    stream: u64,
+    count: u64,
 }
 
 /// Where an address lies.
@@ -65,6 +75,24 @@ impl Device {
         let result =
             unsafe { (self.context().resolve)(self.0.as_ptr(), address, bytes, &raw mut origin) };
         (result == CUDA_SUCCESS).then_some(origin)
+    }
+
+    /// What a stream waits for by now, if it is one.
+    pub(crate) fn waits(&self, stream: u64) -> Option<Waits> {
+        let mut count = 0;
+        // SAFETY: the context is one, and there is a number to write.
+        let result = unsafe { (self.context().waits)(self.0.as_ptr(), stream, &raw mut count) };
+        (result == CUDA_SUCCESS).then_some(Waits { stream, count })
+    }
+
+    /// Whether all of it came; none when the stream is gone.
+    pub(crate) fn reached(&self, waits: Waits) -> Option<bool> {
+        // SAFETY: the context is one.
+        match unsafe { (self.context().reached)(self.0.as_ptr(), waits.stream, waits.count) } {
+            CUDA_SUCCESS => Some(true),
+            CUDA_ERROR_NOT_READY => Some(false),
+            _ => None,
+        }
     }
 
     /// Copies a range out. Whether it is there.

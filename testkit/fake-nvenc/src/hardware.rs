@@ -13,12 +13,15 @@ use std::time::Duration;
 use crate::CONTROL;
 use crate::codec::{Coder, Unit};
 use crate::config::Configuration;
+use crate::device::Waits;
 use crate::picture::Layout;
 use crate::session::{Session, Stage};
 use crate::settings::settings;
 
 /// What inputs are overwritten with.
 const POISON: u8 = 0xA5;
+/// How often semaphores are looked at.
+const POLL: Duration = Duration::from_micros(200);
 
 /// Where a picture is.
 #[derive(Clone, Copy)]
@@ -45,6 +48,8 @@ pub(crate) struct Job {
     pub(crate) source: Source,
     pub(crate) layout: Layout,
     pub(crate) output: u64,
+    /// What the session's stream waited for when the picture was handed in.
+    pub(crate) waits: Option<Waits>,
 }
 
 /// Keeps the library in the process for as long as its thread lives: one with a destructor that is still
@@ -97,6 +102,9 @@ fn work(
     pixels: &mut Vec<u8>,
     again: &mut Vec<u8>,
 ) -> Unit {
+    if !job.waits.is_none_or(|waits| wait(session, waits)) {
+        return Unit::failed("not waited for");
+    }
     let extent = job.layout.extent();
     pixels.resize(extent, 0);
     if !read(session, job.source, pixels) {
@@ -118,6 +126,21 @@ fn work(
         session.device.write(address, pixels);
     }
     unit
+}
+
+/// Waits as the device does, until the session is stopped. Whether all came.
+fn wait(session: &Session, waits: Waits) -> bool {
+    loop {
+        match session.device.reached(waits) {
+            Some(true) => return true,
+            Some(false) if session.state().stopped => return false,
+            Some(false) => std::thread::sleep(POLL),
+            None => {
+                CONTROL.broke("hardware", "the stream is gone before the picture was coded");
+                return false;
+            }
+        }
+    }
 }
 
 fn read(session: &Session, source: Source, to: &mut [u8]) -> bool {

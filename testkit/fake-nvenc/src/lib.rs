@@ -184,7 +184,7 @@ entries! {
     nvEncRunMotionEstimationOnly(encoder: Handle, given: *mut NV_ENC_MEONLY_PARAMS);
     nvEncSetIOCudaStreams(
         encoder: Handle, input: NV_ENC_CUSTREAM_PTR, output: NV_ENC_CUSTREAM_PTR
-    );
+    ) = setup::streams;
     nvEncGetEncodePresetConfigEx(
         encoder: Handle, codec: GUID, preset: GUID, tuning: u32, config: *mut NV_ENC_PRESET_CONFIG
     ) = query::preset;

@@ -144,6 +144,8 @@ pub(crate) struct State {
     /// The stream's end was told.
     pub(crate) ended: bool,
     /// The session is being destroyed.
+    /// Inputs are complete when what it waits for came.
+    pub(crate) stream: Option<u64>,
     pub(crate) stopped: bool,
 }
 

@@ -200,6 +200,7 @@ fn submit(call: &Call<'_>, session: &Session, picture: &Picture) -> Result<(), u
     }
     // Taken whatever the flags say: asked for twice, it is still one keyframe.
     let forced = std::mem::take(&mut state.force_key);
+    let waits = state.stream.and_then(|stream| session.device.waits(stream));
     let job = Job {
         number,
         timestamp: picture.timestamp,
@@ -211,6 +212,7 @@ fn submit(call: &Call<'_>, session: &Session, picture: &Picture) -> Result<(), u
         source,
         layout,
         output: picture.output,
+        waits,
     };
     state.jobs.push_back(job);
     session.tell();

@@ -71,6 +71,31 @@ pub(crate) unsafe fn initialize(
     Ok(())
 }
 
+/// The pointers are to streams, as FFmpeg passes them too.
+pub(crate) unsafe fn streams(
+    call: &mut Call<'_>,
+    encoder: Handle,
+    input: sdk::NV_ENC_CUSTREAM_PTR,
+    output: sdk::NV_ENC_CUSTREAM_PTR,
+) -> Result<(), u32> {
+    let session = session::find(call, number(encoder))?;
+    if input.is_null() || output.is_null() {
+        return Err(call.refuse(INVALID_PTR, "no stream"));
+    }
+    // SAFETY: the caller's word.
+    let stream = unsafe { input.cast::<*mut c_void>().read_unaligned() };
+    if session.device.waits(number(stream)).is_none() {
+        return Err(call.refuse(INVALID_PARAM, "no stream of the session's device"));
+    }
+    let mut state = session.state();
+    state.configuration(call)?;
+    if state.submitted > 0 {
+        call.refuse(INVALID_CALL, "streams are set before the first picture");
+    }
+    state.stream = Some(number(stream));
+    Ok(())
+}
+
 pub(crate) unsafe fn reconfigure(
     call: &mut Call<'_>,
     encoder: Handle,
