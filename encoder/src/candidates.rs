@@ -43,8 +43,24 @@ pub struct Candidate {
     pub codec: Codec,
     /// Whether it runs on dedicated hardware.
     pub hardware: bool,
-    /// Opens it.
+    /// Opens it; called by [`Self::start`].
     pub open: Arc<Open>,
+}
+
+impl Candidate {
+    /// Opens it, and lets go of it again where it cannot do what was asked.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn start(
+        &self,
+        settings: &EncoderSettings,
+        wake: &Wake,
+    ) -> Result<Box<dyn Encoder>, OpenError> {
+        let encoder = (self.open)(settings, wake)?;
+        settings.check(encoder.capabilities()).map_err(OpenError::Refused)?;
+        Ok(encoder)
+    }
 }
 
 impl std::fmt::Debug for Candidate {

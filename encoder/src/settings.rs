@@ -1,6 +1,9 @@
 //! What an encoder is opened with.
 
-use media::{Bitrate, ColorDescription, DeviceId, FrameRate, PixelFormat, Size};
+use media::{
+    Bitrate, ColorDescription, DeviceId, EncoderCapabilities, FrameRate, PixelFormat,
+    RecoveryMeans, Size,
+};
 
 /// What an encoder is opened with.
 ///
@@ -53,6 +56,19 @@ impl EncoderSettings {
             profile: H264Profile::Baseline,
             device: None,
         }
+    }
+
+    /// Whether an encoder does what it must not leave out; the reason where it does not.
+    pub(crate) fn check(&self, encoder: &EncoderCapabilities) -> Result<(), String> {
+        let EncoderCapabilities { name, formats, recovery, .. } = encoder;
+        if !formats.contains(&self.format) {
+            return Err(format!("{name} takes {formats:?}, not {:?}", self.format));
+        }
+        let waves = matches!(recovery, RecoveryMeans::Wave { .. });
+        if matches!(self.resilience, Resilience::IntraRefresh { .. }) && !waves {
+            return Err(format!("{name} has no intra refresh"));
+        }
+        Ok(())
     }
 }
 

@@ -54,7 +54,7 @@ impl BlockingEncoder {
             *signal.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
             signal.1.notify_one();
         });
-        Ok(Self { encoder: (candidate.open)(settings, &wake)?, woken, patience })
+        Ok(Self { encoder: candidate.start(settings, &wake)?, woken, patience })
     }
 
     /// Codes one picture.

@@ -23,7 +23,7 @@ use media::{
 };
 use nearlight_encoder::h264::{Sps, nals};
 use nearlight_encoder::{
-    BlockingEncoder, Candidate, EncoderSettings, OpenError, candidates, headers,
+    BlockingEncoder, Candidate, EncoderSettings, OpenError, Resilience, candidates, headers,
 };
 
 const SIZE: Size = Size::new(640, 384);
@@ -413,6 +413,26 @@ fn settings_that_make_no_sense_are_refused() {
                 "{} at {size}",
                 candidate.name
             );
+        }
+    }
+}
+
+/// What an encoder leaves out would otherwise be noticed by whoever needed it.
+#[test]
+fn what_software_does_not_do_is_refused_by_name() {
+    let waves = Resilience::IntraRefresh { units: 30 };
+    for (settings, lacking) in [
+        (EncoderSettings { format: PixelFormat::P010, ..SETTINGS }, "P010"),
+        (EncoderSettings { resilience: waves, ..SETTINGS }, "no intra refresh"),
+    ] {
+        for candidate in candidates().into_iter().filter(|candidate| !candidate.hardware) {
+            match BlockingEncoder::open(&candidate, &settings, PATIENCE) {
+                Err(OpenError::Refused(reason)) => {
+                    assert!(reason.contains(lacking), "{}: {reason}", candidate.name);
+                }
+                Err(OpenError::Missing(what)) => println!("{} skipped: {what}", candidate.name),
+                other => panic!("{}: {:?}", candidate.name, other.err()),
+            }
         }
     }
 }

@@ -131,7 +131,7 @@ impl Runner {
     fn open_next(&mut self) -> Result<(), Exhausted> {
         self.encoder = None;
         while let Some(candidate) = self.untried.pop_front() {
-            match (candidate.open)(&self.settings, &self.wake) {
+            match candidate.start(&self.settings, &self.wake) {
                 Ok(encoder) => {
                     let capabilities = encoder.capabilities().clone();
                     self.shared.record(|stats| stats.encoder = Some(candidate.name));
