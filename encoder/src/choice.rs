@@ -194,6 +194,8 @@ pub struct Demand {
     pub format: PixelFormat,
     /// What the client decodes.
     pub decodes: CodecSet,
+    /// The encoder that the session has already, which needs no more room in its hardware.
+    pub holds: Option<&'static str>,
 }
 
 /// Whether a candidate may be used.
@@ -326,7 +328,7 @@ fn standing(
         return Err(format!("the client does not decode {}", verdict.codec.rtp_name()));
     }
     accepts.takes(demand)?;
-    if let Some(open) = verdict.full {
+    if let Some(open) = verdict.full.filter(|_| demand.holds != Some(verdict.name)) {
         return Err(match open {
             0 => "has no session to give: others hold all of them".to_owned(),
             _ => format!("has no session to give while {open} of this node's are open"),

@@ -200,6 +200,7 @@ pub fn select(
         rate: FrameRate::fps(1),
         format: PixelFormat::Nv12,
         decodes: CodecSet::of(&Codec::ALL),
+        holds: None,
     };
     let usable = encoders.usable(&encoders.choose(&demand))?;
     Ok(Selection { usable, table: encoders.table })

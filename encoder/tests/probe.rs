@@ -299,10 +299,13 @@ fn a_session_that_was_not_to_be_had_is_no_verdict_on_the_encoder() {
         rate: FrameRate::fps(60),
         format: PixelFormat::Nv12,
         decodes: CodecSet::of(&[Codec::H264]),
+        holds: None,
     };
     let choice = known.choose(&demand);
     let full = "card: has no session to give while 3 of this node's are open";
     assert_eq!((choice.chosen(), choice.declined("one")), (None, vec![full.to_owned()]));
+    let holder = Demand { holds: Some("card"), ..demand };
+    assert_eq!(known.choose(&holder).chosen(), Some("card"), "it has one of them");
     assert!(known.is_full());
     assert_eq!(known.known(), remembered, "that is not remembered");
     known.session_ended();

@@ -89,7 +89,8 @@ pub(crate) fn preference(config: &Config) -> Preference {
 
 /// What a session with this picture needs for a client that decodes these.
 pub(crate) fn demand(video: VideoMode, decodes: CodecSet) -> Demand {
-    Demand { size: video.size, rate: video.rate, format: PixelFormat::Nv12, decodes }
+    let VideoMode { size, rate } = video;
+    Demand { size, rate, format: PixelFormat::Nv12, decodes, holds: None }
 }
 
 /// What a session needs that asks for nothing else; its client may decode anything.
@@ -128,6 +129,8 @@ pub struct NodeEncoders {
     usual: Demand,
     /// Candidates that are being tried again, or were just now.
     trying: Mutex<BTreeSet<&'static str>>,
+    /// Held while what is known is written.
+    storing: Mutex<()>,
 }
 
 impl NodeEncoders {
@@ -148,8 +151,8 @@ impl NodeEncoders {
         for line in choice.declined(choice.chosen().unwrap_or_default()) {
             tracing::info!(reason = line, "encoder declined");
         }
-        let (known, trying) = (RwLock::new(known), Mutex::default());
-        Ok(Self { known, prober, cache, retry, usual, trying })
+        let (known, trying, storing) = (RwLock::new(known), Mutex::default(), Mutex::default());
+        Ok(Self { known, prober, cache, retry, usual, trying, storing })
     }
 
     /// What is known now. A change is one assignment, so a panic elsewhere leaves it whole.
@@ -161,15 +164,27 @@ impl NodeEncoders {
         self.trying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The candidates that a session gets, in order of use, and why. They are of one codec, which is what a
-    /// connection has: one that breaks in a session can only be replaced by another of the same.
+    /// The candidates that a session begins with, in order of use, and why.
     ///
     /// # Errors
     /// [`SelectError::NoneUsable`].
     pub fn choose(&self, demand: &Demand) -> Result<(Choice, Vec<Candidate>), SelectError> {
         let known = self.known();
         let choice = known.choose(demand);
-        let mut usable = known.usable(&choice)?;
+        let usable = known.usable(&choice)?;
+        Ok((choice, usable))
+    }
+
+    /// The same for a client. They are of one codec, which is what a connection has: one that breaks in a
+    /// session can only be replaced by another of the same.
+    ///
+    /// # Errors
+    /// [`SelectError::NoneUsable`].
+    pub(crate) fn choose_for_client(
+        &self,
+        demand: &Demand,
+    ) -> Result<(Choice, Vec<Candidate>), SelectError> {
+        let (choice, mut usable) = self.choose(demand)?;
         let codec = usable.first().map(|best| best.codec);
         usable.retain(|candidate| Some(candidate.codec) == codec);
         Ok((choice, usable))
@@ -221,10 +236,10 @@ impl NodeEncoders {
     }
 
     /// A session got this encoder, and has it until what is returned is dropped.
-    pub(crate) fn session(self: &Arc<Self>, name: &str, open: Gauge) -> EncoderSession {
+    pub(crate) fn session(self: &Arc<Self>, name: &'static str, open: Gauge) -> EncoderSession {
         open.inc();
         let hardware = self.known().candidate(name).is_some_and(|candidate| candidate.hardware);
-        EncoderSession { encoders: self.clone(), open, hardware }
+        EncoderSession { name, encoders: self.clone(), open, hardware }
     }
 
     /// A candidate had no session to give, with `open` of them open by this node.
@@ -282,11 +297,14 @@ impl NodeEncoders {
         };
         let works = verdict.works();
         tracing::info!(encoder = candidate.name, verdict = verdict.reason(), "encoder tried again");
+        // One at a time, so that the newest is what stays.
+        let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let outcomes = self.change(|known| {
             known.replace(verdict);
             known.known()
         });
-        if let Some(cache) = &self.cache {
+        // What fails now may work after a reboot, and would be believed then.
+        if let Some(cache) = self.cache.as_ref().filter(|_| works) {
             cache.store(&outcomes);
         }
         works
@@ -296,10 +314,18 @@ impl NodeEncoders {
 /// An encoder that a session has. Dropping it says that the session of the hardware was given back, if it
 /// is one of hardware.
 pub(crate) struct EncoderSession {
+    name: &'static str,
     encoders: Arc<NodeEncoders>,
     /// Sessions that have this encoder.
     open: Gauge,
     hardware: bool,
+}
+
+impl EncoderSession {
+    /// The candidate.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 impl Drop for EncoderSession {

@@ -27,6 +27,7 @@ fn demand() -> Demand {
         rate: FrameRate::fps(100),
         format: PixelFormat::Nv12,
         decodes: CodecSet::of(&Codec::ALL),
+        holds: None,
     }
 }
 
@@ -157,6 +158,7 @@ proptest! {
             rate: FrameRate::fps(fps),
             format: PixelFormat::Nv12,
             decodes: CodecSet::of(&decodes),
+            holds: None,
         };
         let pinned = pinned.map(|n| NAMES[n].to_owned());
         let preference = Preference { pinned: pinned.clone(), ..Preference::default() };

@@ -149,7 +149,9 @@ impl NvencEncoder {
     /// first.
     fn reopen(&mut self) -> Result<(), EncodeError> {
         if let Some(mut old) = self.session.take() {
-            old.drain();
+            if !old.drain() {
+                return Err(fatal("it did not finish its pictures".to_owned()));
+            }
             while let Some(unit) = old.poll() {
                 let unit = unit.map_err(|error| EncodeError::Busy(error.to_string()));
                 self.carried.push_back(unit);

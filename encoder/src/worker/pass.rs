@@ -307,7 +307,7 @@ impl Runner {
             self.gate.coded_key(ended);
             self.newest_key = Some(frame.id);
         }
-        self.window.coded(frame.id, key);
+        self.window.coded(frame.id, key, ended);
         self.send(frame, coded);
         Ok(())
     }

@@ -243,7 +243,10 @@ impl Runner {
         match self.encoder.as_mut().map(|encoder| encoder.forget(lost)) {
             Some(Recovery::Nothing) => return,
             Some(Recovery::Invalidated) => {}
-            Some(Recovery::Wave { units }) => self.gate.heal(units),
+            // Pictures that are in the encoder were taken before the wave.
+            Some(Recovery::Wave { units }) => {
+                self.gate.heal(units.saturating_add(self.in_flight.len() as u16));
+            }
             Some(Recovery::KeyframeNeeded) | None => self.gate.break_chain(),
         }
         // The lost picture may have been the newest one, and what changed in it is not kept.

@@ -28,8 +28,9 @@ pub(super) enum Room {
 pub(super) struct Window {
     /// Pictures that may be unacknowledged; none where that does not matter.
     reach: Option<usize>,
-    /// Coded and not acknowledged, oldest first; kept only while the viewer acknowledges.
-    coded: VecDeque<FrameId>,
+    /// Coded and not acknowledged, with the time of that, oldest first; kept only while the viewer
+    /// acknowledges.
+    coded: VecDeque<(FrameId, MediaTime)>,
     /// The last acknowledgement.
     heard: Option<MediaTime>,
 }
@@ -51,18 +52,18 @@ impl Window {
         self.heard = None;
     }
 
-    pub(super) fn coded(&mut self, frame: FrameId, key: bool) {
+    pub(super) fn coded(&mut self, frame: FrameId, key: bool, now: MediaTime) {
         if key {
             // What came before is referred to no more.
             self.coded.clear();
         }
         if self.reach.is_some() && self.heard.is_some() {
-            self.coded.push_back(frame);
+            self.coded.push_back((frame, now));
         }
     }
 
     pub(super) fn acknowledge(&mut self, frame: FrameId, now: MediaTime) {
-        while self.coded.front().is_some_and(|&coded| coded <= frame) {
+        while self.coded.front().is_some_and(|&(coded, _)| coded <= frame) {
             self.coded.pop_front();
         }
         self.heard = Some(now);
@@ -74,7 +75,10 @@ impl Window {
         if self.coded.len() + ahead < reach {
             return Room::Open;
         }
-        if now.since(heard) < PATIENCE {
+        // A viewer who is owed nothing has nothing to say: its silence counts from the oldest picture
+        // that it has not acknowledged.
+        let Some(&(_, owed)) = self.coded.front() else { return Room::Full };
+        if now.since(heard.max(owed)) < PATIENCE {
             return Room::Full;
         }
         self.forget_viewer();
@@ -96,9 +100,9 @@ mod tests {
     /// A window of three with `coded` pictures after an acknowledgement of picture 0.
     fn after(coded: u64) -> Window {
         let mut window = Window::new(REFERENCES);
-        window.coded(FrameId(0), true);
+        window.coded(FrameId(0), true, ms(0));
         window.acknowledge(FrameId(0), ms(0));
-        (1..=coded).for_each(|frame| window.coded(FrameId(frame), false));
+        (1..=coded).for_each(|frame| window.coded(FrameId(frame), false, ms(0)));
         window
     }
 
@@ -118,8 +122,8 @@ mod tests {
         window.acknowledge(FrameId(3), ms(20));
         assert!(window.coded.is_empty());
         let mut window = after(3);
-        window.coded(FrameId(4), true);
-        assert_eq!(window.coded, [FrameId(4)]);
+        window.coded(FrameId(4), true, ms(20));
+        assert_eq!(window.coded, [(FrameId(4), ms(20))]);
     }
 
     #[test]
@@ -127,11 +131,21 @@ mod tests {
         let mut window = after(3);
         assert_eq!(window.room(0, ms(249)), Room::Full);
         assert_eq!(window.room(0, ms(250)), Room::Silent);
-        (4..60).for_each(|frame| window.coded(FrameId(frame), false));
+        (4..60).for_each(|frame| window.coded(FrameId(frame), false, ms(300)));
         assert_eq!(window.room(0, ms(9_000)), Room::Open);
         window.acknowledge(FrameId(59), ms(9_000));
-        (60..63).for_each(|frame| window.coded(FrameId(frame), false));
+        (60..63).for_each(|frame| window.coded(FrameId(frame), false, ms(9_000)));
         assert_eq!(window.room(0, ms(9_001)), Room::Full, "it speaks again");
+    }
+
+    /// A scene that stood still has nothing to be acknowledged.
+    #[test]
+    fn silence_counts_from_what_is_owed() {
+        let mut window = after(0);
+        (1..=3).for_each(|frame| window.coded(FrameId(frame), false, ms(9_000)));
+        assert_eq!(window.room(0, ms(9_249)), Room::Full);
+        assert_eq!(window.room(0, ms(9_250)), Room::Silent);
+        assert_eq!(after(0).room(3, ms(9_000)), Room::Full, "all three are in the encoder");
     }
 
     #[test]
@@ -141,7 +155,7 @@ mod tests {
         {
             let mut window = Window::new(means);
             window.acknowledge(FrameId(0), ms(0));
-            (1..500).for_each(|frame| window.coded(FrameId(frame), false));
+            (1..500).for_each(|frame| window.coded(FrameId(frame), false, ms(1)));
             assert_eq!(window.room(0, ms(9)), Room::Open, "{means:?}");
             assert!(window.coded.is_empty(), "nothing grows");
         }
@@ -165,13 +179,13 @@ mod tests {
                 }
                 match window.room(0, ms(now)) {
                     Room::Open => {
-                        window.coded(FrameId(next), false);
+                        window.coded(FrameId(next), false, ms(now));
                         next += 1;
                     }
                     Room::Full => {}
                     Room::Silent => {
                         // The keyframe, and the viewer who has it.
-                        window.coded(FrameId(next), true);
+                        window.coded(FrameId(next), true, ms(now));
                         acknowledged = next;
                         next += 1;
                         window.acknowledge(FrameId(acknowledged), ms(now));

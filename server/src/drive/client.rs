@@ -326,6 +326,7 @@ mod tests {
             rate: FrameRate::fps(50),
             format: PixelFormat::Nv12,
             decodes: CodecSet::of(&[Codec::H264]),
+            holds: None,
         };
         encoder::choose(&table, &demand, &Preference::default())
     }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encoder::{Candidate, Choice, WorkerEvent};
+use encoder::{Candidate, Choice, Demand, WorkerEvent};
 use media::{
     Bitrate, DataChannel, InputSink, MediaTime, SequencedInput, TrackId, Transport as _,
     TransportEvent,
@@ -301,7 +301,7 @@ impl Driver {
             return;
         }
         let (transport, answer, choice, encoders) =
-            match answer(&self.node, self.video, offer).await {
+            match answer(&self.node, self.video, offer, self.holds()).await {
                 Ok(answered) => answered,
                 Err(error) => {
                     tracing::info!(%error, "offer refused");
@@ -328,6 +328,11 @@ impl Driver {
         self.set_rates();
         self.show_status();
         let _ = reply.send(Ok(Answer { connection: name, sdp: answer.sdp }));
+    }
+
+    /// The encoder in use.
+    fn holds(&self) -> Option<&'static str> {
+        self.encoder_session.as_ref().map(EncoderSession::name)
     }
 
     /// Codes for another client. What is in use and suits it stays.
@@ -639,9 +644,11 @@ async fn answer(
     node: &Node,
     video: VideoMode,
     offer: &str,
+    holds: Option<&'static str>,
 ) -> Result<(WebRtcTransport, transport::Answer, Choice, Vec<Candidate>), ConnectError> {
     let decodes = transport::decodes(offer).map_err(refused)?;
-    let chosen = node.encoders.choose(&encoders::demand(video, decodes));
+    let demand = Demand { holds, ..encoders::demand(video, decodes) };
+    let chosen = node.encoders.choose_for_client(&demand);
     let (choice, encoders) = chosen.map_err(|error| {
         // Every candidate with its reason, which is too much for a player.
         tracing::info!(%error, "no encoder for a client");
