@@ -110,6 +110,29 @@ fn an_encoder_that_invalidates_needs_no_keyframe() {
 }
 
 #[test]
+fn an_encoder_that_pays_for_rates_is_told_few_and_the_last_one() {
+    let mut bench = Bench::of(&[("a", Behaviour::PaysForRates)]);
+    bench.submit();
+    let rates = |bench: &Bench| {
+        let calls = bench.calls.all();
+        calls.into_iter().filter(|call| call.starts_with("rate")).collect::<Vec<_>>()
+    };
+    let tell = |bench: &mut Bench, kbps| {
+        let (bitrate, rate) = (Bitrate::from_kbps(kbps), FrameRate::fps(60));
+        bench.worker.command(Command::SetRate { bitrate, rate }).unwrap();
+        bench.submit();
+    };
+    (1..6).for_each(|step| tell(&mut bench, 5_000 + step * 200));
+    assert!(rates(&bench).is_empty(), "within a second of the opening");
+    bench.clock.advance(Duration::from_secs(1));
+    bench.submit();
+    assert_eq!(rates(&bench), ["rate 6000 60"]);
+    tell(&mut bench, 5_000);
+    tell(&mut bench, 4_700);
+    assert_eq!(rates(&bench), ["rate 6000 60", "rate 4700 60"], "a fall does not wait");
+}
+
+#[test]
 fn keyframe_requests_are_coalesced() {
     let mut bench = Bench::of(&[("a", Behaviour::Works)]);
     bench.submit();

@@ -58,6 +58,7 @@ impl From<EncodeError> for FrameFailure {
 
 impl Runner {
     pub(super) fn pass_on(&mut self, mut frame: Frame) -> Result<(), Exhausted> {
+        self.tell_rate()?;
         let Some(keyframe) = self.admit() else {
             self.miss(&frame);
             return Ok(());

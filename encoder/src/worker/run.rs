@@ -5,8 +5,12 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use media::{Clock, Damage, EncodeError, Encoder, FrameId, Recovery, RecoveryMeans, UnitSink};
+use media::{
+    Bitrate, Clock, Damage, EncodeError, Encoder, FrameId, MediaTime, RateChange, Recovery,
+    RecoveryMeans, UnitSink,
+};
 
 use super::gate::KeyframeGate;
 use super::pass::InFlight;
@@ -17,6 +21,9 @@ use super::{Command, EventFn, WorkerConfig, WorkerEvent};
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::convert::Nv12Converter;
 use crate::wake::Wake;
+
+/// Least time between two new rates that each cost a keyframe.
+const RATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The state of the thread.
 pub(super) struct Runner {
@@ -30,6 +37,9 @@ pub(super) struct Runner {
     untried: VecDeque<Candidate>,
     pub(super) encoder: Option<Box<dyn Encoder>>,
     wake: Wake,
+    /// When the encoder was told a rate, and which; rates since then may be owed to it.
+    told_rate: Option<(MediaTime, Bitrate)>,
+    rate_owed: bool,
     /// Pictures in the encoder, oldest first.
     pub(super) in_flight: VecDeque<InFlight>,
     /// Pictures that may be in the encoder at once.
@@ -73,6 +83,8 @@ impl Runner {
             untried: std::mem::take(&mut config.encoders).into(),
             encoder: None,
             wake: Wake::new(move || woken.finish()),
+            told_rate: None,
+            rate_owed: false,
             in_flight: VecDeque::new(),
             depth: 1,
             shares: false,
@@ -142,6 +154,8 @@ impl Runner {
                     self.gate.restart();
                     self.window = Window::new(capabilities.recovery);
                     self.newest_key = None;
+                    self.told_rate = Some((self.clock.now(), self.settings.bitrate));
+                    self.rate_owed = false;
                     (self.events)(WorkerEvent::Opened(capabilities));
                     return Ok(());
                 }
@@ -197,13 +211,8 @@ impl Runner {
         match command {
             Command::SetRate { bitrate, rate } => {
                 (self.settings.bitrate, self.settings.rate) = (bitrate, rate);
-                let Some(encoder) = &mut self.encoder else { return Ok(()) };
-                match encoder.set_rate(bitrate, rate) {
-                    // Whether a keyframe comes of it is seen in the next unit.
-                    Ok(_) => Ok(()),
-                    Err(EncodeError::Fatal(reason)) => self.replace(reason),
-                    Err(error) => self.replace(format!("{bitrate} was refused: {error}")),
-                }
+                self.rate_owed = true;
+                self.tell_rate()
             }
             Command::Keyframe => {
                 self.gate.request();
@@ -233,6 +242,28 @@ impl Runner {
             Command::UseEncoders(encoders) => self.use_encoders(encoders),
             // Comes as `Work::Stop`.
             Command::Stop => Ok(()),
+        }
+    }
+
+    /// Tells the encoder the rate that it is owed. One that pays with a keyframe is told at intervals, and
+    /// at once what is lower by a fifth: a keyframe for each step of a controller would cost more than the
+    /// step.
+    pub(super) fn tell_rate(&mut self) -> Result<(), Exhausted> {
+        let Some(encoder) = self.encoder.as_mut().filter(|_| self.rate_owed) else { return Ok(()) };
+        let EncoderSettings { bitrate, rate, .. } = self.settings;
+        let now = self.clock.now();
+        let soon = self
+            .told_rate
+            .is_some_and(|(at, told)| now.since(at) < RATE_INTERVAL && bitrate >= told.scaled(0.8));
+        if soon && encoder.capabilities().rate_change == RateChange::Keyframe {
+            return Ok(());
+        }
+        (self.told_rate, self.rate_owed) = (Some((now, bitrate)), false);
+        match encoder.set_rate(bitrate, rate) {
+            // Whether a keyframe comes of it is seen in the next unit.
+            Ok(_) => Ok(()),
+            Err(EncodeError::Fatal(reason)) => self.replace(reason),
+            Err(error) => self.replace(format!("{bitrate} was refused: {error}")),
         }
     }
 

@@ -88,6 +88,8 @@ pub enum Behaviour {
     FailsAtFrame(u64),
     PanicsAtFrame(u64),
     RefusesRates,
+    /// Each new rate costs a keyframe.
+    PaysForRates,
 }
 
 /// An encoder double whose units say what it was told.
@@ -172,7 +174,11 @@ pub fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>
             calls.push(format!("{name} open {}", settings.bitrate.kbps()));
             Ok(Box::new(EncoderDouble {
                 capabilities: EncoderCapabilities {
-                    rate_change: RateChange::Seamless,
+                    rate_change: if behaviour == Behaviour::PaysForRates {
+                        RateChange::Keyframe
+                    } else {
+                        RateChange::Seamless
+                    },
                     recovery: if behaviour == Behaviour::Invalidates {
                         RecoveryMeans::References { reach: u16::MAX }
                     } else {
