@@ -117,9 +117,12 @@ impl ClientSide {
         self.codec = codec.rtp_name();
     }
 
-    /// An encoder broke during the session.
+    /// An encoder broke during the session. What each said last is kept: one that is tried again and
+    /// again would fill the greeting.
     pub(super) fn encoder_given_up(&mut self, name: &str, reason: &str) {
-        self.given_up.push(format!("{name}: {reason}"));
+        let line = format!("{name}: ");
+        self.given_up.retain(|before| !before.starts_with(&line));
+        self.given_up.push(line + reason);
     }
 
     /// The first message.
@@ -346,6 +349,7 @@ mod tests {
         assert!(caveat.starts_with("used although it takes 80.0 ms"), "{caveat}");
         let slower = "slower: takes 90.0 ms for a picture of 1000x1000, more than 60% of the 20.0 ms between two";
         assert_eq!(declined, ["card: missing: its driver", slower]);
+        side.encoder_given_up("slow", "it hung");
         side.encoder_given_up("slow", "its device is lost");
         side.encoder_opened("slower", Codec::H264);
         let (encoder, caveat, declined) = hello(&side);
