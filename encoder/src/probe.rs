@@ -12,6 +12,7 @@ pub(crate) mod row;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use media::{
@@ -44,6 +45,10 @@ pub struct InProcess;
 
 impl Prober for InProcess {
     fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        // One at a time in a process, as in a child: each would measure the others too, and libraries
+        // are opened for the first time here, which not all of them take from two threads at once.
+        static TRYING: Mutex<()> = Mutex::new(());
+        let _trying = TRYING.lock().unwrap_or_else(PoisonError::into_inner);
         candidates.iter().map(|candidate| Verdict::of(candidate, attempt(candidate))).collect()
     }
 }
