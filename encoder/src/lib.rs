@@ -17,6 +17,7 @@ pub mod h264;
 pub mod headers;
 pub mod libx264;
 mod long_term;
+mod numbered;
 mod nv12;
 pub mod nvenc;
 pub mod openh264;

@@ -450,9 +450,11 @@ fn the_ninth_session_is_told_as_busy_with_those_that_are_open() {
 
 /// An encoder whose units are not waited for.
 fn asynchronous(rig: &Rig, name: &str) -> (Box<dyn media::Encoder>, mpsc::Receiver<()>) {
-    let (sender, woken) = mpsc::channel();
+    // Far more than pictures may be in it at once.
+    let (sender, woken) = mpsc::sync_channel(64);
     let wake = Wake::new(move || {
-        let _ = sender.send(());
+        // Whoever waited may be gone while the encoder ends.
+        let _ = sender.try_send(());
     });
     ((rig.candidate(name).open)(&SETTINGS, &wake).unwrap(), woken)
 }

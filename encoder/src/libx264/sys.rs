@@ -6,7 +6,7 @@
 //! and values. A build without an entry in [`BUILDS`] is not used.
 #![expect(unsafe_code, reason = "libx264 is a C library; the calls are confined to this module")]
 
-use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::Write as _;
 use std::mem::{offset_of, size_of};
 use std::ptr::{NonNull, null, null_mut};
@@ -19,6 +19,7 @@ use crate::candidates::OpenError;
 use crate::cuda::Unavailable;
 use crate::cuda::loader::DriverLibrary;
 use crate::guarded::{Guarded, UNTOUCHED};
+use crate::numbered::{self, Found};
 use crate::nv12::Nv12;
 
 /// A build of the library whose structures are known.
@@ -171,17 +172,10 @@ pub(super) fn system() -> Result<&'static Library, OpenError> {
 }
 
 fn find() -> Result<Library, OpenError> {
-    for build in BUILDS {
-        match DriverLibrary::open(OsStr::new(build.file)) {
-            Ok(library) => return Library::check(&library, build),
-            Err(Unavailable::NoLibrary { .. }) => {}
-            Err(other) => return Err(OpenError::Refused(other.to_string())),
-        }
+    match numbered::find(&BUILDS, |build| build.file, "libx264.so", NAMED)? {
+        Found::Known(library, build) => Library::check(&library, build),
+        Found::Other(number) => Err(OpenError::Missing(not_there(number))),
     }
-    let there = NAMED
-        .rev()
-        .find(|number| DriverLibrary::open(OsStr::new(&format!("libx264.so.{number}"))).is_ok());
-    Err(OpenError::Missing(not_there(there)))
 }
 
 /// Why there is no library to use, where a build that is not known may be installed.
@@ -198,7 +192,7 @@ pub(super) fn not_there(unknown: Option<u32>) -> String {
 impl Library {
     /// Opens a file that is said to be of a build.
     #[cfg(test)]
-    pub(super) fn open(file: &OsStr, build: Build) -> Result<Self, OpenError> {
+    pub(super) fn open(file: &std::ffi::OsStr, build: Build) -> Result<Self, OpenError> {
         let library =
             DriverLibrary::open(file).map_err(|error| OpenError::Missing(error.to_string()))?;
         Self::check(&library, build)

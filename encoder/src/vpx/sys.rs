@@ -6,7 +6,7 @@
 //! entry in [`VERSIONS`] is not used.
 #![expect(unsafe_code, reason = "libvpx is a C library; the calls are confined to this module")]
 
-use std::ffi::{CStr, OsStr, c_char, c_int, c_long, c_ulong, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use std::mem::{offset_of, size_of};
 use std::ptr::null;
 use std::sync::OnceLock;
@@ -17,6 +17,7 @@ use crate::candidates::OpenError;
 use crate::cuda::Unavailable;
 use crate::cuda::loader::DriverLibrary;
 use crate::guarded::{Guarded, UNTOUCHED};
+use crate::numbered::{self, Found};
 use crate::nv12::Nv12;
 
 /// A library whose structures are known.
@@ -223,17 +224,10 @@ pub(super) fn system() -> Result<&'static Library, OpenError> {
 }
 
 fn find() -> Result<Library, OpenError> {
-    for version in VERSIONS {
-        match DriverLibrary::open(OsStr::new(version.file)) {
-            Ok(library) => return Library::check(&library, version),
-            Err(Unavailable::NoLibrary { .. }) => {}
-            Err(other) => return Err(OpenError::Refused(other.to_string())),
-        }
+    match numbered::find(&VERSIONS, |version| version.file, "libvpx.so", NAMED)? {
+        Found::Known(library, version) => Library::check(&library, version),
+        Found::Other(number) => Err(OpenError::Missing(not_there(number))),
     }
-    let there = NAMED
-        .rev()
-        .find(|number| DriverLibrary::open(OsStr::new(&format!("libvpx.so.{number}"))).is_ok());
-    Err(OpenError::Missing(not_there(there)))
 }
 
 /// Why there is no library to use, where one that is not known may be installed.
@@ -250,7 +244,7 @@ pub(super) fn not_there(unknown: Option<u32>) -> String {
 impl Library {
     /// Opens a file that is said to be of a version.
     #[cfg(test)]
-    pub(super) fn open(file: &OsStr, version: Version) -> Result<Self, OpenError> {
+    pub(super) fn open(file: &std::ffi::OsStr, version: Version) -> Result<Self, OpenError> {
         let library =
             DriverLibrary::open(file).map_err(|error| OpenError::Missing(error.to_string()))?;
         Self::check(&library, version)
