@@ -148,6 +148,11 @@ impl Encoders {
         self.table.iter().any(|known| known.full.is_some())
     }
 
+    /// Whether this one is not used for want of a session alone.
+    pub fn is_full_of(&self, name: &str) -> bool {
+        self.table.iter().any(|known| known.name == name && known.full.is_some())
+    }
+
     /// Which candidates a session with this demand gets.
     pub fn choose(&self, demand: &Demand) -> Choice {
         choose(&self.table, demand, &self.preference)

@@ -252,6 +252,11 @@ impl NodeEncoders {
         self.known().is_full()
     }
 
+    /// The same of one of them.
+    fn is_full_of(&self, name: &str) -> bool {
+        self.known().is_full_of(name)
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut Encoders) -> T) -> T {
         change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
     }
@@ -279,9 +284,19 @@ impl NodeEncoders {
     async fn try_until_it_works(self: Arc<Self>, candidate: &Candidate) {
         let mut pause = self.retry;
         loop {
+            // It has just said so. A try would take a session that is given back from who plays.
+            let full = self.is_full_of(candidate.name);
+            if full {
+                tokio::time::sleep(pause).await;
+                if !self.is_full_of(candidate.name) {
+                    return;
+                }
+            }
             let (encoders, candidate) = (self.clone(), candidate.clone());
             let tried = tokio::task::spawn_blocking(move || encoders.try_once(&candidate)).await;
-            tokio::time::sleep(pause).await;
+            if !full {
+                tokio::time::sleep(pause).await;
+            }
             // A try that panicked is a bug, and would be one the next time.
             if tried.unwrap_or(true) {
                 return;
@@ -330,9 +345,10 @@ impl EncoderSession {
 
 impl Drop for EncoderSession {
     fn drop(&mut self) {
-        self.open.dec();
         if self.hardware {
             self.encoders.change(Encoders::session_ended);
         }
+        // Who sees the count may count on the rest.
+        self.open.dec();
     }
 }
