@@ -98,7 +98,15 @@ mod tests {
         let (id, within) = (FrameId(0), Duration::from_secs(30));
         running
             .source
-            .next(&FrameRequest { id, at, within, views: &[], refresh: false, share: false })
+            .next(&FrameRequest {
+                id,
+                at,
+                within,
+                views: &[],
+                refresh: false,
+                share: false,
+                kind: media::PictureKind::NV12,
+            })
             .unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! What an encoder is opened with.
 
 use media::{
-    Bitrate, ColorDescription, DeviceId, EncoderCapabilities, FrameRate, PixelFormat,
+    Bitrate, ColorDescription, DeviceId, EncoderCapabilities, FrameRate, PictureKind, PixelFormat,
     RecoveryMeans, Size,
 };
 
@@ -56,6 +56,18 @@ impl EncoderSettings {
             profile: H264Profile::Baseline,
             device: None,
         }
+    }
+
+    /// What pictures it takes.
+    pub const fn kind(&self) -> PictureKind {
+        PictureKind { format: self.format, color: self.color }
+    }
+
+    /// The same for other pictures.
+    #[must_use]
+    pub const fn with_kind(self, kind: PictureKind) -> Self {
+        let PictureKind { format, color } = kind;
+        Self { format, color, ..self }
     }
 
     /// Whether an encoder does what it must not leave out; the reason where it does not.

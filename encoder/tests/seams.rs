@@ -87,6 +87,7 @@ impl<S: FrameSource> Rig<S> {
             views: &self.views,
             refresh: false,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         match self.source.next(&request).unwrap() {
             SourceEvent::Frame(frame) => Came::Unit(Box::new(self.pass(frame))),

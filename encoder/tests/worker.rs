@@ -16,10 +16,12 @@ use common::doubles::*;
 use common::{Picture, decode, h264_candidates};
 use media::barcode::Strip;
 use media::{
-    BitDepth, Bitrate, Codec, ColorDescription, Damage, FrameId, FrameRate, InputSeq, Mark,
-    MediaTime, PixelFormat, Rect, Size, Stage, TrackId, UnitKind, View,
+    BitDepth, Bitrate, Codec, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq, Mark,
+    MediaTime, PictureKind, PixelFormat, Rect, Size, Stage, TrackId, UnitKind, View,
 };
-use nearlight_encoder::{Command, CommandRefused, Preference, SelectError, WorkerEvent, select};
+use nearlight_encoder::{
+    Candidate, Command, CommandRefused, Preference, SelectError, WorkerEvent, select,
+};
 
 use UnitKind::{Delta, Key, Recovery as Recovered};
 
@@ -160,7 +162,10 @@ fn a_new_sink_begins_with_a_keyframe_at_once() {
     assert_eq!(bench.sink.units.all().len(), 2);
 }
 
-/// Another viewer may decode other codecs.
+fn use_encoders(encoders: Vec<Candidate>) -> Command {
+    Command::UseEncoders { encoders, kind: PictureKind::NV12 }
+}
+
 #[test]
 fn other_encoders_take_over_with_one_keyframe() {
     let mut bench = Bench::of(&[("a", Behaviour::Works), ("spare", Behaviour::Works)]);
@@ -172,12 +177,12 @@ fn other_encoders_take_over_with_one_keyframe() {
     let others =
         vec![missing, double("b", Behaviour::FailsAtFrame(6)), double("c", Behaviour::Works)];
     let first_in_use = vec![double("b", Behaviour::Works), double("d", Behaviour::Works)];
-    bench.worker.command(Command::UseEncoders(others)).unwrap();
+    bench.worker.command(use_encoders(others)).unwrap();
     bench.submit();
     bench.submit();
     assert_eq!(bench.worker.stats().encoder, Some("b"));
     // It is not opened anew, and what comes after it is.
-    bench.worker.command(Command::UseEncoders(first_in_use)).unwrap();
+    bench.worker.command(use_encoders(first_in_use)).unwrap();
     for _ in 0..4 {
         bench.submit();
     }
@@ -189,11 +194,41 @@ fn other_encoders_take_over_with_one_keyframe() {
 }
 
 #[test]
+fn pictures_of_another_kind_cost_one_keyframe_and_those_before_are_dropped() {
+    let mut bench = Bench::of(&[("a", Behaviour::Works)]);
+    bench.submit();
+    bench.submit();
+    let color = ColorDescription { full_range: true, ..ColorDescription::BT709_LIMITED };
+    let kind = PictureKind { color, ..PictureKind::NV12 };
+    assert_eq!(bench.worker.wants_kind(), PictureKind::NV12);
+    let encoders = vec![double("a", Behaviour::Works, &bench.calls)];
+    bench.worker.command(Command::UseEncoders { encoders, kind }).unwrap();
+    // Drawn before the source was told.
+    bench.submit();
+    assert_eq!(bench.worker.wants_kind(), kind);
+    for _ in 0..2 {
+        bench.clock.advance(Duration::from_millis(16));
+        let frame = Frame { color, ..bench.frame(|_| {}) };
+        bench.worker.submit(frame);
+        bench.settle();
+    }
+    assert_eq!(bench.kinds(), [(0, Key), (1, Delta), (3, Key), (4, Delta)]);
+    assert!(bench.sink.units.all()[2..].iter().all(|unit| unit.color == color));
+    let stats = bench.worker.stats();
+    assert_eq!((stats.skipped, stats.failed), (1, 0));
+    // A source that goes on as before is not followed.
+    bench.submit();
+    assert_eq!(bench.worker.stats().failed, 1);
+    let told = bench.events.all();
+    assert!(matches!(told.last(), Some(WorkerEvent::PictureRefused { .. })), "{told:?}");
+}
+
+#[test]
 fn when_none_of_the_other_encoders_opens_their_reasons_alone_are_told() {
     let mut bench = Bench::of(&[("none", Behaviour::DoesNotOpen), ("a", Behaviour::Works)]);
     bench.submit();
     let missing = double("missing", Behaviour::DoesNotOpen, &bench.calls);
-    bench.worker.command(Command::UseEncoders(vec![missing])).unwrap();
+    bench.worker.command(use_encoders(vec![missing])).unwrap();
     wait_until("the thread ends", || bench.worker.has_ended());
     let expected = "missing: missing: the double's plugin";
     assert_eq!(bench.events.all().last(), Some(&WorkerEvent::Failed(expected.into())));

@@ -9,6 +9,7 @@
 pub mod audio;
 pub mod barcode;
 pub mod clock;
+pub mod color;
 pub mod encoder;
 pub mod frame;
 pub mod ids;
@@ -22,14 +23,14 @@ pub mod units;
 
 pub use audio::AudioPacket;
 pub use clock::{Clock, MediaTime};
+pub use color::{ColorDescription, MatrixCoefficients, PictureKind, Primaries, Transfer};
 pub use encoder::{
     EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, Picture, RateChange,
     Recovery, RecoveryMeans, Submitted,
 };
 pub use frame::{
-    BitDepth, Chroma, ColorDescription, CpuImage, Damage, DepthImage, Fov, Foveation, Frame,
-    FrameImage, ImageError, MatrixCoefficients, PixelFormat, Plane, PlaneMut, Pose, Primaries,
-    Transfer, View, Views,
+    BitDepth, Chroma, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,
+    PixelFormat, Plane, PlaneMut, Pose, View, Views,
 };
 pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId};
 pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{Frame, FrameId, MediaTime, Size, View};
+use crate::{Frame, FrameId, MediaTime, PictureKind, Size, View};
 
 /// Who decides when a picture is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,9 @@ pub struct FrameRequest<'a> {
     /// Yield it in shared memory where the source can, because the encoder reads it there; a source
     /// on the CPU ignores it.
     pub share: bool,
+    /// The kind of picture that the encoder takes. A source that makes no such pictures yields those
+    /// that it makes: each frame says what it is.
+    pub kind: PictureKind,
 }
 
 /// What came of a request.

@@ -14,7 +14,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytemuck::{Pod, Zeroable};
-use media::{BitDepth, Chroma, ColorDescription, PixelFormat, Plane, SharedPlane, Size};
+use media::{
+    BitDepth, Chroma, ColorDescription, PictureKind, PixelFormat, Plane, SharedPlane, Size,
+};
 use smallvec::SmallVec;
 
 use crate::device::Gpu;
@@ -30,31 +32,19 @@ pub const CPU_ALIGN: u32 = 16;
 /// one takes as a pitch.
 pub const SHARED_ALIGN: u32 = 256;
 
-/// What pictures are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PictureKind {
-    /// Layout in memory.
-    pub format: PixelFormat,
-    /// What the numbers mean.
-    pub color: ColorDescription,
+/// Whether pictures of a kind are made.
+pub fn is_made(kind: PictureKind) -> bool {
+    is_pq(kind).is_some()
 }
 
-impl PictureKind {
-    /// What every encoder takes.
-    pub const NV12: Self =
-        Self { format: PixelFormat::Nv12, color: ColorDescription::BT709_LIMITED };
-
-    /// Whether the picture is made with PQ; `None` where there is no such pass: RGB, other colours,
-    /// and PQ in 8 bits, which shows bands.
-    fn is_pq(self) -> Option<bool> {
-        self.format.chroma()?;
-        match self.color {
-            ColorDescription::BT709_LIMITED => Some(false),
-            ColorDescription::BT2020_PQ_LIMITED if self.format.depth() == BitDepth::Ten => {
-                Some(true)
-            }
-            _ => None,
-        }
+/// Whether pictures of a kind are made from linear light, with PQ; `None` where there is no such pass:
+/// RGB, other colours, and PQ in 8 bits, which shows bands.
+pub(crate) fn is_pq(kind: PictureKind) -> Option<bool> {
+    kind.format.chroma()?;
+    match kind.color {
+        ColorDescription::BT709_LIMITED => Some(false),
+        ColorDescription::BT2020_PQ_LIMITED if kind.format.depth() == BitDepth::Ten => Some(true),
+        _ => None,
     }
 }
 
@@ -214,7 +204,7 @@ impl PictureConverter {
         if let Some((_, pass)) = passes.iter().find(|(known, _)| *known == kind) {
             return Some(pass.clone());
         }
-        let pq = kind.is_pq()?;
+        let pq = is_pq(kind)?;
         let entry_point = match kind.format.chroma()? {
             Chroma::C420 => "convert_420",
             Chroma::C444 => "convert_444",
@@ -354,7 +344,7 @@ mod tests {
 
     #[test]
     fn there_is_no_pass_for_pq_in_8_bits_nor_for_rgb() {
-        let kind = |format, color| PictureKind { format, color }.is_pq();
+        let kind = |format, color| is_pq(PictureKind { format, color });
         let (sdr, hdr) = (ColorDescription::BT709_LIMITED, ColorDescription::BT2020_PQ_LIMITED);
         assert_eq!(kind(PixelFormat::P010, sdr), Some(false));
         assert_eq!(kind(PixelFormat::P010, hdr), Some(true));

@@ -14,8 +14,8 @@ use std::time::Duration;
 use glam::{Mat4, Vec2};
 use media::{
     Clock, Damage, DeviceId, Frame, FrameRequest, FrameSource, InputSeq, InputSink, Mark,
-    MediaTime, Pacing, Rect, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
-    StageTimes, View,
+    MediaTime, Pacing, PictureKind, Rect, SequencedInput, Size, SourceError, SourceEvent,
+    SourceInfo, StageTimes, View,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -24,7 +24,7 @@ use crate::device::{Gpu, GpuPool};
 use crate::draw::{
     DrawList, PoseRef, RenderSettings, Renderer, SceneGpu, SessionTargets, ViewParams, perspective,
 };
-use crate::picture::{PictureConverter, PictureKind};
+use crate::picture::{self, PictureConverter};
 use crate::readback::{FrameRing, RingError, Sharing};
 use crate::resolution::Resolution;
 use crate::scene::{Clicks, PickIndex, Pose, Scene};
@@ -161,7 +161,7 @@ impl SceneHost {
             newest: None,
             touched: clock.now(),
         }));
-        let resources = Resources::new(self.on_gpu()?, coded, false)?;
+        let resources = Resources::new(self.on_gpu()?, coded, Wanted::default())?;
         let resolution = if !self.stage.dynamic_resolution {
             None
         } else if resources.on_gpu.kit.gpu.is_software() {
@@ -192,32 +192,55 @@ impl SceneHost {
 struct Resources {
     on_gpu: Arc<OnGpu>,
     ring: FrameRing,
-    /// Whether the ring was asked to be in shared memory, which the device need not have.
-    share: bool,
+    /// What the ring was asked to be.
+    wanted: Wanted,
     targets: SessionTargets,
 }
 
+/// What a ring is to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    /// In shared memory, which the device need not have.
+    share: bool,
+    kind: PictureKind,
+}
+
+impl Wanted {
+    fn of(request: &FrameRequest<'_>) -> Self {
+        // What is not made is NV12.
+        let kind = if picture::is_made(request.kind) { request.kind } else { PictureKind::NV12 };
+        Self { share: request.share, kind }
+    }
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { share: false, kind: PictureKind::NV12 }
+    }
+}
+
 impl Resources {
-    fn new(on_gpu: Arc<OnGpu>, coded: Size, share: bool) -> Result<Self, SourceError> {
-        let ring = ring(&on_gpu.kit, coded, share)?;
-        Ok(Self { on_gpu, ring, share, targets: SessionTargets::new() })
+    fn new(on_gpu: Arc<OnGpu>, coded: Size, wanted: Wanted) -> Result<Self, SourceError> {
+        let ring = ring(&on_gpu.kit, coded, wanted)?;
+        Ok(Self { on_gpu, ring, wanted, targets: SessionTargets::new() })
     }
 
-    /// Another ring where pictures are wanted elsewhere than before. Pictures of the old one stay valid.
-    fn set_share(&mut self, share: bool) -> Result<(), SourceError> {
-        if self.share != share {
-            self.ring = ring(&self.on_gpu.kit, self.ring.size(), share)?;
-            self.share = share;
+    /// Another ring where pictures are wanted elsewhere or otherwise than before. Pictures of the old
+    /// one stay valid.
+    fn follow(&mut self, wanted: Wanted) -> Result<(), SourceError> {
+        if self.wanted != wanted {
+            self.ring = ring(&self.on_gpu.kit, self.ring.size(), wanted)?;
+            self.wanted = wanted;
         }
         Ok(())
     }
 }
 
 /// A ring in shared memory where that is wanted and can be had, else one for the CPU.
-fn ring(kit: &Kit, coded: Size, share: bool) -> Result<FrameRing, SourceError> {
+fn ring(kit: &Kit, coded: Size, wanted: Wanted) -> Result<FrameRing, SourceError> {
     let Kit { gpu, converter, .. } = kit;
-    let make = |sharing| FrameRing::new(gpu, converter, coded, PictureKind::NV12, sharing);
-    let made = if share {
+    let make = |sharing| FrameRing::new(gpu, converter, coded, wanted.kind, sharing);
+    let made = if wanted.share {
         make(Sharing::Shared).or_else(|error| match error {
             RingError::Size(_) => Err(error),
             _ => {
@@ -303,7 +326,7 @@ impl FrameSource for SceneSource {
             let why = "a scene is drawn for its own camera, not yet for the eyes of a headset";
             return Err(SourceError::Failed(why.into()));
         }
-        let mut resources = self.take_resources(request.share)?;
+        let mut resources = self.take_resources(Wanted::of(request))?;
         let event = self.draw(&mut resources, request);
         if let Some(reason) = resources.on_gpu.kit.gpu.lost() {
             // What was recorded will never be drawn.
@@ -328,14 +351,14 @@ impl SceneSource {
     }
 
     /// The resources, made anew if their device is gone.
-    fn take_resources(&mut self, share: bool) -> Result<Resources, SourceError> {
+    fn take_resources(&mut self, wanted: Wanted) -> Result<Resources, SourceError> {
         match self.resources.take() {
             Some(resources) => match resources.on_gpu.kit.gpu.lost() {
                 // Told once as a loss; the next call opens the device anew.
                 Some(reason) => Err(SourceError::DeviceLost(reason)),
                 None => Ok(resources),
             },
-            None => Resources::new(self.host.on_gpu()?, self.coded, share),
+            None => Resources::new(self.host.on_gpu()?, self.coded, wanted),
         }
     }
 
@@ -348,7 +371,7 @@ impl SceneSource {
         if resources.on_gpu.kit.gpu.is_software() && resources.ring.is_drawing() {
             return Err(SourceError::Busy);
         }
-        resources.set_share(request.share)?;
+        resources.follow(Wanted::of(request))?;
         // The slot first: state that is sampled must be drawn, or its change would go unseen.
         let mut slot = resources.ring.begin().ok_or(SourceError::NoFreeSlot)?;
         let mut stages = StageTimes::captured(request.at);
@@ -376,10 +399,14 @@ impl SceneSource {
         self.list.build(scene, pose, &[view]);
         let mut encoder =
             kit.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let picture = kit
-            .renderer
-            .draw(&mut encoder, scene, &mut resources.targets, &self.list, self.drawn)
-            .map_err(|error| SourceError::Failed(error.to_string()))?;
+        let Resources { targets, ring, .. } = resources;
+        let kind = ring.kind();
+        let (renderer, list) = (&kit.renderer, &self.list);
+        let picture = match picture::is_pq(kind) {
+            Some(true) => renderer.draw_linear(&mut encoder, scene, targets, list, self.drawn),
+            _ => renderer.draw(&mut encoder, scene, targets, list, self.drawn),
+        };
+        let picture = picture.map_err(|error| SourceError::Failed(error.to_string()))?;
         slot.encode(&mut encoder, picture, self.drawn);
         let image = slot
             .submit(encoder.finish())
@@ -389,7 +416,7 @@ impl SceneSource {
             captured_at: request.at,
             views: smallvec![View::screen(self.coded)],
             damage: if still && self.drawn == before { Damage::none() } else { Damage::Unknown },
-            color: PictureKind::NV12.color,
+            color: kind.color,
             depth: None,
             last_input: newest,
             stages,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Nv12, Picture, TestClock, gpu, submit};
-use media::{Clock, ImageError, Mark, MediaTime, Size, StageTimes};
+use media::{Clock, ImageError, Mark, MediaTime, PictureKind, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuError, GpuOptions, GpuPool};
-use nearlight_render::picture::{PictureConverter, PictureKind};
+use nearlight_render::picture::PictureConverter;
 use nearlight_render::readback::{FrameRing, RingError, Sharing};
 
 const SIZE: Size = Size::new(640, 360);

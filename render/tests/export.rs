@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use common::{Nv12, Picture, TestClock, ring, submit};
 use media::{
-    FrameId, FrameImage, FrameRequest, FrameSource, ImageError, Mark, MediaTime, SharedMemory,
-    Size, SourceError, SourceEvent, StageTimes,
+    ColorDescription, Frame, FrameId, FrameImage, FrameRequest, FrameSource, ImageError, Mark,
+    MediaTime, PictureKind, PixelFormat, SharedMemory, Size, SourceError, SourceEvent, StageTimes,
 };
 use nearlight_render::device::{Gpu, GpuMemory, GpuOptions, GpuPool};
 use nearlight_render::draw::RenderSettings;
-use nearlight_render::picture::{PictureConverter, PictureKind};
+use nearlight_render::picture::PictureConverter;
 use nearlight_render::readback::{FrameRing, RingError, Sharing};
 use nearlight_render::scene::{LoadLimits, Scene, load_scene_bytes};
 use nearlight_render::source::{SceneHost, SceneInput, SceneSource, Stage};
@@ -68,6 +68,27 @@ fn nv12_of(image: &dyn FrameImage) -> Nv12 {
             .collect()
     };
     Nv12 { size: shared.size, luma: rows(0, height), chroma: rows(1, height / 2) }
+}
+
+/// The rows of each plane of a finished picture without padding, as its memory has them.
+fn planes_of(image: &dyn FrameImage) -> Vec<Vec<u8>> {
+    let shared = image.shared().expect("a shared picture");
+    let bytes = exported(shared.memory, shared.memory.bytes as usize);
+    let rows = |(plane, (row, rows)): (&media::SharedPlane, (usize, usize))| {
+        let from = bytes[plane.offset as usize..].chunks(plane.stride as usize).take(rows);
+        from.flat_map(|from| &from[..row]).copied().collect()
+    };
+    shared.planes.iter().zip(shared.format.planes(shared.size)).map(rows).collect()
+}
+
+/// The same as the CPU has them.
+fn planes_on_cpu(image: &dyn FrameImage) -> Vec<Vec<u8>> {
+    let mapped = image.map().expect("the picture is finished");
+    let rows = |(plane, (row, rows)): (&media::Plane<'_>, (usize, usize))| {
+        let from = plane.data.chunks(plane.stride).take(rows);
+        from.flat_map(|from| &from[..row]).copied().collect()
+    };
+    mapped.planes.iter().zip(mapped.format.planes(mapped.size)).map(rows).collect()
 }
 
 fn assert_same(made: &Nv12, wanted: &Nv12) {
@@ -151,6 +172,38 @@ fn others_see_the_picture_that_the_cpu_would_get() {
             let mut made = submit(&gpu, &mut shared, &view, size).expect("a slot");
             finish(&mut *made);
             assert_same(&nv12_of(&*made), &Nv12::read(&mut *wanted));
+        }
+        assert_eq!(shared.readbacks(), 0);
+    }
+    assert_eq!(gpu.errors(), (0, None));
+}
+
+#[test]
+fn ten_bits_lie_there_as_the_cpu_would_get_them() {
+    let gpu = lavapipe();
+    let converter = Arc::new(PictureConverter::new(&gpu));
+    let sdr = PictureKind { color: ColorDescription::BT709_LIMITED, ..PictureKind::HDR10 };
+    for kind in [PictureKind::HDR10, sdr] {
+        let ring = |sharing| FrameRing::new(&gpu, &converter, SIZE, kind, sharing).expect("a ring");
+        let (mut on_cpu, mut shared) = (ring(Sharing::Cpu), ring(Sharing::Shared));
+        assert_eq!(shared.kind(), kind);
+        for picture in pictures(SIZE).iter().cycle().take(4) {
+            let view = picture.upload(&gpu, SIZE);
+            let mut wanted = submit(&gpu, &mut on_cpu, &view, SIZE).expect("a slot");
+            let mut made = submit(&gpu, &mut shared, &view, SIZE).expect("a slot");
+            finish(&mut *wanted);
+            finish(&mut *made);
+            let image = made.shared().expect("a shared picture");
+            // 642 samples of two bytes, in rows of whole 256 bytes.
+            let places: Vec<_> =
+                image.planes.iter().map(|plane| (plane.offset, plane.stride)).collect();
+            assert_eq!(places, [(0, 1536), (1536 * 362, 1536)]);
+            assert_eq!((image.format, image.size), (PixelFormat::P010, SIZE));
+            let planes = planes_of(&*made);
+            assert!(planes == planes_on_cpu(&*wanted), "{kind:?}");
+            let lower = planes.iter().flatten().step_by(2);
+            assert!(lower.clone().all(|byte| byte & 63 == 0), "the value is in the upper ten bits");
+            assert!(lower.clone().any(|byte| *byte != 0), "there are ten of them");
         }
         assert_eq!(shared.readbacks(), 0);
     }
@@ -313,6 +366,10 @@ fn source(options: GpuOptions) -> (Arc<GpuPool>, SceneSource, SceneInput) {
 }
 
 fn draw(source: &mut SceneSource, share: bool) -> Box<dyn FrameImage> {
+    draw_as(source, share, PictureKind::NV12).image
+}
+
+fn draw_as(source: &mut SceneSource, share: bool, kind: PictureKind) -> Frame {
     let request = FrameRequest {
         id: FrameId(0),
         at: MediaTime::from_millis(1_000),
@@ -320,13 +377,14 @@ fn draw(source: &mut SceneSource, share: bool) -> Box<dyn FrameImage> {
         views: &[],
         refresh: true,
         share,
+        kind,
     };
     let since = Instant::now();
     loop {
         match source.next(&request) {
             Ok(SourceEvent::Frame(mut frame)) => {
                 finish(&mut *frame.image);
-                return frame.image;
+                return frame;
             }
             Err(SourceError::Busy) if since.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(1));
@@ -351,6 +409,29 @@ fn a_scene_follows_what_is_asked_for() {
     assert!(back.shared().is_none());
     assert_same(&Nv12::read(&mut *back), &wanted);
     assert_same(&nv12_of(&*first), &wanted);
+    assert_eq!(pool.current().errors(), (0, None));
+}
+
+#[test]
+fn a_scene_is_drawn_in_high_dynamic_range_while_that_is_asked_for() {
+    let (pool, mut source, _input) = source(software());
+    let sdr = draw(&mut source, true);
+    let shared = draw_as(&mut source, true, PictureKind::HDR10);
+    let on_cpu = draw_as(&mut source, false, PictureKind::HDR10);
+    for frame in [&shared, &on_cpu] {
+        let made = PictureKind { format: frame.image.format(), color: frame.color };
+        assert_eq!(made, PictureKind::HDR10);
+    }
+    let planes = planes_of(&*shared.image);
+    assert!(planes == planes_on_cpu(&*on_cpu.image));
+    let luma = planes[0].as_chunks::<2>().0.iter().map(|&word| u16::from_le_bytes(word) >> 6);
+    // 573 is the white of a page, which is all that there is in standard range.
+    assert!(luma.clone().max() > Some(600), "the sun is brighter than paper: {:?}", luma.max());
+    // What is not made comes as what is.
+    let wide = PictureKind { color: ColorDescription::SRGB, ..PictureKind::NV12 };
+    let back = draw_as(&mut source, true, wide);
+    assert_eq!(back.color, ColorDescription::BT709_LIMITED);
+    assert_same(&nv12_of(&*back.image), &nv12_of(&*sdr));
     assert_eq!(pool.current().errors(), (0, None));
 }
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use common::{Nv12, Picture, TestClock, convert, gpu, submit};
 use half::f16;
-use media::{BitDepth, Chroma, ColorDescription, PixelFormat, Size, StageTimes};
+use media::{BitDepth, Chroma, ColorDescription, PictureKind, PixelFormat, Size, StageTimes};
 use nearlight_render::device::Gpu;
-use nearlight_render::picture::{PictureConverter, PictureKind};
+use nearlight_render::picture::PictureConverter;
 use nearlight_render::readback::{FrameRing, RingError, Sharing};
 
 /// The picture at another size: bilinear between texel centres, edges repeated.
@@ -176,8 +176,7 @@ fn chroma_is_sited_on_even_columns_and_between_rows() {
 
 const P010: PictureKind =
     PictureKind { format: PixelFormat::P010, color: ColorDescription::BT709_LIMITED };
-const HDR10: PictureKind =
-    PictureKind { format: PixelFormat::P010, color: ColorDescription::BT2020_PQ_LIMITED };
+const HDR10: PictureKind = PictureKind::HDR10;
 
 /// Samples of a picture, plane by plane, without what pads them; of 10 bits the value itself.
 fn samples(

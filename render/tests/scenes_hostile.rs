@@ -549,6 +549,7 @@ fn show(scene: Scene) -> Result<(), SourceError> {
         views: &[],
         refresh: true,
         share: false,
+        kind: media::PictureKind::NV12,
     };
     let SourceEvent::Frame(mut frame) = source.next(&request)? else { unreachable!("it is due") };
     frame.image.finish(&*clock, &mut StageTimes::default()).expect("the picture is drawn");

@@ -47,6 +47,7 @@ impl Set {
             views: &[],
             refresh,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         self.next += 1;
         let deadline = Instant::now() + PATIENCE;
@@ -172,6 +173,7 @@ fn views_of_a_headset_are_refused() {
         views: &[media::View::screen(SIZE)],
         refresh: true,
         share: false,
+        kind: media::PictureKind::NV12,
     };
     let told = set.source.next(&request);
     assert!(matches!(told, Err(SourceError::Failed(_))), "{told:?}");
@@ -217,6 +219,7 @@ fn threads_that_race_a_lost_device_end_on_the_newest() {
             views: &[],
             refresh: true,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         let drawn = source.next(&request);
         assert!(matches!(drawn, Ok(SourceEvent::Frame(_))), "{drawn:?}");

@@ -186,6 +186,7 @@ fn poster(host: &Arc<SceneHost>) -> Result<Vec<u8>, String> {
         views: &[],
         refresh: true,
         share: false,
+        kind: media::PictureKind::NV12,
     };
     let Ok(SourceEvent::Frame(mut frame)) = source.next(&request) else {
         return Err("the source gave no picture".into());

@@ -23,8 +23,8 @@ use encoder::{
 };
 use media::{
     AccessUnit, Bitrate, EncodeOptions, Frame, FrameId, FrameImage, FrameRate, FrameRequest,
-    FrameSource as _, MediaTime, SharedMemory, Size, SourceError, SourceEvent, StageTimes, TrackId,
-    UnitKind,
+    FrameSource as _, MediaTime, PictureKind, SharedMemory, Size, SourceError, SourceEvent,
+    StageTimes, TrackId, UnitKind,
 };
 use nearlight::clock::MonotonicClock;
 use openh264::decoder::Decoder;
@@ -101,6 +101,10 @@ impl Set {
 
 /// Asks for the picture of a time, which is due 60 times a second.
 fn draw(source: &mut SceneSource, number: u64, share: bool) -> Frame {
+    draw_as(source, number, share, PictureKind::NV12)
+}
+
+fn draw_as(source: &mut SceneSource, number: u64, share: bool, kind: PictureKind) -> Frame {
     let request = FrameRequest {
         id: FrameId(number),
         at: MediaTime::from_millis(1_000 + number * 50 / 3),
@@ -108,6 +112,7 @@ fn draw(source: &mut SceneSource, number: u64, share: bool) -> Frame {
         views: &[],
         refresh: true,
         share,
+        kind,
     };
     let mut waited = Duration::ZERO;
     loop {
@@ -169,12 +174,12 @@ struct Place {
 impl Place {
     fn of(image: &dyn FrameImage) -> Self {
         let shared = image.shared().expect("a shared picture");
-        let (width, height) = (shared.size.width as usize, shared.size.height as usize);
+        let shapes: Vec<_> = shared.format.planes(shared.size).collect();
         Self {
             memory: shared.memory.clone(),
-            row: width,
+            row: shapes[0].0,
             stride: shared.planes[0].stride as usize,
-            rows: height + height / 2,
+            rows: shapes.iter().map(|(_, rows)| rows).sum(),
         }
     }
 
@@ -280,6 +285,51 @@ fn a_scene_is_coded_where_it_was_drawn() {
     set.assert_no_copies(SLOTS);
     assert_eq!(set.rig.calls("nvEncMapInputResource").len(), FRAMES as usize);
     assert_eq!(set.rig.calls("nvEncOpenEncodeSessionEx").len(), 1);
+    drop(stream);
+    set.rig.assert_clean();
+    assert_eq!(set.pool.current().errors(), (0, None));
+}
+
+/// What the double, which has no HEVC, says of the picture that it was given.
+fn digest(unit: &AccessUnit) -> String {
+    let text = String::from_utf8_lossy(&unit.data);
+    text.split("sha256=").nth(1).expect("the double tells it")[..64].to_owned()
+}
+
+#[test]
+fn ten_bits_are_coded_where_they_were_drawn() {
+    const FRAMES: u64 = 24;
+    let hdr = PictureKind::HDR10;
+    let set = Set::new();
+    let settings = set.settings().with_kind(hdr);
+    let hevc = |settings| Stream::with(settings, &set.rig, &["nvenc-h265"]);
+    let mut stream = hevc(settings);
+    assert_eq!(stream.worker.wants_kind(), hdr);
+    let mut source = set.source(SIZE);
+    let mut digests = Vec::new();
+    for number in 0..FRAMES {
+        let wants = (stream.worker.wants_shared(), stream.worker.wants_kind());
+        let mut frame = draw_as(&mut source, number, wants.0, wants.1);
+        assert_eq!(frame.color, hdr.color);
+        finish(&mut *frame.image);
+        let place = Place::of(&*frame.image);
+        assert_eq!((place.row, place.stride % 256), (SIZE.width as usize * 2, 0));
+        let unit = stream.code(frame);
+        assert!(place.pixels().iter().all(|byte| *byte == POISON), "another memory was read");
+        assert_eq!((unit.color, unit.kind == UnitKind::Key), (hdr.color, number == 0));
+        digests.push(digest(&unit));
+    }
+    assert_eq!(source.readbacks(), 0);
+    set.assert_no_copies(set.rig.calls("nvEncRegisterResource").len());
+    drop(stream);
+    // The same pictures by way of the CPU.
+    let (mut source, mut stream) = (set.source(SIZE), hevc(settings));
+    for number in 0..FRAMES {
+        let unit = stream.code(draw_as(&mut source, number, false, hdr));
+        assert_eq!(digest(&unit), digests[number as usize], "picture {number}");
+    }
+    digests.dedup();
+    assert_eq!(digests.len(), FRAMES as usize, "no two that follow are the same");
     drop(stream);
     set.rig.assert_clean();
     assert_eq!(set.pool.current().errors(), (0, None));

@@ -134,8 +134,15 @@ impl Suite<'_> {
     }
 
     fn next(&mut self, within: Duration, refresh: bool) -> Result<SourceEvent, SourceError> {
-        let request =
-            FrameRequest { id: self.id, at: self.at, within, views: &[], refresh, share: false };
+        let request = FrameRequest {
+            id: self.id,
+            at: self.at,
+            within,
+            views: &[],
+            refresh,
+            share: false,
+            kind: media::PictureKind::NV12,
+        };
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.subject.source().next(&request) {

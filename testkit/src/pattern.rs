@@ -253,6 +253,7 @@ mod tests {
             views: &[],
             refresh: true,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         let Ok(SourceEvent::Frame(mut frame)) = source.next(&request) else { panic!("no frame") };
         frame.image.finish(&FakeClock::default(), &mut frame.stages).unwrap();

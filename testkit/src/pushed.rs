@@ -350,6 +350,7 @@ mod tests {
             views: &[],
             refresh: false,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         source.next(&request).unwrap()
     }
@@ -442,6 +443,7 @@ mod tests {
             views: &[],
             refresh: false,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         assert!(matches!(source.next(&request), Err(SourceError::NoFreeSlot)));
         drop(held);

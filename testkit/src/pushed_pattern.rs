@@ -262,8 +262,15 @@ mod tests {
 
     fn next(source: &mut PushedPattern, within: Duration, refresh: bool) -> Option<Frame> {
         let at = MediaTime::ZERO;
-        let request =
-            FrameRequest { id: FrameId(0), at, within, views: &[], refresh, share: false };
+        let request = FrameRequest {
+            id: FrameId(0),
+            at,
+            within,
+            views: &[],
+            refresh,
+            share: false,
+            kind: media::PictureKind::NV12,
+        };
         match source.next(&request).unwrap() {
             SourceEvent::Frame(frame) => Some(frame),
             SourceEvent::Unchanged => None,

@@ -158,6 +158,7 @@ mod tests {
             views,
             refresh: true,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         match source.next(&request) {
             Ok(SourceEvent::Frame(frame)) => frame,

@@ -54,6 +54,7 @@ async fn a_display_that_is_resized_reaches_the_client() {
                 views: &[],
                 refresh: false,
                 share: false,
+                kind: media::PictureKind::NV12,
             };
             match source.next(&request).unwrap() {
                 SourceEvent::Frame(frame) => break frame,

@@ -87,6 +87,7 @@ fn encode(
             views: &[],
             refresh: false,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         let SourceEvent::Frame(mut frame) = source.next(&request)? else {
             bail!("the pattern made no picture");

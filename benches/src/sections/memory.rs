@@ -148,6 +148,7 @@ fn code(encoder: &mut BlockingEncoder, source: &mut PulledPattern) -> Result<()>
             views: &[],
             refresh: true,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         if let SourceEvent::Frame(mut frame) = source.next(&request)? {
             frame.image.finish(&clock, &mut frame.stages)?;

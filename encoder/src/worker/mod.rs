@@ -39,7 +39,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use media::{Bitrate, Clock, EncoderCapabilities, Frame, FrameId, FrameRate, TrackId, UnitSink};
+use media::{
+    Bitrate, Clock, EncoderCapabilities, Frame, FrameId, FrameRate, PictureKind, TrackId, UnitSink,
+};
 use thiserror::Error;
 
 use crate::candidates::{Candidate, EncoderSettings};
@@ -91,9 +93,15 @@ pub enum Command {
     Acknowledge(FrameId),
     /// Units go here from now on, beginning with a keyframe.
     SetSink(Box<dyn UnitSink>),
-    /// Encoders in the order of use from now on: another viewer decodes other codecs. The one in use
-    /// stays where it is the first of them; else it is replaced, and a keyframe comes of it.
-    UseEncoders(Vec<Candidate>),
+    /// Another viewer decodes other codecs. The encoder in use stays where it is the first of these and
+    /// the pictures are of the same kind; else it is replaced, and a keyframe comes of it.
+    UseEncoders {
+        /// In the order of use from now on.
+        encoders: Vec<Candidate>,
+        /// What pictures they are given from now on. Those of another kind that were drawn before are
+        /// dropped.
+        kind: PictureKind,
+    },
     /// End.
     Stop,
 }
@@ -108,7 +116,7 @@ impl std::fmt::Debug for Command {
             Self::Forget(lost) => f.debug_tuple("Forget").field(lost).finish(),
             Self::Acknowledge(frame) => f.debug_tuple("Acknowledge").field(frame).finish(),
             Self::SetSink(_) => f.write_str("SetSink"),
-            Self::UseEncoders(encoders) => {
+            Self::UseEncoders { encoders, .. } => {
                 let names = encoders.iter().map(|candidate| candidate.name);
                 f.write_str("UseEncoders")?;
                 f.debug_list().entries(names).finish()
@@ -195,7 +203,7 @@ impl EncoderWorker {
         events: EventFn,
     ) -> io::Result<Self> {
         let name = thread_name(&config.label);
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::new(config.settings.kind()));
         let on_thread = Arc::clone(&shared);
         let span = tracing::Span::current();
         let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
@@ -236,6 +244,11 @@ impl EncoderWorker {
     /// [`media::FrameRequest::share`].
     pub fn wants_shared(&self) -> bool {
         self.shared.wants_shared()
+    }
+
+    /// What pictures the encoder takes: to be passed on as [`media::FrameRequest::kind`].
+    pub fn wants_kind(&self) -> PictureKind {
+        self.shared.wants_kind()
     }
 
     /// Stops the thread and waits for it, as a drop does. Returns whether it ended in time.

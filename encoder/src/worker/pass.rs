@@ -5,8 +5,8 @@ use std::time::Instant;
 use media::barcode::Strip;
 use media::{
     AccessUnit, ColorDescription, Damage, EncodeError, EncodeOptions, Encoded, EncoderCapabilities,
-    Frame, ImageError, Mark, MatrixCoefficients, MediaTime, Picture, PixelFormat, Primaries, Size,
-    Submitted, UnitKind,
+    Frame, ImageError, Mark, MatrixCoefficients, MediaTime, Picture, PictureKind, PixelFormat,
+    Primaries, Size, Submitted, UnitKind,
 };
 
 use super::WorkerEvent;
@@ -59,6 +59,11 @@ impl From<EncodeError> for FrameFailure {
 impl Runner {
     pub(super) fn pass_on(&mut self, mut frame: Frame) -> Result<(), Exhausted> {
         self.tell_rate()?;
+        if self.is_outdated(&frame) {
+            self.shared.record(|stats| stats.skipped += 1);
+            self.miss(&frame);
+            return Ok(());
+        }
         let Some(keyframe) = self.admit() else {
             self.miss(&frame);
             return Ok(());
@@ -84,6 +89,13 @@ impl Runner {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a frame was drawn before pictures were to be of another kind.
+    fn is_outdated(&self, frame: &Frame) -> bool {
+        let kind = PictureKind { format: frame.image.format(), color: frame.color };
+        self.kind_since.is_some_and(|since| frame.captured_at <= since)
+            && kind != self.settings.kind()
     }
 
     /// Whether the next frame is to be coded, and as a keyframe.

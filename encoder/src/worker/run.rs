@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{
-    Bitrate, Clock, Damage, EncodeError, Encoder, FrameId, MediaTime, RateChange, Recovery,
-    RecoveryMeans, UnitSink,
+    Bitrate, Clock, Damage, EncodeError, Encoder, FrameId, MediaTime, PictureKind, RateChange,
+    Recovery, RecoveryMeans, UnitSink,
 };
 
 use super::gate::KeyframeGate;
@@ -37,6 +37,8 @@ pub(super) struct Runner {
     untried: VecDeque<Candidate>,
     pub(super) encoder: Option<Box<dyn Encoder>>,
     wake: Wake,
+    /// Since when pictures are of the kind in the settings, where they were of another before.
+    pub(super) kind_since: Option<MediaTime>,
     /// When the encoder was told a rate, and which; rates since then may be owed to it.
     told_rate: Option<(MediaTime, Bitrate)>,
     rate_owed: bool,
@@ -83,6 +85,7 @@ impl Runner {
             untried: std::mem::take(&mut config.encoders).into(),
             encoder: None,
             wake: Wake::new(move || woken.finish()),
+            kind_since: None,
             told_rate: None,
             rate_owed: false,
             in_flight: VecDeque::new(),
@@ -191,11 +194,21 @@ impl Runner {
         self.open_next()
     }
 
-    /// Goes over to these encoders, unless the first of them is in use.
-    fn use_encoders(&mut self, encoders: Vec<Candidate>) -> Result<(), Exhausted> {
+    /// Goes over to these encoders, unless the first of them is in use with pictures of this kind.
+    fn use_encoders(
+        &mut self,
+        encoders: Vec<Candidate>,
+        kind: PictureKind,
+    ) -> Result<(), Exhausted> {
         self.untried = encoders.into();
         self.reasons.clear();
-        let in_use = self.encoder.as_ref().map(|encoder| encoder.capabilities().name);
+        let mut in_use = self.encoder.as_ref().map(|encoder| encoder.capabilities().name);
+        if self.settings.kind() != kind {
+            self.settings = self.settings.with_kind(kind);
+            self.shared.set_kind(kind);
+            self.kind_since = Some(self.clock.now());
+            in_use = None;
+        }
         if in_use.is_some() && self.untried.front().map(|first| first.name) == in_use {
             self.untried.pop_front();
             return Ok(());
@@ -239,7 +252,7 @@ impl Runner {
                 self.in_flight.iter_mut().for_each(|flight| flight.void = true);
                 Ok(())
             }
-            Command::UseEncoders(encoders) => self.use_encoders(encoders),
+            Command::UseEncoders { encoders, kind } => self.use_encoders(encoders, kind),
             // Comes as `Work::Stop`.
             Command::Stop => Ok(()),
         }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use media::{Bitrate, Damage, Frame, FrameId, FrameRate, UnitSink};
+use media::{Bitrate, Damage, Frame, FrameId, FrameRate, PictureKind, UnitSink};
 
 use super::{Command, CommandRefused, WorkerStats};
 use crate::candidates::Candidate;
@@ -39,6 +39,7 @@ struct State {
     ended: bool,
     wants_refresh: bool,
     wants_shared: bool,
+    wants_kind: PictureKind,
     stats: WorkerStats,
 }
 
@@ -49,7 +50,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(kind: PictureKind) -> Self {
         let state = State {
             frame: None,
             commands: Pending::default(),
@@ -58,6 +59,7 @@ impl Shared {
             ended: false,
             wants_refresh: true,
             wants_shared: false,
+            wants_kind: kind,
             stats: WorkerStats::default(),
         };
         Self { state: Mutex::new(state), work: Condvar::new(), end: Condvar::new() }
@@ -146,6 +148,14 @@ impl Shared {
         (state.wants_refresh, state.wants_shared) = (refresh, shared);
     }
 
+    pub(super) fn set_kind(&self, kind: PictureKind) {
+        self.lock().wants_kind = kind;
+    }
+
+    pub(super) fn wants_kind(&self) -> PictureKind {
+        self.lock().wants_kind
+    }
+
     pub(super) fn stats(&self) -> WorkerStats {
         self.lock().stats.clone()
     }
@@ -195,7 +205,7 @@ fn inherit(frame: &mut Frame, dropped: &Frame) {
 #[derive(Default)]
 struct Pending {
     /// The newest counts.
-    encoders: Option<Vec<Candidate>>,
+    encoders: Option<(Vec<Candidate>, PictureKind)>,
     /// The newest counts.
     sink: Option<Box<dyn UnitSink>>,
     /// The newest counts.
@@ -216,7 +226,7 @@ impl Pending {
                 (self.lost, self.keyframe, self.acknowledged) = (None, false, None);
                 return self.sink.replace(sink);
             }
-            Command::UseEncoders(encoders) => self.encoders = Some(encoders),
+            Command::UseEncoders { encoders, kind } => self.encoders = Some((encoders, kind)),
             Command::SetRate { bitrate, rate } => self.rate = Some((bitrate, rate)),
             Command::Forget(lost) => {
                 self.lost = Some(match self.lost.take() {
@@ -233,8 +243,8 @@ impl Pending {
     }
 
     fn take(&mut self) -> Option<Command> {
-        if let Some(encoders) = self.encoders.take() {
-            return Some(Command::UseEncoders(encoders));
+        if let Some((encoders, kind)) = self.encoders.take() {
+            return Some(Command::UseEncoders { encoders, kind });
         }
         if let Some(sink) = self.sink.take() {
             return Some(Command::SetSink(sink));
@@ -324,7 +334,8 @@ mod tests {
             let missing = || crate::OpenError::Missing("it is a double".into());
             let open = std::sync::Arc::new(move |_: &_, _: &_| Err(missing()));
             let codec = media::Codec::Vp8;
-            Command::UseEncoders(vec![Candidate { name, codec, hardware: false, open }])
+            let encoders = vec![Candidate { name, codec, hardware: false, open }];
+            Command::UseEncoders { encoders, kind: PictureKind::NV12 }
         };
         let told = told([encoders("a"), sink(), rate(1), encoders("b")]);
         assert_eq!((told[0].as_str(), told[1].as_str()), (r#"UseEncoders["b"]"#, "SetSink"));
@@ -339,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_full_encoder_is_given_no_frame_and_its_units_come_first() {
-        let shared = Shared::new();
+        let shared = Shared::new(PictureKind::NV12);
         assert_eq!(shared.command(rate(1)), Ok(()));
         shared.finish();
         assert!(matches!(shared.next(false, None), Work::Finished));
@@ -358,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_stop_comes_before_everything_and_ends_the_taking() {
-        let shared = Shared::new();
+        let shared = Shared::new(PictureKind::NV12);
         assert_eq!(shared.command(rate(1)), Ok(()));
         assert_eq!(shared.command(Command::Stop), Ok(()));
         assert_eq!(shared.command(sink()), Err(CommandRefused::Ended));

@@ -186,6 +186,36 @@ impl Renderer {
         list: &DrawList,
         size: Size,
     ) -> Result<&'t wgpu::TextureView, DrawError> {
+        self.record(encoder, scene, targets, list, size)?;
+        self.tone_map_pass(encoder, targets);
+        targets.images().map(|images| &images.output_view).ok_or(DrawError::Size(size))
+    }
+
+    /// The same without the tone map: the picture is linear light of BT.709's primaries in `Rgba16Float`,
+    /// 1 being the white of a page.
+    ///
+    /// # Errors
+    /// As [`draw`](Self::draw).
+    pub fn draw_linear<'t>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        scene: &SceneGpu,
+        targets: &'t mut SessionTargets,
+        list: &DrawList,
+        size: Size,
+    ) -> Result<&'t wgpu::TextureView, DrawError> {
+        self.record(encoder, scene, targets, list, size)?;
+        targets.images().map(|images| &images.hdr_view).ok_or(DrawError::Size(size))
+    }
+
+    fn record(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        scene: &SceneGpu,
+        targets: &mut SessionTargets,
+        list: &DrawList,
+        size: Size,
+    ) -> Result<(), DrawError> {
         let most = self.device.limits().max_texture_dimension_2d;
         if size.width == 0 || size.height == 0 || size.width > most || size.height > most {
             return Err(DrawError::Size(size));
@@ -200,8 +230,7 @@ impl Renderer {
             self.shadow_pass(encoder, scene, targets, list);
         }
         self.color_pass(encoder, scene, targets, list, &shadow);
-        self.tone_map_pass(encoder, targets);
-        targets.images().map(|images| &images.output_view).ok_or(DrawError::Size(size))
+        Ok(())
     }
 
     fn color_pass(

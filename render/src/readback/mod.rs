@@ -20,13 +20,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use media::Size;
+use media::{PictureKind, Size};
 use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::device::{Completion, Gpu};
 use crate::export::{Exporter, SharedTimeline};
-use crate::picture::{CPU_ALIGN, Pass, PictureConverter, PictureKind, PictureLayout, SHARED_ALIGN};
+use crate::picture::{CPU_ALIGN, Pass, PictureConverter, PictureLayout, SHARED_ALIGN};
 
 use slot::Slot;
 pub use slot::SlotGuard;
@@ -76,6 +76,7 @@ pub struct FrameCost {
 pub struct FrameRing {
     slots: SmallVec<[Arc<Slot>; SLOTS]>,
     common: Arc<Common>,
+    kind: PictureKind,
     sharing: Sharing,
 }
 
@@ -150,12 +151,17 @@ impl FrameRing {
             (0..SLOTS).map(|number| slot(number).map(Arc::new)).collect::<Result<_, String>>()
         };
         let slots = gpu.checked(make).flatten().map_err(RingError::Refused)?;
-        Ok(Self { slots, common, sharing })
+        Ok(Self { slots, common, kind, sharing })
     }
 
     /// The coded size.
     pub fn size(&self) -> Size {
         self.common.layout.size()
+    }
+
+    /// What its pictures are.
+    pub fn kind(&self) -> PictureKind {
+        self.kind
     }
 
     /// Who reads the pictures.

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use media::{Clock, FrameImage, MediaTime, Size, StageTimes};
+use media::{Clock, FrameImage, MediaTime, PictureKind, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuOptions};
-use nearlight_render::picture::{PictureConverter, PictureKind};
+use nearlight_render::picture::PictureConverter;
 use nearlight_render::readback::{FrameRing, Sharing};
 
 /// The machine's device.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use encoder::{Candidate, Choice, Demand, WorkerEvent};
 use media::{
-    Bitrate, DataChannel, InputSink, MediaTime, SequencedInput, TrackId, Transport as _,
-    TransportEvent,
+    Bitrate, DataChannel, InputSink, MediaTime, PictureKind, SequencedInput, TrackId,
+    Transport as _, TransportEvent,
 };
 use session::admission::Permit;
 use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, Phase, Record};
@@ -115,6 +115,7 @@ impl Driver {
             bitrate: rate.encoder_target(),
             barcode: plan.barcode,
             encoders: plan.encoders,
+            kind: PictureKind::NV12,
         };
         Self {
             machine: Machine::new(now, limits),
@@ -342,7 +343,7 @@ impl Driver {
         if names != self.encoders
             && let Some(media) = &self.media
         {
-            media.use_encoders(encoders);
+            media.use_encoders(encoders, PictureKind::NV12);
             self.encoders = names;
         }
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use encoder::{Command, EncoderSettings, EncoderWorker, WorkerConfig, WorkerEvent};
-use media::{AccessUnit, Bitrate, Clock, Frame, FrameRate, SendRefused, TrackId, UnitSink};
+use media::{
+    AccessUnit, Bitrate, Clock, Frame, FrameRate, PictureKind, SendRefused, TrackId, UnitSink,
+};
 use tokio::sync::mpsc;
 
 use super::source::{SourceCounts, SourceOutput, SourceReport, SourceThread};
@@ -49,6 +51,8 @@ pub(super) struct MediaPlan {
     pub(super) bitrate: Bitrate,
     pub(super) barcode: bool,
     pub(super) encoders: Vec<encoder::Candidate>,
+    /// What pictures they begin with.
+    pub(super) kind: PictureKind,
 }
 
 struct ToEncoder {
@@ -65,6 +69,9 @@ impl SourceOutput for ToEncoder {
     }
     fn wants_shared(&self) -> bool {
         self.encoder.wants_shared()
+    }
+    fn wants_kind(&self) -> PictureKind {
+        self.encoder.wants_kind()
     }
     fn report(&mut self, report: SourceReport) {
         tell(&self.reports, Report::Source(report));
@@ -94,7 +101,7 @@ impl MediaSide {
         // Room is made for the granted size: a source that becomes smaller is followed in place.
         let settings = EncoderSettings {
             device: plan.app.device(),
-            ..EncoderSettings::new(size, rate, plan.bitrate)
+            ..EncoderSettings::new(size, rate, plan.bitrate).with_kind(plan.kind)
         };
         let config = WorkerConfig {
             label: plan.label.clone(),
@@ -146,9 +153,9 @@ impl MediaSide {
         self.source.refresh();
     }
 
-    /// Codes with these from now on.
-    pub(super) fn use_encoders(&self, encoders: Vec<encoder::Candidate>) {
-        self.command(Command::UseEncoders(encoders));
+    /// Codes pictures of this kind with these from now on.
+    pub(super) fn use_encoders(&self, encoders: Vec<encoder::Candidate>, kind: PictureKind) {
+        self.command(Command::UseEncoders { encoders, kind });
         self.source.refresh();
     }
 

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use media::{
-    Clock, Frame, FrameId, FrameRequest, FrameSource, InputSink, MediaTime, Pacing, Size,
-    SourceError, SourceEvent,
+    Clock, Frame, FrameId, FrameRequest, FrameSource, InputSink, MediaTime, Pacing, PictureKind,
+    Size, SourceError, SourceEvent,
 };
 use session::pacing::FramePacer;
 
@@ -56,6 +56,8 @@ pub trait SourceOutput: Send {
     fn wants_refresh(&self) -> bool;
     /// Whether the encoder reads pictures in memory that is shared with its device.
     fn wants_shared(&self) -> bool;
+    /// What pictures the encoder takes.
+    fn wants_kind(&self) -> PictureKind;
     /// Takes a report.
     fn report(&mut self, report: SourceReport);
 }
@@ -228,8 +230,8 @@ impl Shared {
             } else if wanted {
                 self.lock().refresh = true;
             }
-            let share = output.wants_shared();
-            let request = FrameRequest { id, at, within, views: &[], refresh, share };
+            let (share, kind) = (output.wants_shared(), output.wants_kind());
+            let request = FrameRequest { id, at, within, views: &[], refresh, share, kind };
             match self.ask(source.as_mut(), &request, &mut lost, output) {
                 Asked::Frame => id = id.next(),
                 Asked::Nothing => {}

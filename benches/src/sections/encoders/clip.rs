@@ -45,6 +45,7 @@ impl Clip {
             views: &[],
             refresh: true,
             share: false,
+            kind: media::PictureKind::NV12,
         };
         self.number += 1;
         let SourceEvent::Frame(mut frame) = self.source.next(&request)? else {
