@@ -11,28 +11,55 @@ pub(crate) struct Nv12<'a> {
     pub(crate) chroma: Plane<'a>,
 }
 
-impl<'a> Nv12<'a> {
+/// A picture of luma and interleaved chroma, whose planes are known to be long enough.
+#[derive(Clone, Copy)]
+pub(crate) struct TwoPlanes<'a> {
+    pub(crate) size: Size,
+    /// NV12 or P010.
+    pub(crate) format: PixelFormat,
+    pub(crate) luma: Plane<'a>,
+    pub(crate) chroma: Plane<'a>,
+}
+
+impl<'a> TwoPlanes<'a> {
     /// Checks place, layout, size and plane lengths, so that what follows may index and pass
     /// pointers on.
-    pub(crate) fn check(picture: &Picture<'a>, size: Size) -> Result<Self, EncodeError> {
+    pub(crate) fn check(
+        picture: &Picture<'a>,
+        format: PixelFormat,
+        size: Size,
+    ) -> Result<Self, EncodeError> {
         let refuse = |why: String| Err(EncodeError::Refused(why));
         let image = match picture {
             Picture::Cpu(image) => image,
             Picture::Shared(_) => return refuse("it lies in shared memory, not on the CPU".into()),
         };
-        if image.format != PixelFormat::Nv12 {
-            return refuse(format!("the layout is {:?}, not NV12", image.format));
+        if image.format != format {
+            return refuse(format!("the layout is {:?}, not {format:?}", image.format));
         }
         if image.size != size {
             return refuse(format!("its size is {}, not {size}", image.size));
         }
         let &[luma, chroma] = image.planes.as_slice() else {
-            return refuse(format!("NV12 has 2 planes, not {}", image.planes.len()));
+            return refuse(format!("{format:?} has 2 planes, not {}", image.planes.len()));
         };
-        let mut shapes = image.planes.iter().zip(PixelFormat::Nv12.planes(size));
+        let mut shapes = image.planes.iter().zip(format.planes(size));
         if !shapes.all(|(plane, (row, rows))| plane_holds(plane, row, rows)) {
             return refuse(format!("a plane is too short for {size}"));
         }
+        Ok(Self { size, format, luma, chroma })
+    }
+
+    /// Bytes of a row of either plane.
+    pub(crate) fn row(&self) -> usize {
+        self.format.plane(0, self.size).map_or(0, |(row, _)| row)
+    }
+}
+
+impl<'a> Nv12<'a> {
+    /// As [`TwoPlanes::check`].
+    pub(crate) fn check(picture: &Picture<'a>, size: Size) -> Result<Self, EncodeError> {
+        let TwoPlanes { luma, chroma, .. } = TwoPlanes::check(picture, PixelFormat::Nv12, size)?;
         Ok(Self { size, luma, chroma })
     }
 
@@ -134,14 +161,15 @@ pub(crate) fn copy_rows(
     }
 }
 
-/// Splits the chroma of a picture into its two planes, each given with its stride.
+/// Splits the chroma of NV12 into its two planes, each given with its stride.
 pub(crate) fn split_chroma(
-    picture: &Nv12<'_>,
+    chroma: &Plane<'_>,
+    size: Size,
     (cb, cb_stride): (&mut [u8], usize),
     (cr, cr_stride): (&mut [u8], usize),
 ) {
-    let (pairs, rows) = (picture.width() / 2, picture.height() / 2);
-    let from = picture.chroma.data.chunks(picture.chroma.stride).take(rows);
+    let (pairs, rows) = (size.width as usize / 2, size.height as usize / 2);
+    let from = chroma.data.chunks(chroma.stride).take(rows);
     let to = cb.chunks_mut(cb_stride).zip(cr.chunks_mut(cr_stride));
     for (row, (cb, cr)) in from.zip(to) {
         let (row, cb, cr) = (&row[..2 * pairs], &mut cb[..pairs], &mut cr[..pairs]);

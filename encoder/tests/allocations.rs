@@ -24,8 +24,8 @@ use common::doubles::{Image, SIZE, wait_until};
 use common::gpu::Slot;
 use media::{
     AccessUnit, Bitrate, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq,
-    PixelFormat, RateChange, Rect, SendRefused, SharedMemory, StageTimes, TrackId, UnitKind,
-    UnitSink, View,
+    PictureKind, PixelFormat, RateChange, Rect, SendRefused, SharedMemory, StageTimes, TrackId,
+    UnitKind, UnitSink, View,
 };
 use nearlight_encoder::nvenc::{self, Libraries};
 use nearlight_encoder::{
@@ -101,6 +101,23 @@ impl Film {
         Self { name: "BGRX", format: PixelFormat::Bgrx8, pictures, stride, slots }
     }
 
+    /// The same in ten bits.
+    fn ten_bits() -> Self {
+        let Self { pictures, stride, .. } = Self::nv12();
+        let widen = |plane: &Vec<u8>| plane.iter().flat_map(|&value| [0, value]).collect();
+        let pictures = pictures
+            .iter()
+            .map(|planes| Arc::new(planes.iter().map(widen).collect::<Vec<Vec<u8>>>()))
+            .collect();
+        let (format, stride, slots) = (PixelFormat::P010, stride * 2, Vec::new());
+        Self { name: "P010", format, pictures, stride, slots }
+    }
+
+    /// What an encoder of them is given.
+    fn kind(&self) -> PictureKind {
+        if self.format == PixelFormat::P010 { PictureKind::HDR10 } else { PictureKind::NV12 }
+    }
+
     /// NV12 in memory of the doubles' device.
     fn shared() -> Self {
         let slots: Vec<_> = (0..3).map(|_| Slot::new(PixelFormat::Nv12, SIZE)).collect();
@@ -139,8 +156,8 @@ impl Film {
             views: smallvec![View::screen(SIZE)],
             damage,
             color: match self.format {
-                PixelFormat::Nv12 => ColorDescription::BT709_LIMITED,
-                _ => ColorDescription::SRGB,
+                PixelFormat::Bgrx8 => ColorDescription::SRGB,
+                _ => self.kind().color,
             },
             depth: None,
             last_input: Some(InputSeq(number as u32)),
@@ -162,7 +179,7 @@ fn measure(candidate: &Candidate, film: &mut Film, barcode: bool, seamless: bool
     let config = WorkerConfig {
         label: "count".into(),
         track: TrackId(0),
-        settings: EncoderSettings::new(SIZE, rate, Bitrate::from_mbps(4)),
+        settings: EncoderSettings::new(SIZE, rate, Bitrate::from_mbps(4)).with_kind(film.kind()),
         encoders: vec![candidate.clone()],
         keyframe_interval: Duration::from_millis(250),
         barcode,
@@ -210,6 +227,7 @@ fn steady_state_allocates_nothing() {
         (Film::nv12(), false),
         (Film::bgrx(), true),
         (Film::shared(), false),
+        (Film::ten_bits(), true),
     ];
     // A driver that is none has an allocator of its own: what is counted is ours.
     let gpu = FakeGpu::fresh().unwrap();
@@ -223,10 +241,12 @@ fn steady_state_allocates_nothing() {
             opened => opened.unwrap(),
         };
         // Where a new rate costs a keyframe it is no steady state.
-        let seamless = encoder.capabilities().rate_change == RateChange::Seamless;
+        let capabilities = encoder.capabilities().clone();
+        let seamless = capabilities.rate_change == RateChange::Seamless;
         drop(encoder);
         for (film, barcode) in &mut films {
-            if !film.slots.is_empty() && !candidate.hardware {
+            let takes = capabilities.formats.contains(&film.kind().format);
+            if !takes || !film.slots.is_empty() && !candidate.hardware {
                 continue;
             }
             let Allocations { count, first } = measure(&candidate, film, *barcode, seamless);

@@ -60,6 +60,34 @@ impl Strip {
         }
     }
 
+    /// Draws the strip into planes with 10 bits a sample, in 16, little endian, `shift` above the lowest:
+    /// luma, and one plane of chroma pairs or two of chroma, each given with its stride in bytes. Does
+    /// nothing when the picture is too small for it.
+    pub fn draw_ten_bit<const PLANES: usize>(
+        self,
+        luma: &mut [u8],
+        luma_stride: usize,
+        chroma: [(&mut [u8], usize); PLANES],
+        shift: u32,
+    ) {
+        let sample = |value: u8| (u16::from(value) << 2 << shift).to_le_bytes();
+        if luma_stride < 2 * CELL * CELLS || luma.len() < luma_stride * CELL {
+            return;
+        }
+        for row in luma.chunks_mut(luma_stride).take(CELL) {
+            for (cell, bit) in row.as_chunks_mut::<2>().0.chunks_mut(CELL).zip(self.bits()) {
+                cell.fill(sample(if bit { WHITE } else { BLACK }));
+            }
+        }
+        for (plane, stride) in chroma {
+            for row in plane.chunks_mut(stride).take(CELL / 2) {
+                let samples = row.as_chunks_mut::<2>().0;
+                let width = samples.len().min(CELL * CELLS / PLANES);
+                samples[..width].fill(sample(128));
+            }
+        }
+    }
+
     /// Whether the strip fitted.
     fn draw_luma(self, luma: &mut [u8], stride: usize) -> bool {
         if stride < CELL * CELLS || luma.len() < stride * CELL {
@@ -126,6 +154,27 @@ mod tests {
             assert_eq!((pair[0], pair[1]), (*each.0, *each.1));
         }
         assert!(cb.contains(&128) && cb.contains(&20));
+    }
+
+    #[test]
+    fn ten_bits_hold_the_same_as_eight() {
+        let strip = Strip { frame: 7, input: 9 };
+        let (mut luma, mut chroma) = (vec![90; 640 * 32], vec![20; 640 * 16]);
+        strip.draw_nv12(&mut luma, 640, &mut chroma, 640);
+        let wide = |plane: &[u8], shift: u32| -> Vec<u8> {
+            plane.iter().flat_map(|&value| (u16::from(value) << 2 << shift).to_le_bytes()).collect()
+        };
+        for shift in [0, 6] {
+            let (mut upper, mut pairs) =
+                (wide(&[90; 640 * 32], shift), wide(&[20; 640 * 16], shift));
+            strip.draw_ten_bit(&mut upper, 1280, [(&mut pairs, 1280)], shift);
+            assert!(upper == wide(&luma, shift) && pairs == wide(&chroma, shift), "{shift}");
+        }
+        let (mut lower, mut cb, mut cr) =
+            (wide(&[90; 640 * 32], 0), wide(&[20; 320 * 16], 0), wide(&[20; 320 * 16], 0));
+        strip.draw_ten_bit(&mut lower, 1280, [(&mut cb, 640), (&mut cr, 640)], 0);
+        let half: Vec<u8> = chroma.iter().step_by(2).copied().collect();
+        assert!(lower == wide(&luma, 0) && cb == wide(&half, 0) && cr == cb);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct EncoderCapabilities {
     pub codec: Codec,
     /// Whether it runs on dedicated hardware.
     pub hardware: bool,
-    /// Layouts of pictures that it takes.
+    /// Layouts of pictures that it can be opened for; it takes those alone that it was opened for.
     pub formats: SmallVec<[PixelFormat; 4]>,
     /// Least width and least height that it takes.
     pub smallest: Size,

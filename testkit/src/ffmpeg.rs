@@ -2,11 +2,15 @@
 //!
 //! It is a process, so that nothing of it is linked. `scripts/setup test` installs it.
 
+use std::collections::BTreeMap;
 use std::io::{BufReader, Error, Read, Result};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::ivf::TICKS_A_SECOND;
+
+/// I420 by FFmpeg's name.
+const EIGHT_BITS: &str = "yuv420p";
 
 /// A decoded picture's frame and the MD5 of its I420 samples without padding, in hexadecimal.
 pub type Hashed = (u64, String);
@@ -17,7 +21,7 @@ pub type Hashed = (u64, String);
 /// # Errors
 /// When the command is not installed, or fails.
 pub fn hashes(ivf: &Path) -> Result<Vec<Hashed>> {
-    let output = decoder(ivf, "framemd5").output().map_err(|error| missing(&error))?;
+    let output = decoder(ivf, "framemd5", EIGHT_BITS).output().map_err(|error| missing(&error))?;
     if !output.status.success() {
         return Err(failed(ivf, &output.stderr));
     }
@@ -38,8 +42,44 @@ pub fn hashes(ivf: &Path) -> Result<Vec<Hashed>> {
 ///
 /// # Errors
 /// When the command is not installed, or fails, or yields half a picture.
-pub fn pictures(file: &Path, picture_bytes: usize, mut each: impl FnMut(&[u8])) -> Result<()> {
-    let mut child = decoder(file, "rawvideo")
+pub fn pictures(file: &Path, picture_bytes: usize, each: impl FnMut(&[u8])) -> Result<()> {
+    pictures_as(file, EIGHT_BITS, picture_bytes, each)
+}
+
+/// The same in 10 bits, the lower ones of 16, little endian.
+///
+/// # Errors
+/// As [`pictures`].
+pub fn ten_bit_pictures(file: &Path, picture_bytes: usize, each: impl FnMut(&[u8])) -> Result<()> {
+    pictures_as(file, "yuv420p10le", picture_bytes, each)
+}
+
+/// What a file says of the video in it: `pix_fmt`, `profile`, `color_range`, `color_space`,
+/// `color_transfer`, `color_primaries`, by FFmpeg's names.
+///
+/// # Errors
+/// When `ffprobe` is not installed, or fails.
+pub fn about(file: &Path) -> Result<BTreeMap<String, String>> {
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-select_streams", "v:0", "-show_entries"]);
+    command.arg("stream=pix_fmt,profile,color_range,color_space,color_transfer,color_primaries");
+    command.args(["-of", "default=noprint_wrappers=1"]).arg(file);
+    let output = command.output().map_err(|error| missing(&error))?;
+    if !output.status.success() {
+        return Err(failed(file, &output.stderr));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    Ok(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+}
+
+fn pictures_as(
+    file: &Path,
+    pixels: &str,
+    picture_bytes: usize,
+    mut each: impl FnMut(&[u8]),
+) -> Result<()> {
+    let mut child = decoder(file, "rawvideo", pixels)
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(|error| missing(&error))?;
@@ -58,11 +98,11 @@ pub fn pictures(file: &Path, picture_bytes: usize, mut each: impl FnMut(&[u8])) 
 }
 
 /// One thread, so that what is concealed is the same each time; every picture once, at its own time.
-fn decoder(file: &Path, format: &str) -> Command {
+fn decoder(file: &Path, format: &str, pixels: &str) -> Command {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error", "-threads", "1", "-i"]).arg(file);
     command.args(["-fps_mode", "passthrough", "-enc_time_base", &format!("1:{TICKS_A_SECOND}")]);
-    command.args(["-pix_fmt", "yuv420p", "-f", format, "-"]);
+    command.args(["-pix_fmt", pixels, "-f", format, "-"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

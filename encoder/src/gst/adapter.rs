@@ -11,13 +11,13 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
-use gstreamer_video::prelude::*;
 use media::barcode::Strip;
 use media::{EncodeError, FrameRate, Size};
 
+use super::input::Input;
 use super::table::Units;
 use crate::candidates::OpenError;
-use crate::nv12::{Nv12, copy_rows, split_chroma};
+use crate::nv12::TwoPlanes;
 
 /// Frame buffers in the pool: one is filled while the element may still hold the one before.
 const POOLED_BUFFERS: u32 = 2;
@@ -55,27 +55,6 @@ impl Collected {
     }
 }
 
-/// How a picture lies in the element's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
-    /// As it comes.
-    Nv12,
-    /// Chroma in two planes.
-    I420,
-}
-
-impl Layout {
-    /// All, what costs least first.
-    pub(super) const ALL: [Self; 2] = [Self::Nv12, Self::I420];
-
-    pub(super) fn format(self) -> gst_video::VideoFormat {
-        match self {
-            Self::Nv12 => gst_video::VideoFormat::Nv12,
-            Self::I420 => gst_video::VideoFormat::I420,
-        }
-    }
-}
-
 /// An element between two pads.
 pub(super) struct Adapter {
     element: gst::Element,
@@ -83,7 +62,7 @@ pub(super) struct Adapter {
     output: gst::Pad,
     bus: gst::Bus,
     collected: Arc<Collected>,
-    layout: Layout,
+    taken: Input,
     units: Units,
     format: Option<Format>,
     frames: u64,
@@ -97,11 +76,11 @@ struct Format {
 }
 
 impl Adapter {
-    /// Links and starts `element`, whose output is held to `output_caps`.
+    /// Links and starts `element`, which takes pictures as `taken` and whose output is held to `output_caps`.
     pub(super) fn start(
         element: gst::Element,
         output_caps: &gst::Caps,
-        layout: Layout,
+        taken: Input,
         units: Units,
     ) -> Result<Self, OpenError> {
         let refused = |what: &str| OpenError::Refused(what.to_owned());
@@ -148,7 +127,7 @@ impl Adapter {
         });
         element.set_bus(Some(&bus));
         let adapter =
-            Self { element, input, output, bus, collected, layout, units, format: None, frames: 0 };
+            Self { element, input, output, bus, collected, taken, units, format: None, frames: 0 };
         let pads =
             |name| adapter.element.static_pad(name).ok_or_else(|| refused("a pad is missing"));
         adapter
@@ -172,21 +151,17 @@ impl Adapter {
         &self.element
     }
 
-    /// Declares the input from the next frame on: BT.709 in limited range, chroma sited left.
+    /// Declares the input from the next frame on, chroma sited left.
     pub(super) fn set_format(&mut self, size: Size, rate: FrameRate) -> Result<(), String> {
         let (numerator, denominator) = rate.fraction();
         let fraction = i32::try_from(numerator)
             .ok()
             .zip(i32::try_from(denominator).ok())
             .ok_or_else(|| "the frame rate is out of range".to_owned())?;
-        let info = gst_video::VideoInfo::builder(self.layout.format(), size.width, size.height)
+        let Input { layout, colorimetry } = &self.taken;
+        let info = gst_video::VideoInfo::builder(layout.format(), size.width, size.height)
             .fps(gst::Fraction::from(fraction))
-            .colorimetry(&gst_video::VideoColorimetry::new(
-                gst_video::VideoColorRange::Range16_235,
-                gst_video::VideoColorMatrix::Bt709,
-                gst_video::VideoTransferFunction::Bt709,
-                gst_video::VideoColorPrimaries::Bt709,
-            ))
+            .colorimetry(colorimetry)
             .chroma_site(gst_video::VideoChromaSite::H_COSITED)
             .build()
             .map_err(|error| error.to_string())?;
@@ -225,7 +200,7 @@ impl Adapter {
     /// Copies a picture in, runs the element and returns its unit.
     pub(super) fn run(
         &mut self,
-        picture: &Nv12<'_>,
+        picture: &TwoPlanes<'_>,
         strip: Option<Strip>,
     ) -> Result<gst::Buffer, EncodeError> {
         let fatal = |what: &str| EncodeError::Fatal(what.to_owned());
@@ -238,7 +213,7 @@ impl Adapter {
         let pts = format.interval * self.frames;
         writable.set_pts(pts);
         writable.set_duration(format.interval);
-        fill(writable, &format.info, self.layout, picture, strip)?;
+        self.taken.layout.fill(writable, &format.info, picture, strip)?;
         self.frames += 1;
         let flow = self.input.push(buffer);
         let mut output = match self.units {
@@ -297,47 +272,11 @@ fn stop_pool(pool: &gst::BufferPool) {
     let _ = pool.set_active(false);
 }
 
-/// Copies a picture into a buffer of the element and draws the strip there.
-fn fill(
-    buffer: &mut gst::BufferRef,
-    info: &gst_video::VideoInfo,
-    layout: Layout,
-    picture: &Nv12<'_>,
-    strip: Option<Strip>,
-) -> Result<(), EncodeError> {
-    let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, info)
-        .map_err(|error| EncodeError::Fatal(error.to_string()))?;
-    let strides = frame.plane_stride();
-    let stride = |plane: usize| strides[plane].unsigned_abs() as usize;
-    let luma_stride = stride(0);
-    let (width, height) = (picture.width(), picture.height());
-    match layout {
-        Layout::Nv12 => {
-            let chroma_stride = stride(1);
-            let [luma, chroma, ..] = frame.planes_data_mut();
-            copy_rows(&picture.luma, luma, luma_stride, width, height);
-            copy_rows(&picture.chroma, chroma, chroma_stride, width, height / 2);
-            if let Some(strip) = strip {
-                strip.draw_nv12(luma, luma_stride, chroma, chroma_stride);
-            }
-        }
-        Layout::I420 => {
-            let (cb_stride, cr_stride) = (stride(1), stride(2));
-            let [luma, cb, cr, ..] = frame.planes_data_mut();
-            copy_rows(&picture.luma, luma, luma_stride, width, height);
-            split_chroma(picture, (cb, cb_stride), (cr, cr_stride));
-            if let Some(strip) = strip {
-                strip.draw_i420(luma, luma_stride, [(cb, cb_stride), (cr, cr_stride)]);
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use media::Plane;
+    use media::{Codec, PictureKind, PixelFormat, Plane};
 
+    use super::super::input::Layout;
     use super::*;
 
     const SIZE: Size = Size::new(64, 48);
@@ -350,7 +289,9 @@ mod tests {
             element.set_property("drop", true);
         }
         let caps = gst::Caps::builder("video/x-raw").build();
-        let mut adapter = Adapter::start(element, &caps, layout, units).unwrap();
+        let colorimetry = Input::colorimetry(Codec::H264, PictureKind::NV12.color);
+        let taken = Input { layout, colorimetry };
+        let mut adapter = Adapter::start(element, &caps, taken, units).unwrap();
         adapter.set_format(SIZE, FrameRate::fps(30)).unwrap();
         adapter
     }
@@ -359,7 +300,12 @@ mod tests {
         let luma = vec![value; 64 * 48];
         let chroma: Vec<u8> = [1, 2].repeat(64 * 48 / 4);
         let plane = |data| Plane { data, stride: 64 };
-        let picture = Nv12 { size: SIZE, luma: plane(&luma), chroma: plane(&chroma) };
+        let picture = TwoPlanes {
+            size: SIZE,
+            format: PixelFormat::Nv12,
+            luma: plane(&luma),
+            chroma: plane(&chroma),
+        };
         let unit = adapter.run(&picture, None).map_err(|error| error.to_string())?;
         Ok(unit.map_readable().unwrap().to_vec())
     }

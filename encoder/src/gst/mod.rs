@@ -5,6 +5,7 @@
 //! function call. There is no queue in it and nothing is coded ahead.
 
 mod adapter;
+mod input;
 mod properties;
 mod rate;
 mod table;
@@ -14,18 +15,22 @@ use std::sync::Arc;
 
 use gstreamer as gst;
 use media::{
-    Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
-    FrameRate, Picture, RateChange, Recovery, Size, Submitted, UnitKind,
+    BitDepth, Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities,
+    FrameId, FrameRate, Picture, PictureKind, PixelFormat, RateChange, Recovery, Size, Submitted,
+    UnitKind,
 };
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
-use crate::nv12::{Nv12, check_taken};
+use crate::nv12::{TwoPlanes, check_taken};
 use crate::unit_pool::UnitPool;
 use crate::{h264, headers};
-use adapter::{Adapter, Layout};
+use adapter::Adapter;
+use input::{Input, Layout};
 use rate::{RateControl, one_frame_in_millis};
 use table::{Change, Keyframes, ROWS, Row, Setting, Value};
 
+/// VP8 has no such pictures, and no browser decodes those of H.264.
+const NO_TEN_BITS: &str = "the codec is not sent in 10 bits";
 /// More than four slices make some Chromium builds glitch, and cost bits for little time.
 const MAX_THREADS: usize = 4;
 
@@ -46,7 +51,8 @@ pub fn candidates(hardware: bool) -> impl Iterator<Item = Candidate> {
 struct GstEncoder {
     row: &'static Row,
     capabilities: EncoderCapabilities,
-    layout: Layout,
+    /// What it is given.
+    kind: PictureKind,
     adapter: Adapter,
     rate_control: RateControl,
     size: Size,
@@ -67,18 +73,18 @@ impl GstEncoder {
     /// that it does not take, and for an element that cannot be set up.
     fn open(row: &'static Row, settings: &EncoderSettings) -> Result<Self, OpenError> {
         let factory = factory(row)?;
-        let (capabilities, layout) = describe(row, &factory).map_err(OpenError::Refused)?;
+        let capabilities = describe(row, &factory).map_err(OpenError::Refused)?;
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
         if !capabilities.formats.contains(&settings.format) {
             let EncoderCapabilities { name, formats, .. } = &capabilities;
             let text = format!("{name} takes {formats:?}, not {:?}", settings.format);
             return Err(OpenError::Refused(text));
         }
-        let (adapter, rate_control) = start(row, &factory, layout, settings)?;
+        let (adapter, rate_control) = start(row, &factory, settings)?;
         Ok(Self {
             row,
             capabilities,
-            layout,
+            kind: settings.kind(),
             adapter,
             rate_control,
             size: settings.size,
@@ -92,9 +98,10 @@ impl GstEncoder {
 
     /// Starts the element anew, with what it has to code now.
     fn reopen(&mut self) -> Result<(), EncodeError> {
-        let settings = EncoderSettings::new(self.size, self.rate, self.bitrate);
+        let settings =
+            EncoderSettings::new(self.size, self.rate, self.bitrate).with_kind(self.kind);
         let started = factory(self.row)
-            .and_then(|factory| start(self.row, &factory, self.layout, &settings))
+            .and_then(|factory| start(self.row, &factory, &settings))
             .map_err(|error| EncodeError::Fatal(error.to_string()))?;
         (self.adapter, self.rate_control) = started;
         self.key_due = true;
@@ -128,7 +135,7 @@ impl Encoder for GstEncoder {
         picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Submitted, EncodeError> {
-        let picture = Nv12::check(picture, self.size)?;
+        let picture = TwoPlanes::check(picture, self.kind.format, self.size)?;
         // The first one is a keyframe by itself.
         if options.keyframe && !self.key_due {
             match self.row.keyframes {
@@ -207,10 +214,12 @@ fn factory(row: &Row) -> Result<gst::ElementFactory, OpenError> {
 fn start(
     row: &'static Row,
     factory: &gst::ElementFactory,
-    layout: Layout,
     settings: &EncoderSettings,
 ) -> Result<(Adapter, RateControl), OpenError> {
     let refused = OpenError::Refused;
+    let PictureKind { format, color } = settings.kind();
+    let layout = layout(factory, format).map_err(refused)?;
+    let colorimetry = Input::colorimetry(row.codec, color);
     let element = factory.create().build().map_err(|error| refused(error.to_string()))?;
     for setting in row.settings {
         apply(&element, setting, settings.rate).map_err(refused)?;
@@ -218,8 +227,9 @@ fn start(
     let mut rate_control =
         RateControl::find(&row.rate.knob, &element, settings.rate).map_err(refused)?;
     rate_control.set(&element, settings.bitrate, settings.rate).map_err(refused)?;
-    let output = output_caps(row.codec, factory).map_err(refused)?;
-    let mut adapter = Adapter::start(element, &output, layout, row.units)?;
+    let output = output_caps(row.codec, format, factory).map_err(refused)?;
+    let input = Input { layout, colorimetry };
+    let mut adapter = Adapter::start(element, &output, input, row.units)?;
     adapter.set_format(settings.size, settings.rate).map_err(refused)?;
     Ok((adapter, rate_control))
 }
@@ -249,19 +259,13 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(MAX_THREADS)
 }
 
-/// What the row and the element's own template say that it can do, and the layout that it takes.
-fn describe(
-    row: &Row,
-    factory: &gst::ElementFactory,
-) -> Result<(EncoderCapabilities, Layout), String> {
-    let takes = |format: Layout| {
-        let caps = gst::Caps::builder("video/x-raw").field("format", format.format().to_str());
-        factory.can_sink_any_caps(&caps.build())
-    };
-    let layout = Layout::ALL.into_iter().find(|&layout| takes(layout));
-    let layout = layout.ok_or("it takes neither NV12 nor I420 in the processor's memory")?;
+/// What the row and the element's own template say that it can do.
+fn describe(row: &Row, factory: &gst::ElementFactory) -> Result<EncoderCapabilities, String> {
+    layout(factory, PixelFormat::Nv12)?;
+    let ten =
+        |format| layout(factory, format).is_ok() && output_caps(row.codec, format, factory).is_ok();
     let (smallest, largest) = size_range(factory, row.largest);
-    let capabilities = EncoderCapabilities {
+    let mut capabilities = EncoderCapabilities {
         hardware: row.hardware,
         smallest,
         largest,
@@ -272,7 +276,21 @@ fn describe(
         bounded_frames: row.bounded_frames,
         ..EncoderCapabilities::plain(row.name, row.codec)
     };
-    Ok((capabilities, layout))
+    capabilities.formats.extend(Some(PixelFormat::P010).filter(|&format| ten(format)));
+    Ok(capabilities)
+}
+
+/// The layout that costs least in which an element takes pictures of a format.
+fn layout(factory: &gst::ElementFactory, format: PixelFormat) -> Result<Layout, String> {
+    let takes = |layout: &&Layout| {
+        let caps = gst::Caps::builder("video/x-raw").field("format", layout.format().to_str());
+        factory.can_sink_any_caps(&caps.build())
+    };
+    let layouts = Layout::of(format);
+    layouts.iter().find(takes).copied().ok_or_else(|| {
+        let names: Vec<_> = layouts.iter().map(|layout| layout.format().to_str()).collect();
+        format!("it takes none of {names:?} in the processor's memory")
+    })
 }
 
 /// Least and largest even size of the element's template, within `largest`.
@@ -293,19 +311,29 @@ fn size_range(factory: &gst::ElementFactory, largest: Size) -> (Size, Size) {
 
 /// What the output is held to: the form in which units are sent, and the profile that every decoder
 /// of the codec has.
-fn output_caps(codec: Codec, factory: &gst::ElementFactory) -> Result<gst::Caps, String> {
+fn output_caps(
+    codec: Codec,
+    format: PixelFormat,
+    factory: &gst::ElementFactory,
+) -> Result<gst::Caps, String> {
     let bytes = |name: &str| {
         let caps = gst::Caps::builder(name);
         caps.field("stream-format", "byte-stream").field("alignment", "au")
     };
+    let h265 = |profile: &str| vec![bytes("video/x-h265").field("profile", profile).build()];
+    let vp9 =
+        |profile: &str| vec![gst::Caps::builder("video/x-vp9").field("profile", profile).build()];
+    let ten = format.depth() == BitDepth::Ten;
     let choices = match codec {
+        Codec::H264 | Codec::Vp8 if ten => return Err(NO_TEN_BITS.into()),
         // Plain Baseline, where the other is not named: no encoder here uses what they differ by.
         Codec::H264 => ["constrained-baseline", "baseline"]
             .map(|profile| bytes("video/x-h264").field("profile", profile).build())
             .to_vec(),
-        Codec::H265 => vec![bytes("video/x-h265").field("profile", "main").build()],
+        Codec::H265 => h265(if ten { "main-10" } else { "main" }),
         Codec::Vp8 => vec![gst::Caps::builder("video/x-vp8").build()],
-        Codec::Vp9 => vec![gst::Caps::builder("video/x-vp9").field("profile", "0").build()],
+        Codec::Vp9 => vp9(if ten { "2" } else { "0" }),
+        // The main profile has both depths.
         Codec::Av1 => vec![gst::Caps::builder("video/x-av1").field("alignment", "tu").build()],
     };
     let wanted = choices[0].to_string();
@@ -360,7 +388,7 @@ mod tests {
 
     #[test]
     fn an_element_that_takes_no_pictures_is_refused() {
-        let text = "it takes neither NV12 nor I420 in the processor's memory".to_owned();
+        let text = r#"it takes none of ["NV12", "I420"] in the processor's memory"#.to_owned();
         assert_eq!(refusal(row("fakesrc", &[])), OpenError::Refused(text));
     }
 }

@@ -187,7 +187,7 @@ impl Buffers {
         let half = width / 2;
         self.cb.resize(half * height / 2, 0);
         self.cr.resize(half * height / 2, 0);
-        split_chroma(&drawn, (&mut self.cb, half), (&mut self.cr, half));
+        split_chroma(&drawn.chroma, drawn.size, (&mut self.cb, half), (&mut self.cr, half));
         I420 {
             size: picture.size,
             luma: drawn.luma,
