@@ -12,12 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use client::{Arrived, Wish, annex_b, config, connect, event, unit, until};
 use media::{
-    AudioPacket, CloseReason, Codec, DataChannel, FrameId, Mark, MediaTime, SendRefused, TrackId,
-    Transport, TransportEvent, UnitSink,
+    AccessUnit, AudioPacket, CloseReason, Codec, ColorDescription, DataChannel, FrameId, Mark,
+    MediaTime, SendRefused, TrackId, Transport, TransportEvent, UnitKind, UnitSink,
 };
 
 /// Sends when there is room.
-async fn send(sink: &mut Box<dyn UnitSink>, unit: media::AccessUnit) {
+async fn send(sink: &mut Box<dyn UnitSink>, unit: AccessUnit) {
     tokio::time::timeout(client::PATIENCE, async {
         while !sink.is_ready() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -48,11 +48,16 @@ async fn units_arrive_byte_for_byte_with_timestamps_of_their_capture() {
     }
 }
 
+/// The number that an answer gives a header extension.
+fn extension(sdp: &str, name: &str) -> u8 {
+    let line = sdp.lines().find(|line| line.ends_with(&format!("/{name}"))).unwrap();
+    line["a=extmap:".len()..].split(' ').next().unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packets_carry_a_playout_delay_of_zero() {
     let (mut client, mut transport, answer) = connect(Wish::PLAYER, config()).await;
-    let line = answer.sdp.lines().find(|line| line.ends_with("/playout-delay")).unwrap();
-    let id: u8 = line["a=extmap:".len()..].split(' ').next().unwrap().parse().unwrap();
+    let id = extension(&answer.sdp, "playout-delay");
     send(&mut transport.video_sink(TrackId(0)), unit(0, MediaTime::ZERO, annex_b(true, 5_000, 1)))
         .await;
     let mut packets = 0;
@@ -66,6 +71,35 @@ async fn packets_carry_a_playout_delay_of_zero() {
         }
     }
     assert!(packets > 4, "{packets}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_packet_of_a_keyframe_tells_colours_that_are_not_the_usual_ones() {
+    let (mut client, mut transport, answer) = connect(Wish::PLAYER, config()).await;
+    let id = extension(&answer.sdp, "color-space");
+    let mut sink = transport.video_sink(TrackId(0));
+    let (usual, hdr) = (ColorDescription::BT709_LIMITED, ColorDescription::BT2020_PQ_LIMITED);
+    for (n, (kind, color, told)) in
+        [(UnitKind::Key, hdr, true), (UnitKind::Delta, hdr, false), (UnitKind::Key, usual, false)]
+            .into_iter()
+            .enumerate()
+    {
+        let at = MediaTime::from_millis(n as u64 * 17);
+        let data = annex_b(kind == UnitKind::Key, 5_000, n as u64);
+        send(&mut sink, AccessUnit { kind, color, ..unit(n as u64, at, data) }).await;
+        loop {
+            let Arrived::Packet(packet) = client.next().await else { continue };
+            let last = packet.header.marker;
+            // BT.2020, PQ, BT.2020; limited range, chroma on the left and between the rows.
+            let wanted = [9, 16, 9, 0b01_01_10];
+            let wanted = (told && last).then_some(&wanted[..]);
+            assert_eq!(packet.header.get_extension(id).as_deref(), wanted, "unit {n}");
+            assert!(packet.payload.len() + 12 + 16 + 2 + 16 <= 1_200, "it has its room");
+            if last {
+                break;
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

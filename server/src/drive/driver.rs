@@ -647,7 +647,7 @@ async fn answer(
     offer: &str,
     holds: Option<&'static str>,
 ) -> Result<(WebRtcTransport, transport::Answer, Choice, Vec<Candidate>), ConnectError> {
-    let decodes = transport::decodes(offer).map_err(refused)?;
+    let decodes = transport::decodes(offer).map_err(refused)?.eight;
     let demand = Demand { holds, ..encoders::demand(video, decodes) };
     let chosen = node.encoders.choose_for_client(&demand);
     let (choice, encoders) = chosen.map_err(|error| {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use media::{Bitrate, Codec};
+use media::{BitDepth, Bitrate, Codec};
 use rtc::crypto::{SignatureScheme, default_provider};
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use thiserror::Error;
@@ -14,6 +14,8 @@ use thiserror::Error;
 pub struct WebRtcConfig {
     /// What video may be sent as, best first: the first that an offer has is taken.
     pub codecs: Vec<Codec>,
+    /// Bits of a sample of the pictures that are sent.
+    pub depth: BitDepth,
     /// Addresses to bind and offer as host candidates. An unspecified address (`0.0.0.0`, `::`)
     /// stands for every interface of its family except loopback and link-local ones.
     pub bind: Vec<IpAddr>,
@@ -38,11 +40,12 @@ pub struct WebRtcConfig {
 }
 
 impl WebRtcConfig {
-    /// Settings for `bind` with this node's `certificate`: H.264 alone, 15 s to connect, interrupted after 3 s
+    /// Settings for `bind` with this node's `certificate`: H.264 of 8 bits alone, 15 s to connect, interrupted after 3 s
     /// and gone after 10 s of silence, unpaced.
     pub fn new(bind: Vec<IpAddr>, certificate: Certificate) -> Self {
         Self {
             codecs: vec![Codec::H264],
+            depth: BitDepth::Eight,
             bind,
             ports: None,
             loopback: false,

@@ -68,7 +68,7 @@ impl WebRtc {
         config: WebRtcConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<(WebRtcTransport, Answer), OfferError> {
-        let plan = offer::read(offer_sdp, &config.codecs)?;
+        let plan = offer::read(offer_sdp, &config.codecs, config.depth)?;
         // The offer was reduced to known lines, but the stack below still parses text of a stranger.
         AssertUnwindSafe(build(plan, config, clock))
             .catch_unwind()

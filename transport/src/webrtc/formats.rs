@@ -3,7 +3,7 @@
 //! Levels are not looked at: browsers write one that says nothing of what they decode, and a decoder
 //! that cannot follow shows it in its reports.
 
-use media::Codec;
+use media::{BitDepth, Codec};
 
 use super::offer::{Format, Section, payload_type};
 
@@ -25,8 +25,9 @@ impl VideoFormat {
     }
 }
 
-/// The best format of a section for `codec`; none where it has none that we can send.
-pub(super) fn find(section: &Section<'_>, codec: Codec) -> Option<VideoFormat> {
+/// The best format of a section for pictures of `depth` by `codec`; none where it has none that we can
+/// send.
+pub(super) fn find(section: &Section<'_>, codec: Codec, depth: BitDepth) -> Option<VideoFormat> {
     let ranked = section.formats.iter().filter_map(|format| {
         let (name, clock) = format.map?.split_once('/')?;
         let is_it = name.eq_ignore_ascii_case(codec.rtp_name()) && clock == "90000";
@@ -34,7 +35,7 @@ pub(super) fn find(section: &Section<'_>, codec: Codec) -> Option<VideoFormat> {
             return None;
         }
         let fmtp = format.fmtp.unwrap_or_default();
-        Some((rank(codec, fmtp)?, format.payload_type, fmtp))
+        Some((rank(codec, depth, fmtp)?, format.payload_type, fmtp))
     });
     // The first of the best.
     let (_, chosen, fmtp) = ranked.min_by_key(|(rank, ..)| *rank)?;
@@ -82,21 +83,29 @@ fn fmtp_value<'a>(fmtp: &'a str, key: &str) -> Option<&'a str> {
     })
 }
 
-/// How good a format is, 0 best; `None` when it cannot be used: our pictures have 8 bits and 4:2:0.
-fn rank(codec: Codec, fmtp: &str) -> Option<u8> {
+/// How good a format is, 0 best; `None` when it cannot be used: our pictures are 4:2:0.
+fn rank(codec: Codec, depth: BitDepth, fmtp: &str) -> Option<u8> {
     let is = |key: &str, wanted: &str| {
         fmtp_value(fmtp, key).is_none_or(|value| value.eq_ignore_ascii_case(wanted))
     };
+    let is_profile =
+        |unsaid: &str, wanted: &str| fmtp_value(fmtp, "profile-id").unwrap_or(unsaid) == wanted;
+    let ten = depth == BitDepth::Ten;
     let usable = match codec {
-        Codec::H264 => return rank_h264(fmtp),
-        // RFC 7798 §7.1: the main profile and one stream are what is meant where nothing is said.
-        Codec::H265 => is("profile-space", "0") && is("profile-id", "1") && is("tx-mode", "SRST"),
-        // AV1 RTP payload §7.2.1: the main profile where nothing is said.
+        Codec::H264 if !ten => return rank_h264(fmtp),
+        // RFC 7798 §7.1: the main profile (1, that of 10 bits is 2) and one stream are what is meant where
+        // nothing is said.
+        Codec::H265 => {
+            let profile = is_profile("1", if ten { "2" } else { "1" });
+            is("profile-space", "0") && profile && is("tx-mode", "SRST")
+        }
+        // AV1 RTP payload §7.2.1: the main profile where nothing is said. It has both depths.
         Codec::Av1 => is("profile", "0"),
         // RFC 9628 §6.1.
-        Codec::Vp9 => is("profile-id", "0"),
+        Codec::Vp9 => is_profile("0", if ten { "2" } else { "0" }),
         // RFC 7741 §6.1: bounds of size and rate, which browsers leave out.
-        Codec::Vp8 => true,
+        Codec::Vp8 => !ten,
+        Codec::H264 => false,
     };
     usable.then_some(0)
 }
@@ -160,7 +169,7 @@ mod tests {
             (Codec::Vp9, "profile-id=0"),
             (Codec::Vp8, "max-fr=30; max-fs=3600"),
         ] {
-            assert_eq!(rank(codec, fmtp), Some(0), "{codec:?} {fmtp}");
+            assert_eq!(rank(codec, BitDepth::Eight, fmtp), Some(0), "{codec:?} {fmtp}");
         }
         for (codec, fmtp) in [
             (Codec::H265, "level-id=93;profile-id=2;tier-flag=0;tx-mode=SRST"),
@@ -169,7 +178,27 @@ mod tests {
             (Codec::Vp9, "profile-id=2"),
             (Codec::Vp9, "profile-id=x"),
         ] {
-            assert_eq!(rank(codec, fmtp), None, "{codec:?} {fmtp}");
+            assert_eq!(rank(codec, BitDepth::Eight, fmtp), None, "{codec:?} {fmtp}");
+        }
+    }
+
+    #[test]
+    fn ten_bits_need_a_profile_that_has_them() {
+        for (codec, fmtp, taken) in [
+            (Codec::H265, "level-id=93;profile-id=2;tier-flag=0;tx-mode=SRST", true),
+            (Codec::H265, "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST", false),
+            (Codec::H265, "", false),
+            (Codec::Vp9, "profile-id=2", true),
+            (Codec::Vp9, "profile-id=0", false),
+            (Codec::Vp9, "profile-id=3", false),
+            (Codec::Vp9, "", false),
+            (Codec::Av1, "level-idx=5;profile=0;tier=0", true),
+            (Codec::Av1, "profile=1", false),
+            (Codec::Vp8, "", false),
+            (Codec::H264, "packetization-mode=1;profile-level-id=42e01f", false),
+            (Codec::H264, "packetization-mode=1;profile-level-id=6e001f", false),
+        ] {
+            assert_eq!(rank(codec, BitDepth::Ten, fmtp).is_some(), taken, "{codec:?} {fmtp}");
         }
     }
 }

@@ -30,7 +30,7 @@ mod trickle;
 
 pub use config::{Certificate, CertificateError, WebRtcConfig};
 pub use connect::{Answer, WebRtc};
-pub use offer::{MAX_SDP, OfferError, decodes};
+pub use offer::{Decodes, MAX_SDP, OfferError, decodes};
 pub use peer::{RemoteCandidates, WebRtcTransport};
 pub use trickle::TrickleError;
 
@@ -39,5 +39,7 @@ const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playou
 /// Numbers of packets across streams, for acknowledgements.
 const TRANSPORT_WIDE: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/// Colours of the picture, in the last packet of a keyframe.
+const COLOR_SPACE: &str = "http://www.webrtc.org/experiments/rtp-hdrext/color-space";
 /// Header extensions that are taken from an offer.
-const EXTENSIONS: [&str; 2] = [PLAYOUT_DELAY, TRANSPORT_WIDE];
+const EXTENSIONS: [&str; 3] = [PLAYOUT_DELAY, TRANSPORT_WIDE, COLOR_SPACE];

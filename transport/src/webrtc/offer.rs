@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use media::{Codec, CodecSet};
+use media::{BitDepth, Codec, CodecSet};
 use thiserror::Error;
 
 use super::formats::{self, VideoFormat, opus};
@@ -210,14 +210,20 @@ impl<'a> Checked<'a> {
     }
 
     /// The formats of `codec`, one for each video section; none where a section has none.
-    fn formats(&self, codec: Codec) -> Option<Vec<VideoFormat>> {
-        self.of_kind("video").map(|section| formats::find(section, codec)).collect()
+    fn formats(&self, codec: Codec, depth: BitDepth) -> Option<Vec<VideoFormat>> {
+        self.of_kind("video").map(|section| formats::find(section, codec, depth)).collect()
+    }
+
+    /// What can be sent in pictures of `depth`.
+    fn codecs(&self, depth: BitDepth) -> Vec<Codec> {
+        let usable = |codec: &Codec| self.formats(*codec, depth).is_some();
+        Codec::ALL.into_iter().filter(usable).collect()
     }
 
     /// For an offer that has none of `codecs`.
     fn no_usable_codec(&self, codecs: &[Codec]) -> OfferError {
         let lacks = |section: &&Section<'_>| {
-            codecs.iter().all(|codec| formats::find(section, *codec).is_none())
+            codecs.iter().all(|codec| formats::find(section, *codec, BitDepth::Eight).is_none())
         };
         let lacking = self.of_kind("video").find(lacks).or(self.of_kind("video").next());
         let offered = lacking.map(formats::names).unwrap_or_default();
@@ -225,24 +231,42 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// What the client that makes this offer decodes, of all that can be sent. Never empty.
+/// What a client decodes, of all that can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decodes {
+    /// Of pictures with 8 bits a sample. Never empty.
+    pub eight: CodecSet,
+    /// Of pictures with 10; empty where it says nothing of them.
+    pub ten: CodecSet,
+}
+
+/// What the client that makes this offer decodes.
 ///
 /// # Errors
 /// See [`OfferError`].
-pub fn decodes(offer: &str) -> Result<CodecSet, OfferError> {
+pub fn decodes(offer: &str) -> Result<Decodes, OfferError> {
     let offer = Checked::read(offer)?;
-    let usable = |codec: &Codec| offer.formats(*codec).is_some();
-    let codecs: Vec<_> = Codec::ALL.into_iter().filter(usable).collect();
-    if codecs.is_empty() {
+    let eight = offer.codecs(BitDepth::Eight);
+    if eight.is_empty() {
         return Err(offer.no_usable_codec(&Codec::ALL));
     }
-    Ok(CodecSet::of(&codecs))
+    let mut ten = offer.codecs(BitDepth::Ten);
+    // AV1's main profile has both depths, but libwebrtc's own decoder takes 8 bits alone
+    // (`dav1d_decoder.cc`). A client that names a profile of 10 bits means that one.
+    if ten.iter().any(|codec| *codec != Codec::Av1) {
+        ten.retain(|codec| *codec != Codec::Av1);
+    }
+    Ok(Decodes { eight: CodecSet::of(&eight), ten: CodecSet::of(&ten) })
 }
 
-/// Reads `offer`; video is sent as the first of `codecs` that it has.
-pub(super) fn read(offer: &str, codecs: &[Codec]) -> Result<OfferPlan, OfferError> {
+/// Reads `offer`; video is sent in pictures of `depth` as the first of `codecs` that it has for them.
+pub(super) fn read(
+    offer: &str,
+    codecs: &[Codec],
+    depth: BitDepth,
+) -> Result<OfferPlan, OfferError> {
     let offer = Checked::read(offer)?;
-    let formats = codecs.iter().find_map(|codec| offer.formats(*codec)).unwrap_or_default();
+    let formats = codecs.iter().find_map(|codec| offer.formats(*codec, depth)).unwrap_or_default();
     let Some((video, others)) = formats.split_first() else {
         return Err(offer.no_usable_codec(codecs));
     };

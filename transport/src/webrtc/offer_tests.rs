@@ -6,7 +6,16 @@ use proptest::prelude::*;
 pub(super) const CHROMIUM: &str = include_str!("../../tests/offers/chromium.sdp");
 
 fn read(offer: &str) -> Result<OfferPlan, OfferError> {
-    super::read(offer, &[Codec::H264])
+    read_as(offer, &[Codec::H264])
+}
+
+fn read_as(offer: &str, codecs: &[Codec]) -> Result<OfferPlan, OfferError> {
+    super::read(offer, codecs, BitDepth::Eight)
+}
+
+/// What of 8 bits the client decodes.
+fn eight(offer: &str) -> Result<CodecSet, OfferError> {
+    decodes(offer).map(|decodes| decodes.eight)
 }
 
 fn without(offer: &str, part: &str) -> String {
@@ -136,8 +145,8 @@ fn with_more(offer: &str) -> String {
 #[test]
 fn every_codec_that_is_offered_is_found_and_the_first_wish_is_taken() {
     let offer = with_more(CHROMIUM);
-    assert_eq!(decodes(&offer), Ok(CodecSet::of(&Codec::ALL)));
-    assert_eq!(decodes(CHROMIUM), Ok(CodecSet::of(&[Codec::H264, Codec::Vp8])));
+    assert_eq!(eight(&offer), Ok(CodecSet::of(&Codec::ALL)));
+    assert_eq!(eight(CHROMIUM), Ok(CodecSet::of(&[Codec::H264, Codec::Vp8])));
     for (codec, number, rtx, line) in [
         (Codec::H264, 108, Some(109), "a=rtpmap:108 H264/90000"),
         (Codec::Av1, 45, Some(46), "a=fmtp:45 level-idx=5;profile=0;tier=0"),
@@ -145,17 +154,41 @@ fn every_codec_that_is_offered_is_found_and_the_first_wish_is_taken() {
         (Codec::Vp8, 96, Some(97), "a=rtpmap:96 VP8/90000"),
         (Codec::H265, 49, None, "a=rtpmap:49 H265/90000"),
     ] {
-        let plan = super::read(&offer, &[codec, Codec::H264]).unwrap();
+        let plan = read_as(&offer, &[codec, Codec::H264]).unwrap();
         assert_eq!((plan.video.codec, plan.video.payload_type), (codec, number));
         assert_eq!(plan.video.rtx, rtx);
         assert!(plan.sdp.lines().any(|found| found == line), "no {line} in\n{}", plan.sdp);
         assert_eq!(plan.sdp.matches("a=rtpmap:").count(), 1 + usize::from(rtx.is_some()));
-        assert_eq!(super::read(&plan.sdp, &[codec]).unwrap(), plan, "reading it again");
+        assert_eq!(read_as(&plan.sdp, &[codec]).unwrap(), plan, "reading it again");
     }
-    let vp8 = super::read(CHROMIUM, &[Codec::Av1, Codec::Vp8]).unwrap();
+    let vp8 = read_as(CHROMIUM, &[Codec::Av1, Codec::Vp8]).unwrap();
     assert_eq!((vp8.video.codec, vp8.video.fmtp.as_str()), (Codec::Vp8, ""));
-    let none = super::read(CHROMIUM, &[Codec::Av1]);
+    let none = read_as(CHROMIUM, &[Codec::Av1]);
     assert_eq!(none, Err(OfferError::NoUsableCodec("VP8, rtx, H264".to_owned())));
+}
+
+#[test]
+fn ten_bits_are_sent_as_what_the_offer_names_for_them() {
+    let offer = with_more(CHROMIUM);
+    let ten = |offer: &str| decodes(offer).unwrap().ten;
+    assert_eq!(ten(CHROMIUM), CodecSet::of(&[]));
+    assert_eq!(ten(&offer), CodecSet::of(&[Codec::Vp9]), "which stands for that client's AV1");
+    let hevc = offer.replace("93;profile-id=1", "93;profile-id=2");
+    assert_eq!(ten(&hevc), CodecSet::of(&[Codec::H265, Codec::Vp9]));
+    let av1 = offer.replace("a=fmtp:100 profile-id=2", "a=fmtp:100 profile-id=1");
+    assert_eq!(ten(&av1), CodecSet::of(&[Codec::Av1]), "the main profile has both depths");
+    for (offer, codec, number, fmtp) in [
+        (&offer, Codec::Vp9, 100, "profile-id=2"),
+        (&hevc, Codec::H265, 49, "level-id=93;profile-id=2;tier-flag=0;tx-mode=SRST"),
+        (&av1, Codec::Av1, 45, "level-idx=5;profile=0;tier=0"),
+    ] {
+        let plan = super::read(offer, &[codec], BitDepth::Ten).unwrap();
+        assert_eq!((plan.video.codec, plan.video.payload_type), (codec, number));
+        assert_eq!(plan.video.fmtp, fmtp);
+        assert_eq!(super::read(&plan.sdp, &[codec], BitDepth::Ten).unwrap(), plan);
+    }
+    let none = super::read(CHROMIUM, &Codec::ALL, BitDepth::Ten);
+    assert!(matches!(none, Err(OfferError::NoUsableCodec(_))), "{none:?}");
 }
 
 #[test]
@@ -166,16 +199,16 @@ fn a_codec_counts_where_every_video_section_has_it() {
     let both = |second: &str| {
         format!("{}{video}{second}{data}", head.replace("BUNDLE 0 1", "BUNDLE 0 2 1"))
     };
-    let plan = super::read(&both(&second), &[Codec::Vp8, Codec::H264]).unwrap();
+    let plan = read_as(&both(&second), &[Codec::Vp8, Codec::H264]).unwrap();
     assert_eq!((plan.video.codec, plan.video_sections), (Codec::Vp8, 2));
     let without_vp8 = both(&second.replace("VP8", "VP7"));
-    assert_eq!(decodes(&without_vp8), Ok(CodecSet::of(&[Codec::H264])));
-    let plan = super::read(&without_vp8, &[Codec::Vp8, Codec::H264]).unwrap();
+    assert_eq!(eight(&without_vp8), Ok(CodecSet::of(&[Codec::H264])));
+    let plan = read_as(&without_vp8, &[Codec::Vp8, Codec::H264]).unwrap();
     assert_eq!(plan.video.codec, Codec::H264);
     let apart = both(&second.replace("108", "120"));
     assert!(matches!(read(&apart), Err(OfferError::Unsupported(_))), "{:?}", read(&apart));
     let nothing = both(&second.replace("VP8", "VP7").replace("H264", "H263"));
-    assert_eq!(decodes(&nothing), Err(OfferError::NoUsableCodec("VP7, rtx, H263".to_owned())));
+    assert_eq!(eight(&nothing), Err(OfferError::NoUsableCodec("VP7, rtx, H263".to_owned())));
 }
 
 proptest! {
@@ -197,9 +230,9 @@ proptest! {
             }
         }
         let text = String::from_utf8_lossy(&bytes);
-        let read = super::read(&text, &Codec::ALL);
+        let read = read_as(&text, &Codec::ALL);
         // Whoever chooses by the first is answered by the second.
-        prop_assert_eq!(decodes(&text).is_ok(), read.is_ok(), "{:?}", read);
+        prop_assert_eq!(eight(&text).is_ok(), read.is_ok(), "{:?}", read);
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use media::{AccessUnit, Codec, FrameId, Mark, MediaTime, StageTimes, TrackId, TransportEvent};
+use media::{
+    AccessUnit, Codec, ColorDescription, FrameId, Mark, MediaTime, StageTimes, TrackId,
+    TransportEvent, UnitKind,
+};
 
 /// Units between the encoder and the wire: one that is being sent and one that waits.
 pub(super) const UNITS: usize = 2;
@@ -57,6 +60,8 @@ struct Flight {
     packetised: bool,
     bytes: u64,
     stages: StageTimes,
+    /// Of a keyframe, where they are not what a client expects.
+    color: Option<ColorDescription>,
 }
 
 #[derive(Clone, Copy)]
@@ -134,6 +139,9 @@ impl Track {
             packetised: false,
             bytes: 0,
             stages: unit.stages,
+            color: Some(unit.color)
+                .filter(|color| *color != ColorDescription::BT709_LIMITED)
+                .filter(|_| unit.kind == UnitKind::Key),
         });
         timestamp
     }
@@ -158,6 +166,11 @@ impl Track {
             state.history.push_back(sent);
         }
         (first & 0xffff) as u16
+    }
+
+    /// The colours to be told with a unit.
+    pub(super) fn color(&self, timestamp: u32) -> Option<ColorDescription> {
+        self.lock().find(timestamp)?.color
     }
 
     /// Sets a mark of a frame in flight.

@@ -269,9 +269,11 @@ fn media_engine() -> MediaEngine {
     engine.register_codec(opus, RtpCodecKind::Audio).unwrap();
     let fir = RTCPFeedback { typ: "ccm".to_owned(), parameter: "fir".to_owned() };
     engine.register_feedback(fir, RtpCodecKind::Video);
-    let uri = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay".to_owned();
-    let extension = RTCRtpHeaderExtensionCapability { uri };
-    engine.register_header_extension(extension, RtpCodecKind::Video, None).unwrap();
+    for name in ["playout-delay", "color-space"] {
+        let uri = format!("http://www.webrtc.org/experiments/rtp-hdrext/{name}");
+        let extension = RTCRtpHeaderExtensionCapability { uri };
+        engine.register_header_extension(extension, RtpCodecKind::Video, None).unwrap();
+    }
     engine
 }
 

@@ -11,19 +11,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use media::Mark;
+use media::{ColorDescription, Mark};
 use rtc::interceptor::{AttributedPacket, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp;
 use rtc::rtp::packetizer::Payloader;
 
 use super::payload::payloader;
 use super::{Belt, Link};
-use crate::webrtc::PLAYOUT_DELAY;
 use crate::webrtc::shared::Shared;
 use crate::webrtc::track::Track;
+use crate::webrtc::{COLOR_SPACE, PLAYOUT_DELAY};
 
 /// Largest RTP payload. A datagram must stay within 1,200 bytes, which every path that carries
-/// WebRTC passes; 12 go to the header, 16 to header extensions (two of them, padded), 2 to the
+/// WebRTC passes; 12 go to the header, 16 to header extensions (three of 3, 2 and 4 bytes), 2 to the
 /// original number in a retransmission (RFC 4588 §4) and 16 to the SRTP tag (RFC 7714 §12).
 pub(in crate::webrtc) const MAX_PAYLOAD: usize = 1_200 - 12 - 16 - 2 - 16;
 
@@ -31,6 +31,7 @@ struct Stream {
     track: Arc<Track>,
     payload_type: u8,
     playout_delay: Option<u8>,
+    color_space: Option<u8>,
     payloader: Box<dyn Payloader>,
 }
 
@@ -49,17 +50,16 @@ impl Packetise {
 impl Link for Packetise {
     fn bind(&mut self, info: &StreamInfo) {
         let Some(track) = self.shared.track(info.ssrc).cloned() else { return };
-        let playout_delay = info
-            .rtp_header_extensions
-            .iter()
-            .find(|extension| extension.uri == PLAYOUT_DELAY)
-            .and_then(|extension| u8::try_from(extension.id).ok())
-            .filter(|id| (1..=14).contains(id));
+        let number = |uri| {
+            let extension = info.rtp_header_extensions.iter().find(|known| known.uri == uri)?;
+            u8::try_from(extension.id).ok().filter(|id| (1..=14).contains(id))
+        };
         let stream = Stream {
             payloader: payloader(track.params.codec),
             track,
             payload_type: info.payload_type,
-            playout_delay,
+            playout_delay: number(PLAYOUT_DELAY),
+            color_space: number(COLOR_SPACE),
         };
         self.streams.insert(info.ssrc, stream);
     }
@@ -85,9 +85,13 @@ impl Link for Packetise {
         }
         let first = track.number(timestamp, payloads.len());
         let last = payloads.len() - 1;
+        let color = track.color(timestamp);
         for (index, payload) in payloads.into_iter().enumerate() {
             let sequence = first.wrapping_add((index & 0xffff) as u16);
-            let packet = stream.packet(sequence, timestamp, index == last, payload);
+            let mut packet = stream.packet(sequence, timestamp, index == last, payload);
+            if let Some((id, color)) = stream.color_space.zip(color).filter(|_| index == last) {
+                let _ = packet.header.set_extension(id, color_space(color));
+            }
             out.push_back(TaggedPacket {
                 now: message.now,
                 transport: message.transport,
@@ -96,6 +100,15 @@ impl Link for Packetise {
         }
         track.mark(timestamp, Mark::Packetised, self.shared.clock.now());
     }
+}
+
+/// Colours as the extension has them: code points of ITU-T H.273, then limited (1) or full range (2) and
+/// where chroma lies: on the left columns (1) and between the rows (2).
+fn color_space(color: ColorDescription) -> Bytes {
+    let ColorDescription { primaries, transfer, matrix, full_range } = color;
+    let range = if full_range { 2 } else { 1 };
+    let last = range << 4 | 1 << 2 | 2;
+    Bytes::copy_from_slice(&[primaries as u8, transfer as u8, matrix as u8, last])
 }
 
 impl Stream {

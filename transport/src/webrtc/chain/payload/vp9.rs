@@ -66,13 +66,16 @@ impl Payloader for Vp9Payloader {
     }
 }
 
-/// The size of a keyframe of profile 0; none for every other frame (VP9 bitstream, 6.2).
+/// The size of a keyframe of profile 0 or 2; none for every other frame (VP9 bitstream, 6.2).
 fn keyframe(frame: &[u8]) -> Option<Size> {
-    // Marker 2, profile 0, shown anew 0, type 0; then two bits that do not matter and the sync code.
-    let [0x80..=0x83, 0x49, 0x83, 0x42, rest @ ..] = frame else { return None };
+    // Marker 2, profile 0 or 2, shown anew 0, type 0; then two bits that do not matter and the sync code.
+    let [first @ (0x80..=0x83 | 0x90..=0x93), 0x49, 0x83, 0x42, rest @ ..] = frame else {
+        return None;
+    };
     let bits = rest.get(..5)?.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-    // Of 40 bits: colour space 3, range 1, width 16, height 16.
-    let field = |shift: u32| (bits >> shift & 0xffff) as u32 + 1;
+    // Of 40 bits: in profile 2 the depth 1, colour space 3, range 1, width 16, height 16.
+    let depth = u32::from(first >> 4 & 1);
+    let field = |shift: u32| (bits >> (shift - depth) & 0xffff) as u32 + 1;
     Some(Size::new(field(20), field(4)))
 }
 
@@ -121,6 +124,17 @@ mod tests {
             (packets[0].ns, &packets[0].width[..], &packets[0].height[..]),
             (0, &[1_280][..], &[720][..])
         );
+    }
+
+    #[test]
+    fn a_keyframe_of_ten_bits_tells_its_size_too() {
+        // Profile 2: a bit more, for the depth, before what profile 0 has.
+        let bits = 0b0_1010_u64 << 35 | (1_279 << 19) | (719 << 3);
+        let mut frame = vec![0x92, 0x49, 0x83, 0x42];
+        frame.extend_from_slice(&bits.to_be_bytes()[3..]);
+        let packets = packets(&mut Vp9Payloader::default(), &frame);
+        assert_eq!((packets[0].v, packets[0].p), (true, false));
+        assert_eq!((&packets[0].width[..], &packets[0].height[..]), (&[1_280][..], &[720][..]));
     }
 
     #[test]
