@@ -52,6 +52,9 @@ impl App for Pattern {
         None
     }
 
+    fn draws_hdr(&self) -> bool {
+        false
+    }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }

@@ -39,6 +39,7 @@ export function readSettings(address: URL, api: string): Settings {
     const text = query.get(name);
     if (text !== null && /^[1-9]\d{0,6}$/.test(text)) video[wish] = Number(text);
   }
+  if (query.get('hdr') === '1') video.hdr = true;
   return {
     api: new URL(api === '' ? '.' : api, address),
     ...readFragment(address),

@@ -19,7 +19,7 @@ const stats: Stats = {
 };
 
 const hello = {
-  type: 'hello', session: 's', video: { width: 640, height: 360, fps: 30, max_kbps: 5000 }, encoder: 'x', codec: 'H264', declined: ['y: missing'], device: 'd',
+  type: 'hello', session: 's', video: { width: 640, height: 360, fps: 30, max_kbps: 5000, hdr: false }, encoder: 'x', codec: 'H264', declined: ['y: missing'], device: 'd',
 };
 
 describe('control messages', () => {

@@ -24,6 +24,9 @@ pub trait App: Send + Sync {
     /// place; none where they cannot, and where pictures are made on the CPU.
     fn device(&self) -> Option<DeviceId>;
 
+    /// Whether its sources draw HDR10 when they are asked for it ([`media::PictureKind::HDR10`]).
+    fn draws_hdr(&self) -> bool;
+
     /// Draws a still picture as JPEG; none where it cannot. Slow.
     fn draw_poster(&self) -> Option<Vec<u8>>;
 }

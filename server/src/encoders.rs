@@ -22,7 +22,7 @@ use encoder::{
     Cache, Candidate, ChildProber, Choice, Demand, Encoders, InProcess, Preference, Prober,
     SelectError,
 };
-use media::{Codec, CodecSet, FrameRate, PixelFormat, Size};
+use media::{Codec, CodecSet, FrameRate, PictureKind, Size};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -87,17 +87,17 @@ pub(crate) fn preference(config: &Config) -> Preference {
     }
 }
 
-/// What a session with this picture needs for a client that decodes these.
-pub(crate) fn demand(video: VideoMode, decodes: CodecSet) -> Demand {
+/// What a session with such pictures needs for a client that decodes these.
+pub(crate) fn demand(video: VideoMode, kind: PictureKind, decodes: CodecSet) -> Demand {
     let VideoMode { size, rate } = video;
-    Demand { size, rate, format: PixelFormat::Nv12, decodes, holds: None }
+    Demand { size, rate, format: kind.format, decodes, holds: None }
 }
 
 /// What a session needs that asks for nothing else; its client may decode anything.
 pub(crate) fn usual(config: &Config) -> Demand {
     let video = &config.video;
     let (size, rate) = (Size::new(video.width, video.height), FrameRate::fps(video.fps));
-    demand(VideoMode { size, rate }, CodecSet::of(&Codec::ALL))
+    demand(VideoMode { size, rate }, PictureKind::NV12, CodecSet::of(&Codec::ALL))
 }
 
 /// Each candidate as the interface shows it, best first, for a session with this demand.
@@ -118,6 +118,12 @@ pub(crate) fn reports(encoders: &Encoders, demand: &Demand) -> Vec<wire::Encoder
         })
     };
     choice.ranked().iter().filter_map(report).collect()
+}
+
+/// Names of codecs, for people.
+fn names(set: CodecSet) -> String {
+    let held = Codec::ALL.into_iter().filter(|codec| set.contains(*codec));
+    held.map(Codec::rtp_name).collect::<Vec<_>>().join(", ")
 }
 
 /// See the module.
@@ -190,30 +196,38 @@ impl NodeEncoders {
         Ok((choice, usable))
     }
 
+    /// Why a client that decodes these in 10 bits is not shown HDR10.
+    pub(crate) fn why_no_hdr(&self, video: VideoMode, decodes: CodecSet) -> String {
+        if decodes == CodecSet::default() {
+            return "the client decodes no video of 10 bits a sample".into();
+        }
+        let known = self.known();
+        let any = CodecSet::of(&Codec::ALL);
+        let choice = known.choose(&demand(video, PictureKind::HDR10, any));
+        let ours: Vec<_> = known.usable(&choice).into_iter().flatten().map(|of| of.codec).collect();
+        match names(CodecSet::of(&ours)) {
+            none if none.is_empty() => {
+                format!("no video encoder of 10 bits a sample can be used: {}", choice.reasons())
+            }
+            ours => format!(
+                "this node can code {ours} in 10 bits a sample; the client decodes {}",
+                names(decodes)
+            ),
+        }
+    }
+
     /// What is told to a client that decodes nothing of what can be coded for this picture.
     pub(crate) fn nothing_for(&self, video: VideoMode, decodes: CodecSet) -> String {
         let known = self.known();
-        let choice = known.choose(&demand(video, CodecSet::of(&Codec::ALL)));
+        let any = CodecSet::of(&Codec::ALL);
+        let choice = known.choose(&demand(video, PictureKind::NV12, any));
         let ours: Vec<_> = known.usable(&choice).into_iter().flatten().map(|of| of.codec).collect();
-        let names = |set: CodecSet| {
-            let held = Codec::ALL.into_iter().filter(|codec| set.contains(*codec));
-            held.map(Codec::rtp_name).collect::<Vec<_>>().join(", ")
-        };
         match names(CodecSet::of(&ours)) {
             // They broke since the session began.
             none if none.is_empty() => {
                 format!("no video encoder can be used: {}", choice.reasons())
             }
             ours => format!("this node can code {ours}; the client decodes {}", names(decodes)),
-        }
-    }
-
-    /// Why a session cannot have HDR10: nothing here draws it, and where no encoder takes it, that.
-    pub(crate) fn why_no_hdr(&self, video: VideoMode) -> String {
-        let usual = demand(video, CodecSet::of(&Codec::ALL));
-        match self.choose(&Demand { format: PixelFormat::P010, ..usual }) {
-            Ok(_) => "HDR10 needs pictures of 10 bits a sample; those here have 8".into(),
-            Err(error) => format!("HDR10 needs an encoder of 10 bits a sample: {error}"),
         }
     }
 

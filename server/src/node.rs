@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use media::{Clock, Codec, CodecSet, FrameRate, SessionId, Size};
+use media::{Clock, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size};
 use render::device::GpuPool;
 use session::admission::{Admission, Capacity, Demand, Permit};
 use session::tokens::{Scope, TokenDigest, TokenError, Tokens, Use};
@@ -119,13 +119,19 @@ impl Node {
             return Err(self.refuse(&wish.app, "the node is shutting down".into()));
         }
         let (video, mode) = self.grant(&wish.video)?;
-        if wish.video.hdr {
-            return Err(self.refuse(&wish.app, self.encoders.why_no_hdr(mode)));
+        let kind = if video.hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
+        if video.hdr && !app.app.draws_hdr() {
+            let reason = format!("HDR10 is not drawn by {:?}", wish.app);
+            return Err(self.refuse(&wish.app, reason));
         }
         // What the client decodes is known with its offer.
-        let demand = encoders::demand(mode, CodecSet::of(&Codec::ALL));
+        let demand = encoders::demand(mode, kind, CodecSet::of(&Codec::ALL));
         let (choice, encoders) = self.encoders.choose(&demand).map_err(|error| {
-            let problem = self.refuse(&wish.app, error.to_string());
+            let reason = match video.hdr {
+                true => format!("HDR10 needs an encoder of 10 bits a sample: {error}"),
+                false => error.to_string(),
+            };
+            let problem = self.refuse(&wish.app, reason);
             if self.encoders.is_full() { problem.retry_after(10) } else { problem }
         })?;
         let id = SessionId::new(random_text(16)?);
@@ -233,7 +239,7 @@ impl Node {
         }
         let (least, most) = (limits.min_rate.rate().kbps(), limits.max_rate.rate().kbps());
         let max_kbps = u64::from(wish.max_kbps.unwrap_or(u32::MAX)).clamp(least, most);
-        let video = wire::Video { width, height, fps, max_kbps: max_kbps as u32 };
+        let video = wire::Video { width, height, fps, max_kbps: max_kbps as u32, hdr: wish.hdr };
         Ok((video, VideoMode { size: Size::new(width, height), rate: FrameRate::fps(fps) }))
     }
 

@@ -233,7 +233,7 @@ mod tests {
             reason: None,
             connection: None,
         });
-        let video = wire::Video { width: 64, height: 64, fps: 30, max_kbps: 1000 };
+        let video = wire::Video { width: 64, height: 64, fps: 30, max_kbps: 1000, hdr: false };
         let entry = Entry::new(SessionId::new(name), "a".into(), video, commands, status);
         (Arc::new(entry), mailbox, show)
     }

@@ -167,6 +167,10 @@ impl App for SceneApp {
         self.state.as_ref().ok()?.device_id()
     }
 
+    fn draws_hdr(&self) -> bool {
+        true
+    }
+
     fn draw_poster(&self) -> Option<Vec<u8>> {
         let host = self.state.as_ref().ok()?;
         poster(host).inspect_err(|error| tracing::warn!(scene = self.id, error, "no poster")).ok()

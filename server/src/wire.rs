@@ -80,7 +80,9 @@ pub struct VideoWish {
     pub fps: Option<u32>,
     /// Most kilobits per second.
     pub max_kbps: Option<u32>,
-    /// High dynamic range (HDR10: 10 bits a sample, BT.2020, PQ). Refused where it cannot be had.
+    /// High dynamic range (HDR10: 10 bits a sample, BT.2020, PQ). Refused where the entry does not draw it or
+    /// no encoder of the node takes it. A client that does not decode it is shown standard range: the session's
+    /// greeting says why.
     #[serde(default)]
     pub hdr: bool,
 }
@@ -96,6 +98,8 @@ pub struct Video {
     pub fps: u32,
     /// Most kilobits per second.
     pub max_kbps: u32,
+    /// High dynamic range (HDR10); of a session, for clients that decode it.
+    pub hdr: bool,
 }
 
 /// A session.
@@ -229,6 +233,9 @@ pub enum ServerMessage {
         encoder_caveat: Option<String>,
         /// Why each better encoder is not in use, one line each.
         declined: Vec<String>,
+        /// Why the picture has standard range though the session was asked for in high dynamic range.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hdr_declined: Option<String>,
         /// What draws.
         device: String,
     },

@@ -50,16 +50,49 @@ async fn a_wrong_wish_is_a_problem_that_says_what_is_wrong() {
     assert!(node.registry.live().is_empty(), "nothing was started");
 }
 
+/// A small session of `app`, in high dynamic range.
+fn hdr(app: &str) -> common::Ask {
+    create_with(&json!({"app": app, "video": {"width": 128, "height": 96, "hdr": true}}))
+}
+
 #[tokio::test]
 async fn a_wish_for_hdr_is_refused_with_what_is_missing() {
-    let node = node(&[]);
-    let wish =
-        |hdr: bool| json!({"app": "pattern", "video": {"width": 128, "height": 96, "hdr": hdr}});
-    let detail = create_with(&wish(true)).of(&node).await.problem(503, "refused");
+    let node = node(&[r#"video.codecs=["h264"]"#]);
+    let detail = hdr("pattern").of(&node).await.problem(503, "refused");
+    assert_eq!(detail, r#"HDR10 is not drawn by "pattern""#);
+    let detail = hdr("wide").of(&node).await.problem(503, "refused");
     assert!(detail.starts_with("HDR10 needs an encoder of 10 bits a sample: "), "{detail}");
     assert!(detail.contains("openh264: takes pictures as [Nv12], not as P010"), "{detail}");
     assert!(node.registry.live().is_empty(), "nothing was started");
-    create_with(&wish(false)).of(&node).await.session();
+    let plain = json!({"app": "wide", "video": {"width": 128, "height": 96}});
+    let reply = create_with(&plain).of(&node).await;
+    assert_eq!(reply.json()["video"]["hdr"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hdr_goes_to_clients_that_decode_it_and_others_are_shown_standard_range() {
+    let node = node(&[r#"video.codecs=["vp9", "h264"]"#]);
+    let reply = hdr("wide").of(&node).await;
+    assert_eq!(reply.json()["video"]["hdr"], true);
+    let session = reply.session();
+    // Chromium's formats, in the order in which it offers them.
+    let vp9 = "a=rtpmap:102 VP9/90000\r\na=fmtp:102 profile-id=0\r\n\
+        a=rtpmap:100 VP9/90000\r\na=fmtp:100 profile-id=2\r\n";
+    let more = CHROMIUM
+        .replace("96 97 98 99 108 109 35", "96 97 98 99 108 109 35 102 100")
+        .replace("a=rtcp-rsize\r\n", &format!("a=rtcp-rsize\r\n{vp9}"));
+    for (offer, wanted) in [
+        (more.as_str(), "a=rtpmap:100 VP9/90000"),
+        (CHROMIUM, "a=rtpmap:108 H264/90000"),
+        (more.as_str(), "a=fmtp:100 profile-id=2"),
+    ] {
+        let offer = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(offer.to_owned());
+        let answer = offer.of(&node).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let text = answer.text();
+        assert!(text.lines().any(|line| line == wanted), "no {wanted} in\n{text}");
+        assert_eq!(text.matches("a=rtpmap:").count(), if wanted.contains("H264") { 2 } else { 1 });
+    }
 }
 
 #[tokio::test]

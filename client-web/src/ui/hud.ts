@@ -11,7 +11,7 @@ interface Row {
   readonly p95: HTMLTableCellElement;
 }
 
-const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Averages', 'Encoder', 'Device'] as const;
+const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Averages', 'Encoder', 'Range', 'Device'] as const;
 type Fact = (typeof FACTS)[number];
 
 export class Hud {
@@ -59,6 +59,7 @@ export class Hud {
   hello(hello: Hello): void {
     const encoder = `${hello.codec} by ${hello.encoder}`;
     this.set('Encoder', hello.encoder_caveat == null ? encoder : `${encoder}: ${hello.encoder_caveat}`);
+    this.set('Range', hello.video.hdr ? 'HDR10' : hello.hdr_declined == null ? 'standard' : `standard: ${hello.hdr_declined}`);
     this.set('Device', hello.device);
     this.declined.replaceChildren(...hello.declined.map((line) => h('li', {}, line)));
   }

@@ -311,6 +311,8 @@ export interface components {
             encoder: string;
             /** @description What is to be known of it: that it does not keep up, and is used because nothing better is left. */
             encoder_caveat?: string | null;
+            /** @description Why the picture has standard range though the session was asked for in high dynamic range. */
+            hdr_declined?: string | null;
             /** @description The session. */
             session: string;
             /** @enum {string} */
@@ -444,6 +446,8 @@ export interface components {
              * @description Frames per second.
              */
             fps: number;
+            /** @description High dynamic range (HDR10); of a session, for clients that decode it. */
+            hdr: boolean;
             /**
              * Format: int32
              * @description Pixels down.
@@ -467,7 +471,11 @@ export interface components {
              * @description Frames per second.
              */
             fps?: number | null;
-            /** @description High dynamic range (HDR10: 10 bits a sample, BT.2020, PQ). Refused where it cannot be had. */
+            /**
+             * @description High dynamic range (HDR10: 10 bits a sample, BT.2020, PQ). Refused where the entry does not draw it or
+             *     no encoder of the node takes it. A client that does not decode it is shown standard range: the session's
+             *     greeting says why.
+             */
             hdr?: boolean;
             /**
              * Format: int32

@@ -7,6 +7,7 @@ type Shape = Readonly<Record<string, Check>>;
 
 const text: Check = (value) => typeof value === 'string';
 const number: Check = (value) => typeof value === 'number' && Number.isFinite(value);
+const truth: Check = (value) => typeof value === 'boolean';
 const maybe = (check: Check): Check => (value) => value === undefined || value === null || check(value);
 const listOf = (check: Check): Check => (value) => Array.isArray(value) && value.every(check);
 const object = (shape: Shape): Check => (value) =>
@@ -16,11 +17,12 @@ const percentiles = object({ p50: number, p95: number, p99: number });
 const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
   hello: object({
     session: text,
-    video: object({ width: number, height: number, fps: number, max_kbps: number }),
+    video: object({ width: number, height: number, fps: number, max_kbps: number, hdr: truth }),
     encoder: text,
     codec: text,
     encoder_caveat: maybe(text),
     declined: listOf(text),
+    hdr_declined: maybe(text),
     device: text,
   }),
   ping: object({ id: number }),

@@ -55,6 +55,8 @@ pub(super) enum Refused {
 pub(super) struct ClientSide {
     video: wire::Video,
     choice: Choice,
+    /// Why it has no HDR, where that was asked for.
+    hdr_declined: Option<String>,
     encoder: String,
     codec: &'static str,
     /// Encoders that broke in this session.
@@ -83,6 +85,7 @@ impl ClientSide {
         Self {
             video,
             choice,
+            hdr_declined: None,
             encoder: String::new(),
             codec: "",
             given_up: Vec::new(),
@@ -106,9 +109,11 @@ impl ClientSide {
         self.newest = None;
     }
 
-    /// The encoders that this client gets, and why no better ones.
-    pub(super) fn encoders_chosen(&mut self, choice: Choice) {
+    /// The encoders that this client gets, and why no better ones; of a session in high dynamic range also
+    /// why it is not shown that.
+    pub(super) fn encoders_chosen(&mut self, choice: Choice, hdr_declined: Option<String>) {
         self.choice = choice;
+        self.hdr_declined = hdr_declined;
     }
 
     /// This encoder is in use.
@@ -131,11 +136,15 @@ impl ClientSide {
         declined.extend_from_slice(&self.given_up);
         ServerMessage::Hello {
             session: session.into(),
-            video: self.video.clone(),
+            video: wire::Video {
+                hdr: self.video.hdr && self.hdr_declined.is_none(),
+                ..self.video.clone()
+            },
             encoder: self.encoder.clone(),
             codec: self.codec.into(),
             encoder_caveat: self.choice.caveat(&self.encoder),
             declined,
+            hdr_declined: self.hdr_declined.clone(),
             device: device.into(),
         }
     }
@@ -301,7 +310,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn side() -> ClientSide {
-        let video = wire::Video { width: 1280, height: 720, fps: 30, max_kbps: 8000 };
+        let video = wire::Video { width: 1280, height: 720, fps: 30, max_kbps: 8000, hdr: true };
         ClientSide::new(video, choice(), MediaTime::ZERO)
     }
 
@@ -356,6 +365,21 @@ mod tests {
         assert_eq!(encoder, "slower");
         assert!(caveat.contains("90.0 ms"), "{caveat}");
         assert_eq!(declined, ["card: missing: its driver", "slow: its device is lost"]);
+    }
+
+    #[test]
+    fn the_client_is_told_whether_it_has_hdr_and_why_not() {
+        let mut side = side();
+        let hello = |side: &ClientSide| match side.hello("session", "device") {
+            ServerMessage::Hello { video, hdr_declined, .. } => (video.hdr, hdr_declined),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(hello(&side), (true, None));
+        side.encoders_chosen(choice(), Some("it decodes none".into()));
+        assert_eq!(hello(&side), (false, Some("it decodes none".into())));
+        // Another client, which has it.
+        side.encoders_chosen(choice(), None);
+        assert_eq!(hello(&side), (true, None));
     }
 
     fn stats(side: &mut ClientSide, now: MediaTime) -> wire::Stats {

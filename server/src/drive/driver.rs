@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encoder::{Candidate, Choice, Demand, WorkerEvent};
+use encoder::{Candidate, WorkerEvent};
 use media::{
     Bitrate, DataChannel, InputSink, MediaTime, PictureKind, SequencedInput, TrackId,
     Transport as _, TransportEvent,
@@ -15,15 +15,16 @@ use session::rate::{RateConfig, RateController};
 use session::reason::StoppedBy;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
-use transport::{OfferError, WebRtc, WebRtcConfig, WebRtcTransport};
+use transport::WebRtcTransport;
 
 use super::Plan;
+use super::answer::{Answered, ForClient, answer};
 use super::client::{ClientSide, Said};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
 use super::source::SourceReport;
 use super::trace;
 use crate::apps::VideoMode;
-use crate::encoders::{self, EncoderSession};
+use crate::encoders::EncoderSession;
 use crate::node::Node;
 use crate::registry::{Answer, Command, ConnectError, Status, TrickleError};
 use crate::wire;
@@ -53,8 +54,10 @@ pub(super) struct Driver {
     /// The encoder in use.
     encoder_session: Option<EncoderSession>,
     video: VideoMode,
-    /// Names of the encoders that the encoder's thread was given.
-    encoders: Vec<&'static str>,
+    /// HDR10 is shown to clients that decode it.
+    hdr: bool,
+    /// What the encoder's thread was given: the kind of pictures, and names of encoders.
+    encoders: (PictureKind, Vec<&'static str>),
     connection: Option<Connection>,
     connections: u32,
     /// The client's control channel is open and was greeted on it.
@@ -107,7 +110,9 @@ impl Driver {
         let rate = RateController::new(now, rates);
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let label = plan.id.as_str()[..8.min(plan.id.as_str().len())].to_owned();
-        let (video, encoders) = (plan.video, names(&plan.encoders));
+        let (video, hdr) = (plan.video, plan.granted.hdr);
+        let kind = if hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
+        let encoders = (kind, names(&plan.encoders));
         let media_plan = MediaPlan {
             label,
             app: plan.app,
@@ -115,7 +120,7 @@ impl Driver {
             bitrate: rate.encoder_target(),
             barcode: plan.barcode,
             encoders: plan.encoders,
-            kind: PictureKind::NV12,
+            kind,
         };
         Self {
             machine: Machine::new(now, limits),
@@ -132,6 +137,7 @@ impl Driver {
             encoder_up: false,
             encoder_session: None,
             video,
+            hdr,
             encoders,
             connection: None,
             connections: 0,
@@ -301,23 +307,23 @@ impl Driver {
             let _ = reply.send(Err(ConnectError::Ended));
             return;
         }
-        let (transport, answer, choice, encoders) =
-            match answer(&self.node, self.video, offer, self.holds()).await {
-                Ok(answered) => answered,
-                Err(error) => {
-                    tracing::info!(%error, "offer refused");
-                    let _ = reply.send(Err(error));
-                    return;
-                }
-            };
+        let answered = match answer(&self.node, self.video, self.hdr, offer, self.holds()).await {
+            Ok(answered) => answered,
+            Err(error) => {
+                tracing::info!(%error, "offer refused");
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
         self.connections += 1;
         let name = self.connections.to_string();
+        let Answered { transport, answer, media } = answered;
         let candidates = transport.remote_candidates();
         // A client that comes back takes the place of its old self.
         if let Some(media) = &self.media {
             media.send_to(None);
         }
-        self.use_encoders(choice, encoders);
+        self.use_encoders(media);
         self.release_input();
         let now = self.node.clock.now();
         self.client.reset(now);
@@ -337,14 +343,15 @@ impl Driver {
     }
 
     /// Codes for another client. What is in use and suits it stays.
-    fn use_encoders(&mut self, choice: Choice, encoders: Vec<Candidate>) {
-        self.client.encoders_chosen(choice);
-        let names = names(&encoders);
-        if names != self.encoders
+    fn use_encoders(&mut self, chosen: ForClient) {
+        let ForClient { kind, choice, encoders, hdr_declined } = chosen;
+        self.client.encoders_chosen(choice, hdr_declined);
+        let given = (kind, names(&encoders));
+        if given != self.encoders
             && let Some(media) = &self.media
         {
-            media.use_encoders(encoders, PictureKind::NV12);
-            self.encoders = names;
+            media.use_encoders(encoders, kind);
+            self.encoders = given;
         }
     }
 
@@ -638,54 +645,4 @@ impl Drop for Driver {
 
 fn names(encoders: &[Candidate]) -> Vec<&'static str> {
     encoders.iter().map(|candidate| candidate.name).collect()
-}
-
-/// Answers an offer with the best codec that the client decodes and one of our encoders codes.
-async fn answer(
-    node: &Node,
-    video: VideoMode,
-    offer: &str,
-    holds: Option<&'static str>,
-) -> Result<(WebRtcTransport, transport::Answer, Choice, Vec<Candidate>), ConnectError> {
-    let decodes = transport::decodes(offer).map_err(refused)?.eight;
-    let demand = Demand { holds, ..encoders::demand(video, decodes) };
-    let chosen = node.encoders.choose_for_client(&demand);
-    let (choice, encoders) = chosen.map_err(|error| {
-        // Every candidate with its reason, which is too much for a player.
-        tracing::info!(%error, "no encoder for a client");
-        ConnectError::Unusable(node.encoders.nothing_for(video, decodes))
-    })?;
-    let codecs = encoders.first().map(|best| best.codec).into_iter().collect();
-    let config = WebRtcConfig { codecs, ..transport_config(node) };
-    let answered = WebRtc::answer(offer, config, node.clock.clone()).await;
-    let (transport, answer) = answered.map_err(refused)?;
-    tracing::info!(codec = answer.codec.rtp_name(), "offer answered");
-    Ok((transport, answer, choice, encoders))
-}
-
-/// Whose fault it is that an offer is not answered.
-fn refused(error: OfferError) -> ConnectError {
-    match error {
-        OfferError::NoVideo | OfferError::NoUsableCodec(_) | OfferError::Unsupported(_) => {
-            ConnectError::Unusable(error.to_string())
-        }
-        OfferError::Transport(_) => ConnectError::Failed(error.to_string()),
-        error => ConnectError::Malformed(error.to_string()),
-    }
-}
-
-fn transport_config(node: &Node) -> WebRtcConfig {
-    let config = &node.config;
-    let mut bind = config.webrtc.listen.clone();
-    if bind.is_empty() {
-        bind.push(config.server.listen.ip());
-    }
-    let mut transport = WebRtcConfig::new(bind, node.certificate.clone());
-    // A page on this machine reaches us by loopback whatever else we listen on.
-    transport.loopback = true;
-    let [first, last] = config.webrtc.ports;
-    transport.ports = (first != 0).then_some(first..=last);
-    transport.external = config.webrtc.public.clone();
-    transport.connect_timeout = config.sessions.connect.get();
-    transport
 }

@@ -1,6 +1,7 @@
 //! Session drivers: one task a session, which feeds the pure state machine with what happens and carries
 //! out what it decides. Nothing else touches the session's source, encoder and transport.
 
+mod answer;
 mod client;
 mod driver;
 mod media_side;

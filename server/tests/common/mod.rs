@@ -10,8 +10,9 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use media::{
-    Clock, DeviceId, FrameRequest, FrameSource, InputSink, MediaTime, Rect, SequencedInput, Size,
-    SourceError, SourceEvent, SourceInfo,
+    Clock, CpuImage, DeviceId, Frame, FrameImage, FrameRequest, FrameSource, ImageError, InputSink,
+    MediaTime, PictureKind, PixelFormat, Plane, PlaneMut, Rect, SequencedInput, SharedImage, Size,
+    SourceError, SourceEvent, SourceInfo, StageTimes,
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, VideoMode};
 use nearlight::config::{self, Config};
@@ -47,7 +48,7 @@ pub fn config(overrides: &[&str]) -> Config {
     config::load(None, [], &all).expect("a valid configuration")
 }
 
-/// A node that plays `pattern` and `display`, and the doubles of what may go wrong: `panics`, `panics-at-input`, `loses-device`,
+/// A node that plays `pattern`, `wide` and `display`, and the doubles of what may go wrong: `panics`, `panics-at-input`, `loses-device`,
 /// `hangs` and `broken`.
 pub fn node(overrides: &[&str]) -> Arc<Node> {
     open(config(overrides)).expect("a node")
@@ -61,7 +62,7 @@ pub fn open(config: Config) -> anyhow::Result<Arc<Node>> {
 /// The same with other encoders, or other ways to try them.
 pub fn with_probing(config: Config, probing: Probing) -> anyhow::Result<Arc<Node>> {
     let mut apps: Vec<Arc<dyn App>> =
-        vec![Arc::new(PatternApp), Arc::new(DisplayApp), Arc::new(BrokenApp)];
+        vec![Arc::new(PatternApp), Arc::new(WideApp), Arc::new(DisplayApp), Arc::new(BrokenApp)];
     for fault in [Fault::Panic, Fault::PanicAtInput, Fault::LoseDevice, Fault::Hang] {
         apps.push(Arc::new(FaultyApp(fault)));
     }
@@ -87,7 +88,91 @@ impl App for PatternApp {
     fn device(&self) -> Option<DeviceId> {
         None
     }
+    fn draws_hdr(&self) -> bool {
+        false
+    }
     fn draw_poster(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// The same in ten bits where that is asked for.
+struct WideApp;
+
+impl App for WideApp {
+    fn info(&self) -> AppInfo {
+        info("wide", None)
+    }
+    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+        let source = Box::new(Wide(PulledPattern::new(video.size, 3, clock)));
+        Ok(Running { source, input: Box::new(NoHands) })
+    }
+    fn device(&self) -> Option<DeviceId> {
+        None
+    }
+    fn draws_hdr(&self) -> bool {
+        true
+    }
+    fn draw_poster(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+struct Wide(PulledPattern);
+
+impl FrameSource for Wide {
+    fn info(&self) -> SourceInfo {
+        self.0.info()
+    }
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        Ok(match self.0.next(request)? {
+            SourceEvent::Frame(frame) if request.kind == PictureKind::HDR10 => {
+                let image = WideImage { narrow: frame.image, planes: Vec::new() };
+                SourceEvent::Frame(Frame {
+                    color: request.kind.color,
+                    image: Box::new(image),
+                    ..frame
+                })
+            }
+            event => event,
+        })
+    }
+}
+
+/// NV12 as P010.
+struct WideImage {
+    narrow: Box<dyn FrameImage>,
+    /// Rows of each, from the time that it is finished.
+    planes: Vec<(Vec<u8>, usize)>,
+}
+
+impl FrameImage for WideImage {
+    fn format(&self) -> PixelFormat {
+        PixelFormat::P010
+    }
+    fn size(&self) -> Size {
+        self.narrow.size()
+    }
+    fn finish(&mut self, clock: &dyn Clock, stages: &mut StageTimes) -> Result<(), ImageError> {
+        self.narrow.finish(clock, stages)?;
+        let widen = |plane: &Plane<'_>| {
+            let samples = plane.data.iter().flat_map(|&sample| [0, sample]);
+            (samples.collect(), plane.stride * 2)
+        };
+        self.planes = self.narrow.map()?.planes.iter().map(widen).collect();
+        Ok(())
+    }
+    fn map(&self) -> Result<CpuImage<'_>, ImageError> {
+        if self.planes.is_empty() {
+            return Err(ImageError::Unfinished);
+        }
+        let planes = self.planes.iter().map(|(data, stride)| Plane { data, stride: *stride });
+        Ok(CpuImage { format: self.format(), size: self.size(), planes: planes.collect() })
+    }
+    fn shared(&self) -> Option<SharedImage<'_>> {
+        None
+    }
+    fn map_mut(&mut self) -> Option<smallvec::SmallVec<[PlaneMut<'_>; 3]>> {
         None
     }
 }
@@ -111,6 +196,9 @@ impl App for DisplayApp {
     }
     fn device(&self) -> Option<DeviceId> {
         None
+    }
+    fn draws_hdr(&self) -> bool {
+        false
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
@@ -177,6 +265,9 @@ impl App for FaultyApp {
     fn device(&self) -> Option<DeviceId> {
         None
     }
+    fn draws_hdr(&self) -> bool {
+        false
+    }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
@@ -238,6 +329,9 @@ impl App for BrokenApp {
     }
     fn device(&self) -> Option<DeviceId> {
         None
+    }
+    fn draws_hdr(&self) -> bool {
+        false
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None

@@ -1,0 +1,98 @@
+//! Answers a client's offer: with what encoders, in which pictures, or why not.
+
+use encoder::{Candidate, Choice, Demand, SelectError};
+use media::{BitDepth, CodecSet, PictureKind};
+use transport::{OfferError, WebRtc, WebRtcConfig, WebRtcTransport};
+
+use crate::apps::VideoMode;
+use crate::encoders;
+use crate::node::Node;
+use crate::registry::ConnectError;
+
+/// An offer that was answered.
+pub(super) struct Answered {
+    pub(super) transport: WebRtcTransport,
+    pub(super) answer: transport::Answer,
+    pub(super) media: ForClient,
+}
+
+/// What a client gets.
+pub(super) struct ForClient {
+    /// What its pictures are.
+    pub(super) kind: PictureKind,
+    /// Why these encoders.
+    pub(super) choice: Choice,
+    /// In the order of use.
+    pub(super) encoders: Vec<Candidate>,
+    /// Why it has no HDR, where that was asked for.
+    pub(super) hdr_declined: Option<String>,
+}
+
+/// Answers an offer with the best codec that the client decodes and one of our encoders codes: for `hdr`
+/// one of 10 bits a sample, where there is such a one.
+pub(super) async fn answer(
+    node: &Node,
+    video: VideoMode,
+    hdr: bool,
+    offer: &str,
+    holds: Option<&'static str>,
+) -> Result<Answered, ConnectError> {
+    let decodes = transport::decodes(offer).map_err(refused)?;
+    let choose = |kind: PictureKind, decodes: CodecSet| -> Result<ForClient, SelectError> {
+        let demand = Demand { holds, ..encoders::demand(video, kind, decodes) };
+        let (choice, encoders) = node.encoders.choose_for_client(&demand)?;
+        Ok(ForClient { kind, choice, encoders, hdr_declined: None })
+    };
+    let wide = hdr.then(|| choose(PictureKind::HDR10, decodes.ten));
+    let media = match wide {
+        Some(Ok(wide)) => wide,
+        _ => {
+            let chosen = choose(PictureKind::NV12, decodes.eight);
+            let chosen = chosen.map_err(|error| {
+                // Every candidate with its reason, which is too much for a player.
+                tracing::info!(%error, "no encoder for a client");
+                ConnectError::Unusable(node.encoders.nothing_for(video, decodes.eight))
+            })?;
+            let hdr_declined = hdr.then(|| node.encoders.why_no_hdr(video, decodes.ten));
+            ForClient { hdr_declined, ..chosen }
+        }
+    };
+    if let Some(reason) = &media.hdr_declined {
+        tracing::info!(reason, "shown in standard range");
+    }
+    let codecs = media.encoders.first().map(|best| best.codec).into_iter().collect();
+    let depth = media.kind.format.depth();
+    let config = WebRtcConfig { codecs, depth, ..transport_config(node) };
+    let answered = WebRtc::answer(offer, config, node.clock.clone()).await;
+    let (transport, answer) = answered.map_err(refused)?;
+    let hdr = depth == BitDepth::Ten;
+    tracing::info!(codec = answer.codec.rtp_name(), hdr, "offer answered");
+    Ok(Answered { transport, answer, media })
+}
+
+/// Whose fault it is that an offer is not answered.
+fn refused(error: OfferError) -> ConnectError {
+    match error {
+        OfferError::NoVideo | OfferError::NoUsableCodec(_) | OfferError::Unsupported(_) => {
+            ConnectError::Unusable(error.to_string())
+        }
+        OfferError::Transport(_) => ConnectError::Failed(error.to_string()),
+        error => ConnectError::Malformed(error.to_string()),
+    }
+}
+
+fn transport_config(node: &Node) -> WebRtcConfig {
+    let config = &node.config;
+    let mut bind = config.webrtc.listen.clone();
+    if bind.is_empty() {
+        bind.push(config.server.listen.ip());
+    }
+    let mut transport = WebRtcConfig::new(bind, node.certificate.clone());
+    // A page on this machine reaches us by loopback whatever else we listen on.
+    transport.loopback = true;
+    let [first, last] = config.webrtc.ports;
+    transport.ports = (first != 0).then_some(first..=last);
+    transport.external = config.webrtc.public.clone();
+    transport.connect_timeout = config.sessions.connect.get();
+    transport
+}
