@@ -1,0 +1,110 @@
+// High dynamic range where the browser decodes it (VP9 profile 2), and standard range with the reason where it does not.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Node, until } from './support/node.mjs';
+import { GENTLE, Tab, launch } from './support/tab.mjs';
+
+const HDR = `?play=demo&hdr=1&${GENTLE}`;
+
+let browser, node;
+before(async () => {
+  browser = await launch();
+  node = await Node.start({ 'video.codecs': '["h264","vp9"]' });
+});
+after(async () => {
+  await browser?.close();
+  if (node !== undefined) assert.equal(await node.stop(), 0);
+});
+
+/** Keeps the page's connections in `window.connections`, and replaces parts of its offers. */
+const prepare = (...changes) => (context) => context.addInitScript((parts) => {
+  window.connections = [];
+  const Native = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Native {
+    constructor(...options) {
+      super(...options);
+      window.connections.push(this);
+    }
+  };
+  const ask = window.fetch;
+  window.fetch = (url, init) => {
+    if (!String(url).endsWith('/whep') || typeof init?.body !== 'string') return ask(url, init);
+    return ask(url, { ...init, body: parts.reduce((sdp, [from, to]) => sdp.replaceAll(from, to), init.body) });
+  };
+}, changes);
+
+/** What the browser says of the stream that comes in, and what it decodes. */
+function incoming(tab) {
+  return tab.page.evaluate(async () => {
+    const connection = window.connections.at(-1);
+    const report = await connection.getStats();
+    const stream = [...report.values()].find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
+    const codec = report.get(stream.codecId);
+    return { framesDecoded: stream.framesDecoded, codec: codec?.mimeType, fmtp: codec?.sdpFmtpLine ?? '' };
+  });
+}
+
+/** Plays until ten more pictures are decoded; says what was greeted with, what came and what the HUD shows. */
+async function play(tab) {
+  await tab.state('live');
+  await tab.until(() => window.nearlight.hello !== undefined);
+  const before = await until('a stream', async () => (await incoming(tab)).framesDecoded ?? undefined);
+  await tab.page.keyboard.down('d');
+  const stream = await until('ten more pictures', async () => {
+    const seen = await incoming(tab);
+    return seen.framesDecoded >= before + 10 ? seen : undefined;
+  });
+  await tab.page.keyboard.up('d');
+  await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
+  const hello = await tab.page.evaluate(() => window.nearlight.hello);
+  return { hello, stream, facts: await tab.page.locator('.facts').textContent() };
+}
+
+/** How the browser's decoder yields pictures. */
+function picture(tab) {
+  return tab.page.evaluate(async () => {
+    const receiver = window.connections.at(-1).getReceivers().find(({ track }) => track.kind === 'video');
+    const processor = new window.MediaStreamTrackProcessor({ track: receiver.track.clone() });
+    const reader = processor.readable.getReader();
+    const { value } = await reader.read();
+    const seen = { format: value.format, color: value.colorSpace.toJSON() };
+    value.close();
+    await reader.cancel();
+    return seen;
+  });
+}
+
+test('a browser that decodes ten bits is shown high dynamic range', async () => {
+  await Tab.with({ browser, node, query: HDR, prepare: prepare() }, async (tab) => {
+    const { hello, stream, facts } = await play(tab);
+    assert.deepEqual([stream.codec, stream.fmtp], ['video/VP9', 'profile-id=2']);
+    assert.equal(hello.video.hdr, true);
+    assert.equal(hello.hdr_declined, undefined);
+    assert.ok(facts.includes('RangeHDR10'), facts);
+    await tab.page.keyboard.down('d');
+    const { format, color } = await picture(tab);
+    await tab.page.keyboard.up('d');
+    assert.equal(format, 'I420P10');
+    // VP9 itself has no word for PQ: it comes beside the stream.
+    assert.deepEqual(color, { fullRange: false, matrix: 'bt2020-ncl', primaries: 'bt2020', transfer: 'pq' });
+  });
+});
+
+test('a browser that decodes none is shown standard range, and told why', async () => {
+  const change = prepare(['profile-id=2', 'profile-id=9'], [' AV1/', ' X-AV1/']);
+  await Tab.with({ browser, node, query: HDR, prepare: change }, async (tab) => {
+    const { hello, stream, facts } = await play(tab);
+    assert.equal(stream.codec, 'video/H264');
+    assert.equal(hello.video.hdr, false);
+    assert.equal(hello.hdr_declined, 'the client decodes no video of 10 bits a sample');
+    assert.ok(facts.includes(`Rangestandard: ${hello.hdr_declined}`), facts);
+  });
+});
+
+test('who asks for nothing is shown standard range without a word', async () => {
+  await Tab.with({ browser, node, query: `?play=demo&${GENTLE}`, prepare: prepare() }, async (tab) => {
+    const { hello, facts } = await play(tab);
+    assert.deepEqual([hello.video.hdr, hello.hdr_declined], [false, undefined]);
+    assert.ok(facts.includes('Rangestandard'), facts);
+  });
+});
