@@ -25,10 +25,14 @@ impl Clock for Still {
 }
 
 pub(super) fn shared(tracks: u8) -> Arc<Shared> {
+    shared_of(Codec::H264, tracks)
+}
+
+pub(super) fn shared_of(codec: Codec, tracks: u8) -> Arc<Shared> {
     let track = |n: u8| {
         Arc::new(Track::new(TrackParams {
             id: TrackId(n),
-            codec: Codec::H264,
+            codec,
             ssrc: SSRC + u32::from(n),
             rtx_ssrc: SSRC + 1_000 + u32::from(n),
             timestamp_offset: 0,

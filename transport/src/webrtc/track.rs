@@ -146,9 +146,11 @@ impl Track {
         timestamp
     }
 
-    /// Forgets a unit that was not handed over after all.
-    pub(super) fn cancel(&self, timestamp: u32) {
-        self.lock().in_flight.retain(|flight| flight.timestamp != timestamp);
+    /// Forgets a unit that does not leave after all; yields its frame where it is known.
+    pub(super) fn cancel(&self, timestamp: u32) -> Option<FrameId> {
+        let in_flight = &mut self.lock().in_flight;
+        let at = in_flight.iter().position(|flight| flight.timestamp == timestamp)?;
+        in_flight.remove(at).map(|flight| flight.frame)
     }
 
     /// The packetiser took the unit: reserves `packets` numbers, returns the first.

@@ -33,6 +33,8 @@ struct Stream {
     playout_delay: Option<u8>,
     color_space: Option<u8>,
     payloader: Box<dyn Payloader>,
+    /// The unit before could not be cut: one is told of at a time, however many follow it.
+    cut_fails: bool,
 }
 
 /// See the module.
@@ -44,6 +46,24 @@ pub(in crate::webrtc) struct Packetise {
 impl Packetise {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, streams: HashMap::new() }
+    }
+
+    /// A unit that cannot be cut. Each is of a picture that later ones refer to, so that the encoder
+    /// must hear of it as of one that the network lost.
+    fn lost(&mut self, ssrc: u32, timestamp: u32, bytes: usize, reason: &str) {
+        let Some(stream) = self.streams.get_mut(&ssrc) else { return };
+        let id = stream.track.params.id;
+        let frame = stream.track.cancel(timestamp);
+        // Its place is given back, or the track stalls.
+        stream.track.release();
+        match frame {
+            Some(frame) => self.shared.events.frame_lost(id, frame),
+            None => self.shared.events.keyframe_needed(id),
+        }
+        if !std::mem::replace(&mut stream.cut_fails, true) {
+            let codec = stream.track.params.codec.rtp_name();
+            tracing::warn!(?frame, codec, bytes, reason, "a unit cannot be cut into packets");
+        }
     }
 }
 
@@ -60,6 +80,7 @@ impl Link for Packetise {
             payload_type: info.payload_type,
             playout_delay: number(PLAYOUT_DELAY),
             color_space: number(COLOR_SPACE),
+            cut_fails: false,
         };
         self.streams.insert(info.ssrc, stream);
     }
@@ -76,13 +97,15 @@ impl Link for Packetise {
         let timestamp = unit.header.timestamp;
         let track = stream.track.clone();
         track.mark(timestamp, Mark::Dequeued, self.shared.clock.now());
-        let payloads = stream.payloader.payload(MAX_PAYLOAD, &unit.payload).unwrap_or_default();
-        if payloads.is_empty() {
-            // Nothing in it that a decoder needs; give its place back or the track stalls.
-            track.cancel(timestamp);
-            track.release();
-            return;
-        }
+        let bytes = unit.payload.len();
+        let payloads = match stream.payloader.payload(MAX_PAYLOAD, &unit.payload) {
+            Ok(payloads) if !payloads.is_empty() => payloads,
+            Ok(_) => return self.lost(unit.header.ssrc, timestamp, bytes, "nothing to send in it"),
+            Err(error) => {
+                return self.lost(unit.header.ssrc, timestamp, bytes, &error.to_string());
+            }
+        };
+        stream.cut_fails = false;
         let first = track.number(timestamp, payloads.len());
         let last = payloads.len() - 1;
         let color = track.color(timestamp);
@@ -133,5 +156,74 @@ impl Stream {
             let _ = header.set_extension(id, Bytes::from_static(&[0; 3]));
         }
         rtp::Packet { header, payload }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+    use std::time::Instant;
+
+    use media::{Codec, FrameId, MediaTime, TrackId, TransportEvent};
+
+    use super::*;
+    use crate::webrtc::testing;
+    use crate::webrtc::track::UNITS;
+
+    /// Hands a unit over as the sink does, and counts its packets.
+    fn pass(link: &mut Packetise, frame: u64, data: &[u8]) -> usize {
+        let track = link.shared.tracks[0].clone();
+        assert!(track.reserve(), "the place of a unit before was not given back");
+        let at = MediaTime::from_millis(frame * 16);
+        let timestamp = track.begin(&testing::unit(frame, at, data.len()));
+        let mut message = testing::rtp_packet(testing::SSRC, 0, Instant::now());
+        if let Packet::Rtp(packet) = &mut message.message.packet {
+            packet.header.timestamp = timestamp;
+            packet.payload = Bytes::copy_from_slice(data);
+        }
+        let mut out = Belt::new();
+        link.outbound(message, &mut out);
+        out.len()
+    }
+
+    fn lost(shared: &Shared) -> Option<(u64, u64)> {
+        match shared.events.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(TransportEvent::FramesLost(TrackId(0), lost)) => {
+                Some((lost.start().0, lost.end().0))
+            }
+            Poll::Ready(event) => panic!("{event:?}"),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_unit_that_cannot_be_cut_is_reported_as_lost() {
+        let units: [(Codec, &[u8], &[u8]); 4] = [
+            // Of H.264: empty, or a delimiter alone.
+            (Codec::H264, &[], &[0, 0, 0, 1, 0x41, 5]),
+            (Codec::H264, &[0, 0, 0, 1, 9, 0x10], &[0, 0, 0, 1, 0x41, 5]),
+            // Without a start code.
+            (Codec::H265, &[2, 1, 5, 5], &[0, 0, 0, 1, 2, 1, 5]),
+            // An OBU of nine bytes, of which one is there.
+            (Codec::Av1, &[0x32, 9, 0], &[0x32, 1, 0]),
+        ];
+        for (codec, broken, whole) in units {
+            let shared = testing::shared_of(codec, 1);
+            let mut link = Packetise::new(shared.clone());
+            link.bind(&StreamInfo { ssrc: testing::SSRC, ..StreamInfo::default() });
+            let wanted = format!("{codec:?} {broken:x?}");
+            assert_eq!(pass(&mut link, 0, whole), 1, "{wanted}");
+            shared.tracks[0].release();
+            assert_eq!(lost(&shared), None, "{wanted}");
+            // More of them than there are places for units.
+            for frame in 1..=2 * UNITS as u64 {
+                assert_eq!(pass(&mut link, frame, broken), 0, "{wanted}");
+            }
+            assert_eq!(lost(&shared), Some((1, 2 * UNITS as u64)), "{wanted}");
+            assert_eq!(pass(&mut link, 9, whole), 1, "{wanted}");
+            assert_eq!(lost(&shared), None, "{wanted}");
+            assert_eq!(shared.tracks[0].cancel(u32::MAX), None);
+            assert_eq!(shared.tracks[0].cancel(9 * 16 * 90), Some(FrameId(9)), "still in flight");
+        }
     }
 }
