@@ -86,8 +86,11 @@ impl Suite<'_> {
         );
     }
 
+    /// A device may still draw what is dropped, and its slot returns when it is through. That of a
+    /// finished picture returns at once, which is what can be told without waiting.
     fn slots_are_bounded_and_return_on_drop(&mut self) {
         let mut held = self.hold_all();
+        held.iter_mut().for_each(finish);
         let slots = held.len();
         assert!(slots > 0, "a source must have a slot when none is held");
         let again = self.next(STILL, true);
@@ -97,7 +100,8 @@ impl Suite<'_> {
         );
         // One slot back is one frame more, whichever slot it is.
         drop(held.remove(slots / 2));
-        let frame = self.frame(PATIENCE, true);
+        let mut frame = self.frame(PATIENCE, true);
+        finish(&mut frame);
         held.push(frame);
         let more = self.next(STILL, true);
         assert!(
@@ -105,8 +109,9 @@ impl Suite<'_> {
             "one dropped frame must return one slot, but another request gave {more:?}"
         );
         drop(held);
-        let held = self.hold_all();
+        let mut held = self.hold_all();
         assert_eq!(held.len(), slots, "every dropped frame must return its slot");
+        held.iter_mut().for_each(finish);
         drop(held);
         self.step();
         let frame = self.frame(PATIENCE, false);
@@ -214,10 +219,14 @@ fn check_views(frame: &Frame, views: usize, size: Size) {
     }
 }
 
-fn check_pixels(frame: &mut Frame) {
+fn finish(frame: &mut Frame) {
     let clock = FakeClock::at(MediaTime::from_nanos(u64::MAX / 2));
     let finished = frame.image.finish(&clock, &mut frame.stages);
     assert!(finished.is_ok(), "a picture must finish: {finished:?}");
+}
+
+fn check_pixels(frame: &mut Frame) {
+    finish(frame);
     let marks = [Mark::Captured, Mark::Drawn, Mark::Converted].map(|mark| frame.stages.get(mark));
     assert!(marks.iter().all(Option::is_some), "finish must set its marks: {marks:?}");
     assert!(marks.is_sorted(), "marks must be in order: {marks:?}");
@@ -255,7 +264,10 @@ fn check_pixels(frame: &mut Frame) {
 mod tests {
     use super::*;
     use crate::{PulledPattern, PushedPattern, PushedShared, SharedSurface, StereoPattern};
-    use media::{PixelFormat, Rect, SourceInfo};
+    use media::{
+        Clock, CpuImage, FrameImage, ImageError, PixelFormat, PlaneMut, Rect, SharedImage,
+        SourceInfo, StageTimes,
+    };
     use std::sync::Arc;
 
     /// A source, and what changes it.
@@ -347,6 +359,60 @@ mod tests {
         if let SourceEvent::Frame(frame) = event {
             change(frame);
         }
+    }
+
+    /// A picture that a device is at until it is waited for: dropped before that, its slot is not free.
+    struct Drawing(Option<Box<dyn FrameImage>>, bool);
+
+    impl Drawing {
+        fn image(&self) -> &dyn FrameImage {
+            self.0.as_deref().expect("it is there until it is dropped")
+        }
+    }
+
+    impl FrameImage for Drawing {
+        fn format(&self) -> PixelFormat {
+            self.image().format()
+        }
+        fn size(&self) -> Size {
+            self.image().size()
+        }
+        fn finish(&mut self, clock: &dyn Clock, stages: &mut StageTimes) -> Result<(), ImageError> {
+            self.1 = true;
+            self.0.as_deref_mut().map_or(Ok(()), |image| image.finish(clock, stages))
+        }
+        fn map(&self) -> Result<CpuImage<'_>, ImageError> {
+            self.image().map()
+        }
+        fn shared(&self) -> Option<SharedImage<'_>> {
+            self.image().shared()
+        }
+        fn map_mut(&mut self) -> Option<smallvec::SmallVec<[PlaneMut<'_>; 3]>> {
+            self.0.as_deref_mut()?.map_mut()
+        }
+    }
+
+    impl Drop for Drawing {
+        fn drop(&mut self) {
+            if !self.1 {
+                std::mem::forget(self.0.take());
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_that_draws_on_after_the_drop_keeps_the_contract() {
+        let found = verdict(
+            |_| (),
+            |event| {
+                on_frame(event, |frame| {
+                    let other = Box::new(Drawing(None, true));
+                    let image = std::mem::replace(&mut frame.image, other);
+                    frame.image = Box::new(Drawing(Some(image), false));
+                });
+            },
+        );
+        assert_eq!(found, "");
     }
 
     #[test]

@@ -119,6 +119,8 @@ impl Completion {
         if let CompletionState::Done(at) = state {
             held.complete(at);
         }
+        // Before it is told: who has waited and drops its picture finds the slot free.
+        drop(held);
         *lock(&self.state) = state;
         self.changed.notify_all();
     }
@@ -301,4 +303,50 @@ fn poll(
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Notes when it goes.
+    #[derive(Default)]
+    struct Held {
+        done: Mutex<Weak<Completion>>,
+        gone_before: Arc<AtomicBool>,
+    }
+
+    impl Watched for Held {
+        fn complete(&self, _at: Instant) {}
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            let pending = lock(&self.done).upgrade().is_some_and(|done| done.is_pending());
+            self.gone_before.store(pending, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_gone_when_the_end_is_told() {
+        for fails in [false, true] {
+            let held = Arc::new(Held::default());
+            let gone_before = Arc::clone(&held.gone_before);
+            let done = Arc::new(Completion::holding(Arc::clone(&held) as _));
+            *lock(&held.done) = Arc::downgrade(&done);
+            drop(held);
+            if fails {
+                done.fail("the test says so");
+            } else {
+                done.mapped(Ok(Instant::now()));
+                assert!(!gone_before.load(Ordering::Relaxed), "the device may be at it");
+                done.pass();
+            }
+            assert!(gone_before.load(Ordering::Relaxed));
+            assert_eq!(done.wait().is_err(), fails);
+        }
+    }
 }
