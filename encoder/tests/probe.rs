@@ -2,7 +2,6 @@
 //! chatter or lie in place of a program with a broken driver in it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -211,8 +210,7 @@ impl Machine {
         let folder = tempfile::tempdir().unwrap();
         let nvidia_version = folder.path().join("version");
         std::fs::write(&nvidia_version, "550.54").unwrap();
-        let (libraries, plugins) = (Vec::new(), Vec::new());
-        let places = Places { program: PathBuf::new(), nvidia_version, libraries, plugins };
+        let places = Places { nvidia_version, ..Places::default() };
         Self { folder, places }
     }
 

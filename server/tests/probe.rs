@@ -77,7 +77,7 @@ impl Machine {
             program: NEARLIGHT.into(),
             nvidia_version: self.path("version"),
             libraries: vec![self.gpu.folder().into()],
-            plugins: Vec::new(),
+            ..Places::default()
         };
         let cache = Some(Cache::new(self.path("state/encoders.json"), &places));
         let probing = Probing { prober: Arc::new(prober), cache, ..Probing::in_process() };
@@ -308,12 +308,7 @@ async fn an_encoder_that_breaks_in_a_session_is_tried_until_it_works_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_did_not_answer_at_the_last_start_is_tried_again_beside_the_sessions() {
     let folder = tempfile::tempdir().unwrap();
-    let places = Places {
-        program: PathBuf::new(),
-        nvidia_version: PathBuf::new(),
-        libraries: Vec::new(),
-        plugins: Vec::new(),
-    };
+    let places = Places::default();
     let cache = |folder: &Path| Some(Cache::new(folder.join("encoders.json"), &places));
     let crashed = "crashed (signal 11)";
     let (probing, tell) = breaking(cache(folder.path()));

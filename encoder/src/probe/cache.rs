@@ -31,13 +31,17 @@ const LIBRARIES: [&str; 8] = [
 /// Where the dynamic linker notes all libraries of the system.
 const LINKER_CACHE: &str = "/etc/ld.so.cache";
 
-/// Where that lies on which it depends what works.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where that lies on which it depends what works. An empty path has nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
     /// The program that tries the candidates.
     pub program: PathBuf,
     /// The version of NVIDIA's driver, as a file.
     pub nvidia_version: PathBuf,
+    /// A folder with one of each of its devices that this process is given, by the address on the bus.
+    pub nvidia_devices: PathBuf,
+    /// The kernel's folder of the graphics devices that have a driver.
+    pub graphics: PathBuf,
     /// Folders that are searched for libraries.
     pub libraries: Vec<PathBuf>,
     /// Folders of GStreamer's plugins.
@@ -66,8 +70,14 @@ impl Places {
         ] {
             plugins.extend(paths(name));
         }
-        let nvidia_version = "/proc/driver/nvidia/version".into();
-        Self { program, nvidia_version, libraries, plugins }
+        Self {
+            program,
+            nvidia_version: "/proc/driver/nvidia/version".into(),
+            nvidia_devices: "/proc/driver/nvidia/gpus".into(),
+            graphics: "/sys/class/drm".into(),
+            libraries,
+            plugins,
+        }
     }
 
     /// What is compared: when none of these lines changed, what was found still holds.
@@ -79,6 +89,8 @@ impl Places {
             format!("{cores} cores"),
             format!("driver {}", driver.trim()),
         ];
+        lines.extend(nvidia_devices(&self.nvidia_devices));
+        lines.extend(graphics_devices(&self.graphics));
         lines.extend(state(&self.program));
         lines.extend(state(Path::new(LINKER_CACHE)));
         let nvidia = Libraries::system();
@@ -90,6 +102,44 @@ impl Places {
         lines.extend(self.plugins.iter().filter_map(|folder| state(folder)));
         lines
     }
+}
+
+/// NVIDIA's devices with their models. What else the driver says there of a device (its UUID, for one)
+/// depends on whether something has woken it.
+fn nvidia_devices(folder: &Path) -> Vec<String> {
+    let line = |address: OsString| {
+        let said = fs::read_to_string(folder.join(&address).join("information")).ok()?;
+        let model = said.lines().find_map(|line| line.strip_prefix("Model:")).unwrap_or_default();
+        Some(format!("device {} {}", address.display(), model.trim()))
+    };
+    names(folder).into_iter().filter_map(line).collect()
+}
+
+/// Graphics devices by maker and model, as the PCI bus knows them. One of another bus is of its board
+/// and not exchanged.
+fn graphics_devices(folder: &Path) -> Vec<String> {
+    let line = |card: OsString| {
+        let number = card.to_str()?.strip_prefix("card")?;
+        // Its outputs lie beside it, as `card0-HDMI-A-1`.
+        number.parse::<u32>().ok()?;
+        let id = |name: &str| {
+            let said = fs::read_to_string(folder.join(&card).join("device").join(name)).ok()?;
+            Some(said.trim().to_owned())
+        };
+        let of_maker = [id("vendor")?, id("device")?];
+        let of_board = ["subsystem_vendor", "subsystem_device", "revision"].map(id);
+        let ids = of_maker.into_iter().chain(of_board.into_iter().flatten());
+        Some(format!("{} {}", card.display(), ids.collect::<Vec<_>>().join(" ")))
+    };
+    names(folder).into_iter().filter_map(line).collect()
+}
+
+/// What lies in a folder, in an order that stays.
+fn names(folder: &Path) -> Vec<OsString> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+    names.sort();
+    names
 }
 
 /// When a file last changed and how long it is; nothing of one that is not there.
@@ -190,10 +240,28 @@ mod tests {
             let places = Places {
                 program: path("program"),
                 nvidia_version: path("version"),
+                nvidia_devices: path("gpus"),
+                graphics: path("drm"),
                 libraries: vec![path("lib")],
                 plugins: vec![path("plugins")],
             };
-            Self { folder, places }
+            let machine = Self { folder, places };
+            // As drivers of NVIDIA write it, the first time that the device was not woken yet.
+            machine.write(
+                "gpus/0000:65:00.0/information",
+                "Model: \t\t NVIDIA L4\nIRQ:   \t\t 17\nGPU UUID: \t GPU-????????\nDevice Minor: \t 0\n",
+            );
+            machine.write("drm/card1/device/vendor", "0x1002\n");
+            machine.write("drm/card1/device/device", "0x744c\n");
+            machine.write("drm/card1/device/revision", "0xc8\n");
+            machine.write("drm/card1-DP-1/device/vendor", "0x1\n");
+            machine
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -227,7 +295,16 @@ mod tests {
 
     #[test]
     fn any_change_of_the_machine_is_noticed() {
-        let changes: [fn(&Machine); 6] = [
+        let changes: [fn(&Machine); 12] = [
+            |machine| machine.write("gpus/0000:65:00.0/information", "Model: NVIDIA L40S\n"),
+            |machine| machine.write("gpus/0000:66:00.0/information", "Model: NVIDIA L4\n"),
+            |machine| fs::remove_dir_all(machine.path("gpus")).unwrap(),
+            |machine| machine.write("drm/card1/device/device", "0x7480\n"),
+            |machine| {
+                machine.write("drm/card0/device/vendor", "0x8086\n");
+                machine.write("drm/card0/device/device", "0x56c0\n");
+            },
+            |machine| fs::remove_dir_all(machine.path("drm/card1")).unwrap(),
             |machine| fs::write(machine.path("version"), "driver 570.86\n").unwrap(),
             |machine| fs::remove_file(machine.path("version")).unwrap(),
             |machine| fs::write(machine.path("program"), "another").unwrap(),
@@ -243,6 +320,20 @@ mod tests {
             machine.cache().store(&outcomes());
             assert_eq!(machine.cache().load(), outcomes(), "change {number}");
         }
+    }
+
+    #[test]
+    fn what_a_device_says_of_its_use_is_no_change() {
+        let machine = Machine::new();
+        machine.cache().store(&outcomes());
+        // Something woke it, and a display was plugged in.
+        machine.write(
+            "gpus/0000:65:00.0/information",
+            "Model: \t\t NVIDIA L4\nIRQ:   \t\t 19\nGPU UUID: \t GPU-0f1e2d3c\nDevice Minor: \t 1\n",
+        );
+        machine.write("drm/card1-HDMI-A-1/device/vendor", "0x2\n");
+        machine.write("drm/renderD128/device/vendor", "0x1002\n");
+        assert_eq!(machine.cache().load(), outcomes());
     }
 
     #[test]
