@@ -27,6 +27,19 @@ pub enum OpenError {
         /// Sessions of this process.
         open: u32,
     },
+    /// It failed in a way that may pass: no memory was left, its device was in use, lost or slow.
+    #[error("failed: {0}")]
+    Failed(String),
+}
+
+impl OpenError {
+    /// Whether another try may end otherwise, although nothing here is changed.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Busy { .. } | Self::Failed(_) => true,
+            Self::Missing(_) | Self::Refused(_) => false,
+        }
+    }
 }
 
 /// Opens an encoder on the calling thread, which is the one that it is used and dropped on. The

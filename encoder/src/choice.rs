@@ -131,6 +131,11 @@ pub enum Outcome {
         /// What it said.
         reason: String,
     },
+    /// It failed in a way that may pass, such as for want of memory: another try may end otherwise.
+    Failed {
+        /// How.
+        reason: String,
+    },
     /// It was not tried: it must not be used.
     #[serde(skip)]
     Untried,
@@ -177,7 +182,8 @@ impl Verdict {
             Outcome::Works { .. } => "ok",
             Outcome::Declined { reason }
             | Outcome::Unanswered { reason }
-            | Outcome::Busy { reason } => reason,
+            | Outcome::Busy { reason }
+            | Outcome::Failed { reason } => reason,
             Outcome::Untried => "not tried",
         }
     }

@@ -16,8 +16,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use media::{
-    Bitrate, CpuImage, EncodeOptions, Encoded, FrameId, FrameRate, Picture, PixelFormat, Plane,
-    Size, UnitKind,
+    Bitrate, CpuImage, EncodeError, EncodeOptions, Encoded, FrameId, FrameRate, Picture,
+    PixelFormat, Plane, Size, UnitKind,
 };
 use smallvec::smallvec;
 
@@ -63,24 +63,28 @@ const MEASURED: usize = 6;
 /// when another candidate works.
 fn attempt(candidate: &Candidate) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| measure(candidate)))
-        .unwrap_or_else(|panic| Err(format!("panicked: {}", crate::panic_text(&*panic))))
-        .unwrap_or_else(|reason| Outcome::Declined { reason })
+        .unwrap_or_else(|panic| {
+            Err(Outcome::Declined { reason: format!("panicked: {}", crate::panic_text(&*panic)) })
+        })
+        .unwrap_or_else(|failure| failure)
 }
 
 /// Codes a keyframe and then pictures that move, whose times are the cost.
-fn measure(candidate: &Candidate) -> Result<Outcome, String> {
+fn measure(candidate: &Candidate) -> Result<Outcome, Outcome> {
     // A tenth of a bit a pixel and more, which is what sessions have at their start.
     let settings = EncoderSettings::new(SIZE, FrameRate::fps(30), Bitrate::from_mbps(1));
-    let mut encoder = match BlockingEncoder::open(candidate, &settings, ENCODE_PATIENCE) {
-        Ok(encoder) => encoder,
-        Err(error @ OpenError::Busy { .. }) => {
-            return Ok(Outcome::Busy { reason: error.to_string() });
+    let opened = BlockingEncoder::open(candidate, &settings, ENCODE_PATIENCE);
+    let mut encoder = opened.map_err(|error| {
+        let reason = error.to_string();
+        match error {
+            OpenError::Busy { .. } => Outcome::Busy { reason },
+            OpenError::Failed(_) => Outcome::Failed { reason },
+            OpenError::Missing(_) | OpenError::Refused(_) => Outcome::Declined { reason },
         }
-        Err(error) => return Err(error.to_string()),
-    };
+    })?;
     let first = code(&mut encoder, 0, &Scene::at(0))?;
     if first.kind != UnitKind::Key || first.data.is_empty() {
-        return Err("its first picture was not a keyframe".into());
+        return Err(Outcome::Declined { reason: "its first picture was not a keyframe".into() });
     }
     let mut times = Vec::with_capacity(MEASURED);
     for number in 1..=MEASURED {
@@ -92,10 +96,18 @@ fn measure(candidate: &Candidate) -> Result<Outcome, String> {
     Ok(Outcome::Works { cost: cost(&times), accepts: Accepts::of(encoder.capabilities()) })
 }
 
-fn code(encoder: &mut BlockingEncoder, number: usize, scene: &Scene) -> Result<Encoded, String> {
+/// What it does not take, it will not take later. All else is of the call: it was opened, and so it is
+/// there.
+fn code(encoder: &mut BlockingEncoder, number: usize, scene: &Scene) -> Result<Encoded, Outcome> {
     let options = EncodeOptions { keyframe: number == 0, strip: None };
     let picture = Picture::Cpu(scene.image());
-    encoder.encode(FrameId(number as u64), &picture, options).map_err(|error| error.to_string())
+    encoder.encode(FrameId(number as u64), &picture, options).map_err(|error| {
+        let reason = error.to_string();
+        match error {
+            EncodeError::Refused(_) => Outcome::Declined { reason },
+            _ => Outcome::Failed { reason },
+        }
+    })
 }
 
 /// The least for a million pixels: the other pictures may have waited for a processor that something

@@ -95,14 +95,26 @@ impl Encoders {
     }
 
     /// Those that are worth another try: they did not answer when they were tried at an earlier start,
-    /// or had no session to give.
+    /// had no session to give, or failed in a way that may pass.
     pub fn doubtful(&self) -> Vec<&'static str> {
         let doubtful = |verdict: &&Verdict| match verdict.outcome {
             Outcome::Unanswered { .. } => self.remembered.contains(&verdict.name),
-            Outcome::Busy { .. } => true,
+            Outcome::Busy { .. } | Outcome::Failed { .. } => true,
             Outcome::Works { .. } | Outcome::Declined { .. } | Outcome::Untried => false,
         };
         self.table.iter().filter(doubtful).map(|verdict| verdict.name).collect()
+    }
+
+    /// Tries those again that failed at an earlier start and are [`Self::doubtful`]. Blocks.
+    pub fn try_remembered(&mut self, prober: &dyn Prober) {
+        let doubtful = self.doubtful();
+        let again = |candidate: &&Candidate| {
+            doubtful.contains(&candidate.name) && self.remembered.contains(&candidate.name)
+        };
+        let candidates: Vec<_> = self.candidates.iter().filter(again).cloned().collect();
+        for verdict in prober.probe(&candidates) {
+            self.replace(verdict);
+        }
     }
 
     /// The candidate of this name, where it may be used.

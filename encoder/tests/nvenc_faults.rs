@@ -210,6 +210,34 @@ fn fields_that_are_not_filled_or_hold_unknown_numbers_are_no_danger() {
 }
 
 #[test]
+fn what_may_pass_is_told_apart_and_asked_again() {
+    let rig = Rig::new();
+    let said = |name: &str| match rig.open(name, &SETTINGS) {
+        Err(OpenError::Failed(reason)) => reason,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("opened although a call fails"),
+    };
+    // As before the kernel's module is loaded, or when another process holds the device.
+    rig.gpu.cuda_init_answers(999).unwrap();
+    assert_eq!(said("nvenc-h264"), "cuInit answered CUDA_ERROR_UNKNOWN");
+    rig.gpu.cuda_init_answers(0).unwrap();
+    drop(rig.h264());
+    rig.gpu.plan_cuda("cuDevicePrimaryCtxRetain", 1, 1, Effect::Status(2)).unwrap();
+    let reason = said("nvenc-h265");
+    assert!(reason.starts_with("cuDevicePrimaryCtxRetain answered "), "{reason}");
+    for (call, status) in [("nvEncInitializeEncoder", 10), ("nvEncOpenEncodeSessionEx", 5)] {
+        rig.gpu.plan_encode(call, 1, 1, Effect::Status(status)).unwrap();
+        let reason = said("nvenc-h264");
+        assert!(reason.contains(&call.replacen("nvEnc", "NvEnc", 1)), "{reason}");
+        drop(rig.h264());
+    }
+    // The driver says that the device does not do it, and will say so again.
+    rig.gpu.plan_encode("nvEncInitializeEncoder", 1, 1, Effect::Status(12)).unwrap();
+    assert!(matches!(rig.open("nvenc-h264", &SETTINGS), Err(OpenError::Missing(_))));
+    rig.assert_clean();
+}
+
+#[test]
 fn half_of_the_entries_is_no_driver() {
     let rig = Rig::new();
     for entry in ENTRIES.iter().step_by(2) {

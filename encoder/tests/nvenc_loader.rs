@@ -144,11 +144,15 @@ fn a_call_that_fails_is_named_with_its_answer() {
         refusal(|gpu| gpu.cuda_init_answers(801)),
         status("cuInit", "CUDA_ERROR_NOT_SUPPORTED")
     );
+    let passing = |call, status: &str| Unavailable::Passing { call, status: status.into() };
+    let unknown = "CUDA_ERROR_UNKNOWN";
+    assert_eq!(refusal(|gpu| gpu.cuda_init_answers(999)), passing("cuInit", unknown));
     // A number that no header knows.
-    assert_eq!(refusal(|gpu| gpu.cuda_init_answers(0xdead)), status("cuInit", "error 57005"));
+    assert_eq!(refusal(|gpu| gpu.cuda_init_answers(0xdead)), passing("cuInit", "error 57005"));
     let create = "NvEncodeAPICreateInstance";
     assert_eq!(refusal(|gpu| gpu.encode_create_answers(15)), status(create, "INVALID_VERSION"));
-    assert_eq!(refusal(|gpu| gpu.encode_create_answers(0xdead)), status(create, "status 57005"));
+    assert_eq!(refusal(|gpu| gpu.encode_create_answers(10)), passing(create, "OUT_OF_MEMORY"));
+    assert_eq!(refusal(|gpu| gpu.encode_create_answers(0xdead)), passing(create, "status 57005"));
 }
 
 #[test]

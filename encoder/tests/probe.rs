@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use media::{Codec, CodecSet, EncoderCapabilities, FrameRate, PixelFormat, Size};
+use media::{
+    Bitrate, Codec, CodecSet, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities,
+    FrameId, FrameRate, Picture, PixelFormat, RateChange, Recovery, Size, Submitted,
+};
 use nearlight_encoder::choice::{Accepts, Cost};
 use nearlight_encoder::probe::{Limits, Places};
 use nearlight_encoder::{
-    Cache, Candidate, ChildProber, Demand, Encoders, OpenError, Outcome, Preference, Prober,
-    SelectError, Verdict,
+    Cache, Candidate, ChildProber, Demand, Encoders, InProcess, OpenError, Outcome, Preference,
+    Prober, SelectError, Verdict,
 };
 
 /// Far more than a shell needs, on any machine.
@@ -273,6 +276,82 @@ fn what_did_not_answer_is_remembered_and_doubted() {
     assert_eq!(warm.doubtful(), ["one"]);
     assert_eq!(warm.table()[0].reason(), "missing: its library");
     assert_eq!(warm.known().len(), 2);
+}
+
+#[test]
+fn what_failed_in_a_way_that_may_pass_is_tried_again_from_the_first_start_on() {
+    let machine = Machine::new();
+    let failed = Outcome::Failed { reason: "failed: no memory".into() };
+    let prober = Counting::new(failed.clone());
+    let cold = machine.start(&prober, &[]);
+    assert_eq!(cold.doubtful(), ["card", "one", "two"]);
+    let mut warm = machine.start(&prober, &["two"]);
+    assert_eq!((prober.asked(), warm.doubtful()), (3, vec!["card", "one"]));
+    assert_eq!(warm.table()[0].reason(), "failed: no memory");
+    // Those of an earlier start are tried at once where nothing else is left.
+    warm.try_remembered(&Counting::new(declined()));
+    assert_eq!(warm.doubtful(), [""; 0]);
+    warm.try_remembered(&Counting::new(failed));
+    assert_eq!(warm.table()[0].reason(), "missing: its library", "that was of this start");
+}
+
+/// An encoder that codes nothing.
+struct Fails(EncoderCapabilities, fn() -> EncodeError);
+
+impl Encoder for Fails {
+    fn capabilities(&self) -> &EncoderCapabilities {
+        &self.0
+    }
+    fn encode(
+        &mut self,
+        _: FrameId,
+        _: &Picture<'_>,
+        _: EncodeOptions,
+    ) -> Result<Submitted, EncodeError> {
+        Err((self.1)())
+    }
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
+        None
+    }
+    fn set_rate(&mut self, _: Bitrate, _: FrameRate) -> Result<RateChange, EncodeError> {
+        Ok(RateChange::Seamless)
+    }
+    fn acknowledge(&mut self, _: FrameId) {}
+    fn forget(&mut self, _: std::ops::RangeInclusive<FrameId>) -> Recovery {
+        Recovery::KeyframeNeeded
+    }
+    fn resize(&mut self, _: Size) -> Result<(), EncodeError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_an_encoder_says_decides_whether_it_is_asked_again() {
+    let tried = |candidate: Candidate| {
+        let verdict = InProcess.probe(&[candidate]).pop().unwrap();
+        (matches!(verdict.outcome, Outcome::Failed { .. }), verdict.reason().to_owned())
+    };
+    let opens = |error: fn() -> OpenError| {
+        let open = Arc::new(move |_: &_, _: &_| Err(error()));
+        tried(Candidate { open, ..candidate("card", true) })
+    };
+    assert_eq!(opens(|| OpenError::Missing("it".into())), (false, "missing: it".into()));
+    assert_eq!(opens(|| OpenError::Refused("it".into())), (false, "refused: it".into()));
+    assert_eq!(opens(|| OpenError::Failed("it".into())), (true, "failed: it".into()));
+    let codes = |error: fn() -> EncodeError| {
+        let open = Arc::new(move |_: &_, _: &_| {
+            let capabilities = EncoderCapabilities::plain("card", Codec::H264);
+            Ok(Box::new(Fails(capabilities, error)) as Box<dyn Encoder>)
+        });
+        tried(Candidate { open, ..candidate("card", true) })
+    };
+    let refused = "the encoder refused the picture: it";
+    assert_eq!(codes(|| EncodeError::Refused("it".into())), (false, refused.into()));
+    assert_eq!(codes(|| EncodeError::Busy("it".into())), (true, "the encoder is busy: it".into()));
+    assert_eq!(codes(|| EncodeError::Fatal("it".into())), (true, "the encoder failed: it".into()));
+    // A bug of ours, which is there as long as the program is the same.
+    let (again, reason) = tried(candidate("card", true));
+    assert!(!again && reason.contains("opened in the process that asks"), "{reason}");
 }
 
 #[test]

@@ -148,9 +148,16 @@ impl NodeEncoders {
         let Probing { candidates, prober, cache, retry } = probing;
         let started = Instant::now();
         let preference = preference(config);
-        let known = Encoders::probe(candidates, preference, prober.as_ref(), cache.as_ref())?;
-        let (took, remembered) = (started.elapsed(), known.nothing_was_tried());
+        let mut known = Encoders::probe(candidates, preference, prober.as_ref(), cache.as_ref())?;
         let usual = usual(config);
+        if known.usable(&known.choose(&usual)).is_err() {
+            // Nobody would try them beside the sessions, of which there would be none.
+            known.try_remembered(prober.as_ref());
+            if let Some(cache) = &cache {
+                cache.store(&known.known());
+            }
+        }
+        let (took, remembered) = (started.elapsed(), known.nothing_was_tried());
         let choice = known.choose(&usual);
         known.usable(&choice)?;
         tracing::info!(?took, remembered, encoder = choice.chosen(), "encoders are known");
@@ -366,3 +373,6 @@ impl Drop for EncoderSession {
         self.open.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,10 @@ use std::sync::Arc;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use super::sys::{
-    CUDA_ERROR_NO_DEVICE, CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC,
+    CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE, CUDA_ERROR_INVALID_DEVICE, CUDA_ERROR_INVALID_VALUE,
+    CUDA_ERROR_NO_DEVICE, CUDA_ERROR_NOT_INITIALIZED, CUDA_ERROR_NOT_PERMITTED,
+    CUDA_ERROR_NOT_SUPPORTED, CUDA_ERROR_STUB_LIBRARY, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH,
+    CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC,
     CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC, CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS, CUDA_MEMCPY2D,
     CUDA_SUCCESS, CUcontext, CUdevice, CUdeviceptr, CUexternalMemory, CUexternalSemaphore,
     CUresult, CUstream, CUuuid,
@@ -271,6 +274,29 @@ impl Functions {
             let known = (self.get_error_name)(result, &raw mut name) == CUDA_SUCCESS;
             (known && !name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
         };
-        Unavailable::Status { call, status: status.unwrap_or_else(|| format!("error {result}")) }
+        let status = status.unwrap_or_else(|| format!("error {result}"));
+        if is_lasting(result) {
+            Unavailable::Status { call, status }
+        } else {
+            Unavailable::Passing { call, status }
+        }
     }
+}
+
+/// Whether an answer says of the driver or of the call what is true as long as neither changes. All else,
+/// what no header knows included, may be of the moment: asking again costs little, and not asking an
+/// encoder.
+fn is_lasting(result: CUresult) -> bool {
+    matches!(
+        result,
+        CUDA_ERROR_INVALID_VALUE
+            | CUDA_ERROR_NOT_INITIALIZED
+            | CUDA_ERROR_STUB_LIBRARY
+            | CUDA_ERROR_NO_DEVICE
+            | CUDA_ERROR_INVALID_DEVICE
+            | CUDA_ERROR_NOT_PERMITTED
+            | CUDA_ERROR_NOT_SUPPORTED
+            | CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
+            | CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE
+    )
 }

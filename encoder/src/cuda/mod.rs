@@ -64,9 +64,24 @@ pub enum Unavailable {
         /// Name or number of what it answered.
         status: String,
     },
+    /// A call failed in a way that may pass: its device has no memory left, is in use, or is lost.
+    #[error("{call} answered {status}")]
+    Passing {
+        /// Name of the function.
+        call: &'static str,
+        /// Name or number of what it answered.
+        status: String,
+    },
     /// The driver is there, but has no device.
     #[error("the NVIDIA driver has no device")]
     NoDevice,
+}
+
+impl Unavailable {
+    /// Whether another try may end otherwise, although nothing here is changed.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Passing { .. })
+    }
 }
 
 /// A call that failed later on: told as it is when the driver is opened.

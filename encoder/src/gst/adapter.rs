@@ -16,7 +16,6 @@ use media::{EncodeError, FrameRate, Size};
 
 use super::input::Input;
 use super::table::Units;
-use crate::candidates::OpenError;
 use crate::nv12::TwoPlanes;
 
 /// Frame buffers in the pool: one is filled while the element may still hold the one before.
@@ -82,8 +81,7 @@ impl Adapter {
         output_caps: &gst::Caps,
         taken: Input,
         units: Units,
-    ) -> Result<Self, OpenError> {
-        let refused = |what: &str| OpenError::Refused(what.to_owned());
+    ) -> Result<Self, String> {
         let collected = Arc::new(Collected::default());
         let input = gst::Pad::builder(gst::PadDirection::Src)
             .name("input")
@@ -102,7 +100,7 @@ impl Adapter {
             gst::PadPresence::Always,
             output_caps,
         )
-        .map_err(|error| OpenError::Refused(error.to_string()))?;
+        .map_err(|error| error.to_string())?;
         let into = Arc::clone(&collected);
         let output = gst::Pad::builder_from_template(&template)
             .chain_function(move |_, _, buffer| {
@@ -128,21 +126,15 @@ impl Adapter {
         element.set_bus(Some(&bus));
         let adapter =
             Self { element, input, output, bus, collected, taken, units, format: None, frames: 0 };
-        let pads =
-            |name| adapter.element.static_pad(name).ok_or_else(|| refused("a pad is missing"));
-        adapter
-            .input
-            .link(&pads("sink")?)
-            .map_err(|error| OpenError::Refused(error.to_string()))?;
-        pads("src")?
-            .link(&adapter.output)
-            .map_err(|error| OpenError::Refused(error.to_string()))?;
-        adapter.output.set_active(true).map_err(|_| refused("the output pad"))?;
-        adapter.input.set_active(true).map_err(|_| refused("the input pad"))?;
+        let pads = |name| adapter.element.static_pad(name).ok_or("a pad is missing");
+        adapter.input.link(&pads("sink")?).map_err(|error| error.to_string())?;
+        pads("src")?.link(&adapter.output).map_err(|error| error.to_string())?;
+        adapter.output.set_active(true).map_err(|_| "the output pad")?;
+        adapter.input.set_active(true).map_err(|_| "the input pad")?;
         adapter
             .element
             .set_state(gst::State::Playing)
-            .map_err(|_| refused(&adapter.reason("the element does not start")))?;
+            .map_err(|_| adapter.reason("the element does not start"))?;
         Ok(adapter)
     }
 

@@ -70,7 +70,8 @@ impl GstEncoder {
     ///
     /// # Errors
     /// [`OpenError::Missing`] without GStreamer or the element; [`OpenError::Refused`] for settings
-    /// that it does not take, and for an element that cannot be set up.
+    /// that it does not take, and for an element that cannot be set up; [`OpenError::Failed`] for one of
+    /// hardware that does not start.
     fn open(row: &'static Row, settings: &EncoderSettings) -> Result<Self, OpenError> {
         let factory = factory(row)?;
         let capabilities = describe(row, &factory).map_err(OpenError::Refused)?;
@@ -229,8 +230,11 @@ fn start(
     rate_control.set(&element, settings.bitrate, settings.rate).map_err(refused)?;
     let output = output_caps(row.codec, format, factory).map_err(refused)?;
     let input = Input { layout, colorimetry };
-    let mut adapter = Adapter::start(element, &output, input, row.units)?;
-    adapter.set_format(settings.size, settings.rate).map_err(refused)?;
+    // Hardware has an element only where its plugin found a device. One that does not start then has no
+    // memory left, or others use it: that may pass.
+    let idle = if row.hardware { OpenError::Failed } else { OpenError::Refused };
+    let mut adapter = Adapter::start(element, &output, input, row.units).map_err(idle)?;
+    adapter.set_format(settings.size, settings.rate).map_err(idle)?;
     Ok((adapter, rate_control))
 }
 

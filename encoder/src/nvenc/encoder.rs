@@ -90,9 +90,11 @@ impl NvencEncoder {
             let reason = failure.to_string();
             match failure {
                 OpenFailure::Refused(_) => OpenError::Refused(reason),
-                OpenFailure::Lacking(_) | OpenFailure::Thread(_) => OpenError::Missing(reason),
+                OpenFailure::Lacking(_) => OpenError::Missing(reason),
+                OpenFailure::Thread(_) => OpenError::Failed(reason),
                 OpenFailure::Driver(failure) => match remedy(failure, Phase::Open, 0) {
                     Remedy::NoSession => OpenError::Busy { reason, open: opener.nvenc.sessions() },
+                    Remedy::Later => OpenError::Failed(reason),
                     _ => OpenError::Missing(reason),
                 },
             }
@@ -202,7 +204,11 @@ impl NvencEncoder {
                     }
                 }
                 Remedy::Reopen => self.reopen_once(&reason)?,
-                Remedy::Keyframe | Remedy::NoSession | Remedy::Missing | Remedy::GiveUp => {
+                Remedy::Keyframe
+                | Remedy::NoSession
+                | Remedy::Missing
+                | Remedy::Later
+                | Remedy::GiveUp => {
                     return Err(fatal(reason));
                 }
             }

@@ -190,6 +190,9 @@ impl Nvenc {
 fn check(call: &'static str, status: u32) -> Result<(), Unavailable> {
     match Status(status) {
         Status::SUCCESS => Ok(()),
-        status => Err(Unavailable::Status { call, status: status.to_string() }),
+        status if status.is_lasting() => {
+            Err(Unavailable::Status { call, status: status.to_string() })
+        }
+        status => Err(Unavailable::Passing { call, status: status.to_string() }),
     }
 }

@@ -19,7 +19,7 @@ mod status;
 mod strip;
 
 use std::ffi::OsString;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use media::Codec;
 
@@ -53,24 +53,41 @@ impl Libraries {
 }
 
 /// The rows of the table of candidates. The driver is opened by the first that opens one of them, and
-/// what came of it is kept.
+/// what came of it is kept, unless it may pass.
 pub fn candidates(libraries: Libraries) -> [Candidate; 3] {
-    let driver = Arc::new(OnceLock::new());
-    let libraries = Arc::new(libraries);
+    let driver = Arc::new(Kept { libraries, loaded: Mutex::default() });
     CANDIDATES.map(|(name, codec)| {
-        let (driver, libraries) = (Arc::clone(&driver), Arc::clone(&libraries));
+        let driver = Arc::clone(&driver);
         Candidate {
             name,
             codec,
             hardware: true,
             open: Arc::new(move |settings, wake| {
-                let nvenc: &Result<Arc<Nvenc>, Unavailable> =
-                    driver.get_or_init(|| Nvenc::load(&libraries));
-                let nvenc = nvenc.as_ref().map_err(missing)?;
-                Ok(Box::new(open(name, codec, nvenc, settings, wake)?))
+                let nvenc = driver.load().map_err(|reason| unavailable(&reason))?;
+                Ok(Box::new(open(name, codec, &nvenc, settings, wake)?))
             }),
         }
     })
+}
+
+/// The driver of a process, once it was opened, or why there is none.
+struct Kept {
+    libraries: Libraries,
+    loaded: Mutex<Option<Result<Arc<Nvenc>, Unavailable>>>,
+}
+
+impl Kept {
+    fn load(&self) -> Result<Arc<Nvenc>, Unavailable> {
+        let mut kept = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = &*kept {
+            return loaded.clone();
+        }
+        let loaded = Nvenc::load(&self.libraries);
+        if !loaded.as_ref().is_err_and(Unavailable::may_pass) {
+            *kept = Some(loaded.clone());
+        }
+        loaded
+    }
 }
 
 /// Opens a session on the device that is asked for, else on the first that can: pictures of a device
@@ -90,24 +107,31 @@ fn open(
     let wanted = |device: &&cuda::Device| settings.device.is_some_and(|id| id.0 == device.uuid);
     let devices = nvenc.cuda().devices();
     let others = devices.iter().filter(|device| !wanted(device));
-    let mut failure = None;
+    let mut failure: Option<OpenError> = None;
     for device in devices.iter().filter(wanted).chain(others) {
-        let opened = Context::retain(nvenc.cuda(), device).map_err(|error| missing(&error));
+        let opened = Context::retain(nvenc.cuda(), device).map_err(|error| unavailable(&error));
         let opened = opened.and_then(|context| {
             let own = (own, format);
             NvencEncoder::open(name, (nvenc, &context), own, label.to_owned(), wake.clone())
         });
         match opened {
             Ok(encoder) => return Ok(encoder),
-            // What the best of them says counts.
-            Err(error) => _ = failure.get_or_insert(error),
+            // What the best of them says counts, and of those that may pass the first.
+            Err(error) => match &failure {
+                Some(before) if before.may_pass() || !error.may_pass() => {}
+                _ => failure = Some(error),
+            },
         }
     }
-    Err(failure.unwrap_or_else(|| missing(&Unavailable::NoDevice)))
+    Err(failure.unwrap_or_else(|| unavailable(&Unavailable::NoDevice)))
 }
 
-fn missing(reason: &Unavailable) -> OpenError {
-    OpenError::Missing(reason.to_string())
+fn unavailable(reason: &Unavailable) -> OpenError {
+    if reason.may_pass() {
+        OpenError::Failed(reason.to_string())
+    } else {
+        OpenError::Missing(reason.to_string())
+    }
 }
 
 #[cfg(test)]

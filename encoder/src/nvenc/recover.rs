@@ -39,6 +39,8 @@ pub(crate) enum Remedy {
     NoSession,
     /// There is no such encoder here.
     Missing,
+    /// There may be one, but not now: another try may end otherwise.
+    Later,
     /// The next candidate takes over.
     GiveUp,
 }
@@ -87,7 +89,8 @@ fn open(call: Call, status: Status) -> Remedy {
         (Call::OpenEncodeSessionEx, Status::OUT_OF_MEMORY | Status::INCOMPATIBLE_CLIENT_KEY) => {
             Remedy::NoSession
         }
-        _ => Remedy::Missing,
+        _ if status.is_lasting() => Remedy::Missing,
+        _ => Remedy::Later,
     }
 }
 

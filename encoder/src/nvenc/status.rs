@@ -7,10 +7,17 @@ pub struct Status(pub u32);
 impl Status {
     /// The call did what was asked.
     pub const SUCCESS: Self = Self(0);
+    pub(crate) const NO_ENCODE_DEVICE: Self = Self(1);
+    pub(crate) const UNSUPPORTED_DEVICE: Self = Self(2);
+    pub(crate) const INVALID_ENCODERDEVICE: Self = Self(3);
+    pub(crate) const INVALID_DEVICE: Self = Self(4);
+    pub(crate) const INVALID_PTR: Self = Self(6);
     pub(crate) const INVALID_PARAM: Self = Self(8);
+    pub(crate) const INVALID_CALL: Self = Self(9);
     pub(crate) const OUT_OF_MEMORY: Self = Self(10);
     pub(crate) const UNSUPPORTED_PARAM: Self = Self(12);
     pub(crate) const LOCK_BUSY: Self = Self(13);
+    pub(crate) const INVALID_VERSION: Self = Self(15);
     pub(crate) const MAP_FAILED: Self = Self(16);
     pub(crate) const ENCODER_BUSY: Self = Self(18);
     pub(crate) const INCOMPATIBLE_CLIENT_KEY: Self = Self(21);
@@ -18,6 +25,25 @@ impl Status {
     pub(crate) const RESOURCE_REGISTER_FAILED: Self = Self(23);
     pub(crate) const RESOURCE_NOT_REGISTERED: Self = Self(24);
     pub(crate) const RESOURCE_NOT_MAPPED: Self = Self(25);
+
+    /// Whether it says of the device or of the call what is true as long as neither changes. All else may
+    /// be of the moment: no memory, a device that is busy or gone, what no header knows.
+    pub(crate) fn is_lasting(self) -> bool {
+        matches!(
+            self,
+            Self::NO_ENCODE_DEVICE
+                | Self::UNSUPPORTED_DEVICE
+                | Self::INVALID_ENCODERDEVICE
+                | Self::INVALID_DEVICE
+                | Self::INVALID_PTR
+                | Self::INVALID_PARAM
+                | Self::INVALID_CALL
+                | Self::UNSUPPORTED_PARAM
+                | Self::INVALID_VERSION
+                | Self::INCOMPATIBLE_CLIENT_KEY
+                | Self::UNIMPLEMENTED
+        )
+    }
 }
 
 /// Names of `NVENCSTATUS` by value, without their common `NV_ENC_ERR_`.

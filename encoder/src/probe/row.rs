@@ -94,6 +94,7 @@ mod tests {
             Outcome::Declined { reason: "missing: \"x\"\n\u{1b}[31m".into() },
             Outcome::Unanswered { reason: "crashed (signal 11)".into() },
             Outcome::Busy { reason: "busy: all are taken".into() },
+            Outcome::Failed { reason: "failed: no memory".into() },
         ] {
             let text = serde_json::to_string(&row(outcome.clone())).unwrap();
             assert!(!text.contains('\n'), "{text}");
