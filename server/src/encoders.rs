@@ -12,7 +12,7 @@
 //! candidate, and so does every session after it until one is given back, by a session of the node or, as
 //! trying again finds, by another process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -135,6 +135,8 @@ pub struct NodeEncoders {
     usual: Demand,
     /// Candidates that are being tried again, or were just now.
     trying: Mutex<BTreeSet<&'static str>>,
+    /// How often each worked when it was tried again.
+    passed: Mutex<BTreeMap<&'static str, u64>>,
     /// Held while what is known is written.
     storing: Mutex<()>,
 }
@@ -164,8 +166,16 @@ impl NodeEncoders {
         for line in choice.declined(choice.chosen().unwrap_or_default()) {
             tracing::info!(reason = line, "encoder declined");
         }
-        let (known, trying, storing) = (RwLock::new(known), Mutex::default(), Mutex::default());
-        Ok(Self { known, prober, cache, retry, usual, trying, storing })
+        Ok(Self {
+            known: RwLock::new(known),
+            prober,
+            cache,
+            retry,
+            usual,
+            trying: Mutex::default(),
+            passed: Mutex::default(),
+            storing: Mutex::default(),
+        })
     }
 
     /// What is known now. A change is one assignment, so a panic elsewhere leaves it whole.
@@ -189,15 +199,24 @@ impl NodeEncoders {
     }
 
     /// The same for a client. They are of one codec, which is what a connection has: one that breaks in a
-    /// session can only be replaced by another of the same.
+    /// session can only be replaced by another of the same. Those that `broke` in its session come in
+    /// only where no other is left, until they have worked in a try since.
     ///
     /// # Errors
     /// [`SelectError::NoneUsable`].
     pub(crate) fn choose_for_client(
         &self,
         demand: &Demand,
+        broke: &[Broke],
     ) -> Result<(Choice, Vec<Candidate>), SelectError> {
         let (choice, mut usable) = self.choose(demand)?;
+        let is_broken = |candidate: &Candidate| {
+            let broke = broke.iter().find(|broke| broke.name == candidate.name);
+            broke.is_some_and(|broke| broke.passed == self.passed(candidate.name))
+        };
+        if !usable.iter().all(is_broken) {
+            usable.retain(|candidate| !is_broken(candidate));
+        }
         let codec = usable.first().map(|best| best.codec);
         usable.retain(|candidate| Some(candidate.codec) == codec);
         Ok((choice, usable))
@@ -254,6 +273,16 @@ impl NodeEncoders {
     /// Candidates that failed at an earlier start in a way that may have been chance.
     pub(crate) fn doubtful(&self) -> Vec<&'static str> {
         self.known().doubtful()
+    }
+
+    /// An encoder broke in a session.
+    pub(crate) fn broke(&self, name: &'static str) -> Broke {
+        Broke { name, passed: self.passed(name) }
+    }
+
+    fn passed(&self, name: &str) -> u64 {
+        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        passed.get(name).copied().unwrap_or_default()
     }
 
     /// A session got this encoder, and has it until what is returned is dropped.
@@ -331,7 +360,7 @@ impl NodeEncoders {
         let Some(verdict) = self.prober.probe(std::slice::from_ref(candidate)).pop() else {
             return true;
         };
-        let works = verdict.works();
+        let (works, name) = (verdict.works(), verdict.name);
         tracing::info!(encoder = candidate.name, verdict = verdict.reason(), "encoder tried again");
         // One at a time, so that the newest is what stays.
         let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -339,12 +368,26 @@ impl NodeEncoders {
             known.replace(verdict);
             known.known()
         });
+        if works {
+            // After what is known: who sees this finds the candidate usable.
+            let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+            *passed.entry(name).or_default() += 1;
+        }
         // What fails now may work after a reboot, and would be believed then.
         if let Some(cache) = self.cache.as_ref().filter(|_| works) {
             cache.store(&outcomes);
         }
         works
     }
+}
+
+/// An encoder that broke in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broke {
+    /// The candidate.
+    pub(crate) name: &'static str,
+    /// How often it had worked by then when it was tried again.
+    passed: u64,
 }
 
 /// An encoder that a session has. Dropping it says that the session of the hardware was given back, if it

@@ -9,18 +9,20 @@ extern crate encoder as nearlight_encoder;
 mod coding;
 mod common;
 
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::Method;
 use coding::gpu::Rig;
-use common::{Session, ask, config, create_with, until, with_probing};
-use encoder::InProcess;
+use common::{CHROMIUM, Session, ask, config, create_with, until, with_probing};
+use encoder::{Candidate, InProcess, Prober, Verdict};
 use nearlight::config::Config;
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::serve::Server;
 use serde_json::json;
+use testkit::Effect;
 
 const HARDWARE: &str = "nvenc-h264";
 /// Never, as far as these tests are concerned.
@@ -163,5 +165,74 @@ async fn hardware_without_a_session_at_the_start_is_tried_again() {
     create(node).await.session();
     counted(node, "encoder_sessions", HARDWARE, 1).await;
     server.shut_down().await;
+    rig.assert_clean();
+}
+
+/// A client offers a connection: to the server that is a client that came back.
+async fn reconnect(node: &Arc<Node>, session: &Session) {
+    let offer = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(CHROMIUM);
+    let reply = offer.of(node).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_comes_back_gets_hardware_that_has_a_session_again() {
+    let rig = Rig::new();
+    rig.gpu.encode_sessions(1).unwrap();
+    let node = node(&rig, RETRY, &[]);
+    let first = create(&node).await.session();
+    counted(&node, "encoder_sessions", HARDWARE, 1).await;
+    let second = create(&node).await.session();
+    counted(&node, "encoder_sessions", encoder::openh264::NAME, 1).await;
+    end(&node, &first).await;
+    until("it has one again", async || report(&node).await.1.then_some(())).await;
+    // Nothing changes for a client that is there, and it does for the next one.
+    counted(&node, "encoder_sessions", encoder::openh264::NAME, 1).await;
+    reconnect(&node, &second).await;
+    counted(&node, "encoder_sessions", HARDWARE, 1).await;
+    counted(&node, "encoder_sessions", encoder::openh264::NAME, 0).await;
+    reconnect(&node, &second).await;
+    node.shut_down(common::PATIENCE).await;
+    // At the start, by the first session, in vain by the second one, and by that again.
+    let asked = rig.calls("nvEncOpenEncodeSessionEx").len();
+    assert_eq!(asked, 4, "what is in use is not opened anew for another client");
+    rig.assert_clean();
+}
+
+/// Tries in this process, each when it is told to.
+struct Gate(Mutex<Receiver<()>>);
+
+impl Prober for Gate {
+    fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        self.0.lock().unwrap().recv().unwrap();
+        InProcess.probe(candidates)
+    }
+}
+
+fn gated(rig: &Rig) -> (Probing, Sender<()>) {
+    let (open, wait) = channel();
+    let prober = Arc::new(Gate(Mutex::new(wait)));
+    (Probing { prober, ..probing(rig, RETRY) }, open)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_comes_back_gets_an_encoder_that_broke_once_it_works_again() {
+    let rig = Rig::new();
+    let (probing, open) = gated(&rig);
+    open.send(()).unwrap();
+    let node = with_probing(roomy(&[]), probing).unwrap();
+    // The driver lost its device when the session began, and has it again.
+    rig.gpu.plan_encode("nvEncOpenEncodeSessionEx", 1, 1, Effect::Status(5)).unwrap();
+    let session = create(&node).await.session();
+    counted(&node, "encoder_sessions", encoder::openh264::NAME, 1).await;
+    open.send(()).unwrap();
+    let line = format!("nearlight_encoder_sessions{{encoder=\"{HARDWARE}\"}} 1");
+    until("the better one to be used", async || {
+        reconnect(&node, &session).await;
+        node.metrics.encode().unwrap().lines().any(|each| each == line).then_some(())
+    })
+    .await;
+    counted(&node, "encoder_sessions", encoder::openh264::NAME, 0).await;
+    node.shut_down(common::PATIENCE).await;
     rig.assert_clean();
 }

@@ -5,7 +5,7 @@ use media::{BitDepth, CodecSet, PictureKind};
 use transport::{OfferError, WebRtc, WebRtcConfig, WebRtcTransport};
 
 use crate::apps::VideoMode;
-use crate::encoders;
+use crate::encoders::{self, Broke};
 use crate::node::Node;
 use crate::registry::ConnectError;
 
@@ -28,6 +28,15 @@ pub(super) struct ForClient {
     pub(super) hdr_declined: Option<String>,
 }
 
+/// Encoders that the session had to do with.
+#[derive(Clone, Copy)]
+pub(super) struct Used<'a> {
+    /// The one in use.
+    pub(super) holds: Option<&'static str>,
+    /// Those that broke.
+    pub(super) broke: &'a [Broke],
+}
+
 /// Answers an offer with the best codec that the client decodes and one of our encoders codes: for `hdr`
 /// one of 10 bits a sample, where there is such a one.
 pub(super) async fn answer(
@@ -35,12 +44,12 @@ pub(super) async fn answer(
     video: VideoMode,
     hdr: bool,
     offer: &str,
-    holds: Option<&'static str>,
+    used: Used<'_>,
 ) -> Result<Answered, ConnectError> {
     let decodes = transport::decodes(offer).map_err(refused)?;
     let choose = |kind: PictureKind, decodes: CodecSet| -> Result<ForClient, SelectError> {
-        let demand = Demand { holds, ..encoders::demand(video, kind, decodes) };
-        let (choice, encoders) = node.encoders.choose_for_client(&demand)?;
+        let demand = Demand { holds: used.holds, ..encoders::demand(video, kind, decodes) };
+        let (choice, encoders) = node.encoders.choose_for_client(&demand, used.broke)?;
         Ok(ForClient { kind, choice, encoders, hdr_declined: None })
     };
     let wide = hdr.then(|| choose(PictureKind::HDR10, decodes.ten));

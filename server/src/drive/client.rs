@@ -120,14 +120,15 @@ impl ClientSide {
     pub(super) fn encoder_opened(&mut self, name: &str, codec: Codec) {
         name.clone_into(&mut self.encoder);
         self.codec = codec.rtp_name();
+        // It works again.
+        self.given_up.retain(|line| !is_of(line, name));
     }
 
     /// An encoder broke during the session. What each said last is kept: one that is tried again and
     /// again would fill the greeting.
     pub(super) fn encoder_given_up(&mut self, name: &str, reason: &str) {
-        let line = format!("{name}: ");
-        self.given_up.retain(|before| !before.starts_with(&line));
-        self.given_up.push(line + reason);
+        self.given_up.retain(|line| !is_of(line, name));
+        self.given_up.push(format!("{name}: {reason}"));
     }
 
     /// The first message.
@@ -283,6 +284,11 @@ impl ClientSide {
     }
 }
 
+/// Whether a line of why encoders are not used is of this one.
+fn is_of(line: &str, name: &str) -> bool {
+    line.strip_prefix(name).is_some_and(|rest| rest.starts_with(": "))
+}
+
 /// Frames that were made and never coded.
 fn not_coded(encoder: &encoder::WorkerStats) -> u64 {
     encoder.dropped + encoder.skipped + encoder.throttled
@@ -365,6 +371,9 @@ mod tests {
         assert_eq!(encoder, "slower");
         assert!(caveat.contains("90.0 ms"), "{caveat}");
         assert_eq!(declined, ["card: missing: its driver", "slow: its device is lost"]);
+        // One that works again has no reason against it.
+        side.encoder_opened("slow", Codec::H264);
+        assert_eq!(hello(&side).2, ["card: missing: its driver", slower]);
     }
 
     #[test]

@@ -18,13 +18,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 use transport::WebRtcTransport;
 
 use super::Plan;
-use super::answer::{Answered, ForClient, answer};
+use super::answer::{Answered, ForClient, Used, answer};
 use super::client::{ClientSide, Said};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
 use super::source::SourceReport;
 use super::trace;
 use crate::apps::VideoMode;
-use crate::encoders::EncoderSession;
+use crate::encoders::{Broke, EncoderSession};
 use crate::node::Node;
 use crate::registry::{Answer, Command, ConnectError, Status, TrickleError};
 use crate::wire;
@@ -58,6 +58,8 @@ pub(super) struct Driver {
     hdr: bool,
     /// What the encoder's thread was given: the kind of pictures, and names of encoders.
     encoders: (PictureKind, Vec<&'static str>),
+    /// Those that broke in this session, each once.
+    broke: Vec<Broke>,
     connection: Option<Connection>,
     connections: u32,
     /// The client's control channel is open and was greeted on it.
@@ -139,6 +141,7 @@ impl Driver {
             video,
             hdr,
             encoders,
+            broke: Vec::new(),
             connection: None,
             connections: 0,
             greeted: false,
@@ -307,7 +310,8 @@ impl Driver {
             let _ = reply.send(Err(ConnectError::Ended));
             return;
         }
-        let answered = match answer(&self.node, self.video, self.hdr, offer, self.holds()).await {
+        let used = Used { holds: self.holds(), broke: &self.broke };
+        let answered = match answer(&self.node, self.video, self.hdr, offer, used).await {
             Ok(answered) => answered,
             Err(error) => {
                 tracing::info!(%error, "offer refused");
@@ -342,12 +346,14 @@ impl Driver {
         self.encoder_session.as_ref().map(EncoderSession::name)
     }
 
-    /// Codes for another client. What is in use and suits it stays.
+    /// Codes for another client, or for one that comes back: its picture begins anew in any case. What is
+    /// in use and is the best for it stays; else a better one works again, or has a session again.
     fn use_encoders(&mut self, chosen: ForClient) {
         let ForClient { kind, choice, encoders, hdr_declined } = chosen;
         self.client.encoders_chosen(choice, hdr_declined);
         let given = (kind, names(&encoders));
-        if given != self.encoders
+        let fell_back = self.holds().is_some_and(|used| given.1.first() != Some(&used));
+        if (given != self.encoders || fell_back)
             && let Some(media) = &self.media
         {
             media.use_encoders(encoders, kind);
@@ -402,6 +408,8 @@ impl Driver {
                 tracing::warn!(encoder = name, reason, "encoder given up, the next one is tried");
                 self.client.encoder_given_up(name, &reason);
                 self.encoder_session = None;
+                self.broke.retain(|before| before.name != name);
+                self.broke.push(self.node.encoders.broke(name));
                 self.node.try_encoder_again(name);
                 None
             }

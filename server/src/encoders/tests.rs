@@ -46,9 +46,29 @@ fn open(said: Arc<Says>, cache: Option<Cache>) -> Result<NodeEncoders, SelectErr
     NodeEncoders::open(probing, &crate::config::load(None, [], &[]).unwrap())
 }
 
-fn for_client(encoders: &NodeEncoders) -> Vec<&'static str> {
-    let (_, usable) = encoders.choose_for_client(&encoders.usual).unwrap();
+fn for_client(encoders: &NodeEncoders, broke: &[Broke]) -> Vec<&'static str> {
+    let (_, usable) = encoders.choose_for_client(&encoders.usual, broke).unwrap();
     usable.iter().map(|candidate| candidate.name).collect()
+}
+
+#[test]
+fn what_broke_in_a_session_is_for_its_clients_again_once_it_worked_in_a_try() {
+    let said = Says::new([("card", &[works(), failed(), works()]), ("cores", &[works(), works()])]);
+    let encoders = open(said, None).unwrap();
+    assert_eq!(for_client(&encoders, &[]), ["card", "cores"]);
+    let card = encoders.broke("card");
+    assert_eq!(for_client(&encoders, &[card]), ["cores"]);
+    assert_eq!(for_client(&encoders, &[]), ["card", "cores"], "for others it has not broken");
+    let both = [card, encoders.broke("cores")];
+    assert_eq!(for_client(&encoders, &both), ["card", "cores"], "better than none");
+    let known = encoders.known().candidate("card").unwrap().clone();
+    assert!(!encoders.try_once(&known));
+    assert_eq!(for_client(&encoders, &[card]), ["cores"]);
+    assert!(encoders.try_once(&known));
+    assert_eq!(for_client(&encoders, &[card]), ["card", "cores"]);
+    assert_eq!(for_client(&encoders, &both), ["card"]);
+    // It breaks again.
+    assert_eq!(for_client(&encoders, &[encoders.broke("card")]), ["cores"]);
 }
 
 #[test]
@@ -64,9 +84,9 @@ fn a_start_that_would_find_nothing_tries_again_what_may_have_passed() {
     assert!(open(still, cache()).is_err());
     let passed = Says::new([("card", &[works()]), ("cores", &[])]);
     let encoders = open(passed, cache()).unwrap();
-    assert_eq!(for_client(&encoders), ["card"]);
+    assert_eq!(for_client(&encoders, &[]), ["card"]);
     // And that is what is remembered.
     let warm = open(Says::new([("card", &[]), ("cores", &[])]), cache()).unwrap();
     assert_eq!(warm.doubtful(), [""; 0]);
-    assert_eq!(for_client(&warm), ["card"]);
+    assert_eq!(for_client(&warm, &[]), ["card"]);
 }
