@@ -142,6 +142,15 @@ test('statistics show every stage, the encoder and why it was chosen', () =>
     }, stages);
     // Clock and round trip are known once pings came back; averages once the browser was asked.
     await tab.until(() => /± [\d.]+ ms/.test(document.querySelector('.facts').textContent) && /decode [\d.]+ ms/.test(document.querySelector('.facts').textContent));
+    const declined = tab.page.locator('.declined');
+    const reasons = declined.getByRole('list', { name: 'Encoders not in use, and why' });
+    if (await declined.isVisible()) {
+      // In a few words, and all of them when they are asked for; the keyboard does as well.
+      assert.match(await declined.innerText(), /^Not in use: /);
+      assert.equal(await reasons.isVisible(), false);
+      await declined.locator('summary').press('Enter');
+      assert.equal(await reasons.isVisible(), true);
+    }
     const seen = await tab.page.evaluate(() => ({ stats: window.nearlight.stats, hello: window.nearlight.hello, text: document.querySelector('.hud').innerText }));
     for (const part of [seen.hello.encoder, seen.hello.device, '640 × 360', ...seen.hello.declined]) assert.ok(seen.text.includes(part), `${part} in ${seen.text}`);
     const { stages: measured, total } = seen.stats;

@@ -3,6 +3,7 @@ import { Api, ApiFailure, ApiProblem } from '../src/api.ts';
 import { pause, pauseBefore } from '../src/session/backoff.ts';
 import { fragment, fragmentHead } from '../src/session/trickle.ts';
 import { addressFor, readSettings } from '../src/settings.ts';
+import { summary } from '../src/stats/declined.ts';
 import { niceCeiling, StatsHistory, WINDOW_MS } from '../src/stats/history.ts';
 import { RtcStatsReader } from '../src/stats/rtc.ts';
 import { ms, rtp, type Micros } from '../src/units.ts';
@@ -39,6 +40,20 @@ describe('control messages', () => {
     JSON.stringify({ ...hello, declined: [7] }),
   ])('are refused when they are not: %s', (text) => {
     expect(parseServerMessage(text)).toBeUndefined();
+  });
+});
+
+describe('encoders that are not in use', () => {
+  const missing = ['nvenc-h264: missing: libcuda.so.1 cannot be loaded', 'gst-vah264enc: missing: its element', 'vpx-vp8: missing: libvpx'];
+  const slow = 'x264: takes 21.0 ms for a picture of 1920x1080, more than 60% of the 16.7 ms between two';
+
+  it('are told in a few words, the missing ones by number', () => {
+    expect(summary([])).toBeUndefined();
+    expect(summary(missing.slice(0, 1))).toBe('Not in use: nvenc-h264 (missing)');
+    expect(summary(missing)).toBe('Not in use: nvenc-h264 and 2 more (missing)');
+    expect(summary([slow])).toBe(`Not in use: ${slow}`);
+    expect(summary([...missing, slow, 'gst-x264enc: forbidden by configuration'])).toBe(`Not in use: ${slow} and 1 more; nvenc-h264 and 2 more (missing)`);
+    expect(summary(['odd'])).toBe('Not in use: odd');
   });
 });
 

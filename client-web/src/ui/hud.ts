@@ -1,4 +1,5 @@
 // The statistics overlay: how it goes, where every millisecond goes, and which encoder works and why.
+import { summary } from '../stats/declined.ts';
 import { StatsHistory, stageTitle } from '../stats/history.ts';
 import type { RtcAverages } from '../stats/rtc.ts';
 import type { Hello, Stats } from '../wire/index.ts';
@@ -22,7 +23,9 @@ export class Hud {
   private readonly rate = figure('Mbit/s');
   private readonly total = figure('ms to screen');
   private readonly facts = new Map<Fact, HTMLElement>();
-  private readonly declined = h('ul', { class: 'declined', 'aria-label': 'Encoders not in use, and why' });
+  private readonly summary = h('summary');
+  private readonly reasons = h('ul', { 'aria-label': 'Encoders not in use, and why' });
+  private readonly declined = h('details', { class: 'declined', hidden: true }, this.summary, this.reasons);
   private readonly body = h('tbody');
   private last: Stats | undefined;
   private readonly rows = new Map<string, Row>();
@@ -43,6 +46,8 @@ export class Hud {
       list,
       this.declined,
     );
+    // It is the last thing in a box that scrolls.
+    this.declined.addEventListener('toggle', () => { this.declined.scrollIntoView({ block: 'nearest' }); });
   }
 
   get isOpen(): boolean {
@@ -61,7 +66,10 @@ export class Hud {
     this.set('Encoder', hello.encoder_caveat == null ? encoder : `${encoder}: ${hello.encoder_caveat}`);
     this.set('Range', hello.video.hdr ? 'HDR10' : hello.hdr_declined == null ? 'standard' : `standard: ${hello.hdr_declined}`);
     this.set('Device', hello.device);
-    this.declined.replaceChildren(...hello.declined.map((line) => h('li', {}, line)));
+    const declined = summary(hello.declined);
+    this.declined.hidden = declined === undefined;
+    this.summary.textContent = declined ?? '';
+    this.reasons.replaceChildren(...hello.declined.map((line) => h('li', {}, line)));
   }
 
   stats(stats: Stats): void {
