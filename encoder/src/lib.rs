@@ -27,6 +27,7 @@ pub mod selection;
 mod settings;
 mod slices;
 mod unit_pool;
+mod vbv_fill;
 pub mod vpx;
 mod wake;
 pub mod worker;

@@ -101,8 +101,9 @@ fn on_every_h264(settings: &EncoderSettings, test: impl Fn(&Candidate, Run)) {
     });
 }
 
-/// Largest unit, in budgets of one frame, of a VBV of one frame: its milliseconds are rounded up.
-const ONE_FRAME: f64 = 1.05;
+/// Largest unit, in budgets of one frame, of a VBV of about one frame: its milliseconds are rounded up, and
+/// libx264's is widened by what it leaves of it (`vbv_fill.rs`), of which single pictures take more.
+const ONE_FRAME: f64 = 1.3;
 
 const KEY: EncodeOptions = EncodeOptions { keyframe: true, strip: None };
 
@@ -257,10 +258,8 @@ fn the_produced_rate_follows_the_target() {
                 candidate.name,
                 largest as f64 / budget as f64
             );
-            // x264 keeps a reserve in a VBV of one frame that its slices share.
-            let least = if bounded { 0.6 } else { 0.9 };
             let ratio = produced.bps() as f64 / target.bps() as f64;
-            assert!((least..=1.1).contains(&ratio), "{target} became {produced}");
+            assert!((0.9..=1.1).contains(&ratio), "{target} became {produced}");
             if bounded {
                 assert!(largest as f64 <= ONE_FRAME * budget as f64, "{largest} bytes of {budget}");
             }

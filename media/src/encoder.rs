@@ -39,7 +39,7 @@ pub struct EncoderCapabilities {
     pub depth: u8,
     /// What a new bit rate or frame rate costs.
     pub rate_change: RateChange,
-    /// Whether its rate control holds every single unit to the budget of one frame.
+    /// Whether its rate control holds every single unit to about the budget of one frame.
     pub bounded_frames: bool,
     /// What it does about lost frames.
     pub recovery: RecoveryMeans,

@@ -23,6 +23,7 @@ use media::{
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::nv12::{TwoPlanes, check_taken};
 use crate::unit_pool::UnitPool;
+use crate::vbv_fill::VbvFill;
 use crate::{h264, headers};
 use adapter::Adapter;
 use input::{Input, Layout};
@@ -51,13 +52,12 @@ pub fn candidates(hardware: bool) -> impl Iterator<Item = Candidate> {
 struct GstEncoder {
     row: &'static Row,
     capabilities: EncoderCapabilities,
-    /// What it is given.
-    kind: PictureKind,
     adapter: Adapter,
     rate_control: RateControl,
-    size: Size,
-    bitrate: Bitrate,
-    rate: FrameRate,
+    /// What it was opened with, but for what has changed since.
+    settings: EncoderSettings,
+    /// Where its units are bounded.
+    fill: Option<VbvFill>,
     /// The next unit must be a keyframe, whoever asks for it.
     key_due: bool,
     units: UnitPool,
@@ -81,16 +81,15 @@ impl GstEncoder {
             let text = format!("{name} takes {formats:?}, not {:?}", settings.format);
             return Err(OpenError::Refused(text));
         }
-        let (adapter, rate_control) = start(row, &factory, settings)?;
+        let fill = row.bounded_frames.then(|| VbvFill::new(threads() as u16));
+        let (adapter, rate_control) = start(row, &factory, settings, fill)?;
         Ok(Self {
             row,
             capabilities,
-            kind: settings.kind(),
             adapter,
             rate_control,
-            size: settings.size,
-            bitrate: settings.bitrate,
-            rate: settings.rate,
+            settings: *settings,
+            fill,
             key_due: true,
             units: UnitPool::new(settings.bitrate, settings.rate),
             rewritten: Vec::new(),
@@ -99,14 +98,28 @@ impl GstEncoder {
 
     /// Starts the element anew, with what it has to code now.
     fn reopen(&mut self) -> Result<(), EncodeError> {
-        let settings =
-            EncoderSettings::new(self.size, self.rate, self.bitrate).with_kind(self.kind);
         let started = factory(self.row)
-            .and_then(|factory| start(self.row, &factory, &settings))
+            .and_then(|factory| start(self.row, &factory, &self.settings, self.fill))
             .map_err(|error| EncodeError::Fatal(error.to_string()))?;
         (self.adapter, self.rate_control) = started;
         self.key_due = true;
         Ok(())
+    }
+
+    /// Tells the element the rate that it shall make, where that is another.
+    fn tell_rate(&mut self) -> Result<RateChange, EncodeError> {
+        let (bitrate, rate) = (told(self.settings.bitrate, self.fill), self.settings.rate);
+        if !self.rate_control.differs(bitrate, rate) {
+            return Ok(RateChange::Seamless);
+        }
+        match self.row.rate.change {
+            Change::Reopen => self.reopen()?,
+            Change::Seamless | Change::Keyframe => self
+                .rate_control
+                .set(self.adapter.element(), bitrate, rate)
+                .map_err(EncodeError::Fatal)?,
+        }
+        Ok(self.capabilities.rate_change)
     }
 
     /// A unit that begins a stream, as it is sent.
@@ -136,7 +149,7 @@ impl Encoder for GstEncoder {
         picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Submitted, EncodeError> {
-        let picture = TwoPlanes::check(picture, self.kind.format, self.size)?;
+        let picture = TwoPlanes::check(picture, self.settings.format, self.settings.size)?;
         // The first one is a keyframe by itself.
         if options.keyframe && !self.key_due {
             match self.row.keyframes {
@@ -147,6 +160,9 @@ impl Encoder for GstEncoder {
                 Keyframes::Reopen => self.reopen()?,
             }
         }
+        if self.fill.is_some() {
+            self.tell_rate()?;
+        }
         let unit = self.adapter.run(&picture, options.strip)?;
         // Copied out, so that the element's memory goes back at once and nothing is allocated.
         let mapped = unit
@@ -156,6 +172,10 @@ impl Encoder for GstEncoder {
             .map_err(|reason| EncodeError::Fatal(format!("its unit cannot be sent: {reason}")))?;
         if std::mem::take(&mut self.key_due) && kind != UnitKind::Key {
             return Err(EncodeError::Fatal("it made no keyframe where it had to".into()));
+        }
+        if let Some(fill) = &mut self.fill {
+            let EncoderSettings { bitrate, rate, .. } = self.settings;
+            fill.coded(data.len(), bitrate.bps() as f64 / 8.0 / rate.as_f64());
         }
         Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)))
     }
@@ -170,18 +190,8 @@ impl Encoder for GstEncoder {
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
-        (self.bitrate, self.rate) = (bitrate, rate);
-        if !self.rate_control.differs(bitrate, rate) {
-            return Ok(RateChange::Seamless);
-        }
-        match self.row.rate.change {
-            Change::Reopen => self.reopen()?,
-            Change::Seamless | Change::Keyframe => self
-                .rate_control
-                .set(self.adapter.element(), bitrate, rate)
-                .map_err(EncodeError::Fatal)?,
-        }
-        Ok(self.capabilities.rate_change)
+        (self.settings.bitrate, self.settings.rate) = (bitrate, rate);
+        self.tell_rate()
     }
 
     fn forget(&mut self, _lost: RangeInclusive<FrameId>) -> Recovery {
@@ -189,13 +199,13 @@ impl Encoder for GstEncoder {
     }
 
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
-        if size == self.size {
+        if size == self.settings.size {
             return Ok(());
         }
         check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
         let declared = self.rate_control.declared();
         self.adapter.set_format(size, declared).map_err(EncodeError::Fatal)?;
-        self.size = size;
+        self.settings.size = size;
         self.key_due = true;
         Ok(())
     }
@@ -211,11 +221,17 @@ fn factory(row: &Row) -> Result<gst::ElementFactory, OpenError> {
     })
 }
 
+/// The rate that an element is told so that it makes this one.
+fn told(bitrate: Bitrate, fill: Option<VbvFill>) -> Bitrate {
+    fill.map_or(bitrate, |fill| bitrate.scaled(fill.factor()))
+}
+
 /// Makes, sets up and starts the element.
 fn start(
     row: &'static Row,
     factory: &gst::ElementFactory,
     settings: &EncoderSettings,
+    fill: Option<VbvFill>,
 ) -> Result<(Adapter, RateControl), OpenError> {
     let refused = OpenError::Refused;
     let PictureKind { format, color } = settings.kind();
@@ -223,11 +239,12 @@ fn start(
     let colorimetry = Input::colorimetry(row.codec, color);
     let element = factory.create().build().map_err(|error| refused(error.to_string()))?;
     for setting in row.settings {
-        apply(&element, setting, settings.rate).map_err(refused)?;
+        apply(&element, setting, settings).map_err(refused)?;
     }
     let mut rate_control =
         RateControl::find(&row.rate.knob, &element, settings.rate).map_err(refused)?;
-    rate_control.set(&element, settings.bitrate, settings.rate).map_err(refused)?;
+    let bitrate = told(settings.bitrate, fill);
+    rate_control.set(&element, bitrate, settings.rate).map_err(refused)?;
     let output = output_caps(row.codec, format, factory).map_err(refused)?;
     let input = Input { layout, colorimetry };
     // Hardware has an element only where its plugin found a device. One that does not start then has no
@@ -239,14 +256,24 @@ fn start(
 }
 
 /// Sets the first alternative that the element takes.
-fn apply(element: &gst::Element, setting: &Setting, rate: FrameRate) -> Result<(), String> {
+fn apply(
+    element: &gst::Element,
+    setting: &Setting,
+    settings: &EncoderSettings,
+) -> Result<(), String> {
+    let preset = settings.speed.libx264();
     let (Setting::Needed(alternatives) | Setting::Wished(alternatives)) = setting;
     let mut failures = Vec::new();
     for (name, value) in *alternatives {
         let text = match value {
             Value::Text(text) => (*text).to_owned(),
             Value::Threads => threads().to_string(),
-            Value::FrameMillis => one_frame_in_millis(rate).to_string(),
+            Value::FrameMillis => one_frame_in_millis(settings.rate).to_string(),
+            Value::LibX264Preset => preset.name.to_string_lossy().into_owned(),
+            Value::LibX264Options => format!(
+                "keyint=infinite:min-keyint=1:scenecut=0:ref=1:open-gop=0:partitions={}",
+                preset.partitions.to_string_lossy()
+            ),
         };
         match properties::set(element, name, &text) {
             Ok(()) => return Ok(()),

@@ -29,7 +29,7 @@ pub(super) struct Row {
     pub(super) settings: &'static [Setting],
     pub(super) rate: Rate,
     pub(super) keyframes: Keyframes,
-    /// Whether a VBV holds every unit to the budget of one frame.
+    /// Whether it is libx264 with a VBV of one frame, to which every unit is held (see `vbv_fill`).
     pub(super) bounded_frames: bool,
     pub(super) units: Units,
 }
@@ -53,6 +53,10 @@ pub(super) enum Value {
     Threads,
     /// How long one frame takes, in milliseconds rounded up.
     FrameMillis,
+    /// libx264's preset for the speed that was asked for.
+    LibX264Preset,
+    /// The options of libx264 that have no property of their own.
+    LibX264Options,
 }
 
 /// How an element is told of a new bit rate.
@@ -168,7 +172,7 @@ pub(super) static ROWS: &[Row] = &[
         largest: H264_LARGEST,
         settings: &[
             Needed(&[("tune", Text("zerolatency"))]),
-            Needed(&[("speed-preset", Text("ultrafast"))]),
+            Needed(&[("speed-preset", Value::LibX264Preset)]),
             Needed(&[("pass", Text("cbr"))]),
             Needed(&[("vbv-buf-capacity", FrameMillis)]),
             // `X264_KEYINT_MAX_INFINITE` of x264.h.
@@ -178,10 +182,7 @@ pub(super) static ROWS: &[Row] = &[
             Needed(&[("sliced-threads", Text("true"))]),
             Needed(&[("byte-stream", Text("true"))]),
             Needed(&[("aud", Text("false"))]),
-            Needed(&[(
-                "option-string",
-                Text("keyint=infinite:min-keyint=1:scenecut=0:ref=1:open-gop=0"),
-            )]),
+            Needed(&[("option-string", Value::LibX264Options)]),
         ],
         rate: Rate { knob: Knob::Kilobits("bitrate"), change: Change::Seamless },
         keyframes: Keyframes::OnRequest,

@@ -1,8 +1,9 @@
 //! H.264 by libx264, called directly: what `x264enc` cannot do, since it keeps its encoder to itself.
 //!
 //! libx264 is GPL: it is opened at run time where the system has it, and never linked. Set up for the
-//! least delay: no B-frames, no look-ahead, a VBV of one frame, slices coded in parallel, keyframes
-//! only on request, Constrained Baseline (what Chromium takes over RTP without negotiation of more).
+//! least delay: no B-frames, no look-ahead, a VBV of one frame (see `vbv_fill`), slices coded in
+//! parallel, keyframes only on request, Constrained Baseline (what Chromium takes over RTP without
+//! negotiation of more).
 //!
 //! Lost frames are answered by references: it searches one reference picture, but holds as many as
 //! level 5.1 allows, so that one from before a loss is there. Lost pictures keep their places in the
@@ -22,8 +23,10 @@ use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::h264;
 use crate::nv12::{Drawn, Nv12, check_taken};
 use crate::references::{Forget, References};
+use crate::settings::Speed;
 use crate::slices;
 use crate::unit_pool::UnitPool;
+use crate::vbv_fill::VbvFill;
 use sys::{Budget, Coded, RawEncoder, Settings};
 
 /// The candidate's name.
@@ -55,9 +58,14 @@ pub struct LibX264Encoder {
     capabilities: EncoderCapabilities,
     raw: RawEncoder,
     size: Size,
+    speed: Speed,
     /// The frame rate that the library was told.
     declared_rate: FrameRate,
+    /// The rate at that frame rate.
+    bitrate: Bitrate,
+    /// What the library was told of it.
     budget: Budget,
+    fill: VbvFill,
     drawn: Drawn,
     units: UnitPool,
     /// Keyframes with the parameter sets as they are sent.
@@ -81,19 +89,36 @@ impl LibX264Encoder {
         };
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
         sys::system()?;
-        let budget = budget(settings.bitrate, settings.rate, settings.rate);
-        let raw = open_raw(settings.size, settings.rate, budget).map_err(OpenError::Refused)?;
+        let fill = VbvFill::new(slices::count());
+        let budget = budget(settings.bitrate, settings.rate, fill);
+        let raw = open_raw(settings.size, settings.speed, settings.rate, budget)
+            .map_err(OpenError::Refused)?;
         Ok(Self {
             capabilities,
             raw,
             size: settings.size,
+            speed: settings.speed,
             declared_rate: settings.rate,
+            bitrate: settings.bitrate,
             budget,
+            fill,
             drawn: Drawn::default(),
             units: UnitPool::new(settings.bitrate, settings.rate),
             rewritten: Vec::new(),
             references: references(settings.size),
         })
+    }
+}
+
+impl LibX264Encoder {
+    /// Tells the library what it may use, where that has changed.
+    fn tell_budget(&mut self) -> Result<(), EncodeError> {
+        let budget = budget(self.bitrate, self.declared_rate, self.fill);
+        if budget != self.budget {
+            self.raw.set_budget(budget).map_err(EncodeError::Fatal)?;
+            self.budget = budget;
+        }
+        Ok(())
     }
 }
 
@@ -109,9 +134,11 @@ impl Encoder for LibX264Encoder {
         options: EncodeOptions,
     ) -> Result<Submitted, EncodeError> {
         let picture = Nv12::check(picture, self.size)?;
+        self.tell_budget()?;
         let picture = self.drawn.with_strip(picture, options.strip);
         let Coded { data, key, took } =
             self.raw.encode(&picture, time(frame), options.keyframe).map_err(EncodeError::Fatal)?;
+        self.fill.coded(data.len(), frame_bytes(self.bitrate, self.declared_rate));
         let kind = self.references.coded(frame, key);
         if kind != UnitKind::Key {
             let unit = Encoded::new(self.units.unit(data), kind);
@@ -131,11 +158,10 @@ impl Encoder for LibX264Encoder {
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
-        let budget = budget(bitrate, rate, self.declared_rate);
-        if budget != self.budget {
-            self.raw.set_budget(budget).map_err(EncodeError::Fatal)?;
-            self.budget = budget;
-        }
+        // A new frame rate would need a new encoder, and so a keyframe: frames of the declared rate get
+        // what they have at these.
+        self.bitrate = bitrate.scaled(self.declared_rate.as_f64() / rate.as_f64());
+        self.tell_budget()?;
         Ok(RateChange::Seamless)
     }
 
@@ -159,7 +185,8 @@ impl Encoder for LibX264Encoder {
         }
         check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
         // A new one starts with exactly one keyframe and holds no picture of the old size.
-        self.raw = open_raw(size, self.declared_rate, self.budget).map_err(EncodeError::Fatal)?;
+        self.raw = open_raw(size, self.speed, self.declared_rate, self.budget)
+            .map_err(EncodeError::Fatal)?;
         self.size = size;
         self.references = references(size);
         self.capabilities.recovery = recovery(reach(size));
@@ -172,11 +199,18 @@ fn time(frame: FrameId) -> i64 {
     frame.0.cast_signed()
 }
 
-fn open_raw(size: Size, rate: FrameRate, budget: Budget) -> Result<RawEncoder, String> {
+fn open_raw(
+    size: Size,
+    speed: Speed,
+    rate: FrameRate,
+    budget: Budget,
+) -> Result<RawEncoder, String> {
     let library = sys::system().map_err(|error| error.to_string())?;
     let text = |number: u16| CString::new(number.to_string()).unwrap_or_default();
     let (threads, frames) = (text(slices::count()), text(reach(size) + 1));
+    let preset = speed.libx264();
     let options = [
+        (c"partitions", preset.partitions),
         (c"threads", &*threads),
         (c"sliced-threads", c"1"),
         (c"keyint", c"infinite"),
@@ -191,7 +225,9 @@ fn open_raw(size: Size, rate: FrameRate, budget: Budget) -> Result<RawEncoder, S
         (c"transfer", c"bt709"),
         (c"colormatrix", c"bt709"),
     ];
-    RawEncoder::open(library, &Settings { size, rate: rate.fraction(), budget, options: &options })
+    let settings =
+        Settings { size, rate: rate.fraction(), budget, preset: preset.name, options: &options };
+    RawEncoder::open(library, &settings)
 }
 
 /// Pictures beside the newest one for which a decoder of level 5.1 has room.
@@ -222,14 +258,18 @@ fn recovery(reach: u16) -> RecoveryMeans {
     }
 }
 
-/// The budget that gives frames of `declared` rate what they have at `bitrate` and `rate`: a new frame
-/// rate would need a new encoder, and so a keyframe. A VBV of less than a frame is widened to one by
+/// What the library is told, so that it makes this rate. A VBV of less than a frame is widened to one by
 /// the library, so it is rounded down.
-fn budget(bitrate: Bitrate, rate: FrameRate, declared: FrameRate) -> Budget {
-    let kbps = bitrate.scaled(declared.as_f64() / rate.as_f64()).kbps();
+fn budget(bitrate: Bitrate, rate: FrameRate, fill: VbvFill) -> Budget {
+    let kbps = bitrate.scaled(fill.factor()).kbps();
     let kilobits = kbps.clamp(*KBPS.start(), *KBPS.end()) as u32;
-    let frame_kilobits = (f64::from(kilobits) / declared.as_f64()) as u32;
+    let frame_kilobits = (f64::from(kilobits) / rate.as_f64()) as u32;
     Budget { kilobits, frame_kilobits: frame_kilobits.max(1) }
+}
+
+/// Bytes of a frame at this rate.
+fn frame_bytes(bitrate: Bitrate, rate: FrameRate) -> f64 {
+    bitrate.bps() as f64 / 8.0 / rate.as_f64()
 }
 
 #[cfg(test)]

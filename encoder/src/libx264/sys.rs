@@ -296,6 +296,8 @@ pub(super) struct Settings<'a> {
     /// Numerator and denominator.
     pub(super) rate: (u32, u32),
     pub(super) budget: Budget,
+    /// The preset's name.
+    pub(super) preset: &'a CStr,
     /// Names and values of the library's command line, set after preset and tuning.
     pub(super) options: &'a [(&'static CStr, &'a CStr)],
 }
@@ -335,7 +337,8 @@ impl RawEncoder {
         let p = &mut *parameters;
         let functions = &library.functions;
         // SAFETY: the library fills the structure; the texts end with a zero byte.
-        let code = unsafe { (functions.preset)(p, c"ultrafast".as_ptr(), c"zerolatency".as_ptr()) };
+        let code =
+            unsafe { (functions.preset)(p, settings.preset.as_ptr(), c"zerolatency".as_ptr()) };
         check("x264_param_default_preset", code)?;
         p.set(place::WIDTH, edge(settings.size.width)?);
         p.set(place::HEIGHT, edge(settings.size.height)?);

@@ -9,16 +9,15 @@ use super::*;
 use sys::{BUILDS, Library};
 
 #[test]
-fn a_frame_keeps_its_budget_at_another_frame_rate() {
-    let declared = FrameRate::fps(60);
-    let budget = |mbps, fps| budget(Bitrate::from_mbps(mbps), FrameRate::fps(fps), declared);
-    assert_eq!(budget(6, 60), Budget { kilobits: 6_000, frame_kilobits: 100 });
-    assert_eq!(budget(6, 30), Budget { kilobits: 12_000, frame_kilobits: 200 });
-    // 116.7: what is rounded up would be more than one frame.
-    assert_eq!(budget(7, 60), Budget { kilobits: 7_000, frame_kilobits: 116 });
+fn the_library_is_told_what_makes_it_fill_its_rate() {
+    let fill = VbvFill::new(1);
+    let budget = |mbps, fps| budget(Bitrate::from_mbps(mbps), FrameRate::fps(fps), fill);
+    assert_eq!(budget(17, 60), Budget { kilobits: 20_000, frame_kilobits: 333 });
+    assert_eq!(budget(17, 30), Budget { kilobits: 20_000, frame_kilobits: 666 });
     assert_eq!(budget(0, 60), Budget { kilobits: 1, frame_kilobits: 1 });
     let most = Budget { kilobits: 2_000_000, frame_kilobits: 33_333 };
-    assert_eq!(budget(u64::MAX / 1_000_000, 60), most);
+    assert_eq!(budget(u64::MAX / 2_000_000, 60), most);
+    assert_eq!(frame_bytes(Bitrate::from_mbps(6), FrameRate::fps(60)), 12_500.0);
 }
 
 #[test]

@@ -347,7 +347,7 @@ impl Plan {
         Ok(Self {
             codec: settings.guid()?,
             preset: match settings.speed {
-                Speed::P1 => sdk::NV_ENC_PRESET_P1_GUID,
+                Speed::Auto | Speed::P1 => sdk::NV_ENC_PRESET_P1_GUID,
                 Speed::P2 => sdk::NV_ENC_PRESET_P2_GUID,
                 Speed::P3 => sdk::NV_ENC_PRESET_P3_GUID,
                 Speed::P4 => sdk::NV_ENC_PRESET_P4_GUID,
