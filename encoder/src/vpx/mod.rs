@@ -122,13 +122,14 @@ impl Encoder for VpxEncoder {
         let picture = Nv12::check(picture, self.size)?;
         let picture = self.drawn.with_strip(picture, options.strip);
         let plan = self.anchors.plan(options.keyframe);
-        let Coded { data, key } = self
+        let Coded { data, key, took } = self
             .raw
             .encode(&picture, self.time, c_ulong::from(self.interval), flags(plan))
             .map_err(EncodeError::Fatal)?;
         self.time += i64::from(self.interval);
         let kind = self.anchors.coded(frame, key, plan);
-        Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)))
+        let unit = Encoded::new(self.units.unit(data), kind);
+        Ok(Submitted::Now(Encoded { library: took, ..unit }))
     }
 
     fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {

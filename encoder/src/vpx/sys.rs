@@ -10,6 +10,7 @@ use std::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use std::mem::{offset_of, size_of};
 use std::ptr::null;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use media::Size;
 
@@ -372,6 +373,8 @@ pub(super) struct Budget {
 pub(super) struct Coded<'a> {
     pub(super) data: &'a [u8],
     pub(super) key: bool,
+    /// How long the library took.
+    pub(super) took: Duration,
 }
 
 /// An open encoder. The pointers make it neither `Send` nor `Sync`.
@@ -435,6 +438,7 @@ impl RawEncoder {
         self.image.plane = [source.luma.data.as_ptr(), pairs, pairs.wrapping_add(1), null()];
         self.image.stride = [luma, chroma, chroma, 0];
         let functions = &self.library.functions;
+        let began = Instant::now();
         // SAFETY: the encoder is open for this size. It reads planes that `Nv12` vouches for within
         // the call.
         let code = unsafe {
@@ -447,6 +451,7 @@ impl RawEncoder {
                 REALTIME,
             )
         };
+        let took = began.elapsed();
         // Not kept beyond the call, which their memory need not outlive.
         self.image.plane = [null(); 4];
         self.check("vpx_codec_encode", code)?;
@@ -463,7 +468,7 @@ impl RawEncoder {
             if packet.kind == FRAME && !packet.data.is_null() {
                 // SAFETY: a frame has this many bytes there, for as long.
                 let data = unsafe { std::slice::from_raw_parts(packet.data, packet.bytes) };
-                return Ok(Coded { data, key: packet.flags & IS_KEY != 0 });
+                return Ok(Coded { data, key: packet.flags & IS_KEY != 0, took });
             }
         }
     }
