@@ -54,6 +54,12 @@ pub(crate) struct Args {
     /// Pictures of the clip to code.
     #[arg(long, hide = true, default_value_t = 0)]
     pub(crate) frames: u32,
+    /// With the encoder's fastest preset.
+    #[arg(long, hide = true)]
+    pub(crate) fastest: bool,
+    /// Encoders to try.
+    #[arg(hide = true)]
+    pub(crate) names: Vec<String>,
 }
 
 /// Processes that the bench starts from its own binary, so that only what they do is in their memory.
@@ -66,7 +72,7 @@ pub(crate) enum Child {
     Codec,
     /// Codes a clip from a file into a file.
     Encode,
-    /// Probes the encoders twice and says how long it took.
+    /// Tries encoders and says what came of each.
     Probe,
 }
 

@@ -16,7 +16,7 @@
 //! | `demo` | the demo scene at 30 frames a second: stages, send → decoded, frame interval, internal size, processor time |
 //! | `synthetic` (`overhead`) | `testkit::PushedPattern`, pushed by a thread of its own at 60 frames a second: the same, and the server's own overhead |
 //! | `encoder` | the encoder in use alone, paced at 60 frames a second on the same pictures |
-//! | `encoders` | every software encoder that works here: overhead of its adapter, rate and quality, libx264 against its command, probing |
+//! | `encoders` | every software encoder that works here: overhead of its adapter, rate and quality; libx264 against commands of others; probing |
 //! | `input` | input → changed pixel, on both sources |
 //! | `memory` | what an extra session of the demo takes, in a server process of its own |
 //! | `start` | click → first decoded frame of the demo, warm |
@@ -90,6 +90,8 @@ static ALLOCATOR: Counting = Counting::on(&["enc-", "nvo-"]);
 /// What sections measure with.
 struct Bench {
     args: Args,
+    /// The run of the section, from 1.
+    run: u32,
     host: Host,
     browser: Result<Browser>,
     recorder: Recorder,
@@ -129,7 +131,7 @@ fn run(args: Args) -> Result<ExitCode> {
             return sections::encoders::encode_clip(&args).map(|()| ExitCode::SUCCESS);
         }
         Some(Child::Probe) => {
-            return sections::encoders::probe_twice().map(|()| ExitCode::SUCCESS);
+            return sections::encoders::answer(&args).map(|()| ExitCode::SUCCESS);
         }
         None => {}
     }
@@ -143,7 +145,7 @@ fn run(args: Args) -> Result<ExitCode> {
     let chromium = browser.as_ref().ok().map(|browser| browser.version.clone());
     let machine = Machine::describe(&host, chromium, load);
     report::head(&machine, &args)?;
-    let mut bench = Bench { args, host, browser, recorder };
+    let mut bench = Bench { args, run: 0, host, browser, recorder };
     let mut outcomes = Vec::new();
     for section in sections {
         let outcome = run_section(&mut bench, section);
@@ -189,6 +191,7 @@ fn run_section(bench: &mut Bench, section: Section) -> Outcome {
     let mut runs = Vec::new();
     let mut failures = Vec::new();
     for run in 1..=bench.args.runs {
+        bench.run = run;
         report::progress(&format!("{} {run}/{}", section.name(), bench.args.runs));
         let mut findings = Findings::default();
         if let Err(error) = sections::run(section, bench, &mut findings) {

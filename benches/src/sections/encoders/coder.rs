@@ -1,14 +1,14 @@
 //! Processes that code a clip, and what they took for it.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use encoder::{BlockingEncoder, ENCODE_PATIENCE, Preference};
-use media::{CpuImage, EncodeOptions, FrameId, Picture, PixelFormat, Plane};
+use encoder::{BlockingEncoder, Candidate, ENCODE_PATIENCE, Speed};
+use media::{Codec, CpuImage, EncodeOptions, FrameId, Picture, PixelFormat, Plane};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::Pid;
@@ -25,6 +25,9 @@ use crate::quality::Quality;
 const THREADS: usize = 2;
 /// Milliseconds of bit rate in the VBV: a frame at 60 a second, rounded up, as `gst-x264enc` has it.
 const VBV_MILLIS: u32 = 17;
+/// Pictures after which an encoder holds as many as it ever does. Until then each takes new memory, which
+/// the system clears first.
+pub(super) const FILLED: u32 = 31;
 
 /// A folder with the clip, where streams are made of it.
 pub(super) struct Workshop {
@@ -38,6 +41,8 @@ pub(super) struct Stream {
     bytes: u64,
     frames: u32,
     cpu: Duration,
+    /// Milliseconds of processor time of a picture, by the account of the process itself.
+    pub(super) told: Option<f64>,
 }
 
 /// A stream, and what a picture of it took.
@@ -58,6 +63,7 @@ impl Stream {
 impl Workshop {
     /// Writes a clip of so many pictures.
     pub(super) fn open(frames: u32) -> Result<Self> {
+        ensure!(frames > 2 * FILLED, "{frames} pictures are too few: ask for more seconds");
         let workshop = Self { folder: tempfile::tempdir()?, frames };
         let create = |name| File::create(workshop.path(name)).map(BufWriter::new);
         let (mut raw, mut y4m) = (create("clip.nv12")?, create("clip.y4m")?);
@@ -82,22 +88,33 @@ impl Workshop {
         self.folder.path().join(name)
     }
 
-    /// Codes the first pictures by a candidate.
-    pub(super) fn ours(&self, candidate: &str, kbps: u32, frames: u32) -> Result<Stream> {
-        let path = self.path("ours.ivf");
+    /// Codes the first pictures by a candidate, with its own preset or its fastest.
+    pub(super) fn ours(
+        &self,
+        candidate: &Candidate,
+        speed: Speed,
+        kbps: u32,
+        frames: u32,
+    ) -> Result<Stream> {
+        let path = self.path(if candidate.codec == Codec::H265 { "ours.265" } else { "ours.ivf" });
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--child", "encode", "--encoder", candidate]);
+        command.args(["--child", "encode", "--encoder", candidate.name]);
         command.args(["--kbps", &kbps.to_string(), "--frames", &frames.to_string()]);
         command.arg("--clip").arg(self.path("clip.nv12")).arg("--out").arg(&path);
-        let cpu = run(&mut command)?;
-        let bytes = std::fs::metadata(&path)?.len() - ivf::overhead(u64::from(frames));
-        Ok(Stream { path, bytes, frames, cpu })
+        if speed == Speed::P1 {
+            command.arg("--fastest");
+        }
+        let (cpu, said) = run(&mut command)?;
+        let bytes = std::fs::metadata(&path)?.len() - overhead(candidate.codec, frames);
+        let told = said.trim().parse().ok();
+        Ok(Stream { path, bytes, frames, cpu, told })
     }
 
-    /// Codes them by the command `x264`, set up as our candidates set up libx264.
+    /// Codes them by the command `x264`, set up as our candidates set up libx264 at its fastest, except
+    /// that it keeps no more than one picture, which it has no option for.
     pub(super) fn by_command(&self, kbps: u32, frames: u32) -> Result<Stream> {
         let path = self.path("command.264");
-        let (rate, vbv) = (kbps.to_string(), (kbps * VBV_MILLIS / 1_000).to_string());
+        let (rate, vbv) = budget(kbps);
         let mut command = Command::new("x264");
         command.args(["--preset", "ultrafast", "--tune", "zerolatency", "--profile", "baseline"]);
         command.args(["--threads", &THREADS.to_string(), "--sliced-threads", "--ref", "1"]);
@@ -105,17 +122,32 @@ impl Workshop {
         command.args(["--bitrate", &rate, "--vbv-maxrate", &rate, "--vbv-bufsize", &vbv]);
         command.args(["--quiet", "--no-progress", "--frames", &frames.to_string(), "-o"]);
         command.arg(&path).arg(self.path("clip.y4m"));
-        let cpu = run(&mut command)?;
-        let bytes = std::fs::metadata(&path)?.len();
-        Ok(Stream { path, bytes, frames, cpu })
+        foreign(command, path, frames)
     }
 
-    /// Codes one picture and then all: what a process takes to start does not count.
+    /// Codes them by FFmpeg's command with libx264, which keeps so many pictures as ours does.
+    pub(super) fn by_ffmpeg(&self, kbps: u32, kept: u16, frames: u32) -> Result<Stream> {
+        let path = self.path("ffmpeg.264");
+        let (rate, vbv) = budget(kbps);
+        let mut command = Command::new("ffmpeg");
+        command.args(["-nostdin", "-v", "error", "-y", "-i"]).arg(self.path("clip.y4m"));
+        command.args(["-frames:v", &frames.to_string(), "-c:v", "libx264"]);
+        command.args(["-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline"]);
+        command.args(["-threads", &THREADS.to_string(), "-x264-params"]);
+        command.arg(format!(
+            "sliced-threads=1:ref=1:dpb-size={kept}:keyint=infinite:min-keyint=1:scenecut=0:\
+             bitrate={rate}:vbv-maxrate={rate}:vbv-bufsize={vbv}"
+        ));
+        command.args(["-f", "h264"]).arg(&path);
+        foreign(command, path, frames)
+    }
+
+    /// Codes some pictures and then all: what it takes until an encoder is filled does not count.
     pub(super) fn cost(&self, code: impl Fn(u32) -> Result<Stream>) -> Result<Cost> {
-        let start = code(1)?.cpu;
+        let start = code(FILLED)?.cpu;
         let stream = code(self.frames)?;
         let rest = stream.cpu.saturating_sub(start);
-        let millis = rest.as_secs_f64() * 1e3 / f64::from(self.frames - 1);
+        let millis = rest.as_secs_f64() * 1e3 / f64::from(self.frames - FILLED);
         Ok(Cost { stream, millis })
     }
 
@@ -140,9 +172,21 @@ impl Workshop {
     }
 }
 
-/// Runs a command to its end; yields the processor time that it took.
-fn run(command: &mut Command) -> Result<Duration> {
-    let before = ended_children()?;
+/// Rate and VBV as libx264 takes them.
+fn budget(kbps: u32) -> (String, String) {
+    (kbps.to_string(), (kbps * VBV_MILLIS / 1_000).to_string())
+}
+
+/// Codes a clip by a command of others.
+fn foreign(mut command: Command, path: PathBuf, frames: u32) -> Result<Stream> {
+    let (cpu, _) = run(&mut command)?;
+    let bytes = std::fs::metadata(&path)?.len();
+    Ok(Stream { path, bytes, frames, cpu, told: None })
+}
+
+/// Runs a command to its end; yields the processor time that it took and what it said.
+fn run(command: &mut Command) -> Result<(Duration, String)> {
+    let before = processor_time(UsageWho::RUSAGE_CHILDREN)?;
     let program = command.get_program().to_owned();
     let output = command
         .stdin(Stdio::null())
@@ -150,18 +194,20 @@ fn run(command: &mut Command) -> Result<Duration> {
         .with_context(|| format!("{} does not start", program.display()))?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}: {}, {complaints}", program.display(), output.status);
-    Ok(ended_children()?.saturating_sub(before))
+    let took = processor_time(UsageWho::RUSAGE_CHILDREN)?.saturating_sub(before);
+    Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// User and system time of all children that have ended and were waited for.
-fn ended_children() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+/// User and system time of this process, or of all children that have ended and were waited for.
+fn processor_time(whose: UsageWho) -> Result<Duration> {
+    let usage = getrusage(whose)?;
     let micros = [usage.user_time(), usage.system_time()]
         .map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
     Ok(Duration::from_micros(micros.iter().sum::<i64>().unsigned_abs()))
 }
 
-/// What the process does that codes a clip.
+/// What the process does that codes a clip. It says how many milliseconds of processor time a picture
+/// took, once the encoder was filled.
 pub(crate) fn encode_clip(args: &Args) -> Result<()> {
     let (Some(name), Some(clip), Some(out)) = (&args.encoder, &args.clip, &args.out) else {
         bail!("--encoder, --clip and --out are needed");
@@ -169,11 +215,19 @@ pub(crate) fn encode_clip(args: &Args) -> Result<()> {
     keep_to_threads()?;
     let candidate = encoder::candidates().into_iter().find(|candidate| candidate.name == *name);
     let candidate = candidate.with_context(|| format!("there is no encoder {name}"))?;
-    let mut encoder = BlockingEncoder::open(&candidate, &settings(args.kbps), ENCODE_PATIENCE)?;
+    let mut settings = settings(args.kbps);
+    if args.fastest {
+        settings.speed = Speed::P1;
+    }
+    let mut encoder = BlockingEncoder::open(&candidate, &settings, ENCODE_PATIENCE)?;
     let mut file = BufReader::with_capacity(PICTURE, File::open(clip)?);
     let mut samples = vec![0; PICTURE];
     let mut units = Vec::new();
-    for number in 0..u64::from(args.frames) {
+    let mut filled = Duration::ZERO;
+    for number in 0..args.frames {
+        if number == FILLED {
+            filled = processor_time(UsageWho::RUSAGE_SELF)?;
+        }
         file.read_exact(&mut samples)?;
         let (luma, chroma) = samples.split_at(LUMA);
         let planes = [luma, chroma].map(|data| Plane { data, stride: WIDTH as usize });
@@ -183,17 +237,33 @@ pub(crate) fn encode_clip(args: &Args) -> Result<()> {
             planes: planes.into_iter().collect(),
         };
         let options = EncodeOptions { keyframe: number == 0, strip: None };
-        units.push(encoder.encode(FrameId(number), &Picture::Cpu(image), options)?.data);
+        let picture = Picture::Cpu(image);
+        units.push(encoder.encode(FrameId(number.into()), &picture, options)?.data);
     }
-    write_ivf(out, candidate.codec, &units)
+    if let Some(counted) = args.frames.checked_sub(FILLED).filter(|counted| *counted > 0) {
+        let took = processor_time(UsageWho::RUSAGE_SELF)?.saturating_sub(filled);
+        writeln!(std::io::stdout(), "{}", took.as_secs_f64() * 1e3 / f64::from(counted))?;
+    }
+    write_stream(out, candidate.codec, &units)
 }
 
-fn write_ivf(out: &Path, codec: media::Codec, units: &[impl AsRef<[u8]>]) -> Result<()> {
+/// In IVF, except for H.265, which FFmpeg does not read from there.
+fn write_stream(out: &Path, codec: Codec, units: &[impl AsRef<[u8]>]) -> Result<()> {
     let mut file = BufWriter::new(File::create(out)?);
-    let numbered = units.iter().enumerate();
-    ivf::write(&mut file, codec, SIZE, numbered.map(|(at, unit)| (at as u64, unit.as_ref())))?;
+    if codec == Codec::H265 {
+        units.iter().try_for_each(|unit| file.write_all(unit.as_ref()))?;
+    } else {
+        let numbered = units.iter().enumerate();
+        let numbered = numbered.map(|(at, unit)| (at as u64, unit.as_ref()));
+        ivf::write(&mut file, codec, SIZE, numbered)?;
+    }
     file.flush()?;
     Ok(())
+}
+
+/// Bytes of such a file that are not the encoder's.
+fn overhead(codec: Codec, frames: u32) -> u64 {
+    if codec == Codec::H265 { 0 } else { ivf::overhead(frames.into()) }
 }
 
 /// Leaves this process as many cores as the command has threads: encoders take one thread for each.
@@ -205,31 +275,4 @@ fn keep_to_threads() -> Result<()> {
         kept.set(cpu)?;
     }
     Ok(sched_setaffinity(Pid::from_raw(0), &kept)?)
-}
-
-/// Milliseconds that probing takes in a process that has loaded nothing, and then once more.
-pub(super) fn probing() -> Result<[f64; 2]> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--child", "probe"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let output = child.stdout.take().context("the probing process has no output")?;
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
-    ensure!(child.wait()?.success(), "the probing process failed");
-    let (cold, warm) = line.trim().split_once(' ').context("the probing process told nothing")?;
-    Ok([cold.parse()?, warm.parse()?])
-}
-
-/// What that process does.
-pub(crate) fn probe_twice() -> Result<()> {
-    let probe = || {
-        let began = Instant::now();
-        encoder::select(encoder::candidates(), &Preference::default())?;
-        anyhow::Ok(began.elapsed().as_secs_f64() * 1e3)
-    };
-    let (cold, warm) = (probe()?, probe()?);
-    writeln!(std::io::stdout(), "{cold} {warm}")?;
-    Ok(())
 }

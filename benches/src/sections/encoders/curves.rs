@@ -1,0 +1,54 @@
+//! What pictures each encoder in software makes of a bit rate, with the preset that sessions have.
+
+use anyhow::{Context as _, Result};
+use encoder::{Candidate, Speed};
+
+use super::COMPARED_KBPS;
+use super::coder::{FILLED, Workshop};
+use crate::figures::Findings;
+use crate::sections::PATTERN_FPS;
+
+/// Bit rates, in kbit/s.
+const KBPS: [u32; 5] = [1_000, 2_000, 4_000, 8_000, 16_000];
+/// Milliseconds of processor time of a picture above which fewer are coded.
+const SLOW: f64 = 8.0;
+/// Pictures then: a second of them.
+const FEW: u32 = PATTERN_FPS;
+
+const _: () = assert!(FEW > FILLED);
+
+/// Codes the clip at each rate by each of them.
+pub(super) fn run(
+    workshop: &Workshop,
+    candidates: &[Candidate],
+    findings: &mut Findings,
+) -> Result<()> {
+    for candidate in candidates {
+        curve(workshop, candidate, findings).with_context(|| candidate.name)?;
+    }
+    findings.note(format!(
+        "curves (encoders.rd) are of one run, of so many pictures at {PATTERN_FPS} a second, with two threads; \
+         psnr and ssim are of luma, ssim as -10 log10(1 - SSIM)"
+    ));
+    findings.note("vmaf: no package (Debian 12 has neither libvmaf nor FFmpeg's filter of it)");
+    Ok(())
+}
+
+fn curve(workshop: &Workshop, candidate: &Candidate, findings: &mut Findings) -> Result<()> {
+    let code = |kbps, frames| workshop.ours(candidate, Speed::Auto, kbps, frames);
+    let name = |what: &str| format!("encoders.rd.{}.{what}", candidate.name);
+    let told = code(COMPARED_KBPS, FEW)?.told.context("its process does not tell its time")?;
+    let frames = if told > SLOW { FEW } else { workshop.frames() };
+    findings.put(name("pictures"), "", frames.into());
+    for kbps in KBPS {
+        let stream = code(kbps, frames)?;
+        let quality = workshop.quality(&stream)?;
+        findings.put(name(&format!("{kbps}.rate")), "kbit/s", stream.kbps());
+        findings.put(name(&format!("{kbps}.psnr")), "dB", quality.psnr()[0]);
+        findings.put(name(&format!("{kbps}.ssim")), "dB", quality.ssim_db());
+        if let Some(millis) = stream.told.filter(|_| kbps == COMPARED_KBPS) {
+            findings.put(name(&format!("{kbps}.cpu")), "ms/frame", millis);
+        }
+    }
+    Ok(())
+}

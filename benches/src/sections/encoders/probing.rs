@@ -1,0 +1,38 @@
+//! How long it takes to find out which encoders work: by children of this process, and then remembered.
+
+use std::ffi::OsString;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use encoder::probe::{Limits, Places};
+use encoder::{Cache, ChildProber, Encoders, Preference, Verdict};
+
+use crate::args::Args;
+
+/// Milliseconds that it takes when nothing is remembered, and when all of it is. Children and files are
+/// those of a node; the children run this program.
+pub(super) fn run() -> Result<[f64; 2]> {
+    let (folder, program) = (tempfile::tempdir()?, std::env::current_exe()?);
+    let places = Places::system(program.clone());
+    let prober = ChildProber {
+        program,
+        arguments: ["--child", "probe"].map(OsString::from).into(),
+        limits: Limits::default(),
+    };
+    let find = || -> Result<_> {
+        let began = Instant::now();
+        let cache = Cache::new(folder.path().join("encoders.json"), &places);
+        let (all, usual) = (encoder::candidates(), Preference::default());
+        let known = Encoders::probe(all, usual, &prober, Some(&cache))?;
+        Ok((began.elapsed().as_secs_f64() * 1e3, known))
+    };
+    let ((cold, first), (warm, second)) = (find()?, find()?);
+    ensure!(first.table().iter().any(Verdict::works), "no encoder works");
+    ensure!(!first.nothing_was_tried() && second.nothing_was_tried(), "it is not remembered");
+    Ok([cold, warm])
+}
+
+/// What such a child does.
+pub(crate) fn answer(args: &Args) -> Result<()> {
+    Ok(encoder::probe::answer(&encoder::candidates(), &args.names)?)
+}
