@@ -113,6 +113,8 @@ describe('settings', () => {
     expect(settings).toMatchObject({ play: 'demo', barcode: true, token: 's3cret', video: { fps: 60 } });
     expect(settings.video).toEqual({ fps: 60 });
     expect(settings.api.href).toBe('https://page.test/');
+    expect(readSettings(new URL('https://page.test/?hdr=1'), '').video).toEqual({ hdr: true });
+    expect(readSettings(new URL('https://page.test/?hdr=no'), '').video).toEqual({});
   });
 
   it('may name another origin for the API', () => {

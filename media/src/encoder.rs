@@ -22,7 +22,8 @@ pub struct EncoderCapabilities {
     pub codec: Codec,
     /// Whether it runs on dedicated hardware.
     pub hardware: bool,
-    /// Layouts of pictures that it can be opened for; it takes those alone that it was opened for.
+    /// Layouts of pictures that it can be opened for. One that it was not opened for it takes with a
+    /// keyframe, or refuses.
     pub formats: SmallVec<[PixelFormat; 4]>,
     /// Least width and least height that it takes.
     pub smallest: Size,

@@ -407,6 +407,24 @@ fn av1_is_written_whole() {
     assert_eq!((av1.chromaSamplePosition, av1.enableIntraRefresh()), (1, 0));
 }
 
+/// BT.2020, PQ and BT.2020 are 9, 16 and 9 (ITU-T H.273).
+#[test]
+fn hdr10_is_declared_by_its_code_points() {
+    let color = ColorDescription::BT2020_PQ_LIMITED;
+    let written = |codec| Written::by(Settings { depth: BitDepth::Ten, color, ..settings(codec) });
+    // SAFETY: the plan is of H.265.
+    let hevc: sdk::NV_ENC_CONFIG_HEVC = unsafe { written(Codec::H265).codec() };
+    let vui = &hevc.hevcVUIParameters;
+    assert_eq!((hevc.pixelBitDepthMinus8(), vui.videoFullRangeFlag), (2, 0));
+    let colours = (vui.colourPrimaries, vui.transferCharacteristics, vui.colourMatrix);
+    assert_eq!((colours.0 as u32, colours.1 as u32, colours.2 as u32), (9, 16, 9));
+    // SAFETY: the plan is of AV1.
+    let av1: sdk::NV_ENC_CONFIG_AV1 = unsafe { written(Codec::Av1).codec() };
+    let colours = (av1.colorPrimaries, av1.transferCharacteristics, av1.matrixCoefficients);
+    assert_eq!((colours.0 as u32, colours.1 as u32, colours.2 as u32), (9, 16, 9));
+    assert_eq!((av1.pixelBitDepthMinus8(), av1.colorRange), (2, 0));
+}
+
 /// A preset with every bit set stands for a newer driver, whose enumerations have values that the
 /// bindings do not know.
 #[test]
