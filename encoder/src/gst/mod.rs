@@ -128,6 +128,7 @@ impl GstEncoder {
         unit: &'a [u8],
         rewritten: &'a mut Vec<u8>,
     ) -> Result<(&'a [u8], UnitKind), String> {
+        let unit = if codec == Codec::H265 { from_its_parameter_sets(unit) } else { unit };
         let kind = headers::kind(codec, unit).map_err(|error| error.to_string())?;
         if (codec, kind) != (Codec::H264, UnitKind::Key) {
             return Ok((unit, kind));
@@ -209,6 +210,18 @@ impl Encoder for GstEncoder {
         self.key_due = true;
         Ok(())
     }
+}
+
+/// An H.265 unit from its own parameter sets on: x265enc's first one has a copy of them before, and now
+/// and then between the two bytes that are of nothing.
+fn from_its_parameter_sets(unit: &[u8]) -> &[u8] {
+    let is_vps = |nal: &h264::Nal<'_>| nal.bytes()[0] >> 1 & 0x3f == 32;
+    // Others begin with a slice, and are not searched.
+    if !h264::nals(unit).next().is_some_and(|first| is_vps(&first)) {
+        return unit;
+    }
+    let own = h264::nals(unit).filter(is_vps).last();
+    own.map_or(unit, |own| &unit[own.start..])
 }
 
 fn factory(row: &Row) -> Result<gst::ElementFactory, OpenError> {
@@ -415,6 +428,26 @@ mod tests {
         let wished = &[Setting::Wished(&[("speed", Value::Text("1"))])];
         let text = "it has no property bitrate".to_owned();
         assert_eq!(refusal(row("identity", wished)), OpenError::Refused(text));
+    }
+
+    #[test]
+    fn what_comes_before_the_parameter_sets_of_an_h265_unit_is_left_out() {
+        let nal = |kind: u8, rest: &[u8]| [&[0, 0, 0, 1, kind << 1, 1], rest].concat();
+        let sets = [nal(32, &[7]), nal(33, &[8]), nal(34, &[9])].concat();
+        let own = [&sets[..], &nal(20, &[1, 2, 3])].concat();
+        let checked = |unit: &[u8]| {
+            let mut unused = Vec::new();
+            let (sent, kind) = GstEncoder::checked(Codec::H265, unit, &mut unused)?;
+            Ok::<_, String>((sent.to_vec(), kind))
+        };
+        // As x265enc sent it once: a second time, with what looks like a slice before it.
+        let sent = [&sets[..], &[5; 61], &nal(0, &[6; 26]), &own].concat();
+        for unit in [&own, &[&sets[..], &own].concat(), &sent] {
+            assert_eq!(checked(unit), Ok((own.clone(), UnitKind::Key)));
+        }
+        let delta = [nal(1, &[1, 2]), nal(32, &[7])].concat();
+        assert_eq!(checked(&delta), Ok((delta.clone(), UnitKind::Delta)));
+        assert!(checked(&[]).is_err() && checked(&sets).is_err());
     }
 
     #[test]
