@@ -28,9 +28,10 @@ use sys::{Coded, I420, Parameters, RawEncoder};
 /// The candidate's name.
 pub const NAME: &str = "openh264";
 
-/// What it takes, lying or standing (its README; it fails beyond).
+/// What it takes, lying or standing. It refuses more than the 36,864 macroblocks of level 5.2
+/// (`MAX_MBS_PER_FRAME`), which this has.
 const SMALLEST: Size = Size::new(16, 16);
-const LARGEST: Size = Size::new(3_840, 2_160);
+const LARGEST: Size = Size::new(4_096, 2_304);
 /// It clips frame rates to this (`MAX_FRAME_RATE`).
 const MAX_FRAME_RATE: f64 = 60.0;
 
@@ -323,7 +324,7 @@ mod tests {
                 Bitrate::from_mbps(1),
             ))
         };
-        for (width, height) in [(3_842, 16), (2_162, 2_162), (14, 64), (63, 64), (0, 0)] {
+        for (width, height) in [(4_098, 16), (2_306, 2_306), (14, 64), (63, 64), (0, 0)] {
             assert!(matches!(open(width, height), Err(OpenError::Refused(_))), "{width}x{height}");
         }
     }
