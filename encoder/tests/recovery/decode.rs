@@ -1,0 +1,112 @@
+//! What decoders make of a stream, compared with what was meant.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+
+use media::Codec;
+use openh264::decoder::Decoder;
+use testkit::{ffmpeg, ivf};
+
+use crate::SIZE;
+use crate::common::viewer::Viewer;
+use crate::common::{Decoded, try_decode};
+use crate::stream::{Fate, Stream};
+
+/// Decoded pictures, comparable, by the number of their frame; those that failed are missing.
+pub(crate) type Shown = BTreeMap<u64, Vec<u8>>;
+
+/// Decodes units, each with the number of its frame.
+pub(crate) type Decode = fn(&[(u64, &[u8])]) -> Shown;
+
+pub(crate) fn by_openh264(units: &[(u64, &[u8])]) -> Shown {
+    let mut decoder = Decoder::new().unwrap();
+    let mut shown = Shown::new();
+    for &(number, unit) in units {
+        // A unit that refers to what is lost may fail; what must not is missing then.
+        if let Ok(Some(picture)) = try_decode(&mut decoder, unit) {
+            shown.insert(number, samples(&picture));
+        }
+    }
+    shown
+}
+
+/// By the decoder of libvpx, which GStreamer brings.
+pub(crate) fn by_libvpx(units: &[(u64, &[u8])]) -> Shown {
+    let mut viewer = Viewer::new(Codec::Vp8);
+    units.iter().map(|&(number, unit)| (number, samples(&viewer.decode(unit)))).collect()
+}
+
+/// I420 without padding.
+pub(crate) fn samples(picture: &Decoded) -> Vec<u8> {
+    let (width, height) = (picture.size.width as usize, picture.size.height as usize);
+    let mut samples = Vec::new();
+    for (plane, stride, width, height) in [
+        (&picture.luma, picture.stride, width, height),
+        (&picture.cb, picture.chroma_stride, width / 2, height / 2),
+        (&picture.cr, picture.chroma_stride, width / 2, height / 2),
+    ] {
+        for row in plane.chunks(stride).take(height) {
+            samples.extend_from_slice(&row[..width]);
+        }
+    }
+    samples
+}
+
+/// Also leaves the stream at `path`.
+pub(crate) fn by_ffmpeg(path: &Path, codec: Codec, units: &[(u64, &[u8])]) -> Shown {
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    ivf::write(&mut file, codec, SIZE, units.iter().copied()).unwrap();
+    drop(file.into_inner().unwrap());
+    let hashes = ffmpeg::hashes(path).unwrap();
+    hashes.into_iter().map(|(number, hash)| (number, hash.into_bytes())).collect()
+}
+
+/// Decodes the whole stream and what a viewer gets of it, and compares what must be clean.
+pub(crate) fn assert_clean(stream: &Stream, folder: &Path, name: &str) {
+    let whole = stream.pick(|_| true);
+    // A client hands everything on that comes, or waits with what cannot be right.
+    let mut views = vec![
+        ("received", stream.pick(|fate| fate != Fate::Lost)),
+        ("withheld", stream.pick(|fate| matches!(fate, Fate::Clean | Fate::Healing))),
+    ];
+    views.dedup_by_key(|(_, units)| units.len());
+    let path = |view: &str, kind: &str| folder.join(format!("{name}-{view}.{kind}"));
+    let judge = |decoder: &str, meant: &Shown, view: &str, shown: &Shown| {
+        for number in (0..stream.units.len() as u64).filter(|&number| stream.is_clean(number)) {
+            let what = format!("{name}, {view}: picture {number} by {decoder}");
+            assert!(meant.contains_key(&number), "{what} of the whole stream");
+            assert!(shown.contains_key(&number), "{what} is missing");
+            assert!(shown[&number] == meant[&number], "{what} is not what was meant");
+        }
+    };
+    let decode: Option<(_, Decode)> = match stream.codec {
+        Codec::H264 => Some(("OpenH264", by_openh264)),
+        Codec::Vp8 => Some(("libvpx", by_libvpx)),
+        Codec::H265 | Codec::Av1 | Codec::Vp9 => None,
+    };
+    // After a unit that names a lost picture OpenH264 takes nothing but a keyframe, and libvpx finds
+    // no picture in one that was coded with probabilities which it does not have.
+    if let (Some((name, decode)), Some((view, units))) = (decode, views.last()) {
+        judge(name, &decode(&whole), view, &decode(units));
+    }
+    let whole_path = path("whole", "ivf");
+    let meant = by_ffmpeg(&whole_path, stream.codec, &whole);
+    std::fs::remove_file(whole_path).unwrap();
+    for (view, units) in &views {
+        let left = path(view, "ivf");
+        judge("FFmpeg", &meant, view, &by_ffmpeg(&left, stream.codec, units));
+        if *view == "received" && !stream.can_be_handed_on() {
+            std::fs::remove_file(left).unwrap();
+            continue;
+        }
+        let clean = meant.iter().filter(|(number, _)| stream.is_clean(**number));
+        let clean: Vec<_> = clean
+            .map(|(number, hash)| format!("\"{number}\":\"{}\"", String::from_utf8_lossy(hash)))
+            .collect();
+        let about =
+            format!("{{\"codec\":\"{}\",\"clean\":{{{}}}}}\n", stream.web_name(), clean.join(","));
+        std::fs::write(path(view, "json"), about).unwrap();
+    }
+}

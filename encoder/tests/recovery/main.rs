@@ -1,0 +1,147 @@
+//! After a loss the picture is clean again, bit by bit, and a keyframe is sent only where the encoder
+//! says that nothing else helps: on every candidate that works here, by the decoders of OpenH264 or
+//! libvpx, and of FFmpeg.
+//!
+//! The streams, and what FFmpeg makes of them, are left in `target/tmp/recovery`, where
+//! `client-web/e2e/recovery.test.mjs` plays them to a browser.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a failing helper is a failing test, and what was skipped is worth reading"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod decode;
+mod stream;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use decode::{assert_clean, by_ffmpeg};
+use media::{Bitrate, Codec, FrameRate, Size};
+use nearlight_encoder::{
+    BlockingEncoder, Candidate, EncoderSettings, OpenError, Resilience, candidates,
+};
+use stream::{Fate, Loss, Run};
+
+const SIZE: Size = Size::new(320, 192);
+const SETTINGS: EncoderSettings =
+    EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(1));
+/// Pictures before a loss: more than any decoder keeps, so that nothing refers to the keyframe.
+const BEFORE: u64 = 40;
+/// Pictures after the last one, for the same reason.
+const AFTER: u64 = 24;
+
+/// How long a viewer's word that it has decoded a picture is under way, in pictures.
+const ACKNOWLEDGED_AFTER: usize = 2;
+/// Length of a wave where one is asked for.
+const WAVE: u16 = 10;
+/// Far longer than a picture takes; only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder of `target/tmp`, emptied.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+        _ => std::fs::create_dir_all(&folder).unwrap(),
+    }
+    folder
+}
+
+/// Runs `test` on every candidate by each means that it has, with a name for both and what opens an
+/// encoder that has coded nothing. One that is not installed is named, and at least one must run.
+fn on_every_candidate(test: impl Fn(&str, &dyn Fn() -> Run)) {
+    let mut ran = 0;
+    for candidate in candidates() {
+        if candidate.codec == Codec::H265 {
+            println!("{} skipped: FFmpeg reads no H.265 from IVF", candidate.name);
+            continue;
+        }
+        let mut means = Vec::new();
+        for resilience in [Resilience::References, Resilience::IntraRefresh { units: WAVE }] {
+            let settings = EncoderSettings { resilience, ..SETTINGS };
+            let open = || BlockingEncoder::open(&candidate, &settings, PATIENCE);
+            let encoder = match open() {
+                Ok(encoder) => encoder,
+                Err(OpenError::Missing(why)) => {
+                    println!("{} skipped: {why}", candidate.name);
+                    break;
+                }
+                Err(OpenError::Refused(why)) if resilience != Resilience::References => {
+                    println!("{} by waves skipped: {why}", candidate.name);
+                    break;
+                }
+                Err(error) => panic!("{}: {error}", candidate.name),
+            };
+            let recovery = encoder.capabilities().recovery;
+            drop(encoder);
+            if means.contains(&recovery) {
+                println!("{} by waves skipped: it has {recovery:?} then too", candidate.name);
+                break;
+            }
+            println!("{}: {recovery:?}", candidate.name);
+            means.push(recovery);
+            test(&name(&candidate, resilience), &|| Run::new(open().unwrap()));
+            ran += 1;
+        }
+    }
+    assert!(ran > 0);
+}
+
+fn name(candidate: &Candidate, resilience: Resilience) -> String {
+    match resilience {
+        Resilience::References => candidate.name.to_owned(),
+        Resilience::IntraRefresh { .. } => format!("{}-wave", candidate.name),
+    }
+}
+
+#[test]
+fn after_a_loss_the_picture_is_clean_by_the_means_that_were_claimed() {
+    let folder = folder("recovery");
+    on_every_candidate(|name, open| {
+        for lost in [1, 3, 12, 30] {
+            for told in [0, 4] {
+                let mut run = open();
+                run.lose(&Loss { after: BEFORE, lost, told });
+                assert_clean(&run.finish(), &folder, &format!("{name}-{lost}-{told}"));
+            }
+        }
+    });
+}
+
+/// The third loss takes the very unit that made the second one good. Before the last one all those
+/// before it have left the buffers: more losses at once may take a keyframe.
+#[test]
+fn losses_one_after_another_are_made_good() {
+    let folder = folder("recovery-again");
+    on_every_candidate(|name, open| {
+        let mut run = open();
+        for (after, lost, told) in [(5, 1, 2), (BEFORE, 3, 4), (0, 2, 1), (1, 1, 0), (17, 5, 3)] {
+            run.lose(&Loss { after, lost, told });
+        }
+        assert_clean(&run.finish(), &folder, name);
+    });
+}
+
+/// What the tests above compare differs where nothing is made good.
+#[test]
+fn a_loss_that_the_encoder_is_not_told_of_shows() {
+    let folder = folder("recovery-untold");
+    on_every_candidate(|name, open| {
+        let mut run = open();
+        run.code(BEFORE, Fate::Clean);
+        run.code(3, Fate::Lost);
+        let stream = run.finish();
+        let shown = |passes: fn(Fate) -> bool| {
+            let path = folder.join(format!("{name}.ivf"));
+            by_ffmpeg(&path, stream.codec, &stream.pick(passes))
+        };
+        let (meant, received) = (shown(|_| true), shown(|fate| fate != Fate::Lost));
+        let next = BEFORE + 3;
+        assert_ne!(meant[&next], received.get(&next).cloned().unwrap_or_default());
+        assert_eq!(meant[&(BEFORE - 1)], received[&(BEFORE - 1)]);
+    });
+}
