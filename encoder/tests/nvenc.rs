@@ -597,6 +597,24 @@ fn a_picture_that_is_not_complete_is_waited_for_on_the_device() {
     rig.assert_clean();
 }
 
+/// Workers name their threads `enc-…`; the second one of an encoder is to be found beside it.
+#[test]
+fn the_thread_that_waits_is_named_after_the_one_that_codes() {
+    let codes = std::thread::Builder::new().name("enc-named".into()).spawn(|| {
+        let rig = Rig::new();
+        let mut run = rig.h264();
+        run.code(&Raw::new(PixelFormat::Nv12, SIZE, 0).picture()).unwrap();
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        // Others may end meanwhile.
+        let name = |path: std::path::PathBuf| std::fs::read_to_string(path.join("comm")).ok();
+        let names: Vec<_> = threads.filter_map(|thread| name(thread.unwrap().path())).collect();
+        assert!(names.iter().any(|name| name.trim_end() == "nvo-named"), "{names:?}");
+        drop(run);
+        rig.assert_clean();
+    });
+    codes.unwrap().join().unwrap();
+}
+
 #[test]
 fn where_the_device_cannot_wait_the_caller_does() {
     let timeline = Timeline::new();

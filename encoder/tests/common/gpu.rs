@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{
-    Bitrate, CpuImage, DeviceId, EncodeError, EncodeOptions, Encoded, FrameId, FrameRate, MemoryId,
-    Picture, PixelFormat, Plane, SharedImage, SharedMemory, SharedPlane, SharedSemaphore,
+    Bitrate, Codec, CpuImage, DeviceId, EncodeError, EncodeOptions, Encoded, FrameId, FrameRate,
+    MemoryId, Picture, PixelFormat, Plane, SharedImage, SharedMemory, SharedPlane, SharedSemaphore,
     SharedSignal, Size,
 };
 use nearlight_encoder::nvenc::{self, Libraries};
-use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError};
+use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError, candidates};
 use testkit::{Exported, FakeGpu};
 
 /// Small, and above the least that the double claims to take.
@@ -68,6 +68,13 @@ impl Rig {
         Self { gpu, candidates: nvenc::candidates(libraries) }
     }
 
+    /// Every candidate, and beside those of this machine the ones on the doubles.
+    pub fn all_candidates(&self) -> Vec<Present> {
+        let ours = candidates().into_iter().map(|candidate| Present { candidate, double: false });
+        let doubles = self.candidates.iter().cloned();
+        ours.chain(doubles.map(|candidate| Present { candidate, double: true })).collect()
+    }
+
     pub fn candidate(&self, name: &str) -> &Candidate {
         self.candidates.iter().find(|candidate| candidate.name == name).unwrap()
     }
@@ -98,6 +105,25 @@ impl Rig {
         self.assert_rules();
         assert_eq!(self.gpu.encode_leftovers().unwrap(), [""; 0]);
         assert_eq!(self.gpu.cuda_leftovers().unwrap(), [""; 0]);
+    }
+}
+
+/// A candidate, and whether its driver is a double.
+pub struct Present {
+    pub candidate: Candidate,
+    pub double: bool,
+}
+
+impl Present {
+    /// Its name, with which files can be named too.
+    pub fn label(&self) -> String {
+        let Candidate { name, .. } = self.candidate;
+        if self.double { format!("{name}-double") } else { name.to_owned() }
+    }
+
+    /// Whether its units can be decoded: the double codes H.264, and digests in the other codecs.
+    pub fn codes_pictures(&self) -> bool {
+        !self.double || self.candidate.codec == Codec::H264
     }
 }
 

@@ -216,7 +216,8 @@ fn obus(mut rest: &[u8]) -> Vec<&'static str> {
         parts.push(match header >> 3 {
             1 => "sequence",
             2 => "delimiter",
-            6 => "frame",
+            // OBU_FRAME, or its header and its tiles apart.
+            3 | 4 | 6 => "frame",
             _ => "other",
         });
     }

@@ -82,7 +82,8 @@ fn pictures_of_the_cpu_are_coded_and_decode_to_themselves() {
     driver.broke(&[]);
     assert!(driver.gpu.encode_leftovers().unwrap().is_empty());
     let log = driver.logged("nvEncEncodePicture");
-    assert_eq!(log[7], format!("0 ts=17 flags={FORCE_IDR} size={WIDTH}x{HEIGHT} refresh=0 map=0"));
+    let key = format!("0 ts=17 flags={FORCE_IDR} size={WIDTH}x{HEIGHT} refresh=0 map=0");
+    assert_eq!(log[7], format!("{key} mark=none ltr=0"));
     assert_eq!(log[12], "0 end");
     let log = driver.logged("nvEncInitializeEncoder");
     for part in ["0 codec=h264 preset=p1 tuning=3 profile=baseline size=320x192", "rate=60/1"] {

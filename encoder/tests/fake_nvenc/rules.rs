@@ -9,7 +9,7 @@ use crate::content::picture;
 use crate::driver::{
     Answer, Driver, END, FORCE_IDR, HEIGHT, Handle, NV12, OK, Raw, WIDTH, entry, set,
 };
-use crate::session::{Session, Setup, none, nonsense};
+use crate::session::{At, Session, Setup, none, nonsense};
 
 const INVALID_ENCODERDEVICE: Answer = Err(3);
 const INVALID_DEVICE: Answer = Err(4);
@@ -154,7 +154,9 @@ fn nothing_works_before_the_encoder_is_initialised() {
 #[test]
 fn each_parameter_of_the_setup_is_checked() {
     type Change = fn(&mut Setup);
-    let cases: [(Change, Answer, &str); 20] = [
+    // enableLTR, beside what is set already.
+    const LONG_TERM: u32 = 1 << 14 | 1 << 12;
+    let cases: [(Change, Answer, &str); 23] = [
         (
             |s| set!(s.given, version = 0_u32),
             INVALID_VERSION,
@@ -202,11 +204,42 @@ fn each_parameter_of_the_setup_is_checked() {
             "frameFieldMode or mvPrecision",
         ),
         (|s| set!(s.config, frameIntervalP = 2_i32), UNSUPPORTED_PARAM, "B-frames"),
-        // enableLTR.
         (
-            |s| s.h264_with(|mut h| set!(h, _bitfield_1 = 1_u32 << 14)),
+            |s| s.h264_with(|mut h| set!(h, _bitfield_1 = LONG_TERM)),
+            INVALID_PARAM,
+            "long-term references, and none of them",
+        ),
+        (
+            |s| {
+                s.h264_with(|mut h| {
+                    set!(h, _bitfield_1 = LONG_TERM);
+                    set!(h, ltrNumFrames = 2_u32);
+                    set!(h, ltrTrustMode = 1_u32);
+                });
+            },
             UNSUPPORTED_PARAM,
-            "long-term references",
+            "long-term references of the encoder's choice",
+        ),
+        (
+            |s| {
+                s.h264_with(|mut h| {
+                    set!(h, _bitfield_1 = LONG_TERM);
+                    set!(h, ltrNumFrames = 9_u32);
+                    set!(h, maxNumRefFrames = 16_u32);
+                });
+            },
+            UNSUPPORTED_PARAM,
+            "so many long-term references",
+        ),
+        (
+            |s| {
+                s.h264_with(|mut h| {
+                    set!(h, _bitfield_1 = LONG_TERM);
+                    set!(h, ltrNumFrames = 5_u32);
+                });
+            },
+            INVALID_PARAM,
+            "no reference beside the long-term ones",
         ),
     ];
     let driver = Driver::fresh();
@@ -335,6 +368,76 @@ fn pictures_take_their_way_in_order() {
         "nvEncUnregisterResource: unknown resource",
         "nvEncEncodePicture: unknown input",
     ]);
+}
+
+/// Marks and uses of long-term references, as `NV_ENC_PIC_PARAMS_H264` has them.
+#[test]
+fn long_term_references_are_those_that_were_marked() {
+    const MARK: u32 = 1 << 2;
+    const USE: u32 = 1 << 3;
+    let setup = |count: u32| {
+        changed(Setup::h264(), |s| {
+            s.h264_with(|mut h| {
+                set!(h, _bitfield_1 = 1_u32 << 12 | u32::from(count > 0) << 14);
+                set!(h, ltrNumFrames = count);
+            });
+        })
+    };
+    let encode = |session: &Session, (input, pitch), output, ts: u64, bits: u32, index: u32| {
+        session.encode_with(|given| {
+            set!(given, inputBuffer = input);
+            set!(given, outputBitstream = output);
+            set!(given, inputPitch = pitch);
+            set!(given, inputTimeStamp = ts);
+            // SAFETY: a live structure of ours, of which the address alone is taken.
+            let coding = unsafe { &raw mut (*given.at()).codecPicParams };
+            let mut h264 = At(coding.cast::<sdk::NV_ENC_PIC_PARAMS_H264>());
+            set!(h264, _bitfield_1 = bits);
+            set!(h264, ltrMarkFrameIdx = index);
+            set!(h264, ltrUseFrameBitmap = if bits & USE == 0 { 0 } else { 1_u32 << index });
+        })
+    };
+    let driver = Driver::fresh();
+    let session = Session::new(&driver, setup(0));
+    let (input, output) = session.buffers();
+    let pitch = session.fill(input, &picture(0), WIDTH as usize);
+    assert_eq!(encode(&session, (input, pitch), output, 0, MARK, 0), INVALID_PARAM);
+    session.close(&[input], &[output]);
+
+    let session = Session::new(&driver, setup(2));
+    let (input, output) = session.buffers();
+    let mut next = 0;
+    let mut coded = |bits, index| {
+        let pitch = session.fill(input, &picture(next), WIDTH as usize);
+        next += 1;
+        let answer = encode(&session, (input, pitch), output, next as u64, bits, index);
+        if answer == OK {
+            session.lock(output, 0).unwrap();
+            session.unlock(output).unwrap();
+        }
+        answer
+    };
+    assert_eq!(coded(MARK, 0), OK);
+    assert_eq!(coded(MARK, 2), INVALID_PARAM);
+    assert_eq!(coded(USE, 1), INVALID_PARAM);
+    assert_eq!(coded(1, 0), UNSUPPORTED_PARAM);
+    for _ in 0..12 {
+        assert_eq!(coded(0, 0), OK);
+    }
+    assert_eq!(coded(MARK, 1), OK);
+    assert_eq!(coded(USE, 0), OK);
+    assert_eq!(coded(MARK | USE, 1), OK);
+    session.close(&[input], &[output]);
+    driver.broke(&[
+        "nvEncEncodePicture: long-term references were not set up",
+        "nvEncEncodePicture: there is no long-term reference of this index",
+        "nvEncEncodePicture: to be coded from a long-term reference that was not marked",
+        "nvEncEncodePicture: flags of a picture that are not offered",
+    ]);
+    let log = driver.logged("nvEncLockBitstream");
+    let refers: Vec<_> = log.iter().filter_map(|line| line.split("refers=").nth(1)).collect();
+    assert_eq!((refers[0], refers[1]), ("key", "last"));
+    assert_eq!(refers[13..], ["last", "long-term", "long-term"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI::NV_ENC_PIC_TYPE as PictureType;
 use crate::config::Configuration;
 use crate::h264::OpenH264;
 use crate::hardware::Job;
+use crate::references::{References, Source};
 use crate::settings::Codec;
 
 pub(crate) const IDR: u32 = PictureType::NV_ENC_PIC_TYPE_IDR as u32;
@@ -27,14 +28,33 @@ pub(crate) struct Unit {
     pub(crate) qp: u32,
     /// Where each slice or tile begins.
     pub(crate) slices: Vec<u32>,
-    /// What it refers to, for the log: `key`, `last`, `older`, or why there is none.
+    /// What it refers to, for the log, or why there is none.
     pub(crate) refers: &'static str,
+    /// The long-term reference that it is, and a bit for each that it was coded from.
+    pub(crate) mark: Option<u32>,
+    pub(crate) long_term: u32,
     pub(crate) failed: bool,
 }
 
 impl Unit {
+    /// A picture between others, of a quantiser that stand-ins claim.
+    pub(crate) fn of(job: &Job, bytes: Vec<u8>, slices: Vec<u32>, source: Source) -> Self {
+        let long_term = if matches!(source, Source::LongTerm(_)) { job.long_term } else { 0 };
+        let (qp, mark) = (STAND_IN_QP, job.mark);
+        Self { bytes, kind: P, qp, slices, refers: source.word(), mark, long_term, failed: false }
+    }
+
     pub(crate) fn failed(why: &'static str) -> Self {
-        Self { bytes: Vec::new(), kind: P, qp: 0, slices: Vec::new(), refers: why, failed: true }
+        Self {
+            bytes: Vec::new(),
+            kind: P,
+            qp: 0,
+            slices: Vec::new(),
+            refers: why,
+            mark: None,
+            long_term: 0,
+            failed: true,
+        }
     }
 }
 
@@ -42,10 +62,9 @@ impl Unit {
 #[derive(Default)]
 pub(crate) struct Coder {
     h264: Option<OpenH264>,
-    /// Size of the last picture of a stand-in.
+    /// Size of the last picture.
     last: Option<(u32, u32)>,
-    /// Timestamps of a stand-in's references, oldest first.
-    references: Vec<u64>,
+    references: References,
 }
 
 impl Coder {
@@ -55,70 +74,53 @@ impl Coder {
     /// Says why the codec could not, which is no fault of the caller's.
     pub(crate) fn code(&mut self, job: &Job, pixels: &[u8]) -> Result<Unit, String> {
         let config = &job.configuration;
-        if config.codec != Codec::H264 || config.full_chroma {
-            return Ok(self.stand_in(job, pixels));
-        }
-        if !self.h264.as_ref().is_some_and(|coder| coder.can_become(config)) {
+        let size = (config.width, config.height);
+        let coded = config.codec == Codec::H264 && !config.full_chroma;
+        let mut fresh = self.last.replace(size) != Some(size);
+        if coded && !self.h264.as_ref().is_some_and(|coder| coder.can_become(config)) {
             self.h264 = None;
             self.h264 = Some(OpenH264::open(config)?);
+            fresh = true;
         }
-        match &mut self.h264 {
-            Some(coder) => coder.code(job, pixels),
-            None => Err("there is no coder".to_owned()),
-        }
-    }
-
-    fn stand_in(&mut self, job: &Job, pixels: &[u8]) -> Unit {
-        let config = &job.configuration;
-        let size = (config.width, config.height);
-        // All that came after a lost picture referred to it.
-        let before = self.references.len();
-        if let Some(first) = job.invalid.iter().min() {
-            self.references.retain(|timestamp| timestamp < first);
-        }
-        let key = job.key || self.last != Some(size) || self.references.is_empty();
-        let older = self.references.len() < before;
-        self.last = Some(size);
-        if key {
-            self.references.clear();
-        }
-        self.references.push(job.timestamp);
-        let most = config.references.max(1) as usize;
-        if self.references.len() > most {
-            self.references.remove(0);
-        }
-        let mut digest = Sha256::new();
-        job.layout.visible(pixels).for_each(|row| digest.update(row));
-        let text = format!(
-            "{}x{} {} ts={} sha256={}",
-            config.width,
-            config.height,
-            job.layout.format.name(),
-            job.timestamp,
-            digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-        );
-        let sets = (key && config.repeat) || job.parameter_sets || job.number == 0;
-        let (bytes, slices) = match config.codec {
-            Codec::Av1 => obus(config, key, sets, &text),
-            codec => nals(codec, config, key, sets, &text),
+        self.references.invalidate(&job.invalid);
+        let source =
+            if job.key || fresh { Source::Nothing } else { self.references.source(job.long_term) };
+        let oldest = self.references.oldest().unwrap_or(job.timestamp);
+        let unit = match &mut self.h264 {
+            Some(coder) if coded => coder.code(job, pixels, source, oldest)?,
+            _ => stand_in(job, pixels, source),
         };
-        Unit {
-            bytes,
-            kind: match (key, job.refresh) {
-                (true, _) => IDR,
-                (false, 0) => P,
-                (false, _) => INTRA_REFRESH,
-            },
-            qp: STAND_IN_QP,
-            slices,
-            refers: match (key, older) {
-                (true, _) => "key",
-                (false, true) => "older",
-                (false, false) => "last",
-            },
-            failed: false,
-        }
+        let room = config.references.saturating_sub(config.long_term);
+        self.references.coded(job.timestamp, source == Source::Nothing, job.mark, room);
+        Ok(unit)
     }
+}
+
+/// The digest of a picture.
+fn stand_in(job: &Job, pixels: &[u8], source: Source) -> Unit {
+    let config = &job.configuration;
+    let key = source == Source::Nothing;
+    let mut digest = Sha256::new();
+    job.layout.visible(pixels).for_each(|row| digest.update(row));
+    let text = format!(
+        "{}x{} {} ts={} sha256={}",
+        config.width,
+        config.height,
+        job.layout.format.name(),
+        job.timestamp,
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    );
+    let sets = (key && config.repeat) || job.parameter_sets || job.number == 0;
+    let (bytes, slices) = match config.codec {
+        Codec::Av1 => obus(config, key, sets, &text),
+        codec => nals(codec, config, key, sets, &text),
+    };
+    let kind = match (key, job.refresh) {
+        (true, _) => IDR,
+        (false, 0) => P,
+        (false, _) => INTRA_REFRESH,
+    };
+    Unit { kind, ..Unit::of(job, bytes, slices, source) }
 }
 
 /// NAL units of H.264 or HEVC. A text has no zero byte, hence nothing that needs an emulation prevention byte.

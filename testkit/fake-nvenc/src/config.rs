@@ -10,6 +10,15 @@ use crate::picture::Format;
 use crate::settings::{Codec, PRESETS, settings};
 use crate::status::{INVALID_PARAM, UNSUPPORTED_PARAM};
 
+/// What a stream says of its colours, in the numbers of ITU-T H.273.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Colours {
+    pub(crate) full_range: bool,
+    pub(crate) primaries: u8,
+    pub(crate) transfer: u8,
+    pub(crate) matrix: u8,
+}
+
 /// Names are those of `NV_ENC_INITIALIZE_PARAMS` and `NV_ENC_CONFIG`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Configuration {
@@ -38,6 +47,12 @@ pub(crate) struct Configuration {
     /// Pictures of the decoded picture buffer.
     pub(crate) references: u32,
     pub(crate) referred: u32,
+    /// Those of them that may be long-term references; 0 where they are off.
+    pub(crate) long_term: u32,
+    /// Whether pictures may be coded from older ones than the one before.
+    pub(crate) goes_back: bool,
+    /// Of H.264, where they are told.
+    pub(crate) colours: Option<Colours>,
     pub(crate) ten_bit: bool,
     pub(crate) full_chroma: bool,
     pub(crate) cabac: bool,
@@ -56,7 +71,7 @@ impl fmt::Display for Configuration {
         write!(
             f,
             "codec={} preset=p{} tuning={} profile={} size={}x{} largest={}x{} rate={}/{} bitrate={} \
-             max={} vbv={} delay={} rc={} multipass={} qpmap={} gop={} idr={} slices={} refs={} l0={} depth={} \
+             max={} vbv={} delay={} rc={} multipass={} qpmap={} gop={} idr={} slices={} refs={} l0={} ltr={} depth={} \
              chroma={} cabac={} subframe={} offsets={} split={} refresh={period}/{count} repeat={}",
             self.codec.name(),
             self.preset,
@@ -80,6 +95,7 @@ impl fmt::Display for Configuration {
             self.slices,
             self.references,
             self.referred,
+            self.long_term,
             if self.ten_bit { 10 } else { 8 },
             if self.full_chroma { 444 } else { 420 },
             u8::from(self.cabac),
@@ -100,7 +116,8 @@ struct Coding {
     chroma_format: u32,
     depth_minus_8: u32,
     cabac: bool,
-    long_term: bool,
+    long_term: u32,
+    colours: Option<Colours>,
     refresh: Option<(u32, u32)>,
     repeat: bool,
 }
@@ -182,14 +199,11 @@ impl Configuration {
                 Codec::Hevc => hevc(call, &Given(coding.cast()))?,
                 Codec::Av1 => av1(call, &Given(coding.cast()))?,
             };
-            if coding.long_term {
-                let rule = "long-term references of the caller's are not offered";
-                return Err(call.refuse(UNSUPPORTED_PARAM, rule));
-            }
             if !matches!(coding.chroma_format, 1 | 3) || !matches!(coding.depth_minus_8, 0 | 2) {
                 return Err(call.refuse(INVALID_PARAM, "chroma format or bit depth is no value"));
             }
             let flags = word!(given, _bitfield_1);
+            let invalidates = settings().can(codec, Cap::NV_ENC_CAPS_SUPPORT_REF_PIC_INVALIDATION);
             let this = Self {
                 codec,
                 preset: preset + 1,
@@ -211,6 +225,9 @@ impl Configuration {
                 slices: coding.slices,
                 references: coding.references,
                 referred: coding.referred,
+                long_term: coding.long_term,
+                goes_back: coding.long_term > 0 || invalidates,
+                colours: coding.colours,
                 ten_bit: coding.depth_minus_8 == 2,
                 full_chroma: coding.chroma_format == 3,
                 cabac: coding.cabac,
@@ -271,6 +288,10 @@ impl Configuration {
             (self.multi_pass > 2, "multiPass is no value"),
             (self.referred > 7, "the number of references is no value"),
             (self.gop == 0 || self.idr_period < self.gop, "no GOP, or IDR more often than it"),
+            (
+                self.long_term > 0 && self.long_term >= self.references,
+                "no reference beside the long-term ones",
+            ),
             (!matches!(self.slices, 1..=32), "slices or tiles, of which there are 1 to 32"),
             (self.split > 3 && self.split != 15, "splitEncodeMode is no value"),
             (self.refresh.is_some_and(|(period, count)| count == 0 || count >= period), "the wave"),
@@ -296,6 +317,7 @@ impl Configuration {
     fn unsupported(&self) -> Option<&'static str> {
         let claims = settings();
         let lacks = |cap| !claims.can(self.codec, cap);
+        let number = |cap: Cap| claims.number(self.codec, cap as u32).max(0) as u32;
         let modes = Cap::NV_ENC_CAPS_SUPPORTED_RATECONTROL_MODES as u32;
         let rules = [
             (
@@ -328,6 +350,10 @@ impl Configuration {
                 self.referred != 0 && lacks(Cap::NV_ENC_CAPS_SUPPORT_MULTIPLE_REF_FRAMES),
                 "the number of references cannot be set",
             ),
+            (
+                self.long_term > number(Cap::NV_ENC_CAPS_NUM_MAX_LTR_FRAMES),
+                "so many long-term references are not offered",
+            ),
             (self.codec == Codec::H264 && !matches!(self.split, 0 | 15), "H.264 cannot be split"),
             (self.sub_frame && !matches!(self.split, 0 | 15), "sub-frames cannot be split"),
         ];
@@ -342,6 +368,32 @@ fn slices(call: &Call<'_>, mode: u32, data: u32) -> Result<u32, u32> {
         (0, 0) => Ok(1),
         (3, _) => Ok(data),
         _ => Err(call.refuse(UNSUPPORTED_PARAM, "slices are cut by their number only")),
+    }
+}
+
+/// Long-term references, of which the caller says which picture is one.
+fn long_term(call: &Call<'_>, enabled: bool, count: u32, trust: u32) -> Result<u32, u32> {
+    match (enabled, count, trust) {
+        (false, ..) => Ok(0),
+        (true, 0, _) => Err(call.refuse(INVALID_PARAM, "long-term references, and none of them")),
+        (true, _, 0) => Ok(count),
+        _ => Err(call.refuse(UNSUPPORTED_PARAM, "long-term references of the encoder's choice")),
+    }
+}
+
+/// # Safety
+/// `given` can be read.
+unsafe fn colours(given: &Given<sdk::NV_ENC_CONFIG_H264>) -> Option<Colours> {
+    // SAFETY: the caller's word.
+    unsafe {
+        let told = value!(given, h264VUIParameters.videoSignalTypePresentFlag) != 0
+            && value!(given, h264VUIParameters.colourDescriptionPresentFlag) != 0;
+        told.then(|| Colours {
+            full_range: value!(given, h264VUIParameters.videoFullRangeFlag) != 0,
+            primaries: word!(given, h264VUIParameters.colourPrimaries) as u8,
+            transfer: word!(given, h264VUIParameters.transferCharacteristics) as u8,
+            matrix: word!(given, h264VUIParameters.colourMatrix) as u8,
+        })
     }
 }
 
@@ -371,7 +423,13 @@ unsafe fn h264(call: &Call<'_>, given: &Given<sdk::NV_ENC_CONFIG_H264>) -> Resul
             depth_minus_8: 0,
             // 0 leaves it to the driver.
             cabac: entropy == 1,
-            long_term: flags & 1 << 14 != 0,
+            long_term: long_term(
+                call,
+                flags & 1 << 14 != 0,
+                value!(given, ltrNumFrames),
+                value!(given, ltrTrustMode),
+            )?,
+            colours: colours(given),
             refresh: refresh(
                 flags & 1 << 10 != 0,
                 value!(given, intraRefreshPeriod),
@@ -400,7 +458,13 @@ unsafe fn hevc(call: &Call<'_>, given: &Given<sdk::NV_ENC_CONFIG_HEVC>) -> Resul
             chroma_format: flags >> 9 & 0b11,
             depth_minus_8: flags >> 11 & 0b111,
             cabac: false,
-            long_term: flags & 1 << 5 != 0,
+            long_term: long_term(
+                call,
+                flags & 1 << 5 != 0,
+                value!(given, ltrNumFrames),
+                value!(given, ltrTrustMode),
+            )?,
+            colours: None,
             refresh: refresh(
                 flags & 1 << 8 != 0,
                 value!(given, intraRefreshPeriod),
@@ -440,7 +504,8 @@ unsafe fn av1(call: &Call<'_>, given: &Given<sdk::NV_ENC_CONFIG_AV1>) -> Result<
             chroma_format: flags >> 7 & 0b11,
             depth_minus_8,
             cabac: false,
-            long_term: false,
+            long_term: 0,
+            colours: None,
             refresh: refresh(
                 flags & 1 << 6 != 0,
                 value!(given, intraRefreshPeriod),

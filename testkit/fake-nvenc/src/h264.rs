@@ -9,10 +9,15 @@ use openh264_sys2::API as _;
 use crate::codec::{IDR, P, Unit};
 use crate::config::Configuration;
 use crate::hardware::Job;
+use crate::long_term::LongTerm;
+use crate::references::Source;
 use crate::slice::{ParameterSets, SliceHeader, units};
 
 /// It clips frame rates to this (`MAX_FRAME_RATE`).
 const MAX_FRAME_RATE: f32 = 60.0;
+
+/// Pictures between one confirmed long-term reference and the next one that it marks.
+const MARKING_PERIOD: c_int = 4;
 
 /// The C++ method behind the table has a layer argument that the C header leaves out; −1 is its default.
 type ForceIntraFrame = unsafe extern "C" fn(*mut ffi::ISVCEncoder, bool, c_int) -> c_int;
@@ -31,6 +36,7 @@ pub(crate) struct OpenH264 {
     pictures: u64,
     cb: Vec<u8>,
     cr: Vec<u8>,
+    long_term: LongTerm,
 }
 
 impl OpenH264 {
@@ -54,6 +60,7 @@ impl OpenH264 {
             pictures: 0,
             cb: Vec::new(),
             cr: Vec::new(),
+            long_term: LongTerm::default(),
         };
         // Before it is initialised, or it prints to the standard error of the process.
         this.set(ffi::ENCODER_OPTION_TRACE_LEVEL, ffi::WELS_LOG_QUIET)?;
@@ -69,24 +76,70 @@ impl OpenH264 {
             fill(&mut native, config);
             checked("InitializeExt", initialize(this.handle.as_ptr(), &raw const native))?;
         }
+        this.set(ffi::ENCODER_LTR_MARKING_PERIOD, MARKING_PERIOD)?;
         Ok(this)
     }
 
     /// Whether it can go on with a configuration, changed in rates only.
     pub(crate) fn can_become(&self, config: &Configuration) -> bool {
-        let fixed = |c: &Configuration| (c.width, c.height, c.slices, c.cabac, c.profile);
+        let fixed = |c: &Configuration| {
+            (c.width, c.height, c.slices, c.cabac, c.profile, c.goes_back, c.colours)
+        };
         fixed(&self.config) == fixed(config)
     }
 
-    /// Codes a picture of its size; `pixels` are the extent of its layout.
-    pub(crate) fn code(&mut self, job: &Job, pixels: &[u8]) -> Result<Unit, String> {
+    /// Codes a picture of its size; `pixels` are the extent of its layout. `source` is what hardware would
+    /// code it from, and `oldest` the oldest picture that it could be told to code later ones from.
+    pub(crate) fn code(
+        &mut self,
+        job: &Job,
+        pixels: &[u8],
+        source: Source,
+        oldest: u64,
+    ) -> Result<Unit, String> {
         self.follow(&job.configuration)?;
-        // Without older references there is only this.
-        if job.key || !job.invalid.is_empty() {
-            self.force_key()?;
+        match source {
+            Source::Nothing => self.force_key()?,
+            Source::Last => {
+                if let Some(number) = self.long_term.confirm(oldest) {
+                    self.feed_back(ffi::LTR_MARKING_SUCCESS, number)?;
+                }
+            }
+            Source::Older(invalid) => self.go_back(invalid.saturating_sub(1))?,
+            Source::LongTerm(timestamp) => self.go_back(timestamp)?,
         }
         let bytes = self.encode(job, pixels)?;
-        self.finish(job, bytes)
+        self.finish(job, bytes, source)
+    }
+
+    /// Has the next picture coded from one that is not newer than that of this timestamp.
+    fn go_back(&mut self, timestamp: u64) -> Result<(), String> {
+        if !self.long_term.is_held_with(timestamp) {
+            return Err(format!("OpenH264 has no long-term reference from before {timestamp}"));
+        }
+        if let Some(number) = self.long_term.recover() {
+            self.feed_back(ffi::LTR_MARKING_FAILED, number)?;
+        }
+        let request = ffi::SLTRRecoverRequest {
+            uiFeedbackType: ffi::LTR_RECOVERY_REQUEST as u32,
+            uiIDRPicId: self.long_term.idr,
+            // Any but −1, which asks for a keyframe; −1 below leaves open where the loss lies.
+            iLastCorrectFrameNum: 0,
+            iCurrentFrameNum: -1,
+            iLayerId: 0,
+        };
+        self.set(ffi::ENCODER_LTR_RECOVERY_REQUEST, request)
+    }
+
+    /// Tells OpenH264 what became of the long-term reference of this `frame_num`.
+    fn feed_back(&self, kind: ffi::KEY_FRAME_REQUEST_TYPE, number: u32) -> Result<(), String> {
+        let feedback = ffi::SLTRMarkingFeedback {
+            uiFeedbackType: kind as u32,
+            uiIDRPicId: self.long_term.idr,
+            iLTRFrameNum: number.cast_signed(),
+            iLayerId: 0,
+        };
+        self.set(ffi::ENCODER_LTR_MARKING_FEEDBACK, feedback)
     }
 
     /// Takes over the rates.
@@ -181,19 +234,34 @@ impl OpenH264 {
     }
 
     /// Looks into what was coded.
-    fn finish(&mut self, job: &Job, mut bytes: Vec<u8>) -> Result<Unit, String> {
+    fn finish(&mut self, job: &Job, mut bytes: Vec<u8>, source: Source) -> Result<Unit, String> {
         let key = match self.info.eFrameType {
             ffi::videoFrameTypeIDR => true,
             ffi::videoFrameTypeP => false,
             other => return Err(format!("OpenH264 returned a frame of type {other}")),
         };
+        if key != (source == Source::Nothing) {
+            return Err(format!(
+                "OpenH264 coded from {}",
+                if key { "nothing" } else { "something" }
+            ));
+        }
         if key {
             self.sets = ParameterSets::default();
             self.sets_bytes.clear();
         }
+        let mut gaps = None;
         for (at, nal) in units(&bytes) {
             if self.sets.take(nal) {
                 self.sets_bytes.extend(&bytes[at..at + nal.len() + 4]);
+                gaps = gaps.or(self.sets.gaps.map(|(byte, bit)| (at + 4 + byte, bit)));
+            }
+        }
+        // Hardware need not declare gaps as OpenH264 does: who needs it has to.
+        if let Some((byte, bit)) = gaps.filter(|_| key) {
+            bytes[byte] &= !bit;
+            if let Some(copy) = self.sets_bytes.get_mut(byte) {
+                *copy &= !bit;
             }
         }
         if key && !job.configuration.repeat && !job.parameter_sets && job.number > 0 {
@@ -201,24 +269,24 @@ impl OpenH264 {
         } else if !key && job.parameter_sets {
             bytes.splice(..0, self.sets_bytes.iter().copied());
         }
-        let (mut slices, mut qp, mut count) = (Vec::new(), 0, 0);
+        let (mut slices, mut qp) = (Vec::new(), 0);
         for (at, nal) in units(&bytes) {
             if let Some(header) = SliceHeader::parse(nal, &self.sets) {
+                if slices.is_empty() {
+                    self.long_term.coded(job.timestamp, &header);
+                }
                 slices.push(at as u32);
                 qp += header.qp;
-                count += 1;
             }
         }
-        if count == 0 {
+        if slices.is_empty() {
             return Err("OpenH264 returned no slice that could be read".to_owned());
         }
+        let count = slices.len() as u32;
         Ok(Unit {
-            bytes,
             kind: if key { IDR } else { P },
             qp: qp / count,
-            slices,
-            refers: if key { "key" } else { "last" },
-            failed: false,
+            ..Unit::of(job, bytes, slices, source)
         })
     }
 
@@ -264,7 +332,10 @@ fn fill(native: &mut ffi::SEncParamExt, config: &Configuration) {
     native.iSpatialLayerNum = 1;
     native.iComplexityMode = ffi::LOW_COMPLEXITY;
     native.uiIntraPeriod = 0;
-    native.iNumRefFrame = 1;
+    native.bEnableLongTermReference = config.goes_back;
+    native.iLTRRefNum = if config.goes_back { 2 } else { 0 };
+    // As many, and the picture before.
+    native.iNumRefFrame = 1 + native.iLTRRefNum;
     native.eSpsPpsIdStrategy = ffi::CONSTANT_ID;
     native.iEntropyCodingModeFlag = config.cabac.into();
     (native.iMinQp, native.iMaxQp) = (12, 51);
@@ -286,4 +357,13 @@ fn fill(native: &mut ffi::SEncParamExt, config: &Configuration) {
     layer.sSliceArgument.uiSliceMode =
         if config.slices > 1 { ffi::SM_FIXEDSLCNUM_SLICE } else { ffi::SM_SINGLE_SLICE };
     layer.sSliceArgument.uiSliceNum = config.slices;
+    if let Some(colours) = config.colours {
+        layer.bVideoSignalTypePresent = true;
+        layer.uiVideoFormat = ffi::VF_UNDEF as u8;
+        layer.bFullRange = colours.full_range;
+        layer.bColorDescriptionPresent = true;
+        layer.uiColorPrimaries = colours.primaries;
+        layer.uiTransferCharacteristics = colours.transfer;
+        layer.uiColorMatrix = colours.matrix;
+    }
 }

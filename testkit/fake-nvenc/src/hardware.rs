@@ -43,6 +43,10 @@ pub(crate) struct Job {
     pub(crate) parameter_sets: bool,
     /// Timestamps of references that are not to be used from here on.
     pub(crate) invalid: Vec<u64>,
+    /// The long-term reference that it becomes.
+    pub(crate) mark: Option<u32>,
+    /// A bit for each long-term reference that it may be coded from; 0 leaves it to the hardware.
+    pub(crate) long_term: u32,
     /// Pictures of a wave of intra blocks that begins here.
     pub(crate) refresh: u32,
     pub(crate) source: Source,

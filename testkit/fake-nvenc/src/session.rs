@@ -140,6 +140,8 @@ pub(crate) struct State {
     pub(crate) timestamps: VecDeque<u64>,
     /// References that are not to be used by the next picture.
     pub(crate) invalid: Vec<u64>,
+    /// A bit for each long-term reference that was marked since the last keyframe that was asked for.
+    pub(crate) marked: u32,
     pub(crate) force_key: bool,
     /// The stream's end was told.
     pub(crate) ended: bool,

@@ -9,6 +9,7 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI::{
 };
 
 use crate::picture::Format;
+use crate::references::LONG_TERM;
 use crate::status::SUCCESS;
 
 /// Codecs that are offered.
@@ -97,6 +98,9 @@ fn claimed(codec: Codec, cap: u32) -> i32 {
     ];
     if let Some(&(_, first, others)) = sizes.iter().find(|size| is(size.0)) {
         return if h264 { first } else { others };
+    }
+    if is(Cap::NV_ENC_CAPS_NUM_MAX_LTR_FRAMES) {
+        return if codec == Codec::Av1 { 0 } else { LONG_TERM as i32 };
     }
     let can = match cap {
         // There is nothing behind it in H.264: OpenH264 has no wave, and the others code nothing.

@@ -34,6 +34,11 @@ impl<'a> Bits<'a> {
         (0..count).try_fold(0, |value, _| Some(value << 1 | self.bit()?))
     }
 
+    /// The bit that was read last: its byte, of so many, and its place in it.
+    fn place(&self, bytes: usize) -> (usize, u8) {
+        (bytes - self.bytes.len() - 1, 1 << self.left)
+    }
+
     /// ue(v).
     fn number(&mut self) -> Option<u32> {
         let mut zeros = 0;
@@ -77,6 +82,8 @@ pub(crate) struct ParameterSets {
     order_bits: Option<u32>,
     cabac: bool,
     first_qp: i32,
+    /// Where `gaps_in_frame_num_value_allowed_flag` lies in its NAL unit: the byte, and the bit in it.
+    pub(crate) gaps: Option<(usize, u8)>,
 }
 
 impl ParameterSets {
@@ -110,6 +117,12 @@ impl ParameterSets {
             2 => None,
             _ => return None,
         };
+        // max_num_ref_frames.
+        bits.number()?;
+        bits.bit()?;
+        let (byte, bit) = bits.place(payload.len());
+        // Behind the header.
+        self.gaps = Some((byte + 1, bit));
         Some(())
     }
 
@@ -134,6 +147,10 @@ impl ParameterSets {
 pub(crate) struct SliceHeader {
     /// SliceQPY.
     pub(crate) qp: u32,
+    /// `idr_pic_id` of a keyframe.
+    pub(crate) idr: Option<u32>,
+    /// `frame_num` of the picture that becomes a long-term reference.
+    pub(crate) marked: Option<u32>,
 }
 
 impl SliceHeader {
@@ -153,10 +170,8 @@ impl SliceHeader {
             _ => return None,
         };
         bits.number()?;
-        bits.bits(sets.frame_num_bits)?;
-        if idr {
-            bits.number()?;
-        }
+        let number = bits.bits(sets.frame_num_bits)?;
+        let idr = if idr { Some(bits.number()?) } else { None };
         bits.bits(sets.order_bits.unwrap_or(0))?;
         if p {
             // num_ref_idx_active_override_flag.
@@ -170,34 +185,38 @@ impl SliceHeader {
                 }
             }
         }
-        if header >> 5 != 0 {
-            Self::marking(&mut bits, idr)?;
-        }
+        let back = if header >> 5 != 0 { Self::marking(&mut bits, idr.is_some())? } else { None };
+        let marked = back.map(|back| number.wrapping_sub(back) & ((1 << sets.frame_num_bits) - 1));
         if sets.cabac && p {
             bits.number()?;
         }
         let qp = sets.first_qp + bits.signed()?;
-        Some(Self { qp: u32::try_from(qp).ok()? })
+        Some(Self { qp: u32::try_from(qp).ok()?, idr, marked })
     }
 
-    /// dec_ref_pic_marking.
-    fn marking(bits: &mut Bits<'_>, idr: bool) -> Option<()> {
+    /// dec_ref_pic_marking: how many pictures back the one lies that becomes a long-term reference.
+    fn marking(bits: &mut Bits<'_>, idr: bool) -> Option<Option<u32>> {
         if idr {
             bits.bits(2)?;
-            return Some(());
+            return Some(None);
         }
+        let mut marked = None;
         if bits.bit()? == 0 {
-            return Some(());
+            return Some(marked);
         }
         loop {
             match bits.number()? {
-                0 => return Some(()),
+                0 => return Some(marked),
                 5 => {}
-                1 | 2 | 4 | 6 => {
+                1 | 2 | 4 => {
                     bits.number()?;
                 }
                 3 => {
+                    marked = Some(bits.number()? + 1);
                     bits.number()?;
+                }
+                6 => {
+                    marked = Some(0);
                     bits.number()?;
                 }
                 _ => return None,

@@ -41,6 +41,10 @@ struct Picture {
     structure: u32,
     map: u32,
     refresh: u32,
+    /// The long-term reference that it becomes.
+    mark: Option<u32>,
+    /// Those that it may be coded from, a bit for each.
+    long_term: Option<u32>,
 }
 
 pub(crate) unsafe fn encode(
@@ -59,13 +63,15 @@ pub(crate) unsafe fn encode(
         return end(call, &session, &picture);
     }
     *call.detail = format!(
-        "ts={} flags={} size={}x{} refresh={} map={}",
+        "ts={} flags={} size={}x{} refresh={} map={} mark={} ltr={}",
         picture.timestamp,
         picture.flags,
         picture.width,
         picture.height,
         picture.refresh,
-        picture.map
+        picture.map,
+        picture.mark.map_or("none".to_owned(), |index| index.to_string()),
+        picture.long_term.unwrap_or(0)
     );
     submit(call, &session, &picture)
 }
@@ -92,23 +98,29 @@ unsafe fn read(
             );
         }
         let coding = (&raw mut (*given.0).codecPicParams).cast::<u32>();
-        let refresh = match config.codec {
+        let (refresh, mark, long_term) = match config.codec {
             Codec::H264 => {
                 let given = Given(coding.cast::<sdk::NV_ENC_PIC_PARAMS_H264>());
                 zero!(
                     call, given, sdk::NV_ENC_PIC_PARAMS_H264:
-                    reserved3, _bitfield_1, seiPayloadArrayCnt, forceIntraSliceCount, ltrUsageMode,
-                    reserved, reserved2
+                    reserved3, seiPayloadArrayCnt, forceIntraSliceCount, ltrUsageMode, reserved,
+                    reserved2
                 );
-                value!(given, forceIntraRefreshWithFrameCnt)
+                let flags = word!(given, _bitfield_1);
+                let (mark, uses) = long_term(call, flags, value!(given, ltrMarkFrameIdx))?;
+                let used = uses.then(|| value!(given, ltrUseFrameBitmap));
+                (value!(given, forceIntraRefreshWithFrameCnt), mark, used)
             }
             Codec::Hevc => {
                 let given = Given(coding.cast::<sdk::NV_ENC_PIC_PARAMS_HEVC>());
                 zero!(
                     call, given, sdk::NV_ENC_PIC_PARAMS_HEVC:
-                    _bitfield_1, seiPayloadArrayCnt, ltrUsageMode, reserved, reserved2, reserved3
+                    seiPayloadArrayCnt, ltrUsageMode, reserved, reserved2, reserved3
                 );
-                value!(given, forceIntraRefreshWithFrameCnt)
+                let flags = word!(given, _bitfield_1);
+                let (mark, uses) = long_term(call, flags, value!(given, ltrMarkFrameIdx))?;
+                let used = uses.then(|| value!(given, ltrUseFrameBitmap));
+                (value!(given, forceIntraRefreshWithFrameCnt), mark, used)
             }
             Codec::Av1 => {
                 let given = Given(coding.cast::<sdk::NV_ENC_PIC_PARAMS_AV1>());
@@ -116,7 +128,7 @@ unsafe fn read(
                     call, given, sdk::NV_ENC_PIC_PARAMS_AV1:
                     _bitfield_1, obuPayloadArrayCnt, filmGrainParams, reserved, reserved2, reserved3
                 );
-                value!(given, forceIntraRefreshWithFrameCnt)
+                (value!(given, forceIntraRefreshWithFrameCnt), None, None)
             }
         };
         Ok(Picture {
@@ -131,8 +143,44 @@ unsafe fn read(
             structure: word!(given, pictureStruct),
             map,
             refresh,
+            mark,
+            long_term,
         })
     }
+}
+
+/// From the bits of `NV_ENC_PIC_PARAMS_H264` or its like of HEVC: the long-term reference that a picture
+/// becomes, and whether it may be coded from such.
+fn long_term(call: &Call<'_>, flags: u32, index: u32) -> Result<(Option<u32>, bool), u32> {
+    const MARK: u32 = 1 << 2;
+    const USE: u32 = 1 << 3;
+    if flags & !(MARK | USE) != 0 {
+        return Err(call.refuse(UNSUPPORTED_PARAM, "flags of a picture that are not offered"));
+    }
+    Ok(((flags & MARK != 0).then_some(index), flags & USE != 0))
+}
+
+/// Checks what a picture says of long-term references, of which `marked` are there.
+fn check_long_term(
+    call: &Call<'_>,
+    config: &Configuration,
+    picture: &Picture,
+    marked: u32,
+) -> Result<(), u32> {
+    let rule = if (picture.mark, picture.long_term) == (None, None) {
+        return Ok(());
+    } else if config.long_term == 0 {
+        "long-term references were not set up"
+    } else if picture.mark.is_some_and(|index| index >= config.long_term) {
+        "there is no long-term reference of this index"
+    } else if picture.long_term == Some(0) {
+        "to be coded from no long-term reference"
+    } else if picture.long_term.is_some_and(|used| used & !marked != 0) {
+        "to be coded from a long-term reference that was not marked"
+    } else {
+        return Ok(());
+    };
+    Err(call.refuse(INVALID_PARAM, rule))
 }
 
 /// The end of the stream: waits for all pictures.
@@ -168,6 +216,7 @@ fn submit(call: &Call<'_>, session: &Session, picture: &Picture) -> Result<(), u
     if picture.refresh > 0 && config.refresh.is_none() {
         return Err(call.refuse(INVALID_PARAM, "intra refresh was not set up"));
     }
+    check_long_term(call, &config, picture, state.marked)?;
     let (source, layout) = source(call, &state, picture.input)?;
     fits(call, &config, picture, &layout)?;
     let number = state.submitted;
@@ -200,14 +249,19 @@ fn submit(call: &Call<'_>, session: &Session, picture: &Picture) -> Result<(), u
     }
     // Taken whatever the flags say: asked for twice, it is still one keyframe.
     let forced = std::mem::take(&mut state.force_key);
+    let key = picture.flags & FORCE_IDR != 0 || forced || number == 0;
+    let mark = picture.mark.map_or(0, |index| 1 << index);
+    state.marked = if key { mark } else { state.marked | mark };
     let waits = state.stream.and_then(|stream| session.device.waits(stream));
     let job = Job {
         number,
         timestamp: picture.timestamp,
         configuration: Arc::clone(&config),
-        key: picture.flags & FORCE_IDR != 0 || forced || number == 0,
+        key,
         parameter_sets: picture.flags & PARAMETER_SETS != 0,
         invalid: std::mem::take(&mut state.invalid),
+        mark: picture.mark,
+        long_term: picture.long_term.unwrap_or(0),
         refresh: picture.refresh,
         source,
         layout,
@@ -301,8 +355,10 @@ pub(crate) unsafe fn lock(
             put_word!(given, pictureType = fill.or(unit.kind));
             put_word!(given, pictureStruct = fill.or(1));
             put!(given, frameAvgQP = unit.qp);
-            put!(given, ltrFrameIdx = 0);
-            put!(given, ltrFrameBitmap = 0);
+            // ltrFrame.
+            put_word!(given, _bitfield_1 = flags | u32::from(unit.mark.is_some()) << 1);
+            put!(given, ltrFrameIdx = unit.mark.unwrap_or(0));
+            put!(given, ltrFrameBitmap = unit.long_term);
             let slices = if config.slice_offsets { output.shown } else { 0 };
             put!(given, numSlices = slices as u32);
             let offsets = value!(given, sliceOffsets);

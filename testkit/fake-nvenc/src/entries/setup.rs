@@ -130,10 +130,11 @@ pub(crate) unsafe fn reconfigure(
 /// Refuses what cannot be changed without opening anew.
 fn allowed(call: &Call<'_>, before: &Configuration, config: &Configuration) -> Result<(), u32> {
     let fixed = |c: &Configuration| {
-        (c.codec, c.gop, c.idr_period, c.largest, c.ten_bit, c.full_chroma, c.profile)
+        (c.codec, c.gop, c.idr_period, c.largest, c.ten_bit, c.full_chroma, c.profile, c.long_term)
     };
     if fixed(before) != fixed(config) {
-        let rule = "codec, GOP, largest size, format and profile stay as they are";
+        let rule =
+            "codec, GOP, largest size, format, profile and long-term references stay as they are";
         return Err(call.refuse(UNSUPPORTED_PARAM, rule));
     }
     if (before.sub_frame, before.slice_offsets) != (config.sub_frame, config.slice_offsets) {
