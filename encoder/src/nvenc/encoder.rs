@@ -111,7 +111,7 @@ impl NvencEncoder {
         let capabilities = EncoderCapabilities {
             hardware: true,
             formats: formats(&settings, session.caps()),
-            smallest: session.caps().smallest,
+            smallest: even(session.caps().smallest),
             largest: session.caps().largest,
             shares: Some(opener.context.device()),
             waits_on_device: session.waits(),
@@ -379,6 +379,11 @@ impl Encoder for NvencEncoder {
         self.keyframe = true;
         Ok(())
     }
+}
+
+/// The least even size that is not below this one.
+fn even(size: Size) -> Size {
+    Size::new(size.width.next_multiple_of(2), size.height.next_multiple_of(2))
 }
 
 /// The layouts that the device takes for this codec.
