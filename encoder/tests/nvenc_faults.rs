@@ -7,17 +7,17 @@ mod common;
 use std::time::Duration;
 
 use common::doubles::{Bench, Log, wait_until};
-use common::gpu::{ENTRIES, Raw, Rig, Run, SETTINGS, SIZE, Slot};
+use common::gpu::{ENTRIES, Raw, Rig, Run, SETTINGS, SIZE, Slot, Timeline};
 use media::barcode::Strip;
 use media::{
-    Bitrate, EncodeError, EncodeOptions, FrameId, FrameRate, PixelFormat, RateChange, Recovery,
-    Size, UnitKind,
+    Bitrate, EncodeError, EncodeOptions, FrameId, FrameRate, Picture, PixelFormat, RateChange,
+    Recovery, Size, UnitKind,
 };
 use nearlight_encoder::{EncoderSettings, OpenError, WorkerEvent, candidates};
 use testkit::Effect;
 
 /// Calls of CUDA that sessions make.
-const CUDA: [&str; 10] = [
+const CUDA: [&str; 15] = [
     "cuDeviceGet",
     "cuDevicePrimaryCtxRetain",
     "cuDevicePrimaryCtxRelease_v2",
@@ -28,7 +28,15 @@ const CUDA: [&str; 10] = [
     "cuDestroyExternalMemory",
     "cuMemFree_v2",
     "cuMemcpy2D_v2",
+    "cuStreamCreate",
+    "cuStreamDestroy_v2",
+    "cuImportExternalSemaphore",
+    "cuWaitExternalSemaphoresAsync",
+    "cuDestroyExternalSemaphore",
 ];
+
+/// A call of NVENC that sessions can do without.
+const OPTIONAL: &str = "nvEncSetIOCudaStreams";
 
 /// Of the right width for a strip.
 const WIDE: Size = Size::new(640, 128);
@@ -54,11 +62,16 @@ fn life(rig: &Rig) -> (Vec<String>, usize) {
 fn live(run: &mut Run, units: &mut usize) -> Result<(), String> {
     let picture = Raw::new(PixelFormat::Nv12, WIDE, 1);
     let mut slot = Slot::new(PixelFormat::Nv12, WIDE);
-    let strip = Some(Strip { frame: 1, input: 2 });
+    let mut timeline = Timeline::new();
+    timeline.signal(1);
     for number in 0..6 {
+        // A strip is drawn at once, and so not where the device waits.
+        let strip = (number != 1).then_some(Strip { frame: 1, input: 2 });
         let options = EncodeOptions { keyframe: false, strip };
         slot.draw(&picture);
-        let mut coded = run.code_with(&slot.picture(), options);
+        let mut image = slot.image();
+        image.ready = strip.is_none().then(|| timeline.at(1));
+        let mut coded = run.code_with(&Picture::Shared(image), options);
         if matches!(coded, Err(EncodeError::Refused(_))) || number >= 3 {
             coded = run.code_with(&picture.picture(), options);
         }
@@ -129,7 +142,7 @@ fn break_call(
 
 #[test]
 fn every_call_of_nvenc_may_fail_with_every_status() {
-    for call in ENTRIES {
+    for call in ENTRIES.into_iter().chain([OPTIONAL]) {
         let statuses = (1..=26).chain([0xdead]);
         let (rig, reasons) = break_call(statuses, |rig, nth, status| {
             rig.gpu.plan_encode(call, nth, 1, Effect::Status(status)).unwrap();
@@ -166,6 +179,8 @@ fn every_call_of_cuda_may_fail() {
                 | "cuDestroyExternalMemory"
                 | "cuMemFree_v2"
                 | "cuCtxPushCurrent_v2"
+                | "cuStreamDestroy_v2"
+                | "cuDestroyExternalSemaphore"
         );
         if !gives_back {
             rig.assert_clean();
