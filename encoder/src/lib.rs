@@ -7,6 +7,7 @@
 //! Used wrongly (an encoder shared between sessions, a sink that blocks) one slow client stalls
 //! another, and every frame is late.
 
+mod anchors;
 pub mod candidates;
 pub mod choice;
 pub mod convert;

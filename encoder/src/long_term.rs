@@ -133,4 +133,10 @@ impl<M: Copy> LongTerm<M> {
         let failed = self.pending.take_if(|pending| pending.by >= first);
         Forget::Recover(failed.map(|pending| pending.mark))
     }
+
+    /// The next picture is coded from one before the loss that was [told](Self::forget) just now, and not
+    /// from the confirmed reference: so it still comes from the one that waits.
+    pub(crate) fn recovers_otherwise(&mut self) {
+        self.recovering = false;
+    }
 }

@@ -187,6 +187,11 @@ impl References {
         }
     }
 
+    /// The next picture is coded from one that is good and lies elsewhere.
+    pub(crate) fn recovers_otherwise(&mut self) {
+        self.broken = false;
+    }
+
     /// Coded pictures from `first` on that are remembered, oldest first.
     pub(crate) fn since(&self, first: FrameId) -> impl Iterator<Item = FrameId> {
         self.history.since(first)

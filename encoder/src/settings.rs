@@ -27,6 +27,9 @@ pub struct EncoderSettings {
     pub largest: Size,
     /// What lost frames are answered with.
     pub resilience: Resilience,
+    /// Whether long-term references may be among it, for encoders that can be without (NVENC): a loss of any
+    /// length is then made good without a keyframe.
+    pub long_term: bool,
     /// Slices of a picture (tiles of AV1), for encoders that are told: others follow the processor.
     pub slices: u8,
     /// The preset, for NVENC and libx264: others run at their fastest.
@@ -42,7 +45,8 @@ pub struct EncoderSettings {
 
 impl EncoderSettings {
     /// What every caller has to say. The rest: NV12 in BT.709, a size that stays, one slice, the
-    /// encoder's own preset, a VBV of one frame, Constrained Baseline, recovery by references.
+    /// encoder's own preset, a VBV of one frame, Constrained Baseline, recovery by references, long-term ones
+    /// too.
     pub const fn new(size: Size, rate: FrameRate, bitrate: Bitrate) -> Self {
         Self {
             size,
@@ -52,6 +56,7 @@ impl EncoderSettings {
             color: ColorDescription::BT709_LIMITED,
             largest: size,
             resilience: Resilience::References,
+            long_term: true,
             slices: 1,
             speed: Speed::Auto,
             vbv_percent: 100,

@@ -283,9 +283,9 @@ fn a_codec_that_the_device_lacks_is_told_by_its_name() {
 
 #[test]
 fn a_device_without_seamless_changes_is_opened_anew() {
-    // SUPPORT_DYN_RES_CHANGE, SUPPORT_DYN_BITRATE_CHANGE, SUPPORT_REF_PIC_INVALIDATION.
+    // SUPPORT_DYN_RES_CHANGE, SUPPORT_DYN_BITRATE_CHANGE, SUPPORT_REF_PIC_INVALIDATION, NUM_MAX_LTR_FRAMES.
     let rig = Rig::new();
-    for cap in [19, 20, 28] {
+    for cap in [19, 20, 28, 40] {
         rig.gpu.encode_cap("hevc", cap, 0).unwrap();
     }
     let mut run = rig.open("nvenc-h265", &SETTINGS).unwrap();

@@ -252,6 +252,14 @@ impl FakeGpu {
         }
     }
 
+    /// Whether pictures are coded from the long-term references that they are told to be; they are at first.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_goes_back(&self, on: bool) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_goes_back", on.into())
+    }
+
     /// How long the hardware takes for a picture beside what coding it takes, in microseconds.
     ///
     /// # Errors

@@ -12,14 +12,14 @@ use smallvec::SmallVec;
 
 use super::calls::Failure;
 use super::loader::Nvenc;
+use super::losses::{Answer, LongTerm, Losses};
 use super::output::ReadError;
 use super::plan::{Caps, Plan, Refusal, Settings, check};
 use super::recover::{BUSY, Phase, Remedy, remedy};
 use super::ring::PICTURES;
-use super::session::{OpenFailure, Order, Session, SubmitError, recovers};
+use super::session::{OpenFailure, Order, Session, SubmitError};
 use crate::candidates::OpenError;
 use crate::cuda::Context;
-use crate::references::{Forget, References};
 use crate::settings::Resilience;
 use crate::wake::Wake;
 
@@ -47,8 +47,7 @@ pub(super) struct NvencEncoder {
     broken: Option<String>,
     /// Of a session that was closed.
     carried: VecDeque<Result<Encoded, EncodeError>>,
-    references: References,
-    reach: u16,
+    losses: Losses,
     /// A session was opened anew because of a failure, which is done once.
     reopened: bool,
     /// The next picture is a keyframe: the session is new, or of another size.
@@ -99,15 +98,6 @@ impl NvencEncoder {
                 },
             }
         })?;
-        // The buffer beside the newest picture.
-        let reach = session.plan().references.saturating_sub(1) as u16;
-        let recovery = match settings.resilience {
-            Resilience::IntraRefresh { units } => RecoveryMeans::Wave { units },
-            Resilience::References if recovers(&settings, session.caps()) => {
-                RecoveryMeans::References { reach }
-            }
-            Resilience::References => RecoveryMeans::Keyframe,
-        };
         let capabilities = EncoderCapabilities {
             hardware: true,
             formats: formats(&settings, session.caps()),
@@ -122,9 +112,10 @@ impl NvencEncoder {
                 RateChange::Keyframe
             },
             bounded_frames: session.caps().custom_vbv,
-            recovery,
+            recovery: means(&settings, &session),
             ..EncoderCapabilities::plain(name, settings.codec)
         };
+        let losses = losses(&session);
         Ok(Self {
             opener,
             capabilities,
@@ -133,8 +124,7 @@ impl NvencEncoder {
             session: Some(session),
             broken: None,
             carried: VecDeque::with_capacity(PICTURES),
-            references: references(reach),
-            reach,
+            losses,
             reopened: false,
             keyframe: true,
             recovery: false,
@@ -160,11 +150,12 @@ impl NvencEncoder {
             }
         }
         self.keyframe = true;
-        self.references = references(self.reach);
         let session = self.opener.open(&self.settings, self.format);
         let session =
             session.map_err(|error| fatal(format!("it cannot be opened anew: {error}")))?;
         self.capabilities.waits_on_device = session.waits();
+        self.capabilities.recovery = means(&self.settings, &session);
+        self.losses = losses(&session);
         self.session = Some(session);
         Ok(())
     }
@@ -182,7 +173,8 @@ impl NvencEncoder {
     fn submit(&mut self, picture: &Picture<'_>, order: Order) -> Result<(), EncodeError> {
         let mut tries = 0;
         loop {
-            let order = Order { keyframe: order.keyframe || self.keyframe, ..order };
+            let keyframe = order.keyframe || self.keyframe;
+            let order = Order { keyframe, long_term: self.losses.plan(keyframe), ..order };
             let error = match self.session()?.submit(picture, order) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
@@ -284,13 +276,14 @@ impl Encoder for NvencEncoder {
             time_stamp: frame.0,
             keyframe: options.keyframe,
             wave,
+            long_term: LongTerm::default(),
             recovery: self.recovery || self.wave.left == 1,
             strip: options.strip,
         };
         self.submit(picture, order)?;
         let keyframe = options.keyframe || self.keyframe;
         self.last = Some(frame);
-        self.references.coded(frame, keyframe);
+        self.losses.coded(frame, keyframe);
         self.wave = Wave {
             starts: false,
             left: if keyframe { 0 } else { self.wave.left.saturating_sub(1) },
@@ -309,6 +302,16 @@ impl Encoder for NvencEncoder {
         };
         let reason = error.to_string();
         Some(Err(match error {
+            // What was promised cannot be kept: the client gets a keyframe, and from now on what is known to
+            // work.
+            ReadError::LongTermReference => {
+                tracing::warn!(reason, "long-term references of NVENC are not used any more");
+                self.settings.long_term = false;
+                match self.reopen() {
+                    Ok(()) => EncodeError::Busy(reason),
+                    Err(error) => error,
+                }
+            }
             ReadError::Driver(failure)
                 if remedy(failure, Phase::Read, u32::MAX) == Remedy::Reopen =>
             {
@@ -331,30 +334,31 @@ impl Encoder for NvencEncoder {
         self.change(caps.new_bitrate, |session| session.change_rate(plan))
     }
 
-    /// Long-term references stay off, so what arrived is of no use here.
-    fn acknowledge(&mut self, _frame: FrameId) {}
+    fn acknowledge(&mut self, frame: FrameId) {
+        self.losses.acknowledge(frame);
+    }
 
     fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
-        match (self.capabilities.recovery, self.references.forget(&lost)) {
-            (_, Forget::Nothing) => Recovery::Nothing,
+        let first = match (self.capabilities.recovery, self.losses.forget(&lost)) {
+            (_, Answer::Nothing) => return Recovery::Nothing,
             (RecoveryMeans::Wave { units }, _) => {
                 self.wave = Wave { starts: true, left: units };
-                Recovery::Wave { units }
+                return Recovery::Wave { units };
             }
-            (RecoveryMeans::References { .. }, Forget::From(first)) => {
-                let Some(session) = &mut self.session else { return Recovery::KeyframeNeeded };
-                for frame in self.references.since(first) {
-                    let Err(failure) = session.invalidate(frame.0) else { continue };
-                    if remedy(failure, Phase::Forget, 0) != Remedy::Keyframe {
-                        self.broken = Some(failure.to_string());
-                    }
-                    return Recovery::KeyframeNeeded;
-                }
-                self.recovery = true;
-                Recovery::Invalidated
+            (_, Answer::Keyframe) => return Recovery::KeyframeNeeded,
+            (_, Answer::Invalidate(first)) => Some(first),
+            (_, Answer::GoBack) => None,
+        };
+        let Some(session) = &mut self.session else { return Recovery::KeyframeNeeded };
+        for frame in first.into_iter().flat_map(|first| self.losses.since(first)) {
+            let Err(failure) = session.invalidate(frame.0) else { continue };
+            if remedy(failure, Phase::Forget, 0) != Remedy::Keyframe {
+                self.broken = Some(failure.to_string());
             }
-            _ => Recovery::KeyframeNeeded,
+            return Recovery::KeyframeNeeded;
         }
+        self.recovery = true;
+        Recovery::Invalidated
     }
 
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
@@ -402,10 +406,22 @@ fn formats(settings: &Settings, caps: &Caps) -> SmallVec<[PixelFormat; 4]> {
     FORMATS.into_iter().filter(takes).collect()
 }
 
-/// The driver says nothing of how many numbers of pictures (`frame_num`) there are: it is held to
-/// leave room for those of its buffer.
-fn references(reach: u16) -> References {
-    References::new(reach, u16::MAX)
+/// What is known of a new session's references.
+fn losses(session: &Session) -> Losses {
+    let plan = session.plan();
+    Losses::new(plan.reach(), session.caps().invalidation, plan.long_term > 0)
+}
+
+/// What losses in a session are answered with.
+fn means(settings: &Settings, session: &Session) -> RecoveryMeans {
+    match settings.resilience {
+        Resilience::IntraRefresh { units } => RecoveryMeans::Wave { units },
+        Resilience::References if session.plan().long_term > 0 => RecoveryMeans::LongTerm,
+        Resilience::References if session.caps().invalidation => {
+            RecoveryMeans::References { reach: session.plan().reach() }
+        }
+        Resilience::References => RecoveryMeans::Keyframe,
+    }
 }
 
 fn fatal(reason: String) -> EncodeError {

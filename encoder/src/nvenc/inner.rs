@@ -6,6 +6,7 @@ use std::time::Duration;
 use media::{Encoded, MemoryId, SharedImage};
 
 use super::calls::{DriverSession, Failure, Input, Output, Registration};
+use super::losses::LongTerm;
 use super::output::ReadError;
 use super::ring::{PICTURES, Pictures, Registry};
 use crate::cuda::{Context, Imported, Stream};
@@ -59,6 +60,7 @@ pub(super) struct State {
 pub(super) struct Pending {
     pub(super) output: Output,
     pub(super) recovery: bool,
+    pub(super) long_term: LongTerm,
     /// What to undo once it was read; none for buffers of the driver's.
     pub(super) mapped: Option<(MemoryId, Input)>,
 }

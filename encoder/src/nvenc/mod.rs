@@ -9,6 +9,7 @@ mod calls;
 mod encoder;
 mod inner;
 pub mod loader;
+mod losses;
 mod output;
 mod plan;
 mod raw;

@@ -31,6 +31,9 @@ pub(crate) enum ReadError {
     /// What it coded is no stream that can be sent.
     #[error("{0}")]
     Stream(String),
+    /// It was not coded from the long-term reference that it had to be coded from.
+    #[error("the driver used another reference than the long-term one that it was given")]
+    LongTermReference,
     #[error("the thread that reads coded pictures is gone")]
     ReaderGone,
 }
@@ -114,11 +117,11 @@ impl Reader {
             rewritten,
         };
         let (mut looks, mut tries) = (if *sub_frame { LOOKS } else { 0 }, 0);
-        let (key, quantiser) = loop {
+        let (key, quantiser, from) = loop {
             let wait = if looks > 0 { Wait::No } else { Wait::Whole };
             let result = calls.read(&inner.driver, picture.output, wait, |coded| {
                 unit.take(&coded)?;
-                Ok::<_, ReadError>(coded.whole.then_some((coded.key, coded.quantiser)))
+                Ok::<_, ReadError>(coded.whole.then_some((coded.key, coded.quantiser, coded.from)))
             });
             let pause = match result.map_err(|failure| (failure, failure.answer)) {
                 Ok(Ok(Some(told))) => break told,
@@ -140,6 +143,10 @@ impl Reader {
             };
             std::thread::sleep(pause);
         };
+        let wanted = picture.long_term.bitmap();
+        if !key && wanted != 0 && from & wanted == 0 {
+            return Err(ReadError::LongTermReference);
+        }
         let kind = match (key, picture.recovery) {
             (true, _) => UnitKind::Key,
             (false, true) => UnitKind::Recovery,

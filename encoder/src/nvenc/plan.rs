@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) vbv_percent: u16,
     /// What lost frames are answered with.
     pub(crate) resilience: Resilience,
+    /// Long-term references are among it.
+    pub(crate) long_term: bool,
 }
 
 impl Settings {
@@ -72,6 +74,7 @@ impl Settings {
             speed: settings.speed,
             vbv_percent: settings.vbv_percent,
             resilience: settings.resilience,
+            long_term: settings.long_term,
         })
     }
 
@@ -255,6 +258,20 @@ fn vbv_bits(bitrate: u32, rate: FrameRate, percent: u16) -> u32 {
     u32::try_from(bits).unwrap_or(u32::MAX).max(1)
 }
 
+/// Long-term references: one that the client has, and one that waits for its word.
+const LONG_TERM: u32 = 2;
+
+/// Whether long-term references are kept. A picture must refer to one other alone: those that were lost
+/// are not invalidated where a long-term reference is gone back to, and a second one might be such. AV1 has
+/// no fields for them in SDK 12.1.
+fn has_long_term(settings: &Settings, caps: &Caps) -> bool {
+    settings.long_term
+        && settings.resilience == Resilience::References
+        && settings.codec != Codec::Av1
+        && caps.long_term >= LONG_TERM
+        && caps.multiple_references
+}
+
 /// What differs between codecs, by their part of `NV_ENC_CODEC_CONFIG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
@@ -326,6 +343,8 @@ pub(crate) struct Plan {
     /// Pictures of the decoded picture buffer (`maxNumRefFrames`, `maxNumRefFramesInDPB`): lost ones
     /// still occupy it.
     pub(crate) references: u32,
+    /// Those of them that are long-term references (`ltrNumFrames`); 0 leaves them off.
+    pub(crate) long_term: u32,
     /// Pictures that one refers to (`numRefL0`, `numFwdRefs`).
     pub(crate) referred: sdk::NV_ENC_NUM_REF_FRAMES,
     /// The wave, where it stands in for references.
@@ -337,6 +356,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Pictures of the buffer beside the newest one and the long-term references.
+    pub(crate) fn reach(&self) -> u16 {
+        self.references.saturating_sub(self.long_term + 1) as u16
+    }
+
     /// Works out the numbers for a device with `caps`, which are those of the codec.
     ///
     /// # Errors
@@ -372,6 +396,7 @@ impl Plan {
                 0
             },
             references: if settings.codec == Codec::Av1 { 8 } else { 5 },
+            long_term: if has_long_term(settings, caps) { LONG_TERM } else { 0 },
             referred: if caps.multiple_references {
                 sdk::NV_ENC_NUM_REF_FRAMES::NV_ENC_NUM_REF_FRAMES_1
             } else {

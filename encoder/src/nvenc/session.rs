@@ -20,6 +20,7 @@ use thiserror::Error;
 use super::calls::{Call, DriverSession, Failure, Format, Input, Job, PictureCalls};
 use super::inner::{Inner, Pending, Registered, State, layout_of, lock};
 use super::loader::Nvenc;
+use super::losses::LongTerm;
 use super::output::{self, ReadError};
 use super::plan::{Caps, Plan, Refusal, Settings};
 use super::raw::Driver;
@@ -68,6 +69,7 @@ pub(crate) struct Order {
     pub(crate) keyframe: bool,
     /// Pictures of the wave that begins with it; 0 begins none.
     pub(crate) wave: u16,
+    pub(crate) long_term: LongTerm,
     /// It is the one that is clean again after a loss.
     pub(crate) recovery: bool,
     pub(crate) strip: Option<Strip>,
@@ -131,7 +133,10 @@ impl Session {
             inner.outputs.push(inner.driver.create_output()?);
         }
         let inner = Arc::new(inner);
-        let reader = output::Reader::new(&settings, recovers(&settings, &caps), wake.clone());
+        // Lost pictures may be left out by later ones.
+        let gaps = settings.resilience == Resilience::References
+            && (caps.invalidation || plan.long_term > 0);
+        let reader = output::Reader::new(&settings, gaps, wake.clone());
         let shared = Arc::clone(&inner);
         let reader = std::thread::Builder::new()
             .name(format!("nvo-{label}"))
@@ -184,14 +189,14 @@ impl Session {
                 (input, format, image.planes[0].stride, Some((image.memory.id, input)))
             }
         };
-        let Order { time_stamp, keyframe, wave, recovery, .. } = order;
+        let Order { time_stamp, keyframe, wave, long_term, recovery, .. } = order;
         let wave = u32::from(wave);
-        let job = Job { input, format, pitch, output, time_stamp, keyframe, wave };
+        let job = Job { input, format, pitch, output, time_stamp, keyframe, wave, long_term };
         if let Err(failure) = self.calls.encode(&self.inner.driver, &self.plan, &job) {
             self.inner.give_back(mapped);
             return Err(failure.into());
         }
-        lock(&self.inner.state).pictures.submit(Pending { output, recovery, mapped });
+        lock(&self.inner.state).pictures.submit(Pending { output, recovery, long_term, mapped });
         self.inner.changed.notify_all();
         Ok(())
     }
@@ -412,11 +417,6 @@ fn stream(driver: &DriverSession, context: &Arc<Context>) -> Result<Stream, Stri
     let mut stream = Stream::new(context, PICTURES + 1).map_err(|failure| failure.to_string())?;
     driver.wait_in(&mut stream).map_err(|failure| failure.to_string())?;
     Ok(stream)
-}
-
-/// Whether lost pictures are answered by taking them out of the references.
-pub(crate) fn recovers(settings: &Settings, caps: &Caps) -> bool {
-    settings.resilience == Resilience::References && caps.invalidation
 }
 
 impl SubmitError {

@@ -82,43 +82,45 @@ fn on_every_candidate(test: impl Fn(&Subject<'_>)) {
             continue;
         }
         let mut means = Vec::new();
-        for resilience in [Resilience::References, Resilience::IntraRefresh { units: WAVE }] {
-            let settings = EncoderSettings { resilience, ..SETTINGS };
+        let wave = Resilience::IntraRefresh { units: WAVE };
+        for (way, resilience, long_term) in [
+            ("", Resilience::References, true),
+            ("-short-term", Resilience::References, false),
+            ("-wave", wave, true),
+        ] {
+            let name = format!("{label}{way}");
+            let settings = EncoderSettings { resilience, long_term, ..SETTINGS };
             let open = || BlockingEncoder::open(candidate, &settings, PATIENCE);
             let encoder = match open() {
                 Ok(encoder) => encoder,
                 Err(OpenError::Missing(why)) => {
-                    println!("{label} skipped: {why}");
+                    println!("{name} skipped: {why}");
                     break;
                 }
-                Err(OpenError::Refused(why)) if resilience != Resilience::References => {
-                    println!("{label} by waves skipped: {why}");
+                Err(OpenError::Refused(why)) if resilience == wave => {
+                    println!("{name} skipped: {why}");
                     break;
                 }
-                Err(error) => panic!("{label}: {error}"),
+                Err(error) => panic!("{name}: {error}"),
             };
             let recovery = encoder.capabilities().recovery;
             drop(encoder);
             if means.contains(&recovery) {
-                println!("{label} by waves skipped: it has {recovery:?} then too");
-                break;
+                println!("{name} skipped: it has {recovery:?} then too");
+                continue;
             }
             let codes_pictures = present.codes_pictures();
             let how = if codes_pictures { "" } else { ", by its kinds: its units are digests" };
-            println!("{label}: {recovery:?}{how}");
+            println!("{name}: {recovery:?}{how}");
             means.push(recovery);
-            let name = match resilience {
-                Resilience::References => label.clone(),
-                Resilience::IntraRefresh { .. } => format!("{label}-wave"),
-            };
             let open = || Run::new(open().unwrap());
             test(&Subject { name, codes_pictures, open: &open });
             ran += 1;
             doubles += u32::from(*double);
         }
     }
-    // The digests by waves too.
-    assert!(ran > doubles && doubles == 5, "{ran} ran, {doubles} of them doubles");
+    // All by references, H.264 and H.265 by long-term ones too, and the digests by waves.
+    assert!(ran > doubles && doubles == 7, "{ran} ran, {doubles} of them doubles");
     rig.assert_clean();
 }
 
@@ -171,4 +173,36 @@ fn a_loss_that_the_encoder_is_not_told_of_shows() {
         assert_ne!(meant[&next], received.get(&next).cloned().unwrap_or_default());
         assert_eq!(meant[&(BEFORE - 1)], received[&(BEFORE - 1)]);
     });
+}
+
+/// By the double's log: the bits alone do not show it, since OpenH264 behind it goes back further.
+#[test]
+fn what_nvenc_is_told_to_go_back_to_has_arrived() {
+    for name in ["nvenc-h264", "nvenc-h265"] {
+        for (lost, told) in [(3, 4), (12, 0), (30, 4)] {
+            let rig = Rig::new();
+            let encoder = BlockingEncoder::open(rig.candidate(name), &SETTINGS, PATIENCE).unwrap();
+            let mut run = Run::new(encoder);
+            run.lose(&Loss { after: BEFORE, lost, told });
+            run.lose(&Loss { after: 9, lost: 12, told: 0 });
+            let stream = run.finish();
+            let (mut marked, mut backs) = ([None; 2], 0);
+            for line in rig.calls("nvEncEncodePicture") {
+                let word = |key| line.split(' ').find_map(|word| word.strip_prefix(key));
+                let Some(frame) = word("ts=") else { continue };
+                let from: u32 = word("ltr=").unwrap().parse().unwrap();
+                if from != 0 {
+                    assert!(from.is_power_of_two(), "one of them alone");
+                    let frame: u64 = marked[from.trailing_zeros() as usize].unwrap();
+                    assert!(stream.is_clean(frame), "{name}: {frame} did not arrive");
+                    backs += 1;
+                }
+                if let Ok(index) = word("mark=").unwrap().parse::<usize>() {
+                    marked[index] = Some(frame.parse().unwrap());
+                }
+            }
+            assert_eq!(backs, 2, "{name}");
+            rig.assert_clean();
+        }
+    }
 }

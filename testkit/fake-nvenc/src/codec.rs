@@ -11,7 +11,7 @@ use crate::config::Configuration;
 use crate::h264::OpenH264;
 use crate::hardware::Job;
 use crate::references::{References, Source};
-use crate::settings::Codec;
+use crate::settings::{Codec, settings};
 
 pub(crate) const IDR: u32 = PictureType::NV_ENC_PIC_TYPE_IDR as u32;
 pub(crate) const P: u32 = PictureType::NV_ENC_PIC_TYPE_P as u32;
@@ -83,8 +83,12 @@ impl Coder {
             fresh = true;
         }
         self.references.invalidate(&job.invalid);
-        let source =
-            if job.key || fresh { Source::Nothing } else { self.references.source(job.long_term) };
+        let goes_back = settings().goes_back;
+        let source = if job.key || fresh {
+            Source::Nothing
+        } else {
+            self.references.source(if goes_back { job.long_term } else { 0 })
+        };
         let oldest = self.references.oldest().unwrap_or(job.timestamp);
         let unit = match &mut self.h264 {
             Some(coder) if coded => coder.code(job, pixels, source, oldest)?,

@@ -94,6 +94,13 @@ pub extern "C" fn fake_nvenc_poison(on: u32) {
     CONTROL.guarded((), || settings().poison = on != 0);
 }
 
+/// Whether pictures are coded from the long-term references that they are told to be, which they are
+/// without being told.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_goes_back(on: u32) {
+    CONTROL.guarded((), || settings().goes_back = on != 0);
+}
+
 /// This number stands in fields of enumerations that the driver fills: presets, results of locks, mapped
 /// formats.
 #[unsafe(no_mangle)]

@@ -155,6 +155,8 @@ pub(crate) struct Settings {
     pub(crate) sessions: u32,
     /// Whether inputs are overwritten once they were coded.
     pub(crate) poison: bool,
+    /// Whether long-term references are used as told.
+    pub(crate) goes_back: bool,
     pub(crate) fill: Fill,
     /// How long the hardware takes for a picture beside what coding it takes, in microseconds.
     pub(crate) delay: u32,
@@ -171,6 +173,7 @@ impl Settings {
             // As of a GeForce since 2023.
             sessions: 8,
             poison: true,
+            goes_back: true,
             fill: Fill::Right,
             delay: 0,
             denied: Vec::new(),

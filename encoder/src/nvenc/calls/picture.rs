@@ -10,6 +10,7 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 use super::{
     Call, DriverSession, Failure, Format, Input, Output, Registration, check, undo, without,
 };
+use crate::nvenc::losses::LongTerm;
 use crate::nvenc::plan::{Coding, Plan};
 use crate::nvenc::raw::Driver;
 
@@ -26,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) keyframe: bool,
     /// Begins a wave of intra blocks of so many pictures; 0 begins none.
     pub(crate) wave: u32,
+    /// Of H.264 and HEVC; AV1 has none in this SDK.
+    pub(crate) long_term: LongTerm,
 }
 
 /// Structures of the thread that hands pictures in.
@@ -134,16 +137,23 @@ impl PictureCalls {
             (&raw mut (*pointer).bufferFmt).cast::<u32>().write(job.format);
             (*pointer).pictureStruct = sdk::NV_ENC_PIC_STRUCT::NV_ENC_PIC_STRUCT_FRAME;
             let codec = &raw mut (*pointer).codecPicParams;
+            let (mark, from) = (job.long_term.mark.unwrap_or(0), job.long_term.bitmap());
+            // `ltrMarkFrame` and `ltrUseFrames`, which lie alike in both.
+            let bits = u32::from(job.long_term.mark.is_some()) << 2 | u32::from(from != 0) << 3;
             // Slices are said again: this structure has a place for them, and its 0 means one.
             match plan.coding {
                 Coding::H264 { slices, .. } => {
                     let h264 = codec.cast::<sdk::NV_ENC_PIC_PARAMS_H264>();
                     (*h264).forceIntraRefreshWithFrameCnt = job.wave;
+                    (&raw mut (*h264)._bitfield_1).cast::<[u8; 4]>().write(bits.to_le_bytes());
+                    ((*h264).ltrMarkFrameIdx, (*h264).ltrUseFrameBitmap) = (mark, from);
                     ((*h264).sliceMode, (*h264).sliceModeData) = (3, slices);
                 }
                 Coding::Hevc { slices, .. } => {
                     let hevc = codec.cast::<sdk::NV_ENC_PIC_PARAMS_HEVC>();
                     (*hevc).forceIntraRefreshWithFrameCnt = job.wave;
+                    (&raw mut (*hevc)._bitfield_1).cast::<[u8; 4]>().write(bits.to_le_bytes());
+                    ((*hevc).ltrMarkFrameIdx, (*hevc).ltrUseFrameBitmap) = (mark, from);
                     ((*hevc).sliceMode, (*hevc).sliceModeData) = (3, slices);
                 }
                 Coding::Av1 { tile_columns, .. } => {
@@ -181,6 +191,8 @@ pub(crate) struct Coded<'a> {
     pub(crate) key: bool,
     /// Mean quantiser, on the codec's own scale.
     pub(crate) quantiser: u32,
+    /// A bit for each long-term reference that it was coded from.
+    pub(crate) from: u32,
     /// Nothing of it is still to come.
     pub(crate) whole: bool,
     /// How long the driver was waited for.
@@ -239,12 +251,13 @@ impl ReadCalls {
         check(Call::LockBitstream, status)?;
         // SAFETY: the box is live and was zero before the driver wrote into it; the picture's type is read
         // as a number.
-        let (data, length, kind, quantiser, progress) = unsafe {
+        let (data, length, kind, quantiser, from, progress) = unsafe {
             (
                 (&raw const (*pointer).bitstreamBufferPtr).read().cast::<u8>(),
                 (&raw const (*pointer).bitstreamSizeInBytes).read(),
                 (&raw const (*pointer).pictureType).cast::<u32>().read(),
                 (&raw const (*pointer).frameAvgQP).read(),
+                (&raw const (*pointer).ltrFrameBitmap).read(),
                 (&raw const (*pointer).hwEncodeStatus).read(),
             )
         };
@@ -255,7 +268,7 @@ impl ReadCalls {
             let bytes = unsafe { slice::from_raw_parts(data, length as usize) };
             let key = kind == sdk::NV_ENC_PIC_TYPE::NV_ENC_PIC_TYPE_IDR as u32;
             let whole = wait == Wait::Whole || progress == CODED;
-            Ok(read(Coded { bytes, key, quantiser, whole, waited }))
+            Ok(read(Coded { bytes, key, quantiser, from, whole, waited }))
         };
         undo(Call::UnlockBitstream, || {
             // SAFETY: the buffer was locked above.

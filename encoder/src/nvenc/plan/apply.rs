@@ -29,8 +29,6 @@ impl Plan {
     /// Writes the plan over a preset in `config`, and into `parameters` with the address of `config`:
     /// both must live through the call that is given `parameters`, and the address be taken anew
     /// (by `apply` again) once `config` was touched otherwise.
-    ///
-    /// Long-term references stay off: what they and invalidated ones do together is not known yet.
     pub(crate) fn apply(
         &self,
         config: &mut Driver<sdk::NV_ENC_CONFIG>,
@@ -131,7 +129,8 @@ impl Plan {
             (*h264).sliceModeData = slices;
             (*h264).maxNumRefFrames = self.references;
             (*h264).numRefL0 = self.referred;
-            (*h264).ltrNumFrames = 0;
+            (*h264).ltrNumFrames = self.long_term;
+            // Which pictures they are is said with each picture.
             (*h264).ltrTrustMode = 0;
             (*h264).intraRefreshPeriod = period;
             (*h264).intraRefreshCnt = frames;
@@ -140,7 +139,7 @@ impl Plan {
                 set_repeatSPSPPS(1);
                 set_disableSPSPPS(0);
                 set_outputAUD(0);
-                set_enableLTR(0);
+                set_enableLTR(u32::from(self.long_term > 0));
                 set_enableIntraRefresh(refresh);
                 set_outputRecoveryPointSEI(refresh);
                 set_singleSliceIntraRefresh(single_slice);
@@ -160,7 +159,7 @@ impl Plan {
             (*hevc).sliceModeData = slices;
             (*hevc).maxNumRefFramesInDPB = self.references;
             (*hevc).numRefL0 = self.referred;
-            (*hevc).ltrNumFrames = 0;
+            (*hevc).ltrNumFrames = self.long_term;
             (*hevc).ltrTrustMode = 0;
             (*hevc).intraRefreshPeriod = period;
             (*hevc).intraRefreshCnt = frames;
@@ -169,7 +168,7 @@ impl Plan {
                 set_repeatSPSPPS(1);
                 set_disableSPSPPS(0);
                 set_outputAUD(0);
-                set_enableLTR(0);
+                set_enableLTR(u32::from(self.long_term > 0));
                 set_chromaFormatIDC(chroma_format);
                 set_pixelBitDepthMinus8(depth_minus_8);
                 set_enableIntraRefresh(refresh);

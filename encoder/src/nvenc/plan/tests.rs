@@ -88,6 +88,7 @@ fn h264_by_default() {
         bitrate: 6_000_000,
         vbv: 100_100,
         references: 5,
+        long_term: 2,
         referred: sdk::NV_ENC_NUM_REF_FRAMES::NV_ENC_NUM_REF_FRAMES_1,
         wave: None,
         vui: vui(&h264()),
@@ -100,6 +101,7 @@ fn h264_by_default() {
 fn what_the_device_lacks_and_may_lack_is_left_to_it() {
     let plan = Plan::new(&Settings { profile: H264Profile::High, ..h264() }, &bare()).unwrap();
     assert_eq!((plan.largest, plan.vbv), (Size::new(0, 0), 0));
+    assert_eq!((plan.long_term, plan.reach()), (0, 4));
     assert_eq!(plan.referred, sdk::NV_ENC_NUM_REF_FRAMES::NV_ENC_NUM_REF_FRAMES_AUTOSELECT);
     let Coding::H264 { entropy, .. } = plan.coding else { panic!("{plan:?}") };
     let cavlc = sdk::NV_ENC_H264_ENTROPY_CODING_MODE::NV_ENC_H264_ENTROPY_CODING_MODE_CAVLC;
@@ -360,13 +362,30 @@ fn h264_is_written_whole() {
     assert_eq!(written.parameters.encodeGUID, sdk::NV_ENC_CODEC_H264_GUID);
     // SAFETY: the plan is of H.264.
     let h264: sdk::NV_ENC_CONFIG_H264 = unsafe { written.codec() };
-    assert_eq!((h264.repeatSPSPPS(), h264.outputAUD(), h264.enableLTR()), (1, 0, 0));
+    assert_eq!((h264.repeatSPSPPS(), h264.outputAUD(), h264.enableLTR()), (1, 0, 1));
     assert_eq!((h264.idrPeriod, h264.entropyCodingMode as u32), (u32::MAX, 1));
     assert_eq!((h264.sliceMode, h264.sliceModeData), (3, 4));
     assert_eq!((h264.maxNumRefFrames, h264.numRefL0 as u32), (5, 1));
-    assert_eq!((h264.ltrNumFrames, h264.ltrTrustMode, h264.chromaFormatIDC), (0, 0, 1));
+    assert_eq!((h264.ltrNumFrames, h264.ltrTrustMode, h264.chromaFormatIDC), (2, 0, 1));
     assert_eq!((h264.enableIntraRefresh(), h264.intraRefreshPeriod), (0, 0));
     assert_vui(&h264.h264VUIParameters, 1);
+}
+
+/// They take the place of references, and each condition on them holds.
+#[test]
+fn long_term_references_are_kept_where_they_can_be() {
+    let plan = |settings: Settings, caps: &Caps| {
+        let plan = Plan::new(&settings, caps).unwrap();
+        (plan.long_term, plan.reach())
+    };
+    assert_eq!(plan(h264(), &able()), (2, 2));
+    assert_eq!(plan(settings(Codec::H265), &able()), (2, 2));
+    assert_eq!(plan(settings(Codec::Av1), &able()), (0, 7), "AV1 has none in this SDK");
+    assert_eq!(plan(Settings { long_term: false, ..h264() }, &able()), (0, 4));
+    let wave = Settings { resilience: Resilience::IntraRefresh { units: 9 }, ..h264() };
+    assert_eq!(plan(wave, &able()), (0, 4));
+    assert_eq!(plan(h264(), &Caps { long_term: 1, ..able() }), (0, 4));
+    assert_eq!(plan(h264(), &Caps { multiple_references: false, ..able() }), (0, 4));
 }
 
 #[test]
@@ -433,7 +452,8 @@ fn what_a_preset_has_elsewhere_stays() {
     let pointer = config.pointer();
     // SAFETY: the box is as large as one structure.
     unsafe { pointer.write_bytes(0xff, 1) };
-    Plan::new(&h264(), &able()).unwrap().apply(&mut config, &mut parameters);
+    let settings = Settings { long_term: false, ..h264() };
+    Plan::new(&settings, &able()).unwrap().apply(&mut config, &mut parameters);
     let pointer = config.pointer();
     // SAFETY: the box is live and written all over; each type read holds any bits.
     let (precision, level, bits, rate_bits) = unsafe {

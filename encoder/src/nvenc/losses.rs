@@ -1,0 +1,137 @@
+//! How lost pictures are made good. Pure.
+//!
+//! What lies in the buffer is left out by invalidation: the driver then codes from the newest picture that is
+//! not. Beyond the buffer two long-term references are kept in turn, of which the one that the client has is
+//! named for the next picture. That picture takes the references back to what is good, so what was lost
+//! is not invalidated besides: the SDK says nothing of both at once.
+//!
+//! ```text
+//!  forget ─┬─ one before the loss is in the buffer ──▶ Invalidate(first lost)
+//!          ├─ none is, one is acknowledged ──────────▶ GoBack: the next picture is coded from it alone
+//!          └─ none is, none is ──────────────────────▶ Keyframe
+//! ```
+
+use std::ops::RangeInclusive;
+
+use media::FrameId;
+
+use crate::anchors::{Anchors, Place};
+use crate::long_term;
+use crate::references::{Forget, References};
+
+/// What lost pictures are answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing: no picture to come depends on them.
+    Nothing,
+    /// This picture and all later ones are to be invalidated.
+    Invalidate(FrameId),
+    /// The next picture is coded from a long-term reference.
+    GoBack,
+    /// A keyframe.
+    Keyframe,
+}
+
+/// What a picture has to do with long-term references, by their indices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LongTerm {
+    /// It becomes this one (`ltrMarkFrameIdx`).
+    pub(crate) mark: Option<u32>,
+    /// It is coded from this one alone (`ltrUseFrameBitmap`).
+    pub(crate) from: Option<u32>,
+}
+
+impl LongTerm {
+    /// The bits of `ltrUseFrameBitmap`.
+    pub(crate) fn bitmap(self) -> u32 {
+        self.from.map_or(0, |index| 1 << index)
+    }
+}
+
+/// What is known of the references.
+#[derive(Debug)]
+pub(super) struct Losses {
+    references: References,
+    /// Where the device invalidates.
+    invalidates: bool,
+    /// Where it keeps long-term references.
+    anchors: Option<Anchors>,
+}
+
+impl Losses {
+    /// For a buffer of `reach` pictures beside the newest one and the long-term references.
+    ///
+    /// The driver says nothing of how many numbers of pictures (`frame_num`) there are: it is held to
+    /// leave room for those of its buffer.
+    pub(super) fn new(reach: u16, invalidates: bool, long_term: bool) -> Self {
+        let references = References::new(reach, u16::MAX);
+        Self { references, invalidates, anchors: long_term.then(Anchors::new) }
+    }
+
+    /// What the next picture has to do with long-term references.
+    pub(super) fn plan(&self, keyframe: bool) -> LongTerm {
+        let Some(anchors) = &self.anchors else { return LongTerm::default() };
+        if keyframe || anchors.is_empty() {
+            return LongTerm { mark: Some(index(Place::First)), from: None };
+        }
+        let from = anchors.is_recovering().then(|| index(anchors.anchor()));
+        LongTerm { mark: anchors.keep().map(index), from }
+    }
+
+    /// A picture was handed in as planned, whose id is above those of all before it.
+    pub(super) fn coded(&mut self, frame: FrameId, keyframe: bool) {
+        self.references.coded(frame, keyframe);
+        if let Some(anchors) = &mut self.anchors {
+            let kept = anchors.keep();
+            anchors.coded(frame, keyframe, kept);
+        }
+    }
+
+    /// The client has decoded a picture, and all that it was coded from.
+    pub(super) fn acknowledge(&mut self, frame: FrameId) {
+        if let Some(anchors) = &mut self.anchors {
+            anchors.acknowledge(frame);
+        }
+    }
+
+    /// Frames never arrived. Ids that were not coded count for nothing.
+    pub(super) fn forget(&mut self, lost: &RangeInclusive<FrameId>) -> Answer {
+        let near = self.references.forget(lost);
+        let Some(anchors) = &mut self.anchors else {
+            return match near {
+                Forget::Nothing => Answer::Nothing,
+                Forget::From(first) if self.invalidates => Answer::Invalidate(first),
+                Forget::From(_) | Forget::Beyond => Answer::Keyframe,
+            };
+        };
+        // A loss that is not made good yet, from the other one than a newer loss would be.
+        let going_back = anchors.is_recovering();
+        match (near, anchors.forget(lost)) {
+            (Forget::From(first), _) if self.invalidates && !going_back => {
+                anchors.recovers_otherwise();
+                Answer::Invalidate(first)
+            }
+            (_, long_term::Forget::Recover(_)) => {
+                self.references.recovers_otherwise();
+                Answer::GoBack
+            }
+            (_, long_term::Forget::Nothing) => Answer::Nothing,
+            (_, long_term::Forget::Beyond) => Answer::Keyframe,
+        }
+    }
+
+    /// Coded pictures from `first` on that are remembered, oldest first.
+    pub(super) fn since(&self, first: FrameId) -> impl Iterator<Item = FrameId> {
+        self.references.since(first)
+    }
+}
+
+fn index(place: Place) -> u32 {
+    match place {
+        Place::First => 0,
+        Place::Second => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests;
