@@ -31,6 +31,7 @@ mod unit_pool;
 mod vbv_fill;
 pub mod vpx;
 mod wake;
+mod waves;
 pub mod worker;
 
 pub use candidates::{Candidate, OpenError, candidates};

@@ -109,7 +109,7 @@ impl History {
     }
 
     /// Coded pictures from `first` on that are remembered, oldest first.
-    fn since(&self, first: FrameId) -> impl Iterator<Item = FrameId> {
+    pub(crate) fn since(&self, first: FrameId) -> impl Iterator<Item = FrameId> {
         self.coded.iter().map(|coded| coded.frame).filter(move |frame| *frame >= first)
     }
 

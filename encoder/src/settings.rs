@@ -147,9 +147,11 @@ pub enum H264Profile {
 pub enum Resilience {
     /// Older references, where the encoder has them; else a keyframe.
     References,
-    /// A wave of intra blocks that crosses the picture in `units` frames.
+    /// A wave of intra blocks that crosses the picture in `units` frames, after a loss. Where an
+    /// encoder ties the length of waves to the time between them, as libx264 does, short ones follow
+    /// one another all the time.
     IntraRefresh {
-        /// Frames of one wave.
+        /// Frames of one wave, at the most.
         units: u16,
     },
 }

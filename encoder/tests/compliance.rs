@@ -557,6 +557,11 @@ fn what_software_does_not_do_is_refused_by_name() {
                     assert!(reason.contains(lacking), "{}: {reason}", candidate.name);
                 }
                 Err(OpenError::Missing(what)) => println!("{} skipped: {what}", candidate.name),
+                Ok(encoder) if settings.resilience == waves => {
+                    let recovery = encoder.capabilities().recovery;
+                    let wave = matches!(recovery, RecoveryMeans::Wave { units: 2..=30 });
+                    assert!(wave, "{}: {recovery:?}", candidate.name);
+                }
                 other => panic!("{}: {:?}", candidate.name, other.err()),
             }
         }

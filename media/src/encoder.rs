@@ -148,7 +148,8 @@ pub enum RecoveryMeans {
     LongTerm,
     /// A wave of intra blocks crosses the picture.
     Wave {
-        /// Units until the picture is clean.
+        /// Units of one wave. A loss within one may have to wait for its end, which
+        /// [`Recovery::Wave`] counts in.
         units: u16,
     },
     /// Nothing: it takes a keyframe.

@@ -5,10 +5,10 @@
 //! parallel, keyframes only on request, Constrained Baseline (what Chromium takes over RTP without
 //! negotiation of more).
 //!
-//! Lost frames are answered by references: it searches one reference picture, but holds as many as
-//! level 5.1 allows, so that one from before a loss is there. Lost pictures keep their places in the
-//! buffer, so all but one of it may be lost. It excludes a wave of intra-coded blocks.
+//! Lost frames are answered by references to pictures before them, or where that is asked for by a
+//! wave of intra-coded blocks ([`losses`]).
 
+mod losses;
 mod sys;
 
 use std::ffi::CString;
@@ -16,17 +16,18 @@ use std::ops::RangeInclusive;
 
 use media::{
     Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
-    FrameRate, Picture, RateChange, Recovery, RecoveryMeans, Size, Submitted, UnitKind,
+    FrameRate, Picture, RateChange, Recovery, RecoveryMeans, Size, Submitted,
 };
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::h264;
 use crate::nv12::{Drawn, Nv12, check_taken};
-use crate::references::{Forget, References};
-use crate::settings::Speed;
+use crate::references::Forget;
+use crate::settings::{Resilience, Speed};
 use crate::slices;
 use crate::unit_pool::UnitPool;
 use crate::vbv_fill::VbvFill;
+use losses::{Losses, Means};
 use sys::{Budget, Coded, RawEncoder, Settings};
 
 /// The candidate's name.
@@ -36,10 +37,6 @@ pub const NAME: &str = "x264";
 const MAX_SIZE: Size = Size::new(16_384, 16_384);
 /// Range of its bit rate, in kbit/s: it cuts what is above.
 const KBPS: RangeInclusive<u64> = 1..=2_000_000;
-/// Macroblocks in the decoded picture buffer (`MaxDpbMbs` of level 5.1, H.264 table A-1).
-const MAX_DPB_MBS: u64 = 184_320;
-/// Pictures in it at the most (A.3.1).
-const MAX_DPB_FRAMES: u64 = 16;
 
 /// The row of the table of candidates.
 pub fn candidate() -> Candidate {
@@ -70,7 +67,8 @@ pub struct LibX264Encoder {
     units: UnitPool,
     /// Keyframes with the parameter sets as they are sent.
     rewritten: Vec<u8>,
-    references: References,
+    resilience: Resilience,
+    losses: Losses,
 }
 
 impl LibX264Encoder {
@@ -80,18 +78,20 @@ impl LibX264Encoder {
     /// [`OpenError::Missing`] without a library of a known build; [`OpenError::Refused`] for one that
     /// is not as known, and for settings that it does not take.
     pub fn open(settings: &EncoderSettings) -> Result<Self, OpenError> {
+        let resilience = settings.resilience;
+        let means = Means::new(resilience, settings.size).map_err(OpenError::Refused)?;
         let capabilities = EncoderCapabilities {
             largest: MAX_SIZE,
             rate_change: RateChange::Seamless,
             bounded_frames: true,
-            recovery: recovery(reach(settings.size)),
+            recovery: means.recovery(),
             ..EncoderCapabilities::plain(NAME, Codec::H264)
         };
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
         sys::system()?;
         let fill = VbvFill::new(slices::count());
         let budget = budget(settings.bitrate, settings.rate, fill);
-        let raw = open_raw(settings.size, settings.speed, settings.rate, budget)
+        let raw = open_raw(settings.size, settings.speed, settings.rate, budget, means)
             .map_err(OpenError::Refused)?;
         Ok(Self {
             capabilities,
@@ -105,7 +105,8 @@ impl LibX264Encoder {
             drawn: Drawn::default(),
             units: UnitPool::new(settings.bitrate, settings.rate),
             rewritten: Vec::new(),
-            references: references(settings.size),
+            resilience,
+            losses: Losses::new(means),
         })
     }
 }
@@ -136,11 +137,11 @@ impl Encoder for LibX264Encoder {
         let picture = Nv12::check(picture, self.size)?;
         self.tell_budget()?;
         let picture = self.drawn.with_strip(picture, options.strip);
-        let Coded { data, key, took } =
+        let Coded { data, key, refresh, took } =
             self.raw.encode(&picture, time(frame), options.keyframe).map_err(EncodeError::Fatal)?;
         self.fill.coded(data.len(), frame_bytes(self.bitrate, self.declared_rate));
-        let kind = self.references.coded(frame, key);
-        if kind != UnitKind::Key {
+        let kind = self.losses.coded(frame, key, refresh);
+        if !key && !refresh {
             let unit = Encoded::new(self.units.unit(data), kind);
             return Ok(Submitted::Now(Encoded { library: took, ..unit }));
         }
@@ -170,7 +171,17 @@ impl Encoder for LibX264Encoder {
     }
 
     fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
-        match self.references.forget(&lost) {
+        let references = match &mut self.losses {
+            Losses::References(references) => references,
+            Losses::Waves(waves) => {
+                let recovery = waves.forget(&lost);
+                if waves.is_wanted() {
+                    self.raw.refresh();
+                }
+                return recovery;
+            }
+        };
+        match references.forget(&lost) {
             Forget::From(first) if self.raw.invalidate(time(first)).is_ok() => {
                 Recovery::Invalidated
             }
@@ -184,12 +195,13 @@ impl Encoder for LibX264Encoder {
             return Ok(());
         }
         check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
+        let means = Means::new(self.resilience, size).map_err(EncodeError::Refused)?;
         // A new one starts with exactly one keyframe and holds no picture of the old size.
-        self.raw = open_raw(size, self.speed, self.declared_rate, self.budget)
+        self.raw = open_raw(size, self.speed, self.declared_rate, self.budget, means)
             .map_err(EncodeError::Fatal)?;
         self.size = size;
-        self.references = references(size);
-        self.capabilities.recovery = recovery(reach(size));
+        self.losses = Losses::new(means);
+        self.capabilities.recovery = means.recovery();
         Ok(())
     }
 }
@@ -204,58 +216,29 @@ fn open_raw(
     speed: Speed,
     rate: FrameRate,
     budget: Budget,
+    means: Means,
 ) -> Result<RawEncoder, String> {
     let library = sys::system().map_err(|error| error.to_string())?;
-    let text = |number: u16| CString::new(number.to_string()).unwrap_or_default();
-    let (threads, frames) = (text(slices::count()), text(reach(size) + 1));
-    let preset = speed.libx264();
-    let options = [
+    let threads = CString::new(slices::count().to_string()).unwrap_or_default();
+    let (preset, means) = (speed.libx264(), means.options());
+    let mut options = vec![
         (c"partitions", preset.partitions),
         (c"threads", &*threads),
         (c"sliced-threads", c"1"),
-        (c"keyint", c"infinite"),
         (c"min-keyint", c"1"),
         (c"scenecut", c"0"),
         (c"open-gop", c"0"),
         (c"ref", c"1"),
-        (c"dpb-size", &*frames),
         (c"aud", c"0"),
         // BT.709 in limited range, which is its default for YUV (ITU-T H.273).
         (c"colorprim", c"bt709"),
         (c"transfer", c"bt709"),
         (c"colormatrix", c"bt709"),
     ];
+    options.extend(means.iter().map(|(name, value)| (*name, &**value)));
     let settings =
         Settings { size, rate: rate.fraction(), budget, preset: preset.name, options: &options };
     RawEncoder::open(library, &settings)
-}
-
-/// Pictures beside the newest one for which a decoder of level 5.1 has room.
-fn reach(size: Size) -> u16 {
-    let blocks = |edge: u32| u64::from(edge.div_ceil(16)).max(1);
-    let frames = MAX_DPB_MBS / (blocks(size.width) * blocks(size.height));
-    let reach = frames.clamp(1, MAX_DPB_FRAMES) as u16 - 1;
-    // All of them lost, as many before them are kept by a decoder that fills no gaps: numbers must
-    // tell those from what comes next.
-    if 2 * reach < frame_numbers(reach) { reach } else { 7 }
-}
-
-/// Values of `frame_num`: the library takes the least power of two, and 16 at the least, that is above
-/// all pictures in the buffer and the current one.
-fn frame_numbers(reach: u16) -> u16 {
-    (reach + 3).next_power_of_two().max(16)
-}
-
-fn references(size: Size) -> References {
-    let reach = reach(size);
-    References::new(reach, frame_numbers(reach))
-}
-
-fn recovery(reach: u16) -> RecoveryMeans {
-    match reach {
-        0 => RecoveryMeans::Keyframe,
-        reach => RecoveryMeans::References { reach },
-    }
 }
 
 /// What the library is told, so that it makes this rate. A VBV of less than a frame is widened to one by

@@ -150,6 +150,7 @@ functions! {
     encode: "x264_encoder_encode"
         (Handle, *mut *mut Nal, *mut c_int, *mut Guarded<Picture>, *mut Guarded<Picture>) -> c_int;
     invalidate: "x264_encoder_invalidate_reference" (Handle, i64) -> c_int;
+    refresh: "x264_encoder_intra_refresh" (Handle);
     close: "x264_encoder_close" (Handle);
 }
 
@@ -315,6 +316,8 @@ pub(super) struct Budget {
 pub(super) struct Coded<'a> {
     pub(super) data: &'a [u8],
     pub(super) key: bool,
+    /// A wave of intra blocks begins with it, and the parameter sets come again.
+    pub(super) refresh: bool,
     /// How long the library took.
     pub(super) took: Duration,
 }
@@ -402,7 +405,10 @@ impl RawEncoder {
         // SAFETY: `count` units lie there. Their payloads follow one another, `bytes` in all, and
         // stay until the next call, which needs `&mut self`.
         let data = unsafe { std::slice::from_raw_parts((*nals).data, bytes) };
-        Ok(Coded { data, key: self.output.value.keyframe != 0, took })
+        // What the library calls a keyframe may also be the first picture of a wave.
+        let Picture { kind, keyframe, .. } = self.output.value;
+        let key = kind == TYPE_IDR;
+        Ok(Coded { data, key, refresh: keyframe != 0 && !key, took })
     }
 
     /// Sets the budget from the next picture on.
@@ -421,6 +427,13 @@ impl RawEncoder {
         // SAFETY: the encoder is open, and codes nothing at the moment.
         let code = unsafe { (self.library.functions.invalidate)(self.handle.as_ptr(), time) };
         check("x264_encoder_invalidate_reference", code)
+    }
+
+    /// Begins a wave of intra blocks with the next picture, or with the one after the last of a wave
+    /// that is under way. Only for an encoder with `intra-refresh`.
+    pub(super) fn refresh(&mut self) {
+        // SAFETY: the encoder is open, and codes nothing at the moment.
+        unsafe { (self.library.functions.refresh)(self.handle.as_ptr()) };
     }
 }
 

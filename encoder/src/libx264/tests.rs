@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use media::{CpuImage, PixelFormat, Plane};
 
 use super::*;
+use losses::reach;
 use sys::{BUILDS, Library};
 
 #[test]
@@ -35,10 +36,38 @@ fn as_many_pictures_are_held_as_level_5_1_allows() {
         assert_eq!(reach(Size::new(width, height)), expected, "{width}x{height}");
     }
     for (held, numbers) in [(1, 16), (8, 16), (14, 16), (15, 32), (16, 32)] {
-        assert_eq!(frame_numbers(held - 1), numbers, "{held} pictures");
+        let means = Means::References { reach: held - 1 };
+        assert_eq!(means.frame_numbers(), numbers, "{held} pictures");
     }
-    assert_eq!(recovery(0), RecoveryMeans::Keyframe);
-    assert_eq!(recovery(4), RecoveryMeans::References { reach: 4 });
+    assert_eq!(Means::References { reach: 0 }.recovery(), RecoveryMeans::Keyframe);
+    let some = Means::References { reach: 4 }.recovery();
+    assert_eq!(some, RecoveryMeans::References { reach: 4 });
+}
+
+#[test]
+fn a_wave_takes_no_longer_than_the_picture_has_columns() {
+    let means = |units, width| {
+        Means::new(Resilience::IntraRefresh { units }, Size::new(width, 64))
+            .map(|means| (means.recovery(), means.frame_numbers(), means))
+    };
+    for (units, width, length, always, numbers) in [
+        (10, 320, 10, true, 16),
+        (15, 320, 15, true, 16),
+        (16, 320, 16, true, 32),
+        (19, 320, 19, false, 32),
+        (u16::MAX, 320, 19, false, 32),
+        (u16::MAX, 1_280, 79, false, 128),
+        (60, 1_280, 60, true, 64),
+        (1, 2, 1, false, 16),
+        (1, 32, 1, false, 16),
+    ] {
+        let means = means(units, width).unwrap();
+        let recovery = RecoveryMeans::Wave { units: length };
+        assert_eq!(means, (recovery, numbers, Means::Waves { length, always }), "{units} {width}");
+    }
+    for units in [0, 1] {
+        assert_eq!(means(units, 48).unwrap_err(), format!("libx264 has no wave of {units} frames"));
+    }
 }
 
 #[test]
@@ -68,10 +97,21 @@ fn parameters_in_other_places_are_refused() {
 
 #[test]
 fn the_library_holds_and_numbers_pictures_as_counted_here() {
-    for (width, height) in [(640, 384), (2_560, 1_440), (3_840, 2_160)] {
+    let waves = |units| Resilience::IntraRefresh { units };
+    for (width, height, resilience) in [
+        (640, 384, Resilience::References),
+        (2_560, 1_440, Resilience::References),
+        (3_840, 2_160, Resilience::References),
+        (320, 192, waves(10)),
+        (320, 192, waves(16)),
+        (1_280, 720, waves(u16::MAX)),
+    ] {
         let size = Size::new(width, height);
         // 4K at more than 31 frames a second needs level 5.2, however few pictures are held.
-        let settings = EncoderSettings::new(size, FrameRate::fps(30), Bitrate::from_mbps(8));
+        let settings = EncoderSettings {
+            resilience,
+            ..EncoderSettings::new(size, FrameRate::fps(30), Bitrate::from_mbps(8))
+        };
         let mut encoder = match LibX264Encoder::open(&settings) {
             Ok(encoder) => encoder,
             Err(OpenError::Missing(what)) => return println!("skipped: {what} is missing"),
@@ -88,9 +128,14 @@ fn the_library_holds_and_numbers_pictures_as_counted_here() {
         let Submitted::Now(unit) = unit else { panic!("it does not wait") };
         let sps = h264::nals(&unit.data).find(|nal| nal.kind() == h264::NalKind::Sps).unwrap();
         let sps = h264::Sps::parse(sps.bytes()).unwrap();
-        assert_eq!(sps.max_num_ref_frames, u32::from(reach(size)) + 1, "{size}");
+        let means = Means::new(resilience, size).unwrap();
+        let held = match means {
+            Means::References { reach } => u32::from(reach) + 1,
+            Means::Waves { .. } => 1,
+        };
+        assert_eq!(sps.max_num_ref_frames, held, "{size}");
         let numbers = 16 << sps.log2_max_frame_num_minus4;
-        assert_eq!(numbers, u32::from(frame_numbers(reach(size))), "{size}");
+        assert_eq!(numbers, u32::from(means.frame_numbers()), "{size}, {resilience:?}");
         assert!(sps.level_idc <= 51, "{size} has level {}", sps.level_idc);
     }
 }
@@ -116,6 +161,7 @@ fn a_library_that_lacks_a_function_is_refused_by_name() {
         format!("x264_encoder_open_{}", build.number),
         "x264_param_parse".to_owned(),
         "x264_encoder_invalidate_reference".to_owned(),
+        "x264_encoder_intra_refresh".to_owned(),
     ];
     for function in functions {
         let mut bytes = std::fs::read(&path).unwrap();

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::calls::Failure;
 use super::loader::Nvenc;
-use super::losses::{Answer, LongTerm, Losses};
+use super::losses::{Answer, LongTerm, Losses, NUMBERS};
 use super::output::ReadError;
 use super::plan::{Caps, Plan, Refusal, Settings, check};
 use super::recover::{BUSY, Phase, Remedy, remedy};
@@ -22,6 +22,7 @@ use crate::candidates::OpenError;
 use crate::cuda::Context;
 use crate::settings::Resilience;
 use crate::wake::Wake;
+use crate::waves::{UnderWay, Waves};
 
 /// Layouts in the order of preference.
 const FORMATS: [PixelFormat; 4] =
@@ -54,17 +55,9 @@ pub(super) struct NvencEncoder {
     keyframe: bool,
     /// The next picture is clean after a loss.
     recovery: bool,
-    wave: Wave,
+    /// Where losses are made good by them.
+    waves: Option<Waves>,
     last: Option<FrameId>,
-}
-
-/// The wave of intra blocks that makes a loss good.
-#[derive(Clone, Copy, Debug, Default)]
-struct Wave {
-    /// It begins with the next picture.
-    starts: bool,
-    /// Pictures until it is through.
-    left: u16,
 }
 
 impl Opener {
@@ -98,6 +91,12 @@ impl NvencEncoder {
                 },
             }
         })?;
+        let waves = match settings.resilience {
+            Resilience::IntraRefresh { units } => {
+                Some(Waves::new(units, UnderWay::GivesWay, NUMBERS.into()))
+            }
+            Resilience::References => None,
+        };
         let capabilities = EncoderCapabilities {
             hardware: true,
             formats: formats(&settings, session.caps()),
@@ -128,7 +127,7 @@ impl NvencEncoder {
             reopened: false,
             keyframe: true,
             recovery: false,
-            wave: Wave::default(),
+            waves,
             last: None,
         })
     }
@@ -150,6 +149,9 @@ impl NvencEncoder {
             }
         }
         self.keyframe = true;
+        if let Some(waves) = &mut self.waves {
+            waves.restart();
+        }
         let session = self.opener.open(&self.settings, self.format);
         let session =
             session.map_err(|error| fatal(format!("it cannot be opened anew: {error}")))?;
@@ -271,23 +273,23 @@ impl Encoder for NvencEncoder {
             Picture::Cpu(image) => image.format,
             Picture::Shared(image) => image.format,
         })?;
-        let wave = if self.wave.starts { self.wave.left } else { 0 };
+        let wave = self.waves.as_ref().filter(|waves| waves.is_wanted()).map_or(0, Waves::length);
+        let healed = self.waves.as_ref().is_some_and(Waves::next_is_clean);
         let order = Order {
             time_stamp: frame.0,
             keyframe: options.keyframe,
             wave,
             long_term: LongTerm::default(),
-            recovery: self.recovery || self.wave.left == 1,
+            recovery: self.recovery || healed,
             strip: options.strip,
         };
         self.submit(picture, order)?;
         let keyframe = options.keyframe || self.keyframe;
         self.last = Some(frame);
         self.losses.coded(frame, keyframe);
-        self.wave = Wave {
-            starts: false,
-            left: if keyframe { 0 } else { self.wave.left.saturating_sub(1) },
-        };
+        if let Some(waves) = &mut self.waves {
+            waves.coded(frame, keyframe, wave != 0);
+        }
         (self.keyframe, self.recovery) = (false, false);
         Ok(Submitted::Later)
     }
@@ -339,15 +341,14 @@ impl Encoder for NvencEncoder {
     }
 
     fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
-        let first = match (self.capabilities.recovery, self.losses.forget(&lost)) {
-            (_, Answer::Nothing) => return Recovery::Nothing,
-            (RecoveryMeans::Wave { units }, _) => {
-                self.wave = Wave { starts: true, left: units };
-                return Recovery::Wave { units };
-            }
-            (_, Answer::Keyframe) => return Recovery::KeyframeNeeded,
-            (_, Answer::Invalidate(first)) => Some(first),
-            (_, Answer::GoBack) => None,
+        if let Some(waves) = &mut self.waves {
+            return waves.forget(&lost);
+        }
+        let first = match self.losses.forget(&lost) {
+            Answer::Nothing => return Recovery::Nothing,
+            Answer::Keyframe => return Recovery::KeyframeNeeded,
+            Answer::Invalidate(first) => Some(first),
+            Answer::GoBack => None,
         };
         let Some(session) = &mut self.session else { return Recovery::KeyframeNeeded };
         for frame in first.into_iter().flat_map(|first| self.losses.since(first)) {

@@ -48,6 +48,10 @@ impl LongTerm {
     }
 }
 
+/// Numbers of pictures (`frame_num`) that there are. The driver says nothing of it: it is held to leave room
+/// for those of its buffer, and for those of a wave.
+pub(super) const NUMBERS: u16 = u16::MAX;
+
 /// What is known of the references.
 #[derive(Debug)]
 pub(super) struct Losses {
@@ -60,11 +64,8 @@ pub(super) struct Losses {
 
 impl Losses {
     /// For a buffer of `reach` pictures beside the newest one and the long-term references.
-    ///
-    /// The driver says nothing of how many numbers of pictures (`frame_num`) there are: it is held to
-    /// leave room for those of its buffer.
     pub(super) fn new(reach: u16, invalidates: bool, long_term: bool) -> Self {
-        let references = References::new(reach, u16::MAX);
+        let references = References::new(reach, NUMBERS);
         Self { references, invalidates, anchors: long_term.then(Anchors::new) }
     }
 

@@ -127,8 +127,9 @@ pub(crate) fn due(means: RecoveryMeans, pictures: usize, recovery: Recovery) -> 
             Due::Key
         }
         (RecoveryMeans::LongTerm, Recovery::Invalidated) => Due::Recovery(1),
+        // One that is under way may go on to its end first.
         (RecoveryMeans::Wave { units }, Recovery::Wave { units: takes })
-            if (1..=units).contains(&takes) =>
+            if (units..2 * units).contains(&takes) =>
         {
             Due::Recovery(takes)
         }

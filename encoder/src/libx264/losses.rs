@@ -1,0 +1,131 @@
+//! What libx264 does about lost frames: one of two things, which it excludes from each other.
+//!
+//! By references it searches one picture, but holds as many as level 5.1 allows, so that one from
+//! before a loss is there. Lost pictures keep their places in the buffer, so all but one of it may be
+//! lost.
+//!
+//! By waves a bar of intra blocks goes from left to right. It moves by a column of macroblocks a
+//! picture at the least, so that no wave takes longer than the picture has columns; a slow one runs
+//! when it is asked for and at no other time. The library makes a faster one of the interval between
+//! two, so that fast ones follow one another all the time. What was lost is behind a wave that began
+//! after it; one that is under way goes on to its end first.
+//!
+//! Blocks behind the bar refer to nothing before it, but for the library's early choice of skipped
+//! blocks, which heeds no bound: that is off with waves.
+
+use std::ffi::{CStr, CString};
+
+use media::{FrameId, RecoveryMeans, Size, UnitKind};
+
+use crate::references::References;
+use crate::settings::Resilience;
+use crate::waves::{UnderWay, Waves};
+
+/// Macroblocks in the decoded picture buffer (`MaxDpbMbs` of level 5.1, H.264 table A-1).
+const MAX_DPB_MBS: u64 = 184_320;
+/// Pictures in it at the most (A.3.1).
+const MAX_DPB_FRAMES: u64 = 16;
+
+/// What an encoder of one size is set up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    /// So many pictures are held beside the newest one.
+    References { reach: u16 },
+    /// Waves of so many pictures.
+    Waves {
+        length: u16,
+        /// They follow one another.
+        always: bool,
+    },
+}
+
+impl Means {
+    /// Fails for waves that the library does not have.
+    pub(super) fn new(resilience: Resilience, size: Size) -> Result<Self, String> {
+        let Resilience::IntraRefresh { units } = resilience else {
+            return Ok(Self::References { reach: reach(size) });
+        };
+        // The first picture of a wave refreshes two columns, each later one another one.
+        let longest = size.width.div_ceil(16).saturating_sub(1).max(1) as u16;
+        if units >= longest {
+            return Ok(Self::Waves { length: longest, always: false });
+        }
+        match units {
+            // A keyframe interval of one turns intra refresh off.
+            0 | 1 => Err(format!("libx264 has no wave of {units} frames")),
+            length => Ok(Self::Waves { length, always: true }),
+        }
+    }
+
+    pub(super) fn recovery(self) -> RecoveryMeans {
+        match self {
+            Self::References { reach: 0 } => RecoveryMeans::Keyframe,
+            Self::References { reach } => RecoveryMeans::References { reach },
+            Self::Waves { length, .. } => RecoveryMeans::Wave { units: length },
+        }
+    }
+
+    /// Names and values of the library's command line.
+    pub(super) fn options(self) -> [(&'static CStr, CString); 4] {
+        let text = |number: u16| CString::new(number.to_string()).unwrap_or_default();
+        let infinite = || CString::from(c"infinite");
+        let (intra_refresh, interval, pictures, early_skip) = match self {
+            Self::References { reach } => (0, infinite(), reach + 1, 1),
+            Self::Waves { length, always: true } => (1, text(length), 1, 0),
+            Self::Waves { always: false, .. } => (1, infinite(), 1, 0),
+        };
+        [
+            (c"intra-refresh", text(intra_refresh)),
+            (c"keyint", interval),
+            (c"dpb-size", text(pictures)),
+            (c"fast-pskip", text(early_skip)),
+        ]
+    }
+
+    /// Values of `frame_num`: the library takes the least power of two, and 16 at the least, that is
+    /// above all pictures in the buffer and the current one, and above the pictures of a wave.
+    pub(super) fn frame_numbers(self) -> u16 {
+        let most = match self {
+            Self::References { reach } => reach + 2,
+            Self::Waves { length, .. } => length,
+        };
+        (most + 1).next_power_of_two().max(16)
+    }
+}
+
+/// What was lost of the pictures of one encoder.
+#[derive(Debug)]
+pub(super) enum Losses {
+    References(References),
+    Waves(Waves),
+}
+
+impl Losses {
+    pub(super) fn new(means: Means) -> Self {
+        let numbers = means.frame_numbers();
+        match means {
+            Means::References { reach } => Self::References(References::new(reach, numbers)),
+            Means::Waves { length, .. } => {
+                Self::Waves(Waves::new(length, UnderWay::GoesOn, numbers.into()))
+            }
+        }
+    }
+
+    /// A picture was coded, with which a wave began or not. Says how it can be decoded.
+    pub(super) fn coded(&mut self, frame: FrameId, key: bool, refresh: bool) -> UnitKind {
+        match self {
+            Self::References(references) => references.coded(frame, key),
+            Self::Waves(waves) => waves.coded(frame, key, refresh),
+        }
+    }
+}
+
+/// Pictures beside the newest one for which a decoder of level 5.1 has room.
+pub(super) fn reach(size: Size) -> u16 {
+    let blocks = |edge: u32| u64::from(edge.div_ceil(16)).max(1);
+    let frames = MAX_DPB_MBS / (blocks(size.width) * blocks(size.height));
+    let reach = frames.clamp(1, MAX_DPB_FRAMES) as u16 - 1;
+    // All of them lost, as many before them are kept by a decoder that fills no gaps: numbers must
+    // tell those from what comes next.
+    if 2 * reach < (Means::References { reach }).frame_numbers() { reach } else { 7 }
+}
