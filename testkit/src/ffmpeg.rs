@@ -15,15 +15,15 @@ const EIGHT_BITS: &str = "yuv420p";
 /// A decoded picture's frame and the MD5 of its I420 samples without padding, in hexadecimal.
 pub type Hashed = (u64, String);
 
-/// Decodes an IVF file ([`crate::ivf`]) and yields what each picture is, in order of output. What is
-/// lost is concealed as FFmpeg does by default.
+/// Decodes an IVF file ([`crate::ivf`]), or any that FFmpeg knows by its name, and yields what each
+/// picture is, in order of output. What is lost is concealed as FFmpeg does by default.
 ///
 /// # Errors
 /// When the command is not installed, or fails.
-pub fn hashes(ivf: &Path) -> Result<Vec<Hashed>> {
-    let output = decoder(ivf, "framemd5", EIGHT_BITS).output().map_err(|error| missing(&error))?;
+pub fn hashes(file: &Path) -> Result<Vec<Hashed>> {
+    let output = decoder(file, "framemd5", EIGHT_BITS).output().map_err(|error| missing(&error))?;
     if !output.status.success() {
-        return Err(failed(ivf, &output.stderr));
+        return Err(failed(file, &output.stderr));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     // Stream, decoding time, time, duration, bytes, hash.

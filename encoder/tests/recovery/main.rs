@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use common::gpu::{Present, Rig};
 use decode::{assert_clean, by_ffmpeg};
-use media::{Bitrate, Codec, FrameRate, Size};
+use media::{Bitrate, FrameRate, Size};
 use nearlight_encoder::{BlockingEncoder, EncoderSettings, OpenError, Resilience};
 use stream::{Fate, Loss, Run};
 
@@ -77,10 +77,6 @@ fn on_every_candidate(test: impl Fn(&Subject<'_>)) {
     for present in rig.all_candidates() {
         let label = present.label();
         let Present { candidate, double } = &present;
-        if candidate.codec == Codec::H265 && !double {
-            println!("{label} skipped: FFmpeg reads no H.265 from IVF");
-            continue;
-        }
         let mut means = Vec::new();
         let [fast, slow] = WAVES.map(|units| Resilience::IntraRefresh { units });
         for (way, resilience, long_term) in [
