@@ -75,6 +75,8 @@ pub struct Accepts {
     pub smallest: Size,
     /// Largest picture, lying or standing.
     pub largest: Size,
+    /// Whether it makes losses good by waves of intra blocks where that is asked for.
+    pub waves: bool,
 }
 
 impl Accepts {
@@ -84,6 +86,7 @@ impl Accepts {
             formats: capabilities.formats.clone(),
             smallest: capabilities.smallest,
             largest: capabilities.largest,
+            waves: capabilities.waves,
         }
     }
 
@@ -91,6 +94,9 @@ impl Accepts {
         let format = demand.format;
         if !self.formats.contains(&format) {
             return Err(format!("takes pictures as {:?}, not as {format:?}", self.formats));
+        }
+        if demand.waves && !self.waves {
+            return Err("has no intra refresh".into());
         }
         let sizes = EncoderCapabilities {
             smallest: self.smallest,
@@ -198,6 +204,8 @@ pub struct Demand {
     pub rate: FrameRate,
     /// Layout of the pictures as they come to the encoder.
     pub format: PixelFormat,
+    /// Losses are to be made good by waves of intra blocks.
+    pub waves: bool,
     /// What the client decodes.
     pub decodes: CodecSet,
     /// The encoder that the session has already, which needs no more room in its hardware.

@@ -216,6 +216,7 @@ pub fn select(
         size: Size::new(320, 192),
         rate: FrameRate::fps(1),
         format: PixelFormat::Nv12,
+        waves: false,
         decodes: CodecSet::of(&Codec::ALL),
         holds: None,
     };

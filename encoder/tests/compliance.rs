@@ -567,3 +567,16 @@ fn what_software_does_not_do_is_refused_by_name() {
         }
     }
 }
+
+/// Which candidates a session gets goes by what they say of themselves when opened for something else.
+#[test]
+fn waves_are_had_where_they_are_claimed() {
+    let resilience = Resilience::IntraRefresh { units: 30 };
+    on_every_candidate(&SETTINGS, |candidate, run| {
+        let claimed = run.encoder.capabilities().waves;
+        drop(run);
+        let settings = EncoderSettings { resilience, ..SETTINGS };
+        let opened = BlockingEncoder::open(candidate, &settings, PATIENCE);
+        assert_eq!(opened.is_ok(), claimed, "{}: {:?}", candidate.name, opened.err());
+    });
+}

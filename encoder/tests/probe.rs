@@ -375,6 +375,7 @@ fn a_session_that_was_not_to_be_had_is_no_verdict_on_the_encoder() {
         size: Size::new(640, 384),
         rate: FrameRate::fps(60),
         format: PixelFormat::Nv12,
+        waves: false,
         decodes: CodecSet::of(&[Codec::H264]),
         holds: None,
     };

@@ -44,6 +44,8 @@ pub struct EncoderCapabilities {
     pub bounded_frames: bool,
     /// What it does about lost frames.
     pub recovery: RecoveryMeans,
+    /// It can be opened to answer them by waves of intra blocks, whatever it was opened for.
+    pub waves: bool,
 }
 
 impl EncoderCapabilities {
@@ -63,6 +65,7 @@ impl EncoderCapabilities {
             rate_change: RateChange::Keyframe,
             bounded_frames: false,
             recovery: RecoveryMeans::Keyframe,
+            waves: false,
         }
     }
 

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::apps::VideoMode;
-use crate::config::Config;
+use crate::config::{Config, ResilienceName};
 use crate::wire;
 
 /// The file in the state folder that verdicts are remembered in.
@@ -87,17 +87,17 @@ pub(crate) fn preference(config: &Config) -> Preference {
     }
 }
 
-/// What a session with such pictures needs for a client that decodes these.
-pub(crate) fn demand(video: VideoMode, kind: PictureKind, decodes: CodecSet) -> Demand {
-    let VideoMode { size, rate } = video;
-    Demand { size, rate, format: kind.format, decodes, holds: None }
-}
-
 /// What a session needs that asks for nothing else; its client may decode anything.
 pub(crate) fn usual(config: &Config) -> Demand {
     let video = &config.video;
-    let (size, rate) = (Size::new(video.width, video.height), FrameRate::fps(video.fps));
-    demand(VideoMode { size, rate }, PictureKind::NV12, CodecSet::of(&Codec::ALL))
+    Demand {
+        size: Size::new(video.width, video.height),
+        rate: FrameRate::fps(video.fps),
+        format: PictureKind::NV12.format,
+        waves: video.resilience == ResilienceName::IntraRefresh,
+        decodes: CodecSet::of(&Codec::ALL),
+        holds: None,
+    }
 }
 
 /// Each candidate as the interface shows it, best first, for a session with this demand.
@@ -183,6 +183,12 @@ impl NodeEncoders {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What a session with such pictures needs for a client that decodes these.
+    pub(crate) fn demand(&self, video: VideoMode, kind: PictureKind, decodes: CodecSet) -> Demand {
+        let VideoMode { size, rate } = video;
+        Demand { size, rate, format: kind.format, decodes, ..self.usual }
+    }
+
     fn trying(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
         self.trying.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -229,7 +235,7 @@ impl NodeEncoders {
         }
         let known = self.known();
         let any = CodecSet::of(&Codec::ALL);
-        let choice = known.choose(&demand(video, PictureKind::HDR10, any));
+        let choice = known.choose(&self.demand(video, PictureKind::HDR10, any));
         let ours: Vec<_> = known.usable(&choice).into_iter().flatten().map(|of| of.codec).collect();
         match names(CodecSet::of(&ours)) {
             none if none.is_empty() => {
@@ -246,7 +252,7 @@ impl NodeEncoders {
     pub(crate) fn nothing_for(&self, video: VideoMode, decodes: CodecSet) -> String {
         let known = self.known();
         let any = CodecSet::of(&Codec::ALL);
-        let choice = known.choose(&demand(video, PictureKind::NV12, any));
+        let choice = known.choose(&self.demand(video, PictureKind::NV12, any));
         let ours: Vec<_> = known.usable(&choice).into_iter().flatten().map(|of| of.codec).collect();
         match names(CodecSet::of(&ours)) {
             // They broke since the session began.

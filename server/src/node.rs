@@ -15,7 +15,7 @@ use transport::Certificate;
 use crate::apps::{App, Apps, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
-use crate::encoders::{self, EncoderSession, NodeEncoders, Probing};
+use crate::encoders::{EncoderSession, NodeEncoders, Probing};
 use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::registry::{Entry, Registry};
@@ -125,7 +125,7 @@ impl Node {
             return Err(self.refuse(&wish.app, reason));
         }
         // What the client decodes is known with its offer.
-        let demand = encoders::demand(mode, kind, CodecSet::of(&Codec::ALL));
+        let demand = self.encoders.demand(mode, kind, CodecSet::of(&Codec::ALL));
         let (choice, encoders) = self.encoders.choose(&demand).map_err(|error| {
             let reason = match video.hdr {
                 true => format!("HDR10 needs an encoder of 10 bits a sample: {error}"),

@@ -329,6 +329,26 @@ async fn what_did_not_answer_at_the_last_start_is_tried_again_beside_the_session
 }
 
 #[tokio::test]
+async fn where_waves_are_asked_for_encoders_without_them_are_declined() {
+    let config = || config(&["video.resilience=intra-refresh"]);
+    let (probing, tell) = breaking(None);
+    let Outcome::Works { cost, accepts } = works() else { unreachable!("it works") };
+    tell.send(Outcome::Works { cost, accepts: Accepts { waves: true, ..accepts } }).unwrap();
+    tell.send(works()).unwrap();
+    let node = common::with_probing(config(), probing).unwrap();
+    assert_eq!(verdict(&node, "openh264").await, "has no intra refresh");
+    assert_eq!(node.encoder().0, "breaks");
+    let (probing, tell) = breaking(None);
+    tell.send(works()).unwrap();
+    tell.send(works()).unwrap();
+    let Err(refused) = common::with_probing(config(), probing) else { panic!("it starts") };
+    let refused = format!("{refused:#}");
+    for name in ["breaks", "openh264"] {
+        assert!(refused.contains(&format!("{name}: has no intra refresh")), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_no_encoder_is_good_for_is_refused_with_each_reason() {
     let (mut probing, tell) = breaking(None);
     probing.candidates.truncate(1);

@@ -10,6 +10,7 @@ fn works(name: &'static str, codec: Codec, hardware: bool, micros_per_megapixel:
         formats: smallvec![PixelFormat::Nv12],
         smallest: Size::new(64, 64),
         largest: Size::new(4_096, 2_304),
+        waves: name.contains("card"),
     };
     let outcome = Outcome::Works { cost: Cost { micros_per_megapixel }, accepts };
     Verdict { name, codec, hardware, outcome, full: None }
@@ -26,6 +27,7 @@ fn demand() -> Demand {
         size: Size::new(1_000, 1_000),
         rate: FrameRate::fps(100),
         format: PixelFormat::Nv12,
+        waves: false,
         decodes: CodecSet::of(&Codec::ALL),
         holds: None,
     }
@@ -82,6 +84,9 @@ fn each_reason_has_a_sentence_of_its_own() {
     let huge = with(|demand| demand.size = Size::new(8_192, 4_320));
     let reason = "takes pictures of 64x64 to 4096x2304, not of 8192x4320";
     assert_eq!(declined("other-card", &huge, &any), reason);
+    let waves = with(|demand| demand.waves = true);
+    assert_eq!(declined("first", &waves, &any), "has no intra refresh");
+    assert_eq!(declined("other-card", &waves, &any), "used");
     let tiny = with(|demand| demand.size = Size::new(32, 64));
     assert!(declined("first", &tiny, &any).ends_with("not of 32x64"));
     assert_eq!(declined("card", &demand(), &any), "missing: its library");
@@ -157,6 +162,7 @@ proptest! {
             size: Size::new(width, height),
             rate: FrameRate::fps(fps),
             format: PixelFormat::Nv12,
+            waves: false,
             decodes: CodecSet::of(&decodes),
             holds: None,
         };

@@ -1,7 +1,7 @@
 //! H.264 by libx264, called directly: what `x264enc` cannot do, since it keeps its encoder to itself.
 //!
 //! libx264 is GPL: it is opened at run time where the system has it, and never linked. Set up for the
-//! least delay: no B-frames, no look-ahead, a VBV of one frame (see `vbv_fill`), slices coded in
+//! least delay: no B-frames, no look-ahead, a VBV of one frame unless told (see `vbv_fill`), slices coded in
 //! parallel, keyframes only on request, Constrained Baseline (what Chromium takes over RTP without
 //! negotiation of more).
 //!
@@ -58,6 +58,8 @@ pub struct LibX264Encoder {
     speed: Speed,
     /// The frame rate that the library was told.
     declared_rate: FrameRate,
+    /// See [`EncoderSettings::vbv_percent`].
+    vbv_percent: u16,
     /// The rate at that frame rate.
     bitrate: Bitrate,
     /// What the library was told of it.
@@ -83,14 +85,15 @@ impl LibX264Encoder {
         let capabilities = EncoderCapabilities {
             largest: MAX_SIZE,
             rate_change: RateChange::Seamless,
-            bounded_frames: true,
+            bounded_frames: settings.vbv_percent <= 100,
             recovery: means.recovery(),
+            waves: true,
             ..EncoderCapabilities::plain(NAME, Codec::H264)
         };
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
         sys::system()?;
-        let fill = VbvFill::new(slices::count());
-        let budget = budget(settings.bitrate, settings.rate, fill);
+        let (fill, vbv_percent) = (VbvFill::new(slices::count()), settings.vbv_percent);
+        let budget = budget(settings.bitrate, settings.rate, vbv_percent, fill);
         let raw = open_raw(settings.size, settings.speed, settings.rate, budget, means)
             .map_err(OpenError::Refused)?;
         Ok(Self {
@@ -99,6 +102,7 @@ impl LibX264Encoder {
             size: settings.size,
             speed: settings.speed,
             declared_rate: settings.rate,
+            vbv_percent,
             bitrate: settings.bitrate,
             budget,
             fill,
@@ -114,7 +118,7 @@ impl LibX264Encoder {
 impl LibX264Encoder {
     /// Tells the library what it may use, where that has changed.
     fn tell_budget(&mut self) -> Result<(), EncodeError> {
-        let budget = budget(self.bitrate, self.declared_rate, self.fill);
+        let budget = budget(self.bitrate, self.declared_rate, self.vbv_percent, self.fill);
         if budget != self.budget {
             self.raw.set_budget(budget).map_err(EncodeError::Fatal)?;
             self.budget = budget;
@@ -243,11 +247,12 @@ fn open_raw(
 
 /// What the library is told, so that it makes this rate. A VBV of less than a frame is widened to one by
 /// the library, so it is rounded down.
-fn budget(bitrate: Bitrate, rate: FrameRate, fill: VbvFill) -> Budget {
+fn budget(bitrate: Bitrate, rate: FrameRate, vbv_percent: u16, fill: VbvFill) -> Budget {
     let kbps = bitrate.scaled(fill.factor()).kbps();
     let kilobits = kbps.clamp(*KBPS.start(), *KBPS.end()) as u32;
-    let frame_kilobits = (f64::from(kilobits) / rate.as_f64()) as u32;
-    Budget { kilobits, frame_kilobits: frame_kilobits.max(1) }
+    let frame_kilobits = f64::from(kilobits) / rate.as_f64();
+    let vbv_kilobits = (frame_kilobits * f64::from(vbv_percent) / 100.0) as u32;
+    Budget { kilobits, vbv_kilobits: vbv_kilobits.max(1) }
 }
 
 /// Bytes of a frame at this rate.

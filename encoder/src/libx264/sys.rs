@@ -308,8 +308,8 @@ pub(super) struct Settings<'a> {
 pub(super) struct Budget {
     /// In a second, in thousands.
     pub(super) kilobits: u32,
-    /// In a frame, in thousands: what the VBV holds.
-    pub(super) frame_kilobits: u32,
+    /// What the VBV holds, in thousands.
+    pub(super) vbv_kilobits: u32,
 }
 
 /// A coded picture in the byte stream format, until the next one is coded.
@@ -441,7 +441,7 @@ impl Library {
     fn set_budget(&self, parameters: &mut Parameters, budget: Budget) -> Result<(), String> {
         self.parse_number(parameters, c"bitrate", budget.kilobits)?;
         self.parse_number(parameters, c"vbv-maxrate", budget.kilobits)?;
-        self.parse_number(parameters, c"vbv-bufsize", budget.frame_kilobits)
+        self.parse_number(parameters, c"vbv-bufsize", budget.vbv_kilobits)
     }
 }
 

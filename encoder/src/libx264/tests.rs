@@ -12,12 +12,16 @@ use sys::{BUILDS, Library};
 #[test]
 fn the_library_is_told_what_makes_it_fill_its_rate() {
     let fill = VbvFill::new(1);
-    let budget = |mbps, fps| budget(Bitrate::from_mbps(mbps), FrameRate::fps(fps), fill);
-    assert_eq!(budget(17, 60), Budget { kilobits: 20_000, frame_kilobits: 333 });
-    assert_eq!(budget(17, 30), Budget { kilobits: 20_000, frame_kilobits: 666 });
-    assert_eq!(budget(0, 60), Budget { kilobits: 1, frame_kilobits: 1 });
-    let most = Budget { kilobits: 2_000_000, frame_kilobits: 33_333 };
+    let vbv = |mbps, fps, percent| {
+        budget(Bitrate::from_mbps(mbps), FrameRate::fps(fps), percent, fill)
+    };
+    let budget = |mbps, fps| vbv(mbps, fps, 100);
+    assert_eq!(budget(17, 60), Budget { kilobits: 20_000, vbv_kilobits: 333 });
+    assert_eq!(budget(17, 30), Budget { kilobits: 20_000, vbv_kilobits: 666 });
+    assert_eq!(budget(0, 60), Budget { kilobits: 1, vbv_kilobits: 1 });
+    let most = Budget { kilobits: 2_000_000, vbv_kilobits: 33_333 };
     assert_eq!(budget(u64::MAX / 2_000_000, 60), most);
+    assert_eq!(vbv(17, 60, 250), Budget { kilobits: 20_000, vbv_kilobits: 833 });
     assert_eq!(frame_bytes(Bitrate::from_mbps(6), FrameRate::fps(60)), 12_500.0);
 }
 

@@ -110,8 +110,9 @@ impl NvencEncoder {
             } else {
                 RateChange::Keyframe
             },
-            bounded_frames: session.caps().custom_vbv,
+            bounded_frames: session.caps().custom_vbv && settings.vbv_percent <= 100,
             recovery: means(&settings, &session),
+            waves: session.caps().intra_refresh,
             ..EncoderCapabilities::plain(name, settings.codec)
         };
         let losses = losses(&session);

@@ -87,6 +87,7 @@ mod tests {
             ],
             smallest: Size::new(2, 2),
             largest: Size::new(u32::MAX, 4_096),
+            waves: true,
         };
         let cost = Cost { micros_per_megapixel: 4_321 };
         for outcome in [
@@ -113,8 +114,8 @@ mod tests {
             r#"{"name":"x","outcome":{"works":{}}}"#,
             r#"{"name":"x","outcome":{"declined":{"reason":"y"}},"more":1}"#,
             r#"{"name":"x","outcome":{"declined":{"reason":"y","more":1}}}"#,
-            r#"{"name":"x","outcome":{"works":{"cost":{"micros_per_megapixel":-1},"accepts":{"formats":["nv12"],"smallest":{"width":2,"height":2},"largest":{"width":2,"height":2}}}}}"#,
-            r#"{"name":"x","outcome":{"works":{"cost":{"micros_per_megapixel":1},"accepts":{"formats":["nv13"],"smallest":{"width":2,"height":2},"largest":{"width":2,"height":2}}}}}"#,
+            r#"{"name":"x","outcome":{"works":{"cost":{"micros_per_megapixel":-1},"accepts":{"formats":["nv12"],"smallest":{"width":2,"height":2},"largest":{"width":2,"height":2},"waves":false}}}}"#,
+            r#"{"name":"x","outcome":{"works":{"cost":{"micros_per_megapixel":1},"accepts":{"formats":["nv13"],"smallest":{"width":2,"height":2},"largest":{"width":2,"height":2},"waves":false}}}}"#,
         ] {
             assert!(serde_json::from_str::<Row>(text).is_err(), "{text}");
         }

@@ -8,6 +8,7 @@ use super::{Access, Config, ConfigError, Log, Render, Server, Sessions, Tls, Vid
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     video(&config.video)?;
     encoders(&config.video)?;
+    encoding(&config.video)?;
     render(&config.render)?;
     webrtc(&config.webrtc)?;
     access(&config.access)?;
@@ -66,6 +67,19 @@ fn encoders(video: &VideoConfig) -> Result<(), ConfigError> {
         return wrong("video.codecs", format!("{:?} is there twice", twice.1));
     }
     Ok(())
+}
+
+/// What encoders are opened with: beyond these bounds none of them takes it.
+fn encoding(video: &VideoConfig) -> Result<(), ConfigError> {
+    let whole = |key, value: u16, least, most| {
+        if (least..=most).contains(&value) {
+            return Ok(());
+        }
+        wrong(key, format!("{value} is not from {least} to {most}"))
+    };
+    whole("video.intra_refresh_frames", video.intra_refresh_frames, 2, 600)?;
+    whole("video.vbv_percent", video.vbv_percent, 100, 1_000)?;
+    whole("video.nvenc_slices", video.nvenc_slices.into(), 1, 4)
 }
 
 fn render(render: &Render) -> Result<(), ConfigError> {

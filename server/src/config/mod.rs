@@ -11,7 +11,11 @@ mod units;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use encoder::{EncoderSettings, Resilience, Speed};
+use media::Bitrate;
 use serde::{Deserialize, Serialize};
+
+use crate::apps::VideoMode;
 
 pub use tree::{ConfigError, load};
 pub use units::{HumanDuration, HumanRate};
@@ -143,6 +147,70 @@ pub struct VideoConfig {
     pub forbid_encoders: Vec<String>,
     /// Codecs, best first; one that is not among them is never used.
     pub codecs: Vec<CodecName>,
+    /// What lost frames are answered with.
+    pub resilience: ResilienceName,
+    /// Most frames that a wave takes to cross the picture, with `resilience = "intra-refresh"`.
+    pub intra_refresh_frames: u16,
+    /// Size of the rate control's buffer in hundredths of one frame's budget.
+    pub vbv_percent: u16,
+    /// Slices of a picture for NVENC.
+    pub nvenc_slices: u8,
+    /// Preset of NVENC and libx264.
+    pub preset: PresetName,
+}
+
+impl VideoConfig {
+    /// What every session's encoder is opened with beyond the size, the rate and the device.
+    pub(crate) fn encoder_settings(&self, video: VideoMode, bitrate: Bitrate) -> EncoderSettings {
+        let VideoMode { size, rate } = video;
+        let resilience = match self.resilience {
+            ResilienceName::References => Resilience::References,
+            ResilienceName::IntraRefresh => {
+                Resilience::IntraRefresh { units: self.intra_refresh_frames }
+            }
+        };
+        EncoderSettings {
+            resilience,
+            slices: self.nvenc_slices,
+            speed: self.preset.speed(),
+            vbv_percent: self.vbv_percent,
+            ..EncoderSettings::new(size, rate, bitrate)
+        }
+    }
+}
+
+/// What lost frames are answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResilienceName {
+    /// References to frames before them where the encoder has that, else a keyframe.
+    References,
+    /// A wave of intra blocks that crosses the picture.
+    IntraRefresh,
+}
+
+/// A preset of encoders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum PresetName {
+    Auto,
+    P1,
+    P2,
+    P3,
+    P4,
+}
+
+impl PresetName {
+    const fn speed(self) -> Speed {
+        match self {
+            Self::Auto => Speed::Auto,
+            Self::P1 => Speed::P1,
+            Self::P2 => Speed::P2,
+            Self::P3 => Speed::P3,
+            Self::P4 => Speed::P4,
+        }
+    }
 }
 
 /// A codec as the configuration names it.
@@ -283,6 +351,11 @@ impl Default for VideoConfig {
                 CodecName::Vp9,
                 CodecName::Vp8,
             ],
+            resilience: ResilienceName::References,
+            intra_refresh_frames: 30,
+            vbv_percent: 100,
+            nvenc_slices: 1,
+            preset: PresetName::Auto,
         }
     }
 }

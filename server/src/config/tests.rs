@@ -1,6 +1,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use media::{FrameRate, Size};
+
 use super::*;
 
 fn set(overrides: &[&str]) -> Result<Config, ConfigError> {
@@ -41,6 +43,11 @@ fn values_out_of_range_name_their_key() {
     assert!(refused(&["video.width=1281"]).starts_with("video.width"));
     assert!(refused(&["video.fps=0"]).starts_with("video.fps"));
     assert!(refused(&["video.start_rate=50 Mbit/s"]).starts_with("video.start_rate"));
+    for value in ["intra_refresh_frames=1", "vbv_percent=99", "nvenc_slices=0", "nvenc_slices=5"] {
+        let key = value.split('=').next().unwrap();
+        let refused = refused(&[&format!("video.{value}")]);
+        assert!(refused.starts_with(&format!("video.{key}: ")), "{refused}");
+    }
     assert!(refused(&["render.msaa=3"]).starts_with("render.msaa"));
     assert!(refused(&["access.token_sha256=[\"abc\"]"]).starts_with("access.token_sha256"));
     assert!(refused(&["server.tls=files"]).starts_with("server.tls"));
@@ -70,8 +77,35 @@ fn what_would_be_ignored_without_a_word_is_refused() {
     assert!(refused(&["video.codecs=[]"]).starts_with("video.codecs"));
     assert!(refused(&["video.codecs=[\"h264\", \"av1\", \"h264\"]"]).contains("there twice"));
     assert!(refused(&["video.codecs=[\"h263\"]"]).contains("h263"));
+    assert!(refused(&["video.resilience=keyframes"]).contains("keyframes"));
+    assert!(refused(&["video.preset=p5"]).contains("p5"));
     assert!(refused(&["webrtc.ports=[9000, 8000]"]).starts_with("webrtc.ports"));
     assert!(refused(&["webrtc.ports=[0, 8000]"]).starts_with("webrtc.ports"));
+}
+
+#[test]
+fn what_is_asked_of_encoders_reaches_them() {
+    let video = VideoMode { size: Size::new(640, 360), rate: FrameRate::fps(60) };
+    let bitrate = Bitrate::from_mbps(3);
+    let settings =
+        |overrides: &[&str]| set(overrides).unwrap().video.encoder_settings(video, bitrate);
+    let usual = EncoderSettings::new(video.size, video.rate, bitrate);
+    assert_eq!(settings(&[]), usual);
+    let asked = settings(&[
+        "video.resilience=intra-refresh",
+        "video.intra_refresh_frames=45",
+        "video.vbv_percent=250",
+        "video.nvenc_slices=4",
+        "video.preset=p3",
+    ]);
+    let expected = EncoderSettings {
+        resilience: Resilience::IntraRefresh { units: 45 },
+        vbv_percent: 250,
+        slices: 4,
+        speed: Speed::P3,
+        ..usual
+    };
+    assert_eq!(asked, expected);
 }
 
 #[test]

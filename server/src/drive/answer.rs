@@ -5,7 +5,7 @@ use media::{BitDepth, CodecSet, PictureKind};
 use transport::{OfferError, WebRtc, WebRtcConfig, WebRtcTransport};
 
 use crate::apps::VideoMode;
-use crate::encoders::{self, Broke};
+use crate::encoders::Broke;
 use crate::node::Node;
 use crate::registry::ConnectError;
 
@@ -48,7 +48,7 @@ pub(super) async fn answer(
 ) -> Result<Answered, ConnectError> {
     let decodes = transport::decodes(offer).map_err(refused)?;
     let choose = |kind: PictureKind, decodes: CodecSet| -> Result<ForClient, SelectError> {
-        let demand = Demand { holds: used.holds, ..encoders::demand(video, kind, decodes) };
+        let demand = Demand { holds: used.holds, ..node.encoders.demand(video, kind, decodes) };
         let (choice, encoders) = node.encoders.choose_for_client(&demand, used.broke)?;
         Ok(ForClient { kind, choice, encoders, hdr_declined: None })
     };

@@ -343,6 +343,7 @@ mod tests {
             size: Size::new(1_000, 1_000),
             rate: FrameRate::fps(50),
             format: PixelFormat::Nv12,
+            waves: false,
             decodes: CodecSet::of(&[Codec::H264]),
             holds: None,
         };

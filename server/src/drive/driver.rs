@@ -119,7 +119,7 @@ impl Driver {
             label,
             app: plan.app,
             video: plan.video,
-            bitrate: rate.encoder_target(),
+            settings: config.video.encoder_settings(plan.video, rate.encoder_target()),
             barcode: plan.barcode,
             encoders: plan.encoders,
             kind,

@@ -48,7 +48,7 @@ pub(super) struct MediaPlan {
     pub(super) label: String,
     pub(super) app: Arc<dyn App>,
     pub(super) video: VideoMode,
-    pub(super) bitrate: Bitrate,
+    pub(super) settings: EncoderSettings,
     pub(super) barcode: bool,
     pub(super) encoders: Vec<encoder::Candidate>,
     /// What pictures they begin with.
@@ -97,12 +97,8 @@ impl MediaSide {
         clock: Arc<dyn Clock>,
         reports: mpsc::Sender<Report>,
     ) -> std::io::Result<Self> {
-        let VideoMode { size, rate } = plan.video;
         // Room is made for the granted size: a source that becomes smaller is followed in place.
-        let settings = EncoderSettings {
-            device: plan.app.device(),
-            ..EncoderSettings::new(size, rate, plan.bitrate).with_kind(plan.kind)
-        };
+        let settings = EncoderSettings { device: plan.app.device(), ..plan.settings.with_kind(plan.kind) };
         let config = WorkerConfig {
             label: plan.label.clone(),
             track: TrackId(0),
