@@ -72,6 +72,17 @@ impl Picture {
         )
     }
 
+    /// A texture that goes to the left by more than a macroblock a picture, as when a game's camera
+    /// turns: what comes next is to the right.
+    pub fn pan(size: Size, time: usize) -> Self {
+        let texture = |x: usize, y: usize, scale: usize| {
+            let cell = ((x + 20 * time) / scale).wrapping_mul(0x9e37_79b1) ^ (y / scale * 0x85eb);
+            (cell.wrapping_mul(0xc2b2_ae3d) >> 12) as u8 % 64
+        };
+        let chroma = |x, y| (100 + texture(2 * x, 2 * y, 40), 100 + texture(2 * x, 2 * y, 56));
+        Self::new(size, |x, y| 90 + texture(x, y, 12), chroma)
+    }
+
     /// Noise, new in every frame: costs whatever it is given.
     pub fn noise(size: Size, time: usize) -> Self {
         let hash = move |x: usize, y: usize, salt: u32| {

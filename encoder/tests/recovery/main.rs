@@ -20,6 +20,7 @@ mod stream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use common::Picture;
 use common::gpu::{Present, Rig};
 use decode::{assert_clean, by_ffmpeg};
 use media::{Bitrate, FrameRate, Size};
@@ -145,6 +146,18 @@ fn losses_one_after_another_are_made_good() {
         for (after, lost, told) in [(5, 1, 2), (BEFORE, 3, 4), (0, 2, 1), (1, 1, 0), (17, 5, 3)] {
             run.lose(&Loss { after, lost, told });
         }
+        subject.assert_clean(run, &folder, "");
+    });
+}
+
+/// Nothing behind a wave may refer to what is before it, however much the motion suggests that.
+#[test]
+fn a_loss_is_made_good_while_all_moves_towards_what_is_clean() {
+    let folder = folder("recovery-pan");
+    on_every_candidate(|subject| {
+        let mut run = (subject.open)();
+        run.scene = Picture::pan;
+        run.lose(&Loss { after: BEFORE, lost: 3, told: 4 });
         subject.assert_clean(run, &folder, "");
     });
 }

@@ -47,6 +47,8 @@ pub(crate) struct Loss {
 /// An encoder and its viewer.
 pub(crate) struct Run {
     pub(crate) encoder: BlockingEncoder,
+    /// What its pictures show.
+    pub(crate) scene: fn(Size, usize) -> Picture,
     due: Due,
     /// Units by the number of their frame.
     units: Vec<Unit>,
@@ -54,13 +56,13 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(encoder: BlockingEncoder) -> Self {
-        Self { encoder, due: Due::Key, units: Vec::new() }
+        Self { encoder, scene: Picture::scene, due: Due::Key, units: Vec::new() }
     }
 
     pub(crate) fn code(&mut self, pictures: u64, fate: Fate) {
         for _ in 0..pictures {
             let number = self.units.len();
-            let picture = Picture::scene(SIZE, number);
+            let picture = (self.scene)(SIZE, number);
             let (due, image) = (self.due, media::Picture::Cpu(picture.image()));
             let options = EncodeOptions { keyframe: due == Due::Key, strip: None };
             let encoded = self.encoder.encode(FrameId(number as u64), &image, options).unwrap();
