@@ -92,7 +92,7 @@ fn parameter_sets(c: &mut Criterion) {
         size: SIZE,
         planes: smallvec![Plane { data: luma, stride }, Plane { data: chroma, stride }],
     });
-    let options = EncodeOptions { keyframe: true, strip: None };
+    let options = EncodeOptions::keyframe(true);
     let unit = BlockingEncoder::open(selection.chosen(), &settings, ENCODE_PATIENCE)
         .ok()
         .and_then(|mut encoder| encoder.encode(FrameId(0), &picture, options).ok());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use media::{Codec, Encoder};
 use thiserror::Error;
 
+use crate::regions::refusing_regions;
 pub use crate::settings::EncoderSettings;
 use crate::wake::Wake;
 
@@ -61,7 +62,8 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Opens it, and lets go of it again where it cannot do what was asked.
+    /// Opens it, and lets go of it again where it cannot do what was asked. Pictures with regions are
+    /// refused for it where it has none.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -72,7 +74,7 @@ impl Candidate {
     ) -> Result<Box<dyn Encoder>, OpenError> {
         let encoder = (self.open)(settings, wake)?;
         settings.check(encoder.capabilities()).map_err(OpenError::Refused)?;
-        Ok(encoder)
+        Ok(refusing_regions(encoder))
     }
 }
 

@@ -24,6 +24,7 @@ pub mod nvenc;
 pub mod openh264;
 pub mod probe;
 mod references;
+mod regions;
 pub mod selection;
 mod settings;
 mod slices;

@@ -99,7 +99,7 @@ fn measure(candidate: &Candidate) -> Result<Outcome, Outcome> {
 /// What it does not take, it will not take later. All else is of the call: it was opened, and so it is
 /// there.
 fn code(encoder: &mut BlockingEncoder, number: usize, scene: &Scene) -> Result<Encoded, Outcome> {
-    let options = EncodeOptions { keyframe: number == 0, strip: None };
+    let options = EncodeOptions::keyframe(number == 0);
     let picture = Picture::Cpu(scene.image());
     encoder.encode(FrameId(number as u64), &picture, options).map_err(|error| {
         let reason = error.to_string();

@@ -30,6 +30,9 @@ pub struct EncoderSettings {
     /// Whether long-term references may be among it, for encoders that can be without (NVENC): a loss of any
     /// length is then made good without a keyframe.
     pub long_term: bool,
+    /// Be ready for pictures with [`media::Regions`], for encoders that can: it costs them time on every
+    /// picture. Whether one is, its capabilities say.
+    pub regions: bool,
     /// Slices of a picture (tiles of AV1), for encoders that are told: others follow the processor.
     pub slices: u8,
     /// The preset, for NVENC and libx264: others run at their fastest.
@@ -44,9 +47,9 @@ pub struct EncoderSettings {
 }
 
 impl EncoderSettings {
-    /// What every caller has to say. The rest: NV12 in BT.709, a size that stays, one slice, the
-    /// encoder's own preset, a VBV of one frame, Constrained Baseline, recovery by references, long-term ones
-    /// too.
+    /// What every caller has to say. The rest: NV12 in BT.709, a size that stays, one slice, one quality,
+    /// the encoder's own preset, a VBV of one frame, Constrained Baseline, recovery by references, long-term
+    /// ones too.
     pub const fn new(size: Size, rate: FrameRate, bitrate: Bitrate) -> Self {
         Self {
             size,
@@ -57,6 +60,7 @@ impl EncoderSettings {
             largest: size,
             resilience: Resilience::References,
             long_term: true,
+            regions: false,
             slices: 1,
             speed: Speed::Auto,
             vbv_percent: 100,

@@ -24,8 +24,8 @@ use common::doubles::{Image, SIZE, wait_until};
 use common::gpu::Slot;
 use media::{
     AccessUnit, Bitrate, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq,
-    PictureKind, PixelFormat, RateChange, Rect, SendRefused, SharedMemory, StageTimes, TrackId,
-    UnitKind, UnitSink, View,
+    PictureKind, PixelFormat, RateChange, Rect, RegionQuality, Regions, SendRefused, SharedMemory,
+    StageTimes, TrackId, UnitKind, UnitSink, View,
 };
 use nearlight_encoder::nvenc::{self, Libraries};
 use nearlight_encoder::{
@@ -168,7 +168,12 @@ impl Film {
 }
 
 /// Runs a candidate on a real thread and yields what it allocated after the warm-up.
-fn measure(candidate: &Candidate, film: &mut Film, barcode: bool, seamless: bool) -> Allocations {
+fn measure(
+    candidate: &Candidate,
+    film: &mut Film,
+    (barcode, regions): (bool, bool),
+    seamless: bool,
+) -> Allocations {
     let (sent, keyframes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let sink = Holding {
         units: VecDeque::with_capacity(HELD),
@@ -179,7 +184,10 @@ fn measure(candidate: &Candidate, film: &mut Film, barcode: bool, seamless: bool
     let config = WorkerConfig {
         label: "count".into(),
         track: TrackId(0),
-        settings: EncoderSettings::new(SIZE, rate, Bitrate::from_mbps(4)).with_kind(film.kind()),
+        settings: EncoderSettings {
+            regions,
+            ..EncoderSettings::new(SIZE, rate, Bitrate::from_mbps(4)).with_kind(film.kind())
+        },
         encoders: vec![candidate.clone()],
         keyframe_interval: Duration::from_millis(250),
         barcode,
@@ -195,6 +203,9 @@ fn measure(candidate: &Candidate, film: &mut Film, barcode: bool, seamless: bool
             let bitrate = Bitrate::from_kbps(3_000 + number * 37 % 1_000);
             worker.command(Command::SetRate { bitrate, rate }).unwrap();
         }
+        if regions {
+            worker.command(looked_at(number)).unwrap();
+        }
         worker.submit(film.frame(number));
         // The statistics count it only after the sink has it: the thread is then done with the frame.
         wait_until("the unit comes", || worker.stats().encoded > number || worker.has_ended());
@@ -204,6 +215,15 @@ fn measure(candidate: &Candidate, film: &mut Film, barcode: bool, seamless: bool
     assert_eq!(sent.load(Ordering::SeqCst), WARM_UP + COUNTED);
     assert_eq!(keyframes.load(Ordering::SeqCst), 1, "{}: steady state", candidate.name);
     counted
+}
+
+/// A part of the picture that matters more, which is elsewhere with every frame, as an eye is.
+fn looked_at(number: u64) -> Command {
+    let (x, y) = (number as u32 * 7 % SIZE.width, number as u32 * 5 % SIZE.height);
+    let part = |rect, steps| RegionQuality { rect, steps };
+    let fovea = part(Rect { x, y, width: 100, height: 100 }, -6);
+    let regions = Regions::new(&[part(Rect::whole(SIZE), 3), fovea]).unwrap();
+    Command::SetRegions { size: SIZE, regions }
 }
 
 /// What is counted of one allocation on a thread of this name.
@@ -221,13 +241,18 @@ fn counted_on(thread: &str) -> u64 {
 fn steady_state_allocates_nothing() {
     let counted = ["enc-a", "nvo-a", "other"].map(counted_on);
     assert_eq!(counted, [1, 1, 0], "the counting itself");
-    let settings = EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4));
+    let settings = EncoderSettings {
+        regions: true,
+        ..EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4))
+    };
+    // With a barcode, and with regions.
     let mut films = [
-        (Film::nv12(), true),
-        (Film::nv12(), false),
-        (Film::bgrx(), true),
-        (Film::shared(), false),
-        (Film::ten_bits(), true),
+        (Film::nv12(), (true, false)),
+        (Film::nv12(), (false, false)),
+        (Film::nv12(), (false, true)),
+        (Film::bgrx(), (true, false)),
+        (Film::shared(), (false, false)),
+        (Film::ten_bits(), (true, false)),
     ];
     // A driver that is none has an allocator of its own: what is counted is ours.
     let gpu = FakeGpu::fresh().unwrap();
@@ -243,14 +268,20 @@ fn steady_state_allocates_nothing() {
         // Where a new rate costs a keyframe it is no steady state.
         let capabilities = encoder.capabilities().clone();
         let seamless = capabilities.rate_change == RateChange::Seamless;
+        let has_regions = capabilities.regions.is_some();
         drop(encoder);
-        for (film, barcode) in &mut films {
+        for (film, drawn) in &mut films {
+            let (barcode, regions) = *drawn;
             let takes = capabilities.formats.contains(&film.kind().format);
-            if !takes || !film.slots.is_empty() && !candidate.hardware {
+            let in_place = !film.slots.is_empty();
+            if !takes || in_place && !candidate.hardware || regions && !has_regions {
                 continue;
             }
-            let Allocations { count, first } = measure(&candidate, film, *barcode, seamless);
-            let what = format!("{} of {}, barcode {barcode}", candidate.name, film.name);
+            let Allocations { count, first } = measure(&candidate, film, *drawn, seamless);
+            let what = format!(
+                "{} of {}, barcode {barcode}, regions {regions}",
+                candidate.name, film.name
+            );
             println!("{what}: {count} allocations in {COUNTED} frames");
             assert_eq!(count, 0, "{what}: the first one\n{}", first.unwrap_or_default());
         }

@@ -17,12 +17,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::gpu::{Present, Rig};
 use common::viewer::Viewer;
-use common::{Picture, expected_structure, pictures_in, psnr, slice_types, structure};
+use common::{Picture, expected_structure, luma_psnr, pictures_in, psnr, slice_types, structure};
 use media::barcode::Strip;
 use media::{
     Bitrate, Codec, CpuImage, DeviceId, EncodeError, EncodeOptions, FrameId, FrameRate, InputSeq,
-    MemoryId, PixelFormat, Plane, RateChange, Recovery, RecoveryMeans, SharedImage, SharedMemory,
-    SharedPlane, Size, Submitted, UnitKind,
+    MemoryId, PixelFormat, Plane, RateChange, Recovery, RecoveryMeans, Rect, RegionQuality,
+    Regions, SharedImage, SharedMemory, SharedPlane, Size, Submitted, UnitKind,
 };
 use nearlight_encoder::h264::{Sps, nals};
 use nearlight_encoder::{
@@ -124,7 +124,7 @@ fn on_every_coder(settings: &EncoderSettings, test: impl Fn(&Present, Run)) {
 /// libx264's is widened by what it leaves of it (`vbv_fill.rs`), of which single pictures take more.
 const ONE_FRAME: f64 = 1.3;
 
-const KEY: EncodeOptions = EncodeOptions { keyframe: true, strip: None };
+const KEY: EncodeOptions = EncodeOptions::keyframe(true);
 
 #[test]
 fn the_first_unit_is_a_keyframe_and_no_later_one() {
@@ -321,7 +321,7 @@ fn the_strip_survives_and_the_source_is_not_touched() {
             let picture = Picture::scene(SIZE, time);
             let before = (picture.luma.clone(), picture.chroma.clone());
             let strip = Strip::new(FrameId(time as u64 * 2_731), Some(InputSeq(time as u32 * 977)));
-            let options = EncodeOptions { keyframe: false, strip: Some(strip) };
+            let options = EncodeOptions { strip: Some(strip), ..EncodeOptions::default() };
             let decoded = viewer.decode(&run.code_with(&picture, options).0);
             assert_eq!(
                 Strip::read_luma(&decoded.luma, decoded.stride),
@@ -541,6 +541,67 @@ fn an_encoder_can_be_dropped_in_every_state() {
         }
     }
     rig.assert_clean();
+}
+
+/// Asked for parts of other quality, an encoder shows them at the same bit rate, or says that it cannot.
+#[test]
+fn regions_show_or_are_refused_by_name() {
+    const FRAMES: usize = 30;
+    let half = SIZE.width / 2;
+    let part = |x, steps| {
+        let rect = Rect { x, y: 0, width: half, height: SIZE.height };
+        RegionQuality { rect, steps }
+    };
+    let halves = Regions::new(&[part(0, -10), part(half, 10)]).unwrap();
+    let settings = EncoderSettings { regions: true, ..SETTINGS };
+    on_every_candidate(&settings, |present, mut run| {
+        if run.encoder.capabilities().regions.is_none() {
+            run.code(&Picture::scene(SIZE, 0));
+            let scene = Picture::scene(SIZE, 1);
+            let options = EncodeOptions { regions: halves, ..EncodeOptions::default() };
+            let picture = media::Picture::Cpu(scene.image());
+            let refused = run.encoder.encode(FrameId(1), &picture, options);
+            let Err(EncodeError::Refused(reason)) = refused else { panic!("{refused:?}") };
+            assert!(
+                reason.contains(present.candidate.name) && reason.contains("regions"),
+                "{reason}"
+            );
+            assert_eq!(run.code(&scene).1, UnitKind::Delta);
+            return;
+        }
+        if present.double {
+            println!("{} left out: what codes behind it follows no map", present.label());
+            return;
+        }
+        let mut viewer = Viewer::new(run.codec);
+        let mut results = Vec::new();
+        for (round, regions) in [Regions::NONE, halves, Regions::NONE].into_iter().enumerate() {
+            let (mut bytes, mut left, mut right) = (0, 0.0, 0.0);
+            for time in 0..FRAMES {
+                let picture = Picture::noise(SIZE, round * FRAMES + time);
+                let options = EncodeOptions { regions, ..EncodeOptions::default() };
+                let unit = run.code_with(&picture, options).0;
+                let decoded = viewer.decode(&unit);
+                // After each change the rate control finds its way first.
+                if time >= FRAMES / 2 {
+                    let half = half as usize;
+                    bytes += unit.len();
+                    left += luma_psnr(&picture, &decoded, 0..half);
+                    right += luma_psnr(&picture, &decoded, half..2 * half);
+                }
+            }
+            let count = (FRAMES - FRAMES / 2) as f64;
+            results.push((bytes as f64, left / count, right / count));
+        }
+        println!("{}: bytes, dB left and right: {results:.1?}", present.label());
+        let [before, with, after] = results[..] else { panic!("three rounds") };
+        for without in [before, after] {
+            assert!((without.1 - without.2).abs() < 0.5, "alike without regions");
+            assert!(with.1 > without.1 + 2.0, "the left is finer");
+            assert!(with.2 < without.2 - 2.0, "the right is coarser");
+            assert!((0.85..1.15).contains(&(with.0 / without.0)), "at the same bit rate");
+        }
+    });
 }
 
 /// What an encoder leaves out would otherwise be noticed by whoever needed it.

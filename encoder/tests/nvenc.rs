@@ -20,7 +20,7 @@ use nearlight_encoder::h264::{Sps, nals};
 use nearlight_encoder::{EncoderSettings, OpenError, Resilience, Speed, Wake};
 use openh264::decoder::Decoder;
 
-const KEY: EncodeOptions = EncodeOptions { keyframe: true, strip: None };
+const KEY: EncodeOptions = EncodeOptions::keyframe(true);
 
 fn hevc(settings: &EncoderSettings) -> (Rig, Run) {
     let rig = Rig::new();
@@ -683,7 +683,7 @@ fn where_the_device_cannot_wait_the_caller_does() {
         let waits = run.encoder.capabilities().waits_on_device;
         let mut image = slot.image();
         image.ready = Some(timeline.at(1));
-        let options = EncodeOptions { keyframe: false, strip };
+        let options = EncodeOptions { strip, ..EncodeOptions::default() };
         match run.code_with(&Picture::Shared(image), options) {
             Err(EncodeError::Refused(reason)) => assert_eq!(reason, "it is not complete"),
             other => panic!("{other:?}"),
@@ -736,7 +736,7 @@ fn a_strip_is_drawn_wherever_the_picture_lies() {
         let scene = Scene::scene(size, time);
         slot.draw_scene(&scene);
         let strip = Strip { frame: 0x1200 + time as u16, input: 0x3400 };
-        let options = EncodeOptions { keyframe: false, strip: Some(strip) };
+        let options = EncodeOptions { strip: Some(strip), ..EncodeOptions::default() };
         let picture = if time % 2 == 0 { slot.picture() } else { Picture::Cpu(scene.image()) };
         let unit = run.code_with(&picture, options).unwrap();
         let decoded = decode(&mut decoder, &unit.data);

@@ -67,7 +67,7 @@ fn live(run: &mut Run, units: &mut usize) -> Result<(), String> {
     for number in 0..6 {
         // A strip is drawn at once, and so not where the device waits.
         let strip = (number != 1).then_some(Strip { frame: 1, input: 2 });
-        let options = EncodeOptions { keyframe: false, strip };
+        let options = EncodeOptions { strip, ..EncodeOptions::default() };
         slot.draw(&picture);
         let mut image = slot.image();
         image.ready = strip.is_none().then(|| timeline.at(1));

@@ -17,7 +17,8 @@ use common::{Picture, decode, h264_candidates};
 use media::barcode::Strip;
 use media::{
     BitDepth, Bitrate, Codec, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq, Mark,
-    MediaTime, PictureKind, PixelFormat, Rect, Size, Stage, TrackId, UnitKind, View,
+    MediaTime, PictureKind, PixelFormat, Rect, RegionQuality, Regions, Size, Stage, TrackId,
+    UnitKind, View,
 };
 use nearlight_encoder::{
     Candidate, Command, CommandRefused, Preference, SelectError, WorkerEvent, select,
@@ -132,6 +133,40 @@ fn an_encoder_that_pays_for_rates_is_told_few_and_the_last_one() {
     tell(&mut bench, 5_000);
     tell(&mut bench, 4_700);
     assert_eq!(rates(&bench), ["rate 6000 60", "rate 4700 60"], "a fall does not wait");
+}
+
+/// Other encoders and other sizes go without, and code the picture all the same.
+#[test]
+fn regions_go_to_encoders_that_have_them_with_pictures_that_they_lie_in() {
+    let region = |steps| RegionQuality { rect: Rect::whole(SIZE), steps };
+    let regions = Regions::new(&[region(3), region(-3)]).unwrap();
+    let other = Size::new(320, 192);
+    for (behaviour, with) in [(Behaviour::HasRegions, true), (Behaviour::Works, false)] {
+        let mut bench = Bench::of(&[("a", behaviour)]);
+        bench.submit();
+        bench.worker.command(Command::SetRegions { size: SIZE, regions }).unwrap();
+        bench.submit();
+        bench.submit();
+        bench.worker.command(Command::SetRegions { size: other, regions }).unwrap();
+        bench.submit();
+        bench.worker.command(Command::SetRegions { size: SIZE, regions }).unwrap();
+        bench.submit();
+        bench.worker.command(Command::SetSink(Box::new(bench.sink.clone()))).unwrap();
+        bench.submit();
+        let mut expected = vec!["a open 5000"];
+        let told = |calls: &mut Vec<&str>, call| {
+            calls.push(call);
+            calls.extend(["region of 3", "region of -3"].iter().filter(|_| with));
+        };
+        expected.push("a encode 0 Key");
+        told(&mut expected, "a encode 1 Delta");
+        told(&mut expected, "a encode 2 Delta");
+        expected.push("a encode 3 Delta");
+        told(&mut expected, "a encode 4 Delta");
+        // Another viewer looks elsewhere.
+        expected.push("a encode 5 Key");
+        assert_eq!(bench.calls.all(), expected);
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use crate::barcode::Strip;
 use crate::{
-    Bitrate, Codec, CpuImage, DeviceId, FrameId, FrameRate, PixelFormat, SharedImage, Size,
-    UnitKind,
+    Bitrate, Codec, CpuImage, DeviceId, FrameId, FrameRate, PixelFormat, Regions, SharedImage,
+    Size, UnitKind,
 };
 
 /// What an encoder can do. What is false here is refused, never silently ignored.
@@ -46,11 +46,15 @@ pub struct EncoderCapabilities {
     pub recovery: RecoveryMeans,
     /// It can be opened to answer them by waves of intra blocks, whatever it was opened for.
     pub waves: bool,
+    /// Edge in pixels of the square blocks that it has a quantiser step for; none where it codes all of a
+    /// picture alike, and refuses one with regions.
+    pub regions: Option<u16>,
 }
 
 impl EncoderCapabilities {
     /// The least that an encoder can be: in software, NV12 of any even size, one picture at once,
-    /// units of any length, and a keyframe for everything. An adapter states what is otherwise.
+    /// units of any length, one quality, and a keyframe for everything. An adapter states what is
+    /// otherwise.
     pub fn plain(name: &'static str, codec: Codec) -> Self {
         Self {
             name,
@@ -66,6 +70,7 @@ impl EncoderCapabilities {
             bounded_frames: false,
             recovery: RecoveryMeans::Keyframe,
             waves: false,
+            regions: None,
         }
     }
 
@@ -97,6 +102,16 @@ pub struct EncodeOptions {
     /// Draw this strip into the encoder's own copy of the picture, so that it shows whatever the
     /// picture lies in.
     pub strip: Option<Strip>,
+    /// Parts that are coded finer or coarser than the rest, where [`EncoderCapabilities::regions`] says
+    /// that it can. The bit rate stays what it is: what one part gains the others pay for.
+    pub regions: Regions,
+}
+
+impl EncodeOptions {
+    /// Nothing but a keyframe, or not even that.
+    pub const fn keyframe(keyframe: bool) -> Self {
+        Self { keyframe, strip: None, regions: Regions::NONE }
+    }
 }
 
 /// What became of a picture that an encoder took.

@@ -14,6 +14,7 @@ pub mod encoder;
 pub mod frame;
 pub mod ids;
 pub mod input;
+pub mod regions;
 pub mod shared;
 pub mod source;
 pub mod stages;
@@ -34,6 +35,7 @@ pub use frame::{
 };
 pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId};
 pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};
+pub use regions::{RegionQuality, Regions, RegionsRefused};
 pub use shared::{
     DeviceId, MemoryId, SharedImage, SharedMemory, SharedPlane, SharedSemaphore, SharedSignal,
 };

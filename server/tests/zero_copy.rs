@@ -344,7 +344,7 @@ fn wgpu_reads_what_the_driver_wrote() {
     let mut frame = draw(&mut source, 0, true);
     finish(&mut *frame.image);
     let shared = media::Picture::Shared(frame.image.shared().unwrap());
-    let key = EncodeOptions { keyframe: true, strip: None };
+    let key = EncodeOptions::keyframe(true);
     let unit = encoder.encode(frame.id, &shared, key).unwrap();
     // Through Vulkan, which nobody told that CUDA had written.
     let left = pixels(&mapped(&*frame.image));

@@ -94,7 +94,7 @@ fn encode(
         };
         frame.image.finish(clock.as_ref(), &mut frame.stages)?;
         let picture = Picture::Cpu(frame.image.map()?);
-        let options = EncodeOptions { keyframe: number == 0, strip: None };
+        let options = EncodeOptions::keyframe(number == 0);
         let began = clock.now();
         let unit = encoder.encode(frame.id, &picture, options)?;
         let length = clock.now().since(began);

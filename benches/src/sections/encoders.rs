@@ -116,7 +116,7 @@ fn timed(candidate: &Candidate, frames: u32) -> Result<Option<Vec<f64>>> {
         }
         let outside = clip.next(|image| -> Result<_> {
             let picture = Picture::Cpu(image);
-            let options = EncodeOptions { keyframe: number == 0, strip: None };
+            let options = EncodeOptions::keyframe(number == 0);
             library::take();
             let began = Instant::now();
             let unit = encoder.encode(FrameId(number.into()), &picture, options)?;

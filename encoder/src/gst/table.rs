@@ -2,7 +2,9 @@
 //!
 //! Every row asks for the same: no B-frames, no look-ahead, one picture in and one unit out, constant
 //! bit rate, keyframes on request alone or as seldom as the element can, parameter sets with every
-//! keyframe. What an element cannot do stands in its row and goes into its capabilities.
+//! keyframe. What an element cannot do stands in its row and goes into its capabilities. No row has
+//! regions: GStreamer passes them as metas of buffers, which elements that do not know them ignore, and
+//! none tells whether it does.
 //!
 //! Software rows are checked by the compliance suite on every machine. Properties of hardware rows are
 //! those of GStreamer 1.22 to 1.28, from its sources; an element that lacks one that is needed is

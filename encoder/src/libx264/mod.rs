@@ -7,6 +7,9 @@
 //!
 //! Lost frames are answered by references to pictures before them, or where that is asked for by a
 //! wave of intra-coded blocks ([`losses`]).
+//!
+//! Regions are offsets that the library's adaptive quantisation adds. That looks at every macroblock of
+//! every picture whether there are regions or not, so it is on only where they were asked for.
 
 mod losses;
 mod sys;
@@ -23,6 +26,7 @@ use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::h264;
 use crate::nv12::{Drawn, Nv12, check_taken};
 use crate::references::Forget;
+use crate::regions::{BlockMap, Blocks};
 use crate::settings::{Resilience, Speed};
 use crate::slices;
 use crate::unit_pool::UnitPool;
@@ -71,6 +75,8 @@ pub struct LibX264Encoder {
     rewritten: Vec<u8>,
     resilience: Resilience,
     losses: Losses,
+    /// Offsets of quantisers, where regions were asked for.
+    map: Option<BlockMap<f32>>,
 }
 
 impl LibX264Encoder {
@@ -88,14 +94,21 @@ impl LibX264Encoder {
             bounded_frames: settings.vbv_percent <= 100,
             recovery: means.recovery(),
             waves: true,
+            regions: settings.regions.then_some(Blocks::H264.edge),
             ..EncoderCapabilities::plain(NAME, Codec::H264)
         };
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
         sys::system()?;
         let (fill, vbv_percent) = (VbvFill::new(slices::count()), settings.vbv_percent);
         let budget = budget(settings.bitrate, settings.rate, vbv_percent, fill);
-        let raw = open_raw(settings.size, settings.speed, settings.rate, budget, means)
-            .map_err(OpenError::Refused)?;
+        let raw = open_raw(
+            settings.size,
+            settings.speed,
+            settings.rate,
+            budget,
+            (means, settings.regions),
+        )
+        .map_err(OpenError::Refused)?;
         Ok(Self {
             capabilities,
             raw,
@@ -111,6 +124,7 @@ impl LibX264Encoder {
             rewritten: Vec::new(),
             resilience,
             losses: Losses::new(means),
+            map: settings.regions.then(|| map(settings.size)),
         })
     }
 }
@@ -141,8 +155,12 @@ impl Encoder for LibX264Encoder {
         let picture = Nv12::check(picture, self.size)?;
         self.tell_budget()?;
         let picture = self.drawn.with_strip(picture, options.strip);
-        let Coded { data, key, refresh, took } =
-            self.raw.encode(&picture, time(frame), options.keyframe).map_err(EncodeError::Fatal)?;
+        let map = self.map.as_mut().filter(|_| !options.regions.is_empty());
+        let offsets = map.map(|map| map.draw(&options.regions));
+        let Coded { data, key, refresh, took } = self
+            .raw
+            .encode(&picture, time(frame), options.keyframe, offsets)
+            .map_err(EncodeError::Fatal)?;
         self.fill.coded(data.len(), frame_bytes(self.bitrate, self.declared_rate));
         let kind = self.losses.coded(frame, key, refresh);
         if !key && !refresh {
@@ -201,8 +219,10 @@ impl Encoder for LibX264Encoder {
         check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
         let means = Means::new(self.resilience, size).map_err(EncodeError::Refused)?;
         // A new one starts with exactly one keyframe and holds no picture of the old size.
-        self.raw = open_raw(size, self.speed, self.declared_rate, self.budget, means)
+        let regions = self.map.is_some();
+        self.raw = open_raw(size, self.speed, self.declared_rate, self.budget, (means, regions))
             .map_err(EncodeError::Fatal)?;
+        self.map = regions.then(|| map(size));
         self.size = size;
         self.losses = Losses::new(means);
         self.capabilities.recovery = means.recovery();
@@ -220,7 +240,7 @@ fn open_raw(
     speed: Speed,
     rate: FrameRate,
     budget: Budget,
-    means: Means,
+    (means, regions): (Means, bool),
 ) -> Result<RawEncoder, String> {
     let library = sys::system().map_err(|error| error.to_string())?;
     let threads = CString::new(slices::count().to_string()).unwrap_or_default();
@@ -240,9 +260,18 @@ fn open_raw(
         (c"colormatrix", c"bt709"),
     ];
     options.extend(means.iter().map(|(name, value)| (*name, &**value)));
+    if regions {
+        // It adds offsets of ours where its own are on, and takes a strength of 0 for off. With one that
+        // rounds to nothing ours are all there are.
+        options.extend([(c"aq-mode", c"1"), (c"aq-strength", c"1e-9")]);
+    }
     let settings =
         Settings { size, rate: rate.fraction(), budget, preset: preset.name, options: &options };
     RawEncoder::open(library, &settings)
+}
+
+fn map(size: Size) -> BlockMap<f32> {
+    BlockMap::new(size, Blocks::H264)
 }
 
 /// What the library is told, so that it makes this rate. A VBV of less than a frame is widened to one by

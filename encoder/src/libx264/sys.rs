@@ -96,7 +96,9 @@ struct Picture {
     planes: c_int,
     stride: [c_int; 4],
     plane: [*const u8; 4],
-    reserved_3: [u64; 18],
+    /// Added to the quantiser of each macroblock, row by row, where adaptive quantisation is on.
+    quantiser_offsets: *const f32,
+    reserved_3: [u64; 17],
 }
 
 /// `x264_nal_t`.
@@ -112,6 +114,7 @@ const _: () = assert!(size_of::<Picture>() == 240 && size_of::<Nal>() == 40);
 const _: () = assert!(offset_of!(Picture, keyframe) == 12 && offset_of!(Picture, time) == 16);
 const _: () = assert!(offset_of!(Picture, colour_space) == 40 && offset_of!(Picture, planes) == 44);
 const _: () = assert!(offset_of!(Picture, stride) == 48 && offset_of!(Picture, plane) == 64);
+const _: () = assert!(offset_of!(Picture, quantiser_offsets) == 96);
 const _: () = assert!(offset_of!(Nal, bytes) == 20 && offset_of!(Nal, data) == 24);
 
 /// An open encoder of the library's.
@@ -228,9 +231,10 @@ impl Library {
 
     fn check_picture(&self) -> Result<(), String> {
         let picture = self.picture();
-        let Picture { kind, keyframe, time, colour_space, planes, .. } = picture.value;
+        let Picture { kind, keyframe, time, colour_space, planes, quantiser_offsets, .. } =
+            picture.value;
         let zero = (kind, keyframe, time, colour_space, planes) == (TYPE_AUTO, 0, 0, 0, 0);
-        if zero && picture.is_intact() {
+        if zero && quantiser_offsets.is_null() && picture.is_intact() {
             Ok(())
         } else {
             Err("its pictures are not as known".into())
@@ -363,12 +367,14 @@ impl RawEncoder {
         Ok(Self { library, handle, size: settings.size, parameters, input, output })
     }
 
-    /// Codes one picture. `time` grows with every picture.
+    /// Codes one picture. `time` grows with every picture. `offsets` are added to the quantisers of its
+    /// macroblocks, row by row; they count only where `aq-mode` is set.
     pub(super) fn encode(
         &mut self,
         source: &Nv12<'_>,
         time: i64,
         keyframe: bool,
+        offsets: Option<&[f32]>,
     ) -> Result<Coded<'_>, String> {
         let stride = |stride: usize| c_int::try_from(stride).ok();
         let (true, Some(luma), Some(chroma)) =
@@ -376,16 +382,22 @@ impl RawEncoder {
         else {
             return Err("the picture does not fit the encoder".into());
         };
+        let blocks = self.size.width.div_ceil(16) as usize * self.size.height.div_ceil(16) as usize;
+        if offsets.is_some_and(|offsets| offsets.len() != blocks) {
+            return Err("the offsets are not those of its macroblocks".into());
+        }
         let picture = &mut self.input.value;
         picture.kind = if keyframe { TYPE_IDR } else { TYPE_AUTO };
         picture.time = time;
         (picture.colour_space, picture.planes) = (NV12, 2);
         picture.stride = [luma, chroma, 0, 0];
         picture.plane = [source.luma.data.as_ptr(), source.chroma.data.as_ptr(), null(), null()];
+        picture.quantiser_offsets = offsets.map_or(null(), <[f32]>::as_ptr);
         let (mut nals, mut count) = (null_mut::<Nal>(), 0);
         let began = Instant::now();
-        // SAFETY: the encoder is open for this size. It reads planes that `Nv12` vouches for within
-        // the call, and writes the output picture and the two locations, which are ours.
+        // SAFETY: the encoder is open for this size. It reads planes that `Nv12` vouches for and an
+        // offset for each macroblock within the call, and writes the output picture and the two
+        // locations, which are ours.
         let bytes = unsafe {
             (self.library.functions.encode)(
                 self.handle.as_ptr(),
@@ -398,6 +410,7 @@ impl RawEncoder {
         let took = began.elapsed();
         // Not kept beyond the call, which their memory need not outlive.
         self.input.value.plane = [null(); 4];
+        self.input.value.quantiser_offsets = null();
         let bytes = match usize::try_from(bytes) {
             Ok(bytes) if bytes > 0 && count > 0 && !nals.is_null() => bytes,
             _ => return Err(format!("x264_encoder_encode answered {bytes}, with {count} units")),

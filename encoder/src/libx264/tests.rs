@@ -12,9 +12,8 @@ use sys::{BUILDS, Library};
 #[test]
 fn the_library_is_told_what_makes_it_fill_its_rate() {
     let fill = VbvFill::new(1);
-    let vbv = |mbps, fps, percent| {
-        budget(Bitrate::from_mbps(mbps), FrameRate::fps(fps), percent, fill)
-    };
+    let vbv =
+        |mbps, fps, percent| budget(Bitrate::from_mbps(mbps), FrameRate::fps(fps), percent, fill);
     let budget = |mbps, fps| vbv(mbps, fps, 100);
     assert_eq!(budget(17, 60), Budget { kilobits: 20_000, vbv_kilobits: 333 });
     assert_eq!(budget(17, 30), Budget { kilobits: 20_000, vbv_kilobits: 666 });

@@ -10,8 +10,8 @@
 //!
 //! Queues and what happens when they are full:
 //! - Mailbox: one frame. A newer one replaces it; the older one is dropped, counted as `dropped`.
-//! - Commands: a place for each kind. The newest sink, encoders and rate count, requests for a
-//!   keyframe are one, lost frames are one range. None is refused, however long a frame takes: a
+//! - Commands: a place for each kind. The newest sink, encoders, rate and regions count, requests for
+//!   a keyframe are one, lost frames are one range. None is refused, however long a frame takes: a
 //!   sink that was not set would show the next viewer nothing.
 //! - Encoder: as many pictures as its `depth`. While it is full no frame is taken from the mailbox. One
 //!   that keeps a picture longer than the patience is replaced.
@@ -40,7 +40,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use media::{
-    Bitrate, Clock, EncoderCapabilities, Frame, FrameId, FrameRate, PictureKind, TrackId, UnitSink,
+    Bitrate, Clock, EncoderCapabilities, Frame, FrameId, FrameRate, PictureKind, Regions, Size,
+    TrackId, UnitSink,
 };
 use thiserror::Error;
 
@@ -91,6 +92,17 @@ pub enum Command {
     Forget(RangeInclusive<FrameId>),
     /// The client has decoded this frame, and with it every one that it needs.
     Acknowledge(FrameId),
+    /// Parts of pictures of this size that are coded finer or coarser, until the next are told or another
+    /// viewer comes. Encoders that have none code pictures without, and so do all at another size.
+    ///
+    /// They are no part of a frame, since where a viewer looks is known best when a picture is coded, not
+    /// when its drawing began; and sources need know nothing of it.
+    SetRegions {
+        /// Of the pictures that they lie in.
+        size: Size,
+        /// The parts.
+        regions: Regions,
+    },
     /// Units go here from now on, beginning with a keyframe.
     SetSink(Box<dyn UnitSink>),
     /// Another viewer decodes other codecs. The encoder in use stays where it is the first of these and
@@ -115,6 +127,11 @@ impl std::fmt::Debug for Command {
             Self::Keyframe => f.write_str("Keyframe"),
             Self::Forget(lost) => f.debug_tuple("Forget").field(lost).finish(),
             Self::Acknowledge(frame) => f.debug_tuple("Acknowledge").field(frame).finish(),
+            Self::SetRegions { size, regions } => f
+                .debug_struct("SetRegions")
+                .field("size", size)
+                .field("regions", &regions.as_slice())
+                .finish(),
             Self::SetSink(_) => f.write_str("SetSink"),
             Self::UseEncoders { encoders, .. } => {
                 let names = encoders.iter().map(|candidate| candidate.name);

@@ -6,7 +6,7 @@ use media::barcode::Strip;
 use media::{
     AccessUnit, ColorDescription, Damage, EncodeError, EncodeOptions, Encoded, EncoderCapabilities,
     Frame, ImageError, Mark, MatrixCoefficients, MediaTime, Picture, PictureKind, PixelFormat,
-    Primaries, Size, Submitted, UnitKind,
+    Primaries, Regions, Size, Submitted, UnitKind,
 };
 
 use super::WorkerEvent;
@@ -177,6 +177,10 @@ impl Runner {
         check_format(frame.image.format(), capabilities)
             .and_then(|()| check_color(frame, &self.settings.color))
             .map_err(FrameFailure::Refused)?;
+        let (of_size, regions) = self.regions;
+        let lie_in_it = of_size == frame.image.size();
+        let regions =
+            if lie_in_it && capabilities.regions.is_some() { regions } else { Regions::NONE };
         let device = capabilities.shares.filter(|_| self.shares);
         // A strip is drawn by the CPU, into what is complete.
         let waits = capabilities.waits_on_device && !self.config.barcode;
@@ -195,6 +199,7 @@ impl Runner {
         let options = EncodeOptions {
             keyframe,
             strip: self.config.barcode.then(|| Strip::new(frame.id, frame.last_input)),
+            regions,
         };
         if shared {
             match self.submit_shared(frame, options, early) {

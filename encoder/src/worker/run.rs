@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use media::{
     Bitrate, Clock, Damage, EncodeError, Encoder, FrameId, MediaTime, PictureKind, RateChange,
-    Recovery, RecoveryMeans, UnitSink,
+    Recovery, RecoveryMeans, Regions, Size, UnitSink,
 };
 
 use super::gate::KeyframeGate;
@@ -54,6 +54,8 @@ pub(super) struct Runner {
     pub(super) window: Window,
     /// The newest picture that was to be a keyframe: it makes good what was lost before.
     pub(super) newest_key: Option<FrameId>,
+    /// Parts of pictures of this size that matter more or less to the viewer.
+    pub(super) regions: (Size, Regions),
     pub(super) converter: Nv12Converter,
     pub(super) refinement: Refinement,
     /// The newest frame never reached the viewer.
@@ -95,6 +97,7 @@ impl Runner {
             gate: KeyframeGate::new(config.keyframe_interval),
             window: Window::new(RecoveryMeans::Keyframe),
             newest_key: None,
+            regions: (config.settings.size, Regions::NONE),
             converter: Nv12Converter::new(),
             refinement: Refinement::default(),
             stale: true,
@@ -242,11 +245,16 @@ impl Runner {
                 self.forget(lost);
                 Ok(())
             }
+            Command::SetRegions { size, regions } => {
+                self.regions = (size, regions);
+                Ok(())
+            }
             Command::SetSink(sink) => {
                 self.sink = sink;
                 self.gate.restart();
                 self.window.forget_viewer();
                 self.refinement = Refinement::default();
+                self.regions.1 = Regions::NONE;
                 self.missed = Damage::Unknown;
                 // The new viewer begins with a keyframe, and these come before it.
                 self.in_flight.iter_mut().for_each(|flight| flight.void = true);

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use media::{Bitrate, Damage, Frame, FrameId, FrameRate, PictureKind, UnitSink};
+use media::{Bitrate, Damage, Frame, FrameId, FrameRate, PictureKind, Regions, Size, UnitSink};
 
 use super::{Command, CommandRefused, WorkerStats};
 use crate::candidates::Candidate;
@@ -201,7 +201,7 @@ fn inherit(frame: &mut Frame, dropped: &Frame) {
 ///
 /// They are taken in the order of the fields. That is the order in which they mean the same as in the
 /// order in which they came: other encoders are for the sink that comes with them, a sink makes void
-/// what the viewer before it asked for and lost, rates touch neither, and a keyframe is one whether or not frames were forgotten before it.
+/// what the viewer before it asked for, looked at and lost, rates touch neither, and a keyframe is one whether or not frames were forgotten before it.
 #[derive(Default)]
 struct Pending {
     /// The newest counts.
@@ -210,6 +210,8 @@ struct Pending {
     sink: Option<Box<dyn UnitSink>>,
     /// The newest counts.
     rate: Option<(Bitrate, FrameRate)>,
+    /// The newest count.
+    regions: Option<(Size, Regions)>,
     /// The newest counts: it stands for all before it.
     acknowledged: Option<FrameId>,
     /// From the least to the greatest: frames in between refer to lost ones.
@@ -224,10 +226,12 @@ impl Pending {
         match command {
             Command::SetSink(sink) => {
                 (self.lost, self.keyframe, self.acknowledged) = (None, false, None);
+                self.regions = None;
                 return self.sink.replace(sink);
             }
             Command::UseEncoders { encoders, kind } => self.encoders = Some((encoders, kind)),
             Command::SetRate { bitrate, rate } => self.rate = Some((bitrate, rate)),
+            Command::SetRegions { size, regions } => self.regions = Some((size, regions)),
             Command::Forget(lost) => {
                 self.lost = Some(match self.lost.take() {
                     Some(older) => *older.start().min(lost.start())..=*older.end().max(lost.end()),
@@ -251,6 +255,9 @@ impl Pending {
         }
         if let Some((bitrate, rate)) = self.rate.take() {
             return Some(Command::SetRate { bitrate, rate });
+        }
+        if let Some((size, regions)) = self.regions.take() {
+            return Some(Command::SetRegions { size, regions });
         }
         // Before losses: an encoder may go back to what was acknowledged.
         if let Some(frame) = self.acknowledged.take() {
@@ -281,7 +288,7 @@ impl Drop for Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::{AccessUnit, SendRefused};
+    use media::{AccessUnit, Rect, RegionQuality, SendRefused};
 
     struct NoSink;
 
@@ -340,6 +347,20 @@ mod tests {
         let told = told([encoders("a"), sink(), rate(1), encoders("b")]);
         assert_eq!((told[0].as_str(), told[1].as_str()), (r#"UseEncoders["b"]"#, "SetSink"));
         assert_eq!(told.len(), 3, "{told:?}");
+    }
+
+    #[test]
+    fn the_newest_regions_count_and_are_those_of_the_viewer() {
+        let size = Size::new(64, 48);
+        let regions = |steps| {
+            let region = RegionQuality { rect: Rect::whole(size), steps };
+            Command::SetRegions { size, regions: Regions::new(&[region]).unwrap() }
+        };
+        let told = told([regions(1), sink(), regions(2), rate(1), regions(3)]);
+        assert_eq!((told.len(), told[0].as_str()), (3, "SetSink"), "{told:?}");
+        assert!(told[1].starts_with("SetRate") && told[2].contains("steps: 3"), "{told:?}");
+        let told = super::tests::told([regions(1), sink()]);
+        assert_eq!(told, ["SetSink"]);
     }
 
     #[test]

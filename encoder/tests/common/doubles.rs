@@ -90,6 +90,7 @@ pub enum Behaviour {
     RefusesRates,
     /// Each new rate costs a keyframe.
     PaysForRates,
+    HasRegions,
 }
 
 /// An encoder double whose units say what it was told.
@@ -129,6 +130,9 @@ impl Encoder for EncoderDouble {
             (false, false) => UnitKind::Delta,
         };
         self.calls.push(format!("{} encode {} {kind:?}", self.capabilities.name, frame.0));
+        for region in options.regions.as_slice() {
+            self.calls.push(format!("region of {}", region.steps));
+        }
         let data = Bytes::from(vec![0; image.size.width as usize]);
         // Good at once, so that nothing is coded again.
         Ok(Submitted::Now(Encoded { quantiser: Some(10), ..Encoded::new(data, kind) }))
@@ -184,6 +188,7 @@ pub fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>
                     } else {
                         RecoveryMeans::Keyframe
                     },
+                    regions: (behaviour == Behaviour::HasRegions).then_some(16),
                     ..EncoderCapabilities::plain(name, Codec::H264)
                 },
                 behaviour,

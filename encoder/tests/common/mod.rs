@@ -5,6 +5,8 @@ pub mod doubles;
 pub mod gpu;
 pub mod viewer;
 
+use std::ops::Range;
+
 use media::{Codec, CpuImage, PixelFormat, Plane, Size};
 use nearlight_encoder::h264::{NalKind, nals};
 use nearlight_encoder::{Candidate, candidates};
@@ -145,18 +147,7 @@ pub fn try_decode(decoder: &mut Decoder, unit: &[u8]) -> Result<Option<Decoded>,
 
 /// Peak signal to noise ratio of luma and of chroma, in decibels.
 pub fn psnr(source: &Picture, decoded: &Decoded) -> (f64, f64) {
-    assert_eq!(source.size, decoded.size);
     let (width, height) = (source.size.width as usize, source.size.height as usize);
-    let ratio =
-        |sum: f64, count: usize| 10.0 * (255.0_f64.powi(2) * count as f64 / sum.max(1.0)).log10();
-    let square = |a: u8, b: u8| (f64::from(a) - f64::from(b)).powi(2);
-    let mut luma = 0.0;
-    for y in 0..height {
-        for x in 0..width {
-            luma +=
-                square(source.luma[y * source.stride + x], decoded.luma[y * decoded.stride + x]);
-        }
-    }
     let mut chroma = 0.0;
     for y in 0..height / 2 {
         for x in 0..width / 2 {
@@ -165,7 +156,29 @@ pub fn psnr(source: &Picture, decoded: &Decoded) -> (f64, f64) {
             chroma += square(source.chroma[from + 1], decoded.cr[to]);
         }
     }
-    (ratio(luma, width * height), ratio(chroma, width * height / 2))
+    (luma_psnr(source, decoded, 0..width), ratio(chroma, width * height / 2))
+}
+
+/// The same of luma within some columns.
+pub fn luma_psnr(source: &Picture, decoded: &Decoded, columns: Range<usize>) -> f64 {
+    assert_eq!(source.size, decoded.size);
+    let height = source.size.height as usize;
+    let mut sum = 0.0;
+    for y in 0..height {
+        let from = &source.luma[y * source.stride..][columns.clone()];
+        let to = &decoded.luma[y * decoded.stride..][columns.clone()];
+        sum += from.iter().zip(to).map(|(&a, &b)| square(a, b)).sum::<f64>();
+    }
+    ratio(sum, columns.len() * height)
+}
+
+fn square(a: u8, b: u8) -> f64 {
+    (f64::from(a) - f64::from(b)).powi(2)
+}
+
+/// Decibels of a sum of squares over so many samples.
+fn ratio(sum: f64, count: usize) -> f64 {
+    10.0 * (255.0_f64.powi(2) * count as f64 / sum.max(1.0)).log10()
 }
 
 /// What a unit is made of, by the names of its codec; slices and tiles are counted once.

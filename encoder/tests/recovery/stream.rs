@@ -64,7 +64,7 @@ impl Run {
             let number = self.units.len();
             let picture = (self.scene)(SIZE, number);
             let (due, image) = (self.due, media::Picture::Cpu(picture.image()));
-            let options = EncodeOptions { keyframe: due == Due::Key, strip: None };
+            let options = EncodeOptions::keyframe(due == Due::Key);
             let encoded = self.encoder.encode(FrameId(number as u64), &image, options).unwrap();
             let (expected, then) = match due {
                 Due::Delta => (UnitKind::Delta, Due::Delta),

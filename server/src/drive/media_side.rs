@@ -98,7 +98,8 @@ impl MediaSide {
         reports: mpsc::Sender<Report>,
     ) -> std::io::Result<Self> {
         // Room is made for the granted size: a source that becomes smaller is followed in place.
-        let settings = EncoderSettings { device: plan.app.device(), ..plan.settings.with_kind(plan.kind) };
+        let settings =
+            EncoderSettings { device: plan.app.device(), ..plan.settings.with_kind(plan.kind) };
         let config = WorkerConfig {
             label: plan.label.clone(),
             track: TrackId(0),

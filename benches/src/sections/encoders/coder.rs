@@ -236,7 +236,7 @@ pub(crate) fn encode_clip(args: &Args) -> Result<()> {
             size: SIZE,
             planes: planes.into_iter().collect(),
         };
-        let options = EncodeOptions { keyframe: number == 0, strip: None };
+        let options = EncodeOptions::keyframe(number == 0);
         let picture = Picture::Cpu(image);
         units.push(encoder.encode(FrameId(number.into()), &picture, options)?.data);
     }
