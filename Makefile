@@ -55,7 +55,7 @@ test-fuzz:
 fuzz:
 	scripts/fuzz 120
 
-# The page in a real browser against the real server. The browser also decodes what encoder/tests/recovery.rs
+# The page in a real browser against the real server. The browser also decodes what encoder/tests/recovery/
 # leaves behind.
 test-e2e: page
 	cargo test --workspace --locked --no-run --quiet

@@ -1,4 +1,4 @@
-// Streams that lost pictures on the way, as encoder/tests/recovery.rs leaves them, decoded by the browser: what it makes of
+// Streams that lost pictures on the way, as encoder/tests/recovery/ leaves them, decoded by the browser: what it makes of
 // them after the encoder has recovered is, bit by bit, what FFmpeg makes of the same stream without the loss.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';

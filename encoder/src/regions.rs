@@ -4,8 +4,8 @@
 use std::ops::RangeInclusive;
 
 use media::{
-    Bitrate, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId, FrameRate,
-    Picture, RateChange, Recovery, Regions, Size, Submitted,
+    Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
+    FrameRate, Picture, RateChange, Recovery, Regions, Size, Submitted,
 };
 
 /// What a map of quantiser steps is made of.
@@ -20,6 +20,17 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Macroblocks of H.264, whose quantisers are the scale that steps are told in.
     pub(crate) const H264: Self = Self { edge: 16, scale: 1 };
+
+    /// Those of NVENC, which codes H.265 in coding tree blocks of 32 pixels and AV1 in superblocks of 64.
+    /// AV1 counts quantisers to 255, where the others count to 51. `None` for what it does not code.
+    pub(crate) const fn nvenc(codec: Codec) -> Option<Self> {
+        match codec {
+            Codec::H264 => Some(Self::H264),
+            Codec::H265 => Some(Self { edge: 32, scale: 1 }),
+            Codec::Av1 => Some(Self { edge: 64, scale: 5 }),
+            Codec::Vp8 | Codec::Vp9 => None,
+        }
+    }
 }
 
 /// The steps of each block of a picture, row by row, in memory that is used again.
@@ -153,7 +164,7 @@ mod tests {
 
     #[test]
     fn steps_are_scaled_and_take_other_types() {
-        let blocks = Blocks { edge: 64, scale: 5 };
+        let blocks = Blocks::nvenc(Codec::Av1).unwrap();
         let regions = Regions::new(&[region(0, 0, 1, 1, -12), region(64, 0, 1, 1, 12)]).unwrap();
         let size = Size::new(130, 64);
         assert_eq!(BlockMap::<i8>::new(size, blocks).draw(&regions), [-60, 60, 0]);

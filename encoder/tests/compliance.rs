@@ -623,6 +623,11 @@ fn what_software_does_not_do_is_refused_by_name() {
                     let wave = matches!(recovery, RecoveryMeans::Wave { units: 2..=30 });
                     assert!(wave, "{}: {recovery:?}", candidate.name);
                 }
+                // `tests/hdr.rs` decodes it.
+                Ok(encoder) => {
+                    let formats = &encoder.capabilities().formats;
+                    assert!(formats.contains(&settings.format), "{}", candidate.name);
+                }
                 other => panic!("{}: {:?}", candidate.name, other.err()),
             }
         }
@@ -633,11 +638,11 @@ fn what_software_does_not_do_is_refused_by_name() {
 #[test]
 fn waves_are_had_where_they_are_claimed() {
     let resilience = Resilience::IntraRefresh { units: 30 };
-    on_every_candidate(&SETTINGS, |candidate, run| {
+    on_every_candidate(&SETTINGS, |present, run| {
         let claimed = run.encoder.capabilities().waves;
         drop(run);
         let settings = EncoderSettings { resilience, ..SETTINGS };
-        let opened = BlockingEncoder::open(candidate, &settings, PATIENCE);
-        assert_eq!(opened.is_ok(), claimed, "{}: {:?}", candidate.name, opened.err());
+        let opened = BlockingEncoder::open(&present.candidate, &settings, PATIENCE);
+        assert_eq!(opened.is_ok(), claimed, "{}: {:?}", present.label(), opened.err());
     });
 }

@@ -68,7 +68,7 @@ fn with_answer(script: &str) -> String {
 #[test]
 fn every_candidate_gets_the_answer_of_its_own() {
     let works = r#"for name in "$@"; do
-        echo "{\"name\":\"$name\",\"outcome\":{\"works\":{\"cost\":{\"micros_per_megapixel\":7},\"accepts\":{\"formats\":[\"nv12\"],\"smallest\":{\"width\":2,\"height\":2},\"largest\":{\"width\":64,\"height\":64}}}}}"
+        echo "{\"name\":\"$name\",\"outcome\":{\"works\":{\"cost\":{\"micros_per_megapixel\":7},\"accepts\":{\"formats\":[\"nv12\"],\"smallest\":{\"width\":2,\"height\":2},\"largest\":{\"width\":64,\"height\":64},\"waves\":false}}}}"
     done"#;
     let verdicts = patient(works).probe(&candidates());
     assert_eq!(verdicts.len(), 3);

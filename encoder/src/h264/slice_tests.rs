@@ -1,4 +1,4 @@
-//! Heads written bit by bit from the syntax tables; real ones are read in `tests/recovery.rs`.
+//! Heads written bit by bit from the syntax tables; real ones are read in `tests/recovery/`.
 
 use proptest::prelude::*;
 

@@ -113,6 +113,7 @@ impl NvencEncoder {
             bounded_frames: session.caps().custom_vbv && settings.vbv_percent <= 100,
             recovery: means(&settings, &session),
             waves: session.caps().intra_refresh,
+            regions: session.plan().map.map(|blocks| blocks.edge),
             ..EncoderCapabilities::plain(name, settings.codec)
         };
         let losses = losses(&session);
@@ -283,6 +284,7 @@ impl Encoder for NvencEncoder {
             long_term: LongTerm::default(),
             recovery: self.recovery || healed,
             strip: options.strip,
+            regions: options.regions,
         };
         self.submit(picture, order)?;
         let keyframe = options.keyframe || self.keyframe;

@@ -10,6 +10,7 @@ use super::losses::LongTerm;
 use super::output::ReadError;
 use super::ring::{PICTURES, Pictures, Registry};
 use crate::cuda::{Context, Imported, Stream};
+use crate::regions::BlockMap;
 
 /// How long pictures may take until the driver counts as hung.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -32,6 +33,8 @@ pub(super) struct Inner {
 pub(super) struct Resources {
     /// Buffers for pictures from the CPU, each beside the output of the same number.
     pub(super) buffers: [Option<Input>; PICTURES],
+    /// Quantiser steps of the picture beside them, which the driver may read until it was read.
+    pub(super) maps: [Option<BlockMap<i8>>; PICTURES],
     pub(super) shared: Registry<Registered>,
 }
 
@@ -77,7 +80,11 @@ impl Inner {
             driver,
             initialised: false,
             outputs: Vec::new(),
-            resources: Mutex::new(Resources { buffers: [None; PICTURES], shared: Registry::new() }),
+            resources: Mutex::new(Resources {
+                buffers: [None; PICTURES],
+                maps: Default::default(),
+                shared: Registry::new(),
+            }),
             state: Mutex::new(State { pictures: Pictures::new(), closing: false, ended: false }),
             changed: Condvar::new(),
             stream: None,
@@ -136,6 +143,7 @@ impl Inner {
     /// Gives up every picture's place. Nothing is being coded.
     pub(super) fn release_inputs(&self) {
         let mut resources = lock(&self.resources);
+        resources.maps = Default::default();
         for registered in resources.shared.drain() {
             self.unregister(registered);
         }

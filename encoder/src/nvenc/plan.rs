@@ -16,6 +16,7 @@ use media::{
 use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 use thiserror::Error;
 
+use crate::regions::Blocks;
 use crate::settings::{EncoderSettings, H264Profile, Resilience, Speed};
 
 pub(crate) use caps::Caps;
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) resilience: Resilience,
     /// Long-term references are among it.
     pub(crate) long_term: bool,
+    /// Whether pictures come with maps of quantiser steps.
+    pub(crate) regions: bool,
 }
 
 impl Settings {
@@ -75,6 +78,7 @@ impl Settings {
             vbv_percent: settings.vbv_percent,
             resilience: settings.resilience,
             long_term: settings.long_term,
+            regions: settings.regions,
         })
     }
 
@@ -349,6 +353,10 @@ pub(crate) struct Plan {
     pub(crate) referred: sdk::NV_ENC_NUM_REF_FRAMES,
     /// The wave, where it stands in for references.
     pub(crate) wave: Option<Wave>,
+    /// What the map of quantiser steps is made of that every picture comes with (`qpMapMode` of
+    /// `NV_ENC_QP_MAP_DELTA`). No capability tells of it: `SUPPORT_EMPHASIS_LEVEL_MAP` is of another kind
+    /// of map.
+    pub(crate) map: Option<Blocks>,
     /// Colours, and that nothing is reordered. AV1 takes the colours of it.
     pub(crate) vui: sdk::NV_ENC_CONFIG_H264_VUI_PARAMETERS,
     /// What differs between codecs.
@@ -410,6 +418,7 @@ impl Plan {
                     single_slice: caps.single_slice_refresh && settings.codec != Codec::Av1,
                 }),
             },
+            map: Blocks::nvenc(settings.codec).filter(|_| settings.regions),
             vui: vui(settings),
             coding: coding(settings, caps),
         })

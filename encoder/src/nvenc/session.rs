@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use media::barcode::Strip;
-use media::{CpuImage, Encoded, MemoryId, Picture, PixelFormat, SharedImage, Size};
+use media::{CpuImage, Encoded, MemoryId, Picture, PixelFormat, Regions, SharedImage, Size};
 use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 use thiserror::Error;
 
-use super::calls::{Call, DriverSession, Failure, Format, Input, Job, PictureCalls};
+use super::calls::{Call, DriverSession, Failure, Format, Input, Job, PictureCalls, StepMap};
 use super::inner::{Inner, Pending, Registered, State, layout_of, lock};
 use super::loader::Nvenc;
 use super::losses::LongTerm;
@@ -28,6 +28,7 @@ use super::ring::{Full, PICTURES};
 use super::strip::StripRows;
 use crate::cuda::{self, Context, Imported, Stream};
 use crate::nv12::{copy_rows, plane_holds};
+use crate::regions::BlockMap;
 use crate::settings::Resilience;
 use crate::wake::Wake;
 
@@ -73,6 +74,7 @@ pub(crate) struct Order {
     /// It is the one that is clean again after a loss.
     pub(crate) recovery: bool,
     pub(crate) strip: Option<Strip>,
+    pub(crate) regions: Regions,
 }
 
 /// An open session of one codec, size and format.
@@ -189,9 +191,10 @@ impl Session {
                 (input, format, image.planes[0].stride, Some((image.memory.id, input)))
             }
         };
+        let map = self.step_map(number, &order.regions);
         let Order { time_stamp, keyframe, wave, long_term, recovery, .. } = order;
         let wave = u32::from(wave);
-        let job = Job { input, format, pitch, output, time_stamp, keyframe, wave, long_term };
+        let job = Job { input, format, pitch, output, time_stamp, keyframe, wave, long_term, map };
         if let Err(failure) = self.calls.encode(&self.inner.driver, &self.plan, &job) {
             self.inner.give_back(mapped);
             return Err(failure.into());
@@ -199,6 +202,15 @@ impl Session {
         lock(&self.inner.state).pictures.submit(Pending { output, recovery, long_term, mapped });
         self.inner.changed.notify_all();
         Ok(())
+    }
+
+    /// Draws the map of the picture of this number, which is free with its output.
+    fn step_map(&self, number: usize, regions: &Regions) -> Option<StepMap> {
+        let blocks = self.plan.map?;
+        let mut resources = lock(&self.inner.resources);
+        let map = &mut resources.maps[number];
+        let map = map.get_or_insert_with(|| BlockMap::new(self.plan.size, blocks));
+        Some(StepMap::of(map.draw(regions)))
     }
 
     /// Copies a picture from the CPU into the buffer of this number.

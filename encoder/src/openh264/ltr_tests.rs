@@ -1,4 +1,4 @@
-//! The state machine alone; what OpenH264 makes of it is judged by `tests/recovery.rs`.
+//! The state machine alone; what OpenH264 makes of it is judged by `tests/recovery/`.
 
 use super::*;
 use crate::h264::SliceType;

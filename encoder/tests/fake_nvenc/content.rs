@@ -82,7 +82,7 @@ fn pictures_of_the_cpu_are_coded_and_decode_to_themselves() {
     driver.broke(&[]);
     assert!(driver.gpu.encode_leftovers().unwrap().is_empty());
     let log = driver.logged("nvEncEncodePicture");
-    let key = format!("0 ts=17 flags={FORCE_IDR} size={WIDTH}x{HEIGHT} refresh=0 map=0");
+    let key = format!("0 ts=17 flags={FORCE_IDR} size={WIDTH}x{HEIGHT} refresh=0 map=none");
     assert_eq!(log[7], format!("{key} mark=none ltr=0"));
     assert_eq!(log[12], "0 end");
     let log = driver.logged("nvEncInitializeEncoder");

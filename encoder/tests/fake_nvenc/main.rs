@@ -4,5 +4,6 @@
 
 mod content;
 mod driver;
+mod maps;
 mod rules;
 mod session;

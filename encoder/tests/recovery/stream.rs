@@ -1,7 +1,7 @@
 //! An encoder that loses pictures on the way, and what becomes of its units.
 
 use bytes::Bytes;
-use media::{Codec, EncodeOptions, FrameId, Recovery, RecoveryMeans, UnitKind};
+use media::{Codec, EncodeOptions, FrameId, Recovery, RecoveryMeans, Size, UnitKind};
 use nearlight_encoder::BlockingEncoder;
 use nearlight_encoder::h264::{NalKind, Sps, nals};
 

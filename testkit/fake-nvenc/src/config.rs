@@ -187,6 +187,11 @@ impl Configuration {
                     call.refuse(INVALID_PARAM, "rcParams has reserved bits, or a map of no kind")
                 );
             }
+            // enableAQ: "QP delta map and AQ (either spatial or temporal) are mutually exclusive" in the
+            // SDK's own programs.
+            if flags & 1 << 3 != 0 && word!(rate, qpMapMode) != 0 {
+                return Err(call.refuse(UNSUPPORTED_PARAM, "a map of quantisers, and AQ"));
+            }
             // enableLookahead, enableTemporalAQ.
             if flags & (1 << 5 | 1 << 8) != 0 {
                 return Err(
@@ -354,6 +359,9 @@ impl Configuration {
                 self.long_term > number(Cap::NV_ENC_CAPS_NUM_MAX_LTR_FRAMES),
                 "so many long-term references are not offered",
             ),
+            // Levels of emphasis are a capability of their own, which is not claimed; quantisers
+            // themselves are "not supported" by any.
+            (!matches!(self.qp_map, 0 | 2), "maps of other kinds than quantiser steps"),
             (self.codec == Codec::H264 && !matches!(self.split, 0 | 15), "H.264 cannot be split"),
             (self.sub_frame && !matches!(self.split, 0 | 15), "sub-frames cannot be split"),
         ];

@@ -5,6 +5,7 @@
 //! machine is. The input is read once more after coding, and a difference is a broken rule; then it is
 //! overwritten, so that a picture in one memory with this can be told from a copy.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -32,6 +33,43 @@ pub(crate) enum Source {
     Device(u64),
 }
 
+/// A map of quantiser steps in the caller's memory, as it was when its picture was handed in.
+pub(crate) struct Map {
+    start: *const i8,
+    steps: Vec<i8>,
+}
+
+// SAFETY: an address, at which there is what `at` was given for as long as the picture was not read.
+unsafe impl Send for Map {}
+
+impl Map {
+    /// # Safety
+    /// So many bytes can be read at `start` until the picture was read: the SDK does not say when the
+    /// hardware does so.
+    pub(crate) unsafe fn at(start: *const i8, bytes: usize) -> Self {
+        // SAFETY: the caller's word.
+        let steps = unsafe { std::slice::from_raw_parts(start, bytes) };
+        Self { start, steps: steps.to_vec() }
+    }
+
+    /// Whether it is what it was when it was handed in.
+    fn is_kept(&self) -> bool {
+        // SAFETY: the picture was not read yet, so the word of `at`'s caller holds.
+        unsafe { std::slice::from_raw_parts(self.start, self.steps.len()) == self.steps }
+    }
+}
+
+/// Block by block in the order of the picture, such as `-3*20,0*220`.
+impl fmt::Display for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, run) in self.steps.chunk_by(|a, b| a == b).enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(f, "{comma}{}*{}", run[0], run.len())?;
+        }
+        Ok(())
+    }
+}
+
 /// A picture to be coded.
 pub(crate) struct Job {
     /// Pictures before it in the session.
@@ -49,6 +87,8 @@ pub(crate) struct Job {
     pub(crate) long_term: u32,
     /// Pictures of a wave of intra blocks that begins here.
     pub(crate) refresh: u32,
+    /// No coder here follows it: OpenH264 has no such maps, and stand-ins no quantisers.
+    pub(crate) map: Option<Map>,
     pub(crate) source: Source,
     pub(crate) layout: Layout,
     pub(crate) output: u64,
@@ -119,6 +159,9 @@ fn work(
         CONTROL.broke("hardware", &reason);
         Unit::failed("failed")
     });
+    if job.map.as_ref().is_some_and(|map| !map.is_kept()) {
+        CONTROL.broke("hardware", "the map of quantisers changed before it was used");
+    }
     again.resize(extent, 0);
     let there = read(session, job.source, again);
     if !there || !job.layout.visible(pixels).eq(job.layout.visible(again)) {

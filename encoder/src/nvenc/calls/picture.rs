@@ -29,6 +29,21 @@ pub(crate) struct Job {
     pub(crate) wave: u32,
     /// Of H.264 and HEVC; AV1 has none in this SDK.
     pub(crate) long_term: LongTerm,
+    pub(crate) map: Option<StepMap>,
+}
+
+/// A map of quantiser steps. The SDK does not say when it is read, so it must stay until the picture's
+/// unit is out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepMap {
+    start: *const i8,
+    bytes: u32,
+}
+
+impl StepMap {
+    pub(crate) const fn of(steps: &[i8]) -> Self {
+        Self { start: steps.as_ptr(), bytes: steps.len() as u32 }
+    }
 }
 
 /// Structures of the thread that hands pictures in.
@@ -123,7 +138,8 @@ impl PictureCalls {
         let key =
             Flag::NV_ENC_PIC_FLAG_FORCEIDR as u32 | Flag::NV_ENC_PIC_FLAG_OUTPUT_SPSPPS as u32;
         // SAFETY: the box is live; the codec's part is written as the member that belongs to the codec
-        // of the session, of which zero is a value.
+        // of the session, of which zero is a value. The map is one of the session's, which keeps one for
+        // each picture that can be in it.
         let status = unsafe {
             (*pointer).version = sdk::NV_ENC_PIC_PARAMS_VER;
             (*pointer).inputWidth = width;
@@ -135,6 +151,9 @@ impl PictureCalls {
             (*pointer).inputBuffer = job.input.0;
             (*pointer).outputBitstream = job.output.0;
             (&raw mut (*pointer).bufferFmt).cast::<u32>().write(job.format);
+            if let Some(StepMap { start, bytes }) = job.map {
+                ((*pointer).qpDeltaMap, (*pointer).qpDeltaMapSize) = (start.cast_mut(), bytes);
+            }
             (*pointer).pictureStruct = sdk::NV_ENC_PIC_STRUCT::NV_ENC_PIC_STRUCT_FRAME;
             let codec = &raw mut (*pointer).codecPicParams;
             let (mark, from) = (job.long_term.mark.unwrap_or(0), job.long_term.bitmap());

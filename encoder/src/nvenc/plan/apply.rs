@@ -101,11 +101,15 @@ impl Plan {
             (*rate).vbvBufferSize = self.vbv;
             (*rate).vbvInitialDelay = self.vbv;
             (*rate).multiPass = sdk::NV_ENC_MULTI_PASS::NV_ENC_TWO_PASS_QUARTER_RESOLUTION;
-            (*rate).qpMapMode = sdk::NV_ENC_QP_MAP_MODE::NV_ENC_QP_MAP_DISABLED;
+            (*rate).qpMapMode = match self.map {
+                Some(_) => sdk::NV_ENC_QP_MAP_MODE::NV_ENC_QP_MAP_DELTA,
+                None => sdk::NV_ENC_QP_MAP_MODE::NV_ENC_QP_MAP_DISABLED,
+            };
             (*rate).lookaheadDepth = 0;
             // A keyframe gets what any other frame gets.
             (*rate).lowDelayKeyFrameScale = 1;
             set_bits!(rate, sdk::NV_ENC_RC_PARAMS, {
+                // Nor would maps of quantiser steps be taken with it.
                 set_enableAQ(0);
                 set_enableLookahead(0);
                 set_enableTemporalAQ(0);

@@ -91,6 +91,7 @@ fn h264_by_default() {
         long_term: 2,
         referred: sdk::NV_ENC_NUM_REF_FRAMES::NV_ENC_NUM_REF_FRAMES_1,
         wave: None,
+        map: None,
         vui: vui(&h264()),
         coding: Coding::H264 { entropy: CAVLC, chroma_format: 1, slices: 1 },
     };
@@ -313,8 +314,10 @@ fn every_codec_is_told_the_session_and_the_rate() {
             largest: Size::new(1920, 1080),
             speed: Speed::P3,
             sub_frame: true,
+            regions: codec == Codec::Av1,
             ..settings(codec)
         });
+        let map_mode = if codec == Codec::Av1 { 2 } else { 0 };
         let parameters = &written.parameters;
         assert_eq!(parameters.version, 0xf106_000c);
         assert_eq!(parameters.presetGUID, sdk::NV_ENC_PRESET_P3_GUID);
@@ -331,7 +334,7 @@ fn every_codec_is_told_the_session_and_the_rate() {
         assert_eq!((rate.version, rate.rateControlMode as u32), (0x7101_000c, 2));
         assert_eq!((rate.averageBitRate, rate.maxBitRate), (6_000_000, 6_000_000));
         assert_eq!((rate.vbvBufferSize, rate.vbvInitialDelay), (100_100, 100_100));
-        assert_eq!((rate.multiPass as u32, rate.qpMapMode as u32), (1, 0));
+        assert_eq!((rate.multiPass as u32, rate.qpMapMode as u32), (1, map_mode));
         assert_eq!((rate.lowDelayKeyFrameScale, rate.zeroReorderDelay()), (1, 1));
         assert_eq!((rate.enableAQ(), rate.enableLookahead(), rate.enableTemporalAQ()), (0, 0, 0));
 

@@ -10,7 +10,7 @@ use sdk::NV_ENC_PIC_FLAGS as Flag;
 use super::number;
 use crate::config::Configuration;
 use crate::given::{Call, Given, put, put_word, value, word, zero};
-use crate::hardware::{Job, Source};
+use crate::hardware::{Job, Map, Source};
 use crate::picture::Layout;
 use crate::session::{self, Session, Stage, State, TIMESTAMPS};
 use crate::settings::{Codec, settings};
@@ -39,7 +39,7 @@ struct Picture {
     pitch: u32,
     format: u32,
     structure: u32,
-    map: u32,
+    map: Option<Map>,
     refresh: u32,
     /// The long-term reference that it becomes.
     mark: Option<u32>,
@@ -69,11 +69,11 @@ pub(crate) unsafe fn encode(
         picture.width,
         picture.height,
         picture.refresh,
-        picture.map,
+        picture.map.as_ref().map_or_else(|| "none".to_owned(), Map::to_string),
         picture.mark.map_or("none".to_owned(), |index| index.to_string()),
         picture.long_term.unwrap_or(0)
     );
-    submit(call, &session, &picture)
+    submit(call, &session, picture)
 }
 
 /// # Safety
@@ -90,13 +90,7 @@ unsafe fn read(
             completionEvent, meExternalHints, reserved1, reserved2, reservedBitFields, alphaBuffer,
             meExternalSbHints, meSbHintsCount, stateBufferIdx, outputReconBuffer, reserved3, reserved4
         );
-        let map = value!(given, qpDeltaMapSize);
-        let has_map = !value!(given, qpDeltaMap).is_null();
-        if has_map != (map > 0) || has_map && config.qp_map == 0 {
-            return Err(
-                call.refuse(INVALID_PARAM, "a map of quantisers without size, or not set up")
-            );
-        }
+        let map = map(call, value!(given, qpDeltaMap), value!(given, qpDeltaMapSize), config)?;
         let coding = (&raw mut (*given.0).codecPicParams).cast::<u32>();
         let (refresh, mark, long_term) = match config.codec {
             Codec::H264 => {
@@ -183,6 +177,37 @@ fn check_long_term(
     Err(call.refuse(INVALID_PARAM, rule))
 }
 
+/// The map of quantiser steps of a picture, where it has one.
+///
+/// # Safety
+/// `bytes` can be read at `start`, unless that is null.
+unsafe fn map(
+    call: &Call<'_>,
+    start: *const i8,
+    bytes: u32,
+    config: &Configuration,
+) -> Result<Option<Map>, u32> {
+    if start.is_null() != (bytes == 0) || !start.is_null() && config.qp_map == 0 {
+        return Err(call.refuse(INVALID_PARAM, "a map of quantisers without size, or not set up"));
+    }
+    if start.is_null() {
+        return Ok(None);
+    }
+    // Macroblocks, coding tree blocks and superblocks as large as the hardware's.
+    let edge = match config.codec {
+        Codec::H264 => 16,
+        Codec::Hevc => 32,
+        Codec::Av1 => 64,
+    };
+    let blocks = config.width.div_ceil(edge) * config.height.div_ceil(edge);
+    if bytes != blocks {
+        let rule = format!("a map of {bytes} quantisers for {blocks} blocks");
+        return Err(call.refuse(INVALID_PARAM, &rule));
+    }
+    // SAFETY: the caller's word.
+    Ok(Some(unsafe { Map::at(start, bytes as usize) }))
+}
+
 /// The end of the stream: waits for all pictures.
 fn end(call: &mut Call<'_>, session: &Session, picture: &Picture) -> Result<(), u32> {
     *call.detail = "end".to_owned();
@@ -198,7 +223,7 @@ fn end(call: &mut Call<'_>, session: &Session, picture: &Picture) -> Result<(), 
 }
 
 /// Checks a picture, and queues it for the hardware.
-fn submit(call: &Call<'_>, session: &Session, picture: &Picture) -> Result<(), u32> {
+fn submit(call: &Call<'_>, session: &Session, picture: Picture) -> Result<(), u32> {
     let mut state = session.state();
     let config = state.configuration(call)?;
     if state.ended {
@@ -216,9 +241,9 @@ fn submit(call: &Call<'_>, session: &Session, picture: &Picture) -> Result<(), u
     if picture.refresh > 0 && config.refresh.is_none() {
         return Err(call.refuse(INVALID_PARAM, "intra refresh was not set up"));
     }
-    check_long_term(call, &config, picture, state.marked)?;
+    check_long_term(call, &config, &picture, state.marked)?;
     let (source, layout) = source(call, &state, picture.input)?;
-    fits(call, &config, picture, &layout)?;
+    fits(call, &config, &picture, &layout)?;
     let number = state.submitted;
     let output = state.output(call, picture.output)?;
     if !matches!(output.stage, Stage::Free) {
@@ -263,6 +288,7 @@ fn submit(call: &Call<'_>, session: &Session, picture: &Picture) -> Result<(), u
         mark: picture.mark,
         long_term: picture.long_term.unwrap_or(0),
         refresh: picture.refresh,
+        map: picture.map,
         source,
         layout,
         output: picture.output,
