@@ -82,7 +82,8 @@ fn measure(candidate: &Candidate) -> Result<Outcome, Outcome> {
             OpenError::Missing(_) | OpenError::Refused(_) => Outcome::Declined { reason },
         }
     })?;
-    let first = code(&mut encoder, 0, &Scene::at(0))?;
+    let hardware = candidate.hardware;
+    let first = code(&mut encoder, hardware, 0, &Scene::at(0))?;
     if first.kind != UnitKind::Key || first.data.is_empty() {
         return Err(Outcome::Declined { reason: "its first picture was not a keyframe".into() });
     }
@@ -90,7 +91,7 @@ fn measure(candidate: &Candidate) -> Result<Outcome, Outcome> {
     for number in 1..=MEASURED {
         let scene = Scene::at(number);
         let started = Instant::now();
-        code(&mut encoder, number, &scene)?;
+        code(&mut encoder, hardware, number, &scene)?;
         times.push(started.elapsed());
     }
     Ok(Outcome::Works { cost: cost(&times), accepts: Accepts::of(encoder.capabilities()) })
@@ -98,13 +99,20 @@ fn measure(candidate: &Candidate) -> Result<Outcome, Outcome> {
 
 /// What it does not take, it will not take later. All else is of the call: it was opened, and so it is
 /// there.
-fn code(encoder: &mut BlockingEncoder, number: usize, scene: &Scene) -> Result<Encoded, Outcome> {
+fn code(
+    encoder: &mut BlockingEncoder,
+    hardware: bool,
+    number: usize,
+    scene: &Scene,
+) -> Result<Encoded, Outcome> {
     let options = EncodeOptions::keyframe(number == 0);
     let picture = Picture::Cpu(scene.image());
     encoder.encode(FrameId(number as u64), &picture, options).map_err(|error| {
         let reason = error.to_string();
         match error {
             EncodeError::Refused(_) => Outcome::Declined { reason },
+            // Software that is broken stays so.
+            EncodeError::Fatal(_) if !hardware => Outcome::Declined { reason },
             _ => Outcome::Failed { reason },
         }
     })

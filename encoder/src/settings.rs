@@ -117,6 +117,8 @@ pub(crate) struct LibX264Preset {
     pub(crate) name: &'static CStr,
     /// As `--partitions` takes it.
     pub(crate) partitions: &'static CStr,
+    /// It has no adaptive quantisation.
+    pub(crate) uniform: bool,
 }
 
 impl Speed {
@@ -133,7 +135,7 @@ impl Speed {
             Self::P3 => (c"veryfast", c"p8x8,i4x4"),
             Self::P4 => (c"faster", c"p8x8,i4x4"),
         };
-        LibX264Preset { name, partitions }
+        LibX264Preset { name, partitions, uniform: matches!(self, Self::P1) }
     }
 }
 

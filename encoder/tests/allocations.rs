@@ -210,6 +210,8 @@ fn measure(
         // The statistics count it only after the sink has it: the thread is then done with the frame.
         wait_until("the unit comes", || worker.stats().encoded > number || worker.has_ended());
         assert!(!worker.has_ended(), "{}: ended at frame {number}", candidate.name);
+        // As a viewer does who sees every frame: what keeps long-term references goes on with that.
+        worker.command(Command::Acknowledge(FrameId(number))).unwrap();
     }
     let counted = allocations::end();
     assert_eq!(sent.load(Ordering::SeqCst), WARM_UP + COUNTED);

@@ -11,7 +11,7 @@ use common::gpu::{ENTRIES, Raw, Rig, Run, SETTINGS, SIZE, Slot, Timeline};
 use media::barcode::Strip;
 use media::{
     Bitrate, EncodeError, EncodeOptions, FrameId, FrameRate, Picture, PixelFormat, RateChange,
-    Recovery, Size, UnitKind,
+    Recovery, RecoveryMeans, Size, UnitKind,
 };
 use nearlight_encoder::{EncoderSettings, OpenError, WorkerEvent, candidates};
 use testkit::Effect;
@@ -283,9 +283,10 @@ fn a_codec_that_the_device_lacks_is_told_by_its_name() {
 
 #[test]
 fn a_device_without_seamless_changes_is_opened_anew() {
-    // SUPPORT_DYN_RES_CHANGE, SUPPORT_DYN_BITRATE_CHANGE, SUPPORT_REF_PIC_INVALIDATION, NUM_MAX_LTR_FRAMES.
+    // SUPPORT_DYN_RES_CHANGE, SUPPORT_DYN_BITRATE_CHANGE, SUPPORT_INTRA_REFRESH, SUPPORT_REF_PIC_INVALIDATION,
+    // NUM_MAX_LTR_FRAMES.
     let rig = Rig::new();
-    for cap in [19, 20, 28, 40] {
+    for cap in [19, 20, 25, 28, 40] {
         rig.gpu.encode_cap("hevc", cap, 0).unwrap();
     }
     let mut run = rig.open("nvenc-h265", &SETTINGS).unwrap();
@@ -303,6 +304,33 @@ fn a_device_without_seamless_changes_is_opened_anew() {
     assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Delta);
     assert_eq!(rig.calls("nvEncOpenEncodeSessionEx").len(), 3);
     assert_eq!(rig.calls("nvEncReconfigureEncoder").len(), 0);
+    drop(run);
+    rig.assert_clean();
+}
+
+#[test]
+fn a_device_that_goes_back_to_no_reference_makes_losses_good_by_a_wave() {
+    // SUPPORT_REF_PIC_INVALIDATION, NUM_MAX_LTR_FRAMES.
+    let rig = Rig::new();
+    for cap in [28, 40] {
+        rig.gpu.encode_cap("hevc", cap, 0).unwrap();
+    }
+    let mut run = rig.open("nvenc-h265", &SETTINGS).unwrap();
+    let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+    for _ in 0..2 {
+        run.code(&picture.picture()).unwrap();
+    }
+    let RecoveryMeans::Wave { units } = run.encoder.capabilities().recovery else {
+        panic!("{:?}", run.encoder.capabilities())
+    };
+    assert_eq!(run.encoder.forget(FrameId(1)..=FrameId(1)), Recovery::Wave { units });
+    for unit in 1..=units {
+        let due = if unit == units { UnitKind::Recovery } else { UnitKind::Delta };
+        assert_eq!(run.code(&picture.picture()).unwrap().kind, due);
+    }
+    let began = rig.calls("nvEncEncodePicture");
+    let began = began.iter().filter(|line| line.contains(&format!(" refresh={units} ")));
+    assert_eq!(began.count(), 1);
     drop(run);
     rig.assert_clean();
 }

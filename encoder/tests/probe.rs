@@ -349,6 +349,13 @@ fn what_an_encoder_says_decides_whether_it_is_asked_again() {
     assert_eq!(codes(|| EncodeError::Refused("it".into())), (false, refused.into()));
     assert_eq!(codes(|| EncodeError::Busy("it".into())), (true, "the encoder is busy: it".into()));
     assert_eq!(codes(|| EncodeError::Fatal("it".into())), (true, "the encoder failed: it".into()));
+    let broken = Arc::new(|_: &_, _: &_| {
+        let capabilities = EncoderCapabilities::plain("one", Codec::H264);
+        let fails = Fails(capabilities, || EncodeError::Fatal("it".into()));
+        Ok(Box::new(fails) as Box<dyn Encoder>)
+    });
+    let software = Candidate { open: broken, ..candidate("one", false) };
+    assert_eq!(tried(software), (false, "the encoder failed: it".into()));
     // A bug of ours, which is there as long as the program is the same.
     let (again, reason) = tried(candidate("card", true));
     assert!(!again && reason.contains("opened in the process that asks"), "{reason}");

@@ -8,8 +8,7 @@
 //! Lost frames are answered by references to pictures before them, or where that is asked for by a
 //! wave of intra-coded blocks ([`losses`]).
 //!
-//! Regions are offsets that the library's adaptive quantisation adds. That looks at every macroblock of
-//! every picture whether there are regions or not, so it is on only where they were asked for.
+//! Regions are offsets that the library's adaptive quantisation adds to its own.
 
 mod losses;
 mod sys;
@@ -260,7 +259,7 @@ fn open_raw(
         (c"colormatrix", c"bt709"),
     ];
     options.extend(means.iter().map(|(name, value)| (*name, &**value)));
-    if regions {
+    if regions && preset.uniform {
         // It adds offsets of ours where its own are on, and takes a strength of 0 for off. With one that
         // rounds to nothing ours are all there are.
         options.extend([(c"aq-mode", c"1"), (c"aq-strength", c"1e-9")]);

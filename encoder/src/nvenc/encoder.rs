@@ -24,6 +24,8 @@ use crate::settings::Resilience;
 use crate::wake::Wake;
 use crate::waves::{UnderWay, Waves};
 
+/// Pictures of a wave where losses are made good by one though that was not asked for.
+const WAVE: u16 = 30;
 /// Layouts in the order of preference.
 const FORMATS: [PixelFormat; 4] =
     [PixelFormat::Nv12, PixelFormat::P010, PixelFormat::Yuv444, PixelFormat::Yuv444P16];
@@ -72,25 +74,36 @@ impl NvencEncoder {
     pub(super) fn open(
         name: &'static str,
         (nvenc, context): (&Arc<Nvenc>, &Arc<Context>),
-        (settings, format): (Settings, PixelFormat),
+        (mut settings, format): (Settings, PixelFormat),
         label: String,
         wake: Wake,
     ) -> Result<Self, OpenError> {
         let (nvenc, context) = (Arc::clone(nvenc), Arc::clone(context));
         let opener = Opener { nvenc, context, label, wake };
-        let session = opener.open(&settings, format).map_err(|failure| {
-            let reason = failure.to_string();
-            match failure {
-                OpenFailure::Refused(_) => OpenError::Refused(reason),
-                OpenFailure::Lacking(_) => OpenError::Missing(reason),
-                OpenFailure::Thread(_) => OpenError::Failed(reason),
-                OpenFailure::Driver(failure) => match remedy(failure, Phase::Open, 0) {
-                    Remedy::NoSession => OpenError::Busy { reason, open: opener.nvenc.sessions() },
-                    Remedy::Later => OpenError::Failed(reason),
-                    _ => OpenError::Missing(reason),
-                },
-            }
-        })?;
+        let open = |settings: &Settings| {
+            opener.open(settings, format).map_err(|failure| {
+                let reason = failure.to_string();
+                match failure {
+                    OpenFailure::Refused(_) => OpenError::Refused(reason),
+                    OpenFailure::Lacking(_) => OpenError::Missing(reason),
+                    OpenFailure::Thread(_) => OpenError::Failed(reason),
+                    OpenFailure::Driver(failure) => match remedy(failure, Phase::Open, 0) {
+                        Remedy::NoSession => {
+                            OpenError::Busy { reason, open: opener.nvenc.sessions() }
+                        }
+                        Remedy::Later => OpenError::Failed(reason),
+                        _ => OpenError::Missing(reason),
+                    },
+                }
+            })
+        };
+        let mut session = open(&settings)?;
+        if means(&settings, &session) == RecoveryMeans::Keyframe && session.caps().intra_refresh {
+            // The next best that the device has.
+            settings.resilience = Resilience::IntraRefresh { units: WAVE };
+            drop(session);
+            session = open(&settings)?;
+        }
         let waves = match settings.resilience {
             Resilience::IntraRefresh { units } => {
                 Some(Waves::new(units, UnderWay::GivesWay, NUMBERS.into()))
@@ -178,7 +191,9 @@ impl NvencEncoder {
         let mut tries = 0;
         loop {
             let keyframe = order.keyframe || self.keyframe;
-            let order = Order { keyframe, long_term: self.losses.plan(keyframe), ..order };
+            // A keyframe makes good what the wave was for.
+            let wave = if keyframe { 0 } else { order.wave };
+            let order = Order { keyframe, wave, long_term: self.losses.plan(keyframe), ..order };
             let error = match self.session()?.submit(picture, order) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,

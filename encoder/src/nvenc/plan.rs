@@ -42,7 +42,8 @@ pub(crate) struct Settings {
     pub(crate) color: ColorDescription,
     /// The profile where the codec is H.264 and the chroma 4:2:0.
     pub(crate) profile: H264Profile,
-    /// Slices of a picture; AV1 has columns of tiles in their place, of which it takes a power of two.
+    /// Slices of a picture, fewer where it is too small for them; AV1 has columns of tiles in their place,
+    /// of which it takes a power of two.
     pub(crate) slices: u8,
     /// Whether each slice can be read as soon as it is coded.
     pub(crate) sub_frame: bool,
@@ -158,14 +159,9 @@ pub(crate) enum Refusal {
         /// The largest asked for.
         largest: Size,
     },
-    /// A slice is a row of blocks at least, a tile a column.
-    #[error("{slices} slices, it takes 1 to {most}")]
-    Slices {
-        /// The number asked for.
-        slices: u8,
-        /// The most at this size.
-        most: u32,
-    },
+    /// Of no slices is no picture.
+    #[error("0 slices")]
+    NoSlices,
     /// `NV_ENC_RC_PARAMS::averageBitRate` is a number of 32 bits, and 0 leaves it to the driver.
     #[error("a bit rate of {} bit/s, it takes 1 to {}", .0.bps(), u32::MAX)]
     Bitrate(Bitrate),
@@ -181,9 +177,8 @@ pub(crate) enum Refusal {
 pub(crate) fn check(settings: &Settings, caps: &Caps) -> Result<(), Refusal> {
     check_format(settings, caps)?;
     check_sizes(settings, caps)?;
-    let most = most_slices(settings);
-    if settings.slices == 0 || u32::from(settings.slices) > most {
-        return Err(Refusal::Slices { slices: settings.slices, most });
+    if settings.slices == 0 {
+        return Err(Refusal::NoSlices);
     }
     if settings.sub_frame && !caps.sub_frame {
         return Err(Refusal::SubFrame);
@@ -234,7 +229,7 @@ fn check_sizes(settings: &Settings, caps: &Caps) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Rows of macroblocks, rows of the largest coding tree blocks, or columns of superblocks (no more than
+/// A slice is a row of blocks at least, a tile a column: rows of macroblocks, rows of the largest coding tree blocks, or columns of superblocks (no more than
 /// `MAX_TILE_COLS` of AV1, section 3).
 fn most_slices(settings: &Settings) -> u32 {
     match settings.codec {
@@ -459,7 +454,7 @@ fn coding(settings: &Settings, caps: &Caps) -> Coding {
         BitDepth::Eight => 0,
         BitDepth::Ten => 2,
     };
-    let slices = u32::from(settings.slices);
+    let slices = u32::from(settings.slices).min(most_slices(settings));
     match settings.codec {
         Codec::H264 => {
             let baseline =

@@ -9,6 +9,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
 use super::Outcomes;
@@ -42,6 +43,8 @@ pub struct Places {
     pub nvidia_devices: PathBuf,
     /// The kernel's folder of the graphics devices that have a driver.
     pub graphics: PathBuf,
+    /// Folders of device files, of which this process may use those of graphics and video.
+    pub devices: Vec<PathBuf>,
     /// Folders that are searched for libraries.
     pub libraries: Vec<PathBuf>,
     /// Folders of GStreamer's plugins.
@@ -75,6 +78,7 @@ impl Places {
             nvidia_version: "/proc/driver/nvidia/version".into(),
             nvidia_devices: "/proc/driver/nvidia/gpus".into(),
             graphics: "/sys/class/drm".into(),
+            devices: vec!["/dev/dri".into(), "/dev".into()],
             libraries,
             plugins,
         }
@@ -91,6 +95,7 @@ impl Places {
         ];
         lines.extend(nvidia_devices(&self.nvidia_devices));
         lines.extend(graphics_devices(&self.graphics));
+        lines.extend(self.devices.iter().flat_map(|folder| usable(folder)));
         lines.extend(state(&self.program));
         lines.extend(state(Path::new(LINKER_CACHE)));
         let nvidia = Libraries::system();
@@ -132,6 +137,20 @@ fn graphics_devices(folder: &Path) -> Vec<String> {
         Some(format!("{} {}", card.display(), ids.collect::<Vec<_>>().join(" ")))
     };
     names(folder).into_iter().filter_map(line).collect()
+}
+
+/// Device files for coding that this process may use: a container or a user may be given them later. None
+/// is opened, which would wake it.
+fn usable(folder: &Path) -> Vec<String> {
+    let usable = |name: OsString| {
+        let coding = ["renderD", "video"];
+        let known =
+            name.to_str().filter(|name| coding.iter().any(|kind| name.starts_with(kind)))?;
+        let path = folder.join(known);
+        rustix::fs::access(&path, Access::READ_OK | Access::WRITE_OK).ok()?;
+        Some(format!("may use {}", path.display()))
+    };
+    names(folder).into_iter().filter_map(usable).collect()
 }
 
 /// What lies in a folder, in an order that stays.
@@ -242,6 +261,7 @@ mod tests {
                 nvidia_version: path("version"),
                 nvidia_devices: path("gpus"),
                 graphics: path("drm"),
+                devices: vec![path("dev")],
                 libraries: vec![path("lib")],
                 plugins: vec![path("plugins")],
             };
@@ -295,11 +315,13 @@ mod tests {
 
     #[test]
     fn any_change_of_the_machine_is_noticed() {
-        let changes: [fn(&Machine); 12] = [
+        let changes: [fn(&Machine); 14] = [
             |machine| machine.write("gpus/0000:65:00.0/information", "Model: NVIDIA L40S\n"),
             |machine| machine.write("gpus/0000:66:00.0/information", "Model: NVIDIA L4\n"),
             |machine| fs::remove_dir_all(machine.path("gpus")).unwrap(),
             |machine| machine.write("drm/card1/device/device", "0x7480\n"),
+            |machine| machine.write("dev/renderD128", ""),
+            |machine| machine.write("dev/video11", ""),
             |machine| {
                 machine.write("drm/card0/device/vendor", "0x8086\n");
                 machine.write("drm/card0/device/device", "0x56c0\n");

@@ -325,6 +325,9 @@ impl Runner {
             self.gate.coded_key(ended);
             self.newest_key = Some(frame.id);
         }
+        if let Some(encoder) = &self.encoder {
+            self.window.follow(encoder.capabilities().recovery);
+        }
         self.window.coded(frame.id, key, ended);
         self.send(frame, coded);
         Ok(())

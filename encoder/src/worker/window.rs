@@ -38,12 +38,16 @@ pub(super) struct Window {
 impl Window {
     /// For a new viewer or a new encoder.
     pub(super) fn new(means: RecoveryMeans) -> Self {
-        let reach = match means {
-            RecoveryMeans::References { reach } => Some(usize::from(reach)),
-            RecoveryMeans::LongTerm | RecoveryMeans::Wave { .. } | RecoveryMeans::Keyframe => None,
-        };
+        let reach = reach(means);
         let coded = VecDeque::with_capacity(reach.unwrap_or(0).min(64));
         Self { reach, coded, heard: None }
+    }
+
+    /// The encoder may recover otherwise than before: at another size, or since its device refused to.
+    pub(super) fn follow(&mut self, means: RecoveryMeans) {
+        if reach(means) != self.reach {
+            *self = Self { heard: self.heard, ..Self::new(means) };
+        }
     }
 
     /// Another viewer, of whom nothing was heard.
@@ -86,6 +90,14 @@ impl Window {
     }
 }
 
+/// Pictures that may be unacknowledged; none where that does not matter.
+fn reach(means: RecoveryMeans) -> Option<usize> {
+    match means {
+        RecoveryMeans::References { reach } => Some(usize::from(reach)),
+        RecoveryMeans::LongTerm | RecoveryMeans::Wave { .. } | RecoveryMeans::Keyframe => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +116,18 @@ mod tests {
         window.acknowledge(FrameId(0), ms(0));
         (1..=coded).for_each(|frame| window.coded(FrameId(frame), false, ms(0)));
         window
+    }
+
+    #[test]
+    fn an_encoder_that_recovers_otherwise_has_another_window() {
+        let mut window = after(3);
+        window.follow(REFERENCES);
+        assert_eq!(window.room(0, ms(10)), Room::Full);
+        window.follow(RecoveryMeans::LongTerm);
+        assert_eq!(window.room(0, ms(10)), Room::Open);
+        window.follow(REFERENCES);
+        (4..7).for_each(|frame| window.coded(FrameId(frame), false, ms(10)));
+        assert_eq!(window.room(0, ms(10)), Room::Full, "the viewer was heard");
     }
 
     #[test]
