@@ -8,7 +8,8 @@ const HDR = `?play=demo&hdr=1&${GENTLE}`;
 
 let browser, node;
 before(async () => {
-  browser = await launch();
+  // Whatever display the machine has.
+  browser = await launch(['--force-color-profile=srgb']);
   node = await Node.start({ 'video.codecs': '["h264","vp9"]' });
 });
 after(async () => {
@@ -74,13 +75,23 @@ function picture(tab) {
   });
 }
 
+/** Waits until pictures are shown by this. */
+const shownBy = (tab, presenter) => tab.until((wanted) => window.nearlight.presenter === wanted, presenter);
+/** What stands in the picture's place. */
+const shown = (tab) => tab.page.evaluate(() => [...document.querySelector('.surface').children].map(({ tagName }) => tagName));
+const displayIsHigh = (tab) => tab.page.evaluate(() => window.matchMedia('(dynamic-range: high)').matches);
+
 test('a browser that decodes ten bits is shown high dynamic range', async () => {
   await Tab.with({ browser, node, query: HDR, prepare: prepare() }, async (tab) => {
     const { hello, stream, facts } = await play(tab);
     assert.deepEqual([stream.codec, stream.fmtp], ['video/VP9', 'profile-id=2']);
     assert.equal(hello.video.hdr, true);
     assert.equal(hello.hdr_declined, undefined);
-    assert.ok(facts.includes('RangeHDR10'), facts);
+    // A canvas would show standard range.
+    assert.equal(await tab.page.evaluate(() => window.nearlight.presenter), 'video-element');
+    assert.deepEqual(await shown(tab), ['VIDEO']);
+    assert.equal(await displayIsHigh(tab), false);
+    assert.ok(facts.includes('RangeHDR10, shown in standard range: the display has no high range'), facts);
     await tab.page.keyboard.down('d');
     const { format, color } = await picture(tab);
     await tab.page.keyboard.up('d');
@@ -88,6 +99,20 @@ test('a browser that decodes ten bits is shown high dynamic range', async () => 
     // VP9 itself has no word for PQ: it comes beside the stream.
     assert.deepEqual(color, { fullRange: false, matrix: 'bt2020-ncl', primaries: 'bt2020', transfer: 'pq' });
   });
+});
+
+test('a display of high range is not said to show less', async () => {
+  const bright = await launch(['--force-color-profile=hdr10']);
+  try {
+    await Tab.with({ browser: bright, node, query: HDR, prepare: prepare() }, async (tab) => {
+      const { facts } = await play(tab);
+      assert.equal(await displayIsHigh(tab), true);
+      assert.match(await tab.page.locator('.facts > div', { hasText: /^Range/ }).innerText(), /^Range\s+HDR10$/, facts);
+      assert.deepEqual(await shown(tab), ['VIDEO']);
+    });
+  } finally {
+    await bright.close();
+  }
 });
 
 test('a browser that decodes none is shown standard range, and told why', async () => {
@@ -98,6 +123,9 @@ test('a browser that decodes none is shown standard range, and told why', async 
     assert.equal(hello.video.hdr, false);
     assert.equal(hello.hdr_declined, 'the client decodes no video of 10 bits a sample');
     assert.ok(facts.includes(`Rangestandard: ${hello.hdr_declined}`), facts);
+    await tab.page.keyboard.down('d');
+    await shownBy(tab, 'track-processor');
+    await tab.page.keyboard.up('d');
   });
 });
 
@@ -106,5 +134,23 @@ test('who asks for nothing is shown standard range without a word', async () => 
     const { hello, facts } = await play(tab);
     assert.deepEqual([hello.video.hdr, hello.hdr_declined], [false, undefined]);
     assert.ok(facts.includes('Rangestandard'), facts);
+    assert.equal(await tab.page.evaluate(() => window.nearlight.presenter), 'track-processor');
+  });
+});
+
+test('a link to a session in high dynamic range, which the page learns from its greeting, leads to a video element', async () => {
+  const session = await node.make('demo', { width: 640, height: 360, fps: 15, hdr: true });
+  const query = `?barcode=1${session.play_url.slice(session.play_url.indexOf('#'))}`;
+  await Tab.with({ browser, node, query, prepare: prepare() }, async (tab) => {
+    const { hello } = await play(tab);
+    assert.equal(hello.video.hdr, true);
+    await tab.page.keyboard.down('d');
+    await shownBy(tab, 'video-element');
+    const before = await tab.presented();
+    await tab.until((count) => window.nearlight.framesPresented >= count + 5, before);
+    await tab.page.keyboard.up('d');
+    assert.deepEqual(await shown(tab), ['VIDEO']);
+    const shades = new Set((await tab.picture()).map((value) => Math.round(value / 8)));
+    assert.ok(shades.size > 8, 'the picture is not a flat field');
   });
 });

@@ -5,6 +5,7 @@ import { fragment, fragmentHead } from '../src/session/trickle.ts';
 import { addressFor, readSettings } from '../src/settings.ts';
 import { summary } from '../src/stats/declined.ts';
 import { niceCeiling, StatsHistory, WINDOW_MS } from '../src/stats/history.ts';
+import { rangeOf } from '../src/stats/range.ts';
 import { RtcStatsReader } from '../src/stats/rtc.ts';
 import { ms, rtp, type Micros } from '../src/units.ts';
 import { contentBox, normalise } from '../src/video/layout.ts';
@@ -12,7 +13,7 @@ import type { Progress } from '../src/video/messages.ts';
 import { BATCH_MS, MAX_REPORTS, ProgressBatch, type Shown } from '../src/video/reports.ts';
 import { CELLS, readStrip, StripLog } from '../src/video/strip.ts';
 import { parseServerMessage } from '../src/wire/control.ts';
-import type { Session, Stats } from '../src/wire/index.ts';
+import type { Hello, Session, Stats } from '../src/wire/index.ts';
 
 const stats: Stats = {
   fps: 60, kbps: 8000, target_kbps: 10000, coded: [1280, 720], internal: [1280, 720],
@@ -256,6 +257,16 @@ describe('the picture’s place', () => {
 });
 
 describe('statistics', () => {
+  it('say which range the picture has, and what the display makes of it', () => {
+    const [hdr, standard] = [true, false].map((on) => ({ video: { ...hello.video, hdr: on } })) as [Pick<Hello, 'video'>, Pick<Hello, 'video'>];
+    expect(rangeOf(hdr, true)).toBe('HDR10');
+    expect(rangeOf(hdr, false)).toBe('HDR10, shown in standard range: the display has no high range');
+    for (const high of [true, false]) {
+      expect(rangeOf(standard, high)).toBe('standard');
+      expect(rangeOf({ ...standard, hdr_declined: 'no encoder' }, high)).toBe('standard: no encoder');
+    }
+  });
+
   it('are kept for the length of the graph', () => {
     const history = new StatsHistory();
     for (let at = 0; at <= WINDOW_MS * 2; at += 500) history.add(stats, at);

@@ -2,9 +2,11 @@ import { describe, expect, it, vi } from 'vitest';
 import { rtp, type Micros } from '../src/units.ts';
 import type { Progress } from '../src/video/messages.ts';
 import { Pipeline } from '../src/video/pipeline.ts';
+import { RangedView } from '../src/video/ranged-view.ts';
 import { ProgressBatch } from '../src/video/reports.ts';
 import type { DecodedFrame, Decoder, Presenter } from '../src/video/seam.ts';
 import type { StripReader } from '../src/video/strip.ts';
+import { viewKind, type VideoView, type ViewEvents } from '../src/video/view.ts';
 import { TrackDecoder } from '../src/worker/track-decoder.ts';
 
 /** A decoder that gives what a test tells it to. */
@@ -116,6 +118,107 @@ describe('a decoder and a presenter', () => {
     expect(done).toBe(false);
     read();
     await given;
+  });
+});
+
+describe('the view of a track', () => {
+  /** A view that shows what a test tells it to. */
+  class FakeView implements VideoView {
+    readonly tracks: MediaStreamTrack[] = [];
+    readonly replacedBy: unknown[] = [];
+    readonly element = { replaceWith: (other: unknown) => { this.replacedBy.push(other); } } as unknown as HTMLElement;
+    closed = false;
+    private presented = 0;
+    constructor(readonly kind: VideoView['kind'], private readonly events: ViewEvents) {}
+    attach(track: MediaStreamTrack): void {
+      this.tracks.push(track);
+    }
+    show(): void {
+      this.presented += 1;
+      const at = 1 as Micros;
+      this.events.onProgress({ size: { width: 4, height: 2 }, rtp: undefined, decodedAt: at, presentedAt: at, presented: this.presented, reports: [] });
+    }
+    strips(): Promise<readonly []> {
+      return Promise.resolve([]);
+    }
+    close(): void {
+      this.closed = true;
+    }
+  }
+
+  function begin(hdr: boolean): { view: RangedView; made: FakeView[]; counts: number[] } {
+    const [made, counts]: [FakeView[], number[]] = [[], []];
+    const make = (kind: VideoView['kind'], events: ViewEvents): FakeView => {
+      const one = new FakeView(kind, events);
+      made.push(one);
+      return one;
+    };
+    const onProgress = ({ presented }: Progress): void => { counts.push(presented); };
+    const view = new RangedView(hdr, (high) => viewKind(high, true), make, { onProgress, onStopped: () => undefined });
+    return { view, made, counts };
+  }
+  const track = (id: string): MediaStreamTrack => ({ id }) as MediaStreamTrack;
+
+  it('is a video element in high range, and where frames cannot be had one by one', () => {
+    expect(viewKind(false, true)).toBe('track-processor');
+    expect(viewKind(true, true)).toBe('video-element');
+    expect(viewKind(false, false)).toBe('video-element');
+    expect(viewKind(true, false)).toBe('video-element');
+  });
+
+  it('stays where the range is what was expected', () => {
+    const { view, made } = begin(true);
+    view.attach(track('a'));
+    view.setRange(true);
+    expect(made.map(({ kind }) => kind)).toEqual(['video-element']);
+  });
+
+  it('changes with the range, once the other has a picture', () => {
+    const { view, made, counts } = begin(false);
+    view.attach(track('a'));
+    made[0]?.show();
+    view.setRange(true);
+    view.setRange(true);
+    expect(made).toHaveLength(2);
+    const [canvas, video] = made as [FakeView, FakeView];
+    expect(video.tracks).toEqual([{ id: 'a' }]);
+    canvas.show();
+    expect([view.kind, view.element, canvas.closed]).toEqual(['track-processor', canvas.element, false]);
+    video.show();
+    expect([view.kind, view.element, canvas.closed]).toEqual(['video-element', video.element, true]);
+    expect(canvas.replacedBy).toEqual([video.element]);
+    // Told too late: its picture is not seen any more.
+    canvas.show();
+    video.show();
+    expect(counts).toEqual([1, 2, 3, 4]);
+  });
+
+  it('follows the connection', () => {
+    const { view, made } = begin(true);
+    view.attach(track('a'));
+    view.setRange(true);
+    view.attach(track('b'));
+    view.setRange(false);
+    view.attach(track('c'));
+    const [video, canvas] = made as [FakeView, FakeView];
+    expect(video.tracks).toEqual([{ id: 'a' }, { id: 'b' }, { id: 'c' }]);
+    expect(canvas.tracks).toEqual([{ id: 'b' }, { id: 'c' }]);
+    canvas.show();
+    expect(view.kind).toBe('track-processor');
+    expect(video.closed).toBe(true);
+  });
+
+  it('that was not needed after all is closed, as are all at the end', () => {
+    const { view, made } = begin(false);
+    view.attach(track('a'));
+    view.setRange(true);
+    view.setRange(false);
+    expect(made.map(({ closed }) => closed)).toEqual([false, true]);
+    made[1]?.show();
+    expect(view.kind).toBe('track-processor');
+    view.setRange(true);
+    view.close();
+    expect(made.map(({ closed }) => closed)).toEqual([true, true, true]);
   });
 });
 

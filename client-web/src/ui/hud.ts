@@ -1,6 +1,7 @@
 // The statistics overlay: how it goes, where every millisecond goes, and which encoder works and why.
 import { summary } from '../stats/declined.ts';
 import { StatsHistory, stageTitle } from '../stats/history.ts';
+import { displayIsHigh, rangeOf } from '../stats/range.ts';
 import type { RtcAverages } from '../stats/rtc.ts';
 import type { Hello, Stats } from '../wire/index.ts';
 import { h } from './dom.ts';
@@ -64,7 +65,7 @@ export class Hud {
   hello(hello: Hello): void {
     const encoder = `${hello.codec} by ${hello.encoder}`;
     this.set('Encoder', hello.encoder_caveat == null ? encoder : `${encoder}: ${hello.encoder_caveat}`);
-    this.set('Range', hello.video.hdr ? 'HDR10' : hello.hdr_declined == null ? 'standard' : `standard: ${hello.hdr_declined}`);
+    this.set('Range', rangeOf(hello, displayIsHigh().matches));
     this.set('Device', hello.device);
     const declined = summary(hello.declined);
     this.declined.hidden = declined === undefined;

@@ -7,10 +7,12 @@ import type { StickView } from '../input/touch.ts';
 import { PlaySession } from '../session/play.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
 import type { Settings, TicketLink } from '../settings.ts';
+import { displayIsHigh } from '../stats/range.ts';
 import { RtcStatsReader } from '../stats/rtc.ts';
 import type { Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
-import { createView, type VideoView } from '../video/view.ts';
+import type { RangedView } from '../video/ranged-view.ts';
+import { createView } from '../video/view.ts';
 import type { CatalogueEntry, Hello, Stats } from '../wire/index.ts';
 import { Bar } from './bar.ts';
 import { h } from './dom.ts';
@@ -46,7 +48,7 @@ const RTC_STATS_MS = 1_000;
 export class Player {
   readonly element: HTMLElement;
   readonly session: PlaySession;
-  readonly view: VideoView;
+  readonly view: RangedView;
   progress: Progress | undefined;
   stats: Stats | undefined;
   hello: Hello | undefined;
@@ -94,6 +96,7 @@ export class Player {
       onTrack: (track) => { this.view.attach(track); },
       onHello: (hello) => {
         this.hello = hello;
+        this.view.setRange(hello.video.hdr);
         this.hud.hello(hello);
       },
       onStats: (stats) => {
@@ -123,6 +126,10 @@ export class Player {
     this.compose();
     this.describe(entry);
     document.addEventListener('fullscreenchange', () => { this.fullscreenChanged(); }, { signal: this.abort.signal });
+    // The window may move to another display.
+    displayIsHigh().addEventListener('change', () => {
+      if (this.hello !== undefined) this.hud.hello(this.hello);
+    }, { signal: this.abort.signal });
     // While the picture has the focus, the keyboard finds shortcuts itself and stops the event.
     this.element.addEventListener('keydown', (event) => {
       const shortcut = shortcutOf(event);

@@ -1,5 +1,5 @@
-// Frames by a video element, for browsers without a track processor. Adds a compositor's wait of about
-// 10 ms; times come from requestVideoFrameCallback.
+// Frames by a video element, for browsers without a track processor and for high dynamic range. Adds a
+// compositor's wait of about 10 ms; times come from requestVideoFrameCallback.
 import { ElementDecoder } from './element-decoder.ts';
 import { ElementPresenter } from './element-presenter.ts';
 import { ElementStripReader } from './element-strips.ts';

@@ -1,9 +1,10 @@
 // What a page puts in place to show a track. Two ways: frames one by one in a worker (lowest latency), or a
-// video element. Each joins a decoder and a presenter (seam.ts).
+// video element. Each joins a decoder and a presenter (seam.ts); the picture's range chooses (ranged-view.ts).
 import type { Settings } from '../settings.ts';
 import { hasTrackProcessor } from '../platform.ts';
 import { ElementView } from './element-view.ts';
 import type { Progress, WhichStrips } from './messages.ts';
+import { RangedView } from './ranged-view.ts';
 import type { StripSample } from './strip.ts';
 import { WorkerView } from './worker-view.ts';
 
@@ -25,8 +26,20 @@ export interface VideoView {
   close(): void;
 }
 
-export function createView(settings: Settings, events: ViewEvents): VideoView {
-  return hasTrackProcessor() && !settings.forceVideoElement
-    ? new WorkerView(settings.barcode, events)
-    : new ElementView(settings.barcode, events);
+/**
+ * Browsers show a video element in the range that the display has. A canvas has standard range: Chromium 156
+ * knows sRGB and Display P3 for 2D contexts and refuses `rec2100-pq`, which is a proposal so far.
+ */
+export function viewKind(hdr: boolean, trackProcessor: boolean): VideoView['kind'] {
+  return trackProcessor && !hdr ? 'track-processor' : 'video-element';
+}
+
+export function createView(settings: Settings, events: ViewEvents): RangedView {
+  const trackProcessor = hasTrackProcessor() && !settings.forceVideoElement;
+  return new RangedView(
+    settings.video.hdr === true,
+    (hdr) => viewKind(hdr, trackProcessor),
+    (kind, of) => (kind === 'track-processor' ? new WorkerView(settings.barcode, of) : new ElementView(settings.barcode, of)),
+    events,
+  );
 }

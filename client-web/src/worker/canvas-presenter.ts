@@ -2,7 +2,8 @@
 //
 // Measured in Chromium 156 without a GPU, a 1280x720 I420 frame, median: 2D `drawImage` 4.4 ms,
 // `ImageBitmapRenderer` 6.8 ms, WebGL `texImage2D` 11.9 ms. So 2D it is; `desynchronized` asks for the
-// way to the screen that skips the compositor's queue where there is one.
+// way to the screen that skips the compositor's queue where there is one. It is sRGB of 8 bits a sample, so
+// pictures of high dynamic range are not drawn here (view.ts).
 import { clientNow, type Micros } from '../units.ts';
 import type { DecodedFrame, Presenter } from '../video/seam.ts';
 
