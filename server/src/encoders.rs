@@ -22,7 +22,7 @@ use encoder::{
     Cache, Candidate, ChildProber, Choice, Demand, Encoders, InProcess, Preference, Prober,
     SelectError,
 };
-use media::{Codec, CodecSet, FrameRate, PictureKind, Size};
+use media::{BitDepth, Codec, CodecSet, FrameRate, PictureKind, Size};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,6 +30,10 @@ use tokio_util::task::TaskTracker;
 use crate::apps::VideoMode;
 use crate::config::{Config, ResilienceName};
 use crate::wire;
+
+mod broken;
+
+pub(crate) use broken::Broken;
 
 /// The file in the state folder that verdicts are remembered in.
 const CACHE: &str = "encoders.json";
@@ -205,61 +209,50 @@ impl NodeEncoders {
     }
 
     /// The same for a client. They are of one codec, which is what a connection has: one that breaks in a
-    /// session can only be replaced by another of the same. Those that `broke` in its session come in
-    /// only where no other is left, until they have worked in a try since.
+    /// session can only be replaced by another of the same. Those that `broke` in its session come in as
+    /// [`Broken`] says.
     ///
     /// # Errors
     /// [`SelectError::NoneUsable`].
     pub(crate) fn choose_for_client(
         &self,
         demand: &Demand,
-        broke: &[Broke],
+        broke: &Broken,
     ) -> Result<(Choice, Vec<Candidate>), SelectError> {
-        let (choice, mut usable) = self.choose(demand)?;
-        let is_broken = |candidate: &Candidate| {
-            let broke = broke.iter().find(|broke| broke.name == candidate.name);
-            broke.is_some_and(|broke| broke.passed == self.passed(candidate.name))
+        let (choice, usable) = self.choose(demand)?;
+        let left = broke.leave(usable, |name| self.passed(name));
+        if left.is_empty() {
+            let lost = choice.usable().join(", ");
+            let reasons = format!("{lost} broke more than once in this session");
+            return Err(SelectError::NoneUsable { reasons, pinned: None });
+        }
+        Ok((choice, left))
+    }
+
+    /// What is told to a client that gets none of the encoders for this demand.
+    pub(crate) fn nothing_for(&self, demand: &Demand) -> String {
+        let (encoder, within, bits) = match demand.format.depth() {
+            BitDepth::Eight => ("video encoder", "", 8),
+            BitDepth::Ten => ("video encoder of 10 bits a sample", " in 10 bits a sample", 10),
         };
-        if !usable.iter().all(is_broken) {
-            usable.retain(|candidate| !is_broken(candidate));
+        if demand.decodes == CodecSet::default() {
+            return format!("the client decodes no video of {bits} bits a sample");
         }
-        let codec = usable.first().map(|best| best.codec);
-        usable.retain(|candidate| Some(candidate.codec) == codec);
-        Ok((choice, usable))
-    }
-
-    /// Why a client that decodes these in 10 bits is not shown HDR10.
-    pub(crate) fn why_no_hdr(&self, video: VideoMode, decodes: CodecSet) -> String {
-        if decodes == CodecSet::default() {
-            return "the client decodes no video of 10 bits a sample".into();
+        if self.choose(demand).is_ok() {
+            return format!("what this node codes{within} for the client broke in its session");
         }
-        let known = self.known();
-        let any = CodecSet::of(&Codec::ALL);
-        let choice = known.choose(&self.demand(video, PictureKind::HDR10, any));
-        let ours: Vec<_> = known.usable(&choice).into_iter().flatten().map(|of| of.codec).collect();
-        match names(CodecSet::of(&ours)) {
-            none if none.is_empty() => {
-                format!("no video encoder of 10 bits a sample can be used: {}", choice.reasons())
+        let any = Demand { decodes: CodecSet::of(&Codec::ALL), ..*demand };
+        match self.choose(&any) {
+            Ok((_, ours)) => {
+                let ours: Vec<_> = ours.into_iter().map(|candidate| candidate.codec).collect();
+                let (ours, theirs) = (names(CodecSet::of(&ours)), names(demand.decodes));
+                format!("this node can code {ours}{within}; the client decodes {theirs}")
             }
-            ours => format!(
-                "this node can code {ours} in 10 bits a sample; the client decodes {}",
-                names(decodes)
-            ),
-        }
-    }
-
-    /// What is told to a client that decodes nothing of what can be coded for this picture.
-    pub(crate) fn nothing_for(&self, video: VideoMode, decodes: CodecSet) -> String {
-        let known = self.known();
-        let any = CodecSet::of(&Codec::ALL);
-        let choice = known.choose(&self.demand(video, PictureKind::NV12, any));
-        let ours: Vec<_> = known.usable(&choice).into_iter().flatten().map(|of| of.codec).collect();
-        match names(CodecSet::of(&ours)) {
             // They broke since the session began.
-            none if none.is_empty() => {
-                format!("no video encoder can be used: {}", choice.reasons())
+            Err(_) => {
+                let reasons = self.known().choose(&any).reasons();
+                format!("no {encoder} can be used: {reasons}")
             }
-            ours => format!("this node can code {ours}; the client decodes {}", names(decodes)),
         }
     }
 
@@ -281,9 +274,9 @@ impl NodeEncoders {
         self.known().doubtful()
     }
 
-    /// An encoder broke in a session.
-    pub(crate) fn broke(&self, name: &'static str) -> Broke {
-        Broke { name, passed: self.passed(name) }
+    /// An encoder broke in the session whose broken ones these are.
+    pub(crate) fn broke(&self, name: &'static str, broken: &mut Broken) {
+        broken.add(name, self.passed(name));
     }
 
     fn passed(&self, name: &str) -> u64 {
@@ -385,15 +378,6 @@ impl NodeEncoders {
         }
         works
     }
-}
-
-/// An encoder that broke in a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broke {
-    /// The candidate.
-    pub(crate) name: &'static str,
-    /// How often it had worked by then when it was tried again.
-    passed: u64,
 }
 
 /// An encoder that a session has. Dropping it says that the session of the hardware was given back, if it

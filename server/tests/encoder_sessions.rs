@@ -25,6 +25,9 @@ use serde_json::json;
 use testkit::Effect;
 
 const HARDWARE: &str = "nvenc-h264";
+const WIDE_HARDWARE: &str = "nvenc-h265";
+/// The other one that codes 10 bits.
+const WIDE_SOFTWARE: &str = "gst-vp9enc";
 /// Never, as far as these tests are concerned.
 const RETRY: Duration = Duration::from_secs(3_600);
 
@@ -235,4 +238,37 @@ async fn a_client_that_comes_back_gets_an_encoder_that_broke_once_it_works_again
     counted(&node, "encoder_sessions", encoder::openh264::NAME, 0).await;
     node.shut_down(common::PATIENCE).await;
     rig.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_not_shown_high_range_by_an_encoder_that_broke_and_is_alone_in_its_codec() {
+    let rig = Rig::new();
+    let mut probing = probing(&rig, RETRY);
+    let wide = encoder::candidates().into_iter().find(|each| each.name == WIDE_SOFTWARE);
+    probing.candidates.splice(0..1, [rig.candidate(WIDE_HARDWARE).clone(), wide.unwrap()]);
+    let codecs = "video.codecs=[\"h265\", \"vp9\", \"h264\"]";
+    let node = with_probing(roomy(&[codecs]), probing).unwrap();
+    let wish = json!({"app": "wide", "video": {"width": 320, "height": 192, "hdr": true}});
+    // It decodes 10 bits of H.265 and of nothing else.
+    let main_10 = "a=rtpmap:49 H265/90000\r\na=fmtp:49 profile-id=2\r\n";
+    let offer = CHROMIUM
+        .replace("96 97 98 99 108 109 35", "96 97 98 99 108 109 35 49")
+        .replace("a=rtcp-rsize\r\n", &format!("a=rtcp-rsize\r\n{main_10}"));
+    for (first, answer) in [(WIDE_HARDWARE, "49 H265"), (WIDE_SOFTWARE, "108 H264")] {
+        if first != WIDE_HARDWARE {
+            let lost = Effect::Status(5);
+            rig.gpu.plan_encode("nvEncOpenEncodeSessionEx", 1, 1, lost).unwrap();
+        }
+        let session = create_with(&wish).of(&node).await.session();
+        counted(&node, "encoder_sessions", first, 1).await;
+        let offer = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(offer.clone());
+        let reply = offer.of(&node).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        let text = reply.text();
+        assert!(text.contains(&format!("a=rtpmap:{answer}/90000")), "{text}");
+        end(&node, &session).await;
+        counted(&node, "encoder_sessions", WIDE_HARDWARE, 0).await;
+    }
+    node.shut_down(common::PATIENCE).await;
+    rig.assert_rules();
 }

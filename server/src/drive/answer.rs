@@ -5,7 +5,7 @@ use media::{BitDepth, CodecSet, PictureKind};
 use transport::{OfferError, WebRtc, WebRtcConfig, WebRtcTransport};
 
 use crate::apps::VideoMode;
-use crate::encoders::Broke;
+use crate::encoders::Broken;
 use crate::node::Node;
 use crate::registry::ConnectError;
 
@@ -34,7 +34,7 @@ pub(super) struct Used<'a> {
     /// The one in use.
     pub(super) holds: Option<&'static str>,
     /// Those that broke.
-    pub(super) broke: &'a [Broke],
+    pub(super) broke: &'a Broken,
 }
 
 /// Answers an offer with the best codec that the client decodes and one of our encoders codes: for `hdr`
@@ -47,22 +47,28 @@ pub(super) async fn answer(
     used: Used<'_>,
 ) -> Result<Answered, ConnectError> {
     let decodes = transport::decodes(offer).map_err(refused)?;
-    let choose = |kind: PictureKind, decodes: CodecSet| -> Result<ForClient, SelectError> {
-        let demand = Demand { holds: used.holds, ..node.encoders.demand(video, kind, decodes) };
-        let (choice, encoders) = node.encoders.choose_for_client(&demand, used.broke)?;
+    let demand = |kind: PictureKind, decodes: CodecSet| Demand {
+        holds: used.holds,
+        ..node.encoders.demand(video, kind, decodes)
+    };
+    let choose = |kind: PictureKind, demand: &Demand| -> Result<ForClient, SelectError> {
+        let (choice, encoders) = node.encoders.choose_for_client(demand, used.broke)?;
         Ok(ForClient { kind, choice, encoders, hdr_declined: None })
     };
-    let wide = hdr.then(|| choose(PictureKind::HDR10, decodes.ten));
-    let media = match wide {
-        Some(Ok(wide)) => wide,
-        _ => {
-            let chosen = choose(PictureKind::NV12, decodes.eight);
-            let chosen = chosen.map_err(|error| {
+    let ten = hdr.then(|| demand(PictureKind::HDR10, decodes.ten));
+    let wide = ten.as_ref().and_then(|ten| choose(PictureKind::HDR10, ten).ok());
+    // One more break of the only one there is would end the session, which standard range keeps.
+    let is_sound = |encoder: &Candidate| !used.broke.contains(encoder.name);
+    let media = match wide.filter(|wide| wide.encoders.iter().any(is_sound)) {
+        Some(wide) => wide,
+        None => {
+            let eight = demand(PictureKind::NV12, decodes.eight);
+            let chosen = choose(PictureKind::NV12, &eight).map_err(|error| {
                 // Every candidate with its reason, which is too much for a player.
                 tracing::info!(%error, "no encoder for a client");
-                ConnectError::Unusable(node.encoders.nothing_for(video, decodes.eight))
+                ConnectError::Unusable(node.encoders.nothing_for(&eight))
             })?;
-            let hdr_declined = hdr.then(|| node.encoders.why_no_hdr(video, decodes.ten));
+            let hdr_declined = ten.map(|ten| node.encoders.nothing_for(&ten));
             ForClient { hdr_declined, ..chosen }
         }
     };

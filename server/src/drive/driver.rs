@@ -24,7 +24,7 @@ use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
 use super::source::SourceReport;
 use super::trace;
 use crate::apps::VideoMode;
-use crate::encoders::{Broke, EncoderSession};
+use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
 use crate::registry::{Answer, Command, ConnectError, Status, TrickleError};
 use crate::wire;
@@ -58,8 +58,8 @@ pub(super) struct Driver {
     hdr: bool,
     /// What the encoder's thread was given: the kind of pictures, and names of encoders.
     encoders: (PictureKind, Vec<&'static str>),
-    /// Those that broke in this session, each once.
-    broke: Vec<Broke>,
+    /// Those that broke in this session.
+    broke: Broken,
     connection: Option<Connection>,
     connections: u32,
     /// The client's control channel is open and was greeted on it.
@@ -141,7 +141,7 @@ impl Driver {
             video,
             hdr,
             encoders,
-            broke: Vec::new(),
+            broke: Broken::default(),
             connection: None,
             connections: 0,
             greeted: false,
@@ -408,8 +408,7 @@ impl Driver {
                 tracing::warn!(encoder = name, reason, "encoder given up, the next one is tried");
                 self.client.encoder_given_up(name, &reason);
                 self.encoder_session = None;
-                self.broke.retain(|before| before.name != name);
-                self.broke.push(self.node.encoders.broke(name));
+                self.node.encoders.broke(name, &mut self.broke);
                 self.node.try_encoder_again(name);
                 None
             }

@@ -35,40 +35,104 @@ fn failed() -> Outcome {
     Outcome::Failed { reason: "failed: no memory".into() }
 }
 
-fn candidate(name: &'static str, hardware: bool) -> Candidate {
+fn candidate(name: &'static str, codec: Codec, hardware: bool) -> Candidate {
     let open = Arc::new(|_: &_, _: &_| panic!("it is never opened here"));
-    Candidate { name, codec: Codec::H264, hardware, open }
+    Candidate { name, codec, hardware, open }
+}
+
+fn open_as(probing: Probing, codecs: &str) -> Result<NodeEncoders, SelectError> {
+    let codecs = [format!("video.codecs={codecs}")];
+    NodeEncoders::open(probing, &crate::config::load(None, [], &codecs).unwrap())
 }
 
 fn open(said: Arc<Says>, cache: Option<Cache>) -> Result<NodeEncoders, SelectError> {
-    let candidates = vec![candidate("card", true), candidate("cores", false)];
-    let probing = Probing { candidates, prober: said, cache, retry: RETRY };
-    NodeEncoders::open(probing, &crate::config::load(None, [], &[]).unwrap())
+    let candidates = [("card", true), ("cores", false)]
+        .map(|(name, hardware)| candidate(name, Codec::H264, hardware));
+    let probing = Probing { candidates: candidates.into(), prober: said, cache, retry: RETRY };
+    open_as(probing, "[\"h264\"]")
 }
 
-fn for_client(encoders: &NodeEncoders, broke: &[Broke]) -> Vec<&'static str> {
-    let (_, usable) = encoders.choose_for_client(&encoders.usual, broke).unwrap();
+fn get(encoders: &NodeEncoders, demand: &Demand, broke: &Broken) -> Vec<&'static str> {
+    let (_, usable) = encoders.choose_for_client(demand, broke).unwrap();
     usable.iter().map(|candidate| candidate.name).collect()
+}
+
+fn for_client(encoders: &NodeEncoders, broke: &Broken) -> Vec<&'static str> {
+    get(encoders, &encoders.usual, broke)
+}
+
+/// Tries a candidate once.
+fn works_now(encoders: &NodeEncoders, name: &str) -> bool {
+    let candidate = encoders.known().candidate(name).unwrap().clone();
+    encoders.try_once(&candidate)
 }
 
 #[test]
 fn what_broke_in_a_session_is_for_its_clients_again_once_it_worked_in_a_try() {
-    let said = Says::new([("card", &[works(), failed(), works()]), ("cores", &[works(), works()])]);
+    let card = [works(), failed(), works(), works()];
+    let said = Says::new([("card", &card), ("cores", &[works()])]);
     let encoders = open(said, None).unwrap();
-    assert_eq!(for_client(&encoders, &[]), ["card", "cores"]);
-    let card = encoders.broke("card");
-    assert_eq!(for_client(&encoders, &[card]), ["cores"]);
-    assert_eq!(for_client(&encoders, &[]), ["card", "cores"], "for others it has not broken");
-    let both = [card, encoders.broke("cores")];
+    let none = Broken::default();
+    assert_eq!(for_client(&encoders, &none), ["card", "cores"]);
+    let mut broke = Broken::default();
+    encoders.broke("card", &mut broke);
+    assert_eq!(for_client(&encoders, &broke), ["cores"]);
+    assert_eq!(for_client(&encoders, &none), ["card", "cores"], "for others it has not broken");
+    let mut both = broke.clone();
+    encoders.broke("cores", &mut both);
     assert_eq!(for_client(&encoders, &both), ["card", "cores"], "better than none");
-    let known = encoders.known().candidate("card").unwrap().clone();
-    assert!(!encoders.try_once(&known));
-    assert_eq!(for_client(&encoders, &[card]), ["cores"]);
-    assert!(encoders.try_once(&known));
-    assert_eq!(for_client(&encoders, &[card]), ["card", "cores"]);
+    assert!(!works_now(&encoders, "card"));
+    assert_eq!(for_client(&encoders, &broke), ["cores"]);
+    assert!(works_now(&encoders, "card"));
+    assert_eq!(for_client(&encoders, &broke), ["card", "cores"]);
     assert_eq!(for_client(&encoders, &both), ["card"]);
-    // It breaks again.
-    assert_eq!(for_client(&encoders, &[encoders.broke("card")]), ["cores"]);
+    // It breaks again, and no try makes that good.
+    for broke in [&mut broke, &mut both] {
+        encoders.broke("card", broke);
+    }
+    assert_eq!(for_client(&encoders, &broke), ["cores"]);
+    assert!(works_now(&encoders, "card"));
+    assert_eq!(for_client(&encoders, &broke), ["cores"]);
+    assert_eq!(for_client(&encoders, &both), ["cores"], "better than none");
+    encoders.broke("cores", &mut both);
+    let refused = encoders.choose_for_client(&encoders.usual, &both).err().unwrap();
+    let reason = "card, cores broke more than once in this session";
+    assert_eq!(refused.to_string(), format!("no video encoder can be used: {reason}"));
+    let told = "what this node codes for the client broke in its session";
+    assert_eq!(encoders.nothing_for(&encoders.usual), told);
+}
+
+#[test]
+fn what_broke_and_is_alone_in_its_codec_stands_back_for_what_did_not_break() {
+    let candidates =
+        vec![candidate("card", Codec::H265, true), candidate("cores", Codec::H264, false)];
+    let prober = Says::new([("card", &[works(), works()]), ("cores", &[works()])]);
+    let probing = Probing { candidates, prober, cache: None, retry: RETRY };
+    let encoders = open_as(probing, "[\"h265\", \"h264\"]").unwrap();
+    let mut broke = Broken::default();
+    assert_eq!(for_client(&encoders, &broke), ["card"]);
+    encoders.broke("card", &mut broke);
+    assert_eq!(for_client(&encoders, &broke), ["cores"]);
+    assert!(works_now(&encoders, "card"));
+    assert_eq!(for_client(&encoders, &broke), ["cores"], "nothing would take its place");
+    let alone = Demand { decodes: CodecSet::of(&[Codec::H265]), ..encoders.usual };
+    assert_eq!(get(&encoders, &alone, &broke), ["card"], "the client decodes nothing else");
+    encoders.broke("cores", &mut broke);
+    assert_eq!(for_client(&encoders, &broke), ["card"], "which worked since");
+}
+
+#[test]
+fn a_client_is_told_why_it_gets_nothing() {
+    let encoders = open(Says::new([("card", &[works()]), ("cores", &[works()])]), None).unwrap();
+    let told = |decodes: &[Codec], format| {
+        encoders.nothing_for(&Demand { decodes: CodecSet::of(decodes), format, ..encoders.usual })
+    };
+    let (eight, ten) = (PictureKind::NV12.format, PictureKind::HDR10.format);
+    assert_eq!(told(&[Codec::Vp8], eight), "this node can code H264; the client decodes VP8");
+    assert_eq!(told(&[], eight), "the client decodes no video of 8 bits a sample");
+    assert_eq!(told(&[], ten), "the client decodes no video of 10 bits a sample");
+    let none = told(&[Codec::H264], ten);
+    assert!(none.starts_with("no video encoder of 10 bits a sample can be used: card: "), "{none}");
 }
 
 #[test]
@@ -84,9 +148,9 @@ fn a_start_that_would_find_nothing_tries_again_what_may_have_passed() {
     assert!(open(still, cache()).is_err());
     let passed = Says::new([("card", &[works()]), ("cores", &[])]);
     let encoders = open(passed, cache()).unwrap();
-    assert_eq!(for_client(&encoders, &[]), ["card"]);
+    assert_eq!(for_client(&encoders, &Broken::default()), ["card"]);
     // And that is what is remembered.
     let warm = open(Says::new([("card", &[]), ("cores", &[])]), cache()).unwrap();
     assert_eq!(warm.doubtful(), [""; 0]);
-    assert_eq!(for_client(&warm, &[]), ["card"]);
+    assert_eq!(for_client(&warm, &Broken::default()), ["card"]);
 }
