@@ -12,7 +12,8 @@
 //! candidate, and so does every session after it until one is given back, by a session of the node or, as
 //! trying again finds, by another process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -137,8 +138,9 @@ pub struct NodeEncoders {
     cache: Option<Cache>,
     retry: Duration,
     usual: Demand,
-    /// Candidates that are being tried again, or were just now.
-    trying: Mutex<BTreeSet<&'static str>>,
+    /// Candidates that are being tried again, or were just now, and whether that was asked for once more
+    /// since the try began.
+    trying: Mutex<BTreeMap<&'static str, bool>>,
     /// How often each worked when it was tried again.
     passed: Mutex<BTreeMap<&'static str, u64>>,
     /// Held while what is known is written.
@@ -193,7 +195,7 @@ impl NodeEncoders {
         Demand { size, rate, format: kind.format, decodes, ..self.usual }
     }
 
-    fn trying(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+    fn trying(&self) -> MutexGuard<'_, BTreeMap<&'static str, bool>> {
         self.trying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -310,8 +312,8 @@ impl NodeEncoders {
         change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tries a candidate again in the background, and as long as it fails now and then. Nothing
-    /// happens where one of its name is being tried, or was a moment ago.
+    /// Tries a candidate again in the background, and as long as it fails now and then. Where one of its
+    /// name is being tried, or was a moment ago, it is tried once more after that.
     pub(crate) fn try_again(
         self: &Arc<Self>,
         name: &str,
@@ -319,39 +321,58 @@ impl NodeEncoders {
         stopping: &CancellationToken,
     ) {
         let Some(candidate) = self.known().candidate(name).cloned() else { return };
-        if !self.trying().insert(candidate.name) {
-            return;
+        match self.trying().entry(candidate.name) {
+            Entry::Occupied(mut asked_again) => {
+                asked_again.insert(true);
+                return;
+            }
+            Entry::Vacant(vacant) => _ = vacant.insert(false),
         }
         let (encoders, stopping) = (self.clone(), stopping.clone());
         tasks.spawn(async move {
             // A try under way does not hold up the end of the node: its child ends with it.
-            stopping.run_until_cancelled(encoders.clone().try_until_it_works(&candidate)).await;
-            encoders.trying().remove(candidate.name);
+            stopping.run_until_cancelled(encoders.try_until_it_works(&candidate)).await;
         });
     }
 
     async fn try_until_it_works(self: Arc<Self>, candidate: &Candidate) {
         let mut pause = self.retry;
         loop {
+            // What is asked from here on may be for what this try does not see.
+            self.trying().insert(candidate.name, false);
             // It has just said so. A try would take a session that is given back from who plays.
             let full = self.is_full_of(candidate.name);
             if full {
                 tokio::time::sleep(pause).await;
-                if !self.is_full_of(candidate.name) {
-                    return;
-                }
             }
-            let (encoders, candidate) = (self.clone(), candidate.clone());
-            let tried = tokio::task::spawn_blocking(move || encoders.try_once(&candidate)).await;
+            // A session that was given back says as much as a try.
+            let works = if full && !self.is_full_of(candidate.name) {
+                true
+            } else {
+                let (encoders, candidate) = (self.clone(), candidate.clone());
+                let tried = tokio::task::spawn_blocking(move || encoders.try_once(&candidate));
+                // A try that panicked is a bug, and would be one the next time.
+                tried.await.unwrap_or(true)
+            };
             if !full {
                 tokio::time::sleep(pause).await;
             }
-            // A try that panicked is a bug, and would be one the next time.
-            if tried.unwrap_or(true) {
+            if works && self.needs_no_more_tries(candidate.name) {
                 return;
             }
-            pause = (pause * 2).min(LONGEST_RETRY);
+            pause = if works { self.retry } else { (pause * 2).min(LONGEST_RETRY) };
         }
+    }
+
+    /// Whether a candidate that works is done with. If so, who asks from now on begins anew.
+    fn needs_no_more_tries(&self, name: &'static str) -> bool {
+        let mut trying = self.trying();
+        let asked_again = trying.get(name).copied().unwrap_or_default();
+        let done = !asked_again && !self.is_full_of(name);
+        if done {
+            trying.remove(name);
+        }
+        done
     }
 
     /// Whether it works.

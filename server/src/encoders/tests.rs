@@ -1,8 +1,12 @@
 //! What a node makes of encoders that break, with candidates that are none.
 
+use std::sync::mpsc;
+
 use encoder::choice::{Accepts, Cost};
 use encoder::{Outcome, Verdict};
 use media::EncoderCapabilities;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 
 use super::*;
 
@@ -133,6 +137,115 @@ fn a_client_is_told_why_it_gets_nothing() {
     assert_eq!(told(&[], ten), "the client decodes no video of 10 bits a sample");
     let none = told(&[Codec::H264], ten);
     assert!(none.starts_with("no video encoder of 10 bits a sample can be used: card: "), "{none}");
+}
+
+/// Far longer than anything here takes; only what never comes reaches it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Says when a try begins, and ends it as it is told to.
+struct Asks {
+    began: UnboundedSender<()>,
+    outcome: Mutex<mpsc::Receiver<Outcome>>,
+}
+
+impl Prober for Asks {
+    fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        let outcome = self.outcome.lock().unwrap();
+        let verdict = |candidate: &Candidate| {
+            self.began.send(()).unwrap();
+            Verdict::of(candidate, outcome.recv().unwrap())
+        };
+        candidates.iter().map(verdict).collect()
+    }
+}
+
+/// One candidate whose tries are in hand.
+struct Tries {
+    encoders: Arc<NodeEncoders>,
+    began: UnboundedReceiver<()>,
+    outcome: mpsc::Sender<Outcome>,
+    tasks: TaskTracker,
+}
+
+impl Tries {
+    fn new(retry: Duration) -> Self {
+        let (began_in, mut began) = unbounded_channel();
+        let (outcome, outcomes) = mpsc::channel();
+        outcome.send(works()).unwrap();
+        let prober = Arc::new(Asks { began: began_in, outcome: Mutex::new(outcomes) });
+        let candidates = vec![candidate("card", Codec::H264, true)];
+        let probing = Probing { candidates, prober, cache: None, retry };
+        let encoders = Arc::new(open_as(probing, "[\"h264\"]").unwrap());
+        began.try_recv().unwrap();
+        Self { encoders, began, outcome, tasks: TaskTracker::new() }
+    }
+
+    fn try_again(&self) {
+        self.encoders.try_again("card", &self.tasks, &CancellationToken::new());
+    }
+
+    async fn began(&mut self) {
+        timeout(PATIENCE, self.began.recv()).await.expect("no try began").unwrap();
+    }
+
+    /// Waits until nothing is tried any more; says how many tries were passed.
+    async fn passed_in_all(mut self) -> u64 {
+        self.tasks.close();
+        timeout(PATIENCE, self.tasks.wait()).await.expect("it is tried on and on");
+        assert!(self.began.try_recv().is_err() && self.encoders.trying().is_empty());
+        self.encoders.passed("card")
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_while_it_is_tried_is_tried_once_more() {
+    let mut tries = Tries::new(Duration::from_millis(1));
+    tries.try_again();
+    tries.began().await;
+    // It breaks in two sessions, of which the try knows nothing.
+    tries.try_again();
+    tries.try_again();
+    tries.outcome.send(works()).unwrap();
+    tries.began().await;
+    tries.outcome.send(works()).unwrap();
+    assert_eq!(tries.passed_in_all().await, 2);
+}
+
+#[tokio::test]
+async fn hardware_that_refuses_a_session_after_a_try_is_tried_until_it_has_one() {
+    let mut tries = Tries::new(Duration::from_millis(50));
+    tries.try_again();
+    tries.began().await;
+    tries.outcome.send(works()).unwrap();
+    while tries.encoders.passed("card") == 0 {
+        tokio::task::yield_now().await;
+    }
+    // In the pause after the try, or after it.
+    tries.encoders.session_refused("card", 0);
+    tries.try_again();
+    tries.began().await;
+    assert!(tries.encoders.is_full());
+    tries.outcome.send(Outcome::Busy { reason: "busy: others hold them".into() }).unwrap();
+    tries.began().await;
+    assert!(tries.encoders.is_full());
+    tries.outcome.send(works()).unwrap();
+    let encoders = tries.encoders.clone();
+    assert_eq!(tries.passed_in_all().await, 2);
+    assert!(!encoders.is_full());
+}
+
+#[tokio::test]
+async fn hardware_that_was_given_a_session_back_and_broke_since_is_tried() {
+    let mut tries = Tries::new(Duration::from_millis(50));
+    tries.encoders.session_refused("card", 1);
+    tries.try_again();
+    tokio::task::yield_now().await;
+    // It is left alone for now: a session of the node may end, and does.
+    tries.encoders.change(Encoders::session_ended);
+    tries.try_again();
+    tries.began().await;
+    tries.outcome.send(works()).unwrap();
+    assert_eq!(tries.passed_in_all().await, 1);
 }
 
 #[test]
