@@ -202,6 +202,27 @@ async fn a_client_that_comes_back_gets_hardware_that_has_a_session_again() {
     rig.assert_clean();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn hardware_that_refuses_a_session_after_another_codec_is_still_full() {
+    let rig = Rig::new();
+    let mut probing = probing(&rig, RETRY);
+    probing.candidates.insert(0, rig.candidate(WIDE_HARDWARE).clone());
+    let codecs = "video.codecs=[\"h265\", \"h264\"]";
+    let node = with_probing(roomy(&[codecs]), probing).unwrap();
+    let session = create(&node).await.session();
+    counted(&node, "encoder_sessions", WIDE_HARDWARE, 1).await;
+    // Another process takes the rest, and the one that is given up for a client without H.265.
+    rig.gpu.encode_sessions(0).unwrap();
+    reconnect(&node, &session).await;
+    counted(&node, "encoder_sessions_refused_total", HARDWARE, 1).await;
+    counted(&node, "encoder_sessions", encoder::openh264::NAME, 1).await;
+    counted(&node, "encoder_sessions", WIDE_HARDWARE, 0).await;
+    let others = "has no session to give: others hold all of them";
+    assert_eq!(report(&node).await, (others.to_owned(), false));
+    node.shut_down(common::PATIENCE).await;
+    rig.assert_clean();
+}
+
 /// Tries in this process, each when it is told to.
 struct Gate(Mutex<Receiver<()>>);
 

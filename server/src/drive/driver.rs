@@ -420,6 +420,8 @@ impl Driver {
                     "no session left, the next one is tried"
                 );
                 self.client.encoder_given_up(name, &reason);
+                // What it had before is gone since before it asked: said later, that would count as room.
+                self.encoder_session = None;
                 self.node.encoder_session_refused(name, open);
                 None
             }
