@@ -99,8 +99,10 @@ fn rank(codec: Codec, depth: BitDepth, fmtp: &str) -> Option<u8> {
             let profile = is_profile("1", if ten { "2" } else { "1" });
             is("profile-space", "0") && profile && is("tx-mode", "SRST")
         }
-        // AV1 RTP payload §7.2.1: the main profile where nothing is said. It has both depths.
-        Codec::Av1 => is("profile", "0"),
+        // AV1 RTP payload §7.2.1: the main profile where nothing is said. It has both depths, and no
+        // parameter says which a decoder takes: those of libwebrtc and WebKit refuse pictures of 10 bits
+        // (`dav1d_decoder.cc`), so that a browser would show nothing.
+        Codec::Av1 => !ten && is("profile", "0"),
         // RFC 9628 §6.1.
         Codec::Vp9 => is_profile("0", if ten { "2" } else { "0" }),
         // RFC 7741 §6.1: bounds of size and rate, which browsers leave out.
@@ -192,8 +194,8 @@ mod tests {
             (Codec::Vp9, "profile-id=0", false),
             (Codec::Vp9, "profile-id=3", false),
             (Codec::Vp9, "", false),
-            (Codec::Av1, "level-idx=5;profile=0;tier=0", true),
-            (Codec::Av1, "profile=1", false),
+            (Codec::Av1, "level-idx=5;profile=0;tier=0", false),
+            (Codec::Av1, "", false),
             (Codec::Vp8, "", false),
             (Codec::H264, "packetization-mode=1;profile-level-id=42e01f", false),
             (Codec::H264, "packetization-mode=1;profile-level-id=6e001f", false),

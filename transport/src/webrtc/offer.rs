@@ -231,12 +231,12 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// What a client decodes, of all that can be sent.
+/// What a client decodes, of all that can be sent. One of the two may be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decodes {
-    /// Of pictures with 8 bits a sample. Never empty.
+    /// Of pictures with 8 bits a sample.
     pub eight: CodecSet,
-    /// Of pictures with 10; empty where it says nothing of them.
+    /// Of pictures with 10. Never AV1, whose formats do not say so.
     pub ten: CodecSet,
 }
 
@@ -246,15 +246,9 @@ pub struct Decodes {
 /// See [`OfferError`].
 pub fn decodes(offer: &str) -> Result<Decodes, OfferError> {
     let offer = Checked::read(offer)?;
-    let eight = offer.codecs(BitDepth::Eight);
-    if eight.is_empty() {
+    let (eight, ten) = (offer.codecs(BitDepth::Eight), offer.codecs(BitDepth::Ten));
+    if eight.is_empty() && ten.is_empty() {
         return Err(offer.no_usable_codec(&Codec::ALL));
-    }
-    let mut ten = offer.codecs(BitDepth::Ten);
-    // AV1's main profile has both depths, but libwebrtc's own decoder takes 8 bits alone
-    // (`dav1d_decoder.cc`). A client that names a profile of 10 bits means that one.
-    if ten.iter().any(|codec| *codec != Codec::Av1) {
-        ten.retain(|codec| *codec != Codec::Av1);
     }
     Ok(Decodes { eight: CodecSet::of(&eight), ten: CodecSet::of(&ten) })
 }

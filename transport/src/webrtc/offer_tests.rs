@@ -172,23 +172,37 @@ fn ten_bits_are_sent_as_what_the_offer_names_for_them() {
     let offer = with_more(CHROMIUM);
     let ten = |offer: &str| decodes(offer).unwrap().ten;
     assert_eq!(ten(CHROMIUM), CodecSet::of(&[]));
-    assert_eq!(ten(&offer), CodecSet::of(&[Codec::Vp9]), "which stands for that client's AV1");
+    assert_eq!(ten(&offer), CodecSet::of(&[Codec::Vp9]), "AV1 may mean 8 bits alone");
     let hevc = offer.replace("93;profile-id=1", "93;profile-id=2");
     assert_eq!(ten(&hevc), CodecSet::of(&[Codec::H265, Codec::Vp9]));
     let av1 = offer.replace("a=fmtp:100 profile-id=2", "a=fmtp:100 profile-id=1");
-    assert_eq!(ten(&av1), CodecSet::of(&[Codec::Av1]), "the main profile has both depths");
+    assert_eq!(ten(&av1), CodecSet::of(&[]), "nor is it taken where nothing else is left");
     for (offer, codec, number, fmtp) in [
         (&offer, Codec::Vp9, 100, "profile-id=2"),
         (&hevc, Codec::H265, 49, "level-id=93;profile-id=2;tier-flag=0;tx-mode=SRST"),
-        (&av1, Codec::Av1, 45, "level-idx=5;profile=0;tier=0"),
     ] {
         let plan = super::read(offer, &[codec], BitDepth::Ten).unwrap();
         assert_eq!((plan.video.codec, plan.video.payload_type), (codec, number));
         assert_eq!(plan.video.fmtp, fmtp);
         assert_eq!(super::read(&plan.sdp, &[codec], BitDepth::Ten).unwrap(), plan);
     }
-    let none = super::read(CHROMIUM, &Codec::ALL, BitDepth::Ten);
-    assert!(matches!(none, Err(OfferError::NoUsableCodec(_))), "{none:?}");
+    for none in [CHROMIUM, &av1] {
+        let none = super::read(none, &Codec::ALL, BitDepth::Ten);
+        assert!(matches!(none, Err(OfferError::NoUsableCodec(_))), "{none:?}");
+    }
+}
+
+#[test]
+fn an_offer_of_ten_bits_alone_is_one_too() {
+    let others = ["H264/", "VP8/", "AV1/", "H265/"].map(|name| (name, name.replace('/', "X/")));
+    let offer = others.iter().fold(with_more(CHROMIUM), |sdp, (name, to)| sdp.replace(name, to));
+    let offer = offer.replace("profile-id=0", "profile-id=1");
+    let alone = Decodes { eight: CodecSet::of(&[]), ten: CodecSet::of(&[Codec::Vp9]) };
+    assert_eq!(decodes(&offer), Ok(alone));
+    assert!(super::read(&offer, &[Codec::Vp9], BitDepth::Ten).is_ok());
+    let neither = offer.replace("profile-id=2", "profile-id=3");
+    let named = "VP8X, rtx, H264X, AV1X, VP9, H265X".to_owned();
+    assert_eq!(decodes(&neither), Err(OfferError::NoUsableCodec(named)));
 }
 
 #[test]
@@ -232,7 +246,8 @@ proptest! {
         let text = String::from_utf8_lossy(&bytes);
         let read = read_as(&text, &Codec::ALL);
         // Whoever chooses by the first is answered by the second.
-        prop_assert_eq!(eight(&text).is_ok(), read.is_ok(), "{:?}", read);
+        let some = eight(&text).is_ok_and(|eight| eight != CodecSet::default());
+        prop_assert_eq!(some, read.is_ok(), "{:?}", read);
     }
 
     #[test]
