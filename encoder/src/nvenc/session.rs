@@ -124,7 +124,7 @@ impl Session {
         inner.initialised = true;
         match stream(&inner.driver, context) {
             Ok(stream) => {
-                tracing::info!(label, "shared pictures are waited for by the device");
+                tracing::info!(label, "shared pictures with a signal are waited for by the device");
                 inner.stream = Some(Mutex::new(stream));
             }
             Err(reason) => {
