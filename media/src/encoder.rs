@@ -211,7 +211,8 @@ pub trait Encoder {
     /// The next of the units that come later, or why there is none for its picture. Never waits.
     fn poll(&mut self) -> Option<Result<Encoded, EncodeError>>;
 
-    /// Sets bit rate and frame rate from the next frame on. VBV stays at one frame.
+    /// Sets bit rate and frame rate from the next frame on. The VBV stays as many frames as it was
+    /// told to be when the encoder was opened.
     ///
     /// # Errors
     /// See [`EncodeError`].

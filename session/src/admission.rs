@@ -25,7 +25,7 @@ pub struct Demand {
 pub struct Capacity {
     /// Time of the graphics device per second; a second for one device, less what is kept back.
     pub render: Duration,
-    /// Pixels per second that the encoders were measured to take.
+    /// Pixels per second that are encoded at most, as the operator says.
     pub pixel_rate: u64,
     /// Memory for sessions.
     pub memory: ByteSize,
