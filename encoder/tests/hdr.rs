@@ -207,3 +207,49 @@ fn pictures_of_eight_bits_are_refused_by_an_encoder_of_ten() {
         code(&mut encoder, codec, 0, SIZE);
     });
 }
+
+/// And those of eight bits, by every encoder, that they are BT.709.
+#[test]
+fn the_stream_says_what_eight_bits_mean() {
+    let settings = SETTINGS.with_kind(PictureKind::NV12);
+    let mut ran = 0;
+    for candidate in candidates() {
+        let name = candidate.name;
+        let mut encoder = match BlockingEncoder::open(&candidate, &settings, PATIENCE) {
+            Ok(encoder) => encoder,
+            Err(OpenError::Missing(what)) => {
+                println!("{name} skipped: {what}");
+                continue;
+            }
+            Err(error) => panic!("{name}: {error}"),
+        };
+        if candidate.codec == Codec::Vp8 {
+            println!("{name} left out: VP8 says nothing of colours");
+            continue;
+        }
+        let units: Vec<_> = (0..2)
+            .map(|number| {
+                let planes = [vec![100 + number; 640 * 192], vec![128; 640 * 96]];
+                let planes = planes.iter().map(|data| Plane { data, stride: 640 }).collect();
+                let image = CpuImage { format: PixelFormat::Nv12, size: SIZE, planes };
+                let picture = media::Picture::Cpu(image);
+                let frame = FrameId(number.into());
+                let unit = encoder.encode(frame, &picture, EncodeOptions::default()).unwrap();
+                unit.data.to_vec()
+            })
+            .collect();
+        let about =
+            ffmpeg::about(&write(&format!("narrow-{name}"), candidate.codec, &units)).unwrap();
+        // VP9's header has the matrix alone; GStreamer 1.22's av1enc passes no colours on.
+        let said = if name == "gst-av1enc" { "unknown" } else { "bt709" };
+        let mut wanted = vec![("color_range", "tv"), ("color_space", said)];
+        if candidate.codec != Codec::Vp9 {
+            wanted.extend([("color_transfer", said), ("color_primaries", said)]);
+        }
+        for (key, value) in wanted {
+            assert_eq!(about.get(key).map(String::as_str), Some(value), "{name}: {key}: {about:?}");
+        }
+        ran += 1;
+    }
+    assert!(ran > 2, "{ran} ran");
+}
