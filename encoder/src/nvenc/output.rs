@@ -21,8 +21,9 @@ use crate::wake::Wake;
 
 /// Between two looks at a picture whose slices are read as they come.
 const LOOK: Duration = Duration::from_micros(200);
-/// Looks until it is waited for like any other: 20 ms, more than a picture takes.
-const LOOKS: u32 = 100;
+/// Looks until it is waited for like any other: 2 s, after which it is overdue.
+const LOOKS: u32 = 10_000;
+
 /// Why there is no unit for a picture.
 #[derive(Clone, Debug, Error)]
 pub(crate) enum ReadError {
