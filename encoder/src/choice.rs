@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use media::{Codec, CodecSet, EncoderCapabilities, FrameRate, PixelFormat, Size};
+use media::{BitDepth, Codec, CodecSet, EncoderCapabilities, FrameRate, PixelFormat, Size};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -339,7 +339,11 @@ fn standing(
         return Err("works, but is not the one asked for".into());
     }
     if !demand.decodes.contains(verdict.codec) {
-        return Err(format!("the client does not decode {}", verdict.codec.rtp_name()));
+        let depth = match demand.format.depth() {
+            BitDepth::Eight => "",
+            BitDepth::Ten => " in 10 bits a sample",
+        };
+        return Err(format!("the client does not decode {}{depth}", verdict.codec.rtp_name()));
     }
     accepts.takes(demand)?;
     if let Some(open) = verdict.full.filter(|_| demand.holds != Some(verdict.name)) {

@@ -79,6 +79,8 @@ fn each_reason_has_a_sentence_of_its_own() {
     let h264 = with(|demand| demand.decodes = CodecSet::of(&[Codec::H264]));
     assert_eq!(declined("vp8", &h264, &any), "the client does not decode VP8");
     assert_eq!(declined("first", &h264, &any), "used");
+    let wide = Demand { format: PixelFormat::P010, ..h264 };
+    assert_eq!(declined("vp8", &wide, &any), "the client does not decode VP8 in 10 bits a sample");
     let ten_bit = with(|demand| demand.format = PixelFormat::P010);
     assert_eq!(declined("first", &ten_bit, &any), "takes pictures as [Nv12], not as P010");
     let huge = with(|demand| demand.size = Size::new(8_192, 4_320));

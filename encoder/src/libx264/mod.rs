@@ -126,9 +126,7 @@ impl LibX264Encoder {
             map: settings.regions.then(|| map(settings.size)),
         })
     }
-}
 
-impl LibX264Encoder {
     /// Tells the library what it may use, where that has changed.
     fn tell_budget(&mut self) -> Result<(), EncodeError> {
         let budget = budget(self.bitrate, self.declared_rate, self.vbv_percent, self.fill);
