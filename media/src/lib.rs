@@ -6,6 +6,7 @@
 //! Used wrongly (two clocks in one process, a frame kept alive after its session) stage times stop
 //! adding up and ring slots run out; both show at once in the latency ledger.
 
+pub mod acks;
 pub mod audio;
 pub mod barcode;
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod transport;
 pub mod unit;
 pub mod units;
 
+pub use acks::{AckError, Acks, FrameAck, FrameState};
 pub use audio::AudioPacket;
 pub use clock::{Clock, MediaTime};
 pub use color::{ColorDescription, MatrixCoefficients, PictureKind, Primaries, Transfer};

@@ -19,11 +19,18 @@ pub enum DataChannel {
     Input = 1,
     /// Unordered, no retransmission: pointer motion, which carries totals and so heals itself.
     Motion = 2,
+    /// Unordered, no retransmission: what became of each frame ([`Acks`](crate::Acks)).
+    Acks = 3,
 }
 
 impl DataChannel {
     /// All channels.
-    pub const ALL: [Self; 3] = [Self::Control, Self::Input, Self::Motion];
+    pub const ALL: [Self; 4] = [Self::Control, Self::Input, Self::Motion, Self::Acks];
+
+    /// Whether its messages heal themselves: it is unordered and resends none.
+    pub const fn heals(self) -> bool {
+        matches!(self, Self::Motion | Self::Acks)
+    }
 
     /// The channel's label, the same on both sides.
     pub const fn label(self) -> &'static str {
@@ -31,6 +38,7 @@ impl DataChannel {
             Self::Control => "control",
             Self::Input => "input",
             Self::Motion => "motion",
+            Self::Acks => "acks",
         }
     }
 }

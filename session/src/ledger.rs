@@ -243,6 +243,12 @@ impl LatencyLedger {
         });
     }
 
+    /// The frame that was sent with this timestamp, as long as it is remembered.
+    pub fn frame_of(&self, wire_timestamp: u32) -> Option<FrameId> {
+        let mut newest_first = self.entries.iter().rev();
+        newest_first.find(|entry| entry.wire_timestamp == wire_timestamp).map(|entry| entry.frame)
+    }
+
     /// A client's report on a frame, with the estimate of its clock at `now`.
     ///
     /// # Errors

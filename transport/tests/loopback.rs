@@ -106,7 +106,7 @@ async fn the_last_packet_of_a_keyframe_tells_colours_that_are_not_the_usual_ones
 async fn data_goes_both_ways_on_every_channel() {
     let (mut client, mut transport, _) = connect(Wish::PAGE, config()).await;
     let mut open = Vec::new();
-    while open.len() < 3 {
+    while open.len() < DataChannel::ALL.len() {
         if let TransportEvent::ChannelOpen(channel) = event(&mut transport).await {
             open.push(channel);
         }

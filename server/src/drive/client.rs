@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use encoder::Choice;
-use media::{Bitrate, Codec, FrameId, MediaTime, Size, StageTimes};
+use media::{Acks, Bitrate, Codec, FrameId, FrameState, MediaTime, Size, StageTimes};
 use session::clock_offset::{ClockSync, ClockSyncConfig};
 use session::ledger::{ClientReport, LatencyLedger, LedgerConfig, Percentiles};
 use thiserror::Error;
@@ -197,6 +197,12 @@ impl ClientSide {
             ClientMessage::Bye => return Ok(Said::Bye),
         }
         Ok(Said::Nothing)
+    }
+
+    /// The newest frame that these say is decoded; frames that were never sent are passed over.
+    pub(super) fn acked(&self, acks: &Acks) -> Option<FrameId> {
+        let decoded = acks.frames.iter().filter(|frame| frame.state == FrameState::Decoded);
+        decoded.filter_map(|frame| self.ledger.frame_of(frame.wire_timestamp)).max()
     }
 
     /// Whether one more input event may pass.
@@ -444,6 +450,30 @@ mod tests {
         assert!(side.lacks_nothing(ms(9_000)));
         side.frame_sent(ms(9_100), FrameId(2), 999, 5_000, &StageTimes::captured(ms(9_090)));
         assert!(!side.lacks_nothing(ms(19_000)));
+    }
+
+    #[test]
+    fn an_acknowledgement_names_the_newest_decoded_frame_that_was_sent() {
+        let mut side = side();
+        let ms = MediaTime::from_millis;
+        for n in 1..4 {
+            let stages = StageTimes::captured(ms(n));
+            side.frame_sent(ms(n), FrameId(n), 900 * n as u32, 5_000, &stages);
+        }
+        let ack = |wire_timestamp, state| media::FrameAck {
+            wire_timestamp,
+            state,
+            first_us: 1,
+            last_us: 2,
+        };
+        let acked = |frames: &[(u32, FrameState)]| {
+            let frames = frames.iter().map(|&(rtp, state)| ack(rtp, state)).collect();
+            side.acked(&Acks { decode_queue: None, frames })
+        };
+        use FrameState::{Decoded, Dropped, Received};
+        assert_eq!(acked(&[(1_800, Decoded), (900, Decoded)]), Some(FrameId(2)));
+        assert_eq!(acked(&[(900, Decoded), (1_800, Received), (2_700, Dropped)]), Some(FrameId(1)));
+        assert_eq!(acked(&[(901, Decoded), (3_600, Decoded)]), None, "never sent");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use encoder::{Candidate, WorkerEvent};
 use media::{
-    Bitrate, DataChannel, InputSink, MediaTime, PictureKind, SequencedInput, TrackId,
+    Acks, Bitrate, DataChannel, InputSink, MediaTime, PictureKind, SequencedInput, TrackId,
     Transport as _, TransportEvent,
 };
 use session::admission::Permit;
@@ -512,10 +512,28 @@ impl Driver {
     }
 
     async fn message(&mut self, now: MediaTime, channel: DataChannel, message: &[u8]) {
-        if channel != DataChannel::Control {
-            self.input_message(now, message).await;
-            return;
+        match channel {
+            DataChannel::Control => self.control_message(now, message).await,
+            DataChannel::Input | DataChannel::Motion => self.input_message(now, message).await,
+            DataChannel::Acks => self.acks(message),
         }
+    }
+
+    fn acks(&self, message: &[u8]) {
+        match Acks::decode(message) {
+            Ok(acks) => {
+                if let (Some(frame), Some(media)) = (self.client.acked(&acks), &self.media) {
+                    media.acknowledge(frame);
+                }
+            }
+            Err(error) => {
+                self.node.metrics.bad_messages.inc();
+                tracing::debug!(%error, "acknowledgements refused");
+            }
+        }
+    }
+
+    async fn control_message(&mut self, now: MediaTime, message: &[u8]) {
         match self.client.said(now, message) {
             Ok(Said::Nothing) => {}
             Ok(Said::Decoded(frame)) => {

@@ -327,7 +327,7 @@ fn stream_track(plan: &OfferPlan, track: &Track) -> MediaStreamTrack {
 async fn channels(peer: &Arc<dyn PeerConnection>) -> webrtc::error::Result<Vec<Channel>> {
     let mut channels = Vec::new();
     for channel in DataChannel::ALL {
-        let heals = channel == DataChannel::Motion;
+        let heals = channel.heals();
         let init = RTCDataChannelInit {
             ordered: !heals,
             max_retransmits: heals.then_some(0),

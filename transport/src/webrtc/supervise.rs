@@ -184,11 +184,10 @@ async fn receive(
             }
             DataChannelEvent::OnMessage(message) => {
                 let body = message.data.freeze();
-                match name {
-                    DataChannel::Motion => shared.events.lossy_message(name, body),
-                    DataChannel::Control | DataChannel::Input => {
-                        shared.events.message(name, body).await;
-                    }
+                if name.heals() {
+                    shared.events.lossy_message(name, body);
+                } else {
+                    shared.events.message(name, body).await;
                 }
             }
             DataChannelEvent::OnClosing | DataChannelEvent::OnClose => open.set(name, false),

@@ -290,10 +290,10 @@ async fn open(
     name: DataChannel,
     arrived: mpsc::UnboundedSender<Arrived>,
 ) -> Arc<dyn webrtc::data_channel::DataChannel> {
-    let motion = name == DataChannel::Motion;
+    let heals = name.heals();
     let init = RTCDataChannelInit {
-        ordered: !motion,
-        max_retransmits: motion.then_some(0),
+        ordered: !heals,
+        max_retransmits: heals.then_some(0),
         negotiated: Some(name as u16),
         ..Default::default()
     };
