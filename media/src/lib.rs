@@ -22,6 +22,7 @@ pub mod stages;
 pub mod transport;
 pub mod unit;
 pub mod units;
+pub mod webtransport;
 
 pub use acks::{AckError, Acks, FrameAck, FrameState};
 pub use audio::AudioPacket;

@@ -1,16 +1,20 @@
 //! Transports: encoded frames out to one client, its input and feedback back in.
 //!
 //! [`webrtc`] implements [`media::Transport`] on WebRTC with WHEP-shaped signalling (the client
-//! offers, [`webrtc::WebRtc::answer`] answers with all candidates). WebTransport comes beside it,
-//! behind the same trait.
+//! offers, [`webrtc::WebRtc::answer`] answers with all candidates), [`webtransport`] on HTTP/3, where
+//! clients come to a port and are accepted one by one.
 //!
 //! This crate must never know an encoder, a session's state, HTTP or a configuration file; no type
-//! of the `rtc` and `webrtc` crates stands in its public interface, so that either can be swapped.
+//! of the `rtc`, `webrtc`, `wtransport` and `quinn` crates stands in its public interface, so that each
+//! can be swapped.
 //! Used wrongly (a clock other than the one that stamps frames, a sink called after its track was
 //! replaced, the runtime stopped before the transports) stage times stop adding up, units are
 //! refused, or sockets stay open; none of it is unsound.
 
+mod events;
+mod timestamp;
 pub mod webrtc;
+pub mod webtransport;
 
 pub use webrtc::{
     Answer, Certificate, OfferError, RemoteCandidates, TrickleError, WebRtc, WebRtcConfig,

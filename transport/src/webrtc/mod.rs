@@ -15,7 +15,6 @@
 mod chain;
 mod config;
 mod connect;
-mod events;
 mod formats;
 mod offer;
 mod peer;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use media::{Bitrate, Clock};
 use tokio::sync::Notify;
 
-use super::events::Events;
 use super::track::Track;
+use crate::events::Events;
 
 /// See the module.
 pub(super) struct Shared {

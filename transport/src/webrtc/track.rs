@@ -13,6 +13,8 @@ use media::{
     TransportEvent, UnitKind,
 };
 
+use crate::timestamp::Timestamps;
+
 /// Units between the encoder and the wire: one that is being sent and one that waits.
 pub(super) const UNITS: usize = 2;
 /// Frames whose last packet the socket has not taken. With [`UNITS`] in front of the pacer only a
@@ -45,7 +47,7 @@ pub(super) struct Track {
 }
 
 struct State {
-    last_timestamp: Option<u32>,
+    timestamps: Timestamps,
     /// Number of the next packet, counted without wrapping.
     next_packet: u64,
     in_flight: VecDeque<Flight>,
@@ -87,7 +89,7 @@ impl Track {
             params,
             pending: AtomicUsize::new(0),
             state: Mutex::new(State {
-                last_timestamp: None,
+                timestamps: Timestamps::new(params.timestamp_offset),
                 next_packet: u64::from(params.first_sequence),
                 in_flight: VecDeque::with_capacity(IN_FLIGHT),
                 history: VecDeque::with_capacity(HISTORY),
@@ -120,15 +122,7 @@ impl Track {
     /// Notes a unit that is about to be handed over; returns its RTP timestamp.
     pub(super) fn begin(&self, unit: &AccessUnit) -> u32 {
         let mut state = self.lock();
-        let ticks = unit.captured_at.rtp_ticks(90_000).wrapping_add(self.params.timestamp_offset);
-        // Two frames of one instant must not merge into one at the receiver, so time always moves.
-        let timestamp = match state.last_timestamp {
-            Some(last) if ticks.wrapping_sub(last).wrapping_sub(1) >= 1 << 31 => {
-                last.wrapping_add(1)
-            }
-            _ => ticks,
-        };
-        state.last_timestamp = Some(timestamp);
+        let timestamp = state.timestamps.next(unit.captured_at);
         if state.in_flight.len() == IN_FLIGHT {
             state.in_flight.pop_front();
         }

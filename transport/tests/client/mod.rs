@@ -336,14 +336,14 @@ pub async fn connect(wish: Wish, config: WebRtcConfig) -> (Client, WebRtcTranspo
 }
 
 /// The transport's next event.
-pub async fn event(transport: &mut WebRtcTransport) -> TransportEvent {
+pub async fn event(transport: &mut impl Transport) -> TransportEvent {
     let event = tokio::time::timeout(PATIENCE, poll_fn(|cx| transport.poll_event(cx))).await;
     event.expect("no event came")
 }
 
 /// The first event that `wanted` takes; those before it are dropped.
 pub async fn until(
-    transport: &mut WebRtcTransport,
+    transport: &mut impl Transport,
     wanted: impl Fn(&TransportEvent) -> bool,
 ) -> TransportEvent {
     loop {

@@ -49,13 +49,13 @@ struct State {
 }
 
 /// See the module.
-pub(super) struct Events {
+pub(crate) struct Events {
     state: Mutex<State>,
     room: Notify,
 }
 
 impl Events {
-    pub(super) fn new(tracks: usize) -> Self {
+    pub(crate) fn new(tracks: usize) -> Self {
         let state = State {
             keyframes: vec![false; tracks],
             lost: vec![None; tracks],
@@ -82,19 +82,19 @@ impl Events {
         }
     }
 
-    pub(super) fn connected(&self, codec: Codec) {
+    pub(crate) fn connected(&self, codec: Codec) {
         self.change(|state| state.link = Some(Link::Connected(codec)));
     }
 
-    pub(super) fn interrupted(&self) {
+    pub(crate) fn interrupted(&self) {
         self.change(|state| state.link = Some(Link::Interrupted));
     }
 
-    pub(super) fn channel_open(&self, channel: DataChannel) {
+    pub(crate) fn channel_open(&self, channel: DataChannel) {
         self.change(|state| state.open[channel as usize] = true);
     }
 
-    pub(super) fn keyframe_needed(&self, track: TrackId) {
+    pub(crate) fn keyframe_needed(&self, track: TrackId) {
         self.change(|state| {
             if let Some(flag) = state.keyframes.get_mut(usize::from(track.0)) {
                 *flag = true;
@@ -102,7 +102,7 @@ impl Events {
         });
     }
 
-    pub(super) fn frame_lost(&self, track: TrackId, frame: FrameId) {
+    pub(crate) fn frame_lost(&self, track: TrackId, frame: FrameId) {
         self.change(|state| {
             if let Some(range) = state.lost.get_mut(usize::from(track.0)) {
                 let (first, last) = range.unwrap_or((frame, frame));
@@ -112,7 +112,7 @@ impl Events {
     }
 
     /// A frame-sent or path report.
-    pub(super) fn report(&self, event: TransportEvent) {
+    pub(crate) fn report(&self, event: TransportEvent) {
         self.change(|state| {
             if state.reports.len() == REPORTS {
                 state.reports.pop_front();
@@ -123,7 +123,7 @@ impl Events {
     }
 
     /// A message of a reliable channel; waits for room.
-    pub(super) async fn message(&self, channel: DataChannel, message: Bytes) {
+    pub(crate) async fn message(&self, channel: DataChannel, message: Bytes) {
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
@@ -146,7 +146,7 @@ impl Events {
     }
 
     /// A message of a channel that heals itself.
-    pub(super) fn lossy_message(&self, channel: DataChannel, message: Bytes) {
+    pub(crate) fn lossy_message(&self, channel: DataChannel, message: Bytes) {
         self.change(|state| {
             if state.messages.len() >= MESSAGES {
                 state.dropped += 1;
@@ -157,7 +157,7 @@ impl Events {
     }
 
     /// The end; the first reason counts.
-    pub(super) fn closed(&self, reason: CloseReason) {
+    pub(crate) fn closed(&self, reason: CloseReason) {
         self.change(|state| {
             state.closed.get_or_insert(reason);
         });
@@ -165,16 +165,16 @@ impl Events {
     }
 
     /// Whether the end was reported or is about to be.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed.is_some()
     }
 
     /// Reports and messages that were dropped since the connection began.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.lock().dropped
     }
 
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<TransportEvent> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<TransportEvent> {
         let mut state = self.lock();
         let (event, freed) = state.next();
         match event {

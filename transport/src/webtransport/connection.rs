@@ -1,0 +1,406 @@
+//! One client's connection: the session's end of it, and what decides when it is over.
+//!
+//! ```text
+//! accepted ─► Live ⇄ Interrupted ──(silence)──────────────────────┐
+//!               └─(goodbye, protocol broken, our close, dropped)─► Closed(reason)
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use media::{
+    AccessUnit, Acks, AudioPacket, Bitrate, Clock, CloseReason, DataChannel, FrameId, MediaTime,
+    SendRefused, TrackId, Transport, TransportEvent, UnitSink,
+};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
+use wtransport::{Connection, VarInt, quinn};
+
+use super::config::{ConnectionConfig, EndpointConfig};
+use super::ledger::{Ledger, Totals};
+use super::places::Place;
+use super::readers::{End, Readers};
+use super::socket::Listeners;
+use super::window::Window;
+use super::writer::{Queued, Writer};
+use crate::events::Events;
+use crate::timestamp::Timestamps;
+
+/// Video tracks of a connection: two eyes or two players, and room for as many more.
+const TRACKS: usize = 4;
+/// Units of a track between the encoder and the socket: one that is being sent and one that waits.
+const UNITS: usize = 2;
+/// Messages to the client that wait. Those of a session are a few a second; when this is full the client
+/// does not read, and the sender is told.
+const OUTGOING: usize = 64;
+/// How often the path is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// Codes that the client sees with the end of a connection.
+const GOODBYE: u32 = 0;
+const BROKEN: u32 = 1;
+
+/// What the parts of one connection share. It must never own the connection or a task: it outlives both.
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) events: Events,
+    ledger: Ledger,
+    tracks: [TrackState; TRACKS],
+    /// Nothing has ended yet.
+    live: AtomicBool,
+    /// The control stream is there.
+    control: AtomicBool,
+    /// Bits per second; 0 does not hold frames back.
+    pacing: AtomicU64,
+    /// Datagrams of an unknown kind.
+    ignored: AtomicU64,
+}
+
+struct TrackState {
+    /// Units that the encoder handed over and the socket has not taken.
+    pending: AtomicUsize,
+    /// Number of the sink that may send.
+    turn: AtomicU64,
+    timestamps: Mutex<Timestamps>,
+}
+
+impl Shared {
+    fn new(clock: Arc<dyn Clock>, pacing: Option<Bitrate>, offset: u32) -> Self {
+        let track = |_| TrackState {
+            pending: AtomicUsize::new(0),
+            turn: AtomicU64::new(0),
+            timestamps: Mutex::new(Timestamps::new(offset)),
+        };
+        Self {
+            clock,
+            events: Events::new(TRACKS),
+            ledger: Ledger::default(),
+            tracks: std::array::from_fn(track),
+            live: AtomicBool::new(true),
+            control: AtomicBool::new(false),
+            pacing: AtomicU64::new(pacing.map_or(0, Bitrate::bps)),
+            ignored: AtomicU64::new(0),
+        }
+    }
+
+    fn track(&self, track: TrackId) -> Option<&TrackState> {
+        self.tracks.get(usize::from(track.0))
+    }
+
+    pub(super) fn pacing(&self) -> Option<Bitrate> {
+        let bps = self.pacing.load(Ordering::Relaxed);
+        (bps > 0).then(|| Bitrate::from_bps(bps))
+    }
+
+    /// The timestamp of a unit that is about to be sent.
+    pub(super) fn timestamp(&self, unit: &AccessUnit) -> u32 {
+        let timestamps = self.track(unit.track).map(|track| &track.timestamps);
+        timestamps.map_or(0, |timestamps| {
+            timestamps.lock().unwrap_or_else(PoisonError::into_inner).next(unit.captured_at)
+        })
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(super) fn control_is_open(&self) {
+        self.control.store(true, Ordering::Release);
+        self.events.channel_open(DataChannel::Control);
+    }
+
+    pub(super) fn ignored(&self) {
+        self.ignored.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The kernel took datagrams of this connection.
+    pub(super) fn socket_took(&self, bytes: usize, datagrams: usize, at: MediaTime) {
+        self.ledger.socket_took(bytes, datagrams, at, |event| {
+            if let TransportEvent::FrameSent { track, .. } = event {
+                self.release(track);
+            }
+            self.events.report(event);
+        });
+    }
+
+    /// A frame will not arrive whole.
+    pub(super) fn lost(&self, track: TrackId, frame: FrameId, timestamp: u32) {
+        if self.ledger.cancel(timestamp) {
+            self.release(track);
+        }
+        self.events.frame_lost(track, frame);
+    }
+
+    /// Gives the place of a unit back.
+    pub(super) fn release(&self, track: TrackId) {
+        if let Some(track) = self.track(track) {
+            let less = |pending: usize| pending.checked_sub(1);
+            let _ = track.pending.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        }
+    }
+
+    /// What became of frames; what that says of the path goes to the events.
+    pub(super) fn acked(&self, message: &[u8], quic: &quinn::Connection) {
+        // Whoever reads the message counts one that is malformed.
+        let Ok(acks) = Acks::decode(message) else { return };
+        let stats = quic.stats();
+        let totals = Totals {
+            sent_bytes: stats.udp_tx.bytes,
+            sent_packets: stats.udp_tx.datagrams,
+            lost_packets: stats.path.lost_packets,
+        };
+        let report = self.ledger.acked(&acks, self.clock.now(), totals, stats.path.rtt);
+        if let Some(report) = report {
+            self.events.report(TransportEvent::Path(report));
+        }
+    }
+}
+
+/// A connection to one client. Dropping it closes it.
+///
+/// [`TransportEvent::Connected`] comes again after [`TransportEvent::Interrupted`] when the path comes
+/// back.
+pub struct WebTransport {
+    shared: Arc<Shared>,
+    units: mpsc::Sender<Queued>,
+    outgoing: mpsc::Sender<Bytes>,
+    close: Arc<Notify>,
+    config: ConnectionConfig,
+    quic: quinn::Connection,
+    window: Window,
+}
+
+impl WebTransport {
+    pub(super) fn start(
+        connection: Connection,
+        config: ConnectionConfig,
+        endpoint: EndpointConfig,
+        clock: Arc<dyn Clock>,
+        listeners: Arc<Listeners>,
+        place: Place,
+    ) -> Result<Self, CloseReason> {
+        let quic = connection.quic_connection().clone();
+        let failed = |why: &str| CloseReason::Failed(why.to_owned());
+        let window = Window::of(&quic).ok_or_else(|| failed("another congestion controller"))?;
+        let offset = getrandom::u32().map_err(|_| failed("the system gives no random bytes"))?;
+        let shared = Arc::new(Shared::new(clock, config.pacing, offset));
+        if let Some(pace) = config.pacing {
+            window.set(pace, quic.rtt());
+        }
+        shared.events.connected(config.codec);
+        // Datagrams need no opening.
+        for channel in DataChannel::ALL.into_iter().filter(|channel| channel.heals()) {
+            shared.events.channel_open(channel);
+        }
+        let (units, queued) = mpsc::channel(TRACKS * UNITS);
+        let (outgoing, messages) = mpsc::channel(OUTGOING);
+        let close = Arc::new(Notify::new());
+        let writer = Writer::new(connection.clone(), shared.clone(), config, queued);
+        let readers = Readers::new(connection.clone(), shared.clone(), messages);
+        let supervisor = Supervisor {
+            shared: shared.clone(),
+            connection,
+            close: close.clone(),
+            codec: config.codec,
+            interrupted_after: endpoint.interrupted_after,
+            window: window.clone(),
+            listeners,
+            _place: place,
+        };
+        tokio::spawn(supervisor.run(writer, readers).in_current_span());
+        Ok(Self { shared, units, outgoing, close, config, quic, window })
+    }
+
+    /// Where the client is.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.quic.remote_address()
+    }
+
+    /// Reports and motion messages that were dropped because nobody read the events in time.
+    pub fn dropped_events(&self) -> u64 {
+        self.shared.events.dropped()
+    }
+
+    /// Datagrams of an unknown kind that came in.
+    pub fn ignored_datagrams(&self) -> u64 {
+        self.shared.ignored.load(Ordering::Relaxed)
+    }
+}
+
+impl Transport for WebTransport {
+    fn video_sink(&mut self, track: TrackId) -> Box<dyn UnitSink> {
+        let turn = self.shared.track(track).map_or(0, |track| {
+            // Those made before it refuse from now on.
+            track.turn.fetch_add(1, Ordering::AcqRel) + 1
+        });
+        let (shared, units) = (self.shared.clone(), self.units.clone());
+        Box::new(FrameSink { shared, units, track, turn, codec: self.config.codec })
+    }
+
+    fn send_audio(&mut self, _packet: AudioPacket) -> Result<(), SendRefused> {
+        // Nothing makes sound yet.
+        Err(SendRefused::NotConnected)
+    }
+
+    fn send_data(&mut self, channel: DataChannel, message: Bytes) -> Result<(), SendRefused> {
+        let open =
+            self.shared.live.load(Ordering::Acquire) && self.shared.control.load(Ordering::Acquire);
+        if channel != DataChannel::Control || !open {
+            return Err(SendRefused::NotConnected);
+        }
+        self.outgoing.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SendRefused::Full,
+            mpsc::error::TrySendError::Closed(_) => SendRefused::NotConnected,
+        })
+    }
+
+    fn set_pacing(&mut self, rate: Bitrate) {
+        self.shared.pacing.store(rate.bps(), Ordering::Relaxed);
+        self.window.set(rate, self.quic.rtt());
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent> {
+        self.shared.events.poll(cx)
+    }
+
+    fn close(&mut self) {
+        self.shared.live.store(false, Ordering::Release);
+        self.close.notify_one();
+    }
+}
+
+impl Drop for WebTransport {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Where an encoder's thread puts the units of one track.
+struct FrameSink {
+    shared: Arc<Shared>,
+    units: mpsc::Sender<Queued>,
+    track: TrackId,
+    turn: u64,
+    codec: media::Codec,
+}
+
+impl FrameSink {
+    /// The track, while this sink may send on it.
+    fn track(&self) -> Option<&TrackState> {
+        let track = self.shared.track(self.track)?;
+        let live = self.shared.live.load(Ordering::Acquire);
+        (live && track.turn.load(Ordering::Acquire) == self.turn).then_some(track)
+    }
+}
+
+impl UnitSink for FrameSink {
+    fn is_ready(&self) -> bool {
+        self.track().is_some_and(|track| track.pending.load(Ordering::Acquire) < UNITS)
+    }
+
+    fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
+        let track = self.track().filter(|_| unit.codec == self.codec && unit.track == self.track);
+        let track = track.ok_or(SendRefused::NotConnected)?;
+        let more = |pending: usize| (pending < UNITS).then_some(pending + 1);
+        track
+            .pending
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .map_err(|_| SendRefused::Full)?;
+        // The queue has room for the units of all tracks.
+        self.units.try_send(unit).map_err(|error| {
+            self.shared.release(self.track);
+            match error {
+                mpsc::error::TrySendError::Full(_) => SendRefused::Full,
+                mpsc::error::TrySendError::Closed(_) => SendRefused::NotConnected,
+            }
+        })
+    }
+}
+
+/// Owns a connection until it is over.
+struct Supervisor {
+    shared: Arc<Shared>,
+    connection: Connection,
+    close: Arc<Notify>,
+    codec: media::Codec,
+    interrupted_after: Duration,
+    window: Window,
+    listeners: Arc<Listeners>,
+    _place: Place,
+}
+
+impl Supervisor {
+    async fn run(self, writer: Writer, readers: Readers) {
+        let mut address = self.connection.remote_address();
+        self.listeners.listen(address, &self.shared);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(writer.run().in_current_span());
+        let reason = tokio::select! {
+            () = self.close.notified() => {
+                self.connection.close(VarInt::from_u32(GOODBYE), b"closed by the server");
+                CloseReason::Local
+            }
+            end = readers.run() => self.ended(&end),
+            () = self.look(&mut address) => CloseReason::Local,
+        };
+        tracing::debug!(%reason, "WebTransport connection ends");
+        self.shared.live.store(false, Ordering::Release);
+        tasks.shutdown().await;
+        self.listeners.leave(address, &self.shared);
+        self.shared.ledger.cancel_all();
+        self.shared.events.closed(reason);
+    }
+
+    /// Looks at the path for ever: whether anything comes, from where, and how long it takes.
+    async fn look(&self, address: &mut SocketAddr) {
+        let quic = self.connection.quic_connection();
+        let mut look = tokio::time::interval(LOOK);
+        let (mut heard, mut silent, mut interrupted) = (quic.stats().udp_rx.datagrams, LOOK, false);
+        loop {
+            look.tick().await;
+            let stats = quic.stats();
+            if stats.udp_rx.datagrams != heard {
+                (heard, silent) = (stats.udp_rx.datagrams, Duration::ZERO);
+                if std::mem::take(&mut interrupted) {
+                    self.shared.events.connected(self.codec);
+                }
+            } else {
+                silent += LOOK;
+            }
+            if silent >= self.interrupted_after && !interrupted {
+                interrupted = true;
+                self.shared.events.interrupted();
+            }
+            let now = quic.remote_address();
+            if now != *address {
+                self.listeners.leave(*address, &self.shared);
+                *address = now;
+                self.listeners.listen(now, &self.shared);
+            }
+            if let Some(pace) = self.shared.pacing() {
+                self.window.set(pace, stats.path.rtt);
+            }
+        }
+    }
+
+    fn ended(&self, end: &End) -> CloseReason {
+        use wtransport::error::ConnectionError;
+        match end {
+            End::Connection(ConnectionError::TimedOut) => CloseReason::Unreachable,
+            End::Connection(
+                ConnectionError::ConnectionClosed(_) | ConnectionError::ApplicationClosed(_),
+            ) => CloseReason::Remote,
+            End::Connection(ConnectionError::LocallyClosed) => CloseReason::Local,
+            End::Connection(error) => CloseReason::Failed(error.to_string()),
+            End::Broken(broken) => {
+                let reason = broken.to_string();
+                self.connection.close(VarInt::from_u32(BROKEN), reason.as_bytes());
+                CloseReason::Failed(reason)
+            }
+        }
+    }
+}

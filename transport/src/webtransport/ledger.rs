@@ -1,0 +1,311 @@
+//! What is known of a connection's frames between the encoder and the client's acknowledgement: which the
+//! socket has not taken yet, when those that it has were sent, and what that says of the path.
+//!
+//! QUIC does not tell which datagram carries which frame, so datagrams are counted: frames are handed to
+//! it in order, and each datagram is taken to carry the oldest one that is not whole yet. A datagram carries
+//! at least [`OVERHEAD`] less than its length, so a frame never counts as unsent when it was; resent
+//! packets let one count as sent a little early.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use media::{
+    Acks, FrameId, FrameState, Mark, MediaTime, PathReport, StageTimes, TrackId, TransportEvent,
+};
+
+/// Least part of a datagram that is no data of a stream, in bytes: the short header with a packet number
+/// of one byte and no connection id, the tag (RFC 9001 §5.3), a STREAM frame's type and stream id.
+const OVERHEAD: usize = 1 + 1 + 16 + 1 + 1;
+/// Frames that wait for their acknowledgement; older ones are forgotten. Four seconds of 60 fps.
+const UNACKED: usize = 256;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Ledger(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    flights: VecDeque<Flight>,
+    sent: VecDeque<Sent>,
+    /// Of the connection when the last report was made.
+    told: Totals,
+}
+
+/// A frame that QUIC has and the socket has not, or not all of it.
+struct Flight {
+    track: TrackId,
+    frame: FrameId,
+    timestamp: u32,
+    stages: StageTimes,
+    /// Bytes of its stream that were not sent.
+    left: u64,
+    /// Bytes on the wire so far.
+    bytes: u64,
+}
+
+struct Sent {
+    timestamp: u32,
+    first: MediaTime,
+    last: MediaTime,
+    bytes: u64,
+}
+
+/// What the connection has counted since it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) sent_bytes: u64,
+    pub(super) sent_packets: u64,
+    pub(super) lost_packets: u64,
+}
+
+impl Ledger {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A frame of `bytes` in all is about to be handed to QUIC.
+    pub(super) fn begin(
+        &self,
+        track: TrackId,
+        frame: FrameId,
+        timestamp: u32,
+        stages: StageTimes,
+        bytes: u64,
+    ) {
+        let flight = Flight { track, frame, timestamp, stages, left: bytes, bytes: 0 };
+        self.lock().flights.push_back(flight);
+    }
+
+    /// Sets a mark of a frame that the socket has not taken.
+    pub(super) fn mark(&self, timestamp: u32, mark: Mark, at: MediaTime) {
+        let flights = &mut self.lock().flights;
+        if let Some(flight) = flights.iter_mut().find(|flight| flight.timestamp == timestamp) {
+            flight.stages.mark(mark, at);
+        }
+    }
+
+    /// A frame was given up; whether the socket had not taken all of it.
+    pub(super) fn cancel(&self, timestamp: u32) -> bool {
+        let flights = &mut self.lock().flights;
+        let before = flights.len();
+        flights.retain(|flight| flight.timestamp != timestamp);
+        flights.len() < before
+    }
+
+    /// Forgets every frame that the socket has not taken; how many those were.
+    pub(super) fn cancel_all(&self) -> usize {
+        self.lock().flights.drain(..).count()
+    }
+
+    /// The socket took `datagrams` of `bytes` in all; calls `done` for each frame that is whole now.
+    pub(super) fn socket_took(
+        &self,
+        bytes: usize,
+        datagrams: usize,
+        at: MediaTime,
+        mut done: impl FnMut(TransportEvent),
+    ) {
+        let mut data = bytes.saturating_sub(datagrams * OVERHEAD) as u64;
+        let state = &mut *self.lock();
+        let mut wire = bytes as u64;
+        loop {
+            let more = state.flights.len() > 1;
+            let Some(flight) = state.flights.front_mut() else { return };
+            if flight.stages.get(Mark::Paced).is_none() {
+                // Nothing of it was handed over: that was an acknowledgement of ours, or the like.
+                return;
+            }
+            flight.stages.mark(Mark::FirstSent, at);
+            let part = data.min(flight.left);
+            flight.left -= part;
+            data -= part;
+            if flight.left > 0 {
+                flight.bytes += wire;
+                return;
+            }
+            // What is left of the datagrams is the next frame's.
+            let own = if data > 0 && more { part } else { wire };
+            flight.bytes += own;
+            wire -= own;
+            flight.stages.mark(Mark::LastSent, at);
+            let Some(flight) = state.flights.pop_front() else { return };
+            if state.sent.len() == UNACKED {
+                state.sent.pop_front();
+            }
+            state.sent.push_back(Sent {
+                timestamp: flight.timestamp,
+                first: flight.stages.get(Mark::FirstSent).unwrap_or(at),
+                last: at,
+                bytes: flight.bytes,
+            });
+            done(TransportEvent::FrameSent {
+                track: flight.track,
+                frame: flight.frame,
+                wire_timestamp: flight.timestamp,
+                bytes: flight.bytes,
+                stages: flight.stages,
+            });
+            if data == 0 {
+                return;
+            }
+        }
+    }
+
+    /// What acknowledgements say of the path, if they name a frame that was not acknowledged before.
+    /// Frames that were never sent, or are not whole at the client, say nothing.
+    pub(super) fn acked(
+        &self,
+        acks: &Acks,
+        at: MediaTime,
+        totals: Totals,
+        round_trip: Duration,
+    ) -> Option<PathReport> {
+        let state = &mut *self.lock();
+        let (mut first, mut last, mut bytes) =
+            (MediaTime::from_nanos(u64::MAX), MediaTime::ZERO, 0);
+        let mut delay: Option<i64> = None;
+        for ack in acks.frames.iter().filter(|ack| ack.state != FrameState::Dropped) {
+            let known = state.sent.iter().position(|sent| sent.timestamp == ack.wire_timestamp);
+            let Some(sent) = known.and_then(|at| state.sent.remove(at)) else { continue };
+            (first, last) = (first.min(sent.first), last.max(sent.last));
+            bytes += sent.bytes;
+            // Both ends of a frame are a sample: a resent packet delays one of them, not always both.
+            let way = |came: u64, left: MediaTime| came as i64 - left.as_micros() as i64;
+            let least = way(ack.first_us, sent.first).min(way(ack.last_us, sent.last));
+            delay = Some(delay.map_or(least, |delay| delay.min(least)));
+        }
+        let one_way_delay_micros = delay?;
+        let told = std::mem::replace(&mut state.told, totals);
+        let sent_bytes = totals.sent_bytes.saturating_sub(told.sent_bytes);
+        let sent_packets = totals.sent_packets.saturating_sub(told.sent_packets);
+        let packet = sent_bytes.checked_div(sent_packets).unwrap_or(1_200).max(1);
+        let count = |packets: u64| u32::try_from(packets).unwrap_or(u32::MAX);
+        Some(PathReport {
+            at,
+            span: last.since(first),
+            acked_bytes: bytes,
+            acked_packets: count(bytes.div_ceil(packet)),
+            lost_packets: count(totals.lost_packets.saturating_sub(told.lost_packets)),
+            sent_bytes,
+            one_way_delay_micros,
+            round_trip: Some(round_trip),
+            // QUIC reads marks but passes no count on.
+            ecn_ce: 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media::FrameAck;
+
+    fn ms(millis: u64) -> MediaTime {
+        MediaTime::from_millis(millis)
+    }
+
+    fn begin(ledger: &Ledger, n: u64, bytes: u64) {
+        let stages = StageTimes::captured(ms(n));
+        ledger.begin(TrackId(0), FrameId(n), n as u32, stages, bytes);
+        ledger.mark(n as u32, Mark::Paced, ms(n));
+    }
+
+    /// Frames that are whole after the socket took these datagrams, with their bytes.
+    fn took(ledger: &Ledger, bytes: usize, datagrams: usize, at: MediaTime) -> Vec<(u64, u64)> {
+        let mut done = Vec::new();
+        ledger.socket_took(bytes, datagrams, at, |event| match event {
+            TransportEvent::FrameSent { frame, bytes, stages, .. } => {
+                assert!(stages.get(Mark::FirstSent) <= stages.get(Mark::LastSent));
+                assert_eq!(stages.get(Mark::LastSent), Some(at));
+                done.push((frame.0, bytes));
+            }
+            other => panic!("{other:?}"),
+        });
+        done
+    }
+
+    fn ack(timestamp: u32, state: FrameState, first_us: u64, last_us: u64) -> Acks {
+        let frame = FrameAck { wire_timestamp: timestamp, state, first_us, last_us };
+        Acks { decode_queue: None, frames: vec![frame] }
+    }
+
+    fn acked(ledger: &Ledger, acks: &Acks, totals: Totals) -> Option<PathReport> {
+        ledger.acked(acks, ms(50), totals, Duration::from_millis(8))
+    }
+
+    #[test]
+    fn a_frame_is_sent_with_the_datagram_that_holds_its_end() {
+        let ledger = Ledger::default();
+        begin(&ledger, 1, 2_000);
+        begin(&ledger, 2, 10);
+        assert_eq!(took(&ledger, 1_200, 1, ms(3)), []);
+        assert_eq!(took(&ledger, 800, 1, ms(4)), [], "40 bytes of it were no data");
+        assert_eq!(took(&ledger, 100, 1, ms(5)), [(1, 2_040), (2, 60)]);
+        assert_eq!(took(&ledger, 1_200, 1, ms(6)), [], "an acknowledgement of ours");
+    }
+
+    #[test]
+    fn a_frame_of_which_nothing_was_handed_over_is_not_sent() {
+        let ledger = Ledger::default();
+        ledger.begin(TrackId(0), FrameId(1), 1, StageTimes::captured(ms(1)), 10);
+        assert_eq!(took(&ledger, 1_200, 1, ms(2)), []);
+        ledger.mark(1, Mark::Paced, ms(3));
+        assert_eq!(took(&ledger, 60, 1, ms(4)), [(1, 60)]);
+    }
+
+    #[test]
+    fn many_small_frames_leave_in_one_datagram() {
+        let ledger = Ledger::default();
+        (1..=4).for_each(|n| begin(&ledger, n, 100));
+        let done = took(&ledger, 420, 1, ms(9));
+        assert_eq!(done.iter().map(|(_, bytes)| bytes).sum::<u64>(), 420);
+        assert_eq!(done.iter().map(|(frame, _)| *frame).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_frame_that_was_given_up_is_no_longer_waited_for() {
+        let ledger = Ledger::default();
+        begin(&ledger, 1, 5_000);
+        begin(&ledger, 2, 500);
+        assert!(ledger.cancel(1));
+        assert!(!ledger.cancel(1));
+        assert_eq!(took(&ledger, 600, 1, ms(3)), [(2, 600)]);
+        assert!(!ledger.cancel(2), "it is sent");
+        begin(&ledger, 3, 5);
+        assert_eq!(ledger.cancel_all(), 1);
+    }
+
+    #[test]
+    fn a_report_is_made_of_each_frame_once_and_of_none_that_was_not_sent() {
+        let ledger = Ledger::default();
+        begin(&ledger, 1, 2_360);
+        took(&ledger, 1_200, 1, ms(10));
+        took(&ledger, 1_200, 1, ms(12));
+        let totals = Totals { sent_bytes: 3_600, sent_packets: 3, lost_packets: 1 };
+        let nothing = [ack(9, FrameState::Decoded, 1, 2), ack(1, FrameState::Dropped, 1, 2)];
+        for acks in &nothing {
+            assert_eq!(acked(&ledger, acks, totals), None);
+        }
+        let report = acked(&ledger, &ack(1, FrameState::Received, 1_015_000, 1_016_000), totals);
+        let report = report.unwrap();
+        assert_eq!((report.acked_bytes, report.acked_packets, report.lost_packets), (2_400, 2, 1));
+        assert_eq!((report.sent_bytes, report.span), (3_600, Duration::from_millis(2)));
+        assert_eq!(
+            report.one_way_delay_micros, 1_004_000,
+            "the end came in less time than the start"
+        );
+        assert_eq!(acked(&ledger, &ack(1, FrameState::Decoded, 5, 6), totals), None, "told before");
+    }
+
+    #[test]
+    fn what_nobody_acknowledges_is_forgotten() {
+        let ledger = Ledger::default();
+        for n in 0..2 * UNACKED as u64 {
+            begin(&ledger, n, 100);
+            took(&ledger, 120, 1, ms(n));
+        }
+        assert_eq!(ledger.lock().sent.len(), UNACKED);
+        assert!(acked(&ledger, &ack(0, FrameState::Decoded, 1, 2), Totals::default()).is_none());
+    }
+}

@@ -1,0 +1,86 @@
+//! QUIC's congestion window, set by our pace. It estimates nothing: a source that sends a frame now and
+//! then grows the window of an estimator without bound, and on a full link the estimators let hundreds of
+//! milliseconds of queue stand before they act. So the session's controller says how fast to send, and the
+//! window only bounds what is in flight when acknowledgements stay away.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use media::Bitrate;
+use wtransport::quinn;
+use wtransport::quinn::congestion::{Controller, ControllerFactory};
+
+/// In flight before a pace is known: a handshake, and the first keyframe of a small picture.
+const START: u64 = 64 * 1024;
+/// Never less, in bytes: a frame must be able to leave in one go.
+const LEAST: u64 = 32 * 1024;
+/// What may be in flight beyond half a round trip's worth. Pace is about four times the rate of the
+/// video, so this is two round trips of video and 200 ms on top.
+const SLACK: Duration = Duration::from_millis(50);
+
+/// Makes a [`Window`] for each connection.
+pub(super) struct Windows;
+
+impl ControllerFactory for Windows {
+    fn build(self: Arc<Self>, _: Instant, _: u16) -> Box<dyn Controller> {
+        Box::new(Window(Arc::new(AtomicU64::new(START))))
+    }
+}
+
+/// The window of one connection; clones share it.
+#[derive(Clone)]
+pub(super) struct Window(Arc<AtomicU64>);
+
+impl Window {
+    /// That of a connection. None when its controller is not of [`Windows`].
+    pub(super) fn of(connection: &quinn::Connection) -> Option<Self> {
+        connection.congestion_state().into_any().downcast::<Self>().ok().map(|window| *window)
+    }
+
+    /// Follows the pace and the path.
+    pub(super) fn set(&self, pace: Bitrate, round_trip: Duration) {
+        self.0.store(pace.bytes_in(round_trip / 2 + SLACK).max(LEAST), Ordering::Relaxed);
+    }
+}
+
+impl Controller for Window {
+    fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
+
+    fn on_mtu_update(&mut self, _: u16) {}
+
+    fn window(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn initial_window(&self) -> u64 {
+        START
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_follows_pace_and_round_trip_and_losses_do_not_move_it() {
+        let mut controller = Arc::new(Windows).build(Instant::now(), 1_200);
+        let shared = controller.clone_box().into_any().downcast::<Window>().unwrap();
+        assert_eq!(controller.window(), START);
+        shared.set(Bitrate::from_mbps(40), Duration::from_millis(20));
+        assert_eq!(controller.window(), 300_000);
+        controller.on_congestion_event(Instant::now(), Instant::now(), true, 300_000);
+        assert_eq!(controller.window(), 300_000);
+        shared.set(Bitrate::from_kbps(100), Duration::ZERO);
+        assert_eq!(controller.window(), LEAST);
+    }
+}

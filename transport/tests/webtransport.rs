@@ -1,0 +1,459 @@
+//! WebTransport on loopback, with a client in Rust.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure of a helper fails its test")]
+
+mod client;
+mod quic_client;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use client::{MonotonicClock, event, unit, until};
+use media::{
+    BitDepth, Bitrate, CloseReason, Codec, DataChannel, FrameId, Mark, MediaTime, SendRefused,
+    TrackId, Transport, TransportEvent, UnitKind,
+};
+use nearlight_transport::webtransport::{
+    Certificates, ConnectionConfig, Deadlines, Endpoint, EndpointConfig, Refusal, Request,
+    WebTransport,
+};
+use quic_client::{Came, Client, Manners};
+
+fn endpoint_config() -> EndpointConfig {
+    EndpointConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+fn connection_config() -> ConnectionConfig {
+    ConnectionConfig {
+        codec: Codec::H264,
+        depth: BitDepth::Eight,
+        // Nothing is given up because a test's machine is slow.
+        deadlines: Deadlines { key: Duration::from_secs(60), other: Duration::from_secs(60) },
+        pacing: None,
+    }
+}
+
+struct Node {
+    endpoint: Endpoint,
+    certificates: Certificates,
+}
+
+impl Node {
+    fn open(config: EndpointConfig) -> Self {
+        let certificates = Certificates::own(SystemTime::now()).unwrap();
+        let endpoint = Endpoint::open(config, &certificates, MonotonicClock::shared()).unwrap();
+        Self { endpoint, certificates }
+    }
+
+    fn url(&self) -> String {
+        format!("https://{}/wt/a?ticket=b", self.endpoint.local_addr().unwrap())
+    }
+
+    async fn request(&self) -> Request {
+        let request = tokio::time::timeout(client::PATIENCE, self.endpoint.request()).await;
+        request.expect("nobody asked").expect("the endpoint is open")
+    }
+
+    /// A client and its connection here.
+    async fn connect(&self, manners: &Manners, config: ConnectionConfig) -> (Client, WebTransport) {
+        let (url, hashes) = (self.url(), self.certificates.hashes());
+        let server =
+            async { self.request().await.accept(config, MonotonicClock::shared()).await.unwrap() };
+        let (client, mut transport) = tokio::join!(Client::connect(&url, &hashes, manners), server);
+        let connected = event(&mut transport).await;
+        assert!(matches!(connected, TransportEvent::Connected { codec: Codec::H264 }));
+        (client.unwrap(), transport)
+    }
+}
+
+async fn pair() -> (Node, Client, WebTransport) {
+    let node = Node::open(endpoint_config());
+    let (client, transport) = node.connect(&Manners::default(), connection_config()).await;
+    (node, client, transport)
+}
+
+async fn closed(transport: &mut WebTransport) -> CloseReason {
+    loop {
+        if let TransportEvent::Closed(reason) = event(transport).await {
+            return reason;
+        }
+    }
+}
+
+fn body(n: u64, len: usize) -> Bytes {
+    Bytes::from(client::nal(0x41, len, n))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_arrive_whole_one_a_stream_and_are_reported_with_every_mark() {
+    let (_node, client, mut transport) = pair().await;
+    let mut sink = transport.video_sink(TrackId(0));
+    let mut before = None;
+    for n in 0..20 {
+        let len = if n == 0 { 150_000 } else { 3_000 + n as usize };
+        sink.send(unit(n, MediaTime::from_millis(16 * n), body(n, len))).unwrap();
+        let (header, data) = client.frame().await;
+        assert_eq!(data, body(n, len));
+        assert_eq!((header.frame, header.track, header.codec), (FrameId(n), 0, Codec::H264));
+        assert_eq!(header.refers_to, n.checked_sub(1).map(FrameId));
+        assert_eq!(header.kind, if n == 0 { UnitKind::Key } else { UnitKind::Delta });
+        assert_eq!(
+            (header.color, header.full_range, header.depth),
+            ([1; 3], false, BitDepth::Eight)
+        );
+        if let Some(before) = before.replace(header.wire_timestamp) {
+            assert_eq!(header.wire_timestamp.wrapping_sub(before), 16 * 90);
+        }
+        let sent = until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. }));
+        let TransportEvent::FrameSent { frame, wire_timestamp, bytes, stages, .. } = sent.await
+        else {
+            unreachable!()
+        };
+        assert_eq!((frame, wire_timestamp), (FrameId(n), header.wire_timestamp));
+        assert!(bytes as usize > len, "{bytes}");
+        let after =
+            [Mark::Dequeued, Mark::Packetised, Mark::Paced, Mark::FirstSent, Mark::LastSent];
+        let times = after.map(|mark| stages.get(mark).unwrap_or_else(|| panic!("{mark:?}")));
+        assert!(times.is_sorted(), "{times:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_travel_both_ways_and_acknowledgements_become_a_report() {
+    let (_node, mut client, mut transport) = pair().await;
+    assert_eq!(
+        transport.send_data(DataChannel::Control, Bytes::from_static(b"early")),
+        Err(SendRefused::NotConnected)
+    );
+    client.open_control().await;
+    let is_control = |event: &_| matches!(event, TransportEvent::ChannelOpen(DataChannel::Control));
+    until(&mut transport, is_control).await;
+    for n in 0..10_u8 {
+        let message = Bytes::from(vec![n; 1 + 6_000 * usize::from(n)]);
+        transport.send_data(DataChannel::Control, message.clone()).unwrap();
+        assert_eq!(client.said().await, message);
+    }
+    for channel in DataChannel::ALL {
+        client.send(channel, b"from the client").await;
+        let data = until(&mut transport, |event| matches!(event, TransportEvent::Data(..))).await;
+        let TransportEvent::Data(on, body) = data else { unreachable!() };
+        assert_eq!((on, &body[..]), (channel, &b"from the client"[..]));
+    }
+    let mut sink = transport.video_sink(TrackId(0));
+    sink.send(unit(0, MediaTime::ZERO, body(0, 20_000))).unwrap();
+    let (header, _) = client.frame().await;
+    until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. })).await;
+    client.ack(&[(header.wire_timestamp.wrapping_add(1), 1), (header.wire_timestamp, 9_000)]).await;
+    let path = until(&mut transport, |event| matches!(event, TransportEvent::Path(_))).await;
+    let TransportEvent::Path(report) = path else { unreachable!() };
+    assert!(report.acked_bytes > 20_000 && report.sent_bytes >= report.acked_bytes, "{report:?}");
+    assert!(report.acked_packets >= 14 && report.round_trip.is_some(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_takes_as_long_as_its_pace_says() {
+    let node = Node::open(endpoint_config());
+    let config = ConnectionConfig { pacing: Some(Bitrate::from_mbps(4)), ..connection_config() };
+    let (client, mut transport) = node.connect(&Manners::default(), config).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    sink.send(unit(0, MediaTime::ZERO, body(0, 100_000))).unwrap();
+    client.frame().await;
+    let sent = until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. }));
+    let TransportEvent::FrameSent { stages, .. } = sent.await else { unreachable!() };
+    let [first, last] = [Mark::FirstSent, Mark::LastSent].map(|mark| stages.get(mark).unwrap());
+    // 200 ms but for the first slice, which waits for nothing.
+    assert!(last.since(first) >= Duration::from_millis(180), "{:?}", last.since(first));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_loses_frames_and_later_ones_reach_it() {
+    let node = Node::open(endpoint_config());
+    let manners = Manners { room: 8_000, ..Manners::default() };
+    let deadline = Duration::from_millis(50);
+    let deadlines = Deadlines { key: deadline, other: deadline };
+    let (client, mut transport) =
+        node.connect(&manners, ConnectionConfig { deadlines, ..connection_config() }).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    assert!(sink.is_ready());
+    for n in 0..2 {
+        sink.send(unit(n, MediaTime::from_millis(n), body(n, 100_000))).unwrap();
+    }
+    assert!(!sink.is_ready());
+    let third = unit(2, MediaTime::from_millis(2), body(2, 100));
+    assert_eq!(sink.send(third), Err(SendRefused::Full));
+    let mut lost = Vec::new();
+    while lost.len() < 2 {
+        if let TransportEvent::FramesLost(_, frames) = event(&mut transport).await {
+            lost.extend(frames.start().0..=frames.end().0);
+        }
+    }
+    assert_eq!(lost, [0, 1]);
+    assert!(sink.is_ready(), "their places are free again");
+    let seen = [client.came().await, client.came().await];
+    assert_eq!(seen, [Came::GivenUp, Came::GivenUp]);
+    // Now it reads, and what was thrown away no longer counts against it.
+    loop {
+        sink.send(unit(3, MediaTime::from_millis(3), body(3, 4_000))).unwrap();
+        if let Came::Whole(header, data) = client.came().await {
+            assert_eq!((header.frame, data), (FrameId(3), body(3, 4_000)));
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sinks_refuse_what_is_not_theirs_and_what_comes_after_another_or_the_end() {
+    let (_node, _client, mut transport) = pair().await;
+    let mut first = transport.video_sink(TrackId(0));
+    let small = || unit(0, MediaTime::ZERO, body(0, 10));
+    let mut other = small();
+    other.codec = Codec::Vp8;
+    assert_eq!(first.send(other), Err(SendRefused::NotConnected));
+    let mut second = transport.video_sink(TrackId(0));
+    assert!(!first.is_ready() && second.is_ready());
+    assert_eq!(first.send(small()), Err(SendRefused::NotConnected));
+    assert_eq!(transport.video_sink(TrackId(9)).send(small()), Err(SendRefused::NotConnected));
+    transport.close();
+    assert_eq!(closed(&mut transport).await, CloseReason::Local);
+    assert_eq!(second.send(small()), Err(SendRefused::NotConnected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn either_side_may_end_it_and_the_other_one_learns() {
+    let (node, client, mut transport) = pair().await;
+    client.leave().await;
+    assert_eq!(closed(&mut transport).await, CloseReason::Remote);
+    let (client, transport) = node.connect(&Manners::default(), connection_config()).await;
+    drop(transport);
+    assert!(client.closed().await.contains("closed by the server"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_client_is_not_connected_and_the_next_one_is() {
+    let node = Node::open(endpoint_config());
+    for why in [Refusal::Forbidden, Refusal::NotFound, Refusal::TooMany] {
+        let refuse = async {
+            let request = node.request().await;
+            assert_eq!(request.path(), "/wt/a?ticket=b");
+            assert_eq!(request.origin(), Some("https://play.test"));
+            request.refuse(why).await;
+        };
+        let manners = Manners { origin: Some("https://play.test".into()), ..Manners::default() };
+        let (url, hashes) = (node.url(), node.certificates.hashes());
+        let (refused, ()) = tokio::join!(Client::connect(&url, &hashes, &manners), refuse);
+        assert!(refused.is_err());
+    }
+    let (client, _transport) = node.connect(&Manners::default(), connection_config()).await;
+    client.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_break_the_protocol_are_cut_off_with_a_reason_and_others_stay() {
+    let (node, good, mut untouched) = pair().await;
+    let mut sink = untouched.video_sink(TrackId(0));
+    let wrongs = [
+        "a message of 65537 bytes",
+        "a message of 65535 bytes",
+        "unknown kind 7",
+        "unknown kind 1",
+        "unknown kind 0",
+        "second stream",
+        "more than 64 streams",
+    ];
+    for (n, wrong) in wrongs.into_iter().enumerate() {
+        let (mut bad, mut transport) = node.connect(&Manners::default(), connection_config()).await;
+        match n {
+            0 => {
+                let (mut stream, _) = bad.connection.open_bi().await.unwrap().await.unwrap();
+                stream.write_all(&[0, 0, 1, 0, 1]).await.unwrap();
+            }
+            1 => {
+                let mut stream = bad.connection.open_uni().await.unwrap().await.unwrap();
+                stream.write_all(&[1, 255, 255]).await.unwrap();
+            }
+            2 => {
+                let mut stream = bad.connection.open_uni().await.unwrap().await.unwrap();
+                stream.write_all(&[7]).await.unwrap();
+            }
+            // Input has one direction, control has two.
+            3 => {
+                let (mut stream, _) = bad.connection.open_bi().await.unwrap().await.unwrap();
+                stream.write_all(&[1]).await.unwrap();
+            }
+            4 => {
+                let mut stream = bad.connection.open_uni().await.unwrap().await.unwrap();
+                stream.write_all(&[0]).await.unwrap();
+            }
+            5 => {
+                bad.open_control().await;
+                bad.open_control().await;
+            }
+            _ => {
+                let connection = bad.connection.clone();
+                // Streams that end before their first byte.
+                while let Ok(opening) = connection.open_uni().await {
+                    let Ok(mut stream) = opening.await else { break };
+                    if stream.finish().await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        let reason = closed(&mut transport).await;
+        let CloseReason::Failed(text) = &reason else { panic!("{wrong}: {reason:?}") };
+        assert!(text.contains(wrong), "{wrong}: {text}");
+        assert!(bad.closed().await.contains(wrong), "the client is told");
+        sink.send(unit(n as u64, MediaTime::from_millis(n as u64), body(0, 1_000))).unwrap();
+        assert_eq!(good.frame().await.0.frame, FrameId(n as u64));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn datagrams_of_an_unknown_kind_are_counted_and_a_flood_of_motion_is_bounded() {
+    let (_node, mut client, mut transport) = pair().await;
+    for unknown in [&[0x55, 1, 2][..], &[]] {
+        client.connection.send_datagram(unknown).unwrap();
+    }
+    holds(|| transport.ignored_datagrams() == 2).await;
+    client.open_control().await;
+    let mut sent = 0_u32;
+    while transport.dropped_events() == 0 {
+        client.send(DataChannel::Motion, &sent.to_be_bytes()).await;
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+    // Behind the flood on a stream: it passes as soon as the session reads.
+    client.send(DataChannel::Control, b"still here").await;
+    let mut motions = 0;
+    loop {
+        match event(&mut transport).await {
+            TransportEvent::Data(DataChannel::Motion, _) => motions += 1,
+            TransportEvent::Data(DataChannel::Control, body) => {
+                assert_eq!(&body[..], b"still here");
+                break;
+            }
+            TransportEvent::Closed(reason) => panic!("{reason:?}"),
+            _ => {}
+        }
+    }
+    assert!(motions < sent, "{motions} of {sent}");
+}
+
+/// Waits until something holds.
+async fn holds(mut what: impl FnMut() -> bool) {
+    let wait = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(client::PATIENCE, wait).await.expect("it never holds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_so_many_connections_and_no_more() {
+    let node = Node::open(EndpointConfig { per_address: 2, ..endpoint_config() });
+    let (first, mut one) = node.connect(&Manners::default(), connection_config()).await;
+    let (_second, _two) = node.connect(&Manners::default(), connection_config()).await;
+    let (url, hashes) = (node.url(), node.certificates.hashes());
+    assert!(Client::connect(&url, &hashes, &Manners::default()).await.is_err());
+    assert_eq!(node.endpoint.counts().refused, 1);
+    first.leave().await;
+    assert_eq!(closed(&mut one).await, CloseReason::Remote);
+    node.connect(&Manners::default(), connection_config()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_clients_prove_their_address_first() {
+    let node = Node::open(EndpointConfig { handshakes: 3, ..endpoint_config() });
+    // Handshakes that never come to their request.
+    let mut quic =
+        wtransport::quinn::Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let config = wtransport::ClientConfig::builder()
+        .with_bind_address(SocketAddr::from(([127, 0, 0, 1], 0)))
+        .with_server_certificate_hashes(
+            node.certificates.hashes().into_iter().map(wtransport::tls::Sha256Digest::new),
+        )
+        .build();
+    quic.set_default_client_config(config.quic_config().clone());
+    let address = node.endpoint.local_addr().unwrap();
+    let mut stuck = Vec::new();
+    for _ in 0..2 {
+        stuck.push(quic.connect(address, "localhost").unwrap().await.unwrap());
+    }
+    assert_eq!(node.endpoint.counts().validated, 0);
+    node.connect(&Manners::default(), connection_config()).await;
+    assert_eq!(node.endpoint.counts().validated, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_certificate_is_for_new_clients_and_connections_outlive_the_change() {
+    let (mut node, client, mut transport) = pair().await;
+    let old = node.certificates.hashes();
+    node.certificates = Certificates::own(SystemTime::now()).unwrap();
+    node.endpoint.show(&node.certificates).unwrap();
+    assert!(Client::connect(&node.url(), &old, &Manners::default()).await.is_err());
+    assert_eq!(node.endpoint.counts().failed, 1);
+    node.connect(&Manners::default(), connection_config()).await;
+    transport.video_sink(TrackId(0)).send(unit(0, MediaTime::ZERO, body(0, 10))).unwrap();
+    client.frame().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_path_is_interrupted_and_comes_back_or_does_not() {
+    let node = Node::open(EndpointConfig {
+        interrupted_after: Duration::from_millis(500),
+        unreachable_after: Duration::from_secs(4),
+        ..endpoint_config()
+    });
+    let (address, cut) = relay(node.endpoint.local_addr().unwrap()).await;
+    let url = format!("https://{address}/wt/a?ticket=b");
+    let server = async {
+        let request = node.request().await;
+        request.accept(connection_config(), MonotonicClock::shared()).await.unwrap()
+    };
+    let hashes = node.certificates.hashes();
+    let manners = Manners::default();
+    let (client, mut transport) = tokio::join!(Client::connect(&url, &hashes, &manners), server);
+    let _client = client.unwrap();
+    let is_up = |event: &_| matches!(event, TransportEvent::Connected { .. });
+    until(&mut transport, is_up).await;
+    cut.store(true, Ordering::Relaxed);
+    until(&mut transport, |event| matches!(event, TransportEvent::Interrupted)).await;
+    cut.store(false, Ordering::Relaxed);
+    until(&mut transport, is_up).await;
+    cut.store(true, Ordering::Relaxed);
+    assert_eq!(closed(&mut transport).await, CloseReason::Unreachable);
+}
+
+/// Passes datagrams of one client on to `server` unless it is cut.
+async fn relay(server: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
+    let near = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let far = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    far.connect(server).await.unwrap();
+    let address = near.local_addr().unwrap();
+    let cut = Arc::new(AtomicBool::new(false));
+    let is_cut = cut.clone();
+    tokio::spawn(async move {
+        let (mut there, mut back) = ([0; 2_048], [0; 2_048]);
+        let mut client = None;
+        loop {
+            tokio::select! {
+                Ok((len, from)) = near.recv_from(&mut there) => {
+                    client = Some(from);
+                    if !is_cut.load(Ordering::Relaxed) {
+                        let _ = far.send(&there[..len]).await;
+                    }
+                }
+                Ok(len) = far.recv(&mut back) => {
+                    if let Some(client) = client.filter(|_| !is_cut.load(Ordering::Relaxed)) {
+                        let _ = near.send_to(&back[..len], client).await;
+                    }
+                }
+            }
+        }
+    });
+    (address, cut)
+}
