@@ -31,8 +31,13 @@ pub(crate) enum Answer<M> {
 pub(crate) enum Forget<M> {
     /// No picture to come depends on it.
     Nothing,
-    /// The next picture is to go back to the confirmed reference; this one, which waited, is lost.
-    Recover(Option<M>),
+    /// The next picture is to go back to the confirmed reference.
+    Recover {
+        /// The picture that marks it.
+        base: FrameId,
+        /// This one, which waited, is lost.
+        failed: Option<M>,
+    },
     /// The confirmed reference is lost: only a keyframe helps.
     Beyond,
 }
@@ -125,13 +130,13 @@ impl<M: Copy> LongTerm<M> {
             Loss::From(first) => first,
             Loss::Everything => *lost.start(),
         };
-        if self.anchor.is_none_or(|anchor| first <= anchor) {
+        let Some(base) = self.anchor.filter(|anchor| *anchor < first) else {
             self.broken = true;
             return Forget::Beyond;
-        }
+        };
         self.recovering = true;
         let failed = self.pending.take_if(|pending| pending.by >= first);
-        Forget::Recover(failed.map(|pending| pending.mark))
+        Forget::Recover { base, failed: failed.map(|pending| pending.mark) }
     }
 
     /// The next picture is coded from one before the loss that was [told](Self::forget) just now, and not

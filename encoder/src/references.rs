@@ -31,8 +31,13 @@ const REMEMBERED: usize = 64;
 pub(crate) enum Forget {
     /// No picture that could still be referred to depends on it.
     Nothing,
-    /// This picture and all later ones are not to be referred to; one before them can be.
-    From(FrameId),
+    /// Pictures are not to be referred to; one before them can be.
+    From {
+        /// The first of them, and so all later ones.
+        first: FrameId,
+        /// The newest one before them that is good.
+        base: FrameId,
+    },
     /// Every picture in the buffer depends on it: only a keyframe helps.
     Beyond,
 }
@@ -108,6 +113,14 @@ impl History {
         Loss::From(first)
     }
 
+    /// The newest picture that is not forgotten: the keyframe, where only older ones than are remembered
+    /// are left.
+    pub(crate) fn newest_good(&self) -> Option<FrameId> {
+        let oldest = self.coded.front()?.frame;
+        let good = self.coded.iter().rev().find(|coded| !coded.forgotten);
+        good.map(|coded| coded.frame).or(self.key.filter(|key| *key < oldest))
+    }
+
     /// Coded pictures from `first` on that are remembered, oldest first.
     pub(crate) fn since(&self, first: FrameId) -> impl Iterator<Item = FrameId> {
         self.coded.iter().map(|coded| coded.frame).filter(move |frame| *frame >= first)
@@ -174,11 +187,11 @@ impl References {
             Loss::From(first) => Some(first),
         };
         let mut held = self.history.coded.iter().rev().take(self.reach + 1);
-        let some_left = held.any(|coded| !coded.forgotten);
-        match first.filter(|_| some_left && !self.numbers_meet()) {
-            Some(first) => {
+        let base = held.find(|coded| !coded.forgotten).map(|coded| coded.frame);
+        match first.zip(base).filter(|_| !self.numbers_meet()) {
+            Some((first, base)) => {
                 self.recovering = true;
-                Forget::From(first)
+                Forget::From { first, base }
             }
             None => {
                 self.broken = true;
@@ -221,6 +234,10 @@ mod tests {
         FrameId(first)..=FrameId(last)
     }
 
+    fn from(first: u64, base: u64) -> Forget {
+        Forget::From { first: FrameId(first), base: FrameId(base) }
+    }
+
     /// A keyframe 0 and deltas up to `last`.
     fn coded(reach: u16, last: u64) -> References {
         let mut references = References::new(reach, 32);
@@ -234,12 +251,12 @@ mod tests {
     #[test]
     fn a_loss_within_reach_is_forgotten_with_all_that_followed() {
         let mut references = coded(4, 20);
-        assert_eq!(references.forget(&range(18, 18)), Forget::From(FrameId(18)));
+        assert_eq!(references.forget(&range(18, 18)), from(18, 17));
         assert_eq!(references.forget(&range(19, 20)), Forget::Nothing, "coded from the lost one");
         assert_eq!(references.coded(FrameId(21), false), UnitKind::Recovery);
         assert_eq!(references.coded(FrameId(22), false), UnitKind::Delta);
         // The buffer holds 18 to 22, of which 21 is good.
-        assert_eq!(references.forget(&range(22, 22)), Forget::From(FrameId(22)));
+        assert_eq!(references.forget(&range(22, 22)), from(22, 21));
         assert_eq!(references.forget(&range(21, 21)), Forget::Beyond);
         assert_eq!(references.forget(&range(22, 22)), Forget::Beyond, "until a keyframe");
         assert_eq!(references.coded(FrameId(23), true), UnitKind::Key);
@@ -250,10 +267,7 @@ mod tests {
     fn exactly_the_reach_can_be_lost() {
         for reach in 1..=15 {
             let lost = u64::from(reach);
-            assert_eq!(
-                coded(reach, 40).forget(&range(41 - lost, 40)),
-                Forget::From(FrameId(41 - lost))
-            );
+            assert_eq!(coded(reach, 40).forget(&range(41 - lost, 40)), from(41 - lost, 40 - lost));
             assert_eq!(coded(reach, 40).forget(&range(40 - lost, 40)), Forget::Beyond);
         }
         assert_eq!(coded(0, 40).forget(&range(40, 40)), Forget::Beyond);
@@ -278,7 +292,7 @@ mod tests {
 
         let reversed = range(9, 5);
         assert_eq!(references.forget(&reversed), Forget::Nothing);
-        assert_eq!(references.forget(&range(6, 20)), Forget::From(FrameId(9)));
+        assert_eq!(references.forget(&range(6, 20)), from(9, 5));
     }
 
     #[test]
@@ -297,9 +311,9 @@ mod tests {
             }
             references.forget(&range(frames.start, frames.end - 1))
         };
-        assert_eq!(lose(&mut references, 48..58), Forget::From(FrameId(48)));
+        assert_eq!(lose(&mut references, 48..58), from(48, 47));
         references.coded(FrameId(58), false);
-        assert_eq!(lose(&mut references, 59..60), Forget::From(FrameId(59)));
+        assert_eq!(lose(&mut references, 59..60), from(59, 58));
         for frame in 60..67 {
             references.coded(FrameId(frame), false);
         }
@@ -366,12 +380,13 @@ mod tests {
                     untold.clear();
                     match references.forget(&range(first, last)) {
                         Forget::Nothing => prop_assert!(false, "a loss is something"),
-                        Forget::From(from) => {
+                        Forget::From { first: from, base } => {
                             prop_assert_eq!(from.0, first);
                             for (shown, forgotten) in &mut held {
                                 *forgotten |= shown.frame >= from.0;
                             }
-                            prop_assert!(held.iter().any(|(_, forgotten)| !forgotten));
+                            let left = held.iter().find(|(_, forgotten)| !forgotten);
+                            prop_assert_eq!(left.map(|(shown, _)| shown.frame), Some(base.0));
                         }
                         Forget::Beyond => {
                             let fresh = number - kept.last().copied().unwrap_or(0) < u64::from(numbers - reach);

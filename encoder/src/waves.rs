@@ -93,21 +93,21 @@ impl Waves {
         self.heals = false;
         // Where the next picture would have the number of the one before the loss, OpenH264's decoder
         // does not take it: it takes none with a number that it has.
-        self.wanted = match loss {
+        let base = match loss {
             Loss::From(first) => {
                 let next = self.history.since(first).count() as u32 + 1;
-                !next.is_multiple_of(self.numbers)
+                // None is left after a keyframe that was lost: no wave brings its parameter sets.
+                self.history.newest_good().filter(|_| !next.is_multiple_of(self.numbers))
             }
-            Loss::Nothing | Loss::Everything => false,
+            Loss::Nothing | Loss::Everything => None,
         };
-        if !self.wanted {
-            return Recovery::KeyframeNeeded;
-        }
+        self.wanted = base.is_some();
+        let Some(base) = base else { return Recovery::KeyframeNeeded };
         let before = match self.under_way {
             UnderWay::GivesWay => 0,
             UnderWay::GoesOn => self.left,
         };
-        Recovery::Wave { units: before.saturating_add(self.length) }
+        Recovery::Wave { units: before.saturating_add(self.length), base }
     }
 }
 
@@ -118,6 +118,10 @@ mod tests {
 
     fn lost(first: u64, last: u64) -> RangeInclusive<FrameId> {
         FrameId(first)..=FrameId(last)
+    }
+
+    fn wave(units: u16, base: u64) -> Recovery {
+        Recovery::Wave { units, base: FrameId(base) }
     }
 
     fn waves(under_way: UnderWay) -> Waves {
@@ -132,7 +136,7 @@ mod tests {
     #[test]
     fn the_last_picture_of_a_wave_is_clean() {
         let mut waves = waves(UnderWay::GivesWay);
-        assert_eq!(waves.forget(&lost(3, 4)), Recovery::Wave { units: 3 });
+        assert_eq!(waves.forget(&lost(3, 4)), wave(3, 2));
         assert_eq!(waves.forget(&lost(3, 4)), Recovery::Nothing, "told twice");
         assert!(waves.is_wanted() && !waves.next_is_clean());
         assert_eq!(waves.coded(FrameId(5), false, true), UnitKind::Delta);
@@ -148,7 +152,7 @@ mod tests {
         let mut waves = Waves::new(1, UnderWay::GivesWay, 16);
         waves.coded(FrameId(0), true, false);
         waves.coded(FrameId(1), false, false);
-        assert_eq!(waves.forget(&lost(1, 1)), Recovery::Wave { units: 1 });
+        assert_eq!(waves.forget(&lost(1, 1)), wave(1, 0));
         assert!(waves.next_is_clean());
         assert_eq!(waves.coded(FrameId(2), false, true), UnitKind::Recovery);
     }
@@ -159,7 +163,7 @@ mod tests {
             let mut waves = waves(under_way);
             waves.forget(&lost(4, 4));
             assert_eq!(waves.coded(FrameId(5), false, true), UnitKind::Delta);
-            assert_eq!(waves.forget(&lost(5, 5)), Recovery::Wave { units });
+            assert_eq!(waves.forget(&lost(5, 5)), wave(units, 3), "4 was lost before");
             for left in (0..units).rev() {
                 let began = left == 2;
                 let kind = if left == 0 { UnitKind::Recovery } else { UnitKind::Delta };
@@ -172,7 +176,7 @@ mod tests {
     fn a_wave_that_began_before_the_loss_heals_nothing() {
         let mut waves = waves(UnderWay::GoesOn);
         waves.coded(FrameId(5), false, true);
-        assert_eq!(waves.forget(&lost(4, 4)), Recovery::Wave { units: 5 });
+        assert_eq!(waves.forget(&lost(4, 4)), wave(5, 3));
         assert_eq!(waves.coded(FrameId(6), false, false), UnitKind::Delta);
         assert_eq!(waves.coded(FrameId(7), false, false), UnitKind::Delta, "it ends");
         waves.coded(FrameId(8), false, true);
@@ -260,7 +264,7 @@ mod tests {
                 }
                 if !late || event > 15 {
                     match untold.take().map(|range| waves.forget(&range)) {
-                        Some(Recovery::Wave { units }) => due = Some(units),
+                        Some(Recovery::Wave { units, .. }) => due = Some(units),
                         Some(Recovery::Nothing) | None => {}
                         Some(other) => {
                             prop_assert!(late && other == Recovery::KeyframeNeeded, "{:?}", other);

@@ -403,8 +403,10 @@ fn capabilities_are_kept() {
         run.encoder.acknowledge(FrameId(0));
         let recovery = run.encoder.forget(FrameId(1)..=FrameId(1));
         let expected = match capabilities.recovery {
-            RecoveryMeans::References { .. } | RecoveryMeans::LongTerm => Recovery::Invalidated,
-            RecoveryMeans::Wave { units } => Recovery::Wave { units },
+            RecoveryMeans::References { .. } | RecoveryMeans::LongTerm => {
+                Recovery::Invalidated { base: FrameId(0) }
+            }
+            RecoveryMeans::Wave { units } => Recovery::Wave { units, base: FrameId(0) },
             RecoveryMeans::Keyframe => Recovery::KeyframeNeeded,
         };
         assert_eq!(recovery, expected);

@@ -178,7 +178,8 @@ fn colours_and_waves_and_speed_reach_the_driver() {
         run.code(&picture.picture()).unwrap();
     }
     let lost = FrameId(1)..=FrameId(1);
-    assert_eq!(run.encoder.forget(lost.clone()), Recovery::Wave { units: 4 });
+    let wave = Recovery::Wave { units: 4, base: FrameId(0) };
+    assert_eq!(run.encoder.forget(lost.clone()), wave);
     assert_eq!(run.encoder.forget(lost), Recovery::Nothing, "told twice");
     let kinds: Vec<_> = (0..5).map(|_| run.code(&picture.picture()).unwrap().kind).collect();
     let delta = UnitKind::Delta;
@@ -357,6 +358,10 @@ fn pictures_of_another_layout_take_another_session() {
     rig.assert_clean();
 }
 
+fn back_to(base: u64) -> Recovery {
+    Recovery::Invalidated { base: FrameId(base) }
+}
+
 #[test]
 fn all_pictures_since_the_first_lost_one_are_taken_out_of_the_references() {
     let (rig, mut run) = hevc(&EncoderSettings { long_term: false, ..SETTINGS });
@@ -366,11 +371,11 @@ fn all_pictures_since_the_first_lost_one_are_taken_out_of_the_references() {
         (0..count).map(|_| run.code(&picture.picture()).unwrap().kind).collect::<Vec<_>>()
     };
     code(&mut run, 10);
-    assert_eq!(run.encoder.forget(FrameId(7)..=FrameId(8)), Recovery::Invalidated);
+    assert_eq!(run.encoder.forget(FrameId(7)..=FrameId(8)), back_to(6));
     assert_eq!(run.encoder.forget(FrameId(8)..=FrameId(8)), Recovery::Nothing);
     assert_eq!(code(&mut run, 3), [UnitKind::Recovery, UnitKind::Delta, UnitKind::Delta]);
     // 7 to 9 still lie in the buffer of five.
-    assert_eq!(run.encoder.forget(FrameId(11)..=FrameId(20)), Recovery::Invalidated);
+    assert_eq!(run.encoder.forget(FrameId(11)..=FrameId(20)), back_to(10));
     assert_eq!(code(&mut run, 2), [UnitKind::Recovery, UnitKind::Delta]);
     assert_eq!(run.encoder.forget(FrameId(10)..=FrameId(10)), Recovery::KeyframeNeeded);
     let stamps: Vec<_> = rig
@@ -402,9 +407,9 @@ fn a_loss_beyond_the_buffer_goes_back_to_what_was_acknowledged() {
     code(&mut run, 12);
     run.encoder.acknowledge(FrameId(9));
     // The buffer of five has room for three beside the long-term references.
-    assert_eq!(run.encoder.forget(FrameId(10)..=FrameId(11)), Recovery::Invalidated);
+    assert_eq!(run.encoder.forget(FrameId(10)..=FrameId(11)), back_to(9));
     assert_eq!(code(&mut run, 2), [UnitKind::Recovery, UnitKind::Delta]);
-    assert_eq!(run.encoder.forget(FrameId(12)..=FrameId(12)), Recovery::Invalidated);
+    assert_eq!(run.encoder.forget(FrameId(12)..=FrameId(12)), back_to(8));
     assert_eq!(code(&mut run, 2), [UnitKind::Recovery, UnitKind::Delta]);
     drop(run);
     let stamps = rig.calls("nvEncInvalidateRefFrames");
@@ -436,7 +441,7 @@ fn a_driver_that_does_not_go_back_is_not_asked_to_again() {
         run.code(&picture.picture()).unwrap();
     }
     rig.gpu.encode_goes_back(false).unwrap();
-    assert_eq!(run.encoder.forget(FrameId(3)..=FrameId(11)), Recovery::Invalidated);
+    assert_eq!(run.encoder.forget(FrameId(3)..=FrameId(11)), back_to(0));
     match run.code(&picture.picture()) {
         Err(EncodeError::Busy(reason)) => assert!(reason.contains("long-term"), "{reason}"),
         other => panic!("{other:?}"),

@@ -122,7 +122,7 @@ impl Encoder for LaterDouble {
         self.hardware.calls.push(format!("forget {} to {}", lost.start().0, lost.end().0));
         match self.hardware.wave.load(Ordering::SeqCst) {
             0 => Recovery::KeyframeNeeded,
-            units => Recovery::Wave { units },
+            units => Recovery::Wave { units, base: FrameId(lost.start().0.saturating_sub(1)) },
         }
     }
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {

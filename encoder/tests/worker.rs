@@ -16,9 +16,9 @@ use common::doubles::*;
 use common::{Picture, decode, h264_candidates};
 use media::barcode::Strip;
 use media::{
-    BitDepth, Bitrate, Codec, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq, Mark,
-    MediaTime, PictureKind, PixelFormat, Rect, RegionQuality, Regions, Size, Stage, TrackId,
-    UnitKind, View,
+    AccessUnit, BitDepth, Bitrate, Codec, ColorDescription, Damage, Frame, FrameId, FrameRate,
+    InputSeq, Mark, MediaTime, PictureKind, PixelFormat, Rect, RegionQuality, Regions, Size, Stage,
+    TrackId, UnitKind, View,
 };
 use nearlight_encoder::{
     Candidate, Command, CommandRefused, Preference, SelectError, WorkerEvent, select,
@@ -107,9 +107,14 @@ fn an_encoder_that_invalidates_needs_no_keyframe() {
     let mut bench = Bench::of(&[("a", Behaviour::Invalidates)]);
     bench.submit();
     bench.submit();
+    bench.submit();
     bench.worker.command(Command::Forget(FrameId(1)..=FrameId(1))).unwrap();
     bench.submit();
-    assert_eq!(bench.kinds(), [(0, Key), (1, Delta), (2, Recovered)]);
+    bench.submit();
+    assert_eq!(bench.kinds(), [(0, Key), (1, Delta), (2, Delta), (3, Recovered), (4, Delta)]);
+    let needs = |unit: &AccessUnit| unit.refers_to.map(|frame| frame.0);
+    let needs: Vec<_> = bench.sink.units.all().iter().map(needs).collect();
+    assert_eq!(needs, [None, Some(0), Some(1), Some(0), Some(3)]);
 }
 
 #[test]

@@ -178,12 +178,18 @@ pub enum RecoveryMeans {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
     /// The next unit references none of them; its kind is [`UnitKind::Recovery`].
-    Invalidated,
+    Invalidated {
+        /// The newest picture that it is coded from.
+        base: FrameId,
+    },
     /// The picture is clean with the last of this many units, whose kind is
     /// [`UnitKind::Recovery`].
     Wave {
         /// Units, the next one included.
         units: u16,
+        /// The newest picture from before the loss. A decoder that has it takes all units from the next
+        /// one on, and shows what was lost until the wave has crossed it.
+        base: FrameId,
     },
     /// None: no unit to come refers to them, since they lie before a keyframe or were told before.
     Nothing,

@@ -94,6 +94,10 @@ pub struct AccessUnit {
     pub captured_at: MediaTime,
     /// How it can be decoded.
     pub kind: UnitKind,
+    /// The newest unit of this track that a decoder must have to take this one, which implies all that
+    /// it may be coded from; none of a keyframe. It is the unit before, but after a loss that the encoder
+    /// was told of.
+    pub refers_to: Option<FrameId>,
     /// The codec.
     pub codec: Codec,
     /// The bitstream.

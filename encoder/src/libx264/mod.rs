@@ -201,11 +201,11 @@ impl Encoder for LibX264Encoder {
             }
         };
         match references.forget(&lost) {
-            Forget::From(first) if self.raw.invalidate(time(first)).is_ok() => {
-                Recovery::Invalidated
+            Forget::From { first, base } if self.raw.invalidate(time(first)).is_ok() => {
+                Recovery::Invalidated { base }
             }
             Forget::Nothing => Recovery::Nothing,
-            Forget::From(_) | Forget::Beyond => Recovery::KeyframeNeeded,
+            Forget::From { .. } | Forget::Beyond => Recovery::KeyframeNeeded,
         }
     }
 

@@ -362,11 +362,11 @@ impl Encoder for NvencEncoder {
         if let Some(waves) = &mut self.waves {
             return waves.forget(&lost);
         }
-        let first = match self.losses.forget(&lost) {
+        let (first, base) = match self.losses.forget(&lost) {
             Answer::Nothing => return Recovery::Nothing,
             Answer::Keyframe => return Recovery::KeyframeNeeded,
-            Answer::Invalidate(first) => Some(first),
-            Answer::GoBack => None,
+            Answer::Invalidate { first, base } => (Some(first), base),
+            Answer::GoBack { base } => (None, base),
         };
         let Some(session) = &mut self.session else { return Recovery::KeyframeNeeded };
         for frame in first.into_iter().flat_map(|first| self.losses.since(first)) {
@@ -377,7 +377,7 @@ impl Encoder for NvencEncoder {
             return Recovery::KeyframeNeeded;
         }
         self.recovery = true;
-        Recovery::Invalidated
+        Recovery::Invalidated { base }
     }
 
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {

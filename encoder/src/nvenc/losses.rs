@@ -24,10 +24,18 @@ use crate::references::{Forget, References};
 pub(super) enum Answer {
     /// Nothing: no picture to come depends on them.
     Nothing,
-    /// This picture and all later ones are to be invalidated.
-    Invalidate(FrameId),
+    /// Pictures are to be invalidated.
+    Invalidate {
+        /// The first of them, and so all later ones.
+        first: FrameId,
+        /// The newest one before them that is good.
+        base: FrameId,
+    },
     /// The next picture is coded from a long-term reference.
-    GoBack,
+    GoBack {
+        /// The picture that is this reference.
+        base: FrameId,
+    },
     /// A keyframe.
     Keyframe,
 }
@@ -101,20 +109,22 @@ impl Losses {
         let Some(anchors) = &mut self.anchors else {
             return match near {
                 Forget::Nothing => Answer::Nothing,
-                Forget::From(first) if self.invalidates => Answer::Invalidate(first),
-                Forget::From(_) | Forget::Beyond => Answer::Keyframe,
+                Forget::From { first, base } if self.invalidates => {
+                    Answer::Invalidate { first, base }
+                }
+                Forget::From { .. } | Forget::Beyond => Answer::Keyframe,
             };
         };
         // A loss that is not made good yet, from the other one than a newer loss would be.
         let going_back = anchors.is_recovering();
         match (near, anchors.forget(lost)) {
-            (Forget::From(first), _) if self.invalidates && !going_back => {
+            (Forget::From { first, base }, _) if self.invalidates && !going_back => {
                 anchors.recovers_otherwise();
-                Answer::Invalidate(first)
+                Answer::Invalidate { first, base }
             }
-            (_, long_term::Forget::Recover(_)) => {
+            (_, long_term::Forget::Recover { base, .. }) => {
                 self.references.recovers_otherwise();
-                Answer::GoBack
+                Answer::GoBack { base }
             }
             (_, long_term::Forget::Nothing) => Answer::Nothing,
             (_, long_term::Forget::Beyond) => Answer::Keyframe,

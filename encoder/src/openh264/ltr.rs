@@ -27,8 +27,13 @@ pub(super) enum Feedback {
 pub(super) enum Forget {
     /// No picture to come depends on it.
     Nothing,
-    /// The next picture is to go back to the confirmed reference, and this one is told first.
-    Recover(Option<Feedback>),
+    /// The next picture is to go back to the confirmed reference.
+    Recover {
+        /// The picture that marks it.
+        base: FrameId,
+        /// This is told first.
+        failed: Option<Feedback>,
+    },
     /// The confirmed reference is lost: only a keyframe helps.
     Beyond,
 }
@@ -76,7 +81,9 @@ impl LongTerm {
     pub(super) fn forget(&mut self, lost: &RangeInclusive<FrameId>) -> Forget {
         match self.references.forget(lost) {
             long_term::Forget::Nothing => Forget::Nothing,
-            long_term::Forget::Recover(failed) => Forget::Recover(failed.map(Feedback::Failed)),
+            long_term::Forget::Recover { base, failed } => {
+                Forget::Recover { base, failed: failed.map(Feedback::Failed) }
+            }
             long_term::Forget::Beyond => Forget::Beyond,
         }
     }

@@ -32,11 +32,15 @@ fn lost(first: u64, last: u64) -> RangeInclusive<FrameId> {
     FrameId(first)..=FrameId(last)
 }
 
+fn back_to(base: u64, failed: Option<u32>) -> Forget {
+    Forget::Recover { base: FrameId(base), failed: failed.map(Feedback::Failed) }
+}
+
 #[test]
 fn without_acknowledgements_it_goes_back_to_the_keyframe() {
     let mut state = coded(50, &[(9, LongTermMark::Current)]);
     assert_eq!(state.idr(), 3);
-    assert_eq!(state.forget(&lost(20, 49)), Forget::Recover(None));
+    assert_eq!(state.forget(&lost(20, 49)), back_to(0, None));
     assert_eq!(state.forget(&lost(30, 50)), Forget::Nothing, "it is forgotten already");
     assert_eq!(state.coded(FrameId(51), &header(51, None, None)), UnitKind::Recovery);
     assert_eq!(state.coded(FrameId(52), &header(52, None, None)), UnitKind::Delta);
@@ -53,7 +57,7 @@ fn an_acknowledged_picture_confirms_what_was_marked_before_it() {
     assert_eq!(state.acknowledge(FrameId(12)), Some(Feedback::Marked(8)));
     assert_eq!(state.acknowledge(FrameId(13)), None, "once");
     // The confirmed one is behind the loss.
-    assert_eq!(state.forget(&lost(10, 19)), Forget::Recover(None));
+    assert_eq!(state.forget(&lost(10, 19)), back_to(9, None));
     state.coded(FrameId(21), &header(21, None, None));
     assert_eq!(state.forget(&lost(9, 9)), Forget::Beyond, "the client said that it has it");
 }
@@ -61,17 +65,17 @@ fn an_acknowledged_picture_confirms_what_was_marked_before_it() {
 #[test]
 fn a_mark_that_is_lost_has_failed() {
     let mut state = coded(20, &[(9, LongTermMark::Current)]);
-    assert_eq!(state.forget(&lost(9, 9)), Forget::Recover(Some(Feedback::Failed(9))));
+    assert_eq!(state.forget(&lost(9, 9)), back_to(0, Some(9)));
     assert_eq!(state.acknowledge(FrameId(20)), None);
 }
 
 #[test]
 fn a_recovery_says_nothing_of_a_mark_before_it() {
     let mut state = coded(20, &[(9, LongTermMark::Current)]);
-    assert_eq!(state.forget(&lost(15, 15)), Forget::Recover(None));
+    assert_eq!(state.forget(&lost(15, 15)), back_to(0, None));
     state.coded(FrameId(21), &header(21, None, None));
     let mut early = coded(20, &[(9, LongTermMark::Current)]);
-    assert_eq!(early.forget(&lost(15, 15)), Forget::Recover(None));
+    assert_eq!(early.forget(&lost(15, 15)), back_to(0, None));
     early.coded(FrameId(21), &header(21, None, None));
     // Frame 14 was coded from the mark, frame 21 from the keyframe.
     assert_eq!(early.acknowledge(FrameId(14)), Some(Feedback::Marked(9)));
@@ -88,7 +92,7 @@ fn numbers_come_around() {
 #[test]
 fn a_loss_longer_than_what_is_remembered_is_made_good() {
     let mut state = coded(500, &[(9, LongTermMark::Current)]);
-    assert_eq!(state.forget(&lost(40, 500)), Forget::Recover(None));
+    assert_eq!(state.forget(&lost(40, 500)), back_to(0, None));
     let mut state = coded(500, &[(300, LongTermMark::Current)]);
-    assert_eq!(state.forget(&lost(40, 400)), Forget::Recover(Some(Feedback::Failed(300))));
+    assert_eq!(state.forget(&lost(40, 400)), back_to(0, Some(300)));
 }

@@ -91,7 +91,7 @@ impl Anchors {
     pub(super) fn forget(&mut self, lost: &RangeInclusive<FrameId>) -> Recovery {
         match self.0.forget(lost) {
             Forget::Nothing => Recovery::Nothing,
-            Forget::Recover(_) => Recovery::Invalidated,
+            Forget::Recover { base, .. } => Recovery::Invalidated { base },
             Forget::Beyond => Recovery::KeyframeNeeded,
         }
     }

@@ -46,13 +46,17 @@ fn golden_and_altref_take_turns() {
     assert_eq!(anchors.plan(true), Plan::Key);
 }
 
+fn back_to(base: u64) -> Recovery {
+    Recovery::Invalidated { base: FrameId(base) }
+}
+
 #[test]
 fn a_loss_is_made_good_from_what_was_acknowledged() {
     let mut anchors = coded(20);
     anchors.acknowledge(FrameId(10));
     code(&mut anchors, 21..=21);
     // 8 is confirmed in alt-ref, 21 waits in golden.
-    assert_eq!(anchors.forget(&lost(19, 21)), Recovery::Invalidated);
+    assert_eq!(anchors.forget(&lost(19, 21)), back_to(8));
     let back = Plan::Delta { last: false, golden: false, altref: true, keep: Some(Slot::Golden) };
     assert_eq!(anchors.plan(false), back);
     assert_eq!(anchors.coded(FrameId(22), false, back), UnitKind::Recovery);
@@ -61,14 +65,14 @@ fn a_loss_is_made_good_from_what_was_acknowledged() {
     assert_eq!(anchors.coded(FrameId(23), false, whole), UnitKind::Delta);
     assert_eq!(anchors.forget(&lost(19, 21)), Recovery::Nothing);
     // The recovery itself is lost as well.
-    assert_eq!(anchors.forget(&lost(22, 22)), Recovery::Invalidated);
+    assert_eq!(anchors.forget(&lost(22, 22)), back_to(8));
     assert_eq!(anchors.plan(false), back);
 }
 
 #[test]
 fn what_waits_from_before_a_loss_may_still_be_answered() {
     let mut anchors = coded(20);
-    assert_eq!(anchors.forget(&lost(15, 15)), Recovery::Invalidated);
+    assert_eq!(anchors.forget(&lost(15, 15)), back_to(0));
     let back = Plan::Delta { last: false, golden: true, altref: false, keep: None };
     assert_eq!(anchors.plan(false), back, "8 waits in alt-ref");
     code(&mut anchors, 21..=21);
@@ -81,7 +85,7 @@ fn what_waits_from_before_a_loss_may_still_be_answered() {
 #[test]
 fn without_acknowledgements_the_keyframe_helps_until_it_is_lost() {
     let mut anchors = coded(300);
-    assert_eq!(anchors.forget(&lost(100, 300)), Recovery::Invalidated);
+    assert_eq!(anchors.forget(&lost(100, 300)), back_to(0));
     code(&mut anchors, 301..=301);
     assert_eq!(anchors.forget(&lost(0, 0)), Recovery::KeyframeNeeded);
     assert_eq!(anchors.forget(&lost(301, 301)), Recovery::KeyframeNeeded, "until one comes");
@@ -131,13 +135,13 @@ proptest! {
     ) {
         let mut anchors = Anchors::new();
         let mut buffers = Buffers::default();
-        let (mut next, mut newest_good) = (0, None);
+        let (mut next, mut decoded) = (0, BTreeSet::new());
         let (mut untold, mut needs_key, mut key_arrived) = (BTreeSet::new(), false, false);
         for event in events {
             match event {
                 Event::Acknowledge => {
-                    if let Some(frame) = newest_good {
-                        anchors.acknowledge(FrameId(frame));
+                    if let Some(frame) = decoded.last() {
+                        anchors.acknowledge(FrameId(*frame));
                     }
                 }
                 Event::Tell => {
@@ -151,7 +155,9 @@ proptest! {
                             prop_assert!(!key_arrived, "a keyframe arrived, and is there still");
                             needs_key = true;
                         }
-                        Recovery::Invalidated => {}
+                        Recovery::Invalidated { base } => {
+                            prop_assert!(decoded.contains(&base.0), "{:?} is no base", base);
+                        }
                         other => prop_assert!(false, "{:?}, but the picture is broken", other),
                     }
                 }
@@ -184,7 +190,7 @@ proptest! {
                         prop_assert!(decodes, "picture {} as {:?}", next, plan);
                     }
                     if good {
-                        newest_good = Some(next);
+                        decoded.insert(next);
                     }
                     if !arrives {
                         untold.insert(next);

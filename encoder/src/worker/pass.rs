@@ -5,8 +5,8 @@ use std::time::Instant;
 use media::barcode::Strip;
 use media::{
     AccessUnit, ColorDescription, Damage, EncodeError, EncodeOptions, Encoded, EncoderCapabilities,
-    Frame, ImageError, Mark, MatrixCoefficients, MediaTime, Picture, PictureKind, PixelFormat,
-    Primaries, Regions, Size, Submitted, UnitKind,
+    Frame, FrameId, ImageError, Mark, MatrixCoefficients, MediaTime, Picture, PictureKind,
+    PixelFormat, Primaries, Regions, Size, Submitted, UnitKind,
 };
 
 use super::WorkerEvent;
@@ -21,6 +21,8 @@ pub(super) struct InFlight {
     keyframe: bool,
     /// It was given before it was known to be complete.
     early: bool,
+    /// What it is coded from, where that is not the one before.
+    base: Option<FrameId>,
     /// The viewer whom it was coded for is gone.
     pub(super) void: bool,
     /// When the encoder took it, on the media clock.
@@ -80,8 +82,9 @@ impl Runner {
         frame.damage.merge(&std::mem::replace(&mut self.missed, Damage::none()));
         self.stale = false;
         let started = frame.stages.get(Mark::EncodeStarted).unwrap_or(started);
+        let base = self.base.take();
         let flight =
-            InFlight { frame, keyframe, early, void: false, started, since: Instant::now() };
+            InFlight { frame, keyframe, early, base, void: false, started, since: Instant::now() };
         match submitted {
             Submitted::Now(encoded) => self.complete(flight, Ok(encoded)),
             Submitted::Later => {
@@ -291,7 +294,7 @@ impl Runner {
         flight: InFlight,
         result: Result<Encoded, EncodeError>,
     ) -> Result<(), Exhausted> {
-        let InFlight { mut frame, keyframe, early, void, started, .. } = flight;
+        let InFlight { mut frame, keyframe, early, base, void, started, .. } = flight;
         let coded = match result {
             Ok(coded) if keyframe && coded.kind != UnitKind::Key => {
                 let reason = "it made no keyframe when told to".into();
@@ -313,12 +316,14 @@ impl Runner {
         }
         frame.stages.mark(Mark::Encoded, ended);
         self.failing = false;
+        let key = coded.kind == UnitKind::Key;
+        let refers_to = base.or(self.newest_unit).filter(|_| !key);
+        self.newest_unit = Some(frame.id);
         self.shared.record(|stats| stats.times.record(ended.since(started)));
         if void {
             self.shared.record(|stats| stats.skipped += 1);
             return Ok(());
         }
-        let key = coded.kind == UnitKind::Key;
         if !key {
             self.gate.coded_delta();
         } else if !keyframe {
@@ -329,11 +334,11 @@ impl Runner {
             self.window.follow(encoder.capabilities().recovery);
         }
         self.window.coded(frame.id, key, ended);
-        self.send(frame, coded);
+        self.send(frame, coded, refers_to);
         Ok(())
     }
 
-    fn send(&mut self, frame: Frame, coded: Encoded) {
+    fn send(&mut self, frame: Frame, coded: Encoded, refers_to: Option<FrameId>) {
         let Some(encoder) = &self.encoder else { return };
         let codec = encoder.capabilities().codec;
         let Encoded { data, kind, quantiser, .. } = coded;
@@ -348,6 +353,7 @@ impl Runner {
             frame: id,
             captured_at,
             kind,
+            refers_to,
             codec,
             data,
             views,

@@ -54,6 +54,10 @@ pub(super) struct Runner {
     pub(super) window: Window,
     /// The newest picture that was to be a keyframe: it makes good what was lost before.
     pub(super) newest_key: Option<FrameId>,
+    /// The newest picture that made a unit.
+    pub(super) newest_unit: Option<FrameId>,
+    /// What the next picture is coded from, where that is not the one before.
+    pub(super) base: Option<FrameId>,
     /// Parts of pictures of this size that matter more or less to the viewer.
     pub(super) regions: (Size, Regions),
     pub(super) converter: Nv12Converter,
@@ -97,6 +101,8 @@ impl Runner {
             gate: KeyframeGate::new(config.keyframe_interval),
             window: Window::new(RecoveryMeans::Keyframe),
             newest_key: None,
+            newest_unit: None,
+            base: None,
             regions: (config.settings.size, Regions::NONE),
             converter: Nv12Converter::new(),
             refinement: Refinement::default(),
@@ -159,7 +165,7 @@ impl Runner {
                     self.shares = capabilities.shares.is_some();
                     self.gate.restart();
                     self.window = Window::new(capabilities.recovery);
-                    self.newest_key = None;
+                    (self.newest_key, self.newest_unit, self.base) = (None, None, None);
                     self.told_rate = Some((self.clock.now(), self.settings.bitrate));
                     self.rate_owed = false;
                     (self.events)(WorkerEvent::Opened(capabilities));
@@ -294,9 +300,10 @@ impl Runner {
         }
         match self.encoder.as_mut().map(|encoder| encoder.forget(lost)) {
             Some(Recovery::Nothing) => return,
-            Some(Recovery::Invalidated) => {}
+            Some(Recovery::Invalidated { base }) => self.base = Some(base),
             // Pictures that are in the encoder were taken before the wave.
-            Some(Recovery::Wave { units }) => {
+            Some(Recovery::Wave { units, base }) => {
+                self.base = Some(base);
                 self.gate.heal(units.saturating_add(self.in_flight.len() as u16));
             }
             Some(Recovery::KeyframeNeeded) | None => self.gate.break_chain(),

@@ -154,7 +154,8 @@ impl Encoder for EncoderDouble {
         self.calls.push(format!("forget {} to {}", lost.start().0, lost.end().0));
         if self.behaviour == Behaviour::Invalidates {
             self.forgotten = true;
-            return Recovery::Invalidated;
+            let base = FrameId(lost.start().0.saturating_sub(1));
+            return Recovery::Invalidated { base };
         }
         Recovery::KeyframeNeeded
     }

@@ -118,7 +118,7 @@ impl Run {
 /// since the last one that is clean.
 pub(crate) fn due(means: RecoveryMeans, pictures: usize, recovery: Recovery) -> Due {
     match (means, recovery) {
-        (RecoveryMeans::References { reach }, Recovery::Invalidated)
+        (RecoveryMeans::References { reach }, Recovery::Invalidated { .. })
             if pictures <= usize::from(reach) =>
         {
             Due::Recovery(1)
@@ -128,9 +128,9 @@ pub(crate) fn due(means: RecoveryMeans, pictures: usize, recovery: Recovery) -> 
         {
             Due::Key
         }
-        (RecoveryMeans::LongTerm, Recovery::Invalidated) => Due::Recovery(1),
+        (RecoveryMeans::LongTerm, Recovery::Invalidated { .. }) => Due::Recovery(1),
         // One that is under way may go on to its end first.
-        (RecoveryMeans::Wave { units }, Recovery::Wave { units: takes })
+        (RecoveryMeans::Wave { units }, Recovery::Wave { units: takes, .. })
             if (units..2 * units).contains(&takes) =>
         {
             Due::Recovery(takes)

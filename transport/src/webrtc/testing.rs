@@ -48,6 +48,7 @@ pub(super) fn unit(frame: u64, captured_at: MediaTime, bytes: usize) -> AccessUn
         frame: FrameId(frame),
         captured_at,
         kind: UnitKind::Delta,
+        refers_to: frame.checked_sub(1).map(FrameId),
         codec: Codec::H264,
         data: Bytes::from(vec![0x41; bytes]),
         views: Views::default(),

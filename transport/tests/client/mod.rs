@@ -385,6 +385,7 @@ pub fn unit(frame: u64, captured_at: MediaTime, data: Bytes) -> AccessUnit {
         frame: FrameId(frame),
         captured_at,
         kind: if frame == 0 { UnitKind::Key } else { UnitKind::Delta },
+        refers_to: frame.checked_sub(1).map(FrameId),
         codec: Codec::H264,
         data,
         views: Views::default(),

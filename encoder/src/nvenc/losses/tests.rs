@@ -39,21 +39,30 @@ fn marks_take_turns_once_they_are_acknowledged() {
     assert_eq!(losses.plan(true), mark(0), "a keyframe is the first one");
 }
 
+/// A loss of one picture, with all before it good.
+fn invalidate(first: u64) -> Answer {
+    Answer::Invalidate { first: FrameId(first), base: FrameId(first - 1) }
+}
+
+fn back_to(base: u64) -> Answer {
+    Answer::GoBack { base: FrameId(base) }
+}
+
 #[test]
 fn a_loss_within_the_buffer_is_invalidated_and_one_beyond_it_goes_back() {
     let mut losses = Losses::new(REACH, true, true);
     code(&mut losses, 0..=20);
     losses.acknowledge(FrameId(18));
-    assert_eq!(losses.forget(&lost(20, 20)), Answer::Invalidate(FrameId(20)));
+    assert_eq!(losses.forget(&lost(20, 20)), invalidate(20));
     assert_eq!(losses.forget(&lost(20, 20)), Answer::Nothing);
     assert_eq!(code(&mut losses, 21..=21), [mark(0)]);
-    assert_eq!(losses.forget(&lost(19, 21)), Answer::GoBack);
+    assert_eq!(losses.forget(&lost(19, 21)), back_to(8));
     // 8 is kept by index 1, and 21 is lost.
     let back = LongTerm { mark: Some(0), from: Some(1) };
     assert_eq!(code(&mut losses, 22..=23), [back, LongTerm::default()]);
-    assert_eq!(losses.forget(&lost(23, 23)), Answer::Invalidate(FrameId(23)), "22 is good");
+    assert_eq!(losses.forget(&lost(23, 23)), invalidate(23), "22 is good");
     // The recovery itself is lost too.
-    assert_eq!(losses.forget(&lost(22, 22)), Answer::GoBack);
+    assert_eq!(losses.forget(&lost(22, 22)), back_to(8));
     assert_eq!(losses.plan(false), back);
     assert_eq!(losses.forget(&lost(19, 23)), Answer::Nothing, "all of it is forgotten");
 }
@@ -62,7 +71,7 @@ fn a_loss_within_the_buffer_is_invalidated_and_one_beyond_it_goes_back() {
 fn without_an_acknowledged_one_the_keyframe_is_gone_back_to_and_none_helps_where_that_is_lost() {
     let mut losses = Losses::new(REACH, true, true);
     code(&mut losses, 0..=40);
-    assert_eq!(losses.forget(&lost(9, 40)), Answer::GoBack);
+    assert_eq!(losses.forget(&lost(9, 40)), back_to(0));
     assert_eq!(losses.plan(false).from, Some(0));
     let mut losses = Losses::new(REACH, true, true);
     code(&mut losses, 0..=4);
@@ -74,12 +83,12 @@ fn without_an_acknowledged_one_the_keyframe_is_gone_back_to_and_none_helps_where
 fn a_device_without_one_of_both_does_what_the_other_can() {
     let mut losses = Losses::new(4, true, false);
     assert!(code(&mut losses, 0..=20).iter().all(|plan| *plan == LongTerm::default()));
-    assert_eq!(losses.forget(&lost(17, 17)), Answer::Invalidate(FrameId(17)));
+    assert_eq!(losses.forget(&lost(17, 17)), invalidate(17));
     code(&mut losses, 21..=21);
     assert_eq!(losses.forget(&lost(16, 16)), Answer::Keyframe);
     let mut losses = Losses::new(REACH, false, true);
     code(&mut losses, 0..=20);
-    assert_eq!(losses.forget(&lost(20, 20)), Answer::GoBack);
+    assert_eq!(losses.forget(&lost(20, 20)), back_to(0));
     let mut losses = Losses::new(REACH, false, false);
     code(&mut losses, 0..=20);
     assert_eq!(losses.forget(&lost(20, 20)), Answer::Keyframe);
@@ -151,17 +160,19 @@ proptest! {
                 untold.clear();
                 match losses.forget(&lost(first, last)) {
                     Answer::Nothing => prop_assert!(false, "a loss is something"),
-                    Answer::Invalidate(from) => {
+                    Answer::Invalidate { first: from, base } => {
                         prop_assert!(invalidates);
                         for (shown, invalid) in &mut held {
                             *invalid |= shown.frame >= from.0;
                         }
-                        prop_assert!(held.iter().any(|(_, invalid)| !invalid));
+                        let left = held.iter().find(|(_, invalid)| !invalid);
+                        prop_assert_eq!(left.map(|(shown, _)| shown.frame), Some(base.0));
                     }
-                    Answer::GoBack => {
+                    Answer::GoBack { base } => {
                         let from = losses.plan(false).from;
                         let from = from.and_then(|index| marked[index as usize]);
-                        prop_assert!(from.is_some_and(|from| from.good));
+                        let good = from.filter(|from| from.good).map(|from| from.frame);
+                        prop_assert_eq!(good, Some(base.0));
                     }
                     // Only where the keyframe is lost is there no other one.
                     Answer::Keyframe => {
