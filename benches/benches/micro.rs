@@ -118,6 +118,8 @@ fn rate(c: &mut Criterion) {
                 lost_packets: 0,
                 sent_bytes: 50_000,
                 one_way_delay_micros: (number % 7) as i64 * 300,
+                newest_sent: MediaTime::from_millis(number * 50 - 10),
+                newest_delay_micros: (number % 7) as i64 * 300 + 2_000,
                 round_trip: Some(Duration::from_millis(5)),
                 ecn_ce: 0,
             };

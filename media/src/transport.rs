@@ -173,6 +173,10 @@ pub struct PathReport {
     /// Least one-way delay of the packets in this report, on an arbitrary but fixed offset, in
     /// microseconds: only differences mean something.
     pub one_way_delay_micros: i64,
+    /// When the newest packet that arrived was sent: what was sent after it is on its way.
+    pub newest_sent: MediaTime,
+    /// One-way delay of that packet, on the same offset.
+    pub newest_delay_micros: i64,
     /// Round trip, where it is known.
     pub round_trip: Option<Duration>,
     /// Packets that came with a congestion mark (RFC 3168).

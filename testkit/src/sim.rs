@@ -179,6 +179,9 @@ impl<T> Link<T> {
     }
 }
 
+/// How far apart the two ends' clocks are, in microseconds: a one-way delay means nothing by itself.
+const CLOCKS_APART: i64 = 7_000_000;
+
 /// A path as a rate controller sees it: packets go out over a [`Link`], and a report on them comes
 /// back at fixed intervals after the way back.
 #[derive(Debug)]
@@ -239,13 +242,14 @@ impl PathSim {
 
     /// What the far side knows at `at`: nothing to say when nothing arrived.
     fn report(&mut self, at: MediaTime) -> Option<PathReport> {
-        let (mut bytes, mut packets, mut least) = (0, 0, i64::MAX);
+        let (mut bytes, mut packets, mut least, mut newest) = (0, 0, i64::MAX, 0);
         let (mut first, mut last, mut highest) = (None, MediaTime::ZERO, self.reported);
         while let Some(arrival) = self.link.receive(at) {
             bytes += arrival.bytes;
             packets += 1;
             let delay = arrival.at.since(arrival.sent).as_micros();
-            least = least.min(i64::try_from(delay).unwrap_or(i64::MAX));
+            newest = i64::try_from(delay).unwrap_or(i64::MAX);
+            least = least.min(newest);
             first.get_or_insert(arrival.sent);
             last = arrival.sent;
             highest = arrival.item + 1;
@@ -261,8 +265,9 @@ impl PathSim {
             acked_packets: u32::try_from(packets).unwrap_or(u32::MAX),
             lost_packets: u32::try_from(lost).unwrap_or(u32::MAX),
             sent_bytes: std::mem::take(&mut self.sent_bytes),
-            // An offset that means nothing, as between two real clocks.
-            one_way_delay_micros: least - 7_000_000,
+            one_way_delay_micros: least - CLOCKS_APART,
+            newest_sent: last,
+            newest_delay_micros: newest - CLOCKS_APART,
             round_trip: Some(Duration::from_micros(least.unsigned_abs()) + self.way_back),
             ecn_ce: 0,
         })

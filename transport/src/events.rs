@@ -268,6 +268,8 @@ mod tests {
             lost_packets: 0,
             sent_bytes: 0,
             one_way_delay_micros: 0,
+            newest_sent: MediaTime::ZERO,
+            newest_delay_micros: 0,
             round_trip: None,
             ecn_ce: 0,
         })

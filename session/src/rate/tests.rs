@@ -239,6 +239,8 @@ proptest! {
                 lost_packets,
                 sent_bytes: acked_bytes,
                 one_way_delay_micros: delay,
+                newest_sent: at,
+                newest_delay_micros: delay,
                 round_trip: None,
                 ecn_ce: 0,
             });
@@ -265,6 +267,8 @@ proptest! {
                 lost_packets: 0,
                 sent_bytes: 10_000_000,
                 one_way_delay_micros: 0,
+                newest_sent: at,
+                newest_delay_micros: 0,
                 round_trip: None,
                 ecn_ce: 0,
             });

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use media::{PathReport, TransportEvent};
+use media::{MediaTime, PathReport, TransportEvent};
 use rtc::interceptor::{BandwidthEstimator, PacketReport};
 
 use crate::webrtc::shared::Shared;
@@ -18,14 +18,16 @@ pub(super) struct Tap {
     /// Zero of the one-way delays.
     origin: Option<Instant>,
     last_delay: i64,
+    /// When the newest packet that arrived was sent, and its delay.
+    newest: (MediaTime, i64),
 }
 
 impl Tap {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, origin: None, last_delay: 0 }
+        Self { shared, origin: None, last_delay: 0, newest: (MediaTime::ZERO, 0) }
     }
 
-    fn report(&mut self, packets: &[PacketReport]) -> Option<PathReport> {
+    fn report(&mut self, now: Instant, packets: &[PacketReport]) -> Option<PathReport> {
         let first = packets.iter().map(|packet| packet.departure).min()?;
         let last = packets.iter().map(|packet| packet.departure).max()?;
         let origin = *self.origin.get_or_insert(first);
@@ -34,22 +36,28 @@ impl Tap {
         let acked_bytes: u64 = arrived().map(|packet| bytes(packet.size)).sum();
         let sent_bytes: u64 = packets.iter().map(|packet| bytes(packet.size)).sum();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let delay = arrived()
-            .filter_map(|packet| {
-                let arrival = i64::try_from(packet.arrival?.as_micros()).ok()?;
-                let departure = packet.departure.saturating_duration_since(origin).as_micros();
-                Some(arrival - i64::try_from(departure).ok()?)
-            })
-            .min();
-        self.last_delay = delay.unwrap_or(self.last_delay);
+        let delay = |packet: &PacketReport| {
+            let arrival = i64::try_from(packet.arrival?.as_micros()).ok()?;
+            let departure = packet.departure.saturating_duration_since(origin).as_micros();
+            Some(arrival - i64::try_from(departure).ok()?)
+        };
+        self.last_delay = arrived().filter_map(delay).min().unwrap_or(self.last_delay);
+        let at = self.shared.clock.now();
+        let newest = arrived().max_by_key(|packet| packet.departure);
+        if let Some((packet, delay)) = newest.and_then(|packet| Some((packet, delay(packet)?))) {
+            let sent = at - now.saturating_duration_since(packet.departure);
+            self.newest = (sent.max(self.newest.0), delay);
+        }
         Some(PathReport {
-            at: self.shared.clock.now(),
+            at,
             span: last.saturating_duration_since(first),
             acked_bytes,
             acked_packets: count(arrived().count()),
             lost_packets: count(packets.len() - arrived().count()),
             sent_bytes: sent_bytes + self.shared.take_resent(),
             one_way_delay_micros: self.last_delay,
+            newest_sent: self.newest.0,
+            newest_delay_micros: self.newest.1,
             round_trip: self.shared.round_trip(),
             // Transport-wide feedback cannot carry marks, and the stack sets none.
             ecn_ce: 0,
@@ -58,8 +66,8 @@ impl Tap {
 }
 
 impl BandwidthEstimator for Tap {
-    fn on_reports(&mut self, _now: Instant, packets: &[PacketReport]) {
-        if let Some(report) = self.report(packets) {
+    fn on_reports(&mut self, now: Instant, packets: &[PacketReport]) {
+        if let Some(report) = self.report(now, packets) {
             self.shared.events.report(TransportEvent::Path(report));
         }
     }
