@@ -66,6 +66,7 @@ fn ledger(c: &mut Criterion) {
             let decoded_us = sent.as_micros() + 1_003_000;
             let report = ClientReport {
                 wire_timestamp: number as u32,
+                received_us: None,
                 decoded_us,
                 presented_us: decoded_us + 500,
             };

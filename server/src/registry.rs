@@ -82,6 +82,8 @@ pub struct Status {
     pub reason: Option<String>,
     /// The connection of now.
     pub connection: Option<String>,
+    /// What the client says of it.
+    pub transport: Option<wire::TransportChoice>,
 }
 
 /// A session as HTTP sees it.
@@ -232,6 +234,7 @@ mod tests {
             state: wire::SessionState::Live,
             reason: None,
             connection: None,
+            transport: None,
         });
         let video = wire::Video { width: 64, height: 64, fps: 30, max_kbps: 1000, hdr: false };
         let entry = Entry::new(SessionId::new(name), "a".into(), video, commands, status);

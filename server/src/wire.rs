@@ -129,6 +129,9 @@ pub struct Session {
     pub play_url: Option<String>,
     /// STUN and TURN servers for the client.
     pub ice_servers: Vec<IceServer>,
+    /// What the client took, once one that tells is connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportChoice>,
 }
 
 /// A ticket to be redeemed for a session's token.
@@ -331,8 +334,35 @@ pub enum ClientMessage {
         /// It can.
         visible: bool,
     },
+    /// Nothing can be shown before a keyframe comes: the decoder failed, or frames refer to what never came.
+    Keyframe,
+    /// Which transport the client took, and why.
+    Transport {
+        /// The transport.
+        kind: TransportKind,
+        /// For people; the first 200 characters are kept.
+        reason: String,
+    },
     /// The user left.
     Bye,
+}
+
+/// How a session reaches its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum TransportKind {
+    WebRtc,
+    WebTransport,
+}
+
+/// The transport that a client took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TransportChoice {
+    /// The transport.
+    pub kind: TransportKind,
+    /// Why, in the client's words.
+    pub reason: String,
 }
 
 /// What the client saw of one frame.
@@ -341,6 +371,9 @@ pub enum ClientMessage {
 pub struct FrameReport {
     /// The frame's RTP timestamp.
     pub rtp: u32,
+    /// When it was whole in front of the decoder, the client's clock, microseconds; absent where the browser
+    /// does not tell.
+    pub received_us: Option<u64>,
     /// When the decoder returned it, the client's clock, microseconds.
     pub decoded_us: u64,
     /// When it was drawn, the client's clock, microseconds.

@@ -2,10 +2,11 @@
 //!
 //! The server tells of a frame when its last packet has left ([`LatencyLedger::on_sent`]), the client
 //! by the frame's wire timestamp ([`LatencyLedger::on_report`]). Beyond the server's stages there are
-//! two: `network` (last packet sent → decoded: network, jitter buffer and decoder in one, since a
-//! browser gives no split for a single frame) and `present` (decoded → presented). Stages of a frame
-//! add up to its total, always. A frame's `network` is no better than the clock estimate at the time;
-//! the other stages and `present` are each measured on one clock.
+//! `network` (last packet sent → whole at the client), `decode` (→ decoded) and `present` (→ presented).
+//! Of WebRTC a browser does not tell when a single frame was whole: `network` then goes up to the decoded
+//! picture, jitter buffer and decoder included, and there is no `decode`. Stages of a frame add up to its
+//! total, always. A frame's `network` is no better than the clock estimate at the time; the other stages
+//! are each measured on one clock.
 //!
 //! One ledger belongs to one track. It holds a bounded number of frames; the oldest leaves first, and
 //! counts as unreported when the client never spoke of it (lost, late, or a player without our data
@@ -24,8 +25,11 @@ use crate::clock_offset::ClockEstimate;
 pub enum LedgerStage {
     /// On the server.
     Server(Stage),
-    /// From the last packet sent to the decoded picture.
+    /// From the last packet sent to the whole frame, or to the decoded picture where it is not known when
+    /// the frame was whole.
     Network,
+    /// From the whole frame to the decoded picture.
+    Decode,
     /// From the decoded to the presented picture.
     Present,
 }
@@ -33,7 +37,7 @@ pub enum LedgerStage {
 impl LedgerStage {
     /// All stages in order.
     pub fn all() -> impl Iterator<Item = Self> {
-        Stage::ALL.into_iter().map(Self::Server).chain([Self::Network, Self::Present])
+        Stage::ALL.into_iter().map(Self::Server).chain([Self::Network, Self::Decode, Self::Present])
     }
 
     /// The name used in metrics, the API and the page.
@@ -41,6 +45,7 @@ impl LedgerStage {
         match self {
             Self::Server(stage) => stage.name(),
             Self::Network => "network",
+            Self::Decode => "decode",
             Self::Present => "present",
         }
     }
@@ -49,7 +54,8 @@ impl LedgerStage {
         match self {
             Self::Server(stage) => stage as usize,
             Self::Network => Stage::ALL.len(),
-            Self::Present => Stage::ALL.len() + 1,
+            Self::Decode => Stage::ALL.len() + 1,
+            Self::Present => Stage::ALL.len() + 2,
         }
     }
 }
@@ -76,6 +82,8 @@ impl Default for LedgerConfig {
 pub struct ClientReport {
     /// The frame's RTP timestamp, or what stands for it.
     pub wire_timestamp: u32,
+    /// When it was whole, where the client knows.
+    pub received_us: Option<u64>,
     /// When the decoder returned it.
     pub decoded_us: u64,
     /// When it was drawn.
@@ -87,8 +95,10 @@ pub struct ClientReport {
 pub struct Joined {
     /// The frame.
     pub frame: FrameId,
-    /// From the last packet sent to the decoded picture.
+    /// See [`LedgerStage::Network`].
     pub network: Duration,
+    /// From the whole frame to the decoded picture, where that is known.
+    pub decode: Option<Duration>,
     /// From the decoded to the presented picture.
     pub present: Duration,
     /// From capture to presentation: the sum of all stages.
@@ -108,7 +118,8 @@ pub enum ReportError {
     /// It was sent too long ago.
     #[error("the report came too late")]
     Late,
-    /// Times that cannot be: presented before decoded, decoded before sent, or in the future.
+    /// Times that cannot be: presented before decoded, decoded before received, received before sent, or in
+    /// the future.
     #[error("the report's times are impossible")]
     Impossible,
     /// The offset of the client's clock is not known yet.
@@ -183,7 +194,7 @@ pub struct LatencySummary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     Waiting,
-    Joined { network: Duration, present: Duration },
+    Joined { network: Duration, decode: Option<Duration>, present: Duration },
     Overdue,
 }
 
@@ -293,25 +304,25 @@ impl LatencyLedger {
             Seen::Overdue => return Err(ReportError::Late),
         }
         let clock = clock.ok_or(ReportError::NoClock)?;
-        let present = report
-            .presented_us
-            .checked_sub(report.decoded_us)
-            .map(Duration::from_micros)
-            .ok_or(ReportError::Impossible)?;
+        let length = |from: u64, to: u64| {
+            to.checked_sub(from).map(Duration::from_micros).ok_or(ReportError::Impossible)
+        };
+        let present = length(report.decoded_us, report.presented_us)?;
+        let decode = report.received_us.map(|at| length(at, report.decoded_us)).transpose()?;
         let error = Duration::from_micros(clock.error_us);
-        let decoded = clock.to_media(report.decoded_us);
-        let presented = decoded + present;
-        if decoded + error < entry.sent_at || presented > now + error {
+        let arrived = clock.to_media(report.received_us.unwrap_or(report.decoded_us));
+        let presented = arrived + decode.unwrap_or_default() + present;
+        if arrived + error < entry.sent_at || presented > now + error {
             return Err(ReportError::Impossible);
         }
-        // Within the error of the clocks a picture may seem decoded before it was sent.
-        if decoded < entry.sent_at {
+        // Within the error of the clocks a frame may seem to be there before it was sent.
+        if arrived < entry.sent_at {
             self.counters.clamped += 1;
         }
-        let network = decoded.since(entry.sent_at);
-        entry.seen = Seen::Joined { network, present };
-        let server = entry.stages.total().unwrap_or_default();
-        Ok(Joined { frame: entry.frame, network, present, total: server + network + present })
+        let network = arrived.since(entry.sent_at);
+        entry.seen = Seen::Joined { network, decode, present };
+        let total = entry.total().unwrap_or(network + decode.unwrap_or_default() + present);
+        Ok(Joined { frame: entry.frame, network, decode, present, total })
     }
 
     /// Counts frames that waited too long for a report.
@@ -366,10 +377,12 @@ impl Entry {
     /// Stages whose length is known, in order.
     fn spans(&self) -> impl Iterator<Item = (LedgerStage, Duration)> + '_ {
         let client = match self.seen {
-            Seen::Joined { network, present } => {
-                Some([(LedgerStage::Network, network), (LedgerStage::Present, present)])
-            }
-            Seen::Waiting | Seen::Overdue => None,
+            Seen::Joined { network, decode, present } => [
+                Some((LedgerStage::Network, network)),
+                decode.map(|decode| (LedgerStage::Decode, decode)),
+                Some((LedgerStage::Present, present)),
+            ],
+            Seen::Waiting | Seen::Overdue => [None; 3],
         };
         let server =
             self.stages.spans().map(|(stage, length)| (LedgerStage::Server(stage), length));
@@ -379,7 +392,9 @@ impl Entry {
     /// From capture to presentation.
     fn total(&self) -> Option<Duration> {
         match self.seen {
-            Seen::Joined { network, present } => Some(self.stages.total()? + network + present),
+            Seen::Joined { network, decode, present } => {
+                Some(self.stages.total()? + network + decode.unwrap_or_default() + present)
+            }
             Seen::Waiting | Seen::Overdue => None,
         }
     }

@@ -194,6 +194,16 @@ export interface components {
             visible: boolean;
         } | {
             /** @enum {string} */
+            type: "keyframe";
+        } | {
+            /** @description The transport. */
+            kind: components["schemas"]["TransportKind"];
+            /** @description For people; the first 200 characters are kept. */
+            reason: string;
+            /** @enum {string} */
+            type: "transport";
+        } | {
+            /** @enum {string} */
             type: "bye";
         };
         /** @description A line of help. */
@@ -241,6 +251,12 @@ export interface components {
              * @description When it was drawn, the client's clock, microseconds.
              */
             presented_us: number;
+            /**
+             * Format: int64
+             * @description When it was whole in front of the decoder, the client's clock, microseconds; absent where the browser
+             *     does not tell.
+             */
+            received_us?: number | null;
             /**
              * Format: int32
              * @description The frame's RTP timestamp.
@@ -365,6 +381,7 @@ export interface components {
             state: components["schemas"]["SessionState"];
             /** @description Bearer token for this session's addresses; only in the answer that created it. */
             token?: string | null;
+            transport?: components["schemas"]["TransportChoice"] | null;
             /** @description Absolute address of this resource. */
             url: string;
             /** @description The picture. */
@@ -439,6 +456,18 @@ export interface components {
             /** @description From the fragment of a `play_url`. */
             ticket: string;
         };
+        /** @description The transport that a client took. */
+        TransportChoice: {
+            /** @description The transport. */
+            kind: components["schemas"]["TransportKind"];
+            /** @description Why, in the client's words. */
+            reason: string;
+        };
+        /**
+         * @description How a session reaches its client.
+         * @enum {string}
+         */
+        TransportKind: "webrtc" | "webtransport";
         /** @description The picture that a session has. */
         Video: {
             /**

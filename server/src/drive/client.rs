@@ -18,6 +18,8 @@ use crate::wire::{self, ClientMessage, ServerMessage};
 const LONGEST: usize = 16 * 1024;
 /// Most frame reports in a message.
 const MOST_REPORTS: usize = 64;
+/// Characters of a client's reason that are kept.
+const LONGEST_REASON: usize = 200;
 /// Input events a second beyond which the rest of the second is dropped: a mouse of 1 kHz sends as
 /// many, and more means a client gone wrong.
 const MOST_INPUT: u32 = 2_000;
@@ -36,6 +38,10 @@ pub(super) enum Said {
     Decoded(FrameId),
     /// The picture can be seen, or not.
     Visible(bool),
+    /// Nothing can be shown before a keyframe comes.
+    KeyframeNeeded,
+    /// Which transport it took ([`ClientSide::transport`]).
+    Transport,
     /// The user left.
     Bye,
 }
@@ -64,6 +70,7 @@ pub(super) struct ClientSide {
     clock: ClockSync,
     round_trip: Option<Duration>,
     ledger: LatencyLedger,
+    transport: Option<wire::TransportChoice>,
     sent: VecDeque<(MediaTime, u64)>,
     /// When the newest frame left, and whether the client has shown it.
     newest: Option<(MediaTime, u32, bool)>,
@@ -92,6 +99,7 @@ impl ClientSide {
             clock: ClockSync::new(now, ClockSyncConfig::default()),
             round_trip: None,
             ledger: LatencyLedger::new(LedgerConfig::default()),
+            transport: None,
             sent: VecDeque::new(),
             newest: None,
             input_second: now,
@@ -104,6 +112,7 @@ impl ClientSide {
     pub(super) fn reset(&mut self, now: MediaTime) {
         self.clock = ClockSync::new(now, ClockSyncConfig::default());
         self.ledger = LatencyLedger::new(LedgerConfig::default());
+        self.transport = None;
         self.round_trip = None;
         self.sent.clear();
         self.newest = None;
@@ -180,6 +189,7 @@ impl ClientSide {
                     trace::reported(&frame);
                     let report = ClientReport {
                         wire_timestamp: frame.rtp,
+                        received_us: frame.received_us,
                         decoded_us: frame.decoded_us,
                         presented_us: frame.presented_us,
                     };
@@ -194,9 +204,22 @@ impl ClientSide {
                 return Ok(decoded.map_or(Said::Nothing, Said::Decoded));
             }
             ClientMessage::Visibility { visible } => return Ok(Said::Visible(visible)),
+            ClientMessage::Keyframe => return Ok(Said::KeyframeNeeded),
+            ClientMessage::Transport { kind, reason } => {
+                // It goes to whoever looks at the sessions: one line, and no long one.
+                let line = reason.chars().filter(|each| !each.is_control()).take(LONGEST_REASON);
+                let reason = line.collect();
+                self.transport = Some(wire::TransportChoice { kind, reason });
+                return Ok(Said::Transport);
+            }
             ClientMessage::Bye => return Ok(Said::Bye),
         }
         Ok(Said::Nothing)
+    }
+
+    /// The transport that this client took, in its words.
+    pub(super) fn transport(&self) -> Option<&wire::TransportChoice> {
+        self.transport.as_ref()
     }
 
     /// The newest frame that these say is decoded; frames that were never sent are passed over.
@@ -474,6 +497,29 @@ mod tests {
         assert_eq!(acked(&[(1_800, Decoded), (900, Decoded)]), Some(FrameId(2)));
         assert_eq!(acked(&[(900, Decoded), (1_800, Received), (2_700, Dropped)]), Some(FrameId(1)));
         assert_eq!(acked(&[(901, Decoded), (3_600, Decoded)]), None, "never sent");
+    }
+
+    #[test]
+    fn a_client_says_which_transport_it_took_and_when_it_needs_a_keyframe() {
+        let (mut side, ms) = (side(), MediaTime::from_millis);
+        let words = format!("udp is\nblocked {}", "x".repeat(300));
+        let message = serde_json::json!({"type": "transport", "kind": "webrtc", "reason": words});
+        let said = side.said(ms(1), message.to_string().as_bytes()).unwrap();
+        assert_eq!(
+            (said, side.transport().unwrap().kind),
+            (Said::Transport, wire::TransportKind::WebRtc)
+        );
+        let reason = &side.transport().unwrap().reason;
+        assert!(
+            reason.starts_with("udp isblocked x") && reason.len() == LONGEST_REASON,
+            "{reason}"
+        );
+        side.reset(ms(2));
+        assert_eq!(side.transport(), None, "the next client has its own");
+        let other = br#"{"type":"transport","kind":"webtransport","reason":""}"#;
+        assert_eq!(side.said(ms(3), other).unwrap(), Said::Transport);
+        assert_eq!(side.transport().unwrap().kind, wire::TransportKind::WebTransport);
+        assert_eq!(side.said(ms(4), br#"{"type":"keyframe"}"#).unwrap(), Said::KeyframeNeeded);
     }
 
     #[test]

@@ -541,6 +541,16 @@ impl Driver {
                     media.acknowledge(frame);
                 }
             }
+            Ok(Said::KeyframeNeeded) => {
+                if let Some(media) = &self.media {
+                    media.keyframe();
+                }
+            }
+            Ok(Said::Transport) => {
+                let taken = self.client.transport();
+                tracing::info!(kind = ?taken.map(|it| it.kind), reason = taken.map(|it| &*it.reason), "transport");
+                self.show_status();
+            }
             Ok(Said::Visible(visible)) => self.tell(Event::Visibility(visible)).await,
             Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)).await,
             Err(error) => {
@@ -654,7 +664,8 @@ impl Driver {
         };
         let reason = self.machine.reason().map(ToString::to_string);
         let connection = self.connection.as_ref().map(|connection| connection.name.clone());
-        self.show.send_replace(Status { state, reason, connection });
+        let transport = connection.as_ref().and(self.client.transport()).cloned();
+        self.show.send_replace(Status { state, reason, connection, transport });
     }
 }
 

@@ -55,6 +55,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         state: wire::SessionState::Requested,
         reason: None,
         connection: None,
+        transport: None,
     });
     let entry = Arc::new(Entry::new(
         plan.id.clone(),

@@ -36,6 +36,7 @@ pub(super) fn reported(report: &FrameReport) {
     tracing::trace!(
         target: "nearlight::report",
         wire_timestamp = report.rtp,
+        received_us = report.received_us,
         decoded_us = report.decoded_us,
         presented_us = report.presented_us,
     );

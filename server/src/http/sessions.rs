@@ -168,6 +168,7 @@ fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
         token: None,
         play_url: None,
         ice_servers: node.config.webrtc.ice_servers.clone(),
+        transport: status.transport,
     }
 }
 

@@ -24,6 +24,7 @@ fn client_us(at: MediaTime) -> u64 {
 fn report(wire_timestamp: u32, decoded: MediaTime, presented: MediaTime) -> ClientReport {
     ClientReport {
         wire_timestamp,
+        received_us: None,
         decoded_us: client_us(decoded),
         presented_us: client_us(presented),
     }
@@ -37,6 +38,7 @@ fn a_frame_is_joined_from_capture_to_presentation() {
     let expected = Joined {
         frame: FrameId(1),
         network: Duration::from_millis(4),
+        decode: None,
         present: Duration::from_millis(7),
         total: Duration::from_millis(21),
     };
@@ -44,6 +46,20 @@ fn a_frame_is_joined_from_capture_to_presentation() {
     let names: Vec<_> = ledger.entries[0].spans().map(|(stage, _)| stage.name()).collect();
     assert_eq!(names.len(), 12);
     assert_eq!(names[9..], ["send", "network", "present"]);
+}
+
+#[test]
+fn a_client_that_knows_when_a_frame_was_whole_splits_network_from_decoder() {
+    let mut ledger = LatencyLedger::new(LedgerConfig::default());
+    ledger.on_sent(ms(110), FrameId(1), 9_000, marks(ms(100)));
+    let whole = Some(client_us(ms(112)));
+    let report = ClientReport { received_us: whole, ..report(9_000, ms(115), ms(121)) };
+    let joined = ledger.on_report(ms(140), &report, Some(&CLOCK)).unwrap();
+    let lengths = (joined.network, joined.decode, joined.present, joined.total);
+    let millis = Duration::from_millis;
+    assert_eq!(lengths, (millis(2), Some(millis(3)), millis(6), millis(21)));
+    let names: Vec<_> = ledger.entries[0].spans().map(|(stage, _)| stage.name()).collect();
+    assert_eq!(names[9..], ["send", "network", "decode", "present"]);
 }
 
 #[test]
@@ -88,9 +104,13 @@ fn reports_that_cannot_be_are_refused_and_counted() {
         report(7, ms(120), ms(119)),
         report(7, ms(108), ms(120)),
         report(7, ms(115), ms(132)),
-        ClientReport { wire_timestamp: 7, decoded_us: 0, presented_us: u64::MAX },
-        ClientReport { wire_timestamp: 7, decoded_us: u64::MAX, presented_us: u64::MAX },
-        ClientReport { wire_timestamp: 7, decoded_us: 0, presented_us: 0 },
+        ClientReport { decoded_us: 0, presented_us: u64::MAX, ..good },
+        ClientReport { decoded_us: u64::MAX, presented_us: u64::MAX, ..good },
+        ClientReport { decoded_us: 0, presented_us: 0, ..good },
+        ClientReport { received_us: Some(client_us(ms(116))), ..good },
+        ClientReport { received_us: Some(client_us(ms(108))), ..good },
+        ClientReport { received_us: Some(u64::MAX), ..good },
+        ClientReport { received_us: Some(0), ..good },
     ];
     for report in &impossible {
         assert_eq!(tell(ms(130), report, Some(&CLOCK)), Some(ReportError::Impossible));
@@ -100,7 +120,7 @@ fn reports_that_cannot_be_are_refused_and_counted() {
     let counters = ledger.counters();
     assert_eq!(
         (counters.unknown, counters.no_clock, counters.impossible, counters.duplicate),
-        (1, 1, 6, 1)
+        (1, 1, 10, 1)
     );
     assert_eq!((counters.joined, counters.unreported), (1, 0));
 }
@@ -149,6 +169,7 @@ proptest! {
     fn stages_always_sum_to_the_total(
         marks in proptest::array::uniform11(proptest::option::of(0_u64..50_000)),
         network in 0_u64..1_000_000,
+        decode in proptest::option::of(0_u64..100_000),
         present in 0_u64..100_000,
     ) {
         let captured = ms(1_000);
@@ -161,9 +182,12 @@ proptest! {
         let sent = end_of(&stages).unwrap();
         let mut ledger = LatencyLedger::new(LedgerConfig::default());
         ledger.on_sent(sent, FrameId(3), 1, stages);
-        let decoded = sent + Duration::from_micros(network);
+        let whole = sent + Duration::from_micros(network);
+        let decoded = whole + Duration::from_micros(decode.unwrap_or_default());
         let presented = decoded + Duration::from_micros(present);
-        let joined = ledger.on_report(presented, &report(1, decoded, presented), Some(&CLOCK)).unwrap();
+        let received_us = decode.map(|_| client_us(whole));
+        let report = ClientReport { received_us, ..report(1, decoded, presented) };
+        let joined = ledger.on_report(presented, &report, Some(&CLOCK)).unwrap();
         let sum: Duration = ledger.entries[0].spans().map(|(_, length)| length).sum();
         prop_assert_eq!(sum, joined.total);
         prop_assert_eq!(joined.total, presented.since(captured));
@@ -172,7 +196,7 @@ proptest! {
     #[test]
     fn a_hostile_client_reaches_nothing_but_counters_and_sane_figures(
         happenings in proptest::collection::vec(
-            (0_u64..200_000, any::<bool>(), 0_u32..40, any::<u64>(), any::<u64>(), 0_u8..4), 1..200),
+            (0_u64..200_000, any::<bool>(), 0_u32..40, any::<u64>(), any::<u64>(), 0_u8..8), 1..200),
     ) {
         let mut ledger = LatencyLedger::new(LedgerConfig { frames: 16, ..LedgerConfig::default() });
         let (mut now, mut sent, mut reports) = (ms(1_000), 0, 0);
@@ -183,13 +207,15 @@ proptest! {
                 sent += 1;
             } else {
                 let near = client_us(now);
-                let (decoded_us, presented_us) = match kind {
+                let (decoded_us, presented_us) = match kind % 4 {
                     0 => (a, b),
                     1 => (near - a % 3_000_000, near - b % 3_000_000),
                     2 => (near.saturating_add(a), near.saturating_add(b)),
                     _ => (near - a % 20_000, near),
                 };
-                let report = ClientReport { wire_timestamp: wire, decoded_us, presented_us };
+                let received_us = (kind >= 4).then(|| decoded_us.wrapping_sub(b % 30_000));
+                let report =
+                    ClientReport { wire_timestamp: wire, received_us, decoded_us, presented_us };
                 reports += 1;
                 if let Ok(joined) = ledger.on_report(now, &report, Some(&CLOCK)) {
                     // Nothing lasts longer than it was waited for.
