@@ -58,6 +58,13 @@ export interface Answer {
   readonly etag: string | undefined;
 }
 
+/** Where a session can be had by WebTransport; the address works once. */
+export interface WebTransportAddress {
+  readonly url: string;
+  /** SHA-256 of the certificates that the node may show, in base64; none where a browser knows their issuer. */
+  readonly certificate_hashes: readonly string[];
+}
+
 /** A request that takes longer than this has failed. */
 const TIMEOUT_MS = 10_000;
 
@@ -140,6 +147,13 @@ export class Api {
     await this.request(answer.location, { method: 'PATCH', headers, body: fragment }, session);
   }
 
+  /** A fresh address for WebTransport. */
+  async webTransport(session: Session, signal: AbortSignal): Promise<WebTransportAddress> {
+    const body = await this.json(await this.request(`${session.url}/webtransport`, { method: 'POST', signal }, session));
+    if (!isWebTransportAddress(body)) throw malformed('an address for WebTransport');
+    return body;
+  }
+
   private at(path: string): string {
     return new URL(`api/v1/${path}`, this.base).href;
   }
@@ -189,6 +203,11 @@ async function problemOf(response: Response): Promise<ApiProblem> {
     typeof body.detail === 'string' ? body.detail : undefined,
     Number.isFinite(retryAfter) ? retryAfter : undefined,
   );
+}
+
+export function isWebTransportAddress(value: unknown): value is WebTransportAddress {
+  return isRecord(value) && typeof value['url'] === 'string' && Array.isArray(value['certificate_hashes']) &&
+    value['certificate_hashes'].every((hash) => typeof hash === 'string');
 }
 
 function malformed(what: string): ApiFailure {

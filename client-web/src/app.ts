@@ -1,14 +1,17 @@
 // Which page is shown: the catalogue or a player. The address says it too (`?play=`), so that reloading,
 // sharing and the browser's Back do what they should.
 import { ApiProblem, type Api } from './api.ts';
+import { TransportChoice } from './session/choice.ts';
 import { isFinal } from './session/state.ts';
 import { addressFor, readFragment, type Settings, type TicketLink } from './settings.ts';
 import type { Catalogue, CatalogueEntry } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
 import { catalogueView } from './ui/catalogue.ts';
+import { lacksWebTransport } from './platform.ts';
 import { insecureNotice } from './ui/notice.ts';
 import { Player } from './ui/player.ts';
 import { clientNow, type Micros } from './units.ts';
+import { showsFrames } from './video/view.ts';
 
 /** In `history.state`: the page before this one is the catalogue that it was chosen from. */
 const CHOSEN = { chosen: true } as const;
@@ -19,12 +22,16 @@ export class App {
   /** The newest one that came. */
   private known: Catalogue | undefined;
   private notice: HTMLElement | undefined;
+  /** One for all sessions of this page: what failed once fails again. */
+  private readonly transports: TransportChoice;
 
   constructor(
     private readonly root: HTMLElement,
     private readonly api: Api,
     private readonly settings: Settings,
   ) {
+    const frames = showsFrames(settings) ? undefined : 'pictures are shown by a video element here';
+    this.transports = new TransportChoice(settings.transport, frames ?? lacksWebTransport());
     this.notice = insecureNotice(new URL(location.href));
     this.catalogue = this.load();
     window.addEventListener('popstate', () => {
@@ -125,7 +132,7 @@ export class App {
     this.closePlayer();
     document.title = titleOf(entry);
     let left = false;
-    const player = new Player({ entry, link, askedAt }, this.api, this.settings, {
+    const player = new Player({ entry, link, askedAt }, this.api, this.settings, this.transports, {
       onLeave: () => {
         // Going back takes a moment, in which it must not be done twice.
         if (!left) this.leave();

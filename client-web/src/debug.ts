@@ -1,6 +1,6 @@
 // `window.nearlight`: what tests and benches read. It only looks; nothing in it changes the session.
 import type { SentInput } from './input/sender.ts';
-import type { StartTimes } from './session/play.ts';
+import type { StartTimes, Taken } from './session/events.ts';
 import type { PlayState } from './session/state.ts';
 import type { Player } from './ui/player.ts';
 import type { Size } from './units.ts';
@@ -10,6 +10,8 @@ import type { Hello, Stats } from './wire/index.ts';
 export interface NearlightDebug {
   readonly state: PlayState;
   readonly presenter: 'track-processor' | 'video-element' | undefined;
+  /** What the session came by. */
+  readonly transport: Taken | undefined;
   readonly hello: Hello | undefined;
   /** Newest from the server. */
   readonly stats: Stats | undefined;
@@ -45,6 +47,9 @@ export function exposeDebug(current: () => Player | undefined): void {
     },
     get presenter() {
       return current()?.view.kind;
+    },
+    get transport() {
+      return current()?.taken;
     },
     get hello() {
       return current()?.hello;

@@ -1,5 +1,7 @@
 // What this browser can do, and what browsers have that TypeScript's library does not know yet.
 
+import { CODECS, TYPICAL, type VideoCodec } from './quic/codec.ts';
+
 declare global {
   interface RTCRtpReceiver {
     /** Seconds; Chromium's name before `jitterBufferTarget`. */
@@ -29,6 +31,27 @@ export function hasTrackProcessor(): boolean {
     typeof Worker === 'function' &&
     'transferControlToOffscreen' in HTMLCanvasElement.prototype
   );
+}
+
+/** What is missing for WebTransport, in words; undefined where nothing is. */
+export function lacksWebTransport(): string | undefined {
+  // Absent on pages that came over plain HTTP from elsewhere than this machine.
+  if (typeof globalThis.WebTransport !== 'function') return globalThis.isSecureContext ? 'this browser has no WebTransport' : 'WebTransport needs a page that came over HTTPS';
+  if (typeof globalThis.VideoDecoder !== 'function') return 'this browser has no WebCodecs';
+  return undefined;
+}
+
+/** The codecs that WebCodecs decodes here, 8 bits a sample. */
+export async function decodableCodecs(): Promise<readonly VideoCodec[]> {
+  const asked = CODECS.map(async (codec) => {
+    try {
+      return (await VideoDecoder.isConfigSupported({ codec: TYPICAL[codec], optimizeForLatency: true })).supported === true ? codec : undefined;
+    } catch {
+      // A string that the browser does not know.
+      return undefined;
+    }
+  });
+  return (await Promise.all(asked)).filter((codec) => codec !== undefined);
 }
 
 export function hasTouch(): boolean {

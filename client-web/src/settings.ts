@@ -1,5 +1,6 @@
 // What the page's address says. Token and ticket stand in the fragment, which no server and no log sees,
 // and are taken out of the address bar at once.
+import type { TransportWish } from './session/choice.ts';
 import type { VideoWish } from './wire/index.ts';
 
 /** A session that somebody else made and handed over by a link. */
@@ -21,12 +22,16 @@ export interface Settings {
   readonly video: VideoWish;
   /** Asks for the machine-readable strip in the picture. */
   readonly barcode: boolean;
+  /** Which transport to take. */
+  readonly transport: TransportWish;
   /** Uses a video element even where frames can be had one by one. */
   readonly forceVideoElement: boolean;
 }
 
 /** Address parameters that are whole numbers, and the wish each one is. */
 const WISHES = { width: 'width', height: 'height', fps: 'fps', kbps: 'max_kbps' } as const;
+
+const TRANSPORTS: readonly TransportWish[] = ['webrtc', 'webtransport', 'auto'];
 
 /**
  * Reads the settings. `api` is the content of `<meta name="nearlight-api">`; empty means the page's own
@@ -46,6 +51,7 @@ export function readSettings(address: URL, api: string): Settings {
     play: query.get('play') ?? undefined,
     video,
     barcode: query.get('barcode') === '1',
+    transport: TRANSPORTS.find((kind) => kind === query.get('transport')) ?? 'auto',
     forceVideoElement: query.get('presenter') === 'video',
   };
 }

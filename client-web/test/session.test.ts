@@ -1,14 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Api } from '../src/api.ts';
 import type { Pipe } from '../src/input/sender.ts';
-import type { ConnectionEvents, SessionConnection } from '../src/session/connection.ts';
+import { FORGIVE_MS, TransportChoice, TransportFailed, type Abilities, type TransportKind, type TransportWish } from '../src/session/choice.ts';
+import type { ConnectionEvents, SessionConnection, Signalling } from '../src/session/connection.ts';
 import { GIVE_UP_MS, PICTURE_MS, PlaySession } from '../src/session/play.ts';
+import type { Taken } from '../src/session/events.ts';
 import type { PlayState } from '../src/session/state.ts';
+import { Transports } from '../src/session/transports.ts';
 import { clientNow, type Micros } from '../src/units.ts';
 import type { ClientMessage, Session } from '../src/wire/index.ts';
 
 const session = {
-  id: 'a', app: 'demo', url: 'https://node.test/api/v1/sessions/a', whep_url: 'https://node.test/api/v1/sessions/a/whep', token: 'own', ice_servers: [],
+  id: 'a', app: 'demo', url: 'https://node.test/api/v1/sessions/a', whep_url: 'https://node.test/api/v1/sessions/a/whep', token: 'own', ice_servers: [], video: { width: 2, height: 2, fps: 30, max_kbps: 1000, hdr: false },
 } as unknown as Session;
 
 const problem = (kind: string, status: number, headers: Record<string, string> = {}, detail?: string): Response =>
@@ -16,23 +19,35 @@ const problem = (kind: string, status: number, headers: Record<string, string> =
 
 /** A peer that does what a test says; WebRTC itself is in browsers only. */
 class FakeConnection implements SessionConnection {
+  readonly connectMs = 7;
+  /** Why it cannot be had; WebTransport only. */
+  fails: string | undefined;
   answered = false;
   closed = false;
   retired = false;
   readonly said: ClientMessage[] = [];
 
-  constructor(readonly events: ConnectionEvents, private readonly log: string[], readonly name: string) {}
+  constructor(readonly events: ConnectionEvents, private readonly log: string[], readonly name: string, readonly kind: TransportKind) {}
 
-  async connect(_: Session, exchange: Parameters<SessionConnection['connect']>[1]): Promise<void> {
-    await exchange('v=0');
+  async connect(node: Signalling): Promise<void> {
+    if (this.kind === 'webrtc') {
+      await node.offer('v=0');
+    } else {
+      await node.webTransport();
+      if (this.fails !== undefined) throw new TransportFailed(this.kind, this.fails);
+      this.events.onStream();
+    }
     this.answered = true;
   }
   say(text: string): boolean {
     this.said.push(JSON.parse(text) as ClientMessage);
     return true;
   }
-  stats(): Promise<RTCStatsReport> {
-    return Promise.reject(new Error('a fake has none'));
+  averages(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+  stats(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
   retire(): void {
     this.retired = true;
@@ -45,7 +60,7 @@ class FakeConnection implements SessionConnection {
   open(): void {
     const pipe = (): Pipe & RTCDataChannel =>
       ({ readyState: 'open', bufferedAmount: 0, bufferedAmountLowThreshold: 0, onbufferedamountlow: null, send: () => undefined }) as unknown as Pipe & RTCDataChannel;
-    this.events.onTrack({} as MediaStreamTrack);
+    if (this.kind === 'webrtc') this.events.onTrack({} as MediaStreamTrack);
     this.events.onInputReady(pipe(), pipe());
   }
 }
@@ -71,7 +86,12 @@ afterEach(() => {
 });
 
 /** Lets everything happen that is due within this time. */
-const pass = (milliseconds = 0): Promise<unknown> => vi.advanceTimersByTimeAsync(milliseconds);
+const pass = async (milliseconds = 0): Promise<void> => {
+  // An answer is read in more steps than one turn has.
+  for (let turn = 0; turn < 4; turn += 1) await vi.advanceTimersByTimeAsync(0);
+  await vi.advanceTimersByTimeAsync(milliseconds);
+  for (let turn = 0; turn < 4; turn += 1) await vi.advanceTimersByTimeAsync(0);
+};
 
 type Respond = (method: string, path: string) => Response | undefined;
 
@@ -81,13 +101,32 @@ interface Scene {
   /** Requests and closed connections in order. */
   readonly log: string[];
   readonly states: PlayState[];
+  readonly taken: Taken[];
   readonly picture: () => void;
   /** The newest connection. */
   readonly newest: () => FakeConnection;
 }
 
-function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined): Scene {
-  const [connections, log, states]: [FakeConnection[], string[], PlayState[]] = [[], [], []];
+/** A browser that has everything. */
+const ABLE: Abilities = { lacks: undefined, decodes: ['H264', 'VP8'] };
+
+interface Means {
+  readonly wish?: TransportWish;
+  readonly lacks?: string;
+  readonly abilities?: Abilities;
+  /** Why WebTransport cannot be had. */
+  readonly fails?: string;
+}
+
+function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks, abilities = ABLE, fails }: Means = {}): Scene {
+  const [connections, log, states, taken]: [FakeConnection[], string[], PlayState[], Taken[]] = [[], [], [], []];
+  const make = (kind: TransportKind) => (events: ConnectionEvents): FakeConnection => {
+    const made = new FakeConnection(events, log, `connection ${connections.length + 1}`, kind);
+    made.fails = fails;
+    connections.push(made);
+    return made;
+  };
+  const transports = new Transports(new TransportChoice(wish, lacks), { webrtc: make('webrtc'), webtransport: make('webtransport') }, () => Promise.resolve(abilities));
   const api = new Api(new URL('https://node.test/'), undefined, (url, init) => {
     const path = new URL(url as string).pathname.replace('/api/v1/', '');
     const method = init?.method ?? 'GET';
@@ -95,16 +134,13 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     const own = respond(method, path);
     if (own !== undefined) return Promise.resolve(own);
     if (method === 'DELETE') return Promise.resolve(new Response(null, { status: 204 }));
+    if (path.endsWith('webtransport')) return Promise.resolve(Response.json({ url: 'https://node.test:4433/wt/a?ticket=b', certificate_hashes: [] }, { status: 201 }));
     return Promise.resolve(path.endsWith('whep') ? new Response('v=0', { status: 201 }) : Response.json(session, { status: 201 }));
   });
   const play = new PlaySession(api, what, { video: {}, barcode: false }, {
     onState: (state) => { states.push(state); },
-    onTrack: () => undefined, onHello: () => undefined, onStats: () => undefined, onWarning: () => undefined, onInputReady: () => undefined,
-  }, 7 as Micros, (events) => {
-    const made = new FakeConnection(events, log, `connection ${connections.length + 1}`);
-    connections.push(made);
-    return made;
-  });
+    onTrack: () => undefined, onTransport: (of) => { taken.push(of); }, onHello: () => undefined, onStats: () => undefined, onWarning: () => undefined, onInputReady: () => undefined,
+  }, 7 as Micros, transports);
   const picture = (): void => {
     play.progressed({ size: { width: 2, height: 2 }, rtp: undefined, decodedAt: clientNow(), presentedAt: clientNow(), presented: 1, reports: [] });
   };
@@ -113,7 +149,7 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     if (last === undefined) throw new Error('no connection was made');
     return last;
   };
-  return { play, connections, log, states, picture, newest };
+  return { play, connections, log, states, taken, picture, newest };
 }
 
 /** Runs a session until it waits for something. */
@@ -296,5 +332,124 @@ describe('a link', () => {
     const scene = setUp('demo', () => problem('unauthorized', 401));
     await start(scene);
     expect(scene.play.state).toMatchObject({ name: 'refused', reason: 'unauthorized' });
+  });
+});
+
+describe('the transport', () => {
+  const address = { url: 'https://node.test:4433/wt/a?ticket=first', certificate_hashes: ['AA=='] };
+  const offering = (method: string, path: string): Response | undefined =>
+    method === 'POST' && path === 'sessions' ? Response.json({ ...session, webtransport: address }, { status: 201 }) : undefined;
+  const auto = (means: Means = {}): Scene => setUp('demo', offering, { wish: 'auto', ...means });
+  const kinds = ({ connections }: Scene): readonly TransportKind[] => connections.map(({ kind }) => kind);
+
+  it('is WebTransport where browser and node have it, and both are told why', async () => {
+    const scene = auto();
+    await live(scene);
+    expect(kinds(scene)).toEqual(['webtransport']);
+    expect(scene.taken).toEqual([{ kind: 'webtransport', reason: expect.stringContaining('H264, VP8') as string, connectMs: 7 }]);
+    expect(scene.newest().said).toContainEqual({ type: 'transport', kind: 'webtransport', reason: scene.taken[0]?.reason });
+    // The address came with the session.
+    expect(scene.log).toEqual(['POST sessions']);
+  });
+
+  it.each([
+    ['the node offers none', () => setUp('demo', undefined, { wish: 'auto' }), /node offers no WebTransport/],
+    ['the browser lacks it', () => auto({ lacks: 'this browser has no WebTransport' }), /browser has no WebTransport/],
+    ['it decodes nothing by itself', () => auto({ abilities: { lacks: 'decodes nothing', decodes: [] } }), /decodes nothing/],
+    ['it was asked for', () => auto({ wish: 'webrtc' }), /address asks/],
+    ['the picture has high range', () => setUp('demo', (method, path) => (method === 'POST' && path === 'sessions' ? Response.json({ ...session, video: { hdr: true }, webtransport: address }) : undefined), { wish: 'auto' }), /dynamic range/],
+  ])('is WebRTC where %s', async (_, make, reason) => {
+    const scene = make();
+    await live(scene);
+    expect(kinds(scene)).toEqual(['webrtc']);
+    expect(scene.taken[0]?.reason).toMatch(reason);
+  });
+
+  it('falls back to WebRTC at once where UDP is blocked, and remembers that for a while', async () => {
+    const scene = auto({ fails: 'did not connect within 1000 ms' });
+    await start(scene);
+    expect(kinds(scene)).toEqual(['webtransport', 'webrtc']);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    expect(scene.taken.map(({ kind, reason }) => [kind, reason])).toEqual([['webrtc', 'WebTransport did not connect within 1000 ms']]);
+    scene.newest().events.onBroken();
+    await pass(10);
+    expect(scene.newest().kind).toBe('webrtc');
+    scene.newest().open();
+    scene.picture();
+    await pass(FORGIVE_MS);
+    scene.newest().events.onBroken();
+    await pass(10);
+    expect(scene.connections.slice(2).map(({ kind }) => kind)).toEqual(['webrtc', 'webtransport', 'webrtc']);
+  });
+
+  it('falls back where the first connection brings no picture', async () => {
+    const scene = auto();
+    await start(scene);
+    scene.newest().open();
+    await pass(PICTURE_MS);
+    expect(kinds(scene)).toEqual(['webtransport', 'webrtc']);
+    expect(scene.play.state.name).toBe('connecting');
+  });
+
+  it('stays after a break, with a fresh address, and is given up after two', async () => {
+    const scene = auto();
+    await live(scene);
+    scene.newest().events.onBroken();
+    await pass(10);
+    expect(kinds(scene)).toEqual(['webtransport', 'webtransport']);
+    expect(scene.log.slice(1)).toEqual(['POST sessions/a/webtransport', 'connection 1 closed']);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    scene.newest().events.onBroken();
+    await pass(10);
+    expect(scene.newest().kind).toBe('webrtc');
+    scene.newest().open();
+    expect(scene.taken.at(-1)?.reason).toMatch(/broke 2 times/);
+  });
+
+  it('is given up at once where it cannot decode', async () => {
+    const scene = auto();
+    await live(scene);
+    scene.newest().events.onBroken(new TransportFailed('webtransport', 'cannot be decoded here: no'));
+    await pass(10);
+    expect(scene.newest().kind).toBe('webrtc');
+  });
+
+  it('changes while the session plays on, and the old one is closed once the node knows the new one', async () => {
+    const scene = auto();
+    await live(scene);
+    scene.log.splice(0);
+    scene.play.switchTransport('webtransport');
+    await pass();
+    expect(scene.connections).toHaveLength(1);
+    scene.play.switchTransport('webrtc');
+    expect(scene.connections[0]?.retired).toBe(false);
+    await pass();
+    expect(scene.log).toEqual(['POST sessions/a/whep', 'connection 1 closed']);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    expect(scene.taken.at(-1)).toMatchObject({ kind: 'webrtc', reason: 'chosen here' });
+    expect(scene.states.map(({ name }) => name)).not.toContain('reconnecting');
+    expect(scene.play.state.name).toBe('live');
+    scene.play.switchTransport('webtransport');
+    await pass();
+    expect(kinds(scene)).toEqual(['webtransport', 'webrtc', 'webtransport']);
+  });
+
+  it('goes on as before where a change fails', async () => {
+    const scene = setUp('demo', offering, { wish: 'webrtc', fails: 'was refused' });
+    await live(scene);
+    scene.play.switchTransport('webtransport');
+    await pass(10);
+    expect(kinds(scene)).toEqual(['webrtc', 'webtransport', 'webrtc']);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    expect(scene.play.state.name).toBe('live');
+    expect(scene.taken.at(-1)?.reason).toBe('WebTransport was refused');
   });
 });

@@ -130,6 +130,9 @@ describe('the view of a track', () => {
     closed = false;
     private presented = 0;
     constructor(readonly kind: VideoView['kind'], private readonly events: ViewEvents) {}
+    host(): void {
+      throw new Error('a fake hosts nothing');
+    }
     attach(track: MediaStreamTrack): void {
       this.tracks.push(track);
     }

@@ -8,10 +8,10 @@
 import { clientNow, type InputSeq, type Micros } from '../units.ts';
 import { encodeInput, type InputEvent } from './encode.ts';
 
-export type Pipe = Pick<
-  RTCDataChannel,
-  'readyState' | 'bufferedAmount' | 'bufferedAmountLowThreshold' | 'onbufferedamountlow' | 'send'
->;
+/** A data channel, or its like on another transport. */
+export type Pipe = Pick<RTCDataChannel, 'readyState' | 'bufferedAmount' | 'bufferedAmountLowThreshold' | 'onbufferedamountlow'> & {
+  send(bytes: Uint8Array<ArrayBuffer>): void;
+};
 
 /** What whoever captures input has to know of the channels. */
 export interface SenderEvents {

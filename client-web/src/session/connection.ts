@@ -1,27 +1,69 @@
 // One WebRTC connection: a video track to receive and three data channels that both sides know by their
 // numbers (media/src/transport.rs). A session has one at a time and gets a new one when it breaks.
-import type { Answer } from '../api.ts';
+import type { Answer, WebTransportAddress } from '../api.ts';
+import type { Pipe } from '../input/sender.ts';
+import { RtcStatsReader } from '../stats/rtc.ts';
 import type { Session } from '../wire/index.ts';
+import type { TransportFailed, TransportKind } from './choice.ts';
 import { fragment, fragmentHead } from './trickle.ts';
 
 export interface ConnectionEvents {
   readonly onTrack: (track: MediaStreamTrack) => void;
+  /** Pictures are shown from now on by whom the connection gave them to itself. */
+  readonly onStream: () => void;
   readonly onControl: (text: string) => void;
   /** Input can be sent from now on. */
-  readonly onInputReady: (input: RTCDataChannel, motion: RTCDataChannel) => void;
+  readonly onInputReady: (input: Pipe, motion: Pipe) => void;
   /** The path is silent and may come back by itself, or no more than that: it did. */
   readonly onSilent: (silent: boolean) => void;
-  /** The connection is over, and neither `retire` nor `close` ended it. */
-  readonly onBroken: () => void;
+  /** The connection is over, and neither `retire` nor `close` ended it. `cannot`: another would end the same way. */
+  readonly onBroken: (cannot?: TransportFailed) => void;
+}
+
+/** What a connection asks of the node. */
+export interface Signalling {
+  readonly iceServers: Session['ice_servers'];
+  offer(sdp: string): Promise<Answer>;
+  trickle(answer: Answer, fragment: string): Promise<void>;
+  /** An address that works once. */
+  webTransport(): Promise<WebTransportAddress>;
+}
+
+/** What the browser knows of the way to the picture. */
+export interface PathAverages {
+  readonly bufferMs: number | undefined;
+  readonly decodeMs: number | undefined;
+  /** In words. */
+  readonly lost: string;
 }
 
 /** What a session needs of a connection. */
-export type SessionConnection = Pick<Connection, 'answered' | 'connect' | 'say' | 'stats' | 'retire' | 'close'>;
+export interface SessionConnection {
+  readonly kind: TransportKind;
+  /** How long the handshakes took, where that is known. */
+  readonly connectMs: number | undefined;
+  /** The node answered: it knows this connection. */
+  readonly answered: boolean;
+  connect(node: Signalling): Promise<void>;
+  /** Says something on the control channel; what cannot be said now is dropped. */
+  say(text: string): boolean;
+  averages(): Promise<PathAverages | undefined>;
+  /** WebRTC's own statistics. */
+  stats(): Promise<RTCStatsReport | undefined>;
+  /**
+   * Takes no part any more, and leaves the connection open: closing it tells a node that still hears it
+   * that the client left.
+   */
+  retire(): void;
+  close(): void;
+}
 
 /** Candidates that come within this time of one another travel together. */
 const GATHER_MS = 40;
 
-export class Connection {
+export class Connection implements SessionConnection {
+  readonly kind = 'webrtc';
+  readonly connectMs = undefined;
   private readonly peer: RTCPeerConnection;
   private readonly control: RTCDataChannel;
   private readonly offer: Promise<RTCSessionDescriptionInit>;
@@ -30,6 +72,7 @@ export class Connection {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private retired = false;
   private taken = false;
+  private readonly reader = new RtcStatsReader();
 
   /** Prepares an offer at once: it can be made while the node is still being asked for a session. */
   constructor(private readonly events: ConnectionEvents) {
@@ -59,7 +102,6 @@ export class Connection {
     this.offer.catch(() => undefined);
   }
 
-  /** The node answered the offer: it knows this connection. */
   get answered(): boolean {
     return this.taken;
   }
@@ -68,13 +110,9 @@ export class Connection {
    * Offers and takes the answer. The offer goes out without candidates, as the node learns the client's
    * address from its checks; candidates follow for nodes that must open their own firewall first.
    */
-  async connect(
-    session: Session,
-    exchange: (sdp: string) => Promise<Answer>,
-    trickle: (answer: Answer, fragment: string) => Promise<void>,
-  ): Promise<void> {
-    if (session.ice_servers.length > 0) {
-      this.peer.setConfiguration({ bundlePolicy: 'max-bundle', iceServers: session.ice_servers.map(iceServer) });
+  async connect(node: Signalling): Promise<void> {
+    if (node.iceServers.length > 0) {
+      this.peer.setConfiguration({ bundlePolicy: 'max-bundle', iceServers: node.iceServers.map(iceServer) });
     }
     const offer = await this.offer;
     this.peer.onicecandidate = ({ candidate }) => {
@@ -83,14 +121,13 @@ export class Connection {
     };
     await this.peer.setLocalDescription(offer);
     const sdp = offer.sdp ?? '';
-    const answer = await exchange(sdp);
+    const answer = await node.offer(sdp);
     this.taken = true;
     if (this.retired) return;
     await this.peer.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
-    this.trickleTo(sdp, (text) => trickle(answer, text));
+    this.trickleTo(sdp, (text) => node.trickle(answer, text));
   }
 
-  /** Says something on the control channel; what cannot be said now is dropped. */
   say(text: string): boolean {
     if (this.control.readyState !== 'open') return false;
     try {
@@ -101,14 +138,15 @@ export class Connection {
     }
   }
 
+  async averages(): Promise<PathAverages | undefined> {
+    const read = this.reader.read(await this.peer.getStats());
+    return read === undefined ? undefined : { bufferMs: read.jitterBufferMs, decodeMs: read.decodeMs, lost: `${read.packetsLost} packets lost` };
+  }
+
   stats(): Promise<RTCStatsReport> {
     return this.peer.getStats();
   }
 
-  /**
-   * Takes no part any more, and leaves the peer open: closing it tells a node that still hears it that the
-   * client left.
-   */
   retire(): void {
     this.retired = true;
     clearTimeout(this.timer);

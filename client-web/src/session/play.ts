@@ -6,34 +6,15 @@ import type { Settings, TicketLink } from '../settings.ts';
 import { clientNow, ms, type Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import { parseServerMessage } from '../wire/control.ts';
-import type { ClientMessage, Hello, Session, Stats } from '../wire/index.ts';
+import type { ClientMessage, Session } from '../wire/index.ts';
 import { pause, pauseBefore } from './backoff.ts';
-import { Connection, type ConnectionEvents, type SessionConnection } from './connection.ts';
+import type { TransportFailed, TransportKind } from './choice.ts';
+import type { PathAverages, SessionConnection, Signalling } from './connection.ts';
+import type { PlayEvents, StartTimes } from './events.ts';
 import { ConnectionLost, refusal, type Lost } from './refusal.ts';
+import { NodeSignalling } from './signalling.ts';
 import { isFinal, type ConnectingStep, type EndedReason, type PlayState } from './state.ts';
-
-export interface PlayEvents {
-  readonly onState: (state: PlayState) => void;
-  /** Show this track from now on. */
-  readonly onTrack: (track: MediaStreamTrack) => void;
-  readonly onHello: (hello: Hello) => void;
-  readonly onStats: (stats: Stats) => void;
-  /** The session ends in `inMs` for `reason`. */
-  readonly onWarning: (reason: string, inMs: number) => void;
-  /** Input works again; whatever was held before is not held now. */
-  readonly onInputReady: () => void;
-}
-
-/** Moments of the start, for benches; client time. */
-export interface StartTimes {
-  /** When the user asked for it: the click, where there was one. */
-  readonly askedUs: Micros;
-  sessionUs?: Micros;
-  answeredUs?: Micros;
-  trackUs?: Micros;
-  firstDecodedUs?: Micros;
-  firstPresentedUs?: Micros;
-}
+import type { Transports } from './transports.ts';
 
 /** A path that is silent this long is replaced; ICE mends shorter breaks itself. */
 const SILENCE_MS = 1_500;
@@ -52,6 +33,7 @@ export class PlaySession {
   readonly times: StartTimes;
   private current: PlayState = { name: 'idle' };
   private session: Session | undefined;
+  private signalling: Signalling | undefined;
   private connection: SessionConnection | undefined;
   /** The one before, which the node has not replaced yet. */
   private former: SessionConnection | undefined;
@@ -76,7 +58,7 @@ export class PlaySession {
     private readonly settings: Pick<Settings, 'video' | 'barcode'>,
     private readonly events: PlayEvents,
     askedAt: Micros,
-    private readonly makeConnection: (events: ConnectionEvents) => SessionConnection = (of) => new Connection(of),
+    private readonly transports: Transports,
   ) {
     this.times = { askedUs: askedAt };
     const { signal } = this.abort;
@@ -120,15 +102,27 @@ export class PlaySession {
     this.end('left', undefined);
   }
 
-  /** The browser's own figures; undefined without a connection. */
+  /** WebRTC's own figures; undefined without it. */
   rtcStats(): Promise<RTCStatsReport | undefined> {
     return this.connection?.stats() ?? Promise.resolve(undefined);
   }
 
+  averages(): Promise<PathAverages | undefined> {
+    return this.connection?.averages() ?? Promise.resolve(undefined);
+  }
+
+  /** Changes to another transport while the session plays on. */
+  switchTransport(kind: TransportKind): void {
+    if (this.current.name !== 'live' || this.connection?.kind === kind) return;
+    this.transports.prefer(kind);
+    this.attempt?.lost('broken');
+  }
+
   private async begin(): Promise<SessionConnection> {
     this.become({ name: 'connecting', step: 'session' });
-    // The offer is made while the node makes the session.
-    const connection = this.open();
+    // An offer is made while the node makes the session.
+    const early = this.transports.isSettled ? this.open() : undefined;
+    const ready = this.transports.ready();
     const { video, barcode } = this.settings;
     // Not aborted when the user leaves: a session that was made unseen could not be ended.
     const session = await (typeof this.what === 'string'
@@ -137,9 +131,22 @@ export class PlaySession {
     this.session = session;
     this.times.sessionUs = clientNow();
     if (isFinal(this.current)) this.endAtNode();
+    const signalling = new NodeSignalling(this.api, session, this.abort.signal, () => { this.replaced(); });
+    this.signalling = signalling;
+    await ready;
     this.abort.signal.throwIfAborted();
-    await this.establish(connection, session);
-    return connection;
+    return this.any(early ?? this.open(), signalling);
+  }
+
+  /** A connection with its first picture: this one, or one of another transport where this one cannot be had. */
+  private async any(connection: SessionConnection, signalling: Signalling): Promise<SessionConnection> {
+    try {
+      await this.establish(connection, signalling);
+      return connection;
+    } catch (error) {
+      if (isFinal(this.current) || !this.transports.failed(connection, error)) throw error;
+      return this.any(this.open(), signalling);
+    }
   }
 
   /** Waits for each connection to break and makes the next one. */
@@ -147,21 +154,37 @@ export class PlaySession {
     let connection: SessionConnection | undefined = first;
     while (connection !== undefined) {
       await this.broken(connection);
-      connection = await this.reconnect();
+      // What broke is gone; what is still there is to be replaced by another transport.
+      connection = (this.connection === connection ? await this.replace() : undefined) ?? (await this.reconnect());
+    }
+  }
+
+  /** Connects anew while the old connection plays on; undefined when that failed. */
+  private async replace(): Promise<SessionConnection | undefined> {
+    const { signalling } = this;
+    if (signalling === undefined) return undefined;
+    // Before a transport is asked for that was not in question, nobody has looked for what it needs.
+    await this.transports.ready();
+    const connection = this.open();
+    try {
+      await this.establish(connection, signalling);
+      return connection;
+    } catch (error) {
+      if (isFinal(this.current)) throw error;
+      this.transports.failed(connection, error);
+      return undefined;
     }
   }
 
   private async reconnect(): Promise<SessionConnection | undefined> {
-    const { session } = this;
-    if (session === undefined) return undefined;
+    const { signalling } = this;
+    if (signalling === undefined) return undefined;
     this.goodAt = performance.now();
     for (let attempt = 1; performance.now() - this.goodAt < GIVE_UP_MS; attempt += 1) {
       this.become({ name: 'reconnecting', attempt });
       await pause(pauseBefore(attempt, Math.random()), this.abort.signal, window);
       try {
-        const connection = this.open();
-        await this.establish(connection, session);
-        return connection;
+        return await this.any(this.open(), signalling);
       } catch (error) {
         if (isFinal(this.current)) throw error;
         if (error instanceof ApiProblem && !error.isTemporary) {
@@ -179,28 +202,47 @@ export class PlaySession {
   private open(): SessionConnection {
     if (this.connection !== undefined) this.retire(this.connection);
     this.ready = false;
-    const connection = this.makeConnection({
+    const connection = this.transports.make(this.session, {
       onTrack: (track) => {
-        this.trackAt = clientNow();
-        this.times.trackUs ??= this.trackAt;
+        this.picturesComeNow();
         this.events.onTrack(track);
+      },
+      onStream: () => {
+        this.picturesComeNow();
+        this.replaced();
       },
       onControl: (text) => { this.heard(text); },
       onInputReady: (input, motion) => {
         this.ready = true;
         this.input.attach(input, motion);
         this.sayVisibility();
+        const { kind, reason } = chosen;
+        this.say({ type: 'transport', kind, reason });
+        this.events.onTransport({ kind, reason, connectMs: connection.connectMs });
         this.events.onInputReady();
       },
       onSilent: (silent) => { this.silent(silent, connection); },
-      onBroken: () => { this.lose(connection); },
+      onBroken: (cannot) => { this.lose(connection, cannot); },
     });
+    const { chosen } = this.transports;
     this.connection = connection;
     return connection;
   }
 
+  private picturesComeNow(): void {
+    this.trackAt = clientNow();
+    this.times.trackUs ??= this.trackAt;
+  }
+
+  /** The node knows the newest connection. Not before: a node that hears the old one close takes it for the user leaving. */
+  private replaced(): void {
+    this.times.answeredUs ??= clientNow();
+    this.former?.close();
+    this.former = undefined;
+  }
+
   /** Connects and waits for the first picture. */
-  private async establish(connection: SessionConnection, session: Session): Promise<void> {
+  private async establish(connection: SessionConnection, signalling: Signalling): Promise<void> {
     this.step('connection');
     this.trackAt = Number.POSITIVE_INFINITY as Micros;
     const pictured = new Promise<void>((resolve, reject) => {
@@ -212,18 +254,7 @@ export class PlaySession {
     });
     // Until it is waited for, a rejection is nobody's.
     pictured.catch(() => undefined);
-    await connection.connect(
-      session,
-      async (sdp) => {
-        const answer = await this.api.offer(session, sdp, this.abort.signal);
-        this.times.answeredUs ??= clientNow();
-        // Not before: a node that hears the old one close takes it for the user leaving.
-        this.former?.close();
-        this.former = undefined;
-        return answer;
-      },
-      (answer, text) => this.api.trickle(session, answer, text),
-    );
+    await connection.connect(signalling);
     this.step('picture');
     if (this.attempt !== undefined) this.attempt.awaitsPicture = true;
     this.limitWait();
@@ -264,9 +295,10 @@ export class PlaySession {
     if (silent) this.silence = setTimeout(() => { this.lose(connection); }, SILENCE_MS);
   }
 
-  private lose(connection: SessionConnection): void {
+  private lose(connection: SessionConnection, cannot?: TransportFailed): void {
     clearTimeout(this.silence);
     if (this.connection !== connection) return;
+    this.transports.broke(connection, cannot);
     if (isHidden() && this.ready) this.goodAt = performance.now();
     this.connection = undefined;
     this.ready = false;

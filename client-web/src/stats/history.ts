@@ -37,11 +37,17 @@ const TITLES: Readonly<Record<string, string>> = {
   pace: 'Pace',
   seal: 'Seal',
   send: 'Send',
-  network: 'Network + jitter + decode',
+  network: 'Network',
+  decode: 'Decode',
   present: 'Present',
 };
 
-export function stageTitle(stage: string): string {
+/** In the order of a frame's way. */
+export const STAGES: readonly string[] = Object.keys(TITLES);
+
+export function stageTitle(stage: string, all: readonly StageStat[]): string {
+  // WebRTC does not tell these three apart.
+  if (stage === 'network' && all.every((other) => other.stage !== 'decode')) return 'Network + jitter + decode';
   return TITLES[stage] ?? stage;
 }
 

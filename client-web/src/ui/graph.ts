@@ -1,9 +1,9 @@
 // The stacked graph of latency stages over time. It is decoration for the table beside it, which says the
 // same in numbers.
-import { niceCeiling, WINDOW_MS, type Sample } from '../stats/history.ts';
+import { niceCeiling, STAGES, WINDOW_MS, type Sample } from '../stats/history.ts';
 import { h } from './dom.ts';
 
-/** One colour a stage, in the order of the frame's way. Legible on the dark panel in both schemes. */
+/** One colour a stage, in the order of the frame's way (STAGES). Legible on the dark panel in both schemes. */
 const COLOURS = [
   '#5b8def',
   '#4aa8e8',
@@ -15,12 +15,13 @@ const COLOURS = [
   '#f2974d',
   '#ea7561',
   '#e0608f',
+  '#cf6fd0',
   '#b57bf0',
   '#8a86f7',
 ] as const;
 
-export function stageColour(index: number): string {
-  return COLOURS[index % COLOURS.length] ?? COLOURS[0];
+export function stageColour(stage: string): string {
+  return COLOURS[Math.max(0, STAGES.indexOf(stage)) % COLOURS.length] ?? COLOURS[0];
 }
 
 /** Least height of the scale in milliseconds, so that a fast path does not look like a slow one. */
@@ -59,9 +60,9 @@ export class LatencyGraph {
       const left = x(sample.at);
       const right = x(samples[index + 1]?.at ?? now);
       let sum = 0;
-      sample.stages.forEach((stage, order) => {
+      sample.stages.forEach((stage) => {
         const next = sum + stage.ms.p50;
-        context.fillStyle = stageColour(order);
+        context.fillStyle = stageColour(stage.stage);
         // Half a pixel of overlap hides the seams between columns.
         context.fillRect(left, y(next), right - left + 0.5, y(sum) - y(next));
         sum = next;

@@ -2,18 +2,21 @@
 import { summary } from '../stats/declined.ts';
 import { StatsHistory, stageTitle } from '../stats/history.ts';
 import { displayIsHigh, rangeOf } from '../stats/range.ts';
-import type { RtcAverages } from '../stats/rtc.ts';
+import { TITLES, type TransportKind } from '../session/choice.ts';
+import type { PathAverages } from '../session/connection.ts';
+import type { Taken } from '../session/events.ts';
 import type { Hello, Stats } from '../wire/index.ts';
-import { h } from './dom.ts';
+import { button, h } from './dom.ts';
 import { LatencyGraph, stageColour } from './graph.ts';
 
 interface Row {
   readonly row: HTMLTableRowElement;
+  readonly title: Text;
   readonly p50: HTMLTableCellElement;
   readonly p95: HTMLTableCellElement;
 }
 
-const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Averages', 'Encoder', 'Range', 'Device'] as const;
+const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Transport', 'Averages', 'Encoder', 'Range', 'Device'] as const;
 type Fact = (typeof FACTS)[number];
 
 export class Hud {
@@ -28,10 +31,15 @@ export class Hud {
   private readonly reasons = h('ul', { 'aria-label': 'Encoders not in use, and why' });
   private readonly declined = h('details', { class: 'declined', hidden: true }, this.summary, this.reasons);
   private readonly body = h('tbody');
+  private readonly change = button({ label: '', kind: 'quiet', onClick: () => { this.onTransport(this.other); } });
+  /** The transport that is not in use. */
+  private other: TransportKind = 'webrtc';
   private last: Stats | undefined;
   private readonly rows = new Map<string, Row>();
 
-  constructor() {
+  /** `onTransport` is told which one is wanted instead. */
+  constructor(private readonly onTransport: (kind: TransportKind) => void) {
+    this.change.hidden = true;
     const list = h('dl', { class: 'facts' });
     for (const name of FACTS) {
       const value = h('dd', {}, '–');
@@ -45,6 +53,7 @@ export class Hud {
       this.graph.element,
       legend,
       list,
+      this.change,
       this.declined,
     );
     // It is the last thing in a box that scrolls.
@@ -79,14 +88,23 @@ export class Hud {
     this.render(stats);
   }
 
-  /** The browser's own averages; WebRTC has no such figures frame by frame. */
-  averages(averages: RtcAverages): void {
+  /** What the session came by, and why; offers the other way. */
+  transport({ kind, reason, connectMs }: Taken): void {
+    const title = connectMs === undefined ? TITLES[kind] : `${TITLES[kind]}, connected in ${connectMs.toFixed(0)} ms`;
+    this.set('Transport', `${title}: ${reason}`);
+    this.other = kind === 'webrtc' ? 'webtransport' : 'webrtc';
+    this.change.textContent = `Use ${TITLES[this.other]}`;
+    this.change.hidden = false;
+  }
+
+  /** What the browser counts over all frames; WebRTC has no such figures frame by frame. */
+  averages({ bufferMs, decodeMs, lost }: PathAverages): void {
     const parts = [
-      averages.jitterBufferMs === undefined ? undefined : `buffer ${averages.jitterBufferMs.toFixed(1)} ms`,
-      averages.decodeMs === undefined ? undefined : `decode ${averages.decodeMs.toFixed(1)} ms`,
-      `${averages.packetsLost} lost`,
+      bufferMs === undefined ? undefined : `buffer ${bufferMs.toFixed(1)} ms`,
+      decodeMs === undefined ? undefined : `decode ${decodeMs.toFixed(1)} ms`,
+      lost,
     ];
-    this.set('Averages', parts.filter(Boolean).join(', '));
+    this.set('Averages', parts.filter((part) => part !== undefined).join(', '));
   }
 
   private render(stats: Stats): void {
@@ -105,20 +123,24 @@ export class Hud {
   }
 
   private legend(stats: Stats): void {
-    stats.stages.forEach(({ stage, ms }, index) => {
-      const row = this.rows.get(stage) ?? this.addRow(stage, index);
+    const rows = stats.stages.map(({ stage, ms }) => {
+      const row = this.rows.get(stage) ?? this.makeRow(stage);
+      row.title.data = stageTitle(stage, stats.stages);
       row.p50.textContent = ms.p50.toFixed(2);
       row.p95.textContent = ms.p95.toFixed(2);
+      return row.row;
     });
+    // Another transport may have other stages.
+    if (rows.some((row, at) => this.body.children[at] !== row) || this.body.children.length !== rows.length) this.body.replaceChildren(...rows);
   }
 
-  private addRow(stage: string, index: number): Row {
+  private makeRow(stage: string): Row {
     const swatch = h('span', { class: 'swatch', 'aria-hidden': 'true' });
-    swatch.style.backgroundColor = stageColour(index);
+    swatch.style.backgroundColor = stageColour(stage);
     const [p50, p95] = [h('td'), h('td')];
-    const row = h('tr', {}, h('th', { scope: 'row' }, swatch, stageTitle(stage)), p50, p95);
-    this.body.append(row);
-    const made: Row = { row, p50, p95 };
+    const title = new Text();
+    const row = h('tr', {}, h('th', { scope: 'row' }, swatch, title), p50, p95);
+    const made: Row = { row, title, p50, p95 };
     this.rows.set(stage, made);
     return made;
   }

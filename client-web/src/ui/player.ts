@@ -4,11 +4,15 @@ import { InputCapture } from '../input/capture.ts';
 import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
 import { TextInput } from '../input/text.ts';
 import type { StickView } from '../input/touch.ts';
+import { QuicConnection } from '../quic/connection.ts';
+import { TITLES, type TransportChoice } from '../session/choice.ts';
+import { Connection } from '../session/connection.ts';
 import { PlaySession } from '../session/play.ts';
+import type { Taken } from '../session/events.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
+import { Transports } from '../session/transports.ts';
 import type { Settings, TicketLink } from '../settings.ts';
 import { displayIsHigh } from '../stats/range.ts';
-import { RtcStatsReader } from '../stats/rtc.ts';
 import type { Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import type { RangedView } from '../video/ranged-view.ts';
@@ -42,8 +46,8 @@ const LOOK = 'Click the picture to look around';
 /** Tab and, in full screen, Escape go to the session: this is the keyboard's way out, so it is on show. */
 const MENU_KEYS = 'Ctrl+Alt+Shift+M';
 
-/** Time between looks at the browser's own statistics, which are only taken while they are shown. */
-const RTC_STATS_MS = 1_000;
+/** Time between looks at the connection's averages, which are only taken while they are shown. */
+const AVERAGES_MS = 1_000;
 
 export class Player {
   readonly element: HTMLElement;
@@ -52,18 +56,21 @@ export class Player {
   progress: Progress | undefined;
   stats: Stats | undefined;
   hello: Hello | undefined;
+  taken: Taken | undefined;
   private readonly surface: HTMLElement;
   private readonly input: InputCapture;
   private readonly text: TextInput;
   private readonly bar: Bar;
-  private readonly hud = new Hud();
+  private readonly hud = new Hud((kind) => {
+    this.say(`Changing to ${TITLES[kind]}`);
+    this.session.switchTransport(kind);
+  });
   private readonly panel: StatePanel;
   private readonly backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
   private readonly live = h('div', { class: 'sr-only', role: 'status', 'aria-live': 'polite' });
   private readonly toast = h('p', { class: 'toast', role: 'alert', hidden: true });
   private readonly hint = h('p', { class: 'hint' });
   private readonly stick = h('div', { class: 'stick', 'aria-hidden': 'true', hidden: true }, h('div', { class: 'knob' }));
-  private readonly rtc = new RtcStatsReader();
   private readonly abort = new AbortController();
   private readonly timers = new Set<ReturnType<typeof setInterval>>();
   private toastTimer: ReturnType<typeof setInterval> | undefined;
@@ -78,6 +85,7 @@ export class Player {
     { entry, link, askedAt }: PlayRequest,
     api: Api,
     settings: Settings,
+    transports: TransportChoice,
     private readonly events: PlayerEvents,
   ) {
     this.element = h('div', { class: 'player', 'data-state': 'idle' });
@@ -94,6 +102,10 @@ export class Player {
     this.session = new PlaySession(api, link ?? entry.id, settings, {
       onState: (state) => { this.show(state); },
       onTrack: (track) => { this.view.attach(track); },
+      onTransport: (taken) => {
+        this.taken = taken;
+        this.hud.transport(taken);
+      },
       onHello: (hello) => {
         this.hello = hello;
         this.view.setRange(hello.video.hdr);
@@ -106,7 +118,10 @@ export class Player {
       },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
       onInputReady: () => { this.input.releaseAll(); },
-    }, askedAt);
+    }, askedAt, new Transports(transports, {
+      webrtc: (of) => new Connection(of),
+      webtransport: (of, decodes) => new QuicConnection(of, decodes, (port) => { this.view.host(port); }),
+    }));
     this.bar = new Bar(this.element, {
       on: (shortcut) => { this.does(shortcut); },
       onTouchMode: () => { this.switchTouch(); },
@@ -137,7 +152,7 @@ export class Player {
       event.preventDefault();
       this.does(shortcut);
     });
-    this.every(RTC_STATS_MS, () => { this.readRtcStats(); });
+    this.every(AVERAGES_MS, () => { this.readAverages(); });
   }
 
   /** Starts the session; resolves when it is over. */
@@ -313,11 +328,10 @@ export class Player {
     if (knob instanceof HTMLElement) knob.style.translate = `${stick.dx / reach}px ${stick.dy / reach}px`;
   }
 
-  private readRtcStats(): void {
+  private readAverages(): void {
     if (!this.hud.isOpen) return;
-    this.session.rtcStats().then(
-      (report) => {
-        const averages = report === undefined ? undefined : this.rtc.read(report);
+    this.session.averages().then(
+      (averages) => {
         if (averages !== undefined) this.hud.averages(averages);
       },
       () => undefined,

@@ -29,6 +29,11 @@ export class ElementView implements VideoView {
     this.pipeline.play(new ElementDecoder(this.element, track));
   }
 
+  /** Nobody here decodes: the connection waits in vain and is given up. */
+  host(port: MessagePort): void {
+    port.close();
+  }
+
   strips(which: WhichStrips): Promise<readonly StripSample[]> {
     return Promise.resolve(this.pipeline.takeStrips(which));
   }

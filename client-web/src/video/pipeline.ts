@@ -41,12 +41,12 @@ export class Pipeline<Image> {
   private async show(decoder: Decoder<Image>, frame: DecodedFrame<Image>): Promise<void> {
     // A last picture of the decoder before must not cover a newer one.
     if (this.decoder !== decoder) return;
-    const { size, rtp, decodedAt } = frame.metadata;
+    const { size, rtp, receivedAt, decodedAt } = frame.metadata;
     // Started before drawing so that both go on together; drawing does not wait for it.
     const reading = this.strips?.read(frame);
     try {
       const presentedAt = await this.presenter.present(frame);
-      this.batch.note({ size, rtp, decodedAt, presentedAt });
+      this.batch.note({ size, rtp, decodedAt, presentedAt, ...(receivedAt === undefined ? {} : { receivedAt }) });
     } finally {
       await reading;
     }

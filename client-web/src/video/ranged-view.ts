@@ -39,6 +39,11 @@ export class RangedView implements VideoView {
     this.next?.attach(track);
   }
 
+  host(port: MessagePort): void {
+    // Its frames take the place of the track once they come.
+    this.current.host(port);
+  }
+
   /** The pictures have this range from now on. */
   setRange(hdr: boolean): void {
     const kind = this.kindFor(hdr);

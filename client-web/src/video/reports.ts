@@ -13,6 +13,7 @@ export const BATCH_MS = 15;
 export interface Shown {
   readonly size: Size;
   readonly rtp: RtpTimestamp | undefined;
+  readonly receivedAt?: Micros;
   readonly decodedAt: Micros;
   readonly presentedAt: Micros;
 }
@@ -32,7 +33,8 @@ export class ProgressBatch {
     this.last = shown;
     if (shown.rtp !== undefined) {
       if (this.reports.length === MAX_REPORTS) this.reports.shift();
-      this.reports.push({ rtp: shown.rtp, decoded_us: shown.decodedAt, presented_us: shown.presentedAt });
+      const { rtp, receivedAt, decodedAt, presentedAt } = shown;
+      this.reports.push({ rtp, decoded_us: decodedAt, presented_us: presentedAt, ...(receivedAt === undefined ? {} : { received_us: receivedAt }) });
     }
     const wait = this.toldAt + BATCH_MS - performance.now();
     if (wait <= 0) {

@@ -7,6 +7,8 @@ import type { Micros, RtpTimestamp, Size } from '../units.ts';
 export interface FrameMetadata {
   /** Names the picture to the server; undefined where the browser does not tell. */
   readonly rtp: RtpTimestamp | undefined;
+  /** When it was whole in front of the decoder, where that is known. */
+  readonly receivedAt?: Micros;
   /** When the decoder handed it over. */
   readonly decodedAt: Micros;
   readonly size: Size;

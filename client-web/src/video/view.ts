@@ -21,9 +21,16 @@ export interface VideoView {
   readonly element: HTMLElement;
   /** Shows this track from now on, instead of the one before. */
   attach(track: MediaStreamTrack): void;
+  /** Gives a connection that brings frames itself its end of the port (quic/connection.ts). */
+  host(port: MessagePort): void;
   /** Strips that were read, oldest first; none without `barcode`. */
   strips(which: WhichStrips): Promise<readonly StripSample[]>;
   close(): void;
+}
+
+/** Whether frames are shown one by one, in a worker. */
+export function showsFrames({ forceVideoElement }: Pick<Settings, 'forceVideoElement'>): boolean {
+  return hasTrackProcessor() && !forceVideoElement;
 }
 
 /**
@@ -35,7 +42,7 @@ export function viewKind(hdr: boolean, trackProcessor: boolean): VideoView['kind
 }
 
 export function createView(settings: Settings, events: ViewEvents): RangedView {
-  const trackProcessor = hasTrackProcessor() && !settings.forceVideoElement;
+  const trackProcessor = showsFrames(settings);
   return new RangedView(
     settings.video.hdr === true,
     (hdr) => viewKind(hdr, trackProcessor),

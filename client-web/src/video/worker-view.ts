@@ -33,6 +33,10 @@ export class WorkerView implements VideoView {
     this.say({ type: 'frames', frames: readable }, [readable]);
   }
 
+  host(port: MessagePort): void {
+    this.say({ type: 'host', port }, [port]);
+  }
+
   strips(which: WhichStrips): Promise<readonly StripSample[]> {
     const id = (this.asked += 1);
     return new Promise((resolve) => {

@@ -4,6 +4,7 @@ import type { FromWorker, ToWorker } from '../video/messages.ts';
 import { messageOf, Pipeline } from '../video/pipeline.ts';
 import { ProgressBatch } from '../video/reports.ts';
 import { CanvasPresenter } from './canvas-presenter.ts';
+import { QuicLink } from './quic-link.ts';
 import { FrameStripReader } from './strips.ts';
 import { TrackDecoder } from './track-decoder.ts';
 
@@ -35,6 +36,12 @@ function take(message: ToWorker): void {
       else pipeline.play(decoder);
       return;
     }
+    case 'host':
+      new QuicLink(message.port, (decoder) => {
+        if (pipeline === undefined) decoder.close();
+        else pipeline.play(decoder);
+      });
+      return;
     case 'strips':
       say({ type: 'strips', id: message.id, strips: pipeline?.takeStrips(message.which) ?? [] });
       return;

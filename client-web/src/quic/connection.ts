@@ -1,0 +1,174 @@
+// One WebTransport connection as the page sees it. The connection itself is in the presenting worker, so
+// that frames go from network to decoder to screen without the page's thread; this is its far end.
+import type { ConnectionEvents, PathAverages, SessionConnection, Signalling } from '../session/connection.ts';
+import { CONNECT_MS, TransportFailed } from '../session/choice.ts';
+import type { Pipe } from '../input/sender.ts';
+import type { VideoCodec } from './codec.ts';
+import type { FromLink, LinkFigures, PipeName, ToLink } from './messages.ts';
+
+/** Control messages that wait beyond this are dropped: nobody has read for long. */
+const CONTROL_LIMIT = 256 * 1024;
+/**
+ * The node tells figures four times a second to who watches. Silence of this length is worth a warning; the
+ * session gives the path some more time after that.
+ */
+const SILENT_MS = 1_500;
+const LOOK_EVERY_MS = 250;
+
+export class QuicConnection implements SessionConnection {
+  readonly kind = 'webtransport';
+  /** How long the handshakes took. */
+  connectMs: number | undefined;
+  private readonly port: MessagePort;
+  private readonly pipes: Readonly<Record<PipeName, PortPipe>>;
+  private retired = false;
+  private taken = false;
+  private figures: LinkFigures | undefined;
+  private heardAt: number | undefined;
+  private silent = false;
+  private looking: ReturnType<typeof setInterval> | undefined;
+  private settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
+
+  /** `host` hands the other end of the port to the worker that shows pictures. */
+  constructor(private readonly events: ConnectionEvents, private readonly decodes: readonly VideoCodec[], host: (port: MessagePort) => void) {
+    const { port1, port2 } = new MessageChannel();
+    this.port = port1;
+    const pipe = (name: 'input' | 'motion'): PortPipe =>
+      new PortPipe((bytes) => { this.post({ type: name, bytes }, [bytes.buffer]); });
+    this.pipes = { control: new PortPipe(() => undefined), input: pipe('input'), motion: pipe('motion') };
+    port1.onmessage = ({ data }: MessageEvent<FromLink>) => { this.heard(data); };
+    host(port2);
+  }
+
+  get answered(): boolean {
+    return this.taken;
+  }
+
+  async connect(node: Signalling): Promise<void> {
+    const { url, certificate_hashes: hashes } = await node.webTransport();
+    if (this.retired) return;
+    const ready = new Promise<void>((resolve, reject) => { this.settle = { resolve, reject }; });
+    const address = { url: `${url}&decodes=${this.decodes.join(',')}`, hashes: hashes.map(fromBase64) };
+    this.post({ type: 'open', address, limitMs: CONNECT_MS });
+    await ready;
+  }
+
+  say(text: string): boolean {
+    const { control } = this.pipes;
+    if (control.readyState !== 'open' || control.bufferedAmount > CONTROL_LIMIT) return false;
+    // The bytes of UTF-8 are counted where they are made; most messages have no others.
+    control.bufferedAmount += text.length;
+    this.post({ type: 'control', text });
+    return true;
+  }
+
+  averages(): Promise<PathAverages | undefined> {
+    const { figures } = this;
+    if (figures === undefined) return Promise.resolve(undefined);
+    return Promise.resolve({ bufferMs: undefined, decodeMs: figures.decodeMs, lost: `${figures.dropped} of ${figures.received + figures.dropped} frames lost` });
+  }
+
+  stats(): Promise<RTCStatsReport | undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  retire(): void {
+    this.retired = true;
+    clearInterval(this.looking);
+    this.settle?.reject(new TransportFailed(this.kind, 'was given up'));
+    this.settle = undefined;
+  }
+
+  close(): void {
+    this.retire();
+    this.closePipes();
+    this.post({ type: 'close' });
+    this.port.close();
+  }
+
+  private closePipes(): void {
+    for (const pipe of Object.values(this.pipes)) pipe.readyState = 'closed';
+  }
+
+  private heard(message: FromLink): void {
+    // What was said before it retired still leaves.
+    if (message.type === 'sent') this.pipes[message.pipe].sent(message.bytes);
+    if (this.retired) return;
+    switch (message.type) {
+      case 'ready':
+        this.ready(message.connectMs);
+        return;
+      case 'control':
+        this.heardAt = performance.now();
+        this.events.onControl(message.text);
+        return;
+      case 'sent':
+        return;
+      case 'figures':
+        this.figures = message.figures;
+        return;
+      case 'closed':
+        this.over(message.reason, message.cannotDecode);
+    }
+  }
+
+  private ready(connectMs: number): void {
+    this.connectMs = connectMs;
+    this.taken = true;
+    for (const pipe of Object.values(this.pipes)) pipe.readyState = 'open';
+    this.looking = setInterval(() => { this.look(); }, LOOK_EVERY_MS);
+    this.events.onStream();
+    this.events.onInputReady(this.pipes.input, this.pipes.motion);
+    this.settle?.resolve();
+    this.settle = undefined;
+  }
+
+  private over(reason: string, cannotDecode: boolean): void {
+    const { settle } = this;
+    this.settle = undefined;
+    this.retire();
+    this.closePipes();
+    if (settle !== undefined) settle.reject(new TransportFailed(this.kind, reason));
+    else this.events.onBroken(cannotDecode ? new TransportFailed(this.kind, reason) : undefined);
+  }
+
+  /** A hidden page is sent nothing, and is in no hurry. */
+  private look(): void {
+    if (document.visibilityState === 'hidden') this.heardAt = undefined;
+    const silent = this.heardAt !== undefined && performance.now() - this.heardAt > SILENT_MS;
+    if (silent !== this.silent) this.events.onSilent(silent);
+    this.silent = silent;
+  }
+
+  private post(message: ToLink, transfer: Transferable[] = []): void {
+    this.port.postMessage(message, transfer);
+  }
+}
+
+/** A data channel's like, over the port. */
+class PortPipe implements Pipe {
+  readyState: RTCDataChannelState = 'connecting';
+  bufferedAmount = 0;
+  bufferedAmountLowThreshold = 0;
+  onbufferedamountlow: Pipe['onbufferedamountlow'] = null;
+
+  constructor(private readonly post: (bytes: Uint8Array<ArrayBuffer>) => void) {}
+
+  send(bytes: Uint8Array<ArrayBuffer>): void {
+    this.bufferedAmount += bytes.length;
+    this.post(bytes);
+  }
+
+  /** These bytes do not wait any more. */
+  sent(bytes: number): void {
+    const before = this.bufferedAmount;
+    this.bufferedAmount = Math.max(0, before - bytes);
+    if (before > this.bufferedAmountLowThreshold && this.bufferedAmount <= this.bufferedAmountLowThreshold) {
+      this.onbufferedamountlow?.call(this as unknown as RTCDataChannel, new Event('bufferedamountlow'));
+    }
+  }
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}

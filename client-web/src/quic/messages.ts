@@ -1,0 +1,37 @@
+// What the page and the worker say of one WebTransport connection, on a port of its own.
+
+/** Where to connect, as the node says it. */
+export interface LinkAddress {
+  readonly url: string;
+  /** SHA-256 of the certificates to expect; none where the browser knows their issuer. */
+  readonly hashes: readonly Uint8Array<ArrayBuffer>[];
+}
+
+export type PipeName = 'control' | 'input' | 'motion';
+
+export type ToLink =
+  /** Connect, within `limitMs`. */
+  | { readonly type: 'open'; readonly address: LinkAddress; readonly limitMs: number }
+  | { readonly type: 'control'; readonly text: string }
+  | { readonly type: 'input' | 'motion'; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly type: 'close' };
+
+/** How frames fared since the connection began. */
+export interface LinkFigures {
+  readonly received: number;
+  readonly decoded: number;
+  /** Never decoded: given up by the node, or without what they refer to. */
+  readonly dropped: number;
+  /** Average from whole at the worker to decoded, since the figures before. */
+  readonly decodeMs: number | undefined;
+}
+
+export type FromLink =
+  /** Everything can be said, and pictures are shown, from now on. */
+  | { readonly type: 'ready'; readonly connectMs: number }
+  | { readonly type: 'control'; readonly text: string }
+  /** Bytes of a pipe that are on their way. */
+  | { readonly type: 'sent'; readonly pipe: PipeName; readonly bytes: number }
+  | { readonly type: 'figures'; readonly figures: LinkFigures }
+  /** It is over. `reason` completes a sentence that begins with "WebTransport". */
+  | { readonly type: 'closed'; readonly reason: string; readonly cannotDecode: boolean };

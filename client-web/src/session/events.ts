@@ -1,0 +1,38 @@
+// What a session tells of itself.
+import type { Micros } from '../units.ts';
+import type { Hello, Stats } from '../wire/index.ts';
+import type { TransportKind } from './choice.ts';
+import type { PlayState } from './state.ts';
+
+export interface PlayEvents {
+  readonly onState: (state: PlayState) => void;
+  /** Show this track from now on. */
+  readonly onTrack: (track: MediaStreamTrack) => void;
+  /** What the session came by, and why; known once it can be played. */
+  readonly onTransport: (taken: Taken) => void;
+  readonly onHello: (hello: Hello) => void;
+  readonly onStats: (stats: Stats) => void;
+  /** The session ends in `inMs` for `reason`. */
+  readonly onWarning: (reason: string, inMs: number) => void;
+  /** Input works again; whatever was held before is not held now. */
+  readonly onInputReady: () => void;
+}
+
+/** The transport of a connection. */
+export interface Taken {
+  readonly kind: TransportKind;
+  readonly reason: string;
+  /** How long the handshakes took, where that is known. */
+  readonly connectMs: number | undefined;
+}
+
+/** Moments of the start, for benches; client time. */
+export interface StartTimes {
+  /** When the user asked for it: the click, where there was one. */
+  readonly askedUs: Micros;
+  sessionUs?: Micros;
+  answeredUs?: Micros;
+  trackUs?: Micros;
+  firstDecodedUs?: Micros;
+  firstPresentedUs?: Micros;
+}

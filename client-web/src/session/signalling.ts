@@ -1,0 +1,34 @@
+// What connections of a session ask its node.
+import type { Answer, Api, WebTransportAddress } from '../api.ts';
+import type { Session } from '../wire/index.ts';
+import type { Signalling } from './connection.ts';
+
+export class NodeSignalling implements Signalling {
+  /** The address that came with the session is good once. */
+  private unused: WebTransportAddress | undefined;
+
+  /** `onAnswered` is told that the node knows an offer before who offered is. */
+  constructor(private readonly api: Api, private readonly session: Session, private readonly signal: AbortSignal, private readonly onAnswered: () => void) {
+    this.unused = session.webtransport ?? undefined;
+  }
+
+  get iceServers(): Session['ice_servers'] {
+    return this.session.ice_servers;
+  }
+
+  async offer(sdp: string): Promise<Answer> {
+    const answer = await this.api.offer(this.session, sdp, this.signal);
+    this.onAnswered();
+    return answer;
+  }
+
+  trickle(answer: Answer, fragment: string): Promise<void> {
+    return this.api.trickle(this.session, answer, fragment);
+  }
+
+  webTransport(): Promise<WebTransportAddress> {
+    const { unused } = this;
+    this.unused = undefined;
+    return unused === undefined ? this.api.webTransport(this.session, this.signal) : Promise.resolve(unused);
+  }
+}
