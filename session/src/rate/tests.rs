@@ -1,6 +1,7 @@
 use super::*;
 use proptest::prelude::*;
-use testkit::{LinkConfig, PathSim, Rng};
+use testkit::Rng;
+use testkit::net::{LinkConfig, Loss, PathSim, Queue};
 
 /// Bytes of a packet.
 const PACKET: u64 = 1_200;
@@ -172,7 +173,7 @@ fn a_longer_route_is_not_taken_for_a_queue() {
 #[test]
 fn a_shallow_queue_that_drops_brings_the_rate_down() {
     let link = LinkConfig {
-        queue_bytes: mbps(8).bytes_in(Duration::from_millis(15)),
+        queue: Queue::Bytes(mbps(8).bytes_in(Duration::from_millis(15))),
         ..LinkConfig::of(mbps(8))
     };
     let mut call = Call::new(link, RateConfig { start: mbps(20), ..wide() });
@@ -182,7 +183,7 @@ fn a_shallow_queue_that_drops_brings_the_rate_down() {
 
 #[test]
 fn light_random_loss_is_no_congestion() {
-    let link = LinkConfig { loss: 0.01, ..LinkConfig::of(mbps(40)) };
+    let link = LinkConfig { loss: Loss::Random(0.01), ..LinkConfig::of(mbps(40)) };
     let mut call = Call::new(link, wide());
     call.run(Duration::from_secs(10));
     assert_eq!(call.control.target(), mbps(30));
