@@ -1,8 +1,8 @@
-//! A media clock that moves only when it is told to.
+//! Media clocks for tests and benches: one that moves only when it is told to, and the system's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::{Clock, MediaTime};
 
@@ -33,6 +33,23 @@ impl FakeClock {
 impl Clock for FakeClock {
     fn now(&self) -> MediaTime {
         MediaTime::from_nanos(self.nanos.load(Ordering::SeqCst))
+    }
+}
+
+/// The system's monotonic clock since it was made, where sockets or codecs are real.
+#[derive(Clone, Copy, Debug)]
+pub struct WallClock(Instant);
+
+impl WallClock {
+    /// A clock that shows zero now, to be shared.
+    pub fn shared() -> Arc<dyn Clock> {
+        Arc::new(Self(Instant::now()))
+    }
+}
+
+impl Clock for WallClock {
+    fn now(&self) -> MediaTime {
+        MediaTime::from_nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 }
 

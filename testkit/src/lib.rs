@@ -23,7 +23,7 @@ pub mod pushed_pattern;
 pub mod rng;
 pub mod stereo;
 
-pub use clock::FakeClock;
+pub use clock::{FakeClock, WallClock};
 pub use contract::{SourceSubject, source_contract};
 pub use cuda::{Cuda, CudaBuffer, CudaContext, CudaDevice, CudaMemory, CudaSemaphore, CudaStream};
 pub use exported::{Exported, read_exported};

@@ -14,13 +14,17 @@
 mod link;
 mod loss;
 mod path;
+mod relay;
 pub mod scenarios;
 mod script;
+mod sdp;
 mod tcp;
 
 pub use link::{Arrival, Fate, Link, LinkConfig, LinkCounts, Queue};
 pub use loss::Loss;
 pub use path::{PathSim, Receiver};
+pub use relay::{Passage, Relay, RelayCounts};
 pub use scenarios::Scenario;
 pub use script::Script;
+pub use sdp::{through, without_candidates};
 pub use tcp::{TcpFlow, TcpKind};

@@ -1,0 +1,428 @@
+//! A relay of UDP datagrams for real sockets and browsers, which treats them as a [`Scenario`] says.
+//!
+//! ```text
+//!  client ⇄ front socket ─┐                    ┌─ rear socket of that client ⇄ server
+//!                         ├ up ──▶ Link ───────┤
+//!                         └ down ◀─────── Link ┘
+//! ```
+//!
+//! All routes share one pair of links, as sessions share the line of a household. A client is whoever
+//! writes to a route's front; each gets a rear socket of its own, as behind a NAT, so that the server
+//! tells them apart. Bulk transfers that compete are emulated inside ([`TcpFlow`]): a kernel's TCP would
+//! need a device, and what it does to others is its window.
+//!
+//! One thread does all of it, woken by the kernel's clock to some 50 µs; wall time is read only here, from
+//! the clock that the caller gives.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use media::{Clock, MediaTime};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use super::{Link, LinkCounts, Scenario, TcpFlow, TcpKind};
+
+/// Bytes that IPv4 and UDP put before each datagram.
+const HEADERS: u64 = 28;
+/// Clients of one route; more are not served. A browser writes from a few sockets.
+const CLIENTS: usize = 16;
+/// Datagrams read from a socket before the others have their turn.
+const TURN: usize = 64;
+/// Bytes of an acknowledgement of TCP.
+const TCP_ACK: u64 = 52;
+/// Passages that are remembered: a quarter of an hour at 20 Mbit/s.
+const PASSAGES: usize = 2_000_000;
+
+/// A datagram that reached a client's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// The route that it took, in the order of [`Relay::route`].
+    pub route: usize,
+    /// When it came from the server.
+    pub sent: MediaTime,
+    /// When it went on to the client.
+    pub at: MediaTime,
+    /// How long it waited before the bottleneck.
+    pub waited: Duration,
+    /// Its size with the headers of IP and UDP.
+    pub bytes: u64,
+}
+
+/// What went through so far.
+#[derive(Clone, Debug, Default)]
+pub struct RelayCounts {
+    /// From servers to clients.
+    pub down: LinkCounts,
+    /// From clients to servers.
+    pub up: LinkCounts,
+    /// Bytes that each competing transfer delivered.
+    pub tcp_delivered: Vec<u64>,
+}
+
+/// See the module. Stops when it is dropped.
+#[derive(Debug)]
+pub struct Relay {
+    commands: Sender<Command>,
+    wake: Arc<OwnedFd>,
+    shared: Arc<Mutex<Shared>>,
+    thread: Option<JoinHandle<()>>,
+    routes: usize,
+}
+
+#[derive(Debug)]
+enum Command {
+    Route(UdpSocket, SocketAddr),
+    Begin(Box<Scenario>),
+    Compete(TcpKind),
+    Stop,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    counts: RelayCounts,
+    passages: Vec<Passage>,
+}
+
+impl Relay {
+    /// Starts a relay whose links are as `scenario` starts, until [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// When the system gives no event or no thread.
+    pub fn start(scenario: &Scenario, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let (commands, inbox) = channel();
+        let worker = Worker {
+            clock,
+            wake: wake.clone(),
+            inbox,
+            shared: shared.clone(),
+            down: Link::new(scenario.down.start),
+            up: Link::new(scenario.up.start),
+            routes: Vec::new(),
+            flows: Vec::new(),
+        };
+        let thread = std::thread::Builder::new().name("relay".into()).spawn(|| worker.run())?;
+        Ok(Self { commands, wake, shared, thread: Some(thread), routes: 0 })
+    }
+
+    /// Opens a route to `server`; yields the address that clients write to instead, on loopback.
+    ///
+    /// # Errors
+    /// When no socket can be opened.
+    pub fn route(&mut self, server: SocketAddr) -> io::Result<SocketAddr> {
+        let loopback: IpAddr = match server {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let front = UdpSocket::bind((loopback, 0))?;
+        front.set_nonblocking(true)?;
+        let address = front.local_addr()?;
+        self.routes += 1;
+        self.tell(Command::Route(front, server));
+        Ok(address)
+    }
+
+    /// Lets the script of `scenario` begin now.
+    pub fn begin(&self, scenario: &Scenario) {
+        self.tell(Command::Begin(Box::new(scenario.clone())));
+    }
+
+    /// Starts a bulk transfer to a client, over the same links.
+    pub fn compete(&self, kind: TcpKind) {
+        self.tell(Command::Compete(kind));
+    }
+
+    /// What went through so far.
+    pub fn counts(&self) -> RelayCounts {
+        lock(&self.shared).counts.clone()
+    }
+
+    /// The datagrams that reached clients since this was last asked.
+    pub fn take_passages(&self) -> Vec<Passage> {
+        std::mem::take(&mut lock(&self.shared).passages)
+    }
+
+    fn tell(&self, command: Command) {
+        // The thread is gone only after a panic of its own, which `drop` passes on.
+        let _ = self.commands.send(command);
+        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.tell(Command::Stop);
+        let ended = self.thread.take().map(JoinHandle::join);
+        if let (Some(Err(panic)), false) = (ended, std::thread::panicking()) {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// What is on its way through a link.
+#[derive(Clone, Debug)]
+enum Item {
+    Datagram { route: usize, client: usize, bytes: Vec<u8> },
+    Tcp { flow: usize, number: u64 },
+}
+
+struct Route {
+    front: UdpSocket,
+    server: SocketAddr,
+    clients: Vec<(SocketAddr, UdpSocket)>,
+}
+
+struct Worker {
+    clock: Arc<dyn Clock>,
+    wake: Arc<OwnedFd>,
+    inbox: Receiver<Command>,
+    shared: Arc<Mutex<Shared>>,
+    down: Link<Item>,
+    up: Link<Item>,
+    routes: Vec<Route>,
+    flows: Vec<TcpFlow>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut buffer = vec![0; 65_536];
+        while self.obey() {
+            self.deliver();
+            self.compete();
+            self.wait();
+            self.read(&mut buffer);
+        }
+    }
+
+    /// Whether to go on.
+    fn obey(&mut self) -> bool {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&*self.wake, &mut count);
+        while let Ok(command) = self.inbox.try_recv() {
+            let now = self.clock.now();
+            match command {
+                Command::Route(front, server) => {
+                    self.routes.push(Route { front, server, clients: Vec::new() });
+                }
+                Command::Begin(scenario) => {
+                    self.down.follow(now, &scenario.down);
+                    self.up.follow(now, &scenario.up);
+                }
+                Command::Compete(kind) => self.flows.push(TcpFlow::new(kind)),
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+
+    /// Hands on what has arrived. A socket that takes nothing more loses it, as networks do.
+    fn deliver(&mut self) {
+        let now = self.clock.now();
+        let mut shared = lock(&self.shared);
+        while let Some(arrival) = self.down.receive(now) {
+            match arrival.item {
+                Item::Datagram { route, client, bytes } => {
+                    let Some(way) = self.routes.get(route) else { continue };
+                    let Some((address, _)) = way.clients.get(client) else { continue };
+                    let _ = way.front.send_to(&bytes, address);
+                    if shared.passages.len() < PASSAGES {
+                        let (sent, waited, bytes) = (arrival.sent, arrival.waited, arrival.bytes);
+                        shared.passages.push(Passage { route, sent, at: now, waited, bytes });
+                    }
+                }
+                Item::Tcp { .. } => {
+                    self.up.send(now, TCP_ACK, arrival.item);
+                }
+            }
+        }
+        while let Some(arrival) = self.up.receive(now) {
+            match arrival.item {
+                Item::Datagram { route, client, bytes } => {
+                    let Some(way) = self.routes.get(route) else { continue };
+                    let Some((_, rear)) = way.clients.get(client) else { continue };
+                    let _ = rear.send(&bytes);
+                }
+                Item::Tcp { flow, number } => {
+                    if let Some(flow) = self.flows.get_mut(flow) {
+                        flow.on_ack(now, number);
+                    }
+                }
+            }
+        }
+        shared.counts.down = self.down.counts();
+        shared.counts.up = self.up.counts();
+        shared.counts.tcp_delivered = self.flows.iter().map(TcpFlow::delivered).collect();
+    }
+
+    fn compete(&mut self) {
+        let now = self.clock.now();
+        for (index, flow) in self.flows.iter_mut().enumerate() {
+            flow.on_timeout(now);
+            while let Some(number) = flow.poll_send(now) {
+                self.down.send(now, TcpFlow::PACKET, Item::Tcp { flow: index, number });
+            }
+        }
+    }
+
+    /// Sleeps until something comes or is due.
+    fn wait(&self) {
+        let flows = self.flows.iter().filter_map(TcpFlow::poll_timeout);
+        let due = [self.down.poll_timeout(), self.up.poll_timeout()].into_iter().flatten();
+        let left = due.chain(flows).min().map(|due| due.since(self.clock.now()));
+        let timeout = left.map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        let rears = self.routes.iter().flat_map(|route| &route.clients).map(|(_, rear)| rear);
+        let sockets = self.routes.iter().map(|route| &route.front).chain(rears);
+        let mut all: Vec<_> =
+            sockets.map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)).collect();
+        all.push(PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN));
+        // Interrupted or not, what is there is read next.
+        let _ = poll(&mut all, timeout.as_ref());
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) {
+        let now = self.clock.now();
+        for (index, route) in self.routes.iter_mut().enumerate() {
+            for _ in 0..TURN {
+                let Ok((length, from)) = route.front.recv_from(buffer) else { break };
+                let Some(client) = route.client(from) else { continue };
+                let bytes = buffer[..length].to_vec();
+                let item = Item::Datagram { route: index, client, bytes };
+                self.up.send(now, length as u64 + HEADERS, item);
+            }
+            for (client, (_, rear)) in route.clients.iter().enumerate() {
+                for _ in 0..TURN {
+                    let Ok(length) = rear.recv(buffer) else { break };
+                    let bytes = buffer[..length].to_vec();
+                    let item = Item::Datagram { route: index, client, bytes };
+                    self.down.send(now, length as u64 + HEADERS, item);
+                }
+            }
+        }
+    }
+}
+
+impl Route {
+    /// The client that writes from this address: known, or new while there is room.
+    fn client(&mut self, from: SocketAddr) -> Option<usize> {
+        if let Some(known) = self.clients.iter().position(|(address, _)| *address == from) {
+            return Some(known);
+        }
+        if self.clients.len() == CLIENTS {
+            return None;
+        }
+        let any: IpAddr = match self.server {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let rear = UdpSocket::bind((any, 0)).ok()?;
+        rear.connect(self.server).ok()?;
+        rear.set_nonblocking(true).ok()?;
+        self.clients.push((from, rear));
+        Some(self.clients.len() - 1)
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::WallClock;
+    use crate::net::{LinkConfig, Script};
+    use media::Bitrate;
+
+    fn scenario(change: impl FnOnce(&mut LinkConfig)) -> Scenario {
+        let fast = LinkConfig {
+            delay: Duration::from_millis(1),
+            ..LinkConfig::of(Bitrate::from_mbps(1_000))
+        };
+        let mut down = fast;
+        change(&mut down);
+        Scenario {
+            name: "test",
+            about: "",
+            length: Duration::from_secs(1),
+            down: Script::steady(down),
+            up: Script::steady(fast),
+        }
+    }
+
+    fn socket() -> UdpSocket {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // How long real sockets may take before a test fails.
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        socket
+    }
+
+    fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+        let mut buffer = [0; 2_000];
+        let (length, from) = socket.recv_from(&mut buffer).unwrap();
+        (buffer[..length].to_vec(), from)
+    }
+
+    #[test]
+    fn clients_of_a_route_stay_apart_and_get_their_answers() {
+        let server = socket();
+        let mut relay = Relay::start(&scenario(|_| {}), WallClock::shared()).unwrap();
+        let front = relay.route(server.local_addr().unwrap()).unwrap();
+        let clients = [socket(), socket()];
+        let mut seen = Vec::new();
+        for (n, client) in (0..).zip(&clients) {
+            client.send_to(&[n; 100], front).unwrap();
+            let (message, from) = receive(&server);
+            assert_eq!(message, [n; 100]);
+            seen.push(from);
+        }
+        assert_ne!(seen[0], seen[1]);
+        for (n, (client, from)) in (10..).zip(clients.iter().zip(&seen)) {
+            server.send_to(&[n; 1_000], from).unwrap();
+            assert_eq!(receive(client), (vec![n; 1_000], front));
+        }
+        let passages = relay.take_passages();
+        assert_eq!(
+            passages.iter().map(|p| (p.route, p.bytes)).collect::<Vec<_>>(),
+            [(0, 1_028); 2]
+        );
+        assert!(passages.iter().all(|p| p.at.since(p.sent) >= Duration::from_millis(1)));
+        assert!(relay.take_passages().is_empty());
+    }
+
+    #[test]
+    fn a_script_that_begins_takes_hold() {
+        let server = socket();
+        let mut relay = Relay::start(&scenario(|_| {}), WallClock::shared()).unwrap();
+        let front = relay.route(server.local_addr().unwrap()).unwrap();
+        let client = socket();
+        client.send_to(b"hello", front).unwrap();
+        let (_, from) = receive(&server);
+        relay.begin(&scenario(|down| down.mtu = 500));
+        // Commands are obeyed before the next datagram is read, but this one may come before both.
+        while relay.counts().down.lost == 0 {
+            server.send_to(&[1; 1_000], from).unwrap();
+        }
+        server.send_to(b"small", from).unwrap();
+        while receive(&client).0 != b"small" {}
+    }
+
+    #[test]
+    fn a_transfer_competes_for_the_link() {
+        let slow = scenario(|down| down.rate = Bitrate::from_mbps(50));
+        let relay = Relay::start(&slow, WallClock::shared()).unwrap();
+        relay.compete(TcpKind::Cubic);
+        let delivered = || relay.counts().tcp_delivered.first().copied().unwrap_or(0);
+        while delivered() < 100 * TcpFlow::PACKET {
+            std::thread::yield_now();
+        }
+    }
+}
