@@ -1,7 +1,7 @@
 # Two commands on a fresh machine with Rust from rustup: `make run` and `make test`.
 .POSIX:
 .DEFAULT_GOAL := build
-.PHONY: build run test test-rust test-web test-e2e test-fuzz lint bench soak setup setup-test page generate fuzz clean
+.PHONY: build run test test-rust test-web test-e2e test-fuzz lint bench bench-net soak setup setup-test page generate fuzz clean
 
 # Where scripts/setup puts what the system has too old.
 export PATH := $(CURDIR)/.tools/node_modules/.bin:$(PATH)
@@ -71,6 +71,12 @@ generate: build
 # --runs 1". Measures the profile that `make run` builds, in which frames pass through optimised code.
 bench: setup-test build
 	$(TARGET)/latency $(ARGS)
+
+# The transports over emulated networks. ARGS goes to the harness: ARGS="--seconds 10 --only step,loss-3" is a
+# quick look, ARGS="--runs 5" what README quotes.
+bench-net:
+	cargo build --workspace --bins --locked
+	$(TARGET)/bench-net $(ARGS)
 
 # What takes too long for every change: a thousand sessions in a row, fuzzing from a fresh seed.
 soak: setup-test page

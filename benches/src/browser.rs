@@ -1,7 +1,6 @@
 //! Chromium, driven by a Node script over JSON lines (`client-web/bench/drive.mjs`).
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
@@ -17,12 +16,6 @@ use crate::clock::PageClock;
 const PATIENCE: Duration = Duration::from_secs(150);
 /// How long the browser has to close.
 const CLOSING: Duration = Duration::from_secs(10);
-
-/// The repository that this was built from.
-pub(crate) fn repository() -> PathBuf {
-    let benches = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    benches.parent().map_or_else(|| benches.clone(), PathBuf::from)
-}
 
 /// A running Chromium. Dropping it closes it.
 pub(crate) struct Browser {
@@ -126,7 +119,7 @@ impl Browser {
     pub(crate) fn launch() -> Result<Self> {
         let mut node = Command::new("node")
             .arg("bench/drive.mjs")
-            .current_dir(repository().join("client-web"))
+            .current_dir(crate::system::repository().join("client-web"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

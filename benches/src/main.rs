@@ -66,6 +66,7 @@ mod quality;
 mod record;
 mod report;
 mod sections;
+mod system;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -138,7 +139,7 @@ fn run(args: Args) -> Result<ExitCode> {
     let recorder = Recorder::default();
     record::subscribe(&recorder);
     let sections = args.sections();
-    let load = machine::load();
+    let load = system::load();
     let host = Host::start(sections.iter().any(|section| section.needs_demo()))
         .context("the server does not start")?;
     let browser = Browser::launch();

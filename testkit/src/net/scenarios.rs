@@ -29,7 +29,8 @@ pub struct Scenario {
 type Make = fn(Duration) -> (Script, Script);
 
 /// Name, what it stands for, how it is made for a length.
-const SCENARIOS: [(&str, &str, Make); 12] = [
+const SCENARIOS: [(&str, &str, Make); 13] = [
+    ("steady", "20 Mbit/s", |_| ways(mbps(20), ms(20))),
     ("fibre", "100 Mbit/s, 5 ms", fibre),
     ("cable", "50 Mbit/s, 10 ms, 2 ms of jitter, 500 kB of queue", cable),
     ("wifi", "30 to 60 Mbit/s, 4 ms of jitter, a scan of 200 ms every 5 s", wifi),

@@ -8,15 +8,16 @@ pub mod lossy;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use media::{
-    AccessUnit, Clock, Codec, ColorDescription, Damage, DataChannel, FrameId, MediaTime,
-    StageTimes, TrackId, Transport, TransportEvent, UnitKind, Views,
+    AccessUnit, Codec, ColorDescription, Damage, DataChannel, FrameId, MediaTime, StageTimes,
+    TrackId, Transport, TransportEvent, UnitKind, Views,
 };
 use nearlight_transport::{Answer, Certificate, WebRtc, WebRtcConfig, WebRtcTransport};
 use rtc::data_channel::RTCDataChannelInit;
+use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp;
 use rtc::rtp::codec::h264::H264Packet;
@@ -25,6 +26,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+pub use testkit::WallClock as MonotonicClock;
 use tokio::sync::{Notify, mpsc};
 use webrtc::data_channel::DataChannelEvent;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
@@ -38,20 +40,6 @@ use webrtc::runtime::{Runtime, TokioRuntime};
 
 /// How long real I/O may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-pub struct MonotonicClock(Instant);
-
-impl MonotonicClock {
-    pub fn shared() -> Arc<dyn Clock> {
-        Arc::new(Self(Instant::now()))
-    }
-}
-
-impl Clock for MonotonicClock {
-    fn now(&self) -> MediaTime {
-        MediaTime::from_nanos(self.0.elapsed().as_nanos() as u64)
-    }
-}
 
 /// What the client asks for.
 #[derive(Clone, Copy)]
@@ -113,6 +101,7 @@ pub struct Client {
     kept: VecDeque<Arrived>,
     open: Vec<DataChannel>,
     tracks: mpsc::UnboundedReceiver<Arc<dyn TrackRemote>>,
+    track: Option<Arc<dyn TrackRemote>>,
     depacketizers: BTreeMap<u32, (H264Packet, BytesMut)>,
 }
 
@@ -124,6 +113,15 @@ impl Client {
 
     /// A client and its offer, on a runtime of the test's choice.
     pub async fn offer_on(wish: Wish, runtime: Arc<dyn Runtime>) -> (Self, String) {
+        Self::offer_with(wish, runtime, |registry| registry).await
+    }
+
+    /// A client and its offer, with other interceptors than the stock ones.
+    pub async fn offer_with(
+        wish: Wish,
+        runtime: Arc<dyn Runtime>,
+        tune: impl FnOnce(Registry) -> Registry,
+    ) -> (Self, String) {
         let (arrived_tx, arrived) = mpsc::unbounded_channel();
         let (tracks_tx, tracks) = mpsc::unbounded_channel();
         let gathered = Arc::new(Notify::new());
@@ -139,7 +137,7 @@ impl Client {
                     .with_ice_connection_attempts(Some(Duration::from_millis(20)), None)
                     .build(),
             )
-            .with_interceptor_registry(registry)
+            .with_interceptor_registry(tune(registry))
             .with_handler(Arc::new(handler))
             .with_runtime(runtime)
             .with_udp_addrs(vec!["127.0.0.1:0"])
@@ -170,6 +168,7 @@ impl Client {
                 kept: VecDeque::new(),
                 open: Vec::new(),
                 tracks,
+                track: None,
                 depacketizers: BTreeMap::new(),
             },
             sdp,
@@ -234,9 +233,20 @@ impl Client {
 
     /// Asks for a keyframe.
     pub async fn picture_loss(&mut self, ssrc: u32) {
-        let track = tokio::time::timeout(PATIENCE, self.tracks.recv()).await.unwrap().unwrap();
         let pli = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
-        track.write_rtcp(vec![Box::new(pli)]).await.unwrap();
+        self.feed_back(Box::new(pli)).await;
+    }
+
+    /// Sends RTCP about the first track, which media must have come on.
+    pub async fn feed_back(&mut self, packet: Box<dyn rtcp::Packet>) {
+        let track = match &self.track {
+            Some(track) => track,
+            None => {
+                let track = tokio::time::timeout(PATIENCE, self.tracks.recv()).await.unwrap();
+                self.track.insert(track.unwrap())
+            }
+        };
+        track.write_rtcp(vec![packet]).await.unwrap();
     }
 }
 

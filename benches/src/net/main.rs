@@ -1,0 +1,104 @@
+//! `make bench-net`: the transports over emulated networks, as one table of scenario by transport.
+//!
+//! ```text
+//!  emulated encoder ─▶ Transport ══▶ ┌───────┐ ══▶ client ─▶ emulated decoder
+//!        ▲ rate            │         │ Relay │         │
+//!  RateController ◀─ PathReport ◀══  └───────┘ ◀══ feedback, acknowledgements
+//! ```
+//!
+//! Everything between the two ends is real: the node's transport, sockets, encryption, feedback and rate
+//! control. What is emulated is the network ([`testkit::net::Relay`]), the encoder (units of the size that
+//! its rate asks for, with long-term references) and the client's decoder. Server, client and relay share
+//! one process and its clock, so that latencies need no clocks to be compared; a busy machine shows in
+//! them.
+//!
+//! A run lasts a minute: `--seconds 10 --only step,loss-3` is a quick look, `--runs 5` what README quotes.
+
+#![allow(clippy::unwrap_used, reason = "the client is shared with the transport's tests")]
+
+extern crate transport as nearlight_transport;
+
+mod args;
+mod assemble;
+#[path = "../../../transport/tests/client/mod.rs"]
+mod client;
+mod column;
+mod encoder;
+#[path = "../figures.rs"]
+#[allow(dead_code, reason = "shared with the other bench, which uses all of it")]
+mod figures;
+mod run;
+mod session;
+#[path = "../system.rs"]
+mod system;
+mod table;
+mod viewer;
+mod webrtc;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use args::Args;
+use clap::Parser;
+use serde_json::json;
+
+fn main() -> ExitCode {
+    match bench(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            table::complain(&format!("the bench could not run: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every run ran to its end.
+fn bench(args: &Args) -> Result<bool> {
+    let cases = args.cases()?;
+    let columns = column::all();
+    let runtime = tokio::runtime::Runtime::new()?;
+    let machine = machine();
+    table::head(&machine, args)?;
+    let mut all = Vec::new();
+    let mut failures = Vec::new();
+    for case in &cases {
+        for column in &columns {
+            let mut outcomes = Vec::new();
+            for run in 1..=args.runs {
+                let what = format!("{} over {}, run {run}", case.name, column.name());
+                table::progress(&format!("{what}: {}", case.scenario.about));
+                let ran = run::run(case, column.as_ref(), args.ceiling(), run);
+                match runtime.block_on(ran) {
+                    Ok(outcome) => outcomes.push(outcome),
+                    Err(error) => failures.push(format!("{what}: {error:#}")),
+                }
+            }
+            table::row(case.name, column.name(), &outcomes)?;
+            all.push(json!({
+                "scenario": case.name, "transport": column.name(), "runs": &outcomes,
+            }));
+        }
+    }
+    for failure in &failures {
+        table::complain(failure);
+    }
+    if let Some(file) = &args.json {
+        let all =
+            json!({ "machine": machine, "arguments": args, "results": all, "failures": &failures });
+        std::fs::write(file, serde_json::to_vec_pretty(&all)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(failures.is_empty())
+}
+
+/// What the figures are taken on.
+fn machine() -> [(&'static str, String); 4] {
+    let processor = format!("{}, {} cores", system::processor(), system::cores());
+    [
+        ("commit", format!("{} ({})", system::commit(), system::BUILD)),
+        ("machine", processor),
+        ("system", format!("Linux {}", system::kernel())),
+        ("load", format!("{} before the run", system::load())),
+    ]
+}
