@@ -7,6 +7,8 @@
 use media::{Codec, UnitKind};
 use thiserror::Error;
 
+use crate::av1::{self, obus};
+use crate::bits::{Bits, SyntaxError};
 use crate::h264::{NalKind, nals};
 
 /// Why a unit cannot be sent.
@@ -131,31 +133,24 @@ fn vp9(unit: &[u8]) -> Result<UnitKind, HeaderError> {
 
 /// AV1 specification, 5.3, 5.5.1 and 5.9.2: the open bitstream units of a temporal unit.
 fn av1(unit: &[u8]) -> Result<UnitKind, HeaderError> {
-    let (mut rest, mut sequence) = (unit, false);
-    while let Some((&header, after)) = rest.split_first() {
-        let (kind, extension, sized) = (header >> 3 & 0xf, header & 4 != 0, header & 2 != 0);
-        let invalid = || HeaderError::Invalid("an OBU of AV1 is cut short");
-        if header & 0x80 != 0 {
-            return Err(HeaderError::Invalid("the forbidden bit of an OBU is set"));
-        }
-        rest = after.get(usize::from(extension)..).ok_or_else(invalid)?;
-        let mut length = rest.len();
-        if sized {
-            (length, rest) = leb128(rest).ok_or_else(invalid)?;
-        }
-        let (payload, after) = rest.split_at_checked(length).ok_or_else(invalid)?;
-        rest = after;
-        match kind {
-            OBU_SEQUENCE_HEADER => sequence = true,
-            OBU_FRAME_HEADER | OBU_FRAME => {
-                let mut bits = Bits::new(payload);
-                if bits.read(1).ok_or_else(invalid)? == 1 {
+    let cut = HeaderError::Invalid("an OBU of AV1 is cut short");
+    let mut sequence = false;
+    for obu in obus(unit) {
+        let obu = obu.map_err(|error| match error {
+            SyntaxError::Truncated => cut,
+            SyntaxError::OutOfRange(what) => HeaderError::Invalid(what),
+        })?;
+        match obu.kind {
+            av1::SEQUENCE_HEADER => sequence = true,
+            av1::FRAME_HEADER | av1::FRAME => {
+                let mut bits = Bits::new(obu.payload);
+                if bits.flag().ok_or(cut)? {
                     // `show_existing_frame`: nothing is coded.
                     continue;
                 }
                 // `frame_type`: 0 is KEY_FRAME. No encoder here makes reduced still picture headers,
                 // which leave it out.
-                return match bits.read(2).ok_or_else(invalid)? {
+                return match bits.read(2).ok_or(cut)? {
                     0 => key_with([(sequence, "a sequence header")]),
                     _ => Ok(UnitKind::Delta),
                 };
@@ -164,43 +159,6 @@ fn av1(unit: &[u8]) -> Result<UnitKind, HeaderError> {
         }
     }
     Err(HeaderError::NoPicture)
-}
-
-const OBU_SEQUENCE_HEADER: u8 = 1;
-const OBU_FRAME_HEADER: u8 = 3;
-const OBU_FRAME: u8 = 6;
-
-/// `leb128()` of AV1 (4.10.5), and what follows it.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value = 0_u64;
-    for (index, &byte) in bytes.iter().enumerate().take(8) {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Some((usize::try_from(value).ok()?, &bytes[index + 1..]));
-        }
-    }
-    None
-}
-
-/// Bits, most significant first.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
-
-impl<'a> Bits<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
-    }
-
-    fn read(&mut self, count: usize) -> Option<u32> {
-        (0..count).try_fold(0, |value, _| {
-            let byte = self.bytes.get(self.position / 8)?;
-            let bit = byte >> (7 - self.position % 8) & 1;
-            self.position += 1;
-            Some(value << 1 | u32::from(bit))
-        })
-    }
 }
 
 #[cfg(test)]

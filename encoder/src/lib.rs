@@ -8,6 +8,8 @@
 //! another, and every frame is late.
 
 mod anchors;
+pub mod av1;
+mod bits;
 pub mod candidates;
 pub mod choice;
 pub mod convert;

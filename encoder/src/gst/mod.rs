@@ -15,16 +15,16 @@ use std::sync::Arc;
 
 use gstreamer as gst;
 use media::{
-    BitDepth, Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities,
-    FrameId, FrameRate, Picture, PictureKind, PixelFormat, RateChange, Recovery, Size, Submitted,
-    UnitKind,
+    BitDepth, Bitrate, Codec, ColorDescription, EncodeError, EncodeOptions, Encoded, Encoder,
+    EncoderCapabilities, FrameId, FrameRate, Picture, PictureKind, PixelFormat, RateChange,
+    Recovery, Size, Submitted, UnitKind,
 };
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::nv12::{TwoPlanes, check_taken};
 use crate::unit_pool::UnitPool;
 use crate::vbv_fill::VbvFill;
-use crate::{h264, headers};
+use crate::{av1, h264, headers};
 use adapter::Adapter;
 use input::{Input, Layout};
 use rate::{RateControl, one_frame_in_millis};
@@ -122,19 +122,23 @@ impl GstEncoder {
         Ok(self.capabilities.rate_change)
     }
 
-    /// A unit that begins a stream, as it is sent.
+    /// A unit as it is sent: one that begins a stream says of itself what it must, `color` included.
     fn checked<'a>(
         codec: Codec,
+        color: ColorDescription,
         unit: &'a [u8],
         rewritten: &'a mut Vec<u8>,
     ) -> Result<(&'a [u8], UnitKind), String> {
         let unit = if codec == Codec::H265 { from_its_parameter_sets(unit) } else { unit };
         let kind = headers::kind(codec, unit).map_err(|error| error.to_string())?;
-        if (codec, kind) != (Codec::H264, UnitKind::Key) {
-            return Ok((unit, kind));
-        }
-        let prepared = h264::prepare(unit, rewritten)
-            .map_err(|error| format!("its SPS cannot be read: {error}"))?;
+        let prepared = match (codec, kind) {
+            (Codec::H264, UnitKind::Key) => h264::prepare(unit, rewritten)
+                .map_err(|error| format!("its SPS cannot be read: {error}"))?,
+            // The element of GStreamer 1.22 does not pass on what it is told of colours.
+            (Codec::Av1, UnitKind::Key) => av1::prepare(unit, color, rewritten)
+                .map_err(|error| format!("its sequence header cannot be read: {error}"))?,
+            _ => unit,
+        };
         Ok((prepared, kind))
     }
 }
@@ -169,8 +173,11 @@ impl Encoder for GstEncoder {
         let mapped = unit
             .map_readable()
             .map_err(|_| EncodeError::Fatal("its unit cannot be read".into()))?;
-        let (data, kind) = Self::checked(self.row.codec, &mapped, &mut self.rewritten)
-            .map_err(|reason| EncodeError::Fatal(format!("its unit cannot be sent: {reason}")))?;
+        let (data, kind) =
+            Self::checked(self.row.codec, self.settings.color, &mapped, &mut self.rewritten)
+                .map_err(|reason| {
+                    EncodeError::Fatal(format!("its unit cannot be sent: {reason}"))
+                })?;
         if std::mem::take(&mut self.key_due) && kind != UnitKind::Key {
             return Err(EncodeError::Fatal("it made no keyframe where it had to".into()));
         }
@@ -437,7 +444,12 @@ mod tests {
         let own = [&sets[..], &nal(20, &[1, 2, 3])].concat();
         let checked = |unit: &[u8]| {
             let mut unused = Vec::new();
-            let (sent, kind) = GstEncoder::checked(Codec::H265, unit, &mut unused)?;
+            let (sent, kind) = GstEncoder::checked(
+                Codec::H265,
+                ColorDescription::BT709_LIMITED,
+                unit,
+                &mut unused,
+            )?;
             Ok::<_, String>((sent.to_vec(), kind))
         };
         // As x265enc sent it once: a second time, with what looks like a slice before it.

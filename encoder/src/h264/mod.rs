@@ -5,13 +5,12 @@
 //! finds no units and rewrites nothing; it cannot make a valid stream invalid.
 
 mod annex_b;
-mod bits;
 mod pps;
 mod slice;
 mod sps;
 
+pub use crate::bits::SyntaxError;
 pub use annex_b::{Nal, NalKind, nals};
-pub use bits::SyntaxError;
 pub use pps::Pps;
 pub use slice::{LongTermMark, Reference, SliceHeader, SliceType};
 pub use sps::{

@@ -1,6 +1,6 @@
 //! Picture parameter sets (H.264 §7.3.2.2), as far as the heads of slices depend on them.
 
-use super::bits::{BitReader, SyntaxError};
+use crate::bits::{BitReader, SyntaxError};
 
 /// A picture parameter set without slice groups. Fields are named as in the standard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use smallvec::SmallVec;
 
-use super::bits::{BitReader, SyntaxError};
 use super::{NalKind, PicOrderCount, Pps, Sps};
+use crate::bits::{BitReader, SyntaxError};
 
 /// Bound on lists that a slice ends by a code of its own; more no decoded picture buffer holds.
 const MOST_COMMANDS: usize = 66;

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::bits::BitWriter;
 use super::*;
+use crate::bits::BitWriter;
 
 fn sps(log2_max_frame_num_minus4: u32, pic_order_count: PicOrderCount) -> Sps {
     Sps {

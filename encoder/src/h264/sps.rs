@@ -2,7 +2,7 @@
 
 use media::Size;
 
-use super::bits::{BitReader, BitWriter, SyntaxError};
+use crate::bits::{BitReader, BitWriter, SyntaxError};
 
 /// NAL header of a sequence parameter set: `nal_ref_idc` 3, `nal_unit_type` 7.
 const HEADER: u8 = 0x67;

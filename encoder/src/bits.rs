@@ -1,4 +1,5 @@
-//! Bits of a raw byte sequence payload (H.264 §7.2, §7.3.1, §9.1).
+//! Bits of headers, most significant first: as they are, and those of a raw byte sequence payload (H.264
+//! §7.2, §7.3.1, §9.1).
 
 use thiserror::Error;
 
@@ -14,9 +15,40 @@ pub enum SyntaxError {
     OutOfRange(&'static str),
 }
 
+/// Reads bits as they are.
+pub(crate) struct Bits<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Bits<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
+    }
+
+    /// Bits that were read.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The next bit; none behind the end.
+    pub(crate) fn flag(&mut self) -> Option<bool> {
+        let byte = self.bytes.get(self.position / 8)?;
+        let bit = byte >> (7 - self.position % 8) & 1;
+        self.position += 1;
+        Some(bit == 1)
+    }
+
+    /// The next `count` bits, at most 32.
+    pub(crate) fn read(&mut self, count: usize) -> Option<u32> {
+        debug_assert!(count <= 32);
+        (0..count).try_fold(0, |value, _| Some(value << 1 | u32::from(self.flag()?)))
+    }
+}
+
 /// Reads bits from the payload of a NAL unit and skips emulation prevention. Copies nothing, so that
 /// the head of a slice costs no more than its few bytes.
-pub(super) struct BitReader<'a> {
+pub(crate) struct BitReader<'a> {
     payload: &'a [u8],
     /// Index of the byte after the current one.
     next: usize,
@@ -29,7 +61,7 @@ pub(super) struct BitReader<'a> {
 
 impl<'a> BitReader<'a> {
     /// Over the payload of a NAL unit without its header.
-    pub(super) fn new(payload: &'a [u8]) -> Self {
+    pub(crate) fn new(payload: &'a [u8]) -> Self {
         Self { payload, next: 0, current: 0, left: 0, zeros: 0 }
     }
 
@@ -40,7 +72,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// `u(1)`.
-    pub(super) fn flag(&mut self) -> Result<bool, SyntaxError> {
+    pub(crate) fn flag(&mut self) -> Result<bool, SyntaxError> {
         if self.left == 0 {
             let mut byte = self.next_byte()?;
             if self.zeros >= 2 && byte == 3 {
@@ -55,7 +87,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// `u(count)`, at most 32 bits.
-    pub(super) fn bits(&mut self, count: u32) -> Result<u32, SyntaxError> {
+    pub(crate) fn bits(&mut self, count: u32) -> Result<u32, SyntaxError> {
         debug_assert!(count <= 32);
         let mut value = 0;
         for _ in 0..count {
@@ -65,12 +97,12 @@ impl<'a> BitReader<'a> {
     }
 
     /// `u(8)`.
-    pub(super) fn byte(&mut self) -> Result<u8, SyntaxError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, SyntaxError> {
         self.bits(8).map(|value| value as u8)
     }
 
     /// `ue(v)`.
-    pub(super) fn unsigned(&mut self) -> Result<u32, SyntaxError> {
+    pub(crate) fn unsigned(&mut self) -> Result<u32, SyntaxError> {
         let mut zeros = 0;
         while !self.flag()? {
             zeros += 1;
@@ -82,7 +114,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// `ue(v)` of at most `limit`.
-    pub(super) fn unsigned_to(
+    pub(crate) fn unsigned_to(
         &mut self,
         limit: u32,
         name: &'static str,
@@ -92,27 +124,27 @@ impl<'a> BitReader<'a> {
     }
 
     /// `se(v)`.
-    pub(super) fn signed(&mut self) -> Result<i32, SyntaxError> {
+    pub(crate) fn signed(&mut self) -> Result<i32, SyntaxError> {
         let code = self.unsigned()?;
         let magnitude = (code / 2 + code % 2) as i32;
         Ok(if code % 2 == 1 { magnitude } else { -magnitude })
     }
 }
 
-/// Writes the payload of a NAL unit.
-pub(super) struct BitWriter {
+/// Writes bits, of the payload of a NAL unit among others.
+pub(crate) struct BitWriter {
     bytes: Vec<u8>,
     /// Bits used of the last byte; 0 when it is full.
     used: u32,
 }
 
 impl BitWriter {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: Vec::with_capacity(64), used: 0 }
     }
 
     /// `u(1)`.
-    pub(super) fn flag(&mut self, bit: bool) {
+    pub(crate) fn flag(&mut self, bit: bool) {
         if self.used == 0 {
             self.bytes.push(0);
         }
@@ -123,14 +155,14 @@ impl BitWriter {
     }
 
     /// `u(count)`, at most 32 bits.
-    pub(super) fn bits(&mut self, value: u32, count: u32) {
+    pub(crate) fn bits(&mut self, value: u32, count: u32) {
         for bit in (0..count).rev() {
             self.flag(value >> bit & 1 == 1);
         }
     }
 
     /// `ue(v)`; `value` is below 2^32 − 1.
-    pub(super) fn unsigned(&mut self, value: u32) {
+    pub(crate) fn unsigned(&mut self, value: u32) {
         let code = u64::from(value) + 1;
         let length = 63 - code.leading_zeros();
         self.bits(0, length);
@@ -139,17 +171,24 @@ impl BitWriter {
     }
 
     /// `se(v)`.
-    pub(super) fn signed(&mut self, value: i32) {
+    pub(crate) fn signed(&mut self, value: i32) {
         self.unsigned(if value > 0 { 2 * value as u32 - 1 } else { 2 * value.unsigned_abs() });
     }
 
-    /// Ends with `rbsp_trailing_bits` and yields the NAL unit with emulation prevention.
-    pub(super) fn into_nal(mut self, header: u8) -> Vec<u8> {
+    /// Ends with one bit that is set, and as many as the last byte has room for that are not: what both H.264
+    /// (`rbsp_trailing_bits`) and AV1 (`trailing_bits`) end with.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
         self.flag(true);
-        let mut nal = Vec::with_capacity(self.bytes.len() + 8);
+        self.bytes
+    }
+
+    /// Ends it so, and yields the NAL unit with emulation prevention.
+    pub(crate) fn into_nal(self, header: u8) -> Vec<u8> {
+        let bytes = self.into_bytes();
+        let mut nal = Vec::with_capacity(bytes.len() + 8);
         nal.push(header);
         let mut zeros = 0;
-        for byte in self.bytes {
+        for byte in bytes {
             if zeros >= 2 && byte <= 3 {
                 nal.push(3);
                 zeros = 0;
