@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use nearlight_encoder::cuda::sys::{
-    CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC,
+    BINARY_SEMAPHORE_FD, CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC,
     CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC, CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS, CUDA_MEMCPY2D,
     CUcontext, CUdeviceptr, CUexternalMemory, CUexternalSemaphore, CUresult, CUstream, DEDICATED,
     OPAQUE_FD, TIMELINE_SEMAPHORE_FD,
@@ -442,7 +442,7 @@ impl Driver {
 fn semaphores_are_waited_for_in_streams_that_are_known_and_go_after_that() {
     let driver = Driver::current();
     let mut file = Exported::plain(8).unwrap();
-    assert_eq!(driver.import_semaphore(&file, OPAQUE_FD).map(drop), NOT_SUPPORTED, "a binary one");
+    assert_eq!(driver.import_semaphore(&file, 3).map(drop), NOT_SUPPORTED, "one of Windows");
     let semaphore = driver.import_semaphore(&file, TIMELINE_SEMAPHORE_FD).unwrap();
     assert_eq!(driver.stream(2).map(drop), INVALID_VALUE);
     let stream = driver.stream(1).unwrap();
@@ -481,6 +481,30 @@ fn semaphores_are_waited_for_in_streams_that_are_known_and_go_after_that() {
         "1 x external semaphore not destroyed",
         "1 x stream not destroyed",
     ]);
+}
+
+#[test]
+fn a_binary_semaphore_is_waited_for_once_a_signal() {
+    let driver = Driver::current();
+    let mut file = Exported::plain(16).unwrap();
+    let semaphore = driver.import_semaphore(&file, BINARY_SEMAPHORE_FD).unwrap();
+    let stream = driver.stream(1).unwrap();
+    assert_eq!(driver.wait(semaphore, (0, 0), stream), INVALID_VALUE, "nothing signals it");
+    for signal in 1..=2 {
+        file.bytes_mut()[8] = signal;
+        assert_eq!(driver.wait(semaphore, (1, 0), stream), INVALID_VALUE);
+        assert_eq!(driver.wait(semaphore, (0, 0), stream), OK);
+        assert_eq!(driver.wait(semaphore, (0, 0), stream), INVALID_VALUE);
+        file.bytes_mut()[0] = signal;
+    }
+    assert_eq!(driver.destroy_stream(stream), OK);
+    assert_eq!(driver.destroy_semaphore(semaphore), OK);
+    let (twice, valued) =
+        ("a second wait for one signal, or a first for none", "a value for a binary semaphore");
+    let broken = [twice, valued, twice, valued, twice]
+        .map(|rule| format!("cuWaitExternalSemaphoresAsync: {rule}"));
+    driver.broke(&broken.each_ref().map(String::as_str));
+    driver.left(&["1 x primary context not released", "1 x context not popped"]);
 }
 
 #[test]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::gpu::{PATIENCE, Raw, Rig, Run, SETTINGS, SIZE, Slot, Timeline};
+use common::gpu::{Binary, PATIENCE, Raw, Rig, Run, SETTINGS, SIZE, Slot, Timeline};
 use common::{Picture as Scene, decode, psnr, structure};
 use media::barcode::Strip;
 use media::{
     Bitrate, Codec, ColorDescription, DeviceId, EncodeError, EncodeOptions, Encoded, FrameId,
-    FrameRate, Picture, PixelFormat, RateChange, Recovery, RecoveryMeans, Size, Submitted,
+    FrameRate, Picture, PixelFormat, RateChange, Recovery, RecoveryMeans, Size, Submitted, Turn,
     UnitKind,
 };
 use nearlight_encoder::h264::{Sps, nals};
@@ -657,6 +657,84 @@ fn a_picture_that_is_not_complete_is_waited_for_on_the_device() {
     let count = |call| log.iter().filter(|line| line.starts_with(call)).count();
     assert_eq!(count("cuImportExternalSemaphore"), 7, "once for each ring");
     assert_eq!(count("cuDestroyExternalSemaphore"), 2, "those that were used longest ago");
+    drop(encoder);
+    rig.assert_clean();
+}
+
+#[test]
+fn a_binary_semaphore_is_waited_for_once_a_picture_and_free_when_its_unit_is_out() {
+    let rig = Rig::new();
+    let (mut encoder, woken) = asynchronous(&rig, "nvenc-h265");
+    let mut slots: Vec<_> =
+        (0..3).map(|_| (Slot::new(PixelFormat::Nv12, SIZE), Binary::new())).collect();
+    for number in 0..9 {
+        let (slot, binary) = &mut slots[number % 3];
+        binary.submit();
+        let mut image = slot.image();
+        image.ready = Some(binary.ready());
+        let frame = FrameId(number as u64);
+        let given = encoder.encode(frame, &Picture::Shared(image), KEY).unwrap();
+        assert!(matches!(given, Submitted::Later));
+        assert!(encoder.poll().is_none(), "it is not there before its signal");
+        assert_eq!(binary.turns().now(), Turn::Taken);
+        // Drawn after it was given, and what is coded.
+        let picture = Raw::new(PixelFormat::Nv12, SIZE, number);
+        slot.draw(&picture);
+        binary.signal();
+        woken.recv_timeout(PATIENCE).unwrap();
+        let unit = encoder.poll().unwrap().unwrap();
+        assert_eq!(binary.turns().now(), Turn::Free, "the source may signal it again");
+        let mut other = rig.open("nvenc-h265", &SETTINGS).unwrap();
+        let wanted = other.code(&picture.picture()).unwrap();
+        assert_eq!(digest(&text(&unit)), digest(&text(&wanted)), "picture {number}");
+        assert!(digest(&text(&unit)).is_some());
+    }
+    let log = rig.gpu.cuda_log().unwrap();
+    let count = |call| log.iter().filter(|line| line.starts_with(call)).count();
+    assert_eq!(count("cuImportExternalSemaphore"), 3, "once for each slot");
+    assert_eq!(count("cuWaitExternalSemaphoresAsync"), 9, "once for each picture");
+    drop(encoder);
+    rig.assert_clean();
+}
+
+#[test]
+fn a_binary_signal_is_for_one_wait_whatever_fails() {
+    // The driver is busy: the picture is given once more, and waited for once.
+    let rig = Rig::new();
+    let (mut encoder, woken) = asynchronous(&rig, "nvenc-h265");
+    let (slot, mut binary) = (Slot::new(PixelFormat::Nv12, SIZE), Binary::new());
+    binary.submit();
+    let mut image = slot.image();
+    image.ready = Some(binary.ready());
+    rig.gpu.plan_encode("nvEncEncodePicture", 1, 1, testkit::Effect::Status(18)).unwrap();
+    encoder.encode(FrameId(0), &Picture::Shared(image), KEY).unwrap();
+    binary.signal();
+    woken.recv_timeout(PATIENCE).unwrap();
+    encoder.poll().unwrap().unwrap();
+    assert_eq!(binary.turns().now(), Turn::Free);
+    let log = rig.gpu.cuda_log().unwrap();
+    let waits = log.iter().filter(|line| line.starts_with("cuWaitExternalSemaphoresAsync"));
+    assert_eq!(waits.count(), 1);
+    // Somebody else has the wait: this picture is left out, and the next one is not.
+    binary.submit();
+    assert!(binary.turns().take());
+    let mut image = slot.image();
+    image.ready = Some(binary.ready());
+    let outcome = encoder.encode(FrameId(1), &Picture::Shared(image), KEY);
+    assert!(matches!(outcome, Err(EncodeError::Busy(_))), "{outcome:?}");
+    encoder.encode(FrameId(2), &slot.picture(), KEY).unwrap();
+    woken.recv_timeout(PATIENCE).unwrap();
+    encoder.poll().unwrap().unwrap();
+    // A wait that fails, and pictures that cannot be given, leave it taken: the source signals another.
+    let mut other = Binary::new();
+    other.submit();
+    let mut image = slot.image();
+    image.ready = Some(other.ready());
+    let call = "cuWaitExternalSemaphoresAsync";
+    rig.gpu.plan_cuda(call, 1, 1, testkit::Effect::Status(999)).unwrap();
+    let outcome = encoder.encode(FrameId(3), &Picture::Shared(image), KEY);
+    assert!(matches!(outcome, Err(EncodeError::Refused(_))), "{outcome:?}");
+    assert_eq!(other.turns().now(), Turn::Taken);
     drop(encoder);
     rig.assert_clean();
 }

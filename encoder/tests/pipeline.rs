@@ -14,7 +14,7 @@ use common::doubles::*;
 use media::{
     Bitrate, Codec, Damage, DeviceId, EncodeError, EncodeOptions, Encoded, Encoder,
     EncoderCapabilities, FrameId, FrameRate, MemoryId, Picture, RateChange, Recovery,
-    RecoveryMeans, Rect, SharedMemory, SharedSemaphore, Size, Submitted, UnitKind,
+    RecoveryMeans, Rect, SemaphoreKind, SharedMemory, SharedSemaphore, Size, Submitted, UnitKind,
 };
 use nearlight_encoder::{Candidate, Command, Wake, WorkerEvent};
 
@@ -358,7 +358,12 @@ fn pictures_on_the_encoders_device_are_given_where_they_lie() {
 
 fn semaphore() -> Arc<SharedSemaphore> {
     let fd = std::fs::File::open("/dev/null").unwrap().into();
-    Arc::new(SharedSemaphore { id: MemoryId::next(), device: DEVICE, fd, timeline: true })
+    Arc::new(SharedSemaphore {
+        id: MemoryId::next(),
+        device: DEVICE,
+        fd,
+        kind: SemaphoreKind::Timeline,
+    })
 }
 
 #[test]

@@ -40,7 +40,8 @@ pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId};
 pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};
 pub use regions::{RegionQuality, Regions, RegionsRefused};
 pub use shared::{
-    DeviceId, MemoryId, SharedImage, SharedMemory, SharedPlane, SharedSemaphore, SharedSignal,
+    DeviceId, MemoryId, SemaphoreKind, SharedImage, SharedMemory, SharedPlane, SharedSemaphore,
+    SharedSignal, Turn, Turns,
 };
 pub use source::{
     CursorUpdate, FrameRequest, FrameSource, Pacing, SourceError, SourceEvent, SourceInfo,

@@ -8,8 +8,8 @@
 //! refuses.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
 
@@ -94,13 +94,97 @@ pub struct SharedSemaphore {
     pub device: DeviceId,
     /// The semaphore. An importer that takes ownership is given a duplicate.
     pub fd: OwnedFd,
+    /// How it is signalled.
+    pub kind: SemaphoreKind,
+}
+
+/// How a semaphore is signalled.
+#[derive(Debug)]
+pub enum SemaphoreKind {
     /// It counts up (`VK_SEMAPHORE_TYPE_TIMELINE`) and is waited for by a value.
-    pub timeline: bool,
+    Timeline,
+    /// It is signalled and waited for by turns (`VK_SEMAPHORE_TYPE_BINARY`).
+    Binary(Turns),
+}
+
+/// Where a binary semaphore is between two signals: it must be waited for exactly once, and a picture that is
+/// dropped on its way is waited for by nobody. So both sides say what they do.
+///
+/// ```text
+/// free ─ signalled ─▶ signalled ─ take ─▶ taken ─ settle ─▶ free
+/// ```
+/// What stays taken, since its reader failed, is never signalled again.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<Turn>);
+
+/// A state of [`Turns`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing signals it, and nobody waits for it.
+    #[default]
+    Free,
+    /// A submission signals it, and nobody waits for it yet.
+    Signalled,
+    /// A reader's device waits for it, or did so.
+    Taken,
+}
+
+impl Turns {
+    fn lock(&self) -> MutexGuard<'_, Turn> {
+        // A word is never half written.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it is.
+    pub fn now(&self) -> Turn {
+        *self.lock()
+    }
+
+    /// A submission was made that signals it.
+    pub fn signalled(&self) {
+        *self.lock() = Turn::Signalled;
+    }
+
+    /// Takes the one wait that its signal is for: `false` where there is none to take.
+    pub fn take(&self) -> bool {
+        let mut turn = self.lock();
+        let theirs = *turn == Turn::Signalled;
+        if theirs {
+            *turn = Turn::Taken;
+        }
+        theirs
+    }
+
+    /// The wait that was taken is over.
+    pub fn settle(&self) {
+        let mut turn = self.lock();
+        if *turn == Turn::Taken {
+            *turn = Turn::Free;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_is_for_one_wait() {
+        let turns = Turns::default();
+        assert!(!turns.take(), "nothing signals it");
+        turns.settle();
+        assert_eq!(turns.now(), Turn::Free);
+        for _ in 0..2 {
+            turns.signalled();
+            turns.settle();
+            assert_eq!(turns.now(), Turn::Signalled, "nobody waited for it");
+            assert!(turns.take());
+            assert!(!turns.take(), "somebody waits for it");
+            assert_eq!(turns.now(), Turn::Taken);
+            turns.settle();
+            assert_eq!(turns.now(), Turn::Free);
+        }
+    }
 
     #[test]
     fn no_two_allocations_have_one_id() {

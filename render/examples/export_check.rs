@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Nv12, Picture, TestClock, ring, submit};
-use media::{DeviceId, FrameImage, MemoryId, Size, StageTimes};
+use media::{DeviceId, FrameImage, MemoryId, SemaphoreKind, SharedSemaphore, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuOptions};
 use nearlight_render::readback::{FrameRing, Sharing};
 use testkit::{Cuda, CudaBuffer, CudaContext, CudaMemory, CudaSemaphore, CudaStream};
@@ -209,7 +209,9 @@ struct Waits<'a> {
     ring: &'a mut FrameRing,
     buffers: &'a [(MemoryId, CudaBuffer<'a>)],
     wanted: &'a [(wgpu::TextureView, Nv12)],
-    semaphore: CudaSemaphore<'a>,
+    context: &'a CudaContext<'a>,
+    /// One for the ring, or one for each of its slots.
+    semaphores: Vec<(MemoryId, CudaSemaphore<'a>)>,
     stream: CudaStream<'a>,
     /// What keeps the device busy before it draws, so that copies that do not wait come too early.
     work: [wgpu::Buffer; 2],
@@ -226,16 +228,7 @@ impl<'a> Waits<'a> {
         buffers: &'a [(MemoryId, CudaBuffer<'a>)],
         wanted: &'a [(wgpu::TextureView, Nv12)],
     ) -> Result<Self, String> {
-        let mut image = next(gpu, ring, &wanted[0].0)?;
-        finish(&mut *image)?;
-        let shared = image.shared().ok_or("the picture is not shared")?;
-        let ready = shared.ready.ok_or("the device can signal, but the picture has no signal")?;
-        let semaphore = context.import_semaphore(ready.semaphore)?;
-        println!(
-            "{}: waits by {} semaphore",
-            ring.size(),
-            if ready.semaphore.timeline { "a timeline" } else { "a binary" }
-        );
+        println!("{}: waits by {}", ring.size(), gpu.signalling()?);
         let work = [(); 2].map(|()| {
             gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("work"),
@@ -244,7 +237,18 @@ impl<'a> Waits<'a> {
                 mapped_at_creation: false,
             })
         });
-        Ok(Self { gpu, ring, buffers, wanted, semaphore, stream: context.stream()?, work })
+        let (stream, semaphores) = (context.stream()?, Vec::new());
+        Ok(Self { gpu, ring, buffers, wanted, context, semaphores, stream, work })
+    }
+
+    /// What CUDA knows a semaphore by, imported when it is first seen.
+    fn import(&mut self, semaphore: &SharedSemaphore) -> Result<usize, String> {
+        let known = self.semaphores.iter().position(|(id, _)| *id == semaphore.id);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        self.semaphores.push((semaphore.id, self.context.import_semaphore(semaphore)?));
+        Ok(self.semaphores.len() - 1)
     }
 
     fn check(&mut self, rounds: usize) -> Result<(), String> {
@@ -297,7 +301,8 @@ impl<'a> Waits<'a> {
         let shared = image.shared().ok_or("the picture is not shared")?;
         if wait == Wait::Semaphore {
             let ready = shared.ready.as_ref().ok_or("the picture has no signal")?;
-            self.stream.wait(&self.semaphore, ready)?;
+            let at = self.import(ready.semaphore)?;
+            self.stream.wait(&self.semaphores[at].1, ready)?;
         }
         let given = since.elapsed();
         let buffer = find(self.buffers, shared.memory.id)?;
@@ -305,6 +310,11 @@ impl<'a> Waits<'a> {
         let luma = self.stream.read(buffer, shared.planes[0], width, height)?;
         let chroma = self.stream.read(buffer, shared.planes[1], width, height / 2)?;
         let copied = since.elapsed();
+        if let Some(SemaphoreKind::Binary(turns)) =
+            shared.ready.as_ref().map(|ready| &ready.semaphore.kind)
+        {
+            turns.settle();
+        }
         // The slot is drawn to again only when the device is through with it.
         finish(&mut *image)?;
         let made = Nv12 { size, luma, chroma };

@@ -11,6 +11,8 @@
     reason = "calls of Vulkan that wgpu does not offer; confined to this module"
 )]
 
+mod binary;
+mod semaphore;
 mod timeline;
 
 use std::mem::ManuallyDrop;
@@ -25,7 +27,10 @@ use wgpu::hal::api::Vulkan;
 
 use crate::device::GpuMemory;
 
-pub(crate) use timeline::{SharedTimeline, Timeline, offered as timelines_offered, open};
+pub(crate) use binary::SharedBinary;
+pub use semaphore::Signalling;
+pub(crate) use semaphore::{Signalled, offered as signalling_offered, open};
+pub(crate) use timeline::SharedTimeline;
 
 const NOT_VULKAN: &str = "the device is not one of Vulkan";
 const OPAQUE_FD: vk::ExternalMemoryHandleTypeFlags = vk::ExternalMemoryHandleTypeFlags::OPAQUE_FD;
@@ -42,8 +47,8 @@ pub struct Exporter {
     // Keeps the device, which the functions below belong to.
     device: wgpu::Device,
     functions: external_memory_fd::Device,
-    /// Functions for semaphores, or why there are none.
-    semaphores: Result<external_semaphore_fd::Device, String>,
+    /// What semaphores it has and functions for them, or why there are none.
+    semaphores: Result<(Signalling, external_semaphore_fd::Device), String>,
     memory: vk::PhysicalDeviceMemoryProperties,
     id: DeviceId,
     held: Arc<Held>,
@@ -86,14 +91,14 @@ impl Drop for Exported {
 }
 
 impl Exporter {
-    /// Finds out what the device can do; `timelines` says whether it was opened with semaphores that can
-    /// be exported, or why not.
+    /// Finds out what the device can do; `signalling` says with what semaphores it was opened that can be
+    /// exported, or why with none.
     ///
     /// # Errors
     /// Why its memory cannot be shared.
     pub(crate) fn new(
         device: &wgpu::Device,
-        timelines: Result<(), String>,
+        signalling: Result<Signalling, String>,
     ) -> Result<Self, String> {
         // wgpu switches the extension on wherever it is, and says by this feature that it is.
         if !device.features().contains(wgpu::Features::VULKAN_EXTERNAL_MEMORY_FD) {
@@ -129,8 +134,9 @@ impl Exporter {
         Ok(Self {
             device: device.clone(),
             functions: external_memory_fd::Device::new(vulkan, hal.raw_device()),
-            semaphores: timelines
-                .map(|()| external_semaphore_fd::Device::new(vulkan, hal.raw_device())),
+            semaphores: signalling.map(|signalling| {
+                (signalling, external_semaphore_fd::Device::new(vulkan, hal.raw_device()))
+            }),
             memory,
             id: DeviceId(ids.device_uuid),
             held: Arc::default(),
@@ -150,9 +156,12 @@ impl Exporter {
         }
     }
 
-    /// Why nothing can be signalled to other APIs of the device; `None` where it can.
-    pub fn cannot_signal(&self) -> Option<&str> {
-        self.semaphores.as_ref().err().map(String::as_str)
+    /// How other APIs of the device are told that a picture is complete.
+    ///
+    /// # Errors
+    /// Why they are not told.
+    pub fn signalling(&self) -> Result<Signalling, &str> {
+        self.semaphores.as_ref().map(|(signalling, _)| *signalling).map_err(String::as_str)
     }
 
     /// Makes a semaphore by which others on the device are told of the end of submissions.
@@ -160,7 +169,17 @@ impl Exporter {
     /// # Errors
     /// Why there is none, or the call that failed and how.
     pub(crate) fn timeline(&self) -> Result<SharedTimeline, String> {
-        SharedTimeline::new(&self.device, self.semaphores.as_ref().map_err(String::clone)?, self.id)
+        let (_, functions) = self.semaphores.as_ref().map_err(String::clone)?;
+        SharedTimeline::new(&self.device, functions, self.id)
+    }
+
+    /// Makes one by which they are told of one submission at a time.
+    ///
+    /// # Errors
+    /// As [`timeline`](Self::timeline).
+    pub(crate) fn binary(&self) -> Result<SharedBinary, String> {
+        let (_, functions) = self.semaphores.as_ref().map_err(String::clone)?;
+        SharedBinary::new(&self.device, functions, self.id)
     }
 
     /// Makes a buffer of `bytes`, in memory of its own. What it holds is undefined at first.

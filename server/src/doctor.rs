@@ -33,10 +33,10 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
             );
             row(&mut out, "shared memory", "", &sharing);
             if gpu.cannot_share().is_none() {
-                let ready = gpu.cannot_signal().map_or_else(
-                    || "a timeline semaphore tells encoders of the device".to_owned(),
-                    |reason| format!("a fence is waited for: {reason}"),
-                );
+                let ready = match gpu.signalling() {
+                    Ok(signalling) => format!("{signalling} tells encoders of the device"),
+                    Err(reason) => format!("a fence is waited for: {reason}"),
+                };
                 row(&mut out, "picture complete", "", &ready);
             }
             if gpu.is_software() {

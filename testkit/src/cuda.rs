@@ -14,10 +14,10 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::ptr::{null, null_mut};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use media::{DeviceId, SharedMemory, SharedPlane, SharedSemaphore, SharedSignal};
+use media::{DeviceId, SemaphoreKind, SharedMemory, SharedPlane, SharedSemaphore, SharedSignal};
 
 use sys::{
-    CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC,
+    BINARY_SEMAPHORE_FD, CUDA_EXTERNAL_MEMORY_BUFFER_DESC, CUDA_EXTERNAL_MEMORY_HANDLE_DESC,
     CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC, CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS,
     CUDA_EXTERNAL_SEMAPHORE_WAIT_VALUES, CUDA_MEMCPY2D, CUDA_SUCCESS, CUcontext, CUdevice,
     CUdeviceptr, CUexternalHandle, CUexternalMemory, CUexternalSemaphore, CUresult, CUstream,
@@ -153,20 +153,20 @@ impl CudaContext<'_> {
         Ok(CudaMemory { cuda: self.cuda, handle })
     }
 
-    /// Imports a timeline semaphore; its descriptor stays with the caller, CUDA has a duplicate.
+    /// Imports a semaphore; its descriptor stays with the caller, CUDA has a duplicate.
     ///
     /// # Errors
-    /// As [`Cuda::open`], and for a semaphore that is no timeline.
+    /// As [`Cuda::open`].
     pub fn import_semaphore(
         &self,
         semaphore: &SharedSemaphore,
     ) -> Result<CudaSemaphore<'_>, String> {
-        if !semaphore.timeline {
-            return Err("the semaphore is no timeline".to_owned());
-        }
         let fd = semaphore.fd.try_clone().map_err(|error| error.to_string())?;
         let what = CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC {
-            type_: TIMELINE_SEMAPHORE_FD,
+            type_: match semaphore.kind {
+                SemaphoreKind::Timeline => TIMELINE_SEMAPHORE_FD,
+                SemaphoreKind::Binary(_) => BINARY_SEMAPHORE_FD,
+            },
             handle: CUexternalHandle { fd: fd.as_raw_fd() },
             flags: 0,
             reserved: [0; 16],
@@ -261,7 +261,7 @@ pub struct CudaStream<'a> {
 
 impl CudaStream<'_> {
     /// Holds off what comes after it in the stream until `signal`, which `semaphore` was imported for.
-    /// The caller does not wait.
+    /// The caller does not wait, and settles the turn of a binary one when the stream is through.
     ///
     /// # Errors
     /// As [`Cuda::open`].
@@ -270,9 +270,14 @@ impl CudaStream<'_> {
         semaphore: &CudaSemaphore<'_>,
         signal: &SharedSignal<'_>,
     ) -> Result<(), String> {
+        if let SemaphoreKind::Binary(turns) = &signal.semaphore.kind
+            && !turns.take()
+        {
+            return Err("somebody else waits for the signal".to_owned());
+        }
         let what = CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS {
             params: CUDA_EXTERNAL_SEMAPHORE_WAIT_VALUES {
-                fence: signal.value.ok_or("the signal has no value")?,
+                fence: signal.value.unwrap_or(0),
                 nvSciSync: 0,
                 key: 0,
                 timeoutMs: 0,

@@ -5,12 +5,12 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::ptr::null_mut;
 use std::sync::Arc;
 
-use media::{MemoryId, SharedSemaphore, SharedSignal};
+use media::{MemoryId, SemaphoreKind, SharedSemaphore, SharedSignal};
 
 use super::context::{Context, warn};
 use super::loader::WaitFunctions;
 use super::sys::{
-    CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC, CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS,
+    BINARY_SEMAPHORE_FD, CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC, CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS,
     CUDA_EXTERNAL_SEMAPHORE_WAIT_VALUES, CUexternalHandle, CUexternalSemaphore, CUstream,
     NON_BLOCKING, TIMELINE_SEMAPHORE_FD,
 };
@@ -32,6 +32,8 @@ pub(crate) struct Stream {
 struct Imported {
     id: MemoryId,
     handle: CUexternalSemaphore,
+    /// A binary one that the queue waits for, or did so, and whose turn is not settled.
+    taken: Option<Arc<SharedSemaphore>>,
 }
 
 // SAFETY: the driver takes streams and semaphores on any thread on which their context is current.
@@ -63,17 +65,31 @@ impl Stream {
         &raw mut *self.handle
     }
 
-    /// Holds off what is given to the queue from now on until `signal`. Nobody waits here.
+    /// Holds off what is given to the queue from now on until `signal`. Nobody waits here. `false`: somebody
+    /// else does so for this signal, which is for one wait alone.
     ///
     /// # Errors
     /// The call that failed, or that the semaphore is of another kind or device.
-    pub(crate) fn wait(&mut self, signal: &SharedSignal<'_>) -> Result<(), Failure> {
+    pub(crate) fn wait(&mut self, signal: &SharedSignal<'_>) -> Result<bool, Failure> {
         let context = Arc::clone(&self.context);
         let _current = context.current()?;
-        let (Some(value), true) = (signal.value, signal.semaphore.timeline) else {
-            return Err(refused("it is no timeline"));
+        let imported = self.import(signal.semaphore)?;
+        let value = match (&signal.semaphore.kind, signal.value) {
+            (SemaphoreKind::Timeline, Some(value)) => value,
+            (SemaphoreKind::Binary(turns), None) => {
+                if imported.taken.is_some() {
+                    // For a picture that is given once more.
+                    return Ok(true);
+                }
+                if !turns.take() {
+                    return Ok(false);
+                }
+                imported.taken = Some(Arc::clone(signal.semaphore));
+                0
+            }
+            _ => return Err(refused("its signal is of another kind")),
         };
-        let handle = self.import(signal.semaphore)?;
+        let handle = imported.handle;
         let what = CUDA_EXTERNAL_SEMAPHORE_WAIT_PARAMS {
             params: CUDA_EXTERNAL_SEMAPHORE_WAIT_VALUES {
                 fence: value,
@@ -94,11 +110,21 @@ impl Stream {
                 *self.handle,
             )
         };
-        context.cuda().functions().check("cuWaitExternalSemaphoresAsync", result)
+        context.cuda().functions().check("cuWaitExternalSemaphoresAsync", result)?;
+        Ok(true)
     }
 
-    /// The handle of a semaphore, imported where it is not. The context is current.
-    fn import(&mut self, semaphore: &Arc<SharedSemaphore>) -> Result<CUexternalSemaphore, Failure> {
+    /// What waited for a signal is done, and so is the wait.
+    pub(crate) fn settle(&mut self, semaphore: MemoryId) {
+        let mut imported = self.imported.iter_mut();
+        let taken = imported.find(|known| known.id == semaphore).and_then(|it| it.taken.take());
+        if let Some(SemaphoreKind::Binary(turns)) = taken.as_ref().map(|taken| &taken.kind) {
+            turns.settle();
+        }
+    }
+
+    /// A semaphore, imported where it is not. The context is current.
+    fn import(&mut self, semaphore: &Arc<SharedSemaphore>) -> Result<&mut Imported, Failure> {
         if let Some(at) = self.imported.iter().position(|known| known.id == semaphore.id) {
             self.imported[at..].rotate_left(1);
         } else {
@@ -111,9 +137,9 @@ impl Stream {
                 self.destroy(&oldest);
             }
             let handle = self.import_new(semaphore)?;
-            self.imported.push(Imported { id: semaphore.id, handle });
+            self.imported.push(Imported { id: semaphore.id, handle, taken: None });
         }
-        self.imported.last().map(|known| known.handle).ok_or_else(|| refused("it is not kept"))
+        self.imported.last_mut().ok_or_else(|| refused("it is not kept"))
     }
 
     fn import_new(&self, semaphore: &SharedSemaphore) -> Result<CUexternalSemaphore, Failure> {
@@ -122,7 +148,10 @@ impl Stream {
             .try_clone()
             .map_err(|error| Unavailable::Status { call: "dup", status: error.to_string() })?;
         let what = CUDA_EXTERNAL_SEMAPHORE_HANDLE_DESC {
-            type_: TIMELINE_SEMAPHORE_FD,
+            type_: match semaphore.kind {
+                SemaphoreKind::Timeline => TIMELINE_SEMAPHORE_FD,
+                SemaphoreKind::Binary(_) => BINARY_SEMAPHORE_FD,
+            },
             handle: CUexternalHandle { fd: fd.as_raw_fd() },
             flags: 0,
             reserved: [0; 16],

@@ -38,6 +38,8 @@ pub type CUarray = *mut c_void;
 
 /// `CU_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD`.
 pub const OPAQUE_FD: u32 = 1;
+/// `CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_OPAQUE_FD`: a binary semaphore.
+pub const BINARY_SEMAPHORE_FD: u32 = 1;
 /// `CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_TIMELINE_SEMAPHORE_FD`.
 pub const TIMELINE_SEMAPHORE_FD: u32 = 9;
 /// `CU_STREAM_NON_BLOCKING`: it does not wait for the default stream, nor that for it.

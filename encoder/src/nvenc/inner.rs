@@ -66,6 +66,8 @@ pub(super) struct Pending {
     pub(super) long_term: LongTerm,
     /// What to undo once it was read; none for buffers of the driver's.
     pub(super) mapped: Option<(MemoryId, Input)>,
+    /// The semaphore that the device waits for before it codes it.
+    pub(super) waited: Option<MemoryId>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -119,6 +121,10 @@ impl Inner {
     /// A picture was read, or will not be.
     pub(super) fn finish(&self, picture: &Pending, unit: Result<Encoded, ReadError>) {
         self.give_back(picture.mapped);
+        // Of one that failed nobody knows whether the device came that far.
+        if let (Some(stream), Some(semaphore), Ok(_)) = (&self.stream, picture.waited, &unit) {
+            lock(stream).settle(semaphore);
+        }
         lock(&self.state).pictures.finish(unit);
         self.changed.notify_all();
     }

@@ -179,16 +179,16 @@ impl Session {
     ) -> Result<(), SubmitError> {
         let number = lock(&self.inner.state).pictures.room().ok_or(SubmitError::Full)?;
         let output = self.inner.outputs[number];
-        let (input, format, pitch, mapped) = match picture {
+        let (input, format, pitch, mapped, waited) = match picture {
             Picture::Cpu(image) => {
                 let (input, pitch) = self.copy(image, number, order.strip)?;
-                (input, self.plan.input as Format, pitch, None)
+                (input, self.plan.input as Format, pitch, None, None)
             }
             Picture::Shared(image) => {
                 // First, since a strip is drawn at once. A wait for a picture that is not given harms nobody.
-                self.wait_for(image, order.strip)?;
+                let waited = self.wait_for(image, order.strip)?;
                 let (input, format) = self.map(image, order.strip)?;
-                (input, format, image.planes[0].stride, Some((image.memory.id, input)))
+                (input, format, image.planes[0].stride, Some((image.memory.id, input)), waited)
             }
         };
         let map = self.step_map(number, &order.regions);
@@ -199,7 +199,8 @@ impl Session {
             self.inner.give_back(mapped);
             return Err(failure.into());
         }
-        lock(&self.inner.state).pictures.submit(Pending { output, recovery, long_term, mapped });
+        let pending = Pending { output, recovery, long_term, mapped, waited };
+        lock(&self.inner.state).pictures.submit(pending);
         self.inner.changed.notify_all();
         Ok(())
     }
@@ -320,13 +321,22 @@ impl Session {
         Ok((input, format))
     }
 
-    /// Has the device wait until a picture is complete.
-    fn wait_for(&self, image: &SharedImage<'_>, strip: Option<Strip>) -> Result<(), SubmitError> {
-        let Some(ready) = &image.ready else { return Ok(()) };
+    /// Has the device wait until a picture is complete, and yields by what semaphore.
+    fn wait_for(
+        &self,
+        image: &SharedImage<'_>,
+        strip: Option<Strip>,
+    ) -> Result<Option<MemoryId>, SubmitError> {
+        let Some(ready) = &image.ready else { return Ok(None) };
         let (Some(stream), None) = (&self.inner.stream, strip) else {
             return Err(SubmitError::Refused("it is not complete".to_owned()));
         };
-        lock(stream).wait(ready).map_err(|failure| SubmitError::Refused(failure.to_string()))
+        match lock(stream).wait(ready) {
+            Ok(true) => Ok(Some(ready.semaphore.id)),
+            // A session of before, which is gone.
+            Ok(false) => Err(SubmitError::InUse),
+            Err(failure) => Err(SubmitError::Refused(failure.to_string())),
+        }
     }
 
     fn check(&self, format: PixelFormat, size: Size) -> Result<(), SubmitError> {

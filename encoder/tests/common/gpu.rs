@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use media::{
     Bitrate, Codec, CpuImage, DeviceId, EncodeError, EncodeOptions, Encoded, FrameId, FrameRate,
-    MemoryId, Picture, PixelFormat, Plane, SharedImage, SharedMemory, SharedPlane, SharedSemaphore,
-    SharedSignal, Size,
+    MemoryId, Picture, PixelFormat, Plane, SemaphoreKind, SharedImage, SharedMemory, SharedPlane,
+    SharedSemaphore, SharedSignal, Size, Turn, Turns,
 };
 use nearlight_encoder::nvenc::{self, Libraries};
 use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError, candidates};
@@ -194,7 +194,10 @@ impl Timeline {
         let memory = Exported::plain(8).unwrap();
         let device = DeviceId(*b"nearlight-fake-0");
         let (id, fd) = (MemoryId::next(), memory.fd().unwrap());
-        Self { memory, shared: Arc::new(SharedSemaphore { id, device, fd, timeline: true }) }
+        Self {
+            memory,
+            shared: Arc::new(SharedSemaphore { id, device, fd, kind: SemaphoreKind::Timeline }),
+        }
     }
 
     /// It has reached this.
@@ -207,6 +210,49 @@ impl Timeline {
 
     pub fn at(&self, value: u64) -> SharedSignal<'_> {
         SharedSignal { semaphore: &self.shared, value: Some(value) }
+    }
+}
+
+/// What stands for a binary semaphore with the double of CUDA: the signals that came, and those that were
+/// submitted.
+pub struct Binary {
+    memory: Exported,
+    shared: Arc<SharedSemaphore>,
+    submitted: u8,
+}
+
+impl Binary {
+    pub fn new() -> Self {
+        let memory = Exported::plain(16).unwrap();
+        let device = DeviceId(*b"nearlight-fake-0");
+        let (id, fd) = (MemoryId::next(), memory.fd().unwrap());
+        let kind = SemaphoreKind::Binary(Turns::default());
+        Self { memory, shared: Arc::new(SharedSemaphore { id, device, fd, kind }), submitted: 0 }
+    }
+
+    pub fn turns(&self) -> &Turns {
+        match &self.shared.kind {
+            SemaphoreKind::Binary(turns) => turns,
+            SemaphoreKind::Timeline => unreachable!("it was made above"),
+        }
+    }
+
+    /// A submission that signals it.
+    pub fn submit(&mut self) {
+        assert_eq!(self.turns().now(), Turn::Free, "as the source does");
+        self.turns().signalled();
+        self.submitted += 1;
+        self.memory.bytes_mut()[8] = self.submitted;
+    }
+
+    /// The submission is complete.
+    pub fn signal(&mut self) {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
+        self.memory.bytes_mut()[0] = self.submitted;
+    }
+
+    pub fn ready(&self) -> SharedSignal<'_> {
+        SharedSignal { semaphore: &self.shared, value: None }
     }
 }
 

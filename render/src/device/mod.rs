@@ -17,7 +17,7 @@ use media::DeviceId;
 use thiserror::Error;
 use wgpu::{DeviceType, Features};
 
-use crate::export::{self, Exporter};
+use crate::export::{self, Exporter, Signalling};
 
 pub use pool::GpuPool;
 pub use queue::Queue;
@@ -163,12 +163,12 @@ impl Gpu {
             memory_hints,
             ..Default::default()
         };
-        let timelines = if options.unshared {
+        let signalling = if options.unshared {
             Err(UNSHARED.to_owned())
         } else {
-            export::timelines_offered(&adapter)
+            export::signalling_offered(&adapter)
         };
-        let opened = if timelines.is_ok() {
+        let opened = if signalling.is_ok() {
             export::open(&adapter, &description)
         } else {
             pollster::block_on(adapter.request_device(&description))
@@ -187,7 +187,7 @@ impl Gpu {
         let exporter = if options.unshared {
             Err(UNSHARED.to_owned())
         } else {
-            Exporter::new(&device, timelines)
+            Exporter::new(&device, signalling)
         };
         let queue = Queue::new(queue);
         if let Err(reason) = &exporter {
@@ -263,7 +263,15 @@ impl Gpu {
     /// Why no other API of the device can wait for a picture on the device itself, so that a fence is
     /// waited for; `None` where one can.
     pub fn cannot_signal(&self) -> Option<&str> {
-        self.exporter().map_or_else(Some, Exporter::cannot_signal)
+        self.signalling().err()
+    }
+
+    /// How other APIs of the device are told that a picture is complete.
+    ///
+    /// # Errors
+    /// Why a fence is waited for instead.
+    pub fn signalling(&self) -> Result<Signalling, &str> {
+        self.exporter()?.signalling()
     }
 
     /// Whether textures of `format` can be drawn to with `samples` a pixel.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::export::Timeline;
+use crate::export::Signalled;
 
 /// The queue of a device. Work that is submitted runs in order, over all sessions.
 ///
@@ -36,15 +36,15 @@ impl Queue {
         self.queue.submit(commands)
     }
 
-    /// As [`submit`](Self::submit), and yields the value that `timeline` reaches once the commands are
-    /// complete: none where the device refused them.
-    pub(crate) fn submit_and_signal(
+    /// As [`submit`](Self::submit), and yields what says that the commands are complete: none where the
+    /// device refused them.
+    pub(crate) fn submit_and_signal<S: Signalled>(
         &self,
         commands: wgpu::CommandBuffer,
-        timeline: &Timeline,
-    ) -> (wgpu::SubmissionIndex, Option<u64>) {
+        with: &S,
+    ) -> (wgpu::SubmissionIndex, Option<S::Signal>) {
         let _alone = self.submitting.lock().unwrap_or_else(PoisonError::into_inner);
-        timeline.signalled_by(&self.queue, || self.queue.submit([commands]))
+        with.signalled_by(&self.queue, || self.queue.submit([commands]))
     }
 
     /// Writes to a buffer, before what is submitted next.

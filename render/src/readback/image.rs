@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{
-    Clock, CpuImage, FrameImage, ImageError, Mark, PixelFormat, PlaneMut, SharedImage, Size,
-    StageTimes,
+    Clock, CpuImage, FrameImage, ImageError, Mark, PixelFormat, PlaneMut, SharedImage,
+    SharedSignal, Size, StageTimes,
 };
 use smallvec::SmallVec;
 
-use super::slot::Mapping;
+use super::slot::{Mapping, Signal};
 use crate::device::Completion;
 
 pub(super) struct RingImage {
@@ -20,12 +20,16 @@ pub(super) struct RingImage {
     copy: OnceCell<wgpu::BufferView>,
     mapping: Arc<Mapping>,
     done: Arc<Completion>,
-    /// The value of the ring's semaphore that the picture's submission signals.
-    signal: Option<u64>,
+    /// What the picture's submission signals, where others on the device can wait for it.
+    signal: Option<Signal>,
 }
 
 impl RingImage {
-    pub(super) fn new(mapping: Arc<Mapping>, done: Arc<Completion>, signal: Option<u64>) -> Self {
+    pub(super) fn new(
+        mapping: Arc<Mapping>,
+        done: Arc<Completion>,
+        signal: Option<Signal>,
+    ) -> Self {
         Self { mapped: None, copy: OnceCell::new(), mapping, done, signal }
     }
 
@@ -98,13 +102,15 @@ impl FrameImage for RingImage {
     fn shared(&self) -> Option<SharedImage<'_>> {
         let slot = self.mapping.slot();
         let exported = slot.exported.as_ref()?;
-        let timeline = slot.common.timeline.as_ref();
         Some(SharedImage {
             memory: &exported.memory,
             format: slot.common.layout.format(),
             size: slot.common.layout.size(),
             planes: slot.common.layout.shared_planes(),
-            ready: timeline.zip(self.signal).map(|(timeline, value)| timeline.signal(value)),
+            ready: self
+                .signal
+                .as_ref()
+                .map(|signal| SharedSignal { semaphore: &signal.semaphore, value: signal.value }),
         })
     }
 

@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::device::{Completion, Gpu};
-use crate::export::{Exporter, SharedTimeline};
+use crate::export::{Exporter, SharedTimeline, Signalling};
 use crate::picture::{CPU_ALIGN, Pass, PictureConverter, PictureLayout, SHARED_ALIGN};
 
 use slot::Slot;
@@ -91,6 +91,8 @@ struct Common {
     newest: Mutex<Weak<Completion>>,
     /// Signalled by the end of each shared picture, where the device can.
     timeline: Option<SharedTimeline>,
+    /// Each slot has a semaphore of its own for that.
+    binary: bool,
     /// Nanoseconds of a timestamp's unit.
     stamp_period: f64,
     /// Shared pictures that were copied for the CPU after all.
@@ -132,6 +134,7 @@ impl FrameRing {
                 Some(gpu.exporter().map_err(|reason| RingError::Unshared(reason.to_owned()))?)
             }
         };
+        let (timeline, binary) = exporter.map_or((None, false), signalling);
         let common = Arc::new(Common {
             gpu: Arc::clone(gpu),
             converter: Arc::clone(converter),
@@ -139,7 +142,8 @@ impl FrameRing {
             layout,
             newest_cost: Mutex::new(None),
             newest: Mutex::default(),
-            timeline: exporter.and_then(timeline),
+            timeline,
+            binary,
             stamp_period: f64::from(gpu.queue().timestamp_period()),
             readbacks: AtomicU64::new(0),
         });
@@ -197,16 +201,24 @@ impl FrameRing {
     }
 }
 
-/// What tells readers on the device that a picture is complete. Without it they wait for a fence.
-fn timeline(exporter: &Exporter) -> Option<SharedTimeline> {
-    match exporter.timeline() {
-        Ok(timeline) => {
-            tracing::info!("the end of shared pictures is signalled by a timeline semaphore");
-            Some(timeline)
+/// What tells readers on the device that a picture is complete: a timeline, or a semaphore of each slot.
+/// Without either they wait for a fence.
+fn signalling(exporter: &Exporter) -> (Option<SharedTimeline>, bool) {
+    let made = exporter.signalling().map_err(str::to_owned).and_then(|signalling| {
+        let timeline = match signalling {
+            Signalling::Timeline => Some(exporter.timeline()?),
+            Signalling::Binary => None,
+        };
+        Ok((timeline, signalling))
+    });
+    match made {
+        Ok((timeline, signalling)) => {
+            tracing::info!("the end of shared pictures is signalled by {signalling}");
+            (timeline, signalling == Signalling::Binary)
         }
         Err(reason) => {
             tracing::info!(reason, "the end of shared pictures is waited for by a fence");
-            None
+            (None, false)
         }
     }
 }

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use media::{FrameImage, Size};
+use media::{FrameImage, SharedSemaphore, Size};
 
 use super::image::RingImage;
 use super::{Common, FrameCost};
 use crate::device::{Completion, Gpu, Watched};
-use crate::export::{Exported, Exporter};
+use crate::export::{Exported, Exporter, SharedBinary};
 
 /// Timestamps follow the pixels, aligned as `resolve_query_set` demands.
 const STAMP_ALIGN: u64 = wgpu::QUERY_RESOLVE_BUFFER_ALIGNMENT;
@@ -31,6 +31,8 @@ pub(super) struct Slot {
     pub(super) stamps: Option<wgpu::QuerySet>,
     /// The memory of `pixels`, where others can import it.
     pub(super) exported: Option<Exported>,
+    /// Where the ring has no timeline.
+    binary: Mutex<Option<SharedBinary>>,
     /// The view that was bound last, and how. A source has one or a few.
     bound: Mutex<Option<(wgpu::TextureView, wgpu::BindGroup)>>,
 }
@@ -40,14 +42,15 @@ impl Slot {
         let stamps_at = common.layout.bytes().next_multiple_of(STAMP_ALIGN);
         let (written, readable) =
             read_back(&common.gpu, stamps_at + STAMP_BYTES, wgpu::BufferUsages::STORAGE);
-        Self::new(common, written.clone(), written, readable, stamps_at, None)
+        Self::new(common, written.clone(), written, readable, stamps_at, (None, None))
     }
 
     pub(super) fn shared(common: &Arc<Common>, exporter: &Exporter) -> Result<Self, String> {
         let exported = exporter.buffer(common.layout.bytes())?;
+        let binary = common.binary.then(|| binary(exporter)).flatten();
         let (written, readable) = read_back(&common.gpu, STAMP_BYTES, wgpu::BufferUsages::COPY_DST);
         let pixels = exported.buffer.clone();
-        Ok(Self::new(common, pixels, written, readable, 0, Some(exported)))
+        Ok(Self::new(common, pixels, written, readable, 0, (Some(exported), binary)))
     }
 
     fn new(
@@ -56,7 +59,7 @@ impl Slot {
         written: wgpu::Buffer,
         readable: wgpu::Buffer,
         stamps_at: u64,
-        exported: Option<Exported>,
+        (exported, binary): (Option<Exported>, Option<SharedBinary>),
     ) -> Self {
         let stamps = common.gpu.has_timestamps().then(|| {
             common.gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
@@ -74,6 +77,7 @@ impl Slot {
             stamps_at,
             stamps,
             exported,
+            binary: Mutex::new(binary),
             bound: Mutex::new(None),
         }
     }
@@ -114,6 +118,25 @@ impl Slot {
         }
     }
 
+    /// Submits the commands that write its picture, and yields what signals their end on the device.
+    fn submit(&self, commands: wgpu::CommandBuffer) -> (wgpu::SubmissionIndex, Option<Signal>) {
+        let Common { gpu, timeline, .. } = &*self.common;
+        let queue = gpu.queue();
+        if let Some(shared) = timeline {
+            let (submission, value) = queue.submit_and_signal(commands, shared.timeline());
+            let semaphore = Arc::clone(shared.semaphore());
+            return (submission, value.map(|value| Signal { semaphore, value: Some(value) }));
+        }
+        let mut binary = self.binary.lock().unwrap_or_else(PoisonError::into_inner);
+        if binary.as_ref().is_some_and(SharedBinary::is_stuck) {
+            *binary = gpu.exporter().ok().and_then(self::binary);
+        }
+        let Some(binary) = &*binary else { return (queue.submit([commands]), None) };
+        let (submission, signal) = queue.submit_and_signal(commands, binary);
+        let semaphore = Arc::clone(binary.semaphore());
+        (submission, signal.map(|()| Signal { semaphore, value: None }))
+    }
+
     /// Has the picture of a shared slot copied to where the CPU can map it, and waits for it.
     ///
     /// # Errors
@@ -138,6 +161,34 @@ impl Slot {
         done.wait()?;
         copy.get_mapped_range(..).map_err(|error| error.to_string())
     }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.common.gpu.lost().is_none() {
+            return;
+        }
+        // It was given up, perhaps with work under way.
+        if let Some(binary) = self.binary.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            binary.leave();
+        }
+    }
+}
+
+/// A semaphore for a slot.
+fn binary(exporter: &Exporter) -> Option<SharedBinary> {
+    let made = exporter.binary();
+    if let Err(reason) = &made {
+        tracing::warn!(reason, "a slot has no semaphore: its fence is waited for");
+    }
+    made.ok()
+}
+
+/// What is signalled on the device when a picture is complete.
+pub(super) struct Signal {
+    pub(super) semaphore: Arc<SharedSemaphore>,
+    /// That of a timeline.
+    pub(super) value: Option<u64>,
 }
 
 /// A buffer that the device writes, `usage` among other ways, and one that is mapped: the same one
@@ -255,11 +306,8 @@ impl SlotGuard {
         let (internal, recorded_at) = recorded?;
         let mapping = Arc::new(Mapping { lease, internal, recorded_at });
         let slot = mapping.slot();
-        let Common { gpu, timeline, newest, .. } = &*slot.common;
-        let (submission, signal) = match timeline {
-            Some(shared) => gpu.queue().submit_and_signal(commands, shared.timeline()),
-            None => (gpu.queue().submit([commands]), None),
-        };
+        let Common { gpu, newest, .. } = &*slot.common;
+        let (submission, signal) = slot.submit(commands);
         let done = Arc::new(Completion::holding(Arc::clone(&mapping) as _));
         *newest.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&done);
         map_when_done(gpu, &slot.readable, submission, &done);

@@ -10,15 +10,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::driver::{Driver, borrowed};
 use crate::memory::Allocation;
 use crate::sys::{
-    INVALID_HANDLE, INVALID_VALUE, NON_BLOCKING, NOT_READY, NOT_SUPPORTED, SemaphoreDescription,
-    TIMELINE_SEMAPHORE_FD, WaitDescription,
+    BINARY_SEMAPHORE_FD, INVALID_HANDLE, INVALID_VALUE, NON_BLOCKING, NOT_READY, NOT_SUPPORTED,
+    SemaphoreDescription, TIMELINE_SEMAPHORE_FD, WaitDescription,
 };
 
 /// An imported semaphore.
 pub(crate) struct Semaphore {
     file: Arc<Allocation>,
-    /// What was waited for last.
+    /// What was waited for last; of a binary one how often it was.
     newest: u64,
+    binary: bool,
+}
+
+impl Semaphore {
+    /// Signals of a binary one that were submitted: its second word.
+    fn submitted(&self) -> u64 {
+        // SAFETY: the import of a binary one has sixteen bytes at least; else as in `Pending::is_over`.
+        let submitted = unsafe { AtomicU64::from_ptr(self.file.at(8).cast()) };
+        submitted.load(Ordering::Acquire)
+    }
 }
 
 /// A wait in a stream.
@@ -60,16 +70,18 @@ impl Driver {
     /// Takes the descriptor over, on success alone.
     pub(crate) fn import_semaphore(&mut self, what: &SemaphoreDescription) -> Result<u64, u32> {
         self.current()?;
-        if what.kind != TIMELINE_SEMAPHORE_FD {
-            return Err(NOT_SUPPORTED);
-        }
+        let words = match what.kind {
+            TIMELINE_SEMAPHORE_FD => 1,
+            BINARY_SEMAPHORE_FD => 2,
+            _ => return Err(NOT_SUPPORTED),
+        };
         if what.flags != 0 || what.reserved != [0; 16] {
             return Err(self.refuse(INVALID_VALUE, "flags or reserved words not zero"));
         }
         let Some(fd) = borrowed(what.handle.fd) else {
             return Err(self.refuse(INVALID_VALUE, "no fd"));
         };
-        let file = match Allocation::map(fd, size_of::<u64>() as u64) {
+        let file = match Allocation::map(fd, words * size_of::<u64>() as u64) {
             Ok(file) => Arc::new(file),
             Err(rule) => return Err(self.refuse(INVALID_VALUE, &rule)),
         };
@@ -77,7 +89,7 @@ impl Driver {
         drop(unsafe { OwnedFd::from_raw_fd(what.handle.fd) });
         self.taken(what.handle.fd);
         let handle = self.next_handle();
-        self.semaphores.insert(handle, Semaphore { file, newest: 0 });
+        self.semaphores.insert(handle, Semaphore { file, newest: 0, binary: words == 2 });
         Ok(handle)
     }
 
@@ -108,13 +120,27 @@ impl Driver {
             return Err(self.unknown("external semaphore", INVALID_HANDLE, semaphore));
         };
         let newest = known.newest;
-        known.newest = newest.max(what.value);
-        let wait = Pending { semaphore, file: Arc::clone(&known.file), value: what.value };
+        // The n-th wait for a binary one is over with its n-th signal, and has no value.
+        let value = if known.binary { newest + 1 } else { what.value };
+        let unsignalled = known.binary && known.submitted() < value;
+        let valued = known.binary && what.value != 0;
+        if !unsignalled && !valued {
+            known.newest = newest.max(value);
+        }
+        let wait = Pending { semaphore, file: Arc::clone(&known.file), value };
         let unused = (what.unused, what.reserved, what.flags, what.reserved_too);
         if unused != ([0; 3], [0; 10], 0, [0; 16]) {
             return Err(self.refuse(INVALID_VALUE, "words of other semaphores not zero"));
         }
-        if what.value < newest {
+        if valued {
+            return Err(self.refuse(INVALID_VALUE, "a value for a binary semaphore"));
+        }
+        if unsignalled {
+            return Err(
+                self.refuse(INVALID_VALUE, "a second wait for one signal, or a first for none")
+            );
+        }
+        if value < newest {
             self.broke("a value below one that was waited for before");
         }
         self.streams.entry(stream).or_default().push(wait);

@@ -16,6 +16,8 @@ pub(crate) const UNKNOWN: u32 = 999;
 
 /// `CU_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD`.
 pub(crate) const OPAQUE_FD: u32 = 1;
+/// `CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_OPAQUE_FD`: a binary semaphore.
+pub(crate) const BINARY_SEMAPHORE_FD: u32 = 1;
 /// `CU_EXTERNAL_SEMAPHORE_HANDLE_TYPE_TIMELINE_SEMAPHORE_FD`.
 pub(crate) const TIMELINE_SEMAPHORE_FD: u32 = 9;
 /// `CU_STREAM_NON_BLOCKING`, the only flag that there is.
