@@ -1,6 +1,6 @@
 //! Whether CUDA sees what Vulkan draws, on this machine's driver: pictures are drawn into shared
-//! memory, imported, copied back and compared, byte by byte, with what the CPU is given. Once after a wait
-//! for the fence, and where the driver can, once held off on the device by a semaphore.
+//! memory, imported, copied back and compared, byte by byte, with what the CPU is given, as NV12 and as P010.
+//! Once after a wait for the fence, and where the driver can, once held off on the device by a semaphore.
 //!
 //! `cargo run --example export_check -- [--adapter NAME] [--cuda FILE] [--rounds N] [--any-device]`
 //!
@@ -16,8 +16,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Nv12, Picture, TestClock, ring, submit};
-use media::{DeviceId, FrameImage, MemoryId, SemaphoreKind, SharedSemaphore, Size, StageTimes};
+use common::{Packed, Picture, TestClock, ring_of, submit};
+use media::{
+    DeviceId, FrameImage, MemoryId, PictureKind, SemaphoreKind, SharedSemaphore, Size, StageTimes,
+};
 use nearlight_render::device::{Gpu, GpuOptions};
 use nearlight_render::readback::{FrameRing, Sharing};
 use testkit::{Cuda, CudaBuffer, CudaContext, CudaMemory, CudaSemaphore, CudaStream};
@@ -85,8 +87,11 @@ fn check(options: &Options) -> Result<(), String> {
         .or(devices.first().filter(|_| options.any_device))
         .ok_or("no device of CUDA is the one that draws")?;
     let context = cuda.context(device)?;
-    for size in SIZES {
-        check_size(&gpu, &context, size, options.rounds)?;
+    for kind in [PictureKind::NV12, PictureKind::HDR10] {
+        println!("{:?} in {:?}", kind.format, kind.color.transfer);
+        for size in SIZES {
+            check_size(&gpu, &context, kind, size, options.rounds)?;
+        }
     }
     match gpu.errors() {
         (0, _) => Ok(()),
@@ -94,10 +99,11 @@ fn check(options: &Options) -> Result<(), String> {
     }
 }
 
-/// Pictures of one size, over all slots of a ring.
+/// Pictures of one kind and size, over all slots of a ring.
 fn check_size(
     gpu: &Arc<Gpu>,
     context: &CudaContext<'_>,
+    kind: PictureKind,
     size: Size,
     rounds: usize,
 ) -> Result<(), String> {
@@ -107,18 +113,18 @@ fn check_size(
         Picture::from_fn(size, |x, y| [255 - x as u8, (x * y) as u8, 40]),
         Picture::from_fn(size, |_, _| [255, 255, 255]),
     ];
-    let mut on_cpu = ring(gpu, size, Sharing::Cpu);
+    let mut on_cpu = ring_of(gpu, kind, size, Sharing::Cpu);
     let wanted = pictures
         .iter()
         .map(|picture| {
             let view = picture.upload(gpu, size);
             let image = submit(gpu, &mut on_cpu, &view, size);
             let mut image = image.ok_or("the ring has no free slot")?;
-            Ok((view, Nv12::read(&mut *image)))
+            Ok((view, Packed::read(&mut *image)))
         })
         .collect::<Result<Vec<_>, String>>()?;
 
-    let mut shared = ring(gpu, size, Sharing::Shared);
+    let mut shared = ring_of(gpu, kind, size, Sharing::Shared);
     let memories = import_slots(gpu, context, &mut shared, &wanted[0].0)?;
     let mut maps = Vec::new();
     let mut buffers = Vec::new();
@@ -155,7 +161,7 @@ fn check_size(
     let (id, planes) = place(&*image)?;
     drop((image, shared));
     let buffer = find(&buffers, id)?;
-    let luma = buffer.read(planes[0], size.width as usize, size.height as usize)?;
+    let luma = buffer.read(planes[0], row_bytes(kind, size), size.height as usize)?;
     if luma != expected.luma {
         return Err(format!("{size}: memory changed when its ring went"));
     }
@@ -208,7 +214,7 @@ struct Waits<'a> {
     gpu: &'a Gpu,
     ring: &'a mut FrameRing,
     buffers: &'a [(MemoryId, CudaBuffer<'a>)],
-    wanted: &'a [(wgpu::TextureView, Nv12)],
+    wanted: &'a [(wgpu::TextureView, Packed)],
     context: &'a CudaContext<'a>,
     /// One for the ring, or one for each of its slots.
     semaphores: Vec<(MemoryId, CudaSemaphore<'a>)>,
@@ -226,7 +232,7 @@ impl<'a> Waits<'a> {
         context: &'a CudaContext<'_>,
         ring: &'a mut FrameRing,
         buffers: &'a [(MemoryId, CudaBuffer<'a>)],
-        wanted: &'a [(wgpu::TextureView, Nv12)],
+        wanted: &'a [(wgpu::TextureView, Packed)],
     ) -> Result<Self, String> {
         println!("{}: waits by {}", ring.size(), gpu.signalling()?);
         let work = [(); 2].map(|()| {
@@ -306,9 +312,9 @@ impl<'a> Waits<'a> {
         }
         let given = since.elapsed();
         let buffer = find(self.buffers, shared.memory.id)?;
-        let (width, height) = (size.width as usize, size.height as usize);
-        let luma = self.stream.read(buffer, shared.planes[0], width, height)?;
-        let chroma = self.stream.read(buffer, shared.planes[1], width, height / 2)?;
+        let (row, height) = (row_bytes(self.ring.kind(), size), size.height as usize);
+        let luma = self.stream.read(buffer, shared.planes[0], row, height)?;
+        let chroma = self.stream.read(buffer, shared.planes[1], row, height / 2)?;
         let copied = since.elapsed();
         if let Some(SemaphoreKind::Binary(turns)) =
             shared.ready.as_ref().map(|ready| &ready.semaphore.kind)
@@ -317,7 +323,7 @@ impl<'a> Waits<'a> {
         }
         // The slot is drawn to again only when the device is through with it.
         finish(&mut *image)?;
-        let made = Nv12 { size, luma, chroma };
+        let made = Packed { size, luma, chroma };
         Ok((differences(&made, wanted).is_ok(), given, copied))
     }
 }
@@ -327,18 +333,18 @@ fn written_by_cuda(
     gpu: &Gpu,
     shared: &mut FrameRing,
     buffers: &[(MemoryId, CudaBuffer<'_>)],
-    (view, wanted): &(wgpu::TextureView, Nv12),
+    (view, wanted): &(wgpu::TextureView, Packed),
 ) -> Result<(), String> {
     let mut image = next(gpu, shared, view)?;
     finish(&mut *image)?;
     let (id, planes) = place(&*image)?;
     let buffer = find(buffers, id)?;
-    let width = shared.size().width as usize;
-    let marks: Vec<u8> = (0..width * 16).map(|at| (at as u8).wrapping_mul(7) | 1).collect();
-    buffer.write(planes[0], width, &marks)?;
+    let row = row_bytes(shared.kind(), shared.size());
+    let marks: Vec<u8> = (0..row * 16).map(|at| (at as u8).wrapping_mul(7) | 1).collect();
+    buffer.write(planes[0], row, &marks)?;
     // A copy from pageable memory is complete only when something after it is.
-    buffer.read(planes[0], width, 16)?;
-    let made = Nv12::read(&mut *image);
+    buffer.read(planes[0], row, 16)?;
+    let made = Packed::read(&mut *image);
     let (upper, rest) = made.luma.split_at(marks.len());
     if upper != marks || rest != &wanted.luma[marks.len()..] || made.chroma != wanted.chroma {
         return Err("Vulkan does not see what CUDA wrote".to_owned());
@@ -391,17 +397,23 @@ fn find<'a, 'b>(
 }
 
 /// A picture as CUDA has it.
-fn read(buffers: &[(MemoryId, CudaBuffer<'_>)], image: &dyn FrameImage) -> Result<Nv12, String> {
+fn read(buffers: &[(MemoryId, CudaBuffer<'_>)], image: &dyn FrameImage) -> Result<Packed, String> {
     let (id, planes) = place(image)?;
     let buffer = find(buffers, id)?;
     let size = image.size();
-    let (width, height) = (size.width as usize, size.height as usize);
-    let luma = buffer.read(planes[0], width, height)?;
-    let chroma = buffer.read(planes[1], width, height / 2)?;
-    Ok(Nv12 { size, luma, chroma })
+    let (row, _) = image.format().plane(0, size).ok_or("a picture without planes")?;
+    let height = size.height as usize;
+    let luma = buffer.read(planes[0], row, height)?;
+    let chroma = buffer.read(planes[1], row, height / 2)?;
+    Ok(Packed { size, luma, chroma })
 }
 
-fn differences(made: &Nv12, wanted: &Nv12) -> Result<(), String> {
+/// Bytes of a row; both planes have the same.
+fn row_bytes(kind: PictureKind, size: Size) -> usize {
+    kind.format.plane(0, size).map_or(0, |(row, _)| row)
+}
+
+fn differences(made: &Packed, wanted: &Packed) -> Result<(), String> {
     let planes = [(&made.luma, &wanted.luma, "luma"), (&made.chroma, &wanted.chroma, "chroma")];
     for (made, wanted, name) in planes {
         let differ = made.iter().zip(wanted).filter(|(made, wanted)| made != wanted).count();

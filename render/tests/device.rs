@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Nv12, Picture, TestClock, gpu, submit};
+use common::{Packed, Picture, TestClock, gpu, submit};
 use media::{Clock, ImageError, Mark, MediaTime, PictureKind, Size, StageTimes};
 use nearlight_render::device::{Gpu, GpuError, GpuOptions, GpuPool};
 use nearlight_render::picture::PictureConverter;
@@ -96,7 +96,7 @@ fn slots_run_out_and_come_back_from_any_thread() {
         // One is dropped before it is finished, as in the mailbox; one after; one elsewhere.
         drop(images.pop());
         let mut read = images.pop().expect("two are left");
-        assert_eq!(Nv12::read(&mut *read).luma_at(5, 5), 126);
+        assert_eq!(Packed::read(&mut *read).luma_at(5, 5), 126);
         drop(read);
         std::thread::spawn(move || drop(images)).join().expect("no panic");
         until_free(&ring, 3);
@@ -118,7 +118,7 @@ fn a_picture_dropped_in_flight_does_not_spoil_the_next_one() {
             until_free(&ring, 2);
             drop(submit(&gpu, &mut ring, &views[round % 2], SIZE).expect("a slot"));
             let mut image = submit(&gpu, &mut ring, view, SIZE).expect("a slot");
-            let made = Nv12::read(&mut *image);
+            let made = Packed::read(&mut *image);
             assert!(made.luma.iter().all(|&luma| luma == wanted));
         }
     }
@@ -195,11 +195,11 @@ fn a_picture_whose_commands_were_refused_is_an_error_and_the_next_one_is_not() {
     assert_eq!(gpu.lost(), None, "a bug in one session does not take the device from the others");
     drop(image);
     let mut next = submit(&gpu, &mut ring, &view, SIZE).expect("a slot");
-    assert_eq!(Nv12::read(&mut *next).luma_at(0, 0), 126);
+    assert_eq!(Packed::read(&mut *next).luma_at(0, 0), 126);
 }
 
 /// What a source does, reduced: one picture a call, and a device that may be gone.
-fn draw(pool: &GpuPool, ring: &mut FrameRing, made_on: &Arc<Gpu>) -> Result<Nv12, String> {
+fn draw(pool: &GpuPool, ring: &mut FrameRing, made_on: &Arc<Gpu>) -> Result<Packed, String> {
     if let Some(reason) = made_on.lost() {
         return Err(reason);
     }
@@ -209,7 +209,7 @@ fn draw(pool: &GpuPool, ring: &mut FrameRing, made_on: &Arc<Gpu>) -> Result<Nv12
     image
         .finish(&TestClock::new(), &mut StageTimes::default())
         .map_err(|error| error.to_string())?;
-    Ok(Nv12::read(&mut *image))
+    Ok(Packed::read(&mut *image))
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Nv12, Picture, TestClock, convert, gpu, submit};
+use common::{Packed, Picture, TestClock, convert, gpu, submit};
 use half::f16;
 use media::{BitDepth, Chroma, ColorDescription, PictureKind, PixelFormat, Size, StageTimes};
 use nearlight_render::device::Gpu;
@@ -46,7 +46,7 @@ fn components_of([r, g, b]: [f64; 3], kr: f64, kb: f64) -> [f64; 3] {
     [y, (b - y) / (2.0 * (1.0 - kb)), (r - y) / (2.0 * (1.0 - kr))]
 }
 
-fn reference(picture: &Picture, coded: Size) -> Nv12 {
+fn reference(picture: &Picture, coded: Size) -> Packed {
     let colors: Vec<_> = scaled(picture, coded).into_iter().map(components).collect();
     let at = |x: i64, y: i64| {
         let x = x.clamp(0, i64::from(coded.width) - 1) as usize;
@@ -70,10 +70,10 @@ fn reference(picture: &Picture, coded: Size) -> Nv12 {
             }
         }
     }
-    Nv12 { size: coded, luma, chroma }
+    Packed { size: coded, luma, chroma }
 }
 
-fn assert_close(made: &Nv12, wanted: &Nv12) {
+fn assert_close(made: &Packed, wanted: &Packed) {
     assert_eq!(made.size, wanted.size);
     for (name, made, wanted) in
         [("luma", &made.luma, &wanted.luma), ("chroma", &made.chroma, &wanted.chroma)]

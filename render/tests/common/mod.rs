@@ -109,31 +109,33 @@ pub(crate) fn submit(
     slot.submit(encoder.finish())
 }
 
-/// Tightly packed NV12.
-pub(crate) struct Nv12 {
+/// The rows of NV12 or P010 without padding, as bytes.
+pub(crate) struct Packed {
     pub(crate) size: Size,
     pub(crate) luma: Vec<u8>,
     pub(crate) chroma: Vec<u8>,
 }
 
-impl Nv12 {
+impl Packed {
     pub(crate) fn read(image: &mut dyn FrameImage) -> Self {
         let mut stages = StageTimes::default();
         image.finish(&TestClock::new(), &mut stages).expect("the device works");
         let mapped = image.map().expect("the picture is finished");
-        let width = mapped.size.width as usize;
-        let pack = |plane: usize| {
-            let plane = &mapped.planes[plane];
-            plane.data.chunks(plane.stride).flat_map(|row| &row[..width]).copied().collect()
+        let pack = |number: usize| {
+            let (row, rows) = mapped.format.plane(number, mapped.size).expect("there are two");
+            let plane = &mapped.planes[number];
+            let from = plane.data.chunks(plane.stride).take(rows);
+            from.flat_map(|from| &from[..row]).copied().collect()
         };
         Self { size: mapped.size, luma: pack(0), chroma: pack(1) }
     }
 
+    /// A sample of NV12.
     pub(crate) fn luma_at(&self, x: u32, y: u32) -> u8 {
         self.luma[(y * self.size.width + x) as usize]
     }
 
-    /// The pair at a place of the chroma grid.
+    /// The pair at a place of NV12's chroma grid.
     pub(crate) fn chroma_at(&self, x: u32, y: u32) -> [u8; 2] {
         let at = (y * self.size.width + x * 2) as usize;
         [self.chroma[at], self.chroma[at + 1]]
@@ -142,14 +144,24 @@ impl Nv12 {
 
 /// A ring of pictures of `coded`.
 pub(crate) fn ring(gpu: &Arc<Gpu>, coded: Size, sharing: Sharing) -> FrameRing {
+    ring_of(gpu, PictureKind::NV12, coded, sharing)
+}
+
+/// The same of pictures of a kind.
+pub(crate) fn ring_of(
+    gpu: &Arc<Gpu>,
+    kind: PictureKind,
+    coded: Size,
+    sharing: Sharing,
+) -> FrameRing {
     let converter = Arc::new(PictureConverter::new(gpu));
-    FrameRing::new(gpu, &converter, coded, PictureKind::NV12, sharing).expect("a sound size")
+    FrameRing::new(gpu, &converter, coded, kind, sharing).expect("a sound size")
 }
 
 /// One picture converted to `coded` from a texture of `room`.
-pub(crate) fn convert(gpu: &Arc<Gpu>, picture: &Picture, room: Size, coded: Size) -> Nv12 {
+pub(crate) fn convert(gpu: &Arc<Gpu>, picture: &Picture, room: Size, coded: Size) -> Packed {
     let mut ring = ring(gpu, coded, Sharing::Cpu);
     let view = picture.upload(gpu, room);
     let mut image = submit(gpu, &mut ring, &view, picture.size).expect("an empty ring");
-    Nv12::read(&mut *image)
+    Packed::read(&mut *image)
 }
