@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// With the encoder's fastest preset.
     #[arg(long, hide = true)]
     pub(crate) fastest: bool,
+    /// Pictures that the encoder holds for recovery beside the newest one, at the most.
+    #[arg(long, hide = true, default_value_t = u16::MAX)]
+    pub(crate) reach: u16,
     /// Encoders to try.
     #[arg(hide = true)]
     pub(crate) names: Vec<String>,

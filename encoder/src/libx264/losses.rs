@@ -41,9 +41,10 @@ pub(super) enum Means {
 
 impl Means {
     /// Fails for waves that the library does not have.
-    pub(super) fn new(resilience: Resilience, size: Size) -> Result<Self, String> {
+    /// By references at most `most` pictures are held beside the newest one.
+    pub(super) fn new(resilience: Resilience, size: Size, most: u16) -> Result<Self, String> {
         let Resilience::IntraRefresh { units } = resilience else {
-            return Ok(Self::References { reach: reach(size) });
+            return Ok(Self::References { reach: reach(size, most) });
         };
         // The first picture of a wave refreshes two columns, each later one another one.
         let longest = size.width.div_ceil(16).saturating_sub(1).max(1) as u16;
@@ -120,11 +121,12 @@ impl Losses {
     }
 }
 
-/// Pictures beside the newest one for which a decoder of level 5.1 has room.
-pub(super) fn reach(size: Size) -> u16 {
+/// Pictures beside the newest one for which a decoder of level 5.1 has room, and `most` at the most.
+pub(super) fn reach(size: Size, most: u16) -> u16 {
     let blocks = |edge: u32| u64::from(edge.div_ceil(16)).max(1);
     let frames = MAX_DPB_MBS / (blocks(size.width) * blocks(size.height));
     let reach = frames.clamp(1, MAX_DPB_FRAMES) as u16 - 1;
+    let reach = reach.min(most);
     // All of them lost, as many before them are kept by a decoder that fills no gaps: numbers must
     // tell those from what comes next.
     if 2 * reach < (Means::References { reach }).frame_numbers() { reach } else { 7 }

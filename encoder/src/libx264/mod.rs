@@ -73,6 +73,8 @@ pub struct LibX264Encoder {
     /// Keyframes with the parameter sets as they are sent.
     rewritten: Vec<u8>,
     resilience: Resilience,
+    /// See [`EncoderSettings::reach`].
+    reach: u16,
     losses: Losses,
     /// Offsets of quantisers, where regions were asked for.
     map: Option<BlockMap<f32>>,
@@ -86,7 +88,8 @@ impl LibX264Encoder {
     /// is not as known, and for settings that it does not take.
     pub fn open(settings: &EncoderSettings) -> Result<Self, OpenError> {
         let resilience = settings.resilience;
-        let means = Means::new(resilience, settings.size).map_err(OpenError::Refused)?;
+        let means =
+            Means::new(resilience, settings.size, settings.reach).map_err(OpenError::Refused)?;
         let capabilities = EncoderCapabilities {
             largest: MAX_SIZE,
             rate_change: RateChange::Seamless,
@@ -122,6 +125,7 @@ impl LibX264Encoder {
             units: UnitPool::new(settings.bitrate, settings.rate),
             rewritten: Vec::new(),
             resilience,
+            reach: settings.reach,
             losses: Losses::new(means),
             map: settings.regions.then(|| map(settings.size)),
         })
@@ -214,7 +218,7 @@ impl Encoder for LibX264Encoder {
             return Ok(());
         }
         check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
-        let means = Means::new(self.resilience, size).map_err(EncodeError::Refused)?;
+        let means = Means::new(self.resilience, size, self.reach).map_err(EncodeError::Refused)?;
         // A new one starts with exactly one keyframe and holds no picture of the old size.
         let regions = self.map.is_some();
         self.raw = open_raw(size, self.speed, self.declared_rate, self.budget, (means, regions))

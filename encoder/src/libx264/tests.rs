@@ -36,7 +36,10 @@ fn as_many_pictures_are_held_as_level_5_1_allows() {
         ((16_384, 16_384), 0),
         ((2, 2), 15),
     ] {
-        assert_eq!(reach(Size::new(width, height)), expected, "{width}x{height}");
+        assert_eq!(reach(Size::new(width, height), u16::MAX), expected, "{width}x{height}");
+        assert_eq!(reach(Size::new(width, height), 0), 0, "a keyframe for every loss");
+        let few = expected.min(3);
+        assert_eq!(reach(Size::new(width, height), 3), few, "{width}x{height}");
     }
     for (held, numbers) in [(1, 16), (8, 16), (14, 16), (15, 32), (16, 32)] {
         let means = Means::References { reach: held - 1 };
@@ -50,7 +53,7 @@ fn as_many_pictures_are_held_as_level_5_1_allows() {
 #[test]
 fn a_wave_takes_no_longer_than_the_picture_has_columns() {
     let means = |units, width| {
-        Means::new(Resilience::IntraRefresh { units }, Size::new(width, 64))
+        Means::new(Resilience::IntraRefresh { units }, Size::new(width, 64), u16::MAX)
             .map(|means| (means.recovery(), means.frame_numbers(), means))
     };
     for (units, width, length, always, numbers) in [
@@ -101,18 +104,21 @@ fn parameters_in_other_places_are_refused() {
 #[test]
 fn the_library_holds_and_numbers_pictures_as_counted_here() {
     let waves = |units| Resilience::IntraRefresh { units };
-    for (width, height, resilience) in [
-        (640, 384, Resilience::References),
-        (2_560, 1_440, Resilience::References),
-        (3_840, 2_160, Resilience::References),
-        (320, 192, waves(10)),
-        (320, 192, waves(16)),
-        (1_280, 720, waves(u16::MAX)),
+    for (width, height, resilience, reach) in [
+        (640, 384, Resilience::References, u16::MAX),
+        (640, 384, Resilience::References, 0),
+        (640, 384, Resilience::References, 6),
+        (2_560, 1_440, Resilience::References, u16::MAX),
+        (3_840, 2_160, Resilience::References, u16::MAX),
+        (320, 192, waves(10), u16::MAX),
+        (320, 192, waves(16), u16::MAX),
+        (1_280, 720, waves(u16::MAX), u16::MAX),
     ] {
         let size = Size::new(width, height);
         // 4K at more than 31 frames a second needs level 5.2, however few pictures are held.
         let settings = EncoderSettings {
             resilience,
+            reach,
             ..EncoderSettings::new(size, FrameRate::fps(30), Bitrate::from_mbps(8))
         };
         let mut encoder = match LibX264Encoder::open(&settings) {
@@ -131,7 +137,7 @@ fn the_library_holds_and_numbers_pictures_as_counted_here() {
         let Submitted::Now(unit) = unit else { panic!("it does not wait") };
         let sps = h264::nals(&unit.data).find(|nal| nal.kind() == h264::NalKind::Sps).unwrap();
         let sps = h264::Sps::parse(sps.bytes()).unwrap();
-        let means = Means::new(resilience, size).unwrap();
+        let means = Means::new(resilience, size, reach).unwrap();
         let held = match means {
             Means::References { reach } => u32::from(reach) + 1,
             Means::Waves { .. } => 1,

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use encoder::{BlockingEncoder, Candidate, ENCODE_PATIENCE, Speed};
+use encoder::{BlockingEncoder, Candidate, ENCODE_PATIENCE, EncoderSettings, Speed};
 use media::{Codec, CpuImage, EncodeOptions, FrameId, Picture, PixelFormat, Plane};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -18,6 +18,7 @@ use testkit::{ffmpeg, ivf};
 use super::clip::{self, Clip, LUMA, PICTURE};
 use super::{RATE, SIZE, settings};
 use crate::args::Args;
+use crate::figures::median;
 use crate::host::{HEIGHT, WIDTH};
 use crate::quality::Quality;
 
@@ -45,11 +46,39 @@ pub(super) struct Stream {
     pub(super) told: Option<f64>,
 }
 
-/// A stream, and what a picture of it took.
+/// What a candidate is told.
+#[derive(Clone, Copy)]
+pub(super) struct Told {
+    /// Kilobits a second.
+    pub(super) kbps: u32,
+    /// Its own preset or its fastest.
+    pub(super) speed: Speed,
+    /// Pictures that it holds for recovery beside the newest one, at the most.
+    pub(super) reach: u16,
+}
+
+/// What a clip took, coded some times in the same way.
 pub(super) struct Cost {
+    /// The last one.
     pub(super) stream: Stream,
-    /// Processor time of a picture, in milliseconds.
-    pub(super) millis: f64,
+    /// Of the first pictures, until the encoder is filled, and of all of them; the least of all times, since
+    /// what else the machine does only adds to it.
+    filling: Duration,
+    whole: Duration,
+    kbps: Vec<f64>,
+}
+
+impl Cost {
+    /// Processor time of a picture once the encoder is filled, in milliseconds.
+    pub(super) fn millis(&self) -> f64 {
+        let rest = self.whole.saturating_sub(self.filling);
+        rest.as_secs_f64() * 1e3 / f64::from(self.stream.frames - FILLED)
+    }
+
+    /// The rate that it was coded with, in fact: two slices at once do not share bits in the same way twice.
+    pub(super) fn kbps(&self) -> Option<f64> {
+        median(&self.kbps)
+    }
 }
 
 impl Stream {
@@ -88,18 +117,15 @@ impl Workshop {
         self.folder.path().join(name)
     }
 
-    /// Codes the first pictures by a candidate, with its own preset or its fastest.
-    pub(super) fn ours(
-        &self,
-        candidate: &Candidate,
-        speed: Speed,
-        kbps: u32,
-        frames: u32,
-    ) -> Result<Stream> {
-        let path = self.path(if candidate.codec == Codec::H265 { "ours.265" } else { "ours.ivf" });
+    /// Codes the first pictures by a candidate.
+    pub(super) fn ours(&self, candidate: &Candidate, told: Told, frames: u32) -> Result<Stream> {
+        let Told { kbps, speed, reach } = told;
+        let kind = if candidate.codec == Codec::H265 { "265" } else { "ivf" };
+        let path = self.path(&format!("ours-{reach}.{kind}"));
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--child", "encode", "--encoder", candidate.name]);
         command.args(["--kbps", &kbps.to_string(), "--frames", &frames.to_string()]);
+        command.args(["--reach", &reach.to_string()]);
         command.arg("--clip").arg(self.path("clip.nv12")).arg("--out").arg(&path);
         if speed == Speed::P1 {
             command.arg("--fastest");
@@ -142,13 +168,22 @@ impl Workshop {
         foreign(command, path, frames)
     }
 
-    /// Codes some pictures and then all: what it takes until an encoder is filled does not count.
-    pub(super) fn cost(&self, code: impl Fn(u32) -> Result<Stream>) -> Result<Cost> {
-        let start = code(FILLED)?.cpu;
+    /// Codes some pictures and then all, once more: what it takes until an encoder is filled does not count.
+    pub(super) fn cost(
+        &self,
+        code: impl Fn(u32) -> Result<Stream>,
+        before: Option<Cost>,
+    ) -> Result<Cost> {
+        let filling = code(FILLED)?.cpu;
         let stream = code(self.frames)?;
-        let rest = stream.cpu.saturating_sub(start);
-        let millis = rest.as_secs_f64() * 1e3 / f64::from(self.frames - FILLED);
-        Ok(Cost { stream, millis })
+        let (whole, rate) = (stream.cpu, stream.kbps());
+        let Some(before) = before else {
+            return Ok(Cost { stream, filling, whole, kbps: vec![rate] });
+        };
+        let mut kbps = before.kbps;
+        kbps.push(rate);
+        let (filling, whole) = (filling.min(before.filling), whole.min(before.whole));
+        Ok(Cost { stream, filling, whole, kbps })
     }
 
     /// Decodes a stream and holds it against the clip.
@@ -215,7 +250,7 @@ pub(crate) fn encode_clip(args: &Args) -> Result<()> {
     keep_to_threads()?;
     let candidate = encoder::candidates().into_iter().find(|candidate| candidate.name == *name);
     let candidate = candidate.with_context(|| format!("there is no encoder {name}"))?;
-    let mut settings = settings(args.kbps);
+    let mut settings = EncoderSettings { reach: args.reach, ..settings(args.kbps) };
     if args.fastest {
         settings.speed = Speed::P1;
     }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use encoder::{Candidate, Speed};
 
 use super::COMPARED_KBPS;
-use super::coder::{FILLED, Workshop};
+use super::coder::{FILLED, Told, Workshop};
 use crate::figures::Findings;
 use crate::sections::PATTERN_FPS;
 
@@ -35,7 +35,8 @@ pub(super) fn run(
 }
 
 fn curve(workshop: &Workshop, candidate: &Candidate, findings: &mut Findings) -> Result<()> {
-    let code = |kbps, frames| workshop.ours(candidate, Speed::Auto, kbps, frames);
+    let told = |kbps| Told { kbps, speed: Speed::Auto, reach: u16::MAX };
+    let code = |kbps, frames| workshop.ours(candidate, told(kbps), frames);
     let name = |what: &str| format!("encoders.rd.{}.{what}", candidate.name);
     let told = code(COMPARED_KBPS, FEW)?.told.context("its process does not tell its time")?;
     let frames = if told > SLOW { FEW } else { workshop.frames() };
