@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let selection = select(candidates(), &Preference::default())?;
     for verdict in &selection.table {
-        let cost = verdict.cost().map(|cost| cost.of_picture(size));
+        let cost = verdict.cost().map(|cost| cost.of_picture(PixelFormat::Nv12, size));
         println!(
             "{:12} {:?} hardware={} {}, takes {cost:?} by its probe",
             verdict.name,

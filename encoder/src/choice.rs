@@ -52,14 +52,22 @@ impl Preference {
 /// How long an encoder takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Microseconds of encoding for a million pixels, the least of the pictures that were tried.
+    /// Microseconds of encoding for a million pixels of NV12, the least of the pictures that were tried.
     pub micros_per_megapixel: u32,
+    /// The same of HDR10 in P010; none where it takes none, or could not be tried at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ten_bits: Option<u32>,
 }
 
 impl Cost {
-    /// Time for a picture of `size`, taking it to grow with the pixels.
-    pub fn of_picture(self, size: Size) -> Duration {
-        let micros = u64::from(self.micros_per_megapixel).saturating_mul(size.pixels());
+    /// Time for a picture of this layout and size, taking it to grow with the pixels. Where ten bits were
+    /// not measured they are taken to cost as much as eight.
+    pub fn of_picture(self, format: PixelFormat, size: Size) -> Duration {
+        let micros = match format.depth() {
+            BitDepth::Eight => self.micros_per_megapixel,
+            BitDepth::Ten => self.ten_bits.unwrap_or(self.micros_per_megapixel),
+        };
+        let micros = u64::from(micros).saturating_mul(size.pixels());
         Duration::from_micros(micros / 1_000_000)
     }
 }
@@ -352,7 +360,7 @@ fn standing(
             _ => format!("has no session to give while {open} of this node's are open"),
         });
     }
-    let (picture, interval) = (cost.of_picture(demand.size), demand.rate.interval());
+    let (picture, interval) = (cost.of_picture(demand.format, demand.size), demand.rate.interval());
     if verdict.hardware || picture <= interval * SHARE_OF_INTERVAL / 100 {
         return Ok(Standing::Usable);
     }

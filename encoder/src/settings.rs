@@ -115,6 +115,29 @@ pub enum Speed {
     P4,
 }
 
+/// As the configuration writes it, and the command line of what tries encoders.
+impl std::fmt::Display for Speed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::P1 => "p1",
+            Self::P2 => "p2",
+            Self::P3 => "p3",
+            Self::P4 => "p4",
+        })
+    }
+}
+
+impl std::str::FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Auto, Self::P1, Self::P2, Self::P3, Self::P4];
+        let named = all.into_iter().find(|speed| speed.to_string() == text);
+        named.ok_or_else(|| format!("there is no preset {text:?}"))
+    }
+}
+
 /// A preset of libx264.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LibX264Preset {

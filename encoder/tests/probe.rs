@@ -14,7 +14,7 @@ use nearlight_encoder::choice::{Accepts, Cost};
 use nearlight_encoder::probe::{Limits, Places};
 use nearlight_encoder::{
     Cache, Candidate, ChildProber, Demand, Encoders, InProcess, OpenError, Outcome, Preference,
-    Prober, SelectError, Verdict,
+    Prober, SelectError, Speed, Verdict,
 };
 
 /// Far more than a shell needs, on any machine.
@@ -38,6 +38,7 @@ fn child(script: &str, hardware: Duration, software: Duration) -> ChildProber {
         program: "/bin/sh".into(),
         arguments: ["-c", script, "sh"].map(Into::into).into(),
         limits: Limits { software, hardware },
+        speed: Speed::Auto,
     }
 }
 
@@ -80,6 +81,12 @@ fn every_candidate_gets_the_answer_of_its_own() {
     let asked = with_answer(r#"for name in "$@"; do answer "$name" "asked with $*"; done"#);
     let expected = all("asked with card", "asked with one two", "asked with one two");
     assert_eq!(reasons(&patient(&asked)), expected);
+    let told = with_answer(
+        r#"preset=$1; shift; for name in "$@"; do answer "$name" "asked with $preset"; done"#,
+    );
+    let slower = ChildProber { speed: Speed::P3, ..patient(&told) };
+    let preset = "asked with --preset=p3";
+    assert_eq!(reasons(&slower), all(preset, preset, preset));
     assert!(patient("exit 1").probe(&[]).is_empty());
 }
 
@@ -369,7 +376,7 @@ fn a_session_that_was_not_to_be_had_is_no_verdict_on_the_encoder() {
     let mut known = machine.start(&prober, &[]);
     assert_eq!(known.doubtful(), ["card", "one", "two"], "it may have one a moment later");
     assert_eq!(known.table()[0].reason(), "busy: all are taken");
-    let cost = Cost { micros_per_megapixel: 1_000 };
+    let cost = Cost { micros_per_megapixel: 1_000, ten_bits: None };
     let accepts = Accepts::of(&EncoderCapabilities::plain("card", Codec::H264));
     let works = |known: &Encoders, outcome| Verdict::of(known.candidate("card").unwrap(), outcome);
     known.replace(works(&known, Outcome::Works { cost, accepts }));

@@ -38,6 +38,9 @@ enum Command {
     /// Try these encoders and print what came of each, a line of JSON each. Of the same build only.
     #[command(name = PROBE_COMMAND, hide = true)]
     ProbeEncoders {
+        /// The preset to try them with.
+        #[arg(long, default_value_t = encoder::Speed::Auto)]
+        preset: encoder::Speed,
         /// Their names.
         names: Vec<String>,
     },
@@ -101,10 +104,10 @@ fn execute(command: &Command) -> Result<()> {
         Command::CheckConfig(source) => write!(out, "{}", toml::to_string(&source.load()?)?)?,
         Command::Openapi => write!(out, "{}", crate::http::openapi_json())?,
         Command::Version => writeln!(out, "nearlight {}", env!("CARGO_PKG_VERSION"))?,
-        Command::ProbeEncoders { names } => {
+        Command::ProbeEncoders { preset, names } => {
             // The answers take the standard output for themselves.
             drop(out);
-            encoder::probe::answer(&encoder::candidates(), names)?;
+            encoder::probe::answer(&encoder::candidates(), names, *preset)?;
         }
     }
     Ok(())

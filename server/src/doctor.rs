@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use std::time::Instant;
 
-use encoder::Encoders;
-use encoder::choice::Cost;
+use encoder::{Encoders, Verdict};
+use media::PictureKind;
 use render::device::{Gpu, GpuOptions};
 
 use crate::config::Config;
@@ -64,9 +64,15 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
             let choice = known.choose(&demand);
             for report in encoders::reports(&known, &demand) {
                 let mut text = report.verdict;
-                if let (Some(cost), "ok") = (report.us_per_megapixel, text.as_str()) {
-                    let cost = Cost { micros_per_megapixel: cost }.of_picture(demand.size);
-                    let _ = write!(text, ", {:.1} ms a picture", cost.as_secs_f64() * 1e3);
+                let verdict = known.table().iter().find(|verdict| verdict.name == report.name);
+                if let (Some(cost), "ok") = (verdict.and_then(Verdict::cost), text.as_str()) {
+                    let millis = |kind: PictureKind| {
+                        cost.of_picture(kind.format, demand.size).as_secs_f64() * 1e3
+                    };
+                    let _ = write!(text, ", {:.1} ms a picture", millis(PictureKind::NV12));
+                    if cost.ten_bits.is_some() {
+                        let _ = write!(text, " ({:.1} ms in HDR10)", millis(PictureKind::HDR10));
+                    }
                 }
                 row(&mut out, &report.name, &report.codec, &text);
             }

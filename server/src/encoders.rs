@@ -69,14 +69,17 @@ impl Probing {
         }
     }
 
-    /// In children that run `program`, which is this one, remembering in the state folder.
+    /// In children that run `program`, which is this one, with the preset of its sessions, remembering in the
+    /// state folder.
     pub fn in_children(program: PathBuf, config: &Config) -> Self {
         let file = config.server.state_dir.join(CACHE);
-        let cache = Cache::new(file, &Places::system(program.clone()));
+        let speed = config.video.preset.speed();
+        let cache = Cache::new(file, &Places::system(program.clone())).at(speed);
         let prober = ChildProber {
             program,
             arguments: vec![PROBE_COMMAND.into()],
             limits: encoder::probe::Limits::default(),
+            speed,
         };
         Self { prober: Arc::new(prober), cache: Some(cache), ..Self::in_process() }
     }
@@ -120,6 +123,7 @@ pub(crate) fn reports(encoders: &Encoders, demand: &Demand) -> Vec<wire::Encoder
             verdict: caveat.unwrap_or_else(|| ranked.reason().unwrap_or("ok").into()),
             chosen,
             us_per_megapixel: verdict.cost().map(|cost| cost.micros_per_megapixel),
+            us_per_megapixel_hdr: verdict.cost().and_then(|cost| cost.ten_bits),
         })
     };
     choice.ranked().iter().filter_map(report).collect()

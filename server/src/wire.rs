@@ -197,9 +197,13 @@ pub struct EncoderReport {
     pub verdict: String,
     /// Whether such a session uses it.
     pub chosen: bool,
-    /// Microseconds that it takes for a million pixels, measured on this machine; only where it works.
+    /// Microseconds that it takes for a million pixels of eight bits with the configured preset, measured on this
+    /// machine; only where it works.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub us_per_megapixel: Option<u32>,
+    /// The same for HDR10; only where it codes that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub us_per_megapixel_hdr: Option<u32>,
 }
 
 /// An error (RFC 9457), `application/problem+json`.

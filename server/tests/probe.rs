@@ -15,7 +15,7 @@ use axum::http::Method;
 use common::{ask, config, create_with, until};
 use encoder::choice::{Accepts, Cost};
 use encoder::probe::{Limits, Places};
-use encoder::{Cache, Candidate, ChildProber, OpenError, Outcome, Prober, Verdict};
+use encoder::{Cache, Candidate, ChildProber, OpenError, Outcome, Prober, Speed, Verdict};
 use media::{Codec, EncoderCapabilities};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
@@ -68,6 +68,7 @@ impl Machine {
             program: "/bin/sh".into(),
             arguments: ["-c", &script, "sh"].map(Into::into).into(),
             limits: Limits { software: PATIENCE, hardware },
+            speed: Speed::Auto,
         }
     }
 
@@ -115,6 +116,9 @@ async fn the_driver_is_found_in_the_child_and_what_works_is_measured() {
     assert!(said == "ok" || said.contains("Nearlight fake GPU"), "{said}");
     let sound = row(&encoders, "openh264");
     assert!(sound["us_per_megapixel"].as_u64().unwrap() > 0, "{sound}");
+    assert_eq!(sound["us_per_megapixel_hdr"], Value::Null, "H.264 has eight bits here");
+    let wide = row(&encoders, "nvenc-h265");
+    assert!(wide["us_per_megapixel_hdr"].as_u64().is_some(), "{wide}");
     let chosen: Vec<_> = encoders.iter().filter(|row| row["chosen"] == true).collect();
     assert_eq!(chosen.len(), 1, "{encoders:?}");
     assert_eq!(chosen[0]["name"], node.encoder().0);
@@ -216,6 +220,7 @@ impl Plugins {
             program: "/bin/sh".into(),
             arguments: ["-c", &script, "sh"].map(Into::into).into(),
             limits: Limits { software: PATIENCE, hardware: limit },
+            speed: Speed::Auto,
         };
         let sound = ["gst-x264enc", "openh264"];
         let mut candidates = encoder::candidates();
@@ -260,7 +265,7 @@ impl Prober for Told {
 
 fn works() -> Outcome {
     let accepts = Accepts::of(&EncoderCapabilities::plain("", Codec::H264));
-    Outcome::Works { cost: Cost { micros_per_megapixel: 1 }, accepts }
+    Outcome::Works { cost: Cost { micros_per_megapixel: 1, ten_bits: None }, accepts }
 }
 
 /// One candidate that worked when it was tried and breaks in a session, and a sound one; and what tells
@@ -356,7 +361,7 @@ async fn a_session_that_no_encoder_is_good_for_is_refused_with_each_reason() {
         largest: media::Size::new(1_920, 1_080),
         ..EncoderCapabilities::plain("", Codec::H264)
     });
-    let cost = Cost { micros_per_megapixel: 1 };
+    let cost = Cost { micros_per_megapixel: 1, ten_bits: None };
     tell.send(Outcome::Works { cost, accepts }).unwrap();
     let node = common::with_probing(config(&[]), probing).unwrap();
     let wish = json!({"app": "pattern", "video": {"width": 4096, "height": 2160, "fps": 30}});

@@ -225,9 +225,15 @@ export interface components {
             name: string;
             /**
              * Format: int32
-             * @description Microseconds that it takes for a million pixels, measured on this machine; only where it works.
+             * @description Microseconds that it takes for a million pixels of eight bits with the configured preset, measured on this
+             *     machine; only where it works.
              */
             us_per_megapixel?: number | null;
+            /**
+             * Format: int32
+             * @description The same for HDR10; only where it codes that.
+             */
+            us_per_megapixel_hdr?: number | null;
             /**
              * @description `ok`, or why it is not used, or is used although it does not keep up; for a session of the configured size and
              *     frame rate.

@@ -12,7 +12,7 @@ fn works(name: &'static str, codec: Codec, hardware: bool, micros_per_megapixel:
         largest: Size::new(4_096, 2_304),
         waves: name.contains("card"),
     };
-    let outcome = Outcome::Works { cost: Cost { micros_per_megapixel }, accepts };
+    let outcome = Outcome::Works { cost: Cost { micros_per_megapixel, ten_bits: None }, accepts };
     Verdict { name, codec, hardware, outcome, full: None }
 }
 
@@ -120,6 +120,28 @@ fn software_that_does_not_keep_up_is_declined_with_both_numbers() {
     // The same picture half as often is no trouble.
     let calm = with(|demand| demand.rate = FrameRate::fps(50));
     assert_eq!(choose(&table, &calm, &Preference::default()).chosen(), Some("slow"));
+}
+
+#[test]
+fn pictures_of_ten_bits_have_a_cost_of_their_own() {
+    let wide = |ten_bits| {
+        let mut verdict = works("wide", Codec::Vp9, false, 2_000);
+        let Outcome::Works { cost, accepts } = &mut verdict.outcome else { unreachable!() };
+        cost.ten_bits = ten_bits;
+        accepts.formats.push(PixelFormat::P010);
+        [verdict]
+    };
+    let standing = |ten_bits, demand: &Demand| {
+        let choice = choose(&wide(ten_bits), demand, &Preference::default());
+        choice.ranked()[0].reason().unwrap_or("used").to_owned()
+    };
+    let hdr = with(|demand| demand.format = PixelFormat::P010);
+    let reason =
+        "takes 9.0 ms for a picture of 1000x1000, more than 60% of the 10.0 ms between two";
+    assert_eq!(standing(Some(9_000), &hdr), reason);
+    assert_eq!(standing(Some(9_000), &demand()), "used", "that is not the cost of eight");
+    assert_eq!(standing(Some(6_000), &hdr), "used");
+    assert_eq!(standing(None, &hdr), "used", "taken to be as quick as in eight bits");
 }
 
 #[test]

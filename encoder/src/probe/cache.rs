@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Outcomes;
 use super::row::Row;
 use crate::nvenc::Libraries;
+use crate::settings::Speed;
 
 /// The longest file that is read: a table has some kilobytes.
 const LONGEST: u64 = 1 << 20;
@@ -29,6 +30,8 @@ const LIBRARIES: [&str; 8] = [
     "libvpx.so.12",
     "libgstreamer-1.0.so.0",
 ];
+/// Counts up when what is remembered comes to mean something else: 2 has costs of ten bits.
+const FORMAT: u32 = 2;
 /// Where the dynamic linker notes all libraries of the system.
 const LINKER_CACHE: &str = "/etc/ld.so.cache";
 
@@ -90,6 +93,7 @@ impl Places {
         let driver = fs::read_to_string(&self.nvidia_version).unwrap_or_else(|_| "none".into());
         let mut lines = vec![
             format!("nearlight {}", env!("CARGO_PKG_VERSION")),
+            format!("format {FORMAT}"),
             format!("{cores} cores"),
             format!("driver {}", driver.trim()),
         ];
@@ -188,6 +192,13 @@ impl Cache {
     /// not believed by the next start.
     pub fn new(file: PathBuf, places: &Places) -> Self {
         Self { file, machine: places.fingerprint() }
+    }
+
+    /// One for costs at this preset: those of another are not believed.
+    #[must_use]
+    pub fn at(mut self, speed: Speed) -> Self {
+        self.machine.push(format!("preset {speed}"));
+        self
     }
 
     /// What was found before; nothing where the machine has changed or the file makes no sense.
@@ -342,6 +353,30 @@ mod tests {
             machine.cache().store(&outcomes());
             assert_eq!(machine.cache().load(), outcomes(), "change {number}");
         }
+    }
+
+    #[test]
+    fn costs_of_another_preset_are_not_believed() {
+        let machine = Machine::new();
+        let at = |speed| machine.cache().at(speed);
+        at(Speed::Auto).store(&outcomes());
+        assert_eq!(at(Speed::Auto).load(), outcomes());
+        assert!(at(Speed::P3).load().is_empty());
+        at(Speed::P3).store(&outcomes());
+        assert_eq!(at(Speed::P3).load(), outcomes());
+        assert!(at(Speed::Auto).load().is_empty());
+    }
+
+    #[test]
+    fn what_another_format_has_is_not_believed() {
+        let machine = Machine::new();
+        machine.cache().store(&outcomes());
+        let file = machine.path("state/encoders.json");
+        let line = |format| format!("\"format {format}\"");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&line(FORMAT)), "{text}");
+        fs::write(&file, text.replace(&line(FORMAT), &line(FORMAT - 1))).unwrap();
+        assert!(machine.cache().load().is_empty());
     }
 
     #[test]

@@ -27,10 +27,13 @@ use rustix::process::{
 };
 
 use super::row::Row;
-use super::{InProcess, Prober};
+use super::{Prober, try_each};
 use crate::candidates::Candidate;
 use crate::choice::{Outcome, Verdict};
+use crate::settings::Speed;
 
+/// The option by which a child is told the preset.
+const PRESET: &str = "--preset";
 /// Longest line that is read; a verdict has some hundred bytes.
 const LINE: u64 = 64 * 1024;
 /// Lines that wait to be read. More than one only of a child that says what it was not asked.
@@ -68,6 +71,9 @@ pub struct ChildProber {
     pub arguments: Vec<OsString>,
     /// How long a candidate may take.
     pub limits: Limits,
+    /// The preset that it is tried with. The child is told by `--preset=` before the names, but of
+    /// [`Speed::Auto`], which it takes by itself.
+    pub speed: Speed,
 }
 
 impl Prober for ChildProber {
@@ -139,8 +145,11 @@ struct Asked {
 
 impl Asked {
     fn start(prober: &ChildProber, names: &[&str]) -> io::Result<Self> {
+        let preset = Some(prober.speed).filter(|speed| *speed != Speed::Auto);
+        let preset = preset.map(|speed| format!("{PRESET}={speed}"));
         let mut child = Command::new(&prober.program)
             .args(&prober.arguments)
+            .args(preset)
             .args(names)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -246,19 +255,20 @@ fn log_lines(err: impl Read) {
     }
 }
 
-/// What the child does: tries the named candidates in turn and writes what came of each to the
+/// What the child does: tries the named candidates in turn, with this preset, and writes what came of each to the
 /// standard output at once. What drivers write there goes to the standard error instead.
 ///
 /// # Errors
 /// When the output is closed or cannot be moved.
-pub fn answer(candidates: &[Candidate], names: &[String]) -> io::Result<()> {
+pub fn answer(candidates: &[Candidate], names: &[String], speed: Speed) -> io::Result<()> {
     // Whoever asked and is gone waits for no answer, and a driver that hangs would stay for ever.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut out = File::from(rustix::io::dup(io::stdout())?);
     rustix::stdio::dup2_stdout(io::stderr())?;
     for name in names {
         let candidate = candidates.iter().filter(|candidate| candidate.name == name);
-        let verdicts = InProcess.probe(&candidate.take(1).cloned().collect::<Vec<_>>());
+        let candidate: Vec<_> = candidate.take(1).cloned().collect();
+        let verdicts = try_each(&candidate, speed);
         let outcome = verdicts.into_iter().next().map_or_else(
             || Outcome::Declined { reason: "this program has no such encoder".into() },
             |verdict| verdict.outcome,

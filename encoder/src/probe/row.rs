@@ -89,8 +89,10 @@ mod tests {
             largest: Size::new(u32::MAX, 4_096),
             waves: true,
         };
-        let cost = Cost { micros_per_megapixel: 4_321 };
+        let cost = Cost { micros_per_megapixel: 4_321, ten_bits: None };
+        let wide = Cost { ten_bits: Some(8_765), ..cost };
         for outcome in [
+            Outcome::Works { cost: wide, accepts: accepts.clone() },
             Outcome::Works { cost, accepts },
             Outcome::Declined { reason: "missing: \"x\"\n\u{1b}[31m".into() },
             Outcome::Unanswered { reason: "crashed (signal 11)".into() },

@@ -202,7 +202,8 @@ pub enum PresetName {
 }
 
 impl PresetName {
-    const fn speed(self) -> Speed {
+    /// As encoders take it.
+    pub(crate) const fn speed(self) -> Speed {
         match self {
             Self::Auto => Speed::Auto,
             Self::P1 => Speed::P1,

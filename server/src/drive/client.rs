@@ -353,7 +353,7 @@ mod tests {
     fn choice() -> Choice {
         let missing = Outcome::Declined { reason: "missing: its driver".into() };
         let slow = |millis: u32| Outcome::Works {
-            cost: Cost { micros_per_megapixel: millis * 1_000 },
+            cost: Cost { micros_per_megapixel: millis * 1_000, ten_bits: None },
             accepts: Accepts::of(&EncoderCapabilities::plain("", Codec::H264)),
         };
         let verdict = |name, hardware, outcome| encoder::Verdict {

@@ -32,7 +32,7 @@ impl Prober for Says {
 
 fn works() -> Outcome {
     let accepts = Accepts::of(&EncoderCapabilities::plain("", Codec::H264));
-    Outcome::Works { cost: Cost { micros_per_megapixel: 1 }, accepts }
+    Outcome::Works { cost: Cost { micros_per_megapixel: 1, ten_bits: None }, accepts }
 }
 
 fn failed() -> Outcome {

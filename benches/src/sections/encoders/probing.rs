@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use encoder::probe::{Limits, Places};
-use encoder::{Cache, ChildProber, Encoders, Preference, Verdict};
+use encoder::{Cache, ChildProber, Encoders, Preference, Speed, Verdict};
 
 use crate::args::Args;
 use crate::figures::median;
@@ -23,6 +23,7 @@ pub(super) fn run() -> Result<[f64; 2]> {
         program,
         arguments: ["--child", "probe"].map(OsString::from).into(),
         limits: Limits::default(),
+        speed: Speed::Auto,
     };
     let find = || -> Result<_> {
         let began = Instant::now();
@@ -44,5 +45,5 @@ pub(super) fn run() -> Result<[f64; 2]> {
 
 /// What such a child does.
 pub(crate) fn answer(args: &Args) -> Result<()> {
-    Ok(encoder::probe::answer(&encoder::candidates(), &args.names)?)
+    Ok(encoder::probe::answer(&encoder::candidates(), &args.names, Speed::Auto)?)
 }
