@@ -86,7 +86,7 @@ async fn build(
     let tracks = (0..plan.video_sections)
         .map(|n| new_track(TrackId(n), codec).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()?;
-    let shared = Arc::new(Shared::new(clock, tracks, config.pacing));
+    let shared = Arc::new(Shared::new(clock, tracks, config.pacing, config.resend_within));
     shared.set_gentle(plan.data);
     let (state_tx, states) = watch::channel(RTCPeerConnectionState::New);
     let peer = open(&plan, &config, &shared, state_tx).await?;

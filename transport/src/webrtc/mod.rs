@@ -40,5 +40,8 @@ const TRANSPORT_WIDE: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 /// Colours of the picture, in the last packet of a keyframe.
 const COLOR_SPACE: &str = "http://www.webrtc.org/experiments/rtp-hdrext/color-space";
+/// What each frame needs, in the header of every packet.
+const DESCRIPTOR: &str =
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 /// Header extensions that are taken from an offer.
-const EXTENSIONS: [&str; 3] = [PLAYOUT_DELAY, TRANSPORT_WIDE, COLOR_SPACE];
+const EXTENSIONS: [&str; 4] = [PLAYOUT_DELAY, TRANSPORT_WIDE, COLOR_SPACE, DESCRIPTOR];

@@ -23,8 +23,8 @@ pub(super) struct Shared {
     gentle: AtomicBool,
     /// Bits per second; 0 does not hold packets back.
     pacing: AtomicU64,
-    /// Bytes resent since the last path report.
-    resent_bytes: AtomicU64,
+    /// How long after it was sent a packet is sent again, whatever the round trip.
+    pub(super) resend_within: Duration,
     /// Nanoseconds; 0 is unknown.
     round_trip: AtomicU64,
     /// A DTLS alert came in: the client may have closed.
@@ -40,6 +40,7 @@ impl Shared {
         clock: Arc<dyn Clock>,
         tracks: Vec<Arc<Track>>,
         pacing: Option<Bitrate>,
+        resend_within: Duration,
     ) -> Self {
         let shared = Self {
             clock,
@@ -48,7 +49,7 @@ impl Shared {
             live: AtomicBool::new(false),
             gentle: AtomicBool::new(false),
             pacing: AtomicU64::new(0),
-            resent_bytes: AtomicU64::new(0),
+            resend_within,
             round_trip: AtomicU64::new(0),
             alert: Notify::new(),
             gathered: Notify::new(),
@@ -89,14 +90,6 @@ impl Shared {
 
     pub(super) fn set_pacing(&self, rate: Bitrate) {
         self.pacing.store(rate.bps(), Ordering::Relaxed);
-    }
-
-    pub(super) fn count_resent(&self, bytes: usize) {
-        self.resent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn take_resent(&self) -> u64 {
-        self.resent_bytes.swap(0, Ordering::Relaxed)
     }
 
     pub(super) fn set_round_trip(&self, time: Duration) {

@@ -1,7 +1,7 @@
 //! Small things that this crate's unit tests need.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::{
@@ -39,7 +39,12 @@ pub(super) fn shared_of(codec: Codec, tracks: u8) -> Arc<Shared> {
             first_sequence: 0,
         }))
     };
-    Arc::new(Shared::new(Arc::new(Still), (0..tracks).map(track).collect(), None))
+    Arc::new(Shared::new(
+        Arc::new(Still),
+        (0..tracks).map(track).collect(),
+        None,
+        Duration::from_millis(150),
+    ))
 }
 
 pub(super) fn unit(frame: u64, captured_at: MediaTime, bytes: usize) -> AccessUnit {

@@ -1,5 +1,11 @@
 //! What is known of one video track's frames between hand-over and acknowledgement: marks of
-//! frames in flight, and which packets each sent frame had.
+//! frames in flight, which packets each sent frame had, and whether anything refers to it.
+//!
+//! ```text
+//!            resending it comes too late                a frame that refers to one before it is sent
+//!  Needed ──────────────────────────────▶ given up ──────────────────────────────────────────────▶ Void
+//!    └──────────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
 //!
 //! Written by the driver's task (packetiser, pacer, socket) and the encoder's thread (sink), under
 //! one short lock each. It must never do I/O.
@@ -13,6 +19,7 @@ use media::{
     TransportEvent, UnitKind,
 };
 
+use super::chain::descriptor::Needs;
 use crate::timestamp::Timestamps;
 
 /// Units between the encoder and the wire: one that is being sent and one that waits.
@@ -20,8 +27,6 @@ pub(super) const UNITS: usize = 2;
 /// Frames whose last packet the socket has not taken. With [`UNITS`] in front of the pacer only a
 /// failing socket lets more pile up; then the oldest is forgotten.
 const IN_FLIGHT: usize = 8;
-/// Packets that can be resent; a power of two. At 8 Mbit/s about nine seconds.
-pub(super) const RESENDABLE: u16 = 8_192;
 /// Frames whose packet numbers are remembered: 17 s of 60 fps.
 const HISTORY: usize = 1_024;
 
@@ -50,6 +55,10 @@ struct State {
     timestamps: Timestamps,
     /// Number of the next packet, counted without wrapping.
     next_packet: u64,
+    /// Number of the next frame that is cut into packets.
+    next_unit: u64,
+    /// This frame will not come whole, and nothing that does without it was sent yet.
+    given_up: Option<FrameId>,
     in_flight: VecDeque<Flight>,
     history: VecDeque<Sent>,
 }
@@ -62,6 +71,8 @@ struct Flight {
     packetised: bool,
     bytes: u64,
     stages: StageTimes,
+    key: bool,
+    refers_to: Option<FrameId>,
     /// Of a keyframe, where they are not what a client expects.
     color: Option<ColorDescription>,
 }
@@ -69,17 +80,35 @@ struct Flight {
 #[derive(Clone, Copy)]
 struct Sent {
     frame: FrameId,
+    unit: u64,
     first_packet: u64,
+    /// First packet of the newest frame that does without this one, as all after it do.
+    void_by: Option<u64>,
 }
 
-/// What a negative acknowledgement means for a frame.
+/// How the packets of a frame are numbered and described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NackVerdict {
-    /// The packet can be resent, or was never sent.
-    Recoverable,
-    /// The packet is gone, and with it this frame.
-    Lost(FrameId),
-    /// The packet is gone and so is the memory of its frame.
+pub(super) struct Numbers {
+    /// Number of the first packet.
+    pub(super) first: u16,
+    /// Number of the frame.
+    pub(super) frame: u16,
+    pub(super) needs: Needs,
+}
+
+/// What a packet that was sent is worth now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Its frame is needed.
+    Needed(FrameId),
+    /// Its frame, or one that it needs, was given up.
+    GivenUp,
+    /// Nothing to come needs its frame.
+    Void {
+        /// Number of the first packet of what does without it.
+        next: u16,
+    },
+    /// The memory of its frame is gone.
     Forgotten,
 }
 
@@ -91,6 +120,8 @@ impl Track {
             state: Mutex::new(State {
                 timestamps: Timestamps::new(params.timestamp_offset),
                 next_packet: u64::from(params.first_sequence),
+                next_unit: 0,
+                given_up: None,
                 in_flight: VecDeque::with_capacity(IN_FLIGHT),
                 history: VecDeque::with_capacity(HISTORY),
             }),
@@ -133,6 +164,8 @@ impl Track {
             packetised: false,
             bytes: 0,
             stages: unit.stages,
+            key: unit.kind == UnitKind::Key,
+            refers_to: unit.refers_to,
             color: Some(unit.color)
                 .filter(|color| *color != ColorDescription::BT709_LIMITED)
                 .filter(|_| unit.kind == UnitKind::Key),
@@ -147,21 +180,24 @@ impl Track {
         in_flight.remove(at).map(|flight| flight.frame)
     }
 
-    /// The packetiser took the unit: reserves `packets` numbers, returns the first.
-    pub(super) fn number(&self, timestamp: u32, packets: usize) -> u16 {
+    /// The packetiser took the unit: reserves `packets` numbers.
+    pub(super) fn number(&self, timestamp: u32, packets: usize) -> Numbers {
         let mut state = self.lock();
-        let first = state.next_packet;
+        let (first, unit) = (state.next_packet, state.next_unit);
         state.next_packet += packets as u64;
+        state.next_unit += 1;
+        let mut needs = Needs::Old;
         if let Some(flight) = state.find(timestamp) {
             flight.unsent = packets;
             flight.packetised = true;
-            let sent = Sent { frame: flight.frame, first_packet: first };
+            let (frame, key, base) = (flight.frame, flight.key, flight.refers_to);
+            needs = state.supersede(unit, first, key, base);
             if state.history.len() == HISTORY {
                 state.history.pop_front();
             }
-            state.history.push_back(sent);
+            state.history.push_back(Sent { frame, unit, first_packet: first, void_by: None });
         }
-        (first & 0xffff) as u16
+        Numbers { first: low(first), frame: low(unit), needs }
     }
 
     /// The colours to be told with a unit.
@@ -203,31 +239,58 @@ impl Track {
         Some(event)
     }
 
-    /// Judges a packet that the client asks for again.
-    pub(super) fn nacked(&self, sequence: u16) -> NackVerdict {
+    /// What a packet is worth now; none of a number that was not sent.
+    pub(super) fn fate(&self, sequence: u16) -> Option<Fate> {
         let state = self.lock();
         // Without wrapping: the newest packet with this number that was sent.
         let newest = state.next_packet.wrapping_sub(1);
-        let age = (newest & 0xffff) as u16;
-        let age = u64::from(age.wrapping_sub(sequence));
-        if age >= 1 << 15 || age < u64::from(RESENDABLE) {
-            return NackVerdict::Recoverable;
-        }
-        let Some(packet) = newest.checked_sub(age) else { return NackVerdict::Recoverable };
+        let age = low(newest).wrapping_sub(sequence);
+        let packet = newest.checked_sub(age.into()).filter(|_| age < 1 << 15)?;
         if packet < u64::from(self.params.first_sequence) {
-            return NackVerdict::Recoverable;
+            return None;
         }
         let after = state.history.partition_point(|sent| sent.first_packet <= packet);
-        match after.checked_sub(1).and_then(|index| state.history.get(index)) {
-            Some(sent) => NackVerdict::Lost(sent.frame),
-            None => NackVerdict::Forgotten,
-        }
+        let sent = after.checked_sub(1).and_then(|index| state.history.get(index));
+        Some(match sent {
+            None => Fate::Forgotten,
+            Some(Sent { void_by: Some(next), .. }) => Fate::Void { next: low(*next) },
+            Some(sent) if state.given_up.is_some_and(|first| sent.frame >= first) => Fate::GivenUp,
+            Some(sent) => Fate::Needed(sent.frame),
+        })
     }
+
+    /// A frame will not come whole. Those after it need it until one is sent that does without.
+    pub(super) fn give_up(&self, frame: FrameId) {
+        let given_up = &mut self.lock().given_up;
+        *given_up = Some(given_up.map_or(frame, |first| first.min(frame)));
+    }
+}
+
+/// As a header has it.
+fn low(number: u64) -> u16 {
+    (number & 0xffff) as u16
 }
 
 impl State {
     fn find(&mut self, timestamp: u32) -> Option<&mut Flight> {
         self.in_flight.iter_mut().find(|flight| flight.timestamp == timestamp)
+    }
+
+    /// A frame is about to be sent whose first packet is `first`: what is between it and what it needs is
+    /// needed no more.
+    fn supersede(&mut self, unit: u64, first: u64, key: bool, base: Option<FrameId>) -> Needs {
+        if !key && base.is_none() {
+            return Needs::Old;
+        }
+        let is_after = |frame: FrameId| base.is_none_or(|base| frame > base);
+        for sent in self.history.iter_mut().rev().take_while(|sent| is_after(sent.frame)) {
+            sent.void_by = Some(first);
+        }
+        self.given_up = self.given_up.filter(|frame| !is_after(*frame));
+        let Some(base) = base.filter(|_| !key) else { return Needs::Nothing };
+        let found = self.history.binary_search_by_key(&base, |sent| sent.frame).ok();
+        let found = found.and_then(|index| self.history.get(index));
+        found.map_or(Needs::Old, |sent| Needs::before(unit - sent.unit))
     }
 }
 
@@ -275,7 +338,7 @@ mod tests {
     fn a_frame_is_reported_with_its_last_packet() {
         let track = track();
         let timestamp = track.begin(&unit(9, MediaTime::from_millis(5), 10));
-        assert_eq!(track.number(timestamp, 2), 65_530);
+        assert_eq!(track.number(timestamp, 2).first, 65_530);
         assert!(track.sent(timestamp, 1_000, MediaTime::from_millis(6)).is_none());
         let event = track.sent(timestamp, 500, MediaTime::from_millis(7));
         let Some(TransportEvent::FrameSent { frame, bytes, stages, .. }) = event else {
@@ -287,24 +350,69 @@ mod tests {
         assert!(track.sent(timestamp, 500, MediaTime::from_millis(8)).is_none(), "a resend");
     }
 
+    /// Sends a frame in ten packets.
+    fn send(track: &Track, frame: u64, base: Option<u64>) -> Numbers {
+        let mut unit = unit(frame, MediaTime::from_millis(frame * 16), 10);
+        unit.refers_to = base.map(FrameId);
+        unit.kind = if base.is_none() { UnitKind::Key } else { UnitKind::Delta };
+        let timestamp = track.begin(&unit);
+        track.number(timestamp, 10)
+    }
+
+    /// Number of a packet, counted from the first one.
+    fn number(packet: u64) -> u16 {
+        low(65_530 + packet)
+    }
+
     #[test]
-    fn a_nack_beyond_the_resend_buffer_names_its_frame() {
+    fn packets_are_known_by_their_frame_across_the_wrap() {
         let track = track();
-        // 1,000 frames of 10 packets; numbers wrap at 65,536.
+        assert_eq!(track.fate(number(0)), None, "not sent yet");
         for n in 0..1_000 {
-            let timestamp = track.begin(&unit(n, MediaTime::from_millis(n * 16), 10));
-            track.number(timestamp, 10);
+            let needs = if n == 0 { Needs::Nothing } else { Needs::before(1) };
+            let numbers = send(&track, n, n.checked_sub(1));
+            assert_eq!(numbers, Numbers { first: number(n * 10), frame: n as u16, needs });
         }
-        let number = |packet: u64| ((65_530 + packet) & 0xffff) as u16;
-        assert_eq!(track.nacked(number(9_999)), NackVerdict::Recoverable);
-        assert_eq!(track.nacked(number(10_000)), NackVerdict::Recoverable, "not sent yet");
-        assert_eq!(track.nacked(number(10_000 - 8_192)), NackVerdict::Recoverable);
-        assert_eq!(track.nacked(number(10_000 - 8_193)), NackVerdict::Lost(FrameId(180)));
-        assert_eq!(track.nacked(number(0)), NackVerdict::Lost(FrameId(0)));
-        for n in 1_000..2_000 {
-            let timestamp = track.begin(&unit(n, MediaTime::from_millis(n * 16), 10));
-            track.number(timestamp, 10);
-        }
-        assert_eq!(track.nacked(number(5)), NackVerdict::Forgotten);
+        assert_eq!(track.fate(number(9_999)), Some(Fate::Needed(FrameId(999))));
+        assert_eq!(track.fate(number(10_000)), None, "not sent yet");
+        assert_eq!(track.fate(number(5)), Some(Fate::Needed(FrameId(0))));
+        assert_eq!(track.fate(65_529), None, "before the first one");
+        (1_000..2_000).for_each(|n| _ = send(&track, n, Some(n - 1)));
+        assert_eq!(track.fate(number(5)), Some(Fate::Forgotten));
+    }
+
+    #[test]
+    fn a_frame_that_goes_back_makes_void_what_it_passes() {
+        let track = track();
+        (0..6).for_each(|n| _ = send(&track, n, n.checked_sub(1)));
+        track.give_up(FrameId(4));
+        track.give_up(FrameId(3));
+        let fates = |track: &Track| [2, 3, 5].map(|frame| track.fate(number(10 * frame)));
+        let needed = Some(Fate::Needed(FrameId(2)));
+        assert_eq!(fates(&track), [needed, Some(Fate::GivenUp), Some(Fate::GivenUp)]);
+        // Not coded for it yet.
+        send(&track, 6, Some(5));
+        assert_eq!(track.fate(number(60)), Some(Fate::GivenUp));
+        assert_eq!(send(&track, 9, Some(2)).needs, Needs::before(5));
+        let void = Some(Fate::Void { next: number(70) });
+        assert_eq!(fates(&track), [needed, void, void]);
+        assert_eq!(track.fate(number(70)), Some(Fate::Needed(FrameId(9))));
+        // The next one is lost as well, and this one is passed by too.
+        assert_eq!(send(&track, 10, Some(2)).needs, Needs::before(6));
+        let void = Some(Fate::Void { next: number(80) });
+        assert_eq!(fates(&track), [needed, void, void]);
+        assert_eq!(track.fate(number(70)), void);
+        assert_eq!(send(&track, 11, None).needs, Needs::Nothing);
+        assert_eq!(track.fate(number(0)), Some(Fate::Void { next: number(90) }));
+    }
+
+    #[test]
+    fn a_frame_from_before_memory_is_old() {
+        let track = track();
+        (0..2_000).for_each(|n| _ = send(&track, n, n.checked_sub(1)));
+        assert_eq!(send(&track, 2_000, Some(3)).needs, Needs::Old);
+        assert_eq!(track.fate(number(19_990)), Some(Fate::Void { next: number(20_000) }));
+        // One that was never sent.
+        assert_eq!(send(&track, 2_005, Some(2_003)).needs, Needs::Old);
     }
 }

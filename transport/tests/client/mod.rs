@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests; a failure is a panic")]
 
+pub mod descriptor;
 pub mod lossy;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +41,10 @@ use webrtc::runtime::{Runtime, TokioRuntime};
 
 /// How long real I/O may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The dependency descriptor (AV1 RTP specification, appendix A.2).
+const DESCRIPTOR: &str =
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 
 /// What the client asks for.
 #[derive(Clone, Copy)]
@@ -284,6 +289,8 @@ fn media_engine() -> MediaEngine {
         let extension = RTCRtpHeaderExtensionCapability { uri };
         engine.register_header_extension(extension, RtpCodecKind::Video, None).unwrap();
     }
+    let extension = RTCRtpHeaderExtensionCapability { uri: DESCRIPTOR.to_owned() };
+    engine.register_header_extension(extension, RtpCodecKind::Video, None).unwrap();
     engine
 }
 

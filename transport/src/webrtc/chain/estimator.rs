@@ -54,7 +54,7 @@ impl Tap {
             acked_bytes,
             acked_packets: count(arrived().count()),
             lost_packets: count(packets.len() - arrived().count()),
-            sent_bytes: sent_bytes + self.shared.take_resent(),
+            sent_bytes,
             one_way_delay_micros: self.last_delay,
             newest_sent: self.newest.0,
             newest_delay_micros: self.newest.1,

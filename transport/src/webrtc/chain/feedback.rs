@@ -1,4 +1,4 @@
-//! Reads what the client reports: keyframe requests, lost packets, and the round trip.
+//! Reads what the client reports: keyframe requests and the round trip.
 //!
 //! Inbound RTCP stops at the end of the chain, so an event must be raised here or marked for a
 //! reader behind it; raising it here saves a queue. The stack's own statistics leave round trip and
@@ -15,11 +15,9 @@ use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 
 use super::{Belt, Link};
 use crate::webrtc::shared::Shared;
-use crate::webrtc::track::NackVerdict;
 
 /// Sender reports that may still be referred to: one a second and stream, answered within seconds.
 const REPORTS: usize = 16;
@@ -42,22 +40,6 @@ impl Feedback {
         }
     }
 
-    fn nacked(&self, nack: &TransportLayerNack) {
-        let Some(track) = self.shared.track(nack.media_ssrc) else { return };
-        for pair in &nack.nacks {
-            let others = (0..16_u16).filter(|bit| pair.lost_packets >> bit & 1 == 1);
-            for offset in std::iter::once(0).chain(others.map(|bit| bit + 1)) {
-                match track.nacked(pair.packet_id.wrapping_add(offset)) {
-                    NackVerdict::Recoverable => {}
-                    NackVerdict::Lost(frame) => {
-                        self.shared.events.frame_lost(track.params.id, frame);
-                    }
-                    NackVerdict::Forgotten => self.shared.events.keyframe_needed(track.params.id),
-                }
-            }
-        }
-    }
-
     /// RFC 3550 §6.4.1: arrival, less the time of our report, less the delay at the client.
     fn round_trip(&self, reports: &[ReceptionReport], now: Instant) {
         for report in reports {
@@ -73,7 +55,7 @@ impl Feedback {
 }
 
 impl Link for Feedback {
-    fn inbound(&mut self, message: &TaggedPacket) {
+    fn inbound(&mut self, message: &TaggedPacket, _out: &mut Belt) {
         let Packet::Rtcp(packets) = &message.message.packet else { return };
         for packet in packets {
             let packet = packet.as_any();
@@ -83,8 +65,6 @@ impl Link for Feedback {
                 for entry in &fir.fir {
                     self.keyframe_needed(entry.ssrc);
                 }
-            } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>() {
-                self.nacked(nack);
             } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
                 self.round_trip(&report.reports, message.now);
             } else if let Some(report) = packet.downcast_ref::<SenderReport>() {

@@ -8,47 +8,50 @@
 //! | 11,000 | sender reports (stock) | |
 //! | 10,500 | [`feedback`] | sees sender reports leave and all feedback come in |
 //! | 10,000 | receiver reports (stock) | |
-//! | 4,000 | NACK responder (stock, 8,192 packets, RTX) | resends what is below the packetiser |
+//! | 4,000 | [`resend`] | keeps packets as they were cut, before they are numbered |
 //! | 3,000 | [`pacer`] | media, retransmissions and repair leave through one gate |
-//! | 2,000 | TWCC numbering (stock) | after the pacer: numbers are in wire order |
+//! | 2,000 | TWCC numbering (stock, in [`repair`]) | after the pacer: numbers are in wire order |
 //! | 1,500 | reserved for FlexFEC-03 | see below |
-//! | 1,000 | send history (stock) feeding [`estimator`] | counts what left |
+//! | 1,000 | send history (stock, in [`repair`]) feeding [`estimator`] | counts what left |
 //!
 //! Forward error correction, when it comes, must be put at `Slot::from(1_500)` and not at the stock
 //! slot 5,000: computed there it protects packets without their transport-wide number, and what the
 //! client recovers differs from what was sent. At 1,500 repair packets are neither paced nor
-//! numbered, so their bytes must be added to `PathReport::sent_bytes` like those of resends.
+//! numbered, so their bytes must be added to `PathReport::sent_bytes`.
 //!
 //! A link must never block, and touches shared state only under its short locks.
 
+pub(super) mod descriptor;
 pub(super) mod estimator;
 pub(super) mod feedback;
 pub(super) mod pacer;
 pub(super) mod packetise;
 mod payload;
+mod repair;
+mod resend;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use rtc::interceptor::{
-    CongestionControlBuilder, Interceptor, NackResponderBuilder, Registry, Slot, StreamInfo,
-    TaggedPacket, TwccSenderBuilder,
+    CongestionControlBuilder, Interceptor, Registry, Slot, StreamInfo, TaggedPacket,
+    TwccSenderBuilder,
 };
 use rtc::peer_connection::configuration::interceptor_registry::configure_rtcp_reports;
 use rtc::sansio::Protocol;
 
+use self::repair::WithRepair;
 use super::shared::Shared;
-use super::track::RESENDABLE;
 
 /// The chain of one connection.
 pub(super) fn registry(shared: &Arc<Shared>) -> Registry {
     let tap = estimator::Tap::new(shared.clone());
     configure_rtcp_reports(Registry::new())
-        .with(Slot::CongestionControl, CongestionControlBuilder::new(tap).build())
-        .with(Slot::TwccSender, TwccSenderBuilder::new().build())
+        .with(Slot::CongestionControl, WithRepair(CongestionControlBuilder::new(tap).build()))
+        .with(Slot::TwccSender, WithRepair(TwccSenderBuilder::new().build()))
         .with(Slot::Pacer, Chained::new(pacer::Pacer::new(shared.clone())))
-        .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RESENDABLE).build())
+        .with(Slot::NackResponder, Chained::new(resend::Resend::new(shared.clone())))
         .with(Slot::from(10_500), Chained::new(feedback::Feedback::new(shared.clone())))
         .with(Slot::from(15_000), Chained::new(packetise::Packetise::new(shared.clone())))
 }
@@ -57,8 +60,9 @@ pub(super) fn registry(shared: &Arc<Shared>) -> Registry {
 pub(super) trait Link: Send + Sync {
     /// A local stream is about to send, with what was negotiated for it.
     fn bind(&mut self, _info: &StreamInfo) {}
-    /// Looks at a packet on its way in; it passes on regardless.
-    fn inbound(&mut self, _message: &TaggedPacket) {}
+    /// Looks at a packet on its way in; it passes on regardless, and what is put on `out` goes the other
+    /// way.
+    fn inbound(&mut self, _message: &TaggedPacket, _out: &mut Belt) {}
     /// Takes a packet on its way out; what is put on `out`, now or later, goes on.
     fn outbound(&mut self, message: TaggedPacket, out: &mut Belt) {
         out.push_back(message);
@@ -95,7 +99,7 @@ impl<L: Link> Protocol<TaggedPacket, TaggedPacket, ()> for Chained<L> {
     type Time = Instant;
 
     fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Self::Error> {
-        self.link.inbound(&message);
+        self.link.inbound(&message, &mut self.write);
         self.read.push_back(message);
         Ok(())
     }

@@ -16,22 +16,28 @@ use rtc::interceptor::{AttributedPacket, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp;
 use rtc::rtp::packetizer::Payloader;
 
+use super::descriptor::{self, descriptor};
 use super::payload::payloader;
 use super::{Belt, Link};
 use crate::webrtc::shared::Shared;
-use crate::webrtc::track::Track;
-use crate::webrtc::{COLOR_SPACE, PLAYOUT_DELAY};
+use crate::webrtc::track::{Numbers, Track};
+use crate::webrtc::{COLOR_SPACE, DESCRIPTOR, PLAYOUT_DELAY};
 
 /// Largest RTP payload. A datagram must stay within 1,200 bytes, which every path that carries
-/// WebRTC passes; 12 go to the header, 16 to header extensions (three of 3, 2 and 4 bytes), 2 to the
-/// original number in a retransmission (RFC 4588 §4) and 16 to the SRTP tag (RFC 7714 §12).
-pub(in crate::webrtc) const MAX_PAYLOAD: usize = 1_200 - 12 - 16 - 2 - 16;
+/// WebRTC passes; 12 go to the header, 20 to header extensions (4 for the block, and with a byte each
+/// 3 of the delay, 2 of the transport-wide number and 8 of the descriptor at the most), 2 to the original
+/// number in a retransmission (RFC 4588 §4) and 16 to the SRTP tag (RFC 7714 §12).
+pub(in crate::webrtc) const MAX_PAYLOAD: usize =
+    1_200 - 12 - (4 + 4 + 3 + 1 + descriptor::LONGEST) - 2 - 16;
+/// What colours take of that, in a keyframe that has some.
+const COLOR_BYTES: usize = 8;
 
 struct Stream {
     track: Arc<Track>,
     payload_type: u8,
     playout_delay: Option<u8>,
     color_space: Option<u8>,
+    descriptor: Option<u8>,
     payloader: Box<dyn Payloader>,
     /// The unit before could not be cut: one is told of at a time, however many follow it.
     cut_fails: bool,
@@ -80,6 +86,7 @@ impl Link for Packetise {
             payload_type: info.payload_type,
             playout_delay: number(PLAYOUT_DELAY),
             color_space: number(COLOR_SPACE),
+            descriptor: number(DESCRIPTOR),
             cut_fails: false,
         };
         self.streams.insert(info.ssrc, stream);
@@ -98,7 +105,9 @@ impl Link for Packetise {
         let track = stream.track.clone();
         track.mark(timestamp, Mark::Dequeued, self.shared.clock.now());
         let bytes = unit.payload.len();
-        let payloads = match stream.payloader.payload(MAX_PAYLOAD, &unit.payload) {
+        let color = track.color(timestamp).filter(|_| stream.color_space.is_some());
+        let most = MAX_PAYLOAD - if color.is_some() { COLOR_BYTES } else { 0 };
+        let payloads = match stream.payloader.payload(most, &unit.payload) {
             Ok(payloads) if !payloads.is_empty() => payloads,
             Ok(_) => return self.lost(unit.header.ssrc, timestamp, bytes, "nothing to send in it"),
             Err(error) => {
@@ -106,12 +115,16 @@ impl Link for Packetise {
             }
         };
         stream.cut_fails = false;
-        let first = track.number(timestamp, payloads.len());
+        let numbers = track.number(timestamp, payloads.len());
         let last = payloads.len() - 1;
-        let color = track.color(timestamp);
         for (index, payload) in payloads.into_iter().enumerate() {
-            let sequence = first.wrapping_add((index & 0xffff) as u16);
+            let sequence = numbers.first.wrapping_add((index & 0xffff) as u16);
             let mut packet = stream.packet(sequence, timestamp, index == last, payload);
+            if let Some(id) = stream.descriptor {
+                let Numbers { frame, needs, .. } = numbers;
+                let descriptor = descriptor(frame, needs, index == 0, index == last);
+                let _ = packet.header.set_extension(id, descriptor);
+            }
             if let Some((id, color)) = stream.color_space.zip(color).filter(|_| index == last) {
                 let _ = packet.header.set_extension(id, color_space(color));
             }

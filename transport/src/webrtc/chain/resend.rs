@@ -1,0 +1,532 @@
+//! Sends again what the client asks for, while that is of use, and says so when it is not.
+//!
+//! The stock responder sends again whatever it still has, without header extensions. Here:
+//!
+//! - A retransmission (RFC 4588) has the header extensions of its packet, so that the frame keeps its
+//!   descriptor and is shown without delay, and a transport-wide number of its own
+//!   ([`repair`](super::repair)).
+//! - A packet is not sent again within a round trip of the time before, but for one copy soon after: the
+//!   next request of a browser that does not know the round trip comes 100 ms later.
+//! - What comes too late is given up: its frame is reported as lost at once, so that the encoder goes back to
+//!   one before it with the next picture. Until that one is sent, nothing that was lost in between is sent again.
+//! - For what no frame to come needs, an empty packet is sent in its place. The client asks no more for
+//!   it then, and libwebrtc, which assembles no H.264 frame behind a gap, sees none. It looks for a frame
+//!   where a packet comes in, so that the packet before the next good frame is sent last.
+//!
+//! Without a format for retransmissions the packet itself is sent again, but not where packets are
+//! numbered transport-wide: it would be sealed anew with another header under the nonce of the first time
+//! (RFC 7714 §8.1, RFC 3711 §9.1), so its frame is given up instead.
+//!
+//! Bounds: [`KEPT`] packets a stream, [`ASKED`] of them asked for and [`COPIES`] to be copied; the oldest go
+//! first, and the client asks again for what is dropped.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut as _, BytesMut};
+use rtc::interceptor::{Attribute, AttributedPacket, Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::rtp;
+
+use super::{Belt, Link};
+use crate::webrtc::TRANSPORT_WIDE;
+use crate::webrtc::shared::Shared;
+use crate::webrtc::track::{Fate, Track};
+
+/// Packets of a stream that can be sent again: a second of 38 Mbit/s, more than any deadline below.
+const KEPT: usize = 4_096;
+/// Packets that were asked for and may be missing still: libwebrtc asks for 1,000 at the most.
+const ASKED: usize = 1_024;
+/// Copies that wait.
+const COPIES: usize = 256;
+/// From a retransmission to its copy: what a queue that overflows drops at once is longer than a packet.
+const COPY_AFTER: Duration = Duration::from_millis(5);
+/// Least time between two retransmissions that were asked for, where the round trip is not known.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// See the module.
+pub(in crate::webrtc) struct Resend {
+    shared: Arc<Shared>,
+    streams: HashMap<u32, Stream>,
+}
+
+/// How a packet is sent again.
+enum By {
+    /// On a stream for that.
+    Repair {
+        ssrc: u32,
+        payload_type: u8,
+        next: u16,
+    },
+    Itself,
+    Nothing,
+}
+
+struct Kept {
+    packet: rtp::Packet,
+    /// When it came here for the first time.
+    at: Instant,
+    /// When it was last sent again because the client asked.
+    resent: Option<Instant>,
+    /// It is among those that were asked for.
+    asked: bool,
+}
+
+struct Stream {
+    track: Arc<Track>,
+    by: By,
+    /// By number, without gaps, oldest first.
+    kept: VecDeque<Kept>,
+    /// Numbers that were asked for, and may be missing still.
+    asked: VecDeque<u16>,
+    /// Numbers to be sent once more, in the order of their time.
+    copies: VecDeque<(Instant, u16)>,
+    /// Of the newest frame.
+    timestamp: Option<u32>,
+}
+
+impl Resend {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, streams: HashMap::new() }
+    }
+}
+
+impl Link for Resend {
+    fn bind(&mut self, info: &StreamInfo) {
+        let Some(track) = self.shared.track(info.ssrc).cloned() else { return };
+        let numbered = info.rtp_header_extensions.iter().any(|known| known.uri == TRANSPORT_WIDE);
+        let by = match info.ssrc_rtx.zip(info.payload_type_rtx) {
+            Some((ssrc, payload_type)) => By::Repair { ssrc, payload_type, next: 0 },
+            None if numbered => By::Nothing,
+            None => By::Itself,
+        };
+        let stream = Stream {
+            track,
+            by,
+            kept: VecDeque::new(),
+            asked: VecDeque::new(),
+            copies: VecDeque::new(),
+            timestamp: None,
+        };
+        self.streams.insert(info.ssrc, stream);
+    }
+
+    fn inbound(&mut self, message: &TaggedPacket, out: &mut Belt) {
+        let Packet::Rtcp(packets) = &message.message.packet else { return };
+        for packet in packets {
+            let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else { continue };
+            let Some(stream) = self.streams.get_mut(&nack.media_ssrc) else { continue };
+            let mut next = None;
+            for pair in &nack.nacks {
+                let others = (0..16_u16).filter(|bit| pair.lost_packets >> bit & 1 == 1);
+                for offset in std::iter::once(0).chain(others.map(|bit| bit + 1)) {
+                    let sequence = pair.packet_id.wrapping_add(offset);
+                    next = stream.asked(sequence, message.now, &self.shared, out).or(next);
+                }
+            }
+            stream.look_at(next, message.now, out);
+        }
+    }
+
+    fn outbound(&mut self, message: TaggedPacket, out: &mut Belt) {
+        if let Packet::Rtp(packet) = &message.message.packet
+            && let Some(stream) = self.streams.get_mut(&packet.header.ssrc)
+        {
+            if stream.timestamp.replace(packet.header.timestamp) != Some(packet.header.timestamp) {
+                stream.void(message.now, out);
+            }
+            stream.keep(packet.clone(), message.now);
+        }
+        out.push_back(message);
+    }
+
+    fn tick(&mut self, now: Instant, out: &mut Belt) {
+        for stream in self.streams.values_mut() {
+            while let Some((_, sequence)) = stream.copies.pop_front_if(|(at, _)| *at <= now) {
+                match stream.track.fate(sequence) {
+                    Some(Fate::Needed(_)) => stream.send(sequence, now, Body::Whole, out),
+                    Some(Fate::Void { .. }) => stream.send(sequence, now, Body::Empty, out),
+                    Some(Fate::GivenUp | Fate::Forgotten) | None => {}
+                }
+            }
+        }
+    }
+
+    fn next_tick(&self) -> Option<Instant> {
+        self.streams.values().filter_map(|stream| stream.copies.front()).map(|(at, _)| *at).min()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Whole,
+    Empty,
+}
+
+impl Stream {
+    fn keep(&mut self, packet: rtp::Packet, at: Instant) {
+        let next = self.kept.back().map(|kept| kept.packet.header.sequence_number.wrapping_add(1));
+        if next.is_some_and(|next| next != packet.header.sequence_number) {
+            self.kept.clear();
+        }
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Kept { packet, at, resent: None, asked: false });
+    }
+
+    fn find(&mut self, sequence: u16) -> Option<&mut Kept> {
+        let first = self.kept.front()?.packet.header.sequence_number;
+        self.kept.get_mut(usize::from(sequence.wrapping_sub(first)))
+    }
+
+    /// The client lacks a packet. Yields where a frame begins that does without it, where one was sent.
+    fn asked(
+        &mut self,
+        sequence: u16,
+        now: Instant,
+        shared: &Shared,
+        out: &mut Belt,
+    ) -> Option<u16> {
+        match self.track.fate(sequence)? {
+            Fate::Forgotten => shared.events.keyframe_needed(self.track.params.id),
+            Fate::Void { next } => {
+                if self.is_due(sequence, now, shared) {
+                    self.send_twice(sequence, now, Body::Empty, out);
+                    return Some(next);
+                }
+            }
+            Fate::GivenUp => self.note(sequence),
+            Fate::Needed(frame) => {
+                let in_time =
+                    |kept: &mut Kept| now.saturating_duration_since(kept.at) <= deadline(shared);
+                if matches!(self.by, By::Nothing) || !self.find(sequence).is_some_and(in_time) {
+                    self.track.give_up(frame);
+                    shared.events.frame_lost(self.track.params.id, frame);
+                } else if self.is_due(sequence, now, shared) {
+                    self.send_twice(sequence, now, Body::Whole, out);
+                }
+                self.note(sequence);
+            }
+        }
+        None
+    }
+
+    /// Whether a packet was not sent again for a round trip, which it is now.
+    fn is_due(&mut self, sequence: u16, now: Instant, shared: &Shared) -> bool {
+        let pause = shared.round_trip().unwrap_or(PAUSE);
+        let Some(kept) = self.find(sequence) else { return false };
+        let due = kept.resent.is_none_or(|at| now.saturating_duration_since(at) >= pause);
+        if due {
+            kept.resent = Some(now);
+        }
+        due
+    }
+
+    fn note(&mut self, sequence: u16) {
+        if self.find(sequence).is_none_or(|kept| std::mem::replace(&mut kept.asked, true)) {
+            return;
+        }
+        if self.asked.len() == ASKED
+            && let Some(oldest) = self.asked.pop_front()
+            && let Some(kept) = self.find(oldest)
+        {
+            kept.asked = false;
+        }
+        self.asked.push_back(sequence);
+    }
+
+    /// A new frame is about to leave: what the client lacks and needs no more because of it is told to be
+    /// empty first.
+    fn void(&mut self, now: Instant, out: &mut Belt) {
+        let mut next = None;
+        for _ in 0..self.asked.len() {
+            let Some(sequence) = self.asked.pop_front() else { break };
+            let fate = self.track.fate(sequence);
+            let Some(kept) = self.find(sequence) else { continue };
+            if let Some(Fate::Void { next: begin }) = fate {
+                kept.asked = false;
+                self.send_twice(sequence, now, Body::Empty, out);
+                next = Some(begin);
+            } else {
+                self.asked.push_back(sequence);
+            }
+        }
+        self.look_at(next, now, out);
+    }
+
+    /// Has the client look at the frame that begins with this packet.
+    fn look_at(&mut self, begin: Option<u16>, now: Instant, out: &mut Belt) {
+        if let Some(begin) = begin {
+            self.send_twice(begin.wrapping_sub(1), now, Body::Empty, out);
+        }
+    }
+
+    fn send_twice(&mut self, sequence: u16, now: Instant, body: Body, out: &mut Belt) {
+        self.send(sequence, now, body, out);
+        if matches!(self.by, By::Repair { .. }) && self.copies.len() < COPIES {
+            self.copies.push_back((now + COPY_AFTER, sequence));
+        }
+    }
+
+    fn send(&mut self, sequence: u16, now: Instant, body: Body, out: &mut Belt) {
+        let Some(original) = self.find(sequence).map(|kept| kept.packet.clone()) else { return };
+        let packet = match &mut self.by {
+            By::Itself if body == Body::Whole => original,
+            By::Itself | By::Nothing => return,
+            By::Repair { ssrc, payload_type, next } => {
+                let number = *next;
+                *next = next.wrapping_add(1);
+                repair(original, body, (*ssrc, *payload_type, number))
+            }
+        };
+        let message = AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission);
+        out.push_back(TaggedPacket { now, transport: Default::default(), message });
+    }
+}
+
+/// RFC 4588 §4: the original number, then the payload.
+fn repair(
+    original: rtp::Packet,
+    body: Body,
+    (ssrc, payload_type, number): (u32, u8, u16),
+) -> rtp::Packet {
+    let rtp::Packet { header, payload } = original;
+    let sequence = header.sequence_number;
+    let header = match body {
+        Body::Whole => rtp::Header { ssrc, payload_type, sequence_number: number, ..header },
+        Body::Empty => rtp::Header {
+            version: header.version,
+            timestamp: header.timestamp,
+            ssrc,
+            payload_type,
+            sequence_number: number,
+            ..Default::default()
+        },
+    };
+    let payload = if body == Body::Whole { &payload[..] } else { &[] };
+    let mut repaired = BytesMut::with_capacity(2 + payload.len());
+    repaired.put_u16(sequence);
+    repaired.put_slice(payload);
+    rtp::Packet { header, payload: repaired.freeze() }
+}
+
+/// How long after a packet was sent it is still sent again: three round trips, as far as that is not
+/// noticed anyhow, and one and a half at the least, so that whoever is far away gets it once.
+fn deadline(shared: &Shared) -> Duration {
+    let round_trip = shared.round_trip().unwrap_or_default();
+    let least = shared.resend_within;
+    (3 * round_trip).min(2 * least).max(round_trip * 3 / 2).max(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use media::{FrameId, MediaTime, TrackId, TransportEvent};
+    use rtc::interceptor::{RTCPFeedback, RTPHeaderExtension};
+    use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
+
+    use super::*;
+    use crate::webrtc::testing::{self, SSRC};
+
+    const REPAIR: u32 = SSRC + 1_000;
+
+    /// A chain of this link alone, with ten frames of three packets sent at the same time.
+    struct Bench {
+        link: Resend,
+        shared: Arc<Shared>,
+        start: Instant,
+        next: u16,
+    }
+
+    impl Bench {
+        fn new(repair: bool, numbered: bool) -> Self {
+            let shared = testing::shared(1);
+            let mut link = Resend::new(shared.clone());
+            let extension = RTPHeaderExtension { uri: TRANSPORT_WIDE.to_owned(), id: 4 };
+            link.bind(&StreamInfo {
+                ssrc: SSRC,
+                ssrc_rtx: repair.then_some(REPAIR),
+                payload_type_rtx: repair.then_some(97),
+                rtcp_feedback: vec![RTCPFeedback { typ: "nack".into(), ..Default::default() }],
+                rtp_header_extensions: if numbered { vec![extension] } else { Vec::new() },
+                ..StreamInfo::default()
+            });
+            let start = Instant::now();
+            let mut bench = Self { link, shared, start, next: 0 };
+            (0..10).for_each(|frame| drop(bench.frame(frame, frame.checked_sub(1), 0)));
+            bench
+        }
+
+        fn at(&self, millis: u64) -> Instant {
+            self.start + Duration::from_millis(millis)
+        }
+
+        /// Sends a frame of three packets; yields what leaves.
+        fn frame(&mut self, frame: u64, base: Option<u64>, millis: u64) -> Vec<rtp::Packet> {
+            let track = self.shared.tracks[0].clone();
+            let mut unit = testing::unit(frame, MediaTime::from_millis(frame * 16), 10);
+            unit.refers_to = base.map(FrameId);
+            let timestamp = track.begin(&unit);
+            assert_eq!(track.number(timestamp, 3).first, self.next);
+            let mut out = Belt::new();
+            for n in 0..3 {
+                let mut message = testing::rtp_packet(SSRC, self.next + n, self.at(millis));
+                let Packet::Rtp(packet) = &mut message.message.packet else { unreachable!() };
+                packet.header.timestamp = timestamp;
+                packet.header.marker = n == 2;
+                packet.header.set_extension(3, vec![n as u8; 3].into()).unwrap();
+                self.link.outbound(message, &mut out);
+            }
+            self.next += 3;
+            packets(out)
+        }
+
+        fn ask(&mut self, numbers: &[u16], millis: u64) -> Vec<rtp::Packet> {
+            let pair = |number: &u16| NackPair { packet_id: *number, lost_packets: 0 };
+            let nacks = numbers.iter().map(pair).collect();
+            let nack = TransportLayerNack { sender_ssrc: 1, media_ssrc: SSRC, nacks };
+            let message = TaggedPacket {
+                now: self.at(millis),
+                transport: Default::default(),
+                message: AttributedPacket::new(Packet::Rtcp(vec![Box::new(nack)])),
+            };
+            let mut out = Belt::new();
+            self.link.inbound(&message, &mut out);
+            packets(out)
+        }
+
+        /// What leaves by itself until then.
+        fn wait(&mut self, millis: u64) -> Vec<rtp::Packet> {
+            let mut out = Belt::new();
+            while let Some(next) = self.link.next_tick().filter(|next| *next <= self.at(millis)) {
+                self.link.tick(next, &mut out);
+            }
+            packets(out)
+        }
+
+        fn lost(&self) -> Option<(u64, u64)> {
+            match self.shared.events.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(TransportEvent::FramesLost(TrackId(0), lost)) => {
+                    Some((lost.start().0, lost.end().0))
+                }
+                Poll::Ready(event) => panic!("{event:?}"),
+                Poll::Pending => None,
+            }
+        }
+    }
+
+    fn packets(out: Belt) -> Vec<rtp::Packet> {
+        let packet = |message: TaggedPacket| match message.message.packet {
+            Packet::Rtp(packet) => packet,
+            _ => panic!("feedback of its own"),
+        };
+        out.into_iter().map(packet).collect()
+    }
+
+    /// Original numbers of retransmissions, and whether they are whole.
+    fn repaired(packets: &[rtp::Packet]) -> Vec<(u16, bool)> {
+        let read = |packet: &rtp::Packet| {
+            assert_eq!((packet.header.ssrc, packet.header.payload_type), (REPAIR, 97));
+            let number = u16::from_be_bytes([packet.payload[0], packet.payload[1]]);
+            (number, packet.payload.len() == 2 + 1_000)
+        };
+        packets.iter().map(read).collect()
+    }
+
+    #[test]
+    fn a_retransmission_has_the_extensions_and_the_number_of_its_packet() {
+        let mut bench = Bench::new(true, true);
+        let sent = bench.ask(&[4, 29, 30], 40);
+        assert_eq!(repaired(&sent), [(4, true), (29, true)], "30 was never sent");
+        assert_eq!(sent[0].header.get_extension(3).as_deref(), Some(&[1; 3][..]));
+        assert_eq!((sent[0].header.marker, sent[1].header.marker), (false, true));
+        assert_eq!((sent[0].header.timestamp, sent[0].header.version), (16 * 90, 2));
+        assert_eq!((sent[0].header.sequence_number, sent[1].header.sequence_number), (0, 1));
+        assert_eq!(bench.lost(), None);
+    }
+
+    #[test]
+    fn each_is_sent_twice_a_round_trip_and_no_more() {
+        let mut bench = Bench::new(true, true);
+        bench.shared.set_round_trip(Duration::from_millis(30));
+        assert_eq!(repaired(&bench.ask(&[4, 4], 10)), [(4, true)]);
+        assert!(bench.wait(14).is_empty());
+        assert_eq!(repaired(&bench.wait(30)), [(4, true)]);
+        assert!(bench.ask(&[4], 39).is_empty());
+        assert_eq!(repaired(&bench.ask(&[4], 41)), [(4, true)]);
+        // Asked for beyond the deadline of 150 ms.
+        assert_eq!(repaired(&bench.wait(150)), [(4, true)]);
+        assert!(bench.ask(&[4], 151).is_empty());
+        assert_eq!(bench.lost(), Some((1, 1)));
+    }
+
+    #[test]
+    fn whoever_is_far_away_gets_a_packet_once() {
+        let mut bench = Bench::new(true, true);
+        for (round_trip, last) in [(60, 180), (100, 300), (200, 300), (400, 600)] {
+            bench.shared.set_round_trip(Duration::from_millis(round_trip));
+            let deadline = deadline(&bench.shared);
+            assert_eq!(deadline, Duration::from_millis(last), "{round_trip}");
+        }
+        assert_eq!(repaired(&bench.ask(&[4], 600)), [(4, true)]);
+        bench.ask(&[7], 601);
+        assert_eq!(bench.lost(), Some((2, 2)));
+    }
+
+    #[test]
+    fn what_is_given_up_is_told_once_and_is_empty_once_a_frame_does_without() {
+        let mut bench = Bench::new(true, true);
+        assert_eq!(repaired(&bench.ask(&[26], 100)), [(26, true)]);
+        bench.wait(110);
+        assert!(bench.ask(&[15, 18, 19], 200).is_empty());
+        assert_eq!(bench.lost(), Some((5, 5)));
+        // What depends on it is lost with it.
+        assert!(bench.ask(&[19, 26], 210).is_empty());
+        assert_eq!(bench.lost(), None);
+        // Coded before the encoder knew.
+        assert_eq!(bench.frame(10, Some(9), 215).len(), 3);
+        assert!(bench.ask(&[31], 220).is_empty());
+        // Before its own packets it tells that all of these are empty, and where to look last.
+        let sent = bench.frame(11, Some(4), 230);
+        let empty = [26, 15, 18, 19, 31, 32].map(|number| (number, false));
+        assert_eq!(repaired(&sent[..6]), empty);
+        assert!(sent[6..].iter().all(|packet| packet.header.ssrc == SSRC));
+        assert!(sent[0].header.extensions.is_empty() && !sent[0].header.marker);
+        assert_eq!(repaired(&bench.wait(300)), empty, "and once more");
+        // What is asked for later is told at once.
+        assert_eq!(repaired(&bench.ask(&[24, 33], 310)), [(24, false), (33, true), (32, false)]);
+        assert!(bench.frame(12, Some(11), 320).len() == 3, "nothing is told anew");
+        assert_eq!(bench.lost(), None);
+    }
+
+    #[test]
+    fn a_packet_is_not_sealed_twice_under_one_number() {
+        let mut plain = Bench::new(false, false);
+        let again = plain.ask(&[4], 10);
+        assert_eq!(
+            (again.len(), again[0].header.ssrc, again[0].header.sequence_number),
+            (1, SSRC, 4)
+        );
+        assert_eq!(again[0].payload.len(), 1_000);
+        assert!(plain.wait(100).is_empty());
+        let mut numbered = Bench::new(false, true);
+        assert!(numbered.ask(&[4], 10).is_empty());
+        assert_eq!(numbered.lost(), Some((1, 1)));
+    }
+
+    #[test]
+    fn a_flood_of_requests_is_bounded() {
+        let mut bench = Bench::new(true, true);
+        (10..2_010).for_each(|frame| drop(bench.frame(frame, Some(frame - 1), 1)));
+        let all: Vec<u16> = (0..bench.next).collect();
+        // Of those that the track remembers.
+        assert_eq!(bench.ask(&all, 2).len(), 3 * 1_024);
+        assert!(bench.ask(&all, 3).is_empty());
+        let stream = &bench.link.streams[&SSRC];
+        assert_eq!((stream.kept.len(), stream.asked.len()), (KEPT, ASKED));
+        assert_eq!(stream.copies.len(), COPIES);
+    }
+}
