@@ -213,7 +213,7 @@ describe('frame reports', () => {
 
   it('come at once, in batches where frames come faster, and none is left behind', () => {
     const told: Progress[] = [];
-    const batch = new ProgressBatch((progress) => { told.push(progress); });
+    const batch = new ProgressBatch((progress) => { told.push(progress); }, () => undefined);
     batch.note(shown(1));
     expect(told).toHaveLength(1);
     batch.note(shown(2));
@@ -232,7 +232,7 @@ describe('frame reports', () => {
 
   it('are never more than the server takes; the oldest go', () => {
     const told: Progress[] = [];
-    const batch = new ProgressBatch((progress) => { told.push(progress); });
+    const batch = new ProgressBatch((progress) => { told.push(progress); }, () => undefined);
     for (let frame = 0; frame < 200; frame += 1) batch.note(shown(frame));
     vi.advanceTimersByTime(BATCH_MS);
     expect(told[1]?.reports).toHaveLength(MAX_REPORTS);

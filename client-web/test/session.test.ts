@@ -3,11 +3,12 @@ import { Api } from '../src/api.ts';
 import type { Pipe } from '../src/input/sender.ts';
 import { FORGIVE_MS, TransportChoice, TransportFailed, type Abilities, type TransportKind, type TransportWish } from '../src/session/choice.ts';
 import type { ConnectionEvents, SessionConnection, Signalling } from '../src/session/connection.ts';
+import { offerDescriptor, type HeaderExtension } from '../src/session/extensions.ts';
 import { GIVE_UP_MS, PICTURE_MS, PlaySession } from '../src/session/play.ts';
 import type { Taken } from '../src/session/events.ts';
 import type { PlayState } from '../src/session/state.ts';
 import { Transports } from '../src/session/transports.ts';
-import { clientNow, type Micros } from '../src/units.ts';
+import { clientNow, rtp, type Micros } from '../src/units.ts';
 import type { ClientMessage, Session } from '../src/wire/index.ts';
 
 const session = {
@@ -25,6 +26,7 @@ class FakeConnection implements SessionConnection {
   answered = false;
   closed = false;
   retired = false;
+  acknowledged = 0;
   readonly said: ClientMessage[] = [];
 
   constructor(readonly events: ConnectionEvents, private readonly log: string[], readonly name: string, readonly kind: TransportKind) {}
@@ -42,6 +44,9 @@ class FakeConnection implements SessionConnection {
   say(text: string): boolean {
     this.said.push(JSON.parse(text) as ClientMessage);
     return true;
+  }
+  acknowledge(): void {
+    this.acknowledged += 1;
   }
   averages(): Promise<undefined> {
     return Promise.resolve(undefined);
@@ -451,5 +456,30 @@ describe('the transport', () => {
     await pass();
     expect(scene.play.state.name).toBe('live');
     expect(scene.taken.at(-1)?.reason).toBe('WebTransport was refused');
+  });
+});
+
+describe('acknowledgements', () => {
+  it('go by the connection of now', async () => {
+    const scene = setUp();
+    const frame = { rtp: rtp(1), decodedAt: clientNow() };
+    scene.play.decoded(frame);
+    await start(scene);
+    scene.play.decoded(frame);
+    expect(scene.newest().acknowledged).toBe(1);
+    scene.play.leave();
+  });
+});
+
+describe('the offer', () => {
+  const descriptor = 'https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension';
+  it('names the descriptor where the browser knows it, and leaves the rest as it is', () => {
+    const set = vi.fn();
+    const others: HeaderExtension[] = [{ uri: 'a', direction: 'stopped' }, { uri: 'b', direction: 'sendrecv' }];
+    offerDescriptor({ getHeaderExtensionsToNegotiate: () => [...others, { uri: descriptor, direction: 'stopped' }], setHeaderExtensionsToNegotiate: set });
+    expect(set.mock.calls).toEqual([[[...others, { uri: descriptor, direction: 'sendrecv' }]]]);
+    offerDescriptor({ getHeaderExtensionsToNegotiate: () => others, setHeaderExtensionsToNegotiate: set });
+    offerDescriptor({});
+    expect(set).toHaveBeenCalledTimes(1);
   });
 });

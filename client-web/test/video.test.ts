@@ -3,7 +3,7 @@ import { rtp, type Micros } from '../src/units.ts';
 import type { Progress } from '../src/video/messages.ts';
 import { Pipeline } from '../src/video/pipeline.ts';
 import { RangedView } from '../src/video/ranged-view.ts';
-import { ProgressBatch } from '../src/video/reports.ts';
+import { ProgressBatch, type Decoded } from '../src/video/reports.ts';
 import type { DecodedFrame, Decoder, Presenter } from '../src/video/seam.ts';
 import type { StripReader } from '../src/video/strip.ts';
 import { viewKind, type VideoView, type ViewEvents } from '../src/video/view.ts';
@@ -33,9 +33,9 @@ class ScriptedDecoder implements Decoder<string> {
 }
 
 function setUp(strips?: StripReader<string>): {
-  pipeline: Pipeline<string>; shown: string[]; told: Progress[]; stopped: ReturnType<typeof vi.fn>; presenter: { present: Presenter<string>['present'] };
+  pipeline: Pipeline<string>; shown: string[]; told: Progress[]; decoded: Decoded[]; stopped: ReturnType<typeof vi.fn>; presenter: { present: Presenter<string>['present'] };
 } {
-  const [shown, told]: [string[], Progress[]] = [[], []];
+  const [shown, told, decoded]: [string[], Progress[], Decoded[]] = [[], [], []];
   const presenter: { present: Presenter<string>['present'] } = {
     present: ({ image, metadata }) => {
       shown.push(image);
@@ -43,8 +43,8 @@ function setUp(strips?: StripReader<string>): {
     },
   };
   const stopped = vi.fn();
-  const pipeline = new Pipeline(presenter, strips, new ProgressBatch((progress) => { told.push(progress); }), stopped);
-  return { pipeline, shown, told, stopped, presenter };
+  const pipeline = new Pipeline(presenter, strips, new ProgressBatch((progress) => { told.push(progress); }, (frame) => { decoded.push(frame); }), stopped);
+  return { pipeline, shown, told, decoded, stopped, presenter };
 }
 
 describe('a decoder and a presenter', () => {
@@ -62,8 +62,11 @@ describe('a decoder and a presenter', () => {
   });
 
   it('tell what a presenter that waits for its turn says', async () => {
-    const { pipeline, told, presenter } = setUp();
-    presenter.present = () => Promise.resolve(99 as Micros);
+    const { pipeline, told, decoded, presenter } = setUp();
+    presenter.present = () => {
+      expect(decoded).toEqual([{ rtp: 10, decodedAt: 10 }]);
+      return Promise.resolve(99 as Micros);
+    };
     const decoder = new ScriptedDecoder();
     pipeline.play(decoder);
     await decoder.give('one', 10);
@@ -157,7 +160,7 @@ describe('the view of a track', () => {
       return one;
     };
     const onProgress = ({ presented }: Progress): void => { counts.push(presented); };
-    const view = new RangedView(hdr, (high) => viewKind(high, true), make, { onProgress, onStopped: () => undefined });
+    const view = new RangedView(hdr, (high) => viewKind(high, true), make, { onDecoded: () => undefined, onProgress, onStopped: () => undefined });
     return { view, made, counts };
   }
   const track = (id: string): MediaStreamTrack => ({ id }) as MediaStreamTrack;

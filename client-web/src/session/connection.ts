@@ -1,10 +1,13 @@
-// One WebRTC connection: a video track to receive and three data channels that both sides know by their
+// One WebRTC connection: a video track to receive and four data channels that both sides know by their
 // numbers (media/src/transport.rs). A session has one at a time and gets a new one when it breaks.
 import type { Answer, WebTransportAddress } from '../api.ts';
 import type { Pipe } from '../input/sender.ts';
 import { RtcStatsReader } from '../stats/rtc.ts';
+import type { Decoded } from '../video/reports.ts';
+import { AckWriter } from '../wire/acks.ts';
 import type { Session } from '../wire/index.ts';
 import type { TransportFailed, TransportKind } from './choice.ts';
+import { offerDescriptor, type WithExtensions } from './extensions.ts';
 import { fragment, fragmentHead } from './trickle.ts';
 
 export interface ConnectionEvents {
@@ -47,6 +50,8 @@ export interface SessionConnection {
   connect(node: Signalling): Promise<void>;
   /** Says something on the control channel; what cannot be said now is dropped. */
   say(text: string): boolean;
+  /** Tells that a frame is decoded; absent where whoever decodes tells it. */
+  acknowledge?(frame: Decoded): void;
   averages(): Promise<PathAverages | undefined>;
   /** WebRTC's own statistics. */
   stats(): Promise<RTCStatsReport | undefined>;
@@ -58,6 +63,8 @@ export interface SessionConnection {
   close(): void;
 }
 
+/** Bytes that may wait to be sent: behind so many the next message says more than this one. */
+const MOST_ACKS = 1024;
 /** Candidates that come within this time of one another travel together. */
 const GATHER_MS = 40;
 
@@ -66,6 +73,8 @@ export class Connection implements SessionConnection {
   readonly connectMs = undefined;
   private readonly peer: RTCPeerConnection;
   private readonly control: RTCDataChannel;
+  private readonly acks: RTCDataChannel;
+  private readonly acknowledged = new AckWriter((message) => { this.sendAcks(message); });
   private readonly offer: Promise<RTCSessionDescriptionInit>;
   private candidates: string[] = [];
   private gathered = false;
@@ -78,13 +87,16 @@ export class Connection implements SessionConnection {
   constructor(private readonly events: ConnectionEvents) {
     const peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     this.peer = peer;
-    const { receiver } = peer.addTransceiver('video', { direction: 'recvonly' });
+    const transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
+    offerDescriptor(transceiver as WithExtensions);
+    const { receiver } = transceiver;
     // The node asks for no delay by the playout-delay extension; this is for browsers without it.
     if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
     if ('playoutDelayHint' in receiver) receiver.playoutDelayHint = 0;
     this.control = peer.createDataChannel('control', { negotiated: true, id: 0 });
     const input = peer.createDataChannel('input', { negotiated: true, id: 1 });
     const motion = peer.createDataChannel('motion', { negotiated: true, id: 2, ordered: false, maxRetransmits: 0 });
+    this.acks = peer.createDataChannel('acks', { negotiated: true, id: 3, ordered: false, maxRetransmits: 0 });
     this.control.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (typeof data === 'string') events.onControl(data);
     };
@@ -141,6 +153,21 @@ export class Connection implements SessionConnection {
   async averages(): Promise<PathAverages | undefined> {
     const read = this.reader.read(await this.peer.getStats());
     return read === undefined ? undefined : { bufferMs: read.jitterBufferMs, decodeMs: read.decodeMs, lost: `${read.packetsLost} packets lost` };
+  }
+
+  acknowledge({ rtp, decodedAt }: Decoded): void {
+    // When its bytes came is not known here: both times are that of decoding.
+    this.acknowledged.note({ rtp, state: 'decoded', firstAt: decodedAt, lastAt: decodedAt }, undefined);
+  }
+
+  /** What cannot be said now is in the next message. */
+  private sendAcks(message: Uint8Array<ArrayBuffer>): void {
+    if (this.acks.readyState !== 'open' || this.acks.bufferedAmount > MOST_ACKS) return;
+    try {
+      this.acks.send(message);
+    } catch {
+      // It closes.
+    }
   }
 
   stats(): Promise<RTCStatsReport> {

@@ -5,6 +5,7 @@ import { InputSender } from '../input/sender.ts';
 import type { Settings, TicketLink } from '../settings.ts';
 import { clientNow, ms, type Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
+import type { Decoded } from '../video/reports.ts';
 import { parseServerMessage } from '../wire/control.ts';
 import type { ClientMessage, Session } from '../wire/index.ts';
 import { pause, pauseBefore } from './backoff.ts';
@@ -80,6 +81,11 @@ export class PlaySession {
     } finally {
       this.free();
     }
+  }
+
+  /** A frame is decoded. */
+  decoded(frame: Decoded): void {
+    this.connection?.acknowledge?.(frame);
   }
 
   /** The presenter showed frames. */

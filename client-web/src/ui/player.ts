@@ -96,6 +96,7 @@ export class Player {
       'aria-describedby': 'surface-help',
     });
     this.view = createView(settings, {
+      onDecoded: (frame) => { this.session.decoded(frame); },
       onProgress: (progress) => { this.progressed(progress); },
       onStopped: (failure) => { this.session.presenterStopped(failure); },
     });

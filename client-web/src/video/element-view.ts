@@ -22,7 +22,7 @@ export class ElementView implements VideoView {
     video.disablePictureInPicture = true;
     this.element = video;
     const reader = strips ? new ElementStripReader() : undefined;
-    this.pipeline = new Pipeline(new ElementPresenter(), reader, new ProgressBatch(events.onProgress), events.onStopped);
+    this.pipeline = new Pipeline(new ElementPresenter(), reader, new ProgressBatch(events.onProgress, events.onDecoded), events.onStopped);
   }
 
   attach(track: MediaStreamTrack): void {

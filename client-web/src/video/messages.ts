@@ -1,6 +1,6 @@
 // What the page and the presenting worker say to each other.
 import type { FrameReport } from '../wire/index.ts';
-import type { Shown } from './reports.ts';
+import type { Decoded, Shown } from './reports.ts';
 import type { StripSample } from './strip.ts';
 
 /** The newest one, which stays, or all since the last such question. */
@@ -23,6 +23,7 @@ export interface Progress extends Shown {
 }
 
 export type FromWorker =
+  | { readonly type: 'decoded'; readonly frame: Decoded }
   | { readonly type: 'progress'; readonly progress: Progress }
   | { readonly type: 'strips'; readonly id: number; readonly strips: readonly StripSample[] }
   /** The frames stopped: their track ended, or drawing failed. */

@@ -42,6 +42,7 @@ export class Pipeline<Image> {
     // A last picture of the decoder before must not cover a newer one.
     if (this.decoder !== decoder) return;
     const { size, rtp, receivedAt, decodedAt } = frame.metadata;
+    this.batch.decoded(rtp, decodedAt);
     // Started before drawing so that both go on together; drawing does not wait for it.
     const reading = this.strips?.read(frame);
     try {

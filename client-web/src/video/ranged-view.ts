@@ -67,6 +67,7 @@ export class RangedView implements VideoView {
 
   private open(kind: Kind): VideoView {
     const view: VideoView = this.make(kind, {
+      onDecoded: this.events.onDecoded,
       onProgress: (progress) => { this.progressed(view, progress); },
       onStopped: this.events.onStopped,
     });

@@ -1,5 +1,5 @@
-// What came of frames, told at once or in small batches: the server's encoder refers to what was told
-// as decoded, so what is told late is of less use. Bound: 64 reports a batch, the most that the server
+// What came of frames: that they are decoded is told at once, since the server's encoder refers to them;
+// when they were shown in batches, for its figures. Bound: 64 reports a batch, the most that the server
 // takes in a message. When more gather (a suspended timer), the oldest go: the ledger wants to know how
 // it is now.
 import type { Micros, RtpTimestamp, Size } from '../units.ts';
@@ -7,8 +7,13 @@ import type { FrameReport } from '../wire/index.ts';
 import type { Progress } from './messages.ts';
 
 export const MAX_REPORTS = 64;
-/** Time between batches, at least: of frames at 60 a second each is told at once. */
-export const BATCH_MS = 15;
+/** Time between batches, at least. */
+export const BATCH_MS = 100;
+
+export interface Decoded {
+  readonly rtp: RtpTimestamp;
+  readonly decodedAt: Micros;
+}
 
 export interface Shown {
   readonly size: Size;
@@ -25,7 +30,15 @@ export class ProgressBatch {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private toldAt = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly tell: (progress: Progress) => void) {}
+  constructor(
+    private readonly tell: (progress: Progress) => void,
+    private readonly tellDecoded: (frame: Decoded) => void,
+  ) {}
+
+  /** Notes a frame that was just decoded. */
+  decoded(rtp: RtpTimestamp | undefined, decodedAt: Micros): void {
+    if (rtp !== undefined) this.tellDecoded({ rtp, decodedAt });
+  }
 
   /** Notes a frame that was just shown. */
   note(shown: Shown): void {

@@ -4,11 +4,14 @@ import type { Settings } from '../settings.ts';
 import { hasTrackProcessor } from '../platform.ts';
 import { ElementView } from './element-view.ts';
 import type { Progress, WhichStrips } from './messages.ts';
+import type { Decoded } from './reports.ts';
 import { RangedView } from './ranged-view.ts';
 import type { StripSample } from './strip.ts';
 import { WorkerView } from './worker-view.ts';
 
 export interface ViewEvents {
+  /** A frame is decoded; told at once, and of the same one again where two views show a track. */
+  readonly onDecoded: (frame: Decoded) => void;
   /** Frames were shown; the first of each track is told at once, then about ten times a second. */
   readonly onProgress: (progress: Progress) => void;
   /** Nothing more will be shown of this track. */

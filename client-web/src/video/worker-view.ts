@@ -56,6 +56,9 @@ export class WorkerView implements VideoView {
 
   private take(message: FromWorker): void {
     switch (message.type) {
+      case 'decoded':
+        this.events.onDecoded(message.frame);
+        return;
       case 'progress':
         this.events.onProgress(message.progress);
         return;

@@ -26,7 +26,10 @@ function take(message: ToWorker): void {
       pipeline = new Pipeline(
         new CanvasPresenter(message.canvas),
         message.strips ? new FrameStripReader() : undefined,
-        new ProgressBatch((progress) => { say({ type: 'progress', progress }); }),
+        new ProgressBatch(
+          (progress) => { say({ type: 'progress', progress }); },
+          (frame) => { say({ type: 'decoded', frame }); },
+        ),
         stopped,
       );
       return;
