@@ -4,7 +4,7 @@ import { pause, pauseBefore } from '../src/session/backoff.ts';
 import { fragment, fragmentHead } from '../src/session/trickle.ts';
 import { addressFor, readSettings } from '../src/settings.ts';
 import { summary } from '../src/stats/declined.ts';
-import { niceCeiling, StatsHistory, WINDOW_MS } from '../src/stats/history.ts';
+import { niceCeiling, spans, stageTitle, StatsHistory, WINDOW_MS } from '../src/stats/history.ts';
 import { rangeOf } from '../src/stats/range.ts';
 import { RtcStatsReader } from '../src/stats/rtc.ts';
 import { ms, rtp, type Micros } from '../src/units.ts';
@@ -272,6 +272,21 @@ describe('statistics', () => {
     for (let at = 0; at <= WINDOW_MS * 2; at += 500) history.add(stats, at);
     expect(history.samples[0]?.at).toBe(WINDOW_MS + 500);
     expect(history.samples).toHaveLength(60);
+  });
+
+  it('add up to the whole in the graph, which medians do not', () => {
+    const stage = (name: string, p50: number, mean?: number): Stats['stages'][number] => ({ stage: name, ms: { p50, p95: p50, p99: p50 }, ...(mean === undefined ? {} : { mean }) });
+    const known = spans({ stages: [stage('draw', 1, 1.5), stage('seal', 9), stage('network', 2, 4)], mean_total: 5.5 });
+    expect(known).toEqual([{ stage: 'draw', ms: 1.5 }, { stage: 'network', ms: 4 }]);
+    expect(known.reduce((sum, { ms: length }) => sum + length, 0)).toBe(5.5);
+    expect(spans({ stages: [stage('draw', 1)] })).toEqual([{ stage: 'draw', ms: 1 }]);
+  });
+
+  it('name the stages of each transport', () => {
+    const stages = ['network', 'decode', 'present'].map((name) => ({ stage: name, ms: { p50: 1, p95: 1, p99: 1 } }));
+    expect(stageTitle('network', stages)).toBe('Network');
+    expect(stageTitle('network', stages.filter(({ stage }) => stage !== 'decode'))).toBe('Network + jitter + decode');
+    expect(stageTitle('later', stages)).toBe('later');
   });
 
   it('have round scales', () => {

@@ -294,6 +294,9 @@ pub struct Stats {
     pub keyframes: u64,
     /// Stages in order; they sum to the whole.
     pub stages: Vec<StageStat>,
+    /// Mean from capture to presentation, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_total: Option<f64>,
     /// From capture to presentation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Percentiles>,
@@ -302,10 +305,14 @@ pub struct Stats {
 /// One stage of the latency ledger.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct StageStat {
-    /// Its name; `network` stands for network, jitter buffer and decoder together.
+    /// Its name; `network` stands for network, jitter buffer and decoder together where there is no `decode`.
     pub stage: String,
     /// Its length.
     pub ms: Percentiles,
+    /// Its mean length in milliseconds over the frames whose whole way is known; of all stages they add up to
+    /// [`Stats::mean_total`], which percentiles do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<f64>,
 }
 
 /// Milliseconds.

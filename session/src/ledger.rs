@@ -181,6 +181,11 @@ pub struct LatencySummary {
     /// Stages that were seen, in order. Those of the server come from all frames sent, `network` and
     /// `present` from those that were reported.
     pub stages: Vec<(LedgerStage, Percentiles)>,
+    /// Means over the frames whose whole way is known, where a stage that a frame does not have is nothing:
+    /// they add up to `mean_total`, which percentiles do not.
+    pub means: Vec<(LedgerStage, Duration)>,
+    /// Mean from capture to presentation.
+    pub mean_total: Option<Duration>,
     /// From capture to presentation.
     pub total: Option<Percentiles>,
     /// From capture to the last packet sent.
@@ -366,10 +371,21 @@ impl LatencyLedger {
             .collect();
         let total = percentiles(&mut recent().filter_map(Entry::total));
         let server = percentiles(&mut recent().filter_map(|entry| entry.stages.total()));
-        let joined = recent().filter(|entry| matches!(entry.seen, Seen::Joined { .. })).count();
+        let whole = || recent().filter(|entry| entry.total().is_some());
+        let joined = whole().count();
+        let mean = |sum: Duration| sum.checked_div(u32::try_from(joined).unwrap_or(u32::MAX));
+        let means = LedgerStage::all().filter_map(|stage| {
+            let of_stage = whole().flat_map(Entry::spans).filter(|(of, _)| *of == stage);
+            let (sum, count) = of_stage.fold((Duration::ZERO, 0), |(sum, count), (_, length)| {
+                (sum + length, count + 1)
+            });
+            (count > 0).then_some((stage, mean(sum)?))
+        });
+        let means = means.collect();
+        let mean_total = mean(whole().filter_map(Entry::total).sum());
         let sent = recent().count();
         self.scratch = scratch;
-        LatencySummary { stages, total, server, sent, joined }
+        LatencySummary { stages, means, mean_total, total, server, sent, joined }
     }
 }
 

@@ -4,10 +4,16 @@ import type { StageStat, Stats } from '../wire/index.ts';
 /** How far back the graph reaches. */
 export const WINDOW_MS = 30_000;
 
+/** A stage's part of the whole. */
+export interface Span {
+  readonly stage: string;
+  readonly ms: number;
+}
+
 export interface Sample {
   /** When it came, on the scale of `performance.now()`. */
   readonly at: number;
-  readonly stages: readonly StageStat[];
+  readonly stages: readonly Span[];
   /** 95th percentile of the whole, where it is known. */
   readonly totalP95: number | undefined;
 }
@@ -16,13 +22,22 @@ export class StatsHistory {
   private kept: Sample[] = [];
 
   add(stats: Stats, at: number): void {
-    const sample: Sample = { at, stages: stats.stages, totalP95: stats.total?.p95 };
+    const sample: Sample = { at, stages: spans(stats), totalP95: stats.total?.p95 };
     this.kept = [...this.kept.filter((old) => at - old.at < WINDOW_MS), sample];
   }
 
   get samples(): readonly Sample[] {
     return this.kept;
   }
+}
+
+/**
+ * The stages of the whole, such that they add up to it: means over the frames whose whole way is known. Before
+ * there are any, medians of what is known.
+ */
+export function spans({ stages, mean_total: total }: Pick<Stats, 'stages' | 'mean_total'>): readonly Span[] {
+  if (total == null) return stages.map(({ stage, ms }) => ({ stage, ms: ms.p50 }));
+  return stages.flatMap(({ stage, mean }) => (mean == null ? [] : [{ stage, ms: mean }]));
 }
 
 /** Names of stages for people; the server's name where it has a new one. */

@@ -40,7 +40,7 @@ export class LatencyGraph {
     const context = this.element.getContext('2d');
     if (context === null) return;
     context.scale(ratio, ratio);
-    const tops = samples.map((sample) => Math.max(sample.stages.reduce((sum, stage) => sum + stage.ms.p50, 0), sample.totalP95 ?? 0));
+    const tops = samples.map((sample) => Math.max(sample.stages.reduce((sum, { ms }) => sum + ms, 0), sample.totalP95 ?? 0));
     const top = niceCeiling(Math.max(LEAST_SCALE, ...tops));
     const x = (at: number): number => width * (1 - (now - at) / WINDOW_MS);
     const y = (value: number): number => height - (value / top) * height;
@@ -60,9 +60,9 @@ export class LatencyGraph {
       const left = x(sample.at);
       const right = x(samples[index + 1]?.at ?? now);
       let sum = 0;
-      sample.stages.forEach((stage) => {
-        const next = sum + stage.ms.p50;
-        context.fillStyle = stageColour(stage.stage);
+      sample.stages.forEach(({ stage, ms }) => {
+        const next = sum + ms;
+        context.fillStyle = stageColour(stage);
         // Half a pixel of overlap hides the seams between columns.
         context.fillRect(left, y(next), right - left + 0.5, y(sum) - y(next));
         sum = next;

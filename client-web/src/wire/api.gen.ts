@@ -402,9 +402,15 @@ export interface components {
         SessionState: "requested" | "admitted" | "starting" | "live" | "suspended" | "ending" | "ended";
         /** @description One stage of the latency ledger. */
         StageStat: {
+            /**
+             * Format: double
+             * @description Its mean length in milliseconds over the frames whose whole way is known; of all stages they add up to
+             *     [`Stats::mean_total`], which percentiles do not.
+             */
+            mean?: number | null;
             /** @description Its length. */
             ms: components["schemas"]["Percentiles"];
-            /** @description Its name; `network` stands for network, jitter buffer and decoder together. */
+            /** @description Its name; `network` stands for network, jitter buffer and decoder together where there is no `decode`. */
             stage: string;
         };
         /** @description How a session goes, over the last second. */
@@ -438,6 +444,11 @@ export interface components {
              * @description Keyframes, in all.
              */
             keyframes: number;
+            /**
+             * Format: double
+             * @description Mean from capture to presentation, milliseconds.
+             */
+            mean_total?: number | null;
             /**
              * Format: double
              * @description Round trip of the control channel.

@@ -306,8 +306,10 @@ impl ClientSide {
                 .map(|(stage, ms)| wire::StageStat {
                     stage: stage.name().into(),
                     ms: percentiles(ms),
+                    mean: summary.means.iter().find(|(of, _)| of == stage).map(|(_, it)| fine(*it)),
                 })
                 .collect(),
+            mean_total: summary.mean_total.map(fine),
             total: summary.total.as_ref().map(percentiles),
         })
     }
@@ -330,6 +332,11 @@ fn edges(size: Size) -> [u32; 2] {
 fn millis(length: Duration) -> f64 {
     // Microseconds are what the clocks are good for.
     length.as_micros() as f64 / 1e3
+}
+
+/// Milliseconds with all their digits: what adds up does so with them only.
+fn fine(length: Duration) -> f64 {
+    length.as_secs_f64() * 1e3
 }
 
 fn percentiles(of: &Percentiles) -> wire::Percentiles {

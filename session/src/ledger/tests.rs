@@ -63,6 +63,26 @@ fn a_client_that_knows_when_a_frame_was_whole_splits_network_from_decoder() {
 }
 
 #[test]
+fn means_leave_no_remainder_also_of_frames_with_other_stages() {
+    let mut ledger = LatencyLedger::new(LedgerConfig::default());
+    for (frame, whole) in [(1, None), (2, Some(113)), (3, Some(119))] {
+        ledger.on_sent(ms(110), FrameId(frame), frame as u32, marks(ms(100)));
+        let received_us = whole.map(|at| client_us(ms(at)));
+        let report = ClientReport { received_us, ..report(frame as u32, ms(120), ms(121)) };
+        ledger.on_report(ms(140), &report, Some(&CLOCK)).unwrap();
+    }
+    // One that nobody has seen says nothing of the whole.
+    ledger.on_sent(ms(190), FrameId(4), 4, marks(ms(100)));
+    let summary = ledger.summary(ms(200));
+    let of = |stage| summary.means.iter().find(|(of, _)| *of == stage).unwrap().1.as_micros();
+    assert_eq!(of(LedgerStage::Decode), (7 + 1) * 1_000 / 3);
+    assert_eq!(of(LedgerStage::Network), (10 + 3 + 9) * 1_000 / 3);
+    assert_eq!(summary.mean_total, Some(Duration::from_millis(21)));
+    let sum: Duration = summary.means.iter().map(|(_, length)| *length).sum();
+    assert!(Duration::from_millis(21) - sum < Duration::from_micros(1), "{sum:?}");
+}
+
+#[test]
 fn figures_are_of_the_window_and_by_nearest_rank() {
     let mut ledger = LatencyLedger::new(LedgerConfig::default());
     for frame in 0..100_u32 {
@@ -190,6 +210,9 @@ proptest! {
         let joined = ledger.on_report(presented, &report, Some(&CLOCK)).unwrap();
         let sum: Duration = ledger.entries[0].spans().map(|(_, length)| length).sum();
         prop_assert_eq!(sum, joined.total);
+        let summary = ledger.summary(presented);
+        let sum: Duration = summary.means.iter().map(|(_, length)| *length).sum();
+        prop_assert_eq!((Some(sum), summary.mean_total), (Some(joined.total), Some(joined.total)));
         prop_assert_eq!(joined.total, presented.since(captured));
     }
 
