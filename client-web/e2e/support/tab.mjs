@@ -4,7 +4,11 @@ import { chromium } from 'playwright-core';
 import { DEADLINE_MS, until } from './node.mjs';
 
 /** Small and slow on purpose: what is tested does not depend on it, and drawing is in software here. */
-export const GENTLE = 'barcode=1&width=640&height=360&fps=15';
+const PICTURE = 'barcode=1&width=640&height=360&fps=15';
+/** Over this transport, or over what is chosen (`auto`). */
+export const gentle = (transport) => `${PICTURE}&transport=${transport}`;
+/** Over what every browser has. */
+export const GENTLE = gentle('webrtc');
 
 export function launch(extra = []) {
   return chromium.launch({
