@@ -1,10 +1,12 @@
-// High dynamic range where the browser decodes it (VP9 profile 2), and standard range with the reason where it does not.
+// High dynamic range where the display has it and the browser decodes it (VP9 profile 2), and standard range with the
+// reason where one of them does not.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { GENTLE, Tab, launch } from './support/tab.mjs';
 
-const HDR = `?play=demo&hdr=1&${GENTLE}`;
+/** Asks where the display has high range, and on any. */
+const [HDR, FORCED] = ['1', 'force'].map((hdr) => `?play=demo&hdr=${hdr}&${GENTLE}`);
 
 let browser, node;
 before(async () => {
@@ -82,7 +84,7 @@ const shown = (tab) => tab.page.evaluate(() => [...document.querySelector('.surf
 const displayIsHigh = (tab) => tab.page.evaluate(() => window.matchMedia('(dynamic-range: high)').matches);
 
 test('a browser that decodes ten bits is shown high dynamic range', async () => {
-  await Tab.with({ browser, node, query: HDR, prepare: prepare() }, async (tab) => {
+  await Tab.with({ browser, node, query: FORCED, prepare: prepare() }, async (tab) => {
     const { hello, stream, facts } = await play(tab);
     assert.deepEqual([stream.codec, stream.fmtp], ['video/VP9', 'profile-id=2']);
     assert.equal(hello.video.hdr, true);
@@ -105,8 +107,9 @@ test('a display of high range is not said to show less', async () => {
   const bright = await launch(['--force-color-profile=hdr10']);
   try {
     await Tab.with({ browser: bright, node, query: HDR, prepare: prepare() }, async (tab) => {
-      const { facts } = await play(tab);
+      const { hello, facts } = await play(tab);
       assert.equal(await displayIsHigh(tab), true);
+      assert.equal(hello.video.hdr, true);
       assert.match(await tab.page.locator('.facts > div', { hasText: /^Range/ }).innerText(), /^Range\s+HDR10$/, facts);
       assert.deepEqual(await shown(tab), ['VIDEO']);
     });
@@ -115,10 +118,20 @@ test('a display of high range is not said to show less', async () => {
   }
 });
 
+test('on a display of standard range none is asked for, and the page says so', async () => {
+  await Tab.with({ browser, node, query: HDR, prepare: prepare() }, async (tab) => {
+    const { hello, facts } = await play(tab);
+    assert.equal(await displayIsHigh(tab), false);
+    assert.deepEqual([hello.video.hdr, hello.hdr_declined], [false, undefined]);
+    assert.ok(facts.includes('Rangestandard: the display had no high range when the session began'), facts);
+    assert.equal(await tab.page.evaluate(() => window.nearlight.presenter), 'track-processor');
+  });
+});
+
 test('a browser that decodes none is shown standard range, and told why', async () => {
   // Its AV1 counts for nothing: browsers decode 8 bits of it.
   const change = prepare(['profile-id=2', 'profile-id=9']);
-  await Tab.with({ browser, node, query: HDR, prepare: change }, async (tab) => {
+  await Tab.with({ browser, node, query: FORCED, prepare: change }, async (tab) => {
     const { hello, stream, facts } = await play(tab);
     assert.equal(stream.codec, 'video/H264');
     assert.equal(hello.video.hdr, false);

@@ -10,6 +10,9 @@ export interface TicketLink {
   readonly ticket: string;
 }
 
+/** Which dynamic range sessions are asked for: `display` is high where the display has that. */
+export type RangeWish = 'standard' | 'display' | 'high';
+
 export interface Settings {
   /** Where the API is. A page may come from another origin than its node. */
   readonly api: URL;
@@ -19,7 +22,9 @@ export interface Settings {
   readonly link: TicketLink | undefined;
   /** Entry to start at once. */
   readonly play: string | undefined;
+  /** All but the range. */
   readonly video: VideoWish;
+  readonly range: RangeWish;
   /** Asks for the machine-readable strip in the picture. */
   readonly barcode: boolean;
   /** Which transport to take. */
@@ -32,6 +37,8 @@ export interface Settings {
 const WISHES = { width: 'width', height: 'height', fps: 'fps', kbps: 'max_kbps' } as const;
 
 const TRANSPORTS: readonly TransportWish[] = ['webrtc', 'webtransport', 'auto'];
+/** What `hdr` may say in the address. `force` is for displays whose range the browser does not know, and for tests. */
+const RANGES: ReadonlyMap<string | null, RangeWish> = new Map([['1', 'display'], ['force', 'high']]);
 
 /**
  * Reads the settings. `api` is the content of `<meta name="nearlight-api">`; empty means the page's own
@@ -44,16 +51,21 @@ export function readSettings(address: URL, api: string): Settings {
     const text = query.get(name);
     if (text !== null && /^[1-9]\d{0,6}$/.test(text)) video[wish] = Number(text);
   }
-  if (query.get('hdr') === '1') video.hdr = true;
   return {
     api: new URL(api === '' ? '.' : api, address),
     ...readFragment(address),
     play: query.get('play') ?? undefined,
     video,
+    range: RANGES.get(query.get('hdr')) ?? 'standard',
     barcode: query.get('barcode') === '1',
     transport: TRANSPORTS.find((kind) => kind === query.get('transport')) ?? 'auto',
     forceVideoElement: query.get('presenter') === 'video',
   };
+}
+
+/** What to ask for where the display has high range or not: it would show the other one dull. */
+export function videoFor({ video, range }: Pick<Settings, 'video' | 'range'>, displayIsHigh: boolean): VideoWish {
+  return range === 'high' || (range === 'display' && displayIsHigh) ? { ...video, hdr: true } : video;
 }
 
 /** What the fragment says; links that are opened in a tab with this page change nothing else. */

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Api, ApiFailure, ApiProblem } from '../src/api.ts';
 import { pause, pauseBefore } from '../src/session/backoff.ts';
 import { fragment, fragmentHead } from '../src/session/trickle.ts';
-import { addressFor, readSettings } from '../src/settings.ts';
+import { addressFor, readSettings, videoFor } from '../src/settings.ts';
 import { summary } from '../src/stats/declined.ts';
 import { niceCeiling, spans, stageTitle, StatsHistory, WINDOW_MS } from '../src/stats/history.ts';
 import { rangeOf } from '../src/stats/range.ts';
@@ -114,8 +114,18 @@ describe('settings', () => {
     expect(settings).toMatchObject({ play: 'demo', barcode: true, token: 's3cret', video: { fps: 60 } });
     expect(settings.video).toEqual({ fps: 60 });
     expect(settings.api.href).toBe('https://page.test/');
-    expect(readSettings(new URL('https://page.test/?hdr=1'), '').video).toEqual({ hdr: true });
-    expect(readSettings(new URL('https://page.test/?hdr=no'), '').video).toEqual({});
+  });
+
+  it.each([
+    ['', false, false],
+    ['hdr=no', false, false],
+    ['hdr=1', false, true],
+    ['hdr=force', true, true],
+    ['hdr=constructor', false, false],
+  ])('with %j ask for high range on a standard display: %s, on a high one: %s', (query, onStandard, onHigh) => {
+    const settings = readSettings(new URL(`https://page.test/?fps=30&${query}`), '');
+    expect(videoFor(settings, false)).toEqual(onStandard ? { fps: 30, hdr: true } : { fps: 30 });
+    expect(videoFor(settings, true)).toEqual(onHigh ? { fps: 30, hdr: true } : { fps: 30 });
   });
 
   it('may name another origin for the API', () => {
@@ -264,6 +274,7 @@ describe('statistics', () => {
     for (const high of [true, false]) {
       expect(rangeOf(standard, high)).toBe('standard');
       expect(rangeOf({ ...standard, hdr_declined: 'no encoder' }, high)).toBe('standard: no encoder');
+      expect(rangeOf(standard, high, true)).toBe('standard: the display had no high range when the session began');
     }
   });
 

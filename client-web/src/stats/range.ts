@@ -6,7 +6,9 @@ export function displayIsHigh(): MediaQueryList {
   return matchMedia('(dynamic-range: high), (video-dynamic-range: high)');
 }
 
-export function rangeOf({ video, hdr_declined: declined }: Pick<Hello, 'video' | 'hdr_declined'>, high: boolean): string {
+/** `withheld`: high range was wished for, and not asked for since the display had none. */
+export function rangeOf({ video, hdr_declined: declined }: Pick<Hello, 'video' | 'hdr_declined'>, high: boolean, withheld = false): string {
   if (video.hdr) return high ? 'HDR10' : 'HDR10, shown in standard range: the display has no high range';
-  return declined == null ? 'standard' : `standard: ${declined}`;
+  if (declined != null) return `standard: ${declined}`;
+  return withheld ? 'standard: the display had no high range when the session began' : 'standard';
 }

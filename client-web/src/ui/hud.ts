@@ -37,8 +37,11 @@ export class Hud {
   private last: Stats | undefined;
   private readonly rows = new Map<string, Row>();
 
-  /** `onTransport` is told which one is wanted instead. */
-  constructor(private readonly onTransport: (kind: TransportKind) => void) {
+  /** `withheld`: see `rangeOf`. `onTransport` is told which one is wanted instead. */
+  constructor(
+    private readonly withheld: boolean,
+    private readonly onTransport: (kind: TransportKind) => void,
+  ) {
     this.change.hidden = true;
     const list = h('dl', { class: 'facts' });
     for (const name of FACTS) {
@@ -74,7 +77,7 @@ export class Hud {
   hello(hello: Hello): void {
     const encoder = `${hello.codec} by ${hello.encoder}`;
     this.set('Encoder', hello.encoder_caveat == null ? encoder : `${encoder}: ${hello.encoder_caveat}`);
-    this.set('Range', rangeOf(hello, displayIsHigh().matches));
+    this.set('Range', rangeOf(hello, displayIsHigh().matches, this.withheld));
     this.set('Device', hello.device);
     const declined = summary(hello.declined);
     this.declined.hidden = declined === undefined;

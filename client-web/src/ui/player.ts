@@ -11,7 +11,7 @@ import { PlaySession } from '../session/play.ts';
 import type { Taken } from '../session/events.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
 import { Transports } from '../session/transports.ts';
-import type { Settings, TicketLink } from '../settings.ts';
+import { type Settings, type TicketLink, videoFor } from '../settings.ts';
 import { displayIsHigh } from '../stats/range.ts';
 import type { Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
@@ -61,10 +61,7 @@ export class Player {
   private readonly input: InputCapture;
   private readonly text: TextInput;
   private readonly bar: Bar;
-  private readonly hud = new Hud((kind) => {
-    this.say(`Changing to ${TITLES[kind]}`);
-    this.session.switchTransport(kind);
-  });
+  private readonly hud: Hud;
   private readonly panel: StatePanel;
   private readonly backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
   private readonly live = h('div', { class: 'sr-only', role: 'status', 'aria-live': 'polite' });
@@ -95,12 +92,19 @@ export class Player {
       role: 'application',
       'aria-describedby': 'surface-help',
     });
-    this.view = createView(settings, {
+    const video = videoFor(settings, displayIsHigh().matches);
+    const asked = { ...settings, video };
+    // Of another's session nothing is asked.
+    this.hud = new Hud(link === undefined && settings.range === 'display' && video.hdr !== true, (kind) => {
+      this.say(`Changing to ${TITLES[kind]}`);
+      this.session.switchTransport(kind);
+    });
+    this.view = createView(asked, {
       onDecoded: (frame) => { this.session.decoded(frame); },
       onProgress: (progress) => { this.progressed(progress); },
       onStopped: (failure) => { this.session.presenterStopped(failure); },
     });
-    this.session = new PlaySession(api, link ?? entry.id, settings, {
+    this.session = new PlaySession(api, link ?? entry.id, asked, {
       onState: (state) => { this.show(state); },
       onTrack: (track) => { this.view.attach(track); },
       onTransport: (taken) => {
