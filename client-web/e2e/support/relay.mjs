@@ -1,0 +1,80 @@
+// A path that loses packets: a UDP relay between a browser and a node. The page's answer names the relay in place of the node,
+// which finds the browser behind it by its checks. What is encrypted stays so; RTP's headers are in the clear.
+import dgram from 'node:dgram';
+
+const bind = (socket) => new Promise((resolve) => { socket.bind(0, '127.0.0.1', resolve); });
+
+/** What of RTP's header a test may lose packets by; undefined where it is no RTP (RFC 7983, RFC 5761). */
+function rtp(datagram) {
+  const [first, second] = datagram;
+  if (datagram.length < 12 || first >> 6 !== 2 || (second >= 192 && second <= 223)) return undefined;
+  return { payloadType: second & 0x7f, timestamp: datagram.readUInt32BE(4), ssrc: datagram.readUInt32BE(8) };
+}
+
+export class Relay {
+  #front = dgram.createSocket('udp4');
+  #backs = new Map();
+  #node;
+  /** Whether a packet of the node's is lost, by its header: `(packet) => boolean`. */
+  loses = () => false;
+  /** RTP packets that came from the node, and those of them that were lost. */
+  passed = 0;
+  lost = 0;
+
+  static async start() {
+    const relay = new Relay();
+    await bind(relay.#front);
+    relay.#front.on('message', (datagram, from) => { relay.#toNode(datagram, from); });
+    return relay;
+  }
+
+  get port() {
+    return this.#front.address().port;
+  }
+
+  /** Puts the relay in place of the node in answers that pages get from now on. */
+  async prepare(context) {
+    await context.route('**/whep', async (route) => {
+      const answer = await route.fetch();
+      const sdp = await answer.text();
+      const lines = sdp.split('\r\n').map((line) => {
+        const words = line.split(' ');
+        if (!line.startsWith('a=candidate:')) return line;
+        if (words[4] !== '127.0.0.1') return undefined;
+        this.#node = Number(words[5]);
+        words[5] = this.port;
+        return words.join(' ');
+      });
+      await route.fulfill({ response: answer, body: lines.filter((line) => line !== undefined).join('\r\n') });
+    });
+    // The node is to know no address of the browser but the relay's.
+    await context.route('**/whep/**', (route) => (route.request().method() === 'PATCH' ? route.fulfill({ status: 204 }) : route.continue()));
+  }
+
+  close() {
+    this.#front.close();
+    for (const back of this.#backs.values()) back.close();
+  }
+
+  #toNode(datagram, { port }) {
+    let back = this.#backs.get(port);
+    if (back === undefined) {
+      back = dgram.createSocket('udp4');
+      back.on('message', (answer) => { this.#toBrowser(answer, port); });
+      this.#backs.set(port, back);
+    }
+    back.send(datagram, this.#node, '127.0.0.1');
+  }
+
+  #toBrowser(datagram, port) {
+    const packet = rtp(datagram);
+    if (packet !== undefined) {
+      this.passed += 1;
+      if (this.loses(packet)) {
+        this.lost += 1;
+        return;
+      }
+    }
+    this.#front.send(datagram, port, '127.0.0.1');
+  }
+}
