@@ -32,6 +32,7 @@ mod session;
 #[path = "../system.rs"]
 mod system;
 mod table;
+mod targets;
 mod viewer;
 mod webrtc;
 
@@ -62,6 +63,7 @@ fn bench(args: &Args) -> Result<bool> {
     table::head(&machine, args)?;
     let mut all = Vec::new();
     let mut failures = Vec::new();
+    let mut verdicts = Vec::new();
     for case in &cases {
         for column in &columns {
             let mut outcomes = Vec::new();
@@ -74,18 +76,20 @@ fn bench(args: &Args) -> Result<bool> {
                     Err(error) => failures.push(format!("{what}: {error:#}")),
                 }
             }
-            table::row(case.name, column.name(), &outcomes)?;
+            let medians = table::medians(&outcomes);
+            table::row(case.name, column.name(), &medians)?;
+            verdicts.extend(targets::judge(case.name, column.name(), &medians));
             all.push(json!({
                 "scenario": case.name, "transport": column.name(), "runs": &outcomes,
             }));
         }
     }
+    table::targets(&verdicts)?;
     for failure in &failures {
         table::complain(failure);
     }
     if let Some(file) = &args.json {
-        let all =
-            json!({ "machine": machine, "arguments": args, "results": all, "failures": &failures });
+        let all = json!({ "machine": machine, "arguments": args, "results": all, "failures": &failures, "targets": &verdicts });
         std::fs::write(file, serde_json::to_vec_pretty(&all)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -99,6 +103,6 @@ fn machine() -> [(&'static str, String); 4] {
         ("commit", format!("{} ({})", system::commit(), system::BUILD)),
         ("machine", processor),
         ("system", format!("Linux {}", system::kernel())),
-        ("load", format!("{} before the run", system::load())),
+        ("load", system::load()),
     ]
 }

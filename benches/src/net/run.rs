@@ -31,6 +31,8 @@ pub(crate) struct Outcome(pub(crate) Vec<(&'static str, f64)>);
 struct Session {
     served: Served,
     shown: Vec<Shown>,
+    /// Bytes that left the server.
+    offered: u64,
     passages: Vec<Passage>,
 }
 
@@ -61,6 +63,7 @@ pub(crate) async fn run(
     relay.begin(&scenario);
     let course = Course { scenario: &scenario, ceiling, begin: clock.now() };
     relay.take_passages();
+    let offered_before = relay.counts().offered;
     let start = Instant::now();
     let mut tasks = Vec::new();
     for (index, pair) in pairs.into_iter().enumerate() {
@@ -90,7 +93,11 @@ pub(crate) async fn run(
     let mut sessions = Vec::new();
     for task in tasks {
         let (served, shown) = task.await.context("a session panicked")??;
-        sessions.push(Session { served, shown, passages: Vec::new() });
+        sessions.push(Session { served, shown, offered: 0, passages: Vec::new() });
+    }
+    let offered = relay.counts().offered;
+    for ((session, after), before) in sessions.iter_mut().zip(offered).zip(offered_before) {
+        session.offered = after - before;
     }
     for passage in relay.take_passages() {
         if let Some(session) = sessions.get_mut(passage.route) {
@@ -134,7 +141,7 @@ async fn both(
 
 impl Course<'_> {
     fn session(&self, session: &Session, outcome: &mut Outcome) {
-        let Session { served, shown, passages } = session;
+        let Session { served, shown, passages, .. } = session;
         let length = self.scenario.length;
         let mut put = |name, value: f64| outcome.0.push((name, value));
         let wire: u64 = passages.iter().map(|passage| passage.bytes).sum();
@@ -154,17 +161,14 @@ impl Course<'_> {
         let gaps: Vec<_> = shown.windows(2).map(|pair| pair[1].at.since(pair[0].at)).collect();
         let frozen = |gap: &&Duration| **gap > INTERVAL + round_trip + INTERVAL * 2;
         put("freezes", gaps.iter().filter(frozen).count() as f64);
-        put("longest", percentile(&sorted(gaps.iter().copied()), 100));
+        let gaps = sorted(gaps.into_iter());
+        put("gap95", percentile(&gaps, 95));
+        put("longest", percentile(&gaps, 100));
         put("keys", served.encoded.keyframes.saturating_sub(1) as f64);
         put("recoveries", served.encoded.recoveries as f64);
         put("skipped", served.skipped as f64 / (length.as_secs_f64() * f64::from(FPS)) * 100.0);
-        put("overhead", self.overhead(session));
-    }
-
-    /// What left the server beyond the video, in percent of it.
-    fn overhead(&self, session: &Session) -> f64 {
-        let sent: u64 = session.passages.iter().map(|passage| passage.bytes).sum();
-        (sent as f64 / session.served.encoded.bytes.max(1) as f64 - 1.0) * 100.0
+        let encoded = served.encoded.bytes.max(1) as f64;
+        put("overhead", (session.offered as f64 / encoded - 1.0) * 100.0);
     }
 
     fn bytes(&self, passages: &[Passage], within: &std::ops::Range<Duration>) -> u64 {

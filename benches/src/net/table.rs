@@ -6,9 +6,10 @@ use std::io::{Result, Write as _, stderr, stdout};
 use super::args::Args;
 use super::figures::median;
 use super::run::Outcome;
+use super::targets::Verdict;
 
 /// Name of the figure, head of its column, digits after the point.
-const COLUMNS: [(&str, &str, usize); 16] = [
+const COLUMNS: [(&str, &str, usize); 17] = [
     ("mbps", "Mbit/s", 1),
     ("use", "use %", 0),
     ("queue95", "queue95", 0),
@@ -19,6 +20,7 @@ const COLUMNS: [(&str, &str, usize); 16] = [
     ("shown", "shown %", 1),
     ("fps", "fps", 1),
     ("freezes", "freezes", 0),
+    ("gap95", "gap95", 0),
     ("longest", "longest", 0),
     ("keys", "keys", 0),
     ("recoveries", "recov.", 0),
@@ -30,9 +32,12 @@ const COLUMNS: [(&str, &str, usize); 16] = [
 /// What the columns are.
 const LEGEND: &str = "\
 Mbit/s, use: what went through to the client, headers included; of what the link carries up to the ceiling
-queue95: wait before the bottleneck; p50 to max: capture to decodable; longest: between two frames; all in ms
+queue95: wait before the bottleneck; p50 to max: capture to decodable; gap95, longest: between two frames; all in ms
 shown: of the frames encoded; freezes: gaps beyond a round trip and two frames; keys: keyframes after the first
-skip: frames that the transport had no room for; over: what went through beyond the video, in percent of it";
+skip: frames that the transport had no room for; over: what left the server beyond the video, in percent of it";
+
+/// Load of the last minute above which the machine does something else.
+const QUIET: f64 = 0.5;
 
 /// Says what goes on.
 pub(crate) fn progress(what: &str) {
@@ -52,6 +57,9 @@ pub(crate) fn head(machine: &[(&str, String)], args: &Args) -> Result<()> {
     for (name, value) in machine {
         writeln!(out, "  {name:<10} {value}")?;
     }
+    if machine.iter().any(|(name, load)| *name == "load" && is_busy(load)) {
+        writeln!(out, "  {:<10} BUSY: other work was running, which looks like a queue", "")?;
+    }
     let Args { runs, seconds, ceiling, .. } = args;
     writeln!(out, "  {:<10} {runs} of {seconds} s, medians; at most {ceiling} Mbit/s", "runs")?;
     writeln!(out, "\n{LEGEND}\n")?;
@@ -62,9 +70,16 @@ pub(crate) fn head(machine: &[(&str, String)], args: &Args) -> Result<()> {
     writeln!(out)
 }
 
-/// The row of a scenario over a transport: medians of its runs.
-pub(crate) fn row(scenario: &str, transport: &str, outcomes: &[Outcome]) -> Result<()> {
-    let medians = medians(outcomes);
+fn is_busy(load: &str) -> bool {
+    load.parse::<f64>().is_ok_and(|load| load > QUIET)
+}
+
+/// The row of a scenario over a transport.
+pub(crate) fn row(
+    scenario: &str,
+    transport: &str,
+    medians: &BTreeMap<&'static str, f64>,
+) -> Result<()> {
     let mut out = stdout().lock();
     write!(out, "{scenario:<12} {transport:<8}")?;
     for (name, _, digits) in COLUMNS {
@@ -80,6 +95,19 @@ pub(crate) fn row(scenario: &str, transport: &str, outcomes: &[Outcome]) -> Resu
     let others: Vec<_> = others.map(|(name, value)| format!("{name} {value:.1}")).collect();
     if !others.is_empty() {
         writeln!(out, "{:<21} {}", "", others.join(", "))?;
+    }
+    Ok(())
+}
+
+/// Which targets were met.
+pub(crate) fn targets(verdicts: &[Verdict]) -> Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "\nmust reach")?;
+    for verdict in verdicts {
+        let Verdict { what, at_least, bound, measured } = verdict;
+        let sign = if *at_least { '≥' } else { '≤' };
+        let outcome = if verdict.is_met() { "met" } else { "MISSED" };
+        writeln!(out, "  {what:<40} {measured:>9.2}  {sign} {bound:<8.2} {outcome}")?;
     }
     Ok(())
 }

@@ -131,6 +131,8 @@ impl Client for Receiver {
                 self.ends.insert(whole.label.frame, end);
                 return Ok(whole);
             }
+            // At once, as Chromium does. The packet is kept already, should this be dropped here.
+            self.request().await;
         }
     }
 

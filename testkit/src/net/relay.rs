@@ -60,6 +60,8 @@ pub struct RelayCounts {
     pub down: LinkCounts,
     /// From clients to servers.
     pub up: LinkCounts,
+    /// Bytes of each route that came from its server, whatever became of them, with headers.
+    pub offered: Vec<u64>,
     /// Bytes that each competing transfer delivered.
     pub tcp_delivered: Vec<u64>,
 }
@@ -176,6 +178,7 @@ struct Route {
     front: UdpSocket,
     server: SocketAddr,
     clients: Vec<(SocketAddr, UdpSocket)>,
+    offered: u64,
 }
 
 struct Worker {
@@ -208,7 +211,7 @@ impl Worker {
             let now = self.clock.now();
             match command {
                 Command::Route(front, server) => {
-                    self.routes.push(Route { front, server, clients: Vec::new() });
+                    self.routes.push(Route { front, server, clients: Vec::new(), offered: 0 });
                 }
                 Command::Begin(scenario) => {
                     self.down.follow(now, &scenario.down);
@@ -257,6 +260,7 @@ impl Worker {
         }
         shared.counts.down = self.down.counts();
         shared.counts.up = self.up.counts();
+        shared.counts.offered = self.routes.iter().map(|route| route.offered).collect();
         shared.counts.tcp_delivered = self.flows.iter().map(TcpFlow::delivered).collect();
     }
 
@@ -303,6 +307,7 @@ impl Worker {
                     let Ok(length) = rear.recv(buffer) else { break };
                     let bytes = buffer[..length].to_vec();
                     let item = Item::Datagram { route: index, client, bytes };
+                    route.offered += length as u64 + HEADERS;
                     self.down.send(now, length as u64 + HEADERS, item);
                 }
             }
