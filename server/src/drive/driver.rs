@@ -11,7 +11,7 @@ use media::{
 };
 use session::admission::Permit;
 use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, Phase, Record};
-use session::rate::{RateConfig, RateController};
+use session::rate::{RateAction, RateConfig, RateController};
 use session::reason::StoppedBy;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -108,6 +108,8 @@ impl Driver {
             floor: config.video.min_rate.rate(),
             ceiling,
             audio: Bitrate::from_bps(0),
+            frame: plan.video.rate.interval(),
+            size: plan.video.size,
         };
         let rate = RateController::new(now, rates);
         let (reports_in, reports) = mpsc::channel(REPORTS);
@@ -478,9 +480,10 @@ impl Driver {
             TransportEvent::FrameSent { frame, wire_timestamp, bytes, stages, .. } => {
                 trace::sent(frame, wire_timestamp, bytes, &stages);
                 self.node.metrics.frame_sent(bytes, &stages);
+                self.rate.on_sent(now, bytes);
                 self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
             }
-            TransportEvent::Path(report) => self.follow_path(&report),
+            TransportEvent::Path(report) => self.follow_path(now, &report),
             TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
@@ -495,9 +498,12 @@ impl Driver {
         }
     }
 
-    fn follow_path(&mut self, report: &media::PathReport) {
-        if self.rate.on_report(report).is_some() {
-            self.set_rates();
+    fn follow_path(&mut self, now: MediaTime, report: &media::PathReport) {
+        self.rate.on_report(report);
+        while let Some(action) = self.rate.poll(now) {
+            if let RateAction::Target { .. } = action {
+                self.set_rates();
+            }
         }
     }
 

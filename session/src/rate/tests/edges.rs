@@ -1,0 +1,131 @@
+//! Paths that are no link with a queue, and reports that no path makes.
+
+use media::{MediaTime, PathReport};
+use proptest::prelude::*;
+use testkit::net::{LinkConfig, Queue};
+
+use super::world::World;
+use super::*;
+use crate::rate::{PathState, RateController};
+
+#[test]
+fn a_longer_route_is_not_taken_for_a_queue() {
+    for feedback in FEEDBACK {
+        let config = RateConfig { ceiling: mbps(10), ..wide() };
+        let mut world = World::on(LinkConfig::of(mbps(20))).with(feedback, Duration::ZERO, config);
+        world.run(secs(10));
+        world.change(|link| link.delay += Duration::from_millis(60));
+        world.run(secs(5));
+        let status = world.sessions[0].control.status(world.now);
+        assert_eq!((status.target, status.path), (mbps(10), PathState::Clear), "{feedback:?}");
+        let least = (10_000..15_000).step_by(500).map(|from| world.rate(0, from, from + 500)).min();
+        assert!(least >= Some(mbps(2)), "{feedback:?}: fell to {least:?}");
+    }
+}
+
+#[test]
+fn a_shallow_queue_that_drops_brings_the_rate_down() {
+    for feedback in FEEDBACK {
+        let link =
+            LinkConfig { queue: Queue::Time(Duration::from_millis(15)), ..LinkConfig::of(mbps(8)) };
+        let config = RateConfig { start: mbps(20), ..wide() };
+        let mut world = World::on(link).with(feedback, Duration::ZERO, config);
+        world.run(secs(20));
+        let sent = world.link_counts();
+        let lost = sent.overflowed as f64 / sent.sent as f64;
+        assert!(lost <= 0.15, "{feedback:?}: {lost} lost");
+        let rate = world.rate(0, 2_000, 20_000);
+        assert!(rate >= mbps(6), "{feedback:?}: {rate}");
+    }
+}
+
+#[test]
+fn frames_are_skipped_before_they_wait_behind_two_others() {
+    for feedback in FEEDBACK {
+        let mut world = World::on(LinkConfig::of(mbps(20))).with(feedback, Duration::ZERO, wide());
+        world.run(secs(10));
+        let before = world.sessions[0].skips.len();
+        world.change(|link| link.rate = mbps(2));
+        world.run(secs(3));
+        let session = &world.sessions[0];
+        assert!(session.skips.len() > before + 5, "{}", session.skips.len());
+        // What was sent before the drop was known waits; what is sent after it does not.
+        let latency = session.latency(11_200, 13_000, 100.0);
+        assert!(latency <= Duration::from_millis(150), "{feedback:?}: {latency:?}");
+    }
+}
+
+#[test]
+fn a_large_frame_on_a_wide_link_costs_no_others() {
+    for feedback in FEEDBACK {
+        let config = RateConfig { ceiling: mbps(10), ..wide() };
+        let mut world = World::on(LinkConfig::of(mbps(100))).with(feedback, Duration::ZERO, config);
+        world.run(secs(5));
+        for _ in 0..5 {
+            world.sessions[0].next_is_large = true;
+            world.run(secs(1));
+        }
+        assert_eq!(world.sessions[0].control_skips, 0, "{feedback:?}");
+    }
+}
+
+#[test]
+fn the_encoders_share_leaves_room_for_sound() {
+    let config = RateConfig { start: mbps(5), audio: Bitrate::from_kbps(128), ..wide() };
+    let control = RateController::new(MediaTime::ZERO, config);
+    assert_eq!(control.encoder_target(), Bitrate::from_bps(4_628_400));
+    let config = RateConfig { start: mbps(0), audio: mbps(1), ..wide() };
+    let control = RateController::new(MediaTime::ZERO, config);
+    assert_eq!(control.encoder_target(), Bitrate::from_bps(356_250));
+}
+
+proptest! {
+    #[test]
+    fn it_stays_within_its_bounds_whatever_is_reported(
+        // What a path may report, with what no path can among it.
+        reports in proptest::collection::vec(
+            (
+                0_u64..500_000,
+                prop_oneof![9 => 0_u64..1_000_000, 1 => any::<u64>()],
+                prop_oneof![9 => 0_u64..100_000, 1 => any::<u64>()],
+                prop_oneof![9 => 0_u32..100, 1 => any::<u32>()],
+                prop_oneof![9 => 0_u32..10, 1 => any::<u32>()],
+                prop_oneof![9 => 0_i64..300_000, 1 => any::<i64>()],
+                prop_oneof![9 => 0_i64..300_000, 1 => any::<i64>()],
+                prop_oneof![9 => 0_u64..100_000, 1 => any::<u64>()],
+            ),
+            0..300,
+        ),
+    ) {
+        let config = RateConfig { floor: mbps(1), ceiling: mbps(15), ..RateConfig::default() };
+        let mut control = RateController::new(MediaTime::ZERO, config);
+        let mut at = MediaTime::ZERO;
+        for (gap, span, acked_bytes, acked_packets, lost_packets, delay, newest, before) in reports {
+            at = at + Duration::from_micros(gap);
+            control.on_sent(at, acked_bytes);
+            control.on_report(&PathReport {
+                at,
+                span: Duration::from_micros(span),
+                acked_bytes,
+                acked_packets,
+                lost_packets,
+                sent_bytes: acked_bytes,
+                one_way_delay_micros: delay,
+                newest_sent: at - Duration::from_micros(before),
+                newest_delay_micros: newest,
+                round_trip: None,
+                ecn_ce: 0,
+            });
+            let mut polls = 0;
+            while control.poll(at).is_some() {
+                polls += 1;
+                prop_assert!(polls < 5);
+            }
+            control.skip_frame(at);
+            prop_assert!(control.poll_timeout(at).is_none_or(|due| due > at));
+            let target = control.target();
+            prop_assert!(target >= mbps(1) && target <= mbps(15));
+            prop_assert!(control.encoder_target() <= target);
+        }
+    }
+}

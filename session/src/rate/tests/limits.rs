@@ -1,0 +1,130 @@
+//! What else keeps a session from more: its source, its ceiling, its client, its picture.
+
+use media::Size;
+use testkit::net::LinkConfig;
+
+use super::world::{Client, World};
+use super::*;
+use crate::rate::{Limit, Part, RateAction};
+
+fn probes(world: &World) -> Vec<(u64, Bitrate)> {
+    let steps = world.sessions[0].steps.iter();
+    let probes = steps.filter_map(|(at, action)| match action {
+        RateAction::Probe { rate, .. } => Some((at.as_micros() / 1_000, *rate)),
+        _ => None,
+    });
+    probes.collect()
+}
+
+#[test]
+fn a_source_that_sends_little_finds_out_what_the_link_takes() {
+    for feedback in FEEDBACK {
+        let config = RateConfig { ceiling: mbps(18), ..wide() };
+        let mut world = World::on(LinkConfig::of(mbps(20))).with(feedback, Duration::ZERO, config);
+        world.sessions[0].needs = mbps(1);
+        world.run(secs(10));
+        let control = &world.sessions[0].control;
+        assert_eq!(control.target(), mbps(18), "{feedback:?}");
+        assert!(probes(&world).len() <= 4, "{:?}", probes(&world));
+        let padding = world.rate(0, 0, 10_000);
+        assert!(padding <= mbps(2), "{feedback:?}: {padding} for a source of 1 Mbit/s");
+        // What it may send it can send at once.
+        world.sessions[0].needs = mbps(100);
+        world.run(secs(1));
+        assert!(world.rate(0, 10_200, 11_000) >= mbps(16), "{}", world.rate(0, 10_200, 11_000));
+        assert!(world.queue(10_000, 11_000, 100.0) <= Duration::from_millis(40));
+        assert_eq!(world.sessions[0].control.status(world.now).limit, Limit::Ceiling);
+    }
+}
+
+#[test]
+fn probes_of_a_full_link_are_rare_short_and_believed() {
+    for feedback in FEEDBACK {
+        let mut world = World::on(LinkConfig::of(mbps(6))).with(feedback, Duration::ZERO, wide());
+        world.sessions[0].needs = mbps(1);
+        world.run(secs(60));
+        let target = world.sessions[0].control.target();
+        assert!(target >= mbps(5) && target <= mbps(7), "{feedback:?}: {target}");
+        assert!(probes(&world).len() <= 6, "{:?}", probes(&world));
+        let queue = world.queue(0, 60_000, 100.0);
+        assert!(queue <= Duration::from_millis(90), "{feedback:?}: {queue:?}");
+        assert_eq!(world.sessions[0].control.status(world.now).limit, Limit::Source);
+    }
+}
+
+#[test]
+fn without_padding_nothing_is_learnt_of_a_link() {
+    for feedback in FEEDBACK {
+        let mut world = World::on(LinkConfig::of(mbps(20))).with(feedback, Duration::ZERO, wide());
+        world.sessions[0].pads = false;
+        world.sessions[0].needs = mbps(2);
+        world.run(secs(20));
+        let target = world.sessions[0].control.target();
+        assert!(target <= mbps(5), "{feedback:?}: {target}");
+        // Nothing at all says nothing either.
+        world.sessions[0].needs = Bitrate::from_bps(0);
+        world.run(secs(20));
+        assert_eq!(world.sessions[0].control.target(), target);
+    }
+}
+
+#[test]
+fn a_client_that_decodes_too_slowly_gets_fewer_frames_and_no_fewer_bits() {
+    for feedback in FEEDBACK {
+        let config = RateConfig { ceiling: mbps(15), ..wide() };
+        let mut world = World::on(LinkConfig::of(mbps(20))).with(feedback, Duration::ZERO, config);
+        // 40 frames a second at most.
+        let decodes = Duration::from_millis(23);
+        world.sessions[0].client = Client::new(0, 0, decodes);
+        world.run(secs(20));
+        let status = world.sessions[0].control.status(world.now);
+        assert_eq!(status.limit, Limit::Client, "{feedback:?}: {status:?}");
+        assert!(status.frame_rate.as_f64() < 0.7 && status.frame_rate.as_f64() > 0.4, "{status:?}");
+        assert_eq!(status.size, Part::WHOLE);
+        assert_eq!(status.target, mbps(15), "{feedback:?}");
+    }
+}
+
+#[test]
+fn a_starved_client_does_not_bring_the_rate_down() {
+    // No time to read for 40, 90 and 140 ms of every 200.
+    for (away, least) in [(40, 9), (90, 8), (140, 4)] {
+        for feedback in FEEDBACK {
+            let config = RateConfig { ceiling: mbps(10), ..wide() };
+            let mut world =
+                World::on(LinkConfig::of(mbps(100))).with(feedback, Duration::ZERO, config);
+            let decodes = Duration::from_millis(14);
+            world.sessions[0].client = Client::new(200, away, decodes);
+            world.run(secs(30));
+            let rate = world.rate(0, 10_000, 30_000);
+            assert!(rate >= mbps(least), "away for {away} ms, {feedback:?}: {rate}");
+        }
+    }
+}
+
+#[test]
+fn bits_that_are_too_few_for_the_picture_cost_frames_then_pixels() {
+    for feedback in FEEDBACK {
+        let size = Size::new(1920, 1080);
+        let config = RateConfig { size, ..wide() };
+        let mut world = World::on(LinkConfig::of(mbps(20))).with(feedback, Duration::ZERO, config);
+        world.run(secs(10));
+        assert!(world.sessions[0].steps.is_empty(), "{:?}", world.sessions[0].steps);
+        world.change(|link| link.rate = Bitrate::from_kbps(1_200));
+        world.run(secs(30));
+        let status = world.sessions[0].control.status(world.now);
+        assert!(status.frame_rate.as_f64() <= 0.5 && status.size != Part::WHOLE, "{status:?}");
+        assert_eq!(status.limit, Limit::Link);
+        world.change(|link| link.rate = mbps(20));
+        world.run(secs(60));
+        let status = world.sessions[0].control.status(world.now);
+        assert_eq!((status.frame_rate, status.size), (Part::WHOLE, Part::WHOLE), "{feedback:?}");
+        let sizes = world.sessions[0].steps.iter().filter_map(|(at, action)| match action {
+            RateAction::Size(_) => Some(*at),
+            _ => None,
+        });
+        let sizes: Vec<_> = sizes.collect();
+        assert!(sizes.len() <= 4, "{sizes:?}");
+        assert!(sizes.windows(2).all(|pair| pair[1].since(pair[0]) >= secs(5)), "{sizes:?}");
+    }
+}
