@@ -112,6 +112,7 @@ fn config() -> Config {
     let mut config = Config::default();
     config.server.listen = ([127, 0, 0, 1], 0).into();
     config.ops.listen = ([127, 0, 0, 1], 0).into();
+    config.webrtc.udp_port = 0;
     config.access.open = true;
     // Admission is not what is measured.
     config.sessions.max_pixel_rate = u64::MAX;

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use transport::PortCounts;
 
 /// The stage of a frame's way through the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -26,6 +27,12 @@ struct ReasonLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EncoderLabel {
     encoder: &'static str,
+}
+
+/// What became of a datagram that was not simply delivered, or of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MediaLabel {
+    event: &'static str,
 }
 
 /// Everything that the node counts. Cheap to clone: the counters are shared.
@@ -60,6 +67,7 @@ pub struct Metrics {
     pub gpu_allocations: Gauge,
     /// Bytes that they hold.
     pub gpu_memory: Gauge,
+    media: Family<MediaLabel, Counter>,
     /// Seconds since the node started.
     pub uptime: Gauge<f64, AtomicU64>,
 }
@@ -98,6 +106,7 @@ impl Metrics {
             encoder_sessions_refused: Family::default(),
             gpu_allocations: Gauge::default(),
             gpu_memory: Gauge::default(),
+            media: Family::default(),
             uptime: Gauge::default(),
         };
         let m = &metrics;
@@ -159,6 +168,11 @@ impl Metrics {
             Unit::Bytes,
             m.gpu_memory.clone(),
         );
+        registry.register(
+            "media_port_events",
+            "What the port of all WebRTC sessions did not simply deliver, by kind",
+            m.media.clone(),
+        );
         registry.register_with_unit(
             "uptime",
             "Since the node started",
@@ -186,6 +200,20 @@ impl Metrics {
     /// Counts that an encoder had no session to give.
     pub fn encoder_session_refused(&self, encoder: &'static str) {
         self.encoder_sessions_refused.get_or_create(&EncoderLabel { encoder }).inc();
+    }
+
+    /// Takes over what the media port has counted.
+    pub fn observe_port(&self, counts: &PortCounts) {
+        for (event, count) in [
+            ("unroutable", counts.unroutable),
+            ("forged", counts.forged),
+            ("dropped", counts.dropped),
+            ("moved", counts.moved),
+            ("tcp_refused", counts.tcp_refused),
+        ] {
+            let counter = self.media.get_or_create(&MediaLabel { event }).clone();
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 
     /// Counts an ended session.

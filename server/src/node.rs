@@ -10,7 +10,7 @@ use session::admission::{Admission, Capacity, Demand, Permit};
 use session::tokens::{Scope, TokenDigest, TokenError, Tokens, Use};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use transport::Certificate;
+use transport::{Certificate, MediaPort, PortConfig, PortError};
 
 use crate::apps::{App, Apps, VideoMode};
 use crate::clock::MonotonicClock;
@@ -39,6 +39,8 @@ pub struct Node {
     /// The DTLS certificate of this process.
     pub certificate: Certificate,
     gpu: Option<Arc<GpuPool>>,
+    /// Where media of WebRTC sessions comes in, once it is open.
+    media_port: Mutex<Option<Arc<MediaPort>>>,
     admission: Mutex<Admission>,
     tokens: Mutex<Tokens>,
     tasks: TaskTracker,
@@ -93,6 +95,7 @@ impl Node {
             certificate: Certificate::generate().context("cannot make a DTLS certificate")?,
             encoders,
             gpu,
+            media_port: Mutex::new(None),
             admission: Mutex::new(admission),
             tokens: Mutex::new(tokens),
             tasks: TaskTracker::new(),
@@ -260,6 +263,33 @@ impl Node {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The port of all WebRTC sessions, opened by who asks first: a server when it starts, and in a node
+    /// without listeners the first client. Called within a runtime.
+    ///
+    /// # Errors
+    /// See [`PortError`].
+    pub fn media_port(&self) -> Result<Arc<MediaPort>, PortError> {
+        let mut port = self.media_port.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(port) = &*port {
+            return Ok(port.clone());
+        }
+        let config = &self.config;
+        let mut bind = config.webrtc.listen.clone();
+        if bind.is_empty() {
+            bind.push(config.server.listen.ip());
+        }
+        let opened = MediaPort::open(PortConfig {
+            port: config.webrtc.udp_port,
+            // A page on this machine reaches us by loopback whatever else we listen on.
+            loopback: true,
+            external: config.webrtc.public.clone(),
+            tcp: config.webrtc.tcp,
+            ..PortConfig::new(bind)
+        })?;
+        *port = Some(opened.clone());
+        Ok(opened)
+    }
+
     /// The tracker that session drivers run under, and the token that tells them to stop.
     pub(crate) fn lifecycle(&self) -> (&TaskTracker, &CancellationToken) {
         (&self.tasks, &self.stopping)
@@ -325,6 +355,10 @@ impl Node {
             let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
             self.metrics.gpu_allocations.set(gauge(memory.allocations as u64));
             self.metrics.gpu_memory.set(gauge(memory.bytes));
+        }
+        let port = self.media_port.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(port) = port {
+            self.metrics.observe_port(&port.counts());
         }
         self.metrics.uptime.set(self.clock.now().as_nanos() as f64 / 1e9);
     }

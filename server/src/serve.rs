@@ -110,6 +110,12 @@ impl Server {
             None
         };
         let node = tokio::task::spawn_blocking(move || open(config)).await??;
+        let media = node.media_port().context("webrtc.udp_port")?;
+        tracing::info!(
+            port = media.number(),
+            tcp = node.config.webrtc.tcp,
+            "media of all sessions"
+        );
         for name in node.encoders.doubtful() {
             node.try_encoder_again(name);
         }

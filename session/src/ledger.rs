@@ -376,9 +376,8 @@ impl LatencyLedger {
         let mean = |sum: Duration| sum.checked_div(u32::try_from(joined).unwrap_or(u32::MAX));
         let means = LedgerStage::all().filter_map(|stage| {
             let of_stage = whole().flat_map(Entry::spans).filter(|(of, _)| *of == stage);
-            let (sum, count) = of_stage.fold((Duration::ZERO, 0), |(sum, count), (_, length)| {
-                (sum + length, count + 1)
-            });
+            let (sum, count) = of_stage
+                .fold((Duration::ZERO, 0), |(sum, count), (_, length)| (sum + length, count + 1));
             (count > 0).then_some((stage, mean(sum)?))
         });
         let means = means.collect();

@@ -23,8 +23,9 @@ async fn main() {
     let pacing = std::env::args().nth(1).map(|rate| Bitrate::from_mbps(rate.parse().unwrap()));
     let clock = MonotonicClock::shared();
     let (mut client, offer) = client::Client::offer(Wish::PAGE).await;
+    let config = config();
     let started = Instant::now();
-    let (mut transport, answer) = WebRtc::answer(&offer, config(), clock.clone()).await.unwrap();
+    let (mut transport, answer) = WebRtc::answer(&offer, config, clock.clone()).await.unwrap();
     let answered = started.elapsed();
     client.accept(&answer).await;
     until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;

@@ -17,6 +17,6 @@ pub mod webrtc;
 pub mod webtransport;
 
 pub use webrtc::{
-    Answer, Certificate, OfferError, RemoteCandidates, TrickleError, WebRtc, WebRtcConfig,
-    WebRtcTransport, decodes,
+    Answer, Certificate, MediaPort, OfferError, PortConfig, PortCounts, PortError,
+    RemoteCandidates, TrickleError, WebRtc, WebRtcConfig, WebRtcTransport, decodes,
 };

@@ -9,9 +9,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{MonotonicClock, config, event, unit};
+use client::{MonotonicClock, config_at, event, unit};
 use media::{DataChannel, MediaTime, TrackId, Transport, TransportEvent, UnitKind};
-use nearlight_transport::WebRtc;
+use nearlight_transport::{PortConfig, WebRtc};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// 120 frames of 320x240 at 30 fps, one keyframe a second; made by `samples/generate.sh`.
@@ -64,8 +64,8 @@ async fn play(arguments: &[&str]) {
         serde_json::from_str(&lines.next_line().await.unwrap().expect("no offer came")).unwrap();
     let offer = offer["sdp"].as_str().unwrap();
     // aiortc offers the machine's own addresses, which may not include loopback.
-    let config =
-        nearlight_transport::WebRtcConfig { bind: vec!["0.0.0.0".parse().unwrap()], ..config() };
+    let port = PortConfig::new(vec!["0.0.0.0".parse().unwrap()]);
+    let config = config_at(PortConfig { loopback: true, ..port });
     let (mut transport, answer) =
         WebRtc::answer(offer, config, MonotonicClock::shared()).await.unwrap();
     let line = serde_json::json!({ "sdp": answer.sdp }).to_string() + "\n";

@@ -47,15 +47,19 @@ impl Column for WebRtcColumn {
 
     async fn connect(&self, relay: &mut Relay, clock: Arc<dyn Clock>) -> anyhow::Result<Pair> {
         let runtime = Arc::new(TokioRuntime);
-        let (mut peer, offer) = client::Client::offer_with(Wish::PAGE, runtime, |registry| {
-            registry
-                .with(Slot::NackGenerator, NackGeneratorBuilder::new().with_interval(OFF).build())
-                .with(
-                    Slot::TwccReceiver,
-                    TwccReceiverBuilder::new().with_interval(FEEDBACK).build(),
-                )
-        })
-        .await;
+        let (mut peer, offer) =
+            client::Client::offer_with(Wish::PAGE, runtime, &["127.0.0.1:0"], &[], |registry| {
+                registry
+                    .with(
+                        Slot::NackGenerator,
+                        NackGeneratorBuilder::new().with_interval(OFF).build(),
+                    )
+                    .with(
+                        Slot::TwccReceiver,
+                        TwccReceiverBuilder::new().with_interval(FEEDBACK).build(),
+                    )
+            })
+            .await;
         // Neither side learns an address of the other but the relay's.
         let offer = without_candidates(&offer);
         let (mut server, mut answer) =

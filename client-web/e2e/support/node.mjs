@@ -48,6 +48,7 @@ export class Node {
     const all = {
       'server.listen': '127.0.0.1:0',
       'ops.listen': '127.0.0.1:0',
+      'webrtc.udp_port': '0',
       'access.open': 'true',
       'access.token_sha256': `["${createHash('sha256').update(OPERATOR).digest('hex')}"]`,
       'log.format': 'json',

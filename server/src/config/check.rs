@@ -108,12 +108,6 @@ fn webrtc(webrtc: &WebRtc) -> Result<(), ConfigError> {
             }
         }
     }
-    if let [first, last] = webrtc.ports
-        && (first == 0 || first > last)
-        && webrtc.ports != [0, 0]
-    {
-        return wrong("webrtc.ports", format!("{first} to {last} is no range of ports"));
-    }
     Ok(())
 }
 

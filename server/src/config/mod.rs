@@ -254,14 +254,16 @@ pub struct Render {
 }
 
 /// `[webrtc]`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebRtc {
     /// Local addresses that media is sent from; empty: the address of `server.listen`, or every
     /// address of the machine where that is unspecified.
     pub listen: Vec<std::net::IpAddr>,
-    /// First and last UDP port for media, one a session and address; two zeros: any that is free.
-    pub ports: [u16; 2],
+    /// UDP port for the media of all sessions; 0: one that is free.
+    pub udp_port: u16,
+    /// Whether clients that no UDP reaches may come by TCP, to the same number.
+    pub tcp: bool,
     /// Public addresses to announce instead, one-to-one with `listen` (static NAT).
     pub public: Vec<std::net::IpAddr>,
     /// STUN and TURN servers for clients.
@@ -364,6 +366,18 @@ impl Default for VideoConfig {
 impl Default for Render {
     fn default() -> Self {
         Self { device: String::new(), msaa: 1, shadow_size: 1024, dynamic_resolution: true }
+    }
+}
+
+impl Default for WebRtc {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            udp_port: 8100,
+            tcp: true,
+            public: Vec::new(),
+            ice_servers: Vec::new(),
+        }
     }
 }
 

@@ -77,7 +77,13 @@ pub(super) async fn answer(
     }
     let codecs = media.encoders.first().map(|best| best.codec).into_iter().collect();
     let depth = media.kind.format.depth();
-    let config = WebRtcConfig { codecs, depth, ..transport_config(node) };
+    let port = node.media_port().map_err(|error| ConnectError::Failed(error.to_string()))?;
+    let config = WebRtcConfig {
+        codecs,
+        depth,
+        connect_timeout: node.config.sessions.connect.get(),
+        ..WebRtcConfig::new(port, node.certificate.clone())
+    };
     let answered = WebRtc::answer(offer, config, node.clock.clone()).await;
     let (transport, answer) = answered.map_err(refused)?;
     let hdr = depth == BitDepth::Ten;
@@ -94,20 +100,4 @@ fn refused(error: OfferError) -> ConnectError {
         OfferError::Transport(_) => ConnectError::Failed(error.to_string()),
         error => ConnectError::Malformed(error.to_string()),
     }
-}
-
-fn transport_config(node: &Node) -> WebRtcConfig {
-    let config = &node.config;
-    let mut bind = config.webrtc.listen.clone();
-    if bind.is_empty() {
-        bind.push(config.server.listen.ip());
-    }
-    let mut transport = WebRtcConfig::new(bind, node.certificate.clone());
-    // A page on this machine reaches us by loopback whatever else we listen on.
-    transport.loopback = true;
-    let [first, last] = config.webrtc.ports;
-    transport.ports = (first != 0).then_some(first..=last);
-    transport.external = config.webrtc.public.clone();
-    transport.connect_timeout = config.sessions.connect.get();
-    transport
 }

@@ -301,7 +301,7 @@ impl Driver {
         match command {
             Command::Connect(offer, reply) => self.connect(&offer, reply).await,
             Command::Trickle(connection, fragment, reply) => {
-                let _ = reply.send(self.trickle(&connection, &fragment).await);
+                let _ = reply.send(self.trickle(&connection, &fragment));
             }
             Command::Stop(by) => self.tell(Event::StopRequested(by)).await,
         }
@@ -363,10 +363,10 @@ impl Driver {
         }
     }
 
-    async fn trickle(&mut self, connection: &str, fragment: &str) -> Result<(), TrickleError> {
+    fn trickle(&self, connection: &str, fragment: &str) -> Result<(), TrickleError> {
         let current = self.connection.as_ref().filter(|current| current.name == connection);
         let current = current.ok_or(TrickleError::OtherConnection)?;
-        let added = current.candidates.add(fragment).await;
+        let added = current.candidates.add(fragment);
         added.map(drop).map_err(|error| TrickleError::Malformed(error.to_string()))
     }
 

@@ -40,6 +40,7 @@ pub fn config(overrides: &[&str]) -> Config {
     let ours = [
         "server.listen=127.0.0.1:0".to_owned(),
         "ops.listen=127.0.0.1:0".to_owned(),
+        "webrtc.udp_port=0".to_owned(),
         "access.open=true".to_owned(),
         format!("access.token_sha256=[\"{OPERATOR_SHA256}\"]"),
     ];

@@ -1,13 +1,14 @@
 //! How connections are opened.
 
-use std::net::IpAddr;
-use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use media::{BitDepth, Bitrate, Codec};
 use rtc::crypto::{SignatureScheme, default_provider};
 use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
 use thiserror::Error;
+
+use super::MediaPort;
 
 /// Settings of the connections of one node.
 #[derive(Clone)]
@@ -16,16 +17,8 @@ pub struct WebRtcConfig {
     pub codecs: Vec<Codec>,
     /// Bits of a sample of the pictures that are sent.
     pub depth: BitDepth,
-    /// Addresses to bind and offer as host candidates. An unspecified address (`0.0.0.0`, `::`)
-    /// stands for every interface of its family except loopback and link-local ones.
-    pub bind: Vec<IpAddr>,
-    /// UDP ports to bind, one per session and address. `None`: any.
-    pub ports: Option<RangeInclusive<u16>>,
-    /// Also offer `127.0.0.1`, for clients on this machine.
-    pub loopback: bool,
-    /// Addresses that a 1:1 NAT in front of this node maps to it: offered in place of bound
-    /// addresses of their family, loopback excepted. Ports must be mapped unchanged.
-    pub external: Vec<IpAddr>,
+    /// Where media comes in, for all connections of the node.
+    pub port: Arc<MediaPort>,
     /// The certificate whose fingerprint goes into answers.
     pub certificate: Certificate,
     /// Time for a client to connect after its answer was made.
@@ -43,19 +36,16 @@ pub struct WebRtcConfig {
 }
 
 impl WebRtcConfig {
-    /// Settings for `bind` with this node's `certificate`: H.264 of 8 bits alone, 15 s to connect, interrupted after 3 s
-    /// and gone after 10 s of silence, unpaced, packets sent again for 150 ms.
-    pub fn new(bind: Vec<IpAddr>, certificate: Certificate) -> Self {
+    /// Settings for connections by `port` with this node's `certificate`: H.264 of 8 bits alone, 15 s to connect,
+    /// interrupted after 2 s and gone after 10 s of silence, unpaced, packets sent again for 150 ms.
+    pub fn new(port: Arc<MediaPort>, certificate: Certificate) -> Self {
         Self {
             codecs: vec![Codec::H264],
             depth: BitDepth::Eight,
-            bind,
-            ports: None,
-            loopback: false,
-            external: Vec::new(),
+            port,
             certificate,
             connect_timeout: Duration::from_secs(15),
-            interrupted_after: Duration::from_secs(3),
+            interrupted_after: Duration::from_secs(2),
             unreachable_after: Duration::from_secs(10),
             pacing: None,
             resend_within: Duration::from_millis(150),

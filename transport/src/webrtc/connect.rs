@@ -1,9 +1,9 @@
 //! Answers an offer: opens sockets, builds the connection, and hands out the session's end of it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -26,6 +26,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
+use super::mux::Share;
 use super::offer::{self, OfferError, OfferPlan};
 use super::peer::{OUTGOING, RemoteCandidates, WebRtcTransport};
 use super::shared::Shared;
@@ -37,9 +38,11 @@ use super::{EXTENSIONS, WebRtcConfig, chain};
 
 /// Host candidates are known at once; this only guards against a stack that never says so.
 const GATHERING: Duration = Duration::from_secs(5);
-/// Attempts to get a port of a configured range: between the search and the stack's own bind
-/// another session may take it.
-const PORT_ATTEMPTS: u32 = 4;
+/// How often the client is asked whether it still takes media (RFC 7675); a client that has nothing to
+/// say is heard of at least so often.
+const CONSENT: Duration = Duration::from_millis(500);
+/// What the stack binds; it is closed at once for a share of the node's port.
+const BOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Answers offers.
 pub struct WebRtc;
@@ -89,9 +92,10 @@ async fn build(
     let shared = Arc::new(Shared::new(clock, tracks, config.pacing, config.resend_within));
     shared.set_gentle(plan.data);
     let (state_tx, states) = watch::channel(RTCPeerConnectionState::New);
-    let peer = open(&plan, &config, &shared, state_tx).await?;
+    let share = config.port.join(plan.credentials.clone()).map_err(transport_error)?;
+    let peer = open(&plan, &config, &shared, &share, state_tx).await?;
     // From here on the connection has sockets and a task: whatever fails must close it.
-    match negotiate(&peer, &plan, &shared, &config).await {
+    match negotiate(&peer, &plan, &shared, &share).await {
         Ok(negotiated) => Ok(start(peer, plan, &config, shared, states, negotiated)),
         Err(error) => {
             if let Err(error) = peer.close().await {
@@ -125,80 +129,44 @@ fn malformed(error: impl std::fmt::Display) -> OfferError {
     OfferError::Malformed(error.to_string())
 }
 
-/// Opens sockets and starts the stack.
+/// Starts the stack.
 async fn open(
     plan: &OfferPlan,
     config: &WebRtcConfig,
     shared: &Arc<Shared>,
+    share: &Arc<Share>,
     states: watch::Sender<RTCPeerConnectionState>,
 ) -> Result<Arc<dyn PeerConnection>, OfferError> {
-    let handler = Arc::new(Handler { shared: shared.clone(), states });
-    let mut last = None;
-    for _ in 0..PORT_ATTEMPTS {
-        let certificates = vec![config.certificate.0.clone()];
-        let built = PeerConnectionBuilder::new()
-            .with_configuration(
-                RTCConfigurationBuilder::new().with_certificates(certificates).build(),
-            )
-            .with_media_engine(media_engine(plan).map_err(transport_error)?)
-            .with_setting_engine(settings(config))
-            .with_interceptor_registry(chain::registry(shared))
-            .with_handler(handler.clone())
-            .with_runtime(Arc::new(SessionRuntime::new(shared.clone())))
-            .with_udp_addrs(addresses(config)?)
-            .build()
-            .await;
-        match built {
-            Ok(peer) => return Ok(Arc::new(peer)),
-            Err(error) => last = Some(error),
-        }
-        if config.ports.is_none() {
-            break;
-        }
-    }
-    Err(last.map_or_else(|| transport_error("no attempt was made"), transport_error))
+    let certificates = vec![config.certificate.0.clone()];
+    let built = PeerConnectionBuilder::new()
+        .with_configuration(RTCConfigurationBuilder::new().with_certificates(certificates).build())
+        .with_media_engine(media_engine(plan).map_err(transport_error)?)
+        .with_setting_engine(settings(config, share))
+        .with_interceptor_registry(chain::registry(shared))
+        .with_handler(Arc::new(Handler { shared: shared.clone(), states }))
+        .with_runtime(Arc::new(SessionRuntime::new(shared.clone(), share.clone())))
+        .with_udp_addrs(vec![BOUND])
+        .build()
+        .await;
+    Ok(Arc::new(built.map_err(transport_error)?))
 }
 
-fn settings(config: &WebRtcConfig) -> SettingEngine {
+fn settings(config: &WebRtcConfig, share: &Share) -> SettingEngine {
     // The stack calls a path failed after both times have passed one after the other.
     let failed = config.unreachable_after.saturating_sub(config.interrupted_after);
+    let credentials = share.credentials();
     SettingEngineBuilder::new()
         // Saves a round trip and the client's wait for our hello: 97 ms to connect instead of 256.
         .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
-        .with_include_loopback_candidate(config.loopback)
+        .with_ice_credentials(credentials.ufrag.clone(), credentials.password.clone())
+        .with_include_loopback_candidate(true)
         .with_ice_timeouts(
             Some(config.interrupted_after),
             Some(failed.max(Duration::from_millis(1))),
-            Some(Duration::from_secs(1)),
+            Some(CONSENT),
         )
-        // RFC 8445 §14.2's pace of checks; the stack's own is four times as slow.
-        .with_ice_connection_attempts(Some(Duration::from_millis(50)), None)
         .build()
-}
-
-/// Where to bind.
-fn addresses(config: &WebRtcConfig) -> Result<Vec<SocketAddr>, OfferError> {
-    let mut ips = config.bind.clone();
-    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    if config.loopback && !ips.contains(&loopback) {
-        ips.push(loopback);
-    }
-    if ips.is_empty() {
-        return Err(transport_error("no address to bind is configured"));
-    }
-    ips.into_iter().map(|ip| Ok(SocketAddr::new(ip, free_port(ip, config)?))).collect()
-}
-
-fn free_port(ip: IpAddr, config: &WebRtcConfig) -> Result<u16, OfferError> {
-    let Some(range) = &config.ports else { return Ok(0) };
-    let count = u32::from(range.end().saturating_sub(*range.start())) + 1;
-    // A random start, so that sessions that open at once do not race for the same port.
-    let start = getrandom::u32().map_err(transport_error)? % count;
-    (0..count)
-        .map(|n| range.start() + ((start + n) % count) as u16)
-        .find(|&port| UdpSocket::bind((ip, port)).is_ok())
-        .ok_or_else(|| transport_error(format!("no free UDP port in {range:?} on {ip}")))
 }
 
 /// Only the format that was chosen exists for the stack, so the answer cannot name another.
@@ -262,7 +230,7 @@ async fn negotiate(
     peer: &Arc<dyn PeerConnection>,
     plan: &OfferPlan,
     shared: &Arc<Shared>,
-    config: &WebRtcConfig,
+    share: &Share,
 ) -> Result<Negotiated, OfferError> {
     let offer = RTCSessionDescription::offer(plan.sdp.clone()).map_err(malformed)?;
     peer.set_remote_description(offer).await.map_err(malformed)?;
@@ -298,7 +266,7 @@ async fn negotiate(
         }));
     }
     Ok(Negotiated {
-        sdp: finish_answer(&local.sdp, config),
+        sdp: finish_answer(&local.sdp, &share.candidates()),
         outlets,
         sender: first_sender.ok_or(OfferError::NoVideo)?,
         channels,
@@ -339,57 +307,40 @@ async fn channels(peer: &Arc<dyn PeerConnection>) -> webrtc::error::Result<Vec<C
     Ok(channels)
 }
 
-/// Leaves out candidates for an RTCP port that does not exist (the stack lists each one twice), puts
-/// external addresses in place of bound ones, and says of audio sections what is true: the stack
-/// calls them `sendonly` though nothing sends.
-fn finish_answer(sdp: &str, config: &WebRtcConfig) -> String {
-    let mut out = String::with_capacity(sdp.len());
-    let mut audio = false;
-    for line in sdp.lines() {
-        if line.starts_with("m=") {
-            audio = line.starts_with("m=audio ");
-        }
-        let line = match line {
-            "a=sendonly" | "a=sendrecv" | "a=recvonly" if audio => "a=inactive",
-            line => line,
+/// Puts the port's candidates in place of the stack's, says that this side only answers checks (RFC
+/// 8839 §5.3), and says of audio sections what is true: the stack calls them `sendonly` though nothing
+/// sends.
+///
+/// Candidates belong to the first section of a bundle. The first video section has them too, since
+/// some stacks pass over sections that are inactive.
+fn finish_answer(sdp: &str, candidates: &[String]) -> String {
+    let mut parts = sdp.split("\r\nm=");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    out.push_str("\r\na=ice-lite");
+    let mut videos = 0;
+    for (n, section) in parts.enumerate() {
+        let audio = section.starts_with("audio ");
+        videos += u32::from(section.starts_with("video "));
+        let mut line = |parts: [&str; 2]| {
+            out.push_str("\r\n");
+            out.extend(parts);
         };
-        match line.strip_prefix("a=candidate:") {
-            None => {
-                out.push_str(line);
-                out.push_str("\r\n");
-            }
-            Some(candidate) => {
-                for candidate in external_candidates(candidate, config) {
-                    out.push_str("a=candidate:");
-                    out.push_str(&candidate);
-                    out.push_str("\r\n");
-                }
+        for (at, text) in section.lines().enumerate() {
+            match text {
+                text if at == 0 => line(["m=", text]),
+                "a=sendonly" | "a=sendrecv" | "a=recvonly" if audio => line(["a=inactive", ""]),
+                "a=end-of-candidates" => {}
+                text if text.starts_with("a=candidate:") => {}
+                text => line([text, ""]),
             }
         }
+        if n == 0 || section.starts_with("video ") && videos == 1 {
+            candidates.iter().for_each(|candidate| line(["a=candidate:", candidate]));
+            line(["a=end-of-candidates", ""]);
+        }
     }
+    out.push_str("\r\n");
     out
-}
-
-fn external_candidates(candidate: &str, config: &WebRtcConfig) -> Vec<String> {
-    // foundation component transport priority address port typ ...
-    let words: Vec<&str> = candidate.split(' ').collect();
-    let (Some(&component), Some(address)) = (words.get(1), words.get(4)) else { return Vec::new() };
-    if component != "1" {
-        return Vec::new();
-    }
-    let Ok(bound) = address.parse::<IpAddr>() else { return vec![candidate.to_owned()] };
-    let external: Vec<&IpAddr> =
-        config.external.iter().filter(|ip| ip.is_ipv4() == bound.is_ipv4()).collect();
-    if bound.is_loopback() || external.is_empty() {
-        return vec![candidate.to_owned()];
-    }
-    let with = |ip: &&IpAddr| {
-        let ip = ip.to_string();
-        let mut words = words.clone();
-        words[4] = &ip;
-        words.join(" ")
-    };
-    external.iter().map(with).collect()
 }
 
 fn start(
@@ -411,10 +362,8 @@ fn start(
         open: open.clone(),
         close: close.clone(),
         candidates: RemoteCandidates {
-            peer: Arc::downgrade(&peer),
             credentials: Arc::new(plan.credentials),
             shared: shared.clone(),
-            taken: Arc::new(AtomicUsize::new(plan.candidates)),
         },
     };
     let supervisor = Supervisor {

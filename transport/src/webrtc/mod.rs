@@ -1,7 +1,7 @@
 //! WebRTC: one peer connection per client, WHEP-shaped.
 //!
 //! ```text
-//! encoder thread ── TrackSink ─[two units]─► driver task: packetise → pace → number → seal → UDP
+//! encoder thread ── TrackSink ─[two units]─► driver task: packetise → pace → number → seal → port
 //! session task  ◄── Events ◄── driver task (feedback, path, sent frames), channel tasks, supervisor
 //! ```
 //!
@@ -16,6 +16,7 @@ mod chain;
 mod config;
 mod connect;
 mod formats;
+mod mux;
 mod offer;
 mod peer;
 mod shared;
@@ -29,6 +30,7 @@ mod trickle;
 
 pub use config::{Certificate, CertificateError, WebRtcConfig};
 pub use connect::{Answer, WebRtc};
+pub use mux::{MediaPort, PortConfig, PortCounts, PortError};
 pub use offer::{Decodes, MAX_SDP, OfferError, decodes};
 pub use peer::{RemoteCandidates, WebRtcTransport};
 pub use trickle::TrickleError;

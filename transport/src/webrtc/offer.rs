@@ -19,8 +19,7 @@ pub const MAX_SDP: usize = 64 * 1024;
 const MAX_SECTIONS: usize = 16;
 /// RTP payload types have 7 bits (RFC 3550 §5.1); a section with more formats is none of RTP.
 const MAX_FORMATS: usize = 128;
-/// Most candidates that a connection takes, from its offer and from all fragments after it: each one
-/// makes this node send checks.
+/// Most candidates that are counted in a fragment.
 pub(super) const MAX_CANDIDATES: usize = 32;
 
 /// Why an offer was refused.
@@ -67,8 +66,6 @@ pub(super) struct OfferPlan {
     pub(super) video_sections: u8,
     /// Whether there is a data channel section.
     pub(super) data: bool,
-    /// Candidates in the rewritten offer.
-    pub(super) candidates: usize,
     /// The client's ICE user name fragment and password.
     pub(super) credentials: IceCredentials,
 }
@@ -199,6 +196,11 @@ impl<'a> Checked<'a> {
         let (head, sections) = split(offer)?;
         check_sections(&head, &sections)?;
         let credentials = credentials(&head, &sections)?;
+        if head.contains(&"a=ice-lite") {
+            return Err(unsupported(
+                "a client that only answers ICE checks (ice-lite), as this node does",
+            ));
+        }
         if sections.iter().all(|section| section.kind != "video") {
             return Err(OfferError::NoVideo);
         }
@@ -267,7 +269,7 @@ pub(super) fn read(
     if !others.iter().all(|other| other.is_numbered_as(video)) {
         return Err(unsupported("video sections that number their formats apart"));
     }
-    let (sdp, candidates) = rewrite(&offer.head, &offer.sections, video);
+    let sdp = rewrite(&offer.head, &offer.sections, video);
     let opus = offer.of_kind("audio").find_map(opus);
     let data = offer.of_kind("application").next().is_some();
     Ok(OfferPlan {
@@ -276,7 +278,6 @@ pub(super) fn read(
         opus,
         video_sections: u8::try_from(formats.len()).unwrap_or(u8::MAX),
         data,
-        candidates,
         credentials: offer.credentials,
     })
 }
@@ -388,10 +389,11 @@ fn credentials(head: &[&str], sections: &[Section<'_>]) -> Result<IceCredentials
     Ok(IceCredentials { ufrag: ufrag.to_owned(), password: password.to_owned() })
 }
 
-/// Writes the offer anew with only what is served; how many candidates are in it.
-fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> (String, usize) {
-    const HEAD: [&str; 7] =
-        ["group:", "ice-ufrag:", "ice-pwd:", "ice-options:", "ice-lite", "fingerprint:", "setup:"];
+/// Writes the offer anew with only what is served. Candidates are left out: this side is lite and is found by the
+/// client, and the stack must not send checks to addresses of a stranger's choice.
+fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> String {
+    const HEAD: [&str; 6] =
+        ["group:", "ice-ufrag:", "ice-pwd:", "ice-options:", "fingerprint:", "setup:"];
     let mut out = String::with_capacity(4096);
     for line in head {
         let keep = match line.strip_prefix("a=") {
@@ -403,7 +405,6 @@ fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> (Str
         }
     }
     push_before_attributes(&mut out);
-    let mut candidates = 0;
     for section in sections {
         let formats = match section.kind {
             "video" => {
@@ -415,14 +416,14 @@ fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> (Str
         };
         let _ =
             write!(out, "m={} 9 {} {formats}\r\nc=IN IP4 0.0.0.0\r\n", section.kind, section.proto);
-        rewrite_transport(&mut out, section, &mut candidates);
+        rewrite_transport(&mut out, section);
         match section.kind {
             "video" => rewrite_video(&mut out, section, video),
             "audio" => rewrite_audio(&mut out, section),
             _ => {}
         }
     }
-    (out, candidates)
+    out
 }
 
 fn push(out: &mut String, line: &str) {
@@ -436,7 +437,7 @@ fn push_before_attributes(out: &mut String) {
     out.insert_str(at, "s=-\r\nt=0 0\r\n");
 }
 
-fn rewrite_transport(out: &mut String, section: &Section<'_>, candidates: &mut usize) {
+fn rewrite_transport(out: &mut String, section: &Section<'_>) {
     const KEEP: [&str; 9] = [
         "mid:",
         "ice-ufrag:",
@@ -450,19 +451,13 @@ fn rewrite_transport(out: &mut String, section: &Section<'_>, candidates: &mut u
     ];
     for line in &section.lines {
         let Some(attribute) = line.strip_prefix("a=") else { continue };
-        if attribute.strip_prefix("candidate:").is_some_and(usable_candidate) {
-            if *candidates < MAX_CANDIDATES {
-                *candidates += 1;
-                push(out, line);
-            }
-        } else if KEEP.iter().any(|key| attribute.starts_with(key)) {
+        if KEEP.iter().any(|key| attribute.starts_with(key)) {
             push(out, line);
         }
     }
 }
 
-/// Whether the stack can read this candidate; one that it cannot would refuse the whole offer.
-/// TCP candidates are of no use, since none are offered back.
+/// Whether this candidate can be read and is one that could be checked: over TCP only clients connect.
 pub(super) fn usable_candidate(value: &str) -> bool {
     let transport = value.split_ascii_whitespace().nth(2).unwrap_or_default();
     transport.eq_ignore_ascii_case("udp") && rtc::ice::candidate::unmarshal_candidate(value).is_ok()

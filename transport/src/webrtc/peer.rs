@@ -1,7 +1,6 @@
 //! The session's end of a connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,9 +8,8 @@ use media::{
     AudioPacket, Bitrate, DataChannel, SendRefused, TrackId, Transport, TransportEvent, UnitSink,
 };
 use tokio::sync::{Notify, mpsc};
-use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 
-use super::offer::{IceCredentials, MAX_CANDIDATES};
+use super::offer::IceCredentials;
 use super::shared::Shared;
 use super::sink::{NoTrack, Outlet, TrackSink};
 use super::supervise::OpenChannels;
@@ -92,41 +90,21 @@ impl Drop for WebRtcTransport {
 /// Takes trickled candidates (WHEP `PATCH`). It does not keep the connection open.
 #[derive(Clone)]
 pub struct RemoteCandidates {
-    pub(super) peer: std::sync::Weak<dyn PeerConnection>,
     pub(super) credentials: Arc<IceCredentials>,
     pub(super) shared: Arc<Shared>,
-    /// Candidates that the connection was given so far, those of the offer included.
-    pub(super) taken: Arc<AtomicUsize>,
 }
 
 impl RemoteCandidates {
-    /// Adds the candidates of a fragment (RFC 8840); returns how many were usable. A connection takes
-    /// 32 in all, with those of its offer; more are left out.
+    /// Reads a fragment (RFC 8840); returns how many usable candidates it has, of at most 32. They are
+    /// not needed: this side is lite (RFC 8445 §2.7) and learns where a client is from its checks.
     ///
     /// # Errors
-    /// See [`TrickleError`]; nothing was added.
-    pub async fn add(&self, fragment: &str) -> Result<usize, TrickleError> {
+    /// See [`TrickleError`].
+    pub fn add(&self, fragment: &str) -> Result<usize, TrickleError> {
         let fragment = trickle::read(fragment, &self.credentials)?;
-        let peer = self.peer.upgrade().ok_or(TrickleError::Closed)?;
         if self.shared.events.is_closed() {
             return Err(TrickleError::Closed);
         }
-        let mut added = 0;
-        for candidate in fragment.candidates {
-            if !self.take_place() {
-                break;
-            }
-            let init = RTCIceCandidateInit { candidate, ..Default::default() };
-            if peer.add_ice_candidate(init).await.is_ok() {
-                added += 1;
-            }
-        }
-        Ok(added)
-    }
-
-    /// Whether the connection takes one more candidate, which then counts.
-    fn take_place(&self) -> bool {
-        let next = |taken| (taken < MAX_CANDIDATES).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+        Ok(fragment.candidates)
     }
 }

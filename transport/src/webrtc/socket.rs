@@ -3,8 +3,8 @@
 //! connection.
 //!
 //! It must never decrypt, hold back or change a datagram: RTP headers are in clear in SRTP
-//! (RFC 3711 §3.1), which is all that is read. One public port for all sessions would be made here,
-//! by returning a virtual socket from `wrap_udp_socket`.
+//! (RFC 3711 §3.1), which is all that is read. What the stack takes for its socket is the session's
+//! share of the node's port.
 
 use std::fmt;
 use std::future::Future;
@@ -24,6 +24,7 @@ use webrtc::runtime::{
     TokioRuntime, Transmit,
 };
 
+use super::mux::Share;
 use super::shared::Shared;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -32,11 +33,12 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct SessionRuntime {
     inner: TokioRuntime,
     shared: Arc<Shared>,
+    share: Arc<Share>,
 }
 
 impl SessionRuntime {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { inner: TokioRuntime, shared }
+    pub(super) fn new(shared: Arc<Shared>, share: Arc<Share>) -> Self {
+        Self { inner: TokioRuntime, shared, share }
     }
 }
 
@@ -60,7 +62,8 @@ impl Runtime for SessionRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        let inner = self.inner.wrap_udp_socket(socket)?;
+        // The socket itself is closed here: only its address is used, as a name.
+        let inner = self.share.socket(socket.local_addr()?);
         let breath = AtomicBool::new(false);
         Ok(Arc::new(WatchedSocket { inner, shared: self.shared.clone(), breath }))
     }

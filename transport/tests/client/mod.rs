@@ -16,7 +16,9 @@ use media::{
     AccessUnit, Codec, ColorDescription, Damage, DataChannel, FrameId, MediaTime, StageTimes,
     TrackId, Transport, TransportEvent, UnitKind, Views,
 };
-use nearlight_transport::{Answer, Certificate, WebRtc, WebRtcConfig, WebRtcTransport};
+use nearlight_transport::{
+    Answer, Certificate, MediaPort, PortConfig, WebRtc, WebRtcConfig, WebRtcTransport,
+};
 use rtc::data_channel::RTCDataChannelInit;
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -118,13 +120,25 @@ impl Client {
 
     /// A client and its offer, on a runtime of the test's choice.
     pub async fn offer_on(wish: Wish, runtime: Arc<dyn Runtime>) -> (Self, String) {
-        Self::offer_with(wish, runtime, |registry| registry).await
+        Self::offer_with(wish, runtime, &["127.0.0.1:0"], &[], |registry| registry).await
+    }
+
+    /// The same from addresses of the test's choice.
+    pub async fn offer_from(
+        wish: Wish,
+        runtime: Arc<dyn Runtime>,
+        udp: &[&'static str],
+        tcp: &[&'static str],
+    ) -> (Self, String) {
+        Self::offer_with(wish, runtime, udp, tcp, |registry| registry).await
     }
 
     /// A client and its offer, with other interceptors than the stock ones.
     pub async fn offer_with(
         wish: Wish,
         runtime: Arc<dyn Runtime>,
+        udp: &[&'static str],
+        tcp: &[&'static str],
         tune: impl FnOnce(Registry) -> Registry,
     ) -> (Self, String) {
         let (arrived_tx, arrived) = mpsc::unbounded_channel();
@@ -140,12 +154,14 @@ impl Client {
             .with_setting_engine(
                 SettingEngineBuilder::new()
                     .with_ice_connection_attempts(Some(Duration::from_millis(20)), None)
+                    .with_include_loopback_candidate(true)
                     .build(),
             )
             .with_interceptor_registry(tune(registry))
             .with_handler(Arc::new(handler))
             .with_runtime(runtime)
-            .with_udp_addrs(vec!["127.0.0.1:0"])
+            .with_udp_addrs(udp.to_vec())
+            .with_tcp_addrs(tcp.to_vec())
             .build()
             .await;
         let peer: Arc<dyn PeerConnection> = Arc::new(built.unwrap());
@@ -331,12 +347,14 @@ async fn open(
     channel
 }
 
-/// Settings for loopback.
+/// Settings for loopback, with a port of its own.
 pub fn config() -> WebRtcConfig {
-    WebRtcConfig {
-        loopback: true,
-        ..WebRtcConfig::new(Vec::new(), Certificate::generate().unwrap())
-    }
+    config_at(PortConfig { loopback: true, ..PortConfig::new(Vec::new()) })
+}
+
+/// Settings for the addresses of the test's choice.
+pub fn config_at(port: PortConfig) -> WebRtcConfig {
+    WebRtcConfig::new(MediaPort::open(port).unwrap(), Certificate::generate().unwrap())
 }
 
 /// A client and a server that are connected.

@@ -1,0 +1,420 @@
+//! All sessions of a node on one port: many at once, clients that move, strangers, TCP and IPv6.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure of a helper fails its test")]
+
+mod client;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use client::{
+    Client, MonotonicClock, PATIENCE, Wish, annex_b, config, config_at, event, unit, until,
+};
+use media::{Codec, DataChannel, Mark, MediaTime, TrackId, Transport, TransportEvent};
+use nearlight_transport::{Answer, PortConfig, WebRtc, WebRtcConfig, WebRtcTransport};
+use rtc::crypto::default_provider;
+use rtc::stun::attributes::ATTR_USERNAME;
+use rtc::stun::fingerprint::FINGERPRINT;
+use rtc::stun::integrity::MessageIntegrity;
+use rtc::stun::message::{BINDING_REQUEST, BINDING_SUCCESS, Message, TransactionId};
+use rtc::stun::textattrs::TextAttribute;
+use tokio::net::UdpSocket;
+use webrtc::peer_connection::{RTCIceCandidateInit, RTCPeerConnectionState};
+use webrtc::runtime::TokioRuntime;
+
+/// The value of an attribute of an answer.
+fn attribute<'a>(answer: &'a Answer, key: &str) -> &'a str {
+    let line = answer.sdp.lines().find_map(|line| line.strip_prefix("a=")?.strip_prefix(key));
+    line.unwrap()
+}
+
+/// Candidates of an answer, cut into words.
+fn candidates(answer: &Answer) -> Vec<Vec<&str>> {
+    let lines = answer.sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:"));
+    lines.map(|line| line.split(' ').collect()).collect()
+}
+
+/// The answer with another address of this side, of a relay on loopback.
+fn at(answer: &Answer, relay: SocketAddr) -> Answer {
+    let port = candidates(answer)[0][5].to_owned();
+    let sdp = answer
+        .sdp
+        .replace(&format!("127.0.0.1 {port} typ"), &format!("127.0.0.1 {} typ", relay.port()));
+    Answer { sdp, ..answer.clone() }
+}
+
+/// The answer without candidates of a protocol.
+fn without(answer: &Answer, protocol: &str) -> Answer {
+    let keep = |line: &&str| !(line.starts_with("a=candidate:") && line.contains(protocol));
+    let sdp = answer.sdp.lines().filter(keep).fold(String::new(), |sdp, line| sdp + line + "\r\n");
+    Answer { sdp, ..answer.clone() }
+}
+
+async fn answer(offer: &str, config: &WebRtcConfig) -> (WebRtcTransport, Answer) {
+    WebRtc::answer(offer, config.clone(), MonotonicClock::shared()).await.unwrap()
+}
+
+async fn connected(client: &mut Client, transport: &mut WebRtcTransport) {
+    until(transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
+    client.state(RTCPeerConnectionState::Connected).await;
+}
+
+/// Sends a frame and waits until the client has it.
+async fn play(client: &mut Client, transport: &mut WebRtcTransport, n: u64) {
+    let sent = annex_b(n == 0, 20_000, n);
+    let mut sink = transport.video_sink(TrackId(0));
+    tokio::time::timeout(PATIENCE, async {
+        while !sink.is_ready() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .unwrap();
+    sink.send(unit(n, MediaTime::from_millis(n * 16), sent.clone())).unwrap();
+    assert!(client.frame().await.2 == sent, "frame {n}");
+}
+
+/// Waits for something that happens in other tasks.
+async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let wait = async {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_sessions_share_one_port_and_leave_nothing_in_it() {
+    let config = config();
+    let mut sessions = Vec::new();
+    for _ in 0..50 {
+        let (client, offer) = Client::offer(Wish::PLAYER).await;
+        let (transport, answer) = answer(&offer, &config).await;
+        for words in candidates(&answer) {
+            assert_eq!(words[5], config.port.number().to_string(), "{words:?}");
+        }
+        client.accept(&answer).await;
+        sessions.push((client, transport));
+    }
+    for (client, transport) in &mut sessions {
+        connected(client, transport).await;
+    }
+    let (legs, addresses) = config.port.occupancy();
+    assert!(legs == 50 && addresses >= 50, "{legs} sessions at {addresses} addresses");
+    // Each gets its own, all at once.
+    let playing = sessions.into_iter().zip(0_u64..).map(|((mut client, mut transport), n)| {
+        tokio::spawn(async move {
+            for frame in 0..10 {
+                let sent = annex_b(frame == 0, 3_000, 1_000 * n + frame);
+                let mut sink = transport.video_sink(TrackId(0));
+                while !sink.is_ready() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                sink.send(unit(frame, MediaTime::from_millis(frame * 16), sent.clone())).unwrap();
+                assert!(client.frame().await.2 == sent, "session {n}, frame {frame}");
+            }
+        })
+    });
+    for played in playing.collect::<Vec<_>>() {
+        played.await.unwrap();
+    }
+    eventually("an empty port", || config.port.occupancy() == (0, 0)).await;
+    assert_eq!((config.port.counts().forged, config.port.counts().dropped), (0, 0));
+}
+
+/// A NAT between a client and the port: what the client sends leaves by `outside`, which may change.
+struct Nat {
+    inside: UdpSocket,
+    server: SocketAddr,
+    /// Sockets that one after the other are the client's address.
+    outside: Vec<UdpSocket>,
+    current: AtomicUsize,
+    /// Whether checks of the client still get out by the first of them, with all that it gets back.
+    seen: std::sync::Mutex<Vec<Vec<u8>>>,
+}
+
+impl Nat {
+    async fn start(server: SocketAddr) -> Arc<Self> {
+        let bind = || UdpSocket::bind("127.0.0.1:0");
+        let nat = Arc::new(Self {
+            inside: bind().await.unwrap(),
+            server,
+            outside: vec![bind().await.unwrap(), bind().await.unwrap()],
+            current: AtomicUsize::new(0),
+            seen: Default::default(),
+        });
+        let running = nat.clone();
+        tokio::spawn(async move { running.run().await });
+        nat
+    }
+
+    async fn run(&self) {
+        let mut client = None;
+        let (mut a, mut b, mut c) = ([0; 2_000], [0; 2_000], [0; 2_000]);
+        loop {
+            let current = self.current.load(Ordering::Acquire);
+            tokio::select! {
+                Ok((n, from)) = self.inside.recv_from(&mut a) => {
+                    client = Some(from);
+                    self.seen.lock().unwrap().push(a[..n].to_vec());
+                    self.outside[current].send_to(&a[..n], self.server).await.unwrap();
+                }
+                Ok((n, _)) = self.outside[0].recv_from(&mut b) => {
+                    // A binding that is gone lets nothing in.
+                    if let (Some(client), 0) = (client, current) {
+                        self.inside.send_to(&b[..n], client).await.unwrap();
+                    }
+                }
+                Ok((n, _)) = self.outside[1].recv_from(&mut c) => {
+                    if let Some(client) = client {
+                        self.inside.send_to(&c[..n], client).await.unwrap();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A client behind a NAT, connected.
+async fn behind_nat(config: &WebRtcConfig) -> (Client, WebRtcTransport, Arc<Nat>) {
+    let server = SocketAddr::from(([127, 0, 0, 1], config.port.number()));
+    let nat = Nat::start(server).await;
+    let (mut client, offer) = Client::offer(Wish::PAGE).await;
+    let (mut transport, answer) = answer(&offer, config).await;
+    client.accept(&without(&at(&answer, nat.inside.local_addr().unwrap()), " tcp ")).await;
+    connected(&mut client, &mut transport).await;
+    client.opened(DataChannel::Input).await;
+    (client, transport, nat)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn media_follows_a_client_whose_address_changes() {
+    let config = config();
+    let (mut client, mut transport, nat) = behind_nat(&config).await;
+    play(&mut client, &mut transport, 0).await;
+    assert_eq!(config.port.counts().moved, 0);
+    nat.current.store(1, Ordering::Release);
+    // The client knows of nothing and goes on: its checks show who it is, its input where media goes.
+    let port = config.port.clone();
+    let sending = async {
+        while port.counts().moved == 0 {
+            client.send(DataChannel::Input, b"still here").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, sending).await.expect("media never followed");
+    for n in 1..20 {
+        play(&mut client, &mut transport, n).await;
+    }
+    assert_eq!(config.port.occupancy(), (1, 2), "one session, two addresses");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorded_check_from_a_foreign_address_moves_nothing() {
+    let config = config();
+    let (mut client, mut transport, nat) = behind_nat(&config).await;
+    let checks: Vec<Vec<u8>> = {
+        let seen = nat.seen.lock().unwrap();
+        seen.iter().filter(|datagram| datagram[..2] == [0, 1]).cloned().collect()
+    };
+    assert!(!checks.is_empty());
+    let thief = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for check in &checks {
+        thief.send_to(check, nat.server).await.unwrap();
+    }
+    // What is no check moves media only where it can be answered, either.
+    thief.send_to(&[0x80, 200, 0, 1, 0, 0, 0, 0], nat.server).await.unwrap();
+    for n in 0..20 {
+        play(&mut client, &mut transport, n).await;
+    }
+    let mut buffer = [0; 2_000];
+    let mut got = 0;
+    while let Ok(n) = thief.try_recv(&mut buffer) {
+        assert!(buffer[0] < 2, "media or DTLS went astray: {:?}", &buffer[..n.min(12)]);
+        got += 1;
+    }
+    // An answer for each check, and at most one check of ours for each.
+    assert!((1..=2 * checks.len() + 1).contains(&got), "{got} of {} checks", checks.len());
+    assert_eq!(config.port.counts().moved, 0);
+}
+
+/// A check, as a stranger may write it.
+fn check(asked: &str, asking: &str, password: &str) -> Vec<u8> {
+    let provider = default_provider().unwrap();
+    let mut message = Message::new();
+    let integrity = MessageIntegrity::new_short_term_integrity_with_provider(
+        password.to_owned(),
+        provider.crypto(),
+    );
+    message
+        .build(&[
+            Box::new(BINDING_REQUEST),
+            Box::new(TransactionId::new()),
+            Box::new(TextAttribute::new(ATTR_USERNAME, format!("{asked}:{asking}"))),
+            Box::new(integrity),
+            Box::new(FINGERPRINT),
+        ])
+        .unwrap();
+    message.raw.clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_make_no_state_get_no_answer_and_disturb_nobody() {
+    let config = config();
+    let (mut client, offer) = Client::offer(Wish::PLAYER).await;
+    let theirs = offer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap();
+    let (mut transport, answer) = answer(&offer, &config).await;
+    client.accept(&answer).await;
+    connected(&mut client, &mut transport).await;
+    play(&mut client, &mut transport, 0).await;
+    let before = config.port.occupancy();
+
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server = SocketAddr::from(([127, 0, 0, 1], config.port.number()));
+    let (ours, password) = (attribute(&answer, "ice-ufrag:"), attribute(&answer, "ice-pwd:"));
+    let signed = check(ours, theirs, password);
+    let mut success = signed.clone();
+    success[..2].copy_from_slice(&BINDING_SUCCESS.value().to_be_bytes());
+    let mut bitten = signed.clone();
+    *bitten.last_mut().unwrap() ^= 0xff;
+    bitten[30] ^= 1;
+    let nonsense: Vec<Vec<u8>> = vec![
+        check("nobody", theirs, password),
+        check(ours, theirs, "a wrong password, long enough"),
+        check(ours, "other", password),
+        bitten,
+        success,
+        signed[..signed.len() - 4].to_vec(),
+        signed[..20].to_vec(),
+        vec![],
+        vec![0; 20],
+        vec![22; 60],
+        vec![0x80; 1_200],
+        vec![0; 9_000],
+    ];
+    for _ in 0..200 {
+        for datagram in &nonsense {
+            stranger.send_to(datagram, server).await.unwrap();
+        }
+    }
+    for n in 1..30 {
+        play(&mut client, &mut transport, n).await;
+    }
+    let wanted = (200 * 3, 200 * 3);
+    eventually("all were counted", || {
+        let counts = config.port.counts();
+        // The kernel may have dropped some of the flood.
+        counts.forged + counts.unroutable > (wanted.0 + wanted.1) / 2
+    })
+    .await;
+    assert!(stranger.try_recv(&mut [0; 2_000]).is_err(), "a stranger was answered");
+    let counts = config.port.counts();
+    assert!(counts.forged > 0 && counts.unroutable > 0, "{counts:?}");
+    assert_eq!((counts.moved, counts.dropped), (0, 0));
+    assert_eq!(config.port.occupancy(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_no_udp_reaches_come_by_tcp() {
+    let config = config();
+    let tcp = ["127.0.0.1:0"];
+    let (mut client, offer) =
+        Client::offer_from(Wish::PAGE, Arc::new(TokioRuntime), &["127.0.0.1:0"], &tcp).await;
+    let (mut transport, answer) = answer(&offer, &config).await;
+    client.accept(&without(&answer, " udp ")).await;
+    // This client connects only to candidates that are given to it one by one.
+    for words in candidates(&answer).into_iter().filter(|words| words[2] == "tcp") {
+        let candidate = format!("candidate:{}", words.join(" "));
+        let init = RTCIceCandidateInit { candidate, ..Default::default() };
+        client.peer.add_ice_candidate(init).await.unwrap();
+    }
+    connected(&mut client, &mut transport).await;
+    for n in 0..20 {
+        play(&mut client, &mut transport, n).await;
+    }
+    let sent =
+        until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. })).await;
+    let TransportEvent::FrameSent { stages, .. } = sent else { unreachable!() };
+    assert!(stages.get(Mark::FirstSent).is_some() && stages.get(Mark::LastSent).is_some());
+    client.opened(DataChannel::Input).await;
+    client.send(DataChannel::Input, b"by tcp").await;
+    until(&mut transport, |event| matches!(event, TransportEvent::Data(..))).await;
+    assert_eq!(config.port.occupancy(), (1, 0), "no UDP address");
+    drop(transport);
+    eventually("an empty port", || config.port.occupancy() == (0, 0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tcp_connections_show_whose_they_are_or_are_closed() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let config = config();
+    let server = SocketAddr::from(([127, 0, 0, 1], config.port.number()));
+    let frame = |datagram: &[u8]| {
+        let mut out = (datagram.len() as u16).to_be_bytes().to_vec();
+        out.extend_from_slice(datagram);
+        out
+    };
+    let stranger = check("nobody", "them", "a password of nobody");
+    for bytes in [frame(&stranger), frame(&[22; 60]), vec![0xff; 64], frame(&[])] {
+        let mut stream = tokio::net::TcpStream::connect(server).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 64])).await.unwrap();
+        // Closed, or reset where bytes were left unread.
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    }
+    // More than may wait at once: some are closed without a byte, and none stays for ever.
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        held.push(tokio::net::TcpStream::connect(server).await.unwrap());
+    }
+    for stream in &mut held {
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 64])).await.unwrap();
+        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    }
+    eventually("all are counted", || config.port.counts().tcp_refused == 44).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_run_over_ipv6() {
+    let config = config_at(PortConfig::new(vec!["::1".parse().unwrap()]));
+    let (mut client, offer) =
+        Client::offer_from(Wish::PLAYER, Arc::new(TokioRuntime), &["[::1]:0"], &[]).await;
+    let (mut transport, answer) = answer(&offer, &config).await;
+    assert!(candidates(&answer).iter().all(|words| words[4] == "::1"), "{}", answer.sdp);
+    assert_eq!(answer.codec, Codec::H264);
+    client.accept(&answer).await;
+    connected(&mut client, &mut transport).await;
+    for n in 0..5 {
+        play(&mut client, &mut transport, n).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wildcards_serve_both_families_on_one_number() {
+    let bind = vec!["0.0.0.0".parse().unwrap(), "::".parse().unwrap()];
+    let config = config_at(PortConfig { loopback: true, ..PortConfig::new(bind) });
+    for local in ["127.0.0.1:0", "[::1]:0"] {
+        let (mut client, offer) =
+            Client::offer_from(Wish::PLAYER, Arc::new(TokioRuntime), &[local], &[]).await;
+        let (mut transport, answer) = answer(&offer, &config).await;
+        client.accept(&answer).await;
+        connected(&mut client, &mut transport).await;
+        play(&mut client, &mut transport, 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_closed_by_its_client_leaves_the_port() {
+    let config = config();
+    let (mut client, offer) = Client::offer(Wish::PLAYER).await;
+    let (mut transport, answer) = answer(&offer, &config).await;
+    client.accept(&answer).await;
+    connected(&mut client, &mut transport).await;
+    client.peer.close().await.unwrap();
+    while !matches!(event(&mut transport).await, TransportEvent::Closed(_)) {}
+    drop(transport);
+    eventually("an empty port", || config.port.occupancy() == (0, 0)).await;
+}
