@@ -146,6 +146,7 @@ impl Encoder {
             frame: FrameId(frame),
             captured_at: now,
             kind,
+            refers_to: refers_to.map(FrameId),
             codec: Codec::H264,
             data,
             views: Views::default(),

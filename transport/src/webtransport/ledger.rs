@@ -165,14 +165,19 @@ impl Ledger {
         let (mut first, mut last, mut bytes) =
             (MediaTime::from_nanos(u64::MAX), MediaTime::ZERO, 0);
         let mut delay: Option<i64> = None;
+        let mut newest_delay_micros = 0;
         for ack in acks.frames.iter().filter(|ack| ack.state != FrameState::Dropped) {
             let known = state.sent.iter().position(|sent| sent.timestamp == ack.wire_timestamp);
             let Some(sent) = known.and_then(|at| state.sent.remove(at)) else { continue };
-            (first, last) = (first.min(sent.first), last.max(sent.last));
             bytes += sent.bytes;
             // Both ends of a frame are a sample: a resent packet delays one of them, not always both.
             let way = |came: u64, left: MediaTime| came as i64 - left.as_micros() as i64;
-            let least = way(ack.first_us, sent.first).min(way(ack.last_us, sent.last));
+            let end = way(ack.last_us, sent.last);
+            let least = way(ack.first_us, sent.first).min(end);
+            if sent.last >= last {
+                (last, newest_delay_micros) = (sent.last, end);
+            }
+            first = first.min(sent.first);
             delay = Some(delay.map_or(least, |delay| delay.min(least)));
         }
         let one_way_delay_micros = delay?;
@@ -189,6 +194,8 @@ impl Ledger {
             lost_packets: count(totals.lost_packets.saturating_sub(told.lost_packets)),
             sent_bytes,
             one_way_delay_micros,
+            newest_sent: last,
+            newest_delay_micros,
             round_trip: Some(round_trip),
             // QUIC reads marks but passes no count on.
             ecn_ce: 0,
@@ -295,6 +302,7 @@ mod tests {
             report.one_way_delay_micros, 1_004_000,
             "the end came in less time than the start"
         );
+        assert_eq!((report.newest_sent, report.newest_delay_micros), (ms(12), 1_004_000));
         assert_eq!(acked(&ledger, &ack(1, FrameState::Decoded, 5, 6), totals), None, "told before");
     }
 
