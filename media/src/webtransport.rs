@@ -181,8 +181,7 @@ pub struct FrameHeader {
     pub wire_timestamp: u32,
     /// The frame.
     pub frame: FrameId,
-    /// The frame whose picture this one is coded from, the newest where there are several. None for a
-    /// unit that needs no other.
+    /// The newest frame that a decoder must have to take this one ([`AccessUnit::refers_to`]).
     pub refers_to: Option<FrameId>,
     /// Length of the unit.
     pub bytes: u32,
@@ -215,12 +214,7 @@ impl FrameHeader {
     /// The header of a unit that is sent as `wire_timestamp`.
     ///
     /// None for a unit of 4 GiB or more.
-    pub fn of(
-        unit: &AccessUnit,
-        wire_timestamp: u32,
-        refers_to: Option<FrameId>,
-        depth: BitDepth,
-    ) -> Option<Self> {
+    pub fn of(unit: &AccessUnit, wire_timestamp: u32, depth: BitDepth) -> Option<Self> {
         let ColorDescription { primaries, transfer, matrix, full_range } = unit.color;
         Some(Self {
             kind: unit.kind,
@@ -228,7 +222,7 @@ impl FrameHeader {
             codec: unit.codec,
             wire_timestamp,
             frame: unit.frame,
-            refers_to,
+            refers_to: unit.refers_to,
             bytes: u32::try_from(unit.data.len()).ok()?,
             color: [primaries as u8, transfer as u8, matrix as u8],
             full_range,

@@ -16,6 +16,7 @@ pub mod http;
 pub mod metrics;
 pub mod node;
 pub mod ops;
+mod quic;
 pub mod registry;
 pub mod scenes;
 pub mod serve;

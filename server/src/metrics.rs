@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use transport::PortCounts;
+use transport::webtransport::EndpointCounts;
 
 /// The stage of a frame's way through the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +36,18 @@ struct MediaLabel {
     event: &'static str,
 }
 
+/// What became of a client at the port of WebTransport.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// How clients connect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransportLabel {
+    transport: &'static str,
+}
+
 /// Everything that the node counts. Cheap to clone: the counters are shared.
 #[derive(Clone)]
 pub struct Metrics {
@@ -58,6 +71,10 @@ pub struct Metrics {
     pub keyframes: Counter,
     /// Messages from clients that were not understood.
     pub bad_messages: Counter,
+    /// Clients of WebTransport that were refused for what they asked.
+    pub webtransport_forbidden: Counter,
+    quic: Family<OutcomeLabel, Counter>,
+    connections: Family<TransportLabel, Counter>,
     stages: Family<StageLabel, Histogram>,
     /// Per stage a handle, so that the path of a frame takes no lock of the family.
     by_stage: [Histogram; Stage::ALL.len()],
@@ -100,6 +117,9 @@ impl Metrics {
             frames_dropped: Counter::default(),
             keyframes: Counter::default(),
             bad_messages: Counter::default(),
+            webtransport_forbidden: Counter::default(),
+            quic: Family::default(),
+            connections: Family::default(),
             stages,
             by_stage,
             encoder_sessions: Family::default(),
@@ -140,6 +160,21 @@ impl Metrics {
             "bad_messages",
             "Client messages that were refused",
             m.bad_messages.clone(),
+        );
+        registry.register(
+            "connections",
+            "Connections of clients to sessions, by transport",
+            m.connections.clone(),
+        );
+        registry.register(
+            "webtransport_forbidden",
+            "Clients of WebTransport refused: foreign origin, wrong ticket, no such session",
+            m.webtransport_forbidden.clone(),
+        );
+        registry.register(
+            "webtransport_handshakes",
+            "Clients of WebTransport that came no further, or were made to prove their address",
+            m.quic.clone(),
         );
         registry.register_with_unit(
             "frame_stage",
@@ -189,6 +224,20 @@ impl Metrics {
         self.bytes_sent.inc_by(bytes);
         for (stage, length) in stages.spans() {
             self.by_stage[stage as usize].observe(length.as_secs_f64());
+        }
+    }
+
+    /// Counts a connection.
+    pub fn connected(&self, transport: &'static str) {
+        self.connections.get_or_create(&TransportLabel { transport }).inc();
+    }
+
+    /// Adds what the port of WebTransport counted since the last call.
+    pub fn webtransport(&self, news: EndpointCounts) {
+        for (outcome, count) in
+            [("refused", news.refused), ("validated", news.validated), ("failed", news.failed)]
+        {
+            self.quic.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The node: everything that sessions share. Made once at start; HTTP and session drivers hold it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -18,9 +18,13 @@ use crate::config::Config;
 use crate::encoders::{EncoderSession, NodeEncoders, Probing};
 use crate::http::Problem;
 use crate::metrics::Metrics;
+use crate::quic::Offer;
 use crate::registry::{Entry, Registry};
 use crate::scenes::SceneLibrary;
 use crate::{doctor, drive, wire};
+
+/// Addresses of a session for WebTransport that work at once: several tabs or tries of one client.
+const ADDRESSES: usize = 4;
 
 /// Everything that sessions share.
 pub struct Node {
@@ -38,6 +42,7 @@ pub struct Node {
     pub encoders: Arc<NodeEncoders>,
     /// The DTLS certificate of this process.
     pub certificate: Certificate,
+    webtransport: OnceLock<Arc<Offer>>,
     gpu: Option<Arc<GpuPool>>,
     /// Where media of WebRTC sessions comes in, once it is open.
     media_port: Mutex<Option<Arc<MediaPort>>>,
@@ -73,8 +78,9 @@ impl Node {
         let encoders = Arc::new(NodeEncoders::open(probing, &config)?);
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
         let known = config.access.token_sha256.len();
-        // Three for each session (token, ticket, redeemed token) and some room.
-        let mut tokens = Tokens::new(known + 4 * config.sessions.max as usize);
+        // Three for each session (token, ticket, redeemed token), its addresses, and some room.
+        let each = 4 + ADDRESSES;
+        let mut tokens = Tokens::new(known + each * config.sessions.max as usize);
         for digits in &config.access.token_sha256 {
             let digest =
                 TokenDigest::from_hex(digits).context("access.token_sha256 is not 64 digits")?;
@@ -94,6 +100,7 @@ impl Node {
             metrics: Metrics::new(),
             certificate: Certificate::generate().context("cannot make a DTLS certificate")?,
             encoders,
+            webtransport: OnceLock::new(),
             gpu,
             media_port: Mutex::new(None),
             admission: Mutex::new(admission),
@@ -183,6 +190,29 @@ impl Node {
         let ticket =
             self.issue(Scope::Ticket(session.clone()), sessions.connect.get(), Use::Once)?;
         Ok(Keys { token, ticket })
+    }
+
+    /// A ticket for the address of a session on the port of WebTransport; the newest few work.
+    pub(crate) fn issue_address(&self, session: &SessionId) -> Result<String, Problem> {
+        let mut random = [0; 32];
+        fill_random(&mut random)?;
+        let now = self.clock.now();
+        let expires = now + self.config.sessions.connect.get();
+        let scope = Scope::Connect(session.clone());
+        self.tokens()
+            .issue_among(now, random, scope, Some(expires), ADDRESSES)
+            .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
+    }
+
+    /// What clients are offered by WebTransport; none where it is off.
+    pub(crate) fn webtransport(&self) -> Option<&Offer> {
+        self.webtransport.get().map(Arc::as_ref)
+    }
+
+    /// From now on clients are offered this.
+    pub(crate) fn offer_webtransport(&self, offer: Arc<Offer>) {
+        // A node is served once.
+        let _ = self.webtransport.set(offer);
     }
 
     fn issue(&self, scope: Scope, lasts: Duration, uses: Use) -> Result<String, Problem> {
@@ -359,6 +389,9 @@ impl Node {
         let port = self.media_port.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(port) = port {
             self.metrics.observe_port(&port.counts());
+        }
+        if let Some(offer) = self.webtransport() {
+            self.metrics.webtransport(offer.news());
         }
         self.metrics.uptime.set(self.clock.now().as_nanos() as f64 / 1e9);
     }

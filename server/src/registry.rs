@@ -10,6 +10,8 @@ use media::SessionId;
 use session::reason::StoppedBy;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
+use transport::Decodes;
+use transport::webtransport::Request;
 
 use crate::wire;
 
@@ -22,6 +24,8 @@ const REMEMBERED: usize = 256;
 pub enum Command {
     /// Answer this offer.
     Connect(String, oneshot::Sender<Result<Answer, ConnectError>>),
+    /// Take this client, which decodes so much, in place of the one there is.
+    ConnectWebTransport(Box<Request>, Decodes),
     /// Add candidates to the connection of this name.
     Trickle(String, String, oneshot::Sender<Result<(), TrickleError>>),
     /// End, because somebody wants it.
@@ -142,6 +146,22 @@ impl Entry {
             mpsc::error::TrySendError::Closed(_) => ConnectError::Ended,
         })?;
         answer.await.unwrap_or(Err(ConnectError::Ended))
+    }
+
+    /// Passes a client of WebTransport on.
+    ///
+    /// # Errors
+    /// Gives it back when the session is over or has too much to do.
+    pub fn connect_webtransport(
+        &self,
+        request: Request,
+        decodes: Decodes,
+    ) -> Result<(), Box<Request>> {
+        let command = Command::ConnectWebTransport(Box::new(request), decodes);
+        self.commands.try_send(command).map_err(|error| match error.into_inner() {
+            Command::ConnectWebTransport(request, _) => request,
+            _ => unreachable!("what was sent comes back"),
+        })
     }
 
     /// Adds candidates.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Tls};
 use crate::encoders::Probing;
 use crate::node::Node;
-use crate::{http, ops, tls};
+use crate::{http, ops, quic, tls};
 
 /// A connection that has not sent a whole request head for so long is closed: a client that trickles bytes must not
 /// hold one for ever. Also how long a connection may idle between two requests.
@@ -95,6 +95,7 @@ impl Server {
         let ops_listener = bind(config.ops.listen, "ops.listen")?;
         let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
         config.server.listen = address;
+        let quic_socket = quic::bind(&config)?;
         let stop = CancellationToken::new();
         // Several servers in one process (tests) share the provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -116,6 +117,9 @@ impl Server {
             tcp = node.config.webrtc.tcp,
             "media of all sessions"
         );
+        if let Some(socket) = quic_socket {
+            quic::serve(&node, socket, stop.clone())?;
+        }
         for name in node.encoders.doubtful() {
             node.try_encoder_again(name);
         }

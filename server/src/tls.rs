@@ -150,20 +150,43 @@ pub async fn reload_on_change(
     every: Duration,
     stop: CancellationToken,
 ) {
-    let stamp = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let stamps =
-        || -> (Option<SystemTime>, Option<SystemTime>) { (stamp(&certificate), stamp(&key)) };
-    let mut seen = stamps();
-    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-        let now = stamps();
-        if now == seen {
-            continue;
-        }
-        seen = now;
-        match config.reload_from_pem_file(&certificate, &key).await {
+    let mut files = WatchedFiles::new([certificate, key], every);
+    while files.changed(&stop).await {
+        let [certificate, key] = &files.paths;
+        match config.reload_from_pem_file(certificate, key).await {
             Ok(()) => tracing::info!(certificate = %certificate.display(), "certificate reread"),
             Err(error) => tracing::warn!(%error, "new certificate refused, the old one stays"),
         }
+    }
+}
+
+/// A certificate and its key, looked at for changes.
+pub(crate) struct WatchedFiles {
+    pub(crate) paths: [PathBuf; 2],
+    every: Duration,
+    seen: [Option<SystemTime>; 2],
+}
+
+impl WatchedFiles {
+    /// Looks `every` so often.
+    pub(crate) fn new(paths: [PathBuf; 2], every: Duration) -> Self {
+        let seen = Self::stamps(&paths);
+        Self { paths, every, seen }
+    }
+
+    /// Waits for a change; `false` once there is nothing more to wait for.
+    pub(crate) async fn changed(&mut self, stop: &CancellationToken) -> bool {
+        while stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_some() {
+            let now = Self::stamps(&self.paths);
+            if std::mem::replace(&mut self.seen, now) != now {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn stamps(paths: &[PathBuf; 2]) -> [Option<SystemTime>; 2] {
+        paths.each_ref().map(|path| fs::metadata(path).and_then(|data| data.modified()).ok())
     }
 }
 

@@ -120,6 +120,9 @@ pub struct Session {
     pub url: String,
     /// Absolute address to POST an SDP offer to (WHEP).
     pub whep_url: String,
+    /// Where the session can be had by WebTransport; absent where the node does not offer it, and in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webtransport: Option<WebTransport>,
     /// Bearer token for this session's addresses; only in the answer that created it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -132,6 +135,18 @@ pub struct Session {
     /// What the client took, once one that tells is connected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transport: Option<TransportChoice>,
+}
+
+/// Where a session can be had by WebTransport.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WebTransport {
+    /// Address to connect to. It carries a ticket that works once, for as long as `sessions.connect` says; a
+    /// client appends `&decodes=H264,VP9` with the codecs that it decodes (of `H264`, `H265`, `VP8`, `VP9`,
+    /// `AV1`), and `&decodes10=` with those that it decodes in 10 bits a sample.
+    pub url: String,
+    /// SHA-256 of the certificates that the node may show, in base64, for `serverCertificateHashes`; empty
+    /// where browsers know its issuer.
+    pub certificate_hashes: Vec<String>,
 }
 
 /// A ticket to be redeemed for a session's token.

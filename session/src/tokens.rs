@@ -59,13 +59,24 @@ pub enum Scope {
     Session(SessionId),
     /// To be redeemed for a token of one session, and nothing else: what a link carries.
     Ticket(SessionId),
+    /// To connect to one session, and nothing else: what the address of a transport carries.
+    Connect(SessionId),
 }
 
 impl Scope {
     /// Whether a holder of this scope may do what needs `needed`.
     fn allows(&self, needed: &Self) -> bool {
         // Not even an operator's token is a ticket: redeeming one would use up nothing.
-        self == needed || *self == Self::Operator && !matches!(needed, Self::Ticket(_))
+        let is_ticket = matches!(needed, Self::Ticket(_) | Self::Connect(_));
+        self == needed || *self == Self::Operator && !is_ticket
+    }
+
+    /// The one session that it is for.
+    fn session(&self) -> Option<&SessionId> {
+        match self {
+            Self::Operator => None,
+            Self::Session(id) | Self::Ticket(id) | Self::Connect(id) => Some(id),
+        }
     }
 }
 
@@ -153,6 +164,28 @@ impl Tokens {
         Ok(text)
     }
 
+    /// Like [`issue`](Self::issue) for a scope that has `most` tokens at most: the oldest makes room.
+    ///
+    /// # Errors
+    /// [`TokenError::Full`].
+    pub fn issue_among(
+        &mut self,
+        now: MediaTime,
+        random: [u8; 32],
+        scope: Scope,
+        expires: Option<MediaTime>,
+        most: usize,
+    ) -> Result<String, TokenError> {
+        let of_scope = |entry: &&Entry| entry.scope == scope;
+        let mut surplus = (self.entries.iter().filter(of_scope).count() + 1).saturating_sub(most);
+        self.entries.retain(|entry| {
+            let forget = surplus > 0 && entry.scope == scope;
+            surplus -= usize::from(forget);
+            !forget
+        });
+        self.issue(now, random, scope, expires, Use::Once)
+    }
+
     /// Accepts a token that was made elsewhere, by its digest.
     ///
     /// # Errors
@@ -230,8 +263,7 @@ impl Tokens {
 
     /// Forgets every token of a session; to be called when it has ended.
     pub fn revoke_session(&mut self, session: &SessionId) {
-        let of_session = |scope: &Scope| matches!(scope, Scope::Session(id) | Scope::Ticket(id) if id == session);
-        self.entries.retain(|entry| !of_session(&entry.scope));
+        self.entries.retain(|entry| entry.scope.session() != Some(session));
     }
 
     /// Tokens that are kept, used and expired ones included.
@@ -301,6 +333,26 @@ mod tests {
         assert_eq!(tokens.check(at(1), &text, &ticket), Err(TokenError::Replayed));
         tokens.revoke_session(&SessionId::new("a"));
         assert_eq!(tokens.check(at(1), &text, &ticket), Err(TokenError::Unknown));
+    }
+
+    #[test]
+    fn a_session_has_so_many_addresses_and_the_oldest_makes_room() {
+        let mut tokens = Tokens::new(8);
+        let connect = |id: &str| Scope::Connect(SessionId::new(id));
+        let mut issue = |n: u8, id: &str| {
+            tokens.issue_among(at(0), [n; 32], connect(id), Some(at(20)), 2).unwrap()
+        };
+        let other = issue(9, "b");
+        let texts = [1, 2, 3].map(|n| issue(n, "a"));
+        let mut check = |text: &str, scope: &Scope| tokens.check(at(1), text, scope);
+        assert_eq!(check(&texts[0], &connect("a")), Err(TokenError::Unknown));
+        assert_eq!(check(&texts[1], &session("a")), Err(TokenError::WrongScope));
+        for (text, id) in [(&texts[1], "a"), (&texts[2], "a"), (&other, "b")] {
+            assert_eq!(check(text, &connect(id)), Ok(()));
+            assert_eq!(check(text, &connect(id)), Err(TokenError::Replayed));
+        }
+        tokens.revoke_session(&SessionId::new("a"));
+        assert_eq!(tokens.len(), 1);
     }
 
     #[test]

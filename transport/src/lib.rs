@@ -17,6 +17,6 @@ pub mod webrtc;
 pub mod webtransport;
 
 pub use webrtc::{
-    Answer, Certificate, MediaPort, OfferError, PortConfig, PortCounts, PortError,
+    Answer, Certificate, Decodes, MediaPort, OfferError, PortConfig, PortCounts, PortError,
     RemoteCandidates, TrickleError, WebRtc, WebRtcConfig, WebRtcTransport, decodes,
 };

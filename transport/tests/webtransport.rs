@@ -22,10 +22,6 @@ use nearlight_transport::webtransport::{
 };
 use quic_client::{Came, Client, Manners};
 
-fn endpoint_config() -> EndpointConfig {
-    EndpointConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
-}
-
 fn connection_config() -> ConnectionConfig {
     ConnectionConfig {
         codec: Codec::H264,
@@ -44,7 +40,9 @@ struct Node {
 impl Node {
     fn open(config: EndpointConfig) -> Self {
         let certificates = Certificates::own(SystemTime::now()).unwrap();
-        let endpoint = Endpoint::open(config, &certificates, MonotonicClock::shared()).unwrap();
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let clock = MonotonicClock::shared();
+        let endpoint = Endpoint::open(socket, config, &certificates, clock).unwrap();
         Self { endpoint, certificates }
     }
 
@@ -70,7 +68,7 @@ impl Node {
 }
 
 async fn pair() -> (Node, Client, WebTransport) {
-    let node = Node::open(endpoint_config());
+    let node = Node::open(EndpointConfig::default());
     let (client, transport) = node.connect(&Manners::default(), connection_config()).await;
     (node, client, transport)
 }
@@ -155,7 +153,7 @@ async fn messages_travel_both_ways_and_acknowledgements_become_a_report() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_takes_as_long_as_its_pace_says() {
-    let node = Node::open(endpoint_config());
+    let node = Node::open(EndpointConfig::default());
     let config = ConnectionConfig { pacing: Some(Bitrate::from_mbps(4)), ..connection_config() };
     let (client, mut transport) = node.connect(&Manners::default(), config).await;
     let mut sink = transport.video_sink(TrackId(0));
@@ -170,7 +168,7 @@ async fn a_frame_takes_as_long_as_its_pace_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_loses_frames_and_later_ones_reach_it() {
-    let node = Node::open(endpoint_config());
+    let node = Node::open(EndpointConfig::default());
     let manners = Manners { room: 8_000, ..Manners::default() };
     let deadline = Duration::from_millis(50);
     let deadlines = Deadlines { key: deadline, other: deadline };
@@ -233,7 +231,7 @@ async fn either_side_may_end_it_and_the_other_one_learns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_client_is_not_connected_and_the_next_one_is() {
-    let node = Node::open(endpoint_config());
+    let node = Node::open(EndpointConfig::default());
     for why in [Refusal::Forbidden, Refusal::NotFound, Refusal::TooMany] {
         let refuse = async {
             let request = node.request().await;
@@ -354,7 +352,7 @@ async fn holds(mut what: impl FnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_has_so_many_connections_and_no_more() {
-    let node = Node::open(EndpointConfig { per_address: 2, ..endpoint_config() });
+    let node = Node::open(EndpointConfig { per_address: 2, ..EndpointConfig::default() });
     let (first, mut one) = node.connect(&Manners::default(), connection_config()).await;
     let (_second, _two) = node.connect(&Manners::default(), connection_config()).await;
     let (url, hashes) = (node.url(), node.certificates.hashes());
@@ -367,7 +365,7 @@ async fn an_address_has_so_many_connections_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_clients_prove_their_address_first() {
-    let node = Node::open(EndpointConfig { handshakes: 3, ..endpoint_config() });
+    let node = Node::open(EndpointConfig { handshakes: 3, ..EndpointConfig::default() });
     // Handshakes that never come to their request.
     let mut quic =
         wtransport::quinn::Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -406,7 +404,7 @@ async fn a_silent_path_is_interrupted_and_comes_back_or_does_not() {
     let node = Node::open(EndpointConfig {
         interrupted_after: Duration::from_millis(500),
         unreachable_after: Duration::from_secs(4),
-        ..endpoint_config()
+        ..EndpointConfig::default()
     });
     let (address, cut) = relay(node.endpoint.local_addr().unwrap()).await;
     let url = format!("https://{address}/wt/a?ticket=b");

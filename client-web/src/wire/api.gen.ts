@@ -107,6 +107,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions/{id}/webtransport": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A fresh address to connect to by WebTransport, for a client that has used the one before or waited too
+         *     long. A session has the newest four.
+         */
+        post: operations["webtransport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions/{id}/whep": {
         parameters: {
             query?: never;
@@ -392,6 +412,7 @@ export interface components {
             url: string;
             /** @description The picture. */
             video: components["schemas"]["Video"];
+            webtransport?: components["schemas"]["WebTransport"] | null;
             /** @description Absolute address to POST an SDP offer to (WHEP). */
             whep_url: string;
         };
@@ -538,6 +559,20 @@ export interface components {
              * @description Pixels across, even.
              */
             width?: number | null;
+        };
+        /** @description Where a session can be had by WebTransport. */
+        WebTransport: {
+            /**
+             * @description SHA-256 of the certificates that the node may show, in base64, for `serverCertificateHashes`; empty
+             *     where browsers know its issuer.
+             */
+            certificate_hashes: string[];
+            /**
+             * @description Address to connect to. It carries a ticket that works once, for as long as `sessions.connect` says; a
+             *     client appends `&decodes=H264,VP9` with the codecs that it decodes (of `H264`, `H265`, `VP8`, `VP9`,
+             *     `AV1`), and `&decodes10=` with those that it decodes in 10 bits a sample.
+             */
+            url: string;
         };
     };
     responses: never;
@@ -766,6 +801,14 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     end: {
@@ -891,6 +934,67 @@ export interface operations {
                 };
             };
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    webtransport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebTransport"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -2,7 +2,10 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Access, Config, ConfigError, Log, Render, Server, Sessions, Tls, VideoConfig, WebRtc};
+use super::{
+    Access, Config, ConfigError, Log, Render, Server, Sessions, Tls, VideoConfig, WebRtc,
+    WebTransport,
+};
 
 /// Checks every section.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
@@ -11,6 +14,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     encoding(&config.video)?;
     render(&config.render)?;
     webrtc(&config.webrtc)?;
+    webtransport(&config.webtransport)?;
     access(&config.access)?;
     server(&config.server)?;
     sessions(&config.sessions)?;
@@ -107,6 +111,20 @@ fn webrtc(webrtc: &WebRtc) -> Result<(), ConfigError> {
                 );
             }
         }
+    }
+    Ok(())
+}
+
+fn webtransport(webtransport: &WebTransport) -> Result<(), ConfigError> {
+    if webtransport.per_address == 0 {
+        return wrong("webtransport.per_address", "is zero: nobody could connect".into());
+    }
+    let deadline = webtransport.frame_deadline.get();
+    if !(10..=5_000).contains(&deadline.as_millis()) {
+        return wrong(
+            "webtransport.frame_deadline",
+            format!("{} ms is not from 10 ms to 5 s", deadline.as_millis()),
+        );
     }
     Ok(())
 }

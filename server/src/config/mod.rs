@@ -42,6 +42,8 @@ pub struct Config {
     pub render: Render,
     /// WebRTC.
     pub webrtc: WebRtc,
+    /// WebTransport.
+    pub webtransport: WebTransport,
     /// What can be played.
     pub catalogue: CatalogueConfig,
     /// Logs.
@@ -270,6 +272,23 @@ pub struct WebRtc {
     pub ice_servers: Vec<crate::wire::IceServer>,
 }
 
+/// `[webtransport]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebTransport {
+    /// Whether clients are offered it beside WebRTC.
+    pub enabled: bool,
+    /// UDP port of all sessions, at the address of `server.listen`; 0: that of HTTP, or another where it is
+    /// taken.
+    pub port: u16,
+    /// Port that clients come to where it is mapped to `port`; 0: the same.
+    pub public_port: u16,
+    /// Connections of one address at once.
+    pub per_address: u32,
+    /// Least time that a frame has to arrive before it is given up.
+    pub frame_deadline: HumanDuration,
+}
+
 /// `[catalogue]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -377,6 +396,18 @@ impl Default for WebRtc {
             tcp: true,
             public: Vec::new(),
             ice_servers: Vec::new(),
+        }
+    }
+}
+
+impl Default for WebTransport {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            port: 0,
+            public_port: 0,
+            per_address: 32,
+            frame_deadline: HumanDuration::from_millis(100),
         }
     }
 }

@@ -74,6 +74,11 @@ fn what_would_be_ignored_without_a_word_is_refused() {
     }
     assert!(refused(&["video.encoder=x26"]).contains("gst-x264enc"));
     assert!(refused(&["video.forbid_encoders=[\"x\"]"]).starts_with("video.forbid_encoders"));
+    assert!(refused(&["webtransport.per_address=0"]).starts_with("webtransport.per_address"));
+    for deadline in ["9ms", "6s"] {
+        let refused = refused(&[&format!("webtransport.frame_deadline={deadline}")]);
+        assert!(refused.starts_with("webtransport.frame_deadline"), "{refused}");
+    }
     assert!(refused(&["video.codecs=[]"]).starts_with("video.codecs"));
     assert!(refused(&["video.codecs=[\"h264\", \"av1\", \"h264\"]"]).contains("there twice"));
     assert!(refused(&["video.codecs=[\"h263\"]"]).contains("h263"));

@@ -16,6 +16,10 @@ impl HumanDuration {
     pub const fn from_secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
+    /// Whole milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
     /// The length.
     pub const fn get(self) -> Duration {
         self.0

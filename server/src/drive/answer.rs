@@ -1,19 +1,26 @@
-//! Answers a client's offer: with what encoders, in which pictures, or why not.
+//! Takes a client: with what encoders, in which pictures, or why not.
 
 use encoder::{Candidate, Choice, Demand, SelectError};
-use media::{BitDepth, CodecSet, PictureKind};
-use transport::{OfferError, WebRtc, WebRtcConfig, WebRtcTransport};
+use media::{BitDepth, CodecSet, PictureKind, Transport};
+use transport::webtransport::{ConnectionConfig, Deadlines, Request};
+use transport::{Decodes, OfferError, RemoteCandidates, WebRtc, WebRtcConfig};
 
 use crate::apps::VideoMode;
 use crate::encoders::Broken;
 use crate::node::Node;
 use crate::registry::ConnectError;
 
-/// An offer that was answered.
-pub(super) struct Answered {
-    pub(super) transport: WebRtcTransport,
-    pub(super) answer: transport::Answer,
+/// A client that is connected, or about to be.
+pub(super) struct Taken {
+    pub(super) transport: Box<dyn Transport>,
+    /// For those that the client finds later; none where it has no more to find.
+    pub(super) candidates: Option<RemoteCandidates>,
     pub(super) media: ForClient,
+    /// A client that closes the connection has left. A page that reloads or changes to another transport
+    /// closes WebTransport the same way: it says goodbye where it means that.
+    pub(super) closing_is_leaving: bool,
+    /// What metrics call the transport.
+    pub(super) by: &'static str,
 }
 
 /// What a client gets.
@@ -37,16 +44,15 @@ pub(super) struct Used<'a> {
     pub(super) broke: &'a Broken,
 }
 
-/// Answers an offer with the best codec that the client decodes and one of our encoders codes: for `hdr`
-/// one of 10 bits a sample, where there is such a one.
-pub(super) async fn answer(
+/// Chooses the best codec that a client decodes and one of our encoders codes: for `hdr` one of 10 bits a
+/// sample, where there is such a one.
+pub(super) fn choose(
     node: &Node,
     video: VideoMode,
     hdr: bool,
-    offer: &str,
+    decodes: Decodes,
     used: Used<'_>,
-) -> Result<Answered, ConnectError> {
-    let decodes = transport::decodes(offer).map_err(refused)?;
+) -> Result<ForClient, ConnectError> {
     let demand = |kind: PictureKind, decodes: CodecSet| Demand {
         holds: used.holds,
         ..node.encoders.demand(video, kind, decodes)
@@ -75,6 +81,15 @@ pub(super) async fn answer(
     if let Some(reason) = &media.hdr_declined {
         tracing::info!(reason, "shown in standard range");
     }
+    Ok(media)
+}
+
+/// Answers an offer.
+pub(super) async fn answer(
+    node: &Node,
+    media: ForClient,
+    offer: &str,
+) -> Result<(Taken, transport::Answer), ConnectError> {
     let codecs = media.encoders.first().map(|best| best.codec).into_iter().collect();
     let depth = media.kind.format.depth();
     let port = node.media_port().map_err(|error| ConnectError::Failed(error.to_string()))?;
@@ -88,7 +103,45 @@ pub(super) async fn answer(
     let (transport, answer) = answered.map_err(refused)?;
     let hdr = depth == BitDepth::Ten;
     tracing::info!(codec = answer.codec.rtp_name(), hdr, "offer answered");
-    Ok(Answered { transport, answer, media })
+    let candidates = Some(transport.remote_candidates());
+    let taken = Taken {
+        transport: Box::new(transport),
+        candidates,
+        media,
+        closing_is_leaving: true,
+        by: "webrtc",
+    };
+    Ok((taken, answer))
+}
+
+/// What a client that makes this offer decodes.
+pub(super) fn decodes(offer: &str) -> Result<Decodes, ConnectError> {
+    transport::decodes(offer).map_err(refused)
+}
+
+/// Accepts a client of WebTransport.
+pub(super) async fn accept(
+    node: &Node,
+    video: VideoMode,
+    media: ForClient,
+    request: Request,
+) -> Result<Taken, ConnectError> {
+    let best = media.encoders.first();
+    let best = best.ok_or_else(|| ConnectError::Failed("no encoder was chosen".into()))?;
+    let (codec, depth) = (best.codec, media.kind.format.depth());
+    let least = node.config.webtransport.frame_deadline.get();
+    let deadlines = Deadlines::of_interval(video.rate.interval(), least);
+    let config = ConnectionConfig { codec, depth, deadlines, pacing: None };
+    let accepted = request.accept(config, node.clock.clone()).await;
+    let transport = accepted.map_err(|error| ConnectError::Failed(error.to_string()))?;
+    tracing::info!(codec = codec.rtp_name(), hdr = depth == BitDepth::Ten, "WebTransport accepted");
+    Ok(Taken {
+        transport: Box::new(transport),
+        candidates: None,
+        media,
+        closing_is_leaving: false,
+        by: "webtransport",
+    })
 }
 
 /// Whose fault it is that an offer is not answered.

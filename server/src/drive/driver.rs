@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use encoder::{Candidate, WorkerEvent};
 use media::{
-    Acks, Bitrate, DataChannel, InputSink, MediaTime, PictureKind, SequencedInput, TrackId,
-    Transport as _, TransportEvent,
+    Acks, Bitrate, CloseReason, DataChannel, InputSink, MediaTime, PictureKind, SequencedInput,
+    TrackId, Transport, TransportEvent,
 };
 use session::admission::Permit;
 use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, Phase, Record};
@@ -15,10 +15,11 @@ use session::rate::{RateAction, RateConfig, RateController};
 use session::reason::StoppedBy;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
-use transport::WebRtcTransport;
+use transport::webtransport::{Refusal, Request};
+use transport::{Decodes, RemoteCandidates};
 
 use super::Plan;
-use super::answer::{Answered, ForClient, Used, answer};
+use super::answer::{self, ForClient, Taken, Used};
 use super::client::{ClientSide, Said};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
 use super::source::SourceReport;
@@ -72,8 +73,9 @@ pub(super) struct Driver {
 /// The connection of now.
 struct Connection {
     name: String,
-    transport: WebRtcTransport,
-    candidates: transport::RemoteCandidates,
+    transport: Box<dyn Transport>,
+    candidates: Option<RemoteCandidates>,
+    closing_is_leaving: bool,
 }
 
 /// What the driver's task wakes up for.
@@ -300,6 +302,9 @@ impl Driver {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Connect(offer, reply) => self.connect(&offer, reply).await,
+            Command::ConnectWebTransport(request, decodes) => {
+                self.connect_webtransport(*request, decodes).await;
+            }
             Command::Trickle(connection, fragment, reply) => {
                 let _ = reply.send(self.trickle(&connection, &fragment));
             }
@@ -312,19 +317,53 @@ impl Driver {
             let _ = reply.send(Err(ConnectError::Ended));
             return;
         }
-        let used = Used { holds: self.holds(), broke: &self.broke };
-        let answered = match answer(&self.node, self.video, self.hdr, offer, used).await {
-            Ok(answered) => answered,
+        let chosen = answer::decodes(offer).and_then(|decodes| self.choose(decodes));
+        let answered = match chosen {
+            Ok(media) => answer::answer(&self.node, media, offer).await,
+            Err(error) => Err(error),
+        };
+        let reply_with = match answered {
+            Ok((taken, answer)) => {
+                Ok(Answer { connection: self.take_over(taken), sdp: answer.sdp })
+            }
             Err(error) => {
                 tracing::info!(%error, "offer refused");
-                let _ = reply.send(Err(error));
-                return;
+                Err(error)
             }
         };
+        let _ = reply.send(reply_with);
+    }
+
+    /// The client learns the outcome by its connection.
+    async fn connect_webtransport(&mut self, request: Request, decodes: Decodes) {
+        if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) {
+            tokio::spawn(request.refuse(Refusal::NotFound));
+            return;
+        }
+        let accepted = match self.choose(decodes) {
+            Ok(media) => answer::accept(&self.node, self.video, media, request).await,
+            Err(error) => {
+                tokio::spawn(request.refuse(Refusal::Forbidden));
+                Err(error)
+            }
+        };
+        match accepted {
+            Ok(taken) => drop(self.take_over(taken)),
+            Err(error) => tracing::info!(%error, "WebTransport refused"),
+        }
+    }
+
+    fn choose(&self, decodes: Decodes) -> Result<ForClient, ConnectError> {
+        let used = Used { holds: self.holds(), broke: &self.broke };
+        answer::choose(&self.node, self.video, self.hdr, decodes, used)
+    }
+
+    /// Serves a client from now on, whatever it came by; yields the connection's name.
+    fn take_over(&mut self, taken: Taken) -> String {
         self.connections += 1;
         let name = self.connections.to_string();
-        let Answered { transport, answer, media } = answered;
-        let candidates = transport.remote_candidates();
+        let Taken { transport, candidates, media, closing_is_leaving, by } = taken;
+        self.node.metrics.connected(by);
         // A client that comes back takes the place of its old self.
         if let Some(media) = &self.media {
             media.send_to(None);
@@ -337,10 +376,12 @@ impl Driver {
         // One-way delays of another connection have another zero: what was learnt of them means nothing here.
         let start = self.rate.target().min(self.rates.ceiling).max(self.rates.floor);
         self.rate = RateController::new(now, RateConfig { start, ..self.rates });
-        self.connection = Some(Connection { name: name.clone(), transport, candidates });
+        let connection =
+            Connection { name: name.clone(), transport, candidates, closing_is_leaving };
+        self.connection = Some(connection);
         self.set_rates();
         self.show_status();
-        let _ = reply.send(Ok(Answer { connection: name, sdp: answer.sdp }));
+        name
     }
 
     /// The encoder in use.
@@ -365,8 +406,9 @@ impl Driver {
 
     fn trickle(&self, connection: &str, fragment: &str) -> Result<(), TrickleError> {
         let current = self.connection.as_ref().filter(|current| current.name == connection);
-        let current = current.ok_or(TrickleError::OtherConnection)?;
-        let added = current.candidates.add(fragment);
+        let candidates = current.and_then(|current| current.candidates.as_ref());
+        let candidates = candidates.ok_or(TrickleError::OtherConnection)?;
+        let added = candidates.add(fragment);
         added.map(drop).map_err(|error| TrickleError::Malformed(error.to_string()))
     }
 
@@ -487,7 +529,11 @@ impl Driver {
             TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
-                self.connection = None;
+                let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving);
+                let reason = match reason {
+                    CloseReason::Remote if !leaving => CloseReason::Unreachable,
+                    reason => reason,
+                };
                 if let Some(media) = &self.media {
                     media.send_to(None);
                 }

@@ -78,6 +78,27 @@ fn is_own_origin(node: &Node, origin: &str, headers: &HeaderMap) -> bool {
     host.is_some() && host == authority && (!node.config.access.open || is_own_name(origin))
 }
 
+/// Whether a page of this origin may connect by another port of this node, which it reached as `authority`.
+///
+/// Scheme and port are not compared: what is served on another port of this machine may still be ours. The
+/// client's ticket is what lets it in.
+pub(crate) fn is_allowed_origin(node: &Node, origin: &str, authority: &str) -> bool {
+    let server = &node.config.server;
+    if !server.public_url.is_empty() && origin == server.public_url.trim_end_matches('/')
+        || server.allowed_origins.iter().any(|allowed| allowed == origin)
+    {
+        return true;
+    }
+    let Some(page) = tls::host_of(origin) else { return false };
+    let authority = format!("https://{authority}");
+    // Answers name an address in place of localhost.
+    let is_local =
+        |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let same = tls::host_of(&authority)
+        .is_some_and(|host| host.eq_ignore_ascii_case(page) || is_local(host) && is_local(page));
+    same && (!node.config.access.open || is_own_name(origin))
+}
+
 /// Whether an origin names this machine in a way that nobody else can have given it.
 fn is_own_name(origin: &str) -> bool {
     let Some(host) = tls::host_of(origin) else { return false };

@@ -26,6 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use assets::hex;
+pub(crate) use auth::is_allowed_origin;
 pub use problem::Problem;
 
 use crate::node::Node;
@@ -44,7 +45,7 @@ pub type Shared = axum::extract::State<Arc<Node>>;
 #[openapi(
     info(
         title = "Nearlight",
-        description = "Sessions of rendered scenes and games, streamed over WebRTC (WHEP)."
+        description = "Sessions of rendered scenes and games, streamed over WebRTC (WHEP) or WebTransport."
     ),
     components(schemas(wire::ServerMessage, wire::ClientMessage, wire::Problem))
 )]
@@ -58,6 +59,7 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(sessions::redeem))
+        .routes(routes!(sessions::webtransport))
         .routes(routes!(whep::offer))
         .routes(routes!(whep::trickle, whep::close))
 }

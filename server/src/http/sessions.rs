@@ -7,6 +7,8 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use session::reason::StoppedBy;
 
 use super::auth::{self, Operator};
@@ -42,6 +44,7 @@ pub(super) async fn create(
     // The fragment never travels: it stays out of logs and referrers.
     let base = origin(&node, &headers);
     session.play_url = Some(format!("{base}/#session={}&ticket={}", entry.id, keys.ticket));
+    session.webtransport = address(&node, &entry, &headers)?;
     let location = HeaderValue::from_str(&session.url).map_err(|_| Problem::INTERNAL)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(session)).into_response())
 }
@@ -72,7 +75,30 @@ pub(super) async fn redeem(
     let token = node.redeem(&entry.id, &ticket)?;
     let mut session = describe(&node, &entry, &headers);
     session.token = Some(token);
+    session.webtransport = address(&node, &entry, &headers)?;
     Ok(Json(session))
+}
+
+/// A fresh address to connect to by WebTransport, for a client that has used the one before or waited too
+/// long. A session has the newest four.
+#[utoipa::path(
+    post, path = "/api/v1/sessions/{id}/webtransport", tag = "sessions", params(("id" = String, Path)),
+    responses(
+        (status = 200, body = wire::WebTransport),
+        (status = 401, body = wire::Problem), (status = 403, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
+        (status = 503, body = wire::Problem),
+    )
+)]
+pub(super) async fn webtransport(
+    State(node): Shared,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<wire::WebTransport>, Problem> {
+    let entry = find(&node, &id)?;
+    auth::may_use(&node, &entry, &headers)?;
+    let address = address(&node, &entry, &headers)?;
+    address.map(Json).ok_or_else(|| Problem::NOT_FOUND.because("this node offers no WebTransport"))
 }
 
 /// All sessions that have not ended, oldest first.
@@ -97,7 +123,7 @@ pub(super) async fn list(
     responses(
         (status = 200, body = wire::Session),
         (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 410, body = wire::Problem),
+        (status = 410, body = wire::Problem), (status = 503, body = wire::Problem),
     )
 )]
 pub(super) async fn show(
@@ -107,7 +133,9 @@ pub(super) async fn show(
 ) -> Result<Json<wire::Session>, Problem> {
     let entry = find(&node, &id)?;
     auth::may_use(&node, &entry, &headers)?;
-    Ok(Json(describe(&node, &entry, &headers)))
+    let mut session = describe(&node, &entry, &headers);
+    session.webtransport = address(&node, &entry, &headers)?;
+    Ok(Json(session))
 }
 
 /// Ends a session; it has ended, and everything is freed, when the answer comes.
@@ -165,11 +193,27 @@ fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
         video: entry.video.clone(),
         whep_url: format!("{url}/whep"),
         url,
+        webtransport: None,
         token: None,
         play_url: None,
         ice_servers: node.config.webrtc.ice_servers.clone(),
         transport: status.transport,
     }
+}
+
+/// Where a client that reached us like this has the session by WebTransport, if the node offers that.
+fn address(
+    node: &Node,
+    entry: &Entry,
+    headers: &HeaderMap,
+) -> Result<Option<wire::WebTransport>, Problem> {
+    let Some(offer) = node.webtransport() else { return Ok(None) };
+    let ticket = node.issue_address(&entry.id)?;
+    let listen = node.config.server.listen.ip();
+    let url = offer.url(&origin(node, headers), listen, &entry.id, &ticket);
+    let hashes = offer.hashes();
+    let certificate_hashes = hashes.iter().map(|hash| BASE64_STANDARD.encode(hash)).collect();
+    Ok(Some(wire::WebTransport { url, certificate_hashes }))
 }
 
 /// The origin that the client reached us by, for absolute addresses in answers.

@@ -1,6 +1,5 @@
 //! How the endpoint and its connections behave.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +20,6 @@ const DATAGRAMS: usize = 16 * 1024;
 /// Settings of a node's endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointConfig {
-    /// Where to listen.
-    pub listen: SocketAddr,
     /// Handshakes at once; more clients are refused until some are through.
     pub handshakes: usize,
     /// Connections of one address (IPv6: of one /64), handshakes included.
@@ -35,12 +32,11 @@ pub struct EndpointConfig {
     pub interrupted_after: Duration,
 }
 
-impl EndpointConfig {
-    /// Settings for `listen`: 64 handshakes at once, 32 connections an address, 5 s for a handshake, interrupted
-    /// after 3 s and gone after 10 s of silence.
-    pub fn new(listen: SocketAddr) -> Self {
+impl Default for EndpointConfig {
+    /// 64 handshakes at once, 32 connections an address, 5 s for a handshake, interrupted after 3 s and gone
+    /// after 10 s of silence.
+    fn default() -> Self {
         Self {
-            listen,
             handshakes: 64,
             per_address: 32,
             handshake_timeout: Duration::from_secs(5),
@@ -48,7 +44,9 @@ impl EndpointConfig {
             interrupted_after: Duration::from_secs(3),
         }
     }
+}
 
+impl EndpointConfig {
     /// What QUIC is told.
     pub(super) fn quic(&self) -> quinn::TransportConfig {
         let mut quic = quinn::TransportConfig::default();
@@ -96,9 +94,9 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// 2.5 times the interval between frames and at least 100 ms; ten times as long for keyframes.
-    pub fn of_interval(interval: Duration) -> Self {
-        let other = interval.mul_f64(2.5).max(Duration::from_millis(100));
+    /// 2.5 times the interval between frames and at least `least`; ten times as long for keyframes.
+    pub fn of_interval(interval: Duration, least: Duration) -> Self {
+        let other = interval.mul_f64(2.5).max(least);
         Self { key: other * 10, other }
     }
 

@@ -1,6 +1,6 @@
 //! The UDP port of a node: handshakes within limits, and the certificate of now.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,14 +28,9 @@ const INCOMING: (usize, u64) = (256, 8 * 1024);
 /// An endpoint could not be opened.
 #[derive(Debug, Error)]
 pub enum EndpointFailed {
-    /// The port is taken or not ours to take.
-    #[error("cannot listen on UDP {listen}: {source}")]
-    Bind {
-        /// The address.
-        listen: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
+    /// The socket cannot be used.
+    #[error("the socket for WebTransport cannot be used: {0}")]
+    Socket(#[from] std::io::Error),
     /// The certificate is no good.
     #[error(transparent)]
     Certificate(#[from] CertificateFailed),
@@ -69,18 +64,17 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Opens the port. To be called within a runtime of tokio.
+    /// Serves on a UDP socket that is bound. To be called within a runtime of tokio.
     ///
     /// # Errors
     /// See [`EndpointFailed`].
     pub fn open(
+        socket: UdpSocket,
         config: EndpointConfig,
         certificates: &Certificates,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EndpointFailed> {
-        let failed = |source| EndpointFailed::Bind { listen: config.listen, source };
-        let socket = std::net::UdpSocket::bind(config.listen).map_err(failed)?;
-        let inner = TokioRuntime.wrap_udp_socket(socket).map_err(failed)?;
+        let inner = TokioRuntime.wrap_udp_socket(socket)?;
         let listeners = Arc::new(Listeners::default());
         let socket = Arc::new(Socket::new(inner, listeners.clone(), clock));
         let quic = quinn::Endpoint::new_with_abstract_socket(
@@ -88,8 +82,7 @@ impl Endpoint {
             Some(server(&config, certificates)?),
             socket,
             Arc::new(TokioRuntime),
-        )
-        .map_err(failed)?;
+        )?;
         let (found, requests) = mpsc::channel(REQUESTS);
         let counters = Arc::new(Counters::default());
         let accepting = Accepting {

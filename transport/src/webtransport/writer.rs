@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media::webtransport::FrameHeader;
-use media::{AccessUnit, Bitrate, FrameId, Mark, TrackId, UnitKind};
+use media::{AccessUnit, Bitrate, Mark, UnitKind};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -41,8 +41,6 @@ pub(super) struct Writer {
     next_at: Instant,
     /// Frames so far.
     count: i32,
-    /// The frame before, of each track that had one.
-    before: Vec<(TrackId, FrameId)>,
     /// Frames that are on their way.
     fates: JoinSet<()>,
 }
@@ -61,7 +59,6 @@ impl Writer {
             units,
             next_at: Instant::now(),
             count: 0,
-            before: Vec::new(),
             fates: JoinSet::new(),
         }
     }
@@ -81,9 +78,7 @@ impl Writer {
         stages.mark(Mark::Dequeued, self.shared.clock.now());
         let (track, frame) = (unit.track, unit.frame);
         let timestamp = self.shared.timestamp(&unit);
-        let refers_to = self.refers_to(&unit);
-        let header = FrameHeader::of(&unit, timestamp, refers_to, self.config.depth);
-        let Some(header) = header else {
+        let Some(header) = FrameHeader::of(&unit, timestamp, self.config.depth) else {
             self.shared.release(track);
             self.shared.lost(track, frame, timestamp);
             return;
@@ -145,19 +140,6 @@ impl Writer {
         }
         stream.inner.quic_stream_mut().finish().ok()?;
         Some(stream)
-    }
-
-    /// The frame that a unit is coded from.
-    fn refers_to(&mut self, unit: &AccessUnit) -> Option<FrameId> {
-        let known = self.before.iter_mut().find(|(track, _)| *track == unit.track);
-        let before = match known {
-            Some((_, before)) => Some(std::mem::replace(before, unit.frame)),
-            None => {
-                self.before.push((unit.track, unit.frame));
-                None
-            }
-        };
-        before.filter(|_| unit.kind != UnitKind::Key)
     }
 }
 
