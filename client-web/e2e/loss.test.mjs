@@ -39,9 +39,9 @@ const keepConnections = (context) => context.addInitScript(() => {
 
 const incoming = (tab) => tab.page.evaluate(async () => {
   const report = await window.connections.at(-1).getStats();
-  const { framesDecoded, keyFramesDecoded, pliCount, nackCount, packetsLost, retransmittedPacketsReceived, freezeCount } =
+  const { framesDecoded, keyFramesDecoded, pliCount, packetsLost, retransmittedPacketsReceived, fecPacketsReceived, freezeCount } =
     [...report.values()].find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
-  return { framesDecoded, keyFramesDecoded, pliCount, nackCount, packetsLost, retransmittedPacketsReceived, freezeCount };
+  return { framesDecoded, keyFramesDecoded, pliCount, packetsLost, retransmittedPacketsReceived, fecPacketsReceived, freezeCount };
 });
 
 /** Plays a scene that moves behind a relay, lets `lose` do its work, and yields what the browser counted before and after. */
@@ -113,10 +113,11 @@ for (const [name, encoder] of [['VP9 of libvpx', 'gst-vp9enc'], ['AV1 of libaom'
   });
 }
 
-test('one packet lost in twenty costs no keyframe', async () => {
-  // One in twenty, retransmissions too.
+test('one packet lost in twenty costs no keyframe: packets are sent again, and others repair what is lost', async () => {
+  // Retransmissions and repair packets are lost too.
   let seen = 0;
   const counted = await played('x264', {}, async (tab, relay) => {
+    relay.delay = 15;
     relay.loses = () => (seen += 1) % 20 === 7;
     await tab.frames(150);
   });
@@ -124,6 +125,33 @@ test('one packet lost in twenty costs no keyframe', async () => {
   const told = JSON.stringify(counted);
   assert.ok(lost >= 20, told);
   assert.ok(after.retransmittedPacketsReceived >= 20, told);
+  assert.ok((before.fecPacketsReceived ?? 0) === 0 && after.fecPacketsReceived >= 20, told);
   assert.equal(after.pliCount, before.pliCount, told);
   assert.equal(after.keyFramesDecoded, before.keyFramesDecoded, told);
+});
+
+test('what is lost is repaired where nothing that is sent again arrives', async () => {
+  let seen = 0;
+  let decoded, sent;
+  const counted = await played('x264', {}, async (tab, relay) => {
+    const sdp = await tab.page.evaluate(() => window.connections.at(-1).remoteDescription.sdp);
+    const number = (name) => Number(new RegExp(`a=rtpmap:(\\d+) ${name}/90000`).exec(sdp)[1]);
+    const [media, again] = [number('H264'), number('rtx')];
+    const one = ({ payloadType }, of) => payloadType === media && (seen += 1) % of === 7;
+    // The node sees what the path loses, and repairs more and more of it.
+    relay.loses = (packet) => one(packet, 12);
+    await tab.frames(60);
+    relay.loses = (packet) => packet.payloadType === again || one(packet, 30);
+    const [before, first] = [await incoming(tab), await tab.strip()];
+    await tab.frames(90);
+    const [after, last] = [await incoming(tab), await tab.strip()];
+    assert.equal(after.retransmittedPacketsReceived, before.retransmittedPacketsReceived);
+    decoded = after.framesDecoded - before.framesDecoded;
+    sent = (last.frame - first.frame) & 0xffff;
+  });
+  const told = JSON.stringify({ ...counted, decoded, sent });
+  // A frame in three loses a packet: without repair the picture would stand still most of the time.
+  assert.ok(decoded >= 0.8 * sent, told);
+  assert.equal(counted.after.pliCount, counted.before.pliCount, told);
+  assert.equal(counted.after.keyFramesDecoded, counted.before.keyFramesDecoded, told);
 });

@@ -15,8 +15,11 @@ export class Relay {
   #front = dgram.createSocket('udp4');
   #backs = new Map();
   #node;
+  #closed = false;
   /** Whether a packet of the node's is lost, by its header: `(packet) => boolean`. */
   loses = () => false;
+  /** How long a packet is on its way, in milliseconds, either way. */
+  delay = 0;
   /** RTP packets that came from the node, and those of them that were lost. */
   passed = 0;
   lost = 0;
@@ -52,8 +55,14 @@ export class Relay {
   }
 
   close() {
+    this.#closed = true;
     this.#front.close();
     for (const back of this.#backs.values()) back.close();
+  }
+
+  #later(send) {
+    if (this.delay === 0) send();
+    else setTimeout(() => { if (!this.#closed) send(); }, this.delay);
   }
 
   #toNode(datagram, { port }) {
@@ -63,7 +72,7 @@ export class Relay {
       back.on('message', (answer) => { this.#toBrowser(answer, port); });
       this.#backs.set(port, back);
     }
-    back.send(datagram, this.#node, '127.0.0.1');
+    this.#later(() => { back.send(datagram, this.#node, '127.0.0.1'); });
   }
 
   #toBrowser(datagram, port) {
@@ -75,6 +84,6 @@ export class Relay {
         return;
       }
     }
-    this.#front.send(datagram, port, '127.0.0.1');
+    this.#later(() => { this.#front.send(datagram, port, '127.0.0.1'); });
   }
 }

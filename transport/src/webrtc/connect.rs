@@ -14,7 +14,8 @@ use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
-    RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
+    RTCRtpEncodingParameters, RTCRtpFecParameters, RTCRtpHeaderExtensionCapability,
+    RTCRtpRtxParameters, RtpCodecKind,
 };
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::Instrument as _;
@@ -26,6 +27,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
+use super::formats::REPAIR_WINDOW;
 use super::mux::Share;
 use super::offer::{self, OfferError, OfferPlan};
 use super::peer::{OUTGOING, RemoteCandidates, WebRtcTransport};
@@ -109,12 +111,14 @@ async fn build(
 fn new_track(id: TrackId, codec: Codec) -> Result<Track, OfferError> {
     let random = || getrandom::u32().map_err(transport_error);
     let ssrc = random()?.max(1);
+    // Apart from each other by construction.
+    let (repeat, repair) = (random()? | 1, random()? & !1 | 2);
     Ok(Track::new(TrackParams {
         id,
         codec,
         ssrc,
-        // Apart from the media's by construction.
-        rtx_ssrc: ssrc ^ (random()? | 1),
+        rtx_ssrc: ssrc ^ repeat,
+        fec_ssrc: ssrc ^ repair,
         timestamp_offset: random()?,
         // Below half the range, so that the first packets' order is beyond doubt (RFC 3711 §3.3.1).
         first_sequence: (random()? & 0x7fff) as u16,
@@ -184,6 +188,16 @@ fn media_engine(plan: &OfferPlan) -> webrtc::error::Result<MediaEngine> {
         };
         let rtx = RTCRtpCodecParameters { rtp_codec: codec, payload_type: rtx };
         engine.register_codec(rtx, RtpCodecKind::Video)?;
+    }
+    if let Some(fec) = plan.video.fec {
+        let codec = RTCRtpCodec {
+            mime_type: "video/flexfec-03".to_owned(),
+            clock_rate: 90_000,
+            sdp_fmtp_line: REPAIR_WINDOW.to_owned(),
+            ..Default::default()
+        };
+        let fec = RTCRtpCodecParameters { rtp_codec: codec, payload_type: fec };
+        engine.register_codec(fec, RtpCodecKind::Video)?;
     }
     if let Some(payload_type) = plan.opus {
         // No sound is sent yet, but a section with a known codec is answered as inactive instead of
@@ -278,6 +292,7 @@ fn stream_track(plan: &OfferPlan, track: &Track) -> MediaStreamTrack {
     let coding = RTCRtpCodingParameters {
         ssrc: Some(track.params.ssrc),
         rtx: Some(RTCRtpRtxParameters { ssrc: track.params.rtx_ssrc }),
+        fec: Some(RTCRtpFecParameters { ssrc: track.params.fec_ssrc }),
         ..Default::default()
     };
     let encoding = RTCRtpEncodingParameters {

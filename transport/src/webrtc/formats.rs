@@ -7,6 +7,9 @@ use media::{BitDepth, Codec};
 
 use super::offer::{Format, Section, payload_type};
 
+/// How long a client is to keep packets for repair, in microseconds: what browsers say.
+pub(super) const REPAIR_WINDOW: &str = "repair-window=10000000";
+
 /// A codec as a client takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct VideoFormat {
@@ -16,12 +19,15 @@ pub(super) struct VideoFormat {
     pub(super) fmtp: String,
     /// Payload type of its retransmission format (RFC 4588).
     pub(super) rtx: Option<u8>,
+    /// Payload type of its repair format (FlexFEC-03).
+    pub(super) fec: Option<u8>,
 }
 
 impl VideoFormat {
     /// Whether RTP cannot tell the two apart.
     pub(super) fn is_numbered_as(&self, other: &Self) -> bool {
-        (self.codec, self.payload_type, self.rtx) == (other.codec, other.payload_type, other.rtx)
+        let numbers = |format: &Self| (format.codec, format.payload_type, format.rtx, format.fec);
+        numbers(self) == numbers(other)
     }
 }
 
@@ -46,7 +52,14 @@ pub(super) fn find(section: &Section<'_>, codec: Codec, depth: BitDepth) -> Opti
     };
     let rtx = section.formats.iter().find(repairs).map(|format| format.payload_type);
     let rtx = rtx.filter(|&rtx| rtx != chosen && is_free(rtx));
-    Some(VideoFormat { codec, payload_type: chosen, fmtp: complete_fmtp(codec, fmtp), rtx })
+    let fec = section
+        .formats
+        .iter()
+        .find(|format| format.map.is_some_and(|map| map.eq_ignore_ascii_case("flexfec-03/90000")));
+    let fec = fec.map(|format| format.payload_type);
+    let fec = fec.filter(|&fec| fec != chosen && Some(fec) != rtx && is_free(fec));
+    let fmtp = complete_fmtp(codec, fmtp);
+    Some(VideoFormat { codec, payload_type: chosen, fmtp, rtx, fec })
 }
 
 /// Names of the formats of a section, for people; eight at most.

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use media::{BitDepth, Codec, CodecSet};
 use thiserror::Error;
 
-use super::formats::{self, VideoFormat, opus};
+use super::formats::{self, REPAIR_WINDOW, VideoFormat, opus};
 
 /// Longest offer or trickle fragment, in bytes.
 pub const MAX_SDP: usize = 64 * 1024;
@@ -408,8 +408,8 @@ fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> Stri
     for section in sections {
         let formats = match section.kind {
             "video" => {
-                let rtx = video.rtx.map(|rtx| format!(" {rtx}")).unwrap_or_default();
-                format!("{}{rtx}", video.payload_type)
+                let others = [video.rtx, video.fec].into_iter().flatten();
+                others.fold(video.payload_type.to_string(), |all, other| format!("{all} {other}"))
             }
             "audio" => opus(section).unwrap_or(0).to_string(),
             _ => "webrtc-datachannel".to_owned(),
@@ -464,13 +464,16 @@ pub(super) fn usable_candidate(value: &str) -> bool {
 }
 
 fn rewrite_video(out: &mut String, section: &Section<'_>, video: &VideoFormat) {
-    let VideoFormat { codec, payload_type, fmtp, rtx } = video;
+    let VideoFormat { codec, payload_type, fmtp, rtx, fec } = video;
     let _ = write!(out, "a=rtpmap:{payload_type} {}/90000\r\n", codec.rtp_name());
     if !fmtp.is_empty() {
         let _ = write!(out, "a=fmtp:{payload_type} {fmtp}\r\n");
     }
     if let Some(rtx) = rtx {
         let _ = write!(out, "a=rtpmap:{rtx} rtx/90000\r\na=fmtp:{rtx} apt={payload_type}\r\n");
+    }
+    if let Some(fec) = fec {
+        let _ = write!(out, "a=rtpmap:{fec} flexfec-03/90000\r\na=fmtp:{fec} {REPAIR_WINDOW}\r\n");
     }
     let ours = payload_type.to_string();
     for line in &section.lines {

@@ -38,6 +38,29 @@ fn takes_constrained_baseline_and_its_retransmissions() {
 }
 
 #[test]
+fn repair_packets_are_sent_to_whom_takes_them() {
+    let lines = "a=rtpmap:118 flexfec-03/90000\r\na=fmtp:118 repair-window=10000000\r\n";
+    let video = CHROMIUM.find("m=video").unwrap();
+    let formats = video + CHROMIUM[video..].find(" UDP/TLS/RTP/SAVPF ").unwrap() + 19;
+    let first = video + CHROMIUM[video..].find("a=rtpmap:").unwrap();
+    let with = |number: &str| {
+        let lines = lines.replace("118", number);
+        let (head, rest) = (&CHROMIUM[..formats], &CHROMIUM[formats..first]);
+        format!("{head}{number} {rest}{lines}{}", &CHROMIUM[first..])
+    };
+    assert_eq!(read(CHROMIUM).unwrap().video.fec, None);
+    let plan = read(&with("118")).unwrap();
+    assert_eq!(
+        (plan.video.payload_type, plan.video.rtx, plan.video.fec),
+        (108, Some(109), Some(118))
+    );
+    assert!(plan.sdp.contains(lines) && plan.sdp.contains(" 108 109 118\r\n"), "{}", plan.sdp);
+    assert_eq!(read(&plan.sdp).unwrap(), plan);
+    // A number that RTP may not have here.
+    assert_eq!(read(&with("70")).unwrap().video.fec, None);
+}
+
+#[test]
 fn reading_what_it_wrote_changes_nothing() {
     let plan = read(CHROMIUM).unwrap();
     assert_eq!(read(&plan.sdp).unwrap(), plan);

@@ -3,7 +3,7 @@
 //! It must never own the connection or a task: everything here outlives the close.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use media::{Bitrate, Clock};
@@ -11,6 +11,9 @@ use tokio::sync::Notify;
 
 use super::track::Track;
 use crate::events::Events;
+
+/// Packets that the share of lost ones is an average of: about a second of 5 Mbit/s.
+const LOSS_WINDOW: u64 = 500;
 
 /// See the module.
 pub(super) struct Shared {
@@ -25,6 +28,10 @@ pub(super) struct Shared {
     pacing: AtomicU64,
     /// How long after it was sent a packet is sent again, whatever the round trip.
     pub(super) resend_within: Duration,
+    /// Bytes of repair packets since the last path report.
+    repair_bytes: AtomicU64,
+    /// Packets of a million that were lost lately.
+    loss: AtomicU32,
     /// Nanoseconds; 0 is unknown.
     round_trip: AtomicU64,
     /// A DTLS alert came in: the client may have closed.
@@ -50,6 +57,8 @@ impl Shared {
             gentle: AtomicBool::new(false),
             pacing: AtomicU64::new(0),
             resend_within,
+            repair_bytes: AtomicU64::new(0),
+            loss: AtomicU32::new(0),
             round_trip: AtomicU64::new(0),
             alert: Notify::new(),
             gathered: Notify::new(),
@@ -90,6 +99,27 @@ impl Shared {
 
     pub(super) fn set_pacing(&self, rate: Bitrate) {
         self.pacing.store(rate.bps(), Ordering::Relaxed);
+    }
+
+    pub(super) fn count_repair(&self, bytes: usize) {
+        self.repair_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_repair(&self) -> u64 {
+        self.repair_bytes.swap(0, Ordering::Relaxed)
+    }
+
+    /// So many of these packets were lost.
+    pub(super) fn note_loss(&self, lost: u32, of: u32) {
+        let before = u64::from(self.loss());
+        let now = u64::from(lost) * 1_000_000;
+        let loss = (before * LOSS_WINDOW + now) / (LOSS_WINDOW + u64::from(of));
+        self.loss.store(loss.try_into().unwrap_or(1_000_000), Ordering::Relaxed);
+    }
+
+    /// Packets of a million that were lost lately.
+    pub(super) fn loss(&self) -> u32 {
+        self.loss.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_round_trip(&self, time: Duration) {

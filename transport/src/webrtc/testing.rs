@@ -35,6 +35,7 @@ pub(super) fn shared_of(codec: Codec, tracks: u8) -> Arc<Shared> {
             codec,
             ssrc: SSRC + u32::from(n),
             rtx_ssrc: SSRC + 1_000 + u32::from(n),
+            fec_ssrc: SSRC + 2_000 + u32::from(n),
             timestamp_offset: 0,
             first_sequence: 0,
         }))

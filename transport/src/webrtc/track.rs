@@ -37,6 +37,7 @@ pub(super) struct TrackParams {
     pub(super) codec: Codec,
     pub(super) ssrc: u32,
     pub(super) rtx_ssrc: u32,
+    pub(super) fec_ssrc: u32,
     /// Random start of the RTP clock (RFC 3550 §5.1).
     pub(super) timestamp_offset: u32,
     /// Random first sequence number.
@@ -305,6 +306,7 @@ mod tests {
             codec: Codec::H264,
             ssrc: 1,
             rtx_ssrc: 2,
+            fec_ssrc: 3,
             timestamp_offset: u32::MAX - 100,
             first_sequence: 65_530,
         })

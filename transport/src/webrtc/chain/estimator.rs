@@ -48,13 +48,14 @@ impl Tap {
             let sent = at - now.saturating_duration_since(packet.departure);
             self.newest = (sent.max(self.newest.0), delay);
         }
+        self.shared.note_loss(count(packets.len() - arrived().count()), count(packets.len()));
         Some(PathReport {
             at,
             span: last.saturating_duration_since(first),
             acked_bytes,
             acked_packets: count(arrived().count()),
             lost_packets: count(packets.len() - arrived().count()),
-            sent_bytes,
+            sent_bytes: sent_bytes + self.shared.take_repair(),
             one_way_delay_micros: self.last_delay,
             newest_sent: self.newest.0,
             newest_delay_micros: self.newest.1,

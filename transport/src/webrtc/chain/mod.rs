@@ -9,15 +9,13 @@
 //! | 10,500 | [`feedback`] | sees sender reports leave and all feedback come in |
 //! | 10,000 | receiver reports (stock) | |
 //! | 4,000 | [`resend`] | keeps packets as they were cut, before they are numbered |
-//! | 3,000 | [`pacer`] | media, retransmissions and repair leave through one gate |
-//! | 2,000 | TWCC numbering (stock, in [`repair`]) | after the pacer: numbers are in wire order |
-//! | 1,500 | reserved for FlexFEC-03 | see below |
-//! | 1,000 | send history (stock, in [`repair`]) feeding [`estimator`] | counts what left |
+//! | 3,000 | [`pacer`] | media and retransmissions leave through one gate |
+//! | 2,000 | TWCC numbering (stock, in [`with_resends`]) | after the pacer: numbers are in wire order |
+//! | 1,500 | [`protect`] | repairs packets with their transport-wide number, as they leave |
+//! | 1,000 | send history (stock, in [`with_resends`]) feeding [`estimator`] | counts what left |
 //!
-//! Forward error correction, when it comes, must be put at `Slot::from(1_500)` and not at the stock
-//! slot 5,000: computed there it protects packets without their transport-wide number, and what the
-//! client recovers differs from what was sent. At 1,500 repair packets are neither paced nor
-//! numbered, so their bytes must be added to `PathReport::sent_bytes`.
+//! The stock slot for forward error correction is 5,000: computed there it protects packets without their
+//! transport-wide number, and what the client recovers differs from what was sent.
 //!
 //! A link must never block, and touches shared state only under its short locks.
 
@@ -27,8 +25,9 @@ pub(super) mod feedback;
 pub(super) mod pacer;
 pub(super) mod packetise;
 mod payload;
-mod repair;
+mod protect;
 mod resend;
+mod with_resends;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,15 +40,16 @@ use rtc::interceptor::{
 use rtc::peer_connection::configuration::interceptor_registry::configure_rtcp_reports;
 use rtc::sansio::Protocol;
 
-use self::repair::WithRepair;
+use self::with_resends::WithResends;
 use super::shared::Shared;
 
 /// The chain of one connection.
 pub(super) fn registry(shared: &Arc<Shared>) -> Registry {
     let tap = estimator::Tap::new(shared.clone());
     configure_rtcp_reports(Registry::new())
-        .with(Slot::CongestionControl, WithRepair(CongestionControlBuilder::new(tap).build()))
-        .with(Slot::TwccSender, WithRepair(TwccSenderBuilder::new().build()))
+        .with(Slot::CongestionControl, WithResends(CongestionControlBuilder::new(tap).build()))
+        .with(Slot::TwccSender, WithResends(TwccSenderBuilder::new().build()))
+        .with(Slot::from(1_500), Chained::new(protect::Protect::new(shared.clone())))
         .with(Slot::Pacer, Chained::new(pacer::Pacer::new(shared.clone())))
         .with(Slot::NackResponder, Chained::new(resend::Resend::new(shared.clone())))
         .with(Slot::from(10_500), Chained::new(feedback::Feedback::new(shared.clone())))

@@ -18,6 +18,7 @@ use rtc::rtp::packetizer::Payloader;
 
 use super::descriptor::{self, descriptor};
 use super::payload::payloader;
+use super::protect;
 use super::{Belt, Link};
 use crate::webrtc::shared::Shared;
 use crate::webrtc::track::{Numbers, Track};
@@ -29,6 +30,9 @@ use crate::webrtc::{COLOR_SPACE, DESCRIPTOR, PLAYOUT_DELAY};
 /// number in a retransmission (RFC 4588 §4) and 16 to the SRTP tag (RFC 7714 §12).
 pub(in crate::webrtc) const MAX_PAYLOAD: usize =
     1_200 - 12 - (4 + 4 + 3 + 1 + descriptor::LONGEST) - 2 - 16;
+/// What repair packets take of that: they have no original number, and their own header instead of that of
+/// the packets that they protect.
+const REPAIR_BYTES: usize = protect::OVERHEAD - 12 - 2;
 /// What colours take of that, in a keyframe that has some.
 const COLOR_BYTES: usize = 8;
 
@@ -41,6 +45,8 @@ struct Stream {
     payloader: Box<dyn Payloader>,
     /// The unit before could not be cut: one is told of at a time, however many follow it.
     cut_fails: bool,
+    /// Bytes that its payloads are shorter for what repairs them.
+    repair: usize,
 }
 
 /// See the module.
@@ -88,6 +94,7 @@ impl Link for Packetise {
             color_space: number(COLOR_SPACE),
             descriptor: number(DESCRIPTOR),
             cut_fails: false,
+            repair: info.ssrc_fec.zip(info.payload_type_fec).map_or(0, |_| REPAIR_BYTES),
         };
         self.streams.insert(info.ssrc, stream);
     }
@@ -106,7 +113,7 @@ impl Link for Packetise {
         track.mark(timestamp, Mark::Dequeued, self.shared.clock.now());
         let bytes = unit.payload.len();
         let color = track.color(timestamp).filter(|_| stream.color_space.is_some());
-        let most = MAX_PAYLOAD - if color.is_some() { COLOR_BYTES } else { 0 };
+        let most = MAX_PAYLOAD - stream.repair - if color.is_some() { COLOR_BYTES } else { 0 };
         let payloads = match stream.payloader.payload(most, &unit.payload) {
             Ok(payloads) if !payloads.is_empty() => payloads,
             Ok(_) => return self.lost(unit.header.ssrc, timestamp, bytes, "nothing to send in it"),

@@ -4,7 +4,7 @@
 //!
 //! - A retransmission (RFC 4588) has the header extensions of its packet, so that the frame keeps its
 //!   descriptor and is shown without delay, and a transport-wide number of its own
-//!   ([`repair`](super::repair)).
+//!   ([`with_resends`](super::with_resends)).
 //! - A packet is not sent again within a round trip of the time before, but for one copy soon after: the
 //!   next request of a browser that does not know the round trip comes 100 ms later.
 //! - What comes too late is given up: its frame is reported as lost at once, so that the encoder goes back to
@@ -54,7 +54,7 @@ pub(in crate::webrtc) struct Resend {
 /// How a packet is sent again.
 enum By {
     /// On a stream for that.
-    Repair {
+    OwnStream {
         ssrc: u32,
         payload_type: u8,
         next: u16,
@@ -97,7 +97,7 @@ impl Link for Resend {
         let Some(track) = self.shared.track(info.ssrc).cloned() else { return };
         let numbered = info.rtp_header_extensions.iter().any(|known| known.uri == TRANSPORT_WIDE);
         let by = match info.ssrc_rtx.zip(info.payload_type_rtx) {
-            Some((ssrc, payload_type)) => By::Repair { ssrc, payload_type, next: 0 },
+            Some((ssrc, payload_type)) => By::OwnStream { ssrc, payload_type, next: 0 },
             None if numbered => By::Nothing,
             None => By::Itself,
         };
@@ -265,7 +265,7 @@ impl Stream {
 
     fn send_twice(&mut self, sequence: u16, now: Instant, body: Body, out: &mut Belt) {
         self.send(sequence, now, body, out);
-        if matches!(self.by, By::Repair { .. }) && self.copies.len() < COPIES {
+        if matches!(self.by, By::OwnStream { .. }) && self.copies.len() < COPIES {
             self.copies.push_back((now + COPY_AFTER, sequence));
         }
     }
@@ -275,10 +275,10 @@ impl Stream {
         let packet = match &mut self.by {
             By::Itself if body == Body::Whole => original,
             By::Itself | By::Nothing => return,
-            By::Repair { ssrc, payload_type, next } => {
+            By::OwnStream { ssrc, payload_type, next } => {
                 let number = *next;
                 *next = next.wrapping_add(1);
-                repair(original, body, (*ssrc, *payload_type, number))
+                retransmission(original, body, (*ssrc, *payload_type, number))
             }
         };
         let message = AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission);
@@ -287,7 +287,7 @@ impl Stream {
 }
 
 /// RFC 4588 §4: the original number, then the payload.
-fn repair(
+fn retransmission(
     original: rtp::Packet,
     body: Body,
     (ssrc, payload_type, number): (u32, u8, u16),
@@ -306,10 +306,10 @@ fn repair(
         },
     };
     let payload = if body == Body::Whole { &payload[..] } else { &[] };
-    let mut repaired = BytesMut::with_capacity(2 + payload.len());
-    repaired.put_u16(sequence);
-    repaired.put_slice(payload);
-    rtp::Packet { header, payload: repaired.freeze() }
+    let mut body = BytesMut::with_capacity(2 + payload.len());
+    body.put_u16(sequence);
+    body.put_slice(payload);
+    rtp::Packet { header, payload: body.freeze() }
 }
 
 /// How long after a packet was sent it is still sent again: three round trips, as far as that is not
@@ -331,7 +331,7 @@ mod tests {
     use super::*;
     use crate::webrtc::testing::{self, SSRC};
 
-    const REPAIR: u32 = SSRC + 1_000;
+    const RTX: u32 = SSRC + 1_000;
 
     /// A chain of this link alone, with ten frames of three packets sent at the same time.
     struct Bench {
@@ -342,14 +342,14 @@ mod tests {
     }
 
     impl Bench {
-        fn new(repair: bool, numbered: bool) -> Self {
+        fn new(rtx: bool, numbered: bool) -> Self {
             let shared = testing::shared(1);
             let mut link = Resend::new(shared.clone());
             let extension = RTPHeaderExtension { uri: TRANSPORT_WIDE.to_owned(), id: 4 };
             link.bind(&StreamInfo {
                 ssrc: SSRC,
-                ssrc_rtx: repair.then_some(REPAIR),
-                payload_type_rtx: repair.then_some(97),
+                ssrc_rtx: rtx.then_some(RTX),
+                payload_type_rtx: rtx.then_some(97),
                 rtcp_feedback: vec![RTCPFeedback { typ: "nack".into(), ..Default::default() }],
                 rtp_header_extensions: if numbered { vec![extension] } else { Vec::new() },
                 ..StreamInfo::default()
@@ -427,9 +427,9 @@ mod tests {
     }
 
     /// Original numbers of retransmissions, and whether they are whole.
-    fn repaired(packets: &[rtp::Packet]) -> Vec<(u16, bool)> {
+    fn resent(packets: &[rtp::Packet]) -> Vec<(u16, bool)> {
         let read = |packet: &rtp::Packet| {
-            assert_eq!((packet.header.ssrc, packet.header.payload_type), (REPAIR, 97));
+            assert_eq!((packet.header.ssrc, packet.header.payload_type), (RTX, 97));
             let number = u16::from_be_bytes([packet.payload[0], packet.payload[1]]);
             (number, packet.payload.len() == 2 + 1_000)
         };
@@ -440,7 +440,7 @@ mod tests {
     fn a_retransmission_has_the_extensions_and_the_number_of_its_packet() {
         let mut bench = Bench::new(true, true);
         let sent = bench.ask(&[4, 29, 30], 40);
-        assert_eq!(repaired(&sent), [(4, true), (29, true)], "30 was never sent");
+        assert_eq!(resent(&sent), [(4, true), (29, true)], "30 was never sent");
         assert_eq!(sent[0].header.get_extension(3).as_deref(), Some(&[1; 3][..]));
         assert_eq!((sent[0].header.marker, sent[1].header.marker), (false, true));
         assert_eq!((sent[0].header.timestamp, sent[0].header.version), (16 * 90, 2));
@@ -452,13 +452,13 @@ mod tests {
     fn each_is_sent_twice_a_round_trip_and_no_more() {
         let mut bench = Bench::new(true, true);
         bench.shared.set_round_trip(Duration::from_millis(30));
-        assert_eq!(repaired(&bench.ask(&[4, 4], 10)), [(4, true)]);
+        assert_eq!(resent(&bench.ask(&[4, 4], 10)), [(4, true)]);
         assert!(bench.wait(14).is_empty());
-        assert_eq!(repaired(&bench.wait(30)), [(4, true)]);
+        assert_eq!(resent(&bench.wait(30)), [(4, true)]);
         assert!(bench.ask(&[4], 39).is_empty());
-        assert_eq!(repaired(&bench.ask(&[4], 41)), [(4, true)]);
+        assert_eq!(resent(&bench.ask(&[4], 41)), [(4, true)]);
         // Asked for beyond the deadline of 150 ms.
-        assert_eq!(repaired(&bench.wait(150)), [(4, true)]);
+        assert_eq!(resent(&bench.wait(150)), [(4, true)]);
         assert!(bench.ask(&[4], 151).is_empty());
         assert_eq!(bench.lost(), Some((1, 1)));
     }
@@ -471,7 +471,7 @@ mod tests {
             let deadline = deadline(&bench.shared);
             assert_eq!(deadline, Duration::from_millis(last), "{round_trip}");
         }
-        assert_eq!(repaired(&bench.ask(&[4], 600)), [(4, true)]);
+        assert_eq!(resent(&bench.ask(&[4], 600)), [(4, true)]);
         bench.ask(&[7], 601);
         assert_eq!(bench.lost(), Some((2, 2)));
     }
@@ -479,7 +479,7 @@ mod tests {
     #[test]
     fn what_is_given_up_is_told_once_and_is_empty_once_a_frame_does_without() {
         let mut bench = Bench::new(true, true);
-        assert_eq!(repaired(&bench.ask(&[26], 100)), [(26, true)]);
+        assert_eq!(resent(&bench.ask(&[26], 100)), [(26, true)]);
         bench.wait(110);
         assert!(bench.ask(&[15, 18, 19], 200).is_empty());
         assert_eq!(bench.lost(), Some((5, 5)));
@@ -492,12 +492,12 @@ mod tests {
         // Before its own packets it tells that all of these are empty, and where to look last.
         let sent = bench.frame(11, Some(4), 230);
         let empty = [26, 15, 18, 19, 31, 32].map(|number| (number, false));
-        assert_eq!(repaired(&sent[..6]), empty);
+        assert_eq!(resent(&sent[..6]), empty);
         assert!(sent[6..].iter().all(|packet| packet.header.ssrc == SSRC));
         assert!(sent[0].header.extensions.is_empty() && !sent[0].header.marker);
-        assert_eq!(repaired(&bench.wait(300)), empty, "and once more");
+        assert_eq!(resent(&bench.wait(300)), empty, "and once more");
         // What is asked for later is told at once.
-        assert_eq!(repaired(&bench.ask(&[24, 33], 310)), [(24, false), (33, true), (32, false)]);
+        assert_eq!(resent(&bench.ask(&[24, 33], 310)), [(24, false), (33, true), (32, false)]);
         assert!(bench.frame(12, Some(11), 320).len() == 3, "nothing is told anew");
         assert_eq!(bench.lost(), None);
     }

@@ -10,15 +10,15 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
 /// See the module.
-pub(in crate::webrtc) struct WithRepair<L>(pub(super) L);
+pub(in crate::webrtc) struct WithResends<L>(pub(super) L);
 
 /// The stream of the retransmissions, where there is one.
-fn repair(info: &StreamInfo) -> Option<StreamInfo> {
+fn resends(info: &StreamInfo) -> Option<StreamInfo> {
     let (ssrc, payload_type) = info.ssrc_rtx.zip(info.payload_type_rtx)?;
     Some(StreamInfo { ssrc, payload_type, ssrc_rtx: None, payload_type_rtx: None, ..info.clone() })
 }
 
-impl<L: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for WithRepair<L> {
+impl<L: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for WithResends<L> {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
     type Eout = ();
@@ -50,18 +50,18 @@ impl<L: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for WithRepair<L> 
     }
 }
 
-impl<L: Interceptor> Interceptor for WithRepair<L> {
+impl<L: Interceptor> Interceptor for WithResends<L> {
     fn bind_local_stream(&mut self, info: &StreamInfo) {
         self.0.bind_local_stream(info);
-        if let Some(repair) = repair(info) {
-            self.0.bind_local_stream(&repair);
+        if let Some(resends) = resends(info) {
+            self.0.bind_local_stream(&resends);
         }
     }
 
     fn unbind_local_stream(&mut self, info: &StreamInfo) {
         self.0.unbind_local_stream(info);
-        if let Some(repair) = repair(info) {
-            self.0.unbind_local_stream(&repair);
+        if let Some(resends) = resends(info) {
+            self.0.unbind_local_stream(&resends);
         }
     }
 
