@@ -436,20 +436,48 @@ async fn until_closed(transport: &mut nearlight_transport::WebRtcTransport) -> C
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_packets_are_sent_again_on_their_own_stream() {
+/// A client that loses each twentieth packet, whose packets are sent again for so long; and how many it
+/// lost.
+async fn connect_lossy(
+    resend_within: Duration,
+) -> (
+    client::Client,
+    nearlight_transport::WebRtcTransport,
+    nearlight_transport::Answer,
+    Arc<AtomicUsize>,
+) {
     let lost = Arc::new(AtomicUsize::new(0));
     let runtime = Arc::new(client::lossy::Lossy { every: 20, lost: lost.clone() });
     let (mut client, offer) = client::Client::offer_on(Wish::PLAYER, runtime).await;
     let clock = client::MonotonicClock::shared();
-    // Whatever the machine is busy with, nothing is given up.
-    let config = nearlight_transport::WebRtcConfig { resend_within: client::PATIENCE, ..config() };
+    let config = nearlight_transport::WebRtcConfig { resend_within, ..config() };
     let (mut transport, answer) =
         nearlight_transport::WebRtc::answer(&offer, config, clock).await.unwrap();
-    let id = extension(&answer.sdp, "#dependency-descriptor-rtp-header-extension");
     client.accept(&answer).await;
     until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
     client.state(webrtc::peer_connection::RTCPeerConnectionState::Connected).await;
+    (client, transport, answer, lost)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_resending_brings_too_late_is_told_as_lost() {
+    let (_client, mut transport, _, lost) = connect_lossy(Duration::ZERO).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    for n in 0..60 {
+        send(&mut sink, unit(n, MediaTime::from_millis(n * 16), annex_b(n == 0, 3_000, n))).await;
+    }
+    let told = until(&mut transport, |event| matches!(event, TransportEvent::FramesLost(..))).await;
+    let TransportEvent::FramesLost(TrackId(0), frames) = told else { panic!("{told:?}") };
+    assert!(lost.load(Ordering::Relaxed) > 0);
+    // Each has three packets, and the twentieth packet was the first to be lost.
+    assert!((5..=7).contains(&frames.start().0), "{frames:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_packets_are_sent_again_on_their_own_stream() {
+    // Whatever the machine is busy with, nothing is given up.
+    let (mut client, mut transport, answer, lost) = connect_lossy(client::PATIENCE).await;
+    let id = extension(&answer.sdp, "#dependency-descriptor-rtp-header-extension");
     let mut sink = transport.video_sink(TrackId(0));
     for n in 0..60 {
         send(&mut sink, unit(n, MediaTime::from_millis(n * 16), annex_b(n == 0, 10_000, n))).await;
