@@ -77,6 +77,10 @@ pub trait Transport: Send {
     /// The rate that the pacer releases packets at.
     fn set_pacing(&mut self, rate: Bitrate);
 
+    /// Sends padding so that, with everything else, it sends at `rate` for `length` from now on; a later call
+    /// replaces an earlier one. Acknowledgements count padding like other packets.
+    fn probe(&mut self, rate: Bitrate, length: Duration);
+
     /// The next event; `Pending` registers the waker. After [`TransportEvent::Closed`] always
     /// `Pending`.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent>;

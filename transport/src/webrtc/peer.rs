@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::{
@@ -69,6 +70,14 @@ impl Transport for WebRtcTransport {
 
     fn set_pacing(&mut self, rate: Bitrate) {
         self.shared.set_pacing(rate);
+    }
+
+    fn probe(&mut self, rate: Bitrate, length: Duration) {
+        self.shared.set_probe(rate, Instant::now(), length);
+        // The driver's task sleeps while nothing is sent.
+        if let Some(outlet) = self.outlets.first() {
+            outlet.wake();
+        }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent> {

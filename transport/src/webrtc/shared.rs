@@ -2,9 +2,9 @@
 //!
 //! It must never own the connection or a task: everything here outlives the close.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use media::{Bitrate, Clock};
 use tokio::sync::Notify;
@@ -14,6 +14,14 @@ use crate::events::Events;
 
 /// Packets that the share of lost ones is an average of: about a second of 5 Mbit/s.
 const LOSS_WINDOW: u64 = 500;
+
+/// A rate to send at for some time, padding included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) rate: Bitrate,
+    pub(super) begins: Instant,
+    pub(super) ends: Instant,
+}
 
 /// See the module.
 pub(super) struct Shared {
@@ -34,6 +42,8 @@ pub(super) struct Shared {
     loss: AtomicU32,
     /// Nanoseconds; 0 is unknown.
     round_trip: AtomicU64,
+    /// A probe that has not begun.
+    probe: Mutex<Option<Probe>>,
     /// A DTLS alert came in: the client may have closed.
     pub(super) alert: Notify,
     /// The last candidate of this side was found.
@@ -60,6 +70,7 @@ impl Shared {
             repair_bytes: AtomicU64::new(0),
             loss: AtomicU32::new(0),
             round_trip: AtomicU64::new(0),
+            probe: Mutex::new(None),
             alert: Notify::new(),
             gathered: Notify::new(),
             driver_stopped: Notify::new(),
@@ -120,6 +131,25 @@ impl Shared {
     /// Packets of a million that were lost lately.
     pub(super) fn loss(&self) -> u32 {
         self.loss.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_probe(&self, rate: Bitrate, begins: Instant, length: Duration) {
+        *self.probe_slot() = Some(Probe { rate, begins, ends: begins + length });
+    }
+
+    /// The probe that is to begin by `now`.
+    pub(super) fn take_probe(&self, now: Instant) -> Option<Probe> {
+        self.probe_slot().take_if(|probe| probe.begins <= now)
+    }
+
+    /// When the probe that has not begun is to.
+    pub(super) fn probe_begins(&self) -> Option<Instant> {
+        self.probe_slot().map(|probe| probe.begins)
+    }
+
+    fn probe_slot(&self) -> MutexGuard<'_, Option<Probe>> {
+        // Every change is one assignment.
+        self.probe.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_round_trip(&self, time: Duration) {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use futures::FutureExt;
 use media::{AccessUnit, SendRefused, UnitSink};
 use rtc::rtp;
@@ -23,6 +24,22 @@ pub(super) struct Outlet {
     pub(super) payload_type: u8,
     /// Number of the sink that may send.
     pub(super) turn: AtomicU64,
+}
+
+impl Outlet {
+    /// Has the driver look at its links' deadlines: what looks like a packet of padding is taken out of the chain by
+    /// the packetiser. A driver whose queue is full is awake.
+    pub(super) fn wake(&self) {
+        let header = rtp::Header {
+            version: 2,
+            padding: true,
+            payload_type: self.payload_type,
+            ssrc: self.track.params.ssrc,
+            ..Default::default()
+        };
+        let packet = rtp::Packet { header, payload: Bytes::new() };
+        let _ = self.writer.write_rtp(packet).now_or_never();
+    }
 }
 
 /// See the module.

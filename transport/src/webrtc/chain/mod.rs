@@ -9,6 +9,7 @@
 //! | 10,500 | [`feedback`] | sees sender reports leave and all feedback come in |
 //! | 10,000 | receiver reports (stock) | |
 //! | 4,000 | [`resend`] | keeps packets as they were cut, before they are numbered |
+//! | 3,500 | [`padding`] | numbers what is sent on streams for retransmissions, padding among it |
 //! | 3,000 | [`pacer`] | media and retransmissions leave through one gate |
 //! | 2,000 | TWCC numbering (stock, in [`with_resends`]) | after the pacer: numbers are in wire order |
 //! | 1,500 | [`protect`] | repairs packets with their transport-wide number, as they leave |
@@ -24,6 +25,7 @@ pub(super) mod estimator;
 pub(super) mod feedback;
 pub(super) mod pacer;
 pub(super) mod packetise;
+mod padding;
 mod payload;
 mod protect;
 mod resend;
@@ -51,6 +53,7 @@ pub(super) fn registry(shared: &Arc<Shared>) -> Registry {
         .with(Slot::TwccSender, WithResends(TwccSenderBuilder::new().build()))
         .with(Slot::from(1_500), Chained::new(protect::Protect::new(shared.clone())))
         .with(Slot::Pacer, Chained::new(pacer::Pacer::new(shared.clone())))
+        .with(Slot::from(3_500), Chained::new(padding::Padding::new(shared.clone())))
         .with(Slot::NackResponder, Chained::new(resend::Resend::new(shared.clone())))
         .with(Slot::from(10_500), Chained::new(feedback::Feedback::new(shared.clone())))
         .with(Slot::from(15_000), Chained::new(packetise::Packetise::new(shared.clone())))

@@ -108,6 +108,10 @@ impl Link for Packetise {
             out.push_back(message);
             return;
         };
+        // No unit: it woke the driver for a probe, and has done its work.
+        if unit.header.padding {
+            return;
+        }
         let timestamp = unit.header.timestamp;
         let track = stream.track.clone();
         track.mark(timestamp, Mark::Dequeued, self.shared.clock.now());
@@ -214,6 +218,21 @@ mod tests {
             Poll::Ready(event) => panic!("{event:?}"),
             Poll::Pending => None,
         }
+    }
+
+    #[test]
+    fn what_wakes_the_driver_is_no_unit() {
+        let shared = testing::shared(1);
+        let mut link = Packetise::new(shared.clone());
+        link.bind(&StreamInfo { ssrc: testing::SSRC, ..StreamInfo::default() });
+        let mut message = testing::rtp_packet(testing::SSRC, 0, Instant::now());
+        if let Packet::Rtp(packet) = &mut message.message.packet {
+            packet.header.padding = true;
+        }
+        let mut out = Belt::new();
+        link.outbound(message, &mut out);
+        assert!(out.is_empty());
+        assert_eq!(lost(&shared), None);
     }
 
     #[test]
