@@ -21,4 +21,5 @@ pub mod registry;
 pub mod scenes;
 pub mod serve;
 pub mod tls;
+mod turn;
 pub mod wire;

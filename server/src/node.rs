@@ -1,7 +1,7 @@
 //! The node: everything that sessions share. Made once at start; HTTP and session drivers hold it.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use media::{Clock, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size};
@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::quic::Offer;
 use crate::registry::{Entry, Registry};
 use crate::scenes::SceneLibrary;
+use crate::turn::Turn;
 use crate::{doctor, drive, wire};
 
 /// Addresses of a session for WebTransport that work at once: several tabs or tries of one client.
@@ -44,6 +45,7 @@ pub struct Node {
     pub certificate: Certificate,
     webtransport: OnceLock<Arc<Offer>>,
     gpu: Option<Arc<GpuPool>>,
+    turn: Option<Turn>,
     /// Where media of WebRTC sessions comes in, once it is open.
     media_port: Mutex<Option<Arc<MediaPort>>>,
     admission: Mutex<Admission>,
@@ -102,6 +104,7 @@ impl Node {
             encoders,
             webtransport: OnceLock::new(),
             gpu,
+            turn: Turn::open(&config.ice)?,
             media_port: Mutex::new(None),
             admission: Mutex::new(admission),
             tokens: Mutex::new(tokens),
@@ -291,6 +294,17 @@ impl Node {
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// STUN and TURN servers for the client of a session, with credentials that begin to expire now.
+    pub(crate) fn ice_servers(&self, session: &SessionId) -> Vec<wire::IceServer> {
+        let mut servers = self.config.webrtc.ice_servers.clone();
+        match self.turn.as_ref().map(|turn| turn.server(session, SystemTime::now())) {
+            Some(Ok(server)) => servers.push(server),
+            Some(Err(error)) => tracing::error!("a client goes without TURN: {error:#}"),
+            None => {}
+        }
+        servers
     }
 
     /// The port of all WebRTC sessions, opened by who asks first: a server when it starts, and in a node

@@ -18,5 +18,6 @@ pub mod webtransport;
 
 pub use webrtc::{
     Answer, Certificate, Decodes, MediaPort, OfferError, PortConfig, PortCounts, PortError,
-    RemoteCandidates, TrickleError, WebRtc, WebRtcConfig, WebRtcTransport, decodes,
+    RemoteCandidates, TrickleError, TurnError, WebRtc, WebRtcConfig, WebRtcTransport, decodes,
+    turn_password,
 };

@@ -3,7 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Access, Config, ConfigError, Log, Render, Server, Sessions, Tls, VideoConfig, WebRtc,
+    Access, Config, ConfigError, Ice, Log, Render, Server, Sessions, Tls, VideoConfig, WebRtc,
     WebTransport,
 };
 
@@ -15,6 +15,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     render(&config.render)?;
     webrtc(&config.webrtc)?;
     webtransport(&config.webtransport)?;
+    ice(&config.ice)?;
     access(&config.access)?;
     server(&config.server)?;
     sessions(&config.sessions)?;
@@ -101,15 +102,16 @@ fn webrtc(webrtc: &WebRtc) -> Result<(), ConfigError> {
         return wrong("webrtc.public", "needs one address for each of webrtc.listen".into());
     }
     for server in &webrtc.ice_servers {
-        for url in &server.urls {
-            // RFC 7064 and RFC 7065; a browser refuses the whole connection for one that is neither.
-            let scheme = url.split_once(':').map(|(scheme, _)| scheme);
-            if !matches!(scheme, Some("stun" | "stuns" | "turn" | "turns")) {
-                return wrong(
-                    "webrtc.ice_servers",
-                    format!("{url:?} begins with none of stun:, stuns:, turn: and turns:"),
-                );
-            }
+        urls("webrtc.ice_servers", &server.urls, &["stun", "stuns", "turn", "turns"])?;
+    }
+    Ok(())
+}
+
+/// RFC 7064 and RFC 7065; a browser refuses the whole connection for an address that is neither.
+fn urls(key: &str, urls: &[String], schemes: &[&str]) -> Result<(), ConfigError> {
+    for url in urls {
+        if !url.split_once(':').is_some_and(|(scheme, _)| schemes.contains(&scheme)) {
+            return wrong(key, format!("{url:?} begins with none of {}:", schemes.join(": and ")));
         }
     }
     Ok(())
@@ -125,6 +127,25 @@ fn webtransport(webtransport: &WebTransport) -> Result<(), ConfigError> {
             "webtransport.frame_deadline",
             format!("{} ms is not from 10 ms to 5 s", deadline.as_millis()),
         );
+    }
+    Ok(())
+}
+
+fn ice(ice: &Ice) -> Result<(), ConfigError> {
+    urls("ice.turn_urls", &ice.turn_urls, &["turn", "turns"])?;
+    let text = !ice.turn_secret.reveal().is_empty();
+    let file = !ice.turn_secret_file.as_os_str().is_empty();
+    if text && file {
+        return wrong("ice.turn_secret_file", "ice.turn_secret is set too".into());
+    }
+    if ice.turn_urls.is_empty() == (text || file) {
+        return wrong(
+            "ice.turn_urls",
+            "and a secret (ice.turn_secret or ice.turn_secret_file) go together".into(),
+        );
+    }
+    if ice.turn_lifetime.get().is_zero() {
+        return wrong("ice.turn_lifetime", "is zero: no client could use it".into());
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::apps::VideoMode;
 
 pub use tree::{ConfigError, load};
-pub use units::{HumanDuration, HumanRate};
+pub use units::{HumanDuration, HumanRate, Secret};
 
 /// What is logged by default: the WebRTC stack speaks at `info` of every packet that surprises it.
 const DEFAULT_FILTER: &str = "info,rtc=error,webrtc=error,rtc_dtls=error,rtc_ice=error,rtc_sctp=error,\
@@ -44,6 +44,8 @@ pub struct Config {
     pub webrtc: WebRtc,
     /// WebTransport.
     pub webtransport: WebTransport,
+    /// TURN servers.
+    pub ice: Ice,
     /// What can be played.
     pub catalogue: CatalogueConfig,
     /// Logs.
@@ -289,6 +291,20 @@ pub struct WebTransport {
     pub frame_deadline: HumanDuration,
 }
 
+/// `[ice]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ice {
+    /// TURN servers that clients get credentials for, each with a session of its own.
+    pub turn_urls: Vec<String>,
+    /// What the TURN servers call their shared or static authentication secret.
+    pub turn_secret: Secret,
+    /// A file that holds it instead.
+    pub turn_secret_file: PathBuf,
+    /// How long credentials can be used to reach a TURN server; a page that reconnects uses those that it was given.
+    pub turn_lifetime: HumanDuration,
+}
+
 /// `[catalogue]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -408,6 +424,17 @@ impl Default for WebTransport {
             public_port: 0,
             per_address: 32,
             frame_deadline: HumanDuration::from_millis(100),
+        }
+    }
+}
+
+impl Default for Ice {
+    fn default() -> Self {
+        Self {
+            turn_urls: Vec::new(),
+            turn_secret: Secret::default(),
+            turn_secret_file: PathBuf::new(),
+            turn_lifetime: HumanDuration::from_secs(12 * 3600),
         }
     }
 }

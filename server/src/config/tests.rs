@@ -85,6 +85,23 @@ fn what_would_be_ignored_without_a_word_is_refused() {
     assert!(refused(&["video.resilience=keyframes"]).contains("keyframes"));
     assert!(refused(&["video.preset=p5"]).contains("p5"));
     assert!(refused(&["webrtc.udp_port=65536"]).contains("udp_port"));
+    let urls = r#"ice.turn_urls=["turn:t.test"]"#;
+    assert!(refused(&[urls]).contains("go together"));
+    assert!(refused(&["ice.turn_secret=north"]).contains("go together"));
+    assert!(
+        refused(&[urls, "ice.turn_secret=north", "ice.turn_secret_file=/x"]).contains("set too")
+    );
+    assert!(refused(&[r#"ice.turn_urls=["stun:t.test"]"#]).contains("\"stun:t.test\""));
+    assert!(
+        refused(&[urls, "ice.turn_secret=north", "ice.turn_lifetime=0s"]).contains("turn_lifetime")
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = set(&[r#"ice.turn_urls=["turn:t.test"]"#, "ice.turn_secret=north"]).unwrap();
+    let shown = format!("{config:?}{}", toml::to_string(&config).unwrap());
+    assert!(!shown.contains("north") && shown.contains("****"), "{shown}");
 }
 
 #[test]

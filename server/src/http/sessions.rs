@@ -196,7 +196,7 @@ fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
         webtransport: None,
         token: None,
         play_url: None,
-        ice_servers: node.config.webrtc.ice_servers.clone(),
+        ice_servers: node.ice_servers(&entry.id),
         transport: status.transport,
     }
 }

@@ -62,8 +62,8 @@ pub(super) async fn offer(
             .map_err(|_| Problem::INTERNAL)?,
     );
     out.insert(HeaderName::from_static("accept-patch"), HeaderValue::from_static(FRAGMENT));
-    for server in &node.config.webrtc.ice_servers {
-        for link in links(server) {
+    for server in node.ice_servers(&entry.id) {
+        for link in links(&server) {
             out.append(header::LINK, link);
         }
     }

@@ -27,6 +27,7 @@ mod supervise;
 mod testing;
 mod track;
 mod trickle;
+mod turn;
 
 pub use config::{Certificate, CertificateError, WebRtcConfig};
 pub use connect::{Answer, WebRtc};
@@ -34,6 +35,7 @@ pub use mux::{MediaPort, PortConfig, PortCounts, PortError};
 pub use offer::{Decodes, MAX_SDP, OfferError, decodes};
 pub use peer::{RemoteCandidates, WebRtcTransport};
 pub use trickle::TrickleError;
+pub use turn::{TurnError, turn_password};
 
 /// Bounds of the delay before display, in the header of every packet.
 const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
