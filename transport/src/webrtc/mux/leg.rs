@@ -24,7 +24,8 @@ use tokio::sync::watch;
 use webrtc::runtime::RecvMeta;
 
 use super::path::Path;
-use super::stun::{self, Check, Request, Transaction};
+use super::sign::{self, Check};
+use super::stun::{self, Request, Transaction};
 use crate::webrtc::offer::IceCredentials;
 
 /// The peer that the stack is shown, whatever the client's address is.
@@ -117,13 +118,13 @@ impl Leg {
     pub(super) fn checked(&self, request: &Request<'_>, datagram: &[u8], path: &Path) -> bool {
         let crypto = self.crypto.crypto();
         if request.asking != self.theirs.ufrag.as_bytes()
-            || !stun::is_signed(datagram, &self.ours.password, crypto)
+            || !sign::is_signed(datagram, &self.ours.password, crypto)
         {
             Counts::add(&self.counts.forged);
             return false;
         }
         let from = path.remote();
-        if let Some(answer) = stun::success(&request.transaction, from, &self.ours.password, crypto)
+        if let Some(answer) = sign::success(&request.transaction, from, &self.ours.password, crypto)
         {
             path.send_now(&answer);
         }
@@ -162,7 +163,7 @@ impl Leg {
             nominates: false,
         };
         let Some(transaction) = transaction() else { return };
-        let Some(check) = stun::request(&check, &transaction, self.crypto.crypto()) else { return };
+        let Some(check) = sign::request(&check, &transaction, self.crypto.crypto()) else { return };
         self.state().tried = Some((transaction, path.clone()));
         path.send_now(&check);
     }
@@ -180,7 +181,7 @@ impl Leg {
             Some((asked, tried)) if *asked == transaction => {
                 let sound = success
                     && tried.is(path)
-                    && stun::is_signed(datagram, &self.theirs.password, self.crypto.crypto());
+                    && sign::is_signed(datagram, &self.theirs.password, self.crypto.crypto());
                 if sound {
                     state.tried = None;
                     state.path = Some(path.clone());
@@ -217,7 +218,7 @@ impl Leg {
             nominates: true,
         };
         let Some(transaction) = transaction() else { return };
-        if let Some(check) = stun::request(&check, &transaction, self.crypto.crypto()) {
+        if let Some(check) = sign::request(&check, &transaction, self.crypto.crypto()) {
             self.push(state, check);
         }
     }
@@ -244,7 +245,7 @@ impl Leg {
             Ice::Waiting => {}
             Ice::Nominating => {
                 let (transaction, password) = (&request.transaction, &self.theirs.password);
-                let answer = stun::success(transaction, PEER, password, self.crypto.crypto());
+                let answer = sign::success(transaction, PEER, password, self.crypto.crypto());
                 let Some(answer) = answer else { return };
                 self.push(&mut state, answer);
                 // The stack takes a nomination only on a pair that it has checked.

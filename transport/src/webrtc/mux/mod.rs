@@ -17,6 +17,7 @@
 mod leg;
 mod open;
 mod path;
+mod sign;
 mod stun;
 mod table;
 mod tcp;

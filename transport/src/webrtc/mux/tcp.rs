@@ -278,3 +278,54 @@ fn receive(leg: &Leg, datagram: &[u8], path: &Path) {
         None => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read of `bytes` when they come in pieces of `size`.
+    fn read(bytes: &[u8], size: usize) -> Result<Vec<Vec<u8>>, Oversized> {
+        let (mut buffer, mut out) = (BytesMut::new(), Vec::new());
+        for piece in bytes.chunks(size) {
+            buffer.extend_from_slice(piece);
+            while let Some(datagram) = datagram(&mut buffer)? {
+                out.push(datagram.to_vec());
+            }
+        }
+        Ok(out)
+    }
+
+    #[test]
+    fn datagrams_come_out_as_they_went_in_however_they_are_cut() {
+        let sent: Vec<Vec<u8>> = vec![vec![1; 300], vec![], vec![2], vec![3; MAX_DATAGRAM]];
+        let mut bytes = Vec::new();
+        for datagram in &sent {
+            bytes.extend((datagram.len() as u16).to_be_bytes());
+            bytes.extend(datagram);
+        }
+        for size in [1, 2, 3, 299, bytes.len()] {
+            assert!(read(&bytes, size).is_ok_and(|got| got == sent), "in pieces of {size}");
+        }
+        assert!(read(&bytes[..bytes.len() - 1], 7).is_ok_and(|got| got == sent[..3]));
+    }
+
+    #[test]
+    fn a_length_beyond_any_datagram_is_refused_before_it_is_waited_for() {
+        let length = (MAX_DATAGRAM as u16 + 1).to_be_bytes();
+        assert!(read(&length, 2).is_err());
+    }
+
+    #[test]
+    fn connections_without_proof_are_bounded_in_all_and_by_address() {
+        let unproven = Arc::new(Unproven::default());
+        let ip = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let mut held: Vec<_> = (0..20).filter_map(|_| unproven.admit(ip(1))).collect();
+        assert_eq!(held.len(), MAX_UNPROVEN.1);
+        held.extend((2..=255).filter_map(|n| unproven.admit(ip(n))));
+        assert_eq!(held.len(), MAX_UNPROVEN.0);
+        held.truncate(1);
+        assert!(unproven.admit(ip(9)).is_some());
+        held.clear();
+        assert!(unproven.0.lock().unwrap().is_empty(), "nothing is kept of who left");
+    }
+}
