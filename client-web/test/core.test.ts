@@ -6,6 +6,7 @@ import { addressFor, readSettings, videoFor } from '../src/settings.ts';
 import { summary } from '../src/stats/declined.ts';
 import { niceCeiling, spans, stageTitle, StatsHistory, WINDOW_MS } from '../src/stats/history.ts';
 import { rangeOf } from '../src/stats/range.ts';
+import { rateOf } from '../src/stats/rate.ts';
 import { RtcStatsReader } from '../src/stats/rtc.ts';
 import { ms, rtp, type Micros } from '../src/units.ts';
 import { contentBox, normalise } from '../src/video/layout.ts';
@@ -17,7 +18,8 @@ import type { Hello, Session, Stats } from '../src/wire/index.ts';
 
 const stats: Stats = {
   fps: 60, kbps: 8000, target_kbps: 10000, coded: [1280, 720], internal: [1280, 720],
-  unchanged: 0, dropped: 0, keyframes: 1, stages: [{ stage: 'draw', ms: { p50: 1, p95: 2, p99: 3 } }],
+  unchanged: 0, dropped: 0, keyframes: 1,
+  rate: { path: 'clear', limited_by: 'link', queue_ms: 3.2, arrives_kbps: 7900, frame_rate: 1, size: 1 }, stages: [{ stage: 'draw', ms: { p50: 1, p95: 2, p99: 3 } }],
 };
 
 const hello = {
@@ -267,6 +269,12 @@ describe('the picture’s place', () => {
 });
 
 describe('statistics', () => {
+  it('say what the rate follows, and what is left out for it', () => {
+    expect(rateOf(stats.rate)).toBe('limited by the link, path clear, 3 ms of queue');
+    const fewer = { ...stats.rate, limited_by: 'client', frame_rate: 2 / 3, size: 0.75 } as const;
+    expect(rateOf(fewer)).toBe('limited by this device, path clear, 3 ms of queue, 67 % of the frames, 75 % of the size');
+  });
+
   it('say which range the picture has, and what the display makes of it', () => {
     const [hdr, standard] = [true, false].map((on) => ({ video: { ...hello.video, hdr: on } })) as [Pick<Hello, 'video'>, Pick<Hello, 'video'>];
     expect(rangeOf(hdr, true)).toBe('HDR10');

@@ -307,6 +307,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Keyframes, in all.
     pub keyframes: u64,
+    /// What the rate follows.
+    pub rate: RateStats,
     /// Stages in order; they sum to the whole.
     pub stages: Vec<StageStat>,
     /// Mean from capture to presentation, milliseconds.
@@ -315,6 +317,51 @@ pub struct Stats {
     /// From capture to presentation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Percentiles>,
+}
+
+/// What a session's rate follows.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct RateStats {
+    /// What the path is like.
+    pub path: PathCondition,
+    /// What keeps the session from more.
+    pub limited_by: RateLimit,
+    /// How long the newest packet that is known of waited on its way, in milliseconds.
+    pub queue_ms: f64,
+    /// Kilobits a second that arrive.
+    pub arrives_kbps: u32,
+    /// Part of the frame rate that pictures are made at, at most 1.
+    pub frame_rate: f64,
+    /// Part of both edges of the size that they are coded at, at most 1.
+    pub size: f64,
+}
+
+/// What a path is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathCondition {
+    /// There is room.
+    Clear,
+    /// A queue has begun to stand.
+    Filling,
+    /// More is sent than passes.
+    Overused,
+    /// Others fill the queue.
+    Contended,
+}
+
+/// What keeps a session from more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RateLimit {
+    /// What the path takes.
+    Link,
+    /// The client does not keep up.
+    Client,
+    /// The most that the session may have.
+    Ceiling,
+    /// The source has no more to show.
+    Source,
 }
 
 /// One stage of the latency ledger.

@@ -2,6 +2,7 @@
 import { summary } from '../stats/declined.ts';
 import { StatsHistory, stageTitle } from '../stats/history.ts';
 import { displayIsHigh, rangeOf } from '../stats/range.ts';
+import { rateOf } from '../stats/rate.ts';
 import { TITLES, type TransportKind } from '../session/choice.ts';
 import type { PathAverages } from '../session/connection.ts';
 import type { Taken } from '../session/events.ts';
@@ -16,7 +17,7 @@ interface Row {
   readonly p95: HTMLTableCellElement;
 }
 
-const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Transport', 'Averages', 'Encoder', 'Range', 'Device'] as const;
+const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Rate', 'Transport', 'Averages', 'Encoder', 'Range', 'Device'] as const;
 type Fact = (typeof FACTS)[number];
 
 export class Hud {
@@ -121,6 +122,7 @@ export class Hud {
     this.set('Clock', stats.clock_error_ms == null ? 'not known yet' : `± ${stats.clock_error_ms.toFixed(2)} ms`);
     this.set('Not encoded', `${stats.unchanged} unchanged, ${stats.dropped} dropped`);
     this.set('Keyframes', String(stats.keyframes));
+    this.set('Rate', rateOf(stats.rate));
     this.legend(stats);
     this.draw();
   }

@@ -318,6 +318,11 @@ export interface components {
             /** @description Version of the server. */
             version: string;
         };
+        /**
+         * @description What a path is like.
+         * @enum {string}
+         */
+        PathCondition: "clear" | "filling" | "overused" | "contended";
         /** @description Milliseconds. */
         Percentiles: {
             /** Format: double */
@@ -340,6 +345,38 @@ export interface components {
             title: string;
             /** @description A URI reference that names the kind of problem, such as `/problems/unknown-session`. */
             type: string;
+        };
+        /**
+         * @description What keeps a session from more.
+         * @enum {string}
+         */
+        RateLimit: "link" | "client" | "ceiling" | "source";
+        /** @description What a session's rate follows. */
+        RateStats: {
+            /**
+             * Format: int32
+             * @description Kilobits a second that arrive.
+             */
+            arrives_kbps: number;
+            /**
+             * Format: double
+             * @description Part of the frame rate that pictures are made at, at most 1.
+             */
+            frame_rate: number;
+            /** @description What keeps the session from more. */
+            limited_by: components["schemas"]["RateLimit"];
+            /** @description What the path is like. */
+            path: components["schemas"]["PathCondition"];
+            /**
+             * Format: double
+             * @description How long the newest packet that is known of waited on its way, in milliseconds.
+             */
+            queue_ms: number;
+            /**
+             * Format: double
+             * @description Part of both edges of the size that they are coded at, at most 1.
+             */
+            size: number;
         };
         /** @description What the server says on the control channel. */
         ServerMessage: {
@@ -465,6 +502,8 @@ export interface components {
              * @description Keyframes, in all.
              */
             keyframes: number;
+            /** @description What the rate follows. */
+            rate: components["schemas"]["RateStats"];
             /**
              * Format: double
              * @description Mean from capture to presentation, milliseconds.

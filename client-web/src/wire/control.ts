@@ -37,6 +37,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     unchanged: number,
     dropped: number,
     keyframes: number,
+    rate: object({ path: text, limited_by: text, queue_ms: number, arrives_kbps: number, frame_rate: number, size: number }),
     stages: listOf(object({ stage: text, ms: percentiles, mean: maybe(number) })),
     mean_total: maybe(number),
     total: maybe(percentiles),

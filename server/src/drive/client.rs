@@ -280,7 +280,7 @@ impl ClientSide {
     pub(super) fn stats(
         &mut self,
         now: MediaTime,
-        target: Bitrate,
+        (target, rate): (Bitrate, wire::RateStats),
         source: &SourceCounts,
         encoder: &encoder::WorkerStats,
     ) -> ServerMessage {
@@ -300,6 +300,7 @@ impl ClientSide {
             unchanged: source.unchanged,
             dropped: not_coded(encoder),
             keyframes: encoder.keyframes,
+            rate,
             stages: summary
                 .stages
                 .iter()
@@ -350,6 +351,9 @@ mod tests {
     use encoder::{Demand, Outcome, Preference};
     use media::{CodecSet, EncoderCapabilities, FrameRate, Mark, PixelFormat};
     use proptest::prelude::*;
+    use session::rate::RateConfig;
+
+    use crate::drive::rates::Rates;
 
     fn side() -> ClientSide {
         let video = wire::Video { width: 1280, height: 720, fps: 30, max_kbps: 8000, hdr: true };
@@ -432,7 +436,9 @@ mod tests {
         let counts =
             SourceCounts { frames: 0, unchanged: 0, starved: 0, drawn: Size::new(640, 360) };
         let encoder = encoder::WorkerStats::default();
-        match side.stats(now, Bitrate::from_mbps(5), &counts, &encoder) {
+        let rates = Rates::new(now, RateConfig::default());
+        let rate = (rates.encoder_target(), rates.stats(now));
+        match side.stats(now, rate, &counts, &encoder) {
             ServerMessage::Stats(stats) => stats,
             other => panic!("{other:?}"),
         }

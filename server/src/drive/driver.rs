@@ -11,7 +11,7 @@ use media::{
 };
 use session::admission::Permit;
 use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, Phase, Record};
-use session::rate::{RateAction, RateConfig, RateController};
+use session::rate::{Part, RateAction, RateConfig};
 use session::reason::StoppedBy;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -22,6 +22,7 @@ use super::Plan;
 use super::answer::{self, ForClient, Taken, Used};
 use super::client::{ClientSide, Said};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
+use super::rates::Rates;
 use super::source::SourceReport;
 use super::trace;
 use crate::apps::VideoMode;
@@ -65,8 +66,7 @@ pub(super) struct Driver {
     connections: u32,
     /// The client's control channel is open and was greeted on it.
     greeted: bool,
-    rate: RateController,
-    rates: RateConfig,
+    rates: Rates,
     client: ClientSide,
 }
 
@@ -84,6 +84,7 @@ enum Wake {
     Report(Option<Report>),
     Transport(TransportEvent),
     Timeout,
+    Rates,
     Stats,
     Shutdown,
 }
@@ -105,15 +106,19 @@ impl Driver {
         };
         let now = node.clock.now();
         let ceiling = Bitrate::from_kbps(plan.granted.max_kbps.into());
-        let rates = RateConfig {
-            start: config.video.start_rate.rate().min(ceiling),
-            floor: config.video.min_rate.rate(),
-            ceiling,
-            audio: Bitrate::from_bps(0),
-            frame: plan.video.rate.interval(),
-            size: plan.video.size,
-        };
-        let rate = RateController::new(now, rates);
+        let rates = Rates::new(
+            now,
+            RateConfig {
+                start: config.video.start_rate.rate().min(ceiling),
+                floor: config.video.min_rate.rate(),
+                ceiling,
+                audio: Bitrate::from_bps(0),
+                frame: plan.video.rate.interval(),
+                size: plan.video.size,
+                // Sources keep the size that they are opened with.
+                resizes: false,
+            },
+        );
         let (reports_in, reports) = mpsc::channel(REPORTS);
         let label = plan.id.as_str()[..8.min(plan.id.as_str().len())].to_owned();
         let (video, hdr) = (plan.video, plan.granted.hdr);
@@ -123,7 +128,7 @@ impl Driver {
             label,
             app: plan.app,
             video: plan.video,
-            settings: config.video.encoder_settings(plan.video, rate.encoder_target()),
+            settings: config.video.encoder_settings(plan.video, rates.encoder_target()),
             barcode: plan.barcode,
             encoders: plan.encoders,
             kind,
@@ -149,7 +154,6 @@ impl Driver {
             connection: None,
             connections: 0,
             greeted: false,
-            rate,
             rates,
             node,
         }
@@ -171,7 +175,11 @@ impl Driver {
                 Wake::Report(None) => {}
                 Wake::Transport(event) => self.transport_event(event).await,
                 Wake::Timeout => self.tell(Event::Timeout).await,
-                Wake::Stats => self.send_stats(),
+                Wake::Rates => self.follow_rates(self.node.clock.now()),
+                Wake::Stats => {
+                    self.follow_rates(self.node.clock.now());
+                    self.send_stats();
+                }
                 Wake::Shutdown => self.tell(Event::StopRequested(StoppedBy::Shutdown)).await,
             }
         }
@@ -183,7 +191,10 @@ impl Driver {
         shutdown: &tokio_util::sync::CancellationToken,
     ) -> Wake {
         let now = self.node.clock.now();
-        let deadline = self.machine.poll_timeout().map(|at| Instant::now() + at.since(now));
+        let from_now = |at: MediaTime| Instant::now() + at.since(now);
+        let deadline = self.machine.poll_timeout().map(from_now);
+        // Nothing is to be followed while nobody is connected.
+        let rates = self.connection.as_ref().and(self.rates.poll_timeout(now)).map(from_now);
         let ending = matches!(self.machine.phase(), Phase::Ending | Phase::Ended);
         let connection = &mut self.connection;
         tokio::select! {
@@ -193,12 +204,8 @@ impl Driver {
             }) => Wake::Transport(event),
             command = self.mailbox.recv() => Wake::Command(command),
             report = self.reports.recv() => Wake::Report(report),
-            () = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            } => Wake::Timeout,
+            () = at(deadline) => Wake::Timeout,
+            () = at(rates) => Wake::Rates,
             _ = stats.tick() => Wake::Stats,
             () = shutdown.cancelled(), if !ending => Wake::Shutdown,
         }
@@ -373,13 +380,14 @@ impl Driver {
         let now = self.node.clock.now();
         self.client.reset(now);
         self.greeted = false;
-        // One-way delays of another connection have another zero: what was learnt of them means nothing here.
-        let start = self.rate.target().min(self.rates.ceiling).max(self.rates.floor);
-        self.rate = RateController::new(now, RateConfig { start, ..self.rates });
+        self.rates.renew(now);
         let connection =
             Connection { name: name.clone(), transport, candidates, closing_is_leaving };
         self.connection = Some(connection);
-        self.set_rates();
+        if let Some(media) = &self.media {
+            media.set_frame_rate(Part::WHOLE);
+        }
+        self.set_rates(now);
         self.show_status();
         name
     }
@@ -490,7 +498,8 @@ impl Driver {
         match event {
             TransportEvent::Connected { .. } => {
                 if let (Some(media), Some(connection)) = (&self.media, &mut self.connection) {
-                    media.send_to(Some(connection.transport.video_sink(TrackId(0))));
+                    let sink = connection.transport.video_sink(TrackId(0));
+                    media.send_to(Some(self.rates.gated(sink, self.node.clock.clone())));
                 }
                 // The channel may open a moment before the connection counts as up, and what is said then is lost.
                 if self.greeted {
@@ -522,10 +531,14 @@ impl Driver {
             TransportEvent::FrameSent { frame, wire_timestamp, bytes, stages, .. } => {
                 trace::sent(frame, wire_timestamp, bytes, &stages);
                 self.node.metrics.frame_sent(bytes, &stages);
-                self.rate.on_sent(now, bytes);
+                self.rates.on_sent(now, wire_timestamp, bytes);
+                self.follow_rates(now);
                 self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
             }
-            TransportEvent::Path(report) => self.follow_path(now, &report),
+            TransportEvent::Path(report) => {
+                self.rates.on_report(&report);
+                self.follow_rates(now);
+            }
             TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
@@ -544,22 +557,36 @@ impl Driver {
         }
     }
 
-    fn follow_path(&mut self, now: MediaTime, report: &media::PathReport) {
-        self.rate.on_report(report);
-        while let Some(action) = self.rate.poll(now) {
-            if let RateAction::Target { .. } = action {
-                self.set_rates();
+    /// Carries out what the rate controller asks for.
+    fn follow_rates(&mut self, now: MediaTime) {
+        while let Some(action) = self.rates.poll(now) {
+            match action {
+                RateAction::Target { .. } => self.set_rates(now),
+                RateAction::FrameRate(part) => {
+                    tracing::info!(part = part.as_f64(), "frame rate");
+                    if let Some(media) = &self.media {
+                        media.set_frame_rate(part);
+                    }
+                    self.set_rates(now);
+                }
+                // Never asked for: sources keep their size.
+                RateAction::Size(part) => tracing::error!(?part, "no source changes its size"),
+                RateAction::Probe { rate, length } => {
+                    if let Some(connection) = &mut self.connection {
+                        connection.transport.probe(rate, length);
+                    }
+                }
             }
         }
     }
 
     /// Tells encoder and pacer the rate of now.
-    fn set_rates(&mut self) {
+    fn set_rates(&mut self, now: MediaTime) {
         if let Some(media) = &self.media {
-            media.set_bitrate(self.rate.encoder_target());
+            media.set_bitrate(self.rates.told_encoder(now));
         }
         if let Some(connection) = &mut self.connection {
-            connection.transport.set_pacing(self.rate.target().scaled(PACING_FACTOR));
+            connection.transport.set_pacing(self.rates.target().scaled(PACING_FACTOR));
         }
     }
 
@@ -567,13 +594,15 @@ impl Driver {
         match channel {
             DataChannel::Control => self.control_message(now, message).await,
             DataChannel::Input | DataChannel::Motion => self.input_message(now, message).await,
-            DataChannel::Acks => self.acks(message),
+            DataChannel::Acks => self.acks(now, message),
         }
     }
 
-    fn acks(&self, message: &[u8]) {
+    fn acks(&mut self, now: MediaTime, message: &[u8]) {
         match Acks::decode(message) {
             Ok(acks) => {
+                self.rates.on_acks(now, &acks);
+                self.follow_rates(now);
                 if let (Some(frame), Some(media)) = (self.client.acked(&acks), &self.media) {
                     media.acknowledge(frame);
                 }
@@ -657,7 +686,8 @@ impl Driver {
         if self.connection.is_none() || self.machine.phase() != Phase::Live {
             return;
         }
-        let stats = self.client.stats(now, self.rate.encoder_target(), &source, &encoder);
+        let rate = (self.rates.encoder_target(), self.rates.stats(now));
+        let stats = self.client.stats(now, rate, &source, &encoder);
         self.say(&stats);
         self.ping(now);
     }
@@ -730,6 +760,14 @@ impl Drop for Driver {
         if let Some(permit) = self.permit.take() {
             self.node.release(&self.id, permit);
         }
+    }
+}
+
+/// Waits until then, or for ever.
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,6 +6,7 @@ use encoder::{Command, EncoderSettings, EncoderWorker, WorkerConfig, WorkerEvent
 use media::{
     AccessUnit, Bitrate, Clock, Frame, FrameRate, PictureKind, SendRefused, TrackId, UnitSink,
 };
+use session::rate::Part;
 use tokio::sync::mpsc;
 
 use super::source::{SourceCounts, SourceOutput, SourceReport, SourceThread};
@@ -176,6 +177,11 @@ impl MediaSide {
     /// Codes at this rate.
     pub(super) fn set_bitrate(&self, bitrate: Bitrate) {
         self.command(Command::SetRate { bitrate, rate: self.rate });
+    }
+
+    /// Makes pictures at this part of their rate. The encoder goes on counting on the whole.
+    pub(super) fn set_frame_rate(&self, part: Part) {
+        self.source.set_rate(part.of_rate(self.rate), part != Part::WHOLE);
     }
 
     /// Pulls the next picture forward.

@@ -5,6 +5,7 @@ mod answer;
 mod client;
 mod driver;
 mod media_side;
+mod rates;
 mod source;
 mod trace;
 

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use media::{
-    Clock, Frame, FrameId, FrameRequest, FrameSource, InputSink, MediaTime, Pacing, PictureKind,
-    Size, SourceError, SourceEvent,
+    Clock, Frame, FrameId, FrameRate, FrameRequest, FrameSource, InputSink, MediaTime, Pacing,
+    PictureKind, Size, SourceError, SourceEvent,
 };
 use session::pacing::FramePacer;
 
@@ -94,6 +94,8 @@ struct State {
     paused: bool,
     /// A picture is wanted even when nothing changed.
     refresh: bool,
+    /// Fewer pictures are wanted than the source makes: a pushed one is asked only when one is due, too.
+    slowed: bool,
     pacer: FramePacer,
     counts: SourceCounts,
 }
@@ -116,6 +118,7 @@ impl SourceThread {
                 ended: false,
                 paused: true,
                 refresh: false,
+                slowed: false,
                 // Input may double the rate for a picture, no more.
                 pacer: FramePacer::new(clock.now(), video.rate, video.rate.interval() / 2),
                 counts: SourceCounts { frames: 0, unchanged: 0, starved: 0, drawn: video.size },
@@ -173,6 +176,14 @@ impl SourceThread {
     /// Wants a picture even when nothing changed: a new viewer came, or a keyframe is due.
     pub fn refresh(&self) {
         self.shared.change(|state| state.refresh = true);
+    }
+
+    /// Pictures come at this rate from now on; `slowed` where that is below the source's own.
+    pub fn set_rate(&self, rate: FrameRate, slowed: bool) {
+        self.shared.change(|state| {
+            state.slowed = slowed;
+            state.pacer.set_rate(rate);
+        });
     }
 
     /// Input came in: the next picture is pulled forward.
@@ -330,7 +341,8 @@ impl Shared {
                 continue;
             }
             let due = state.pacer.next_due();
-            if pacing == Pacing::Pushed || due <= now {
+            let at_once = pacing == Pacing::Pushed && !state.slowed;
+            if at_once || due <= now {
                 return Some((now, std::mem::take(&mut state.refresh)));
             }
             state = self

@@ -85,6 +85,12 @@ impl Backlog {
         self.answered_in
     }
 
+    /// Whether something should have been heard by now, of reports that come every `gap`.
+    pub(super) fn is_overdue(&self, now: MediaTime, gap: Duration) -> bool {
+        let oldest = self.under_way.front();
+        oldest.is_some_and(|(at, _)| now.since(*at) > self.answered_in + gap * 2)
+    }
+
     /// How long a frame that is sent now would wait, where `queue` is what the newest packet that arrived waited,
     /// on a link that carries `rate`. Reports come every `gap`: what is overdue has not moved.
     pub(super) fn wait(

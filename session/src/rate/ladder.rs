@@ -83,6 +83,14 @@ const SLOW: [Rung; 4] = [
     rung(Part::WHOLE, HALF),
     rung(TWO_THIRDS, HALF),
 ];
+/// Where only frames can be left out.
+const QUICK_WHOLE: [Rung; 4] = [
+    rung(Part::WHOLE, Part::WHOLE),
+    rung(TWO_THIRDS, Part::WHOLE),
+    rung(HALF, Part::WHOLE),
+    rung(THIRD, Part::WHOLE),
+];
+const SLOW_WHOLE: [Rung; 2] = [rung(Part::WHOLE, Part::WHOLE), rung(TWO_THIRDS, Part::WHOLE)];
 /// Frames at least so far apart are few.
 const SLOW_FROM: Duration = Duration::from_millis(30);
 /// What a client that does not keep up is sent.
@@ -128,12 +136,18 @@ struct ClientSteps {
 }
 
 impl Ladder {
-    /// For pictures of `size` every `frame`.
-    pub(super) fn new(frame: Duration, size: Size) -> Self {
+    /// For pictures of `size` every `frame`, which can be coded smaller or not.
+    pub(super) fn new(frame: Duration, size: Size, resizes: bool) -> Self {
+        let rungs: &'static [Rung] = match (frame >= SLOW_FROM, resizes) {
+            (false, true) => &QUICK,
+            (false, false) => &QUICK_WHOLE,
+            (true, true) => &SLOW,
+            (true, false) => &SLOW_WHOLE,
+        };
         Self {
             frame,
             size,
-            rungs: if frame >= SLOW_FROM { &SLOW } else { &QUICK },
+            rungs,
             at: 0,
             coarse: None,
             spare: None,
@@ -185,12 +199,6 @@ impl Ladder {
         } else if let Some(began) = self.spare {
             self.go(now, self.at - 1, now.since(began), UP_AFTER);
         }
-    }
-
-    /// When [`step`](Self::step) may change something although nothing was heard.
-    pub(super) fn poll_timeout(&self, now: MediaTime) -> Option<MediaTime> {
-        let waits = self.coarse.or(self.spare).or(self.client.behind);
-        waits.map(|_| now + CLIENT_DOWN_AFTER)
     }
 
     fn go(&mut self, now: MediaTime, to: usize, for_long: Duration, after: [Duration; 2]) {
@@ -252,7 +260,7 @@ mod tests {
     const HD: Size = Size::new(1920, 1080);
 
     fn ladder() -> Ladder {
-        Ladder::new(FrameRate::fps(60).interval(), HD)
+        Ladder::new(FrameRate::fps(60).interval(), HD, true)
     }
 
     fn run(ladder: &mut Ladder, from: u64, seconds: u64, kbps: u64, behind: bool) -> (Part, Part) {
@@ -273,6 +281,15 @@ mod tests {
         assert_eq!(run(&mut ladder, 46, 9, 4_000, false), (HALF, THREE_QUARTERS), "not at once");
         assert_eq!(run(&mut ladder, 55, 2, 4_000, false), (HALF, Part::WHOLE));
         assert_eq!(run(&mut ladder, 57, 12, 6_000, false), (Part::WHOLE, Part::WHOLE));
+    }
+
+    #[test]
+    fn what_cannot_be_coded_smaller_keeps_its_size() {
+        for fps in [60, 30] {
+            let mut ladder = Ladder::new(FrameRate::fps(fps).interval(), HD, false);
+            let (rate, size) = run(&mut ladder, 0, 60, 500, false);
+            assert!(rate != Part::WHOLE && size == Part::WHOLE, "{fps}: {rate:?}, {size:?}");
+        }
     }
 
     #[test]

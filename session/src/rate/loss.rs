@@ -86,6 +86,11 @@ impl Loss {
         self.exceeds(now, SUDDEN_WINDOW, SUDDEN) || self.exceeds(now, WINDOW, EXCESS)
     }
 
+    /// Whether anything was lost lately.
+    pub(super) fn is_any(&self, now: MediaTime) -> bool {
+        self.within(now, WINDOW).lost > 0
+    }
+
     fn exceeds(&self, now: MediaTime, window: Duration, excess: f64) -> bool {
         let counted = self.within(now, window);
         if counted.all() < LEAST_PACKETS {

@@ -62,6 +62,8 @@ const BESIDE_IN: f64 = 0.5;
 const BESIDE_EVERY: Duration = Duration::from_millis(200);
 /// Frames that may wait at the bottleneck.
 const FRAMES_WAIT: u32 = 2;
+/// No frame is coded for so long at most.
+const LONGEST_SKIP: Duration = Duration::from_millis(500);
 /// Frames that may wait for the client's decoder: more than make it one that is behind.
 const CLIENT_FRAMES_WAIT: f64 = 3.0;
 
@@ -80,6 +82,8 @@ pub struct RateConfig {
     pub frame: Duration,
     /// Full size of its pictures.
     pub size: Size,
+    /// Whether they can be coded smaller.
+    pub resizes: bool,
 }
 
 impl Default for RateConfig {
@@ -91,6 +95,7 @@ impl Default for RateConfig {
             audio: Bitrate::from_bps(0),
             frame: Duration::from_micros(16_667),
             size: Size::new(1280, 720),
+            resizes: true,
         }
     }
 }
@@ -152,7 +157,8 @@ pub enum RateAction {
         /// What the encoder should produce.
         encoder: Bitrate,
     },
-    /// Make pictures at this part of the frame rate; the encoder is not told and codes them as they come.
+    /// Make pictures at this part of the frame rate. The encoder is not set up anew: it codes them as they come, and is
+    /// told as many more bits as there are fewer of them.
     FrameRate(Part),
     /// Code pictures at this part of both edges; each change is a keyframe, and they are 5 s apart at least.
     Size(Part),
@@ -207,7 +213,7 @@ impl RateController {
             config,
             path: Path::new(now, config),
             prober: Prober::new(now),
-            ladder: Ladder::new(config.frame, config.size),
+            ladder: Ladder::new(config.frame, config.size, config.resizes),
             client: ClientWatch::new(),
             beside: 0.0,
             counted: Counted::default(),
@@ -237,6 +243,9 @@ impl RateController {
 
     /// The client said how it copes.
     pub fn on_client(&mut self, now: MediaTime, load: ClientLoad) {
+        // What waited for a packet to be sent again did not wait for the decoder.
+        let decode_delay_micros = load.decode_delay_micros.filter(|_| !self.path.loses(now));
+        let load = ClientLoad { decode_delay_micros, ..load };
         self.client.on_load(now, load, self.ladder.interval(), self.path.queue());
         self.path.set_client_busy(self.client.is_behind(now));
     }
@@ -249,16 +258,23 @@ impl RateController {
         self.poll_target(now).or_else(|| self.poll_steps()).or_else(|| self.poll_probe(now))
     }
 
-    /// When [`poll`](Self::poll) is due although nothing happens; `None` where it need not be called.
+    /// When [`poll`](Self::poll) is due for a probe; besides, it is after each report and now and then.
     pub fn poll_timeout(&self, now: MediaTime) -> Option<MediaTime> {
-        let waits = [self.prober.poll_timeout(), self.ladder.poll_timeout(now)];
-        waits.into_iter().flatten().min().map(|at| at.max(now + Duration::from_millis(1)))
+        self.prober.poll_timeout().map(|at| at.max(now + Duration::from_millis(1)))
     }
 
-    /// Whether the next frame should not be coded: more than two frames wait at the bottleneck, or at the client.
+    /// Whether a frame should not be coded now.
     pub fn skip_frame(&self, now: MediaTime) -> bool {
-        self.path.wait(now) > self.ladder.interval() * FRAMES_WAIT
-            || self.client.waiting(now) > CLIENT_FRAMES_WAIT
+        self.skip_until(now) > now
+    }
+
+    /// Until when frames should not be coded: more than two of them wait at the bottleneck, or three at the client.
+    /// As far as is known now; a path that stays silent is tried again then.
+    pub fn skip_until(&self, now: MediaTime) -> MediaTime {
+        let interval = self.ladder.interval();
+        let on_the_way = self.path.wait(now).saturating_sub(interval * FRAMES_WAIT);
+        let at_the_client = (self.client.waiting(now) - CLIENT_FRAMES_WAIT).max(0.0);
+        now + on_the_way.max(interval.mul_f64(at_the_client)).min(LONGEST_SKIP)
     }
 
     /// What may be sent in all: video, sound, repair.

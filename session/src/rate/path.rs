@@ -289,8 +289,15 @@ impl Path {
 
     /// How long a frame that is sent now would wait at the bottleneck for what was sent before it.
     pub(super) fn wait(&self, now: MediaTime) -> Duration {
-        let carried = self.link.carried().map_or(self.aim, |link| link.max(self.aim));
         let gap = self.delivery.usual_gap();
+        let carried = match self.link.carried() {
+            Some(link) => link.max(self.aim),
+            // How fast it is is not known: a large frame may be through at once.
+            None if self.newest < NO_QUEUE && !self.backlog.is_overdue(now, gap) => {
+                return Duration::ZERO;
+            }
+            None => self.aim,
+        };
         let wait = self.backlog.wait(now, self.queue(), carried, gap);
         // What others keep up, skipping frames would not drain.
         let others = self
@@ -327,6 +334,11 @@ impl Path {
     /// What arrives, over the last quarter of a second.
     pub(super) fn acked_rate(&self) -> Bitrate {
         self.delivery.rate(RATE_WINDOW)
+    }
+
+    /// Whether packets are lost lately.
+    pub(super) fn loses(&self, now: MediaTime) -> bool {
+        self.loss.is_any(now)
     }
 
     /// Whether the source sends much less than it may.

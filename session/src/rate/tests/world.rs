@@ -35,6 +35,7 @@ enum Packet {
 struct Frame {
     captured: MediaTime,
     missing: u64,
+    bytes: u64,
 }
 
 /// What became of a frame.
@@ -65,8 +66,6 @@ pub(super) struct Session {
     total: Bitrate,
     rng: Rng,
     frame: u64,
-    /// Bytes of the newest frame.
-    frame_bytes: u64,
     under_way: BTreeMap<u64, Frame>,
     pacer: VecDeque<Packet>,
     credit: f64,
@@ -183,7 +182,6 @@ impl World {
             next_frame: starts + Duration::from_millis(5) * self.sessions.len() as u32,
             rng: Rng::new(7 + n),
             frame: 0,
-            frame_bytes: 0,
             under_way: BTreeMap::new(),
             pacer: VecDeque::new(),
             credit: 0.0,
@@ -332,9 +330,9 @@ impl World {
                 let again = Packet::Media { flow, number, frame, bytes, resends: resends + 1 };
                 session.resend.push_back((due, again));
             }
-            if is_last && frame.is_some() {
-                let bytes = session.frame_bytes;
-                session.control.on_sent(now, bytes);
+            let whole = frame.filter(|_| is_last).and_then(|frame| session.under_way.get(&frame));
+            if let Some(frame) = whole {
+                session.control.on_sent(now, frame.bytes);
             }
         }
     }
@@ -434,8 +432,10 @@ impl Session {
         let packets = bytes.div_ceil(PACKET - HEADERS);
         let frame = self.frame;
         self.frame += 1;
-        self.under_way.insert(frame, Frame { captured: now, missing: packets });
-        self.frame_bytes = bytes + packets * HEADERS;
+        self.under_way.insert(
+            frame,
+            Frame { captured: now, missing: packets, bytes: bytes + packets * HEADERS },
+        );
         for n in 0..packets {
             let bytes = (bytes - n * (PACKET - HEADERS)).min(PACKET - HEADERS) + HEADERS;
             let frame = Some(frame);
