@@ -62,6 +62,8 @@ impl Label {
 pub(crate) struct Encoded {
     pub(crate) units: u64,
     pub(crate) keyframes: u64,
+    /// Keyframes that a change of size took; they are among the keyframes.
+    pub(crate) resizes: u64,
     pub(crate) recoveries: u64,
     pub(crate) bytes: u64,
 }
@@ -105,6 +107,17 @@ impl Encoder {
 
     pub(crate) fn set_rate(&mut self, rate: Bitrate) {
         self.rate = rate;
+    }
+
+    /// From now on so much time lies between two frames; each gets more of the rate.
+    pub(crate) fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
+    /// Codes another size, from a keyframe on.
+    pub(crate) fn resize(&mut self) {
+        self.counts.resizes += u64::from(!self.wants_key);
+        self.wants_key = true;
     }
 
     pub(crate) fn keyframe(&mut self) {
@@ -233,8 +246,12 @@ mod tests {
         let unit = encoder.encode(MediaTime::ZERO);
         assert_eq!((unit.kind, label(&unit).refers_to), (UnitKind::Recovery, Some(2)));
         encoder.keyframe();
+        encoder.resize();
+        assert_eq!(kind(&mut encoder), UnitKind::Key);
+        encoder.resize();
         assert_eq!(kind(&mut encoder), UnitKind::Key);
         let counts = encoder.counts();
-        assert_eq!((counts.units, counts.keyframes, counts.recoveries), (6, 3, 1));
+        assert_eq!((counts.units, counts.keyframes, counts.resizes), (7, 4, 1));
+        assert_eq!(counts.recoveries, 1);
     }
 }

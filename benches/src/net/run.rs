@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::args::{Case, Rival};
 use super::column::{Column, Pair};
+use super::encoder::Encoded;
 use super::figures::rank;
 use super::session::{self, FPS, INTERVAL, Served};
 use super::viewer::Shown;
@@ -164,7 +165,9 @@ impl Course<'_> {
         let gaps = sorted(gaps.into_iter());
         put("gap95", percentile(&gaps, 95));
         put("longest", percentile(&gaps, 100));
-        put("keys", served.encoded.keyframes.saturating_sub(1) as f64);
+        let Encoded { keyframes, resizes, .. } = served.encoded;
+        put("keys", keyframes.saturating_sub(1 + resizes) as f64);
+        put("resizes", resizes as f64);
         put("recoveries", served.encoded.recoveries as f64);
         put("skipped", served.skipped as f64 / (length.as_secs_f64() * f64::from(FPS)) * 100.0);
         let encoded = served.encoded.bytes.max(1) as f64;

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::bail;
 use media::{
-    Acks, Bitrate, Clock, DataChannel, FrameAck, FrameId, FrameState, TrackId, Transport,
-    TransportEvent,
+    Acks, Bitrate, Clock, DataChannel, FrameAck, FrameId, FrameRate, FrameState, MediaTime,
+    TrackId, Transport, TransportEvent, UnitSink,
 };
-use session::{RateConfig, RateController};
+use session::rate::{ClientLoad, RateAction, RateConfig, RateController};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::column::Client;
@@ -35,8 +35,19 @@ const REMEMBERED: usize = 1_024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Served {
     pub(crate) encoded: Encoded,
-    /// Frames that the source had and the transport had no room for.
+    /// Frames that the source had and that were not coded, because too much waited.
     pub(crate) skipped: u64,
+}
+
+/// The server's end, but for its transport.
+struct Server {
+    rate: RateController,
+    encoder: Encoder,
+    /// Time between two frames at the part of the frame rate that is asked for.
+    interval: Duration,
+    /// Timestamp and number of frames that were sent, the newest first: it is looked for there.
+    sent: VecDeque<(u32, FrameId)>,
+    skipped: u64,
 }
 
 /// Sends for `length`, from now on, and then answers for `drain` longer.
@@ -48,73 +59,104 @@ pub(crate) async fn serve(
     length: Duration,
     drain: Duration,
 ) -> anyhow::Result<Served> {
-    let config = RateConfig { ceiling, ..RateConfig::default() };
-    let mut rate = RateController::new(clock.now(), config);
-    let mut encoder = Encoder::new(INTERVAL, rate.encoder_target(), seed);
-    set_rates(&rate, &mut encoder, transport.as_mut());
+    let config = RateConfig { ceiling, frame: INTERVAL, ..RateConfig::default() };
+    let rate = RateController::new(clock.now(), config);
+    let mut server = Server {
+        encoder: Encoder::new(INTERVAL, rate.encoder_target(), seed),
+        rate,
+        interval: INTERVAL,
+        sent: VecDeque::new(),
+        skipped: 0,
+    };
+    transport.set_pacing(server.rate.target().scaled(PACING_FACTOR));
     let mut sink = transport.video_sink(TrackId(0));
     let start = Instant::now();
-    let (mut tick, mut skipped) = (0_u32, 0);
-    // Timestamp and number of frames that were sent.
-    let mut sent: VecDeque<(u32, FrameId)> = VecDeque::new();
-    loop {
-        let due = start + INTERVAL * tick;
-        let event = tokio::select! {
+    let mut due = start;
+    while due.duration_since(start) < length + drain {
+        let now = clock.now();
+        server.act(now, transport.as_mut());
+        let wake = server.rate.poll_timeout(now);
+        let wake = wake.map_or(due, |at| due.min(Instant::now() + at.since(now)));
+        tokio::select! {
             biased;
-            event = poll_fn(|cx| transport.poll_event(cx)) => event,
-            () = sleep_until(due) => {
-                if due.duration_since(start) >= length + drain {
-                    break;
-                }
-                tick += 1;
-                if due.duration_since(start) >= length {
+            event = poll_fn(|cx| transport.poll_event(cx)) => server.take(clock.now(), event)?,
+            () = sleep_until(wake) => {
+                if Instant::now() < due {
                     continue;
                 }
-                if !sink.is_ready() {
-                    skipped += 1;
-                    continue;
+                if due.duration_since(start) < length {
+                    server.frame(clock.now(), sink.as_mut());
                 }
-                let unit = encoder.encode(clock.now());
-                let frame = unit.frame;
-                if sink.send(unit).is_err() {
-                    encoder.forget(&(frame..=frame));
-                }
-                continue;
+                // A machine that was late leaves frames out, as a source does.
+                due = (due + server.interval).max(Instant::now() - server.interval);
             }
-        };
+        }
+    }
+    Ok(Served { encoded: server.encoder.counts(), skipped: server.skipped })
+}
+
+impl Server {
+    /// Does what the rate controller asks for.
+    fn act(&mut self, now: MediaTime, transport: &mut dyn Transport) {
+        while let Some(action) = self.rate.poll(now) {
+            match action {
+                RateAction::Target { total, encoder } => {
+                    self.encoder.set_rate(encoder);
+                    transport.set_pacing(total.scaled(PACING_FACTOR));
+                }
+                RateAction::FrameRate(part) => {
+                    self.interval = part.of_rate(FrameRate::fps(FPS)).interval();
+                    self.encoder.set_interval(self.interval);
+                }
+                // Units are of no size; what a change costs is its keyframe.
+                RateAction::Size(_) => self.encoder.resize(),
+                RateAction::Probe { .. } => {}
+            }
+        }
+    }
+
+    /// The source has a frame.
+    fn frame(&mut self, now: MediaTime, sink: &mut dyn UnitSink) {
+        if !sink.is_ready() || self.rate.skip_frame(now) {
+            self.skipped += 1;
+            return;
+        }
+        let unit = self.encoder.encode(now);
+        let frame = unit.frame;
+        if sink.send(unit).is_err() {
+            self.encoder.forget(&(frame..=frame));
+        }
+    }
+
+    fn take(&mut self, now: MediaTime, event: TransportEvent) -> anyhow::Result<()> {
         match event {
-            TransportEvent::Path(report) => {
-                rate.on_report(&report);
-                set_rates(&rate, &mut encoder, transport.as_mut());
-            }
-            TransportEvent::KeyframeNeeded(_) => encoder.keyframe(),
-            TransportEvent::FramesLost(_, lost) => encoder.forget(&lost),
+            TransportEvent::Path(report) => self.rate.on_report(&report),
+            TransportEvent::KeyframeNeeded(_) => self.encoder.keyframe(),
+            TransportEvent::FramesLost(_, lost) => self.encoder.forget(&lost),
             TransportEvent::Data(DataChannel::Acks, message) => {
                 let acks = Acks::decode(&message)?;
                 for ack in acks.frames.iter().filter(|ack| ack.state == FrameState::Decoded) {
-                    let known = sent.iter().find(|(timestamp, _)| *timestamp == ack.wire_timestamp);
-                    if let Some((_, frame)) = known {
-                        encoder.acknowledge(frame.0);
+                    let known = |(timestamp, _): &&(u32, _)| *timestamp == ack.wire_timestamp;
+                    if let Some((_, frame)) = self.sent.iter().find(known) {
+                        self.encoder.acknowledge(frame.0);
                     }
                 }
+                let load =
+                    ClientLoad { decode_queue: acks.decode_queue, decode_delay_micros: None };
+                self.rate.on_client(now, load);
             }
-            TransportEvent::FrameSent { frame, wire_timestamp, .. } => {
-                if sent.len() == REMEMBERED {
-                    sent.pop_back();
+            TransportEvent::FrameSent { frame, wire_timestamp, bytes, .. } => {
+                self.rate.on_sent(now, bytes);
+                if self.sent.len() == REMEMBERED {
+                    self.sent.pop_back();
                 }
-                // The newest first: it is looked for there.
-                sent.push_front((wire_timestamp, frame));
+                self.sent.push_front((wire_timestamp, frame));
             }
             TransportEvent::Closed(reason) => bail!("the server's side ended: {reason}"),
             _ => {}
         }
+        Ok(())
     }
-    Ok(Served { encoded: encoder.counts(), skipped })
-}
-
-fn set_rates(rate: &RateController, encoder: &mut Encoder, transport: &mut dyn Transport) {
-    encoder.set_rate(rate.encoder_target());
-    transport.set_pacing(rate.target().scaled(PACING_FACTOR));
 }
 
 /// Watches until `until`, a little after the server stopped; yields what was shown.

@@ -9,7 +9,7 @@ use super::run::Outcome;
 use super::targets::Verdict;
 
 /// Name of the figure, head of its column, digits after the point.
-const COLUMNS: [(&str, &str, usize); 17] = [
+const COLUMNS: [(&str, &str, usize); 18] = [
     ("mbps", "Mbit/s", 1),
     ("use", "use %", 0),
     ("queue95", "queue95", 0),
@@ -23,6 +23,7 @@ const COLUMNS: [(&str, &str, usize); 17] = [
     ("gap95", "gap95", 0),
     ("longest", "longest", 0),
     ("keys", "keys", 0),
+    ("resizes", "sizes", 0),
     ("recoveries", "recov.", 0),
     ("skipped", "skip %", 1),
     ("overhead", "over %", 1),
@@ -33,8 +34,8 @@ const COLUMNS: [(&str, &str, usize); 17] = [
 const LEGEND: &str = "\
 Mbit/s, use: what went through to the client, headers included; of what the link carries up to the ceiling
 queue95: wait before the bottleneck; p50 to max: capture to decodable; gap95, longest: between two frames; all in ms
-shown: of the frames encoded; freezes: gaps beyond a round trip and two frames; keys: keyframes after the first
-skip: frames that the transport had no room for; over: what left the server beyond the video, in percent of it";
+shown: of the frames encoded; freezes: gaps beyond a round trip and two frames; keys: keyframes after the first; sizes: planned ones
+skip: frames not coded because too much waited; over: what left the server beyond the video, in percent of it";
 
 /// Load of the last minute above which the machine does something else.
 const QUIET: f64 = 0.5;
