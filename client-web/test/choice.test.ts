@@ -8,34 +8,50 @@ const made = (wish: TransportWish = 'auto', lacks?: string): TransportChoice => 
 
 describe('the choice of a transport', () => {
   it('is settled before the node is asked only where the node cannot change it', () => {
-    expect(made('webrtc').isSettled).toBe(true);
-    expect(made('auto', 'this browser has no WebTransport').isSettled).toBe(true);
-    expect(made('auto').isSettled).toBe(false);
-    expect(made('webtransport').isSettled).toBe(false);
+    expect(made('webrtc').isSettled(0)).toBe(true);
+    expect(made('webtransport', 'this browser has no WebTransport').isSettled(0)).toBe(true);
+    expect(made('auto').isSettled(0)).toBe(true);
+    expect(made('webtransport').isSettled(0)).toBe(false);
+    const choice = made('auto');
+    choice.failed('webrtc', 'brought no picture', 0);
+    expect(choice.isSettled(1)).toBe(false);
   });
 
   it('says why it is what it is', () => {
-    expect(of(made()).kind).toBe('webtransport');
-    expect(of(made()).reason).toBe('no jitter buffer between network and decoder; decodes H264, AV1');
-    expect(of(made('webtransport')).reason).toMatch(/address asks/);
+    expect(of(made())).toEqual({ kind: 'webrtc', reason: 'the default' });
+    expect(of(made('webtransport'))).toEqual({ kind: 'webtransport', reason: 'the page’s address asks for it; decodes H264, AV1' });
     expect(of(made('webrtc'))).toEqual({ kind: 'webrtc', reason: 'the page’s address asks for it' });
     expect(of(made('webtransport', 'no such thing'))).toEqual({ kind: 'webrtc', reason: 'no such thing' });
-    expect(made().choose(able, { offered: false, hdr: false }, 0)).toEqual({ kind: 'webrtc', reason: 'the node offers no WebTransport' });
-    expect(made().choose({ lacks: 'decodes nothing', decodes: [] }, node, 0)).toEqual({ kind: 'webrtc', reason: 'decodes nothing' });
-    expect(made().choose(able, { offered: true, hdr: true }, 0).kind).toBe('webrtc');
+    expect(made('webtransport').choose(able, { offered: false, hdr: false }, 0)).toEqual({ kind: 'webrtc', reason: 'the node offers no WebTransport' });
+    expect(made('webtransport').choose({ lacks: 'decodes nothing', decodes: [] }, node, 0)).toEqual({ kind: 'webrtc', reason: 'decodes nothing' });
+    expect(made('webtransport').choose(able, { offered: true, hdr: true }, 0).reason).toMatch(/dynamic range/);
+  });
+
+  it('waits longer for what was asked for', () => {
+    expect(made('webtransport').limitMs).toBeGreaterThan(made().limitMs);
   });
 
   it('remembers what failed, and not for ever', () => {
-    const choice = made();
+    const choice = made('webtransport');
     choice.failed('webtransport', 'did not connect', 10);
     expect(of(choice, 10 + FORGIVE_MS - 1)).toEqual({ kind: 'webrtc', reason: 'WebTransport did not connect' });
     expect(of(choice, 10 + FORGIVE_MS).kind).toBe('webtransport');
-    choice.failed('webrtc', 'whatever', 20 + FORGIVE_MS);
-    expect(of(choice, 21 + FORGIVE_MS).kind).toBe('webtransport');
+  });
+
+  it('is the other one where the default brings no picture, and the default again where neither does', () => {
+    const choice = made();
+    choice.failed('webrtc', 'brought no picture', 0);
+    expect(of(choice)).toEqual({ kind: 'webtransport', reason: 'WebRTC brought no picture; decodes H264, AV1' });
+    expect(choice.choose(able, { offered: false, hdr: false }, 0).kind).toBe('webrtc');
+    choice.failed('webtransport', 'did not connect', 0);
+    expect(of(choice).kind).toBe('webrtc');
+    const asked = made('webrtc');
+    asked.failed('webrtc', 'brought no picture', 0);
+    expect(of(asked).kind).toBe('webrtc');
   });
 
   it('takes a break for chance, and two within a minute for none', () => {
-    const choice = made();
+    const choice = made('webtransport');
     choice.broke('webtransport', 0);
     choice.broke('webrtc', 1);
     choice.broke('webtransport', 60_000);
@@ -48,9 +64,9 @@ describe('the choice of a transport', () => {
     const choice = made();
     choice.failed('webtransport', 'did not connect', 0);
     choice.prefer('webtransport');
-    expect(of(choice, 1)).toMatchObject({ kind: 'webtransport', reason: expect.stringContaining('chosen here') as string });
+    expect(of(choice, 1)).toEqual({ kind: 'webtransport', reason: 'chosen here; decodes H264, AV1' });
     choice.prefer('webrtc');
     expect(of(choice, 1)).toEqual({ kind: 'webrtc', reason: 'chosen here' });
-    expect(choice.isSettled).toBe(true);
+    expect(choice.isSettled(1)).toBe(true);
   });
 });

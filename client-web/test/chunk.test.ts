@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ReceivedFrame } from '../src/quic/assembler.ts';
+import type { Picture } from '../src/quic/messages.ts';
 import { MOST_QUEUED, STUCK_MS } from '../src/quic/watch.ts';
 import { rtp, type Micros } from '../src/units.ts';
 import type { DecodedFrame } from '../src/video/seam.ts';
 import type { FrameAck } from '../src/wire/acks.ts';
 import { ChunkDecoder } from '../src/worker/chunk-decoder.ts';
+import { PictureDecoder } from '../src/worker/picture-decoder.ts';
 
 /** A picture that says whether it was freed. */
 class FakeFrame {
@@ -65,14 +67,16 @@ interface Bench {
   readonly told: () => readonly string[];
   readonly asked: () => number;
   readonly failures: string[];
+  readonly pictures: Picture[];
   readonly newest: () => FakeDecoder;
 }
 
 function bench(): Bench {
-  const [acks, failures]: [FrameAck[], string[]] = [[], []];
+  const [acks, failures, pictures]: [FrameAck[], string[], Picture[]] = [[], [], []];
   let asked = 0;
   const decoder = new ChunkDecoder({
     onAck: (ack) => { acks.push(ack); },
+    onPicture: (picture) => { pictures.push(picture); },
     onKeyframeNeeded: () => { asked += 1; },
     onFailed: (reason) => { failures.push(reason); },
   });
@@ -81,7 +85,7 @@ function bench(): Bench {
     if (last === undefined) throw new Error('no decoder was made');
     return last;
   };
-  return { decoder, acks, told: () => acks.map(({ rtp: stamp, state }) => `${state} ${stamp / 1_500}`), asked: () => asked, failures, newest };
+  return { decoder, acks, told: () => acks.map(({ rtp: stamp, state }) => `${state} ${stamp / 1_500}`), asked: () => asked, failures, pictures, newest };
 }
 
 beforeEach(() => {
@@ -104,13 +108,14 @@ afterEach(() => {
 
 describe('frames that come whole', () => {
   it('are told of when they come and when they are decoded, with the times of their bytes', () => {
-    const { decoder, acks, newest } = bench();
+    const { decoder, acks, pictures, newest } = bench();
     decoder.received(frame(3, true));
     expect(newest().configured).toEqual([{
       codec: 'avc1.42c01e', optimizeForLatency: true, hardwareAcceleration: 'no-preference',
       colorSpace: { primaries: 'bt709', transfer: 'bt709', matrix: 'bt709', fullRange: false },
     }]);
-    newest().give(3);
+    const image = newest().give(3);
+    expect(pictures).toEqual([{ image, rtp: 4_500, receivedAt: 33, decodedAt: expect.any(Number) as number, size: { width: 4, height: 2 } }]);
     expect(acks).toEqual(['received', 'decoded'].map((state) => ({ rtp: 4_500, state, firstAt: 30, lastAt: 33 })));
     expect(decoder.figures()).toMatchObject({ received: 1, decoded: 1, dropped: 0 });
   });
@@ -123,30 +128,6 @@ describe('frames that come whole', () => {
     expect(newest().fed).toEqual([
       { type: 'key', timestamp: 0 }, { type: 'delta', timestamp: 1 }, { type: 'delta', timestamp: 2 }, { type: 'key', timestamp: 3 },
     ]);
-  });
-
-  it('are shown newest first: who is slow skips pictures, and every picture is freed', async () => {
-    const { decoder, newest } = bench();
-    const shown: number[] = [];
-    let done: () => void = () => undefined;
-    const run = decoder.run(async ({ image, metadata }: DecodedFrame<VideoFrame>) => {
-      expect(metadata).toMatchObject({ receivedAt: image.timestamp * 10 + 3, size: { width: 4, height: 2 } });
-      shown.push(image.timestamp);
-      await new Promise<void>((resolve) => { done = resolve; });
-    });
-    for (let id = 0; id < 4; id += 1) decoder.received(frame(id, id === 0));
-    const pictures = [newest().give(0)];
-    await vi.advanceTimersByTimeAsync(0);
-    for (let id = 1; id < 4; id += 1) pictures.push(newest().give(id));
-    expect(pictures.map(({ closed }) => closed)).toEqual([false, true, true, false]);
-    done();
-    await vi.advanceTimersByTimeAsync(0);
-    done();
-    await vi.advanceTimersByTimeAsync(0);
-    expect(shown).toEqual([0, 3]);
-    expect(pictures.map(({ closed }) => closed)).toEqual([true, true, true, true]);
-    decoder.close();
-    await run;
   });
 
   it('that were given up are told as dropped, and so is what refers to them', () => {
@@ -245,5 +226,53 @@ describe('a decoder that falls behind', () => {
     }
     decoder.received(frame(40, true));
     expect(newest().configured[0]?.hardwareAcceleration).toBe('prefer-software');
+  });
+});
+
+describe('pictures from another worker', () => {
+  /** A port whose other end is the test. */
+  function port(): { readonly port: MessagePort; readonly give: (id: number) => FakeFrame; readonly closed: () => boolean } {
+    const state = { onmessage: null as MessagePort['onmessage'], closed: false, close: () => { state.closed = true; } };
+    const give = (id: number): FakeFrame => {
+      const image = new FakeFrame(id);
+      const data = { image, rtp: rtp(id), receivedAt: id as Micros, decodedAt: (id + 1) as Micros, size: { width: 4, height: 2 } };
+      state.onmessage?.call(state as unknown as MessagePort, { data } as MessageEvent);
+      return image;
+    };
+    return { port: state as unknown as MessagePort, give, closed: () => state.closed };
+  }
+
+  it('are shown newest first: who is slow skips pictures, and every picture is freed', async () => {
+    const { port: pictures, give, closed } = port();
+    const decoder = new PictureDecoder(pictures);
+    const shown: DecodedFrame<VideoFrame>[] = [];
+    let done: () => void = () => undefined;
+    const run = decoder.run(async (of) => {
+      shown.push(of);
+      await new Promise<void>((resolve) => { done = resolve; });
+    });
+    const images = [give(0)];
+    await vi.advanceTimersByTimeAsync(0);
+    for (let id = 1; id < 4; id += 1) images.push(give(id));
+    expect(images.map((image) => image.closed)).toEqual([false, true, true, false]);
+    done();
+    await vi.advanceTimersByTimeAsync(0);
+    done();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(shown.map(({ metadata }) => metadata)).toEqual([0, 3].map((id) => ({ rtp: id, receivedAt: id, decodedAt: id + 1, size: { width: 4, height: 2 } })));
+    images.push(give(4));
+    decoder.close();
+    images.push(give(5));
+    done();
+    await run;
+    expect([images.map((image) => image.closed), closed()]).toEqual([[true, true, true, true, true, true], true]);
+  });
+
+  it('are freed when showing them fails, which ends the run', async () => {
+    const { port: pictures, give } = port();
+    const run = new PictureDecoder(pictures).run(() => Promise.reject(new Error('no canvas')));
+    const image = give(0);
+    await expect(run).rejects.toThrow('no canvas');
+    expect(image.closed).toBe(true);
   });
 });

@@ -344,11 +344,11 @@ describe('the transport', () => {
   const address = { url: 'https://node.test:4433/wt/a?ticket=first', certificate_hashes: ['AA=='] };
   const offering = (method: string, path: string): Response | undefined =>
     method === 'POST' && path === 'sessions' ? Response.json({ ...session, webtransport: address }, { status: 201 }) : undefined;
-  const auto = (means: Means = {}): Scene => setUp('demo', offering, { wish: 'auto', ...means });
+  const asked = (means: Means = {}): Scene => setUp('demo', offering, { wish: 'webtransport', ...means });
   const kinds = ({ connections }: Scene): readonly TransportKind[] => connections.map(({ kind }) => kind);
 
   it('is WebTransport where browser and node have it, and both are told why', async () => {
-    const scene = auto();
+    const scene = asked();
     await live(scene);
     expect(kinds(scene)).toEqual(['webtransport']);
     expect(scene.taken).toEqual([{ kind: 'webtransport', reason: expect.stringContaining('H264, VP8') as string, connectMs: 7 }]);
@@ -358,11 +358,12 @@ describe('the transport', () => {
   });
 
   it.each([
-    ['the node offers none', () => setUp('demo', undefined, { wish: 'auto' }), /node offers no WebTransport/],
-    ['the browser lacks it', () => auto({ lacks: 'this browser has no WebTransport' }), /browser has no WebTransport/],
-    ['it decodes nothing by itself', () => auto({ abilities: { lacks: 'decodes nothing', decodes: [] } }), /decodes nothing/],
-    ['it was asked for', () => auto({ wish: 'webrtc' }), /address asks/],
-    ['the picture has high range', () => setUp('demo', (method, path) => (method === 'POST' && path === 'sessions' ? Response.json({ ...session, video: { hdr: true }, webtransport: address }) : undefined), { wish: 'auto' }), /dynamic range/],
+    ['the node offers none', () => setUp('demo', undefined, { wish: 'webtransport' }), /node offers no WebTransport/],
+    ['nothing speaks for another', () => asked({ wish: 'auto' }), /the default/],
+    ['the browser lacks it', () => asked({ lacks: 'this browser has no WebTransport' }), /browser has no WebTransport/],
+    ['it decodes nothing by itself', () => asked({ abilities: { lacks: 'decodes nothing', decodes: [] } }), /decodes nothing/],
+    ['it was asked for', () => asked({ wish: 'webrtc' }), /address asks/],
+    ['the picture has high range', () => setUp('demo', (method, path) => (method === 'POST' && path === 'sessions' ? Response.json({ ...session, video: { hdr: true }, webtransport: address }) : undefined), { wish: 'webtransport' }), /dynamic range/],
   ])('is WebRTC where %s', async (_, make, reason) => {
     const scene = make();
     await live(scene);
@@ -371,7 +372,7 @@ describe('the transport', () => {
   });
 
   it('falls back to WebRTC at once where UDP is blocked, and remembers that for a while', async () => {
-    const scene = auto({ fails: 'did not connect within 1000 ms' });
+    const scene = asked({ fails: 'did not connect within 1000 ms' });
     await start(scene);
     expect(kinds(scene)).toEqual(['webtransport', 'webrtc']);
     scene.newest().open();
@@ -389,8 +390,28 @@ describe('the transport', () => {
     expect(scene.connections.slice(2).map(({ kind }) => kind)).toEqual(['webrtc', 'webtransport', 'webrtc']);
   });
 
+  it('is WebTransport where the default answers and brings no picture', async () => {
+    const scene = asked({ wish: 'auto' });
+    await start(scene);
+    await pass(PICTURE_MS);
+    expect(kinds(scene)).toEqual(['webrtc', 'webtransport']);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    expect(scene.taken[0]?.reason).toMatch(/^WebRTC brought no picture/);
+  });
+
+  it('is refused where none brings a picture', async () => {
+    const scene = asked({ wish: 'auto', fails: 'did not connect' });
+    await start(scene);
+    await pass(PICTURE_MS);
+    expect(kinds(scene)).toEqual(['webrtc', 'webtransport', 'webrtc']);
+    await pass(PICTURE_MS);
+    expect(scene.play.state).toMatchObject({ name: 'refused', reason: 'no-media' });
+  });
+
   it('falls back where the first connection brings no picture', async () => {
-    const scene = auto();
+    const scene = asked();
     await start(scene);
     scene.newest().open();
     await pass(PICTURE_MS);
@@ -399,7 +420,7 @@ describe('the transport', () => {
   });
 
   it('stays after a break, with a fresh address, and is given up after two', async () => {
-    const scene = auto();
+    const scene = asked();
     await live(scene);
     scene.newest().events.onBroken();
     await pass(10);
@@ -416,7 +437,7 @@ describe('the transport', () => {
   });
 
   it('is given up at once where it cannot decode', async () => {
-    const scene = auto();
+    const scene = asked();
     await live(scene);
     scene.newest().events.onBroken(new TransportFailed('webtransport', 'cannot be decoded here: no'));
     await pass(10);
@@ -424,7 +445,7 @@ describe('the transport', () => {
   });
 
   it('changes while the session plays on, and the old one is closed once the node knows the new one', async () => {
-    const scene = auto();
+    const scene = asked();
     await live(scene);
     scene.log.splice(0);
     scene.play.switchTransport('webtransport');

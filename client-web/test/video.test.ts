@@ -133,8 +133,8 @@ describe('the view of a track', () => {
     closed = false;
     private presented = 0;
     constructor(readonly kind: VideoView['kind'], private readonly events: ViewEvents) {}
-    host(): void {
-      throw new Error('a fake hosts nothing');
+    attachPictures(): void {
+      throw new Error('a fake shows tracks only');
     }
     attach(track: MediaStreamTrack): void {
       this.tracks.push(track);

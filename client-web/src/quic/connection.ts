@@ -1,7 +1,8 @@
-// One WebTransport connection as the page sees it. The connection itself is in the presenting worker, so
-// that frames go from network to decoder to screen without the page's thread; this is its far end.
+// One WebTransport connection as the page sees it. The connection itself is in a worker of its own, which
+// neither the page nor drawing holds up: when frames came and were decoded is what the node's rate control
+// and its encoder go by. Pictures go from there to the worker that shows them.
 import type { ConnectionEvents, PathAverages, SessionConnection, Signalling } from '../session/connection.ts';
-import { CONNECT_MS, TransportFailed } from '../session/choice.ts';
+import { TransportFailed } from '../session/choice.ts';
 import type { Pipe } from '../input/sender.ts';
 import type { VideoCodec } from './codec.ts';
 import type { FromLink, LinkFigures, PipeName, ToLink } from './messages.ts';
@@ -19,7 +20,8 @@ export class QuicConnection implements SessionConnection {
   readonly kind = 'webtransport';
   /** How long the handshakes took. */
   connectMs: number | undefined;
-  private readonly port: MessagePort;
+  private readonly worker: Worker;
+  private pictures: MessagePort | undefined;
   private readonly pipes: Readonly<Record<PipeName, PortPipe>>;
   private retired = false;
   private taken = false;
@@ -29,15 +31,19 @@ export class QuicConnection implements SessionConnection {
   private looking: ReturnType<typeof setInterval> | undefined;
   private settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
 
-  /** `host` hands the other end of the port to the worker that shows pictures. */
-  constructor(private readonly events: ConnectionEvents, private readonly decodes: readonly VideoCodec[], host: (port: MessagePort) => void) {
-    const { port1, port2 } = new MessageChannel();
-    this.port = port1;
+  /** `show` takes the port that pictures come on, once they do. */
+  constructor(
+    private readonly events: ConnectionEvents,
+    private readonly decodes: readonly VideoCodec[],
+    private readonly limitMs: number,
+    private readonly show: (pictures: MessagePort) => void,
+  ) {
+    this.worker = new Worker(new URL('../worker/quic.ts', import.meta.url), { type: 'module' });
     const pipe = (name: 'input' | 'motion'): PortPipe =>
       new PortPipe((bytes) => { this.post({ type: name, bytes }, [bytes.buffer]); });
     this.pipes = { control: new PortPipe(() => undefined), input: pipe('input'), motion: pipe('motion') };
-    port1.onmessage = ({ data }: MessageEvent<FromLink>) => { this.heard(data); };
-    host(port2);
+    this.worker.onmessage = ({ data }: MessageEvent<FromLink>) => { this.heard(data); };
+    this.worker.onerror = (event) => { this.over(`has no worker: ${event.message === '' ? 'it did not start' : event.message}`, true); };
   }
 
   get answered(): boolean {
@@ -49,7 +55,9 @@ export class QuicConnection implements SessionConnection {
     if (this.retired) return;
     const ready = new Promise<void>((resolve, reject) => { this.settle = { resolve, reject }; });
     const address = { url: `${url}&decodes=${this.decodes.join(',')}`, hashes: hashes.map(fromBase64) };
-    this.post({ type: 'open', address, limitMs: CONNECT_MS });
+    const { port1, port2 } = new MessageChannel();
+    this.pictures = port2;
+    this.post({ type: 'open', address, limitMs: this.limitMs, pictures: port1 }, [port1]);
     await ready;
   }
 
@@ -82,8 +90,10 @@ export class QuicConnection implements SessionConnection {
   close(): void {
     this.retire();
     this.closePipes();
+    // It ends itself once the node has been told.
     this.post({ type: 'close' });
-    this.port.close();
+    this.worker.onmessage = null;
+    this.worker.onerror = null;
   }
 
   private closePipes(): void {
@@ -117,6 +127,7 @@ export class QuicConnection implements SessionConnection {
     this.taken = true;
     for (const pipe of Object.values(this.pipes)) pipe.readyState = 'open';
     this.looking = setInterval(() => { this.look(); }, LOOK_EVERY_MS);
+    if (this.pictures !== undefined) this.show(this.pictures);
     this.events.onStream();
     this.events.onInputReady(this.pipes.input, this.pipes.motion);
     this.settle?.resolve();
@@ -141,11 +152,11 @@ export class QuicConnection implements SessionConnection {
   }
 
   private post(message: ToLink, transfer: Transferable[] = []): void {
-    this.port.postMessage(message, transfer);
+    this.worker.postMessage(message, transfer);
   }
 }
 
-/** A data channel's like, over the port. */
+/** A data channel's like, by way of the worker. */
 class PortPipe implements Pipe {
   readyState: RTCDataChannelState = 'connecting';
   bufferedAmount = 0;

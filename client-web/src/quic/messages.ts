@@ -1,4 +1,5 @@
-// What the page and the worker say of one WebTransport connection, on a port of its own.
+// What the page and the worker of one WebTransport connection say to each other.
+import type { Micros, RtpTimestamp, Size } from '../units.ts';
 
 /** Where to connect, as the node says it. */
 export interface LinkAddress {
@@ -9,9 +10,18 @@ export interface LinkAddress {
 
 export type PipeName = 'control' | 'input' | 'motion';
 
+/** A picture on its way to whoever shows it; who gets it frees it. */
+export interface Picture {
+  readonly image: VideoFrame;
+  readonly rtp: RtpTimestamp;
+  readonly receivedAt: Micros;
+  readonly decodedAt: Micros;
+  readonly size: Size;
+}
+
 export type ToLink =
-  /** Connect, within `limitMs`. */
-  | { readonly type: 'open'; readonly address: LinkAddress; readonly limitMs: number }
+  /** Connect, within `limitMs`, and send pictures there. */
+  | { readonly type: 'open'; readonly address: LinkAddress; readonly limitMs: number; readonly pictures: MessagePort }
   | { readonly type: 'control'; readonly text: string }
   | { readonly type: 'input' | 'motion'; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly type: 'close' };
@@ -27,7 +37,7 @@ export interface LinkFigures {
 }
 
 export type FromLink =
-  /** Everything can be said, and pictures are shown, from now on. */
+  /** Everything can be said, and pictures come, from now on. */
   | { readonly type: 'ready'; readonly connectMs: number }
   | { readonly type: 'control'; readonly text: string }
   /** Bytes of a pipe that are on their way. */

@@ -1,9 +1,10 @@
-// Which transport a session takes, and why. WebRTC is what every browser has. WebTransport saves the
-// browser's jitter buffer and its wait for a compositor, and needs WebCodecs, a canvas in a worker and an
-// open UDP port: whether that is open is found out by trying, with a limit.
+// Which transport a session takes, and why. WebRTC is what every browser has, and the default. WebTransport
+// saves the browser's jitter buffer, and needs WebCodecs, a canvas in a worker and an open UDP port: whether
+// that is open is found out by trying, with a limit. Each takes over where the other cannot be had.
 //
 //   wish, abilities, node ──▶ webtransport ── did not connect, broke twice, cannot decode ──▶ webrtc
-//                        └──▶ webrtc                          (until FORGIVE_MS have passed)
+//                        └──▶ webrtc ── answered and brought no picture ──▶ webtransport
+//                                                                   (until FORGIVE_MS have passed)
 import type { VideoCodec } from '../quic/codec.ts';
 
 export type TransportKind = 'webrtc' | 'webtransport';
@@ -29,43 +30,60 @@ export const TITLES: Readonly<Record<TransportKind, string>> = { webrtc: 'WebRTC
  * How long WebTransport may take to connect, which is four round trips at most: after that, UDP to its port
  * counts as blocked, and WebRTC is tried. Milliseconds.
  */
-export const CONNECT_MS = 1_000;
+const CONNECT_MS = 2_000;
+/** The same for who asks for WebTransport. */
+const PATIENT_MS = 10_000;
 /** A connection that breaks this often within `BREAKS_MS` is not made again. */
 const MOST_BREAKS = 2;
 const BREAKS_MS = 60_000;
 /** What failed may have been the network of that moment. */
 export const FORGIVE_MS = 5 * 60_000;
 
+/**
+ * What is taken where nothing speaks for the other. Measured on one machine whose two cores were busy: by
+ * WebTransport pictures were on the screen a little sooner (median 40 ms from capture, 45 by WebRTC), and rate
+ * control took the client's lack of CPU for a full link and went down to a fifth.
+ */
+const DEFAULT: TransportKind = 'webrtc';
+
+interface Failure {
+  readonly reason: string;
+  readonly at: number;
+}
+
 /** The choice of one page, which remembers what failed. It is told the time, in milliseconds. */
 export class TransportChoice {
-  private failure: { readonly reason: string; readonly at: number } | undefined;
+  private failures: Partial<Record<TransportKind, Failure>> = {};
   private breaks: readonly number[] = [];
   private byHand = false;
 
   /** `lacks` is what this browser is known to lack for WebTransport; undefined while it may have all. */
   constructor(private wish: TransportWish, private readonly lacks: string | undefined) {}
 
-  /** Whether it will be WebRTC, whatever the node says. */
-  get isSettled(): boolean {
-    return this.wish === 'webrtc' || this.lacks !== undefined;
+  /** Whether the next connection will be WebRTC's, whatever the node says. */
+  isSettled(now: number): boolean {
+    return this.lacks !== undefined || this.wish === 'webrtc' || (this.wanted === 'webrtc' && this.failureOf('webrtc', now) === undefined);
+  }
+
+  /** How long WebTransport may take to connect, milliseconds. */
+  get limitMs(): number {
+    return this.wish === 'webtransport' ? PATIENT_MS : CONNECT_MS;
   }
 
   choose({ lacks, decodes }: Abilities, node: { readonly offered: boolean; readonly hdr: boolean }, now: number): Chosen {
-    const webrtc = (reason: string): Chosen => ({ kind: 'webrtc', reason });
-    if (this.wish === 'webrtc') return webrtc(this.byHand ? 'chosen here' : 'the page’s address asks for it');
-    const missing = this.lacks ?? lacks;
-    if (missing !== undefined) return webrtc(missing);
-    if (!node.offered) return webrtc('the node offers no WebTransport');
-    // A canvas shows standard range (video/view.ts).
-    if (node.hdr) return webrtc('high dynamic range is shown by a video element');
-    if (this.failure !== undefined && now - this.failure.at < FORGIVE_MS) return webrtc(this.failure.reason);
-    const why = this.byHand ? 'chosen here' : this.wish === 'auto' ? 'no jitter buffer between network and decoder' : 'the page’s address asks for it';
-    return { kind: 'webtransport', reason: `${why}; decodes ${decodes.join(', ')}` };
+    const missing = this.lacks ?? lacks ?? (node.offered ? undefined : 'the node offers no WebTransport') ??
+      // A canvas shows standard range (video/view.ts).
+      (node.hdr ? 'high dynamic range is shown by a video element' : undefined) ?? this.failureOf('webtransport', now);
+    const other = this.wish === 'auto' ? this.failureOf('webrtc', now) : undefined;
+    if (missing === undefined && (this.wanted === 'webtransport' || other !== undefined)) {
+      return { kind: 'webtransport', reason: `${other ?? this.why}; decodes ${decodes.join(', ')}` };
+    }
+    return { kind: 'webrtc', reason: this.wanted === 'webrtc' ? this.why : (missing ?? this.why) };
   }
 
   /** It could not be had. */
   failed(kind: TransportKind, reason: string, now: number): void {
-    if (kind === 'webtransport') this.failure = { reason: `WebTransport ${reason}`, at: now };
+    this.failures = { ...this.failures, [kind]: { reason: `${TITLES[kind]} ${reason}`, at: now } };
   }
 
   /** A connection that worked is over. */
@@ -79,8 +97,22 @@ export class TransportChoice {
   prefer(kind: TransportKind): void {
     this.wish = kind;
     this.byHand = true;
-    this.failure = undefined;
+    this.failures = {};
     this.breaks = [];
+  }
+
+  private get wanted(): TransportKind {
+    return this.wish === 'auto' ? DEFAULT : this.wish;
+  }
+
+  private get why(): string {
+    if (this.byHand) return 'chosen here';
+    return this.wish === 'auto' ? 'the default' : 'the page’s address asks for it';
+  }
+
+  private failureOf(kind: TransportKind, now: number): string | undefined {
+    const failure = this.failures[kind];
+    return failure !== undefined && now - failure.at < FORGIVE_MS ? failure.reason : undefined;
   }
 }
 

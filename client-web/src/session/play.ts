@@ -150,7 +150,7 @@ export class PlaySession {
       await this.establish(connection, signalling);
       return connection;
     } catch (error) {
-      if (isFinal(this.current) || !this.transports.failed(connection, error)) throw error;
+      if (isFinal(this.current) || !this.transports.failed(connection, error, this.session)) throw error;
       return this.any(this.open(), signalling);
     }
   }
@@ -177,7 +177,7 @@ export class PlaySession {
       return connection;
     } catch (error) {
       if (isFinal(this.current)) throw error;
-      this.transports.failed(connection, error);
+      this.transports.failed(connection, error, this.session);
       return undefined;
     }
   }

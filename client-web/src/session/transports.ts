@@ -10,7 +10,8 @@ import { ConnectionLost } from './refusal.ts';
 /** What makes connections. */
 export interface Makers {
   readonly webrtc: (events: ConnectionEvents) => SessionConnection;
-  readonly webtransport: (events: ConnectionEvents, decodes: readonly VideoCodec[]) => SessionConnection;
+  /** One that may take `limitMs` to connect. */
+  readonly webtransport: (events: ConnectionEvents, decodes: readonly VideoCodec[], limitMs: number) => SessionConnection;
 }
 
 /** What this browser can do; asked once a page. */
@@ -37,24 +38,33 @@ export class Transports {
 
   /** Whether the first connection can be made before the node is asked. */
   get isSettled(): boolean {
-    return this.choice.isSettled;
+    return this.choice.isSettled(this.now());
   }
 
   /** Until then connections are WebRTC's. */
   async ready(): Promise<void> {
-    if (!this.isSettled) this.known = await this.abilities();
+    this.known = await this.abilities();
   }
 
   /** The next connection; before there is a session it is WebRTC's. */
   make(session: Session | undefined, events: ConnectionEvents): SessionConnection {
+    this.chosen = this.next(session);
+    return this.chosen.kind === 'webrtc' ? this.makers.webrtc(events) : this.makers.webtransport(events, this.known.decodes, this.choice.limitMs);
+  }
+
+  private next(session: Session | undefined): Chosen {
     const node = { offered: session?.webtransport != null, hdr: session?.video.hdr === true };
-    this.chosen = this.choice.choose(this.known, node, this.now());
-    return this.chosen.kind === 'webrtc' ? this.makers.webrtc(events) : this.makers.webtransport(events, this.known.decodes);
+    return this.choice.choose(this.known, node, this.now());
   }
 
   /** A connection could not be had. Whether to try another one at once, by whichever transport then is chosen. */
-  failed({ kind }: SessionConnection, error: unknown): boolean {
-    if (kind === 'webrtc') return false;
+  failed({ kind }: SessionConnection, error: unknown, session: Session | undefined): boolean {
+    if (kind === 'webrtc') {
+      // An offer that is refused, or an outage, says nothing of WebRTC; silence after an answer does.
+      if (!(error instanceof ConnectionLost) || error.reason !== 'no-picture') return false;
+      this.choice.failed(kind, 'brought no picture', this.now());
+      return this.next(session).kind !== kind;
+    }
     // What broke before its first picture is counted as broken.
     if (error instanceof ConnectionLost && error.reason === 'broken') return true;
     const reason = whyFailed(error);

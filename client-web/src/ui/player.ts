@@ -125,7 +125,7 @@ export class Player {
       onInputReady: () => { this.input.releaseAll(); },
     }, askedAt, new Transports(transports, {
       webrtc: (of) => new Connection(of),
-      webtransport: (of, decodes) => new QuicConnection(of, decodes, (port) => { this.view.host(port); }),
+      webtransport: (of, decodes, limitMs) => new QuicConnection(of, decodes, limitMs, (pictures) => { this.view.attachPictures(pictures); }),
     }));
     this.bar = new Bar(this.element, {
       on: (shortcut) => { this.does(shortcut); },

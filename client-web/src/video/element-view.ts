@@ -29,9 +29,9 @@ export class ElementView implements VideoView {
     this.pipeline.play(new ElementDecoder(this.element, track));
   }
 
-  /** Nobody here decodes: the connection waits in vain and is given up. */
-  host(port: MessagePort): void {
-    port.close();
+  /** An element shows tracks only; such a connection is not chosen where this view is (session/choice.ts). */
+  attachPictures(pictures: MessagePort): void {
+    pictures.close();
   }
 
   strips(which: WhichStrips): Promise<readonly StripSample[]> {

@@ -10,8 +10,8 @@ export type ToWorker =
   | { readonly type: 'canvas'; readonly canvas: OffscreenCanvas; readonly strips: boolean }
   /** A new stream of decoded frames; it takes the place of the one before. */
   | { readonly type: 'frames'; readonly frames: ReadableStream<VideoFrame> }
-  /** A connection that brings frames itself (quic/messages.ts); they take the place of those before once it is up. */
-  | { readonly type: 'host'; readonly port: MessagePort }
+  /** The same of pictures that another worker decodes (quic/messages.ts). */
+  | { readonly type: 'pictures'; readonly port: MessagePort }
   | { readonly type: 'strips'; readonly id: number; readonly which: WhichStrips }
   | { readonly type: 'close' };
 

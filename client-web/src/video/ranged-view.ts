@@ -39,9 +39,9 @@ export class RangedView implements VideoView {
     this.next?.attach(track);
   }
 
-  host(port: MessagePort): void {
-    // Its frames take the place of the track once they come.
-    this.current.host(port);
+  attachPictures(pictures: MessagePort): void {
+    this.track = undefined;
+    this.current.attachPictures(pictures);
   }
 
   /** The pictures have this range from now on. */

@@ -24,8 +24,8 @@ export interface VideoView {
   readonly element: HTMLElement;
   /** Shows this track from now on, instead of the one before. */
   attach(track: MediaStreamTrack): void;
-  /** Gives a connection that brings frames itself its end of the port (quic/connection.ts). */
-  host(port: MessagePort): void;
+  /** Shows the pictures that come on this port from now on (quic/connection.ts), instead of the track before. */
+  attachPictures(pictures: MessagePort): void;
   /** Strips that were read, oldest first; none without `barcode`. */
   strips(which: WhichStrips): Promise<readonly StripSample[]>;
   close(): void;

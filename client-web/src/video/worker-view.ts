@@ -33,8 +33,8 @@ export class WorkerView implements VideoView {
     this.say({ type: 'frames', frames: readable }, [readable]);
   }
 
-  host(port: MessagePort): void {
-    this.say({ type: 'host', port }, [port]);
+  attachPictures(pictures: MessagePort): void {
+    this.say({ type: 'pictures', port: pictures }, [pictures]);
   }
 
   strips(which: WhichStrips): Promise<readonly StripSample[]> {

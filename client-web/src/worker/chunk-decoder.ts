@@ -1,22 +1,23 @@
-// Frames that come whole, decoded by WebCodecs. It gives the decoder what the gate lets through, says of each
-// frame at once what became of it, and keeps the newest picture for whoever shows them.
+// Frames that come whole, decoded by WebCodecs. It gives the decoder what the gate lets through, and says of
+// each frame at once what became of it.
 //
-// Bounds: the gate's frames that wait, MOST_QUEUED frames in front of the decoder, one picture. Beyond them
-// the decoder begins anew with a keyframe; a picture that was not taken is replaced by a newer one.
+// Bounds: the gate's frames that wait, MOST_QUEUED frames in front of the decoder. Beyond them the decoder
+// begins anew with a keyframe.
 import type { ReceivedFrame } from '../quic/assembler.ts';
 import { codecString } from '../quic/codec.ts';
 import { colorSpace } from '../quic/color.ts';
 import { ReferenceGate, type Verdict } from '../quic/gate.ts';
 import type { FrameHeader } from '../quic/header.ts';
-import type { LinkFigures } from '../quic/messages.ts';
+import type { LinkFigures, Picture } from '../quic/messages.ts';
 import { DecoderWatch, KeyframeWish, MOST_QUEUED, STUCK_MS } from '../quic/watch.ts';
 import { clientNow, type Micros } from '../units.ts';
 import { messageOf } from '../video/pipeline.ts';
-import type { DecodedFrame, Decoder } from '../video/seam.ts';
 import type { AckState, FrameAck } from '../wire/acks.ts';
 
 export interface ChunkEvents {
   readonly onAck: (ack: FrameAck, queued: number) => void;
+  /** Who gets a picture frees it. */
+  readonly onPicture: (picture: Picture) => void;
   readonly onKeyframeNeeded: () => void;
   /** Nothing will be decoded any more. */
   readonly onFailed: (reason: string) => void;
@@ -25,7 +26,7 @@ export interface ChunkEvents {
 /** Decoders in a row that failed without a picture until it counts as impossible, and before that, as a case for software. */
 const [SOFTWARE_AFTER, GIVE_UP_AFTER] = [2, 4];
 
-export class ChunkDecoder implements Decoder<VideoFrame> {
+export class ChunkDecoder {
   private readonly gate = new ReferenceGate<ReceivedFrame>();
   private readonly watch = new DecoderWatch();
   private readonly wish = new KeyframeWish();
@@ -35,8 +36,6 @@ export class ChunkDecoder implements Decoder<VideoFrame> {
   private failures = 0;
   /** In the decoder, by number. */
   private readonly inside = new Map<number, ReceivedFrame>();
-  private newest: DecodedFrame<VideoFrame> | undefined;
-  private wake: (() => void) | undefined;
   private closed = false;
   private stuck: ReturnType<typeof setTimeout> | undefined;
   /** Frames came since the last one that could be decoded. */
@@ -68,36 +67,13 @@ export class ChunkDecoder implements Decoder<VideoFrame> {
     return { ...this.counts, decodeMs: frames === 0 ? undefined : micros / frames / 1000 };
   }
 
-  async run(take: (frame: DecodedFrame<VideoFrame>) => Promise<void>): Promise<void> {
-    for (;;) {
-      const frame = await this.next();
-      if (frame === undefined) return;
-      try {
-        await take(frame);
-      } finally {
-        frame.image.close();
-      }
-    }
-  }
-
   close(): void {
     if (this.closed) return;
     this.closed = true;
     clearTimeout(this.stuck);
-    this.give(undefined);
-    this.wake?.();
     if (this.decoder !== undefined && this.decoder.state !== 'closed') this.decoder.close();
     this.decoder = undefined;
     this.inside.clear();
-  }
-
-  private async next(): Promise<DecodedFrame<VideoFrame> | undefined> {
-    while (this.newest === undefined && !this.closed) {
-      await new Promise<void>((resolve) => { this.wake = resolve; });
-    }
-    const { newest } = this;
-    this.newest = undefined;
-    return newest;
   }
 
   private apply({ decode, drop }: Verdict<ReceivedFrame>): void {
@@ -191,14 +167,8 @@ export class ChunkDecoder implements Decoder<VideoFrame> {
     this.counts.decoded += 1;
     this.spent = { micros: this.spent.micros + decodedAt - frame.lastAt, frames: this.spent.frames + 1 };
     this.tell(frame, 'decoded');
-    this.give({ image, metadata: { rtp: frame.rtp, receivedAt: frame.lastAt, decodedAt, size: { width: image.displayWidth, height: image.displayHeight } } });
-  }
-
-  /** Keeps this picture instead of one that was not taken. */
-  private give(frame: DecodedFrame<VideoFrame> | undefined): void {
-    this.newest?.image.close();
-    this.newest = frame;
-    this.wake?.();
+    const size = { width: image.displayWidth, height: image.displayHeight };
+    this.events.onPicture({ image, rtp: frame.rtp, receivedAt: frame.lastAt, decodedAt, size });
   }
 
   /** The decoder refused a frame or broke. */

@@ -3,8 +3,9 @@
 import type { FromWorker, ToWorker } from '../video/messages.ts';
 import { messageOf, Pipeline } from '../video/pipeline.ts';
 import { ProgressBatch } from '../video/reports.ts';
+import type { Decoder } from '../video/seam.ts';
 import { CanvasPresenter } from './canvas-presenter.ts';
-import { QuicLink } from './quic-link.ts';
+import { PictureDecoder } from './picture-decoder.ts';
 import { FrameStripReader } from './strips.ts';
 import { TrackDecoder } from './track-decoder.ts';
 
@@ -20,6 +21,11 @@ function stopped(failure: string | undefined): void {
   say({ type: 'stopped', failure });
 }
 
+function play(decoder: Decoder<VideoFrame>): void {
+  if (pipeline === undefined) decoder.close();
+  else pipeline.play(decoder);
+}
+
 function take(message: ToWorker): void {
   switch (message.type) {
     case 'canvas':
@@ -33,17 +39,11 @@ function take(message: ToWorker): void {
         stopped,
       );
       return;
-    case 'frames': {
-      const decoder = new TrackDecoder(message.frames);
-      if (pipeline === undefined) decoder.close();
-      else pipeline.play(decoder);
+    case 'frames':
+      play(new TrackDecoder(message.frames));
       return;
-    }
-    case 'host':
-      new QuicLink(message.port, (decoder) => {
-        if (pipeline === undefined) decoder.close();
-        else pipeline.play(decoder);
-      });
+    case 'pictures':
+      play(new PictureDecoder(message.port));
       return;
     case 'strips':
       say({ type: 'strips', id: message.id, strips: pipeline?.takeStrips(message.which) ?? [] });

@@ -1,12 +1,10 @@
-// One WebTransport connection in the presenting worker: frames in, acknowledgements, control and input out.
-// Its other end is quic/connection.ts, by way of a port; what lies in streams and datagrams stands in
-// media/src/webtransport.rs.
+// One WebTransport connection in a worker of its own: frames in, acknowledgements, control and input out.
+// Its other end is quic/connection.ts; what lies in streams and datagrams stands in media/src/webtransport.rs.
 import { FrameAssembler } from '../quic/assembler.ts';
 import { ControlReader, datagram, DATAGRAM, frameControl, frameInput, STREAM } from '../quic/framing.ts';
-import type { FromLink, LinkAddress, PipeName, ToLink } from '../quic/messages.ts';
+import type { FromLink, LinkAddress, Picture, PipeName, ToLink } from '../quic/messages.ts';
 import { clientNow } from '../units.ts';
 import { messageOf } from '../video/pipeline.ts';
-import type { Decoder } from '../video/seam.ts';
 import { AckWriter } from '../wire/acks.ts';
 import { ChunkDecoder } from './chunk-decoder.ts';
 
@@ -28,23 +26,25 @@ export class QuicLink {
   private input: Writer | undefined;
   private datagrams: Writer | undefined;
   private waiting = 0;
+  private pictures: MessagePort | undefined;
   private over = false;
   private figures: ReturnType<typeof setInterval> | undefined;
 
-  /** `onReady` gets what shows its pictures, once the connection is up. */
-  constructor(private readonly port: MessagePort, private readonly onReady: (decoder: Decoder<VideoFrame>) => void) {
+  /** `post` tells the page; `onOver` is told once nothing more is said. */
+  constructor(private readonly post: (message: FromLink) => void, private readonly onOver: () => void) {
     const acks = new AckWriter((message) => { this.send(DATAGRAM.acks, message); });
     this.decoder = new ChunkDecoder({
       onAck: (ack, queued) => { acks.note(ack, queued); },
+      onPicture: (picture) => { this.show(picture); },
       onKeyframeNeeded: () => { this.say(JSON.stringify({ type: 'keyframe' })); },
       onFailed: (reason) => { this.end(`cannot be decoded here: ${reason}`, true); },
     });
-    port.onmessage = ({ data }: MessageEvent<ToLink>) => { this.take(data); };
   }
 
-  private take(message: ToLink): void {
+  take(message: ToLink): void {
     switch (message.type) {
       case 'open':
+        this.pictures = message.pictures;
         this.open(message.address, message.limitMs).catch((error: unknown) => { this.end(`failed: ${messageOf(error)}`); });
         return;
       case 'control':
@@ -89,7 +89,6 @@ export class QuicLink {
     this.write(this.control, Uint8Array.of(STREAM.control));
     this.write(this.input, Uint8Array.of(STREAM.input));
     this.readAll(transport, control.readable as ReadableStream<Uint8Array>);
-    this.onReady(this.decoder);
     this.post({ type: 'ready', connectMs });
     this.figures = setInterval(() => { this.post({ type: 'figures', figures: this.decoder.figures() }); }, FIGURES_EVERY_MS);
   }
@@ -172,18 +171,19 @@ export class QuicLink {
     this.over = true;
     clearInterval(this.figures);
     this.post({ type: 'closed', reason, cannotDecode });
-    this.port.onmessage = null;
-    this.port.close();
     this.decoder.close();
+    this.pictures?.close();
     try {
       this.transport?.close();
     } catch {
       // It never got so far that it could be closed.
     }
+    this.onOver();
   }
 
-  private post(message: FromLink): void {
-    this.port.postMessage(message);
+  private show(picture: Picture): void {
+    if (this.pictures === undefined) picture.image.close();
+    else this.pictures.postMessage(picture, [picture.image]);
   }
 }
 
