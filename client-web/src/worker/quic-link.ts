@@ -27,6 +27,7 @@ export class QuicLink {
   private datagrams: Writer | undefined;
   private waiting = 0;
   private pictures: MessagePort | undefined;
+  private connected = false;
   private over = false;
   private figures: ReturnType<typeof setInterval> | undefined;
 
@@ -45,7 +46,7 @@ export class QuicLink {
     switch (message.type) {
       case 'open':
         this.pictures = message.pictures;
-        this.open(message.address, message.limitMs).catch((error: unknown) => { this.end(`failed: ${messageOf(error)}`); });
+        this.open(message.address, message.limitMs).catch((error: unknown) => { this.failed(error); });
         return;
       case 'control':
         this.say(message.text);
@@ -71,15 +72,16 @@ export class QuicLink {
     this.transport = transport;
     transport.closed.then(
       ({ reason }) => { this.end(reason === undefined || reason === '' ? 'was closed by the node' : `was closed by the node: ${reason}`); },
-      (error: unknown) => { this.end(`failed: ${messageOf(error)}`); },
+      (error: unknown) => { this.failed(error); },
     );
-    const late = setTimeout(() => { this.end(`did not connect within ${limitMs} ms: UDP to its port may be blocked`); }, limitMs);
+    const late = setTimeout(() => { this.end(`did not connect, UDP to its port may be blocked: not within ${limitMs} ms`); }, limitMs);
     try {
       await transport.ready;
     } finally {
       clearTimeout(late);
     }
     const connectMs = performance.now() - begun;
+    this.connected = true;
     const { datagrams } = transport;
     this.datagrams = ((datagrams as WithCreateWritable).createWritable?.() ?? datagrams.writable).getWriter();
     const [control, input] = await Promise.all([transport.createBidirectionalStream(), transport.createUnidirectionalStream()]);
@@ -164,6 +166,11 @@ export class QuicLink {
       if (pipe !== undefined) this.post({ type: 'sent', pipe, bytes: length });
     };
     writer.write(bytes).then(done, done);
+  }
+
+  private failed(error: unknown): void {
+    // Browsers say no more than that a handshake failed, and have a limit of their own (4 s in Chromium 156).
+    this.end(this.connected ? `failed: ${messageOf(error)}` : `did not connect, UDP to its port may be blocked: ${messageOf(error)}`);
   }
 
   private end(reason: string, cannotDecode = false): void {
