@@ -23,11 +23,23 @@ export class Relay {
   /** RTP packets that came from the node, and those of them that were lost. */
   passed = 0;
   lost = 0;
+  /** Nothing goes through, either way. */
+  blocked = false;
+  /** Of every so many datagrams of the node's, whatever they are, one is lost; 0 for none. */
+  thinsBy = 0;
+  #seen = 0;
 
   static async start() {
     const relay = new Relay();
     await bind(relay.#front);
     relay.#front.on('message', (datagram, from) => { relay.#toNode(datagram, from); });
+    return relay;
+  }
+
+  /** In front of one port of the node's, for whoever is told the relay's own in its place. */
+  static async to(port) {
+    const relay = await Relay.start();
+    relay.#node = port;
     return relay;
   }
 
@@ -66,6 +78,7 @@ export class Relay {
   }
 
   #toNode(datagram, { port }) {
+    if (this.blocked) return;
     let back = this.#backs.get(port);
     if (back === undefined) {
       back = dgram.createSocket('udp4');
@@ -76,6 +89,8 @@ export class Relay {
   }
 
   #toBrowser(datagram, port) {
+    this.#seen += 1;
+    if (this.blocked || (this.thinsBy > 0 && this.#seen % this.thinsBy === 0)) return;
     const packet = rtp(datagram);
     if (packet !== undefined) {
       this.passed += 1;

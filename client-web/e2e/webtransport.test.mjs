@@ -1,0 +1,205 @@
+// The page by WebTransport: the worker's own decoder, the change between transports, and what happens where
+// QUIC is blocked, breaks, loses frames or cannot be decoded.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Node, until } from './support/node.mjs';
+import { Relay } from './support/relay.mjs';
+import { writeBlocks } from './support/scene.mjs';
+import { gentle, launch, Tab } from './support/tab.mjs';
+
+let blocks, node, browser;
+before(async () => {
+  blocks = writeBlocks();
+  node = await Node.start({ 'catalogue.scenes': JSON.stringify([blocks.folder]) });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+  blocks?.remove();
+});
+
+const play = (use, { what = 'demo', transport = 'webtransport', ...more } = {}) =>
+  Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}`, ...more }, use);
+const taken = (tab) => tab.page.evaluate(() => window.nearlight.transport);
+const takes = (tab, kind) => tab.until((wanted) => window.nearlight.transport?.kind === wanted && window.nearlight.state.name === 'live', kind);
+const fact = (tab, name) => tab.page.locator('.facts div', { has: tab.page.locator('dt', { hasText: new RegExp(`^${name}$`) }) }).locator('dd').textContent();
+const openHud = async (tab) => {
+  await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
+  await tab.page.locator('.hud').waitFor();
+};
+
+/** Sends what the browser asks of the node's QUIC port to another one. */
+const through = (port) => async (context) => {
+  const moved = (address) => {
+    const url = new URL(address.url);
+    url.port = String(port());
+    return { ...address, url: url.href };
+  };
+  await context.route(/\/api\/v1\/sessions(\/[^/]+\/webtransport)?$/, async (route) => {
+    const answer = await route.fetch();
+    const body = await answer.json();
+    if (typeof body.url === 'string' && 'certificate_hashes' in body) await route.fulfill({ response: answer, json: moved(body) });
+    else await route.fulfill({ response: answer, json: body.webtransport == null ? body : { ...body, webtransport: moved(body.webtransport) } });
+  });
+};
+
+/** The port that the node answers QUIC on. */
+async function quicPort() {
+  const session = await node.make('demo');
+  await node.end(session);
+  return Number(new URL(session.webtransport.url).port);
+}
+
+test('it plays, and page, HUD and API say by what and why', () => play(async (tab) => {
+  await tab.playing();
+  await tab.frames(30);
+  const strips = await tab.page.evaluate(() => window.nearlight.takeStrips());
+  for (const [index, { frame }] of strips.entries()) {
+    if (index > 0) assert.ok(frame > strips[index - 1].frame, `frame ${frame} after ${strips[index - 1].frame}`);
+  }
+  const { kind, reason, connectMs } = await taken(tab);
+  assert.equal(kind, 'webtransport', reason);
+  assert.ok(connectMs > 0);
+  await openHud(tab);
+  assert.equal(await fact(tab, 'Transport'), `WebTransport, connected in ${connectMs.toFixed(0)} ms: ${reason}`);
+  const [session] = await node.sessions();
+  assert.deepEqual(session.transport, { kind, reason });
+  await tab.until(() => window.nearlight.stats?.stages.some(({ stage }) => stage === 'decode'));
+  assert.ok((await tab.page.locator('.legend').textContent()).includes('Decode'));
+  await tab.until(() => document.querySelector('.facts')?.textContent?.includes('frames lost'));
+}));
+
+test('a click reaches the scene, and the picture shows it', () => play(async (tab) => {
+  await tab.playing();
+  const before = await tab.picture();
+  await tab.page.mouse.click(...(await tab.at(0.5, 0.5)));
+  await tab.shown();
+  await tab.pictureChanges(before, 0.05);
+}, { what: blocks.id }));
+
+test('it changes to WebRTC and back while the session plays on', () => play(async (tab) => {
+  await tab.playing();
+  const small = await tab.picture();
+  await tab.page.mouse.click(...(await tab.at(0.5, 0.5)));
+  await tab.shown();
+  await tab.pictureChanges(small, 0.05);
+  await tab.page.evaluate(() => { document.exitPointerLock(); });
+  const [{ id }] = await node.sessions();
+  await openHud(tab);
+  await tab.page.evaluate(() => {
+    window.states = [];
+    const look = () => { window.states.push(window.nearlight.state.name); window.requestAnimationFrame(look); };
+    look();
+  });
+  for (const [button, kind] of [['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport'], ['Use WebRTC', 'webrtc']]) {
+    const shown = await tab.presented();
+    await tab.page.getByRole('button', { name: button }).click();
+    await takes(tab, kind);
+    assert.match((await taken(tab)).reason, /^chosen here/);
+    await until(`pictures by ${kind}`, async () => ((await tab.presented()) > shown ? true : undefined));
+    // The scene was not begun anew: the block is still large.
+    const now = await tab.picture();
+    assert.ok(small.filter((value, at) => Math.abs(value - now[at]) > 10).length / small.length > 0.05);
+    await until('the API to say so', async () => ((await node.sessions())[0].transport?.kind === kind ? true : undefined));
+    await tab.page.mouse.move(...(await tab.at(0.4, 0.4)));
+    await tab.page.mouse.move(...(await tab.at(0.6, 0.4)));
+  }
+  assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
+  assert.deepEqual([...new Set(await tab.page.evaluate(() => window.states))], ['live']);
+}, { what: blocks.id }));
+
+test('where QUIC is blocked it plays by WebRTC, and the HUD says why', async () => {
+  // Nothing listens there, and nothing says so.
+  const relay = await Relay.to(await quicPort());
+  relay.blocked = true;
+  try {
+    await play(async (tab) => {
+      await tab.playing();
+      const { kind, reason } = await taken(tab);
+      assert.equal(kind, 'webrtc');
+      assert.match(reason, /^WebTransport did not connect, UDP to its port may be blocked: ./);
+      await openHud(tab);
+      assert.equal(await fact(tab, 'Transport'), `WebRTC: ${reason}`);
+    }, { prepare: through(() => relay.port) });
+  } finally {
+    relay.close();
+  }
+});
+
+test('it is chosen by the address of the page', () => play(async (tab) => {
+  await tab.playing();
+  const { kind, reason } = await taken(tab);
+  assert.deepEqual([kind, reason], ['webrtc', 'the page’s address asks for it']);
+}, { transport: 'webrtc' }));
+
+test('a connection that breaks is made again, with the same session', async () => {
+  const relay = await Relay.to(await quicPort());
+  try {
+    await play(async (tab) => {
+      await tab.playing();
+      const [{ id }] = await node.sessions();
+      relay.blocked = true;
+      await tab.state('reconnecting');
+      relay.blocked = false;
+      await tab.state('live');
+      const { frame } = await tab.strip();
+      await until('pictures again', async () => ((await tab.strip()).frame === frame ? undefined : true));
+      assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
+    }, { prepare: through(() => relay.port) });
+  } finally {
+    relay.close();
+  }
+});
+
+test('what the decoder refuses costs a keyframe, and the picture goes on', async () => {
+  // The worker's decoder gets one frame whose inside is noise, and refuses a later one outright.
+  const spoil = (context) => context.addInitScript(() => {
+    const Native = window.Worker;
+    const spoilt = `
+      const Chunk = self.EncodedVideoChunk;
+      let fed = 0;
+      self.EncodedVideoChunk = function (init) {
+        fed += 1;
+        if (fed === 40) throw new TypeError('spoilt by the test');
+        return new Chunk(fed === 20 ? { ...init, data: new Uint8Array(init.data.length).fill(0xff) } : init);
+      };
+    `;
+    window.Worker = class extends Native {
+      constructor(url, options) {
+        const wrapped = new window.Blob([`import ${JSON.stringify(String(url))};\n${spoilt}`], { type: 'text/javascript' });
+        super(/\/quic-[^/]*$/.test(String(url)) ? window.URL.createObjectURL(wrapped) : url, options);
+      }
+    };
+  });
+  await play(async (tab) => {
+    await tab.playing();
+    const keyframes = () => tab.page.evaluate(() => window.nearlight.stats?.keyframes ?? 0);
+    const first = await until('figures', async () => (await keyframes()) || undefined);
+    await until('a keyframe that was asked for', async () => ((await keyframes()) > first ? true : undefined));
+    await tab.frames(60);
+    const { kind, reason } = await taken(tab);
+    assert.equal(kind, 'webtransport', reason);
+    assert.equal(await tab.page.evaluate(() => window.nearlight.state.name), 'live');
+  }, { prepare: spoil });
+});
+
+test('frames that are lost on the way are made good, and none is shown out of order', async () => {
+  const relay = await Relay.to(await quicPort());
+  try {
+    await play(async (tab) => {
+      await tab.playing();
+      // Not the handshake's.
+      relay.thinsBy = 20;
+      await tab.page.evaluate(() => window.nearlight.takeStrips());
+      await tab.frames(60);
+      const strips = await tab.page.evaluate(() => window.nearlight.takeStrips());
+      for (const [index, { frame }] of strips.entries()) {
+        if (index > 0) assert.ok(frame > strips[index - 1].frame, `frame ${frame} after ${strips[index - 1].frame}`);
+      }
+      assert.equal((await taken(tab)).kind, 'webtransport');
+    }, { prepare: through(() => relay.port) });
+  } finally {
+    relay.close();
+  }
+});
