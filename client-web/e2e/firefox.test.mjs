@@ -1,16 +1,23 @@
 // The page in Firefox: WebRTC into a video element, which is all that it needs of a browser.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { networkInterfaces } from 'node:os';
 import { Firefox, noFirefox } from './support/firefox.mjs';
 import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { gentle, reached } from './support/tab.mjs';
 
+/** An address that is not the loopback interface's: Firefox has no candidate there, and the node does not look for one. */
+function ownAddress() {
+  const all = Object.values(networkInterfaces()).flat();
+  return (all.find(({ family, internal }) => family === 'IPv4' && !internal) ?? all[0]).address;
+}
+
 describe('Firefox', { skip: noFirefox ?? false }, () => {
   let blocks, node, firefox;
   before(async () => {
     blocks = writeBlocks();
-    node = await Node.start({ 'catalogue.scenes': JSON.stringify([blocks.folder]) });
+    node = await Node.start({ 'catalogue.scenes': JSON.stringify([blocks.folder]), 'webrtc.listen': JSON.stringify([ownAddress()]) });
     firefox = await Firefox.launch();
   });
   after(async () => {
@@ -44,7 +51,7 @@ describe('Firefox', { skip: noFirefox ?? false }, () => {
     t.diagnostic(`Firefox ${firefox.version}: ${seen.hello.codec} by ${seen.hello.encoder}; ${seen.transport.kind}: ${seen.transport.reason}`);
     assert.deepEqual([seen.presenter, seen.size], ['video-element', { width: 640, height: 360 }]);
     assert.equal(seen.transport.kind, 'webrtc');
-    assert.match(seen.transport.reason, /video element|WebTransport|WebCodecs/);
+    assert.match(seen.transport.reason, /the default/);
     const [session] = await node.sessions();
     assert.deepEqual(session.transport, { kind: 'webrtc', reason: seen.transport.reason }, 'the API says the same');
     await leave();

@@ -13,8 +13,8 @@ const EXECUTABLE = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 export const noFirefox = existsSync(EXECUTABLE) ? undefined : `${EXECUTABLE} does not exist: install firefox-esr, or set FIREFOX`;
 
 /**
- * What a fresh profile changes: nothing is asked and nothing is fetched. Firefox has no candidate on the loopback
- * interface, where the node of a test is: the node has to find the way, and so to be told addresses, not mDNS names.
+ * What a fresh profile changes: nothing is asked, nothing is fetched, and a node on this machine is told addresses,
+ * not mDNS names.
  */
 const PREFERENCES = {
   'media.peerconnection.ice.obfuscate_host_addresses': false,
