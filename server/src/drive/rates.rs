@@ -206,14 +206,15 @@ mod tests {
             lost_packets: 0,
             sent_bytes: 10_000,
             one_way_delay_micros: delay,
-            newest_sent: ms(at - 20),
+            // The way takes 5 ms, the report 15.
+            newest_sent: ms(at - 15) - Duration::from_micros(delay.unsigned_abs()),
             newest_delay_micros: delay,
             round_trip: None,
             ecn_ce: 0,
         }
     }
 
-    /// Feeds a steady stream of frames, each reported on 20 ms after it was sent.
+    /// Feeds a steady stream of frames, and after each a report on those that have arrived.
     fn feed(rates: &mut Rates, from: u64, to: u64, delay: i64) {
         for at in (from..to).step_by(16) {
             rates.on_sent(ms(at), at as u32, 10_000);
