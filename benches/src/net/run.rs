@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use media::{Bitrate, Clock, MediaTime};
 use serde::Serialize;
 use testkit::WallClock;
@@ -135,9 +135,17 @@ async fn both(
     sleep_until(from).await;
     let watch = session::watch(pair.client, clock.clone(), from + length + DRAIN);
     let watch = tokio::spawn(watch);
-    // Kept open until the client has seen the end.
-    let served = session::serve(pair.server, clock, ceiling, seed, length, DRAIN).await?;
-    Ok((served, watch.await.context("the client panicked")??))
+    let mut server = pair.server;
+    let served = session::serve(server.as_mut(), clock, ceiling, seed, length, DRAIN).await;
+    if served.is_err() && watch.is_finished() {
+        // Whatever ended the client came first, and ended the server's side with it.
+        watch.await.context("the client panicked")??;
+        bail!("the client left early");
+    }
+    let shown = watch.await.context("the client panicked")?;
+    // Only now: a client that is left alone counts as one that lost its connection.
+    drop(server);
+    Ok((served?, shown?))
 }
 
 impl Course<'_> {
@@ -151,7 +159,7 @@ impl Course<'_> {
         put("use", wire as f64 / carries.max(1) as f64 * 100.0);
         let waits = sorted(passages.iter().map(|passage| passage.waited));
         put("queue95", percentile(&waits, 95));
-        let latency = sorted(shown.iter().map(|shown| shown.at.since(shown.captured)));
+        let latency = ages(&served.captured, shown);
         for (name, percent) in [("p50", 50), ("p95", 95), ("p99", 99), ("max", 100)] {
             put(name, percentile(&latency, percent));
         }
@@ -218,6 +226,22 @@ fn jain(shares: &[u64]) -> f64 {
     if squares == 0.0 { 0.0 } else { sum * sum / (shares.len() as f64 * squares) }
 }
 
+/// How long after each frame of the source it was shown or a newer one was, in milliseconds, sorted. Frames
+/// that never came so count with the time that their absence was seen for.
+fn ages(captured: &[MediaTime], shown: &[Shown]) -> Vec<f64> {
+    let mut ages: Vec<_> = captured
+        .iter()
+        .map(|captured| {
+            let next = shown.partition_point(|shown| shown.captured < *captured);
+            shown
+                .get(next)
+                .map_or(f64::INFINITY, |shown| shown.at.since(*captured).as_secs_f64() * 1e3)
+        })
+        .collect();
+    ages.sort_unstable_by(f64::total_cmp);
+    ages
+}
+
 fn sorted(times: impl Iterator<Item = Duration>) -> Vec<f64> {
     let mut millis: Vec<_> = times.map(|time| time.as_secs_f64() * 1e3).collect();
     millis.sort_unstable_by(f64::total_cmp);
@@ -238,6 +262,15 @@ mod tests {
         assert!((jain(&[5, 5]) - 1.0).abs() < 1e-9);
         assert!((jain(&[10, 0]) - 0.5).abs() < 1e-9);
         assert_eq!(jain(&[0, 0]), 0.0);
+    }
+
+    #[test]
+    fn a_frame_that_never_came_is_as_old_as_the_next_that_did() {
+        let ms = MediaTime::from_millis;
+        let captured = [0, 16, 32, 48].map(ms);
+        let shown =
+            [(0, 20), (32, 60)].map(|(captured, at)| Shown { captured: ms(captured), at: ms(at) });
+        assert_eq!(ages(&captured, &shown), [20.0, 28.0, 44.0, f64::INFINITY]);
     }
 
     #[test]

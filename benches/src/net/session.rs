@@ -32,9 +32,11 @@ const ACKED: usize = 4;
 const REMEMBERED: usize = 1_024;
 
 /// What the server did.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Served {
     pub(crate) encoded: Encoded,
+    /// When the source had each frame, coded or not.
+    pub(crate) captured: Vec<MediaTime>,
     /// Frames that the source had and that were not coded, because too much waited.
     pub(crate) skipped: u64,
 }
@@ -47,12 +49,13 @@ struct Server {
     interval: Duration,
     /// Timestamp and number of frames that were sent, the newest first: it is looked for there.
     sent: VecDeque<(u32, FrameId)>,
+    captured: Vec<MediaTime>,
     skipped: u64,
 }
 
 /// Sends for `length`, from now on, and then answers for `drain` longer.
 pub(crate) async fn serve(
-    mut transport: Box<dyn Transport>,
+    transport: &mut dyn Transport,
     clock: Arc<dyn Clock>,
     ceiling: Bitrate,
     seed: u64,
@@ -66,6 +69,7 @@ pub(crate) async fn serve(
         rate,
         interval: INTERVAL,
         sent: VecDeque::new(),
+        captured: Vec::new(),
         skipped: 0,
     };
     transport.set_pacing(server.rate.target().scaled(PACING_FACTOR));
@@ -74,12 +78,19 @@ pub(crate) async fn serve(
     let mut due = start;
     while due.duration_since(start) < length + drain {
         let now = clock.now();
-        server.act(now, transport.as_mut());
+        server.act(now, transport);
         let wake = server.rate.poll_timeout(now);
         let wake = wake.map_or(due, |at| due.min(Instant::now() + at.since(now)));
         tokio::select! {
             biased;
-            event = poll_fn(|cx| transport.poll_event(cx)) => server.take(clock.now(), event)?,
+            event = poll_fn(|cx| transport.poll_event(cx)) => {
+                let taken = server.take(clock.now(), event);
+                if taken.is_err() && due.duration_since(start) >= length {
+                    // The client has seen enough and left.
+                    break;
+                }
+                taken?;
+            }
             () = sleep_until(wake) => {
                 if Instant::now() < due {
                     continue;
@@ -92,7 +103,8 @@ pub(crate) async fn serve(
             }
         }
     }
-    Ok(Served { encoded: server.encoder.counts(), skipped: server.skipped })
+    let Server { encoder, captured, skipped, .. } = server;
+    Ok(Served { encoded: encoder.counts(), captured, skipped })
 }
 
 impl Server {
@@ -117,6 +129,7 @@ impl Server {
 
     /// The source has a frame.
     fn frame(&mut self, now: MediaTime, sink: &mut dyn UnitSink) {
+        self.captured.push(now);
         if !sink.is_ready() || self.rate.skip_frame(now) {
             self.skipped += 1;
             return;

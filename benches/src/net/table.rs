@@ -33,7 +33,7 @@ const COLUMNS: [(&str, &str, usize); 18] = [
 /// What the columns are.
 const LEGEND: &str = "\
 Mbit/s, use: what went through to the client, headers included; of what the link carries up to the ceiling
-queue95: wait before the bottleneck; p50 to max: capture to decodable; gap95, longest: between two frames; all in ms
+queue95: wait before the bottleneck; p50 to max: capture until it or a newer frame is decodable; gap95, longest: between two frames; all in ms
 shown: of the frames encoded; freezes: gaps beyond a round trip and two frames; keys: keyframes after the first; sizes: planned ones
 skip: frames not coded because too much waited; over: what left the server beyond the video, in percent of it";
 
