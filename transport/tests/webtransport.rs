@@ -147,8 +147,31 @@ async fn messages_travel_both_ways_and_acknowledgements_become_a_report() {
     client.ack(&[(header.wire_timestamp.wrapping_add(1), 1), (header.wire_timestamp, 9_000)]).await;
     let path = until(&mut transport, |event| matches!(event, TransportEvent::Path(_))).await;
     let TransportEvent::Path(report) = path else { unreachable!() };
-    assert!(report.acked_bytes > 20_000 && report.sent_bytes >= report.acked_bytes, "{report:?}");
-    assert!(report.acked_packets >= 14 && report.round_trip.is_some(), "{report:?}");
+    // What QUIC has not acknowledged yet comes with the next report.
+    assert!(report.acked_bytes > 10_000 && report.sent_bytes >= report.acked_bytes, "{report:?}");
+    assert!(report.acked_packets >= 7 && report.round_trip.is_some(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn padding_fills_up_to_the_rate_and_counts_as_arrived() {
+    let (_node, mut client, mut transport) = pair().await;
+    let mut sink = transport.video_sink(TrackId(0));
+    // As long as it takes on a slow machine; 8 Mbit/s are 150 kB in 150 ms.
+    transport.probe(Bitrate::from_mbps(8), client::PATIENCE);
+    let mut padding = 0;
+    while padding < 150_000 {
+        let datagram = tokio::time::timeout(client::PATIENCE, client.connection.receive_datagram());
+        let datagram = datagram.await.expect("no more padding").unwrap();
+        assert_eq!(datagram[0], media::webtransport::PADDING);
+        padding += datagram.len();
+    }
+    transport.probe(Bitrate::from_mbps(8), Duration::ZERO);
+    sink.send(unit(0, MediaTime::ZERO, body(0, 1_000))).unwrap();
+    let (header, _) = client.frame().await;
+    client.ack(&[(header.wire_timestamp, 9_000)]).await;
+    let path = until(&mut transport, |event| matches!(event, TransportEvent::Path(_))).await;
+    let TransportEvent::Path(report) = path else { unreachable!() };
+    assert!(report.acked_bytes > 100_000, "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ use wtransport::{Connection, VarInt, quinn};
 use super::config::{ConnectionConfig, EndpointConfig};
 use super::ledger::{Ledger, Totals};
 use super::places::Place;
+use super::probe::Probe;
 use super::readers::{End, Readers};
 use super::socket::Listeners;
 use super::window::Window;
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     pacing: AtomicU64,
     /// Datagrams of an unknown kind.
     ignored: AtomicU64,
+    probe: Probe,
+    window: Window,
 }
 
 struct TrackState {
@@ -69,7 +72,7 @@ struct TrackState {
 }
 
 impl Shared {
-    fn new(clock: Arc<dyn Clock>, pacing: Option<Bitrate>, offset: u32) -> Self {
+    fn new(clock: Arc<dyn Clock>, pacing: Option<Bitrate>, offset: u32, window: Window) -> Self {
         let track = |_| TrackState {
             pending: AtomicUsize::new(0),
             turn: AtomicU64::new(0),
@@ -84,6 +87,8 @@ impl Shared {
             control: AtomicBool::new(false),
             pacing: AtomicU64::new(pacing.map_or(0, Bitrate::bps)),
             ignored: AtomicU64::new(0),
+            probe: Probe::default(),
+            window,
         }
     }
 
@@ -143,17 +148,20 @@ impl Shared {
         }
     }
 
+    /// What was counted since the connection began.
+    fn totals(&self, quic: &quinn::Connection) -> Totals {
+        let stats = quic.stats();
+        let (acked_bytes, acked_packets) = self.window.acked();
+        let (sent_bytes, lost_packets) = (stats.udp_tx.bytes, stats.path.lost_packets);
+        Totals { sent_bytes, acked_bytes, acked_packets, lost_packets }
+    }
+
     /// What became of frames; what that says of the path goes to the events.
     pub(super) fn acked(&self, message: &[u8], quic: &quinn::Connection) {
         // Whoever reads the message counts one that is malformed.
         let Ok(acks) = Acks::decode(message) else { return };
-        let stats = quic.stats();
-        let totals = Totals {
-            sent_bytes: stats.udp_tx.bytes,
-            sent_packets: stats.udp_tx.datagrams,
-            lost_packets: stats.path.lost_packets,
-        };
-        let report = self.ledger.acked(&acks, self.clock.now(), totals, stats.path.rtt);
+        let totals = self.totals(quic);
+        let report = self.ledger.acked(&acks, self.clock.now(), totals, quic.rtt());
         if let Some(report) = report {
             self.events.report(TransportEvent::Path(report));
         }
@@ -171,7 +179,6 @@ pub struct WebTransport {
     close: Arc<Notify>,
     config: ConnectionConfig,
     quic: quinn::Connection,
-    window: Window,
 }
 
 impl WebTransport {
@@ -187,10 +194,11 @@ impl WebTransport {
         let failed = |why: &str| CloseReason::Failed(why.to_owned());
         let window = Window::of(&quic).ok_or_else(|| failed("another congestion controller"))?;
         let offset = getrandom::u32().map_err(|_| failed("the system gives no random bytes"))?;
-        let shared = Arc::new(Shared::new(clock, config.pacing, offset));
         if let Some(pace) = config.pacing {
             window.set(pace, quic.rtt());
         }
+        let shared = Arc::new(Shared::new(clock, config.pacing, offset, window));
+        shared.ledger.start(shared.totals(&quic));
         shared.events.connected(config.codec);
         // Datagrams need no opening.
         for channel in DataChannel::ALL.into_iter().filter(|channel| channel.heals()) {
@@ -207,12 +215,11 @@ impl WebTransport {
             close: close.clone(),
             codec: config.codec,
             interrupted_after: endpoint.interrupted_after,
-            window: window.clone(),
             listeners,
             _place: place,
         };
         tokio::spawn(supervisor.run(writer, readers).in_current_span());
-        Ok(Self { shared, units, outgoing, close, config, quic, window })
+        Ok(Self { shared, units, outgoing, close, config, quic })
     }
 
     /// Where the client is.
@@ -260,7 +267,11 @@ impl Transport for WebTransport {
 
     fn set_pacing(&mut self, rate: Bitrate) {
         self.shared.pacing.store(rate.bps(), Ordering::Relaxed);
-        self.window.set(rate, self.quic.rtt());
+        self.shared.window.set(rate, self.quic.rtt());
+    }
+
+    fn probe(&mut self, rate: Bitrate, length: Duration) {
+        self.shared.probe.ask(rate, length);
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent> {
@@ -328,7 +339,6 @@ struct Supervisor {
     close: Arc<Notify>,
     codec: media::Codec,
     interrupted_after: Duration,
-    window: Window,
     listeners: Arc<Listeners>,
     _place: Place,
 }
@@ -346,6 +356,7 @@ impl Supervisor {
             }
             end = readers.run() => self.ended(&end),
             () = self.look(&mut address) => CloseReason::Local,
+            () = self.shared.probe.run(&self.connection) => CloseReason::Local,
         };
         tracing::debug!(%reason, "WebTransport connection ends");
         self.shared.live.store(false, Ordering::Release);
@@ -382,7 +393,7 @@ impl Supervisor {
                 self.listeners.listen(now, &self.shared);
             }
             if let Some(pace) = self.shared.pacing() {
-                self.window.set(pace, stats.path.rtt);
+                self.shared.window.set(pace, stats.path.rtt);
             }
         }
     }

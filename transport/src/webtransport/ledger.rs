@@ -48,20 +48,25 @@ struct Sent {
     timestamp: u32,
     first: MediaTime,
     last: MediaTime,
-    bytes: u64,
 }
 
 /// What the connection has counted since it began.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Totals {
     pub(super) sent_bytes: u64,
-    pub(super) sent_packets: u64,
+    pub(super) acked_bytes: u64,
+    pub(super) acked_packets: u64,
     pub(super) lost_packets: u64,
 }
 
 impl Ledger {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection begins with these totals: what shook hands is no part of a report.
+    pub(super) fn start(&self, totals: Totals) {
+        self.lock().told = totals;
     }
 
     /// A frame of `bytes` in all is about to be handed to QUIC.
@@ -137,7 +142,6 @@ impl Ledger {
                 timestamp: flight.timestamp,
                 first: flight.stages.get(Mark::FirstSent).unwrap_or(at),
                 last: at,
-                bytes: flight.bytes,
             });
             done(TransportEvent::FrameSent {
                 track: flight.track,
@@ -152,8 +156,9 @@ impl Ledger {
         }
     }
 
-    /// What acknowledgements say of the path, if they name a frame that was not acknowledged before.
-    /// Frames that were never sent, or are not whole at the client, say nothing.
+    /// What acknowledgements say of the path, if they name a frame that was not acknowledged before: their
+    /// times give the delay, and QUIC's own acknowledgements, which count padding too, the rate. Frames that
+    /// were never sent, or are not whole at the client, say nothing.
     pub(super) fn acked(
         &self,
         acks: &Acks,
@@ -162,14 +167,12 @@ impl Ledger {
         round_trip: Duration,
     ) -> Option<PathReport> {
         let state = &mut *self.lock();
-        let (mut first, mut last, mut bytes) =
-            (MediaTime::from_nanos(u64::MAX), MediaTime::ZERO, 0);
+        let (mut first, mut last) = (MediaTime::from_nanos(u64::MAX), MediaTime::ZERO);
         let mut delay: Option<i64> = None;
         let mut newest_delay_micros = 0;
         for ack in acks.frames.iter().filter(|ack| ack.state != FrameState::Dropped) {
             let known = state.sent.iter().position(|sent| sent.timestamp == ack.wire_timestamp);
             let Some(sent) = known.and_then(|at| state.sent.remove(at)) else { continue };
-            bytes += sent.bytes;
             // Both ends of a frame are a sample: a resent packet delays one of them, not always both.
             let way = |came: u64, left: MediaTime| came as i64 - left.as_micros() as i64;
             let end = way(ack.last_us, sent.last);
@@ -182,17 +185,14 @@ impl Ledger {
         }
         let one_way_delay_micros = delay?;
         let told = std::mem::replace(&mut state.told, totals);
-        let sent_bytes = totals.sent_bytes.saturating_sub(told.sent_bytes);
-        let sent_packets = totals.sent_packets.saturating_sub(told.sent_packets);
-        let packet = sent_bytes.checked_div(sent_packets).unwrap_or(1_200).max(1);
         let count = |packets: u64| u32::try_from(packets).unwrap_or(u32::MAX);
         Some(PathReport {
             at,
             span: last.since(first),
-            acked_bytes: bytes,
-            acked_packets: count(bytes.div_ceil(packet)),
+            acked_bytes: totals.acked_bytes.saturating_sub(told.acked_bytes),
+            acked_packets: count(totals.acked_packets.saturating_sub(told.acked_packets)),
             lost_packets: count(totals.lost_packets.saturating_sub(told.lost_packets)),
-            sent_bytes,
+            sent_bytes: totals.sent_bytes.saturating_sub(told.sent_bytes),
             one_way_delay_micros,
             newest_sent: last,
             newest_delay_micros,
@@ -289,7 +289,8 @@ mod tests {
         begin(&ledger, 1, 2_360);
         took(&ledger, 1_200, 1, ms(10));
         took(&ledger, 1_200, 1, ms(12));
-        let totals = Totals { sent_bytes: 3_600, sent_packets: 3, lost_packets: 1 };
+        let totals =
+            Totals { sent_bytes: 3_600, acked_bytes: 2_400, acked_packets: 2, lost_packets: 1 };
         let nothing = [ack(9, FrameState::Decoded, 1, 2), ack(1, FrameState::Dropped, 1, 2)];
         for acks in &nothing {
             assert_eq!(acked(&ledger, acks, totals), None);

@@ -32,6 +32,7 @@ mod connection;
 mod endpoint;
 mod ledger;
 mod places;
+mod probe;
 mod readers;
 mod request;
 mod socket;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use media::Bitrate;
+use quinn_proto::RttEstimator;
 use wtransport::quinn;
 use wtransport::quinn::congestion::{Controller, ControllerFactory};
 
@@ -25,13 +26,21 @@ pub(super) struct Windows;
 
 impl ControllerFactory for Windows {
     fn build(self: Arc<Self>, _: Instant, _: u16) -> Box<dyn Controller> {
-        Box::new(Window(Arc::new(AtomicU64::new(START))))
+        let counts = Counts { window: AtomicU64::new(START), ..Counts::default() };
+        Box::new(Window(Arc::new(counts)))
     }
 }
 
-/// The window of one connection; clones share it.
+/// The window of one connection, and what was acknowledged; clones share both.
 #[derive(Clone)]
-pub(super) struct Window(Arc<AtomicU64>);
+pub(super) struct Window(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    window: AtomicU64,
+    acked_bytes: AtomicU64,
+    acked_packets: AtomicU64,
+}
 
 impl Window {
     /// That of a connection. None when its controller is not of [`Windows`].
@@ -41,17 +50,29 @@ impl Window {
 
     /// Follows the pace and the path.
     pub(super) fn set(&self, pace: Bitrate, round_trip: Duration) {
-        self.0.store(pace.bytes_in(round_trip / 2 + SLACK).max(LEAST), Ordering::Relaxed);
+        let window = pace.bytes_in(round_trip / 2 + SLACK).max(LEAST);
+        self.0.window.store(window, Ordering::Relaxed);
+    }
+
+    /// Bytes and packets that the client acknowledged since the connection began.
+    pub(super) fn acked(&self) -> (u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&self.0.acked_bytes), count(&self.0.acked_packets))
     }
 }
 
 impl Controller for Window {
+    fn on_ack(&mut self, _: Instant, _: Instant, bytes: u64, _: bool, _: &RttEstimator) {
+        self.0.acked_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.0.acked_packets.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
 
     fn on_mtu_update(&mut self, _: u16) {}
 
     fn window(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.window.load(Ordering::Relaxed)
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
