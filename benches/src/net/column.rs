@@ -50,5 +50,5 @@ pub(crate) trait Client: Send {
 
 /// Every column.
 pub(crate) fn all() -> Vec<Box<dyn Column>> {
-    vec![Box::new(super::webrtc::WebRtcColumn)]
+    vec![Box::new(super::webrtc::WebRtcColumn), Box::new(super::webtransport::WebTransportColumn)]
 }

@@ -34,12 +34,22 @@ pub(crate) struct Label {
 /// Bytes that a label takes: three numbers, four bits a byte, so that no start code comes to be.
 const LABEL: usize = 3 * 16;
 
+const START: [u8; 4] = [0, 0, 0, 1];
+/// A slice begins within so many bytes: two sets of parameters come before it at most.
+const HEAD: usize = 32;
+
 impl Label {
     fn write(&self, out: &mut Vec<u8>) {
         let numbers = [self.frame, self.refers_to.unwrap_or(u64::MAX), self.captured.as_nanos()];
         for number in numbers {
             out.extend((0..16).map(|digit| (number >> (60 - 4 * digit) & 15) as u8 | 0x10));
         }
+    }
+
+    /// Reads the label of a whole unit.
+    pub(crate) fn of_unit(unit: &[u8]) -> Option<Self> {
+        let slice = unit.windows(4).take(HEAD).rposition(|bytes| *bytes == START)?;
+        Self::read(unit.get(slice + 5..)?)
     }
 
     /// Reads a label from the body of a slice.
@@ -173,7 +183,6 @@ impl Encoder {
 
     /// Annex B: parameter sets with a keyframe, then one slice.
     fn data(&mut self, is_key: bool, label: Label) -> Bytes {
-        const START: [u8; 4] = [0, 0, 0, 1];
         let mean = self.rate.bytes_in(self.interval) as f64;
         let size =
             if is_key { mean * KEY } else { mean * (1.0 + SPREAD * (2.0 * self.rng.unit() - 1.0)) };
@@ -209,8 +218,7 @@ mod tests {
     }
 
     fn label(unit: &AccessUnit) -> Label {
-        let slice = unit.data.windows(5).rposition(|w| w[..4] == [0, 0, 0, 1]).unwrap();
-        Label::read(&unit.data[slice + 5..]).unwrap()
+        Label::of_unit(&unit.data).unwrap()
     }
 
     #[test]

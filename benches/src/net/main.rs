@@ -27,6 +27,8 @@ mod encoder;
 #[path = "../figures.rs"]
 #[allow(dead_code, reason = "shared with the other bench, which uses all of it")]
 mod figures;
+#[path = "../../../transport/tests/quic_client/mod.rs"]
+mod quic_client;
 mod run;
 mod session;
 #[path = "../system.rs"]
@@ -35,6 +37,7 @@ mod table;
 mod targets;
 mod viewer;
 mod webrtc;
+mod webtransport;
 
 use std::process::ExitCode;
 

@@ -146,6 +146,8 @@ impl Server {
             TransportEvent::Path(report) => self.rate.on_report(&report),
             TransportEvent::KeyframeNeeded(_) => self.encoder.keyframe(),
             TransportEvent::FramesLost(_, lost) => self.encoder.forget(&lost),
+            // Clients here say nothing else on it.
+            TransportEvent::Data(DataChannel::Control, _) => self.encoder.keyframe(),
             TransportEvent::Data(DataChannel::Acks, message) => {
                 let acks = Acks::decode(&message)?;
                 for ack in acks.frames.iter().filter(|ack| ack.state == FrameState::Decoded) {
