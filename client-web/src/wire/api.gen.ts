@@ -502,13 +502,13 @@ export interface components {
              * @description Keyframes, in all.
              */
             keyframes: number;
-            /** @description What the rate follows. */
-            rate: components["schemas"]["RateStats"];
             /**
              * Format: double
              * @description Mean from capture to presentation, milliseconds.
              */
             mean_total?: number | null;
+            /** @description What the rate follows. */
+            rate: components["schemas"]["RateStats"];
             /**
              * Format: double
              * @description Round trip of the control channel.
