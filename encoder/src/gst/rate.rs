@@ -32,7 +32,7 @@ impl RateControl {
             Knob::Kilobits(name)
             | Knob::Bits(name)
             | Knob::WithVbvOptions { bitrate: name, .. } => Some(Number::find(element, name)?),
-            Knob::Control(_) => None,
+            Knob::Control { .. } => None,
         };
         Ok(Self { knob, number, declared, set: None })
     }
@@ -47,7 +47,7 @@ impl RateControl {
         let budget = bitrate.scaled(self.declared.as_f64() / rate.as_f64());
         let value = match self.knob {
             Knob::Kilobits(_) | Knob::WithVbvOptions { .. } => budget.kbps(),
-            Knob::Bits(_) | Knob::Control(_) => budget.bps(),
+            Knob::Bits(_) | Knob::Control { .. } => budget.bps(),
         };
         // V4L2's controls are signed and of 32 bits.
         self.number.as_ref().map_or(value.clamp(1, i32::MAX as u64), |number| number.clamp(value))
@@ -73,8 +73,8 @@ impl RateControl {
                 let text = format!("{fixed}:vbv-maxrate={value}:vbv-bufsize={buffer}");
                 properties::set(element, options, &text)?;
             }
-            Knob::Control(field) => {
-                let text = format!("controls,{field}={value}");
+            Knob::Control { field, fixed } => {
+                let text = format!("controls,{fixed},{field}={value}");
                 properties::set(element, "extra-controls", &text)?;
             }
         }
@@ -122,6 +122,25 @@ mod tests {
         assert_eq!(element.property::<u32>("blocksize"), 12_000);
         assert!(!kilobits.differs(Bitrate::from_mbps(12), FrameRate::fps(60)));
         assert!(kilobits.differs(six, FrameRate::fps(60)));
+    }
+
+    /// `v4l2src` has the property of V4L2's encoders, and is there without a device.
+    #[test]
+    fn a_new_bit_rate_leaves_the_other_controls_as_they_are() {
+        gst::init().unwrap();
+        let element = gst::ElementFactory::make("v4l2src").build().unwrap();
+        let row = super::super::table::ROWS.iter().find(|row| row.element == "v4l2h264enc");
+        let knob = &row.unwrap().rate.knob;
+        let mut control = RateControl::find(knob, &element, FrameRate::fps(60)).unwrap();
+        for mbps in [6, 3] {
+            control.set(&element, Bitrate::from_mbps(mbps), FrameRate::fps(60)).unwrap();
+            let controls = element.property::<gst::Structure>("extra-controls");
+            let number = |name: &str| controls.get::<i32>(name).unwrap();
+            assert_eq!(number("video_bitrate"), mbps as i32 * 1_000_000);
+            assert_eq!(number("repeat_sequence_header"), 1);
+            assert_eq!(number("video_gop_size"), i32::MAX);
+            assert_eq!(number("video_b_frames"), 0);
+        }
     }
 
     #[test]

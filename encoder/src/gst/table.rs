@@ -78,8 +78,9 @@ pub(super) enum Knob {
     /// As [`Kilobits`](Self::Kilobits), and a property of options in libx265's form, to which a VBV
     /// of two frames is added: with one it stays a seventh below the bit rate (640x384, noise).
     WithVbvOptions { bitrate: &'static str, options: &'static str, fixed: &'static str },
-    /// A field of the property `extra-controls`, in bit/s: V4L2's controls by their names.
-    Control(&'static str),
+    /// A field of the property `extra-controls`, in bit/s: V4L2's controls by their names. The element
+    /// keeps nothing of what the property was before, so `fixed`, the other fields, is written each time.
+    Control { field: &'static str, fixed: &'static str },
 }
 
 /// What a new bit rate costs.
@@ -147,12 +148,17 @@ pub(super) static ROWS: &[Row] = &[
         codec: Codec::H264,
         hardware: true,
         largest: H264_LARGEST,
-        // Controls that a driver lacks are left out by the element with a warning.
-        settings: &[Needed(&[(
-            "extra-controls",
-            Text("controls,repeat_sequence_header=1,video_gop_size=2147483647,video_b_frames=0"),
-        )])],
-        rate: Rate { knob: Knob::Control("video_bitrate"), change: Change::Seamless },
+        // Controls that a driver lacks the element leaves out with a warning that no program sees, so
+        // what is told here need not hold, the bit rate included.
+        settings: &[],
+        rate: Rate {
+            knob: Knob::Control {
+                field: "video_bitrate",
+                fixed: "repeat_sequence_header=1,video_gop_size=2147483647,video_b_frames=0",
+            },
+            // Whether a new one costs a keyframe is the driver's choice.
+            change: Change::Keyframe,
+        },
         keyframes: Keyframes::OnRequest,
         bounded_frames: false,
         units: Units::OwnThread,
@@ -489,7 +495,7 @@ mod tests {
     #[test]
     fn bit_rates_have_the_units_of_their_elements() {
         for row in ROWS {
-            let bits = matches!(row.rate.knob, Knob::Bits(_) | Knob::Control(_));
+            let bits = matches!(row.rate.knob, Knob::Bits(_) | Knob::Control { .. });
             let expected = ["vp8enc", "vp9enc", "v4l2h264enc"].contains(&row.element);
             assert_eq!(bits, expected, "{}", row.name);
         }
