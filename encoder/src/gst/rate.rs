@@ -15,6 +15,8 @@ use super::table::Knob;
 pub(super) struct RateControl {
     knob: &'static Knob,
     number: Option<Number>,
+    /// What is set to the same number.
+    most: Option<Number>,
     /// The frame rate that the element was told.
     declared: FrameRate,
     /// What it was set to, in the knob's unit.
@@ -31,10 +33,15 @@ impl RateControl {
         let number = match knob {
             Knob::Kilobits(name)
             | Knob::Bits(name)
+            | Knob::AtMost { bitrate: name, .. }
             | Knob::WithVbvOptions { bitrate: name, .. } => Some(Number::find(element, name)?),
             Knob::Control { .. } => None,
         };
-        Ok(Self { knob, number, declared, set: None })
+        let most = match knob {
+            Knob::AtMost { most, .. } => Some(Number::find(element, most)?),
+            _ => None,
+        };
+        Ok(Self { knob, number, most, declared, set: None })
     }
 
     pub(super) fn declared(&self) -> FrameRate {
@@ -46,11 +53,14 @@ impl RateControl {
     fn value(&self, bitrate: Bitrate, rate: FrameRate) -> u64 {
         let budget = bitrate.scaled(self.declared.as_f64() / rate.as_f64());
         let value = match self.knob {
-            Knob::Kilobits(_) | Knob::WithVbvOptions { .. } => budget.kbps(),
+            Knob::Kilobits(_) | Knob::AtMost { .. } | Knob::WithVbvOptions { .. } => budget.kbps(),
             Knob::Bits(_) | Knob::Control { .. } => budget.bps(),
         };
         // V4L2's controls are signed and of 32 bits.
-        self.number.as_ref().map_or(value.clamp(1, i32::MAX as u64), |number| number.clamp(value))
+        let [number, most] = [&self.number, &self.most].map(Option::as_ref);
+        let value = number.map_or(value.clamp(1, i32::MAX as u64), |number| number.clamp(value));
+        // Clamped by both, so that they stay the same.
+        most.map_or(value, |most| most.clamp(value))
     }
 
     /// Whether the element has to be told.
@@ -67,7 +77,7 @@ impl RateControl {
     ) -> Result<(), String> {
         let value = self.value(bitrate, rate);
         match self.knob {
-            Knob::Kilobits(_) | Knob::Bits(_) => {}
+            Knob::Kilobits(_) | Knob::AtMost { .. } | Knob::Bits(_) => {}
             Knob::WithVbvOptions { options, fixed, .. } => {
                 let buffer = (2.0 * value as f64 / self.declared.as_f64()).ceil();
                 let text = format!("{fixed}:vbv-maxrate={value}:vbv-bufsize={buffer}");
@@ -78,7 +88,7 @@ impl RateControl {
                 properties::set(element, "extra-controls", &text)?;
             }
         }
-        if let Some(number) = &self.number {
+        for number in self.number.iter().chain(&self.most) {
             number.set(element, value);
         }
         self.set = Some(value);
@@ -122,6 +132,21 @@ mod tests {
         assert_eq!(element.property::<u32>("blocksize"), 12_000);
         assert!(!kilobits.differs(Bitrate::from_mbps(12), FrameRate::fps(60)));
         assert!(kilobits.differs(six, FrameRate::fps(60)));
+    }
+
+    /// As `svtav1enc` has them: a most that differs makes it refuse to start.
+    #[test]
+    fn the_most_is_the_bit_rate_itself() {
+        let (element, mut control) =
+            control(&Knob::AtMost { bitrate: "blocksize", most: "sizemax" });
+        for mbps in [6, 3, u64::MAX / 1_000_000] {
+            control.set(&element, Bitrate::from_mbps(mbps), FrameRate::fps(60)).unwrap();
+            let most = element.property::<i32>("sizemax");
+            assert_eq!(i64::from(most), i64::from(element.property::<u32>("blocksize")));
+            assert_eq!(most, (mbps * 1_000).min(i32::MAX as u64) as i32);
+        }
+        let row = super::super::table::ROWS.iter().find(|row| row.element == "svtav1enc").unwrap();
+        assert!(matches!(row.rate.knob, Knob::AtMost { most: "max-bitrate", .. }));
     }
 
     /// `v4l2src` has the property of V4L2's encoders, and is there without a device.
