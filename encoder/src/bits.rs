@@ -57,12 +57,14 @@ pub(crate) struct BitReader<'a> {
     left: u32,
     /// Zero bytes up to the current one.
     zeros: u32,
+    /// Bits that were read, without emulation prevention.
+    position: usize,
 }
 
 impl<'a> BitReader<'a> {
     /// Over the payload of a NAL unit without its header.
     pub(crate) fn new(payload: &'a [u8]) -> Self {
-        Self { payload, next: 0, current: 0, left: 0, zeros: 0 }
+        Self { payload, next: 0, current: 0, left: 0, zeros: 0, position: 0 }
     }
 
     fn next_byte(&mut self) -> Result<u8, SyntaxError> {
@@ -83,7 +85,13 @@ impl<'a> BitReader<'a> {
             (self.current, self.left) = (byte, 8);
         }
         self.left -= 1;
+        self.position += 1;
         Ok(self.current >> self.left & 1 == 1)
+    }
+
+    /// Bits that were read: those of the raw byte sequence payload.
+    pub(crate) fn position(&self) -> usize {
+        self.position
     }
 
     /// `u(count)`, at most 32 bits.

@@ -17,6 +17,7 @@ pub mod cuda;
 pub mod gst;
 mod guarded;
 pub mod h264;
+pub mod h265;
 pub mod headers;
 pub mod libx264;
 mod long_term;

@@ -24,7 +24,7 @@ use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::nv12::{TwoPlanes, check_taken};
 use crate::unit_pool::UnitPool;
 use crate::vbv_fill::VbvFill;
-use crate::{av1, h264, headers};
+use crate::{av1, h264, h265, headers};
 use adapter::Adapter;
 use input::{Input, Layout};
 use rate::{RateControl, one_frame_in_millis};
@@ -131,8 +131,11 @@ impl GstEncoder {
     ) -> Result<(&'a [u8], UnitKind), String> {
         let unit = if codec == Codec::H265 { from_its_parameter_sets(unit) } else { unit };
         let kind = headers::kind(codec, unit).map_err(|error| error.to_string())?;
+        // Elements on hardware may say nothing of colours, or what they take them to be.
         let prepared = match (codec, kind) {
-            (Codec::H264, UnitKind::Key) => h264::prepare(unit, rewritten)
+            (Codec::H264, UnitKind::Key) => h264::prepare_in_color(unit, color, rewritten)
+                .map_err(|error| format!("its SPS cannot be read: {error}"))?,
+            (Codec::H265, UnitKind::Key) => h265::prepare(unit, color, rewritten)
                 .map_err(|error| format!("its SPS cannot be read: {error}"))?,
             // The element of GStreamer 1.22 does not pass on what it is told of colours.
             (Codec::Av1, UnitKind::Key) => av1::prepare(unit, color, rewritten)
@@ -440,7 +443,13 @@ mod tests {
     #[test]
     fn what_comes_before_the_parameter_sets_of_an_h265_unit_is_left_out() {
         let nal = |kind: u8, rest: &[u8]| [&[0, 0, 0, 1, kind << 1, 1], rest].concat();
-        let sets = [nal(32, &[7]), nal(33, &[8]), nal(34, &[9])].concat();
+        // libx265's, in BT.709.
+        let sps = [
+            0x01, 0x01, 0x60, 0x00, 0x00, 0x03, 0x00, 0x90, 0x00, 0x00, 0x03, 0x00, 0x00, 0x03,
+            0x00, 0x5a, 0xa0, 0x05, 0x12, 0x01, 0x89, 0xc9, 0x26, 0x59, 0x59, 0xa4, 0x93, 0x95,
+            0xcd, 0x40, 0x40, 0x40, 0x40, 0x20,
+        ];
+        let sets = [nal(32, &[7]), nal(33, &sps), nal(34, &[9])].concat();
         let own = [&sets[..], &nal(20, &[1, 2, 3])].concat();
         let checked = |unit: &[u8]| {
             let mut unused = Vec::new();

@@ -1,5 +1,7 @@
 //! NAL units in the byte stream format (H.264 Annex B).
 
+use crate::bits::SyntaxError;
+
 /// What a NAL unit holds (H.264 table 7-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NalKind {
@@ -84,6 +86,35 @@ fn find_start_code(unit: &[u8], from: usize) -> Option<(usize, usize)> {
     let found = unit.get(from..)?.windows(3).position(|window| window == [0, 0, 1])? + from;
     let start = if found > from && unit[found - 1] == 0 { found - 1 } else { found };
     Some((start, found + 3))
+}
+
+/// Replaces NAL units of `unit`, of which `head` are looked at, by what `replacement` makes of their bytes:
+/// nothing leaves one as it is, and an empty one drops it. Returns `unit` where all stay, else what it wrote
+/// into `rewritten`.
+pub(crate) fn rewrite<'a>(
+    unit: &'a [u8],
+    head: impl Iterator<Item = Nal<'a>>,
+    mut replacement: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, SyntaxError>,
+    rewritten: &'a mut Vec<u8>,
+) -> Result<&'a [u8], SyntaxError> {
+    rewritten.clear();
+    let mut copied = 0;
+    for nal in head {
+        if let Some(bytes) = replacement(nal.bytes())? {
+            rewritten.reserve(unit.len() + bytes.len());
+            rewritten.extend_from_slice(&unit[copied..nal.start]);
+            if !bytes.is_empty() {
+                rewritten.extend_from_slice(&[0, 0, 0, 1]);
+                rewritten.extend_from_slice(&bytes);
+            }
+            copied = nal.end;
+        }
+    }
+    if copied == 0 {
+        return Ok(unit);
+    }
+    rewritten.extend_from_slice(&unit[copied..]);
+    Ok(rewritten)
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ mod pps;
 mod slice;
 mod sps;
 
+use media::ColorDescription;
+
 pub use crate::bits::SyntaxError;
+pub(crate) use annex_b::rewrite;
 pub use annex_b::{Nal, NalKind, nals};
 pub use pps::Pps;
 pub use slice::{LongTermMark, Reference, SliceHeader, SliceType};
@@ -50,34 +53,40 @@ pub fn prepare_with<'a>(
     declare: Declarations,
     rewritten: &'a mut Vec<u8>,
 ) -> Result<&'a [u8], SyntaxError> {
-    rewritten.clear();
-    let mut copied = 0;
-    for nal in nals(unit).take_while(|nal| !nal.kind().is_slice()) {
-        let replacement = match nal.kind() {
-            NalKind::Sps => {
-                let mut sps = Sps::parse(nal.bytes())?;
-                let ordered = sps.declare_no_reordering();
-                let gaps = declare.gaps && sps.allow_gaps();
-                (ordered || gaps).then(|| sps.to_nal())
-            }
-            NalKind::Sei if nal.bytes().get(1) == Some(&USER_DATA_UNREGISTERED) => Some(Vec::new()),
-            _ => None,
-        };
-        if let Some(bytes) = replacement {
-            rewritten.reserve(unit.len() + bytes.len());
-            rewritten.extend_from_slice(&unit[copied..nal.start]);
-            if !bytes.is_empty() {
-                rewritten.extend_from_slice(&[0, 0, 0, 1]);
-                rewritten.extend_from_slice(&bytes);
-            }
-            copied = nal.end;
+    let change = |sps: &mut Sps| declare.gaps && sps.allow_gaps();
+    prepare_by(unit, change, rewritten)
+}
+
+/// As [`prepare`], and makes every sequence parameter set say how colours are to be read.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_in_color<'a>(
+    unit: &'a [u8],
+    color: ColorDescription,
+    rewritten: &'a mut Vec<u8>,
+) -> Result<&'a [u8], SyntaxError> {
+    prepare_by(unit, |sps| sps.declare_color(color), rewritten)
+}
+
+/// As [`prepare`], with what else is changed in a sequence parameter set.
+fn prepare_by<'a>(
+    unit: &'a [u8],
+    change: impl Fn(&mut Sps) -> bool,
+    rewritten: &'a mut Vec<u8>,
+) -> Result<&'a [u8], SyntaxError> {
+    let head = nals(unit).take_while(|nal| !nal.kind().is_slice());
+    let replacement = |bytes: &[u8]| match NalKind::of(bytes[0]) {
+        NalKind::Sps => {
+            let mut sps = Sps::parse(bytes)?;
+            let ordered = sps.declare_no_reordering();
+            let changed = change(&mut sps);
+            Ok((ordered || changed).then(|| sps.to_nal()))
         }
-    }
-    if copied == 0 {
-        return Ok(unit);
-    }
-    rewritten.extend_from_slice(&unit[copied..]);
-    Ok(rewritten)
+        NalKind::Sei if bytes.get(1) == Some(&USER_DATA_UNREGISTERED) => Ok(Some(Vec::new())),
+        _ => Ok(None),
+    };
+    rewrite(unit, head, replacement, rewritten)
 }
 
 /// `payloadType` of a user data SEI message (H.264 D.1.1).
@@ -148,6 +157,46 @@ mod tests {
         let declared = Sps::parse(nals(&rewritten).next().unwrap().bytes()).unwrap();
         assert_eq!(declared, Sps { gaps_in_frame_num_allowed: true, ..sps });
         assert_eq!(prepare_with(&rewritten, gaps, &mut memory), Ok(&rewritten[..]));
+    }
+
+    /// x264enc's parameter set with BT.709 in it, the same without a colour description, without a signal
+    /// and without any VUI, and one of other colours.
+    #[test]
+    fn colours_are_declared_whatever_was_said_before() {
+        const REAL: [u8; 30] = [
+            0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0xa4, 0x33, 0xe2, 0x22, 0x30, 0x16, 0xa0, 0xc0,
+            0xc0, 0xd4, 0xa0, 0x00, 0x00, 0x03, 0x00, 0x20, 0x00, 0x00, 0x07, 0x91, 0xe2, 0xc5,
+            0xc9, 0,
+        ];
+        let real = Sps::parse(&REAL).unwrap();
+        let with = |signal| {
+            let vui = Vui { signal, ..real.vui.clone().unwrap() };
+            Sps { vui: Some(vui), ..real.clone() }
+        };
+        let said = |color| {
+            let signal = |sps: &Sps| sps.vui.as_ref().unwrap().signal;
+            let bare = Sps { vui: None, ..real.clone() };
+            let range = VideoSignal { format: 5, full_range: true, colour: None };
+            let of = [with(None), with(Some(range)), bare, real.clone()].map(|sps| {
+                let unit = unit_of(&[&sps.to_nal(), &[0x65, 0x88, 0x84, 0x21]]);
+                let mut memory = Vec::new();
+                let once = prepare_in_color(&unit, color, &mut memory).unwrap().to_vec();
+                assert_eq!(prepare_in_color(&once, color, &mut memory).unwrap(), once);
+                let declared = Sps::parse(nals(&once).next().unwrap().bytes()).unwrap();
+                assert_eq!(declared.size(), real.size());
+                signal(&declared).unwrap()
+            });
+            assert!(of.iter().all(|each| *each == of[0]), "{of:?}");
+            of[0]
+        };
+        let signal = |full_range, [primaries, transfer, matrix]: [u8; 3]| VideoSignal {
+            format: 5,
+            full_range,
+            colour: Some(ColourDescription { primaries, transfer, matrix }),
+        };
+        assert_eq!(said(ColorDescription::BT709_LIMITED), signal(false, [1, 1, 1]));
+        let wide = ColorDescription { full_range: true, ..ColorDescription::BT2020_PQ_LIMITED };
+        assert_eq!(said(wide), signal(true, [9, 16, 9]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sequence parameter sets (H.264 §7.3.2.1.1, Annex E), read and written whole.
 
-use media::Size;
+use media::{ColorDescription, Size};
 
 use crate::bits::{BitReader, BitWriter, SyntaxError};
 
@@ -338,6 +338,19 @@ impl Sps {
         !std::mem::replace(&mut self.gaps_in_frame_num_allowed, true)
     }
 
+    /// Declares how colours are to be read. Returns whether anything changed.
+    pub fn declare_color(&mut self, color: ColorDescription) -> bool {
+        let ColorDescription { primaries, transfer, matrix, full_range } = color;
+        let [primaries, transfer, matrix] = [primaries as u8, transfer as u8, matrix as u8];
+        let signal = &mut self.vui.get_or_insert_default().signal;
+        let wanted = VideoSignal {
+            format: signal.map_or(UNSPECIFIED_FORMAT, |signal| signal.format),
+            full_range,
+            colour: Some(ColourDescription { primaries, transfer, matrix }),
+        };
+        signal.replace(wanted) != Some(wanted)
+    }
+
     /// Size of the picture after cropping.
     pub fn size(&self) -> Size {
         let field_factor = if self.frame_mbs_only { 1 } else { 2 };
@@ -547,6 +560,8 @@ impl Vui {
     }
 }
 
+/// `video_format` (table E-2): unspecified.
+const UNSPECIFIED_FORMAT: u8 = 5;
 /// `aspect_ratio_idc` Extended_SAR (table E-1).
 const EXTENDED_SAR: u8 = 255;
 
