@@ -2,7 +2,10 @@
 //!
 //! Every row asks for the same: no B-frames, no look-ahead, one picture in and one unit out, constant
 //! bit rate, keyframes on request alone or as seldom as the element can, parameter sets with every
-//! keyframe. What an element cannot do stands in its row and goes into its capabilities. No row has
+//! keyframe. What an element cannot do stands in its row. Its capabilities say what of it a session must
+//! know: sizes, layouts, what a new rate costs, and that only a keyframe mends a loss. They do not say that a
+//! keyframe on request may cost a start of the element (`av1enc`, `svtav1enc`), nor that hardware may make
+//! one that nobody asked for (VA after 1024 pictures, QSV and AMF after 65535). No row has
 //! regions: GStreamer passes them as metas of buffers, which elements that do not know them ignore, and
 //! none tells whether it does.
 //!
