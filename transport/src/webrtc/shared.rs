@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use media::{Bitrate, Clock};
+use media::{Acks, Bitrate, Clock, FrameState};
 use tokio::sync::Notify;
 
 use super::track::Track;
@@ -84,6 +84,14 @@ impl Shared {
     /// The track that sends with `ssrc`. A client has a handful at most.
     pub(super) fn track(&self, ssrc: u32) -> Option<&Arc<Track>> {
         self.tracks.iter().find(|track| track.params.ssrc == ssrc)
+    }
+
+    /// What became of frames at the client. Whoever reads the message counts one that is malformed.
+    pub(super) fn acked(&self, message: &[u8]) {
+        let Ok(acks) = Acks::decode(message) else { return };
+        for ack in acks.frames.iter().filter(|ack| ack.state == FrameState::Decoded) {
+            self.tracks.iter().for_each(|track| track.decoded(ack.wire_timestamp));
+        }
     }
 
     pub(super) fn is_live(&self) -> bool {

@@ -184,6 +184,9 @@ async fn receive(
             }
             DataChannelEvent::OnMessage(message) => {
                 let body = message.data.freeze();
+                if name == DataChannel::Acks {
+                    shared.acked(&body);
+                }
                 if name.heals() {
                     shared.events.lossy_message(name, body);
                 } else {

@@ -7,6 +7,9 @@
 //!    └──────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
+//! What the client decoded, and all that this was coded from, came whatever it asked for meanwhile: such a
+//! frame is neither sent again nor given up.
+//!
 //! Written by the driver's task (packetiser, pacer, socket) and the encoder's thread (sink), under
 //! one short lock each. It must never do I/O.
 
@@ -60,6 +63,8 @@ struct State {
     next_unit: u64,
     /// This frame will not come whole, and nothing that does without it was sent yet.
     given_up: Option<FrameId>,
+    /// The newest frame that the client decoded.
+    decoded: Option<FrameId>,
     in_flight: VecDeque<Flight>,
     history: VecDeque<Sent>,
 }
@@ -81,6 +86,7 @@ struct Flight {
 #[derive(Clone, Copy)]
 struct Sent {
     frame: FrameId,
+    timestamp: u32,
     unit: u64,
     first_packet: u64,
     /// First packet of the newest frame that does without this one, as all after it do.
@@ -123,6 +129,7 @@ impl Track {
                 next_packet: u64::from(params.first_sequence),
                 next_unit: 0,
                 given_up: None,
+                decoded: None,
                 in_flight: VecDeque::with_capacity(IN_FLIGHT),
                 history: VecDeque::with_capacity(HISTORY),
             }),
@@ -196,7 +203,8 @@ impl Track {
             if state.history.len() == HISTORY {
                 state.history.pop_front();
             }
-            state.history.push_back(Sent { frame, unit, first_packet: first, void_by: None });
+            let sent = Sent { frame, timestamp, unit, first_packet: first, void_by: None };
+            state.history.push_back(sent);
         }
         Numbers { first: low(first), frame: low(unit), needs }
     }
@@ -240,7 +248,7 @@ impl Track {
         Some(event)
     }
 
-    /// What a packet is worth now; none of a number that was not sent.
+    /// What a packet is worth now; none of a number that was not sent, or of a frame that came.
     pub(super) fn fate(&self, sequence: u16) -> Option<Fate> {
         let state = self.lock();
         // Without wrapping: the newest packet with this number that was sent.
@@ -255,6 +263,7 @@ impl Track {
         Some(match sent {
             None => Fate::Forgotten,
             Some(Sent { void_by: Some(next), .. }) => Fate::Void { next: low(*next) },
+            Some(sent) if state.decoded.is_some_and(|newest| sent.frame <= newest) => return None,
             Some(sent) if state.given_up.is_some_and(|first| sent.frame >= first) => Fate::GivenUp,
             Some(sent) => Fate::Needed(sent.frame),
         })
@@ -264,6 +273,15 @@ impl Track {
     pub(super) fn give_up(&self, frame: FrameId) {
         let given_up = &mut self.lock().given_up;
         *given_up = Some(given_up.map_or(frame, |first| first.min(frame)));
+    }
+
+    /// The client decoded a frame of this timestamp: what was given up of it and before it came after all.
+    pub(super) fn decoded(&self, timestamp: u32) {
+        let state = &mut *self.lock();
+        let known = state.history.iter().rev().find(|sent| sent.timestamp == timestamp);
+        let Some(frame) = known.map(|sent| sent.frame) else { return };
+        state.decoded = state.decoded.max(Some(frame));
+        state.given_up = state.given_up.filter(|first| *first > frame);
     }
 }
 
@@ -406,6 +424,28 @@ mod tests {
         assert_eq!(track.fate(number(70)), void);
         assert_eq!(send(&track, 11, None).needs, Needs::Nothing);
         assert_eq!(track.fate(number(0)), Some(Fate::Void { next: number(90) }));
+    }
+
+    #[test]
+    fn what_was_decoded_came_although_it_was_given_up() {
+        let track = track();
+        let timestamps: Vec<_> = (0..6)
+            .map(|n| {
+                send(&track, n, n.checked_sub(1));
+                track.lock().history.back().unwrap().timestamp
+            })
+            .collect();
+        track.give_up(FrameId(2));
+        track.decoded(timestamps[4].wrapping_add(1));
+        assert_eq!(track.fate(number(50)), Some(Fate::GivenUp), "no frame has this timestamp");
+        track.decoded(timestamps[4]);
+        assert_eq!([20, 40].map(|packet| track.fate(number(packet))), [None; 2]);
+        assert_eq!(track.fate(number(50)), Some(Fate::Needed(FrameId(5))));
+        track.decoded(timestamps[1]);
+        assert_eq!(track.fate(number(40)), None, "an older acknowledgement takes nothing back");
+        // What is passed by is void all the same.
+        send(&track, 6, Some(1));
+        assert_eq!(track.fate(number(40)), Some(Fate::Void { next: number(60) }));
     }
 
     #[test]

@@ -324,7 +324,7 @@ fn deadline(shared: &Shared) -> Duration {
 mod tests {
     use std::task::{Context, Poll, Waker};
 
-    use media::{FrameId, MediaTime, TrackId, TransportEvent};
+    use media::{Acks, FrameAck, FrameId, FrameState, MediaTime, TrackId, TransportEvent};
     use rtc::interceptor::{RTCPFeedback, RTPHeaderExtension};
     use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
 
@@ -500,6 +500,32 @@ mod tests {
         assert_eq!(resent(&bench.ask(&[24, 33], 310)), [(24, false), (33, true), (32, false)]);
         assert!(bench.frame(12, Some(11), 320).len() == 3, "nothing is told anew");
         assert_eq!(bench.lost(), None);
+    }
+
+    #[test]
+    fn a_request_that_crosses_the_acknowledgement_of_its_frame_is_none() {
+        let mut bench = Bench::new(true, true);
+        let acked = |bench: &Bench, frame: u64| {
+            let ack = FrameAck {
+                wire_timestamp: (frame * 16 * 90) as u32,
+                state: FrameState::Decoded,
+                first_us: 0,
+                last_us: 0,
+            };
+            let mut message = Vec::new();
+            Acks { decode_queue: None, frames: vec![ack] }.encode(&mut message);
+            bench.shared.acked(&message);
+        };
+        acked(&bench, 5);
+        assert!(bench.ask(&[10], 400).is_empty());
+        assert_eq!(bench.lost(), None);
+        // The other way round, what was told is taken back, and the next loss is one again.
+        bench.ask(&[19], 410);
+        assert_eq!(bench.lost(), Some((6, 6)));
+        acked(&bench, 7);
+        bench.ask(&[24], 420);
+        assert_eq!(bench.lost(), Some((8, 8)));
+        bench.shared.acked(b"no message");
     }
 
     #[test]
