@@ -19,6 +19,9 @@ use media::{
 const OVERHEAD: usize = 1 + 1 + 16 + 1 + 1;
 /// Frames that wait for their acknowledgement; older ones are forgotten. Four seconds of 60 fps.
 const UNACKED: usize = 256;
+/// Acknowledgements of so long make a report, as with WebRTC's feedback. That of one frame also shows how long the
+/// client took to run; the least of several shows the path.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// See the module.
 #[derive(Default)]
@@ -30,6 +33,30 @@ struct State {
     sent: VecDeque<Sent>,
     /// Of the connection when the last report was made.
     told: Totals,
+    told_at: Option<MediaTime>,
+    gathered: Option<Gathered>,
+    newest: Newest,
+}
+
+/// The newest frame that was acknowledged.
+#[derive(Default)]
+struct Newest {
+    sent: MediaTime,
+    /// One-way delay of its end.
+    delay: i64,
+    /// Packets were lost while it was under way: its end may have come with the second try, which is no queue.
+    repaired: bool,
+}
+
+/// What is not in a report yet.
+#[derive(Clone, Copy)]
+struct Gathered {
+    first: MediaTime,
+    last: MediaTime,
+    /// Least one-way delay.
+    delay: i64,
+    /// How much longer the end of a frame takes than its beginning, at the least.
+    own: i64,
 }
 
 /// A frame that QUIC has and the socket has not, or not all of it.
@@ -48,6 +75,8 @@ struct Sent {
     timestamp: u32,
     first: MediaTime,
     last: MediaTime,
+    /// Packets that were known to be lost by then, as of the last report.
+    lost_packets: u64,
 }
 
 /// What the connection has counted since it began.
@@ -142,6 +171,7 @@ impl Ledger {
                 timestamp: flight.timestamp,
                 first: flight.stages.get(Mark::FirstSent).unwrap_or(at),
                 last: at,
+                lost_packets: state.told.lost_packets,
             });
             done(TransportEvent::FrameSent {
                 track: flight.track,
@@ -156,9 +186,9 @@ impl Ledger {
         }
     }
 
-    /// What acknowledgements say of the path, if they name a frame that was not acknowledged before: their
-    /// times give the delay, and QUIC's own acknowledgements, which count padding too, the rate. Frames that
-    /// were never sent, or are not whole at the client, say nothing.
+    /// What acknowledgements say of the path, where those of [`GATHER`] name frames that were not acknowledged
+    /// before: their times give the delay, and QUIC's own acknowledgements, which count padding too, the rate.
+    /// Frames that were never sent, or are not whole at the client, say nothing.
     pub(super) fn acked(
         &self,
         acks: &Acks,
@@ -167,23 +197,37 @@ impl Ledger {
         round_trip: Duration,
     ) -> Option<PathReport> {
         let state = &mut *self.lock();
-        let (mut first, mut last) = (MediaTime::from_nanos(u64::MAX), MediaTime::ZERO);
-        let mut delay: Option<i64> = None;
-        let mut newest_delay_micros = 0;
         for ack in acks.frames.iter().filter(|ack| ack.state != FrameState::Dropped) {
             let known = state.sent.iter().position(|sent| sent.timestamp == ack.wire_timestamp);
             let Some(sent) = known.and_then(|at| state.sent.remove(at)) else { continue };
             // Both ends of a frame are a sample: a resent packet delays one of them, not always both.
             let way = |came: u64, left: MediaTime| came as i64 - left.as_micros() as i64;
             let end = way(ack.last_us, sent.last);
-            let least = way(ack.first_us, sent.first).min(end);
-            if sent.last >= last {
-                (last, newest_delay_micros) = (sent.last, end);
+            let start = way(ack.first_us, sent.first);
+            let (least, own) = (start.min(end), (end - start).max(0));
+            if sent.last >= state.newest.sent {
+                let repaired = totals.lost_packets > sent.lost_packets;
+                state.newest = Newest { sent: sent.last, delay: end, repaired };
             }
-            first = first.min(sent.first);
-            delay = Some(delay.map_or(least, |delay| delay.min(least)));
+            let so_far = state.gathered.unwrap_or(Gathered {
+                first: sent.first,
+                last: sent.last,
+                delay: least,
+                own,
+            });
+            state.gathered = Some(Gathered {
+                first: so_far.first.min(sent.first),
+                last: so_far.last.max(sent.last),
+                delay: so_far.delay.min(least),
+                own: so_far.own.min(own),
+            });
         }
-        let one_way_delay_micros = delay?;
+        let due = state.told_at.is_none_or(|told| at.since(told) >= GATHER);
+        let Gathered { first, last, delay, own } = state.gathered.take_if(|_| due)?;
+        state.told_at = Some(at);
+        if std::mem::take(&mut state.newest.repaired) {
+            state.newest.delay = delay + own;
+        }
         let told = std::mem::replace(&mut state.told, totals);
         let count = |packets: u64| u32::try_from(packets).unwrap_or(u32::MAX);
         Some(PathReport {
@@ -193,9 +237,9 @@ impl Ledger {
             acked_packets: count(totals.acked_packets.saturating_sub(told.acked_packets)),
             lost_packets: count(totals.lost_packets.saturating_sub(told.lost_packets)),
             sent_bytes: totals.sent_bytes.saturating_sub(told.sent_bytes),
-            one_way_delay_micros,
-            newest_sent: last,
-            newest_delay_micros,
+            one_way_delay_micros: delay,
+            newest_sent: state.newest.sent,
+            newest_delay_micros: state.newest.delay,
             round_trip: Some(round_trip),
             // QUIC reads marks but passes no count on.
             ecn_ce: 0,
@@ -305,6 +349,36 @@ mod tests {
         );
         assert_eq!((report.newest_sent, report.newest_delay_micros), (ms(12), 1_004_000));
         assert_eq!(acked(&ledger, &ack(1, FrameState::Decoded, 5, 6), totals), None, "told before");
+    }
+
+    #[test]
+    fn a_report_is_of_several_frames_and_a_second_try_is_no_queue() {
+        let ledger = Ledger::default();
+        for n in 1..=6 {
+            begin(&ledger, n, 1_000);
+            took(&ledger, 1_200, 1, ms(n * 16));
+        }
+        // Each is 20 ms under way, and as much longer as it is late.
+        let acked = |n: u64, at: u64, late: u64, own: u64, lost_packets: u64| {
+            let came = (n * 16 + 20 + late) * 1_000;
+            let acks = ack(n as u32, FrameState::Received, came, came + own * 1_000);
+            let totals = Totals { lost_packets, ..Totals::default() };
+            let report = ledger.acked(&acks, ms(at), totals, Duration::from_millis(40))?;
+            let delays = (report.one_way_delay_micros, report.newest_delay_micros);
+            Some((delays, report.newest_sent, report.lost_packets))
+        };
+        assert_eq!(acked(1, 45, 9, 0, 0), Some(((29_000, 29_000), ms(16), 0)));
+        assert_eq!(acked(2, 60, 9, 0, 0), None);
+        assert_eq!(acked(3, 82, 0, 0, 0), None);
+        assert_eq!(acked(5, 100, 9, 0, 0), Some(((20_000, 29_000), ms(80), 0)));
+        // It was sent before the one above, and comes with the second try.
+        assert_eq!(acked(4, 140, 60, 0, 0), None);
+        assert_eq!(acked(6, 150, 60, 0, 1), Some(((80_000, 80_000), ms(96), 1)));
+        begin(&ledger, 7, 1_000);
+        begin(&ledger, 8, 1_000);
+        took(&ledger, 2_400, 2, ms(112));
+        assert_eq!(acked(7, 160, 0, 6, 1), None);
+        assert_eq!(acked(8, 210, 60, 6, 2), Some(((20_000, 26_000), ms(112), 1)));
     }
 
     #[test]
