@@ -74,8 +74,7 @@ impl Padding {
             ssrc: repair.ssrc,
             payload_type: repair.payload_type,
             sequence_number: repair.number(),
-            // Of a frame that was sent long ago.
-            marker: false,
+            // With its marker: where the packet itself waits behind this, it is the copy that ends the frame.
             ..header
         };
         Some(rtp::Packet { header, payload: body.freeze() })

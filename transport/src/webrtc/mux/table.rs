@@ -18,7 +18,7 @@ pub(super) struct Remote {
 
 struct Member {
     leg: Arc<Leg>,
-    /// The oldest first.
+    /// Those that were not seen for the longest time first.
     addresses: VecDeque<Remote>,
 }
 
@@ -57,17 +57,19 @@ impl Table {
         self.by_address.get(&remote).cloned()
     }
 
-    /// Keeps that the client of `leg` has shown itself at an address. Of too many the oldest goes.
+    /// Keeps that the client of `leg` has shown itself at an address. Of too many the one that was not
+    /// seen for the longest time goes.
     pub(super) fn learn(&mut self, remote: Remote, leg: &Arc<Leg>) {
-        if self.by_address.get(&remote).is_some_and(|owner| Arc::ptr_eq(owner, leg)) {
-            return;
-        }
         // It may have ended since it was looked up.
         let Some(member) = self.by_name.get_mut(leg.ours.ufrag.as_bytes()) else { return };
-        member.addresses.push_back(remote);
-        let oldest = (member.addresses.len() > MAX_ADDRESSES).then(|| member.addresses.pop_front());
+        if member.addresses.back() != Some(&remote) {
+            member.addresses.retain(|known| *known != remote);
+            member.addresses.push_back(remote);
+        }
+        let too_many = member.addresses.len() > MAX_ADDRESSES;
+        let oldest = too_many.then(|| member.addresses.pop_front()).flatten();
         self.by_address.insert(remote, leg.clone());
-        if let Some(oldest) = oldest.flatten() {
+        if let Some(oldest) = oldest {
             self.forget(oldest, leg);
         }
     }
@@ -104,6 +106,9 @@ mod tests {
         }
         assert_eq!(table.len(), (1, MAX_ADDRESSES));
         assert!(table.at(remote(84)).is_none() && table.at(remote(85)).is_some());
+        table.learn(remote(85), &one);
+        table.learn(remote(200), &one);
+        assert!(table.at(remote(85)).is_some() && table.at(remote(86)).is_none(), "it is in use");
         table.remove(&one);
         assert_eq!(table.len(), (0, 0));
         table.learn(remote(1), &one);
@@ -118,6 +123,12 @@ mod tests {
         table.learn(remote(1), &one);
         table.learn(remote(1), &two);
         assert!(Arc::ptr_eq(&table.at(remote(1)).unwrap(), &two));
+        for _ in 0..2 * MAX_ADDRESSES {
+            table.learn(remote(1), &one);
+            assert!(Arc::ptr_eq(&table.at(remote(1)).unwrap(), &one));
+            table.learn(remote(1), &two);
+            assert!(Arc::ptr_eq(&table.at(remote(1)).unwrap(), &two));
+        }
         table.remove(&one);
         assert!(Arc::ptr_eq(&table.at(remote(1)).unwrap(), &two), "it was not one's any more");
         assert!(table.named(b"one").is_none() && table.named(b"two").is_some());
