@@ -355,8 +355,13 @@ impl RateController {
         probe.map(|(rate, length)| RateAction::Probe { rate, length })
     }
 
-    /// What goes over the wire beside video frames: repair, sound, padding.
+    /// What goes over the wire beside video frames: repair and sound. Padding makes room for them, so that
+    /// nothing is counted while it is sent.
     fn count_beside(&mut self, report: &PathReport, stretch: Stretch) {
+        if self.prober.is_running() {
+            self.counted = Counted::default();
+            return;
+        }
         let counted = &mut self.counted;
         counted.length = counted.length.saturating_add(stretch.length);
         counted.frames = counted.frames.saturating_add(stretch.bytes);

@@ -111,6 +111,11 @@ impl Prober {
         }
     }
 
+    /// Whether padding is being sent.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// A report came, of which the newest packet waited `queue`.
     pub(super) fn on_report(
         &mut self,
