@@ -140,6 +140,14 @@ impl Shared {
         self.events.frame_lost(track, frame);
     }
 
+    /// A frame is whole at the client. Usually its place is free by then; where the socket's count missed some of
+    /// it, since the client's address changed meanwhile, it is freed here.
+    pub(super) fn arrived(&self, track: TrackId, timestamp: u32) {
+        if self.ledger.cancel(timestamp) {
+            self.release(track);
+        }
+    }
+
     /// Gives the place of a unit back.
     pub(super) fn release(&self, track: TrackId) {
         if let Some(track) = self.track(track) {

@@ -180,9 +180,10 @@ impl Accepting {
 
     fn look_at(&self, incoming: Incoming) {
         let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
-        // A forged address costs us a handshake's work. As long as there is plenty of room nobody waits a round
-        // trip for that.
-        let busy = self.handshakes.available_permits() * 2 <= self.config.handshakes;
+        // A forged address costs us a handshake's work, and its owner a place. As long as there is plenty of room
+        // nobody waits a round trip for that.
+        let busy = self.handshakes.available_permits() * 2 <= self.config.handshakes
+            || self.places.are_scarce(incoming.remote_address().ip());
         if busy && !incoming.remote_address_validated() && incoming.may_retry() {
             count(&self.counters.validated);
             if let Err(error) = incoming.retry() {

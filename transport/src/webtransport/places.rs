@@ -28,6 +28,12 @@ impl Places {
         Some(Place { places: self.clone(), owner })
     }
 
+    /// Whether half of an address's places are taken.
+    pub(super) fn are_scarce(&self, address: IpAddr) -> bool {
+        let taken = self.lock().get(&owner(address)).copied().unwrap_or(0);
+        taken >= self.per_address.div_ceil(2)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,7 +76,9 @@ mod tests {
     fn an_address_has_its_places_and_no_more_until_one_is_given_back() {
         let places = Arc::new(Places::new(2));
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(!places.are_scarce(ip("192.0.2.1")));
         let first = places.take(ip("192.0.2.1")).unwrap();
+        assert!(places.are_scarce(ip("192.0.2.1")) && !places.are_scarce(ip("192.0.2.2")));
         let _second = places.take(ip("::ffff:192.0.2.1")).unwrap();
         assert!(places.take(ip("192.0.2.1")).is_none());
         let _other = places.take(ip("192.0.2.2")).unwrap();

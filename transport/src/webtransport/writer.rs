@@ -99,7 +99,10 @@ impl Writer {
         self.fates.spawn(async move {
             match tokio::time::timeout(time, stream.inner.quic_stream().stopped()).await {
                 // Acknowledged to its end; that a connection is lost is reported by itself.
-                Ok(Ok(None) | Err(_)) => stream.came_whole(),
+                Ok(Ok(None) | Err(_)) => {
+                    shared.arrived(track, timestamp);
+                    stream.came_whole();
+                }
                 Ok(Ok(Some(_))) | Err(_) => shared.lost(track, frame, timestamp),
             }
         });
