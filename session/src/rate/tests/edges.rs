@@ -2,7 +2,7 @@
 
 use media::{MediaTime, PathReport};
 use proptest::prelude::*;
-use testkit::net::{LinkConfig, Queue};
+use testkit::net::{LinkConfig, Loss, Queue};
 
 use super::world::World;
 use super::*;
@@ -30,12 +30,51 @@ fn a_shallow_queue_that_drops_brings_the_rate_down() {
             LinkConfig { queue: Queue::Time(Duration::from_millis(15)), ..LinkConfig::of(mbps(8)) };
         let config = RateConfig { start: mbps(20), ..wide() };
         let mut world = World::on(link).with(feedback, Duration::ZERO, config);
-        world.run(secs(20));
+        world.run(secs(2));
+        let target = world.sessions[0].control.target();
+        assert!(target <= mbps(9), "{feedback:?}: {target}");
+        world.run(secs(18));
         let sent = world.link_counts();
         let lost = sent.overflowed as f64 / sent.sent as f64;
         assert!(lost <= 0.15, "{feedback:?}: {lost} lost");
         let rate = world.rate(0, 2_000, 20_000);
         assert!(rate >= mbps(6), "{feedback:?}: {rate}");
+    }
+}
+
+#[test]
+fn most_of_a_steady_link_is_used_over_time() {
+    for (rate, feedback) in [2, 8, 20].into_iter().flat_map(|rate| FEEDBACK.map(|of| (rate, of))) {
+        let link = LinkConfig::of(mbps(rate));
+        let mut world = World::on(link).with(feedback, Duration::ZERO, wide());
+        world.run(secs(30));
+        let used = world.rate(0, 10_000, 30_000);
+        assert!(used >= mbps(rate).scaled(0.8), "{rate} Mbit/s, {feedback:?}: {used}");
+    }
+}
+
+#[test]
+fn light_random_loss_keeps_nobody_from_the_ceiling() {
+    for feedback in FEEDBACK {
+        let link = LinkConfig { loss: Loss::Random(0.01), ..LinkConfig::of(mbps(40)) };
+        let mut world = World::on(link).with(feedback, Duration::ZERO, wide());
+        world.run(secs(10));
+        assert_eq!(world.sessions[0].control.target(), mbps(30), "{feedback:?}");
+    }
+}
+
+#[test]
+fn an_outage_of_a_narrow_link_is_recovered_from() {
+    for feedback in FEEDBACK {
+        let link = LinkConfig::of(mbps(10));
+        let mut world = World::on(link).with(feedback, Duration::ZERO, wide());
+        world.run(secs(8));
+        world.change(|link| link.rate = Bitrate::from_bps(0));
+        world.run(Duration::from_millis(500));
+        world.change(|link| link.rate = mbps(10));
+        world.run(secs(8));
+        let target = world.sessions[0].control.target();
+        assert!(target >= mbps(7), "{feedback:?}: {target}");
     }
 }
 
