@@ -297,7 +297,7 @@ impl RateController {
             Limit::Client
         } else if self.path.aim() >= self.config.ceiling && !self.ladder.link_limits() {
             Limit::Ceiling
-        } else if self.path.state() == PathState::Clear && self.path.sends_little(now) {
+        } else if self.path.state() == PathState::Clear && self.path.sends_less(now) {
             Limit::Source
         } else {
             Limit::Link

@@ -60,6 +60,8 @@ const CALM_PART: f64 = 0.8;
 const PROMPT: f64 = 0.2;
 /// A source that sends less than this part of its rate has no more to show.
 const LITTLE: f64 = 0.5;
+/// A source that sends less than this part of the rate could send more: pictures differ by less.
+const LESS: f64 = 0.75;
 /// Beside traffic that fills the queue it begins with this part of what it had.
 const CONTENDED: f64 = 0.6;
 
@@ -344,6 +346,11 @@ impl Path {
     /// Whether the source sends much less than it may.
     pub(super) fn sends_little(&self, now: MediaTime) -> bool {
         self.backlog.sent_rate(now) < self.aim.scaled(LITTLE)
+    }
+
+    /// Whether the source leaves some of what it may send.
+    pub(super) fn sends_less(&self, now: MediaTime) -> bool {
+        self.backlog.sent_rate(now) < self.aim.scaled(LESS)
     }
 
     /// From sending to the report, at the least of late.

@@ -5,7 +5,7 @@ use testkit::net::LinkConfig;
 
 use super::world::{Client, World};
 use super::*;
-use crate::rate::{Limit, Part, RateAction};
+use crate::rate::{Limit, Part, PathState, RateAction};
 
 fn probes(world: &World) -> Vec<(u64, Bitrate)> {
     let steps = world.sessions[0].steps.iter();
@@ -34,6 +34,24 @@ fn a_source_that_sends_little_finds_out_what_the_link_takes() {
         assert!(world.rate(0, 10_200, 11_000) >= mbps(16), "{}", world.rate(0, 10_200, 11_000));
         assert!(world.queue(10_000, 11_000, 100.0) <= Duration::from_millis(40));
         assert_eq!(world.sessions[0].control.status(world.now).limit, Limit::Ceiling);
+    }
+}
+
+#[test]
+fn a_link_is_not_blamed_for_what_the_source_leaves() {
+    for feedback in FEEDBACK {
+        // A ceiling that is not reached: neither it nor the link keeps the picture from more.
+        let mut world = World::on(LinkConfig::of(mbps(40))).with(feedback, Duration::ZERO, wide());
+        world.sessions[0].pads = false;
+        world.sessions[0].needs = mbps(11);
+        world.run(secs(20));
+        let status = world.sessions[0].control.status(world.now);
+        assert!(status.target > mbps(15) && status.target < mbps(30), "{feedback:?}: {status:?}");
+        assert_eq!((status.limit, status.path), (Limit::Source, PathState::Clear), "{feedback:?}");
+        assert!(
+            status.acked > status.target.scaled(0.5),
+            "{feedback:?}: not so little: {status:?}"
+        );
     }
 }
 
