@@ -17,6 +17,7 @@ mod library;
 mod nvenc;
 mod probing;
 mod rivals;
+mod vmaf;
 
 use std::time::{Duration, Instant};
 

@@ -38,7 +38,7 @@ pub(super) struct Workshop {
 
 /// A coded clip.
 pub(super) struct Stream {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     bytes: u64,
     frames: u32,
     cpu: Duration,
@@ -113,7 +113,7 @@ impl Workshop {
         self.frames
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 

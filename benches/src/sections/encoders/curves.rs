@@ -5,6 +5,7 @@ use encoder::{Candidate, Speed};
 
 use super::COMPARED_KBPS;
 use super::coder::{FILLED, Told, Workshop};
+use super::vmaf::Vmaf;
 use crate::figures::Findings;
 use crate::sections::PATTERN_FPS;
 
@@ -23,18 +24,26 @@ pub(super) fn run(
     candidates: &[Candidate],
     findings: &mut Findings,
 ) -> Result<()> {
+    let vmaf = Vmaf::find();
     for candidate in candidates {
-        curve(workshop, candidate, findings).with_context(|| candidate.name)?;
+        curve(workshop, candidate, vmaf.as_ref().ok(), findings).with_context(|| candidate.name)?;
     }
     findings.note(format!(
         "curves (encoders.rd) are of one run, of so many pictures at {PATTERN_FPS} a second, with two threads; \
-         psnr and ssim are of luma, ssim as -10 log10(1 - SSIM)"
+         psnr and ssim are of luma, ssim as -10 log10(1 - SSIM); vmaf is the mean of model vmaf_v0.6.1"
     ));
-    findings.note("vmaf: no package (Debian 12 has neither libvmaf nor FFmpeg's filter of it)");
+    if let Err(missing) = vmaf {
+        findings.note(format!("vmaf: {missing:#}"));
+    }
     Ok(())
 }
 
-fn curve(workshop: &Workshop, candidate: &Candidate, findings: &mut Findings) -> Result<()> {
+fn curve(
+    workshop: &Workshop,
+    candidate: &Candidate,
+    vmaf: Option<&Vmaf>,
+    findings: &mut Findings,
+) -> Result<()> {
     let told = |kbps| Told { kbps, speed: Speed::Auto, reach: u16::MAX };
     let code = |kbps, frames| workshop.ours(candidate, told(kbps), frames);
     let name = |what: &str| format!("encoders.rd.{}.{what}", candidate.name);
@@ -47,6 +56,10 @@ fn curve(workshop: &Workshop, candidate: &Candidate, findings: &mut Findings) ->
         findings.put(name(&format!("{kbps}.rate")), "kbit/s", stream.kbps());
         findings.put(name(&format!("{kbps}.psnr")), "dB", quality.psnr()[0]);
         findings.put(name(&format!("{kbps}.ssim")), "dB", quality.ssim_db());
+        if let Some(vmaf) = vmaf {
+            let score = vmaf.score(&stream.path, &workshop.path("clip.y4m"), frames)?;
+            findings.put(name(&format!("{kbps}.vmaf")), "", score);
+        }
         if let Some(millis) = stream.told.filter(|_| kbps == COMPARED_KBPS) {
             findings.put(name(&format!("{kbps}.cpu")), "ms/frame", millis);
         }
