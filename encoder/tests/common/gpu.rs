@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use media::{
@@ -10,7 +11,7 @@ use media::{
     SharedSemaphore, SharedSignal, Size, Turn, Turns,
 };
 use nearlight_encoder::nvenc::{self, Libraries};
-use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError, candidates};
+use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError, Wake, candidates};
 use testkit::{Exported, FakeGpu};
 
 /// Small, and above the least that the double claims to take.
@@ -19,6 +20,8 @@ pub const SETTINGS: EncoderSettings =
     EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4));
 /// Far longer than a picture takes; only a hang reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const KEY: EncodeOptions = EncodeOptions::keyframe(true);
 
 /// Every call of NVENC that sessions make, which the loader needs.
 pub const ENTRIES: [&str; 26] = [
@@ -88,6 +91,17 @@ impl Rig {
         self.open("nvenc-h264", &SETTINGS).unwrap()
     }
 
+    /// An encoder whose units are not waited for.
+    pub fn asynchronous(&self, name: &str) -> (Box<dyn media::Encoder>, mpsc::Receiver<()>) {
+        // Far more than pictures may be in it at once.
+        let (sender, woken) = mpsc::sync_channel(64);
+        let wake = Wake::new(move || {
+            // Whoever waited may be gone while the encoder ends.
+            let _ = sender.try_send(());
+        });
+        ((self.candidate(name).open)(&SETTINGS, &wake).unwrap(), woken)
+    }
+
     /// Calls of NVENC whose lines begin so.
     pub fn calls(&self, name: &str) -> Vec<String> {
         let log = self.gpu.encode_log().unwrap();
@@ -106,6 +120,29 @@ impl Rig {
         assert_eq!(self.gpu.encode_leftovers().unwrap(), [""; 0]);
         assert_eq!(self.gpu.cuda_leftovers().unwrap(), [""; 0]);
     }
+}
+
+/// A driver, and an encoder of H.265 on it.
+pub fn hevc(settings: &EncoderSettings) -> (Rig, Run) {
+    let rig = Rig::new();
+    let run = rig.open("nvenc-h265", settings).unwrap();
+    (rig, run)
+}
+
+/// What the double puts into the units of codecs that it does not have.
+pub fn text(unit: &Encoded) -> String {
+    String::from_utf8_lossy(&unit.data).into_owned()
+}
+
+/// What it says of the picture's content.
+pub fn digest(text: &str) -> Option<String> {
+    text.split("sha256=").nth(1).map(|text| text[..64].to_owned())
+}
+
+/// A word of a line of the log, such as `size` of `size=320x192`.
+pub fn word<'a>(line: &'a str, name: &str) -> &'a str {
+    let mut words = line.split(' ').filter_map(|word| word.split_once('='));
+    words.find(|(key, _)| *key == name).unwrap_or_else(|| panic!("no {name} in {line}")).1
 }
 
 /// A candidate, and whether its driver is a double.

@@ -1,0 +1,105 @@
+//! What NVENC's encoders answer losses with: older references, and those that are kept for long.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
+
+mod common;
+
+use common::gpu::{KEY, Raw, Run, SETTINGS, SIZE, hevc, word};
+use media::{EncodeError, FrameId, PixelFormat, Recovery, RecoveryMeans, UnitKind};
+use nearlight_encoder::EncoderSettings;
+
+fn back_to(base: u64) -> Recovery {
+    Recovery::Invalidated { base: FrameId(base) }
+}
+
+#[test]
+fn all_pictures_since_the_first_lost_one_are_taken_out_of_the_references() {
+    let (rig, mut run) = hevc(&EncoderSettings { long_term: false, ..SETTINGS });
+    assert_eq!(run.encoder.capabilities().recovery, RecoveryMeans::References { reach: 4 });
+    let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+    let code = |run: &mut Run, count| {
+        (0..count).map(|_| run.code(&picture.picture()).unwrap().kind).collect::<Vec<_>>()
+    };
+    code(&mut run, 10);
+    assert_eq!(run.encoder.forget(FrameId(7)..=FrameId(8)), back_to(6));
+    assert_eq!(run.encoder.forget(FrameId(8)..=FrameId(8)), Recovery::Nothing);
+    assert_eq!(code(&mut run, 3), [UnitKind::Recovery, UnitKind::Delta, UnitKind::Delta]);
+    // 7 to 9 still lie in the buffer of five.
+    assert_eq!(run.encoder.forget(FrameId(11)..=FrameId(20)), back_to(10));
+    assert_eq!(code(&mut run, 2), [UnitKind::Recovery, UnitKind::Delta]);
+    assert_eq!(run.encoder.forget(FrameId(10)..=FrameId(10)), Recovery::KeyframeNeeded);
+    let stamps: Vec<_> = rig
+        .calls("nvEncInvalidateRefFrames")
+        .iter()
+        .map(|line| word(line, "ts").parse::<u64>().unwrap())
+        .collect();
+    assert_eq!(stamps, [7, 8, 9, 11, 12]);
+    let key = run.code_with(&picture.picture(), KEY).unwrap();
+    assert_eq!(key.kind, UnitKind::Key);
+    assert_eq!(run.encoder.forget(FrameId(9)..=FrameId(14)), Recovery::Nothing);
+    let refers: Vec<_> = rig
+        .calls("nvEncLockBitstream")
+        .iter()
+        .map(|line| word(line, "refers").to_owned())
+        .collect();
+    assert_eq!(refers[9..], ["last", "older", "last", "last", "older", "last", "key"]);
+    drop(run);
+    rig.assert_clean();
+}
+
+#[test]
+fn a_loss_beyond_the_buffer_goes_back_to_what_was_acknowledged() {
+    let (rig, mut run) = hevc(&SETTINGS);
+    let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+    let code = |run: &mut Run, count| {
+        (0..count).map(|_| run.code(&picture.picture()).unwrap().kind).collect::<Vec<_>>()
+    };
+    code(&mut run, 12);
+    run.encoder.acknowledge(FrameId(9));
+    // The buffer of five has room for three beside the long-term references.
+    assert_eq!(run.encoder.forget(FrameId(10)..=FrameId(11)), back_to(9));
+    assert_eq!(code(&mut run, 2), [UnitKind::Recovery, UnitKind::Delta]);
+    assert_eq!(run.encoder.forget(FrameId(12)..=FrameId(12)), back_to(8));
+    assert_eq!(code(&mut run, 2), [UnitKind::Recovery, UnitKind::Delta]);
+    drop(run);
+    let stamps = rig.calls("nvEncInvalidateRefFrames");
+    let stamps: Vec<_> = stamps.iter().map(|line| word(line, "ts")).collect();
+    assert_eq!(stamps, ["10", "11"], "the second loss takes all that is in the buffer");
+    let told = |name: &str, key: &str| {
+        let calls = rig.calls(name);
+        let pictures = calls.iter().filter(|line| line.contains("ts="));
+        pictures.map(|line| word(line, key).to_owned()).collect::<Vec<_>>()
+    };
+    let marks = told("nvEncEncodePicture", "mark");
+    let marked = marks.iter().enumerate().filter(|(_, mark)| *mark != "none");
+    let marked: Vec<_> = marked.map(|(frame, mark)| (frame, mark.as_str())).collect();
+    assert_eq!(marked, [(0, "0"), (8, "1"), (14, "0")]);
+    assert_eq!(told("nvEncEncodePicture", "ltr")[13..], ["0", "2", "0"]);
+    assert_eq!(
+        told("nvEncLockBitstream", "refers")[11..],
+        ["last", "older", "last", "long-term", "last"]
+    );
+    rig.assert_clean();
+}
+
+/// The SDK lets a driver do with long-term references as it likes; that is seen, and costs a keyframe.
+#[test]
+fn a_driver_that_does_not_go_back_is_not_asked_to_again() {
+    let (rig, mut run) = hevc(&SETTINGS);
+    let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+    for _ in 0..12 {
+        run.code(&picture.picture()).unwrap();
+    }
+    rig.gpu.encode_goes_back(false).unwrap();
+    assert_eq!(run.encoder.forget(FrameId(3)..=FrameId(11)), back_to(0));
+    match run.code(&picture.picture()) {
+        Err(EncodeError::Busy(reason)) => assert!(reason.contains("long-term"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Key);
+    assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Delta);
+    assert_eq!(run.encoder.capabilities().recovery, RecoveryMeans::References { reach: 4 });
+    let sessions = rig.calls("nvEncInitializeEncoder");
+    assert_eq!(sessions.iter().map(|line| word(line, "ltr")).collect::<Vec<_>>(), ["2", "0"]);
+    drop(run);
+    rig.assert_clean();
+}
