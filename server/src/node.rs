@@ -416,7 +416,7 @@ impl Node {
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             for entry in self.registry.live() {
-                tracing::warn!(session = %entry.id, state = ?entry.status().state, "did not end in time");
+                tracing::warn!(session = %entry.id, state = ?entry.handle.status().state, "did not end in time");
             }
         }
     }

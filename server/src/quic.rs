@@ -216,7 +216,7 @@ async fn receive(node: Arc<Node>, offer: Arc<Offer>, stop: CancellationToken) {
 async fn look_at(node: &Node, request: Request) {
     let refused = match admit(node, &request) {
         Ok((session, decodes)) => match node.registry.find(session.as_str()) {
-            Some(entry) => match entry.connect_webtransport(request, decodes) {
+            Some(entry) => match entry.handle.connect_webtransport(request, decodes) {
                 Ok(()) => return,
                 Err(request) => (request, Refusal::TooMany, "the session is busy or over"),
             },

@@ -90,6 +90,14 @@ pub struct Status {
     pub transport: Option<wire::TransportChoice>,
 }
 
+/// The way to a driver: a mailbox, and what it shows. A driver that is gone, for whatever reason, reads as
+/// one whose session is over.
+#[derive(Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<Status>,
+}
+
 /// A session as HTTP sees it.
 #[derive(Debug)]
 pub struct Entry {
@@ -99,24 +107,18 @@ pub struct Entry {
     pub app: String,
     /// Its picture.
     pub video: wire::Video,
-    commands: mpsc::Sender<Command>,
-    status: watch::Receiver<Status>,
+    /// Its driver.
+    pub handle: Handle,
 }
 
 /// The session was over already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlreadyEnded;
 
-impl Entry {
-    /// A handle for a session.
-    pub fn new(
-        id: SessionId,
-        app: String,
-        video: wire::Video,
-        commands: mpsc::Sender<Command>,
-        status: watch::Receiver<Status>,
-    ) -> Self {
-        Self { id, app, video, commands, status }
+impl Handle {
+    /// A way to the driver that reads `commands` and shows `status`.
+    pub fn new(commands: mpsc::Sender<Command>, status: watch::Receiver<Status>) -> Self {
+        Self { commands, status }
     }
 
     /// What it does now.
@@ -177,7 +179,7 @@ impl Entry {
         answer.await.unwrap_or(Err(TrickleError::Ended))
     }
 
-    /// Ends the session and waits until everything of it is freed.
+    /// Ends it and waits until everything of it is freed.
     ///
     /// # Errors
     /// [`AlreadyEnded`] when it was over before.
@@ -209,7 +211,7 @@ impl Registry {
         let mut surplus = inner
             .entries
             .values()
-            .filter(|entry| entry.is_over())
+            .filter(|entry| entry.handle.is_over())
             .count()
             .saturating_sub(REMEMBERED);
         if surplus == 0 {
@@ -217,7 +219,7 @@ impl Registry {
         }
         let Inner { entries, order } = &mut *inner;
         order.retain(|id| {
-            let forget = surplus > 0 && entries.get(id).is_some_and(|entry| entry.is_over());
+            let forget = surplus > 0 && entries.get(id).is_some_and(|entry| entry.handle.is_over());
             if forget {
                 entries.remove(id);
                 surplus -= 1;
@@ -235,7 +237,7 @@ impl Registry {
     pub fn live(&self) -> Vec<Arc<Entry>> {
         let inner = self.lock();
         let entries = inner.order.iter().filter_map(|id| inner.entries.get(id));
-        entries.filter(|entry| !entry.is_over()).cloned().collect()
+        entries.filter(|entry| !entry.handle.is_over()).cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -257,18 +259,19 @@ mod tests {
             transport: None,
         });
         let video = wire::Video { width: 64, height: 64, fps: 30, max_kbps: 1000, hdr: false };
-        let entry = Entry::new(SessionId::new(name), "a".into(), video, commands, status);
+        let handle = Handle::new(commands, status);
+        let entry = Entry { id: SessionId::new(name), app: "a".into(), video, handle };
         (Arc::new(entry), mailbox, show)
     }
 
     #[tokio::test]
     async fn a_driver_that_is_gone_reads_as_an_ended_session() {
         let (entry, mailbox, _show) = entry("one");
-        assert!(!entry.is_over());
+        assert!(!entry.handle.is_over());
         drop(mailbox);
-        assert_eq!(entry.status().reason.as_deref(), Some("the session failed"));
-        assert!(matches!(entry.connect(String::new()).await, Err(ConnectError::Ended)));
-        assert_eq!(entry.stop(StoppedBy::Client).await, Err(AlreadyEnded));
+        assert_eq!(entry.handle.status().reason.as_deref(), Some("the session failed"));
+        assert!(matches!(entry.handle.connect(String::new()).await, Err(ConnectError::Ended)));
+        assert_eq!(entry.handle.stop(StoppedBy::Client).await, Err(AlreadyEnded));
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The driver task: events in, decisions of the state machine out.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use encoder::{Candidate, WorkerEvent};
 use media::{
     Acks, Bitrate, CloseReason, DataChannel, InputSink, MediaTime, PictureKind, SequencedInput,
-    TrackId, Transport, TransportEvent,
+    TransportEvent,
 };
 use session::admission::Permit;
 use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, Phase, Record};
@@ -15,12 +14,13 @@ use session::rate::{Part, RateAction, RateConfig};
 use session::reason::StoppedBy;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
+use transport::Decodes;
 use transport::webtransport::{Refusal, Request};
-use transport::{Decodes, RemoteCandidates};
 
 use super::Plan;
 use super::answer::{self, ForClient, Taken, Used};
 use super::client::{ClientSide, Said};
+use super::connection::{Connection, at, next_event};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
 use super::rates::Rates;
 use super::source::SourceReport;
@@ -28,16 +28,11 @@ use super::trace;
 use crate::apps::VideoMode;
 use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
-use crate::registry::{Answer, Command, ConnectError, Status, TrickleError};
+use crate::registry::{Answer, Command, ConnectError, Status};
 use crate::wire;
 
 /// How often statistics go to the client.
 const STATS_EVERY: Duration = Duration::from_millis(250);
-/// The pacer spreads a frame over a quarter of its interval: what a link queues for so long, the
-/// controller does not take for congestion.
-const PACING_FACTOR: f64 = 4.0;
-/// How long the last words may take to leave before the connection closes.
-const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// One session's driver.
 pub(super) struct Driver {
@@ -68,14 +63,6 @@ pub(super) struct Driver {
     greeted: bool,
     rates: Rates,
     client: ClientSide,
-}
-
-/// The connection of now.
-struct Connection {
-    name: String,
-    transport: Box<dyn Transport>,
-    candidates: Option<RemoteCandidates>,
-    closing_is_leaving: bool,
 }
 
 /// What the driver's task wakes up for.
@@ -198,10 +185,7 @@ impl Driver {
         let ending = matches!(self.machine.phase(), Phase::Ending | Phase::Ended);
         let connection = &mut self.connection;
         tokio::select! {
-            event = poll_fn(|cx| match connection {
-                Some(connection) => connection.transport.poll_event(cx),
-                None => std::task::Poll::Pending,
-            }) => Wake::Transport(event),
+            event = next_event(connection) => Wake::Transport(event),
             command = self.mailbox.recv() => Wake::Command(command),
             report = self.reports.recv() => Wake::Report(report),
             () = at(deadline) => Wake::Timeout,
@@ -287,22 +271,8 @@ impl Driver {
     }
 
     async fn close_transport(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        // The last words are in the channel's queue; a client that does not take them must not hold
-        // the session.
-        let closed = async {
-            tokio::time::sleep(LAST_WORDS / 4).await;
-            connection.transport.close();
-            loop {
-                if let TransportEvent::Closed(_) =
-                    poll_fn(|cx| connection.transport.poll_event(cx)).await
-                {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(LAST_WORDS, closed).await.is_err() {
-            tracing::debug!("the connection did not close in time");
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
         }
     }
 
@@ -312,8 +282,8 @@ impl Driver {
             Command::ConnectWebTransport(request, decodes) => {
                 self.connect_webtransport(*request, decodes).await;
             }
-            Command::Trickle(connection, fragment, reply) => {
-                let _ = reply.send(self.trickle(&connection, &fragment));
+            Command::Trickle(name, fragment, reply) => {
+                let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
             }
             Command::Stop(by) => self.tell(Event::StopRequested(by)).await,
         }
@@ -369,8 +339,7 @@ impl Driver {
     fn take_over(&mut self, taken: Taken) -> String {
         self.connections += 1;
         let name = self.connections.to_string();
-        let Taken { transport, candidates, media, closing_is_leaving, by } = taken;
-        self.node.metrics.connected(by);
+        let (connection, media) = Connection::new(name.clone(), taken, &self.node.metrics);
         // A client that comes back takes the place of its old self.
         if let Some(media) = &self.media {
             media.send_to(None);
@@ -381,8 +350,6 @@ impl Driver {
         self.client.reset(now);
         self.greeted = false;
         self.rates.renew(now);
-        let connection =
-            Connection { name: name.clone(), transport, candidates, closing_is_leaving };
         self.connection = Some(connection);
         if let Some(media) = &self.media {
             media.set_frame_rate(Part::WHOLE);
@@ -410,14 +377,6 @@ impl Driver {
             media.use_encoders(encoders, kind);
             self.encoders = given;
         }
-    }
-
-    fn trickle(&self, connection: &str, fragment: &str) -> Result<(), TrickleError> {
-        let current = self.connection.as_ref().filter(|current| current.name == connection);
-        let candidates = current.and_then(|current| current.candidates.as_ref());
-        let candidates = candidates.ok_or(TrickleError::OtherConnection)?;
-        let added = candidates.add(fragment);
-        added.map(drop).map_err(|error| TrickleError::Malformed(error.to_string()))
     }
 
     async fn report(&mut self, report: Report) {
@@ -498,7 +457,7 @@ impl Driver {
         match event {
             TransportEvent::Connected { .. } => {
                 if let (Some(media), Some(connection)) = (&self.media, &mut self.connection) {
-                    let sink = connection.transport.video_sink(TrackId(0));
+                    let sink = connection.video_sink();
                     media.send_to(Some(self.rates.gated(sink, self.node.clock.clone())));
                 }
                 // The channel may open a moment before the connection counts as up, and what is said then is lost.
@@ -542,7 +501,7 @@ impl Driver {
             TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
-                let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving);
+                let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
                 let reason = match reason {
                     CloseReason::Remote if !leaving => CloseReason::Unreachable,
                     reason => reason,
@@ -573,7 +532,7 @@ impl Driver {
                 RateAction::Size(part) => tracing::error!(?part, "no source changes its size"),
                 RateAction::Probe { rate, length } => {
                     if let Some(connection) = &mut self.connection {
-                        connection.transport.probe(rate, length);
+                        connection.probe(rate, length);
                     }
                 }
             }
@@ -586,7 +545,7 @@ impl Driver {
             media.set_bitrate(self.rates.told_encoder(now));
         }
         if let Some(connection) = &mut self.connection {
-            connection.transport.set_pacing(self.rates.target().scaled(PACING_FACTOR));
+            connection.set_pacing(self.rates.target());
         }
     }
 
@@ -704,17 +663,8 @@ impl Driver {
     }
 
     fn say(&mut self, message: &wire::ServerMessage) {
-        let Some(connection) = &mut self.connection else { return };
-        match serde_json::to_vec(message) {
-            Ok(json) => {
-                // A full queue means a client that does not read; statistics are worth nothing late.
-                if let Err(refused) =
-                    connection.transport.send_data(DataChannel::Control, json.into())
-                {
-                    tracing::debug!(%refused, "control message not sent");
-                }
-            }
-            Err(error) => tracing::error!(%error, "control message cannot be written"),
+        if let Some(connection) = &mut self.connection {
+            connection.say(message);
         }
     }
 
@@ -745,7 +695,7 @@ impl Driver {
             Phase::Ended => wire::SessionState::Ended,
         };
         let reason = self.machine.reason().map(ToString::to_string);
-        let connection = self.connection.as_ref().map(|connection| connection.name.clone());
+        let connection = self.connection.as_ref().map(|connection| connection.name().to_owned());
         let transport = connection.as_ref().and(self.client.transport()).cloned();
         self.show.send_replace(Status { state, reason, connection, transport });
     }
@@ -760,14 +710,6 @@ impl Drop for Driver {
         if let Some(permit) = self.permit.take() {
             self.node.release(&self.id, permit);
         }
-    }
-}
-
-/// Waits until then, or for ever.
-async fn at(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }
 

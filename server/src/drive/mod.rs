@@ -3,6 +3,7 @@
 
 mod answer;
 mod client;
+mod connection;
 mod driver;
 mod media_side;
 mod rates;
@@ -22,7 +23,7 @@ pub use source::{SourceCounts, SourceOutput, SourceReport, SourceThread};
 
 use crate::apps::{App, VideoMode};
 use crate::node::Node;
-use crate::registry::{Entry, Status};
+use crate::registry::{Entry, Handle, Status};
 use crate::wire;
 
 /// What a session is to be.
@@ -58,13 +59,12 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         connection: None,
         transport: None,
     });
-    let entry = Arc::new(Entry::new(
-        plan.id.clone(),
-        plan.app_id.clone(),
-        plan.granted.clone(),
-        commands,
-        status,
-    ));
+    let entry = Arc::new(Entry {
+        id: plan.id.clone(),
+        app: plan.app_id.clone(),
+        video: plan.granted.clone(),
+        handle: Handle::new(commands, status),
+    });
     // The whole id opens the session in open mode: logs carry enough of it to tell sessions apart.
     let short = &plan.id.as_str()[..8.min(plan.id.as_str().len())];
     let span = tracing::info_span!("session", id = short, app = plan.app_id);

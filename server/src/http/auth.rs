@@ -118,7 +118,7 @@ pub(super) fn may_use(
     session: &crate::registry::Entry,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    if session.is_over() {
+    if session.handle.is_over() {
         // Its tokens are forgotten; that it is over is all that anybody learns.
         return Err(super::sessions::ended(session));
     }

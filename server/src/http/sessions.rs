@@ -69,7 +69,7 @@ pub(super) async fn redeem(
 ) -> Result<Json<wire::Session>, Problem> {
     let entry = find(&node, &id)?;
     let ticket = json(body)?.ticket;
-    if entry.is_over() {
+    if entry.handle.is_over() {
         return Err(ended(&entry));
     }
     let token = node.redeem(&entry.id, &ticket)?;
@@ -155,7 +155,7 @@ pub(super) async fn end(
     auth::may_use(&node, &entry, &headers)?;
     let by =
         if auth::is_operator(&node, &headers) { StoppedBy::Operator } else { StoppedBy::Client };
-    entry.stop(by).await.map_err(|_| ended(&entry))?;
+    entry.handle.stop(by).await.map_err(|_| ended(&entry))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -166,7 +166,7 @@ pub(super) fn find(node: &Node, id: &str) -> Result<Arc<Entry>, Problem> {
 
 /// Says why a session is over.
 pub(super) fn ended(entry: &Entry) -> Problem {
-    match entry.status().reason {
+    match entry.handle.status().reason {
         Some(reason) => Problem::ENDED_SESSION.because(reason),
         None => Problem::ENDED_SESSION,
     }
@@ -183,7 +183,7 @@ fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
 
 fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
     let base = origin(node, headers);
-    let status = entry.status();
+    let status = entry.handle.status();
     let url = format!("{base}/api/v1/sessions/{}", entry.id);
     wire::Session {
         id: entry.id.to_string(),

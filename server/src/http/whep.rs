@@ -41,7 +41,7 @@ pub(super) async fn offer(
     let entry = find(&node, &id)?;
     auth::may_use(&node, &entry, &headers)?;
     let offer = text(&headers, SDP, body)?;
-    let answer = entry.connect(offer).await.map_err(|error| match error {
+    let answer = entry.handle.connect(offer).await.map_err(|error| match error {
         ConnectError::Ended => ended(&entry),
         ConnectError::Busy => {
             Problem::CONFLICT.because("another offer is being answered").retry_after(1)
@@ -109,7 +109,7 @@ pub(super) async fn trickle(
     {
         return Err(Problem::PRECONDITION);
     }
-    entry.trickle(connection, fragment).await.map_err(|error| match error {
+    entry.handle.trickle(connection, fragment).await.map_err(|error| match error {
         TrickleError::Ended => ended(&entry),
         TrickleError::OtherConnection => Problem::PRECONDITION,
         TrickleError::Malformed(why) => Problem::BAD_REQUEST.because(why),
@@ -133,11 +133,11 @@ pub(super) async fn close(
 ) -> Result<StatusCode, Problem> {
     let entry = find(&node, &id)?;
     auth::may_use(&node, &entry, &headers)?;
-    if entry.status().connection.as_deref() != Some(connection.as_str()) {
+    if entry.handle.status().connection.as_deref() != Some(connection.as_str()) {
         // An old page must not end the session that a new one took over.
         return Err(Problem::PRECONDITION);
     }
-    entry.stop(StoppedBy::Client).await.map_err(|_| ended(&entry))?;
+    entry.handle.stop(StoppedBy::Client).await.map_err(|_| ended(&entry))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,0 +1,124 @@
+//! The connection to one client, whatever it came by: the player's, or a viewer's.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use media::{Bitrate, DataChannel, TrackId, Transport, TransportEvent, UnitSink};
+use tokio::time::Instant;
+use transport::RemoteCandidates;
+
+use super::answer::{ForClient, Taken};
+use crate::metrics::Metrics;
+use crate::registry::TrickleError;
+use crate::wire;
+
+/// The pacer spreads a frame over a quarter of its interval: what a link queues for so long, the
+/// controller does not take for congestion.
+const PACING_FACTOR: f64 = 4.0;
+/// How long the last words may take to leave before the connection closes.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// See the module.
+pub(super) struct Connection {
+    name: String,
+    transport: Box<dyn Transport>,
+    candidates: Option<RemoteCandidates>,
+    closing_is_leaving: bool,
+}
+
+impl Connection {
+    /// Serves a client under this name; yields also what it is to get.
+    pub(super) fn new(name: String, taken: Taken, metrics: &Metrics) -> (Self, ForClient) {
+        let Taken { transport, candidates, media, closing_is_leaving, by } = taken;
+        metrics.connected(by);
+        (Self { name, transport, candidates, closing_is_leaving }, media)
+    }
+
+    /// Names it in addresses and entity tags.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a client that closes it means to leave for good.
+    pub(super) fn closing_is_leaving(&self) -> bool {
+        self.closing_is_leaving
+    }
+
+    /// Where the units of its picture go.
+    pub(super) fn video_sink(&mut self) -> Box<dyn UnitSink> {
+        self.transport.video_sink(TrackId(0))
+    }
+
+    /// Paces packets for a stream of this rate.
+    pub(super) fn set_pacing(&mut self, rate: Bitrate) {
+        self.transport.set_pacing(rate.scaled(PACING_FACTOR));
+    }
+
+    /// Fills up with padding to this rate for so long.
+    pub(super) fn probe(&mut self, rate: Bitrate, length: Duration) {
+        self.transport.probe(rate, length);
+    }
+
+    /// Says something on the control channel.
+    pub(super) fn say(&mut self, message: &wire::ServerMessage) {
+        match serde_json::to_vec(message) {
+            Ok(json) => {
+                // A full queue means a client that does not read; statistics are worth nothing late.
+                if let Err(refused) = self.transport.send_data(DataChannel::Control, json.into()) {
+                    tracing::debug!(%refused, "control message not sent");
+                }
+            }
+            Err(error) => tracing::error!(%error, "control message cannot be written"),
+        }
+    }
+
+    /// Adds candidates to the connection of this name, if it is the `current` one.
+    ///
+    /// # Errors
+    /// See [`TrickleError`].
+    pub(super) fn trickle(
+        current: Option<&Self>,
+        name: &str,
+        fragment: &str,
+    ) -> Result<(), TrickleError> {
+        let current = current.filter(|current| current.name == name);
+        let candidates = current.and_then(|current| current.candidates.as_ref());
+        let candidates = candidates.ok_or(TrickleError::OtherConnection)?;
+        let added = candidates.add(fragment);
+        added.map(drop).map_err(|error| TrickleError::Malformed(error.to_string()))
+    }
+
+    /// Closes it once the last words have left: they are in the channel's queue, and a client that does not
+    /// take them must not hold the session.
+    pub(super) async fn close(self) {
+        let mut current = Some(self);
+        let closed = async {
+            tokio::time::sleep(LAST_WORDS / 4).await;
+            if let Some(connection) = &mut current {
+                connection.transport.close();
+            }
+            while !matches!(next_event(&mut current).await, TransportEvent::Closed(_)) {}
+        };
+        if tokio::time::timeout(LAST_WORDS, closed).await.is_err() {
+            tracing::debug!("the connection did not close in time");
+        }
+    }
+}
+
+/// What happens next on the connection of now; waits for ever where there is none.
+pub(super) async fn next_event(connection: &mut Option<Connection>) -> TransportEvent {
+    poll_fn(|cx| match connection {
+        Some(connection) => connection.transport.poll_event(cx),
+        None => Poll::Pending,
+    })
+    .await
+}
+
+/// Waits until then, or for ever.
+pub(super) async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
