@@ -12,6 +12,11 @@ import { Tab, launch } from './support/tab.mjs';
 const QUERY = '?play=demo&barcode=1&width=640&height=360&fps=30';
 /** Longer than a packet is sent again, and no longer than an encoder that refers to its buffer waits for acknowledgements. */
 const OUTAGE_MS = 200;
+/**
+ * Pictures that x264 holds here beside the newest one: of what a slow machine tells it later than so many, only a keyframe
+ * helps.
+ */
+const REACH = 15;
 const OUTAGES = 4;
 /** From one outage to the next: x264 answers with a keyframe what follows so closely that its frame numbers come around. */
 const FRAMES_BETWEEN = 45;
@@ -26,7 +31,18 @@ after(async () => {
   rmSync(states, { recursive: true, force: true });
 });
 
+/** Keeps the page's connections, and which frames it says that it decoded, by their timestamps. */
 const keepConnections = (context) => context.addInitScript(() => {
+  window.decoded = new Set();
+  const { send } = window.RTCDataChannel.prototype;
+  window.RTCDataChannel.prototype.send = function (message) {
+    // As media/src/acks.rs has it.
+    const view = this.label === 'acks' ? new DataView(message.buffer) : undefined;
+    for (let at = 2; at < (view?.byteLength ?? 0); at += 21) {
+      if (view.getUint8(at + 4) === 1) window.decoded.add(view.getUint32(at));
+    }
+    send.call(this, message);
+  };
   window.connections = [];
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
@@ -44,6 +60,12 @@ const incoming = (tab) => tab.page.evaluate(async () => {
   return { framesDecoded, keyFramesDecoded, pliCount, packetsLost, retransmittedPacketsReceived, fecPacketsReceived, freezeCount };
 });
 
+/** How often so many pictures in a row were missing that an encoder may have been told of it too late. */
+async function tooLate(tab) {
+  const strips = await tab.page.evaluate(() => window.nearlight.takeStrips());
+  return strips.filter(({ frame }, at) => at > 0 && ((frame - strips[at - 1].frame) & 0xffff) >= REACH).length;
+}
+
 /** Plays a scene that moves behind a relay, lets `lose` do its work, and yields what the browser counted before and after. */
 async function played(encoder, settings, lose) {
   const all = { 'video.encoder': encoder, 'server.state_dir': mkdtempSync(join(states, 'state-')), ...settings };
@@ -60,11 +82,12 @@ async function played(encoder, settings, lose) {
       assert.equal(await tab.page.evaluate(() => window.nearlight.hello?.encoder), encoder);
       await tab.page.keyboard.down('d');
       await tab.frames(20);
+      await tooLate(tab);
       const before = await incoming(tab);
       await lose(tab, relay);
       const after = await incoming(tab);
       await tab.page.keyboard.up('d');
-      counted = { before, after, lost: relay.lost };
+      counted = { before, after, lost: relay.lost, late: await tooLate(tab) };
     });
     return counted;
   } finally {
@@ -73,13 +96,19 @@ async function played(encoder, settings, lose) {
   }
 }
 
+/** No keyframe is asked for nor sent, but where the machine was too slow for anything else. */
+function assertNoKeyframe({ before, after, late }, told) {
+  assert.ok(after.pliCount - before.pliCount <= late, told);
+  assert.ok(after.keyFramesDecoded - before.keyFramesDecoded <= late, told);
+}
+
 /** All packets of the node are lost for a while, again and again. */
 async function outages(tab, relay) {
   for (let outage = 0; outage < OUTAGES; outage += 1) {
-    const lost = relay.lost;
-    const end = performance.now() + OUTAGE_MS;
-    relay.loses = () => performance.now() < end;
-    await until('the end of an outage', () => (relay.lost > lost && performance.now() >= end ? true : undefined));
+    // From the first packet that is lost, which then comes too late however seldom packets are sent.
+    let end;
+    relay.loses = () => performance.now() < (end ??= performance.now() + OUTAGE_MS);
+    await until('the end of an outage', () => (performance.now() >= end ? true : undefined));
     await tab.frames(FRAMES_BETWEEN);
   }
 }
@@ -92,22 +121,20 @@ for (const [name, encoder, settings] of [
 ]) {
   test(`${name}: no keyframe is asked for nor sent after lost frames`, async () => {
     const counted = await played(encoder, settings, outages);
-    const { before, after, lost } = counted;
     const told = JSON.stringify(counted);
-    assert.ok(lost > OUTAGES, told);
-    assert.equal(after.pliCount, before.pliCount, told);
-    assert.equal(after.keyFramesDecoded, before.keyFramesDecoded, told);
+    assert.ok(counted.lost > OUTAGES, told);
+    assertNoKeyframe(counted, told);
   });
 }
 
 for (const [name, encoder] of [['VP9 of libvpx', 'gst-vp9enc'], ['AV1 of libaom', 'gst-av1enc']]) {
   test(`${name}, which has no other means: a keyframe comes before the browser asks`, async () => {
     const counted = await played(encoder, {}, outages);
-    const { before, after, lost } = counted;
+    const { before, after, lost, late } = counted;
     const told = JSON.stringify(counted);
     assert.ok(lost > OUTAGES, told);
-    assert.equal(after.pliCount, before.pliCount, told);
-    // An outage may be short enough for what was lost in it to be sent again.
+    assert.ok(after.pliCount - before.pliCount <= late, told);
+    // What is lost while a keyframe is on its way may be part of it.
     const keyframes = after.keyFramesDecoded - before.keyFramesDecoded;
     assert.ok(keyframes >= 1 && keyframes <= OUTAGES, told);
   });
@@ -125,15 +152,18 @@ test('one packet lost in twenty costs no keyframe: packets are sent again, and o
   const told = JSON.stringify(counted);
   assert.ok(lost >= 20, told);
   assert.ok(after.retransmittedPacketsReceived >= 20, told);
-  assert.ok((before.fecPacketsReceived ?? 0) === 0 && after.fecPacketsReceived >= 20, told);
-  assert.equal(after.pliCount, before.pliCount, told);
-  assert.equal(after.keyFramesDecoded, before.keyFramesDecoded, told);
+  assert.ok(after.fecPacketsReceived - (before.fecPacketsReceived ?? 0) >= 20, told);
+  assertNoKeyframe(counted, told);
 });
 
 test('what is lost is repaired where nothing that is sent again arrives', async () => {
+  // A rate that does not depend on what the machine can do: a dozen packets a frame.
+  const rate = Object.fromEntries(['min', 'start', 'max'].map((which) => [`video.${which}_rate`, '4 Mbit/s']));
   let seen = 0;
-  let decoded, sent;
-  const counted = await played('x264', {}, async (tab, relay) => {
+  /** By their timestamps, in the order in which they were sent: whether a packet of them was lost. */
+  const frames = new Map();
+  let decoded;
+  const counted = await played('x264', rate, async (tab, relay) => {
     const sdp = await tab.page.evaluate(() => window.connections.at(-1).remoteDescription.sdp);
     const number = (name) => Number(new RegExp(`a=rtpmap:(\\d+) ${name}/90000`).exec(sdp)[1]);
     const [media, again] = [number('H264'), number('rtx')];
@@ -141,17 +171,25 @@ test('what is lost is repaired where nothing that is sent again arrives', async 
     // The node sees what the path loses, and repairs more and more of it.
     relay.loses = (packet) => one(packet, 12);
     await tab.frames(60);
-    relay.loses = (packet) => packet.payloadType === again || one(packet, 30);
-    const [before, first] = [await incoming(tab), await tab.strip()];
-    await tab.frames(90);
-    const [after, last] = [await incoming(tab), await tab.strip()];
-    assert.equal(after.retransmittedPacketsReceived, before.retransmittedPacketsReceived);
-    decoded = after.framesDecoded - before.framesDecoded;
-    sent = (last.frame - first.frame) & 0xffff;
+    // A prime: of packets whose numbers differ by it no repair packet protects two, whichever it takes turns with.
+    relay.loses = (packet) => {
+      const lost = one(packet, 31);
+      if (packet.payloadType === media) frames.set(packet.timestamp, frames.get(packet.timestamp) === true || lost);
+      return lost || packet.payloadType === again;
+    };
+    const hurt = () => [...frames.values()].filter((lost) => lost).length;
+    await until('frames that lost a packet', () => (hurt() >= 40 ? true : undefined));
+    await tab.frames(10);
+    decoded = new Set(await tab.page.evaluate(() => [...window.decoded]));
   });
-  const told = JSON.stringify({ ...counted, decoded, sent });
-  // A frame in three loses a packet: without repair the picture would stand still most of the time.
-  assert.ok(decoded >= 0.8 * sent, told);
-  assert.equal(counted.after.pliCount, counted.before.pliCount, told);
-  assert.equal(counted.after.keyFramesDecoded, counted.before.keyFramesDecoded, told);
+  // Frames that lost a packet and whose frame before them was decoded: those after a gap of any other kind are not to be had.
+  const sent = [...frames];
+  const newest = sent.findLastIndex(([timestamp]) => decoded.has(timestamp));
+  const hurt = sent.flatMap(([, lost], at) => (lost && at > 0 && at < newest && decoded.has(sent[at - 1][0]) ? [at] : []));
+  // A page that is busy may miss a picture that its decoder gave; what was coded from it shows that it was decoded.
+  const repaired = hurt.filter((at) => decoded.has(sent[at][0]) || decoded.has(sent[at + 1][0]));
+  const told = JSON.stringify({ ...counted, frames: sent.length, hurt: hurt.length, repaired: repaired.length });
+  assert.ok(hurt.length >= 20, told);
+  // Without repair none of them could be decoded.
+  assert.ok(repaired.length >= 0.8 * hurt.length, told);
 });

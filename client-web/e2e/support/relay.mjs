@@ -2,7 +2,11 @@
 // which finds the browser behind it by its checks. What is encrypted stays so; RTP's headers are in the clear.
 import dgram from 'node:dgram';
 
-const bind = (socket) => new Promise((resolve) => { socket.bind(0, '127.0.0.1', resolve); });
+/** What a busy machine leaves here for long is not to be lost beside what a test loses. */
+const WAITING_BYTES = 1 << 20;
+
+const socket = () => dgram.createSocket({ type: 'udp4', recvBufferSize: WAITING_BYTES });
+const bind = (unbound) => new Promise((resolve) => { unbound.bind(0, '127.0.0.1', resolve); });
 
 /** What of RTP's header a test may lose packets by; undefined where it is no RTP (RFC 7983, RFC 5761). */
 function rtp(datagram) {
@@ -12,7 +16,7 @@ function rtp(datagram) {
 }
 
 export class Relay {
-  #front = dgram.createSocket('udp4');
+  #front = socket();
   #backs = new Map();
   #node;
   #closed = false;
@@ -81,7 +85,7 @@ export class Relay {
     if (this.blocked) return;
     let back = this.#backs.get(port);
     if (back === undefined) {
-      back = dgram.createSocket('udp4');
+      back = socket();
       back.on('message', (answer) => { this.#toBrowser(answer, port); });
       this.#backs.set(port, back);
     }
