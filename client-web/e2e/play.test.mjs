@@ -38,8 +38,12 @@ for (const transport of ['webrtc', 'webtransport']) describe(`over ${transport}`
       const first = await tab.presented();
       await tab.frames(10);
       await tab.until((count) => window.nearlight.framesPresented >= count + 5, first);
-      const strips = await tab.page.evaluate(() => window.nearlight.takeStrips());
-      assert.ok(strips.length >= 10, `${strips.length} strips`);
+      // A busy machine shows fewer pictures than are sent.
+      const strips = [];
+      await until('ten pictures', async () => {
+        strips.push(...(await tab.page.evaluate(() => window.nearlight.takeStrips())));
+        return strips.length >= 10 ? true : undefined;
+      });
       for (const [index, { frame }] of strips.entries()) {
         if (index > 0) assert.ok(frame > strips[index - 1].frame, `frame ${frame} after ${strips[index - 1].frame}`);
       }

@@ -357,6 +357,19 @@ describe('the transport', () => {
     expect(scene.log).toEqual(['POST sessions']);
   });
 
+  it('counts its start in the order in which things come', async () => {
+    let now = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => (now += 1));
+    for (const scene of [asked(), asked({ wish: 'webrtc' })]) {
+      await live(scene);
+      const { askedUs, sessionUs, answeredUs, trackUs, firstDecodedUs, firstPresentedUs } = scene.play.times;
+      const times = [askedUs, sessionUs, answeredUs, trackUs, firstDecodedUs, firstPresentedUs];
+      expect(times).toEqual(times.toSorted((one, other) => Number(one) - Number(other)));
+      expect(times).not.toContain(undefined);
+    }
+    vi.restoreAllMocks();
+  });
+
   it.each([
     ['the node offers none', () => setUp('demo', undefined, { wish: 'webtransport' }), /node offers no WebTransport/],
     ['nothing speaks for another', () => asked({ wish: 'auto' }), /the default/],

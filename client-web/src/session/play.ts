@@ -214,8 +214,8 @@ export class PlaySession {
         this.events.onTrack(track);
       },
       onStream: () => {
-        this.picturesComeNow();
         this.replaced();
+        this.picturesComeNow();
       },
       onControl: (text) => { this.heard(text); },
       onInputReady: (input, motion) => {
