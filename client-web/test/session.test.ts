@@ -503,6 +503,23 @@ describe('acknowledgements', () => {
     expect(scene.newest().acknowledged).toBe(1);
     scene.play.leave();
   });
+
+  it('go by the connection before while the transport changes', async () => {
+    const scene = setUp('demo', (method, path) => {
+      const webtransport = { url: 'https://node.test:4433/wt/a?ticket=first', certificate_hashes: ['AA=='] };
+      return method === 'POST' && path === 'sessions' ? Response.json({ ...session, webtransport }, { status: 201 }) : undefined;
+    });
+    await live(scene);
+    scene.play.switchTransport('webtransport');
+    for (let turn = 0; scene.connections.length < 2 && turn < 10; turn += 1) await Promise.resolve();
+    const decoded = (): void => { scene.play.decoded({ rtp: rtp(1), decodedAt: clientNow() }); };
+    decoded();
+    expect(scene.connections.map(({ kind, acknowledged }) => [kind, acknowledged])).toEqual([['webrtc', 1], ['webtransport', 0]]);
+    await pass();
+    decoded();
+    expect(scene.connections.map(({ acknowledged }) => acknowledged)).toEqual([1, 1]);
+    scene.play.leave();
+  });
 });
 
 describe('the offer', () => {

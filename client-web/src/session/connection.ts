@@ -56,8 +56,8 @@ export interface SessionConnection {
   /** WebRTC's own statistics. */
   stats(): Promise<RTCStatsReport | undefined>;
   /**
-   * Takes no part any more, and leaves the connection open: closing it tells a node that still hears it
-   * that the client left.
+   * Takes no part any more, but for acknowledging what still comes by it, and leaves the connection open: closing it
+   * tells a node that still hears it that the client left.
    */
   retire(): void;
   close(): void;
@@ -102,11 +102,12 @@ export class Connection implements SessionConnection {
     };
     // A node that goes away in order closes the channels long before ICE notices.
     this.control.onclose = () => { this.broken(); };
+    // With the control channel, as whether the page is seen is said at once, and once only.
+    const needed = [this.control, input, motion];
     const ready = (): void => {
-      if (!this.retired && input.readyState === 'open' && motion.readyState === 'open') events.onInputReady(input, motion);
+      if (!this.retired && needed.every(({ readyState }) => readyState === 'open')) events.onInputReady(input, motion);
     };
-    input.onopen = ready;
-    motion.onopen = ready;
+    for (const channel of needed) channel.onopen = ready;
     peer.ontrack = ({ track }) => { events.onTrack(track); };
     peer.onconnectionstatechange = () => { this.stateChanged(); };
     this.offer = peer.createOffer();

@@ -85,7 +85,10 @@ export class PlaySession {
 
   /** A frame is decoded. */
   decoded(frame: Decoded): void {
-    this.connection?.acknowledge?.(frame);
+    // What is decoded before the newest connection brings pictures came by the one before it, which the node sends on
+    // until it knows the new one.
+    const from = (frame.decodedAt < this.trackAt ? this.former : undefined) ?? this.connection;
+    from?.acknowledge?.(frame);
   }
 
   /** The presenter showed frames. */
