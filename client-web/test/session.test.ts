@@ -9,6 +9,7 @@ import type { Taken } from '../src/session/events.ts';
 import type { PlayState } from '../src/session/state.ts';
 import { Transports } from '../src/session/transports.ts';
 import { clientNow, rtp, type Micros } from '../src/units.ts';
+import type { Progress } from '../src/video/messages.ts';
 import type { ClientMessage, Session } from '../src/wire/index.ts';
 
 const session = {
@@ -27,6 +28,8 @@ class FakeConnection implements SessionConnection {
   closed = false;
   retired = false;
   acknowledged = 0;
+  /** Since when pictures come; now, where nothing is said. */
+  streamAt: Micros | undefined;
   readonly said: ClientMessage[] = [];
 
   constructor(readonly events: ConnectionEvents, private readonly log: string[], readonly name: string, readonly kind: TransportKind) {}
@@ -37,7 +40,7 @@ class FakeConnection implements SessionConnection {
     } else {
       await node.webTransport();
       if (this.fails !== undefined) throw new TransportFailed(this.kind, this.fails);
-      this.events.onStream();
+      this.events.onStream(this.streamAt ?? clientNow());
     }
     this.answered = true;
   }
@@ -107,7 +110,8 @@ interface Scene {
   readonly log: string[];
   readonly states: PlayState[];
   readonly taken: Taken[];
-  readonly picture: () => void;
+  /** One is shown that came by the newest connection, or one with these times. */
+  readonly picture: (of?: Pick<Progress, 'receivedAt' | 'decodedAt'>) => void;
   /** The newest connection. */
   readonly newest: () => FakeConnection;
 }
@@ -121,13 +125,16 @@ interface Means {
   readonly abilities?: Abilities;
   /** Why WebTransport cannot be had. */
   readonly fails?: string;
+  /** Since when its pictures come. */
+  readonly streamAt?: Micros;
 }
 
-function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks, abilities = ABLE, fails }: Means = {}): Scene {
+function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks, abilities = ABLE, fails, streamAt }: Means = {}): Scene {
   const [connections, log, states, taken]: [FakeConnection[], string[], PlayState[], Taken[]] = [[], [], [], []];
   const make = (kind: TransportKind) => (events: ConnectionEvents): FakeConnection => {
     const made = new FakeConnection(events, log, `connection ${connections.length + 1}`, kind);
     made.fails = fails;
+    made.streamAt = streamAt;
     connections.push(made);
     return made;
   };
@@ -146,8 +153,8 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     onState: (state) => { states.push(state); },
     onTrack: () => undefined, onTransport: (of) => { taken.push(of); }, onHello: () => undefined, onStats: () => undefined, onWarning: () => undefined, onInputReady: () => undefined,
   }, 7 as Micros, transports);
-  const picture = (): void => {
-    play.progressed({ size: { width: 2, height: 2 }, rtp: undefined, decodedAt: clientNow(), presentedAt: clientNow(), presented: 1, reports: [] });
+  const picture = (of: Pick<Progress, 'receivedAt' | 'decodedAt'> = newest().kind === 'webrtc' ? { decodedAt: clientNow() } : { receivedAt: clientNow(), decodedAt: clientNow() }): void => {
+    play.progressed({ size: { width: 2, height: 2 }, rtp: undefined, ...of, presentedAt: clientNow(), presented: 1, reports: [] });
   };
   const newest = (): FakeConnection => {
     const last = connections.at(-1);
@@ -355,6 +362,23 @@ describe('the transport', () => {
     expect(scene.newest().said).toContainEqual({ type: 'transport', kind: 'webtransport', reason: scene.taken[0]?.reason });
     // The address came with the session.
     expect(scene.log).toEqual(['POST sessions']);
+  });
+
+  it('has brought its picture also where that was decoded before the page heard of the connection', async () => {
+    const streamAt = clientNow();
+    await pass(100);
+    const scene = asked({ streamAt });
+    await start(scene);
+    scene.newest().open();
+    const soon = (streamAt + 1) as Micros;
+    for (const before of [{ decodedAt: clientNow() }, { receivedAt: (streamAt - 1) as Micros, decodedAt: soon }]) {
+      scene.picture(before);
+      await pass();
+      expect(scene.play.state).toEqual({ name: 'connecting', step: 'picture' });
+    }
+    scene.picture({ receivedAt: soon, decodedAt: soon });
+    await pass();
+    expect(scene.play.state.name).toBe('live');
   });
 
   it('counts its start in the order in which things come', async () => {

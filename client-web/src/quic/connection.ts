@@ -4,6 +4,7 @@
 import type { ConnectionEvents, PathAverages, SessionConnection, Signalling } from '../session/connection.ts';
 import { TransportFailed } from '../session/choice.ts';
 import type { Pipe } from '../input/sender.ts';
+import type { Micros } from '../units.ts';
 import type { VideoCodec } from './codec.ts';
 import type { FromLink, LinkFigures, PipeName, ToLink } from './messages.ts';
 
@@ -106,7 +107,7 @@ export class QuicConnection implements SessionConnection {
     if (this.retired) return;
     switch (message.type) {
       case 'ready':
-        this.ready(message.connectMs);
+        this.ready(message.connectMs, message.at);
         return;
       case 'control':
         this.heardAt = performance.now();
@@ -122,13 +123,13 @@ export class QuicConnection implements SessionConnection {
     }
   }
 
-  private ready(connectMs: number): void {
+  private ready(connectMs: number, at: Micros): void {
     this.connectMs = connectMs;
     this.taken = true;
     for (const pipe of Object.values(this.pipes)) pipe.readyState = 'open';
     this.looking = setInterval(() => { this.look(); }, LOOK_EVERY_MS);
     if (this.pictures !== undefined) this.show(this.pictures);
-    this.events.onStream();
+    this.events.onStream(at);
     this.events.onInputReady(this.pipes.input, this.pipes.motion);
     this.settle?.resolve();
     this.settle = undefined;

@@ -37,8 +37,8 @@ export interface LinkFigures {
 }
 
 export type FromLink =
-  /** Everything can be said, and pictures come, from now on. */
-  | { readonly type: 'ready'; readonly connectMs: number }
+  /** Everything can be said, and pictures come, since `at`. */
+  | { readonly type: 'ready'; readonly connectMs: number; readonly at: Micros }
   | { readonly type: 'control'; readonly text: string }
   /** Bytes of a pipe that are on their way. */
   | { readonly type: 'sent'; readonly pipe: PipeName; readonly bytes: number }

@@ -3,6 +3,7 @@
 import type { Answer, WebTransportAddress } from '../api.ts';
 import type { Pipe } from '../input/sender.ts';
 import { RtcStatsReader } from '../stats/rtc.ts';
+import type { Micros } from '../units.ts';
 import type { Decoded } from '../video/reports.ts';
 import { AckWriter } from '../wire/acks.ts';
 import type { Session } from '../wire/index.ts';
@@ -12,8 +13,8 @@ import { fragment, fragmentHead } from './trickle.ts';
 
 export interface ConnectionEvents {
   readonly onTrack: (track: MediaStreamTrack) => void;
-  /** Pictures are shown from now on by whom the connection gave them to itself. */
-  readonly onStream: () => void;
+  /** Pictures, which come since `at`, are shown by whom the connection gave them to itself. */
+  readonly onStream: (at: Micros) => void;
   readonly onControl: (text: string) => void;
   /** Input can be sent from now on. */
   readonly onInputReady: (input: Pipe, motion: Pipe) => void;

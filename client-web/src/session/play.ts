@@ -96,7 +96,7 @@ export class PlaySession {
     this.times.firstDecodedUs ??= progress.decodedAt;
     this.times.firstPresentedUs ??= progress.presentedAt;
     // What an earlier connection showed last may be told only now.
-    if (progress.decodedAt >= this.trackAt) this.attempt?.pictured();
+    if (this.isNew(progress)) this.attempt?.pictured();
     if (progress.reports.length > 0) this.say({ type: 'frames', frames: [...progress.reports] });
   }
 
@@ -140,7 +140,7 @@ export class PlaySession {
     this.session = session;
     this.times.sessionUs = clientNow();
     if (isFinal(this.current)) this.endAtNode();
-    const signalling = new NodeSignalling(this.api, session, this.abort.signal, () => { this.replaced(); });
+    const signalling = new NodeSignalling(this.api, session, this.abort.signal, () => { this.replaced(clientNow()); });
     this.signalling = signalling;
     await ready;
     this.abort.signal.throwIfAborted();
@@ -213,12 +213,12 @@ export class PlaySession {
     this.ready = false;
     const connection = this.transports.make(this.session, {
       onTrack: (track) => {
-        this.picturesComeNow();
+        this.picturesCome(clientNow());
         this.events.onTrack(track);
       },
-      onStream: () => {
-        this.replaced();
-        this.picturesComeNow();
+      onStream: (at) => {
+        this.replaced(at);
+        this.picturesCome(at);
       },
       onControl: (text) => { this.heard(text); },
       onInputReady: (input, motion) => {
@@ -238,14 +238,22 @@ export class PlaySession {
     return connection;
   }
 
-  private picturesComeNow(): void {
-    this.trackAt = clientNow();
-    this.times.trackUs ??= this.trackAt;
+  private picturesCome(at: Micros): void {
+    this.trackAt = at;
+    this.times.trackUs ??= at;
+  }
+
+  /** Whether a picture came by the newest connection. */
+  private isNew({ receivedAt, decodedAt }: Progress): boolean {
+    // A worker decodes what comes by WebTransport, perhaps before this page hears that it is connected, and while it
+    // still shows what came before. Each such picture says when it was received; those of a track do not.
+    const at = this.connection?.kind === 'webtransport' ? receivedAt : decodedAt;
+    return at !== undefined && at >= this.trackAt;
   }
 
   /** The node knows the newest connection. Not before: a node that hears the old one close takes it for the user leaving. */
-  private replaced(): void {
-    this.times.answeredUs ??= clientNow();
+  private replaced(at: Micros): void {
+    this.times.answeredUs ??= at;
     this.former?.close();
     this.former = undefined;
   }

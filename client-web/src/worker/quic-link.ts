@@ -90,8 +90,9 @@ export class QuicLink {
     this.input = input.getWriter();
     this.write(this.control, Uint8Array.of(STREAM.control));
     this.write(this.input, Uint8Array.of(STREAM.input));
+    const at = clientNow();
     this.readAll(transport, control.readable as ReadableStream<Uint8Array>);
-    this.post({ type: 'ready', connectMs });
+    this.post({ type: 'ready', connectMs, at });
     this.figures = setInterval(() => { this.post({ type: 'figures', figures: this.decoder.figures() }); }, FIGURES_EVERY_MS);
   }
 
