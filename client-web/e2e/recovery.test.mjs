@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
-import { TARGET } from './support/node.mjs';
+import { DEADLINE_MS, TARGET } from './support/node.mjs';
 import { launch } from './support/tab.mjs';
 
 const FOLDER = `${TARGET}/tmp/recovery`;
@@ -36,7 +36,7 @@ before(async () => {
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   browser = await launch();
   page = await browser.newPage();
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.goto(`http://127.0.0.1:${server.address().port}/`, { timeout: DEADLINE_MS });
 });
 after(async () => {
   await browser?.close();
