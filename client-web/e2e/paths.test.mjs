@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
+import { Relay } from './support/relay.mjs';
 import { GENTLE, launch, Tab } from './support/tab.mjs';
 import { missing, Turn } from './support/turn.mjs';
 
@@ -102,6 +103,35 @@ test('a page that may only use a relay plays by the TURN server', { skip: missin
     assert.deepEqual(remote, { kind: 'host', protocol: 'udp', port: port() });
     assert.match(turn.log(), /ALLOCATE processed, success/);
   }));
+
+test('a hidden page is sent nothing also after its path was silent for a moment', async () => {
+  const relay = await Relay.start();
+  const sent = () => node.metric('nearlight_frames_sent_total');
+  const silence = () => until('silence', async () => {
+    const before = await sent();
+    // Long enough for twenty frames.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    return (await sent()) === before ? before : undefined;
+  });
+  const becomes = (state) => until(state, async () => ((await node.sessions()).some((session) => session.state === state) ? true : undefined));
+  try {
+    await Tab.with({ browser, node, query: `?play=demo&${GENTLE}`, prepare: (context) => relay.prepare(context) }, async (tab) => {
+      await tab.playing();
+      await tab.see('hidden');
+      await silence();
+      relay.blocked = true;
+      await becomes('suspended');
+      relay.blocked = false;
+      await becomes('live');
+      const before = await silence();
+      await tab.see('visible');
+      await until('frames', async () => ((await sent()) > before + 3 ? true : undefined));
+      await tab.frames(3);
+    });
+  } finally {
+    relay.close();
+  }
+});
 
 test('credentials of TURN servers are each session\'s own, and expire', { skip: missing }, async () => {
   const sessions = [await node.make('demo'), await node.make('demo')];

@@ -94,8 +94,12 @@ pub enum Event {
     Started,
     /// They will not come up.
     StartFailed(String),
-    /// Media can flow to the client. A second time without a loss between: another client took over.
-    TransportConnected,
+    /// Media can flow to the client. A second time without a loss between: another client took over, or the
+    /// path was silent for so short that nobody was told.
+    TransportConnected {
+        /// Whether the client shows the picture, as far as it has said so on this connection.
+        visible: bool,
+    },
     /// The path went silent; it may come back.
     TransportInterrupted,
     /// The connection is over. Not to be told of a connection that another one replaced.
@@ -519,7 +523,8 @@ impl Machine {
             Event::Started if parts.media == Media::Starting => parts.media = Media::Up,
             Event::DeviceLost if parts.media == Media::Up => parts.media = Media::Lost,
             Event::DeviceBack if parts.media == Media::Lost => parts.media = Media::Up,
-            Event::TransportConnected => parts.client = Client::Watching,
+            Event::TransportConnected { visible: true } => parts.client = Client::Watching,
+            Event::TransportConnected { visible: false } => parts.client = Client::Hidden,
             Event::TransportInterrupted | Event::TransportClosed(_)
                 if parts.client != Client::Absent =>
             {
@@ -537,7 +542,7 @@ impl Machine {
             _ => return Handled::Ignored,
         }
         // Somebody else took over a running session: their decoder has nothing to begin with.
-        let taken_over = *event == Event::TransportConnected && before.client != Client::Absent;
+        let taken_over = matches!(event, Event::TransportConnected { .. });
         self.settle(before);
         if taken_over && before.client == Client::Watching && self.is_drawing() {
             self.actions.push_back(Action::Keyframe);

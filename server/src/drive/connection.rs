@@ -25,6 +25,9 @@ pub(super) struct Connection {
     transport: Box<dyn Transport>,
     candidates: Option<RemoteCandidates>,
     closing_is_leaving: bool,
+    /// What the client said last on it of whether it shows the picture. It says so once, perhaps before the connection
+    /// counts as up, and not again when a silent path comes back.
+    pub(super) visible: bool,
 }
 
 impl Connection {
@@ -32,7 +35,7 @@ impl Connection {
     pub(super) fn new(name: String, taken: Taken, metrics: &Metrics) -> (Self, ForClient) {
         let Taken { transport, candidates, media, closing_is_leaving, by } = taken;
         metrics.connected(by);
-        (Self { name, transport, candidates, closing_is_leaving }, media)
+        (Self { name, transport, candidates, closing_is_leaving, visible: true }, media)
     }
 
     /// Names it in addresses and entity tags.

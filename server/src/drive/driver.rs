@@ -465,7 +465,8 @@ impl Driver {
                     self.greet();
                     self.ping(now);
                 }
-                self.tell(Event::TransportConnected).await;
+                let visible = self.connection.as_ref().is_none_or(|it| it.visible);
+                self.tell(Event::TransportConnected { visible }).await;
             }
             TransportEvent::ChannelOpen(DataChannel::Control) => {
                 self.greeted = true;
@@ -591,7 +592,12 @@ impl Driver {
                 tracing::info!(kind = ?taken.map(|it| it.kind), reason = taken.map(|it| &*it.reason), "transport");
                 self.show_status();
             }
-            Ok(Said::Visible(visible)) => self.tell(Event::Visibility(visible)).await,
+            Ok(Said::Visible(visible)) => {
+                if let Some(connection) = &mut self.connection {
+                    connection.visible = visible;
+                }
+                self.tell(Event::Visibility(visible)).await;
+            }
             Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)).await,
             Err(error) => {
                 self.node.metrics.bad_messages.inc();

@@ -1,6 +1,9 @@
 use super::*;
 use proptest::prelude::*;
 
+/// By a client that has not said that it is hidden.
+const CONNECTED: Event = Event::TransportConnected { visible: true };
+
 fn at(seconds: u64) -> MediaTime {
     MediaTime::from_millis(seconds * 1_000)
 }
@@ -36,7 +39,7 @@ impl Bench {
     fn live() -> Self {
         let mut bench = Self::starting();
         bench.step(1, Event::Started);
-        bench.step(1, Event::TransportConnected);
+        bench.step(1, CONNECTED);
         assert_eq!(bench.0.phase(), Phase::Live);
         bench
     }
@@ -60,7 +63,7 @@ fn a_session_from_the_first_to_the_last_action() {
         bench.step(1, Event::Start),
         [entered(Phase::Starting), Action::StartSource, Action::StartEncoder]
     );
-    assert_eq!(bench.step(2, Event::TransportConnected), []);
+    assert_eq!(bench.step(2, CONNECTED), []);
     assert_eq!(
         bench.step(3, Event::Started),
         [entered(Phase::Live), Action::Resume, Action::Keyframe]
@@ -125,7 +128,7 @@ fn start_and_connect_have_limits_of_their_own() {
     assert_eq!(bench.0.reason(), Some(&EndReason::NeverConnected));
 
     let mut bench = Bench::starting();
-    bench.step(1, Event::TransportConnected);
+    bench.step(1, CONNECTED);
     bench.step(15, Event::Timeout);
     assert_eq!(bench.0.reason(), Some(&EndReason::StartTimeout));
 }
@@ -134,7 +137,7 @@ fn start_and_connect_have_limits_of_their_own() {
 fn a_limit_that_ran_out_comes_before_the_event_that_is_late() {
     let mut bench = Bench::starting();
     bench.step(1, Event::Started);
-    bench.step(25, Event::TransportConnected);
+    bench.step(25, CONNECTED);
     assert_eq!(bench.0.reason(), Some(&EndReason::NeverConnected));
 }
 
@@ -143,12 +146,12 @@ fn what_goes_away_while_starting_may_come_back() {
     let mut bench = Bench::starting();
     bench.step(14, Event::Started);
     bench.step(16, Event::DeviceLost);
-    bench.step(17, Event::TransportConnected);
+    bench.step(17, CONNECTED);
     bench.step(22, Event::TransportClosed(CloseReason::Unreachable));
     assert_eq!(bench.0.poll_timeout(), Some(at(46)));
     bench.step(30, Event::DeviceBack);
     assert_eq!(bench.0.phase(), Phase::Starting);
-    bench.step(31, Event::TransportConnected);
+    bench.step(31, CONNECTED);
     assert_eq!(bench.0.phase(), Phase::Live);
 }
 
@@ -163,10 +166,7 @@ fn a_broken_connection_is_waited_for_and_then_given_up() {
         bench.0.handle(at(11), Event::TransportClosed(CloseReason::Unreachable)),
         Handled::Ignored
     );
-    assert_eq!(
-        bench.step(20, Event::TransportConnected),
-        [entered(Phase::Live), Action::Resume, Action::Keyframe]
-    );
+    assert_eq!(bench.step(20, CONNECTED), [entered(Phase::Live), Action::Resume, Action::Keyframe]);
     bench.step(30, Event::TransportClosed(CloseReason::Failed("dtls".into())));
     assert_eq!(bench.0.poll_timeout(), Some(at(60)));
     let actions = bench.step(60, Event::Timeout);
@@ -183,7 +183,7 @@ fn a_lost_device_suspends_until_it_is_back() {
     bench.step(11, Event::TransportInterrupted);
     bench.step(12, Event::DeviceBack);
     assert_eq!(bench.0.phase(), Phase::Suspended);
-    bench.step(13, Event::TransportConnected);
+    bench.step(13, CONNECTED);
     assert_eq!(bench.0.phase(), Phase::Live);
     bench.step(20, Event::DeviceLost);
     let actions = bench.step(50, Event::Timeout);
@@ -207,18 +207,33 @@ fn a_hidden_page_is_not_drawn_for() {
     assert_eq!(bench.step(7, Event::Visibility(true)), [Action::Resume, Action::Keyframe]);
     // Hidden while starting counts as well.
     let mut bench = Bench::starting();
-    bench.step(1, Event::TransportConnected);
+    bench.step(1, CONNECTED);
     bench.step(1, Event::Visibility(false));
     assert_eq!(bench.step(2, Event::Started), [entered(Phase::Live)]);
     assert_eq!(bench.step(3, Event::Visibility(true)), [Action::Resume, Action::Keyframe]);
 }
 
 #[test]
+fn a_hidden_page_is_not_drawn_for_once_its_path_is_back() {
+    let hidden = Event::TransportConnected { visible: false };
+    let mut bench = Bench::live();
+    bench.step(5, Event::Visibility(false));
+    assert_eq!(bench.step(6, Event::TransportInterrupted), [entered(Phase::Suspended)]);
+    assert_eq!(bench.step(7, hidden.clone()), [entered(Phase::Live)]);
+    // So short that nobody was told.
+    assert_eq!(bench.step(8, hidden.clone()), []);
+    assert_eq!(bench.step(9, Event::Visibility(true)), [Action::Resume, Action::Keyframe]);
+    // One that is hidden took over from one that was not.
+    assert_eq!(bench.step(10, hidden), [Action::Suspend]);
+    assert_eq!(bench.step(11, Event::Visibility(true)), [Action::Resume, Action::Keyframe]);
+}
+
+#[test]
 fn another_client_that_takes_over_gets_a_keyframe() {
     let mut bench = Bench::live();
-    assert_eq!(bench.step(5, Event::TransportConnected), [Action::Keyframe]);
+    assert_eq!(bench.step(5, CONNECTED), [Action::Keyframe]);
     bench.step(6, Event::Visibility(false));
-    assert_eq!(bench.step(7, Event::TransportConnected), [Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(7, CONNECTED), [Action::Resume, Action::Keyframe]);
 }
 
 #[test]
@@ -271,7 +286,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => Just(Event::Start),
         4 => Just(Event::Started),
         1 => Just(Event::StartFailed(text())),
-        6 => Just(Event::TransportConnected),
+        6 => any::<bool>().prop_map(|visible| Event::TransportConnected { visible }),
         3 => Just(Event::TransportInterrupted),
         1 => Just(Event::TransportClosed(CloseReason::Remote)),
         2 => Just(Event::TransportClosed(CloseReason::Unreachable)),
