@@ -30,6 +30,7 @@ mod pass;
 mod refine;
 mod run;
 mod shared;
+mod size;
 mod stats;
 mod window;
 
@@ -174,6 +175,23 @@ pub enum WorkerEvent {
         /// Sessions of it that this process has open.
         open: u32,
     },
+    /// This encoder does not take pictures of the size that they have now, or could not be opened for them;
+    /// the next one is tried, and this one again at other sizes. It did not break in use.
+    PassedOver {
+        /// The candidate.
+        name: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// No encoder takes pictures of this size: they are left out, and the one in use stays as it is.
+    SizeRefused {
+        /// Theirs.
+        size: Size,
+        /// What each encoder said.
+        reason: String,
+    },
+    /// That is over: pictures are of another size, or other encoders are in use.
+    SizeRefusalEnded,
     /// This encoder does not take the pictures where they lie; they are mapped for it from now on.
     NotShared {
         /// The candidate.
@@ -181,7 +199,7 @@ pub enum WorkerEvent {
         /// Why.
         reason: String,
     },
-    /// A picture could not be coded. Told once until one can be again.
+    /// A picture could not be coded, for another reason than its size. Told once until one can be again.
     PictureRefused {
         /// The frame.
         frame: FrameId,

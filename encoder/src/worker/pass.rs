@@ -6,7 +6,7 @@ use media::barcode::Strip;
 use media::{
     AccessUnit, ColorDescription, Damage, EncodeError, EncodeOptions, Encoded, EncoderCapabilities,
     Frame, FrameId, ImageError, Mark, MatrixCoefficients, MediaTime, Picture, PictureKind,
-    PixelFormat, Primaries, Regions, Size, Submitted, UnitKind,
+    PixelFormat, Primaries, Regions, Submitted, UnitKind,
 };
 
 use super::WorkerEvent;
@@ -32,9 +32,11 @@ pub(super) struct InFlight {
 }
 
 /// Why a frame yielded no unit.
-enum FrameFailure {
+pub(super) enum FrameFailure {
     Lost(String),
     Refused(String),
+    /// Why was told before.
+    Told,
     Busy,
     EncoderBroken(String),
 }
@@ -66,11 +68,15 @@ impl Runner {
             self.miss(&frame);
             return Ok(());
         }
-        let Some(keyframe) = self.admit() else {
+        let Some(mut keyframe) = self.admit() else {
             self.miss(&frame);
             return Ok(());
         };
-        let (submitted, early) = match self.submit(&mut frame, keyframe) {
+        let fitted = self.fit(frame.image.size()).and_then(|goes_over| {
+            keyframe |= goes_over;
+            self.submit(&mut frame, keyframe)
+        });
+        let (submitted, early) = match fitted {
             Ok(submitted) => submitted,
             Err(failure) => return self.fail(&frame, failure),
         };
@@ -140,6 +146,10 @@ impl Runner {
         let event = match failure {
             FrameFailure::Busy => {
                 self.shared.record(|stats| stats.skipped += 1);
+                return Ok(());
+            }
+            FrameFailure::Told => {
+                self.shared.record(|stats| stats.failed += 1);
                 return Ok(());
             }
             FrameFailure::EncoderBroken(reason) => {
@@ -221,7 +231,6 @@ impl Runner {
         options: EncodeOptions,
         early: bool,
     ) -> Result<Submitted, FrameFailure> {
-        self.fit(frame.image.size())?;
         let (Some(encoder), Some(mut image)) = (&mut self.encoder, frame.image.shared()) else {
             return Err(FrameFailure::Refused("it is not in shared memory any more".into()));
         };
@@ -238,7 +247,6 @@ impl Runner {
         frame: &mut Frame,
         options: EncodeOptions,
     ) -> Result<Submitted, FrameFailure> {
-        self.fit(frame.image.size())?;
         let Some(encoder) = &mut self.encoder else {
             return Err(FrameFailure::EncoderBroken("there is none".into()));
         };
@@ -251,22 +259,6 @@ impl Runner {
         frame.stages.mark(Mark::Converted, self.clock.now());
         frame.stages.mark(Mark::EncodeStarted, self.clock.now());
         Ok(encoder.encode(frame.id, &Picture::Cpu(image), options)?)
-    }
-
-    /// Makes the coded size that of the picture.
-    fn fit(&mut self, size: Size) -> Result<(), FrameFailure> {
-        if size == self.settings.size {
-            return Ok(());
-        }
-        if let Some(encoder) = &mut self.encoder {
-            encoder.resize(size)?;
-        }
-        self.settings.size = size;
-        // A replacement is opened at this size, and has to have room for it.
-        let Size { width, height } = self.settings.largest;
-        self.settings.largest = Size::new(width.max(size.width), height.max(size.height));
-        self.missed = Damage::Unknown;
-        Ok(())
     }
 
     fn stop_sharing(&mut self, reason: String) {

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{
-    Bitrate, Clock, Damage, EncodeError, Encoder, FrameId, MediaTime, PictureKind, RateChange,
-    Recovery, RecoveryMeans, Regions, Size, UnitSink,
+    Bitrate, Clock, Damage, EncodeError, Encoder, EncoderCapabilities, FrameId, MediaTime,
+    PictureKind, RateChange, Recovery, RecoveryMeans, Regions, Size, UnitSink,
 };
 
 use super::gate::KeyframeGate;
 use super::pass::InFlight;
 use super::refine::Refinement;
 use super::shared::{Shared, Work};
+use super::size::Listed;
 use super::window::Window;
 use super::{Command, EventFn, WorkerConfig, WorkerEvent};
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
@@ -34,9 +35,15 @@ pub(super) struct Runner {
     pub(super) config: WorkerConfig,
     /// As last told; a replacement is opened with them.
     pub(super) settings: EncoderSettings,
-    untried: VecDeque<Candidate>,
+    /// In the order of use. Those before the one in use do not take the size of now, those after it are
+    /// untried.
+    pub(super) listed: Vec<Listed>,
+    /// The place of the one in use.
+    pub(super) in_use: usize,
     pub(super) encoder: Option<Box<dyn Encoder>>,
-    wake: Wake,
+    pub(super) wake: Wake,
+    /// A size that none of them takes, told.
+    pub(super) refused_size: Option<Size>,
     /// Since when pictures are of the kind in the settings, where they were of another before.
     pub(super) kind_since: Option<MediaTime>,
     /// When the encoder was told a rate, and which; rates since then may be owed to it.
@@ -88,9 +95,11 @@ impl Runner {
             clock,
             events,
             settings: config.settings,
-            untried: std::mem::take(&mut config.encoders).into(),
+            listed: std::mem::take(&mut config.encoders).into_iter().map(Listed::new).collect(),
+            in_use: 0,
             encoder: None,
             wake: Wake::new(move || woken.finish()),
+            refused_size: None,
             kind_since: None,
             told_rate: None,
             rate_owed: false,
@@ -154,25 +163,21 @@ impl Runner {
     /// Opens the next candidate that can be opened.
     fn open_next(&mut self) -> Result<(), Exhausted> {
         self.encoder = None;
-        while let Some(candidate) = self.untried.pop_front() {
+        // They were chosen for the size that the session began with.
+        let resized = self.settings.size != self.config.settings.size;
+        while let Some(Listed { candidate, .. }) = self.listed.get(self.in_use) {
             match candidate.start(&self.settings, &self.wake) {
                 Ok(encoder) => {
-                    let capabilities = encoder.capabilities().clone();
-                    self.shared.record(|stats| stats.encoder = Some(candidate.name));
-                    self.encoder = Some(encoder);
-                    self.depth = usize::from(capabilities.depth).max(1);
-                    self.in_flight.reserve(self.depth);
-                    self.shares = capabilities.shares.is_some();
-                    self.gate.restart();
-                    self.window = Window::new(capabilities.recovery);
-                    (self.newest_key, self.newest_unit, self.base) = (None, None, None);
-                    self.told_rate = Some((self.clock.now(), self.settings.bitrate));
-                    self.rate_owed = false;
-                    (self.events)(WorkerEvent::Opened(capabilities));
+                    self.opened(self.in_use, encoder);
                     return Ok(());
+                }
+                Err(OpenError::Refused(reason)) if resized => {
+                    self.pass_over(self.in_use, reason);
+                    self.in_use += 1;
                 }
                 Err(error) => {
                     let (name, reason) = (candidate.name, error.to_string());
+                    self.listed.remove(self.in_use);
                     self.reasons.push(format!("{name}: {reason}"));
                     (self.events)(match error {
                         OpenError::Busy { open, .. } => {
@@ -183,24 +188,58 @@ impl Runner {
                 }
             }
         }
+        let passed_over = self.listed.iter();
+        let passed_over = passed_over.map(|it| format!("{}: {}", it.candidate.name, it.refusal));
+        self.reasons.extend(passed_over);
         if self.reasons.is_empty() {
             self.reasons.push("no encoder was given".into());
         }
         Err(Exhausted)
     }
 
+    /// This encoder is in use from now on.
+    pub(super) fn opened(&mut self, rank: usize, encoder: Box<dyn Encoder>) {
+        let capabilities = encoder.capabilities().clone();
+        self.in_use = rank;
+        self.know(&capabilities);
+        self.encoder = Some(encoder);
+        self.depth = usize::from(capabilities.depth).max(1);
+        self.in_flight.reserve(self.depth);
+        self.shares = capabilities.shares.is_some();
+        self.gate.restart();
+        self.window = Window::new(capabilities.recovery);
+        (self.newest_key, self.newest_unit, self.base) = (None, None, None);
+        self.told_rate = Some((self.clock.now(), self.settings.bitrate));
+        self.rate_owed = false;
+        (self.events)(WorkerEvent::Opened(capabilities));
+    }
+
+    /// What the encoder in use can do.
+    fn know(&mut self, capabilities: &EncoderCapabilities) {
+        if let Some(listed) = self.listed.get_mut(self.in_use) {
+            let name = listed.candidate.name;
+            self.shared.record(|stats| stats.encoder = Some(name));
+            listed.capabilities = Some(capabilities.clone());
+        }
+    }
+
     /// Replaces an encoder that broke.
     pub(super) fn replace(&mut self, reason: String) -> Result<(), Exhausted> {
-        self.stale = true;
-        if let Some(broken) = self.encoder.take() {
-            let name = broken.capabilities().name;
-            drop(broken);
-            self.abandon_pictures();
-            self.shared.record(|stats| stats.encoder = None);
+        if let Some(name) = self.drop_encoder() {
+            self.listed.remove(self.in_use);
             self.reasons.push(format!("{name}: {reason}"));
             (self.events)(WorkerEvent::FellBack { name, reason });
         }
         self.open_next()
+    }
+
+    /// Ends the encoder in use, and yields its name.
+    pub(super) fn drop_encoder(&mut self) -> Option<&'static str> {
+        self.stale = true;
+        let name = self.encoder.take()?.capabilities().name;
+        self.abandon_pictures();
+        self.shared.record(|stats| stats.encoder = None);
+        Some(name)
     }
 
     /// Goes over to these encoders, unless the first of them is in use with pictures of this kind.
@@ -209,23 +248,22 @@ impl Runner {
         encoders: Vec<Candidate>,
         kind: PictureKind,
     ) -> Result<(), Exhausted> {
-        self.untried = encoders.into();
+        self.end_size_refusal();
+        self.listed = encoders.into_iter().map(Listed::new).collect();
+        self.in_use = 0;
         self.reasons.clear();
-        let mut in_use = self.encoder.as_ref().map(|encoder| encoder.capabilities().name);
+        let in_use = self.encoder.as_ref().map(|encoder| encoder.capabilities().clone());
         if self.settings.kind() != kind {
             self.settings = self.settings.with_kind(kind);
             self.shared.set_kind(kind);
             self.kind_since = Some(self.clock.now());
-            in_use = None;
-        }
-        if in_use.is_some() && self.untried.front().map(|first| first.name) == in_use {
-            self.untried.pop_front();
+        } else if let (Some(in_use), Some(first)) = (in_use, self.listed.first())
+            && first.candidate.name == in_use.name
+        {
+            self.know(&in_use);
             return Ok(());
         }
-        self.stale = true;
-        self.encoder = None;
-        self.abandon_pictures();
-        self.shared.record(|stats| stats.encoder = None);
+        self.drop_encoder();
         self.open_next()
     }
 

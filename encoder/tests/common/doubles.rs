@@ -91,6 +91,8 @@ pub enum Behaviour {
     /// Each new rate costs a keyframe.
     PaysForRates,
     HasRegions,
+    /// Takes pictures of this size at least.
+    HasLeastSize(Size),
 }
 
 /// An encoder double whose units say what it was told.
@@ -160,10 +162,25 @@ impl Encoder for EncoderDouble {
         Recovery::KeyframeNeeded
     }
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
+        check_size(&self.capabilities, size, &self.calls).map_err(EncodeError::Refused)?;
         self.calls.push(format!("resize {size}"));
         self.fresh = true;
         Ok(())
     }
+}
+
+/// Whether the double takes pictures of this size.
+fn check_size(
+    capabilities: &EncoderCapabilities,
+    size: Size,
+    calls: &Log<String>,
+) -> Result<(), String> {
+    let EncoderCapabilities { name, smallest, .. } = capabilities;
+    if capabilities.takes_size(size) {
+        return Ok(());
+    }
+    calls.push(format!("{name} refuses {size}"));
+    Err(format!("{size} is too small, it takes {smallest} at least"))
 }
 
 pub fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>) -> Candidate {
@@ -176,22 +193,29 @@ pub fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>
             if behaviour == Behaviour::DoesNotOpen {
                 return Err(OpenError::Missing("the double's plugin".into()));
             }
+            let plain = EncoderCapabilities::plain(name, Codec::H264);
+            let capabilities = EncoderCapabilities {
+                rate_change: if behaviour == Behaviour::PaysForRates {
+                    RateChange::Keyframe
+                } else {
+                    RateChange::Seamless
+                },
+                recovery: if behaviour == Behaviour::Invalidates {
+                    RecoveryMeans::References { reach: u16::MAX }
+                } else {
+                    RecoveryMeans::Keyframe
+                },
+                regions: (behaviour == Behaviour::HasRegions).then_some(16),
+                smallest: match behaviour {
+                    Behaviour::HasLeastSize(size) => size,
+                    _ => plain.smallest,
+                },
+                ..plain
+            };
+            check_size(&capabilities, settings.size, &calls).map_err(OpenError::Refused)?;
             calls.push(format!("{name} open {}", settings.bitrate.kbps()));
             Ok(Box::new(EncoderDouble {
-                capabilities: EncoderCapabilities {
-                    rate_change: if behaviour == Behaviour::PaysForRates {
-                        RateChange::Keyframe
-                    } else {
-                        RateChange::Seamless
-                    },
-                    recovery: if behaviour == Behaviour::Invalidates {
-                        RecoveryMeans::References { reach: u16::MAX }
-                    } else {
-                        RecoveryMeans::Keyframe
-                    },
-                    regions: (behaviour == Behaviour::HasRegions).then_some(16),
-                    ..EncoderCapabilities::plain(name, Codec::H264)
-                },
+                capabilities,
                 behaviour,
                 fresh: true,
                 forgotten: false,
@@ -353,6 +377,15 @@ impl Bench {
 
     pub fn submit(&mut self) {
         self.submit_with(|_| {});
+    }
+
+    /// The same of pictures of another size.
+    pub fn submit_sized(&mut self, size: Size) {
+        let luma = (size.width * size.height) as usize;
+        self.submit_with(|image| {
+            (image.size, image.stride) = (size, size.width as usize);
+            image.data = Arc::new(vec![vec![90; luma], vec![128; luma / 2]]);
+        });
     }
 
     /// Waits until every frame submitted so far was counted.

@@ -1,0 +1,113 @@
+//! Pictures of another size: the encoder follows in place, or gives way to one that can.
+//!
+//! Every encoder of the session is asked in the order of use, so that a better one which a size had ruled
+//! out comes back at the first that it takes; a new size costs a keyframe in any case. A size that none of
+//! them takes changes nothing: its pictures are left out, what each said is told once, and pictures of the
+//! size before are coded on.
+
+use media::{Damage, EncodeError, Encoder, EncoderCapabilities, Size};
+
+use super::WorkerEvent;
+use super::pass::FrameFailure;
+use super::run::Runner;
+use crate::candidates::{Candidate, EncoderSettings, OpenError};
+use crate::wake::Wake;
+
+/// An encoder of the session that has not broken.
+pub(super) struct Listed {
+    pub(super) candidate: Candidate,
+    /// What it can do, where it was open.
+    pub(super) capabilities: Option<EncoderCapabilities>,
+    /// Why it was passed over.
+    pub(super) refusal: String,
+}
+
+impl Listed {
+    pub(super) fn new(candidate: Candidate) -> Self {
+        Self { candidate, capabilities: None, refusal: String::new() }
+    }
+
+    fn open(&self, settings: &EncoderSettings, wake: &Wake) -> Result<Box<dyn Encoder>, String> {
+        if let Some(EncoderCapabilities { smallest, largest, .. }) =
+            self.capabilities.as_ref().filter(|known| !known.takes_size(settings.size))
+        {
+            return Err(format!("it takes {smallest} to {largest}, not {}", settings.size));
+        }
+        self.candidate.start(settings, wake).map_err(|error| match error {
+            OpenError::Refused(reason) => reason,
+            error => error.to_string(),
+        })
+    }
+}
+
+impl Runner {
+    /// Makes the coded size that of the picture; tells whether another encoder took over for that.
+    pub(super) fn fit(&mut self, size: Size) -> Result<bool, FrameFailure> {
+        if size == self.settings.size {
+            self.end_size_refusal();
+            return Ok(false);
+        }
+        if self.refused_size == Some(size) {
+            return Err(FrameFailure::Told);
+        }
+        // One that takes over has to have room for what it may be changed to.
+        let Size { width, height } = self.config.settings.largest;
+        let largest = Size::new(width.max(size.width), height.max(size.height));
+        let settings = EncoderSettings { size, largest, ..self.settings };
+        let mut refusals = Vec::new();
+        for (rank, listed) in self.listed.iter().enumerate() {
+            let encoder = match &mut self.encoder {
+                Some(in_use) if rank == self.in_use => match in_use.resize(size) {
+                    Ok(()) => None,
+                    Err(EncodeError::Refused(reason)) => {
+                        refusals.push(reason);
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+                _ => match listed.open(&settings, &self.wake) {
+                    Ok(encoder) => Some(encoder),
+                    Err(reason) => {
+                        refusals.push(reason);
+                        continue;
+                    }
+                },
+            };
+            self.end_size_refusal();
+            self.settings = settings;
+            self.missed = Damage::Unknown;
+            let goes_over = encoder.is_some();
+            if goes_over {
+                self.drop_encoder();
+            }
+            for (rank, reason) in refusals.into_iter().enumerate() {
+                self.pass_over(rank, reason);
+            }
+            if let Some(encoder) = encoder {
+                self.opened(rank, encoder);
+            }
+            return Ok(goes_over);
+        }
+        let said = self.listed.iter().zip(refusals);
+        let said: Vec<_> =
+            said.map(|(listed, reason)| format!("{}: {reason}", listed.candidate.name)).collect();
+        self.end_size_refusal();
+        self.refused_size = Some(size);
+        (self.events)(WorkerEvent::SizeRefused { size, reason: said.join("; ") });
+        Err(FrameFailure::Told)
+    }
+
+    /// This one does not take the size of now.
+    pub(super) fn pass_over(&mut self, rank: usize, reason: String) {
+        let Some(listed) = self.listed.get_mut(rank) else { return };
+        listed.refusal.clone_from(&reason);
+        (self.events)(WorkerEvent::PassedOver { name: listed.candidate.name, reason });
+    }
+
+    /// Pictures are of another size, or others are asked for theirs.
+    pub(super) fn end_size_refusal(&mut self) {
+        if self.refused_size.take().is_some() {
+            (self.events)(WorkerEvent::SizeRefusalEnded);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Pictures of another size in the middle of a session: the encoder follows, gives way to one that takes
+//! them, or they are left out.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
+
+mod common;
+
+use common::decode;
+use common::doubles::*;
+use common::gpu::Rig;
+use media::UnitKind::{Delta, Key};
+use media::{PictureKind, Size};
+use nearlight_encoder::{Candidate, Command, WorkerEvent, candidates};
+use openh264::decoder::Decoder;
+
+/// The least that the better encoder takes.
+const LEAST: Size = Size::new(145, 49);
+/// Below it.
+const SMALL: Size = Size::new(64, 48);
+/// Below what any here takes.
+const TINY: Size = Size::new(8, 8);
+
+const BETTER: (&str, Behaviour) = ("from-145x49", Behaviour::HasLeastSize(LEAST));
+const OTHER: (&str, Behaviour) = ("from-32x32", Behaviour::HasLeastSize(Size::new(32, 32)));
+
+/// What the worker told, a line each.
+fn told(bench: &Bench) -> Vec<String> {
+    let line = |event: WorkerEvent| match event {
+        WorkerEvent::Opened(capabilities) => format!("opened {}", capabilities.name),
+        WorkerEvent::PassedOver { name, reason } => format!("{name}: {reason}"),
+        WorkerEvent::SizeRefused { size, reason } => format!("none takes {size}: {reason}"),
+        other => format!("{other:?}"),
+    };
+    bench.events.all().into_iter().map(line).collect()
+}
+
+fn calls_of(bench: &Bench, what: &str) -> usize {
+    bench.calls.all().iter().filter(|call| call.contains(what)).count()
+}
+
+#[test]
+fn a_size_that_the_encoder_refuses_goes_to_the_next_one_and_others_bring_it_back() {
+    let mut bench = Bench::of(&[BETTER, OTHER]);
+    for size in [SIZE, SIZE, SMALL, SMALL, Size::new(32, 32), Size::new(32, 32), SIZE, SIZE] {
+        bench.submit_sized(size);
+    }
+    let units = bench.sink.units.all();
+    let widths: Vec<_> = units.iter().map(|unit| unit.data.len()).collect();
+    assert_eq!(widths, [640, 640, 64, 64, 32, 32, 640, 640]);
+    let kinds: Vec<_> = units.iter().map(|unit| unit.kind).collect();
+    assert_eq!(kinds, [Key, Delta, Key, Delta, Key, Delta, Key, Delta]);
+    assert_eq!(
+        told(&bench),
+        [
+            "opened from-145x49",
+            "from-145x49: 64x48 is too small, it takes 145x49 at least",
+            "opened from-32x32",
+            "from-145x49: it takes 145x49 to 4294967295x4294967295, not 32x32",
+            "opened from-145x49",
+        ]
+    );
+    assert_eq!(calls_of(&bench, " open "), 3);
+    assert_eq!(calls_of(&bench, "refuses"), 1, "what it takes is known by then");
+    assert_eq!(calls_of(&bench, "resize 32x32"), 1, "the other one follows in place");
+    assert_eq!(bench.worker.stats().encoder, Some("from-145x49"));
+    assert_eq!(bench.worker.stats().failed, 0);
+    bench.end();
+}
+
+#[test]
+fn a_size_that_no_encoder_takes_is_told_once_and_nothing_else_changes() {
+    let mut bench = Bench::of(&[BETTER, OTHER]);
+    bench.submit();
+    for _ in 0..3 {
+        bench.submit_sized(TINY);
+    }
+    assert!(bench.worker.wants_refresh(), "the viewer has an old picture");
+    bench.submit();
+    bench.submit_sized(Size::new(16, 8));
+    assert_eq!(bench.kinds(), [(0, Key), (4, Delta)]);
+    let refused = |size| {
+        format!(
+            "none takes {size}: from-145x49: {size} is too small, it takes 145x49 at least; \
+             from-32x32: {size} is too small, it takes 32x32 at least"
+        )
+    };
+    let over = "SizeRefusalEnded".to_owned();
+    let opened = "opened from-145x49".to_owned();
+    assert_eq!(told(&bench), [opened, refused("8x8"), over, refused("16x8")]);
+    assert_eq!(calls_of(&bench, "refuses 8x8"), 2, "each was asked once");
+    assert_eq!(bench.worker.stats().failed, 4);
+    // One that takes them may come with another viewer.
+    let any = double("any", Behaviour::Works, &bench.calls);
+    use_encoders(&bench, vec![any]);
+    bench.submit_sized(TINY);
+    assert_eq!(bench.kinds()[2..], [(6, Key)]);
+    assert_eq!(told(&bench)[4..], ["SizeRefusalEnded", "opened any"]);
+    bench.end();
+}
+
+fn use_encoders(bench: &Bench, encoders: Vec<Candidate>) {
+    bench.worker.command(Command::UseEncoders { encoders, kind: PictureKind::NV12 }).unwrap();
+}
+
+#[test]
+fn an_encoder_that_a_size_rules_out_did_not_break() {
+    let mut bench = Bench::of(&[BETTER, OTHER]);
+    bench.submit();
+    bench.submit_sized(SMALL);
+    let again = [BETTER, OTHER].map(|(name, what)| double(name, what, &bench.calls));
+    use_encoders(&bench, again.to_vec());
+    for size in [SMALL, SIZE] {
+        bench.submit_sized(size);
+    }
+    let too_small = "from-145x49: 64x48 is too small, it takes 145x49 at least";
+    assert_eq!(told(&bench)[3..], [too_small, "opened from-32x32", "opened from-145x49"]);
+    assert_eq!(bench.kinds(), [(0, Key), (1, Key), (2, Key), (3, Key)]);
+    bench.end();
+}
+
+#[test]
+fn when_the_one_that_took_the_size_breaks_what_each_said_is_told() {
+    let breaks = ("breaks", Behaviour::FailsAtFrame(2));
+    let mut bench =
+        Bench::of(&[BETTER, breaks, ("from-96x96", Behaviour::HasLeastSize(Size::new(96, 96)))]);
+    bench.submit();
+    bench.submit_sized(SMALL);
+    let frame = bench.frame(|image| image.size = SMALL);
+    bench.worker.submit(frame);
+    wait_until("the thread ends", || bench.worker.has_ended());
+    let all = "breaks: the double broke; \
+               from-145x49: 64x48 is too small, it takes 145x49 at least; \
+               from-96x96: 64x48 is too small, it takes 96x96 at least";
+    assert_eq!(bench.events.all().last(), Some(&WorkerEvent::Failed(all.into())));
+}
+
+/// NVENC codes in hardware what is not too small for it, and software the rest.
+#[test]
+fn nvenc_gives_way_below_its_least_size_and_comes_back() {
+    let rig = Rig::new();
+    let mut encoders = vec![rig.candidate("nvenc-h264").clone()];
+    encoders.extend(candidates().into_iter().filter(|candidate| candidate.name == "openh264"));
+    let mut bench = Bench::with(encoders, Log::new(), false);
+    let odd = Size::new(321, 193);
+    for size in [SIZE, SIZE, SMALL, SMALL, odd, odd, SMALL, SIZE, SIZE] {
+        bench.submit_sized(size);
+    }
+    let kinds = [(0, Key), (1, Delta), (2, Key), (3, Delta), (6, Delta), (7, Key), (8, Delta)];
+    assert_eq!(bench.kinds(), kinds);
+    let mut decoder = Decoder::new().unwrap();
+    for unit in bench.sink.units.all() {
+        let size = if (2..7).contains(&unit.frame.0) { SMALL } else { SIZE };
+        assert_eq!(decode(&mut decoder, &unit.data).size, size, "picture {}", unit.frame.0);
+    }
+    assert_eq!(
+        told(&bench),
+        [
+            "opened nvenc-h264",
+            "nvenc-h264: 64x48 is too small, it takes 145x49 at least",
+            "opened openh264",
+            "none takes 321x193: nvenc-h264: 321x193 is odd, 4:2:0 takes even sizes; \
+             openh264: 4:2:0 needs an even size, not 321x193",
+            "SizeRefusalEnded",
+            "opened nvenc-h264",
+        ]
+    );
+    assert_eq!(bench.worker.stats().failed, 2);
+    bench.end();
+    rig.assert_clean();
+}
