@@ -250,7 +250,7 @@ pub enum ServerMessage {
         encoder: String,
         /// What it codes, by its name in RTP: `H264`, `H265`, `AV1`, `VP9` or `VP8`.
         codec: String,
-        /// What is to be known of it: that it does not keep up, and is used because nothing better is left.
+        /// What is to be known of it: that it does not keep up, or that pictures of their size are left out.
         #[serde(skip_serializing_if = "Option::is_none")]
         encoder_caveat: Option<String>,
         /// Why each better encoder is not in use, one line each.

@@ -4,80 +4,20 @@
 
 extern crate transport as nearlight_transport;
 
-#[path = "../../transport/tests/client/mod.rs"]
-mod client;
 mod common;
+mod player;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
-use client::{Arrived, Client, Wish};
-use common::{Session, create, create_with, node, serve, until};
-use encoder::h264::{NalKind, Sps, nals};
-use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput, Size};
+use common::{create, create_with, node, serve, until};
+use media::{Codec, DataChannel, Size};
 use nearlight::node::Node;
-use nearlight_transport::Answer;
-use rtc::peer_connection::state::RTCPeerConnectionState;
+use player::client::Arrived;
+use player::{ended, join, join_as, next_size, said, state, touch};
 use rtc::rtp::codec::vp8::Vp8Packet;
 use rtc::rtp::packetizer::Depacketizer as _;
-use serde_json::{Value, json};
-
-/// Offers a connection to a session and waits until it is up. This stack drops a message that comes in one
-/// go with the opening of its channel, so whether the first one, `hello`, arrives is for browsers to test.
-async fn join(node: &Arc<Node>, session: &Session) -> Client {
-    join_as(node, session, Codec::H264, |offer| offer).await
-}
-
-/// The same with another offer than the client's own.
-async fn join_as(
-    node: &Arc<Node>,
-    session: &Session,
-    codec: Codec,
-    change: impl FnOnce(String) -> String,
-) -> Client {
-    let (mut client, offer) = Client::offer(Wish::PAGE).await;
-    let offer = change(offer);
-    let reply = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(offer).of(node).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
-    let sdp = reply.text().to_owned();
-    let answer = Answer { sdp, codec, video_tracks: 1, data_channels: true };
-    client.accept(&answer).await;
-    client.state(RTCPeerConnectionState::Connected).await;
-    client
-}
-
-/// The next control message of this type; what else arrives before it is dropped.
-async fn said(client: &mut Client, kind: &str) -> Value {
-    let wanted = async {
-        loop {
-            if let Arrived::Message(DataChannel::Control, text) = client.next().await {
-                let message: Value = serde_json::from_slice(&text).unwrap();
-                if message["type"] == kind {
-                    return message;
-                }
-            }
-        }
-    };
-    let said = tokio::time::timeout(common::PATIENCE, wanted).await;
-    said.unwrap_or_else(|_| panic!("no {kind} was said"))
-}
-
-async fn state(node: &Arc<Node>, session: &Session) -> String {
-    let reply = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
-    match reply.status.as_u16() {
-        200 => reply.json()["state"].as_str().unwrap().to_owned(),
-        410 => format!("ended: {}", reply.problem(410, "ended-session")),
-        _ => panic!("{}", reply.text()),
-    }
-}
-
-async fn ended(node: &Arc<Node>, session: &Session) -> String {
-    until("the end of the session", async || {
-        state(node, session).await.strip_prefix("ended: ").map(ToOwned::to_owned)
-    })
-    .await
-}
+use serde_json::json;
 
 fn metric(node: &Node, line: &str) -> bool {
     node.observe();
@@ -161,15 +101,6 @@ async fn a_panic_ends_its_session_and_no_other() {
     join(&node, &again).await.frame().await;
 }
 
-/// Presses a key, once statistics came: then the channels are open, and last words will arrive.
-async fn touch(client: &mut Client) {
-    said(client, "stats").await;
-    let mut press = Vec::new();
-    let event = InputEvent::Key { code: KeyCode::W, pressed: true };
-    SequencedInput { seq: InputSeq(1), event }.encode(&mut press);
-    client.send(DataChannel::Input, &press).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_driver_that_panics_ends_its_session_and_no_other() {
     let node = node(&["sessions.max=2"]);
@@ -219,22 +150,9 @@ async fn a_display_is_followed_to_its_new_size_and_to_its_end() {
     let wish = json!({"app": "display", "video": {"width": 128, "height": 96, "fps": 30}});
     let session = create_with(&wish).of(&node).await.session();
     let mut client = join(&node, &session).await;
-    let size = |unit: &[u8]| {
-        let sps = nals(unit).find(|nal| nal.kind() == NalKind::Sps);
-        sps.map(|nal| Sps::parse(nal.bytes()).unwrap().size())
-    };
-    let (_, _, first) = client.frame().await;
-    assert_eq!(size(&first), Some(Size::new(128, 96)));
+    assert_eq!(next_size(&mut client).await, Size::new(128, 96));
     touch(&mut client).await;
-    let resized = async {
-        loop {
-            let (_, _, unit) = client.frame().await;
-            if size(&unit) == Some(common::RESIZED) {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(common::PATIENCE, resized).await.expect("a picture of the new size");
+    assert_eq!(next_size(&mut client).await, common::RESIZED);
     assert_eq!(state(&node, &session).await, "live");
     touch(&mut client).await;
     assert_eq!(said(&mut client, "ended").await["reason"], "The programme came to its end.");

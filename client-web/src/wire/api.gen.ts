@@ -388,7 +388,7 @@ export interface components {
             device: string;
             /** @description Encoder in use. */
             encoder: string;
-            /** @description What is to be known of it: that it does not keep up, and is used because nothing better is left. */
+            /** @description What is to be known of it: that it does not keep up, or that pictures of their size are left out. */
             encoder_caveat?: string | null;
             /** @description Why the picture has standard range though the session was asked for in high dynamic range. */
             hdr_declined?: string | null;

@@ -65,8 +65,10 @@ pub(super) struct ClientSide {
     hdr_declined: Option<String>,
     encoder: String,
     codec: &'static str,
-    /// Encoders that broke in this session.
+    /// Encoders that broke in this session, or do not take pictures of their size.
     given_up: Vec<String>,
+    /// Pictures that are left out, since no encoder takes their size.
+    left_out: Option<String>,
     clock: ClockSync,
     round_trip: Option<Duration>,
     ledger: LatencyLedger,
@@ -96,6 +98,7 @@ impl ClientSide {
             encoder: String::new(),
             codec: "",
             given_up: Vec::new(),
+            left_out: None,
             clock: ClockSync::new(now, ClockSyncConfig::default()),
             round_trip: None,
             ledger: LatencyLedger::new(LedgerConfig::default()),
@@ -133,11 +136,17 @@ impl ClientSide {
         self.given_up.retain(|line| !is_of(line, name));
     }
 
-    /// An encoder broke during the session. What each said last is kept: one that is tried again and
-    /// again would fill the greeting.
+    /// An encoder broke during the session, or does not take its pictures any more. What each said last is
+    /// kept: one that is tried again and again would fill the greeting.
     pub(super) fn encoder_given_up(&mut self, name: &str, reason: &str) {
         self.given_up.retain(|line| !is_of(line, name));
         self.given_up.push(format!("{name}: {reason}"));
+    }
+
+    /// No encoder takes pictures of this size, and what they said; or pictures have another one again.
+    pub(super) fn size_refused(&mut self, refused: Option<(Size, String)>) {
+        self.left_out =
+            refused.map(|(size, said)| format!("pictures of {size} are left out ({said})"));
     }
 
     /// The first message.
@@ -152,7 +161,7 @@ impl ClientSide {
             },
             encoder: self.encoder.clone(),
             codec: self.codec.into(),
-            encoder_caveat: self.choice.caveat(&self.encoder),
+            encoder_caveat: self.left_out.clone().or_else(|| self.choice.caveat(&self.encoder)),
             declined,
             hdr_declined: self.hdr_declined.clone(),
             device: device.into(),
@@ -415,6 +424,11 @@ mod tests {
         // One that works again has no reason against it.
         side.encoder_opened("slow", Codec::H264);
         assert_eq!(hello(&side).2, ["card: missing: its driver", slower]);
+        let slow = hello(&side).1;
+        side.size_refused(Some((Size::new(3, 1), "slow: 3x1 is odd".into())));
+        assert_eq!(hello(&side).1, "pictures of 3x1 are left out (slow: 3x1 is odd)");
+        side.size_refused(None);
+        assert_eq!(hello(&side).1, slow);
     }
 
     #[test]

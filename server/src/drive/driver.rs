@@ -410,9 +410,7 @@ impl Driver {
                 self.encoder_session = Some(self.node.encoder_session(capabilities.name));
                 self.client.encoder_opened(capabilities.name, capabilities.codec);
                 // Said before the encoder was up, or another encoder took its place.
-                if self.greeted {
-                    self.greet();
-                }
+                self.greet_again();
                 self.started()
             }
             Report::Encoder(WorkerEvent::FellBack { name, reason }) => {
@@ -434,6 +432,23 @@ impl Driver {
                 // What it had before is gone since before it asked: said later, that would count as room.
                 self.encoder_session = None;
                 self.node.encoder_session_refused(name, open);
+                None
+            }
+            Report::Encoder(WorkerEvent::PassedOver { name, reason }) => {
+                tracing::info!(encoder = name, reason, "encoder passed over at this size");
+                self.client.encoder_given_up(name, &reason);
+                self.encoder_session.take_if(|session| session.name() == name);
+                None
+            }
+            Report::Encoder(WorkerEvent::SizeRefused { size, reason }) => {
+                tracing::warn!(%size, reason, "no encoder takes pictures of this size");
+                self.client.size_refused(Some((size, reason)));
+                self.greet_again();
+                None
+            }
+            Report::Encoder(WorkerEvent::SizeRefusalEnded) => {
+                self.client.size_refused(None);
+                self.greet_again();
                 None
             }
             Report::Encoder(WorkerEvent::Failed(why)) => Some(Event::EncoderFailed(why)),
@@ -660,6 +675,13 @@ impl Driver {
     fn greet(&mut self) {
         let hello = self.client.hello(self.id.as_str(), &self.node.device_name());
         self.say(&hello);
+    }
+
+    /// The same to a client that was greeted, and is to know what changed.
+    fn greet_again(&mut self) {
+        if self.greeted {
+            self.greet();
+        }
     }
 
     fn ping(&mut self, now: MediaTime) {

@@ -62,8 +62,13 @@ pub fn open(config: Config) -> anyhow::Result<Arc<Node>> {
 
 /// The same with other encoders, or other ways to try them.
 pub fn with_probing(config: Config, probing: Probing) -> anyhow::Result<Arc<Node>> {
-    let mut apps: Vec<Arc<dyn App>> =
-        vec![Arc::new(PatternApp), Arc::new(WideApp), Arc::new(DisplayApp), Arc::new(BrokenApp)];
+    let mut apps: Vec<Arc<dyn App>> = vec![
+        Arc::new(PatternApp),
+        Arc::new(WideApp),
+        Arc::new(DisplayApp("display", RESIZED)),
+        Arc::new(DisplayApp("shrinking", SHRUNK)),
+        Arc::new(BrokenApp),
+    ];
     for fault in [Fault::Panic, Fault::PanicAtInput, Fault::LoseDevice, Fault::Hang] {
         apps.push(Arc::new(FaultyApp(fault)));
     }
@@ -178,22 +183,27 @@ impl FrameImage for WideImage {
     }
 }
 
-/// The size that a [`DisplayApp`] takes with the first input.
+/// The size that "display" takes with the first input.
 pub const RESIZED: Size = Size::new(192, 128);
+/// The same of "shrinking".
+pub const SHRUNK: Size = Size::new(64, 48);
 
 /// A display in shared memory, which the first input resizes and the second one ends.
-struct DisplayApp;
+struct DisplayApp(&'static str, Size);
 
 impl App for DisplayApp {
     fn info(&self) -> AppInfo {
-        info("display", None)
+        info(self.0, None)
     }
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
         let refused = |error: std::io::Error| OpenError::Content(error.to_string());
         let surface = SharedSurface::new(video.size).map_err(refused)?;
         surface.fill(Rect { x: 8, y: 8, width: 32, height: 32 }, [20, 120, 220]);
         let source = PushedShared::new(surface.clone(), 3, clock).map_err(refused)?;
-        Ok(Running { source: Box::new(source), input: Box::new(Hands { surface, inputs: 0 }) })
+        Ok(Running {
+            source: Box::new(source),
+            input: Box::new(Hands { surface, resized: self.1, inputs: 0 }),
+        })
     }
     fn device(&self) -> Option<DeviceId> {
         None
@@ -208,6 +218,7 @@ impl App for DisplayApp {
 
 struct Hands {
     surface: SharedSurface,
+    resized: Size,
     inputs: u32,
 }
 
@@ -215,7 +226,7 @@ impl InputSink for Hands {
     fn inject(&mut self, _: &SequencedInput, _: MediaTime) {
         self.inputs += 1;
         if self.inputs == 1 {
-            self.surface.resize(RESIZED).expect("shared memory");
+            self.surface.resize(self.resized).expect("shared memory");
         } else {
             self.surface.end();
         }

@@ -1,0 +1,97 @@
+//! A client on a session: a WebRTC peer in this process, made by the transport's own tests.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+#[path = "../../../transport/tests/client/mod.rs"]
+pub mod client;
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use client::{Arrived, Client, Wish};
+use encoder::h264::{NalKind, Sps, nals};
+use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput, Size};
+use nearlight::node::Node;
+use nearlight_transport::Answer;
+use rtc::peer_connection::state::RTCPeerConnectionState;
+use serde_json::Value;
+
+use crate::common::{self, Session, until};
+
+/// Offers a connection to a session and waits until it is up. This stack drops a message that comes in one
+/// go with the opening of its channel, so whether the first one, `hello`, arrives is for browsers to test.
+pub async fn join(node: &Arc<Node>, session: &Session) -> Client {
+    join_as(node, session, Codec::H264, |offer| offer).await
+}
+
+/// The same with another offer than the client's own.
+pub async fn join_as(
+    node: &Arc<Node>,
+    session: &Session,
+    codec: Codec,
+    change: impl FnOnce(String) -> String,
+) -> Client {
+    let (mut client, offer) = Client::offer(Wish::PAGE).await;
+    let offer = change(offer);
+    let reply = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(offer).of(node).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let sdp = reply.text().to_owned();
+    let answer = Answer { sdp, codec, video_tracks: 1, data_channels: true };
+    client.accept(&answer).await;
+    client.state(RTCPeerConnectionState::Connected).await;
+    client
+}
+
+/// The next control message of this type; what else arrives before it is dropped.
+pub async fn said(client: &mut Client, kind: &str) -> Value {
+    let wanted = async {
+        loop {
+            if let Arrived::Message(DataChannel::Control, text) = client.next().await {
+                let message: Value = serde_json::from_slice(&text).unwrap();
+                if message["type"] == kind {
+                    return message;
+                }
+            }
+        }
+    };
+    let said = tokio::time::timeout(common::PATIENCE, wanted).await;
+    said.unwrap_or_else(|_| panic!("no {kind} was said"))
+}
+
+pub async fn state(node: &Arc<Node>, session: &Session) -> String {
+    let reply = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
+    match reply.status.as_u16() {
+        200 => reply.json()["state"].as_str().unwrap().to_owned(),
+        410 => format!("ended: {}", reply.problem(410, "ended-session")),
+        _ => panic!("{}", reply.text()),
+    }
+}
+
+pub async fn ended(node: &Arc<Node>, session: &Session) -> String {
+    until("the end of the session", async || {
+        state(node, session).await.strip_prefix("ended: ").map(ToOwned::to_owned)
+    })
+    .await
+}
+
+/// Presses a key, once statistics came: then the channels are open, and last words will arrive.
+pub async fn touch(client: &mut Client) {
+    said(client, "stats").await;
+    let mut press = Vec::new();
+    let event = InputEvent::Key { code: KeyCode::W, pressed: true };
+    SequencedInput { seq: InputSeq(1), event }.encode(&mut press);
+    client.send(DataChannel::Input, &press).await;
+}
+
+/// The size of the next keyframe of H.264.
+pub async fn next_size(client: &mut Client) -> Size {
+    let declared = async {
+        loop {
+            let (_, _, unit) = client.frame().await;
+            if let Some(sps) = nals(&unit).find(|nal| nal.kind() == NalKind::Sps) {
+                return Sps::parse(sps.bytes()).unwrap().size();
+            }
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, declared).await.expect("a keyframe")
+}
