@@ -14,6 +14,8 @@
 mod binary;
 mod semaphore;
 mod timeline;
+#[cfg(test)]
+mod trial;
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, OwnedFd};

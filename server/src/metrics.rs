@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 use transport::PortCounts;
 use transport::webtransport::EndpointCounts;
 
@@ -75,7 +75,6 @@ pub struct Metrics {
     pub webtransport_forbidden: Counter,
     quic: Family<OutcomeLabel, Counter>,
     connections: Family<TransportLabel, Counter>,
-    stages: Family<StageLabel, Histogram>,
     /// Per stage a handle, so that the path of a frame takes no lock of the family.
     by_stage: [Histogram; Stage::ALL.len()],
     encoder_sessions: Family<EncoderLabel, Gauge>,
@@ -97,6 +96,23 @@ fn buckets() -> Histogram {
     ])
 }
 
+/// Makes metrics and registers them.
+struct Adding<'a>(&'a mut Registry);
+
+impl Adding<'_> {
+    fn one<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn in_unit<M: Metric + Clone + Default>(&mut self, name: &str, help: &str, unit: Unit) -> M {
+        let metric = M::default();
+        self.0.register_with_unit(name, help, unit, metric.clone());
+        metric
+    }
+}
+
 impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
@@ -105,117 +121,49 @@ impl Metrics {
             Family::new_with_constructor(buckets as fn() -> Histogram);
         let by_stage = Stage::ALL
             .map(|stage| stages.get_or_create(&StageLabel { stage: stage.name() }).clone());
-        let mut metrics = Self {
-            registry: std::sync::Arc::default(),
-            sessions_started: Counter::default(),
-            ended: Family::default(),
-            sessions_refused: Counter::default(),
-            sessions_live: Gauge::default(),
-            frames_sent: Counter::default(),
-            bytes_sent: Counter::default(),
-            frames_unchanged: Counter::default(),
-            frames_dropped: Counter::default(),
-            keyframes: Counter::default(),
-            bad_messages: Counter::default(),
-            webtransport_forbidden: Counter::default(),
-            quic: Family::default(),
-            connections: Family::default(),
-            stages,
-            by_stage,
-            encoder_sessions: Family::default(),
-            encoder_sessions_refused: Family::default(),
-            gpu_allocations: Gauge::default(),
-            gpu_memory: Gauge::default(),
-            media: Family::default(),
-            uptime: Gauge::default(),
-        };
-        let m = &metrics;
-        registry.register("sessions_started", "Sessions started", m.sessions_started.clone());
-        registry.register("sessions_ended", "Sessions ended, by reason", m.ended.clone());
-        registry.register("sessions_refused", "Sessions refused", m.sessions_refused.clone());
-        registry.register("sessions_live", "Sessions that have not ended", m.sessions_live.clone());
-        registry.register(
-            "frames_sent",
-            "Frames of which the last packet left",
-            m.frames_sent.clone(),
-        );
-        registry.register_with_unit(
-            "frames",
-            "Bytes of frames sent",
-            Unit::Bytes,
-            m.bytes_sent.clone(),
-        );
-        registry.register(
-            "frames_unchanged",
-            "Frames not encoded: nothing had changed",
-            m.frames_unchanged.clone(),
-        );
-        registry.register(
-            "frames_dropped",
-            "Frames dropped before the encoder",
-            m.frames_dropped.clone(),
-        );
-        registry.register("keyframes", "Keyframes encoded", m.keyframes.clone());
-        registry.register(
-            "bad_messages",
-            "Client messages that were refused",
-            m.bad_messages.clone(),
-        );
-        registry.register(
-            "connections",
-            "Connections of clients to sessions, by transport",
-            m.connections.clone(),
-        );
-        registry.register(
-            "webtransport_forbidden",
-            "Clients of WebTransport refused: foreign origin, wrong ticket, no such session",
-            m.webtransport_forbidden.clone(),
-        );
-        registry.register(
-            "webtransport_handshakes",
-            "Clients of WebTransport that came no further, or were made to prove their address",
-            m.quic.clone(),
-        );
         registry.register_with_unit(
             "frame_stage",
             "Time of a frame in one stage of the server",
             Unit::Seconds,
-            m.stages.clone(),
+            stages,
         );
-        registry.register(
-            "encoder_sessions",
-            "Sessions that have this encoder",
-            m.encoder_sessions.clone(),
-        );
-        registry.register(
-            "encoder_sessions_refused",
-            "Sessions that this encoder had none to give for",
-            m.encoder_sessions_refused.clone(),
-        );
-        registry.register(
-            "gpu_allocations",
-            "Buffers and textures on the graphics device",
-            m.gpu_allocations.clone(),
-        );
-        registry.register_with_unit(
-            "gpu_memory",
-            "Memory that they hold",
-            Unit::Bytes,
-            m.gpu_memory.clone(),
-        );
-        registry.register(
-            "media_port_events",
-            "What the port of all WebRTC sessions did not simply deliver, by kind",
-            m.media.clone(),
-        );
-        registry.register_with_unit(
-            "uptime",
-            "Since the node started",
-            Unit::Seconds,
-            m.uptime.clone(),
-        );
-        metrics.registry = std::sync::Arc::new(registry);
-        metrics
+        let mut add = Adding(&mut registry);
+        let metrics = Self {
+            registry: std::sync::Arc::default(),
+            sessions_started: add.one("sessions_started", "Sessions started"),
+            ended: add.one("sessions_ended", "Sessions ended, by reason"),
+            sessions_refused: add.one("sessions_refused", "Sessions refused"),
+            sessions_live: add.one("sessions_live", "Sessions that have not ended"),
+            frames_sent: add.one("frames_sent", "Frames of which the last packet left"),
+            bytes_sent: add.in_unit("frames", "Bytes of frames sent", Unit::Bytes),
+            frames_unchanged: add
+                .one("frames_unchanged", "Frames not encoded: nothing had changed"),
+            frames_dropped: add.one("frames_dropped", "Frames dropped before the encoder"),
+            keyframes: add.one("keyframes", "Keyframes encoded"),
+            bad_messages: add.one("bad_messages", "Client messages that were refused"),
+            webtransport_forbidden: add.one(
+                "webtransport_forbidden",
+                "Clients of WebTransport refused: foreign origin, wrong ticket, no such session",
+            ),
+            quic: add.one(
+                "webtransport_handshakes",
+                "Clients of WebTransport that came no further, or were made to prove their address",
+            ),
+            connections: add.one("connections", "Connections of clients to sessions, by transport"),
+            by_stage,
+            encoder_sessions: add.one("encoder_sessions", "Sessions that have this encoder"),
+            encoder_sessions_refused: add
+                .one("encoder_sessions_refused", "Sessions that this encoder had none to give for"),
+            gpu_allocations: add
+                .one("gpu_allocations", "Buffers and textures on the graphics device"),
+            gpu_memory: add.in_unit("gpu_memory", "Memory that they hold", Unit::Bytes),
+            media: add.one(
+                "media_port_events",
+                "What the port of all WebRTC sessions did not simply deliver, by kind",
+            ),
+            uptime: add.in_unit("uptime", "Since the node started", Unit::Seconds),
+        };
+        Self { registry: std::sync::Arc::new(registry), ..metrics }
     }
 
     /// Counts a frame that left.

@@ -134,8 +134,8 @@ impl Drop for SharedBinary {
 mod tests {
     use media::MemoryId;
 
+    use super::super::trial::Trial;
     use super::*;
-    use crate::device::{Gpu, GpuOptions};
 
     /// Whoever waits for a semaphore.
     struct Reader(vk::Semaphore);
@@ -155,12 +155,10 @@ mod tests {
         }
     }
 
-    // The software driver exports none, but has them.
     #[test]
     fn it_is_waited_for_once_between_two_signals_whatever_becomes_of_a_picture() {
-        let options = GpuOptions { adapter: Some("llvmpipe".to_owned()), ..GpuOptions::default() };
-        let gpu = Gpu::open(&options).expect("tests need lavapipe (mesa-vulkan-drivers)");
-        let binary = SharedBinary::made(gpu.device(), None, |_| {
+        let trial = Trial::new();
+        let binary = SharedBinary::made(trial.gpu.device(), None, |_| {
             let fd = std::fs::File::open("/dev/null").expect("Linux").into();
             let kind = SemaphoreKind::Binary(Turns::default());
             Ok(Arc::new(SharedSemaphore {
@@ -172,48 +170,21 @@ mod tests {
         })
         .expect("every driver has them");
         let semaphore = binary.semaphore.expect("it is not left");
-        let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: 16,
-            usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let commands = |sound: bool| {
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            if sound {
-                encoder.clear_buffer(&buffer, 0, None);
-            } else {
-                // A copy of a buffer onto itself is no valid command.
-                encoder.copy_buffer_to_buffer(&buffer, 0, &buffer, 0, 16);
-            }
-            encoder.finish()
-        };
         let turns = binary.turns().expect("it is binary");
-        let submit = |signal: Option<()>| {
-            let (submission, signalled) = gpu.queue().submit_and_signal(commands(true), &binary);
-            gpu.wait(submission).expect("the device works");
-            assert_eq!(signalled, signal);
-        };
         // As a reader of the same device would.
         let read = || {
             assert!(turns.take());
-            let (submission, _) = gpu.queue().submit_and_signal(commands(true), &Reader(semaphore));
-            gpu.wait(submission).expect("the device works");
+            trial.submit(&Reader(semaphore));
         };
-        let refuse = || {
-            let signalled =
-                gpu.checked(|| gpu.queue().submit_and_signal(commands(false), &binary).1);
-            assert!(signalled.is_err());
-        };
-        refuse();
+        trial.refuse(&binary);
         assert_eq!(turns.now(), Turn::Free, "nothing was submitted");
         // Pictures that are read, and ones that are dropped.
         for dropped in [0, 1, 3] {
             for _ in 0..=dropped {
-                submit(Some(()));
+                assert_eq!(trial.submit(&binary), Some(()));
                 assert_eq!(turns.now(), Turn::Signalled);
             }
-            refuse();
+            trial.refuse(&binary);
             assert_eq!(turns.now(), Turn::Signalled, "that of before is still there");
             read();
             assert!(binary.is_stuck(), "nobody said that the wait is over");
@@ -221,10 +192,10 @@ mod tests {
             assert!(!binary.is_stuck());
         }
         // One whose reader failed is not signalled any more.
-        submit(Some(()));
+        assert_eq!(trial.submit(&binary), Some(()));
         read();
-        submit(None);
+        assert_eq!(trial.submit(&binary), None);
         assert_eq!(turns.now(), Turn::Taken);
-        assert_eq!(gpu.errors(), (0, None));
+        assert_eq!(trial.gpu.errors(), (0, None));
     }
 }

@@ -116,8 +116,8 @@ impl SharedTimeline {
 
 #[cfg(test)]
 mod tests {
+    use super::super::trial::Trial;
     use super::*;
-    use crate::device::{Gpu, GpuOptions};
 
     /// The value that the device has reached.
     fn reached(timeline: &Timeline) -> u64 {
@@ -128,43 +128,20 @@ mod tests {
             .expect("it counts")
     }
 
-    // The software driver exports no semaphores, but has those that count.
     #[test]
     fn the_submission_that_it_is_given_signals_it_and_no_other() {
-        let options = GpuOptions { adapter: Some("llvmpipe".to_owned()), ..GpuOptions::default() };
-        let gpu = Gpu::open(&options).expect("tests need lavapipe (mesa-vulkan-drivers)");
-        let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: None,
-            size: 16,
-            usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let commands = |sound: bool| {
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            if sound {
-                encoder.clear_buffer(&buffer, 0, None);
-            } else {
-                // A copy of a buffer onto itself is no valid command.
-                encoder.copy_buffer_to_buffer(&buffer, 0, &buffer, 0, 16);
-            }
-            encoder.finish()
-        };
+        let trial = Trial::new();
+        let gpu = &trial.gpu;
         let timeline = Timeline::new(gpu.device(), None).expect("the driver has them");
         let other = Timeline::new(gpu.device(), None).expect("the driver has them");
-        let queue = gpu.queue();
         for expected in 1..=3 {
-            let (submission, value) = queue.submit_and_signal(commands(true), &timeline);
-            assert_eq!(value, Some(expected));
-            gpu.wait(submission).expect("the device works");
+            assert_eq!(trial.submit(&timeline), Some(expected));
             assert_eq!((reached(&timeline), reached(&other)), (expected, 0));
         }
         // What was refused signals nothing, and what comes after it does not do so in its place.
-        let refused = gpu.checked(|| queue.submit_and_signal(commands(false), &timeline).1);
-        assert!(refused.is_err());
-        gpu.wait(queue.submit([commands(true)])).expect("the device works");
+        trial.refuse(&timeline);
+        gpu.wait(gpu.queue().submit([trial.commands()])).expect("the device works");
         assert_eq!(reached(&timeline), 3);
-        let (submission, value) = queue.submit_and_signal(commands(true), &other);
-        gpu.wait(submission).expect("the device works");
-        assert_eq!((value, reached(&timeline), reached(&other)), (Some(1), 3, 1));
+        assert_eq!((trial.submit(&other), reached(&timeline), reached(&other)), (Some(1), 3, 1));
     }
 }
