@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 #![expect(unsafe_code, reason = "functions of a C library are called")]
 
+mod colours;
 mod content;
 mod driver;
 mod maps;

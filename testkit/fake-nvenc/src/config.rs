@@ -5,19 +5,11 @@ use std::fmt;
 use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 use sdk::NV_ENC_CAPS as Cap;
 
+use crate::colours::{self, Colours};
 use crate::given::{Call, Given, value, word, zero};
 use crate::picture::Format;
 use crate::settings::{Codec, PRESETS, settings};
 use crate::status::{INVALID_PARAM, UNSUPPORTED_PARAM};
-
-/// What a stream says of its colours, in the numbers of ITU-T H.273.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Colours {
-    pub(crate) full_range: bool,
-    pub(crate) primaries: u8,
-    pub(crate) transfer: u8,
-    pub(crate) matrix: u8,
-}
 
 /// Names are those of `NV_ENC_INITIALIZE_PARAMS` and `NV_ENC_CONFIG`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +43,7 @@ pub(crate) struct Configuration {
     pub(crate) long_term: u32,
     /// Whether pictures may be coded from older ones than the one before.
     pub(crate) goes_back: bool,
-    /// Of H.264, where they are told.
+    /// Where they are told.
     pub(crate) colours: Option<Colours>,
     pub(crate) ten_bit: bool,
     pub(crate) full_chroma: bool,
@@ -72,7 +64,8 @@ impl fmt::Display for Configuration {
             f,
             "codec={} preset=p{} tuning={} profile={} size={}x{} largest={}x{} rate={}/{} bitrate={} \
              max={} vbv={} delay={} rc={} multipass={} qpmap={} gop={} idr={} slices={} refs={} l0={} ltr={} depth={} \
-             chroma={} cabac={} subframe={} offsets={} split={} refresh={period}/{count} repeat={}",
+             chroma={} cabac={} subframe={} offsets={} split={} refresh={period}/{count} repeat={} \
+             colours={}",
             self.codec.name(),
             self.preset,
             self.tuning,
@@ -103,6 +96,7 @@ impl fmt::Display for Configuration {
             u8::from(self.slice_offsets),
             self.split,
             u8::from(self.repeat),
+            self.colours.map_or_else(|| "none".to_owned(), |colours| colours.to_string()),
         )
     }
 }
@@ -389,22 +383,6 @@ fn long_term(call: &Call<'_>, enabled: bool, count: u32, trust: u32) -> Result<u
     }
 }
 
-/// # Safety
-/// `given` can be read.
-unsafe fn colours(given: &Given<sdk::NV_ENC_CONFIG_H264>) -> Option<Colours> {
-    // SAFETY: the caller's word.
-    unsafe {
-        let told = value!(given, h264VUIParameters.videoSignalTypePresentFlag) != 0
-            && value!(given, h264VUIParameters.colourDescriptionPresentFlag) != 0;
-        told.then(|| Colours {
-            full_range: value!(given, h264VUIParameters.videoFullRangeFlag) != 0,
-            primaries: word!(given, h264VUIParameters.colourPrimaries) as u8,
-            transfer: word!(given, h264VUIParameters.transferCharacteristics) as u8,
-            matrix: word!(given, h264VUIParameters.colourMatrix) as u8,
-        })
-    }
-}
-
 fn refresh(enabled: bool, period: u32, count: u32) -> Option<(u32, u32)> {
     enabled.then_some((period, count))
 }
@@ -437,7 +415,11 @@ unsafe fn h264(call: &Call<'_>, given: &Given<sdk::NV_ENC_CONFIG_H264>) -> Resul
                 value!(given, ltrNumFrames),
                 value!(given, ltrTrustMode),
             )?,
-            colours: colours(given),
+            colours: colours::of_vui(
+                call,
+                &Given(&raw mut (*given.0).h264VUIParameters),
+                value!(given, chromaFormatIDC),
+            )?,
             refresh: refresh(
                 flags & 1 << 10 != 0,
                 value!(given, intraRefreshPeriod),
@@ -472,7 +454,11 @@ unsafe fn hevc(call: &Call<'_>, given: &Given<sdk::NV_ENC_CONFIG_HEVC>) -> Resul
                 value!(given, ltrNumFrames),
                 value!(given, ltrTrustMode),
             )?,
-            colours: None,
+            colours: colours::of_vui(
+                call,
+                &Given(&raw mut (*given.0).hevcVUIParameters),
+                flags >> 9 & 0b11,
+            )?,
             refresh: refresh(
                 flags & 1 << 8 != 0,
                 value!(given, intraRefreshPeriod),
@@ -513,7 +499,7 @@ unsafe fn av1(call: &Call<'_>, given: &Given<sdk::NV_ENC_CONFIG_AV1>) -> Result<
             depth_minus_8,
             cabac: false,
             long_term: 0,
-            colours: None,
+            colours: colours::of_av1(call, given)?,
             refresh: refresh(
                 flags & 1 << 6 != 0,
                 value!(given, intraRefreshPeriod),

@@ -10,6 +10,7 @@
 #![expect(unsafe_code, reason = "a C interface: callers hand over pointers")]
 
 mod codec;
+mod colours;
 mod config;
 pub mod control;
 mod device;
