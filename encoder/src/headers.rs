@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::av1::{self, obus};
 use crate::bits::{Bits, SyntaxError};
-use crate::h264::{NalKind, nals};
+use crate::h264::{NalKind, heads};
 
 /// Why a unit cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -51,8 +51,8 @@ fn key_with<const N: usize>(sets: [(bool, &'static str); N]) -> Result<UnitKind,
 /// ITU-T H.264, table 7-1.
 fn h264(unit: &[u8]) -> Result<UnitKind, HeaderError> {
     let (mut sps, mut pps) = (false, false);
-    for nal in nals(unit) {
-        match nal.kind() {
+    for nal in heads(unit) {
+        match NalKind::of(nal[0]) {
             NalKind::Sps => sps = true,
             NalKind::Pps => pps = true,
             NalKind::IdrSlice => {
@@ -71,8 +71,8 @@ fn h264(unit: &[u8]) -> Result<UnitKind, HeaderError> {
 /// ITU-T H.265, table 7-1: the byte stream format is that of H.264, the header has two bytes.
 fn h265(unit: &[u8]) -> Result<UnitKind, HeaderError> {
     let (mut vps, mut sps, mut pps) = (false, false, false);
-    for nal in nals(unit) {
-        match nal.bytes()[0] >> 1 & 0x3f {
+    for nal in heads(unit) {
+        match nal[0] >> 1 & 0x3f {
             32 => vps = true,
             33 => sps = true,
             34 => pps = true,

@@ -44,13 +44,6 @@ impl UnitPool {
         buffer.split().freeze()
     }
 
-    /// A unit that is copied piece by piece; one whose length turns out to be more than `expected`
-    /// bytes may be allocated.
-    pub(crate) fn begin(&mut self, expected: usize) -> PartialUnit<'_> {
-        let index = self.room(expected);
-        PartialUnit { buffer: &mut self.buffers[index] }
-    }
-
     /// A buffer with room for `length` bytes.
     fn room(&mut self, length: usize) -> usize {
         let room = self.buffers.iter_mut().position(|buffer| buffer.try_reclaim(length));
@@ -66,30 +59,6 @@ impl UnitPool {
         self.buffers[index] = buffer(self.capacity);
         self.oldest = (index + 1) % BUFFERS;
         index
-    }
-}
-
-/// A unit that is not whole yet; dropped as it is, its memory is used again.
-#[derive(Debug)]
-pub(crate) struct PartialUnit<'a> {
-    buffer: &'a mut BytesMut,
-}
-
-impl PartialUnit<'_> {
-    /// Adds to it.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// It is whole.
-    pub(crate) fn finish(self) -> Bytes {
-        self.buffer.split().freeze()
-    }
-}
-
-impl Drop for PartialUnit<'_> {
-    fn drop(&mut self) {
-        self.buffer.clear();
     }
 }
 
@@ -122,21 +91,6 @@ mod tests {
             assert_eq!(unit[..], vec![n as u8; 20_000], "unit {n}");
         }
         assert!(pool.unit(&[]).is_empty());
-    }
-
-    #[test]
-    fn pieces_make_a_unit_and_one_that_is_given_up_leaves_nothing() {
-        let mut pool = pool();
-        let bases = places(&pool);
-        let mut given_up = pool.begin(100);
-        given_up.push(&[1; 5_000]);
-        drop(given_up);
-        let mut unit = pool.begin(100);
-        (0..3).for_each(|n| unit.push(&vec![n; 10_000]));
-        let unit = unit.finish();
-        assert_eq!(unit.len(), 30_000);
-        assert!(unit.chunks(10_000).enumerate().all(|(n, piece)| piece == vec![n as u8; 10_000]));
-        assert_eq!(unit.as_ptr() as usize, bases[0]);
     }
 
     #[test]

@@ -329,40 +329,6 @@ fn pictures_of_another_layout_take_another_session() {
 }
 
 #[test]
-fn slices_are_read_as_they_come_and_add_up() {
-    for name in ["nvenc-h264", "nvenc-h265", "nvenc-av1"] {
-        let rig = Rig::new();
-        let size = Size::new(640, 384);
-        let settings = EncoderSettings { size, largest: size, slices: 4, ..SETTINGS };
-        let mut run = rig.open(name, &settings).unwrap();
-        let line = rig.calls("nvEncInitializeEncoder").remove(0);
-        assert_eq!((word(&line, "subframe"), word(&line, "offsets")), ("1", "1"));
-        let mut decoder = Decoder::new().unwrap();
-        for time in 0..4 {
-            let scene = Scene::scene(size, time);
-            let unit = run.code(&Picture::Cpu(scene.image())).unwrap();
-            assert_eq!(unit.kind == UnitKind::Key, time == 0);
-            if name == "nvenc-h264" {
-                let slices = nals(&unit.data).filter(|nal| nal.kind().is_slice()).count();
-                assert_eq!(slices, 4);
-                let (luma, _) = psnr(&scene, &decode(&mut decoder, &unit.data));
-                assert!(luma > 28.0, "{luma} dB");
-            } else {
-                let what = if name == "nvenc-av1" { "tile" } else { "slice" };
-                for number in 0..4 {
-                    assert_eq!(text(&unit).matches(&format!("{what}={number} ")).count(), 1);
-                }
-            }
-        }
-        let locks = rig.calls("nvEncLockBitstream");
-        let partial = locks.iter().filter(|line| line.contains("whole=0")).count();
-        assert_eq!(partial, 3 * 4, "{name}");
-        drop(run);
-        rig.assert_clean();
-    }
-}
-
-#[test]
 fn the_ninth_session_is_told_as_busy_with_those_that_are_open() {
     let rig = Rig::new();
     let mut runs: Vec<_> = (0..8).map(|_| rig.h264()).collect();

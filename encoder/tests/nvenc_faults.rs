@@ -206,9 +206,9 @@ fn fields_that_are_not_filled_or_hold_unknown_numbers_are_no_danger() {
             let mut run = rig.open(name, &SETTINGS).unwrap();
             let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
             rig.gpu.encode_fill(Some(number)).unwrap();
-            // A keyframe is not known as one, which its user minds; it is coded all the same.
+            // Which picture is a keyframe its own headers say.
             let unit = run.code(&picture.picture()).unwrap();
-            assert_eq!(unit.kind, UnitKind::Delta);
+            assert_eq!(unit.kind, UnitKind::Key);
             // A mapped picture of no known format goes back as it came.
             let mut slot = Slot::new(PixelFormat::Nv12, SIZE);
             slot.draw(&picture);

@@ -1,12 +1,75 @@
-//! What NVENC's streams say of themselves.
+//! What NVENC's streams are made of and say of themselves: slices, parameter sets and colours.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
 mod common;
 
-use common::gpu::{Raw, Rig, SETTINGS, SIZE, word};
-use media::{ColorDescription, PixelFormat};
+use common::gpu::{Raw, Rig, SETTINGS, SIZE, text, word};
+use common::{Picture as Scene, decode, psnr};
+use media::{ColorDescription, EncodeError, EncodeOptions, Picture, PixelFormat, Size, UnitKind};
 use nearlight_encoder::EncoderSettings;
 use nearlight_encoder::h264::{Sps, nals};
+use openh264::decoder::Decoder;
+
+const CODECS: [&str; 3] = ["nvenc-h264", "nvenc-h265", "nvenc-av1"];
+
+/// One call waits for each picture, however long the device takes and however many slices there are.
+#[test]
+fn a_picture_of_slices_is_waited_for_once() {
+    for name in CODECS {
+        let rig = Rig::new();
+        let size = Size::new(640, 384);
+        let settings = EncoderSettings { size, largest: size, slices: 4, ..SETTINGS };
+        let mut run = rig.open(name, &settings).unwrap();
+        rig.gpu.encode_delay(3_000).unwrap();
+        let line = rig.calls("nvEncInitializeEncoder").remove(0);
+        // Split over several engines as without slices: H.264 never is.
+        let split = if name == "nvenc-h264" { "15" } else { "0" };
+        let words = ["slices", "subframe", "offsets", "split"].map(|key| word(&line, key));
+        assert_eq!(words, ["4", "0", "0", split], "{name}");
+        let mut decoder = Decoder::new().unwrap();
+        for time in 0..4 {
+            let scene = Scene::scene(size, time);
+            let unit = run.code(&Picture::Cpu(scene.image())).unwrap();
+            assert_eq!(unit.kind == UnitKind::Key, time == 0);
+            if name == "nvenc-h264" {
+                let slices = nals(&unit.data).filter(|nal| nal.kind().is_slice()).count();
+                assert_eq!(slices, 4);
+                let (luma, _) = psnr(&scene, &decode(&mut decoder, &unit.data));
+                assert!(luma > 28.0, "{luma} dB");
+            } else {
+                let what = if name == "nvenc-av1" { "tile" } else { "slice" };
+                for number in 0..4 {
+                    assert_eq!(text(&unit).matches(&format!("{what}={number} ")).count(), 1);
+                }
+            }
+        }
+        assert_eq!(rig.calls("nvEncLockBitstream").len(), 4, "{name}");
+        drop(run);
+        rig.assert_clean();
+    }
+}
+
+/// No decoder could begin with it, so it is no keyframe to send, and the next candidate takes over.
+#[test]
+fn a_keyframe_without_parameter_sets_is_not_sent() {
+    let first = ["a sequence parameter set", "a video parameter set", "a sequence header"];
+    for (name, missing) in CODECS.into_iter().zip(first) {
+        let rig = Rig::new();
+        let mut run = rig.open(name, &SETTINGS).unwrap();
+        let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+        assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Key);
+        rig.gpu.encode_parameter_sets(false).unwrap();
+        assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Delta, "it needs none");
+        match run.code_with(&picture.picture(), EncodeOptions::keyframe(true)) {
+            Err(EncodeError::Fatal(reason)) => {
+                assert_eq!(reason, format!("it is a keyframe without {missing}"), "{name}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        drop(run);
+        rig.assert_clean();
+    }
+}
 
 /// Primaries, transfer, matrix and range in the numbers of ITU-T H.273.
 #[test]

@@ -260,6 +260,14 @@ impl FakeGpu {
         tell(&self.encode, "fake_nvenc_goes_back", on.into())
     }
 
+    /// Whether units have parameter sets where NVENC is told to; they have at first.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_parameter_sets(&self, on: bool) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_parameter_sets", on.into())
+    }
+
     /// How long the hardware takes for a picture beside what coding it takes, in microseconds.
     ///
     /// # Errors

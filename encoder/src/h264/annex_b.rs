@@ -23,7 +23,7 @@ pub enum NalKind {
 
 impl NalKind {
     /// What a unit holds whose first byte is `header`.
-    pub(super) const fn of(header: u8) -> Self {
+    pub(crate) const fn of(header: u8) -> Self {
         match header & 0x1f {
             1 => Self::Slice,
             5 => Self::IdrSlice,
@@ -80,6 +80,23 @@ pub fn nals(unit: &[u8]) -> impl Iterator<Item = Nal<'_>> {
     })
 }
 
+/// What is behind each start code, as far as `unit` goes: for who looks at headers alone, where the end of
+/// a slice need not be searched.
+pub(crate) fn heads(unit: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            (_, at) = find_start_code(unit, at)?;
+            let head = &unit[at..];
+            let is_empty = head.is_empty()
+                || [&[0, 0, 1][..], &[0, 0, 0, 1]].iter().any(|code| head.starts_with(code));
+            if !is_empty {
+                return Some(head);
+            }
+        }
+    })
+}
+
 /// The next start code at or after `from`: where it begins, with one leading zero byte if there is
 /// one, and where its payload begins.
 fn find_start_code(unit: &[u8], from: usize) -> Option<(usize, usize)> {
@@ -119,7 +136,18 @@ pub(crate) fn rewrite<'a>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn heads_are_those_of_the_units(unit in prop::collection::vec(0_u8..3, 0..40)) {
+            let heads: Vec<_> = heads(&unit).map(|head| (head.len(), head[0])).collect();
+            let units = nals(&unit).map(|nal| (unit.len() - nal.payload, nal.bytes()[0]));
+            prop_assert_eq!(heads, units.collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn both_start_codes_are_found() {

@@ -12,8 +12,8 @@ mod sps;
 use media::ColorDescription;
 
 pub use crate::bits::SyntaxError;
-pub(crate) use annex_b::rewrite;
 pub use annex_b::{Nal, NalKind, nals};
+pub(crate) use annex_b::{heads, rewrite};
 pub use pps::Pps;
 pub use slice::{LongTermMark, Reference, SliceHeader, SliceType};
 pub use sps::{
@@ -75,6 +75,10 @@ fn prepare_by<'a>(
     change: impl Fn(&mut Sps) -> bool,
     rewritten: &'a mut Vec<u8>,
 ) -> Result<&'a [u8], SyntaxError> {
+    // Most units are nothing but slices, of which no end need be searched.
+    if heads(unit).next().is_none_or(|first| NalKind::of(first[0]).is_slice()) {
+        return Ok(unit);
+    }
     let head = nals(unit).take_while(|nal| !nal.kind().is_slice());
     let replacement = |bytes: &[u8]| match NalKind::of(bytes[0]) {
         NalKind::Sps => {

@@ -22,7 +22,7 @@ use super::recover::{BUSY, RETRIES};
 use super::status::Status;
 use crate::cuda::{Context, Stream};
 
-pub(crate) use picture::{Coded, Job, PictureCalls, ReadCalls, StepMap, Wait};
+pub(crate) use picture::{Job, PictureCalls, ReadCalls, StepMap};
 
 /// Declares the calls by the names that the SDK's documentation has for them.
 macro_rules! calls {

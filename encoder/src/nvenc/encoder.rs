@@ -251,8 +251,7 @@ impl NvencEncoder {
     /// What the settings come to; a refusal leaves all as it was.
     fn plan(&mut self, settings: &Settings) -> Result<(Plan, Caps), EncodeError> {
         let session = self.session()?;
-        let settings = Settings { sub_frame: session.plan().sub_frame, ..*settings };
-        let plan = Plan::new(&settings, session.caps());
+        let plan = Plan::new(settings, session.caps());
         Ok((plan.map_err(|refusal| EncodeError::Refused(refusal.to_string()))?, *session.caps()))
     }
 

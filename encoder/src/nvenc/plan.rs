@@ -45,8 +45,6 @@ pub(crate) struct Settings {
     /// Slices of a picture, fewer where it is too small for them; AV1 has columns of tiles in their place,
     /// of which it takes a power of two.
     pub(crate) slices: u8,
-    /// Whether each slice can be read as soon as it is coded.
-    pub(crate) sub_frame: bool,
     /// The preset.
     pub(crate) speed: Speed,
     /// Size of the VBV in hundredths of one frame's share of the bit rate.
@@ -60,8 +58,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Those of a codec; slices are not read one by one. `None` for pictures of RGB, which NVENC would
-    /// convert as it likes.
+    /// Those of a codec. `None` for pictures of RGB, which NVENC would convert as it likes.
     pub(crate) fn new(settings: &EncoderSettings, codec: Codec) -> Option<Self> {
         Some(Self {
             size: settings.size,
@@ -74,7 +71,6 @@ impl Settings {
             color: settings.color,
             profile: settings.profile,
             slices: settings.slices,
-            sub_frame: false,
             speed: settings.speed,
             vbv_percent: settings.vbv_percent,
             resilience: settings.resilience,
@@ -123,9 +119,6 @@ pub(crate) enum Refusal {
     /// `NV_ENC_CAPS_SUPPORTED_RATECONTROL_MODES`.
     #[error("this device has no constant bit rate")]
     ConstantBitrate,
-    /// `NV_ENC_CAPS_SUPPORT_SUBFRAME_READBACK`.
-    #[error("this device does not give out single slices")]
-    SubFrame,
     /// `NV_ENC_CAPS_SUPPORT_INTRA_REFRESH`.
     #[error("this device has no intra refresh")]
     IntraRefresh,
@@ -179,9 +172,6 @@ pub(crate) fn check(settings: &Settings, caps: &Caps) -> Result<(), Refusal> {
     check_sizes(settings, caps)?;
     if settings.slices == 0 {
         return Err(Refusal::NoSlices);
-    }
-    if settings.sub_frame && !caps.sub_frame {
-        return Err(Refusal::SubFrame);
     }
     match settings.resilience {
         Resilience::IntraRefresh { .. } if !caps.intra_refresh => {
@@ -333,8 +323,6 @@ pub(crate) struct Plan {
     pub(crate) rate: FrameRate,
     /// `splitEncodeMode`.
     pub(crate) split: sdk::NV_ENC_SPLIT_ENCODE_MODE,
-    /// `enableSubFrameWrite` and `reportSliceOffsets`.
-    pub(crate) sub_frame: bool,
     /// `averageBitRate` and `maxBitRate` in bits a second.
     pub(crate) bitrate: u32,
     /// `vbvBufferSize` and `vbvInitialDelay` in bits; 0 where the device has its own only.
@@ -385,13 +373,10 @@ impl Plan {
             largest: if caps.resize { settings.largest } else { Size::new(0, 0) },
             rate: settings.rate,
             split: match settings.codec {
-                // Not applicable to H.264, and not together with single slices.
-                Codec::H265 | Codec::Av1 if !settings.sub_frame => {
-                    sdk::NV_ENC_SPLIT_ENCODE_MODE::NV_ENC_SPLIT_AUTO_MODE
-                }
+                // Not applicable to H.264.
+                Codec::H265 | Codec::Av1 => sdk::NV_ENC_SPLIT_ENCODE_MODE::NV_ENC_SPLIT_AUTO_MODE,
                 _ => sdk::NV_ENC_SPLIT_ENCODE_MODE::NV_ENC_SPLIT_DISABLE_MODE,
             },
-            sub_frame: settings.sub_frame,
             bitrate,
             vbv: if caps.custom_vbv {
                 vbv_bits(bitrate, settings.rate, settings.vbv_percent)

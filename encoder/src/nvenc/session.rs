@@ -109,8 +109,7 @@ impl Session {
             return Err(OpenFailure::Lacking(format!("this device does not code {codec}")));
         }
         let caps = Caps::query(|cap| inner.driver.cap(codec, cap))?;
-        let settings = Settings { sub_frame: settings.slices > 1 && caps.sub_frame, ..*settings };
-        let plan = Plan::new(&settings, &caps)?;
+        let plan = Plan::new(settings, &caps)?;
         if !inner.driver.profiles(codec)?.contains(&plan.profile) {
             return Err(OpenFailure::Lacking("this device lacks the profile".to_owned()));
         }
@@ -138,7 +137,7 @@ impl Session {
         // Lost pictures may be left out by later ones.
         let gaps = settings.resilience == Resilience::References
             && (caps.invalidation || plan.long_term > 0);
-        let reader = output::Reader::new(&settings, gaps, wake.clone());
+        let reader = output::Reader::new(settings, gaps, wake.clone());
         let shared = Arc::clone(&inner);
         let reader = std::thread::Builder::new()
             .name(format!("nvo-{label}"))

@@ -101,6 +101,12 @@ pub extern "C" fn fake_nvenc_goes_back(on: u32) {
     CONTROL.guarded((), || settings().goes_back = on != 0);
 }
 
+/// Whether units have parameter sets where they are told to, which they have without being told.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_parameter_sets(on: u32) {
+    CONTROL.guarded((), || settings().parameter_sets = on != 0);
+}
+
 /// This number stands in fields of enumerations that the driver fills: presets, results of locks, mapped
 /// formats.
 #[unsafe(no_mangle)]

@@ -12,6 +12,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crate::CONTROL;
+use crate::bare::without_parameter_sets;
 use crate::codec::{Coder, Unit};
 use crate::config::Configuration;
 use crate::device::Waits;
@@ -159,6 +160,8 @@ fn work(
         CONTROL.broke("hardware", &reason);
         Unit::failed("failed")
     });
+    let whole = settings().parameter_sets;
+    let unit = if whole { unit } else { without_parameter_sets(job.configuration.codec, unit) };
     if job.map.as_ref().is_some_and(|map| !map.is_kept()) {
         CONTROL.broke("hardware", "the map of quantisers changed before it was used");
     }

@@ -9,6 +9,7 @@
 #![allow(non_snake_case, reason = "names as in nvEncodeAPI.h")]
 #![expect(unsafe_code, reason = "a C interface: callers hand over pointers")]
 
+mod bare;
 mod codec;
 mod colours;
 mod config;

@@ -157,6 +157,8 @@ pub(crate) struct Settings {
     pub(crate) poison: bool,
     /// Whether long-term references are used as told.
     pub(crate) goes_back: bool,
+    /// Whether units have the parameter sets that they are told to have.
+    pub(crate) parameter_sets: bool,
     pub(crate) fill: Fill,
     /// How long the hardware takes for a picture beside what coding it takes, in microseconds.
     pub(crate) delay: u32,
@@ -174,6 +176,7 @@ impl Settings {
             sessions: 8,
             poison: true,
             goes_back: true,
+            parameter_sets: true,
             fill: Fill::Right,
             delay: 0,
             denied: Vec::new(),

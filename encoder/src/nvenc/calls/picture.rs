@@ -1,6 +1,5 @@
 //! The calls that every picture takes. Their structures are used again.
 
-use std::ptr::null_mut;
 use std::slice;
 use std::time::{Duration, Instant};
 
@@ -202,82 +201,52 @@ impl DriverSession {
     }
 }
 
-/// A picture that was coded, or the slices of it that are complete, as it lies in the driver's memory.
+/// A picture that was coded, as it lies in the driver's memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coded<'a> {
     pub(crate) bytes: &'a [u8],
-    /// `NV_ENC_PIC_TYPE_IDR`, which also stands for AV1's key frames.
-    pub(crate) key: bool,
     /// Mean quantiser, on the codec's own scale.
     pub(crate) quantiser: u32,
     /// A bit for each long-term reference that it was coded from.
     pub(crate) from: u32,
-    /// Nothing of it is still to come.
-    pub(crate) whole: bool,
     /// How long the driver was waited for.
     pub(crate) waited: Duration,
-}
-
-/// `hwEncodeStatus` of a picture that is coded whole.
-const CODED: u32 = 2;
-
-/// Whether a picture is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// Until it is whole.
-    Whole,
-    /// No: what there is of it will do.
-    No,
 }
 
 /// Structures of the thread that reads coded pictures.
 pub(crate) struct ReadCalls {
     lock: Driver<sdk::NV_ENC_LOCK_BITSTREAM>,
-    /// Where slices begin, in bytes; as many as a picture has macroblocks, as the SDK asks, and empty
-    /// where it is not to tell.
-    offsets: Vec<u32>,
 }
 
 impl ReadCalls {
-    /// For pictures of up to `macroblocks`, whose slices are read as they come; 0 where they are not.
-    pub(crate) fn new(macroblocks: usize) -> Self {
-        Self { lock: Driver::zeroed(), offsets: vec![0; macroblocks] }
+    pub(crate) fn new() -> Self {
+        Self { lock: Driver::zeroed() }
     }
 
-    /// Lets `read` have a picture while it is locked.
+    /// Waits until a picture is coded whole, and lets `read` have it while it is locked.
     pub(crate) fn read<T>(
         &mut self,
         session: &DriverSession,
         output: Output,
-        wait: Wait,
         read: impl FnOnce(Coded<'_>) -> T,
     ) -> Result<T, Failure> {
         let pointer = self.lock.clear();
-        let offsets = if self.offsets.is_empty() { null_mut() } else { self.offsets.as_mut_ptr() };
-        // The first bit is `doNotWait`.
-        let bits = u32::from(wait == Wait::No);
         let began = Instant::now();
-        // SAFETY: the box is live, and the driver writes into it and no more offsets than a picture has
-        // macroblocks.
+        // SAFETY: the box is live, and the driver writes into it. `doNotWait` is 0.
         let status = unsafe {
             (*pointer).version = sdk::NV_ENC_LOCK_BITSTREAM_VER;
-            (&raw mut (*pointer)._bitfield_1).cast::<[u8; 4]>().write(bits.to_ne_bytes());
             (*pointer).outputBitstream = output.0;
-            (*pointer).sliceOffsets = offsets;
             (session.functions().lock_bitstream)(session.handle, pointer)
         };
         let waited = began.elapsed();
         check(Call::LockBitstream, status)?;
-        // SAFETY: the box is live and was zero before the driver wrote into it; the picture's type is read
-        // as a number.
-        let (data, length, kind, quantiser, from, progress) = unsafe {
+        // SAFETY: the box is live and was zero before the driver wrote into it.
+        let (data, length, quantiser, from) = unsafe {
             (
                 (&raw const (*pointer).bitstreamBufferPtr).read().cast::<u8>(),
                 (&raw const (*pointer).bitstreamSizeInBytes).read(),
-                (&raw const (*pointer).pictureType).cast::<u32>().read(),
                 (&raw const (*pointer).frameAvgQP).read(),
                 (&raw const (*pointer).ltrFrameBitmap).read(),
-                (&raw const (*pointer).hwEncodeStatus).read(),
             )
         };
         let result = if data.is_null() || length == 0 {
@@ -285,9 +254,7 @@ impl ReadCalls {
         } else {
             // SAFETY: the driver's memory, which holds as much until it is unlocked below.
             let bytes = unsafe { slice::from_raw_parts(data, length as usize) };
-            let key = kind == sdk::NV_ENC_PIC_TYPE::NV_ENC_PIC_TYPE_IDR as u32;
-            let whole = wait == Wait::Whole || progress == CODED;
-            Ok(read(Coded { bytes, key, quantiser, from, whole, waited }))
+            Ok(read(Coded { bytes, quantiser, from, waited }))
         };
         undo(Call::UnlockBitstream, || {
             // SAFETY: the buffer was locked above.

@@ -82,8 +82,6 @@ impl Plan {
                 sdk::NV_ENC_TUNING_INFO::NV_ENC_TUNING_INFO_ULTRA_LOW_LATENCY;
             (*parameters).encodeConfig = config;
             set_bits!(parameters, sdk::NV_ENC_INITIALIZE_PARAMS, {
-                set_reportSliceOffsets(u32::from(self.sub_frame));
-                set_enableSubFrameWrite(u32::from(self.sub_frame));
                 set_splitEncodeMode(self.split as u32);
             });
         }

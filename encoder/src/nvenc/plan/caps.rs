@@ -19,8 +19,6 @@ pub(crate) struct Caps {
     pub(crate) resize: bool,
     /// `SUPPORT_DYN_BITRATE_CHANGE`: so can the bit rate.
     pub(crate) new_bitrate: bool,
-    /// `SUPPORT_SUBFRAME_READBACK`: slices can be read one by one.
-    pub(crate) sub_frame: bool,
     /// `SUPPORT_INTRA_REFRESH`.
     pub(crate) intra_refresh: bool,
     /// `SUPPORT_CUSTOM_VBV_BUF_SIZE`.
@@ -65,7 +63,6 @@ impl Caps {
             ),
             resize: number(Cap::NV_ENC_CAPS_SUPPORT_DYN_RES_CHANGE)? != 0,
             new_bitrate: number(Cap::NV_ENC_CAPS_SUPPORT_DYN_BITRATE_CHANGE)? != 0,
-            sub_frame: number(Cap::NV_ENC_CAPS_SUPPORT_SUBFRAME_READBACK)? != 0,
             intra_refresh: number(Cap::NV_ENC_CAPS_SUPPORT_INTRA_REFRESH)? != 0,
             custom_vbv: number(Cap::NV_ENC_CAPS_SUPPORT_CUSTOM_VBV_BUF_SIZE)? != 0,
             dynamic_slices: number(Cap::NV_ENC_CAPS_SUPPORT_DYNAMIC_SLICE_MODE)? != 0,
