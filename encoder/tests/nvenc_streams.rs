@@ -1,4 +1,5 @@
-//! What NVENC's streams are made of and say of themselves: slices, parameter sets and colours.
+//! What NVENC's streams are made of and say of themselves: slices, parameter sets, colours, and pictures
+//! within what the device codes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
 mod common;
@@ -6,8 +7,8 @@ mod common;
 use common::gpu::{Raw, Rig, SETTINGS, SIZE, text, word};
 use common::{Picture as Scene, decode, psnr};
 use media::{ColorDescription, EncodeError, EncodeOptions, Picture, PixelFormat, Size, UnitKind};
-use nearlight_encoder::EncoderSettings;
 use nearlight_encoder::h264::{Sps, nals};
+use nearlight_encoder::{EncoderSettings, OpenError};
 use openh264::decoder::Decoder;
 
 const CODECS: [&str; 3] = ["nvenc-h264", "nvenc-h265", "nvenc-av1"];
@@ -105,4 +106,34 @@ fn the_colours_of_a_session_reach_the_driver_in_every_codec() {
         drop(run);
         rig.assert_clean();
     }
+}
+
+#[test]
+fn more_macroblocks_than_the_device_codes_are_refused_by_their_number() {
+    let rig = Rig::new();
+    let sized = |width, height| {
+        let size = Size::new(width, height);
+        EncoderSettings { size, largest: size, ..SETTINGS }
+    };
+    match rig.open("nvenc-h264", &sized(4096, 2320)) {
+        Err(OpenError::Refused(reason)) => {
+            assert_eq!(reason, "4096x2320 has more macroblocks than 36864");
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it opened"),
+    }
+    let mut run = rig.open("nvenc-h264", &sized(4096, 2304)).unwrap();
+    match run.encoder.resize(Size::new(2320, 4096)) {
+        Err(EncodeError::Refused(reason)) => {
+            assert_eq!(reason, "2320x4096 has more macroblocks than 36864");
+        }
+        other => panic!("{other:?}"),
+    }
+    // It has no room for both ways at once, and takes another session for each.
+    run.encoder.resize(Size::new(2304, 4096)).unwrap();
+    let sessions = rig.calls("nvEncInitializeEncoder");
+    let room: Vec<_> = sessions.iter().map(|line| word(line, "largest")).collect();
+    assert_eq!(room, ["4096x2304", "2304x4096"]);
+    drop(run);
+    rig.assert_clean();
 }

@@ -144,6 +144,14 @@ pub(crate) enum Refusal {
     /// 4:2:0 has one chroma sample for two by two pixels.
     #[error("{0} is odd, 4:2:0 takes even sizes")]
     Odd(Size),
+    /// `NV_ENC_CAPS_MB_NUM_MAX`, which may be less than the greatest width by the greatest height.
+    #[error("{size} has more macroblocks than {most}")]
+    TooManyMacroblocks {
+        /// The size asked for.
+        size: Size,
+        /// The most macroblocks of a picture.
+        most: u32,
+    },
     /// The size must lie within the one that is made room for.
     #[error("{size} is beyond the largest, {largest}")]
     BeyondLargest {
@@ -209,6 +217,9 @@ fn check_sizes(settings: &Settings, caps: &Caps) -> Result<(), Refusal> {
     }
     if let Some(size) = [size, largest].into_iter().find(|&size| !within(size, caps.largest)) {
         return Err(Refusal::TooLarge { size, most: caps.largest });
+    }
+    if !caps.codes_macroblocks_of(size) {
+        return Err(Refusal::TooManyMacroblocks { size, most: caps.macroblocks });
     }
     if !within(size, largest) {
         return Err(Refusal::BeyondLargest { size, largest });
@@ -370,7 +381,12 @@ impl Plan {
             profile: profile(settings),
             input: input(settings),
             size: settings.size,
-            largest: if caps.resize { settings.largest } else { Size::new(0, 0) },
+            largest: match caps.resize {
+                true if caps.codes_macroblocks_of(settings.largest) => settings.largest,
+                // Room for all would be more than it codes.
+                true => settings.size,
+                false => Size::new(0, 0),
+            },
             rate: settings.rate,
             split: match settings.codec {
                 // Not applicable to H.264.

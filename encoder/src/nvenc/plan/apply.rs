@@ -142,6 +142,8 @@ impl Plan {
                 set_disableSPSPPS(0);
                 set_outputAUD(0);
                 set_enableLTR(u32::from(self.long_term > 0));
+                // What a still picture does not need is not sent.
+                set_enableFillerDataInsertion(0);
                 set_enableIntraRefresh(refresh);
                 set_outputRecoveryPointSEI(refresh);
                 set_singleSliceIntraRefresh(single_slice);
@@ -171,6 +173,7 @@ impl Plan {
                 set_disableSPSPPS(0);
                 set_outputAUD(0);
                 set_enableLTR(u32::from(self.long_term > 0));
+                set_enableFillerDataInsertion(0);
                 set_chromaFormatIDC(chroma_format);
                 set_pixelBitDepthMinus8(depth_minus_8);
                 set_enableIntraRefresh(refresh);
@@ -206,6 +209,7 @@ impl Plan {
                 set_repeatSeqHdr(1);
                 set_disableSeqHdr(0);
                 set_outputAnnexBFormat(0);
+                set_enableBitstreamPadding(0);
                 set_enableCustomTileConfig(0);
                 set_chromaFormatIDC(1);
                 set_inputPixelBitDepthMinus8(depth_minus_8);

@@ -27,6 +27,8 @@ pub(crate) struct Caps {
     pub(crate) dynamic_slices: bool,
     /// `SUPPORT_REF_PIC_INVALIDATION`: lost pictures can be taken out of the references.
     pub(crate) invalidation: bool,
+    /// `MB_NUM_MAX`, macroblocks of a picture; 0 where it tells none.
+    pub(crate) macroblocks: u32,
     /// `MB_PER_SEC_MAX` in macroblocks a second: how fast it is and no limit on what it takes.
     pub(crate) macroblocks_per_second: u32,
     /// `SUPPORT_YUV444_ENCODE`.
@@ -67,6 +69,7 @@ impl Caps {
             custom_vbv: number(Cap::NV_ENC_CAPS_SUPPORT_CUSTOM_VBV_BUF_SIZE)? != 0,
             dynamic_slices: number(Cap::NV_ENC_CAPS_SUPPORT_DYNAMIC_SLICE_MODE)? != 0,
             invalidation: number(Cap::NV_ENC_CAPS_SUPPORT_REF_PIC_INVALIDATION)? != 0,
+            macroblocks: number(Cap::NV_ENC_CAPS_MB_NUM_MAX)?,
             macroblocks_per_second: number(Cap::NV_ENC_CAPS_MB_PER_SEC_MAX)?,
             full_chroma: number(Cap::NV_ENC_CAPS_SUPPORT_YUV444_ENCODE)? != 0,
             ten_bit: number(Cap::NV_ENC_CAPS_SUPPORT_10BIT_ENCODE)? != 0,
@@ -75,6 +78,13 @@ impl Caps {
             engines: number(Cap::NV_ENC_CAPS_NUM_ENCODER_ENGINES)?,
             single_slice_refresh: number(Cap::NV_ENC_CAPS_SINGLE_SLICE_INTRA_REFRESH)? != 0,
         })
+    }
+
+    /// Whether a picture of `size` has no more macroblocks than it codes.
+    pub(crate) fn codes_macroblocks_of(&self, size: Size) -> bool {
+        let edge = |pixels: u32| u64::from(pixels.div_ceil(16));
+        let macroblocks = edge(size.width) * edge(size.height);
+        self.macroblocks == 0 || macroblocks <= u64::from(self.macroblocks)
     }
 
     /// Whether the rate control can hold a constant bit rate.

@@ -18,6 +18,7 @@ fn able() -> Caps {
             Cap::NV_ENC_CAPS_HEIGHT_MIN => 49,
             Cap::NV_ENC_CAPS_WIDTH_MAX => 4096,
             Cap::NV_ENC_CAPS_HEIGHT_MAX => 4090,
+            Cap::NV_ENC_CAPS_MB_NUM_MAX => 65_536,
             Cap::NV_ENC_CAPS_MB_PER_SEC_MAX => 983_040,
             Cap::NV_ENC_CAPS_NUM_MAX_LTR_FRAMES => 8,
             Cap::NV_ENC_CAPS_NUM_ENCODER_ENGINES => 2,
@@ -58,10 +59,11 @@ fn capabilities_are_asked_for_by_number_and_a_refusal_ends_it() {
     })
     .unwrap();
     asked.sort_unstable();
-    let numbers = [1, 7, 16, 17, 19, 20, 25, 26, 27, 28, 32, 33, 39, 40, 45, 46, 47, 49, 50];
+    let numbers = [1, 7, 16, 17, 19, 20, 25, 26, 27, 28, 31, 32, 33, 39, 40, 45, 46, 47, 49, 50];
     assert_eq!(asked, numbers);
     assert_eq!((caps.largest, caps.smallest), (Size::new(16, 17), Size::new(45, 46)));
-    assert_eq!((caps.rate_control_modes, caps.macroblocks_per_second), (1, 32));
+    assert_eq!((caps.rate_control_modes, caps.macroblocks), (1, 31));
+    assert_eq!(caps.macroblocks_per_second, 32);
     assert_eq!((caps.long_term, caps.engines), (40, 49));
     assert!(!caps.constant_bitrate());
 
@@ -106,6 +108,19 @@ fn what_the_device_lacks_and_may_lack_is_left_to_it() {
     let Coding::H264 { entropy, .. } = plan.coding else { panic!("{plan:?}") };
     let cavlc = sdk::NV_ENC_H264_ENTROPY_CODING_MODE::NV_ENC_H264_ENTROPY_CODING_MODE_CAVLC;
     assert_eq!(entropy, cavlc);
+}
+
+/// Room is made for larger sizes, unless it were more than the device codes; then each takes its own.
+#[test]
+fn room_is_made_within_the_macroblocks_of_the_device() {
+    let largest = Size::new(4096, 4096);
+    let settings = Settings { largest, ..settings(Codec::H265) };
+    let room = |macroblocks| {
+        let caps = Caps { macroblocks, largest, ..able() };
+        Plan::new(&settings, &caps).unwrap().largest
+    };
+    assert_eq!([65_536, 0].map(room), [largest; 2]);
+    assert_eq!(room(65_535), HD);
 }
 
 #[test]
@@ -196,7 +211,7 @@ fn presets_splitting_and_tiles() {
         };
         assert_eq!(cut, most, "{codec:?}");
     }
-    let wide = Caps { largest: Size::new(8192, 8192), ..able() };
+    let wide = Caps { largest: Size::new(8192, 8192), macroblocks: 262_144, ..able() };
     for (width, columns) in [(4096, 1), (4098, 2), (8192, 2)] {
         let size = Size::new(width, 4096);
         let settings = Settings { size, largest: size, ..settings(Codec::Av1) };
@@ -239,6 +254,7 @@ fn every_refusal_has_its_name() {
     let rated = |bps| Settings { bitrate: Bitrate::from_bps(bps), ..h264() };
     let smaller = Settings { largest: Size::new(1280, 718), ..h264() };
     let wide = Settings { largest: Size::new(4098, 720), ..h264() };
+    let level_5 = Caps { macroblocks: 36_864, ..able };
     let rows = [
         (settings(Codec::Vp8), able, "NVENC does not code VP8"),
         (settings(Codec::Vp9), able, "NVENC does not code VP9"),
@@ -257,6 +273,7 @@ fn every_refusal_has_its_name() {
         (sized(4098, 720), able, "4098x720 is too large, it takes 4096x4090 at most"),
         (sized(1280, 4092), able, "1280x4092 is too large, it takes 4096x4090 at most"),
         (wide, able, "4098x720 is too large, it takes 4096x4090 at most"),
+        (sized(4096, 2320), level_5, "4096x2320 has more macroblocks than 36864"),
         (sized(1281, 720), able, "1281x720 is odd, 4:2:0 takes even sizes"),
         (smaller, able, "1280x720 is beyond the largest, 1280x718"),
         (Settings { slices: 0, ..h264() }, able, "0 slices"),
@@ -468,12 +485,30 @@ fn what_a_preset_has_elsewhere_stays() {
     };
     assert_eq!((precision, level), (u32::MAX, u32::MAX));
     // Bits of the header, counted from 0: AUD 6, no parameter sets 7, recovery point 9, refresh 10,
-    // repeated parameter sets 12, LTR 14, single slice 20.
-    let cleared = [6, 7, 9, 10, 14, 20].map(|bit| 1_u32 << bit).iter().sum::<u32>();
+    // repeated parameter sets 12, LTR 14, filler 17, single slice 20.
+    let cleared = [6, 7, 9, 10, 14, 17, 20].map(|bit| 1_u32 << bit).iter().sum::<u32>();
     assert_eq!(bits, !cleared);
     // AQ 3, lookahead 5, temporal AQ 8, zero delay 9, P that none refers to 10.
     let cleared = [3, 5, 8, 10].map(|bit| 1_u32 << bit).iter().sum::<u32>();
     assert_eq!(rate_bits, !cleared);
+}
+
+/// Under a constant bit rate a still picture would otherwise cost what a moving one does.
+#[test]
+fn no_codec_fills_up_to_the_bit_rate() {
+    // `enableFillerDataInsertion`, or `enableBitstreamPadding`, behind the fields before the bits.
+    for (codec, fields, bit) in [(Codec::H264, 0, 17), (Codec::H265, 4, 14), (Codec::Av1, 4, 9)] {
+        let mut config = Driver::<sdk::NV_ENC_CONFIG>::zeroed();
+        let pointer = config.pointer();
+        // SAFETY: the box is as large as one structure.
+        unsafe { pointer.write_bytes(0xff, 1) };
+        Plan::new(&settings(codec), &able()).unwrap().apply(&mut config, &mut Driver::zeroed());
+        let pointer = config.pointer();
+        // SAFETY: the box is live and written all over, and a number holds any bits.
+        let bits =
+            unsafe { (&raw const (*pointer).encodeCodecConfig).cast::<u32>().add(fields).read() };
+        assert_eq!(bits & 1 << bit, 0, "{codec:?}");
+    }
 }
 
 proptest! {
