@@ -268,6 +268,14 @@ impl FakeGpu {
         tell(&self.encode, "fake_nvenc_parameter_sets", on.into())
     }
 
+    /// Whether sessions that run ignore a new bit rate, and requests for keyframes, without a word.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_ignores(&self, rates: bool, keyframes: bool) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_ignores", u32::from(rates) | u32::from(keyframes) << 1)
+    }
+
     /// How long the hardware takes for a picture beside what coding it takes, in microseconds.
     ///
     /// # Errors

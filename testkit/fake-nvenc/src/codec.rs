@@ -1,7 +1,8 @@
 //! What pictures are coded to.
 //!
 //! H.264 in 8 bit 4:2:0 is H.264, by OpenH264. All else is a stand-in: units with the headers that packetisers
-//! and decoders' front ends look at, around a text that has the SHA-256 of the picture.
+//! and decoders' front ends look at, around a text that has the SHA-256 of the picture and is filled up to
+//! the length that the bit rate gives a picture.
 
 use sha2::{Digest, Sha256};
 
@@ -115,9 +116,10 @@ fn stand_in(job: &Job, pixels: &[u8], source: Source) -> Unit {
         digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     );
     let sets = (key && config.repeat) || job.parameter_sets || job.number == 0;
+    let filling = filling(config, text.len());
     let (bytes, slices) = match config.codec {
-        Codec::Av1 => obus(config, key, sets, &text),
-        codec => nals(codec, config, key, sets, &text),
+        Codec::Av1 => obus(config, key, sets, &text, &filling),
+        codec => nals(codec, config, key, sets, &text, &filling),
     };
     let kind = match (key, job.refresh) {
         (true, _) => IDR,
@@ -127,6 +129,17 @@ fn stand_in(job: &Job, pixels: &[u8], source: Source) -> Unit {
     Unit { kind, ..Unit::of(job, bytes, slices, source) }
 }
 
+/// What is added to each slice's text of this length, so that the picture takes its part of the bit rate.
+/// No more than it fits into an output with.
+fn filling(config: &Configuration, text: usize) -> String {
+    let (numerator, denominator) = config.rate;
+    let budget =
+        u64::from(config.bitrate) / 8 * u64::from(denominator) / u64::from(numerator.max(1));
+    let most = u64::from(config.width) * u64::from(config.height) / 2;
+    let slice = budget.min(most) as usize / config.slices.max(1) as usize;
+    format!(" {}", ".".repeat(slice.saturating_sub(text)))
+}
+
 /// NAL units of H.264 or HEVC. A text has no zero byte, hence nothing that needs an emulation prevention byte.
 fn nals(
     codec: Codec,
@@ -134,6 +147,7 @@ fn nals(
     key: bool,
     sets: bool,
     text: &str,
+    filling: &str,
 ) -> (Vec<u8>, Vec<u32>) {
     let hevc = codec == Codec::Hevc;
     let mut bytes = Vec::new();
@@ -166,13 +180,19 @@ fn nals(
     let mut slices = Vec::new();
     for slice in 0..config.slices {
         slices.push(bytes.len() as u32);
-        nal(&mut bytes, kind, &format!("slice={slice} {text}"));
+        nal(&mut bytes, kind, &format!("slice={slice} {text}{filling}"));
     }
     (bytes, slices)
 }
 
 /// OBUs of AV1, all with their sizes.
-fn obus(config: &Configuration, key: bool, sets: bool, text: &str) -> (Vec<u8>, Vec<u32>) {
+fn obus(
+    config: &Configuration,
+    key: bool,
+    sets: bool,
+    text: &str,
+    filling: &str,
+) -> (Vec<u8>, Vec<u32>) {
     // OBU_SEQUENCE_HEADER, OBU_TEMPORAL_DELIMITER, OBU_FRAME_HEADER, OBU_TILE_GROUP (AV1, 6.2.2).
     const SEQUENCE: u8 = 1;
     const DELIMITER: u8 = 2;
@@ -199,7 +219,7 @@ fn obus(config: &Configuration, key: bool, sets: bool, text: &str) -> (Vec<u8>, 
     let mut slices = Vec::new();
     for tile in 0..config.slices {
         slices.push(bytes.len() as u32);
-        obu(&mut bytes, TILES, format!("tile={tile} {text}").as_bytes());
+        obu(&mut bytes, TILES, format!("tile={tile} {text}{filling}").as_bytes());
     }
     (bytes, slices)
 }

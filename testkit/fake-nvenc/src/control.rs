@@ -8,7 +8,7 @@ use crate::{CONTROL, ENTRIES, session};
 fake_control::export_control!(crate::CONTROL);
 
 /// Parts of `FAKE_NVENC_PLAN` that plan no call: `omit ENTRY`, `version MAJOR MINOR`, `create STATUS`,
-/// `sessions COUNT`, `deny CODEC`. Whether it is one.
+/// `sessions COUNT`, `deny CODEC`, `ignore rates`, `ignore keyframes`. Whether it is one.
 pub(crate) fn tell(words: &[&str]) -> bool {
     let number = |word: &str| word.parse::<u32>().ok();
     match *words {
@@ -23,6 +23,14 @@ pub(crate) fn tell(words: &[&str]) -> bool {
         ["create", status] => number(status).map(|s| settings().create_answers = s).is_some(),
         ["sessions", count] => number(count).map(|c| settings().sessions = c).is_some(),
         ["deny", codec] => Codec::named(codec).map(|codec| settings().deny(codec)).is_some(),
+        ["ignore", "rates"] => {
+            settings().ignores_rates = true;
+            true
+        }
+        ["ignore", "keyframes"] => {
+            settings().ignores_keyframes = true;
+            true
+        }
         _ => false,
     }
 }
@@ -105,6 +113,15 @@ pub extern "C" fn fake_nvenc_goes_back(on: u32) {
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_nvenc_parameter_sets(on: u32) {
     CONTROL.guarded((), || settings().parameter_sets = on != 0);
+}
+
+/// What sessions that run ignore without a word: bit 0 is a new bit rate, bit 1 a request for a keyframe.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_ignores(orders: u32) {
+    CONTROL.guarded((), || {
+        let mut settings = settings();
+        (settings.ignores_rates, settings.ignores_keyframes) = (orders & 1 != 0, orders & 2 != 0);
+    });
 }
 
 /// This number stands in fields of enumerations that the driver fills: presets, results of locks, mapped

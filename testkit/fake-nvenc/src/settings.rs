@@ -159,6 +159,10 @@ pub(crate) struct Settings {
     pub(crate) goes_back: bool,
     /// Whether units have the parameter sets that they are told to have.
     pub(crate) parameter_sets: bool,
+    /// Whether a new bit rate is taken without a word and not followed.
+    pub(crate) ignores_rates: bool,
+    /// Whether requests for keyframes are.
+    pub(crate) ignores_keyframes: bool,
     pub(crate) fill: Fill,
     /// How long the hardware takes for a picture beside what coding it takes, in microseconds.
     pub(crate) delay: u32,
@@ -177,6 +181,8 @@ impl Settings {
             poison: true,
             goes_back: true,
             parameter_sets: true,
+            ignores_rates: false,
+            ignores_keyframes: false,
             fill: Fill::Right,
             delay: 0,
             denied: Vec::new(),

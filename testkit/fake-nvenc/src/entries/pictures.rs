@@ -274,7 +274,8 @@ fn submit(call: &Call<'_>, session: &Session, picture: Picture) -> Result<(), u3
     }
     // Taken whatever the flags say: asked for twice, it is still one keyframe.
     let forced = std::mem::take(&mut state.force_key);
-    let key = picture.flags & FORCE_IDR != 0 || forced || number == 0;
+    let asked = picture.flags & FORCE_IDR != 0 && !settings().ignores_keyframes;
+    let key = asked || forced || number == 0;
     let mark = picture.mark.map_or(0, |index| 1 << index);
     state.marked = if key { mark } else { state.marked | mark };
     let waits = state.stream.and_then(|stream| session.device.waits(stream));

@@ -117,6 +117,11 @@ pub(crate) unsafe fn reconfigure(
     let (reset, force_key) = (flags & 0b01 != 0, flags & 0b10 != 0);
     *call.detail = format!("reset={} idr={} {config}", u8::from(reset), u8::from(force_key));
     allowed(call, &before, &config)?;
+    let config = if settings().ignores_rates {
+        Configuration { bitrate: before.bitrate, rate: before.rate, ..config }
+    } else {
+        config
+    };
     let mut state = session.state();
     let resized = (before.width, before.height) != (config.width, config.height);
     if resized && state.submitted > state.coded {
