@@ -57,6 +57,9 @@ pub struct Candidate {
     pub codec: Codec,
     /// Whether it runs on dedicated hardware.
     pub hardware: bool,
+    /// What it goes through, by name: a library, or a plugin of GStreamer. Where that hangs for one
+    /// candidate, it is taken to hang for all of it.
+    pub library: &'static str,
     /// Opens it; called by [`Self::start`].
     pub open: Arc<Open>,
 }
@@ -106,6 +109,7 @@ pub fn candidates() -> Vec<Candidate> {
         name: crate::openh264::NAME,
         codec: Codec::H264,
         hardware: false,
+        library: "OpenH264",
         open: Arc::new(|settings, _| {
             Ok(Box::new(crate::openh264::OpenH264Encoder::open(settings)?) as Box<dyn Encoder>)
         }),

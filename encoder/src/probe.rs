@@ -274,7 +274,8 @@ mod tests {
             let format = settings.format;
             Ok(Box::new(Noted { capabilities, format }) as Box<dyn Encoder>)
         });
-        (Candidate { name: "noted", codec: Codec::Vp9, hardware: false, open }, opened)
+        let (name, library) = ("noted", "a double");
+        (Candidate { name, codec: Codec::Vp9, hardware: false, library, open }, opened)
     }
 
     /// Takes pictures of one layout alone.

@@ -56,6 +56,7 @@ impl Hardware {
             name,
             codec: Codec::H264,
             hardware: true,
+            library: "a double",
             open: Arc::new(move |_, wake| {
                 hardware.calls.push(format!("{name} open"));
                 *hardware.wake.lock().unwrap() = Some(wake.clone());

@@ -25,7 +25,7 @@ const SHORT: Duration = Duration::from_millis(50);
 /// A candidate that must not be opened in this process.
 fn candidate(name: &'static str, hardware: bool) -> Candidate {
     let open = Arc::new(|_: &_, _: &_| panic!("opened in the process that asks"));
-    Candidate { name, codec: Codec::H264, hardware, open }
+    Candidate { name, codec: Codec::H264, hardware, library: name, open }
 }
 
 fn candidates() -> Vec<Candidate> {
@@ -118,6 +118,55 @@ fn a_candidate_that_hangs_is_cut_short_and_the_next_one_tried() {
         for name in "$@"; do answer "$name" fine; done"#,
     );
     assert_eq!(reasons(&child(&script, SHORT, PATIENCE)), expected);
+}
+
+#[test]
+fn what_goes_through_a_library_that_hung_is_not_waited_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let script = with_answer(&format!(
+        r#"echo "$@" >> {}; case $1 in hangs) sleep 1000000;; esac
+        for name in "$@"; do answer "$name" fine; done"#,
+        log.display()
+    ));
+    let of = |name, library, hardware| Candidate { library, ..candidate(name, hardware) };
+    let candidates = [
+        of("hangs", "driver", true),
+        of("plugin", "plugin", true),
+        of("same", "driver", true),
+        of("software", "driver", false),
+    ];
+    let mut limit = SHORT;
+    // However long a shell takes to answer for what goes another way.
+    let verdicts = loop {
+        std::fs::write(&log, "").unwrap();
+        let verdicts = child(&script, limit, PATIENCE).probe(&candidates);
+        if verdicts[1].reason() == "fine" {
+            break verdicts;
+        }
+        limit *= 2;
+    };
+    let hung = format!("did not answer within {} s", limit.as_secs_f64());
+    let not_tried = format!("not tried: hangs, by the same driver, {hung}");
+    let said: Vec<_> = verdicts.iter().map(Verdict::reason).collect();
+    assert_eq!(said, [hung.as_str(), "fine", not_tried.as_str(), "fine"]);
+    let unanswered = |verdict: &Verdict| matches!(verdict.outcome, Outcome::Unanswered { .. });
+    assert!(unanswered(&verdicts[2]), "it is tried again as what hung is");
+    // No process but the one that hung was asked for it.
+    let asked = std::fs::read_to_string(&log).unwrap();
+    let mut asked: Vec<_> = asked.lines().filter(|names| !names.starts_with("hangs")).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, ["plugin", "software"]);
+    // By itself it is tried.
+    assert_eq!(patient(&script).probe(&candidates[2..3])[0].reason(), "fine");
+    // What crashes says nothing of others.
+    let script = with_answer(
+        r#"case $1 in a) kill -SEGV $$;; esac; for name in "$@"; do answer "$name" fine; done"#,
+    );
+    let both = [of("a", "driver", true), of("b", "driver", true)];
+    let verdicts = patient(&script).probe(&both);
+    let said: Vec<_> = verdicts.iter().map(Verdict::reason).collect();
+    assert_eq!(said, ["crashed (signal 11)", "fine"]);
 }
 
 #[test]

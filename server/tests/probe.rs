@@ -85,9 +85,15 @@ impl Machine {
         Node::with_apps(config(&[]), None, [], probing).unwrap()
     }
 
+    /// What each process that was started so far was asked for.
+    fn asked(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.path("log")).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
+    }
+
     /// Processes that were started so far.
     fn started(&self) -> usize {
-        std::fs::read_to_string(self.path("log")).map_or(0, |log| log.lines().count())
+        self.asked().len()
     }
 }
 
@@ -143,6 +149,22 @@ async fn a_driver_that_crashes_hangs_or_lies_costs_its_encoder_and_nothing_else(
         let (used, declined) = node.encoder();
         assert_ne!(used, CARD);
         assert!(declined.iter().any(|line| *line == format!("{CARD}: {said}")), "{declined:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_driver_that_hangs_is_waited_for_once() {
+    let machine = Machine::new();
+    let node = machine.start(machine.prober("cuInit 1 1 hang", "", SHORT));
+    let hung = "did not answer within 0.2 s";
+    assert_eq!(verdict(&node, CARD).await, hung);
+    let expected = format!("not tried: {CARD}, by the same libnvidia-encode.so.1, {hung}");
+    for name in ["nvenc-h265", "nvenc-av1"] {
+        assert_eq!(verdict(&node, name).await, expected);
+        // No process but the one that hung was asked for it.
+        let others = machine.asked().into_iter().filter(|names| !names.starts_with(CARD));
+        let asked: Vec<_> = others.filter(|names| names.contains(name)).collect();
+        assert_eq!(asked, [""; 0]);
     }
 }
 
@@ -207,12 +229,22 @@ impl Plugins {
         self.0.path().join("mark")
     }
 
-    /// A node with x264 and OpenH264, of which the first goes wrong so. It counts as hardware, since the
-    /// limit that it meets is not to be that of the second.
+    /// What each process of the last start was asked for.
+    fn asked(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.0.path().join("log")).unwrap();
+        let mut asked: Vec<_> = log.lines().map(str::to_owned).collect();
+        asked.sort();
+        asked
+    }
+
+    /// A node with x264, x265 and OpenH264, of which the first goes wrong so, and the second is said to go
+    /// through the same plugin. They count as hardware, since the limit that they meet is not to be that of
+    /// the third.
     fn start(&self, what: &str, limit: Duration) -> Arc<Node> {
         let folder = self.0.path().display();
+        std::fs::write(self.0.path().join("log"), "").unwrap();
         let script = format!(
-            "GST_PLUGIN_SYSTEM_PATH_1_0= GST_PLUGIN_PATH_1_0={folder} FAKE_GST={what} \
+            "echo \"$@\" >> {folder}/log; GST_PLUGIN_SYSTEM_PATH_1_0= GST_PLUGIN_PATH_1_0={folder} FAKE_GST={what} \
             GST_REGISTRY_1_0={folder}/registry FAKE_GST_MARK={} exec {NEARLIGHT} probe-encoders \"$@\"",
             self.mark().display()
         );
@@ -222,34 +254,41 @@ impl Plugins {
             limits: Limits { software: PATIENCE, hardware: limit },
             speed: Speed::Auto,
         };
-        let sound = ["gst-x264enc", "openh264"];
         let mut candidates = encoder::candidates();
-        candidates.retain(|candidate| sound.contains(&candidate.name));
-        candidates[0].hardware = true;
+        candidates.retain(|each| ["gst-x264enc", "gst-x265enc", "openh264"].contains(&each.name));
+        candidates[..2].iter_mut().for_each(|each| {
+            (each.hardware, each.library) = (true, "nearlightfake");
+        });
         let probing = Probing { candidates, prober: Arc::new(prober), ..Probing::in_process() };
         Node::with_apps(config(&[]), None, [], probing).unwrap()
     }
 }
 
-#[test]
-fn a_plugin_that_hangs_or_crashes_while_it_is_tried_costs_its_encoder_and_nothing_else() {
+#[tokio::test]
+async fn a_plugin_that_hangs_or_crashes_while_it_is_tried_costs_its_encoders_and_nothing_else() {
     let broken = Plugins::new();
     let node = broken.start("crash", PATIENCE);
     assert_eq!(node.encoder(), ("openh264", vec!["gst-x264enc: crashed (signal 6)".to_owned()]));
+    assert_eq!(broken.asked(), ["gst-x264enc gst-x265enc", "gst-x265enc", "openh264"]);
     for what in ["hang", "hang-scan"] {
         let broken = Plugins::new();
         let mut limit = SHORT;
         // However long the process takes to come there, it is cut short after that.
-        let (used, declined) = loop {
+        let node = loop {
             let node = broken.start(what, limit);
             if broken.mark().exists() {
-                break node.encoder();
+                break node;
             }
             limit *= 2;
         };
+        let (used, declined) = node.encoder();
         assert_eq!(used, "openh264");
-        let expected = format!("gst-x264enc: did not answer within {} s", limit.as_secs_f64());
-        assert_eq!(declined, [expected]);
+        let hung = format!("did not answer within {} s", limit.as_secs_f64());
+        assert_eq!(declined, [format!("gst-x264enc: {hung}")]);
+        // It is waited for once.
+        let expected = format!("not tried: gst-x264enc, by the same nearlightfake, {hung}");
+        assert_eq!(verdict(&node, "gst-x265enc").await, expected);
+        assert_eq!(broken.asked(), ["gst-x264enc gst-x265enc", "openh264"]);
     }
 }
 
@@ -273,7 +312,8 @@ fn works() -> Outcome {
 fn breaking(cache: Option<Cache>) -> (Probing, Sender<Outcome>) {
     let gone: Arc<encoder::candidates::Open> =
         Arc::new(|_, _| Err(OpenError::Refused("its device is gone".into())));
-    let breaks = Candidate { name: "breaks", codec: Codec::H264, hardware: true, open: gone };
+    let (name, library, codec) = ("breaks", "a double", Codec::H264);
+    let breaks = Candidate { name, codec, hardware: true, library, open: gone };
     let mut candidates = vec![breaks];
     candidates.extend(encoder::candidates().into_iter().filter(|each| each.name == "openh264"));
     let (tell, told) = channel();

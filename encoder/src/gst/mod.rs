@@ -42,6 +42,7 @@ pub fn candidates(hardware: bool) -> impl Iterator<Item = Candidate> {
         name: row.name,
         codec: row.codec,
         hardware,
+        library: row.plugin,
         open: Arc::new(|settings, _| {
             Ok(Box::new(GstEncoder::open(row, settings)?) as Box<dyn Encoder>)
         }),
@@ -399,6 +400,8 @@ fn output_caps(
 
 #[cfg(test)]
 mod tests {
+    use gstreamer::prelude::PluginFeatureExt as _;
+
     use super::*;
 
     /// A row of an element that every GStreamer has and that codes nothing.
@@ -407,6 +410,7 @@ mod tests {
             name: "gst-test",
             element,
             package: "none",
+            plugin: "none",
             codec: Codec::Vp8,
             hardware: false,
             largest: Size::new(640, 480),
@@ -438,6 +442,18 @@ mod tests {
         let wished = &[Setting::Wished(&[("speed", Value::Text("1"))])];
         let text = "it has no property bitrate".to_owned();
         assert_eq!(refusal(row("identity", wished)), OpenError::Refused(text));
+    }
+
+    /// Where one of a plugin hangs, the others of the same are not tried.
+    #[test]
+    fn plugins_are_called_as_their_elements_say() {
+        gst::init().unwrap();
+        for row in ROWS {
+            // Those that are not installed cannot say.
+            let Some(factory) = gst::ElementFactory::find(row.element) else { continue };
+            let plugin = factory.plugin().map(|plugin| plugin.plugin_name());
+            assert_eq!(plugin.as_deref(), Some(row.plugin), "{}", row.name);
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Row {
     pub(super) element: &'static str,
     /// Debian's package of it.
     pub(super) package: &'static str,
+    /// GStreamer's plugin that has it, as `gst-inspect-1.0` calls it.
+    pub(super) plugin: &'static str,
     pub(super) codec: Codec,
     /// Whether it codes on dedicated hardware.
     pub(super) hardware: bool,
@@ -152,6 +154,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "gst-v4l2h264enc",
         element: "v4l2h264enc",
         package: GOOD,
+        plugin: "video4linux2",
         codec: Codec::H264,
         hardware: true,
         largest: H264_LARGEST,
@@ -182,6 +185,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "gst-x264enc",
         element: "x264enc",
         package: UGLY,
+        plugin: "x264",
         codec: Codec::H264,
         hardware: false,
         largest: H264_LARGEST,
@@ -208,6 +212,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "gst-x265enc",
         element: "x265enc",
         package: BAD,
+        plugin: "x265",
         codec: Codec::H265,
         hardware: false,
         largest: H265_LARGEST,
@@ -234,6 +239,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "gst-vp9enc",
         element: "vp9enc",
         package: GOOD,
+        plugin: "vpx",
         codec: Codec::Vp9,
         hardware: false,
         largest: VP9_LARGEST,
@@ -263,6 +269,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "gst-vp8enc",
         element: "vp8enc",
         package: GOOD,
+        plugin: "vpx",
         codec: Codec::Vp8,
         hardware: false,
         largest: VP8_LARGEST,
@@ -292,6 +299,7 @@ pub(super) static ROWS: &[Row] = &[
         element: "svtav1enc",
         // Debian has it from 13 on.
         package: BAD,
+        plugin: "svtav1",
         codec: Codec::Av1,
         hardware: false,
         largest: AV1_LARGEST,
@@ -316,6 +324,7 @@ pub(super) static ROWS: &[Row] = &[
         name: "gst-av1enc",
         element: "av1enc",
         package: BAD,
+        plugin: "aom",
         codec: Codec::Av1,
         hardware: false,
         largest: AV1_LARGEST,
@@ -354,8 +363,8 @@ const fn largest(codec: Codec) -> Size {
 }
 
 const fn hardware(
-    name: &'static str,
-    element: &'static str,
+    (name, element): (&'static str, &'static str),
+    plugin: &'static str,
     codec: Codec,
     settings: &'static [Setting],
     change: Change,
@@ -365,6 +374,7 @@ const fn hardware(
         name,
         element,
         package: BAD,
+        plugin,
         codec,
         hardware: true,
         largest: largest(codec),
@@ -380,8 +390,8 @@ const fn hardware(
 /// with every bit rate. Names of properties changed in 1.26.
 const fn nvcodec(name: &'static str, element: &'static str, codec: Codec, change: Change) -> Row {
     hardware(
-        name,
-        element,
+        (name, element),
+        "nvcodec",
         codec,
         &[
             Needed(&[("preset", Text("p3")), ("preset", Text("low-latency-hp"))]),
@@ -408,7 +418,7 @@ const fn va(
     codec: Codec,
     settings: &'static [Setting],
 ) -> Row {
-    hardware(name, element, codec, settings, Change::Keyframe, Units::Caller)
+    hardware((name, element), "va", codec, settings, Change::Keyframe, Units::Caller)
 }
 
 const VA_H26X: &[Setting] = &[
@@ -436,7 +446,7 @@ const fn qsv(
     codec: Codec,
     settings: &'static [Setting],
 ) -> Row {
-    hardware(name, element, codec, settings, Change::Keyframe, Units::Caller)
+    hardware((name, element), "qsv", codec, settings, Change::Keyframe, Units::Caller)
 }
 
 const QSV_H26X: &[Setting] = &[
@@ -462,8 +472,8 @@ const QSV_AV1: &[Setting] = &[
 /// it is of use only with drivers that answer at once, which the trial at start shows.
 const fn amf(name: &'static str, element: &'static str, codec: Codec) -> Row {
     hardware(
-        name,
-        element,
+        (name, element),
+        "amfcodec",
         codec,
         &[
             Needed(&[("usage", Text("ultra-low-latency")), ("usage", Text("low-latency"))]),

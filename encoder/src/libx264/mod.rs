@@ -47,6 +47,7 @@ pub fn candidate() -> Candidate {
         name: NAME,
         codec: Codec::H264,
         hardware: false,
+        library: "libx264",
         open: std::sync::Arc::new(|settings, _| {
             Ok(Box::new(LibX264Encoder::open(settings)?) as Box<dyn Encoder>)
         }),

@@ -63,6 +63,7 @@ pub fn candidates(libraries: Libraries) -> [Candidate; 3] {
             name,
             codec,
             hardware: true,
+            library: loader::LIBRARY,
             open: Arc::new(move |settings, wake| {
                 let nvenc = driver.load().map_err(|reason| unavailable(&reason))?;
                 Ok(Box::new(open(name, codec, &nvenc, settings, wake)?))

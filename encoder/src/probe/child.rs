@@ -80,17 +80,16 @@ impl Prober for ChildProber {
     fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
         let kind = |hardware: bool| {
             let limit = if hardware { self.limits.hardware } else { self.limits.software };
-            let names = candidates.iter().filter(|each| each.hardware == hardware);
-            let names: Vec<_> = names.map(|each| each.name).collect();
-            (limit, names)
+            let asked = candidates.iter().filter(|each| each.hardware == hardware);
+            (limit, asked.collect::<Vec<_>>())
         };
         let (hardware, software) = std::thread::scope(|scope| {
-            let (limit, names) = kind(true);
+            let (limit, asked) = kind(true);
             let hardware = std::thread::Builder::new()
                 .name("probe-hardware".into())
-                .spawn_scoped(scope, move || self.ask(&names, limit));
-            let (limit, names) = kind(false);
-            let software = self.ask(&names, limit);
+                .spawn_scoped(scope, move || self.ask(&asked, limit));
+            let (limit, asked) = kind(false);
+            let software = self.ask(&asked, limit);
             (hardware.map(std::thread::ScopedJoinHandle::join), software)
         });
         let (mut hardware, why) = match hardware {
@@ -109,32 +108,56 @@ impl Prober for ChildProber {
 }
 
 impl ChildProber {
-    /// An outcome for each name.
-    fn ask(&self, names: &[&str], limit: Duration) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(names.len());
-        while outcomes.len() < names.len() {
-            let left = &names[outcomes.len()..];
-            let mut asked = match Asked::start(self, left) {
+    /// An outcome for each candidate. Where one of hardware hangs, the others that go through its library are
+    /// not tried: each would be waited for as long. They are no worse off for that than one that hung: at the
+    /// next start each is tried by itself, beside the sessions. In software one that does not answer in time
+    /// may be slow, which says nothing of another codec.
+    fn ask(&self, candidates: &[&Candidate], limit: Duration) -> Vec<Outcome> {
+        let mut outcomes = vec![None; candidates.len()];
+        while outcomes.contains(&None) {
+            let unasked = |at: &usize| outcomes[*at].is_none();
+            let left: Vec<_> = (0..candidates.len()).filter(unasked).collect();
+            let names: Vec<_> = left.iter().map(|at| candidates[*at].name).collect();
+            let mut asked = match Asked::start(self, &names) {
                 Ok(asked) => asked,
                 Err(error) => {
                     let reason = format!("cannot be tried: {}: {error}", self.program.display());
-                    outcomes.resize(names.len(), Outcome::Unanswered { reason });
-                    break;
+                    let failed = Outcome::Unanswered { reason };
+                    return outcomes.into_iter().map(|at| at.unwrap_or(failed.clone())).collect();
                 }
             };
-            for name in left {
-                match asked.outcome_of(name, limit) {
-                    Ok(outcome) => outcomes.push(outcome),
-                    Err(reason) => {
-                        tracing::debug!(encoder = name, reason, "probing was cut short");
-                        outcomes.push(Outcome::Unanswered { reason });
-                        break;
+            for at in left {
+                let Candidate { name, library, hardware, .. } = *candidates[at];
+                let Cut { reason, hung } = match asked.outcome_of(name, limit) {
+                    Ok(outcome) => {
+                        outcomes[at] = Some(outcome);
+                        continue;
+                    }
+                    Err(cut) => cut,
+                };
+                tracing::debug!(encoder = name, reason, "probing was cut short");
+                if hung && hardware {
+                    let others = candidates.iter().zip(&mut outcomes);
+                    let same =
+                        others.filter(|(other, known)| other.library == library && known.is_none());
+                    for (_, outcome) in same {
+                        let reason = format!("not tried: {name}, by the same {library}, {reason}");
+                        *outcome = Some(Outcome::Unanswered { reason });
                     }
                 }
+                outcomes[at] = Some(Outcome::Unanswered { reason });
+                break;
             }
         }
-        outcomes
+        outcomes.into_iter().flatten().collect()
     }
+}
+
+/// Why a child is asked no more.
+struct Cut {
+    reason: String,
+    /// It did not answer in time, and lived.
+    hung: bool,
 }
 
 /// A child at work. Dropping it ends it.
@@ -171,7 +194,7 @@ impl Asked {
     }
 
     /// What the child says next, which must be of this candidate.
-    fn outcome_of(&mut self, name: &str, limit: Duration) -> Result<Outcome, String> {
+    fn outcome_of(&mut self, name: &str, limit: Duration) -> Result<Outcome, Cut> {
         let line = match self.lines.recv_timeout(limit) {
             Ok(line) => line,
             // It may be gone while something that it left running holds its output open.
@@ -183,21 +206,23 @@ impl Asked {
             _ => {
                 let text = String::from_utf8_lossy(&line);
                 let excerpt: String = text.trim_end().chars().take(EXCERPT).collect();
-                Err(format!("its answer makes no sense: {excerpt:?}"))
+                let reason = format!("its answer makes no sense: {excerpt:?}");
+                Err(Cut { reason, hung: false })
             }
         }
     }
 
     /// How a child ended that will say no more, if it does within `patience`.
-    fn end(&self, patience: Duration, limit: Duration) -> String {
-        match self.status_within(patience) {
-            Some(status) => match (status.terminating_signal(), status.exit_status()) {
-                (Some(signal), _) => format!("crashed (signal {signal})"),
-                (None, Some(code)) => format!("ended without an answer (exit status {code})"),
-                (None, None) => "ended without an answer".into(),
-            },
-            None => silence(limit),
-        }
+    fn end(&self, patience: Duration, limit: Duration) -> Cut {
+        let Some(status) = self.status_within(patience) else {
+            return Cut { reason: silence(limit), hung: true };
+        };
+        let reason = match (status.terminating_signal(), status.exit_status()) {
+            (Some(signal), _) => format!("crashed (signal {signal})"),
+            (None, Some(code)) => format!("ended without an answer (exit status {code})"),
+            (None, None) => "ended without an answer".into(),
+        };
+        Cut { reason, hung: false }
     }
 
     /// How it ended; leaves it to be reaped, so that its number stays its own. None while it lives.

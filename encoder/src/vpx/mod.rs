@@ -57,6 +57,7 @@ pub fn candidate() -> Candidate {
         name: NAME,
         codec: Codec::Vp8,
         hardware: false,
+        library: "libvpx",
         open: std::sync::Arc::new(|settings, _| {
             Ok(Box::new(VpxEncoder::open(settings)?) as Box<dyn Encoder>)
         }),

@@ -341,7 +341,8 @@ mod tests {
             let missing = || crate::OpenError::Missing("it is a double".into());
             let open = std::sync::Arc::new(move |_: &_, _: &_| Err(missing()));
             let codec = media::Codec::Vp8;
-            let encoders = vec![Candidate { name, codec, hardware: false, open }];
+            let (library, hardware) = ("a double", false);
+            let encoders = vec![Candidate { name, codec, hardware, library, open }];
             Command::UseEncoders { encoders, kind: PictureKind::NV12 }
         };
         let told = told([encoders("a"), sink(), rate(1), encoders("b")]);

@@ -189,6 +189,7 @@ pub fn double(name: &'static str, behaviour: Behaviour, calls: &Arc<Log<String>>
         name,
         codec: Codec::H264,
         hardware: false,
+        library: "a double",
         open: Arc::new(move |settings: &EncoderSettings, _: &Wake| {
             if behaviour == Behaviour::DoesNotOpen {
                 return Err(OpenError::Missing("the double's plugin".into()));

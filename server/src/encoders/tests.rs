@@ -41,7 +41,7 @@ fn failed() -> Outcome {
 
 fn candidate(name: &'static str, codec: Codec, hardware: bool) -> Candidate {
     let open = Arc::new(|_: &_, _: &_| panic!("it is never opened here"));
-    Candidate { name, codec, hardware, open }
+    Candidate { name, codec, hardware, library: name, open }
 }
 
 fn open_as(probing: Probing, codecs: &str) -> Result<NodeEncoders, SelectError> {
