@@ -5,11 +5,14 @@
 //! a session gets an encoder that cannot keep up, or none.
 //!
 //! The order is: the codecs as the operator has them, within a codec hardware before software, within
-//! both the table's own order.
+//! both the table's own order. In the order of use, what is started anew for a new bit rate or a keyframe
+//! comes after the others of its codec: its stream stops for it.
 
 use std::time::Duration;
 
-use media::{BitDepth, Codec, CodecSet, EncoderCapabilities, FrameRate, PixelFormat, Size};
+use media::{
+    BitDepth, Codec, CodecSet, EncoderCapabilities, FrameRate, PixelFormat, Restarts, Size,
+};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -72,7 +75,7 @@ impl Cost {
     }
 }
 
-/// Pictures that an encoder takes.
+/// Pictures that an encoder takes, and what it does with them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepts {
@@ -85,6 +88,8 @@ pub struct Accepts {
     pub largest: Size,
     /// Whether it makes losses good by waves of intra blocks where that is asked for.
     pub waves: bool,
+    /// What it says that it is started anew for, or what it was found to ignore while it runs.
+    pub restarts: Restarts,
 }
 
 impl Accepts {
@@ -95,6 +100,7 @@ impl Accepts {
             smallest: capabilities.smallest,
             largest: capabilities.largest,
             waves: capabilities.waves,
+            restarts: capabilities.restarts,
         }
     }
 
@@ -190,6 +196,14 @@ impl Verdict {
         }
     }
 
+    /// What it has to be started anew for, where it works.
+    pub fn restarts(&self) -> Restarts {
+        match &self.outcome {
+            Outcome::Works { accepts, .. } => accepts.restarts,
+            _ => Restarts::NONE,
+        }
+    }
+
     /// `ok`, or why it cannot be used.
     pub fn reason(&self) -> &str {
         match &self.outcome {
@@ -225,6 +239,9 @@ pub struct Demand {
 pub enum Standing {
     /// Yes.
     Usable,
+    /// Yes, but after the others of its codec: it is started anew for what they do while they run, which
+    /// this says.
+    Restarts(&'static str),
     /// Only where nothing else is left, since it does not keep up.
     LastResort {
         /// What a picture takes.
@@ -241,6 +258,8 @@ pub enum Standing {
 pub struct Ranked {
     /// Its name.
     pub name: &'static str,
+    /// Its codec.
+    pub codec: Codec,
     /// Whether it may be used.
     pub standing: Standing,
 }
@@ -257,11 +276,17 @@ impl Choice {
         &self.ranked
     }
 
-    /// What is to be used, in order: the later ones replace one that fails in a session. Those that do
-    /// not keep up come last, the quickest first. Empty where none can be used.
+    /// What is to be used, in order: the later ones replace one that fails in a session. Those that are
+    /// started anew come after the others of their codec, and those that do not keep up last of all, the
+    /// quickest first. Empty where none can be used.
     pub fn usable(&self) -> Vec<&'static str> {
-        let usable = self.ranked.iter().filter(|each| each.standing == Standing::Usable);
-        let mut names: Vec<_> = usable.map(|each| each.name).collect();
+        let mut names = Vec::with_capacity(self.ranked.len());
+        for codec in self.ranked.chunk_by(|one, other| one.codec == other.codec) {
+            let usable = codec.iter().filter(|each| each.standing == Standing::Usable);
+            names.extend(usable.map(|each| each.name));
+            let restart = codec.iter().filter(|each| each.restarts());
+            names.extend(restart.map(|each| each.name));
+        }
         let mut slow: Vec<_> = self.ranked.iter().filter_map(Ranked::last_resort).collect();
         slow.sort_by_key(|(picture, _)| *picture);
         names.extend(slow.into_iter().map(|(_, name)| name));
@@ -287,31 +312,38 @@ impl Choice {
         self.declined("").join("; ")
     }
 
-    /// Where `used` does not keep up with the pictures: that, by how much, and why it is used.
+    /// Where `used` does not keep up with the pictures: that, by how much, and why it is used. Where it is
+    /// started anew: what for.
     pub fn caveat(&self, used: &str) -> Option<String> {
         let used = self.ranked.iter().find(|each| each.name == used)?;
         match &used.standing {
             Standing::LastResort { reason, .. } => {
                 Some(format!("used although it {reason}: nothing better is left"))
             }
+            Standing::Restarts(what) => Some(format!("used although it {what}")),
             Standing::Usable | Standing::Declined(_) => None,
         }
     }
 }
 
 impl Ranked {
-    /// Why it is not used; none where it may be.
+    /// Why it is not used, or others before it; none where nothing is against it.
     pub fn reason(&self) -> Option<&str> {
         match &self.standing {
             Standing::Usable => None,
+            Standing::Restarts(reason) => Some(reason),
             Standing::LastResort { reason, .. } | Standing::Declined(reason) => Some(reason),
         }
+    }
+
+    fn restarts(&self) -> bool {
+        matches!(self.standing, Standing::Restarts(_))
     }
 
     fn last_resort(&self) -> Option<(Duration, &'static str)> {
         match self.standing {
             Standing::LastResort { picture, .. } => Some((picture, self.name)),
-            Standing::Usable | Standing::Declined(_) => None,
+            Standing::Usable | Standing::Restarts(_) | Standing::Declined(_) => None,
         }
     }
 }
@@ -326,6 +358,7 @@ pub fn choose(table: &[Verdict], demand: &Demand, preference: &Preference) -> Ch
     });
     let ranked = order.into_iter().map(|verdict| Ranked {
         name: verdict.name,
+        codec: verdict.codec,
         standing: standing(verdict, demand, preference).unwrap_or_else(Standing::Declined),
     });
     Choice { ranked: ranked.collect() }
@@ -361,17 +394,37 @@ fn standing(
         });
     }
     let (picture, interval) = (cost.of_picture(demand.format, demand.size), demand.rate.interval());
+    let restarts = in_words(accepts.restarts);
     if verdict.hardware || picture <= interval * SHARE_OF_INTERVAL / 100 {
-        return Ok(Standing::Usable);
+        return Ok(restarts.map_or(Standing::Usable, Standing::Restarts));
     }
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    let reason = format!(
+    let mut reason = format!(
         "takes {:.1} ms for a picture of {}, more than {SHARE_OF_INTERVAL}% of the {:.1} ms between two",
         millis(picture),
         demand.size,
         millis(interval)
     );
+    if let Some(restarts) = restarts {
+        reason = format!("{reason}, and {restarts}");
+    }
     Ok(Standing::LastResort { picture, reason })
+}
+
+/// What an encoder is started anew for, if it is for something.
+const fn in_words(restarts: Restarts) -> Option<&'static str> {
+    match restarts {
+        Restarts { rate: false, keyframe: false } => None,
+        Restarts { rate: true, keyframe: false } => {
+            Some("is started anew for each new bit rate, which it does not take while it runs")
+        }
+        Restarts { rate: false, keyframe: true } => {
+            Some("is started anew for each keyframe, which it does not make on request")
+        }
+        Restarts { rate: true, keyframe: true } => {
+            Some("is started anew for each new bit rate and each keyframe")
+        }
+    }
 }
 
 #[cfg(test)]

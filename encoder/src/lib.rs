@@ -28,6 +28,7 @@ pub mod openh264;
 pub mod probe;
 mod references;
 mod regions;
+mod restarting;
 pub mod selection;
 mod settings;
 mod slices;

@@ -1,13 +1,15 @@
 //! Finding out which encoders work on this machine, and how long each takes.
 //!
 //! Every candidate is opened and codes some pictures, and where it takes HDR10 some of that too, so
-//! that the answer says what is true here and not what is installed. That loads drivers and plugins, and some of those crash or hang:
+//! that the answer says what is true here and not what is installed. Hardware is also asked for a keyframe
+//! and for another bit rate while it runs. That loads drivers and plugins, and some of those crash or hang:
 //! [`ChildProber`] tries them in a process of its own, within a time limit. [`Cache`] remembers what
 //! was found for as long as the machine stays as it is. It must never know sessions. Used wrongly
 //! (in the process of a node, with a broken driver) it ends the node.
 
 mod cache;
 mod child;
+mod obeys;
 pub(crate) mod row;
 
 use std::collections::BTreeMap;
@@ -63,6 +65,8 @@ fn try_each(candidates: &[Candidate], speed: Speed) -> Vec<Verdict> {
 const SIZE: Size = Size::new(640, 384);
 /// Pictures whose times are measured.
 const MEASURED: usize = 6;
+/// The frame rate that a candidate is told.
+const RATE: FrameRate = FrameRate::fps(30);
 
 /// Tries a candidate with pictures of eight bits, and with HDR10 where it says that it takes that.
 fn attempt(candidate: &Candidate, speed: Speed) -> Outcome {
@@ -107,19 +111,12 @@ fn measure(
     speed: Speed,
 ) -> Result<(u32, Accepts), Outcome> {
     // A tenth of a bit a pixel and more, which is what sessions have at their start.
-    let usual = EncoderSettings::new(SIZE, FrameRate::fps(30), Bitrate::from_mbps(1));
+    let usual = EncoderSettings::new(SIZE, RATE, Bitrate::from_mbps(1));
     let settings = EncoderSettings { speed, ..usual.with_kind(kind) };
-    let opened = BlockingEncoder::open(candidate, &settings, ENCODE_PATIENCE);
-    let mut encoder = opened.map_err(|error| {
-        let reason = error.to_string();
-        match error {
-            OpenError::Busy { .. } => Outcome::Busy { reason },
-            OpenError::Failed(_) => Outcome::Failed { reason },
-            OpenError::Missing(_) | OpenError::Refused(_) => Outcome::Declined { reason },
-        }
-    })?;
+    let mut encoder = open(candidate, &settings)?;
     let hardware = candidate.hardware;
-    let first = code(&mut encoder, hardware, 0, &Scene::at(0, kind.format))?;
+    let failed = |error: EncodeError| outcome(&error, hardware);
+    let first = code(&mut encoder, 0, true, &Scene::at(0, kind.format)).map_err(failed)?;
     if first.kind != UnitKind::Key || first.data.is_empty() {
         return Err(Outcome::Declined { reason: "its first picture was not a keyframe".into() });
     }
@@ -127,31 +124,48 @@ fn measure(
     for number in 1..=MEASURED {
         let scene = Scene::at(number, kind.format);
         let started = Instant::now();
-        code(&mut encoder, hardware, number, &scene)?;
+        code(&mut encoder, number, false, &scene).map_err(failed)?;
         times.push(started.elapsed());
     }
-    Ok((micros_per_megapixel(&times), Accepts::of(encoder.capabilities())))
+    let mut accepts = Accepts::of(encoder.capabilities());
+    // Once: layouts of one driver share its rate control.
+    if hardware && kind == PictureKind::NV12 {
+        accepts.restarts = obeys::restarts(candidate, &settings, encoder)?;
+    }
+    Ok((micros_per_megapixel(&times), accepts))
+}
+
+fn open(candidate: &Candidate, settings: &EncoderSettings) -> Result<BlockingEncoder, Outcome> {
+    BlockingEncoder::open(candidate, settings, ENCODE_PATIENCE).map_err(|error| {
+        let reason = error.to_string();
+        match error {
+            OpenError::Busy { .. } => Outcome::Busy { reason },
+            OpenError::Failed(_) => Outcome::Failed { reason },
+            OpenError::Missing(_) | OpenError::Refused(_) => Outcome::Declined { reason },
+        }
+    })
+}
+
+fn code(
+    encoder: &mut BlockingEncoder,
+    number: usize,
+    keyframe: bool,
+    scene: &Scene,
+) -> Result<Encoded, EncodeError> {
+    let options = EncodeOptions::keyframe(keyframe);
+    encoder.encode(FrameId(number as u64), &Picture::Cpu(scene.image()), options)
 }
 
 /// What it does not take, it will not take later. All else is of the call: it was opened, and so it is
 /// there.
-fn code(
-    encoder: &mut BlockingEncoder,
-    hardware: bool,
-    number: usize,
-    scene: &Scene,
-) -> Result<Encoded, Outcome> {
-    let options = EncodeOptions::keyframe(number == 0);
-    let picture = Picture::Cpu(scene.image());
-    encoder.encode(FrameId(number as u64), &picture, options).map_err(|error| {
-        let reason = error.to_string();
-        match error {
-            EncodeError::Refused(_) => Outcome::Declined { reason },
-            // Software that is broken stays so.
-            EncodeError::Fatal(_) if !hardware => Outcome::Declined { reason },
-            _ => Outcome::Failed { reason },
-        }
-    })
+fn outcome(error: &EncodeError, hardware: bool) -> Outcome {
+    let reason = error.to_string();
+    match error {
+        EncodeError::Refused(_) => Outcome::Declined { reason },
+        // Software that is broken stays so.
+        EncodeError::Fatal(_) if !hardware => Outcome::Declined { reason },
+        _ => Outcome::Failed { reason },
+    }
 }
 
 /// The least for a million pixels: the other pictures may have waited for a processor that something
@@ -175,13 +189,25 @@ impl Scene {
     const HEIGHT: usize = SIZE.height as usize;
 
     fn at(time: usize, format: PixelFormat) -> Self {
+        // Knuth's multiplicative hash, of which the upper bits are the good ones.
+        Self::with(time, format, |at| (at as u32).wrapping_mul(2_654_435_761) >> 29)
+    }
+
+    /// The same under more grain, which is another in every picture: how many bits that takes is for rate
+    /// control to say.
+    fn noisy(time: usize, format: PixelFormat) -> Self {
+        Self::with(time, format, |at| {
+            let hash = (at as u32 ^ (time as u32) << 20).wrapping_mul(2_654_435_761);
+            (hash ^ hash >> 15).wrapping_mul(2_246_822_519) >> 28
+        })
+    }
+
+    fn with(time: usize, format: PixelFormat, grain: impl Fn(usize) -> u32) -> Self {
         let luma = (0..Self::WIDTH * Self::HEIGHT).map(|at| {
             let (x, y) = (at % Self::WIDTH, at / Self::WIDTH);
             let wave = triangle(x + 5 * time, 118) * triangle(y + 3 * time, 73) / 64;
             let edge = if ((x + 8 * time) / 90 + y / 70).is_multiple_of(2) { 30 } else { 0 };
-            // Knuth's multiplicative hash, of which the upper bits are the good ones.
-            let grain = (at as u32).wrapping_mul(2_654_435_761) >> 29;
-            (60 + 2 * wave + edge) as u8 + grain as u8
+            (60 + 2 * wave + edge) as u8 + grain(at) as u8
         });
         let luma = samples(luma, format);
         let chroma = (0..Self::WIDTH * Self::HEIGHT / 2).map(|at| {
@@ -219,7 +245,8 @@ fn triangle(at: usize, period: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use media::{Codec, Encoder, EncoderCapabilities, RateChange, Recovery, Submitted};
+    use media::{Codec, Encoder, EncoderCapabilities};
+    use testkit::Inert;
 
     use super::*;
 
@@ -244,6 +271,19 @@ mod tests {
             };
             assert!(pictures[..n].iter().all(changed), "picture {n} repeats another");
         }
+    }
+
+    #[test]
+    fn grain_that_moves_is_another_in_every_picture() {
+        let grain = |time| {
+            let [noisy, plain] =
+                [Scene::noisy, Scene::at].map(|make| make(time, PixelFormat::Nv12));
+            let pairs = noisy.luma.into_iter().zip(plain.luma);
+            pairs.map(|(noisy, plain)| noisy.wrapping_sub(plain)).collect::<Vec<_>>()
+        };
+        let [one, other] = [7, 8].map(grain);
+        let same = one.iter().zip(&other).filter(|(one, other)| one == other).count();
+        assert!(same * 4 < one.len(), "{same} of {} samples have the same", one.len());
     }
 
     #[test]
@@ -272,45 +312,15 @@ mod tests {
             let mut capabilities = EncoderCapabilities::plain("noted", Codec::Vp9);
             capabilities.formats.push(PixelFormat::P010);
             let format = settings.format;
-            Ok(Box::new(Noted { capabilities, format }) as Box<dyn Encoder>)
+            // It takes pictures of one layout alone.
+            Ok(Box::new(Inert::new(capabilities, move |asked| {
+                assert_eq!(asked.format, format);
+                let kind = if asked.keyframe { UnitKind::Key } else { UnitKind::Delta };
+                Ok(Encoded::new(vec![1].into(), kind))
+            })) as Box<dyn Encoder>)
         });
         let (name, library) = ("noted", "a double");
         (Candidate { name, codec: Codec::Vp9, hardware: false, library, open }, opened)
-    }
-
-    /// Takes pictures of one layout alone.
-    struct Noted {
-        capabilities: EncoderCapabilities,
-        format: PixelFormat,
-    }
-
-    impl Encoder for Noted {
-        fn capabilities(&self) -> &EncoderCapabilities {
-            &self.capabilities
-        }
-        fn encode(
-            &mut self,
-            _: FrameId,
-            picture: &Picture<'_>,
-            options: EncodeOptions,
-        ) -> Result<Submitted, EncodeError> {
-            crate::nv12::TwoPlanes::check(picture, self.format, SIZE)?;
-            let kind = if options.keyframe { UnitKind::Key } else { UnitKind::Delta };
-            Ok(Submitted::Now(Encoded::new(bytes::Bytes::from_static(b"unit"), kind)))
-        }
-        fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
-            None
-        }
-        fn set_rate(&mut self, _: Bitrate, _: FrameRate) -> Result<RateChange, EncodeError> {
-            Ok(RateChange::Seamless)
-        }
-        fn acknowledge(&mut self, _: FrameId) {}
-        fn forget(&mut self, _: std::ops::RangeInclusive<FrameId>) -> Recovery {
-            Recovery::KeyframeNeeded
-        }
-        fn resize(&mut self, _: Size) -> Result<(), EncodeError> {
-            Ok(())
-        }
     }
 
     #[test]

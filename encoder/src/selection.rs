@@ -170,14 +170,18 @@ impl Encoders {
         choose(&self.table, demand, &self.preference)
     }
 
-    /// The candidates of a choice in the order of use.
+    /// The candidates of a choice in the order of use. Those that were found to ignore what they are told
+    /// while they run are started anew for it.
     ///
     /// # Errors
     /// [`SelectError::NoneUsable`].
     pub fn usable(&self, choice: &Choice) -> Result<Vec<Candidate>, SelectError> {
         let names = choice.usable();
-        let usable: Vec<_> =
-            names.iter().filter_map(|name| self.candidate(name)).cloned().collect();
+        let usable = names.iter().filter_map(|name| {
+            let known = self.table.iter().find(|known| known.name == *name)?;
+            Some(self.candidate(name)?.restarting(known.restarts()))
+        });
+        let usable: Vec<_> = usable.collect();
         if usable.is_empty() {
             let pinned = self.preference.pinned.clone();
             return Err(SelectError::NoneUsable { reasons: choice.reasons(), pinned });

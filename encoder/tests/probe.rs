@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use media::{
-    Bitrate, Codec, CodecSet, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities,
-    FrameId, FrameRate, Picture, PixelFormat, RateChange, Recovery, Size, Submitted,
+    Bitrate, Codec, CodecSet, EncodeError, Encoded, Encoder, EncoderCapabilities, FrameRate,
+    PixelFormat, RateChange, Restarts, Size, UnitKind,
 };
 use nearlight_encoder::choice::{Accepts, Cost};
 use nearlight_encoder::probe::{Limits, Places};
 use nearlight_encoder::{
-    Cache, Candidate, ChildProber, Demand, Encoders, InProcess, OpenError, Outcome, Preference,
-    Prober, SelectError, Speed, Verdict,
+    Cache, Candidate, ChildProber, Demand, EncoderSettings, Encoders, InProcess, OpenError,
+    Outcome, Preference, Prober, SelectError, Speed, Verdict, Wake,
 };
+use testkit::Inert;
+use testkit::inert::Asked;
 
 /// Far more than a shell needs, on any machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -69,7 +71,7 @@ fn with_answer(script: &str) -> String {
 #[test]
 fn every_candidate_gets_the_answer_of_its_own() {
     let works = r#"for name in "$@"; do
-        echo "{\"name\":\"$name\",\"outcome\":{\"works\":{\"cost\":{\"micros_per_megapixel\":7},\"accepts\":{\"formats\":[\"nv12\"],\"smallest\":{\"width\":2,\"height\":2},\"largest\":{\"width\":64,\"height\":64},\"waves\":false}}}}"
+        echo "{\"name\":\"$name\",\"outcome\":{\"works\":{\"cost\":{\"micros_per_megapixel\":7},\"accepts\":{\"formats\":[\"nv12\"],\"smallest\":{\"width\":2,\"height\":2},\"largest\":{\"width\":64,\"height\":64},\"waves\":false,\"restarts\":{\"rate\":false,\"keyframe\":false}}}}}"
     done"#;
     let verdicts = patient(works).probe(&candidates());
     assert_eq!(verdicts.len(), 3);
@@ -351,36 +353,6 @@ fn what_failed_in_a_way_that_may_pass_is_tried_again_from_the_first_start_on() {
     assert_eq!(warm.table()[0].reason(), "missing: its library", "that was of this start");
 }
 
-/// An encoder that codes nothing.
-struct Fails(EncoderCapabilities, fn() -> EncodeError);
-
-impl Encoder for Fails {
-    fn capabilities(&self) -> &EncoderCapabilities {
-        &self.0
-    }
-    fn encode(
-        &mut self,
-        _: FrameId,
-        _: &Picture<'_>,
-        _: EncodeOptions,
-    ) -> Result<Submitted, EncodeError> {
-        Err((self.1)())
-    }
-    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
-        None
-    }
-    fn set_rate(&mut self, _: Bitrate, _: FrameRate) -> Result<RateChange, EncodeError> {
-        Ok(RateChange::Seamless)
-    }
-    fn acknowledge(&mut self, _: FrameId) {}
-    fn forget(&mut self, _: std::ops::RangeInclusive<FrameId>) -> Recovery {
-        Recovery::KeyframeNeeded
-    }
-    fn resize(&mut self, _: Size) -> Result<(), EncodeError> {
-        Ok(())
-    }
-}
-
 #[test]
 fn what_an_encoder_says_decides_whether_it_is_asked_again() {
     let tried = |candidate: Candidate| {
@@ -397,7 +369,7 @@ fn what_an_encoder_says_decides_whether_it_is_asked_again() {
     let codes = |error: fn() -> EncodeError| {
         let open = Arc::new(move |_: &_, _: &_| {
             let capabilities = EncoderCapabilities::plain("card", Codec::H264);
-            Ok(Box::new(Fails(capabilities, error)) as Box<dyn Encoder>)
+            Ok(Box::new(Inert::new(capabilities, move |_| Err(error()))) as Box<dyn Encoder>)
         });
         tried(Candidate { open, ..candidate("card", true) })
     };
@@ -407,14 +379,118 @@ fn what_an_encoder_says_decides_whether_it_is_asked_again() {
     assert_eq!(codes(|| EncodeError::Fatal("it".into())), (true, "the encoder failed: it".into()));
     let broken = Arc::new(|_: &_, _: &_| {
         let capabilities = EncoderCapabilities::plain("one", Codec::H264);
-        let fails = Fails(capabilities, || EncodeError::Fatal("it".into()));
-        Ok(Box::new(fails) as Box<dyn Encoder>)
+        let fails = |_: &Asked| Err(EncodeError::Fatal("it".into()));
+        Ok(Box::new(Inert::new(capabilities, fails)) as Box<dyn Encoder>)
     });
     let software = Candidate { open: broken, ..candidate("one", false) };
     assert_eq!(tried(software), (false, "the encoder failed: it".into()));
     // A bug of ours, which is there as long as the program is the same.
     let (again, reason) = tried(candidate("card", true));
     assert!(!again && reason.contains("opened in the process that asks"), "{reason}");
+}
+
+/// What a driver heeds of what it is told while it runs, and how.
+#[derive(Clone, Copy)]
+struct Driver {
+    rates: bool,
+    keyframes: bool,
+    /// What it makes of a bit rate that it is opened with.
+    opens_at: fn(Bitrate) -> Bitrate,
+    /// A request that it ignores breaks it, as it does where the adapter looks.
+    breaks: bool,
+}
+
+const OBEYS: Driver = Driver { rates: true, keyframes: true, opens_at: |rate| rate, breaks: false };
+
+impl Driver {
+    /// Its candidate. Units are as long as the bit rate says, but keyframes, which are longer.
+    fn candidate(self, hardware: bool) -> Candidate {
+        let open = Arc::new(move |settings: &EncoderSettings, _: &Wake| {
+            let opened = ((self.opens_at)(settings.bitrate), settings.rate);
+            let capabilities = EncoderCapabilities {
+                rate_change: RateChange::Seamless,
+                ..EncoderCapabilities::plain("card", Codec::H264)
+            };
+            let mut fresh = true;
+            Ok(Box::new(Inert::new(capabilities, move |asked| {
+                let fresh = std::mem::take(&mut fresh);
+                if asked.keyframe && !self.keyframes && !fresh && self.breaks {
+                    return Err(EncodeError::Fatal("it made no keyframe".into()));
+                }
+                let key = fresh || asked.keyframe && self.keyframes;
+                let (bitrate, rate) = asked.rates.filter(|_| self.rates).unwrap_or(opened);
+                let bytes = bitrate.bytes_in(rate.interval()) as usize * if key { 9 } else { 1 };
+                let kind = if key { UnitKind::Key } else { UnitKind::Delta };
+                Ok(Encoded::new(vec![1; bytes].into(), kind))
+            })) as Box<dyn Encoder>)
+        });
+        Candidate { open, ..candidate("card", hardware) }
+    }
+}
+
+#[test]
+fn what_hardware_ignores_while_it_runs_it_is_started_anew_for() {
+    let tried = |driver: Driver, hardware| {
+        let verdict = InProcess.probe(&[driver.candidate(hardware)]).remove(0);
+        (verdict.reason().to_owned(), verdict.restarts())
+    };
+    let ok = |rate, keyframe| ("ok".to_owned(), Restarts { rate, keyframe });
+    assert_eq!(tried(OBEYS, true), ok(false, false));
+    let rates = Driver { rates: false, ..OBEYS };
+    assert_eq!(tried(rates, true), ok(true, false));
+    let keyframes = Driver { keyframes: false, ..OBEYS };
+    assert_eq!(tried(keyframes, true), ok(false, true));
+    assert_eq!(tried(Driver { breaks: true, ..keyframes }, true), ok(false, true));
+    let neither = Driver { rates: false, breaks: true, ..keyframes };
+    assert_eq!(tried(neither, true), ok(true, true));
+    // Software is proven elsewhere.
+    assert_eq!(tried(neither, false), ok(false, false));
+}
+
+#[test]
+fn hardware_that_makes_a_bit_rate_of_its_own_is_declined() {
+    let reason = |opens_at: fn(Bitrate) -> Bitrate, rates: bool| {
+        let driver = Driver { opens_at, rates, ..OBEYS };
+        let verdict = InProcess.probe(&[driver.candidate(true)]).remove(0);
+        assert!(matches!(verdict.outcome, Outcome::Declined { .. }));
+        verdict.reason().to_owned()
+    };
+    // 2 Mbit/s for six pictures.
+    let said = |side: &str, bitrate: &str| {
+        format!(
+            "it does not follow its bit rate: within 30 pictures no 6 in a row took {side} than 49998 \
+             bytes at {bitrate} Mbit/s, though started anew"
+        )
+    };
+    assert_eq!(reason(|_| Bitrate::from_mbps(8), false), said("less", "1.00"));
+    assert_eq!(reason(|_| Bitrate::from_kbps(800), false), said("more", "4.00"));
+    // It follows what it is told, and cannot be relied on to begin with.
+    assert_eq!(reason(|_| Bitrate::from_mbps(8), true), said("less", "1.00"));
+}
+
+#[test]
+fn sessions_get_what_was_tried() {
+    let deaf = Driver { rates: false, ..OBEYS };
+    let candidates = vec![deaf.candidate(true)];
+    let known = Encoders::probe(candidates, Preference::default(), &InProcess, None).unwrap();
+    let demand = Demand {
+        size: Size::new(640, 384),
+        rate: FrameRate::fps(60),
+        format: PixelFormat::Nv12,
+        waves: false,
+        decodes: CodecSet::of(&[Codec::H264]),
+        holds: None,
+    };
+    let choice = known.choose(&demand);
+    let [card] = &known.usable(&choice).unwrap()[..] else { panic!("{choice:?}") };
+    let settings = EncoderSettings::new(demand.size, demand.rate, Bitrate::from_mbps(5));
+    let encoder = card.start(&settings, &Wake::new(|| {})).unwrap();
+    let capabilities = encoder.capabilities();
+    assert_eq!(capabilities.restarts, Restarts { rate: true, keyframe: false });
+    assert_eq!(capabilities.rate_change, RateChange::Keyframe);
+    // A trial is of the driver, and not of what makes up for it.
+    let tried = known.candidate("card").unwrap().start(&settings, &Wake::new(|| {})).unwrap();
+    assert_eq!(tried.capabilities().restarts, Restarts::NONE);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 use thiserror::Error;
 
@@ -40,6 +41,8 @@ pub struct EncoderCapabilities {
     pub depth: u8,
     /// What a new bit rate or frame rate costs.
     pub rate_change: RateChange,
+    /// What it does not do while it runs, and is started anew for.
+    pub restarts: Restarts,
     /// Whether its rate control holds every single unit to about the budget of one frame.
     pub bounded_frames: bool,
     /// What it does about lost frames.
@@ -67,6 +70,7 @@ impl EncoderCapabilities {
             waits_on_device: false,
             depth: 1,
             rate_change: RateChange::Keyframe,
+            restarts: Restarts::NONE,
             bounded_frames: false,
             recovery: RecoveryMeans::Keyframe,
             waves: false,
@@ -151,6 +155,33 @@ pub enum RateChange {
     Seamless,
     /// The next unit is a keyframe.
     Keyframe,
+}
+
+/// What an encoder is started anew for, which takes as long as its start and is a keyframe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restarts {
+    /// A new bit rate or frame rate.
+    pub rate: bool,
+    /// A keyframe on request.
+    pub keyframe: bool,
+}
+
+impl Restarts {
+    /// It does all of it while it runs.
+    pub const NONE: Self = Self { rate: false, keyframe: false };
+
+    /// What is in either.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self { rate: self.rate || other.rate, keyframe: self.keyframe || other.keyframe }
+    }
+
+    /// What is in this one alone.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self { rate: self.rate && !other.rate, keyframe: self.keyframe && !other.keyframe }
+    }
 }
 
 /// What an encoder can do about lost frames, short of a keyframe.

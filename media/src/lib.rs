@@ -30,7 +30,7 @@ pub use clock::{Clock, MediaTime};
 pub use color::{ColorDescription, MatrixCoefficients, PictureKind, Primaries, Transfer};
 pub use encoder::{
     EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, Picture, RateChange,
-    Recovery, RecoveryMeans, Submitted,
+    Recovery, RecoveryMeans, Restarts, Submitted,
 };
 pub use frame::{
     BitDepth, Chroma, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,

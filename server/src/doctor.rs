@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use std::time::Instant;
 
+use encoder::choice::Standing;
 use encoder::{Encoders, Verdict};
 use media::PictureKind;
 use render::device::{Gpu, GpuOptions};
@@ -62,10 +63,13 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
         Ok(known) => {
             let took = started.elapsed();
             let choice = known.choose(&demand);
-            for report in encoders::reports(&known, &demand) {
+            for (report, ranked) in
+                encoders::reports(&known, &demand).into_iter().zip(choice.ranked())
+            {
                 let mut text = report.verdict;
+                let keeps_up = matches!(ranked.standing, Standing::Usable | Standing::Restarts(_));
                 let verdict = known.table().iter().find(|verdict| verdict.name == report.name);
-                if let (Some(cost), "ok") = (verdict.and_then(Verdict::cost), text.as_str()) {
+                if let (Some(cost), true) = (verdict.and_then(Verdict::cost), keeps_up) {
                     let millis = |kind: PictureKind| {
                         cost.of_picture(kind.format, demand.size).as_secs_f64() * 1e3
                     };

@@ -16,7 +16,7 @@ use common::{ask, config, create_with, until};
 use encoder::choice::{Accepts, Cost};
 use encoder::probe::{Limits, Places};
 use encoder::{Cache, Candidate, ChildProber, OpenError, Outcome, Prober, Speed, Verdict};
-use media::{Codec, EncoderCapabilities};
+use media::{Codec, EncoderCapabilities, Restarts};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::serve::Server;
@@ -391,6 +391,19 @@ async fn where_waves_are_asked_for_encoders_without_them_are_declined() {
     for name in ["breaks", "openh264"] {
         assert!(refused.contains(&format!("{name}: has no intra refresh")), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn hardware_that_ignores_what_it_is_told_comes_after_software_and_that_is_said() {
+    let (probing, tell) = breaking(None);
+    let Outcome::Works { cost, accepts } = works() else { unreachable!("it works") };
+    let restarts = Restarts { rate: true, keyframe: false };
+    tell.send(Outcome::Works { cost, accepts: Accepts { restarts, ..accepts } }).unwrap();
+    tell.send(works()).unwrap();
+    let node = common::with_probing(config(&[]), probing).unwrap();
+    let reason = "is started anew for each new bit rate, which it does not take while it runs";
+    assert_eq!(verdict(&node, "breaks").await, reason);
+    assert_eq!(node.encoder(), ("openh264", vec![format!("breaks: {reason}")]));
 }
 
 #[tokio::test]

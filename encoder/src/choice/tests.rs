@@ -1,4 +1,4 @@
-use media::{Codec, CodecSet, FrameRate, PixelFormat, Size};
+use media::{Codec, CodecSet, FrameRate, PixelFormat, Restarts, Size};
 use proptest::prelude::*;
 use smallvec::smallvec;
 
@@ -11,6 +11,7 @@ fn works(name: &'static str, codec: Codec, hardware: bool, micros_per_megapixel:
         smallest: Size::new(64, 64),
         largest: Size::new(4_096, 2_304),
         waves: name.contains("card"),
+        restarts: Restarts::NONE,
     };
     let outcome = Outcome::Works { cost: Cost { micros_per_megapixel, ten_bits: None }, accepts };
     Verdict { name, codec, hardware, outcome, full: None }
@@ -159,6 +160,44 @@ fn what_is_too_slow_is_used_where_nothing_else_is_left_and_that_is_said() {
     let declined = choice.declined("slow");
     assert_eq!(declined.len(), 2, "{declined:?}");
     assert!(declined[0].starts_with("card: missing") && declined[1].starts_with("slower: takes"));
+}
+
+#[test]
+fn what_is_started_anew_comes_after_the_others_of_its_codec_and_that_is_said() {
+    let restarting = |name, codec, hardware, restarts| {
+        let mut verdict = works(name, codec, hardware, 1_000);
+        let Outcome::Works { accepts, .. } = &mut verdict.outcome else { unreachable!() };
+        accepts.restarts = restarts;
+        verdict
+    };
+    let rate = Restarts { rate: true, keyframe: false };
+    let table = [
+        restarting("card", Codec::H264, true, rate),
+        works("first", Codec::H264, false, 2_000),
+        works("slow", Codec::H264, false, 60_000),
+        restarting("other", Codec::Av1, false, Restarts { rate: false, keyframe: true }),
+        works("vp8", Codec::Vp8, false, 1_000),
+    ];
+    let choice = choose(&table, &demand(), &Preference::default());
+    // The codec that the operator likes best is still the first.
+    assert_eq!(choice.usable(), ["first", "card", "other", "vp8", "slow"]);
+    let reason = "is started anew for each new bit rate, which it does not take while it runs";
+    assert_eq!(choice.declined("first"), [format!("card: {reason}")]);
+    assert_eq!(choice.caveat("card"), Some(format!("used although it {reason}")));
+    let reason = choice.ranked()[3].reason().unwrap();
+    assert_eq!(reason, "is started anew for each keyframe, which it does not make on request");
+    // It is better than none, and than one that does not keep up.
+    let choice = choose(&[table[0].clone(), table[2].clone()], &demand(), &Preference::default());
+    assert_eq!(choice.usable(), ["card", "slow"]);
+    // Both can be said of one.
+    let mut both = restarting("both", Codec::H264, false, Restarts { rate: true, keyframe: true });
+    let Outcome::Works { cost, .. } = &mut both.outcome else { unreachable!() };
+    cost.micros_per_megapixel = 60_000;
+    let choice = choose(&[both], &demand(), &Preference::default());
+    let reason = choice.ranked()[0].reason().unwrap();
+    assert!(reason.starts_with("takes 60.0 ms") && reason.ends_with(
+        "of the 10.0 ms between two, and is started anew for each new bit rate and each keyframe"
+    ), "{reason}");
 }
 
 #[test]

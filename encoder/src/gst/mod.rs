@@ -17,7 +17,7 @@ use gstreamer as gst;
 use media::{
     BitDepth, Bitrate, Codec, ColorDescription, EncodeError, EncodeOptions, Encoded, Encoder,
     EncoderCapabilities, FrameId, FrameRate, Picture, PictureKind, PixelFormat, RateChange,
-    Recovery, Size, Submitted, UnitKind,
+    Recovery, Restarts, Size, Submitted, UnitKind,
 };
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
@@ -327,6 +327,10 @@ fn describe(row: &Row, factory: &gst::ElementFactory) -> Result<EncoderCapabilit
         rate_change: match row.rate.change {
             Change::Seamless => RateChange::Seamless,
             Change::Keyframe | Change::Reopen => RateChange::Keyframe,
+        },
+        restarts: Restarts {
+            rate: row.rate.change == Change::Reopen,
+            keyframe: row.keyframes == Keyframes::Reopen,
         },
         bounded_frames: row.bounded_frames,
         ..EncoderCapabilities::plain(row.name, row.codec)

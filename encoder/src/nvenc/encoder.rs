@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use media::{
     Bitrate, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId, FrameRate,
-    Picture, PixelFormat, RateChange, Recovery, RecoveryMeans, Size, Submitted,
+    Picture, PixelFormat, RateChange, Recovery, RecoveryMeans, Restarts, Size, Submitted,
 };
 use smallvec::SmallVec;
 
@@ -123,6 +123,7 @@ impl NvencEncoder {
             } else {
                 RateChange::Keyframe
             },
+            restarts: Restarts { rate: !session.caps().new_bitrate, ..Restarts::NONE },
             bounded_frames: session.caps().custom_vbv && settings.vbv_percent <= 100,
             recovery: means(&settings, &session),
             waves: session.caps().intra_refresh,

@@ -64,7 +64,7 @@ pub(crate) mod formats {
 
 #[cfg(test)]
 mod tests {
-    use media::{PixelFormat, Size};
+    use media::{PixelFormat, Restarts, Size};
     use smallvec::smallvec;
 
     use super::*;
@@ -88,6 +88,7 @@ mod tests {
             smallest: Size::new(2, 2),
             largest: Size::new(u32::MAX, 4_096),
             waves: true,
+            restarts: Restarts { rate: true, keyframe: false },
         };
         let cost = Cost { micros_per_megapixel: 4_321, ten_bits: None };
         let wide = Cost { ten_bits: Some(8_765), ..cost };
@@ -116,8 +117,9 @@ mod tests {
             r#"{"name":"x","outcome":{"works":{}}}"#,
             r#"{"name":"x","outcome":{"declined":{"reason":"y"}},"more":1}"#,
             r#"{"name":"x","outcome":{"declined":{"reason":"y","more":1}}}"#,
-            r#"{"name":"x","outcome":{"works":{"cost":{"micros_per_megapixel":-1},"accepts":{"formats":["nv12"],"smallest":{"width":2,"height":2},"largest":{"width":2,"height":2},"waves":false}}}}"#,
-            r#"{"name":"x","outcome":{"works":{"cost":{"micros_per_megapixel":1},"accepts":{"formats":["nv13"],"smallest":{"width":2,"height":2},"largest":{"width":2,"height":2},"waves":false}}}}"#,
+            r#"{"name":"x","outcome":{"works":{"cost":{"micros_per_megapixel":-1},"accepts":{"formats":["nv12"],"smallest":{"width":2,"height":2},"largest":{"width":2,"height":2},"waves":false,"restarts":{"rate":false,"keyframe":false}}}}}"#,
+            r#"{"name":"x","outcome":{"works":{"cost":{"micros_per_megapixel":1},"accepts":{"formats":["nv12"],"smallest":{"width":2,"height":2},"largest":{"width":2,"height":2},"waves":false}}}}"#,
+            r#"{"name":"x","outcome":{"works":{"cost":{"micros_per_megapixel":1},"accepts":{"formats":["nv13"],"smallest":{"width":2,"height":2},"largest":{"width":2,"height":2},"waves":false,"restarts":{"rate":false,"keyframe":false}}}}}"#,
         ] {
             assert!(serde_json::from_str::<Row>(text).is_err(), "{text}");
         }
