@@ -21,19 +21,8 @@ after(async () => {
   rmSync(states, { recursive: true, force: true });
 });
 
-/**
- * A node that codes nothing but `codec`. An encoder is given two seconds to show that it works, which a busy machine may take
- * for itself: then the next node, which remembers nothing of that, tries it anew.
- */
-function only(codec) {
-  return until(`a node that codes ${codec}`, async () => {
-    const settings = { 'video.codecs': `["${codec.toLowerCase()}"]`, 'server.state_dir': mkdtempSync(join(states, 'state-')) };
-    return Node.start(settings).catch((error) => {
-      if (error.message.includes('did not answer within')) return undefined;
-      throw error;
-    });
-  });
-}
+/** A node that codes nothing but `codec`. */
+const only = (codec) => Node.start({ 'video.codecs': `["${codec.toLowerCase()}"]`, 'server.state_dir': mkdtempSync(join(states, 'state-')) });
 
 /** Keeps the page's connections in `window.connections`. */
 const keepConnections = (context) => context.addInitScript(() => {

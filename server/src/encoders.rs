@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use encoder::probe::Places;
+use encoder::probe::{Limits, Places};
 use encoder::{
     Cache, Candidate, ChildProber, Choice, Demand, Encoders, InProcess, Preference, Prober,
     SelectError,
@@ -75,10 +75,12 @@ impl Probing {
         let file = config.server.state_dir.join(CACHE);
         let speed = config.video.preset.speed();
         let cache = Cache::new(file, &Places::system(program.clone())).at(speed);
+        let software = config.video.probe_limit.get();
+        let hardware = software.max(Limits::default().hardware);
         let prober = ChildProber {
             program,
             arguments: vec![PROBE_COMMAND.into()],
-            limits: encoder::probe::Limits::default(),
+            limits: Limits { software, hardware },
             speed,
         };
         Self { prober: Arc::new(prober), cache: Some(cache), ..Self::in_process() }

@@ -52,6 +52,8 @@ export class Node {
       'access.open': 'true',
       'access.token_sha256': `["${createHash('sha256').update(OPERATOR).digest('hex')}"]`,
       'log.format': 'json',
+      // A busy machine takes its time for an encoder; none of these hangs.
+      'video.probe_limit': '60s',
       'server.state_dir': STATE,
       ...settings,
     };

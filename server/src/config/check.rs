@@ -44,6 +44,9 @@ fn video(video: &VideoConfig) -> Result<(), ConfigError> {
             format!("{} is not from 1 to video.max_fps, at most 240", video.fps),
         );
     }
+    if video.probe_limit.get().is_zero() {
+        return wrong("video.probe_limit", "is zero: no encoder answers at once".into());
+    }
     let (min, start, max) = (video.min_rate.rate(), video.start_rate.rate(), video.max_rate.rate());
     if !(min <= start && start <= max && min.bps() >= 100_000) {
         return wrong(

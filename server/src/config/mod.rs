@@ -161,6 +161,8 @@ pub struct VideoConfig {
     pub nvenc_slices: u8,
     /// Preset of NVENC and libx264.
     pub preset: PresetName,
+    /// How long an encoder may take to show that it works; one on hardware gets five seconds at the least.
+    pub probe_limit: HumanDuration,
 }
 
 impl VideoConfig {
@@ -394,6 +396,7 @@ impl Default for VideoConfig {
             vbv_percent: 100,
             nvenc_slices: 1,
             preset: PresetName::Auto,
+            probe_limit: HumanDuration::from_secs(2),
         }
     }
 }

@@ -43,6 +43,7 @@ fn values_out_of_range_name_their_key() {
     assert!(refused(&["video.width=1281"]).starts_with("video.width"));
     assert!(refused(&["video.fps=0"]).starts_with("video.fps"));
     assert!(refused(&["video.start_rate=50 Mbit/s"]).starts_with("video.start_rate"));
+    assert!(refused(&["video.probe_limit=0s"]).starts_with("video.probe_limit"));
     for value in ["intra_refresh_frames=1", "vbv_percent=99", "nvenc_slices=0", "nvenc_slices=5"] {
         let key = value.split('=').next().unwrap();
         let refused = refused(&[&format!("video.{value}")]);
