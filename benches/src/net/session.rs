@@ -122,7 +122,7 @@ impl Server {
                 }
                 // Units are of no size; what a change costs is its keyframe.
                 RateAction::Size(_) => self.encoder.resize(),
-                RateAction::Probe { .. } => {}
+                RateAction::Probe { rate, length } => transport.probe(rate, length),
             }
         }
     }
