@@ -8,6 +8,7 @@ mod quic_client;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -172,6 +173,7 @@ async fn arrived(
         if report.acked_bytes > bytes {
             return (report, n + 1);
         }
+        assert!(n < 1_000, "{report:?}");
         sum = Some(report);
     }
     unreachable!("there is always another frame")
@@ -408,18 +410,66 @@ async fn an_address_has_so_many_connections_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clients_that_never_ask_are_cut_off_and_hold_no_place() {
+    let node = Node::open(EndpointConfig {
+        handshakes: 2,
+        per_address: 2,
+        handshake_timeout: Duration::from_millis(200),
+        ..EndpointConfig::default()
+    });
+    let quic = quic_client::quic(&node.certificates.hashes());
+    let address = node.endpoint.local_addr().unwrap();
+    for _ in 0..2 {
+        let mut stuck = Vec::new();
+        for _ in 0..2 {
+            let connection = quic.connect(address, "localhost").unwrap().await.unwrap();
+            // The first half of a stream's kind.
+            let mut stream = connection.open_uni().await.unwrap();
+            stream.write_all(&[0x40]).await.unwrap();
+            stuck.push((connection, stream));
+        }
+        // With their streams open: only the endpoint can have ended them.
+        holds(|| node.endpoint.open_connections() == 0).await;
+        drop(stuck);
+    }
+    assert_eq!(node.endpoint.counts().failed, 4);
+    node.connect(&Manners::default(), connection_config()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_comes_from_another_address_is_paced_and_reported_as_before() {
+    let (_node, relay, mut client, mut transport) = behind_relay(EndpointConfig::default()).await;
+    let before = transport.remote_address().ip();
+    relay.moved.store(true, Ordering::Relaxed);
+    let mut sink = transport.video_sink(TrackId(0));
+    let (mut acked, mut lately, mut n) = (0, 0, 0);
+    // What is acknowledged there is counted on.
+    let counting = async {
+        while transport.remote_address().ip() == before || lately < 100_000 {
+            sink.send(unit(n, MediaTime::from_millis(n), body(n, 10_000))).unwrap();
+            n += 1;
+            let (header, _) = client.frame().await;
+            client.ack(&[(header.wire_timestamp, 9_000)]).await;
+            holds(|| sink.is_ready()).await;
+            let mut cx = Context::from_waker(Waker::noop());
+            while let Poll::Ready(event) = transport.poll_event(&mut cx) {
+                let TransportEvent::Path(report) = event else { continue };
+                acked += report.acked_bytes;
+                if transport.remote_address().ip() != before {
+                    lately += report.acked_bytes;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(client::PATIENCE, counting).await.expect("nothing counts as arrived");
+    assert!(acked <= 12_000 * n, "{acked} bytes of {n} frames");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn under_load_clients_prove_their_address_first() {
     let node = Node::open(EndpointConfig { handshakes: 3, ..EndpointConfig::default() });
     // Handshakes that never come to their request.
-    let mut quic =
-        wtransport::quinn::Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let config = wtransport::ClientConfig::builder()
-        .with_bind_address(SocketAddr::from(([127, 0, 0, 1], 0)))
-        .with_server_certificate_hashes(
-            node.certificates.hashes().into_iter().map(wtransport::tls::Sha256Digest::new),
-        )
-        .build();
-    quic.set_default_client_config(config.quic_config().clone());
+    let quic = quic_client::quic(&node.certificates.hashes());
     let address = node.endpoint.local_addr().unwrap();
     let mut stuck = Vec::new();
     for _ in 0..2 {
@@ -445,57 +495,80 @@ async fn another_certificate_is_for_new_clients_and_connections_outlive_the_chan
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_path_is_interrupted_and_comes_back_or_does_not() {
-    let node = Node::open(EndpointConfig {
+    let config = EndpointConfig {
         interrupted_after: Duration::from_millis(500),
         unreachable_after: Duration::from_secs(4),
         ..EndpointConfig::default()
-    });
-    let (address, cut) = relay(node.endpoint.local_addr().unwrap()).await;
-    let url = format!("https://{address}/wt/a?ticket=b");
+    };
+    let (_node, relay, _client, mut transport) = behind_relay(config).await;
+    relay.cut.store(true, Ordering::Relaxed);
+    until(&mut transport, |event| matches!(event, TransportEvent::Interrupted)).await;
+    relay.cut.store(false, Ordering::Relaxed);
+    until(&mut transport, is_up).await;
+    relay.cut.store(true, Ordering::Relaxed);
+    assert_eq!(closed(&mut transport).await, CloseReason::Unreachable);
+}
+
+/// What is between one client and the server.
+struct Relay {
+    /// Where the client has to go.
+    address: SocketAddr,
+    /// Nothing passes.
+    cut: AtomicBool,
+    /// The server sees the client at another address.
+    moved: AtomicBool,
+}
+
+impl Relay {
+    async fn start(server: SocketAddr) -> Arc<Self> {
+        let near = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let far = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let other = tokio::net::UdpSocket::bind("127.0.0.2:0").await.unwrap();
+        let address = near.local_addr().unwrap();
+        let (cut, moved) = (AtomicBool::new(false), AtomicBool::new(false));
+        let relay = Arc::new(Self { address, cut, moved });
+        let state = relay.clone();
+        tokio::spawn(async move {
+            let mut client = None;
+            let (mut there, mut back, mut back_too) = ([0; 2_048], [0; 2_048], [0; 2_048]);
+            loop {
+                let (is_back, datagram) = tokio::select! {
+                    Ok((len, from)) = near.recv_from(&mut there) => {
+                        client = Some(from);
+                        (false, &there[..len])
+                    }
+                    Ok((len, _)) = far.recv_from(&mut back) => (true, &back[..len]),
+                    Ok((len, _)) = other.recv_from(&mut back_too) => (true, &back_too[..len]),
+                };
+                if state.cut.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let far = if state.moved.load(Ordering::Relaxed) { &other } else { &far };
+                let _ = match client.filter(|_| is_back) {
+                    Some(client) => near.send_to(datagram, client).await,
+                    None => far.send_to(datagram, server).await,
+                };
+            }
+        });
+        relay
+    }
+}
+
+/// A client behind a relay, and its connection here.
+async fn behind_relay(config: EndpointConfig) -> (Node, Arc<Relay>, Client, WebTransport) {
+    let node = Node::open(config);
+    let relay = Relay::start(node.endpoint.local_addr().unwrap()).await;
+    let url = format!("https://{}/wt/a?ticket=b", relay.address);
     let server = async {
         let request = node.request().await;
         request.accept(connection_config(), node.clock.clone()).await.unwrap()
     };
-    let hashes = node.certificates.hashes();
-    let manners = Manners::default();
+    let (hashes, manners) = (node.certificates.hashes(), Manners::default());
     let (client, mut transport) = tokio::join!(Client::connect(&url, &hashes, &manners), server);
-    let _client = client.unwrap();
-    let is_up = |event: &_| matches!(event, TransportEvent::Connected { .. });
     until(&mut transport, is_up).await;
-    cut.store(true, Ordering::Relaxed);
-    until(&mut transport, |event| matches!(event, TransportEvent::Interrupted)).await;
-    cut.store(false, Ordering::Relaxed);
-    until(&mut transport, is_up).await;
-    cut.store(true, Ordering::Relaxed);
-    assert_eq!(closed(&mut transport).await, CloseReason::Unreachable);
+    (node, relay, client.unwrap(), transport)
 }
 
-/// Passes datagrams of one client on to `server` unless it is cut.
-async fn relay(server: SocketAddr) -> (SocketAddr, Arc<AtomicBool>) {
-    let near = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let far = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    far.connect(server).await.unwrap();
-    let address = near.local_addr().unwrap();
-    let cut = Arc::new(AtomicBool::new(false));
-    let is_cut = cut.clone();
-    tokio::spawn(async move {
-        let (mut there, mut back) = ([0; 2_048], [0; 2_048]);
-        let mut client = None;
-        loop {
-            tokio::select! {
-                Ok((len, from)) = near.recv_from(&mut there) => {
-                    client = Some(from);
-                    if !is_cut.load(Ordering::Relaxed) {
-                        let _ = far.send(&there[..len]).await;
-                    }
-                }
-                Ok(len) = far.recv(&mut back) => {
-                    if let Some(client) = client.filter(|_| !is_cut.load(Ordering::Relaxed)) {
-                        let _ = near.send_to(&back[..len], client).await;
-                    }
-                }
-            }
-        }
-    });
-    (address, cut)
+fn is_up(event: &TransportEvent) -> bool {
+    matches!(event, TransportEvent::Connected { .. })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use media::{BitDepth, Bitrate, Codec, UnitKind};
 use wtransport::quinn::{self, IdleTimeout, VarInt};
 
-use super::window::Windows;
+use super::admission::Windows;
 
 /// Data of a client that waits to be read: a control message of the greatest length, with some room.
 const RECEIVE_WINDOW: u32 = 128 * 1024;
@@ -20,7 +20,7 @@ const DATAGRAMS: usize = 16 * 1024;
 /// Settings of a node's endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct EndpointConfig {
-    /// Handshakes at once; more clients are refused until some are through.
+    /// Connections at once that are not accepted yet; more clients are refused until some are through.
     pub handshakes: usize,
     /// Connections of one address (IPv6: of one /64), handshakes included.
     pub per_address: u32,
@@ -47,8 +47,8 @@ impl Default for EndpointConfig {
 }
 
 impl EndpointConfig {
-    /// What QUIC is told.
-    pub(super) fn quic(&self) -> quinn::TransportConfig {
+    /// What QUIC is told of one connection.
+    pub(super) fn quic(&self, windows: Windows) -> quinn::TransportConfig {
         let mut quic = quinn::TransportConfig::default();
         // Longer than QUIC can say stands for never, and no configuration asks for that.
         quic.max_idle_timeout(IdleTimeout::try_from(self.unreachable_after).ok())
@@ -63,7 +63,7 @@ impl EndpointConfig {
             .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
             .datagram_receive_buffer_size(Some(DATAGRAMS))
             .datagram_send_buffer_size(DATAGRAMS)
-            .congestion_controller_factory(Arc::new(Windows));
+            .congestion_controller_factory(Arc::new(windows));
         quic
     }
 }

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 use wtransport::{Connection, VarInt, quinn};
 
+use super::admission::Admission;
 use super::config::{ConnectionConfig, EndpointConfig};
 use super::ledger::{Ledger, Totals};
 use super::places::Place;
@@ -196,11 +197,11 @@ impl WebTransport {
         endpoint: EndpointConfig,
         clock: Arc<dyn Clock>,
         listeners: Arc<Listeners>,
-        place: Place,
+        admission: Admission,
     ) -> Result<Self, CloseReason> {
         let quic = connection.quic_connection().clone();
         let failed = |why: &str| CloseReason::Failed(why.to_owned());
-        let window = Window::of(&quic).ok_or_else(|| failed("another congestion controller"))?;
+        let (window, place) = admission.accept().ok_or_else(|| failed("it was accepted before"))?;
         let offset = getrandom::u32().map_err(|_| failed("the system gives no random bytes"))?;
         if let Some(pace) = config.pacing {
             window.set(pace, quic.rtt());

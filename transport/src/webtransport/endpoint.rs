@@ -1,21 +1,22 @@
 //! The UDP port of a node: handshakes within limits, and the certificate of now.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use media::Clock;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
-use wtransport::endpoint::IncomingSessionFuture;
+use wtransport::endpoint::{IncomingSessionFuture, SessionRequest};
 use wtransport::quinn::crypto::rustls::QuicServerConfig;
 use wtransport::quinn::{self, Incoming, Runtime as _, TokioRuntime, VarInt};
 
+use super::admission::Admission;
 use super::certificates::{CertificateFailed, Certificates};
 use super::config::EndpointConfig;
-use super::places::{Place, Places};
+use super::places::Places;
 use super::request::Request;
 use super::socket::{Listeners, Socket};
 
@@ -57,7 +58,7 @@ struct Counters {
 /// See the module. Dropping it closes the port and every connection.
 pub struct Endpoint {
     quic: quinn::Endpoint,
-    config: EndpointConfig,
+    serving: Arc<Serving>,
     counters: Arc<Counters>,
     requests: tokio::sync::Mutex<mpsc::Receiver<Request>>,
     _accepting: AbortOnDropHandle<()>,
@@ -74,12 +75,13 @@ impl Endpoint {
         certificates: &Certificates,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EndpointFailed> {
+        let serving = Arc::new(Serving(Mutex::new(server(certificates)?)));
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         let listeners = Arc::new(Listeners::default());
         let socket = Arc::new(Socket::new(inner, listeners.clone(), clock));
         let quic = quinn::Endpoint::new_with_abstract_socket(
             quinn::EndpointConfig::default(),
-            Some(server(&config, certificates)?),
+            Some(serving.now().clone()),
             socket,
             Arc::new(TokioRuntime),
         )?;
@@ -88,6 +90,7 @@ impl Endpoint {
         let accepting = Accepting {
             quic: quic.clone(),
             config,
+            serving: serving.clone(),
             places: Arc::new(Places::new(config.per_address)),
             handshakes: Arc::new(Semaphore::new(config.handshakes)),
             counters: counters.clone(),
@@ -96,7 +99,7 @@ impl Endpoint {
         };
         let task = tokio::spawn(accepting.run().in_current_span());
         let requests = tokio::sync::Mutex::new(requests);
-        Ok(Self { quic, config, counters, requests, _accepting: AbortOnDropHandle::new(task) })
+        Ok(Self { quic, serving, counters, requests, _accepting: AbortOnDropHandle::new(task) })
     }
 
     /// The next client that asks for something; none once the endpoint is closed.
@@ -117,8 +120,17 @@ impl Endpoint {
     /// # Errors
     /// When it is no good; the one before stays.
     pub fn show(&self, certificates: &Certificates) -> Result<(), CertificateFailed> {
-        self.quic.set_server_config(Some(server(&self.config, certificates)?));
+        let tls = tls(certificates)?;
+        let mut serving = self.serving.now();
+        // The rest stays, so that who was asked to prove its address before may still do so.
+        serving.crypto = tls;
+        self.quic.set_server_config(Some(serving.clone()));
         Ok(())
+    }
+
+    /// Connections that QUIC has: those that were accepted, those that are not yet, and those that end.
+    pub fn open_connections(&self) -> usize {
+        self.quic.open_connections()
     }
 
     /// What was counted.
@@ -144,26 +156,35 @@ impl Drop for Endpoint {
     }
 }
 
-/// How QUIC serves.
-fn server(
-    config: &EndpointConfig,
-    certificates: &Certificates,
-) -> Result<quinn::ServerConfig, CertificateFailed> {
-    let tls = QuicServerConfig::try_from(certificates.tls()?)
-        .map_err(|error| CertificateFailed::of(&error))?;
-    let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls));
+/// How QUIC serves now.
+struct Serving(Mutex<quinn::ServerConfig>);
+
+impl Serving {
+    fn now(&self) -> MutexGuard<'_, quinn::ServerConfig> {
+        // Every change is one assignment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn server(certificates: &Certificates) -> Result<quinn::ServerConfig, CertificateFailed> {
+    let mut server = quinn::ServerConfig::with_crypto(tls(certificates)?);
     server
-        .transport_config(Arc::new(config.quic()))
         .max_incoming(INCOMING.0)
         .incoming_buffer_size(INCOMING.1)
         .incoming_buffer_size_total(INCOMING.0 as u64 * INCOMING.1);
     Ok(server)
 }
 
+fn tls(certificates: &Certificates) -> Result<Arc<QuicServerConfig>, CertificateFailed> {
+    let tls = QuicServerConfig::try_from(certificates.tls()?);
+    tls.map(Arc::new).map_err(|error| CertificateFailed::of(&error))
+}
+
 /// Looks at every client that knocks.
 struct Accepting {
     quic: quinn::Endpoint,
     config: EndpointConfig,
+    serving: Arc<Serving>,
     places: Arc<Places>,
     handshakes: Arc<Semaphore>,
     counters: Arc<Counters>,
@@ -198,31 +219,33 @@ impl Accepting {
             incoming.refuse();
             return;
         };
+        let (admission, server) = Admission::new(place, turn, &self.config, &self.serving.now());
         let (found, counters) = (self.found.clone(), self.counters.clone());
         let (listeners, config) = (self.listeners.clone(), self.config);
         let handshake = async move {
-            let request = shake_hands(incoming, place, listeners, config);
-            match tokio::time::timeout(config.handshake_timeout, request).await {
-                // With a full queue the handshake keeps its turn, so that no more than those pile up.
-                Ok(Some(request)) => drop(found.send(request).await),
+            let session = shake_hands(incoming, server);
+            // What is dropped without its request is cut off.
+            match tokio::time::timeout(config.handshake_timeout, session).await {
+                // With a full queue the client keeps its turn, so that no more than those pile up.
+                Ok(Some(session)) => {
+                    let request = Request::new(session, admission, listeners, config);
+                    drop(found.send(request).await);
+                }
                 _ => drop(counters.failed.fetch_add(1, Ordering::Relaxed)),
             }
-            drop(turn);
         };
         tokio::spawn(handshake.in_current_span());
     }
 }
 
 /// A client's request, once it is there.
-async fn shake_hands(
-    incoming: Incoming,
-    place: Place,
-    listeners: Arc<Listeners>,
-    config: EndpointConfig,
-) -> Option<Request> {
-    let session = IncomingSessionFuture::with_quic_incoming(incoming).await;
-    match session {
-        Ok(session) => Some(Request::new(session, place, listeners, config)),
+async fn shake_hands(incoming: Incoming, server: quinn::ServerConfig) -> Option<SessionRequest> {
+    let session = async {
+        let connecting = incoming.accept_with(Arc::new(server))?;
+        IncomingSessionFuture::with_quic_connecting(connecting).await
+    };
+    match session.await {
+        Ok(session) => Some(session),
         Err(error) => {
             tracing::debug!(%error, "no WebTransport session");
             None

@@ -13,7 +13,7 @@
 //!
 //! | queue | bound | when full |
 //! |---|---|---|
-//! | handshakes | `EndpointConfig::handshakes` | refused, counted; addresses are validated from half of it on |
+//! | connections that are not accepted | `EndpointConfig::handshakes` | refused, counted; addresses are validated from half of it on |
 //! | connections of an address | `EndpointConfig::per_address` | refused, counted |
 //! | requests → owner | 16 | the handshake waits, within its time |
 //! | encoder → writer | 2 units that the socket has not taken | refused; the encoder recovers |
@@ -26,10 +26,12 @@
 //! to say ([`set_pacing`](media::Transport::set_pacing)), by the reports that are made of the client's
 //! acknowledgements (`ledger`).
 
+mod admission;
 mod certificates;
 mod config;
 mod connection;
 mod endpoint;
+mod keys;
 mod ledger;
 mod places;
 mod probe;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use media::{Clock, CloseReason};
 use wtransport::endpoint::SessionRequest;
 
+use super::admission::Admission;
 use super::config::{ConnectionConfig, EndpointConfig};
 use super::connection::WebTransport;
-use super::places::Place;
 use super::socket::Listeners;
 
 /// How long an answer may take to be taken by a client that grants no room for it.
@@ -29,7 +29,7 @@ pub enum Refusal {
 /// See the module. Dropping it closes the connection.
 pub struct Request {
     session: SessionRequest,
-    place: Place,
+    admission: Admission,
     listeners: Arc<Listeners>,
     config: EndpointConfig,
 }
@@ -37,11 +37,11 @@ pub struct Request {
 impl Request {
     pub(super) fn new(
         session: SessionRequest,
-        place: Place,
+        admission: Admission,
         listeners: Arc<Listeners>,
         config: EndpointConfig,
     ) -> Self {
-        Self { session, place, listeners, config }
+        Self { session, admission, listeners, config }
     }
 
     /// The path with its query; it may hold a secret.
@@ -88,13 +88,13 @@ impl Request {
         config: ConnectionConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<WebTransport, CloseReason> {
-        let Self { session, place, listeners, config: endpoint } = self;
+        let Self { session, admission, listeners, config: endpoint } = self;
         let connection = match tokio::time::timeout(ANSWER, session.accept()).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return Err(CloseReason::Failed(error.to_string())),
             Err(_) => return Err(CloseReason::Unreachable),
         };
-        WebTransport::start(connection, config, endpoint, clock, listeners, place)
+        WebTransport::start(connection, config, endpoint, clock, listeners, admission)
     }
 }
 

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use media::Bitrate;
 use quinn_proto::RttEstimator;
-use wtransport::quinn;
-use wtransport::quinn::congestion::{Controller, ControllerFactory};
+use wtransport::quinn::congestion::Controller;
 
 /// In flight before a pace is known: a handshake, and the first keyframe of a small picture.
 const START: u64 = 64 * 1024;
@@ -21,33 +20,27 @@ const LEAST: u64 = 32 * 1024;
 /// video, so this is two round trips of video and 200 ms on top.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// Makes a [`Window`] for each connection.
-pub(super) struct Windows;
-
-impl ControllerFactory for Windows {
-    fn build(self: Arc<Self>, _: Instant, _: u16) -> Box<dyn Controller> {
-        let counts = Counts { window: AtomicU64::new(START), ..Counts::default() };
-        Box::new(Window(Arc::new(counts)))
-    }
-}
-
 /// The window of one connection, and what was acknowledged; clones share both.
+///
+/// QUIC asks for a controller anew when the client comes by another address, since another path has another
+/// window. Ours follows the pace, and what was acknowledged is counted for the session: both go on.
 #[derive(Clone)]
 pub(super) struct Window(Arc<Counts>);
 
-#[derive(Default)]
 struct Counts {
     window: AtomicU64,
     acked_bytes: AtomicU64,
     acked_packets: AtomicU64,
 }
 
-impl Window {
-    /// That of a connection. None when its controller is not of [`Windows`].
-    pub(super) fn of(connection: &quinn::Connection) -> Option<Self> {
-        connection.congestion_state().into_any().downcast::<Self>().ok().map(|window| *window)
+impl Default for Window {
+    fn default() -> Self {
+        let [acked_bytes, acked_packets] = [0, 0].map(AtomicU64::new);
+        Self(Arc::new(Counts { window: AtomicU64::new(START), acked_bytes, acked_packets }))
     }
+}
 
+impl Window {
     /// Follows the pace and the path.
     pub(super) fn set(&self, pace: Bitrate, round_trip: Duration) {
         let window = pace.bytes_in(round_trip / 2 + SLACK).max(LEAST);
@@ -94,8 +87,8 @@ mod tests {
 
     #[test]
     fn the_window_follows_pace_and_round_trip_and_losses_do_not_move_it() {
-        let mut controller = Arc::new(Windows).build(Instant::now(), 1_200);
-        let shared = controller.clone_box().into_any().downcast::<Window>().unwrap();
+        let shared = Window::default();
+        let mut controller = shared.clone_box();
         assert_eq!(controller.window(), START);
         shared.set(Bitrate::from_mbps(40), Duration::from_millis(20));
         assert_eq!(controller.window(), 300_000);

@@ -50,6 +50,21 @@ pub enum Came {
     GivenUp,
 }
 
+/// The configuration of a client that takes these certificates.
+fn taking(hashes: &[[u8; 32]]) -> ClientConfig {
+    ClientConfig::builder()
+        .with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .with_server_certificate_hashes(hashes.iter().copied().map(Sha256Digest::new))
+        .build()
+}
+
+/// Clients that shake hands of QUIC and know nothing of WebTransport.
+pub fn quic(hashes: &[[u8; 32]]) -> quinn::Endpoint {
+    let mut quic = quinn::Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    quic.set_default_client_config(taking(hashes).quic_config().clone());
+    quic
+}
+
 impl Client {
     /// Asks for `url`.
     pub async fn connect(
@@ -57,10 +72,7 @@ impl Client {
         hashes: &[[u8; 32]],
         manners: &Manners,
     ) -> Result<Self, ConnectingError> {
-        let config = ClientConfig::builder()
-            .with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-            .with_server_certificate_hashes(hashes.iter().copied().map(Sha256Digest::new));
-        let mut config = config.build();
+        let mut config = taking(hashes);
         if manners.room > 0 {
             let mut quic = quinn::TransportConfig::default();
             quic.receive_window(VarInt::from_u32(manners.room));
