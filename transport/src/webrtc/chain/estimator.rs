@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use media::{MediaTime, PathReport, TransportEvent};
-use rtc::interceptor::{BandwidthEstimator, PacketReport};
 
+use super::history::Outcome;
 use crate::webrtc::shared::Shared;
 
 /// See the module.
@@ -27,7 +27,7 @@ impl Tap {
         Self { shared, origin: None, last_delay: 0, newest: (MediaTime::ZERO, 0) }
     }
 
-    fn report(&mut self, now: Instant, packets: &[PacketReport]) -> Option<PathReport> {
+    fn report(&mut self, now: Instant, packets: &[Outcome]) -> Option<PathReport> {
         let first = packets.iter().map(|packet| packet.departure).min()?;
         let last = packets.iter().map(|packet| packet.departure).max()?;
         let origin = *self.origin.get_or_insert(first);
@@ -36,7 +36,7 @@ impl Tap {
         let acked_bytes: u64 = arrived().map(|packet| bytes(packet.size)).sum();
         let sent_bytes: u64 = packets.iter().map(|packet| bytes(packet.size)).sum();
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let delay = |packet: &PacketReport| {
+        let delay = |packet: &Outcome| {
             let arrival = i64::try_from(packet.arrival?.as_micros()).ok()?;
             let departure = packet.departure.saturating_duration_since(origin).as_micros();
             Some(arrival - i64::try_from(departure).ok()?)
@@ -64,17 +64,11 @@ impl Tap {
             ecn_ce: 0,
         })
     }
-}
 
-impl BandwidthEstimator for Tap {
-    fn on_reports(&mut self, now: Instant, packets: &[PacketReport]) {
+    /// The client has told what became of these packets, in the order of their sending.
+    pub(super) fn on_outcomes(&mut self, now: Instant, packets: &[Outcome]) {
         if let Some(report) = self.report(now, packets) {
             self.shared.events.report(TransportEvent::Path(report));
         }
-    }
-
-    fn target_bitrate(&self) -> f64 {
-        // Constant, so the chain never announces a change.
-        0.0
     }
 }

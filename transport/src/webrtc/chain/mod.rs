@@ -9,11 +9,12 @@
 //! | 10,500 | [`feedback`] | sees sender reports leave and all feedback come in |
 //! | 10,000 | receiver reports (stock) | |
 //! | 4,000 | [`resend`] | keeps packets as they were cut, before they are numbered |
-//! | 3,500 | [`padding`] | numbers what is sent on streams for retransmissions, padding among it |
+//! | 3,500 | [`padding`] | sees what else is about to leave |
 //! | 3,000 | [`pacer`] | media and retransmissions leave through one gate |
+//! | 2,500 | [`number`] | retransmissions and padding, once nothing drops them any more |
 //! | 2,000 | TWCC numbering (stock, in [`with_resends`]) | after the pacer: numbers are in wire order |
 //! | 1,500 | [`protect`] | repairs packets with their transport-wide number, as they leave |
-//! | 1,000 | send history (stock, in [`with_resends`]) feeding [`estimator`] | counts what left |
+//! | 1,000 | [`history`], which feeds [`estimator`] | counts what left |
 //!
 //! The stock slot for forward error correction is 5,000: computed there it protects packets without their
 //! transport-wide number, and what the client recovers differs from what was sent.
@@ -23,6 +24,8 @@
 pub(super) mod descriptor;
 pub(super) mod estimator;
 pub(super) mod feedback;
+mod history;
+mod number;
 pub(super) mod pacer;
 pub(super) mod packetise;
 mod padding;
@@ -35,10 +38,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rtc::interceptor::{
-    CongestionControlBuilder, Interceptor, Registry, Slot, StreamInfo, TaggedPacket,
-    TwccSenderBuilder,
-};
+use rtc::interceptor::{Interceptor, Registry, Slot, StreamInfo, TaggedPacket, TwccSenderBuilder};
 use rtc::peer_connection::configuration::interceptor_registry::configure_rtcp_reports;
 use rtc::sansio::Protocol;
 
@@ -47,11 +47,11 @@ use super::shared::Shared;
 
 /// The chain of one connection.
 pub(super) fn registry(shared: &Arc<Shared>) -> Registry {
-    let tap = estimator::Tap::new(shared.clone());
     configure_rtcp_reports(Registry::new())
-        .with(Slot::CongestionControl, WithResends(CongestionControlBuilder::new(tap).build()))
+        .with(Slot::CongestionControl, Chained::new(history::History::new(shared.clone())))
         .with(Slot::TwccSender, WithResends(TwccSenderBuilder::new().build()))
         .with(Slot::from(1_500), Chained::new(protect::Protect::new(shared.clone())))
+        .with(Slot::from(2_500), Chained::new(number::Number::default()))
         .with(Slot::Pacer, Chained::new(pacer::Pacer::new(shared.clone())))
         .with(Slot::from(3_500), Chained::new(padding::Padding::new(shared.clone())))
         .with(Slot::NackResponder, Chained::new(resend::Resend::new(shared.clone())))

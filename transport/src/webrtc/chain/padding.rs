@@ -1,8 +1,7 @@
 //! Sends padding where a probe asks for it: what was sent lately, once more, on the stream for retransmissions
 //! (RFC 4588). A receiver drops what it has, but acknowledges it like any packet that is numbered transport-wide.
 //!
-//! Padding and retransmissions share a stream, so both are numbered here. Without such a stream nothing is sent:
-//! whoever probes sees that nothing arrived.
+//! Without such a stream nothing is sent: whoever probes sees that nothing arrived.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,28 +25,14 @@ const LATEST: Duration = Duration::from_millis(8);
 /// See the module.
 pub(in crate::webrtc) struct Padding {
     shared: Arc<Shared>,
-    /// By the SSRC of the media.
-    repairs: HashMap<u32, Repair>,
+    /// SSRC and payload type of the stream for retransmissions, by the SSRC of the media.
+    repairs: HashMap<u32, (u32, u8)>,
     /// The newest packets of media, whose stream has one for repair.
     recent: VecDeque<rtp::Packet>,
     /// The probe that runs, and when it was looked at last.
     running: Option<(Probe, Instant)>,
     /// Bytes of the probe that were not sent yet.
     owed: f64,
-}
-
-struct Repair {
-    ssrc: u32,
-    payload_type: u8,
-    next: u16,
-}
-
-impl Repair {
-    fn number(&mut self) -> u16 {
-        let number = self.next;
-        self.next = self.next.wrapping_add(1);
-        number
-    }
 }
 
 impl Padding {
@@ -65,15 +50,14 @@ impl Padding {
     fn copy(&mut self) -> Option<rtp::Packet> {
         let packet = self.recent.pop_front()?;
         self.recent.push_back(packet.clone());
-        let repair = self.repairs.get_mut(&packet.header.ssrc)?;
+        let (ssrc, payload_type) = *self.repairs.get(&packet.header.ssrc)?;
         let rtp::Packet { header, payload } = packet;
         let mut body = BytesMut::with_capacity(2 + payload.len());
         body.put_u16(header.sequence_number);
         body.put_slice(&payload);
         let header = rtp::Header {
-            ssrc: repair.ssrc,
-            payload_type: repair.payload_type,
-            sequence_number: repair.number(),
+            ssrc,
+            payload_type,
             // With its marker: where the packet itself waits behind this, it is the copy that ends the frame.
             ..header
         };
@@ -84,23 +68,20 @@ impl Padding {
 impl Link for Padding {
     fn bind(&mut self, info: &StreamInfo) {
         if let Some((ssrc, payload_type)) = info.ssrc_rtx.zip(info.payload_type_rtx) {
-            self.repairs.insert(info.ssrc, Repair { ssrc, payload_type, next: 0 });
+            self.repairs.insert(info.ssrc, (ssrc, payload_type));
         }
     }
 
-    fn outbound(&mut self, mut message: TaggedPacket, out: &mut Belt) {
-        if let Packet::Rtp(packet) = &mut message.message.packet {
+    fn outbound(&mut self, message: TaggedPacket, out: &mut Belt) {
+        if let Packet::Rtp(packet) = &message.message.packet {
             if self.running.is_some() {
                 self.owed -= packet.marshal_size() as f64;
             }
-            let ssrc = packet.header.ssrc;
-            if self.repairs.contains_key(&ssrc) {
+            if self.repairs.contains_key(&packet.header.ssrc) {
                 if self.recent.len() == RECENT {
                     self.recent.pop_front();
                 }
                 self.recent.push_back(packet.clone());
-            } else if let Some(repair) = self.repairs.values_mut().find(|it| it.ssrc == ssrc) {
-                packet.header.sequence_number = repair.number();
             }
         }
         out.push_back(message);
@@ -194,13 +175,6 @@ mod tests {
             let sent = run(&mut link, start, every);
             let bytes: usize = sent.iter().map(MarshalSize::marshal_size).sum();
             assert!(bytes.abs_diff(70_000) <= 2_100, "{bytes} bytes with {ssrc}");
-            let repair = sent.iter().filter(|packet| packet.header.ssrc == REPAIR);
-            let numbers: Vec<_> = repair.map(|packet| packet.header.sequence_number).collect();
-            assert_eq!(
-                numbers,
-                (0..numbers.len() as u16).collect::<Vec<_>>(),
-                "one count for both"
-            );
             assert_eq!(link.next_tick(), None);
         }
     }

@@ -57,7 +57,6 @@ enum By {
     OwnStream {
         ssrc: u32,
         payload_type: u8,
-        next: u16,
     },
     Itself,
     Nothing,
@@ -97,7 +96,7 @@ impl Link for Resend {
         let Some(track) = self.shared.track(info.ssrc).cloned() else { return };
         let numbered = info.rtp_header_extensions.iter().any(|known| known.uri == TRANSPORT_WIDE);
         let by = match info.ssrc_rtx.zip(info.payload_type_rtx) {
-            Some((ssrc, payload_type)) => By::OwnStream { ssrc, payload_type, next: 0 },
+            Some((ssrc, payload_type)) => By::OwnStream { ssrc, payload_type },
             None if numbered => By::Nothing,
             None => By::Itself,
         };
@@ -272,13 +271,11 @@ impl Stream {
 
     fn send(&mut self, sequence: u16, now: Instant, body: Body, out: &mut Belt) {
         let Some(original) = self.find(sequence).map(|kept| kept.packet.clone()) else { return };
-        let packet = match &mut self.by {
+        let packet = match self.by {
             By::Itself if body == Body::Whole => original,
             By::Itself | By::Nothing => return,
-            By::OwnStream { ssrc, payload_type, next } => {
-                let number = *next;
-                *next = next.wrapping_add(1);
-                retransmission(original, body, (*ssrc, *payload_type, number))
+            By::OwnStream { ssrc, payload_type } => {
+                retransmission(original, body, (ssrc, payload_type))
             }
         };
         let message = AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission);
@@ -286,22 +283,21 @@ impl Stream {
     }
 }
 
-/// RFC 4588 §4: the original number, then the payload.
+/// RFC 4588 §4: the original number, then the payload. The number of its own it gets as it leaves.
 fn retransmission(
     original: rtp::Packet,
     body: Body,
-    (ssrc, payload_type, number): (u32, u8, u16),
+    (ssrc, payload_type): (u32, u8),
 ) -> rtp::Packet {
     let rtp::Packet { header, payload } = original;
     let sequence = header.sequence_number;
     let header = match body {
-        Body::Whole => rtp::Header { ssrc, payload_type, sequence_number: number, ..header },
+        Body::Whole => rtp::Header { ssrc, payload_type, ..header },
         Body::Empty => rtp::Header {
             version: header.version,
             timestamp: header.timestamp,
             ssrc,
             payload_type,
-            sequence_number: number,
             ..Default::default()
         },
     };
@@ -444,7 +440,6 @@ mod tests {
         assert_eq!(sent[0].header.get_extension(3).as_deref(), Some(&[1; 3][..]));
         assert_eq!((sent[0].header.marker, sent[1].header.marker), (false, true));
         assert_eq!((sent[0].header.timestamp, sent[0].header.version), (16 * 90, 2));
-        assert_eq!((sent[0].header.sequence_number, sent[1].header.sequence_number), (0, 1));
         assert_eq!(bench.lost(), None);
     }
 
