@@ -6,6 +6,7 @@
 //! | lost frames | one range a track | ranges merge; never lost |
 //! | messages of reliable channels | [`MESSAGES`] | the producer waits, SCTP's window closes |
 //! | messages of the motion channel | the same queue | dropped and counted: the next carries totals |
+//! | acknowledgements | the same queue, and [`flood`](crate::flood) | dropped and counted; a flood ends it |
 //! | frame-sent and path reports | [`REPORTS`] | oldest dropped and counted |
 //!
 //! It must never block a producer other than the reliable channels' task, nor call out with its
@@ -154,6 +155,11 @@ impl Events {
                 state.messages.push_back((channel, message));
             }
         });
+    }
+
+    /// A message that is not even put in the queue: the client sends too many of its kind.
+    pub(crate) fn refused_message(&self) {
+        self.lock().dropped += 1;
     }
 
     /// The end; the first reason counts.

@@ -12,6 +12,7 @@
 //! refused, or sockets stay open; none of it is unsound.
 
 mod events;
+mod flood;
 mod timestamp;
 pub mod webrtc;
 pub mod webtransport;

@@ -1,10 +1,14 @@
-//! Offers of strangers against the whole stack: an error, never a panic, and nothing left open.
+//! Offers of strangers against the whole stack: an error, never a panic, and nothing left open. And clients
+//! and readers that break their connection: it ends with a reason.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure of a helper fails its test")]
 
 mod client;
 
-use client::{Client, MonotonicClock, Wish, config};
+use std::sync::Arc;
+
+use client::{Client, MonotonicClock, Wish, booby_trap, config, event, until};
+use media::{Clock, CloseReason, DataChannel, MediaTime, Transport, TransportEvent};
 use nearlight_transport::{OfferError, WebRtc};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -102,4 +106,53 @@ async fn mutated_offers_never_panic() {
         panics[0]
     );
     assert!(answered > 20 && refused > 20, "{answered} answered, {refused} refused");
+}
+
+async fn failed(transport: &mut impl Transport) -> String {
+    loop {
+        match event(transport).await {
+            TransportEvent::Closed(CloseReason::Failed(reason)) => return reason,
+            TransportEvent::Closed(other) => panic!("{other:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// A clock that stands.
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> MediaTime {
+        MediaTime::from_millis(5)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_acknowledgements_is_bounded_and_ends_its_connection() {
+    let (mut client, offer) = Client::offer(Wish::PAGE).await;
+    // All of it is within a second.
+    let (mut transport, answer) = WebRtc::answer(&offer, config(), Arc::new(Still)).await.unwrap();
+    client.accept(&answer).await;
+    until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
+    client.opened(DataChannel::Acks).await;
+    let channel = client.channels[&(DataChannel::Acks as u16)].clone();
+    let flooding = tokio::spawn(async move {
+        while channel.send(bytes::BytesMut::from(&[9][..])).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    let reason = failed(&mut transport).await;
+    assert_eq!(reason, "the client sent more than 10000 acknowledgements in a second");
+    flooding.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_of_a_connections_own_tasks_ends_it_with_a_reason() {
+    let (client, offer) = Client::offer(Wish::PLAYER).await;
+    let (mut transport, answer) =
+        WebRtc::answer(&offer, config(), MonotonicClock::shared()).await.unwrap();
+    let went_off = booby_trap(&mut transport);
+    client.accept(&answer).await;
+    tokio::time::timeout(client::PATIENCE, went_off.notified()).await.unwrap();
+    assert_eq!(failed(&mut transport).await, "its supervisor panicked");
 }

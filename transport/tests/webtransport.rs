@@ -386,6 +386,54 @@ async fn datagrams_of_an_unknown_kind_are_counted_and_a_flood_of_motion_is_bound
     assert!(motions < sent, "{motions} of {sent}");
 }
 
+/// A clock that stands, or panics once it is told to.
+#[derive(Default)]
+struct Broken(AtomicBool);
+
+impl Clock for Broken {
+    fn now(&self) -> MediaTime {
+        assert!(!self.0.load(Ordering::Relaxed), "a clock that panics");
+        MediaTime::from_millis(5)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_acknowledgements_is_bounded_and_ends_its_connection_alone() {
+    let (mut node, other, mut untouched) = pair().await;
+    // All of it is within a second.
+    node.clock = Arc::new(Broken::default());
+    let (client, mut transport) = node.connect(&Manners::default(), connection_config()).await;
+    let nonsense = [media::webtransport::datagram_byte(DataChannel::Acks).unwrap(), 9];
+    while client.connection.send_datagram(nonsense).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let CloseReason::Failed(reason) = closed(&mut transport).await else { panic!() };
+    assert_eq!(reason, "the client sent more than 10000 acknowledgements in a second");
+    assert!(transport.dropped_events() >= 8_000, "{}", transport.dropped_events());
+    assert!(client.closed().await.contains(&reason));
+    untouched.video_sink(TrackId(0)).send(unit(0, MediaTime::ZERO, body(0, 10))).unwrap();
+    other.frame().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_a_connections_own_tasks_ends_it_with_a_reason() {
+    let (mut node, mut client, mut transport) = pair().await;
+    let went_off = client::booby_trap(&mut transport);
+    client.open_control().await;
+    tokio::time::timeout(client::PATIENCE, went_off.notified()).await.unwrap();
+    let reason = closed(&mut transport).await;
+    assert_eq!(reason, CloseReason::Failed("its supervisor panicked".to_owned()));
+    assert!(client.closed().await.contains("the server failed"));
+    let clock = Arc::new(Broken::default());
+    node.clock = clock.clone();
+    let (client, mut transport) = node.connect(&Manners::default(), connection_config()).await;
+    clock.0.store(true, Ordering::Relaxed);
+    transport.video_sink(TrackId(0)).send(unit(0, MediaTime::ZERO, body(0, 10))).unwrap();
+    let reason = closed(&mut transport).await;
+    assert_eq!(reason, CloseReason::Failed("the writer failed".to_owned()));
+    assert!(client.closed().await.contains("the writer failed"));
+}
+
 /// Waits until something holds.
 async fn holds(mut what: impl FnMut() -> bool) {
     let wait = async {
@@ -494,6 +542,26 @@ async fn another_certificate_is_for_new_clients_and_connections_outlive_the_chan
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_proves_its_address_while_the_certificate_changes_is_let_in() {
+    let node = Node::open(EndpointConfig { per_address: 2, ..EndpointConfig::default() });
+    let _first = node.connect(&Manners::default(), connection_config()).await;
+    let next = Certificates::own(SystemTime::now()).unwrap();
+    let hashes = next.hashes();
+    let relay = Relay::start(node.endpoint.local_addr().unwrap()).await;
+    let node = Arc::new(node);
+    let changing = node.clone();
+    let change = move || changing.endpoint.show(&next).unwrap();
+    *relay.before.lock().unwrap() = Some(Box::new(change));
+    let url = format!("https://{}/wt/a?ticket=b", relay.address);
+    let manners = Manners::default();
+    let (client, _request) = tokio::join!(Client::connect(&url, &hashes, &manners), async {
+        node.request().await.accept(connection_config(), node.clock.clone()).await.unwrap()
+    });
+    client.unwrap();
+    assert_eq!(node.endpoint.counts().validated, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_path_is_interrupted_and_comes_back_or_does_not() {
     let config = EndpointConfig {
         interrupted_after: Duration::from_millis(500),
@@ -517,6 +585,8 @@ struct Relay {
     cut: AtomicBool,
     /// The server sees the client at another address.
     moved: AtomicBool,
+    /// Done before the client gets the first word of the server.
+    before: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Relay {
@@ -526,7 +596,7 @@ impl Relay {
         let other = tokio::net::UdpSocket::bind("127.0.0.2:0").await.unwrap();
         let address = near.local_addr().unwrap();
         let (cut, moved) = (AtomicBool::new(false), AtomicBool::new(false));
-        let relay = Arc::new(Self { address, cut, moved });
+        let relay = Arc::new(Self { address, cut, moved, before: Default::default() });
         let state = relay.clone();
         tokio::spawn(async move {
             let mut client = None;
@@ -542,6 +612,10 @@ impl Relay {
                 };
                 if state.cut.load(Ordering::Relaxed) {
                     continue;
+                }
+                let before = state.before.lock().unwrap().take_if(|_| is_back);
+                if let Some(before) = before {
+                    before();
                 }
                 let far = if state.moved.load(Ordering::Relaxed) { &other } else { &far };
                 let _ = match client.filter(|_| is_back) {

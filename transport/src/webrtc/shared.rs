@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::track::Track;
 use crate::events::Events;
+use crate::flood::AckLimit;
 
 /// Packets that the share of lost ones is an average of: about a second of 5 Mbit/s.
 const LOSS_WINDOW: u64 = 500;
@@ -44,12 +45,16 @@ pub(super) struct Shared {
     round_trip: AtomicU64,
     /// A probe that has not begun.
     probe: Mutex<Option<Probe>>,
+    /// Of the client's acknowledgements.
+    pub(super) ack_limit: AckLimit,
     /// A DTLS alert came in: the client may have closed.
     pub(super) alert: Notify,
     /// The last candidate of this side was found.
     pub(super) gathered: Notify,
     /// The driver's task is over.
     pub(super) driver_stopped: Notify,
+    /// It was, by a panic.
+    pub(super) driver_panicked: AtomicBool,
 }
 
 impl Shared {
@@ -71,9 +76,11 @@ impl Shared {
             loss: AtomicU32::new(0),
             round_trip: AtomicU64::new(0),
             probe: Mutex::new(None),
+            ack_limit: AckLimit::default(),
             alert: Notify::new(),
             gathered: Notify::new(),
             driver_stopped: Notify::new(),
+            driver_panicked: AtomicBool::new(false),
         };
         if let Some(rate) = pacing {
             shared.set_pacing(rate);

@@ -55,6 +55,7 @@ impl Runtime for SessionRuntime {
             // The stack parses datagrams of strangers; a panic there must end this session only.
             if AssertUnwindSafe(future).catch_unwind().await.is_err() {
                 tracing::error!("the WebRTC stack panicked; its session ends");
+                shared.driver_panicked.store(true, Ordering::Release);
             }
             shared.driver_stopped.notify_one();
         };

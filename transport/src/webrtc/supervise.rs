@@ -13,6 +13,9 @@
 //! The stack reports a client's orderly goodbye on data channels only: with ICE connected and DTLS
 //! closed it still calls the connection "connected". So the state of DTLS is asked for whenever an
 //! alert came in, and once a second.
+//!
+//! The stack's driver also ends by itself where its DTLS gives up: after the eighth repetition of what the
+//! client does not answer, eight seconds into the handshake.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -29,6 +32,7 @@ use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
 use webrtc::rtp_transceiver::RtpSender;
 
 use super::shared::Shared;
+use crate::flood::AckFlood;
 
 /// How often DTLS is asked for without a hint.
 const DTLS_CHECK: Duration = Duration::from_secs(1);
@@ -61,6 +65,18 @@ impl OpenChannels {
 /// A data channel of the stack.
 pub(super) type Channel = (DataChannel, Arc<dyn webrtc::data_channel::DataChannel>);
 
+/// Says that a connection is over when its supervisor does not, since it panicked. The stack closes as its
+/// handles are dropped.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // After an orderly end this changes nothing.
+        self.0.set_live(false);
+        self.0.events.closed(CloseReason::Failed("its supervisor panicked".to_owned()));
+    }
+}
+
 /// What the supervisor is given.
 pub(super) struct Supervisor {
     pub(super) peer: Arc<dyn PeerConnection>,
@@ -78,6 +94,7 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Runs until the connection is over and its sockets are closed.
     pub(super) async fn run(mut self) {
+        let _ending = Ending(self.shared.clone());
         let mut tasks = JoinSet::new();
         for (name, channel) in &self.channels {
             let (shared, open) = (self.shared.clone(), self.open.clone());
@@ -87,7 +104,7 @@ impl Supervisor {
         let outgoing = std::mem::replace(&mut self.outgoing, never);
         tasks.spawn(send(std::mem::take(&mut self.channels), outgoing).in_current_span());
 
-        let reason = self.watch().await;
+        let reason = self.watch(&mut tasks).await;
         self.shared.set_live(false);
         tracing::debug!(%reason, "WebRTC connection ends");
         if let Err(error) = self.peer.close().await {
@@ -99,7 +116,7 @@ impl Supervisor {
         self.shared.events.closed(reason);
     }
 
-    async fn watch(&mut self) -> CloseReason {
+    async fn watch(&mut self, tasks: &mut JoinSet<Result<(), AckFlood>>) -> CloseReason {
         let deadline = tokio::time::sleep(self.connect_timeout);
         tokio::pin!(deadline);
         let mut check = tokio::time::interval(DTLS_CHECK);
@@ -108,9 +125,12 @@ impl Supervisor {
             let shared = self.shared.clone();
             tokio::select! {
                 () = self.close.notified() => return CloseReason::Local,
-                () = shared.driver_stopped.notified() => {
-                    return CloseReason::Failed("the network driver stopped".to_owned());
-                }
+                () = shared.driver_stopped.notified() => return self.stopped(was_live).await,
+                Some(ended) = tasks.join_next() => match ended {
+                    Ok(Ok(())) => {}
+                    Ok(Err(flood)) => return CloseReason::Failed(flood.to_string()),
+                    Err(_) => return CloseReason::Failed("a channel's task failed".to_owned()),
+                },
                 changed = self.states.changed() => {
                     if changed.is_err() {
                         return CloseReason::Failed("the connection was lost".to_owned());
@@ -146,6 +166,18 @@ impl Supervisor {
         }
     }
 
+    /// Why the driver stopped.
+    async fn stopped(&self, was_live: bool) -> CloseReason {
+        if self.shared.driver_panicked.load(Ordering::Acquire) {
+            return CloseReason::Failed("the WebRTC stack panicked".to_owned());
+        }
+        match self.dtls_over().await {
+            Some(reason) => reason,
+            None if was_live => CloseReason::Failed("the network driver stopped".to_owned()),
+            None => CloseReason::Unreachable,
+        }
+    }
+
     async fn failed(&self, was_live: bool) -> CloseReason {
         match self.dtls_over().await {
             Some(reason) => reason,
@@ -172,7 +204,7 @@ async fn receive(
     channel: Arc<dyn webrtc::data_channel::DataChannel>,
     shared: Arc<Shared>,
     open: Arc<OpenChannels>,
-) {
+) -> Result<(), AckFlood> {
     while let Some(event) = channel.poll().await {
         match event {
             DataChannelEvent::OnOpen => {
@@ -185,6 +217,10 @@ async fn receive(
             DataChannelEvent::OnMessage(message) => {
                 let body = message.data.freeze();
                 if name == DataChannel::Acks {
+                    if !shared.ack_limit.passes(shared.clock.now())? {
+                        shared.events.refused_message();
+                        continue;
+                    }
                     shared.acked(&body);
                 }
                 if name.heals() {
@@ -197,10 +233,14 @@ async fn receive(
             _ => {}
         }
     }
+    Ok(())
 }
 
 /// Sends queued messages in order.
-async fn send(channels: Vec<Channel>, mut outgoing: mpsc::Receiver<(DataChannel, Bytes)>) {
+async fn send(
+    channels: Vec<Channel>,
+    mut outgoing: mpsc::Receiver<(DataChannel, Bytes)>,
+) -> Result<(), AckFlood> {
     while let Some((name, body)) = outgoing.recv().await {
         let Some((_, channel)) = channels.iter().find(|(other, _)| *other == name) else {
             continue;
@@ -214,4 +254,5 @@ async fn send(channels: Vec<Channel>, mut outgoing: mpsc::Receiver<(DataChannel,
             tracing::debug!(%error, channel = name.label(), "a message was not sent");
         }
     }
+    Ok(())
 }

@@ -26,11 +26,12 @@ use super::config::{ConnectionConfig, EndpointConfig};
 use super::ledger::{Ledger, Totals};
 use super::places::Place;
 use super::probe::Probe;
-use super::readers::{End, Readers};
+use super::readers::{Broken, End, Readers};
 use super::socket::Listeners;
 use super::window::Window;
 use super::writer::{Queued, Writer};
 use crate::events::Events;
+use crate::flood::{AckFlood, AckLimit};
 use crate::timestamp::Timestamps;
 
 /// Video tracks of a connection: two eyes or two players, and room for as many more.
@@ -62,6 +63,7 @@ pub(super) struct Shared {
     ignored: AtomicU64,
     probe: Probe,
     window: Window,
+    limit: AckLimit,
 }
 
 struct TrackState {
@@ -90,6 +92,7 @@ impl Shared {
             ignored: AtomicU64::new(0),
             probe: Probe::default(),
             window,
+            limit: AckLimit::default(),
         }
     }
 
@@ -165,15 +168,25 @@ impl Shared {
         Totals { sent_bytes, acked_bytes, acked_packets, lost_packets }
     }
 
-    /// What became of frames; what that says of the path goes to the events.
-    pub(super) fn acked(&self, message: &[u8], quic: &quinn::Connection) {
-        // Whoever reads the message counts one that is malformed.
-        let Ok(acks) = Acks::decode(message) else { return };
-        let totals = self.totals(quic);
-        let report = self.ledger.acked(&acks, self.clock.now(), totals, quic.rtt());
-        if let Some(report) = report {
-            self.events.report(TransportEvent::Path(report));
+    /// What became of frames; what that says of the path goes to the events, and so does the message.
+    ///
+    /// # Errors
+    /// When the client sends far too many.
+    pub(super) fn acked(&self, message: Bytes, quic: &quinn::Connection) -> Result<(), AckFlood> {
+        let now = self.clock.now();
+        if !self.limit.passes(now)? {
+            self.events.refused_message();
+            return Ok(());
         }
+        // Whoever reads the message counts one that is malformed.
+        if let Ok(acks) = Acks::decode(&message) {
+            let report = self.ledger.acked(&acks, now, self.totals(quic), quic.rtt());
+            if let Some(report) = report {
+                self.events.report(TransportEvent::Path(report));
+            }
+        }
+        self.events.lossy_message(DataChannel::Acks, message);
+        Ok(())
     }
 }
 
@@ -341,6 +354,22 @@ impl UnitSink for FrameSink {
     }
 }
 
+/// Says that a connection is over when its supervisor does not, since it panicked.
+struct Ending {
+    shared: Arc<Shared>,
+    quic: quinn::Connection,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // After an orderly end none of this changes anything.
+        self.shared.live.store(false, Ordering::Release);
+        self.quic.close(quinn::VarInt::from_u32(BROKEN), b"the server failed");
+        self.shared.ledger.cancel_all();
+        self.shared.events.closed(CloseReason::Failed("its supervisor panicked".to_owned()));
+    }
+}
+
 /// Owns a connection until it is over.
 struct Supervisor {
     shared: Arc<Shared>,
@@ -354,6 +383,8 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(self, writer: Writer, readers: Readers) {
+        let quic = self.connection.quic_connection().clone();
+        let _ending = Ending { shared: self.shared.clone(), quic };
         let mut address = self.connection.remote_address();
         self.listeners.listen(address, &self.shared);
         let mut tasks = JoinSet::new();
@@ -364,6 +395,11 @@ impl Supervisor {
                 CloseReason::Local
             }
             end = readers.run() => self.ended(&end),
+            // It ends by itself only after all that could hand it units.
+            Some(Err(error)) = tasks.join_next() => {
+                tracing::error!(%error, "the writer of a WebTransport connection failed");
+                self.ended(&End::Broken(Broken::Writer))
+            }
             () = self.look(&mut address) => CloseReason::Local,
             () = self.shared.probe.run(&self.connection) => CloseReason::Local,
         };

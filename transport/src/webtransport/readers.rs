@@ -13,6 +13,7 @@ use wtransport::error::ConnectionError;
 use wtransport::{Connection, RecvStream, SendStream};
 
 use super::connection::Shared;
+use crate::flood::AckFlood;
 
 /// Streams that a client opens in all; a page opens two.
 const STREAMS: u32 = 64;
@@ -23,11 +24,11 @@ const READ: usize = 4 * 1024;
 pub(super) enum End {
     /// The connection is over.
     Connection(ConnectionError),
-    /// The client does what it must not.
+    /// The client does what it must not, or something failed here.
     Broken(Broken),
 }
 
-/// What a client did wrong.
+/// What a client did wrong, or what failed here.
 #[derive(Debug, Error)]
 pub(super) enum Broken {
     #[error("the client sent {0}")]
@@ -38,8 +39,12 @@ pub(super) enum Broken {
     SecondStream,
     #[error("the client opened more than {STREAMS} streams")]
     Streams,
+    #[error("{0}")]
+    Acks(#[from] AckFlood),
     #[error("a reader failed")]
     Failed,
+    #[error("the writer failed")]
+    Writer,
 }
 
 /// See the module.
@@ -161,10 +166,12 @@ async fn read_datagrams(connection: Connection, shared: Arc<Shared>) -> Result<(
     while let Ok(bytes) = connection.receive_datagram().await {
         match datagram(&bytes) {
             Some((channel, message)) => {
+                let message = Bytes::copy_from_slice(message);
                 if channel == DataChannel::Acks {
-                    shared.acked(message, connection.quic_connection());
+                    shared.acked(message, connection.quic_connection())?;
+                } else {
+                    shared.events.lossy_message(channel, message);
                 }
-                shared.events.lossy_message(channel, Bytes::copy_from_slice(message));
             }
             None => shared.ignored(),
         }

@@ -376,6 +376,25 @@ pub async fn event(transport: &mut impl Transport) -> TransportEvent {
     event.expect("no event came")
 }
 
+/// Panics when it is used, and says so before.
+struct Bomb(Arc<Notify>);
+
+impl std::task::Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+        panic!("a waker that panics")
+    }
+}
+
+/// Whatever wakes the reader of events next panics, as it would by a bug. That has happened when the notice comes;
+/// until then nobody may read.
+pub fn booby_trap(transport: &mut impl Transport) -> Arc<Notify> {
+    let went_off = Arc::new(Notify::new());
+    let bomb = std::task::Waker::from(Arc::new(Bomb(went_off.clone())));
+    while transport.poll_event(&mut std::task::Context::from_waker(&bomb)).is_ready() {}
+    went_off
+}
+
 /// The first event that `wanted` takes; those before it are dropped.
 pub async fn until(
     transport: &mut impl Transport,
