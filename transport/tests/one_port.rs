@@ -6,13 +6,13 @@ mod client;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use client::{
     Client, MonotonicClock, PATIENCE, Wish, annex_b, config, config_at, event, unit, until,
 };
-use media::{Codec, DataChannel, Mark, MediaTime, TrackId, Transport, TransportEvent};
+use media::{CloseReason, Codec, DataChannel, Mark, MediaTime, TrackId, Transport, TransportEvent};
 use nearlight_transport::{Answer, PortConfig, WebRtc, WebRtcConfig, WebRtcTransport};
 use rtc::crypto::default_provider;
 use rtc::stun::attributes::ATTR_USERNAME;
@@ -132,8 +132,12 @@ struct Nat {
     /// Sockets that one after the other are the client's address.
     outside: Vec<UdpSocket>,
     current: AtomicUsize,
-    /// Whether checks of the client still get out by the first of them, with all that it gets back.
+    /// What the client sent.
     seen: std::sync::Mutex<Vec<Vec<u8>>>,
+    /// What somebody sends from the client's address before each of its datagrams.
+    forged: std::sync::Mutex<Option<Vec<u8>>>,
+    /// Of the client's part of the DTLS handshake only its hello passes.
+    only_hello: AtomicBool,
 }
 
 impl Nat {
@@ -145,6 +149,8 @@ impl Nat {
             outside: vec![bind().await.unwrap(), bind().await.unwrap()],
             current: AtomicUsize::new(0),
             seen: Default::default(),
+            forged: Default::default(),
+            only_hello: AtomicBool::new(false),
         });
         let running = nat.clone();
         tokio::spawn(async move { running.run().await });
@@ -160,6 +166,15 @@ impl Nat {
                 Ok((n, from)) = self.inside.recv_from(&mut a) => {
                     client = Some(from);
                     self.seen.lock().unwrap().push(a[..n].to_vec());
+                    // RFC 6347 §4.3.2: a handshake record, and the kind of its first message.
+                    let hello = a[0] == 22 && a[13] == 1;
+                    if self.only_hello.load(Ordering::Acquire) && (20..64).contains(&a[0]) && !hello {
+                        continue;
+                    }
+                    let forged = self.forged.lock().unwrap().clone();
+                    if let Some(forged) = forged {
+                        self.outside[current].send_to(&forged, self.server).await.unwrap();
+                    }
                     self.outside[current].send_to(&a[..n], self.server).await.unwrap();
                 }
                 Ok((n, _)) = self.outside[0].recv_from(&mut b) => {
@@ -239,6 +254,42 @@ async fn a_recorded_check_from_a_foreign_address_moves_nothing() {
     // An answer for each check, and at most one check of ours for each.
     assert!((1..=2 * checks.len() + 1).contains(&got), "{got} of {} checks", checks.len());
     assert_eq!(config.port.counts().moved, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_of_another_session_from_a_clients_address_takes_nothing_from_it() {
+    let config = config();
+    let (client, mut transport, nat) = behind_nat(&config).await;
+    // Whoever plays has the password of a session, and may write any address on what it sends.
+    let (_other, offer) = Client::offer(Wish::PLAYER).await;
+    let theirs = offer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap();
+    let (_transport, answer) = answer(&offer, &config).await;
+    let (ours, password) = (attribute(&answer, "ice-ufrag:"), attribute(&answer, "ice-pwd:"));
+    *nat.forged.lock().unwrap() = Some(check(ours, theirs, password));
+    for n in 0..20_u8 {
+        client.send(DataChannel::Input, &[n; 40]).await;
+        let data = until(&mut transport, |event| matches!(event, TransportEvent::Data(..))).await;
+        let TransportEvent::Data(_, body) = data else { unreachable!() };
+        assert_eq!(body[..], [n; 40]);
+    }
+    assert_eq!(config.port.counts().forged, 0, "its signature is right");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_finish_its_handshake_is_unreachable_and_no_failure_of_ours() {
+    let config = config();
+    let server = SocketAddr::from(([127, 0, 0, 1], config.port.number()));
+    let nat = Nat::start(server).await;
+    nat.only_hello.store(true, Ordering::Release);
+    let (client, offer) = Client::offer(Wish::PAGE).await;
+    let (mut transport, answer) = answer(&offer, &config).await;
+    client.accept(&without(&at(&answer, nat.inside.local_addr().unwrap()), " tcp ")).await;
+    loop {
+        if let TransportEvent::Closed(reason) = event(&mut transport).await {
+            assert_eq!(reason, CloseReason::Unreachable);
+            break;
+        }
+    }
 }
 
 /// A check, as a stranger may write it.

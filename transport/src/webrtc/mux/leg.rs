@@ -10,7 +10,8 @@
 //!
 //! Media follows the client to a path that it nominates, or that what it sends comes by, once it has
 //! answered a check of ours there (consent, RFC 7675): a recorded check that is sent again from a
-//! foreign address moves nothing.
+//! foreign address moves nothing. The first path is used before that, but gets no more than [`UNPROVEN`]
+//! times what came by it: a check says nothing of who is at the address that it seems to come from.
 
 use std::collections::VecDeque;
 use std::io::IoSliceMut;
@@ -18,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use rtc::crypto::RTCCryptoProvider;
 use tokio::sync::watch;
@@ -35,6 +37,16 @@ const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 const MAX_WAITING: usize = 256;
 /// Bytes of them.
 const MAX_WAITING_BYTES: usize = 256 * 1024;
+/// How many times the bytes that came by it a path may get before the client has shown that it is there, as
+/// in QUIC (RFC 9000 §8).
+const UNPROVEN: usize = 3;
+/// Checks of ours without an answer: a client has a few paths at once, and round trips of up to a second.
+const MAX_ASKED: usize = 8;
+/// After so long without an answer there will be none, and another check may leave: at most [`MAX_ASKED`] in
+/// that time, whatever comes in.
+const ANSWER: Duration = Duration::from_secs(1);
+/// A path that does not answer is asked again after so long.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a port counted since it was opened.
 #[derive(Default)]
@@ -69,11 +81,33 @@ struct State {
     ice: Ice,
     /// Where media goes.
     path: Option<Path>,
-    /// A path that media may have to take, and our check of it.
-    tried: Option<(Transaction, Path)>,
+    /// The client answered a check of ours there.
+    proven: bool,
+    /// Bytes that may leave by a path that is not proven.
+    credit: usize,
+    /// Checks of ours without an answer, the oldest first.
+    asked: VecDeque<Asked>,
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
     reader: Option<Waker>,
+}
+
+/// A check of ours.
+struct Asked {
+    transaction: Transaction,
+    path: Path,
+    at: Instant,
+    /// Media moves there with the answer.
+    moves: bool,
+}
+
+/// What became of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The client did not send it.
+    Forged,
+    /// It did, and where that raises the question whether it really is there, it was asked.
+    Signed(Option<Transaction>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +127,9 @@ impl Leg {
         let state = State {
             ice: Ice::Waiting,
             path: None,
-            tried: None,
+            proven: false,
+            credit: 0,
+            asked: VecDeque::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             reader: None,
@@ -114,14 +150,20 @@ impl Leg {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a check; whether the client sent it. What it did not send changes nothing.
-    pub(super) fn checked(&self, request: &Request<'_>, datagram: &[u8], path: &Path) -> bool {
+    /// Answers a check. What the client did not send changes nothing.
+    pub(super) fn checked(
+        &self,
+        request: &Request<'_>,
+        datagram: &[u8],
+        path: &Path,
+        now: Instant,
+    ) -> Heard {
         let crypto = self.crypto.crypto();
         if request.asking != self.theirs.ufrag.as_bytes()
             || !sign::is_signed(datagram, &self.ours.password, crypto)
         {
             Counts::add(&self.counts.forged);
-            return false;
+            return Heard::Forged;
         }
         let from = path.remote();
         if let Some(answer) = sign::success(&request.transaction, from, &self.ours.password, crypto)
@@ -129,32 +171,49 @@ impl Leg {
             path.send_now(&answer);
         }
         let mut state = self.state();
-        match &state.path {
-            None => {
-                state.path = Some(path.clone());
-                state.ice = Ice::Nominating;
-                self.nominate(&mut state);
-            }
+        if state.path.is_none() {
+            state.path = Some(path.clone());
+            state.proven = path.is_proven();
+            state.ice = Ice::Nominating;
+            self.nominate(&mut state);
+        } else if state.is_current(path) && state.ice == Ice::Up {
             // Tells the stack that the client is there.
-            Some(current) if current.is(path) => {
-                if state.ice == Ice::Up {
-                    self.nominate(&mut state);
-                }
-            }
-            Some(_) => {
-                let tried = state.tried.as_ref().is_some_and(|(_, tried)| tried.is(path));
-                drop(state);
-                // The client repeats its checks, and with them goes what may have been lost of ours.
-                if request.nominates || tried {
-                    self.try_path(path);
-                }
-            }
+            self.nominate(&mut state);
         }
-        true
+        state.earn(path, datagram);
+        let asks = if state.is_current(path) {
+            !state.proven
+        } else {
+            // The client repeats its checks, and with them goes what may have been lost of ours.
+            request.nominates || state.asked.iter().any(|asked| asked.moves && asked.path.is(path))
+        };
+        Heard::Signed(asks.then(|| self.ask(&mut state, path, true, now)).flatten())
     }
 
-    /// Asks whether the client really is where it wants media to go.
-    fn try_path(&self, path: &Path) {
+    /// Asks whether the client really is at the other end of a path, though media stays where it is.
+    pub(super) fn prove(&self, path: &Path, now: Instant) -> Option<Transaction> {
+        self.ask(&mut self.state(), path, false, now)
+    }
+
+    /// Asks whether the client really is where it wants media to go, unless it was asked a moment ago, or too
+    /// much else was.
+    fn ask(
+        &self,
+        state: &mut State,
+        path: &Path,
+        moves: bool,
+        now: Instant,
+    ) -> Option<Transaction> {
+        let lately = |asked: &&mut Asked| {
+            asked.path.is(path) && now.saturating_duration_since(asked.at) < ASK_AGAIN
+        };
+        if let Some(asked) = state.asked.iter_mut().find(lately) {
+            asked.moves |= moves;
+            return None;
+        }
+        if state.asked.len() == MAX_ASKED {
+            state.asked.pop_front_if(|it| now.saturating_duration_since(it.at) >= ANSWER)?;
+        }
         let check = Check {
             asked: &self.theirs.ufrag,
             asking: &self.ours.ufrag,
@@ -162,50 +221,59 @@ impl Leg {
             controlling: false,
             nominates: false,
         };
-        let Some(transaction) = transaction() else { return };
-        let Some(check) = sign::request(&check, &transaction, self.crypto.crypto()) else { return };
-        self.state().tried = Some((transaction, path.clone()));
+        let transaction = transaction()?;
+        let check = sign::request(&check, &transaction, self.crypto.crypto())?;
+        state.asked.push_back(Asked { transaction, path: path.clone(), at: now, moves });
         path.send_now(&check);
+        Some(transaction)
     }
 
-    /// A response to a check of ours, or to one of the stack's.
+    /// A response to a check of ours, or to one of the stack's; whether it shows that the client is at the other
+    /// end of the path.
     pub(super) fn answered(
         &self,
         transaction: Transaction,
         success: bool,
         datagram: &[u8],
         path: &Path,
-    ) {
+    ) -> bool {
         let mut state = self.state();
-        match &state.tried {
-            Some((asked, tried)) if *asked == transaction => {
-                let sound = success
-                    && tried.is(path)
-                    && sign::is_signed(datagram, &self.theirs.password, self.crypto.crypto());
-                if sound {
-                    state.tried = None;
-                    state.path = Some(path.clone());
-                    Counts::add(&self.counts.moved);
-                } else {
-                    Counts::add(&self.counts.forged);
-                }
-            }
-            _ => self.push(&mut state, datagram.to_vec()),
+        let Some(asked) = state.asked.iter().find(|asked| asked.transaction == transaction) else {
+            self.push(&mut state, datagram.to_vec());
+            return false;
+        };
+        let sound = success
+            && asked.path.is(path)
+            && sign::is_signed(datagram, &self.theirs.password, self.crypto.crypto());
+        if !sound {
+            Counts::add(&self.counts.forged);
+            return false;
         }
+        let moves = asked.moves;
+        state.asked.retain(|asked| !asked.path.is(path));
+        if state.is_current(path) {
+            state.proven = true;
+        } else if moves {
+            state.path = Some(path.clone());
+            state.proven = true;
+            Counts::add(&self.counts.moved);
+        }
+        true
     }
 
     /// Hands a datagram of the client to the stack. What is no check comes by the path that the client
     /// has chosen, so that media follows it there though nothing was nominated: behind a NAT that gave
-    /// the client another address, the client does not know.
-    pub(super) fn deliver(&self, datagram: &[u8], path: &Path) {
+    /// the client another address, the client does not know. Yields the check that asks for it.
+    pub(super) fn deliver(
+        &self,
+        datagram: &[u8],
+        path: &Path,
+        now: Instant,
+    ) -> Option<Transaction> {
         let mut state = self.state();
         self.push(&mut state, datagram.to_vec());
-        let is = |other: &Path| other.is(path);
-        let tried = state.tried.as_ref().is_some_and(|(_, tried)| is(tried));
-        if !tried && !state.path.as_ref().is_some_and(is) {
-            drop(state);
-            self.try_path(path);
-        }
+        state.earn(path, datagram);
+        if state.is_current(path) { None } else { self.ask(&mut state, path, true, now) }
     }
 
     /// Shows the stack a check of its peer that nominates.
@@ -262,8 +330,18 @@ impl Leg {
         }
     }
 
-    pub(super) fn path(&self) -> Option<Path> {
-        self.state().path.clone()
+    /// Where so many bytes of media may go now.
+    pub(super) fn way(&self, bytes: usize) -> Option<Path> {
+        let mut state = self.state();
+        if !state.proven {
+            let left = state.credit.checked_sub(bytes);
+            let Some(left) = left else {
+                Counts::add(&self.counts.dropped);
+                return None;
+            };
+            state.credit = left;
+        }
+        state.path.clone()
     }
 
     /// Moves datagrams that wait into the stack's buffers.
@@ -296,7 +374,8 @@ impl Leg {
     pub(super) fn end(&self) {
         self.over.send_replace(true);
         let mut state = self.state();
-        (state.path, state.tried) = (None, None);
+        state.path = None;
+        state.asked.clear();
     }
 
     /// Waits for the end.
@@ -306,8 +385,25 @@ impl Leg {
     }
 }
 
+impl State {
+    fn is_current(&self, path: &Path) -> bool {
+        self.path.as_ref().is_some_and(|current| current.is(path))
+    }
+
+    /// Something came by a path.
+    fn earn(&mut self, path: &Path, datagram: &[u8]) {
+        if !self.proven && self.is_current(path) {
+            self.credit = self.credit.saturating_add(UNPROVEN * datagram.len());
+        }
+    }
+}
+
 fn transaction() -> Option<Transaction> {
     let mut random = [0; 12];
     getrandom::fill(&mut random).ok()?;
     Some(random)
 }
+
+#[cfg(test)]
+#[path = "leg_tests.rs"]
+mod tests;

@@ -9,7 +9,10 @@
 //! The stack binds sockets of its own; what it binds is closed at once and it is given a
 //! [`VirtualSocket`] instead. Its own candidates never leave: the port writes those of the answer.
 //! A datagram of a stranger makes no state: an address belongs to a session once it has sent a check
-//! that is signed with that session's password. Tables are bounded and die with the sessions.
+//! that is signed with that session's password. Anybody can write another's address on what it sends, and
+//! a client has the password of its own session, so an address where a client has answered a check of ours is
+//! another session's only once that one's client has answered there too. Tables are bounded and die with the
+//! sessions.
 //!
 //! It must never decrypt or change a datagram, nor wait on a session: what a session does not read is
 //! dropped and counted.
@@ -28,13 +31,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use rtc::crypto::RTCCryptoProvider;
 use tokio::io::Interest;
 use tokio::task::JoinSet;
 use webrtc::runtime::{AsyncUdpSocket, BATCH_SIZE, RecvMeta, Transmit, UdpSockRef};
 
-use self::leg::{Counts, Leg};
+use self::leg::{Counts, Heard, Leg};
 use self::path::{Path, Room, SharedSocket};
 use self::stun::Message;
 use self::table::{Remote, Table};
@@ -167,22 +171,35 @@ impl Inner {
     fn receive(&self, path: &Path, socket: usize, datagram: &[u8]) {
         let remote = Remote { socket, address: path.remote() };
         let known = || self.table().at(remote);
+        let now = Instant::now();
         let leg = if datagram.is_empty() || datagram.len() > MAX_DATAGRAM {
             None
         } else if !stun::is_stun(datagram) {
-            known().inspect(|leg| leg.deliver(datagram, path))
+            known().inspect(|leg| {
+                let asked = leg.deliver(datagram, path, now);
+                self.table().asked(asked, leg);
+            })
         } else {
             match stun::read(datagram) {
                 Some(Message::Request(request)) => {
                     let named = self.table().named(request.asked);
                     named.inspect(|leg| {
-                        if leg.checked(&request, datagram, path) {
-                            self.table().learn(remote, leg);
+                        let heard = leg.checked(&request, datagram, path, now);
+                        let Heard::Signed(mut asked) = heard else { return };
+                        if !self.table().learn(remote, leg, false) {
+                            asked = asked.or_else(|| leg.prove(path, now));
                         }
+                        self.table().asked(asked, leg);
                     })
                 }
                 Some(Message::Response { transaction, success }) => {
-                    known().inspect(|leg| leg.answered(transaction, success, datagram, path))
+                    // To a check of ours it is of whom was asked, whoever the address is taken for.
+                    let asked = self.table().who_asked(&transaction);
+                    asked.or_else(known).inspect(|leg| {
+                        if leg.answered(transaction, success, datagram, path) {
+                            self.table().learn(remote, leg, true);
+                        }
+                    })
                 }
                 None => None,
             }
@@ -253,7 +270,7 @@ impl AsyncUdpSocket for VirtualSocket {
             leg.stun_of_stack(transmit.contents);
             return Poll::Ready(Ok(transmit.contents.len()));
         }
-        match leg.path() {
+        match leg.way(transmit.contents.len()) {
             Some(path) => path.poll_send(cx, transmit, &self.room),
             None => Poll::Ready(Ok(transmit.contents.len())),
         }

@@ -81,6 +81,11 @@ impl Path {
         }
     }
 
+    /// Whether it is known without asking who is at its other end: a connection was agreed on by both.
+    pub(super) fn is_proven(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (

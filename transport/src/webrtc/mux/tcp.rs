@@ -2,15 +2,16 @@
 //! Datagrams travel behind their length (RFC 4571).
 //!
 //! A connection has to show a check that its session's client signed within [`PROOF`]; until then it
-//! counts against limits. Nothing here waits on a client: what it does not read is dropped beyond
-//! [`MAX_UNSENT`], which the rate controller sees as loss.
+//! counts against limits. After that it lives as long as something comes by it: a client that left without
+//! a word would keep a seat of its session, and could not come back. Nothing here waits on a client: what it
+//! does not read is dropped beyond [`MAX_UNSENT`], which the rate controller sees as loss.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::Interest;
@@ -18,12 +19,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::leg::{Counts, Leg};
+use super::leg::{Counts, Heard, Leg};
 use super::path::Path;
 use super::{Inner, MAX_DATAGRAM, stun};
 
 /// How long a connection may take until it shows whose it is.
 const PROOF: Duration = Duration::from_secs(5);
+/// How long one that has shown it may be silent. Browsers check a path that media does not take every 25 s.
+pub(super) const SILENT: Duration = Duration::from_secs(60);
 /// Connections that have not shown whose they are, in all and of one address.
 const MAX_UNPROVEN: (usize, usize) = (128, 16);
 /// Connections of one session: a browser keeps one for each of its networks.
@@ -75,6 +78,13 @@ impl TcpLink {
         if !unsent.is_empty() {
             self.flush.notify_one();
         }
+    }
+
+    /// Ends the connection, though the session may go on to send by it.
+    fn close(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+        // One that the client ended needs no more.
+        let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
     }
 
     fn write_unsent(&self) -> io::Result<()> {
@@ -182,8 +192,9 @@ impl Drop for Seat {
     }
 }
 
-/// Accepts connections until it is dropped, which closes all of them.
-pub(super) async fn listen(inner: Arc<Inner>, listener: TcpListener) {
+/// Accepts connections until it is dropped, which closes all of them. Those that show whose they are may be
+/// silent for `silent`.
+pub(super) async fn listen(inner: Arc<Inner>, listener: TcpListener, silent: Duration) {
     let unproven = Arc::new(Unproven::default());
     let mut links = JoinSet::new();
     loop {
@@ -194,7 +205,7 @@ pub(super) async fn listen(inner: Arc<Inner>, listener: TcpListener) {
         match accepted {
             Ok((stream, peer)) => match unproven.admit(peer.ip()) {
                 Some(candidate) => {
-                    links.spawn(serve(inner.clone(), stream, peer, candidate));
+                    links.spawn(serve(inner.clone(), stream, peer, candidate, silent));
                 }
                 None => Counts::add(&inner.counts.tcp_refused),
             },
@@ -206,7 +217,13 @@ pub(super) async fn listen(inner: Arc<Inner>, listener: TcpListener) {
     }
 }
 
-async fn serve(inner: Arc<Inner>, stream: TcpStream, peer: SocketAddr, candidate: Candidate) {
+async fn serve(
+    inner: Arc<Inner>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    candidate: Candidate,
+    silent: Duration,
+) {
     let options = socket2::SockRef::from(&stream);
     if options.set_tcp_nodelay(true).and(options.set_send_buffer_size(SEND_BUFFER)).is_err() {
         return;
@@ -227,11 +244,21 @@ async fn serve(inner: Arc<Inner>, stream: TcpStream, peer: SocketAddr, candidate
         return;
     };
     drop(candidate);
-    let leg = &seat.0;
+    carry(&seat.0, &link, &path, buffer, silent).await;
+    link.close();
+}
+
+/// Passes on what comes until the connection is over.
+async fn carry(leg: &Leg, link: &TcpLink, path: &Path, mut buffer: BytesMut, silent: Duration) {
+    let silence = tokio::time::sleep(silent);
+    tokio::pin!(silence);
     loop {
         loop {
             match datagram(&mut buffer) {
-                Ok(Some(datagram)) => receive(leg, &datagram, &path),
+                Ok(Some(datagram)) => {
+                    receive(leg, &datagram, path);
+                    silence.as_mut().reset(tokio::time::Instant::now() + silent);
+                }
                 Ok(None) => break,
                 Err(Oversized) => return,
             }
@@ -239,6 +266,7 @@ async fn serve(inner: Arc<Inner>, stream: TcpStream, peer: SocketAddr, candidate
         let alive = tokio::select! {
             alive = link.turn(&mut buffer) => alive.unwrap_or(false),
             () = leg.ended() => false,
+            () = &mut silence => false,
         };
         if !alive {
             return;
@@ -255,7 +283,8 @@ async fn prove(inner: &Inner, link: &TcpLink, path: &Path, buffer: &mut BytesMut
                 return None;
             };
             let seat = Seat::take(inner.table().named(request.asked)?)?;
-            return seat.0.checked(&request, &datagram, path).then_some(seat);
+            let heard = seat.0.checked(&request, &datagram, path, Instant::now());
+            return (heard != Heard::Forged).then_some(seat);
         }
         if !link.turn(buffer).await.unwrap_or(false) {
             return None;
@@ -267,11 +296,16 @@ fn receive(leg: &Leg, datagram: &[u8], path: &Path) {
     if datagram.is_empty() {
         return;
     }
+    let now = Instant::now();
+    // A link is its session's, whatever was asked by it.
     if !stun::is_stun(datagram) {
-        return leg.deliver(datagram, path);
+        leg.deliver(datagram, path, now);
+        return;
     }
     match stun::read(datagram) {
-        Some(stun::Message::Request(request)) => _ = leg.checked(&request, datagram, path),
+        Some(stun::Message::Request(request)) => {
+            leg.checked(&request, datagram, path, now);
+        }
         Some(stun::Message::Response { transaction, success }) => {
             leg.answered(transaction, success, datagram, path);
         }
@@ -327,5 +361,47 @@ mod tests {
         assert!(unproven.admit(ip(9)).is_some());
         held.clear();
         assert!(unproven.0.lock().unwrap().is_empty(), "nothing is kept of who left");
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_proven_and_falls_silent_gives_its_seat_back() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        use crate::webrtc::mux::{Table, sign};
+        use crate::webrtc::offer::IceCredentials;
+
+        let credentials = |of: &str| IceCredentials {
+            ufrag: of.to_owned(),
+            password: format!("the password of {of}"),
+        };
+        let crypto = rtc::crypto::default_provider().unwrap();
+        let counts = Arc::<Counts>::default();
+        let leg = Leg::new(credentials("us"), credentials("them"), crypto.clone(), counts.clone());
+        let leg = Arc::new(leg);
+        let mut table = Table::default();
+        table.insert(leg.clone());
+        let (sockets, table) = (Vec::new(), Mutex::new(table));
+        let inner = Arc::new(Inner { sockets, table, crypto: crypto.clone(), counts });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut listening = JoinSet::new();
+        listening.spawn(listen(inner, listener, Duration::from_millis(50)));
+
+        let check = sign::Check {
+            asked: "us",
+            asking: "them",
+            password: &leg.ours.password,
+            controlling: true,
+            nominates: true,
+        };
+        let check = sign::request(&check, &[5; 12], crypto.crypto()).unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&(check.len() as u16).to_be_bytes()).await.unwrap();
+        stream.write_all(&check).await.unwrap();
+        let mut answer = Vec::new();
+        let end = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer));
+        end.await.expect("it is held for ever").unwrap();
+        assert!(answer.len() > 40, "it was taken first: {answer:?}");
+        assert_eq!(leg.links.load(Ordering::Acquire), 0);
     }
 }
