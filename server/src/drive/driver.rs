@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use encoder::{Candidate, WorkerEvent};
 use media::{
-    Acks, Bitrate, CloseReason, DataChannel, InputSink, MediaTime, PictureKind, SequencedInput,
-    TransportEvent,
+    Acks, Bitrate, CloseReason, DataChannel, InputSink, Mark, MediaTime, PictureKind,
+    SequencedInput, TransportEvent,
 };
 use session::admission::Permit;
 use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, Phase, Record};
@@ -396,6 +396,7 @@ impl Driver {
             Report::Source(SourceReport::Resized(size)) => {
                 // The encoder follows the picture that it is given.
                 tracing::info!(%size, "source resized");
+                self.rates.on_resized(size);
                 None
             }
             Report::Source(SourceReport::Ended) => Some(Event::SourceEnded),
@@ -506,7 +507,8 @@ impl Driver {
             TransportEvent::FrameSent { frame, wire_timestamp, bytes, stages, .. } => {
                 trace::sent(frame, wire_timestamp, bytes, &stages);
                 self.node.metrics.frame_sent(bytes, &stages);
-                self.rates.on_sent(now, wire_timestamp, bytes);
+                let left = stages.get(Mark::LastSent).unwrap_or(now);
+                self.rates.on_sent(left, wire_timestamp, bytes);
                 self.follow_rates(now);
                 self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
             }

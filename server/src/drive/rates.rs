@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use media::{
-    AccessUnit, Acks, Bitrate, Clock, FrameState, MediaTime, PathReport, SendRefused, UnitSink,
+    AccessUnit, Acks, Bitrate, Clock, FrameState, MediaTime, PathReport, SendRefused, Size,
+    UnitSink,
 };
 use session::rate::{
     ClientLoad, Limit, PathState, RateAction, RateConfig, RateController, RateStatus,
@@ -54,12 +55,19 @@ impl Rates {
         Box::new(Gated { sink, gate: self.gate.clone(), clock })
     }
 
-    pub(super) fn on_sent(&mut self, now: MediaTime, wire_timestamp: u32, bytes: u64) {
+    /// The last packet of a frame left `at`.
+    pub(super) fn on_sent(&mut self, at: MediaTime, wire_timestamp: u32, bytes: u64) {
         if self.sent.len() == SENT {
             self.sent.pop_front();
         }
-        self.sent.push_back((wire_timestamp, now));
-        self.controller.on_sent(now, bytes);
+        self.sent.push_back((wire_timestamp, at));
+        self.controller.on_sent(at, bytes);
+    }
+
+    /// The source's pictures have another size.
+    pub(super) fn on_resized(&mut self, size: Size) {
+        self.config.size = size;
+        self.controller.on_resized(size);
     }
 
     pub(super) fn on_report(&mut self, report: &PathReport) {

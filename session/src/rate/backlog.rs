@@ -12,6 +12,9 @@ use media::{Bitrate, MediaTime, PathReport};
 const MOST: usize = 1_024;
 /// What is overdue for so long does not come any more.
 const GIVEN_UP: Duration = Duration::from_millis(150);
+/// A packet's time of sending may be taken this much before the socket took the end of its frame: transports that
+/// number packets do so before they are sealed. Short against the time between two frames.
+const SEALED_IN: Duration = Duration::from_micros(250);
 /// What a source sends is averaged over this long.
 const RECENT: Duration = Duration::from_millis(500);
 
@@ -30,6 +33,8 @@ pub(super) struct Backlog {
     /// The same of the last [`RECENT`], whether it arrived or not.
     recent: VecDeque<(MediaTime, u64)>,
     newest: Option<MediaTime>,
+    /// Bytes of frames that were told as sent after the report on their arrival.
+    late: u64,
     /// From sending to the report, at the least of late.
     answered_in: Duration,
 }
@@ -40,18 +45,24 @@ impl Backlog {
             under_way: VecDeque::new(),
             recent: VecDeque::new(),
             newest: None,
+            late: 0,
             answered_in: Duration::from_millis(100),
         }
     }
 
-    pub(super) fn on_sent(&mut self, now: MediaTime, bytes: u64) {
-        if self.under_way.len() == MOST {
-            self.under_way.pop_front();
+    /// The last packet of a frame left `at`.
+    pub(super) fn on_sent(&mut self, at: MediaTime, bytes: u64) {
+        if self.newest.is_some_and(|newest| at <= newest + SEALED_IN) {
+            self.late = self.late.saturating_add(bytes);
+        } else {
+            if self.under_way.len() == MOST {
+                self.under_way.pop_front();
+            }
+            self.under_way.push_back((at, bytes));
         }
-        self.under_way.push_back((now, bytes));
-        self.recent.push_back((now, bytes));
+        self.recent.push_back((at, bytes));
         while self.recent.len() > MOST
-            || self.recent.front().is_some_and(|(at, _)| now.since(*at) > RECENT)
+            || self.recent.front().is_some_and(|(first, _)| at.since(*first) > RECENT)
         {
             self.recent.pop_front();
         }
@@ -73,8 +84,9 @@ impl Backlog {
             // Down at once, up slowly: a queue must not become the usual round trip.
             self.answered_in = answered.min((self.answered_in * 31 + answered) / 32);
         }
-        let mut bytes = 0_u64;
-        while let Some((_, of_frame)) = self.under_way.pop_front_if(|(at, _)| *at <= newest) {
+        let mut bytes = std::mem::take(&mut self.late);
+        let arrived = newest + SEALED_IN;
+        while let Some((_, of_frame)) = self.under_way.pop_front_if(|(at, _)| *at <= arrived) {
             bytes = bytes.saturating_add(of_frame);
         }
         Stretch { length, bytes }
@@ -111,5 +123,56 @@ impl Backlog {
         }
         let passed = now.since(newest).min(answered_in);
         queue.saturating_add(rate.time_for(bytes)).saturating_sub(passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn us(micros: u64) -> MediaTime {
+        MediaTime::from_nanos(micros * 1_000)
+    }
+
+    fn report(at: u64, newest_sent: u64) -> PathReport {
+        PathReport {
+            at: us(at),
+            span: Duration::ZERO,
+            acked_bytes: 10_000,
+            acked_packets: 9,
+            lost_packets: 0,
+            sent_bytes: 10_000,
+            one_way_delay_micros: 0,
+            newest_sent: us(newest_sent),
+            newest_delay_micros: 0,
+            round_trip: None,
+            ecn_ce: 0,
+        }
+    }
+
+    fn wait(backlog: &Backlog, at: u64) -> Duration {
+        let gap = Duration::from_millis(50);
+        backlog.wait(us(at), Duration::ZERO, Bitrate::from_kbps(8), gap)
+    }
+
+    /// A packet is numbered, and its time taken, before the socket takes it.
+    #[test]
+    fn a_frame_whose_last_packet_arrived_is_not_under_way_though_the_socket_took_it_later() {
+        let mut backlog = Backlog::new();
+        backlog.on_sent(us(10_080), 10_000);
+        let stretch = backlog.on_report(us(60_000), &report(60_000, 10_000));
+        assert_eq!((stretch.bytes, wait(&backlog, 60_000)), (10_000, Duration::ZERO));
+        backlog.on_sent(us(70_000), 10_000);
+        assert!(wait(&backlog, 70_000) > Duration::from_secs(9), "that one is under way");
+    }
+
+    #[test]
+    fn a_frame_that_is_told_after_its_arrival_is_counted_and_not_under_way() {
+        let mut backlog = Backlog::new();
+        backlog.on_report(us(60_000), &report(60_000, 10_000));
+        backlog.on_sent(us(10_080), 10_000);
+        assert_eq!(wait(&backlog, 60_000), Duration::ZERO);
+        assert_eq!(backlog.on_report(us(110_000), &report(110_000, 60_000)).bytes, 10_000);
+        assert_eq!(backlog.on_report(us(160_000), &report(160_000, 110_000)).bytes, 0);
     }
 }

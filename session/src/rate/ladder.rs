@@ -108,7 +108,8 @@ const UP_AFTER: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(10)
 const SIZE_EVERY: Duration = Duration::from_secs(5);
 /// So long the client is behind before a step down.
 const CLIENT_DOWN_AFTER: Duration = Duration::from_millis(500);
-/// It has kept up for so long before the first step up; twice as long after one that was too much.
+/// It has kept up for so long before the first step up; twice as long after one that was too much, half as long after
+/// each such time in which one was not.
 const CLIENT_UP_AFTER: Duration = Duration::from_secs(5);
 const CLIENT_UP_LATEST: Duration = Duration::from_secs(80);
 
@@ -160,6 +161,11 @@ impl Ladder {
                 patience: CLIENT_UP_AFTER,
             },
         }
+    }
+
+    /// Pictures have this size at their full size from now on.
+    pub(super) fn resized(&mut self, size: Size) {
+        self.size = size;
     }
 
     /// Part of the frame rate that pictures are made at.
@@ -228,6 +234,10 @@ impl ClientSteps {
     fn step(&mut self, now: MediaTime, is_behind: bool) {
         since(&mut self.behind, is_behind, now);
         since(&mut self.kept_up, !is_behind, now);
+        if self.last_up.is_some_and(|up| !is_behind && now.since(up) >= self.patience) {
+            self.patience = (self.patience / 2).max(CLIENT_UP_AFTER);
+            self.last_up = (self.patience > CLIENT_UP_AFTER).then_some(now);
+        }
         let for_long = |since: Option<MediaTime>| since.map_or(Duration::ZERO, |at| now.since(at));
         if for_long(self.behind) >= CLIENT_DOWN_AFTER && self.at + 1 < FOR_CLIENT.len() {
             self.at += 1;
@@ -322,6 +332,39 @@ mod tests {
         }
         let gaps: Vec<_> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(gaps.is_sorted() && gaps.last() > Some(&40), "{tries:?}");
+    }
+
+    #[test]
+    fn a_client_that_was_busy_once_is_not_mistrusted_for_ever() {
+        let tries_again_after = |ladder: &mut Ladder, from: u64| {
+            run(ladder, from, 1, 20_000, true);
+            let up = (1..200).find(|second| {
+                run(ladder, from + second, 1, 20_000, false) == (Part::WHOLE, Part::WHOLE)
+            });
+            up.unwrap()
+        };
+        let mut ladder = ladder();
+        // Busy again as soon as it is tried: the waits grow.
+        let (mut now, mut waits) = (0, Vec::new());
+        for _ in 0..4 {
+            waits.push(tries_again_after(&mut ladder, now));
+            now += waits.last().unwrap() + 1;
+        }
+        assert!(waits.is_sorted() && waits[3] >= 8 * waits[0] - 8, "{waits:?}");
+        // Long at rest: as at the beginning.
+        run(&mut ladder, now, 120, 20_000, false);
+        assert!(tries_again_after(&mut ladder, now + 120) <= waits[0] + 1);
+    }
+
+    #[test]
+    fn bits_are_compared_with_the_pixels_of_the_size_of_now() {
+        let mut ladder = ladder();
+        assert_eq!(run(&mut ladder, 0, 5, 3_000, false), (TWO_THIRDS, Part::WHOLE));
+        ladder.resized(Size::new(1280, 720));
+        assert_eq!(run(&mut ladder, 5, 6, 3_000, false), (Part::WHOLE, Part::WHOLE));
+        ladder.resized(Size::new(3840, 2160));
+        let (_, size) = run(&mut ladder, 11, 20, 3_000, false);
+        assert_ne!(size, Part::WHOLE);
     }
 
     #[test]

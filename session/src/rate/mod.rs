@@ -226,9 +226,15 @@ impl RateController {
         controller
     }
 
-    /// The last packet of a frame of `bytes` was sent.
-    pub fn on_sent(&mut self, now: MediaTime, bytes: u64) {
-        self.path.on_sent(now, bytes);
+    /// The last packet of a frame of `bytes` left `at`.
+    pub fn on_sent(&mut self, at: MediaTime, bytes: u64) {
+        self.path.on_sent(at, bytes);
+    }
+
+    /// The source's pictures have another size at their full size.
+    pub fn on_resized(&mut self, size: Size) {
+        self.config.size = size;
+        self.ladder.resized(size);
     }
 
     /// Takes a report.

@@ -118,8 +118,8 @@ impl Path {
         }
     }
 
-    pub(super) fn on_sent(&mut self, now: MediaTime, bytes: u64) {
-        self.backlog.on_sent(now, bytes);
+    pub(super) fn on_sent(&mut self, at: MediaTime, bytes: u64) {
+        self.backlog.on_sent(at, bytes);
     }
 
     /// The client has no time to receive: delays are not the path's alone.
