@@ -2,14 +2,19 @@
 //! runs itself to try encoders in a process apart.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{self, Config, LogFormat};
+use crate::config::{self, Config, Log, LogFormat};
 use crate::encoders::{PROBE_COMMAND, Probing};
 
 /// The program that runs, also when its file has been replaced meanwhile.
@@ -114,18 +119,86 @@ fn execute(command: &Command) -> Result<()> {
 }
 
 fn start_logging(config: &Config) -> Result<()> {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::builder()
-        .parse(&config.log.filter)
-        .with_context(|| format!("log.filter: {:?} is not a filter", config.log.filter))?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // Colours are for people: a log file or a journal gets none.
-        .with_ansi(std::io::stderr().is_terminal());
-    match config.log.format {
-        LogFormat::Text => subscriber.init(),
-        LogFormat::Json => subscriber.json().init(),
-    }
+    // Colours are for people: a log file or a journal gets none.
+    let ansi = std::io::stderr().is_terminal();
+    subscriber(&config.log, std::io::stderr, ansi)?.init();
     Ok(())
+}
+
+/// What takes log events and writes those that the configuration asks for.
+fn subscriber<W>(log: &Log, writer: W, ansi: bool) -> Result<Box<dyn Subscriber + Send + Sync>>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder()
+        .parse(&log.filter)
+        .with_context(|| format!("log.filter: {:?} is not a filter", log.filter))?
+        .and(filter_fn(holds_no_secret));
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(ansi);
+    let registry = tracing_subscriber::registry();
+    Ok(match log.format {
+        LogFormat::Text => Box::new(registry.with(layer.with_filter(filter))),
+        LogFormat::Json => Box::new(registry.with(layer.json().with_filter(filter))),
+    })
+}
+
+/// Whatever the configuration asks for: wtransport writes the headers of requests into its debug events,
+/// and a path with its ticket is one of them.
+fn holds_no_secret(event: &Metadata<'_>) -> bool {
+    !event.target().starts_with("wtransport") || *event.level() <= Level::INFO
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What is written for some events.
+    fn written(log: &Log, events: impl FnOnce()) -> String {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let writer = Memory(text.clone());
+        tracing::subscriber::with_default(
+            subscriber(log, move || writer.clone(), false).unwrap(),
+            events,
+        );
+        let text = text.lock().unwrap();
+        String::from_utf8(text.clone()).unwrap()
+    }
+
+    #[derive(Clone)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_filter_brings_tickets_into_the_log() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            for filter in ["trace", "wtransport=trace", "info,wtransport::driver=debug"] {
+                let log = Log { filter: filter.into(), format };
+                let text = written(&log, || {
+                    tracing::debug!(target: "wtransport::driver", "Headers: a ticket");
+                    tracing::trace!(target: "wtransport::driver::worker", "First frame: a ticket");
+                    tracing::info!(target: "wtransport::driver", "no secret");
+                    tracing::info!("of the node");
+                });
+                assert!(!text.contains("ticket"), "{filter}: {text}");
+                let node = filter != "wtransport=trace";
+                assert_eq!(
+                    (text.contains("no secret"), text.contains("of the node")),
+                    (true, node)
+                );
+            }
+        }
+        let log = Log { filter: "=,=".into(), format: LogFormat::Text };
+        assert!(subscriber(&log, std::io::sink, false).is_err());
+    }
 }

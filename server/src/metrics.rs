@@ -73,6 +73,8 @@ pub struct Metrics {
     pub bad_messages: Counter,
     /// Clients of WebTransport that were refused for what they asked.
     pub webtransport_forbidden: Counter,
+    /// Connections of WebTransport that QUIC has.
+    pub webtransport_connections: Gauge,
     quic: Family<OutcomeLabel, Counter>,
     connections: Family<TransportLabel, Counter>,
     /// Per stage a handle, so that the path of a frame takes no lock of the family.
@@ -144,6 +146,10 @@ impl Metrics {
             webtransport_forbidden: add.one(
                 "webtransport_forbidden",
                 "Clients of WebTransport refused: foreign origin, wrong ticket, no such session",
+            ),
+            webtransport_connections: add.one(
+                "webtransport_connections",
+                "Connections of WebTransport: those that play, that are not accepted yet, and that end",
             ),
             quic: add.one(
                 "webtransport_handshakes",

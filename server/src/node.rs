@@ -406,6 +406,8 @@ impl Node {
         }
         if let Some(offer) = self.webtransport() {
             self.metrics.webtransport(offer.news());
+            let open = i64::try_from(offer.open_connections()).unwrap_or(i64::MAX);
+            self.metrics.webtransport_connections.set(open);
         }
         self.metrics.uptime.set(self.clock.now().as_nanos() as f64 / 1e9);
     }

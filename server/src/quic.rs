@@ -104,6 +104,11 @@ impl Offer {
         self.certificates().hashes()
     }
 
+    /// Connections that QUIC has.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.endpoint.open_connections()
+    }
+
     /// What was counted since the last call.
     pub(crate) fn news(&self) -> EndpointCounts {
         let counts = self.endpoint.counts();
@@ -144,13 +149,16 @@ impl Offer {
         self.certificates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what `change` makes of the certificates, if that is another one.
+    /// Shows what `change` makes of the certificates, if that is another one. Hashes are told of what is shown
+    /// and of nothing else: a change that fails leaves both as they were.
     fn change(&self, change: impl FnOnce(&mut Certificates) -> Result<bool>) {
         let mut certificates = self.certificates();
-        let changed = change(&mut certificates).and_then(|changed| {
+        let mut wanted = certificates.clone();
+        let changed = change(&mut wanted).and_then(|changed| {
             if changed {
-                self.endpoint.show(&certificates)?;
+                self.endpoint.show(&wanted)?;
             }
+            *certificates = wanted;
             Ok(changed)
         });
         match changed {

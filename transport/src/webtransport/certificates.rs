@@ -38,20 +38,23 @@ impl CertificateFailed {
     }
 }
 
-/// What an endpoint shows to clients.
+/// What an endpoint shows to clients. Clones are cheap.
+#[derive(Clone)]
 pub struct Certificates(Kind);
 
+#[derive(Clone)]
 enum Kind {
     /// Of a public authority: browsers need no hashes.
-    Given(Pair),
+    Given(Arc<Pair>),
     Own {
         current: Own,
         next: Option<Own>,
     },
 }
 
+#[derive(Clone)]
 struct Own {
-    pair: Pair,
+    pair: Arc<Pair>,
     /// When it came into use, or will.
     from: SystemTime,
 }
@@ -81,7 +84,7 @@ impl Certificates {
         let chain = chain.into_iter().map(CertificateDer::from).collect();
         let pair = Pair { chain, key };
         pair.tls()?;
-        Ok(Self(Kind::Given(pair)))
+        Ok(Self(Kind::Given(Arc::new(pair))))
     }
 
     /// SHA-256 of the certificates that clients may meet, the one in use first; empty where they need no
@@ -147,7 +150,7 @@ impl Own {
         params.not_after = (now + VALID).into();
         let certificate = params.self_signed(&key).map_err(failed)?;
         let pair = Pair { chain: vec![certificate.into()], key: key.into() };
-        Ok(Self { pair, from })
+        Ok(Self { pair: Arc::new(pair), from })
     }
 }
 
