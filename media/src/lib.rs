@@ -36,7 +36,7 @@ pub use frame::{
     BitDepth, Chroma, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,
     PixelFormat, Plane, PlaneMut, Pose, View, Views,
 };
-pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId};
+pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId, ViewerId};
 pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};
 pub use regions::{RegionQuality, Regions, RegionsRefused};
 pub use shared::{

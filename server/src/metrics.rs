@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
+use session::Role;
 use transport::PortCounts;
 use transport::webtransport::EndpointCounts;
 
@@ -48,6 +49,12 @@ struct TransportLabel {
     transport: &'static str,
 }
 
+/// What viewers do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RoleLabel {
+    role: &'static str,
+}
+
 /// Everything that the node counts. Cheap to clone: the counters are shared.
 #[derive(Clone)]
 pub struct Metrics {
@@ -59,6 +66,27 @@ pub struct Metrics {
     pub sessions_refused: Counter,
     /// Sessions now.
     pub sessions_live: Gauge,
+    viewers: Family<RoleLabel, Gauge>,
+    /// Viewers that joined.
+    pub viewers_joined: Counter,
+    /// Viewers that were not let in.
+    pub viewers_refused: Counter,
+    /// Units given to the transports of viewers.
+    pub viewer_units_sent: Counter,
+    /// Units that viewers were not given.
+    pub viewer_units_skipped: Counter,
+    /// Bytes of frames sent to viewers.
+    pub viewer_bytes_sent: Counter,
+    /// Input of spectators, and of co-players beyond what is taken.
+    pub viewer_input_refused: Counter,
+    /// Keyframes that were asked for on behalf of viewers.
+    pub viewer_keyframes: Counter,
+    /// Frames that sources made.
+    pub frames_captured: Counter,
+    /// Frames that were brought into the layout of an encoder.
+    pub frames_converted: Counter,
+    /// Frames that were coded.
+    pub frames_encoded: Counter,
     /// Frames sent.
     pub frames_sent: Counter,
     /// Bytes of frames sent.
@@ -136,6 +164,33 @@ impl Metrics {
             ended: add.one("sessions_ended", "Sessions ended, by reason"),
             sessions_refused: add.one("sessions_refused", "Sessions refused"),
             sessions_live: add.one("sessions_live", "Sessions that have not ended"),
+            viewers: add.one("viewers", "Viewers that are connected, by role"),
+            viewers_joined: add.one("viewers_joined", "Viewers that joined a session"),
+            viewers_refused: add.one("viewers_refused", "Viewers that were not let in"),
+            viewer_units_sent: add.one("viewer_units_sent", "Units given to viewers"),
+            viewer_units_skipped: add.one(
+                "viewer_units_skipped",
+                "Units that viewers could not decode or had no room for",
+            ),
+            viewer_bytes_sent: add.in_unit(
+                "viewer_frames",
+                "Bytes of frames sent to viewers",
+                Unit::Bytes,
+            ),
+            viewer_input_refused: add.one(
+                "viewer_input_refused",
+                "Input of spectators, and of co-players beyond what is taken",
+            ),
+            viewer_keyframes: add.one(
+                "viewer_keyframes",
+                "Keyframes that were asked for on behalf of viewers",
+            ),
+            frames_captured: add.one("frames_captured", "Frames that sources made"),
+            frames_converted: add.one(
+                "frames_converted",
+                "Frames that were brought into the layout of an encoder",
+            ),
+            frames_encoded: add.one("frames_encoded", "Frames that were coded"),
             frames_sent: add.one("frames_sent", "Frames of which the last packet left"),
             bytes_sent: add.in_unit("frames", "Bytes of frames sent", Unit::Bytes),
             frames_unchanged: add
@@ -170,6 +225,15 @@ impl Metrics {
             uptime: add.in_unit("uptime", "Since the node started", Unit::Seconds),
         };
         Self { registry: std::sync::Arc::new(registry), ..metrics }
+    }
+
+    /// Sets how many viewers of each role are connected.
+    pub fn viewers(&self, viewers: crate::wire::Viewers) {
+        for (role, count) in
+            [(Role::CoPlayer, viewers.co_players), (Role::Spectator, viewers.spectators)]
+        {
+            self.viewers.get_or_create(&RoleLabel { role: role.name() }).set(count.into());
+        }
     }
 
     /// Counts a frame that left.

@@ -1,12 +1,15 @@
 //! The node: everything that sessions share. Made once at start; HTTP and session drivers hold it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
-use media::{Clock, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size};
+use media::{Bitrate, Clock, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size, ViewerId};
 use render::device::GpuPool;
-use session::admission::{Admission, Capacity, Demand, Permit};
+use session::admission::{Admission, Capacity, Demand, Permit, ViewerPermit};
+use session::invitations::{Invitation, InvitationError, InvitationId, Invitations};
+use session::reason::StoppedBy;
 use session::tokens::{Scope, TokenDigest, TokenError, Tokens, Use};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,13 +22,17 @@ use crate::encoders::{EncoderSession, NodeEncoders, Probing};
 use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::quic::Offer;
-use crate::registry::{Entry, Registry};
+use crate::registry::{Entry, Registry, ViewerEntry};
 use crate::scenes::SceneLibrary;
 use crate::turn::Turn;
 use crate::{doctor, drive, wire};
 
 /// Addresses of a session for WebTransport that work at once: several tabs or tries of one client.
 const ADDRESSES: usize = 4;
+/// The same of a viewer.
+const VIEWER_ADDRESSES: usize = 2;
+/// Invitations of a session that are good at once.
+const INVITATIONS: usize = 16;
 
 /// Everything that sessions share.
 pub struct Node {
@@ -50,6 +57,9 @@ pub struct Node {
     media_port: Mutex<Option<Arc<MediaPort>>>,
     admission: Mutex<Admission>,
     tokens: Mutex<Tokens>,
+    invitations: Mutex<Invitations>,
+    /// Viewers up to now: numbers them.
+    viewers: AtomicU64,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -80,9 +90,11 @@ impl Node {
         let encoders = Arc::new(NodeEncoders::open(probing, &config)?);
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
         let known = config.access.token_sha256.len();
-        // Three for each session (token, ticket, redeemed token), its addresses, and some room.
-        let each = 4 + ADDRESSES;
-        let mut tokens = Tokens::new(known + each * config.sessions.max as usize);
+        // Three for each session (token, ticket, redeemed token), its addresses, and some room. One for each
+        // viewer, and its addresses.
+        let sessions = (4 + ADDRESSES) * config.sessions.max as usize;
+        let viewers = (1 + VIEWER_ADDRESSES) * config.sessions.max_viewers as usize;
+        let mut tokens = Tokens::new(known + sessions + viewers);
         for digits in &config.access.token_sha256 {
             let digest =
                 TokenDigest::from_hex(digits).context("access.token_sha256 is not 64 digits")?;
@@ -94,6 +106,8 @@ impl Node {
             // Not measured before a session runs; the two above bound what is.
             render: Duration::MAX,
             memory: media::ByteSize(u64::MAX),
+            viewers: config.sessions.max_viewers as usize,
+            egress: config.sessions.max_egress.rate(),
         });
         Ok(Arc::new(Self {
             clock,
@@ -108,6 +122,8 @@ impl Node {
             media_port: Mutex::new(None),
             admission: Mutex::new(admission),
             tokens: Mutex::new(tokens),
+            invitations: Mutex::new(Invitations::new(INVITATIONS)),
+            viewers: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             config,
@@ -150,6 +166,7 @@ impl Node {
         let id = SessionId::new(random_text(16)?);
         let demand = Demand {
             pixel_rate: (mode.size.pixels() as f64 * mode.rate.as_f64()) as u64,
+            egress: Bitrate::from_kbps(video.max_kbps.into()),
             ..Demand::default()
         };
         let admitted = self.admission().admit(&demand);
@@ -205,6 +222,136 @@ impl Node {
         self.tokens()
             .issue_among(now, random, scope, Some(expires), ADDRESSES)
             .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
+    }
+
+    /// A ticket for the address of a viewer on the port of WebTransport.
+    pub(crate) fn issue_viewer_address(&self, viewer: &ViewerId) -> Result<String, Problem> {
+        let mut random = [0; 32];
+        fill_random(&mut random)?;
+        let now = self.clock.now();
+        let expires = now + self.config.sessions.connect.get();
+        let scope = Scope::ConnectViewer(viewer.clone());
+        self.tokens()
+            .issue_among(now, random, scope, Some(expires), VIEWER_ADDRESSES)
+            .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
+    }
+
+    /// Invites others to a session; yields the invitation and the text that its link carries.
+    ///
+    /// # Errors
+    /// A problem for the client: values out of range, or too many invitations.
+    pub fn invite(
+        &self,
+        session: &SessionId,
+        wish: &wire::NewInvitation,
+    ) -> Result<(Invitation, String), Problem> {
+        let longest = self.config.sessions.longest.get();
+        let lasts = match wish.expires_in {
+            None => longest,
+            Some(0) => return Err(Problem::BAD_REQUEST.because("expires_in is 0")),
+            Some(seconds) => Duration::from_secs(seconds.into()).min(longest),
+        };
+        if wish.uses == Some(0) {
+            return Err(Problem::BAD_REQUEST.because("uses is 0"));
+        }
+        let mut random = [0; 32];
+        fill_random(&mut random)?;
+        let now = self.clock.now();
+        self.invitations()
+            .issue(now, random, session, wish.role.into(), now + lasts, wish.uses)
+            .map_err(|error| Problem::CONFLICT.because(error.to_string()))
+    }
+
+    /// The invitations of a session that let somebody in.
+    pub fn invitations_of(&self, session: &SessionId) -> Vec<Invitation> {
+        self.invitations().of(self.clock.now(), session)
+    }
+
+    /// Takes an invitation back: nobody comes in by it any more, and those who did are sent away.
+    ///
+    /// # Errors
+    /// A problem for the client when the session has no such one.
+    pub async fn revoke_invitation(
+        &self,
+        session: &SessionId,
+        id: InvitationId,
+    ) -> Result<(), Problem> {
+        if !self.invitations().revoke(session, id) {
+            return Err(Problem::NOT_FOUND.because("the session has no such invitation"));
+        }
+        // Whoever came in before is in the registry: both is done under the lock of the book.
+        let guests = self.registry.viewers_of(session).into_iter();
+        let guests: Vec<_> = guests.filter(|viewer| viewer.invitation == id).collect();
+        futures::future::join_all(guests.iter().map(async |viewer| {
+            // One that has just left needs not be told.
+            let _ = viewer.handle.stop(StoppedBy::Owner).await;
+        }))
+        .await;
+        Ok(())
+    }
+
+    /// Lets somebody join a session by an invitation; yields its handle and its bearer token.
+    ///
+    /// # Errors
+    /// A problem for the client: a bad invitation, or no room.
+    pub fn join(self: &Arc<Self>, invitation: &str) -> Result<(Arc<ViewerEntry>, String), Problem> {
+        let refused = |problem: Problem| {
+            self.metrics.viewers_refused.inc();
+            tracing::info!(reason = problem.reason(), "viewer refused");
+            problem
+        };
+        let now = self.clock.now();
+        // Until the viewer is in the registry nobody revokes what it comes by.
+        let mut book = self.invitations();
+        let known = book.look_up(now, invitation);
+        let invited =
+            known.map_err(|why| refused(Problem::INVITATION.because(why.to_string())))?.clone();
+        let gone = || Problem::INVITATION.because(InvitationError::Unknown.to_string());
+        let session = self.registry.find(invited.session.as_str()).ok_or_else(gone)?;
+        if session.handle.is_over() {
+            return Err(refused(gone()));
+        }
+        let most = self.config.sessions.viewers as usize;
+        if self.registry.viewers_of(&session.id).len() >= most {
+            let why = format!("The session has as many viewers as it takes: {most}.");
+            return Err(refused(Problem::NO_PLACE.because(why).retry_after(10)));
+        }
+        let egress = Bitrate::from_kbps(session.video.max_kbps.into());
+        let admitted = self.admission().admit_viewer(egress);
+        let permit = admitted.map_err(|refusal| {
+            refused(Problem::NO_PLACE.because(refusal.to_string()).retry_after(10))
+        })?;
+        let token = random_text(16).map(ViewerId::new).and_then(|id| {
+            let scope = Scope::Viewer(id.clone());
+            Ok((id, self.issue(scope, self.config.sessions.longest.get(), Use::Many)?))
+        });
+        let (id, token) = match token {
+            Ok(made) => made,
+            Err(problem) => {
+                self.admission().release_viewer(permit);
+                return Err(problem);
+            }
+        };
+        let plan = drive::ViewerPlan {
+            id,
+            who: self.viewers.fetch_add(1, Ordering::Relaxed) + 1,
+            role: invited.role,
+            video: session.mode,
+            granted: session.video.clone(),
+            permit,
+        };
+        let viewer = drive::join(self, &session, invited.id, plan);
+        self.registry.insert_viewer(viewer.clone());
+        book.used(invited.id);
+        drop(book);
+        self.metrics.viewers_joined.inc();
+        Ok((viewer, token))
+    }
+
+    /// Gives a viewer's place back and forgets its tokens. Its task calls this once.
+    pub(crate) fn release_viewer(&self, id: &ViewerId, permit: ViewerPermit) {
+        self.admission().release_viewer(permit);
+        self.tokens().revoke_viewer(id);
     }
 
     /// What clients are offered by WebTransport; none where it is off.
@@ -284,9 +431,10 @@ impl Node {
     pub(crate) fn release(&self, id: &SessionId, permit: Permit) {
         self.admission().release(permit);
         self.tokens().revoke_session(id);
+        self.invitations().forget_session(id);
     }
 
-    // Admission and tokens change their books in one step at the end of each call, so a panic
+    // Admission, tokens and invitations change their books in one step at the end of each call, so a panic
     // elsewhere leaves them whole.
     fn admission(&self) -> MutexGuard<'_, Admission> {
         self.admission.lock().unwrap_or_else(PoisonError::into_inner)
@@ -296,10 +444,15 @@ impl Node {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// STUN and TURN servers for the client of a session, with credentials that begin to expire now.
-    pub(crate) fn ice_servers(&self, session: &SessionId) -> Vec<wire::IceServer> {
+    fn invitations(&self) -> MutexGuard<'_, Invitations> {
+        self.invitations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// STUN and TURN servers for a client, named by the id of its session or its own, with credentials that
+    /// begin to expire now.
+    pub(crate) fn ice_servers(&self, client: &str) -> Vec<wire::IceServer> {
         let mut servers = self.config.webrtc.ice_servers.clone();
-        match self.turn.as_ref().map(|turn| turn.server(session, SystemTime::now())) {
+        match self.turn.as_ref().map(|turn| turn.server(client, SystemTime::now())) {
             Some(Ok(server)) => servers.push(server),
             Some(Err(error)) => tracing::error!("a client goes without TURN: {error:#}"),
             None => {}
@@ -395,6 +548,13 @@ impl Node {
         self.metrics
             .sessions_live
             .set(i64::try_from(self.registry.live().len()).unwrap_or(i64::MAX));
+        let mut viewers = wire::Viewers::default();
+        for entry in self.registry.live() {
+            let wire::Viewers { co_players, spectators } = entry.audience.present();
+            viewers.co_players += co_players;
+            viewers.spectators += spectators;
+        }
+        self.metrics.viewers(viewers);
         if let Some(memory) = self.gpu.as_ref().and_then(|gpu| gpu.current().memory()) {
             let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
             self.metrics.gpu_allocations.set(gauge(memory.allocations as u64));

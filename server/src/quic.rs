@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
-use media::SessionId;
 use media::webtransport::ConnectPath;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -25,6 +24,7 @@ use transport::webtransport::{
 use crate::config::{Config, Tls};
 use crate::http::is_allowed_origin;
 use crate::node::Node;
+use crate::registry::{Entry, Handle, ViewerEntry};
 use crate::tls::{self, WatchedFiles};
 
 /// Clients that are being looked at. Each takes milliseconds, or two seconds if it does not take a refusal.
@@ -121,14 +121,8 @@ impl Offer {
         }
     }
 
-    /// The address of a session for a client that reaches the node's pages at `origin`.
-    pub(crate) fn url(
-        &self,
-        origin: &str,
-        listen: IpAddr,
-        session: &SessionId,
-        ticket: &str,
-    ) -> String {
+    /// The address of a session, or of a viewer, for a client that reaches the node's pages at `origin`.
+    pub(crate) fn url(&self, origin: &str, listen: IpAddr, id: &str, ticket: &str) -> String {
         let host = tls::host_of(origin).unwrap_or_default();
         let host = match host.parse::<IpAddr>() {
             Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
@@ -140,7 +134,7 @@ impl Offer {
             },
             _ => host.to_owned(),
         };
-        let path = ConnectPath::text(session.as_str(), ticket);
+        let path = ConnectPath::text(id, ticket);
         format!("https://{host}:{}{path}", self.port)
     }
 
@@ -223,12 +217,9 @@ async fn receive(node: Arc<Node>, offer: Arc<Offer>, stop: CancellationToken) {
 /// Passes a client on to its session, or refuses it.
 async fn look_at(node: &Node, request: Request) {
     let refused = match admit(node, &request) {
-        Ok((session, decodes)) => match node.registry.find(session.as_str()) {
-            Some(entry) => match entry.handle.connect_webtransport(request, decodes) {
-                Ok(()) => return,
-                Err(request) => (request, Refusal::TooMany, "the session is busy or over"),
-            },
-            None => (Box::new(request), Refusal::NotFound, "there is no such session"),
+        Ok((guest, decodes)) => match guest.handle().connect_webtransport(request, decodes) {
+            Ok(()) => return,
+            Err(request) => (request, Refusal::TooMany, "the session is busy or over"),
         },
         Err(why) => (Box::new(request), Refusal::Forbidden, why),
     };
@@ -238,8 +229,23 @@ async fn look_at(node: &Node, request: Request) {
     request.refuse(refusal).await;
 }
 
-/// The session that a client may connect to, and what it decodes; or why not, for the log.
-fn admit(node: &Node, request: &Request) -> Result<(SessionId, Decodes), &'static str> {
+/// Whom a client may connect as.
+enum Guest {
+    Player(Arc<Entry>),
+    Viewer(Arc<ViewerEntry>),
+}
+
+impl Guest {
+    fn handle(&self) -> &Handle {
+        match self {
+            Self::Player(session) => &session.handle,
+            Self::Viewer(viewer) => &viewer.handle,
+        }
+    }
+}
+
+/// Whom a client may connect as, and what it decodes; or why not, for the log.
+fn admit(node: &Node, request: &Request) -> Result<(Guest, Decodes), &'static str> {
     // Clients that are no browsers name none; a page cannot leave it out.
     if let Some(origin) = request.origin()
         && !is_allowed_origin(node, origin, request.authority())
@@ -247,9 +253,13 @@ fn admit(node: &Node, request: &Request) -> Result<(SessionId, Decodes), &'stati
         return Err("a foreign origin");
     }
     let path = ConnectPath::parse(request.path()).map_err(|_| "another path")?;
-    let session = SessionId::new(path.session);
-    // Which of them is wrong is nobody's business.
-    node.check_token(&path.ticket, &Scope::Connect(session.clone()))
-        .map_err(|_| "a ticket that is no good")?;
-    Ok((session, Decodes { eight: path.eight, ten: path.ten }))
+    let session = node.registry.find(&path.session).map(Guest::Player);
+    let viewer = || node.registry.find_viewer(&path.session).map(Guest::Viewer);
+    let guest = session.or_else(viewer).ok_or("there is no such session or viewer")?;
+    let scope = match &guest {
+        Guest::Player(session) => Scope::Connect(session.id.clone()),
+        Guest::Viewer(viewer) => Scope::ConnectViewer(viewer.id.clone()),
+    };
+    node.check_token(&path.ticket, &scope).map_err(|_| "a ticket that is no good")?;
+    Ok((guest, Decodes { eight: path.eight, ten: path.ten }))
 }

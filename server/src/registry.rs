@@ -1,21 +1,26 @@
-//! The sessions of this node as HTTP sees them: a handle each, with a mailbox to the session's driver.
+//! The sessions of this node, and those who watch them, as HTTP sees them: a handle each, with a mailbox to
+//! the session's driver or the viewer's task.
 //!
 //! The registry decides nothing. A driver that is gone, for whatever reason, reads as an ended session;
-//! the last [`REMEMBERED`] ended ones are kept, so that a late client learns why.
+//! the last [`REMEMBERED`] ended ones are kept, so that a late client learns why. So it is with viewers.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use media::SessionId;
+use media::{SessionId, ViewerId};
+use session::Role;
+use session::invitations::InvitationId;
 use session::reason::StoppedBy;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use transport::Decodes;
 use transport::webtransport::Request;
 
+use crate::apps::VideoMode;
+use crate::drive::{Audience, ViewerCounts};
 use crate::wire;
 
-/// Ended sessions that are remembered. The oldest is forgotten first.
+/// Ended sessions that are remembered, and as many viewers. The oldest is forgotten first.
 const REMEMBERED: usize = 256;
 
 /// What HTTP asks of a session's driver. The mailbox holds four; when it is full the request is refused
@@ -107,8 +112,57 @@ pub struct Entry {
     pub app: String,
     /// Its picture.
     pub video: wire::Video,
+    /// The same for encoders.
+    pub mode: VideoMode,
+    /// Those who watch.
+    pub(crate) audience: Arc<Audience>,
     /// Its driver.
     pub handle: Handle,
+}
+
+/// Somebody who joined a session, as HTTP sees it.
+#[derive(Debug)]
+pub struct ViewerEntry {
+    /// Its id.
+    pub id: ViewerId,
+    /// Its number within the node.
+    pub who: u64,
+    /// What it may do.
+    pub role: Role,
+    /// What it came by.
+    pub invitation: InvitationId,
+    /// What it watches.
+    pub session: SessionId,
+    pub(crate) counts: Arc<ViewerCounts>,
+    /// Its task.
+    pub handle: Handle,
+}
+
+/// What a [`Book`] holds.
+trait Held {
+    type Id: Clone + Eq + std::hash::Hash;
+    fn id(&self) -> &Self::Id;
+    fn handle(&self) -> &Handle;
+}
+
+impl Held for Entry {
+    type Id = SessionId;
+    fn id(&self) -> &SessionId {
+        &self.id
+    }
+    fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Held for ViewerEntry {
+    type Id = ViewerId;
+    fn id(&self) -> &ViewerId {
+        &self.id
+    }
+    fn handle(&self) -> &Handle {
+        &self.handle
+    }
 }
 
 /// The session was over already.
@@ -190,36 +244,33 @@ impl Handle {
     }
 }
 
-/// All sessions, live and lately ended.
-#[derive(Debug, Default)]
-pub struct Registry {
-    inner: Mutex<Inner>,
+/// Things by their id, live and lately ended.
+#[derive(Debug)]
+struct Book<T: Held> {
+    entries: HashMap<T::Id, Arc<T>>,
+    order: VecDeque<T::Id>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    entries: HashMap<SessionId, Arc<Entry>>,
-    order: VecDeque<SessionId>,
+impl<T: Held> Default for Book<T> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), order: VecDeque::new() }
+    }
 }
 
-impl Registry {
-    /// Adds a session; forgets the oldest ended ones beyond [`REMEMBERED`].
-    pub fn insert(&self, entry: Arc<Entry>) {
-        let mut inner = self.lock();
-        inner.order.push_back(entry.id.clone());
-        inner.entries.insert(entry.id.clone(), entry);
-        let mut surplus = inner
-            .entries
-            .values()
-            .filter(|entry| entry.handle.is_over())
-            .count()
-            .saturating_sub(REMEMBERED);
+impl<T: Held> Book<T> {
+    /// Adds one; forgets the oldest ended ones beyond [`REMEMBERED`].
+    fn insert(&mut self, entry: Arc<T>) {
+        self.order.push_back(entry.id().clone());
+        self.entries.insert(entry.id().clone(), entry);
+        let is_over = |entry: &Arc<T>| entry.handle().is_over();
+        let ended = self.entries.values().filter(|entry| is_over(entry)).count();
+        let mut surplus = ended.saturating_sub(REMEMBERED);
         if surplus == 0 {
             return;
         }
-        let Inner { entries, order } = &mut *inner;
+        let Self { entries, order } = self;
         order.retain(|id| {
-            let forget = surplus > 0 && entries.get(id).is_some_and(|entry| entry.handle.is_over());
+            let forget = surplus > 0 && entries.get(id).is_some_and(is_over);
             if forget {
                 entries.remove(id);
                 surplus -= 1;
@@ -228,27 +279,62 @@ impl Registry {
         });
     }
 
+    /// Those that have not ended, oldest first.
+    fn live(&self) -> impl Iterator<Item = &Arc<T>> {
+        let entries = self.order.iter().filter_map(|id| self.entries.get(id));
+        entries.filter(|entry| !entry.handle().is_over())
+    }
+}
+
+/// All sessions and viewers, live and lately ended.
+#[derive(Debug, Default)]
+pub struct Registry {
+    sessions: Mutex<Book<Entry>>,
+    viewers: Mutex<Book<ViewerEntry>>,
+}
+
+impl Registry {
+    /// Adds a session.
+    pub fn insert(&self, entry: Arc<Entry>) {
+        lock(&self.sessions).insert(entry);
+    }
+
     /// The session of this id.
     pub fn find(&self, id: &str) -> Option<Arc<Entry>> {
-        self.lock().entries.get(&SessionId::new(id)).cloned()
+        lock(&self.sessions).entries.get(&SessionId::new(id)).cloned()
     }
 
     /// Sessions that have not ended, oldest first.
     pub fn live(&self) -> Vec<Arc<Entry>> {
-        let inner = self.lock();
-        let entries = inner.order.iter().filter_map(|id| inner.entries.get(id));
-        entries.filter(|entry| !entry.handle.is_over()).cloned().collect()
+        lock(&self.sessions).live().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing between lock and unlock can leave the maps in disagreement.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Adds a viewer.
+    pub fn insert_viewer(&self, entry: Arc<ViewerEntry>) {
+        lock(&self.viewers).insert(entry);
     }
+
+    /// The viewer of this id.
+    pub fn find_viewer(&self, id: &str) -> Option<Arc<ViewerEntry>> {
+        lock(&self.viewers).entries.get(&ViewerId::new(id)).cloned()
+    }
+
+    /// Viewers of a session that have not gone, oldest first.
+    pub fn viewers_of(&self, session: &SessionId) -> Vec<Arc<ViewerEntry>> {
+        let book = lock(&self.viewers);
+        book.live().filter(|viewer| viewer.session == *session).cloned().collect()
+    }
+}
+
+fn lock<T: Held>(book: &Mutex<Book<T>>) -> MutexGuard<'_, Book<T>> {
+    // Nothing between lock and unlock can leave the maps in disagreement.
+    book.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use media::{FrameRate, Size};
 
     fn entry(name: &str) -> (Arc<Entry>, mpsc::Receiver<Command>, watch::Sender<Status>) {
         let (commands, mailbox) = mpsc::channel(4);
@@ -260,7 +346,10 @@ mod tests {
         });
         let video = wire::Video { width: 64, height: 64, fps: 30, max_kbps: 1000, hdr: false };
         let handle = Handle::new(commands, status);
-        let entry = Entry { id: SessionId::new(name), app: "a".into(), video, handle };
+        let mode = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(30) };
+        let audience = crate::drive::audience_of_nobody(mode.size);
+        let id = SessionId::new(name);
+        let entry = Entry { id, app: "a".into(), video, mode, audience, handle };
         (Arc::new(entry), mailbox, show)
     }
 

@@ -8,7 +8,6 @@ use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use media::SessionId;
 use sha2::{Digest as _, Sha256};
 use transport::turn_password;
 
@@ -44,13 +43,13 @@ impl Turn {
         Ok(Some(Self { urls, secret, lifetime }))
     }
 
-    /// What the client of a session may use from `now` on.
+    /// What a client, named by the id of its session or its own, may use from `now` on.
     ///
     /// # Errors
     /// When the cryptographic provider fails.
-    pub(crate) fn server(&self, session: &SessionId, now: SystemTime) -> Result<IceServer> {
+    pub(crate) fn server(&self, client: &str, now: SystemTime) -> Result<IceServer> {
         let expires = (now + self.lifetime).duration_since(UNIX_EPOCH)?.as_secs();
-        let digest = Sha256::digest(session.to_string());
+        let digest = Sha256::digest(client);
         let username = format!("{expires}:{}", hex(&digest[..8]));
         let credential = turn_password(&self.secret, &username)?;
         let (username, credential) = (Some(username), Some(credential));
@@ -75,11 +74,10 @@ mod tests {
     fn credentials_expire_and_do_not_name_the_session() {
         let turn =
             Turn::open(&ice(&["ice.turn_secret=north".into(), "ice.turn_lifetime=10m".into()]));
-        let session = SessionId::new("a session");
         let server = turn
             .unwrap()
             .unwrap()
-            .server(&session, UNIX_EPOCH + Duration::from_secs(1_000))
+            .server("a session", UNIX_EPOCH + Duration::from_secs(1_000))
             .unwrap();
         assert_eq!(server.urls, ["turn:t.test"]);
         let name = server.username.unwrap();

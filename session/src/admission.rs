@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use media::ByteSize;
+use media::{Bitrate, ByteSize};
 
 /// What one session needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Demand {
     pub pixel_rate: u64,
     /// Memory, of the device or of the machine, whichever was measured as scarce.
     pub memory: ByteSize,
+    /// The most that is sent to its player.
+    pub egress: Bitrate,
 }
 
 /// What the node carries in all.
@@ -31,6 +33,10 @@ pub struct Capacity {
     pub memory: ByteSize,
     /// Sessions, whatever they need.
     pub sessions: usize,
+    /// Viewers of all sessions, players not counted.
+    pub viewers: usize,
+    /// What the node sends in all, as the operator says.
+    pub egress: Bitrate,
 }
 
 /// A session's place. Not a number that can be copied: it is given back once, by value.
@@ -47,7 +53,14 @@ impl Permit {
     }
 }
 
-/// Why a session was not let in.
+/// A viewer's place, to be given back once, too. All that a viewer costs is what is sent to it.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a permit that is not released takes its place for ever"]
+pub struct ViewerPermit {
+    egress: Bitrate,
+}
+
+/// Why a session or a viewer was not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -77,9 +90,21 @@ pub enum Refusal {
         /// Bytes left.
         left: ByteSize,
     },
+    /// As many viewers are there as may be.
+    Viewers {
+        /// How many may.
+        most: usize,
+    },
+    /// The node's link is taken.
+    Egress {
+        /// The most that would be sent.
+        asked: Bitrate,
+        /// What is left.
+        left: Bitrate,
+    },
     /// It would not fit even if nobody else were there.
     TooLarge {
-        /// Which of the sums it exceeds: `render time`, `encoder rate` or `memory`.
+        /// Which of the sums it exceeds: `render time`, `encoder rate`, `memory` or `bandwidth`.
         what: &'static str,
     },
 }
@@ -92,6 +117,8 @@ impl Refusal {
             Self::Render { .. } => "refused_render",
             Self::PixelRate { .. } => "refused_encoder",
             Self::Memory { .. } => "refused_memory",
+            Self::Viewers { .. } => "refused_viewers",
+            Self::Egress { .. } => "refused_egress",
             Self::TooLarge { .. } => "refused_too_large",
         }
     }
@@ -126,6 +153,12 @@ impl fmt::Display for Refusal {
                 asked.0.div_ceil(1_000_000),
                 left.0 / 1_000_000
             ),
+            Self::Viewers { most } => {
+                write!(f, "This node has as many viewers as it takes: {most}.")
+            }
+            Self::Egress { asked, left } => {
+                write!(f, "The node's link is busy: this needs up to {asked}, and {left} are free.")
+            }
             Self::TooLarge { what } => {
                 write!(f, "This needs more {what} than the whole node has.")
             }
@@ -139,12 +172,13 @@ pub struct Admission {
     capacity: Capacity,
     used: Demand,
     sessions: usize,
+    viewers: usize,
 }
 
 impl Admission {
     /// An empty node.
     pub fn new(capacity: Capacity) -> Self {
-        Self { capacity, used: Demand::default(), sessions: 0 }
+        Self { capacity, used: Demand::default(), sessions: 0, viewers: 0 }
     }
 
     /// Lets a session in, or says why not; a refusal changes nothing.
@@ -166,11 +200,35 @@ impl Admission {
         if demand.memory > left.memory {
             return Err(Refusal::Memory { asked: demand.memory, left: left.memory });
         }
+        self.fits_the_link(demand.egress)?;
         self.sessions += 1;
         self.used.render += demand.render;
         self.used.pixel_rate += demand.pixel_rate;
         self.used.memory.0 += demand.memory.0;
+        self.used.egress = plus(self.used.egress, demand.egress);
         Ok(Permit { demand: *demand })
+    }
+
+    /// Lets a viewer in that is sent at most so much, or says why not; a refusal changes nothing.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn admit_viewer(&mut self, egress: Bitrate) -> Result<ViewerPermit, Refusal> {
+        if self.viewers >= self.capacity.viewers {
+            return Err(Refusal::Viewers { most: self.capacity.viewers });
+        }
+        self.fits_the_link(egress)?;
+        self.viewers += 1;
+        self.used.egress = plus(self.used.egress, egress);
+        Ok(ViewerPermit { egress })
+    }
+
+    /// Gives a viewer's place back.
+    #[expect(clippy::needless_pass_by_value, reason = "taking it is what releases it once")]
+    pub fn release_viewer(&mut self, permit: ViewerPermit) {
+        debug_assert!(self.viewers > 0, "a permit of another node was released here");
+        self.viewers = self.viewers.saturating_sub(1);
+        self.used.egress = less(self.used.egress, permit.egress);
     }
 
     /// Gives a place back. The permit must come from this `Admission`.
@@ -182,6 +240,7 @@ impl Admission {
         self.used.render = self.used.render.saturating_sub(demand.render);
         self.used.pixel_rate = self.used.pixel_rate.saturating_sub(demand.pixel_rate);
         self.used.memory.0 = self.used.memory.0.saturating_sub(demand.memory.0);
+        self.used.egress = less(self.used.egress, demand.egress);
     }
 
     /// Replaces the capacity by a newer measurement. Those who are in stay, even when it shrank below
@@ -193,6 +252,11 @@ impl Admission {
     /// What the sessions that are in need together.
     pub fn used(&self) -> Demand {
         self.used
+    }
+
+    /// Viewers that are in.
+    pub fn viewers(&self) -> usize {
+        self.viewers
     }
 
     /// Sessions that are in.
@@ -211,6 +275,7 @@ impl Admission {
             render: self.capacity.render.saturating_sub(self.used.render),
             pixel_rate: self.capacity.pixel_rate.saturating_sub(self.used.pixel_rate),
             memory: ByteSize(self.capacity.memory.0.saturating_sub(self.used.memory.0)),
+            egress: less(self.capacity.egress, self.used.egress),
         }
     }
 
@@ -221,11 +286,26 @@ impl Admission {
             "encoder rate"
         } else if demand.memory > self.capacity.memory {
             "memory"
+        } else if demand.egress > self.capacity.egress {
+            "bandwidth"
         } else {
             return Ok(());
         };
         Err(Refusal::TooLarge { what })
     }
+
+    fn fits_the_link(&self, asked: Bitrate) -> Result<(), Refusal> {
+        let left = self.left().egress;
+        if asked > left { Err(Refusal::Egress { asked, left }) } else { Ok(()) }
+    }
+}
+
+fn plus(a: Bitrate, b: Bitrate) -> Bitrate {
+    Bitrate::from_bps(a.bps().saturating_add(b.bps()))
+}
+
+fn less(a: Bitrate, b: Bitrate) -> Bitrate {
+    Bitrate::from_bps(a.bps().saturating_sub(b.bps()))
 }
 
 #[cfg(test)]
@@ -238,6 +318,8 @@ mod tests {
         pixel_rate: 250_000_000,
         memory: ByteSize(1_000_000_000),
         sessions: 4,
+        viewers: 3,
+        egress: Bitrate::from_mbps(100),
     };
 
     fn demand(render_ms: u64, megapixels: u64, megabytes: u64) -> Demand {
@@ -245,7 +327,31 @@ mod tests {
             render: Duration::from_millis(render_ms),
             pixel_rate: megapixels * 1_000_000,
             memory: ByteSize(megabytes * 1_000_000),
+            egress: Bitrate::default(),
         }
+    }
+
+    #[test]
+    fn viewers_are_counted_by_what_is_sent_to_them_beside_the_players() {
+        let mut node = Admission::new(NODE);
+        let mbps = Bitrate::from_mbps;
+        let player = node.admit(&Demand { egress: mbps(40), ..Demand::default() }).unwrap();
+        let viewer = node.admit_viewer(mbps(40)).unwrap();
+        assert_eq!(
+            node.admit_viewer(mbps(40)),
+            Err(Refusal::Egress { asked: mbps(40), left: mbps(20) })
+        );
+        let late = node.admit(&Demand { egress: mbps(21), ..Demand::default() });
+        assert_eq!(late.unwrap_err().code(), "refused_egress");
+        node.release_viewer(viewer);
+        let three = [20, 20, 20].map(|rate| node.admit_viewer(mbps(rate)).unwrap());
+        assert_eq!(node.admit_viewer(mbps(0)).unwrap_err(), Refusal::Viewers { most: 3 });
+        assert_eq!((node.viewers(), node.left().egress), (3, mbps(0)));
+        three.into_iter().for_each(|permit| node.release_viewer(permit));
+        node.release(player);
+        assert_eq!((node.viewers(), node.used()), (0, Demand::default()));
+        let large = node.admit(&Demand { egress: mbps(101), ..Demand::default() });
+        assert_eq!(large.unwrap_err(), Refusal::TooLarge { what: "bandwidth" });
     }
 
     #[test]
@@ -293,6 +399,7 @@ mod tests {
             render: Duration::MAX,
             pixel_rate: u64::MAX,
             memory: ByteSize(u64::MAX),
+            egress: Bitrate::from_bps(u64::MAX),
         }));
         let release = (0_usize..8).prop_map(Step::Release);
         proptest::collection::vec(prop_oneof![6 => admit, 1 => huge, 4 => release], 0..200)

@@ -8,6 +8,9 @@
 
 pub mod admission;
 pub mod clock_offset;
+pub mod follow;
+pub mod hands;
+pub mod invitations;
 pub mod ledger;
 pub mod machine;
 pub mod pacing;
@@ -16,8 +19,11 @@ pub mod reason;
 pub mod tokens;
 mod window;
 
-pub use admission::{Admission, Capacity, Demand, Permit, Refusal};
+pub use admission::{Admission, Capacity, Demand, Permit, Refusal, ViewerPermit};
 pub use clock_offset::{ClockEstimate, ClockSync, ClockSyncConfig, PongError};
+pub use follow::{Follow, KeyframeWishes};
+pub use hands::Hands;
+pub use invitations::{Invitation, InvitationError, Invitations, Role};
 pub use ledger::{
     ClientReport, Counters, Joined, LatencyLedger, LatencySummary, LedgerConfig, LedgerStage,
     Percentiles, ReportError,

@@ -11,6 +11,8 @@ pub enum StoppedBy {
     Client,
     /// The operator of the node.
     Operator,
+    /// Its owner, who took back what let it in.
+    Owner,
     /// The node, because it shuts down.
     Shutdown,
 }
@@ -65,6 +67,7 @@ impl EndReason {
             Self::TimeLimit => "time_limit",
             Self::Stopped(StoppedBy::Client) => "stopped_by_client",
             Self::Stopped(StoppedBy::Operator) => "stopped_by_operator",
+            Self::Stopped(StoppedBy::Owner) => "stopped_by_owner",
             Self::Stopped(StoppedBy::Shutdown) => "node_shutdown",
             Self::SourceEnded => "source_ended",
             Self::SourceFailed(_) => "source_failed",
@@ -113,6 +116,7 @@ impl fmt::Display for EndReason {
             Self::TimeLimit => "The session reached the longest time that this node allows.",
             Self::Stopped(StoppedBy::Client) => "The player ended the session.",
             Self::Stopped(StoppedBy::Operator) => "The node's operator ended the session.",
+            Self::Stopped(StoppedBy::Owner) => "The player took the invitation back.",
             Self::Stopped(StoppedBy::Shutdown) => "The node is shutting down.",
             Self::SourceEnded => "The programme came to its end.",
             Self::SourceFailed(_) => "The programme failed.",

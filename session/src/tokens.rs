@@ -7,13 +7,13 @@
 
 use std::fmt;
 
-use media::{MediaTime, SessionId};
+use media::{MediaTime, SessionId, ViewerId};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use thiserror::Error;
 
 /// Longer texts are not tokens and are not hashed.
-const MAX_TEXT: usize = 512;
+pub(crate) const MAX_TEXT: usize = 512;
 
 /// SHA-256 of a token's text.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,21 +61,34 @@ pub enum Scope {
     Ticket(SessionId),
     /// To connect to one session, and nothing else: what the address of a transport carries.
     Connect(SessionId),
+    /// One viewer's own addresses, and nothing of the session that it watches.
+    Viewer(ViewerId),
+    /// To connect as one viewer, and nothing else.
+    ConnectViewer(ViewerId),
 }
 
 impl Scope {
     /// Whether a holder of this scope may do what needs `needed`.
     fn allows(&self, needed: &Self) -> bool {
         // Not even an operator's token is a ticket: redeeming one would use up nothing.
-        let is_ticket = matches!(needed, Self::Ticket(_) | Self::Connect(_));
+        let is_ticket =
+            matches!(needed, Self::Ticket(_) | Self::Connect(_) | Self::ConnectViewer(_));
         self == needed || *self == Self::Operator && !is_ticket
     }
 
     /// The one session that it is for.
     fn session(&self) -> Option<&SessionId> {
         match self {
-            Self::Operator => None,
+            Self::Operator | Self::Viewer(_) | Self::ConnectViewer(_) => None,
             Self::Session(id) | Self::Ticket(id) | Self::Connect(id) => Some(id),
+        }
+    }
+
+    /// The one viewer that it is for.
+    fn viewer(&self) -> Option<&ViewerId> {
+        match self {
+            Self::Viewer(id) | Self::ConnectViewer(id) => Some(id),
+            _ => None,
         }
     }
 }
@@ -155,11 +168,7 @@ impl Tokens {
         expires: Option<MediaTime>,
         uses: Use,
     ) -> Result<String, TokenError> {
-        let text: String = random
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .filter_map(|nibble| char::from_digit(nibble.into(), 16))
-            .collect();
+        let text = text_of(&random);
         self.add(now, TokenDigest::of(&text), scope, expires, uses)?;
         Ok(text)
     }
@@ -266,6 +275,11 @@ impl Tokens {
         self.entries.retain(|entry| entry.scope.session() != Some(session));
     }
 
+    /// Forgets every token of a viewer; to be called when it is gone.
+    pub fn revoke_viewer(&mut self, viewer: &ViewerId) {
+        self.entries.retain(|entry| entry.scope.viewer() != Some(viewer));
+    }
+
     /// Tokens that are kept, used and expired ones included.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -276,16 +290,29 @@ impl Tokens {
         self.entries.is_empty()
     }
 
-    /// Looks at every entry, wherever the match is.
     fn find(&self, digest: &TokenDigest) -> Option<usize> {
-        let (mut found, mut any) = (0_u32, Choice::from(0));
-        for (index, entry) in (0_u32..).zip(&self.entries) {
-            let same = entry.digest.0.ct_eq(&digest.0);
-            found.conditional_assign(&index, same);
-            any |= same;
-        }
-        bool::from(any).then_some(found as usize)
+        find(self.entries.iter().map(|entry| &entry.digest), digest)
     }
+}
+
+/// A token's text: 64 hexadecimal digits.
+pub(crate) fn text_of(random: &[u8; 32]) -> String {
+    let nibbles = random.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16)).collect()
+}
+
+/// Looks at every digest, wherever the match is.
+pub(crate) fn find<'a>(
+    digests: impl Iterator<Item = &'a TokenDigest>,
+    wanted: &TokenDigest,
+) -> Option<usize> {
+    let (mut found, mut any) = (0_u32, Choice::from(0));
+    for (index, digest) in (0_u32..).zip(digests) {
+        let same = digest.0.ct_eq(&wanted.0);
+        found.conditional_assign(&index, same);
+        any |= same;
+    }
+    bool::from(any).then_some(found as usize)
 }
 
 #[cfg(test)]
@@ -408,6 +435,29 @@ mod tests {
         assert_eq!(full, Err(TokenError::Full));
         assert!(tokens.issue(at(10), [3; 32], session("c"), None, Use::Many).is_ok());
         assert_eq!(tokens.check(at(11), &kept, &session("b")), Ok(()));
+    }
+
+    #[test]
+    fn a_viewers_token_opens_nothing_of_the_session_and_goes_with_it() {
+        let mut tokens = Tokens::new(8);
+        let viewer = |id: &str| ViewerId::new(id);
+        let scope = Scope::Viewer(viewer("v"));
+        let text = tokens.issue(at(0), [1; 32], scope.clone(), None, Use::Many).unwrap();
+        let connect = Scope::ConnectViewer(viewer("v"));
+        let address = tokens.issue_among(at(0), [2; 32], connect.clone(), None, 2).unwrap();
+        assert_eq!(tokens.check(at(1), &text, &scope), Ok(()));
+        for other in [Scope::Operator, session("v"), Scope::Viewer(viewer("w")), connect.clone()] {
+            assert_eq!(tokens.check(at(1), &text, &other), Err(TokenError::WrongScope));
+        }
+        assert_eq!(tokens.check(at(1), &address, &scope), Err(TokenError::WrongScope));
+        assert_eq!(tokens.check(at(1), &address, &connect), Ok(()));
+        let operator = tokens.issue(at(0), [3; 32], Scope::Operator, None, Use::Many).unwrap();
+        assert_eq!(tokens.check(at(1), &operator, &connect), Err(TokenError::WrongScope));
+        tokens.revoke_viewer(&viewer("w"));
+        assert_eq!(tokens.len(), 3);
+        tokens.revoke_viewer(&viewer("v"));
+        assert_eq!(tokens.check(at(1), &text, &scope), Err(TokenError::Unknown));
+        assert_eq!(tokens.len(), 1);
     }
 
     #[test]

@@ -34,6 +34,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Joins a session by an invitation. The answer is that of a session, with addresses and a token of the
+         *     viewer's own; `role` says what it may do.
+         */
+        post: operations["join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/node": {
         parameters: {
             query?: never;
@@ -90,6 +110,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions/{id}/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The invitations of the session that let somebody in, oldest first. Their links are not told again. */
+        get: operations["list_invitations"];
+        put?: never;
+        /**
+         * Makes a link by which others join the session, each with a connection of its own. A session has at most 16
+         *     that let somebody in.
+         */
+        post: operations["invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/invitations/{invitation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes an invitation back. Those who came by it are disconnected, and told why, when the answer comes. */
+        delete: operations["revoke"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions/{id}/redeem": {
         parameters: {
             query?: never;
@@ -101,6 +159,23 @@ export interface paths {
         put?: never;
         /** Redeems the ticket of a `play_url` for the session's bearer token. A ticket works once. */
         post: operations["redeem"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/viewers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Those who joined the session and have not left, oldest first. */
+        get: operations["viewers"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -160,6 +235,76 @@ export interface paths {
         head?: never;
         /** Adds candidates of the client (RFC 8840). */
         patch: operations["trickle"];
+        trace?: never;
+    };
+    "/api/v1/viewers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a viewer stands. */
+        get: operations["show_viewer"];
+        put?: never;
+        post?: never;
+        /** Leaves the session, which goes on. */
+        delete: operations["leave"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/viewers/{id}/webtransport": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A fresh address to connect to by WebTransport. A viewer has the newest two. */
+        post: operations["viewer_webtransport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/viewers/{id}/whep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a viewer's SDP offer and answers it with the codec that the session is coded in. */
+        post: operations["viewer_offer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/viewers/{id}/whep/{connection}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends the connection, and leaves the session, which goes on. */
+        delete: operations["viewer_close"];
+        options?: never;
+        head?: never;
+        /** Adds candidates of a viewer (RFC 8840). */
+        patch: operations["viewer_trickle"];
         trace?: never;
     };
 }
@@ -265,6 +410,29 @@ export interface components {
          * @enum {string}
          */
         EntryKind: "scene" | "synthetic";
+        /** @description How often each step was taken for a session's pictures, in all. However many watch, it is once a frame. */
+        FrameCounts: {
+            /**
+             * Format: int64
+             * @description Pictures drawn or grabbed.
+             */
+            captured: number;
+            /**
+             * Format: int64
+             * @description Pictures brought into the encoder's layout: where they are drawn, or after it where they come in RGB.
+             */
+            converted: number;
+            /**
+             * Format: int64
+             * @description Units coded.
+             */
+            encoded: number;
+            /**
+             * Format: int64
+             * @description Keyframes among them.
+             */
+            keyframes: number;
+        };
         /** @description What the client saw of one frame. */
         FrameReport: {
             /**
@@ -297,6 +465,59 @@ export interface components {
             urls: string[];
             /** @description User name of TURN. */
             username?: string | null;
+        };
+        /** @description A link that lets others join a session. */
+        Invitation: {
+            /**
+             * Format: int64
+             * @description When it stops to let anybody in, in milliseconds since 1970 UTC.
+             */
+            expires_at: number;
+            /**
+             * Format: int64
+             * @description Names it within the node.
+             */
+            id: number;
+            /** @description What it lets people do. */
+            role: components["schemas"]["Role"];
+            /** @description Absolute address of the page that joins by it. Only in the answer that made it: the node keeps a digest. */
+            url?: string | null;
+            /**
+             * Format: int32
+             * @description How many may still join by it; absent where that is not limited.
+             */
+            uses_left?: number | null;
+            /**
+             * Format: int32
+             * @description How many joined by it and have not left.
+             */
+            viewers: number;
+        };
+        /**
+         * @description A role that an invitation gives.
+         * @enum {string}
+         */
+        InvitedRole: "co_player" | "spectator";
+        /** @description What an invitation's link carries. */
+        Join: {
+            /** @description From the fragment of an invitation's `url`. */
+            invitation: string;
+        };
+        /** @description Asks for a link that lets others join a session. */
+        NewInvitation: {
+            /**
+             * Format: int32
+             * @description Seconds until it lets nobody in any more, at least 1; at most as long as a session may be, which is also
+             *     the default.
+             */
+            expires_in?: number | null;
+            /** @description What they may do. */
+            role: components["schemas"]["InvitedRole"];
+            /**
+             * Format: int32
+             * @description How many may join by it, at least 1; without it as many as there is room for.
+             */
+            uses?: number | null;
         };
         /** @description Asks for a session. */
         NewSession: {
@@ -378,6 +599,11 @@ export interface components {
              */
             size: number;
         };
+        /**
+         * @description What somebody does in a session.
+         * @enum {string}
+         */
+        Role: "player" | "co_player" | "spectator";
         /** @description What the server says on the control channel. */
         ServerMessage: {
             /** @description What it codes, by its name in RTP: `H264`, `H265`, `AV1`, `VP9` or `VP8`. */
@@ -392,7 +618,9 @@ export interface components {
             encoder_caveat?: string | null;
             /** @description Why the picture has standard range though the session was asked for in high dynamic range. */
             hdr_declined?: string | null;
-            /** @description The session. */
+            /** @description What the client may do. */
+            role: components["schemas"]["Role"];
+            /** @description The session; for those who joined it, their own id. */
             session: string;
             /** @enum {string} */
             type: "hello";
@@ -429,6 +657,8 @@ export interface components {
         Session: {
             /** @description Catalogue id. */
             app: string;
+            /** @description What its pictures cost, whoever watches. */
+            frames: components["schemas"]["FrameCounts"];
             /** @description STUN and TURN servers for the client. */
             ice_servers: components["schemas"]["IceServer"][];
             /** @description Unique across nodes. */
@@ -440,6 +670,8 @@ export interface components {
             play_url?: string | null;
             /** @description Why it is there, for people: present once refused, ending or ended. */
             reason?: string | null;
+            /** @description What whoever holds the token of this answer does in the session. */
+            role: components["schemas"]["Role"];
             /** @description Where it is in its life. */
             state: components["schemas"]["SessionState"];
             /** @description Bearer token for this session's addresses; only in the answer that created it. */
@@ -449,6 +681,8 @@ export interface components {
             url: string;
             /** @description The picture. */
             video: components["schemas"]["Video"];
+            /** @description Those who joined by invitations and are connected. */
+            viewers: components["schemas"]["Viewers"];
             webtransport?: components["schemas"]["WebTransport"] | null;
             /** @description Absolute address to POST an SDP offer to (WHEP). */
             whep_url: string;
@@ -527,6 +761,8 @@ export interface components {
              * @description Frames that were not encoded because nothing changed, in all.
              */
             unchanged: number;
+            /** @description Those who watch and play along. */
+            viewers: components["schemas"]["Viewers"];
         };
         /** @description A ticket to be redeemed for a session's token. */
         Ticket: {
@@ -599,6 +835,46 @@ export interface components {
              */
             width?: number | null;
         };
+        /** @description Somebody who joined a session. */
+        Viewer: {
+            /**
+             * Format: int64
+             * @description Input of a spectator, or more than is taken.
+             */
+            input_refused: number;
+            /**
+             * Format: int64
+             * @description The invitation that it came by.
+             */
+            invitation: number;
+            /**
+             * Format: int64
+             * @description Tells viewers of a node apart.
+             */
+            number: number;
+            /** @description What it may do. */
+            role: components["schemas"]["Role"];
+            /** @description `live` while it is connected, `suspended` while its place is kept for it. */
+            state: components["schemas"]["SessionState"];
+            transport?: components["schemas"]["TransportChoice"] | null;
+            /**
+             * Format: int64
+             * @description Units that were given to its transport.
+             */
+            units_sent: number;
+            /**
+             * Format: int64
+             * @description Units that it was not given: it could not have decoded them, or took less than the stream has.
+             */
+            units_skipped: number;
+        };
+        /** @description Viewers of a session that are connected. */
+        Viewers: {
+            /** Format: int32 */
+            co_players: number;
+            /** Format: int32 */
+            spectators: number;
+        };
         /** @description Where a session can be had by WebTransport. */
         WebTransport: {
             /**
@@ -662,6 +938,70 @@ export interface operations {
             };
             404: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    join: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Join"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -901,6 +1241,192 @@ export interface operations {
             };
         };
     };
+    list_invitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invitation"][];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewInvitation"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invitation"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                invitation: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     redeem: {
         parameters: {
             query?: never;
@@ -981,6 +1507,51 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    viewers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Viewer"][];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1212,6 +1783,419 @@ export interface operations {
         };
     };
     trickle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                connection: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/trickle-ice-sdpfrag": string;
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_viewer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    leave: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    viewer_webtransport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebTransport"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    viewer_offer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/sdp": string;
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    "Accept-Patch"?: string;
+                    ETag?: string;
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/sdp": string;
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    viewer_close: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                connection: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    viewer_trickle: {
         parameters: {
             query?: never;
             header?: never;

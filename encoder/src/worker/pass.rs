@@ -253,7 +253,10 @@ impl Runner {
         let mapped = frame.image.map()?;
         let image = match mapped.format.chroma() {
             Some(_) => mapped,
-            None => self.converter.convert(&mapped)?,
+            None => {
+                self.shared.record(|stats| stats.converted += 1);
+                self.converter.convert(&mapped)?
+            }
         };
         // Kept as it is where nothing was converted here.
         frame.stages.mark(Mark::Converted, self.clock.now());

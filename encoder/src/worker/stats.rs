@@ -26,6 +26,8 @@ pub struct WorkerStats {
     pub throttled: u64,
     /// Units that the sink refused although it had said that it was ready.
     pub refused: u64,
+    /// Pictures that came in RGB and were converted here; others are made in the encoder's layout.
+    pub converted: u64,
     /// Pictures that could not be had, converted or coded.
     pub failed: u64,
     /// How long encoding took.

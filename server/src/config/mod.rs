@@ -115,6 +115,12 @@ pub struct Sessions {
     pub max: u32,
     /// Pixels per second that the node may encode in all.
     pub max_pixel_rate: u64,
+    /// Most that the node may send in all; each client counts with the most that its session may have.
+    pub max_egress: HumanRate,
+    /// Viewers of one session.
+    pub viewers: u32,
+    /// Viewers of all sessions.
+    pub max_viewers: u32,
     /// A session ends after this long without input.
     pub idle: HumanDuration,
     /// A session ends after this long in any case.
@@ -363,6 +369,9 @@ impl Default for Sessions {
         Self {
             max: 16,
             max_pixel_rate: 250_000_000,
+            max_egress: HumanRate::from_kbps(10_000_000),
+            viewers: 50,
+            max_viewers: 200,
             idle: HumanDuration::from_secs(15 * 60),
             longest: HumanDuration::from_secs(12 * 3600),
             connect: HumanDuration::from_secs(20),

@@ -1,7 +1,7 @@
 //! Takes a client: with what encoders, in which pictures, or why not.
 
 use encoder::{Candidate, Choice, Demand, SelectError};
-use media::{BitDepth, CodecSet, PictureKind, Transport};
+use media::{BitDepth, Codec, CodecSet, PictureKind, Transport};
 use transport::webtransport::{ConnectionConfig, Deadlines, Request};
 use transport::{Decodes, OfferError, RemoteCandidates, WebRtc, WebRtcConfig};
 
@@ -15,7 +15,6 @@ pub(super) struct Taken {
     pub(super) transport: Box<dyn Transport>,
     /// For those that the client finds later; none where it has no more to find.
     pub(super) candidates: Option<RemoteCandidates>,
-    pub(super) media: ForClient,
     /// A client that closes the connection has left. A page that reloads or changes to another transport
     /// closes WebTransport the same way: it says goodbye where it means that.
     pub(super) closing_is_leaving: bool,
@@ -33,6 +32,13 @@ pub(super) struct ForClient {
     pub(super) encoders: Vec<Candidate>,
     /// Why it has no HDR, where that was asked for.
     pub(super) hdr_declined: Option<String>,
+}
+
+impl ForClient {
+    /// What it is coded in at first, and in how many bits.
+    pub(super) fn coded(&self) -> (Option<Codec>, BitDepth) {
+        (self.encoders.first().map(|best| best.codec), self.kind.format.depth())
+    }
 }
 
 /// Encoders that the session had to do with.
@@ -84,17 +90,16 @@ pub(super) fn choose(
     Ok(media)
 }
 
-/// Answers an offer.
+/// Answers an offer with this codec, in so many bits.
 pub(super) async fn answer(
     node: &Node,
-    media: ForClient,
+    codec: Option<Codec>,
+    depth: BitDepth,
     offer: &str,
 ) -> Result<(Taken, transport::Answer), ConnectError> {
-    let codecs = media.encoders.first().map(|best| best.codec).into_iter().collect();
-    let depth = media.kind.format.depth();
     let port = node.media_port().map_err(|error| ConnectError::Failed(error.to_string()))?;
     let config = WebRtcConfig {
-        codecs,
+        codecs: codec.into_iter().collect(),
         depth,
         connect_timeout: node.config.sessions.connect.get(),
         ..WebRtcConfig::new(port, node.certificate.clone())
@@ -107,7 +112,6 @@ pub(super) async fn answer(
     let taken = Taken {
         transport: Box::new(transport),
         candidates,
-        media,
         closing_is_leaving: true,
         by: "webrtc",
     };
@@ -119,16 +123,14 @@ pub(super) fn decodes(offer: &str) -> Result<Decodes, ConnectError> {
     transport::decodes(offer).map_err(refused)
 }
 
-/// Accepts a client of WebTransport.
+/// Accepts a client of WebTransport, for this codec in so many bits.
 pub(super) async fn accept(
     node: &Node,
     video: VideoMode,
-    media: ForClient,
+    codec: Codec,
+    depth: BitDepth,
     request: Request,
 ) -> Result<Taken, ConnectError> {
-    let best = media.encoders.first();
-    let best = best.ok_or_else(|| ConnectError::Failed("no encoder was chosen".into()))?;
-    let (codec, depth) = (best.codec, media.kind.format.depth());
     let least = node.config.webtransport.frame_deadline.get();
     let deadlines = Deadlines::of_interval(video.rate.interval(), least);
     let config = ConnectionConfig { codec, depth, deadlines, pacing: None };
@@ -138,7 +140,6 @@ pub(super) async fn accept(
     Ok(Taken {
         transport: Box::new(transport),
         candidates: None,
-        media,
         closing_is_leaving: false,
         by: "webtransport",
     })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use encoder::Choice;
 use media::{Acks, Bitrate, Codec, FrameId, FrameState, MediaTime, Size, StageTimes};
 use session::clock_offset::{ClockSync, ClockSyncConfig};
+use session::invitations::Role;
 use session::ledger::{ClientReport, LatencyLedger, LedgerConfig, Percentiles};
 use thiserror::Error;
 
@@ -59,6 +60,7 @@ pub(super) enum Refused {
 
 /// See the module.
 pub(super) struct ClientSide {
+    role: Role,
     video: wire::Video,
     choice: Choice,
     /// Why it has no HDR, where that was asked for.
@@ -84,14 +86,18 @@ pub(super) struct ClientSide {
 /// What was passed on to the node's metrics, which count for all sessions.
 #[derive(Default)]
 struct Counted {
+    captured: u64,
+    converted: u64,
+    encoded: u64,
     unchanged: u64,
     dropped: u64,
     keyframes: u64,
 }
 
 impl ClientSide {
-    pub(super) fn new(video: wire::Video, choice: Choice, now: MediaTime) -> Self {
+    pub(super) fn new(role: Role, video: wire::Video, choice: Choice, now: MediaTime) -> Self {
         Self {
+            role,
             video,
             choice,
             hdr_declined: None,
@@ -155,6 +161,7 @@ impl ClientSide {
         declined.extend_from_slice(&self.given_up);
         ServerMessage::Hello {
             session: session.into(),
+            role: self.role.into(),
             video: wire::Video {
                 hdr: self.video.hdr && self.hdr_declined.is_none(),
                 ..self.video.clone()
@@ -278,11 +285,21 @@ impl ClientSide {
         encoder: &encoder::WorkerStats,
     ) {
         let dropped = not_coded(encoder);
+        let frames = wire::FrameCounts::of(source, encoder);
+        metrics.frames_captured.inc_by(frames.captured - self.counted.captured);
+        metrics.frames_converted.inc_by(frames.converted - self.counted.converted);
+        metrics.frames_encoded.inc_by(frames.encoded - self.counted.encoded);
         metrics.frames_unchanged.inc_by(source.unchanged - self.counted.unchanged);
         metrics.frames_dropped.inc_by(dropped - self.counted.dropped);
         metrics.keyframes.inc_by(encoder.keyframes - self.counted.keyframes);
-        self.counted =
-            Counted { unchanged: source.unchanged, dropped, keyframes: encoder.keyframes };
+        self.counted = Counted {
+            captured: frames.captured,
+            converted: frames.converted,
+            encoded: frames.encoded,
+            unchanged: source.unchanged,
+            dropped,
+            keyframes: encoder.keyframes,
+        };
     }
 
     /// How it goes.
@@ -292,6 +309,7 @@ impl ClientSide {
         (target, rate): (Bitrate, wire::RateStats),
         source: &SourceCounts,
         encoder: &encoder::WorkerStats,
+        viewers: wire::Viewers,
     ) -> ServerMessage {
         while self.sent.front().is_some_and(|(at, _)| now.since(*at) > RATE_WINDOW) {
             self.sent.pop_front();
@@ -309,6 +327,7 @@ impl ClientSide {
             unchanged: source.unchanged,
             dropped: not_coded(encoder),
             keyframes: encoder.keyframes,
+            viewers,
             rate,
             stages: summary
                 .stages
@@ -366,7 +385,7 @@ mod tests {
 
     fn side() -> ClientSide {
         let video = wire::Video { width: 1280, height: 720, fps: 30, max_kbps: 8000, hdr: true };
-        ClientSide::new(video, choice(), MediaTime::ZERO)
+        ClientSide::new(Role::Player, video, choice(), MediaTime::ZERO)
     }
 
     /// A card that is missing, and two encoders of which neither keeps up.
@@ -452,7 +471,7 @@ mod tests {
         let encoder = encoder::WorkerStats::default();
         let rates = Rates::new(now, RateConfig::default());
         let rate = (rates.encoder_target(), rates.stats(now));
-        match side.stats(now, rate, &counts, &encoder) {
+        match side.stats(now, rate, &counts, &encoder, wire::Viewers::default()) {
             ServerMessage::Stats(stats) => stats,
             other => panic!("{other:?}"),
         }

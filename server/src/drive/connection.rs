@@ -8,7 +8,7 @@ use media::{Bitrate, DataChannel, TrackId, Transport, TransportEvent, UnitSink};
 use tokio::time::Instant;
 use transport::RemoteCandidates;
 
-use super::answer::{ForClient, Taken};
+use super::answer::Taken;
 use crate::metrics::Metrics;
 use crate::registry::TrickleError;
 use crate::wire;
@@ -31,11 +31,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Serves a client under this name; yields also what it is to get.
-    pub(super) fn new(name: String, taken: Taken, metrics: &Metrics) -> (Self, ForClient) {
-        let Taken { transport, candidates, media, closing_is_leaving, by } = taken;
+    /// Serves a client under this name.
+    pub(super) fn new(name: String, taken: Taken, metrics: &Metrics) -> Self {
+        let Taken { transport, candidates, closing_is_leaving, by } = taken;
         metrics.connected(by);
-        (Self { name, transport, candidates, closing_is_leaving, visible: true }, media)
+        Self { name, transport, candidates, closing_is_leaving, visible: true }
     }
 
     /// Names it in addresses and entity tags.

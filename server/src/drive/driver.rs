@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use encoder::{Candidate, WorkerEvent};
 use media::{
-    Acks, Bitrate, CloseReason, DataChannel, InputSink, Mark, MediaTime, PictureKind,
-    SequencedInput, TransportEvent,
+    Acks, Bitrate, CloseReason, DataChannel, InputEvent, InputSeq, InputSink, Mark, MediaTime,
+    PictureKind, SequencedInput, TransportEvent,
 };
 use session::admission::Permit;
+use session::follow::KeyframeWishes;
+use session::hands::{Hands, Who};
+use session::invitations::Role;
 use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, Phase, Record};
 use session::rate::{Part, RateAction, RateConfig};
 use session::reason::StoppedBy;
@@ -19,6 +22,7 @@ use transport::webtransport::{Refusal, Request};
 
 use super::Plan;
 use super::answer::{self, ForClient, Taken, Used};
+use super::audience::{Audience, Deed};
 use super::client::{ClientSide, Said};
 use super::connection::{Connection, at, next_event};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
@@ -31,8 +35,11 @@ use crate::node::Node;
 use crate::registry::{Answer, Command, ConnectError, Status};
 use crate::wire;
 
-/// How often statistics go to the client.
-const STATS_EVERY: Duration = Duration::from_millis(250);
+/// How often statistics go to a client.
+pub(super) const STATS_EVERY: Duration = Duration::from_millis(250);
+
+/// The player among those at the controls; viewers count from one.
+const PLAYER: Who = 0;
 
 /// One session's driver.
 pub(super) struct Driver {
@@ -63,6 +70,15 @@ pub(super) struct Driver {
     greeted: bool,
     rates: Rates,
     client: ClientSide,
+    /// Those who watch.
+    audience: Arc<Audience>,
+    /// What co-players do.
+    deeds: mpsc::Receiver<Deed>,
+    /// All who play.
+    hands: Hands,
+    keyframes: KeyframeWishes,
+    /// The newest input of the player, which stands for all that shows in a picture.
+    newest_input: InputSeq,
 }
 
 /// What the driver's task wakes up for.
@@ -73,6 +89,11 @@ enum Wake {
     Timeout,
     Rates,
     Stats,
+    /// A viewer wants a keyframe, at another time than was known.
+    Wish,
+    /// That keyframe is due.
+    ViewerKeyframe,
+    Deed(Deed),
     Shutdown,
 }
 
@@ -82,6 +103,7 @@ impl Driver {
         plan: Plan,
         mailbox: mpsc::Receiver<Command>,
         show: watch::Sender<Status>,
+        (audience, deeds): (Arc<Audience>, mpsc::Receiver<Deed>),
     ) -> Self {
         let config = &node.config;
         let limits = Limits {
@@ -123,7 +145,7 @@ impl Driver {
         Self {
             machine: Machine::new(now, limits),
             id: plan.id,
-            client: ClientSide::new(plan.granted, plan.choice, now),
+            client: ClientSide::new(Role::Player, plan.granted, plan.choice, now),
             permit: Some(plan.permit),
             plan: Some(media_plan),
             mailbox,
@@ -142,6 +164,11 @@ impl Driver {
             connections: 0,
             greeted: false,
             rates,
+            audience,
+            deeds,
+            hands: Hands::default(),
+            keyframes: KeyframeWishes::default(),
+            newest_input: InputSeq::default(),
             node,
         }
     }
@@ -167,6 +194,10 @@ impl Driver {
                     self.follow_rates(self.node.clock.now());
                     self.send_stats();
                 }
+                // Looked at before each wait.
+                Wake::Wish => {}
+                Wake::ViewerKeyframe => self.viewer_keyframe(),
+                Wake::Deed(deed) => self.deed(deed).await,
                 Wake::Shutdown => self.tell(Event::StopRequested(StoppedBy::Shutdown)).await,
             }
         }
@@ -182,6 +213,9 @@ impl Driver {
         let deadline = self.machine.poll_timeout().map(from_now);
         // Nothing is to be followed while nobody is connected.
         let rates = self.connection.as_ref().and(self.rates.poll_timeout(now)).map(from_now);
+        // No picture is coded for viewers alone.
+        let wish = self.audience.wish().filter(|_| self.machine.phase() == Phase::Live);
+        let keyframe = wish.map(|wish| from_now(self.keyframes.due(wish)));
         let ending = matches!(self.machine.phase(), Phase::Ending | Phase::Ended);
         let connection = &mut self.connection;
         tokio::select! {
@@ -190,6 +224,9 @@ impl Driver {
             report = self.reports.recv() => Wake::Report(report),
             () = at(deadline) => Wake::Timeout,
             () = at(rates) => Wake::Rates,
+            () = self.audience.news() => Wake::Wish,
+            () = at(keyframe) => Wake::ViewerKeyframe,
+            Some(deed) = self.deeds.recv() => Wake::Deed(deed),
             _ = stats.tick() => Wake::Stats,
             () = shutdown.cancelled(), if !ending => Wake::Shutdown,
         }
@@ -296,12 +333,16 @@ impl Driver {
         }
         let chosen = answer::decodes(offer).and_then(|decodes| self.choose(decodes));
         let answered = match chosen {
-            Ok(media) => answer::answer(&self.node, media, offer).await,
+            Ok(media) => {
+                let (codec, depth) = media.coded();
+                let answered = answer::answer(&self.node, codec, depth, offer).await;
+                answered.map(|(taken, answer)| (taken, media, answer))
+            }
             Err(error) => Err(error),
         };
         let reply_with = match answered {
-            Ok((taken, answer)) => {
-                Ok(Answer { connection: self.take_over(taken), sdp: answer.sdp })
+            Ok((taken, media, answer)) => {
+                Ok(Answer { connection: self.take_over(taken, media), sdp: answer.sdp })
             }
             Err(error) => {
                 tracing::info!(%error, "offer refused");
@@ -318,14 +359,20 @@ impl Driver {
             return;
         }
         let accepted = match self.choose(decodes) {
-            Ok(media) => answer::accept(&self.node, self.video, media, request).await,
+            Ok(media) => match media.coded() {
+                (Some(codec), depth) => {
+                    let taken = answer::accept(&self.node, self.video, codec, depth, request).await;
+                    taken.map(|taken| (taken, media))
+                }
+                (None, _) => Err(ConnectError::Failed("no encoder was chosen".into())),
+            },
             Err(error) => {
                 tokio::spawn(request.refuse(Refusal::Forbidden));
                 Err(error)
             }
         };
         match accepted {
-            Ok(taken) => drop(self.take_over(taken)),
+            Ok((taken, media)) => drop(self.take_over(taken, media)),
             Err(error) => tracing::info!(%error, "WebTransport refused"),
         }
     }
@@ -336,10 +383,10 @@ impl Driver {
     }
 
     /// Serves a client from now on, whatever it came by; yields the connection's name.
-    fn take_over(&mut self, taken: Taken) -> String {
+    fn take_over(&mut self, taken: Taken, media: ForClient) -> String {
         self.connections += 1;
         let name = self.connections.to_string();
-        let (connection, media) = Connection::new(name.clone(), taken, &self.node.metrics);
+        let connection = Connection::new(name.clone(), taken, &self.node.metrics);
         // A client that comes back takes the place of its old self.
         if let Some(media) = &self.media {
             media.send_to(None);
@@ -410,6 +457,11 @@ impl Driver {
                 self.encoder_up = true;
                 self.encoder_session = Some(self.node.encoder_session(capabilities.name));
                 self.client.encoder_opened(capabilities.name, capabilities.codec);
+                let kind = self.encoders.0;
+                self.audience.change_stream(|stream| {
+                    stream.codec = Some(capabilities.codec);
+                    (stream.kind, stream.encoder) = (kind, capabilities.name);
+                });
                 // Said before the encoder was up, or another encoder took its place.
                 self.greet_again();
                 self.started()
@@ -474,7 +526,8 @@ impl Driver {
             TransportEvent::Connected { .. } => {
                 if let (Some(media), Some(connection)) = (&self.media, &mut self.connection) {
                     let sink = connection.video_sink();
-                    media.send_to(Some(self.rates.gated(sink, self.node.clock.clone())));
+                    let sink = self.rates.gated(sink, self.node.clock.clone());
+                    media.send_to(Some(self.audience.fan(sink)));
                 }
                 // The channel may open a moment before the connection counts as up, and what is said then is lost.
                 if self.greeted {
@@ -559,6 +612,7 @@ impl Driver {
 
     /// Tells encoder and pacer the rate of now.
     fn set_rates(&mut self, now: MediaTime) {
+        self.audience.set_rate(self.rates.encoder_target());
         if let Some(media) = &self.media {
             media.set_bitrate(self.rates.told_encoder(now));
         }
@@ -633,8 +687,15 @@ impl Driver {
                 return;
             }
         };
+        self.newest_input = input.seq;
+        self.inject(now, PLAYER, input.event).await;
+    }
+
+    /// Somebody plays.
+    async fn inject(&mut self, now: MediaTime, who: Who, event: InputEvent) {
+        let seq = self.newest_input;
         if let Some(sink) = &mut self.input {
-            sink.inject(&input, now);
+            self.hands.does(who, event, |event| sink.inject(&SequencedInput { seq, event }, now));
         }
         if let Some(media) = &self.media {
             media.input_came(now);
@@ -642,8 +703,35 @@ impl Driver {
         self.tell(Event::InputActivity).await;
     }
 
+    async fn deed(&mut self, deed: Deed) {
+        let now = self.node.clock.now();
+        let live = self.machine.phase() == Phase::Live;
+        match deed {
+            Deed::Does(who, event) if live => self.inject(now, who, event).await,
+            // While the player is away nobody plays.
+            Deed::Does(..) => {}
+            Deed::LetsGo(who) => {
+                let seq = self.newest_input;
+                if let Some(sink) = &mut self.input {
+                    self.hands
+                        .let_go(who, |event| sink.inject(&SequencedInput { seq, event }, now));
+                }
+            }
+        }
+    }
+
+    /// One keyframe for all viewers that wait for one.
+    fn viewer_keyframe(&mut self) {
+        self.keyframes.ask(self.node.clock.now());
+        self.node.metrics.viewer_keyframes.inc();
+        if let Some(media) = &self.media {
+            media.keyframe();
+        }
+    }
+
     fn release_input(&mut self) {
         let now = self.node.clock.now();
+        self.hands.all_up();
         if let Some(input) = &mut self.input {
             input.release_all(now);
         }
@@ -665,11 +753,13 @@ impl Driver {
         let Some(media) = &self.media else { return };
         let (source, encoder) = media.counts();
         self.client.count(&self.node.metrics, &source, &encoder);
+        self.audience.counted(source, encoder.clone());
         if self.connection.is_none() || self.machine.phase() != Phase::Live {
             return;
         }
         let rate = (self.rates.encoder_target(), self.rates.stats(now));
-        let stats = self.client.stats(now, rate, &source, &encoder);
+        let viewers = self.audience.present();
+        let stats = self.client.stats(now, rate, &source, &encoder, viewers);
         self.say(&stats);
         self.ping(now);
     }
@@ -725,6 +815,9 @@ impl Driver {
             Phase::Ended => wire::SessionState::Ended,
         };
         let reason = self.machine.reason().map(ToString::to_string);
+        if let Some(reason) = &reason {
+            self.audience.end(reason);
+        }
         let connection = self.connection.as_ref().map(|connection| connection.name().to_owned());
         let transport = connection.as_ref().and(self.client.transport()).cloned();
         self.show.send_replace(Status { state, reason, connection, transport });
@@ -734,6 +827,7 @@ impl Driver {
 impl Drop for Driver {
     /// A driver that panics must not keep its place, nor stop the runtime's thread while it joins its own.
     fn drop(&mut self) {
+        self.audience.end("The session failed.");
         if let Some(media) = self.media.take() {
             tokio::task::spawn_blocking(move || media.stop());
         }

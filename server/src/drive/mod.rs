@@ -2,6 +2,7 @@
 //! out what it decides. Nothing else touches the session's source, encoder and transport.
 
 mod answer;
+mod audience;
 mod client;
 mod connection;
 mod driver;
@@ -9,21 +10,27 @@ mod media_side;
 mod rates;
 mod source;
 mod trace;
+mod viewer;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use media::SessionId;
+use media::{PictureKind, SessionId};
 use session::admission::Permit;
+use session::invitations::InvitationId;
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument as _;
 
+#[cfg(test)]
+pub(crate) use audience::tests::nobody as audience_of_nobody;
+pub(crate) use audience::{Audience, ViewerCounts};
 pub use source::{SourceCounts, SourceOutput, SourceReport, SourceThread};
+pub use viewer::ViewerPlan;
 
 use crate::apps::{App, VideoMode};
 use crate::node::Node;
-use crate::registry::{Entry, Handle, Status};
+use crate::registry::{Entry, Handle, Status, ViewerEntry};
 use crate::wire;
 
 /// What a session is to be.
@@ -59,10 +66,22 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         connection: None,
         transport: None,
     });
+    let kind = if plan.granted.hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
+    let stream = audience::Stream {
+        codec: None,
+        kind,
+        encoder: "",
+        choice: plan.choice.clone(),
+        ended: None,
+    };
+    let (audience, deeds) =
+        Audience::new(node.clock.clone(), stream, plan.video.size, &node.metrics);
     let entry = Arc::new(Entry {
         id: plan.id.clone(),
         app: plan.app_id.clone(),
         video: plan.granted.clone(),
+        mode: plan.video,
+        audience: audience.clone(),
         handle: Handle::new(commands, status),
     });
     // The whole id opens the session in open mode: logs carry enough of it to tell sessions apart.
@@ -72,7 +91,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
     let tracker = node.lifecycle().0.clone();
     tracker.spawn(
         async move {
-            let driver = driver::Driver::new(node.clone(), plan, mailbox, show);
+            let driver = driver::Driver::new(node.clone(), plan, mailbox, show, (audience, deeds));
             if let Err(panic) = AssertUnwindSafe(driver.run()).catch_unwind().await {
                 // The permit went with the driver; everything else is freed by its drops.
                 tracing::error!(
@@ -80,6 +99,48 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
                     "session driver panicked"
                 );
                 node.metrics.session_ended("internal_fault");
+            }
+        }
+        .instrument(span),
+    );
+    entry
+}
+
+/// Starts the task of somebody who joins a session, and yields its handle.
+pub(crate) fn join(
+    node: &Arc<Node>,
+    session: &Entry,
+    invitation: InvitationId,
+    plan: ViewerPlan,
+) -> Arc<ViewerEntry> {
+    let (commands, mailbox) = mpsc::channel(4);
+    let (show, status) = watch::channel(Status {
+        state: wire::SessionState::Starting,
+        reason: None,
+        connection: None,
+        transport: None,
+    });
+    let counts = Arc::default();
+    let entry = Arc::new(ViewerEntry {
+        id: plan.id.clone(),
+        who: plan.who,
+        role: plan.role,
+        invitation,
+        session: session.id.clone(),
+        counts: Arc::clone(&counts),
+        handle: Handle::new(commands, status),
+    });
+    let short = &session.id.as_str()[..8.min(session.id.as_str().len())];
+    let span =
+        tracing::info_span!("viewer", session = short, viewer = plan.who, role = plan.role.name());
+    let (node, audience) = (node.clone(), session.audience.clone());
+    let tracker = node.lifecycle().0.clone();
+    tracker.spawn(
+        async move {
+            let viewer = viewer::Viewer::new(node, plan, audience, counts, mailbox, show);
+            if let Err(panic) = AssertUnwindSafe(viewer.run()).catch_unwind().await {
+                // Its place went with its drop; session and player go on.
+                tracing::error!(panic = source::panic_message(panic.as_ref()), "viewer panicked");
             }
         }
         .instrument(span),

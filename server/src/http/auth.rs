@@ -120,7 +120,7 @@ pub(super) fn may_use(
 ) -> Result<(), Problem> {
     if session.handle.is_over() {
         // Its tokens are forgotten; that it is over is all that anybody learns.
-        return Err(super::sessions::ended(session));
+        return Err(super::sessions::ended(&session.handle));
     }
     match bearer(headers) {
         // A wrong token is wrong in open mode too.
@@ -130,6 +130,21 @@ pub(super) fn may_use(
         None if node.config.access.open => Ok(()),
         None => Err(Problem::UNAUTHORIZED),
     }
+}
+
+/// Proof that the request comes from a viewer: its token, or an operator's. Also in open mode: nothing of a
+/// session follows from watching it.
+pub(super) fn may_view(
+    node: &Node,
+    viewer: &crate::registry::ViewerEntry,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    if viewer.handle.is_over() {
+        return Err(super::sessions::ended(&viewer.handle));
+    }
+    let token = bearer(headers).ok_or(Problem::UNAUTHORIZED)?;
+    let checked = node.check_token(token, &Scope::Viewer(viewer.id.clone()));
+    checked.map_err(|why| Problem::UNAUTHORIZED.because(why.to_string()))
 }
 
 #[cfg(test)]

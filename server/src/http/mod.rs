@@ -3,9 +3,11 @@
 mod assets;
 mod auth;
 mod catalogue;
+mod invitations;
 mod path;
 mod problem;
 mod sessions;
+mod viewers;
 mod whep;
 
 use std::sync::Arc;
@@ -60,6 +62,14 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(sessions::redeem))
         .routes(routes!(sessions::webtransport))
+        .routes(routes!(invitations::invite, invitations::list))
+        .routes(routes!(invitations::revoke))
+        .routes(routes!(invitations::viewers))
+        .routes(routes!(viewers::join))
+        .routes(routes!(viewers::show, viewers::leave))
+        .routes(routes!(viewers::webtransport))
+        .routes(routes!(viewers::offer))
+        .routes(routes!(viewers::trickle, viewers::close))
         .routes(routes!(whep::offer))
         .routes(routes!(whep::trickle, whep::close))
 }

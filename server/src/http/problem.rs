@@ -64,6 +64,15 @@ impl Problem {
         "unauthorized",
         "This needs a bearer token that is valid here",
     );
+    /// An invitation that lets nobody in: forged, expired, revoked or used up.
+    pub const INVITATION: Self =
+        Self::new(StatusCode::FORBIDDEN, "invitation", "The invitation does not let you in");
+    /// There is no such viewer.
+    pub const UNKNOWN_VIEWER: Self =
+        Self::new(StatusCode::NOT_FOUND, "unknown-viewer", "There is no such viewer");
+    /// The session, or the node, takes no more viewers.
+    pub const NO_PLACE: Self =
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "refused", "There is no room for more viewers");
     /// The request came from a page of another site.
     pub const FOREIGN_ORIGIN: Self = Self::new(
         StatusCode::FORBIDDEN,
@@ -90,6 +99,11 @@ impl Problem {
     pub fn because(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
+    }
+
+    /// What happened here, for the log.
+    pub(crate) fn reason(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.title)
     }
 
     /// The same with a hint when to try again, in seconds.

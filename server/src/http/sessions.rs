@@ -15,7 +15,8 @@ use super::auth::{self, Operator};
 use super::path::Path;
 use super::{Problem, Shared};
 use crate::node::Node;
-use crate::registry::Entry;
+use crate::quic::Offer;
+use crate::registry::{Entry, Handle};
 use crate::wire;
 
 /// Asks for a session. It starts at once; connect to its `whep_url` within the time that the node is
@@ -70,7 +71,7 @@ pub(super) async fn redeem(
     let entry = find(&node, &id)?;
     let ticket = json(body)?.ticket;
     if entry.handle.is_over() {
-        return Err(ended(&entry));
+        return Err(ended(&entry.handle));
     }
     let token = node.redeem(&entry.id, &ticket)?;
     let mut session = describe(&node, &entry, &headers);
@@ -155,7 +156,7 @@ pub(super) async fn end(
     auth::may_use(&node, &entry, &headers)?;
     let by =
         if auth::is_operator(&node, &headers) { StoppedBy::Operator } else { StoppedBy::Client };
-    entry.handle.stop(by).await.map_err(|_| ended(&entry))?;
+    entry.handle.stop(by).await.map_err(|_| ended(&entry.handle))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -164,16 +165,16 @@ pub(super) fn find(node: &Node, id: &str) -> Result<Arc<Entry>, Problem> {
     node.registry.find(id).ok_or(Problem::UNKNOWN_SESSION)
 }
 
-/// Says why a session is over.
-pub(super) fn ended(entry: &Entry) -> Problem {
-    match entry.handle.status().reason {
+/// Says why a session, or a viewer's part in it, is over.
+pub(super) fn ended(handle: &Handle) -> Problem {
+    match handle.status().reason {
         Some(reason) => Problem::ENDED_SESSION.because(reason),
         None => Problem::ENDED_SESSION,
     }
 }
 
 /// The body, or a problem that says what is wrong with it.
-fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
+pub(super) fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
     body.map(|Json(body)| body).map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::TOO_LARGE,
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::MEDIA_TYPE.because("send application/json"),
@@ -184,6 +185,7 @@ fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem> {
 fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
     let base = origin(node, headers);
     let status = entry.handle.status();
+    let (source, encoder) = entry.audience.counts();
     let url = format!("{base}/api/v1/sessions/{}", entry.id);
     wire::Session {
         id: entry.id.to_string(),
@@ -196,8 +198,11 @@ fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
         webtransport: None,
         token: None,
         play_url: None,
-        ice_servers: node.ice_servers(&entry.id),
+        ice_servers: node.ice_servers(entry.id.as_str()),
         transport: status.transport,
+        role: wire::Role::Player,
+        viewers: entry.audience.present(),
+        frames: wire::FrameCounts::of(&source, &encoder),
     }
 }
 
@@ -209,11 +214,22 @@ fn address(
 ) -> Result<Option<wire::WebTransport>, Problem> {
     let Some(offer) = node.webtransport() else { return Ok(None) };
     let ticket = node.issue_address(&entry.id)?;
+    Ok(Some(address_with(node, offer, entry.id.as_str(), &ticket, headers)))
+}
+
+/// The address of whoever has this id, with a ticket.
+pub(super) fn address_with(
+    node: &Node,
+    offer: &Offer,
+    id: &str,
+    ticket: &str,
+    headers: &HeaderMap,
+) -> wire::WebTransport {
     let listen = node.config.server.listen.ip();
-    let url = offer.url(&origin(node, headers), listen, &entry.id, &ticket);
+    let url = offer.url(&origin(node, headers), listen, id, ticket);
     let hashes = offer.hashes();
     let certificate_hashes = hashes.iter().map(|hash| BASE64_STANDARD.encode(hash)).collect();
-    Ok(Some(wire::WebTransport { url, certificate_hashes }))
+    wire::WebTransport { url, certificate_hashes }
 }
 
 /// The origin that the client reached us by, for absolute addresses in answers.

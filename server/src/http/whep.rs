@@ -13,7 +13,8 @@ use session::reason::StoppedBy;
 use super::path::Path;
 use super::sessions::{ended, find, origin};
 use super::{Problem, Shared, auth};
-use crate::registry::{ConnectError, TrickleError};
+use crate::node::Node;
+use crate::registry::{ConnectError, Handle, TrickleError};
 use crate::wire;
 
 const SDP: &str = "application/sdp";
@@ -40,9 +41,22 @@ pub(super) async fn offer(
 ) -> Result<Response, Problem> {
     let entry = find(&node, &id)?;
     auth::may_use(&node, &entry, &headers)?;
-    let offer = text(&headers, SDP, body)?;
-    let answer = entry.handle.connect(offer).await.map_err(|error| match error {
-        ConnectError::Ended => ended(&entry),
+    answer(&node, &entry.handle, &format!("sessions/{id}"), &id, &headers, body).await
+}
+
+/// Answers the offer of whoever the handle leads to; `path` is below the API's, `client` the id that TURN
+/// credentials are made of.
+pub(super) async fn answer(
+    node: &Node,
+    handle: &Handle,
+    path: &str,
+    client: &str,
+    headers: &HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Problem> {
+    let offer = text(headers, SDP, body)?;
+    let answer = handle.connect(offer).await.map_err(|error| match error {
+        ConnectError::Ended => ended(handle),
         ConnectError::Busy => {
             Problem::CONFLICT.because("another offer is being answered").retry_after(1)
         }
@@ -50,8 +64,7 @@ pub(super) async fn offer(
         ConnectError::Unusable(why) => Problem::UNUSABLE_OFFER.because(why),
         ConnectError::Failed(why) => Problem::INTERNAL.because(why),
     })?;
-    let location =
-        format!("{}/api/v1/sessions/{id}/whep/{}", origin(&node, &headers), answer.connection);
+    let location = format!("{}/api/v1/{path}/whep/{}", origin(node, headers), answer.connection);
     let mut response = (StatusCode::CREATED, answer.sdp).into_response();
     let out = response.headers_mut();
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
@@ -62,7 +75,7 @@ pub(super) async fn offer(
             .map_err(|_| Problem::INTERNAL)?,
     );
     out.insert(HeaderName::from_static("accept-patch"), HeaderValue::from_static(FRAGMENT));
-    for server in node.ice_servers(&entry.id) {
+    for server in node.ice_servers(client) {
         for link in links(&server) {
             out.append(header::LINK, link);
         }
@@ -102,15 +115,25 @@ pub(super) async fn trickle(
 ) -> Result<StatusCode, Problem> {
     let entry = find(&node, &id)?;
     auth::may_use(&node, &entry, &headers)?;
-    let fragment = text(&headers, FRAGMENT, body)?;
+    add(&entry.handle, connection, &headers, body).await
+}
+
+/// Adds candidates of whoever the handle leads to.
+pub(super) async fn add(
+    handle: &Handle,
+    connection: String,
+    headers: &HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<StatusCode, Problem> {
+    let fragment = text(headers, FRAGMENT, body)?;
     if let Some(tag) = headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok())
         && tag != "*"
         && tag.trim_matches('"') != connection
     {
         return Err(Problem::PRECONDITION);
     }
-    entry.handle.trickle(connection, fragment).await.map_err(|error| match error {
-        TrickleError::Ended => ended(&entry),
+    handle.trickle(connection, fragment).await.map_err(|error| match error {
+        TrickleError::Ended => ended(handle),
         TrickleError::OtherConnection => Problem::PRECONDITION,
         TrickleError::Malformed(why) => Problem::BAD_REQUEST.because(why),
     })?;
@@ -133,11 +156,16 @@ pub(super) async fn close(
 ) -> Result<StatusCode, Problem> {
     let entry = find(&node, &id)?;
     auth::may_use(&node, &entry, &headers)?;
-    if entry.handle.status().connection.as_deref() != Some(connection.as_str()) {
+    hang_up(&entry.handle, &connection).await
+}
+
+/// Ends what the handle leads to, if this is its connection.
+pub(super) async fn hang_up(handle: &Handle, connection: &str) -> Result<StatusCode, Problem> {
+    if handle.status().connection.as_deref() != Some(connection) {
         // An old page must not end the session that a new one took over.
         return Err(Problem::PRECONDITION);
     }
-    entry.handle.stop(StoppedBy::Client).await.map_err(|_| ended(&entry))?;
+    handle.stop(StoppedBy::Client).await.map_err(|_| ended(handle))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

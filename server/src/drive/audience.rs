@@ -1,0 +1,354 @@
+//! Those who watch a session: what its driver, its encoder's thread and its viewers' tasks share.
+//!
+//! ```text
+//!  encoder thread ── unit ──▶ Fan ──▶ the player's transport (alone decides whether a frame is coded)
+//!                              ├────▶ a viewer's gate and transport
+//!                              └────▶ a viewer's gate and transport …      one payload, counted references
+//!  driver ◀── a keyframe is wanted (one time for all), what co-players do ── viewers' tasks
+//! ```
+//!
+//! Units go to each viewer's transport from the encoder's thread, under one short lock: sinks never block. A
+//! viewer that has no room is passed over there, and nothing of it is seen by the encoder or the player.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use media::{
+    AccessUnit, Bitrate, Clock, Codec, Damage, FrameId, InputEvent, MediaTime, PictureKind,
+    SendRefused, UnitSink,
+};
+use prometheus_client::metrics::counter::Counter;
+use session::follow::Follow;
+use session::hands::Who;
+use session::invitations::Role;
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::source::SourceCounts;
+use crate::metrics::Metrics;
+use crate::wire;
+
+/// Inputs of co-players that wait for the driver. What is beyond is dropped and counted: the driver is at
+/// most a moment behind, and totals heal.
+pub(super) const INPUTS: usize = 64;
+/// No keyframe is wanted.
+const NEVER: u64 = u64::MAX;
+
+/// What a session's stream is, for those who watch it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    /// What the encoder in use codes; none before there is one.
+    pub(crate) codec: Option<Codec>,
+    /// What its pictures are.
+    pub(crate) kind: PictureKind,
+    /// The encoder's name.
+    pub(crate) encoder: &'static str,
+    /// Why no better one is in use.
+    pub(crate) choice: encoder::Choice,
+    /// Why the session is over.
+    pub(crate) ended: Option<String>,
+}
+
+/// What a co-player did.
+#[derive(Debug)]
+pub(super) enum Deed {
+    /// One thing.
+    Does(Who, InputEvent),
+    /// It has left, or let go of everything.
+    LetsGo(Who),
+}
+
+/// What became of a viewer's units and input.
+#[derive(Debug, Default)]
+pub(crate) struct ViewerCounts {
+    /// Units given to its transport.
+    pub(crate) sent: AtomicU64,
+    /// Units that it was not given: it could not have decoded them, or had no room.
+    pub(crate) skipped: AtomicU64,
+    /// Input of a spectator, or beyond what is taken.
+    pub(crate) input_refused: AtomicU64,
+}
+
+/// A viewer that is connected.
+struct Seat {
+    who: Who,
+    sink: Box<dyn UnitSink>,
+    codec: Codec,
+    kind: PictureKind,
+    follow: Follow,
+    counts: Arc<ViewerCounts>,
+    /// The same for all viewers of the node.
+    all: [Counter; 2],
+    /// The unit before was not given to it.
+    gap: bool,
+}
+
+/// See the module.
+pub(crate) struct Audience {
+    clock: Arc<dyn Clock>,
+    seats: Mutex<Vec<Seat>>,
+    /// From when on a viewer wants a keyframe, in nanoseconds.
+    wish: AtomicU64,
+    /// The driver is to look at `wish`.
+    news: Notify,
+    stream: watch::Sender<Stream>,
+    /// Kilobits per second of the encoder.
+    rate: AtomicU64,
+    counts: Mutex<(SourceCounts, encoder::WorkerStats)>,
+    deeds: mpsc::Sender<Deed>,
+    present: Mutex<Vec<(Who, Role)>>,
+    /// Units sent and skipped, of all viewers of the node.
+    all: [Counter; 2],
+}
+
+impl std::fmt::Debug for Audience {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Audience").finish_non_exhaustive()
+    }
+}
+
+impl Audience {
+    /// Nobody yet. What co-players do comes out of the receiver.
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        stream: Stream,
+        size: media::Size,
+        metrics: &Metrics,
+    ) -> (Arc<Self>, mpsc::Receiver<Deed>) {
+        let (deeds, done) = mpsc::channel(INPUTS);
+        let none = SourceCounts { frames: 0, unchanged: 0, starved: 0, drawn: size };
+        let audience = Self {
+            clock,
+            seats: Mutex::default(),
+            wish: AtomicU64::new(NEVER),
+            news: Notify::new(),
+            stream: watch::Sender::new(stream),
+            rate: AtomicU64::new(0),
+            counts: Mutex::new((none, encoder::WorkerStats::default())),
+            deeds,
+            present: Mutex::default(),
+            all: [metrics.viewer_units_sent.clone(), metrics.viewer_units_skipped.clone()],
+        };
+        (Arc::new(audience), done)
+    }
+
+    /// What is to be seen.
+    pub(crate) fn stream(&self) -> watch::Receiver<Stream> {
+        self.stream.subscribe()
+    }
+
+    /// The stream is another one.
+    pub(super) fn change_stream(&self, change: impl FnOnce(&mut Stream)) {
+        self.stream.send_modify(change);
+    }
+
+    /// The session is over. The first reason counts.
+    pub(super) fn end(&self, reason: &str) {
+        self.stream.send_if_modified(|stream| {
+            let first = stream.ended.is_none();
+            stream.ended.get_or_insert_with(|| reason.to_owned());
+            first
+        });
+    }
+
+    /// The encoder's rate of now.
+    pub(super) fn rate(&self) -> Bitrate {
+        Bitrate::from_kbps(self.rate.load(Ordering::Relaxed))
+    }
+
+    /// The encoder is told this rate.
+    pub(super) fn set_rate(&self, rate: Bitrate) {
+        self.rate.store(rate.kbps(), Ordering::Relaxed);
+    }
+
+    /// Counters of the session's threads, as of the last look.
+    pub(crate) fn counts(&self) -> (SourceCounts, encoder::WorkerStats) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The driver has looked at its threads' counters.
+    pub(super) fn counted(&self, source: SourceCounts, encoder: encoder::WorkerStats) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = (source, encoder);
+    }
+
+    /// Viewers that are connected, by role.
+    pub(crate) fn present(&self) -> wire::Viewers {
+        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |role| present.iter().filter(|(_, each)| *each == role).count() as u32;
+        wire::Viewers { co_players: of(Role::CoPlayer), spectators: of(Role::Spectator) }
+    }
+
+    /// A viewer is connected, or is so no more.
+    pub(super) fn set_present(&self, who: Who, role: Option<Role>) {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        present.retain(|(each, _)| *each != who);
+        present.extend(role.map(|role| (who, role)));
+    }
+
+    /// Units go to this viewer from now on, from a keyframe on; `codec` and `kind` are what it was told.
+    pub(super) fn seat(
+        &self,
+        who: Who,
+        sink: Box<dyn UnitSink>,
+        (codec, kind): (Codec, PictureKind),
+        counts: Arc<ViewerCounts>,
+    ) {
+        let follow = Follow::new(self.clock.now());
+        let mut seats = self.lock();
+        let old = take(&mut seats, who);
+        seats.push(Seat {
+            who,
+            sink,
+            codec,
+            kind,
+            follow,
+            counts,
+            all: self.all.clone(),
+            gap: true,
+        });
+        self.look_again(seats);
+        // A sink may take locks of its own when it goes.
+        drop(old);
+    }
+
+    /// No more units go to it.
+    pub(super) fn unseat(&self, who: Who) {
+        let mut seats = self.lock();
+        let old = take(&mut seats, who);
+        self.look_again(seats);
+        drop(old);
+    }
+
+    /// These frames did not reach a viewer.
+    pub(super) fn lost(&self, who: Who, lost: &std::ops::RangeInclusive<FrameId>) {
+        let now = self.clock.now();
+        self.with(who, |follow| follow.lost(now, lost));
+    }
+
+    /// A viewer can decode nothing but a keyframe.
+    pub(super) fn starts_over(&self, who: Who) {
+        let now = self.clock.now();
+        self.with(who, |follow| follow.starts_over(now));
+    }
+
+    fn with(&self, who: Who, change: impl FnOnce(&mut Follow)) {
+        let mut seats = self.lock();
+        if let Some(seat) = seats.iter_mut().find(|seat| seat.who == who) {
+            change(&mut seat.follow);
+        }
+        self.look_again(seats);
+    }
+
+    /// From when on somebody wants a keyframe.
+    pub(super) fn wish(&self) -> Option<MediaTime> {
+        match self.wish.load(Ordering::Acquire) {
+            NEVER => None,
+            nanos => Some(MediaTime::from_nanos(nanos)),
+        }
+    }
+
+    /// Waits until the wish changes.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// A co-player did something; whether there was room for it.
+    pub(super) fn does(&self, who: Who, event: InputEvent) -> bool {
+        self.deeds.try_send(Deed::Does(who, event)).is_ok()
+    }
+
+    /// A co-player has left.
+    pub(super) async fn lets_go(&self, who: Who) {
+        // A driver that is gone holds nothing.
+        let _ = self.deeds.send(Deed::LetsGo(who)).await;
+    }
+
+    /// The sink of the encoder's thread: the player's, and all viewers' beside it.
+    pub(super) fn fan(self: &Arc<Self>, player: Box<dyn UnitSink>) -> Box<dyn UnitSink> {
+        Box::new(Fan { player, audience: self.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Seat>> {
+        // A seat is whole between two calls, whatever panicked.
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds out anew whether anybody wants a keyframe.
+    fn look_again(&self, seats: MutexGuard<'_, Vec<Seat>>) {
+        let wish = seats.iter().filter_map(|seat| seat.follow.wish()).min();
+        drop(seats);
+        let wish = wish.map_or(NEVER, MediaTime::as_nanos);
+        if self.wish.swap(wish, Ordering::AcqRel) != wish {
+            self.news.notify_one();
+        }
+    }
+
+    fn spread(&self, unit: &AccessUnit) {
+        let mut seats = self.lock();
+        if seats.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        seats.iter_mut().for_each(|seat| seat.offer(now, unit));
+        self.look_again(seats);
+    }
+}
+
+fn take(seats: &mut Vec<Seat>, who: Who) -> Option<Seat> {
+    let at = seats.iter().position(|seat| seat.who == who)?;
+    Some(seats.swap_remove(at))
+}
+
+impl Seat {
+    fn offer(&mut self, now: MediaTime, unit: &AccessUnit) {
+        // Another client of the player's is coded for otherwise; this one is about to be told.
+        let same = unit.codec == self.codec && unit.color == self.kind.color;
+        let room = same && self.sink.is_ready();
+        let AccessUnit { frame, kind, refers_to, .. } = *unit;
+        if !same || !self.follow.offer(now, frame, kind, refers_to, room) {
+            self.skip();
+            return;
+        }
+        // The payload is shared; the rest is a few words.
+        let mut own = unit.clone();
+        if std::mem::take(&mut self.gap) {
+            own.damage = Damage::Unknown;
+        }
+        if self.sink.send(own).is_err() {
+            self.follow.lost(now, &(frame..=frame));
+            self.skip();
+            return;
+        }
+        self.counts.sent.fetch_add(1, Ordering::Relaxed);
+        self.all[0].inc();
+    }
+
+    fn skip(&mut self) {
+        self.gap = true;
+        self.counts.skipped.fetch_add(1, Ordering::Relaxed);
+        self.all[1].inc();
+    }
+}
+
+/// See [`Audience::fan`].
+struct Fan {
+    player: Box<dyn UnitSink>,
+    audience: Arc<Audience>,
+}
+
+impl UnitSink for Fan {
+    fn is_ready(&self) -> bool {
+        self.player.is_ready()
+    }
+
+    fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
+        let copy = unit.clone();
+        // What the player does not get nothing to come refers to.
+        self.player.send(unit)?;
+        self.audience.spread(&copy);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "audience_tests.rs"]
+pub(crate) mod tests;

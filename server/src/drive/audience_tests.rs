@@ -1,0 +1,199 @@
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use media::{ColorDescription, InputSeq, Size, StageTimes, TrackId, UnitKind, Views};
+use testkit::FakeClock;
+
+use super::*;
+
+/// The audience of a session that nobody watches.
+pub(crate) fn nobody(size: Size) -> Arc<Audience> {
+    with_clock(Arc::new(FakeClock::default()), size)
+}
+
+fn with_clock(clock: Arc<dyn Clock>, size: Size) -> Arc<Audience> {
+    let demand = encoder::Demand {
+        size,
+        rate: media::FrameRate::fps(30),
+        format: media::PixelFormat::Nv12,
+        waves: false,
+        decodes: media::CodecSet::of(&[Codec::H264]),
+        holds: None,
+    };
+    let choice = encoder::choose(&[], &demand, &encoder::Preference::default());
+    let stream = Stream { codec: None, kind: PictureKind::NV12, encoder: "", choice, ended: None };
+    Audience::new(clock, stream, size, &Metrics::new()).0
+}
+
+/// A sink that keeps what it is given, and has room or not.
+#[derive(Clone, Default)]
+struct Kept {
+    units: Arc<Mutex<Vec<AccessUnit>>>,
+    full: Arc<AtomicBool>,
+}
+
+impl Kept {
+    fn frames(&self) -> Vec<u64> {
+        self.units.lock().unwrap().iter().map(|unit| unit.frame.0).collect()
+    }
+    fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+}
+
+impl UnitSink for Kept {
+    fn is_ready(&self) -> bool {
+        !self.full.load(Ordering::Relaxed)
+    }
+    fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(SendRefused::Full);
+        }
+        self.units.lock().unwrap().push(unit);
+        Ok(())
+    }
+}
+
+fn unit(frame: u64, kind: UnitKind) -> AccessUnit {
+    AccessUnit {
+        track: TrackId(0),
+        frame: FrameId(frame),
+        captured_at: MediaTime::from_millis(frame),
+        kind,
+        refers_to: (kind != UnitKind::Key).then(|| FrameId(frame - 1)),
+        codec: Codec::H264,
+        data: bytes::Bytes::from(vec![0; 1_000]),
+        views: Views::new(),
+        damage: Damage::none(),
+        depth: None,
+        color: ColorDescription::BT709_LIMITED,
+        last_input: None::<InputSeq>,
+        stages: StageTimes::captured(MediaTime::from_millis(frame)),
+    }
+}
+
+struct Scene {
+    clock: Arc<FakeClock>,
+    audience: Arc<Audience>,
+    player: Kept,
+    fan: Box<dyn UnitSink>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let clock = Arc::new(FakeClock::default());
+        let audience = with_clock(clock.clone(), Size::new(64, 64));
+        let player = Kept::default();
+        let fan = audience.fan(Box::new(player.clone()));
+        Self { clock, audience, player, fan }
+    }
+
+    fn seat(&self, who: Who) -> (Kept, Arc<ViewerCounts>) {
+        let (kept, counts) = (Kept::default(), Arc::<ViewerCounts>::default());
+        let told = (Codec::H264, PictureKind::NV12);
+        self.audience.seat(who, Box::new(kept.clone()), told, counts.clone());
+        (kept, counts)
+    }
+
+    fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
+        self.clock.advance(Duration::from_millis(16));
+        self.fan.send(unit)
+    }
+}
+
+#[test]
+fn every_viewer_is_given_the_same_bytes_from_a_keyframe_on() {
+    let mut scene = Scene::new();
+    let (first, counts) = scene.seat(1);
+    scene.send(unit(1, UnitKind::Delta)).unwrap();
+    let at = scene.clock.now();
+    let (second, _) = scene.seat(2);
+    assert!(scene.audience.wish().unwrap() < at, "the first one waits longest");
+    scene.send(unit(2, UnitKind::Key)).unwrap();
+    scene.send(unit(3, UnitKind::Delta)).unwrap();
+    assert_eq!(scene.audience.wish(), None);
+    assert_eq!(scene.player.frames(), [1, 2, 3]);
+    for viewer in [&first, &second] {
+        assert_eq!(viewer.frames(), [2, 3]);
+        let (theirs, players) = (viewer.units.lock().unwrap(), scene.player.units.lock().unwrap());
+        assert_eq!(theirs[0].data.as_ptr(), players[1].data.as_ptr(), "nothing is copied");
+        assert_eq!((&theirs[0].damage, &theirs[1].damage), (&Damage::Unknown, &Damage::none()));
+    }
+    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    assert_eq!((of(&counts.sent), of(&counts.skipped)), (2, 1));
+}
+
+#[test]
+fn a_viewer_without_room_is_passed_over_and_nobody_else_is() {
+    let mut scene = Scene::new();
+    let (slow, counts) = scene.seat(1);
+    let (quick, _) = scene.seat(2);
+    scene.send(unit(1, UnitKind::Key)).unwrap();
+    slow.set_full(true);
+    assert!(scene.fan.is_ready(), "only the player decides whether a frame is coded");
+    for frame in 2..60 {
+        scene.send(unit(frame, UnitKind::Delta)).unwrap();
+    }
+    assert_eq!((scene.player.frames().len(), quick.frames().len()), (59, 59));
+    assert_eq!(slow.frames(), [1]);
+    assert_eq!(counts.skipped.load(Ordering::Relaxed), 58);
+    // Asked for once its queue has had time to drain, not for every frame that it lacks.
+    let first_skipped = MediaTime::from_millis(32);
+    assert_eq!(scene.audience.wish(), Some(first_skipped + session::follow::KEYFRAMES_EVERY));
+    slow.set_full(false);
+    scene.send(unit(60, UnitKind::Delta)).unwrap();
+    scene.send(unit(61, UnitKind::Key)).unwrap();
+    assert_eq!(slow.frames(), [1, 61]);
+    assert_eq!(scene.audience.wish(), None);
+}
+
+#[test]
+fn what_the_player_is_not_given_nobody_is() {
+    let mut scene = Scene::new();
+    let (viewer, _) = scene.seat(1);
+    scene.send(unit(1, UnitKind::Key)).unwrap();
+    scene.player.set_full(true);
+    assert!(!scene.fan.is_ready());
+    assert_eq!(scene.send(unit(2, UnitKind::Delta)), Err(SendRefused::Full));
+    scene.player.set_full(false);
+    // The encoder forgets 2 and goes on from 1.
+    let recovery = AccessUnit { refers_to: Some(FrameId(1)), ..unit(3, UnitKind::Recovery) };
+    scene.send(recovery).unwrap();
+    assert_eq!((scene.player.frames(), viewer.frames()), (vec![1, 3], vec![1, 3]));
+    assert_eq!(scene.audience.wish(), None);
+}
+
+#[test]
+fn another_codec_and_another_range_are_not_for_those_who_were_told_this_one() {
+    let mut scene = Scene::new();
+    let (viewer, _) = scene.seat(1);
+    scene.send(AccessUnit { codec: Codec::Vp8, ..unit(1, UnitKind::Key) }).unwrap();
+    scene.send(AccessUnit { color: PictureKind::HDR10.color, ..unit(2, UnitKind::Key) }).unwrap();
+    assert!(viewer.frames().is_empty());
+    scene.send(unit(3, UnitKind::Key)).unwrap();
+    assert_eq!(viewer.frames(), [3]);
+}
+
+#[test]
+fn who_leaves_wants_nothing_any_more() {
+    let mut scene = Scene::new();
+    let (one, _) = scene.seat(1);
+    assert!(scene.audience.wish().is_some());
+    scene.audience.unseat(1);
+    assert_eq!(scene.audience.wish(), None);
+    scene.send(unit(1, UnitKind::Key)).unwrap();
+    assert!(one.frames().is_empty());
+    // One who comes back sits once.
+    scene.seat(2);
+    let (again, _) = scene.seat(2);
+    scene.send(unit(2, UnitKind::Key)).unwrap();
+    assert_eq!(again.frames(), [2]);
+    scene.audience.starts_over(2);
+    assert!(scene.audience.wish().is_some());
+    scene.audience.set_present(2, Some(Role::Spectator));
+    scene.audience.set_present(2, Some(Role::CoPlayer));
+    let present = wire::Viewers { co_players: 1, spectators: 0 };
+    assert_eq!(scene.audience.present(), present);
+    scene.audience.set_present(2, None);
+    assert_eq!(scene.audience.present(), wire::Viewers::default());
+}

@@ -1,0 +1,492 @@
+//! Those who join a session that somebody else plays: real clients of both transports.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+extern crate transport as nearlight_transport;
+
+#[path = "../../transport/tests/client/mod.rs"]
+mod client;
+mod common;
+#[path = "../../transport/tests/quic_client/mod.rs"]
+mod quic_client;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::http::Method;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use client::{Arrived, Client, Wish};
+use common::{Session, ask, create, create_with, node, serve, until};
+use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput};
+use nearlight::node::Node;
+use nearlight_transport::Answer;
+use quic_client::Manners;
+use rtc::peer_connection::state::RTCPeerConnectionState;
+use serde_json::{Value, json};
+
+/// Somebody who joined.
+struct Viewer {
+    id: String,
+    token: String,
+    joined: Value,
+}
+
+impl Viewer {
+    fn ask(&self, method: Method, below: &str) -> common::Ask {
+        ask(method, &format!("/api/v1/viewers/{}{below}", self.id)).bearer(&self.token)
+    }
+
+    async fn watch(&self, node: &Arc<Node>) -> Client {
+        connect(node, self.ask(Method::POST, "/whep"), Codec::H264, |offer| offer).await
+    }
+
+    /// Watches by WebTransport; `room` is what it lets the node send before it reads, 0 for as much as usual.
+    async fn watch_by_webtransport(&self, room: u32) -> quic_client::Client {
+        let address = &self.joined["webtransport"];
+        let hash = |text: &Value| {
+            let bytes = BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap();
+            bytes.try_into().unwrap()
+        };
+        let hashes: Vec<[u8; 32]> =
+            address["certificate_hashes"].as_array().unwrap().iter().map(hash).collect();
+        let manners = Manners { room, ..Manners::default() };
+        let url = address["url"].as_str().unwrap();
+        quic_client::Client::connect(url, &hashes, &manners).await.unwrap()
+    }
+}
+
+/// Offers a connection and waits until it is up.
+async fn connect(
+    node: &Arc<Node>,
+    to: common::Ask,
+    codec: Codec,
+    change: impl FnOnce(String) -> String,
+) -> Client {
+    let (mut client, offer) = Client::offer(Wish::PAGE).await;
+    let reply = to.sdp(change(offer)).of(node).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let sdp = reply.text().to_owned();
+    client.accept(&Answer { sdp, codec, video_tracks: 1, data_channels: true }).await;
+    client.state(RTCPeerConnectionState::Connected).await;
+    client
+}
+
+async fn play(node: &Arc<Node>, session: &Session) -> Client {
+    let to = session.ask(Method::POST, "/whep").bearer(&session.token);
+    connect(node, to, Codec::H264, |offer| offer).await
+}
+
+/// Makes an invitation; yields its id and what its link carries.
+async fn invite(node: &Arc<Node>, session: &Session, wish: Value) -> (u64, String) {
+    let to = session.ask(Method::POST, "/invitations").bearer(&session.token);
+    let reply = to.json(wish.to_string()).of(node).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let made = reply.json();
+    let url = made["url"].as_str().unwrap();
+    let text = url.split_once("/#join=").expect("a link").1.to_owned();
+    (made["id"].as_u64().unwrap(), text)
+}
+
+async fn try_to_join(node: &Arc<Node>, invitation: &str) -> common::Reply {
+    let body = json!({"invitation": invitation}).to_string();
+    ask(Method::POST, "/api/v1/join").json(body).of(node).await
+}
+
+async fn join(node: &Arc<Node>, invitation: &str) -> Viewer {
+    let reply = try_to_join(node, invitation).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let joined = reply.json();
+    let text = |key: &str| joined[key].as_str().expect(key).to_owned();
+    Viewer { id: text("id"), token: text("token"), joined: joined.clone() }
+}
+
+/// Joins as a spectator.
+async fn spectator(node: &Arc<Node>, session: &Session) -> Viewer {
+    let (_, text) = invite(node, session, json!({"role": "spectator"})).await;
+    join(node, &text).await
+}
+
+async fn said(client: &mut Client, kind: &str) -> Value {
+    let wanted = async {
+        loop {
+            if let Arrived::Message(DataChannel::Control, text) = client.next().await {
+                let message: Value = serde_json::from_slice(&text).unwrap();
+                if message["type"] == kind {
+                    return message;
+                }
+            }
+        }
+    };
+    let said = tokio::time::timeout(common::PATIENCE, wanted).await;
+    said.unwrap_or_else(|_| panic!("no {kind} was said"))
+}
+
+async fn shown(node: &Arc<Node>, session: &Session) -> Value {
+    let reply = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()
+}
+
+async fn viewers(node: &Arc<Node>, session: &Session) -> Vec<Value> {
+    let reply = session.ask(Method::GET, "/viewers").bearer(&session.token).of(node).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json().as_array().unwrap().clone()
+}
+
+fn counter(node: &Node, name: &str) -> u64 {
+    node.observe();
+    let text = node.metrics.encode().unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(&format!("nearlight_{name} ")));
+    value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+fn key() -> Vec<u8> {
+    let mut out = Vec::new();
+    let event = InputEvent::Key { code: KeyCode::W, pressed: true };
+    SequencedInput { seq: InputSeq(1), event }.encode(&mut out);
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_encode_serves_a_player_and_viewers_of_both_transports() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let session = create().of(node).await.session();
+    let mut player = play(node, &session).await;
+    player.frame().await;
+    let (_, text) = invite(node, &session, json!({"role": "spectator"})).await;
+    let all = [join(node, &text).await, join(node, &text).await, join(node, &text).await];
+    let mut first = all[0].watch(node).await;
+    let mut second = all[1].watch(node).await;
+    let mut third = all[2].watch_by_webtransport(0).await;
+    third.open_control().await;
+    let (begin, _) = third.frame().await;
+    assert_eq!(begin.kind, media::UnitKind::Key, "nobody begins in the middle");
+    for _ in 0..10 {
+        player.frame().await;
+        first.frame().await;
+        second.frame().await;
+        third.frame().await;
+    }
+    let stats = said(&mut player, "stats").await;
+    assert_eq!(stats["viewers"], json!({"co_players": 0, "spectators": 3}));
+    let hello = loop {
+        let message: Value = serde_json::from_slice(&third.said().await).unwrap();
+        if message["type"] == "hello" {
+            break message;
+        }
+    };
+    assert_eq!((&hello["role"], &hello["session"]), (&json!("spectator"), &json!(all[2].id)));
+    let (frames, seen) =
+        (shown(node, &session).await["frames"].clone(), viewers(node, &session).await);
+    let count = |value: &Value, key: &str| value[key].as_u64().unwrap();
+    // However many watch, each step is taken once a frame, or not at all.
+    assert_eq!(count(&frames, "captured"), count(&frames, "converted"));
+    assert!(count(&frames, "encoded") <= count(&frames, "captured"), "{frames}");
+    assert_eq!(seen.len(), 3);
+    for viewer in &seen {
+        assert_eq!((&viewer["role"], &viewer["state"]), (&json!("spectator"), &json!("live")));
+        assert!(count(viewer, "units_sent") >= 10, "{viewer}");
+    }
+    // Counted after the viewers' units: no unit went to two of them that was coded twice.
+    let frames = shown_after(node, &session, &frames).await;
+    let most = seen.iter().map(|viewer| count(viewer, "units_sent")).max().unwrap();
+    assert!(most <= count(&frames, "encoded"), "{seen:?} of {frames}");
+    until("the gauge", async || {
+        node.observe();
+        let text = node.metrics.encode().unwrap();
+        text.contains("nearlight_viewers{role=\"spectator\"} 3").then_some(())
+    })
+    .await;
+    assert!(counter(node, "viewer_units_sent_total") >= 30);
+    // One goes, and the others play on.
+    all[1].ask(Method::DELETE, "").of(node).await;
+    assert_eq!(said(&mut second, "ended").await["reason"], "You left.");
+    all[1].ask(Method::GET, "").of(node).await.problem(410, "ended-session");
+    player.frame().await;
+    first.frame().await;
+    third.frame().await;
+    player.send(DataChannel::Control, br#"{"type":"bye"}"#).await;
+    assert_eq!(said(&mut first, "ended").await["reason"], "The player ended the session.");
+    server.shut_down().await;
+}
+
+/// The counters once the driver has looked at them again.
+async fn shown_after(node: &Arc<Node>, session: &Session, before: &Value) -> Value {
+    until("the next look", async || {
+        let frames = shown(node, session).await["frames"].clone();
+        (frames != *before).then_some(frames)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spectators_input_is_refused_and_a_co_players_counts() {
+    let node = node(&[]);
+    // Whatever reaches this one, it ends of.
+    let wish = json!({"app": "panics-at-input", "video": {"width": 128, "height": 96}});
+    let session = create_with(&wish).of(&node).await.session();
+    let mut player = play(&node, &session).await;
+    player.frame().await;
+    let watcher = spectator(&node, &session).await;
+    assert_eq!(watcher.joined["role"], "spectator");
+    let mut watching = watcher.watch(&node).await;
+    watching.frame().await;
+    watching.opened(DataChannel::Input).await;
+    for _ in 0..3 {
+        watching.send(DataChannel::Input, &key()).await;
+    }
+    until("three refusals", async || {
+        (viewers(&node, &session).await[0]["input_refused"] == 3).then_some(())
+    })
+    .await;
+    assert_eq!(counter(&node, "viewer_input_refused_total"), 3);
+    player.frame().await;
+    let (_, text) = invite(&node, &session, json!({"role": "co_player"})).await;
+    let helper = join(&node, &text).await;
+    assert_eq!(helper.joined["role"], "co_player");
+    let mut helping = helper.watch(&node).await;
+    helping.frame().await;
+    helping.opened(DataChannel::Input).await;
+    helping.send(DataChannel::Input, &key()).await;
+    // The driver is gone with its bug, and nobody is left behind.
+    assert_eq!(said(&mut watching, "ended").await["reason"], "The session failed.");
+    assert_eq!(said(&mut helping, "ended").await["reason"], "The session failed.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_invitation_sends_away_those_who_came_by_it() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let mut player = play(&node, &session).await;
+    player.frame().await;
+    let (first, text) = invite(&node, &session, json!({"role": "spectator"})).await;
+    let (second, other) = invite(&node, &session, json!({"role": "co_player", "uses": 3})).await;
+    let gone = join(&node, &text).await;
+    let mut going = gone.watch(&node).await;
+    going.frame().await;
+    let stays = join(&node, &other).await;
+    let mut staying = stays.watch(&node).await;
+    staying.frame().await;
+    let list = async || {
+        let to = session.ask(Method::GET, "/invitations").bearer(&session.token);
+        to.of(&node).await.json()
+    };
+    let listed = list().await;
+    assert_eq!((&listed[0]["id"], &listed[0]["viewers"]), (&json!(first), &json!(1)));
+    assert_eq!((&listed[1]["uses_left"], &listed[1]["role"]), (&json!(2), &json!("co_player")));
+    assert!(listed[0].get("url").is_none() && !listed.to_string().contains(&text));
+    let revoke = async |id: u64| {
+        let path = format!("/invitations/{id}");
+        session.ask(Method::DELETE, &path).bearer(&session.token).of(&node).await
+    };
+    assert_eq!(revoke(first).await.status, 204);
+    assert_eq!(said(&mut going, "ended").await["reason"], "The player took the invitation back.");
+    let late = gone.ask(Method::POST, "/whep").sdp(common::CHROMIUM).of(&node).await;
+    assert_eq!(late.problem(410, "ended-session"), "The player took the invitation back.");
+    let again = try_to_join(&node, &text).await;
+    assert_eq!(again.problem(403, "invitation"), "the invitation was revoked");
+    revoke(first).await.problem(404, "not-found");
+    revoke(99).await.problem(404, "not-found");
+    player.frame().await;
+    staying.frame().await;
+    let left = list().await;
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["id"]), (1, &json!(second)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_that_is_no_good_says_why() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let why = async |text: &str| try_to_join(&node, text).await.problem(403, "invitation");
+    let (_, once) = invite(&node, &session, json!({"role": "spectator", "uses": 1})).await;
+    let forged = "0".repeat(64);
+    for wrong in [&forged, "", &once[1..], &session.token, &session.ticket] {
+        assert!(why(wrong).await.contains("not known"), "{wrong}");
+    }
+    join(&node, &once).await;
+    assert_eq!(why(&once).await, "the invitation was used as often as it may be");
+    let (_, short) = invite(&node, &session, json!({"role": "spectator", "expires_in": 1})).await;
+    until("its end", async || {
+        let reply = try_to_join(&node, &short).await;
+        (reply.status == 403).then(|| assert!(reply.text().contains("has expired")))
+    })
+    .await;
+    let bad = [
+        json!({}),
+        json!({"role": "player"}),
+        json!({"role": "spectator", "uses": 0}),
+        json!({"role": "spectator", "expires_in": 0}),
+        json!({"role": "spectator", "expires_in": -1}),
+        json!({"role": "spectator", "more": 1}),
+    ];
+    for wish in bad {
+        let to = session.ask(Method::POST, "/invitations").bearer(&session.token);
+        to.json(wish.to_string()).of(&node).await.problem(400, "bad-request");
+    }
+    for _ in 0..14 {
+        invite(&node, &session, json!({"role": "spectator"})).await;
+    }
+    let to = || session.ask(Method::POST, "/invitations").bearer(&session.token);
+    // The one that was used up and the one that expired do not count.
+    for _ in 0..2 {
+        assert_eq!(to().json(r#"{"role":"spectator"}"#).of(&node).await.status, 201);
+    }
+    let full = to().json(r#"{"role":"spectator"}"#).of(&node).await;
+    assert!(full.problem(409, "conflict").contains("as many invitations"));
+    let (_, last) = {
+        let other = create().of(&node).await.session();
+        let made = invite(&node, &other, json!({"role": "spectator"})).await;
+        other.ask(Method::DELETE, "").bearer(&other.token).of(&node).await;
+        made
+    };
+    assert!(why(&last).await.contains("its session is over"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_can_do_nothing_to_the_session() {
+    let node = node(&["access.open=false"]);
+    let session = create().bearer(common::OPERATOR).of(&node).await.session();
+    let viewer = spectator(&node, &session).await;
+    assert!(!viewer.joined.to_string().contains(&session.id), "it does not learn its id");
+    for (method, below) in [
+        (Method::GET, ""),
+        (Method::DELETE, ""),
+        (Method::POST, "/invitations"),
+        (Method::GET, "/invitations"),
+        (Method::GET, "/viewers"),
+        (Method::POST, "/webtransport"),
+    ] {
+        let asked = session.ask(method, below).bearer(&viewer.token).json("{}").of(&node).await;
+        asked.problem(401, "unauthorized");
+    }
+    // Nor is it served without its token, or with another's.
+    let other = spectator(&node, &session).await;
+    let bare = ask(Method::GET, &format!("/api/v1/viewers/{}", viewer.id));
+    bare.of(&node).await.problem(401, "unauthorized");
+    for wrong in [&other.token, &session.token] {
+        let asked = ask(Method::GET, &format!("/api/v1/viewers/{}", viewer.id)).bearer(wrong);
+        asked.of(&node).await.problem(401, "unauthorized");
+    }
+    ask(Method::GET, "/api/v1/viewers/nobody").of(&node).await.problem(404, "unknown-viewer");
+    let me = viewer.ask(Method::GET, "").of(&node).await;
+    assert_eq!((me.status.as_u16(), &me.json()["state"]), (200, &json!("starting")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_nodes_take_so_many_viewers() {
+    let node =
+        node(&["sessions.viewers=2", "sessions.max_viewers=3", "sessions.max_egress=100 Mbit/s"]);
+    let wish = |kbps: u32| json!({"app": "pattern", "video": {"width": 128, "height": 96, "max_kbps": kbps}});
+    let one = create_with(&wish(1_000)).of(&node).await.session();
+    let two = create_with(&wish(20_000)).of(&node).await.session();
+    let (_, first) = invite(&node, &one, json!({"role": "spectator"})).await;
+    let (_, second) = invite(&node, &two, json!({"role": "spectator"})).await;
+    let refused = async |text: &str| {
+        let reply = try_to_join(&node, text).await;
+        assert_eq!(reply.header("retry-after"), "10");
+        reply.problem(503, "refused")
+    };
+    let gone = join(&node, &first).await;
+    join(&node, &first).await;
+    assert!(refused(&first).await.contains("as many viewers as it takes: 2"));
+    join(&node, &second).await;
+    assert!(refused(&second).await.contains("This node has as many viewers as it takes: 3"));
+    // Who leaves makes room.
+    assert_eq!(gone.ask(Method::DELETE, "").of(&node).await.status, 204);
+    join(&node, &second).await;
+    // 1 + 20 for those who play, 1 + 20 + 20 for those who watch: 38 Mbit/s are left.
+    let three = create_with(&wish(20_000)).of(&node).await.session();
+    let (_, third) = invite(&node, &three, json!({"role": "spectator"})).await;
+    let full = create_with(&wish(20_000)).of(&node).await;
+    assert!(full.problem(503, "refused").contains("link is busy"), "{}", full.text());
+    assert!(refused(&third).await.contains("as many viewers"));
+    assert_eq!(counter(&node, "viewers_refused_total"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_does_not_decode_the_sessions_codec_is_told() {
+    let node = node(&[]);
+    let session = create().of(&node).await.session();
+    let mut player = play(&node, &session).await;
+    player.frame().await;
+    let viewer = spectator(&node, &session).await;
+    let (_, offer) = Client::offer(Wish::PAGE).await;
+    let only_vp8 = offer.replace("H264", "H262");
+    let refused = viewer.ask(Method::POST, "/whep").sdp(only_vp8.clone()).of(&node).await;
+    let why = refused.problem(406, "unusable-offer");
+    assert!(why.contains("coded in H264 with 8 bits"), "{why}");
+    // It may come with another browser, and nobody was in the way.
+    player.frame().await;
+    let mut watching = viewer.watch(&node).await;
+    watching.frame().await;
+    // Another client of the player's, for which the session is coded otherwise.
+    let to = session.ask(Method::POST, "/whep").bearer(&session.token);
+    let _second = connect(&node, to, Codec::Vp8, |offer| offer.replace("H264", "H262")).await;
+    until("the viewer's connection to be closed", async || {
+        let shown = viewer.ask(Method::GET, "").of(&node).await.json();
+        (shown["state"] == "suspended").then_some(())
+    })
+    .await;
+    let to = viewer.ask(Method::POST, "/whep");
+    let mut again = connect(&node, to, Codec::Vp8, |offer| offer).await;
+    loop {
+        if let Arrived::Packet(packet) = again.next().await {
+            assert_eq!(packet.header.payload_type, 96, "VP8 in this client's offer");
+            break;
+        }
+    }
+}
+
+/// A client that takes no more than a few bytes, and reads none of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_never_reads_is_passed_over_and_the_player_plays_on() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let session = create().of(node).await.session();
+    let mut player = play(node, &session).await;
+    player.frame().await;
+    let began = Instant::now();
+    let asleep = spectator(node, &session).await.watch_by_webtransport(2_000).await;
+    let viewer = spectator(node, &session).await;
+    let mut watching = viewer.watch(node).await;
+    watching.frame().await;
+    let skipped = async |node: &Arc<Node>| {
+        let seen = viewers(node, &session).await;
+        seen[0]["units_skipped"].as_u64().unwrap()
+    };
+    // It is given some units, then none, while all of the others come.
+    until("units that it is not given", async || {
+        player.frame().await;
+        watching.frame().await;
+        (skipped(node).await >= 60).then_some(())
+    })
+    .await;
+    let asked = counter(node, "viewer_keyframes_total");
+    let most = began.elapsed().as_secs() / 2 + 1;
+    assert!(asked <= most, "{asked} keyframes for viewers, of which {most} may be");
+    assert_eq!(shown(node, &session).await["state"], "live");
+    drop(asleep);
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_that_nobody_connects_as_gives_its_place_back() {
+    let node = node(&["sessions.connect=1s", "sessions.viewers=1"]);
+    let session = create().of(&node).await.session();
+    let mut player = play(&node, &session).await;
+    player.frame().await;
+    let (_, text) = invite(&node, &session, json!({"role": "spectator"})).await;
+    let late = join(&node, &text).await;
+    try_to_join(&node, &text).await.problem(503, "refused");
+    until("the end of its wait", async || {
+        let reply = late.ask(Method::GET, "").of(&node).await;
+        (reply.status == 410).then(|| {
+            assert_eq!(reply.problem(410, "ended-session"), "Nobody connected in time.");
+        })
+    })
+    .await;
+    join(&node, &text).await;
+    player.frame().await;
+}
