@@ -1,8 +1,8 @@
 // The node's HTTP interface. It never guesses an address: it starts at one base and follows the absolute
 // addresses in answers.
-import type { TicketLink } from './settings.ts';
+import type { JoinLink, TicketLink } from './settings.ts';
 import { isRecord } from './wire/control.ts';
-import type { Catalogue, NewSession, NodeReport, Problem, Session } from './wire/index.ts';
+import type { Catalogue, Invitation, InvitedRole, NewSession, NodeReport, Problem, Session } from './wire/index.ts';
 
 /** Kinds of problem that the page treats differently; every other one is `other`. */
 const PROBLEMS = [
@@ -14,6 +14,7 @@ const PROBLEMS = [
   'unusable-offer',
   'foreign-origin',
   'conflict',
+  'invitation',
 ] as const;
 export type ProblemReason = (typeof PROBLEMS)[number] | 'other';
 
@@ -109,6 +110,36 @@ export class Api {
       body: JSON.stringify({ ticket: link.ticket }),
     });
     return this.session(response);
+  }
+
+  /** Joins a session that somebody else plays. */
+  async join({ invitation }: JoinLink): Promise<Session> {
+    const response = await this.request(this.at('join'), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ invitation }),
+    });
+    return this.session(response);
+  }
+
+  /** Makes a link by which others join a session. */
+  async invite(session: Session, role: InvitedRole): Promise<Invitation> {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ role }) };
+    const body = await this.json(await this.request(`${session.url}/invitations`, init, session));
+    if (!isRecord(body) || typeof body['id'] !== 'number') throw malformed('an invitation');
+    return body as Invitation;
+  }
+
+  /** The invitations of a session that let somebody in. */
+  async invitations(session: Session): Promise<readonly Invitation[]> {
+    const body = await this.json(await this.request(`${session.url}/invitations`, {}, session));
+    if (!Array.isArray(body)) throw malformed('a list of invitations');
+    return body as Invitation[];
+  }
+
+  /** Takes an invitation back; who came by it is sent away. */
+  async revoke(session: Session, id: number): Promise<void> {
+    await this.request(`${session.url}/invitations/${id}`, { method: 'DELETE' }, session);
   }
 
   private async session(response: Response): Promise<Session> {

@@ -3,7 +3,7 @@
 import { ApiProblem, type Api } from './api.ts';
 import { TransportChoice } from './session/choice.ts';
 import { isFinal } from './session/state.ts';
-import { addressFor, readFragment, type Settings, type TicketLink } from './settings.ts';
+import { addressFor, readFragment, type Link, type Settings } from './settings.ts';
 import type { Catalogue, CatalogueEntry } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
 import { catalogueView } from './ui/catalogue.ts';
@@ -124,11 +124,11 @@ export class App {
   }
 
   /** Takes over a session that somebody handed on. It knows what it plays; the page need not. */
-  private follow(link: TicketLink, askedAt = clientNow()): void {
+  private follow(link: Link, askedAt = clientNow()): void {
     this.play({ ...unknownEntry(''), title: 'Session' }, askedAt, link);
   }
 
-  private play(entry: CatalogueEntry, askedAt: Micros, link?: TicketLink): Player {
+  private play(entry: CatalogueEntry, askedAt: Micros, link?: Link): Player {
     this.closePlayer();
     document.title = titleOf(entry);
     let left = false;

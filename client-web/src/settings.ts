@@ -10,6 +10,14 @@ export interface TicketLink {
   readonly ticket: string;
 }
 
+/** An invitation to a session that somebody else plays. */
+export interface JoinLink {
+  readonly invitation: string;
+}
+
+/** What a link leads to. */
+export type Link = TicketLink | JoinLink;
+
 /** Which dynamic range sessions are asked for: `display` is high where the display has that. */
 export type RangeWish = 'standard' | 'display' | 'high';
 
@@ -18,8 +26,8 @@ export interface Settings {
   readonly api: URL;
   /** Operator's token, kept in memory only. */
   readonly token: string | undefined;
-  /** A session to take over at once. */
-  readonly link: TicketLink | undefined;
+  /** A session to take over, or to join, at once. */
+  readonly link: Link | undefined;
   /** Entry to start at once. */
   readonly play: string | undefined;
   /** All but the range. */
@@ -71,10 +79,11 @@ export function videoFor({ video, range }: Pick<Settings, 'video' | 'range'>, di
 /** What the fragment says; links that are opened in a tab with this page change nothing else. */
 export function readFragment(address: URL): Pick<Settings, 'token' | 'link'> {
   const fragment = new URLSearchParams(address.hash.slice(1));
-  const [token, session, ticket] = ['token', 'session', 'ticket'].map((name) => fragment.get(name) ?? '') as [string, string, string];
+  const [token, session, ticket, invitation] = ['token', 'session', 'ticket', 'join'].map((name) => fragment.get(name) ?? '') as [string, string, string, string];
+  const taken = session === '' || ticket === '' ? undefined : { session, ticket };
   return {
     token: token === '' ? undefined : token,
-    link: session === '' || ticket === '' ? undefined : { session, ticket },
+    link: invitation === '' ? taken : { invitation },
   };
 }
 

@@ -18,12 +18,12 @@ import type { Hello, Session, Stats } from '../src/wire/index.ts';
 
 const stats: Stats = {
   fps: 60, kbps: 8000, target_kbps: 10000, coded: [1280, 720], internal: [1280, 720],
-  unchanged: 0, dropped: 0, keyframes: 1,
+  unchanged: 0, dropped: 0, keyframes: 1, viewers: { co_players: 1, spectators: 2 },
   rate: { path: 'clear', limited_by: 'link', queue_ms: 3.2, arrives_kbps: 7900, frame_rate: 1, size: 1 }, stages: [{ stage: 'draw', ms: { p50: 1, p95: 2, p99: 3 } }],
 };
 
 const hello = {
-  type: 'hello', session: 's', video: { width: 640, height: 360, fps: 30, max_kbps: 5000, hdr: false }, encoder: 'x', codec: 'H264', declined: ['y: missing'], device: 'd',
+  type: 'hello', session: 's', role: 'player', video: { width: 640, height: 360, fps: 30, max_kbps: 5000, hdr: false }, encoder: 'x', codec: 'H264', declined: ['y: missing'], device: 'd',
 };
 
 describe('control messages', () => {

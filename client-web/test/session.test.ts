@@ -150,7 +150,7 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     return Promise.resolve(path.endsWith('whep') ? new Response('v=0', { status: 201 }) : Response.json(session, { status: 201 }));
   });
   const play = new PlaySession(api, what, { video: {}, barcode: false }, {
-    onState: (state) => { states.push(state); },
+    onSession: () => undefined, onState: (state) => { states.push(state); },
     onTrack: () => undefined, onTransport: (of) => { taken.push(of); }, onHello: () => undefined, onStats: () => undefined, onWarning: () => undefined, onInputReady: () => undefined,
   }, 7 as Micros, transports);
   const picture = (of: Pick<Progress, 'receivedAt' | 'decodedAt'> = newest().kind === 'webrtc' ? { decodedAt: clientNow() } : { receivedAt: clientNow(), decodedAt: clientNow() }): void => {

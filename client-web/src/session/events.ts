@@ -1,10 +1,12 @@
 // What a session tells of itself.
 import type { Micros } from '../units.ts';
-import type { Hello, Stats } from '../wire/index.ts';
+import type { Hello, Session, Stats } from '../wire/index.ts';
 import type { TransportKind } from './choice.ts';
 import type { PlayState } from './state.ts';
 
 export interface PlayEvents {
+  /** The session was given, with what may be done in it. */
+  readonly onSession: (session: Session) => void;
   readonly onState: (state: PlayState) => void;
   /** Show this track from now on. */
   readonly onTrack: (track: MediaStreamTrack) => void;

@@ -2,7 +2,7 @@
 // machine: state.ts.
 import { ApiProblem, type Api } from '../api.ts';
 import { InputSender } from '../input/sender.ts';
-import type { Settings, TicketLink } from '../settings.ts';
+import type { Link, Settings } from '../settings.ts';
 import { clientNow, ms, type Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import type { Decoded } from '../video/reports.ts';
@@ -55,7 +55,7 @@ export class PlaySession {
   constructor(
     private readonly api: Api,
     /** Catalogue id of a new session, or the link to one that exists. */
-    private readonly what: string | TicketLink,
+    private readonly what: string | Link,
     private readonly settings: Pick<Settings, 'video' | 'barcode'>,
     private readonly events: PlayEvents,
     askedAt: Micros,
@@ -127,6 +127,11 @@ export class PlaySession {
     this.attempt?.lost('broken');
   }
 
+  /** The session, once there is one. */
+  get given(): Session | undefined {
+    return this.session;
+  }
+
   private async begin(): Promise<SessionConnection> {
     this.become({ name: 'connecting', step: 'session' });
     // An offer is made while the node makes the session.
@@ -136,8 +141,9 @@ export class PlaySession {
     // Not aborted when the user leaves: a session that was made unseen could not be ended.
     const session = await (typeof this.what === 'string'
       ? this.api.createSession({ app: this.what, video, barcode })
-      : this.api.redeem(this.what));
+      : 'invitation' in this.what ? this.api.join(this.what) : this.api.redeem(this.what));
     this.session = session;
+    this.events.onSession(session);
     this.times.sessionUs = clientNow();
     if (isFinal(this.current)) this.endAtNode();
     const signalling = new NodeSignalling(this.api, session, this.abort.signal, () => { this.replaced(clientNow()); });
@@ -223,7 +229,8 @@ export class PlaySession {
       onControl: (text) => { this.heard(text); },
       onInputReady: (input, motion) => {
         this.ready = true;
-        this.input.attach(input, motion);
+        // Whoever only watches sends nothing: the node would refuse it.
+        if (this.session?.role !== 'spectator') this.input.attach(input, motion);
         this.sayVisibility();
         const { kind, reason } = chosen;
         this.say({ type: 'transport', kind, reason });
@@ -393,7 +400,7 @@ export class PlaySession {
       this.end('by-node', error.detail);
       return;
     }
-    const byLink = typeof this.what !== 'string' && this.session === undefined;
+    const byLink = typeof this.what !== 'string' && 'ticket' in this.what && this.session === undefined;
     const reason = refusal(error, byLink);
     // The page has its own words for the known reasons; what happened this time is the node's to say.
     const own = error instanceof Error && reason === 'failed' ? error.message : undefined;

@@ -20,6 +20,7 @@ export function refusal(error: unknown, byLink: boolean): RefusedReason {
     if (error.reason === 'unusable-offer') return 'no-codec';
     if (
       error.reason === 'refused' ||
+      error.reason === 'invitation' ||
       error.reason === 'unauthorized' ||
       error.reason === 'unknown-app' ||
       error.reason === 'foreign-origin'

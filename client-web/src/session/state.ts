@@ -15,6 +15,8 @@ export type RefusedReason =
   | 'unauthorized'
   /** The link was used before, is too old, or leads to no session. */
   | 'link-used'
+  /** The invitation has expired, was taken back, or was used up. */
+  | 'invitation'
   | 'unknown-app'
   /** The node does not let pages of this origin in. */
   | 'foreign-origin'

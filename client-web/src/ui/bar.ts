@@ -1,6 +1,7 @@
 // The bar over the picture. It hides while nothing points at it and nothing in it has the focus.
 import type { Shortcut } from '../input/keyboard.ts';
 import { hasTouch } from '../platform.ts';
+import type { Role } from '../wire/index.ts';
 import { button, h } from './dom.ts';
 import { icons } from './icons.ts';
 
@@ -10,12 +11,15 @@ const HIDE_MS = 2_500;
 export interface BarActions {
   readonly on: (shortcut: Shortcut) => void;
   readonly onTouchMode: () => void;
+  readonly onInvite: () => void;
 }
 
 export class Bar {
   readonly element: HTMLElement;
   private readonly buttons: Readonly<Record<Exclude<Shortcut, 'menu'>, HTMLButtonElement>>;
   private readonly touchMode: HTMLButtonElement;
+  private readonly invite: HTMLButtonElement;
+  private readonly company = h('span', { class: 'company' });
   private readonly title = h('span', { class: 'title' });
   private readonly delay = h('span', { class: 'delay', title: 'From capture to screen, median' });
   private readonly abort = new AbortController();
@@ -34,6 +38,9 @@ export class Bar {
     };
     this.touchMode = button({ label: 'Touch: look and move', icon: icons.touch(), kind: 'quiet', onClick: actions.onTouchMode });
     this.touchMode.hidden = !hasTouch();
+    this.invite = button({ label: 'Invite', icon: icons.people(), kind: 'quiet', onClick: actions.onInvite });
+    this.invite.hidden = true;
+    this.invite.setAttribute('aria-pressed', 'false');
     this.buttons.fullscreen.hidden = !document.fullscreenEnabled;
     this.buttons.pointer.hidden = matchMedia('(pointer: coarse)').matches || !('requestPointerLock' in this.player);
     for (const name of ['hud', 'fullscreen', 'pointer', 'type'] as const) this.press(name, false);
@@ -42,8 +49,9 @@ export class Bar {
       { class: 'bar', role: 'toolbar', 'aria-label': 'Session' },
       this.buttons.leave,
       this.title,
+      this.company,
       this.delay,
-      h('span', { class: 'tools' }, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.buttons.fullscreen),
+      h('span', { class: 'tools' }, this.invite, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.buttons.fullscreen),
     );
     const { signal } = this.abort;
     for (const name of ['pointermove', 'pointerdown', 'focusin'] as const) {
@@ -64,6 +72,22 @@ export class Bar {
   /** Shows a toggle as on or off. */
   press(name: 'hud' | 'fullscreen' | 'pointer' | 'type', pressed: boolean): void {
     this.buttons[name].setAttribute('aria-pressed', String(pressed));
+  }
+
+  /** What may be done: only the player invites, and who watches has nothing to capture or type. */
+  setRole(role: Role): void {
+    this.invite.hidden = role !== 'player';
+    if (role !== 'spectator') return;
+    for (const each of [this.buttons.pointer, this.buttons.type, this.touchMode]) each.hidden = true;
+  }
+
+  pressInvite(pressed: boolean): void {
+    this.invite.setAttribute('aria-pressed', String(pressed));
+  }
+
+  /** Who else is there. */
+  showCompany(text: string): void {
+    if (this.company.textContent !== text) this.company.textContent = text;
   }
 
   showTouchMode(text: string): void {

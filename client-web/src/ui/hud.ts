@@ -9,6 +9,7 @@ import type { Taken } from '../session/events.ts';
 import type { Hello, Stats } from '../wire/index.ts';
 import { button, h } from './dom.ts';
 import { LatencyGraph, stageColour } from './graph.ts';
+import { company, ROLES } from './words.ts';
 
 interface Row {
   readonly row: HTMLTableRowElement;
@@ -17,7 +18,7 @@ interface Row {
   readonly p95: HTMLTableCellElement;
 }
 
-const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Rate', 'Transport', 'Averages', 'Encoder', 'Range', 'Device'] as const;
+const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Rate', 'Role', 'Viewers', 'Transport', 'Averages', 'Encoder', 'Range', 'Device'] as const;
 type Fact = (typeof FACTS)[number];
 
 export class Hud {
@@ -80,6 +81,7 @@ export class Hud {
     this.set('Encoder', hello.encoder_caveat == null ? encoder : `${encoder}: ${hello.encoder_caveat}`);
     this.set('Range', rangeOf(hello, displayIsHigh().matches, this.withheld));
     this.set('Device', hello.device);
+    this.set('Role', ROLES[hello.role].title);
     const declined = summary(hello.declined);
     this.declined.hidden = declined === undefined;
     this.summary.textContent = declined ?? '';
@@ -123,6 +125,7 @@ export class Hud {
     this.set('Not encoded', `${stats.unchanged} unchanged, ${stats.dropped} dropped`);
     this.set('Keyframes', String(stats.keyframes));
     this.set('Rate', rateOf(stats.rate));
+    this.set('Viewers', company(stats.viewers) || 'none');
     this.legend(stats);
     this.draw();
   }

@@ -11,24 +11,25 @@ import { PlaySession } from '../session/play.ts';
 import type { Taken } from '../session/events.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
 import { Transports } from '../session/transports.ts';
-import { type Settings, type TicketLink, videoFor } from '../settings.ts';
+import { type Link, type Settings, videoFor } from '../settings.ts';
 import { displayIsHigh } from '../stats/range.ts';
 import type { Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import type { RangedView } from '../video/ranged-view.ts';
 import { createView } from '../video/view.ts';
-import type { CatalogueEntry, Hello, Stats } from '../wire/index.ts';
+import type { CatalogueEntry, Hello, Session, Stats } from '../wire/index.ts';
 import { Bar } from './bar.ts';
 import { h } from './dom.ts';
 import { Hud } from './hud.ts';
+import { InviteBox } from './invite.ts';
 import { StatePanel } from './panel.ts';
-import { announcement, duration } from './words.ts';
+import { announcement, company, duration } from './words.ts';
 
 /** What is to be played. */
 export interface PlayRequest {
   readonly entry: CatalogueEntry;
-  /** The session to take over, where one is. */
-  readonly link: TicketLink | undefined;
+  /** The session to take over or to join, where one is. */
+  readonly link: Link | undefined;
   /** When the user asked for it. */
   readonly askedAt: Micros;
 }
@@ -63,6 +64,9 @@ export class Player {
   private readonly bar: Bar;
   private readonly hud: Hud;
   private readonly panel: StatePanel;
+  private readonly invite: InviteBox;
+  /** Sees and hears only. */
+  private watches = false;
   private readonly backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
   private readonly live = h('div', { class: 'sr-only', role: 'status', 'aria-live': 'polite' });
   private readonly toast = h('p', { class: 'toast', role: 'alert', hidden: true });
@@ -105,6 +109,7 @@ export class Player {
       onStopped: (failure) => { this.session.presenterStopped(failure); },
     });
     this.session = new PlaySession(api, link ?? entry.id, asked, {
+      onSession: (session) => { this.given(session); },
       onState: (state) => { this.show(state); },
       onTrack: (track) => { this.view.attach(track); },
       onTransport: (taken) => {
@@ -120,6 +125,7 @@ export class Player {
         this.stats = stats;
         this.hud.stats(stats);
         this.bar.showDelay(stats.total?.p50);
+        this.bar.showCompany([this.watches ? 'Watching' : '', company(stats.viewers)].filter(Boolean).join(' · '));
       },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
       onInputReady: () => { this.input.releaseAll(); },
@@ -130,6 +136,13 @@ export class Player {
     this.bar = new Bar(this.element, {
       on: (shortcut) => { this.does(shortcut); },
       onTouchMode: () => { this.switchTouch(); },
+      onInvite: () => { this.bar.pressInvite(this.invite.toggle()); },
+    });
+    this.invite = new InviteBox({
+      make: (role) => api.invite(this.known, role),
+      list: () => api.invitations(this.known),
+      revoke: (id) => api.revoke(this.known, id),
+      say: (text) => { this.say(text); },
     });
     this.panel = new StatePanel(entry.title, link !== undefined, {
       onAgain: events.onAgain,
@@ -171,6 +184,7 @@ export class Player {
     clearInterval(this.toastTimer);
     this.input.close();
     this.text.close();
+    this.invite.close();
     this.session.leave();
     this.bar.close();
     this.view.close();
@@ -191,7 +205,24 @@ export class Player {
     const help = h('p', { id: 'surface-help', class: 'sr-only' },
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
-    this.element.append(this.bar.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.hint, this.toast, this.stick, help, this.text.element, this.live);
+    this.element.append(this.bar.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.hint, this.toast, this.stick, help, this.text.element, this.live);
+  }
+
+  /** What may be done is known. */
+  private given({ role }: Session): void {
+    this.bar.setRole(role);
+    this.element.dataset['role'] = role;
+    if (role !== 'spectator') return;
+    this.watches = true;
+    this.input.close();
+    this.surface.setAttribute('role', 'img');
+  }
+
+  /** The session that invitations are for; the button to make them shows once there is one. */
+  private get known(): Session {
+    const session = this.session.given;
+    if (session === undefined) throw new Error('There is no session yet.');
+    return session;
   }
 
   private progressed(progress: Progress): void {
@@ -235,6 +266,7 @@ export class Player {
         this.bar.focus();
         return;
       case 'type':
+        if (this.watches) return;
         this.bar.press('type', true);
         this.text.element.focus();
         return;
@@ -266,6 +298,7 @@ export class Player {
   }
 
   private async togglePointer(): Promise<void> {
+    if (this.watches) return;
     if (this.input.isLocked) {
       this.input.unlockPointer();
     } else if (!(await this.input.lockPointer())) {
@@ -293,6 +326,10 @@ export class Player {
   }
 
   private showHint(): void {
+    if (this.watches) {
+      this.say('You are watching: what you do here stays here');
+      return;
+    }
     this.say(isCoarse() ? 'Left thumb moves, right thumb looks, tap to click' : `${LOOK}. ${MENU_KEYS} opens the menu`);
   }
 

@@ -1,5 +1,6 @@
 // What the page says about states, in one place.
 import type { ConnectingStep, EndedReason, PlayState, RefusedReason } from '../session/state.ts';
+import type { Role, Viewers } from '../wire/index.ts';
 
 export const STEPS: Readonly<Record<ConnectingStep, string>> = {
   session: 'Asking for a session',
@@ -11,6 +12,7 @@ export const REFUSED: Readonly<Record<RefusedReason, { readonly title: string; r
   refused: { title: 'No room right now', advice: 'The node cannot take another session. Try again in a moment.' },
   unauthorized: { title: 'This node asks for a token', advice: 'Its operator can give you one. It stays in this tab and is not stored.' },
   'link-used': { title: 'This link does not work any more', advice: 'A link opens its session once, soon after it was made. Ask for a new one, or play from the catalogue.' },
+  invitation: { title: 'This invitation does not let you in', advice: 'Ask whoever sent it for a new one.' },
   'unknown-app': { title: 'This is not on offer any more', advice: 'The catalogue changed since this page was loaded.' },
   'foreign-origin': { title: 'This page may not use the node', advice: 'The node’s operator has to allow this site by name.' },
   'no-codec': { title: 'No common video format', advice: 'This browser cannot play any format that the node sends. Most need H.264.' },
@@ -25,6 +27,22 @@ export const ENDED: Readonly<Record<EndedReason, { readonly title: string; reado
   lost: { title: 'The connection was lost', advice: 'It could not be restored in time, so the session is over.' },
   presenter: { title: 'This browser stopped showing the picture', advice: 'Playing again usually helps.' },
 };
+
+/** What roles are called, and what they may do. */
+export const ROLES: Readonly<Record<Role, { readonly title: string; readonly may: string }>> = {
+  player: { title: 'Player', may: 'plays' },
+  co_player: { title: 'Co-player', may: 'sees, hears and plays along' },
+  spectator: { title: 'Spectator', may: 'sees and hears' },
+};
+
+/** How many are there beside the player; empty where nobody is. */
+export function company({ co_players: helpers, spectators }: Viewers): string {
+  const parts = [
+    helpers === 0 ? undefined : helpers === 1 ? '1 plays along' : `${helpers} play along`,
+    spectators === 0 ? undefined : spectators === 1 ? '1 watches' : `${spectators} watch`,
+  ];
+  return parts.filter((part) => part !== undefined).join(', ');
+}
 
 /** What a screen reader says when the state changes. */
 export function announcement(state: PlayState, title: string): string {

@@ -17,6 +17,7 @@ const percentiles = object({ p50: number, p95: number, p99: number });
 const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
   hello: object({
     session: text,
+    role: text,
     video: object({ width: number, height: number, fps: number, max_kbps: number, hdr: truth }),
     encoder: text,
     codec: text,
@@ -37,6 +38,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     unchanged: number,
     dropped: number,
     keyframes: number,
+    viewers: object({ co_players: number, spectators: number }),
     rate: object({ path: text, limited_by: text, queue_ms: number, arrives_kbps: number, frame_rate: number, size: number }),
     stages: listOf(object({ stage: text, ms: percentiles, mean: maybe(number) })),
     mean_total: maybe(number),

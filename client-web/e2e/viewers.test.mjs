@@ -1,0 +1,107 @@
+// Spectators and co-players: who comes by an invitation sees what the player sees, by either transport, and what
+// each of them may do. The pictures are coded once, however many watch.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Node, until } from './support/node.mjs';
+import { writeBlocks } from './support/scene.mjs';
+import { gentle, GENTLE, launch, reached, Tab } from './support/tab.mjs';
+
+let blocks, node, browser;
+before(async () => {
+  blocks = writeBlocks();
+  node = await Node.start({ 'catalogue.scenes': JSON.stringify([blocks.folder]) });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+  blocks?.remove();
+});
+
+const play = (what, use) => Tab.with({ browser, node, query: `?play=${what}&${GENTLE}` }, use);
+const join = (link, transport, use) => Tab.with({ browser, node, query: `?${gentle(transport)}${link.slice(link.indexOf('#'))}` }, use);
+const panel = (tab) => tab.page.locator('.panel').innerText();
+const role = (tab) => tab.page.evaluate(() => window.nearlight.hello?.role);
+
+/** Makes an invitation in the player's page, as people do, and yields its link. */
+async function invite({ page }, title) {
+  await page.locator('.player').hover();
+  const box = page.locator('.invite');
+  if (!(await box.isVisible())) await page.getByRole('button', { name: 'Invite' }).click();
+  await box.getByLabel('Whoever has the link joins as').selectOption({ label: title });
+  const answer = page.waitForResponse((response) => response.url().endsWith('/invitations') && response.request().method() === 'POST');
+  await box.getByRole('button', { name: 'Make a link' }).click();
+  return (await (await answer).json()).url;
+}
+const SPECTATOR = 'Spectator: sees and hears';
+const CO_PLAYER = 'Co-player: sees, hears and plays along';
+
+test('two spectators, one by WebTransport, see the player’s pictures, each of which is coded once', () => play('demo', async (player) => {
+  await player.playing();
+  const link = await invite(player, SPECTATOR);
+  assert.match(link, /\/#join=[0-9a-f]{64}$/);
+  await join(link, 'webrtc', async (one) => {
+    await one.playing();
+    assert.equal(one.page.url().includes('#'), false, 'the invitation is hidden');
+    await join(link, 'webtransport', async (two) => {
+      await two.playing();
+      assert.deepEqual([await role(one), await role(two)], ['spectator', 'spectator']);
+      assert.equal(await two.page.evaluate(() => window.nearlight.transport?.kind), 'webtransport');
+      await player.until(() => window.nearlight.stats?.viewers.spectators === 2);
+      await player.page.locator('.bar .company', { hasText: /^2 watch$/ }).waitFor({ state: 'attached' });
+      await two.page.locator('.bar .company', { hasText: /^Watching · 2 watch$/ }).waitFor({ state: 'attached' });
+      for (const tab of [player, one, two]) await tab.frames(20);
+      // All are at the same pictures.
+      const { frame } = await player.strip();
+      for (const tab of [one, two]) await until('the picture that the player saw', async () => (reached((await tab.strip()).frame, frame) ? true : undefined));
+      // What a spectator does stays in its page: it has nothing to press either.
+      assert.equal(await two.page.getByRole('button', { name: 'Capture mouse' }).isVisible(), false);
+      assert.equal(await two.page.getByRole('button', { name: 'Invite' }).isVisible(), false);
+      await two.page.locator('.surface').click();
+      await two.page.keyboard.press('KeyW');
+      assert.deepEqual(await two.inputs(), []);
+      assert.equal(await node.metric('nearlight_viewer_input_refused_total'), 0);
+      await two.page.keyboard.press('Control+Alt+Shift+KeyS');
+      assert.match(await two.page.locator('.facts').innerText(), /Role\s+Spectator/);
+      const [captured, encoded, converted, units] = await Promise.all(
+        ['frames_captured', 'frames_encoded', 'frames_converted', 'viewer_units_sent'].map((name) => node.metric(`nearlight_${name}_total`)));
+      assert.ok(encoded > 0 && encoded <= captured && converted <= captured, `${encoded} coded, ${converted} converted of ${captured}`);
+      assert.ok(units >= 40, `${units} units for two viewers`);
+      assert.ok((await node.metric('nearlight_viewer_keyframes_total')) <= 4);
+      // One browser dies; the others play on.
+      await one.page.close();
+      await player.frames(10);
+      await two.frames(10);
+      const sent = player.page.locator('.invite').getByRole('button', { name: /^Revoke/ });
+      await sent.click();
+      await two.state('ended');
+      assert.match(await panel(two), /The player took the invitation back/);
+      await player.frames(10);
+      await player.until(() => window.nearlight.stats?.viewers.spectators === 0);
+    });
+  });
+  await join(link, 'webrtc', async (late) => {
+    await late.state('refused');
+    assert.match(await panel(late), /This invitation does not let you in\s+The invitation was revoked\./);
+  });
+  await player.frames(10);
+}));
+
+test('a co-player moves what both of them see', () => play(blocks.id, async (player) => {
+  await player.playing();
+  const link = await invite(player, CO_PLAYER);
+  await join(link, 'webrtc', async (helper) => {
+    await helper.playing();
+    assert.equal(await role(helper), 'co_player');
+    await player.until(() => window.nearlight.stats?.viewers.co_players === 1);
+    const rest = await player.rests();
+    await helper.page.locator('.surface').focus();
+    await helper.page.keyboard.down('KeyW');
+    await until('a picture that moved', async () => ((await player.strip()).frame === rest ? undefined : true));
+    await helper.page.keyboard.up('KeyW');
+    await player.rests();
+    await helper.page.keyboard.press('Control+Alt+Shift+KeyQ');
+  });
+  await player.until(() => window.nearlight.stats?.viewers.co_players === 0);
+  assert.equal(await player.page.evaluate(() => window.nearlight.state.name), 'live');
+}));
