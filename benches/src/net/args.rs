@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// Length of each run.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=600))]
     pub(crate) seconds: u64,
+    /// Viewers of one session in the section `viewers`.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+    viewers: u16,
     /// Most megabits a second that a session may send.
     #[arg(long, default_value_t = 30)]
     pub(crate) ceiling: u64,
@@ -46,6 +49,11 @@ pub(crate) struct Case {
     pub(crate) scenario: Scenario,
     pub(crate) rival: Rival,
 }
+
+/// Sections beside the table.
+pub(crate) const MANY: [&str; 2] = ["viewers", "streams"];
+/// The longest that these measure, in seconds: nothing in them changes with time.
+const MANY_SECONDS: u64 = 15;
 
 /// Those that share the steady link.
 const SHARED: [(&str, Rival); 3] = [
@@ -79,14 +87,28 @@ impl Args {
             .filter_map(|(name, rival)| Some(Case { name, scenario: steady.clone()?, rival }));
         let all: Vec<_> = alone.chain(shared).collect();
         for name in &self.only {
-            if !all.iter().any(|case| case.name == name) {
-                let names: Vec<_> = all.iter().map(|case| case.name).collect();
+            let known = all.iter().map(|case| case.name).chain(MANY);
+            if !known.clone().any(|known| known == name) {
+                let names: Vec<_> = known.collect();
                 anyhow::bail!("no scenario {name:?}; there are {}", names.join(", "));
             }
         }
-        let asked =
-            |case: &Case| self.only.is_empty() || self.only.iter().any(|name| name == case.name);
-        Ok(all.into_iter().filter(asked).collect())
+        Ok(all.into_iter().filter(|case| self.wants(case.name)).collect())
+    }
+
+    /// Whether this scenario or section is to run.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+
+    /// How many watch.
+    pub(crate) fn viewers(&self) -> usize {
+        self.viewers.into()
+    }
+
+    /// How long each round of a section measures.
+    pub(crate) fn many_length(&self) -> Duration {
+        Duration::from_secs(self.seconds.min(MANY_SECONDS))
     }
 }
 

@@ -12,12 +12,17 @@
 //! one process and its clock, so that latencies need no clocks to be compared; a busy machine shows in
 //! them.
 //!
+//! Two sections need no emulated network: `viewers` of one session, and `streams` of one process (`many.rs`).
+//!
 //! A run lasts a minute: `--seconds 10 --only step,loss-3` is a quick look, `--runs 5` what README quotes.
 
 #![allow(clippy::unwrap_used, reason = "the client is shared with the transport's tests")]
 
 extern crate transport as nearlight_transport;
 
+#[path = "../apps.rs"]
+#[allow(dead_code, reason = "shared with the other bench, which uses all of it")]
+mod apps;
 mod args;
 mod assemble;
 #[path = "../../../transport/tests/client/mod.rs"]
@@ -27,6 +32,7 @@ mod encoder;
 #[path = "../figures.rs"]
 #[allow(dead_code, reason = "shared with the other bench, which uses all of it")]
 mod figures;
+mod many;
 #[path = "../../../transport/tests/quic_client/mod.rs"]
 mod quic_client;
 mod run;
@@ -35,6 +41,7 @@ mod session;
 mod system;
 mod table;
 mod targets;
+mod threads;
 mod viewer;
 mod webrtc;
 mod webtransport;
@@ -85,6 +92,16 @@ fn bench(args: &Args) -> Result<bool> {
             all.push(json!({
                 "scenario": case.name, "transport": column.name(), "runs": &outcomes,
             }));
+        }
+    }
+    // These bring runtimes of their own, which one that blocks here must not be in the way of.
+    drop(runtime);
+    let sections: [(&str, fn(&Args) -> Result<Vec<targets::Verdict>>); 2] =
+        [(args::MANY[0], many::viewers), (args::MANY[1], many::streams)];
+    for (name, section) in sections.into_iter().filter(|(name, _)| args.wants(name)) {
+        match section(args) {
+            Ok(reached) => verdicts.extend(reached),
+            Err(error) => failures.push(format!("{name}: {error:#}")),
         }
     }
     table::targets(&verdicts)?;
