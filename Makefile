@@ -78,10 +78,13 @@ bench-net:
 	cargo build --workspace --bins --locked
 	$(TARGET)/bench-net $(ARGS)
 
-# What takes too long for every change: a thousand sessions in a row, fuzzing from a fresh seed.
+# What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, pages whose
+# network goes again and again, fuzzing from a fresh seed.
 soak: setup-test page
 	cargo test --workspace --locked --no-run
 	NEARLIGHT_SESSIONS=1000 cargo test --workspace --locked --test leaks many_sessions
+	NEARLIGHT_RESUMES=1000 cargo test --workspace --locked --test resume
+	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_RESUMES=25 node --test e2e/resume.test.mjs
 	scripts/fuzz 600
 
 clean:

@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Starts of the section `start`.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) starts: u32,
+    /// Times that each thing happens in the section `resume`.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) resumes: u32,
     /// Extra sessions of the section `memory`.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=12))]
     pub(crate) extra: u32,
@@ -90,6 +93,7 @@ pub(crate) enum Section {
     Encoders,
     Input,
     Memory,
+    Resume,
     Start,
     Weight,
     Still,
@@ -105,6 +109,7 @@ impl Section {
             Self::Encoders => "encoders",
             Self::Input => "input",
             Self::Memory => "memory",
+            Self::Resume => "resume",
             Self::Start => "start",
             Self::Weight => "weight",
             Self::Still => "still",
@@ -143,6 +148,6 @@ mod tests {
     fn sections_run_in_order_whatever_was_asked_first() {
         let args = Args::parse_from(["latency", "--only", "still,overhead,demo"]);
         assert_eq!(args.sections(), [Section::Demo, Section::Synthetic, Section::Still]);
-        assert_eq!(Args::parse_from(["latency"]).sections().len(), 9);
+        assert_eq!(Args::parse_from(["latency"]).sections().len(), 10);
     }
 }

@@ -107,6 +107,14 @@ pub(crate) struct StripSample {
     pub(crate) decoded_at_us: u64,
 }
 
+/// How long a page was without a picture after its network was back, or it began to load, in milliseconds; and the
+/// transport that it had at last.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Resumed {
+    pub(crate) taken: Vec<f64>,
+    pub(crate) kind: String,
+}
+
 /// What was pressed and what came of it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Pressed {
@@ -207,6 +215,21 @@ impl Browser {
         }
         let command = json!({ "op": "starts", "page": page.id, "title": title, "count": count });
         self.call::<Starts>(&command, Duration::from_secs(10) * count).map(|all| all.starts)
+    }
+
+    /// Lets `what` happen to a page `count` times, for `down` where it takes time.
+    pub(crate) fn resumes(
+        &mut self,
+        url: &str,
+        what: &str,
+        count: u32,
+        down: Duration,
+    ) -> Result<Resumed> {
+        let down_ms = down.as_secs_f64() * 1e3;
+        let command =
+            json!({ "op": "resumes", "url": url, "what": what, "count": count, "down": down_ms });
+        self.call(&command, (down + Duration::from_secs(10)) * count)
+            .with_context(|| format!("{what} at {url}"))
     }
 
     /// Packed bytes of each file of the page.

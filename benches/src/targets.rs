@@ -74,7 +74,7 @@ const ALONE_SAME_RATE: &[(&str, Bound)] = &[
     ("encoders.x264.alone_rate_of_cli", Bound::Most(1.02)),
 ];
 
-const TARGETS: [Target; 28] = [
+const TARGETS: [Target; 36] = [
     at_most("server overhead, p50", "synthetic.overhead.p50", "ms", 1.0).given(FULL_RATE),
     at_most("server overhead, p95", "synthetic.overhead.p95", "ms", 3.0).given(FULL_RATE),
     at_most("send → decoded, synthetic, p50", "synthetic.stage.network.p50", "ms", 4.0)
@@ -96,6 +96,24 @@ const TARGETS: [Target; 28] = [
         Bound::MostOf("input.demo.bound"),
     ),
     at_most("click → first decoded frame, p95", "start.click_to_decoded.p95", "ms", 500.0),
+    at_most("WebRTC, network back → picture, p95", "resume.webrtc.silence.p95", "ms", 400.0),
+    at_most("WebRTC, another network → picture, p95", "resume.webrtc.change.p95", "ms", 400.0),
+    at_most("WebRTC, waking up → picture, p95", "resume.webrtc.sleep.p95", "ms", 400.0),
+    at_most("WebRTC, reload → picture, p95", "resume.webrtc.reload.p95", "ms", 400.0),
+    at_most(
+        "WebTransport, network back → picture, p95",
+        "resume.webtransport.silence.p95",
+        "ms",
+        400.0,
+    ),
+    at_most(
+        "WebTransport, another network → picture, p95",
+        "resume.webtransport.change.p95",
+        "ms",
+        400.0,
+    ),
+    at_most("WebTransport, waking up → picture, p95", "resume.webtransport.sleep.p95", "ms", 400.0),
+    at_most("WebTransport, reload → picture, p95", "resume.webtransport.reload.p95", "ms", 400.0),
     at_most("page weight, gzip", "weight.gzip", "kB", 150.0),
     target("demo frame rate", "demo.fps_presented", "/s", Bound::Held(30.0)),
     at_most("demo frame interval, p95 of nominal", "demo.interval.p95_of_nominal", "×", 1.25),

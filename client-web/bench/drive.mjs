@@ -5,6 +5,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { gzipSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
+import { resumes } from './resume.mjs';
 
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const ARGS = [
@@ -153,7 +154,8 @@ const operations = {
   async close(command) {
     const page = pageOf(command);
     pages.delete(command.page);
-    // Leaving the page ends the session.
+    // Of a page that merely goes the node waits for the next.
+    await page.keyboard.press('Control+Alt+Shift+KeyQ');
     await page.goto('about:blank');
     await pause(100);
     await page.context().close();
@@ -189,6 +191,9 @@ const operations = {
     }
     return { starts };
   },
+
+  /** See resume.mjs. */
+  resumes: (command) => resumes({ newPage, waitUntilLive }, command),
 
   /** Bytes of the built page when gzip packs each file, as scripts/weigh.mjs counts them. */
   async weigh() {

@@ -155,6 +155,11 @@ export class Api {
     await this.request(session.url, { method: 'DELETE', keepalive: true }, session);
   }
 
+  /** Whether the node can be reached: resolves with any answer, which is not read. */
+  async knock(signal: AbortSignal): Promise<void> {
+    await this.fetcher(new URL('icon.svg', this.base).href, { method: 'HEAD', mode: 'no-cors', credentials: 'omit', cache: 'no-store', signal });
+  }
+
   /** Offers a connection (WHEP). */
   async offer(session: Session, sdp: string, signal: AbortSignal): Promise<Answer> {
     const response = await this.request(

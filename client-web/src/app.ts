@@ -2,6 +2,7 @@
 // sharing and the browser's Back do what they should.
 import { ApiProblem, type Api } from './api.ts';
 import { TransportChoice } from './session/choice.ts';
+import { takeUp } from './session/kept.ts';
 import { isFinal } from './session/state.ts';
 import { addressFor, readFragment, type Link, type Settings } from './settings.ts';
 import type { Catalogue, CatalogueEntry } from './wire/index.ts';
@@ -44,8 +45,13 @@ export class App {
 
   start(): void {
     const { link, play } = this.settings;
+    // A page that the browser kept as it was when it went plays on like one that is loaded again.
+    window.addEventListener('pageshow', ({ persisted }) => { if (persisted && this.player !== undefined) location.reload(); });
+    const left = takeUp(play ?? '');
     if (link !== undefined) this.follow(link);
-    else this.show(play);
+    else if (play !== undefined) this.open(play, clientNow(), left);
+    else if (left !== undefined) this.follow(left);
+    else this.showCatalogue();
   }
 
   /** Takes the token or the link that was just put into the address, and hides it. */
@@ -108,9 +114,9 @@ export class App {
   }
 
   /** Plays the entry of this id without waiting for the catalogue, which only adds its title. */
-  private open(id: string, askedAt: Micros): void {
+  private open(id: string, askedAt: Micros, left?: TicketLink): void {
     const find = (catalogue: Catalogue | undefined): CatalogueEntry | undefined => catalogue?.entries.find((entry) => entry.id === id);
-    const player = this.play(find(this.known) ?? unknownEntry(id), askedAt);
+    const player = this.play(find(this.known) ?? unknownEntry(id), askedAt, { left });
     this.catalogue.then(
       (catalogue) => {
         const entry = find(catalogue);
@@ -125,18 +131,18 @@ export class App {
 
   /** Takes over a session that somebody handed on. It knows what it plays; the page need not. */
   private follow(link: Link, askedAt = clientNow()): void {
-    this.play({ ...unknownEntry(''), title: 'Session' }, askedAt, link);
+    this.play({ ...unknownEntry(''), title: 'Session' }, askedAt, { link });
   }
 
-  private play(entry: CatalogueEntry, askedAt: Micros, link?: Link): Player {
+  private play(entry: CatalogueEntry, askedAt: Micros, { link, left }: { readonly link?: Link; readonly left?: TicketLink | undefined } = {}): Player {
     this.closePlayer();
     document.title = titleOf(entry);
-    let left = false;
-    const player = new Player({ entry, link, askedAt }, this.api, this.settings, this.transports, {
+    let leaves = false;
+    const player = new Player({ entry, link, left, askedAt }, this.api, this.settings, this.transports, {
       onLeave: () => {
         // Going back takes a moment, in which it must not be done twice.
-        if (!left) this.leave();
-        left = true;
+        if (!leaves) this.leave();
+        leaves = true;
       },
       onAgain: (at) => {
         if (link === undefined) this.open(entry.id, at);

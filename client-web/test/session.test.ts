@@ -4,8 +4,10 @@ import type { Pipe } from '../src/input/sender.ts';
 import { FORGIVE_MS, TransportChoice, TransportFailed, type Abilities, type TransportKind, type TransportWish } from '../src/session/choice.ts';
 import type { ConnectionEvents, SessionConnection, Signalling } from '../src/session/connection.ts';
 import { offerDescriptor, type HeaderExtension } from '../src/session/extensions.ts';
+import { leaveBehind, takeUp } from '../src/session/kept.ts';
 import { GIVE_UP_MS, PICTURE_MS, PlaySession } from '../src/session/play.ts';
 import type { Taken } from '../src/session/events.ts';
+import type { TicketLink } from '../src/settings.ts';
 import type { PlayState } from '../src/session/state.ts';
 import { Transports } from '../src/session/transports.ts';
 import { clientNow, rtp, type Micros } from '../src/units.ts';
@@ -30,6 +32,7 @@ class FakeConnection implements SessionConnection {
   acknowledged = 0;
   /** Since when pictures come; now, where nothing is said. */
   streamAt: Micros | undefined;
+  probed = 0;
   readonly said: ClientMessage[] = [];
 
   constructor(readonly events: ConnectionEvents, private readonly log: string[], readonly name: string, readonly kind: TransportKind) {}
@@ -50,6 +53,9 @@ class FakeConnection implements SessionConnection {
   }
   acknowledge(): void {
     this.acknowledged += 1;
+  }
+  probe(): void {
+    this.probed += 1;
   }
   averages(): Promise<undefined> {
     return Promise.resolve(undefined);
@@ -127,9 +133,13 @@ interface Means {
   readonly fails?: string;
   /** Since when its pictures come. */
   readonly streamAt?: Micros;
+  /** What the page before left. */
+  readonly left?: TicketLink;
+  /** Whether the network is up. */
+  readonly reachable?: () => boolean;
 }
 
-function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks, abilities = ABLE, fails, streamAt }: Means = {}): Scene {
+function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks, abilities = ABLE, fails, streamAt, left, reachable = () => true }: Means = {}): Scene {
   const [connections, log, states, taken]: [FakeConnection[], string[], PlayState[], Taken[]] = [[], [], [], []];
   const make = (kind: TransportKind) => (events: ConnectionEvents): FakeConnection => {
     const made = new FakeConnection(events, log, `connection ${connections.length + 1}`, kind);
@@ -142,6 +152,8 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
   const api = new Api(new URL('https://node.test/'), undefined, (url, init) => {
     const path = new URL(url as string).pathname.replace('/api/v1/', '');
     const method = init?.method ?? 'GET';
+    // A page that knocks.
+    if (method === 'HEAD') return reachable() ? Promise.resolve(new Response()) : Promise.reject(new TypeError('no network'));
     log.push(`${method} ${path}`);
     const own = respond(method, path);
     if (own !== undefined) return Promise.resolve(own);
@@ -149,7 +161,7 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     if (path.endsWith('webtransport')) return Promise.resolve(Response.json({ url: 'https://node.test:4433/wt/a?ticket=b', certificate_hashes: [] }, { status: 201 }));
     return Promise.resolve(path.endsWith('whep') ? new Response('v=0', { status: 201 }) : Response.json(session, { status: 201 }));
   });
-  const play = new PlaySession(api, what, { video: {}, barcode: false }, {
+  const play = new PlaySession(api, what, left, { video: {}, barcode: false }, {
     onSession: () => undefined, onState: (state) => { states.push(state); },
     onTrack: () => undefined, onTransport: (of) => { taken.push(of); }, onHello: () => undefined, onStats: () => undefined, onWarning: () => undefined, onInputReady: () => undefined,
   }, 7 as Micros, transports);
@@ -178,6 +190,8 @@ async function live(scene: Scene): Promise<void> {
   await pass();
   expect(scene.play.state.name).toBe('live');
 }
+
+const hear = (scene: Scene): void => { scene.newest().events.onControl('{"type":"ping","id":1}'); };
 
 describe('a session', () => {
   it('counts from the click', () => {
@@ -265,6 +279,119 @@ describe('reconnecting', () => {
       scene.newest().open();
     }
     expect(scene.play.state).toMatchObject({ name: 'ended', reason: 'lost' });
+  });
+});
+
+describe('a path that falls silent', () => {
+  it('is probed, shown as broken, and played on as soon as it is back', async () => {
+    const scene = setUp('demo', undefined, { reachable: () => false });
+    await live(scene);
+    await pass(500);
+    expect(scene.newest().probed).toBe(0);
+    await pass(500);
+    expect(scene.newest().probed).toBeGreaterThan(2);
+    expect(scene.play.state.name).toBe('live');
+    await pass(1_000);
+    expect(scene.play.state).toEqual({ name: 'reconnecting', attempt: 1 });
+    await pass(8_000);
+    hear(scene);
+    expect(scene.play.state.name).toBe('live');
+    expect(scene.connections).toHaveLength(1);
+  });
+
+  it('is replaced once the node can be reached, and not before', async () => {
+    let up = false;
+    const scene = setUp('demo', undefined, { reachable: () => up });
+    await live(scene);
+    await pass(10_000);
+    expect(scene.connections).toHaveLength(1);
+    up = true;
+    // Asked ten times a second, and given a tenth to mend by itself.
+    await pass(250);
+    expect(scene.connections).toHaveLength(2);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    expect(scene.play.state.name).toBe('live');
+    expect(scene.connections[0]?.closed).toBe(true);
+  });
+
+  it('is not replaced when it is heard just after the node could be reached', async () => {
+    let up = false;
+    const scene = setUp('demo', undefined, { reachable: () => up });
+    await live(scene);
+    await pass(3_000);
+    up = true;
+    await pass(100);
+    hear(scene);
+    await pass(1_000);
+    expect(scene.connections).toHaveLength(1);
+  });
+
+  it('is in doubt when the browser says that the network is back, and stays as it is when the node is heard', async () => {
+    const scene = setUp();
+    await live(scene);
+    window.dispatchEvent(new Event('online'));
+    expect(scene.newest().probed).toBe(1);
+    await pass(50);
+    hear(scene);
+    await pass(500);
+    expect(scene.connections).toHaveLength(1);
+    expect(scene.states.map(({ name }) => name)).not.toContain('reconnecting');
+    window.dispatchEvent(new Event('online'));
+    await pass(400);
+    expect(scene.connections).toHaveLength(2);
+  });
+});
+
+describe('a page that is loaded again', () => {
+  const resumable = { ...session, resume_ticket: 'next' };
+  const answers: Respond = (method, path) => (method === 'POST' && (path === 'sessions' || path.endsWith('redeem')) ? Response.json(resumable, { status: 201 }) : undefined);
+  let kept: Map<string, string>;
+  beforeEach(() => {
+    kept = new Map();
+    vi.stubGlobal('sessionStorage', {
+      getItem: (key: string) => kept.get(key) ?? null,
+      setItem: (key: string, value: string) => { kept.set(key, value); },
+      removeItem: (key: string) => { kept.delete(key); },
+    });
+  });
+
+  it('takes its session up by the ticket that the page before left, which is gone from the tab then', async () => {
+    const scene = setUp('demo', answers);
+    await live(scene);
+    window.dispatchEvent(new Event('pagehide'));
+    await pass();
+    expect(scene.log).not.toContain('DELETE sessions/a');
+    expect(scene.newest().said).not.toContainEqual({ type: 'bye' });
+    expect(scene.newest().closed).toBe(true);
+    expect(takeUp('other')).toBeUndefined();
+    window.dispatchEvent(new Event('pagehide'));
+    leaveBehind('demo', { session: 'a', ticket: 'next' });
+    const left = takeUp('demo');
+    expect(left).toEqual({ session: 'a', ticket: 'next' });
+    expect(kept.size).toBe(0);
+    const again = setUp('demo', answers, { left: { session: 'a', ticket: 'next' } });
+    await start(again);
+    expect(again.log).toEqual(['POST sessions/a/redeem', 'POST sessions/a/whep']);
+  });
+
+  it('begins anew where its session is over, and ends what it leaves without a ticket', async () => {
+    const gone: Respond = (_, path) => (path.endsWith('redeem') ? problem('ended-session', 410) : undefined);
+    const scene = setUp('demo', gone, { left: { session: 'a', ticket: 'old' } });
+    await live(scene);
+    expect(scene.log.slice(0, 2)).toEqual(['POST sessions/a/redeem', 'POST sessions']);
+    window.dispatchEvent(new Event('pagehide'));
+    await pass();
+    expect(scene.log).toContain('DELETE sessions/a');
+    expect(kept.size).toBe(0);
+  });
+
+  it('that finds nonsense in its storage begins anew', () => {
+    for (const nonsense of ['{', 'null', '[]', '{"play":"demo"}', '{"play":"demo","session":1,"ticket":"t"}']) {
+      kept.set('nearlight-session', nonsense);
+      expect(takeUp('demo')).toBeUndefined();
+    }
   });
 });
 
@@ -421,10 +548,36 @@ describe('the transport', () => {
     expect(scene.newest().kind).toBe('webrtc');
     scene.newest().open();
     scene.picture();
-    await pass(FORGIVE_MS);
+    for (let passed = 0; passed < FORGIVE_MS; passed += 1_000) {
+      await pass(1_000);
+      hear(scene);
+    }
     scene.newest().events.onBroken();
     await pass(10);
     expect(scene.connections.slice(2).map(({ kind }) => kind)).toEqual(['webrtc', 'webtransport', 'webrtc']);
+  });
+
+  it('is kept when its path is lost with the network: that does not speak against it', async () => {
+    let up = true;
+    const scene = asked({ reachable: () => up });
+    await live(scene);
+    for (let round = 0; round < 4; round += 1) {
+      up = false;
+      await pass(3_000);
+      up = true;
+      await pass(300);
+      scene.newest().open();
+      scene.picture();
+      await pass();
+    }
+    expect(scene.connections).toHaveLength(5);
+    expect(scene.newest().kind).toBe('webtransport');
+    // Alone it does.
+    await pass(3_000);
+    scene.newest().open();
+    scene.picture();
+    await pass(3_000);
+    expect(scene.newest().kind).toBe('webrtc');
   });
 
   it('is WebTransport where the default answers and brings no picture', async () => {

@@ -105,6 +105,7 @@ pub struct Metrics {
     pub webtransport_connections: Gauge,
     quic: Family<OutcomeLabel, Counter>,
     connections: Family<TransportLabel, Counter>,
+    tickets_refused: Family<ReasonLabel, Counter>,
     /// Per stage a handle, so that the path of a frame takes no lock of the family.
     by_stage: [Histogram; Stage::ALL.len()],
     encoder_sessions: Family<EncoderLabel, Gauge>,
@@ -211,6 +212,8 @@ impl Metrics {
                 "Clients of WebTransport that came no further, or were made to prove their address",
             ),
             connections: add.one("connections", "Connections of clients to sessions, by transport"),
+            tickets_refused: add
+                .one("tickets_refused", "Tickets of sessions that were not redeemed, by reason"),
             by_stage,
             encoder_sessions: add.one("encoder_sessions", "Sessions that have this encoder"),
             encoder_sessions_refused: add
@@ -243,6 +246,11 @@ impl Metrics {
         for (stage, length) in stages.spans() {
             self.by_stage[stage as usize].observe(length.as_secs_f64());
         }
+    }
+
+    /// Counts a ticket that is no good.
+    pub fn ticket_refused(&self, reason: &'static str) {
+        self.tickets_refused.get_or_create(&ReasonLabel { reason: reason.into() }).inc();
     }
 
     /// Counts a connection.

@@ -90,9 +90,9 @@ impl Node {
         let encoders = Arc::new(NodeEncoders::open(probing, &config)?);
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
         let known = config.access.token_sha256.len();
-        // Three for each session (token, ticket, redeemed token), its addresses, and some room. One for each
-        // viewer, and its addresses.
-        let sessions = (4 + ADDRESSES) * config.sessions.max as usize;
+        // For each session: token, ticket, redeemed token, for both tokens what resumes them (the last one used, and the
+        // next), its addresses, and some room. One for each viewer, and its addresses.
+        let sessions = (8 + ADDRESSES) * config.sessions.max as usize;
         let viewers = (1 + VIEWER_ADDRESSES) * config.sessions.max_viewers as usize;
         let mut tokens = Tokens::new(known + sessions + viewers);
         for digits in &config.access.token_sha256 {
@@ -209,7 +209,19 @@ impl Node {
             self.issue(Scope::Session(session.clone()), sessions.longest.get(), Use::Many)?;
         let ticket =
             self.issue(Scope::Ticket(session.clone()), sessions.connect.get(), Use::Once)?;
-        Ok(Keys { token, ticket })
+        let resume = self.issue_resume(session, &token)?;
+        Ok(Keys { token, ticket, resume })
+    }
+
+    /// A ticket by which a page that loads again takes its session up, in place of this token.
+    fn issue_resume(&self, session: &SessionId, token: &str) -> Result<String, Problem> {
+        let mut random = [0; 32];
+        fill_random(&mut random)?;
+        let now = self.clock.now();
+        let expires = now + self.config.sessions.longest.get();
+        self.tokens()
+            .issue_resume(now, random, session, token, Some(expires))
+            .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
     }
 
     /// A ticket for the address of a session on the port of WebTransport; the newest few work.
@@ -374,23 +386,36 @@ impl Node {
             .map_err(|error| Problem::REFUSED.because(error.to_string()).retry_after(10))
     }
 
-    /// Takes a ticket of a session for a bearer token of it.
+    /// Takes a ticket of a session, from a link or to resume it, for a bearer token of it and the ticket to resume
+    /// that.
     ///
     /// # Errors
     /// A problem for the client: wrong, expired, or used before.
-    pub fn redeem(&self, session: &SessionId, ticket: &str) -> Result<String, Problem> {
+    pub fn redeem(&self, session: &SessionId, ticket: &str) -> Result<(String, String), Problem> {
         let mut random = [0; 32];
         fill_random(&mut random)?;
         let now = self.clock.now();
         let expires = now + self.config.sessions.longest.get();
         let (ticket_of, token_of) =
             (Scope::Ticket(session.clone()), Scope::Session(session.clone()));
-        self.tokens().exchange(now, ticket, &ticket_of, random, token_of, Some(expires)).map_err(
-            |why| match why {
+        let token = {
+            let mut tokens = self.tokens();
+            match tokens.exchange(now, ticket, &ticket_of, random, token_of, Some(expires)) {
+                Err(TokenError::WrongScope) => {
+                    tokens.resume(now, ticket, session, random, Some(expires))
+                }
+                exchanged => exchanged,
+            }
+        };
+        let token = token.map_err(|why| {
+            self.metrics.ticket_refused(why.code());
+            match why {
                 TokenError::Full => Problem::REFUSED.because(why.to_string()).retry_after(10),
                 _ => Problem::UNAUTHORIZED.because(why.to_string()),
-            },
-        )
+            }
+        })?;
+        let resume = self.issue_resume(session, &token)?;
+        Ok((token, resume))
     }
 
     /// Checks a bearer token.
@@ -590,6 +615,8 @@ pub struct Keys {
     pub token: String,
     /// Works once, to be redeemed for a token.
     pub ticket: String,
+    /// Works once, to be redeemed for another token in place of this one.
+    pub resume: String,
 }
 
 /// Unguessable text of `bytes` random bytes, in hexadecimal.

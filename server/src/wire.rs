@@ -130,6 +130,10 @@ pub struct Session {
     /// for handing the session to a player. Only in the answer that created it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub play_url: Option<String>,
+    /// Ticket that works once, to be redeemed for another token in place of this one: for a page that is loaded
+    /// again. Only in answers with a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume_ticket: Option<String>,
     /// STUN and TURN servers for the client.
     pub ice_servers: Vec<IceServer>,
     /// What the client took, once one that tells is connected.

@@ -4,6 +4,8 @@
 
 extern crate transport as nearlight_transport;
 
+#[path = "common/address.rs"]
+mod address;
 #[path = "../../transport/tests/client/mod.rs"]
 mod client;
 mod common;
@@ -12,48 +14,15 @@ mod quic_client;
 
 use std::sync::Arc;
 
+use address::{Address, PAGE, address, begins, server};
 use axum::http::Method;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use common::{Ask, Session, ask, create, serve, until};
-use media::webtransport::FrameHeader;
-use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput, UnitKind};
+use common::{Ask, Session, ask, create, until};
+use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput};
 use nearlight::node::Node;
-use nearlight::serve::Server;
 use nearlight_transport::Answer;
 use quic_client::{Client, Manners};
 use rtc::peer_connection::state::RTCPeerConnectionState;
 use serde_json::{Value, json};
-
-/// A page on the node's own origin.
-const PAGE: &str = "http://127.0.0.1:8080";
-
-/// A server that pages reach at [`PAGE`].
-async fn server(overrides: &[&str]) -> Server {
-    let ours = format!("server.public_url={PAGE}");
-    serve(&[&[ours.as_str()], overrides].concat()).await
-}
-
-struct Address {
-    url: String,
-    hashes: Vec<[u8; 32]>,
-}
-
-impl Address {
-    fn read(json: &Value) -> Self {
-        let hash = |text: &Value| {
-            let bytes = BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap();
-            bytes.try_into().unwrap()
-        };
-        let hashes = json["certificate_hashes"].as_array().unwrap().iter().map(hash).collect();
-        Self { url: json["url"].as_str().unwrap().to_owned(), hashes }
-    }
-
-    async fn connect(&self, more: &str) -> Option<Client> {
-        let manners = Manners { origin: Some(PAGE.into()), ..Manners::default() };
-        Client::connect(&format!("{}{more}", self.url), &self.hashes, &manners).await.ok()
-    }
-}
 
 /// A session and where it can be had.
 async fn session(node: &Arc<Node>) -> (Session, Address) {
@@ -63,13 +32,6 @@ async fn session(node: &Arc<Node>) -> (Session, Address) {
 async fn session_of(node: &Arc<Node>, wish: Ask) -> (Session, Address) {
     let reply = wish.of(node).await;
     (reply.session(), Address::read(&reply.json()["webtransport"]))
-}
-
-/// A fresh address of a session.
-async fn address(node: &Arc<Node>, session: &Session) -> Address {
-    let reply = session.ask(Method::POST, "/webtransport").bearer(&session.token).of(node).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    Address::read(&reply.json())
 }
 
 async fn said(client: &mut Client, kind: &str) -> Value {
@@ -91,21 +53,6 @@ async fn becomes(node: &Arc<Node>, session: &Session, state: &str) {
         shown(node, session).await.filter(|shown| shown["state"] == state).map(drop)
     })
     .await;
-}
-
-/// The first frames of a client: a keyframe and two that follow it.
-async fn begins(client: &Client) -> FrameHeader {
-    let (first, unit) = client.frame().await;
-    assert_eq!((first.kind, first.refers_to), (UnitKind::Key, None));
-    assert_eq!(unit.len(), first.bytes as usize);
-    let mut before = first;
-    for _ in 0..2 {
-        let (next, _) = client.frame().await;
-        assert_eq!((next.kind, next.refers_to), (UnitKind::Delta, Some(before.frame)));
-        assert!(next.frame > before.frame && next.codec == first.codec);
-        before = next;
-    }
-    before
 }
 
 fn key(seq: u32) -> Vec<u8> {
@@ -209,6 +156,23 @@ async fn a_client_that_closes_without_goodbye_may_come_back_to_the_same_game() {
     let again = address(node, &session).await.connect("").await.expect("a connection");
     assert!(begins(&again).await.frame > before.frame, "the same source draws on");
     becomes(node, &session, "live").await;
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_stays_away_has_left_and_its_ticket_is_worth_nothing() {
+    let server = server(&["sessions.away=1s"]).await;
+    let node = server.node();
+    let reply = create().of(node).await;
+    let ticket = json!({"ticket": reply.json()["resume_ticket"]}).to_string();
+    let (session, first) = (reply.session(), Address::read(&reply.json()["webtransport"]));
+    let client = first.connect("").await.expect("a connection");
+    begins(&client).await;
+    client.leave().await;
+    until("the end", async || shown(node, &session).await.is_none().then_some(())).await;
+    let late = session.ask(Method::POST, "/redeem").json(ticket).of(node).await;
+    assert_eq!(late.problem(410, "ended-session"), "The player left.");
+    assert!(metric(node, "nearlight_sessions_ended_total{reason=\"client_left\"} 1"));
     server.shut_down().await;
 }
 

@@ -43,6 +43,8 @@ pub struct Limits {
     pub connect: Duration,
     /// From a lost client or device until the session is given up.
     pub reconnect: Duration,
+    /// The same after a client that went without a goodbye: its page may be loading again. At most `reconnect`.
+    pub away: Duration,
     /// Without input.
     pub idle: Duration,
     /// How long before the idle limit the player is warned.
@@ -62,6 +64,7 @@ impl Default for Limits {
             start: Duration::from_secs(15),
             connect: Duration::from_secs(20),
             reconnect: Duration::from_secs(30),
+            away: Duration::from_secs(10),
             idle: minutes(15),
             idle_warning: minutes(1),
             longest: minutes(12 * 60),
@@ -104,6 +107,8 @@ pub enum Event {
     TransportInterrupted,
     /// The connection is over. Not to be told of a connection that another one replaced.
     TransportClosed(CloseReason),
+    /// The client closed the connection and did not say goodbye: its page is gone, and may come back.
+    ClientAway,
     /// The player did something.
     InputActivity,
     /// Whether the client shows the picture.
@@ -257,8 +262,26 @@ enum Media {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Client {
     Absent,
+    /// Absent because it went.
+    Away,
     Watching,
     Hidden,
+}
+
+impl Client {
+    fn is_there(self) -> bool {
+        matches!(self, Self::Watching | Self::Hidden)
+    }
+}
+
+impl Limits {
+    /// How long a session waits for this client.
+    fn grace(&self, client: Client) -> Duration {
+        match client {
+            Client::Away => self.away.min(self.reconnect),
+            Client::Absent | Client::Watching | Client::Hidden => self.reconnect,
+        }
+    }
 }
 
 /// What must be there for a session to be live.
@@ -270,7 +293,7 @@ struct Parts {
 
 impl Parts {
     fn complete(self) -> bool {
-        self.media == Media::Up && self.client != Client::Absent
+        self.media == Media::Up && self.client.is_there()
     }
 }
 
@@ -402,7 +425,11 @@ impl Machine {
                     Media::Lost => Some((media_by, EndReason::DeviceLost)),
                     Media::Up => None,
                 },
-                (parts.client == Client::Absent).then_some((client_by, EndReason::NeverConnected)),
+                match parts.client {
+                    Client::Absent => Some((client_by, EndReason::NeverConnected)),
+                    Client::Away => Some((client_by, EndReason::ClientLeft)),
+                    Client::Watching | Client::Hidden => None,
+                },
             ],
             _ => [None, None],
         };
@@ -429,6 +456,7 @@ impl Machine {
             State::Suspended { grace, parts, course } => {
                 let lost = match parts.client {
                     Client::Absent => EndReason::ConnectionLost,
+                    Client::Away => EndReason::ClientLeft,
                     Client::Watching | Client::Hidden => EndReason::DeviceLost,
                 };
                 earliest(course.limits().into_iter().chain([(*grace, lost)]), now)
@@ -525,24 +553,24 @@ impl Machine {
             Event::DeviceBack if parts.media == Media::Lost => parts.media = Media::Up,
             Event::TransportConnected { visible: true } => parts.client = Client::Watching,
             Event::TransportConnected { visible: false } => parts.client = Client::Hidden,
-            Event::TransportInterrupted | Event::TransportClosed(_)
-                if parts.client != Client::Absent =>
-            {
+            Event::TransportInterrupted | Event::TransportClosed(_) if parts.client.is_there() => {
                 parts.client = Client::Absent;
             }
+            Event::ClientAway if parts.client != Client::Away => parts.client = Client::Away,
             Event::Visibility(true) if parts.client == Client::Hidden => {
                 parts.client = Client::Watching;
             }
             Event::Visibility(false) if parts.client == Client::Watching => {
                 parts.client = Client::Hidden;
             }
-            Event::InputActivity if parts.client != Client::Absent => {
+            Event::InputActivity if parts.client.is_there() => {
                 course.idle = Limit::new(self.now, self.limits.idle, self.limits.idle_warning);
             }
             _ => return Handled::Ignored,
         }
         // Somebody else took over a running session: their decoder has nothing to begin with.
-        let taken_over = matches!(event, Event::TransportConnected { .. });
+        let taken_over =
+            matches!(event, Event::TransportConnected { .. }) && before.client.is_there();
         self.settle(before);
         if taken_over && before.client == Client::Watching && self.is_drawing() {
             self.actions.push_back(Action::Keyframe);
@@ -561,12 +589,11 @@ impl Machine {
             }
             State::Starting { ref mut media_by, ref mut client_by, parts, .. } => {
                 // What was there and went away gets as long to come back as in a live session.
-                let again = now + self.limits.reconnect;
                 if before.media == Media::Up && parts.media == Media::Lost {
-                    *media_by = again;
+                    *media_by = now + self.limits.reconnect;
                 }
-                if before.client != Client::Absent && parts.client == Client::Absent {
-                    *client_by = again;
+                if before.client != parts.client && !parts.client.is_there() {
+                    *client_by = now + self.limits.grace(parts.client);
                 }
             }
             State::Suspended { parts, course, .. } if parts.complete() => {
@@ -574,8 +601,13 @@ impl Machine {
             }
             State::Live { since, parts, mut course } if !parts.complete() => {
                 course.live += now.since(since);
-                let grace = now + self.limits.reconnect;
+                let grace = now + self.limits.grace(parts.client);
                 self.state = State::Suspended { grace, parts, course };
+            }
+            State::Suspended { ref mut grace, parts, .. }
+                if parts.client == Client::Away && before.client != Client::Away =>
+            {
+                *grace = now + self.limits.grace(parts.client);
             }
             _ => {}
         }
@@ -598,7 +630,7 @@ impl Machine {
             }
             State::Ending { .. } | State::Ended { .. } => return,
         };
-        if client != Client::Absent && reason != EndReason::ClientLeft {
+        if client.is_there() && reason != EndReason::ClientLeft {
             self.actions.push_back(Action::NotifyClient(Notice::Ended(reason.clone())));
         }
         if matches!(self.state, State::Admitted { .. }) {

@@ -65,14 +65,19 @@ pub enum Scope {
     Viewer(ViewerId),
     /// To connect as one viewer, and nothing else.
     ConnectViewer(ViewerId),
+    /// To be redeemed for a token of one session in place of that which it came with: what a page that loads again
+    /// has left.
+    Resume(SessionId),
 }
 
 impl Scope {
     /// Whether a holder of this scope may do what needs `needed`.
     fn allows(&self, needed: &Self) -> bool {
         // Not even an operator's token is a ticket: redeeming one would use up nothing.
-        let is_ticket =
-            matches!(needed, Self::Ticket(_) | Self::Connect(_) | Self::ConnectViewer(_));
+        let is_ticket = matches!(
+            needed,
+            Self::Ticket(_) | Self::Connect(_) | Self::ConnectViewer(_) | Self::Resume(_)
+        );
         self == needed || *self == Self::Operator && !is_ticket
     }
 
@@ -80,7 +85,7 @@ impl Scope {
     fn session(&self) -> Option<&SessionId> {
         match self {
             Self::Operator | Self::Viewer(_) | Self::ConnectViewer(_) => None,
-            Self::Session(id) | Self::Ticket(id) | Self::Connect(id) => Some(id),
+            Self::Session(id) | Self::Ticket(id) | Self::Connect(id) | Self::Resume(id) => Some(id),
         }
     }
 
@@ -126,12 +131,28 @@ pub enum TokenError {
     Full,
 }
 
+impl TokenError {
+    /// The name used in metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Replayed => "replayed",
+            Self::WrongScope => "wrong_scope",
+            Self::Full => "full",
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     digest: TokenDigest,
     scope: Scope,
     expires: Option<MediaTime>,
     state: EntryState,
+    /// The token whose place is taken when this one is redeemed.
+    replaces: Option<TokenDigest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +238,7 @@ impl Tokens {
             Use::Many => EntryState::Many,
             Use::Once => EntryState::Once,
         };
-        self.entries.push(Entry { digest, scope, expires, state });
+        self.entries.push(Entry { digest, scope, expires, state, replaces: None });
         Ok(())
     }
 
@@ -268,6 +289,50 @@ impl Tokens {
                 Err(error)
             }
         }
+    }
+
+    /// Makes a ticket that is redeemed for a token in place of `bearer`, which is one of the session.
+    ///
+    /// # Errors
+    /// [`TokenError::Full`].
+    pub fn issue_resume(
+        &mut self,
+        now: MediaTime,
+        random: [u8; 32],
+        session: &SessionId,
+        bearer: &str,
+        expires: Option<MediaTime>,
+    ) -> Result<String, TokenError> {
+        let scope = Scope::Resume(session.clone());
+        let text = self.issue(now, random, scope, expires, Use::Once)?;
+        if let Some(entry) = self.entries.last_mut() {
+            entry.replaces = Some(TokenDigest::of(bearer));
+        }
+        Ok(text)
+    }
+
+    /// Takes a ticket of [`issue_resume`](Self::issue_resume) for a new token. The token before it, and tickets that
+    /// were used before this one, are forgotten: however often a page is loaded, its session has as many tokens.
+    ///
+    /// # Errors
+    /// Every [`TokenError`].
+    pub fn resume(
+        &mut self,
+        now: MediaTime,
+        ticket: &str,
+        session: &SessionId,
+        random: [u8; 32],
+        expires: Option<MediaTime>,
+    ) -> Result<String, TokenError> {
+        let scope = Scope::Resume(session.clone());
+        self.check(now, ticket, &scope)?;
+        let used = TokenDigest::of(ticket);
+        let before = self.find(&used).and_then(|index| self.entries[index].replaces);
+        self.entries.retain(|entry| {
+            let is_older = entry.scope == scope && entry.state == EntryState::Used;
+            before != Some(entry.digest) && (entry.digest == used || !is_older)
+        });
+        self.issue(now, random, Scope::Session(session.clone()), expires, Use::Many)
     }
 
     /// Forgets every token of a session; to be called when it has ended.
@@ -400,6 +465,38 @@ mod tests {
         tokens.revoke_session(&SessionId::new("b"));
         let again = tokens.exchange(at(9), &text, &ticket, [4; 32], session("a"), None);
         assert!(matches!(again, Err(TokenError::Full | TokenError::Replayed)), "{again:?}");
+    }
+
+    #[test]
+    fn a_resume_ticket_takes_the_place_of_the_token_that_it_came_with() {
+        let mut tokens = Tokens::new(5);
+        let (id, resume) = (SessionId::new("a"), Scope::Resume(SessionId::new("a")));
+        let others = tokens.issue(at(0), [255; 32], session("a"), None, Use::Many).unwrap();
+        let mut bearer = tokens.issue(at(0), [1; 32], session("a"), None, Use::Many).unwrap();
+        let first = tokens.issue_resume(at(0), [100; 32], &id, &bearer, Some(at(60))).unwrap();
+        assert_eq!(tokens.check(at(1), &first, &session("a")), Err(TokenError::WrongScope));
+        let elsewhere = tokens.resume(at(1), &first, &SessionId::new("b"), [3; 32], None);
+        assert_eq!(elsewhere, Err(TokenError::WrongScope));
+        let forged = "00".repeat(32);
+        assert_eq!(tokens.resume(at(1), &forged, &id, [3; 32], None), Err(TokenError::Unknown));
+        // However often: the book stays as long.
+        let mut ticket = first.clone();
+        for n in 2..90 {
+            let next = tokens.resume(at(2), &ticket, &id, [n; 32], None).unwrap();
+            assert_eq!(tokens.check(at(2), &bearer, &session("a")), Err(TokenError::Unknown));
+            assert_eq!(tokens.check(at(2), &next, &session("a")), Ok(()));
+            let again = tokens.resume(at(2), &ticket, &id, [n; 32], None);
+            assert_eq!(again, Err(TokenError::Replayed));
+            ticket = tokens.issue_resume(at(2), [100 + n; 32], &id, &next, Some(at(60))).unwrap();
+            bearer = next;
+        }
+        assert_eq!(tokens.len(), 4);
+        assert_eq!(tokens.resume(at(3), &first, &id, [1; 32], None), Err(TokenError::Unknown));
+        assert_eq!(tokens.resume(at(60), &ticket, &id, [1; 32], None), Err(TokenError::Expired));
+        assert_eq!(tokens.check(at(61), &bearer, &session("a")), Ok(()));
+        assert_eq!(tokens.check(at(61), &others, &session("a")), Ok(()), "nobody else's");
+        let operator = tokens.issue(at(61), [254; 32], Scope::Operator, None, Use::Many).unwrap();
+        assert_eq!(tokens.check(at(61), &operator, &resume), Err(TokenError::WrongScope));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod encoders;
 mod input;
 pub(crate) mod memory;
 mod page;
+mod resume;
 mod stages;
 mod still;
 mod stream;
@@ -37,6 +38,7 @@ pub(crate) fn run(section: Section, bench: &mut Bench, findings: &mut Findings) 
             input::run(bench, findings, "input.demo", DEMO, DEMO_FPS).and(pattern)
         }
         Section::Memory => memory::run(bench, findings),
+        Section::Resume => resume::run(bench, findings),
         Section::Start => page::starts(bench, findings),
         Section::Weight => page::weight(bench, findings),
         Section::Still => still::run(bench, findings),

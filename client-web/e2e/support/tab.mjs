@@ -60,8 +60,16 @@ export class Tab {
       error.message += `\npage: ${JSON.stringify(state)} ${tab.complaints.join(' ')}\nnode:\n${log}`;
       throw error;
     } finally {
+      await tab.leave().catch(() => undefined);
       await context.close();
     }
+  }
+
+  /** Leaves the session: of a page that merely goes, the node waits for the next. */
+  async leave() {
+    if (this.page.isClosed()) return;
+    await this.page.evaluate(() => { document.querySelector('.surface')?.focus(); });
+    await this.page.keyboard.press('Control+Alt+Shift+KeyQ');
   }
 
   until(predicate, argument) {

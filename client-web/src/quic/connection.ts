@@ -10,12 +10,6 @@ import type { FromLink, LinkFigures, PipeName, ToLink } from './messages.ts';
 
 /** Control messages that wait beyond this are dropped: nobody has read for long. */
 const CONTROL_LIMIT = 256 * 1024;
-/**
- * The node tells figures four times a second to who watches. Silence of this length is worth a warning; the
- * session gives the path some more time after that.
- */
-const SILENT_MS = 1_500;
-const LOOK_EVERY_MS = 250;
 
 export class QuicConnection implements SessionConnection {
   readonly kind = 'webtransport';
@@ -27,9 +21,6 @@ export class QuicConnection implements SessionConnection {
   private retired = false;
   private taken = false;
   private figures: LinkFigures | undefined;
-  private heardAt: number | undefined;
-  private silent = false;
-  private looking: ReturnType<typeof setInterval> | undefined;
   private settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
 
   /** `show` takes the port that pictures come on, once they do. */
@@ -77,13 +68,16 @@ export class QuicConnection implements SessionConnection {
     return Promise.resolve({ bufferMs: undefined, decodeMs: figures.decodeMs, lost: `${figures.dropped} of ${figures.received + figures.dropped} frames lost` });
   }
 
+  probe(): void {
+    this.post({ type: 'probe' });
+  }
+
   stats(): Promise<RTCStatsReport | undefined> {
     return Promise.resolve(undefined);
   }
 
   retire(): void {
     this.retired = true;
-    clearInterval(this.looking);
     this.settle?.reject(new TransportFailed(this.kind, 'was given up'));
     this.settle = undefined;
   }
@@ -110,7 +104,6 @@ export class QuicConnection implements SessionConnection {
         this.ready(message.connectMs, message.at);
         return;
       case 'control':
-        this.heardAt = performance.now();
         this.events.onControl(message.text);
         return;
       case 'sent':
@@ -127,7 +120,6 @@ export class QuicConnection implements SessionConnection {
     this.connectMs = connectMs;
     this.taken = true;
     for (const pipe of Object.values(this.pipes)) pipe.readyState = 'open';
-    this.looking = setInterval(() => { this.look(); }, LOOK_EVERY_MS);
     if (this.pictures !== undefined) this.show(this.pictures);
     this.events.onStream(at);
     this.events.onInputReady(this.pipes.input, this.pipes.motion);
@@ -142,14 +134,6 @@ export class QuicConnection implements SessionConnection {
     this.closePipes();
     if (settle !== undefined) settle.reject(new TransportFailed(this.kind, reason));
     else this.events.onBroken(cannotDecode ? new TransportFailed(this.kind, reason) : undefined);
-  }
-
-  /** A hidden page is sent nothing, and is in no hurry. */
-  private look(): void {
-    if (document.visibilityState === 'hidden') this.heardAt = undefined;
-    const silent = this.heardAt !== undefined && performance.now() - this.heardAt > SILENT_MS;
-    if (silent !== this.silent) this.events.onSilent(silent);
-    this.silent = silent;
   }
 
   private post(message: ToLink, transfer: Transferable[] = []): void {

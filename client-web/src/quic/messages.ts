@@ -24,6 +24,8 @@ export type ToLink =
   | { readonly type: 'open'; readonly address: LinkAddress; readonly limitMs: number; readonly pictures: MessagePort }
   | { readonly type: 'control'; readonly text: string }
   | { readonly type: 'input' | 'motion'; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** Send something, so that the node hears that the path is back. */
+  | { readonly type: 'probe' }
   | { readonly type: 'close' };
 
 /** How frames fared since the connection began. */

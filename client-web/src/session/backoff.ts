@@ -12,20 +12,20 @@ export function pauseBefore(attempt: number, random: number): Milliseconds {
   return ms(Math.round(whole * (1 - random / 3)));
 }
 
-/** Waits, or rejects with the signal's reason. Ends early when `network` says `online`: the window does. */
-export function pause(length: Milliseconds, signal: AbortSignal, network: EventTarget): Promise<void> {
+/** Waits, or rejects with the signal's reason. Ends early when `network`, if given, says `online`: the window does. */
+export function pause(length: Milliseconds, signal: AbortSignal, network?: EventTarget): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const done = (finish: () => void): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);
-      network.removeEventListener('online', wake);
+      network?.removeEventListener('online', wake);
       finish();
     };
     const wake = (): void => { done(resolve); };
     const stop = (): void => { done(() => { reject(signal.reason as Error); }); };
     const timer = setTimeout(wake, length);
     signal.addEventListener('abort', stop);
-    network.addEventListener('online', wake);
+    network?.addEventListener('online', wake);
   });
 }

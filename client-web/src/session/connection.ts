@@ -18,8 +18,8 @@ export interface ConnectionEvents {
   readonly onControl: (text: string) => void;
   /** Input can be sent from now on. */
   readonly onInputReady: (input: Pipe, motion: Pipe) => void;
-  /** The path is silent and may come back by itself, or no more than that: it did. */
-  readonly onSilent: (silent: boolean) => void;
+  /** The node was heard. */
+  readonly onAlive: () => void;
   /** The connection is over, and neither `retire` nor `close` ended it. `cannot`: another would end the same way. */
   readonly onBroken: (cannot?: TransportFailed) => void;
 }
@@ -51,6 +51,8 @@ export interface SessionConnection {
   connect(node: Signalling): Promise<void>;
   /** Says something on the control channel; what cannot be said now is dropped. */
   say(text: string): boolean;
+  /** Sends something, so that the node hears at once that the path is back, and where the client is now. */
+  probe(): void;
   /** Tells that a frame is decoded; absent where whoever decodes tells it. */
   acknowledge?(frame: Decoded): void;
   averages(): Promise<PathAverages | undefined>;
@@ -162,6 +164,10 @@ export class Connection implements SessionConnection {
     this.acknowledged.note({ rtp, state: 'decoded', firstAt: decodedAt, lastAt: decodedAt }, undefined);
   }
 
+  probe(): void {
+    this.acknowledged.repeat();
+  }
+
   /** What cannot be said now is in the next message. */
   private sendAcks(message: Uint8Array<ArrayBuffer>): void {
     if (this.acks.readyState !== 'open' || this.acks.bufferedAmount > MOST_ACKS) return;
@@ -193,15 +199,14 @@ export class Connection implements SessionConnection {
   private stateChanged(): void {
     switch (this.peer.connectionState) {
       case 'connected':
-        this.events.onSilent(false);
-        return;
-      case 'disconnected':
-        this.events.onSilent(true);
+        this.events.onAlive();
         return;
       case 'failed':
       case 'closed':
         this.broken();
         return;
+      // The browser notices late that the node is silent, and that it is back: who hears nothing finds out otherwise.
+      case 'disconnected':
       case 'new':
       case 'connecting':
     }

@@ -13,12 +13,13 @@ import type { TransportFailed, TransportKind } from './choice.ts';
 import type { PathAverages, SessionConnection, Signalling } from './connection.ts';
 import type { PlayEvents, StartTimes } from './events.ts';
 import { ConnectionLost, refusal, type Lost } from './refusal.ts';
+import { leaveBehind } from './kept.ts';
+import { reached } from './knock.ts';
+import { PathWatch } from './path-watch.ts';
 import { NodeSignalling } from './signalling.ts';
 import { isFinal, type ConnectingStep, type EndedReason, type PlayState } from './state.ts';
 import type { Transports } from './transports.ts';
 
-/** A path that is silent this long is replaced; ICE mends shorter breaks itself. */
-const SILENCE_MS = 1_500;
 /** An answered offer must bring a picture within this time, while the page is seen. */
 export const PICTURE_MS = 12_000;
 /**
@@ -47,7 +48,8 @@ export class PlaySession {
   private farewell: Promise<void> = Promise.resolve();
   /** When the newest track came; no frame of it is older. */
   private trackAt = Number.POSITIVE_INFINITY as Micros;
-  private silence: ReturnType<typeof setTimeout> | undefined;
+  /** Of a connection that showed a picture. */
+  private watch: PathWatch | undefined;
   private pictureDue: ReturnType<typeof setTimeout> | undefined;
   /** Settles the wait of the attempt that is under way. */
   private attempt: { readonly pictured: () => void; readonly lost: (why: Lost) => void; awaitsPicture: boolean } | undefined;
@@ -56,6 +58,8 @@ export class PlaySession {
     private readonly api: Api,
     /** Catalogue id of a new session, or the link to one that exists. */
     private readonly what: string | Link,
+    /** The session of this entry that the page before left. */
+    private readonly left: TicketLink | undefined,
     private readonly settings: Pick<Settings, 'video' | 'barcode'>,
     private readonly events: PlayEvents,
     askedAt: Micros,
@@ -64,7 +68,8 @@ export class PlaySession {
     this.times = { askedUs: askedAt };
     const { signal } = this.abort;
     document.addEventListener('visibilitychange', () => { this.visibilityChanged(); }, { signal });
-    window.addEventListener('pagehide', () => { this.leave(); }, { signal });
+    window.addEventListener('pagehide', () => { this.goAway(); }, { signal });
+    window.addEventListener('online', () => { this.watch?.doubt(); }, { signal });
   }
 
   get state(): PlayState {
@@ -85,6 +90,7 @@ export class PlaySession {
 
   /** A frame is decoded. */
   decoded(frame: Decoded): void {
+    this.heardNode();
     // What is decoded before the newest connection brings pictures came by the one before it, which the node sends on
     // until it knows the new one.
     const from = (frame.decodedAt < this.trackAt ? this.former : undefined) ?? this.connection;
@@ -96,7 +102,10 @@ export class PlaySession {
     this.times.firstDecodedUs ??= progress.decodedAt;
     this.times.firstPresentedUs ??= progress.presentedAt;
     // What an earlier connection showed last may be told only now.
-    if (this.isNew(progress)) this.attempt?.pictured();
+    if (this.isNew(progress)) {
+      this.heardNode();
+      this.attempt?.pictured();
+    }
     if (progress.reports.length > 0) this.say({ type: 'frames', frames: [...progress.reports] });
   }
 
@@ -106,9 +115,29 @@ export class PlaySession {
     if (failure !== undefined) this.end('presenter', failure);
   }
 
-  /** Ends the session at the user's wish, also while the page goes away. */
+  /** Ends the session at the user's wish. */
   leave(): void {
     this.end('left', undefined);
+  }
+
+  /**
+   * The page goes away. It may be loading again: the node keeps the session for some seconds, and the page after this
+   * one finds it.
+   */
+  private goAway(): void {
+    const ticket = this.session?.resume_ticket;
+    if (isFinal(this.current)) return;
+    if (this.session === undefined || ticket == null) {
+      this.leave();
+      return;
+    }
+    leaveBehind(typeof this.what === 'string' ? this.what : '', { session: this.session.id, ticket });
+    const { connection } = this;
+    this.become({ name: 'ended', reason: 'left', detail: undefined });
+    this.abort.abort(new ConnectionLost('broken'));
+    // At once: there may be no later.
+    connection?.close();
+    this.free();
   }
 
   /** WebRTC's own figures; undefined without it. */
@@ -139,9 +168,10 @@ export class PlaySession {
     const ready = this.transports.ready();
     const { video, barcode } = this.settings;
     // Not aborted when the user leaves: a session that was made unseen could not be ended.
-    const session = await (typeof this.what === 'string'
-      ? this.api.createSession({ app: this.what, video, barcode })
-      : 'invitation' in this.what ? this.api.join(this.what) : this.api.redeem(this.what));
+    const { what } = this;
+    const session = typeof what === 'string'
+      ? ((await this.resume()) ?? (await this.api.createSession({ app: what, video, barcode })))
+      : 'invitation' in what ? await this.api.join(what) : await this.api.redeem(what);
     this.session = session;
     this.events.onSession(session);
     this.times.sessionUs = clientNow();
@@ -151,6 +181,17 @@ export class PlaySession {
     await ready;
     this.abort.signal.throwIfAborted();
     return this.any(early ?? this.open(), signalling);
+  }
+
+  /** The session that the page before left, if it is still there. */
+  private async resume(): Promise<Session | undefined> {
+    if (this.left === undefined) return undefined;
+    try {
+      return await this.api.redeem(this.left);
+    } catch (error) {
+      if (error instanceof ApiProblem) return undefined;
+      throw error;
+    }
   }
 
   /** A connection with its first picture: this one, or one of another transport where this one cannot be had. */
@@ -197,9 +238,12 @@ export class PlaySession {
     this.goodAt = performance.now();
     for (let attempt = 1; performance.now() - this.goodAt < GIVE_UP_MS; attempt += 1) {
       this.become({ name: 'reconnecting', attempt });
-      await pause(pauseBefore(attempt, Math.random()), this.abort.signal, window);
+      // Prepared before the node can be reached.
+      const connection = this.open();
       try {
-        return await this.any(this.open(), signalling);
+        await pause(pauseBefore(attempt, Math.random()), this.abort.signal, window);
+        await reached((within) => this.api.knock(within), AbortSignal.any([this.abort.signal, AbortSignal.timeout(GIVE_UP_MS)]), window);
+        return await this.any(connection, signalling);
       } catch (error) {
         if (isFinal(this.current)) throw error;
         if (error instanceof ApiProblem && !error.isTemporary) {
@@ -216,7 +260,7 @@ export class PlaySession {
 
   private open(): SessionConnection {
     if (this.connection !== undefined) this.retire(this.connection);
-    this.ready = false;
+    this.unready();
     const connection = this.transports.make(this.session, {
       onTrack: (track) => {
         this.picturesCome(clientNow());
@@ -237,7 +281,7 @@ export class PlaySession {
         this.events.onTransport({ kind, reason, connectMs: connection.connectMs });
         this.events.onInputReady();
       },
-      onSilent: (silent) => { this.silent(silent, connection); },
+      onAlive: () => { if (this.connection === connection) this.heardNode(); },
       onBroken: (cannot) => { this.lose(connection, cannot); },
     });
     const { chosen } = this.transports;
@@ -288,6 +332,7 @@ export class PlaySession {
       clearTimeout(this.pictureDue);
     }
     this.become({ name: 'live' });
+    this.watchPath(connection);
   }
 
   /** Limits the wait for a picture. To a hidden page the node sends none, so there is no limit then. */
@@ -298,8 +343,11 @@ export class PlaySession {
   }
 
   private visibilityChanged(): void {
-    // An open connection was good all the while that no picture was due on it.
-    if (!isHidden() && this.ready) this.goodAt = performance.now();
+    // An open connection was good all the while that no picture was due on it. Whether it still is shows now.
+    if (!isHidden() && this.ready) {
+      this.goodAt = performance.now();
+      this.watch?.doubt();
+    }
     this.sayVisibility();
     this.limitWait();
   }
@@ -314,18 +362,40 @@ export class PlaySession {
     });
   }
 
-  private silent(silent: boolean, connection: SessionConnection): void {
-    clearTimeout(this.silence);
-    if (silent) this.silence = setTimeout(() => { this.lose(connection); }, SILENCE_MS);
+  /** The node was heard on the connection of now. */
+  private heardNode(): void {
+    this.watch?.heard();
   }
 
-  private lose(connection: SessionConnection, cannot?: TransportFailed): void {
-    clearTimeout(this.silence);
+  /** From its first picture on. */
+  private watchPath(connection: SessionConnection): void {
+    this.watch?.stop();
+    this.watch = new PathWatch((signal) => this.api.knock(signal), {
+      onQuiet: () => { connection.probe(); },
+      onSilent: (silent) => { this.silent(silent); },
+      onGone: (alone) => { this.lose(connection, alone ? 'alone' : 'network'); },
+    });
+  }
+
+  /** The state of a connection that may come back. */
+  private silent(silent: boolean): void {
+    if (silent && this.current.name === 'live') this.become({ name: 'reconnecting', attempt: 1 });
+    else if (!silent && this.current.name === 'reconnecting') this.become({ name: 'live' });
+  }
+
+  private unready(): void {
+    this.ready = false;
+    this.watch?.stop();
+    this.watch = undefined;
+  }
+
+  /** The connection is over: by itself, because another would end the same way, or with the network. */
+  private lose(connection: SessionConnection, why: TransportFailed | 'alone' | 'network' = 'alone'): void {
     if (this.connection !== connection) return;
-    this.transports.broke(connection, cannot);
+    if (why !== 'network') this.transports.broke(connection, why === 'alone' ? undefined : why);
     if (isHidden() && this.ready) this.goodAt = performance.now();
     this.connection = undefined;
-    this.ready = false;
+    this.unready();
     this.input.detach();
     this.retire(connection);
     this.attempt?.lost('broken');
@@ -343,6 +413,7 @@ export class PlaySession {
   }
 
   private heard(text: string): void {
+    this.heardNode();
     const message = parseServerMessage(text);
     switch (message?.type) {
       case 'ping':
@@ -419,7 +490,6 @@ export class PlaySession {
   }
 
   private free(): void {
-    clearTimeout(this.silence);
     clearTimeout(this.pictureDue);
     this.input.detach();
     this.attempt?.lost('broken');
@@ -429,7 +499,7 @@ export class PlaySession {
     this.farewell.then(() => { for (const connection of open) connection.close(); }, () => undefined);
     this.connection = undefined;
     this.former = undefined;
-    this.ready = false;
+    this.unready();
     if (!this.abort.signal.aborted) this.abort.abort(new ConnectionLost('broken'));
   }
 }

@@ -30,6 +30,8 @@ export interface PlayRequest {
   readonly entry: CatalogueEntry;
   /** The session to take over or to join, where one is. */
   readonly link: Link | undefined;
+  /** The session of this entry that the page before left in this tab, to be taken up. */
+  readonly left: TicketLink | undefined;
   /** When the user asked for it. */
   readonly askedAt: Micros;
 }
@@ -83,7 +85,7 @@ export class Player {
   private keyboardLocked = false;
 
   constructor(
-    { entry, link, askedAt }: PlayRequest,
+    { entry, link, left, askedAt }: PlayRequest,
     api: Api,
     settings: Settings,
     transports: TransportChoice,
@@ -108,7 +110,7 @@ export class Player {
       onProgress: (progress) => { this.progressed(progress); },
       onStopped: (failure) => { this.session.presenterStopped(failure); },
     });
-    this.session = new PlaySession(api, link ?? entry.id, asked, {
+    this.session = new PlaySession(api, link ?? entry.id, left, asked, {
       onSession: (session) => { this.given(session); },
       onState: (state) => { this.show(state); },
       onTrack: (track) => { this.view.attach(track); },

@@ -61,4 +61,9 @@ export class AckWriter {
     this.newest.push(ack);
     this.send(encodeAcks(decodeQueue, this.newest));
   }
+
+  /** Tells the newest again, if only to be heard. */
+  repeat(): void {
+    if (this.newest.length > 0) this.send(encodeAcks(undefined, this.newest));
+  }
 }

@@ -21,6 +21,7 @@ const FIGURES_EVERY_MS = 1_000;
 
 export class QuicLink {
   private readonly decoder: ChunkDecoder;
+  private readonly acks = new AckWriter((message) => { this.send(DATAGRAM.acks, message); });
   private transport: WebTransport | undefined;
   private control: Writer | undefined;
   private input: Writer | undefined;
@@ -33,9 +34,8 @@ export class QuicLink {
 
   /** `post` tells the page; `onOver` is told once nothing more is said. */
   constructor(private readonly post: (message: FromLink) => void, private readonly onOver: () => void) {
-    const acks = new AckWriter((message) => { this.send(DATAGRAM.acks, message); });
     this.decoder = new ChunkDecoder({
-      onAck: (ack, queued) => { acks.note(ack, queued); },
+      onAck: (ack, queued) => { this.acks.note(ack, queued); },
       onPicture: (picture) => { this.show(picture); },
       onKeyframeNeeded: () => { this.say(JSON.stringify({ type: 'keyframe' })); },
       onFailed: (reason) => { this.end(`cannot be decoded here: ${reason}`, true); },
@@ -56,6 +56,9 @@ export class QuicLink {
         return;
       case 'motion':
         this.send(DATAGRAM.motion, message.bytes, 'motion');
+        return;
+      case 'probe':
+        this.acks.repeat();
         return;
       case 'close':
         this.end('was closed here');

@@ -129,6 +129,8 @@ pub struct Sessions {
     pub connect: HumanDuration,
     /// A session whose connection broke waits this long for the client to come back.
     pub reconnect: HumanDuration,
+    /// The same for a page that went without a goodbye: it may be loading again. At most `reconnect`.
+    pub away: HumanDuration,
 }
 
 /// `[video]`.
@@ -376,6 +378,7 @@ impl Default for Sessions {
             longest: HumanDuration::from_secs(12 * 3600),
             connect: HumanDuration::from_secs(20),
             reconnect: HumanDuration::from_secs(30),
+            away: HumanDuration::from_secs(10),
         }
     }
 }

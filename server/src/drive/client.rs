@@ -41,7 +41,7 @@ pub(super) enum Said {
     Visible(bool),
     /// Nothing can be shown before a keyframe comes.
     KeyframeNeeded,
-    /// Which transport it took ([`ClientSide::transport`]).
+    /// Which transport it took ([`ClientSide::transport`]), where that is news.
     Transport,
     /// The user left.
     Bye,
@@ -224,8 +224,11 @@ impl ClientSide {
             ClientMessage::Transport { kind, reason } => {
                 // It goes to whoever looks at the sessions: one line, and no long one.
                 let line = reason.chars().filter(|each| !each.is_control()).take(LONGEST_REASON);
-                let reason = line.collect();
-                self.transport = Some(wire::TransportChoice { kind, reason });
+                let told = Some(wire::TransportChoice { kind, reason: line.collect() });
+                if self.transport == told {
+                    return Ok(Said::Nothing);
+                }
+                self.transport = told;
                 return Ok(Said::Transport);
             }
             ClientMessage::Bye => return Ok(Said::Bye),
@@ -560,6 +563,8 @@ mod tests {
             reason.starts_with("udp isblocked x") && reason.len() == LONGEST_REASON,
             "{reason}"
         );
+        let again = side.said(ms(1), message.to_string().as_bytes()).unwrap();
+        assert_eq!(again, Said::Nothing, "that is known");
         side.reset(ms(2));
         assert_eq!(side.transport(), None, "the next client has its own");
         let other = br#"{"type":"transport","kind":"webtransport","reason":""}"#;

@@ -16,7 +16,9 @@ use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, 
 use session::rate::{Part, RateAction, RateConfig};
 use session::reason::StoppedBy;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument as _;
 use transport::Decodes;
 use transport::webtransport::{Refusal, Request};
 
@@ -66,6 +68,8 @@ pub(super) struct Driver {
     broke: Broken,
     connection: Option<Connection>,
     connections: u32,
+    /// The client of WebTransport that is being accepted, which takes as long as it likes. The newest wins.
+    accepting: JoinSet<Result<(Taken, ForClient), ConnectError>>,
     /// The client's control channel is open and was greeted on it.
     greeted: bool,
     rates: Rates,
@@ -86,6 +90,7 @@ enum Wake {
     Command(Option<Command>),
     Report(Option<Report>),
     Transport(TransportEvent),
+    Accepted(Result<(Taken, ForClient), ConnectError>),
     Timeout,
     Rates,
     Stats,
@@ -109,6 +114,7 @@ impl Driver {
         let limits = Limits {
             connect: config.sessions.connect.get(),
             reconnect: config.sessions.reconnect.get(),
+            away: config.sessions.away.get(),
             idle: config.sessions.idle.get(),
             longest: config.sessions.longest.get(),
             ..Limits::default()
@@ -162,6 +168,7 @@ impl Driver {
             broke: Broken::default(),
             connection: None,
             connections: 0,
+            accepting: JoinSet::new(),
             greeted: false,
             rates,
             audience,
@@ -188,6 +195,7 @@ impl Driver {
                 Wake::Report(Some(report)) => self.report(report).await,
                 Wake::Report(None) => {}
                 Wake::Transport(event) => self.transport_event(event).await,
+                Wake::Accepted(result) => self.accepted(result),
                 Wake::Timeout => self.tell(Event::Timeout).await,
                 Wake::Rates => self.follow_rates(self.node.clock.now()),
                 Wake::Stats => {
@@ -222,6 +230,7 @@ impl Driver {
             event = next_event(connection) => Wake::Transport(event),
             command = self.mailbox.recv() => Wake::Command(command),
             report = self.reports.recv() => Wake::Report(report),
+            Some(Ok(result)) = self.accepting.join_next() => Wake::Accepted(result),
             () = at(deadline) => Wake::Timeout,
             () = at(rates) => Wake::Rates,
             () = self.audience.news() => Wake::Wish,
@@ -317,7 +326,7 @@ impl Driver {
         match command {
             Command::Connect(offer, reply) => self.connect(&offer, reply).await,
             Command::ConnectWebTransport(request, decodes) => {
-                self.connect_webtransport(*request, decodes).await;
+                self.connect_webtransport(*request, decodes);
             }
             Command::Trickle(name, fragment, reply) => {
                 let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
@@ -353,25 +362,35 @@ impl Driver {
     }
 
     /// The client learns the outcome by its connection.
-    async fn connect_webtransport(&mut self, request: Request, decodes: Decodes) {
+    fn connect_webtransport(&mut self, request: Request, decodes: Decodes) {
         if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) {
             tokio::spawn(request.refuse(Refusal::NotFound));
             return;
         }
-        let accepted = match self.choose(decodes) {
+        match self.choose(decodes) {
             Ok(media) => match media.coded() {
                 (Some(codec), depth) => {
-                    let taken = answer::accept(&self.node, self.video, codec, depth, request).await;
-                    taken.map(|taken| (taken, media))
+                    let (node, video) = (self.node.clone(), self.video);
+                    let accept = async move {
+                        let taken = answer::accept(&node, video, codec, depth, request).await;
+                        taken.map(|taken| (taken, media))
+                    };
+                    self.accepting.abort_all();
+                    self.accepting.spawn(accept.in_current_span());
                 }
-                (None, _) => Err(ConnectError::Failed("no encoder was chosen".into())),
+                (None, _) => tracing::error!("WebTransport refused: no encoder was chosen"),
             },
             Err(error) => {
                 tokio::spawn(request.refuse(Refusal::Forbidden));
-                Err(error)
+                tracing::info!(%error, "WebTransport refused");
             }
-        };
+        }
+    }
+
+    fn accepted(&mut self, accepted: Result<(Taken, ForClient), ConnectError>) {
         match accepted {
+            // The session may have begun to end meanwhile; the connection closes with its drop.
+            Ok(_) if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) => {}
             Ok((taken, media)) => drop(self.take_over(taken, media)),
             Err(error) => tracing::info!(%error, "WebTransport refused"),
         }
@@ -573,14 +592,15 @@ impl Driver {
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
                 let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
-                let reason = match reason {
-                    CloseReason::Remote if !leaving => CloseReason::Unreachable,
-                    reason => reason,
+                // Those that talk to us say goodbye where they mean it: a page may be loading again.
+                let event = match reason {
+                    CloseReason::Remote if self.greeted || !leaving => Event::ClientAway,
+                    reason => Event::TransportClosed(reason),
                 };
                 if let Some(media) = &self.media {
                     media.send_to(None);
                 }
-                self.tell(Event::TransportClosed(reason)).await;
+                self.tell(event).await;
             }
             // Sound comes with hosted games.
             _ => {}

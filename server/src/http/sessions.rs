@@ -42,6 +42,7 @@ pub(super) async fn create(
     let (entry, keys) = node.create_session(wish)?;
     let mut session = describe(&node, &entry, &headers);
     session.token = Some(keys.token);
+    session.resume_ticket = Some(keys.resume);
     // The fragment never travels: it stays out of logs and referrers.
     let base = origin(&node, &headers);
     session.play_url = Some(format!("{base}/#session={}&ticket={}", entry.id, keys.ticket));
@@ -50,7 +51,8 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(session)).into_response())
 }
 
-/// Redeems the ticket of a `play_url` for the session's bearer token. A ticket works once.
+/// Redeems the ticket of a `play_url`, or a `resume_ticket`, for a bearer token of the session. A ticket works once;
+/// a `resume_ticket` takes the place of the token that it came with.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{id}/redeem", tag = "sessions", params(("id" = String, Path)),
     request_body = wire::Ticket,
@@ -73,9 +75,10 @@ pub(super) async fn redeem(
     if entry.handle.is_over() {
         return Err(ended(&entry.handle));
     }
-    let token = node.redeem(&entry.id, &ticket)?;
+    let (token, resume) = node.redeem(&entry.id, &ticket)?;
     let mut session = describe(&node, &entry, &headers);
     session.token = Some(token);
+    session.resume_ticket = Some(resume);
     session.webtransport = address(&node, &entry, &headers)?;
     Ok(Json(session))
 }
@@ -198,6 +201,7 @@ fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
         webtransport: None,
         token: None,
         play_url: None,
+        resume_ticket: None,
         ice_servers: node.ice_servers(entry.id.as_str()),
         transport: status.transport,
         role: wire::Role::Player,

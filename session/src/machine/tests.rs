@@ -199,6 +199,33 @@ fn a_client_that_closes_ends_the_session_and_is_told_nothing() {
 }
 
 #[test]
+fn a_page_that_goes_without_a_goodbye_may_be_loading_again() {
+    let mut bench = Bench::live();
+    let actions = bench.step(5, Event::ClientAway);
+    assert_eq!(actions, [entered(Phase::Suspended), Action::Suspend]);
+    assert_eq!(bench.0.poll_timeout(), Some(at(15)), "not as long as for a lost connection");
+    assert_eq!(
+        bench.step(6, CONNECTED),
+        [entered(Phase::Live), Action::Resume, Action::Keyframe]
+    );
+    bench.step(20, Event::TransportInterrupted);
+    assert_eq!(bench.0.poll_timeout(), Some(at(50)));
+    // The page of a client whose network is down is closed.
+    bench.step(21, Event::ClientAway);
+    assert_eq!(bench.step(22, Event::ClientAway), [], "told twice");
+    assert_eq!(bench.0.poll_timeout(), Some(at(31)));
+    bench.step(31, Event::Timeout);
+    assert_eq!(bench.0.reason(), Some(&EndReason::ClientLeft));
+    // While it starts, too.
+    let mut bench = Bench::starting();
+    bench.step(1, CONNECTED);
+    bench.step(2, Event::ClientAway);
+    bench.step(3, Event::Started);
+    bench.step(12, Event::Timeout);
+    assert_eq!(bench.0.reason(), Some(&EndReason::ClientLeft));
+}
+
+#[test]
 fn a_hidden_page_is_not_drawn_for() {
     let mut bench = Bench::live();
     assert_eq!(bench.step(5, Event::Visibility(false)), [Action::Suspend]);
@@ -290,6 +317,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => Just(Event::TransportInterrupted),
         1 => Just(Event::TransportClosed(CloseReason::Remote)),
         2 => Just(Event::TransportClosed(CloseReason::Unreachable)),
+        2 => Just(Event::ClientAway),
         4 => Just(Event::InputActivity),
         3 => any::<bool>().prop_map(Event::Visibility),
         2 => Just(Event::DeviceLost),
@@ -304,13 +332,14 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 fn any_limits() -> impl Strategy<Value = Limits> {
-    proptest::array::uniform8(0_u64..60).prop_map(|seconds| {
-        let [start, connect, reconnect, idle, idle_warning, longest, longest_warning, drain] =
+    proptest::array::uniform9(0_u64..60).prop_map(|seconds| {
+        let [start, connect, reconnect, away, idle, idle_warning, longest, longest_warning, drain] =
             seconds.map(Duration::from_secs);
         Limits {
             start,
             connect,
             reconnect,
+            away,
             idle,
             idle_warning,
             longest: longest * 4,

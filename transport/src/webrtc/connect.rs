@@ -42,7 +42,7 @@ use super::{EXTENSIONS, WebRtcConfig, chain};
 const GATHERING: Duration = Duration::from_secs(5);
 /// How often the client is asked whether it still takes media (RFC 7675); a client that has nothing to
 /// say is heard of at least so often.
-const CONSENT: Duration = Duration::from_millis(500);
+const CONSENT: Duration = Duration::from_millis(200);
 /// What the stack binds; it is closed at once for a share of the node's port.
 const BOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 

@@ -41,8 +41,9 @@ const UNITS: usize = 2;
 /// Messages to the client that wait. Those of a session are a few a second; when this is full the client
 /// does not read, and the sender is told.
 const OUTGOING: usize = 64;
-/// How often the path is looked at.
+/// How often the path is looked at, and how often one that is interrupted: its return is waited for.
 const LOOK: Duration = Duration::from_millis(250);
+const LOOK_INTERRUPTED: Duration = Duration::from_millis(20);
 /// Codes that the client sees with the end of a connection.
 const GOODBYE: u32 = 0;
 const BROKEN: u32 = 1;
@@ -414,10 +415,11 @@ impl Supervisor {
     /// Looks at the path for ever: whether anything comes, from where, and how long it takes.
     async fn look(&self, address: &mut SocketAddr) {
         let quic = self.connection.quic_connection();
-        let mut look = tokio::time::interval(LOOK);
-        let (mut heard, mut silent, mut interrupted) = (quic.stats().udp_rx.datagrams, LOOK, false);
+        let mut heard = quic.stats().udp_rx.datagrams;
+        let (mut silent, mut interrupted) = (Duration::ZERO, false);
         loop {
-            look.tick().await;
+            let wait = if interrupted { LOOK_INTERRUPTED } else { LOOK };
+            tokio::time::sleep(wait).await;
             let stats = quic.stats();
             if stats.udp_rx.datagrams != heard {
                 (heard, silent) = (stats.udp_rx.datagrams, Duration::ZERO);
@@ -425,7 +427,7 @@ impl Supervisor {
                     self.shared.events.connected(self.codec);
                 }
             } else {
-                silent += LOOK;
+                silent += wait;
             }
             if silent >= self.interrupted_after && !interrupted {
                 interrupted = true;
