@@ -19,7 +19,7 @@ import type { Hello, Session, Stats } from '../src/wire/index.ts';
 const stats: Stats = {
   fps: 60, kbps: 8000, target_kbps: 10000, coded: [1280, 720], internal: [1280, 720],
   unchanged: 0, dropped: 0, keyframes: 1, viewers: { co_players: 1, spectators: 2 },
-  rate: { path: 'clear', limited_by: 'link', queue_ms: 3.2, arrives_kbps: 7900, frame_rate: 1, size: 1 }, stages: [{ stage: 'draw', ms: { p50: 1, p95: 2, p99: 3 } }],
+  rate: { path: 'clear', limited_by: 'link', queue_ms: 3.2, arrives_kbps: 7900, frame_rate: 1, size: 1, size_changes: 0 }, stages: [{ stage: 'draw', ms: { p50: 1, p95: 2, p99: 3 } }],
 };
 
 const hello = {
@@ -271,8 +271,8 @@ describe('the picture’s place', () => {
 describe('statistics', () => {
   it('say what the rate follows, and what is left out for it', () => {
     expect(rateOf(stats.rate)).toBe('limited by the link, path clear, 3 ms of queue');
-    const fewer = { ...stats.rate, limited_by: 'client', frame_rate: 2 / 3, size: 0.75 } as const;
-    expect(rateOf(fewer)).toBe('limited by this device, path clear, 3 ms of queue, 67 % of the frames, 75 % of the size');
+    const fewer = { ...stats.rate, limited_by: 'client', frame_rate: 2 / 3, size: 0.75, size_changes: 2 } as const;
+    expect(rateOf(fewer)).toBe('limited by this device, path clear, 3 ms of queue, 67 % of the frames, 75 % of the size, size changed 2 ×');
   });
 
   it('say which range the picture has, and what the display makes of it', () => {

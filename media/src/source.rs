@@ -26,6 +26,8 @@ pub struct SourceInfo {
     pub drawn: Size,
     /// Views in a picture.
     pub views: usize,
+    /// Whether it makes smaller pictures when [`FrameSource::resize`] asks for them.
+    pub resizes: bool,
 }
 
 /// What the caller wants of the next picture.
@@ -99,6 +101,11 @@ pub trait FrameSource: Send {
     /// # Errors
     /// See [`SourceError`].
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError>;
+
+    /// Pictures are to have this size from the next one on, even both ways: the source's own or a smaller one, for a link
+    /// that carries too few bits for more. Yields the size that they will have: a source whose size is not its to choose
+    /// keeps the one that it has. No [`SourceEvent::Resized`] tells of it.
+    fn resize(&mut self, size: Size) -> Size;
 }
 
 /// Why a source yields no picture.

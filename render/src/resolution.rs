@@ -69,6 +69,18 @@ impl Resolution {
         Self { level: 0, ..Self::new(coded) }
     }
 
+    /// For pictures of another coded size: begins at the size nearest to the one of now that is not larger, or at the
+    /// least.
+    #[must_use]
+    pub fn of(&self, coded: Size) -> Self {
+        let pixels = self.internal().pixels();
+        let mut other = Self::new(coded);
+        while other.level > 0 && other.internal().pixels() > pixels {
+            other.level -= 1;
+        }
+        other
+    }
+
     /// The size to draw at.
     pub fn internal(&self) -> Size {
         self.size_at(self.level)

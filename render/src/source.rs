@@ -225,11 +225,11 @@ impl Resources {
         Ok(Self { on_gpu, ring, wanted, targets: SessionTargets::new() })
     }
 
-    /// Another ring where pictures are wanted elsewhere or otherwise than before. Pictures of the old
+    /// Another ring where pictures are wanted elsewhere, otherwise or of another size than before. Pictures of the old
     /// one stay valid.
-    fn follow(&mut self, wanted: Wanted) -> Result<(), SourceError> {
-        if self.wanted != wanted {
-            self.ring = ring(&self.on_gpu.kit, self.ring.size(), wanted)?;
+    fn follow(&mut self, coded: Size, wanted: Wanted) -> Result<(), SourceError> {
+        if self.wanted != wanted || self.ring.size() != coded {
+            self.ring = ring(&self.on_gpu.kit, coded, wanted)?;
             self.wanted = wanted;
         }
         Ok(())
@@ -318,7 +318,18 @@ pub struct SceneSource {
 
 impl FrameSource for SceneSource {
     fn info(&self) -> SourceInfo {
-        SourceInfo { pacing: Pacing::Pulled, size: self.coded, drawn: self.drawn, views: 1 }
+        let (size, drawn) = (self.coded, self.drawn);
+        SourceInfo { pacing: Pacing::Pulled, size, drawn, views: 1, resizes: true }
+    }
+
+    fn resize(&mut self, size: Size) -> Size {
+        if size != self.coded {
+            self.coded = size;
+            // A picture that was drawn at the coded size still is.
+            self.resolution = self.resolution.take().map(|before| before.of(size));
+            self.drawn = self.resolution.as_ref().map_or(size, Resolution::internal);
+        }
+        size
     }
 
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
@@ -371,7 +382,8 @@ impl SceneSource {
         if resources.on_gpu.kit.gpu.is_software() && resources.ring.is_drawing() {
             return Err(SourceError::Busy);
         }
-        resources.follow(Wanted::of(request))?;
+        let resized = resources.ring.size() != self.coded;
+        resources.follow(self.coded, Wanted::of(request))?;
         // The slot first: state that is sampled must be drawn, or its change would go unseen.
         let mut slot = resources.ring.begin().ok_or(SourceError::NoFreeSlot)?;
         let mut stages = StageTimes::captured(request.at);
@@ -415,7 +427,11 @@ impl SceneSource {
             id: request.id,
             captured_at: request.at,
             views: smallvec![View::screen(self.coded)],
-            damage: if still && self.drawn == before { Damage::none() } else { Damage::Unknown },
+            damage: if still && !resized && self.drawn == before {
+                Damage::none()
+            } else {
+                Damage::Unknown
+            },
             color: kind.color,
             depth: None,
             last_input: newest,

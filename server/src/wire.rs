@@ -486,6 +486,8 @@ pub struct RateStats {
     pub frame_rate: f64,
     /// Part of both edges of the size that they are coded at, at most 1.
     pub size: f64,
+    /// How often that changed in this session. Each change is a keyframe; two are at least 5 s apart.
+    pub size_changes: u32,
 }
 
 /// What a path is like.

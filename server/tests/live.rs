@@ -160,6 +160,39 @@ async fn a_display_is_followed_to_its_new_size_and_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bits_that_are_too_few_make_pictures_smaller_at_the_price_of_a_keyframe_that_is_counted() {
+    // 0.02 bits a pixel at the full size, 0.035 at three quarters of its edges.
+    let node = node(&["video.min_rate=160 kbit/s", "video.start_rate=160 kbit/s"]);
+    let video = json!({"width": 640, "height": 416, "fps": 30, "max_kbps": 160});
+    let session = create_with(&json!({"app": "pattern", "video": video})).of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    let size = |unit: &[u8]| {
+        let sps = nals(unit).find(|nal| nal.kind() == NalKind::Sps);
+        sps.map(|nal| Sps::parse(nal.bytes()).unwrap().size())
+    };
+    let smaller = async {
+        let mut sizes = vec![Size::new(640, 416)];
+        while sizes.last() != Some(&Size::new(480, 312)) {
+            let (_, _, unit) = client.frame().await;
+            sizes.extend(size(&unit).filter(|size| sizes.last() != Some(size)));
+        }
+        sizes
+    };
+    let sizes = tokio::time::timeout(common::PATIENCE, smaller).await.expect("smaller pictures");
+    assert_eq!(sizes.len(), 2, "one step after the other: {sizes:?}");
+    let stats = loop {
+        let stats = said(&mut client, "stats").await;
+        if stats["coded"] == json!([480, 312]) {
+            break stats;
+        }
+    };
+    let rate = &stats["rate"];
+    assert_eq!((&rate["size"], &rate["limited_by"]), (&json!(0.75), &json!("link")));
+    assert_eq!(rate["size_changes"], 1);
+    assert_eq!(state(&node, &session).await, "live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_hangs_holds_up_nobody() {
     let node = node(&["sessions.max=1"]);
     let session = create_with(&json!({"app": "hangs"})).of(&node).await.session();

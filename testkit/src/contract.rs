@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use media::{
     Damage, Frame, FrameId, FrameRequest, FrameSource, Mark, MediaTime, Pacing, Size, SourceError,
-    SourceEvent,
+    SourceEvent, SourceInfo,
 };
 
 use crate::FakeClock;
@@ -39,6 +39,7 @@ pub fn source_contract(subject: &mut dyn SourceSubject) {
     suite.ids_are_echoed_and_pictures_are_sound();
     suite.nothing_changed_yields_nothing();
     suite.a_refresh_yields_a_frame();
+    suite.another_size_is_made_or_refused();
     suite.slots_are_bounded_and_return_on_drop();
 }
 
@@ -84,6 +85,19 @@ impl Suite<'_> {
             matches!(event, Ok(SourceEvent::Unchanged)),
             "a refresh must not count as a change, but was followed by {event:?}"
         );
+    }
+
+    fn another_size_is_made_or_refused(&mut self) {
+        let SourceInfo { size: own, resizes, .. } = self.subject.source().info();
+        let half = Size::new((own.width / 4 * 2).max(2), (own.height / 4 * 2).max(2));
+        for wish in [half, own] {
+            let has = self.subject.source().resize(wish);
+            let expected = if resizes { wish } else { own };
+            assert_eq!(has, expected, "of {own}, asked for {wish}");
+            assert_eq!(self.subject.source().info().size, has, "the size that it says it has");
+            let frame = self.frame(PATIENCE, true);
+            self.check(frame);
+        }
     }
 
     /// A device may still draw what is dropped, and its slot returns when it is through. That of a
@@ -337,6 +351,9 @@ mod tests {
     impl FrameSource for Broken {
         fn info(&self) -> SourceInfo {
             self.0.info()
+        }
+        fn resize(&mut self, size: Size) -> Size {
+            self.0.resize(size)
         }
         fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
             let mut request = request.clone();

@@ -58,7 +58,16 @@ impl PulledPattern {
 
 impl FrameSource for PulledPattern {
     fn info(&self) -> SourceInfo {
-        SourceInfo { pacing: Pacing::Pulled, size: self.size, views: 1, drawn: self.size }
+        let size = self.size;
+        SourceInfo { pacing: Pacing::Pulled, size, views: 1, drawn: size, resizes: true }
+    }
+
+    fn resize(&mut self, size: Size) -> Size {
+        if even(size) != self.size {
+            // Nothing of this size was shown.
+            (self.size, self.shown) = (even(size), None);
+        }
+        self.size
     }
 
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {

@@ -193,7 +193,12 @@ impl PushedShared {
 
 impl FrameSource for PushedShared {
     fn info(&self) -> SourceInfo {
-        SourceInfo { pacing: Pacing::Pushed, size: self.size, views: 1, drawn: self.size }
+        let size = self.size;
+        SourceInfo { pacing: Pacing::Pushed, size, views: 1, drawn: size, resizes: false }
+    }
+
+    fn resize(&mut self, _: Size) -> Size {
+        self.size
     }
 
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {

@@ -193,7 +193,11 @@ impl Shared {
 impl FrameSource for PushedPattern {
     fn info(&self) -> SourceInfo {
         let size = self.shared.size;
-        SourceInfo { pacing: Pacing::Pushed, size, views: 1, drawn: size }
+        SourceInfo { pacing: Pacing::Pushed, size, views: 1, drawn: size, resizes: false }
+    }
+
+    fn resize(&mut self, _: Size) -> Size {
+        self.shared.size
     }
 
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {

@@ -67,7 +67,12 @@ impl StereoPattern {
 
 impl FrameSource for StereoPattern {
     fn info(&self) -> SourceInfo {
-        SourceInfo { pacing: Pacing::Pulled, size: self.size(), views: 2, drawn: self.size() }
+        let size = self.size();
+        SourceInfo { pacing: Pacing::Pulled, size, views: 2, drawn: size, resizes: false }
+    }
+
+    fn resize(&mut self, _: Size) -> Size {
+        self.size()
     }
 
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {

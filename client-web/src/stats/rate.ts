@@ -13,6 +13,7 @@ export function rateOf(rate: Stats['rate']): string {
   const parts = [LIMITS[rate.limited_by], `path ${rate.path}`, `${rate.queue_ms.toFixed(0)} ms of queue`];
   if (rate.frame_rate < 1) parts.push(`${percent(rate.frame_rate)} of the frames`);
   if (rate.size < 1) parts.push(`${percent(rate.size)} of the size`);
+  if (rate.size_changes > 0) parts.push(`size changed ${rate.size_changes} ×`);
   return parts.join(', ');
 }
 

@@ -598,6 +598,11 @@ export interface components {
              * @description Part of both edges of the size that they are coded at, at most 1.
              */
             size: number;
+            /**
+             * Format: int32
+             * @description How often that changed in this session. Each change is a keyframe; two are at least 5 s apart.
+             */
+            size_changes: number;
         };
         /**
          * @description What somebody does in a session.

@@ -39,7 +39,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     dropped: number,
     keyframes: number,
     viewers: object({ co_players: number, spectators: number }),
-    rate: object({ path: text, limited_by: text, queue_ms: number, arrives_kbps: number, frame_rate: number, size: number }),
+    rate: object({ path: text, limited_by: text, queue_ms: number, arrives_kbps: number, frame_rate: number, size: number, size_changes: number }),
     stages: listOf(object({ stage: text, ms: percentiles, mean: maybe(number) })),
     mean_total: maybe(number),
     total: maybe(percentiles),

@@ -323,7 +323,7 @@ impl ClientSide {
             fps: self.sent.len() as f64 / RATE_WINDOW.as_secs_f64(),
             kbps: u32::try_from(Bitrate::of(bytes, RATE_WINDOW).kbps()).unwrap_or(u32::MAX),
             target_kbps: u32::try_from(target.kbps()).unwrap_or(u32::MAX),
-            coded: [self.video.width, self.video.height],
+            coded: edges(source.coded),
             internal: edges(source.drawn),
             rtt_ms: self.round_trip.map(millis),
             clock_error_ms: self.clock.estimate(now).map(|clock| clock.error_us as f64 / 1e3),
@@ -469,8 +469,13 @@ mod tests {
     }
 
     fn stats(side: &mut ClientSide, now: MediaTime) -> wire::Stats {
-        let counts =
-            SourceCounts { frames: 0, unchanged: 0, starved: 0, drawn: Size::new(640, 360) };
+        let counts = SourceCounts {
+            frames: 0,
+            unchanged: 0,
+            starved: 0,
+            drawn: Size::new(640, 360),
+            coded: Size::new(1280, 720),
+        };
         let encoder = encoder::WorkerStats::default();
         let rates = Rates::new(now, RateConfig::default());
         let rate = (rates.encoder_target(), rates.stats(now));

@@ -73,6 +73,8 @@ pub(super) struct Driver {
     /// The client's control channel is open and was greeted on it.
     greeted: bool,
     rates: Rates,
+    /// The strip is drawn, which pictures must have room for.
+    barcode: bool,
     client: ClientSide,
     /// Those who watch.
     audience: Arc<Audience>,
@@ -130,7 +132,7 @@ impl Driver {
                 audio: Bitrate::from_bps(0),
                 frame: plan.video.rate.interval(),
                 size: plan.video.size,
-                // Sources keep the size that they are opened with.
+                // The source says so once it is open.
                 resizes: false,
             },
         );
@@ -139,12 +141,13 @@ impl Driver {
         let (video, hdr) = (plan.video, plan.granted.hdr);
         let kind = if hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
         let encoders = (kind, names(&plan.encoders));
+        let barcode = plan.barcode;
         let media_plan = MediaPlan {
             label,
             app: plan.app,
             video: plan.video,
             settings: config.video.encoder_settings(plan.video, rates.encoder_target()),
-            barcode: plan.barcode,
+            barcode,
             encoders: plan.encoders,
             kind,
         };
@@ -176,6 +179,7 @@ impl Driver {
             hands: Hands::default(),
             keyframes: KeyframeWishes::default(),
             newest_input: InputSeq::default(),
+            barcode,
             node,
         }
     }
@@ -419,6 +423,7 @@ impl Driver {
         self.connection = Some(connection);
         if let Some(media) = &self.media {
             media.set_frame_rate(Part::WHOLE);
+            media.set_size(self.rates.full_size());
         }
         self.set_rates(now);
         self.show_status();
@@ -447,8 +452,9 @@ impl Driver {
 
     async fn report(&mut self, report: Report) {
         let event = match report {
-            Report::Source(SourceReport::Opened(input)) => {
+            Report::Source(SourceReport::Opened(input, resizes)) => {
                 self.input = Some(input);
+                self.rates.set_resizes(resizes && !self.barcode);
                 self.started()
             }
             Report::Source(SourceReport::OpenFailed(error)) => {
@@ -619,8 +625,13 @@ impl Driver {
                     }
                     self.set_rates(now);
                 }
-                // Never asked for: sources keep their size.
-                RateAction::Size(part) => tracing::error!(?part, "no source changes its size"),
+                RateAction::Size(part) => {
+                    let size = part.of_size(self.rates.full_size());
+                    tracing::info!(%size, "size of pictures");
+                    if let Some(media) = &self.media {
+                        media.set_size(size);
+                    }
+                }
                 RateAction::Probe { rate, length } => {
                     if let Some(connection) = &mut self.connection {
                         connection.probe(rate, length);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use encoder::{Command, EncoderSettings, EncoderWorker, WorkerConfig, WorkerEvent};
 use media::{
-    AccessUnit, Bitrate, Clock, Frame, FrameRate, PictureKind, SendRefused, TrackId, UnitSink,
+    AccessUnit, Bitrate, Clock, Frame, FrameRate, PictureKind, SendRefused, Size, TrackId, UnitSink,
 };
 use session::rate::Part;
 use tokio::sync::mpsc;
@@ -182,6 +182,11 @@ impl MediaSide {
     /// Makes pictures at this part of their rate. The encoder goes on counting on the whole.
     pub(super) fn set_frame_rate(&self, part: Part) {
         self.source.set_rate(part.of_rate(self.rate), part != Part::WHOLE);
+    }
+
+    /// Makes pictures of this size, which begins with a keyframe where it is another one.
+    pub(super) fn set_size(&self, size: Size) {
+        self.source.set_size(size);
     }
 
     /// Pulls the next picture forward.

@@ -26,6 +26,8 @@ pub(super) struct Rates {
     gate: Arc<Gate>,
     /// The timestamp that frames were sent with, and when.
     sent: VecDeque<(u32, MediaTime)>,
+    /// Changes of the size so far, each of which cost a keyframe.
+    size_changes: u32,
 }
 
 impl Rates {
@@ -35,6 +37,7 @@ impl Rates {
             controller: RateController::new(now, config),
             gate: Arc::new(Gate::default()),
             sent: VecDeque::new(),
+            size_changes: 0,
         }
     }
 
@@ -62,6 +65,12 @@ impl Rates {
         }
         self.sent.push_back((wire_timestamp, at));
         self.controller.on_sent(at, bytes);
+    }
+
+    /// The source's pictures can be coded smaller, or not.
+    pub(super) fn set_resizes(&mut self, resizes: bool) {
+        self.config.resizes = resizes;
+        self.controller.set_resizes(resizes);
     }
 
     /// The source's pictures have another size.
@@ -97,10 +106,16 @@ impl Rates {
     /// What to do now; `None` when nothing is left to do. The gate is set then.
     pub(super) fn poll(&mut self, now: MediaTime) -> Option<RateAction> {
         let action = self.controller.poll(now);
+        self.size_changes += u32::from(matches!(action, Some(RateAction::Size(_))));
         if action.is_none() {
             self.gate.close_until(self.controller.skip_until(now));
         }
         action
+    }
+
+    /// Size of the source's pictures without a step down.
+    pub(super) fn full_size(&self) -> Size {
+        self.config.size
     }
 
     /// When [`poll`](Self::poll) is due for a probe.
@@ -145,6 +160,7 @@ impl Rates {
             arrives_kbps: u32::try_from(status.acked.kbps()).unwrap_or(u32::MAX),
             frame_rate: status.frame_rate.as_f64(),
             size: status.size.as_f64(),
+            size_changes: self.size_changes,
         }
     }
 }
@@ -272,6 +288,40 @@ mod tests {
         assert!(stats.frame_rate < 1.0);
         let told = rates.told_encoder(ms(3_000)).bps() as f64 * stats.frame_rate;
         assert!((told / rates.encoder_target().bps() as f64 - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_path_that_carries_little_makes_pictures_smaller_where_they_can_be_and_each_change_is_counted()
+     {
+        let config = RateConfig {
+            start: Bitrate::from_kbps(100),
+            floor: Bitrate::from_kbps(100),
+            ceiling: Bitrate::from_kbps(100),
+            resizes: false,
+            ..RateConfig::default()
+        };
+        let run = |rates: &mut Rates| {
+            let mut sizes = Vec::new();
+            for at in (0..30_000).step_by(50) {
+                let actions = std::iter::from_fn(|| rates.poll(ms(at)));
+                sizes.extend(
+                    actions.filter(|action| matches!(action, RateAction::Size(_))).map(|_| at),
+                );
+            }
+            sizes
+        };
+        let mut fixed = Rates::new(ms(0), config);
+        assert_eq!((run(&mut fixed), fixed.stats(ms(30_000)).size_changes), (vec![], 0));
+        let mut rates = Rates::new(ms(0), config);
+        rates.set_resizes(true);
+        let sizes = run(&mut rates);
+        assert!(sizes.windows(2).all(|pair| pair[1] - pair[0] >= 5_000), "{sizes:?}");
+        let stats = rates.stats(ms(30_000));
+        assert_eq!((stats.size, stats.size_changes), (0.5, sizes.len() as u32));
+        // Another client begins with whole pictures, which is no change.
+        rates.renew(ms(30_000));
+        let stats = rates.stats(ms(30_000));
+        assert_eq!((stats.size, stats.size_changes), (1.0, sizes.len() as u32));
     }
 
     #[test]

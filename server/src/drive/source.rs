@@ -30,8 +30,8 @@ const JOIN_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What the source thread reports.
 pub enum SourceReport {
-    /// The app is open; its input goes here.
-    Opened(Box<dyn InputSink>),
+    /// The app is open; its input goes here. Whether its pictures can be coded smaller.
+    Opened(Box<dyn InputSink>, bool),
     /// The app cannot be opened.
     OpenFailed(OpenError),
     /// The graphics device is gone; the thread tries again by itself.
@@ -73,6 +73,8 @@ pub struct SourceCounts {
     pub starved: u64,
     /// Size that was drawn last.
     pub drawn: Size,
+    /// Size of its pictures.
+    pub coded: Size,
 }
 
 /// A handle on the source thread. Dropping it stops the thread and waits for it, at most [`JOIN_DEADLINE`].
@@ -96,6 +98,8 @@ struct State {
     refresh: bool,
     /// Fewer pictures are wanted than the source makes: a pushed one is asked only when one is due, too.
     slowed: bool,
+    /// Pictures are to have this size from now on.
+    size: Option<Size>,
     pacer: FramePacer,
     counts: SourceCounts,
 }
@@ -119,9 +123,16 @@ impl SourceThread {
                 paused: true,
                 refresh: false,
                 slowed: false,
+                size: None,
                 // Input may double the rate for a picture, no more.
                 pacer: FramePacer::new(clock.now(), video.rate, video.rate.interval() / 2),
-                counts: SourceCounts { frames: 0, unchanged: 0, starved: 0, drawn: video.size },
+                counts: SourceCounts {
+                    frames: 0,
+                    unchanged: 0,
+                    starved: 0,
+                    drawn: video.size,
+                    coded: video.size,
+                },
             }),
             wake: Condvar::new(),
             clock,
@@ -186,6 +197,15 @@ impl SourceThread {
         });
     }
 
+    /// Pictures have this size from now on, where the source can.
+    pub fn set_size(&self, size: Size) {
+        self.shared.change(|state| {
+            state.size = Some(size);
+            // Also of what stands still.
+            state.refresh = true;
+        });
+    }
+
     /// Input came in: the next picture is pulled forward.
     pub fn input_came(&self, now: MediaTime) {
         self.shared.change(|state| state.pacer.on_input(now));
@@ -218,7 +238,8 @@ impl Shared {
     fn run(&self, app: &dyn App, video: VideoMode, output: &mut dyn SourceOutput) {
         let mut source = match app.open(video, self.clock.clone()) {
             Ok(running) => {
-                output.report(SourceReport::Opened(running.input));
+                let resizes = running.source.info().resizes;
+                output.report(SourceReport::Opened(running.input, resizes));
                 running.source
             }
             Err(error) => return output.report(SourceReport::OpenFailed(error)),
@@ -228,6 +249,10 @@ impl Shared {
         let mut lost = false;
         let mut repeated = None;
         while let Some((at, refresh)) = self.wait_until_due(pacing, lost) {
+            let size = self.lock().size.take();
+            if let Some(size) = size {
+                source.resize(size);
+            }
             let wanted = refresh || output.wants_refresh();
             // A pushed source answers at once when it is to repeat itself: no oftener than pictures come.
             let early = repeated.is_some_and(|last| at.since(last) < video.rate.interval());
@@ -279,7 +304,8 @@ impl Shared {
                         return Asked::Nothing;
                     }
                     state.counts.frames += 1;
-                    state.counts.drawn = source.info().drawn;
+                    let info = source.info();
+                    (state.counts.drawn, state.counts.coded) = (info.drawn, info.size);
                     state.pacer.on_frame(request.at);
                 }
                 output.frame(frame);

@@ -130,6 +130,9 @@ impl FrameSource for Wide {
     fn info(&self) -> SourceInfo {
         self.0.info()
     }
+    fn resize(&mut self, size: Size) -> Size {
+        self.0.resize(size)
+    }
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
         Ok(match self.0.next(request)? {
             SourceEvent::Frame(frame) if request.kind == PictureKind::HDR10 => {
@@ -295,6 +298,9 @@ struct Faulty {
 impl FrameSource for Faulty {
     fn info(&self) -> SourceInfo {
         self.pattern.info()
+    }
+    fn resize(&mut self, size: Size) -> Size {
+        self.pattern.resize(size)
     }
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
         if self.touched.load(Ordering::Relaxed) {

@@ -136,19 +136,22 @@ struct ClientSteps {
     patience: Duration,
 }
 
+fn rungs(frame: Duration, resizes: bool) -> &'static [Rung] {
+    match (frame >= SLOW_FROM, resizes) {
+        (false, true) => &QUICK,
+        (false, false) => &QUICK_WHOLE,
+        (true, true) => &SLOW,
+        (true, false) => &SLOW_WHOLE,
+    }
+}
+
 impl Ladder {
     /// For pictures of `size` every `frame`, which can be coded smaller or not.
     pub(super) fn new(frame: Duration, size: Size, resizes: bool) -> Self {
-        let rungs: &'static [Rung] = match (frame >= SLOW_FROM, resizes) {
-            (false, true) => &QUICK,
-            (false, false) => &QUICK_WHOLE,
-            (true, true) => &SLOW,
-            (true, false) => &SLOW_WHOLE,
-        };
         Self {
             frame,
             size,
-            rungs,
+            rungs: rungs(frame, resizes),
             at: 0,
             coarse: None,
             spare: None,
@@ -161,6 +164,13 @@ impl Ladder {
                 patience: CLIENT_UP_AFTER,
             },
         }
+    }
+
+    /// Pictures can be coded smaller, or not, as it turned out.
+    pub(super) fn set_resizes(&mut self, resizes: bool) {
+        self.rungs = rungs(self.frame, resizes);
+        self.at = 0;
+        (self.coarse, self.spare) = (None, None);
     }
 
     /// Pictures have this size at their full size from now on.

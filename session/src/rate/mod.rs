@@ -237,6 +237,12 @@ impl RateController {
         self.ladder.resized(size);
     }
 
+    /// The source's pictures can be coded smaller, or not.
+    pub fn set_resizes(&mut self, resizes: bool) {
+        self.config.resizes = resizes;
+        self.ladder.set_resizes(resizes);
+    }
+
     /// Takes a report.
     pub fn on_report(&mut self, report: &PathReport) {
         self.heard = true;
