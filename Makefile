@@ -79,12 +79,13 @@ bench-net:
 	$(TARGET)/bench-net $(ARGS)
 
 # What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, pages whose
-# network goes again and again, fuzzing from a fresh seed.
+# network goes again and again, half an hour with a browser that has no time, fuzzing from a fresh seed.
 soak: setup-test page
 	cargo test --workspace --locked --no-run
 	NEARLIGHT_SESSIONS=1000 cargo test --workspace --locked --test leaks many_sessions
 	NEARLIGHT_RESUMES=1000 cargo test --workspace --locked --test resume
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_RESUMES=25 node --test e2e/resume.test.mjs
+	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_STARVED_MINUTES=30 node --test e2e/starved.test.mjs
 	scripts/fuzz 600
 
 clean:

@@ -85,10 +85,8 @@ impl Rates {
 
     /// The client said what became of frames.
     pub(super) fn on_acks(&mut self, now: MediaTime, acks: &Acks) {
-        let decode_delay_micros = match acks.decode_queue {
-            Some(_) => None,
-            None => self.decode_delay(acks),
-        };
+        // Where the queue in front of the decoder is known, a page without time to read has another before it.
+        let decode_delay_micros = self.decode_delay(acks);
         let load = ClientLoad { decode_queue: acks.decode_queue, decode_delay_micros };
         self.controller.on_client(now, load);
     }
@@ -322,6 +320,29 @@ mod tests {
         rates.renew(ms(30_000));
         let stats = rates.stats(ms(30_000));
         assert_eq!((stats.size, stats.size_changes), (1.0, sizes.len() as u32));
+    }
+
+    #[test]
+    fn a_client_without_time_to_read_gets_fewer_frames_though_none_waits_for_its_decoder() {
+        let mut rates = Rates::new(ms(0), RateConfig::default());
+        let mut actions = Vec::new();
+        for at in (0..6_000_u64).step_by(16) {
+            let took = if at < 3_000 { 5 } else { 120 };
+            rates.on_sent(ms(at), at as u32, 10_000);
+            let came = (at + took) * 1_000;
+            let frames = vec![FrameAck {
+                wire_timestamp: at as u32,
+                state: FrameState::Decoded,
+                first_us: came,
+                last_us: came,
+            }];
+            rates.on_acks(ms(at + took), &Acks { decode_queue: Some(0), frames });
+            let polled = std::iter::from_fn(|| rates.poll(ms(at + took)));
+            actions.extend(polled.map(|action| (at, action)));
+        }
+        let fewer = |(_, action): &&(u64, RateAction)| matches!(action, RateAction::FrameRate(_));
+        assert!(actions.iter().find(fewer).is_some_and(|(at, _)| *at >= 3_000), "{actions:?}");
+        assert_eq!(rates.stats(ms(6_120)).limited_by, wire::RateLimit::Client);
     }
 
     #[test]

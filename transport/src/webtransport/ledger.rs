@@ -23,6 +23,13 @@ const UNACKED: usize = 256;
 /// client took to run; the least of several shows the path.
 const GATHER: Duration = Duration::from_millis(50);
 
+/// A client that has time reads what came within so many microseconds.
+const READ: i64 = 10_000;
+/// QUIC's round trip is smoothed: while a queue grows it shows a part of it.
+const SMOOTHED: i64 = 2;
+/// The least of so long, or of twice as long, is that without a queue.
+const LEAST_OF: Duration = Duration::from_secs(5);
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Ledger(Mutex<State>);
@@ -36,6 +43,49 @@ struct State {
     told_at: Option<MediaTime>,
     gathered: Option<Gathered>,
     newest: Newest,
+    witness: Witness,
+}
+
+/// What QUIC says of how long frames were under way. When their bytes came is told by a page, which may have had no time
+/// to read them; QUIC's own acknowledgements are made by another process of the browser, which rarely lacks it. What
+/// they do not show was no queue on the path.
+#[derive(Default)]
+struct Witness {
+    delay: Least,
+    round_trip: Least,
+}
+
+impl Witness {
+    /// The longest one-way delay that the path can have made, where `delay` was told.
+    fn longest(&mut self, at: MediaTime, delay: i64, round_trip: Duration) -> i64 {
+        let round_trip = i64::try_from(round_trip.as_micros()).unwrap_or(i64::MAX);
+        let longer = round_trip - self.round_trip.add(at, round_trip);
+        let least = self.delay.add(at, delay);
+        least.saturating_add(longer.saturating_mul(SMOOTHED)).saturating_add(READ)
+    }
+}
+
+/// The least of late.
+struct Least {
+    began: MediaTime,
+    now: i64,
+    before: i64,
+}
+
+impl Default for Least {
+    fn default() -> Self {
+        Self { began: MediaTime::ZERO, now: i64::MAX, before: i64::MAX }
+    }
+}
+
+impl Least {
+    fn add(&mut self, at: MediaTime, value: i64) -> i64 {
+        if at.since(self.began) >= LEAST_OF {
+            (self.began, self.before, self.now) = (at, self.now, i64::MAX);
+        }
+        self.now = self.now.min(value);
+        self.now.min(self.before)
+    }
 }
 
 /// The newest frame that was acknowledged.
@@ -228,6 +278,7 @@ impl Ledger {
         if std::mem::take(&mut state.newest.repaired) {
             state.newest.delay = delay + own;
         }
+        let longest = state.witness.longest(at, delay, round_trip);
         let told = std::mem::replace(&mut state.told, totals);
         let count = |packets: u64| u32::try_from(packets).unwrap_or(u32::MAX);
         Some(PathReport {
@@ -237,9 +288,9 @@ impl Ledger {
             acked_packets: count(totals.acked_packets.saturating_sub(told.acked_packets)),
             lost_packets: count(totals.lost_packets.saturating_sub(told.lost_packets)),
             sent_bytes: totals.sent_bytes.saturating_sub(told.sent_bytes),
-            one_way_delay_micros: delay,
+            one_way_delay_micros: delay.min(longest),
             newest_sent: state.newest.sent,
-            newest_delay_micros: state.newest.delay,
+            newest_delay_micros: state.newest.delay.min(longest),
             round_trip: Some(round_trip),
             // QUIC reads marks but passes no count on.
             ecn_ce: 0,
@@ -363,7 +414,7 @@ mod tests {
             let came = (n * 16 + 20 + late) * 1_000;
             let acks = ack(n as u32, FrameState::Received, came, came + own * 1_000);
             let totals = Totals { lost_packets, ..Totals::default() };
-            let report = ledger.acked(&acks, ms(at), totals, Duration::from_millis(40))?;
+            let report = ledger.acked(&acks, ms(at), totals, Duration::from_millis(40 + late))?;
             let delays = (report.one_way_delay_micros, report.newest_delay_micros);
             Some((delays, report.newest_sent, report.lost_packets))
         };
@@ -379,6 +430,31 @@ mod tests {
         took(&ledger, 2_400, 2, ms(112));
         assert_eq!(acked(7, 160, 0, 6, 1), None);
         assert_eq!(acked(8, 210, 60, 6, 2), Some(((20_000, 26_000), ms(112), 1)));
+    }
+
+    /// One that stands on the path makes QUIC's round trip longer; one that waits for the page to read does not.
+    #[test]
+    fn a_page_without_time_to_read_is_no_queue_on_the_path() {
+        let delays = |round_trip: fn(u64) -> u64| {
+            let ledger = Ledger::default();
+            let told = (1..=200_u64).map(|n| {
+                let late = if n > 100 { 150 } else { 0 };
+                let left = n * 60;
+                begin(&ledger, n, 1_000);
+                took(&ledger, 1_200, 1, ms(left));
+                let came = (left + 20 + late) * 1_000;
+                let acks = ack(n as u32, FrameState::Received, came, came);
+                let round_trip = Duration::from_millis(round_trip(late));
+                let totals = Totals::default();
+                let report = ledger.acked(&acks, ms(left + 59), totals, round_trip).unwrap();
+                assert!(report.newest_delay_micros == report.one_way_delay_micros);
+                report.one_way_delay_micros / 1_000
+            });
+            let told: Vec<_> = told.collect();
+            (told[99], told[100], told[150])
+        };
+        assert_eq!(delays(|_| 40), (20, 30, 30));
+        assert_eq!(delays(|late| 40 + late), (20, 170, 170));
     }
 
     #[test]

@@ -1,0 +1,75 @@
+// A browser that has no time keeps up by being sent less, and says so; what it shows is as old at the end as it was at the beginning.
+// NEARLIGHT_STARVED_MINUTES asks for longer than half a minute.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Node, until } from './support/node.mjs';
+import { Starvation } from './support/starve.mjs';
+import { launch, Tab } from './support/tab.mjs';
+
+const STARVED_MS = Number(process.env.NEARLIGHT_STARVED_MINUTES ?? 0.5) * 60_000;
+const FPS = 30;
+/** Its renderers stand still for nine frames of ten: what waits for them then is more than a frame and a half on average. */
+const SHARE = { stands: 300, runs: 100 };
+const SAMPLE_MS = 1_000;
+
+let node, browser;
+before(async () => {
+  node = await Node.start();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+});
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** What the page knows now: figures of the node's ledger, and sums of WebRTC's jitter buffer. */
+const look = (tab) => tab.page.evaluate(async () => {
+  const entries = await window.nearlight.rtcStats();
+  const { jitterBufferDelay, jitterBufferEmittedCount } = entries.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video') ?? {};
+  const { total, rate } = window.nearlight.stats ?? {};
+  return { age: total?.p50, limit: rate?.limited_by, part: rate?.frame_rate, jitterBufferDelay, jitterBufferEmittedCount };
+});
+
+for (const transport of ['webrtc', 'webtransport']) {
+  test(`a starved browser is sent fewer frames by ${transport}, and what it shows does not get older`, () =>
+    Tab.with({ browser, node, query: `?play=demo&width=640&height=360&fps=${FPS}&transport=${transport}` }, async (tab) => {
+      await tab.state('live');
+      await until('figures', async () => (await look(tab)).age);
+      const starvation = new Starvation(SHARE);
+      const [samples, limits] = [[], new Set()];
+      try {
+        await until('fewer frames', async () => {
+          const { limit, part } = await look(tab);
+          return limit === 'client' && part < 1 ? true : undefined;
+        });
+        for (const end = performance.now() + STARVED_MS; performance.now() < end;) {
+          await pause(SAMPLE_MS);
+          const sample = await look(tab);
+          samples.push(sample);
+          limits.add(sample.limit);
+        }
+      } finally {
+        await starvation.end();
+      }
+      assert.ok(limits.has('client'), [...limits].join());
+      // Ages of pictures in frames of the source: a queue that stood would add to them all the time.
+      const ages = samples.map(({ age }) => (age * FPS) / 1000);
+      const third = Math.floor(ages.length / 3);
+      const [first, last] = [mean(ages.slice(0, third)), mean(ages.slice(-third))];
+      assert.ok(last <= first + 3, `pictures were ${first} frames old at first and ${last} at last: ${ages.map((age) => age.toFixed(1))}`);
+      // What libwebrtc would hold them for grows with the jitter (`jitterBufferTargetDelay`); what it does is what the node asks for.
+      const [begun, ended] = [samples[0], samples.at(-1)];
+      if (begun.jitterBufferEmittedCount !== undefined) {
+        const held = (ended.jitterBufferDelay - begun.jitterBufferDelay) / (ended.jitterBufferEmittedCount - begun.jitterBufferEmittedCount);
+        assert.ok(held * FPS <= 1, `frames were held for ${held * 1000} ms`);
+      }
+      // It is given time again: what waited is passed over, and the frames come back.
+      await until('all frames again', async () => {
+        const { limit, part } = await look(tab);
+        return limit !== 'client' && part === 1 ? true : undefined;
+      });
+    }));
+}
