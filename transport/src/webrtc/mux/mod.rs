@@ -46,10 +46,13 @@ use super::offer::IceCredentials;
 
 pub use self::open::{PortConfig, PortError};
 
-/// Longest datagram that is taken, in bytes: what the stack's buffers hold. No path's MTU is more.
-const MAX_DATAGRAM: usize = 2_000;
 /// Room for one datagram of a batch that the kernel joined (GRO): one link's MTU.
 const SEGMENT: usize = 1_500;
+/// Segments that the stack is told may come at once, so that its buffers hold [`MAX_DATAGRAM`].
+const MAX_SEGMENTS: usize = 6;
+/// Longest datagram that is taken, in bytes: the MTU of links with jumbo frames. Feedback on more than some
+/// 1,700 packets is longer than what the stack has room for otherwise, where a client does not cut it.
+const MAX_DATAGRAM: usize = MAX_SEGMENTS * SEGMENT;
 
 /// The sockets of a node, which its connections share. See [`PortConfig`].
 pub struct MediaPort {
@@ -285,8 +288,41 @@ impl AsyncUdpSocket for VirtualSocket {
         Poll::Ready(Ok(ready!(self.share.leg.poll_recv(cx, bufs, meta))))
     }
 
+    fn max_gro_segments(&self) -> usize {
+        MAX_SEGMENTS
+    }
+
     fn max_gso_segments(&self) -> usize {
         let sockets = self.share.port.inner.sockets.iter();
         sockets.map(|socket| socket.batch.max_gso_segments()).min().unwrap_or(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn datagrams_of_jumbo_frames_reach_the_stack_whole_and_longer_ones_are_counted() {
+        let io = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        io.set_nonblocking(true).unwrap();
+        let socket = Arc::new(SharedSocket::new(io, 0).unwrap());
+        let port = MediaPort::open(PortConfig::new(vec!["127.0.0.1".parse().unwrap()])).unwrap();
+        let theirs = IceCredentials { ufrag: "them".into(), password: "a password".into() };
+        let share = port.join(theirs).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        assert!(port.inner.table().learn(Remote { socket: 0, address }, &share.leg, true));
+        let path = Path::Udp { socket, source: None, remote: address };
+        for length in [MAX_DATAGRAM, MAX_DATAGRAM + 1] {
+            port.inner.receive(&path, 0, &vec![0x80; length]);
+        }
+        assert_eq!(port.counts().unroutable, 1);
+        let stack = share.socket(address);
+        let mut buffer = vec![0; stack.max_gro_segments() * SEGMENT];
+        let mut meta = [RecvMeta::default()];
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let read = stack.poll_recv(&mut cx, &mut [IoSliceMut::new(&mut buffer)], &mut meta);
+        assert!(matches!(read, Poll::Ready(Ok(1))));
+        assert_eq!((meta[0].len, meta[0].stride), (MAX_DATAGRAM, MAX_DATAGRAM));
     }
 }
