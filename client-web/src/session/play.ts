@@ -90,10 +90,10 @@ export class PlaySession {
 
   /** A frame is decoded. */
   decoded(frame: Decoded): void {
-    this.heardNode();
     // What is decoded before the newest connection brings pictures came by the one before it, which the node sends on
     // until it knows the new one.
     const from = (frame.decodedAt < this.trackAt ? this.former : undefined) ?? this.connection;
+    if (from === this.connection) this.heardNode();
     from?.acknowledge?.(frame);
   }
 
