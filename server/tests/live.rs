@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use common::{create, create_with, node, serve, until};
+use encoder::h264::{NalKind, Sps, nals};
 use media::{Codec, DataChannel, Size};
 use nearlight::node::Node;
 use player::client::Arrived;

@@ -115,7 +115,7 @@ impl Audience {
         metrics: &Metrics,
     ) -> (Arc<Self>, mpsc::Receiver<Deed>) {
         let (deeds, done) = mpsc::channel(INPUTS);
-        let none = SourceCounts { frames: 0, unchanged: 0, starved: 0, drawn: size };
+        let none = SourceCounts { frames: 0, unchanged: 0, starved: 0, drawn: size, coded: size };
         let audience = Self {
             clock,
             seats: Mutex::default(),

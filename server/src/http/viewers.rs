@@ -191,6 +191,7 @@ fn describe(
         webtransport: None,
         token: None,
         play_url: None,
+        resume_ticket: None,
         ice_servers: node.ice_servers(viewer.id.as_str()),
         transport: status.transport,
         role: viewer.role.into(),

@@ -204,10 +204,7 @@ fn a_page_that_goes_without_a_goodbye_may_be_loading_again() {
     let actions = bench.step(5, Event::ClientAway);
     assert_eq!(actions, [entered(Phase::Suspended), Action::Suspend]);
     assert_eq!(bench.0.poll_timeout(), Some(at(15)), "not as long as for a lost connection");
-    assert_eq!(
-        bench.step(6, CONNECTED),
-        [entered(Phase::Live), Action::Resume, Action::Keyframe]
-    );
+    assert_eq!(bench.step(6, CONNECTED), [entered(Phase::Live), Action::Resume, Action::Keyframe]);
     bench.step(20, Event::TransportInterrupted);
     assert_eq!(bench.0.poll_timeout(), Some(at(50)));
     // The page of a client whose network is down is closed.
