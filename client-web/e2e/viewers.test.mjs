@@ -33,8 +33,8 @@ async function invite({ page }, title) {
   await box.getByRole('button', { name: 'Make a link' }).click();
   return (await (await answer).json()).url;
 }
-const SPECTATOR = 'Spectator: sees and hears';
-const CO_PLAYER = 'Co-player: sees, hears and plays along';
+const SPECTATOR = 'Spectator: watches';
+const CO_PLAYER = 'Co-player: plays along';
 
 test('two spectators, one by WebTransport, see the player’s pictures, each of which is coded once', () => play('demo', async (player) => {
   await player.playing();
@@ -48,8 +48,8 @@ test('two spectators, one by WebTransport, see the player’s pictures, each of 
       assert.deepEqual([await role(one), await role(two)], ['spectator', 'spectator']);
       assert.equal(await two.page.evaluate(() => window.nearlight.transport?.kind), 'webtransport');
       await player.until(() => window.nearlight.stats?.viewers.spectators === 2);
-      await player.page.locator('.bar .company', { hasText: /^2 watch$/ }).waitFor({ state: 'attached' });
-      await two.page.locator('.bar .company', { hasText: /^Watching · 2 watch$/ }).waitFor({ state: 'attached' });
+      await player.page.locator('.bar .company', { hasText: /^2 watching$/ }).waitFor({ state: 'attached' });
+      await two.page.locator('.bar .company', { hasText: /^Spectator · 2 watching$/ }).waitFor({ state: 'attached' });
       for (const tab of [player, one, two]) await tab.frames(20);
       // All are at the same pictures.
       const { frame } = await player.strip();

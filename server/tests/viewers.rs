@@ -25,6 +25,9 @@ use quic_client::Manners;
 use rtc::peer_connection::state::RTCPeerConnectionState;
 use serde_json::{Value, json};
 
+/// By what clients reach a server of these tests, for addresses in its answers.
+const REACHED: &str = "server.public_url=http://127.0.0.1:8080";
+
 /// Somebody who joined.
 struct Viewer {
     id: String,
@@ -150,7 +153,7 @@ fn key() -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_encode_serves_a_player_and_viewers_of_both_transports() {
-    let server = serve(&[]).await;
+    let server = serve(&[REACHED]).await;
     let node = server.node();
     let session = create().of(node).await.session();
     let mut player = play(node, &session).await;
@@ -442,7 +445,7 @@ async fn a_viewer_that_does_not_decode_the_sessions_codec_is_told() {
 /// A client that takes no more than a few bytes, and reads none of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_that_never_reads_is_passed_over_and_the_player_plays_on() {
-    let server = serve(&[]).await;
+    let server = serve(&[REACHED]).await;
     let node = server.node();
     let session = create().of(node).await.session();
     let mut player = play(node, &session).await;

@@ -96,10 +96,9 @@ fn bench(args: &Args) -> Result<bool> {
     }
     // These bring runtimes of their own, which one that blocks here must not be in the way of.
     drop(runtime);
-    let sections: [(&str, fn(&Args) -> Result<Vec<targets::Verdict>>); 2] =
-        [(args::MANY[0], many::viewers), (args::MANY[1], many::streams)];
-    for (name, section) in sections.into_iter().filter(|(name, _)| args.wants(name)) {
-        match section(args) {
+    for name in args::MANY.into_iter().filter(|name| args.wants(name)) {
+        let ran = if name == "viewers" { many::viewers(args) } else { many::streams(args) };
+        match ran {
             Ok(reached) => verdicts.extend(reached),
             Err(error) => failures.push(format!("{name}: {error:#}")),
         }

@@ -17,13 +17,13 @@ import type { Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import type { RangedView } from '../video/ranged-view.ts';
 import { createView } from '../video/view.ts';
-import type { CatalogueEntry, Hello, Session, Stats } from '../wire/index.ts';
+import type { CatalogueEntry, Hello, Role, Session, Stats } from '../wire/index.ts';
 import { Bar } from './bar.ts';
 import { h } from './dom.ts';
 import { Hud } from './hud.ts';
 import { InviteBox } from './invite.ts';
 import { StatePanel } from './panel.ts';
-import { announcement, company, duration } from './words.ts';
+import { announcement, company, duration, ROLES } from './words.ts';
 
 /** What is to be played. */
 export interface PlayRequest {
@@ -67,8 +67,8 @@ export class Player {
   private readonly hud: Hud;
   private readonly panel: StatePanel;
   private readonly invite: InviteBox;
-  /** Sees and hears only. */
-  private watches = false;
+  /** What may be done in the session; known once there is one. */
+  private role: Role = 'player';
   private readonly backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
   private readonly live = h('div', { class: 'sr-only', role: 'status', 'aria-live': 'polite' });
   private readonly toast = h('p', { class: 'toast', role: 'alert', hidden: true });
@@ -127,7 +127,7 @@ export class Player {
         this.stats = stats;
         this.hud.stats(stats);
         this.bar.showDelay(stats.total?.p50);
-        this.bar.showCompany([this.watches ? 'Watching' : '', company(stats.viewers)].filter(Boolean).join(' · '));
+        this.bar.showCompany([this.role === 'player' ? '' : ROLES[this.role].title, company(stats.viewers)].filter(Boolean).join(' · '));
       },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
       onInputReady: () => { this.input.releaseAll(); },
@@ -214,10 +214,14 @@ export class Player {
   private given({ role }: Session): void {
     this.bar.setRole(role);
     this.element.dataset['role'] = role;
-    if (role !== 'spectator') return;
-    this.watches = true;
+    this.role = role;
+    if (!this.watches) return;
     this.input.close();
     this.surface.setAttribute('role', 'img');
+  }
+
+  private get watches(): boolean {
+    return this.role === 'spectator';
   }
 
   /** The session that invitations are for; the button to make them shows once there is one. */

@@ -31,15 +31,15 @@ export const ENDED: Readonly<Record<EndedReason, { readonly title: string; reado
 /** What roles are called, and what they may do. */
 export const ROLES: Readonly<Record<Role, { readonly title: string; readonly may: string }>> = {
   player: { title: 'Player', may: 'plays' },
-  co_player: { title: 'Co-player', may: 'sees, hears and plays along' },
-  spectator: { title: 'Spectator', may: 'sees and hears' },
+  co_player: { title: 'Co-player', may: 'plays along' },
+  spectator: { title: 'Spectator', may: 'watches' },
 };
 
 /** How many are there beside the player; empty where nobody is. */
 export function company({ co_players: helpers, spectators }: Viewers): string {
   const parts = [
-    helpers === 0 ? undefined : helpers === 1 ? '1 plays along' : `${helpers} play along`,
-    spectators === 0 ? undefined : spectators === 1 ? '1 watches' : `${spectators} watch`,
+    helpers === 0 ? undefined : `${helpers} playing along`,
+    spectators === 0 ? undefined : `${spectators} watching`,
   ];
   return parts.filter((part) => part !== undefined).join(', ');
 }

@@ -365,10 +365,12 @@ impl Viewer {
         let now = self.node.clock.now();
         match event {
             TransportEvent::Connected { .. } => {
-                self.connected = true;
                 self.deadline = None;
-                self.sit_down();
-                self.audience.set_present(self.who, Some(self.role));
+                // A path that was silent and came back goes on where it was.
+                if !std::mem::replace(&mut self.connected, true) {
+                    self.sit_down();
+                    self.audience.set_present(self.who, Some(self.role));
+                }
                 // The channel may open a moment before, and what is said then is lost.
                 self.greet();
                 self.show_status();
