@@ -163,7 +163,9 @@ fn outcome(error: &EncodeError, hardware: bool) -> Outcome {
     match error {
         EncodeError::Refused(_) => Outcome::Declined { reason },
         // Software that is broken stays so.
-        EncodeError::Fatal(_) if !hardware => Outcome::Declined { reason },
+        EncodeError::Fatal(_) | EncodeError::NoKeyframe(_) if !hardware => {
+            Outcome::Declined { reason }
+        }
         _ => Outcome::Failed { reason },
     }
 }

@@ -6,7 +6,8 @@ mod common;
 
 use common::gpu::Rig;
 use media::Restarts;
-use nearlight_encoder::{InProcess, Prober};
+use nearlight_encoder::{InProcess, Outcome, Prober};
+use testkit::Effect;
 
 #[test]
 fn what_the_driver_ignores_is_found_and_had_from_a_new_session() {
@@ -28,4 +29,25 @@ fn what_the_driver_ignores_is_found_and_had_from_a_new_session() {
     }
     tried("nvenc-av1", true, true);
     rig.assert_clean();
+}
+
+/// The eighth picture of a trial is the one that asks for a keyframe.
+#[test]
+fn a_driver_that_fails_at_a_keyframe_once_is_not_taken_to_ignore_it() {
+    for (call, effect) in [
+        ("nvEncLockBitstream", Effect::Status(20)),
+        ("nvEncEncodePicture", Effect::Status(5)),
+        ("nvEncLockBitstream", Effect::Hang),
+    ] {
+        let rig = Rig::new();
+        rig.gpu.plan_encode(call, 8, 1, effect).unwrap();
+        let tried = || InProcess.probe(&[rig.candidate("nvenc-h264").clone()]).remove(0);
+        let failed = tried();
+        let passes = matches!(failed.outcome, Outcome::Failed { .. });
+        assert!(passes, "{call} {effect:?}: {failed:?}");
+        rig.gpu.release_encode().unwrap();
+        let known = tried();
+        assert_eq!((known.reason(), known.restarts()), ("ok", Restarts::NONE), "{call} {effect:?}");
+        rig.assert_rules();
+    }
 }

@@ -396,11 +396,12 @@ struct Driver {
     keyframes: bool,
     /// What it makes of a bit rate that it is opened with.
     opens_at: fn(Bitrate) -> Bitrate,
-    /// A request that it ignores breaks it, as it does where the adapter looks.
-    breaks: bool,
+    /// What a request that it ignores ends it with, where the adapter looks.
+    breaks: Option<fn() -> EncodeError>,
 }
 
-const OBEYS: Driver = Driver { rates: true, keyframes: true, opens_at: |rate| rate, breaks: false };
+const OBEYS: Driver = Driver { rates: true, keyframes: true, opens_at: |rate| rate, breaks: None };
+const LOOKED: Option<fn() -> EncodeError> = Some(|| EncodeError::NoKeyframe("it made none".into()));
 
 impl Driver {
     /// Its candidate. Units are as long as the bit rate says, but keyframes, which are longer.
@@ -414,8 +415,9 @@ impl Driver {
             let mut fresh = true;
             Ok(Box::new(Inert::new(capabilities, move |asked| {
                 let fresh = std::mem::take(&mut fresh);
-                if asked.keyframe && !self.keyframes && !fresh && self.breaks {
-                    return Err(EncodeError::Fatal("it made no keyframe".into()));
+                let ignored = asked.keyframe && !self.keyframes && !fresh;
+                if let Some(error) = self.breaks.filter(|_| ignored) {
+                    return Err(error());
                 }
                 let key = fresh || asked.keyframe && self.keyframes;
                 let (bitrate, rate) = asked.rates.filter(|_| self.rates).unwrap_or(opened);
@@ -440,11 +442,20 @@ fn what_hardware_ignores_while_it_runs_it_is_started_anew_for() {
     assert_eq!(tried(rates, true), ok(true, false));
     let keyframes = Driver { keyframes: false, ..OBEYS };
     assert_eq!(tried(keyframes, true), ok(false, true));
-    assert_eq!(tried(Driver { breaks: true, ..keyframes }, true), ok(false, true));
-    let neither = Driver { rates: false, breaks: true, ..keyframes };
+    assert_eq!(tried(Driver { breaks: LOOKED, ..keyframes }, true), ok(false, true));
+    let neither = Driver { rates: false, breaks: LOOKED, ..keyframes };
     assert_eq!(tried(neither, true), ok(true, true));
     // Software is proven elsewhere.
     assert_eq!(tried(neither, false), ok(false, false));
+}
+
+#[test]
+fn hardware_that_fails_where_a_keyframe_is_asked_for_is_tried_again() {
+    let fails: fn() -> EncodeError = || EncodeError::Fatal("its device is lost".into());
+    let driver = Driver { keyframes: false, breaks: Some(fails), ..OBEYS };
+    let verdict = InProcess.probe(&[driver.candidate(true)]).remove(0);
+    let reason = "the encoder failed: its device is lost".to_owned();
+    assert_eq!(verdict.outcome, Outcome::Failed { reason });
 }
 
 #[test]

@@ -237,7 +237,8 @@ pub trait Encoder {
     /// ahead. The picture must stay as it is until its unit is out.
     ///
     /// # Errors
-    /// See [`EncodeError`]. After [`EncodeError::Fatal`] the encoder is dropped.
+    /// See [`EncodeError`]. After [`EncodeError::Fatal`] and [`EncodeError::NoKeyframe`] the encoder is
+    /// dropped.
     fn encode(
         &mut self,
         frame: FrameId,
@@ -282,6 +283,10 @@ pub enum EncodeError {
     /// The encoder is broken and must be replaced.
     #[error("the encoder failed: {0}")]
     Fatal(String),
+    /// It made no keyframe where it had to, or takes no request for one; all else of it may be well. It
+    /// must be replaced, or started anew.
+    #[error("the encoder ignores that a keyframe is due: {0}")]
+    NoKeyframe(String),
 }
 
 #[cfg(test)]

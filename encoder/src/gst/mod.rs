@@ -164,7 +164,8 @@ impl Encoder for GstEncoder {
             match self.row.keyframes {
                 Keyframes::OnRequest if self.adapter.force_keyframe() => self.key_due = true,
                 Keyframes::OnRequest => {
-                    return Err(EncodeError::Fatal("it takes no request for a keyframe".into()));
+                    let reason = "it takes no request for a keyframe";
+                    return Err(EncodeError::NoKeyframe(reason.into()));
                 }
                 Keyframes::Reopen => self.reopen()?,
             }
@@ -183,7 +184,7 @@ impl Encoder for GstEncoder {
                     EncodeError::Fatal(format!("its unit cannot be sent: {reason}"))
                 })?;
         if std::mem::take(&mut self.key_due) && kind != UnitKind::Key {
-            return Err(EncodeError::Fatal("it made no keyframe where it had to".into()));
+            return Err(EncodeError::NoKeyframe("it made no keyframe where it had to".into()));
         }
         if let Some(fill) = &mut self.fill {
             let EncoderSettings { bitrate, rate, .. } = self.settings;

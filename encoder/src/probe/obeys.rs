@@ -80,8 +80,9 @@ impl Trial<'_> {
                 let reason = "it made no keyframe when it was asked for one".to_owned();
                 return Err(Fault::Ignored(keyframe, reason));
             }
-            // An adapter that looks at what comes of a request gives such a driver up.
-            Err(EncodeError::Fatal(reason)) => return Err(Fault::Ignored(keyframe, reason)),
+            // An adapter that looks at what comes of a request says so.
+            Err(EncodeError::NoKeyframe(reason)) => return Err(Fault::Ignored(keyframe, reason)),
+            // Any other failure only happens to fall on this picture, and may pass.
             Err(error) => return Err(self.failed(&error)),
         }
         let low = self.settings.bitrate;

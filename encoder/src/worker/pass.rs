@@ -53,7 +53,9 @@ impl From<ImageError> for FrameFailure {
 impl From<EncodeError> for FrameFailure {
     fn from(error: EncodeError) -> Self {
         match error {
-            EncodeError::Fatal(reason) => Self::EncoderBroken(reason),
+            EncodeError::Fatal(reason) | EncodeError::NoKeyframe(reason) => {
+                Self::EncoderBroken(reason)
+            }
             EncodeError::Busy(_) => Self::Busy,
             other => Self::Refused(other.to_string()),
         }

@@ -327,7 +327,9 @@ impl Runner {
         match encoder.set_rate(bitrate, rate) {
             // Whether a keyframe comes of it is seen in the next unit.
             Ok(_) => Ok(()),
-            Err(EncodeError::Fatal(reason)) => self.replace(reason),
+            Err(EncodeError::Fatal(reason) | EncodeError::NoKeyframe(reason)) => {
+                self.replace(reason)
+            }
             Err(error) => self.replace(format!("{bitrate} was refused: {error}")),
         }
     }
