@@ -172,6 +172,60 @@ fn what_goes_through_a_library_that_hung_is_not_waited_for_again() {
 }
 
 #[test]
+fn elements_are_not_tried_where_gstreamer_cannot_be_initialised() {
+    let candidates = [
+        candidate("card", true),
+        candidate("gst-x264enc", true),
+        candidate("gst-x265enc", true),
+        candidate("one", false),
+        candidate("gst-vp8enc", false),
+        candidate("gst-vp9enc", false),
+        candidate("two", false),
+    ];
+    let said = |initialise: &str, limit| {
+        let script = with_answer(&format!(
+            r#"for name in "$@"; do
+                case $name$said in gst-*said) ;; gst-*) {initialise}; said=said;; esac
+                answer "$name" fine
+            done"#
+        ));
+        // The time of what is in software is not what GStreamer has.
+        let verdicts = child(&script, limit, PATIENCE).probe(&candidates);
+        verdicts.iter().map(|verdict| verdict.reason().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(r#"echo '"gstreamer"'"#, PATIENCE), ["fine"; 7]);
+    for (initialise, why) in [
+        ("kill -SEGV $$", "crashed (signal 11)"),
+        ("exit 3", "ended without an answer (exit status 3)"),
+        ("echo hello", "makes no sense: \"hello\""),
+        (":", "makes no sense: \"{\\\"name\\\":\\\"gst-"),
+    ] {
+        let said = said(initialise, PATIENCE);
+        for (at, reason) in said.iter().enumerate() {
+            if [1, 2, 4, 5].contains(&at) {
+                let expected = format!("GStreamer cannot be initialised: it {why}");
+                assert!(reason.starts_with(&expected), "{reason} is not {expected}");
+            } else {
+                assert_eq!(reason, "fine", "{initialise}");
+            }
+        }
+    }
+    let mut limit = SHORT;
+    // However long a shell takes to answer for what comes before.
+    let hung = loop {
+        let said = said("sleep 1000000", limit);
+        if said[0] == "fine" {
+            break said;
+        }
+        limit *= 2;
+    };
+    let why = format!("did not answer within {} s", limit.as_secs_f64());
+    let reason = format!("GStreamer cannot be initialised: it {why}");
+    let expected = ["fine", &reason, &reason, "fine", &reason, &reason, "fine"];
+    assert_eq!(hung, expected);
+}
+
+#[test]
 fn a_hang_takes_what_it_started_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let pids = folder.path().join("pids");

@@ -239,8 +239,8 @@ impl Plugins {
 
     /// A node with x264, x265 and OpenH264, of which the first goes wrong so, and the second is said to go
     /// through the same plugin. They count as hardware, since the limit that they meet is not to be that of
-    /// the third.
-    fn start(&self, what: &str, limit: Duration) -> Arc<Node> {
+    /// the third. `others` are in software.
+    fn start(&self, what: &str, limit: Duration, others: &[&str]) -> Arc<Node> {
         let folder = self.0.path().display();
         std::fs::write(self.0.path().join("log"), "").unwrap();
         let script = format!(
@@ -255,7 +255,8 @@ impl Plugins {
             speed: Speed::Auto,
         };
         let mut candidates = encoder::candidates();
-        candidates.retain(|each| ["gst-x264enc", "gst-x265enc", "openh264"].contains(&each.name));
+        let ours = ["gst-x264enc", "gst-x265enc", "openh264"];
+        candidates.retain(|each| ours.contains(&each.name) || others.contains(&each.name));
         candidates[..2].iter_mut().for_each(|each| {
             (each.hardware, each.library) = (true, "nearlightfake");
         });
@@ -267,29 +268,49 @@ impl Plugins {
 #[tokio::test]
 async fn a_plugin_that_hangs_or_crashes_while_it_is_tried_costs_its_encoders_and_nothing_else() {
     let broken = Plugins::new();
-    let node = broken.start("crash", PATIENCE);
+    let node = broken.start("crash", PATIENCE, &[]);
     assert_eq!(node.encoder(), ("openh264", vec!["gst-x264enc: crashed (signal 6)".to_owned()]));
     assert_eq!(broken.asked(), ["gst-x264enc gst-x265enc", "gst-x265enc", "openh264"]);
-    for what in ["hang", "hang-scan"] {
-        let broken = Plugins::new();
-        let mut limit = SHORT;
-        // However long the process takes to come there, it is cut short after that.
-        let node = loop {
-            let node = broken.start(what, limit);
-            if broken.mark().exists() {
-                break node;
-            }
-            limit *= 2;
-        };
-        let (used, declined) = node.encoder();
-        assert_eq!(used, "openh264");
-        let hung = format!("did not answer within {} s", limit.as_secs_f64());
-        assert_eq!(declined, [format!("gst-x264enc: {hung}")]);
-        // It is waited for once.
-        let expected = format!("not tried: gst-x264enc, by the same nearlightfake, {hung}");
-        assert_eq!(verdict(&node, "gst-x265enc").await, expected);
-        assert_eq!(broken.asked(), ["gst-x264enc gst-x265enc", "openh264"]);
+    let (broken, node, hung) = hanging("hang", &[]);
+    let (used, declined) = node.encoder();
+    assert_eq!(used, "openh264");
+    assert_eq!(declined, [format!("gst-x264enc: {hung}")]);
+    // It is waited for once.
+    let expected = format!("not tried: gst-x264enc, by the same nearlightfake, {hung}");
+    assert_eq!(verdict(&node, "gst-x265enc").await, expected);
+    assert_eq!(broken.asked(), ["gst-x264enc gst-x265enc", "openh264"]);
+}
+
+/// A node whose plugin hangs so, and what is said of that.
+fn hanging(what: &str, others: &[&str]) -> (Plugins, Arc<Node>, String) {
+    let broken = Plugins::new();
+    let mut limit = SHORT;
+    // However long the process takes to come there, it is cut short after that.
+    loop {
+        let node = broken.start(what, limit, others);
+        if broken.mark().exists() {
+            return (broken, node, format!("did not answer within {} s", limit.as_secs_f64()));
+        }
+        limit *= 2;
     }
+}
+
+#[tokio::test]
+async fn a_plugin_that_hangs_while_gstreamer_looks_into_it_is_waited_for_once() {
+    let (broken, node, hung) = hanging("hang-scan", &["gst-vp9enc", "gst-vp8enc"]);
+    let (used, declined) = node.encoder();
+    assert_eq!(used, "openh264");
+    let expected = format!("GStreamer cannot be initialised: it {hung}");
+    assert_eq!(declined, [format!("gst-x264enc: {expected}")]);
+    for name in ["gst-x265enc", "gst-vp8enc", "gst-vp9enc"] {
+        assert_eq!(verdict(&node, name).await, expected, "{name}");
+    }
+    let asked = ["gst-vp9enc gst-vp8enc openh264", "gst-x264enc gst-x265enc", "openh264"];
+    assert_eq!(
+        broken.asked(),
+        asked,
+        "a process for hardware, one for software, and one for the rest"
+    );
 }
 
 /// Answers what it is told, when it is told: a try lasts until then.

@@ -49,6 +49,20 @@ pub fn candidates(hardware: bool) -> impl Iterator<Item = Candidate> {
     })
 }
 
+/// Whether a candidate of this name is an element.
+pub(crate) fn is_element(name: &str) -> bool {
+    ROWS.iter().any(|row| row.name == name)
+}
+
+/// Initialises GStreamer, where that is not done: it looks into every plugin that it does not know yet, in a
+/// process of its own, and one that hangs there is waited for without end.
+///
+/// # Errors
+/// [`OpenError::Missing`].
+pub(crate) fn initialise() -> Result<(), OpenError> {
+    gst::init().map_err(|error| OpenError::Missing(format!("GStreamer: {error}")))
+}
+
 /// An element as an [`Encoder`].
 struct GstEncoder {
     row: &'static Row,
@@ -237,7 +251,7 @@ fn from_its_parameter_sets(unit: &[u8]) -> &[u8] {
 }
 
 fn factory(row: &Row) -> Result<gst::ElementFactory, OpenError> {
-    gst::init().map_err(|error| OpenError::Missing(format!("GStreamer: {error}")))?;
+    initialise()?;
     gst::ElementFactory::find(row.element).ok_or_else(|| {
         let Row { element, package, hardware, .. } = row;
         // Plugins have elements only for devices that they find.

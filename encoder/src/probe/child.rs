@@ -8,6 +8,9 @@
 //!    start another child with the names left
 //! ```
 //!
+//! Before its first element of GStreamer's a child initialises that, and says so in a line of its own: what
+//! hangs there, a plugin say, hangs for all of them and is waited for once.
+//!
 //! One child for hardware and one for software run at once, so that a slow driver does not hold up the
 //! rest. What a child leaves running (GStreamer's scanner of plugins, for one) is in its group and
 //! ends with it; a child ends with the thread that waits for it.
@@ -26,10 +29,11 @@ use rustix::process::{
     set_parent_process_death_signal, waitid,
 };
 
-use super::row::Row;
+use super::row::{Ready, Row};
 use super::{Prober, try_each};
 use crate::candidates::Candidate;
 use crate::choice::{Outcome, Verdict};
+use crate::gst;
 use crate::settings::Speed;
 
 /// The option by which a child is told the preset.
@@ -51,7 +55,8 @@ const GOING: Duration = Duration::from_secs(1);
 pub struct Limits {
     /// In software.
     pub software: Duration,
-    /// On hardware: the first call into a driver may wake its device, which takes seconds.
+    /// On hardware: the first call into a driver may wake its device, which takes seconds. For GStreamer to
+    /// be initialised, too: it may look into all of its plugins.
     pub hardware: Duration,
 }
 
@@ -111,7 +116,8 @@ impl ChildProber {
     /// An outcome for each candidate. Where one of hardware hangs, the others that go through its library are
     /// not tried: each would be waited for as long. They are no worse off for that than one that hung: at the
     /// next start each is tried by itself, beside the sessions. In software one that does not answer in time
-    /// may be slow, which says nothing of another codec.
+    /// may be slow, which says nothing of another codec. Where GStreamer cannot be initialised, none of its
+    /// elements is tried.
     fn ask(&self, candidates: &[&Candidate], limit: Duration) -> Vec<Outcome> {
         let mut outcomes = vec![None; candidates.len()];
         while outcomes.contains(&None) {
@@ -126,7 +132,21 @@ impl ChildProber {
                     return outcomes.into_iter().map(|at| at.unwrap_or(failed.clone())).collect();
                 }
             };
+            let mut initialised = false;
             for at in left {
+                if gst::is_element(candidates[at].name) && !initialised {
+                    if let Err(Cut { reason, .. }) = asked.initialised(self.limits.hardware) {
+                        let reason = format!("GStreamer cannot be initialised: it {reason}");
+                        tracing::debug!(reason, "probing was cut short");
+                        for (candidate, outcome) in candidates.iter().zip(&mut outcomes) {
+                            if gst::is_element(candidate.name) && outcome.is_none() {
+                                *outcome = Some(Outcome::Unanswered { reason: reason.clone() });
+                            }
+                        }
+                        break;
+                    }
+                    initialised = true;
+                }
                 let Candidate { name, library, hardware, .. } = *candidates[at];
                 let Cut { reason, hung } = match asked.outcome_of(name, limit) {
                     Ok(outcome) => {
@@ -195,21 +215,27 @@ impl Asked {
 
     /// What the child says next, which must be of this candidate.
     fn outcome_of(&mut self, name: &str, limit: Duration) -> Result<Outcome, Cut> {
-        let line = match self.lines.recv_timeout(limit) {
-            Ok(line) => line,
-            // It may be gone while something that it left running holds its output open.
-            Err(RecvTimeoutError::Timeout) => return Err(self.end(Duration::ZERO, limit)),
-            Err(RecvTimeoutError::Disconnected) => return Err(self.end(limit, limit)),
-        };
+        let line = self.line(limit)?;
         match serde_json::from_slice::<Row>(&line) {
             Ok(row) if row.name == name => Ok(row.outcome),
-            _ => {
-                let text = String::from_utf8_lossy(&line);
-                let excerpt: String = text.trim_end().chars().take(EXCERPT).collect();
-                let reason = format!("its answer makes no sense: {excerpt:?}");
-                Err(Cut { reason, hung: false })
-            }
+            _ => Err(nonsense("its answer makes no sense", &line)),
         }
+    }
+
+    /// The child must say next that it initialised GStreamer.
+    fn initialised(&mut self, limit: Duration) -> Result<(), Cut> {
+        let line = self.line(limit)?;
+        let said = serde_json::from_slice::<Ready>(&line);
+        said.map(|Ready::GStreamer| ()).map_err(|_| nonsense("makes no sense", &line))
+    }
+
+    /// The next line.
+    fn line(&mut self, limit: Duration) -> Result<Vec<u8>, Cut> {
+        self.lines.recv_timeout(limit).map_err(|error| match error {
+            // It may be gone while something that it left running holds its output open.
+            RecvTimeoutError::Timeout => self.end(Duration::ZERO, limit),
+            RecvTimeoutError::Disconnected => self.end(limit, limit),
+        })
     }
 
     /// How a child ended that will say no more, if it does within `patience`.
@@ -253,6 +279,12 @@ impl Drop for Asked {
     }
 }
 
+fn nonsense(what: &str, line: &[u8]) -> Cut {
+    let text = String::from_utf8_lossy(line);
+    let excerpt: String = text.trim_end().chars().take(EXCERPT).collect();
+    Cut { reason: format!("{what}: {excerpt:?}"), hung: false }
+}
+
 fn silence(limit: Duration) -> String {
     format!("did not answer within {} s", limit.as_secs_f64())
 }
@@ -290,7 +322,17 @@ pub fn answer(candidates: &[Candidate], names: &[String], speed: Speed) -> io::R
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut out = File::from(rustix::io::dup(io::stdout())?);
     rustix::stdio::dup2_stdout(io::stderr())?;
+    let mut say = |mut line: Vec<u8>| {
+        line.push(b'\n');
+        out.write_all(&line)
+    };
+    let mut initialised = false;
     for name in names {
+        if gst::is_element(name) && !std::mem::replace(&mut initialised, true) {
+            // Where that fails, each element says why.
+            _ = gst::initialise();
+            say(serde_json::to_vec(&Ready::GStreamer)?)?;
+        }
         let candidate = candidates.iter().filter(|candidate| candidate.name == name);
         let candidate: Vec<_> = candidate.take(1).cloned().collect();
         let verdicts = try_each(&candidate, speed);
@@ -298,9 +340,7 @@ pub fn answer(candidates: &[Candidate], names: &[String], speed: Speed) -> io::R
             || Outcome::Declined { reason: "this program has no such encoder".into() },
             |verdict| verdict.outcome,
         );
-        let mut line = serde_json::to_vec(&Row { name: name.clone(), outcome })?;
-        line.push(b'\n');
-        out.write_all(&line)?;
+        say(serde_json::to_vec(&Row { name: name.clone(), outcome })?)?;
     }
     Ok(())
 }

@@ -14,6 +14,14 @@ pub(crate) struct Row {
     pub(crate) outcome: Outcome,
 }
 
+/// A line of the process that probes before the first verdict on an element of GStreamer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Ready {
+    /// GStreamer is initialised, or cannot be, which each of its elements then says.
+    #[serde(rename = "gstreamer")]
+    GStreamer,
+}
+
 /// Layouts by their names.
 pub(crate) mod formats {
     use media::PixelFormat;
