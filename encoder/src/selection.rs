@@ -94,11 +94,13 @@ impl Encoders {
         tried.count() == self.remembered.len()
     }
 
-    /// Those that are worth another try: they did not answer when they were tried at an earlier start,
-    /// had no session to give, or failed in a way that may pass.
+    /// Those that are worth another try: they did not answer, had no session to give, or failed in a way
+    /// that may pass. Software that did not answer at this start is left until the next: it woke no device.
     pub fn doubtful(&self) -> Vec<&'static str> {
         let doubtful = |verdict: &&Verdict| match verdict.outcome {
-            Outcome::Unanswered { .. } => self.remembered.contains(&verdict.name),
+            Outcome::Unanswered { .. } => {
+                verdict.hardware || self.remembered.contains(&verdict.name)
+            }
             Outcome::Busy { .. } | Outcome::Failed { .. } => true,
             Outcome::Works { .. } | Outcome::Declined { .. } | Outcome::Untried => false,
         };

@@ -277,7 +277,7 @@ impl NodeEncoders {
         reports(&self.known(), &self.usual)
     }
 
-    /// Candidates that failed at an earlier start in a way that may have been chance.
+    /// Candidates that failed in a way that may have been chance.
     pub(crate) fn doubtful(&self) -> Vec<&'static str> {
         self.known().doubtful()
     }

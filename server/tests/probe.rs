@@ -380,7 +380,7 @@ async fn what_did_not_answer_at_the_last_start_is_tried_again_beside_the_session
     let (probing, tell) = breaking(cache(folder.path()));
     tell.send(Outcome::Unanswered { reason: crashed.into() }).unwrap();
     tell.send(works()).unwrap();
-    drop(serve(probing).await);
+    drop(common::with_probing(config(&[]), probing).unwrap());
     let (probing, tell) = breaking(cache(folder.path()));
     let server = serve(probing).await;
     let node = server.node();
@@ -392,6 +392,20 @@ async fn what_did_not_answer_at_the_last_start_is_tried_again_beside_the_session
         (remembered.load().get("breaks") == Some(&works())).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hardware_that_hung_at_the_first_start_is_tried_again_beside_the_sessions() {
+    let (probing, tell) = breaking(None);
+    let hung = "did not answer within 5 s";
+    tell.send(Outcome::Unanswered { reason: hung.into() }).unwrap();
+    tell.send(works()).unwrap();
+    let server = serve(probing).await;
+    let node = server.node();
+    assert_eq!(node.encoder(), ("openh264", vec![format!("breaks: {hung}")]));
+    tell.send(works()).unwrap();
+    until("it to be tried", async || (verdict(node, "breaks").await == "ok").then_some(())).await;
+    assert_eq!(node.encoder().0, "breaks");
 }
 
 #[tokio::test]

@@ -114,8 +114,8 @@ impl Prober for ChildProber {
 
 impl ChildProber {
     /// An outcome for each candidate. Where one of hardware hangs, the others that go through its library are
-    /// not tried: each would be waited for as long. They are no worse off for that than one that hung: at the
-    /// next start each is tried by itself, beside the sessions. In software one that does not answer in time
+    /// not tried: each would be waited for as long. They are no worse off for that than one that hung: each is
+    /// tried again by itself, beside the sessions. In software one that does not answer in time
     /// may be slow, which says nothing of another codec. Where GStreamer cannot be initialised, none of its
     /// elements is tried.
     fn ask(&self, candidates: &[&Candidate], limit: Duration) -> Vec<Outcome> {
