@@ -1,6 +1,6 @@
 //! What every encoder must do, run on every candidate that works here, and on NVENC's with a double of its
 //! driver. That one codes H.264 by OpenH264, without a VBV, and in the other codecs digests of pictures,
-//! which are not decoded and have no rate: what is left out of a test for it is printed by name.
+//! filled up to their rate, which are not decoded: what is left out of a test for it is printed by name.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -251,11 +251,11 @@ fn a_rate_change_costs_what_the_capabilities_say() {
 
 #[test]
 fn the_produced_rate_follows_the_target() {
-    on_every_coder(&SETTINGS, |present, mut run| {
+    on_every_candidate(&SETTINGS, |present, mut run| {
         let mut time = 0;
         let capabilities = run.encoder.capabilities();
         let seamless = capabilities.rate_change == RateChange::Seamless;
-        // OpenH264, which is behind the double, has no VBV.
+        // What is behind the double has no VBV.
         let bounded = capabilities.bounded_frames && !present.double;
         let targets = [(6_000, 60), (2_000, 60), (9_000, 60), (4_000, 30)];
         for (kbps, fps) in targets {
