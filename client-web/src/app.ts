@@ -4,7 +4,7 @@ import { ApiProblem, type Api } from './api.ts';
 import { TransportChoice } from './session/choice.ts';
 import { takeUp } from './session/kept.ts';
 import { isFinal } from './session/state.ts';
-import { addressFor, readFragment, type Link, type Settings } from './settings.ts';
+import { addressFor, readFragment, type Link, type Settings, type TicketLink } from './settings.ts';
 import type { Catalogue, CatalogueEntry } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
 import { catalogueView } from './ui/catalogue.ts';

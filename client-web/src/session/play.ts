@@ -2,7 +2,7 @@
 // machine: state.ts.
 import { ApiProblem, type Api } from '../api.ts';
 import { InputSender } from '../input/sender.ts';
-import type { Link, Settings } from '../settings.ts';
+import type { Link, Settings, TicketLink } from '../settings.ts';
 import { clientNow, ms, type Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import type { Decoded } from '../video/reports.ts';

@@ -11,7 +11,7 @@ import { PlaySession } from '../session/play.ts';
 import type { Taken } from '../session/events.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
 import { Transports } from '../session/transports.ts';
-import { type Link, type Settings, videoFor } from '../settings.ts';
+import { type Link, type Settings, type TicketLink, videoFor } from '../settings.ts';
 import { displayIsHigh } from '../stats/range.ts';
 import type { Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';

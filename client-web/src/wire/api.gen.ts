@@ -157,7 +157,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Redeems the ticket of a `play_url` for the session's bearer token. A ticket works once. */
+        /**
+         * Redeems the ticket of a `play_url`, or a `resume_ticket`, for a bearer token of the session. A ticket works once;
+         *     a `resume_ticket` takes the place of the token that it came with.
+         */
         post: operations["redeem"];
         delete?: never;
         options?: never;
@@ -675,6 +678,11 @@ export interface components {
             play_url?: string | null;
             /** @description Why it is there, for people: present once refused, ending or ended. */
             reason?: string | null;
+            /**
+             * @description Ticket that works once, to be redeemed for another token in place of this one: for a page that is loaded
+             *     again. Only in answers with a token.
+             */
+            resume_ticket?: string | null;
             /** @description What whoever holds the token of this answer does in the session. */
             role: components["schemas"]["Role"];
             /** @description Where it is in its life. */
