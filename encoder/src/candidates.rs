@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use media::{Codec, Encoder};
+use media::{Codec, EncodeError, Encoder};
 use thiserror::Error;
 
 use crate::regions::refusing_regions;
@@ -39,6 +39,14 @@ impl OpenError {
         match self {
             Self::Busy { .. } | Self::Failed(_) => true,
             Self::Missing(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// What it is for an encoder that gave up what it had in order to be, as `done` says, anew.
+    pub(crate) fn of_another(self, done: &str) -> EncodeError {
+        match self {
+            Self::Busy { reason, open } => EncodeError::NoSession { reason, open },
+            error => EncodeError::Fatal(format!("it cannot be {done} anew: {error}")),
         }
     }
 }

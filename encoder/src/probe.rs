@@ -162,6 +162,7 @@ fn outcome(error: &EncodeError, hardware: bool) -> Outcome {
     let reason = error.to_string();
     match error {
         EncodeError::Refused(_) => Outcome::Declined { reason },
+        EncodeError::NoSession { .. } => Outcome::Busy { reason },
         // Software that is broken stays so.
         EncodeError::Fatal(_) | EncodeError::NoKeyframe(_) if !hardware => {
             Outcome::Declined { reason }

@@ -87,8 +87,8 @@ impl Restarting {
         }
         // Its hardware may have one session alone.
         self.encoder = None;
-        let encoder = (self.open)(&self.settings, &self.wake)
-            .map_err(|error| EncodeError::Fatal(format!("it cannot be started anew: {error}")))?;
+        let encoder =
+            (self.open)(&self.settings, &self.wake).map_err(|error| error.of_another("started"))?;
         self.capabilities = told(encoder.as_ref(), self.restarts);
         self.encoder = Some(encoder);
         (self.fresh, self.outdated) = (true, false);
@@ -184,6 +184,15 @@ mod tests {
 
     /// A candidate that does at its start alone what it is told, and opens so many times.
     fn deaf(times: usize, change: fn(&mut EncoderCapabilities)) -> (Candidate, Notes) {
+        deaf_and_then(times, || OpenError::Failed("no memory".into()), change)
+    }
+
+    /// The same, which says this afterwards.
+    fn deaf_and_then(
+        times: usize,
+        refusal: fn() -> OpenError,
+        change: fn(&mut EncoderCapabilities),
+    ) -> (Candidate, Notes) {
         let notes = Notes::default();
         let noted = Arc::clone(&notes);
         let opened = Mutex::new(0);
@@ -191,7 +200,7 @@ mod tests {
             let mut opened = opened.lock().unwrap();
             *opened += 1;
             if *opened > times {
-                return Err(OpenError::Failed("no memory".into()));
+                return Err(refusal());
             }
             let EncoderSettings { size, bitrate, .. } = *settings;
             noted.lock().unwrap().push(format!("open {size} {}", bitrate.kbps()));
@@ -282,6 +291,22 @@ mod tests {
         assert_eq!(code(&mut *encoder, 2, PLAIN), Err(reason.into()));
         assert!(encoder.poll().is_none() && encoder.resize(SIZE).is_err());
         assert_eq!(encoder.forget(FrameId(0)..=FrameId(0)), Recovery::KeyframeNeeded);
+    }
+
+    /// Another session took its place in between.
+    #[test]
+    fn one_whose_device_is_full_by_then_has_no_session_and_is_not_broken() {
+        let full = || OpenError::Busy { reason: "all are taken".into(), open: 2 };
+        let (candidate, _) = deaf_and_then(1, full, |_| {});
+        let mut encoder = start(&candidate, KEYFRAME);
+        code(&mut *encoder, 0, ASKED).unwrap();
+        let image = CpuImage { format: PixelFormat::Nv12, size: SIZE, planes: SmallVec::default() };
+        match encoder.encode(FrameId(1), &Picture::Cpu(image), ASKED) {
+            Err(EncodeError::NoSession { reason, open }) => {
+                assert_eq!((reason.as_str(), open), ("all are taken", 2));
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -350,3 +350,23 @@ fn the_ninth_session_is_told_as_busy_with_those_that_are_open() {
     drop(runs);
     rig.assert_clean();
 }
+
+/// What it gives up in order to be opened anew another session may take.
+#[test]
+fn a_session_that_is_lost_to_others_in_a_change_is_told_as_such() {
+    let rig = Rig::new();
+    let mut run = rig.h264();
+    let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+    run.code(&picture.picture()).unwrap();
+    // Beyond what there is room for, and full by then.
+    rig.gpu.encode_sessions(0).unwrap();
+    match run.encoder.resize(Size::new(640, 384)) {
+        Err(EncodeError::NoSession { reason, open }) => {
+            assert_eq!(reason, "NvEncOpenEncodeSessionEx answered OUT_OF_MEMORY");
+            assert_eq!(open, 0, "its own is gone");
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(run);
+    rig.assert_clean();
+}

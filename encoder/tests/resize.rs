@@ -26,7 +26,7 @@ const OTHER: (&str, Behaviour) = ("from-32x32", Behaviour::HasLeastSize(Size::ne
 fn told(bench: &Bench) -> Vec<String> {
     let line = |event: WorkerEvent| match event {
         WorkerEvent::Opened(capabilities) => format!("opened {}", capabilities.name),
-        WorkerEvent::PassedOver { name, reason } => format!("{name}: {reason}"),
+        WorkerEvent::PassedOver { name, reason, .. } => format!("{name}: {reason}"),
         WorkerEvent::SizeRefused { size, reason } => format!("none takes {size}: {reason}"),
         other => format!("{other:?}"),
     };
@@ -164,6 +164,38 @@ fn nvenc_gives_way_below_its_least_size_and_comes_back() {
         ]
     );
     assert_eq!(bench.worker.stats().failed, 2);
+    bench.end();
+    rig.assert_clean();
+}
+
+/// Admission learns that the device is full, and the encoder is not taken for broken.
+#[test]
+fn an_encoder_without_a_session_for_a_size_is_told_as_full() {
+    let rig = Rig::new();
+    let mut encoders = vec![rig.candidate("nvenc-h264").clone()];
+    encoders.extend(candidates().into_iter().filter(|candidate| candidate.name == "openh264"));
+    let mut bench = Bench::with(encoders, Log::new(), false);
+    let full = "NvEncOpenEncodeSessionEx answered OUT_OF_MEMORY";
+    bench.submit_sized(SIZE);
+    bench.submit_sized(SMALL);
+    // It is to come back, and others have what it gave up.
+    rig.gpu.encode_sessions(0).unwrap();
+    bench.submit_sized(SIZE);
+    let reason = format!("busy: {full}; 0 of its sessions are open here");
+    let passed_over = WorkerEvent::PassedOver { name: "nvenc-h264", reason, open: Some(0) };
+    assert_eq!(bench.events.all().last(), Some(&passed_over));
+    assert_eq!(bench.worker.stats().encoder, Some("openh264"));
+    rig.gpu.encode_sessions(1).unwrap();
+    bench.submit_sized(Size::new(320, 192));
+    assert_eq!(bench.worker.stats().encoder, Some("nvenc-h264"), "it is asked at every size");
+    // Here it has one, and gives it up for a larger one.
+    rig.gpu.encode_sessions(0).unwrap();
+    bench.submit_sized(Size::new(800, 448));
+    let said = bench.events.wait_for(6);
+    let none = WorkerEvent::NoSession { name: "nvenc-h264", reason: full.into(), open: 0 };
+    assert_eq!(said[5], none, "{said:?}");
+    bench.submit_sized(Size::new(800, 448));
+    assert_eq!(bench.worker.stats().encoder, Some("openh264"));
     bench.end();
     rig.assert_clean();
 }

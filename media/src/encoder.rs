@@ -237,8 +237,8 @@ pub trait Encoder {
     /// ahead. The picture must stay as it is until its unit is out.
     ///
     /// # Errors
-    /// See [`EncodeError`]. After [`EncodeError::Fatal`] and [`EncodeError::NoKeyframe`] the encoder is
-    /// dropped.
+    /// See [`EncodeError`]. After [`EncodeError::Fatal`], [`EncodeError::NoKeyframe`] and
+    /// [`EncodeError::NoSession`] the encoder is dropped.
     fn encode(
         &mut self,
         frame: FrameId,
@@ -280,6 +280,14 @@ pub enum EncodeError {
     /// It has no room at the moment; nothing is broken, and a later picture may pass.
     #[error("the encoder is busy: {0}")]
     Busy(String),
+    /// It gave its session up for another one, of which none is free. It is not broken, and must be replaced.
+    #[error("the encoder has no session: {reason}")]
+    NoSession {
+        /// What the device said.
+        reason: String,
+        /// Sessions of it that this process has open.
+        open: u32,
+    },
     /// The encoder is broken and must be replaced.
     #[error("the encoder failed: {0}")]
     Fatal(String),

@@ -44,7 +44,7 @@ pub(super) struct NvencEncoder {
     capabilities: EncoderCapabilities,
     settings: Settings,
     format: PixelFormat,
-    /// None after it broke and could not be opened anew.
+    /// None where it could not be opened anew.
     session: Option<Session>,
     /// Why it must be replaced, where that came up between pictures.
     broken: Option<String>,
@@ -63,9 +63,21 @@ pub(super) struct NvencEncoder {
 }
 
 impl Opener {
-    fn open(&self, settings: &Settings, format: PixelFormat) -> Result<Session, OpenFailure> {
+    fn open(&self, settings: &Settings, format: PixelFormat) -> Result<Session, OpenError> {
         let Self { nvenc, context, label, wake } = self;
-        Session::open(nvenc, context, settings, format, label, wake)
+        Session::open(nvenc, context, settings, format, label, wake).map_err(|failure| {
+            let reason = failure.to_string();
+            match failure {
+                OpenFailure::Refused(_) => OpenError::Refused(reason),
+                OpenFailure::Lacking(_) => OpenError::Missing(reason),
+                OpenFailure::Thread(_) => OpenError::Failed(reason),
+                OpenFailure::Driver(failure) => match remedy(failure, Phase::Open, 0) {
+                    Remedy::NoSession => OpenError::Busy { reason, open: nvenc.sessions() },
+                    Remedy::Later => OpenError::Failed(reason),
+                    _ => OpenError::Missing(reason),
+                },
+            }
+        })
     }
 }
 
@@ -80,29 +92,12 @@ impl NvencEncoder {
     ) -> Result<Self, OpenError> {
         let (nvenc, context) = (Arc::clone(nvenc), Arc::clone(context));
         let opener = Opener { nvenc, context, label, wake };
-        let open = |settings: &Settings| {
-            opener.open(settings, format).map_err(|failure| {
-                let reason = failure.to_string();
-                match failure {
-                    OpenFailure::Refused(_) => OpenError::Refused(reason),
-                    OpenFailure::Lacking(_) => OpenError::Missing(reason),
-                    OpenFailure::Thread(_) => OpenError::Failed(reason),
-                    OpenFailure::Driver(failure) => match remedy(failure, Phase::Open, 0) {
-                        Remedy::NoSession => {
-                            OpenError::Busy { reason, open: opener.nvenc.sessions() }
-                        }
-                        Remedy::Later => OpenError::Failed(reason),
-                        _ => OpenError::Missing(reason),
-                    },
-                }
-            })
-        };
-        let mut session = open(&settings)?;
+        let mut session = opener.open(&settings, format)?;
         if means(&settings, &session) == RecoveryMeans::Keyframe && session.caps().intra_refresh {
             // The next best that the device has.
             settings.resilience = Resilience::IntraRefresh { units: WAVE };
             drop(session);
-            session = open(&settings)?;
+            session = opener.open(&settings, format)?;
         }
         let waves = match settings.resilience {
             Resilience::IntraRefresh { units } => {
@@ -169,8 +164,7 @@ impl NvencEncoder {
             waves.restart();
         }
         let session = self.opener.open(&self.settings, self.format);
-        let session =
-            session.map_err(|error| fatal(format!("it cannot be opened anew: {error}")))?;
+        let session = session.map_err(|error| error.of_another("opened"))?;
         self.capabilities.waits_on_device = session.waits();
         self.capabilities.recovery = means(&self.settings, &session);
         self.losses = losses(&session);

@@ -182,6 +182,8 @@ pub enum WorkerEvent {
         name: &'static str,
         /// What it said.
         reason: String,
+        /// Sessions of it that this process has open, where it had none to give.
+        open: Option<u32>,
     },
     /// No encoder takes pictures of this size: they are left out, and the one in use stays as it is.
     SizeRefused {

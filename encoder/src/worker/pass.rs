@@ -11,7 +11,7 @@ use media::{
 
 use super::WorkerEvent;
 use super::gate::Decision;
-use super::run::{Exhausted, Runner};
+use super::run::{Exhausted, Gone, Runner};
 use super::window::Room;
 
 /// A picture in the encoder. Its memory is kept until its unit is out.
@@ -38,7 +38,7 @@ pub(super) enum FrameFailure {
     /// Why was told before.
     Told,
     Busy,
-    EncoderBroken(String),
+    EncoderGone(Gone),
 }
 
 impl From<ImageError> for FrameFailure {
@@ -54,7 +54,10 @@ impl From<EncodeError> for FrameFailure {
     fn from(error: EncodeError) -> Self {
         match error {
             EncodeError::Fatal(reason) | EncodeError::NoKeyframe(reason) => {
-                Self::EncoderBroken(reason)
+                Self::EncoderGone(Gone::Broken(reason))
+            }
+            EncodeError::NoSession { reason, open } => {
+                Self::EncoderGone(Gone::NoSession { reason, open })
             }
             EncodeError::Busy(_) => Self::Busy,
             other => Self::Refused(other.to_string()),
@@ -154,9 +157,9 @@ impl Runner {
                 self.shared.record(|stats| stats.failed += 1);
                 return Ok(());
             }
-            FrameFailure::EncoderBroken(reason) => {
+            FrameFailure::EncoderGone(why) => {
                 self.shared.record(|stats| stats.failed += 1);
-                return self.replace(reason);
+                return self.replace(why);
             }
             FrameFailure::Lost(reason) => WorkerEvent::ImageLost(reason),
             FrameFailure::Refused(reason) => {
@@ -186,7 +189,7 @@ impl Runner {
         keyframe: bool,
     ) -> Result<(Submitted, bool), FrameFailure> {
         let Some(encoder) = &self.encoder else {
-            return Err(FrameFailure::EncoderBroken("there is none".into()));
+            return Err(FrameFailure::EncoderGone(Gone::Broken("there is none".into())));
         };
         let capabilities = encoder.capabilities();
         check_format(frame.image.format(), capabilities)
@@ -250,7 +253,7 @@ impl Runner {
         options: EncodeOptions,
     ) -> Result<Submitted, FrameFailure> {
         let Some(encoder) = &mut self.encoder else {
-            return Err(FrameFailure::EncoderBroken("there is none".into()));
+            return Err(FrameFailure::EncoderGone(Gone::Broken("there is none".into())));
         };
         let mapped = frame.image.map()?;
         let image = match mapped.format.chroma() {
@@ -278,7 +281,7 @@ impl Runner {
     pub(super) fn collect(&mut self) -> Result<(), Exhausted> {
         while let Some(result) = self.encoder.as_mut().and_then(|encoder| encoder.poll()) {
             let Some(flight) = self.in_flight.pop_front() else {
-                return self.replace("it made a unit of no picture".into());
+                return self.replace(Gone::Broken("it made a unit of no picture".into()));
             };
             self.complete(flight, result)?;
         }
@@ -295,7 +298,7 @@ impl Runner {
         let coded = match result {
             Ok(coded) if keyframe && coded.kind != UnitKind::Key => {
                 let reason = "it made no keyframe when told to".into();
-                return self.fail(&frame, FrameFailure::EncoderBroken(reason));
+                return self.fail(&frame, FrameFailure::EncoderGone(Gone::Broken(reason)));
             }
             Ok(coded) => coded,
             Err(error) => {

@@ -16,7 +16,7 @@ use super::gate::KeyframeGate;
 use super::pass::InFlight;
 use super::refine::Refinement;
 use super::shared::{Shared, Work};
-use super::size::Listed;
+use super::size::{Listed, Refusal};
 use super::window::Window;
 use super::{Command, EventFn, WorkerConfig, WorkerEvent};
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
@@ -79,6 +79,14 @@ pub(super) struct Runner {
 
 /// No encoder is left.
 pub(super) struct Exhausted;
+
+/// Why an encoder is not used.
+pub(super) enum Gone {
+    /// It cannot be, or broke.
+    Broken(String),
+    /// It works and has no session to give, of so many that are open.
+    NoSession { reason: String, open: u32 },
+}
 
 impl Runner {
     pub(super) fn new(
@@ -154,7 +162,8 @@ impl Runner {
                 Work::Finished => self.collect()?,
                 Work::Overdue => {
                     let patience = self.config.patience;
-                    self.replace(format!("it did not finish a picture within {patience:?}"))?;
+                    let reason = format!("it did not finish a picture within {patience:?}");
+                    self.replace(Gone::Broken(reason))?;
                 }
             }
         }
@@ -172,19 +181,18 @@ impl Runner {
                     return Ok(());
                 }
                 Err(OpenError::Refused(reason)) if resized => {
-                    self.pass_over(self.in_use, reason);
+                    self.pass_over(self.in_use, Refusal::of_size(reason));
                     self.in_use += 1;
                 }
                 Err(error) => {
                     let (name, reason) = (candidate.name, error.to_string());
-                    self.listed.remove(self.in_use);
-                    self.reasons.push(format!("{name}: {reason}"));
-                    (self.events)(match error {
-                        OpenError::Busy { open, .. } => {
-                            WorkerEvent::NoSession { name, reason, open }
-                        }
-                        _ => WorkerEvent::FellBack { name, reason },
-                    });
+                    self.give_up(
+                        name,
+                        match error {
+                            OpenError::Busy { open, .. } => Gone::NoSession { reason, open },
+                            _ => Gone::Broken(reason),
+                        },
+                    );
                 }
             }
         }
@@ -223,14 +231,23 @@ impl Runner {
         }
     }
 
-    /// Replaces an encoder that broke.
-    pub(super) fn replace(&mut self, reason: String) -> Result<(), Exhausted> {
+    /// Replaces the encoder in use.
+    pub(super) fn replace(&mut self, why: Gone) -> Result<(), Exhausted> {
         if let Some(name) = self.drop_encoder() {
-            self.listed.remove(self.in_use);
-            self.reasons.push(format!("{name}: {reason}"));
-            (self.events)(WorkerEvent::FellBack { name, reason });
+            self.give_up(name, why);
         }
         self.open_next()
+    }
+
+    /// The encoder of the place in use is not asked again.
+    fn give_up(&mut self, name: &'static str, why: Gone) {
+        self.listed.remove(self.in_use);
+        let (Gone::Broken(reason) | Gone::NoSession { reason, .. }) = &why;
+        self.reasons.push(format!("{name}: {reason}"));
+        (self.events)(match why {
+            Gone::Broken(reason) => WorkerEvent::FellBack { name, reason },
+            Gone::NoSession { reason, open } => WorkerEvent::NoSession { name, reason, open },
+        });
     }
 
     /// Ends the encoder in use, and yields its name.
@@ -328,9 +345,12 @@ impl Runner {
             // Whether a keyframe comes of it is seen in the next unit.
             Ok(_) => Ok(()),
             Err(EncodeError::Fatal(reason) | EncodeError::NoKeyframe(reason)) => {
-                self.replace(reason)
+                self.replace(Gone::Broken(reason))
             }
-            Err(error) => self.replace(format!("{bitrate} was refused: {error}")),
+            Err(EncodeError::NoSession { reason, open }) => {
+                self.replace(Gone::NoSession { reason, open })
+            }
+            Err(error) => self.replace(Gone::Broken(format!("{bitrate} was refused: {error}"))),
         }
     }
 

@@ -22,20 +22,35 @@ pub(super) struct Listed {
     pub(super) refusal: String,
 }
 
+/// Why an encoder is passed over.
+pub(super) struct Refusal {
+    reason: String,
+    /// Sessions of it that are open, where it has none to give.
+    open: Option<u32>,
+}
+
+impl Refusal {
+    pub(super) const fn of_size(reason: String) -> Self {
+        Self { reason, open: None }
+    }
+}
+
 impl Listed {
     pub(super) fn new(candidate: Candidate) -> Self {
         Self { candidate, capabilities: None, refusal: String::new() }
     }
 
-    fn open(&self, settings: &EncoderSettings, wake: &Wake) -> Result<Box<dyn Encoder>, String> {
+    fn open(&self, settings: &EncoderSettings, wake: &Wake) -> Result<Box<dyn Encoder>, Refusal> {
         if let Some(EncoderCapabilities { smallest, largest, .. }) =
             self.capabilities.as_ref().filter(|known| !known.takes_size(settings.size))
         {
-            return Err(format!("it takes {smallest} to {largest}, not {}", settings.size));
+            let reason = format!("it takes {smallest} to {largest}, not {}", settings.size);
+            return Err(Refusal::of_size(reason));
         }
         self.candidate.start(settings, wake).map_err(|error| match error {
-            OpenError::Refused(reason) => reason,
-            error => error.to_string(),
+            OpenError::Refused(reason) => Refusal::of_size(reason),
+            OpenError::Busy { open, .. } => Refusal { reason: error.to_string(), open: Some(open) },
+            error => Refusal::of_size(error.to_string()),
         })
     }
 }
@@ -60,15 +75,15 @@ impl Runner {
                 Some(in_use) if rank == self.in_use => match in_use.resize(size) {
                     Ok(()) => None,
                     Err(EncodeError::Refused(reason)) => {
-                        refusals.push(reason);
+                        refusals.push(Refusal::of_size(reason));
                         continue;
                     }
                     Err(error) => return Err(error.into()),
                 },
                 _ => match listed.open(&settings, &self.wake) {
                     Ok(encoder) => Some(encoder),
-                    Err(reason) => {
-                        refusals.push(reason);
+                    Err(refusal) => {
+                        refusals.push(refusal);
                         continue;
                     }
                 },
@@ -80,8 +95,8 @@ impl Runner {
             if goes_over {
                 self.drop_encoder();
             }
-            for (rank, reason) in refusals.into_iter().enumerate() {
-                self.pass_over(rank, reason);
+            for (rank, refusal) in refusals.into_iter().enumerate() {
+                self.pass_over(rank, refusal);
             }
             if let Some(encoder) = encoder {
                 self.opened(rank, encoder);
@@ -89,19 +104,20 @@ impl Runner {
             return Ok(goes_over);
         }
         let said = self.listed.iter().zip(refusals);
-        let said: Vec<_> =
-            said.map(|(listed, reason)| format!("{}: {reason}", listed.candidate.name)).collect();
+        let said: Vec<_> = said
+            .map(|(listed, refusal)| format!("{}: {}", listed.candidate.name, refusal.reason))
+            .collect();
         self.end_size_refusal();
         self.refused_size = Some(size);
         (self.events)(WorkerEvent::SizeRefused { size, reason: said.join("; ") });
         Err(FrameFailure::Told)
     }
 
-    /// This one does not take the size of now.
-    pub(super) fn pass_over(&mut self, rank: usize, reason: String) {
+    /// This one does not take the size of now, or has no session for it.
+    pub(super) fn pass_over(&mut self, rank: usize, Refusal { reason, open }: Refusal) {
         let Some(listed) = self.listed.get_mut(rank) else { return };
         listed.refusal.clone_from(&reason);
-        (self.events)(WorkerEvent::PassedOver { name: listed.candidate.name, reason });
+        (self.events)(WorkerEvent::PassedOver { name: listed.candidate.name, reason, open });
     }
 
     /// Pictures are of another size, or others are asked for theirs.

@@ -512,10 +512,14 @@ impl Driver {
                 self.node.encoder_session_refused(name, open);
                 None
             }
-            Report::Encoder(WorkerEvent::PassedOver { name, reason }) => {
+            Report::Encoder(WorkerEvent::PassedOver { name, reason, open }) => {
                 tracing::info!(encoder = name, reason, "encoder passed over at this size");
                 self.client.encoder_given_up(name, &reason);
+                // The one that is in use may still be another.
                 self.encoder_session.take_if(|session| session.name() == name);
+                if let Some(open) = open {
+                    self.node.encoder_session_refused(name, open);
+                }
                 None
             }
             Report::Encoder(WorkerEvent::SizeRefused { size, reason }) => {
