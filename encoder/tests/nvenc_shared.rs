@@ -228,7 +228,7 @@ fn a_binary_signal_is_for_one_wait_whatever_fails() {
     let call = "cuWaitExternalSemaphoresAsync";
     rig.gpu.plan_cuda(call, 1, 1, testkit::Effect::Status(999)).unwrap();
     let outcome = encoder.encode(FrameId(3), &Picture::Shared(image), KEY);
-    assert!(matches!(outcome, Err(EncodeError::Refused(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(EncodeError::Busy(_))), "{outcome:?}");
     assert_eq!(other.turns().now(), Turn::Taken);
     drop(encoder);
     rig.assert_clean();
@@ -289,17 +289,59 @@ fn where_the_device_cannot_wait_the_caller_does() {
         }
         assert!(!refused(&rig, None), "{call}");
     }
-    // A semaphore that cannot be imported costs this picture alone.
-    let rig = Rig::new();
-    rig.gpu.plan_cuda("cuImportExternalSemaphore", 1, 1, testkit::Effect::Status(999)).unwrap();
-    let mut run = rig.h264();
-    let mut image = slot.image();
-    image.ready = Some(timeline.at(1));
-    let outcome = run.code(&Picture::Shared(image));
-    assert!(matches!(outcome, Err(EncodeError::Refused(_))), "{outcome:?}");
-    run.code(&slot.picture()).unwrap();
-    drop(run);
-    rig.assert_clean();
+}
+
+/// What is refused comes through the CPU from then on; what is busy is left out, and shared again after it.
+#[test]
+fn cuda_may_fail_for_a_shared_picture_and_for_another_but_not_for_many_in_a_row() {
+    let calls = [
+        ("cuImportExternalSemaphore", 1_u32),
+        ("cuWaitExternalSemaphoresAsync", 1),
+        // Tried twice a picture.
+        ("cuImportExternalMemory", 2),
+        ("cuExternalMemoryGetMappedBuffer", 2),
+    ];
+    for (call, tries) in calls {
+        let rig = Rig::new();
+        let mut run = rig.h264();
+        let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+        // Each of a semaphore and memory that were not imported before.
+        let code = |run: &mut Run| {
+            let (mut slot, fresh) = (Slot::new(PixelFormat::Nv12, SIZE), Timeline::reached(1));
+            slot.draw(&picture);
+            let mut image = slot.image();
+            image.ready = Some(fresh.at(1));
+            run.code(&Picture::Shared(image))
+        };
+        let fail = |status, pictures| {
+            let effect = testkit::Effect::Status(status);
+            rig.gpu.plan_cuda(call, 1, pictures * tries, effect).unwrap();
+        };
+        for pictures in [1, 2] {
+            // CUDA_ERROR_UNKNOWN.
+            fail(999, pictures);
+            for _ in 0..pictures {
+                let outcome = code(&mut run);
+                assert!(matches!(outcome, Err(EncodeError::Busy(_))), "{call}: {outcome:?}");
+            }
+            code(&mut run).unwrap();
+        }
+        fail(999, 3);
+        let last = [(); 3].map(|()| code(&mut run)).into_iter().next_back();
+        match last {
+            Some(Err(EncodeError::Refused(reason))) => {
+                assert!(reason.ends_with("for 3 pictures in a row"), "{reason}");
+            }
+            other => panic!("{call}: {other:?}"),
+        }
+        // CUDA_ERROR_NOT_SUPPORTED will be answered again.
+        fail(801, 1);
+        let outcome = code(&mut run);
+        assert!(matches!(outcome, Err(EncodeError::Refused(_))), "{call}: {outcome:?}");
+        run.code(&picture.picture()).unwrap();
+        drop(run);
+        rig.assert_clean();
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ use crate::waves::{UnderWay, Waves};
 
 /// Pictures of a wave where losses are made good by one though that was not asked for.
 const WAVE: u16 = 30;
+/// Shared pictures in a row that CUDA fails for in passing: with so many it counts as lasting.
+const PASSING: u32 = 3;
 /// Layouts in the order of preference.
 const FORMATS: [PixelFormat; 4] =
     [PixelFormat::Nv12, PixelFormat::P010, PixelFormat::Yuv444, PixelFormat::Yuv444P16];
@@ -53,6 +55,8 @@ pub(super) struct NvencEncoder {
     losses: Losses,
     /// A session was opened anew because of a failure, which is done once.
     reopened: bool,
+    /// Shared pictures in a row that CUDA failed for.
+    unshared: u32,
     /// The next picture is a keyframe: the session is new, or of another size.
     keyframe: bool,
     /// The next picture is clean after a loss.
@@ -136,6 +140,7 @@ impl NvencEncoder {
             carried: VecDeque::with_capacity(PICTURES),
             losses,
             reopened: false,
+            unshared: 0,
             keyframe: true,
             recovery: false,
             waves,
@@ -190,19 +195,27 @@ impl NvencEncoder {
             let wave = if keyframe { 0 } else { order.wave };
             let order = Order { keyframe, wave, long_term: self.losses.plan(keyframe), ..order };
             let error = match self.session()?.submit(picture, order) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if let Picture::Shared(_) = picture {
+                        self.unshared = 0;
+                    }
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             let reason = error.to_string();
+            let may_pass = error.may_pass();
             let Some(failure) = error.failed_call() else {
                 return Err(match error {
                     SubmitError::Full | SubmitError::InUse => EncodeError::Busy(reason),
+                    _ if may_pass => self.leave_out(reason),
                     _ => EncodeError::Refused(reason),
                 });
             };
             match remedy(failure, Phase::Frame, tries) {
                 Remedy::Retry => std::thread::sleep(BUSY),
                 Remedy::Skip => return Err(EncodeError::Busy(reason)),
+                Remedy::Refuse if may_pass => return Err(self.leave_out(reason)),
                 Remedy::Refuse => return Err(EncodeError::Refused(reason)),
                 Remedy::Register => {
                     if let Picture::Shared(image) = picture {
@@ -220,6 +233,17 @@ impl NvencEncoder {
             }
             tries += 1;
         }
+    }
+
+    /// A shared picture is left out that CUDA failed for in passing; one of many is refused, so that the next
+    /// ones come through the CPU.
+    fn leave_out(&mut self, reason: String) -> EncodeError {
+        self.unshared += 1;
+        if self.unshared < PASSING {
+            return EncodeError::Busy(reason);
+        }
+        self.unshared = 0;
+        EncodeError::Refused(format!("{reason}, for {PASSING} pictures in a row"))
     }
 
     /// Changes what a session can change while it lives, else opens another one.

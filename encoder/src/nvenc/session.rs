@@ -60,6 +60,9 @@ pub(crate) enum SubmitError {
     Driver(#[from] Failure),
     #[error(transparent)]
     Cuda(#[from] cuda::Unavailable),
+    /// The device cannot wait until it is complete.
+    #[error(transparent)]
+    Wait(cuda::Unavailable),
 }
 
 /// How a picture is coded.
@@ -334,7 +337,7 @@ impl Session {
             Ok(true) => Ok(Some(ready.semaphore.id)),
             // A session of before, which is gone.
             Ok(false) => Err(SubmitError::InUse),
-            Err(failure) => Err(SubmitError::Refused(failure.to_string())),
+            Err(failure) => Err(SubmitError::Wait(failure)),
         }
     }
 
@@ -446,8 +449,13 @@ impl SubmitError {
         match self {
             Self::Driver(failure) => Some(*failure),
             Self::Cuda(_) => Some(Failure::REGISTER),
-            Self::Full | Self::InUse | Self::Refused(_) => None,
+            Self::Full | Self::InUse | Self::Refused(_) | Self::Wait(_) => None,
         }
+    }
+
+    /// Whether CUDA failed in a way that the next picture need not meet.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Cuda(failure) | Self::Wait(failure) if failure.may_pass())
     }
 }
 

@@ -237,6 +237,13 @@ impl Timeline {
         }
     }
 
+    /// One that has reached this.
+    pub fn reached(value: u64) -> Self {
+        let mut timeline = Self::new();
+        timeline.signal(value);
+        timeline
+    }
+
     /// It has reached this.
     pub fn signal(&mut self, value: u64) {
         // The drawing must be there first, and the word come at once: bytes above the first stay 0.
