@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::gpu::{KEY, Raw, Run, SETTINGS, SIZE, hevc, word};
+use common::gpu::{KEY, Raw, Rig, Run, SETTINGS, SIZE, hevc, word};
 use media::{EncodeError, FrameId, PixelFormat, Recovery, RecoveryMeans, UnitKind};
 use nearlight_encoder::EncoderSettings;
 
@@ -100,6 +100,54 @@ fn a_driver_that_does_not_go_back_is_not_asked_to_again() {
     assert_eq!(run.encoder.capabilities().recovery, RecoveryMeans::References { reach: 4 });
     let sessions = rig.calls("nvEncInitializeEncoder");
     assert_eq!(sessions.iter().map(|line| word(line, "ltr")).collect::<Vec<_>>(), ["2", "0"]);
+    drop(run);
+    rig.assert_clean();
+}
+
+/// `ltrNumFrames` is "not necessarily honored": the answer to a mark is read, before a loss needs it.
+#[test]
+fn a_driver_that_does_not_keep_a_reference_is_found_out_by_its_answer() {
+    for keeps in [0, 8] {
+        let rig = Rig::new();
+        rig.gpu.encode_marks(keeps > 0).unwrap();
+        let mut run = rig.open("nvenc-h264", &SETTINGS).unwrap();
+        assert_eq!(run.encoder.capabilities().recovery, RecoveryMeans::LongTerm);
+        let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+        for _ in 0..keeps {
+            run.code(&picture.picture()).unwrap();
+        }
+        // The next picture to be kept.
+        rig.gpu.encode_marks(false).unwrap();
+        match run.code(&picture.picture()) {
+            Err(EncodeError::Busy(reason)) => assert!(reason.contains("long-term"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Key);
+        for _ in 0..12 {
+            assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Delta);
+        }
+        let means = RecoveryMeans::References { reach: 4 };
+        assert_eq!(run.encoder.capabilities().recovery, means, "what is claimed is what it does");
+        assert_eq!(rig.calls("nvEncInitializeEncoder").len(), 2);
+        drop(run);
+        rig.assert_clean();
+    }
+}
+
+/// A driver that has dropped a reference may say so when it is to be used.
+#[test]
+fn a_driver_that_refuses_to_go_back_codes_a_keyframe_and_is_not_given_up() {
+    let (rig, mut run) = hevc(&SETTINGS);
+    let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+    for _ in 0..12 {
+        run.code(&picture.picture()).unwrap();
+    }
+    assert_eq!(run.encoder.forget(FrameId(3)..=FrameId(11)), back_to(0));
+    // INVALID_PARAM.
+    rig.gpu.plan_encode("nvEncEncodePicture", 1, 1, testkit::Effect::Status(8)).unwrap();
+    assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Key);
+    assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Delta);
+    assert_eq!(run.encoder.capabilities().recovery, RecoveryMeans::References { reach: 4 });
     drop(run);
     rig.assert_clean();
 }

@@ -252,6 +252,14 @@ impl FakeGpu {
         }
     }
 
+    /// Whether pictures become the long-term references that they are told to become; they do at first.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_marks(&self, on: bool) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_marks", on.into())
+    }
+
     /// Whether pictures are coded from the long-term references that they are told to be; they are at first.
     ///
     /// # Errors

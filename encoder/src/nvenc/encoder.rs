@@ -186,6 +186,13 @@ impl NvencEncoder {
         self.reopen()
     }
 
+    /// What was promised cannot be kept: the client gets a keyframe, and from now on what is known to work.
+    fn without_long_term(&mut self, reason: &str) -> Result<(), EncodeError> {
+        tracing::warn!(reason, "long-term references of NVENC are not used any more");
+        self.settings.long_term = false;
+        self.reopen()
+    }
+
     /// Hands a picture in, whatever it takes.
     fn submit(&mut self, picture: &Picture<'_>, order: Order) -> Result<(), EncodeError> {
         let mut tries = 0;
@@ -212,7 +219,11 @@ impl NvencEncoder {
                     _ => EncodeError::Refused(reason),
                 });
             };
-            match remedy(failure, Phase::Frame, tries) {
+            let phase = match order.long_term.from {
+                Some(_) => Phase::GoBack,
+                None => Phase::Frame,
+            };
+            match remedy(failure, phase, tries) {
                 Remedy::Retry => std::thread::sleep(BUSY),
                 Remedy::Skip => return Err(EncodeError::Busy(reason)),
                 Remedy::Refuse if may_pass => return Err(self.leave_out(reason)),
@@ -223,11 +234,8 @@ impl NvencEncoder {
                     }
                 }
                 Remedy::Reopen => self.reopen_once(&reason)?,
-                Remedy::Keyframe
-                | Remedy::NoSession
-                | Remedy::Missing
-                | Remedy::Later
-                | Remedy::GiveUp => {
+                Remedy::Keyframe => self.without_long_term(&reason)?,
+                Remedy::NoSession | Remedy::Missing | Remedy::Later | Remedy::GiveUp => {
                     return Err(fatal(reason));
                 }
             }
@@ -340,16 +348,10 @@ impl Encoder for NvencEncoder {
         };
         let reason = error.to_string();
         Some(Err(match error {
-            // What was promised cannot be kept: the client gets a keyframe, and from now on what is known to
-            // work.
-            ReadError::LongTermReference => {
-                tracing::warn!(reason, "long-term references of NVENC are not used any more");
-                self.settings.long_term = false;
-                match self.reopen() {
-                    Ok(()) => EncodeError::Busy(reason),
-                    Err(error) => error,
-                }
-            }
+            ReadError::LongTermReference => match self.without_long_term(&reason) {
+                Ok(()) => EncodeError::Busy(reason),
+                Err(error) => error,
+            },
             ReadError::Driver(failure)
                 if remedy(failure, Phase::Read, u32::MAX) == Remedy::Reopen =>
             {

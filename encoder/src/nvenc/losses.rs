@@ -56,6 +56,25 @@ impl LongTerm {
     }
 }
 
+/// What the driver says of a coded picture.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LongTermTold {
+    /// The long-term reference that it became (`ltrFrame`, `ltrFrameIdx`).
+    pub(crate) marked: Option<u32>,
+    /// A bit for each that it was coded from (`ltrFrameBitmap`).
+    pub(crate) from: u32,
+}
+
+impl LongTermTold {
+    /// Whether the driver did what it was told: it need not keep as many as it was set up with
+    /// (`ltrNumFrames`). A keyframe is coded from none.
+    pub(crate) fn follows(self, told: LongTerm, key: bool) -> bool {
+        let from = told.bitmap();
+        let marked = told.mark.is_none_or(|index| self.marked == Some(index));
+        marked && (key || from == 0 || self.from & from != 0)
+    }
+}
+
 /// Numbers of pictures (`frame_num`) that there are. The driver says nothing of it: it is held to leave room
 /// for those of its buffer, and for those of a wave.
 pub(super) const NUMBERS: u16 = u16::MAX;

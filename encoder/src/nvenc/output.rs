@@ -30,8 +30,8 @@ pub(crate) enum ReadError {
     /// What it coded is no stream that can be sent.
     #[error("{0}")]
     Stream(String),
-    /// It was not coded from the long-term reference that it had to be coded from.
-    #[error("the driver used another reference than the long-term one that it was given")]
+    /// It was not coded from the long-term reference that it had to be coded from, or did not become one.
+    #[error("the driver did not keep or use a long-term reference as it was told")]
     LongTermReference,
     #[error("the thread that reads coded pictures is gone")]
     ReaderGone,
@@ -97,7 +97,7 @@ impl Reader {
     fn read(&mut self, inner: &Inner, picture: &Pending) -> Result<Encoded, ReadError> {
         let Self { calls, units, rewritten, codec, declare, .. } = self;
         let mut tries = 0;
-        let (unit, from) = loop {
+        let (unit, long_term) = loop {
             let result = calls.read(&inner.driver, picture.output, |coded| {
                 // A keyframe is what a decoder can begin with, whatever the driver calls it.
                 let kind = headers::kind(*codec, coded.bytes)
@@ -111,7 +111,7 @@ impl Reader {
                 };
                 let (quantiser, library) = (u8::try_from(coded.quantiser).ok(), coded.waited);
                 let unit = Encoded::new(units.unit(data), kind);
-                Ok::<_, ReadError>((Encoded { quantiser, library, ..unit }, coded.from))
+                Ok::<_, ReadError>((Encoded { quantiser, library, ..unit }, coded.long_term))
             });
             match result {
                 Ok(read) => break read?,
@@ -122,8 +122,7 @@ impl Reader {
                 Err(failure) => return Err(failure.into()),
             }
         };
-        let wanted = picture.long_term.bitmap();
-        if unit.kind != UnitKind::Key && wanted != 0 && from & wanted == 0 {
+        if !long_term.follows(picture.long_term, unit.kind == UnitKind::Key) {
             return Err(ReadError::LongTermReference);
         }
         let kind = match unit.kind {

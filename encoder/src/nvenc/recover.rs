@@ -12,6 +12,8 @@ pub(crate) enum Phase {
     Open,
     /// While a picture is handed in.
     Frame,
+    /// While one is that is to be coded from a long-term reference.
+    GoBack,
     /// While a coded picture is read.
     Read,
     /// While bit rate, frame rate or size is changed.
@@ -59,6 +61,13 @@ pub(crate) fn remedy(failure: Failure, phase: Phase, tries: u32) -> Remedy {
     match phase {
         Phase::Open => open(failure.call, status),
         Phase::Frame => frame(failure.call, status, tries),
+        Phase::GoBack => match (failure.call, status) {
+            // It may not have what it was told to keep, and nothing else of this picture is new to it.
+            (Call::EncodePicture, Status::INVALID_PARAM | Status::UNSUPPORTED_PARAM) => {
+                Remedy::Keyframe
+            }
+            (call, status) => frame(call, status, tries),
+        },
         Phase::Read => read(status, tries),
         Phase::Change => match status {
             Status::INVALID_PARAM

@@ -102,6 +102,13 @@ pub extern "C" fn fake_nvenc_poison(on: u32) {
     CONTROL.guarded((), || settings().poison = on != 0);
 }
 
+/// Whether pictures become the long-term references that they are told to become, which they do without
+/// being told.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_marks(on: u32) {
+    CONTROL.guarded((), || settings().marks = on != 0);
+}
+
 /// Whether pictures are coded from the long-term references that they are told to be, which they are
 /// without being told.
 #[unsafe(no_mangle)]

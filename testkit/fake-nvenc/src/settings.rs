@@ -155,6 +155,8 @@ pub(crate) struct Settings {
     pub(crate) sessions: u32,
     /// Whether inputs are overwritten once they were coded.
     pub(crate) poison: bool,
+    /// Whether pictures become long-term references as told.
+    pub(crate) marks: bool,
     /// Whether long-term references are used as told.
     pub(crate) goes_back: bool,
     /// Whether units have the parameter sets that they are told to have.
@@ -179,6 +181,7 @@ impl Settings {
             // As of a GeForce since 2023.
             sessions: 8,
             poison: true,
+            marks: true,
             goes_back: true,
             parameter_sets: true,
             ignores_rates: false,

@@ -9,7 +9,7 @@ use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 use super::{
     Call, DriverSession, Failure, Format, Input, Output, Registration, check, undo, without,
 };
-use crate::nvenc::losses::LongTerm;
+use crate::nvenc::losses::{LongTerm, LongTermTold};
 use crate::nvenc::plan::{Coding, Plan};
 use crate::nvenc::raw::Driver;
 
@@ -207,8 +207,7 @@ pub(crate) struct Coded<'a> {
     pub(crate) bytes: &'a [u8],
     /// Mean quantiser, on the codec's own scale.
     pub(crate) quantiser: u32,
-    /// A bit for each long-term reference that it was coded from.
-    pub(crate) from: u32,
+    pub(crate) long_term: LongTermTold,
     /// How long the driver was waited for.
     pub(crate) waited: Duration,
 }
@@ -241,20 +240,25 @@ impl ReadCalls {
         let waited = began.elapsed();
         check(Call::LockBitstream, status)?;
         // SAFETY: the box is live and was zero before the driver wrote into it.
-        let (data, length, quantiser, from) = unsafe {
+        let (data, length, quantiser, flags, index, from) = unsafe {
             (
                 (&raw const (*pointer).bitstreamBufferPtr).read().cast::<u8>(),
                 (&raw const (*pointer).bitstreamSizeInBytes).read(),
                 (&raw const (*pointer).frameAvgQP).read(),
+                (&raw const (*pointer)._bitfield_1).cast::<[u8; 4]>().read(),
+                (&raw const (*pointer).ltrFrameIdx).read(),
                 (&raw const (*pointer).ltrFrameBitmap).read(),
             )
         };
+        // `ltrFrame`, after `doNotWait`.
+        let marked = (u32::from_le_bytes(flags) & 1 << 1 != 0).then_some(index);
+        let long_term = LongTermTold { marked, from };
         let result = if data.is_null() || length == 0 {
             Err(without(Call::LockBitstream, "a coded picture"))
         } else {
             // SAFETY: the driver's memory, which holds as much until it is unlocked below.
             let bytes = unsafe { slice::from_raw_parts(data, length as usize) };
-            Ok(read(Coded { bytes, quantiser, from, waited }))
+            Ok(read(Coded { bytes, quantiser, long_term, waited }))
         };
         undo(Call::UnlockBitstream, || {
             // SAFETY: the buffer was locked above.

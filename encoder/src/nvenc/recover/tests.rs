@@ -8,7 +8,8 @@ fn failure(call: Call, status: u32) -> Failure {
     Failure { call, answer: Answer::Status(Status(status)) }
 }
 
-const PHASES: [Phase; 5] = [Phase::Open, Phase::Frame, Phase::Read, Phase::Change, Phase::Forget];
+const PHASES: [Phase; 6] =
+    [Phase::Open, Phase::Frame, Phase::GoBack, Phase::Read, Phase::Change, Phase::Forget];
 
 #[test]
 fn remedies_are_those_of_the_table() {
@@ -37,6 +38,12 @@ fn remedies_are_those_of_the_table() {
         (EncodePicture, 5, Phase::Frame, 0, Remedy::GiveUp),
         (EncodePicture, 20, Phase::Frame, 0, Remedy::GiveUp),
         (EncodePicture, 0xdead, Phase::Frame, 0, Remedy::GiveUp),
+        (EncodePicture, 8, Phase::Frame, 0, Remedy::GiveUp),
+        (EncodePicture, 8, Phase::GoBack, 0, Remedy::Keyframe),
+        (EncodePicture, 12, Phase::GoBack, 0, Remedy::Keyframe),
+        (EncodePicture, 18, Phase::GoBack, 0, Remedy::Retry),
+        (EncodePicture, 5, Phase::GoBack, 0, Remedy::GiveUp),
+        (RegisterResource, 8, Phase::GoBack, 0, Remedy::Refuse),
         (RegisterResource, 23, Phase::Frame, 0, Remedy::Register),
         (RegisterResource, 23, Phase::Frame, 1, Remedy::Refuse),
         (RegisterResource, 8, Phase::Frame, 0, Remedy::Refuse),

@@ -276,7 +276,9 @@ fn submit(call: &Call<'_>, session: &Session, picture: Picture) -> Result<(), u3
     let forced = std::mem::take(&mut state.force_key);
     let asked = picture.flags & FORCE_IDR != 0 && !settings().ignores_keyframes;
     let key = asked || forced || number == 0;
-    let mark = picture.mark.map_or(0, |index| 1 << index);
+    // "Not necessarily honored", as the SDK says of how many there are.
+    let becomes = picture.mark.filter(|_| settings().marks);
+    let mark = becomes.map_or(0, |index| 1 << index);
     state.marked = if key { mark } else { state.marked | mark };
     let waits = state.stream.and_then(|stream| session.device.waits(stream));
     let job = Job {
@@ -286,7 +288,7 @@ fn submit(call: &Call<'_>, session: &Session, picture: Picture) -> Result<(), u3
         key,
         parameter_sets: picture.flags & PARAMETER_SETS != 0,
         invalid: std::mem::take(&mut state.invalid),
-        mark: picture.mark,
+        mark: becomes,
         long_term: picture.long_term.unwrap_or(0),
         refresh: picture.refresh,
         map: picture.map,
