@@ -370,3 +370,28 @@ fn a_session_that_is_lost_to_others_in_a_change_is_told_as_such() {
     drop(run);
     rig.assert_clean();
 }
+
+/// It has no room for the largest size, but for what it was opened with.
+#[test]
+fn a_device_of_few_macroblocks_shrinks_in_place_and_grows_back() {
+    let rig = Rig::new();
+    // MB_NUM_MAX: those of SIZE and no more.
+    rig.gpu.encode_cap("h264", 31, 20 * 12).unwrap();
+    let largest = Size::new(640, 384);
+    let mut run = rig.open("nvenc-h264", &EncoderSettings { largest, ..SETTINGS }).unwrap();
+    let small = Size::new(256, 128);
+    for size in [SIZE, small, SIZE] {
+        run.encoder.resize(size).unwrap();
+        for number in 0..3 {
+            let unit = run.code(&Raw::new(PixelFormat::Nv12, size, number).picture()).unwrap();
+            assert_eq!(unit.kind == UnitKind::Key, number == 0, "{size}, unit {number}");
+            let bitrate = Bitrate::from_mbps(2 + number as u64);
+            let change = run.encoder.set_rate(bitrate, FrameRate::fps(60)).unwrap();
+            assert_eq!(change, RateChange::Seamless, "{size}, unit {number}");
+        }
+    }
+    assert_eq!(rig.calls("nvEncOpenEncodeSessionEx").len(), 1);
+    assert!(matches!(run.encoder.resize(largest), Err(EncodeError::Refused(_))));
+    drop(run);
+    rig.assert_clean();
+}

@@ -14,7 +14,7 @@ use super::calls::Failure;
 use super::loader::Nvenc;
 use super::losses::{Answer, LongTerm, Losses, NUMBERS};
 use super::output::ReadError;
-use super::plan::{Caps, Plan, Refusal, Settings, check};
+use super::plan::{Caps, Plan, Refusal, Settings, check, within};
 use super::recover::{BUSY, Phase, Remedy, remedy};
 use super::ring::PICTURES;
 use super::session::{OpenFailure, Order, Session, SubmitError};
@@ -275,11 +275,12 @@ impl NvencEncoder {
         Ok(RateChange::Keyframe)
     }
 
-    /// What the settings come to; a refusal leaves all as it was.
+    /// What the settings come to in the session that is open; a refusal leaves all as it was.
     fn plan(&mut self, settings: &Settings) -> Result<(Plan, Caps), EncodeError> {
         let session = self.session()?;
         let plan = Plan::new(settings, session.caps());
-        Ok((plan.map_err(|refusal| EncodeError::Refused(refusal.to_string()))?, *session.caps()))
+        let plan = plan.map_err(|refusal| EncodeError::Refused(refusal.to_string()))?;
+        Ok((plan.within(session.plan().largest), *session.caps()))
     }
 
     /// Pictures of another layout take a session of their own.
@@ -404,10 +405,9 @@ impl Encoder for NvencEncoder {
         if size == self.settings.size {
             return Ok(());
         }
-        let within = |most: Size| size.width <= most.width && size.height <= most.height;
         let room = self.session()?.plan().largest;
         let largest = self.settings.largest;
-        let largest = if within(largest) {
+        let largest = if within(size, largest) {
             largest
         } else {
             Size::new(size.width.max(largest.width), size.height.max(largest.height))
@@ -418,7 +418,7 @@ impl Encoder for NvencEncoder {
             return Err(fatal("it did not finish its pictures before a new size".to_owned()));
         }
         self.settings = settings;
-        self.change(within(room), |session| session.change_size(plan))?;
+        self.change(within(size, room), |session| session.change_size(plan))?;
         self.keyframe = true;
         Ok(())
     }

@@ -209,8 +209,12 @@ fn check_format(settings: &Settings, caps: &Caps) -> Result<(), Refusal> {
     }
 }
 
+/// Whether neither edge is longer.
+pub(crate) const fn within(size: Size, most: Size) -> bool {
+    size.width <= most.width && size.height <= most.height
+}
+
 fn check_sizes(settings: &Settings, caps: &Caps) -> Result<(), Refusal> {
-    let within = |size: Size, most: Size| size.width <= most.width && size.height <= most.height;
     let Settings { size, largest, .. } = *settings;
     if !within(caps.smallest, size) || size.width == 0 || size.height == 0 {
         return Err(Refusal::TooSmall { size, least: caps.smallest });
@@ -361,6 +365,12 @@ impl Plan {
     /// Pictures of the buffer beside the newest one and the long-term references.
     pub(crate) fn reach(&self) -> u16 {
         self.references.saturating_sub(self.long_term + 1) as u16
+    }
+
+    /// The same in a session that has room for `largest`, which stays as it is while the session lives.
+    #[must_use]
+    pub(crate) fn within(self, largest: Size) -> Self {
+        if within(self.size, largest) { Self { largest, ..self } } else { self }
     }
 
     /// Works out the numbers for a device with `caps`, which are those of the codec.
