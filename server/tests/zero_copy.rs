@@ -416,9 +416,9 @@ fn pictures_come_through_the_cpu_where_memory_is_not_imported() {
     // At first, and in the middle of the ring.
     for failing in [1, SLOTS as u32] {
         let set = Set::new();
-        let out_of_memory = Effect::Status(2);
+        let not_supported = Effect::Status(801);
         let call = "cuImportExternalMemory";
-        set.rig.gpu.plan_cuda(call, failing, u32::MAX, out_of_memory).unwrap();
+        set.rig.gpu.plan_cuda(call, failing, u32::MAX, not_supported).unwrap();
         let (mut source, mut reference) = (set.source(SIZE), Reference(set.source(SIZE)));
         let mut stream = set.stream();
         // All slots at once: the pictures that are drawn when an import fails are shared ones too.
