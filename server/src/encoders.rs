@@ -6,14 +6,11 @@
 //!                                      └── tried again, until it works ◀───┘
 //! ```
 //!
-//! Only one try of a candidate is under way at a time, however many sessions lose it at once.
-//!
 //! Hardware may have fewer sessions to give than the node has: the session that gets none takes the next
 //! candidate, and so does every session after it until one is given back, by a session of the node or, as
 //! trying again finds, by another process.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -25,13 +22,12 @@ use encoder::{
 };
 use media::{BitDepth, Codec, CodecSet, FrameRate, PictureKind, Size};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::apps::VideoMode;
 use crate::config::{Config, ResilienceName};
 use crate::wire;
 
+mod again;
 mod broken;
 
 pub(crate) use broken::Broken;
@@ -40,11 +36,8 @@ pub(crate) use broken::Broken;
 const CACHE: &str = "encoders.json";
 /// The command of ours that tries candidates; their names follow.
 pub(crate) const PROBE_COMMAND: &str = "probe-encoders";
-/// How long a candidate is left alone between two tries, at first; each time that it still fails, twice
-/// as long as before.
+/// How long a candidate is left alone between two tries, at first; see [`again`].
 const RETRY: Duration = Duration::from_secs(10);
-/// The most that it is left alone.
-const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
 /// How candidates are tried.
 pub struct Probing {
@@ -316,94 +309,6 @@ impl NodeEncoders {
 
     fn change<T>(&self, change: impl FnOnce(&mut Encoders) -> T) -> T {
         change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Tries a candidate again in the background, and as long as it fails now and then. Where one of its
-    /// name is being tried, or was a moment ago, it is tried once more after that.
-    pub(crate) fn try_again(
-        self: &Arc<Self>,
-        name: &str,
-        tasks: &TaskTracker,
-        stopping: &CancellationToken,
-    ) {
-        let Some(candidate) = self.known().candidate(name).cloned() else { return };
-        match self.trying().entry(candidate.name) {
-            Entry::Occupied(mut asked_again) => {
-                asked_again.insert(true);
-                return;
-            }
-            Entry::Vacant(vacant) => _ = vacant.insert(false),
-        }
-        let (encoders, stopping) = (self.clone(), stopping.clone());
-        tasks.spawn(async move {
-            // A try under way does not hold up the end of the node: its child ends with it.
-            stopping.run_until_cancelled(encoders.try_until_it_works(&candidate)).await;
-        });
-    }
-
-    async fn try_until_it_works(self: Arc<Self>, candidate: &Candidate) {
-        let mut pause = self.retry;
-        loop {
-            // What is asked from here on may be for what this try does not see.
-            self.trying().insert(candidate.name, false);
-            // It has just said so. A try would take a session that is given back from who plays.
-            let full = self.is_full_of(candidate.name);
-            if full {
-                tokio::time::sleep(pause).await;
-            }
-            // A session that was given back says as much as a try.
-            let works = if full && !self.is_full_of(candidate.name) {
-                true
-            } else {
-                let (encoders, candidate) = (self.clone(), candidate.clone());
-                let tried = tokio::task::spawn_blocking(move || encoders.try_once(&candidate));
-                // A try that panicked is a bug, and would be one the next time.
-                tried.await.unwrap_or(true)
-            };
-            if !full {
-                tokio::time::sleep(pause).await;
-            }
-            if works && self.needs_no_more_tries(candidate.name) {
-                return;
-            }
-            pause = if works { self.retry } else { (pause * 2).min(LONGEST_RETRY) };
-        }
-    }
-
-    /// Whether a candidate that works is done with. If so, who asks from now on begins anew.
-    fn needs_no_more_tries(&self, name: &'static str) -> bool {
-        let mut trying = self.trying();
-        let asked_again = trying.get(name).copied().unwrap_or_default();
-        let done = !asked_again && !self.is_full_of(name);
-        if done {
-            trying.remove(name);
-        }
-        done
-    }
-
-    /// Whether it works.
-    fn try_once(&self, candidate: &Candidate) -> bool {
-        let Some(verdict) = self.prober.probe(std::slice::from_ref(candidate)).pop() else {
-            return true;
-        };
-        let (works, name) = (verdict.works(), verdict.name);
-        tracing::info!(encoder = candidate.name, verdict = verdict.reason(), "encoder tried again");
-        // One at a time, so that the newest is what stays.
-        let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcomes = self.change(|known| {
-            known.replace(verdict);
-            known.known()
-        });
-        if works {
-            // After what is known: who sees this finds the candidate usable.
-            let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
-            *passed.entry(name).or_default() += 1;
-        }
-        // What fails now may work after a reboot, and would be believed then.
-        if let Some(cache) = self.cache.as_ref().filter(|_| works) {
-            cache.store(&outcomes);
-        }
-        works
     }
 }
 

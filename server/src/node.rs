@@ -531,9 +531,9 @@ impl Node {
         }
     }
 
-    /// Whether an encoder works after all, or still, is found out beside the sessions. Called within a runtime.
-    pub(crate) fn try_encoder_again(&self, name: &str) {
-        self.encoders.try_again(name, &self.tasks, &self.stopping);
+    /// Whether encoders work after all, or still, is found out beside the sessions. Called within a runtime.
+    pub(crate) fn try_encoders_again(&self, names: &[&str]) {
+        self.encoders.try_again(names, &self.tasks, &self.stopping);
     }
 
     /// A session got an encoder.
@@ -546,7 +546,7 @@ impl Node {
     pub(crate) fn encoder_session_refused(&self, name: &'static str, open: u32) {
         self.metrics.encoder_session_refused(name);
         self.encoders.session_refused(name, open);
-        self.try_encoder_again(name);
+        self.try_encoders_again(&[name]);
     }
 
     /// What the API says of the node.

@@ -120,9 +120,7 @@ impl Server {
         if let Some(socket) = quic_socket {
             quic::serve(&node, socket, stop.clone())?;
         }
-        for name in node.encoders.doubtful() {
-            node.try_encoder_again(name);
-        }
+        node.try_encoders_again(&node.encoders.doubtful());
         let mut tasks = tokio::task::JoinSet::new();
         let (public, private) = (Handle::new(), Handle::new());
         let router = http::router(node.clone());

@@ -496,7 +496,7 @@ impl Driver {
                 self.client.encoder_given_up(name, &reason);
                 self.encoder_session = None;
                 self.node.encoders.broke(name, &mut self.broke);
-                self.node.try_encoder_again(name);
+                self.node.try_encoders_again(&[name]);
                 None
             }
             Report::Encoder(WorkerEvent::NoSession { name, reason, open }) => {

@@ -7,6 +7,8 @@ use encoder::{Outcome, Verdict};
 use media::EncoderCapabilities;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 
@@ -68,7 +70,7 @@ fn for_client(encoders: &NodeEncoders, broke: &Broken) -> Vec<&'static str> {
 /// Tries a candidate once.
 fn works_now(encoders: &NodeEncoders, name: &str) -> bool {
     let candidate = encoders.known().candidate(name).unwrap().clone();
-    encoders.try_once(&candidate)
+    encoders.try_once(&[candidate]).is_empty()
 }
 
 #[test]
@@ -181,7 +183,7 @@ impl Tries {
     }
 
     fn try_again(&self) {
-        self.encoders.try_again("card", &self.tasks, &CancellationToken::new());
+        self.encoders.try_again(&["card"], &self.tasks, &CancellationToken::new());
     }
 
     async fn began(&mut self) {
@@ -246,6 +248,47 @@ async fn hardware_that_was_given_a_session_back_and_broke_since_is_tried() {
     tries.began().await;
     tries.outcome.send(works()).unwrap();
     assert_eq!(tries.passed_in_all().await, 1);
+}
+
+/// Notes what it is asked for at once, and finds that these fail as often as it says.
+struct Asked {
+    asked: Mutex<Vec<Vec<&'static str>>>,
+    fail: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+impl Prober for Asked {
+    fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        self.asked.lock().unwrap().push(candidates.iter().map(|each| each.name).collect());
+        let mut fail = self.fail.lock().unwrap();
+        let verdict = |candidate: &Candidate| {
+            let left = fail.entry(candidate.name).or_default();
+            let outcome = if *left == 0 { works() } else { failed() };
+            *left = left.saturating_sub(1);
+            Verdict::of(candidate, outcome)
+        };
+        candidates.iter().map(verdict).collect()
+    }
+}
+
+#[tokio::test]
+async fn those_that_failed_at_the_start_are_tried_again_together() {
+    let of = |name, library| Candidate { library, ..candidate(name, Codec::H264, true) };
+    let candidates = vec![of("a", "one"), of("b", "one"), of("c", "other"), of("d", "one")];
+    let fail = [("a", 3), ("b", 1), ("c", 2)].into();
+    let prober = Arc::new(Asked { asked: Mutex::default(), fail: Mutex::new(fail) });
+    let retry = Duration::from_millis(1);
+    let probing = Probing { candidates, prober: prober.clone(), cache: None, retry };
+    let encoders = Arc::new(open_as(probing, "[\"h264\"]").unwrap());
+    assert_eq!(encoders.doubtful(), ["a", "b", "c"]);
+    let tasks = TaskTracker::new();
+    encoders.try_again(&encoders.doubtful(), &tasks, &CancellationToken::new());
+    tasks.close();
+    timeout(PATIENCE, tasks.wait()).await.expect("they are tried on and on");
+    let asked = prober.asked.lock().unwrap();
+    // What was not tried because another one hung comes before that one.
+    assert_eq!(asked[1..], [vec!["b", "a", "c"], vec!["a", "c"], vec!["a"]]);
+    assert_eq!(["a", "b", "c"].map(|name| encoders.passed(name)), [1; 3]);
+    assert_eq!(encoders.doubtful(), [""; 0]);
 }
 
 #[test]
