@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::decode;
 use common::doubles::*;
 use common::gpu::Rig;
@@ -72,6 +74,7 @@ fn a_size_that_no_encoder_takes_is_told_once_and_nothing_else_changes() {
     bench.submit();
     for _ in 0..3 {
         bench.submit_sized(TINY);
+        bench.clock.advance(Duration::from_secs(60));
     }
     assert!(bench.worker.wants_refresh(), "the viewer has an old picture");
     bench.submit();
@@ -196,6 +199,46 @@ fn an_encoder_without_a_session_for_a_size_is_told_as_full() {
     assert_eq!(said[5], none, "{said:?}");
     bench.submit_sized(Size::new(800, 448));
     assert_eq!(bench.worker.stats().encoder, Some("openh264"));
+    bench.end();
+    rig.assert_clean();
+}
+
+/// What refuses a size for good is asked once, what failed in passing again and again, but not for each picture.
+#[test]
+fn an_encoder_that_failed_in_passing_is_asked_again_for_a_size_that_no_other_takes() {
+    let rig = Rig::new();
+    let log = Log::new();
+    let large = double("from-400x300", Behaviour::HasLeastSize(Size::new(400, 300)), &log);
+    let encoders = vec![large, rig.candidate("nvenc-h264").clone()];
+    rig.gpu.encode_sessions(0).unwrap();
+    let mut bench = Bench::with(encoders, log, false);
+    bench.submit_sized(SIZE);
+    let size = Size::new(320, 192);
+    let asked = || rig.calls("nvEncOpenEncodeSessionEx").len();
+    let mut wait = |millis, sessions| {
+        rig.gpu.encode_sessions(sessions).unwrap();
+        bench.clock.advance(Duration::from_millis(millis));
+        bench.submit_sized(size);
+        asked()
+    };
+    assert_eq!([wait(0, 0), wait(999, 0), wait(1, 0), wait(999, 1)], [1, 1, 2, 2]);
+    assert_eq!(wait(1, 1), 3);
+    bench.submit_sized(size);
+    assert_eq!(bench.kinds(), [(0, Key), (5, Key), (6, Delta)]);
+    let too_small = "from-400x300: 320x192 is too small, it takes 400x300 at least";
+    let full =
+        "busy: NvEncOpenEncodeSessionEx answered OUT_OF_MEMORY; 0 of its sessions are open here";
+    assert_eq!(
+        told(&bench),
+        [
+            "opened from-400x300",
+            &format!("none takes 320x192: {too_small}; nvenc-h264: {full}"),
+            "SizeRefusalEnded",
+            too_small,
+            "opened nvenc-h264",
+        ]
+    );
+    assert_eq!(calls_of(&bench, "refuses 320x192"), 1, "it says so for good");
     bench.end();
     rig.assert_clean();
 }

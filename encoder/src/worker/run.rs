@@ -16,7 +16,7 @@ use super::gate::KeyframeGate;
 use super::pass::InFlight;
 use super::refine::Refinement;
 use super::shared::{Shared, Work};
-use super::size::{Listed, Refusal};
+use super::size::{Listed, Refusal, RefusedSize};
 use super::window::Window;
 use super::{Command, EventFn, WorkerConfig, WorkerEvent};
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
@@ -43,7 +43,7 @@ pub(super) struct Runner {
     pub(super) encoder: Option<Box<dyn Encoder>>,
     pub(super) wake: Wake,
     /// A size that none of them takes, told.
-    pub(super) refused_size: Option<Size>,
+    pub(super) refused_size: Option<RefusedSize>,
     /// Since when pictures are of the kind in the settings, where they were of another before.
     pub(super) kind_since: Option<MediaTime>,
     /// When the encoder was told a rate, and which; rates since then may be owed to it.

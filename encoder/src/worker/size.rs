@@ -3,15 +3,21 @@
 //! Every encoder of the session is asked in the order of use, so that a better one which a size had ruled
 //! out comes back at the first that it takes; a new size costs a keyframe in any case. A size that none of
 //! them takes changes nothing: its pictures are left out, what each said is told once, and pictures of the
-//! size before are coded on.
+//! size before are coded on. While it lasts those are asked again that failed in a way that may pass.
 
-use media::{Damage, EncodeError, Encoder, EncoderCapabilities, Size};
+use std::time::Duration;
+
+use media::{Damage, EncodeError, Encoder, EncoderCapabilities, MediaTime, Size};
 
 use super::WorkerEvent;
 use super::pass::FrameFailure;
 use super::run::Runner;
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::wake::Wake;
+
+/// How long after a try those are asked again for a size that all of them refused. No picture is coded
+/// meanwhile that a try could hold up.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// An encoder of the session that has not broken.
 pub(super) struct Listed {
@@ -20,24 +26,38 @@ pub(super) struct Listed {
     pub(super) capabilities: Option<EncoderCapabilities>,
     /// Why it was passed over.
     pub(super) refusal: String,
+    /// What it said to the size that all of them refuse; it is asked no more where that lasts.
+    refuses: Option<Refusal>,
 }
 
 /// Why an encoder is passed over.
+#[derive(Clone)]
 pub(super) struct Refusal {
     reason: String,
     /// Sessions of it that are open, where it has none to give.
     open: Option<u32>,
+    /// It may take the same at another time.
+    may_pass: bool,
 }
 
 impl Refusal {
     pub(super) const fn of_size(reason: String) -> Self {
-        Self { reason, open: None }
+        Self { reason, open: None, may_pass: false }
     }
+}
+
+/// A size that none of them takes.
+pub(super) struct RefusedSize {
+    size: Size,
+    /// What each said, as it was told.
+    told: String,
+    /// When some are asked again; never where none of them may take it then.
+    again: Option<MediaTime>,
 }
 
 impl Listed {
     pub(super) fn new(candidate: Candidate) -> Self {
-        Self { candidate, capabilities: None, refusal: String::new() }
+        Self { candidate, capabilities: None, refusal: String::new(), refuses: None }
     }
 
     fn open(&self, settings: &EncoderSettings, wake: &Wake) -> Result<Box<dyn Encoder>, Refusal> {
@@ -47,10 +67,15 @@ impl Listed {
             let reason = format!("it takes {smallest} to {largest}, not {}", settings.size);
             return Err(Refusal::of_size(reason));
         }
-        self.candidate.start(settings, wake).map_err(|error| match error {
-            OpenError::Refused(reason) => Refusal::of_size(reason),
-            OpenError::Busy { open, .. } => Refusal { reason: error.to_string(), open: Some(open) },
-            error => Refusal::of_size(error.to_string()),
+        self.candidate.start(settings, wake).map_err(|error| {
+            let may_pass = error.may_pass();
+            match error {
+                OpenError::Refused(reason) => Refusal::of_size(reason),
+                OpenError::Busy { open, .. } => {
+                    Refusal { reason: error.to_string(), open: Some(open), may_pass }
+                }
+                error => Refusal { reason: error.to_string(), open: None, may_pass },
+            }
         })
     }
 }
@@ -62,8 +87,14 @@ impl Runner {
             self.end_size_refusal();
             return Ok(false);
         }
-        if self.refused_size == Some(size) {
-            return Err(FrameFailure::Told);
+        let now = self.clock.now();
+        match &self.refused_size {
+            Some(refused) if refused.size == size => {
+                if refused.again.is_none_or(|again| now < again) {
+                    return Err(FrameFailure::Told);
+                }
+            }
+            _ => self.end_size_refusal(),
         }
         // One that takes over has to have room for what it may be changed to.
         let Size { width, height } = self.config.settings.largest;
@@ -71,6 +102,10 @@ impl Runner {
         let settings = EncoderSettings { size, largest, ..self.settings };
         let mut refusals = Vec::new();
         for (rank, listed) in self.listed.iter().enumerate() {
+            if let Some(lasting) = listed.refuses.as_ref().filter(|refusal| !refusal.may_pass) {
+                refusals.push(lasting.clone());
+                continue;
+            }
             let encoder = match &mut self.encoder {
                 Some(in_use) if rank == self.in_use => match in_use.resize(size) {
                     Ok(()) => None,
@@ -103,18 +138,29 @@ impl Runner {
             }
             return Ok(goes_over);
         }
-        let said = self.listed.iter().zip(refusals);
-        let said: Vec<_> = said
-            .map(|(listed, refusal)| format!("{}: {}", listed.candidate.name, refusal.reason))
-            .collect();
-        self.end_size_refusal();
-        self.refused_size = Some(size);
-        (self.events)(WorkerEvent::SizeRefused { size, reason: said.join("; ") });
+        self.refuse_size(size, refusals);
         Err(FrameFailure::Told)
     }
 
+    /// None of them takes this size, each for its reason.
+    fn refuse_size(&mut self, size: Size, refusals: Vec<Refusal>) {
+        let said = self.listed.iter().zip(&refusals);
+        let said = said.map(|(listed, it)| format!("{}: {}", listed.candidate.name, it.reason));
+        let told = said.collect::<Vec<_>>().join("; ");
+        let may_pass = refusals.iter().any(|refusal| refusal.may_pass);
+        let again = may_pass.then(|| self.clock.now() + ASKED_AGAIN);
+        for (listed, refusal) in self.listed.iter_mut().zip(refusals) {
+            listed.refuses = Some(refusal);
+        }
+        let before = self.refused_size.replace(RefusedSize { size, told: told.clone(), again });
+        if before.is_none_or(|before| before.told != told) {
+            (self.events)(WorkerEvent::SizeRefused { size, reason: told });
+        }
+    }
+
     /// This one does not take the size of now, or has no session for it.
-    pub(super) fn pass_over(&mut self, rank: usize, Refusal { reason, open }: Refusal) {
+    pub(super) fn pass_over(&mut self, rank: usize, refusal: Refusal) {
+        let Refusal { reason, open, .. } = refusal;
         let Some(listed) = self.listed.get_mut(rank) else { return };
         listed.refusal.clone_from(&reason);
         (self.events)(WorkerEvent::PassedOver { name: listed.candidate.name, reason, open });
@@ -123,6 +169,7 @@ impl Runner {
     /// Pictures are of another size, or others are asked for theirs.
     pub(super) fn end_size_refusal(&mut self) {
         if self.refused_size.take().is_some() {
+            self.listed.iter_mut().for_each(|listed| listed.refuses = None);
             (self.events)(WorkerEvent::SizeRefusalEnded);
         }
     }
