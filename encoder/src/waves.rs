@@ -55,11 +55,6 @@ impl Waves {
         self.length
     }
 
-    /// The encoder was started anew.
-    pub(crate) fn restart(&mut self) {
-        *self = Self::new(self.length, self.under_way, self.numbers);
-    }
-
     /// Whether one is to begin.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted
@@ -191,11 +186,6 @@ mod tests {
         assert_eq!(waves.coded(FrameId(5), true, false), UnitKind::Key);
         assert!(!waves.is_wanted() && !waves.next_is_clean());
         assert_eq!(waves.forget(&lost(1, 4)), Recovery::Nothing);
-        waves.coded(FrameId(6), false, false);
-        waves.forget(&lost(6, 6));
-        waves.restart();
-        assert!(!waves.is_wanted());
-        assert_eq!(waves.forget(&lost(6, 6)), Recovery::Nothing);
     }
 
     #[test]

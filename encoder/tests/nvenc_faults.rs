@@ -332,6 +332,34 @@ fn a_device_that_goes_back_to_no_reference_makes_losses_good_by_a_wave() {
     let began = rig.calls("nvEncEncodePicture");
     let began = began.iter().filter(|line| line.contains(&format!(" refresh={units} ")));
     assert_eq!(began.count(), 1);
+    assert_eq!(rig.calls("nvEncOpenEncodeSessionEx").len(), 1, "that was known before");
+    drop(run);
+    rig.assert_clean();
+}
+
+/// What it keeps no reference for any more than it invalidates one is known only once it was asked.
+#[test]
+fn a_device_that_turns_out_to_keep_no_reference_makes_losses_good_by_waves_from_then_on() {
+    // SUPPORT_REF_PIC_INVALIDATION.
+    let rig = Rig::new();
+    rig.gpu.encode_cap("hevc", 28, 0).unwrap();
+    rig.gpu.encode_marks(false).unwrap();
+    let mut run = rig.open("nvenc-h265", &SETTINGS).unwrap();
+    assert_eq!(run.encoder.capabilities().recovery, RecoveryMeans::LongTerm);
+    let picture = Raw::new(PixelFormat::Nv12, SIZE, 0);
+    assert!(matches!(run.code(&picture.picture()), Err(EncodeError::Busy(_))));
+    assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Key);
+    let RecoveryMeans::Wave { units } = run.encoder.capabilities().recovery else {
+        panic!("{:?}", run.encoder.capabilities())
+    };
+    assert_eq!(run.code(&picture.picture()).unwrap().kind, UnitKind::Delta);
+    let wave = Recovery::Wave { units, base: FrameId(1) };
+    assert_eq!(run.encoder.forget(FrameId(2)..=FrameId(2)), wave);
+    for unit in 1..=units {
+        let due = if unit == units { UnitKind::Recovery } else { UnitKind::Delta };
+        assert_eq!(run.code(&picture.picture()).unwrap().kind, due);
+    }
+    assert_eq!(rig.calls("nvEncOpenEncodeSessionEx").len(), 2);
     drop(run);
     rig.assert_clean();
 }

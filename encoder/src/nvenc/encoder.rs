@@ -24,8 +24,6 @@ use crate::settings::Resilience;
 use crate::wake::Wake;
 use crate::waves::{UnderWay, Waves};
 
-/// Pictures of a wave where losses are made good by one though that was not asked for.
-const WAVE: u16 = 30;
 /// Shared pictures in a row that CUDA fails for in passing: with so many it counts as lasting.
 const PASSING: u32 = 3;
 /// Layouts in the order of preference.
@@ -96,19 +94,8 @@ impl NvencEncoder {
     ) -> Result<Self, OpenError> {
         let (nvenc, context) = (Arc::clone(nvenc), Arc::clone(context));
         let opener = Opener { nvenc, context, label, wake };
-        let mut session = opener.open(&settings, format)?;
-        if means(&settings, &session) == RecoveryMeans::Keyframe && session.caps().intra_refresh {
-            // The next best that the device has.
-            settings.resilience = Resilience::IntraRefresh { units: WAVE };
-            drop(session);
-            session = opener.open(&settings, format)?;
-        }
-        let waves = match settings.resilience {
-            Resilience::IntraRefresh { units } => {
-                Some(Waves::new(units, UnderWay::GivesWay, NUMBERS.into()))
-            }
-            Resilience::References => None,
-        };
+        let session = opener.open(&settings, format)?;
+        settings.resilience = session.resilience();
         let capabilities = EncoderCapabilities {
             hardware: true,
             formats: formats(&settings, session.caps()),
@@ -124,12 +111,12 @@ impl NvencEncoder {
             },
             restarts: Restarts { rate: !session.caps().new_bitrate, ..Restarts::NONE },
             bounded_frames: session.caps().custom_vbv && settings.vbv_percent <= 100,
-            recovery: means(&settings, &session),
+            recovery: means(&session),
             waves: session.caps().intra_refresh,
             regions: session.plan().map.map(|blocks| blocks.edge),
             ..EncoderCapabilities::plain(name, settings.codec)
         };
-        let losses = losses(&session);
+        let (losses, waves) = (losses(&session), waves(&session));
         Ok(Self {
             opener,
             capabilities,
@@ -165,14 +152,12 @@ impl NvencEncoder {
             }
         }
         self.keyframe = true;
-        if let Some(waves) = &mut self.waves {
-            waves.restart();
-        }
         let session = self.opener.open(&self.settings, self.format);
         let session = session.map_err(|error| error.of_another("opened"))?;
         self.capabilities.waits_on_device = session.waits();
-        self.capabilities.recovery = means(&self.settings, &session);
-        self.losses = losses(&session);
+        self.capabilities.recovery = means(&session);
+        self.settings.resilience = session.resilience();
+        (self.losses, self.waves) = (losses(&session), waves(&session));
         self.session = Some(session);
         Ok(())
     }
@@ -451,9 +436,19 @@ fn losses(session: &Session) -> Losses {
     Losses::new(plan.reach(), session.caps().invalidation, plan.long_term > 0)
 }
 
+/// Waves of a new session, where losses are made good by them.
+fn waves(session: &Session) -> Option<Waves> {
+    match session.resilience() {
+        Resilience::IntraRefresh { units } => {
+            Some(Waves::new(units, UnderWay::GivesWay, NUMBERS.into()))
+        }
+        Resilience::References => None,
+    }
+}
+
 /// What losses in a session are answered with.
-fn means(settings: &Settings, session: &Session) -> RecoveryMeans {
-    match settings.resilience {
+fn means(session: &Session) -> RecoveryMeans {
+    match session.resilience() {
         Resilience::IntraRefresh { units } => RecoveryMeans::Wave { units },
         Resilience::References if session.plan().long_term > 0 => RecoveryMeans::LongTerm,
         Resilience::References if session.caps().invalidation => {

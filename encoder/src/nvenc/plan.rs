@@ -84,6 +84,20 @@ impl Settings {
         Some(Self { depth: format.depth(), chroma: format.chroma()?, ..*self })
     }
 
+    /// What a session on a device with `caps` is opened with. One that cannot take pictures out of the
+    /// references, and keeps none for long, makes losses good by waves, where it has those.
+    #[must_use]
+    pub(crate) fn for_device(&self, caps: &Caps) -> Self {
+        let references = caps.invalidation || has_long_term(self, caps);
+        let resilience = match self.resilience {
+            Resilience::References if !references && caps.intra_refresh => {
+                Resilience::IntraRefresh { units: WAVE }
+            }
+            asked_for => asked_for,
+        };
+        Self { resilience, ..*self }
+    }
+
     /// The codec as the driver names it.
     ///
     /// # Errors
@@ -261,6 +275,9 @@ fn vbv_bits(bitrate: u32, rate: FrameRate, percent: u16) -> u32 {
     let bits = (hundredths + divisor / 2) / divisor;
     u32::try_from(bits).unwrap_or(u32::MAX).max(1)
 }
+
+/// Pictures of a wave where losses are made good by one though that was not asked for.
+const WAVE: u16 = 30;
 
 /// Long-term references: one that the client has, and one that waits for its word.
 const LONG_TERM: u32 = 2;

@@ -86,6 +86,7 @@ pub(crate) struct Session {
     reader: Option<JoinHandle<()>>,
     caps: Caps,
     plan: Plan,
+    resilience: Resilience,
     format: PixelFormat,
     config: Driver<sdk::NV_ENC_CONFIG>,
     parameters: Driver<sdk::NV_ENC_INITIALIZE_PARAMS>,
@@ -112,6 +113,7 @@ impl Session {
             return Err(OpenFailure::Lacking(format!("this device does not code {codec}")));
         }
         let caps = Caps::query(|cap| inner.driver.cap(codec, cap))?;
+        let settings = &settings.for_device(&caps);
         let plan = Plan::new(settings, &caps)?;
         if !inner.driver.profiles(codec)?.contains(&plan.profile) {
             return Err(OpenFailure::Lacking("this device lacks the profile".to_owned()));
@@ -150,6 +152,7 @@ impl Session {
             reader: Some(reader),
             caps,
             plan,
+            resilience: settings.resilience,
             format,
             config,
             parameters,
@@ -170,6 +173,11 @@ impl Session {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What lost frames are answered with: what was asked for, or the next best.
+    pub(crate) fn resilience(&self) -> Resilience {
+        self.resilience
     }
 
     /// Hands a picture in. Shared memory must stay as it is until the picture's unit is out; where it says
