@@ -7,18 +7,24 @@ extern crate transport as nearlight_transport;
 mod common;
 mod player;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
-use common::{create, create_with, node, serve, until};
+use common::{config, create, create_with, node, serve, until, with_probing};
+use encoder::choice::{Accepts, Cost};
 use encoder::h264::{NalKind, Sps, nals};
-use media::{Codec, DataChannel, Size};
+use encoder::{Candidate, EncoderSettings, OpenError, Outcome, Prober, Verdict, Wake};
+use media::{Codec, DataChannel, EncodeError, Encoded, Encoder, EncoderCapabilities, Size};
+use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use player::client::Arrived;
 use player::{ended, join, join_as, next_size, said, state, touch};
 use rtc::rtp::codec::vp8::Vp8Packet;
 use rtc::rtp::packetizer::Depacketizer as _;
 use serde_json::json;
+use testkit::Inert;
 
 fn metric(node: &Node, line: &str) -> bool {
     node.observe();
@@ -205,6 +211,72 @@ async fn a_source_that_hangs_holds_up_nobody() {
     // Its place is free, though its thread is left behind.
     let again = create().of(&node).await.session();
     join(&node, &again).await.frame().await;
+}
+
+/// Finds that all of them work.
+struct Trusting;
+
+impl Prober for Trusting {
+    fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        let accepts = Accepts::of(&EncoderCapabilities::plain("", Codec::H264));
+        let cost = Cost { micros_per_megapixel: 1, ten_bits: None };
+        let works = Outcome::Works { cost, accepts };
+        candidates.iter().map(|each| Verdict::of(each, works.clone())).collect()
+    }
+}
+
+fn hang() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// An encoder that can be opened once and never comes back, from there or from its first picture. Counts that.
+fn hanging(in_opening: bool, hung: &Arc<AtomicU32>) -> Candidate {
+    let (opened, hung) = (AtomicU32::new(0), hung.clone());
+    let open = Arc::new(move |_: &EncoderSettings, _: &Wake| {
+        if opened.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Err(OpenError::Refused("it hangs".into()));
+        }
+        if in_opening {
+            hung.fetch_add(1, Ordering::Relaxed);
+            hang();
+        }
+        let hung = hung.clone();
+        let capabilities = EncoderCapabilities::plain("hangs", Codec::H264);
+        Ok(Box::new(Inert::new(capabilities, move |_| -> Result<Encoded, EncodeError> {
+            hung.fetch_add(1, Ordering::Relaxed);
+            hang()
+        })) as Box<dyn Encoder>)
+    });
+    Candidate { name: "hangs", codec: Codec::H264, hardware: false, library: "a double", open }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_that_hangs_holds_up_its_own_session_alone_and_not_its_end() {
+    for in_opening in [true, false] {
+        let hung = Arc::new(AtomicU32::new(0));
+        let sound = encoder::candidates().into_iter().find(|each| each.name == "openh264");
+        let candidates = [hanging(in_opening, &hung)].into_iter().chain(sound).collect();
+        let probing = Probing { candidates, prober: Arc::new(Trusting), ..Probing::in_process() };
+        let node = with_probing(config(&["sessions.max=2"]), probing).unwrap();
+        let session = create().of(&node).await.session();
+        let client = if in_opening { None } else { Some(join(&node, &session).await) };
+        until("the hang", async || (hung.load(Ordering::Relaxed) == 1).then_some(())).await;
+        let other = create().of(&node).await.session();
+        let mut viewer = join(&node, &other).await;
+        viewer.frame().await;
+        let deleted = session.ask(Method::DELETE, "").bearer(&session.token).of(&node).await;
+        assert_eq!(deleted.status, 204, "{}", deleted.text());
+        assert_eq!(ended(&node, &session).await, "The player ended the session.");
+        drop(client);
+        // Its place is free, though its thread is left behind; the other one plays on.
+        let again = create().of(&node).await.session();
+        join(&node, &again).await.frame().await;
+        viewer.frame().await;
+        assert_eq!(state(&node, &other).await, "live");
+        node.shut_down(common::PATIENCE).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
