@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::gpu::ENTRIES;
 use nearlight_encoder::cuda::{Unavailable, Version};
 use nearlight_encoder::nvenc::{Libraries, Nvenc};
-use testkit::FakeGpu;
+use testkit::{Effect, FakeGpu};
 
 /// Functions without which the libraries are of no use; either of two for the identity of a device.
 const SYMBOLS: [&str; 17] = [
@@ -153,6 +153,47 @@ fn a_call_that_fails_is_named_with_its_answer() {
     assert_eq!(refusal(|gpu| gpu.encode_create_answers(15)), status(create, "INVALID_VERSION"));
     assert_eq!(refusal(|gpu| gpu.encode_create_answers(10)), passing(create, "OUT_OF_MEMORY"));
     assert_eq!(refusal(|gpu| gpu.encode_create_answers(0xdead)), passing(create, "status 57005"));
+}
+
+/// Each once, so that a driver which is well by then is taken.
+#[test]
+fn every_call_that_is_made_to_load_may_fail() {
+    let cuda = [
+        "cuInit",
+        "cuDriverGetVersion",
+        "cuDeviceGetCount",
+        "cuDeviceGet",
+        "cuDeviceGetName",
+        "cuDeviceGetUuid_v2",
+    ];
+    let encode = ["NvEncodeAPIGetMaxSupportedVersion", "NvEncodeAPICreateInstance"];
+    for call in cuda.into_iter().chain(encode) {
+        let gpu = FakeGpu::fresh().unwrap();
+        for status in [1, 2, 3, 5, 10, 15, 22, 101, 801, 999, 0xdead] {
+            let failure = Effect::Status(status);
+            if cuda.contains(&call) {
+                gpu.plan_cuda(call, 1, 1, failure).unwrap();
+            } else {
+                gpu.plan_encode(call, 1, 1, failure).unwrap();
+            }
+            match load(&gpu) {
+                Err(
+                    Unavailable::Status { call: told, .. }
+                    | Unavailable::Passing { call: told, .. },
+                ) => {
+                    assert_eq!(told, call.trim_end_matches("_v2"));
+                }
+                other => panic!("{call} {status}: {other:?}"),
+            }
+            load(&gpu).unwrap();
+        }
+    }
+    // What has no name has a number.
+    let gpu = FakeGpu::fresh().unwrap();
+    gpu.plan_cuda("cuGetErrorName", 1, 1, Effect::Status(1)).unwrap();
+    gpu.plan_cuda("cuDeviceGetCount", 1, 1, Effect::Status(999)).unwrap();
+    let (call, status) = ("cuDeviceGetCount", "error 999".into());
+    assert_eq!(load(&gpu).unwrap_err(), Unavailable::Passing { call, status });
 }
 
 #[test]
