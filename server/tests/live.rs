@@ -15,7 +15,7 @@ use axum::http::Method;
 use common::{config, create, create_with, node, serve, until, with_probing};
 use encoder::choice::{Accepts, Cost};
 use encoder::h264::{NalKind, Sps, nals};
-use encoder::{Candidate, EncoderSettings, OpenError, Outcome, Prober, Verdict, Wake};
+use encoder::{Candidate, EncoderSettings, Outcome, Prober, Verdict, Wake};
 use media::{Codec, DataChannel, EncodeError, Encoded, Encoder, EncoderCapabilities, Size};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
@@ -213,15 +213,19 @@ async fn a_source_that_hangs_holds_up_nobody() {
     join(&node, &again).await.frame().await;
 }
 
-/// Finds that all of them work.
-struct Trusting;
+/// Finds that all of them work, and the second time that none of the first row comes back.
+#[derive(Default)]
+struct Trusting(AtomicU32);
 
 impl Prober for Trusting {
     fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        let again = self.0.fetch_add(1, Ordering::Relaxed) > 0;
         let accepts = Accepts::of(&EncoderCapabilities::plain("", Codec::H264));
         let cost = Cost { micros_per_megapixel: 1, ten_bits: None };
         let works = Outcome::Works { cost, accepts };
-        candidates.iter().map(|each| Verdict::of(each, works.clone())).collect()
+        let hangs = Outcome::Unanswered { reason: "did not answer".into() };
+        let outcome = |name| if again && name == "hangs" { &hangs } else { &works };
+        candidates.iter().map(|each| Verdict::of(each, outcome(each.name).clone())).collect()
     }
 }
 
@@ -231,12 +235,13 @@ fn hang() -> ! {
     }
 }
 
-/// An encoder that can be opened once and never comes back, from there or from its first picture. Counts that.
-fn hanging(in_opening: bool, hung: &Arc<AtomicU32>) -> Candidate {
-    let (opened, hung) = (AtomicU32::new(0), hung.clone());
-    let open = Arc::new(move |_: &EncoderSettings, _: &Wake| {
+/// One that never comes back the first time, from its opening or from a picture, and then is `sound`. Counts
+/// that.
+fn hanging(sound: &Candidate, in_opening: bool, hung: &Arc<AtomicU32>) -> Candidate {
+    let (opened, hung, other) = (AtomicU32::new(0), hung.clone(), sound.open.clone());
+    let open = Arc::new(move |settings: &EncoderSettings, wake: &Wake| {
         if opened.fetch_add(1, Ordering::Relaxed) > 0 {
-            return Err(OpenError::Refused("it hangs".into()));
+            return other(settings, wake);
         }
         if in_opening {
             hung.fetch_add(1, Ordering::Relaxed);
@@ -249,23 +254,26 @@ fn hanging(in_opening: bool, hung: &Arc<AtomicU32>) -> Candidate {
             hang()
         })) as Box<dyn Encoder>)
     });
-    Candidate { name: "hangs", codec: Codec::H264, hardware: false, library: "a double", open }
+    Candidate { name: "hangs", open, ..sound.clone() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoder_that_hangs_holds_up_its_own_session_alone_and_not_its_end() {
     for in_opening in [true, false] {
         let hung = Arc::new(AtomicU32::new(0));
-        let sound = encoder::candidates().into_iter().find(|each| each.name == "openh264");
-        let candidates = [hanging(in_opening, &hung)].into_iter().chain(sound).collect();
-        let probing = Probing { candidates, prober: Arc::new(Trusting), ..Probing::in_process() };
+        let mut candidates = encoder::candidates();
+        candidates.retain(|each| each.name == "openh264");
+        candidates.insert(0, hanging(&candidates[0], in_opening, &hung));
+        let prober = Arc::new(Trusting::default());
+        let probing = Probing { candidates, prober, ..Probing::in_process() };
         let node = with_probing(config(&["sessions.max=2"]), probing).unwrap();
         let session = create().of(&node).await.session();
         let client = if in_opening { None } else { Some(join(&node, &session).await) };
         until("the hang", async || (hung.load(Ordering::Relaxed) == 1).then_some(())).await;
         let other = create().of(&node).await.session();
-        let mut viewer = join(&node, &other).await;
-        viewer.frame().await;
+        let mut player = join(&node, &other).await;
+        player.frame().await;
+        assert_eq!(node.encoder().0, "hangs");
         let deleted = session.ask(Method::DELETE, "").bearer(&session.token).of(&node).await;
         assert_eq!(deleted.status, 204, "{}", deleted.text());
         assert_eq!(ended(&node, &session).await, "The player ended the session.");
@@ -273,8 +281,11 @@ async fn an_encoder_that_hangs_holds_up_its_own_session_alone_and_not_its_end() 
         // Its place is free, though its thread is left behind; the other one plays on.
         let again = create().of(&node).await.session();
         join(&node, &again).await.frame().await;
-        viewer.frame().await;
+        player.frame().await;
         assert_eq!(state(&node, &other).await, "live");
+        // Later sessions do without it where a try hangs, too.
+        let declined = ("openh264", vec!["hangs: did not answer".to_owned()]);
+        until("the try", async || (node.encoder() == declined).then_some(())).await;
         node.shut_down(common::PATIENCE).await;
     }
 }

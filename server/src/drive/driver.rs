@@ -27,7 +27,7 @@ use super::answer::{self, ForClient, Taken, Used};
 use super::audience::{Audience, Deed};
 use super::client::{ClientSide, Said};
 use super::connection::{Connection, at, next_event};
-use super::media_side::{MediaPlan, MediaSide, REPORTS, Report};
+use super::media_side::{MediaPlan, MediaSide, REPORTS, Report, Stop};
 use super::rates::Rates;
 use super::source::SourceReport;
 use super::trace;
@@ -310,12 +310,14 @@ impl Driver {
     fn stop_media(&mut self) -> Option<Event> {
         self.input = None;
         let Some(media) = self.media.take() else { return Some(Event::Drained) };
-        let reports = self.reports_in.clone();
-        tokio::task::spawn_blocking(move || {
-            if media.stop() {
-                // The driver is gone only if it panicked.
-                let _ = reports.blocking_send(Report::Stopped);
-            }
+        let (reports, node) = (self.reports_in.clone(), self.node.clone());
+        let encoders = self.encoders.1.clone();
+        tokio::task::spawn_blocking(move || match media.stop() {
+            // The driver is gone only if it panicked.
+            Stop::Complete => _ = reports.blocking_send(Report::Stopped),
+            // In one of them, which may be about to do the same to others.
+            Stop::EncoderHangs => node.try_encoders_again(&encoders),
+            Stop::SourceHangs => {}
         });
         None
     }

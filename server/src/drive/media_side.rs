@@ -44,6 +44,17 @@ pub(super) struct MediaSide {
     rate: FrameRate,
 }
 
+/// What came of a stop. A thread that hangs is left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Both threads have let go.
+    Complete,
+    /// The source hangs; the encoder is told to stop and not waited for.
+    SourceHangs,
+    /// The encoder hangs.
+    EncoderHangs,
+}
+
 /// What [`MediaSide::start`] needs.
 pub(super) struct MediaPlan {
     pub(super) label: String,
@@ -125,18 +136,23 @@ impl MediaSide {
         Ok(Self { source, encoder, rate: plan.video.rate })
     }
 
-    /// Stops both threads; blocks as a drop does. Returns whether both let go.
-    pub(super) fn stop(self) -> bool {
+    /// Stops both threads; blocks as a drop does.
+    pub(super) fn stop(self) -> Stop {
         let Self { source, encoder, .. } = self;
-        let source = source.stop();
+        let complete = source.stop();
         // The source held the other handle, unless its thread is left behind with it.
-        match Arc::try_unwrap(encoder) {
-            Ok(encoder) => encoder.stop() && source,
+        let encoder_ended = match Arc::try_unwrap(encoder) {
+            Ok(encoder) => encoder.stop(),
             Err(shared) => {
                 // Stopping is always taken; nobody waits for it.
                 let _ = shared.command(Command::Stop);
-                false
+                return Stop::SourceHangs;
             }
+        };
+        match (encoder_ended, complete) {
+            (false, _) => Stop::EncoderHangs,
+            (true, false) => Stop::SourceHangs,
+            (true, true) => Stop::Complete,
         }
     }
 
