@@ -89,6 +89,8 @@ pub(crate) enum Section {
     Demo,
     #[value(alias = "overhead")]
     Synthetic,
+    /// The same by WebTransport.
+    Webtransport,
     Encoder,
     Encoders,
     Input,
@@ -105,6 +107,7 @@ impl Section {
         match self {
             Self::Demo => "demo",
             Self::Synthetic => "synthetic",
+            Self::Webtransport => "webtransport",
             Self::Encoder => "encoder",
             Self::Encoders => "encoders",
             Self::Input => "input",

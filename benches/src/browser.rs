@@ -53,7 +53,9 @@ pub(crate) struct StartTimes {
 pub(crate) struct PageStats {
     /// The newest from the server.
     pub(crate) stats: Option<ServerStats>,
-    /// The browser's receiver.
+    /// The transport that it has.
+    pub(crate) kind: String,
+    /// The browser's receiver, where WebRTC has one.
     pub(crate) inbound: Inbound,
 }
 

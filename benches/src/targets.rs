@@ -74,13 +74,20 @@ const ALONE_SAME_RATE: &[(&str, Bound)] = &[
     ("encoders.x264.alone_rate_of_cli", Bound::Most(1.02)),
 ];
 
-const TARGETS: [Target; 36] = [
+const BY_WEBTRANSPORT: &[(&str, Bound)] = &[
+    ("webtransport.fps_sent", Bound::Held(60.0)),
+    ("webtransport.fps_presented", Bound::Least(57.0)),
+];
+
+const TARGETS: [Target; 37] = [
     at_most("server overhead, p50", "synthetic.overhead.p50", "ms", 1.0).given(FULL_RATE),
     at_most("server overhead, p95", "synthetic.overhead.p95", "ms", 3.0).given(FULL_RATE),
     at_most("send → decoded, synthetic, p50", "synthetic.stage.network.p50", "ms", 4.0)
         .given(ALL_REPORTED),
     at_most("send → decoded, synthetic, p95", "synthetic.stage.network.p95", "ms", 10.0)
         .given(ALL_REPORTED),
+    at_most("send → decoded by WebTransport, p50", "webtransport.stage.network.p50", "ms", 4.0)
+        .given(BY_WEBTRANSPORT),
     at_most("send → decoded, demo, p50", "demo.stage.network.p50", "ms", 4.0),
     at_most("send → decoded, demo, p95", "demo.stage.network.p95", "ms", 10.0),
     target(

@@ -117,11 +117,11 @@ const operations = {
 
   /** What the page knows of the session now. */
   async stats(command) {
-    const { stats, state, frames, size, rtc } = await pageOf(command).evaluate(async () => ({
+    const { stats, state, frames, size, kind, rtc } = await pageOf(command).evaluate(async () => ({
       stats: window.nearlight.stats ?? null, state: window.nearlight.state, frames: window.nearlight.framesPresented,
-      size: window.nearlight.size ?? null, rtc: await window.nearlight.rtcStats(),
+      size: window.nearlight.size ?? null, kind: window.nearlight.transport.kind, rtc: await window.nearlight.rtcStats(),
     }));
-    return { stats, state, framesPresented: frames, size, inbound: inbound(rtc) };
+    return { stats, state, framesPresented: frames, size, kind, inbound: inbound(rtc) };
   },
 
   /** Presses keys at random phases; yields what was sent and every strip that was decoded meanwhile. */

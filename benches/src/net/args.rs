@@ -51,7 +51,7 @@ pub(crate) struct Case {
 }
 
 /// Sections beside the table.
-pub(crate) const MANY: [&str; 2] = ["viewers", "streams"];
+pub(crate) const SECTIONS: [&str; 3] = ["wires", "viewers", "streams"];
 /// The longest that these measure, in seconds: nothing in them changes with time.
 const MANY_SECONDS: u64 = 15;
 
@@ -87,7 +87,7 @@ impl Args {
             .filter_map(|(name, rival)| Some(Case { name, scenario: steady.clone()?, rival }));
         let all: Vec<_> = alone.chain(shared).collect();
         for name in &self.only {
-            let known = all.iter().map(|case| case.name).chain(MANY);
+            let known = all.iter().map(|case| case.name).chain(SECTIONS);
             if !known.clone().any(|known| known == name) {
                 let names: Vec<_> = known.collect();
                 anyhow::bail!("no scenario {name:?}; there are {}", names.join(", "));

@@ -12,7 +12,8 @@
 //! one process and its clock, so that latencies need no clocks to be compared; a busy machine shows in
 //! them.
 //!
-//! Two sections need no emulated network: `viewers` of one session, and `streams` of one process (`many.rs`).
+//! Three sections need no emulated network: what each transport takes (`wires.rs`), `viewers` of one session, and
+//! `streams` of one process (`many.rs`).
 //!
 //! A run lasts a minute: `--seconds 10 --only step,loss-3` is a quick look, `--runs 5` what README quotes.
 
@@ -45,6 +46,7 @@ mod threads;
 mod viewer;
 mod webrtc;
 mod webtransport;
+mod wires;
 
 use std::process::ExitCode;
 
@@ -96,8 +98,12 @@ fn bench(args: &Args) -> Result<bool> {
     }
     // These bring runtimes of their own, which one that blocks here must not be in the way of.
     drop(runtime);
-    for name in args::MANY.into_iter().filter(|name| args.wants(name)) {
-        let ran = if name == "viewers" { many::viewers(args) } else { many::streams(args) };
+    for name in args::SECTIONS.into_iter().filter(|name| args.wants(name)) {
+        let ran = match name {
+            "wires" => wires::wires(args),
+            "viewers" => many::viewers(args),
+            _ => many::streams(args),
+        };
         match ran {
             Ok(reached) => verdicts.extend(reached),
             Err(error) => failures.push(format!("{name}: {error:#}")),

@@ -45,14 +45,14 @@ const STEPS: [usize; 6] = [STREAMS, 16, 24, 32, 48, 64];
 /// Part of all frames that must arrive whole so that a number of streams counts as carried.
 const CARRIED: f64 = 0.99;
 /// Between the last connection and the measurement.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(super) const SETTLE: Duration = Duration::from_secs(3);
 /// How long something may take that takes moments.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Names of the two runtimes' threads.
-const SERVER: &str = "net";
-const CLIENTS: &str = "clients";
+pub(super) const SERVER: &str = "net";
+pub(super) const CLIENTS: &str = "clients";
 
-fn runtime(name: &str) -> Result<Runtime> {
+pub(super) fn runtime(name: &str) -> Result<Runtime> {
     let built = Builder::new_multi_thread().thread_name(name).enable_all().build();
     built.context("cannot start a runtime")
 }
@@ -235,8 +235,8 @@ pub(crate) fn streams(args: &Args) -> Result<Vec<Verdict>> {
 
 /// Frames of one stream.
 #[derive(Default)]
-struct Counts {
-    due: AtomicU64,
+pub(super) struct Counts {
+    pub(super) due: AtomicU64,
     sent: AtomicU64,
 }
 
@@ -257,7 +257,15 @@ fn carry(server: &Runtime, clients: &Runtime, count: usize, length: Duration) ->
         let (frames, counts) = (Arc::<AtomicU64>::default(), Arc::<Counts>::default());
         let (clock, theirs, stopped) = (clock.clone(), counts.clone(), stopped.clone());
         tasks.push(server.spawn(async move {
-            send(Box::new(transport), clock, seed as u64, &theirs, stopped).await
+            send(
+                Box::new(transport),
+                clock,
+                (Bitrate::from_kbps(KBPS), INTERVAL),
+                seed as u64,
+                &theirs,
+                stopped,
+            )
+            .await
         }));
         clients.block_on(client.state(RTCPeerConnectionState::Connected));
         clients.spawn(count_frames(client, frames.clone()));
@@ -289,18 +297,18 @@ fn carry(server: &Runtime, clients: &Runtime, count: usize, length: Duration) ->
 }
 
 /// Sends a stream from when the client is there until nobody is left who could say stop.
-async fn send(
+pub(super) async fn send(
     mut transport: Box<dyn Transport>,
     clock: Arc<dyn Clock>,
+    (rate, interval): (Bitrate, Duration),
     seed: u64,
     counts: &Counts,
     mut stop: watch::Receiver<()>,
 ) -> Result<()> {
-    let rate = Bitrate::from_kbps(KBPS);
-    let mut encoder = Encoder::new(INTERVAL, rate, seed);
+    let mut encoder = Encoder::new(interval, rate, seed);
     transport.set_pacing(rate.scaled(4.0));
     let mut sink = transport.video_sink(TrackId(0));
-    let mut ticks = tokio::time::interval_at(Instant::now() + INTERVAL, INTERVAL);
+    let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut connected = false;
     loop {

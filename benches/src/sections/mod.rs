@@ -22,14 +22,23 @@ use crate::host::{DEMO, MOVING};
 const DEMO_FPS: u32 = 30;
 const PATTERN_FPS: u32 = 60;
 
+/// Transports, as the page names them.
+const WEBRTC: &str = "webrtc";
+const WEBTRANSPORT: &str = "webtransport";
+
 /// Runs a section once.
 pub(crate) fn run(section: Section, bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     match section {
         Section::Demo => {
             bench.host.demo()?;
-            stream::run(bench, findings, "demo", DEMO, DEMO_FPS)
+            stream::run(bench, findings, "demo", DEMO, (DEMO_FPS, WEBRTC))
         }
-        Section::Synthetic => stream::run(bench, findings, "synthetic", MOVING, PATTERN_FPS),
+        Section::Synthetic => {
+            stream::run(bench, findings, "synthetic", MOVING, (PATTERN_FPS, WEBRTC))
+        }
+        Section::Webtransport => {
+            stream::run(bench, findings, "webtransport", MOVING, (PATTERN_FPS, WEBTRANSPORT))
+        }
         Section::Encoder => encoder_alone::run(bench, findings),
         Section::Encoders => encoders::run(bench, findings),
         Section::Input => {

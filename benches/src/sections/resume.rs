@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::PATTERN_FPS;
+use super::{PATTERN_FPS, WEBRTC, WEBTRANSPORT};
 use crate::Bench;
 use crate::figures::Findings;
 use crate::host::{MOVING, play_url};
 
 /// How long nothing passes: longer than either side takes for a pause, shorter than either waits.
 const DOWN: Duration = Duration::from_secs(4);
-const TRANSPORTS: [&str; 2] = ["webrtc", "webtransport"];
+const TRANSPORTS: [&str; 2] = [WEBRTC, WEBTRANSPORT];
 const HAPPENS: [&str; 4] = ["silence", "change", "sleep", "reload"];
 
 /// Measures each of them over each transport.

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use media::MediaTime;
 
 use super::stages::Window;
@@ -88,18 +88,23 @@ pub(super) fn watch(bench: &mut Bench, page: &Page) -> Result<Watched> {
     })
 }
 
-/// Streams `app` and puts what was seen under `name`.
+/// Streams `app` over a transport and puts what was seen under `name`.
 pub(super) fn run(
     bench: &mut Bench,
     findings: &mut Findings,
     name: &str,
     app: &str,
-    fps: u32,
+    (fps, transport): (u32, &str),
 ) -> Result<()> {
     let url = play_url(&bench.host.url(), app, fps, bench.args.kbps, false);
+    let url = format!("{url}&transport={transport}");
     let page = bench.browser()?.open(&url)?;
     let watched = watch(bench, &page)?;
     bench.browser()?.close(&page)?;
+    for asked in &watched.asked {
+        // A page that gave up on the transport measured the other one.
+        ensure!(asked.kind == transport, "{name}: {transport} became {}", asked.kind);
+    }
     let window = watched.window();
     window.put_stages(name, findings);
     put_clock(findings, name, &watched);
