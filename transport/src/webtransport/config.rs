@@ -14,6 +14,9 @@ const RECEIVE_WINDOW: u32 = 128 * 1024;
 const SEND_WINDOW: u64 = 5_000_000;
 /// Streams that a client may have open: three of HTTP/3, one for input, and some that are about to close.
 const STREAMS: u32 = 16;
+/// Packets between two acknowledgements, and the longest that one waits: about what Chromium does unasked.
+const ACK_EVERY: u32 = 10;
+const ACK_WITHIN: Duration = Duration::from_millis(5);
 /// Datagrams that wait on either side, in bytes: a tenth of a second of motion at 1,000 a second.
 const DATAGRAMS: usize = 16 * 1024;
 
@@ -49,6 +52,10 @@ impl Default for EndpointConfig {
 impl EndpointConfig {
     /// What QUIC is told of one connection.
     pub(super) fn quic(&self, windows: Windows) -> quinn::TransportConfig {
+        // An acknowledgement of every second packet costs a node as much as sending. A gap is told at once all the same.
+        let mut acks = quinn::AckFrequencyConfig::default();
+        acks.ack_eliciting_threshold(VarInt::from_u32(ACK_EVERY - 1))
+            .max_ack_delay(Some(ACK_WITHIN));
         let mut quic = quinn::TransportConfig::default();
         // Longer than QUIC can say stands for never, and no configuration asks for that.
         quic.max_idle_timeout(IdleTimeout::try_from(self.unreachable_after).ok())
@@ -63,6 +70,7 @@ impl EndpointConfig {
             .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
             .datagram_receive_buffer_size(Some(DATAGRAMS))
             .datagram_send_buffer_size(DATAGRAMS)
+            .ack_frequency_config(Some(acks))
             .congestion_controller_factory(Arc::new(windows));
         quic
     }
