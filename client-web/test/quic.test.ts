@@ -21,12 +21,14 @@ describe('the header of a frame', () => {
       key: false, recovery: true, track: 2, codec: 'VP9', rtp: 0x0102_0304, id: 0x0506, refersTo: 0x0504, bytes: 0x0001_0203,
       color: { primaries: 9, transfer: 16, matrix: 9, fullRange: false, tenBits: true },
     });
+    // One that is sent while it is coded.
+    expect(parseHeader(header({ 25: 0, 26: 0, 27: 0 })).bytes).toBeUndefined();
     const none = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [16 + index, 255]));
     expect(parseHeader(header({ ...none, 1: 1, 31: 1 }))).toMatchObject({ key: true, recovery: false, refersTo: undefined, color: { fullRange: true, tenBits: false } });
   });
 
   it.each([
-    ['version', { 0: 2 }], ['codec', { 3: CODECS.length }], ['length', { 25: 0, 26: 0, 27: 0 }], ['length', { 24: 2 }],
+    ['version', { 0: 2 }], ['codec', { 3: CODECS.length }], ['length', { 24: 2 }],
     ['id', { 8: 1 }], ['id', { 15: 4 }],
   ] as const)('with an impossible %s is refused', (reason, changes) => {
     expect(() => parseHeader(header(changes))).toThrow(expect.objectContaining({ name: 'FrameError', reason }) as FrameError);
@@ -53,6 +55,64 @@ describe('a frame', () => {
     const huge = header();
     new DataView(huge.buffer).setUint32(24, MOST_BYTES + 1);
     expect(() => new FrameAssembler().push(huge, at(0))).toThrow(FrameError);
+  });
+
+  it.each([1, 33, 50, 102])('that is sent while it is coded comes together from pieces of %d bytes, and ends with its stream', (size) => {
+    const open = Uint8Array.from([...header({ 25: 0, 26: 0, 27: 0 }), ...body]);
+    const assembler = new FrameAssembler();
+    for (let from = 0; from < open.length; from += size) {
+      expect(assembler.push(open.subarray(from, from + size), at(from))).toBeUndefined();
+    }
+    const frame = assembler.end();
+    expect(frame).toMatchObject({ id: 0x0506, bytes: undefined, firstAt: 0, lastAt: Math.floor((open.length - 1) / size) * size });
+    expect(frame?.data).toEqual(body);
+  });
+
+  it('that is sent while it is coded may be large, and no larger than any', () => {
+    const assembler = new FrameAssembler();
+    assembler.push(header({ 25: 0, 26: 0, 27: 0 }), at(0));
+    const piece = new Uint8Array(MOST_BYTES / 16).fill(7);
+    for (let n = 0; n < 16; n += 1) expect(assembler.push(piece, at(n))).toBeUndefined();
+    expect(assembler.end()?.data.length).toBe(MOST_BYTES);
+    expect(() => assembler.push(Uint8Array.of(0), at(17))).toThrow(FrameError);
+    const told = new FrameAssembler();
+    told.push(stream.subarray(0, 40), at(0));
+    expect(told.end()).toBeUndefined();
+  });
+
+  it('of any bytes, cut anyhow, is refused or holds just what came', () => {
+    let seed = 3;
+    const random = (below: number): number => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+      return Math.floor((seed / 2 ** 31) * below);
+    };
+    let [refused, whole, ended] = [0, 0, 0];
+    for (let round = 0; round < 2_000; round += 1) {
+      const length = random(3) * random(40);
+      const bytes = Uint8Array.from([...header({ 25: 0, 26: 0, 27: [0, length, random(60)][random(3)] ?? 0 }), ...body.subarray(0, length)]);
+      if (random(4) === 0) bytes[random(HEADER.length)] = random(256);
+      const assembler = new FrameAssembler();
+      let frame: ReceivedFrame | undefined;
+      try {
+        for (let from = 0; from < bytes.length;) {
+          const piece = bytes.subarray(from, from + 1 + random(50));
+          frame = assembler.push(piece, at(from)) ?? frame;
+          from += piece.length;
+        }
+      } catch (error) {
+        expect(error).toBeInstanceOf(FrameError);
+        refused += 1;
+        continue;
+      }
+      if (frame === undefined) frame = assembler.end();
+      else expect(assembler.end()).toBeUndefined();
+      if (frame === undefined) continue;
+      expect(frame.data).toEqual(body.subarray(0, length));
+      expect([undefined, length]).toContain(frame.bytes);
+      if (frame.bytes === undefined) ended += 1;
+      else whole += 1;
+    }
+    for (const count of [refused, whole, ended]) expect(count).toBeGreaterThan(10);
   });
 
   it('is known by its header before the rest came', () => {

@@ -131,7 +131,9 @@ impl Encoder for Restarting {
 
     fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
         let unit = self.encoder.as_mut()?.poll()?;
-        self.inside = self.inside.saturating_sub(1);
+        if unit.as_ref().map_or(true, |unit| unit.part.last) {
+            self.inside = self.inside.saturating_sub(1);
+        }
         Some(unit)
     }
 

@@ -4,7 +4,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use media::{EncodeError, EncodeOptions, Encoded, Encoder, FrameId, Picture, Submitted};
+use bytes::BytesMut;
+use media::{EncodeError, EncodeOptions, Encoded, Encoder, FrameId, Part, Picture, Submitted};
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
 
@@ -74,9 +75,18 @@ impl BlockingEncoder {
     }
 
     fn wait(&mut self) -> Result<Encoded, EncodeError> {
+        let mut parts = BytesMut::new();
         loop {
             if let Some(result) = self.encoder.poll() {
-                return result;
+                let unit = result?;
+                if unit.part.is_whole() {
+                    return Ok(unit);
+                }
+                parts.extend_from_slice(&unit.data);
+                if unit.part.last {
+                    return Ok(Encoded { data: parts.freeze(), part: Part::WHOLE, ..unit });
+                }
+                continue;
             }
             let woken = self.woken.0.lock().unwrap_or_else(PoisonError::into_inner);
             let (mut woken, waited) = self

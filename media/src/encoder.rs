@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use crate::barcode::Strip;
 use crate::{
-    Bitrate, Codec, CpuImage, DeviceId, FrameId, FrameRate, PixelFormat, Regions, SharedImage,
-    Size, UnitKind,
+    Bitrate, Codec, CpuImage, DeviceId, FrameId, FrameRate, Part, PixelFormat, Regions,
+    SharedImage, Size, UnitKind,
 };
 
 /// What an encoder can do. What is false here is refused, never silently ignored.
@@ -127,13 +127,15 @@ pub enum Submitted {
     Later,
 }
 
-/// One coded picture as the encoder returns it.
+/// One coded picture as the encoder returns it, or a part of it.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// The bitstream, see [`AccessUnit::data`](crate::AccessUnit::data).
     pub data: Bytes,
-    /// How it can be decoded.
+    /// How it can be decoded, the same of all parts of a picture.
     pub kind: UnitKind,
+    /// Which part of the picture it is. Only the last tells the quantiser and the time.
+    pub part: Part,
     /// Mean quantiser on the codec's own scale, where the encoder tells it.
     pub quantiser: Option<u8>,
     /// How long the library or the device had it, where the adapter calls that itself: what is left of
@@ -144,7 +146,7 @@ pub struct Encoded {
 impl Encoded {
     /// What every encoder tells.
     pub const fn new(data: Bytes, kind: UnitKind) -> Self {
-        Self { data, kind, quantiser: None, library: Duration::ZERO }
+        Self { data, kind, part: Part::WHOLE, quantiser: None, library: Duration::ZERO }
     }
 }
 
@@ -228,7 +230,8 @@ pub enum Recovery {
     KeyframeNeeded,
 }
 
-/// A video encoder: frames in, units out, one for one and in order.
+/// A video encoder: frames in, units out, one for one and in order. One of [`Encoder::poll`] may come in
+/// [parts](Part).
 pub trait Encoder {
     /// What it can do.
     fn capabilities(&self) -> &EncoderCapabilities;
@@ -246,7 +249,8 @@ pub trait Encoder {
         options: EncodeOptions,
     ) -> Result<Submitted, EncodeError>;
 
-    /// The next of the units that come later, or why there is none for its picture. Never waits.
+    /// The next of the units that come later, or why there is none for its picture, or no more of it where
+    /// parts came before. Never waits.
     fn poll(&mut self) -> Option<Result<Encoded, EncodeError>>;
 
     /// Sets bit rate and frame rate from the next frame on. The VBV stays as many frames as it was

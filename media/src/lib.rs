@@ -50,5 +50,5 @@ pub use stages::{Mark, Stage, StageTimes};
 pub use transport::{
     CloseReason, DataChannel, PathReport, SendRefused, Transport, TransportEvent, UnitSink,
 };
-pub use unit::{AccessUnit, Codec, CodecSet, UnitKind};
+pub use unit::{AccessUnit, Codec, CodecSet, Part, UnitKind};
 pub use units::{Bitrate, ByteSize, FrameRate, Rect, Size};

@@ -134,6 +134,13 @@ impl StageTimes {
         self.marks[mark as usize].get_or_insert(at);
     }
 
+    /// Sets the marks of `other` that are not set here.
+    pub fn merge(&mut self, other: &Self) {
+        for (mark, at) in self.marks.iter_mut().zip(other.marks) {
+            *mark = mark.or(at);
+        }
+    }
+
     /// When `mark` was passed.
     pub fn get(&self, mark: Mark) -> Option<MediaTime> {
         self.marks[mark as usize]

@@ -45,12 +45,16 @@ impl DataChannel {
 
 /// Where an encoder's thread puts units. Holds two at most; it refuses a third, and the encoder then
 /// recovers (reference invalidation first, keyframe second).
+///
+/// Parts of one frame are one unit of these two, and leave as they come. A frame whose last part never comes is
+/// lost, at the latest with the first part of another one.
 pub trait UnitSink: Send {
     /// Whether a unit would be taken now. Asked before encoding: frames are dropped before the
     /// encoder, not after it.
     fn is_ready(&self) -> bool;
 
-    /// Takes a unit without blocking.
+    /// Takes a unit, or a part of one, without blocking. Nothing more of a unit is to be sent of which a
+    /// part was refused.
     ///
     /// # Errors
     /// See [`SendRefused`].
@@ -154,6 +158,9 @@ pub enum SendRefused {
     /// The bounded queue is full.
     #[error("the send queue is full")]
     Full,
+    /// The frame that it is a part of was given up.
+    #[error("its frame was given up")]
+    GivenUp,
     /// There is no connection, or the channel is not open.
     #[error("not connected")]
     NotConnected,

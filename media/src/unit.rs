@@ -83,7 +83,28 @@ pub enum UnitKind {
     Recovery,
 }
 
-/// One coded picture: Annex B for H.264 and H.265, a temporal unit for AV1, a frame for VP8 and VP9.
+/// Which part of a coded picture a unit is. Encoders that hand slices on while they code the rest make
+/// several of one picture, in order; each ends where a NAL unit ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// It begins the picture.
+    pub first: bool,
+    /// It ends the picture.
+    pub last: bool,
+}
+
+impl Part {
+    /// All of the picture.
+    pub const WHOLE: Self = Self { first: true, last: true };
+
+    /// Whether it is all of the picture.
+    pub const fn is_whole(self) -> bool {
+        self.first && self.last
+    }
+}
+
+/// One coded picture, or a part of it: Annex B for H.264 and H.265, a temporal unit for AV1, a frame for VP8
+/// and VP9. Parts of a picture are alike in all but their data and marks.
 #[derive(Clone, Debug)]
 pub struct AccessUnit {
     /// The track that it is sent on.
@@ -102,6 +123,8 @@ pub struct AccessUnit {
     pub codec: Codec,
     /// The bitstream.
     pub data: Bytes,
+    /// Which part of the picture it is.
+    pub part: Part,
     /// The frame's views, in pixels of the coded picture.
     pub views: Views,
     /// What changed since the unit before it on this track, in pixels of the coded picture: that of

@@ -166,7 +166,7 @@ impl Messages {
 /// 4   wire timestamp (4)
 /// 8   frame id (8)
 /// 16  id of the frame that it refers to, all ones for none (8)
-/// 24  bytes of the unit (4)
+/// 24  bytes of the unit, 0 for one that is sent while it is coded: it ends with the stream (4)
 /// 28  primaries (1), transfer (1), matrix (1) of ITU-T H.273; full range 1, ten bits 2 (1)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +183,7 @@ pub struct FrameHeader {
     pub frame: FrameId,
     /// The newest frame that a decoder must have to take this one ([`AccessUnit::refers_to`]).
     pub refers_to: Option<FrameId>,
-    /// Length of the unit.
+    /// Length of the unit; 0 where it is that of what the stream has after the header.
     pub bytes: u32,
     /// Code points of ITU-T H.273: primaries, transfer, matrix.
     pub color: [u8; 3],
@@ -211,11 +211,12 @@ impl FrameHeader {
     /// Its length.
     pub const LEN: usize = 32;
 
-    /// The header of a unit that is sent as `wire_timestamp`.
+    /// The header of a unit that is sent as `wire_timestamp`, or of one of which this is the first part.
     ///
     /// None for a unit of 4 GiB or more.
     pub fn of(unit: &AccessUnit, wire_timestamp: u32, depth: BitDepth) -> Option<Self> {
         let ColorDescription { primaries, transfer, matrix, full_range } = unit.color;
+        let bytes = if unit.part.is_whole() { unit.data.len() } else { 0 };
         Some(Self {
             kind: unit.kind,
             track: unit.track.0,
@@ -223,7 +224,7 @@ impl FrameHeader {
             wire_timestamp,
             frame: unit.frame,
             refers_to: unit.refers_to,
-            bytes: u32::try_from(unit.data.len()).ok()?,
+            bytes: u32::try_from(bytes).ok()?,
             color: [primaries as u8, transfer as u8, matrix as u8],
             full_range,
             depth,
@@ -414,6 +415,10 @@ mod tests {
         let key = FrameHeader { kind: UnitKind::Key, refers_to: None, ..header() };
         assert_eq!(key.encode()[16..24], [255; 8]);
         assert_eq!(FrameHeader::decode(&key.encode()), Ok(key));
+        // One that is sent while it is coded.
+        let open = FrameHeader { bytes: 0, ..header() };
+        assert_eq!(open.encode()[24..28], [0; 4]);
+        assert_eq!(FrameHeader::decode(&open.encode()), Ok(open));
     }
 
     #[test]

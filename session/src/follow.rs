@@ -5,12 +5,15 @@
 //! nothing it lacks: a keyframe, or what the encoder made of the player's own losses. Keyframes for viewers
 //! are asked for at most every [`KEYFRAMES_EVERY`], one for all who wait, and the oftener a viewer needs one
 //! the longer it waits.
+//!
+//! A unit that leaves in parts is one unit: what is decided with its first part holds for all of them. Who comes
+//! within it waits for the next one, and one whose last part never comes is lost.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use media::{FrameId, MediaTime, UnitKind};
+use media::{FrameId, MediaTime, Part, UnitKind};
 
 /// Least time between two keyframes that viewers ask for.
 pub const KEYFRAMES_EVERY: Duration = Duration::from_secs(2);
@@ -48,6 +51,8 @@ pub struct Follow {
     held: VecDeque<Stretch>,
     /// The newest unit of the stream, whether it was taken or not.
     newest: Option<FrameId>,
+    /// A unit that it takes, of which parts are to come.
+    open: Option<FrameId>,
     /// When it wants a keyframe; none while it follows.
     wish: Option<MediaTime>,
     /// When it broke last, and how long it waits the next time.
@@ -61,15 +66,42 @@ impl Follow {
         Self {
             held: VecDeque::new(),
             newest: None,
+            open: None,
             wish: Some(now),
             broke: None,
             patience: PATIENCE,
         }
     }
 
-    /// The next unit of the stream, which refers to `base`: whether the viewer is to have it. It is not given
-    /// what it cannot decode, nor anything while there is no `room`. All units are to be offered, in order.
+    /// The next unit of the stream, or a part of it, which refers to `base`: whether the viewer is to have it. It
+    /// is not given what it cannot decode, nor anything while there is no `room`, which counts with the first part
+    /// alone. All units are to be offered, in order.
     pub fn offer(
+        &mut self,
+        now: MediaTime,
+        (frame, part): (FrameId, Part),
+        kind: UnitKind,
+        base: Option<FrameId>,
+        room: bool,
+    ) -> bool {
+        if !part.first {
+            let taken = self.open == Some(frame);
+            if taken && part.last {
+                self.open = None;
+            }
+            return taken;
+        }
+        if let Some(open) = self.open.take() {
+            // No more of it comes.
+            self.lost(now, &(open..=open));
+        }
+        let taken = self.begins(now, frame, kind, base, room);
+        self.open = (taken && !part.last).then_some(frame);
+        taken
+    }
+
+    /// The same of all of a unit, or of its first part.
+    fn begins(
         &mut self,
         now: MediaTime,
         frame: FrameId,
@@ -108,8 +140,9 @@ impl Follow {
         true
     }
 
-    /// These frames did not reach it.
+    /// These frames did not reach it. It is given nothing more of one of which parts are to come.
     pub fn lost(&mut self, now: MediaTime, lost: &RangeInclusive<FrameId>) {
+        self.open = self.open.filter(|open| !lost.contains(open));
         let newest = self.held.back().map(|stretch| stretch.last);
         let mut kept: VecDeque<Stretch> = VecDeque::with_capacity(STRETCHES);
         for mut stretch in std::mem::take(&mut self.held) {
@@ -193,7 +226,11 @@ mod tests {
 
     /// What becomes of a unit at a viewer that has room for it.
     fn give(follow: &mut Follow, (frame, kind, base): Unit) -> bool {
-        follow.offer(ms(0), FrameId(frame), kind, base.map(FrameId), true)
+        give_part(follow, (frame, kind, base), Part::WHOLE)
+    }
+
+    fn give_part(follow: &mut Follow, (frame, kind, base): Unit, part: Part) -> bool {
+        follow.offer(ms(0), (FrameId(frame), part), kind, base.map(FrameId), true)
     }
 
     fn delta(frame: u64) -> Unit {
@@ -255,7 +292,8 @@ mod tests {
     #[test]
     fn what_lies_between_a_recovery_and_its_base_is_lacking() {
         let mut follow = following();
-        assert!(!follow.offer(ms(1), FrameId(21), UnitKind::Delta, Some(FrameId(20)), false));
+        let unit = (FrameId(21), Part::WHOLE);
+        assert!(!follow.offer(ms(1), unit, UnitKind::Delta, Some(FrameId(20)), false));
         assert!(!give(&mut follow, delta(22)));
         assert!(give(&mut follow, (23, UnitKind::Recovery, Some(20))));
         // The player has 22, and the encoder goes back to it.
@@ -268,7 +306,8 @@ mod tests {
         let mut frame = 20;
         let mut skip = |follow: &mut Follow, now: u64| {
             let offer = |follow: &mut Follow, now, kind, frame: u64, room| {
-                follow.offer(ms(now), FrameId(frame), kind, Some(FrameId(frame - 1)), room)
+                let unit = (FrameId(frame), Part::WHOLE);
+                follow.offer(ms(now), unit, kind, Some(FrameId(frame - 1)), room)
             };
             assert!(!offer(follow, now, UnitKind::Delta, frame + 1, false));
             let wish = follow.wish().unwrap();
@@ -289,9 +328,10 @@ mod tests {
     #[test]
     fn a_keyframe_that_finds_no_room_is_not_asked_for_again_soon() {
         let mut follow = Follow::new(ms(0));
-        assert!(!follow.offer(ms(100), FrameId(1), UnitKind::Key, None, false));
+        let unit = |frame| (FrameId(frame), Part::WHOLE);
+        assert!(!follow.offer(ms(100), unit(1), UnitKind::Key, None, false));
         assert_eq!(follow.wish(), Some(ms(2_100)));
-        assert!(!follow.offer(ms(2_200), FrameId(2), UnitKind::Key, None, false));
+        assert!(!follow.offer(ms(2_200), unit(2), UnitKind::Key, None, false));
         assert_eq!(follow.wish(), Some(ms(6_200)));
     }
 
@@ -303,6 +343,67 @@ mod tests {
         assert!(give(&mut follow, (40, UnitKind::Key, None)));
         follow.starts_over(ms(1_100));
         assert_eq!(follow.wish(), Some(ms(5_000)));
+    }
+
+    const FIRST: Part = Part { first: true, last: false };
+    const MORE: Part = Part { first: false, last: false };
+    const LAST: Part = Part { first: false, last: true };
+
+    #[test]
+    fn of_a_unit_in_parts_it_takes_all_or_none() {
+        let mut follow = Follow::new(ms(0));
+        let key = (10, UnitKind::Key, None);
+        assert!(!give_part(&mut follow, key, MORE), "it came within this one");
+        assert!(!give_part(&mut follow, key, LAST));
+        assert_eq!(follow.wish(), Some(ms(0)), "of which it has nothing");
+        let key = (11, UnitKind::Key, None);
+        assert!([FIRST, MORE, MORE, LAST].into_iter().all(|part| give_part(
+            &mut follow,
+            key,
+            part
+        )));
+        assert!(!give_part(&mut follow, key, LAST), "it is over");
+        assert_eq!(follow.wish(), None);
+        // What there is no room for with the first part is passed over, whatever room there is for the others.
+        let offer = |follow: &mut Follow, part, room| {
+            let unit = (FrameId(12), part);
+            follow.offer(ms(0), unit, UnitKind::Delta, Some(FrameId(11)), room)
+        };
+        assert!(
+            ![(FIRST, false), (MORE, true), (LAST, true)].into_iter().any(|(part, room)| offer(
+                &mut follow,
+                part,
+                room
+            ))
+        );
+        // And what there was room for goes on without.
+        assert!(give_part(&mut follow, (13, UnitKind::Recovery, Some(11)), FIRST));
+        let more = (FrameId(13), LAST);
+        assert!(follow.offer(ms(0), more, UnitKind::Recovery, Some(FrameId(11)), false));
+        assert!(give(&mut follow, delta(14)));
+    }
+
+    #[test]
+    fn a_unit_whose_last_part_never_comes_is_lost() {
+        let mut follow = following();
+        assert!(
+            give_part(&mut follow, delta(21), FIRST) && give_part(&mut follow, delta(21), MORE)
+        );
+        assert!(!give_part(&mut follow, delta(22), FIRST), "21 is not whole");
+        assert!(!give_part(&mut follow, delta(21), LAST), "it is too late for that");
+        assert!(!give_part(&mut follow, delta(22), LAST));
+        assert_eq!(follow.wish(), Some(ms(0)), "as after any loss");
+        // The encoder went back behind it, which costs no keyframe.
+        assert!(give_part(&mut follow, (23, UnitKind::Recovery, Some(20)), FIRST));
+        assert_eq!(follow.wish(), None);
+        // Its way lost this one: the rest is of no use.
+        lose(&mut follow, 9, 23..=23);
+        assert!(!give_part(&mut follow, (23, UnitKind::Recovery, Some(20)), LAST));
+        assert!(give(&mut follow, (24, UnitKind::Recovery, Some(20))));
+        // One that goes back behind what is lost at once wants nothing.
+        assert!(give_part(&mut follow, delta(25), FIRST));
+        assert!(give(&mut follow, (26, UnitKind::Recovery, Some(24))));
+        assert_eq!(follow.wish(), None);
     }
 
     #[test]
@@ -333,13 +434,16 @@ mod tests {
         /// Whatever is lost and refused, what is taken can be decoded: all that it needs arrived.
         #[test]
         fn nothing_is_taken_that_lacks_something(
-            steps in proptest::collection::vec((0_u8..12, 1_u64..30, any::<bool>()), 1..300),
+            steps in proptest::collection::vec(
+                (0_u8..12, 1_u64..30, any::<bool>(), 0_u8..5),
+                1..300,
+            ),
         ) {
             let mut follow = Follow::new(ms(0));
             // Frames that arrived whole with everything that they need.
             let mut whole = std::collections::BTreeSet::new();
             let mut needs = std::collections::BTreeMap::new();
-            for (now, (step, back, room)) in (0_u64..).zip(steps) {
+            for (now, (step, back, room, parts)) in (0_u64..).zip(steps) {
                 let frame = now + 100;
                 let (kind, base) = match step {
                     0 => (UnitKind::Key, None),
@@ -359,11 +463,28 @@ mod tests {
                     }
                     _ => (UnitKind::Delta, Some(frame - 1)),
                 };
-                let taken = follow.offer(ms(now), FrameId(frame), kind, base.map(FrameId), room);
+                let mut offer = |part, room| {
+                    follow.offer(ms(now), (FrameId(frame), part), kind, base.map(FrameId), room)
+                };
+                // The last of so many parts never comes of one in five.
+                let taken = match parts {
+                    0 | 1 => offer(Part::WHOLE, room),
+                    _ => offer(FIRST, room),
+                };
+                let ends = match parts {
+                    0 | 1 => true,
+                    2 => offer(LAST, back % 2 == 0),
+                    3 => offer(MORE, false) & offer(LAST, true),
+                    _ => false,
+                };
+                prop_assert!(taken || parts < 2 || !ends, "all or none");
+                prop_assert!(!taken || parts == 4 || ends, "all or none");
                 if taken {
                     prop_assert!(base.is_none_or(|base| whole.contains(&base)), "{frame} on {base:?}");
-                    whole.insert(frame);
-                    needs.insert(frame, base);
+                    if ends {
+                        whole.insert(frame);
+                        needs.insert(frame, base);
+                    }
                 } else if room {
                     prop_assert!(kind != UnitKind::Key, "a keyframe can always be decoded");
                 }

@@ -13,9 +13,11 @@ use bytes::Bytes;
 use client::{Arrived, Wish, annex_b, config, connect, event, unit, until};
 use media::{
     AccessUnit, AudioPacket, CloseReason, Codec, ColorDescription, DataChannel, FrameId, Mark,
-    MediaTime, SendRefused, TrackId, Transport, TransportEvent, UnitKind, UnitSink,
+    MediaTime, Part, SendRefused, TrackId, Transport, TransportEvent, UnitKind, UnitSink,
 };
 
+use rtc::rtp::codec::h264::H264Packet;
+use rtc::rtp::packetizer::Depacketizer;
 use rtc::shared::marshal::MarshalSize;
 
 /// Sends when there is room.
@@ -47,6 +49,80 @@ async fn units_arrive_byte_for_byte_with_timestamps_of_their_capture() {
         assert!(got == sent, "frame {n} of {size} bytes differs");
         let first = *first.get_or_insert(timestamp);
         assert_eq!(timestamp.wrapping_sub(first), (n * n * 17 * 90) as u32, "frame {n}");
+    }
+}
+
+/// The part of a frame that begins it, goes on with it, or ends it.
+fn part(frame: u64, number: usize) -> AccessUnit {
+    let at = MediaTime::from_millis(frame * 16);
+    let data = annex_b(frame == 0 && number == 0, 4_000, 10 * frame + number as u64);
+    let part = Part { first: number == 0, last: number == 2 };
+    AccessUnit { part, ..unit(frame, at, data) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_leave_as_they_come_and_are_one_frame() {
+    let (mut client, mut transport, answer) = connect(Wish::PLAYER, config()).await;
+    let id = extension(&answer.sdp, "#dependency-descriptor-rtp-header-extension");
+    let mut sink = transport.video_sink(TrackId(0));
+    let mut reader = client::descriptor::Reader::default();
+    let (mut timestamps, mut next) = (Vec::new(), None);
+    for n in 0..5_u64 {
+        let mut depacketizer = H264Packet::default();
+        for number in 0..3 {
+            let sent = part(n, number);
+            sink.send(sent.clone()).unwrap();
+            // The client has all of a part before there is another one.
+            let (mut came, mut packets) = (Vec::new(), 0);
+            while came.len() < sent.data.len() {
+                let Arrived::Packet(packet) = client.next().await else { continue };
+                let descriptor = reader.read(&packet.header.get_extension(id).unwrap());
+                let first = number == 0 && packets == 0;
+                packets += 1;
+                came.extend_from_slice(&depacketizer.depacketize(&packet.payload).unwrap());
+                let last = number == 2 && came.len() == sent.data.len();
+                assert_eq!((descriptor.first, descriptor.last), (first, last), "{n}, {number}");
+                assert_eq!((descriptor.number, packet.header.marker), (n as u16, last));
+                let sequence = packet.header.sequence_number;
+                assert_eq!(next.replace(sequence.wrapping_add(1)).unwrap_or(sequence), sequence);
+                timestamps.push(packet.header.timestamp);
+            }
+            assert!(came == sent.data, "{n}, {number}");
+        }
+        assert_eq!(sink.send(part(n, 2)), Err(SendRefused::GivenUp), "it is over");
+        timestamps.dedup();
+        assert_eq!(timestamps.len() as u64, n + 1);
+        let sent = until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. }));
+        let TransportEvent::FrameSent { frame, bytes, .. } = sent.await else { unreachable!() };
+        assert_eq!(frame, FrameId(n));
+        assert!(bytes > 12_000, "{bytes}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_whose_last_part_never_comes_is_lost_and_the_next_one_arrives() {
+    let (mut client, mut transport, _) = connect(Wish::PLAYER, config()).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    sink.send(part(0, 0)).unwrap();
+    // Another viewer's sink: what comes of the frame through the one before is refused.
+    let mut next = transport.video_sink(TrackId(0));
+    assert_eq!(sink.send(part(0, 1)), Err(SendRefused::NotConnected));
+    let whole = annex_b(true, 3_000, 77);
+    let at = MediaTime::from_millis(16);
+    let key = AccessUnit { kind: UnitKind::Key, refers_to: None, ..unit(1, at, whole.clone()) };
+    next.send(key).unwrap();
+    let told = until(&mut transport, |event| matches!(event, TransportEvent::FramesLost(..))).await;
+    let TransportEvent::FramesLost(_, frames) = told else { unreachable!() };
+    assert_eq!(frames, FrameId(0)..=FrameId(0));
+    let (_, _, got) = client.frame().await;
+    // This client goes by markers alone: it has what came of the first before.
+    assert!(got.ends_with(&whole));
+    until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. })).await;
+    assert_eq!(next.send(part(0, 1)), Err(SendRefused::GivenUp));
+    for n in 2..6 {
+        let data = annex_b(false, 300, n);
+        send(&mut next, unit(n, MediaTime::from_millis(16 * n), data.clone())).await;
+        assert_eq!(client.frame().await.2, data);
     }
 }
 

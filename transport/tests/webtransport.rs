@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use client::{MonotonicClock, event, unit, until};
 use media::{
-    BitDepth, Bitrate, Clock, CloseReason, Codec, DataChannel, FrameId, Mark, MediaTime,
-    PathReport, SendRefused, TrackId, Transport, TransportEvent, UnitKind,
+    AccessUnit, BitDepth, Bitrate, Clock, CloseReason, Codec, DataChannel, FrameId, Mark,
+    MediaTime, Part, PathReport, SendRefused, TrackId, Transport, TransportEvent, UnitKind,
 };
 use nearlight_transport::webtransport::{
     Certificates, ConnectionConfig, Deadlines, Endpoint, EndpointConfig, Refusal, Request,
@@ -119,6 +119,99 @@ async fn frames_arrive_whole_one_a_stream_and_are_reported_with_every_mark() {
         let times = after.map(|mark| stages.get(mark).unwrap_or_else(|| panic!("{mark:?}")));
         assert!(times.is_sorted(), "{times:?}");
     }
+}
+
+/// Parts of a frame: whether the first and whether the last one.
+const PARTS: [Part; 3] = [
+    Part { first: true, last: false },
+    Part { first: false, last: false },
+    Part { first: false, last: true },
+];
+
+fn part(frame: u64, number: usize) -> AccessUnit {
+    let data = body(10 * frame + number as u64, 20_000);
+    AccessUnit { part: PARTS[number], ..unit(frame, MediaTime::from_millis(16 * frame), data) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_leave_as_they_come_and_are_one_frame() {
+    let (_node, client, mut transport) = pair().await;
+    let mut sink = transport.video_sink(TrackId(0));
+    for n in 0..5 {
+        sink.send(part(n, 0)).unwrap();
+        assert!(sink.is_ready(), "it takes one place of two");
+        // The client has the first part before there is another one.
+        let begun = client.begun(20_000).await.unwrap();
+        assert_eq!((begun.header.frame, begun.header.bytes), (FrameId(n), 0));
+        assert_eq!(begun.unit, part(n, 0).data);
+        sink.send(part(n, 1)).unwrap();
+        let mut last = part(n, 2);
+        last.stages.mark(Mark::Encoded, MediaTime::from_millis(16 * n + 5));
+        sink.send(last).unwrap();
+        let Came::Whole(_, data) = begun.rest().await else { panic!("given up") };
+        assert_eq!(data, [0, 1, 2].map(|number| part(n, number).data).concat());
+        let sent = until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. }));
+        let TransportEvent::FrameSent { frame, bytes, stages, .. } = sent.await else {
+            unreachable!()
+        };
+        assert_eq!(frame, FrameId(n));
+        assert!(bytes > 60_000, "{bytes}");
+        assert_eq!(stages.get(Mark::Encoded), Some(MediaTime::from_millis(16 * n + 5)));
+        assert!(stages.get(Mark::FirstSent) <= stages.get(Mark::LastSent));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_whose_last_part_never_comes_is_lost_and_the_next_one_arrives() {
+    let (_node, client, mut transport) = pair().await;
+    let mut sink = transport.video_sink(TrackId(0));
+    sink.send(part(0, 0)).unwrap();
+    let begun = client.begun(20_000).await.unwrap();
+    // Another viewer's sink: what comes of the frame through the one before is refused.
+    let mut next = transport.video_sink(TrackId(0));
+    assert_eq!(sink.send(part(0, 1)), Err(SendRefused::NotConnected));
+    next.send(unit(1, MediaTime::from_millis(16), body(1, 500))).unwrap();
+    let lost = until(&mut transport, |event| matches!(event, TransportEvent::FramesLost(..))).await;
+    let TransportEvent::FramesLost(_, frames) = lost else { unreachable!() };
+    assert_eq!(frames, FrameId(0)..=FrameId(0));
+    assert_eq!(begun.rest().await, Came::GivenUp);
+    let (header, data) = client.frame().await;
+    assert_eq!((header.frame, data), (FrameId(1), body(1, 500)));
+    until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. })).await;
+    // What was lost before goes nowhere, and both places are free.
+    next.send(part(0, 2)).unwrap();
+    next.send(unit(2, MediaTime::from_millis(32), body(2, 500))).unwrap();
+    next.send(unit(3, MediaTime::from_millis(48), body(3, 500))).unwrap();
+    // Streams come in any order.
+    let mut came = [client.frame().await.0.frame, client.frame().await.0.frame];
+    came.sort_unstable();
+    assert_eq!(came, [FrameId(2), FrameId(3)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_takes_too_long_loses_its_frame() {
+    let node = Node::open(EndpointConfig::default());
+    let deadline = Duration::from_millis(50);
+    let deadlines = Deadlines { key: deadline, other: deadline };
+    let config = ConnectionConfig { deadlines, ..connection_config() };
+    let (_client, mut transport) = node.connect(&Manners::default(), config).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    sink.send(part(0, 0)).unwrap();
+    // Nothing comes after it.
+    let lost = until(&mut transport, |event| matches!(event, TransportEvent::FramesLost(..))).await;
+    let TransportEvent::FramesLost(_, frames) = lost else { unreachable!() };
+    assert_eq!(frames, FrameId(0)..=FrameId(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_within_a_frame_is_gone() {
+    let (_node, client, mut transport) = pair().await;
+    let mut sink = transport.video_sink(TrackId(0));
+    sink.send(part(0, 0)).unwrap();
+    drop(client.begun(20_000).await);
+    client.leave().await;
+    assert_eq!(closed(&mut transport).await, CloseReason::Remote);
+    assert_eq!(sink.send(part(0, 1)), Err(SendRefused::NotConnected));
 }
 
 #[tokio::test(flavor = "multi_thread")]

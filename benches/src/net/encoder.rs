@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, Bitrate, Codec, ColorDescription, Damage, FrameId, MediaTime, StageTimes, TrackId,
-    UnitKind, Views,
+    AccessUnit, Bitrate, Codec, ColorDescription, Damage, FrameId, MediaTime, Part, StageTimes,
+    TrackId, UnitKind, Views,
 };
 use testkit::Rng;
 
@@ -172,6 +172,7 @@ impl Encoder {
             refers_to: refers_to.map(FrameId),
             codec: Codec::H264,
             data,
+            part: Part::WHOLE,
             views: Views::default(),
             damage: Damage::Unknown,
             depth: None,

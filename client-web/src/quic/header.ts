@@ -29,8 +29,8 @@ export interface FrameHeader {
   readonly id: number;
   /** The newest frame that it needs. */
   readonly refersTo: number | undefined;
-  /** Length of the frame. */
-  readonly bytes: number;
+  /** Length of the frame; undefined for one that ends with its stream. */
+  readonly bytes: number | undefined;
   readonly color: CodedColor;
 }
 
@@ -52,7 +52,7 @@ export function parseHeader(bytes: Uint8Array): FrameHeader {
   const refersTo = frameId(view, 16);
   if (id === undefined || (refersTo !== undefined && refersTo >= id)) throw new FrameError('id');
   const length = view.getUint32(24);
-  if (length === 0 || length > MOST_BYTES) throw new FrameError('length');
+  if (length > MOST_BYTES) throw new FrameError('length');
   const flags = view.getUint8(1);
   const color = view.getUint8(31);
   return {
@@ -63,7 +63,7 @@ export function parseHeader(bytes: Uint8Array): FrameHeader {
     rtp: rtp(view.getUint32(4)),
     id,
     refersTo,
-    bytes: length,
+    bytes: length === 0 ? undefined : length,
     color: {
       primaries: view.getUint8(28),
       transfer: view.getUint8(29),

@@ -137,6 +137,11 @@ export class QuicLink {
         whole = true;
         this.decoder.received(frame);
       }
+      const frame = assembler.end();
+      if (frame !== undefined) {
+        whole = true;
+        this.decoder.received(frame);
+      }
     } finally {
       // The node gave it up: its time had passed.
       const { header } = assembler;

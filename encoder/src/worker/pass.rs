@@ -23,12 +23,31 @@ pub(super) struct InFlight {
     early: bool,
     /// What it is coded from, where that is not the one before.
     base: Option<FrameId>,
+    /// Parts of it were coded.
+    begun: Option<Begun>,
     /// The viewer whom it was coded for is gone.
     pub(super) void: bool,
     /// When the encoder took it, on the media clock.
     started: MediaTime,
     /// The same by the system's clock, which is what the thread waits by.
     pub(super) since: Instant,
+}
+
+/// A picture of which the last part is to come.
+#[derive(Clone, Copy)]
+struct Begun {
+    refers_to: Option<FrameId>,
+    /// Bytes that were sent of it; none where the sink refused a part.
+    sent: Option<u64>,
+}
+
+impl InFlight {
+    /// Why a unit, or a part of one, is not what was asked for.
+    fn is_not_met_by(&self, coded: &Encoded) -> Option<FrameFailure> {
+        let unmet = self.keyframe && coded.kind != UnitKind::Key;
+        let reason = || Gone::Broken("it made no keyframe when told to".into());
+        unmet.then(|| FrameFailure::EncoderGone(reason()))
+    }
 }
 
 /// Why a frame yielded no unit.
@@ -94,8 +113,16 @@ impl Runner {
         self.stale = false;
         let started = frame.stages.get(Mark::EncodeStarted).unwrap_or(started);
         let base = self.base.take();
-        let flight =
-            InFlight { frame, keyframe, early, base, void: false, started, since: Instant::now() };
+        let flight = InFlight {
+            frame,
+            keyframe,
+            early,
+            base,
+            begun: None,
+            void: false,
+            started,
+            since: Instant::now(),
+        };
         match submitted {
             Submitted::Now(encoded) => self.complete(flight, Ok(encoded)),
             Submitted::Later => {
@@ -117,7 +144,9 @@ impl Runner {
         let now = self.clock.now();
         let mut decision = self.gate.decide(now);
         if decision == Decision::Delta {
-            match self.window.room(self.in_flight.len(), now) {
+            // Of those that have begun to come the window knows.
+            let ahead = self.in_flight.iter().filter(|flight| flight.begun.is_none()).count();
+            match self.window.room(ahead, now) {
                 Room::Open => {}
                 Room::Full => {
                     self.shared.record(|stats| stats.throttled += 1);
@@ -283,96 +312,153 @@ impl Runner {
             let Some(flight) = self.in_flight.pop_front() else {
                 return self.replace(Gone::Broken("it made a unit of no picture".into()));
             };
-            self.complete(flight, result)?;
+            match result {
+                Ok(coded) if !coded.part.last => self.pass_part(flight, coded)?,
+                result => self.complete(flight, result)?,
+            }
         }
+        Ok(())
+    }
+
+    /// The encoder goes on with a picture of which this part is coded.
+    fn pass_part(&mut self, mut flight: InFlight, coded: Encoded) -> Result<(), Exhausted> {
+        if let Some(failure) = flight.is_not_met_by(&coded) {
+            return self.fail(&flight.frame, failure);
+        }
+        let now = self.clock.now();
+        let mut begun = match flight.begun {
+            Some(begun) => begun,
+            None => Begun { refers_to: self.note(&flight, coded.kind, now), sent: Some(0) },
+        };
+        if let Some(sent) = begun.sent.filter(|_| !flight.void) {
+            let bytes = sent + coded.data.len() as u64;
+            let unit = self.unit(&flight.frame, coded, begun.refers_to);
+            let taken = unit.is_some_and(|unit| self.send(unit));
+            begun.sent = taken.then_some(bytes);
+        }
+        flight.begun = Some(begun);
+        self.in_flight.push_front(flight);
         Ok(())
     }
 
     /// The encoder is done with a picture.
     fn complete(
         &mut self,
-        flight: InFlight,
+        mut flight: InFlight,
         result: Result<Encoded, EncodeError>,
     ) -> Result<(), Exhausted> {
-        let InFlight { mut frame, keyframe, early, base, void, started, .. } = flight;
+        let begun = flight.begun;
         let coded = match result {
-            Ok(coded) if keyframe && coded.kind != UnitKind::Key => {
-                let reason = "it made no keyframe when told to".into();
-                return self.fail(&frame, FrameFailure::EncoderGone(Gone::Broken(reason)));
-            }
-            Ok(coded) => coded,
+            Ok(coded) => match flight.is_not_met_by(&coded) {
+                Some(failure) => return self.fail(&flight.frame, failure),
+                None => coded,
+            },
             Err(error) => {
-                if keyframe {
+                if flight.keyframe {
                     self.gate.break_chain();
+                } else if begun.is_some() {
+                    // Nobody will decode what was sent of it.
+                    self.forget(flight.frame.id..=flight.frame.id);
                 }
-                return self.fail(&frame, error.into());
+                return self.fail(&flight.frame, error.into());
             }
         };
         let ended = self.clock.now();
+        let frame = &mut flight.frame;
         // When it was complete, or that it never was.
-        if early && let Err(error) = frame.image.finish(&*self.clock, &mut frame.stages) {
+        if flight.early
+            && let Err(error) = frame.image.finish(&*self.clock, &mut frame.stages)
+        {
             self.gate.break_chain();
-            return self.fail(&frame, error.into());
+            return self.fail(&flight.frame, error.into());
         }
         frame.stages.mark(Mark::Encoded, ended);
         self.failing = false;
-        let key = coded.kind == UnitKind::Key;
-        let refers_to = base.or(self.newest_unit).filter(|_| !key);
-        self.newest_unit = Some(frame.id);
-        self.shared.record(|stats| stats.times.record(ended.since(started)));
-        if void {
+        let spent = ended.since(flight.started);
+        let begun = match begun {
+            Some(begun) => begun,
+            None => Begun { refers_to: self.note(&flight, coded.kind, ended), sent: Some(0) },
+        };
+        self.shared.record(|stats| stats.times.record(spent));
+        if flight.void {
             self.shared.record(|stats| stats.skipped += 1);
             return Ok(());
         }
+        // Of one that was refused before, nothing more is sent.
+        let Some(sent) = begun.sent else { return Ok(()) };
+        let (kind, bytes) = (coded.kind, sent + coded.data.len() as u64);
+        let budget = self.settings.bitrate.bps() as f64 / self.settings.rate.as_f64() / 8.0;
+        self.refinement.coded(&flight.frame.damage, bytes, budget as u64, coded.quantiser);
+        let unit = self.unit(&flight.frame, coded, begun.refers_to);
+        // The slot is free for the next picture while this one is sent.
+        drop(flight);
+        if unit.is_some_and(|unit| self.send(unit)) {
+            self.shared.record(|stats| {
+                stats.encoded += 1;
+                stats.keyframes += u64::from(kind == UnitKind::Key);
+                stats.bytes += bytes;
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes down that a picture is coded, or has begun to come; yields what it refers to.
+    fn note(&mut self, flight: &InFlight, kind: UnitKind, now: MediaTime) -> Option<FrameId> {
+        let key = kind == UnitKind::Key;
+        let frame = flight.frame.id;
+        let refers_to = flight.base.or(self.newest_unit).filter(|_| !key);
+        self.newest_unit = Some(frame);
+        if flight.void {
+            return refers_to;
+        }
         if !key {
             self.gate.coded_delta();
-        } else if !keyframe {
-            self.gate.coded_key(ended);
-            self.newest_key = Some(frame.id);
+        } else if !flight.keyframe {
+            self.gate.coded_key(now);
+            self.newest_key = Some(frame);
         }
         if let Some(encoder) = &self.encoder {
             self.window.follow(encoder.capabilities().recovery);
         }
-        self.window.coded(frame.id, key, ended);
-        self.send(frame, coded, refers_to);
-        Ok(())
+        self.window.coded(frame, key, now);
+        refers_to
     }
 
-    fn send(&mut self, frame: Frame, coded: Encoded, refers_to: Option<FrameId>) {
-        let Some(encoder) = &self.encoder else { return };
-        let codec = encoder.capabilities().codec;
-        let Encoded { data, kind, quantiser, .. } = coded;
-        let (id, bytes) = (frame.id, data.len() as u64);
-        let Frame { captured_at, views, damage, depth, last_input, stages, image, .. } = frame;
-        // The slot is free for the next picture while this one is sent.
-        drop(image);
-        let budget = self.settings.bitrate.bps() as f64 / self.settings.rate.as_f64() / 8.0;
-        self.refinement.coded(&damage, bytes, budget as u64, quantiser);
-        let unit = AccessUnit {
+    /// What is sent of a frame.
+    fn unit(
+        &self,
+        frame: &Frame,
+        coded: Encoded,
+        refers_to: Option<FrameId>,
+    ) -> Option<AccessUnit> {
+        let Encoded { data, kind, part, .. } = coded;
+        Some(AccessUnit {
             track: self.config.track,
-            frame: id,
-            captured_at,
+            frame: frame.id,
+            captured_at: frame.captured_at,
             kind,
             refers_to,
-            codec,
+            codec: self.encoder.as_ref()?.capabilities().codec,
             data,
-            views,
-            damage,
-            depth,
+            part,
+            views: frame.views.clone(),
+            damage: frame.damage.clone(),
+            depth: frame.depth.clone(),
             color: self.settings.color,
-            last_input,
-            stages,
-        };
-        if self.sink.send(unit).is_err() {
-            self.shared.record(|stats| stats.refused += 1);
-            self.forget(id..=id);
-            return;
+            last_input: frame.last_input,
+            stages: frame.stages,
+        })
+    }
+
+    /// Whether the sink took it.
+    fn send(&mut self, unit: AccessUnit) -> bool {
+        let frame = unit.frame;
+        if self.sink.send(unit).is_ok() {
+            return true;
         }
-        self.shared.record(|stats| {
-            stats.encoded += 1;
-            stats.keyframes += u64::from(kind == UnitKind::Key);
-            stats.bytes += bytes;
-        });
+        self.shared.record(|stats| stats.refused += 1);
+        self.forget(frame..=frame);
+        false
     }
 }
 

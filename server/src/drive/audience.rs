@@ -7,8 +7,9 @@
 //!  driver ◀── a keyframe is wanted (one time for all), what co-players do ── viewers' tasks
 //! ```
 //!
-//! Units go to each viewer's transport from the encoder's thread, under one short lock: sinks never block. A
-//! viewer that has no room is passed over there, and nothing of it is seen by the encoder or the player.
+//! Units, or their parts as they are coded, go to each viewer's transport from the encoder's thread, under one
+//! short lock: sinks never block. A viewer that has no room is passed over there, and nothing of it is seen by the
+//! encoder or the player. What is decided with the first part of a unit holds for all of it; units are counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -80,6 +81,8 @@ struct Seat {
     all: [Counter; 2],
     /// The unit before was not given to it.
     gap: bool,
+    /// It was given parts of a unit, and not the last one.
+    begun: bool,
 }
 
 /// See the module.
@@ -204,6 +207,7 @@ impl Audience {
             counts,
             all: self.all.clone(),
             gap: true,
+            begun: false,
         });
         self.look_again(seats);
         // A sink may take locks of its own when it goes.
@@ -300,26 +304,36 @@ fn take(seats: &mut Vec<Seat>, who: Who) -> Option<Seat> {
 
 impl Seat {
     fn offer(&mut self, now: MediaTime, unit: &AccessUnit) {
+        let AccessUnit { frame, kind, refers_to, part, .. } = *unit;
+        if part.first && std::mem::take(&mut self.begun) {
+            // No more of that comes.
+            self.skip();
+        }
         // Another client of the player's is coded for otherwise; this one is about to be told.
         let same = unit.codec == self.codec && unit.color == self.kind.color;
-        let room = same && self.sink.is_ready();
-        let AccessUnit { frame, kind, refers_to, .. } = *unit;
-        if !same || !self.follow.offer(now, frame, kind, refers_to, room) {
-            self.skip();
+        let room = same && part.first && self.sink.is_ready();
+        if !same || !self.follow.offer(now, (frame, part), kind, refers_to, room) {
+            if part.first {
+                self.skip();
+            }
             return;
         }
         // The payload is shared; the rest is a few words.
         let mut own = unit.clone();
-        if std::mem::take(&mut self.gap) {
+        if self.gap {
             own.damage = Damage::Unknown;
         }
         if self.sink.send(own).is_err() {
             self.follow.lost(now, &(frame..=frame));
+            self.begun = false;
             self.skip();
-            return;
+        } else if part.last {
+            (self.gap, self.begun) = (false, false);
+            self.counts.sent.fetch_add(1, Ordering::Relaxed);
+            self.all[0].inc();
+        } else {
+            self.begun = true;
         }
-        self.counts.sent.fetch_add(1, Ordering::Relaxed);
-        self.all[0].inc();
     }
 
     fn skip(&mut self) {

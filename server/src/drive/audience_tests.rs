@@ -1,7 +1,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use media::{ColorDescription, InputSeq, Size, StageTimes, TrackId, UnitKind, Views};
+use media::{ColorDescription, InputSeq, Part, Size, StageTimes, TrackId, UnitKind, Views};
 use testkit::FakeClock;
 
 use super::*;
@@ -30,11 +30,18 @@ fn with_clock(clock: Arc<dyn Clock>, size: Size) -> Arc<Audience> {
 struct Kept {
     units: Arc<Mutex<Vec<AccessUnit>>>,
     full: Arc<AtomicBool>,
+    /// It wants nothing new, and takes what it is given.
+    shut: Arc<AtomicBool>,
 }
 
 impl Kept {
     fn frames(&self) -> Vec<u64> {
         self.units.lock().unwrap().iter().map(|unit| unit.frame.0).collect()
+    }
+    /// Those of which the last part came.
+    fn whole(&self) -> Vec<u64> {
+        let units = self.units.lock().unwrap();
+        units.iter().filter(|unit| unit.part.last).map(|unit| unit.frame.0).collect()
     }
     fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Relaxed);
@@ -43,7 +50,7 @@ impl Kept {
 
 impl UnitSink for Kept {
     fn is_ready(&self) -> bool {
-        !self.full.load(Ordering::Relaxed)
+        !self.full.load(Ordering::Relaxed) && !self.shut.load(Ordering::Relaxed)
     }
     fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
         if self.full.load(Ordering::Relaxed) {
@@ -63,6 +70,7 @@ fn unit(frame: u64, kind: UnitKind) -> AccessUnit {
         refers_to: (kind != UnitKind::Key).then(|| FrameId(frame - 1)),
         codec: Codec::H264,
         data: bytes::Bytes::from(vec![0; 1_000]),
+        part: Part::WHOLE,
         views: Views::new(),
         damage: Damage::none(),
         depth: None,
@@ -99,6 +107,19 @@ impl Scene {
         self.clock.advance(Duration::from_millis(16));
         self.fan.send(unit)
     }
+
+    /// The same of some of three parts.
+    fn send_parts(&mut self, unit: &AccessUnit, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            let part = Part { first: number == 0, last: number == 2 };
+            self.send(AccessUnit { part, ..unit.clone() }).unwrap();
+        }
+    }
+}
+
+/// Units that were given to a viewer and that were not.
+fn counted(counts: &ViewerCounts) -> (u64, u64) {
+    (counts.sent.load(Ordering::Relaxed), counts.skipped.load(Ordering::Relaxed))
 }
 
 #[test]
@@ -119,8 +140,77 @@ fn every_viewer_is_given_the_same_bytes_from_a_keyframe_on() {
         assert_eq!(theirs[0].data.as_ptr(), players[1].data.as_ptr(), "nothing is copied");
         assert_eq!((&theirs[0].damage, &theirs[1].damage), (&Damage::Unknown, &Damage::none()));
     }
-    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    assert_eq!((of(&counts.sent), of(&counts.skipped)), (2, 1));
+    assert_eq!(counted(&counts), (2, 1));
+}
+
+#[test]
+fn parts_are_one_unit_of_which_a_viewer_has_all_or_none() {
+    let mut scene = Scene::new();
+    let (first, counts) = scene.seat(1);
+    let key = unit(1, UnitKind::Key);
+    scene.send_parts(&key, 0..1);
+    let (late, later) = scene.seat(2);
+    scene.send_parts(&key, 1..3);
+    assert_eq!((first.frames(), first.whole()), (vec![1; 3], vec![1]));
+    let units = |kept: &Kept| kept.units.lock().unwrap().clone();
+    assert!(units(&first).iter().all(|unit| unit.damage == Damage::Unknown), "alike in all parts");
+    assert_eq!((late.frames(), counted(&later)), (vec![], (0, 0)), "it came within this one");
+    assert!(scene.audience.wish().is_some(), "and still waits");
+    // Whatever room there is decides over all of the next unit, and with its first part alone.
+    scene.send_parts(&unit(2, UnitKind::Delta), 0..1);
+    first.shut.store(true, Ordering::Relaxed);
+    scene.send_parts(&unit(2, UnitKind::Delta), 1..3);
+    assert_eq!(first.whole(), [1, 2]);
+    assert_eq!(units(&first)[5].damage, Damage::none());
+    scene.send_parts(&unit(3, UnitKind::Key), 0..1);
+    first.shut.store(false, Ordering::Relaxed);
+    scene.send_parts(&unit(3, UnitKind::Key), 1..3);
+    assert_eq!((first.whole(), late.whole()), (vec![1, 2], vec![3]));
+    assert_eq!((counted(&counts), counted(&later)), ((2, 1), (1, 1)));
+    assert_eq!(scene.player.whole(), [1, 2, 3]);
+}
+
+#[test]
+fn a_viewer_that_takes_no_more_of_a_unit_has_lost_it() {
+    let mut scene = Scene::new();
+    let (viewer, counts) = scene.seat(1);
+    scene.send(unit(1, UnitKind::Key)).unwrap();
+    scene.send_parts(&unit(2, UnitKind::Delta), 0..1);
+    viewer.set_full(true);
+    scene.send_parts(&unit(2, UnitKind::Delta), 1..2);
+    viewer.set_full(false);
+    assert!(scene.audience.wish().is_some(), "at once");
+    scene.send_parts(&unit(2, UnitKind::Delta), 2..3);
+    assert_eq!((viewer.frames(), counted(&counts)), (vec![1, 2], (1, 1)), "nothing more of it");
+    scene.send(unit(3, UnitKind::Delta)).unwrap();
+    scene.send(unit(4, UnitKind::Key)).unwrap();
+    assert_eq!((viewer.whole(), counted(&counts)), (vec![1, 4], (2, 2)));
+    // One that its transport gave up meanwhile.
+    scene.send_parts(&unit(5, UnitKind::Delta), 0..1);
+    scene.audience.lost(1, &(FrameId(5)..=FrameId(5)));
+    scene.send_parts(&unit(5, UnitKind::Delta), 1..3);
+    scene.send(unit(6, UnitKind::Key)).unwrap();
+    assert_eq!((viewer.frames(), viewer.whole()), (vec![1, 2, 4, 5, 6], vec![1, 4, 6]));
+    assert_eq!(counted(&counts), (3, 3));
+}
+
+#[test]
+fn what_the_player_takes_no_more_of_nobody_has() {
+    let mut scene = Scene::new();
+    let (viewer, counts) = scene.seat(1);
+    scene.send(unit(1, UnitKind::Key)).unwrap();
+    scene.send_parts(&unit(2, UnitKind::Delta), 0..1);
+    scene.player.set_full(true);
+    let part = Part { first: false, last: false };
+    let more = AccessUnit { part, ..unit(2, UnitKind::Delta) };
+    assert_eq!(scene.send(more), Err(SendRefused::Full));
+    scene.player.set_full(false);
+    // The encoder sends no more of it, forgets 2 and goes on from 1.
+    let recovery = AccessUnit { refers_to: Some(FrameId(1)), ..unit(3, UnitKind::Recovery) };
+    scene.send_parts(&recovery, 0..3);
+    assert_eq!((scene.player.whole(), viewer.whole()), (vec![1, 3], vec![1, 3]));
+    assert_eq!(scene.audience.wish(), None, "which costs no keyframe");
+    assert_eq!(counted(&counts), (2, 1));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Where an encoder's thread puts the units of one track.
 //!
 //! A unit goes straight into the driver's queue: no task in between. The bound of two is kept by
-//! the track's count of units that the pacer has not let go of.
+//! the track's count of units that the pacer has not let go of. So does each part of one: the packetiser is told
+//! which it is by the header of the "packet" that it comes as, where the marker says that it is the last, and a
+//! sequence number other than 0 that it is not the first.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,14 +72,23 @@ impl UnitSink for TrackSink {
         if !self.is_connected() || unit.codec != outlet.track.params.codec {
             return Err(SendRefused::NotConnected);
         }
-        if !outlet.track.reserve() {
-            return Err(SendRefused::Full);
-        }
-        let timestamp = outlet.track.begin(&unit);
+        let timestamp = if unit.part.first {
+            if let Some(frame) = outlet.track.break_off() {
+                outlet.track.release();
+                outlet.shared.events.frame_lost(outlet.track.params.id, frame);
+            }
+            if !outlet.track.reserve() {
+                return Err(SendRefused::Full);
+            }
+            outlet.track.begin(&unit)
+        } else {
+            outlet.track.go_on(&unit).ok_or(SendRefused::GivenUp)?
+        };
         let packet = rtp::Packet {
             header: rtp::Header {
                 version: 2,
-                marker: true,
+                marker: unit.part.last,
+                sequence_number: u16::from(!unit.part.first),
                 payload_type: outlet.payload_type,
                 timestamp,
                 ssrc: outlet.track.params.ssrc,
@@ -85,8 +96,8 @@ impl UnitSink for TrackSink {
             },
             payload: unit.data,
         };
-        // The driver's queue holds 256 and gets at most two units of each track, so this does not
-        // wait; should it, the unit is refused rather than the encoder's thread held.
+        // The driver's queue holds 256 and gets at most two units of each track in a few parts, so this
+        // does not wait; should it, the unit is refused rather than the encoder's thread held.
         let refused = match outlet.writer.write_rtp(packet).now_or_never() {
             Some(Ok(())) => return Ok(()),
             Some(Err(_)) => SendRefused::NotConnected,

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, Clock, Codec, ColorDescription, Damage, FrameId, MediaTime, StageTimes, TrackId,
-    UnitKind, Views,
+    AccessUnit, Clock, Codec, ColorDescription, Damage, FrameId, MediaTime, Part, StageTimes,
+    TrackId, UnitKind, Views,
 };
 use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::rtp;
@@ -57,6 +57,7 @@ pub(super) fn unit(frame: u64, captured_at: MediaTime, bytes: usize) -> AccessUn
         refers_to: frame.checked_sub(1).map(FrameId),
         codec: Codec::H264,
         data: Bytes::from(vec![0x41; bytes]),
+        part: Part::WHOLE,
         views: Views::default(),
         damage: Damage::Unknown,
         depth: None,

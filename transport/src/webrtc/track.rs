@@ -7,6 +7,9 @@
 //!    └──────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
+//! A frame that comes in parts is numbered with its first one, and is one frame here. It begins there, ends with
+//! the last packet of its last part, and is lost where another one begins before.
+//!
 //! What the client decoded, and all that this was coded from, came whatever it asked for meanwhile: such a
 //! frame is neither sent again nor given up.
 //!
@@ -18,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use media::{
-    AccessUnit, Codec, ColorDescription, FrameId, Mark, MediaTime, StageTimes, TrackId,
+    AccessUnit, Codec, ColorDescription, FrameId, Mark, MediaTime, Part, StageTimes, TrackId,
     TransportEvent, UnitKind,
 };
 
@@ -66,6 +69,8 @@ struct State {
     /// The newest frame that the client decoded.
     decoded: Option<FrameId>,
     in_flight: VecDeque<Flight>,
+    /// The newest of them has parts that were not handed over.
+    is_open: bool,
     history: VecDeque<Sent>,
 }
 
@@ -74,6 +79,9 @@ struct Flight {
     timestamp: u32,
     /// Packets that the socket has not taken.
     unsent: usize,
+    /// Of its first part, once that was cut into packets.
+    numbered: Option<(u64, Needs)>,
+    /// So was its last part.
     packetised: bool,
     bytes: u64,
     stages: StageTimes,
@@ -131,6 +139,7 @@ impl Track {
                 given_up: None,
                 decoded: None,
                 in_flight: VecDeque::with_capacity(IN_FLIGHT),
+                is_open: false,
                 history: VecDeque::with_capacity(HISTORY),
             }),
         }
@@ -158,9 +167,10 @@ impl Track {
             self.pending.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
     }
 
-    /// Notes a unit that is about to be handed over; returns its RTP timestamp.
+    /// Notes a unit that is about to be handed over, or the first part of one; returns its RTP timestamp.
     pub(super) fn begin(&self, unit: &AccessUnit) -> u32 {
         let mut state = self.lock();
+        state.is_open = !unit.part.last;
         let timestamp = state.timestamps.next(unit.captured_at);
         if state.in_flight.len() == IN_FLIGHT {
             state.in_flight.pop_front();
@@ -169,6 +179,7 @@ impl Track {
             frame: unit.frame,
             timestamp,
             unsent: 0,
+            numbered: None,
             packetised: false,
             bytes: 0,
             stages: unit.stages,
@@ -181,23 +192,66 @@ impl Track {
         timestamp
     }
 
-    /// Forgets a unit that does not leave after all; yields its frame where it is known.
-    pub(super) fn cancel(&self, timestamp: u32) -> Option<FrameId> {
-        let in_flight = &mut self.lock().in_flight;
-        let at = in_flight.iter().position(|flight| flight.timestamp == timestamp)?;
-        in_flight.remove(at).map(|flight| flight.frame)
+    /// Notes another part of the unit that was begun last; returns its RTP timestamp. None where that was given
+    /// up.
+    pub(super) fn go_on(&self, unit: &AccessUnit) -> Option<u32> {
+        let mut state = self.lock();
+        if !state.is_open {
+            return None;
+        }
+        state.is_open = !unit.part.last;
+        let flight = state.in_flight.back_mut().filter(|flight| flight.frame == unit.frame)?;
+        flight.stages.merge(&unit.stages);
+        Some(flight.timestamp)
     }
 
-    /// The packetiser took the unit: reserves `packets` numbers.
-    pub(super) fn number(&self, timestamp: u32, packets: usize) -> Numbers {
+    /// Gives up the unit that was begun last where its last part was not handed over; yields its frame.
+    pub(super) fn break_off(&self) -> Option<FrameId> {
         let mut state = self.lock();
-        let (first, unit) = (state.next_packet, state.next_unit);
+        if !std::mem::take(&mut state.is_open) {
+            return None;
+        }
+        state.in_flight.pop_back().map(|flight| flight.frame)
+    }
+
+    /// Forgets a unit that does not leave after all, or not all of it; yields its frame where it is known.
+    pub(super) fn cancel(&self, timestamp: u32) -> Option<FrameId> {
+        let mut state = self.lock();
+        let at = state.in_flight.iter().position(|flight| flight.timestamp == timestamp)?;
+        if at + 1 == state.in_flight.len() {
+            state.is_open = false;
+        }
+        state.in_flight.remove(at).map(|flight| flight.frame)
+    }
+
+    /// Whether a unit of this timestamp is on its way.
+    pub(super) fn is_in_flight(&self, timestamp: u32) -> bool {
+        self.lock().find(timestamp).is_some()
+    }
+
+    /// The packetiser took a unit, or a part of one: reserves `packets` numbers. None for a part of one that was
+    /// given up.
+    pub(super) fn number(&self, timestamp: u32, packets: usize, part: Part) -> Option<Numbers> {
+        let mut state = self.lock();
+        let first = state.next_packet;
+        if !part.first {
+            let flight = state.find(timestamp)?;
+            let (unit, needs) = flight.numbered?;
+            flight.unsent += packets;
+            flight.packetised = part.last;
+            state.next_packet += packets as u64;
+            return Some(Numbers { first: low(first), frame: low(unit), needs });
+        }
+        if !part.last && state.find(timestamp).is_none() {
+            return None;
+        }
+        let unit = state.next_unit;
         state.next_packet += packets as u64;
         state.next_unit += 1;
         let mut needs = Needs::Old;
         if let Some(flight) = state.find(timestamp) {
             flight.unsent = packets;
-            flight.packetised = true;
+            flight.packetised = part.last;
             let (frame, key, base) = (flight.frame, flight.key, flight.refers_to);
             needs = state.supersede(unit, first, key, base);
             if state.history.len() == HISTORY {
@@ -206,7 +260,10 @@ impl Track {
             let sent = Sent { frame, timestamp, unit, first_packet: first, void_by: None };
             state.history.push_back(sent);
         }
-        Numbers { first: low(first), frame: low(unit), needs }
+        if let Some(flight) = state.find(timestamp) {
+            flight.numbered = Some((unit, needs));
+        }
+        Some(Numbers { first: low(first), frame: low(unit), needs })
     }
 
     /// The colours to be told with a unit.
@@ -358,7 +415,7 @@ mod tests {
     fn a_frame_is_reported_with_its_last_packet() {
         let track = track();
         let timestamp = track.begin(&unit(9, MediaTime::from_millis(5), 10));
-        assert_eq!(track.number(timestamp, 2).first, 65_530);
+        assert_eq!(track.number(timestamp, 2, Part::WHOLE).unwrap().first, 65_530);
         assert!(track.sent(timestamp, 1_000, MediaTime::from_millis(6)).is_none());
         let event = track.sent(timestamp, 500, MediaTime::from_millis(7));
         let Some(TransportEvent::FrameSent { frame, bytes, stages, .. }) = event else {
@@ -370,13 +427,71 @@ mod tests {
         assert!(track.sent(timestamp, 500, MediaTime::from_millis(8)).is_none(), "a resend");
     }
 
+    const FIRST: Part = Part { first: true, last: false };
+    const LAST: Part = Part { first: false, last: true };
+
+    fn part(frame: u64, part: Part) -> AccessUnit {
+        AccessUnit { part, ..unit(frame, MediaTime::from_millis(frame * 16), 10) }
+    }
+
+    #[test]
+    fn parts_are_one_frame_which_is_reported_with_its_last_packet() {
+        let track = track();
+        let timestamp = track.begin(&part(3, FIRST));
+        let first = track.number(timestamp, 4, FIRST).unwrap();
+        // All that there is of it left before more came.
+        for n in 0..4 {
+            assert!(track.sent(timestamp, 100, MediaTime::from_millis(6 + n)).is_none());
+        }
+        let mut rest = part(3, LAST);
+        rest.stages.mark(Mark::Encoded, MediaTime::from_millis(12));
+        assert_eq!(track.go_on(&rest), Some(timestamp));
+        let more = track.number(timestamp, 2, LAST).unwrap();
+        let first_of_more = first.first.wrapping_add(4);
+        assert_eq!(more, Numbers { first: first_of_more, ..first });
+        assert!(track.sent(timestamp, 100, MediaTime::from_millis(13)).is_none());
+        let event = track.sent(timestamp, 100, MediaTime::from_millis(14));
+        let Some(TransportEvent::FrameSent { frame, bytes, stages, .. }) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!((frame, bytes), (FrameId(3), 600));
+        assert_eq!(stages.get(Mark::FirstSent), Some(MediaTime::from_millis(6)));
+        assert_eq!(stages.get(Mark::Encoded), Some(MediaTime::from_millis(12)));
+        assert_eq!(stages.get(Mark::LastSent), Some(MediaTime::from_millis(14)));
+        assert_eq!(track.go_on(&part(3, LAST)), None, "it is over");
+        let next = track.begin(&part(4, Part::WHOLE));
+        let next = track.number(next, 1, Part::WHOLE).unwrap();
+        assert_eq!((next.first, next.frame), (first.first.wrapping_add(6), first.frame + 1));
+    }
+
+    #[test]
+    fn a_frame_whose_last_part_never_comes_is_given_up() {
+        let track = track();
+        assert_eq!(track.break_off(), None);
+        let timestamp = track.begin(&part(3, FIRST));
+        assert!(track.number(timestamp, 4, FIRST).is_some());
+        assert_eq!(track.go_on(&part(4, LAST)), None, "a part of another one");
+        let timestamp = track.begin(&part(5, FIRST));
+        assert!(track.number(timestamp, 4, FIRST).is_some());
+        assert_eq!(track.break_off(), Some(FrameId(5)));
+        assert_eq!(track.break_off(), None);
+        assert_eq!(track.go_on(&part(5, LAST)), None);
+        assert_eq!(track.number(timestamp, 1, FIRST), None, "it was on its way");
+        assert_eq!(track.number(timestamp, 1, LAST), None, "so was the rest");
+        assert!(!track.is_in_flight(timestamp));
+        let timestamp = track.begin(&part(6, FIRST));
+        assert_eq!(track.cancel(timestamp), Some(FrameId(6)), "it could not be cut");
+        assert_eq!(track.go_on(&part(6, LAST)), None);
+        assert_eq!(track.break_off(), None);
+    }
+
     /// Sends a frame in ten packets.
     fn send(track: &Track, frame: u64, base: Option<u64>) -> Numbers {
         let mut unit = unit(frame, MediaTime::from_millis(frame * 16), 10);
         unit.refers_to = base.map(FrameId);
         unit.kind = if base.is_none() { UnitKind::Key } else { UnitKind::Delta };
         let timestamp = track.begin(&unit);
-        track.number(timestamp, 10)
+        track.number(timestamp, 10, Part::WHOLE).unwrap()
     }
 
     /// Number of a packet, counted from the first one.

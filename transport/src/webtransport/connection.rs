@@ -38,6 +38,8 @@ use crate::timestamp::Timestamps;
 const TRACKS: usize = 4;
 /// Units of a track between the encoder and the socket: one that is being sent and one that waits.
 const UNITS: usize = 2;
+/// Parts of a unit that wait, on average: an encoder that is farther ahead of the writer has its unit refused.
+const PARTS: usize = 4;
 /// Messages to the client that wait. Those of a session are a few a second; when this is full the client
 /// does not read, and the sender is told.
 const OUTGOING: usize = 64;
@@ -227,7 +229,7 @@ impl WebTransport {
         for channel in DataChannel::ALL.into_iter().filter(|channel| channel.heals()) {
             shared.events.channel_open(channel);
         }
-        let (units, queued) = mpsc::channel(TRACKS * UNITS);
+        let (units, queued) = mpsc::channel(TRACKS * UNITS * PARTS);
         let (outgoing, messages) = mpsc::channel(OUTGOING);
         let close = Arc::new(Notify::new());
         let writer = Writer::new(connection.clone(), shared.clone(), config, queued);
@@ -339,14 +341,20 @@ impl UnitSink for FrameSink {
     fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
         let track = self.track().filter(|_| unit.codec == self.codec && unit.track == self.track);
         let track = track.ok_or(SendRefused::NotConnected)?;
-        let more = |pending: usize| (pending < UNITS).then_some(pending + 1);
-        track
-            .pending
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
-            .map_err(|_| SendRefused::Full)?;
-        // The queue has room for the units of all tracks.
+        let first = unit.part.first;
+        if first {
+            let more = |pending: usize| (pending < UNITS).then_some(pending + 1);
+            track
+                .pending
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+                .map_err(|_| SendRefused::Full)?;
+        }
+        // The queue has room for the units of all tracks. The rest of one of which a part is refused does not
+        // come, and the writer gives it up.
         self.units.try_send(unit).map_err(|error| {
-            self.shared.release(self.track);
+            if first {
+                self.shared.release(self.track);
+            }
             match error {
                 mpsc::error::TrySendError::Full(_) => SendRefused::Full,
                 mpsc::error::TrySendError::Closed(_) => SendRefused::NotConnected,

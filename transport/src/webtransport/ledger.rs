@@ -117,6 +117,8 @@ struct Flight {
     stages: StageTimes,
     /// Bytes of its stream that were not sent.
     left: u64,
+    /// More bytes come, of parts that are still being coded.
+    open: bool,
     /// Bytes on the wire so far.
     bytes: u64,
 }
@@ -148,17 +150,27 @@ impl Ledger {
         self.lock().told = totals;
     }
 
-    /// A frame of `bytes` in all is about to be handed to QUIC.
+    /// A frame of `bytes` in all, or with more to come, is about to be handed to QUIC.
     pub(super) fn begin(
         &self,
         track: TrackId,
         frame: FrameId,
         timestamp: u32,
         stages: StageTimes,
-        bytes: u64,
+        (bytes, open): (u64, bool),
     ) {
-        let flight = Flight { track, frame, timestamp, stages, left: bytes, bytes: 0 };
+        let flight = Flight { track, frame, timestamp, stages, left: bytes, open, bytes: 0 };
         self.lock().flights.push_back(flight);
+    }
+
+    /// So are more bytes of a frame, the last ones or not.
+    pub(super) fn go_on(&self, timestamp: u32, stages: &StageTimes, bytes: u64, last: bool) {
+        let flights = &mut self.lock().flights;
+        if let Some(flight) = flights.iter_mut().find(|flight| flight.timestamp == timestamp) {
+            flight.left += bytes;
+            flight.open = !last;
+            flight.stages.merge(stages);
+        }
     }
 
     /// Sets a mark of a frame that the socket has not taken.
@@ -194,8 +206,11 @@ impl Ledger {
         let state = &mut *self.lock();
         let mut wire = bytes as u64;
         loop {
-            let more = state.flights.len() > 1;
-            let Some(flight) = state.flights.front_mut() else { return };
+            // What is left of one that is being coded is not there yet.
+            let waits = |flight: &Flight| flight.left > 0 || !flight.open;
+            let Some(index) = state.flights.iter().position(waits) else { return };
+            let more = state.flights.len() > index + 1;
+            let Some(flight) = state.flights.get_mut(index) else { return };
             if flight.stages.get(Mark::Paced).is_none() {
                 // Nothing of it was handed over: that was an acknowledgement of ours, or the like.
                 return;
@@ -212,8 +227,11 @@ impl Ledger {
             let own = if data > 0 && more { part } else { wire };
             flight.bytes += own;
             wire -= own;
+            if flight.open {
+                continue;
+            }
             flight.stages.mark(Mark::LastSent, at);
-            let Some(flight) = state.flights.pop_front() else { return };
+            let Some(flight) = state.flights.remove(index) else { return };
             if state.sent.len() == UNACKED {
                 state.sent.pop_front();
             }
@@ -309,7 +327,7 @@ mod tests {
 
     fn begin(ledger: &Ledger, n: u64, bytes: u64) {
         let stages = StageTimes::captured(ms(n));
-        ledger.begin(TrackId(0), FrameId(n), n as u32, stages, bytes);
+        ledger.begin(TrackId(0), FrameId(n), n as u32, stages, (bytes, false));
         ledger.mark(n as u32, Mark::Paced, ms(n));
     }
 
@@ -350,10 +368,27 @@ mod tests {
     #[test]
     fn a_frame_of_which_nothing_was_handed_over_is_not_sent() {
         let ledger = Ledger::default();
-        ledger.begin(TrackId(0), FrameId(1), 1, StageTimes::captured(ms(1)), 10);
+        ledger.begin(TrackId(0), FrameId(1), 1, StageTimes::captured(ms(1)), (10, false));
         assert_eq!(took(&ledger, 1_200, 1, ms(2)), []);
         ledger.mark(1, Mark::Paced, ms(3));
         assert_eq!(took(&ledger, 60, 1, ms(4)), [(1, 60)]);
+    }
+
+    #[test]
+    fn a_frame_in_parts_is_sent_with_the_end_of_the_last_one() {
+        let ledger = Ledger::default();
+        let stages = StageTimes::captured(ms(1));
+        ledger.begin(TrackId(0), FrameId(1), 1, stages, (1_000, true));
+        ledger.mark(1, Mark::Paced, ms(1));
+        assert_eq!(took(&ledger, 1_200, 1, ms(2)), [], "more of it is to come");
+        begin(&ledger, 2, 100);
+        assert_eq!(took(&ledger, 120, 1, ms(3)), [(2, 120)], "another track's goes its way");
+        ledger.go_on(1, &stages, 500, false);
+        assert_eq!(took(&ledger, 520, 1, ms(4)), []);
+        ledger.go_on(1, &stages, 500, true);
+        assert_eq!(took(&ledger, 520, 1, ms(5)), [(1, 1_200 + 520 + 520)]);
+        ledger.go_on(1, &stages, 500, true);
+        assert_eq!(ledger.cancel_all(), 0, "it is over");
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! | connections that are not accepted | `EndpointConfig::handshakes` | refused, counted; addresses are validated from half of it on |
 //! | connections of an address | `EndpointConfig::per_address` | refused, counted |
 //! | requests → owner | 16 | the handshake waits, within its time |
-//! | encoder → writer | 2 units that the socket has not taken | refused; the encoder recovers |
+//! | encoder → writer | 2 units that the socket has not taken, in 4 parts each on average | refused; the encoder recovers |
 //! | frames without acknowledgement | 128, each with a deadline | the oldest is waited for |
 //! | messages to the client | 64 | refused |
 //! | streams of the client | 16 at once, 64 in all | not granted; the connection ends |

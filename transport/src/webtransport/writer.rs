@@ -2,13 +2,16 @@
 //!
 //! QUIC keeps what it was given until it is acknowledged. So a frame that is late is reset, which frees
 //! its place on the path for newer ones, and reported as lost, from which the encoder recovers.
+//!
+//! A frame that comes in parts keeps its stream open between them. It is given up where the next part takes as
+//! long as a frame may take to arrive, and where another frame of its track begins.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use media::webtransport::FrameHeader;
-use media::{AccessUnit, Bitrate, Mark, UnitKind};
+use media::{AccessUnit, FrameId, Mark, TrackId, UnitKind};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -41,8 +44,22 @@ pub(super) struct Writer {
     next_at: Instant,
     /// Frames so far.
     count: i32,
+    /// Frames of which parts are still to come, one of a track.
+    begun: Vec<Begun>,
     /// Frames that are on their way.
     fates: JoinSet<()>,
+}
+
+/// A frame of which some was sent.
+struct Begun {
+    track: TrackId,
+    frame: FrameId,
+    timestamp: u32,
+    stream: FrameStream,
+    /// How long it may take.
+    time: Duration,
+    /// When it is given up.
+    latest: Instant,
 }
 
 impl Writer {
@@ -59,21 +76,51 @@ impl Writer {
             units,
             next_at: Instant::now(),
             count: 0,
+            begun: Vec::new(),
             fates: JoinSet::new(),
         }
     }
 
     pub(super) async fn run(mut self) {
-        while let Some(unit) = self.units.recv().await {
+        loop {
+            let overdue = self.begun.iter().map(|begun| begun.latest).min();
+            let next = match overdue {
+                Some(latest) => tokio::time::timeout_at(latest, self.units.recv()).await,
+                None => Ok(self.units.recv().await),
+            };
+            match next {
+                Ok(Some(unit)) => self.take(unit).await,
+                Ok(None) => return,
+                Err(_) => self.give_up(|begun| Some(begun.latest) == overdue),
+            }
+        }
+    }
+
+    async fn take(&mut self, unit: Queued) {
+        if unit.part.first {
+            // No more of it comes.
+            self.give_up(|begun| begun.track == unit.track);
             while self.fates.try_join_next().is_some() {}
             if self.fates.len() >= UNACKED {
                 self.fates.join_next().await;
             }
-            self.send(unit).await;
+            self.begin(unit).await;
+            return;
+        }
+        let is_its = |begun: &Begun| (begun.track, begun.frame) == (unit.track, unit.frame);
+        // Else it was given up.
+        if let Some(at) = self.begun.iter().position(is_its) {
+            let mut begun = self.begun.swap_remove(at);
+            let bytes = unit.data.len() as u64;
+            begun.latest = self.latest(bytes, begun.time);
+            let last = unit.part.last;
+            self.shared.ledger().go_on(begun.timestamp, &unit.stages, bytes, last);
+            self.go_on(begun, Bytes::new(), unit).await;
         }
     }
 
-    async fn send(&mut self, unit: Queued) {
+    /// Sends a unit, or its first part.
+    async fn begin(&mut self, unit: Queued) {
         let mut stages = unit.stages;
         stages.mark(Mark::Dequeued, self.shared.clock.now());
         let (track, frame) = (unit.track, unit.frame);
@@ -84,17 +131,47 @@ impl Writer {
             return;
         };
         let time = self.config.deadlines.of(unit.kind) + self.connection.rtt();
-        let pace = self.shared.pacing();
-        let bytes = FrameHeader::LEN as u64 + u64::from(header.bytes);
-        let held_back = pace.map_or(Duration::ZERO, |pace| pace.time_for(bytes));
-        let latest = self.next_at.max(Instant::now()) + held_back + time;
-        self.shared.ledger().begin(track, frame, timestamp, stages, bytes);
-        let written = tokio::time::timeout_at(latest, self.write(&header, unit, pace)).await;
-        // A client that grants no room, or a path that takes nothing.
-        let Ok(Some(mut stream)) = written else {
+        let bytes = (FrameHeader::LEN + unit.data.len()) as u64;
+        let open = !unit.part.last;
+        self.shared.ledger().begin(track, frame, timestamp, stages, (bytes, open));
+        let latest = self.latest(bytes, time);
+        let opened = tokio::time::timeout_at(latest, self.open(unit.kind)).await;
+        // A client that grants no room.
+        let Ok(Some(stream)) = opened else {
             self.shared.lost(track, frame, timestamp);
             return;
         };
+        self.shared.ledger().mark(timestamp, Mark::Packetised, self.shared.clock.now());
+        let begun = Begun { track, frame, timestamp, stream, time, latest };
+        self.go_on(begun, Bytes::copy_from_slice(&header.encode()), unit).await;
+    }
+
+    /// When so many bytes must be handed over that may take so long.
+    fn latest(&self, bytes: u64, time: Duration) -> Instant {
+        let pace = self.shared.pacing();
+        let held_back = pace.map_or(Duration::ZERO, |pace| pace.time_for(bytes));
+        self.next_at.max(Instant::now()) + held_back + time
+    }
+
+    /// Sends a unit or a part of one, with what stands before it.
+    async fn go_on(&mut self, mut begun: Begun, head: Bytes, unit: Queued) {
+        let latest = begun.latest;
+        let write = self.write(&mut begun, head, unit.data);
+        let written = tokio::time::timeout_at(latest, write).await;
+        // A path that takes nothing.
+        let Ok(Some(())) = written else {
+            self.shared.lost(begun.track, begun.frame, begun.timestamp);
+            return;
+        };
+        if !unit.part.last {
+            self.begun.push(begun);
+            return;
+        }
+        let Begun { track, frame, timestamp, mut stream, time, .. } = begun;
+        if stream.inner.quic_stream_mut().finish().is_err() {
+            self.shared.lost(track, frame, timestamp);
+            return;
+        }
         let shared = self.shared.clone();
         self.fates.spawn(async move {
             match tokio::time::timeout(time, stream.inner.quic_stream().stopped()).await {
@@ -108,26 +185,31 @@ impl Writer {
         });
     }
 
-    /// Hands a frame to QUIC; none when the connection or the client does not take it.
-    async fn write(
-        &mut self,
-        header: &FrameHeader,
-        unit: Queued,
-        pace: Option<Bitrate>,
-    ) -> Option<FrameStream> {
+    /// Gives up frames of which parts are missing.
+    fn give_up(&mut self, which: impl Fn(&Begun) -> bool) {
+        let shared = &self.shared;
+        for begun in self.begun.extract_if(.., |begun| which(begun)) {
+            shared.lost(begun.track, begun.frame, begun.timestamp);
+        }
+    }
+
+    /// Opens the stream of a frame; none when the connection or the client does not take it.
+    async fn open(&mut self, kind: UnitKind) -> Option<FrameStream> {
         let opening = self.connection.open_uni().await.ok()?;
-        let mut stream = FrameStream { inner: opening.await.ok()?, whole: false };
+        let stream = FrameStream { inner: opening.await.ok()?, whole: false };
         self.count = self.count.wrapping_add(1) & (KEY_PRIORITY - 1);
         // An older frame goes first: those after it are coded from it.
-        let key = if unit.kind == UnitKind::Key { KEY_PRIORITY } else { 0 };
+        let key = if kind == UnitKind::Key { KEY_PRIORITY } else { 0 };
         stream.inner.set_priority(key - self.count);
-        let (shared, timestamp) = (self.shared.clone(), header.wire_timestamp);
-        let mark = |mark| shared.ledger().mark(timestamp, mark, shared.clock.now());
-        mark(Mark::Packetised);
+        Some(stream)
+    }
+
+    /// Hands bytes of a frame to QUIC; none when the connection or the client does not take them.
+    async fn write(&mut self, begun: &mut Begun, head: Bytes, mut rest: Bytes) -> Option<()> {
+        let pace = self.shared.pacing();
         let slice = pace.map_or(u64::MAX, |pace| pace.bytes_in(SLICE).max(LEAST_SLICE));
         let slice = usize::try_from(slice).unwrap_or(usize::MAX);
-        let mut pieces = [Bytes::copy_from_slice(&header.encode()), Bytes::new()];
-        let mut rest = unit.data;
+        let mut pieces = [head, Bytes::new()];
         let mut first = true;
         while first || !rest.is_empty() {
             tokio::time::sleep_until(self.next_at).await;
@@ -137,12 +219,13 @@ impl Writer {
                 self.next_at = self.next_at.max(Instant::now()) + pace.time_for(bytes);
             }
             if std::mem::take(&mut first) {
-                mark(Mark::Paced);
+                let now = self.shared.clock.now();
+                self.shared.ledger().mark(begun.timestamp, Mark::Paced, now);
             }
-            stream.inner.quic_stream_mut().write_all_chunks(&mut pieces).await.ok()?;
+            let stream = begun.stream.inner.quic_stream_mut();
+            stream.write_all_chunks(&mut pieces).await.ok()?;
         }
-        stream.inner.quic_stream_mut().finish().ok()?;
-        Some(stream)
+        Some(())
     }
 }
 

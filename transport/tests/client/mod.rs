@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use media::{
-    AccessUnit, Codec, ColorDescription, Damage, DataChannel, FrameId, MediaTime, StageTimes,
+    AccessUnit, Codec, ColorDescription, Damage, DataChannel, FrameId, MediaTime, Part, StageTimes,
     TrackId, Transport, TransportEvent, UnitKind, Views,
 };
 use nearlight_transport::{
@@ -442,6 +442,7 @@ pub fn unit(frame: u64, captured_at: MediaTime, data: Bytes) -> AccessUnit {
         refers_to: frame.checked_sub(1).map(FrameId),
         codec: Codec::H264,
         data,
+        part: Part::WHOLE,
         views: Views::default(),
         damage: Damage::Unknown,
         depth: None,

@@ -65,6 +65,31 @@ pub fn quic(hashes: &[[u8; 32]]) -> quinn::Endpoint {
     quic
 }
 
+/// A frame of which some came.
+pub struct Begun {
+    stream: wtransport::RecvStream,
+    pub header: FrameHeader,
+    pub unit: Vec<u8>,
+}
+
+impl Begun {
+    /// All of it, once its stream is over.
+    pub async fn rest(mut self) -> Came {
+        let mut piece = [0; 4_096];
+        loop {
+            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut piece)).await;
+            match read.expect("half a frame") {
+                Ok(Some(bytes)) => self.unit.extend_from_slice(&piece[..bytes]),
+                Ok(None) => break,
+                Err(_) => return Came::GivenUp,
+            }
+        }
+        // A length that was told is that of the stream.
+        assert!([0, self.unit.len()].contains(&(self.header.bytes as usize)));
+        Came::Whole(self.header, Bytes::from(self.unit))
+    }
+}
+
 impl Client {
     /// Asks for `url`.
     pub async fn connect(
@@ -132,22 +157,25 @@ impl Client {
         }
     }
 
-    /// What the next frame's stream holds.
-    pub async fn came(&self) -> Came {
+    /// The next frame's stream, of which so many bytes of the unit came so far; none of one that was given up.
+    pub async fn begun(&self, bytes: usize) -> Option<Begun> {
         let stream = tokio::time::timeout(PATIENCE, self.connection.accept_uni()).await;
         let mut stream = stream.expect("no frame came").unwrap();
-        let mut header = [0; FrameHeader::LEN];
-        let whole = async {
+        let begun = async {
+            let mut header = [0; FrameHeader::LEN];
             stream.read_exact(&mut header).await.ok()?;
             let header = FrameHeader::decode(&header).unwrap();
-            let mut unit = vec![0; header.bytes as usize];
+            let mut unit = vec![0; bytes];
             stream.read_exact(&mut unit).await.ok()?;
-            // The end of the stream is the end of the unit.
-            assert_eq!(stream.read(&mut [0]).await.unwrap(), None);
-            Some((header, Bytes::from(unit)))
+            Some(Begun { stream, header, unit })
         };
-        match tokio::time::timeout(PATIENCE, whole).await.expect("half a frame") {
-            Some((header, unit)) => Came::Whole(header, unit),
+        tokio::time::timeout(PATIENCE, begun).await.expect("too little of a frame")
+    }
+
+    /// What the next frame's stream holds.
+    pub async fn came(&self) -> Came {
+        match self.begun(0).await {
+            Some(begun) => begun.rest().await,
             None => Came::GivenUp,
         }
     }

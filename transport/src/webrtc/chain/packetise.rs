@@ -2,7 +2,8 @@
 //!
 //! An access unit enters as one oversized RTP "packet" that holds the whole unit. Cutting it
 //! here, inside the chain, costs the driver one turn of its loop a frame instead of one a packet,
-//! and lets it hand a frame's packets to the kernel in one batch.
+//! and lets it hand a frame's packets to the kernel in one batch. A unit that comes in parts enters as one such
+//! "packet" for each: its packets are numbered on, and only the last one of the last part ends it.
 //!
 //! The stack's own track writer is not used for extensions because it keeps the ids of the time
 //! before negotiation; the ids that count come with [`bind`](Packetise::bind).
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use media::{ColorDescription, Mark};
+use media::{ColorDescription, Mark, Part};
 use rtc::interceptor::{AttributedPacket, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp;
 use rtc::rtp::packetizer::Payloader;
@@ -113,7 +114,12 @@ impl Link for Packetise {
             return;
         }
         let timestamp = unit.header.timestamp;
+        let part = Part { first: unit.header.sequence_number == 0, last: unit.header.marker };
         let track = stream.track.clone();
+        if !part.is_whole() && !track.is_in_flight(timestamp) {
+            // It was given up while this part was on its way.
+            return;
+        }
         track.mark(timestamp, Mark::Dequeued, self.shared.clock.now());
         let bytes = unit.payload.len();
         let color = track.color(timestamp).filter(|_| stream.color_space.is_some());
@@ -126,17 +132,19 @@ impl Link for Packetise {
             }
         };
         stream.cut_fails = false;
-        let numbers = track.number(timestamp, payloads.len());
-        let last = payloads.len() - 1;
+        // Given up just now.
+        let Some(numbers) = track.number(timestamp, payloads.len(), part) else { return };
+        let count = payloads.len();
         for (index, payload) in payloads.into_iter().enumerate() {
             let sequence = numbers.first.wrapping_add((index & 0xffff) as u16);
-            let mut packet = stream.packet(sequence, timestamp, index == last, payload);
+            let (first, last) = (part.first && index == 0, part.last && index + 1 == count);
+            let mut packet = stream.packet(sequence, timestamp, last, payload);
             if let Some(id) = stream.descriptor {
                 let Numbers { frame, needs, .. } = numbers;
-                let descriptor = descriptor(frame, needs, index == 0, index == last);
+                let descriptor = descriptor(frame, needs, first, last);
                 let _ = packet.header.set_extension(id, descriptor);
             }
-            if let Some((id, color)) = stream.color_space.zip(color).filter(|_| index == last) {
+            if let Some((id, color)) = stream.color_space.zip(color).filter(|_| last) {
                 let _ = packet.header.set_extension(id, color_space(color));
             }
             out.push_back(TaggedPacket {
@@ -188,7 +196,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
     use std::time::Instant;
 
-    use media::{Codec, FrameId, MediaTime, TrackId, TransportEvent};
+    use media::{AccessUnit, Codec, FrameId, MediaTime, TrackId, TransportEvent};
 
     use super::*;
     use crate::webrtc::testing;
@@ -196,18 +204,57 @@ mod tests {
 
     /// Hands a unit over as the sink does, and counts its packets.
     fn pass(link: &mut Packetise, frame: u64, data: &[u8]) -> usize {
+        pass_part(link, frame, data, Part::WHOLE).len()
+    }
+
+    /// Hands a part over as the sink does; yields sequence number and marker of each packet.
+    fn pass_part(link: &mut Packetise, frame: u64, data: &[u8], part: Part) -> Vec<(u16, bool)> {
         let track = link.shared.tracks[0].clone();
-        assert!(track.reserve(), "the place of a unit before was not given back");
         let at = MediaTime::from_millis(frame * 16);
-        let timestamp = track.begin(&testing::unit(frame, at, data.len()));
+        let unit = AccessUnit { part, ..testing::unit(frame, at, data.len()) };
+        let timestamp = if part.first {
+            assert!(track.reserve(), "the place of a unit before was not given back");
+            track.begin(&unit)
+        } else {
+            // That it was given up is for the packetiser to see.
+            track.go_on(&unit).unwrap_or((frame * 16 * 90) as u32)
+        };
         let mut message = testing::rtp_packet(testing::SSRC, 0, Instant::now());
         if let Packet::Rtp(packet) = &mut message.message.packet {
             packet.header.timestamp = timestamp;
+            packet.header.marker = part.last;
+            packet.header.sequence_number = u16::from(!part.first);
             packet.payload = Bytes::copy_from_slice(data);
         }
         let mut out = Belt::new();
         link.outbound(message, &mut out);
-        out.len()
+        let header = |message: TaggedPacket| match message.message.packet {
+            Packet::Rtp(packet) => (packet.header.sequence_number, packet.header.marker),
+            other => panic!("{other:?}"),
+        };
+        out.into_iter().map(header).collect()
+    }
+
+    #[test]
+    fn parts_are_numbered_on_and_the_last_packet_of_the_last_ends_the_frame() {
+        let shared = testing::shared(1);
+        let mut link = Packetise::new(shared.clone());
+        link.bind(&StreamInfo { ssrc: testing::SSRC, ..StreamInfo::default() });
+        let slice = |bytes| [&[0, 0, 0, 1, 0x41][..], &vec![5; bytes][..]].concat();
+        let part = |first, last| Part { first, last };
+        let no = |numbers: std::ops::Range<u16>| numbers.map(|n| (n, false)).collect::<Vec<_>>();
+        assert_eq!(pass_part(&mut link, 0, &slice(3_000), part(true, false)), no(0..3));
+        assert_eq!(pass_part(&mut link, 0, &slice(10), part(false, false)), no(3..4));
+        assert_eq!(pass_part(&mut link, 0, &slice(10), part(false, true)), [(4, true)]);
+        // One of which a part cannot be cut: its place is given back once, and what is left of it goes nowhere.
+        assert_eq!(pass_part(&mut link, 1, &slice(10), part(true, false)), no(5..6));
+        assert_eq!(pass_part(&mut link, 1, &[], part(false, false)), []);
+        assert_eq!(lost(&shared), Some((1, 1)));
+        assert_eq!(pass_part(&mut link, 1, &slice(10), part(false, false)), []);
+        assert_eq!(pass_part(&mut link, 1, &[], part(false, true)), []);
+        assert_eq!(lost(&shared), None);
+        assert_eq!(pass(&mut link, 2, &slice(10)), 1);
+        assert!(!shared.tracks[0].has_room(), "two of three have their place");
     }
 
     fn lost(shared: &Shared) -> Option<(u64, u64)> {

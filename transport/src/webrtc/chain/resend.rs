@@ -366,7 +366,7 @@ mod tests {
             let mut unit = testing::unit(frame, MediaTime::from_millis(frame * 16), 10);
             unit.refers_to = base.map(FrameId);
             let timestamp = track.begin(&unit);
-            assert_eq!(track.number(timestamp, 3).first, self.next);
+            assert_eq!(track.number(timestamp, 3, unit.part).unwrap().first, self.next);
             let mut out = Belt::new();
             for n in 0..3 {
                 let mut message = testing::rtp_packet(SSRC, self.next + n, self.at(millis));
