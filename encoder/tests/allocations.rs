@@ -23,7 +23,7 @@ use common::Picture;
 use common::doubles::{Image, SIZE, wait_until};
 use common::gpu::Slot;
 use media::{
-    AccessUnit, Bitrate, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq,
+    AccessUnit, Bitrate, Codec, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq,
     PictureKind, PixelFormat, RateChange, Rect, RegionQuality, Regions, SendRefused, SharedMemory,
     StageTimes, TrackId, UnitKind, UnitSink, View,
 };
@@ -47,10 +47,24 @@ const HELD: usize = 2;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting::on(&["enc-", "nvo-"]);
 
-/// Takes every unit and holds the newest two.
+/// Slices of a picture that leave one by one.
+const SLICES: u8 = 4;
+
+/// How pictures are coded.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    barcode: bool,
+    regions: bool,
+    slices: u8,
+}
+
+const PLAIN: How = How { barcode: false, regions: false, slices: 1 };
+
+/// Takes every unit and holds the newest two, with all of their parts.
 struct Holding {
     units: VecDeque<AccessUnit>,
     sent: Arc<AtomicU64>,
+    parts: Arc<AtomicU64>,
     keyframes: Arc<AtomicU64>,
 }
 
@@ -59,12 +73,16 @@ impl UnitSink for Holding {
         true
     }
     fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
-        if self.units.len() == HELD {
+        let number = |unit: &AccessUnit| unit.frame.0;
+        while self.units.front().is_some_and(|held| number(held) + HELD as u64 <= number(&unit)) {
             self.units.pop_front();
         }
-        self.keyframes.fetch_add(u64::from(unit.kind == UnitKind::Key), Ordering::SeqCst);
+        if unit.part.last {
+            self.keyframes.fetch_add(u64::from(unit.kind == UnitKind::Key), Ordering::SeqCst);
+            self.sent.fetch_add(1, Ordering::SeqCst);
+        }
+        self.parts.fetch_add(1, Ordering::SeqCst);
         self.units.push_back(unit);
-        self.sent.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 }
@@ -168,16 +186,13 @@ impl Film {
 }
 
 /// Runs a candidate on a real thread and yields what it allocated after the warm-up.
-fn measure(
-    candidate: &Candidate,
-    film: &mut Film,
-    (barcode, regions): (bool, bool),
-    seamless: bool,
-) -> Allocations {
-    let (sent, keyframes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+fn measure(candidate: &Candidate, film: &mut Film, how: How, seamless: bool) -> Allocations {
+    let How { barcode, regions, slices } = how;
+    let [sent, parts, keyframes] = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
     let sink = Holding {
-        units: VecDeque::with_capacity(HELD),
+        units: VecDeque::with_capacity(HELD * usize::from(slices)),
         sent: Arc::clone(&sent),
+        parts: Arc::clone(&parts),
         keyframes: Arc::clone(&keyframes),
     };
     let rate = FrameRate::fps(60);
@@ -186,6 +201,7 @@ fn measure(
         track: TrackId(0),
         settings: EncoderSettings {
             regions,
+            slices,
             ..EncoderSettings::new(SIZE, rate, Bitrate::from_mbps(4)).with_kind(film.kind())
         },
         encoders: vec![candidate.clone()],
@@ -214,7 +230,11 @@ fn measure(
         worker.command(Command::Acknowledge(FrameId(number))).unwrap();
     }
     let counted = allocations::end();
-    assert_eq!(sent.load(Ordering::SeqCst), WARM_UP + COUNTED);
+    let [sent, parts] = [sent, parts].map(|count| count.load(Ordering::SeqCst));
+    assert_eq!(sent, WARM_UP + COUNTED);
+    // Of AV1 none leaves before the last one.
+    let in_parts = slices > 1 && candidate.codec != Codec::Av1;
+    assert_eq!(parts > sent, in_parts, "{}: {parts} parts of {sent}", candidate.name);
     assert_eq!(keyframes.load(Ordering::SeqCst), 1, "{}: steady state", candidate.name);
     counted
 }
@@ -247,14 +267,16 @@ fn steady_state_allocates_nothing() {
         regions: true,
         ..EncoderSettings::new(SIZE, FrameRate::fps(60), Bitrate::from_mbps(4))
     };
-    // With a barcode, and with regions.
+    let barcode = How { barcode: true, ..PLAIN };
+    let sliced = How { slices: SLICES, ..PLAIN };
     let mut films = [
-        (Film::nv12(), (true, false)),
-        (Film::nv12(), (false, false)),
-        (Film::nv12(), (false, true)),
-        (Film::bgrx(), (true, false)),
-        (Film::shared(), (false, false)),
-        (Film::ten_bits(), (true, false)),
+        (Film::nv12(), barcode),
+        (Film::nv12(), PLAIN),
+        (Film::nv12(), How { regions: true, ..PLAIN }),
+        (Film::bgrx(), barcode),
+        (Film::shared(), PLAIN),
+        (Film::shared(), sliced),
+        (Film::ten_bits(), barcode),
     ];
     // A driver that is none has an allocator of its own: what is counted is ours.
     let gpu = FakeGpu::fresh().unwrap();
@@ -272,24 +294,21 @@ fn steady_state_allocates_nothing() {
         let seamless = capabilities.rate_change == RateChange::Seamless;
         let has_regions = capabilities.regions.is_some();
         drop(encoder);
-        for (film, drawn) in &mut films {
-            let (barcode, regions) = *drawn;
+        for (film, how) in &mut films {
+            let How { regions, .. } = *how;
             let takes = capabilities.formats.contains(&film.kind().format);
             let in_place = !film.slots.is_empty();
             if !takes || in_place && !candidate.hardware || regions && !has_regions {
                 continue;
             }
-            let Allocations { count, first } = measure(&candidate, film, *drawn, seamless);
-            let what = format!(
-                "{} of {}, barcode {barcode}, regions {regions}",
-                candidate.name, film.name
-            );
+            let Allocations { count, first } = measure(&candidate, film, *how, seamless);
+            let what = format!("{} of {}, {how:?}", candidate.name, film.name);
             println!("{what}: {count} allocations in {COUNTED} frames");
             assert_eq!(count, 0, "{what}: the first one\n{}", first.unwrap_or_default());
         }
     }
-    // Of three codecs, each of them all pictures.
+    // Of three codecs, each of them all pictures, once with slices.
     let log = gpu.encode_log().unwrap();
     let mapped = log.iter().filter(|line| line.starts_with("nvEncMapInputResource 0"));
-    assert_eq!(mapped.count() as u64, 3 * (WARM_UP + COUNTED), "pictures that were read in place");
+    assert_eq!(mapped.count() as u64, 6 * (WARM_UP + COUNTED), "pictures that were read in place");
 }

@@ -2,25 +2,34 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+extern crate encoder as nearlight_encoder;
 extern crate transport as nearlight_transport;
 
 #[path = "../../transport/tests/client/mod.rs"]
 mod client;
+#[path = "../../encoder/tests/common/mod.rs"]
+mod coding;
 mod common;
 #[path = "../../transport/tests/quic_client/mod.rs"]
 mod quic_client;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::http::Method;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use client::{Arrived, Client, Wish};
+use coding::decode;
+use coding::gpu::{Rig, SIZE};
 use common::{Session, ask, create, create_with, node, serve, until};
+use encoder::h264::{NalKind, nals};
 use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput};
+use nearlight::encoders::Probing;
 use nearlight::node::Node;
+use nearlight::serve::Server;
 use nearlight_transport::Answer;
+use openh264::decoder::Decoder;
 use quic_client::Manners;
 use rtc::peer_connection::state::RTCPeerConnectionState;
 use serde_json::{Value, json};
@@ -213,6 +222,69 @@ async fn one_encode_serves_a_player_and_viewers_of_both_transports() {
     player.send(DataChannel::Control, br#"{"type":"bye"}"#).await;
     assert_eq!(said(&mut first, "ended").await["reason"], "The player ended the session.");
     server.shut_down().await;
+}
+
+/// A server whose sessions are coded by the double of NVIDIA's driver, in four slices that leave one by one.
+async fn serve_slices(rig: &Rig) -> Server {
+    let candidates = vec![rig.candidate("nvenc-h264").clone()];
+    let retry = Duration::from_secs(3_600);
+    let probing = Probing { candidates, retry, cache: None, ..Probing::in_process() };
+    let config = common::config(&[REACHED, "video.nvenc_slices=4"]);
+    Server::bind_with(config, |config| common::with_probing(config, probing)).await.unwrap()
+}
+
+/// What somebody sees: every frame is whole, and can be decoded after those before it.
+struct Eyes {
+    decoder: Decoder,
+    keyframes: usize,
+}
+
+impl Eyes {
+    fn new() -> Self {
+        Self { decoder: Decoder::new().unwrap(), keyframes: 0 }
+    }
+
+    fn see(&mut self, unit: &[u8]) {
+        assert_eq!(nals(unit).filter(|nal| nal.kind().is_slice()).count(), 4);
+        self.keyframes += usize::from(nals(unit).any(|nal| nal.kind() == NalKind::IdrSlice));
+        assert_eq!(decode(&mut self.decoder, unit).size, SIZE);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_that_leave_one_by_one_are_whole_frames_for_everybody() {
+    let rig = Rig::new();
+    let server = serve_slices(&rig).await;
+    let node = server.node();
+    let video = json!({"width": SIZE.width, "height": SIZE.height});
+    let session = create_with(&json!({"app": "pattern", "video": video})).of(node).await.session();
+    let mut eyes = [(); 3].map(|()| Eyes::new());
+    let mut player = play(node, &session).await;
+    eyes[0].see(&player.frame().await.2);
+    let (_, text) = invite(node, &session, json!({"role": "spectator"})).await;
+    let all = [join(node, &text).await, join(node, &text).await];
+    let mut first = all[0].watch(node).await;
+    let second = all[1].watch_by_webtransport(0).await;
+    for _ in 0..20 {
+        eyes[0].see(&player.frame().await.2);
+        eyes[1].see(&first.frame().await.2);
+        let (header, unit) = second.frame().await;
+        assert_eq!(header.bytes, 0, "its end is not known when it begins");
+        eyes[2].see(&unit);
+    }
+    assert_eq!(eyes.each_ref().map(|eyes| eyes.keyframes >= 1), [true; 3]);
+    assert!(eyes[0].keyframes <= 3, "one for each who came, at the most");
+    // Frames are counted, not parts.
+    let seen = viewers(node, &session).await;
+    let before = shown(node, &session).await["frames"].clone();
+    let encoded = shown_after(node, &session, &before).await["encoded"].as_u64().unwrap();
+    for viewer in &seen {
+        let sent = viewer["units_sent"].as_u64().unwrap();
+        assert!((20..=encoded).contains(&sent), "{viewer} of {encoded}");
+    }
+    server.shut_down().await;
+    drop((player, first, second));
+    rig.assert_clean();
 }
 
 /// The counters once the driver has looked at them again.

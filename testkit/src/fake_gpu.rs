@@ -292,6 +292,23 @@ impl FakeGpu {
         tell(&self.encode, "fake_nvenc_delay", microseconds)
     }
 
+    /// How many slices of a picture NVENC seems to be done with at the most, until it is told otherwise: a lock
+    /// that does not wait tells of so many, and one that waits waits. All of them at first.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_slices(&self, most: u32) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_slices", most)
+    }
+
+    /// The next lock of a picture, or one that waits for [slices](Self::encode_slices), answers this status.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_breaks(&self, status: u32) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_breaks", status)
+    }
+
     /// As [`FakeGpu::plan_cuda`], of an entry of NVENC's table or what its library exports.
     ///
     /// # Errors
@@ -355,6 +372,7 @@ impl Drop for FakeGpu {
         // A test that failed must not wait for threads that hang. Without the function nothing does.
         let _ = self.release_cuda();
         let _ = self.release_encode();
+        let _ = self.encode_slices(u32::MAX);
     }
 }
 

@@ -97,6 +97,11 @@ pub(crate) fn heads(unit: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Whether a NAL unit begins here, as far as its start code says.
+pub(crate) fn begins_with_start_code(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0, 0, 1]) || bytes.starts_with(&[0, 0, 0, 1])
+}
+
 /// The next start code at or after `from`: where it begins, with one leading zero byte if there is
 /// one, and where its payload begins.
 fn find_start_code(unit: &[u8], from: usize) -> Option<(usize, usize)> {

@@ -13,7 +13,7 @@ use media::ColorDescription;
 
 pub use crate::bits::SyntaxError;
 pub use annex_b::{Nal, NalKind, nals};
-pub(crate) use annex_b::{heads, rewrite};
+pub(crate) use annex_b::{begins_with_start_code, heads, rewrite};
 pub use pps::Pps;
 pub use slice::{LongTermMark, Reference, SliceHeader, SliceType};
 pub use sps::{

@@ -22,7 +22,7 @@ use super::recover::{BUSY, RETRIES};
 use super::status::Status;
 use crate::cuda::{Context, Stream};
 
-pub(crate) use picture::{Job, PictureCalls, ReadCalls, StepMap};
+pub(crate) use picture::{Coded, Job, PictureCalls, ReadCalls, StepMap};
 
 /// Declares the calls by the names that the SDK's documentation has for them.
 macro_rules! calls {
@@ -133,6 +133,12 @@ pub(crate) struct Input(sdk::NV_ENC_INPUT_PTR);
 /// A buffer that a coded picture is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Output(sdk::NV_ENC_OUTPUT_PTR);
+
+#[cfg(test)]
+impl Output {
+    /// None, for what makes no calls.
+    pub(crate) const NONE: Self = Self(std::ptr::null_mut());
+}
 
 /// Memory that the driver knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::cuda::{Context, Imported, Stream};
 use crate::regions::BlockMap;
 
 /// How long pictures may take until the driver counts as hung.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What both threads use, in the order in which it goes.
 pub(super) struct Inner {
@@ -62,6 +62,8 @@ pub(super) struct State {
 /// A picture that the driver has.
 pub(super) struct Pending {
     pub(super) output: Output,
+    /// Of which it is made.
+    pub(super) slices: u32,
     pub(super) recovery: bool,
     pub(super) long_term: LongTerm,
     /// What to undo once it was read; none for buffers of the driver's.
@@ -116,6 +118,11 @@ impl Inner {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// A part of the picture that is being read.
+    pub(super) fn hand_on(&self, part: Encoded) {
+        lock(&self.state).pictures.part(Ok(part));
     }
 
     /// A picture was read, or will not be.

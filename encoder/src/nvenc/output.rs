@@ -1,26 +1,32 @@
 //! The thread that waits for coded pictures: `nvo-<label>`.
 //!
 //! The driver has no events on Linux, so somebody must wait in `NvEncLockBitstream`. It waits there for the
-//! whole picture, however many slices it has: single ones (`enableSubFrameWrite`) would be given to who asks
-//! for them again and again, and go no further. A unit is one piece up to the packetiser, which numbers a
-//! frame by its packets and repairs it as a whole, and WebTransport's frames begin with their length. With
-//! it HEVC would not be split between engines either. So slices are for decoders that work on them at once,
-//! or lose one of them and not the picture.
+//! whole picture, unless slices are read one by one (`enableSubFrameWrite`): of those the driver tells only who
+//! asks again and again without waiting. So it is asked four times in the time of a slice, were they spread over
+//! the interval between pictures, and at intervals of [`LEAST_POLL`] to [`MOST_POLL`]; and after [`PATIENCE`],
+//! when it counts as hung, it is waited for. What is there goes on as parts of the unit, which end where slices
+//! end. The last slice comes with the end of the picture, since only that tells that there is no more of it.
 //!
 //! Bound: [`PICTURES`](super::ring::PICTURES). After a failure it reads no further picture of its session,
 //! since each refers to the one that was not read; they all fail with it.
 
-use media::{Codec, Encoded, UnitKind};
+use std::time::{Duration, Instant};
+
+use media::{Codec, Encoded, Part, UnitKind};
 use thiserror::Error;
 
-use super::calls::{Answer, Call, Failure, ReadCalls};
-use super::inner::{Inner, Pending};
-use super::plan::Settings;
+use super::calls::{Answer, Call, Coded, Failure, ReadCalls};
+use super::inner::{Inner, PATIENCE, Pending};
+use super::plan::{Plan, Settings};
 use super::recover::{BUSY, Phase, Remedy, remedy};
 use crate::h264::{self, Declarations};
 use crate::headers;
 use crate::unit_pool::UnitPool;
 use crate::wake::Wake;
+
+/// Least and most time between two looks for slices.
+const LEAST_POLL: Duration = Duration::from_micros(200);
+const MOST_POLL: Duration = Duration::from_millis(2);
 
 /// Why there is no unit for a picture.
 #[derive(Clone, Debug, Error)]
@@ -37,27 +43,64 @@ pub(crate) enum ReadError {
     ReaderGone,
 }
 
+/// How slices are looked for.
+#[derive(Clone, Copy)]
+struct Pace {
+    poll: Duration,
+}
+
 /// What the thread has.
 pub(super) struct Reader {
     wake: Wake,
+    calls: ReadCalls,
+    /// None where pictures are read whole.
+    pace: Option<Pace>,
+    writer: Writer,
+}
+
+/// What makes units of what the driver coded.
+struct Writer {
     codec: Codec,
     declare: Declarations,
-    calls: ReadCalls,
     units: UnitPool,
     /// Keyframes with the parameter sets as they are sent.
     rewritten: Vec<u8>,
+    /// Of the picture that is being read.
+    so_far: SoFar,
+}
+
+/// What was handed on of a picture.
+#[derive(Clone, Copy, Default)]
+struct SoFar {
+    /// Of the driver's.
+    bytes: usize,
+    slices: u32,
+    /// What it is, once something was.
+    kind: Option<UnitKind>,
+    /// The driver is not done with it.
+    unfinished: bool,
 }
 
 impl Reader {
     /// `gaps`: lost pictures may be left out by later ones.
-    pub(super) fn new(settings: &Settings, gaps: bool, wake: Wake) -> Self {
+    pub(super) fn new(settings: &Settings, plan: &Plan, gaps: bool, wake: Wake) -> Self {
+        let interval = settings.rate.interval();
+        let poll =
+            (interval / (4 * u32::from(settings.slices).max(1))).clamp(LEAST_POLL, MOST_POLL);
+        let edge = |a: u32, b: u32| a.max(b).div_ceil(16) as usize;
+        let macroblocks =
+            edge(plan.size.width, plan.largest.width) * edge(plan.size.height, plan.largest.height);
         Self {
             wake,
-            codec: settings.codec,
-            declare: Declarations { gaps },
-            calls: ReadCalls::new(),
-            units: UnitPool::new(settings.bitrate, settings.rate),
-            rewritten: Vec::new(),
+            calls: ReadCalls::new(if plan.sub_frames { macroblocks } else { 0 }),
+            pace: plan.sub_frames.then_some(Pace { poll }),
+            writer: Writer {
+                codec: settings.codec,
+                declare: Declarations { gaps },
+                units: UnitPool::new(settings.bitrate, settings.rate),
+                rewritten: Vec::new(),
+                so_far: SoFar::default(),
+            },
         }
     }
 
@@ -73,13 +116,16 @@ impl Reader {
                 }
                 None => self.read(inner, &picture),
             };
-            // Not read, though it may be there now.
-            if let Err(ReadError::Driver(Failure {
-                call: Call::LockBitstream,
-                answer: Answer::Status(_),
-            })) = &unit
-                && broken.is_none()
-            {
+            // Not read, or not all of it, though it may be there now.
+            let unread = match &unit {
+                Err(ReadError::Driver(Failure {
+                    call: Call::LockBitstream,
+                    answer: Answer::Status(_),
+                })) => true,
+                Err(_) => self.writer.so_far.unfinished,
+                Ok(_) => false,
+            };
+            if unread && broken.is_none() {
                 self.discard(inner, &picture);
             }
             broken = unit.as_ref().err().cloned();
@@ -91,45 +137,86 @@ impl Reader {
     /// Tries to have the driver done with a picture, so that its places can be given back.
     fn discard(&mut self, inner: &Inner, picture: &Pending) {
         // It failed before, which was told.
-        let _ = self.calls.read(&inner.driver, picture.output, |_| ());
+        let _ = self.calls.read(&inner.driver, picture.output, true, |_| ());
     }
 
+    /// Reads a picture, and hands all but the last part of its unit on.
     fn read(&mut self, inner: &Inner, picture: &Pending) -> Result<Encoded, ReadError> {
-        let Self { calls, units, rewritten, codec, declare, .. } = self;
+        let began = Instant::now();
+        self.writer.so_far = SoFar::default();
         let mut tries = 0;
-        let (unit, long_term) = loop {
-            let result = calls.read(&inner.driver, picture.output, |coded| {
-                // A keyframe is what a decoder can begin with, whatever the driver calls it.
-                let kind = headers::kind(*codec, coded.bytes)
-                    .map_err(|error| ReadError::Stream(error.to_string()))?;
-                let data = if *codec == Codec::H264 {
-                    h264::prepare_with(coded.bytes, *declare, rewritten).map_err(|error| {
-                        ReadError::Stream(format!("its SPS cannot be read: {error}"))
-                    })?
-                } else {
-                    coded.bytes
-                };
-                let (quantiser, library) = (u8::try_from(coded.quantiser).ok(), coded.waited);
-                let unit = Encoded::new(units.unit(data), kind);
-                Ok::<_, ReadError>((Encoded { quantiser, library, ..unit }, coded.long_term))
+        loop {
+            let pace = self.pace.filter(|_| began.elapsed() < PATIENCE);
+            let Self { calls, writer, pace: paced, .. } = self;
+            let result = calls.read(&inner.driver, picture.output, pace.is_none(), |coded| {
+                let library = if paced.is_some() { began.elapsed() } else { coded.waited };
+                let unit = writer.unit(&coded, picture)?;
+                Ok::<_, ReadError>(unit.map(|unit| Encoded { library, ..unit }))
             });
             match result {
-                Ok(read) => break read?,
+                Ok(Some(read)) => match read? {
+                    Some(unit) if unit.part.last => return Ok(unit),
+                    Some(part) => {
+                        inner.hand_on(part);
+                        self.wake.wake();
+                    }
+                    None => {}
+                },
+                Ok(None) => {}
                 Err(failure) if remedy(failure, Phase::Read, tries) == Remedy::Retry => {
                     tries += 1;
                     std::thread::sleep(BUSY);
                 }
                 Err(failure) => return Err(failure.into()),
             }
+            if let Some(Pace { poll, .. }) = pace {
+                std::thread::sleep(poll);
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// What is new of a picture; none where that is nothing yet.
+    fn unit(&mut self, coded: &Coded<'_>, picture: &Pending) -> Result<Option<Encoded>, ReadError> {
+        let Self { codec, declare, units, rewritten, so_far } = self;
+        so_far.unfinished = !coded.whole;
+        let is_new = coded.slices > so_far.slices && coded.slices < picture.slices;
+        if !coded.whole && !is_new {
+            return Ok(None);
+        }
+        let stream = |what: &str| ReadError::Stream(what.to_owned());
+        let new = coded.bytes.get(so_far.bytes..).filter(|new| !new.is_empty());
+        let new = new.ok_or_else(|| stream("its slices are fewer than it was made of"))?;
+        let first = so_far.kind.is_none();
+        let kind = match so_far.kind {
+            Some(_) if !h264::begins_with_start_code(new) => {
+                return Err(stream("a slice of it was told of before its end"));
+            }
+            Some(kind) => kind,
+            // A keyframe is what a decoder can begin with, whatever the driver calls it.
+            None => {
+                headers::kind(*codec, new).map_err(|error| ReadError::Stream(error.to_string()))?
+            }
         };
-        if !long_term.follows(picture.long_term, unit.kind == UnitKind::Key) {
+        if coded.whole && !coded.long_term.follows(picture.long_term, kind == UnitKind::Key) {
             return Err(ReadError::LongTermReference);
         }
-        let kind = match unit.kind {
+        let data = if *codec == Codec::H264 && first {
+            h264::prepare_with(new, *declare, rewritten)
+                .map_err(|error| ReadError::Stream(format!("its SPS cannot be read: {error}")))?
+        } else {
+            new
+        };
+        (so_far.bytes, so_far.slices) = (coded.bytes.len(), coded.slices);
+        so_far.kind = Some(kind);
+        let kind = match kind {
             UnitKind::Delta if picture.recovery => UnitKind::Recovery,
             kind => kind,
         };
-        Ok(Encoded { kind, ..unit })
+        let part = Part { first, last: coded.whole };
+        let quantiser = u8::try_from(coded.quantiser).ok().filter(|_| part.last);
+        Ok(Some(Encoded { quantiser, part, ..Encoded::new(units.unit(data), kind) }))
     }
 }
 
@@ -144,6 +231,79 @@ impl Drop for End<'_> {
         self.inner.end();
         if std::thread::panicking() {
             self.wake.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use media::{Bitrate, FrameRate};
+
+    use super::super::calls::Output;
+    use super::super::losses::{LongTerm, LongTermTold};
+    use super::*;
+
+    const SLICE: [u8; 8] = [0, 0, 0, 1, 0x41, 1, 2, 3];
+
+    fn picture() -> Pending {
+        Pending {
+            output: Output::NONE,
+            slices: 3,
+            recovery: true,
+            long_term: LongTerm::default(),
+            mapped: None,
+            waited: None,
+        }
+    }
+
+    /// What comes of a picture of which the driver tells so many bytes and slices, and whether these are all.
+    fn told(looks: &[(usize, u32, bool)]) -> Vec<Result<Option<Encoded>, ReadError>> {
+        let mut writer = Writer {
+            codec: Codec::H264,
+            declare: Declarations::default(),
+            units: UnitPool::new(Bitrate::from_mbps(1), FrameRate::fps(60)),
+            rewritten: Vec::new(),
+            so_far: SoFar::default(),
+        };
+        let stream = [SLICE; 3].concat();
+        let look = |&(bytes, slices, whole): &(usize, u32, bool)| {
+            let coded = Coded {
+                bytes: &stream[..bytes],
+                quantiser: 20,
+                long_term: LongTermTold { marked: None, from: 0 },
+                whole,
+                slices,
+                waited: Duration::ZERO,
+            };
+            let unit = writer.unit(&coded, &picture());
+            assert_eq!(writer.so_far.unfinished, !whole);
+            unit
+        };
+        looks.iter().map(look).collect()
+    }
+
+    #[test]
+    fn a_slice_goes_on_once_and_the_last_one_with_the_end() {
+        let looks = [(3, 0, false), (8, 1, false), (8, 1, false), (24, 3, false), (24, 3, true)];
+        let units = told(&looks).into_iter().map(|unit| {
+            let Encoded { data, part, kind, quantiser, .. } = unit.unwrap()?;
+            assert_eq!((kind, quantiser), (UnitKind::Recovery, part.last.then_some(20)));
+            Some((data.len(), part.first, part.last))
+        });
+        let first = Some((8, true, false));
+        assert_eq!(units.collect::<Vec<_>>(), [None, first, None, None, Some((16, false, true))]);
+    }
+
+    #[test]
+    fn what_is_told_wrongly_of_slices_is_named() {
+        for (looks, expected) in [
+            ([(10, 1, false), (24, 3, true)], "a slice of it was told of before its end"),
+            ([(16, 2, false), (16, 2, true)], "its slices are fewer than it was made of"),
+            ([(16, 2, false), (8, 3, true)], "its slices are fewer than it was made of"),
+        ] {
+            let [first, last] = &told(&looks)[..] else { panic!("two looks") };
+            assert!(first.as_ref().is_ok_and(Option::is_some));
+            assert_eq!(last.as_ref().unwrap_err().to_string(), expected);
         }
     }
 }

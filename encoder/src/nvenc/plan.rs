@@ -353,6 +353,8 @@ pub(crate) struct Plan {
     pub(crate) largest: Size,
     /// `frameRateNum`, `frameRateDen`.
     pub(crate) rate: FrameRate,
+    /// `enableSubFrameWrite` and `reportSliceOffsets`: slices are read one by one.
+    pub(crate) sub_frames: bool,
     /// `splitEncodeMode`.
     pub(crate) split: sdk::NV_ENC_SPLIT_ENCODE_MODE,
     /// `averageBitRate` and `maxBitRate` in bits a second.
@@ -390,6 +392,14 @@ impl Plan {
         if within(self.size, largest) { Self { largest, ..self } } else { self }
     }
 
+    /// Slices of a picture; of AV1, columns of tiles.
+    pub(crate) const fn slices(&self) -> u32 {
+        match self.coding {
+            Coding::H264 { slices, .. } | Coding::Hevc { slices, .. } => slices,
+            Coding::Av1 { tile_columns, .. } => tile_columns,
+        }
+    }
+
     /// Works out the numbers for a device with `caps`, which are those of the codec.
     ///
     /// # Errors
@@ -397,6 +407,20 @@ impl Plan {
     pub(crate) fn new(settings: &Settings, caps: &Caps) -> Result<Self, Refusal> {
         check(settings, caps)?;
         let bitrate = bits_per_second(settings.bitrate)?;
+        let wave = match settings.resilience {
+            Resilience::References => None,
+            Resilience::IntraRefresh { units } => Some(Wave {
+                period: 0x7fff_ffff,
+                frames: u32::from(units),
+                single_slice: caps.single_slice_refresh && settings.codec != Codec::Av1,
+            }),
+        };
+        // As many as are asked for: how slices are read stays as it is when a size has fewer. AV1 has tiles,
+        // of which none is told before the last one.
+        let sub_frames = settings.slices > 1
+            && caps.sub_frames
+            && settings.codec != Codec::Av1
+            && !wave.is_some_and(|wave| wave.single_slice);
         Ok(Self {
             codec: settings.guid()?,
             preset: match settings.speed {
@@ -415,7 +439,10 @@ impl Plan {
                 false => Size::new(0, 0),
             },
             rate: settings.rate,
+            sub_frames,
             split: match settings.codec {
+                // Slices of several engines are not read one by one.
+                _ if sub_frames => sdk::NV_ENC_SPLIT_ENCODE_MODE::NV_ENC_SPLIT_DISABLE_MODE,
                 // Not applicable to H.264.
                 Codec::H265 | Codec::Av1 => sdk::NV_ENC_SPLIT_ENCODE_MODE::NV_ENC_SPLIT_AUTO_MODE,
                 _ => sdk::NV_ENC_SPLIT_ENCODE_MODE::NV_ENC_SPLIT_DISABLE_MODE,
@@ -433,14 +460,7 @@ impl Plan {
             } else {
                 sdk::NV_ENC_NUM_REF_FRAMES::NV_ENC_NUM_REF_FRAMES_AUTOSELECT
             },
-            wave: match settings.resilience {
-                Resilience::References => None,
-                Resilience::IntraRefresh { units } => Some(Wave {
-                    period: 0x7fff_ffff,
-                    frames: u32::from(units),
-                    single_slice: caps.single_slice_refresh && settings.codec != Codec::Av1,
-                }),
-            },
+            wave,
             map: Blocks::nvenc(settings.codec).filter(|_| settings.regions),
             vui: vui(settings),
             coding: coding(settings, caps),

@@ -88,7 +88,8 @@ pub(crate) fn remedy(failure: Failure, phase: Phase, tries: u32) -> Remedy {
     }
 }
 
-fn is_busy(status: Status) -> bool {
+/// Whether the driver asks for another try.
+pub(crate) fn is_busy(status: Status) -> bool {
     matches!(status, Status::ENCODER_BUSY | Status::LOCK_BUSY)
 }
 

@@ -1,9 +1,10 @@
 //! What is in the encoder, and which pictures it knows. Pure.
 //!
 //! A picture: [`submit`](Pictures::submit) → waits → [`next`](Pictures::next) → is read →
-//! [`finish`](Pictures::finish) → its unit waits → [`poll`](Pictures::poll). Bound: [`PICTURES`] over
-//! all of these, and what comes beyond is for the caller to skip. So the output buffer of a picture,
-//! which is its number modulo the bound, is free once the picture may be submitted.
+//! [`finish`](Pictures::finish) → its unit waits → [`poll`](Pictures::poll). While it is read,
+//! [parts](Pictures::part) of its unit may come before. Bound: [`PICTURES`] over all of these, and what comes
+//! beyond is for the caller to skip. So the output buffer of a picture, which is its number modulo the bound, is
+//! free once the picture may be submitted.
 
 use std::collections::VecDeque;
 
@@ -11,6 +12,8 @@ use media::MemoryId;
 
 /// Pictures that are in the encoder at most, and output buffers.
 pub(crate) const PICTURES: usize = 4;
+/// Parts of each unit that there is room for from the beginning: as many as slices are asked for at most.
+const PARTS: usize = 4;
 
 /// Memory that is known to the encoder at most. Sources have rings of three or four slots, and a new
 /// ring when their size changes.
@@ -21,7 +24,8 @@ pub(crate) const REGISTERED: usize = 8;
 pub(crate) struct Pictures<P, U> {
     waiting: VecDeque<P>,
     reading: bool,
-    done: VecDeque<U>,
+    /// Units and parts of them, with whether more of the same picture comes.
+    done: VecDeque<(U, bool)>,
     submitted: usize,
 }
 
@@ -30,14 +34,15 @@ impl<P, U> Pictures<P, U> {
         Self {
             waiting: VecDeque::with_capacity(PICTURES),
             reading: false,
-            done: VecDeque::with_capacity(PICTURES),
+            done: VecDeque::with_capacity(PICTURES * PARTS),
             submitted: 0,
         }
     }
 
     /// The output buffer for one more picture; none where there is no room for it.
     pub(crate) fn room(&self) -> Option<usize> {
-        let all = self.unread() + self.done.len();
+        let whole = self.done.iter().filter(|(_, more)| !more).count();
+        let all = self.unread() + whole;
         (all < PICTURES).then_some(self.submitted % PICTURES)
     }
 
@@ -59,15 +64,20 @@ impl<P, U> Pictures<P, U> {
         next
     }
 
+    /// A part of the picture that is being read.
+    pub(crate) fn part(&mut self, part: U) {
+        self.done.push_back((part, true));
+    }
+
     /// What came of the picture that was read.
     pub(crate) fn finish(&mut self, unit: U) {
         self.reading = false;
-        self.done.push_back(unit);
+        self.done.push_back((unit, false));
     }
 
-    /// The oldest unit.
+    /// The oldest unit or part.
     pub(crate) fn poll(&mut self) -> Option<U> {
-        self.done.pop_front()
+        self.done.pop_front().map(|(unit, _)| unit)
     }
 }
 
@@ -193,6 +203,32 @@ mod tests {
                     }
                 }
                 prop_assert!((number - polled) as usize <= PICTURES);
+            }
+        }
+
+        /// However many parts of a picture wait, it takes one place, until the last of it is fetched.
+        #[test]
+        fn parts_take_no_places(parts in prop::collection::vec(0_usize..6, PICTURES)) {
+            let mut pictures = Pictures::new();
+            for &parts in &parts {
+                prop_assert!(pictures.room().is_some());
+                pictures.submit(parts);
+                prop_assert_eq!(pictures.next(), Some(parts));
+                (0..parts).for_each(|part| pictures.part(part));
+                prop_assert_eq!(pictures.unread(), 1);
+                pictures.finish(parts);
+            }
+            for &parts in &parts {
+                for part in 0..parts {
+                    prop_assert_eq!(pictures.poll(), Some(part));
+                    prop_assert_eq!(pictures.room(), None);
+                }
+                prop_assert_eq!(pictures.poll(), Some(parts));
+                prop_assert!(pictures.room().is_some());
+                pictures.submit(0);
+                prop_assert_eq!(pictures.next(), Some(0));
+                pictures.finish(0);
+                prop_assert_eq!(pictures.room(), None);
             }
         }
 

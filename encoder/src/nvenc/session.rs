@@ -142,7 +142,7 @@ impl Session {
         // Lost pictures may be left out by later ones.
         let gaps = settings.resilience == Resilience::References
             && (caps.invalidation || plan.long_term > 0);
-        let reader = output::Reader::new(settings, gaps, wake.clone());
+        let reader = output::Reader::new(settings, &plan, gaps, wake.clone());
         let shared = Arc::clone(&inner);
         let reader = std::thread::Builder::new()
             .name(format!("nvo-{label}"))
@@ -209,7 +209,8 @@ impl Session {
             self.inner.give_back(mapped);
             return Err(failure.into());
         }
-        let pending = Pending { output, recovery, long_term, mapped, waited };
+        let slices = self.plan.slices();
+        let pending = Pending { output, slices, recovery, long_term, mapped, waited };
         lock(&self.inner.state).pictures.submit(pending);
         self.inner.changed.notify_all();
         Ok(())

@@ -264,6 +264,41 @@ fn slices_are_told_and_come_one_by_one_where_that_was_set_up() {
     driver.broke(&[]);
 }
 
+#[test]
+fn slices_are_held_back_and_a_picture_can_fail_after_its_first_one() {
+    let driver = Driver::fresh();
+    let mut setup = Setup::h264();
+    setup.h264_with(|mut h264| set!(h264, sliceModeData = 3_u32));
+    set!(setup.given, _bitfield_1 = 0b11_u32 | 15 << 5);
+    let session = Session::new(&driver, setup);
+    let (input, output) = session.buffers();
+    let look = || loop {
+        match session.lock(output, 1) {
+            Err(LOCK_BUSY) => {}
+            Err(status) => return Err(status),
+            Ok(unit) => {
+                session.unlock(output).unwrap();
+                return Ok((unit.slices, unit.status));
+            }
+        }
+    };
+    let pitch = session.fill(input, &picture(0), W);
+    session.encode((input, pitch), output, 0, 0).unwrap();
+    for most in [1, 1, 2, 2, 1] {
+        driver.gpu.encode_slices(most).unwrap();
+        // What was told of before stays.
+        let seen = if most == 2 { 2 } else { 1 };
+        let (slices, status) = look().unwrap();
+        assert!(slices >= seen && slices <= 2 && status == IN_PROGRESS, "{slices} of {most}");
+    }
+    driver.gpu.encode_breaks(10).unwrap();
+    assert_eq!(look(), Err(10));
+    driver.gpu.encode_slices(u32::MAX).unwrap();
+    assert_eq!(session.read(output).slices, 3);
+    session.close(&[input], &[output]);
+    driver.broke(&[]);
+}
+
 /// SHA-256 needs no library of its own here: two units tell the same picture or not.
 fn text(unit: &Unit) -> String {
     let text = String::from_utf8_lossy(&unit.data).into_owned();

@@ -156,7 +156,7 @@ fn each_parameter_of_the_setup_is_checked() {
     type Change = fn(&mut Setup);
     // enableLTR, beside what is set already.
     const LONG_TERM: u32 = 1 << 14 | 1 << 12;
-    let cases: [(Change, Answer, &str); 23] = [
+    let cases: [(Change, Answer, &str); 25] = [
         (
             |s| set!(s.given, version = 0_u32),
             INVALID_VERSION,
@@ -202,6 +202,17 @@ fn each_parameter_of_the_setup_is_checked() {
             |s| set!(s.config, frameFieldMode = 0_u32),
             INVALID_PARAM,
             "frameFieldMode or mvPrecision",
+        ),
+        // enableSubFrameWrite without reportSliceOffsets, and with pictures that are split (automatically).
+        (
+            |s| set!(s.given, _bitfield_1 = 0b10_u32 | 15 << 5),
+            INVALID_PARAM,
+            "sub-frames whose slices are not told",
+        ),
+        (
+            |s| set!(s.given, _bitfield_1 = 0b11_u32),
+            INVALID_PARAM,
+            "sub-frames of pictures that engines share",
         ),
         (|s| set!(s.config, frameIntervalP = 2_i32), UNSUPPORTED_PARAM, "B-frames"),
         (

@@ -295,6 +295,7 @@ impl Configuration {
             (self.split > 3 && self.split != 15, "splitEncodeMode is no value"),
             (self.refresh.is_some_and(|(period, count)| count == 0 || count >= period), "the wave"),
             (self.sub_frame && !self.slice_offsets, "sub-frames whose slices are not told"),
+            (self.sub_frame && self.split != 15, "sub-frames of pictures that engines share"),
             (
                 self.profile != "auto"
                     && self.full_chroma

@@ -150,6 +150,25 @@ pub extern "C" fn fake_nvenc_delay(microseconds: u32) {
     CONTROL.guarded((), || settings().delay = microseconds);
 }
 
+/// How many slices of each picture the hardware seems to be done with: whoever asks for more waits, or is told
+/// of so many. All of them without being told.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_slices(most: u32) {
+    CONTROL.guarded((), || {
+        settings().slices = most;
+        session::tell_all();
+    });
+}
+
+/// The next lock of a picture, or one that waits for slices, answers this status, which no header need know.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_breaks(status: u32) {
+    CONTROL.guarded((), || {
+        settings().breaks = Some(status);
+        session::tell_all();
+    });
+}
+
 /// What was not given back so far, a line each; as `fake_log`.
 ///
 /// # Safety

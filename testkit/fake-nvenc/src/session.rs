@@ -295,6 +295,15 @@ pub(crate) fn find(call: &Call<'_>, handle: u64) -> Result<Arc<Session>, u32> {
     sessions.open.get(&handle).cloned().ok_or_else(|| unknown(call, &sessions, handle))
 }
 
+/// What all sessions wait for may have come.
+pub(crate) fn tell_all() {
+    for session in sessions().open.values() {
+        // Who is about to wait has looked before this, or looks after it.
+        drop(session.state());
+        session.tell();
+    }
+}
+
 fn unknown(call: &Call<'_>, sessions: &Sessions, handle: u64) -> u32 {
     let (status, rule) = match handle {
         0 => (INVALID_PTR, "no session"),

@@ -168,6 +168,10 @@ pub(crate) struct Settings {
     pub(crate) fill: Fill,
     /// How long the hardware takes for a picture beside what coding it takes, in microseconds.
     pub(crate) delay: u32,
+    /// Slices of a picture that the hardware seems to be done with at the most.
+    pub(crate) slices: u32,
+    /// What the next lock of a picture answers, or one that waits for slices.
+    pub(crate) breaks: Option<u32>,
     denied: Vec<Codec>,
     changed: Vec<(Codec, u32, i32)>,
 }
@@ -188,6 +192,8 @@ impl Settings {
             ignores_keyframes: false,
             fill: Fill::Right,
             delay: 0,
+            slices: u32::MAX,
+            breaks: None,
             denied: Vec::new(),
             changed: Vec::new(),
         }

@@ -1,17 +1,18 @@
 //! The calls that every picture takes. Their structures are used again.
 
-use std::slice;
 use std::time::{Duration, Instant};
+use std::{ptr, slice};
 
 use media::Size;
 use nvidia_video_codec_sdk::sys::nvEncodeAPI as sdk;
 
 use super::{
-    Call, DriverSession, Failure, Format, Input, Output, Registration, check, undo, without,
+    Answer, Call, DriverSession, Failure, Format, Input, Output, Registration, check, undo, without,
 };
 use crate::nvenc::losses::{LongTerm, LongTermTold};
 use crate::nvenc::plan::{Coding, Plan};
 use crate::nvenc::raw::Driver;
+use crate::nvenc::recover::is_busy;
 
 /// What one picture is coded with.
 #[derive(Clone, Copy, Debug)]
@@ -208,6 +209,10 @@ pub(crate) struct Coded<'a> {
     /// Mean quantiser, on the codec's own scale.
     pub(crate) quantiser: u32,
     pub(crate) long_term: LongTermTold,
+    /// All of it is coded.
+    pub(crate) whole: bool,
+    /// Slices of it that are, where the driver was set up to tell.
+    pub(crate) slices: u32,
     /// How long the driver was waited for.
     pub(crate) waited: Duration,
 }
@@ -215,32 +220,53 @@ pub(crate) struct Coded<'a> {
 /// Structures of the thread that reads coded pictures.
 pub(crate) struct ReadCalls {
     lock: Driver<sdk::NV_ENC_LOCK_BITSTREAM>,
+    /// Where slices begin, which the driver writes.
+    offsets: Vec<u32>,
 }
 
+/// `hwEncodeStatus` of a picture that is coded whole.
+const COMPLETE: u32 = 2;
+
 impl ReadCalls {
-    pub(crate) fn new() -> Self {
-        Self { lock: Driver::zeroed() }
+    /// `macroblocks`: those of a picture whose slices are told of; `sliceOffsets` has room for as many.
+    pub(crate) fn new(macroblocks: usize) -> Self {
+        Self { lock: Driver::zeroed(), offsets: vec![0; macroblocks] }
     }
 
-    /// Waits until a picture is coded whole, and lets `read` have it while it is locked.
+    /// Lets `read` have a picture while it is locked: whole, once it is where it must `wait`, or what is coded
+    /// of it by now. None where that is nothing.
     pub(crate) fn read<T>(
         &mut self,
         session: &DriverSession,
         output: Output,
+        wait: bool,
         read: impl FnOnce(Coded<'_>) -> T,
-    ) -> Result<T, Failure> {
+    ) -> Result<Option<T>, Failure> {
+        let offsets = match &mut self.offsets[..] {
+            [] => ptr::null_mut(),
+            offsets => offsets.as_mut_ptr(),
+        };
         let pointer = self.lock.clear();
         let began = Instant::now();
-        // SAFETY: the box is live, and the driver writes into it. `doNotWait` is 0.
+        // SAFETY: the box is live, and the driver writes into it, and into the offsets, which are live too
+        // and as many as the SDK asks for. The first bit of the flags is `doNotWait`.
         let status = unsafe {
             (*pointer).version = sdk::NV_ENC_LOCK_BITSTREAM_VER;
             (*pointer).outputBitstream = output.0;
+            (*pointer).sliceOffsets = offsets;
+            let flags = u32::from(!wait);
+            (&raw mut (*pointer)._bitfield_1).cast::<[u8; 4]>().write(flags.to_le_bytes());
             (session.functions().lock_bitstream)(session.handle, pointer)
         };
         let waited = began.elapsed();
-        check(Call::LockBitstream, status)?;
+        match check(Call::LockBitstream, status) {
+            Err(Failure { answer: Answer::Status(status), .. }) if !wait && is_busy(status) => {
+                return Ok(None);
+            }
+            checked => checked?,
+        }
         // SAFETY: the box is live and was zero before the driver wrote into it.
-        let (data, length, quantiser, flags, index, from) = unsafe {
+        let (data, length, quantiser, flags, index, from, state, slices) = unsafe {
             (
                 (&raw const (*pointer).bitstreamBufferPtr).read().cast::<u8>(),
                 (&raw const (*pointer).bitstreamSizeInBytes).read(),
@@ -248,17 +274,23 @@ impl ReadCalls {
                 (&raw const (*pointer)._bitfield_1).cast::<[u8; 4]>().read(),
                 (&raw const (*pointer).ltrFrameIdx).read(),
                 (&raw const (*pointer).ltrFrameBitmap).read(),
+                (&raw const (*pointer).hwEncodeStatus).read(),
+                (&raw const (*pointer).numSlices).read(),
             )
         };
         // `ltrFrame`, after `doNotWait`.
         let marked = (u32::from_le_bytes(flags) & 1 << 1 != 0).then_some(index);
         let long_term = LongTermTold { marked, from };
+        let whole = wait || state == COMPLETE;
         let result = if data.is_null() || length == 0 {
-            Err(without(Call::LockBitstream, "a coded picture"))
+            match whole {
+                true => Err(without(Call::LockBitstream, "a coded picture")),
+                false => Ok(None),
+            }
         } else {
             // SAFETY: the driver's memory, which holds as much until it is unlocked below.
             let bytes = unsafe { slice::from_raw_parts(data, length as usize) };
-            Ok(read(Coded { bytes, quantiser, long_term, waited }))
+            Ok(Some(read(Coded { bytes, quantiser, long_term, whole, slices, waited })))
         };
         undo(Call::UnlockBitstream, || {
             // SAFETY: the buffer was locked above.

@@ -82,6 +82,8 @@ impl Plan {
                 sdk::NV_ENC_TUNING_INFO::NV_ENC_TUNING_INFO_ULTRA_LOW_LATENCY;
             (*parameters).encodeConfig = config;
             set_bits!(parameters, sdk::NV_ENC_INITIALIZE_PARAMS, {
+                set_reportSliceOffsets(self.sub_frames.into());
+                set_enableSubFrameWrite(self.sub_frames.into());
                 set_splitEncodeMode(self.split as u32);
             });
         }

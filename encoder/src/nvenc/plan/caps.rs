@@ -39,6 +39,8 @@ pub(crate) struct Caps {
     pub(crate) long_term: u32,
     /// `SUPPORT_MULTIPLE_REF_FRAMES`: how many pictures one refers to can be set.
     pub(crate) multiple_references: bool,
+    /// `SUPPORT_SUBFRAME_READBACK`: slices can be read while others of the picture are being coded.
+    pub(crate) sub_frames: bool,
     /// `NUM_ENCODER_ENGINES`.
     pub(crate) engines: u32,
     /// `SINGLE_SLICE_INTRA_REFRESH`: intra refresh leaves the picture one slice.
@@ -75,6 +77,7 @@ impl Caps {
             ten_bit: number(Cap::NV_ENC_CAPS_SUPPORT_10BIT_ENCODE)? != 0,
             long_term: number(Cap::NV_ENC_CAPS_NUM_MAX_LTR_FRAMES)?,
             multiple_references: number(Cap::NV_ENC_CAPS_SUPPORT_MULTIPLE_REF_FRAMES)? != 0,
+            sub_frames: number(Cap::NV_ENC_CAPS_SUPPORT_SUBFRAME_READBACK)? != 0,
             engines: number(Cap::NV_ENC_CAPS_NUM_ENCODER_ENGINES)?,
             single_slice_refresh: number(Cap::NV_ENC_CAPS_SINGLE_SLICE_INTRA_REFRESH)? != 0,
         })

@@ -59,7 +59,8 @@ fn capabilities_are_asked_for_by_number_and_a_refusal_ends_it() {
     })
     .unwrap();
     asked.sort_unstable();
-    let numbers = [1, 7, 16, 17, 19, 20, 25, 26, 27, 28, 31, 32, 33, 39, 40, 45, 46, 47, 49, 50];
+    let numbers =
+        [1, 7, 16, 17, 19, 20, 23, 25, 26, 27, 28, 31, 32, 33, 39, 40, 45, 46, 47, 49, 50];
     assert_eq!(asked, numbers);
     assert_eq!((caps.largest, caps.smallest), (Size::new(16, 17), Size::new(45, 46)));
     assert_eq!((caps.rate_control_modes, caps.macroblocks), (1, 31));
@@ -85,6 +86,7 @@ fn h264_by_default() {
         size: HD,
         largest: HD,
         rate: FrameRate::new(60_000, 1_001).unwrap(),
+        sub_frames: false,
         split: sdk::NV_ENC_SPLIT_ENCODE_MODE::NV_ENC_SPLIT_DISABLE_MODE,
         bitrate: 6_000_000,
         vbv: 100_100,
@@ -191,11 +193,25 @@ fn presets_splitting_and_tiles() {
     ] {
         assert_eq!(Plan::new(&Settings { speed, ..h264() }, &able()).unwrap().preset, preset);
     }
-    for (codec, split) in [(Codec::H264, 15), (Codec::H265, 0), (Codec::Av1, 0)] {
-        for slices in [1, 4] {
-            let plan = Plan::new(&Settings { slices, ..settings(codec) }, &able()).unwrap();
+    for (codec, split, read_one_by_one) in
+        [(Codec::H264, 15, true), (Codec::H265, 0, true), (Codec::Av1, 0, false)]
+    {
+        for (slices, sub_frames) in [(1, true), (4, true), (4, false)] {
+            let caps = Caps { sub_frames, ..able() };
+            let plan = Plan::new(&Settings { slices, ..settings(codec) }, &caps).unwrap();
+            let one_by_one = read_one_by_one && sub_frames && slices > 1;
+            assert_eq!(plan.sub_frames, one_by_one, "{codec:?}, {slices} slices");
+            let split = if one_by_one { 15 } else { split };
             assert_eq!(plan.split as u32, split, "{codec:?}, {slices} slices");
         }
+    }
+    // A wave may leave the picture one slice.
+    let wave = Resilience::IntraRefresh { units: 9 };
+    for single_slice_refresh in [false, true] {
+        let caps = Caps { single_slice_refresh, ..able() };
+        let settings = Settings { slices: 4, resilience: wave, ..settings(Codec::H265) };
+        let plan = Plan::new(&settings, &caps).unwrap();
+        assert_eq!(plan.sub_frames, !single_slice_refresh);
     }
     for (slices, columns) in [(1, 1), (2, 2), (3, 2), (4, 4), (7, 4), (20, 16)] {
         let plan = Plan::new(&Settings { slices, ..settings(Codec::Av1) }, &able()).unwrap();
@@ -340,9 +356,12 @@ fn every_codec_is_told_the_session_and_the_rate() {
         assert_eq!((parameters.frameRateNum, parameters.frameRateDen), (60_000, 1_001));
         assert_eq!((parameters.enableEncodeAsync, parameters.enablePTD), (0, 1));
         assert_eq!(parameters.tuningInfo as u32, 3);
-        assert_eq!((parameters.reportSliceOffsets(), parameters.enableSubFrameWrite()), (0, 0));
+        let sub_frames = u32::from(codec != Codec::Av1);
+        let read = (parameters.reportSliceOffsets(), parameters.enableSubFrameWrite());
+        assert_eq!(read, (sub_frames, sub_frames));
         assert_eq!(parameters.enableOutputInVidmem(), 0);
-        let split = if codec == Codec::H264 { 15 } else { 0 };
+        // Slices that are read one by one are of one engine.
+        let split = if codec == Codec::Av1 { 0 } else { 15 };
         assert_eq!(parameters.splitEncodeMode(), split);
 
         let rate = &written.rate;

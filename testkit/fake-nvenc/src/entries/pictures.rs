@@ -437,11 +437,22 @@ fn wait_for<'a>(
     }
     state.wanted = state.wanted.max(number + 1);
     session.tell();
-    if do_not_wait && state.coded <= number {
-        return Err(LOCK_BUSY);
+    if do_not_wait && (state.coded <= number || settings().slices == 0) {
+        return Err(settings().breaks.take().unwrap_or(LOCK_BUSY));
     }
-    let state = session.wait_while(state, |state| !state.stopped && state.coded <= number);
-    if state.coded <= number {
+    let is_short = |state: &mut State| {
+        let unit = state.outputs.get(&handle).and_then(|output| output.unit.as_ref());
+        state.coded <= number
+            || !do_not_wait
+                && unit.is_some_and(|unit| unit.slices.len() > settings().slices as usize)
+    };
+    let waits =
+        |state: &mut State| !state.stopped && settings().breaks.is_none() && is_short(state);
+    let mut state = session.wait_while(state, waits);
+    if let Some(status) = settings().breaks.take() {
+        return Err(status);
+    }
+    if is_short(&mut state) {
         return Err(call.refuse(GENERIC, "the session was destroyed meanwhile"));
     }
     Ok(state)
@@ -450,7 +461,10 @@ fn wait_for<'a>(
 /// Shows one slice more, or all of them. Whether those are all.
 fn show(output: &mut session::Output, one_by_one: bool) -> bool {
     let slices = output.unit.as_ref().map_or(0, |unit| unit.slices.len());
-    output.shown = if one_by_one { (output.shown + 1).min(slices) } else { slices };
+    let there = slices.min(settings().slices as usize);
+    // What was shown stays so, also where fewer are there of the pictures to come.
+    output.shown =
+        if one_by_one { (output.shown + 1).min(there).max(output.shown) } else { slices };
     output.shown == slices
 }
 
