@@ -20,7 +20,8 @@ export const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../
 const STATE = mkdtempSync(join(tmpdir(), 'nearlight-e2e-'));
 process.once('exit', () => { rmSync(STATE, { recursive: true, force: true }); });
 
-function binary() {
+/** The program that is tested. */
+export function binary() {
   const path = process.env.NEARLIGHT_BIN ?? `${TARGET}/debug/nearlight`;
   assert.ok(existsSync(path), `${path} does not exist: run \`cargo build -p nearlight\`, or set NEARLIGHT_BIN`);
   return path;
@@ -43,8 +44,8 @@ export class Node {
   url;
   ops;
 
-  /** Starts a node with these settings (`key: value`) over those of every test. */
-  static async start(settings = {}) {
+  /** Starts a node with these settings (`key: value`) over those of every test, and this in its environment. */
+  static async start(settings = {}, environment = {}) {
     const all = {
       'server.listen': '127.0.0.1:0',
       'ops.listen': '127.0.0.1:0',
@@ -59,7 +60,7 @@ export class Node {
     };
     const given = Object.entries(all).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
     const node = new Node();
-    node.#child = spawn(binary(), ['serve', ...given], { stdio: ['ignore', 'ignore', 'pipe'] });
+    node.#child = spawn(binary(), ['serve', ...given], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...environment } });
     node.#lines = [];
     const exited = new Promise((resolve) => { node.#child.once('exit', resolve); });
     node.exited = exited;
@@ -91,6 +92,11 @@ export class Node {
   /** Log records with this message. */
   records(message) {
     return this.#lines.map(parse).filter((record) => record?.fields?.message === message);
+  }
+
+  /** Fields of the records with this target, which `log.filter` lets through. */
+  traced(target) {
+    return this.#lines.map(parse).filter((record) => record?.target === target).map(({ fields }) => fields);
   }
 
   async fetch(path, init = {}) {
