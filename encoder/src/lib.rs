@@ -1,5 +1,6 @@
 //! Pictures in, access units out: encoders behind [`media::Encoder`], the table of them, what is known of
-//! each on this machine, which one a session gets, and the thread that runs it.
+//! each on this machine, which one a session gets, and the thread that runs it. Beside them Opus for
+//! sound ([`opus`]), with a thread of its own ([`sound`]).
 //!
 //! This crate must never know sessions, sockets or an async runtime: time comes from a
 //! [`media::Clock`], units leave through a [`media::UnitSink`], and what happens is told by a
@@ -25,6 +26,7 @@ mod numbered;
 mod nv12;
 pub mod nvenc;
 pub mod openh264;
+pub mod opus;
 pub mod probe;
 mod references;
 mod regions;
@@ -32,6 +34,7 @@ mod restarting;
 pub mod selection;
 mod settings;
 mod slices;
+pub mod sound;
 mod unit_pool;
 mod vbv_fill;
 pub mod vpx;
@@ -45,6 +48,7 @@ pub use convert::Nv12Converter;
 pub use probe::{Cache, ChildProber, InProcess, Prober};
 pub use selection::{Encoders, SelectError, Selection, select};
 pub use settings::{EncoderSettings, H264Profile, Resilience, Speed};
+pub use sound::{Listener, SoundConfig, SoundStats, SoundWorker};
 pub use wake::{BlockingEncoder, Wake};
 pub use worker::{
     Command, CommandRefused, ENCODE_PATIENCE, EncoderWorker, WorkerConfig, WorkerEvent, WorkerStats,

@@ -1,16 +1,16 @@
-//! What travels over WebTransport: frame headers, the messages of streams however they are cut, datagrams,
-//! and the path that a client asks for. Any bytes are read or refused, and what is read says the same again.
+//! What travels over WebTransport: frame headers, the messages of streams however they are cut, datagrams
+//! of both sides, and the path that a client asks for. Any bytes are read or refused, and what is read says the same again.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use media::webtransport::{
-    ConnectPath, FrameHeader, Messages, StreamKind, datagram, datagram_byte,
+    AudioDatagram, ConnectPath, FrameHeader, Messages, StreamKind, datagram, datagram_byte,
 };
 
 fuzz_target!(|input: &[u8]| {
     let Some((what, bytes)) = input.split_first() else { return };
-    match what % 5 {
+    match what % 6 {
         0 => {
             if let Some(bytes) = bytes.first_chunk()
                 && let Ok(header) = FrameHeader::decode(bytes)
@@ -24,6 +24,13 @@ fuzz_target!(|input: &[u8]| {
             if let Some((channel, message)) = datagram(bytes) {
                 assert_eq!(datagram_byte(channel), bytes.first().copied());
                 assert_eq!(message, &bytes[1..]);
+            }
+        }
+        4 => {
+            if let Ok(sound) = AudioDatagram::decode(bytes) {
+                let mut again = Vec::new();
+                sound.encode(&mut again);
+                assert_eq!(again, bytes, "{sound:?}");
             }
         }
         _ => {

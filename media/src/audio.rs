@@ -1,10 +1,58 @@
-//! Encoded sound, in either direction.
+//! Sound: where it comes from, and encoded in either direction.
+//!
+//! Samples have 48 kHz and two channels, interleaved, left first, and lie between -1 and 1. They are
+//! handled in blocks of a few milliseconds, each with the time of its first sample on the media clock:
+//! the clock of pictures, so that both can be shown in step.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use thiserror::Error;
 
-use crate::{MediaTime, TrackId};
+use crate::{MediaTime, SendRefused, TrackId};
+
+/// Samples a second of one channel.
+pub const SAMPLE_RATE: u32 = 48_000;
+/// Channels.
+pub const CHANNELS: usize = 2;
+
+/// Samples of one channel that `duration` has.
+pub const fn samples_in(duration: Duration) -> usize {
+    (duration.as_nanos() * SAMPLE_RATE as u128 / 1_000_000_000) as usize
+}
+
+/// What a block holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sound {
+    /// At least one sample is not zero.
+    Heard,
+    /// All samples are zero.
+    Silent,
+}
+
+impl Sound {
+    /// What these samples are.
+    pub fn of(samples: &[f32]) -> Self {
+        let silent = samples.iter().all(|sample| *sample == 0.0);
+        if silent { Self::Silent } else { Self::Heard }
+    }
+}
+
+/// Makes sound. Used on one named thread.
+pub trait AudioSource: Send {
+    /// Fills `block` (interleaved, all of it) with what is heard from `at` on. Answers at once: whoever asks
+    /// does so when the block's time has just passed. Each call's `at` is the end of the block before, or
+    /// later, where nobody listened.
+    ///
+    /// # Errors
+    /// See [`AudioError`].
+    fn fill(&mut self, at: MediaTime, block: &mut [f32]) -> Result<Sound, AudioError>;
+}
+
+/// Why a source makes no sound any more. The session goes on without.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the sound failed: {0}")]
+pub struct AudioError(pub String);
 
 /// One packet of encoded audio (Opus unless the track says otherwise).
 #[derive(Clone, Debug)]
@@ -17,4 +65,36 @@ pub struct AudioPacket {
     pub duration: Duration,
     /// The codec's payload.
     pub data: Bytes,
+}
+
+/// Where encoded sound goes: one client's. It holds a few packets at most, and refuses more.
+pub trait AudioSink: Send {
+    /// Whether a lost packet is made up for by what the codec says of it in the one after it. Else the
+    /// transport sends packets more than once where that is worthwhile.
+    fn wants_fec(&self) -> bool;
+
+    /// Takes a packet without blocking. Packets come in the order of their time; where silence is not sent,
+    /// one begins later than the one before it ended.
+    ///
+    /// # Errors
+    /// See [`SendRefused`]. The packet is gone then: sound that is late is worth nothing.
+    fn send(&mut self, packet: &AudioPacket) -> Result<(), SendRefused>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_counted_in_samples() {
+        assert_eq!(samples_in(Duration::from_millis(10)), 480);
+        assert_eq!(samples_in(Duration::from_micros(2_500)), 120);
+        assert_eq!(samples_in(Duration::ZERO), 0);
+    }
+
+    #[test]
+    fn one_sample_is_heard() {
+        assert_eq!(Sound::of(&[0.0, -0.0, 0.0]), Sound::Silent);
+        assert_eq!(Sound::of(&[0.0, 0.0, -1e-6]), Sound::Heard);
+    }
 }

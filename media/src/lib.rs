@@ -1,5 +1,6 @@
 //! The vocabulary of Nearlight's media plane: units, ids, frames, access units, stage times, input,
-//! and the seams [`FrameSource`], [`InputSink`], [`Encoder`], [`UnitSink`] and [`Transport`].
+//! and the seams [`FrameSource`], [`AudioSource`], [`InputSink`], [`Encoder`], [`UnitSink`],
+//! [`AudioSink`] and [`Transport`].
 //!
 //! This crate is pure. It must never know a GPU, a codec library, a socket, an async runtime or the
 //! wall clock: time is [`MediaTime`], read by adapters from a [`Clock`] that they were given.
@@ -25,7 +26,7 @@ pub mod units;
 pub mod webtransport;
 
 pub use acks::{AckError, Acks, FrameAck, FrameState};
-pub use audio::AudioPacket;
+pub use audio::{AudioError, AudioPacket, AudioSink, AudioSource, Sound};
 pub use clock::{Clock, MediaTime};
 pub use color::{ColorDescription, MatrixCoefficients, PictureKind, Primaries, Transfer};
 pub use encoder::{

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::{AccessUnit, AudioPacket, Bitrate, Codec, FrameId, MediaTime, StageTimes, TrackId};
+use crate::{
+    AccessUnit, AudioPacket, AudioSink, Bitrate, Codec, FrameId, MediaTime, StageTimes, TrackId,
+};
 
 /// A data channel, known to both sides by its number (negotiated out of band).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,11 +68,8 @@ pub trait Transport: Send {
     /// Where the units of a video track go. Each track has one sink; a later call replaces it.
     fn video_sink(&mut self, track: TrackId) -> Box<dyn UnitSink>;
 
-    /// Sends encoded sound.
-    ///
-    /// # Errors
-    /// See [`SendRefused`].
-    fn send_audio(&mut self, packet: AudioPacket) -> Result<(), SendRefused>;
+    /// Where encoded sound goes; none where the client takes none. A later call replaces it.
+    fn audio_sink(&mut self) -> Option<Box<dyn AudioSink>>;
 
     /// Sends a message on a data channel.
     ///

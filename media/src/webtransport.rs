@@ -9,13 +9,18 @@
 //! | client | datagram | 0x03 | [`Acks`](crate::Acks) |
 //! | server | unidirectional stream | 0x01, the version | one frame: [`FrameHeader`], then its unit |
 //! | server | datagram | 0x10 | padding, to be ignored |
+//! | server | datagram | 0x11 | sound: [`AudioDatagram`] |
 //!
 //! The server writes nothing into the client's unidirectional stream and answers in the control stream
 //! without a first byte of its own. Unknown datagrams are ignored by both sides, so that later versions
 //! may add some; an unknown stream ends the connection.
 
+mod audio;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
+
+pub use audio::{AUDIO, AudioDatagram, AudioDatagramError, EarlierAudio, MOST_EARLIER};
 
 use crate::{
     AccessUnit, BitDepth, Codec, CodecSet, ColorDescription, DataChannel, FrameId, UnitKind,

@@ -27,6 +27,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
+use super::audio::{SoundOutlet, SoundStream};
 use super::formats::REPAIR_WINDOW;
 use super::mux::Share;
 use super::offer::{self, OfferError, OfferPlan};
@@ -36,7 +37,7 @@ use super::sink::Outlet;
 use super::socket::SessionRuntime;
 use super::supervise::{Channel, OpenChannels, Supervisor};
 use super::track::{Track, TrackParams};
-use super::{EXTENSIONS, WebRtcConfig, chain};
+use super::{EXTENSIONS, TRANSPORT_WIDE, WebRtcConfig, chain};
 
 /// Host candidates are known at once; this only guards against a stack that never says so.
 const GATHERING: Duration = Duration::from_secs(5);
@@ -93,6 +94,10 @@ async fn build(
         .collect::<Result<Vec<_>, _>>()?;
     let shared = Arc::new(Shared::new(clock, tracks, config.pacing, config.resend_within));
     shared.set_gentle(plan.data);
+    if config.sound && plan.listens {
+        // Just set up: it is not taken.
+        let _ = shared.sound.set(new_sound(&shared)?);
+    }
     let (state_tx, states) = watch::channel(RTCPeerConnectionState::New);
     let share = config.port.join(plan.credentials.clone()).map_err(transport_error)?;
     let peer = open(&plan, &config, &shared, &share, state_tx).await?;
@@ -123,6 +128,29 @@ fn new_track(id: TrackId, codec: Codec) -> Result<Track, OfferError> {
         // Below half the range, so that the first packets' order is beyond doubt (RFC 3711 §3.3.1).
         first_sequence: (random()? & 0x7fff) as u16,
     }))
+}
+
+fn new_sound(shared: &Shared) -> Result<SoundStream, OfferError> {
+    let random = || getrandom::u32().map_err(transport_error);
+    let mut ssrc = random()?.max(1);
+    let taken = |ssrc: u32| {
+        shared.tracks.iter().any(|track| {
+            [track.params.ssrc, track.params.rtx_ssrc, track.params.fec_ssrc].contains(&ssrc)
+        })
+    };
+    while taken(ssrc) {
+        ssrc = ssrc.wrapping_add(1).max(1);
+    }
+    // As of the tracks of video.
+    let first_sequence = (random()? & 0x7fff) as u16;
+    // Its clock begins at the same moment as that of the pictures: a client that knows the timestamps of both
+    // then knows how far they are apart.
+    let pictures = shared.tracks.first().map_or(0, |track| track.params.timestamp_offset);
+    Ok(SoundStream {
+        ssrc,
+        timestamp_offset: super::audio::offset_beside(pictures),
+        first_sequence,
+    })
 }
 
 fn transport_error(error: impl std::fmt::Display) -> OfferError {
@@ -200,16 +228,15 @@ fn media_engine(plan: &OfferPlan) -> webrtc::error::Result<MediaEngine> {
         engine.register_codec(fec, RtpCodecKind::Video)?;
     }
     if let Some(payload_type) = plan.opus {
-        // No sound is sent yet, but a section with a known codec is answered as inactive instead of
+        // Also where there is no sound: a section with a known codec is then answered as inactive instead of
         // rejected, which some clients cannot read in a bundle.
-        let codec = RTCRtpCodec {
-            mime_type: "audio/opus".to_owned(),
-            clock_rate: 48_000,
-            channels: 2,
-            ..Default::default()
-        };
-        let opus = RTCRtpCodecParameters { rtp_codec: codec, payload_type };
+        let opus = RTCRtpCodecParameters { rtp_codec: super::audio::codec(), payload_type };
         engine.register_codec(opus, RtpCodecKind::Audio)?;
+        // Sound is acknowledged with the rest, and so is part of what is known of the path.
+        let feedback = RTCPFeedback { typ: "transport-cc".to_owned(), parameter: String::new() };
+        engine.register_feedback(feedback, RtpCodecKind::Audio);
+        let numbers = RTCRtpHeaderExtensionCapability { uri: TRANSPORT_WIDE.to_owned() };
+        engine.register_header_extension(numbers, RtpCodecKind::Audio, None)?;
     }
     for (typ, parameter) in [("nack", ""), ("nack", "pli"), ("ccm", "fir"), ("transport-cc", "")] {
         let feedback = RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
@@ -236,6 +263,7 @@ fn rtp_codec(plan: &OfferPlan) -> RTCRtpCodec {
 struct Negotiated {
     sdp: String,
     outlets: Vec<Arc<Outlet>>,
+    sound: Option<Arc<SoundOutlet>>,
     sender: Arc<dyn RtpSender>,
     channels: Vec<Channel>,
 }
@@ -255,6 +283,12 @@ async fn negotiate(
         let sender = peer.add_track(writer.clone()).await.map_err(malformed)?;
         added.push((track.clone(), writer, sender));
     }
+    let mut sound = None;
+    if let Some(stream) = shared.sound.get() {
+        let writer = Arc::new(TrackLocalStaticRTP::new(stream.track()));
+        let sender = peer.add_track(writer.clone()).await.map_err(malformed)?;
+        sound = Some((*stream, writer, sender));
+    }
     let channels = if plan.data { channels(peer).await.map_err(malformed)? } else { Vec::new() };
     let answer = peer.create_answer(None).await.map_err(malformed)?;
     peer.set_local_description(answer).await.map_err(malformed)?;
@@ -266,10 +300,7 @@ async fn negotiate(
     let mut outlets = Vec::new();
     let mut first_sender = None;
     for (track, writer, sender) in added {
-        // After negotiation the number is the client's, not the one registered here.
-        let parameters = sender.get_parameters().await.map_err(malformed)?;
-        let codec = parameters.rtp_parameters.codecs.first();
-        let payload_type = codec.map_or(plan.video.payload_type, |codec| codec.payload_type);
+        let payload_type = negotiated(&sender).await?.unwrap_or(plan.video.payload_type);
         first_sender.get_or_insert(sender);
         outlets.push(Arc::new(Outlet {
             shared: shared.clone(),
@@ -279,12 +310,27 @@ async fn negotiate(
             turn: AtomicU64::new(0),
         }));
     }
+    let sound = match sound {
+        Some((stream, writer, sender)) => {
+            let payload_type = negotiated(&sender).await?.or(plan.opus);
+            let payload_type = payload_type.ok_or_else(|| malformed("Opus has no number"))?;
+            Some(Arc::new(SoundOutlet::new(shared.clone(), stream, writer, payload_type)))
+        }
+        None => None,
+    };
     Ok(Negotiated {
-        sdp: finish_answer(&local.sdp, &share.candidates()),
+        sdp: finish_answer(&local.sdp, &share.candidates(), sound.is_some()),
         outlets,
+        sound,
         sender: first_sender.ok_or(OfferError::NoVideo)?,
         channels,
     })
+}
+
+/// The payload type that was agreed on: the client's number, not the one registered here.
+async fn negotiated(sender: &Arc<dyn RtpSender>) -> Result<Option<u8>, OfferError> {
+    let parameters = sender.get_parameters().await.map_err(malformed)?;
+    Ok(parameters.rtp_parameters.codecs.first().map(|codec| codec.payload_type))
 }
 
 fn stream_track(plan: &OfferPlan, track: &Track) -> MediaStreamTrack {
@@ -323,30 +369,37 @@ async fn channels(peer: &Arc<dyn PeerConnection>) -> webrtc::error::Result<Vec<C
 }
 
 /// Puts the port's candidates in place of the stack's, says that this side only answers checks (RFC
-/// 8839 §5.3), and says of audio sections what is true: the stack calls them `sendonly` though nothing
-/// sends.
+/// 8839 §5.3), and says of audio sections what is true: of the first one that it sends where there is
+/// `sound`, of all others that they are inactive, which the stack calls `sendonly` too.
 ///
 /// Candidates belong to the first section of a bundle. The first video section has them too, since
 /// some stacks pass over sections that are inactive.
-fn finish_answer(sdp: &str, candidates: &[String]) -> String {
+fn finish_answer(sdp: &str, candidates: &[String], sound: bool) -> String {
     let mut parts = sdp.split("\r\nm=");
     let mut out = parts.next().unwrap_or_default().to_owned();
     out.push_str("\r\na=ice-lite");
-    let mut videos = 0;
+    let (mut videos, mut audios) = (0, 0);
     for (n, section) in parts.enumerate() {
         let audio = section.starts_with("audio ");
         videos += u32::from(section.starts_with("video "));
+        audios += u32::from(audio);
+        let direction = if sound && audios == 1 { "a=sendonly" } else { "a=inactive" };
         let mut line = |parts: [&str; 2]| {
             out.push_str("\r\n");
             out.extend(parts);
         };
         for (at, text) in section.lines().enumerate() {
+            let format = text.strip_prefix("a=rtpmap:").and_then(|map| map.split_once(' '));
             match text {
                 text if at == 0 => line(["m=", text]),
-                "a=sendonly" | "a=sendrecv" | "a=recvonly" if audio => line(["a=inactive", ""]),
+                "a=sendonly" | "a=sendrecv" | "a=recvonly" if audio => line([direction, ""]),
                 "a=end-of-candidates" => {}
                 text if text.starts_with("a=candidate:") => {}
                 text => line([text, ""]),
+            }
+            // The stack says only what both sides said of the format.
+            if let Some((number, _)) = format.filter(|_| audio && direction == "a=sendonly") {
+                line(["a=fmtp:", &format!("{number} {}", super::audio::FORMAT)]);
             }
         }
         if n == 0 || section.starts_with("video ") && videos == 1 {
@@ -373,6 +426,7 @@ fn start(
     let transport = WebRtcTransport {
         shared: shared.clone(),
         outlets: negotiated.outlets,
+        sound: negotiated.sound,
         outgoing: outgoing_tx,
         open: open.clone(),
         close: close.clone(),

@@ -9,9 +9,12 @@
 //! data channel and one that sends data. The supervisor owns the connection; dropping the
 //! [`WebRtcTransport`] tells it to close, which frees sockets and tasks.
 //!
+//! Sound goes the same way without being cut or paced ([`media::AudioSink`]).
+//!
 //! Nothing here may wait on the session, and no callback of the stack may block: they run on its
 //! driver.
 
+mod audio;
 mod chain;
 mod config;
 mod connect;

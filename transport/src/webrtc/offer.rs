@@ -62,6 +62,8 @@ pub(super) struct OfferPlan {
     pub(super) video: VideoFormat,
     /// Payload type of Opus in the first audio section that has it.
     pub(super) opus: Option<u8>,
+    /// The first audio section has it and takes sound.
+    pub(super) listens: bool,
     /// Video sections, in order: section *n* is `TrackId(n)`.
     pub(super) video_sections: u8,
     /// Whether there is a data channel section.
@@ -154,6 +156,16 @@ impl<'a> Section<'a> {
 
     fn has(&self, flag: &str) -> bool {
         self.lines.iter().any(|line| line.strip_prefix("a=") == Some(flag))
+    }
+
+    /// Whether it is turned off.
+    fn is_disabled(&self) -> bool {
+        self.port == "0" && !self.has("bundle-only")
+    }
+
+    /// Whether it takes no media.
+    fn is_deaf(&self) -> bool {
+        self.is_disabled() || matches!(self.direction(), Some("sendonly" | "inactive"))
     }
 
     fn direction(&self) -> Option<&'static str> {
@@ -270,12 +282,17 @@ pub(super) fn read(
         return Err(unsupported("video sections that number their formats apart"));
     }
     let sdp = rewrite(&offer.head, &offer.sections, video);
+    let listens = offer
+        .of_kind("audio")
+        .next()
+        .is_some_and(|section| opus(section).is_some() && !section.is_deaf());
     let opus = offer.of_kind("audio").find_map(opus);
     let data = offer.of_kind("application").next().is_some();
     Ok(OfferPlan {
         sdp,
         video: video.clone(),
         opus,
+        listens,
         video_sections: u8::try_from(formats.len()).unwrap_or(u8::MAX),
         data,
         credentials: offer.credentials,
@@ -342,16 +359,15 @@ fn check_sections(head: &[&str], sections: &[Section<'_>]) -> Result<(), OfferEr
 }
 
 fn check_section(section: &Section<'_>) -> Result<(), OfferError> {
-    let disabled = section.port == "0" && !section.has("bundle-only");
     match section.kind {
         "video" => {
-            if disabled || matches!(section.direction(), Some("sendonly" | "inactive")) {
+            if section.is_deaf() {
                 return Err(unsupported("a video section that does not receive"));
             }
         }
         "audio" => {}
         "application" => {
-            if !section.proto.ends_with("/SCTP") || disabled {
+            if !section.proto.ends_with("/SCTP") || section.is_disabled() {
                 return Err(unsupported("an application section without data channels"));
             }
             return Ok(());
@@ -488,10 +504,16 @@ fn rewrite_video(out: &mut String, section: &Section<'_>, video: &VideoFormat) {
     push(out, &format!("a={}", section.direction().unwrap_or("sendrecv")));
 }
 
-/// Sound is not sent yet: the section stays in place so that BUNDLE and numbering hold.
+/// A section without Opus stays in place, so that BUNDLE and numbering hold.
 fn rewrite_audio(out: &mut String, section: &Section<'_>) {
     if let Some(format) = opus(section) {
         let _ = write!(out, "a=rtpmap:{format} opus/48000/2\r\n");
+        let acknowledged = [format.to_string().as_str(), "*"]
+            .iter()
+            .any(|of| section.has(&format!("rtcp-fb:{of} transport-cc")));
+        if acknowledged {
+            let _ = write!(out, "a=rtcp-fb:{format} transport-cc\r\n");
+        }
         rewrite_extensions(out, section);
     }
     push(out, &format!("a={}", section.direction().unwrap_or("sendrecv")));

@@ -110,6 +110,40 @@ fn refusals_say_what_is_wrong() {
 }
 
 #[test]
+fn sound_is_for_offers_whose_first_section_of_it_takes_opus() {
+    let video = CHROMIUM.find("m=video").unwrap();
+    let data = video + CHROMIUM[video..].find("m=application").unwrap();
+    let with = |sections: &[(&str, &str)]| {
+        let (mut offer, mut mids) = (CHROMIUM[..data].to_owned(), String::new());
+        for (n, (codec, direction)) in sections.iter().enumerate() {
+            offer += &format!(
+                "m=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\na=mid:s{n}\r\na=rtcp-mux\r\na={direction}\r\n\
+                 a=rtpmap:63 red/48000/2\r\na=rtpmap:111 {codec}\r\na=rtcp-fb:111 transport-cc\r\n"
+            );
+            mids += &format!(" s{n}");
+        }
+        offer += &CHROMIUM[data..];
+        read(&offer.replacen("BUNDLE 0 1", &format!("BUNDLE 0 1{mids}"), 1)).unwrap()
+    };
+    let opus = "opus/48000/2";
+    let plan = with(&[(opus, "recvonly")]);
+    assert_eq!((plan.listens, plan.opus), (true, Some(111)));
+    assert!(plan.sdp.contains("a=rtcp-fb:111 transport-cc\r\n"), "{}", plan.sdp);
+    assert!(!plan.sdp.contains("red/48000"), "{}", plan.sdp);
+    assert_eq!(read(&plan.sdp).unwrap(), plan);
+    assert!(with(&[(opus, "sendrecv")]).listens);
+    for sections in [
+        &[(opus, "sendonly")][..],
+        &[(opus, "inactive")],
+        &[("PCMU/8000", "recvonly")],
+        &[("PCMU/8000", "recvonly"), (opus, "recvonly")],
+        &[],
+    ] {
+        assert!(!with(sections).listens, "{sections:?}");
+    }
+}
+
+#[test]
 fn a_missing_direction_means_both() {
     let plan = read(&without(CHROMIUM, "a=recvonly")).unwrap();
     assert!(plan.sdp.contains("a=sendrecv"));

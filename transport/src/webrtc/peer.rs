@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::{
-    AudioPacket, Bitrate, DataChannel, SendRefused, TrackId, Transport, TransportEvent, UnitSink,
+    AudioSink, Bitrate, DataChannel, SendRefused, TrackId, Transport, TransportEvent, UnitSink,
 };
 use tokio::sync::{Notify, mpsc};
 
+use super::audio::{SoundOutlet, SoundSink};
 use super::offer::IceCredentials;
 use super::shared::Shared;
 use super::sink::{NoTrack, Outlet, TrackSink};
@@ -27,6 +28,7 @@ pub(super) const OUTGOING: usize = 64;
 pub struct WebRtcTransport {
     pub(super) shared: Arc<Shared>,
     pub(super) outlets: Vec<Arc<Outlet>>,
+    pub(super) sound: Option<Arc<SoundOutlet>>,
     pub(super) outgoing: mpsc::Sender<(DataChannel, Bytes)>,
     pub(super) open: Arc<OpenChannels>,
     pub(super) close: Arc<Notify>,
@@ -53,9 +55,9 @@ impl Transport for WebRtcTransport {
         }
     }
 
-    fn send_audio(&mut self, _packet: AudioPacket) -> Result<(), SendRefused> {
-        // Audio sections are answered as inactive.
-        Err(SendRefused::NotConnected)
+    fn audio_sink(&mut self) -> Option<Box<dyn AudioSink>> {
+        let outlet = self.sound.clone()?;
+        Some(Box::new(SoundSink::new(outlet)))
     }
 
     fn send_data(&mut self, channel: DataChannel, message: Bytes) -> Result<(), SendRefused> {

@@ -3,12 +3,13 @@
 //! It must never own the connection or a task: everything here outlives the close.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use media::{Acks, Bitrate, Clock, FrameState};
+use media::{Acks, Bitrate, Clock, FrameState, MediaTime};
 use tokio::sync::Notify;
 
+use super::audio::SoundStream;
 use super::track::Track;
 use crate::events::Events;
 use crate::flood::AckLimit;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Events,
     pub(super) tracks: Vec<Arc<Track>>,
+    /// Set where the connection has sound.
+    pub(super) sound: OnceLock<SoundStream>,
     /// Whether media flows: DTLS is up and nothing has ended.
     live: AtomicBool,
     /// Whether datagrams are fed to the stack one by one.
@@ -68,6 +71,7 @@ impl Shared {
             clock,
             events: Events::new(tracks.len()),
             tracks,
+            sound: OnceLock::new(),
             live: AtomicBool::new(false),
             gentle: AtomicBool::new(false),
             pacing: AtomicU64::new(0),
@@ -91,6 +95,18 @@ impl Shared {
     /// The track that sends with `ssrc`. A client has a handful at most.
     pub(super) fn track(&self, ssrc: u32) -> Option<&Arc<Track>> {
         self.tracks.iter().find(|track| track.params.ssrc == ssrc)
+    }
+
+    /// Whether `ssrc` is that of the sound.
+    pub(super) fn is_sound(&self, ssrc: u32) -> bool {
+        self.sound.get().is_some_and(|sound| sound.ssrc == ssrc)
+    }
+
+    /// The RTP timestamp that something captured at `at` has on the stream of `ssrc`.
+    pub(super) fn timestamp(&self, ssrc: u32, at: MediaTime) -> Option<u32> {
+        let sound = self.sound.get().filter(|sound| sound.ssrc == ssrc);
+        let sound = sound.map(|sound| sound.timestamp(at));
+        sound.or_else(|| self.track(ssrc).map(|track| track.timestamp(at)))
     }
 
     /// What became of frames at the client. Whoever reads the message counts one that is malformed.

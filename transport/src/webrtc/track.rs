@@ -26,7 +26,7 @@ use media::{
 };
 
 use super::chain::descriptor::Needs;
-use crate::timestamp::Timestamps;
+use crate::timestamp::{Timestamps, timestamp_of};
 
 /// Units between the encoder and the wire: one that is being sent and one that waits.
 pub(super) const UNITS: usize = 2;
@@ -147,6 +147,11 @@ impl Track {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The timestamp that stands for `at`.
+    pub(super) fn timestamp(&self, at: MediaTime) -> u32 {
+        timestamp_of(at, self.params.timestamp_offset)
     }
 
     /// Whether a unit would be taken now.

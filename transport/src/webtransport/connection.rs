@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, Acks, AudioPacket, Bitrate, Clock, CloseReason, DataChannel, FrameId, MediaTime,
+    AccessUnit, Acks, AudioSink, Bitrate, Clock, CloseReason, DataChannel, FrameId, MediaTime,
     SendRefused, TrackId, Transport, TransportEvent, UnitSink,
 };
 use tokio::sync::{Notify, mpsc};
@@ -28,6 +28,7 @@ use super::places::Place;
 use super::probe::Probe;
 use super::readers::{Broken, End, Readers};
 use super::socket::Listeners;
+use super::sound::{Sound, SoundSink};
 use super::window::Window;
 use super::writer::{Queued, Writer};
 use crate::events::Events;
@@ -67,6 +68,11 @@ pub(super) struct Shared {
     probe: Probe,
     window: Window,
     limit: AckLimit,
+    /// Random start of the clock that all timestamps are on.
+    timestamp_offset: u32,
+    sound: Sound,
+    /// Bytes of datagrams that were handed over and that the socket has not taken.
+    beside: AtomicU64,
 }
 
 struct TrackState {
@@ -96,6 +102,9 @@ impl Shared {
             probe: Probe::default(),
             window,
             limit: AckLimit::default(),
+            timestamp_offset: offset,
+            sound: Sound::default(),
+            beside: AtomicU64::new(0),
         }
     }
 
@@ -116,6 +125,23 @@ impl Shared {
         })
     }
 
+    pub(super) fn timestamp_offset(&self) -> u32 {
+        self.timestamp_offset
+    }
+
+    pub(super) fn sound(&self) -> &Sound {
+        &self.sound
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// A datagram that is no part of a frame was handed to QUIC.
+    pub(super) fn sent_beside(&self, bytes: usize) {
+        self.beside.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     pub(super) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -131,6 +157,12 @@ impl Shared {
 
     /// The kernel took datagrams of this connection.
     pub(super) fn socket_took(&self, bytes: usize, datagrams: usize, at: MediaTime) {
+        // QUIC sends datagrams before streams.
+        let most = bytes as u64;
+        let less = |beside: u64| Some(beside.saturating_sub(most));
+        let beside = self.beside.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let beside = beside.unwrap_or_else(|beside| beside).min(most);
+        let bytes = bytes - usize::try_from(beside).unwrap_or(bytes);
         self.ledger.socket_took(bytes, datagrams, at, |event| {
             if let TransportEvent::FrameSent { track, .. } = event {
                 self.release(track);
@@ -203,7 +235,7 @@ pub struct WebTransport {
     outgoing: mpsc::Sender<Bytes>,
     close: Arc<Notify>,
     config: ConnectionConfig,
-    quic: quinn::Connection,
+    connection: Connection,
 }
 
 impl WebTransport {
@@ -215,7 +247,7 @@ impl WebTransport {
         listeners: Arc<Listeners>,
         admission: Admission,
     ) -> Result<Self, CloseReason> {
-        let quic = connection.quic_connection().clone();
+        let quic = connection.quic_connection();
         let failed = |why: &str| CloseReason::Failed(why.to_owned());
         let (window, place) = admission.accept().ok_or_else(|| failed("it was accepted before"))?;
         let offset = getrandom::u32().map_err(|_| failed("the system gives no random bytes"))?;
@@ -223,7 +255,7 @@ impl WebTransport {
             window.set(pace, quic.rtt());
         }
         let shared = Arc::new(Shared::new(clock, config.pacing, offset, window));
-        shared.ledger.start(shared.totals(&quic));
+        shared.ledger.start(shared.totals(quic));
         shared.events.connected(config.codec);
         // Datagrams need no opening.
         for channel in DataChannel::ALL.into_iter().filter(|channel| channel.heals()) {
@@ -236,7 +268,7 @@ impl WebTransport {
         let readers = Readers::new(connection.clone(), shared.clone(), messages);
         let supervisor = Supervisor {
             shared: shared.clone(),
-            connection,
+            connection: connection.clone(),
             close: close.clone(),
             codec: config.codec,
             interrupted_after: endpoint.interrupted_after,
@@ -244,12 +276,12 @@ impl WebTransport {
             _place: place,
         };
         tokio::spawn(supervisor.run(writer, readers).in_current_span());
-        Ok(Self { shared, units, outgoing, close, config, quic })
+        Ok(Self { shared, units, outgoing, close, config, connection })
     }
 
     /// Where the client is.
     pub fn remote_address(&self) -> SocketAddr {
-        self.quic.remote_address()
+        self.connection.remote_address()
     }
 
     /// Reports and motion messages that were dropped because nobody read the events in time.
@@ -273,9 +305,10 @@ impl Transport for WebTransport {
         Box::new(FrameSink { shared, units, track, turn, codec: self.config.codec })
     }
 
-    fn send_audio(&mut self, _packet: AudioPacket) -> Result<(), SendRefused> {
-        // Nothing makes sound yet.
-        Err(SendRefused::NotConnected)
+    fn audio_sink(&mut self) -> Option<Box<dyn AudioSink>> {
+        // A client that takes no datagrams has no sound.
+        self.connection.max_datagram_size()?;
+        Some(Box::new(SoundSink::new(self.connection.clone(), self.shared.clone())))
     }
 
     fn send_data(&mut self, channel: DataChannel, message: Bytes) -> Result<(), SendRefused> {
@@ -292,7 +325,7 @@ impl Transport for WebTransport {
 
     fn set_pacing(&mut self, rate: Bitrate) {
         self.shared.pacing.store(rate.bps(), Ordering::Relaxed);
-        self.shared.window.set(rate, self.quic.rtt());
+        self.shared.window.set(rate, self.connection.rtt());
     }
 
     fn probe(&mut self, rate: Bitrate, length: Duration) {

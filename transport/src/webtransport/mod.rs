@@ -38,6 +38,7 @@ mod probe;
 mod readers;
 mod request;
 mod socket;
+mod sound;
 mod window;
 mod writer;
 

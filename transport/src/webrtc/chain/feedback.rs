@@ -1,4 +1,6 @@
-//! Reads what the client reports: keyframe requests and the round trip.
+//! Reads what the client reports (keyframe requests and the round trip), and sets right what is reported
+//! to it: the stack's sender reports take a packet's timestamp for the time that it was sent at. Ours stand
+//! for the capture, on one clock for pictures and sound, so that a client can show both in step.
 //!
 //! Inbound RTCP stops at the end of the chain, so an event must be raised here or marked for a
 //! reader behind it; raising it here saves a queue. The stack's own statistics leave round trip and
@@ -73,8 +75,9 @@ impl Link for Feedback {
         }
     }
 
-    fn outbound(&mut self, message: TaggedPacket, out: &mut Belt) {
-        if let Packet::Rtcp(packets) = &message.message.packet {
+    fn outbound(&mut self, mut message: TaggedPacket, out: &mut Belt) {
+        if let Packet::Rtcp(packets) = &mut message.message.packet {
+            let at = self.shared.clock.now();
             for packet in packets {
                 if let Some(report) = packet.as_any().downcast_ref::<SenderReport>() {
                     if self.reports.len() == REPORTS {
@@ -83,9 +86,50 @@ impl Link for Feedback {
                     // RFC 3550 §6.4.1: a receiver answers with the middle 32 bits.
                     let middle = (report.ntp_time >> 16 & 0xffff_ffff) as u32;
                     self.reports.push_back((middle, message.now));
+                    if let Some(rtp_time) = self.shared.timestamp(report.ssrc, at) {
+                        *packet = Box::new(SenderReport { rtp_time, ..report.clone() });
+                    }
                 }
             }
         }
         out.push_back(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtc::interceptor::AttributedPacket;
+    use rtc::rtcp;
+
+    use super::*;
+    use crate::webrtc::audio::SoundStream;
+    use crate::webrtc::testing;
+
+    #[test]
+    fn reports_of_pictures_and_sound_stand_for_the_same_moment() {
+        let shared = testing::shared(1);
+        let sound = SoundStream { ssrc: 7, timestamp_offset: u32::MAX, first_sequence: 0 };
+        shared.sound.set(sound).unwrap();
+        let mut feedback = Feedback::new(shared);
+        let report = |ssrc| -> Box<dyn rtcp::Packet> {
+            let (ntp_time, rtp_time) = (5 << 32, 99);
+            Box::new(SenderReport { ssrc, ntp_time, rtp_time, ..Default::default() })
+        };
+        let message = TaggedPacket {
+            now: Instant::now(),
+            transport: Default::default(),
+            message: AttributedPacket::new(Packet::Rtcp(
+                [testing::SSRC, 7, 8].map(report).into_iter().collect(),
+            )),
+        };
+        let mut out = Belt::new();
+        feedback.outbound(message, &mut out);
+        let Packet::Rtcp(packets) = &out[0].message.packet else { panic!("no report left") };
+        let times: Vec<u32> = packets
+            .iter()
+            .map(|packet| packet.as_any().downcast_ref::<SenderReport>().unwrap().rtp_time)
+            .collect();
+        // The test's clock shows 5 ms; of another stream nothing is known.
+        assert_eq!(times, [450, 239, 99]);
     }
 }

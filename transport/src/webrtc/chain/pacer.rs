@@ -5,6 +5,8 @@
 //! is credit, takes its rate from [`Transport::set_pacing`](media::Transport::set_pacing), and holds
 //! nothing back until a rate was set.
 //!
+//! Sound is let go at once and counted: it is a hundredth of the rate, and is heard to be late.
+//!
 //! Bounds: media by the units that a track may have pending (two); retransmissions by
 //! [`RESENDS`], above which new ones are dropped (the client asks again). Retransmissions go first:
 //! somebody waits for them.
@@ -88,6 +90,10 @@ impl Link for Pacer {
                     self.resends.push_back(message);
                 }
             }
+            Packet::Rtp(packet) if self.shared.is_sound(packet.header.ssrc) => {
+                self.release(message, now, out);
+                return;
+            }
             Packet::Rtp(_) => self.media.push_back(message),
             // Feedback is worth nothing late.
             _ => {
@@ -126,6 +132,7 @@ fn burst(rate: Bitrate) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::webrtc::audio::SoundStream;
     use crate::webrtc::chain::Chained;
     use crate::webrtc::testing::{self, rtp_packet};
 
@@ -182,6 +189,26 @@ mod tests {
         let expected = Bitrate::from_mbps(10).time_for(101 * 1_012 - 12_000);
         let took = now - start;
         assert!(took.abs_diff(expected) < Duration::from_millis(2), "{took:?} for {expected:?}");
+    }
+
+    #[test]
+    fn sound_does_not_wait_behind_a_frame_and_the_frame_waits_for_it() {
+        let shared = testing::shared(1);
+        let sound = SoundStream { ssrc: 7, timestamp_offset: 0, first_sequence: 0 };
+        shared.sound.set(sound).unwrap();
+        shared.set_pacing(Bitrate::from_mbps(10));
+        let mut pacer = Chained::new(Pacer::new(shared));
+        let now = Instant::now();
+        for n in 0..20 {
+            pacer.handle_write(rtp_packet(testing::SSRC, n, now)).unwrap();
+        }
+        drain(&mut pacer);
+        let next = pacer.poll_timeout().unwrap();
+        pacer.handle_write(rtp_packet(7, 500, now)).unwrap();
+        assert_eq!(drain(&mut pacer), [500]);
+        let later = pacer.poll_timeout().unwrap();
+        let (took, own) = (later - next, Bitrate::from_mbps(10).time_for(1_012));
+        assert!(took.abs_diff(own) < Duration::from_micros(2), "{took:?} for {own:?}");
     }
 
     #[test]

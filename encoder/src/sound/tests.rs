@@ -1,0 +1,215 @@
+use std::sync::mpsc;
+
+use media::audio::CHANNELS;
+use media::{AudioError, AudioPacket, MediaTime, SendRefused, Sound};
+use testkit::FakeClock;
+
+use super::*;
+
+const BLOCK: Duration = Duration::from_millis(10);
+
+fn config() -> SoundConfig {
+    SoundConfig {
+        name: "snd-test".into(),
+        track: TrackId(0),
+        block: BLOCK,
+        bitrate: Bitrate::from_kbps(96),
+    }
+}
+
+/// A tone up to a time, then silence, then the tone again; fails at the end of it.
+struct Tone {
+    quiet: std::ops::Range<u64>,
+    fails_at: u64,
+    asked: mpsc::Sender<MediaTime>,
+}
+
+impl Tone {
+    fn new(quiet: std::ops::Range<u64>, fails_at: u64) -> (Box<Self>, mpsc::Receiver<MediaTime>) {
+        let (asked, times) = mpsc::channel();
+        (Box::new(Self { quiet, fails_at, asked }), times)
+    }
+}
+
+impl AudioSource for Tone {
+    fn fill(&mut self, at: MediaTime, block: &mut [f32]) -> Result<Sound, AudioError> {
+        let _ = self.asked.send(at);
+        let millis = at.as_micros() / 1_000;
+        if millis >= self.fails_at {
+            return Err(AudioError("the end".into()));
+        }
+        let loud = !self.quiet.contains(&millis);
+        for (n, sample) in block.iter_mut().enumerate() {
+            let turn = (n / CHANNELS) as f32 / 48.0;
+            *sample = if loud { 0.3 * (turn * std::f32::consts::TAU).sin() } else { 0.0 };
+        }
+        Ok(Sound::of(block))
+    }
+}
+
+struct Sink {
+    packets: mpsc::Sender<AudioPacket>,
+    refuses: bool,
+}
+
+impl Sink {
+    fn new() -> (Box<Self>, mpsc::Receiver<AudioPacket>) {
+        let (packets, out) = mpsc::channel();
+        (Box::new(Self { packets, refuses: false }), out)
+    }
+}
+
+impl AudioSink for Sink {
+    fn wants_fec(&self) -> bool {
+        true
+    }
+
+    fn send(&mut self, packet: &AudioPacket) -> Result<(), SendRefused> {
+        if self.refuses {
+            return Err(SendRefused::Full);
+        }
+        self.packets.send(packet.clone()).map_err(|_| SendRefused::NotConnected)
+    }
+}
+
+fn ms(millis: u64) -> MediaTime {
+    MediaTime::from_millis(millis)
+}
+
+/// Steps as the thread does, up to a time.
+fn run_to(pipeline: &mut Pipeline, end: u64) {
+    while let Some(due) = pipeline.due().filter(|due| *due <= ms(end)) {
+        pipeline.step(due).unwrap();
+    }
+}
+
+#[test]
+fn packets_follow_without_a_gap_and_all_who_listen_get_the_same() {
+    let (source, asked) = Tone::new(0..0, u64::MAX);
+    let mut pipeline = Pipeline::open(&config(), source).unwrap();
+    assert_eq!(pipeline.due(), None);
+    let (one, first) = Sink::new();
+    pipeline.listen(1, Some(one), ms(1_003));
+    assert_eq!(pipeline.due(), Some(ms(1_013)));
+    run_to(&mut pipeline, 1_053);
+    let (two, second) = Sink::new();
+    pipeline.listen(2, Some(two), ms(1_055));
+    run_to(&mut pipeline, 1_103);
+    pipeline.listen(1, None, ms(1_104));
+    run_to(&mut pipeline, 1_123);
+    let of = |packets: &mpsc::Receiver<AudioPacket>| -> Vec<_> { packets.try_iter().collect() };
+    let (first, second) = (of(&first), of(&second));
+    let times = |packets: &[AudioPacket]| -> Vec<_> {
+        packets.iter().map(|packet| packet.captured_at).collect()
+    };
+    let from = |from: u64, to: u64| -> Vec<_> { (from..to).step_by(10).map(ms).collect() };
+    assert_eq!(times(&first), from(1_003, 1_103));
+    assert_eq!(times(&second), from(1_053, 1_123));
+    assert_eq!(first[5].data, second[0].data);
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), from(1_003, 1_123));
+    assert_eq!(pipeline.stats().packets, 12);
+}
+
+#[test]
+fn silence_is_told_once_and_then_rarely_and_sound_comes_back_at_once() {
+    let (source, _asked) = Tone::new(500..3_000, u64::MAX);
+    let mut pipeline = Pipeline::open(&config(), source).unwrap();
+    let (sink, packets) = Sink::new();
+    pipeline.listen(1, Some(sink), ms(0));
+    run_to(&mut pipeline, 3_500);
+    let times: Vec<_> =
+        packets.try_iter().map(|packet| packet.captured_at.as_micros() / 1_000).collect();
+    let within = |from: u64, to: u64| times.iter().filter(|at| (from..to).contains(*at)).count();
+    assert_eq!((within(0, 500), within(500, 700)), (50, 20));
+    let told: Vec<_> = times.iter().filter(|at| (700..3_000).contains(*at)).collect();
+    assert_eq!(told, [&700, &1_100, &1_500, &1_900, &2_300, &2_700]);
+    assert_eq!(within(3_000, 3_500), 50);
+}
+
+#[test]
+fn who_comes_into_silence_hears_of_it() {
+    let (source, _asked) = Tone::new(0..u64::MAX, u64::MAX);
+    let mut pipeline = Pipeline::open(&config(), source).unwrap();
+    let (sink, _packets) = Sink::new();
+    pipeline.listen(1, Some(sink), ms(0));
+    run_to(&mut pipeline, 2_000);
+    assert!(pipeline.stats().silent);
+    let (late, packets) = Sink::new();
+    pipeline.listen(2, Some(late), ms(2_001));
+    run_to(&mut pipeline, 2_020);
+    assert_eq!(packets.try_iter().count(), 1);
+}
+
+#[test]
+fn a_late_thread_leaves_out_what_is_too_old() {
+    let (source, asked) = Tone::new(0..0, u64::MAX);
+    let mut pipeline = Pipeline::open(&config(), source).unwrap();
+    let (sink, packets) = Sink::new();
+    pipeline.listen(1, Some(sink), ms(0));
+    // A few blocks late: they are made up for.
+    (0..5).for_each(|_| pipeline.step(ms(50)).unwrap());
+    assert_eq!(pipeline.due(), Some(ms(60)));
+    pipeline.step(ms(1_000)).unwrap();
+    assert_eq!(asked.try_iter().last(), Some(ms(990)));
+    assert_eq!(pipeline.due(), Some(ms(1_010)));
+    assert_eq!(packets.try_iter().count(), 6);
+    assert_eq!(pipeline.stats().skipped, 94);
+}
+
+#[test]
+fn a_full_queue_is_counted_and_takes_nothing_from_others() {
+    let (source, _asked) = Tone::new(0..0, u64::MAX);
+    let mut pipeline = Pipeline::open(&config(), source).unwrap();
+    let (mut full, _out) = Sink::new();
+    full.refuses = true;
+    let (sink, packets) = Sink::new();
+    pipeline.listen(1, Some(full), ms(0));
+    pipeline.listen(2, Some(sink), ms(0));
+    run_to(&mut pipeline, 100);
+    assert_eq!((pipeline.stats().refused, packets.try_iter().count()), (10, 10));
+}
+
+/// Moves the clock on until something comes.
+fn next<T>(clock: &FakeClock, worker: &SoundWorker, from: &mpsc::Receiver<T>) -> T {
+    loop {
+        clock.advance(BLOCK);
+        // The thread waits by the real clock.
+        worker.shared.wake.notify_all();
+        if let Ok(item) = from.recv_timeout(Duration::from_millis(1)) {
+            return item;
+        }
+    }
+}
+
+#[test]
+fn the_thread_sleeps_until_somebody_listens_and_ends_with_its_source() {
+    let clock = Arc::new(FakeClock::default());
+    let (source, asked) = Tone::new(0..0, 2_000);
+    let worker = SoundWorker::spawn(config(), source, clock.clone()).unwrap();
+    clock.advance(Duration::from_millis(500));
+    let (sink, packets) = Sink::new();
+    worker.attach(1, sink);
+    let first = next(&clock, &worker, &packets);
+    assert!(first.captured_at >= ms(500), "nothing was made before: {first:?}");
+    worker.expect_loss(0.1);
+    while worker.stats().expected_loss != 10 {
+        next(&clock, &worker, &packets);
+    }
+    // Its sink is dropped with the thread.
+    while !matches!(
+        packets.recv_timeout(Duration::from_millis(1)),
+        Err(mpsc::RecvTimeoutError::Disconnected)
+    ) {
+        clock.advance(BLOCK);
+        worker.shared.wake.notify_all();
+    }
+    while worker.stats().failed.is_none() {
+        std::thread::yield_now();
+    }
+    assert_eq!(worker.stats().failed.as_deref(), Some("the sound failed: the end"));
+    assert!(asked.try_iter().all(|at| at >= ms(500)));
+    // A thread that is over takes no sinks.
+    let (sink, packets) = Sink::new();
+    worker.attach(2, sink);
+    assert_eq!(packets.recv().ok().map(drop), None);
+}

@@ -1,0 +1,149 @@
+//! Sound to the client: one track of Opus (RFC 7587), beside the tracks of video.
+//!
+//! A packet goes straight into the driver's queue and past the pacer: it is small, and late it is worth
+//! nothing. Nothing is sent again; what is lost is in the packet after it, where the encoder was told of
+//! losses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+
+use futures::FutureExt;
+use media::audio::SAMPLE_RATE;
+use media::{AudioPacket, AudioSink, MediaTime, SendRefused};
+use rtc::media_stream::MediaStreamTrack;
+use rtc::rtp;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+};
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+
+use super::shared::Shared;
+
+/// What an answer says of Opus (RFC 7587 §6.1): that it comes in stereo, with error correction and without
+/// silence.
+pub(super) const FORMAT: &str = "minptime=10;useinbandfec=1;usedtx=1;stereo=1;sprop-stereo=1";
+
+/// The stream of a connection's sound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SoundStream {
+    pub(super) ssrc: u32,
+    /// Start of the clock: see [`offset_beside`].
+    pub(super) timestamp_offset: u32,
+    pub(super) first_sequence: u16,
+}
+
+impl SoundStream {
+    /// The RTP timestamp of what is captured at `at`.
+    pub(super) fn timestamp(&self, at: MediaTime) -> u32 {
+        at.rtp_ticks(SAMPLE_RATE).wrapping_add(self.timestamp_offset)
+    }
+
+    /// The track as the stack has it.
+    pub(super) fn track(&self) -> MediaStreamTrack {
+        let coding = RTCRtpCodingParameters { ssrc: Some(self.ssrc), ..Default::default() };
+        let encoding = RTCRtpEncodingParameters {
+            rtp_coding_parameters: coding,
+            codec: codec(),
+            ..Default::default()
+        };
+        // In a stream of its own, or a client would delay the picture until its sound is there.
+        let name = |end: &str| format!("sound{end}");
+        let (stream, track, label) = (name(""), name("-track"), name(""));
+        MediaStreamTrack::new(stream, track, label, RtpCodecKind::Audio, vec![encoding])
+    }
+}
+
+/// Where a clock of 48 kHz begins that began together with one of 90 kHz that begins at `pictures`, which is
+/// random (RFC 3550 §5.1).
+pub(super) fn offset_beside(pictures: u32) -> u32 {
+    // Less than the other: it fits.
+    (u64::from(pictures) * u64::from(SAMPLE_RATE) / 90_000) as u32
+}
+
+/// Opus for the stack.
+pub(super) fn codec() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: "audio/opus".to_owned(),
+        clock_rate: SAMPLE_RATE,
+        // RFC 7587 §7: always.
+        channels: 2,
+        sdp_fmtp_line: FORMAT.to_owned(),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+/// What sends a connection's sound.
+pub(super) struct SoundOutlet {
+    pub(super) shared: Arc<Shared>,
+    pub(super) stream: SoundStream,
+    pub(super) writer: Arc<TrackLocalStaticRTP>,
+    pub(super) payload_type: u8,
+    sequence: AtomicU16,
+    /// Number of the sink that may send.
+    turn: AtomicU64,
+}
+
+impl SoundOutlet {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stream: SoundStream,
+        writer: Arc<TrackLocalStaticRTP>,
+        payload_type: u8,
+    ) -> Self {
+        let sequence = AtomicU16::new(stream.first_sequence);
+        Self { shared, stream, writer, payload_type, sequence, turn: AtomicU64::new(0) }
+    }
+}
+
+/// Where a session puts its sound.
+pub(super) struct SoundSink {
+    outlet: Arc<SoundOutlet>,
+    turn: u64,
+    /// When the packet before ended.
+    ended: Option<MediaTime>,
+}
+
+impl SoundSink {
+    /// A sink for `outlet`; those made before it refuse from now on.
+    pub(super) fn new(outlet: Arc<SoundOutlet>) -> Self {
+        let turn = outlet.turn.fetch_add(1, Ordering::AcqRel) + 1;
+        Self { outlet, turn, ended: None }
+    }
+}
+
+impl AudioSink for SoundSink {
+    fn wants_fec(&self) -> bool {
+        true
+    }
+
+    fn send(&mut self, packet: &AudioPacket) -> Result<(), SendRefused> {
+        let outlet = &self.outlet;
+        if !outlet.shared.is_live() || outlet.turn.load(Ordering::Acquire) != self.turn {
+            return Err(SendRefused::NotConnected);
+        }
+        let follows = self.ended == Some(packet.captured_at);
+        self.ended = Some(packet.captured_at + packet.duration);
+        let header = rtp::Header {
+            version: 2,
+            // RFC 3551 §4.1: the first packet after a silence.
+            marker: !follows,
+            payload_type: outlet.payload_type,
+            // A number without its packet would be taken for a loss.
+            sequence_number: outlet.sequence.load(Ordering::Acquire),
+            timestamp: outlet.stream.timestamp(packet.captured_at),
+            ssrc: outlet.stream.ssrc,
+            ..Default::default()
+        };
+        let packet = rtp::Packet { header, payload: packet.data.clone() };
+        match outlet.writer.write_rtp(packet).now_or_never() {
+            Some(Ok(())) => {
+                outlet.sequence.fetch_add(1, Ordering::AcqRel);
+                Ok(())
+            }
+            Some(Err(_)) => Err(SendRefused::NotConnected),
+            // The driver's queue is full, or was just being looked at.
+            None => Err(SendRefused::Full),
+        }
+    }
+}
