@@ -27,7 +27,7 @@ use crate::draw::{
 use crate::picture::{self, PictureConverter};
 use crate::readback::{FrameRing, RingError, Sharing};
 use crate::resolution::Resolution;
-use crate::scene::{Clicks, PickIndex, Pose, Scene};
+use crate::scene::{Clicks, PickIndex, Pose, Scene, click_target};
 
 /// Clicks that wait for the next frame. A further one takes the place of the oldest.
 const PENDING_CLICKS: usize = 8;
@@ -180,6 +180,7 @@ impl SceneHost {
             resolution,
             steering: steering.clone(),
             clicks: Clicks::new(),
+            touched: None,
             list: DrawList::new(),
             began: None,
             shown: None,
@@ -309,6 +310,7 @@ pub struct SceneSource {
     resolution: Option<Resolution>,
     steering: Arc<Mutex<Steering>>,
     clicks: Clicks,
+    touched: Option<TouchListener>,
     pose: Pose,
     list: DrawList,
     began: Option<MediaTime>,
@@ -348,7 +350,26 @@ impl FrameSource for SceneSource {
     }
 }
 
+/// Something in the scene was touched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Touch {
+    /// The node that answers.
+    pub node: usize,
+    /// Where across the picture, from -1, left, to 1.
+    pub across: f32,
+    /// The time of the picture that shows it first.
+    pub at: MediaTime,
+}
+
+/// Hears of what is touched, on the thread that draws; must not block.
+pub type TouchListener = Box<dyn FnMut(Touch) + Send>;
+
 impl SceneSource {
+    /// Tells `listener` of everything that is touched from now on.
+    pub fn on_touch(&mut self, listener: TouchListener) {
+        self.touched = Some(listener);
+    }
+
     /// Draws at the coded size from now on, however long that takes: for still pictures.
     pub fn draw_at_coded_size(&mut self) {
         self.resolution = None;
@@ -454,6 +475,10 @@ impl SceneSource {
             let hit = self.host.pick.pick(&self.host.scene, &self.pose, camera.ray(ndc, aspect));
             if let Some(hit) = hit {
                 self.clicks.push(hit.node, seconds);
+                if let Some(touched) = &mut self.touched {
+                    let node = click_target(&self.host.scene, hit.node);
+                    touched(Touch { node, across: ndc.x, at });
+                }
             }
         }
         (camera, moved, newest)

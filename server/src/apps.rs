@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use media::{Clock, DeviceId, FrameRate, FrameSource, InputSink, Size};
+use media::{AudioSource, Clock, DeviceId, FrameRate, FrameSource, InputSink, Size};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -26,6 +26,9 @@ pub trait App: Send + Sync {
 
     /// Whether its sources draw HDR10 when they are asked for it ([`media::PictureKind::HDR10`]).
     fn draws_hdr(&self) -> bool;
+
+    /// Whether what it opens makes sound: clients are told before anything is opened.
+    fn has_sound(&self) -> bool;
 
     /// Draws a still picture as JPEG; none where it cannot. Slow.
     fn draw_poster(&self) -> Option<Vec<u8>>;
@@ -63,6 +66,8 @@ pub struct Running {
     pub source: Box<dyn FrameSource>,
     /// Takes the input. Stays with the network task.
     pub input: Box<dyn InputSink>,
+    /// Makes the sound, where [`App::has_sound`] says so. Moves to a thread of its own.
+    pub sound: Option<Box<dyn AudioSource>>,
 }
 
 /// Why an app cannot be opened.

@@ -49,8 +49,12 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
             row(&mut out, "none", "", &error.to_string());
         }
     }
-    let demand = encoders::usual(config);
+    let sound = encoder::opus::version();
+    let verdict = sound.as_ref().map_or_else(ToString::to_string, |_| "ok".to_owned());
     // Writing into a string cannot fail; so below.
+    let _ = writeln!(out, "\nsound");
+    row(&mut out, sound.as_deref().unwrap_or("none"), "", &verdict);
+    let demand = encoders::usual(config);
     let _ = writeln!(
         out,
         "\nencoders, best first, for {} at {} frames a second",

@@ -20,6 +20,8 @@ mod quic;
 pub mod registry;
 pub mod scenes;
 pub mod serve;
+pub mod sounds;
+pub mod sync_test;
 pub mod tls;
 mod turn;
 pub mod wire;

@@ -97,6 +97,10 @@ pub struct Metrics {
     pub frames_dropped: Counter,
     /// Keyframes.
     pub keyframes: Counter,
+    /// Packets of sound made.
+    pub audio_packets: Counter,
+    /// Their bytes.
+    pub audio_bytes: Counter,
     /// Messages from clients that were not understood.
     pub bad_messages: Counter,
     /// Clients of WebTransport that were refused for what they asked.
@@ -198,6 +202,8 @@ impl Metrics {
                 .one("frames_unchanged", "Frames not encoded: nothing had changed"),
             frames_dropped: add.one("frames_dropped", "Frames dropped before the encoder"),
             keyframes: add.one("keyframes", "Keyframes encoded"),
+            audio_packets: add.one("audio_packets", "Packets of sound made"),
+            audio_bytes: add.in_unit("audio", "Bytes of packets of sound", Unit::Bytes),
             bad_messages: add.one("bad_messages", "Client messages that were refused"),
             webtransport_forbidden: add.one(
                 "webtransport_forbidden",

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
-use media::{Bitrate, Clock, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size, ViewerId};
+use encoder::SoundConfig;
+use media::{
+    Bitrate, Clock, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size, TrackId, ViewerId,
+};
 use render::device::GpuPool;
 use session::admission::{Admission, Capacity, Demand, Permit, ViewerPermit};
 use session::invitations::{Invitation, InvitationError, InvitationId, Invitations};
@@ -416,6 +419,24 @@ impl Node {
         })?;
         let resume = self.issue_resume(session, &token)?;
         Ok((token, resume))
+    }
+
+    /// How a session of this app sounds; none where it does not.
+    pub(crate) fn sound(&self, app: &dyn App, session: &str) -> Option<SoundConfig> {
+        let audio = &self.config.audio;
+        if !(audio.enabled && app.has_sound()) {
+            return None;
+        }
+        if let Err(error) = encoder::opus::version() {
+            tracing::warn!(%error, "a session has no sound");
+            return None;
+        }
+        Some(SoundConfig {
+            name: format!("snd-{}", session.chars().take(8).collect::<String>()),
+            track: TrackId(0),
+            block: audio.packet.get(),
+            bitrate: audio.rate.rate(),
+        })
     }
 
     /// Checks a bearer token.

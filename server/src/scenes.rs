@@ -1,4 +1,4 @@
-//! Rendered scenes as apps: the demo, and the folders that the configuration names.
+//! Rendered scenes as apps: the demo, and the folders that the configuration names; and the sync test.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,10 +17,12 @@ use render::source::{SceneHost, Stage};
 use crate::apps::{App, AppInfo, OpenError, Running, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
+use crate::sounds::bells::{Bells, Strikes};
+use crate::sync_test::SyncTest;
 use crate::wire::{ControlHint, EntryKind};
 
 /// Size of a catalogue picture.
-const POSTER: Size = Size::new(960, 540);
+pub(crate) const POSTER: Size = Size::new(960, 540);
 
 /// All scenes of a node.
 pub struct SceneLibrary {
@@ -28,8 +30,8 @@ pub struct SceneLibrary {
 }
 
 impl SceneLibrary {
-    /// Loads the demo and every configured folder. A scene that cannot be loaded is listed with the
-    /// reason and cannot be played.
+    /// Loads the demo and every configured folder, and lists the sync test behind them. A scene that cannot
+    /// be loaded is listed with the reason and cannot be played.
     pub fn new(pool: Arc<GpuPool>, config: &Config) -> Self {
         let settings = RenderSettings {
             samples: config.render.msaa,
@@ -49,7 +51,7 @@ impl SceneLibrary {
                 state: open(&stage, "demo", demo),
             }));
         }
-        let mut taken = vec!["demo".to_owned()];
+        let mut taken = vec!["demo".to_owned(), "sync-test".to_owned()];
         for folder in &config.catalogue.scenes {
             let id = unique_id(folder, &mut taken);
             let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -62,6 +64,9 @@ impl SceneLibrary {
                 title,
                 id,
             }));
+        }
+        if config.catalogue.sync_test {
+            apps.push(Arc::new(SyncTest));
         }
         Self { apps }
     }
@@ -156,11 +161,24 @@ impl App for SceneApp {
 
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
         let host = self.state.as_ref().map_err(|why| OpenError::Content(why.clone()))?;
-        let (source, input) = host.open(video.size, clock).map_err(|error| match error {
+        let (mut source, input) = host.open(video.size, clock).map_err(|error| match error {
             SourceError::DeviceLost(_) => OpenError::Device(error.to_string()),
             error => OpenError::Content(error.to_string()),
         })?;
-        Ok(Running { source: Box::new(source), input: Box::new(input) })
+        let strikes = Strikes::default();
+        let bells = Bells::new(strikes.clone());
+        source.on_touch(Box::new(move |touch| {
+            strikes.strike(touch.node, touch.across, touch.at);
+        }));
+        Ok(Running {
+            source: Box::new(source),
+            input: Box::new(input),
+            sound: Some(Box::new(bells)),
+        })
+    }
+
+    fn has_sound(&self) -> bool {
+        true
     }
 
     fn device(&self) -> Option<DeviceId> {
@@ -197,10 +215,15 @@ fn poster(host: &Arc<SceneHost>) -> Result<Vec<u8>, String> {
     };
     let mut stages = StageTimes::default();
     frame.image.finish(clock.as_ref(), &mut stages).map_err(|error| error.to_string())?;
-    let rgb = rgb_of(&frame.image.map().map_err(|error| error.to_string())?);
+    jpeg_of(&frame.image.map().map_err(|error| error.to_string())?)
+}
+
+/// A picture in NV12 as JPEG.
+pub(crate) fn jpeg_of(image: &CpuImage<'_>) -> Result<Vec<u8>, String> {
+    let rgb = rgb_of(image);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, 85)
-        .encode(&rgb, POSTER.width, POSTER.height, image::ExtendedColorType::Rgb8)
+        .encode(&rgb, image.size.width, image.size.height, image::ExtendedColorType::Rgb8)
         .map_err(|error| error.to_string())?;
     Ok(jpeg)
 }

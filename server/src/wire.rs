@@ -461,6 +461,9 @@ pub struct Stats {
     pub viewers: Viewers,
     /// What the rate follows.
     pub rate: RateStats,
+    /// The sound; absent where the session has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio: Option<AudioStats>,
     /// Stages in order; they sum to the whole.
     pub stages: Vec<StageStat>,
     /// Mean from capture to presentation, milliseconds.
@@ -469,6 +472,26 @@ pub struct Stats {
     /// From capture to presentation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Percentiles>,
+}
+
+/// A session's sound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AudioStats {
+    /// What codes it.
+    pub codec: String,
+    /// Kilobits a second, over the last second.
+    pub kbps: u32,
+    /// Kilobits a second that the encoder aims at.
+    pub target_kbps: u32,
+    /// There is nothing to hear, and next to nothing is sent.
+    pub silent: bool,
+    /// Percentage of loss that packets make up for by what they say of those before them.
+    pub expected_loss: u32,
+    /// Packets that found the client's queue full, in all.
+    pub refused: u64,
+    /// Why there is no sound any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }
 
 /// What a session's rate follows.

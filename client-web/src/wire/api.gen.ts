@@ -314,6 +314,35 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A session's sound. */
+        AudioStats: {
+            /** @description What codes it. */
+            codec: string;
+            /**
+             * Format: int32
+             * @description Percentage of loss that packets make up for by what they say of those before them.
+             */
+            expected_loss: number;
+            /** @description Why there is no sound any more. */
+            failed?: string | null;
+            /**
+             * Format: int32
+             * @description Kilobits a second, over the last second.
+             */
+            kbps: number;
+            /**
+             * Format: int64
+             * @description Packets that found the client's queue full, in all.
+             */
+            refused: number;
+            /** @description There is nothing to hear, and next to nothing is sent. */
+            silent: boolean;
+            /**
+             * Format: int32
+             * @description Kilobits a second that the encoder aims at.
+             */
+            target_kbps: number;
+        };
         /** @description What can be played. */
         Catalogue: {
             /** @description Entries in the order in which they are shown. */
@@ -720,6 +749,7 @@ export interface components {
         };
         /** @description How a session goes, over the last second. */
         Stats: {
+            audio?: components["schemas"]["AudioStats"] | null;
             /**
              * Format: double
              * @description Half width of the interval that the clock offset lies in.

@@ -12,7 +12,7 @@ mod limits;
 mod load;
 pub mod pick;
 
-pub use self::animate::{Clicks, Pose};
+pub use self::animate::{Clicks, Pose, click_target};
 pub use self::error::SceneError;
 pub use self::limits::LoadLimits;
 pub use self::load::{LoadedScene, load_scene, load_scene_bytes};

@@ -3,8 +3,8 @@
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Access, Config, ConfigError, Ice, Log, Render, Server, Sessions, Tls, VideoConfig, WebRtc,
-    WebTransport,
+    Access, Audio, Config, ConfigError, Ice, Log, Render, Server, Sessions, Tls, VideoConfig,
+    WebRtc, WebTransport,
 };
 
 /// Checks every section.
@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     video(&config.video)?;
     encoders(&config.video)?;
     encoding(&config.video)?;
+    audio(&config.audio)?;
     render(&config.render)?;
     webrtc(&config.webrtc)?;
     webtransport(&config.webtransport)?;
@@ -88,6 +89,18 @@ fn encoding(video: &VideoConfig) -> Result<(), ConfigError> {
     whole("video.intra_refresh_frames", video.intra_refresh_frames, 2, 600)?;
     whole("video.vbv_percent", video.vbv_percent, 100, 1_000)?;
     whole("video.nvenc_slices", video.nvenc_slices.into(), 1, 4)
+}
+
+fn audio(audio: &Audio) -> Result<(), ConfigError> {
+    let rate = audio.rate.rate();
+    // What two channels need to be understood, and the most that Opus takes.
+    if !(16_000..=510_000).contains(&rate.bps()) {
+        return wrong("audio.rate", format!("{rate} is not from 16 to 510 kbit/s"));
+    }
+    if ![5, 10, 20].contains(&audio.packet.get().as_millis()) {
+        return wrong("audio.packet", "it is none of 5ms, 10ms and 20ms".into());
+    }
+    Ok(())
 }
 
 fn render(render: &Render) -> Result<(), ConfigError> {

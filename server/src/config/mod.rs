@@ -38,6 +38,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// The picture.
     pub video: VideoConfig,
+    /// The sound.
+    pub audio: Audio,
     /// The renderer.
     pub render: Render,
     /// WebRTC.
@@ -267,6 +269,18 @@ pub struct Render {
     pub dynamic_resolution: bool,
 }
 
+/// `[audio]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audio {
+    /// Sessions of apps that make sound have it.
+    pub enabled: bool,
+    /// Of the sound alone.
+    pub rate: HumanRate,
+    /// Length of a packet: 5, 10 or 20 ms.
+    pub packet: HumanDuration,
+}
+
 /// `[webrtc]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -321,6 +335,8 @@ pub struct Ice {
 pub struct CatalogueConfig {
     /// Show the project's own demo scene.
     pub demo: bool,
+    /// Show the sync test: a flash and a beep at each second.
+    pub sync_test: bool,
     /// Folders, each with a `.gltf` or `.glb` and, where wanted, an `environment.hdr` or `.exr`.
     pub scenes: Vec<PathBuf>,
 }
@@ -419,6 +435,16 @@ impl Default for Render {
     }
 }
 
+impl Default for Audio {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            rate: HumanRate::from_kbps(128),
+            packet: HumanDuration::from_millis(10),
+        }
+    }
+}
+
 impl Default for WebRtc {
     fn default() -> Self {
         Self {
@@ -456,7 +482,7 @@ impl Default for Ice {
 
 impl Default for CatalogueConfig {
     fn default() -> Self {
-        Self { demo: true, scenes: Vec::new() }
+        Self { demo: true, sync_test: true, scenes: Vec::new() }
     }
 }
 

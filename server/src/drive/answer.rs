@@ -95,12 +95,14 @@ pub(super) async fn answer(
     node: &Node,
     codec: Option<Codec>,
     depth: BitDepth,
+    sound: bool,
     offer: &str,
 ) -> Result<(Taken, transport::Answer), ConnectError> {
     let port = node.media_port().map_err(|error| ConnectError::Failed(error.to_string()))?;
     let config = WebRtcConfig {
         codecs: codec.into_iter().collect(),
         depth,
+        sound,
         connect_timeout: node.config.sessions.connect.get(),
         ..WebRtcConfig::new(port, node.certificate.clone())
     };

@@ -310,6 +310,7 @@ impl ClientSide {
         &mut self,
         now: MediaTime,
         (target, rate): (Bitrate, wire::RateStats),
+        audio: Option<wire::AudioStats>,
         source: &SourceCounts,
         encoder: &encoder::WorkerStats,
         viewers: wire::Viewers,
@@ -332,6 +333,7 @@ impl ClientSide {
             keyframes: encoder.keyframes,
             viewers,
             rate,
+            audio,
             stages: summary
                 .stages
                 .iter()
@@ -479,7 +481,7 @@ mod tests {
         let encoder = encoder::WorkerStats::default();
         let rates = Rates::new(now, RateConfig::default());
         let rate = (rates.encoder_target(), rates.stats(now));
-        match side.stats(now, rate, &counts, &encoder, wire::Viewers::default()) {
+        match side.stats(now, rate, None, &counts, &encoder, wire::Viewers::default()) {
             ServerMessage::Stats(stats) => stats,
             other => panic!("{other:?}"),
         }

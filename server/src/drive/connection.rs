@@ -4,7 +4,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use media::{Bitrate, DataChannel, TrackId, Transport, TransportEvent, UnitSink};
+use encoder::Listener;
+use media::{AudioSink, Bitrate, DataChannel, TrackId, Transport, TransportEvent, UnitSink};
 use tokio::time::Instant;
 use transport::RemoteCandidates;
 
@@ -22,6 +23,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// See the module.
 pub(super) struct Connection {
     name: String,
+    number: Listener,
     transport: Box<dyn Transport>,
     candidates: Option<RemoteCandidates>,
     closing_is_leaving: bool,
@@ -31,16 +33,22 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Serves a client under this name.
-    pub(super) fn new(name: String, taken: Taken, metrics: &Metrics) -> Self {
+    /// Serves a client under this number.
+    pub(super) fn new(number: u32, taken: Taken, metrics: &Metrics) -> Self {
         let Taken { transport, candidates, closing_is_leaving, by } = taken;
         metrics.connected(by);
-        Self { name, transport, candidates, closing_is_leaving, visible: true }
+        let (name, number) = (number.to_string(), number.into());
+        Self { name, number, transport, candidates, closing_is_leaving, visible: true }
     }
 
     /// Names it in addresses and entity tags.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Tells it from the session's connections before it.
+    pub(super) fn number(&self) -> Listener {
+        self.number
     }
 
     /// Whether a client that closes it means to leave for good.
@@ -51,6 +59,11 @@ impl Connection {
     /// Where the units of its picture go.
     pub(super) fn video_sink(&mut self) -> Box<dyn UnitSink> {
         self.transport.video_sink(TrackId(0))
+    }
+
+    /// Where its sound goes; none where the client takes none.
+    pub(super) fn audio_sink(&mut self) -> Option<Box<dyn AudioSink>> {
+        self.transport.audio_sink()
     }
 
     /// Paces packets for a stream of this rate.

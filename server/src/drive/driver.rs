@@ -25,6 +25,7 @@ use transport::webtransport::{Refusal, Request};
 use super::Plan;
 use super::answer::{self, ForClient, Taken, Used};
 use super::audience::{Audience, Deed};
+use super::audio::Audio;
 use super::client::{ClientSide, Said};
 use super::connection::{Connection, at, next_event};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report, Stop};
@@ -76,6 +77,7 @@ pub(super) struct Driver {
     /// The strip is drawn, which pictures must have room for.
     barcode: bool,
     client: ClientSide,
+    audio: Audio,
     /// Those who watch.
     audience: Arc<Audience>,
     /// What co-players do.
@@ -123,13 +125,14 @@ impl Driver {
         };
         let now = node.clock.now();
         let ceiling = Bitrate::from_kbps(plan.granted.max_kbps.into());
+        let sound = node.sound(plan.app.as_ref(), plan.id.as_str());
         let rates = Rates::new(
             now,
             RateConfig {
                 start: config.video.start_rate.rate().min(ceiling),
                 floor: config.video.min_rate.rate(),
                 ceiling,
-                audio: Bitrate::from_bps(0),
+                audio: sound.as_ref().map_or(Bitrate::from_bps(0), |sound| sound.bitrate),
                 frame: plan.video.rate.interval(),
                 size: plan.video.size,
                 // The source says so once it is open.
@@ -174,6 +177,7 @@ impl Driver {
             accepting: JoinSet::new(),
             greeted: false,
             rates,
+            audio: Audio::new(sound),
             audience,
             deeds,
             hands: Hands::default(),
@@ -267,11 +271,13 @@ impl Driver {
                 if let Some(media) = &self.media {
                     media.set_paused(false);
                 }
+                self.listen();
             }
             Action::Suspend => {
                 if let Some(media) = &self.media {
                     media.set_paused(true);
                 }
+                self.silence();
                 self.release_input();
             }
             Action::Keyframe => {
@@ -309,20 +315,25 @@ impl Driver {
     /// machine's drain deadline ends the session without it.
     fn stop_media(&mut self) -> Option<Event> {
         self.input = None;
+        let sound = self.audio.take();
         let Some(media) = self.media.take() else { return Some(Event::Drained) };
         let (reports, node) = (self.reports_in.clone(), self.node.clone());
         let encoders = self.encoders.1.clone();
-        tokio::task::spawn_blocking(move || match media.stop() {
-            // The driver is gone only if it panicked.
-            Stop::Complete => _ = reports.blocking_send(Report::Stopped),
-            // In one of them, which may be about to do the same to others.
-            Stop::EncoderHangs => node.try_encoders_again(&encoders),
-            Stop::SourceHangs => {}
+        tokio::task::spawn_blocking(move || {
+            drop(sound);
+            match media.stop() {
+                // The driver is gone only if it panicked.
+                Stop::Complete => _ = reports.blocking_send(Report::Stopped),
+                // In one of them, which may be about to do the same to others.
+                Stop::EncoderHangs => node.try_encoders_again(&encoders),
+                Stop::SourceHangs => {}
+            }
         });
         None
     }
 
     async fn close_transport(&mut self) {
+        self.silence();
         if let Some(connection) = self.connection.take() {
             connection.close().await;
         }
@@ -349,8 +360,8 @@ impl Driver {
         let chosen = answer::decodes(offer).and_then(|decodes| self.choose(decodes));
         let answered = match chosen {
             Ok(media) => {
-                let (codec, depth) = media.coded();
-                let answered = answer::answer(&self.node, codec, depth, offer).await;
+                let ((codec, depth), sound) = (media.coded(), self.audio.is_offered());
+                let answered = answer::answer(&self.node, codec, depth, sound, offer).await;
                 answered.map(|(taken, answer)| (taken, media, answer))
             }
             Err(error) => Err(error),
@@ -409,9 +420,10 @@ impl Driver {
 
     /// Serves a client from now on, whatever it came by; yields the connection's name.
     fn take_over(&mut self, taken: Taken, media: ForClient) -> String {
+        self.silence();
         self.connections += 1;
-        let name = self.connections.to_string();
-        let connection = Connection::new(name.clone(), taken, &self.node.metrics);
+        let connection = Connection::new(self.connections, taken, &self.node.metrics);
+        let name = connection.name().to_owned();
         // A client that comes back takes the place of its old self.
         if let Some(media) = &self.media {
             media.send_to(None);
@@ -454,7 +466,8 @@ impl Driver {
 
     async fn report(&mut self, report: Report) {
         let event = match report {
-            Report::Source(SourceReport::Opened(input, resizes)) => {
+            Report::Source(SourceReport::Opened { input, sound, resizes }) => {
+                self.audio.opened(sound, self.node.clock.clone());
                 self.input = Some(input);
                 self.rates.set_resizes(resizes && !self.barcode);
                 self.started()
@@ -560,12 +573,16 @@ impl Driver {
                     let sink = self.rates.gated(sink, self.node.clock.clone());
                     media.send_to(Some(self.audience.fan(sink)));
                 }
+                let visible = self.connection.as_ref().is_none_or(|it| it.visible);
+                // A hidden page is silent, and is heard of again when it shows.
+                if visible {
+                    self.listen();
+                }
                 // The channel may open a moment before the connection counts as up, and what is said then is lost.
                 if self.greeted {
                     self.greet();
                     self.ping(now);
                 }
-                let visible = self.connection.as_ref().is_none_or(|it| it.visible);
                 self.tell(Event::TransportConnected { visible }).await;
             }
             TransportEvent::ChannelOpen(DataChannel::Control) => {
@@ -597,12 +614,16 @@ impl Driver {
                 self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
             }
             TransportEvent::Path(report) => {
+                if let Some(connection) = &self.connection {
+                    self.audio.on_report(connection.number(), &report);
+                }
                 self.rates.on_report(&report);
                 self.follow_rates(now);
             }
             TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
+                self.silence();
                 let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
                 // Those that talk to us say goodbye where they mean it: a page may be loading again.
                 let event = match reason {
@@ -614,7 +635,7 @@ impl Driver {
                 }
                 self.tell(event).await;
             }
-            // Sound comes with hosted games.
+            // Sound from clients comes with hosted games.
             _ => {}
         }
     }
@@ -774,6 +795,19 @@ impl Driver {
         }
     }
 
+    /// The client of now hears the session.
+    fn listen(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            self.audio.listen(connection.number(), connection.audio_sink());
+        }
+    }
+
+    fn silence(&mut self) {
+        if let Some(connection) = &self.connection {
+            self.audio.silence(connection.number());
+        }
+    }
+
     fn notify(&mut self, notice: &Notice) {
         let message = match notice {
             Notice::Warning { reason, left } => wire::ServerMessage::Warning {
@@ -790,13 +824,14 @@ impl Driver {
         let Some(media) = &self.media else { return };
         let (source, encoder) = media.counts();
         self.client.count(&self.node.metrics, &source, &encoder);
+        let audio = self.audio.stats(now, &self.node.metrics);
         self.audience.counted(source, encoder.clone());
         if self.connection.is_none() || self.machine.phase() != Phase::Live {
             return;
         }
         let rate = (self.rates.encoder_target(), self.rates.stats(now));
         let viewers = self.audience.present();
-        let stats = self.client.stats(now, rate, &source, &encoder, viewers);
+        let stats = self.client.stats(now, rate, audio, &source, &encoder, viewers);
         self.say(&stats);
         self.ping(now);
     }
@@ -865,6 +900,9 @@ impl Drop for Driver {
     /// A driver that panics must not keep its place, nor stop the runtime's thread while it joins its own.
     fn drop(&mut self) {
         self.audience.end("The session failed.");
+        if let Some(sound) = self.audio.take() {
+            tokio::task::spawn_blocking(move || drop(sound));
+        }
         if let Some(media) = self.media.take() {
             tokio::task::spawn_blocking(move || media.stop());
         }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod audience;
+mod audio;
 mod client;
 mod connection;
 mod driver;

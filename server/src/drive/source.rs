@@ -10,12 +10,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use media::{
-    Clock, Frame, FrameId, FrameRate, FrameRequest, FrameSource, InputSink, MediaTime, Pacing,
-    PictureKind, Size, SourceError, SourceEvent,
+    AudioSource, Clock, Frame, FrameId, FrameRate, FrameRequest, FrameSource, InputSink, MediaTime,
+    Pacing, PictureKind, Size, SourceError, SourceEvent,
 };
 use session::pacing::FramePacer;
 
-use crate::apps::{App, OpenError, VideoMode};
+use crate::apps::{App, OpenError, Running, VideoMode};
 
 /// A pushed source is asked again after this long, so that stop and pause are noticed.
 const PUSHED_WAIT: Duration = Duration::from_millis(50);
@@ -30,8 +30,15 @@ const JOIN_DEADLINE: Duration = Duration::from_secs(3);
 
 /// What the source thread reports.
 pub enum SourceReport {
-    /// The app is open; its input goes here. Whether its pictures can be coded smaller.
-    Opened(Box<dyn InputSink>, bool),
+    /// The app is open.
+    Opened {
+        /// Its input goes here.
+        input: Box<dyn InputSink>,
+        /// What it makes sound with.
+        sound: Option<Box<dyn AudioSource>>,
+        /// Whether its pictures can be coded smaller.
+        resizes: bool,
+    },
     /// The app cannot be opened.
     OpenFailed(OpenError),
     /// The graphics device is gone; the thread tries again by itself.
@@ -238,9 +245,10 @@ impl Shared {
     fn run(&self, app: &dyn App, video: VideoMode, output: &mut dyn SourceOutput) {
         let mut source = match app.open(video, self.clock.clone()) {
             Ok(running) => {
-                let resizes = running.source.info().resizes;
-                output.report(SourceReport::Opened(running.input, resizes));
-                running.source
+                let Running { source, input, sound } = running;
+                let resizes = source.info().resizes;
+                output.report(SourceReport::Opened { input, sound, resizes });
+                source
             }
             Err(error) => return output.report(SourceReport::OpenFailed(error)),
         };

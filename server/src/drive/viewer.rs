@@ -232,7 +232,8 @@ impl Viewer {
             Ok(decodes) => match self.coded_for(decodes).await {
                 Ok((codec, kind)) => {
                     let depth = kind.format.depth();
-                    let answered = answer::answer(&self.node, Some(codec), depth, offer).await;
+                    let answered =
+                        answer::answer(&self.node, Some(codec), depth, false, offer).await;
                     answered.map(|(taken, answer)| Answer {
                         connection: self.take_over(taken, (codec, kind)),
                         sdp: answer.sdp,
@@ -298,9 +299,10 @@ impl Viewer {
     fn take_over(&mut self, taken: Taken, told: (Codec, media::PictureKind)) -> String {
         self.stand_up();
         self.connections += 1;
-        let name = self.connections.to_string();
         let now = self.node.clock.now();
-        self.connection = Some(Connection::new(name.clone(), taken, &self.node.metrics));
+        let connection = Connection::new(self.connections, taken, &self.node.metrics);
+        let name = connection.name().to_owned();
+        self.connection = Some(connection);
         (self.told, self.connected, self.greeted, self.visible) = (Some(told), false, false, true);
         self.client.reset(now);
         self.client.encoder_opened(self.stream.borrow().encoder, told.0);
@@ -412,7 +414,7 @@ impl Viewer {
                     self.away();
                 }
             }
-            // A path that is silent closes its gate; sound comes with hosted games.
+            // A path that is silent closes its gate; sound from clients comes with hosted games.
             _ => {}
         }
     }
@@ -496,7 +498,7 @@ impl Viewer {
         }
         let (source, encoder) = self.audience.counts();
         let rate = (self.audience.rate(), self.rates.stats(now));
-        let stats = self.client.stats(now, rate, &source, &encoder, self.audience.present());
+        let stats = self.client.stats(now, rate, None, &source, &encoder, self.audience.present());
         self.say(&stats);
         self.ping(now);
     }

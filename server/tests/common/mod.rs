@@ -89,10 +89,13 @@ impl App for PatternApp {
     }
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
         let source = Box::new(PulledPattern::new(video.size, 3, clock));
-        Ok(Running { source, input: Box::new(NoHands) })
+        Ok(Running { source, input: Box::new(NoHands), sound: None })
     }
     fn device(&self) -> Option<DeviceId> {
         None
+    }
+    fn has_sound(&self) -> bool {
+        false
     }
     fn draws_hdr(&self) -> bool {
         false
@@ -111,10 +114,13 @@ impl App for WideApp {
     }
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
         let source = Box::new(Wide(PulledPattern::new(video.size, 3, clock)));
-        Ok(Running { source, input: Box::new(NoHands) })
+        Ok(Running { source, input: Box::new(NoHands), sound: None })
     }
     fn device(&self) -> Option<DeviceId> {
         None
+    }
+    fn has_sound(&self) -> bool {
+        false
     }
     fn draws_hdr(&self) -> bool {
         true
@@ -206,10 +212,14 @@ impl App for DisplayApp {
         Ok(Running {
             source: Box::new(source),
             input: Box::new(Hands { surface, resized: self.1, inputs: 0 }),
+            sound: None,
         })
     }
     fn device(&self) -> Option<DeviceId> {
         None
+    }
+    fn has_sound(&self) -> bool {
+        false
     }
     fn draws_hdr(&self) -> bool {
         false
@@ -275,10 +285,17 @@ impl App for FaultyApp {
         let touched = Arc::new(AtomicBool::new(false));
         let pattern = PulledPattern::new(video.size, 3, clock);
         let source = Faulty { fault: self.0, pattern, touched: touched.clone(), lost: 0 };
-        Ok(Running { source: Box::new(source), input: Box::new(Trigger(self.0, touched)) })
+        Ok(Running {
+            source: Box::new(source),
+            input: Box::new(Trigger(self.0, touched)),
+            sound: None,
+        })
     }
     fn device(&self) -> Option<DeviceId> {
         None
+    }
+    fn has_sound(&self) -> bool {
+        false
     }
     fn draws_hdr(&self) -> bool {
         false
@@ -347,6 +364,9 @@ impl App for BrokenApp {
     }
     fn device(&self) -> Option<DeviceId> {
         None
+    }
+    fn has_sound(&self) -> bool {
+        false
     }
     fn draws_hdr(&self) -> bool {
         false

@@ -1,0 +1,228 @@
+//! A session's sound: its thread, who listens, and what is told of it.
+//!
+//! The app brings the source when it is open, which may be after the first client came; until then that
+//! client's sink waits here.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use encoder::{Listener, SoundConfig, SoundStats, SoundWorker};
+use media::{AudioSink, AudioSource, Bitrate, Clock, MediaTime, PathReport};
+
+use crate::metrics::Metrics;
+use crate::wire;
+
+/// The rate that is told is that of this time.
+const WINDOW: Duration = Duration::from_secs(1);
+/// Losses are an average of so many packets: some seconds of a session.
+const LOSS_PACKETS: f64 = 1_000.0;
+/// The expected loss is told anew when it moved by this much.
+const LOSS_STEP: f64 = 0.005;
+
+/// See the module.
+pub(super) struct Audio {
+    /// None where the session has no sound.
+    config: Option<SoundConfig>,
+    worker: Option<SoundWorker>,
+    waiting: Vec<(Listener, Box<dyn AudioSink>)>,
+    /// Of those who listen, who makes up for losses by what the codec says of them.
+    by_codec: Option<Listener>,
+    /// What part of the packets their path loses, and what the encoder was told.
+    loss: (f64, f64),
+    sent: VecDeque<(MediaTime, u64)>,
+    counted: SoundStats,
+}
+
+impl Audio {
+    pub(super) fn new(config: Option<SoundConfig>) -> Self {
+        Self {
+            config,
+            worker: None,
+            waiting: Vec::new(),
+            by_codec: None,
+            loss: (0.0, 0.0),
+            sent: VecDeque::new(),
+            counted: SoundStats::default(),
+        }
+    }
+
+    /// Whether clients are to be offered sound.
+    pub(super) fn is_offered(&self) -> bool {
+        self.config.is_some()
+    }
+
+    /// The app is open, and brought this.
+    pub(super) fn opened(&mut self, source: Option<Box<dyn AudioSource>>, clock: Arc<dyn Clock>) {
+        let Some((config, source)) = self.config.clone().zip(source) else { return };
+        match SoundWorker::spawn(config, source, clock) {
+            Ok(worker) => {
+                for (listener, sink) in self.waiting.drain(..) {
+                    worker.attach(listener, sink);
+                }
+                self.worker = Some(worker);
+            }
+            Err(error) => tracing::warn!(%error, "no thread for sound: the session has none"),
+        }
+    }
+
+    /// A client listens by this sink from now on; none where it takes no sound.
+    pub(super) fn listen(&mut self, listener: Listener, sink: Option<Box<dyn AudioSink>>) {
+        let Some(sink) = sink.filter(|_| self.is_offered()) else { return };
+        if sink.wants_fec() {
+            self.by_codec = Some(listener);
+        }
+        match &self.worker {
+            Some(worker) => worker.attach(listener, sink),
+            None => self.waiting.push((listener, sink)),
+        }
+    }
+
+    /// A client is gone, or does not want to hear anything for now.
+    pub(super) fn silence(&mut self, listener: Listener) {
+        self.waiting.retain(|(of, _)| *of != listener);
+        if let Some(worker) = &self.worker {
+            worker.detach(listener);
+        }
+        if self.by_codec == Some(listener) {
+            self.by_codec = None;
+            self.loss.0 = 0.0;
+            self.tell_loss();
+        }
+    }
+
+    /// How the path of a client did.
+    pub(super) fn on_report(&mut self, listener: Listener, report: &PathReport) {
+        if self.by_codec != Some(listener) {
+            return;
+        }
+        let lost = f64::from(report.lost_packets);
+        let of = lost + f64::from(report.acked_packets);
+        self.loss.0 = (self.loss.0 * LOSS_PACKETS + lost) / (LOSS_PACKETS + of);
+        self.tell_loss();
+    }
+
+    fn tell_loss(&mut self) {
+        let (now, told) = self.loss;
+        if let Some(worker) = &self.worker
+            && (now - told).abs() >= LOSS_STEP
+        {
+            worker.expect_loss(now);
+            self.loss.1 = now;
+        }
+    }
+
+    /// For the client; passes on to the node's metrics what was counted since the last call.
+    pub(super) fn stats(&mut self, now: MediaTime, metrics: &Metrics) -> Option<wire::AudioStats> {
+        let config = self.config.as_ref()?;
+        let stats = self.worker.as_ref()?.stats();
+        metrics.audio_packets.inc_by(stats.packets - self.counted.packets);
+        metrics.audio_bytes.inc_by(stats.bytes - self.counted.bytes);
+        while self.sent.front().is_some_and(|(at, _)| now.since(*at) > WINDOW) {
+            self.sent.pop_front();
+        }
+        let (since, before) = self.sent.front().copied().unwrap_or((now, stats.bytes));
+        let rate = match now.since(since) {
+            Duration::ZERO => Bitrate::from_bps(0),
+            time => Bitrate::of(stats.bytes - before, time),
+        };
+        self.sent.push_back((now, stats.bytes));
+        self.counted = stats;
+        let kbps = |rate: Bitrate| u32::try_from(rate.kbps()).unwrap_or(u32::MAX);
+        Some(wire::AudioStats {
+            codec: "Opus".into(),
+            kbps: kbps(rate),
+            target_kbps: kbps(config.bitrate),
+            silent: self.counted.silent,
+            expected_loss: self.counted.expected_loss,
+            refused: self.counted.refused,
+            failed: self.counted.failed.clone(),
+        })
+    }
+
+    /// Lets go of the thread, whose end blocks for as long as a block takes.
+    pub(super) fn take(&mut self) -> Option<SoundWorker> {
+        self.config = None;
+        self.waiting.clear();
+        self.worker.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use media::{AudioPacket, SendRefused};
+    use testkit::WallClock;
+
+    use super::*;
+    use crate::sounds::beeps::Beeps;
+
+    struct Sink(mpsc::Sender<AudioPacket>, bool);
+
+    impl AudioSink for Sink {
+        fn wants_fec(&self) -> bool {
+            self.1
+        }
+        fn send(&mut self, packet: &AudioPacket) -> Result<(), SendRefused> {
+            self.0.send(packet.clone()).map_err(|_| SendRefused::NotConnected)
+        }
+    }
+
+    fn audio() -> Audio {
+        Audio::new(Some(SoundConfig {
+            name: "snd-test".into(),
+            track: media::TrackId(0),
+            block: Duration::from_millis(10),
+            bitrate: Bitrate::from_kbps(96),
+        }))
+    }
+
+    fn report(lost_packets: u32, acked_packets: u32) -> PathReport {
+        PathReport {
+            at: MediaTime::ZERO,
+            span: Duration::ZERO,
+            acked_bytes: 0,
+            acked_packets,
+            lost_packets,
+            sent_bytes: 0,
+            one_way_delay_micros: 0,
+            newest_sent: MediaTime::ZERO,
+            newest_delay_micros: 0,
+            round_trip: None,
+            ecn_ce: 0,
+        }
+    }
+
+    #[test]
+    fn who_comes_before_the_app_is_open_hears_it_and_is_told_of_losses() {
+        let (mut audio, metrics) = (audio(), Metrics::new());
+        let (packets, heard) = mpsc::channel();
+        audio.listen(1, Some(Box::new(Sink(packets, true))));
+        audio.opened(Some(Box::new(Beeps)), WallClock::shared());
+        assert!(!heard.recv().unwrap().data.is_empty());
+        audio.on_report(1, &report(10, 190));
+        audio.on_report(2, &report(100, 0));
+        // It is told with the next block, and beeps come every second.
+        while audio.stats(MediaTime::ZERO, &metrics).unwrap().expected_loss == 0 {
+            std::thread::yield_now();
+        }
+        audio.silence(1);
+        assert!(heard.iter().count() < 1_000, "its sink is gone");
+        let stats = audio.stats(MediaTime::from_millis(100), &metrics).unwrap();
+        assert_eq!((stats.target_kbps, stats.failed), (96, None));
+        assert!(metrics.audio_packets.get() > 0 && metrics.audio_bytes.get() > 0);
+        assert!(audio.take().is_some() && !audio.is_offered());
+    }
+
+    #[test]
+    fn a_session_without_sound_takes_no_sinks() {
+        let mut audio = Audio::new(None);
+        let (packets, heard) = mpsc::channel();
+        audio.opened(Some(Box::new(Beeps)), WallClock::shared());
+        audio.listen(1, Some(Box::new(Sink(packets, false))));
+        assert!(heard.recv().is_err());
+        assert!(audio.stats(MediaTime::ZERO, &Metrics::new()).is_none());
+        assert!(audio.take().is_none());
+    }
+}

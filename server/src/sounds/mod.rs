@@ -1,0 +1,4 @@
+//! Sounds that the node makes itself.
+
+pub mod beeps;
+pub mod bells;
