@@ -24,7 +24,8 @@ for (const transport of ['webrtc', 'webtransport']) describe(`over ${transport}`
   test('the catalogue shows what can be played, and one click plays it', () =>
     Tab.with({ browser, node, query: `?${gentle(transport)}` }, async (tab) => {
       const { entries } = await (await node.fetch('api/v1/catalogue')).json();
-      assert.equal(entries.length, 2);
+      // The demo, the folder, the sync test.
+      assert.equal(entries.length, 3);
       for (const { title } of entries) await tab.page.getByRole('heading', { name: title }).waitFor();
       await tab.until(() => [...document.querySelectorAll('.poster')].every((poster) => poster.classList.contains('loaded')));
 

@@ -59,3 +59,10 @@ test('two players of different sizes play at the same time', async () => {
   assert.deepEqual([small.sizes, large.sizes], [[[320, 180]], [[640, 480]]]);
   assert.notEqual(small.session, large.session);
 });
+
+test('a player that asks for sound hears it', async () => {
+  const { heard, frames } = await peer(node.url, 'sync-test', '--frames', '5', '--sound');
+  assert.equal(frames, 5);
+  assert.deepEqual([heard.hertz, heard.channels], [48_000, 2]);
+  assert.ok(heard.loudest > 1_000);
+});

@@ -1,5 +1,7 @@
 // `window.nearlight`: what tests and benches read. It only looks; nothing in it changes the session.
+import type { SpeakerFigures, SpeakerState } from './audio/speaker.ts';
 import type { SentInput } from './input/sender.ts';
+import type { SoundPath } from './session/connection.ts';
 import type { StartTimes, Taken } from './session/events.ts';
 import type { PlayState } from './session/state.ts';
 import type { Player } from './ui/player.ts';
@@ -29,8 +31,18 @@ export interface NearlightDebug {
   takeStrips(): Promise<readonly StripSample[]>;
   /** Input events sent since the last call, oldest first; at most 512 are kept. */
   takeInputs(): readonly SentInput[];
+  /** What is known of the sound: its way, and what this page plays itself. */
+  sound(): Promise<SoundDebug>;
   /** The browser's statistics as plain objects. */
   rtcStats(): Promise<readonly unknown[]>;
+}
+
+/** See `sound`. */
+export interface SoundDebug {
+  readonly state: SpeakerState | undefined;
+  readonly path: SoundPath | undefined;
+  readonly played: SpeakerFigures | undefined;
+  readonly skewMs: number | undefined;
 }
 
 declare global {
@@ -80,6 +92,10 @@ export function exposeDebug(current: () => Player | undefined): void {
     },
     takeInputs() {
       return current()?.session.input.take() ?? [];
+    },
+    async sound() {
+      const path = (await current()?.session.averages())?.sound;
+      return { state: current()?.speaker.state, path, played: current()?.speaker.figures, skewMs: current()?.skewMs };
     },
     async rtcStats() {
       const report = await current()?.session.rtcStats();

@@ -1,10 +1,11 @@
 """A WHEP player that shares no code with the browser's: aiortc (its own ICE, DTLS, SRTP and RTP) over FFmpeg.
 
 It asks a node for a session, offers one receive-only video and no data channel, decodes frames, ends the
-connection by its resource, and prints one line of JSON about what it saw. Whatever goes wrong is a
+connection by its resource, and prints one line of JSON about what it saw. With --sound it offers to receive
+sound as well, and listens until it hears something. Whatever goes wrong is a
 traceback and a status other than 0.
 
-    whep_peer.py NODE APP [--frames N] [--width W] [--height H] [--fps F] [--deadline S] [--token T]
+    whep_peer.py NODE APP [--frames N] [--width W] [--height H] [--fps F] [--deadline S] [--token T] [--sound]
 """
 
 import argparse
@@ -62,6 +63,17 @@ async def decode(track, wanted):
     }
 
 
+async def listen(track):
+    """Decodes sound until there is some: its form, and the first that was heard."""
+    while True:
+        frame = await track.recv()
+        # Two bytes a sample, whatever the layout.
+        samples = memoryview(bytes(frame.planes[0])).cast("h")
+        loudest = max(map(abs, samples), default=0)
+        if loudest > 1000:
+            return {"hertz": frame.sample_rate, "channels": len(frame.layout.channels), "loudest": loudest}
+
+
 async def play(options):
     wish = {
         "app": options.app,
@@ -75,6 +87,8 @@ async def play(options):
     tracks = asyncio.Queue()
     peer.on("track", tracks.put_nowait)
     peer.addTransceiver("video", direction="recvonly")
+    if options.sound:
+        peer.addTransceiver("audio", direction="recvonly")
     try:
         await peer.setLocalDescription(await peer.createOffer())
         status, headers, answer = await asyncio.to_thread(
@@ -82,9 +96,14 @@ async def play(options):
         )
         resource = headers["Location"]
         await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-        track = await tracks.get()
+        kinds = {}
+        while len(kinds) < 1 + options.sound:
+            track = await tracks.get()
+            kinds[track.kind] = track
         try:
-            seen = await decode(track, options.frames)
+            seen = await decode(kinds["video"], options.frames)
+            if options.sound:
+                seen["heard"] = await listen(kinds["audio"])
         except MediaStreamError:
             raise RuntimeError(f"the stream ended; the connection is {peer.connectionState}") from None
         gone, _, _ = await asyncio.to_thread(request, "DELETE", resource, token=session["token"])
@@ -103,6 +122,7 @@ def main():
     parser.add_argument("--fps", type=int, default=15)
     parser.add_argument("--deadline", type=float, default=120)
     parser.add_argument("--token")
+    parser.add_argument("--sound", action="store_true")
     options = parser.parse_args()
     print(json.dumps(asyncio.run(asyncio.wait_for(play(options), options.deadline))))
 

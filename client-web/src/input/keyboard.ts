@@ -3,7 +3,7 @@ import { hidUsage } from './hid.ts';
 import type { InputSender } from './sender.ts';
 
 /** What the page itself does on Ctrl+Alt+Shift+letter; no game uses three modifiers at once. */
-export type Shortcut = 'hud' | 'fullscreen' | 'pointer' | 'menu' | 'type' | 'leave';
+export type Shortcut = 'hud' | 'fullscreen' | 'pointer' | 'menu' | 'type' | 'sound' | 'leave';
 
 const SHORTCUTS: Readonly<Record<string, Shortcut>> = {
   KeyS: 'hud',
@@ -11,6 +11,7 @@ const SHORTCUTS: Readonly<Record<string, Shortcut>> = {
   KeyL: 'pointer',
   KeyM: 'menu',
   KeyT: 'type',
+  KeyA: 'sound',
   KeyQ: 'leave',
 };
 

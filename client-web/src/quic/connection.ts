@@ -6,7 +6,7 @@ import { TransportFailed } from '../session/choice.ts';
 import type { Pipe } from '../input/sender.ts';
 import type { Micros } from '../units.ts';
 import type { VideoCodec } from './codec.ts';
-import type { FromLink, LinkFigures, PipeName, ToLink } from './messages.ts';
+import type { AllFigures, FromLink, PipeName, ToLink } from './messages.ts';
 
 /** Control messages that wait beyond this are dropped: nobody has read for long. */
 const CONTROL_LIMIT = 256 * 1024;
@@ -17,18 +17,20 @@ export class QuicConnection implements SessionConnection {
   connectMs: number | undefined;
   private readonly worker: Worker;
   private pictures: MessagePort | undefined;
+  private sound: MessagePort | undefined;
   private readonly pipes: Readonly<Record<PipeName, PortPipe>>;
   private retired = false;
   private taken = false;
-  private figures: LinkFigures | undefined;
+  private figures: AllFigures | undefined;
   private settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
 
-  /** `show` takes the port that pictures come on, once they do. */
+  /** `show` and `play` take the ports that pictures and blocks of sound come on, once they do. */
   constructor(
     private readonly events: ConnectionEvents,
     private readonly decodes: readonly VideoCodec[],
     private readonly limitMs: number,
     private readonly show: (pictures: MessagePort) => void,
+    private readonly play: (sound: MessagePort) => void,
   ) {
     this.worker = new Worker(new URL('../worker/quic.ts', import.meta.url), { type: 'module' });
     const pipe = (name: 'input' | 'motion'): PortPipe =>
@@ -47,9 +49,10 @@ export class QuicConnection implements SessionConnection {
     if (this.retired) return;
     const ready = new Promise<void>((resolve, reject) => { this.settle = { resolve, reject }; });
     const address = { url: `${url}&decodes=${this.decodes.join(',')}`, hashes: hashes.map(fromBase64) };
-    const { port1, port2 } = new MessageChannel();
-    this.pictures = port2;
-    this.post({ type: 'open', address, limitMs: this.limitMs, pictures: port1 }, [port1]);
+    const [pictures, sound] = [new MessageChannel(), new MessageChannel()];
+    this.pictures = pictures.port2;
+    this.sound = sound.port2;
+    this.post({ type: 'open', address, limitMs: this.limitMs, pictures: pictures.port1, sound: sound.port1 }, [pictures.port1, sound.port1]);
     await ready;
   }
 
@@ -65,7 +68,7 @@ export class QuicConnection implements SessionConnection {
   averages(): Promise<PathAverages | undefined> {
     const { figures } = this;
     if (figures === undefined) return Promise.resolve(undefined);
-    return Promise.resolve({ bufferMs: undefined, decodeMs: figures.decodeMs, lost: `${figures.dropped} of ${figures.received + figures.dropped} frames lost` });
+    return Promise.resolve({ bufferMs: undefined, decodeMs: figures.decodeMs, lost: `${figures.dropped} of ${figures.received + figures.dropped} frames lost`, sound: { ...figures.sound } });
   }
 
   probe(): void {
@@ -121,6 +124,7 @@ export class QuicConnection implements SessionConnection {
     this.taken = true;
     for (const pipe of Object.values(this.pipes)) pipe.readyState = 'open';
     if (this.pictures !== undefined) this.show(this.pictures);
+    if (this.sound !== undefined) this.play(this.sound);
     this.events.onStream(at);
     this.events.onInputReady(this.pipes.input, this.pipes.motion);
     this.settle?.resolve();

@@ -1,4 +1,5 @@
 // What the page and the worker of one WebTransport connection say to each other.
+import type { SoundCounts } from '../audio/order.ts';
 import type { Micros, RtpTimestamp, Size } from '../units.ts';
 
 /** Where to connect, as the node says it. */
@@ -20,8 +21,8 @@ export interface Picture {
 }
 
 export type ToLink =
-  /** Connect, within `limitMs`, and send pictures there. */
-  | { readonly type: 'open'; readonly address: LinkAddress; readonly limitMs: number; readonly pictures: MessagePort }
+  /** Connect, within `limitMs`, and send pictures and sound there. */
+  | { readonly type: 'open'; readonly address: LinkAddress; readonly limitMs: number; readonly pictures: MessagePort; readonly sound: MessagePort }
   | { readonly type: 'control'; readonly text: string }
   | { readonly type: 'input' | 'motion'; readonly bytes: Uint8Array<ArrayBuffer> }
   /** Send something, so that the node hears that the path is back. */
@@ -38,12 +39,17 @@ export interface LinkFigures {
   readonly decodeMs: number | undefined;
 }
 
+/** How frames and packets of sound fared since the connection began. */
+export interface AllFigures extends LinkFigures {
+  readonly sound: SoundCounts;
+}
+
 export type FromLink =
   /** Everything can be said, and pictures come, since `at`. */
   | { readonly type: 'ready'; readonly connectMs: number; readonly at: Micros }
   | { readonly type: 'control'; readonly text: string }
   /** Bytes of a pipe that are on their way. */
   | { readonly type: 'sent'; readonly pipe: PipeName; readonly bytes: number }
-  | { readonly type: 'figures'; readonly figures: LinkFigures }
+  | { readonly type: 'figures'; readonly figures: AllFigures }
   /** It is over. `reason` completes a sentence that begins with "WebTransport". */
   | { readonly type: 'closed'; readonly reason: string; readonly cannotDecode: boolean };

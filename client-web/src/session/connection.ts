@@ -1,4 +1,4 @@
-// One WebRTC connection: a video track to receive and four data channels that both sides know by their
+// One WebRTC connection: tracks of video and sound to receive, and four data channels that both sides know by their
 // numbers (media/src/transport.rs). A session has one at a time and gets a new one when it breaks.
 import type { Answer, WebTransportAddress } from '../api.ts';
 import type { Pipe } from '../input/sender.ts';
@@ -9,10 +9,13 @@ import { AckWriter } from '../wire/acks.ts';
 import type { Session } from '../wire/index.ts';
 import type { TransportFailed, TransportKind } from './choice.ts';
 import { offerDescriptor, type WithExtensions } from './extensions.ts';
+import { inStereo } from './stereo.ts';
 import { fragment, fragmentHead } from './trickle.ts';
 
 export interface ConnectionEvents {
   readonly onTrack: (track: MediaStreamTrack) => void;
+  /** Sound is on this track from now on. */
+  readonly onSound: (track: MediaStreamTrack) => void;
   /** Pictures, which come since `at`, are shown by whom the connection gave them to itself. */
   readonly onStream: (at: Micros) => void;
   readonly onControl: (text: string) => void;
@@ -39,6 +42,20 @@ export interface PathAverages {
   readonly decodeMs: number | undefined;
   /** In words. */
   readonly lost: string;
+  /** Undefined while there is none. */
+  readonly sound?: SoundPath | undefined;
+}
+
+/** What is known of the way of the sound. */
+export interface SoundPath {
+  /** Packets that were to come, and those of them that did not. */
+  readonly expected: number;
+  readonly lost: number;
+  /** Of those that did not come, made up for by others. */
+  readonly recovered: number;
+  /** Times, or milliseconds of sound, that had to be made up. */
+  readonly concealed?: string;
+  readonly bufferMs?: number | undefined;
 }
 
 /** What a session needs of a connection. */
@@ -56,6 +73,8 @@ export interface SessionConnection {
   /** Tells that a frame is decoded; absent where whoever decodes tells it. */
   acknowledge?(frame: Decoded): void;
   averages(): Promise<PathAverages | undefined>;
+  /** What receives the sound; undefined where the page plays it itself. */
+  readonly soundReceiver?: RTCRtpReceiver;
   /** WebRTC's own statistics. */
   stats(): Promise<RTCStatsReport | undefined>;
   /**
@@ -74,6 +93,7 @@ const GATHER_MS = 40;
 export class Connection implements SessionConnection {
   readonly kind = 'webrtc';
   readonly connectMs = undefined;
+  readonly soundReceiver: RTCRtpReceiver;
   private readonly peer: RTCPeerConnection;
   private readonly control: RTCDataChannel;
   private readonly acks: RTCDataChannel;
@@ -92,6 +112,7 @@ export class Connection implements SessionConnection {
     this.peer = peer;
     const transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
     offerDescriptor(transceiver as WithExtensions);
+    this.soundReceiver = peer.addTransceiver('audio', { direction: 'recvonly' }).receiver;
     const { receiver } = transceiver;
     // The node asks for no delay by the playout-delay extension; this is for browsers without it.
     if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
@@ -111,9 +132,12 @@ export class Connection implements SessionConnection {
       if (!this.retired && needed.every(({ readyState }) => readyState === 'open')) events.onInputReady(input, motion);
     };
     for (const channel of needed) channel.onopen = ready;
-    peer.ontrack = ({ track }) => { events.onTrack(track); };
+    peer.ontrack = ({ track }) => {
+      if (track.kind === 'audio') events.onSound(track);
+      else events.onTrack(track);
+    };
     peer.onconnectionstatechange = () => { this.stateChanged(); };
-    this.offer = peer.createOffer();
+    this.offer = peer.createOffer().then(inStereo);
     // Whoever connects sees the failure; nobody may.
     this.offer.catch(() => undefined);
   }
@@ -156,7 +180,7 @@ export class Connection implements SessionConnection {
 
   async averages(): Promise<PathAverages | undefined> {
     const read = this.reader.read(await this.peer.getStats());
-    return read === undefined ? undefined : { bufferMs: read.jitterBufferMs, decodeMs: read.decodeMs, lost: `${read.packetsLost} packets lost` };
+    return read === undefined ? undefined : { bufferMs: read.jitterBufferMs, decodeMs: read.decodeMs, lost: `${read.packetsLost} packets lost`, sound: read.sound };
   }
 
   acknowledge({ rtp, decodedAt }: Decoded): void {

@@ -10,6 +10,8 @@ export interface PlayEvents {
   readonly onState: (state: PlayState) => void;
   /** Show this track from now on. */
   readonly onTrack: (track: MediaStreamTrack) => void;
+  /** Play this track from now on. */
+  readonly onSound: (track: MediaStreamTrack) => void;
   /** What the session came by, and why; known once it can be played. */
   readonly onTransport: (taken: Taken) => void;
   readonly onHello: (hello: Hello) => void;

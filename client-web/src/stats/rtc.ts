@@ -1,4 +1,5 @@
-// What the browser says of the video it receives. WebRTC gives sums; two readings give averages between.
+// What the browser says of the video and sound it receives. WebRTC gives sums; two readings give averages between.
+import type { SoundPath } from '../session/connection.ts';
 
 export interface RtcAverages {
   /** Average wait in the jitter buffer since the reading before. */
@@ -6,6 +7,7 @@ export interface RtcAverages {
   readonly decodeMs: number | undefined;
   /** In all. */
   readonly packetsLost: number;
+  readonly sound: SoundPath | undefined;
 }
 
 interface Reading {
@@ -19,12 +21,14 @@ const SUMS = ['jitterBufferDelay', 'jitterBufferEmittedCount', 'totalDecodeTime'
 
 export class RtcStatsReader {
   private before: Reading | undefined;
+  private soundBefore: { readonly delay: number; readonly count: number } | undefined;
 
   /** Averages since the reading before; undefined when no video comes in. */
   read(report: Iterable<readonly [string, unknown]>): RtcAverages | undefined {
-    for (const [, value] of report) {
-      const entry = value as Readonly<Record<string, unknown>>;
-      if (entry['type'] !== 'inbound-rtp' || entry['kind'] !== 'video') continue;
+    const inbound = [...report].map(([, value]) => value as Entry).filter((entry) => entry['type'] === 'inbound-rtp');
+    const sound = inbound.find(({ kind }) => kind === 'audio');
+    for (const entry of inbound) {
+      if (entry['kind'] !== 'video') continue;
       const [jitterBufferDelay, jitterBufferEmittedCount, totalDecodeTime, framesDecoded] = SUMS.map((name) =>
         typeof entry[name] === 'number' ? entry[name] : 0,
       ) as [number, number, number, number];
@@ -34,11 +38,36 @@ export class RtcStatsReader {
       return {
         jitterBufferMs: averageMs(now.jitterBufferDelay, before?.jitterBufferDelay, now.jitterBufferEmittedCount, before?.jitterBufferEmittedCount),
         decodeMs: averageMs(now.totalDecodeTime, before?.totalDecodeTime, now.framesDecoded, before?.framesDecoded),
-        packetsLost: typeof entry['packetsLost'] === 'number' ? entry['packetsLost'] : 0,
+        packetsLost: number(entry, 'packetsLost') ?? 0,
+        sound: sound === undefined ? undefined : this.readSound(sound),
       };
     }
     return undefined;
   }
+
+  private readSound(sound: Entry): SoundPath {
+    const delay = number(sound, 'jitterBufferDelay') ?? 0;
+    const count = number(sound, 'jitterBufferEmittedCount') ?? 0;
+    const before = this.soundBefore;
+    this.soundBefore = { delay, count };
+    const lost = Math.max(0, number(sound, 'packetsLost') ?? 0);
+    // Samples that were made up, without those that made up silence.
+    const concealed = (number(sound, 'concealedSamples') ?? 0) - (number(sound, 'silentConcealedSamples') ?? 0);
+    return {
+      expected: lost + (number(sound, 'packetsReceived') ?? 0),
+      lost,
+      recovered: (number(sound, 'fecPacketsReceived') ?? 0) - (number(sound, 'fecPacketsDiscarded') ?? 0),
+      concealed: `${Math.round(concealed / 48)} ms`,
+      bufferMs: averageMs(delay, before?.delay, count, before?.count),
+    };
+  }
+}
+
+type Entry = Readonly<Record<string, unknown>>;
+
+function number(entry: Entry, name: string): number | undefined {
+  const value = entry[name];
+  return typeof value === 'number' ? value : undefined;
 }
 
 /** Milliseconds an item, from seconds and counts. A new connection starts at zero again. */

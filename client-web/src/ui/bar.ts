@@ -1,5 +1,6 @@
 // The bar over the picture. It hides while nothing points at it and nothing in it has the focus.
 import type { Shortcut } from '../input/keyboard.ts';
+import type { SpeakerState } from '../audio/speaker.ts';
 import { hasTouch } from '../platform.ts';
 import type { Role } from '../wire/index.ts';
 import { button, h } from './dom.ts';
@@ -12,6 +13,8 @@ export interface BarActions {
   readonly on: (shortcut: Shortcut) => void;
   readonly onTouchMode: () => void;
   readonly onInvite: () => void;
+  /** From 0 to 1. */
+  readonly onVolume: (level: number) => void;
 }
 
 export class Bar {
@@ -20,6 +23,7 @@ export class Bar {
   private readonly touchMode: HTMLButtonElement;
   private readonly invite: HTMLButtonElement;
   private readonly company = h('span', { class: 'company' });
+  private readonly volume = h('input', { type: 'range', class: 'volume', min: 0, max: 100, step: 5, 'aria-label': 'Volume' });
   private readonly title = h('span', { class: 'title' });
   private readonly delay = h('span', { class: 'delay', title: 'From capture to screen, median' });
   private readonly abort = new AbortController();
@@ -34,6 +38,7 @@ export class Bar {
       hud: make('hud', 'Statistics', icons.stats(), 'S'),
       pointer: make('pointer', 'Capture mouse', icons.mouse(), 'L'),
       type: make('type', 'Type text', icons.keyboard(), 'T'),
+      sound: make('sound', 'Mute', icons.sound(), 'A'),
       fullscreen: make('fullscreen', 'Full screen', icons.fullscreen(), 'F'),
     };
     this.touchMode = button({ label: 'Touch: look and move', icon: icons.touch(), kind: 'quiet', onClick: actions.onTouchMode });
@@ -44,6 +49,10 @@ export class Bar {
     this.buttons.fullscreen.hidden = !document.fullscreenEnabled;
     this.buttons.pointer.hidden = matchMedia('(pointer: coarse)').matches || !('requestPointerLock' in this.player);
     for (const name of ['hud', 'fullscreen', 'pointer', 'type'] as const) this.press(name, false);
+    // Until there is something to hear.
+    this.buttons.sound.hidden = true;
+    this.volume.hidden = true;
+    this.volume.addEventListener('input', () => { actions.onVolume(Number(this.volume.value) / 100); });
     this.element = h(
       'div',
       { class: 'bar', role: 'toolbar', 'aria-label': 'Session' },
@@ -51,7 +60,7 @@ export class Bar {
       this.title,
       this.company,
       this.delay,
-      h('span', { class: 'tools' }, this.invite, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.buttons.fullscreen),
+      h('span', { class: 'tools' }, this.invite, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.volume, this.buttons.sound, this.buttons.fullscreen),
     );
     const { signal } = this.abort;
     for (const name of ['pointermove', 'pointerdown', 'focusin'] as const) {
@@ -88,6 +97,19 @@ export class Bar {
   /** Who else is there. */
   showCompany(text: string): void {
     if (this.company.textContent !== text) this.company.textContent = text;
+  }
+
+  /** There is sound, and it is heard like this. */
+  showSound({ level, muted, blocked }: SpeakerState): void {
+    const { sound } = this.buttons;
+    const label = blocked ? 'Click to hear' : muted ? 'Unmute' : 'Mute';
+    sound.hidden = false;
+    sound.setAttribute('aria-label', label);
+    sound.title = `${label} (Ctrl+Alt+Shift+A)`;
+    sound.querySelector('.label')?.replaceChildren(label);
+    sound.querySelector('svg')?.replaceWith(muted || blocked ? icons.silent() : icons.sound());
+    this.volume.hidden = false;
+    this.volume.value = String(Math.round((muted ? 0 : level) * 100));
   }
 
   showTouchMode(text: string): void {

@@ -3,7 +3,9 @@ import { summary } from '../stats/declined.ts';
 import { StatsHistory, stageTitle } from '../stats/history.ts';
 import { displayIsHigh, rangeOf } from '../stats/range.ts';
 import { rateOf } from '../stats/rate.ts';
+import { soundOf } from '../stats/sound.ts';
 import { TITLES, type TransportKind } from '../session/choice.ts';
+import type { SpeakerFigures } from '../audio/speaker.ts';
 import type { PathAverages } from '../session/connection.ts';
 import type { Taken } from '../session/events.ts';
 import type { Hello, Stats } from '../wire/index.ts';
@@ -18,7 +20,7 @@ interface Row {
   readonly p95: HTMLTableCellElement;
 }
 
-const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Rate', 'Role', 'Viewers', 'Transport', 'Averages', 'Encoder', 'Range', 'Device'] as const;
+const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Rate', 'Role', 'Viewers', 'Transport', 'Averages', 'Sound', 'Encoder', 'Range', 'Device'] as const;
 type Fact = (typeof FACTS)[number];
 
 export class Hud {
@@ -104,7 +106,8 @@ export class Hud {
   }
 
   /** What the browser counts over all frames; WebRTC has no such figures frame by frame. */
-  averages({ bufferMs, decodeMs, lost }: PathAverages): void {
+  averages({ bufferMs, decodeMs, lost, sound }: PathAverages, speaker: SpeakerFigures | undefined, skewMs: number | undefined): void {
+    this.set('Sound', soundOf(this.last?.audio ?? undefined, sound, speaker, skewMs));
     const parts = [
       bufferMs === undefined ? undefined : `buffer ${bufferMs.toFixed(1)} ms`,
       decodeMs === undefined ? undefined : `decode ${decodeMs.toFixed(1)} ms`,

@@ -1,5 +1,6 @@
 // The player: one session, its picture, its input, and everything drawn over them.
 import type { Api } from '../api.ts';
+import { Speaker } from '../audio/speaker.ts';
 import { InputCapture } from '../input/capture.ts';
 import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
 import { TextInput } from '../input/text.ts';
@@ -56,6 +57,7 @@ export class Player {
   readonly element: HTMLElement;
   readonly session: PlaySession;
   readonly view: RangedView;
+  readonly speaker = new Speaker(() => { this.showSound(); });
   progress: Progress | undefined;
   stats: Stats | undefined;
   hello: Hello | undefined;
@@ -114,6 +116,7 @@ export class Player {
       onSession: (session) => { this.given(session); },
       onState: (state) => { this.show(state); },
       onTrack: (track) => { this.view.attach(track); },
+      onSound: (track) => { this.speaker.attachTrack(track); },
       onTransport: (taken) => {
         this.taken = taken;
         this.hud.transport(taken);
@@ -126,6 +129,7 @@ export class Player {
       onStats: (stats) => {
         this.stats = stats;
         this.hud.stats(stats);
+        this.showSound();
         this.bar.showDelay(stats.total?.p50);
         this.bar.showCompany([this.role === 'player' ? '' : ROLES[this.role].title, company(stats.viewers)].filter(Boolean).join(' · '));
       },
@@ -133,11 +137,12 @@ export class Player {
       onInputReady: () => { this.input.releaseAll(); },
     }, askedAt, new Transports(transports, {
       webrtc: (of) => new Connection(of),
-      webtransport: (of, decodes, limitMs) => new QuicConnection(of, decodes, limitMs, (pictures) => { this.view.attachPictures(pictures); }),
+      webtransport: (of, decodes, limitMs) => new QuicConnection(of, decodes, limitMs, (pictures) => { this.view.attachPictures(pictures); }, (sound) => { this.speaker.attachBlocks(sound); }),
     }));
     this.bar = new Bar(this.element, {
       on: (shortcut) => { this.does(shortcut); },
       onTouchMode: () => { this.switchTouch(); },
+      onVolume: (level) => { this.speaker.setLevel(level); },
       onInvite: () => { this.bar.pressInvite(this.invite.toggle()); },
     });
     this.invite = new InviteBox({
@@ -188,6 +193,7 @@ export class Player {
     this.text.close();
     this.invite.close();
     this.session.leave();
+    this.speaker.close();
     this.bar.close();
     this.view.close();
     if (document.fullscreenElement === this.element) document.exitFullscreen().catch(() => undefined);
@@ -233,6 +239,7 @@ export class Player {
 
   private progressed(progress: Progress): void {
     this.progress = progress;
+    this.speaker.pictured(progress.rtp, progress.presentedAt);
     this.session.progressed(progress);
   }
 
@@ -270,6 +277,10 @@ export class Player {
       case 'menu':
         this.input.unlockPointer();
         this.bar.focus();
+        return;
+      case 'sound':
+        if (this.speaker.state.blocked) return;
+        this.speaker.toggleMuted();
         return;
       case 'type':
         if (this.watches) return;
@@ -318,6 +329,17 @@ export class Player {
     // With the keyboard locked, Escape is the session's own.
     const free = this.keyboardLocked ? `${MENU_KEYS} frees the mouse` : 'Press Esc to free the mouse';
     this.say(locked ? free : LOOK);
+  }
+
+  /** Milliseconds by which the sound is later than the picture. */
+  get skewMs(): number | undefined {
+    const { soundReceiver } = this.session;
+    return soundReceiver === undefined ? this.speaker.figures?.skewMs : this.speaker.trackSkew(soundReceiver);
+  }
+
+  /** Sessions without sound show nothing of it. */
+  private showSound(): void {
+    if (this.stats?.audio != null) this.bar.showSound(this.speaker.state);
   }
 
   private switchTouch(): void {
@@ -380,7 +402,7 @@ export class Player {
     if (!this.hud.isOpen) return;
     this.session.averages().then(
       (averages) => {
-        if (averages !== undefined) this.hud.averages(averages);
+        if (averages !== undefined) this.hud.averages(averages, this.speaker.figures, this.skewMs);
       },
       () => undefined,
     );

@@ -7,6 +7,7 @@ import { clientNow } from '../units.ts';
 import { messageOf } from '../video/pipeline.ts';
 import { AckWriter } from '../wire/acks.ts';
 import { ChunkDecoder } from './chunk-decoder.ts';
+import { SoundDecoder } from './sound-decoder.ts';
 
 /** In the standard since 2025; earlier browsers have one writable for all datagrams. */
 interface WithCreateWritable {
@@ -28,6 +29,7 @@ export class QuicLink {
   private datagrams: Writer | undefined;
   private waiting = 0;
   private pictures: MessagePort | undefined;
+  private sound: SoundDecoder | undefined;
   private connected = false;
   private over = false;
   private figures: ReturnType<typeof setInterval> | undefined;
@@ -46,6 +48,7 @@ export class QuicLink {
     switch (message.type) {
       case 'open':
         this.pictures = message.pictures;
+        this.sound = new SoundDecoder(message.sound);
         this.open(message.address, message.limitMs).catch((error: unknown) => { this.failed(error); });
         return;
       case 'control':
@@ -96,7 +99,7 @@ export class QuicLink {
     const at = clientNow();
     this.readAll(transport, control.readable as ReadableStream<Uint8Array>);
     this.post({ type: 'ready', connectMs, at });
-    this.figures = setInterval(() => { this.post({ type: 'figures', figures: this.decoder.figures() }); }, FIGURES_EVERY_MS);
+    this.figures = setInterval(() => { this.tellFigures(); }, FIGURES_EVERY_MS);
   }
 
   private readAll(transport: WebTransport, control: ReadableStream<Uint8Array>): void {
@@ -106,8 +109,7 @@ export class QuicLink {
       if (error instanceof RangeError) this.end(`failed: ${error.message}`);
     });
     this.readFrames(transport).catch(failed);
-    // Padding that probes the path: to be taken, and worth nothing.
-    drain(transport.datagrams.readable).catch(failed);
+    this.readDatagrams(transport.datagrams.readable as ReadableStream<Uint8Array>).catch(failed);
   }
 
   private async readControl(stream: ReadableStream<Uint8Array>): Promise<void> {
@@ -147,6 +149,16 @@ export class QuicLink {
       const { header } = assembler;
       if (!whole && header !== undefined && !this.over) this.decoder.lost(header, firstAt);
     }
+  }
+
+  private async readDatagrams(stream: ReadableStream<Uint8Array>): Promise<void> {
+    // What is no sound is padding that probes the path: to be taken, and worth nothing.
+    for await (const datagram of pieces(stream)) this.sound?.take(datagram);
+  }
+
+  private tellFigures(): void {
+    const sound = this.sound?.figures ?? { expected: 0, lost: 0, recovered: 0 };
+    this.post({ type: 'figures', figures: { ...this.decoder.figures(), sound } });
   }
 
   private say(text: string): void {
@@ -189,6 +201,7 @@ export class QuicLink {
     this.post({ type: 'closed', reason, cannotDecode });
     this.decoder.close();
     this.pictures?.close();
+    this.sound?.close();
     try {
       this.transport?.close();
     } catch {
@@ -223,9 +236,4 @@ async function* pieces<Piece>(stream: ReadableStream<Piece>): AsyncGenerator<Pie
     // What is left of it is not wanted.
     if (!ended) reader.cancel().catch(() => undefined);
   }
-}
-
-async function drain(stream: ReadableStream<unknown>): Promise<void> {
-  const reader = stream.getReader();
-  while (!(await reader.read()).done);
 }

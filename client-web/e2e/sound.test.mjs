@@ -1,0 +1,170 @@
+// Sound in a real browser, over both transports: it is heard, can be muted, is next to nothing while there is
+// silence, and losses are made up for.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Node, until } from './support/node.mjs';
+import { Relay } from './support/relay.mjs';
+import { writeBlocks } from './support/scene.mjs';
+import { gentle, launch, Tab } from './support/tab.mjs';
+
+let blocks, node, browser;
+before(async () => {
+  blocks = writeBlocks();
+  node = await Node.start({ 'catalogue.scenes': JSON.stringify([blocks.folder]) });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+  blocks?.remove();
+});
+
+const play = (use, { what = 'sync-test', transport, ...more }) => Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}`, ...more }, use);
+const sound = (tab) => tab.page.evaluate(() => window.nearlight.sound());
+const fact = (tab, name) => tab.page.locator('.facts div', { has: tab.page.locator('dt', { hasText: new RegExp(`^${name}$`) }) }).locator('dd').textContent();
+
+/** Energy of what was played since the beginning. */
+const energy = (tab) => tab.page.evaluate(async () => {
+  const inbound = (await window.nearlight.rtcStats()).find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+  return inbound?.totalAudioEnergy ?? (await window.nearlight.sound()).played?.energy ?? 0;
+});
+
+/** Waits until something is heard. */
+const heard = async (tab) => {
+  const already = await energy(tab);
+  await until('sound', async () => ((await energy(tab)) > already ? true : undefined));
+};
+
+/** The browser plays nothing before somebody does something. */
+const gesture = async (tab) => {
+  await tab.page.mouse.click(...(await tab.at(0.5, 0.9)));
+  await until('the browser to play', async () => ((await sound(tab)).state.blocked ? undefined : true));
+  await tab.page.evaluate(() => { document.exitPointerLock(); });
+};
+
+/** Sends what the browser asks of the node's QUIC port to another one. */
+const through = (port) => async (context) => {
+  const moved = (address) => {
+    const url = new URL(address.url);
+    url.port = String(port);
+    return { ...address, url: url.href };
+  };
+  await context.route(/\/api\/v1\/sessions(\/[^/]+\/webtransport)?$/, async (route) => {
+    const answer = await route.fetch();
+    const body = await answer.json();
+    await route.fulfill({ response: answer, json: body.webtransport == null ? body : { ...body, webtransport: moved(body.webtransport) } });
+  });
+};
+
+for (const transport of ['webrtc', 'webtransport']) describe(`over ${transport}`, () => {
+  test('it is heard after the first click, and the page says how it is', () => play(async (tab) => {
+    await tab.playing();
+    await tab.page.getByRole('button', { name: /^(Click to hear|Mute)$/ }).waitFor({ state: 'attached' });
+    await gesture(tab);
+    await tab.page.getByRole('button', { name: 'Mute', exact: true }).waitFor({ state: 'attached' });
+    await heard(tab);
+    await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
+    await tab.page.locator('.hud').waitFor();
+    await until('how far sound and picture are apart', async () => (/ ms (before|after) the picture$/.test(await fact(tab, 'Sound')) ? true : undefined));
+    const words = await fact(tab, 'Sound');
+    assert.match(words, /^Opus, (silent now|\d+ kbit\/s), \d+ of \d+ packets lost.*, buffer \d+ ms, /);
+    console.log(`${transport}: ${words}`);
+  }, { transport }));
+
+  test('it is silent between the beeps, and hardly anything is sent then', () => play(async (tab) => {
+    await tab.playing();
+    for (const silent of [true, false, true]) await tab.until((wanted) => window.nearlight.stats?.audio?.silent === wanted, silent);
+    // Beeps take a tenth of the time, and the encoder a moment until it is sure of the silence.
+    await tab.until(() => {
+      const audio = window.nearlight.stats?.audio;
+      return audio != null && audio.kbps > 0 && audio.kbps < audio.target_kbps / 2;
+    });
+  }, { transport }));
+
+  test('it can be muted, and the page remembers that', () => play(async (tab) => {
+    await tab.playing();
+    await tab.page.getByRole('slider', { name: 'Volume' }).waitFor({ state: 'attached' });
+    await gesture(tab);
+    await tab.page.keyboard.press('Control+Alt+Shift+KeyA');
+    assert.deepEqual((await sound(tab)).state, { level: 1, muted: true, blocked: false });
+    await tab.page.getByRole('button', { name: 'Unmute' }).waitFor({ state: 'attached' });
+    await tab.page.reload();
+    await tab.playing();
+    assert.equal((await sound(tab)).state.muted, true);
+    // Somebody who moves the slider wants to hear something.
+    await tab.page.getByRole('slider', { name: 'Volume' }).fill('40');
+    const { level, muted } = (await sound(tab)).state;
+    assert.deepEqual([level, muted], [0.4, false]);
+  }, { transport }));
+
+  test('what is touched in a scene rings', () => play(async (tab) => {
+    await tab.playing();
+    await tab.until(() => window.nearlight.stats?.audio?.silent === true);
+    const before = await energy(tab);
+    await tab.page.mouse.click(...(await tab.at(0.5, 0.5)));
+    await until('a bell', async () => ((await energy(tab)) > before + 1e-6 ? true : undefined));
+  }, { transport, what: blocks.id }));
+});
+
+test('over WebRTC what is lost is taken from the packet after it', async () => {
+  const relay = await Relay.start();
+  let packets = 0;
+  // Opus has the number 111 in Chromium. Every twentieth is lost.
+  relay.loses = ({ payloadType }) => payloadType === 111 && (packets += 1) % 20 === 0;
+  try {
+    await play(async (tab) => {
+      await tab.playing();
+      await gesture(tab);
+      await until('the node to expect losses', async () => {
+        const audio = await tab.page.evaluate(() => window.nearlight.stats?.audio);
+        return audio?.expected_loss > 0 ? true : undefined;
+      });
+      const { path } = await until('packets that are made up for', async () => {
+        const now = await sound(tab);
+        return now.path?.recovered > 0 ? now : undefined;
+      });
+      assert.ok(path.lost > 0 && path.lost < path.expected / 5, JSON.stringify(path));
+      console.log(`WebRTC, 5 % lost: ${JSON.stringify(path)}`);
+      await heard(tab);
+    }, { transport: 'webrtc', prepare: (context) => relay.prepare(context) });
+  } finally {
+    relay.close();
+  }
+});
+
+test('over WebTransport what is lost comes with the datagram after it', async () => {
+  const session = await node.make('sync-test');
+  await node.end(session);
+  const relay = await Relay.to(Number(new URL(session.webtransport.url).port));
+  relay.thinsBy = 20;
+  try {
+    await play(async (tab) => {
+      await tab.playing();
+      await gesture(tab);
+      const { path } = await until('packets that are made up for', async () => {
+        const now = await sound(tab);
+        return now.path?.recovered > 2 ? now : undefined;
+      });
+      assert.ok(path.lost < path.expected / 5, JSON.stringify(path));
+      console.log(`WebTransport, 5 % lost: ${JSON.stringify(path)}`);
+      await heard(tab);
+    }, { transport: 'webtransport', prepare: through(relay.port) });
+  } finally {
+    relay.close();
+  }
+});
+
+test('a session without sound offers nothing to hear', async () => {
+  const quiet = await Node.start({ 'audio.enabled': 'false' });
+  try {
+    await Tab.with({ browser, node: quiet, query: `?play=sync-test&${gentle('webrtc')}` }, async (tab) => {
+      await tab.playing();
+      await tab.until(() => window.nearlight.stats !== undefined);
+      assert.equal(await tab.page.evaluate(() => window.nearlight.stats.audio), undefined);
+      assert.equal(await tab.page.getByRole('slider', { name: 'Volume' }).count(), 0);
+      assert.equal((await sound(tab)).path, undefined);
+    });
+  } finally {
+    await quiet.stop();
+  }
+});

@@ -1,0 +1,27 @@
+// What the worker of a connection, the browser's audio thread and the page say to each other of sound.
+
+/** A decoded block, from the worker to the audio thread. */
+export interface SoundBlock {
+  /** Where its first sample belongs on the source's timeline, in samples of 48 kHz. */
+  readonly at: number;
+  readonly left: Float32Array<ArrayBuffer>;
+  readonly right: Float32Array<ArrayBuffer>;
+}
+
+export type ToPlayout =
+  /** Blocks come here from now on. */
+  | { readonly type: 'blocks'; readonly port: MessagePort }
+  /** Samples to be later by. */
+  | { readonly type: 'hold'; readonly samples: number };
+
+/** How playing goes, a few times a second. */
+export interface PlayoutReport {
+  /** What is played at `contextTime`, in samples on the source's timeline; undefined before there is any. */
+  readonly at: number | undefined;
+  /** Seconds of the audio context. */
+  readonly contextTime: number;
+  readonly buffered: number;
+  readonly late: number;
+  readonly starved: number;
+  readonly energy: number;
+}

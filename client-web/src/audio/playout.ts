@@ -1,0 +1,188 @@
+// Plays blocks of sound at their times: a ring of samples, and how far behind the newest it is read.
+//
+// Positions are samples on the source's timeline. How early a block comes before it is due, at the least of
+// two seconds, is the buffer's reserve; it is held at a margin, by playing a little slower or faster, which
+// also follows clocks that drift apart. So the buffer is as long as the path's jitter and no longer. A block
+// that comes too late moves the whole playout back at once. `hold` delays beyond that, for a picture that
+// takes longer than the sound.
+//
+// Where samples are missing the last one fades, and what comes after fades in.
+
+export const SAMPLE_RATE = 48_000;
+const CAPACITY = SAMPLE_RATE;
+/** Reserve at the least: two calls of the browser's audio thread, and the turn of a worker. */
+const MARGIN = 0.006 * SAMPLE_RATE;
+/** Before anything is known of the path. */
+const FIRST_RESERVE = 0.02 * SAMPLE_RATE;
+/** An error of the reserve that is left alone: correcting less than a call's length would never end. */
+const TOLERANCE = 0.003 * SAMPLE_RATE;
+/** A larger one is not played through, but skipped. */
+const SKIP = 0.12 * SAMPLE_RATE;
+/** Most change of speed: a tenth of a semitone, which nobody hears. */
+const MOST_CHANGE = 0.006;
+/** Seconds in which an error is to be gone, where that takes no more change. */
+const CORRECT_IN = 2;
+const FADE = 0.004 * SAMPLE_RATE;
+const WINDOW = SAMPLE_RATE;
+
+export interface PlayoutFigures {
+  /** Samples that wait. */
+  readonly buffered: number;
+  /** Blocks that came after their time. */
+  readonly late: number;
+  /** Times that it had nothing to play though the sound before had not faded by itself. */
+  readonly starved: number;
+  /** Sum of the squares of what was played, both channels. */
+  readonly energy: number;
+}
+
+export class Playout {
+  private readonly ring = [new Float32Array(CAPACITY), new Float32Array(CAPACITY)] as const;
+  /** What is played next; undefined before the first block. */
+  private position: number | undefined;
+  /** Where the newest block ends. */
+  private end = 0;
+  private speed = 1;
+  private gain = 0;
+  private readonly last: [number, number] = [0, 0];
+  private hold = 0;
+  /** Samples played in all, as a clock. */
+  private played = 0;
+  private least = { since: 0, now: Number.POSITIVE_INFINITY, before: Number.POSITIVE_INFINITY };
+  private counts = { late: 0, starved: 0, energy: 0 };
+
+  /** Where it is on the source's timeline. */
+  get at(): number | undefined {
+    return this.position;
+  }
+
+  get figures(): PlayoutFigures {
+    return { buffered: this.position === undefined ? 0 : Math.max(0, this.end - this.position), ...this.counts };
+  }
+
+  /** Samples by which it is to be later than it need be. */
+  setHold(samples: number): void {
+    if (Number.isFinite(samples)) this.hold = Math.min(Math.max(samples, 0), CAPACITY / 2);
+  }
+
+  /** A block whose first sample belongs at `at`. */
+  push(at: number, left: Float32Array, right: Float32Array): void {
+    const { length } = left;
+    if (length === 0 || length > CAPACITY / 4 || right.length !== length || !Number.isSafeInteger(at)) return;
+    if (this.position === undefined || Math.abs(at - this.position) > CAPACITY * 4) {
+      this.position = at - FIRST_RESERVE - this.hold;
+      this.end = at;
+      this.forget();
+    }
+    if (at < this.end - CAPACITY / 2) return;
+    // Between blocks is silence.
+    if (at > this.end) this.clear(this.end, at);
+    this.write(at, left, right);
+    this.end = Math.max(this.end, at + length);
+    this.steer(at - this.position);
+  }
+
+  /** Fills what the browser plays next. */
+  render(left: Float32Array, right: Float32Array): void {
+    for (let n = 0; n < left.length; n += 1) {
+      this.step();
+      [left[n], right[n]] = this.last;
+      this.counts.energy += this.last[0] ** 2 + this.last[1] ** 2;
+    }
+    this.played += left.length;
+  }
+
+  private step(): void {
+    if (this.position === undefined) return;
+    // Four samples around the place are needed.
+    const played = this.position + 2 < this.end;
+    if (played) {
+      this.gain = Math.min(1, this.gain + 1 / FADE);
+      const whole = Math.floor(this.position);
+      const part = this.position - whole;
+      this.last[0] = this.gain * cubic(this.ring[0], whole, part);
+      this.last[1] = this.gain * cubic(this.ring[1], whole, part);
+    } else if (this.gain > 0) {
+      if (this.gain === 1 && Math.abs(this.last[0]) + Math.abs(this.last[1]) > 1e-4) this.counts.starved += 1;
+      const gain = Math.max(0, this.gain - 1 / FADE);
+      this.last[0] *= gain / this.gain;
+      this.last[1] *= gain / this.gain;
+      this.gain = gain;
+    } else {
+      this.last.fill(0);
+    }
+    this.position += played ? this.speed : 1;
+  }
+
+  /** A block came so long before it is due. */
+  private steer(reserve: number): void {
+    if (this.position === undefined) return;
+    const wanted = MARGIN + this.hold;
+    if (reserve < 0) {
+      // In silence nothing was waiting for it.
+      if (this.gain > 0 || this.counts.energy > 0) this.counts.late += 1;
+      this.move(reserve - wanted);
+      return;
+    }
+    if (this.played - this.least.since >= WINDOW) {
+      this.least = { since: this.played, now: Number.POSITIVE_INFINITY, before: this.least.now };
+    }
+    // Nothing was played for some time: what is older would be overwritten before it is heard.
+    if (reserve > CAPACITY / 2) {
+      this.move(reserve - wanted);
+      return;
+    }
+    this.least.now = Math.min(this.least.now, reserve);
+    const error = Math.min(this.least.now, this.least.before) - wanted;
+    if (error > SKIP) {
+      this.move(error);
+    } else if (Math.abs(error) <= TOLERANCE) {
+      this.speed = 1;
+    } else {
+      const change = error / SAMPLE_RATE / CORRECT_IN;
+      this.speed = 1 + Math.min(Math.max(change, -MOST_CHANGE), MOST_CHANGE);
+    }
+  }
+
+  /** Goes on elsewhere. */
+  private move(samples: number): void {
+    if (this.position === undefined) return;
+    this.position += samples;
+    this.gain = 0;
+    this.forget();
+  }
+
+  /** What was known of the reserve is true no more. */
+  private forget(): void {
+    this.least = { since: this.played, now: Number.POSITIVE_INFINITY, before: Number.POSITIVE_INFINITY };
+    this.speed = 1;
+  }
+
+  private clear(from: number, to: number): void {
+    for (let at = Math.max(from, to - CAPACITY); at < to; at += 1) {
+      const place = modulo(at);
+      this.ring[0][place] = 0;
+      this.ring[1][place] = 0;
+    }
+  }
+
+  private write(at: number, left: Float32Array, right: Float32Array): void {
+    for (let n = 0; n < left.length; n += 1) {
+      const place = modulo(at + n);
+      this.ring[0][place] = left[n] ?? 0;
+      this.ring[1][place] = right[n] ?? 0;
+    }
+  }
+}
+
+function modulo(at: number): number {
+  return ((at % CAPACITY) + CAPACITY) % CAPACITY;
+}
+
+/** Catmull and Rom's spline through the samples around `whole`; at `part` 0 it is that sample. */
+function cubic(ring: Float32Array, whole: number, part: number): number {
+  const b = ring[modulo(whole)] ?? 0;
+  if (part === 0) return b;
+  const [a, c, d] = [ring[modulo(whole - 1)] ?? 0, ring[modulo(whole + 1)] ?? 0, ring[modulo(whole + 2)] ?? 0];
+  return b + 0.5 * part * (c - a + part * (2 * a - 5 * b + 4 * c - d + part * (3 * (b - c) + d - a)));
+}

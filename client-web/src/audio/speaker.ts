@@ -1,0 +1,209 @@
+// What is heard: WebRTC's track by an audio element, what the worker of a WebTransport connection decodes by
+// an audio worklet. One of them at a time. Browsers play nothing before somebody did something on the page:
+// until then it is `blocked`, and goes on with the next key or click.
+import workletUrl from '../worker/playout-worklet.ts?worker&url';
+import type { Micros, RtpTimestamp } from '../units.ts';
+import type { PlayoutReport, ToPlayout } from './messages.ts';
+import { SAMPLE_RATE } from './playout.ts';
+import { Hold, rtpOf, skewMs, trackSkewMs, type Moment } from './skew.ts';
+import { rememberedVolume, rememberVolume, type Volume } from './volume.ts';
+
+export interface SpeakerState extends Volume {
+  /** The browser waits for a key or a click. */
+  readonly blocked: boolean;
+}
+
+/** What the page knows of sound that it plays itself. */
+export interface SpeakerFigures {
+  readonly bufferMs: number;
+  /** Milliseconds by which the sound is later than the picture. */
+  readonly skewMs: number | undefined;
+  /** Times that sound was faded over, or came too late. */
+  readonly concealed: number;
+  /** Of what was played, since the beginning; of squares of samples. */
+  readonly energy: number;
+}
+
+const GESTURES = ['pointerdown', 'keydown'] as const;
+
+export class Speaker {
+  private volume: Volume = rememberedVolume();
+  private blocked = false;
+  private element: HTMLAudioElement | undefined;
+  private context: AudioContext | undefined;
+  private node: AudioWorkletNode | undefined;
+  private gain: GainNode | undefined;
+  private report: PlayoutReport | undefined;
+  private picture: Moment | undefined;
+  private skew: number | undefined;
+  private hold = new Hold();
+  private closed = false;
+
+  constructor(private readonly onState: (state: SpeakerState) => void) {}
+
+  get state(): SpeakerState {
+    return { ...this.volume, blocked: this.blocked };
+  }
+
+  /** Sound played by the page itself; undefined where the browser plays a track. */
+  get figures(): SpeakerFigures | undefined {
+    const { report } = this;
+    if (report === undefined) return undefined;
+    const { buffered, late, starved, energy } = report;
+    return { bufferMs: (buffered * 1000) / SAMPLE_RATE, skewMs: this.skew, concealed: late + starved, energy };
+  }
+
+  /** Plays this track from now on. */
+  attachTrack(track: MediaStreamTrack): void {
+    this.leaveWorklet();
+    this.element ??= new Audio();
+    this.element.srcObject = new MediaStream([track]);
+    this.apply();
+    this.start();
+  }
+
+  /** Plays the blocks that come on this port from now on. */
+  attachBlocks(port: MessagePort): void {
+    this.leaveElement();
+    this.leaveWorklet();
+    this.open(port).catch(() => {
+      // No audio device, or no worklets: the picture goes on without sound.
+      port.close();
+    });
+  }
+
+  /** By how much the sound of this receiver is later than the picture, as far as the browser tells. */
+  trackSkew(receiver: RTCRtpReceiver): number | undefined {
+    const [source] = receiver.getSynchronizationSources();
+    const picture = this.shownLately();
+    if (source === undefined || picture === undefined) return undefined;
+    return trackSkewMs({ rtp: source.rtpTimestamp, at: source.timestamp - performance.timeOrigin }, picture);
+  }
+
+  /** A picture was shown. */
+  pictured(rtp: RtpTimestamp | undefined, presentedAt: Micros): void {
+    if (rtp !== undefined) this.picture = { rtp, at: presentedAt / 1000 - performance.timeOrigin };
+  }
+
+  /** Sets how loud it is; what is heard again is not muted. */
+  setLevel(level: number): void {
+    this.change({ level: Math.min(Math.max(level, 0), 1), muted: false });
+  }
+
+  toggleMuted(): void {
+    this.change({ ...this.volume, muted: !this.volume.muted });
+  }
+
+  close(): void {
+    this.closed = true;
+    this.waitForGesture(false);
+    this.leaveElement();
+    this.leaveWorklet();
+    this.context?.close().catch(() => undefined);
+  }
+
+  private change(volume: Volume): void {
+    this.volume = volume;
+    rememberVolume(volume);
+    this.apply();
+    this.onState(this.state);
+  }
+
+  private apply(): void {
+    const { level, muted } = this.volume;
+    if (this.element !== undefined) {
+      this.element.volume = level;
+      this.element.muted = muted;
+    }
+    // A short way to the new value, or it would click.
+    if (this.gain !== undefined) this.gain.gain.setTargetAtTime(muted ? 0 : level, this.gain.context.currentTime, 0.01);
+  }
+
+  private async open(port: MessagePort): Promise<void> {
+    if (this.context === undefined) {
+      const context = new AudioContext({ latencyHint: 'interactive', sampleRate: SAMPLE_RATE });
+      context.onstatechange = () => { this.showBlocked(context.state === 'suspended'); };
+      this.context = context;
+    }
+    const { context } = this;
+    await context.audioWorklet.addModule(workletUrl);
+    // Another way may have been taken meanwhile.
+    if (this.closed || this.element?.srcObject != null) {
+      port.close();
+      return;
+    }
+    this.leaveWorklet();
+    this.gain ??= new GainNode(context);
+    this.gain.connect(context.destination);
+    const node = new AudioWorkletNode(context, 'nearlight-playout', { numberOfInputs: 0, outputChannelCount: [2] });
+    node.port.onmessage = ({ data }: MessageEvent<PlayoutReport>) => { this.reported(context, data); };
+    node.connect(this.gain);
+    this.node = node;
+    this.hold = new Hold();
+    this.say({ type: 'blocks', port }, [port]);
+    this.apply();
+    this.start();
+  }
+
+  private reported(context: AudioContext, report: PlayoutReport): void {
+    this.report = report;
+    const picture = this.shownLately();
+    const { contextTime, performanceTime } = context.getOutputTimestamp();
+    if (picture === undefined || report.at === undefined || contextTime === undefined || performanceTime === undefined || contextTime === 0) return;
+    const heardAt = performanceTime + (report.contextTime - contextTime) * 1000;
+    this.skew = skewMs({ rtp: rtpOf(report.at), at: heardAt }, picture);
+    this.say({ type: 'hold', samples: (this.hold.follow(this.skew) * SAMPLE_RATE) / 1000 });
+  }
+
+  /** Of a picture that stands still nothing new is shown, and nothing is to be in step with it. */
+  private shownLately(): Moment | undefined {
+    const { picture } = this;
+    return picture === undefined || performance.now() - picture.at > 1_000 ? undefined : picture;
+  }
+
+  private say(message: ToPlayout, transfer: Transferable[] = []): void {
+    this.node?.port.postMessage(message, transfer);
+  }
+
+  /** Plays, as soon as the browser lets it. */
+  private start(): void {
+    const { element, context, node } = this;
+    if (element?.srcObject != null) {
+      element.play().then(() => { this.showBlocked(false); }, (error: unknown) => {
+        if (error instanceof DOMException && error.name === 'NotAllowedError') this.showBlocked(true);
+      });
+    } else if (node !== undefined && context?.state === 'suspended') {
+      this.showBlocked(true);
+      context.resume().catch(() => undefined);
+    }
+  }
+
+  private showBlocked(blocked: boolean): void {
+    if (this.closed) return;
+    this.waitForGesture(blocked);
+    if (blocked === this.blocked) return;
+    this.blocked = blocked;
+    this.onState(this.state);
+  }
+
+  private readonly onGesture = (): void => { this.start(); };
+
+  private waitForGesture(wait: boolean): void {
+    for (const gesture of GESTURES) {
+      if (wait) window.addEventListener(gesture, this.onGesture, { capture: true });
+      else window.removeEventListener(gesture, this.onGesture, { capture: true });
+    }
+  }
+
+  private leaveElement(): void {
+    if (this.element !== undefined) this.element.srcObject = null;
+  }
+
+  private leaveWorklet(): void {
+    this.node?.disconnect();
+    if (this.node !== undefined) this.node.port.onmessage = null;
+    this.node = undefined;
+    this.report = undefined;
+    this.skew = undefined;
+  }
+}

@@ -1,0 +1,30 @@
+// How loud, remembered on this device.
+
+export interface Volume {
+  /** 0 to 1. */
+  readonly level: number;
+  readonly muted: boolean;
+}
+
+const KEY = 'nearlight.volume';
+const FULL: Volume = { level: 1, muted: false };
+
+export function rememberedVolume(): Volume {
+  try {
+    const read = JSON.parse(localStorage.getItem(KEY) ?? 'null') as Partial<Volume> | null;
+    const { level, muted } = read ?? FULL;
+    if (typeof level !== 'number' || !(level >= 0 && level <= 1) || typeof muted !== 'boolean') return FULL;
+    return { level, muted };
+  } catch {
+    // Storage may be turned off, or hold what is none of ours.
+    return FULL;
+  }
+}
+
+export function rememberVolume(volume: Volume): void {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(volume));
+  } catch {
+    // Then it is forgotten.
+  }
+}

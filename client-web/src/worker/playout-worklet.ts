@@ -1,0 +1,47 @@
+// On the browser's audio thread: plays what the connection's worker decodes.
+import type { PlayoutReport, SoundBlock, ToPlayout } from '../audio/messages.ts';
+import { Playout } from '../audio/playout.ts';
+
+// The scope of worklets, of which TypeScript's library knows nothing.
+declare class AudioWorkletProcessor {
+  readonly port: MessagePort;
+}
+declare const currentTime: number;
+declare function registerProcessor(name: string, processor: new () => AudioWorkletProcessor): void;
+
+/** Seconds between two reports. */
+const REPORT_EVERY = 0.25;
+
+class PlayoutProcessor extends AudioWorkletProcessor {
+  private readonly playout = new Playout();
+  private blocks: MessagePort | undefined;
+  private reportedAt = 0;
+
+  constructor() {
+    super();
+    this.port.onmessage = ({ data }: MessageEvent<ToPlayout>) => {
+      if (data.type === 'hold') {
+        this.playout.setHold(data.samples);
+        return;
+      }
+      this.blocks?.close();
+      this.blocks = data.port;
+      data.port.onmessage = ({ data: { at, left, right } }: MessageEvent<SoundBlock>) => { this.playout.push(at, left, right); };
+    };
+  }
+
+  process(_inputs: unknown, [output]: readonly [Float32Array[]]): boolean {
+    const [left, right] = output;
+    if (left === undefined || right === undefined) return true;
+    const { at } = this.playout;
+    this.playout.render(left, right);
+    if (currentTime - this.reportedAt >= REPORT_EVERY) {
+      this.reportedAt = currentTime;
+      const report: PlayoutReport = { at, contextTime: currentTime, ...this.playout.figures };
+      this.port.postMessage(report);
+    }
+    return true;
+  }
+}
+
+registerProcessor('nearlight-playout', PlayoutProcessor);

@@ -1,0 +1,275 @@
+import { describe, expect, it } from 'vitest';
+import { parseAudio, type SoundPacket } from '../src/audio/datagram.ts';
+import { PacketOrder } from '../src/audio/order.ts';
+import { Playout, SAMPLE_RATE } from '../src/audio/playout.ts';
+import { Hold, rtpOf, skewMs, trackSkewMs } from '../src/audio/skew.ts';
+import { Unwrapped } from '../src/audio/unwrapped.ts';
+import { inStereo } from '../src/session/stereo.ts';
+import { RtcStatsReader } from '../src/stats/rtc.ts';
+import { soundOf } from '../src/stats/sound.ts';
+import { rtp } from '../src/units.ts';
+import type { AudioStats } from '../src/wire/index.ts';
+
+/** The bytes that a test of the node's writes (media/src/webtransport/audio.rs). */
+const DATAGRAM = Uint8Array.of(0x11, 0x12, 1, 2, 3, 4, 5, 6, 4, 3, 132, 0, 1, 7, 8, 0, 3, 9, 10, 11, 12, 7, 8);
+
+describe('datagrams of sound', () => {
+  it('are read as the node writes them', () => {
+    expect(parseAudio(DATAGRAM)).toEqual([
+      { sequence: 0x0102, rtp: 0x0304_0506, ticks: 900, data: Uint8Array.of(7, 8) },
+      { sequence: 0x0101, rtp: 0x0304_0506 - 900, ticks: 900, data: Uint8Array.of(9) },
+      { sequence: 0x0100, rtp: 0x0304_0506 - 2700, ticks: 900, data: Uint8Array.of(10, 11, 12) },
+    ]);
+  });
+
+  it('are refused where they are cut, of another kind, or impossible', () => {
+    for (let length = 0; length < DATAGRAM.length - 1; length += 1) expect(parseAudio(DATAGRAM.subarray(0, length)), `${length} bytes`).toBeUndefined();
+    const wrong: readonly (readonly [number, number])[] = [[0, 0x10], [1, 0x22], [1, 0x13], [8, 0], [8, 49], [12, 0], [16, 200]];
+    for (const [at, byte] of wrong) {
+      const bytes = DATAGRAM.slice();
+      bytes[at] = byte;
+      expect(parseAudio(bytes), `${byte} at ${at}`).toBeUndefined();
+    }
+  });
+
+  it('are refused or read, whatever is in them', () => {
+    let state = 1;
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+      return (state >>> 8) % below;
+    };
+    for (let run = 0; run < 5_000; run += 1) {
+      const bytes = Uint8Array.from({ length: random(40) }, () => random(256));
+      bytes.set([0x11, 0x10 | random(4)].slice(0, bytes.length));
+      const packets = parseAudio(bytes) ?? [];
+      expect(packets.reduce((sum, { data }) => sum + data.length, 0)).toBeLessThanOrEqual(bytes.length);
+    }
+  });
+});
+
+describe('packets in order', () => {
+  const packet = (sequence: number): SoundPacket => ({ sequence: sequence & 0xffff, rtp: rtp(sequence * 900), ticks: 900, data: new Uint8Array(1) });
+  const numbers = (packets: readonly SoundPacket[]): readonly number[] => packets.map(({ sequence }) => sequence);
+
+  it('come once each, and copies stand in for what is lost', () => {
+    const order = new PacketOrder();
+    expect(numbers(order.push([packet(0xfffe)]))).toEqual([0xfffe]);
+    expect(numbers(order.push([packet(0xffff), packet(0xfffe)]))).toEqual([0xffff]);
+    expect(numbers(order.push([packet(0x10001), packet(0x10000), packet(0xffff)]))).toEqual([0, 1]);
+    // Three are missing, of which two come after all.
+    expect(numbers(order.push([packet(0x10005), packet(0x10004), packet(0x10003)]))).toEqual([3, 4, 5]);
+    expect(numbers(order.push([packet(0x10002)]))).toEqual([]);
+    expect(numbers(order.push([packet(0x10005)]))).toEqual([]);
+    expect(order.figures).toEqual({ expected: 8, lost: 1, recovered: 3 });
+  });
+
+  it('begin anew after a jump', () => {
+    const order = new PacketOrder();
+    order.push([packet(5)]);
+    expect(numbers(order.push([packet(5_000)]))).toEqual([5_000]);
+    expect(order.figures.lost).toBe(0);
+  });
+});
+
+it('timestamps grow across their wrap', () => {
+  const times = new Unwrapped();
+  const first = times.of(rtp(0xffff_ff00));
+  expect(times.of(rtp(0x100)) - first).toBe(0x200);
+  expect(times.of(rtp(0xffff_ff80)) - first).toBe(0x80);
+});
+
+/** Blocks of 10 ms of a tone, each when it comes, while the audio thread asks for 128 samples at a time. */
+class Listening {
+  readonly playout = new Playout();
+  readonly heard: number[] = [];
+  private sent = 0;
+  /** Samples of the listener's clock. */
+  private now = 0;
+
+  constructor(private readonly start: number, private readonly delay: (block: number) => number, private readonly drift = 1, private readonly lost: (block: number) => boolean = () => false) {}
+
+  play(seconds: number): void {
+    const end = this.now + seconds * SAMPLE_RATE;
+    const [left, right] = [new Float32Array(128), new Float32Array(128)];
+    while (this.now < end) {
+      for (;;) {
+        // A block is sent when it is over.
+        const comes = (this.sent + 1) * 480 * this.drift + this.delay(this.sent);
+        if (comes > this.now) break;
+        if (!this.lost(this.sent)) this.block(this.sent);
+        this.sent += 1;
+      }
+      this.playout.render(left, right);
+      this.heard.push(...left);
+      this.now += 128;
+    }
+  }
+
+  private block(block: number): void {
+    const samples = Float32Array.from({ length: 480 }, (_, n) => 0.5 * Math.sin(((block * 480 + n) / 48) * 2 * Math.PI));
+    this.playout.push(this.start + block * 480, samples, samples);
+  }
+
+  /** Samples from the middle of a block to its being heard, about. */
+  get delayed(): number {
+    return this.now - ((this.playout.at ?? 0) - this.start);
+  }
+
+  /** The largest step between two samples since so many ago; the tone itself has 0.066. */
+  step(last: number): number {
+    const part = this.heard.slice(-last);
+    return part.slice(1).reduce((most, sample, at) => Math.max(most, Math.abs(sample - (part[at] ?? 0))), 0);
+  }
+}
+
+describe('playout', () => {
+  it('plays what comes, a little later, without a gap', () => {
+    const listening = new Listening(1_000_000, () => 0);
+    listening.play(4);
+    const { late, starved } = listening.playout.figures;
+    expect({ late, starved }).toEqual({ late: 0, starved: 0 });
+    expect(listening.step(SAMPLE_RATE)).toBeLessThan(0.07);
+    expect(listening.delayed / 48).toBeGreaterThan(10);
+    expect(listening.delayed / 48).toBeLessThan(25);
+  });
+
+  it('waits as long as the path is uneven, and no longer', () => {
+    const listening = new Listening(0, (block) => (block % 7 === 3 ? 40 * 48 : 0));
+    listening.play(6);
+    const before = listening.playout.figures;
+    listening.play(4);
+    expect(listening.playout.figures).toMatchObject({ late: before.late, starved: before.starved });
+    expect(listening.delayed / 48).toBeGreaterThan(48);
+    expect(listening.delayed / 48).toBeLessThan(70);
+  });
+
+  it('shortens again once the path is even', () => {
+    let uneven = true;
+    const listening = new Listening(0, (block) => (uneven && block % 7 === 3 ? 40 * 48 : 0));
+    listening.play(4);
+    uneven = false;
+    listening.play(15);
+    expect(listening.delayed / 48).toBeLessThan(25);
+    expect(listening.step(SAMPLE_RATE)).toBeLessThan(0.07);
+  });
+
+  it.each([0.9995, 1.0005])('follows a clock that runs at %d of its own', (drift) => {
+    const listening = new Listening(0, () => 0, drift);
+    listening.play(60);
+    const { late, starved } = listening.playout.figures;
+    expect({ late, starved }).toEqual({ late: 0, starved: 0 });
+    expect(listening.step(SAMPLE_RATE)).toBeLessThan(0.07);
+  });
+
+  it('fades over what is lost', () => {
+    const listening = new Listening(0, () => 0, 1, (block) => block === 300);
+    listening.play(4);
+    expect(listening.playout.figures.starved).toBeGreaterThan(0);
+    // Without a fade the tone would break off: a step of up to a half.
+    expect(listening.step(3 * SAMPLE_RATE)).toBeLessThan(0.2);
+  });
+
+  it('goes on after a silence that was not sent as if it had been', () => {
+    const listening = new Listening(0, () => 0, 1, (block) => block >= 200 && block < 400);
+    listening.play(2);
+    const before = listening.delayed;
+    listening.play(3);
+    expect(Math.abs(listening.delayed - before)).toBeLessThan(200);
+    expect(listening.playout.figures.late).toBe(0);
+    expect(Math.max(...listening.heard.slice(3 * SAMPLE_RATE, 3.5 * SAMPLE_RATE))).toBe(0);
+    expect(Math.max(...listening.heard.slice(-SAMPLE_RATE / 2))).toBeGreaterThan(0.45);
+  });
+
+  it('is later where it is held, and back when it is not', () => {
+    const listening = new Listening(0, () => 0);
+    listening.play(3);
+    const before = listening.delayed;
+    listening.playout.setHold(40 * 48);
+    listening.play(20);
+    expect((listening.delayed - before) / 48).toBeGreaterThan(34);
+    expect((listening.delayed - before) / 48).toBeLessThan(46);
+    expect(listening.step(SAMPLE_RATE)).toBeLessThan(0.07);
+    listening.playout.setHold(0);
+    listening.play(20);
+    expect(Math.abs(listening.delayed - before) / 48).toBeLessThan(8);
+  });
+
+  it('leaves out what is far too much, and what cannot be', () => {
+    const playout = new Playout();
+    const block = new Float32Array(480);
+    playout.push(0, block, block);
+    for (const at of [Number.NaN, 0.5, Number.POSITIVE_INFINITY]) playout.push(at, block, block);
+    playout.push(0, new Float32Array(0), block);
+    playout.push(0, new Float32Array(20_000), new Float32Array(20_000));
+    playout.push(0, block, new Float32Array(3));
+    expect(playout.figures.buffered).toBeLessThan(2_000);
+    playout.push(40_000, block, block);
+    expect(playout.figures.buffered).toBeLessThan(2_000);
+  });
+});
+
+describe('sound and picture', () => {
+  it('are apart by when each is noticed, less when each was', () => {
+    const moment = (timestamp: number, at: number) => ({ rtp: rtp(timestamp), at });
+    expect(skewMs(moment(900, 130), moment(900, 100))).toBe(30);
+    expect(skewMs(moment(1_800, 130), moment(900, 100))).toBe(20);
+    expect(skewMs(moment(450, 100), moment(0xffff_fe3e, 100))).toBeCloseTo(-10);
+    expect(rtpOf(480)).toBe(900);
+    expect(rtpOf(2 ** 31)).toBe((2 ** 31 * 15) / 8 % 2 ** 32);
+  });
+
+  it('are compared across the wraps of both clocks', () => {
+    for (const seconds of [0, 40_000, 100_000, 500_000]) {
+      const at = (milliseconds: number, hertz: number): number => ((seconds * 1000 + milliseconds) * hertz / 1000) % 2 ** 32;
+      const skew = trackSkewMs({ rtp: at(0, 48_000), at: 70 }, { rtp: rtp(at(20, 90_000)), at: 60 });
+      expect(skew).toBeCloseTo(30, 0);
+    }
+  });
+
+  it('are brought together by delaying the sound, never the picture', () => {
+    const hold = new Hold();
+    expect(hold.follow(60)).toBe(0);
+    let [held, skew] = [0, -50];
+    for (let report = 0; report < 40; report += 1) {
+      held = hold.follow(skew);
+      skew = -50 + held;
+    }
+    expect(Math.abs(skew)).toBeLessThanOrEqual(10);
+    for (let report = 0; report < 40; report += 1) held = hold.follow(60);
+    expect(held).toBe(0);
+    expect(new Hold().follow(-1e9)).toBe(250);
+  });
+});
+
+it('an offer asks for both channels, once', () => {
+  const sdp = ['m=audio 9 UDP/TLS/RTP/SAVPF 111 63', 'a=rtpmap:111 opus/48000/2', 'a=fmtp:111 minptime=10;useinbandfec=1', 'a=rtpmap:63 red/48000/2', 'a=fmtp:63 111/111', ''].join('\r\n');
+  const asked = inStereo({ type: 'offer', sdp });
+  expect(asked.sdp).toBe(sdp.replace('useinbandfec=1', 'useinbandfec=1;stereo=1'));
+  expect(inStereo(asked)).toEqual(asked);
+  expect(inStereo({ type: 'offer' })).toEqual({ type: 'offer' });
+});
+
+it('the browser’s figures of sound are those of its way', () => {
+  const reader = new RtcStatsReader();
+  const report = (delay: number, emitted: number): Map<string, unknown> => new Map([
+    ['v', { type: 'inbound-rtp', kind: 'video' }],
+    ['a', {
+      type: 'inbound-rtp', kind: 'audio', packetsLost: 3, packetsReceived: 97, concealedSamples: 1_440, silentConcealedSamples: 480, fecPacketsReceived: 4, fecPacketsDiscarded: 2,
+      jitterBufferDelay: delay, jitterBufferEmittedCount: emitted,
+    }],
+  ]);
+  reader.read(report(10, 480));
+  expect(reader.read(report(34, 960))?.sound).toEqual({ expected: 100, lost: 3, recovered: 2, concealed: '20 ms', bufferMs: 50 });
+  expect(reader.read(new Map([['v', { type: 'inbound-rtp', kind: 'video' }]]))?.sound).toBeUndefined();
+});
+
+it('sound is told in words', () => {
+  const sent: AudioStats = { codec: 'Opus', kbps: 128, target_kbps: 128, silent: false, expected_loss: 0, refused: 0 };
+  expect(soundOf(undefined, undefined, undefined, undefined)).toBe('none');
+  expect(soundOf({ ...sent, failed: 'no library' }, undefined, undefined, undefined)).toBe('none: no library');
+  expect(soundOf({ ...sent, silent: true }, undefined, undefined, undefined)).toBe('Opus, silent now');
+  const path = { expected: 200, lost: 2, recovered: 1, concealed: '20 ms', bufferMs: 41.2 };
+  expect(soundOf(sent, path, undefined, -3)).toBe('Opus, 128 kbit/s, 2 of 200 packets lost, 1 made up for, concealed 20 ms, buffer 41 ms, 3 ms before the picture');
+  const played = { bufferMs: 18, skewMs: 12, concealed: 1, energy: 1 };
+  expect(soundOf(sent, { expected: 200, lost: 0, recovered: 0 }, played, 12)).toBe('Opus, 128 kbit/s, 0 of 200 packets lost, concealed 1 times, buffer 18 ms, 12 ms after the picture');
+});
