@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { writeBlocks } from './support/scene.mjs';
+import { energy, gesture, heard, sound } from './support/sound.mjs';
 import { gentle, launch, Tab } from './support/tab.mjs';
 
 let blocks, node, browser;
@@ -20,27 +21,7 @@ after(async () => {
 });
 
 const play = (use, { what = 'sync-test', transport, ...more }) => Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}`, ...more }, use);
-const sound = (tab) => tab.page.evaluate(() => window.nearlight.sound());
 const fact = (tab, name) => tab.page.locator('.facts div', { has: tab.page.locator('dt', { hasText: new RegExp(`^${name}$`) }) }).locator('dd').textContent();
-
-/** Energy of what was played since the beginning. */
-const energy = (tab) => tab.page.evaluate(async () => {
-  const inbound = (await window.nearlight.rtcStats()).find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
-  return inbound?.totalAudioEnergy ?? (await window.nearlight.sound()).played?.energy ?? 0;
-});
-
-/** Waits until something is heard. */
-const heard = async (tab) => {
-  const already = await energy(tab);
-  await until('sound', async () => ((await energy(tab)) > already ? true : undefined));
-};
-
-/** The browser plays nothing before somebody does something. */
-const gesture = async (tab) => {
-  await tab.page.mouse.click(...(await tab.at(0.5, 0.9)));
-  await until('the browser to play', async () => ((await sound(tab)).state.blocked ? undefined : true));
-  await tab.page.evaluate(() => { document.exitPointerLock(); });
-};
 
 /** Sends what the browser asks of the node's QUIC port to another one. */
 const through = (port) => async (context) => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
+import { gesture, heard, sound } from './support/sound.mjs';
 import { gentle, GENTLE, launch, reached, Tab } from './support/tab.mjs';
 
 let blocks, node, browser;
@@ -85,6 +86,25 @@ test('two spectators, one by WebTransport, see the player’s pictures, each of 
     assert.match(await panel(late), /This invitation does not let you in\s+The invitation was revoked\./);
   });
   await player.frames(10);
+}));
+
+for (const transport of ['webrtc', 'webtransport']) test(`a spectator and a co-player by ${transport} hear what the player hears, each as loud as they like`, () => play('sync-test', async (player) => {
+  await player.playing();
+  const made = await node.metric('nearlight_audio_packets_total');
+  for (const title of [SPECTATOR, CO_PLAYER]) {
+    await join(await invite(player, title), transport, async (viewer) => {
+      await viewer.playing();
+      await gesture(viewer);
+      await heard(viewer);
+      await viewer.page.getByRole('slider', { name: 'Volume' }).fill('40');
+      await viewer.page.keyboard.press('Control+Alt+Shift+KeyA');
+      assert.deepEqual((await sound(viewer)).state, { level: 0.4, muted: true, blocked: false });
+      await viewer.page.getByRole('button', { name: 'Unmute' }).waitFor({ state: 'attached' });
+    });
+  }
+  // What a viewer sets is its own.
+  assert.equal((await sound(player)).state.muted, false);
+  assert.ok((await node.metric('nearlight_audio_packets_total')) > made);
 }));
 
 test('a co-player moves what both of them see', () => play(blocks.id, async (player) => {

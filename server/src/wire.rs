@@ -487,7 +487,7 @@ pub struct AudioStats {
     pub silent: bool,
     /// Percentage of loss that packets make up for by what they say of those before them.
     pub expected_loss: u32,
-    /// Packets that found the client's queue full, in all.
+    /// Packets that found the queue of somebody who listens full, in all.
     pub refused: u64,
     /// Why there is no sound any more.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -19,11 +19,13 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use client::{Arrived, Client, Wish};
 use coding::decode;
 use coding::gpu::{Rig, SIZE};
 use common::{Session, ask, create, create_with, node, serve, until};
 use encoder::h264::{NalKind, nals};
+use media::webtransport::AudioDatagram;
 use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
@@ -53,6 +55,12 @@ impl Viewer {
         connect(node, self.ask(Method::POST, "/whep"), Codec::H264, |offer| offer).await
     }
 
+    /// Watches, and listens too.
+    async fn hear(&self, node: &Arc<Node>) -> Client {
+        connect_as(LISTENER, node, self.ask(Method::POST, "/whep"), Codec::H264, |offer| offer)
+            .await
+    }
+
     /// Watches by WebTransport; `room` is what it lets the node send before it reads, 0 for as much as usual.
     async fn watch_by_webtransport(&self, room: u32) -> quic_client::Client {
         let address = &self.joined["webtransport"];
@@ -68,6 +76,9 @@ impl Viewer {
     }
 }
 
+/// A page that asks for sound as well.
+const LISTENER: Wish = Wish { audio: true, ..Wish::PAGE };
+
 /// Offers a connection and waits until it is up.
 async fn connect(
     node: &Arc<Node>,
@@ -75,7 +86,17 @@ async fn connect(
     codec: Codec,
     change: impl FnOnce(String) -> String,
 ) -> Client {
-    let (mut client, offer) = Client::offer(Wish::PAGE).await;
+    connect_as(Wish::PAGE, node, to, codec, change).await
+}
+
+async fn connect_as(
+    wish: Wish,
+    node: &Arc<Node>,
+    to: common::Ask,
+    codec: Codec,
+    change: impl FnOnce(String) -> String,
+) -> Client {
+    let (mut client, offer) = Client::offer(wish).await;
     let reply = to.sdp(change(offer)).of(node).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     let sdp = reply.text().to_owned();
@@ -285,6 +306,85 @@ async fn slices_that_leave_one_by_one_are_whole_frames_for_everybody() {
     server.shut_down().await;
     drop((player, first, second));
     rig.assert_clean();
+}
+
+/// Packets of sound by WebRTC, of which the client's offer has the number 111, until `enough` came.
+async fn heard(client: &mut Client, enough: impl Fn(&[Bytes]) -> bool) -> Vec<Bytes> {
+    let mut packets = Vec::new();
+    while !enough(&packets) {
+        if let Arrived::Packet(packet) = client.next().await
+            && packet.header.payload_type == 111
+        {
+            packets.push(packet.payload);
+        }
+    }
+    packets
+}
+
+async fn heard_by_webtransport(client: &quic_client::Client, count: usize) -> Vec<Bytes> {
+    let mut packets = Vec::new();
+    while packets.len() < count {
+        let came = tokio::time::timeout(common::PATIENCE, client.connection.receive_datagram());
+        let datagram = came.await.expect("no sound came").unwrap();
+        if let Ok(sound) = AudioDatagram::decode(&datagram) {
+            packets.push(Bytes::copy_from_slice(sound.packet));
+        }
+    }
+    packets
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_of_both_transports_hear_the_players_sound_which_is_coded_once() {
+    let server = serve(&[REACHED]).await;
+    let node = server.node();
+    let wish = json!({"app": "rushing", "video": {"width": 128, "height": 96}});
+    let session = create_with(&wish).of(node).await.session();
+    let to = session.ask(Method::POST, "/whep").bearer(&session.token);
+    let mut player = connect_as(LISTENER, node, to, Codec::H264, |offer| offer).await;
+    heard(&mut player, |packets| packets.len() >= 10).await;
+    // This one never reads what it is sent, and holds nobody up.
+    let asleep = spectator(node, &session).await.watch_by_webtransport(2_000).await;
+    let one = spectator(node, &session).await;
+    let two = spectator(node, &session).await;
+    let mut near = one.hear(node).await;
+    let far = two.watch_by_webtransport(0).await;
+    let by_webtransport = heard_by_webtransport(&far, 20).await;
+    // No two packets are the same: whoever got this one got what the others did.
+    let last = by_webtransport.last().unwrap();
+    let has_last = |packets: &[Bytes]| packets.contains(last);
+    let by_webrtc = heard(&mut near, has_last).await;
+    let of_player = heard(&mut player, has_last).await;
+    let both = by_webtransport.iter().filter(|packet| by_webrtc.contains(packet)).count();
+    assert!(both >= 10, "{both} of {} packets", by_webtransport.len());
+    assert!(of_player.iter().filter(|packet| by_webtransport.contains(packet)).count() >= 10);
+    let stats = said(&mut near, "stats").await;
+    assert_eq!(
+        (&stats["audio"]["codec"], &stats["audio"]["silent"]),
+        (&json!("Opus"), &json!(false))
+    );
+    // One leaves, and the others go on.
+    two.ask(Method::DELETE, "").of(node).await;
+    heard(&mut near, |packets| packets.len() >= 50).await;
+    // It goes with the player, and is back with it.
+    player.send(DataChannel::Control, br#"{"type":"visibility","visible":false}"#).await;
+    let made = audio_packets_at_rest(node).await;
+    player.send(DataChannel::Control, br#"{"type":"visibility","visible":true}"#).await;
+    until("sound again", async || (counter(node, "audio_packets_total") > made + 20).then_some(()))
+        .await;
+    drop(asleep);
+    server.shut_down().await;
+}
+
+/// How many packets were made, once none are made any more: the driver looks at them four times a second.
+async fn audio_packets_at_rest(node: &Arc<Node>) -> u64 {
+    let (mut last, mut same) = (counter(node, "audio_packets_total"), 0);
+    until("silence", async || {
+        let now = counter(node, "audio_packets_total");
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        (same >= 100).then_some(now)
+    })
+    .await
 }
 
 /// The counters once the driver has looked at them again.

@@ -16,6 +16,8 @@ const MOST_HELD: usize = 64;
 
 /// Names somebody at the controls.
 pub type Who = u64;
+/// The player; viewers count from one.
+pub const PLAYER: Who = 0;
 
 /// What is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -332,7 +332,7 @@ export interface components {
             kbps: number;
             /**
              * Format: int64
-             * @description Packets that found the client's queue full, in all.
+             * @description Packets that found the queue of somebody who listens full, in all.
              */
             refused: number;
             /** @description There is nothing to hear, and next to nothing is sent. */

@@ -6,8 +6,8 @@
 //!  driver
 //! ```
 //!
-//! One source and one encoder serve all who listen. While nobody does, nothing is made and the thread
-//! sleeps. A packet that a sink refuses is lost, and counted: sound that is late is worth nothing.
+//! One source and one encoder serve all who listen. While nobody does, or the session is paused, nothing is
+//! made and the thread sleeps. A packet that a sink refuses is lost, and counted: sound that is late is worth nothing.
 //!
 //! The thread must never be given a source or a sink that blocks.
 
@@ -78,6 +78,7 @@ struct Shared {
 struct State {
     stop: bool,
     ended: bool,
+    paused: bool,
     /// A change of who listens, in order.
     changes: Vec<(Listener, Option<Box<dyn AudioSink>>)>,
     expected_loss: Option<f64>,
@@ -147,6 +148,11 @@ impl SoundWorker {
         });
     }
 
+    /// Makes nothing, as if nobody listened, until it is to go on.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.change(|state| state.paused = paused);
+    }
+
     /// The path of those who listen loses so large a part of the packets, 0 to 1.
     pub fn expect_loss(&self, part: f64) {
         // It is not worth waking the thread for.
@@ -189,6 +195,7 @@ fn run(
             if state.stop {
                 return Ok(());
             }
+            pipeline.set_paused(state.paused, clock.now());
             for (listener, sink) in state.changes.drain(..) {
                 pipeline.listen(listener, sink, clock.now());
             }

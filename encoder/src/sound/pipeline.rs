@@ -1,6 +1,7 @@
 //! From a source's blocks to packets at those who listen, told the time.
 //!
-//! Blocks follow one another without a gap on a grid of their own, which begins when somebody listens.
+//! Blocks follow one another without a gap on a grid of their own, which begins when somebody listens, and
+//! anew after a pause.
 //! Silence is coded for some time, so that what was heard fades as it should; then one packet says that
 //! nothing is sent, and again every [`REMINDER`]: a client that gets none at all could not tell silence from
 //! loss.
@@ -30,6 +31,7 @@ pub(super) struct Pipeline {
     block: Vec<f32>,
     out: Box<[u8; LONGEST]>,
     sinks: Vec<(Listener, Box<dyn AudioSink>)>,
+    paused: bool,
     /// Where the next block begins.
     next: MediaTime,
     /// How long it has been silent.
@@ -49,6 +51,7 @@ impl Pipeline {
             block: vec![0.0; samples_in(config.block) * CHANNELS],
             out: Box::new([0; LONGEST]),
             sinks: Vec::new(),
+            paused: false,
             next: MediaTime::ZERO,
             silent: Duration::ZERO,
             silence_told: None,
@@ -63,7 +66,7 @@ impl Pipeline {
         sink: Option<Box<dyn AudioSink>>,
         now: MediaTime,
     ) {
-        let was_idle = self.sinks.is_empty();
+        let was_idle = self.due().is_none();
         self.sinks.retain(|(of, _)| *of != listener);
         self.sinks.extend(sink.map(|sink| (listener, sink)));
         if was_idle {
@@ -73,9 +76,18 @@ impl Pipeline {
         self.silence_told = None;
     }
 
+    /// Nothing is made from now on, or again from `now` on.
+    pub(super) fn set_paused(&mut self, paused: bool, now: MediaTime) {
+        if self.paused && !paused {
+            self.next = now;
+            self.silence_told = None;
+        }
+        self.paused = paused;
+    }
+
     /// When the next block is over; none while nobody listens.
     pub(super) fn due(&self) -> Option<MediaTime> {
-        (!self.sinks.is_empty()).then(|| self.next + self.length)
+        (!self.paused && !self.sinks.is_empty()).then(|| self.next + self.length)
     }
 
     pub(super) fn expect_loss(&mut self, part: f64) -> Result<(), String> {

@@ -141,6 +141,31 @@ fn who_comes_into_silence_hears_of_it() {
 }
 
 #[test]
+fn a_pause_leaves_out_what_is_in_it_and_nothing_is_made_up_for() {
+    let (source, asked) = Tone::new(0..0, u64::MAX);
+    let mut pipeline = Pipeline::open(&config(), source).unwrap();
+    pipeline.set_paused(true, ms(0));
+    let (one, first) = Sink::new();
+    pipeline.listen(1, Some(one), ms(5));
+    assert_eq!(pipeline.due(), None);
+    pipeline.set_paused(false, ms(100));
+    run_to(&mut pipeline, 120);
+    pipeline.set_paused(true, ms(121));
+    assert_eq!(pipeline.due(), None);
+    // Somebody who comes meanwhile waits as well.
+    let (two, second) = Sink::new();
+    pipeline.listen(2, Some(two), ms(200));
+    assert_eq!(pipeline.due(), None);
+    for _ in 0..2 {
+        pipeline.set_paused(false, ms(1_003));
+    }
+    run_to(&mut pipeline, 1_023);
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), [100, 110, 1_003, 1_013].map(ms));
+    assert_eq!((first.try_iter().count(), second.try_iter().count()), (4, 2));
+    assert_eq!(pipeline.stats().skipped, 0);
+}
+
+#[test]
 fn a_late_thread_leaves_out_what_is_too_old() {
     let (source, asked) = Tone::new(0..0, u64::MAX);
     let mut pipeline = Pipeline::open(&config(), source).unwrap();

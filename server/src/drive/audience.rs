@@ -14,6 +14,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use encoder::SoundConfig;
 use media::{
     AccessUnit, Bitrate, Clock, Codec, Damage, FrameId, InputEvent, MediaTime, PictureKind,
     SendRefused, UnitSink,
@@ -24,6 +25,7 @@ use session::hands::Who;
 use session::invitations::Role;
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::audio::Audio;
 use super::source::SourceCounts;
 use crate::metrics::Metrics;
 use crate::wire;
@@ -101,6 +103,7 @@ pub(crate) struct Audience {
     present: Mutex<Vec<(Who, Role)>>,
     /// Units sent and skipped, of all viewers of the node.
     all: [Counter; 2],
+    sound: Mutex<Audio>,
 }
 
 impl std::fmt::Debug for Audience {
@@ -115,6 +118,7 @@ impl Audience {
         clock: Arc<dyn Clock>,
         stream: Stream,
         size: media::Size,
+        sound: Option<SoundConfig>,
         metrics: &Metrics,
     ) -> (Arc<Self>, mpsc::Receiver<Deed>) {
         let (deeds, done) = mpsc::channel(INPUTS);
@@ -130,8 +134,15 @@ impl Audience {
             deeds,
             present: Mutex::default(),
             all: [metrics.viewer_units_sent.clone(), metrics.viewer_units_skipped.clone()],
+            sound: Mutex::new(Audio::new(sound)),
         };
         (Arc::new(audience), done)
+    }
+
+    /// What is to be heard. Nothing blocks while it is held.
+    pub(super) fn sound(&self) -> MutexGuard<'_, Audio> {
+        // Every change is whole, whatever panicked after it.
+        self.sound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is to be seen.

@@ -22,7 +22,7 @@ fn with_clock(clock: Arc<dyn Clock>, size: Size) -> Arc<Audience> {
     };
     let choice = encoder::choose(&[], &demand, &encoder::Preference::default());
     let stream = Stream { codec: None, kind: PictureKind::NV12, encoder: "", choice, ended: None };
-    Audience::new(clock, stream, size, &Metrics::new()).0
+    Audience::new(clock, stream, size, None, &Metrics::new()).0
 }
 
 /// A sink that keeps what it is given, and has room or not.

@@ -1,14 +1,18 @@
 //! A session's sound: its thread, who listens, and what is told of it.
 //!
+//! Each packet is coded once, for the player and all who watch. What a viewer's path loses changes nothing in
+//! it: the player's alone says how much is spent on making up for losses.
+//!
 //! The app brings the source when it is open, which may be after the first client came; until then that
-//! client's sink waits here.
+//! client's sink waits here. Nothing is made while the session is suspended: it is heard with its picture.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encoder::{Listener, SoundConfig, SoundStats, SoundWorker};
+use encoder::{SoundConfig, SoundStats, SoundWorker};
 use media::{AudioSink, AudioSource, Bitrate, Clock, MediaTime, PathReport};
+use session::hands::{PLAYER, Who};
 
 use crate::metrics::Metrics;
 use crate::wire;
@@ -25,25 +29,30 @@ pub(super) struct Audio {
     /// None where the session has no sound.
     config: Option<SoundConfig>,
     worker: Option<SoundWorker>,
-    waiting: Vec<(Listener, Box<dyn AudioSink>)>,
-    /// Of those who listen, who makes up for losses by what the codec says of them.
-    by_codec: Option<Listener>,
+    waiting: Vec<(Who, Box<dyn AudioSink>)>,
+    paused: bool,
+    /// The player's client makes up for losses by what the codec says of them.
+    by_codec: bool,
     /// What part of the packets their path loses, and what the encoder was told.
     loss: (f64, f64),
     sent: VecDeque<(MediaTime, u64)>,
     counted: SoundStats,
+    told: Option<wire::AudioStats>,
 }
 
 impl Audio {
+    /// Nobody listens yet, and the session is not played yet.
     pub(super) fn new(config: Option<SoundConfig>) -> Self {
         Self {
             config,
             worker: None,
             waiting: Vec::new(),
-            by_codec: None,
+            paused: true,
+            by_codec: false,
             loss: (0.0, 0.0),
             sent: VecDeque::new(),
             counted: SoundStats::default(),
+            told: None,
         }
     }
 
@@ -52,11 +61,17 @@ impl Audio {
         self.config.is_some()
     }
 
+    /// What is kept free for it on each client's path.
+    pub(super) fn rate(&self) -> Bitrate {
+        self.config.as_ref().map_or(Bitrate::from_bps(0), |sound| sound.bitrate)
+    }
+
     /// The app is open, and brought this.
     pub(super) fn opened(&mut self, source: Option<Box<dyn AudioSource>>, clock: Arc<dyn Clock>) {
         let Some((config, source)) = self.config.clone().zip(source) else { return };
         match SoundWorker::spawn(config, source, clock) {
             Ok(worker) => {
+                worker.set_paused(self.paused);
                 for (listener, sink) in self.waiting.drain(..) {
                     worker.attach(listener, sink);
                 }
@@ -66,34 +81,45 @@ impl Audio {
         }
     }
 
-    /// A client listens by this sink from now on; none where it takes no sound.
-    pub(super) fn listen(&mut self, listener: Listener, sink: Option<Box<dyn AudioSink>>) {
+    /// The session is suspended, or goes on.
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        if let Some(worker) = &self.worker {
+            worker.set_paused(paused);
+        }
+    }
+
+    /// The client of `who` listens by this sink from now on; none where it takes no sound.
+    pub(super) fn listen(&mut self, who: Who, sink: Option<Box<dyn AudioSink>>) {
         let Some(sink) = sink.filter(|_| self.is_offered()) else { return };
-        if sink.wants_fec() {
-            self.by_codec = Some(listener);
+        if who == PLAYER {
+            self.by_codec = sink.wants_fec();
         }
         match &self.worker {
-            Some(worker) => worker.attach(listener, sink),
-            None => self.waiting.push((listener, sink)),
+            Some(worker) => worker.attach(who, sink),
+            None => {
+                self.waiting.retain(|(of, _)| *of != who);
+                self.waiting.push((who, sink));
+            }
         }
     }
 
     /// A client is gone, or does not want to hear anything for now.
-    pub(super) fn silence(&mut self, listener: Listener) {
-        self.waiting.retain(|(of, _)| *of != listener);
+    pub(super) fn silence(&mut self, who: Who) {
+        self.waiting.retain(|(of, _)| *of != who);
         if let Some(worker) = &self.worker {
-            worker.detach(listener);
+            worker.detach(who);
         }
-        if self.by_codec == Some(listener) {
-            self.by_codec = None;
+        if who == PLAYER {
+            self.by_codec = false;
             self.loss.0 = 0.0;
             self.tell_loss();
         }
     }
 
-    /// How the path of a client did.
-    pub(super) fn on_report(&mut self, listener: Listener, report: &PathReport) {
-        if self.by_codec != Some(listener) {
+    /// How the path of the player's client did.
+    pub(super) fn on_report(&mut self, report: &PathReport) {
+        if !self.by_codec {
             return;
         }
         let lost = f64::from(report.lost_packets);
@@ -112,10 +138,14 @@ impl Audio {
         }
     }
 
-    /// For the client; passes on to the node's metrics what was counted since the last call.
-    pub(super) fn stats(&mut self, now: MediaTime, metrics: &Metrics) -> Option<wire::AudioStats> {
-        let config = self.config.as_ref()?;
-        let stats = self.worker.as_ref()?.stats();
+    /// What clients were told last.
+    pub(super) fn told(&self) -> Option<wire::AudioStats> {
+        self.told.clone()
+    }
+
+    /// For clients; passes on to the node's metrics what was counted since the last call.
+    pub(super) fn look(&mut self, now: MediaTime, metrics: &Metrics) -> Option<wire::AudioStats> {
+        let (config, stats) = (self.config.as_ref()?, self.worker.as_ref()?.stats());
         metrics.audio_packets.inc_by(stats.packets - self.counted.packets);
         metrics.audio_bytes.inc_by(stats.bytes - self.counted.bytes);
         while self.sent.front().is_some_and(|(at, _)| now.since(*at) > WINDOW) {
@@ -129,7 +159,7 @@ impl Audio {
         self.sent.push_back((now, stats.bytes));
         self.counted = stats;
         let kbps = |rate: Bitrate| u32::try_from(rate.kbps()).unwrap_or(u32::MAX);
-        Some(wire::AudioStats {
+        self.told = Some(wire::AudioStats {
             codec: "Opus".into(),
             kbps: kbps(rate),
             target_kbps: kbps(config.bitrate),
@@ -137,7 +167,8 @@ impl Audio {
             expected_loss: self.counted.expected_loss,
             refused: self.counted.refused,
             failed: self.counted.failed.clone(),
-        })
+        });
+        self.told()
     }
 
     /// Lets go of the thread, whose end blocks for as long as a block takes.
@@ -195,22 +226,36 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_before_the_app_is_open_hears_it_and_is_told_of_losses() {
+    fn who_comes_before_the_app_is_open_hears_it_and_the_players_losses_count() {
+        const VIEWER: Who = 7;
         let (mut audio, metrics) = (audio(), Metrics::new());
         let (packets, heard) = mpsc::channel();
-        audio.listen(1, Some(Box::new(Sink(packets, true))));
+        let (others, heard_by_others) = mpsc::channel();
+        audio.listen(PLAYER, Some(Box::new(Sink(packets, true))));
+        audio.listen(VIEWER, Some(Box::new(Sink(others, true))));
+        assert!(audio.told().is_none());
         audio.opened(Some(Box::new(Beeps)), WallClock::shared());
-        assert!(!heard.recv().unwrap().data.is_empty());
-        audio.on_report(1, &report(10, 190));
-        audio.on_report(2, &report(100, 0));
+        audio.set_paused(false);
+        let first = heard.recv().unwrap();
+        assert!(!first.data.is_empty());
+        assert_eq!(heard_by_others.recv().unwrap().data, first.data);
+        audio.on_report(&report(10, 190));
         // It is told with the next block, and beeps come every second.
-        while audio.stats(MediaTime::ZERO, &metrics).unwrap().expected_loss == 0 {
+        while audio.look(MediaTime::ZERO, &metrics).unwrap().expected_loss == 0 {
             std::thread::yield_now();
         }
-        audio.silence(1);
+        audio.silence(PLAYER);
         assert!(heard.iter().count() < 1_000, "its sink is gone");
-        let stats = audio.stats(MediaTime::from_millis(100), &metrics).unwrap();
-        assert_eq!((stats.target_kbps, stats.failed), (96, None));
+        // Nobody is left for whom it would be worth anything.
+        while audio.look(MediaTime::ZERO, &metrics).unwrap().expected_loss != 0 {
+            std::thread::yield_now();
+        }
+        audio.on_report(&report(100, 0));
+        assert_eq!(audio.loss, (0.0, 0.0));
+        heard_by_others.recv().unwrap();
+        let stats = audio.look(MediaTime::from_millis(100), &metrics).unwrap();
+        assert_eq!((stats.target_kbps, &stats.failed), (96, &None));
+        assert_eq!(audio.told(), Some(stats));
         assert!(metrics.audio_packets.get() > 0 && metrics.audio_bytes.get() > 0);
         assert!(audio.take().is_some() && !audio.is_offered());
     }
@@ -220,9 +265,9 @@ mod tests {
         let mut audio = Audio::new(None);
         let (packets, heard) = mpsc::channel();
         audio.opened(Some(Box::new(Beeps)), WallClock::shared());
-        audio.listen(1, Some(Box::new(Sink(packets, false))));
+        audio.listen(PLAYER, Some(Box::new(Sink(packets, false))));
         assert!(heard.recv().is_err());
-        assert!(audio.stats(MediaTime::ZERO, &Metrics::new()).is_none());
+        assert!(audio.look(MediaTime::ZERO, &Metrics::new()).is_none());
         assert!(audio.take().is_none());
     }
 }

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use encoder::Listener;
 use media::{AudioSink, Bitrate, DataChannel, TrackId, Transport, TransportEvent, UnitSink};
 use tokio::time::Instant;
 use transport::RemoteCandidates;
@@ -23,7 +22,6 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// See the module.
 pub(super) struct Connection {
     name: String,
-    number: Listener,
     transport: Box<dyn Transport>,
     candidates: Option<RemoteCandidates>,
     closing_is_leaving: bool,
@@ -37,18 +35,13 @@ impl Connection {
     pub(super) fn new(number: u32, taken: Taken, metrics: &Metrics) -> Self {
         let Taken { transport, candidates, closing_is_leaving, by } = taken;
         metrics.connected(by);
-        let (name, number) = (number.to_string(), number.into());
-        Self { name, number, transport, candidates, closing_is_leaving, visible: true }
+        let name = number.to_string();
+        Self { name, transport, candidates, closing_is_leaving, visible: true }
     }
 
     /// Names it in addresses and entity tags.
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Tells it from the session's connections before it.
-    pub(super) fn number(&self) -> Listener {
-        self.number
     }
 
     /// Whether a client that closes it means to leave for good.

@@ -10,7 +10,7 @@ use media::{
 };
 use session::admission::Permit;
 use session::follow::KeyframeWishes;
-use session::hands::{Hands, Who};
+use session::hands::{Hands, PLAYER, Who};
 use session::invitations::Role;
 use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, Phase, Record};
 use session::rate::{Part, RateAction, RateConfig};
@@ -25,7 +25,6 @@ use transport::webtransport::{Refusal, Request};
 use super::Plan;
 use super::answer::{self, ForClient, Taken, Used};
 use super::audience::{Audience, Deed};
-use super::audio::Audio;
 use super::client::{ClientSide, Said};
 use super::connection::{Connection, at, next_event};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report, Stop};
@@ -40,9 +39,6 @@ use crate::wire;
 
 /// How often statistics go to a client.
 pub(super) const STATS_EVERY: Duration = Duration::from_millis(250);
-
-/// The player among those at the controls; viewers count from one.
-const PLAYER: Who = 0;
 
 /// One session's driver.
 pub(super) struct Driver {
@@ -77,7 +73,6 @@ pub(super) struct Driver {
     /// The strip is drawn, which pictures must have room for.
     barcode: bool,
     client: ClientSide,
-    audio: Audio,
     /// Those who watch.
     audience: Arc<Audience>,
     /// What co-players do.
@@ -125,14 +120,13 @@ impl Driver {
         };
         let now = node.clock.now();
         let ceiling = Bitrate::from_kbps(plan.granted.max_kbps.into());
-        let sound = node.sound(plan.app.as_ref(), plan.id.as_str());
         let rates = Rates::new(
             now,
             RateConfig {
                 start: config.video.start_rate.rate().min(ceiling),
                 floor: config.video.min_rate.rate(),
                 ceiling,
-                audio: sound.as_ref().map_or(Bitrate::from_bps(0), |sound| sound.bitrate),
+                audio: audience.sound().rate(),
                 frame: plan.video.rate.interval(),
                 size: plan.video.size,
                 // The source says so once it is open.
@@ -177,7 +171,6 @@ impl Driver {
             accepting: JoinSet::new(),
             greeted: false,
             rates,
-            audio: Audio::new(sound),
             audience,
             deeds,
             hands: Hands::default(),
@@ -271,13 +264,13 @@ impl Driver {
                 if let Some(media) = &self.media {
                     media.set_paused(false);
                 }
-                self.listen();
+                self.audience.sound().set_paused(false);
             }
             Action::Suspend => {
                 if let Some(media) = &self.media {
                     media.set_paused(true);
                 }
-                self.silence();
+                self.audience.sound().set_paused(true);
                 self.release_input();
             }
             Action::Keyframe => {
@@ -315,7 +308,7 @@ impl Driver {
     /// machine's drain deadline ends the session without it.
     fn stop_media(&mut self) -> Option<Event> {
         self.input = None;
-        let sound = self.audio.take();
+        let sound = self.audience.sound().take();
         let Some(media) = self.media.take() else { return Some(Event::Drained) };
         let (reports, node) = (self.reports_in.clone(), self.node.clone());
         let encoders = self.encoders.1.clone();
@@ -333,7 +326,7 @@ impl Driver {
     }
 
     async fn close_transport(&mut self) {
-        self.silence();
+        self.audience.sound().silence(PLAYER);
         if let Some(connection) = self.connection.take() {
             connection.close().await;
         }
@@ -360,7 +353,8 @@ impl Driver {
         let chosen = answer::decodes(offer).and_then(|decodes| self.choose(decodes));
         let answered = match chosen {
             Ok(media) => {
-                let ((codec, depth), sound) = (media.coded(), self.audio.is_offered());
+                let (codec, depth) = media.coded();
+                let sound = self.audience.sound().is_offered();
                 let answered = answer::answer(&self.node, codec, depth, sound, offer).await;
                 answered.map(|(taken, answer)| (taken, media, answer))
             }
@@ -420,7 +414,7 @@ impl Driver {
 
     /// Serves a client from now on, whatever it came by; yields the connection's name.
     fn take_over(&mut self, taken: Taken, media: ForClient) -> String {
-        self.silence();
+        self.audience.sound().silence(PLAYER);
         self.connections += 1;
         let connection = Connection::new(self.connections, taken, &self.node.metrics);
         let name = connection.name().to_owned();
@@ -467,7 +461,7 @@ impl Driver {
     async fn report(&mut self, report: Report) {
         let event = match report {
             Report::Source(SourceReport::Opened { input, sound, resizes }) => {
-                self.audio.opened(sound, self.node.clock.clone());
+                self.audience.sound().opened(sound, self.node.clock.clone());
                 self.input = Some(input);
                 self.rates.set_resizes(resizes && !self.barcode);
                 self.started()
@@ -573,16 +567,15 @@ impl Driver {
                     let sink = self.rates.gated(sink, self.node.clock.clone());
                     media.send_to(Some(self.audience.fan(sink)));
                 }
-                let visible = self.connection.as_ref().is_none_or(|it| it.visible);
-                // A hidden page is silent, and is heard of again when it shows.
-                if visible {
-                    self.listen();
+                if let Some(connection) = &mut self.connection {
+                    self.audience.sound().listen(PLAYER, connection.audio_sink());
                 }
                 // The channel may open a moment before the connection counts as up, and what is said then is lost.
                 if self.greeted {
                     self.greet();
                     self.ping(now);
                 }
+                let visible = self.connection.as_ref().is_none_or(|it| it.visible);
                 self.tell(Event::TransportConnected { visible }).await;
             }
             TransportEvent::ChannelOpen(DataChannel::Control) => {
@@ -614,16 +607,14 @@ impl Driver {
                 self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
             }
             TransportEvent::Path(report) => {
-                if let Some(connection) = &self.connection {
-                    self.audio.on_report(connection.number(), &report);
-                }
+                self.audience.sound().on_report(&report);
                 self.rates.on_report(&report);
                 self.follow_rates(now);
             }
             TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
-                self.silence();
+                self.audience.sound().silence(PLAYER);
                 let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
                 // Those that talk to us say goodbye where they mean it: a page may be loading again.
                 let event = match reason {
@@ -795,19 +786,6 @@ impl Driver {
         }
     }
 
-    /// The client of now hears the session.
-    fn listen(&mut self) {
-        if let Some(connection) = &mut self.connection {
-            self.audio.listen(connection.number(), connection.audio_sink());
-        }
-    }
-
-    fn silence(&mut self) {
-        if let Some(connection) = &self.connection {
-            self.audio.silence(connection.number());
-        }
-    }
-
     fn notify(&mut self, notice: &Notice) {
         let message = match notice {
             Notice::Warning { reason, left } => wire::ServerMessage::Warning {
@@ -824,7 +802,7 @@ impl Driver {
         let Some(media) = &self.media else { return };
         let (source, encoder) = media.counts();
         self.client.count(&self.node.metrics, &source, &encoder);
-        let audio = self.audio.stats(now, &self.node.metrics);
+        let audio = self.audience.sound().look(now, &self.node.metrics);
         self.audience.counted(source, encoder.clone());
         if self.connection.is_none() || self.machine.phase() != Phase::Live {
             return;
@@ -900,7 +878,8 @@ impl Drop for Driver {
     /// A driver that panics must not keep its place, nor stop the runtime's thread while it joins its own.
     fn drop(&mut self) {
         self.audience.end("The session failed.");
-        if let Some(sound) = self.audio.take() {
+        let sound = self.audience.sound().take();
+        if let Some(sound) = sound {
             tokio::task::spawn_blocking(move || drop(sound));
         }
         if let Some(media) = self.media.take() {

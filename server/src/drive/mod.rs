@@ -75,8 +75,9 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         choice: plan.choice.clone(),
         ended: None,
     };
+    let sound = node.sound(plan.app.as_ref(), plan.id.as_str());
     let (audience, deeds) =
-        Audience::new(node.clock.clone(), stream, plan.video.size, &node.metrics);
+        Audience::new(node.clock.clone(), stream, plan.video.size, sound, &node.metrics);
     let entry = Arc::new(Entry {
         id: plan.id.clone(),
         app: plan.app_id.clone(),

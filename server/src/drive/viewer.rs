@@ -111,7 +111,7 @@ impl Viewer {
                 start: audience.rate().max(config.video.start_rate.rate()).min(ceiling),
                 floor: config.video.min_rate.rate(),
                 ceiling,
-                audio: Bitrate::from_bps(0),
+                audio: audience.sound().rate(),
                 frame: plan.video.rate.interval(),
                 size: plan.video.size,
                 resizes: false,
@@ -232,8 +232,9 @@ impl Viewer {
             Ok(decodes) => match self.coded_for(decodes).await {
                 Ok((codec, kind)) => {
                     let depth = kind.format.depth();
+                    let sound = self.audience.sound().is_offered();
                     let answered =
-                        answer::answer(&self.node, Some(codec), depth, false, offer).await;
+                        answer::answer(&self.node, Some(codec), depth, sound, offer).await;
                     answered.map(|(taken, answer)| Answer {
                         connection: self.take_over(taken, (codec, kind)),
                         sdp: answer.sdp,
@@ -314,18 +315,20 @@ impl Viewer {
         name
     }
 
-    /// Units come from now on.
+    /// Units and sound come from now on.
     fn sit_down(&mut self) {
         let (Some(connection), Some(told)) = (&mut self.connection, self.told) else { return };
         if self.connected && self.visible {
             let sink = self.rates.gated(connection.video_sink(), self.node.clock.clone());
             self.audience.seat(self.who, sink, told, self.counts.clone());
+            self.audience.sound().listen(self.who, connection.audio_sink());
         }
     }
 
     /// And no more.
     fn stand_up(&mut self) {
         self.audience.unseat(self.who);
+        self.audience.sound().silence(self.who);
     }
 
     fn follow_stream(&mut self) {
@@ -498,7 +501,8 @@ impl Viewer {
         }
         let (source, encoder) = self.audience.counts();
         let rate = (self.audience.rate(), self.rates.stats(now));
-        let stats = self.client.stats(now, rate, None, &source, &encoder, self.audience.present());
+        let (audio, viewers) = (self.audience.sound().told(), self.audience.present());
+        let stats = self.client.stats(now, rate, audio, &source, &encoder, viewers);
         self.say(&stats);
         self.ping(now);
     }
@@ -541,7 +545,7 @@ impl Viewer {
 impl Drop for Viewer {
     /// A viewer's task that panics must not keep its place, nor stay in the session's way.
     fn drop(&mut self) {
-        self.audience.unseat(self.who);
+        self.stand_up();
         self.audience.set_present(self.who, None);
         if let Some(permit) = self.permit.take() {
             self.node.release_viewer(&self.id, permit);

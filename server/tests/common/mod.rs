@@ -10,9 +10,9 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use media::{
-    Clock, CpuImage, DeviceId, Frame, FrameImage, FrameRequest, FrameSource, ImageError, InputSink,
-    MediaTime, PictureKind, PixelFormat, Plane, PlaneMut, Rect, SequencedInput, SharedImage, Size,
-    SourceError, SourceEvent, SourceInfo, StageTimes,
+    AudioError, AudioSource, Clock, CpuImage, DeviceId, Frame, FrameImage, FrameRequest,
+    FrameSource, ImageError, InputSink, MediaTime, PictureKind, PixelFormat, Plane, PlaneMut, Rect,
+    SequencedInput, SharedImage, Size, Sound, SourceError, SourceEvent, SourceInfo, StageTimes,
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, VideoMode};
 use nearlight::config::{self, Config};
@@ -49,7 +49,7 @@ pub fn config(overrides: &[&str]) -> Config {
     config::load(None, [], &all).expect("a valid configuration")
 }
 
-/// A node that plays `pattern`, `wide` and `display`, and the doubles of what may go wrong: `panics`, `panics-at-input`, `loses-device`,
+/// A node that plays `pattern`, `rushing` (which has sound), `wide` and `display`, and the doubles of what may go wrong: `panics`, `panics-at-input`, `loses-device`,
 /// `hangs` and `broken`.
 pub fn node(overrides: &[&str]) -> Arc<Node> {
     open(config(overrides)).expect("a node")
@@ -63,7 +63,8 @@ pub fn open(config: Config) -> anyhow::Result<Arc<Node>> {
 /// The same with other encoders, or other ways to try them.
 pub fn with_probing(config: Config, probing: Probing) -> anyhow::Result<Arc<Node>> {
     let mut apps: Vec<Arc<dyn App>> = vec![
-        Arc::new(PatternApp),
+        Arc::new(PatternApp { rushes: false }),
+        Arc::new(PatternApp { rushes: true }),
         Arc::new(WideApp),
         Arc::new(DisplayApp("display", RESIZED)),
         Arc::new(DisplayApp("shrinking", SHRUNK)),
@@ -80,22 +81,25 @@ pub async fn serve(overrides: &[&str]) -> Server {
     Server::bind_with(config(overrides), open).await.expect("a server")
 }
 
-/// The moving test pattern.
-struct PatternApp;
+/// The moving test pattern, silent or with noise.
+struct PatternApp {
+    rushes: bool,
+}
 
 impl App for PatternApp {
     fn info(&self) -> AppInfo {
-        info("pattern", None)
+        info(if self.rushes { "rushing" } else { "pattern" }, None)
     }
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
         let source = Box::new(PulledPattern::new(video.size, 3, clock));
-        Ok(Running { source, input: Box::new(NoHands), sound: None })
+        let sound = self.rushes.then(|| Box::new(Noise(1)) as Box<dyn AudioSource>);
+        Ok(Running { source, input: Box::new(NoHands), sound })
     }
     fn device(&self) -> Option<DeviceId> {
         None
     }
     fn has_sound(&self) -> bool {
-        false
+        self.rushes
     }
     fn draws_hdr(&self) -> bool {
         false
@@ -105,7 +109,22 @@ impl App for PatternApp {
     }
 }
 
-/// The same in ten bits where that is asked for.
+/// Noise by a generator's state (Marsaglia's xorshift): no two packets of it are the same.
+struct Noise(u32);
+
+impl AudioSource for Noise {
+    fn fill(&mut self, _: MediaTime, block: &mut [f32]) -> Result<Sound, AudioError> {
+        for sample in block.iter_mut() {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 17;
+            self.0 ^= self.0 << 5;
+            *sample = (self.0 >> 8) as f32 / (1 << 24) as f32 - 0.5;
+        }
+        Ok(Sound::of(block))
+    }
+}
+
+/// The pattern in ten bits where that is asked for.
 struct WideApp;
 
 impl App for WideApp {
