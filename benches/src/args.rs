@@ -96,6 +96,7 @@ pub(crate) enum Section {
     Input,
     Memory,
     Resume,
+    Sound,
     Start,
     Weight,
     Still,
@@ -113,6 +114,7 @@ impl Section {
             Self::Input => "input",
             Self::Memory => "memory",
             Self::Resume => "resume",
+            Self::Sound => "sound",
             Self::Start => "start",
             Self::Weight => "weight",
             Self::Still => "still",
@@ -151,6 +153,6 @@ mod tests {
     fn sections_run_in_order_whatever_was_asked_first() {
         let args = Args::parse_from(["latency", "--only", "still,overhead,demo"]);
         assert_eq!(args.sections(), [Section::Demo, Section::Synthetic, Section::Still]);
-        assert_eq!(Args::parse_from(["latency"]).sections().len(), 10);
+        assert_eq!(Args::parse_from(["latency"]).sections().len(), 11);
     }
 }

@@ -117,6 +117,14 @@ pub(crate) struct Resumed {
     pub(crate) kind: String,
 }
 
+/// By how many milliseconds the sound was later than the picture, and how long it waited; and the transport.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Heard {
+    pub(crate) skew: Vec<f64>,
+    pub(crate) buffer: Vec<f64>,
+    pub(crate) kind: String,
+}
+
 /// What was pressed and what came of it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Pressed {
@@ -232,6 +240,13 @@ impl Browser {
             json!({ "op": "resumes", "url": url, "what": what, "count": count, "down": down_ms });
         self.call(&command, (down + Duration::from_secs(10)) * count)
             .with_context(|| format!("{what} at {url}"))
+    }
+
+    /// Listens to a session for some time, after its warm-up.
+    pub(crate) fn sound(&mut self, url: &str, after: Duration, window: Duration) -> Result<Heard> {
+        let (after_ms, window_ms) = (after.as_secs_f64() * 1e3, window.as_secs_f64() * 1e3);
+        let command = json!({ "op": "sound", "url": url, "after": after_ms, "window": window_ms });
+        self.call(&command, after + window).with_context(|| format!("sound of {url}"))
     }
 
     /// Packed bytes of each file of the page.

@@ -12,6 +12,7 @@ use server::encoders::Probing;
 use server::node::Node;
 use server::scenes::SceneLibrary;
 use server::serve::Server;
+use server::sync_test::SyncTest;
 
 use crate::apps::Pattern;
 use crate::coded::Coded;
@@ -20,6 +21,7 @@ use crate::coded::Coded;
 pub(crate) const DEMO: &str = "demo";
 pub(crate) const MOVING: &str = "pattern";
 pub(crate) const STILL: &str = "still";
+pub(crate) const SYNC_TEST: &str = "sync-test";
 
 /// Coded size of everything that is measured.
 pub(crate) const WIDTH: u32 = 1280;
@@ -64,6 +66,10 @@ impl Host {
             apps.push(
                 Arc::new(Pattern { id: MOVING, title: "Pattern", moves: true }) as Arc<dyn App>
             );
+            // The scenes bring it where there is a graphics device.
+            if apps.iter().all(|app| app.info().id != SYNC_TEST) {
+                apps.push(Arc::new(SyncTest));
+            }
             apps.push(Arc::new(Pattern { id: STILL, title: "Still", moves: false }));
             let probing = Probing::in_process();
             let candidates = watching.watch(&probing.candidates);

@@ -19,6 +19,7 @@
 //! | `encoders` | every software encoder that works here: overhead of its adapter, rate and quality; libx264 against commands of others; probing |
 //! | `input` | input → changed pixel, on both sources |
 //! | `memory` | what an extra session of the demo takes, in a server process of its own |
+//! | `sound` | by how much the sound of the sync test is later than its picture, over each transport |
 //! | `start` | click → first decoded frame of the demo, warm |
 //! | `weight` | the page, each file packed by gzip |
 //! | `still` | frames encoded while a picture stands still |
@@ -37,6 +38,8 @@
 //!   page's clock, so no clocks are compared. Its bound is 1.5 frame intervals, plus the medians of encode
 //!   and of last packet sent → decoded: a browser tells no decoding time of a single frame, so network and
 //!   jitter buffer are in the bound too, on loopback.
+//! - *Sound after picture* is what the page's statistics say: when a sample is played and a picture is shown, each by
+//!   its time on the node's media clock. The device's own delay is as the browser tells it.
 //! - *Decoded* is when the page's worker has the frame in its hands, out of the decoder and the track
 //!   processor.
 //! - *Processor time* is user + system time of the process (`/proc`), per frame sent. It includes this

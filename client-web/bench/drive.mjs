@@ -195,6 +195,35 @@ const operations = {
   /** See resume.mjs. */
   resumes: (command) => resumes({ newPage, waitUntilLive }, command),
 
+  /** Plays, and looks again and again how far sound and picture are apart. */
+  async sound({ url, after, window: length }) {
+    const page = await newPage();
+    try {
+      await page.goto(url);
+      await waitUntilLive(page);
+      // The browser plays nothing before somebody does something.
+      await page.mouse.click(VIEWPORT.width / 2, VIEWPORT.height / 2);
+      await until(page, async () => (await window.nearlight.sound()).skewMs !== undefined);
+      await pause(after);
+      const heard = await page.evaluate(async (end) => {
+        const [skew, buffer] = [[], []];
+        for (const stop = performance.now() + end; performance.now() < stop; ) {
+          const { skewMs, path, played } = await window.nearlight.sound();
+          if (skewMs !== undefined) skew.push(skewMs);
+          const bufferMs = played?.bufferMs ?? path?.bufferMs;
+          if (bufferMs !== undefined) buffer.push(bufferMs);
+          await new Promise((resolve) => { setTimeout(resolve, 250); });
+        }
+        return { skew, buffer };
+      }, length);
+      const { kind } = await page.evaluate(() => window.nearlight.transport);
+      return { ...heard, kind };
+    } finally {
+      await page.keyboard.press('Control+Alt+Shift+KeyQ').catch(() => undefined);
+      await page.context().close();
+    }
+  },
+
   /** Bytes of the built page when gzip packs each file, as scripts/weigh.mjs counts them. */
   async weigh() {
     const root = new URL('../dist/', import.meta.url);

@@ -95,7 +95,7 @@ export function exposeDebug(current: () => Player | undefined): void {
     },
     async sound() {
       const path = (await current()?.session.averages())?.sound;
-      return { state: current()?.speaker.state, path, played: current()?.speaker.figures, skewMs: current()?.skewMs };
+      return { state: current()?.speaker.state, path, played: current()?.speaker.figures, skewMs: current()?.speaker.skewMs };
     },
     async rtcStats() {
       const report = await current()?.session.rtcStats();

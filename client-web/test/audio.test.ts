@@ -5,7 +5,7 @@ import { Playout, SAMPLE_RATE } from '../src/audio/playout.ts';
 import { Hold, rtpOf, skewMs, trackSkewMs } from '../src/audio/skew.ts';
 import { Unwrapped } from '../src/audio/unwrapped.ts';
 import { inStereo } from '../src/session/stereo.ts';
-import { RtcStatsReader } from '../src/stats/rtc.ts';
+import { PlayoutReader, RtcStatsReader } from '../src/stats/rtc.ts';
 import { soundOf } from '../src/stats/sound.ts';
 import { rtp } from '../src/units.ts';
 import type { AudioStats } from '../src/wire/index.ts';
@@ -105,6 +105,11 @@ class Listening {
     }
   }
 
+  /** The browser's audio thread stands still for so long. */
+  stall(seconds: number): void {
+    this.now += seconds * SAMPLE_RATE;
+  }
+
   private block(block: number): void {
     const samples = Float32Array.from({ length: 480 }, (_, n) => 0.5 * Math.sin(((block * 480 + n) / 48) * 2 * Math.PI));
     this.playout.push(this.start + block * 480, samples, samples);
@@ -178,6 +183,24 @@ describe('playout', () => {
     expect(listening.playout.figures.late).toBe(0);
     expect(Math.max(...listening.heard.slice(3 * SAMPLE_RATE, 3.5 * SAMPLE_RATE))).toBe(0);
     expect(Math.max(...listening.heard.slice(-SAMPLE_RATE / 2))).toBeGreaterThan(0.45);
+  });
+
+  it('begins with the newest once the browser plays', () => {
+    const listening = new Listening(0, () => 0);
+    listening.stall(0.4);
+    listening.play(0.1);
+    expect(listening.delayed / 48).toBeLessThan(35);
+  });
+
+  it('makes up for a thread that stood still as soon as there is silence', () => {
+    // In silence one block in 40 comes.
+    const listening = new Listening(0, () => 0, 1, (block) => block >= 350 && block % 40 > 0);
+    listening.play(3);
+    listening.stall(0.05);
+    listening.play(0.2);
+    expect(listening.delayed / 48).toBeGreaterThan(50);
+    listening.play(4);
+    expect(listening.delayed / 48).toBeLessThan(35);
   });
 
   it('is later where it is held, and back when it is not', () => {
@@ -263,6 +286,18 @@ it('the browser’s figures of sound are those of its way', () => {
   expect(reader.read(new Map([['v', { type: 'inbound-rtp', kind: 'video' }]]))?.sound).toBeUndefined();
 });
 
+it('the device’s own time is an average between two readings', () => {
+  const reader = new PlayoutReader();
+  const report = (delay: number, samples: number): Map<string, unknown> => new Map([
+    ['v', { type: 'inbound-rtp', totalPlayoutDelay: 9 }],
+    ['p', { type: 'media-playout', totalPlayoutDelay: delay, totalSamplesCount: samples }],
+  ]);
+  expect(reader.read(new Map([['v', {}]]))).toBeUndefined();
+  expect(reader.read(report(24, 480))).toBe(50);
+  expect(reader.read(report(24 + 480 * 0.027, 960))).toBeCloseTo(27);
+  expect(reader.read(report(24 + 480 * 0.027, 960))).toBeUndefined();
+});
+
 it('sound is told in words', () => {
   const sent: AudioStats = { codec: 'Opus', kbps: 128, target_kbps: 128, silent: false, expected_loss: 0, refused: 0 };
   expect(soundOf(undefined, undefined, undefined, undefined)).toBe('none');
@@ -270,6 +305,6 @@ it('sound is told in words', () => {
   expect(soundOf({ ...sent, silent: true }, undefined, undefined, undefined)).toBe('Opus, silent now');
   const path = { expected: 200, lost: 2, recovered: 1, concealed: '20 ms', bufferMs: 41.2 };
   expect(soundOf(sent, path, undefined, -3)).toBe('Opus, 128 kbit/s, 2 of 200 packets lost, 1 made up for, concealed 20 ms, buffer 41 ms, 3 ms before the picture');
-  const played = { bufferMs: 18, skewMs: 12, concealed: 1, energy: 1 };
+  const played = { bufferMs: 18, concealed: 1, energy: 1 };
   expect(soundOf(sent, { expected: 200, lost: 0, recovered: 0 }, played, 12)).toBe('Opus, 128 kbit/s, 0 of 200 packets lost, concealed 1 times, buffer 18 ms, 12 ms after the picture');
 });

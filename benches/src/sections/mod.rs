@@ -7,6 +7,7 @@ mod input;
 pub(crate) mod memory;
 mod page;
 mod resume;
+mod sound;
 mod stages;
 mod still;
 mod stream;
@@ -48,6 +49,7 @@ pub(crate) fn run(section: Section, bench: &mut Bench, findings: &mut Findings) 
         }
         Section::Memory => memory::run(bench, findings),
         Section::Resume => resume::run(bench, findings),
+        Section::Sound => sound::run(bench, findings),
         Section::Start => page::starts(bench, findings),
         Section::Weight => page::weight(bench, findings),
         Section::Still => still::run(bench, findings),

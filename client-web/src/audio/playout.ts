@@ -16,8 +16,10 @@ const MARGIN = 0.006 * SAMPLE_RATE;
 const FIRST_RESERVE = 0.02 * SAMPLE_RATE;
 /** An error of the reserve that is left alone: correcting less than a call's length would never end. */
 const TOLERANCE = 0.003 * SAMPLE_RATE;
-/** A larger one is not played through, but skipped. */
-const SKIP = 0.12 * SAMPLE_RATE;
+/** A larger one is not played through, but skipped: the browser's audio thread stood still, which was heard anyway. */
+const SKIP = 0.06 * SAMPLE_RATE;
+/** The same while nothing is to be heard; beyond what paths vary by, of which few blocks in silence tell little. */
+const SKIP_IN_SILENCE = 0.03 * SAMPLE_RATE;
 /** Most change of speed: a tenth of a semitone, which nobody hears. */
 const MOST_CHANGE = 0.006;
 /** Seconds in which an error is to be gone, where that takes no more change. */
@@ -48,6 +50,8 @@ export class Playout {
   private hold = 0;
   /** Samples played in all, as a clock. */
   private played = 0;
+  /** The same when it was decided where to begin. */
+  private begun = 0;
   private least = { since: 0, now: Number.POSITIVE_INFINITY, before: Number.POSITIVE_INFINITY };
   private counts = { late: 0, starved: 0, energy: 0 };
 
@@ -69,7 +73,10 @@ export class Playout {
   push(at: number, left: Float32Array, right: Float32Array): void {
     const { length } = left;
     if (length === 0 || length > CAPACITY / 4 || right.length !== length || !Number.isSafeInteger(at)) return;
-    if (this.position === undefined || Math.abs(at - this.position) > CAPACITY * 4) {
+    // As long as the browser plays nothing, what came before is of no use any more.
+    const waits = this.played === this.begun;
+    if (this.position === undefined || waits || Math.abs(at - this.position) > CAPACITY * 4) {
+      this.begun = this.played;
       this.position = at - FIRST_RESERVE - this.hold;
       this.end = at;
       this.forget();
@@ -134,7 +141,8 @@ export class Playout {
     }
     this.least.now = Math.min(this.least.now, reserve);
     const error = Math.min(this.least.now, this.least.before) - wanted;
-    if (error > SKIP) {
+    const known = Number.isFinite(this.least.before);
+    if (error > SKIP || (error > SKIP_IN_SILENCE && known && this.gain === 0)) {
       this.move(error);
     } else if (Math.abs(error) <= TOLERANCE) {
       this.speed = 1;

@@ -5,7 +5,8 @@ import workletUrl from '../worker/playout-worklet.ts?worker&url';
 import type { Micros, RtpTimestamp } from '../units.ts';
 import type { PlayoutReport, ToPlayout } from './messages.ts';
 import { SAMPLE_RATE } from './playout.ts';
-import { Hold, rtpOf, skewMs, trackSkewMs, type Moment } from './skew.ts';
+import { Hold, rtpOf, skewMs, type Moment } from './skew.ts';
+import { TrackWatch } from './track-watch.ts';
 import { rememberedVolume, rememberVolume, type Volume } from './volume.ts';
 
 export interface SpeakerState extends Volume {
@@ -16,8 +17,6 @@ export interface SpeakerState extends Volume {
 /** What the page knows of sound that it plays itself. */
 export interface SpeakerFigures {
   readonly bufferMs: number;
-  /** Milliseconds by which the sound is later than the picture. */
-  readonly skewMs: number | undefined;
   /** Times that sound was faded over, or came too late. */
   readonly concealed: number;
   /** Of what was played, since the beginning; of squares of samples. */
@@ -30,6 +29,7 @@ export class Speaker {
   private volume: Volume = rememberedVolume();
   private blocked = false;
   private element: HTMLAudioElement | undefined;
+  private watch: TrackWatch | undefined;
   private context: AudioContext | undefined;
   private node: AudioWorkletNode | undefined;
   private gain: GainNode | undefined;
@@ -50,12 +50,19 @@ export class Speaker {
     const { report } = this;
     if (report === undefined) return undefined;
     const { buffered, late, starved, energy } = report;
-    return { bufferMs: (buffered * 1000) / SAMPLE_RATE, skewMs: this.skew, concealed: late + starved, energy };
+    return { bufferMs: (buffered * 1000) / SAMPLE_RATE, concealed: late + starved, energy };
   }
 
-  /** Plays this track from now on. */
-  attachTrack(track: MediaStreamTrack): void {
+  /** Milliseconds by which the sound is later than the picture, as far as that is known. */
+  get skewMs(): number | undefined {
+    return this.watch === undefined ? this.skew : this.watch.skewMs;
+  }
+
+  /** Plays this track of this receiver from now on. */
+  attachTrack(track: MediaStreamTrack, receiver: RTCRtpReceiver): void {
+    this.leaveElement();
     this.leaveWorklet();
+    this.watch = new TrackWatch(receiver, () => this.shownLately());
     this.element ??= new Audio();
     this.element.srcObject = new MediaStream([track]);
     this.apply();
@@ -70,14 +77,6 @@ export class Speaker {
       // No audio device, or no worklets: the picture goes on without sound.
       port.close();
     });
-  }
-
-  /** By how much the sound of this receiver is later than the picture, as far as the browser tells. */
-  trackSkew(receiver: RTCRtpReceiver): number | undefined {
-    const [source] = receiver.getSynchronizationSources();
-    const picture = this.shownLately();
-    if (source === undefined || picture === undefined) return undefined;
-    return trackSkewMs({ rtp: source.rtpTimestamp, at: source.timestamp - performance.timeOrigin }, picture);
   }
 
   /** A picture was shown. */
@@ -197,6 +196,8 @@ export class Speaker {
 
   private leaveElement(): void {
     if (this.element !== undefined) this.element.srcObject = null;
+    this.watch?.close();
+    this.watch = undefined;
   }
 
   private leaveWorklet(): void {

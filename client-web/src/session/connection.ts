@@ -15,7 +15,7 @@ import { fragment, fragmentHead } from './trickle.ts';
 export interface ConnectionEvents {
   readonly onTrack: (track: MediaStreamTrack) => void;
   /** Sound is on this track from now on. */
-  readonly onSound: (track: MediaStreamTrack) => void;
+  readonly onSound: (track: MediaStreamTrack, receiver: RTCRtpReceiver) => void;
   /** Pictures, which come since `at`, are shown by whom the connection gave them to itself. */
   readonly onStream: (at: Micros) => void;
   readonly onControl: (text: string) => void;
@@ -73,8 +73,6 @@ export interface SessionConnection {
   /** Tells that a frame is decoded; absent where whoever decodes tells it. */
   acknowledge?(frame: Decoded): void;
   averages(): Promise<PathAverages | undefined>;
-  /** What receives the sound; undefined where the page plays it itself. */
-  readonly soundReceiver?: RTCRtpReceiver;
   /** WebRTC's own statistics. */
   stats(): Promise<RTCStatsReport | undefined>;
   /**
@@ -93,7 +91,6 @@ const GATHER_MS = 40;
 export class Connection implements SessionConnection {
   readonly kind = 'webrtc';
   readonly connectMs = undefined;
-  readonly soundReceiver: RTCRtpReceiver;
   private readonly peer: RTCPeerConnection;
   private readonly control: RTCDataChannel;
   private readonly acks: RTCDataChannel;
@@ -112,7 +109,7 @@ export class Connection implements SessionConnection {
     this.peer = peer;
     const transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
     offerDescriptor(transceiver as WithExtensions);
-    this.soundReceiver = peer.addTransceiver('audio', { direction: 'recvonly' }).receiver;
+    peer.addTransceiver('audio', { direction: 'recvonly' });
     const { receiver } = transceiver;
     // The node asks for no delay by the playout-delay extension; this is for browsers without it.
     if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
@@ -132,8 +129,8 @@ export class Connection implements SessionConnection {
       if (!this.retired && needed.every(({ readyState }) => readyState === 'open')) events.onInputReady(input, motion);
     };
     for (const channel of needed) channel.onopen = ready;
-    peer.ontrack = ({ track }) => {
-      if (track.kind === 'audio') events.onSound(track);
+    peer.ontrack = ({ track, receiver: of }) => {
+      if (track.kind === 'audio') events.onSound(track, of);
       else events.onTrack(track);
     };
     peer.onconnectionstatechange = () => { this.stateChanged(); };

@@ -11,7 +11,7 @@ export interface PlayEvents {
   /** Show this track from now on. */
   readonly onTrack: (track: MediaStreamTrack) => void;
   /** Play this track from now on. */
-  readonly onSound: (track: MediaStreamTrack) => void;
+  readonly onSound: (track: MediaStreamTrack, receiver: RTCRtpReceiver) => void;
   /** What the session came by, and why; known once it can be played. */
   readonly onTransport: (taken: Taken) => void;
   readonly onHello: (hello: Hello) => void;

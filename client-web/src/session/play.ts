@@ -145,11 +145,6 @@ export class PlaySession {
     return this.connection?.stats() ?? Promise.resolve(undefined);
   }
 
-  /** What receives the sound, where WebRTC does. */
-  get soundReceiver(): RTCRtpReceiver | undefined {
-    return this.connection?.soundReceiver;
-  }
-
   averages(): Promise<PathAverages | undefined> {
     return this.connection?.averages() ?? Promise.resolve(undefined);
   }
@@ -271,7 +266,7 @@ export class PlaySession {
         this.picturesCome(clientNow());
         this.events.onTrack(track);
       },
-      onSound: (track) => { this.events.onSound(track); },
+      onSound: (track, receiver) => { this.events.onSound(track, receiver); },
       onStream: (at) => {
         this.replaced(at);
         this.picturesCome(at);

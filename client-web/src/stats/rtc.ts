@@ -63,6 +63,26 @@ export class RtcStatsReader {
   }
 }
 
+/** How long the device takes for what it is given to play, which the browser tells as a sum over all samples. */
+export class PlayoutReader {
+  private before: { readonly delay: number; readonly count: number } | undefined;
+
+  /** Average in milliseconds since the reading before; undefined where it is not told, or nothing was played. */
+  read(report: { forEach(each: (entry: unknown) => void): void }): number | undefined {
+    let found: Entry | undefined;
+    report.forEach((value) => {
+      const entry = value as Entry;
+      if (entry['type'] === 'media-playout') found = entry;
+    });
+    if (found === undefined) return undefined;
+    const delay = number(found, 'totalPlayoutDelay') ?? 0;
+    const count = number(found, 'totalSamplesCount') ?? 0;
+    const { before } = this;
+    this.before = { delay, count };
+    return averageMs(delay, before?.delay, count, before?.count);
+  }
+}
+
 type Entry = Readonly<Record<string, unknown>>;
 
 function number(entry: Entry, name: string): number | undefined {

@@ -116,7 +116,7 @@ export class Player {
       onSession: (session) => { this.given(session); },
       onState: (state) => { this.show(state); },
       onTrack: (track) => { this.view.attach(track); },
-      onSound: (track) => { this.speaker.attachTrack(track); },
+      onSound: (track, receiver) => { this.speaker.attachTrack(track, receiver); },
       onTransport: (taken) => {
         this.taken = taken;
         this.hud.transport(taken);
@@ -331,12 +331,6 @@ export class Player {
     this.say(locked ? free : LOOK);
   }
 
-  /** Milliseconds by which the sound is later than the picture. */
-  get skewMs(): number | undefined {
-    const { soundReceiver } = this.session;
-    return soundReceiver === undefined ? this.speaker.figures?.skewMs : this.speaker.trackSkew(soundReceiver);
-  }
-
   /** Sessions without sound show nothing of it. */
   private showSound(): void {
     if (this.stats?.audio != null) this.bar.showSound(this.speaker.state);
@@ -402,7 +396,7 @@ export class Player {
     if (!this.hud.isOpen) return;
     this.session.averages().then(
       (averages) => {
-        if (averages !== undefined) this.hud.averages(averages, this.speaker.figures, this.skewMs);
+        if (averages !== undefined) this.hud.averages(averages, this.speaker.figures, this.speaker.skewMs);
       },
       () => undefined,
     );
