@@ -123,6 +123,7 @@ fn rate(c: &mut Criterion) {
                 newest_delay_micros: (number % 7) as i64 * 300 + 2_000,
                 round_trip: Some(Duration::from_millis(5)),
                 ecn_ce: 0,
+                unread_frames: None,
             };
             controller.on_report(&report);
             black_box(controller.poll(report.at))

@@ -34,9 +34,7 @@ const look = (tab) => tab.page.evaluate(async () => {
 });
 
 for (const transport of ['webrtc', 'webtransport']) {
-  // By WebTransport the node may take a stopped browser for a slow link, on some machines for good.
-  const skip = transport === 'webtransport' && process.env['NEARLIGHT_STARVED_MINUTES'] === undefined && 'told from a slow link on some machines only: `make soak` asks';
-  test(`a starved browser is sent fewer frames by ${transport}, and what it shows does not get older`, { skip }, () =>
+  test(`a starved browser is sent fewer frames by ${transport}, and what it shows does not get older`, () =>
     Tab.with({ browser, node, query: `?play=demo&width=640&height=360&fps=${FPS}&transport=${transport}` }, async (tab) => {
       await tab.state('live');
       await until('figures', async () => (await look(tab)).age);

@@ -191,4 +191,7 @@ pub struct PathReport {
     pub round_trip: Option<Duration>,
     /// Packets that came with a congestion mark (RFC 3168).
     pub ecn_ce: u32,
+    /// Frames that were whole at the client's end of the transport and not read by its program, on average since the
+    /// report before, where the transport knows: a client without time has them, a slow path has not.
+    pub unread_frames: Option<f64>,
 }

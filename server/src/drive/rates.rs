@@ -233,6 +233,7 @@ mod tests {
             newest_delay_micros: delay,
             round_trip: None,
             ecn_ce: 0,
+            unread_frames: None,
         }
     }
 

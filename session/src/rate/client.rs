@@ -1,4 +1,4 @@
-//! Whether the client keeps up: what waits there for its decoder, and for how long.
+//! Whether the client keeps up: what waits there to be read or for its decoder, and for how long.
 
 use std::time::Duration;
 
@@ -35,20 +35,40 @@ const MOST: f64 = 30.0;
 #[derive(Clone, Debug)]
 pub(super) struct ClientWatch {
     base: WindowedMin,
-    waiting: f64,
-    /// The same when it was told last.
+    /// What waits for the decoder, and what lies unread before it: told apart, by different ends of the transport.
+    decoder: Waiting,
+    unread: Waiting,
+    is_behind: bool,
+}
+
+/// Frames that wait somewhere.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    average: f64,
+    /// When it was told last.
     newest: f64,
     last: Option<MediaTime>,
-    is_behind: bool,
+}
+
+impl Waiting {
+    fn add(&mut self, now: MediaTime, frames: f64) {
+        self.newest = frames.clamp(0.0, MOST);
+        let passed = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
+        self.last = Some(now);
+        self.average += (self.newest - self.average) * (1.0 - (-passed / AVERAGED_IN).exp());
+    }
+
+    fn is_known(&self, now: MediaTime, for_long: Duration) -> bool {
+        self.last.is_some_and(|last| now.since(last) <= for_long)
+    }
 }
 
 impl ClientWatch {
     pub(super) fn new() -> Self {
         Self {
             base: WindowedMin::new(BASE),
-            waiting: 0.0,
-            newest: 0.0,
-            last: None,
+            decoder: Waiting::default(),
+            unread: Waiting::default(),
             is_behind: false,
         }
     }
@@ -66,23 +86,30 @@ impl ClientWatch {
             let late = delay.saturating_sub(base) as f64 - queue.as_micros() as f64;
             late / (frame.as_micros() as f64).max(1.0)
         });
-        let waiting = f64::from(load.decode_queue.unwrap_or(0)).max(late).clamp(0.0, MOST);
-        self.newest = waiting;
-        let passed = self.last.map_or(0.0, |last| now.since(last).as_secs_f64());
-        self.last = Some(now);
-        self.waiting += (waiting - self.waiting) * (1.0 - (-passed / AVERAGED_IN).exp());
-        self.is_behind = self.waiting > if self.is_behind { CAUGHT_UP } else { BEHIND };
+        self.decoder.add(now, f64::from(load.decode_queue.unwrap_or(0)).max(late));
+        self.judge();
     }
 
-    /// Frames that wait there, where that was told just now.
+    /// So many whole frames lay there unread, on average since this was told last.
+    pub(super) fn on_unread(&mut self, now: MediaTime, frames: f64) {
+        self.unread.add(now, frames);
+        self.judge();
+    }
+
+    fn judge(&mut self) {
+        let waiting = self.decoder.average.max(self.unread.average);
+        self.is_behind = waiting > if self.is_behind { CAUGHT_UP } else { BEHIND };
+    }
+
+    /// Frames that wait for its decoder, where that was told just now.
     pub(super) fn waiting(&self, now: MediaTime) -> f64 {
-        let is_fresh = self.last.is_some_and(|last| now.since(last) <= FRESH);
-        if is_fresh { self.newest } else { 0.0 }
+        if self.decoder.is_known(now, FRESH) { self.decoder.newest } else { 0.0 }
     }
 
     /// Whether it does not keep up.
     pub(super) fn is_behind(&self, now: MediaTime) -> bool {
-        self.is_behind && self.last.is_some_and(|last| now.since(last) <= SILENT)
+        let is_known = self.decoder.is_known(now, SILENT) || self.unread.is_known(now, SILENT);
+        self.is_behind && is_known
     }
 }
 
@@ -115,6 +142,25 @@ mod tests {
         assert!(!watch.is_behind(at + Duration::from_secs(3)), "nothing was heard since");
         feed(&mut watch, 1_516, 1_000, |_| queue(0));
         assert!(!watch.is_behind(MediaTime::from_millis(2_516)));
+    }
+
+    #[test]
+    fn what_lies_unread_is_behind_however_short_the_decoders_queue() {
+        let mut watch = ClientWatch::new();
+        let mut last = MediaTime::ZERO;
+        // Told when the client runs, for a moment every 400 ms: what it has read then is on time, what lay there is not.
+        for (millis, unread) in (0..2_000).step_by(400).flat_map(|at| [(at, 2.0), (at + 50, 8.0)]) {
+            last = MediaTime::from_millis(millis);
+            watch.on_load(last, queue(0), FRAME, Duration::ZERO);
+            watch.on_unread(last, unread);
+        }
+        assert!(watch.is_behind(last));
+        assert!(watch.waiting(last) < 1.0, "they do not wait for the decoder");
+        for millis in (2_000..3_000).step_by(50) {
+            last = MediaTime::from_millis(millis);
+            watch.on_unread(last, 0.1);
+        }
+        assert!(!watch.is_behind(last));
     }
 
     #[test]

@@ -246,6 +246,10 @@ impl RateController {
     /// Takes a report.
     pub fn on_report(&mut self, report: &PathReport) {
         self.heard = true;
+        if let Some(frames) = report.unread_frames {
+            self.client.on_unread(report.at, frames);
+            self.path.set_client_busy(self.client.is_behind(report.at));
+        }
         let stretch = self.path.on_report(report);
         self.count_beside(report, stretch);
         if let Some(found) = self.prober.on_report(report.at, report, self.path.queue()) {

@@ -91,6 +91,7 @@ impl Receiver {
             newest_delay_micros: micros(interval.newest_delay),
             round_trip: Some(interval.least_delay),
             ecn_ce: 0,
+            unread_frames: None,
         };
         Some((interval.end, report))
     }

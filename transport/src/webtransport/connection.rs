@@ -179,9 +179,10 @@ impl Shared {
         self.events.frame_lost(track, frame);
     }
 
-    /// A frame is whole at the client. Usually its place is free by then; where the socket's count missed some of
-    /// it, since the client's address changed meanwhile, it is freed here.
+    /// A frame is whole at the client's end of QUIC. Usually its place is free by then; where the socket's count missed
+    /// some of it, since the client's address changed meanwhile, it is freed here.
     pub(super) fn arrived(&self, track: TrackId, timestamp: u32) {
+        self.ledger.came_whole(timestamp, self.clock.now());
         if self.ledger.cancel(timestamp) {
             self.release(track);
         }

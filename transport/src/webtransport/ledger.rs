@@ -14,6 +14,8 @@ use media::{
     Acks, FrameId, FrameState, Mark, MediaTime, PathReport, StageTimes, TrackId, TransportEvent,
 };
 
+use super::unread::Unread;
+
 /// Least part of a datagram that is no data of a stream, in bytes: the short header with a packet number
 /// of one byte and no connection id, the tag (RFC 9001 §5.3), a STREAM frame's type and stream id.
 const OVERHEAD: usize = 1 + 1 + 16 + 1 + 1;
@@ -44,6 +46,7 @@ struct State {
     gathered: Option<Gathered>,
     newest: Newest,
     witness: Witness,
+    unread: Unread,
 }
 
 /// What QUIC says of how long frames were under way. When their bytes came is told by a page, which may have had no time
@@ -254,6 +257,14 @@ impl Ledger {
         }
     }
 
+    /// QUIC acknowledged a frame to its end. Its client may have read and acknowledged it before.
+    pub(super) fn came_whole(&self, timestamp: u32, at: MediaTime) {
+        let state = &mut *self.lock();
+        if state.sent.iter().any(|sent| sent.timestamp == timestamp) {
+            state.unread.came(timestamp, at);
+        }
+    }
+
     /// What acknowledgements say of the path, where those of [`GATHER`] name frames that were not acknowledged
     /// before: their times give the delay, and QUIC's own acknowledgements, which count padding too, the rate.
     /// Frames that were never sent, or are not whole at the client, say nothing.
@@ -265,6 +276,9 @@ impl Ledger {
         round_trip: Duration,
     ) -> Option<PathReport> {
         let state = &mut *self.lock();
+        for ack in &acks.frames {
+            state.unread.read(ack.wire_timestamp, at);
+        }
         for ack in acks.frames.iter().filter(|ack| ack.state != FrameState::Dropped) {
             let known = state.sent.iter().position(|sent| sent.timestamp == ack.wire_timestamp);
             let Some(sent) = known.and_then(|at| state.sent.remove(at)) else { continue };
@@ -312,6 +326,7 @@ impl Ledger {
             round_trip: Some(round_trip),
             // QUIC reads marks but passes no count on.
             ecn_ce: 0,
+            unread_frames: state.unread.average(at),
         })
     }
 }
@@ -490,6 +505,29 @@ mod tests {
         };
         assert_eq!(delays(|_| 40), (20, 30, 30));
         assert_eq!(delays(|late| 40 + late), (20, 170, 170));
+    }
+
+    #[test]
+    fn what_quic_brought_and_the_page_has_not_read_is_told() {
+        let ledger = Ledger::default();
+        let mut unread = (1..=4_u64).map(|n| {
+            begin(&ledger, n, 100);
+            took(&ledger, 120, 1, ms(n * 100));
+            // QUIC says so 10 ms later, and the page 50 ms after that; of the third it speaks before QUIC does.
+            let came = |at| ledger.came_whole(n as u32, ms(n * 100 + at));
+            if n != 3 {
+                came(10);
+            }
+            let acks = ack(n as u32, FrameState::Received, 1, 2);
+            let at = ms(n * 100 + 60);
+            let report = ledger.acked(&acks, at, Totals::default(), Duration::from_millis(8));
+            if n == 3 {
+                came(61);
+            }
+            report.unwrap().unread_frames
+        });
+        assert_eq!(unread.next(), Some(None));
+        assert_eq!(unread.by_ref().collect::<Vec<_>>(), [Some(0.5), Some(0.0), Some(0.5)]);
     }
 
     #[test]

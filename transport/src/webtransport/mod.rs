@@ -39,6 +39,7 @@ mod readers;
 mod request;
 mod socket;
 mod sound;
+mod unread;
 mod window;
 mod writer;
 

@@ -132,6 +132,7 @@ proptest! {
                 prop_oneof![9 => 0_i64..300_000, 1 => any::<i64>()],
                 prop_oneof![9 => 0_i64..300_000, 1 => any::<i64>()],
                 prop_oneof![9 => 0_u64..100_000, 1 => any::<u64>()],
+                any::<Option<f64>>(),
             ),
             0..300,
         ),
@@ -139,7 +140,7 @@ proptest! {
         let config = RateConfig { floor: mbps(1), ceiling: mbps(15), ..RateConfig::default() };
         let mut control = RateController::new(MediaTime::ZERO, config);
         let mut at = MediaTime::ZERO;
-        for (gap, span, acked_bytes, acked_packets, lost_packets, delay, newest, before) in reports {
+        for (gap, span, acked_bytes, acked_packets, lost_packets, delay, newest, before, unread) in reports {
             at = at + Duration::from_micros(gap);
             control.on_sent(at, acked_bytes);
             control.on_report(&PathReport {
@@ -154,6 +155,7 @@ proptest! {
                 newest_delay_micros: newest,
                 round_trip: None,
                 ecn_ce: 0,
+                unread_frames: unread,
             });
             let mut polls = 0;
             while control.poll(at).is_some() {

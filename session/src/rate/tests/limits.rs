@@ -121,6 +121,42 @@ fn a_starved_client_does_not_bring_the_rate_down() {
 }
 
 #[test]
+fn a_client_that_leaves_frames_unread_gets_fewer_frames_and_no_fewer_bits() {
+    let config = RateConfig { ceiling: mbps(10), frame: Duration::from_micros(33_333), ..wide() };
+    let mut world = World::on(LinkConfig::of(mbps(100))).with(FEEDBACK[1], Duration::ZERO, config);
+    let decodes = Duration::from_millis(1);
+    world.sessions[0].client = Client::new(0, 0, decodes).seen();
+    world.run(secs(5));
+    let before = world.sessions[0].control.status(world.now);
+    assert_eq!((before.limit, before.frame_rate), (Limit::Ceiling, Part::WHOLE), "{before:?}");
+    // It stands for three quarters of the time.
+    world.sessions[0].client = Client::new(400, 300, decodes).seen();
+    world.run(secs(20));
+    let status = world.sessions[0].control.status(world.now);
+    assert_eq!(status.limit, Limit::Client, "{status:?}");
+    assert!(status.frame_rate.as_f64() < 1.0, "{status:?}");
+    assert_eq!((status.size, status.target), (Part::WHOLE, mbps(10)), "{status:?}");
+    // It has time again.
+    world.sessions[0].client = Client::new(0, 0, decodes).seen();
+    world.run(secs(120));
+    let status = world.sessions[0].control.status(world.now);
+    assert_eq!((status.limit, status.frame_rate), (Limit::Ceiling, Part::WHOLE), "{status:?}");
+}
+
+#[test]
+fn a_slow_link_leaves_nothing_unread_and_is_no_slow_client() {
+    let mut world = World::on(LinkConfig::of(mbps(10))).with(FEEDBACK[1], Duration::ZERO, wide());
+    world.sessions[0].client = Client::new(0, 0, Duration::from_millis(1)).seen();
+    world.run(secs(10));
+    world.change(|link| link.rate = mbps(4));
+    for _ in 0..100 {
+        world.run(Duration::from_millis(100));
+        assert_ne!(world.sessions[0].control.status(world.now).limit, Limit::Client);
+    }
+    assert!(world.rate(0, 15_000, 20_000) <= mbps(4));
+}
+
+#[test]
 fn bits_that_are_too_few_for_the_picture_cost_frames_then_pixels() {
     for feedback in FEEDBACK {
         let size = Size::new(1920, 1080);

@@ -95,7 +95,12 @@ pub(super) struct Client {
     period: u64,
     away: u64,
     decodes: Duration,
-    held: VecDeque<(Packet, u64, MediaTime)>,
+    /// The transport sees what comes and what the client has not read of it, as QUIC does.
+    is_seen: bool,
+    /// Frames that lay unread, summed over so many steps.
+    unread: (usize, usize),
+    /// Packets that are not read, their bytes, when they were sent and when they came.
+    held: VecDeque<(Packet, u64, MediaTime, MediaTime)>,
     waiting: VecDeque<MediaTime>,
     busy_until: MediaTime,
 }
@@ -104,6 +109,20 @@ impl Client {
     /// Away for `away` of every `period` milliseconds; a frame takes `decodes`.
     pub(super) fn new(period: u64, away: u64, decodes: Duration) -> Self {
         Self { period, away, decodes, ..Self::default() }
+    }
+
+    /// The same, over a transport that has acknowledgements of its own.
+    pub(super) fn seen(self) -> Self {
+        Self { is_seen: true, ..self }
+    }
+
+    fn count_unread(&mut self) {
+        let frames = self.held.iter().filter_map(|(packet, ..)| match packet {
+            Packet::Media { frame, .. } => *frame,
+            Packet::Tcp { .. } => None,
+        });
+        let (sum, steps) = self.unread;
+        self.unread = (sum + frames.collect::<BTreeSet<_>>().len(), steps + 1);
     }
 
     fn is_away(&self, now: MediaTime) -> bool {
@@ -272,7 +291,8 @@ impl World {
             match arrival.item {
                 Packet::Media { flow, number, frame, bytes, .. } => {
                     let session = &mut self.sessions[flow];
-                    session.client.held.push_back((arrival.item, arrival.bytes, arrival.sent));
+                    let held = (arrival.item, arrival.bytes, arrival.sent, arrival.at);
+                    session.client.held.push_back(held);
                     if !session.client.is_away(now) && session.client.held.len() == 1 {
                         // Read at once: it came when it came.
                         session.client.held.clear();
@@ -473,11 +493,13 @@ impl Session {
 
     fn read_held(&mut self, now: MediaTime, millis: usize) {
         while !self.client.is_away(now)
-            && let Some((packet, bytes, sent)) = self.client.held.pop_front()
+            && let Some((packet, bytes, sent, came)) = self.client.held.pop_front()
         {
             let Packet::Media { number, frame, .. } = packet else { continue };
-            self.read(number, bytes, frame, sent, now, millis);
+            let at = if self.client.is_seen { came } else { now };
+            self.read(number, bytes, frame, sent, at, millis);
         }
+        self.client.count_unread();
     }
 
     fn report(&mut self, now: MediaTime) {
@@ -506,6 +528,10 @@ impl Session {
             self.settled += settles;
             report.sent_bytes = (0..settles).filter_map(|_| self.sizes.pop_front()).sum();
             report.at = arrival.at;
+            if self.client.is_seen {
+                let (sum, steps) = std::mem::take(&mut self.client.unread);
+                report.unread_frames = Some(sum as f64 / steps.max(1) as f64);
+            }
             self.control.on_report(&report);
         }
         while let Some(action) = self.control.poll(now) {

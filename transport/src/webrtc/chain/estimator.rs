@@ -62,6 +62,7 @@ impl Tap {
             round_trip: self.shared.round_trip(),
             // Transport-wide feedback cannot carry marks, and the stack sets none.
             ecn_ce: 0,
+            unread_frames: None,
         })
     }
 
