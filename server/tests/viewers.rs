@@ -614,6 +614,32 @@ async fn a_viewer_that_does_not_decode_the_sessions_codec_is_told() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spectator_sees_what_goes_on_while_the_players_page_is_hidden() {
+    let server = serve(&[REACHED]).await;
+    let node = server.node();
+    let session = create().of(node).await.session();
+    let mut player = play(node, &session).await;
+    player.frame().await;
+    player.opened(DataChannel::Control).await;
+    player.send(DataChannel::Control, br#"{"type":"visibility","visible":false}"#).await;
+    // Said after it on the same channel: when this shows, the page is known to be hidden.
+    let transport = br#"{"type":"transport","kind":"webrtc","reason":"a test"}"#;
+    player.send(DataChannel::Control, transport).await;
+    until("what was said", async || {
+        shown(node, &session).await["transport"].is_object().then_some(())
+    })
+    .await;
+    let mut watching = spectator(node, &session).await.watch_by_webtransport(0).await;
+    watching.open_control().await;
+    assert_eq!(watching.frame().await.0.kind, media::UnitKind::Key);
+    for _ in 0..10 {
+        watching.frame().await;
+    }
+    assert_eq!(shown(node, &session).await["state"], "live");
+    server.shut_down().await;
+}
+
 /// A client that takes no more than a few bytes, and reads none of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_that_never_reads_is_passed_over_and_the_player_plays_on() {

@@ -113,6 +113,8 @@ pub enum Event {
     InputActivity,
     /// Whether the client shows the picture.
     Visibility(bool),
+    /// Whether viewers show the picture.
+    Watched(bool),
     /// The graphics device is gone.
     DeviceLost,
     /// A graphics device is there again.
@@ -341,6 +343,8 @@ pub struct Machine {
     /// The latest time told; a time that goes back is taken as this one.
     now: MediaTime,
     state: State,
+    /// Viewers show the picture.
+    watched: bool,
     actions: VecDeque<Action>,
 }
 
@@ -348,7 +352,7 @@ impl Machine {
     /// A session that somebody asks for at `now`.
     pub fn new(now: MediaTime, limits: Limits) -> Self {
         let actions = VecDeque::with_capacity(MAX_ACTIONS);
-        Self { limits, requested: now, now, state: State::Requested, actions }
+        Self { limits, requested: now, now, state: State::Requested, watched: false, actions }
     }
 
     /// Takes an event. Limits that ran out by `now` come first.
@@ -411,9 +415,10 @@ impl Machine {
         }
     }
 
-    /// Whether pictures are wanted now.
+    /// Whether pictures are wanted now: the player shows them, or is there and others do.
     pub fn is_drawing(&self) -> bool {
-        matches!(&self.state, State::Live { parts, .. } if parts.client == Client::Watching)
+        let State::Live { parts, .. } = &self.state else { return false };
+        parts.client == Client::Watching || self.watched
     }
 
     /// Until when what a starting session still misses must be there, and what it means if not.
@@ -482,6 +487,10 @@ impl Machine {
             Event::Drained => return self.drained(),
             Event::Admit(decision) => return self.admit(decision),
             Event::Start => return self.start(),
+            Event::Watched(watched) => {
+                self.watched = watched;
+                return Handled::Taken;
+            }
             _ => {}
         }
         if matches!(self.state, State::Ending { .. }) {
@@ -540,6 +549,7 @@ impl Machine {
 
     /// Events that only change what is there.
     fn apply_to_parts(&mut self, event: &Event) -> Handled {
+        let drew = self.is_drawing();
         let (State::Starting { parts, course, .. }
         | State::Live { parts, course, .. }
         | State::Suspended { parts, course, .. }) = &mut self.state
@@ -572,7 +582,7 @@ impl Machine {
         let taken_over =
             matches!(event, Event::TransportConnected { .. }) && before.client.is_there();
         self.settle(before);
-        if taken_over && before.client == Client::Watching && self.is_drawing() {
+        if taken_over && drew && self.is_drawing() {
             self.actions.push_back(Action::Keyframe);
         }
         Handled::Taken

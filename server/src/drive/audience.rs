@@ -11,7 +11,7 @@
 //! short lock: sinks never block. A viewer that has no room is passed over there, and nothing of it is seen by the
 //! encoder or the player. What is decided with the first part of a unit holds for all of it; units are counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use encoder::SoundConfig;
@@ -93,7 +93,9 @@ pub(crate) struct Audience {
     seats: Mutex<Vec<Seat>>,
     /// From when on a viewer wants a keyframe, in nanoseconds.
     wish: AtomicU64,
-    /// The driver is to look at `wish`.
+    /// Somebody sits.
+    watched: AtomicBool,
+    /// The driver is to look at these two.
     news: Notify,
     stream: watch::Sender<Stream>,
     /// Kilobits per second of the encoder.
@@ -127,6 +129,7 @@ impl Audience {
             clock,
             seats: Mutex::default(),
             wish: AtomicU64::new(NEVER),
+            watched: AtomicBool::new(false),
             news: Notify::new(),
             stream: watch::Sender::new(stream),
             rate: AtomicU64::new(0),
@@ -261,7 +264,12 @@ impl Audience {
         }
     }
 
-    /// Waits until the wish changes.
+    /// Whether units go to any viewer, who is connected and shows them then.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
+    }
+
+    /// Waits until the wish changes, or whether anybody watches.
     pub(super) async fn news(&self) {
         self.news.notified().await;
     }
@@ -287,12 +295,16 @@ impl Audience {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds out anew whether anybody wants a keyframe.
+    /// Finds out anew whether anybody watches, and wants a keyframe.
     fn look_again(&self, seats: MutexGuard<'_, Vec<Seat>>) {
         let wish = seats.iter().filter_map(|seat| seat.follow.wish()).min();
-        drop(seats);
         let wish = wish.map_or(NEVER, MediaTime::as_nanos);
-        if self.wish.swap(wish, Ordering::AcqRel) != wish {
+        let watched = !seats.is_empty();
+        // Under the lock: of two that look at once the later one is right.
+        let other_wish = self.wish.swap(wish, Ordering::AcqRel) != wish;
+        let other_watched = self.watched.swap(watched, Ordering::AcqRel) != watched;
+        drop(seats);
+        if other_wish || other_watched {
             self.news.notify_one();
         }
     }

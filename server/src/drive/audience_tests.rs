@@ -122,6 +122,21 @@ fn counted(counts: &ViewerCounts) -> (u64, u64) {
     (counts.sent.load(Ordering::Relaxed), counts.skipped.load(Ordering::Relaxed))
 }
 
+#[tokio::test]
+async fn the_driver_hears_of_the_first_who_watches_and_of_the_last_who_goes() {
+    let scene = Scene::new();
+    assert!(!scene.audience.is_watched());
+    scene.seat(1);
+    scene.audience.news().await;
+    assert!(scene.audience.is_watched());
+    scene.seat(2);
+    scene.audience.unseat(1);
+    assert!(scene.audience.is_watched());
+    scene.audience.unseat(2);
+    scene.audience.news().await;
+    assert!(!scene.audience.is_watched());
+}
+
 #[test]
 fn every_viewer_is_given_the_same_bytes_from_a_keyframe_on() {
     let mut scene = Scene::new();

@@ -93,8 +93,8 @@ enum Wake {
     Timeout,
     Rates,
     Stats,
-    /// A viewer wants a keyframe, at another time than was known.
-    Wish,
+    /// A viewer wants a keyframe, at another time than was known, or the first one watches, or the last one no more.
+    Viewers,
     /// That keyframe is due.
     ViewerKeyframe,
     Deed(Deed),
@@ -203,8 +203,8 @@ impl Driver {
                     self.follow_rates(self.node.clock.now());
                     self.send_stats();
                 }
-                // Looked at before each wait.
-                Wake::Wish => {}
+                // The wish is looked at before each wait.
+                Wake::Viewers => self.tell(Event::Watched(self.audience.is_watched())).await,
                 Wake::ViewerKeyframe => self.viewer_keyframe(),
                 Wake::Deed(deed) => self.deed(deed).await,
                 Wake::Shutdown => self.tell(Event::StopRequested(StoppedBy::Shutdown)).await,
@@ -234,7 +234,7 @@ impl Driver {
             Some(Ok(result)) = self.accepting.join_next() => Wake::Accepted(result),
             () = at(deadline) => Wake::Timeout,
             () = at(rates) => Wake::Rates,
-            () = self.audience.news() => Wake::Wish,
+            () = self.audience.news() => Wake::Viewers,
             () = at(keyframe) => Wake::ViewerKeyframe,
             Some(deed) = self.deeds.recv() => Wake::Deed(deed),
             _ = stats.tick() => Wake::Stats,

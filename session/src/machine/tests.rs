@@ -238,6 +238,24 @@ fn a_hidden_page_is_not_drawn_for() {
 }
 
 #[test]
+fn others_are_drawn_for_while_the_players_page_is_hidden() {
+    let mut bench = Bench::live();
+    bench.step(5, Event::Visibility(false));
+    assert_eq!(bench.step(6, Event::Watched(true)), [Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(7, Event::Visibility(true)), []);
+    assert_eq!(bench.step(8, Event::Visibility(false)), []);
+    // Another page of the player's, which nothing was sent to.
+    let hidden = Event::TransportConnected { visible: false };
+    assert_eq!(bench.step(9, hidden), [Action::Keyframe]);
+    assert_eq!(bench.step(10, Event::Watched(false)), [Action::Suspend]);
+    // Without the player nothing is drawn, whoever watches.
+    bench.step(11, Event::Watched(true));
+    let gone = bench.step(12, Event::TransportInterrupted);
+    assert_eq!(gone, [entered(Phase::Suspended), Action::Suspend]);
+    assert_eq!(bench.step(13, Event::Watched(true)), []);
+}
+
+#[test]
 fn a_hidden_page_is_not_drawn_for_once_its_path_is_back() {
     let hidden = Event::TransportConnected { visible: false };
     let mut bench = Bench::live();
@@ -317,6 +335,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Event::ClientAway),
         4 => Just(Event::InputActivity),
         3 => any::<bool>().prop_map(Event::Visibility),
+        3 => any::<bool>().prop_map(Event::Watched),
         2 => Just(Event::DeviceLost),
         3 => Just(Event::DeviceBack),
         1 => Just(Event::StopRequested(StoppedBy::Operator)),
