@@ -18,7 +18,7 @@ import type { Hello, Session, Stats } from '../src/wire/index.ts';
 
 const stats: Stats = {
   fps: 60, kbps: 8000, target_kbps: 10000, coded: [1280, 720], internal: [1280, 720],
-  unchanged: 0, dropped: 0, keyframes: 1, viewers: { co_players: 1, spectators: 2 },
+  unchanged: 0, dropped: 0, keyframes: 1, input_dropped: 0, viewers: { co_players: 1, spectators: 2 },
   rate: { path: 'clear', limited_by: 'link', queue_ms: 3.2, arrives_kbps: 7900, frame_rate: 1, size: 1, size_changes: 0 }, stages: [{ stage: 'draw', ms: { p50: 1, p95: 2, p99: 3 } }],
 };
 

@@ -148,6 +148,9 @@ pub enum CloseReason {
     /// The transport failed.
     #[error("the connection failed: {0}")]
     Failed(String),
+    /// The client sent far more than it has a use for.
+    #[error("a flood: {0}")]
+    Flood(String),
 }
 
 /// Why something was not taken for sending.

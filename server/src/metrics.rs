@@ -103,6 +103,10 @@ pub struct Metrics {
     pub audio_bytes: Counter,
     /// Messages from clients that were not understood.
     pub bad_messages: Counter,
+    /// Input events that were dropped, since a player sent more than is taken.
+    pub input_dropped: Counter,
+    /// Connections that were closed, since their clients sent far more than that.
+    pub floods: Counter,
     /// Clients of WebTransport that were refused for what they asked.
     pub webtransport_forbidden: Counter,
     /// Connections of WebTransport that QUIC has.
@@ -205,6 +209,10 @@ impl Metrics {
             audio_packets: add.one("audio_packets", "Packets of sound made"),
             audio_bytes: add.in_unit("audio", "Bytes of packets of sound", Unit::Bytes),
             bad_messages: add.one("bad_messages", "Client messages that were refused"),
+            input_dropped: add
+                .one("input_dropped", "Input of players dropped: more than is taken of a client"),
+            floods: add
+                .one("floods", "Connections closed: far more input or acknowledgements than a client has"),
             webtransport_forbidden: add.one(
                 "webtransport_forbidden",
                 "Clients of WebTransport refused: foreign origin, wrong ticket, no such session",

@@ -457,6 +457,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Keyframes, in all.
     pub keyframes: u64,
+    /// Input events of this client that were dropped, since it sent more than is taken, in all.
+    pub input_dropped: u64,
     /// Those who watch and play along.
     pub viewers: Viewers,
     /// What the rate follows.

@@ -504,6 +504,7 @@ impl Machine {
             Event::SourceEnded => EndReason::SourceEnded,
             Event::SourceFailed(text) => EndReason::SourceFailed(text),
             Event::TransportClosed(CloseReason::Remote) => EndReason::ClientLeft,
+            Event::TransportClosed(CloseReason::Flood(_)) => EndReason::Flood,
             other => return self.apply_to_parts(&other),
         };
         // Before the start there is nothing that could fail, end or be left.

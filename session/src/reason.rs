@@ -34,6 +34,8 @@ pub enum EndReason {
     ClientLeft,
     /// The connection broke, and nobody came back in time.
     ConnectionLost,
+    /// The client sent far more than it has a use for.
+    Flood,
     /// The graphics device was lost, and did not come back in time.
     DeviceLost,
     /// No input for too long.
@@ -62,6 +64,7 @@ impl EndReason {
             Self::NeverConnected => "never_connected",
             Self::ClientLeft => "client_left",
             Self::ConnectionLost => "connection_lost",
+            Self::Flood => "flood",
             Self::DeviceLost => "device_lost",
             Self::Idle => "idle",
             Self::TimeLimit => "time_limit",
@@ -111,6 +114,7 @@ impl fmt::Display for EndReason {
             Self::NeverConnected => "Nobody connected to the session.",
             Self::ClientLeft => "The player left.",
             Self::ConnectionLost => "The connection broke and was not restored in time.",
+            Self::Flood => "The player's client sent far more than a session takes.",
             Self::DeviceLost => "The graphics device failed and did not recover in time.",
             Self::Idle => "Nobody touched the session for too long.",
             Self::TimeLimit => "The session reached the longest time that this node allows.",
@@ -140,6 +144,7 @@ mod tests {
             EndReason::NeverConnected,
             EndReason::ClientLeft,
             EndReason::ConnectionLost,
+            EndReason::Flood,
             EndReason::DeviceLost,
             EndReason::Idle,
             EndReason::TimeLimit,

@@ -4,9 +4,9 @@
 //! |---|---|---|
 //! | connection state, keyframe wishes, open channels | flags | collapse; never lost |
 //! | lost frames | one range a track | ranges merge; never lost |
-//! | messages of reliable channels | [`MESSAGES`] | the producer waits, SCTP's window closes |
+//! | messages of reliable channels | [`MESSAGES`] | the producer waits, the transport's window closes |
 //! | messages of the motion channel | the same queue | dropped and counted: the next carries totals |
-//! | acknowledgements | the same queue, and [`flood`](crate::flood) | dropped and counted; a flood ends it |
+//! | acknowledgements, input | the same queue, and [`flood`](crate::flood) | dropped and counted; a flood ends it |
 //! | frame-sent and path reports | [`REPORTS`] | oldest dropped and counted |
 //!
 //! It must never block a producer other than the reliable channels' task, nor call out with its

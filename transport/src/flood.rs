@@ -1,29 +1,45 @@
-//! How many acknowledgements a client may send.
+//! How much a client may send.
 //!
-//! Each is looked up among the frames that were sent, and each message is passed on to the session. A client
-//! says of a frame twice at most what became of it, so that 240 frames a second on four tracks make 1,920
-//! messages.
+//! Each acknowledgement is looked up among the frames that were sent, and each message is passed on to the session. A
+//! client says of a frame twice at most what became of it, so that 240 frames a second on four tracks make 1,920
+//! messages. Of input a mouse and a gamepad of 1 kHz make 2,000 events a second; what the session has no use for it
+//! drops, and who sends ten times as much goes on sending for no good.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use media::MediaTime;
+use media::{DataChannel, MediaTime};
 use thiserror::Error;
 
-/// Most messages of a second that are read.
+/// Most acknowledgements of a second that are read.
 const MOST: u32 = 2_000;
 /// A client that sends more in a second is cut off: a network that held back what it let go at once would
 /// have held it for five seconds.
 const FLOOD: u32 = 5 * MOST;
 
-/// A client sends far more acknowledgements than there are frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the client sent more than {FLOOD} acknowledgements in a second")]
-pub(crate) struct AckFlood;
+/// Most input events a second, and time between two of them at that rate.
+const MOST_INPUT: u64 = 20_000;
+const BETWEEN: Duration = Duration::from_nanos(1_000_000_000 / MOST_INPUT);
+/// A client that is ahead of that rate by so much is cut off: twice as many for so long, a little more for many times as
+/// long, or as many at once. A network that held back those of two devices of 1 kHz would have held them for ten seconds.
+const AHEAD: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// A client sends far more than it has a use for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Flood {
+    #[error("the client sent more than {FLOOD} acknowledgements in a second")]
+    Acks,
+    #[error("the client kept sending more than {MOST_INPUT} input events a second")]
+    Input,
+}
+
+/// What one client may send.
 #[derive(Debug, Default)]
-pub(crate) struct AckLimit(Mutex<Second>);
+pub(crate) struct Limits {
+    acks: Mutex<Second>,
+    /// When the next event would be due, if they came at the highest rate.
+    input: Mutex<MediaTime>,
+}
 
 #[derive(Debug, Default)]
 struct Second {
@@ -31,18 +47,32 @@ struct Second {
     count: u32,
 }
 
-impl AckLimit {
+impl Limits {
     /// Whether one more message may be read.
     ///
     /// # Errors
     /// When the client is to be cut off.
-    pub(crate) fn passes(&self, now: MediaTime) -> Result<bool, AckFlood> {
-        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn passes(&self, channel: DataChannel, now: MediaTime) -> Result<bool, Flood> {
+        match channel {
+            DataChannel::Acks => self.ack(now),
+            DataChannel::Input | DataChannel::Motion => self.input(now),
+            DataChannel::Control => Ok(true),
+        }
+    }
+
+    fn ack(&self, now: MediaTime) -> Result<bool, Flood> {
+        let mut second = self.acks.lock().unwrap_or_else(PoisonError::into_inner);
         if now.since(second.began) >= Duration::from_secs(1) {
             *second = Second { began: now, count: 0 };
         }
         second.count += 1;
-        if second.count > FLOOD { Err(AckFlood) } else { Ok(second.count <= MOST) }
+        if second.count > FLOOD { Err(Flood::Acks) } else { Ok(second.count <= MOST) }
+    }
+
+    fn input(&self, now: MediaTime) -> Result<bool, Flood> {
+        let mut due = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        *due = (*due).max(now) + BETWEEN;
+        if due.since(now) > AHEAD { Err(Flood::Input) } else { Ok(true) }
     }
 }
 
@@ -52,15 +82,37 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_not_read_until_the_next_second_and_a_flood_ends_it() {
-        let limit = AckLimit::default();
-        let read = |count: u32, at: u64| {
-            let now = MediaTime::from_millis(at);
-            (0..count).filter(|_| limit.passes(now) == Ok(true)).count()
-        };
+        let limits = Limits::default();
+        let passes = |at: u64| limits.passes(DataChannel::Acks, MediaTime::from_millis(at));
+        let read = |count: u32, at: u64| (0..count).filter(|_| passes(at) == Ok(true)).count();
         assert_eq!(read(1_500, 5_000), 1_500);
         assert_eq!(read(1_500, 5_999), 500);
         assert_eq!(read(FLOOD, 6_000), 2_000);
-        assert_eq!(limit.passes(MediaTime::from_millis(6_999)), Err(AckFlood));
-        assert_eq!(limit.passes(MediaTime::from_millis(7_000)), Ok(true));
+        assert_eq!(passes(6_999), Err(Flood::Acks));
+        assert_eq!(passes(7_000), Ok(true));
+    }
+
+    /// Sends so many events a second; the millisecond that ends it.
+    fn ended(limits: &Limits, events: u64, mut millis: std::ops::Range<u64>) -> Option<u64> {
+        millis.find(|at| {
+            let now = MediaTime::from_millis(*at);
+            // Those of two channels are counted together.
+            let mut channels = [DataChannel::Input, DataChannel::Motion].into_iter().cycle();
+            (0..events / 1_000).any(|_| limits.passes(channels.next().unwrap(), now).is_err())
+        })
+    }
+
+    #[test]
+    fn input_may_come_in_heaps_and_fast_but_not_for_ever() {
+        let limits = Limits::default();
+        assert_eq!(ended(&limits, MOST_INPUT, 0..60_000), None);
+        // Ten seconds of two devices, at once.
+        assert_eq!(ended(&limits, 19_000 * 1_000, 60_000..60_001), None);
+        // The heap is forgotten after a second.
+        assert_eq!(ended(&limits, 2_000, 60_001..61_001), None);
+        assert!(ended(&limits, 25_000, 62_000..70_000).is_some_and(|at| at >= 65_000));
+        let limits = Limits::default();
+        assert!(ended(&limits, 40_000, 0..10_000).is_some_and(|at| (900..1_100).contains(&at)));
+        assert_eq!(limits.passes(DataChannel::Control, MediaTime::ZERO), Ok(true));
     }
 }

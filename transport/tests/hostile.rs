@@ -111,7 +111,9 @@ async fn mutated_offers_never_panic() {
 async fn failed(transport: &mut impl Transport) -> String {
     loop {
         match event(transport).await {
-            TransportEvent::Closed(CloseReason::Failed(reason)) => return reason,
+            TransportEvent::Closed(CloseReason::Failed(reason) | CloseReason::Flood(reason)) => {
+                return reason;
+            }
             TransportEvent::Closed(other) => panic!("{other:?}"),
             _ => {}
         }
@@ -128,22 +130,28 @@ impl Clock for Still {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_acknowledgements_is_bounded_and_ends_its_connection() {
-    let (mut client, offer) = Client::offer(Wish::PAGE).await;
-    // All of it is within a second.
-    let (mut transport, answer) = WebRtc::answer(&offer, config(), Arc::new(Still)).await.unwrap();
-    client.accept(&answer).await;
-    until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
-    client.opened(DataChannel::Acks).await;
-    let channel = client.channels[&(DataChannel::Acks as u16)].clone();
-    let flooding = tokio::spawn(async move {
-        while channel.send(bytes::BytesMut::from(&[9][..])).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    });
-    let reason = failed(&mut transport).await;
-    assert_eq!(reason, "the client sent more than 10000 acknowledgements in a second");
-    flooding.abort();
+async fn a_flood_of_acknowledgements_or_input_is_bounded_and_ends_its_connection() {
+    let floods = [
+        (DataChannel::Acks, "the client sent more than 10000 acknowledgements in a second"),
+        (DataChannel::Input, "the client kept sending more than 20000 input events a second"),
+    ];
+    for (channel, why) in floods {
+        let (mut client, offer) = Client::offer(Wish::PAGE).await;
+        // All of it is within a second.
+        let (mut transport, answer) =
+            WebRtc::answer(&offer, config(), Arc::new(Still)).await.unwrap();
+        client.accept(&answer).await;
+        until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
+        client.opened(channel).await;
+        let sender = client.channels[&(channel as u16)].clone();
+        let flooding = tokio::spawn(async move {
+            while sender.send(bytes::BytesMut::from(&[9][..])).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!(failed(&mut transport).await, why);
+        flooding.abort();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

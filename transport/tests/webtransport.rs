@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use client::{MonotonicClock, event, unit, until};
+use media::webtransport::{Messages, StreamKind};
 use media::{
     AccessUnit, BitDepth, Bitrate, Clock, CloseReason, Codec, DataChannel, FrameId, Mark,
     MediaTime, Part, PathReport, SendRefused, TrackId, Transport, TransportEvent, UnitKind,
@@ -500,10 +501,41 @@ async fn a_flood_of_acknowledgements_is_bounded_and_ends_its_connection_alone() 
     while client.connection.send_datagram(nonsense).is_ok() {
         tokio::task::yield_now().await;
     }
-    let CloseReason::Failed(reason) = closed(&mut transport).await else { panic!() };
+    let CloseReason::Flood(reason) = closed(&mut transport).await else { panic!() };
     assert_eq!(reason, "the client sent more than 10000 acknowledgements in a second");
     assert!(transport.dropped_events() >= 8_000, "{}", transport.dropped_events());
     assert!(client.closed().await.contains(&reason));
+    untouched.video_sink(TrackId(0)).send(unit(0, MediaTime::ZERO, body(0, 10))).unwrap();
+    other.frame().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_input_ends_its_connection_alone() {
+    let (mut node, other, mut untouched) = pair().await;
+    node.clock = Arc::new(Broken::default());
+    let flooded = async |mut transport: WebTransport, client: &Client| {
+        let CloseReason::Flood(reason) = closed(&mut transport).await else { panic!() };
+        assert_eq!(reason, "the client kept sending more than 20000 input events a second");
+        assert!(client.closed().await.contains(&reason), "the client is told");
+    };
+    // By datagrams, which are dropped where the session has not read those before.
+    let (client, transport) = node.connect(&Manners::default(), connection_config()).await;
+    let motion = [media::webtransport::datagram_byte(DataChannel::Motion).unwrap(), 9];
+    while client.connection.send_datagram(motion).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    flooded(transport, &client).await;
+    // By a stream, which waits for the session.
+    let (client, transport) = node.connect(&Manners::default(), connection_config()).await;
+    let mut stream = client.connection.open_uni().await.unwrap().await.unwrap();
+    stream.write_all(&[StreamKind::Input.first_byte()]).await.unwrap();
+    let mut heap = Vec::new();
+    for _ in 0..1_000 {
+        assert!(Messages::write(StreamKind::Input, &[9], &mut heap));
+    }
+    let flooding = tokio::spawn(async move { while stream.write_all(&heap).await.is_ok() {} });
+    flooded(transport, &client).await;
+    flooding.await.unwrap();
     untouched.video_sink(TrackId(0)).send(unit(0, MediaTime::ZERO, body(0, 10))).unwrap();
     other.frame().await;
 }

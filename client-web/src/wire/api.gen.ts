@@ -767,6 +767,11 @@ export interface components {
              * @description Frames encoded a second.
              */
             fps: number;
+            /**
+             * Format: int64
+             * @description Input events of this client that were dropped, since it sent more than is taken, in all.
+             */
+            input_dropped: number;
             /** @description Size that is drawn before scaling to the coded size. */
             internal: number[];
             /**

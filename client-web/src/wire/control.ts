@@ -38,6 +38,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     unchanged: number,
     dropped: number,
     keyframes: number,
+    input_dropped: number,
     viewers: object({ co_players: number, spectators: number }),
     rate: object({ path: text, limited_by: text, queue_ms: number, arrives_kbps: number, frame_rate: number, size: number, size_changes: number }),
     stages: listOf(object({ stage: text, ms: percentiles, mean: maybe(number) })),

@@ -21,8 +21,8 @@ const LONGEST: usize = 16 * 1024;
 const MOST_REPORTS: usize = 64;
 /// Characters of a client's reason that are kept.
 const LONGEST_REASON: usize = 200;
-/// Input events a second beyond which the rest of the second is dropped: a mouse of 1 kHz sends as
-/// many, and more means a client gone wrong.
+/// Input events a second beyond which the rest of the second is dropped and counted: a mouse and a gamepad of 1 kHz send
+/// as many, and more means a client gone wrong. One that sends far more loses its connection (`transport`).
 const MOST_INPUT: u32 = 2_000;
 /// Without a frame for so long a picture counts as still: below the three seconds after which browsers ask
 /// for a keyframe, above any gap of a moving one.
@@ -80,6 +80,8 @@ pub(super) struct ClientSide {
     newest: Option<(MediaTime, u32, bool)>,
     input_second: MediaTime,
     input_count: u32,
+    /// Events that were dropped, in all.
+    input_dropped: u64,
     counted: Counted,
 }
 
@@ -113,6 +115,7 @@ impl ClientSide {
             newest: None,
             input_second: now,
             input_count: 0,
+            input_dropped: 0,
             counted: Counted::default(),
         }
     }
@@ -247,14 +250,16 @@ impl ClientSide {
         decoded.filter_map(|frame| self.ledger.frame_of(frame.wire_timestamp)).max()
     }
 
-    /// Whether one more input event may pass.
+    /// Whether one more input event may pass; one that may not is counted.
     pub(super) fn may_input(&mut self, now: MediaTime) -> bool {
         if now.since(self.input_second) >= Duration::from_secs(1) {
             self.input_second = now;
             self.input_count = 0;
         }
         self.input_count = self.input_count.saturating_add(1);
-        self.input_count <= MOST_INPUT
+        let passes = self.input_count <= MOST_INPUT;
+        self.input_dropped += u64::from(!passes);
+        passes
     }
 
     /// A frame left.
@@ -331,6 +336,7 @@ impl ClientSide {
             unchanged: source.unchanged,
             dropped: not_coded(encoder),
             keyframes: encoder.keyframes,
+            input_dropped: self.input_dropped,
             viewers,
             rate,
             audio,
@@ -614,6 +620,8 @@ mod tests {
         let passed = (0..MOST_INPUT * 2).filter(|_| side.may_input(now)).count();
         assert_eq!(passed, MOST_INPUT as usize);
         assert!(side.may_input(MediaTime::from_millis(1_001)));
+        let dropped = stats(&mut side, MediaTime::from_millis(1_002)).input_dropped;
+        assert_eq!(dropped, u64::from(MOST_INPUT));
     }
 
     proptest! {

@@ -615,6 +615,7 @@ impl Driver {
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
                 self.audience.sound().silence(PLAYER);
+                self.node.metrics.floods.inc_by(u64::from(matches!(reason, CloseReason::Flood(_))));
                 let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
                 // Those that talk to us say goodbye where they mean it: a page may be loading again.
                 let event = match reason {
@@ -729,7 +730,10 @@ impl Driver {
     async fn input_message(&mut self, now: MediaTime, message: &[u8]) {
         let input = match SequencedInput::decode(message) {
             Ok(input) if self.client.may_input(now) => input,
-            Ok(_) => return,
+            Ok(_) => {
+                self.node.metrics.input_dropped.inc();
+                return;
+            }
             Err(error) => {
                 self.node.metrics.bad_messages.inc();
                 tracing::debug!(%error, "input refused");

@@ -411,10 +411,13 @@ impl Viewer {
                 if self.role.plays() {
                     self.audience.lets_go(self.who).await;
                 }
-                if reason == CloseReason::Remote && leaving {
-                    self.end("You left.");
-                } else {
-                    self.away();
+                match reason {
+                    CloseReason::Remote if leaving => self.end("You left."),
+                    CloseReason::Flood(_) => {
+                        self.node.metrics.floods.inc();
+                        self.end("Your browser sent far more than a session takes.");
+                    }
+                    _ => self.away(),
                 }
             }
             // A path that is silent closes its gate; sound from clients comes with hosted games.

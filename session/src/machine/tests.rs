@@ -307,6 +307,14 @@ fn no_input_moves_the_longest_time() {
 }
 
 #[test]
+fn a_client_that_floods_ends_its_session() {
+    let mut bench = Bench::live();
+    bench.step(5, Event::TransportClosed(CloseReason::Flood("input".into())));
+    assert_eq!(bench.0.phase(), Phase::Ending);
+    assert_eq!(bench.0.reason(), Some(&EndReason::Flood));
+}
+
+#[test]
 fn a_laggard_does_not_keep_the_place() {
     let mut bench = Bench::live();
     bench.step(5, Event::Panicked("index out of bounds".into()));
@@ -332,6 +340,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => Just(Event::TransportInterrupted),
         1 => Just(Event::TransportClosed(CloseReason::Remote)),
         2 => Just(Event::TransportClosed(CloseReason::Unreachable)),
+        1 => Just(Event::TransportClosed(CloseReason::Flood(text()))),
         2 => Just(Event::ClientAway),
         4 => Just(Event::InputActivity),
         3 => any::<bool>().prop_map(Event::Visibility),

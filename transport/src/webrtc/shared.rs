@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::audio::SoundStream;
 use super::track::Track;
 use crate::events::Events;
-use crate::flood::AckLimit;
+use crate::flood::Limits;
 
 /// Packets that the share of lost ones is an average of: about a second of 5 Mbit/s.
 const LOSS_WINDOW: u64 = 500;
@@ -48,8 +48,8 @@ pub(super) struct Shared {
     round_trip: AtomicU64,
     /// A probe that has not begun.
     probe: Mutex<Option<Probe>>,
-    /// Of the client's acknowledgements.
-    pub(super) ack_limit: AckLimit,
+    /// Of what the client sends.
+    pub(super) limits: Limits,
     /// A DTLS alert came in: the client may have closed.
     pub(super) alert: Notify,
     /// The last candidate of this side was found.
@@ -80,7 +80,7 @@ impl Shared {
             loss: AtomicU32::new(0),
             round_trip: AtomicU64::new(0),
             probe: Mutex::new(None),
-            ack_limit: AckLimit::default(),
+            limits: Limits::default(),
             alert: Notify::new(),
             gathered: Notify::new(),
             driver_stopped: Notify::new(),

@@ -32,7 +32,7 @@ use webrtc::peer_connection::{PeerConnection, RTCPeerConnectionState};
 use webrtc::rtp_transceiver::RtpSender;
 
 use super::shared::Shared;
-use crate::flood::AckFlood;
+use crate::flood::Flood;
 
 /// How often DTLS is asked for without a hint.
 const DTLS_CHECK: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ impl Supervisor {
         self.shared.events.closed(reason);
     }
 
-    async fn watch(&mut self, tasks: &mut JoinSet<Result<(), AckFlood>>) -> CloseReason {
+    async fn watch(&mut self, tasks: &mut JoinSet<Result<(), Flood>>) -> CloseReason {
         let deadline = tokio::time::sleep(self.connect_timeout);
         tokio::pin!(deadline);
         let mut check = tokio::time::interval(DTLS_CHECK);
@@ -128,7 +128,7 @@ impl Supervisor {
                 () = shared.driver_stopped.notified() => return self.stopped(was_live).await,
                 Some(ended) = tasks.join_next() => match ended {
                     Ok(Ok(())) => {}
-                    Ok(Err(flood)) => return CloseReason::Failed(flood.to_string()),
+                    Ok(Err(flood)) => return CloseReason::Flood(flood.to_string()),
                     Err(_) => return CloseReason::Failed("a channel's task failed".to_owned()),
                 },
                 changed = self.states.changed() => {
@@ -204,7 +204,7 @@ async fn receive(
     channel: Arc<dyn webrtc::data_channel::DataChannel>,
     shared: Arc<Shared>,
     open: Arc<OpenChannels>,
-) -> Result<(), AckFlood> {
+) -> Result<(), Flood> {
     while let Some(event) = channel.poll().await {
         match event {
             DataChannelEvent::OnOpen => {
@@ -216,11 +216,11 @@ async fn receive(
             }
             DataChannelEvent::OnMessage(message) => {
                 let body = message.data.freeze();
+                if !shared.limits.passes(name, shared.clock.now())? {
+                    shared.events.refused_message();
+                    continue;
+                }
                 if name == DataChannel::Acks {
-                    if !shared.ack_limit.passes(shared.clock.now())? {
-                        shared.events.refused_message();
-                        continue;
-                    }
                     shared.acked(&body);
                 }
                 if name.heals() {
@@ -240,7 +240,7 @@ async fn receive(
 async fn send(
     channels: Vec<Channel>,
     mut outgoing: mpsc::Receiver<(DataChannel, Bytes)>,
-) -> Result<(), AckFlood> {
+) -> Result<(), Flood> {
     while let Some((name, body)) = outgoing.recv().await {
         let Some((_, channel)) = channels.iter().find(|(other, _)| *other == name) else {
             continue;

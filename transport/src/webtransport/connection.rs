@@ -32,7 +32,7 @@ use super::sound::{Sound, SoundSink};
 use super::window::Window;
 use super::writer::{Queued, Writer};
 use crate::events::Events;
-use crate::flood::{AckFlood, AckLimit};
+use crate::flood::{Flood, Limits};
 use crate::timestamp::Timestamps;
 
 /// Video tracks of a connection: two eyes or two players, and room for as many more.
@@ -67,12 +67,12 @@ pub(super) struct Shared {
     ignored: AtomicU64,
     probe: Probe,
     window: Window,
-    limit: AckLimit,
     /// Random start of the clock that all timestamps are on.
     timestamp_offset: u32,
     sound: Sound,
     /// Bytes of datagrams that were handed over and that the socket has not taken.
     beside: AtomicU64,
+    limits: Limits,
 }
 
 struct TrackState {
@@ -101,10 +101,10 @@ impl Shared {
             ignored: AtomicU64::new(0),
             probe: Probe::default(),
             window,
-            limit: AckLimit::default(),
             timestamp_offset: offset,
             sound: Sound::default(),
             beside: AtomicU64::new(0),
+            limits: Limits::default(),
         }
     }
 
@@ -204,16 +204,21 @@ impl Shared {
         Totals { sent_bytes, acked_bytes, acked_packets, lost_packets }
     }
 
-    /// What became of frames; what that says of the path goes to the events, and so does the message.
+    /// Whether one more message of this channel may be read; one that may not is counted.
     ///
     /// # Errors
     /// When the client sends far too many.
-    pub(super) fn acked(&self, message: Bytes, quic: &quinn::Connection) -> Result<(), AckFlood> {
-        let now = self.clock.now();
-        if !self.limit.passes(now)? {
+    pub(super) fn passes(&self, channel: DataChannel) -> Result<bool, Flood> {
+        let passes = self.limits.passes(channel, self.clock.now())?;
+        if !passes {
             self.events.refused_message();
-            return Ok(());
         }
+        Ok(passes)
+    }
+
+    /// What became of frames; what that says of the path goes to the events, and so does the message.
+    pub(super) fn acked(&self, message: Bytes, quic: &quinn::Connection) {
+        let now = self.clock.now();
         // Whoever reads the message counts one that is malformed.
         if let Ok(acks) = Acks::decode(&message) {
             let report = self.ledger.acked(&acks, now, self.totals(quic), quic.rtt());
@@ -222,7 +227,6 @@ impl Shared {
             }
         }
         self.events.lossy_message(DataChannel::Acks, message);
-        Ok(())
     }
 }
 
@@ -499,7 +503,10 @@ impl Supervisor {
             End::Broken(broken) => {
                 let reason = broken.to_string();
                 self.connection.close(VarInt::from_u32(BROKEN), reason.as_bytes());
-                CloseReason::Failed(reason)
+                match broken {
+                    Broken::Flood(_) => CloseReason::Flood(reason),
+                    _ => CloseReason::Failed(reason),
+                }
             }
         }
     }

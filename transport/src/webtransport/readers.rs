@@ -13,7 +13,7 @@ use wtransport::error::ConnectionError;
 use wtransport::{Connection, RecvStream, SendStream};
 
 use super::connection::Shared;
-use crate::flood::AckFlood;
+use crate::flood::Flood;
 
 /// Streams that a client opens in all; a page opens two.
 const STREAMS: u32 = 64;
@@ -40,7 +40,7 @@ pub(super) enum Broken {
     #[error("the client opened more than {STREAMS} streams")]
     Streams,
     #[error("{0}")]
-    Acks(#[from] AckFlood),
+    Flood(#[from] Flood),
     #[error("a reader failed")]
     Failed,
     #[error("the writer failed")]
@@ -154,6 +154,9 @@ async fn read_messages(
     while let Ok(Some(bytes)) = stream.read(&mut buffer).await {
         messages.push(&buffer[..bytes]);
         while let Some(message) = messages.pop()? {
+            if !shared.passes(kind.channel())? {
+                continue;
+            }
             // With a full queue the stream is not read, and flow control holds the client back.
             shared.events.message(kind.channel(), message).await;
         }
@@ -165,14 +168,15 @@ async fn read_datagrams(connection: Connection, shared: Arc<Shared>) -> Result<(
     // The end of the connection shows where streams are accepted.
     while let Ok(bytes) = connection.receive_datagram().await {
         match datagram(&bytes) {
-            Some((channel, message)) => {
+            Some((channel, message)) if shared.passes(channel)? => {
                 let message = Bytes::copy_from_slice(message);
                 if channel == DataChannel::Acks {
-                    shared.acked(message, connection.quic_connection())?;
+                    shared.acked(message, connection.quic_connection());
                 } else {
                     shared.events.lossy_message(channel, message);
                 }
             }
+            Some(_) => {}
             None => shared.ignored(),
         }
     }
