@@ -122,6 +122,8 @@ impl Player {
                 self.newest
             );
             self.newest = Some(shown);
+            // The greeting: the node has all of the connection's streams.
+            client.said().await;
             On::Quic(client)
         } else {
             On::WebRtc(self.connect_webrtc().await)
@@ -202,8 +204,11 @@ fn a_player_comes_back_as_often_as_it_likes() {
         }
         // By the same transport before and after.
         player.come_back(4).await;
-        // What the one before holds goes within this time on any machine that can run the rest.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // What is held then besides is one connection's at most, and each that came back would leave as much.
+        until("the connections before to be forgotten", async || {
+            metric(&node, "nearlight_webtransport_connections 1").then_some(())
+        })
+        .await;
         let (before, alive) = (footprint(), tasks.metrics().num_alive_tasks());
         let count = resumes().next_multiple_of(4);
         for number in 0..count {
