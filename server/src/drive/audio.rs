@@ -222,6 +222,7 @@ mod tests {
             newest_delay_micros: 0,
             round_trip: None,
             ecn_ce: 0,
+            unread_frames: None,
         }
     }
 
