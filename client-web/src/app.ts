@@ -19,7 +19,8 @@ const CHOSEN = { chosen: true } as const;
 
 export class App {
   player: Player | undefined;
-  private catalogue: Promise<Catalogue>;
+  /** Asked for when it is needed: a page that plays asks for its session first. */
+  private catalogue: Promise<Catalogue> | undefined;
   /** The newest one that came. */
   private known: Catalogue | undefined;
   private notice: HTMLElement | undefined;
@@ -34,7 +35,6 @@ export class App {
     const frames = showsFrames(settings) ? undefined : 'pictures are shown by a video element here';
     this.transports = new TransportChoice(settings.transport, frames ?? lacksWebTransport());
     this.notice = insecureNotice(new URL(location.href));
-    this.catalogue = this.load();
     window.addEventListener('popstate', () => {
       // A link that is opened in this tab comes here too, and is no step in the history.
       if (location.hash === '') this.show(playIn(location.href));
@@ -71,6 +71,7 @@ export class App {
     const loading = this.api.catalogue();
     // Whoever shows it says what went wrong.
     loading.then((catalogue) => { this.known = catalogue; }, () => undefined);
+    this.catalogue = loading;
     return loading;
   }
 
@@ -82,7 +83,7 @@ export class App {
   private showCatalogue(): void {
     // What was on offer before somebody played may be so no more.
     const returning = this.closePlayer();
-    if (returning) this.catalogue = this.load();
+    let catalogue = (returning ? undefined : this.catalogue) ?? this.load();
     document.title = 'Nearlight';
     const view = catalogueView((entry, askedAt) => {
       history.pushState(CHOSEN, '', addressFor(new URL(location.href), entry.id));
@@ -93,7 +94,7 @@ export class App {
     let shown = this.known;
     if (shown !== undefined) view.show(shown);
     const fill = (): void => {
-      this.catalogue.then(
+      catalogue.then(
         (catalogue) => {
           // Cards that stay as they are keep the focus.
           if (JSON.stringify(catalogue) !== JSON.stringify(shown)) view.show(catalogue);
@@ -102,7 +103,7 @@ export class App {
         (error: unknown) => {
           if (shown !== undefined) return;
           view.fail(describe(error), () => {
-            this.catalogue = this.load();
+            catalogue = this.load();
             fill();
           });
         },
@@ -117,7 +118,7 @@ export class App {
   private open(id: string, askedAt: Micros, left?: TicketLink): void {
     const find = (catalogue: Catalogue | undefined): CatalogueEntry | undefined => catalogue?.entries.find((entry) => entry.id === id);
     const player = this.play(find(this.known) ?? unknownEntry(id), askedAt, { left });
-    this.catalogue.then(
+    (this.catalogue ?? this.load()).then(
       (catalogue) => {
         const entry = find(catalogue);
         // Another page may be shown by now.

@@ -116,6 +116,8 @@ interface Scene {
   readonly log: string[];
   readonly states: PlayState[];
   readonly taken: Taken[];
+  /** How many requests had been made when WebTransport was prepared. */
+  readonly prepared: number[];
   /** One is shown that came by the newest connection, or one with these times. */
   readonly picture: (of?: Pick<Progress, 'receivedAt' | 'decodedAt'>) => void;
   /** The newest connection. */
@@ -140,7 +142,7 @@ interface Means {
 }
 
 function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks, abilities = ABLE, fails, streamAt, left, reachable = () => true }: Means = {}): Scene {
-  const [connections, log, states, taken]: [FakeConnection[], string[], PlayState[], Taken[]] = [[], [], [], []];
+  const [connections, log, states, taken, prepared]: [FakeConnection[], string[], PlayState[], Taken[], number[]] = [[], [], [], [], []];
   const make = (kind: TransportKind) => (events: ConnectionEvents): FakeConnection => {
     const made = new FakeConnection(events, log, `connection ${connections.length + 1}`, kind);
     made.fails = fails;
@@ -148,7 +150,7 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     connections.push(made);
     return made;
   };
-  const transports = new Transports(new TransportChoice(wish, lacks), { webrtc: make('webrtc'), webtransport: make('webtransport') }, () => Promise.resolve(abilities));
+  const transports = new Transports(new TransportChoice(wish, lacks), { webrtc: make('webrtc'), webtransport: make('webtransport'), prepare: () => { prepared.push(log.length); } }, () => Promise.resolve(abilities));
   const api = new Api(new URL('https://node.test/'), undefined, (url, init) => {
     const path = new URL(url as string).pathname.replace('/api/v1/', '');
     const method = init?.method ?? 'GET';
@@ -173,7 +175,7 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     if (last === undefined) throw new Error('no connection was made');
     return last;
   };
-  return { play, connections, log, states, taken, picture, newest };
+  return { play, connections, log, states, taken, prepared, picture, newest };
 }
 
 /** Runs a session until it waits for something. */
@@ -487,8 +489,9 @@ describe('the transport', () => {
     expect(kinds(scene)).toEqual(['webtransport']);
     expect(scene.taken).toEqual([{ kind: 'webtransport', reason: expect.stringContaining('H264, VP8') as string, connectMs: 7 }]);
     expect(scene.newest().said).toContainEqual({ type: 'transport', kind: 'webtransport', reason: scene.taken[0]?.reason });
-    // The address came with the session.
+    // The address came with the session. The worker was not begun only when that was answered.
     expect(scene.log).toEqual(['POST sessions']);
+    expect(scene.prepared).toEqual([0]);
   });
 
   it('has brought its picture also where that was decoded before the page heard of the connection', async () => {

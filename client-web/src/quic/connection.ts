@@ -11,6 +11,26 @@ import type { AllFigures, FromLink, PipeName, ToLink } from './messages.ts';
 /** Control messages that wait beyond this are dropped: nobody has read for long. */
 const CONTROL_LIMIT = 256 * 1024;
 
+/** A worker that was started for the next connection. */
+let ahead: Worker | undefined;
+
+const newWorker = (): Worker => new Worker(new URL('../worker/quic.ts', import.meta.url), { type: 'module' });
+
+/** Loads what the next connection runs in, while the node is still being asked for the session. */
+export function startAhead(): void {
+  if (ahead !== undefined) return;
+  const worker = newWorker();
+  // It is no help then, and the one that the connection starts itself says why.
+  worker.onerror = () => { if (ahead === worker) ahead = undefined; };
+  ahead = worker;
+}
+
+function takeWorker(): Worker {
+  const worker = ahead ?? newWorker();
+  ahead = undefined;
+  return worker;
+}
+
 export class QuicConnection implements SessionConnection {
   readonly kind = 'webtransport';
   /** How long the handshakes took. */
@@ -32,7 +52,7 @@ export class QuicConnection implements SessionConnection {
     private readonly show: (pictures: MessagePort) => void,
     private readonly play: (sound: MessagePort) => void,
   ) {
-    this.worker = new Worker(new URL('../worker/quic.ts', import.meta.url), { type: 'module' });
+    this.worker = takeWorker();
     const pipe = (name: 'input' | 'motion'): PortPipe =>
       new PortPipe((bytes) => { this.post({ type: name, bytes }, [bytes.buffer]); });
     this.pipes = { control: new PortPipe(() => undefined), input: pipe('input'), motion: pipe('motion') };

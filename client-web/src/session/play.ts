@@ -165,13 +165,10 @@ export class PlaySession {
     this.become({ name: 'connecting', step: 'session' });
     // An offer is made while the node makes the session.
     const early = this.transports.isSettled ? this.open() : undefined;
+    // The node is asked first; what is needed here is looked for meanwhile.
+    const asked = this.ask();
     const ready = this.transports.ready();
-    const { video, barcode } = this.settings;
-    // Not aborted when the user leaves: a session that was made unseen could not be ended.
-    const { what } = this;
-    const session = typeof what === 'string'
-      ? ((await this.resume()) ?? (await this.api.createSession({ app: what, video, barcode })))
-      : 'invitation' in what ? await this.api.join(what) : await this.api.redeem(what);
+    const session = await asked;
     this.session = session;
     this.events.onSession(session);
     this.times.sessionUs = clientNow();
@@ -181,6 +178,13 @@ export class PlaySession {
     await ready;
     this.abort.signal.throwIfAborted();
     return this.any(early ?? this.open(), signalling);
+  }
+
+  /** Not aborted when the user leaves: a session that was made unseen could not be ended. */
+  private async ask(): Promise<Session> {
+    const { what, settings: { video, barcode } } = this;
+    if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode });
+    return 'invitation' in what ? this.api.join(what) : this.api.redeem(what);
   }
 
   /** The session that the page before left, if it is still there. */

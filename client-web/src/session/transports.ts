@@ -12,6 +12,8 @@ export interface Makers {
   readonly webrtc: (events: ConnectionEvents) => SessionConnection;
   /** One that may take `limitMs` to connect. */
   readonly webtransport: (events: ConnectionEvents, decodes: readonly VideoCodec[], limitMs: number) => SessionConnection;
+  /** Begins with what a connection by WebTransport needs beside the node. */
+  readonly prepare: () => void;
 }
 
 /** What this browser can do; asked once a page. */
@@ -43,6 +45,7 @@ export class Transports {
 
   /** Until then connections are WebRTC's. */
   async ready(): Promise<void> {
+    if (!this.isSettled) this.makers.prepare();
     this.known = await this.abilities();
   }
 
