@@ -13,7 +13,11 @@
 
 mod events;
 mod flood;
+mod probe;
+mod reports;
+mod sound;
 mod timestamp;
+mod tracks;
 pub mod webrtc;
 pub mod webtransport;
 

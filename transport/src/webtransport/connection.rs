@@ -6,15 +6,15 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, Acks, AudioSink, Bitrate, Clock, CloseReason, DataChannel, FrameId, MediaTime,
-    SendRefused, TrackId, Transport, TransportEvent, UnitSink,
+    Acks, AudioSink, Bitrate, Clock, CloseReason, DataChannel, FrameId, MediaTime, SendRefused,
+    TrackId, Transport, TransportEvent, UnitSink,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -23,24 +23,21 @@ use wtransport::{Connection, VarInt, quinn};
 
 use super::admission::Admission;
 use super::config::{ConnectionConfig, EndpointConfig};
-use super::ledger::{Ledger, Totals};
+use super::ledger::Ledger;
 use super::places::Place;
-use super::probe::Probe;
+use super::probe;
 use super::readers::{Broken, End, Readers};
 use super::socket::Listeners;
-use super::sound::{Sound, SoundSink};
+use super::sound::SoundSink;
 use super::window::Window;
 use super::writer::{Queued, Writer};
 use crate::events::Events;
 use crate::flood::{Flood, Limits};
-use crate::timestamp::Timestamps;
+use crate::probe::Probe;
+use crate::reports::Totals;
+use crate::sound::Sound;
+use crate::tracks::{TRACKS, Tracks};
 
-/// Video tracks of a connection: two eyes or two players, and room for as many more.
-const TRACKS: usize = 4;
-/// Units of a track between the encoder and the socket: one that is being sent and one that waits.
-const UNITS: usize = 2;
-/// Parts of a unit that wait, on average: an encoder that is farther ahead of the writer has its unit refused.
-const PARTS: usize = 4;
 /// Messages to the client that wait. Those of a session are a few a second; when this is full the client
 /// does not read, and the sender is told.
 const OUTGOING: usize = 64;
@@ -55,10 +52,8 @@ const BROKEN: u32 = 1;
 pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Events,
+    pub(super) tracks: Arc<Tracks>,
     ledger: Ledger,
-    tracks: [TrackState; TRACKS],
-    /// Nothing has ended yet.
-    live: AtomicBool,
     /// The control stream is there.
     control: AtomicBool,
     /// Bits per second; 0 does not hold frames back.
@@ -67,49 +62,28 @@ pub(super) struct Shared {
     ignored: AtomicU64,
     probe: Probe,
     window: Window,
-    /// Random start of the clock that all timestamps are on.
-    timestamp_offset: u32,
     sound: Sound,
     /// Bytes of datagrams that were handed over and that the socket has not taken.
     beside: AtomicU64,
     limits: Limits,
 }
 
-struct TrackState {
-    /// Units that the encoder handed over and the socket has not taken.
-    pending: AtomicUsize,
-    /// Number of the sink that may send.
-    turn: AtomicU64,
-    timestamps: Mutex<Timestamps>,
-}
-
 impl Shared {
     fn new(clock: Arc<dyn Clock>, pacing: Option<Bitrate>, offset: u32, window: Window) -> Self {
-        let track = |_| TrackState {
-            pending: AtomicUsize::new(0),
-            turn: AtomicU64::new(0),
-            timestamps: Mutex::new(Timestamps::new(offset)),
-        };
         Self {
             clock,
             events: Events::new(TRACKS),
+            tracks: Arc::new(Tracks::new(offset)),
             ledger: Ledger::default(),
-            tracks: std::array::from_fn(track),
-            live: AtomicBool::new(true),
             control: AtomicBool::new(false),
             pacing: AtomicU64::new(pacing.map_or(0, Bitrate::bps)),
             ignored: AtomicU64::new(0),
             probe: Probe::default(),
             window,
-            timestamp_offset: offset,
             sound: Sound::default(),
             beside: AtomicU64::new(0),
             limits: Limits::default(),
         }
-    }
-
-    fn track(&self, track: TrackId) -> Option<&TrackState> {
-        self.tracks.get(usize::from(track.0))
     }
 
     pub(super) fn pacing(&self) -> Option<Bitrate> {
@@ -117,24 +91,8 @@ impl Shared {
         (bps > 0).then(|| Bitrate::from_bps(bps))
     }
 
-    /// The timestamp of a unit that is about to be sent.
-    pub(super) fn timestamp(&self, unit: &AccessUnit) -> u32 {
-        let timestamps = self.track(unit.track).map(|track| &track.timestamps);
-        timestamps.map_or(0, |timestamps| {
-            timestamps.lock().unwrap_or_else(PoisonError::into_inner).next(unit.captured_at)
-        })
-    }
-
-    pub(super) fn timestamp_offset(&self) -> u32 {
-        self.timestamp_offset
-    }
-
     pub(super) fn sound(&self) -> &Sound {
         &self.sound
-    }
-
-    pub(super) fn is_live(&self) -> bool {
-        self.live.load(Ordering::Acquire)
     }
 
     /// A datagram that is no part of a frame was handed to QUIC.
@@ -165,7 +123,7 @@ impl Shared {
         let bytes = bytes - usize::try_from(beside).unwrap_or(bytes);
         self.ledger.socket_took(bytes, datagrams, at, |event| {
             if let TransportEvent::FrameSent { track, .. } = event {
-                self.release(track);
+                self.tracks.release(track);
             }
             self.events.report(event);
         });
@@ -174,7 +132,7 @@ impl Shared {
     /// A frame will not arrive whole.
     pub(super) fn lost(&self, track: TrackId, frame: FrameId, timestamp: u32) {
         if self.ledger.cancel(timestamp) {
-            self.release(track);
+            self.tracks.release(track);
         }
         self.events.frame_lost(track, frame);
     }
@@ -184,15 +142,7 @@ impl Shared {
     pub(super) fn arrived(&self, track: TrackId, timestamp: u32) {
         self.ledger.came_whole(timestamp, self.clock.now());
         if self.ledger.cancel(timestamp) {
-            self.release(track);
-        }
-    }
-
-    /// Gives the place of a unit back.
-    pub(super) fn release(&self, track: TrackId) {
-        if let Some(track) = self.track(track) {
-            let less = |pending: usize| pending.checked_sub(1);
-            let _ = track.pending.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+            self.tracks.release(track);
         }
     }
 
@@ -266,7 +216,7 @@ impl WebTransport {
         for channel in DataChannel::ALL.into_iter().filter(|channel| channel.heals()) {
             shared.events.channel_open(channel);
         }
-        let (units, queued) = mpsc::channel(TRACKS * UNITS * PARTS);
+        let (units, queued) = Tracks::queue();
         let (outgoing, messages) = mpsc::channel(OUTGOING);
         let close = Arc::new(Notify::new());
         let writer = Writer::new(connection.clone(), shared.clone(), config, queued);
@@ -302,12 +252,7 @@ impl WebTransport {
 
 impl Transport for WebTransport {
     fn video_sink(&mut self, track: TrackId) -> Box<dyn UnitSink> {
-        let turn = self.shared.track(track).map_or(0, |track| {
-            // Those made before it refuse from now on.
-            track.turn.fetch_add(1, Ordering::AcqRel) + 1
-        });
-        let (shared, units) = (self.shared.clone(), self.units.clone());
-        Box::new(FrameSink { shared, units, track, turn, codec: self.config.codec })
+        self.shared.tracks.sink(track, self.config.codec, self.units.clone())
     }
 
     fn audio_sink(&mut self) -> Option<Box<dyn AudioSink>> {
@@ -317,8 +262,7 @@ impl Transport for WebTransport {
     }
 
     fn send_data(&mut self, channel: DataChannel, message: Bytes) -> Result<(), SendRefused> {
-        let open =
-            self.shared.live.load(Ordering::Acquire) && self.shared.control.load(Ordering::Acquire);
+        let open = self.shared.tracks.is_live() && self.shared.control.load(Ordering::Acquire);
         if channel != DataChannel::Control || !open {
             return Err(SendRefused::NotConnected);
         }
@@ -342,7 +286,7 @@ impl Transport for WebTransport {
     }
 
     fn close(&mut self) {
-        self.shared.live.store(false, Ordering::Release);
+        self.shared.tracks.end();
         self.close.notify_one();
     }
 }
@@ -350,54 +294,6 @@ impl Transport for WebTransport {
 impl Drop for WebTransport {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Where an encoder's thread puts the units of one track.
-struct FrameSink {
-    shared: Arc<Shared>,
-    units: mpsc::Sender<Queued>,
-    track: TrackId,
-    turn: u64,
-    codec: media::Codec,
-}
-
-impl FrameSink {
-    /// The track, while this sink may send on it.
-    fn track(&self) -> Option<&TrackState> {
-        let track = self.shared.track(self.track)?;
-        let live = self.shared.live.load(Ordering::Acquire);
-        (live && track.turn.load(Ordering::Acquire) == self.turn).then_some(track)
-    }
-}
-
-impl UnitSink for FrameSink {
-    fn is_ready(&self) -> bool {
-        self.track().is_some_and(|track| track.pending.load(Ordering::Acquire) < UNITS)
-    }
-
-    fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
-        let track = self.track().filter(|_| unit.codec == self.codec && unit.track == self.track);
-        let track = track.ok_or(SendRefused::NotConnected)?;
-        let first = unit.part.first;
-        if first {
-            let more = |pending: usize| (pending < UNITS).then_some(pending + 1);
-            track
-                .pending
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
-                .map_err(|_| SendRefused::Full)?;
-        }
-        // The queue has room for the units of all tracks. The rest of one of which a part is refused does not
-        // come, and the writer gives it up.
-        self.units.try_send(unit).map_err(|error| {
-            if first {
-                self.shared.release(self.track);
-            }
-            match error {
-                mpsc::error::TrySendError::Full(_) => SendRefused::Full,
-                mpsc::error::TrySendError::Closed(_) => SendRefused::NotConnected,
-            }
-        })
     }
 }
 
@@ -410,7 +306,7 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         // After an orderly end none of this changes anything.
-        self.shared.live.store(false, Ordering::Release);
+        self.shared.tracks.end();
         self.quic.close(quinn::VarInt::from_u32(BROKEN), b"the server failed");
         self.shared.ledger.cancel_all();
         self.shared.events.closed(CloseReason::Failed("its supervisor panicked".to_owned()));
@@ -448,10 +344,10 @@ impl Supervisor {
                 self.ended(&End::Broken(Broken::Writer))
             }
             () = self.look(&mut address) => CloseReason::Local,
-            () = self.shared.probe.run(&self.connection) => CloseReason::Local,
+            () = probe::run(&self.shared.probe, &self.connection) => CloseReason::Local,
         };
         tracing::debug!(%reason, "WebTransport connection ends");
-        self.shared.live.store(false, Ordering::Release);
+        self.shared.tracks.end();
         tasks.shutdown().await;
         self.listeners.leave(address, &self.shared);
         self.shared.ledger.cancel_all();

@@ -10,27 +10,14 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use media::{
-    Acks, FrameId, FrameState, Mark, MediaTime, PathReport, StageTimes, TrackId, TransportEvent,
-};
+use media::{Acks, FrameId, Mark, MediaTime, PathReport, StageTimes, TrackId, TransportEvent};
 
 use super::unread::Unread;
+use crate::reports::{Reports, Totals};
 
 /// Least part of a datagram that is no data of a stream, in bytes: the short header with a packet number
 /// of one byte and no connection id, the tag (RFC 9001 §5.3), a STREAM frame's type and stream id.
 const OVERHEAD: usize = 1 + 1 + 16 + 1 + 1;
-/// Frames that wait for their acknowledgement; older ones are forgotten. Four seconds of 60 fps.
-const UNACKED: usize = 256;
-/// Acknowledgements of so long make a report, as with WebRTC's feedback. That of one frame also shows how long the
-/// client took to run; the least of several shows the path.
-const GATHER: Duration = Duration::from_millis(50);
-
-/// A client that has time reads what came within so many microseconds.
-const READ: i64 = 10_000;
-/// QUIC's round trip is smoothed: while a queue grows it shows a part of it.
-const SMOOTHED: i64 = 2;
-/// The least of so long, or of twice as long, is that without a queue.
-const LEAST_OF: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Default)]
@@ -39,77 +26,8 @@ pub(super) struct Ledger(Mutex<State>);
 #[derive(Default)]
 struct State {
     flights: VecDeque<Flight>,
-    sent: VecDeque<Sent>,
-    /// Of the connection when the last report was made.
-    told: Totals,
-    told_at: Option<MediaTime>,
-    gathered: Option<Gathered>,
-    newest: Newest,
-    witness: Witness,
+    reports: Reports,
     unread: Unread,
-}
-
-/// What QUIC says of how long frames were under way. When their bytes came is told by a page, which may have had no time
-/// to read them; QUIC's own acknowledgements are made by another process of the browser, which rarely lacks it. What
-/// they do not show was no queue on the path.
-#[derive(Default)]
-struct Witness {
-    delay: Least,
-    round_trip: Least,
-}
-
-impl Witness {
-    /// The longest one-way delay that the path can have made, where `delay` was told.
-    fn longest(&mut self, at: MediaTime, delay: i64, round_trip: Duration) -> i64 {
-        let round_trip = i64::try_from(round_trip.as_micros()).unwrap_or(i64::MAX);
-        let longer = round_trip - self.round_trip.add(at, round_trip);
-        let least = self.delay.add(at, delay);
-        least.saturating_add(longer.saturating_mul(SMOOTHED)).saturating_add(READ)
-    }
-}
-
-/// The least of late.
-struct Least {
-    began: MediaTime,
-    now: i64,
-    before: i64,
-}
-
-impl Default for Least {
-    fn default() -> Self {
-        Self { began: MediaTime::ZERO, now: i64::MAX, before: i64::MAX }
-    }
-}
-
-impl Least {
-    fn add(&mut self, at: MediaTime, value: i64) -> i64 {
-        if at.since(self.began) >= LEAST_OF {
-            (self.began, self.before, self.now) = (at, self.now, i64::MAX);
-        }
-        self.now = self.now.min(value);
-        self.now.min(self.before)
-    }
-}
-
-/// The newest frame that was acknowledged.
-#[derive(Default)]
-struct Newest {
-    sent: MediaTime,
-    /// One-way delay of its end.
-    delay: i64,
-    /// Packets were lost while it was under way: its end may have come with the second try, which is no queue.
-    repaired: bool,
-}
-
-/// What is not in a report yet.
-#[derive(Clone, Copy)]
-struct Gathered {
-    first: MediaTime,
-    last: MediaTime,
-    /// Least one-way delay.
-    delay: i64,
-    /// How much longer the end of a frame takes than its beginning, at the least.
-    own: i64,
 }
 
 /// A frame that QUIC has and the socket has not, or not all of it.
@@ -126,23 +44,6 @@ struct Flight {
     bytes: u64,
 }
 
-struct Sent {
-    timestamp: u32,
-    first: MediaTime,
-    last: MediaTime,
-    /// Packets that were known to be lost by then, as of the last report.
-    lost_packets: u64,
-}
-
-/// What the connection has counted since it began.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Totals {
-    pub(super) sent_bytes: u64,
-    pub(super) acked_bytes: u64,
-    pub(super) acked_packets: u64,
-    pub(super) lost_packets: u64,
-}
-
 impl Ledger {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -150,7 +51,7 @@ impl Ledger {
 
     /// The connection begins with these totals: what shook hands is no part of a report.
     pub(super) fn start(&self, totals: Totals) {
-        self.lock().told = totals;
+        self.lock().reports.start(totals);
     }
 
     /// A frame of `bytes` in all, or with more to come, is about to be handed to QUIC.
@@ -235,15 +136,8 @@ impl Ledger {
             }
             flight.stages.mark(Mark::LastSent, at);
             let Some(flight) = state.flights.remove(index) else { return };
-            if state.sent.len() == UNACKED {
-                state.sent.pop_front();
-            }
-            state.sent.push_back(Sent {
-                timestamp: flight.timestamp,
-                first: flight.stages.get(Mark::FirstSent).unwrap_or(at),
-                last: at,
-                lost_packets: state.told.lost_packets,
-            });
+            let first = flight.stages.get(Mark::FirstSent).unwrap_or(at);
+            state.reports.sent(flight.timestamp, first, at);
             done(TransportEvent::FrameSent {
                 track: flight.track,
                 frame: flight.frame,
@@ -260,14 +154,12 @@ impl Ledger {
     /// QUIC acknowledged a frame to its end. Its client may have read and acknowledged it before.
     pub(super) fn came_whole(&self, timestamp: u32, at: MediaTime) {
         let state = &mut *self.lock();
-        if state.sent.iter().any(|sent| sent.timestamp == timestamp) {
+        if state.reports.awaits(timestamp) {
             state.unread.came(timestamp, at);
         }
     }
 
-    /// What acknowledgements say of the path, where those of [`GATHER`] name frames that were not acknowledged
-    /// before: their times give the delay, and QUIC's own acknowledgements, which count padding too, the rate.
-    /// Frames that were never sent, or are not whole at the client, say nothing.
+    /// See [`Reports::acked`].
     pub(super) fn acked(
         &self,
         acks: &Acks,
@@ -279,62 +171,18 @@ impl Ledger {
         for ack in &acks.frames {
             state.unread.read(ack.wire_timestamp, at);
         }
-        for ack in acks.frames.iter().filter(|ack| ack.state != FrameState::Dropped) {
-            let known = state.sent.iter().position(|sent| sent.timestamp == ack.wire_timestamp);
-            let Some(sent) = known.and_then(|at| state.sent.remove(at)) else { continue };
-            // Both ends of a frame are a sample: a resent packet delays one of them, not always both.
-            let way = |came: u64, left: MediaTime| came as i64 - left.as_micros() as i64;
-            let end = way(ack.last_us, sent.last);
-            let start = way(ack.first_us, sent.first);
-            let (least, own) = (start.min(end), (end - start).max(0));
-            if sent.last >= state.newest.sent {
-                let repaired = totals.lost_packets > sent.lost_packets;
-                state.newest = Newest { sent: sent.last, delay: end, repaired };
-            }
-            let so_far = state.gathered.unwrap_or(Gathered {
-                first: sent.first,
-                last: sent.last,
-                delay: least,
-                own,
-            });
-            state.gathered = Some(Gathered {
-                first: so_far.first.min(sent.first),
-                last: so_far.last.max(sent.last),
-                delay: so_far.delay.min(least),
-                own: so_far.own.min(own),
-            });
-        }
-        let due = state.told_at.is_none_or(|told| at.since(told) >= GATHER);
-        let Gathered { first, last, delay, own } = state.gathered.take_if(|_| due)?;
-        state.told_at = Some(at);
-        if std::mem::take(&mut state.newest.repaired) {
-            state.newest.delay = delay + own;
-        }
-        let longest = state.witness.longest(at, delay, round_trip);
-        let told = std::mem::replace(&mut state.told, totals);
-        let count = |packets: u64| u32::try_from(packets).unwrap_or(u32::MAX);
-        Some(PathReport {
-            at,
-            span: last.since(first),
-            acked_bytes: totals.acked_bytes.saturating_sub(told.acked_bytes),
-            acked_packets: count(totals.acked_packets.saturating_sub(told.acked_packets)),
-            lost_packets: count(totals.lost_packets.saturating_sub(told.lost_packets)),
-            sent_bytes: totals.sent_bytes.saturating_sub(told.sent_bytes),
-            one_way_delay_micros: delay.min(longest),
-            newest_sent: state.newest.sent,
-            newest_delay_micros: state.newest.delay.min(longest),
-            round_trip: Some(round_trip),
-            // QUIC reads marks but passes no count on.
-            ecn_ce: 0,
-            unread_frames: state.unread.average(at),
-        })
+        let mut report = state.reports.acked(acks, at, totals, round_trip)?;
+        report.unread_frames = state.unread.average(at);
+        Some(report)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media::FrameAck;
+    use media::{FrameAck, FrameState};
+
+    use crate::reports::UNACKED;
 
     fn ms(millis: u64) -> MediaTime {
         MediaTime::from_millis(millis)
@@ -537,7 +385,7 @@ mod tests {
             begin(&ledger, n, 100);
             took(&ledger, 120, 1, ms(n));
         }
-        assert_eq!(ledger.lock().sent.len(), UNACKED);
+        assert_eq!(ledger.lock().reports.waiting(), UNACKED);
         assert!(acked(&ledger, &ack(0, FrameState::Decoded, 1, 2), Totals::default()).is_none());
     }
 }

@@ -1,16 +1,14 @@
-//! Padding, to learn whether a path takes more than the session has to send.
-//!
-//! It fills up what is sent to the rate that is asked for and no further, so that frames lose no room to
+//! Padding fills up what is sent to the rate that is asked for and no further, so that frames lose no room to
 //! it. Datagrams carry it: what is lost of them is not sent again.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use media::Bitrate;
 use media::webtransport::PADDING;
-use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use wtransport::Connection;
+
+use crate::probe::Probe;
 
 /// How often it is looked at what is missing; less than timers tell apart would be of no use.
 const EVERY: Duration = Duration::from_millis(2);
@@ -18,39 +16,20 @@ const EVERY: Duration = Duration::from_millis(2);
 /// around.
 const PIECE: usize = 1_100;
 
-/// The probe of now.
-#[derive(Default)]
-pub(super) struct Probe {
-    wanted: Mutex<Option<(Bitrate, Duration)>>,
-    changed: Notify,
-}
-
-impl Probe {
-    /// Fills up to `rate` for `length` from now on, in place of what was asked before.
-    pub(super) fn ask(&self, rate: Bitrate, length: Duration) {
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some((rate, length));
-        self.changed.notify_one();
-    }
-
-    fn take(&self) -> Option<(Bitrate, Duration)> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Fills up whatever is asked, for ever.
-    pub(super) async fn run(&self, connection: &Connection) {
-        let mut wanted = None;
-        loop {
-            let filled = async {
-                match wanted {
-                    Some((rate, length)) => fill(connection, rate, length).await,
-                    None => std::future::pending().await,
-                }
-            };
-            wanted = tokio::select! {
-                () = filled => None,
-                () = self.changed.notified() => self.take(),
-            };
-        }
+/// Fills up whatever is asked, for ever.
+pub(super) async fn run(probe: &Probe, connection: &Connection) {
+    let mut wanted = None;
+    loop {
+        let filled = async {
+            match wanted {
+                Some((rate, length)) => fill(connection, rate, length).await,
+                None => std::future::pending().await,
+            }
+        };
+        wanted = tokio::select! {
+            () = filled => None,
+            asked = probe.asked() => Some(asked),
+        };
     }
 }
 

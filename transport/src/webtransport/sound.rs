@@ -3,8 +3,6 @@
 //! QUIC sends datagrams before streams, and this side's congestion window has room: no frame holds sound up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use media::webtransport::{AudioDatagram, EarlierAudio, MOST_EARLIER};
@@ -12,10 +10,8 @@ use media::{AudioPacket, AudioSink, MediaTime, SendRefused};
 use wtransport::Connection;
 
 use super::connection::Shared;
-use crate::timestamp::timestamp_of;
+use crate::sound::datagram;
 
-/// The unit of lengths in a datagram.
-const UNIT: Duration = Duration::from_micros(2_500);
 /// Packets between two looks at what the path loses: half a second.
 const LOOK: u32 = 50;
 /// Losses are an average of so many packets of QUIC.
@@ -25,15 +21,6 @@ const REPEATED: [f64; MOST_EARLIER] = [0.005, 0.08];
 /// Largest datagram with repeated packets: what every path takes (RFC 9000 §14), less what QUIC and HTTP/3
 /// put around.
 const MOST_BYTES: usize = 1_100;
-
-/// What a connection's sinks of sound share.
-#[derive(Default)]
-pub(super) struct Sound {
-    /// Number of the sink that may send.
-    turn: AtomicU64,
-    /// Sequence number of the packet that is sent next, in the lower 16 bits.
-    sequence: AtomicU64,
-}
 
 /// Where a session puts its sound.
 pub(super) struct SoundSink {
@@ -78,7 +65,7 @@ impl Loss {
 impl SoundSink {
     /// A sink; those made before it refuse from now on.
     pub(super) fn new(connection: Connection, shared: Arc<Shared>) -> Self {
-        let turn = shared.sound().turn.fetch_add(1, Ordering::AcqRel) + 1;
+        let turn = shared.sound().next_turn();
         let out = Vec::with_capacity(MOST_BYTES);
         Self { connection, shared, turn, earlier: Vec::new(), loss: Loss::default(), out }
     }
@@ -91,7 +78,7 @@ impl AudioSink for SoundSink {
 
     fn send(&mut self, packet: &AudioPacket) -> Result<(), SendRefused> {
         let sound = self.shared.sound();
-        if !self.shared.is_live() || sound.turn.load(Ordering::Acquire) != self.turn {
+        if !self.shared.tracks.is_live() || !sound.is_turn_of(self.turn) {
             return Err(SendRefused::NotConnected);
         }
         let quic = self.connection.quic_connection();
@@ -99,15 +86,9 @@ impl AudioSink for SoundSink {
             let path = quic.stats().path;
             (path.sent_packets, path.lost_packets)
         });
-        let sequence = sound.sequence.load(Ordering::Acquire);
-        let length = packet.duration.as_nanos() / UNIT.as_nanos();
-        let mut datagram = AudioDatagram {
-            sequence: (sequence & 0xffff) as u16,
-            timestamp: timestamp_of(packet.captured_at, self.shared.timestamp_offset()),
-            length: u8::try_from(length).unwrap_or(u8::MAX),
-            packet: &packet.data,
-            earlier: Default::default(),
-        };
+        let sequence = sound.sequence();
+        let offset = self.shared.tracks.timestamp_offset();
+        let mut datagram = datagram(packet, sequence, offset);
         let mut room = MOST_BYTES.saturating_sub(AudioDatagram::HEADER + packet.data.len());
         let mut next = (sequence, packet.captured_at);
         for sent in self.earlier.iter().take(repeats) {
@@ -131,7 +112,7 @@ impl AudioSink for SoundSink {
         }
         self.connection.send_datagram(&self.out).map_err(|_| SendRefused::NotConnected)?;
         self.shared.sent_beside(self.out.len());
-        sound.sequence.store(sequence.wrapping_add(1), Ordering::Release);
+        sound.sent(sequence);
         self.earlier.truncate(MOST_EARLIER - 1);
         let sent = Sent { at: packet.captured_at, sequence, packet: packet.data.clone() };
         self.earlier.insert(0, sent);

@@ -124,9 +124,9 @@ impl Writer {
         let mut stages = unit.stages;
         stages.mark(Mark::Dequeued, self.shared.clock.now());
         let (track, frame) = (unit.track, unit.frame);
-        let timestamp = self.shared.timestamp(&unit);
+        let timestamp = self.shared.tracks.timestamp(&unit);
         let Some(header) = FrameHeader::of(&unit, timestamp, self.config.depth) else {
-            self.shared.release(track);
+            self.shared.tracks.release(track);
             self.shared.lost(track, frame, timestamp);
             return;
         };
