@@ -23,6 +23,7 @@ pub mod stages;
 pub mod transport;
 pub mod unit;
 pub mod units;
+pub mod websocket;
 pub mod webtransport;
 
 pub use acks::{AckError, Acks, FrameAck, FrameState};

@@ -355,6 +355,17 @@ impl ConnectPath {
         }
         let rest = path.strip_prefix("/wt/").ok_or(PathError::Other)?;
         let (session, query) = rest.split_once('?').ok_or(PathError::Other)?;
+        Self::with_query(session, query)
+    }
+
+    /// Reads the query of a path, where the session is known.
+    ///
+    /// # Errors
+    /// See [`PathError`].
+    pub fn with_query(session: &str, query: &str) -> Result<Self, PathError> {
+        if query.len() > PATH_LIMIT {
+            return Err(PathError::Long);
+        }
         let is_word =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let (mut ticket, mut eight, mut ten) = (None, None, None);

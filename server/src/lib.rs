@@ -6,6 +6,7 @@
 //! driver's task aborted from outside) capacity is never given back.
 
 pub mod apps;
+pub mod caller;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod scenes;
 pub mod serve;
 pub mod sounds;
 pub mod sync_test;
+mod tcp;
 pub mod tls;
 mod turn;
 pub mod wire;

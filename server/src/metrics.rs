@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use media::{Stage, StageTimes};
+use media::{CloseReason, Stage, StageTimes};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -47,6 +47,13 @@ struct OutcomeLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TransportLabel {
     transport: &'static str,
+}
+
+/// How connections end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CloseLabel {
+    transport: &'static str,
+    by: &'static str,
 }
 
 /// What viewers do.
@@ -109,10 +116,13 @@ pub struct Metrics {
     pub floods: Counter,
     /// Clients of WebTransport that were refused for what they asked.
     pub webtransport_forbidden: Counter,
+    /// Clients that came for a WebSocket and were refused for what they asked.
+    pub websocket_forbidden: Counter,
     /// Connections of WebTransport that QUIC has.
     pub webtransport_connections: Gauge,
     quic: Family<OutcomeLabel, Counter>,
     connections: Family<TransportLabel, Counter>,
+    connections_closed: Family<CloseLabel, Counter>,
     tickets_refused: Family<ReasonLabel, Counter>,
     /// Per stage a handle, so that the path of a frame takes no lock of the family.
     by_stage: [Histogram; Stage::ALL.len()],
@@ -217,6 +227,10 @@ impl Metrics {
                 "webtransport_forbidden",
                 "Clients of WebTransport refused: foreign origin, wrong ticket, no such session",
             ),
+            websocket_forbidden: add.one(
+                "websocket_forbidden",
+                "WebSockets refused: foreign origin, wrong ticket, no such session, no handshake",
+            ),
             webtransport_connections: add.one(
                 "webtransport_connections",
                 "Connections of WebTransport: those that play, that are not accepted yet, and that end",
@@ -226,6 +240,10 @@ impl Metrics {
                 "Clients of WebTransport that came no further, or were made to prove their address",
             ),
             connections: add.one("connections", "Connections of clients to sessions, by transport"),
+            connections_closed: add.one(
+                "connections_closed",
+                "Connections of clients that are over, by transport and by who ended them",
+            ),
             tickets_refused: add
                 .one("tickets_refused", "Tickets of sessions that were not redeemed, by reason"),
             by_stage,
@@ -270,6 +288,17 @@ impl Metrics {
     /// Counts a connection.
     pub fn connected(&self, transport: &'static str) {
         self.connections.get_or_create(&TransportLabel { transport }).inc();
+    }
+
+    /// Counts the end of a connection.
+    pub fn connection_closed(&self, transport: &'static str, why: &CloseReason) {
+        let by = match why {
+            CloseReason::Local => "node",
+            CloseReason::Remote => "client",
+            CloseReason::Unreachable => "silence",
+            _ => "failure",
+        };
+        self.connections_closed.get_or_create(&CloseLabel { transport, by }).inc();
     }
 
     /// Adds what the port of WebTransport counted since the last call.

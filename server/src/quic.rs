@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use transport::Decodes;
 use transport::webtransport::{
-    Certificates, Endpoint, EndpointConfig, EndpointCounts, RENEW_EVERY, Refusal, Request,
+    Certificates, Endpoint, EndpointConfig, EndpointCounts, RENEW_EVERY, Request,
 };
 
+use crate::caller::{Caller, Refused};
 use crate::config::{Config, Tls};
 use crate::http::is_allowed_origin;
 use crate::node::Node;
@@ -217,16 +218,19 @@ async fn receive(node: Arc<Node>, offer: Arc<Offer>, stop: CancellationToken) {
 /// Passes a client on to its session, or refuses it.
 async fn look_at(node: &Node, request: Request) {
     let refused = match admit(node, &request) {
-        Ok((guest, decodes)) => match guest.handle().connect_webtransport(request, decodes) {
-            Ok(()) => return,
-            Err(request) => (request, Refusal::TooMany, "the session is busy or over"),
-        },
-        Err(why) => (Box::new(request), Refusal::Forbidden, why),
+        Ok((guest, decodes)) => {
+            let caller = Caller::WebTransport(Box::new(request));
+            match guest.handle().take(caller, decodes) {
+                Ok(()) => return,
+                Err(caller) => (caller, Refused::Busy, "the session is busy or over"),
+            }
+        }
+        Err(why) => (Caller::WebTransport(Box::new(request)), Refused::Forbidden, why),
     };
-    let (request, refusal, why) = refused;
+    let (caller, refusal, why) = refused;
     node.metrics.webtransport_forbidden.inc();
     tracing::info!(why, "WebTransport refused");
-    request.refuse(refusal).await;
+    caller.refuse(refusal, why.into()).await;
 }
 
 /// Whom a client may connect as.

@@ -14,9 +14,9 @@ use session::reason::StoppedBy;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use transport::Decodes;
-use transport::webtransport::Request;
 
 use crate::apps::VideoMode;
+use crate::caller::Caller;
 use crate::drive::{Audience, ViewerCounts};
 use crate::wire;
 
@@ -30,7 +30,7 @@ pub enum Command {
     /// Answer this offer.
     Connect(String, oneshot::Sender<Result<Answer, ConnectError>>),
     /// Take this client, which decodes so much, in place of the one there is.
-    ConnectWebTransport(Box<Request>, Decodes),
+    Accept(Caller, Decodes),
     /// Add candidates to the connection of this name.
     Trickle(String, String, oneshot::Sender<Result<(), TrickleError>>),
     /// End, because somebody wants it.
@@ -204,19 +204,16 @@ impl Handle {
         answer.await.unwrap_or(Err(ConnectError::Ended))
     }
 
-    /// Passes a client of WebTransport on.
+    /// Passes a client on that has shown its ticket.
     ///
     /// # Errors
     /// Gives it back when the session is over or has too much to do.
-    pub fn connect_webtransport(
-        &self,
-        request: Request,
-        decodes: Decodes,
-    ) -> Result<(), Box<Request>> {
-        let command = Command::ConnectWebTransport(Box::new(request), decodes);
-        self.commands.try_send(command).map_err(|error| match error.into_inner() {
-            Command::ConnectWebTransport(request, _) => request,
-            _ => unreachable!("what was sent comes back"),
+    pub fn take(&self, caller: Caller, decodes: Decodes) -> Result<(), Caller> {
+        self.commands.try_send(Command::Accept(caller, decodes)).map_err(|error| {
+            match error.into_inner() {
+                Command::Accept(caller, _) => caller,
+                _ => unreachable!("what was sent comes back"),
+            }
         })
     }
 

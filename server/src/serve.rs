@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use axum_server::Handle;
 use axum_server::accept::Accept;
 use axum_server::service::SendService;
+use axum_server::tls_rustls::RustlsAcceptor;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Tls};
 use crate::encoders::Probing;
 use crate::node::Node;
+use crate::tcp::Prompt;
 use crate::{http, ops, quic, tls};
 
 /// A connection that has not sent a whole request head for so long is closed: a client that trickles bytes must not
@@ -134,11 +136,12 @@ impl Server {
                     stop.clone(),
                 );
                 tokio::spawn(reload);
-                let server = axum_server::from_tcp_rustls(listener, secured)?;
+                let server = axum_server::from_tcp(listener)?.map(Prompt);
+                let server = server.map(|prompt| RustlsAcceptor::new(secured).acceptor(prompt));
                 tasks.spawn(serve(server, public.clone(), router, "the public listener failed"));
             }
             None => {
-                let server = axum_server::from_tcp(listener)?;
+                let server = axum_server::from_tcp(listener)?.map(Prompt);
                 tasks.spawn(serve(server, public.clone(), router, "the public listener failed"));
             }
         }

@@ -123,6 +123,9 @@ pub struct Session {
     /// Where the session can be had by WebTransport; absent where the node does not offer it, and in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webtransport: Option<WebTransport>,
+    /// Absolute address to POST to for one to connect to by WebSocket; absent where the node does not offer it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_url: Option<String>,
     /// Bearer token for this session's addresses; only in the answer that created it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -295,6 +298,13 @@ pub struct WebTransport {
     /// SHA-256 of the certificates that the node may show, in base64, for `serverCertificateHashes`; empty
     /// where browsers know its issuer.
     pub certificate_hashes: Vec<String>,
+}
+
+/// Where a session can be had by WebSocket.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WebSocket {
+    /// Works once, and for a short time; append `&decodes=` with codecs.
+    pub url: String,
 }
 
 /// A ticket to be redeemed for a session's token.
@@ -606,6 +616,7 @@ pub enum ClientMessage {
 pub enum TransportKind {
     WebRtc,
     WebTransport,
+    WebSocket,
 }
 
 /// The transport that a client took.

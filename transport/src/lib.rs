@@ -2,7 +2,7 @@
 //!
 //! [`webrtc`] implements [`media::Transport`] on WebRTC with WHEP-shaped signalling (the client
 //! offers, [`webrtc::WebRtc::answer`] answers with all candidates), [`webtransport`] on HTTP/3, where
-//! clients come to a port and are accepted one by one.
+//! clients come to a port and are accepted one by one, [`websocket`] on sockets that whoever speaks HTTP hands over.
 //!
 //! This crate must never know an encoder, a session's state, HTTP or a configuration file; no type
 //! of the `rtc`, `webrtc`, `wtransport` and `quinn` crates stands in its public interface, so that each
@@ -19,6 +19,7 @@ mod sound;
 mod timestamp;
 mod tracks;
 pub mod webrtc;
+pub mod websocket;
 pub mod webtransport;
 
 pub use webrtc::{

@@ -168,6 +168,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions/{id}/socket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Plays a session by WebSocket (RFC 6455), at an address with a ticket. Clients append `&decodes=` with the codecs
+         *     that they decode, by the names of RTP and with commas between, and `&decodes10=` with those that they decode in 10
+         *     bits a sample. Whoever is served by another connection is served by this one from then on. What travels stands in
+         *     the module `media::websocket`; a close with the code 4000 says why a client is not served.
+         */
+        get: operations["connect_socket"];
+        put?: never;
+        /**
+         * A fresh address to connect to by WebSocket. It works once, for a short time; a session has the newest four of all
+         *     transports.
+         */
+        post: operations["socket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions/{id}/viewers": {
         parameters: {
             query?: never;
@@ -253,6 +279,24 @@ export interface paths {
         post?: never;
         /** Leaves the session, which goes on. */
         delete: operations["leave"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/viewers/{id}/socket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The same for a viewer. */
+        get: operations["connect_viewer_socket"];
+        put?: never;
+        /** The same for a viewer, which has the newest two. */
+        post: operations["viewer_socket"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -714,6 +758,8 @@ export interface components {
             resume_ticket?: string | null;
             /** @description What whoever holds the token of this answer does in the session. */
             role: components["schemas"]["Role"];
+            /** @description Absolute address to POST to for one to connect to by WebSocket; absent where the node does not offer it. */
+            socket_url?: string | null;
             /** @description Where it is in its life. */
             state: components["schemas"]["SessionState"];
             /** @description Bearer token for this session's addresses; only in the answer that created it. */
@@ -828,7 +874,7 @@ export interface components {
          * @description How a session reaches its client.
          * @enum {string}
          */
-        TransportKind: "webrtc" | "webtransport";
+        TransportKind: "webrtc" | "webtransport" | "websocket";
         /** @description The picture that a session has. */
         Video: {
             /**
@@ -922,6 +968,11 @@ export interface components {
             co_players: number;
             /** Format: int32 */
             spectators: number;
+        };
+        /** @description Where a session can be had by WebSocket. */
+        WebSocket: {
+            /** @description Works once, and for a short time; append `&decodes=` with codecs. */
+            url: string;
         };
         /** @description Where a session can be had by WebTransport. */
         WebTransport: {
@@ -1564,6 +1615,138 @@ export interface operations {
             };
         };
     };
+    connect_socket: {
+        parameters: {
+            query: {
+                decodes?: string;
+                decodes10?: string;
+                ticket: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            426: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    socket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebSocket"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     viewers: {
         parameters: {
             query?: never;
@@ -2013,6 +2196,138 @@ export interface operations {
                 };
             };
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    connect_viewer_socket: {
+        parameters: {
+            query: {
+                decodes?: string;
+                decodes10?: string;
+                ticket: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            426: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    viewer_socket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebSocket"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -46,6 +46,8 @@ pub struct Config {
     pub webrtc: WebRtc,
     /// WebTransport.
     pub webtransport: WebTransport,
+    /// The last resort.
+    pub websocket: WebSocket,
     /// TURN servers.
     pub ice: Ice,
     /// What can be played.
@@ -315,6 +317,14 @@ pub struct WebTransport {
     pub frame_deadline: HumanDuration,
 }
 
+/// `[websocket]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebSocket {
+    /// Whether clients that nothing else reaches may play over the connection that pages come by.
+    pub enabled: bool,
+}
+
 /// `[ice]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -466,6 +476,12 @@ impl Default for WebTransport {
             per_address: 32,
             frame_deadline: HumanDuration::from_millis(100),
         }
+    }
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use encoder::{Candidate, Choice, Demand, SelectError};
 use media::{BitDepth, Codec, CodecSet, PictureKind, Transport};
-use transport::webtransport::{ConnectionConfig, Deadlines, Request};
 use transport::{Decodes, OfferError, RemoteCandidates, WebRtc, WebRtcConfig};
 
 use crate::apps::VideoMode;
+use crate::caller::Caller;
 use crate::encoders::Broken;
 use crate::node::Node;
 use crate::registry::ConnectError;
@@ -16,7 +16,7 @@ pub(super) struct Taken {
     /// For those that the client finds later; none where it has no more to find.
     pub(super) candidates: Option<RemoteCandidates>,
     /// A client that closes the connection has left. A page that reloads or changes to another transport
-    /// closes WebTransport the same way: it says goodbye where it means that.
+    /// closes WebTransport and WebSockets the same way: it says goodbye where it means that.
     pub(super) closing_is_leaving: bool,
     /// What metrics call the transport.
     pub(super) by: &'static str,
@@ -125,26 +125,18 @@ pub(super) fn decodes(offer: &str) -> Result<Decodes, ConnectError> {
     transport::decodes(offer).map_err(refused)
 }
 
-/// Accepts a client of WebTransport, for this codec in so many bits.
+/// Accepts a client that needs no offer, for this codec in so many bits.
 pub(super) async fn accept(
     node: &Node,
     video: VideoMode,
     codec: Codec,
     depth: BitDepth,
-    request: Request,
+    caller: Caller,
 ) -> Result<Taken, ConnectError> {
-    let least = node.config.webtransport.frame_deadline.get();
-    let deadlines = Deadlines::of_interval(video.rate.interval(), least);
-    let config = ConnectionConfig { codec, depth, deadlines, pacing: None };
-    let accepted = request.accept(config, node.clock.clone()).await;
-    let transport = accepted.map_err(|error| ConnectError::Failed(error.to_string()))?;
-    tracing::info!(codec = codec.rtp_name(), hdr = depth == BitDepth::Ten, "WebTransport accepted");
-    Ok(Taken {
-        transport: Box::new(transport),
-        candidates: None,
-        closing_is_leaving: false,
-        by: "webtransport",
-    })
+    let by = caller.by();
+    let transport = caller.accept(node, video.rate.interval(), codec, depth).await?;
+    tracing::info!(by, codec = codec.rtp_name(), hdr = depth == BitDepth::Ten, "client accepted");
+    Ok(Taken { transport, candidates: None, closing_is_leaving: false, by })
 }
 
 /// Whose fault it is that an offer is not answered.

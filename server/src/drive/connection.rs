@@ -25,6 +25,7 @@ pub(super) struct Connection {
     transport: Box<dyn Transport>,
     candidates: Option<RemoteCandidates>,
     closing_is_leaving: bool,
+    by: &'static str,
     /// What the client said last on it of whether it shows the picture. It says so once, perhaps before the connection
     /// counts as up, and not again when a silent path comes back.
     pub(super) visible: bool,
@@ -36,7 +37,7 @@ impl Connection {
         let Taken { transport, candidates, closing_is_leaving, by } = taken;
         metrics.connected(by);
         let name = number.to_string();
-        Self { name, transport, candidates, closing_is_leaving, visible: true }
+        Self { name, transport, candidates, closing_is_leaving, by, visible: true }
     }
 
     /// Names it in addresses and entity tags.
@@ -47,6 +48,11 @@ impl Connection {
     /// Whether a client that closes it means to leave for good.
     pub(super) fn closing_is_leaving(&self) -> bool {
         self.closing_is_leaving
+    }
+
+    /// What metrics call its transport.
+    pub(super) fn by(&self) -> &'static str {
+        self.by
     }
 
     /// Where the units of its picture go.

@@ -20,7 +20,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::Instrument as _;
 use transport::Decodes;
-use transport::webtransport::{Refusal, Request};
 
 use super::Plan;
 use super::answer::{self, ForClient, Taken, Used};
@@ -32,6 +31,7 @@ use super::rates::Rates;
 use super::source::SourceReport;
 use super::trace;
 use crate::apps::VideoMode;
+use crate::caller::{Caller, Refused};
 use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
 use crate::registry::{Answer, Command, ConnectError, Status};
@@ -335,9 +335,7 @@ impl Driver {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Connect(offer, reply) => self.connect(&offer, reply).await,
-            Command::ConnectWebTransport(request, decodes) => {
-                self.connect_webtransport(*request, decodes);
-            }
+            Command::Accept(caller, decodes) => self.accept(caller, decodes),
             Command::Trickle(name, fragment, reply) => {
                 let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
             }
@@ -373,9 +371,9 @@ impl Driver {
     }
 
     /// The client learns the outcome by its connection.
-    fn connect_webtransport(&mut self, request: Request, decodes: Decodes) {
+    fn accept(&mut self, caller: Caller, decodes: Decodes) {
         if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) {
-            tokio::spawn(request.refuse(Refusal::NotFound));
+            tokio::spawn(caller.refuse(Refused::Over, "the session is over".into()));
             return;
         }
         match self.choose(decodes) {
@@ -383,17 +381,17 @@ impl Driver {
                 (Some(codec), depth) => {
                     let (node, video) = (self.node.clone(), self.video);
                     let accept = async move {
-                        let taken = answer::accept(&node, video, codec, depth, request).await;
+                        let taken = answer::accept(&node, video, codec, depth, caller).await;
                         taken.map(|taken| (taken, media))
                     };
                     self.accepting.abort_all();
                     self.accepting.spawn(accept.in_current_span());
                 }
-                (None, _) => tracing::error!("WebTransport refused: no encoder was chosen"),
+                (None, _) => tracing::error!("client refused: no encoder was chosen"),
             },
             Err(error) => {
-                tokio::spawn(request.refuse(Refusal::Forbidden));
-                tracing::info!(%error, "WebTransport refused");
+                tracing::info!(%error, by = caller.by(), "client refused");
+                tokio::spawn(caller.refuse(Refused::Forbidden, error.to_string()));
             }
         }
     }
@@ -403,7 +401,7 @@ impl Driver {
             // The session may have begun to end meanwhile; the connection closes with its drop.
             Ok(_) if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) => {}
             Ok((taken, media)) => drop(self.take_over(taken, media)),
-            Err(error) => tracing::info!(%error, "WebTransport refused"),
+            Err(error) => tracing::info!(%error, "client refused"),
         }
     }
 
@@ -616,6 +614,9 @@ impl Driver {
                 tracing::info!(%reason, "connection closed");
                 self.audience.sound().silence(PLAYER);
                 self.node.metrics.floods.inc_by(u64::from(matches!(reason, CloseReason::Flood(_))));
+                if let Some(connection) = &self.connection {
+                    self.node.metrics.connection_closed(connection.by(), &reason);
+                }
                 let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
                 // Those that talk to us say goodbye where they mean it: a page may be loading again.
                 let event = match reason {

@@ -22,7 +22,6 @@ use session::reason::StoppedBy;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use transport::Decodes;
-use transport::webtransport::{Refusal, Request};
 
 use super::answer::{self, Taken};
 use super::audience::{Audience, Stream, ViewerCounts};
@@ -31,6 +30,7 @@ use super::connection::{Connection, at, next_event};
 use super::driver::STATS_EVERY;
 use super::rates::Rates;
 use crate::apps::VideoMode;
+use crate::caller::{Caller, Refused};
 use crate::node::Node;
 use crate::registry::{Answer, Command, ConnectError, Status};
 use crate::wire;
@@ -211,9 +211,7 @@ impl Viewer {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Connect(offer, reply) => self.connect(&offer, reply).await,
-            Command::ConnectWebTransport(request, decodes) => {
-                self.connect_webtransport(*request, decodes).await;
-            }
+            Command::Accept(caller, decodes) => self.accept(caller, decodes).await,
             Command::Trickle(name, fragment, reply) => {
                 let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
             }
@@ -251,20 +249,20 @@ impl Viewer {
     }
 
     /// The client learns the outcome by its connection.
-    async fn connect_webtransport(&mut self, request: Request, decodes: Decodes) {
+    async fn accept(&mut self, caller: Caller, decodes: Decodes) {
         let accepted = match self.coded_for(decodes).await {
             Ok((codec, kind)) => {
                 let depth = kind.format.depth();
-                let taken = answer::accept(&self.node, self.video, codec, depth, request).await;
+                let taken = answer::accept(&self.node, self.video, codec, depth, caller).await;
                 taken.map(|taken| drop(self.take_over(taken, (codec, kind))))
             }
             Err(error) => {
-                tokio::spawn(request.refuse(Refusal::Forbidden));
+                tokio::spawn(caller.refuse(Refused::Forbidden, error.to_string()));
                 Err(error)
             }
         };
         if let Err(error) = accepted {
-            tracing::info!(%error, "viewer refused by WebTransport");
+            tracing::info!(%error, "viewer refused");
         }
     }
 
@@ -405,6 +403,9 @@ impl Viewer {
                 DataChannel::Acks => self.acks(now, &message),
             },
             TransportEvent::Closed(reason) => {
+                if let Some(connection) = &self.connection {
+                    self.node.metrics.connection_closed(connection.by(), &reason);
+                }
                 let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
                 tracing::info!(%reason, "viewer's connection closed");
                 self.stand_up();

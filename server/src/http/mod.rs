@@ -7,6 +7,7 @@ mod invitations;
 mod path;
 mod problem;
 mod sessions;
+mod socket;
 mod viewers;
 mod whep;
 
@@ -47,7 +48,7 @@ pub type Shared = axum::extract::State<Arc<Node>>;
 #[openapi(
     info(
         title = "Nearlight",
-        description = "Sessions of rendered scenes and games, streamed over WebRTC (WHEP) or WebTransport."
+        description = "Sessions of rendered scenes and games, streamed over WebRTC (WHEP), WebTransport or WebSocket."
     ),
     components(schemas(wire::ServerMessage, wire::ClientMessage, wire::Problem))
 )]
@@ -62,12 +63,14 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(sessions::redeem))
         .routes(routes!(sessions::webtransport))
+        .routes(routes!(socket::address, socket::connect))
         .routes(routes!(invitations::invite, invitations::list))
         .routes(routes!(invitations::revoke))
         .routes(routes!(invitations::viewers))
         .routes(routes!(viewers::join))
         .routes(routes!(viewers::show, viewers::leave))
         .routes(routes!(viewers::webtransport))
+        .routes(routes!(socket::viewer_address, socket::connect_viewer))
         .routes(routes!(viewers::offer))
         .routes(routes!(viewers::trickle, viewers::close))
         .routes(routes!(whep::offer))

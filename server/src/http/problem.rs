@@ -52,6 +52,12 @@ impl Problem {
     /// The body is too large.
     pub const TOO_LARGE: Self =
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large");
+    /// The request is no handshake of a WebSocket.
+    pub const UPGRADE: Self = Self::new(
+        StatusCode::UPGRADE_REQUIRED,
+        "upgrade",
+        "This address takes nothing but the handshake of a WebSocket",
+    );
     /// The method is not for this address.
     pub const METHOD: Self = Self::new(
         StatusCode::METHOD_NOT_ALLOWED,

@@ -197,6 +197,7 @@ fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
         reason: status.reason,
         video: entry.video.clone(),
         whep_url: format!("{url}/whep"),
+        socket_url: node.config.websocket.enabled.then(|| format!("{url}/socket")),
         url,
         webtransport: None,
         token: None,

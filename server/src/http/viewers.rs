@@ -164,7 +164,11 @@ pub(super) async fn close(
 }
 
 /// The viewer that asks.
-fn find(node: &Node, id: &str, headers: &HeaderMap) -> Result<Arc<ViewerEntry>, Problem> {
+pub(super) fn find(
+    node: &Node,
+    id: &str,
+    headers: &HeaderMap,
+) -> Result<Arc<ViewerEntry>, Problem> {
     let viewer = node.registry.find_viewer(id).ok_or(Problem::UNKNOWN_VIEWER)?;
     auth::may_view(node, &viewer, headers)?;
     Ok(viewer)
@@ -187,6 +191,7 @@ fn describe(
         reason: status.reason,
         video: session.video.clone(),
         whep_url: format!("{url}/whep"),
+        socket_url: node.config.websocket.enabled.then(|| format!("{url}/socket")),
         url,
         webtransport: None,
         token: None,

@@ -1,0 +1,350 @@
+//! Sessions with a client of WebSocket on them, over a real connection of HTTP.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::http::{Method, Request, StatusCode};
+use common::{Ask, PATIENCE, Session, ask, create, serve, until};
+use futures::{SinkExt as _, StreamExt as _};
+use media::websocket::{Piece, first_byte};
+use media::webtransport::FrameHeader;
+use media::{
+    Acks, Codec, DataChannel, FrameAck, FrameState, InputEvent, InputSeq, KeyCode, SequencedInput,
+    UnitKind,
+};
+use nearlight::node::Node;
+use nearlight::serve::Server;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+struct Client {
+    socket: WebSocketStream<TcpStream>,
+    /// The frame that is coming.
+    open: Option<(FrameHeader, usize)>,
+}
+
+/// What a client saw.
+enum Came {
+    Said(Value),
+    Frame(FrameHeader, usize),
+    Closed(Option<CloseFrame>),
+}
+
+impl Client {
+    /// Asks for what follows the address of the node, as a page of this origin does.
+    async fn connect(
+        server: &Server,
+        path: &str,
+        origin: Option<&str>,
+    ) -> Result<Self, StatusCode> {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let mut request = Request::builder()
+            .uri(format!("ws://{}{path}", server.address))
+            .header("host", server.address.to_string())
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", generate_key());
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let shaken = client_async(request.body(()).unwrap(), stream);
+        match tokio::time::timeout(PATIENCE, shaken).await.expect("no answer") {
+            Ok((socket, _)) => Ok(Self { socket, open: None }),
+            Err(Error::Http(answer)) => Err(answer.status()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    async fn say(&mut self, channel: DataChannel, body: &[u8]) {
+        let message = [&[first_byte(channel)][..], body].concat();
+        self.socket.send(Message::Binary(message.into())).await.unwrap();
+    }
+
+    async fn came(&mut self) -> Came {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            match next.expect("nothing came") {
+                Some(Ok(Message::Binary(bytes))) => match bytes.first() {
+                    Some(0) => return Came::Said(serde_json::from_slice(&bytes[1..]).unwrap()),
+                    _ => {
+                        let Some((piece, data)) = Piece::decode(&bytes) else { continue };
+                        if let Some(header) = piece.header {
+                            self.open = Some((header, 0));
+                        }
+                        let (_, read) = self.open.as_mut().expect("begun before");
+                        *read += data.len();
+                        if let Some((header, read)) = self.open.take_if(|_| piece.last) {
+                            return Came::Frame(header, read);
+                        }
+                    }
+                },
+                Some(Ok(Message::Close(why))) => return Came::Closed(why),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Came::Closed(None),
+            }
+        }
+    }
+
+    async fn said(&mut self, kind: &str) -> Value {
+        loop {
+            match self.came().await {
+                Came::Said(message) if message["type"] == kind => return message,
+                Came::Closed(why) => panic!("closed: {why:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> FrameHeader {
+        loop {
+            match self.came().await {
+                Came::Frame(header, bytes) => {
+                    assert_eq!(bytes, header.bytes as usize);
+                    return header;
+                }
+                Came::Closed(why) => panic!("closed: {why:?}"),
+                Came::Said(_) => {}
+            }
+        }
+    }
+
+    /// The first frames of a client: a keyframe and two that follow it.
+    async fn begins(&mut self) -> FrameHeader {
+        let mut before = self.frame().await;
+        assert_eq!((before.kind, before.refers_to), (UnitKind::Key, None));
+        for _ in 0..2 {
+            let next = self.frame().await;
+            assert_eq!((next.kind, next.refers_to), (UnitKind::Delta, Some(before.frame)));
+            before = next;
+        }
+        before
+    }
+
+    /// The code and the reason that it was closed with.
+    async fn closed(&mut self) -> (u16, String) {
+        loop {
+            if let Came::Closed(why) = self.came().await {
+                let why = why.expect("closed without a word");
+                return (why.code.into(), why.reason.to_string());
+            }
+        }
+    }
+}
+
+fn page(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+/// What stands in an address after the node.
+fn path_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    assert_eq!(scheme, "ws");
+    rest[rest.find('/').unwrap()..].to_owned()
+}
+
+/// A fresh address of a session.
+async fn address(node: &Arc<Node>, session: &Session) -> String {
+    let reply = session.ask(Method::POST, "/socket").bearer(&session.token).of(node).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    path_of(reply.json()["url"].as_str().unwrap())
+}
+
+async fn session(node: &Arc<Node>, wish: Ask) -> (Session, String) {
+    let session = wish.of(node).await.session();
+    let address = address(node, &session).await;
+    (session, address)
+}
+
+fn metric(node: &Node, line: &str) -> bool {
+    node.observe();
+    node.metrics.encode().unwrap().lines().any(|each| each == line)
+}
+
+fn key(seq: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let event = InputEvent::Key { code: KeyCode::W, pressed: true };
+    SequencedInput { seq: InputSeq(seq), event }.encode(&mut out);
+    out
+}
+
+fn ack(wire_timestamp: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let frame = FrameAck { wire_timestamp, state: FrameState::Decoded, first_us: 1, last_us: 2 };
+    Acks { decode_queue: Some(0), frames: vec![frame] }.encode(&mut out);
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_played_by_websocket() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let (session, path) = session(node, create()).await;
+    let path = format!("{path}&decodes=VP8,H264");
+    let mut client = Client::connect(&server, &path, Some(&page(server.address))).await.unwrap();
+    let mut hello = client.said("hello").await;
+    // It is said again once the encoder is up.
+    while hello["codec"] == "" {
+        hello = client.said("hello").await;
+    }
+    assert_eq!((&hello["codec"], &hello["session"]), (&json!("H264"), &json!(session.id)));
+    let newest = client.begins().await;
+    assert_eq!(newest.codec, Codec::H264);
+    client.say(DataChannel::Acks, &ack(newest.wire_timestamp)).await;
+    client.say(DataChannel::Input, &key(1)).await;
+    let transport = json!({"type": "transport", "kind": "websocket", "reason": "UDP is blocked"});
+    client.say(DataChannel::Control, transport.to_string().as_bytes()).await;
+    let stats = client.said("stats").await;
+    assert_eq!(stats["coded"], json!([128, 96]));
+    until("the API says so", async || {
+        let shown = session.ask(Method::GET, "").bearer(&session.token).of(node).await.json();
+        let told = json!({"kind": "websocket", "reason": "UDP is blocked"});
+        (shown["transport"] == told).then_some(())
+    })
+    .await;
+    assert!(metric(node, "nearlight_connections_total{transport=\"websocket\"} 1"));
+    client.say(DataChannel::Control, br#"{"type":"bye"}"#).await;
+    assert_eq!(client.said("ended").await["reason"], "The player ended the session.");
+    assert_eq!(client.closed().await, (1_001, "closed by the server".to_owned()));
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_works_once_for_its_session_and_its_pages() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let page = page(server.address);
+    let (first, one) = session(node, create()).await;
+    let (_second, two) = session(node, create()).await;
+    let refused = async |path: &str, origin: &str, status: u16| {
+        let refused = Client::connect(&server, path, Some(origin)).await.err();
+        assert_eq!(refused.map(|it| it.as_u16()), Some(status), "{origin}");
+    };
+    let ticket = |path: &str| path.split_once("ticket=").unwrap().1.to_owned();
+    refused(&one, "https://evil.test", 403).await;
+    refused(&one.replace(&ticket(&one), &ticket(&two)), &page, 401).await;
+    refused(&one.replace(&ticket(&one), &first.token), &page, 401).await;
+    refused(&one.replace(&ticket(&one), "0123"), &page, 401).await;
+    refused(&format!("{one}&decodes=MJPEG"), &page, 400).await;
+    refused(one.split_once('?').unwrap().0, &page, 400).await;
+    refused(&one.replace(&first.id, "nothing"), &page, 404).await;
+    let plain = ask(Method::GET, &one).of(node).await;
+    plain.problem(426, "upgrade");
+    assert!(metric(node, "nearlight_websocket_forbidden_total 8"));
+    // None of that used it up.
+    Client::connect(&server, &one, Some(&page)).await.unwrap().begins().await;
+    refused(&one, &page, 401).await;
+    for newer in 0..4 {
+        assert_ne!(address(node, &first).await, one, "{newer}");
+    }
+    // A client that is no browser names no page.
+    let newest = address(node, &first).await;
+    Client::connect(&server, &newest, None).await.unwrap().begins().await;
+    let late = address(node, &first).await;
+    first.ask(Method::DELETE, "").bearer(&first.token).of(node).await;
+    refused(&late, &page, 410).await;
+    let over = first.ask(Method::POST, "/socket").bearer(&first.token).of(node).await;
+    over.problem(410, "ended-session");
+    let foreign = ask(Method::POST, "/api/v1/sessions/nothing/socket").of(node).await;
+    foreign.problem(404, "unknown-session");
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_served_is_told_why_and_whoever_was_there_plays_on() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let (session, path) = session(node, create()).await;
+    let mut player = Client::connect(&server, &path, None).await.unwrap();
+    player.begins().await;
+    let path = format!("{}&decodes=", address(node, &session).await);
+    let mut other = Client::connect(&server, &path, None).await.unwrap();
+    let (code, reason) = other.closed().await;
+    assert_eq!(code, 4_000);
+    assert!(!reason.is_empty());
+    player.frame().await;
+    // One that is served takes the place of the one before.
+    let path = address(node, &session).await;
+    let mut next = Client::connect(&server, &path, None).await.unwrap();
+    next.begins().await;
+    assert_eq!(player.closed().await.0, 1_001);
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_breaks_the_protocol_is_cut_off_counted_and_may_come_back() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let (session, path) = session(node, create()).await;
+    let (_, bystander) = self::session(node, create()).await;
+    let mut bystander = Client::connect(&server, &bystander, None).await.unwrap();
+    let mut client = Client::connect(&server, &path, None).await.unwrap();
+    client.begins().await;
+    client.socket.send(Message::Text("hello".into())).await.unwrap();
+    assert_eq!(client.closed().await, (1_008, "the client sent text".to_owned()));
+    let mut client = Client::connect(&server, &address(node, &session).await, None).await.unwrap();
+    client.begins().await;
+    client.socket.send(Message::Binary(vec![0; 100_000].into())).await.unwrap();
+    // Part of it is not read, and what is not read resets a connection: the reason may not get through.
+    while !matches!(client.came().await, Came::Closed(_)) {}
+    let counted = "nearlight_connections_closed_total{transport=\"websocket\",by=\"failure\"} 2";
+    until("both are counted", async || metric(node, counted).then_some(())).await;
+    let mut client = Client::connect(&server, &address(node, &session).await, None).await.unwrap();
+    client.begins().await;
+    // What cannot be understood is counted, and ends nothing.
+    client.say(DataChannel::Acks, b"nonsense").await;
+    client.say(DataChannel::Input, b"nonsense").await;
+    client.say(DataChannel::Control, b"nonsense").await;
+    let bad = "nearlight_bad_messages_total 3";
+    until("they are counted", async || metric(node, bad).then_some(())).await;
+    client.frame().await;
+    bystander.begins().await;
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_joins_watches_by_websocket_too() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let (session, path) = session(node, create()).await;
+    let mut player = Client::connect(&server, &path, None).await.unwrap();
+    player.begins().await;
+    let wish = json!({"role": "spectator"}).to_string();
+    let invited =
+        session.ask(Method::POST, "/invitations").bearer(&session.token).json(wish).of(node).await;
+    let url = invited.json()["url"].as_str().unwrap().to_owned();
+    let invitation = url.split_once("join=").unwrap().1;
+    let wish = json!({"invitation": invitation}).to_string();
+    let joined = ask(Method::POST, "/api/v1/join").json(wish).of(node).await.json();
+    let (token, socket) = (&joined["token"], joined["socket_url"].as_str().unwrap());
+    let socket = socket.strip_prefix("http://node.test").unwrap();
+    let own = ask(Method::POST, socket).bearer(token.as_str().unwrap()).of(node).await;
+    let path = path_of(own.json()["url"].as_str().unwrap());
+    let mut viewer = Client::connect(&server, &path, None).await.unwrap();
+    assert_eq!(viewer.said("hello").await["role"], "spectator");
+    viewer.begins().await;
+    assert_eq!(Client::connect(&server, &path, None).await.err(), Some(StatusCode::UNAUTHORIZED));
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_may_offer_none() {
+    let server = serve(&["websocket.enabled=false"]).await;
+    let node = server.node();
+    let reply = create().of(node).await;
+    let session = reply.session();
+    assert_eq!(reply.json()["socket_url"], Value::Null);
+    let asked = session.ask(Method::POST, "/socket").bearer(&session.token).of(node).await;
+    asked.problem(404, "not-found");
+    let path = format!("/api/v1/sessions/{}/socket?ticket=a", session.id);
+    assert_eq!(Client::connect(&server, &path, None).await.err(), Some(StatusCode::NOT_FOUND));
+    server.shut_down().await;
+}
