@@ -66,6 +66,11 @@ export interface WebTransportAddress {
   readonly certificate_hashes: readonly string[];
 }
 
+/** Where a session can be had by WebSocket; the address works once. */
+export interface WebSocketAddress {
+  readonly url: string;
+}
+
 /** A request that takes longer than this has failed. */
 const TIMEOUT_MS = 10_000;
 
@@ -188,6 +193,15 @@ export class Api {
     const body = await this.json(await this.request(`${session.url}/webtransport`, { method: 'POST', signal }, session));
     if (!isWebTransportAddress(body)) throw malformed('an address for WebTransport');
     return body;
+  }
+
+  /** An address for a WebSocket. */
+  async webSocket(session: Session, signal: AbortSignal): Promise<WebSocketAddress> {
+    const { socket_url: url } = session;
+    if (url == null) throw new ApiFailure('malformed', 'The node offers no WebSocket');
+    const body = await this.json(await this.request(url, { method: 'POST', signal }, session));
+    if (!isRecord(body) || typeof body['url'] !== 'string') throw malformed('an address for a WebSocket');
+    return { url: body['url'] };
   }
 
   private at(path: string): string {

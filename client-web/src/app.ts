@@ -8,7 +8,7 @@ import { addressFor, readFragment, type Link, type Settings, type TicketLink } f
 import type { Catalogue, CatalogueEntry } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
 import { catalogueView } from './ui/catalogue.ts';
-import { lacksWebTransport } from './platform.ts';
+import { lacksForFrames } from './platform.ts';
 import { insecureNotice } from './ui/notice.ts';
 import { Player } from './ui/player.ts';
 import { clientNow, type Micros } from './units.ts';
@@ -33,7 +33,7 @@ export class App {
     private readonly settings: Settings,
   ) {
     const frames = showsFrames(settings) ? undefined : 'pictures are shown by a video element here';
-    this.transports = new TransportChoice(settings.transport, frames ?? lacksWebTransport());
+    this.transports = new TransportChoice(settings.transport, frames === undefined ? lacksForFrames() : { webtransport: frames, websocket: frames });
     this.notice = insecureNotice(new URL(location.href));
     window.addEventListener('popstate', () => {
       // A link that is opened in this tab comes here too, and is no step in the history.

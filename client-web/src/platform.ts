@@ -1,6 +1,7 @@
 // What this browser can do, and what browsers have that TypeScript's library does not know yet.
 
 import { CODECS, TYPICAL, type VideoCodec } from './quic/codec.ts';
+import type { Lacks } from './session/choice.ts';
 
 declare global {
   interface RTCRtpReceiver {
@@ -33,12 +34,15 @@ export function hasTrackProcessor(): boolean {
   );
 }
 
-/** What is missing for WebTransport, in words; undefined where nothing is. */
-export function lacksWebTransport(): string | undefined {
+/** What is missing for connections that bring frames whole, in words. */
+export function lacksForFrames(): Lacks {
   // Absent on pages that came over plain HTTP from elsewhere than this machine.
-  if (typeof globalThis.WebTransport !== 'function') return globalThis.isSecureContext ? 'this browser has no WebTransport' : 'WebTransport needs a page that came over HTTPS';
-  if (typeof globalThis.VideoDecoder !== 'function') return 'this browser has no WebCodecs';
-  return undefined;
+  const lacks = (name: string, it: unknown): string | undefined => {
+    if (typeof it === 'function') return undefined;
+    return globalThis.isSecureContext ? `this browser has no ${name}` : `${name} needs a page that came over HTTPS`;
+  };
+  const codecs = lacks('WebCodecs', globalThis.VideoDecoder);
+  return { webtransport: lacks('WebTransport', globalThis.WebTransport) ?? codecs, websocket: codecs };
 }
 
 /** The codecs that WebCodecs decodes here, 8 bits a sample. */

@@ -44,7 +44,7 @@ export interface Settings {
 /** Address parameters that are whole numbers, and the wish each one is. */
 const WISHES = { width: 'width', height: 'height', fps: 'fps', kbps: 'max_kbps' } as const;
 
-const TRANSPORTS: readonly TransportWish[] = ['webrtc', 'webtransport', 'auto'];
+const TRANSPORTS: readonly TransportWish[] = ['webrtc', 'webtransport', 'websocket', 'auto'];
 /** What `hdr` may say in the address. `force` is for displays whose range the browser does not know, and for tests. */
 const RANGES: ReadonlyMap<string | null, RangeWish> = new Map([['1', 'display'], ['force', 'high']]);
 

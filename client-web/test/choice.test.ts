@@ -1,34 +1,39 @@
 import { describe, expect, it } from 'vitest';
-import { FORGIVE_MS, TransportChoice, type Abilities, type Chosen, type TransportWish } from '../src/session/choice.ts';
+import { FORGIVE_MS, TransportChoice, type Abilities, type Chosen, type Lacks, type TransportWish } from '../src/session/choice.ts';
 
-const able: Abilities = { lacks: undefined, decodes: ['H264', 'AV1'] };
-const node = { offered: true, hdr: false };
+const able: Abilities = { lacks: {}, decodes: ['H264', 'AV1'] };
+const node = { webtransport: true, websocket: true, hdr: false };
 const of = (choice: TransportChoice, now = 0): Chosen => choice.choose(able, node, now);
-const made = (wish: TransportWish = 'auto', lacks?: string): TransportChoice => new TransportChoice(wish, lacks);
+const made = (wish: TransportWish = 'auto', lacks: Lacks = {}): TransportChoice => new TransportChoice(wish, lacks);
 
 describe('the choice of a transport', () => {
   it('is settled before the node is asked only where the node cannot change it', () => {
     expect(made('webrtc').isSettled(0)).toBe(true);
-    expect(made('webtransport', 'this browser has no WebTransport').isSettled(0)).toBe(true);
+    expect(made('webtransport', { webtransport: 'this browser has no WebTransport' }).isSettled(0)).toBe(true);
     expect(made('auto').isSettled(0)).toBe(true);
     expect(made('webtransport').isSettled(0)).toBe(false);
     const choice = made('auto');
     choice.failed('webrtc', 'brought no picture', 0);
     expect(choice.isSettled(1)).toBe(false);
+    expect(made('websocket').isSettled(0)).toBe(false);
+    const alone = made('auto', { webtransport: 'no', websocket: 'no' });
+    alone.failed('webrtc', 'brought no picture', 0);
+    expect(alone.isSettled(1)).toBe(true);
   });
 
   it('says why it is what it is', () => {
     expect(of(made())).toEqual({ kind: 'webrtc', reason: 'the default' });
     expect(of(made('webtransport'))).toEqual({ kind: 'webtransport', reason: 'the page’s address asks for it; decodes H264, AV1' });
     expect(of(made('webrtc'))).toEqual({ kind: 'webrtc', reason: 'the page’s address asks for it' });
-    expect(of(made('webtransport', 'no such thing'))).toEqual({ kind: 'webrtc', reason: 'no such thing' });
-    expect(made('webtransport').choose(able, { offered: false, hdr: false }, 0)).toEqual({ kind: 'webrtc', reason: 'the node offers no WebTransport' });
-    expect(made('webtransport').choose({ lacks: 'decodes nothing', decodes: [] }, node, 0)).toEqual({ kind: 'webrtc', reason: 'decodes nothing' });
-    expect(made('webtransport').choose(able, { offered: true, hdr: true }, 0).reason).toMatch(/dynamic range/);
+    expect(of(made('webtransport', { webtransport: 'no such thing' }))).toEqual({ kind: 'webrtc', reason: 'no such thing' });
+    expect(made('webtransport').choose(able, { ...node, webtransport: false }, 0)).toEqual({ kind: 'webrtc', reason: 'the node offers no WebTransport' });
+    expect(made('webtransport').choose({ lacks: { webtransport: 'decodes nothing', websocket: 'decodes nothing' }, decodes: [] }, node, 0)).toEqual({ kind: 'webrtc', reason: 'decodes nothing' });
+    expect(made('webtransport').choose(able, { ...node, hdr: true }, 0).reason).toMatch(/dynamic range/);
   });
 
   it('waits longer for what was asked for', () => {
-    expect(made('webtransport').limitMs).toBeGreaterThan(made().limitMs);
+    expect(made('webtransport').limitMs('webtransport')).toBeGreaterThan(made().limitMs('webtransport'));
+    expect(made().limitMs('websocket')).toBe(made('websocket').limitMs('websocket'));
   });
 
   it('remembers what failed, and not for ever', () => {
@@ -42,12 +47,39 @@ describe('the choice of a transport', () => {
     const choice = made();
     choice.failed('webrtc', 'brought no picture', 0);
     expect(of(choice)).toEqual({ kind: 'webtransport', reason: 'WebRTC brought no picture; decodes H264, AV1' });
-    expect(choice.choose(able, { offered: false, hdr: false }, 0).kind).toBe('webrtc');
+    expect(choice.choose(able, { ...node, webtransport: false, websocket: false }, 0)).toEqual({ kind: 'webrtc', reason: 'the default' });
     choice.failed('webtransport', 'did not connect', 0);
-    expect(of(choice).kind).toBe('webrtc');
+    choice.failed('websocket', 'was refused: no', 0);
+    expect(of(choice)).toEqual({ kind: 'webrtc', reason: 'the default' });
     const asked = made('webrtc');
     asked.failed('webrtc', 'brought no picture', 0);
     expect(of(asked).kind).toBe('webrtc');
+  });
+
+  it('is a WebSocket where nothing else can be had, and says what all of that was', () => {
+    const choice = made();
+    choice.failed('webrtc', 'did not connect', 0);
+    choice.failed('webtransport', 'did not connect, UDP to its port may be blocked', 0);
+    expect(of(choice)).toEqual({ kind: 'websocket', reason: 'WebRTC did not connect, WebTransport did not connect, UDP to its port may be blocked; decodes H264, AV1' });
+    expect(choice.choose(able, { ...node, websocket: false }, 0).kind).toBe('webrtc');
+    // Breaks of the last resort speak for nothing else.
+    for (let round = 0; round < 5; round += 1) choice.broke('websocket', round);
+    expect(of(choice, 10).kind).toBe('websocket');
+    const wished = made('webtransport');
+    wished.failed('webtransport', 'did not connect', 0);
+    expect(of(wished).kind).toBe('webrtc');
+    wished.failed('webrtc', 'did not connect', 0);
+    expect(of(wished).kind).toBe('websocket');
+    expect(of(made('websocket'))).toEqual({ kind: 'websocket', reason: 'the page’s address asks for it; decodes H264, AV1' });
+  });
+
+  it('knows whether there is something to try beside WebRTC', () => {
+    const other = (choice: TransportChoice): boolean => choice.hasOther(able, node, 0);
+    expect([made(), made('webrtc'), made('auto', { webtransport: 'no' }), made('auto', { webtransport: 'no', websocket: 'no' })].map(other)).toEqual([true, false, true, false]);
+    const failed = made();
+    failed.failed('webtransport', 'x', 0);
+    failed.failed('websocket', 'x', 0);
+    expect(other(failed)).toBe(false);
   });
 
   it('takes a break for chance, and two within a minute for none', () => {

@@ -5,6 +5,7 @@ import { colorSpace } from '../src/quic/color.ts';
 import { ControlReader, datagram, frameControl, frameInput, MOST_CONTROL } from '../src/quic/framing.ts';
 import { MOST_WAITING, ReferenceGate, type Verdict } from '../src/quic/gate.ts';
 import { FrameError, MOST_BYTES, parseHeader } from '../src/quic/header.ts';
+import { PieceReader } from '../src/quic/pieces.ts';
 import { ASK_EVERY_MS, DecoderWatch, KeyframeWish, STUCK_MS } from '../src/quic/watch.ts';
 import type { Micros } from '../src/units.ts';
 
@@ -357,5 +358,53 @@ describe('a decoder under watch', () => {
     expect(wish.stuck(true, 2 * STUCK_MS - 1)).toBe(false);
     expect(wish.stuck(true, 2 * STUCK_MS)).toBe(true);
     expect(wish.stuck(true, 2 * STUCK_MS + 1)).toBe(false);
+  });
+});
+
+describe('pieces of frames', () => {
+  const body = Uint8Array.from({ length: 90 }, (_, index) => index);
+  /** One of a frame of track 1, whose number ends with `id`. */
+  const piece = (flags: number, data: Uint8Array, { id = 6, length = 90, track = 1 } = {}): Uint8Array => {
+    const head = (flags & 1) === 0 ? new Uint8Array(0) : header({ 15: id, 23: 4, 25: 0, 26: 0, 27: length });
+    return Uint8Array.from([0x12, flags, track, ...head, ...data]);
+  };
+  const reader = (): { readonly read: PieceReader; readonly frames: ReceivedFrame[]; readonly lost: number[] } => {
+    const [frames, lost]: [ReceivedFrame[], number[]] = [[], []];
+    return { frames, lost, read: new PieceReader({ onFrame: (frame) => { frames.push(frame); }, onLost: ({ id }) => { lost.push(id); } }) };
+  };
+
+  it('come together, whether the length was told or not', () => {
+    const { read, frames, lost } = reader();
+    read.push(piece(1, body.subarray(0, 40)), at(1));
+    read.push(piece(0, body.subarray(40, 41)), at(2));
+    read.push(piece(2, body.subarray(41)), at(3));
+    read.push(piece(3, body, { id: 7 }), at(4));
+    read.push(piece(1, body.subarray(0, 10), { id: 8, length: 0 }), at(5));
+    read.push(piece(2, body.subarray(10), { id: 8, length: 0 }), at(6));
+    expect(frames.map(({ id, firstAt, lastAt }) => [id & 0xff, firstAt, lastAt])).toEqual([[6, 1, 3], [7, 4, 4], [8, 5, 6]]);
+    for (const { data } of frames) expect(data).toEqual(body);
+    expect(lost).toEqual([]);
+  });
+
+  it('of two tracks may mingle, and a frame that the next one of its track cuts off is lost', () => {
+    const { read, frames, lost } = reader();
+    read.push(piece(1, body.subarray(0, 40)), at(1));
+    read.push(piece(3, body, { track: 2, id: 9 }), at(2));
+    read.push(piece(3, body, { id: 7 }), at(3));
+    expect(lost.map((id) => id & 0xff)).toEqual([6]);
+    expect(frames.map(({ id }) => id & 0xff)).toEqual([9, 7]);
+  });
+
+  it.each([
+    ['too short', [Uint8Array.of(0x12, 1)]],
+    ['of nothing that began', [piece(2, body)]],
+    ['with an end that comes too soon', [piece(3, body.subarray(1))]],
+    ['with more than was told', [piece(1, body), piece(2, body)]],
+    ['that goes on after its end', [piece(1, body)]],
+    ['without a whole header', [piece(3, body).subarray(0, 20)]],
+    ['of a track that there is not', [piece(3, body, { track: 4 })]],
+  ])('%s are refused', (_, messages) => {
+    const { read } = reader();
+    expect(() => { for (const message of messages) read.push(message, at(1)); }).toThrow(FrameError);
   });
 });

@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Api } from '../src/api.ts';
 import type { Pipe } from '../src/input/sender.ts';
-import { FORGIVE_MS, TransportChoice, TransportFailed, type Abilities, type TransportKind, type TransportWish } from '../src/session/choice.ts';
+import { FORGIVE_MS, TransportChoice, TransportFailed, type Abilities, type Lacks, type TransportKind, type TransportWish } from '../src/session/choice.ts';
 import type { ConnectionEvents, SessionConnection, Signalling } from '../src/session/connection.ts';
 import { offerDescriptor, type HeaderExtension } from '../src/session/extensions.ts';
 import { leaveBehind, takeUp } from '../src/session/kept.ts';
 import { GIVE_UP_MS, PICTURE_MS, PlaySession } from '../src/session/play.ts';
+import { CONNECT_MS } from '../src/session/refusal.ts';
 import type { Taken } from '../src/session/events.ts';
 import type { TicketLink } from '../src/settings.ts';
 import type { PlayState } from '../src/session/state.ts';
@@ -41,7 +42,7 @@ class FakeConnection implements SessionConnection {
     if (this.kind === 'webrtc') {
       await node.offer('v=0');
     } else {
-      await node.webTransport();
+      await (this.kind === 'websocket' ? node.webSocket() : node.webTransport());
       if (this.fails !== undefined) throw new TransportFailed(this.kind, this.fails);
       this.events.onStream(this.streamAt ?? clientNow());
     }
@@ -125,14 +126,16 @@ interface Scene {
 }
 
 /** A browser that has everything. */
-const ABLE: Abilities = { lacks: undefined, decodes: ['H264', 'VP8'] };
+const ABLE: Abilities = { lacks: {}, decodes: ['H264', 'VP8'] };
 
 interface Means {
   readonly wish?: TransportWish;
-  readonly lacks?: string;
+  readonly lacks?: Lacks;
   readonly abilities?: Abilities;
   /** Why WebTransport cannot be had. */
   readonly fails?: string;
+  /** The same of a WebSocket. */
+  readonly refuses?: string;
   /** Since when its pictures come. */
   readonly streamAt?: Micros;
   /** What the page before left. */
@@ -141,16 +144,16 @@ interface Means {
   readonly reachable?: () => boolean;
 }
 
-function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks, abilities = ABLE, fails, streamAt, left, reachable = () => true }: Means = {}): Scene {
+function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks = {}, abilities = ABLE, fails, refuses, streamAt, left, reachable = () => true }: Means = {}): Scene {
   const [connections, log, states, taken, prepared]: [FakeConnection[], string[], PlayState[], Taken[], number[]] = [[], [], [], [], []];
   const make = (kind: TransportKind) => (events: ConnectionEvents): FakeConnection => {
     const made = new FakeConnection(events, log, `connection ${connections.length + 1}`, kind);
-    made.fails = fails;
+    made.fails = kind === 'websocket' ? refuses : fails;
     made.streamAt = streamAt;
     connections.push(made);
     return made;
   };
-  const transports = new Transports(new TransportChoice(wish, lacks), { webrtc: make('webrtc'), webtransport: make('webtransport'), prepare: () => { prepared.push(log.length); } }, () => Promise.resolve(abilities));
+  const transports = new Transports(new TransportChoice(wish, lacks), { webrtc: make('webrtc'), frames: (kind, events) => make(kind)(events), prepare: () => { prepared.push(log.length); } }, () => Promise.resolve(abilities));
   const api = new Api(new URL('https://node.test/'), undefined, (url, init) => {
     const path = new URL(url as string).pathname.replace('/api/v1/', '');
     const method = init?.method ?? 'GET';
@@ -161,6 +164,7 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     if (own !== undefined) return Promise.resolve(own);
     if (method === 'DELETE') return Promise.resolve(new Response(null, { status: 204 }));
     if (path.endsWith('webtransport')) return Promise.resolve(Response.json({ url: 'https://node.test:4433/wt/a?ticket=b', certificate_hashes: [] }, { status: 201 }));
+    if (path.endsWith('socket')) return Promise.resolve(Response.json({ url: 'wss://node.test/api/v1/sessions/a/socket?ticket=b' }));
     return Promise.resolve(path.endsWith('whep') ? new Response('v=0', { status: 201 }) : Response.json(session, { status: 201 }));
   });
   const play = new PlaySession(api, what, left, { video: {}, barcode: false }, {
@@ -527,8 +531,8 @@ describe('the transport', () => {
   it.each([
     ['the node offers none', () => setUp('demo', undefined, { wish: 'webtransport' }), /node offers no WebTransport/],
     ['nothing speaks for another', () => asked({ wish: 'auto' }), /the default/],
-    ['the browser lacks it', () => asked({ lacks: 'this browser has no WebTransport' }), /browser has no WebTransport/],
-    ['it decodes nothing by itself', () => asked({ abilities: { lacks: 'decodes nothing', decodes: [] } }), /decodes nothing/],
+    ['the browser lacks it', () => asked({ lacks: { webtransport: 'this browser has no WebTransport' } }), /browser has no WebTransport/],
+    ['it decodes nothing by itself', () => asked({ abilities: { lacks: { webtransport: 'decodes nothing', websocket: 'decodes nothing' }, decodes: [] } }), /decodes nothing/],
     ['it was asked for', () => asked({ wish: 'webrtc' }), /address asks/],
     ['the picture has high range', () => setUp('demo', (method, path) => (method === 'POST' && path === 'sessions' ? Response.json({ ...session, video: { hdr: true }, webtransport: address }) : undefined), { wish: 'webtransport' }), /dynamic range/],
   ])('is WebRTC where %s', async (_, make, reason) => {
@@ -586,21 +590,72 @@ describe('the transport', () => {
   it('is WebTransport where the default answers and brings no picture', async () => {
     const scene = asked({ wish: 'auto' });
     await start(scene);
+    scene.newest().open();
     await pass(PICTURE_MS);
     expect(kinds(scene)).toEqual(['webrtc', 'webtransport']);
     scene.newest().open();
     scene.picture();
     await pass();
-    expect(scene.taken[0]?.reason).toMatch(/^WebRTC brought no picture/);
+    expect(scene.taken.at(-1)?.reason).toMatch(/^WebRTC brought no picture/);
   });
 
   it('is refused where none brings a picture', async () => {
     const scene = asked({ wish: 'auto', fails: 'did not connect' });
     await start(scene);
-    await pass(PICTURE_MS);
+    await pass(CONNECT_MS);
     expect(kinds(scene)).toEqual(['webrtc', 'webtransport', 'webrtc']);
+    // Nothing else is left to be tried.
     await pass(PICTURE_MS);
     expect(scene.play.state).toMatchObject({ name: 'refused', reason: 'no-media' });
+  });
+
+  const sockets = (method: string, path: string): Response | undefined =>
+    method === 'POST' && path === 'sessions' ? Response.json({ ...session, webtransport: address, socket_url: 'https://node.test/api/v1/sessions/a/socket' }, { status: 201 }) : undefined;
+
+  it('is a WebSocket where neither WebRTC nor WebTransport connects, and the node is told why', async () => {
+    const scene = setUp('demo', sockets, { wish: 'auto', fails: 'did not connect' });
+    await start(scene);
+    await pass(CONNECT_MS);
+    expect(kinds(scene)).toEqual(['webrtc', 'webtransport', 'websocket']);
+    expect(scene.log.filter((line) => line.endsWith('socket'))).toEqual(['POST sessions/a/socket']);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    expect(scene.play.state.name).toBe('live');
+    const reason = 'WebRTC did not connect within 6 s, WebTransport did not connect; decodes H264, VP8';
+    expect(scene.newest().said).toContainEqual({ type: 'transport', kind: 'websocket', reason });
+    // It is made again after a break.
+    scene.newest().events.onBroken();
+    await pass(10);
+    expect(scene.newest().kind).toBe('websocket');
+    scene.play.leave();
+  });
+
+  it('is one at once where the browser says that WebRTC cannot connect', async () => {
+    const scene = setUp('demo', sockets, { wish: 'auto', lacks: { webtransport: 'this browser has no WebTransport' } });
+    await start(scene);
+    scene.newest().events.onBroken(new TransportFailed('webrtc', 'did not connect'));
+    await pass();
+    expect(kinds(scene)).toEqual(['webrtc', 'websocket']);
+    scene.play.leave();
+  });
+
+  it('is refused where a WebSocket breaks before its first picture', async () => {
+    const scene = setUp('demo', sockets, { wish: 'websocket' });
+    await start(scene);
+    expect(kinds(scene)).toEqual(['websocket']);
+    scene.newest().events.onBroken();
+    await pass();
+    expect(scene.play.state).toMatchObject({ name: 'refused', reason: 'no-media' });
+  });
+
+  it('may take its time where there is nothing else', async () => {
+    const scene = asked({ wish: 'webrtc' });
+    await start(scene);
+    await pass(CONNECT_MS);
+    expect(kinds(scene)).toEqual(['webrtc']);
+    expect(scene.play.state.name).toBe('connecting');
+    scene.play.leave();
   });
 
   it('falls back where the first connection brings no picture', async () => {

@@ -1,12 +1,12 @@
-// One WebTransport connection as the page sees it. The connection itself is in a worker of its own, which
+// One connection by WebTransport or WebSocket as the page sees it. The connection itself is in a worker of its own, which
 // neither the page nor drawing holds up: when frames came and were decoded is what the node's rate control
 // and its encoder go by. Pictures go from there to the worker that shows them.
 import type { ConnectionEvents, PathAverages, SessionConnection, Signalling } from '../session/connection.ts';
-import { TransportFailed } from '../session/choice.ts';
+import { TransportFailed, type FrameTransport } from '../session/choice.ts';
 import type { Pipe } from '../input/sender.ts';
 import type { Micros } from '../units.ts';
 import type { VideoCodec } from './codec.ts';
-import type { AllFigures, FromLink, PipeName, ToLink } from './messages.ts';
+import type { AllFigures, FromLink, LinkAddress, PipeName, ToLink } from './messages.ts';
 
 /** Control messages that wait beyond this are dropped: nobody has read for long. */
 const CONTROL_LIMIT = 256 * 1024;
@@ -31,8 +31,7 @@ function takeWorker(): Worker {
   return worker;
 }
 
-export class QuicConnection implements SessionConnection {
-  readonly kind = 'webtransport';
+export class FrameConnection implements SessionConnection {
   /** How long the handshakes took. */
   connectMs: number | undefined;
   private readonly worker: Worker;
@@ -46,6 +45,7 @@ export class QuicConnection implements SessionConnection {
 
   /** `show` and `play` take the ports that pictures and blocks of sound come on, once they do. */
   constructor(
+    readonly kind: FrameTransport,
     private readonly events: ConnectionEvents,
     private readonly decodes: readonly VideoCodec[],
     private readonly limitMs: number,
@@ -65,15 +65,24 @@ export class QuicConnection implements SessionConnection {
   }
 
   async connect(node: Signalling): Promise<void> {
-    const { url, certificate_hashes: hashes } = await node.webTransport();
+    const address = await this.address(node);
     if (this.retired) return;
     const ready = new Promise<void>((resolve, reject) => { this.settle = { resolve, reject }; });
-    const address = { url: `${url}&decodes=${this.decodes.join(',')}`, hashes: hashes.map(fromBase64) };
     const [pictures, sound] = [new MessageChannel(), new MessageChannel()];
     this.pictures = pictures.port2;
     this.sound = sound.port2;
     this.post({ type: 'open', address, limitMs: this.limitMs, pictures: pictures.port1, sound: sound.port1 }, [pictures.port1, sound.port1]);
     await ready;
+  }
+
+  private async address(node: Signalling): Promise<LinkAddress> {
+    const asking = (url: string): string => `${url}&decodes=${this.decodes.join(',')}`;
+    if (this.kind === 'websocket') {
+      const { url } = await node.webSocket();
+      return { kind: this.kind, url: asking(url) };
+    }
+    const { url, certificate_hashes: hashes } = await node.webTransport();
+    return { kind: this.kind, url: asking(url), hashes: hashes.map(fromBase64) };
   }
 
   say(text: string): boolean {

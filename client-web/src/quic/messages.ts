@@ -1,13 +1,12 @@
-// What the page and the worker of one WebTransport connection say to each other.
+// What the page and the worker of one connection that brings frames whole say to each other.
 import type { SoundCounts } from '../audio/order.ts';
 import type { Micros, RtpTimestamp, Size } from '../units.ts';
 
 /** Where to connect, as the node says it. */
-export interface LinkAddress {
-  readonly url: string;
-  /** SHA-256 of the certificates to expect; none where the browser knows their issuer. */
-  readonly hashes: readonly Uint8Array<ArrayBuffer>[];
-}
+export type LinkAddress =
+  /** `hashes`: SHA-256 of the certificates to expect; none where the browser knows their issuer. */
+  | { readonly kind: 'webtransport'; readonly url: string; readonly hashes: readonly Uint8Array<ArrayBuffer>[] }
+  | { readonly kind: 'websocket'; readonly url: string };
 
 export type PipeName = 'control' | 'input' | 'motion';
 
@@ -51,5 +50,5 @@ export type FromLink =
   /** Bytes of a pipe that are on their way. */
   | { readonly type: 'sent'; readonly pipe: PipeName; readonly bytes: number }
   | { readonly type: 'figures'; readonly figures: AllFigures }
-  /** It is over. `reason` completes a sentence that begins with "WebTransport". */
+  /** It is over. `reason` completes a sentence that begins with the transport's name. */
   | { readonly type: 'closed'; readonly reason: string; readonly cannotDecode: boolean };

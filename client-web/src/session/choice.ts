@@ -1,13 +1,18 @@
 // Which transport a session takes, and why. WebRTC is what every browser has, and the default. WebTransport
 // saves the browser's jitter buffer, and needs WebCodecs, a canvas in a worker and an open UDP port: whether
-// that is open is found out by trying, with a limit. Each takes over where the other cannot be had.
+// that is open is found out by trying, with a limit. A WebSocket passes wherever the page does, and is the last resort:
+// what is late there holds up what comes after it. Each takes over where those before it cannot be had.
 //
-//   wish, abilities, node ──▶ webtransport ── did not connect, broke twice, cannot decode ──▶ webrtc
-//                        └──▶ webrtc ── answered and brought no picture ──▶ webtransport
-//                                                                   (until FORGIVE_MS have passed)
+//   wish, abilities, node ──▶ what is wished ── cannot be had ──▶ webrtc ──▶ webtransport ──▶ websocket
+//                                             (until FORGIVE_MS have passed)
+//
+// WebRTC cannot be had where it answers and does not connect, or brings no picture; the others where they do not
+// connect or cannot decode, WebTransport also where it breaks twice.
 import type { VideoCodec } from '../quic/codec.ts';
 
-export type TransportKind = 'webrtc' | 'webtransport';
+export type TransportKind = 'webrtc' | 'webtransport' | 'websocket';
+/** Those that bring frames whole, for a decoder of ours. */
+export type FrameTransport = Exclude<TransportKind, 'webrtc'>;
 /** What the address, or whoever plays, asks for. */
 export type TransportWish = TransportKind | 'auto';
 
@@ -17,21 +22,32 @@ export interface Chosen {
   readonly reason: string;
 }
 
-/** What this browser can do by WebTransport. */
+/** What this browser lacks for these, in words; undefined where it lacks nothing. */
+export type Lacks = Readonly<Partial<Record<FrameTransport, string | undefined>>>;
+
+/** What this browser can do with frames that come whole. */
 export interface Abilities {
-  /** What is missing, in words; undefined where nothing is. */
-  readonly lacks: string | undefined;
+  readonly lacks: Lacks;
   readonly decodes: readonly VideoCodec[];
 }
 
-export const TITLES: Readonly<Record<TransportKind, string>> = { webrtc: 'WebRTC', webtransport: 'WebTransport' };
+/** What a node offers for a session. */
+export interface Offered {
+  readonly webtransport: boolean;
+  readonly websocket: boolean;
+  readonly hdr: boolean;
+}
+
+export const TITLES: Readonly<Record<TransportKind, string>> = { webrtc: 'WebRTC', webtransport: 'WebTransport', websocket: 'WebSocket' };
+/** In the order in which they are taken. */
+export const KINDS: readonly TransportKind[] = ['webrtc', 'webtransport', 'websocket'];
 
 /**
  * How long WebTransport may take to connect, which is four round trips at most: after that, UDP to its port
- * counts as blocked, and WebRTC is tried. Milliseconds.
+ * counts as blocked, and the next one is tried. A WebSocket takes as many. Milliseconds.
  */
 const CONNECT_MS = 2_000;
-/** The same for who asks for WebTransport. */
+/** The same for who asks for it. */
 const PATIENT_MS = 10_000;
 /** A connection that breaks this often within `BREAKS_MS` is not made again. */
 const MOST_BREAKS = 2;
@@ -39,7 +55,7 @@ const BREAKS_MS = 60_000;
 /** What failed may have been the network of that moment. */
 export const FORGIVE_MS = 5 * 60_000;
 
-/** What is taken where nothing speaks for the other: every browser has it, and nothing measured speaks for WebTransport yet. */
+/** What is taken where nothing speaks for another: every browser has it, and nothing measured speaks for WebTransport yet. */
 const DEFAULT: TransportKind = 'webrtc';
 
 interface Failure {
@@ -53,28 +69,38 @@ export class TransportChoice {
   private breaks: readonly number[] = [];
   private byHand = false;
 
-  /** `lacks` is what this browser is known to lack for WebTransport; undefined while it may have all. */
-  constructor(private wish: TransportWish, private readonly lacks: string | undefined) {}
+  /** `lacks` is what this browser is known to lack; nothing while it may have all. */
+  constructor(private wish: TransportWish, private readonly lacks: Lacks) {}
 
   /** Whether the next connection will be WebRTC's, whatever the node says. */
   isSettled(now: number): boolean {
-    return this.lacks !== undefined || this.wish === 'webrtc' || (this.wanted === 'webrtc' && this.failureOf('webrtc', now) === undefined);
+    const first = this.order.find((kind) => (kind === 'webrtc' ? this.failureOf(kind, now) : this.lacks[kind]) === undefined);
+    return this.wish === 'webrtc' || first === undefined || first === 'webrtc';
   }
 
-  /** How long WebTransport may take to connect, milliseconds. */
-  get limitMs(): number {
-    return this.wish === 'webtransport' ? PATIENT_MS : CONNECT_MS;
+  /** How long one that brings frames whole may take to connect, milliseconds. */
+  limitMs(kind: FrameTransport): number {
+    // There is nothing after a WebSocket.
+    return this.wish === kind || kind === 'websocket' ? PATIENT_MS : CONNECT_MS;
   }
 
-  choose({ lacks, decodes }: Abilities, node: { readonly offered: boolean; readonly hdr: boolean }, now: number): Chosen {
-    const missing = this.lacks ?? lacks ?? (node.offered ? undefined : 'the node offers no WebTransport') ??
-      // A canvas shows standard range (video/view.ts).
-      (node.hdr ? 'high dynamic range is shown by a video element' : undefined) ?? this.failureOf('webtransport', now);
-    const other = this.wish === 'auto' ? this.failureOf('webrtc', now) : undefined;
-    if (missing === undefined && (this.wanted === 'webtransport' || other !== undefined)) {
-      return { kind: 'webtransport', reason: `${other ?? this.why}; decodes ${decodes.join(', ')}` };
+  choose(abilities: Abilities, node: Offered, now: number): Chosen {
+    const obstacles: string[] = [];
+    for (const kind of this.order) {
+      const obstacle = this.obstacle(kind, abilities, node, now);
+      if (obstacle === undefined) {
+        const why = obstacles.length === 0 ? this.why : obstacles.join(', ');
+        return { kind, reason: kind === 'webrtc' ? why : `${why}; decodes ${abilities.decodes.join(', ')}` };
+      }
+      obstacles.push(obstacle);
     }
-    return { kind: 'webrtc', reason: this.wanted === 'webrtc' ? this.why : (missing ?? this.why) };
+    // What failed may do better the next time, and is what every browser has.
+    return { kind: DEFAULT, reason: this.wanted === DEFAULT ? this.why : (obstacles[0] ?? this.why) };
+  }
+
+  /** Whether something else than WebRTC can be had. */
+  hasOther(abilities: Abilities, node: Offered, now: number): boolean {
+    return this.order.some((kind) => kind !== 'webrtc' && this.obstacle(kind, abilities, node, now) === undefined);
   }
 
   /** It could not be had. */
@@ -101,9 +127,21 @@ export class TransportChoice {
     return this.wish === 'auto' ? DEFAULT : this.wish;
   }
 
+  /** Who asks for WebRTC gets nothing else; every other wish gives way. */
+  private get order(): readonly TransportKind[] {
+    return this.wish === 'webrtc' ? ['webrtc'] : [this.wanted, ...KINDS.filter((kind) => kind !== this.wanted)];
+  }
+
   private get why(): string {
     if (this.byHand) return 'chosen here';
     return this.wish === 'auto' ? 'the default' : 'the page’s address asks for it';
+  }
+
+  private obstacle(kind: TransportKind, abilities: Abilities, node: Offered, now: number): string | undefined {
+    if (kind === 'webrtc') return this.wish === 'webrtc' ? undefined : this.failureOf(kind, now);
+    return this.lacks[kind] ?? abilities.lacks[kind] ?? (node[kind] ? undefined : `the node offers no ${TITLES[kind]}`) ??
+      // A canvas shows standard range (video/view.ts).
+      (node.hdr ? 'high dynamic range is shown by a video element' : undefined) ?? this.failureOf(kind, now);
   }
 
   private failureOf(kind: TransportKind, now: number): string | undefined {

@@ -1,13 +1,13 @@
 // One WebRTC connection: tracks of video and sound to receive, and four data channels that both sides know by their
 // numbers (media/src/transport.rs). A session has one at a time and gets a new one when it breaks.
-import type { Answer, WebTransportAddress } from '../api.ts';
+import type { Answer, WebSocketAddress, WebTransportAddress } from '../api.ts';
 import type { Pipe } from '../input/sender.ts';
 import { RtcStatsReader } from '../stats/rtc.ts';
 import type { Micros } from '../units.ts';
 import type { Decoded } from '../video/reports.ts';
 import { AckWriter } from '../wire/acks.ts';
 import type { Session } from '../wire/index.ts';
-import type { TransportFailed, TransportKind } from './choice.ts';
+import { TransportFailed, type TransportKind } from './choice.ts';
 import { offerDescriptor, type WithExtensions } from './extensions.ts';
 import { inStereo } from './stereo.ts';
 import { fragment, fragmentHead } from './trickle.ts';
@@ -34,6 +34,8 @@ export interface Signalling {
   trickle(answer: Answer, fragment: string): Promise<void>;
   /** An address that works once. */
   webTransport(): Promise<WebTransportAddress>;
+  /** The same. */
+  webSocket(): Promise<WebSocketAddress>;
 }
 
 /** What the browser knows of the way to the picture. */
@@ -101,6 +103,7 @@ export class Connection implements SessionConnection {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private retired = false;
   private taken = false;
+  private connected = false;
   private readonly reader = new RtcStatsReader();
 
   /** Prepares an offer at once: it can be made while the node is still being asked for a session. */
@@ -220,6 +223,7 @@ export class Connection implements SessionConnection {
   private stateChanged(): void {
     switch (this.peer.connectionState) {
       case 'connected':
+        this.connected = true;
         this.events.onAlive();
         return;
       case 'failed':
@@ -236,7 +240,7 @@ export class Connection implements SessionConnection {
   private broken(): void {
     if (this.retired) return;
     this.retire();
-    this.events.onBroken();
+    this.events.onBroken(this.connected ? undefined : new TransportFailed(this.kind, 'did not connect'));
   }
 
   private trickleTo(sdp: string, send: (fragment: string) => Promise<void>): void {

@@ -12,7 +12,7 @@ import { pause, pauseBefore } from './backoff.ts';
 import type { TransportFailed, TransportKind } from './choice.ts';
 import type { PathAverages, SessionConnection, Signalling } from './connection.ts';
 import type { PlayEvents, StartTimes } from './events.ts';
-import { ConnectionLost, refusal, type Lost } from './refusal.ts';
+import { CONNECT_MS, ConnectionLost, refusal, type Lost } from './refusal.ts';
 import { leaveBehind } from './kept.ts';
 import { reached } from './knock.ts';
 import { PathWatch } from './path-watch.ts';
@@ -51,6 +51,7 @@ export class PlaySession {
   /** Of a connection that showed a picture. */
   private watch: PathWatch | undefined;
   private pictureDue: ReturnType<typeof setTimeout> | undefined;
+  private connectionDue: ReturnType<typeof setTimeout> | undefined;
   /** Settles the wait of the attempt that is under way. */
   private attempt: { readonly pictured: () => void; readonly lost: (why: Lost) => void; awaitsPicture: boolean } | undefined;
 
@@ -301,9 +302,9 @@ export class PlaySession {
 
   /** Whether a picture came by the newest connection. */
   private isNew({ receivedAt, decodedAt }: Progress): boolean {
-    // A worker decodes what comes by WebTransport, perhaps before this page hears that it is connected, and while it
+    // A worker decodes frames that come whole, perhaps before this page hears that it is connected, and while it
     // still shows what came before. Each such picture says when it was received; those of a track do not.
-    const at = this.connection?.kind === 'webtransport' ? receivedAt : decodedAt;
+    const at = this.connection?.kind === 'webrtc' ? decodedAt : receivedAt;
     return at !== undefined && at >= this.trackAt;
   }
 
@@ -328,6 +329,7 @@ export class PlaySession {
     // Until it is waited for, a rejection is nobody's.
     pictured.catch(() => undefined);
     await connection.connect(signalling);
+    this.limitConnecting(connection);
     this.step('picture');
     if (this.attempt !== undefined) this.attempt.awaitsPicture = true;
     this.limitWait();
@@ -335,9 +337,17 @@ export class PlaySession {
       await pictured;
     } finally {
       clearTimeout(this.pictureDue);
+      clearTimeout(this.connectionDue);
     }
     this.become({ name: 'live' });
     this.watchPath(connection);
+  }
+
+  /** Limits the wait for a connection that was answered, where there is another way to try. */
+  private limitConnecting(connection: SessionConnection): void {
+    clearTimeout(this.connectionDue);
+    if (this.ready || !this.transports.hasOther(connection, this.session)) return;
+    this.connectionDue = setTimeout(() => { if (!this.ready) this.attempt?.lost('no-connection'); }, CONNECT_MS);
   }
 
   /** Limits the wait for a picture. To a hidden page the node sends none, so there is no limit then. */
@@ -496,6 +506,7 @@ export class PlaySession {
 
   private free(): void {
     clearTimeout(this.pictureDue);
+    clearTimeout(this.connectionDue);
     this.input.detach();
     this.attempt?.lost('broken');
     const open = [this.connection, this.former].filter((connection) => connection !== undefined);

@@ -2,13 +2,25 @@
 import { ApiFailure, ApiProblem } from '../api.ts';
 import type { RefusedReason } from './state.ts';
 
-export type Lost = 'broken' | 'no-picture';
+/**
+ * An answered offer must bring a connection within this time where another transport may do better: five round trips by
+ * way of a satellite, for TCP and DTLS. Milliseconds.
+ */
+export const CONNECT_MS = 6_000;
+
+export type Lost = 'broken' | 'no-picture' | 'no-connection';
+
+const WORDS: Readonly<Record<Lost, string>> = {
+  broken: 'The connection broke',
+  'no-picture': 'The node answered, but no picture came',
+  'no-connection': 'The node answered, but did not connect',
+};
 
 /** A connection that broke, or never showed a picture. */
 export class ConnectionLost extends Error {
   override readonly name = 'ConnectionLost';
   constructor(readonly reason: Lost) {
-    super(reason === 'broken' ? 'The connection broke' : 'The node answered, but no picture came');
+    super(WORDS[reason]);
   }
 }
 

@@ -1,5 +1,5 @@
 // What connections of a session ask its node.
-import type { Answer, Api, WebTransportAddress } from '../api.ts';
+import type { Answer, Api, WebSocketAddress, WebTransportAddress } from '../api.ts';
 import type { Session } from '../wire/index.ts';
 import type { Signalling } from './connection.ts';
 
@@ -30,5 +30,9 @@ export class NodeSignalling implements Signalling {
     const { unused } = this;
     this.unused = undefined;
     return unused === undefined ? this.api.webTransport(this.session, this.signal) : Promise.resolve(unused);
+  }
+
+  webSocket(): Promise<WebSocketAddress> {
+    return this.api.webSocket(this.session, this.signal);
   }
 }

@@ -1,18 +1,18 @@
 // Makes a session's connections, each of the transport that is chosen for it.
 import { ApiProblem } from '../api.ts';
-import { decodableCodecs, lacksWebTransport } from '../platform.ts';
+import { decodableCodecs, lacksForFrames } from '../platform.ts';
 import type { VideoCodec } from '../quic/codec.ts';
 import type { Session } from '../wire/index.ts';
-import { TransportFailed, type Abilities, type Chosen, type TransportChoice, type TransportKind } from './choice.ts';
+import { TransportFailed, type Abilities, type Chosen, type FrameTransport, type Offered, type TransportChoice, type TransportKind } from './choice.ts';
 import type { ConnectionEvents, SessionConnection } from './connection.ts';
-import { ConnectionLost } from './refusal.ts';
+import { CONNECT_MS, ConnectionLost } from './refusal.ts';
 
 /** What makes connections. */
 export interface Makers {
   readonly webrtc: (events: ConnectionEvents) => SessionConnection;
-  /** One that may take `limitMs` to connect. */
-  readonly webtransport: (events: ConnectionEvents, decodes: readonly VideoCodec[], limitMs: number) => SessionConnection;
-  /** Begins with what a connection by WebTransport needs beside the node. */
+  /** One that brings frames whole and may take `limitMs` to connect. */
+  readonly frames: (kind: FrameTransport, events: ConnectionEvents, decodes: readonly VideoCodec[], limitMs: number) => SessionConnection;
+  /** Begins with what such a connection needs beside the node. */
   readonly prepare: () => void;
 }
 
@@ -20,16 +20,20 @@ export interface Makers {
 let found: Promise<Abilities> | undefined;
 
 async function findAbilities(): Promise<Abilities> {
-  const lacks = lacksWebTransport();
-  if (lacks !== undefined) return { lacks, decodes: [] };
+  const lacks = lacksForFrames();
+  // Whatever else there is, without WebCodecs there is no WebSocket either.
+  if (lacks.websocket !== undefined) return { lacks, decodes: [] };
   const decodes = await decodableCodecs();
-  return { lacks: decodes.length === 0 ? 'WebCodecs decodes none of the codecs here' : undefined, decodes };
+  const none = 'WebCodecs decodes none of the codecs here';
+  return { lacks: decodes.length === 0 ? { webtransport: none, websocket: none } : lacks, decodes };
 }
+
+const NOT_YET = 'not known yet';
 
 export class Transports {
   /** What the newest connection is, and why. */
   chosen: Chosen = { kind: 'webrtc', reason: '' };
-  private known: Abilities = { lacks: 'not known yet', decodes: [] };
+  private known: Abilities = { lacks: { webtransport: NOT_YET, websocket: NOT_YET }, decodes: [] };
 
   constructor(
     private readonly choice: TransportChoice,
@@ -52,24 +56,31 @@ export class Transports {
   /** The next connection; before there is a session it is WebRTC's. */
   make(session: Session | undefined, events: ConnectionEvents): SessionConnection {
     this.chosen = this.next(session);
-    return this.chosen.kind === 'webrtc' ? this.makers.webrtc(events) : this.makers.webtransport(events, this.known.decodes, this.choice.limitMs);
+    const { kind } = this.chosen;
+    return kind === 'webrtc' ? this.makers.webrtc(events) : this.makers.frames(kind, events, this.known.decodes, this.choice.limitMs(kind));
   }
 
   private next(session: Session | undefined): Chosen {
-    const node = { offered: session?.webtransport != null, hdr: session?.video.hdr === true };
-    return this.choice.choose(this.known, node, this.now());
+    return this.choice.choose(this.known, offered(session), this.now());
+  }
+
+  /** Whether a connection by WebRTC that does not come about leaves something to try. */
+  hasOther({ kind }: SessionConnection, session: Session | undefined): boolean {
+    return kind === 'webrtc' && this.choice.hasOther(this.known, offered(session), this.now());
   }
 
   /** A connection could not be had. Whether to try another one at once, by whichever transport then is chosen. */
   failed({ kind }: SessionConnection, error: unknown, session: Session | undefined): boolean {
     if (kind === 'webrtc') {
       // An offer that is refused, or an outage, says nothing of WebRTC; silence after an answer does.
-      if (!(error instanceof ConnectionLost) || error.reason !== 'no-picture') return false;
-      this.choice.failed(kind, 'brought no picture', this.now());
+      if (!(error instanceof ConnectionLost)) return false;
+      if (error.reason === 'no-picture') this.choice.failed(kind, 'brought no picture', this.now());
+      if (error.reason === 'no-connection') this.choice.failed(kind, `did not connect within ${CONNECT_MS / 1000} s`, this.now());
+      // One that broke may have said before that it cannot connect.
       return this.next(session).kind !== kind;
     }
-    // What broke before its first picture is counted as broken.
-    if (error instanceof ConnectionLost && error.reason === 'broken') return true;
+    // What broke before its first picture is counted as broken, and after a WebSocket there is nothing.
+    if (error instanceof ConnectionLost && error.reason === 'broken') return kind !== 'websocket';
     const reason = whyFailed(error);
     if (reason === undefined) return false;
     this.choice.failed(kind, reason, this.now());
@@ -88,11 +99,15 @@ export class Transports {
   }
 }
 
+function offered(session: Session | undefined): Offered {
+  return { webtransport: session?.webtransport != null, websocket: session?.socket_url != null, hdr: session?.video.hdr === true };
+}
+
 /** What was wrong with the transport; undefined where it was something else. */
 function whyFailed(error: unknown): string | undefined {
   if (error instanceof TransportFailed) return error.reason;
   if (error instanceof ConnectionLost) return 'brought no picture';
-  // The session is fine, as far as is known; its address for WebTransport was refused.
+  // The session is fine, as far as is known; its address for this transport was refused.
   if (error instanceof ApiProblem && error.reason === 'other') return `was refused: ${error.detail ?? error.title}`;
   return undefined;
 }

@@ -4,7 +4,7 @@ import { StatsHistory, stageTitle } from '../stats/history.ts';
 import { displayIsHigh, rangeOf } from '../stats/range.ts';
 import { rateOf } from '../stats/rate.ts';
 import { soundOf } from '../stats/sound.ts';
-import { TITLES, type TransportKind } from '../session/choice.ts';
+import { KINDS, TITLES, type TransportKind } from '../session/choice.ts';
 import type { SpeakerFigures } from '../audio/speaker.ts';
 import type { PathAverages } from '../session/connection.ts';
 import type { Taken } from '../session/events.ts';
@@ -35,9 +35,8 @@ export class Hud {
   private readonly reasons = h('ul', { 'aria-label': 'Encoders not in use, and why' });
   private readonly declined = h('details', { class: 'declined', hidden: true }, this.summary, this.reasons);
   private readonly body = h('tbody');
-  private readonly change = button({ label: '', kind: 'quiet', onClick: () => { this.onTransport(this.other); } });
-  /** The transport that is not in use. */
-  private other: TransportKind = 'webrtc';
+  /** A button for each transport that is not in use. */
+  private readonly others = h('div', { class: 'others', hidden: true });
   private last: Stats | undefined;
   private readonly rows = new Map<string, Row>();
 
@@ -46,7 +45,6 @@ export class Hud {
     private readonly withheld: boolean,
     private readonly onTransport: (kind: TransportKind) => void,
   ) {
-    this.change.hidden = true;
     const list = h('dl', { class: 'facts' });
     for (const name of FACTS) {
       const value = h('dd', {}, '–');
@@ -60,7 +58,7 @@ export class Hud {
       this.graph.element,
       legend,
       list,
-      this.change,
+      this.others,
       this.declined,
     );
     // It is the last thing in a box that scrolls.
@@ -96,13 +94,13 @@ export class Hud {
     this.render(stats);
   }
 
-  /** What the session came by, and why; offers the other way. */
+  /** What the session came by, and why; offers the other ways. */
   transport({ kind, reason, connectMs }: Taken): void {
     const title = connectMs === undefined ? TITLES[kind] : `${TITLES[kind]}, connected in ${connectMs.toFixed(0)} ms`;
     this.set('Transport', `${title}: ${reason}`);
-    this.other = kind === 'webrtc' ? 'webtransport' : 'webrtc';
-    this.change.textContent = `Use ${TITLES[this.other]}`;
-    this.change.hidden = false;
+    const others = KINDS.filter((other) => other !== kind);
+    this.others.replaceChildren(...others.map((other) => button({ label: `Use ${TITLES[other]}`, kind: 'quiet', onClick: () => { this.onTransport(other); } })));
+    this.others.hidden = false;
   }
 
   /** What the browser counts over all frames; WebRTC has no such figures frame by frame. */

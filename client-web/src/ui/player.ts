@@ -5,7 +5,7 @@ import { InputCapture } from '../input/capture.ts';
 import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
 import { TextInput } from '../input/text.ts';
 import type { StickView } from '../input/touch.ts';
-import { QuicConnection, startAhead } from '../quic/connection.ts';
+import { FrameConnection, startAhead } from '../quic/connection.ts';
 import { TITLES, type TransportChoice } from '../session/choice.ts';
 import { Connection } from '../session/connection.ts';
 import { PlaySession } from '../session/play.ts';
@@ -137,7 +137,7 @@ export class Player {
       onInputReady: () => { this.input.releaseAll(); },
     }, askedAt, new Transports(transports, {
       webrtc: (of) => new Connection(of),
-      webtransport: (of, decodes, limitMs) => new QuicConnection(of, decodes, limitMs, (pictures) => { this.view.attachPictures(pictures); }, (sound) => { this.speaker.attachBlocks(sound); }),
+      frames: (kind, of, decodes, limitMs) => new FrameConnection(kind, of, decodes, limitMs, (pictures) => { this.view.attachPictures(pictures); }, (sound) => { this.speaker.attachBlocks(sound); }),
       prepare: startAhead,
     }));
     this.bar = new Bar(this.element, {

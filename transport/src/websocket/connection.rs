@@ -26,7 +26,7 @@ use super::sound::{SoundSink, WAITING};
 use super::writer::{Queues, Writer};
 use super::{Code, ConnectionConfig, Socket, say_goodbye};
 use crate::events::Events;
-use crate::flood::AckLimit;
+use crate::flood::Limits;
 use crate::probe::Probe;
 use crate::sound::Sound;
 use crate::tracks::{TRACKS, Tracks};
@@ -43,7 +43,7 @@ pub(super) struct Shared {
     pub(super) events: Events,
     pub(super) tracks: Arc<Tracks>,
     pub(super) ledger: Ledger,
-    pub(super) limit: AckLimit,
+    pub(super) limits: Limits,
     pub(super) sound: Sound,
     pub(super) probe: Probe,
     /// Bits per second; 0 does not hold frames back.
@@ -94,7 +94,7 @@ impl WebSocket {
             events: Events::new(TRACKS),
             tracks: Arc::new(Tracks::new(offset)),
             ledger: Ledger::default(),
-            limit: AckLimit::default(),
+            limits: Limits::default(),
             sound: Sound::default(),
             probe: Probe::default(),
             pacing: AtomicU64::new(config.pacing.map_or(0, Bitrate::bps)),

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::connection::Shared;
 use super::{Message, SocketError};
-use crate::flood::AckFlood;
+use crate::flood::Flood;
 
 /// Why a connection is over, but for this side's wish.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) enum Broken {
     #[error("the client sent text")]
     Text,
     #[error("{0}")]
-    Acks(#[from] AckFlood),
+    Flood(#[from] Flood),
     #[error("the client takes nothing")]
     TakesNothing,
     #[error("{0}")]
@@ -49,6 +49,7 @@ impl End {
         match self {
             Self::Closed => CloseReason::Remote,
             Self::Silent => CloseReason::Unreachable,
+            Self::Broken(Broken::Flood(flood)) => CloseReason::Flood(flood.to_string()),
             Self::Broken(broken) => CloseReason::Failed(broken.to_string()),
         }
     }
@@ -85,22 +86,22 @@ pub(super) async fn read(
 
 async fn take(bytes: Bytes, shared: &Arc<Shared>) -> Result<(), Broken> {
     let (channel, body) = message(bytes)?;
+    if !shared.limits.passes(channel, shared.clock.now())? {
+        shared.events.refused_message();
+        return Ok(());
+    }
     match channel {
         // With a full queue the socket is not read, and TCP holds the client back.
         DataChannel::Control | DataChannel::Input => shared.events.message(channel, body).await,
         DataChannel::Motion => shared.events.lossy_message(channel, body),
-        DataChannel::Acks => acked(body, shared)?,
+        DataChannel::Acks => acked(body, shared),
     }
     Ok(())
 }
 
 /// What became of frames; what that says of the path goes to the events, and so does the message.
-fn acked(body: Bytes, shared: &Arc<Shared>) -> Result<(), AckFlood> {
+fn acked(body: Bytes, shared: &Arc<Shared>) {
     let now = shared.clock.now();
-    if !shared.limit.passes(now)? {
-        shared.events.refused_message();
-        return Ok(());
-    }
     // Whoever reads the message counts one that is malformed.
     if let Ok(acks) = Acks::decode(&body)
         && let Some(report) = shared.ledger.acked(&acks, now)
@@ -108,5 +109,4 @@ fn acked(body: Bytes, shared: &Arc<Shared>) -> Result<(), AckFlood> {
         shared.events.report(TransportEvent::Path(report));
     }
     shared.events.lossy_message(DataChannel::Acks, body);
-    Ok(())
 }

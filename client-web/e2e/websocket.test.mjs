@@ -1,0 +1,151 @@
+// The page by WebSocket: asked for, fallen back to where no UDP reaches the node, changed to and from while the session
+// plays, and made again where it was cut.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Node, until } from './support/node.mjs';
+import { Relay } from './support/relay.mjs';
+import { writeBlocks } from './support/scene.mjs';
+import { gentle, launch, Tab } from './support/tab.mjs';
+import { Way } from './support/way.mjs';
+
+let blocks, node, browser;
+before(async () => {
+  blocks = writeBlocks();
+  // Else WebRTC would do without UDP, too.
+  node = await Node.start({ 'catalogue.scenes': JSON.stringify([blocks.folder]), 'webrtc.tcp': 'false' });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+  blocks?.remove();
+});
+
+const play = (use, { what = 'demo', transport = 'websocket', ...more } = {}) =>
+  Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}`, ...more }, use);
+const taken = (tab) => tab.page.evaluate(() => window.nearlight.transport);
+const takes = (tab, kind) => tab.until((wanted) => window.nearlight.transport?.kind === wanted && window.nearlight.state.name === 'live', kind);
+const fact = (tab, name) => tab.page.locator('.facts div', { has: tab.page.locator('dt', { hasText: new RegExp(`^${name}$`) }) }).locator('dd').textContent();
+const openHud = async (tab) => {
+  await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
+  await tab.page.locator('.hud').waitFor();
+};
+const inOrder = async (tab) => {
+  const strips = await tab.page.evaluate(() => window.nearlight.takeStrips());
+  for (const [index, { frame }] of strips.entries()) {
+    if (index > 0) assert.ok(frame > strips[index - 1].frame, `frame ${frame} after ${strips[index - 1].frame}`);
+  }
+};
+
+test('it plays, every frame in order, and page, HUD and API say by what and why', () => play(async (tab) => {
+  await tab.playing();
+  await tab.frames(30);
+  await inOrder(tab);
+  const { kind, reason, connectMs } = await taken(tab);
+  assert.deepEqual([kind, reason.split(';')[0]], ['websocket', 'the page’s address asks for it']);
+  assert.ok(connectMs > 0);
+  await openHud(tab);
+  assert.equal(await fact(tab, 'Transport'), `WebSocket, connected in ${connectMs.toFixed(0)} ms: ${reason}`);
+  const [session] = await node.sessions();
+  assert.deepEqual(session.transport, { kind, reason });
+  await tab.until(() => window.nearlight.stats?.stages.some(({ stage }) => stage === 'decode'));
+  await tab.until(() => /(^|\D)0 of \d+ frames lost/.test(document.querySelector('.facts')?.textContent ?? ''));
+}));
+
+test('a click reaches the scene, and the picture shows it', () => play(async (tab) => {
+  await tab.playing();
+  const before = await tab.picture();
+  await tab.page.mouse.click(...(await tab.at(0.5, 0.5)));
+  await tab.shown();
+  await tab.pictureChanges(before, 0.05);
+}, { what: blocks.id }));
+
+test('where no UDP reaches the node the page comes to it by itself, and HUD and API say why', async () => {
+  // Nobody answers there, and nobody says so.
+  const [media, quic] = [await Relay.start(), await Relay.start()];
+  media.blocked = true;
+  quic.blocked = true;
+  const moved = (address) => {
+    const url = new URL(address.url);
+    url.port = String(quic.port);
+    return { ...address, url: url.href };
+  };
+  const block = async (context) => {
+    await media.prepare(context);
+    await context.route(/\/api\/v1\/sessions$/, async (route) => {
+      const answer = await route.fetch();
+      const body = await answer.json();
+      await route.fulfill({ response: answer, json: body.webtransport == null ? body : { ...body, webtransport: moved(body.webtransport) } });
+    });
+  };
+  try {
+    await play(async (tab) => {
+      await tab.playing();
+      await tab.frames(10);
+      const { kind, reason } = await taken(tab);
+      assert.equal(kind, 'websocket', reason);
+      assert.match(reason, /^WebRTC did not connect.*, WebTransport did not connect, UDP to its port may be blocked/);
+      await openHud(tab);
+      assert.ok((await fact(tab, 'Transport')).endsWith(reason));
+      const { transport } = await until('the API', async () => (await node.sessions()).find((session) => session.transport?.kind === kind));
+      // The node keeps so much of it.
+      assert.equal(transport.reason, reason.slice(0, 200));
+    }, { transport: 'auto', prepare: block });
+  } finally {
+    media.close();
+    quic.close();
+  }
+});
+
+test('it changes from WebRTC and back while the session plays on', () => play(async (tab) => {
+  await tab.playing();
+  const small = await tab.picture();
+  await tab.page.mouse.click(...(await tab.at(0.5, 0.5)));
+  await tab.shown();
+  await tab.pictureChanges(small, 0.05);
+  await tab.page.evaluate(() => { document.exitPointerLock(); });
+  const [{ id }] = await node.sessions();
+  await openHud(tab);
+  await tab.page.evaluate(() => {
+    window.states = [];
+    const look = () => { window.states.push(window.nearlight.state.name); window.requestAnimationFrame(look); };
+    look();
+  });
+  for (const [button, kind] of [['Use WebSocket', 'websocket'], ['Use WebRTC', 'webrtc'], ['Use WebSocket', 'websocket'], ['Use WebTransport', 'webtransport']]) {
+    const shown = await tab.presented();
+    await tab.page.getByRole('button', { name: button }).click();
+    await takes(tab, kind);
+    assert.match((await taken(tab)).reason, /^chosen here/);
+    await until(`pictures by ${kind}`, async () => ((await tab.presented()) > shown ? true : undefined));
+    // The scene was not begun anew: the block is still large.
+    const now = await tab.picture();
+    assert.ok(small.filter((value, at) => Math.abs(value - now[at]) > 10).length / small.length > 0.05);
+    await until('the API to say so', async () => ((await node.sessions())[0].transport?.kind === kind ? true : undefined));
+    await tab.page.mouse.move(...(await tab.at(0.4, 0.4)));
+    await tab.page.mouse.move(...(await tab.at(0.6, 0.4)));
+  }
+  assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
+  assert.deepEqual([...new Set(await tab.page.evaluate(() => window.states))], ['live']);
+}, { what: blocks.id, transport: 'webrtc' }));
+
+test('a connection that is cut is made again, with the same session', async () => {
+  const way = await Way.to(node.url);
+  try {
+    await Tab.with({ browser, node: { url: way.url, log: () => node.log() }, query: `?play=demo&${gentle('websocket')}` }, async (tab) => {
+      await tab.playing();
+      const [{ id }] = await node.sessions();
+      for (const elsewhere of [false, true]) {
+        way.cut();
+        await tab.state('reconnecting');
+        way.mend({ elsewhere });
+        await tab.state('live');
+        const { frame } = await tab.strip();
+        await until('pictures again', async () => ((await tab.strip()).frame === frame ? undefined : true));
+        assert.equal((await taken(tab)).kind, 'websocket');
+      }
+      assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
+    });
+  } finally {
+    way.close();
+  }
+});
