@@ -63,6 +63,13 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// The less of both in each: what else the machine does can only add to it.
+    pub(crate) fn least(self, other: Self) -> Self {
+        let ten_bits = [self.ten_bits, other.ten_bits].into_iter().flatten().min();
+        let micros_per_megapixel = self.micros_per_megapixel.min(other.micros_per_megapixel);
+        Self { micros_per_megapixel, ten_bits }
+    }
+
     /// Time for a picture of this layout and size, taking it to grow with the pixels. Where ten bits were
     /// not measured they are taken to cost as much as eight.
     pub fn of_picture(self, format: PixelFormat, size: Size) -> Duration {
@@ -296,6 +303,14 @@ impl Choice {
     /// What a session begins with.
     pub fn chosen(&self) -> Option<&'static str> {
         self.usable().first().copied()
+    }
+
+    /// Those that would be used before what is chosen, or in its place, if they kept up.
+    pub fn too_slow(&self) -> Vec<&'static str> {
+        let chosen = self.chosen();
+        let after = self.ranked.iter().position(|each| Some(each.name) == chosen);
+        let better = self.ranked.iter().take(after.map_or(0, |chosen| chosen + 1));
+        better.filter_map(|each| Some(each.last_resort()?.1)).collect()
     }
 
     /// Why each candidate that is better than `used` is not used, a line each.

@@ -133,12 +133,16 @@ impl Encoders {
     }
 
     /// What was found when a candidate was tried again takes the place of what was known. One that
-    /// worked and had no session to give for the trial still works.
-    pub fn replace(&mut self, verdict: Verdict) {
+    /// worked and had no session to give for the trial still works, and what it cost once it can cost again.
+    pub fn replace(&mut self, mut verdict: Verdict) {
         self.remembered.retain(|name| *name != verdict.name);
         let busy = matches!(verdict.outcome, Outcome::Busy { .. });
         let known = self.table.iter_mut().find(|known| known.name == verdict.name);
         if let Some(known) = known.filter(|known| !(busy && known.works())) {
+            let before = known.cost();
+            if let (Outcome::Works { cost, .. }, Some(before)) = (&mut verdict.outcome, before) {
+                *cost = cost.least(before);
+            }
             *known = verdict;
         }
     }

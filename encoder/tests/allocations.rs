@@ -232,7 +232,7 @@ fn measure(candidate: &Candidate, film: &mut Film, how: How, seamless: bool) -> 
     let counted = allocations::end();
     let [sent, parts] = [sent, parts].map(|count| count.load(Ordering::SeqCst));
     assert_eq!(sent, WARM_UP + COUNTED);
-    // Of AV1 none leaves before the last one.
+    // AV1's tiles leave together.
     let in_parts = slices > 1 && candidate.codec != Codec::Av1;
     assert_eq!(parts > sent, in_parts, "{}: {parts} parts of {sent}", candidate.name);
     assert_eq!(keyframes.load(Ordering::SeqCst), 1, "{}: steady state", candidate.name);

@@ -74,6 +74,20 @@ impl Run {
     }
 }
 
+/// What the machine has must not be taken for missing, which every test here leaves out. `NEARLIGHT_ENCODERS` names what
+/// was installed, with commas between; OpenH264 is compiled in.
+#[test]
+fn what_is_installed_is_not_missing() {
+    let installed = std::env::var("NEARLIGHT_ENCODERS").unwrap_or_default();
+    for name in installed.split_terminator(',').chain(["openh264"]) {
+        let known = candidates().into_iter().find(|candidate| candidate.name == name);
+        let candidate = known.unwrap_or_else(|| panic!("there is no {name}"));
+        if let Err(error) = BlockingEncoder::open(&candidate, &SETTINGS, PATIENCE) {
+            panic!("{name}: {error}");
+        }
+    }
+}
+
 /// Runs `test` on every candidate and names all that fail. One that is not installed is named too, and
 /// at least one must run, as must the double of NVENC in each of its codecs.
 fn on_every_candidate(settings: &EncoderSettings, test: impl Fn(&Present, Run)) {

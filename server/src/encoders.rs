@@ -270,9 +270,13 @@ impl NodeEncoders {
         reports(&self.known(), &self.usual)
     }
 
-    /// Candidates that failed in a way that may have been chance.
+    /// Candidates that failed in a way that may have been chance, and those that are too slow to be used: the machine may
+    /// have had something else to do when they were tried.
     pub(crate) fn doubtful(&self) -> Vec<&'static str> {
-        self.known().doubtful()
+        let known = self.known();
+        let mut doubtful = known.doubtful();
+        doubtful.extend(known.choose(&self.usual).too_slow());
+        doubtful
     }
 
     /// An encoder broke in the session whose broken ones these are.

@@ -113,6 +113,7 @@ fn software_that_does_not_keep_up_is_declined_with_both_numbers() {
     let choice = choose(&table, &demand(), &Preference::default());
     // A card takes no time of the processor: how long a picture is in it is its own affair.
     assert_eq!(choice.usable(), ["just", "card", "slow"], "the slow one stays as the last resort");
+    assert_eq!(choice.too_slow(), ["slow"]);
     let [line] = &choice.declined("just")[..] else { panic!("{choice:?}") };
     assert_eq!(
         line,
@@ -154,6 +155,7 @@ fn what_is_too_slow_is_used_where_nothing_else_is_left_and_that_is_said() {
     ];
     let choice = choose(&table, &demand(), &Preference::default());
     assert_eq!(choice.usable(), ["slow", "slower"], "the quickest first");
+    assert_eq!(choice.too_slow(), ["slower", "slow"]);
     let caveat = choice.caveat("slow").unwrap();
     assert!(caveat.starts_with("used although it takes 30.0 ms for a picture of"), "{caveat}");
     assert!(caveat.ends_with("more than 60% of the 10.0 ms between two: nothing better is left"));

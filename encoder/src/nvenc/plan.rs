@@ -415,8 +415,8 @@ impl Plan {
                 single_slice: caps.single_slice_refresh && settings.codec != Codec::Av1,
             }),
         };
-        // As many as are asked for: how slices are read stays as it is when a size has fewer. AV1 has tiles,
-        // of which none is told before the last one.
+        // As many as are asked for: how slices are read stays as it is when a size has fewer. AV1's tiles
+        // lie in one OBU that begins with its size (AV1, section 5.3.1): none can leave before the last one.
         let sub_frames = settings.slices > 1
             && caps.sub_frames
             && settings.codec != Codec::Av1
