@@ -153,6 +153,6 @@ mod tests {
     fn sections_run_in_order_whatever_was_asked_first() {
         let args = Args::parse_from(["latency", "--only", "still,overhead,demo"]);
         assert_eq!(args.sections(), [Section::Demo, Section::Synthetic, Section::Still]);
-        assert_eq!(Args::parse_from(["latency"]).sections().len(), 11);
+        assert_eq!(Args::parse_from(["latency"]).sections().len(), 12);
     }
 }

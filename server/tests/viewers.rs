@@ -343,7 +343,8 @@ async fn viewers_of_both_transports_hear_the_players_sound_which_is_coded_once()
     let mut player = connect_as(LISTENER, node, to, Codec::H264, |offer| offer).await;
     heard(&mut player, |packets| packets.len() >= 10).await;
     // This one never reads what it is sent, and holds nobody up.
-    let asleep = spectator(node, &session).await.watch_by_webtransport(2_000).await;
+    let silent = spectator(node, &session).await;
+    let asleep = silent.watch_by_webtransport(2_000).await;
     let one = spectator(node, &session).await;
     let two = spectator(node, &session).await;
     let mut near = one.hear(node).await;
@@ -365,8 +366,12 @@ async fn viewers_of_both_transports_hear_the_players_sound_which_is_coded_once()
     // One leaves, and the others go on.
     two.ask(Method::DELETE, "").of(node).await;
     heard(&mut near, |packets| packets.len() >= 50).await;
-    // It goes with the player, and is back with it.
+    // A player who looks away takes it from nobody; it goes when nobody is left, and is back with the player.
     player.send(DataChannel::Control, br#"{"type":"visibility","visible":false}"#).await;
+    heard(&mut near, |packets| packets.len() >= 50).await;
+    for viewer in [one, silent] {
+        viewer.ask(Method::DELETE, "").of(node).await;
+    }
     let made = audio_packets_at_rest(node).await;
     player.send(DataChannel::Control, br#"{"type":"visibility","visible":true}"#).await;
     until("sound again", async || (counter(node, "audio_packets_total") > made + 20).then_some(()))
