@@ -193,10 +193,10 @@ impl Ends {
             Ok::<_, anyhow::Error>(request.accept(config, self.clock.clone()).await?)
         })?;
         let (mut client, connected) = self.clients.block_on(client)??;
+        self.clients.block_on(client.open_control());
         let taken = Arc::<[AtomicU64; 2]>::default();
         let counts = taken.clone();
         self.clients.spawn(async move {
-            client.open_control().await;
             while let Ok(stream) = client.connection.accept_uni().await {
                 tokio::spawn(take(stream, counts.clone()));
             }
