@@ -1,0 +1,141 @@
+//! Clients that come: what each is answered, and the encoders that it gets.
+
+use session::hands::PLAYER;
+use session::machine::{Event, Phase};
+use session::rate::Part;
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
+use transport::Decodes;
+
+use super::{Driver, names};
+use crate::caller::{Caller, Refused};
+use crate::drive::answer::{self, ForClient, Taken, Used};
+use crate::drive::connection::Connection;
+use crate::encoders::EncoderSession;
+use crate::registry::{Answer, Command, ConnectError};
+
+impl Driver {
+    pub(super) async fn command(&mut self, command: Command) {
+        match command {
+            Command::Connect(offer, reply) => self.connect(&offer, reply).await,
+            Command::Accept(caller, decodes) => self.accept(caller, decodes),
+            Command::Trickle(name, fragment, reply) => {
+                let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
+            }
+            Command::Stop(by) => self.tell(Event::StopRequested(by)).await,
+        }
+    }
+
+    async fn connect(&mut self, offer: &str, reply: oneshot::Sender<Result<Answer, ConnectError>>) {
+        if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) {
+            let _ = reply.send(Err(ConnectError::Ended));
+            return;
+        }
+        let chosen = answer::decodes(offer).and_then(|decodes| self.choose(decodes));
+        let answered = match chosen {
+            Ok(media) => {
+                let (codec, depth) = media.coded();
+                let sound = self.audience.sound().is_offered();
+                let answered = answer::answer(&self.node, codec, depth, sound, offer).await;
+                answered.map(|(taken, answer)| (taken, media, answer))
+            }
+            Err(error) => Err(error),
+        };
+        let reply_with = match answered {
+            Ok((taken, media, answer)) => {
+                Ok(Answer { connection: self.take_over(taken, media), sdp: answer.sdp })
+            }
+            Err(error) => {
+                tracing::info!(%error, "offer refused");
+                Err(error)
+            }
+        };
+        let _ = reply.send(reply_with);
+    }
+
+    /// The client learns the outcome by its connection.
+    fn accept(&mut self, caller: Caller, decodes: Decodes) {
+        if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) {
+            tokio::spawn(caller.refuse(Refused::Over, "the session is over".into()));
+            return;
+        }
+        match self.choose(decodes) {
+            Ok(media) => match media.coded() {
+                (Some(codec), depth) => {
+                    let (node, video) = (self.node.clone(), self.video);
+                    let accept = async move {
+                        let taken = answer::accept(&node, video, codec, depth, caller).await;
+                        taken.map(|taken| (taken, media))
+                    };
+                    self.accepting.abort_all();
+                    self.accepting.spawn(accept.in_current_span());
+                }
+                (None, _) => tracing::error!("client refused: no encoder was chosen"),
+            },
+            Err(error) => {
+                tracing::info!(%error, by = caller.by(), "client refused");
+                tokio::spawn(caller.refuse(Refused::Forbidden, error.to_string()));
+            }
+        }
+    }
+
+    pub(super) fn accepted(&mut self, accepted: Result<(Taken, ForClient), ConnectError>) {
+        match accepted {
+            // The session may have begun to end meanwhile; the connection closes with its drop.
+            Ok(_) if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) => {}
+            Ok((taken, media)) => drop(self.take_over(taken, media)),
+            Err(error) => tracing::info!(%error, "client refused"),
+        }
+    }
+
+    fn choose(&self, decodes: Decodes) -> Result<ForClient, ConnectError> {
+        let used = Used { holds: self.holds(), broke: &self.broke };
+        answer::choose(&self.node, self.video, self.hdr, decodes, used)
+    }
+
+    /// Serves a client from now on, whatever it came by; yields the connection's name.
+    fn take_over(&mut self, taken: Taken, media: ForClient) -> String {
+        self.audience.sound().silence(PLAYER);
+        self.connections += 1;
+        let connection = Connection::new(self.connections, taken, &self.node.metrics);
+        let name = connection.name().to_owned();
+        // A client that comes back takes the place of its old self.
+        if let Some(media) = &self.media {
+            media.send_to(None);
+        }
+        self.use_encoders(media);
+        self.release_input();
+        let now = self.node.clock.now();
+        self.client.reset(now);
+        self.greeted = false;
+        self.rates.renew(now);
+        self.connection = Some(connection);
+        if let Some(media) = &self.media {
+            media.set_frame_rate(Part::WHOLE);
+            media.set_size(self.rates.full_size());
+        }
+        self.set_rates(now);
+        self.show_status();
+        name
+    }
+
+    /// The encoder in use.
+    fn holds(&self) -> Option<&'static str> {
+        self.encoder_session.as_ref().map(EncoderSession::name)
+    }
+
+    /// Codes for another client, or for one that comes back: its picture begins anew in any case. What is
+    /// in use and is the best for it stays; else a better one works again, or has a session again.
+    fn use_encoders(&mut self, chosen: ForClient) {
+        let ForClient { kind, choice, encoders, hdr_declined } = chosen;
+        self.client.encoders_chosen(choice, hdr_declined);
+        let given = (kind, names(&encoders));
+        let fell_back = self.holds().is_some_and(|used| given.1.first() != Some(&used));
+        if (given != self.encoders || fell_back)
+            && let Some(media) = &self.media
+        {
+            media.use_encoders(encoders, kind);
+            self.encoders = given;
+        }
+    }
+}

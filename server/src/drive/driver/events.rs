@@ -1,0 +1,243 @@
+//! What the client and its transport say, what co-players do, and what the rate controller makes of it.
+
+use media::{
+    Acks, CloseReason, DataChannel, InputEvent, Mark, MediaTime, SequencedInput, TransportEvent,
+};
+use session::hands::{PLAYER, Who};
+use session::machine::{Event, Phase};
+use session::rate::RateAction;
+use session::reason::StoppedBy;
+
+use super::Driver;
+use crate::drive::audience::Deed;
+use crate::drive::client::Said;
+use crate::drive::trace;
+
+impl Driver {
+    pub(super) async fn transport_event(&mut self, event: TransportEvent) {
+        let now = self.node.clock.now();
+        match event {
+            TransportEvent::Connected { .. } => {
+                if let (Some(media), Some(connection)) = (&self.media, &mut self.connection) {
+                    let sink = connection.video_sink();
+                    let sink = self.rates.gated(sink, self.node.clock.clone());
+                    media.send_to(Some(self.audience.fan(sink)));
+                }
+                if let Some(connection) = &mut self.connection {
+                    self.audience.sound().listen(PLAYER, connection.audio_sink());
+                }
+                // The channel may open a moment before the connection counts as up, and what is said then is lost.
+                if self.greeted {
+                    self.greet();
+                    self.ping(now);
+                }
+                let visible = self.connection.as_ref().is_none_or(|it| it.visible);
+                self.tell(Event::TransportConnected { visible }).await;
+            }
+            TransportEvent::ChannelOpen(DataChannel::Control) => {
+                self.greeted = true;
+                self.greet();
+                self.ping(now);
+            }
+            TransportEvent::ChannelOpen(_) => {}
+            TransportEvent::Interrupted => self.tell(Event::TransportInterrupted).await,
+            // A browser that gets no frames for some seconds asks for one to be sure. It lacks nothing
+            // when it has shown the newest there is.
+            TransportEvent::KeyframeNeeded(_) if self.client.lacks_nothing(now) => {}
+            TransportEvent::KeyframeNeeded(_) => {
+                if let Some(media) = &self.media {
+                    media.keyframe();
+                }
+            }
+            TransportEvent::FramesLost(_, lost) => {
+                if let Some(media) = &self.media {
+                    media.forget(lost);
+                }
+            }
+            TransportEvent::FrameSent { frame, wire_timestamp, bytes, stages, .. } => {
+                trace::sent(frame, wire_timestamp, bytes, &stages);
+                self.node.metrics.frame_sent(bytes, &stages);
+                let left = stages.get(Mark::LastSent).unwrap_or(now);
+                self.rates.on_sent(left, wire_timestamp, bytes);
+                self.follow_rates(now);
+                self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
+            }
+            TransportEvent::Path(report) => {
+                self.audience.sound().on_report(&report);
+                self.rates.on_report(&report);
+                self.follow_rates(now);
+            }
+            TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
+            TransportEvent::Closed(reason) => {
+                tracing::info!(%reason, "connection closed");
+                self.audience.sound().silence(PLAYER);
+                self.node.metrics.floods.inc_by(u64::from(matches!(reason, CloseReason::Flood(_))));
+                if let Some(connection) = &self.connection {
+                    self.node.metrics.connection_closed(connection.by(), &reason);
+                }
+                let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
+                // Those that talk to us say goodbye where they mean it: a page may be loading again.
+                let event = match reason {
+                    CloseReason::Remote if self.greeted || !leaving => Event::ClientAway,
+                    reason => Event::TransportClosed(reason),
+                };
+                if let Some(media) = &self.media {
+                    media.send_to(None);
+                }
+                self.tell(event).await;
+            }
+            // Sound from clients comes with hosted games.
+            _ => {}
+        }
+    }
+
+    /// Carries out what the rate controller asks for.
+    pub(super) fn follow_rates(&mut self, now: MediaTime) {
+        while let Some(action) = self.rates.poll(now) {
+            match action {
+                RateAction::Target { .. } => self.set_rates(now),
+                RateAction::FrameRate(part) => {
+                    tracing::info!(part = part.as_f64(), "frame rate");
+                    if let Some(media) = &self.media {
+                        media.set_frame_rate(part);
+                    }
+                    self.set_rates(now);
+                }
+                RateAction::Size(part) => {
+                    let size = part.of_size(self.rates.full_size());
+                    tracing::info!(%size, "size of pictures");
+                    if let Some(media) = &self.media {
+                        media.set_size(size);
+                    }
+                }
+                RateAction::Probe { rate, length } => {
+                    if let Some(connection) = &mut self.connection {
+                        connection.probe(rate, length);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells encoder and pacer the rate of now.
+    pub(super) fn set_rates(&mut self, now: MediaTime) {
+        self.audience.set_rate(self.rates.encoder_target());
+        if let Some(media) = &self.media {
+            media.set_bitrate(self.rates.told_encoder(now));
+        }
+        if let Some(connection) = &mut self.connection {
+            connection.set_pacing(self.rates.target());
+        }
+    }
+
+    async fn message(&mut self, now: MediaTime, channel: DataChannel, message: &[u8]) {
+        match channel {
+            DataChannel::Control => self.control_message(now, message).await,
+            DataChannel::Input | DataChannel::Motion => self.input_message(now, message).await,
+            DataChannel::Acks => self.acks(now, message),
+        }
+    }
+
+    fn acks(&mut self, now: MediaTime, message: &[u8]) {
+        match Acks::decode(message) {
+            Ok(acks) => {
+                self.rates.on_acks(now, &acks);
+                self.follow_rates(now);
+                if let (Some(frame), Some(media)) = (self.client.acked(&acks), &self.media) {
+                    media.acknowledge(frame);
+                }
+            }
+            Err(error) => {
+                self.node.metrics.bad_messages.inc();
+                tracing::debug!(%error, "acknowledgements refused");
+            }
+        }
+    }
+
+    async fn control_message(&mut self, now: MediaTime, message: &[u8]) {
+        match self.client.said(now, message) {
+            Ok(Said::Nothing) => {}
+            Ok(Said::Decoded(frame)) => {
+                if let Some(media) = &self.media {
+                    media.acknowledge(frame);
+                }
+            }
+            Ok(Said::KeyframeNeeded) => {
+                if let Some(media) = &self.media {
+                    media.keyframe();
+                }
+            }
+            Ok(Said::Transport) => {
+                let taken = self.client.transport();
+                tracing::info!(kind = ?taken.map(|it| it.kind), reason = taken.map(|it| &*it.reason), "transport");
+                self.show_status();
+            }
+            Ok(Said::Visible(visible)) => {
+                if let Some(connection) = &mut self.connection {
+                    connection.visible = visible;
+                }
+                self.tell(Event::Visibility(visible)).await;
+            }
+            Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)).await,
+            Err(error) => {
+                self.node.metrics.bad_messages.inc();
+                tracing::debug!(%error, "control message refused");
+            }
+        }
+    }
+
+    async fn input_message(&mut self, now: MediaTime, message: &[u8]) {
+        let input = match SequencedInput::decode(message) {
+            Ok(input) if self.client.may_input(now) => input,
+            Ok(_) => {
+                self.node.metrics.input_dropped.inc();
+                return;
+            }
+            Err(error) => {
+                self.node.metrics.bad_messages.inc();
+                tracing::debug!(%error, "input refused");
+                return;
+            }
+        };
+        self.newest_input = input.seq;
+        self.inject(now, PLAYER, input.event).await;
+    }
+
+    /// Somebody plays.
+    async fn inject(&mut self, now: MediaTime, who: Who, event: InputEvent) {
+        let seq = self.newest_input;
+        if let Some(sink) = &mut self.input {
+            self.hands.does(who, event, |event| sink.inject(&SequencedInput { seq, event }, now));
+        }
+        if let Some(media) = &self.media {
+            media.input_came(now);
+        }
+        self.tell(Event::InputActivity).await;
+    }
+
+    pub(super) async fn deed(&mut self, deed: Deed) {
+        let now = self.node.clock.now();
+        let live = self.machine.phase() == Phase::Live;
+        match deed {
+            Deed::Does(who, event) if live => self.inject(now, who, event).await,
+            // While the player is away nobody plays.
+            Deed::Does(..) => {}
+            Deed::LetsGo(who) => {
+                let seq = self.newest_input;
+                if let Some(sink) = &mut self.input {
+                    self.hands
+                        .let_go(who, |event| sink.inject(&SequencedInput { seq, event }, now));
+                }
+            }
+        }
+    }
+
+    /// One keyframe for all viewers that wait for one.
+    pub(super) fn viewer_keyframe(&mut self) {
+        self.keyframes.ask(self.node.clock.now());
+        self.node.metrics.viewer_keyframes.inc();
+        if let Some(media) = &self.media {
+            media.keyframe();
+        }
+    }
+}
