@@ -21,7 +21,6 @@ after(async () => {
 });
 
 const play = (use, { what = 'sync-test', transport, ...more }) => Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}`, ...more }, use);
-const fact = (tab, name) => tab.page.locator('.facts div', { has: tab.page.locator('dt', { hasText: new RegExp(`^${name}$`) }) }).locator('dd').textContent();
 
 /** Sends what the browser asks of the node's QUIC port to another one. */
 const through = (port) => async (context) => {
@@ -44,10 +43,9 @@ for (const transport of ['webrtc', 'webtransport']) describe(`over ${transport}`
     await gesture(tab);
     await tab.page.getByRole('button', { name: 'Mute', exact: true }).waitFor({ state: 'attached' });
     await heard(tab);
-    await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
-    await tab.page.locator('.hud').waitFor();
-    await until('how far sound and picture are apart', async () => (/ ms (before|after) the picture$/.test(await fact(tab, 'Sound')) ? true : undefined));
-    const words = await fact(tab, 'Sound');
+    await tab.openHud();
+    await until('how far sound and picture are apart', async () => (/ ms (before|after) the picture$/.test(await tab.fact('Sound')) ? true : undefined));
+    const words = await tab.fact('Sound');
     assert.match(words, /^Opus, (silent now|\d+ kbit\/s), \d+ of \d+ packets lost.*, buffer \d+ ms, /);
     console.log(`${transport}: ${words}`);
   }, { transport }));

@@ -23,13 +23,6 @@ after(async () => {
 
 const play = (use, { what = 'demo', transport = 'websocket', ...more } = {}) =>
   Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}`, ...more }, use);
-const taken = (tab) => tab.page.evaluate(() => window.nearlight.transport);
-const takes = (tab, kind) => tab.until((wanted) => window.nearlight.transport?.kind === wanted && window.nearlight.state.name === 'live', kind);
-const fact = (tab, name) => tab.page.locator('.facts div', { has: tab.page.locator('dt', { hasText: new RegExp(`^${name}$`) }) }).locator('dd').textContent();
-const openHud = async (tab) => {
-  await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
-  await tab.page.locator('.hud').waitFor();
-};
 const inOrder = async (tab) => {
   const strips = await tab.page.evaluate(() => window.nearlight.takeStrips());
   for (const [index, { frame }] of strips.entries()) {
@@ -41,11 +34,11 @@ test('it plays, every frame in order, and page, HUD and API say by what and why'
   await tab.playing();
   await tab.frames(30);
   await inOrder(tab);
-  const { kind, reason, connectMs } = await taken(tab);
+  const { kind, reason, connectMs } = await tab.transport();
   assert.deepEqual([kind, reason.split(';')[0]], ['websocket', 'the page’s address asks for it']);
   assert.ok(connectMs > 0);
-  await openHud(tab);
-  assert.equal(await fact(tab, 'Transport'), `WebSocket, connected in ${connectMs.toFixed(0)} ms: ${reason}`);
+  await tab.openHud();
+  assert.equal(await tab.fact('Transport'), `WebSocket, connected in ${connectMs.toFixed(0)} ms: ${reason}`);
   const [session] = await node.sessions();
   assert.deepEqual(session.transport, { kind, reason });
   await tab.until(() => window.nearlight.stats?.stages.some(({ stage }) => stage === 'decode'));
@@ -82,11 +75,11 @@ test('where no UDP reaches the node the page comes to it by itself, and HUD and 
     await play(async (tab) => {
       await tab.playing();
       await tab.frames(10);
-      const { kind, reason } = await taken(tab);
+      const { kind, reason } = await tab.transport();
       assert.equal(kind, 'websocket', reason);
       assert.match(reason, /^WebRTC did not connect.*, WebTransport did not connect, UDP to its port may be blocked/);
-      await openHud(tab);
-      assert.ok((await fact(tab, 'Transport')).endsWith(reason));
+      await tab.openHud();
+      assert.ok((await tab.fact('Transport')).endsWith(reason));
       const { transport } = await until('the API', async () => (await node.sessions()).find((session) => session.transport?.kind === kind));
       // The node keeps so much of it.
       assert.equal(transport.reason, reason.slice(0, 200));
@@ -105,7 +98,7 @@ test('it changes from WebRTC and back while the session plays on', () => play(as
   await tab.pictureChanges(small, 0.05);
   await tab.page.evaluate(() => { document.exitPointerLock(); });
   const [{ id }] = await node.sessions();
-  await openHud(tab);
+  await tab.openHud();
   await tab.page.evaluate(() => {
     window.states = [];
     const look = () => { window.states.push(window.nearlight.state.name); window.requestAnimationFrame(look); };
@@ -114,8 +107,8 @@ test('it changes from WebRTC and back while the session plays on', () => play(as
   for (const [button, kind] of [['Use WebSocket', 'websocket'], ['Use WebRTC', 'webrtc'], ['Use WebSocket', 'websocket'], ['Use WebTransport', 'webtransport']]) {
     const shown = await tab.presented();
     await tab.page.getByRole('button', { name: button }).click();
-    await takes(tab, kind);
-    assert.match((await taken(tab)).reason, /^chosen here/);
+    await tab.takes(kind);
+    assert.match((await tab.transport()).reason, /^chosen here/);
     await until(`pictures by ${kind}`, async () => ((await tab.presented()) > shown ? true : undefined));
     // The scene was not begun anew: the block is still large.
     const now = await tab.picture();
@@ -141,7 +134,7 @@ test('a connection that is cut is made again, with the same session', async () =
         await tab.state('live');
         const { frame } = await tab.strip();
         await until('pictures again', async () => ((await tab.strip()).frame === frame ? undefined : true));
-        assert.equal((await taken(tab)).kind, 'websocket');
+        assert.equal((await tab.transport()).kind, 'websocket');
       }
       assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
     });

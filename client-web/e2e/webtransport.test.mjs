@@ -21,13 +21,6 @@ after(async () => {
 
 const play = (use, { what = 'demo', transport = 'webtransport', ...more } = {}) =>
   Tab.with({ browser, node, query: `?play=${what}&${gentle(transport)}`, ...more }, use);
-const taken = (tab) => tab.page.evaluate(() => window.nearlight.transport);
-const takes = (tab, kind) => tab.until((wanted) => window.nearlight.transport?.kind === wanted && window.nearlight.state.name === 'live', kind);
-const fact = (tab, name) => tab.page.locator('.facts div', { has: tab.page.locator('dt', { hasText: new RegExp(`^${name}$`) }) }).locator('dd').textContent();
-const openHud = async (tab) => {
-  await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
-  await tab.page.locator('.hud').waitFor();
-};
 
 /** Sends what the browser asks of the node's QUIC port to another one. */
 const through = (port) => async (context) => {
@@ -58,11 +51,11 @@ test('it plays, and page, HUD and API say by what and why', () => play(async (ta
   for (const [index, { frame }] of strips.entries()) {
     if (index > 0) assert.ok(frame > strips[index - 1].frame, `frame ${frame} after ${strips[index - 1].frame}`);
   }
-  const { kind, reason, connectMs } = await taken(tab);
+  const { kind, reason, connectMs } = await tab.transport();
   assert.equal(kind, 'webtransport', reason);
   assert.ok(connectMs > 0);
-  await openHud(tab);
-  assert.equal(await fact(tab, 'Transport'), `WebTransport, connected in ${connectMs.toFixed(0)} ms: ${reason}`);
+  await tab.openHud();
+  assert.equal(await tab.fact('Transport'), `WebTransport, connected in ${connectMs.toFixed(0)} ms: ${reason}`);
   const [session] = await node.sessions();
   assert.deepEqual(session.transport, { kind, reason });
   await tab.until(() => window.nearlight.stats?.stages.some(({ stage }) => stage === 'decode'));
@@ -86,7 +79,7 @@ test('it changes to WebRTC and back while the session plays on', () => play(asyn
   await tab.pictureChanges(small, 0.05);
   await tab.page.evaluate(() => { document.exitPointerLock(); });
   const [{ id }] = await node.sessions();
-  await openHud(tab);
+  await tab.openHud();
   await tab.page.evaluate(() => {
     window.states = [];
     const look = () => { window.states.push(window.nearlight.state.name); window.requestAnimationFrame(look); };
@@ -95,8 +88,8 @@ test('it changes to WebRTC and back while the session plays on', () => play(asyn
   for (const [button, kind] of [['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport'], ['Use WebRTC', 'webrtc']]) {
     const shown = await tab.presented();
     await tab.page.getByRole('button', { name: button }).click();
-    await takes(tab, kind);
-    assert.match((await taken(tab)).reason, /^chosen here/);
+    await tab.takes(kind);
+    assert.match((await tab.transport()).reason, /^chosen here/);
     await until(`pictures by ${kind}`, async () => ((await tab.presented()) > shown ? true : undefined));
     // The scene was not begun anew: the block is still large.
     const now = await tab.picture();
@@ -116,11 +109,11 @@ test('where QUIC is blocked it plays by WebRTC, and the HUD says why', async () 
   try {
     await play(async (tab) => {
       await tab.playing();
-      const { kind, reason } = await taken(tab);
+      const { kind, reason } = await tab.transport();
       assert.equal(kind, 'webrtc');
       assert.match(reason, /^WebTransport did not connect, UDP to its port may be blocked: ./);
-      await openHud(tab);
-      assert.equal(await fact(tab, 'Transport'), `WebRTC: ${reason}`);
+      await tab.openHud();
+      assert.equal(await tab.fact('Transport'), `WebRTC: ${reason}`);
     }, { prepare: through(() => relay.port) });
   } finally {
     relay.close();
@@ -129,7 +122,7 @@ test('where QUIC is blocked it plays by WebRTC, and the HUD says why', async () 
 
 test('it is chosen by the address of the page', () => play(async (tab) => {
   await tab.playing();
-  const { kind, reason } = await taken(tab);
+  const { kind, reason } = await tab.transport();
   assert.deepEqual([kind, reason], ['webrtc', 'the page’s address asks for it']);
 }, { transport: 'webrtc' }));
 
@@ -178,7 +171,7 @@ test('what the decoder refuses costs a keyframe, and the picture goes on', async
     const first = await until('figures', async () => (await keyframes()) || undefined);
     await until('a keyframe that was asked for', async () => ((await keyframes()) > first ? true : undefined));
     await tab.frames(60);
-    const { kind, reason } = await taken(tab);
+    const { kind, reason } = await tab.transport();
     assert.equal(kind, 'webtransport', reason);
     assert.equal(await tab.page.evaluate(() => window.nearlight.state.name), 'live');
   }, { prepare: spoil });
@@ -197,7 +190,7 @@ test('frames that are lost on the way are made good, and none is shown out of or
       for (const [index, { frame }] of strips.entries()) {
         if (index > 0) assert.ok(frame > strips[index - 1].frame, `frame ${frame} after ${strips[index - 1].frame}`);
       }
-      assert.equal((await taken(tab)).kind, 'webtransport');
+      assert.equal((await tab.transport()).kind, 'webtransport');
     }, { prepare: through(() => relay.port) });
   } finally {
     relay.close();

@@ -70,8 +70,14 @@ impl Column for WebRtcColumn {
             Entry::Vacant(new) => relay.route(address).map(|front| *new.insert(front)),
         })?;
         peer.accept(&answer).await;
-        let up = |event: &TransportEvent| matches!(event, TransportEvent::Connected { .. });
-        client::until(&mut server, up).await;
+        loop {
+            match client::event(&mut server).await {
+                TransportEvent::Connected { .. } => break,
+                // A handshake may lose too much.
+                TransportEvent::Closed(reason) => anyhow::bail!("it does not connect: {reason}"),
+                _ => {}
+            }
+        }
         peer.state(RTCPeerConnectionState::Connected).await;
         peer.opened(DataChannel::Acks).await;
         let client = Receiver {

@@ -80,6 +80,27 @@ export class Tab {
     return this.until((wanted) => window.nearlight.state.name === wanted, name);
   }
 
+  /** The transport that was chosen, and why. */
+  transport() {
+    return this.page.evaluate(() => window.nearlight.transport);
+  }
+
+  /** Waits until it plays over this transport. */
+  takes(kind) {
+    return this.until((wanted) => window.nearlight.transport?.kind === wanted && window.nearlight.state.name === 'live', kind);
+  }
+
+  async openHud() {
+    await this.page.keyboard.press('Control+Alt+Shift+KeyS');
+    await this.page.locator('.hud').waitFor();
+  }
+
+  /** What the HUD says beside `name`. */
+  fact(name) {
+    const term = this.page.locator('dt', { hasText: new RegExp(`^${name}$`) });
+    return this.page.locator('.facts div', { has: term }).locator('dd').textContent();
+  }
+
   /** Kinds of the input events that were sent since the last call. */
   inputs() {
     return this.page.evaluate(() => window.nearlight.takeInputs().map(({ kind }) => kind));
