@@ -44,6 +44,15 @@ async function quicPort() {
   return Number(new URL(session.webtransport.url).port);
 }
 
+/** Keeps every state that the page is in from now on. */
+function watchStates(tab) {
+  return tab.page.evaluate(() => {
+    window.states = [];
+    const look = () => { window.states.push(window.nearlight.state.name); window.requestAnimationFrame(look); };
+    look();
+  });
+}
+
 test('it plays, and page, HUD and API say by what and why', () => play(async (tab) => {
   await tab.playing();
   await tab.frames(30);
@@ -80,11 +89,7 @@ test('it changes to WebRTC and back while the session plays on', () => play(asyn
   await tab.page.evaluate(() => { document.exitPointerLock(); });
   const [{ id }] = await node.sessions();
   await tab.openHud();
-  await tab.page.evaluate(() => {
-    window.states = [];
-    const look = () => { window.states.push(window.nearlight.state.name); window.requestAnimationFrame(look); };
-    look();
-  });
+  await watchStates(tab);
   for (const [button, kind] of [['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport'], ['Use WebRTC', 'webrtc']]) {
     const shown = await tab.presented();
     await tab.page.getByRole('button', { name: button }).click();
@@ -99,8 +104,23 @@ test('it changes to WebRTC and back while the session plays on', () => play(asyn
     await tab.page.mouse.move(...(await tab.at(0.6, 0.4)));
   }
   assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
-  assert.deepEqual([...new Set(await tab.page.evaluate(() => window.states))], ['live']);
+  assert.deepEqual(await tab.page.evaluate(() => [...new Set(window.states)]), ['live']);
 }, { what: blocks.id }));
+
+test('who changes their mind before the next picture sees no break either', () => play(async (tab) => {
+  await tab.playing();
+  await tab.page.evaluate(() => { document.exitPointerLock(); });
+  await tab.openHud();
+  await watchStates(tab);
+  for (const [button, kind] of [['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport'], ['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport']]) {
+    await tab.page.getByRole('button', { name: button }).click();
+    await tab.takes(kind);
+  }
+  const shown = await tab.presented();
+  await until('more pictures', async () => ((await tab.presented()) > shown + 30 ? true : undefined));
+  assert.equal((await tab.transport()).kind, 'webtransport');
+  assert.deepEqual(await tab.page.evaluate(() => [...new Set(window.states)]), ['live']);
+}));
 
 test('where QUIC is blocked it plays by WebRTC, and the HUD says why', async () => {
   // Nothing listens there, and nothing says so.

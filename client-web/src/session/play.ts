@@ -220,19 +220,16 @@ export class PlaySession {
     }
   }
 
-  /** Connects anew while the old connection plays on; undefined when that failed. */
+  /** Connects anew while the old connection plays on; undefined when that failed, however it was tried. */
   private async replace(): Promise<SessionConnection | undefined> {
     const { signalling } = this;
     if (signalling === undefined) return undefined;
     // Before a transport is asked for that was not in question, nobody has looked for what it needs.
     await this.transports.ready();
-    const connection = this.open();
     try {
-      await this.establish(connection, signalling);
-      return connection;
+      return await this.any(this.open(), signalling);
     } catch (error) {
       if (isFinal(this.current)) throw error;
-      this.transports.failed(connection, error, this.session);
       return undefined;
     }
   }

@@ -79,8 +79,9 @@ export class Transports {
       // One that broke may have said before that it cannot connect.
       return this.next(session).kind !== kind;
     }
-    // What broke before its first picture is counted as broken, and after a WebSocket there is nothing.
-    if (error instanceof ConnectionLost && error.reason === 'broken') return kind !== 'websocket';
+    // What broke before its first picture is counted as broken. After a WebSocket there is nothing, unless another one was
+    // asked for meanwhile.
+    if (error instanceof ConnectionLost && error.reason === 'broken') return kind !== 'websocket' || this.next(session).kind !== kind;
     const reason = whyFailed(error);
     if (reason === undefined) return false;
     this.choice.failed(kind, reason, this.now());
