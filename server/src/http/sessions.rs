@@ -186,28 +186,55 @@ pub(super) fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem
 }
 
 fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
-    let base = origin(node, headers);
-    let status = entry.handle.status();
-    let (source, encoder) = entry.audience.counts();
-    let url = format!("{base}/api/v1/sessions/{}", entry.id);
-    wire::Session {
-        id: entry.id.to_string(),
-        app: entry.app.clone(),
-        state: status.state,
-        reason: status.reason,
-        video: entry.video.clone(),
-        whep_url: format!("{url}/whep"),
-        socket_url: node.config.websocket.enabled.then(|| format!("{url}/socket")),
-        url,
-        webtransport: None,
-        token: None,
-        play_url: None,
-        resume_ticket: None,
-        ice_servers: node.ice_servers(entry.id.as_str()),
-        transport: status.transport,
+    let seat = Seat {
+        kind: "sessions",
+        id: entry.id.as_str(),
+        handle: &entry.handle,
         role: wire::Role::Player,
-        viewers: entry.audience.present(),
-        frames: wire::FrameCounts::of(&source, &encoder),
+    };
+    seat.describe(node, entry, headers)
+}
+
+/// A place in a session: the player's, or a viewer's.
+pub(super) struct Seat<'a> {
+    /// What its address is below.
+    pub(super) kind: &'static str,
+    pub(super) id: &'a str,
+    pub(super) handle: &'a Handle,
+    pub(super) role: wire::Role,
+}
+
+impl Seat<'_> {
+    /// The session as it is seen from here, without what opens anything.
+    pub(super) fn describe(
+        self,
+        node: &Node,
+        session: &Entry,
+        headers: &HeaderMap,
+    ) -> wire::Session {
+        let Self { kind, id, handle, role } = self;
+        let status = handle.status();
+        let (source, encoder) = session.audience.counts();
+        let url = format!("{}/api/v1/{kind}/{id}", origin(node, headers));
+        wire::Session {
+            id: id.to_owned(),
+            app: session.app.clone(),
+            state: status.state,
+            reason: status.reason,
+            video: session.video.clone(),
+            whep_url: format!("{url}/whep"),
+            socket_url: node.config.websocket.enabled.then(|| format!("{url}/socket")),
+            url,
+            webtransport: None,
+            token: None,
+            play_url: None,
+            resume_ticket: None,
+            ice_servers: node.ice_servers(id),
+            transport: status.transport,
+            role,
+            viewers: session.audience.present(),
+            frames: wire::FrameCounts::of(&source, &encoder),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use axum::response::Response;
 use session::reason::StoppedBy;
 
 use super::path::Path;
-use super::sessions::{address_with, ended, json, origin};
+use super::sessions::{Seat, address_with, ended, json};
 use super::{Problem, Shared, auth, whep};
 use crate::node::Node;
 use crate::registry::ViewerEntry;
@@ -181,28 +181,13 @@ fn describe(
 ) -> Result<wire::Session, Problem> {
     let session =
         node.registry.find(viewer.session.as_str()).ok_or_else(|| ended(&viewer.handle))?;
-    let status = viewer.handle.status();
-    let (source, encoder) = session.audience.counts();
-    let url = format!("{}/api/v1/viewers/{}", origin(node, headers), viewer.id);
-    Ok(wire::Session {
-        id: viewer.id.to_string(),
-        app: session.app.clone(),
-        state: status.state,
-        reason: status.reason,
-        video: session.video.clone(),
-        whep_url: format!("{url}/whep"),
-        socket_url: node.config.websocket.enabled.then(|| format!("{url}/socket")),
-        url,
-        webtransport: None,
-        token: None,
-        play_url: None,
-        resume_ticket: None,
-        ice_servers: node.ice_servers(viewer.id.as_str()),
-        transport: status.transport,
+    let seat = Seat {
+        kind: "viewers",
+        id: viewer.id.as_str(),
+        handle: &viewer.handle,
         role: viewer.role.into(),
-        viewers: session.audience.present(),
-        frames: wire::FrameCounts::of(&source, &encoder),
-    })
+    };
+    Ok(seat.describe(node, &session, headers))
 }
 
 fn address(
