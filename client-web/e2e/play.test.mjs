@@ -17,7 +17,7 @@ after(async () => {
   blocks?.remove();
 });
 
-for (const transport of ['webrtc', 'webtransport']) describe(`over ${transport}`, () => {
+for (const transport of ['webrtc', 'webtransport', 'websocket']) describe(`over ${transport}`, () => {
   const demo = (use) => Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}` }, use);
   const still = (use) => Tab.with({ browser, node, query: `?play=${blocks.id}&${gentle(transport)}` }, use);
 

@@ -26,7 +26,7 @@ after(async () => {
 });
 
 const names = { silence: 'nothing comes for a while', change: 'the network becomes another one', sleep: 'the machine sleeps', reload: 'it is loaded again' };
-for (const transport of ['webrtc', 'webtransport']) {
+for (const transport of ['webrtc', 'webtransport', 'websocket']) {
   for (const [what, name] of Object.entries(names)) {
     test(`a page plays on by ${transport} after ${name}`, async () => {
       const way = await Way.to(node.url);

@@ -1,4 +1,4 @@
-// Sound in a real browser, over both transports: it is heard, can be muted, is next to nothing while there is
+// Sound in a real browser, over every transport: it is heard, can be muted, is next to nothing while there is
 // silence, and losses are made up for.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -36,7 +36,7 @@ const through = (port) => async (context) => {
   });
 };
 
-for (const transport of ['webrtc', 'webtransport']) describe(`over ${transport}`, () => {
+for (const transport of ['webrtc', 'webtransport', 'websocket']) describe(`over ${transport}`, () => {
   test('it is heard after the first click, and the page says how it is', () => play(async (tab) => {
     await tab.playing();
     await tab.page.getByRole('button', { name: /^(Click to hear|Mute)$/ }).waitFor({ state: 'attached' });
