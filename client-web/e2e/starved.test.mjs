@@ -14,7 +14,8 @@ const SAMPLE_MS = 1_000;
 
 let node, browser;
 before(async () => {
-  node = await Node.start();
+  // Nobody touches it all the while.
+  node = await Node.start({ 'sessions.idle': '2h' });
   browser = await launch();
 });
 after(async () => {
@@ -30,7 +31,7 @@ const look = (tab) => tab.page.evaluate(async () => {
   const entries = await window.nearlight.rtcStats();
   const { jitterBufferDelay, jitterBufferEmittedCount } = entries.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video') ?? {};
   const { total, rate } = window.nearlight.stats ?? {};
-  return { age: total?.p50, limit: rate?.limited_by, part: rate?.frame_rate, jitterBufferDelay, jitterBufferEmittedCount };
+  return { state: window.nearlight.state.name, age: total?.p50, limit: rate?.limited_by, part: rate?.frame_rate, jitterBufferDelay, jitterBufferEmittedCount };
 });
 
 for (const transport of ['webrtc', 'webtransport']) {
@@ -48,6 +49,7 @@ for (const transport of ['webrtc', 'webtransport']) {
         for (const end = performance.now() + STARVED_MS; performance.now() < end;) {
           await pause(SAMPLE_MS);
           const sample = await look(tab);
+          assert.notEqual(sample.state, 'ended');
           samples.push(sample);
           limits.add(sample.limit);
         }
