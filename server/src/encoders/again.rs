@@ -1,14 +1,16 @@
 //! Trying candidates again beside the sessions.
 //!
 //! ```text
-//!  asked for ──▶ tried, those of one request together ──▶ a pause ──▶ it works: done
-//!                     ▲                                                │
-//!                     └── those that fail, after twice the pause ◀─────┘
+//!  asked for ──▶ tried ──▶ it works: the least pause ──▶ done
+//!                 ▲  │                     │ it was asked for again
+//!                 │  └─▶ it fails: twice the pause of before
+//!                 └───────────◀──────────┘
 //! ```
 //!
-//! Only one try of a candidate is under way at a time, however many sessions lose it at once. One that has
-//! just said that it has no session to give is left alone for the pause first, and not tried where a session
-//! was given back by then: a try would take it from who plays.
+//! Those of one request are tried together for as long as they fail, and each is done as soon as it alone
+//! is. Only one try of a candidate is under way at a time, however many sessions lose it at once. One that
+//! has just said that it has no session to give is left alone for its pause first, and not tried where a
+//! session was given back by then: a try would take it from who plays.
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
@@ -16,6 +18,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use encoder::Candidate;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +26,27 @@ use super::NodeEncoders;
 
 /// The most that candidates are left alone between two tries.
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
+
+/// Why a candidate waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is to be tried.
+    Asked,
+    /// It had no session to give when the wait began.
+    Full,
+    /// It worked.
+    Works,
+}
+
+/// A candidate between two tries.
+struct Waiting {
+    candidate: Candidate,
+    standing: Standing,
+    /// The end of the wait.
+    due: Instant,
+    /// What it waits for if it fails the next time.
+    pause: Duration,
+}
 
 impl NodeEncoders {
     /// Tries candidates again in the background, and as long as they fail now and then. One that is being
@@ -59,25 +83,44 @@ impl NodeEncoders {
         });
     }
 
-    async fn try_until_they_work(self: Arc<Self>, mut candidates: Vec<Candidate>) {
-        let mut pause = self.retry;
-        while !candidates.is_empty() {
-            let again = candidates.iter().map(|candidate| (candidate.name, false));
+    async fn try_until_they_work(self: Arc<Self>, candidates: Vec<Candidate>) {
+        let (due, pause) = (Instant::now(), self.retry);
+        let wait = |candidate| Waiting { candidate, standing: Standing::Asked, due, pause };
+        let mut waiting: Vec<_> = candidates.into_iter().map(wait).collect();
+        while let Some(next) = waiting.iter().map(|each| each.due).min() {
+            tokio::time::sleep_until(next).await;
+            let due: Vec<_> = waiting.extract_if(.., |each| each.due <= next).collect();
+            let mut tried = Vec::new();
+            for mut each in due {
+                let name = each.candidate.name;
+                if each.standing != Standing::Asked && self.needs_no_more_tries(name) {
+                    continue;
+                }
+                if each.standing != Standing::Full && self.is_full_of(name) {
+                    (each.standing, each.due) = (Standing::Full, next + each.pause);
+                    waiting.push(each);
+                } else {
+                    tried.push(each);
+                }
+            }
+            take_turns(&mut tried);
+            let again = tried.iter().map(|each| (each.candidate.name, false));
             // What is asked from here on may be for what this try does not see.
             self.trying().extend(again);
-            take_turns(&mut candidates);
-            let is_full = |candidate: &Candidate| self.is_full_of(candidate.name);
-            let (mut full, others): (Vec<_>, Vec<_>) =
-                candidates.iter().cloned().partition(is_full);
-            let mut failed = self.try_all(others).await;
-            tokio::time::sleep(pause).await;
-            full.retain(is_full);
-            failed.extend(self.try_all(full).await);
-            candidates.retain(|candidate| {
-                failed.contains(&candidate.name) || !self.needs_no_more_tries(candidate.name)
-            });
-            let all_work = candidates.iter().all(|candidate| !failed.contains(&candidate.name));
-            pause = if all_work { self.retry } else { (pause * 2).min(LONGEST_RETRY) };
+            let candidates = tried.iter().map(|each| each.candidate.clone()).collect();
+            let failed = self.try_all(candidates).await;
+            let now = Instant::now();
+            waiting.extend(tried.into_iter().map(|each| {
+                let name = each.candidate.name;
+                if !failed.contains(&name) {
+                    let (due, pause) = (now + self.retry, self.retry);
+                    return Waiting { standing: Standing::Works, due, pause, ..each };
+                }
+                let full = self.is_full_of(name);
+                let standing = if full { Standing::Full } else { Standing::Asked };
+                let (due, pause) = (now + each.pause, (each.pause * 2).min(LONGEST_RETRY));
+                Waiting { standing, due, pause, ..each }
+            }));
         }
     }
 
@@ -134,10 +177,10 @@ impl NodeEncoders {
 }
 
 /// Puts the first one of each library behind the others: where it hangs, they were not tried for it.
-fn take_turns(candidates: &mut Vec<Candidate>) {
+fn take_turns(tried: &mut Vec<Waiting>) {
     let mut seen = BTreeSet::new();
     let (first, others): (Vec<_>, Vec<_>) =
-        candidates.drain(..).partition(|candidate| seen.insert(candidate.library));
-    candidates.extend(others);
-    candidates.extend(first);
+        tried.drain(..).partition(|each| seen.insert(each.candidate.library));
+    tried.extend(others);
+    tried.extend(first);
 }

@@ -150,7 +150,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Says when a try begins, and ends it as it is told to.
 struct Asks {
-    began: UnboundedSender<()>,
+    began: UnboundedSender<&'static str>,
     outcome: Mutex<mpsc::Receiver<Outcome>>,
 }
 
@@ -158,43 +158,43 @@ impl Prober for Asks {
     fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
         let outcome = self.outcome.lock().unwrap();
         let verdict = |candidate: &Candidate| {
-            self.began.send(()).unwrap();
+            self.began.send(candidate.name).unwrap();
             Verdict::of(candidate, outcome.recv().unwrap())
         };
         candidates.iter().map(verdict).collect()
     }
 }
 
-/// One candidate whose tries are in hand.
+/// Candidates whose tries are in hand.
 struct Tries {
     encoders: Arc<NodeEncoders>,
-    began: UnboundedReceiver<()>,
+    began: UnboundedReceiver<&'static str>,
     outcome: mpsc::Sender<Outcome>,
     tasks: TaskTracker,
 }
 
 impl Tries {
-    fn new(retry: Duration) -> Self {
+    fn new(names: &[&'static str], retry: Duration) -> Self {
         let (began_in, mut began) = unbounded_channel();
         let (outcome, outcomes) = mpsc::channel();
-        outcome.send(works()).unwrap();
+        names.iter().for_each(|_| outcome.send(works()).unwrap());
         let prober = Arc::new(Asks { began: began_in, outcome: Mutex::new(outcomes) });
-        let candidates = vec![candidate("card", Codec::H264, true)];
+        let candidates = names.iter().map(|name| candidate(name, Codec::H264, true)).collect();
         let probing = Probing { candidates, prober, cache: None, retry };
         let encoders = Arc::new(open_as(probing, "[\"h264\"]").unwrap());
-        began.try_recv().unwrap();
+        names.iter().for_each(|name| assert_eq!(began.try_recv().as_ref(), Ok(name)));
         Self { encoders, began, outcome, tasks: TaskTracker::new() }
     }
 
-    fn try_again(&self) {
-        self.encoders.try_again(&["card"], &self.tasks, &CancellationToken::new());
+    fn try_again(&self, names: &[&str]) {
+        self.encoders.try_again(names, &self.tasks, &CancellationToken::new());
     }
 
-    async fn began(&mut self) {
-        timeout(PATIENCE, self.began.recv()).await.expect("no try began").unwrap();
+    async fn began(&mut self) -> &'static str {
+        timeout(PATIENCE, self.began.recv()).await.expect("no try began").unwrap()
     }
 
-    /// Waits until nothing is tried any more; says how many tries were passed.
+    /// Waits until nothing is tried any more; says how many tries `card` passed.
     async fn passed_in_all(mut self) -> u64 {
         self.tasks.close();
         timeout(PATIENCE, self.tasks.wait()).await.expect("it is tried on and on");
@@ -205,12 +205,12 @@ impl Tries {
 
 #[tokio::test]
 async fn what_breaks_while_it_is_tried_is_tried_once_more() {
-    let mut tries = Tries::new(Duration::from_millis(1));
-    tries.try_again();
+    let mut tries = Tries::new(&["card"], Duration::from_millis(1));
+    tries.try_again(&["card"]);
     tries.began().await;
     // It breaks in two sessions, of which the try knows nothing.
-    tries.try_again();
-    tries.try_again();
+    tries.try_again(&["card"]);
+    tries.try_again(&["card"]);
     tries.outcome.send(works()).unwrap();
     tries.began().await;
     tries.outcome.send(works()).unwrap();
@@ -219,8 +219,8 @@ async fn what_breaks_while_it_is_tried_is_tried_once_more() {
 
 #[tokio::test]
 async fn hardware_that_refuses_a_session_after_a_try_is_tried_until_it_has_one() {
-    let mut tries = Tries::new(Duration::from_millis(50));
-    tries.try_again();
+    let mut tries = Tries::new(&["card"], Duration::from_millis(50));
+    tries.try_again(&["card"]);
     tries.began().await;
     tries.outcome.send(works()).unwrap();
     while tries.encoders.passed("card") == 0 {
@@ -228,7 +228,7 @@ async fn hardware_that_refuses_a_session_after_a_try_is_tried_until_it_has_one()
     }
     // In the pause after the try, or after it.
     tries.encoders.session_refused("card", 0);
-    tries.try_again();
+    tries.try_again(&["card"]);
     tries.began().await;
     assert!(tries.encoders.is_full());
     tries.outcome.send(Outcome::Busy { reason: "busy: others hold them".into() }).unwrap();
@@ -242,16 +242,39 @@ async fn hardware_that_refuses_a_session_after_a_try_is_tried_until_it_has_one()
 
 #[tokio::test]
 async fn hardware_that_was_given_a_session_back_and_broke_since_is_tried() {
-    let mut tries = Tries::new(Duration::from_millis(50));
+    let mut tries = Tries::new(&["card"], Duration::from_millis(50));
     tries.encoders.session_refused("card", 1);
-    tries.try_again();
+    tries.try_again(&["card"]);
     tokio::task::yield_now().await;
     // It is left alone for now: a session of the node may end, and does.
     tries.encoders.change(Encoders::session_ended);
-    tries.try_again();
+    tries.try_again(&["card"]);
     tries.began().await;
     tries.outcome.send(works()).unwrap();
     assert_eq!(tries.passed_in_all().await, 1);
+}
+
+#[tokio::test]
+async fn what_works_does_not_wait_for_what_fails_beside_it() {
+    let names = ["card", "other"];
+    let mut tries = Tries::new(&names, Duration::from_millis(1));
+    tries.try_again(&names);
+    for name in names {
+        assert_eq!(tries.began().await, name);
+        tries.outcome.send(failed()).unwrap();
+    }
+    assert_eq!(tries.began().await, "card");
+    // It breaks once more, and the pause of the other is twice the least one by now.
+    tries.try_again(&["card"]);
+    tries.outcome.send(works()).unwrap();
+    assert_eq!(tries.began().await, "other");
+    tries.outcome.send(failed()).unwrap();
+    assert_eq!(tries.began().await, "card");
+    tries.outcome.send(works()).unwrap();
+    assert_eq!(tries.began().await, "other");
+    assert_eq!(tries.encoders.passed("card"), 2, "they are not tried together any more");
+    tries.outcome.send(works()).unwrap();
+    assert_eq!(tries.passed_in_all().await, 2);
 }
 
 /// Notes what it is asked for at once, and finds that these fail as often as it says.
