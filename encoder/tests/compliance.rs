@@ -659,6 +659,31 @@ fn waves_are_had_where_they_are_claimed() {
         drop(run);
         let settings = EncoderSettings { resilience, ..SETTINGS };
         let opened = BlockingEncoder::open(&present.candidate, &settings, PATIENCE);
-        assert_eq!(opened.is_ok(), claimed, "{}: {:?}", present.label(), opened.err());
+        let name = present.label();
+        assert_eq!(opened.is_ok(), claimed, "{name}: {:?}", opened.as_ref().err());
+        let Ok(mut encoder) = opened else { return };
+        // And at another size, and after a keyframe.
+        let narrower = Size::new(SIZE.width / 2, SIZE.height);
+        for (number, size, key) in [
+            (0, SIZE, true),
+            (1, SIZE, false),
+            (2, SIZE, true),
+            (3, narrower, true),
+            (4, narrower, false),
+        ] {
+            encoder.resize(size).unwrap();
+            let picture = Picture::scene(size, number);
+            let picture = media::Picture::Cpu(picture.image());
+            let options = EncodeOptions::keyframe(number == 2);
+            let unit = encoder.encode(FrameId(number as u64), &picture, options).unwrap();
+            assert_eq!(unit.kind == UnitKind::Key, key, "{name}: picture {number}");
+        }
+        let RecoveryMeans::Wave { units } = encoder.capabilities().recovery else {
+            panic!("{name} has no waves any more");
+        };
+        let Recovery::Wave { units: takes, .. } = encoder.forget(FrameId(4)..=FrameId(4)) else {
+            panic!("{name} begins no wave");
+        };
+        assert!((units..2 * units).contains(&takes), "{name}: {takes} of {units}");
     });
 }

@@ -3,6 +3,11 @@
 //! What is needed is loaded at run time where the system has it, and never linked: libx264 and libx265
 //! are GPL. The table says how an element is set up and what it cannot do, the adapter runs it as a
 //! function call. There is no queue in it and nothing is coded ahead.
+//!
+//! Lost frames are answered by a keyframe, and by `x264enc` with waves of intra blocks where these are asked
+//! for. Its element then begins a wave where it is asked for a keyframe, and has no other way to make one:
+//! for that it is started anew. A wave begins with parameter sets and a recovery point, in a picture that
+//! is no keyframe.
 
 mod adapter;
 mod input;
@@ -17,13 +22,16 @@ use gstreamer as gst;
 use media::{
     BitDepth, Bitrate, Codec, ColorDescription, EncodeError, EncodeOptions, Encoded, Encoder,
     EncoderCapabilities, FrameId, FrameRate, Picture, PictureKind, PixelFormat, RateChange,
-    Recovery, Restarts, Size, Submitted, UnitKind,
+    Recovery, RecoveryMeans, Restarts, Size, Submitted, UnitKind,
 };
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
+use crate::h264::NalKind;
+use crate::libx264::Means;
 use crate::nv12::{TwoPlanes, check_taken};
 use crate::unit_pool::UnitPool;
 use crate::vbv_fill::VbvFill;
+use crate::waves::Waves;
 use crate::{av1, h264, h265, headers};
 use adapter::Adapter;
 use input::{Input, Layout};
@@ -73,6 +81,8 @@ struct GstEncoder {
     settings: EncoderSettings,
     /// Where its units are bounded.
     fill: Option<VbvFill>,
+    /// Where it was opened for waves.
+    waves: Option<Waves>,
     /// The next unit must be a keyframe, whoever asks for it.
     key_due: bool,
     units: UnitPool,
@@ -89,14 +99,19 @@ impl GstEncoder {
     /// hardware that does not start.
     fn open(row: &'static Row, settings: &EncoderSettings) -> Result<Self, OpenError> {
         let factory = factory(row)?;
-        let capabilities = describe(row, &factory).map_err(OpenError::Refused)?;
+        let mut capabilities = describe(row, &factory).map_err(OpenError::Refused)?;
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
         if !capabilities.formats.contains(&settings.format) {
             let EncoderCapabilities { name, formats, .. } = &capabilities;
             let text = format!("{name} takes {formats:?}, not {:?}", settings.format);
             return Err(OpenError::Refused(text));
         }
-        let fill = row.bounded_frames.then(|| VbvFill::new(threads() as u16));
+        let waves = waves(row, settings).map_err(OpenError::Refused)?;
+        if let Some(waves) = &waves {
+            capabilities.recovery = RecoveryMeans::Wave { units: waves.length() };
+            capabilities.restarts.keyframe = true;
+        }
+        let fill = row.libx264.then(|| VbvFill::new(threads() as u16));
         let (adapter, rate_control) = start(row, &factory, settings, fill)?;
         Ok(Self {
             row,
@@ -105,6 +120,7 @@ impl GstEncoder {
             rate_control,
             settings: *settings,
             fill,
+            waves,
             key_due: true,
             units: UnitPool::new(settings.bitrate, settings.rate),
             rewritten: Vec::new(),
@@ -137,10 +153,11 @@ impl GstEncoder {
         Ok(self.capabilities.rate_change)
     }
 
-    /// A unit as it is sent: one that begins a stream says of itself what it must, `color` included.
+    /// A unit as it is sent: one that begins a stream or a wave says of itself what it must, `color` included,
+    /// and that there may be gaps.
     fn checked<'a>(
         codec: Codec,
-        color: ColorDescription,
+        (color, gaps): (ColorDescription, bool),
         unit: &'a [u8],
         rewritten: &'a mut Vec<u8>,
     ) -> Result<(&'a [u8], UnitKind), String> {
@@ -148,8 +165,11 @@ impl GstEncoder {
         let kind = headers::kind(codec, unit).map_err(|error| error.to_string())?;
         // Elements on hardware may say nothing of colours, or what they take them to be.
         let prepared = match (codec, kind) {
-            (Codec::H264, UnitKind::Key) => h264::prepare_in_color(unit, color, rewritten)
-                .map_err(|error| format!("its SPS cannot be read: {error}"))?,
+            (Codec::H264, kind) if kind == UnitKind::Key || has_parameter_sets(unit) => {
+                let declare = h264::Declarations { gaps, color: Some(color) };
+                h264::prepare_with(unit, declare, rewritten)
+                    .map_err(|error| format!("its SPS cannot be read: {error}"))?
+            }
             (Codec::H265, UnitKind::Key) => h265::prepare(unit, color, rewritten)
                 .map_err(|error| format!("its SPS cannot be read: {error}"))?,
             // The element of GStreamer 1.22 does not pass on what it is told of colours.
@@ -168,7 +188,7 @@ impl Encoder for GstEncoder {
 
     fn encode(
         &mut self,
-        _frame: FrameId,
+        frame: FrameId,
         picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Submitted, EncodeError> {
@@ -176,6 +196,7 @@ impl Encoder for GstEncoder {
         // The first one is a keyframe by itself.
         if options.keyframe && !self.key_due {
             match self.row.keyframes {
+                _ if self.waves.is_some() => self.reopen()?,
                 Keyframes::OnRequest if self.adapter.force_keyframe() => self.key_due = true,
                 Keyframes::OnRequest => {
                     let reason = "it takes no request for a keyframe";
@@ -192,11 +213,9 @@ impl Encoder for GstEncoder {
         let mapped = unit
             .map_readable()
             .map_err(|_| EncodeError::Fatal("its unit cannot be read".into()))?;
-        let (data, kind) =
-            Self::checked(self.row.codec, self.settings.color, &mapped, &mut self.rewritten)
-                .map_err(|reason| {
-                    EncodeError::Fatal(format!("its unit cannot be sent: {reason}"))
-                })?;
+        let declare = (self.settings.color, self.waves.is_some());
+        let (data, kind) = Self::checked(self.row.codec, declare, &mapped, &mut self.rewritten)
+            .map_err(|reason| EncodeError::Fatal(format!("its unit cannot be sent: {reason}")))?;
         if std::mem::take(&mut self.key_due) && kind != UnitKind::Key {
             return Err(EncodeError::NoKeyframe("it made no keyframe where it had to".into()));
         }
@@ -204,6 +223,10 @@ impl Encoder for GstEncoder {
             let EncoderSettings { bitrate, rate, .. } = self.settings;
             fill.coded(data.len(), bitrate.bps() as f64 / 8.0 / rate.as_f64());
         }
+        let kind = match &mut self.waves {
+            Some(waves) => waves.coded(frame, kind == UnitKind::Key, has_parameter_sets(data)),
+            None => kind,
+        };
         Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)))
     }
 
@@ -221,8 +244,13 @@ impl Encoder for GstEncoder {
         self.tell_rate()
     }
 
-    fn forget(&mut self, _lost: RangeInclusive<FrameId>) -> Recovery {
-        Recovery::KeyframeNeeded
+    fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
+        let Some(waves) = &mut self.waves else { return Recovery::KeyframeNeeded };
+        let recovery = waves.forget(&lost);
+        if waves.is_wanted() && !self.adapter.force_keyframe() {
+            return Recovery::KeyframeNeeded;
+        }
+        recovery
     }
 
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
@@ -230,12 +258,34 @@ impl Encoder for GstEncoder {
             return Ok(());
         }
         check_taken(&self.capabilities, size).map_err(EncodeError::Refused)?;
+        let settings = EncoderSettings { size, ..self.settings };
+        if let Some(waves) = waves(self.row, &settings).map_err(EncodeError::Refused)? {
+            // How long waves are at this size is no property of an element that runs.
+            self.settings = settings;
+            self.capabilities.recovery = RecoveryMeans::Wave { units: waves.length() };
+            self.waves = Some(waves);
+            return self.reopen();
+        }
         let declared = self.rate_control.declared();
         self.adapter.set_format(size, declared).map_err(EncodeError::Fatal)?;
         self.settings.size = size;
         self.key_due = true;
         Ok(())
     }
+}
+
+/// The waves that an element makes with these settings, where it does.
+fn waves(row: &Row, settings: &EncoderSettings) -> Result<Option<Waves>, String> {
+    if !row.libx264 {
+        return Ok(None);
+    }
+    Ok(Means::of_one_picture(settings)?.waves())
+}
+
+/// Whether parameter sets come before the slices of an H.264 unit: with a keyframe, or where a wave begins.
+fn has_parameter_sets(unit: &[u8]) -> bool {
+    let kinds = h264::heads(unit).map(|head| NalKind::of(head[0]));
+    kinds.take_while(|kind| !kind.is_slice()).any(|kind| kind == NalKind::Sps)
 }
 
 /// An H.265 unit from its own parameter sets on: x265enc's first one has a copy of them before, and now
@@ -301,6 +351,7 @@ fn apply(
     settings: &EncoderSettings,
 ) -> Result<(), String> {
     let preset = settings.speed.libx264();
+    let means = Means::of_one_picture(settings)?;
     let (Setting::Needed(alternatives) | Setting::Wished(alternatives)) = setting;
     let mut failures = Vec::new();
     for (name, value) in *alternatives {
@@ -309,8 +360,11 @@ fn apply(
             Value::Threads => threads().to_string(),
             Value::FrameMillis => one_frame_in_millis(settings.rate).to_string(),
             Value::LibX264Preset => preset.name.to_string_lossy().into_owned(),
+            Value::LibX264Interval => means.interval().to_string(),
+            Value::LibX264Waves => (means.waves().is_some()).to_string(),
             Value::LibX264Options => format!(
-                "keyint=infinite:min-keyint=1:scenecut=0:ref=1:open-gop=0:partitions={}",
+                "keyint=infinite:min-keyint=1:scenecut=0:ref=1:open-gop=0:fast-pskip={}:partitions={}",
+                u8::from(means.skips_early()),
                 preset.partitions.to_string_lossy()
             ),
         };
@@ -347,7 +401,8 @@ fn describe(row: &Row, factory: &gst::ElementFactory) -> Result<EncoderCapabilit
             rate: row.rate.change == Change::Reopen,
             keyframe: row.keyframes == Keyframes::Reopen,
         },
-        bounded_frames: row.bounded_frames,
+        bounded_frames: row.libx264,
+        waves: row.libx264,
         ..EncoderCapabilities::plain(row.name, row.codec)
     };
     capabilities.formats.extend(Some(PixelFormat::P010).filter(|&format| ten(format)));
@@ -436,7 +491,7 @@ mod tests {
             settings,
             rate: table::Rate { knob: table::Knob::Kilobits("bitrate"), change: Change::Seamless },
             keyframes: Keyframes::OnRequest,
-            bounded_frames: false,
+            libx264: false,
             units: table::Units::Caller,
         }))
     }
@@ -490,7 +545,7 @@ mod tests {
             let mut unused = Vec::new();
             let (sent, kind) = GstEncoder::checked(
                 Codec::H265,
-                ColorDescription::BT709_LIMITED,
+                (ColorDescription::BT709_LIMITED, false),
                 unit,
                 &mut unused,
             )?;

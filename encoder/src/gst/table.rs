@@ -3,8 +3,8 @@
 //! Every row asks for the same: no B-frames, no look-ahead, one picture in and one unit out, constant
 //! bit rate, keyframes on request alone or as seldom as the element can, parameter sets with every
 //! keyframe. What an element cannot do stands in its row. Its capabilities say what of it a session must
-//! know: sizes, layouts, what a new rate costs, that only a keyframe mends a loss, and what the element is
-//! started anew for. They do not say that hardware may make a keyframe that nobody asked for (VA after 1024
+//! know: sizes, layouts, what a new rate costs, that only a keyframe mends a loss (`x264enc` also does so by
+//! waves, where it is opened for them), and what the element is started anew for. They do not say that hardware may make a keyframe that nobody asked for (VA after 1024
 //! pictures, QSV and AMF after 65535). No row has regions: GStreamer passes them as metas of buffers, which
 //! elements that do not know them ignore, and none tells whether it does. What a driver ignores of orders that
 //! an element has passed on, its trial finds.
@@ -37,8 +37,9 @@ pub(super) struct Row {
     pub(super) settings: &'static [Setting],
     pub(super) rate: Rate,
     pub(super) keyframes: Keyframes,
-    /// Whether it is libx264 with a VBV of one frame, to which every unit is held (see `vbv_fill`).
-    pub(super) bounded_frames: bool,
+    /// Whether it is libx264: with a VBV of one frame, to which every unit is held (see `vbv_fill`), and
+    /// with waves where these are asked for.
+    pub(super) libx264: bool,
     pub(super) units: Units,
 }
 
@@ -63,6 +64,10 @@ pub(super) enum Value {
     FrameMillis,
     /// libx264's preset for the speed that was asked for.
     LibX264Preset,
+    /// Pictures from one keyframe or wave to the next that nobody asked for.
+    LibX264Interval,
+    /// Whether libx264 makes waves.
+    LibX264Waves,
     /// The options of libx264 that have no property of their own.
     LibX264Options,
 }
@@ -170,7 +175,7 @@ pub(super) static ROWS: &[Row] = &[
             change: Change::Keyframe,
         },
         keyframes: Keyframes::OnRequest,
-        bounded_frames: false,
+        libx264: false,
         units: Units::OwnThread,
     },
     nvcodec("gst-nvh265enc", "nvh265enc", Codec::H265, Change::Keyframe),
@@ -194,8 +199,8 @@ pub(super) static ROWS: &[Row] = &[
             Needed(&[("speed-preset", Value::LibX264Preset)]),
             Needed(&[("pass", Text("cbr"))]),
             Needed(&[("vbv-buf-capacity", FrameMillis)]),
-            // `X264_KEYINT_MAX_INFINITE` of x264.h.
-            Needed(&[("key-int-max", Text("1073741824"))]),
+            Needed(&[("key-int-max", Value::LibX264Interval)]),
+            Needed(&[("intra-refresh", Value::LibX264Waves)]),
             Needed(&[("bframes", Text("0"))]),
             Needed(&[("threads", Threads)]),
             Needed(&[("sliced-threads", Text("true"))]),
@@ -205,7 +210,7 @@ pub(super) static ROWS: &[Row] = &[
         ],
         rate: Rate { knob: Knob::Kilobits("bitrate"), change: Change::Seamless },
         keyframes: Keyframes::OnRequest,
-        bounded_frames: true,
+        libx264: true,
         units: Units::Caller,
     },
     Row {
@@ -232,7 +237,7 @@ pub(super) static ROWS: &[Row] = &[
             change: Change::Reopen,
         },
         keyframes: Keyframes::OnRequest,
-        bounded_frames: false,
+        libx264: false,
         units: Units::Caller,
     },
     Row {
@@ -262,7 +267,7 @@ pub(super) static ROWS: &[Row] = &[
         ],
         rate: Rate { knob: Knob::Bits("target-bitrate"), change: Change::Seamless },
         keyframes: Keyframes::OnRequest,
-        bounded_frames: false,
+        libx264: false,
         units: Units::Caller,
     },
     Row {
@@ -291,7 +296,7 @@ pub(super) static ROWS: &[Row] = &[
         ],
         rate: Rate { knob: Knob::Bits("target-bitrate"), change: Change::Seamless },
         keyframes: Keyframes::OnRequest,
-        bounded_frames: false,
+        libx264: false,
         units: Units::Caller,
     },
     Row {
@@ -317,7 +322,7 @@ pub(super) static ROWS: &[Row] = &[
         },
         // Without constant quality it takes none.
         keyframes: Keyframes::Reopen,
-        bounded_frames: false,
+        libx264: false,
         units: Units::Caller,
     },
     Row {
@@ -347,7 +352,7 @@ pub(super) static ROWS: &[Row] = &[
         rate: Rate { knob: Knob::Kilobits("target-bitrate"), change: Change::Seamless },
         // In GStreamer 1.22 it heeds none.
         keyframes: Keyframes::Reopen,
-        bounded_frames: false,
+        libx264: false,
         units: Units::Caller,
     },
 ];
@@ -381,7 +386,7 @@ const fn hardware(
         settings,
         rate: Rate { knob: Knob::Kilobits("bitrate"), change },
         keyframes: Keyframes::OnRequest,
-        bounded_frames: false,
+        libx264: false,
         units,
     }
 }
@@ -525,7 +530,7 @@ mod tests {
     #[test]
     fn only_seamless_rates_and_short_units_are_promised_where_they_are_tried() {
         for row in ROWS {
-            assert!(!row.bounded_frames || !row.hardware, "{}", row.name);
+            assert!(!row.libx264 || !row.hardware, "{}", row.name);
             let restarts = ["x265enc", "svtav1enc"].contains(&row.element);
             if !row.hardware {
                 assert_eq!(row.rate.change != Change::Seamless, restarts, "{}", row.name);

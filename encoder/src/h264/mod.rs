@@ -42,6 +42,8 @@ pub struct Declarations {
     /// Pictures that never arrive leave gaps in `frame_num`: for encoders that recover by references
     /// to pictures before a loss.
     pub gaps: bool,
+    /// How colours are to be read, where that may be said wrongly.
+    pub color: Option<ColorDescription>,
 }
 
 /// As [`prepare`], and declares more.
@@ -53,20 +55,12 @@ pub fn prepare_with<'a>(
     declare: Declarations,
     rewritten: &'a mut Vec<u8>,
 ) -> Result<&'a [u8], SyntaxError> {
-    let change = |sps: &mut Sps| declare.gaps && sps.allow_gaps();
+    let Declarations { gaps, color } = declare;
+    let change = |sps: &mut Sps| {
+        let gaps = gaps && sps.allow_gaps();
+        color.is_some_and(|color| sps.declare_color(color)) || gaps
+    };
     prepare_by(unit, change, rewritten)
-}
-
-/// As [`prepare`], and makes every sequence parameter set say how colours are to be read.
-///
-/// # Errors
-/// As [`prepare`].
-pub fn prepare_in_color<'a>(
-    unit: &'a [u8],
-    color: ColorDescription,
-    rewritten: &'a mut Vec<u8>,
-) -> Result<&'a [u8], SyntaxError> {
-    prepare_by(unit, |sps| sps.declare_color(color), rewritten)
 }
 
 /// As [`prepare`], with what else is changed in a sequence parameter set.
@@ -156,7 +150,7 @@ mod tests {
         assert!(sps.declare_no_reordering());
         let unit = unit_of(&[&sps.to_nal(), &[0x65, 0x88, 0x84, 0x21]]);
         assert_eq!(prepared(&unit), unit);
-        let (gaps, mut memory) = (Declarations { gaps: true }, Vec::new());
+        let (gaps, mut memory) = (Declarations { gaps: true, color: None }, Vec::new());
         let rewritten = prepare_with(&unit, gaps, &mut memory).unwrap().to_vec();
         let declared = Sps::parse(nals(&rewritten).next().unwrap().bytes()).unwrap();
         assert_eq!(declared, Sps { gaps_in_frame_num_allowed: true, ..sps });
@@ -184,8 +178,9 @@ mod tests {
             let of = [with(None), with(Some(range)), bare, real.clone()].map(|sps| {
                 let unit = unit_of(&[&sps.to_nal(), &[0x65, 0x88, 0x84, 0x21]]);
                 let mut memory = Vec::new();
-                let once = prepare_in_color(&unit, color, &mut memory).unwrap().to_vec();
-                assert_eq!(prepare_in_color(&once, color, &mut memory).unwrap(), once);
+                let declare = Declarations { gaps: false, color: Some(color) };
+                let once = prepare_with(&unit, declare, &mut memory).unwrap().to_vec();
+                assert_eq!(prepare_with(&once, declare, &mut memory).unwrap(), once);
                 let declared = Sps::parse(nals(&once).next().unwrap().bytes()).unwrap();
                 assert_eq!(declared.size(), real.size());
                 signal(&declared).unwrap()

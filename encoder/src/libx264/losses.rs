@@ -18,17 +18,19 @@ use std::ffi::{CStr, CString};
 use media::{FrameId, RecoveryMeans, Size, UnitKind};
 
 use crate::references::References;
-use crate::settings::Resilience;
+use crate::settings::{EncoderSettings, Resilience};
 use crate::waves::{UnderWay, Waves};
 
 /// Macroblocks in the decoded picture buffer (`MaxDpbMbs` of level 5.1, H.264 table A-1).
 const MAX_DPB_MBS: u64 = 184_320;
+/// `X264_KEYINT_MAX_INFINITE` of x264.h.
+const INFINITE: u32 = 1 << 30;
 /// Pictures in it at the most (A.3.1).
 const MAX_DPB_FRAMES: u64 = 16;
 
 /// What an encoder of one size is set up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Means {
+pub(crate) enum Means {
     /// So many pictures are held beside the newest one.
     References { reach: u16 },
     /// Waves of so many pictures.
@@ -58,6 +60,11 @@ impl Means {
         }
     }
 
+    /// As settings ask for it, of an encoder that holds one picture: without waves only a keyframe helps.
+    pub(crate) fn of_one_picture(settings: &EncoderSettings) -> Result<Self, String> {
+        Self::new(settings.resilience, settings.size, 0)
+    }
+
     pub(super) fn recovery(self) -> RecoveryMeans {
         match self {
             Self::References { reach: 0 } => RecoveryMeans::Keyframe,
@@ -68,19 +75,38 @@ impl Means {
 
     /// Names and values of the library's command line.
     pub(super) fn options(self) -> [(&'static CStr, CString); 4] {
-        let text = |number: u16| CString::new(number.to_string()).unwrap_or_default();
-        let infinite = || CString::from(c"infinite");
-        let (intra_refresh, interval, pictures, early_skip) = match self {
-            Self::References { reach } => (0, infinite(), reach + 1, 1),
-            Self::Waves { length, always: true } => (1, text(length), 1, 0),
-            Self::Waves { always: false, .. } => (1, infinite(), 1, 0),
+        let text = |number: u32| CString::new(number.to_string()).unwrap_or_default();
+        let (intra_refresh, pictures) = match self {
+            Self::References { reach } => (0_u32, reach + 1),
+            Self::Waves { .. } => (1, 1),
         };
         [
             (c"intra-refresh", text(intra_refresh)),
-            (c"keyint", interval),
-            (c"dpb-size", text(pictures)),
-            (c"fast-pskip", text(early_skip)),
+            (c"keyint", text(self.interval())),
+            (c"dpb-size", text(pictures.into())),
+            (c"fast-pskip", text(self.skips_early().into())),
         ]
+    }
+
+    /// Pictures from one keyframe or wave that nobody asked for to the next.
+    pub(crate) fn interval(self) -> u32 {
+        match self {
+            Self::Waves { length, always: true } => length.into(),
+            Self::Waves { always: false, .. } | Self::References { .. } => INFINITE,
+        }
+    }
+
+    /// Whether the library may choose skipped blocks early.
+    pub(crate) fn skips_early(self) -> bool {
+        matches!(self, Self::References { .. })
+    }
+
+    /// Where waves are, with none under way.
+    pub(crate) fn waves(self) -> Option<Waves> {
+        match Losses::new(self) {
+            Losses::Waves(waves) => Some(waves),
+            Losses::References(_) => None,
+        }
     }
 
     /// Values of `frame_num`: the library takes the least power of two, and 16 at the least, that is

@@ -30,7 +30,8 @@ use crate::settings::{Resilience, Speed};
 use crate::slices;
 use crate::unit_pool::UnitPool;
 use crate::vbv_fill::VbvFill;
-use losses::{Losses, Means};
+use losses::Losses;
+pub(crate) use losses::Means;
 use sys::{Budget, Coded, RawEncoder, Settings};
 
 /// The candidate's name.
@@ -170,7 +171,7 @@ impl Encoder for LibX264Encoder {
             return Ok(Submitted::Now(Encoded { library: took, ..unit }));
         }
         let gaps = self.capabilities.recovery != RecoveryMeans::Keyframe;
-        let declare = h264::Declarations { gaps };
+        let declare = h264::Declarations { gaps, color: None };
         let prepared = h264::prepare_with(data, declare, &mut self.rewritten)
             .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
         let unit = Encoded::new(self.units.unit(prepared), kind);

@@ -96,7 +96,7 @@ impl Reader {
             pace: plan.sub_frames.then_some(Pace { poll }),
             writer: Writer {
                 codec: settings.codec,
-                declare: Declarations { gaps },
+                declare: Declarations { gaps, color: None },
                 units: UnitPool::new(settings.bitrate, settings.rate),
                 rewritten: Vec::new(),
                 so_far: SoFar::default(),

@@ -125,7 +125,7 @@ impl Encoder for OpenH264Encoder {
             let unit = Encoded::new(self.units.unit(data), kind);
             return Ok(Submitted::Now(Encoded { library: took, ..unit }));
         }
-        let declare = h264::Declarations { gaps: true };
+        let declare = h264::Declarations { gaps: true, color: None };
         let prepared = h264::prepare_with(data, declare, &mut self.rewritten).map_err(syntax)?;
         let unit = Encoded::new(self.units.unit(prepared), kind);
         Ok(Submitted::Now(Encoded { library: took, ..unit }))
