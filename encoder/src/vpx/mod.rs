@@ -11,11 +11,16 @@
 //! every picture begins with those that the standard has (RFC 6386, 9.11) and brings its own map of
 //! segments, so that it depends on nothing but the pictures that it refers to.
 //!
+//! Regions are segments (`segments.rs`): four steps in one picture at the most, the rest of it among them. With
+//! the first regions libvpx ends its cyclic refresh for good, by which it codes still parts of a picture
+//! finer in turn.
+//!
 //! What it does not have: rate control has no second try at a picture, so that one may take about
 //! twice the budget of one frame (640x384, noise, at 2 to 9 Mbit/s); and the stream cannot declare
 //! BT.709, since VP8 knows no colours but one kind of YUV.
 
 mod anchors;
+mod segments;
 mod sys;
 
 use std::ffi::{c_int, c_long, c_ulong};
@@ -28,8 +33,10 @@ use media::{
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
 use crate::nv12::{Drawn, Nv12, check_taken};
+use crate::regions::Blocks;
 use crate::unit_pool::UnitPool;
 use anchors::{Anchors, Plan, Slot};
+use segments::Segments;
 use sys::{Budget, Coded, RawEncoder, flag};
 
 /// The candidate's name.
@@ -77,6 +84,8 @@ pub struct VpxEncoder {
     drawn: Drawn,
     units: UnitPool,
     anchors: Anchors,
+    /// Where regions were asked for.
+    segments: Option<Segments>,
 }
 
 impl VpxEncoder {
@@ -90,6 +99,7 @@ impl VpxEncoder {
             largest: MAX_SIZE,
             rate_change: RateChange::Seamless,
             recovery: RecoveryMeans::LongTerm,
+            regions: settings.regions.then_some(Blocks::H264.edge),
             ..EncoderCapabilities::plain(NAME, Codec::Vp8)
         };
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
@@ -106,6 +116,7 @@ impl VpxEncoder {
             drawn: Drawn::default(),
             units: UnitPool::new(settings.bitrate, settings.rate),
             anchors: Anchors::new(),
+            segments: settings.regions.then(|| Segments::new(settings.size)),
         })
     }
 }
@@ -124,6 +135,10 @@ impl Encoder for VpxEncoder {
         let picture = Nv12::check(picture, self.size)?;
         let picture = self.drawn.with_strip(picture, options.strip);
         let plan = self.anchors.plan(options.keyframe);
+        if let Some(segments) = &mut self.segments {
+            let segments = segments.draw(&options.regions);
+            self.raw.set_segments(segments).map_err(EncodeError::Fatal)?;
+        }
         let Coded { data, key, took } = self
             .raw
             .encode(&picture, self.time, c_ulong::from(self.interval), flags(plan))
@@ -169,6 +184,7 @@ impl Encoder for VpxEncoder {
         self.raw = open_raw(size, self.budget).map_err(EncodeError::Fatal)?;
         self.size = size;
         self.anchors = Anchors::new();
+        self.segments = self.segments.is_some().then(|| Segments::new(size));
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use media::Size;
 
+use super::segments::COUNT;
 use crate::candidates::OpenError;
 use crate::cuda::Unavailable;
 use crate::cuda::loader::DriverLibrary;
@@ -60,6 +61,8 @@ const FRAME: c_int = 0;
 const IS_KEY: u32 = 1;
 /// `VPX_DL_REALTIME`.
 const REALTIME: c_ulong = 1;
+/// `VP8E_SET_ROI_MAP`, a `vpx_roi_map_t *`.
+const SET_SEGMENTS: c_int = 8;
 /// `VP8E_SET_CPUUSED`, an `int`.
 const SET_SPEED: c_int = 13;
 /// `VP8E_SET_MAX_INTRA_BITRATE_PCT`, an `unsigned int`.
@@ -148,6 +151,20 @@ struct Packet {
     flags: u32,
 }
 
+/// `vpx_roi_map_t`, the same in all of these versions. VP8 uses neither what is reserved nor the last four of
+/// each eight.
+#[repr(C)]
+struct SegmentMap {
+    reserved_1: u8,
+    numbers: *const u8,
+    rows: u32,
+    columns: u32,
+    quantiser_offsets: [c_int; 8],
+    filter_offsets: [c_int; 8],
+    reserved_2: [c_int; 16],
+    static_thresholds: [u32; 4],
+}
+
 const _: () = assert!(size_of::<Config>() == 504 && size_of::<Image>() == 136);
 const _: () = assert!(size_of::<Context>() == 56);
 const _: () = assert!(offset_of!(Config, threads) == 4 && offset_of!(Config, width) == 12);
@@ -164,6 +181,12 @@ const _: () = assert!(offset_of!(Image, plane) == 48 && offset_of!(Image, stride
 const _: () = assert!(offset_of!(Image, bits_a_pixel) == 96);
 const _: () = assert!(offset_of!(Packet, data) == 8 && offset_of!(Packet, bytes) == 16);
 const _: () = assert!(offset_of!(Packet, flags) == 40);
+
+const _: () = assert!(size_of::<SegmentMap>() == 168 && offset_of!(SegmentMap, numbers) == 8);
+const _: () = assert!(offset_of!(SegmentMap, rows) == 16 && offset_of!(SegmentMap, columns) == 20);
+const _: () = assert!(offset_of!(SegmentMap, quantiser_offsets) == 24);
+const _: () = assert!(offset_of!(SegmentMap, filter_offsets) == 56);
+const _: () = assert!(offset_of!(SegmentMap, static_thresholds) == 152);
 
 /// `vpx_codec_iface_t`: a table of the library's own.
 type Interface = *mut c_void;
@@ -385,6 +408,8 @@ pub(super) struct RawEncoder {
     config: Box<Guarded<Config>>,
     image: Image,
     size: Size,
+    /// The library has a map of segments.
+    segmented: bool,
 }
 
 impl RawEncoder {
@@ -407,7 +432,8 @@ impl RawEncoder {
         let context = library
             .open_context(&config)
             .map_err(|code| library.failure("vpx_codec_enc_init_ver", code))?;
-        let mut encoder = Self { library, context, config, image: image(size), size };
+        let mut encoder =
+            Self { library, context, config, image: image(size), size, segmented: false };
         let control = library.functions.control;
         // SAFETY: the encoder is open, and this control takes an `int`.
         let code = unsafe { control(&raw mut *encoder.context, SET_SPEED, speed) };
@@ -471,6 +497,44 @@ impl RawEncoder {
                 return Ok(Coded { data, key: packet.flags & IS_KEY != 0, took });
             }
         }
+    }
+
+    /// Sets the segment of each macroblock of the next picture, row by row, and on a scale of 63 the offset of
+    /// the quantiser in each; none makes one of all. To be called before each picture, so that each brings
+    /// the map with it.
+    pub(super) fn set_segments(
+        &mut self,
+        segments: Option<(&[u8], [i32; COUNT])>,
+    ) -> Result<(), String> {
+        if segments.is_none() && !self.segmented {
+            return Ok(());
+        }
+        let [columns, rows] = [self.size.width, self.size.height].map(|edge| edge.div_ceil(16));
+        let (numbers, offsets) = match segments {
+            Some((numbers, _)) if numbers.len() as u64 != u64::from(columns) * u64::from(rows) => {
+                return Err("the segments do not fit the encoder".into());
+            }
+            Some((numbers, offsets)) => (numbers.as_ptr(), offsets),
+            None => (null(), [0; COUNT]),
+        };
+        let mut map = SegmentMap {
+            reserved_1: 0,
+            numbers,
+            rows,
+            columns,
+            quantiser_offsets: [0; 8],
+            filter_offsets: [0; 8],
+            reserved_2: [0; 16],
+            static_thresholds: [0; 4],
+        };
+        map.quantiser_offsets[..COUNT].copy_from_slice(&offsets);
+        let control = self.library.functions.control;
+        // SAFETY: the encoder is open, and this control takes such a structure, of which the library copies
+        // within the call what it needs: as many numbers as were counted above, or none.
+        let code = unsafe { control(&raw mut *self.context, SET_SEGMENTS, &raw mut map) };
+        self.check("vpx_codec_control_", code)?;
+        self.segmented = segments.is_some();
+        Ok(())
     }
 
     /// Sets the budget from the next picture on.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use common::Picture;
 use common::gpu::{Present, Rig};
 use decode::{assert_clean, by_ffmpeg};
-use media::{Bitrate, FrameRate, Size};
+use media::{Bitrate, FrameRate, Rect, RegionQuality, Regions, Size};
 use nearlight_encoder::{BlockingEncoder, EncoderSettings, OpenError, Resilience};
 use stream::{Fate, Loss, Run};
 
@@ -39,6 +39,8 @@ const AFTER: u64 = 24;
 const ACKNOWLEDGED_AFTER: usize = 2;
 /// Lengths of waves that are asked for: of the longer ones libx264 begins none but after a loss.
 const WAVES: [u16; 2] = [10, 40];
+/// The size of a region.
+const PART: Rect = Rect { x: 0, y: 0, width: 64, height: 96 };
 /// Far longer than a picture takes; only a hang reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -87,7 +89,7 @@ fn on_every_candidate(test: impl Fn(&Subject<'_>)) {
             ("-wave-slow", slow, true),
         ] {
             let name = format!("{label}{way}");
-            let settings = EncoderSettings { resilience, long_term, ..SETTINGS };
+            let settings = EncoderSettings { resilience, long_term, regions: true, ..SETTINGS };
             let open = || BlockingEncoder::open(candidate, &settings, PATIENCE);
             let encoder = match open() {
                 Ok(encoder) => encoder,
@@ -157,6 +159,30 @@ fn a_loss_is_made_good_while_all_moves_towards_what_is_clean() {
     on_every_candidate(|subject| {
         let mut run = (subject.open)();
         run.scene = Picture::pan;
+        run.lose(&Loss { after: BEFORE, lost: 3, told: 4 });
+        subject.assert_clean(run, &folder, "");
+    });
+}
+
+/// The loss takes the picture with which the regions change. Those after it may know nothing of that.
+#[test]
+fn a_loss_is_made_good_while_regions_change() {
+    let folder = folder("recovery-regions");
+    on_every_candidate(|subject| {
+        let mut run = (subject.open)();
+        if run.encoder.capabilities().regions.is_none() {
+            return;
+        }
+        run.regions = |number| {
+            let end = BEFORE as usize + 1;
+            let part = |x, steps| RegionQuality { rect: Rect { x, y: 16, ..PART }, steps };
+            let parts = match number {
+                _ if number >= end + 12 => return Regions::NONE,
+                _ if number >= end => [part(96, -8), part(16, 6), part(32, 3), part(48, 12)],
+                _ => [part(16, -8), part(96, 6), part(160, 3), part(224, 9)],
+            };
+            Regions::new(&parts).unwrap()
+        };
         run.lose(&Loss { after: BEFORE, lost: 3, told: 4 });
         subject.assert_clean(run, &folder, "");
     });

@@ -1,7 +1,7 @@
 //! An encoder that loses pictures on the way, and what becomes of its units.
 
 use bytes::Bytes;
-use media::{Codec, EncodeOptions, FrameId, Recovery, RecoveryMeans, Size, UnitKind};
+use media::{Codec, EncodeOptions, FrameId, Recovery, RecoveryMeans, Regions, Size, UnitKind};
 use nearlight_encoder::BlockingEncoder;
 use nearlight_encoder::h264::{NalKind, Sps, nals};
 
@@ -49,6 +49,8 @@ pub(crate) struct Run {
     pub(crate) encoder: BlockingEncoder,
     /// What its pictures show.
     pub(crate) scene: fn(Size, usize) -> Picture,
+    /// And the regions that they have.
+    pub(crate) regions: fn(usize) -> Regions,
     due: Due,
     /// Units by the number of their frame.
     units: Vec<Unit>,
@@ -56,7 +58,8 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(encoder: BlockingEncoder) -> Self {
-        Self { encoder, scene: Picture::scene, due: Due::Key, units: Vec::new() }
+        let (scene, regions) = (Picture::scene, |_| Regions::NONE);
+        Self { encoder, scene, regions, due: Due::Key, units: Vec::new() }
     }
 
     pub(crate) fn code(&mut self, pictures: u64, fate: Fate) {
@@ -64,7 +67,8 @@ impl Run {
             let number = self.units.len();
             let picture = (self.scene)(SIZE, number);
             let (due, image) = (self.due, media::Picture::Cpu(picture.image()));
-            let options = EncodeOptions::keyframe(due == Due::Key);
+            let regions = (self.regions)(number);
+            let options = EncodeOptions { regions, ..EncodeOptions::keyframe(due == Due::Key) };
             let encoded = self.encoder.encode(FrameId(number as u64), &image, options).unwrap();
             let (expected, then) = match due {
                 Due::Delta => (UnitKind::Delta, Due::Delta),
