@@ -79,7 +79,7 @@ const BY_WEBTRANSPORT: &[(&str, Bound)] = &[
     ("webtransport.fps_presented", Bound::Least(57.0)),
 ];
 
-const TARGETS: [Target; 37] = [
+const TARGETS: [Target; 40] = [
     at_most("server overhead, p50", "synthetic.overhead.p50", "ms", 1.0).given(FULL_RATE),
     at_most("server overhead, p95", "synthetic.overhead.p95", "ms", 3.0).given(FULL_RATE),
     at_most("send → decoded, synthetic, p50", "synthetic.stage.network.p50", "ms", 4.0)
@@ -134,6 +134,19 @@ const TARGETS: [Target; 37] = [
     at_most("NVENC on doubles, our own time, p50", "encoders.nvenc.own.p50", "ms", 0.2),
     at_most("NVENC on doubles, copies of pictures", "encoders.nvenc.copies", "", 0.0),
     at_most("NVENC on doubles, allocations", "encoders.nvenc.allocations", "", 0.0),
+    at_most(
+        "NVENC on doubles, our own time by slices, p50",
+        "encoders.nvenc.slices.own.p50",
+        "ms",
+        0.2,
+    ),
+    at_most("NVENC on doubles, copies by slices", "encoders.nvenc.slices.copies", "", 0.0),
+    at_most(
+        "NVENC on doubles, allocations by slices",
+        "encoders.nvenc.slices.allocations",
+        "",
+        0.0,
+    ),
     // Both keep one picture.
     at_most("libx264 without recovery, of x264's", "encoders.x264.alone_of_cli", "×", 1.05)
         .given(ALONE_SAME_RATE),

@@ -5,13 +5,17 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::doubles::{Bench, Log, SIZE, SinkDouble, wait_until};
-use common::gpu::{Raw, Rig, SETTINGS, word};
+use common::gpu::{PATIENCE, Raw, Rig, SETTINGS, word};
 use common::{Picture as Scene, decode, psnr};
-use media::{AccessUnit, Codec, Part, Picture, PixelFormat, Size, UnitKind};
+use media::{
+    AccessUnit, Codec, EncodeOptions, FrameId, Part, Picture, PixelFormat, Size, Submitted,
+    UnitKind,
+};
 use nearlight_encoder::h264::nals;
-use nearlight_encoder::{Candidate, Command, EncoderSettings};
+use nearlight_encoder::{Candidate, Command, EncoderSettings, Wake};
 use nvidia_video_codec_sdk::sys::nvEncodeAPI::NV_ENC_CAPS as Cap;
 use openh264::decoder::Decoder;
 
@@ -53,6 +57,42 @@ fn first_part(rig: &Rig, bench: &mut Bench, scene: &Scene) -> AccessUnit {
 /// The device codes the rest too.
 fn let_go(rig: &Rig) {
     rig.gpu.encode_slices(u32::MAX).unwrap();
+}
+
+/// Between looks for slices the thread sleeps, which is no time of the driver's.
+#[test]
+fn sleep_between_looks_is_told_apart_from_the_drivers_time() {
+    let rig = Rig::new();
+    let settings = EncoderSettings { slices: SLICES, ..SETTINGS };
+    let mut encoder = rig.candidate("nvenc-h264").start(&settings, &Wake::new(|| ())).unwrap();
+    rig.gpu.encode_slices(1).unwrap();
+    let began = Instant::now();
+    let picture = Scene::scene(settings.size, 0);
+    let picture = Picture::Cpu(picture.image());
+    let submitted = encoder.encode(FrameId(0), &picture, EncodeOptions::keyframe(true)).unwrap();
+    assert!(matches!(submitted, Submitted::Later));
+    let mut next = || loop {
+        if let Some(unit) = encoder.poll() {
+            break unit.unwrap();
+        }
+        assert!(began.elapsed() < PATIENCE, "no part came");
+        std::thread::yield_now();
+    };
+    let first = next();
+    assert_eq!((first.part, first.library, first.waited), (FIRST, Duration::ZERO, Duration::ZERO));
+    let calls = rig.gpu.encode_calls().unwrap();
+    // Each look locks the picture, and unlocks it.
+    wait_until("twenty looks", || rig.gpu.encode_calls().unwrap() > calls + 40);
+    let_go(&rig);
+    let last = loop {
+        let part = next();
+        if part.part.last {
+            break part;
+        }
+    };
+    assert!(last.waited > Duration::from_micros(200) * 20, "{:?}", last.waited);
+    assert!(last.library > Duration::ZERO);
+    assert!(last.library + last.waited <= began.elapsed(), "nothing counts twice");
 }
 
 #[test]

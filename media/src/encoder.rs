@@ -141,12 +141,16 @@ pub struct Encoded {
     /// How long the library or the device had it, where the adapter calls that itself: what is left of
     /// the whole is the adapter's own. Zero where it is not measured.
     pub library: Duration,
+    /// How long the adapter slept between looks at a device that was not done yet: neither its own time nor
+    /// the library's. Zero where it waits within the library.
+    pub waited: Duration,
 }
 
 impl Encoded {
     /// What every encoder tells.
     pub const fn new(data: Bytes, kind: UnitKind) -> Self {
-        Self { data, kind, part: Part::WHOLE, quantiser: None, library: Duration::ZERO }
+        let (library, waited) = (Duration::ZERO, Duration::ZERO);
+        Self { data, kind, part: Part::WHOLE, quantiser: None, library, waited }
     }
 }
 

@@ -144,18 +144,17 @@ impl Reader {
     fn read(&mut self, inner: &Inner, picture: &Pending) -> Result<Encoded, ReadError> {
         let began = Instant::now();
         self.writer.so_far = SoFar::default();
-        let mut tries = 0;
+        self.calls.take_spent();
+        let (mut tries, mut waited) = (0, Duration::ZERO);
         loop {
             let pace = self.pace.filter(|_| began.elapsed() < PATIENCE);
-            let Self { calls, writer, pace: paced, .. } = self;
-            let result = calls.read(&inner.driver, picture.output, pace.is_none(), |coded| {
-                let library = if paced.is_some() { began.elapsed() } else { coded.waited };
-                let unit = writer.unit(&coded, picture)?;
-                Ok::<_, ReadError>(unit.map(|unit| Encoded { library, ..unit }))
-            });
-            match result {
+            let Self { calls, writer, .. } = self;
+            let read = |coded: Coded<'_>| writer.unit(&coded, picture);
+            match calls.read(&inner.driver, picture.output, pace.is_none(), read) {
                 Ok(Some(read)) => match read? {
-                    Some(unit) if unit.part.last => return Ok(unit),
+                    Some(unit) if unit.part.last => {
+                        return Ok(Encoded { library: calls.take_spent(), waited, ..unit });
+                    }
                     Some(part) => {
                         inner.hand_on(part);
                         self.wake.wake();
@@ -165,15 +164,22 @@ impl Reader {
                 Ok(None) => {}
                 Err(failure) if remedy(failure, Phase::Read, tries) == Remedy::Retry => {
                     tries += 1;
-                    std::thread::sleep(BUSY);
+                    waited += sleep(BUSY);
                 }
                 Err(failure) => return Err(failure.into()),
             }
             if let Some(Pace { poll, .. }) = pace {
-                std::thread::sleep(poll);
+                waited += sleep(poll);
             }
         }
     }
+}
+
+/// Sleeps, and says for how long.
+fn sleep(duration: Duration) -> Duration {
+    let began = Instant::now();
+    std::thread::sleep(duration);
+    began.elapsed()
 }
 
 impl Writer {
@@ -273,7 +279,6 @@ mod tests {
                 long_term: LongTermTold { marked: None, from: 0 },
                 whole,
                 slices,
-                waited: Duration::ZERO,
             };
             let unit = writer.unit(&coded, &picture());
             assert_eq!(writer.so_far.unfinished, !whole);

@@ -2,6 +2,7 @@
 //! took themselves. What is left is ours, from a picture's being handed to the encoder's thread to its unit
 //! at the sink: three threads, the driver's calls between them, and the copy of the unit.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -9,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use encoder::nvenc::{self, Libraries};
-use encoder::{ENCODE_PATIENCE, EncoderWorker, WorkerConfig};
+use encoder::{Candidate, ENCODE_PATIENCE, EncoderSettings, EncoderWorker, WorkerConfig};
 use media::{
-    AccessUnit, Clock, ColorDescription, CpuImage, Damage, DeviceId, Frame, FrameId, FrameImage,
-    ImageError, MemoryId, PixelFormat, PlaneMut, SendRefused, SharedImage, SharedMemory,
-    SharedPlane, StageTimes, TrackId, UnitSink, View,
+    AccessUnit, Bitrate, Clock, ColorDescription, CpuImage, Damage, DeviceId, EncodeError,
+    EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage, FrameRate,
+    ImageError, MemoryId, Picture, PixelFormat, PlaneMut, RateChange, Recovery, SendRefused,
+    SharedImage, SharedMemory, SharedPlane, Size, StageTimes, Submitted, TrackId, UnitSink, View,
 };
 use server::clock::MonotonicClock;
 use smallvec::{SmallVec, smallvec};
@@ -30,12 +32,28 @@ const DEVICE: DeviceId = DeviceId(*b"nearlight-double");
 /// Bytes from a row to the next, as a ring in shared memory has it.
 const STRIDE: usize = SIZE.width.next_multiple_of(256) as usize;
 
-/// Codes the pattern, which lies in memory that the double imports.
+/// Slices that are read one by one, beside pictures that are read whole.
+const SLICES: u8 = 4;
+
+/// Pictures read whole, and slice by slice.
 pub(super) fn run(seconds: u32, findings: &mut Findings) -> Result<()> {
+    coded("encoders.nvenc", 1, seconds, findings)?;
+    coded("encoders.nvenc.slices", SLICES, seconds, findings)?;
+    findings.note(
+        "encoders.nvenc is of doubles of NVIDIA's libraries, whose own time is taken off, as is what our thread \
+         sleeps between looks for slices: it says nothing of a card",
+    );
+    Ok(())
+}
+
+/// Codes the pattern, which lies in memory that the double imports.
+fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Result<()> {
     let gpu = FakeGpu::fresh().context("the doubles of NVIDIA's libraries")?;
     gpu.cuda_device(DEVICE)?;
     let libraries = Libraries { encode: gpu.encode().into(), cuda: gpu.cuda().into() };
     let [h264, ..] = nvenc::candidates(libraries);
+    let waited = Arc::new(AtomicU64::new(0));
+    let h264 = telling(&h264, slices, &waited);
     // Bounded: it allocates when it is made, and not on the thread that is counted.
     let (sent, arrived) = sync_channel(1);
     let config = WorkerConfig {
@@ -55,7 +73,7 @@ pub(super) fn run(seconds: u32, findings: &mut Findings) -> Result<()> {
     let mut slots = (0..SLOTS).map(|_| Slot::new(&maps)).collect::<Result<Vec<_>>>()?;
     let mut clip = Clip::new();
     let frames = PATTERN_FPS * seconds;
-    let mut times = Vec::with_capacity(frames as usize);
+    let [mut times, mut sleeps] = [(); 2].map(|()| Vec::with_capacity(frames as usize));
     // The first pictures fill buffers.
     for number in 0..PATTERN_FPS + frames {
         let slot = &mut slots[number as usize % SLOTS];
@@ -65,12 +83,15 @@ pub(super) fn run(seconds: u32, findings: &mut Findings) -> Result<()> {
         if number == PATTERN_FPS {
             allocations::begin();
         }
+        waited.store(0, Ordering::Relaxed);
         let (in_double, began) = (gpu.encode_time()?, Instant::now());
         worker.submit(frame);
         let ended = arrived.recv_timeout(ENCODE_PATIENCE * 2).context("no unit came")?;
         let (whole, in_double) = (ended - began, gpu.encode_time()? - in_double);
+        let asleep = Duration::from_nanos(waited.load(Ordering::Relaxed));
         if number >= PATTERN_FPS {
-            times.push(whole.saturating_sub(in_double).as_secs_f64() * 1e3);
+            times.push(whole.saturating_sub(in_double + asleep).as_secs_f64() * 1e3);
+            sleeps.push(asleep.as_secs_f64() * 1e3);
         }
     }
     let Allocations { count, first } = allocations::end();
@@ -82,19 +103,74 @@ pub(super) fn run(seconds: u32, findings: &mut Findings) -> Result<()> {
     let copied = |line: &&String| copies.iter().any(|call| line.starts_with(call));
     let copied = calls.iter().filter(copied).count() as f64;
 
-    findings.spread("encoders.nvenc.own", "ms", times);
-    findings.put("encoders.nvenc.copies", "", copied + maps.load(Ordering::Relaxed) as f64);
-    findings.put("encoders.nvenc.allocations", "", count as f64);
-    if let Some(first) = first {
-        findings.note(format!("encoders.nvenc.allocations: the first one is\n{first}"));
+    findings.spread(&format!("{name}.own"), "ms", times);
+    if slices > 1 {
+        findings.spread(&format!("{name}.asleep"), "ms", sleeps);
     }
-    findings.note(
-        "encoders.nvenc is of doubles of NVIDIA's libraries, whose own time is taken off: it says nothing of a card",
-    );
+    let copies = copied + maps.load(Ordering::Relaxed) as f64;
+    findings.put(format!("{name}.copies"), "", copies);
+    findings.put(format!("{name}.allocations"), "", count as f64);
+    if let Some(first) = first {
+        findings.note(format!("{name}.allocations: the first one is\n{first}"));
+    }
     Ok(())
 }
 
-/// Tells when units came.
+/// The candidate with so many slices, telling how long its thread slept for the newest unit, in nanoseconds.
+fn telling(candidate: &Candidate, slices: u8, waited: &Arc<AtomicU64>) -> Candidate {
+    let (inner, waited) = (candidate.open.clone(), waited.clone());
+    let open = move |settings: &EncoderSettings, wake: &_| {
+        let encoder = inner(&EncoderSettings { slices, ..*settings }, wake)?;
+        Ok(Box::new(Telling { encoder, waited: waited.clone() }) as Box<dyn Encoder>)
+    };
+    Candidate { open: Arc::new(open), ..candidate.clone() }
+}
+
+struct Telling {
+    encoder: Box<dyn Encoder>,
+    waited: Arc<AtomicU64>,
+}
+
+impl Encoder for Telling {
+    fn capabilities(&self) -> &EncoderCapabilities {
+        self.encoder.capabilities()
+    }
+
+    fn encode(
+        &mut self,
+        frame: FrameId,
+        picture: &Picture<'_>,
+        options: EncodeOptions,
+    ) -> Result<Submitted, EncodeError> {
+        self.encoder.encode(frame, picture, options)
+    }
+
+    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
+        let unit = self.encoder.poll();
+        if let Some(Ok(unit)) = &unit {
+            self.waited.store(unit.waited.as_nanos() as u64, Ordering::Relaxed);
+        }
+        unit
+    }
+
+    fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
+        self.encoder.set_rate(bitrate, rate)
+    }
+
+    fn acknowledge(&mut self, frame: FrameId) {
+        self.encoder.acknowledge(frame);
+    }
+
+    fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
+        self.encoder.forget(lost)
+    }
+
+    fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
+        self.encoder.resize(size)
+    }
+}
+
+/// Tells when the last parts of units came.
 struct Arrivals(SyncSender<Instant>);
 
 impl UnitSink for Arrivals {
@@ -102,7 +178,10 @@ impl UnitSink for Arrivals {
         true
     }
 
-    fn send(&mut self, _: AccessUnit) -> Result<(), SendRefused> {
+    fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
+        if !unit.part.last {
+            return Ok(());
+        }
         // Nobody listens once the measurement has failed.
         self.0.send(Instant::now()).map_err(|_| SendRefused::NotConnected)
     }
@@ -164,7 +243,7 @@ impl FrameImage for Image {
         PixelFormat::Nv12
     }
 
-    fn size(&self) -> media::Size {
+    fn size(&self) -> Size {
         SIZE
     }
 

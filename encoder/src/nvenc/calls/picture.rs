@@ -213,8 +213,6 @@ pub(crate) struct Coded<'a> {
     pub(crate) whole: bool,
     /// Slices of it that are, where the driver was set up to tell.
     pub(crate) slices: u32,
-    /// How long the driver was waited for.
-    pub(crate) waited: Duration,
 }
 
 /// Structures of the thread that reads coded pictures.
@@ -222,6 +220,7 @@ pub(crate) struct ReadCalls {
     lock: Driver<sdk::NV_ENC_LOCK_BITSTREAM>,
     /// Where slices begin, which the driver writes.
     offsets: Vec<u32>,
+    spent: Duration,
 }
 
 /// `hwEncodeStatus` of a picture that is coded whole.
@@ -230,7 +229,13 @@ const COMPLETE: u32 = 2;
 impl ReadCalls {
     /// `macroblocks`: those of a picture whose slices are told of; `sliceOffsets` has room for as many.
     pub(crate) fn new(macroblocks: usize) -> Self {
-        Self { lock: Driver::zeroed(), offsets: vec![0; macroblocks] }
+        let offsets = vec![0; macroblocks];
+        Self { lock: Driver::zeroed(), offsets, spent: Duration::ZERO }
+    }
+
+    /// How long the driver had the calls since this was asked last.
+    pub(crate) fn take_spent(&mut self) -> Duration {
+        std::mem::take(&mut self.spent)
     }
 
     /// Lets `read` have a picture while it is locked: whole, once it is where it must `wait`, or what is coded
@@ -258,7 +263,7 @@ impl ReadCalls {
             (&raw mut (*pointer)._bitfield_1).cast::<[u8; 4]>().write(flags.to_le_bytes());
             (session.functions().lock_bitstream)(session.handle, pointer)
         };
-        let waited = began.elapsed();
+        self.spent += began.elapsed();
         match check(Call::LockBitstream, status) {
             Err(Failure { answer: Answer::Status(status), .. }) if !wait && is_busy(status) => {
                 return Ok(None);
@@ -290,12 +295,15 @@ impl ReadCalls {
         } else {
             // SAFETY: the driver's memory, which holds as much until it is unlocked below.
             let bytes = unsafe { slice::from_raw_parts(data, length as usize) };
-            Ok(Some(read(Coded { bytes, quantiser, long_term, whole, slices, waited })))
+            Ok(Some(read(Coded { bytes, quantiser, long_term, whole, slices })))
         };
-        undo(Call::UnlockBitstream, || {
+        let began = Instant::now();
+        let unlocked = undo(Call::UnlockBitstream, || {
             // SAFETY: the buffer was locked above.
             unsafe { (session.functions().unlock_bitstream)(session.handle, output.0) }
-        })?;
+        });
+        self.spent += began.elapsed();
+        unlocked?;
         result
     }
 }
