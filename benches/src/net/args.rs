@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// Run only these scenarios, with commas between.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// Run scenarios only over these transports, with commas between.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) over: Vec<String>,
     /// Runs of each scenario; figures are medians of them.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) runs: u64,

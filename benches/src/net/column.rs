@@ -48,7 +48,21 @@ pub(crate) trait Client: Send {
     fn patience(&self) -> Duration;
 }
 
-/// Every column.
-pub(crate) fn all() -> Vec<Box<dyn Column>> {
-    vec![Box::new(super::webrtc::WebRtcColumn), Box::new(super::webtransport::WebTransportColumn)]
+/// Every column, or those of these names.
+///
+/// # Errors
+/// When a name is unknown.
+pub(crate) fn all(names: &[String]) -> anyhow::Result<Vec<Box<dyn Column>>> {
+    let mut all: Vec<Box<dyn Column>> = vec![
+        Box::new(super::webrtc::WebRtcColumn),
+        Box::new(super::webtransport::WebTransportColumn),
+    ];
+    for name in names {
+        if !all.iter().any(|column| column.name() == name) {
+            let known: Vec<_> = all.iter().map(|column| column.name()).collect();
+            anyhow::bail!("no transport {name:?}; there are {}", known.join(", "));
+        }
+    }
+    all.retain(|column| names.is_empty() || names.iter().any(|name| name == column.name()));
+    Ok(all)
 }

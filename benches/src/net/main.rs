@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 /// Whether every run ran to its end.
 fn bench(args: &Args) -> Result<bool> {
     let cases = args.cases()?;
-    let columns = column::all();
+    let columns = column::all(&args.over)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let machine = machine();
     table::head(&machine, args)?;

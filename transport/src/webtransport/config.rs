@@ -92,7 +92,7 @@ pub struct ConnectionConfig {
 
 /// How long a frame may stay without the client's acknowledgement once it was handed to QUIC. After that
 /// it is given up, so that what comes after it is not held up by its retransmissions. A round trip comes
-/// on top.
+/// on top, and up to two more, but no more than 300 ms in all, where newer frames came before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
     /// For keyframes: nothing can be shown without one, and giving it up costs another.

@@ -31,6 +31,7 @@ mod certificates;
 mod config;
 mod connection;
 mod endpoint;
+mod fate;
 mod keys;
 mod ledger;
 mod places;

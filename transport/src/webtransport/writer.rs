@@ -1,7 +1,7 @@
 //! Sends frames: each on a stream of its own, in slices at the session's pace, with a deadline.
 //!
 //! QUIC keeps what it was given until it is acknowledged. So a frame that is late is reset, which frees
-//! its place on the path for newer ones, and reported as lost, from which the encoder recovers.
+//! its place on the path for newer ones, and reported as lost, from which the encoder recovers (`fate.rs`).
 //!
 //! A frame that comes in parts keeps its stream open between them. It is given up where the next part takes as
 //! long as a frame may take to arrive, and where another frame of its track begins.
@@ -19,6 +19,7 @@ use wtransport::{Connection, SendStream, VarInt};
 
 use super::config::ConnectionConfig;
 use super::connection::Shared;
+use super::fate::Newest;
 
 /// What is handed over for sending.
 pub(super) type Queued = AccessUnit;
@@ -43,7 +44,8 @@ pub(super) struct Writer {
     /// When the next slice may leave.
     next_at: Instant,
     /// Frames so far.
-    count: i32,
+    count: u64,
+    newest: Newest,
     /// Frames of which parts are still to come, one of a track.
     begun: Vec<Begun>,
     /// Frames that are on their way.
@@ -55,6 +57,8 @@ struct Begun {
     track: TrackId,
     frame: FrameId,
     timestamp: u32,
+    /// Frames that were begun before it on this connection, with it.
+    number: u64,
     stream: FrameStream,
     /// How long it may take.
     time: Duration,
@@ -76,6 +80,7 @@ impl Writer {
             units,
             next_at: Instant::now(),
             count: 0,
+            newest: Newest::default(),
             begun: Vec::new(),
             fates: JoinSet::new(),
         }
@@ -142,7 +147,8 @@ impl Writer {
             return;
         };
         self.shared.ledger().mark(timestamp, Mark::Packetised, self.shared.clock.now());
-        let begun = Begun { track, frame, timestamp, stream, time, latest };
+        let number = self.count;
+        let begun = Begun { track, frame, timestamp, number, stream, time, latest };
         self.go_on(begun, Bytes::copy_from_slice(&header.encode()), unit).await;
     }
 
@@ -167,20 +173,22 @@ impl Writer {
             self.begun.push(begun);
             return;
         }
-        let Begun { track, frame, timestamp, mut stream, time, .. } = begun;
+        let Begun { track, frame, timestamp, number, mut stream, time, .. } = begun;
         if stream.inner.quic_stream_mut().finish().is_err() {
             self.shared.lost(track, frame, timestamp);
             return;
         }
-        let shared = self.shared.clone();
+        let (shared, newest) = (self.shared.clone(), self.newest.clone());
+        let connection = self.connection.clone();
         self.fates.spawn(async move {
-            match tokio::time::timeout(time, stream.inner.quic_stream().stopped()).await {
-                // Acknowledged to its end; that a connection is lost is reported by itself.
-                Ok(Ok(None) | Err(_)) => {
-                    shared.arrived(track, timestamp);
-                    stream.came_whole();
-                }
-                Ok(Ok(Some(_))) | Err(_) => shared.lost(track, frame, timestamp),
+            // Acknowledged to its end; that a connection is lost is reported by itself.
+            let stopped = stream.inner.quic_stream().stopped();
+            let acknowledged = async { matches!(stopped.await, Ok(None) | Err(_)) };
+            if newest.came_whole(number, acknowledged, time, || connection.rtt()).await {
+                shared.arrived(track, timestamp);
+                stream.came_whole();
+            } else {
+                shared.lost(track, frame, timestamp);
             }
         });
     }
@@ -197,10 +205,11 @@ impl Writer {
     async fn open(&mut self, kind: UnitKind) -> Option<FrameStream> {
         let opening = self.connection.open_uni().await.ok()?;
         let stream = FrameStream { inner: opening.await.ok()?, whole: false };
-        self.count = self.count.wrapping_add(1) & (KEY_PRIORITY - 1);
+        self.count += 1;
         // An older frame goes first: those after it are coded from it.
         let key = if kind == UnitKind::Key { KEY_PRIORITY } else { 0 };
-        stream.inner.set_priority(key - self.count);
+        let order = i32::try_from(self.count % KEY_PRIORITY as u64).unwrap_or(0);
+        stream.inner.set_priority(key - order);
         Some(stream)
     }
 
