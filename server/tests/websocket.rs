@@ -6,6 +6,7 @@ mod common;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{Method, Request, StatusCode};
 use common::{Ask, PATIENCE, Session, ask, create, serve, until};
@@ -18,15 +19,19 @@ use media::{
 };
 use nearlight::node::Node;
 use nearlight::serve::Server;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-struct Client {
-    socket: WebSocketStream<TcpStream>,
+struct Client<S = TcpStream> {
+    socket: WebSocketStream<S>,
     /// The frame that is coming.
     open: Option<(FrameHeader, usize)>,
 }
@@ -46,6 +51,18 @@ impl Client {
         origin: Option<&str>,
     ) -> Result<Self, StatusCode> {
         let stream = TcpStream::connect(server.address).await.unwrap();
+        Self::shake(stream, server, path, origin).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// Asks over a stream that is there.
+    async fn shake(
+        stream: S,
+        server: &Server,
+        path: &str,
+        origin: Option<&str>,
+    ) -> Result<Self, StatusCode> {
         let mut request = Request::builder()
             .uri(format!("ws://{}{path}", server.address))
             .header("host", server.address.to_string())
@@ -145,23 +162,35 @@ fn page(address: SocketAddr) -> String {
 }
 
 /// What stands in an address after the node.
-fn path_of(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap();
-    assert_eq!(scheme, "ws");
+fn path_of(url: &str, scheme: &str) -> String {
+    let (named, rest) = url.split_once("://").unwrap();
+    assert_eq!(named, scheme);
     rest[rest.find('/').unwrap()..].to_owned()
 }
 
 /// A fresh address of a session.
 async fn address(node: &Arc<Node>, session: &Session) -> String {
+    address_by(node, session, "ws").await
+}
+
+async fn address_by(node: &Arc<Node>, session: &Session, scheme: &str) -> String {
     let reply = session.ask(Method::POST, "/socket").bearer(&session.token).of(node).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    path_of(reply.json()["url"].as_str().unwrap())
+    path_of(reply.json()["url"].as_str().unwrap(), scheme)
 }
 
 async fn session(node: &Arc<Node>, wish: Ask) -> (Session, String) {
     let session = wish.of(node).await.session();
     let address = address(node, &session).await;
     (session, address)
+}
+
+/// What a counter of the node stands at.
+fn count(node: &Node, name: &str) -> u64 {
+    node.observe();
+    let all = node.metrics.encode().unwrap();
+    let line = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.expect(name).parse().unwrap()
 }
 
 fn metric(node: &Node, line: &str) -> bool {
@@ -310,6 +339,79 @@ async fn a_client_that_breaks_the_protocol_is_cut_off_counted_and_may_come_back(
     server.shut_down().await;
 }
 
+/// It goes on talking, so that it is not silent; what the kernel and the writer take of frames is all that it costs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_reads_is_sent_no_more_than_waits_and_is_cut_off_alone() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let (session, path) = session(node, create()).await;
+    let little = TcpSocket::new_v4().unwrap();
+    little.set_recv_buffer_size(4_096).unwrap();
+    let stream = little.connect(server.address).await.unwrap();
+    let client = Client::shake(stream, &server, &path, None).await.unwrap();
+    let (mut says, reads) = client.socket.split();
+    let talks = tokio::spawn(async move {
+        let message = [&[first_byte(DataChannel::Acks)][..], &ack(1)].concat();
+        while says.send(Message::Binary(message.clone().into())).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let [encoded, dropped] = ["nearlight_frames_encoded_total", "nearlight_frames_dropped_total"];
+    let so_far = || (count(node, encoded), count(node, dropped));
+    // While it takes nothing the source goes on, and none of it is coded.
+    let mut before = so_far();
+    let (coded, _) = until("frames are left out before the encoder", async || {
+        let now = so_far();
+        if now.0 != before.0 {
+            before = now;
+        }
+        (now.1 >= before.1 + 30).then_some(now)
+    })
+    .await;
+    assert!(coded > 0);
+    let cut = "nearlight_connections_closed_total{transport=\"websocket\",by=\"failure\"} 1";
+    // Others play on while it is there and when it goes, and it may come back.
+    let (_, other) = self::session(node, create()).await;
+    let mut other = Client::connect(&server, &other, None).await.unwrap();
+    other.begins().await;
+    while !metric(node, cut) {
+        other.frame().await;
+    }
+    other.frame().await;
+    talks.await.unwrap();
+    drop(reads);
+    let again = address(node, &session).await;
+    Client::connect(&server, &again, None).await.unwrap().begins().await;
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_played_over_tls() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = format!("server.state_dir={}", state.path().display());
+    let server = serve(&["server.tls=self-signed", &folder]).await;
+    let node = server.node();
+    let session = create().of(node).await.session();
+    let path = address_by(node, &session, "wss").await;
+    let mut trusted = rustls::RootCertStore::empty();
+    let own = CertificateDer::from_pem_file(state.path().join("self-signed.crt")).unwrap();
+    trusted.add(own).unwrap();
+    let config =
+        rustls::ClientConfig::builder().with_root_certificates(trusted).with_no_client_auth();
+    let tcp = TcpStream::connect(server.address).await.unwrap();
+    let name = ServerName::from(server.address.ip());
+    let secured = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+    let page = format!("https://{}", server.address);
+    let mut client = Client::shake(secured, &server, &path, Some(&page)).await.unwrap();
+    client.said("hello").await;
+    let newest = client.begins().await;
+    client.say(DataChannel::Acks, &ack(newest.wire_timestamp)).await;
+    client.say(DataChannel::Control, br#"{"type":"bye"}"#).await;
+    assert_eq!(client.said("ended").await["reason"], "The player ended the session.");
+    assert_eq!(client.closed().await, (1_001, "closed by the server".to_owned()));
+    server.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_joins_watches_by_websocket_too() {
     let server = serve(&[]).await;
@@ -327,7 +429,7 @@ async fn whoever_joins_watches_by_websocket_too() {
     let (token, socket) = (&joined["token"], joined["socket_url"].as_str().unwrap());
     let socket = socket.strip_prefix("http://node.test").unwrap();
     let own = ask(Method::POST, socket).bearer(token.as_str().unwrap()).of(node).await;
-    let path = path_of(own.json()["url"].as_str().unwrap());
+    let path = path_of(own.json()["url"].as_str().unwrap(), "ws");
     let mut viewer = Client::connect(&server, &path, None).await.unwrap();
     assert_eq!(viewer.said("hello").await["role"], "spectator");
     viewer.begins().await;
