@@ -8,6 +8,7 @@ use bytes::Bytes;
 use media::{Clock, Transport};
 use testkit::net::Relay;
 
+use super::args::Case;
 use super::viewer::Whole;
 
 /// A kind of transport.
@@ -15,6 +16,11 @@ use super::viewer::Whole;
 pub(crate) trait Column: Send + Sync {
     /// Its name in the table.
     fn name(&self) -> &'static str;
+
+    /// Whether it can run over this network, as it is emulated.
+    fn carries(&self, _case: &Case) -> bool {
+        true
+    }
 
     /// Connects a server and a client through a new route of `relay`. Both are up when it returns.
     async fn connect(&self, relay: &mut Relay, clock: Arc<dyn Clock>) -> anyhow::Result<Pair>;
@@ -56,6 +62,7 @@ pub(crate) fn all(names: &[String]) -> anyhow::Result<Vec<Box<dyn Column>>> {
     let mut all: Vec<Box<dyn Column>> = vec![
         Box::new(super::webrtc::WebRtcColumn),
         Box::new(super::webtransport::WebTransportColumn),
+        Box::new(super::websocket::WebSocketColumn),
     ];
     for name in names {
         if !all.iter().any(|column| column.name() == name) {

@@ -45,6 +45,7 @@ mod targets;
 mod threads;
 mod viewer;
 mod webrtc;
+mod websocket;
 mod webtransport;
 mod wires;
 
@@ -77,7 +78,7 @@ fn bench(args: &Args) -> Result<bool> {
     let mut failures = Vec::new();
     let mut verdicts = Vec::new();
     for case in &cases {
-        for column in &columns {
+        for column in columns.iter().filter(|column| column.carries(case)) {
             let mut outcomes = Vec::new();
             for run in 1..=args.runs {
                 let what = format!("{} over {}, run {run}", case.name, column.name());

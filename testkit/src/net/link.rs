@@ -196,11 +196,7 @@ impl<T: Clone> Link<T> {
             self.counts.lost += 1;
             return if is_large { Fate::TooLarge } else { Fate::Lost };
         }
-        let room = match self.config.queue {
-            Queue::Bytes(bytes) => bytes,
-            Queue::Time(time) => self.carried.bytes_in(time),
-        };
-        if self.queued_bytes + bytes > room.max(bytes) {
+        if !self.has_room(bytes) {
             self.counts.overflowed += 1;
             return Fate::Overflow;
         }
@@ -210,6 +206,15 @@ impl<T: Clone> Link<T> {
             self.take_head(now);
         }
         Fate::Queued
+    }
+
+    /// Whether the queue takes a packet of so many bytes, as it was when the link was last looked at.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let room = match self.config.queue {
+            Queue::Bytes(bytes) => bytes,
+            Queue::Time(time) => self.carried.bytes_in(time),
+        };
+        self.queued_bytes + bytes <= room.max(bytes)
     }
 
     /// The next packet that arrived by `now`.

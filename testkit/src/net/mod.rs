@@ -14,6 +14,7 @@
 mod link;
 mod loss;
 mod path;
+mod pipe;
 mod relay;
 pub mod scenarios;
 mod script;

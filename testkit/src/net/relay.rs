@@ -1,4 +1,5 @@
-//! A relay of UDP datagrams for real sockets and browsers, which treats them as a [`Scenario`] says.
+//! A relay of UDP datagrams, and of connections of TCP, for real sockets and browsers, which treats them as a
+//! [`Scenario`] says.
 //!
 //! ```text
 //!  client ⇄ front socket ─┐                    ┌─ rear socket of that client ⇄ server
@@ -15,7 +16,7 @@
 //! the clock that the caller gives.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ use std::time::Duration;
 use media::{Clock, MediaTime};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use super::pipe::{self, PIECE, Piece, Pipe, Way};
 use super::{Link, LinkCounts, Scenario, TcpFlow, TcpKind};
 
 /// Bytes that IPv4 and UDP put before each datagram.
@@ -35,6 +37,8 @@ const CLIENTS: usize = 16;
 const TURN: usize = 64;
 /// Bytes of an acknowledgement of TCP.
 const TCP_ACK: u64 = 52;
+/// The longest packet of a connection through here, in bytes.
+const FULL: u64 = PIECE as u64 + pipe::HEADERS;
 /// Passages that are remembered: a quarter of an hour at 20 Mbit/s.
 const PASSAGES: usize = 2_000_000;
 
@@ -79,6 +83,7 @@ pub struct Relay {
 #[derive(Debug)]
 enum Command {
     Route(UdpSocket, SocketAddr),
+    Stream(TcpListener, SocketAddr),
     Begin(Box<Scenario>),
     Compete(TcpKind),
     Stop,
@@ -118,15 +123,24 @@ impl Relay {
     /// # Errors
     /// When no socket can be opened.
     pub fn route(&mut self, server: SocketAddr) -> io::Result<SocketAddr> {
-        let loopback: IpAddr = match server {
-            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        };
-        let front = UdpSocket::bind((loopback, 0))?;
+        let front = UdpSocket::bind((loopback(server), 0))?;
         front.set_nonblocking(true)?;
         let address = front.local_addr()?;
         self.routes += 1;
         self.tell(Command::Route(front, server));
+        Ok(address)
+    }
+
+    /// The same for connections of TCP, one at a time. Links that lose end them (`pipe.rs`).
+    ///
+    /// # Errors
+    /// When no socket can be opened.
+    pub fn stream(&mut self, server: SocketAddr) -> io::Result<SocketAddr> {
+        let front = TcpListener::bind((loopback(server), 0))?;
+        front.set_nonblocking(true)?;
+        let address = front.local_addr()?;
+        self.routes += 1;
+        self.tell(Command::Stream(front, server));
         Ok(address)
     }
 
@@ -167,18 +181,35 @@ impl Drop for Relay {
     }
 }
 
+fn loopback(server: SocketAddr) -> IpAddr {
+    match server {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
 /// What is on its way through a link.
 #[derive(Clone, Debug)]
 enum Item {
     Datagram { route: usize, client: usize, bytes: Vec<u8> },
+    Piece { route: usize, piece: Piece },
     Tcp { flow: usize, number: u64 },
 }
 
 struct Route {
+    kind: Kind,
+    offered: u64,
+}
+
+enum Kind {
+    Datagrams(Datagrams),
+    Stream(Pipe),
+}
+
+struct Datagrams {
     front: UdpSocket,
     server: SocketAddr,
     clients: Vec<(SocketAddr, UdpSocket)>,
-    offered: u64,
 }
 
 struct Worker {
@@ -211,7 +242,12 @@ impl Worker {
             let now = self.clock.now();
             match command {
                 Command::Route(front, server) => {
-                    self.routes.push(Route { front, server, clients: Vec::new(), offered: 0 });
+                    let way = Datagrams { front, server, clients: Vec::new() };
+                    self.routes.push(Route { kind: Kind::Datagrams(way), offered: 0 });
+                }
+                Command::Stream(front, server) => {
+                    let kind = Kind::Stream(Pipe::new(front, server));
+                    self.routes.push(Route { kind, offered: 0 });
                 }
                 Command::Begin(scenario) => {
                     self.down.follow(now, &scenario.down);
@@ -229,33 +265,49 @@ impl Worker {
         let now = self.clock.now();
         let mut shared = lock(&self.shared);
         while let Some(arrival) = self.down.receive(now) {
-            match arrival.item {
+            let route = match arrival.item {
                 Item::Datagram { route, client, bytes } => {
-                    let Some(way) = self.routes.get(route) else { continue };
+                    let Some(way) = Route::datagrams(&self.routes, route) else { continue };
                     let Some((address, _)) = way.clients.get(client) else { continue };
                     let _ = way.front.send_to(&bytes, address);
-                    if shared.passages.len() < PASSAGES {
-                        let (sent, waited, bytes) = (arrival.sent, arrival.waited, arrival.bytes);
-                        shared.passages.push(Passage { route, sent, at: now, waited, bytes });
-                    }
+                    route
+                }
+                Item::Piece { route, piece } => {
+                    let Some(pipe) = Route::pipe(&mut self.routes, route) else { continue };
+                    pipe.arrived(piece);
+                    route
                 }
                 Item::Tcp { .. } => {
                     self.up.send(now, TCP_ACK, arrival.item);
+                    continue;
                 }
+            };
+            if shared.passages.len() < PASSAGES {
+                let (sent, waited, bytes) = (arrival.sent, arrival.waited, arrival.bytes);
+                shared.passages.push(Passage { route, sent, at: now, waited, bytes });
             }
         }
         while let Some(arrival) = self.up.receive(now) {
             match arrival.item {
                 Item::Datagram { route, client, bytes } => {
-                    let Some(way) = self.routes.get(route) else { continue };
+                    let Some(way) = Route::datagrams(&self.routes, route) else { continue };
                     let Some((_, rear)) = way.clients.get(client) else { continue };
                     let _ = rear.send(&bytes);
+                }
+                Item::Piece { route, piece } => {
+                    let Some(pipe) = Route::pipe(&mut self.routes, route) else { continue };
+                    pipe.arrived(piece);
                 }
                 Item::Tcp { flow, number } => {
                     if let Some(flow) = self.flows.get_mut(flow) {
                         flow.on_ack(now, number);
                     }
                 }
+            }
+        }
+        for route in &mut self.routes {
+            if let Kind::Stream(pipe) = &mut route.kind {
+                pipe.write();
             }
         }
         shared.counts.down = self.down.counts();
@@ -283,10 +335,18 @@ impl Worker {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         });
-        let rears = self.routes.iter().flat_map(|route| &route.clients).map(|(_, rear)| rear);
-        let sockets = self.routes.iter().map(|route| &route.front).chain(rears);
-        let mut all: Vec<_> =
-            sockets.map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)).collect();
+        let mut all = Vec::new();
+        for route in &self.routes {
+            match &route.kind {
+                Kind::Datagrams(way) => {
+                    let sockets = way.clients.iter().map(|(_, rear)| rear).chain([&way.front]);
+                    all.extend(
+                        sockets.map(|at| PollFd::from_borrowed_fd(at.as_fd(), PollFlags::IN)),
+                    );
+                }
+                Kind::Stream(pipe) => pipe.poll(|way| self.link(way).has_room(FULL), &mut all),
+            }
+        }
         all.push(PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN));
         // Interrupted or not, what is there is read next.
         let _ = poll(&mut all, timeout.as_ref());
@@ -294,28 +354,87 @@ impl Worker {
 
     fn read(&mut self, buffer: &mut [u8]) {
         let now = self.clock.now();
-        for (index, route) in self.routes.iter_mut().enumerate() {
-            for _ in 0..TURN {
-                let Ok((length, from)) = route.front.recv_from(buffer) else { break };
-                let Some(client) = route.client(from) else { continue };
-                let bytes = buffer[..length].to_vec();
-                let item = Item::Datagram { route: index, client, bytes };
-                self.up.send(now, length as u64 + HEADERS, item);
-            }
-            for (client, (_, rear)) in route.clients.iter().enumerate() {
-                for _ in 0..TURN {
-                    let Ok(length) = rear.recv(buffer) else { break };
-                    let bytes = buffer[..length].to_vec();
-                    let item = Item::Datagram { route: index, client, bytes };
-                    route.offered += length as u64 + HEADERS;
-                    self.down.send(now, length as u64 + HEADERS, item);
+        let (down, up) = (&mut self.down, &mut self.up);
+        for (index, Route { kind, offered }) in self.routes.iter_mut().enumerate() {
+            match kind {
+                Kind::Datagrams(way) => {
+                    for (client, bytes) in way.of_clients(buffer) {
+                        let length = bytes.len() as u64;
+                        let item = Item::Datagram { route: index, client, bytes };
+                        up.send(now, length + HEADERS, item);
+                    }
+                    for (client, bytes) in way.of_server(buffer) {
+                        let length = bytes.len() as u64 + HEADERS;
+                        let item = Item::Datagram { route: index, client, bytes };
+                        *offered += length;
+                        down.send(now, length, item);
+                    }
+                }
+                Kind::Stream(pipe) => {
+                    pipe.accept();
+                    for (way, link) in [(Way::Down, &mut *down), (Way::Up, &mut *up)] {
+                        while link.has_room(FULL) {
+                            let Some(piece) = pipe.read(way, buffer) else { break };
+                            let length = piece.len() as u64 + pipe::HEADERS;
+                            if way == Way::Down {
+                                *offered += length;
+                            }
+                            link.send(now, length, Item::Piece { route: index, piece });
+                        }
+                    }
                 }
             }
+        }
+    }
+
+    fn link(&self, way: Way) -> &Link<Item> {
+        match way {
+            Way::Down => &self.down,
+            Way::Up => &self.up,
         }
     }
 }
 
 impl Route {
+    fn datagrams(routes: &[Self], index: usize) -> Option<&Datagrams> {
+        match &routes.get(index)?.kind {
+            Kind::Datagrams(way) => Some(way),
+            Kind::Stream(_) => None,
+        }
+    }
+
+    fn pipe(routes: &mut [Self], index: usize) -> Option<&mut Pipe> {
+        match &mut routes.get_mut(index)?.kind {
+            Kind::Stream(pipe) => Some(pipe),
+            Kind::Datagrams(_) => None,
+        }
+    }
+}
+
+impl Datagrams {
+    /// What clients sent, each with its number.
+    fn of_clients(&mut self, buffer: &mut [u8]) -> Vec<(usize, Vec<u8>)> {
+        let mut all = Vec::new();
+        for _ in 0..TURN {
+            let Ok((length, from)) = self.front.recv_from(buffer) else { break };
+            let Some(client) = self.client(from) else { continue };
+            all.push((client, buffer[..length].to_vec()));
+        }
+        all
+    }
+
+    /// What the server sent to each of them.
+    fn of_server(&self, buffer: &mut [u8]) -> Vec<(usize, Vec<u8>)> {
+        let mut all = Vec::new();
+        for (client, (_, rear)) in self.clients.iter().enumerate() {
+            for _ in 0..TURN {
+                let Ok(length) = rear.recv(buffer) else { break };
+                all.push((client, buffer[..length].to_vec()));
+            }
+        }
+        all
+    }
+
     /// The client that writes from this address: known, or new while there is room.
     fn client(&mut self, from: SocketAddr) -> Option<usize> {
         if let Some(known) = self.clients.iter().position(|(address, _)| *address == from) {
@@ -418,6 +537,54 @@ mod tests {
         }
         server.send_to(b"small", from).unwrap();
         while receive(&client).0 != b"small" {}
+    }
+
+    #[test]
+    fn a_connection_arrives_whole_at_the_links_pace_and_waits_in_its_sender() {
+        use std::io::{Read as _, Write as _};
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let queue = Duration::from_millis(100);
+        let slow = scenario(|down| {
+            down.rate = Bitrate::from_mbps(8);
+            down.queue = crate::net::Queue::Time(queue);
+        });
+        let mut relay = Relay::start(&slow, WallClock::shared()).unwrap();
+        let front = relay.stream(server.local_addr().unwrap()).unwrap();
+        let mut client = std::net::TcpStream::connect(front).unwrap();
+        let (mut served, _) = server.accept().unwrap();
+        client.write_all(b"hello").unwrap();
+        let mut hello = [0; 5];
+        served.read_exact(&mut hello).unwrap();
+        assert_eq!(&hello, b"hello");
+        let sent: Vec<u8> = (0..500_000_u32).map(|n| (n % 251) as u8).collect();
+        let all = sent.clone();
+        let writes = std::thread::spawn(move || served.write_all(&all));
+        let mut came = vec![0; sent.len()];
+        client.read_exact(&mut came).unwrap();
+        writes.join().unwrap().unwrap();
+        assert!(came == sent);
+        let passages = relay.take_passages();
+        assert!(passages.iter().all(|passage| passage.waited <= queue));
+        let [first, .., last] = &passages[..] else { panic!("two pieces at least") };
+        assert!(last.at.since(first.at) >= Duration::from_millis(450), "half a second at 8 Mbit/s");
+        assert_eq!(relay.counts().down.overflowed, 0);
+    }
+
+    #[test]
+    fn a_connection_of_which_something_is_lost_ends() {
+        use std::io::{Read as _, Write as _};
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let lossy = scenario(|down| down.loss = crate::net::Loss::Random(0.5));
+        let mut relay = Relay::start(&lossy, WallClock::shared()).unwrap();
+        let front = relay.stream(server.local_addr().unwrap()).unwrap();
+        let mut client = std::net::TcpStream::connect(front).unwrap();
+        let (mut served, _) = server.accept().unwrap();
+        let writes = std::thread::spawn(move || while served.write_all(&[7; 1_000]).is_ok() {});
+        let mut came = Vec::new();
+        // Reset or closed, whichever the kernel makes of it.
+        let _ = client.read_to_end(&mut came);
+        writes.join().unwrap();
+        assert!(came.iter().all(|byte| *byte == 7));
     }
 
     #[test]
