@@ -1,0 +1,1 @@
+//! The X display of a session: capture, pointer, input.

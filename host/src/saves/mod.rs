@@ -1,0 +1,1 @@
+//! Save folders: snapshots, versions, restoring.
