@@ -1,0 +1,353 @@
+//! A session's sound server against the clients that Debian's `pulseaudio-utils` brings.
+//!
+//! The test is who listens, and time is what it says: it asks for a block when what plays has one. Without those
+//! programs each test says so and ends; with `NEARLIGHT_HOST=1` that is a failure.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a failing helper is a failing test, and what was skipped is worth reading"
+)]
+
+use std::f64::consts::TAU;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use media::audio::{CHANNELS, SAMPLE_RATE};
+use media::{AudioSource as _, MediaTime};
+use nearlight_host::sound::{PulseSource, SoundServer};
+use testkit::FakeClock;
+
+const BLOCK: Duration = Duration::from_millis(10);
+/// Between two looks at what a client has done.
+const LOOK: Duration = Duration::from_millis(1);
+
+struct Session {
+    server: SoundServer,
+    source: PulseSource,
+    clock: FakeClock,
+    folder: tempfile::TempDir,
+}
+
+/// A server in a folder of its own; none where there are no clients.
+fn session() -> Option<Session> {
+    if let Err(error) = Command::new("pactl").arg("--version").output() {
+        assert!(std::env::var_os("NEARLIGHT_HOST").is_none(), "pulseaudio-utils: {error}");
+        println!("skipped: no pactl (Debian: pulseaudio-utils): {error}");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let clock = FakeClock::at(MediaTime::from_millis(1_000));
+    let path = folder.path().join("native");
+    let server = SoundServer::listen("pulse-test", &path, Arc::new(clock.clone())).unwrap();
+    let source = server.source();
+    let mut session = Session { server, source, clock, folder };
+    // From now on somebody listens: time does not pass by itself.
+    session.block().unwrap();
+    Some(session)
+}
+
+impl Session {
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        let socket = self.folder.path().join("native");
+        command.args(args).env("PULSE_SERVER", format!("unix:{}", socket.display()));
+        command.env("PULSE_RUNTIME_PATH", self.folder.path()).env("HOME", self.folder.path());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn play(&self, file: &Path, args: &[&str]) -> Client {
+        let file = file.display().to_string();
+        let args = [args, &["--raw", &file]].concat();
+        Client(self.command("paplay", &args).spawn().unwrap())
+    }
+
+    fn text(&self, program: &str, args: &[&str]) -> String {
+        let output = self.command(program, args).output().unwrap();
+        assert!(output.status.success(), "{program} {args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The next block, if all that plays has one.
+    fn block(&mut self) -> Option<Vec<f32>> {
+        // At another rate than 48 kHz a block takes a sample more or less of it.
+        let enough = BLOCK + LOOK;
+        if self.server.stats().buffered.is_some_and(|buffered| buffered < enough) {
+            std::thread::sleep(LOOK);
+            return None;
+        }
+        let at = media::Clock::now(&self.clock);
+        self.clock.advance(BLOCK);
+        let mut block = vec![0.0; media::audio::samples_in(BLOCK) * CHANNELS];
+        self.source.fill(at, &mut block).unwrap();
+        Some(block)
+    }
+
+    /// What is heard until all of these have ended, from the first sample that is not silent.
+    fn listen(&mut self, mut clients: Vec<Client>) -> Vec<f32> {
+        let mut heard = Vec::new();
+        while clients.iter_mut().any(Client::runs) {
+            if self.server.stats().playing == 0 {
+                std::thread::sleep(LOOK);
+            }
+            let Some(block) = self.block() else { continue };
+            if !heard.is_empty() || block.iter().any(|sample| *sample != 0.0) {
+                heard.extend(block);
+            }
+        }
+        for client in &mut clients {
+            assert!(client.0.wait().unwrap().success());
+        }
+        heard
+    }
+}
+
+/// A client's process. It ends with the test.
+struct Client(Child);
+
+impl Client {
+    fn runs(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It has ended already, or the test has failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn tone(rate: u32, hertz: f64, level: f64, seconds: f64) -> Vec<f64> {
+    let samples = (f64::from(rate) * seconds) as usize;
+    (0..samples).map(|at| level * (TAU * hertz * at as f64 / f64::from(rate)).sin()).collect()
+}
+
+fn s16(samples: &[f64]) -> Vec<u8> {
+    samples.iter().flat_map(|sample| ((sample * 32_767.0) as i16).to_le_bytes()).collect()
+}
+
+fn channel(interleaved: &[f32], channel: usize) -> Vec<f64> {
+    interleaved.iter().skip(channel).step_by(CHANNELS).map(|sample| f64::from(*sample)).collect()
+}
+
+/// How loud a tone of this frequency is in samples of 48 kHz.
+fn level(samples: &[f64], hertz: f64) -> f64 {
+    let (mut cos, mut sin) = (0.0, 0.0);
+    for (at, sample) in samples.iter().enumerate() {
+        let angle = TAU * hertz * at as f64 / f64::from(SAMPLE_RATE);
+        cos += sample * angle.cos();
+        sin += sample * angle.sin();
+    }
+    2.0 * f64::hypot(cos, sin) / samples.len() as f64
+}
+
+/// How much of the samples' energy is not that of these tones, in relation to it.
+fn rest(samples: &[f64], tones: &[f64]) -> f64 {
+    let energy = samples.iter().map(|sample| sample * sample).sum::<f64>() / samples.len() as f64;
+    let told: f64 = tones.iter().map(|hertz| level(samples, *hertz).powi(2) / 2.0).sum();
+    (energy - told).abs() / energy
+}
+
+#[test]
+fn a_tone_of_another_rate_is_heard_as_it_was_played() {
+    let Some(mut session) = session() else { return };
+    let file = session.file("tone", &s16(&tone(44_100, 1_000.0, 0.5, 1.5)));
+    let player = session.play(&file, &["--format=s16le", "--rate=44100", "--channels=1"]);
+    let heard = session.listen(vec![player]);
+    let left = channel(&heard, 0);
+    assert_eq!(left, channel(&heard, 1), "it is heard on both sides alike");
+    let end = left.iter().rposition(|sample| sample.abs() > 0.01).unwrap();
+    assert!(end.abs_diff(72_000) < 200, "all of it is heard: {end} samples");
+    let middle = &left[4_800..4_800 + 48_000];
+    assert!((level(middle, 1_000.0) - 0.5).abs() < 0.005, "{}", level(middle, 1_000.0));
+    assert!(rest(middle, &[1_000.0]) < 1e-4, "{}", rest(middle, &[1_000.0]));
+    assert_eq!(session.server.stats().underruns, 0);
+    assert_eq!(session.server.stats().dropped, 0);
+}
+
+#[test]
+fn two_at_once_are_mixed() {
+    let Some(mut session) = session() else { return };
+    let low = session.file("low", &s16(&tone(48_000, 500.0, 0.25, 3.0)));
+    let high: Vec<u8> = tone(22_050, 2_000.0, 0.5, 3.0)
+        .iter()
+        .flat_map(|sample| [*sample as f32, 0.0])
+        .flat_map(f32::to_be_bytes)
+        .collect();
+    let high = session.file("high", &high);
+    let mut players = vec![session.play(&low, &["--format=s16le", "--rate=48000", "--channels=1"])];
+    players.push(session.play(&high, &["--format=float32be", "--rate=22050", "--channels=2"]));
+    while session.server.stats().playing < 2 {
+        std::thread::sleep(LOOK);
+    }
+    let heard = session.listen(players);
+    let (left, right) = (channel(&heard, 0), channel(&heard, 1));
+    let (left, right) = (&left[9_600..57_600], &right[9_600..57_600]);
+    for (samples, hertz, wanted) in
+        [(left, 500.0, 0.25), (left, 2_000.0, 0.5), (right, 500.0, 0.25), (right, 2_000.0, 0.0)]
+    {
+        let level = level(samples, hertz);
+        assert!((level - wanted).abs() < 0.005, "{hertz} Hz at {level}, not {wanted}");
+    }
+    assert!(rest(left, &[500.0, 2_000.0]) < 1e-4);
+}
+
+#[test]
+fn surround_and_a_small_buffer_are_played() {
+    let Some(mut session) = session() else { return };
+    // Of 5.1, the centre alone: it is heard on both sides.
+    let samples: Vec<f64> = tone(48_000, 750.0, 0.9, 1.5)
+        .iter()
+        .flat_map(|sample| [0.0, 0.0, *sample, 0.0, 0.0, 0.0])
+        .collect();
+    let file = session.file("centre", &s16(&samples));
+    let map = "--channel-map=front-left,front-right,front-center,lfe,rear-left,rear-right";
+    let args = [
+        "--format=s16le",
+        "--rate=48000",
+        "--channels=6",
+        map,
+        "--latency-msec=20",
+        "--process-time-msec=5",
+    ];
+    let player = session.play(&file, &args);
+    let heard = session.listen(vec![player]);
+    let wanted = 0.9 * std::f64::consts::FRAC_1_SQRT_2 / (1.0 + std::f64::consts::SQRT_2);
+    for side in 0..CHANNELS {
+        let samples = channel(&heard, side);
+        let level = level(&samples[4_800..52_800], 750.0);
+        assert!((level - wanted).abs() < 0.005, "{level}, not {wanted}");
+    }
+    assert_eq!(session.server.stats().underruns, 0);
+}
+
+#[test]
+fn who_asks_is_told_what_there_is() {
+    let Some(session) = session() else { return };
+    let info = session.text("pactl", &["info"]);
+    for line in ["Default Sink: nearlight", "Default Source: nearlight.microphone"] {
+        assert!(info.contains(line), "{info}");
+    }
+    assert!(info.contains("float32le 2ch 48000Hz"), "{info}");
+    let all = session.text("pactl", &["list"]);
+    for part in
+        ["Sink #0", "Source #0", "Source #1", "nearlight.monitor", "Monitor of Sink: nearlight"]
+    {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    session.text("pactl", &["set-sink-volume", "@DEFAULT_SINK@", "50%"]);
+    assert!(session.text("pactl", &["get-sink-volume", "nearlight"]).contains("50%"));
+    session.text("pactl", &["set-default-sink", "nearlight"]);
+    session.text("pactl", &["stat"]);
+    let refused = session.command("pactl", &["load-module", "module-null-sink"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("Access denied"), "{refused:?}");
+    assert_eq!(session.server.stats().malformed, 0);
+}
+
+#[test]
+fn the_microphone_is_recorded_once_it_is_on() {
+    let Some(mut session) = session() else { return };
+    let args = [
+        "--device=nearlight.microphone",
+        "--format=s16le",
+        "--rate=44100",
+        "--channels=1",
+        "--raw",
+        "--latency-msec=10",
+    ];
+    let mut recorder =
+        Client(session.command("parec", &args).stdout(Stdio::piped()).spawn().unwrap());
+    while !session.server.recording() {
+        std::thread::sleep(LOOK);
+    }
+    let microphone = session.server.microphone();
+    let spoken: Vec<f32> =
+        tone(SAMPLE_RATE, 600.0, 0.5, 2.0).iter().map(|sample| *sample as f32).collect();
+    // While it is off nothing is heard of this.
+    microphone.push(&spoken[..4_800]);
+    microphone.set_enabled(true);
+    let mut recorded = recorder.0.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        // One second.
+        let mut bytes = vec![0; 44_100 * 2];
+        recorded.read_exact(&mut bytes).map(|()| bytes)
+    });
+    for said in spoken.chunks(480) {
+        microphone.push(said);
+        while session.block().is_none() {}
+        // What is not read is dropped, and this is to be read.
+        std::thread::sleep(LOOK);
+    }
+    while !reader.is_finished() {
+        session.block();
+        std::thread::sleep(LOOK);
+    }
+    let bytes = reader.join().unwrap().unwrap();
+    let samples: Vec<f64> = bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|bytes| f64::from(i16::from_le_bytes(*bytes)) / 32_768.0)
+        .collect();
+    // The frequency is told in samples of 48 kHz.
+    let hertz = 600.0 * 48_000.0 / 44_100.0;
+    let middle = &samples[4_410..4_410 + 22_050];
+    assert!((level(middle, hertz) - 0.5).abs() < 0.01, "{}", level(middle, hertz));
+    drop(recorder);
+    while session.server.recording() {
+        std::thread::sleep(LOOK);
+    }
+}
+
+#[test]
+fn a_game_goes_on_when_nobody_listens() {
+    let Some(session) = session() else { return };
+    let file = session.file("tone", &s16(&tone(44_100, 1_000.0, 0.5, 1.0)));
+    let mut player = session.play(&file, &["--format=s16le", "--rate=44100", "--channels=1"]);
+    while player.runs() {
+        session.clock.advance(BLOCK);
+        std::thread::sleep(LOOK);
+    }
+    assert!(player.0.wait().unwrap().success());
+}
+
+#[test]
+fn who_is_killed_while_it_plays_leaves_nothing_behind() {
+    let Some(mut session) = session() else { return };
+    let args = ["--playback", "--format=s16le", "--rate=48000", "--channels=2", "--raw"];
+    let mut player = session.command("pacat", &args);
+    let mut player = Client(player.stdin(Stdio::piped()).spawn().unwrap());
+    let mut input = player.0.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || while input.write_all(&[1; 4_096]).is_ok() {});
+    while session.server.stats().playing == 0 {
+        std::thread::sleep(LOOK);
+    }
+    while session.block().is_none() {}
+    drop(player);
+    writer.join().unwrap();
+    while session.server.stats().clients > 0 {
+        std::thread::sleep(LOOK);
+    }
+    assert_eq!(session.server.stats().streams, 0);
+    let block = session.block().unwrap();
+    assert!(block.iter().all(|sample| *sample == 0.0));
+    // The next one is served.
+    assert!(session.text("pactl", &["info"]).contains("nearlight"));
+    let socket = session.folder.path().join("native");
+    assert!(socket.exists());
+    drop(session.server);
+    assert!(!socket.exists());
+    assert!(session.source.fill(MediaTime::ZERO, &mut [0.0; 2]).is_err());
+}
