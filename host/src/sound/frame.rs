@@ -12,8 +12,8 @@ use thiserror::Error;
 const DESCRIPTOR: usize = pulseaudio::protocol::DESCRIPTOR_SIZE;
 /// Longest command that is read. A client's longest are its properties, which are of some hundred bytes.
 const LONGEST_COMMAND: usize = 64 * 1024;
-/// Longest block of samples that is read. libpulse cuts its own at 64 KiB.
-const LONGEST_BLOCK: usize = 1024 * 1024;
+/// Longest block of samples that is read: no client is asked for more. libpulse cuts its own at 64 KiB.
+const LONGEST_BLOCK: usize = super::queue::MOST_QUEUED;
 /// Flags that say that the samples lie in shared memory, or that some is let go of (pulsecore/pstream.c).
 const SHARED: u32 = 0xe000_0000;
 const SEEK: u32 = 0xff;

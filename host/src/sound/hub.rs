@@ -261,7 +261,7 @@ impl Hub {
         client: u32,
         write: impl FnOnce(&mut Vec<u8>, u16) -> Result<(), protocol::ProtocolError>,
     ) {
-        let Some(client) = self.client(client) else { return };
+        let Some(client) = self.client(client).filter(|client| !client.gone) else { return };
         let version = client.version.unwrap_or(protocol::MAX_VERSION);
         let written = write(&mut client.out, version);
         if written.is_err() || client.out.len() > UNREAD_MOST {

@@ -372,6 +372,53 @@ fn who_writes_without_being_asked_or_does_not_read_harms_only_itself() {
 }
 
 #[test]
+fn who_sends_garbage_or_lets_news_pile_up_is_disconnected_alone() {
+    let mut session = Session::new();
+    let (garbage, deaf) = (session.hub.connect().unwrap(), session.hub.connect().unwrap());
+    session.hub.received(garbage, &[0xff; 64], session.now);
+    assert!(session.hub.output(garbage).1);
+    let mine = std::mem::replace(&mut session.client, deaf);
+    let auth = AuthParams { version: MAX_VERSION, ..AuthParams::default() };
+    session.say(&Command::Auth(auth));
+    session.say(&Command::Subscribe(protocol::SubscriptionMask::ALL));
+    session.client = mine;
+    let mute = Command::SetSinkMute(protocol::SetDeviceMuteParams {
+        device_index: Some(0),
+        device_name: None,
+        mute: true,
+    });
+    while !session.hub.output(deaf).1 {
+        session.say(&mute);
+        assert_eq!(session.told(), [Command::Reply]);
+    }
+    assert!(session.hub.output(deaf).0.unwrap().len() < 300 * 1024);
+    assert!(!session.hub.output(session.client).1);
+    let stats = session.hub.stats();
+    assert_eq!((stats.malformed, stats.unread), (1, 1));
+}
+
+#[test]
+fn what_a_client_records_and_does_not_read_is_dropped_and_counted() {
+    let mut session = Session::new();
+    let params = RecordStreamParams {
+        sample_spec: SampleSpec { format: SampleFormat::S32Le, channels: 8, sample_rate: 192_000 },
+        channel_map: default_map(8),
+        ..RecordStreamParams::default()
+    };
+    let made: CreateRecordStreamReply = session.ask(&Command::CreateRecordStream(params)).unwrap();
+    for _ in 0..100 {
+        session.block();
+    }
+    let (out, is_over) = session.hub.output(session.client);
+    let bytes = out.unwrap().len();
+    assert!(!is_over && bytes < 300 * 1024, "{bytes}");
+    assert!(session.hub.stats().dropped > 5_000_000);
+    session.heard();
+    session.say(&Command::DeleteRecordStream(made.channel));
+    assert_eq!(session.told(), [Command::Reply]);
+}
+
+#[test]
 fn nothing_is_done_for_a_stranger_and_unknown_commands_end_nobody() {
     let mut session = Session::new();
     let stranger = session.hub.connect().unwrap();
