@@ -1,7 +1,17 @@
 //! Hosts games: each in a sandbox with a display and a sound server of its own.
 
+mod beneath;
 pub mod catalogue;
 pub mod confine;
 pub mod display;
 pub mod saves;
 pub mod sound;
+
+/// A text of others as it is shown in messages: quoted, and not at any length.
+fn shown(text: &str) -> String {
+    const MOST: usize = 80;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{:?}…", &text[..at]),
+        None => format!("{text:?}"),
+    }
+}

@@ -1,1 +1,309 @@
-//! Entries of the catalogue, one TOML folder a game.
+//! Entries of the catalogue: one folder a game, `ID/game.toml` with what belongs to it.
+//!
+//! The folder's name is the id. `game.toml` is strict: a key that is not known, of the wrong type or with a
+//! value that cannot be, refuses the entry, and each problem is told with its key; other entries are not
+//! touched by it. Nothing that an entry names is read from outside its folder, and symbolic links are
+//! not followed. No shell is ever between an entry and its program: arguments are what they say.
+//!
+//! ```toml
+//! title = "Freedoom"                  # shown; up to 80 characters
+//! summary = "One or two sentences."   # shown; up to 400 characters
+//! genre = "shooter"                   # see Genre
+//! licence = "Engine GPL-2+, data BSD" # shown; what it may be hosted under
+//! command = "crispy-doom"             # looked up in COMMAND_FOLDERS, or an absolute path
+//! package = "crispy-doom"             # the Debian package that brings it
+//! arguments = ["-geometry", "{width}x{height}"]           # places: see template::Values
+//! environment = { SDL_AUDIODRIVER = "pulseaudio" }        # not what environment.rs refuses
+//! internet = false                    # whether it may reach the network at all
+//! devices = ["gpu", "gamepad"]        # see Device; given where the node has and allows them
+//! saves = [".local/share/game"]       # files or folders below the home that are kept
+//! stop_grace_ms = 3000                # from SIGTERM to SIGKILL, up to 60000
+//! warm = false                        # may be started ahead of the player and kept frozen
+//!
+//! [[requires]]                        # what must be installed beyond the command
+//! file = "/usr/share/games/data.wad"  # or: command = "name"
+//! package = "freedoom"                # the Debian package that brings it
+//!
+//! [display]
+//! width = 1280                        # pixels at the start, even
+//! height = 720
+//! max_width = 1920                    # the most that a browser's window can make of it
+//! max_height = 1080
+//! fps = 60                            # nominal frames per second, up to 240
+//! pointer = "relative"                # or "absolute": whether the page should lock the pointer
+//!
+//! [limits]
+//! cpus = 2.0                          # cores
+//! memory_mib = 1024
+//! processes = 128                     # with threads
+//! home_mib = 64                       # what may lie in the home at once
+//!
+//! [[files]]                           # put into the home before saves are restored, which win
+//! from = "game.cfg"                   # a file of this folder
+//! to = ".config/game.cfg"
+//! fill = true                         # whether places in it are filled, as in arguments
+//!
+//! [[controls]]                        # help; up to 32
+//! input = "W A S D"
+//! action = "walk"
+//! ```
+//! `poster.png`, `poster.jpg` or `poster.webp` is its picture, of up to 1 MiB.
+
+mod check;
+mod environment;
+mod file;
+mod install;
+mod read;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use media::{ByteSize, FrameRate, Size};
+use serde::Deserialize;
+
+pub use install::{COMMAND_FOLDERS, Missing, Program, Required, Requirement};
+pub use read::read;
+pub use template::{Template, Values};
+
+use crate::saves::HomePath;
+
+/// The name of an entry: up to 40 of `a` to `z`, `0` to `9` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GameId(Box<str>);
+
+impl GameId {
+    /// Checks `text`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        ((1..=40).contains(&text.len()) && text.chars().all(plain)).then(|| Self(text.into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for GameId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A game that can be hosted, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The folder's name.
+    pub id: GameId,
+    /// Its folder, which the game sees read-only.
+    pub folder: PathBuf,
+    /// For people.
+    pub title: String,
+    /// One or two sentences for people.
+    pub summary: String,
+    /// What kind of game it is.
+    pub genre: Genre,
+    /// For people: under which licences the game may be hosted.
+    pub licence: String,
+    /// The program.
+    pub program: Program,
+    /// Its arguments, without its own name.
+    pub arguments: Vec<Template>,
+    /// Variables beyond those that the node sets.
+    pub environment: Vec<(String, Template)>,
+    /// What must be installed, the program first.
+    pub requires: Vec<Requirement>,
+    /// The display.
+    pub display: DisplayMode,
+    /// What it may use.
+    pub limits: Limits,
+    /// Whether it may reach the network.
+    pub internet: bool,
+    /// Devices that it makes use of.
+    pub devices: Vec<Device>,
+    /// Files or folders that are kept; none lies within another.
+    pub saves: Vec<HomePath>,
+    /// Files that are put into the home before saves are restored.
+    pub files: Vec<HomeFile>,
+    /// How to play it.
+    pub controls: Vec<Control>,
+    /// From SIGTERM to SIGKILL.
+    pub stop_grace: Duration,
+    /// Whether it may be started ahead of its player and kept frozen.
+    pub warm: bool,
+    /// Its picture.
+    pub poster: Option<Poster>,
+}
+
+impl Entry {
+    /// What is not installed now; none where it can be played.
+    pub fn missing(&self) -> Option<Missing> {
+        let missing: Vec<_> = self.requires.iter().filter(|each| !each.what.is_there()).collect();
+        let mut packages: Vec<_> = missing
+            .iter()
+            .map(|each| each.package.clone())
+            .filter(|package| !package.is_empty())
+            .collect();
+        packages.sort();
+        packages.dedup();
+        let what: Vec<_> = missing.into_iter().map(|each| each.what.clone()).collect();
+        (!what.is_empty()).then_some(Missing { what, packages })
+    }
+}
+
+/// What kind of game an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Genre {
+    Action,
+    Adventure,
+    Arcade,
+    Desktop,
+    Puzzle,
+    Racing,
+    RolePlaying,
+    Shooter,
+    Simulation,
+    Sport,
+    Strategy,
+}
+
+/// A device that an entry makes use of; it gets it where the node has it and allows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// A GPU's render node.
+    Gpu,
+    /// Gamepads.
+    Gamepad,
+    /// The player's microphone, when the player allows it.
+    Microphone,
+}
+
+/// What the page should do with the pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointerMode {
+    /// Send where it is.
+    Absolute,
+    /// Lock it and send how it moves.
+    Relative,
+}
+
+/// The display that an entry starts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DisplayMode {
+    /// Size at the start.
+    pub size: Size,
+    /// The largest that it can be given.
+    pub max_size: Size,
+    /// Nominal frame rate.
+    pub rate: FrameRate,
+    /// What the page should do with the pointer.
+    pub pointer: PointerMode,
+}
+
+/// What a game may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Thousandths of a core.
+    pub cpu_millis: u32,
+    /// Memory without its home.
+    pub memory: ByteSize,
+    /// Processes and threads at once.
+    pub processes: u32,
+    /// What may lie in its home.
+    pub home: ByteSize,
+}
+
+/// A file that is put into the home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeFile {
+    /// Where to.
+    pub path: HomePath,
+    /// What is in it.
+    pub contents: Contents,
+}
+
+/// See [`HomeFile`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contents {
+    /// As it is.
+    Plain(Vec<u8>),
+    /// With places that are filled.
+    Filled(Template),
+}
+
+impl Contents {
+    /// The bytes of one session.
+    pub fn bytes(&self, values: &Values<'_>) -> Vec<u8> {
+        match self {
+            Self::Plain(bytes) => bytes.clone(),
+            Self::Filled(template) => template.fill(values).into_bytes(),
+        }
+    }
+}
+
+/// A line of help.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// The key or gesture.
+    pub input: String,
+    /// What it does.
+    pub action: String,
+}
+
+/// A picture of a game.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Poster {
+    /// Its media type (RFC 6838).
+    pub media_type: &'static str,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Poster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Poster({}, {} bytes)", self.media_type, self.bytes.len())
+    }
+}
+
+/// An entry, or a folder of entries, that is not used, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Every problem that was found; never empty.
+    pub problems: Vec<Problem>,
+}
+
+/// Something wrong with an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which key, with dots between tables; empty where it is the file as a whole.
+    pub key: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => f.write_str(&self.why),
+            key => write!(f, "{key}: {}", self.why),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problems: Vec<_> = self.problems.iter().map(ToString::to_string).collect();
+        write!(f, "{}: {}", self.path.display(), problems.join("; "))
+    }
+}

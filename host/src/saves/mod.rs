@@ -1,1 +1,6 @@
-//! Save folders: snapshots, versions, restoring.
+//! What players keep of games.
+
+mod path;
+
+pub use path::HomePath;
+pub(crate) use path::overlap;
