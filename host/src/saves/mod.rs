@@ -1,6 +1,283 @@
-//! What players keep of games.
+//! What players keep of games: versions of a few folders of a home, by player and game.
+//!
+//! ```text
+//! ROOT/PLAYER/GAME/            PLAYER is the SHA-256 of the player's name
+//!   lock                       flock(2): one reader or writer of these versions at a time
+//!   000000000012/              a version; the highest number is the newest
+//!     manifest                 what is in it, with hashes; see manifest.rs
+//!     files.tar                the files
+//!     pinned                   is kept however old; absent otherwise
+//!   new/                       a version that is being made; one that is found was cut off, and is removed
+//! ```
+//! A version is made under the name `new`, brought to the disk and then renamed, so at any crash it is
+//! whole or not there. It is read only after its manifest and every file in it has been checked.
+//!
+//! The lock is one of a kernel: two nodes must not share ROOT. A game should be frozen or gone while it is
+//! saved: a file that changes while it is read refuses the save, but that two files fit each other only
+//! the game knows.
 
+mod archive;
+mod disk;
+mod manifest;
 mod path;
+mod restore;
+#[cfg(test)]
+mod tests;
+mod versions;
+mod walk;
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use thiserror::Error;
+
+pub use manifest::{Hash, Manifest, SavedFile, Skipped};
 pub use path::HomePath;
 pub(crate) use path::overlap;
+pub use versions::{Listed, Version};
+
+use crate::catalogue::GameId;
+use disk::Disk;
+use versions::Versions;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaveLimits {
+    /// Bytes of the files of one version.
+    pub bytes: u64,
+    /// Files and folders of one version.
+    pub files: usize,
+    /// Names in a path.
+    pub depth: usize,
+    /// Versions that are kept besides those that are pinned; at least one is.
+    pub keep: usize,
+    /// Versions that can be pinned.
+    pub pinned: usize,
+}
+
+impl Default for SaveLimits {
+    fn default() -> Self {
+        Self { bytes: 256 << 20, files: 4096, depth: 16, keep: 10, pinned: 10 }
+    }
+}
+
+/// Whose versions, and of which game.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// The player, by any name.
+    pub player: &'a str,
+    /// The game.
+    pub game: &'a GameId,
+}
+
+/// What a save is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot<'a> {
+    /// The game's home.
+    pub home: BorrowedFd<'a>,
+    /// What of it is kept; none may lie within another.
+    pub paths: &'a [HomePath],
+    /// Now, since 1970.
+    pub now: Duration,
+    /// The game's version, for people.
+    pub game_version: &'a str,
+}
+
+/// What came of a save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saved {
+    /// A new version.
+    Made {
+        /// Which.
+        version: Version,
+        /// What was left out of it.
+        skipped: Skipped,
+    },
+    /// The newest version is the same already.
+    Unchanged(Version),
+    /// None of the paths is there: nothing was made, so that older versions are not pushed out.
+    Nothing,
+}
+
+/// Why a save was not made. All versions are as they were.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// What is to be saved cannot be read.
+    #[error("\"{path}\" cannot be read: {source}")]
+    Read {
+        /// What.
+        path: HomePath,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file was written to each time that it was read.
+    #[error("\"{path}\" changes while it is read")]
+    Changing {
+        /// Which.
+        path: HomePath,
+    },
+    /// Too many bytes.
+    #[error("it has more than {most} bytes")]
+    TooLarge {
+        /// How many are allowed.
+        most: u64,
+    },
+    /// Too many files.
+    #[error("it has more than {most} files and folders")]
+    TooMany {
+        /// How many are allowed.
+        most: usize,
+    },
+    /// Folders in folders in folders.
+    #[error("\"{path}\" lies deeper than {most} folders")]
+    TooDeep {
+        /// What.
+        path: HomePath,
+        /// How deep is allowed.
+        most: usize,
+    },
+    /// A path that is too long.
+    #[error("what lies in \"{path}\" has a path of more than {most} bytes")]
+    TooLong {
+        /// Where.
+        path: HomePath,
+        /// How long is allowed.
+        most: usize,
+    },
+    /// One path lies within another.
+    #[error("\"{0}\" is asked for twice")]
+    Overlap(HomePath),
+    /// The store cannot be written to.
+    #[error("the save cannot be written: {0}")]
+    Write(#[source] io::Error),
+}
+
+/// Why a version was not restored. The home is as it was, but for an undo that failed as well.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// There is no such version.
+    #[error("there is no such save")]
+    Absent,
+    /// The version is damaged.
+    #[error("the save is damaged: {0}")]
+    Damaged(String),
+    /// The version cannot be unpacked into the home.
+    #[error("the save cannot be unpacked: {0}")]
+    Unpack(String),
+    /// The home cannot be written to.
+    #[error("the game's home cannot be written: {0}")]
+    Home(#[source] io::Error),
+    /// The store cannot be read.
+    #[error("the save cannot be read: {0}")]
+    Store(#[source] io::Error),
+}
+
+/// Why versions were not changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no such version.
+    #[error("there is no such save")]
+    Absent,
+    /// As many as may be are pinned.
+    #[error("{most} saves are pinned, and no more can be")]
+    Pinned {
+        /// How many are allowed.
+        most: usize,
+    },
+    /// The store cannot be read or written.
+    #[error("the saves cannot be reached: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Store {
+    root: OwnedFd,
+    limits: SaveLimits,
+    disk: Disk,
+}
+
+impl Store {
+    /// Opens the store at `root`, a folder that is made if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be made or opened.
+    pub fn open(root: &Path, limits: SaveLimits) -> io::Result<Self> {
+        Self::on(root, limits, Disk::default())
+    }
+
+    fn on(root: &Path, limits: SaveLimits, disk: Disk) -> io::Result<Self> {
+        std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+            .recursive(true)
+            .create(root)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(root, flags, Mode::empty())?;
+        Ok(Self { root, limits, disk })
+    }
+
+    /// Saves what lies at the snapshot's paths as a new version, and removes versions beyond those that
+    /// are kept. Reads and writes; may take as long as the disk takes.
+    ///
+    /// # Errors
+    /// See [`SaveError`].
+    pub fn save(&self, owner: Owner<'_>, snapshot: &Snapshot<'_>) -> Result<Saved, SaveError> {
+        if let Some((inner, _)) = overlap(snapshot.paths) {
+            return Err(SaveError::Overlap(inner.clone()));
+        }
+        let versions = self.versions(owner, FlockOperation::LockExclusive);
+        versions.map_err(SaveError::Write)?.save(snapshot)
+    }
+
+    /// All versions, the newest first, damaged ones too.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn list(&self, owner: Owner<'_>) -> Result<Vec<Listed>, StoreError> {
+        Ok(self.versions(owner, FlockOperation::LockShared)?.list()?)
+    }
+
+    /// Keeps a version however many come after it, or no more.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn pin(&self, owner: Owner<'_>, version: Version, pinned: bool) -> Result<(), StoreError> {
+        self.versions(owner, FlockOperation::LockExclusive)?.pin(version, pinned)
+    }
+
+    /// Deletes a version, pinned or not.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn delete(&self, owner: Owner<'_>, version: Version) -> Result<(), StoreError> {
+        self.versions(owner, FlockOperation::LockExclusive)?.delete(version)
+    }
+
+    /// Puts a version into `home`, whose game must not run, in place of what lies at the paths that it
+    /// was made of; what came to be there since is gone after that. Nothing is touched before all of the
+    /// version has been checked.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn restore(
+        &self,
+        owner: Owner<'_>,
+        version: Version,
+        home: impl AsFd,
+    ) -> Result<Manifest, RestoreError> {
+        let versions =
+            self.versions(owner, FlockOperation::LockShared).map_err(RestoreError::Store)?;
+        let (manifest, mut archive) = versions.read(version)?;
+        restore::restore(&self.disk, home.as_fd(), &mut archive, &manifest)?;
+        Ok(manifest)
+    }
+
+    fn versions(&self, owner: Owner<'_>, lock: FlockOperation) -> io::Result<Versions<'_>> {
+        Versions::open(&self.disk, &self.limits, &self.root, owner, lock)
+    }
+}

@@ -76,6 +76,14 @@ impl HomePath {
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.strip_prefix(&other.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
+
+    /// The folder that it lies in, none where that is the home, and its own name.
+    pub(crate) fn split_last(&self) -> (Option<&str>, &str) {
+        match self.0.rsplit_once('/') {
+            Some((folder, name)) => (Some(folder), name),
+            None => (None, &self.0),
+        }
+    }
 }
 
 impl fmt::Display for HomePath {
