@@ -1,1 +1,3 @@
 //! Confines and runs games.
+
+pub mod machine;
