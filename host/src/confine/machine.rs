@@ -1,22 +1,22 @@
 //! The life of a hosted game, without input or output. It is told the time.
 //!
 //! ```text
-//!           Start           Opened                  DisplayReady            Launch
-//!  Created ───────▶ Opening ───────▶ Starting(display) ────────▶ Waiting ─────────────┐
-//!                      │                    │    │                  │                 ▼
-//!                      │                    │    └── Launch came ───┼────────▶ Starting(game)
-//!                      │                    │        before         │                 │ GameStarted
-//!                      │                    │                       │                 ▼
-//!                      │ failed, too late   │ failed, too late      │ display   Running ⇄ Suspended
-//!                      │                    │                       │ ended       │ │        │
-//!                      ▼                    ▼                       ▼             │ │ Stop   │ Stop
-//!                  Stopping(kill) ◀─────────┴───────────────────────┴─────────────┘ ▼        ▼
-//!                      │    ▲                      game or display ended      Stopping(term)
-//!                      │    └─────────── game ended, grace over ────────────────────┘
-//!                Gone, │
-//!             too late ▼
-//!                  Ended(how)
+//!           Start           Opened                   DisplayReady           Launch
+//!  Created ───────▶ Opening ───────▶ Starting(display) ─────────▶ Waiting ─────────▶ Starting(game)
+//!                      │                     │  └── where Launch came before ────────────▶│    │
+//!                      │                     │                       │                    │    │
+//!                      │ failed,             │ failed, too late,     │ Stop,              │    │ GameStarted
+//!                      │ too late, Stop      │ Stop                  │ display ended      │    ▼
+//!                      ▼                     ▼                       ▼          failed,   │  Running ⇄ Suspended
+//!                  Stopping(kill) ◀──────────┴───────────────────────┴────────────────────┤    │        │
+//!                      │    ▲                                            display or game  │    │        │
+//!                      │    │                                            ended            └────┼────────┤
+//!                      │    └──── game ended, grace over ──── Stopping(term) ◀─── Stop ────────┴────────┘
+//!          Gone,       ▼
+//!          too late  Ended(how)          from each but the last: Kill ──▶ Stopping(kill)
 //! ```
+//!
+//! Suspend is remembered where it comes before the game runs.
 //!
 //! A driver hands every event to [`Machine::handle`], carries out what [`Machine::poll_action`] yields
 //! until it yields nothing, and calls again with [`Event::Timeout`] at [`Machine::poll_timeout`].
@@ -170,7 +170,7 @@ pub enum Event {
     GameFailed(String),
     /// It ended.
     GameEnded(Exit),
-    /// No process of the sandbox shall run.
+    /// No process of the sandbox shall run, from the moment that the game does.
     Suspend,
     /// They shall run again.
     Resume,
@@ -222,13 +222,20 @@ pub enum Phase {
     Ended(End),
 }
 
+/// What was asked for before it could be done.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ahead {
+    launch: bool,
+    suspend: bool,
+}
+
 #[derive(Debug)]
 enum State {
-    Created { launch: bool },
-    Opening { launch: bool, until: MediaTime },
-    Displaying { launch: bool, until: MediaTime },
-    Waiting,
-    Launching { until: MediaTime },
+    Created { ahead: Ahead },
+    Opening { ahead: Ahead, until: MediaTime },
+    Displaying { ahead: Ahead, until: MediaTime },
+    Waiting { ahead: Ahead },
+    Launching { ahead: Ahead, until: MediaTime },
     Running,
     Suspended,
     Terminating { until: MediaTime },
@@ -247,21 +254,22 @@ pub struct Machine {
 impl Machine {
     /// One that nothing has happened to.
     pub fn new(patience: Patience) -> Self {
-        Self { state: State::Created { launch: false }, patience, actions: VecDeque::new() }
+        Self {
+            state: State::Created { ahead: Ahead::default() },
+            patience,
+            actions: VecDeque::new(),
+        }
     }
 
     /// Takes an event. Those that mean nothing in the state it is in are left out.
     pub fn handle(&mut self, now: MediaTime, event: Event) {
         match event {
             Event::Timeout => self.expire(now),
-            Event::Start | Event::Opened | Event::DisplayReady | Event::Launch => {
-                self.advance(now, &event);
-            }
-            Event::GameStarted => {
-                if matches!(self.state, State::Launching { .. }) {
-                    self.state = State::Running;
-                }
-            }
+            Event::Start
+            | Event::Opened
+            | Event::DisplayReady
+            | Event::Launch
+            | Event::GameStarted => self.advance(now, &event),
             Event::OpenFailed(reason) => {
                 if matches!(self.state, State::Opening { .. }) {
                     let how = How::Failed(Step::Sandbox, reason);
@@ -275,13 +283,10 @@ impl Machine {
                 let asked = matches!(self.state, State::Terminating { .. });
                 self.kill(now, if asked { How::Stopped } else { How::Exited(exit) });
             }
-            Event::Suspend => {
-                if matches!(self.state, State::Running) {
-                    self.enter(State::Suspended, Action::Freeze);
-                }
-            }
+            Event::Suspend => self.suspend(true),
+            Event::Resume => self.suspend(false),
             // A half frozen game is let go whole.
-            Event::Resume | Event::FreezeFailed => {
+            Event::FreezeFailed => {
                 if matches!(self.state, State::Suspended) {
                     self.enter(State::Running, Action::Thaw);
                 }
@@ -313,7 +318,7 @@ impl Machine {
         match self.state {
             State::Opening { until, .. }
             | State::Displaying { until, .. }
-            | State::Launching { until }
+            | State::Launching { until, .. }
             | State::Terminating { until }
             | State::Killing { until, .. } => Some(until),
             _ => None,
@@ -326,7 +331,7 @@ impl Machine {
             State::Created { .. } => Phase::Created,
             State::Opening { .. } => Phase::Starting(Step::Sandbox),
             State::Displaying { .. } => Phase::Starting(Step::Display),
-            State::Waiting => Phase::Waiting,
+            State::Waiting { .. } => Phase::Waiting,
             State::Launching { .. } => Phase::Starting(Step::Game),
             State::Running => Phase::Running,
             State::Suspended => Phase::Suspended,
@@ -337,30 +342,48 @@ impl Machine {
 
     fn advance(&mut self, now: MediaTime, event: &Event) {
         match (&mut self.state, event) {
-            (State::Created { launch }, Event::Start) => {
-                let launch = *launch;
-                let until = now + self.patience.open;
-                self.enter(State::Opening { launch, until }, Action::Open);
+            (State::Created { ahead }, Event::Start) => {
+                let (ahead, until) = (*ahead, now + self.patience.open);
+                self.enter(State::Opening { ahead, until }, Action::Open);
             }
-            (State::Opening { launch, .. }, Event::Opened) => {
-                let launch = *launch;
-                let until = now + self.patience.display;
-                self.enter(State::Displaying { launch, until }, Action::StartDisplay);
+            (State::Opening { ahead, .. }, Event::Opened) => {
+                let (ahead, until) = (*ahead, now + self.patience.display);
+                self.enter(State::Displaying { ahead, until }, Action::StartDisplay);
             }
-            (State::Displaying { launch: false, .. }, Event::DisplayReady) => {
-                self.state = State::Waiting;
+            (State::Displaying { ahead, .. }, Event::DisplayReady) if !ahead.launch => {
+                self.state = State::Waiting { ahead: *ahead };
             }
-            (State::Displaying { launch: true, .. }, Event::DisplayReady)
-            | (State::Waiting, Event::Launch) => {
-                let until = now + self.patience.game;
-                self.enter(State::Launching { until }, Action::StartGame);
+            (State::Displaying { ahead, .. }, Event::DisplayReady)
+            | (State::Waiting { ahead }, Event::Launch) => {
+                let (ahead, until) = (*ahead, now + self.patience.game);
+                self.enter(State::Launching { ahead, until }, Action::StartGame);
+            }
+            (State::Launching { ahead, .. }, Event::GameStarted) => {
+                if ahead.suspend {
+                    self.enter(State::Suspended, Action::Freeze);
+                } else {
+                    self.state = State::Running;
+                }
             }
             (
-                State::Created { launch }
-                | State::Opening { launch, .. }
-                | State::Displaying { launch, .. },
+                State::Created { ahead }
+                | State::Opening { ahead, .. }
+                | State::Displaying { ahead, .. },
                 Event::Launch,
-            ) => *launch = true,
+            ) => ahead.launch = true,
+            _ => {}
+        }
+    }
+
+    fn suspend(&mut self, wanted: bool) {
+        match &mut self.state {
+            State::Created { ahead }
+            | State::Opening { ahead, .. }
+            | State::Displaying { ahead, .. }
+            | State::Waiting { ahead }
+            | State::Launching { ahead, .. } => ahead.suspend = wanted,
+            State::Running if wanted => self.enter(State::Suspended, Action::Freeze),
+            State::Suspended if !wanted => self.enter(State::Running, Action::Thaw),
             _ => {}
         }
     }
@@ -389,7 +412,10 @@ impl Machine {
         let is_awaited = match step {
             Step::Sandbox => false,
             Step::Display => matches!(self.state, State::Displaying { .. }),
-            Step::Game => matches!(self.state, State::Launching { .. }),
+            // It may have been told to end meanwhile.
+            Step::Game => {
+                matches!(self.state, State::Launching { .. } | State::Terminating { .. })
+            }
         };
         if is_awaited {
             self.kill(now, How::Failed(step, reason));
@@ -401,7 +427,8 @@ impl Machine {
             State::Created { .. } => {
                 self.state = State::Ended(End { how: How::Killed, gone: true });
             }
-            State::Running | State::Suspended => {
+            // One that is being started may run already, though nobody has said so yet.
+            State::Launching { .. } | State::Running | State::Suspended => {
                 // A halted process would take the signal when it runs again: it is to be given its grace.
                 if matches!(self.state, State::Suspended) {
                     self.actions.push_back(Action::Thaw);
@@ -410,10 +437,9 @@ impl Machine {
                 self.enter(State::Terminating { until }, Action::Terminate);
             }
             // Nothing of the player's is there yet that could be put in order.
-            State::Opening { .. }
-            | State::Displaying { .. }
-            | State::Waiting
-            | State::Launching { .. } => self.kill(now, How::Killed),
+            State::Opening { .. } | State::Displaying { .. } | State::Waiting { .. } => {
+                self.kill(now, How::Killed);
+            }
             State::Terminating { .. } | State::Killing { .. } | State::Ended(_) => {}
         }
     }

@@ -103,6 +103,34 @@ fn the_first_reason_stays() {
 }
 
 #[test]
+fn a_game_that_is_being_started_is_suspended_as_soon_as_it_runs() {
+    for place in 0..=4 {
+        let mut events = TO_RUNNING.to_vec();
+        events.insert(place, Event::Suspend);
+        let (machine, last) = after(&events);
+        assert_eq!((machine.phase(), last), (Phase::Suspended, vec![Action::Freeze]), "{place}");
+        events.insert(place + 1, Event::Resume);
+        assert_eq!(after(&events).0.phase(), Phase::Running, "{place}");
+    }
+}
+
+#[test]
+fn a_game_that_is_being_started_is_asked_to_end() {
+    let (mut machine, last) = after(&[&TO_RUNNING[..4], &[Event::Stop]].concat());
+    assert_eq!(last, [Action::Terminate]);
+    machine.handle(T0, Event::GameStarted);
+    machine.handle(T0, Event::GameEnded(Exit::Signal(15)));
+    assert_eq!(drain(&mut machine), [Action::Kill]);
+    machine.handle(T0, Event::Gone);
+    assert_eq!(ended(&machine).how, How::Stopped);
+    let failed = Event::GameFailed("none".into());
+    let (mut machine, last) = after(&[&TO_RUNNING[..4], &[Event::Stop, failed]].concat());
+    assert_eq!(last, [Action::Kill]);
+    machine.handle(T0, Event::Gone);
+    assert_eq!(ended(&machine).how, How::Failed(Step::Game, "none".into()));
+}
+
+#[test]
 fn what_cannot_be_frozen_runs_on() {
     let (machine, last) = running_then(&[Event::Suspend, Event::FreezeFailed]);
     assert_eq!((machine.phase(), last), (Phase::Running, vec![Action::Thaw]));

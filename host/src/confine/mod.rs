@@ -1,3 +1,162 @@
-//! Confines and runs games.
+//! Confines and runs games: each in a sandbox of its own that also holds its X server.
+//!
+//! ```text
+//!  node ── Sandbox ──▶ thread ── spawn ──▶ bwrap ──▶ nearlight-init (first process of the sandbox)
+//!           │  ▲         │  ▲                            │        │
+//!           │  └─ phase ─┘  └──── SEQPACKET: reports ◀───┤        ├──▶ X server ◀─┐
+//!           └─ home, X socket (descriptors) ◀────────────┘        └──▶ game ──────┘ MIT-SHM
+//! ```
+//!
+//! Layers, outermost first: namespaces for users, mounts, processes, IPC, names, control groups and the
+//! network; no capabilities and no new privileges; a filter of system calls; limits by control group and
+//! by resource limits; where the node is root, a user of the host for each game. What a game can write to
+//! is memory of its own. The node takes nothing that comes out of a sandbox on trust: it opens files
+//! below descriptors (`RESOLVE_BENEATH`), and bounds what it reads.
+//!
+//! One thread a sandbox makes, watches and removes it; bubblewrap dies with that thread, and everything in
+//! the sandbox with its first process. Whatever a sandbox made on the host is gone when its end is told.
+//! What a node that crashed left behind is removed when the next one starts.
+//!
+//! While a sandbox is suspended its X server is halted too: whoever waits for an answer of it waits.
 
+pub mod cgroup;
+pub mod command;
+pub mod filter;
+mod find;
+mod folder;
+mod launch;
+pub mod lines;
 pub mod machine;
+mod mark;
+pub mod processes;
+pub mod protocol;
+mod run;
+mod sandbox;
+pub mod spec;
+mod users;
+
+use std::ops::Range;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::PathBuf;
+
+use find::Parts;
+pub use find::{Found, Missing, Tool};
+pub use folder::{Cookie, User};
+pub use machine::{End, Exit, How, Patience, Phase, Step};
+pub use mark::Mark;
+use run::Plan;
+pub use sandbox::{Display, EventFn, Sandbox};
+pub use spec::{Bind, Limits, Network, Program, Refused, Spec};
+use users::Users;
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder for the sandboxes' own files. Every user must be able to pass through it and what it lies in.
+    /// Short: the paths of sockets below it may have 107 bytes.
+    pub run: PathBuf,
+    /// Bubblewrap; looked for in `PATH` when there is none.
+    pub bwrap: Option<PathBuf>,
+    /// The X server (Xvfb, or what takes its arguments); looked for in `PATH` when there is none.
+    pub display: Option<PathBuf>,
+    /// `nearlight-init`; looked for beside the running program when there is none.
+    pub init: Option<PathBuf>,
+    /// Users of the host that games run as where the node is root. Nothing else may use them.
+    pub users: Range<u32>,
+    /// Whether control groups are used.
+    pub limits: bool,
+}
+
+/// What makes sandboxes.
+pub struct Confinement {
+    parts: Parts,
+    users: Option<Users>,
+}
+
+impl std::fmt::Debug for Confinement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Confinement").field("found", &self.parts.found).finish_non_exhaustive()
+    }
+}
+
+impl Confinement {
+    /// Looks for what is needed and tries it out: makes a sandbox and ends it. Removes what nodes that
+    /// crashed left behind. Takes up to a minute where programs hang, and some ten milliseconds else.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn find(config: &Config) -> Result<Self, Missing> {
+        let parts = find::parts(config)?;
+        let users = parts.found.own_users.then(|| Users::new(config.users.clone()));
+        Ok(Self { parts, users })
+    }
+
+    /// What was found.
+    pub fn found(&self) -> &Found {
+        &self.parts.found
+    }
+
+    /// Makes a sandbox and starts its display. The game is started with [`Sandbox::launch`], at any
+    /// time. `events` is told every change.
+    ///
+    /// Returns as soon as the folder and the control group of the sandbox are there.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing is left of the attempt.
+    pub fn start(&self, spec: &Spec, events: EventFn) -> Result<Sandbox, Refused> {
+        spec.check(self.parts.run.path())?;
+        if spec.network == Network::Internet {
+            return Err(Refused::Network(
+                "giving one without the node's own network is not supported yet",
+            ));
+        }
+        let lease = match &self.users {
+            Some(users) => Some(users.take().ok_or(Refused::Users(users.count()))?),
+            None => None,
+        };
+        let group_of_device = self.check_devices(spec)?;
+        let user = lease
+            .as_ref()
+            .map(|lease| User { uid: lease.uid, gid: group_of_device.unwrap_or(lease.uid) });
+        let mut cookie = Cookie::default();
+        getrandom::fill(&mut cookie).map_err(|e| Refused::system("a cookie")(e.into()))?;
+        let folder = self.parts.run.make(&spec.id, user, &cookie).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                return Refused::Exists(spec.id.clone());
+            }
+            Refused::system("the folder of the sandbox")(error)
+        })?;
+        let group = match &self.parts.limits {
+            Ok(tree) => Some(
+                tree.make(&spec.id, &spec.limits).map_err(Refused::system("the control group"))?,
+            ),
+            Err(_) => None,
+        };
+        let plan = Plan {
+            id: spec.id.clone(),
+            bwrap: self.parts.found.bwrap.path.clone(),
+            host: self.parts.host.clone(),
+            filter: self.parts.filter.clone(),
+            spec: spec.clone(),
+            folder,
+            group,
+            user,
+            lease,
+        };
+        Sandbox::spawn(plan, cookie, events)
+    }
+
+    /// What a device must be; the group of the first one.
+    fn check_devices(&self, spec: &Spec) -> Result<Option<u32>, Refused> {
+        let mut group = None;
+        for path in &spec.devices {
+            let refused = |reason: String| Refused::Device { path: path.clone(), reason };
+            let data = std::fs::symlink_metadata(path).map_err(|e| refused(e.to_string()))?;
+            if !data.file_type().is_char_device() {
+                return Err(refused("it is no character device".to_owned()));
+            }
+            group.get_or_insert(data.gid());
+        }
+        Ok(group)
+    }
+}

@@ -1,0 +1,386 @@
+//! The arguments of bubblewrap. Pure.
+//!
+//! What a game sees: the host's `/usr` and a few files of its `/etc`, read-only; what its entry names,
+//! read-only; and a home, `/tmp`, `/run` and shared memory of its own that lie in memory, have a size and
+//! go with the sandbox. Nothing that it can write to is the host's: the display's socket lies in its own
+//! `/tmp`, and the node is handed it by the process inside.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::spec::{Bind, Network, Program, Spec};
+
+/// The player's number in the sandbox.
+pub const PLAYER: u32 = 1000;
+/// The player's home.
+pub const HOME: &str = "/home/player";
+/// Where X servers have their sockets.
+pub const X_FOLDER: &str = "/tmp/.X11-unix";
+/// Where the sandbox's own files lie.
+pub const OURS: &str = "/run/nearlight";
+/// What names the player to the X server.
+pub const XAUTHORITY: &str = "/run/nearlight/xauth";
+/// The folder of the sound server's socket.
+pub const SOUND: &str = "/run/nearlight/pulse";
+/// The program that runs everything else.
+pub const INIT: &str = "/run/nearlight/init";
+/// The X server, where it does not lie in `/usr`.
+pub const DISPLAY: &str = "/run/nearlight/display";
+
+/// `XDG_RUNTIME_DIR`.
+pub const RUNTIME: &str = "/run/user/1000";
+
+/// Bytes of `/tmp`: what games keep there is small, and counts as memory.
+const TMP_BYTES: u64 = 256 << 20;
+/// Bytes of POSIX shared memory.
+const SHARED_BYTES: u64 = 256 << 20;
+/// Bytes of `/run`, which holds sockets and little else.
+const RUN_BYTES: u64 = 16 << 20;
+/// Files and folders of `/etc` that programs look for, where they are there. Nothing that names users,
+/// hosts or services of the host.
+const FROM_ETC: [&str; 19] = [
+    "alternatives",
+    "ca-certificates",
+    "drirc",
+    "fonts",
+    "glvnd",
+    "gtk-3.0",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "localtime",
+    "mime.types",
+    "openal",
+    "os-release",
+    "ssl/certs",
+    "timidity",
+    "vulkan",
+    "X11",
+    "xdg",
+];
+/// Files that every session gets made, and what is in them.
+pub const MADE: [(&str, &str); 5] = [
+    (
+        "passwd",
+        "root:x:0:0:root:/:/usr/sbin/nologin\nplayer:x:1000:1000:Player:/home/player:/bin/sh\n",
+    ),
+    ("group", "root:x:0:\nplayer:x:1000:\n"),
+    ("hosts", "127.0.0.1 localhost nearlight\n::1 localhost nearlight\n"),
+    ("hostname", "nearlight\n"),
+    ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+];
+
+/// A folder at the top of the host's tree that programs need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Top {
+    /// A folder.
+    Folder(PathBuf),
+    /// A link, as nearly all are since `/usr` was merged.
+    Link {
+        /// Where it lies.
+        at: PathBuf,
+        /// Where it points to.
+        to: PathBuf,
+    },
+}
+
+/// What is the same for all sandboxes of a node.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// `/usr`, `/bin`, `/lib` and the like.
+    pub tops: Vec<Top>,
+    /// The program that becomes the sandbox's first process.
+    pub init: PathBuf,
+    /// The X server.
+    pub display: PathBuf,
+    /// Whether bubblewrap can forbid further user namespaces.
+    pub can_disable_userns: bool,
+}
+
+/// Of one sandbox.
+#[derive(Clone, Debug)]
+pub struct Layout<'a> {
+    /// Its files on the host: `etc/`, `xauth`, `pulse/`.
+    pub folder: &'a Path,
+    /// The descriptor of the filter.
+    pub filter: i32,
+}
+
+/// Everything after `bwrap`, to the end.
+pub fn arguments(host: &Host, spec: &Spec, layout: &Layout<'_>) -> Vec<OsString> {
+    let mut args = Arguments(Vec::new());
+    args.apart(host, spec);
+    args.tree_of_host(host);
+    args.etc(spec, layout);
+    args.devices(spec);
+    args.own_tree(spec, layout);
+    for Bind { source, at } in &spec.binds {
+        args.show(source, at);
+    }
+    args.show(&host.init, INIT);
+    if !host.display.starts_with("/usr") {
+        args.show(&host.display, DISPLAY);
+    }
+    // Last: folders for the binds are made in it.
+    args.add(["--remount-ro", "/", "--chdir", HOME]);
+    args.add(["--seccomp", &layout.filter.to_string()]);
+    args.add(["--", INIT]);
+    args.0
+}
+
+/// Variables that every program in a sandbox has.
+pub fn environment() -> BTreeMap<String, String> {
+    let sound = format!("unix:{SOUND}/native");
+    let variables = [
+        ("DISPLAY", ":0"),
+        ("HOME", HOME),
+        ("LANG", "C.UTF-8"),
+        ("LOGNAME", "player"),
+        ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"),
+        ("PULSE_SERVER", &sound),
+        ("SHELL", "/bin/sh"),
+        ("USER", "player"),
+        ("XAUTHORITY", XAUTHORITY),
+        ("XDG_RUNTIME_DIR", RUNTIME),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// The X server as it is started: no network, no abstract socket, and as large as it will ever be. It
+/// writes the number of its display to its standard output once it takes connections.
+pub fn display(host: &Host, spec: &Spec) -> Program {
+    let screen = format!("{}x{}x24", spec.largest.width, spec.largest.height);
+    let args = [
+        ":0",
+        "-screen",
+        "0",
+        &screen,
+        "-displayfd",
+        "1",
+        "-nolisten",
+        "tcp",
+        "-nolisten",
+        "local",
+        "-auth",
+        XAUTHORITY,
+        "-noreset",
+        "-s",
+        "0",
+        "-dpi",
+        "96",
+    ];
+    let inside = host.display.starts_with("/usr");
+    let command = if inside { host.display.display().to_string() } else { DISPLAY.to_owned() };
+    Program {
+        command,
+        args: args.map(str::to_owned).into(),
+        env: environment(),
+        folder: Some("/".into()),
+    }
+}
+
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn add<const N: usize>(&mut self, args: [&str; N]) {
+        self.0.extend(args.map(OsString::from));
+    }
+
+    fn show(&mut self, source: impl AsRef<OsStr>, at: impl AsRef<OsStr>) {
+        self.bind("--ro-bind", source, at);
+    }
+
+    fn bind(&mut self, how: &str, source: impl AsRef<OsStr>, at: impl AsRef<OsStr>) {
+        self.0.extend([how.as_ref(), source.as_ref(), at.as_ref()].map(OsStr::to_owned));
+    }
+
+    /// A folder in memory that can be written to.
+    fn scratch(&mut self, bytes: u64, mode: &str, at: &str) {
+        self.add(["--size", &bytes.to_string(), "--perms", mode, "--tmpfs", at]);
+    }
+
+    fn folder(&mut self, mode: &str, at: &str) {
+        self.add(["--perms", mode, "--dir", at]);
+    }
+
+    fn apart(&mut self, host: &Host, spec: &Spec) {
+        self.add(["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]);
+        self.add(["--unshare-cgroup-try"]);
+        if spec.network == Network::None {
+            self.add(["--unshare-net"]);
+        }
+        let player = PLAYER.to_string();
+        self.add(["--uid", &player, "--gid", &player, "--hostname", "nearlight"]);
+        if host.can_disable_userns {
+            self.add(["--disable-userns"]);
+        }
+        self.add(["--die-with-parent", "--new-session", "--as-pid-1"]);
+        self.add(["--cap-drop", "ALL", "--clearenv"]);
+    }
+
+    fn tree_of_host(&mut self, host: &Host) {
+        for top in &host.tops {
+            match top {
+                Top::Folder(path) => self.show(path, path),
+                Top::Link { at, to } => self.bind("--symlink", to, at),
+            }
+        }
+        // Programs that index fonts at their start take seconds without it.
+        let fonts = "/var/cache/fontconfig";
+        self.bind("--ro-bind-try", fonts, fonts);
+        self.add(["--symlink", "../tmp", "/var/tmp"]);
+        self.add(["--proc", "/proc"]);
+    }
+
+    fn etc(&mut self, spec: &Spec, layout: &Layout<'_>) {
+        for name in FROM_ETC {
+            let path = Path::new("/etc").join(name);
+            self.bind("--ro-bind-try", &path, &path);
+        }
+        if spec.network == Network::Internet {
+            self.bind("--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf");
+        }
+        for (name, _) in MADE {
+            self.show(layout.folder.join("etc").join(name), Path::new("/etc").join(name));
+        }
+        self.show(layout.folder.join("etc/machine-id"), "/etc/machine-id");
+    }
+
+    fn devices(&mut self, spec: &Spec) {
+        self.add(["--dev", "/dev"]);
+        for device in &spec.devices {
+            self.bind("--dev-bind", device, device);
+        }
+        if !spec.devices.is_empty() {
+            // Drivers look there for what a device node belongs to.
+            self.show("/sys", "/sys");
+        }
+        self.scratch(SHARED_BYTES, "1777", "/dev/shm");
+        self.add(["--remount-ro", "/dev"]);
+    }
+
+    fn own_tree(&mut self, spec: &Spec, layout: &Layout<'_>) {
+        self.scratch(TMP_BYTES, "1777", "/tmp");
+        self.folder("1777", X_FOLDER);
+        self.scratch(RUN_BYTES, "0755", "/run");
+        self.folder("0700", RUNTIME);
+        self.folder("0755", OURS);
+        self.show(layout.folder.join("xauth"), XAUTHORITY);
+        self.show(layout.folder.join("pulse"), SOUND);
+        self.scratch(spec.home, "0700", HOME);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::Patience;
+    use super::super::spec::Limits;
+    use super::*;
+    use media::Size;
+
+    fn spec() -> Spec {
+        Spec {
+            id: "one".into(),
+            binds: vec![Bind { source: "/srv/quake".into(), at: "/game".into() }],
+            home: 12_345,
+            network: Network::None,
+            devices: Vec::new(),
+            largest: Size::new(640, 360),
+            limits: Limits::default(),
+            patience: Patience::default(),
+        }
+    }
+
+    fn args_of(spec: &Spec) -> Vec<String> {
+        let host = Host {
+            tops: vec![
+                Top::Folder("/usr".into()),
+                Top::Link { at: "/bin".into(), to: "usr/bin".into() },
+            ],
+            init: "/opt/nearlight-init".into(),
+            display: "/opt/Xvfb".into(),
+            can_disable_userns: true,
+        };
+        let layout = Layout { folder: Path::new("/state/one"), filter: 9 };
+        let args = arguments(&host, spec, &layout);
+        args.into_iter().map(|arg| arg.into_string().unwrap()).collect()
+    }
+
+    fn place(args: &[String], wanted: &str) -> usize {
+        let wanted: Vec<&str> = wanted.split(' ').collect();
+        let found = args.windows(wanted.len()).position(|window| window == wanted);
+        found.unwrap_or_else(|| panic!("no {wanted:?} in {args:?}"))
+    }
+
+    #[test]
+    fn everything_is_apart_and_nothing_of_the_host_can_be_written() {
+        let args = args_of(&spec());
+        for wanted in [
+            "--unshare-user --unshare-ipc --unshare-pid --unshare-uts",
+            "--unshare-net",
+            "--die-with-parent --new-session --as-pid-1",
+            "--cap-drop ALL --clearenv",
+            "--symlink usr/bin /bin",
+            "--ro-bind /usr /usr",
+            "--ro-bind /srv/quake /game",
+            "--size 12345 --perms 0700 --tmpfs /home/player",
+            "--ro-bind /opt/Xvfb /run/nearlight/display",
+            "--seccomp 9 -- /run/nearlight/init",
+        ] {
+            place(&args, wanted);
+        }
+        for never in ["--bind", "--bind-try", "--dev-bind", "--share-net", "--cap-add", "/sys"] {
+            assert!(!args.iter().any(|arg| arg == never), "{never}");
+        }
+    }
+
+    #[test]
+    fn the_root_is_closed_after_the_last_bind() {
+        let args = args_of(&spec());
+        let closed = place(&args, "--remount-ro /");
+        let last = args.iter().rposition(|arg| arg.contains("bind") || arg == "--tmpfs");
+        assert!(last.unwrap() < closed);
+        // What lies in a folder in memory is put there after it.
+        let scratch = |at: &str| place(&args, &format!("--tmpfs {at}"));
+        assert!(
+            scratch("/run") < place(&args, "--ro-bind /opt/nearlight-init /run/nearlight/init")
+        );
+        assert!(place(&args, "--dev /dev") < scratch("/dev/shm"));
+        assert!(scratch("/dev/shm") < place(&args, "--remount-ro /dev"));
+    }
+
+    #[test]
+    fn names_of_the_host_are_not_shown() {
+        let args = args_of(&spec());
+        for (name, _) in MADE {
+            place(&args, &format!("--ro-bind /state/one/etc/{name} /etc/{name}"));
+        }
+        let shown: Vec<_> = args.iter().filter(|arg| arg.starts_with("/etc")).collect();
+        for name in ["/etc", "/etc/shadow", "/etc/resolv.conf", "/etc/ssl", "/etc/ssl/private"] {
+            assert!(!shown.iter().any(|path| *path == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn devices_and_networks_come_only_as_asked() {
+        let mut spec = spec();
+        spec.network = Network::Internet;
+        spec.devices = vec!["/dev/dri/renderD128".into()];
+        let args = args_of(&spec);
+        assert!(!args.iter().any(|arg| arg == "--unshare-net"));
+        place(&args, "--ro-bind-try /etc/resolv.conf /etc/resolv.conf");
+        let device = place(&args, "--dev-bind /dev/dri/renderD128 /dev/dri/renderD128");
+        assert!(place(&args, "--dev /dev") < device);
+        place(&args, "--ro-bind /sys /sys");
+    }
+
+    #[test]
+    fn arguments_of_a_path_stay_one() {
+        let mut spec = spec();
+        spec.binds = vec![Bind { source: "/srv/a b; rm -rf $HOME".into(), at: "/game".into() }];
+        let args = args_of(&spec);
+        assert!(args.iter().any(|arg| arg == "/srv/a b; rm -rf $HOME"));
+    }
+}

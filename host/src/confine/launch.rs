@@ -1,0 +1,83 @@
+//! Starts bubblewrap.
+#![expect(unsafe_code, reason = "descriptors are handed over between fork and exec")]
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
+use rustix::io::FdFlags;
+
+use super::folder::User;
+
+/// Standard streams.
+pub(super) struct Streams {
+    pub(super) input: Stdio,
+    pub(super) output: Stdio,
+    pub(super) error: Stdio,
+}
+
+/// Starts bubblewrap with these arguments, in the groups behind the doors, as this user, or as the
+/// node's. It dies with the thread that calls this.
+///
+/// # Errors
+/// When a group does not take it, or it cannot be run.
+pub(super) fn spawn(
+    bwrap: &Path,
+    args: Vec<OsString>,
+    filter: OwnedFd,
+    doors: Vec<OwnedFd>,
+    user: Option<User>,
+    streams: Streams,
+) -> io::Result<Child> {
+    let mut command = Command::new(bwrap);
+    command.args(args).env_clear().current_dir("/");
+    command.stdin(streams.input).stdout(streams.output).stderr(streams.error);
+    if let Some(User { uid, gid }) = user {
+        // Other groups of the node's user are dropped with it.
+        command.gid(gid).uid(uid);
+    }
+    let enter = move || {
+        for door in &doors {
+            rustix::io::write(door, b"0")?;
+        }
+        keep_only_standard_streams()?;
+        rustix::io::fcntl_setfd(&filter, FdFlags::empty())?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec only what is safe in a signal handler may be called. `enter` makes
+    // system calls, over descriptors that it owns; it neither allocates nor locks.
+    unsafe { command.pre_exec(enter) };
+    command.spawn()
+}
+
+/// What the node has open is closed on exec, also what it inherited itself without that mark, which a
+/// game could use then.
+///
+/// # Errors
+/// On kernels before 5.11.
+fn keep_only_standard_streams() -> io::Result<()> {
+    // SAFETY: the call takes numbers alone, and marks descriptors; it closes none of this process's.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A filter to hand over, and its number.
+///
+/// # Errors
+/// When the system has no memory or descriptor for it.
+pub(super) fn filter_file(bytes: &[u8]) -> io::Result<(OwnedFd, i32)> {
+    let file = memfd_create("seccomp", MemfdFlags::CLOEXEC)?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&file, rest)?;
+        rest = rest.get(written..).unwrap_or_default();
+    }
+    seek(&file, SeekFrom::Start(0))?;
+    let number = file.as_raw_fd();
+    Ok((file, number))
+}
