@@ -1,0 +1,139 @@
+//! Many sandboxes in a row leave nothing behind. Alone in its process: it counts threads, descriptors,
+//! processes and mounts.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail and speak as tests do"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use common::{Bed, bed, ended, eventually, shell, spec, until};
+use nearlight_host::confine::cgroup::Tree;
+use nearlight_host::confine::{Mark, Phase, processes};
+
+/// How many: twenty, or as many as `make soak` asks for.
+fn cycles() -> u32 {
+    std::env::var("NEARLIGHT_CYCLES").map_or(20, |number| number.parse().unwrap())
+}
+
+/// Names of a folder; none where it is not there, or its owner is gone meanwhile.
+fn names(folder: impl Into<PathBuf>) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder.into()) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// The namespaces of a process.
+fn namespaces(pid: u32) -> BTreeSet<String> {
+    let folder = PathBuf::from(format!("/proc/{pid}/ns"));
+    names(&folder)
+        .into_iter()
+        .filter_map(|name| Some(fs::read_link(folder.join(name)).ok()?.to_str()?.to_owned()))
+        .collect()
+}
+
+/// What is there of this process and below it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Footprint {
+    threads: usize,
+    descriptors: usize,
+    processes: usize,
+    mounts: usize,
+    groups: usize,
+    files: usize,
+    sockets: usize,
+}
+
+fn footprint(bed: &Bed) -> Footprint {
+    let mark = Mark::own().unwrap().to_string();
+    let run = bed.run.path().join(&mark);
+    let groups = Tree::find(&Mark::own().unwrap())
+        .map(|tree| tree.folders().flat_map(names).filter(|name| name.contains(&mark)).count());
+    let lines_with = |file: &str, text: &str| {
+        fs::read_to_string(file).unwrap().lines().filter(|line| line.contains(text)).count()
+    };
+    Footprint {
+        threads: names("/proc/self/task").len(),
+        descriptors: names("/proc/self/fd").len(),
+        processes: processes::below(std::process::id()).len(),
+        mounts: lines_with("/proc/self/mountinfo", ""),
+        groups: groups.unwrap_or(0),
+        files: names(&run).len(),
+        sockets: lines_with("/proc/net/unix", run.to_str().unwrap()),
+    }
+}
+
+/// Processes anywhere whose user is one of the games', or that are in one of these namespaces.
+fn left(inside: &BTreeSet<String>) -> Vec<String> {
+    let pids = names("/proc").into_iter().filter_map(|name| name.parse().ok());
+    pids.filter(|pid| !namespaces(*pid).is_disjoint(inside))
+        .map(|pid: u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default())
+        .filter(|stat| !stat.is_empty())
+        .collect()
+}
+
+/// One from its start to its end, which comes in a different way every time. Its namespaces.
+fn one(bed: &Bed, number: u32) -> BTreeSet<String> {
+    let sandbox = bed.start(&spec(&format!("cycle-{number}")));
+    if number.is_multiple_of(5) {
+        // Before it is known whether it works at all.
+        return BTreeSet::new();
+    }
+    until(&sandbox, &Phase::Waiting);
+    let outermost = sandbox.pid().unwrap();
+    let all = processes::below(outermost);
+    assert!(all.len() >= 3, "bubblewrap, the first process and the X server: {all:?}");
+    let own = namespaces(std::process::id());
+    let inside: BTreeSet<_> =
+        all.iter().flat_map(|of| namespaces(of.pid)).filter(|name| !own.contains(name)).collect();
+    assert!(inside.len() >= 5, "{inside:?}");
+    match number % 5 {
+        1 => sandbox.launch(shell("echo over; sleep 100000 & exit 0")),
+        2 => {
+            sandbox.launch(shell("echo x > /dev/shm/x; ipcmk -M 4096; exec sleep 100000"));
+            until(&sandbox, &Phase::Running);
+            sandbox.suspend();
+            until(&sandbox, &Phase::Suspended);
+            sandbox.stop();
+        }
+        3 => {
+            sandbox.launch(shell("setsid sleep 100000 & exec sleep 100000"));
+            until(&sandbox, &Phase::Running);
+            // Dropped while it runs.
+            return inside;
+        }
+        _ => sandbox.stop(),
+    }
+    let end = ended(&sandbox);
+    assert!(end.gone, "{end:?}");
+    inside
+}
+
+#[test]
+fn many_sandboxes_leave_nothing_behind() {
+    let Some(bed) = bed() else { return };
+    // What stays for good: the allocator's arenas, and what is opened once.
+    for number in 0..5 {
+        one(&bed, number);
+    }
+    let before = footprint(&bed);
+    assert_eq!((before.files, before.groups, before.sockets), (0, 0, 0));
+    let mut inside = BTreeSet::new();
+    for number in 0..cycles() {
+        inside.extend(one(&bed, number));
+        let now = footprint(&bed);
+        assert_eq!(now, before, "after {number}");
+    }
+    // Numbers of namespaces are used again, by others on this machine too, but not for ever.
+    eventually("nobody is left in the namespaces", || left(&inside).is_empty().then_some(()));
+    for fd in names("/proc/self/fd") {
+        let target = fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default();
+        assert!(!inside.contains(target.to_str().unwrap_or_default()), "{target:?}");
+    }
+}

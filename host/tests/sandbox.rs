@@ -1,0 +1,305 @@
+//! Sandboxes from their start to their end, with real programs in them.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail and speak as tests do"
+)]
+
+mod common;
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+
+use common::{bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until};
+use nearlight_host::confine::{
+    Bind, End, Exit, How, Network, Phase, Program, Refused, Sandbox, Step,
+};
+use x11rb::connection::Connection;
+use x11rb::protocol::xproto::ConnectionExt;
+use x11rb::rust_connection::{DefaultStream, RustConnection};
+
+fn connect(sandbox: &Sandbox, cookie: [u8; 16]) -> Result<RustConnection, String> {
+    let display = sandbox.display().unwrap();
+    let stream = UnixStream::connect(display.path()).unwrap();
+    let (stream, _) = DefaultStream::from_unix_stream(stream).unwrap();
+    let name = b"MIT-MAGIC-COOKIE-1".to_vec();
+    RustConnection::connect_to_stream_with_auth_info(stream, 0, name, cookie.into())
+        .map_err(|error| error.to_string())
+}
+
+fn windows(connection: &RustConnection) -> usize {
+    let root = connection.setup().roots[0].root;
+    connection.query_tree(root).unwrap().reply().unwrap().children.len()
+}
+
+#[test]
+fn a_game_runs_and_its_end_is_told() {
+    let Some(bed) = bed() else { return };
+    let (events, phases) = sync_channel(64);
+    let sandbox = bed
+        .confinement
+        .start(&spec("runs"), Box::new(move |phase| events.send(phase.clone()).unwrap()))
+        .unwrap();
+    sandbox.launch(shell("echo hello; echo wrong >&2; echo saved > save; exit 3"));
+    let end = ended(&sandbox);
+    assert_eq!(end, End { how: How::Exited(Exit::Code(3)), gone: true });
+    assert_eq!(sandbox.said(), ["hello", "wrong"]);
+    // The home outlives the game, so that what it saved can be taken.
+    assert_eq!(in_home(&sandbox, "save").unwrap(), b"saved\n");
+    let folder = sandbox.folder().to_owned();
+    assert!(!folder.exists());
+    drop(sandbox);
+    let told: Vec<Phase> = phases.into_iter().collect();
+    let expected = [
+        Phase::Starting(Step::Sandbox),
+        Phase::Starting(Step::Display),
+        Phase::Starting(Step::Game),
+        Phase::Running,
+        Phase::Stopping,
+        Phase::Ended(end),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn windows_come_up_on_a_display_that_wants_its_cookie() {
+    let Some(bed) = bed() else { return };
+    let games = [
+        ("/usr/bin/xterm", &[][..]),
+        (
+            "/usr/games/crispy-doom",
+            &["-iwad", "/usr/share/games/doom/freedoom1.wad", "-window", "-nosound"],
+        ),
+    ];
+    for (command, args) in games {
+        if !Path::new(command).exists() {
+            assert!(!must_run(), "NEARLIGHT_HOST is set, and {command} is not installed");
+            println!("left out: {command} is not installed");
+            continue;
+        }
+        let sandbox = bed.start(&spec("windows"));
+        // Warm: the display is there before it is known what is played.
+        until(&sandbox, &Phase::Waiting);
+        let display = sandbox.display().unwrap();
+        let connection = connect(&sandbox, display.cookie).unwrap();
+        let screen = &connection.setup().roots[0];
+        assert_eq!((screen.width_in_pixels, screen.height_in_pixels), (640, 360));
+        assert_eq!(windows(&connection), 0);
+        assert!(connect(&sandbox, [0; 16]).is_err(), "another cookie is refused");
+        let program = Program {
+            command: command.into(),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            ..Program::default()
+        };
+        sandbox.launch(program);
+        eventually("a window", || (windows(&connection) > 0).then_some(()));
+        let usage = sandbox.usage();
+        assert!(usage.cpu.unwrap() > std::time::Duration::ZERO, "{usage:?}");
+        assert!(usage.memory.unwrap() > 1 << 20 && usage.processes.unwrap() >= 3, "{usage:?}");
+        sandbox.stop();
+        assert_eq!(ended(&sandbox), End { how: How::Stopped, gone: true });
+        assert_eq!(sandbox.usage(), nearlight_host::confine::cgroup::Usage::default());
+    }
+}
+
+#[test]
+fn a_game_that_is_asked_to_end_can_put_things_in_order() {
+    let Some(bed) = bed() else { return };
+    let script = "trap 'echo bye; echo done > save; exit 0' TERM; echo ready; \
+                  while :; do sleep 0.01; done";
+    for suspended in [false, true] {
+        let sandbox = bed.play(&spec("asked"), shell(script));
+        said(&sandbox, "ready");
+        if suspended {
+            sandbox.suspend();
+            until(&sandbox, &Phase::Suspended);
+        }
+        sandbox.stop();
+        assert_eq!(ended(&sandbox), End { how: How::Stopped, gone: true });
+        assert_eq!(sandbox.said().last().unwrap(), "bye");
+        assert_eq!(in_home(&sandbox, "save").unwrap(), b"done\n");
+    }
+}
+
+#[test]
+fn a_suspended_game_stands_still_and_goes_on() {
+    for limits in [true, false] {
+        let Some(bed) = bed_with(|config| config.limits = limits) else { return };
+        let script = "while :; do echo x >> log; done";
+        let sandbox = bed.play(&spec("still"), shell(script));
+        let length = || in_home(&sandbox, "log").map_or(0, |log| log.len());
+        let grows = |from: usize| eventually("growth", || (length() > from).then_some(()));
+        for _ in 0..3 {
+            grows(length());
+            sandbox.suspend();
+            until(&sandbox, &Phase::Suspended);
+            let before = length();
+            // However long this is, nothing may be written in it.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert_eq!(length(), before, "limits: {limits}");
+            sandbox.resume();
+            until(&sandbox, &Phase::Running);
+            grows(before);
+        }
+        sandbox.suspend();
+        until(&sandbox, &Phase::Suspended);
+        sandbox.kill();
+        assert_eq!(ended(&sandbox), End { how: How::Killed, gone: true });
+    }
+}
+
+#[test]
+fn programs_that_cannot_be_run_are_named() {
+    let Some(bed) = bed() else { return };
+    let program = |command: &str| Program { command: command.into(), ..Program::default() };
+    let mut far = program("/bin/true");
+    far.folder = Some("/nonexistent".into());
+    for program in [program("no-such-game"), program("/etc/passwd"), program(""), far] {
+        let command = program.command.clone();
+        let sandbox = bed.play(&spec("missing"), program);
+        let end = ended(&sandbox);
+        assert!(
+            matches!(&end.how, How::Failed(Step::Game, reason) if reason.contains(&command)),
+            "{end:?}"
+        );
+    }
+    let mut long = program("/bin/true");
+    long.args = vec!["x".repeat(100_000)];
+    let end = ended(&bed.play(&spec("long"), long));
+    assert!(matches!(&end.how, How::Failed(Step::Game, reason) if reason.contains("bytes")));
+}
+
+#[test]
+fn nothing_of_a_command_reaches_a_shell() {
+    let Some(bed) = bed() else { return };
+    let program = Program {
+        command: "/usr/bin/printf".into(),
+        args: vec!["%s\n".into(), "$(id); `id` > x | y".into()],
+        ..Program::default()
+    };
+    let sandbox = bed.play(&spec("plain"), program);
+    assert_eq!(ended(&sandbox).how, How::Exited(Exit::Code(0)));
+    assert_eq!(sandbox.said(), ["$(id); `id` > x | y"]);
+}
+
+#[test]
+fn a_program_has_its_variables_and_none_of_the_node() {
+    let Some(bed) = bed() else { return };
+    let mut program =
+        shell("env | sort; grep -E 'Sig(Blk|Ign)' /proc/self/status; ls -l /proc/self/fd | wc -l");
+    program.env.insert("GAME_VOLUME".into(), "7".into());
+    program.env.insert("LANG".into(), "de_DE.UTF-8".into());
+    let sandbox = bed.play(&spec("env"), program);
+    ended(&sandbox);
+    let said = sandbox.said();
+    let names: Vec<_> = said.iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let expected = [
+        "DISPLAY",
+        "GAME_VOLUME",
+        "HOME",
+        "LANG",
+        "LOGNAME",
+        "PATH",
+        "PULSE_SERVER",
+        "PWD",
+        "SHELL",
+        "USER",
+        "XAUTHORITY",
+        "XDG_RUNTIME_DIR",
+    ];
+    assert_eq!(names, expected, "{said:?}");
+    assert!(said.iter().any(|line| line == "LANG=de_DE.UTF-8"));
+    // No signal is blocked or ignored: shells that wait for their children would hang. Above 31 are those
+    // that C libraries keep for themselves.
+    let signals = said.iter().filter_map(|line| line.strip_prefix("Sig")?.split_once(":\t"));
+    let signals: Vec<_> = signals
+        .map(|(name, mask)| (name, u64::from_str_radix(mask, 16).unwrap() & 0x7fff_ffff))
+        .collect();
+    assert_eq!(signals, [("Blk", 0), ("Ign", 0)]);
+    // Its three streams, what lists them, and the heading.
+    assert_eq!(said.last().unwrap().trim(), "5");
+}
+
+#[test]
+fn displays_that_do_not_come_up_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    common::open_to_all(folder.path());
+    let server = |script: &str| {
+        let path = folder.path().join("server");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        path
+    };
+    type Judge = fn(&How) -> bool;
+    let cases: [(&str, Judge); 4] = [
+        ("exec sleep 100000", |how| *how == How::TooLate(Step::Display)),
+        ("exit 7", |how| *how == How::DisplayEnded(Exit::Code(7))),
+        (
+            "echo 0; exec sleep 100000",
+            |how| matches!(how, How::Failed(Step::Display, reason) if reason.contains("socket")),
+        ),
+        // Another file in place of the socket leads nowhere.
+        (
+            "ln -s /run/nearlight/xauth /tmp/.X11-unix/X0; echo 0; exec sleep 100000",
+            |how| matches!(how, How::Failed(Step::Display, reason) if reason.contains("socket")),
+        ),
+    ];
+    for (script, is_right) in cases {
+        let Some(bed) = bed_with(|config| config.display = Some(server(script))) else { return };
+        let mut spec = spec("dark");
+        if script.starts_with("exec") {
+            spec.patience.display = std::time::Duration::from_millis(200);
+        }
+        let end = ended(&bed.play(&spec, shell("echo never")));
+        assert!(is_right(&end.how) && end.gone, "{script}: {end:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_shown_or_given_is_refused_with_its_reason() {
+    let Some(bed) = bed() else { return };
+    let refused = |spec| bed.confinement.start(&spec, Box::new(|_| {})).unwrap_err();
+    let mut with = spec("refused");
+    with.network = Network::Internet;
+    assert!(matches!(refused(with), Refused::Network(_)));
+    let mut with = spec("refused");
+    with.binds.push(Bind { source: bed.run.path().into(), at: "/game".into() });
+    assert!(matches!(refused(with), Refused::Bind { .. }));
+    for device in ["/dev/null/x", "/dev/shm"] {
+        let mut with = spec("refused");
+        with.devices.push(device.into());
+        assert!(matches!(refused(with), Refused::Device { .. }), "{device}");
+    }
+    let mut with = spec("refused");
+    with.id = "../x".into();
+    assert!(matches!(refused(with), Refused::Name(_)));
+    let twice = spec("twice");
+    let _first = bed.start(&twice);
+    assert!(matches!(refused(twice), Refused::Exists(_)));
+    // What only bubblewrap finds out is told as the end.
+    let mut with = spec("gone");
+    with.binds.push(Bind { source: "/nonexistent".into(), at: "/game".into() });
+    let end = ended(&bed.start(&with));
+    assert!(
+        matches!(&end.how, How::Failed(Step::Sandbox, reason) if reason.contains("/nonexistent")),
+        "{end:?}"
+    );
+}
+
+#[test]
+fn users_for_games_are_given_back() {
+    let Some(bed) = bed_with(|config| config.users.end = config.users.start + 1) else { return };
+    if !bed.confinement.found().own_users {
+        println!("left out: the node is not root");
+        return;
+    }
+    let first = bed.start(&spec("first"));
+    let refused = bed.confinement.start(&spec("second"), Box::new(|_| {})).unwrap_err();
+    assert!(matches!(refused, Refused::Users(1)));
+    drop(first);
+    until(&bed.start(&spec("second")), &Phase::Waiting);
+}
