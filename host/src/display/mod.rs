@@ -1,1 +1,126 @@
 //! The X display of a session: capture, pointer, input.
+//!
+//! A [`Display`] is an X server that somebody else runs, reached by its unix socket. It opens what a session
+//! needs, each with a connection of its own, so that no thread waits for another's answers: an [`XSource`]
+//! for the source thread, an [`XInput`] for the network task. No call waits without bound: a server that
+//! hangs is [`DisplayError::Silent`] after four seconds, one that has ended is [`DisplayError::Ended`].
+//!
+//! A display that is suspended (frozen, stopped) answers nobody: whoever suspends it stops asking first.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use media::{Clock, FrameRate, MediaTime, Size};
+
+mod convert;
+mod input;
+mod keys;
+mod link;
+mod pointer;
+mod ring;
+mod screen;
+mod segment;
+mod source;
+mod text;
+mod wire;
+
+use link::Link;
+use pointer::Aim;
+use screen::Viewport;
+
+pub use input::XInput;
+pub use link::DisplayError;
+pub use source::XSource;
+
+/// What a client shows to be let in: `MIT-MAGIC-COOKIE-1`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cookie([u8; 16]);
+
+impl Cookie {
+    const NAME: &[u8] = b"MIT-MAGIC-COOKIE-1";
+
+    /// Of 16 bytes that nobody can guess.
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The contents of an authority file (`-auth` of a server, `$XAUTHORITY` of clients) that has this cookie
+    /// for display `number` of any host (Xau's `FamilyWild`).
+    pub fn authority(&self, number: u32) -> Vec<u8> {
+        let number = number.to_string();
+        let mut file = vec![0xff, 0xff];
+        for field in [b"".as_slice(), number.as_bytes(), Self::NAME, self.bytes()] {
+            // No field comes near the 64 KiB that the length can say.
+            file.extend_from_slice(&(field.len() as u16).to_be_bytes());
+            file.extend_from_slice(field);
+        }
+        file
+    }
+}
+
+impl std::fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cookie(..)")
+    }
+}
+
+/// An X server that is ready for connections.
+pub struct Display {
+    link: Link,
+    path: PathBuf,
+    cookie: Cookie,
+    /// The mode that was made for the present size, where one was.
+    mode: Option<u32>,
+    aim: Arc<Aim>,
+}
+
+impl Display {
+    /// Connects to the server that listens on `path`, and checks that it has what a session needs.
+    ///
+    /// # Errors
+    /// See [`DisplayError`].
+    pub fn connect(path: &Path, cookie: &Cookie) -> Result<Self, DisplayError> {
+        let link = Link::open(path, cookie)?;
+        let (path, cookie) = (path.to_owned(), cookie.clone());
+        Ok(Self { link, path, cookie, mode: None, aim: Arc::default() })
+    }
+
+    /// The size of its pictures.
+    ///
+    /// # Errors
+    /// See [`DisplayError`].
+    pub fn size(&self) -> Result<Size, DisplayError> {
+        Ok(Viewport::now(&self.link)?.size)
+    }
+
+    /// Gives it another size, even both ways and at most the one that the server was started with, and a
+    /// number of dots an inch (48 to 480, 96 being usual). Programs see it at once; sources say
+    /// `Resized`.
+    ///
+    /// # Errors
+    /// [`DisplayError::Size`] when it cannot have that size; and see there.
+    pub fn set_size(&mut self, size: Size, dpi: u32) -> Result<(), DisplayError> {
+        screen::set_size(&self.link, size, dpi, &mut self.mode)
+    }
+
+    /// Captures its pictures, at most at `rate`. The clock gives the stage times.
+    ///
+    /// # Errors
+    /// See [`DisplayError`].
+    pub fn source(&self, rate: FrameRate, clock: Arc<dyn Clock>) -> Result<XSource, DisplayError> {
+        XSource::open(Link::open(&self.path, &self.cookie)?, rate, clock, self.aim.clone())
+    }
+
+    /// Puts input into it. Whatever was pressed before is let go of. `now` is when the player is taken to have
+    /// done something last.
+    ///
+    /// # Errors
+    /// See [`DisplayError`].
+    pub fn input(&self, now: MediaTime) -> Result<XInput, DisplayError> {
+        XInput::open(Link::open(&self.path, &self.cookie)?, self.aim.clone(), now)
+    }
+}

@@ -1,0 +1,102 @@
+//! From the pixels of a display to those of a video stream.
+
+use media::{Rect, Size};
+use yuv::{
+    BufferStoreMut, YuvBiPlanarImageMut, YuvConversionMode, YuvRange, YuvStandardMatrix,
+    bgra_to_yuv_nv12,
+};
+
+/// Bytes of a pixel of a display.
+pub(super) const PIXEL: usize = 4;
+
+/// Bytes of an NV12 picture without padding; `size` is even both ways.
+pub(super) fn nv12_bytes(size: Size) -> usize {
+    size.width as usize * size.height as usize * 3 / 2
+}
+
+/// The least rectangle of even edges that holds `rect`, within an even picture that holds `rect`.
+pub(super) fn even(rect: Rect) -> Rect {
+    let (x, y) = (rect.x & !1, rect.y & !1);
+    let end = |start: u32, length: u32| (start + length).next_multiple_of(2);
+    Rect { x, y, width: end(rect.x, rect.width) - x, height: end(rect.y, rect.height) - y }
+}
+
+/// Converts one rectangle of even edges: `bgrx` and `nv12` are whole pictures of `size`, rows without padding.
+///
+/// # Errors
+/// When the buffers do not have that size, which is our bug.
+pub(super) fn convert(bgrx: &[u8], size: Size, rect: Rect, nv12: &mut [u8]) -> Result<(), String> {
+    let width = size.width as usize;
+    let (x, y) = (rect.x as usize, rect.y as usize);
+    let (luma, chroma) =
+        nv12.split_at_mut_checked(width * size.height as usize).ok_or("a picture is too short")?;
+    let mut image = YuvBiPlanarImageMut {
+        y_plane: BufferStoreMut::Borrowed(luma.get_mut(y * width + x..).ok_or("no such luma")?),
+        y_stride: size.width,
+        uv_plane: BufferStoreMut::Borrowed(
+            chroma.get_mut(y / 2 * width + x..).ok_or("no such chroma")?,
+        ),
+        uv_stride: size.width,
+        width: rect.width,
+        height: rect.height,
+    };
+    let pixels = bgrx.get((y * width + x) * PIXEL..).ok_or("no such pixels")?;
+    let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt709);
+    let stride = size.width * PIXEL as u32;
+    bgra_to_yuv_nv12(&mut image, pixels, stride, range, matrix, YuvConversionMode::Balanced)
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// BT.709 in limited range (ITU-R BT.709-6 §3), in floating point.
+    fn expected([b, g, r]: [u8; 3]) -> [f64; 3] {
+        let [b, g, r] = [b, g, r].map(|part| f64::from(part) / 255.0);
+        let y = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        [16.0 + 219.0 * y, 128.0 + 224.0 * (b - y) / 1.8556, 128.0 + 224.0 * (r - y) / 1.5748]
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_rectangle_is_written_and_it_is_right(
+            colour: [u8; 3],
+            x in 0_u32..20, y in 0_u32..20, width in 1_u32..21, height in 1_u32..21,
+        ) {
+            let size = Size::new(40, 40);
+            let rect = even(Rect { x, y, width, height });
+            prop_assert!(rect.fits(size));
+            let pixels = [colour[0], colour[1], colour[2], 0].repeat(40 * 40);
+            let mut nv12 = vec![77; nv12_bytes(size)];
+            convert(&pixels, size, rect, &mut nv12).unwrap();
+            let (luma, chroma) = nv12.split_at(1_600);
+            let [ey, eb, er] = expected(colour);
+            for row in 0..40_u32 {
+                for column in 0..40_u32 {
+                    let within = (rect.x..rect.x + rect.width).contains(&column)
+                        && (rect.y..rect.y + rect.height).contains(&row);
+                    let found = f64::from(luma[(row * 40 + column) as usize]);
+                    let pair = (row / 2 * 40 + column / 2 * 2) as usize;
+                    let pair = [f64::from(chroma[pair]), f64::from(chroma[pair + 1])];
+                    if within {
+                        let off = [found - ey, pair[0] - eb, pair[1] - er];
+                        prop_assert!(off.iter().all(|off| off.abs() <= 1.5), "{off:?}");
+                    } else {
+                        prop_assert_eq!((found, pair), (77.0, [77.0; 2]));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn buffers_that_are_too_short_are_refused() {
+        let size = Size::new(8, 8);
+        let whole = Rect::whole(size);
+        assert!(convert(&[0; 256], size, whole, &mut [0; 60]).is_err());
+        assert!(convert(&[0; 255], size, whole, &mut [0; 96]).is_err());
+        assert!(convert(&[0; 256], size, whole, &mut [0; 95]).is_err());
+    }
+}

@@ -1,0 +1,293 @@
+//! Puts a player's input into a display (XTEST 2.2).
+//!
+//! Called by the network task: nothing here waits. What the server does not take at once is dropped and counted;
+//! keys that could not be let go of are let go of with the next input. The wheel turns by whole notches,
+//! since XTEST has no finer ones; a finger is the pointer with its main button.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use media::input::{PointerButton, TouchPhase};
+use media::{InputEvent, InputSink, MediaTime, SequencedInput};
+use x11rb::connection::Connection as _;
+use x11rb::protocol::xproto::{
+    BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, KEY_PRESS_EVENT,
+    KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT,
+};
+use x11rb::protocol::xtest::ConnectionExt as _;
+
+use super::keys::keycode;
+use super::link::{DisplayError, Link};
+use super::pointer::Aim;
+use super::screen::Viewport;
+use super::text::Spares;
+
+/// X's numbers of the buttons left, middle, right, back and forward.
+const BUTTONS: [u8; 5] = [1, 2, 3, 8, 9];
+/// X's buttons of the wheel: up and down, left and right.
+const VERTICAL: [u8; 2] = [4, 5];
+const HORIZONTAL: [u8; 2] = [6, 7];
+/// 1/120 of a notch in one.
+const NOTCH: i32 = 120;
+/// Notches of one event that count: no wheel turns further between two.
+const MOST_NOTCHES: i32 = 20;
+/// Units of relative motion in a pixel.
+const UNITS: i32 = 16;
+
+/// A player's hands on a display. Dropping it lets go of everything.
+pub struct XInput {
+    link: Link,
+    aim: Arc<Aim>,
+    keys: [bool; 256],
+    buttons: [bool; 256],
+    /// Totals of the relative motion that was taken last.
+    totals: Option<(i32, i32)>,
+    /// What is left of relative motion below a pixel, and of the wheel below a notch.
+    motion: (i32, i32),
+    wheel: (i32, i32),
+    /// The finger that is the pointer.
+    finger: Option<u8>,
+    spares: Spares,
+    last: MediaTime,
+    dropped: Arc<AtomicU64>,
+    /// Everything must be let go of before anything else.
+    owed: bool,
+    gone: bool,
+}
+
+impl XInput {
+    pub(super) fn open(link: Link, aim: Arc<Aim>, now: MediaTime) -> Result<Self, DisplayError> {
+        if aim.shown().is_none() {
+            aim.show(&Viewport::now(&link)?);
+        }
+        let spares = Spares::find(&link)?;
+        let mut input = Self {
+            link,
+            aim,
+            keys: [false; 256],
+            buttons: [false; 256],
+            totals: None,
+            motion: (0, 0),
+            wheel: (0, 0),
+            finger: None,
+            spares,
+            last: now,
+            dropped: Arc::default(),
+            owed: false,
+            gone: false,
+        };
+        // What another connection left pressed stays so until somebody lets go of it.
+        let pressed = input.link.x().query_keymap()?.reply()?.keys;
+        for key in 0..=u8::MAX {
+            let (byte, bit) = (usize::from(key / 8), key % 8);
+            input.keys[usize::from(key)] = pressed[byte] >> bit & 1 == 1;
+        }
+        BUTTONS.iter().for_each(|&button| input.buttons[usize::from(button)] = true);
+        input.let_go()?;
+        Ok(input)
+    }
+
+    /// Counts the events that were dropped because the server took none.
+    pub fn dropped(&self) -> Arc<AtomicU64> {
+        self.dropped.clone()
+    }
+
+    /// Runs `act` where the server takes input now, and sends what came of it.
+    fn attempt(&mut self, act: impl FnOnce(&mut Self) -> Result<(), DisplayError>) {
+        let done = self.take_notice().and_then(|ready| match ready {
+            true => {
+                if std::mem::take(&mut self.owed) {
+                    self.let_go()?;
+                }
+                act(self)?;
+                Ok(self.link.wire_ready().flush()?)
+            }
+            false => Err(DisplayError::Silent),
+        });
+        match done {
+            Ok(()) => {}
+            Err(DisplayError::Silent) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                if !std::mem::replace(&mut self.gone, true) {
+                    // The source's end is what ends the session.
+                    tracing::debug!(%error, "input is taken no more");
+                }
+            }
+        }
+    }
+
+    /// Reads what the server says; whether it takes input now.
+    fn take_notice(&mut self) -> Result<bool, DisplayError> {
+        if self.gone || !self.link.wire().writable()? {
+            return Ok(false);
+        }
+        // What every client is told (that keys have other symbols) and what was refused.
+        while self.link.wire_ready().poll_for_event()?.is_some() {}
+        Ok(true)
+    }
+
+    fn fake(&self, kind: u8, detail: u8, x: i16, y: i16) -> Result<(), DisplayError> {
+        let root = self.link.root();
+        self.link.wire_ready().xtest_fake_input(kind, detail, 0, root, x, y, 0)?;
+        Ok(())
+    }
+
+    fn act(&mut self, event: &InputEvent) -> Result<(), DisplayError> {
+        match *event {
+            InputEvent::Key { code, pressed } => match keycode(code) {
+                Some(key) => self.key(key, pressed),
+                None => Ok(()),
+            },
+            InputEvent::Button { button, pressed } => self.button(number(button), pressed),
+            InputEvent::PointerAbsolute { x, y } => self.point(x, y),
+            InputEvent::PointerRelative { total_x, total_y } => self.travel(total_x, total_y),
+            InputEvent::Wheel { x, y } => self.turn(x, y),
+            InputEvent::Touch { finger, phase, x, y, .. } => self.touch(finger, phase, x, y),
+            InputEvent::Text(ref text) => {
+                let keys = self.spares.prepare(&self.link, text)?;
+                let (root, x) = (self.link.root(), self.link.wire_ready());
+                for &key in keys {
+                    for kind in [KEY_PRESS_EVENT, KEY_RELEASE_EVENT] {
+                        x.xtest_fake_input(kind, key, 0, root, 0, 0, 0)?;
+                    }
+                }
+                Ok(())
+            }
+            InputEvent::ReleaseAll => self.let_go(),
+        }
+    }
+
+    fn key(&mut self, key: u8, pressed: bool) -> Result<(), DisplayError> {
+        // The server repeats keys by itself.
+        if self.keys[usize::from(key)] == pressed {
+            return Ok(());
+        }
+        self.fake(if pressed { KEY_PRESS_EVENT } else { KEY_RELEASE_EVENT }, key, 0, 0)?;
+        self.keys[usize::from(key)] = pressed;
+        Ok(())
+    }
+
+    fn button(&mut self, button: u8, pressed: bool) -> Result<(), DisplayError> {
+        if self.buttons[usize::from(button)] == pressed {
+            return Ok(());
+        }
+        self.fake(if pressed { BUTTON_PRESS_EVENT } else { BUTTON_RELEASE_EVENT }, button, 0, 0)?;
+        self.buttons[usize::from(button)] = pressed;
+        Ok(())
+    }
+
+    fn point(&mut self, x: u16, y: u16) -> Result<(), DisplayError> {
+        let place = |at: u16, from: u32, edge: u32| {
+            let scaled =
+                (u32::from(at) * (edge - 1) + u32::from(u16::MAX) / 2) / u32::from(u16::MAX);
+            // Screens have at most 32,767 pixels each way.
+            (from + scaled) as i16
+        };
+        let Some(view) = self.aim.shown() else { return Ok(()) };
+        let (x, y) = (place(x, view.x, view.size.width), place(y, view.y, view.size.height));
+        self.aim.moved(Some((x, y)));
+        self.fake(MOTION_NOTIFY_EVENT, 0, x, y)
+    }
+
+    fn travel(&mut self, total_x: i32, total_y: i32) -> Result<(), DisplayError> {
+        let Some((x, y)) = self.totals.replace((total_x, total_y)) else { return Ok(()) };
+        let whole = |left: &mut i32, by: i32| {
+            let sum = left.saturating_add(by);
+            let pixels = (sum / UNITS).clamp(i16::MIN.into(), i16::MAX.into());
+            *left = sum % UNITS;
+            pixels as i16
+        };
+        let x = whole(&mut self.motion.0, total_x.wrapping_sub(x));
+        let y = whole(&mut self.motion.1, total_y.wrapping_sub(y));
+        if (x, y) == (0, 0) {
+            return Ok(());
+        }
+        self.aim.moved(None);
+        self.fake(MOTION_NOTIFY_EVENT, 1, x, y)
+    }
+
+    fn turn(&mut self, x: i16, y: i16) -> Result<(), DisplayError> {
+        self.wheel.0 += i32::from(x);
+        self.wheel.1 += i32::from(y);
+        let notches = (self.wheel.0 / NOTCH, self.wheel.1 / NOTCH);
+        self.wheel = (self.wheel.0 % NOTCH, self.wheel.1 % NOTCH);
+        for (notches, [back, forth]) in [(notches.0, HORIZONTAL), (notches.1, VERTICAL)] {
+            let button = if notches < 0 { back } else { forth };
+            for _ in 0..notches.abs().min(MOST_NOTCHES) {
+                self.button(button, true)?;
+                self.button(button, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, finger: u8, phase: TouchPhase, x: u16, y: u16) -> Result<(), DisplayError> {
+        match phase {
+            TouchPhase::Start if self.finger.is_none() => {
+                self.finger = Some(finger);
+                self.point(x, y)?;
+                self.button(BUTTONS[0], true)
+            }
+            _ if self.finger != Some(finger) => Ok(()),
+            TouchPhase::Start | TouchPhase::Move => self.point(x, y),
+            TouchPhase::End | TouchPhase::Cancel => {
+                self.finger = None;
+                self.button(BUTTONS[0], false)
+            }
+        }
+    }
+
+    fn let_go(&mut self) -> Result<(), DisplayError> {
+        // The page may start over with its counting.
+        (self.totals, self.finger) = (None, None);
+        (self.motion, self.wheel) = ((0, 0), (0, 0));
+        for number in 0..=u8::MAX {
+            self.key(number, false)?;
+            self.button(number, false)?;
+        }
+        Ok(self.link.wire_ready().flush()?)
+    }
+}
+
+fn number(button: PointerButton) -> u8 {
+    BUTTONS[button as usize]
+}
+
+impl InputSink for XInput {
+    fn inject(&mut self, input: &SequencedInput, at: MediaTime) {
+        self.last = at;
+        let before = self.dropped.load(Ordering::Relaxed);
+        self.attempt(|input_sink| input_sink.act(&input.event));
+        // A key whose release is lost would stay down.
+        self.owed |= self.dropped.load(Ordering::Relaxed) > before && releases(&input.event);
+    }
+
+    fn release_all(&mut self, _: MediaTime) {
+        self.owed = true;
+        self.attempt(|_| Ok(()));
+    }
+
+    fn idle_for(&self, now: MediaTime) -> Duration {
+        now.since(self.last)
+    }
+}
+
+fn releases(event: &InputEvent) -> bool {
+    match event {
+        InputEvent::Key { pressed, .. } | InputEvent::Button { pressed, .. } => !pressed,
+        InputEvent::Touch { phase, .. } => matches!(phase, TouchPhase::End | TouchPhase::Cancel),
+        InputEvent::ReleaseAll => true,
+        _ => false,
+    }
+}
+
+impl Drop for XInput {
+    fn drop(&mut self) {
+        self.owed = true;
+        self.attempt(|input| input.spares.restore(&input.link));
+    }
+}

@@ -1,0 +1,195 @@
+//! The pointer of a display: its look (XFixes) and its place, neither of which is part of the picture.
+//!
+//! Games hide it by a look without a pixel. The server tells nobody when a program hides it by `XFixesHideCursor`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use media::{CursorUpdate, Size};
+use x11rb::protocol::xfixes::{ConnectionExt as _, CursorNotifyMask, GetCursorImageReply};
+
+use super::link::{DisplayError, Link};
+use super::screen::Viewport;
+
+/// A larger look is cut: clients draw none that is.
+const LARGEST: u32 = 256;
+
+/// What source and input share: where input last put the pointer and how often it did, which tells a game's
+/// moves from the player's; and what is shown, which the player points into.
+#[derive(Debug, Default)]
+pub(super) struct Aim {
+    aimed: AtomicU64,
+    /// Left, top, width and height of the viewport, 16 bits each; zero before it is known.
+    shown: AtomicU64,
+}
+
+/// A value of [`Aim`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Aimed(u64);
+
+impl Aim {
+    /// The place of relative motion, which the server alone knows.
+    const UNKNOWN: (i16, i16) = (-1, -1);
+
+    /// Said before the motion is sent, `None` where only the server knows where it leads.
+    pub(super) fn moved(&self, place: Option<(i16, i16)>) {
+        let (x, y) = place.unwrap_or(Self::UNKNOWN);
+        let place = u64::from(x as u16) << 16 | u64::from(y as u16);
+        let count = (self.aimed.load(Ordering::Relaxed) >> 32).wrapping_add(1);
+        self.aimed.store(count << 32 | place, Ordering::Release);
+    }
+
+    pub(super) fn get(&self) -> Aimed {
+        Aimed(self.aimed.load(Ordering::Acquire))
+    }
+
+    pub(super) fn show(&self, view: &Viewport) {
+        let parts = [view.x, view.y, view.size.width, view.size.height];
+        let packed = parts.iter().fold(0, |packed, &part| packed << 16 | u64::from(part & 0xffff));
+        self.shown.store(packed, Ordering::Release);
+    }
+
+    pub(super) fn shown(&self) -> Option<Viewport> {
+        let packed = self.shown.load(Ordering::Acquire);
+        let part = |number: u32| (packed >> (16 * (3 - number))) as u32 & 0xffff;
+        let (x, y, size) = (part(0), part(1), Size::new(part(2), part(3)));
+        (packed > 0).then_some(Viewport { x, y, size })
+    }
+}
+
+impl Aimed {
+    /// `None` before any motion.
+    fn place(self) -> Option<(i16, i16)> {
+        (self.0 >> 32 > 0).then_some(((self.0 >> 16) as u16 as i16, self.0 as u16 as i16))
+    }
+}
+
+/// What the client knows of the pointer.
+#[derive(Default)]
+pub(super) struct Pointer {
+    /// The server's number of the look that was told last.
+    look: Option<u32>,
+    told: Option<(i16, i16)>,
+    /// What was found when it was looked at last.
+    before: Option<((i16, i16), Aimed)>,
+}
+
+impl Pointer {
+    /// Asks to be told of other looks from now on.
+    pub(super) fn watch(link: &Link) -> Result<(), DisplayError> {
+        link.x().xfixes_select_cursor_input(link.root(), CursorNotifyMask::DISPLAY_CURSOR)?;
+        Ok(())
+    }
+
+    /// The look, where it is not the one that was told last.
+    pub(super) fn look(&mut self, link: &Link) -> Result<Option<CursorUpdate>, DisplayError> {
+        let image = link.x().xfixes_get_cursor_image()?.reply()?;
+        if self.look.replace(image.cursor_serial) == Some(image.cursor_serial) {
+            return Ok(None);
+        }
+        Ok(Some(shape(&image)))
+    }
+
+    /// The pointer was found at `place` (of the screen) while input had put it to `aimed`. Yields the place
+    /// where the client must learn it: when it stays where the player did not put it.
+    pub(super) fn found(
+        &mut self,
+        place: (i16, i16),
+        aimed: Aimed,
+        view: &Viewport,
+    ) -> Option<CursorUpdate> {
+        let stays = self.before.replace((place, aimed)) == Some((place, aimed));
+        if aimed.place() == Some(place) {
+            self.told = Some(place);
+        }
+        if !stays || self.told == Some(place) {
+            return None;
+        }
+        self.told = Some(place);
+        let of_picture = |at: i16, from: u32| i32::from(at) - from as i32;
+        Some(CursorUpdate::Moved { x: of_picture(place.0, view.x), y: of_picture(place.1, view.y) })
+    }
+
+    /// The client knows the place no more: the picture has another size.
+    pub(super) fn forget_place(&mut self) {
+        self.told = None;
+    }
+}
+
+fn shape(image: &GetCursorImageReply) -> CursorUpdate {
+    let (width, height) = (u32::from(image.width), u32::from(image.height));
+    let size = Size::new(width.min(LARGEST), height.min(LARGEST));
+    let mut rgba = Vec::with_capacity(size.pixels() as usize * 4);
+    let rows = image.cursor_image.chunks_exact(width.max(1) as usize);
+    for row in rows.take(size.height as usize) {
+        for &pixel in row.iter().take(size.width as usize) {
+            rgba.extend_from_slice(&straight(pixel));
+        }
+    }
+    let visible = rgba.chunks_exact(4).any(|pixel| pixel[3] > 0);
+    if !visible || rgba.len() as u64 != size.pixels() * 4 {
+        return CursorUpdate::Hidden;
+    }
+    let hotspot = |at: u16, edge: u32| u32::from(at).min(edge - 1);
+    let hotspot = (hotspot(image.xhot, size.width), hotspot(image.yhot, size.height));
+    CursorUpdate::Shape { size, hotspot, rgba }
+}
+
+/// R, G, B, A of a premultiplied ARGB pixel.
+fn straight(pixel: u32) -> [u8; 4] {
+    let [b, g, r, a] = pixel.to_le_bytes();
+    let part = |part: u8| match a {
+        0 => 0,
+        // No part of a premultiplied pixel is above its alpha, but nobody checks that.
+        _ => (u32::from(part) * 255 + u32::from(a) / 2).div_euclid(a.into()).min(255) as u8,
+    };
+    [part(r), part(g), part(b), a]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(width: u16, height: u16, cursor_image: Vec<u32>) -> GetCursorImageReply {
+        let (xhot, yhot) = (300, 1);
+        GetCursorImageReply { width, height, xhot, yhot, cursor_image, ..Default::default() }
+    }
+
+    #[test]
+    fn looks_are_straight_cut_and_hidden_where_nothing_shows() {
+        let seen = shape(&image(2, 1, vec![0x8040_2010, 0xff01_0203]));
+        let rgba = vec![128, 64, 32, 128, 1, 2, 3, 255];
+        assert_eq!(seen, CursorUpdate::Shape { size: Size::new(2, 1), hotspot: (1, 0), rgba });
+        assert_eq!(shape(&image(2, 1, vec![0, 0x0000_ffff])), CursorUpdate::Hidden);
+        assert_eq!(shape(&image(0, 0, vec![])), CursorUpdate::Hidden);
+        // Shorter than it says.
+        assert_eq!(shape(&image(2, 2, vec![0xffff_ffff])), CursorUpdate::Hidden);
+        let CursorUpdate::Shape { size, rgba, .. } = shape(&image(300, 300, vec![!0; 90_000]))
+        else {
+            panic!("it shows")
+        };
+        assert_eq!((size, rgba.len()), (Size::new(256, 256), 256 * 256 * 4));
+    }
+
+    #[test]
+    fn only_where_the_game_puts_the_pointer_is_told() {
+        let view = Viewport { x: 10, y: 0, size: Size::new(100, 100) };
+        let (aim, mut pointer) = (Aim::default(), Pointer::default());
+        let mut found = |place, aim: &Aim| pointer.found(place, aim.get(), &view);
+        // At the start nobody put it anywhere.
+        assert_eq!(found((50, 50), &aim), None);
+        assert_eq!(found((50, 50), &aim), Some(CursorUpdate::Moved { x: 40, y: 50 }));
+        assert_eq!(found((50, 50), &aim), None);
+        // The player moves it; the server is behind at first.
+        aim.moved(Some((60, 60)));
+        for place in [(50, 50), (50, 50), (60, 60), (60, 60)] {
+            assert_eq!(found(place, &aim), None, "{place:?}");
+        }
+        // The game puts it back.
+        assert_eq!(found((50, 50), &aim), None);
+        assert_eq!(found((50, 50), &aim), Some(CursorUpdate::Moved { x: 40, y: 50 }));
+        // Relative motion leads to where only the server knows.
+        aim.moved(None);
+        assert_eq!(found((52, 50), &aim), None);
+        assert_eq!(found((52, 50), &aim), Some(CursorUpdate::Moved { x: 42, y: 50 }));
+    }
+}

@@ -1,0 +1,398 @@
+//! Captures a display: waits for damage, has the server copy the damaged rows into shared memory, and
+//! converts what changed.
+//!
+//! ```text
+//! damage seen ─► (rate) ─► damage taken ─► rows copied ─► rectangles converted ─► frame
+//!   Captured                DrawStarted      Drawn          Converted
+//! ```
+//!
+//! The shared memory mirrors the whole picture, so that a slot of the ring is brought up to date from there
+//! whatever it missed. Damage is taken before pixels are copied: what is drawn in between comes again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use media::{
+    Clock, ColorDescription, CursorUpdate, Damage, Frame, FrameRate, FrameRequest, FrameSource,
+    Mark, MediaTime, Pacing, Rect, Size, SourceError, SourceEvent, SourceInfo, StageTimes, View,
+    Views,
+};
+use smallvec::SmallVec;
+use x11rb::NONE;
+use x11rb::connection::Connection as _;
+use x11rb::protocol::Event;
+use x11rb::protocol::damage::{ConnectionExt as _, Damage as DamageId, ReportLevel};
+use x11rb::protocol::shm::ConnectionExt as _;
+use x11rb::protocol::xfixes::{ConnectionExt as _, Region};
+use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat};
+
+use super::convert::{PIXEL, even};
+use super::link::{DisplayError, Link};
+use super::pointer::{Aim, Pointer};
+use super::ring::Ring;
+use super::screen::Viewport;
+use super::segment::Segment;
+
+/// Events that are looked at before anything else is done: a server that talks on and on must not keep the
+/// thread.
+const MOST_EVENTS: usize = 1_024;
+
+/// Pictures of a display, pushed at the game's own rate up to that of the session.
+pub struct XSource {
+    link: Link,
+    clock: Arc<dyn Clock>,
+    aim: Arc<Aim>,
+    view: Viewport,
+    damage: DamageId,
+    /// The server's list of damaged rectangles, filled when damage is taken.
+    parts: Region,
+    /// All of the picture as it was captured last, BGRX; rows without padding.
+    mirror: Segment,
+    ring: Ring,
+    pointer: Pointer,
+    gate: Gate,
+    seen: Seen,
+}
+
+/// What the server has said and nobody looked after yet.
+#[derive(Default)]
+struct Seen {
+    /// When the first damage of the next picture was seen.
+    damage: Option<MediaTime>,
+    /// Nothing of the picture is known.
+    everything: bool,
+    screen: bool,
+    look: bool,
+    place: Option<CursorUpdate>,
+}
+
+/// Why there is no event: the display is at its end, or the source has no slot.
+enum Trouble {
+    Display(DisplayError),
+    NoFreeSlot,
+}
+
+impl<E: Into<DisplayError>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Display(error.into())
+    }
+}
+
+impl XSource {
+    pub(super) fn open(
+        link: Link,
+        rate: FrameRate,
+        clock: Arc<dyn Clock>,
+        aim: Arc<Aim>,
+    ) -> Result<Self, DisplayError> {
+        Viewport::watch(&link)?;
+        Pointer::watch(&link)?;
+        let x = link.x();
+        let (damage, parts) = (x.generate_id()?, x.generate_id()?);
+        x.damage_create(damage, link.root(), ReportLevel::NON_EMPTY)?.check()?;
+        x.xfixes_create_region(parts, &[])?.check()?;
+        let view = Viewport::now(&link)?;
+        aim.show(&view);
+        let mirror = Segment::attach(&link, bytes(view.size))?;
+        let first = Some(clock.now());
+        let seen = Seen { damage: first, everything: true, look: true, ..Seen::default() };
+        let (ring, pointer, gate) = (Ring::new(), Pointer::default(), Gate::new(rate));
+        Ok(Self { link, clock, aim, view, damage, parts, mirror, ring, pointer, gate, seen })
+    }
+
+    fn event(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, Trouble> {
+        // Real time: what is waited for is another process, not the media clock.
+        let deadline = Instant::now() + request.within;
+        loop {
+            self.read_events()?;
+            // Whether events may have come in beside an answer, which a wait for the socket would miss.
+            let mut asked = false;
+            if std::mem::take(&mut self.seen.screen) {
+                if self.follow_screen()? {
+                    return Ok(SourceEvent::Resized(self.view.size));
+                }
+                asked = true;
+            }
+            if std::mem::take(&mut self.seen.look) {
+                if let Some(look) = self.pointer.look(&self.link)? {
+                    return Ok(SourceEvent::Cursor(look));
+                }
+                asked = true;
+            }
+            if let Some(place) = self.seen.place.take() {
+                return Ok(SourceEvent::Cursor(place));
+            }
+            let now = Instant::now();
+            let opens = self.seen.damage.map(|_| self.gate.opens);
+            if request.refresh || opens.is_some_and(|opens| opens <= now) {
+                if let Some(event) = self.capture(request)? {
+                    return Ok(event);
+                }
+                asked = true;
+            }
+            if now >= deadline {
+                // The server is asked something now and then, so that one that hangs is noticed.
+                self.find_pointer()?;
+                return Ok(match self.seen.place.take() {
+                    Some(place) => SourceEvent::Cursor(place),
+                    None => SourceEvent::Unchanged,
+                });
+            }
+            if asked {
+                continue;
+            }
+            let until = opens.map_or(deadline, |opens| opens.min(deadline));
+            if opens.is_some() {
+                // What else the server says until then says nothing new.
+                std::thread::sleep(until.saturating_duration_since(now));
+            } else {
+                self.link.wire().readable(until.saturating_duration_since(now))?;
+            }
+        }
+    }
+
+    fn read_events(&mut self) -> Result<(), DisplayError> {
+        let x = self.link.x();
+        for _ in 0..MOST_EVENTS {
+            match x.poll_for_event()? {
+                None => break,
+                Some(Event::DamageNotify(_)) => {
+                    self.seen.damage.get_or_insert(self.clock.now());
+                }
+                Some(Event::RandrScreenChangeNotify(_) | Event::RandrNotify(_)) => {
+                    self.seen.screen = true;
+                }
+                Some(Event::XfixesCursorNotify(_)) => self.seen.look = true,
+                Some(Event::Error(error)) => {
+                    tracing::debug!(request = error.request_name, "the display refused a request");
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the screen again; whether pictures have another size now.
+    fn follow_screen(&mut self) -> Result<bool, DisplayError> {
+        let view = Viewport::now(&self.link)?;
+        let before = std::mem::replace(&mut self.view, view);
+        if view == before {
+            return Ok(false);
+        }
+        if bytes(view.size) > self.mirror.bytes().len() {
+            let larger = Segment::attach(&self.link, bytes(view.size))?;
+            std::mem::replace(&mut self.mirror, larger).detach(&self.link)?;
+        }
+        self.aim.show(&view);
+        self.ring.changed(&Damage::Unknown);
+        self.pointer.forget_place();
+        self.seen.everything = true;
+        self.seen.damage.get_or_insert(self.clock.now());
+        Ok(view.size != before.size)
+    }
+
+    /// A picture of what the display shows now; `None` when it shows what it showed before, and no picture is
+    /// wanted of that.
+    fn capture(&mut self, request: &FrameRequest<'_>) -> Result<Option<SourceEvent>, Trouble> {
+        // Without a slot the damage stays where it is and comes with the next frame.
+        let mut image = self.ring.take(self.view.size).ok_or(Trouble::NoFreeSlot)?;
+        let started = self.clock.now();
+        let mut stages = StageTimes::captured(self.seen.damage.unwrap_or(started));
+        stages.mark(Mark::DrawStarted, started);
+        let mut damage = Damage::none();
+        if self.seen.damage.is_some() {
+            damage = self.take_damage()?;
+            if let Err(error) = self.copy(&damage) {
+                // The screen may have become smaller since; what was damaged still is.
+                self.seen.everything = true;
+                return match error {
+                    DisplayError::Refused(_) if self.follow_screen()? => {
+                        Ok(Some(SourceEvent::Resized(self.view.size)))
+                    }
+                    error => Err(error.into()),
+                };
+            }
+            self.seen.damage = None;
+            self.seen.everything = false;
+            self.ring.changed(&damage);
+            if damage == Damage::none() && !request.refresh {
+                return Ok(None);
+            }
+        }
+        let drawn = self.clock.now();
+        self.ring.fill(&mut image, self.mirror.bytes()).map_err(DisplayError::Protocol)?;
+        image.completed(drawn, self.clock.now());
+        if damage != Damage::none() {
+            self.gate.pass(Instant::now());
+        }
+        Ok(Some(SourceEvent::Frame(Frame {
+            id: request.id,
+            captured_at: started,
+            views: Views::from_elem(View::screen(self.view.size), 1),
+            damage,
+            color: ColorDescription::BT709_LIMITED,
+            depth: None,
+            // Input goes to a program that does not say what it made of it.
+            last_input: None,
+            stages,
+            image: Box::new(image),
+        })))
+    }
+
+    /// Takes the damage from the server, which begins to gather anew, and looks where the pointer is.
+    fn take_damage(&mut self) -> Result<Damage, DisplayError> {
+        let x = self.link.x();
+        x.damage_subtract(self.damage, NONE, self.parts)?;
+        let parts = x.xfixes_fetch_region(self.parts)?;
+        let place = x.query_pointer(self.link.root())?;
+        let (parts, place) = (parts.reply()?, place.reply()?);
+        self.found((place.root_x, place.root_y));
+        let mut damage = Damage::none();
+        if self.seen.everything {
+            damage.add(Rect::whole(self.view.size));
+            return Ok(damage);
+        }
+        for part in parts.rectangles {
+            if let Some(rect) = self.view.clip(part.x, part.y, part.width, part.height) {
+                damage.add(even(rect));
+            }
+        }
+        Ok(damage)
+    }
+
+    /// Has the server copy the rows of `damage` into the mirror.
+    fn copy(&self, damage: &Damage) -> Result<(), DisplayError> {
+        let Viewport { x: left, y: top, size } = self.view;
+        let x = self.link.x();
+        let mut copies = SmallVec::<[_; Damage::MAX_RECTS]>::new();
+        for (from, to) in rows(damage, size) {
+            let offset = from * size.width * PIXEL as u32;
+            // Screens have at most 32,767 pixels each way (X11 protocol §8).
+            let (width, height) = (size.width as u16, (to - from) as u16);
+            let (left, top) = (left as i16, (top + from) as i16);
+            let format = ImageFormat::Z_PIXMAP.into();
+            let segment = self.mirror.id();
+            let root = self.link.root();
+            let copy =
+                x.shm_get_image(root, left, top, width, height, !0, format, segment, offset)?;
+            copies.push((copy, u32::from(width) * u32::from(height) * PIXEL as u32));
+        }
+        for (copy, bytes) in copies {
+            let copied = copy.reply()?.size;
+            if copied != bytes {
+                let text = format!("an image of {copied} bytes in place of {bytes}");
+                return Err(DisplayError::Protocol(text));
+            }
+        }
+        Ok(())
+    }
+
+    fn find_pointer(&mut self) -> Result<(), DisplayError> {
+        let place = self.link.x().query_pointer(self.link.root())?.reply()?;
+        self.found((place.root_x, place.root_y));
+        Ok(())
+    }
+
+    fn found(&mut self, place: (i16, i16)) {
+        let update = self.pointer.found(place, self.aim.get(), &self.view);
+        self.seen.place = update.or(self.seen.place.take());
+    }
+}
+
+impl FrameSource for XSource {
+    fn info(&self) -> SourceInfo {
+        let size = self.view.size;
+        SourceInfo { pacing: Pacing::Pushed, size, views: 1, drawn: size, resizes: false }
+    }
+
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        match self.event(request) {
+            Ok(event) => Ok(event),
+            Err(Trouble::NoFreeSlot) => Err(SourceError::NoFreeSlot),
+            Err(Trouble::Display(DisplayError::Ended)) => Ok(SourceEvent::Ended),
+            Err(Trouble::Display(error)) => Err(error.into()),
+        }
+    }
+
+    fn resize(&mut self, _: Size) -> Size {
+        // The size is the game's: what changes it is `Display::set_size`, which the game sees.
+        self.view.size
+    }
+}
+
+fn bytes(size: Size) -> usize {
+    size.width as usize * size.height as usize * PIXEL
+}
+
+/// The rows of `damage`, from top to bottom, none twice.
+fn rows(damage: &Damage, size: Size) -> SmallVec<[(u32, u32); Damage::MAX_RECTS]> {
+    let mut rows = SmallVec::<[(u32, u32); Damage::MAX_RECTS]>::new();
+    match damage {
+        Damage::Unknown => rows.push((0, size.height)),
+        Damage::Rects(rects) => {
+            rows.extend(rects.iter().map(|rect| (rect.y, rect.y + rect.height)));
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup_by(|next, before| {
+        let joins = next.0 <= before.1;
+        if joins {
+            before.1 = before.1.max(next.1);
+        }
+        joins
+    });
+    rows
+}
+
+/// Lets pictures pass at a rate. A picture may come up to half an interval early, so that one that the game
+/// draws at the same rate never waits for more than its own jitter.
+struct Gate {
+    interval: Duration,
+    opens: Instant,
+}
+
+impl Gate {
+    fn new(rate: FrameRate) -> Self {
+        Self { interval: rate.interval(), opens: Instant::now() }
+    }
+
+    fn pass(&mut self, now: Instant) {
+        self.opens = (self.opens + self.interval).max(now + self.interval / 2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_join_and_are_sorted() {
+        let size = Size::new(10, 100);
+        let rect = |y, height| Rect { x: 2, y, width: 2, height };
+        let of = |rects: &[Rect]| {
+            let mut damage = Damage::none();
+            rects.iter().for_each(|&rect| damage.add(rect));
+            rows(&damage, size).to_vec()
+        };
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[rect(50, 4), rect(0, 10), rect(8, 4), rect(12, 2)]), [(0, 14), (50, 54)]);
+        assert_eq!(of(&[rect(0, 90), rect(4, 4)]), [(0, 90)]);
+        assert_eq!(rows(&Damage::Unknown, size).to_vec(), [(0, 100)]);
+    }
+
+    #[test]
+    fn a_gate_lets_jitter_pass_and_holds_the_rate() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut gate = Gate { interval: ms(10), opens: start };
+        // Ten milliseconds apart, some late and some early: none waits.
+        for (number, late) in [0, 3, 0, 4, 1, 0].into_iter().enumerate() {
+            let at = start + ms(20 + number as u64 * 10 + late);
+            assert!(gate.opens <= at, "picture {number}");
+            gate.pass(at);
+        }
+        // As fast as it lets them: ten in a hundred milliseconds, and half of one.
+        let begin = gate.opens;
+        (0..10).for_each(|_| gate.pass(gate.opens));
+        assert_eq!(gate.opens - begin, ms(100));
+    }
+}

@@ -1,0 +1,15 @@
+//! The display against a real X server (Xvfb) and a real X client.
+//!
+//! Skipped with a line that says so where Xvfb is missing, unless `NEARLIGHT_HOST=1` asks for it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test; clippy lets only functions that carry the attribute do so"
+)]
+
+mod capture;
+mod client;
+mod connection;
+mod input;
+mod screen;
+mod server;

@@ -1,0 +1,97 @@
+//! A real Xvfb of a test's own.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nearlight_host::display::{Cookie, Display};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The cookie of every test's server.
+pub(crate) const COOKIE: Cookie = Cookie::new(COOKIE_BYTES);
+pub(crate) const COOKIE_BYTES: [u8; 16] = [0x5a; 16];
+
+/// A running server. Dropping it kills it and takes away what it leaves.
+pub(crate) struct Server {
+    child: Child,
+    number: u32,
+    _folder: tempfile::TempDir,
+}
+
+/// A server of this size at most, or none where Xvfb is not installed and not asked for.
+pub(crate) fn start(width: u32, height: u32) -> Option<Server> {
+    start_with(&["-screen", "0", &format!("{width}x{height}x24")])
+}
+
+/// As [`start`], with these arguments.
+pub(crate) fn start_with(arguments: &[&str]) -> Option<Server> {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority");
+    std::fs::write(&authority, COOKIE.authority(0)).unwrap();
+    // A number that no test beside this one has, so that what a killed server leaves can be taken away.
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    let number = 1_000 + std::process::id() % 500 * 100 + STARTED.fetch_add(1, Ordering::Relaxed);
+    // It writes the number to its standard output once it takes connections.
+    let child = Command::new("Xvfb")
+        .arg(format!(":{number}"))
+        .args(["-displayfd", "1", "-nolisten", "tcp", "-nolisten", "local", "-noreset", "-auth"])
+        .arg(&authority)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) if std::env::var_os("NEARLIGHT_HOST").is_none_or(|asked| asked != "1") => {
+            #[expect(
+                clippy::print_stderr,
+                reason = "the reason of a skip is for who runs the test"
+            )]
+            {
+                eprintln!("skipped: Xvfb cannot be started: {error}");
+            }
+            return None;
+        }
+        Err(error) => panic!("Xvfb cannot be started: {error}"),
+    };
+    let mut said = String::new();
+    let mut byte = [0];
+    let mut stdout = child.stdout.take().unwrap();
+    while stdout.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+        said.push(char::from(byte[0]));
+    }
+    assert_eq!(said, number.to_string(), "Xvfb ended");
+    Some(Server { child, number, _folder: folder })
+}
+
+impl Server {
+    pub(crate) fn socket(&self) -> PathBuf {
+        format!("/tmp/.X11-unix/X{}", self.number).into()
+    }
+
+    pub(crate) fn connect(&self) -> Display {
+        Display::connect(&self.socket(), &COOKIE).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(self.socket());
+        let _ = std::fs::remove_file(format!("/tmp/.X{}-lock", self.number));
+    }
+}
