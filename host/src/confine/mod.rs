@@ -31,6 +31,7 @@ mod mark;
 pub mod processes;
 pub mod protocol;
 mod run;
+mod running;
 mod sandbox;
 pub mod spec;
 mod users;

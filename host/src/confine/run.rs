@@ -5,23 +5,21 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::MediaTime;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{Signal, kill_process, pidfd_send_signal};
 
 use super::cgroup::Group;
-use super::command::{self, Host, Layout};
+use super::command::{self, Host};
 use super::folder::{Folder, User};
-use super::launch::{Streams, filter_file, spawn};
 use super::lines::Lines;
 use super::machine::{Action, End, Event, How, Machine, Phase, Step};
 use super::processes;
-use super::protocol::{Channel, Received, Report, Request};
+use super::protocol::{Received, Report, Request};
+use super::running::{Running, inside, pid_of};
 use super::sandbox::{EventFn, Shared};
 use super::spec::{Program, Spec};
 use super::users::Lease;
@@ -36,8 +34,6 @@ const REMOVE_PATIENCE: Duration = Duration::from_secs(5);
 const CHUNK: usize = 16 * 1024;
 /// Messages that are taken at a time, and chunks of what was written when all is over.
 const BURST: usize = 64;
-/// The X server's socket; there is one server, and it is told the number.
-const X_SOCKET: &str = "X0";
 
 /// What a sandbox is made of and with.
 pub(super) struct Plan {
@@ -50,36 +46,6 @@ pub(super) struct Plan {
     pub(super) group: Option<Group>,
     pub(super) user: Option<User>,
     pub(super) lease: Option<Lease>,
-}
-
-/// What is there while bubblewrap runs.
-struct Running {
-    child: Child,
-    child_ended: OwnedFd,
-    status: Option<ExitStatus>,
-    /// The first process inside, once it has said that it is there. All others end before it has ended.
-    init: Option<OwnedFd>,
-    init_ended: bool,
-    /// When what has no first process yet is killed all the same.
-    force_at: Option<Instant>,
-    /// The folder that the X server makes its socket in.
-    sockets: Option<OwnedFd>,
-    /// `None` when the other end is closed.
-    control: Option<Channel>,
-    /// Of the game, and of what is around it.
-    streams: [Option<OwnedFd>; 2],
-}
-
-impl Running {
-    /// Whether no process of the sandbox is left.
-    fn is_gone(&self) -> bool {
-        // What is still being made has both streams, and nothing has been started that could be loud.
-        let inside = match self.init {
-            Some(_) => self.init_ended,
-            None => self.streams.iter().all(Option::is_none),
-        };
-        self.status.is_some() && inside
-    }
 }
 
 /// What `poll` found.
@@ -214,43 +180,9 @@ impl Runner {
     }
 
     fn open(&mut self) -> io::Result<()> {
-        let plan = self.plan.as_ref().ok_or(ErrorKind::NotFound)?;
-        let (file, filter) = filter_file(&plan.filter)?;
-        let layout = Layout { folder: plan.folder.path(), filter };
-        let args = command::arguments(&plan.host, &plan.spec, &layout);
-        let (control, theirs) = Channel::pair()?;
-        let doors = plan.group.as_ref().map_or(Ok(Vec::new()), Group::doors)?;
-        let streams =
-            Streams { input: theirs.into(), output: Stdio::piped(), error: Stdio::piped() };
-        let mut child = spawn(&plan.bwrap, args, file, doors, plan.user, streams)?;
-        let pid = child.id();
-        let streams =
-            [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
-        for stream in streams.iter().flatten() {
-            rustix::io::ioctl_fionbio(stream, true)?;
-        }
-        let child_ended = pid_of(pid).and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?));
-        let child_ended = match child_ended {
-            Ok(fd) => fd,
-            Err(error) => {
-                // It cannot be watched, so it must not be there.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(error);
-            }
-        };
-        self.running = Some(Running {
-            child,
-            child_ended,
-            status: None,
-            init: None,
-            init_ended: false,
-            force_at: None,
-            sockets: None,
-            control: Some(control),
-            streams,
-        });
-        self.shared.status().pid = Some(pid);
+        let running = Running::open(self.plan.as_ref().ok_or(ErrorKind::NotFound)?)?;
+        self.shared.status().pid = Some(running.child.id());
+        self.running = Some(running);
         Ok(())
     }
 
@@ -511,7 +443,7 @@ impl Runner {
         let event = match report {
             // These are answers to nothing that is still awaited.
             Report::Opened | Report::Frozen | Report::Thawed => return,
-            Report::DisplayReady => match self.socket() {
+            Report::DisplayReady => match self.x_socket() {
                 Ok(socket) => {
                     self.shared.status().socket = Some(Arc::new(socket));
                     Event::DisplayReady
@@ -527,19 +459,8 @@ impl Runner {
         self.handle(event);
     }
 
-    /// The X server's socket, which the game cannot put another file of the host in place of.
-    fn socket(&self) -> io::Result<OwnedFd> {
-        let running = self.running.as_ref().ok_or(ErrorKind::NotFound)?;
-        let folder = running.sockets.as_ref().ok_or(ErrorKind::NotFound)?;
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let socket = openat2(folder, X_SOCKET, flags, Mode::empty(), resolve)?;
-        let kind = FileType::from_raw_mode(fstat(&socket)?.st_mode);
-        if kind != FileType::Socket {
-            return Err(io::Error::other("it is no socket"));
-        }
-        Ok(socket)
+    fn x_socket(&self) -> io::Result<OwnedFd> {
+        self.running.as_ref().ok_or(ErrorKind::NotFound)?.x_socket()
     }
 
     /// Reads a stream once. Where it has ended, it is closed.
@@ -656,19 +577,4 @@ impl Drop for Runner {
         }
         self.finish();
     }
-}
-
-fn pid_of(number: u32) -> io::Result<Pid> {
-    Pid::from_raw(number.cast_signed()).ok_or_else(|| ErrorKind::InvalidData.into())
-}
-
-/// A handle on a process that said to be in the sandbox, if it is below bubblewrap. Looked at after the
-/// handle was made: its number may be another's by now.
-fn inside(pid: Pid, outermost: u32) -> io::Result<OwnedFd> {
-    let handle = pidfd_open(pid, PidfdFlags::empty())?;
-    let number = pid.as_raw_nonzero().get().cast_unsigned();
-    if processes::below(outermost).iter().any(|stat| stat.pid == number) {
-        return Ok(handle);
-    }
-    Err(io::Error::other("it is not in the sandbox"))
 }
