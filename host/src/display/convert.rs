@@ -1,6 +1,7 @@
 //! From the pixels of a display to those of a video stream.
 
-use media::{Rect, Size};
+use media::{Damage, Rect, Size};
+use smallvec::SmallVec;
 use yuv::{
     BufferStoreMut, YuvBiPlanarImageMut, YuvConversionMode, YuvRange, YuvStandardMatrix,
     bgra_to_yuv_nv12,
@@ -21,26 +22,52 @@ pub(super) fn even(rect: Rect) -> Rect {
     Rect { x, y, width: end(rect.x, rect.width) - x, height: end(rect.y, rect.height) - y }
 }
 
-/// Converts one rectangle of even edges: `bgrx` and `nv12` are whole pictures of `size`, rows without padding.
+/// The rows of `damage`, from top to bottom, none twice.
+pub(super) fn rows(damage: &Damage, size: Size) -> SmallVec<[(u32, u32); Damage::MAX_RECTS]> {
+    let mut rows = SmallVec::<[(u32, u32); Damage::MAX_RECTS]>::new();
+    match damage {
+        Damage::Unknown => rows.push((0, size.height)),
+        Damage::Rects(rects) => {
+            rows.extend(rects.iter().map(|rect| (rect.y, rect.y + rect.height)));
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup_by(|next, before| {
+        let joins = next.0 <= before.1;
+        if joins {
+            before.1 = before.1.max(next.1);
+        }
+        joins
+    });
+    rows
+}
+
+/// Converts the rows `from..to`, both even: `bgrx` and `nv12` are whole pictures of `size`, rows without padding.
+/// Rows are converted whole: the library takes no part of a row that does not begin at its start.
 ///
 /// # Errors
 /// When the buffers do not have that size, which is our bug.
-pub(super) fn convert(bgrx: &[u8], size: Size, rect: Rect, nv12: &mut [u8]) -> Result<(), String> {
+pub(super) fn convert(
+    bgrx: &[u8],
+    size: Size,
+    (from, to): (u32, u32),
+    nv12: &mut [u8],
+) -> Result<(), String> {
     let width = size.width as usize;
-    let (x, y) = (rect.x as usize, rect.y as usize);
+    let (start, end) = (from as usize, to as usize);
     let (luma, chroma) =
         nv12.split_at_mut_checked(width * size.height as usize).ok_or("a picture is too short")?;
+    let luma = luma.get_mut(start * width..end * width).ok_or("no such luma")?;
+    let chroma = chroma.get_mut(start / 2 * width..end / 2 * width).ok_or("no such chroma")?;
+    let pixels = bgrx.get(start * width * PIXEL..end * width * PIXEL).ok_or("no such pixels")?;
     let mut image = YuvBiPlanarImageMut {
-        y_plane: BufferStoreMut::Borrowed(luma.get_mut(y * width + x..).ok_or("no such luma")?),
+        y_plane: BufferStoreMut::Borrowed(luma),
         y_stride: size.width,
-        uv_plane: BufferStoreMut::Borrowed(
-            chroma.get_mut(y / 2 * width + x..).ok_or("no such chroma")?,
-        ),
+        uv_plane: BufferStoreMut::Borrowed(chroma),
         uv_stride: size.width,
-        width: rect.width,
-        height: rect.height,
+        width: size.width,
+        height: to - from,
     };
-    let pixels = bgrx.get((y * width + x) * PIXEL..).ok_or("no such pixels")?;
     let (range, matrix) = (YuvRange::Limited, YuvStandardMatrix::Bt709);
     let stride = size.width * PIXEL as u32;
     bgra_to_yuv_nv12(&mut image, pixels, stride, range, matrix, YuvConversionMode::Balanced)
@@ -61,22 +88,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_the_rectangle_is_written_and_it_is_right(
+        fn only_the_rows_are_written_and_they_are_right(
             colour: [u8; 3],
-            x in 0_u32..20, y in 0_u32..20, width in 1_u32..21, height in 1_u32..21,
+            y in 0_u32..20, height in 1_u32..21,
         ) {
             let size = Size::new(40, 40);
-            let rect = even(Rect { x, y, width, height });
+            let rect = even(Rect { x: 3, y, width: 2, height });
             prop_assert!(rect.fits(size));
             let pixels = [colour[0], colour[1], colour[2], 0].repeat(40 * 40);
             let mut nv12 = vec![77; nv12_bytes(size)];
-            convert(&pixels, size, rect, &mut nv12).unwrap();
+            convert(&pixels, size, (rect.y, rect.y + rect.height), &mut nv12).unwrap();
             let (luma, chroma) = nv12.split_at(1_600);
             let [ey, eb, er] = expected(colour);
             for row in 0..40_u32 {
                 for column in 0..40_u32 {
-                    let within = (rect.x..rect.x + rect.width).contains(&column)
-                        && (rect.y..rect.y + rect.height).contains(&row);
+                    let within = (rect.y..rect.y + rect.height).contains(&row);
                     let found = f64::from(luma[(row * 40 + column) as usize]);
                     let pair = (row / 2 * 40 + column / 2 * 2) as usize;
                     let pair = [f64::from(chroma[pair]), f64::from(chroma[pair + 1])];
@@ -94,9 +120,24 @@ mod tests {
     #[test]
     fn buffers_that_are_too_short_are_refused() {
         let size = Size::new(8, 8);
-        let whole = Rect::whole(size);
+        let whole = (0, 8);
         assert!(convert(&[0; 256], size, whole, &mut [0; 60]).is_err());
         assert!(convert(&[0; 255], size, whole, &mut [0; 96]).is_err());
         assert!(convert(&[0; 256], size, whole, &mut [0; 95]).is_err());
+    }
+
+    #[test]
+    fn rows_join_and_are_sorted() {
+        let size = Size::new(10, 100);
+        let rect = |y, height| Rect { x: 2, y, width: 2, height };
+        let of = |rects: &[Rect]| {
+            let mut damage = Damage::none();
+            rects.iter().for_each(|&rect| damage.add(rect));
+            rows(&damage, size).to_vec()
+        };
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[rect(50, 4), rect(0, 10), rect(8, 4), rect(12, 2)]), [(0, 14), (50, 54)]);
+        assert_eq!(of(&[rect(0, 90), rect(4, 4)]), [(0, 90)]);
+        assert_eq!(rows(&Damage::Unknown, size).to_vec(), [(0, 100)]);
     }
 }

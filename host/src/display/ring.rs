@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use media::{
     Clock, CpuImage, Damage, FrameImage, ImageError, Mark, MediaTime, PixelFormat, Plane, PlaneMut,
-    Rect, SharedImage, Size, StageTimes,
+    SharedImage, Size, StageTimes,
 };
 use smallvec::SmallVec;
 
-use super::convert::{convert, nv12_bytes};
+use super::convert::{convert, nv12_bytes, rows};
 
 /// One that is filled, one that waits, one that is encoded.
 const SLOTS: usize = 3;
@@ -46,7 +46,7 @@ impl Ring {
         let mut free = lock(&self.free);
         let missing = |index: usize, buffer: &Buffer| {
             let known = buffer.size == Some(size) && !buffer.drawn_into;
-            if known { pixels(&self.lacks[index], size) } else { size.pixels() }
+            if known { touched(&self.lacks[index], size) } else { size.height }
         };
         let candidates = free.iter().enumerate();
         let lacking = candidates.filter_map(|(index, slot)| Some((index, slot.as_ref()?)));
@@ -77,22 +77,15 @@ impl Ring {
     pub(super) fn fill(&mut self, picture: &mut Captured, bgrx: &[u8]) -> Result<(), String> {
         let lacks = std::mem::replace(&mut self.lacks[picture.index], Damage::none());
         let pixels = &mut picture.buffer.pixels;
-        let mut update = |rect| convert(bgrx, picture.size, rect, pixels);
-        match lacks {
-            Damage::Unknown => update(Rect::whole(picture.size)),
-            Damage::Rects(rects) => rects.into_iter().try_for_each(update),
-        }
+        rows(&lacks, picture.size)
+            .into_iter()
+            .try_for_each(|rows| convert(bgrx, picture.size, rows, pixels))
     }
 }
 
-/// Pixels that this damage holds, some of them twice.
-fn pixels(damage: &Damage, size: Size) -> u64 {
-    match damage {
-        Damage::Unknown => size.pixels(),
-        Damage::Rects(rects) => {
-            rects.iter().map(|rect| u64::from(rect.width) * u64::from(rect.height)).sum()
-        }
-    }
+/// Rows that this damage touches.
+fn touched(damage: &Damage, size: Size) -> u32 {
+    rows(damage, size).iter().map(|(from, to)| to - from).sum()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

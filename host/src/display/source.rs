@@ -1,8 +1,8 @@
 //! Captures a display: waits for damage, has the server copy the damaged rows into shared memory, and
-//! converts what changed.
+//! converts them.
 //!
 //! ```text
-//! damage seen ─► (rate) ─► damage taken ─► rows copied ─► rectangles converted ─► frame
+//! damage seen ─► (rate) ─► damage taken ─► rows copied ─► rows converted ─► frame
 //!   Captured                DrawStarted      Drawn          Converted
 //! ```
 //!
@@ -26,7 +26,7 @@ use x11rb::protocol::shm::ConnectionExt as _;
 use x11rb::protocol::xfixes::{ConnectionExt as _, Region};
 use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat};
 
-use super::convert::{PIXEL, even};
+use super::convert::{PIXEL, even, rows};
 use super::link::{DisplayError, Link};
 use super::pointer::{Aim, Pointer};
 use super::ring::Ring;
@@ -324,26 +324,6 @@ fn bytes(size: Size) -> usize {
     size.width as usize * size.height as usize * PIXEL
 }
 
-/// The rows of `damage`, from top to bottom, none twice.
-fn rows(damage: &Damage, size: Size) -> SmallVec<[(u32, u32); Damage::MAX_RECTS]> {
-    let mut rows = SmallVec::<[(u32, u32); Damage::MAX_RECTS]>::new();
-    match damage {
-        Damage::Unknown => rows.push((0, size.height)),
-        Damage::Rects(rects) => {
-            rows.extend(rects.iter().map(|rect| (rect.y, rect.y + rect.height)));
-        }
-    }
-    rows.sort_unstable();
-    rows.dedup_by(|next, before| {
-        let joins = next.0 <= before.1;
-        if joins {
-            before.1 = before.1.max(next.1);
-        }
-        joins
-    });
-    rows
-}
-
 /// Lets pictures pass at a rate. A picture may come up to half an interval early, so that one that the game
 /// draws at the same rate never waits for more than its own jitter.
 struct Gate {
@@ -364,21 +344,6 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_join_and_are_sorted() {
-        let size = Size::new(10, 100);
-        let rect = |y, height| Rect { x: 2, y, width: 2, height };
-        let of = |rects: &[Rect]| {
-            let mut damage = Damage::none();
-            rects.iter().for_each(|&rect| damage.add(rect));
-            rows(&damage, size).to_vec()
-        };
-        assert_eq!(of(&[]), []);
-        assert_eq!(of(&[rect(50, 4), rect(0, 10), rect(8, 4), rect(12, 2)]), [(0, 14), (50, 54)]);
-        assert_eq!(of(&[rect(0, 90), rect(4, 4)]), [(0, 90)]);
-        assert_eq!(rows(&Damage::Unknown, size).to_vec(), [(0, 100)]);
-    }
 
     #[test]
     fn a_gate_lets_jitter_pass_and_holds_the_rate() {

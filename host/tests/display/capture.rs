@@ -152,6 +152,19 @@ fn pictures_show_what_was_drawn_and_say_where() {
 }
 
 #[test]
+fn every_edge_is_converted() {
+    let Some(server) = server::start(100, 60) else { return };
+    let client = Client::open(&server, 100, 60);
+    let mut source = open(&server);
+    settle(&mut source);
+    for (x, y) in [(0, 0), (98, 0), (0, 58), (98, 58), (50, 58), (98, 30), (98, 58), (50, 58)] {
+        let colour = 0x10_10_10 + x * 0x01_00_01 + y * 0x01_01;
+        client.fill(rect(x, y, 2, 2), colour);
+        check(&frame(&mut source), x as usize + 1, y as usize + 1, colour);
+    }
+}
+
+#[test]
 fn what_an_overlay_drew_into_a_picture_is_gone_in_the_next() {
     let Some(server) = server::start(64, 48) else { return };
     let client = Client::open(&server, 64, 48);
@@ -303,4 +316,30 @@ fn a_server_that_hangs_fails_the_source() {
     let event = ask(&mut source, Duration::from_millis(1), false);
     let Err(SourceError::Failed(why)) = event else { panic!("it must fail, not {event:?}") };
     assert_eq!(why, "the display did not answer within 4 s");
+}
+
+/// `cargo test --workspace --test display -- --ignored --nocapture what_a_picture_takes`
+#[test]
+#[ignore = "a measurement: it prints what a picture takes on this machine"]
+fn what_a_picture_takes() {
+    let Some(server) = server::start(1280, 720) else { return };
+    let client = Client::open(&server, 1280, 720);
+    let mut source = open(&server);
+    settle(&mut source);
+    for (what, area) in [("whole", rect(0, 0, 1280, 720)), ("a part", rect(400, 200, 200, 100))] {
+        let mut spans = [const { Vec::new() }; 3];
+        for step in 0..600 {
+            client.fill(area, step * 0x01_03_05);
+            let stages = frame(&mut source).stages;
+            let marks = [Mark::Captured, Mark::DrawStarted, Mark::Drawn, Mark::Converted];
+            let marks = marks.map(|mark| stages.get(mark).unwrap());
+            for (span, pair) in spans.iter_mut().zip(marks.windows(2)) {
+                span.push(pair[1].since(pair[0]));
+            }
+        }
+        for (name, span) in ["until it is asked for", "copy", "conversion"].iter().zip(&mut spans) {
+            span.sort_unstable();
+            println!("{what}, {name}: p50 {:?}, p95 {:?}", span[300], span[570]);
+        }
+    }
 }
