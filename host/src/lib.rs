@@ -4,6 +4,7 @@ mod beneath;
 pub mod catalogue;
 pub mod confine;
 pub mod display;
+pub mod home;
 pub mod saves;
 pub mod sound;
 

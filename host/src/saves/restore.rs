@@ -5,52 +5,29 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, RenameFlags, fstat, statat};
+use rustix::fs::{AtFlags, Mode, RenameFlags, statat};
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid, geteuid};
 
 use super::archive;
 use super::disk::Disk;
 use super::manifest::Manifest;
 use super::{HomePath, RestoreError};
 use crate::beneath;
+use crate::home::as_owner;
 
 /// The folder in a home in which versions are made ready.
 const STAGE: &str = ".nearlight-restore";
 
 /// Puts what `archive` holds in place of the manifest's paths in `home`. A path that is in neither is not
 /// touched; one that the version does not have is removed.
-///
-/// A home in another user namespace takes files of users of that namespace alone (`EOVERFLOW`), root
-/// included. So where the home is another user's, this is done as that user, by a thread that ends after.
 pub(super) fn restore(
     disk: &Disk,
     home: BorrowedFd<'_>,
     archive: &mut File,
     manifest: &Manifest,
 ) -> Result<(), RestoreError> {
-    let about = fstat(home).map_err(|error| RestoreError::Home(error.into()))?;
-    let (uid, gid) = (Uid::from_raw(about.st_uid), Gid::from_raw(about.st_gid));
-    if uid == geteuid() {
-        return swap_all(disk, home, archive, manifest);
-    }
-    let as_owner = || {
-        become_user(uid, gid).map_err(RestoreError::Home)?;
-        swap_all(disk, home, archive, manifest)
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("save-restore".into());
-        let thread = thread.spawn_scoped(scope, as_owner).map_err(RestoreError::Home)?;
-        thread.join().unwrap_or_else(|_| Err(RestoreError::Home(io::Error::other("it panicked"))))
-    })
-}
-
-/// This thread alone acts as another user from now on, without that user's or root's other groups.
-fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
-    rustix::thread::set_thread_groups(&[])?;
-    rustix::thread::set_thread_res_gid(None, Some(gid), None)?;
-    rustix::thread::set_thread_res_uid(None, Some(uid), None)?;
-    Ok(())
+    let swap = || swap_all(disk, home, archive, manifest);
+    as_owner(home, "save-restore", swap).map_err(RestoreError::Home)?
 }
 
 fn swap_all(
