@@ -106,6 +106,10 @@ pub trait FrameSource: Send {
     /// that carries too few bits for more. Yields the size that they will have: a source whose size is not its to choose
     /// keeps the one that it has. No [`SourceEvent::Resized`] tells of it.
     fn resize(&mut self, size: Size) -> Size;
+
+    /// Nobody looks from now on, or somebody does again. What makes the pictures may stand still meanwhile; it is not
+    /// asked for any. Not told before the first picture was asked for.
+    fn set_held(&mut self, _held: bool) {}
 }
 
 /// Why a source yields no picture.

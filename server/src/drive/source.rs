@@ -256,7 +256,10 @@ impl Shared {
         let mut id = FrameId::default();
         let mut lost = false;
         let mut repeated = None;
-        while let Some((at, refresh)) = self.wait_until_due(pacing, lost) {
+        let mut held = Held::NotYet;
+        while let Some((at, refresh)) =
+            self.wait_until_due(pacing, lost, source.as_mut(), &mut held)
+        {
             let size = self.lock().size.take();
             if let Some(size) = size {
                 source.resize(size);
@@ -358,7 +361,13 @@ impl Shared {
     ///
     /// A source whose device is `lost` is asked also while paused, and wanted or not: nothing else brings the device
     /// back, and the session is paused because it is gone.
-    fn wait_until_due(&self, pacing: Pacing, lost: bool) -> Option<(MediaTime, bool)> {
+    fn wait_until_due(
+        &self,
+        pacing: Pacing,
+        lost: bool,
+        source: &mut dyn FrameSource,
+        held: &mut Held,
+    ) -> Option<(MediaTime, bool)> {
         let mut state = self.lock();
         if lost {
             let waited = self.wake.wait_timeout_while(state, LOST_WAIT, |state| !state.stop);
@@ -370,10 +379,19 @@ impl Shared {
                 return None;
             }
             let now = self.clock.now();
+            if *held != Held::NotYet && state.paused != (*held == Held::Yes) {
+                *held = if state.paused { Held::Yes } else { Held::No };
+                // Not under the lock: it may be a system call.
+                drop(state);
+                source.set_held(*held == Held::Yes);
+                state = self.lock();
+                continue;
+            }
             if state.paused {
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
+            *held = Held::No;
             let due = state.pacer.next_due();
             let at_once = pacing == Pacing::Pushed && !state.slowed;
             if at_once || due <= now {
@@ -386,6 +404,15 @@ impl Shared {
                 .0;
         }
     }
+}
+
+/// Whether the source was told that nobody looks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// Nobody has looked: it starts meanwhile.
+    NotYet,
+    No,
+    Yes,
 }
 
 enum Asked {
