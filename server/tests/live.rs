@@ -187,14 +187,19 @@ async fn bits_that_are_too_few_make_pictures_smaller_at_the_price_of_a_keyframe_
     };
     let sizes = tokio::time::timeout(common::PATIENCE, smaller).await.expect("smaller pictures");
     assert_eq!(sizes.len(), 2, "one step after the other: {sizes:?}");
-    let stats = loop {
-        let stats = said(&mut client, "stats").await;
-        if stats["coded"] == json!([480, 312]) {
-            break stats;
+    // A machine that is busy makes too few pictures to fill the link, now and then.
+    let by_link = async {
+        loop {
+            let stats = said(&mut client, "stats").await;
+            let is_smaller = stats["coded"] == json!([480, 312]);
+            if is_smaller && stats["rate"]["limited_by"] == "link" {
+                break stats;
+            }
         }
     };
+    let stats = tokio::time::timeout(common::PATIENCE, by_link).await.expect("the link's limit");
     let rate = &stats["rate"];
-    assert_eq!((&rate["size"], &rate["limited_by"]), (&json!(0.75), &json!("link")));
+    assert_eq!(rate["size"], json!(0.75));
     assert_eq!(rate["size_changes"], 1);
     assert_eq!(state(&node, &session).await, "live");
 }
