@@ -19,7 +19,7 @@ build: setup page
 
 # Installs what is missing, builds, and serves the demo scene to browsers on this machine.
 run: build
-	$(TARGET)/nearlight serve --set access.open=true --set webrtc.udp_port=0 $(ARGS)
+	$(TARGET)/nearlight serve --set access.open=true --set webrtc.udp_port=0 --set 'games.folders=["games"]' $(ARGS)
 
 setup:
 	@scripts/setup run

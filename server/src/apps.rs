@@ -111,7 +111,9 @@ impl Apps {
         let describe = |entry: &Entry| {
             let info = entry.app.info();
             wire::CatalogueEntry {
-                poster_url: Some(format!("{base}/api/v1/catalogue/{}/poster", info.id)),
+                // Games bring no picture yet.
+                poster_url: (info.kind != wire::EntryKind::Game)
+                    .then(|| format!("{base}/api/v1/catalogue/{}/poster", info.id)),
                 id: info.id,
                 title: info.title,
                 summary: info.summary,

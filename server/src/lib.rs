@@ -13,6 +13,7 @@ pub mod config;
 pub mod doctor;
 pub mod drive;
 pub mod encoders;
+mod games;
 pub mod http;
 pub mod metrics;
 pub mod node;

@@ -22,6 +22,7 @@ use crate::apps::{App, Apps, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
 use crate::encoders::{EncoderSession, NodeEncoders, Probing};
+use crate::games;
 use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::quic::Offer;
@@ -77,7 +78,8 @@ impl Node {
         let gpu = GpuPool::open(doctor::gpu_options(&config)).context("no graphics device")?;
         let gpu = Arc::new(gpu);
         let scenes = SceneLibrary::new(gpu.clone(), &config);
-        Self::with_apps(config, Some(gpu), scenes.apps(), probing)
+        let apps = scenes.apps().into_iter().chain(games::apps(&config)).collect::<Vec<_>>();
+        Self::with_apps(config, Some(gpu), apps, probing)
     }
 
     /// A node that offers just these apps, for hosts that bring their own.

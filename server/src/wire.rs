@@ -50,6 +50,8 @@ pub struct ControlHint {
 pub enum EntryKind {
     /// A scene that the node renders.
     Scene,
+    /// A game, or another program, that the node hosts.
+    Game,
     /// A synthetic moving picture, to measure with.
     Synthetic,
 }

@@ -485,7 +485,7 @@ export interface components {
          * @description What an entry is.
          * @enum {string}
          */
-        EntryKind: "scene" | "synthetic";
+        EntryKind: "scene" | "game" | "synthetic";
         /** @description How often each step was taken for a session's pictures, in all. However many watch, it is once a frame. */
         FrameCounts: {
             /**

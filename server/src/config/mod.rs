@@ -52,6 +52,8 @@ pub struct Config {
     pub ice: Ice,
     /// What can be played.
     pub catalogue: CatalogueConfig,
+    /// Hosted games.
+    pub games: Games,
     /// Logs.
     pub log: Log,
 }
@@ -351,6 +353,21 @@ pub struct CatalogueConfig {
     pub scenes: Vec<PathBuf>,
 }
 
+/// `[games]`: programs that the node hosts, each in a sandbox.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Games {
+    /// Folders of games: in each, one folder a game with its `game.toml`.
+    pub folders: Vec<PathBuf>,
+    /// Where sandboxes keep their files while they run. Empty: `/run/nearlight` for root, else
+    /// `$XDG_RUNTIME_DIR/nearlight`.
+    pub run: PathBuf,
+    /// The first of the users that games run as where the node is root; nothing else may use them.
+    pub first_user: u32,
+    /// How many of them there are.
+    pub users: u32,
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -499,6 +516,13 @@ impl Default for Ice {
 impl Default for CatalogueConfig {
     fn default() -> Self {
         Self { demo: true, sync_test: true, scenes: Vec::new() }
+    }
+}
+
+impl Default for Games {
+    fn default() -> Self {
+        // Far from what distributions give to people and to containers.
+        Self { folders: Vec::new(), run: PathBuf::new(), first_user: 1_879_048_192, users: 1_000 }
     }
 }
 

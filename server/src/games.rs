@@ -1,0 +1,290 @@
+//! Hosted games as apps: each session has a sandbox of its own with the game, its X server and its sound.
+
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use host::catalogue::{Entry, Missing, Values};
+use host::confine::{
+    self, Bind, Confinement, End, Exit, How, Limits, Network, Phase, Program, Sandbox, Spec,
+    command,
+};
+use host::display::{Cookie, Display, XSource};
+use host::sound::SoundServer;
+use media::{
+    Clock, DeviceId, FrameRequest, FrameSource, Size, SourceError, SourceEvent, SourceInfo,
+};
+
+use crate::apps::{App, AppInfo, OpenError, Running, VideoMode};
+use crate::config::{self, Config};
+use crate::wire::{ControlHint, EntryKind};
+
+/// Where a game sees its entry's folder.
+const ENTRY: &str = "/game";
+/// Dots an inch of a display that nobody asked otherwise for.
+const DPI: u32 = 96;
+/// What the stop of a session waits for a game; one that takes longer is ended beside it.
+const STOP: Duration = Duration::from_secs(2);
+
+/// Counts sandboxes, which need a name each.
+static STARTED: AtomicU64 = AtomicU64::new(1);
+
+/// The games of a node. What cannot be played is listed with the reason.
+pub(crate) fn apps(config: &Config) -> Vec<Arc<dyn App>> {
+    if config.games.folders.is_empty() {
+        return Vec::new();
+    }
+    let (entries, refused) = host::catalogue::read(&config.games.folders);
+    for refused in refused {
+        tracing::warn!(%refused, "game not listed");
+    }
+    if entries.is_empty() {
+        return Vec::new();
+    }
+    let confinement = find(&config.games).inspect_err(|reason| {
+        tracing::warn!(reason, "no games can be played");
+    });
+    let app =
+        |entry| -> Arc<dyn App> { Arc::new(GameApp { entry, confinement: confinement.clone() }) };
+    entries.into_iter().map(app).collect()
+}
+
+/// What games are confined by on this node, or why they are not played.
+fn find(config: &config::Games) -> Result<Arc<Confinement>, String> {
+    let run = match (config.run.as_os_str().is_empty(), rustix::process::geteuid().is_root()) {
+        (false, _) => config.run.clone(),
+        (true, true) => PathBuf::from("/run/nearlight"),
+        (true, false) => std::env::var_os("XDG_RUNTIME_DIR")
+            .map(|folder| PathBuf::from(folder).join("nearlight"))
+            .ok_or("games.run names no folder, and there is no $XDG_RUNTIME_DIR")?,
+    };
+    let found = Confinement::find(&confine::Config {
+        run,
+        bwrap: None,
+        display: None,
+        init: None,
+        users: config.first_user..config.first_user.saturating_add(config.users),
+        limits: true,
+    });
+    let found = found.map_err(|missing| missing.to_string())?;
+    tracing::info!(found = ?found.found(), "games are confined");
+    Ok(Arc::new(found))
+}
+
+struct GameApp {
+    entry: Entry,
+    confinement: Result<Arc<Confinement>, String>,
+}
+
+impl App for GameApp {
+    fn info(&self) -> AppInfo {
+        let Entry { id, title, summary, controls, .. } = &self.entry;
+        let hint = |control: &host::catalogue::Control| ControlHint {
+            input: control.input.clone(),
+            action: control.action.clone(),
+        };
+        let confined = self.confinement.as_ref().err().cloned();
+        AppInfo {
+            id: id.as_str().to_owned(),
+            title: title.clone(),
+            summary: summary.clone(),
+            kind: EntryKind::Game,
+            controls: controls.iter().map(hint).collect(),
+            unavailable: self
+                .entry
+                .missing()
+                .map(|missing: Missing| missing.to_string())
+                .or(confined),
+        }
+    }
+
+    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+        let confinement =
+            self.confinement.as_ref().map_err(|why| OpenError::Content(why.clone()))?;
+        start(&self.entry, confinement, video, clock).map_err(|why| {
+            tracing::warn!(why, "the game cannot be started");
+            OpenError::Content(why)
+        })
+    }
+
+    fn device(&self) -> Option<DeviceId> {
+        None
+    }
+
+    fn draws_hdr(&self) -> bool {
+        false
+    }
+
+    fn has_sound(&self) -> bool {
+        true
+    }
+
+    fn draw_poster(&self) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+fn start(
+    entry: &Entry,
+    confinement: &Confinement,
+    video: VideoMode,
+    clock: Arc<dyn Clock>,
+) -> Result<Running, String> {
+    if let Some(missing) = entry.missing() {
+        return Err(missing.to_string());
+    }
+    let most = entry.display.max_size;
+    if video.size.width > most.width || video.size.height > most.height {
+        let (width, height) = (most.width, most.height);
+        return Err(format!("{} is shown at {width}x{height} at most", entry.title));
+    }
+    let spec = spec(entry);
+    let sandbox =
+        confinement.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;
+    let name: String = format!("pulse-{}", spec.id).chars().take(15).collect();
+    let sound = SoundServer::listen(&name, &sandbox.sound_folder().join("native"), clock.clone())
+        .map_err(|error| format!("no sound: {error}"))?;
+    let limit = spec.patience.open + spec.patience.display;
+    match sandbox.wait_until(limit, |phase| matches!(phase, Phase::Waiting | Phase::Ended(_))) {
+        Phase::Waiting => {}
+        Phase::Ended(end) => return Err(end.how.to_string()),
+        phase => return Err(format!("the display did not start in time: {phase:?}")),
+    }
+    let (Some(home), Some(socket)) = (sandbox.home(), sandbox.display()) else {
+        return Err("the sandbox has no display".into());
+    };
+    let values = Values { size: video.size, rate: video.rate, home: command::HOME, entry: ENTRY };
+    let files: Vec<_> =
+        entry.files.iter().map(|file| (&file.path, file.contents.bytes(&values))).collect();
+    host::home::put(home.as_fd(), &files).map_err(|error| error.to_string())?;
+    let mut display = Display::connect(&socket.path(), &Cookie::new(socket.cookie))
+        .map_err(|error| error.to_string())?;
+    display.set_size(video.size, DPI).map_err(|error| error.to_string())?;
+    let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
+    let input = display.input(clock.now()).map_err(|error| error.to_string())?;
+    sandbox.launch(program(entry, &values)?);
+    let sounds = sound.source();
+    Ok(Running {
+        source: Box::new(GameSource {
+            inner,
+            sandbox: Some(sandbox),
+            _display: display,
+            _socket: socket,
+            sound: Some(sound),
+        }),
+        input: Box::new(input),
+        sound: Some(Box::new(sounds)),
+    })
+}
+
+fn spec(entry: &Entry) -> Spec {
+    let limits = entry.limits;
+    let patience = confine::Patience { grace: entry.stop_grace, ..confine::Patience::default() };
+    Spec {
+        id: format!("{}-{}", entry.id.as_str(), STARTED.fetch_add(1, Ordering::Relaxed)),
+        binds: vec![Bind { source: entry.folder.clone(), at: PathBuf::from(ENTRY) }],
+        home: limits.home.0,
+        network: if entry.internet { Network::Internet } else { Network::None },
+        devices: Vec::new(),
+        largest: entry.display.max_size,
+        limits: Limits {
+            cpu_millis: Some(limits.cpu_millis),
+            memory: Some(limits.memory.0 + limits.home.0),
+            processes: Some(limits.processes),
+            ..Limits::default()
+        },
+        patience,
+    }
+}
+
+fn program(entry: &Entry, values: &Values<'_>) -> Result<Program, String> {
+    let found = entry.program.find().ok_or("its program is not there any more")?;
+    Ok(Program {
+        command: found.display().to_string(),
+        args: entry.arguments.iter().map(|argument| argument.fill(values)).collect(),
+        env: entry
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.fill(values)))
+            .collect(),
+        folder: None,
+    })
+}
+
+/// The pictures of a game, which ends with them.
+struct GameSource {
+    inner: XSource,
+    sandbox: Option<Sandbox>,
+    _display: Display,
+    /// Keeps the path of the display alive.
+    _socket: confine::Display,
+    sound: Option<SoundServer>,
+}
+
+impl GameSource {
+    /// The end of the game, told by it or by its display.
+    fn end(&self, limit: Duration) -> Option<Result<SourceEvent, SourceError>> {
+        let sandbox = self.sandbox.as_ref()?;
+        let ended = |phase: &Phase| matches!(phase, Phase::Ended(_));
+        let Phase::Ended(End { how, .. }) = sandbox.wait_until(limit, ended) else { return None };
+        let said = sandbox.said();
+        tracing::info!(%how, "the game is over");
+        match how {
+            How::Exited(Exit::Code(0)) | How::Stopped => Some(Ok(SourceEvent::Ended)),
+            how => {
+                let last = said.last().map(|line| format!(": {line}")).unwrap_or_default();
+                Some(Err(SourceError::Failed(format!("{how}{last}"))))
+            }
+        }
+    }
+}
+
+impl FrameSource for GameSource {
+    fn info(&self) -> SourceInfo {
+        self.inner.info()
+    }
+
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        if let Some(end) = self.end(Duration::ZERO) {
+            return end;
+        }
+        match self.inner.next(request) {
+            // The display goes with the game: what became of that says more.
+            answer @ (Ok(SourceEvent::Ended) | Err(SourceError::Failed(_))) => {
+                self.end(STOP).unwrap_or(answer)
+            }
+            answer => answer,
+        }
+    }
+
+    fn resize(&mut self, size: Size) -> Size {
+        self.inner.resize(size)
+    }
+
+    fn set_held(&mut self, held: bool) {
+        if let Some(sandbox) = &self.sandbox {
+            if held { sandbox.suspend() } else { sandbox.resume() }
+        }
+    }
+}
+
+impl Drop for GameSource {
+    fn drop(&mut self) {
+        drop(self.sound.take());
+        let Some(sandbox) = self.sandbox.take() else { return };
+        sandbox.stop();
+        let ended = |phase: &Phase| matches!(phase, Phase::Ended(_));
+        if ended(&sandbox.wait_until(STOP, ended)) {
+            return;
+        }
+        // It may have longer by its entry; the session's end does not wait for it.
+        let beside = std::thread::Builder::new().name("game-end".into()).spawn(move || {
+            sandbox.wait_until(Duration::from_secs(60), ended);
+        });
+        if let Err(error) = beside {
+            tracing::warn!(%error, "no thread to wait for the end of a game: it was killed");
+        }
+    }
+}
