@@ -32,6 +32,8 @@ const HORIZONTAL: [u8; 2] = [6, 7];
 const NOTCH: i32 = 120;
 /// Notches of one event that count: no wheel turns further between two.
 const MOST_NOTCHES: i32 = 20;
+/// How long a server may take to hear the last of it, which is waited for. Short: whoever drops it does other things.
+const FAREWELL: Duration = Duration::from_millis(250);
 /// Units of relative motion in a pixel.
 const UNITS: i32 = 16;
 
@@ -289,5 +291,12 @@ impl Drop for XInput {
     fn drop(&mut self) {
         self.owed = true;
         self.attempt(|input| input.spares.restore(&input.link));
+        if !self.gone {
+            // A server drops what it has not read when a connection closes. What it still misses, whoever opens the
+            // next one makes up for.
+            if let Ok(heard) = self.link.x_within(FAREWELL).get_input_focus() {
+                let _ = heard.reply();
+            }
+        }
     }
 }

@@ -164,7 +164,12 @@ impl Link {
 
     /// The connection, for requests that are answered within [`PATIENCE`] from now.
     pub(super) fn x(&self) -> &RustConnection<Wire> {
-        self.wire().arm(PATIENCE);
+        self.x_within(PATIENCE)
+    }
+
+    /// The same within another time.
+    pub(super) fn x_within(&self, within: Duration) -> &RustConnection<Wire> {
+        self.wire().arm(within);
         &self.x
     }
 
