@@ -103,7 +103,7 @@ impl App for GameApp {
     fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
         let confinement =
             self.confinement.as_ref().map_err(|why| OpenError::Content(why.clone()))?;
-        start(&self.entry, confinement, video, clock).map_err(|why| {
+        start(&self.entry, confinement, video, &clock).map_err(|why| {
             tracing::warn!(why, "the game cannot be started");
             OpenError::Content(why)
         })
@@ -130,7 +130,7 @@ fn start(
     entry: &Entry,
     confinement: &Confinement,
     video: VideoMode,
-    clock: Arc<dyn Clock>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<Running, String> {
     if let Some(missing) = entry.missing() {
         return Err(missing.to_string());
