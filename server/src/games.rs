@@ -36,7 +36,10 @@ pub(crate) fn apps(config: &Config) -> Vec<Arc<dyn App>> {
     if config.games.folders.is_empty() {
         return Vec::new();
     }
-    let (entries, refused) = host::catalogue::read(&config.games.folders);
+    // Sandboxes show them by whole paths. What cannot be found is refused below, by the name that it was given.
+    let whole = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
+    let folders: Vec<_> = config.games.folders.iter().map(whole).collect();
+    let (entries, refused) = host::catalogue::read(&folders);
     for refused in refused {
         tracing::warn!(%refused, "game not listed");
     }
