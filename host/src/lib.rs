@@ -1,4 +1,8 @@
 //! Hosts games: each in a sandbox with a display and a sound server of its own.
+//!
+//! What comes out of a sandbox (files, what its X server says, sound) is the game's, and never trusted. This crate
+//! must never know an encoder, a transport, HTTP or an async runtime: it makes pictures and sound and takes input by
+//! the seams of `media`, on threads of its own.
 
 mod beneath;
 pub mod catalogue;

@@ -1,6 +1,6 @@
 //! Nearlight's server: configuration, HTTP, session drivers and operation.
 //!
-//! This is the only crate in which the adapters (render, encoder, transport) meet. It decides little
+//! This is the only crate in which the adapters (render, encoder, transport, host) meet. It decides little
 //! itself: what can be decided without I/O is decided in `session`. A host program can bring apps of its
 //! own through [`apps::App`] and run the rest unchanged. Used wrongly (two nodes with one clock, a
 //! driver's task aborted from outside) capacity is never given back.
