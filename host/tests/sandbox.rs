@@ -224,6 +224,25 @@ fn a_program_has_its_variables_and_none_of_the_node() {
 }
 
 #[test]
+fn what_lies_in_a_folder_that_is_closed_to_others_is_shown() {
+    let Some(bed) = bed() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    common::close(folder.path());
+    let game = folder.path().join("game");
+    std::fs::create_dir(&game).unwrap();
+    common::open_to_all(&game);
+    std::fs::write(game.join("level"), "one").unwrap();
+    let mut spec = spec("closed");
+    spec.binds = vec![Bind { source: game.clone(), at: "/game".into() }];
+    let sandbox =
+        bed.play(&spec, shell("cat /game/level; echo; echo x > /game/level || echo kept"));
+    assert_eq!(ended(&sandbox).how, How::Exited(Exit::Code(0)), "{:?}", sandbox.said_around());
+    assert_eq!(sandbox.said().first().map(String::as_str), Some("one"));
+    assert_eq!(sandbox.said().last().map(String::as_str), Some("kept"));
+    assert_eq!(std::fs::read_to_string(game.join("level")).unwrap(), "one");
+}
+
+#[test]
 fn displays_that_do_not_come_up_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     common::open_to_all(folder.path());

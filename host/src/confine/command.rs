@@ -7,9 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::folder::User;
 use super::spec::{Bind, Network, Program, Spec};
+use super::stand_ins::StandIns;
 
 /// The player's number in the sandbox.
 pub const PLAYER: u32 = 1000;
@@ -106,6 +109,8 @@ pub struct Layout<'a> {
     pub folder: &'a Path,
     /// The descriptor of the filter.
     pub filter: i32,
+    /// Where its user finds what it could not get to.
+    pub stand_ins: &'a StandIns,
 }
 
 /// Everything after `bwrap`, to the end.
@@ -117,17 +122,39 @@ pub fn arguments(host: &Host, spec: &Spec, layout: &Layout<'_>) -> Vec<OsString>
     args.devices(spec);
     args.own_tree(spec, layout);
     for Bind { source, at } in &spec.binds {
-        args.show(source, at);
+        args.show(layout.stand_ins.source(source), at);
     }
-    args.show(&host.init, INIT);
-    if !host.display.starts_with("/usr") {
-        args.show(&host.display, DISPLAY);
+    for (source, at) in programs(host) {
+        args.show(layout.stand_ins.source(source), at);
     }
     // Last: folders for the binds are made in it.
     args.add(["--remount-ro", "/", "--chdir", HOME]);
     args.add(["--seccomp", &layout.filter.to_string()]);
     args.add(["--", INIT]);
     args.0
+}
+
+/// What is shown by itself for every sandbox, and where.
+fn programs(host: &Host) -> impl Iterator<Item = (&Path, &'static str)> {
+    let display = (!host.display.starts_with("/usr")).then_some((&*host.display, DISPLAY));
+    std::iter::once((&*host.init, INIT)).chain(display)
+}
+
+/// Stand-ins in this folder for what a user of its own cannot get to.
+///
+/// # Errors
+/// When a source is not there, or the folder takes nothing.
+pub(super) fn stand_ins(
+    host: &Host,
+    spec: &Spec,
+    folder: &Path,
+    user: Option<User>,
+) -> io::Result<StandIns> {
+    if user.is_none() {
+        return Ok(StandIns::default());
+    }
+    let binds = spec.binds.iter().map(|bind| &*bind.source);
+    StandIns::make(folder, binds.chain(programs(host).map(|(source, _)| source)))
 }
 
 /// Variables that every program in a sandbox has.
@@ -303,7 +330,8 @@ mod tests {
             display: "/opt/Xvfb".into(),
             can_disable_userns: true,
         };
-        let layout = Layout { folder: Path::new("/state/one"), filter: 9 };
+        let layout =
+            Layout { folder: Path::new("/state/one"), filter: 9, stand_ins: &StandIns::default() };
         let args = arguments(&host, spec, &layout);
         args.into_iter().map(|arg| arg.into_string().unwrap()).collect()
     }

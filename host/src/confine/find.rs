@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,8 +13,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use thiserror::Error;
 
 use super::cgroup::Tree;
-use super::command::{Host, Layout, Top, arguments};
-use super::folder::{Run, User, is_open_to_all};
+use super::command::{self, Host, Layout, Top};
+use super::folder::{Run, User};
 use super::launch::{Streams, filter_file, spawn};
 use super::machine::Patience;
 use super::mark::Mark;
@@ -104,7 +104,7 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
     let folder = |source| Missing::Folder { folder: config.run.clone(), source };
     let mark = Mark::own().map_err(folder)?;
     let run = Run::open(&config.run, &mark).map_err(folder)?;
-    let init = init(config.init.as_deref(), &run, own_users)?;
+    let init = init(config.init.as_deref(), own_users)?;
     let tops = tops().map_err(folder)?;
     let host = Host { tops, init, display: display.path.clone(), can_disable_userns: true };
     let user = own_users.then_some(User { uid: config.users.start, gid: config.users.start });
@@ -156,8 +156,8 @@ fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-/// The program beside this one, or the configured one; where games' users cannot reach it, a copy.
-fn init(configured: Option<&Path>, run: &Run, own_users: bool) -> Result<PathBuf, Missing> {
+/// The program beside this one, or the configured one.
+fn init(configured: Option<&Path>, own_users: bool) -> Result<PathBuf, Missing> {
     let missing = |reason: String| Missing::Tool {
         name: "nearlight-init",
         reason,
@@ -171,13 +171,11 @@ fn init(configured: Option<&Path>, run: &Run, own_users: bool) -> Result<PathBuf
     };
     let explain = |error: io::Error| missing(format!("{}: {error}", path.display()));
     let path = path.canonicalize().map_err(explain)?;
-    if !own_users || is_open_to_all(&path).map_err(explain)? {
-        return Ok(path);
+    let mode = fs::metadata(&path).map_err(explain)?.mode();
+    if own_users && mode & 0o005 != 0o005 {
+        return Err(missing(format!("{} is closed to games' users: chmod +rx", path.display())));
     }
-    let copy = run.path().join("init");
-    fs::copy(&path, &copy).map_err(explain)?;
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).map_err(explain)?;
-    Ok(copy)
+    Ok(path)
 }
 
 /// `/usr`, and what lies beside it on machines where it is not merged, or points into it.
@@ -237,11 +235,12 @@ fn attempt(
     };
     let folder = run.make("-trial-", user, &[0; 16]).map_err(text)?;
     let (file, number) = filter_file(filter).map_err(text)?;
-    let layout = Layout { folder: folder.path(), filter: number };
-    let mut args = arguments(host, &spec, &layout);
+    let stand_ins = command::stand_ins(host, &spec, folder.path(), user).map_err(text)?;
+    let layout = Layout { folder: folder.path(), filter: number, stand_ins: &stand_ins };
+    let mut args = command::arguments(host, &spec, &layout);
     args.push("--check".into());
     let streams = Streams { input: Stdio::null(), output: Stdio::null(), error: Stdio::piped() };
-    let child = spawn(bwrap, args, file, Vec::new(), user, streams).map_err(text)?;
+    let child = spawn(bwrap, args, file, Vec::new(), user, stand_ins, streams).map_err(text)?;
     let (ok, said) = finish(child).map_err(text)?;
     if ok { Ok(()) } else { Err(said.trim().to_owned()) }
 }

@@ -6,11 +6,12 @@
 //!       etc/            what stands in for the host's
 //!       xauth           the cookie of the X server
 //!       pulse/          the node's sound server listens here, on `native`
+//!       shown/          what the game's user could not get to is mounted here, for bubblewrap alone
 //! ```
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::command::MADE;
@@ -153,19 +154,10 @@ fn remove_leftovers(run: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether every user may read it and run it, if it is a program.
-pub(super) fn is_open_to_all(path: &Path) -> io::Result<bool> {
-    let path = path.canonicalize()?;
-    for folder in path.ancestors().skip(1) {
-        if fs::metadata(folder)?.mode() & 0o001 == 0 {
-            return Ok(false);
-        }
-    }
-    Ok(fs::metadata(&path)?.mode() & 0o005 == 0o005)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]

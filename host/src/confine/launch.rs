@@ -12,6 +12,7 @@ use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::FdFlags;
 
 use super::folder::User;
+use super::stand_ins::StandIns;
 
 /// Standard streams.
 pub(super) struct Streams {
@@ -20,29 +21,31 @@ pub(super) struct Streams {
     pub(super) error: Stdio,
 }
 
-/// Starts bubblewrap with these arguments, in the groups behind the doors, as this user, or as the
-/// node's. It dies with the thread that calls this.
+/// Starts bubblewrap with these arguments, in the groups behind the doors, as this user, who sees the stand-ins, or as
+/// the node's. It dies with the thread that calls this.
 ///
 /// # Errors
-/// When a group does not take it, or it cannot be run.
+/// When a group does not take it, what it needs cannot be mounted, or it cannot be run.
 pub(super) fn spawn(
     bwrap: &Path,
     args: Vec<OsString>,
     filter: OwnedFd,
     doors: Vec<OwnedFd>,
     user: Option<User>,
+    stand_ins: StandIns,
     streams: Streams,
 ) -> io::Result<Child> {
     let mut command = Command::new(bwrap);
     command.args(args).env_clear().current_dir("/");
     command.stdin(streams.input).stdout(streams.output).stderr(streams.error);
-    if let Some(User { uid, gid }) = user {
-        // Other groups of the node's user are dropped with it.
-        command.gid(gid).uid(uid);
-    }
+    let named = stand_ins.names();
     let enter = move || {
         for door in &doors {
             rustix::io::write(door, b"0")?;
+        }
+        stand_ins.mount()?;
+        if let Some(user) = user {
+            become_user(user)?;
         }
         keep_only_standard_streams()?;
         rustix::io::fcntl_setfd(&filter, FdFlags::empty())?;
@@ -51,7 +54,27 @@ pub(super) fn spawn(
     // SAFETY: between fork and exec only what is safe in a signal handler may be called. `enter` makes
     // system calls, over descriptors that it owns; it neither allocates nor locks.
     unsafe { command.pre_exec(enter) };
-    command.spawn()
+    command.spawn().map_err(|error| match named {
+        Some(names) if error.kind() == io::ErrorKind::PermissionDenied => io::Error::new(
+            error.kind(),
+            format!("games' users cannot get to {names}, and it cannot be mounted elsewhere"),
+        ),
+        _ => error,
+    })
+}
+
+/// For good: the saved numbers, too. Other groups of the node's user are dropped.
+///
+/// # Errors
+/// When the node may not.
+fn become_user(User { uid, gid }: User) -> io::Result<()> {
+    // SAFETY: there is one thread, between fork and exec, and the list of groups is empty.
+    let refused = unsafe {
+        libc::setgroups(0, std::ptr::null()) != 0
+            || libc::setresgid(gid, gid, gid) != 0
+            || libc::setresuid(uid, uid, uid) != 0
+    };
+    if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// What the node has open is closed on exec, also what it inherited itself without that mark, which a

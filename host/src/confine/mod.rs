@@ -34,6 +34,7 @@ mod run;
 mod running;
 mod sandbox;
 pub mod spec;
+mod stand_ins;
 mod users;
 
 use std::ops::Range;

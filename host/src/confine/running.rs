@@ -43,13 +43,15 @@ impl Running {
     /// When bubblewrap cannot be run; nothing of it is left then.
     pub(super) fn open(plan: &Plan) -> io::Result<Self> {
         let (file, filter) = filter_file(&plan.filter)?;
-        let layout = Layout { folder: plan.folder.path(), filter };
+        let folder = plan.folder.path();
+        let stand_ins = command::stand_ins(&plan.host, &plan.spec, folder, plan.user)?;
+        let layout = Layout { folder, filter, stand_ins: &stand_ins };
         let args = command::arguments(&plan.host, &plan.spec, &layout);
         let (control, theirs) = Channel::pair()?;
         let doors = plan.group.as_ref().map_or(Ok(Vec::new()), Group::doors)?;
         let streams =
             Streams { input: theirs.into(), output: Stdio::piped(), error: Stdio::piped() };
-        let mut child = spawn(&plan.bwrap, args, file, doors, plan.user, streams)?;
+        let mut child = spawn(&plan.bwrap, args, file, doors, plan.user, stand_ins, streams)?;
         let pid = child.id();
         let streams =
             [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];

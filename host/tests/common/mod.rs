@@ -68,6 +68,11 @@ pub fn open_to_all(folder: &Path) {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// Nobody but its owner passes through it.
+pub fn close(folder: &Path) {
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
 /// Of a sandbox that nothing else in this process has the name of: control groups are the process's.
 pub fn spec(name: &str) -> Spec {
     static SPECS: AtomicU32 = AtomicU32::new(0);
