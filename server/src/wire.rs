@@ -61,6 +61,7 @@ pub enum EntryKind {
 #[serde(deny_unknown_fields)]
 pub struct NewSession {
     /// Catalogue id.
+    #[schema(example = "demo")]
     pub app: String,
     /// Wishes for the picture.
     #[serde(default)]

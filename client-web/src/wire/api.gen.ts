@@ -597,7 +597,10 @@ export interface components {
         };
         /** @description Asks for a session. */
         NewSession: {
-            /** @description Catalogue id. */
+            /**
+             * @description Catalogue id.
+             * @example demo
+             */
             app: string;
             /** @description Draws the machine-readable strip (frame id, input number) into the picture. */
             barcode?: boolean;

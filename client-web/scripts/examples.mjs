@@ -1,0 +1,140 @@
+// Examples of the HTTP interface from its OpenAPI document: one call in curl, TypeScript and Python for each operation that
+// takes and answers JSON. What an example needs comes from the environment, so that each one runs as it stands.
+const INTRODUCTION = `# The HTTP interface by example
+
+Generated from \`client-web/openapi.json\` by \`make generate\`; \`client-web/e2e/examples.test.mjs\` runs every example.
+They read from the environment what they need: \`NEARLIGHT\` is the node's address (\`http://localhost:8080\`), \`TOKEN\` the
+bearer token (the node's for making and listing sessions, else the one in the answer that made the session), and what an
+address or body names besides, in capitals. Errors are \`application/problem+json\` (RFC 9457).
+
+A program that lets somebody play asks for a session and hands its \`play_url\` on: that is a playable link, for one
+browser. Media is negotiated by WHEP, WebTransport or WebSocket, whose addresses the session names; the OpenAPI document
+(\`/api/v1/openapi.json\`) has those, too.
+`;
+
+/** The whole page. */
+export function examples(document) {
+  const parts = [INTRODUCTION];
+  for (const [path, methods] of Object.entries(document.paths)) {
+    for (const [method, operation] of Object.entries(methods)) {
+      const call = readCall(document, path, method, operation);
+      if (call !== undefined) parts.push(section(call));
+    }
+  }
+  return parts.join('\n');
+}
+
+/** What an example of this operation does, or undefined where it has none. */
+function readCall(document, path, method, operation) {
+  const [status, response] = Object.entries(operation.responses).find(([code]) => code.startsWith('2')) ?? [];
+  const content = operation.requestBody?.content;
+  if (response === undefined || (content !== undefined && content['application/json'] === undefined)) return undefined;
+  if (response.content !== undefined && response.content['application/json'] === undefined) return undefined;
+  const parameters = operation.parameters ?? [];
+  // A connection comes of an offer in SDP, and is a WHEP client's.
+  if (parameters.some((each) => each.name === 'connection')) return undefined;
+  // What may be left out is.
+  const query = parameters.filter((each) => each.in === 'query' && each.required).map((each) => each.name);
+  return {
+    name: operation.operationId,
+    summary: operation.summary.replaceAll(/\s+/g, ' '),
+    method: method.toUpperCase(),
+    path,
+    query,
+    body: content && bodyOf(document, content['application/json'].schema),
+    answers: response.content !== undefined,
+    status,
+  };
+}
+
+/** A value of the schema with what it requires; what nobody can know beforehand is a variable. */
+function bodyOf(document, schema) {
+  const { required = [], properties = {} } = resolved(document, schema);
+  return Object.fromEntries(required.map((name) => [name, valueOf(document, name, properties[name])]));
+}
+
+function valueOf(document, name, schema) {
+  const { example, enum: choices, type, oneOf } = resolved(document, schema);
+  if (example !== undefined) return example;
+  if (choices !== undefined) return choices[0];
+  if (oneOf !== undefined) return valueOf(document, name, oneOf[0]);
+  if (type === 'string') return new Variable(name);
+  throw new Error(`no example for ${name}: give its schema one`);
+}
+
+function resolved(document, schema) {
+  const name = schema.$ref?.replace('#/components/schemas/', '');
+  return name === undefined ? schema : resolved(document, document.components.schemas[name]);
+}
+
+/** A value that the environment holds. */
+class Variable {
+  constructor(name) {
+    this.name = name.toUpperCase();
+  }
+}
+
+function section(call) {
+  const blocks = [['sh', curl(call)], ['ts', typescript(call)], ['python', python(call)]];
+  const code = blocks.map(([language, text]) => `\`\`\`${language}\n${text}\n\`\`\`\n`);
+  return [`## ${call.name}`, `\`${call.method} ${call.path}\`: ${call.summary}\n`, ...code].join('\n');
+}
+
+/** The address after the node's own, with each name given to `variable`. */
+function address({ path, query }, variable) {
+  const inPath = path.replaceAll(/\{(\w+)\}/g, (_, name) => variable(name.toUpperCase()));
+  const pairs = query.map((name) => `${name}=${variable(name.toUpperCase())}`);
+  return pairs.length === 0 ? inPath : `${inPath}?${pairs.join('&')}`;
+}
+
+function curl(call) {
+  const lines = [`curl --fail-with-body -sS -X ${call.method} "$NEARLIGHT${address(call, (name) => `$${name}`)}"`, '-H "authorization: Bearer $TOKEN"'];
+  if (call.body === undefined) return lines.join(' \\\n  ');
+  const text = JSON.stringify(call.body, (_, value) => (value instanceof Variable ? `$${value.name}` : value));
+  return `${[...lines, "-H 'content-type: application/json' --data @- <<JSON"].join(' \\\n  ')}\n${text}\nJSON`;
+}
+
+function typescript(call) {
+  const headers = ["authorization: `Bearer ${TOKEN}`", ...(call.body === undefined ? [] : ["'content-type': 'application/json'"])];
+  const names = new Set(['NEARLIGHT', 'TOKEN']);
+  const where = address(call, (name) => { names.add(name); return `\${${name}}`; });
+  const body = call.body === undefined ? [] : [`  body: JSON.stringify(${literal(call.body, (name) => { names.add(name); return name; })}),`];
+  return [
+    `const { ${[...names].join(', ')} } = process.env;`,
+    `const answer = await fetch(\`\${NEARLIGHT}${where}\`, {`,
+    `  method: '${call.method}',`,
+    `  headers: { ${headers.join(', ')} },`,
+    ...body,
+    '});',
+    'if (!answer.ok) throw new Error(await answer.text());',
+    ...(call.answers ? ['console.log(JSON.stringify(await answer.json()));'] : []),
+  ].join('\n');
+}
+
+/** A body in TypeScript. */
+function literal(body, variable) {
+  const each = ([name, value]) => `${name}: ${value instanceof Variable ? variable(value.name) : `'${value}'`}`;
+  return `{ ${Object.entries(body).map(each).join(', ')} }`;
+}
+
+function python(call) {
+  const named = [];
+  const where = address(call, (name) => { named.push(name); return `{environ['${name}']}`; });
+  const body = Object.entries(call.body ?? {}).map(([name, value]) =>
+    `"${name}": ${value instanceof Variable ? `environ["${value.name}"]` : `"${value}"`}`);
+  const headers = ['"authorization": f"Bearer {environ[\'TOKEN\']}"', ...(call.body === undefined ? [] : ['"content-type": "application/json"'])];
+  return [
+    ...(call.answers || call.body !== undefined ? ['import json'] : []),
+    'from os import environ',
+    'from urllib.request import Request, urlopen',
+    '',
+    'request = Request(',
+    `    f"{environ['NEARLIGHT']}${where}",`,
+    `    method="${call.method}",`,
+    `    headers={${headers.join(', ')}},`,
+    ...(call.body === undefined ? [] : [`    data=json.dumps({${body.join(', ')}}).encode(),`]),
+    ')',
+    'with urlopen(request) as answer:',
+    call.answers ? '    print(json.dumps(json.load(answer)))' : `    assert answer.status == ${call.status}`,
+  ].join('\n');
+}
