@@ -150,7 +150,7 @@ test('statistics show every stage, the encoder and why it was chosen', () =>
     assert.equal(await reasons.isVisible(), false);
     await declined.locator('summary').press('Enter');
     assert.equal(await reasons.isVisible(), true);
-    assert.match(await reasons.innerText(), /^nvenc-h264: forbidden by configuration$/m);
+    assert.match(await reasons.innerText(), /^nvenc-h264: forbidden by configuration: video\.forbid_encoders names it$/m);
     const seen = await tab.page.evaluate(() => ({ stats: window.nearlight.stats, hello: window.nearlight.hello, text: document.querySelector('.hud').innerText }));
     for (const part of [seen.hello.encoder, seen.hello.device, '640 × 360', ...seen.hello.declined]) assert.ok(seen.text.includes(part), `${part} in ${seen.text}`);
     const { stages: measured, total } = seen.stats;

@@ -48,7 +48,23 @@ impl Default for Preference {
 impl Preference {
     /// Whether a candidate may be opened at all.
     pub fn allows(&self, name: &str, codec: Codec) -> bool {
-        !self.forbidden.iter().any(|forbidden| forbidden == name) && self.codecs.contains(&codec)
+        self.forbids(name, codec).is_none()
+    }
+
+    /// Which setting forbids a candidate, and which one contradicts that.
+    fn forbids(&self, name: &str, codec: Codec) -> Option<String> {
+        let setting = if self.forbidden.iter().any(|forbidden| forbidden == name) {
+            "video.forbid_encoders names it".to_owned()
+        } else if !self.codecs.contains(&codec) {
+            format!("video.codecs has no {}", codec.rtp_name())
+        } else {
+            return None;
+        };
+        let asked = match self.pinned.as_deref() {
+            Some(pinned) if pinned == name => ", while video.encoder asks for it",
+            _ => "",
+        };
+        Some(format!("forbidden by configuration: {setting}{asked}"))
     }
 }
 
@@ -385,8 +401,8 @@ fn standing(
     demand: &Demand,
     preference: &Preference,
 ) -> Result<Standing, String> {
-    if !preference.allows(verdict.name, verdict.codec) {
-        return Err("forbidden by configuration".into());
+    if let Some(reason) = preference.forbids(verdict.name, verdict.codec) {
+        return Err(reason);
     }
     let Outcome::Works { cost, accepts } = &verdict.outcome else {
         return Err(verdict.reason().into());

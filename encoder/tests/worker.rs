@@ -600,7 +600,7 @@ fn the_table_tells_the_truth_about_every_candidate() {
     for part in [
         "none was asked for",
         "none: missing: the double's plugin",
-        "forbidden: forbidden by configuration",
+        "forbidden: forbidden by configuration: video.forbid_encoders names it",
         "first: works, but",
     ] {
         assert!(error.to_string().contains(part), "{error}");

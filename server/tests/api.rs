@@ -637,7 +637,12 @@ fn the_doctor_lists_every_candidate() {
     assert!(sound.contains(" ms "), "{report}");
     let forbid = format!("video.forbid_encoders=[\"{last}\"]");
     let (forbidden, _) = doctor::report(&config(&[&forbid]), &probing);
-    assert!(line(&forbidden, last).ends_with("forbidden by configuration"), "{forbidden}");
+    assert!(line(&forbidden, last).ends_with("video.forbid_encoders names it"), "{forbidden}");
+    // Settings that leave nothing are named, both of them.
+    let settings = config(&["video.codecs=[\"av1\"]", &format!("video.encoder={last}")]);
+    let (contradiction, starts) = doctor::report(&settings, &probing);
+    let reason = "video.codecs has no H264, while video.encoder asks for it";
+    assert!(line(&contradiction, last).ends_with(reason) && !starts, "{contradiction}");
     let (broken, starts) = doctor::report(&config(&["render.device=nonesuch"]), &probing);
     assert!(broken.contains("no Vulkan device") && !starts, "{broken}");
 }

@@ -94,9 +94,14 @@ fn each_reason_has_a_sentence_of_its_own() {
     assert!(declined("first", &tiny, &any).ends_with("not of 32x64"));
     assert_eq!(declined("card", &demand(), &any), "missing: its library");
     let forbidden = Preference { forbidden: vec!["first".into()], ..Preference::default() };
-    assert_eq!(declined("first", &demand(), &forbidden), "forbidden by configuration");
+    let reason = "forbidden by configuration: video.forbid_encoders names it";
+    assert_eq!(declined("first", &demand(), &forbidden), reason);
     let left_out = Preference { codecs: vec![Codec::H264], ..Preference::default() };
-    assert_eq!(declined("vp8", &demand(), &left_out), "forbidden by configuration");
+    let reason = "forbidden by configuration: video.codecs has no VP8";
+    assert_eq!(declined("vp8", &demand(), &left_out), reason);
+    let both = Preference { pinned: Some("vp8".into()), ..left_out };
+    let asked = format!("{reason}, while video.encoder asks for it");
+    assert_eq!(declined("vp8", &demand(), &both), asked);
     let pinned = Preference { pinned: Some("second".into()), ..Preference::default() };
     assert_eq!(declined("second", &demand(), &pinned), "used");
     assert_eq!(declined("first", &demand(), &pinned), "works, but is not the one asked for");
