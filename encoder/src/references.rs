@@ -4,11 +4,6 @@
 //! still take their places in it. A picture refers to the newest one that is neither lost nor coded
 //! from a lost one, so what is forgotten is always everything since the first lost picture.
 //!
-//! A decoder should put empty frames in the places of lost pictures (H.264 8.2.5.2). OpenH264's, which
-//! Firefox has, does not: it keeps older pictures longer, and takes no picture whose `frame_num` one
-//! of those has. So where losses follow so closely that numbers would come around while an old
-//! picture is still kept, only a keyframe helps either.
-//!
 //! ```text
 //!            forget: one before the loss is in the buffer        From(first lost), next unit: Recovery
 //!  Whole ──┬──────────────────────────────────────────────▶ Whole
@@ -148,8 +143,6 @@ pub(crate) struct References {
     history: History,
     /// Pictures that the buffer holds beside the newest one.
     reach: usize,
-    /// Different values of `frame_num`.
-    numbers: usize,
     /// Only a keyframe helps.
     broken: bool,
     /// Pictures were forgotten since the newest one was coded.
@@ -157,16 +150,9 @@ pub(crate) struct References {
 }
 
 impl References {
-    /// For an encoder whose buffer holds `reach` pictures beside the newest one, and that numbers
-    /// pictures modulo `numbers`.
-    pub(crate) fn new(reach: u16, numbers: u16) -> Self {
-        Self {
-            history: History::new(),
-            reach: reach.into(),
-            numbers: numbers.into(),
-            broken: false,
-            recovering: false,
-        }
+    /// For an encoder whose buffer holds `reach` pictures beside the newest one.
+    pub(crate) fn new(reach: u16) -> Self {
+        Self { history: History::new(), reach: reach.into(), broken: false, recovering: false }
     }
 
     /// A picture was coded, whose id is above those of all before it. Says how it can be decoded.
@@ -188,7 +174,7 @@ impl References {
         };
         let mut held = self.history.coded.iter().rev().take(self.reach + 1);
         let base = held.find(|coded| !coded.forgotten).map(|coded| coded.frame);
-        match first.zip(base).filter(|_| !self.numbers_meet()) {
+        match first.zip(base) {
             Some((first, base)) => {
                 self.recovering = true;
                 Forget::From { first, base }
@@ -209,20 +195,6 @@ impl References {
     pub(crate) fn since(&self, first: FrameId) -> impl Iterator<Item = FrameId> {
         self.history.since(first)
     }
-
-    /// Whether a decoder that leaves no places for lost pictures comes to hold two with one number.
-    fn numbers_meet(&self) -> bool {
-        let History { coded, key } = &self.history;
-        let next = coded.len();
-        let good = coded.iter().enumerate().rev().filter(|(_, coded)| !coded.forgotten);
-        // The oldest that is still kept when the next one comes; the one before makes room for it.
-        let Some((older, (oldest, _))) = (1..).zip(good).take(self.reach).last() else {
-            return false;
-        };
-        let all_known = coded.front().map(|coded| coded.frame) == *key;
-        // Until the buffer is full that one stays, while numbers go on.
-        next + (self.reach - older) - oldest >= self.numbers || (older < self.reach && !all_known)
-    }
 }
 
 #[cfg(test)]
@@ -240,7 +212,7 @@ mod tests {
 
     /// A keyframe 0 and deltas up to `last`.
     fn coded(reach: u16, last: u64) -> References {
-        let mut references = References::new(reach, 32);
+        let mut references = References::new(reach);
         for frame in 0..=last {
             let kind = references.coded(FrameId(frame), frame == 0);
             assert_eq!(kind == UnitKind::Key, frame == 0);
@@ -281,7 +253,7 @@ mod tests {
 
     #[test]
     fn what_was_never_coded_is_no_loss() {
-        let mut references = References::new(15, 32);
+        let mut references = References::new(15);
         assert_eq!(references.forget(&range(0, 9)), Forget::Nothing);
         for frame in [3, 5, 9] {
             references.coded(FrameId(frame), frame == 3);
@@ -301,25 +273,6 @@ mod tests {
         assert_eq!(references.forget(&range(100, 100)), Forget::Beyond);
     }
 
-    #[test]
-    fn losses_that_follow_closely_take_a_keyframe_before_numbers_meet() {
-        // Of the pictures 40 to 66 these arrived; 11 is the number of 43 and of 75.
-        let mut references = coded(15, 47);
-        let lose = |references: &mut References, frames: std::ops::Range<u64>| {
-            for frame in frames.clone() {
-                references.coded(FrameId(frame), false);
-            }
-            references.forget(&range(frames.start, frames.end - 1))
-        };
-        assert_eq!(lose(&mut references, 48..58), from(48, 47));
-        references.coded(FrameId(58), false);
-        assert_eq!(lose(&mut references, 59..60), from(59, 58));
-        for frame in 60..67 {
-            references.coded(FrameId(frame), false);
-        }
-        assert_eq!(lose(&mut references, 67..75), Forget::Beyond);
-    }
-
     /// A picture as the far end has it.
     #[derive(Clone, Copy)]
     struct Shown {
@@ -335,11 +288,7 @@ mod tests {
             reach in 0_u16..16,
             script in proptest::collection::vec((0_u8..8, 0_u64..3), 1..300),
         ) {
-            let numbers = if reach < 14 { 16 } else { 32 };
-            let mut references = References::new(reach, numbers);
-            // What a decoder keeps that fills no gaps, newest first.
-            let mut kept: Vec<u64> = Vec::new();
-            let mut number = 0_u64;
+            let mut references = References::new(reach);
             // Those in the encoder's buffer, newest first, and from where they are not referred to.
             let mut held: Vec<(Shown, bool)> = Vec::new();
             let mut untold: Vec<u64> = Vec::new();
@@ -356,16 +305,6 @@ mod tests {
                         untold.clear();
                     } else if untold.is_empty() {
                         prop_assert_eq!(good, arrived, "frame {} has a good reference", next);
-                    }
-                    number = if key { 0 } else { number + 1 };
-                    if key {
-                        kept.clear();
-                    }
-                    if good {
-                        kept.truncate(reach.into());
-                        let same = |kept: &u64| (number - kept).is_multiple_of(numbers.into());
-                        prop_assert!(!kept.iter().any(same), "number {} twice", number);
-                        kept.insert(0, number);
                     }
                     let kind = references.coded(FrameId(next), key);
                     prop_assert_eq!(kind == UnitKind::Key, key);
@@ -389,9 +328,8 @@ mod tests {
                             prop_assert_eq!(left.map(|(shown, _)| shown.frame), Some(base.0));
                         }
                         Forget::Beyond => {
-                            let fresh = number - kept.last().copied().unwrap_or(0) < u64::from(numbers - reach);
                             let none_good = held.iter().all(|(shown, _)| !shown.good);
-                            prop_assert!(none_good || !fresh, "a keyframe without need");
+                            prop_assert!(none_good, "a keyframe without need");
                             need_key = true;
                         }
                     }

@@ -33,8 +33,6 @@ pub(crate) struct Waves {
     /// Pictures of one wave.
     length: u16,
     under_way: UnderWay,
-    /// Different values of `frame_num`, which tell a decoder pictures apart.
-    numbers: u32,
     /// One is to begin.
     wanted: bool,
     /// Pictures to come of the one under way.
@@ -44,10 +42,9 @@ pub(crate) struct Waves {
 }
 
 impl Waves {
-    /// Waves that cross the picture in `length` pictures, which are numbered up to `numbers`.
-    pub(crate) fn new(length: u16, under_way: UnderWay, numbers: u32) -> Self {
-        let history = History::new();
-        Self { history, length, under_way, numbers, wanted: false, left: 0, heals: false }
+    /// Waves that cross the picture in `length` pictures.
+    pub(crate) fn new(length: u16, under_way: UnderWay) -> Self {
+        Self { history: History::new(), length, under_way, wanted: false, left: 0, heals: false }
     }
 
     /// Pictures of one wave.
@@ -86,14 +83,9 @@ impl Waves {
             return Recovery::Nothing;
         }
         self.heals = false;
-        // Where the next picture would have the number of the one before the loss, OpenH264's decoder
-        // does not take it: it takes none with a number that it has.
         let base = match loss {
-            Loss::From(first) => {
-                let next = self.history.since(first).count() as u32 + 1;
-                // None is left after a keyframe that was lost: no wave brings its parameter sets.
-                self.history.newest_good().filter(|_| !next.is_multiple_of(self.numbers))
-            }
+            // None is left after a keyframe that was lost: no wave brings its parameter sets.
+            Loss::From(_) => self.history.newest_good(),
             Loss::Nothing | Loss::Everything => None,
         };
         self.wanted = base.is_some();
@@ -120,7 +112,7 @@ mod tests {
     }
 
     fn waves(under_way: UnderWay) -> Waves {
-        let mut waves = Waves::new(3, under_way, 16);
+        let mut waves = Waves::new(3, under_way);
         assert_eq!(waves.coded(FrameId(0), true, false), UnitKind::Key);
         for frame in 1..=4 {
             assert_eq!(waves.coded(FrameId(frame), false, false), UnitKind::Delta);
@@ -144,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_wave_of_one_picture_is_clean_at_once() {
-        let mut waves = Waves::new(1, UnderWay::GivesWay, 16);
+        let mut waves = Waves::new(1, UnderWay::GivesWay);
         waves.coded(FrameId(0), true, false);
         waves.coded(FrameId(1), false, false);
         assert_eq!(waves.forget(&lost(1, 1)), wave(1, 0));
@@ -189,14 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_meet_and_a_loss_of_long_ago_take_a_keyframe() {
+    fn a_loss_of_long_ago_takes_a_keyframe() {
         let mut waves = waves(UnderWay::GoesOn);
-        for frame in 5..=30 {
-            waves.coded(FrameId(frame), false, false);
-        }
-        // The next picture has the number of 15.
-        assert_eq!(waves.forget(&lost(16, 20)), Recovery::KeyframeNeeded);
-        for frame in 31..=200 {
+        for frame in 5..=200 {
             waves.coded(FrameId(frame), false, false);
         }
         assert_eq!(waves.forget(&lost(100, 100)), Recovery::KeyframeNeeded);
@@ -214,7 +201,7 @@ mod tests {
         ) {
             const PARTS: usize = 5;
             let under_way = if gives_way { UnderWay::GivesWay } else { UnderWay::GoesOn };
-            let mut waves = Waves::new(PARTS as u16, under_way, u32::MAX);
+            let mut waves = Waves::new(PARTS as u16, under_way);
             let mut dirty = [false; PARTS];
             let mut at = PARTS;
             let (mut since, mut due) = (0, None);

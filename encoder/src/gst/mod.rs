@@ -26,7 +26,7 @@ use media::{
 };
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
-use crate::h264::NalKind;
+use crate::h264::{FrameNumbers, NalKind};
 use crate::libx264::Means;
 use crate::nv12::{TwoPlanes, check_taken};
 use crate::unit_pool::UnitPool;
@@ -83,6 +83,8 @@ struct GstEncoder {
     fill: Option<VbvFill>,
     /// Where it was opened for waves.
     waves: Option<Waves>,
+    /// Where it was, the numbers of its pictures.
+    numbers: FrameNumbers,
     /// The next unit must be a keyframe, whoever asks for it.
     key_due: bool,
     units: UnitPool,
@@ -121,6 +123,7 @@ impl GstEncoder {
             settings: *settings,
             fill,
             waves,
+            numbers: FrameNumbers::default(),
             key_due: true,
             units: UnitPool::new(settings.bitrate, settings.rate),
             rewritten: Vec::new(),
@@ -223,11 +226,14 @@ impl Encoder for GstEncoder {
             let EncoderSettings { bitrate, rate, .. } = self.settings;
             fill.coded(data.len(), bitrate.bps() as f64 / 8.0 / rate.as_f64());
         }
-        let kind = match &mut self.waves {
-            Some(waves) => waves.coded(frame, kind == UnitKind::Key, has_parameter_sets(data)),
-            None => kind,
+        let Some(waves) = &mut self.waves else {
+            return Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)));
         };
-        Ok(Submitted::Now(Encoded::new(self.units.unit(data), kind)))
+        let kind = waves.coded(frame, kind == UnitKind::Key, has_parameter_sets(data));
+        let sent = self.numbers.widen(data);
+        let sent = sent
+            .map_err(|error| EncodeError::Fatal(format!("its slices cannot be read: {error}")))?;
+        Ok(Submitted::Now(Encoded::new(self.units.unit(sent), kind)))
     }
 
     fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
@@ -236,7 +242,7 @@ impl Encoder for GstEncoder {
     }
 
     fn acknowledge(&mut self, _frame: FrameId) {
-        // Only a keyframe helps it, whatever the client has.
+        // A keyframe or a wave helps it, whatever the client has.
     }
 
     fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {

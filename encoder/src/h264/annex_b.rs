@@ -105,7 +105,15 @@ pub(crate) fn begins_with_start_code(bytes: &[u8]) -> bool {
 /// The next start code at or after `from`: where it begins, with one leading zero byte if there is
 /// one, and where its payload begins.
 fn find_start_code(unit: &[u8], from: usize) -> Option<(usize, usize)> {
-    let found = unit.get(from..)?.windows(3).position(|window| window == [0, 0, 1])? + from;
+    let mut found = from;
+    loop {
+        // By the last of three bytes: behind most of them no code begins.
+        found += match *unit.get(found..found + 3)? {
+            [0, 0, 1] => break,
+            [_, _, 0] => 1,
+            _ => 3,
+        };
+    }
     let start = if found > from && unit[found - 1] == 0 { found - 1 } else { found };
     Some((start, found + 3))
 }

@@ -5,6 +5,7 @@
 //! finds no units and rewrites nothing; it cannot make a valid stream invalid.
 
 mod annex_b;
+mod frame_numbers;
 mod pps;
 mod slice;
 mod sps;
@@ -14,6 +15,7 @@ use media::ColorDescription;
 pub use crate::bits::SyntaxError;
 pub use annex_b::{Nal, NalKind, nals};
 pub(crate) use annex_b::{begins_with_start_code, heads, rewrite};
+pub(crate) use frame_numbers::FrameNumbers;
 pub use pps::Pps;
 pub use slice::{LongTermMark, Reference, SliceHeader, SliceType};
 pub use sps::{

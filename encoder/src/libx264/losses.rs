@@ -108,16 +108,6 @@ impl Means {
             Losses::References(_) => None,
         }
     }
-
-    /// Values of `frame_num`: the library takes the least power of two, and 16 at the least, that is
-    /// above all pictures in the buffer and the current one, and above the pictures of a wave.
-    pub(super) fn frame_numbers(self) -> u16 {
-        let most = match self {
-            Self::References { reach } => reach + 2,
-            Self::Waves { length, .. } => length,
-        };
-        (most + 1).next_power_of_two().max(16)
-    }
 }
 
 /// What was lost of the pictures of one encoder.
@@ -129,12 +119,9 @@ pub(super) enum Losses {
 
 impl Losses {
     pub(super) fn new(means: Means) -> Self {
-        let numbers = means.frame_numbers();
         match means {
-            Means::References { reach } => Self::References(References::new(reach, numbers)),
-            Means::Waves { length, .. } => {
-                Self::Waves(Waves::new(length, UnderWay::GoesOn, numbers.into()))
-            }
+            Means::References { reach } => Self::References(References::new(reach)),
+            Means::Waves { length, .. } => Self::Waves(Waves::new(length, UnderWay::GoesOn)),
         }
     }
 
@@ -151,9 +138,5 @@ impl Losses {
 pub(super) fn reach(size: Size, most: u16) -> u16 {
     let blocks = |edge: u32| u64::from(edge.div_ceil(16)).max(1);
     let frames = MAX_DPB_MBS / (blocks(size.width) * blocks(size.height));
-    let reach = frames.clamp(1, MAX_DPB_FRAMES) as u16 - 1;
-    let reach = reach.min(most);
-    // All of them lost, as many before them are kept by a decoder that fills no gaps: numbers must
-    // tell those from what comes next.
-    if 2 * reach < (Means::References { reach }).frame_numbers() { reach } else { 7 }
+    (frames.clamp(1, MAX_DPB_FRAMES) as u16 - 1).min(most)
 }

@@ -78,6 +78,7 @@ pub struct LibX264Encoder {
     /// See [`EncoderSettings::reach`].
     reach: u16,
     losses: Losses,
+    numbers: h264::FrameNumbers,
     /// Offsets of quantisers, where regions were asked for.
     map: Option<BlockMap<f32>>,
 }
@@ -129,6 +130,7 @@ impl LibX264Encoder {
             resilience,
             reach: settings.reach,
             losses: Losses::new(means),
+            numbers: h264::FrameNumbers::default(),
             map: settings.regions.then(|| map(settings.size)),
         })
     }
@@ -166,15 +168,14 @@ impl Encoder for LibX264Encoder {
             .map_err(EncodeError::Fatal)?;
         self.fill.coded(data.len(), frame_bytes(self.bitrate, self.declared_rate));
         let kind = self.losses.coded(frame, key, refresh);
-        if !key && !refresh {
-            let unit = Encoded::new(self.units.unit(data), kind);
-            return Ok(Submitted::Now(Encoded { library: took, ..unit }));
-        }
         let gaps = self.capabilities.recovery != RecoveryMeans::Keyframe;
         let declare = h264::Declarations { gaps, color: None };
         let prepared = h264::prepare_with(data, declare, &mut self.rewritten)
             .map_err(|error| EncodeError::Fatal(format!("its SPS cannot be read: {error}")))?;
-        let unit = Encoded::new(self.units.unit(prepared), kind);
+        let sent = if gaps { self.numbers.widen(prepared) } else { Ok(prepared) };
+        let sent = sent
+            .map_err(|error| EncodeError::Fatal(format!("its slices cannot be read: {error}")))?;
+        let unit = Encoded::new(self.units.unit(sent), kind);
         Ok(Submitted::Now(Encoded { library: took, ..unit }))
     }
 

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::calls::Failure;
 use super::loader::Nvenc;
-use super::losses::{Answer, LongTerm, Losses, NUMBERS};
+use super::losses::{Answer, LongTerm, Losses};
 use super::output::ReadError;
 use super::plan::{Caps, Plan, Refusal, Settings, check, within};
 use super::recover::{BUSY, Phase, Remedy, remedy};
@@ -439,9 +439,7 @@ fn losses(session: &Session) -> Losses {
 /// Waves of a new session, where losses are made good by them.
 fn waves(session: &Session) -> Option<Waves> {
     match session.resilience() {
-        Resilience::IntraRefresh { units } => {
-            Some(Waves::new(units, UnderWay::GivesWay, NUMBERS.into()))
-        }
+        Resilience::IntraRefresh { units } => Some(Waves::new(units, UnderWay::GivesWay)),
         Resilience::References => None,
     }
 }

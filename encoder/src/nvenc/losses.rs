@@ -75,10 +75,6 @@ impl LongTermTold {
     }
 }
 
-/// Numbers of pictures (`frame_num`) that there are. The driver says nothing of it: it is held to leave room
-/// for those of its buffer, and for those of a wave.
-pub(super) const NUMBERS: u16 = u16::MAX;
-
 /// What is known of the references.
 #[derive(Debug)]
 pub(super) struct Losses {
@@ -90,9 +86,10 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// For a buffer of `reach` pictures beside the newest one and the long-term references.
+    /// For a buffer of `reach` pictures beside the newest one and the long-term references. How many numbers
+    /// of pictures (`frame_num`) there are the driver does not say.
     pub(super) fn new(reach: u16, invalidates: bool, long_term: bool) -> Self {
-        let references = References::new(reach, NUMBERS);
+        let references = References::new(reach);
         Self { references, invalidates, anchors: long_term.then(Anchors::new) }
     }
 

@@ -88,6 +88,10 @@ pub(crate) fn assert_clean(stream: &Stream, folder: &Path, name: &str) {
     views.dedup_by_key(|(_, units)| units.len());
     let path = |view: &str, kind: &str| folder.join(format!("{name}-{view}.{kind}"));
     let judge = |decoder: &str, meant: &Shown, view: &str, shown: &Shown| {
+        // A decoder that leaves a picture out counts as broken, and a keyframe is asked for.
+        for number in (0..stream.units.len() as u64).filter(|&number| stream.is_healing(number)) {
+            assert!(shown.contains_key(&number), "{name}, {view}: {decoder} leaves {number} out");
+        }
         for number in (0..stream.units.len() as u64).filter(|&number| stream.is_clean(number)) {
             let what = format!("{name}, {view}: picture {number} by {decoder}");
             assert!(meant.contains_key(&number), "{what} of the whole stream");

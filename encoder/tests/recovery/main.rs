@@ -23,9 +23,10 @@ use std::time::Duration;
 use common::Picture;
 use common::gpu::{Present, Rig};
 use decode::{assert_clean, by_ffmpeg};
-use media::{Bitrate, FrameRate, Rect, RegionQuality, Regions, Size};
+use media::{Bitrate, FrameRate, RecoveryMeans, Rect, RegionQuality, Regions, Size};
 use nearlight_encoder::{BlockingEncoder, EncoderSettings, OpenError, Resilience};
 use stream::{Fate, Loss, Run};
+use testkit::Rng;
 
 const SIZE: Size = Size::new(320, 192);
 const SETTINGS: EncoderSettings =
@@ -39,6 +40,8 @@ const AFTER: u64 = 24;
 const ACKNOWLEDGED_AFTER: usize = 2;
 /// Lengths of waves that are asked for: of the longer ones libx264 begins none but after a loss.
 const WAVES: [u16; 2] = [10, 40];
+/// Sequences of losses at random.
+const RANDOM: u64 = 2;
 /// The size of a region.
 const PART: Rect = Rect { x: 0, y: 0, width: 64, height: 96 };
 /// Far longer than a picture takes; only a hang reaches it.
@@ -149,6 +152,27 @@ fn losses_one_after_another_are_made_good() {
             run.lose(&Loss { after, lost, told });
         }
         subject.assert_clean(run, &folder, "");
+    });
+}
+
+/// Losses of any length, told at any time, also while the one before is being made good: none takes a keyframe
+/// that is within what the encoder says of itself. Of those that have no other means it says nothing new.
+#[test]
+fn losses_at_random_are_made_good() {
+    let folder = folder("recovery-random");
+    on_every_candidate(|subject| {
+        for seed in 1..=RANDOM {
+            let mut run = (subject.open)();
+            if run.encoder.capabilities().recovery == RecoveryMeans::Keyframe {
+                return;
+            }
+            let mut random = Rng::new(seed);
+            for _ in 0..8 {
+                let after = 6 + random.below(40);
+                run.lose(&Loss { after, lost: 1 + random.below(20), told: random.below(8) });
+            }
+            subject.assert_clean(run, &folder, &format!("-{seed}"));
+        }
     });
 }
 

@@ -163,6 +163,10 @@ impl Stream {
         self.units[number as usize].fate == Fate::Clean
     }
 
+    pub(crate) fn is_healing(&self, number: u64) -> bool {
+        self.units[number as usize].fate == Fate::Healing
+    }
+
     /// Whether every unit that arrived can be decoded, though not to what was meant. Those of codecs
     /// with arithmetic coding cannot where probabilities are left from unit to unit, which encoders
     /// do that know nothing but keyframes; a browser's decoder ends at the first of them.
