@@ -263,45 +263,98 @@ fn a_rate_change_costs_what_the_capabilities_say() {
     });
 }
 
+/// At each of some rates a second to settle in, and a second that counts. `set` tells a rate, `code` codes the
+/// next picture, of which it is told whether it is the first at its rate, and yields its bytes.
+fn assert_rates<R>(
+    label: &str,
+    bounded: bool,
+    run: &mut R,
+    set: impl Fn(&mut R, Bitrate, FrameRate),
+    code: impl Fn(&mut R, &Picture, bool) -> usize,
+) {
+    let mut time = 0;
+    for (kbps, fps) in [(6_000, 60), (2_000, 60), (9_000, 60), (4_000, 30)] {
+        let (target, rate) = (Bitrate::from_kbps(kbps), FrameRate::fps(fps));
+        set(run, target, rate);
+        let mut sizes = Vec::new();
+        for frame in 0..2 * fps {
+            let bytes = code(run, &Picture::noise(SIZE, time), frame == 0);
+            time += 1;
+            if frame >= fps {
+                sizes.push(bytes as u64);
+            }
+        }
+        let produced = Bitrate::of(sizes.iter().sum(), rate.interval() * sizes.len() as u32);
+        let budget = target.bytes_in(rate.interval());
+        let largest = *sizes.iter().max().unwrap();
+        println!(
+            "{label}: {target} at {fps}: {produced}, largest {:.2} of a frame's budget",
+            largest as f64 / budget as f64
+        );
+        let ratio = produced.bps() as f64 / target.bps() as f64;
+        assert!((0.9..=1.1).contains(&ratio), "{target} became {produced}");
+        if bounded {
+            assert!(largest as f64 <= ONE_FRAME * budget as f64, "{largest} bytes of {budget}");
+        }
+    }
+}
+
 #[test]
 fn the_produced_rate_follows_the_target() {
     on_every_candidate(&SETTINGS, |present, mut run| {
-        let mut time = 0;
         let capabilities = run.encoder.capabilities();
         let seamless = capabilities.rate_change == RateChange::Seamless;
         // What is behind the double has no VBV.
         let bounded = capabilities.bounded_frames && !present.double;
-        let targets = [(6_000, 60), (2_000, 60), (9_000, 60), (4_000, 30)];
-        for (kbps, fps) in targets {
-            let (target, rate) = (Bitrate::from_kbps(kbps), FrameRate::fps(fps));
+        let set = |run: &mut Run, target, rate| {
             run.encoder.set_rate(target, rate).unwrap();
-            let mut sizes = Vec::new();
-            // A second to settle in, and a second that counts.
-            for frame in 0..2 * fps {
-                let (unit, kind) = run.code(&Picture::noise(SIZE, time));
-                let restarted = !seamless && frame == 0;
-                assert_eq!(kind == UnitKind::Key, time == 0 || restarted, "frame {time}");
-                time += 1;
-                if frame >= fps {
-                    sizes.push(unit.len() as u64);
-                }
-            }
-            let bytes: u64 = sizes.iter().sum();
-            let produced = Bitrate::of(bytes, rate.interval() * sizes.len() as u32);
-            let budget = target.bytes_in(rate.interval());
-            let largest = *sizes.iter().max().unwrap();
-            println!(
-                "{}: {target} at {fps}: {produced}, largest {:.2} of a frame's budget",
-                present.label(),
-                largest as f64 / budget as f64
-            );
-            let ratio = produced.bps() as f64 / target.bps() as f64;
-            assert!((0.9..=1.1).contains(&ratio), "{target} became {produced}");
-            if bounded {
-                assert!(largest as f64 <= ONE_FRAME * budget as f64, "{largest} bytes of {budget}");
-            }
-        }
+        };
+        let code = |run: &mut Run, picture: &Picture, first: bool| {
+            let number = run.frames;
+            let (unit, kind) = run.code(picture);
+            let restarted = !seamless && first;
+            assert_eq!(kind == UnitKind::Key, number == 0 || restarted, "frame {number}");
+            unit.len()
+        };
+        assert_rates(&present.label(), bounded, &mut run, set, code);
     });
+}
+
+/// Waves that follow one another, and such as a loss asks for, of which there are four a second.
+#[test]
+fn the_produced_rate_follows_the_target_with_waves() {
+    for candidate in candidates().iter().filter(|candidate| !candidate.hardware) {
+        for units in [10, 40] {
+            let resilience = Resilience::IntraRefresh { units };
+            let settings = EncoderSettings { resilience, ..SETTINGS };
+            let label = format!("{}, waves of {units}", candidate.name);
+            let encoder = match BlockingEncoder::open(candidate, &settings, PATIENCE) {
+                Ok(encoder) => encoder,
+                Err(OpenError::Missing(why) | OpenError::Refused(why)) => {
+                    println!("{label} skipped: {why}");
+                    continue;
+                }
+                Err(error) => panic!("{label}: {error}"),
+            };
+            let bounded = encoder.capabilities().bounded_frames;
+            let set = |(encoder, _): &mut (BlockingEncoder, u64), target, rate| {
+                assert_eq!(encoder.set_rate(target, rate).unwrap(), RateChange::Seamless);
+            };
+            let code = |(encoder, number): &mut (BlockingEncoder, u64), picture: &Picture, _| {
+                let image = media::Picture::Cpu(picture.image());
+                let (frame, options) = (FrameId(*number), EncodeOptions::default());
+                let unit = encoder.encode(frame, &image, options).unwrap();
+                assert_eq!(unit.kind == UnitKind::Key, *number == 0, "{label}: frame {number}");
+                if *number % 15 == 14 {
+                    let recovery = encoder.forget(frame..=frame);
+                    assert!(matches!(recovery, Recovery::Wave { .. }), "{label}: {recovery:?}");
+                }
+                *number += 1;
+                unit.data.len()
+            };
+            assert_rates(&label, bounded, &mut (encoder, 0), set, code);
+        }
+    }
 }
 
 #[test]
