@@ -320,6 +320,33 @@ fn the_produced_rate_follows_the_target() {
     });
 }
 
+/// No queue is filled with a picture that is as long as they were at the old rate. Of those whose units have no
+/// bound libvpx is made to heed it.
+#[test]
+fn the_first_picture_after_a_fall_of_the_rate_is_of_the_new_one() {
+    on_every_candidate(&SETTINGS, |present, mut run| {
+        let bounded = run.encoder.capabilities().bounded_frames && !present.double;
+        if !bounded && present.candidate.name != "vpx-vp8" {
+            return println!("{} left out: its units have no bound", present.label());
+        }
+        let (mut time, rate) = (0, SETTINGS.rate);
+        for (from, to) in [(8_000, 2_000), (6_000, 3_000)] {
+            run.encoder.set_rate(Bitrate::from_kbps(from), rate).unwrap();
+            // More than libvpx takes to trust in how coarse pictures are in the mean.
+            for _ in 0..180 {
+                run.code(&Picture::noise(SIZE, time));
+                time += 1;
+            }
+            run.encoder.set_rate(Bitrate::from_kbps(to), rate).unwrap();
+            let (unit, _) = run.code(&Picture::noise(SIZE, time));
+            let budget = Bitrate::from_kbps(to).bytes_in(rate.interval()) as f64;
+            let budgets = unit.len() as f64 / budget;
+            println!("{}: {from} to {to} kbit/s: {budgets:.2} budgets", present.label());
+            assert!(budgets < 2.0, "{budgets} budgets");
+        }
+    });
+}
+
 /// Waves that follow one another, and such as a loss asks for, of which there are four a second.
 #[test]
 fn the_produced_rate_follows_the_target_with_waves() {

@@ -15,9 +15,14 @@
 //! the first regions libvpx ends its cyclic refresh for good, by which it codes still parts of a picture
 //! finer in turn.
 //!
-//! What it does not have: rate control has no second try at a picture, so that one may take about
-//! twice the budget of one frame (640x384, noise, at 2 to 9 Mbit/s); and the stream cannot declare
-//! BT.709, since VP8 knows no colours but one kind of YUV.
+//! A picture is coded no coarser than those before it were in the mean as long as the buffer is as full as it
+//! aims at, after a fall of the rate too: it would take as much as at the old rate, five budgets after a fall
+//! from 8 to 2 Mbit/s. So with the first picture after a fall by more than a quarter the aim is more than the
+//! buffer holds. That picture is then coarser than it need be, and the next one as it should be.
+//!
+//! What it does not have: rate control has no second try at a picture, so that one may take up to
+//! two and a half times the budget of one frame (640x384, noise, at 2 to 9 Mbit/s); and the stream cannot
+//! declare BT.709, since VP8 knows no colours but one kind of YUV.
 
 mod anchors;
 mod segments;
@@ -55,6 +60,9 @@ const SPEED: c_int = -8;
 /// A keyframe may take two frames' worth. It would take up to fourteen, and with one it is so coarse
 /// that the pictures after it are too.
 const KEYFRAME_PERCENT: u32 = 200;
+/// Aimed at so many times what the buffer holds, it is less than a quarter full whatever is in it: from there on
+/// libvpx's rate control is free in how coarse a picture may be (`calc_pframe_target_size` of `ratectrl.c`).
+const BEYOND: u32 = 8;
 /// Time that a frame may last, in microseconds: libvpx takes rates below 0.1 a second as 30.
 const MICROS: RangeInclusive<u128> = 1..=10_000_000;
 
@@ -81,6 +89,8 @@ pub struct VpxEncoder {
     /// When the next frame begins, in microseconds.
     time: i64,
     budget: Budget,
+    /// It was told another for the next picture alone.
+    fallen: bool,
     drawn: Drawn,
     units: UnitPool,
     anchors: Anchors,
@@ -113,6 +123,7 @@ impl VpxEncoder {
             interval,
             time: 0,
             budget,
+            fallen: false,
             drawn: Drawn::default(),
             units: UnitPool::new(settings.bitrate, settings.rate),
             anchors: Anchors::new(),
@@ -144,9 +155,12 @@ impl Encoder for VpxEncoder {
             .encode(&picture, self.time, c_ulong::from(self.interval), flags(plan))
             .map_err(EncodeError::Fatal)?;
         self.time += i64::from(self.interval);
+        let unit = self.units.unit(data);
+        if std::mem::take(&mut self.fallen) {
+            self.raw.set_budget(self.budget).map_err(EncodeError::Fatal)?;
+        }
         let kind = self.anchors.coded(frame, key, plan);
-        let unit = Encoded::new(self.units.unit(data), kind);
-        Ok(Submitted::Now(Encoded { library: took, ..unit }))
+        Ok(Submitted::Now(Encoded { library: took, ..Encoded::new(unit, kind) }))
     }
 
     fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
@@ -158,7 +172,11 @@ impl Encoder for VpxEncoder {
         let interval = interval(rate);
         let budget = budget(bitrate, interval);
         if budget != self.budget {
-            self.raw.set_budget(budget).map_err(EncodeError::Fatal)?;
+            let frame =
+                |budget: Budget, interval: u32| u64::from(budget.kilobits) * u64::from(interval);
+            self.fallen |= frame(budget, interval) * 4 < frame(self.budget, self.interval) * 3;
+            let aimed_at = budget.aimed_at * if self.fallen { BEYOND } else { 1 };
+            self.raw.set_budget(Budget { aimed_at, ..budget }).map_err(EncodeError::Fatal)?;
             self.budget = budget;
         }
         // It takes the frame rate from how long frames last.
@@ -182,6 +200,7 @@ impl Encoder for VpxEncoder {
         // A new one starts with exactly one keyframe and holds no picture of the old size. This one
         // takes no larger size than it began with.
         self.raw = open_raw(size, self.budget).map_err(EncodeError::Fatal)?;
+        self.fallen = false;
         self.size = size;
         self.anchors = Anchors::new();
         self.segments = self.segments.is_some().then(|| Segments::new(size));
@@ -203,7 +222,8 @@ fn interval(rate: FrameRate) -> u32 {
 /// rounded up.
 fn budget(bitrate: Bitrate, interval: u32) -> Budget {
     let kilobits = bitrate.kbps().clamp(*KBPS.start(), *KBPS.end()) as u32;
-    Budget { kilobits, buffer_millis: interval.div_ceil(1_000) }
+    let millis = interval.div_ceil(1_000);
+    Budget { kilobits, buffer_millis: millis, aimed_at: millis }
 }
 
 /// A plan in libvpx's words.

@@ -390,6 +390,8 @@ pub(super) struct Budget {
     pub(super) kilobits: u32,
     /// What rate control may save and overdraw, in milliseconds at this rate.
     pub(super) buffer_millis: u32,
+    /// How full of it it is to be, in milliseconds.
+    pub(super) aimed_at: u32,
 }
 
 /// A coded picture, until the next one is coded.
@@ -559,8 +561,8 @@ impl RawEncoder {
 impl Config {
     fn set_budget(&mut self, budget: Budget) {
         self.kilobits = budget.kilobits;
-        let millis = budget.buffer_millis;
-        (self.buffer, self.buffer_at_first, self.buffer_aimed_at) = (millis, millis, millis);
+        let Budget { buffer_millis: millis, aimed_at, .. } = budget;
+        (self.buffer, self.buffer_at_first, self.buffer_aimed_at) = (millis, millis, aimed_at);
     }
 }
 

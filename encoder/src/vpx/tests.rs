@@ -11,9 +11,15 @@ use sys::{Library, VERSIONS, Version};
 #[test]
 fn a_budget_holds_one_frame() {
     let of = |kbps, rate| budget(Bitrate::from_kbps(kbps), interval(rate));
-    assert_eq!(of(6_000, FrameRate::fps(60)), Budget { kilobits: 6_000, buffer_millis: 17 });
-    assert_eq!(of(6_000, FrameRate::fps(25)), Budget { kilobits: 6_000, buffer_millis: 40 });
-    assert_eq!(of(0, FrameRate::fps(1_000)), Budget { kilobits: 1, buffer_millis: 1 });
+    assert_eq!(
+        of(6_000, FrameRate::fps(60)),
+        Budget { kilobits: 6_000, buffer_millis: 17, aimed_at: 17 }
+    );
+    assert_eq!(
+        of(6_000, FrameRate::fps(25)),
+        Budget { kilobits: 6_000, buffer_millis: 40, aimed_at: 40 }
+    );
+    assert_eq!(of(0, FrameRate::fps(1_000)), Budget { kilobits: 1, buffer_millis: 1, aimed_at: 1 });
     assert_eq!(of(1 << 50, FrameRate::fps(60)).kilobits, 1_000_000);
     assert_eq!(interval(FrameRate::fps(u32::MAX)), 1);
     assert_eq!(interval(FrameRate::new(1, u32::MAX).unwrap()), 10_000_000);
