@@ -284,7 +284,9 @@ impl FakeGpu {
         tell(&self.encode, "fake_nvenc_ignores", u32::from(rates) | u32::from(keyframes) << 1)
     }
 
-    /// How long the hardware takes for a picture beside what coding it takes, in microseconds.
+    /// How long the hardware takes for a picture beside what coding it takes, in microseconds. Where slices are
+    /// read one by one they are ready one after another in that time, and shown as they are; without it all are
+    /// ready at once, and each look is shown one more.
     ///
     /// # Errors
     /// As [`FakeGpu::cuda_init_answers`].
@@ -358,7 +360,8 @@ impl FakeGpu {
         count(&self.encode, "fake_calls")
     }
 
-    /// How long all calls of NVENC took together, for measurements that subtract them.
+    /// For how long calls of NVENC or its hardware were at work, for measurements that subtract it. What was at
+    /// the same time counts once.
     ///
     /// # Errors
     /// As [`FakeGpu::cuda_init_answers`].

@@ -11,6 +11,7 @@ mod inner;
 pub mod loader;
 mod losses;
 mod output;
+mod pace;
 mod plan;
 mod raw;
 mod recover;

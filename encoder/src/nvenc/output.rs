@@ -2,10 +2,9 @@
 //!
 //! The driver has no events on Linux, so somebody must wait in `NvEncLockBitstream`. It waits there for the
 //! whole picture, unless slices are read one by one (`enableSubFrameWrite`): of those the driver tells only who
-//! asks again and again without waiting. So it is asked four times in the time of a slice, were they spread over
-//! the interval between pictures, and at intervals of [`LEAST_POLL`] to [`MOST_POLL`]; and after [`PATIENCE`],
-//! when it counts as hung, it is waited for. What is there goes on as parts of the unit, which end where slices
-//! end. The last slice comes with the end of the picture, since only that tells that there is no more of it.
+//! asks again and again without waiting: when, [`Pace`] says. After [`PATIENCE`], when it counts as hung, it is
+//! waited for. What is there goes on as parts of the unit, which end where slices end. The last slice comes with
+//! the end of the picture, since only that tells that there is no more of it.
 //!
 //! Bound: [`PICTURES`](super::ring::PICTURES). After a failure it reads no further picture of its session,
 //! since each refers to the one that was not read; they all fail with it.
@@ -17,16 +16,13 @@ use thiserror::Error;
 
 use super::calls::{Answer, Call, Coded, Failure, ReadCalls};
 use super::inner::{Inner, PATIENCE, Pending};
+use super::pace::Pace;
 use super::plan::{Plan, Settings};
 use super::recover::{BUSY, Phase, Remedy, remedy};
 use crate::h264::{self, Declarations};
 use crate::headers;
 use crate::unit_pool::UnitPool;
 use crate::wake::Wake;
-
-/// Least and most time between two looks for slices.
-const LEAST_POLL: Duration = Duration::from_micros(200);
-const MOST_POLL: Duration = Duration::from_millis(2);
 
 /// Why there is no unit for a picture.
 #[derive(Clone, Debug, Error)]
@@ -43,17 +39,11 @@ pub(crate) enum ReadError {
     ReaderGone,
 }
 
-/// How slices are looked for.
-#[derive(Clone, Copy)]
-struct Pace {
-    poll: Duration,
-}
-
 /// What the thread has.
 pub(super) struct Reader {
     wake: Wake,
     calls: ReadCalls,
-    /// None where pictures are read whole.
+    /// When slices are looked for; none where pictures are read whole.
     pace: Option<Pace>,
     writer: Writer,
 }
@@ -84,16 +74,13 @@ struct SoFar {
 impl Reader {
     /// `gaps`: lost pictures may be left out by later ones.
     pub(super) fn new(settings: &Settings, plan: &Plan, gaps: bool, wake: Wake) -> Self {
-        let interval = settings.rate.interval();
-        let poll =
-            (interval / (4 * u32::from(settings.slices).max(1))).clamp(LEAST_POLL, MOST_POLL);
         let edge = |a: u32, b: u32| a.max(b).div_ceil(16) as usize;
         let macroblocks =
             edge(plan.size.width, plan.largest.width) * edge(plan.size.height, plan.largest.height);
         Self {
             wake,
             calls: ReadCalls::new(if plan.sub_frames { macroblocks } else { 0 }),
-            pace: plan.sub_frames.then_some(Pace { poll }),
+            pace: plan.sub_frames.then(|| Pace::new(settings.slices)),
             writer: Writer {
                 codec: settings.codec,
                 declare: Declarations { gaps, color: None },
@@ -142,22 +129,29 @@ impl Reader {
 
     /// Reads a picture, and hands all but the last part of its unit on.
     fn read(&mut self, inner: &Inner, picture: &Pending) -> Result<Encoded, ReadError> {
+        let Self { calls, writer, wake, pace } = self;
         let began = Instant::now();
-        self.writer.so_far = SoFar::default();
-        self.calls.take_spent();
+        writer.so_far = SoFar::default();
+        calls.take_spent();
         let (mut tries, mut waited) = (0, Duration::ZERO);
+        if let Some(pace) = pace {
+            pace.begin();
+        }
         loop {
-            let pace = self.pace.filter(|_| began.elapsed() < PATIENCE);
-            let Self { calls, writer, .. } = self;
+            let at = began.elapsed();
+            let mut pace = pace.as_mut().filter(|_| at < PATIENCE);
             let read = |coded: Coded<'_>| writer.unit(&coded, picture);
             match calls.read(&inner.driver, picture.output, pace.is_none(), read) {
                 Ok(Some(read)) => match read? {
                     Some(unit) if unit.part.last => {
+                        if let Some(pace) = pace {
+                            pace.looked(at, picture.slices as usize);
+                        }
                         return Ok(Encoded { library: calls.take_spent(), waited, ..unit });
                     }
                     Some(part) => {
                         inner.hand_on(part);
-                        self.wake.wake();
+                        wake.wake();
                     }
                     None => {}
                 },
@@ -168,8 +162,9 @@ impl Reader {
                 }
                 Err(failure) => return Err(failure.into()),
             }
-            if let Some(Pace { poll, .. }) = pace {
-                waited += sleep(poll);
+            if let Some(pace) = &mut pace {
+                pace.looked(at, writer.so_far.slices as usize);
+                waited += sleep(pace.pause(began.elapsed()));
             }
         }
     }

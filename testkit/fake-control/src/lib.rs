@@ -11,7 +11,7 @@ use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use book::{Book, Plan};
 
@@ -45,7 +45,30 @@ pub struct Control {
     /// Hangs wait here.
     released: Condvar,
     made: AtomicU64,
-    nanoseconds: AtomicU64,
+    work: Mutex<Work>,
+}
+
+/// How long something was at work.
+#[derive(Default)]
+struct Work {
+    /// What is at the moment, and since when anything is.
+    now: u32,
+    since: Option<Instant>,
+    before: Duration,
+}
+
+/// Something of the double's that is at work, until it is dropped.
+pub struct Working<'a>(&'a Control);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        let mut work = self.0.work();
+        work.now -= 1;
+        if work.now == 0 {
+            let since = work.since.take();
+            work.before += since.map_or(Duration::ZERO, |since| since.elapsed());
+        }
+    }
 }
 
 impl Control {
@@ -64,7 +87,7 @@ impl Control {
             book: Mutex::new(Book::default()),
             released: Condvar::new(),
             made: AtomicU64::new(0),
-            nanoseconds: AtomicU64::new(0),
+            work: Mutex::default(),
         };
         let told = std::env::var(environment).unwrap_or_default();
         for part in told.split(';').filter(|part| !part.trim().is_empty()) {
@@ -123,17 +146,31 @@ impl Control {
         failed: u32,
         work: impl FnOnce(&mut String) -> u32,
     ) -> u32 {
-        let started = Instant::now();
+        let working = self.working();
         let result = self.guarded(failed, || {
             let mut detail = String::new();
             let result = self.planned(call).unwrap_or_else(|| work(&mut detail));
             self.book().log(call, result, detail);
             result
         });
-        let spent = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(spent, Ordering::Relaxed);
+        drop(working);
         self.made.fetch_add(1, Ordering::Relaxed);
         result
+    }
+
+    /// From here on the double is at work, beside its calls: what stands for hardware.
+    pub fn working(&self) -> Working<'_> {
+        let mut work = self.work();
+        if work.now == 0 {
+            work.since = Some(Instant::now());
+        }
+        work.now += 1;
+        Working(self)
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        // Three numbers, which no panic leaves half changed.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// No panic leaves the library, where there may be no Rust to unwind.
@@ -188,9 +225,11 @@ impl Control {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// How long all calls took together, on whichever threads.
+    /// How long calls or hardware were at work. What they do at the same time counts once.
     pub fn nanoseconds(&self) -> u64 {
-        self.nanoseconds.load(Ordering::Relaxed)
+        let work = self.work();
+        let now = work.since.map_or(Duration::ZERO, |since| since.elapsed());
+        u64::try_from((work.before + now).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// `fake_plan`, for [`export_control`].
@@ -281,7 +320,7 @@ macro_rules! export_control {
             $control.guarded(0, || $control.calls_made())
         }
 
-        /// Nanoseconds that all calls took, for measurements that subtract them.
+        /// Nanoseconds for which calls or hardware were at work, for measurements that subtract them.
         #[unsafe(no_mangle)]
         pub extern "C" fn fake_nanoseconds() -> u64 {
             $control.guarded(0, || $control.nanoseconds())

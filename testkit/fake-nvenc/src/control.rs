@@ -144,7 +144,8 @@ pub extern "C" fn fake_nvenc_fill_right() {
     CONTROL.guarded((), || settings().fill = Fill::Right);
 }
 
-/// How long the hardware takes for a picture beside what coding it takes, in microseconds; 0 at first.
+/// How long the hardware takes for a picture beside what coding it takes, in microseconds; 0 at first. Slices
+/// that are read one by one are ready one after another in that time.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_nvenc_delay(microseconds: u32) {
     CONTROL.guarded((), || settings().delay = microseconds);

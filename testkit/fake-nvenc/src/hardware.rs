@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::codec::{Coder, Unit};
 use crate::config::Configuration;
 use crate::device::Waits;
 use crate::picture::Layout;
-use crate::session::{Session, Stage};
+use crate::session::{Session, Stage, State};
 use crate::settings::settings;
 
 /// What inputs are overwritten with.
@@ -122,12 +122,22 @@ fn run(session: &Session) {
     let mut coder = Coder::default();
     let (mut pixels, mut again) = (Vec::new(), Vec::new());
     while let Some(job) = next(session) {
-        let delay = settings().delay;
-        if delay > 0 {
-            std::thread::sleep(Duration::from_micros(delay.into()));
+        let working = CONTROL.working();
+        let delay = Duration::from_micros(settings().delay.into());
+        // Slices that nobody sees before the last one need not be ready one after another.
+        let one_by_one = job.configuration.sub_frame;
+        if !one_by_one {
+            pass(delay);
         }
         let unit = work(session, &job, &mut coder, &mut pixels, &mut again);
-        done(session, &job, unit);
+        let mut state = hand_out(session, &job, unit);
+        if one_by_one && !delay.is_zero() {
+            state = one_after_another(session, &job, delay, state);
+        }
+        state.coded = job.number + 1;
+        drop(working);
+        drop(state);
+        session.tell();
     }
 }
 
@@ -202,10 +212,39 @@ fn read(session: &Session, source: Source, to: &mut [u8]) -> bool {
     }
 }
 
-/// Hands the coded picture out.
-fn done(session: &Session, job: &Job, mut unit: Unit) {
+/// Time that the hardware takes.
+fn pass(time: Duration) {
+    if !time.is_zero() {
+        std::thread::sleep(time);
+    }
+}
+
+/// The slices of a picture become ready in so much time.
+fn one_after_another<'a>(
+    session: &'a Session,
+    job: &Job,
+    time: Duration,
+    mut state: MutexGuard<'a, State>,
+) -> MutexGuard<'a, State> {
+    let unit = state.outputs.get(&job.output).and_then(|output| output.unit.as_ref());
+    let slices = unit.map_or(0, |unit| unit.slices.len());
+    for ready in 0..=slices {
+        if let Some(output) = state.outputs.get_mut(&job.output) {
+            output.ready = Some(ready);
+        }
+        if ready == slices {
+            break;
+        }
+        drop(state);
+        pass(time / slices as u32);
+        state = session.state();
+    }
+    state
+}
+
+/// Puts the coded picture where it is read.
+fn hand_out<'a>(session: &'a Session, job: &Job, mut unit: Unit) -> MutexGuard<'a, State> {
     let mut state = session.state();
-    state.coded = job.number + 1;
     // It cannot be destroyed while a picture is on its way to it.
     if let Some(output) = state.outputs.get_mut(&job.output) {
         if !output.memory.write(&unit.bytes) {
@@ -215,6 +254,5 @@ fn done(session: &Session, job: &Job, mut unit: Unit) {
         output.stage = Stage::Coded;
         output.unit = Some(unit);
     }
-    drop(state);
-    session.tell();
+    state
 }

@@ -112,6 +112,8 @@ pub(crate) struct Output {
     pub(crate) stage: Stage,
     /// Slices that were shown so far.
     pub(crate) shown: usize,
+    /// Slices that are ready, where those of a picture become so one after another.
+    pub(crate) ready: Option<usize>,
     /// What is or was coded into it; an error where the hardware could not.
     pub(crate) unit: Option<Unit>,
     pub(crate) number: u64,

@@ -1,8 +1,8 @@
-//! NVENC where there is no card: by way of the doubles of NVIDIA's libraries, which tell how long they
-//! took themselves. What is left is ours, from a picture's being handed to the encoder's thread to its unit
-//! at the sink: three threads, the driver's calls between them, and the copy of the unit.
+//! NVENC where there is no card: by way of the doubles of NVIDIA's libraries, which tell for how long they or
+//! the hardware that they stand for were at work. What is left is ours, from a picture's being handed to the
+//! encoder's thread to its unit at the sink: three threads, the copy of the unit, and what a slice that was
+//! ready waited until our thread looked for it.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -12,10 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use encoder::nvenc::{self, Libraries};
 use encoder::{Candidate, ENCODE_PATIENCE, EncoderSettings, EncoderWorker, WorkerConfig};
 use media::{
-    AccessUnit, Bitrate, Clock, ColorDescription, CpuImage, Damage, DeviceId, EncodeError,
-    EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage, FrameRate,
-    ImageError, MemoryId, Picture, PixelFormat, PlaneMut, RateChange, Recovery, SendRefused,
-    SharedImage, SharedMemory, SharedPlane, Size, StageTimes, Submitted, TrackId, UnitSink, View,
+    AccessUnit, Clock, ColorDescription, CpuImage, Damage, DeviceId, Frame, FrameId, FrameImage,
+    ImageError, MemoryId, PixelFormat, PlaneMut, SendRefused, SharedImage, SharedMemory,
+    SharedPlane, Size, StageTimes, TrackId, UnitSink, View,
 };
 use server::clock::MonotonicClock;
 use smallvec::{SmallVec, smallvec};
@@ -34,14 +33,17 @@ const STRIDE: usize = SIZE.width.next_multiple_of(256) as usize;
 
 /// Slices that are read one by one, beside pictures that are read whole.
 const SLICES: u8 = 4;
+/// In which the double's slices become ready one after another: about what a card takes for such a picture.
+const SLICED_MICROS: u32 = 4_000;
 
 /// Pictures read whole, and slice by slice.
 pub(super) fn run(seconds: u32, findings: &mut Findings) -> Result<()> {
     coded("encoders.nvenc", 1, seconds, findings)?;
     coded("encoders.nvenc.slices", SLICES, seconds, findings)?;
     findings.note(
-        "encoders.nvenc is of doubles of NVIDIA's libraries, whose own time is taken off, as is what our thread \
-         sleeps between looks for slices: it says nothing of a card",
+        "encoders.nvenc is of doubles of NVIDIA's libraries, whose own time is taken off, and that of the \
+         hardware they stand for: it says nothing of a card. What a slice that is ready waits until our thread \
+         looks for it is ours",
     );
     Ok(())
 }
@@ -52,8 +54,10 @@ fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Resul
     gpu.cuda_device(DEVICE)?;
     let libraries = Libraries { encode: gpu.encode().into(), cuda: gpu.cuda().into() };
     let [h264, ..] = nvenc::candidates(libraries);
-    let waited = Arc::new(AtomicU64::new(0));
-    let h264 = telling(&h264, slices, &waited);
+    let h264 = sliced(&h264, slices);
+    if slices > 1 {
+        gpu.encode_delay(SLICED_MICROS)?;
+    }
     // Bounded: it allocates when it is made, and not on the thread that is counted.
     let (sent, arrived) = sync_channel(1);
     let config = WorkerConfig {
@@ -73,8 +77,8 @@ fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Resul
     let mut slots = (0..SLOTS).map(|_| Slot::new(&maps)).collect::<Result<Vec<_>>>()?;
     let mut clip = Clip::new();
     let frames = PATTERN_FPS * seconds;
-    let [mut times, mut sleeps] = [(); 2].map(|()| Vec::with_capacity(frames as usize));
-    // The first pictures fill buffers.
+    let mut times = Vec::with_capacity(frames as usize);
+    // The first pictures fill buffers, and show how long slices take.
     for number in 0..PATTERN_FPS + frames {
         let slot = &mut slots[number as usize % SLOTS];
         // Each time: what the double has read it overwrites.
@@ -83,15 +87,12 @@ fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Resul
         if number == PATTERN_FPS {
             allocations::begin();
         }
-        waited.store(0, Ordering::Relaxed);
         let (in_double, began) = (gpu.encode_time()?, Instant::now());
         worker.submit(frame);
         let ended = arrived.recv_timeout(ENCODE_PATIENCE * 2).context("no unit came")?;
         let (whole, in_double) = (ended - began, gpu.encode_time()? - in_double);
-        let asleep = Duration::from_nanos(waited.load(Ordering::Relaxed));
         if number >= PATTERN_FPS {
-            times.push(whole.saturating_sub(in_double + asleep).as_secs_f64() * 1e3);
-            sleeps.push(asleep.as_secs_f64() * 1e3);
+            times.push(whole.saturating_sub(in_double).as_secs_f64() * 1e3);
         }
     }
     let Allocations { count, first } = allocations::end();
@@ -104,9 +105,12 @@ fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Resul
     let copied = calls.iter().filter(copied).count() as f64;
 
     findings.spread(&format!("{name}.own"), "ms", times);
-    if slices > 1 {
-        findings.spread(&format!("{name}.asleep"), "ms", sleeps);
-    }
+    let looks = calls.iter().filter(|line| line.starts_with("nvEncLockBitstream")).count();
+    findings.put(
+        format!("{name}.looks"),
+        "a picture",
+        looks as f64 / f64::from(PATTERN_FPS + frames),
+    );
     let copies = copied + maps.load(Ordering::Relaxed) as f64;
     findings.put(format!("{name}.copies"), "", copies);
     findings.put(format!("{name}.allocations"), "", count as f64);
@@ -116,58 +120,13 @@ fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Resul
     Ok(())
 }
 
-/// The candidate with so many slices, telling how long its thread slept for the newest unit, in nanoseconds.
-fn telling(candidate: &Candidate, slices: u8, waited: &Arc<AtomicU64>) -> Candidate {
-    let (inner, waited) = (candidate.open.clone(), waited.clone());
+/// The candidate with so many slices.
+fn sliced(candidate: &Candidate, slices: u8) -> Candidate {
+    let inner = candidate.open.clone();
     let open = move |settings: &EncoderSettings, wake: &_| {
-        let encoder = inner(&EncoderSettings { slices, ..*settings }, wake)?;
-        Ok(Box::new(Telling { encoder, waited: waited.clone() }) as Box<dyn Encoder>)
+        inner(&EncoderSettings { slices, ..*settings }, wake)
     };
     Candidate { open: Arc::new(open), ..candidate.clone() }
-}
-
-struct Telling {
-    encoder: Box<dyn Encoder>,
-    waited: Arc<AtomicU64>,
-}
-
-impl Encoder for Telling {
-    fn capabilities(&self) -> &EncoderCapabilities {
-        self.encoder.capabilities()
-    }
-
-    fn encode(
-        &mut self,
-        frame: FrameId,
-        picture: &Picture<'_>,
-        options: EncodeOptions,
-    ) -> Result<Submitted, EncodeError> {
-        self.encoder.encode(frame, picture, options)
-    }
-
-    fn poll(&mut self) -> Option<Result<Encoded, EncodeError>> {
-        let unit = self.encoder.poll();
-        if let Some(Ok(unit)) = &unit {
-            self.waited.store(unit.waited.as_nanos() as u64, Ordering::Relaxed);
-        }
-        unit
-    }
-
-    fn set_rate(&mut self, bitrate: Bitrate, rate: FrameRate) -> Result<RateChange, EncodeError> {
-        self.encoder.set_rate(bitrate, rate)
-    }
-
-    fn acknowledge(&mut self, frame: FrameId) {
-        self.encoder.acknowledge(frame);
-    }
-
-    fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
-        self.encoder.forget(lost)
-    }
-
-    fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
-        self.encoder.resize(size)
-    }
 }
 
 /// Tells when the last parts of units came.

@@ -162,8 +162,15 @@ pub(crate) unsafe fn create_output(
             (config.width.max(config.largest.0), config.height.max(config.largest.1));
         let memory = Memory::new(width as usize * height as usize * 2 + OUTPUT_EXTRA);
         let handle = handle();
-        let output =
-            Output { memory, stage: Stage::Free, shown: 0, unit: None, number: 0, timestamp: 0 };
+        let output = Output {
+            memory,
+            stage: Stage::Free,
+            shown: 0,
+            ready: None,
+            unit: None,
+            number: 0,
+            timestamp: 0,
+        };
         state.outputs.insert(handle, output);
         put!(given, bitstreamBuffer = pointer(handle));
     }

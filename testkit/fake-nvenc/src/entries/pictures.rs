@@ -251,6 +251,7 @@ fn submit(call: &Call<'_>, session: &Session, picture: Picture) -> Result<(), u3
     }
     output.stage = Stage::Waiting;
     output.shown = 0;
+    output.ready = None;
     output.unit = None;
     output.number = number;
     output.timestamp = picture.timestamp;
@@ -437,14 +438,20 @@ fn wait_for<'a>(
     }
     state.wanted = state.wanted.max(number + 1);
     session.tell();
-    if do_not_wait && (state.coded <= number || settings().slices == 0) {
+    let begun = |state: &State| {
+        let ready = state.outputs.get(&handle).and_then(|output| output.ready);
+        state.coded > number || ready.is_some_and(|slices| slices > 0)
+    };
+    if do_not_wait && (!begun(&state) || settings().slices == 0) {
         return Err(settings().breaks.take().unwrap_or(LOCK_BUSY));
     }
     let is_short = |state: &mut State| {
+        if do_not_wait {
+            return !begun(state);
+        }
         let unit = state.outputs.get(&handle).and_then(|output| output.unit.as_ref());
         state.coded <= number
-            || !do_not_wait
-                && unit.is_some_and(|unit| unit.slices.len() > settings().slices as usize)
+            || unit.is_some_and(|unit| unit.slices.len() > settings().slices as usize)
     };
     let waits =
         |state: &mut State| !state.stopped && settings().breaks.is_none() && is_short(state);
@@ -458,13 +465,13 @@ fn wait_for<'a>(
     Ok(state)
 }
 
-/// Shows one slice more, or all of them. Whether those are all.
+/// Shows those slices that are ready, one more, or all of them. Whether those are all.
 fn show(output: &mut session::Output, one_by_one: bool) -> bool {
     let slices = output.unit.as_ref().map_or(0, |unit| unit.slices.len());
     let there = slices.min(settings().slices as usize);
     // What was shown stays so, also where fewer are there of the pictures to come.
-    output.shown =
-        if one_by_one { (output.shown + 1).min(there).max(output.shown) } else { slices };
+    let next = output.ready.unwrap_or(output.shown + 1);
+    output.shown = if one_by_one { next.min(there).max(output.shown) } else { slices };
     output.shown == slices
 }
 
