@@ -4,10 +4,11 @@
 //! bit rate, keyframes on request alone or as seldom as the element can, parameter sets with every
 //! keyframe. What an element cannot do stands in its row. Its capabilities say what of it a session must
 //! know: sizes, layouts, what a new rate costs, that only a keyframe mends a loss (`x264enc` also does so by
-//! waves, where it is opened for them), and what the element is started anew for. They do not say that hardware may make a keyframe that nobody asked for (VA after 1024
-//! pictures, QSV and AMF after 65535). No row has regions: GStreamer passes them as metas of buffers, which
-//! elements that do not know them ignore, and none tells whether it does. What a driver ignores of orders that
-//! an element has passed on, its trial finds.
+//! waves, where it is opened for them), and what the element is started anew for. They do not say that
+//! hardware may make a keyframe that nobody asked for (VA after 1024 pictures, QSV and AMF after 65535). No
+//! row has regions: GStreamer passes them as metas of buffers, which elements that do not know them ignore,
+//! and none tells whether it does. What a driver ignores of orders that an element has passed on, its trial
+//! finds.
 //!
 //! A row is checked by the compliance suite wherever its element is: those in software on Debian 12,
 //! except `svtav1enc`, which it does not have. Properties of that one and of hardware are those of

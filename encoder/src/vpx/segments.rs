@@ -5,10 +5,10 @@
 //! are kept with which macroblocks are least far, in sum, from what was asked for; those of the other steps
 //! take the nearest that is there, and of two as near the finer one.
 //!
-//! A step is five of VP8's 128 quantiser indices. Six steps, which double H.264's step size, then double
-//! VP8's too from index 25 on (to within an eighth up to 116), where its table (RFC 6386, 14.1) has 29 to 33
-//! indices for that. Below they do more: the table grows by one an index there, from 4. What would be beyond
-//! the table ends with it.
+//! A step is five of VP8's 128 quantiser indices. Six steps, which double H.264's step size, make VP8's 1.8 to
+//! 2.1 times as large from index 25 on: its table (RFC 6386, 14.1) takes 29 to 35 indices to double there.
+//! Below they do more: the table grows by one an index there, from 4. What would be beyond the table ends with
+//! it.
 
 use media::{Regions, Size};
 
