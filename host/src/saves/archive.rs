@@ -18,21 +18,27 @@ pub(super) fn most_bytes(limits: &SaveLimits) -> u64 {
     (limits.bytes).saturating_add(4096 * (limits.files as u64 + 4))
 }
 
-/// Writes an archive.
+/// Writes an archive, or only hashes what would be in one.
 pub(super) struct Writer<'a> {
     disk: &'a Disk,
-    builder: Builder<File>,
+    builder: Option<Builder<File>>,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(disk: &'a Disk, file: File) -> Self {
-        Self { disk, builder: Builder::new(file) }
+        Self { disk, builder: Some(Builder::new(file)) }
+    }
+
+    /// One that writes nothing.
+    pub(super) fn hashing(disk: &'a Disk) -> Self {
+        Self { disk, builder: None }
     }
 
     pub(super) fn folder(&mut self, path: &HomePath) -> io::Result<()> {
+        let Some(builder) = &mut self.builder else { return Ok(()) };
         self.disk.before(Step::Write)?;
         let mut header = header(EntryType::Directory, 0, 0o700);
-        self.builder.append_data(&mut header, format!("{path}/"), io::empty())
+        builder.append_data(&mut header, format!("{path}/"), io::empty())
     }
 
     /// Adds `bytes` bytes of `from`. One that ends before that is an error of the kind
@@ -44,11 +50,15 @@ impl<'a> Writer<'a> {
         executable: bool,
         from: impl Read,
     ) -> io::Result<Hash> {
-        self.disk.before(Step::Write)?;
-        let start = self.position()?;
-        let mut header = header(EntryType::Regular, bytes, if executable { 0o700 } else { 0o600 });
         let mut exact = Exact { from, left: bytes, hasher: Sha256::new() };
-        let added = self.builder.append_data(&mut header, path.as_str(), &mut exact);
+        let Some(builder) = &mut self.builder else {
+            io::copy(&mut exact, &mut io::sink())?;
+            return Ok(Hash::finish(exact.hasher));
+        };
+        self.disk.before(Step::Write)?;
+        let start = builder.get_mut().stream_position()?;
+        let mut header = header(EntryType::Regular, bytes, if executable { 0o700 } else { 0o600 });
+        let added = builder.append_data(&mut header, path.as_str(), &mut exact);
         if let Err(error) = added {
             self.rewind(start)?;
             return Err(error);
@@ -58,21 +68,25 @@ impl<'a> Writer<'a> {
 
     /// Where the next entry begins.
     pub(super) fn position(&mut self) -> io::Result<u64> {
-        self.builder.get_mut().stream_position()
+        self.builder.as_mut().map_or(Ok(0), |builder| builder.get_mut().stream_position())
     }
 
     /// Forgets what was added since `position`.
     pub(super) fn rewind(&mut self, position: u64) -> io::Result<()> {
-        let file = self.builder.get_mut();
+        let Some(builder) = &mut self.builder else { return Ok(()) };
+        let file = builder.get_mut();
         file.set_len(position)?;
         file.seek(SeekFrom::Start(position))?;
         Ok(())
     }
 
     /// Ends the archive; it is on the disk after that.
+    ///
+    /// # Errors
+    /// Also where nothing was written.
     pub(super) fn finish(self) -> io::Result<File> {
         self.disk.before(Step::Write)?;
-        let mut file = self.builder.into_inner()?;
+        let mut file = self.builder.ok_or(io::ErrorKind::NotFound)?.into_inner()?;
         file.flush()?;
         self.disk.sync(&file)?;
         Ok(file)

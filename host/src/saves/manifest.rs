@@ -115,6 +115,14 @@ pub struct Skipped {
     pub names: u64,
 }
 
+/// What lay at the paths of a game at some time, by hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    pub(super) paths: Vec<HomePath>,
+    pub(super) folders: Vec<HomePath>,
+    pub(super) files: Vec<SavedFile>,
+}
+
 impl Skipped {
     /// All of them.
     pub const fn total(&self) -> u64 {
@@ -128,9 +136,10 @@ impl Manifest {
         self.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add)
     }
 
-    /// Whether the same lies in both, whenever they were made.
-    pub(super) fn same_state(&self, other: &Self) -> bool {
-        (&self.paths, &self.folders, &self.files) == (&other.paths, &other.folders, &other.files)
+    /// What is in it, whenever it was made.
+    pub fn state(&self) -> State {
+        let Self { paths, folders, files, .. } = self.clone();
+        State { paths, folders, files }
     }
 
     pub(super) fn write(&self) -> Result<Vec<u8>, serde_json::Error> {

@@ -7,7 +7,7 @@
 //!     manifest                 what is in it, with hashes; see manifest.rs
 //!     files.tar                the files
 //!     pinned                   is kept however old; absent otherwise
-//!   new/                       a version that is being made; one that is found was cut off, and is removed
+//!   new/, old/                 a version that is being made or removed; one that is found was cut off, and is removed
 //! ```
 //! A version is made under the name `new`, brought to the disk and then renamed, so at any crash it is
 //! whole or not there. It is read only after its manifest and every file in it has been checked.
@@ -23,10 +23,12 @@ mod path;
 mod restore;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod versions;
 mod walk;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -34,13 +36,14 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use thiserror::Error;
 
-pub use manifest::{Hash, Manifest, SavedFile, Skipped};
+pub use manifest::{Hash, Manifest, SavedFile, Skipped, State};
 pub use path::HomePath;
 pub(crate) use path::overlap;
 pub use versions::{Listed, Version};
 
 use crate::catalogue::GameId;
 use disk::Disk;
+use usage::Usage;
 use versions::Versions;
 
 /// How much is kept.
@@ -56,11 +59,25 @@ pub struct SaveLimits {
     pub keep: usize,
     /// Versions that can be pinned.
     pub pinned: usize,
+    /// Bytes on the disk of the versions of one player and game, without those that are pinned. The oldest
+    /// give way; the newest stays whatever it has.
+    pub together: u64,
+    /// Bytes on the disk of all versions of the store. A save that finds no room removes older ones of its
+    /// own player and game, and is refused where that is not enough.
+    pub total: u64,
 }
 
 impl Default for SaveLimits {
     fn default() -> Self {
-        Self { bytes: 256 << 20, files: 4096, depth: 16, keep: 10, pinned: 10 }
+        Self {
+            bytes: 256 << 20,
+            files: 4096,
+            depth: 16,
+            keep: 10,
+            pinned: 10,
+            together: 1 << 30,
+            total: 20 << 30,
+        }
     }
 }
 
@@ -84,6 +101,8 @@ pub struct Snapshot<'a> {
     pub now: Duration,
     /// The game's version, for people.
     pub game_version: &'a str,
+    /// What the game began with, which is not saved again.
+    pub base: Option<&'a State>,
 }
 
 /// What came of a save.
@@ -98,6 +117,8 @@ pub enum Saved {
     },
     /// The newest version is the same already.
     Unchanged(Version),
+    /// It is as it was when the game began.
+    Untouched,
     /// None of the paths is there: nothing was made, so that older versions are not pushed out.
     Nothing,
 }
@@ -120,6 +141,9 @@ pub enum SaveError {
         /// Which.
         path: HomePath,
     },
+    /// The game does not stand still.
+    #[error("the game cannot be halted: {0}")]
+    Hold(#[source] io::Error),
     /// Too many bytes.
     #[error("it has more than {most} bytes")]
     TooLarge {
@@ -151,6 +175,12 @@ pub enum SaveError {
     /// One path lies within another.
     #[error("\"{0}\" is asked for twice")]
     Overlap(HomePath),
+    /// The store is full.
+    #[error("the node keeps as many bytes of saves as it may: {most}")]
+    Full {
+        /// How many that are.
+        most: u64,
+    },
     /// The store cannot be written to.
     #[error("the save cannot be written: {0}")]
     Write(#[source] io::Error),
@@ -175,6 +205,9 @@ pub enum RestoreError {
     /// The store cannot be read.
     #[error("the save cannot be read: {0}")]
     Store(#[source] io::Error),
+    /// It cannot be written anew.
+    #[error(transparent)]
+    Save(#[from] SaveError),
 }
 
 /// Why versions were not changed.
@@ -201,10 +234,11 @@ pub struct Store {
     root: OwnedFd,
     limits: SaveLimits,
     disk: Disk,
+    usage: Usage,
 }
 
 impl Store {
-    /// Opens the store at `root`, a folder that is made if it is not there.
+    /// Opens the store at `root`, a folder that is made if it is not there, and measures what is in it.
     ///
     /// # Errors
     /// It cannot be made or opened.
@@ -218,7 +252,13 @@ impl Store {
             .create(root)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(root, flags, Mode::empty())?;
-        Ok(Self { root, limits, disk })
+        let usage = Usage::measure(&root)?;
+        Ok(Self { root, limits, disk, usage })
+    }
+
+    /// Bytes on the disk of all versions.
+    pub fn used(&self) -> u64 {
+        self.usage.bytes()
     }
 
     /// Saves what lies at the snapshot's paths as a new version, and removes versions beyond those that
@@ -227,11 +267,46 @@ impl Store {
     /// # Errors
     /// See [`SaveError`].
     pub fn save(&self, owner: Owner<'_>, snapshot: &Snapshot<'_>) -> Result<Saved, SaveError> {
+        self.save_while(owner, snapshot, || Ok(()))
+    }
+
+    /// The same of a game that runs: what `hold` gives is there for as long as the home is read, and no
+    /// longer.
+    ///
+    /// # Errors
+    /// See [`SaveError`]; what `hold` fails with is [`SaveError::Hold`].
+    pub fn save_while<G>(
+        &self,
+        owner: Owner<'_>,
+        snapshot: &Snapshot<'_>,
+        hold: impl Fn() -> io::Result<G>,
+    ) -> Result<Saved, SaveError> {
         if let Some((inner, _)) = overlap(snapshot.paths) {
             return Err(SaveError::Overlap(inner.clone()));
         }
-        let versions = self.versions(owner, FlockOperation::LockExclusive);
-        versions.map_err(SaveError::Write)?.save(snapshot)
+        // Who never saved anything leaves nothing here either, not even a folder.
+        if let Some(base) = snapshot.base
+            && self.find(owner, FlockOperation::LockShared).map_err(SaveError::Write)?.is_none()
+        {
+            let held = hold().map_err(SaveError::Hold)?;
+            let state = self.state(snapshot.home, snapshot.paths);
+            drop(held);
+            if state? == *base {
+                return Ok(Saved::Untouched);
+            }
+        }
+        let versions = self.make(owner).map_err(SaveError::Write)?;
+        versions.save(snapshot, hold)
+    }
+
+    /// What lies at `paths` of `home` now: for [`Snapshot::base`].
+    ///
+    /// # Errors
+    /// See [`SaveError`].
+    pub fn state(&self, home: BorrowedFd<'_>, paths: &[HomePath]) -> Result<State, SaveError> {
+        let mut nowhere = archive::Writer::hashing(&self.disk);
+        let found = walk::read(home, paths, &self.limits, &mut nowhere)?;
+        Ok(State { paths: paths.to_vec(), folders: found.folders, files: found.files })
     }
 
     /// All versions, the newest first, damaged ones too.
@@ -239,7 +314,40 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub fn list(&self, owner: Owner<'_>) -> Result<Vec<Listed>, StoreError> {
-        Ok(self.versions(owner, FlockOperation::LockShared)?.list()?)
+        match self.find(owner, FlockOperation::LockShared)? {
+            Some(versions) => Ok(versions.list()?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A version that has been checked, with its archive: a tar file (see `archive.rs`).
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn read(
+        &self,
+        owner: Owner<'_>,
+        version: Version,
+    ) -> Result<(Manifest, File), RestoreError> {
+        let found = self.find(owner, FlockOperation::LockShared).map_err(RestoreError::Store)?;
+        let (manifest, mut archive) = found.ok_or(RestoreError::Absent)?.read(version)?;
+        archive.seek(SeekFrom::Start(0)).map_err(RestoreError::Store)?;
+        Ok((manifest, archive))
+    }
+
+    /// Makes a version the newest again: a copy of it with another number, unless it is the same as the
+    /// newest. `now` is since 1970.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn renew(
+        &self,
+        owner: Owner<'_>,
+        version: Version,
+        now: Duration,
+    ) -> Result<Saved, RestoreError> {
+        let found = self.find(owner, FlockOperation::LockExclusive).map_err(RestoreError::Store)?;
+        found.ok_or(RestoreError::Absent)?.renew(version, now)
     }
 
     /// Keeps a version however many come after it, or no more.
@@ -247,7 +355,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn pin(&self, owner: Owner<'_>, version: Version, pinned: bool) -> Result<(), StoreError> {
-        self.versions(owner, FlockOperation::LockExclusive)?.pin(version, pinned)
+        let found = self.find(owner, FlockOperation::LockExclusive)?;
+        found.ok_or(StoreError::Absent)?.pin(version, pinned)
     }
 
     /// Deletes a version, pinned or not.
@@ -255,7 +364,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn delete(&self, owner: Owner<'_>, version: Version) -> Result<(), StoreError> {
-        self.versions(owner, FlockOperation::LockExclusive)?.delete(version)
+        let found = self.find(owner, FlockOperation::LockExclusive)?;
+        found.ok_or(StoreError::Absent)?.delete(version)
     }
 
     /// Puts a version into `home`, whose game must not run, in place of what lies at the paths that it
@@ -270,14 +380,19 @@ impl Store {
         version: Version,
         home: impl AsFd,
     ) -> Result<Manifest, RestoreError> {
-        let versions =
-            self.versions(owner, FlockOperation::LockShared).map_err(RestoreError::Store)?;
-        let (manifest, mut archive) = versions.read(version)?;
+        let found = self.find(owner, FlockOperation::LockShared).map_err(RestoreError::Store)?;
+        let (manifest, mut archive) = found.ok_or(RestoreError::Absent)?.read(version)?;
         restore::restore(&self.disk, home.as_fd(), &mut archive, &manifest)?;
         Ok(manifest)
     }
 
-    fn versions(&self, owner: Owner<'_>, lock: FlockOperation) -> io::Result<Versions<'_>> {
-        Versions::open(&self.disk, &self.limits, &self.root, owner, lock)
+    /// The versions of somebody who has saved.
+    fn find(&self, owner: Owner<'_>, lock: FlockOperation) -> io::Result<Option<Versions<'_>>> {
+        Versions::open(self, owner, lock)
+    }
+
+    /// The versions of somebody who saves.
+    fn make(&self, owner: Owner<'_>) -> io::Result<Versions<'_>> {
+        Versions::open_or_make(self, owner)
     }
 }

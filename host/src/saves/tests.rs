@@ -25,7 +25,14 @@ impl Bed {
         let home = tempfile::tempdir().expect("a home");
         let paths =
             ["saves", "a/config"].map(|text| HomePath::parse(text).expect("a path")).to_vec();
-        let limits = SaveLimits { bytes: 10_000, files: 20, depth: 6, keep: 3, pinned: 2 };
+        let limits = SaveLimits {
+            bytes: 10_000,
+            files: 20,
+            depth: 6,
+            keep: 3,
+            pinned: 2,
+            ..SaveLimits::default()
+        };
         let game = GameId::parse("game").expect("an id");
         let bed = Self { root: tempfile::tempdir().expect("a root"), home, game, paths, limits };
         bed.put("saves/one", "1");
@@ -51,7 +58,8 @@ impl Bed {
     fn save_in(&self, store: &Store) -> Result<Saved, SaveError> {
         let home = fs::File::open(self.home.path()).expect("the home");
         let (now, game_version) = (Duration::from_secs(7), "1.2");
-        let snapshot = Snapshot { home: home.as_fd(), paths: &self.paths, now, game_version };
+        let snapshot =
+            Snapshot { home: home.as_fd(), paths: &self.paths, now, game_version, base: None };
         store.save(self.owner(), &snapshot)
     }
 
@@ -236,6 +244,147 @@ fn limits_refuse_and_keep_what_is_there() {
     assert!(!folder.parent().expect("a parent").join("new").exists());
 }
 
+#[test]
+fn what_is_as_it_was_when_the_game_began_is_not_saved() {
+    let bed = Bed::new();
+    let store = bed.store();
+    let home = fs::File::open(bed.home.path()).expect("the home");
+    let save = |base: &State| {
+        let (now, game_version) = (Duration::ZERO, "");
+        let (home, base) = (home.as_fd(), Some(base));
+        let snapshot = Snapshot { home, paths: &bed.paths, now, game_version, base };
+        store.save(bed.owner(), &snapshot).expect("saved")
+    };
+    let fresh = store.state(home.as_fd(), &bed.paths).expect("the state");
+    assert_eq!(save(&fresh), Saved::Untouched);
+    assert_eq!(fs::read_dir(bed.root.path()).expect("the root").count(), 0, "nothing is left");
+    assert!(matches!(store.delete(bed.owner(), Version(1)), Err(StoreError::Absent)));
+    assert!(matches!(bed.restore(Version(1)), Err(RestoreError::Absent)));
+    bed.put("saves/one", "changed");
+    assert!(matches!(save(&fresh), Saved::Made { version: Version(1), .. }));
+    bed.put("saves/one", "again");
+    assert!(matches!(save(&fresh), Saved::Made { version: Version(2), .. }));
+    // An older version that is played from and left as it is makes none, though it is not the newest.
+    let base = bed.restore(Version(1)).expect("restored").state();
+    assert_eq!(save(&base), Saved::Untouched);
+    assert_eq!(bed.numbers(), [2, 1]);
+}
+
+#[test]
+fn a_game_is_held_while_its_home_is_read_and_no_longer() {
+    let bed = Bed::new();
+    let (reads, written) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (held, steps) = (Arc::clone(&reads), Arc::clone(&written));
+    // The disk is waited for when all is read.
+    let disk = Disk::failing(Box::new(move |step| {
+        let ends = u32::from(step == Step::Sync && held.load(Ordering::Relaxed) > 0);
+        steps.fetch_add(ends, Ordering::Relaxed);
+        Ok(())
+    }));
+    let store = Store::on(bed.root.path(), bed.limits, disk).expect("a store");
+    struct Hold(Arc<AtomicU32>);
+    impl Drop for Hold {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    let home = fs::File::open(bed.home.path()).expect("the home");
+    let (home, paths) = (home.as_fd(), &bed.paths);
+    let snapshot = Snapshot { home, paths, now: Duration::ZERO, game_version: "", base: None };
+    let saved = store.save_while(bed.owner(), &snapshot, || {
+        // Changed at the last moment, which is when it is read.
+        bed.put("saves/one", "at the last moment");
+        reads.fetch_add(1, Ordering::Relaxed);
+        Ok(Hold(Arc::clone(&reads)))
+    });
+    assert!(matches!(saved, Ok(Saved::Made { .. })));
+    assert_eq!(reads.load(Ordering::Relaxed), 0);
+    assert_eq!(written.load(Ordering::Relaxed), 0, "nothing waits for the disk meanwhile");
+    bed.put("saves/one", "later");
+    bed.restore(Version(1)).expect("restored");
+    assert_eq!(bed.state()["saves/one"], "at the last moment");
+    let refuse = || io::Result::<()>::Err(io::Error::other("it runs on"));
+    let refused = store.save_while(bed.owner(), &snapshot, refuse).expect_err("not held");
+    assert_eq!(refused.to_string(), "the game cannot be halted: it runs on");
+    assert_eq!(bed.numbers(), [1]);
+}
+
+#[test]
+fn old_versions_give_way_to_what_all_may_have() {
+    let mut bed = Bed::new();
+    let large = |n: u32| format!("{n}").repeat(4_000);
+    bed.put("saves/one", &large(1));
+    bed.made();
+    let one = bed.store().used();
+    // Two of them fit, three do not.
+    bed.limits.together = 2 * one + one / 2;
+    for n in 2..=4 {
+        bed.put("saves/one", &large(n));
+        bed.made();
+    }
+    assert_eq!(bed.numbers(), [4, 3]);
+    bed.limits.together = 1;
+    bed.put("saves/one", &large(5));
+    bed.made();
+    assert_eq!(bed.numbers(), [5], "the newest stays");
+}
+
+#[test]
+fn a_full_store_refuses_and_keeps_what_is_there() {
+    let mut bed = Bed::new();
+    let large = |n: u32| format!("{n}").repeat(4_000);
+    bed.put("saves/one", &large(1));
+    bed.made();
+    let one = bed.store().used();
+    bed.limits.total = 2 * one + one / 2;
+    let store = bed.store();
+    assert_eq!(store.used(), one);
+    for n in 2..=5 {
+        bed.put("saves/one", &large(n));
+        assert!(matches!(bed.save_in(&store), Ok(Saved::Made { .. })), "an older one gave way");
+    }
+    assert_eq!((bed.numbers(), store.used()), (vec![5, 4], 2 * one));
+    let other = Owner { player: "another", game: &bed.game };
+    let home = fs::File::open(bed.home.path()).expect("the home");
+    let (home, paths) = (home.as_fd(), &bed.paths);
+    let snapshot = Snapshot { home, paths, now: Duration::ZERO, game_version: "", base: None };
+    let refused = store.save(other, &snapshot).expect_err("no room");
+    assert_eq!(
+        refused.to_string(),
+        format!("the node keeps as many bytes of saves as it may: {}", bed.limits.total)
+    );
+    assert_eq!((bed.numbers(), store.used()), (vec![5, 4], 2 * one));
+    store.delete(bed.owner(), Version(4)).expect("deleted");
+    assert!(matches!(store.save(other, &snapshot), Ok(Saved::Made { .. })));
+    assert_eq!(store.used(), bed.store().used(), "as if it was measured anew");
+}
+
+#[test]
+fn an_older_version_is_made_the_newest_again() {
+    let bed = Bed::new();
+    let store = bed.store();
+    bed.made();
+    bed.put("saves/one", "later");
+    bed.made();
+    let now = Duration::from_secs(9);
+    let renewed = store.renew(bed.owner(), Version(1), now).expect("renewed");
+    assert!(matches!(renewed, Saved::Made { version: Version(3), .. }));
+    let again = store.renew(bed.owner(), Version(1), now).expect("it is");
+    assert_eq!(again, Saved::Unchanged(Version(3)));
+    assert!(matches!(store.renew(bed.owner(), Version(7), now), Err(RestoreError::Absent)));
+    assert_eq!(bed.numbers(), [3, 2, 1]);
+    let manifest = bed.restore(Version(3)).expect("restored");
+    assert_eq!((manifest.saved_at, bed.state()["saves/one"].as_str()), (now, "1"));
+    let (manifest, mut archive) = store.read(bed.owner(), Version(3)).expect("read");
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut archive, &mut bytes).expect("the archive");
+    assert_eq!(bytes.len() as u64, manifest.archive_bytes);
+    fs::write(bed.folder(Version(1)).join("files.tar"), "damaged").expect("the archive");
+    assert!(matches!(store.renew(bed.owner(), Version(1), now), Err(RestoreError::Damaged(_))));
+    assert!(matches!(store.read(bed.owner(), Version(1)), Err(RestoreError::Damaged(_))));
+    assert_eq!(bed.numbers(), [3, 2, 1]);
+}
+
 /// Counts steps, and fails each from the `fatal`th on, as if the machine were gone.
 fn crashing(fatal: u32) -> (Disk, Arc<Mutex<Vec<Step>>>) {
     let (count, steps) = (AtomicU32::new(0), Arc::new(Mutex::new(Vec::new())));
@@ -364,7 +513,8 @@ fn hostile_archives_change_nothing() {
     let whole = whole.into_inner().expect("an archive");
     forge(&bed, version, &whole, |_| {});
     bed.store()
-        .versions(bed.owner(), FlockOperation::LockShared)
+        .find(bed.owner(), FlockOperation::LockShared)
+        .expect("opened")
         .expect("versions")
         .read(version)
         .expect("what is forged well is taken");
@@ -443,7 +593,8 @@ fn saves_and_restores_at_once_take_turns() {
                 for _ in 0..5 {
                     let (now, game_version) = (Duration::ZERO, "");
                     let paths = &bed.paths;
-                    let snapshot = Snapshot { home: home.as_fd(), paths, now, game_version };
+                    let snapshot =
+                        Snapshot { home: home.as_fd(), paths, now, game_version, base: None };
                     store.save(bed.owner(), &snapshot).expect("saved");
                     let newest = store.list(bed.owner()).expect("a list")[0].version;
                     match store.restore(bed.owner(), newest, &home) {
