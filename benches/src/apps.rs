@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::{Clock, DeviceId, InputSink, MediaTime, SequencedInput};
-use server::apps::{App, AppInfo, OpenError, Running, VideoMode};
+use server::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use server::wire::EntryKind;
 use testkit::{Programme, PulledPattern, PushedPattern};
 
@@ -34,7 +34,12 @@ impl App for Pattern {
         }
     }
 
-    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        _: &Start,
+    ) -> Result<Running, OpenError> {
         let started = clock.now();
         if !self.moves {
             let mut source = PulledPattern::new(video.size, SLOTS, clock);
@@ -95,7 +100,7 @@ mod tests {
     fn open(moves: bool, clock: &FakeClock) -> Running {
         let app = Pattern { id: "p", title: "P", moves };
         let video = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(60) };
-        app.open(video, Arc::new(clock.clone())).unwrap()
+        app.open(video, Arc::new(clock.clone()), &Start::default()).unwrap()
     }
 
     fn next(running: &mut Running, millis: u64) -> SourceEvent {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use media::{AudioSource, Clock, DeviceId, FrameRate, FrameSource, InputSink, Size};
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::wire;
 
@@ -14,11 +15,16 @@ pub trait App: Send + Sync {
     fn info(&self) -> AppInfo;
 
     /// Opens a source of its own for one session. Runs on that session's source thread and may take as
-    /// long as loading takes.
+    /// long as loading takes; what waits for others looks at [`Start::cancel`] meanwhile.
     ///
     /// # Errors
     /// See [`OpenError`].
-    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError>;
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        start: &Start,
+    ) -> Result<Running, OpenError>;
 
     /// The graphics device that draws its pictures, where encoders of that device can read them in
     /// place; none where they cannot, and where pictures are made on the CPU.
@@ -60,6 +66,13 @@ pub struct VideoMode {
     pub rate: FrameRate,
 }
 
+/// What belongs to one opening of an app.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// Nobody wants it any more: whoever opens gives up with [`OpenError::Cancelled`].
+    pub cancel: CancellationToken,
+}
+
 /// An opened app.
 pub struct Running {
     /// Makes the pictures. Moves to the source thread.
@@ -80,6 +93,9 @@ pub enum OpenError {
     /// The graphics device is gone or too small.
     #[error("{0}")]
     Device(String),
+    /// The session was over before it was open.
+    #[error("it was stopped while it started")]
+    Cancelled,
 }
 
 /// The catalogue.

@@ -16,8 +16,9 @@ use host::sound::SoundServer;
 use media::{
     Clock, DeviceId, FrameRequest, FrameSource, Size, SourceError, SourceEvent, SourceInfo,
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::apps::{App, AppInfo, OpenError, Running, VideoMode};
+use crate::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use crate::config::{self, Config};
 use crate::wire::{ControlHint, EntryKind};
 
@@ -27,6 +28,9 @@ const ENTRY: &str = "/game";
 const DPI: u32 = 96;
 /// What the stop of a session waits for a game; one that takes longer is ended beside it.
 const STOP: Duration = Duration::from_secs(2);
+
+/// A start that waits looks so often whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Counts sandboxes, which need a name each.
 static STARTED: AtomicU64 = AtomicU64::new(1);
@@ -103,10 +107,18 @@ impl App for GameApp {
         }
     }
 
-    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        start: &Start,
+    ) -> Result<Running, OpenError> {
         let confinement =
             self.confinement.as_ref().map_err(|why| OpenError::Content(why.clone()))?;
-        start(&self.entry, confinement, video, &clock).map_err(|why| {
+        self::start(&self.entry, confinement, video, &clock, start).map_err(|why| {
+            if start.cancel.is_cancelled() {
+                return OpenError::Cancelled;
+            }
             tracing::warn!(why, "the game cannot be started");
             OpenError::Content(why)
         })
@@ -134,6 +146,7 @@ fn start(
     confinement: &Confinement,
     video: VideoMode,
     clock: &Arc<dyn Clock>,
+    start: &Start,
 ) -> Result<Running, String> {
     if let Some(missing) = entry.missing() {
         return Err(missing.to_string());
@@ -150,7 +163,9 @@ fn start(
     let sound = SoundServer::listen(&name, &sandbox.sound_folder().join("native"), clock.clone())
         .map_err(|error| format!("no sound: {error}"))?;
     let limit = spec.patience.open + spec.patience.display;
-    match sandbox.wait_until(limit, |phase| matches!(phase, Phase::Waiting | Phase::Ended(_))) {
+    match wait(&sandbox, limit, &start.cancel, |phase| {
+        matches!(phase, Phase::Waiting | Phase::Ended(_))
+    }) {
         Phase::Waiting => {}
         Phase::Ended(end) => return Err(end.how.to_string()),
         phase => return Err(format!("the display did not start in time: {phase:?}")),
@@ -180,6 +195,24 @@ fn start(
         input: Box::new(input),
         sound: Some(Box::new(sounds)),
     })
+}
+
+/// Waits until the phase is one that `is_wanted`, until the time is over, or until nobody wants it any more;
+/// the phase then.
+fn wait(
+    sandbox: &Sandbox,
+    limit: Duration,
+    cancel: &CancellationToken,
+    is_wanted: impl Fn(&Phase) -> bool,
+) -> Phase {
+    let mut left = limit;
+    loop {
+        let phase = sandbox.wait_until(left.min(LOOK), &is_wanted);
+        left = left.saturating_sub(LOOK);
+        if is_wanted(&phase) || left.is_zero() || cancel.is_cancelled() {
+            return phase;
+        }
+    }
 }
 
 fn spec(entry: &Entry) -> Spec {
@@ -291,3 +324,6 @@ impl Drop for GameSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

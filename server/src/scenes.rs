@@ -14,7 +14,7 @@ use render::draw::RenderSettings;
 use render::scene::{LoadLimits, LoadedScene, SceneError, load_scene, load_scene_bytes};
 use render::source::{SceneHost, Stage};
 
-use crate::apps::{App, AppInfo, OpenError, Running, VideoMode};
+use crate::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
 use crate::sounds::bells::{Bells, Strikes};
@@ -159,7 +159,12 @@ impl App for SceneApp {
         }
     }
 
-    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        _: &Start,
+    ) -> Result<Running, OpenError> {
         let host = self.state.as_ref().map_err(|why| OpenError::Content(why.clone()))?;
         let (mut source, input) = host.open(video.size, clock).map_err(|error| match error {
             SourceError::DeviceLost(_) => OpenError::Device(error.to_string()),

@@ -11,7 +11,7 @@ use media::{
     Views,
 };
 
-use crate::apps::{App, AppInfo, OpenError, Running, VideoMode};
+use crate::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use crate::scenes::{POSTER, jpeg_of};
 use crate::sounds::beeps::{BEEP, Beeps, into_second};
 use crate::wire::EntryKind;
@@ -41,7 +41,12 @@ impl App for SyncTest {
         }
     }
 
-    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        _: &Start,
+    ) -> Result<Running, OpenError> {
         let touched = clock.now();
         Ok(Running {
             source: Box::new(Flashes::new(video.size, clock)),

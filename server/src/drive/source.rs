@@ -14,8 +14,9 @@ use media::{
     Pacing, PictureKind, Size, SourceError, SourceEvent,
 };
 use session::pacing::FramePacer;
+use tokio_util::sync::CancellationToken;
 
-use crate::apps::{App, OpenError, Running, VideoMode};
+use crate::apps::{App, OpenError, Running, Start, VideoMode};
 
 /// A pushed source is asked again after this long, so that stop and pause are noticed.
 const PUSHED_WAIT: Duration = Duration::from_millis(50);
@@ -95,6 +96,8 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     clock: Arc<dyn Clock>,
+    /// Tells an opening that the thread is to stop.
+    cancel: CancellationToken,
 }
 
 struct State {
@@ -143,6 +146,7 @@ impl SourceThread {
             }),
             wake: Condvar::new(),
             clock,
+            cancel: CancellationToken::new(),
         });
         let theirs = shared.clone();
         let span = tracing::Span::current();
@@ -167,6 +171,7 @@ impl SourceThread {
     fn end(&mut self) -> bool {
         let Some(thread) = self.thread.take() else { return true };
         self.shared.change(|state| state.stop = true);
+        self.shared.cancel.cancel();
         let state = self.shared.lock();
         let waited = self
             .shared
@@ -243,7 +248,8 @@ impl Shared {
     }
 
     fn run(&self, app: &dyn App, video: VideoMode, output: &mut dyn SourceOutput) {
-        let mut source = match app.open(video, self.clock.clone()) {
+        let start = Start { cancel: self.cancel.clone() };
+        let mut source = match app.open(video, self.clock.clone(), &start) {
             Ok(running) => {
                 let Running { source, input, sound } = running;
                 let resizes = source.info().resizes;

@@ -14,7 +14,7 @@ use media::{
     FrameSource, ImageError, InputSink, MediaTime, PictureKind, PixelFormat, Plane, PlaneMut, Rect,
     SequencedInput, SharedImage, Size, Sound, SourceError, SourceEvent, SourceInfo, StageTimes,
 };
-use nearlight::apps::{App, AppInfo, OpenError, Running, VideoMode};
+use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use nearlight::config::{self, Config};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
@@ -90,7 +90,12 @@ impl App for PatternApp {
     fn info(&self) -> AppInfo {
         info(if self.rushes { "rushing" } else { "pattern" }, None)
     }
-    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        _: &Start,
+    ) -> Result<Running, OpenError> {
         let source = Box::new(PulledPattern::new(video.size, 3, clock));
         let sound = self.rushes.then(|| Box::new(Noise(1)) as Box<dyn AudioSource>);
         Ok(Running { source, input: Box::new(NoHands), sound })
@@ -131,7 +136,12 @@ impl App for WideApp {
     fn info(&self) -> AppInfo {
         info("wide", None)
     }
-    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        _: &Start,
+    ) -> Result<Running, OpenError> {
         let source = Box::new(Wide(PulledPattern::new(video.size, 3, clock)));
         Ok(Running { source, input: Box::new(NoHands), sound: None })
     }
@@ -223,7 +233,12 @@ impl App for DisplayApp {
     fn info(&self) -> AppInfo {
         info(self.0, None)
     }
-    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        _: &Start,
+    ) -> Result<Running, OpenError> {
         let refused = |error: std::io::Error| OpenError::Content(error.to_string());
         let surface = SharedSurface::new(video.size).map_err(refused)?;
         surface.fill(Rect { x: 8, y: 8, width: 32, height: 32 }, [20, 120, 220]);
@@ -300,7 +315,12 @@ impl App for FaultyApp {
     fn info(&self) -> AppInfo {
         info(self.0.name(), None)
     }
-    fn open(&self, video: VideoMode, clock: Arc<dyn Clock>) -> Result<Running, OpenError> {
+    fn open(
+        &self,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        _: &Start,
+    ) -> Result<Running, OpenError> {
         let touched = Arc::new(AtomicBool::new(false));
         let pattern = PulledPattern::new(video.size, 3, clock);
         let source = Faulty { fault: self.0, pattern, touched: touched.clone(), lost: 0 };
@@ -378,7 +398,7 @@ impl App for BrokenApp {
     fn info(&self) -> AppInfo {
         info("broken", Some("its file is truncated"))
     }
-    fn open(&self, _: VideoMode, _: Arc<dyn Clock>) -> Result<Running, OpenError> {
+    fn open(&self, _: VideoMode, _: Arc<dyn Clock>, _: &Start) -> Result<Running, OpenError> {
         Err(OpenError::Content("its file is truncated".into()))
     }
     fn device(&self) -> Option<DeviceId> {
