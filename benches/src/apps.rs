@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use media::{Clock, DeviceId, InputSink, MediaTime, SequencedInput};
 use server::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
+use server::saves::GameSaves;
 use server::wire::EntryKind;
 use testkit::{Programme, PulledPattern, PushedPattern};
 
@@ -62,6 +63,9 @@ impl App for Pattern {
     }
     fn draws_hdr(&self) -> bool {
         false
+    }
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        None
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None

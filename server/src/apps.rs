@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::saves::{GameSaves, Keep, Saves};
 use crate::wire;
 
 /// Something that can be played.
@@ -35,6 +36,9 @@ pub trait App: Send + Sync {
 
     /// Whether what it opens makes sound: clients are told before anything is opened.
     fn has_sound(&self) -> bool;
+
+    /// What players keep of it; none where that is nothing.
+    fn saves(&self) -> Option<Arc<GameSaves>>;
 
     /// Draws a still picture as JPEG; none where it cannot. Slow.
     fn draw_poster(&self) -> Option<Vec<u8>>;
@@ -71,6 +75,8 @@ pub struct VideoMode {
 pub struct Start {
     /// Nobody wants it any more: whoever opens gives up with [`OpenError::Cancelled`].
     pub cancel: CancellationToken,
+    /// What the session keeps, where it keeps something.
+    pub keep: Option<Arc<Keep>>,
 }
 
 /// An opened app.
@@ -122,6 +128,11 @@ impl Apps {
         self.entries.iter().find(|entry| entry.app.info().id == id)
     }
 
+    /// The saves of all of them.
+    pub(crate) fn saves(&self) -> Option<Arc<Saves>> {
+        self.entries.iter().find_map(|entry| entry.app.saves()).map(|saves| saves.all().clone())
+    }
+
     /// What the API says; `base` is the origin that addresses begin with.
     pub fn describe(&self, base: &str) -> Vec<wire::CatalogueEntry> {
         let describe = |entry: &Entry| {
@@ -136,6 +147,7 @@ impl Apps {
                 kind: info.kind,
                 controls: info.controls,
                 unavailable: info.unavailable,
+                saves: entry.app.saves().is_some(),
             }
         };
         self.entries.iter().map(describe).collect()

@@ -1,5 +1,7 @@
 //! Hosted games as apps: each session has a sandbox of its own with the game, its X server and its sound.
 
+mod hosted;
+
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,23 +22,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use crate::config::{self, Config};
+use crate::saves::{GameSaves, Keep, Saves};
 use crate::wire::{ControlHint, EntryKind};
+
+pub(crate) use hosted::Hosted;
 
 /// Where a game sees its entry's folder.
 const ENTRY: &str = "/game";
 /// Dots an inch of a display that nobody asked otherwise for.
 const DPI: u32 = 96;
-/// What the stop of a session waits for a game; one that takes longer is ended beside it.
+/// What the stop of a session waits for a game and its last state; what takes longer goes on beside it.
 const STOP: Duration = Duration::from_secs(2);
 
 /// A start that waits looks so often whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How often a picture is asked for while the game is being read.
+const READ: Duration = Duration::from_millis(10);
+
 /// Counts sandboxes, which need a name each.
 static STARTED: AtomicU64 = AtomicU64::new(1);
 
 /// The games of a node. What cannot be played is listed with the reason.
-pub(crate) fn apps(config: &Config) -> Vec<Arc<dyn App>> {
+pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
     if config.games.folders.is_empty() {
         return Vec::new();
     }
@@ -50,11 +58,15 @@ pub(crate) fn apps(config: &Config) -> Vec<Arc<dyn App>> {
     if entries.is_empty() {
         return Vec::new();
     }
+    let saves = entries.iter().any(|entry| !entry.saves.is_empty()).then(|| Saves::open(config));
+    let saves = saves.flatten();
     let confinement = find(&config.games).inspect_err(|reason| {
         tracing::warn!(reason, "no games can be played");
     });
-    let app =
-        |entry| -> Arc<dyn App> { Arc::new(GameApp { entry, confinement: confinement.clone() }) };
+    let app = |entry| -> Arc<dyn App> {
+        let saves = saves.as_ref().and_then(|saves| GameSaves::of(saves, &entry));
+        Arc::new(GameApp { entry, confinement: confinement.clone(), saves })
+    };
     entries.into_iter().map(app).collect()
 }
 
@@ -71,7 +83,7 @@ fn find(config: &config::Games) -> Result<Arc<Confinement>, String> {
         run,
         bwrap: None,
         display: None,
-        init: None,
+        init: (!config.init.as_os_str().is_empty()).then(|| config.init.clone()),
         users: config.first_user..config.first_user.saturating_add(config.users),
         limits: true,
     });
@@ -83,6 +95,7 @@ fn find(config: &config::Games) -> Result<Arc<Confinement>, String> {
 struct GameApp {
     entry: Entry,
     confinement: Result<Arc<Confinement>, String>,
+    saves: Option<Arc<GameSaves>>,
 }
 
 impl App for GameApp {
@@ -136,6 +149,10 @@ impl App for GameApp {
         true
     }
 
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        self.saves.clone()
+    }
+
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
@@ -159,11 +176,13 @@ fn start(
     let spec = spec(entry);
     let sandbox =
         confinement.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;
+    let hosted = Hosted::new(sandbox);
+    let sandbox = hosted.sandbox();
     let name: String = format!("pulse-{}", spec.id).chars().take(15).collect();
     let sound = SoundServer::listen(&name, &sandbox.sound_folder().join("native"), clock.clone())
         .map_err(|error| format!("no sound: {error}"))?;
     let limit = spec.patience.open + spec.patience.display;
-    match wait(&sandbox, limit, &start.cancel, |phase| {
+    match wait(sandbox, limit, &start.cancel, |phase| {
         matches!(phase, Phase::Waiting | Phase::Ended(_))
     }) {
         Phase::Waiting => {}
@@ -177,17 +196,31 @@ fn start(
     let files: Vec<_> =
         entry.files.iter().map(|file| (&file.path, file.contents.bytes(&values))).collect();
     host::home::put(home.as_fd(), &files).map_err(|error| error.to_string())?;
+    // What the player saved wins over what the entry brings.
+    let keep = start.keep.as_ref();
+    let kept = keep.map(|keep| keep.restore(home.as_fd(), &start.cancel)).transpose()?;
     let mut display = Display::connect(&socket.path(), &Cookie::new(socket.cookie))
         .map_err(|error| error.to_string())?;
     display.set_size(video.size, DPI).map_err(|error| error.to_string())?;
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
-    sandbox.launch(program(entry, &values)?);
+    let program = program(entry, &values)?;
+    if let (Some(keep), Some(kept)) = (keep, kept) {
+        keep.begin(&hosted, kept);
+    }
+    hosted.watch(keep.cloned()).map_err(|error| {
+        if let Some(keep) = keep {
+            keep.over();
+        }
+        format!("no thread for the end of the game: {error}")
+    })?;
+    sandbox.launch(program);
     let sounds = sound.source();
     Ok(Running {
         source: Box::new(GameSource {
             inner,
-            sandbox: Some(sandbox),
+            hosted,
+            keep: keep.cloned(),
             _display: display,
             _socket: socket,
             sound: Some(sound),
@@ -252,7 +285,9 @@ fn program(entry: &Entry, values: &Values<'_>) -> Result<Program, String> {
 /// The pictures of a game, which ends with them.
 struct GameSource {
     inner: XSource,
-    sandbox: Option<Sandbox>,
+    hosted: Arc<Hosted>,
+    /// What is kept of it.
+    keep: Option<Arc<Keep>>,
     _display: Display,
     /// Keeps the path of the display alive.
     _socket: confine::Display,
@@ -262,10 +297,8 @@ struct GameSource {
 impl GameSource {
     /// The end of the game, told by it or by its display.
     fn end(&self, limit: Duration) -> Option<Result<SourceEvent, SourceError>> {
-        let sandbox = self.sandbox.as_ref()?;
-        let ended = |phase: &Phase| matches!(phase, Phase::Ended(_));
-        let Phase::Ended(End { how, .. }) = sandbox.wait_until(limit, ended) else { return None };
-        let said = sandbox.said();
+        let End { how, .. } = self.hosted.ended(limit)?;
+        let said = self.hosted.sandbox().said();
         tracing::info!(%how, "the game is over");
         match how {
             How::Exited(Exit::Code(0)) | How::Stopped => Some(Ok(SourceEvent::Ended)),
@@ -286,7 +319,14 @@ impl FrameSource for GameSource {
         if let Some(end) = self.end(Duration::ZERO) {
             return end;
         }
-        match self.inner.next(request) {
+        let Some(display) = self.hosted.display() else {
+            // It stands still to be saved, and so does its picture.
+            std::thread::sleep(request.within.min(READ));
+            return Ok(SourceEvent::Unchanged);
+        };
+        let answer = self.inner.next(request);
+        drop(display);
+        match answer {
             // The display goes with the game: what became of that says more.
             answer @ (Ok(SourceEvent::Ended) | Err(SourceError::Failed(_))) => {
                 self.end(STOP).unwrap_or(answer)
@@ -300,28 +340,18 @@ impl FrameSource for GameSource {
     }
 
     fn set_held(&mut self, held: bool) {
-        if let Some(sandbox) = &self.sandbox {
-            if held { sandbox.suspend() } else { sandbox.resume() }
-        }
+        self.hosted.set_held(held);
     }
 }
 
 impl Drop for GameSource {
     fn drop(&mut self) {
         drop(self.sound.take());
-        let Some(sandbox) = self.sandbox.take() else { return };
-        sandbox.stop();
-        let ended = |phase: &Phase| matches!(phase, Phase::Ended(_));
-        if ended(&sandbox.wait_until(STOP, ended)) {
-            return;
+        if let Some(keep) = &self.keep {
+            keep.ending();
         }
-        // It may have longer by its entry; the session's end does not wait for it.
-        let beside = std::thread::Builder::new().name("game-end".into()).spawn(move || {
-            sandbox.wait_until(Duration::from_secs(60), ended);
-        });
-        if let Err(error) = beside {
-            tracing::warn!(%error, "no thread to wait for the end of a game: it was killed");
-        }
+        self.hosted.sandbox().stop();
+        self.hosted.wait_over(STOP);
     }
 }
 

@@ -14,11 +14,12 @@ use session::admission::{Admission, Capacity, Demand, Permit, ViewerPermit};
 use session::invitations::{Invitation, InvitationError, InvitationId, Invitations};
 use session::reason::StoppedBy;
 use session::tokens::{Scope, TokenDigest, TokenError, Tokens, Use};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use transport::{Certificate, MediaPort, PortConfig, PortError};
 
-use crate::apps::{App, Apps, VideoMode};
+use crate::apps::{self, App, Apps, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
 use crate::encoders::{EncoderSession, NodeEncoders, Probing};
@@ -27,6 +28,7 @@ use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::quic::Offer;
 use crate::registry::{Entry, Registry, ViewerEntry};
+use crate::saves::{Keep, Player, Wish};
 use crate::scenes::SceneLibrary;
 use crate::turn::Turn;
 use crate::{doctor, drive, wire};
@@ -143,9 +145,8 @@ impl Node {
         self: &Arc<Self>,
         wish: wire::NewSession,
     ) -> Result<(Arc<Entry>, Keys), Problem> {
-        let app = self.catalogue.find(&wish.app).ok_or_else(|| {
-            Problem::UNKNOWN_APP.because(format!("no entry has the id {:?}", wish.app))
-        })?;
+        let app = self.find_app(&wish.app)?;
+        let keep = self.keep(&wish)?;
         if let Some(reason) = app.app.info().unavailable {
             return Err(self.refuse(&wish.app, reason));
         }
@@ -193,12 +194,41 @@ impl Node {
             barcode: wish.barcode,
             choice,
             encoders,
+            keep,
             permit,
         };
         let entry = drive::start(self, plan);
         self.registry.insert(entry.clone());
         self.metrics.sessions_started.inc();
         Ok((entry, keys))
+    }
+
+    fn find_app(&self, id: &str) -> Result<&apps::Entry, Problem> {
+        self.catalogue
+            .find(id)
+            .ok_or_else(|| Problem::UNKNOWN_APP.because(format!("no entry has the id {id:?}")))
+    }
+
+    /// What a session of this wish keeps; nothing where nobody says who plays, or the app has nothing to keep.
+    pub(crate) fn keep(&self, wish: &wire::NewSession) -> Result<Option<Arc<Keep>>, Problem> {
+        let app = self.find_app(&wish.app)?;
+        let wrong = |why: String| Problem::BAD_REQUEST.because(why);
+        let player = wish.player.as_deref().map(|player| {
+            Player::parse(player, self.config.access.open)
+                .map_err(|why| wrong(format!("player: {why}")))
+        });
+        let player = player.transpose()?;
+        let from = wish.save.as_deref().map_or(Ok(Wish::Newest), Wish::parse).map_err(wrong)?;
+        match (app.app.saves(), player) {
+            (Some(saves), Some(player)) => Ok(Some(Keep::new(saves, player, from))),
+            (None, _) if matches!(from, Wish::Version(_)) => {
+                Err(wrong(format!("save: nothing is kept of {:?}", wish.app)))
+            }
+            (_, None) if matches!(from, Wish::Version(_)) => {
+                Err(wrong("save: nobody says who plays (player)".into()))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Counts and logs a refusal, and makes the problem that tells the client.
@@ -620,13 +650,21 @@ impl Node {
         self.metrics.uptime.set(self.clock.now().as_nanos() as f64 / 1e9);
     }
 
-    /// Tells every session to end and waits until they have, at most `grace`.
+    /// Tells every session to end and waits until they have, at most `grace`; and then until what their games keep is
+    /// saved, for which those that are not over by then are killed.
     pub async fn shut_down(&self, grace: Duration) {
+        let until = Instant::now() + grace;
         self.stopping.cancel();
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             for entry in self.registry.live() {
                 tracing::warn!(session = %entry.id, state = ?entry.handle.status().state, "did not end in time");
+            }
+        }
+        if let Some(saves) = self.catalogue.saves() {
+            let left = until.saturating_duration_since(Instant::now());
+            if let Err(error) = tokio::task::spawn_blocking(move || saves.finish(left)).await {
+                tracing::error!(%error, "games are not waited for");
             }
         }
     }

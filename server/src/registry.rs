@@ -18,6 +18,7 @@ use transport::Decodes;
 use crate::apps::VideoMode;
 use crate::caller::Caller;
 use crate::drive::{Audience, ViewerCounts};
+use crate::saves::Keep;
 use crate::wire;
 
 /// Ended sessions that are remembered, and as many viewers. The oldest is forgotten first.
@@ -114,6 +115,8 @@ pub struct Entry {
     pub video: wire::Video,
     /// The same for encoders.
     pub mode: VideoMode,
+    /// What is kept of it.
+    pub keep: Option<Arc<Keep>>,
     /// Those who watch.
     pub(crate) audience: Arc<Audience>,
     /// Its driver.
@@ -346,7 +349,7 @@ mod tests {
         let mode = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(30) };
         let audience = crate::drive::audience_of_nobody(mode.size);
         let id = SessionId::new(name);
-        let entry = Entry { id, app: "a".into(), video, mode, audience, handle };
+        let entry = Entry { id, app: "a".into(), video, mode, keep: None, audience, handle };
         (Arc::new(entry), mailbox, show)
     }
 

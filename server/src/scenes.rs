@@ -17,6 +17,7 @@ use render::source::{SceneHost, Stage};
 use crate::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
+use crate::saves::GameSaves;
 use crate::sounds::bells::{Bells, Strikes};
 use crate::sync_test::SyncTest;
 use crate::wire::{ControlHint, EntryKind};
@@ -192,6 +193,10 @@ impl App for SceneApp {
 
     fn draws_hdr(&self) -> bool {
         true
+    }
+
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        None
     }
 
     fn draw_poster(&self) -> Option<Vec<u8>> {

@@ -12,6 +12,7 @@ use media::{
 };
 
 use crate::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
+use crate::saves::GameSaves;
 use crate::scenes::{POSTER, jpeg_of};
 use crate::sounds::beeps::{BEEP, Beeps, into_second};
 use crate::wire::EntryKind;
@@ -65,6 +66,10 @@ impl App for SyncTest {
 
     fn draws_hdr(&self) -> bool {
         false
+    }
+
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        None
     }
 
     fn draw_poster(&self) -> Option<Vec<u8>> {

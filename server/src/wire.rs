@@ -4,8 +4,12 @@
 //! Times of the client are microseconds of `performance.timeOrigin + performance.now()`; times of the
 //! server are microseconds of its media clock. Lengths are milliseconds.
 
+mod saves;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use saves::{RefusedSave, Save, SaveResult, Saves, SessionSaves};
 
 /// What can be played.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -33,6 +37,8 @@ pub struct CatalogueEntry {
     /// Why it cannot be played now; absent when it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
+    /// The node keeps what a player saves in it.
+    pub saves: bool,
 }
 
 /// A line of help.
@@ -69,6 +75,16 @@ pub struct NewSession {
     /// Draws the machine-readable strip (frame id, input number) into the picture.
     #[serde(default)]
     pub barcode: bool,
+    /// Who plays, of 1 to 128 ASCII letters, digits, `-`, `_`, `.` and `@`: what is saved in the game is kept for this
+    /// player, and nothing is where none is named. Whoever holds an operator's token names whom it likes. On an open
+    /// node, which anybody may ask, the name itself is what opens the saves: at least 22 characters, which should be 128
+    /// random bits or more.
+    #[serde(default)]
+    pub player: Option<String>,
+    /// The save to begin with, by its `id`, or `none` to begin afresh; without it the newest. Of a damaged one the node
+    /// tells in [`Session::saves`], and takes the newest whole one before it.
+    #[serde(default)]
+    pub save: Option<String>,
 }
 
 /// Wishes for the picture; what the node grants stands in [`Session::video`].
@@ -151,6 +167,9 @@ pub struct Session {
     pub viewers: Viewers,
     /// What its pictures cost, whoever watches.
     pub frames: FrameCounts,
+    /// What it keeps; absent where that is nothing, before its game is there, and for those who joined it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saves: Option<SessionSaves>,
 }
 
 /// What somebody does in a session.
@@ -423,6 +442,9 @@ pub enum ServerMessage {
         hdr_declined: Option<String>,
         /// What draws.
         device: String,
+        /// What the session keeps; absent where that is nothing, before its game is there, and for those who joined.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        saves: Option<SessionSaves>,
     },
     /// Answer at once with `pong`.
     Ping {

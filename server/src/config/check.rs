@@ -3,8 +3,8 @@
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Access, Audio, Config, ConfigError, Ice, Log, Render, Server, Sessions, Tls, VideoConfig,
-    WebRtc, WebTransport,
+    Access, Audio, Config, ConfigError, Ice, Log, Render, Saves, Server, Sessions, Tls,
+    VideoConfig, WebRtc, WebTransport,
 };
 
 /// Checks every section.
@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     access(&config.access)?;
     server(&config.server)?;
     sessions(&config.sessions)?;
+    saves(&config.saves)?;
     log(&config.log)
 }
 
@@ -210,6 +211,23 @@ fn sessions(sessions: &Sessions) -> Result<(), ConfigError> {
         if length.get().is_zero() {
             return wrong(key, "is zero: no session could live".into());
         }
+    }
+    Ok(())
+}
+
+fn saves(saves: &Saves) -> Result<(), ConfigError> {
+    if saves.versions == 0 {
+        return wrong("saves.versions", "is zero: nothing would be kept (saves.enabled)".into());
+    }
+    let (version, player, total) = (saves.version_size, saves.player_size, saves.total_size);
+    if version.bytes() == 0 {
+        return wrong("saves.version_size", "is zero: nothing could be saved".into());
+    }
+    if player < version {
+        return wrong("saves.player_size", format!("is less than one version, {version}"));
+    }
+    if total < player {
+        return wrong("saves.total_size", format!("is less than of one player and game, {player}"));
     }
     Ok(())
 }

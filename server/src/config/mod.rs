@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::apps::VideoMode;
 
 pub use tree::{ConfigError, load};
-pub use units::{HumanDuration, HumanRate, Secret};
+pub use units::{HumanDuration, HumanRate, HumanSize, Secret};
 
 /// What is logged by default: the WebRTC stack speaks at `info` of every packet that surprises it.
 const DEFAULT_FILTER: &str = "info,rtc=error,webrtc=error,rtc_dtls=error,rtc_ice=error,rtc_sctp=error,\
@@ -54,6 +54,8 @@ pub struct Config {
     pub catalogue: CatalogueConfig,
     /// Hosted games.
     pub games: Games,
+    /// What players keep of them.
+    pub saves: Saves,
     /// Logs.
     pub log: Log,
 }
@@ -362,10 +364,29 @@ pub struct Games {
     /// Where sandboxes keep their files while they run. Empty: `/run/nearlight` for root, else
     /// `$XDG_RUNTIME_DIR/nearlight`.
     pub run: PathBuf,
+    /// The first program of each sandbox. Empty: `nearlight-init` beside this program.
+    pub init: PathBuf,
     /// The first of the users that games run as where the node is root; nothing else may use them.
     pub first_user: u32,
     /// How many of them there are.
     pub users: u32,
+}
+
+/// `[saves]`: what players keep of hosted games, in `saves` below `server.state_dir`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Saves {
+    /// Whether anything is kept.
+    pub enabled: bool,
+    /// Versions of a player and game that are kept; the oldest are removed.
+    pub versions: u32,
+    /// Most of one version; a larger one is not saved.
+    pub version_size: HumanSize,
+    /// Most of all versions of a player and game; the oldest are removed, the newest stays.
+    pub player_size: HumanSize,
+    /// Most of all players and games; where nothing older of the same player and game can give way, nothing more is
+    /// saved.
+    pub total_size: HumanSize,
 }
 
 /// `[log]`.
@@ -522,7 +543,20 @@ impl Default for CatalogueConfig {
 impl Default for Games {
     fn default() -> Self {
         // Far from what distributions give to people and to containers.
-        Self { folders: Vec::new(), run: PathBuf::new(), first_user: 1_879_048_192, users: 1_000 }
+        let (run, init) = (PathBuf::new(), PathBuf::new());
+        Self { folders: Vec::new(), run, init, first_user: 1_879_048_192, users: 1_000 }
+    }
+}
+
+impl Default for Saves {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            versions: 10,
+            version_size: HumanSize::from_mib(256),
+            player_size: HumanSize::from_mib(1024),
+            total_size: HumanSize::from_mib(20 * 1024),
+        }
     }
 }
 

@@ -54,6 +54,12 @@ fn values_out_of_range_name_their_key() {
     assert!(refused(&["render.msaa=3"]).starts_with("render.msaa"));
     assert!(refused(&["access.token_sha256=[\"abc\"]"]).starts_with("access.token_sha256"));
     assert!(refused(&["server.tls=files"]).starts_with("server.tls"));
+    assert!(refused(&["saves.versions=0"]).starts_with("saves.versions"));
+    assert!(refused(&["saves.version_size=0 KiB"]).starts_with("saves.version_size"));
+    assert!(refused(&["saves.player_size=255 MiB"]).starts_with("saves.player_size"));
+    assert!(refused(&["saves.total_size=1023 MiB"]).starts_with("saves.total_size"));
+    assert!(refused(&["saves.total_size=20 GB"]).contains("20 GiB"));
+    assert!(refused(&["saves.total_size=99999999999999 GiB"]).contains("is not a size"));
     assert!(refused(&["sessions.idle=5 parsecs"]).contains("5 parsecs"));
     assert!(refused(&["video.fps"]).contains("key=value"));
     assert!(refused(&["fps=3"]).contains("section.key"));

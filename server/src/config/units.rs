@@ -148,6 +148,56 @@ impl From<HumanRate> for String {
     }
 }
 
+/// A number of bytes, written as a number and `KiB`, `MiB` or `GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HumanSize(u64);
+
+impl HumanSize {
+    /// Multiples of 1,048,576 bytes.
+    pub const fn from_mib(mib: u64) -> Self {
+        Self(mib << 20)
+    }
+    /// The number.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for HumanSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from(*self))
+    }
+}
+
+impl TryFrom<String> for HumanSize {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let (number, unit) = split(&text);
+        let bytes = match unit {
+            "KiB" => Some(1_u64 << 10),
+            "MiB" => Some(1 << 20),
+            "GiB" => Some(1 << 30),
+            _ => None,
+        };
+        bytes
+            .and_then(|bytes| number.parse::<u64>().ok()?.checked_mul(bytes))
+            .map(Self)
+            .ok_or_else(|| format!("\"{text}\" is not a size such as \"256 MiB\" or \"20 GiB\""))
+    }
+}
+
+impl From<HumanSize> for String {
+    fn from(size: HumanSize) -> Self {
+        let kib = size.0 >> 10;
+        match kib {
+            _ if kib > 0 && kib.is_multiple_of(1 << 20) => format!("{} GiB", kib >> 20),
+            _ if kib > 0 && kib.is_multiple_of(1 << 10) => format!("{} MiB", kib >> 10),
+            _ => format!("{kib} KiB"),
+        }
+    }
+}
+
 fn split(text: &str) -> (&str, &str) {
     let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     (&text[..at], text[at..].trim())

@@ -159,7 +159,12 @@ impl ClientSide {
     }
 
     /// The first message.
-    pub(super) fn hello(&self, session: &str, device: &str) -> ServerMessage {
+    pub(super) fn hello(
+        &self,
+        session: &str,
+        device: &str,
+        saves: Option<wire::SessionSaves>,
+    ) -> ServerMessage {
         let mut declined = self.choice.declined(&self.encoder);
         declined.extend_from_slice(&self.given_up);
         ServerMessage::Hello {
@@ -175,6 +180,7 @@ impl ClientSide {
             declined,
             hdr_declined: self.hdr_declined.clone(),
             device: device.into(),
+            saves,
         }
     }
 
@@ -431,7 +437,7 @@ mod tests {
 
     #[test]
     fn the_client_is_told_what_is_in_use_and_why_nothing_better() {
-        let hello = |side: &ClientSide| match side.hello("session", "device") {
+        let hello = |side: &ClientSide| match side.hello("session", "device", None) {
             ServerMessage::Hello { encoder, encoder_caveat, declined, .. } => {
                 (encoder, encoder_caveat.expect("neither keeps up"), declined)
             }
@@ -464,7 +470,7 @@ mod tests {
     #[test]
     fn the_client_is_told_whether_it_has_hdr_and_why_not() {
         let mut side = side();
-        let hello = |side: &ClientSide| match side.hello("session", "device") {
+        let hello = |side: &ClientSide| match side.hello("session", "device", None) {
             ServerMessage::Hello { video, hdr_declined, .. } => (video.hdr, hdr_declined),
             other => panic!("{other:?}"),
         };

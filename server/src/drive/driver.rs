@@ -28,6 +28,7 @@ use crate::apps::VideoMode;
 use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
 use crate::registry::{Command, ConnectError, Status};
+use crate::saves::Keep;
 use crate::wire;
 
 mod connect;
@@ -49,6 +50,8 @@ pub(super) struct Driver {
     reports_in: mpsc::Sender<Report>,
     reports: mpsc::Receiver<Report>,
     media: Option<MediaSide>,
+    /// What is kept of the session.
+    keep: Option<Arc<Keep>>,
     input: Option<Box<dyn InputSink>>,
     encoder_up: bool,
     /// The encoder in use.
@@ -140,6 +143,7 @@ impl Driver {
             label,
             app: plan.app,
             video: plan.video,
+            keep: plan.keep.clone(),
             settings: config.video.encoder_settings(plan.video, rates.encoder_target()),
             barcode,
             encoders: plan.encoders,
@@ -156,6 +160,7 @@ impl Driver {
             reports_in,
             reports,
             media: None,
+            keep: plan.keep,
             input: None,
             encoder_up: false,
             encoder_session: None,
@@ -366,7 +371,8 @@ impl Driver {
     }
 
     fn greet(&mut self) {
-        let hello = self.client.hello(self.id.as_str(), &self.node.device_name());
+        let saves = self.keep.as_ref().and_then(|keep| keep.told());
+        let hello = self.client.hello(self.id.as_str(), &self.node.device_name(), saves);
         self.say(&hello);
     }
 

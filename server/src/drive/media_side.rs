@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::source::{SourceCounts, SourceOutput, SourceReport, SourceThread};
 use crate::apps::{App, VideoMode};
+use crate::saves::Keep;
 
 /// Least time between two keyframes that a client asks for.
 const KEYFRAME_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
@@ -60,6 +61,8 @@ pub(super) struct MediaPlan {
     pub(super) label: String,
     pub(super) app: Arc<dyn App>,
     pub(super) video: VideoMode,
+    /// What is kept of it.
+    pub(super) keep: Option<Arc<Keep>>,
     pub(super) settings: EncoderSettings,
     pub(super) barcode: bool,
     pub(super) encoders: Vec<encoder::Candidate>,
@@ -131,6 +134,7 @@ impl MediaSide {
             plan.app,
             plan.video,
             clock,
+            plan.keep,
             output,
         )?;
         Ok(Self { source, encoder, rate: plan.video.rate })

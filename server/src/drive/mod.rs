@@ -32,6 +32,7 @@ pub use viewer::ViewerPlan;
 use crate::apps::{App, VideoMode};
 use crate::node::Node;
 use crate::registry::{Entry, Handle, Status, ViewerEntry};
+use crate::saves::Keep;
 use crate::wire;
 
 /// What a session is to be.
@@ -53,6 +54,8 @@ pub struct Plan {
     pub choice: encoder::Choice,
     /// The same encoders, in order of use.
     pub encoders: Vec<encoder::Candidate>,
+    /// What is kept of it.
+    pub keep: Option<Arc<Keep>>,
     /// Its place, to be given back at the end.
     pub permit: Permit,
 }
@@ -83,6 +86,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         app: plan.app_id.clone(),
         video: plan.granted.clone(),
         mode: plan.video,
+        keep: plan.keep.clone(),
         audience: audience.clone(),
         handle: Handle::new(commands, status),
     });

@@ -14,9 +14,9 @@ use media::{
     Pacing, PictureKind, Size, SourceError, SourceEvent,
 };
 use session::pacing::FramePacer;
-use tokio_util::sync::CancellationToken;
 
 use crate::apps::{App, OpenError, Running, Start, VideoMode};
+use crate::saves::Keep;
 
 /// A pushed source is asked again after this long, so that stop and pause are noticed.
 const PUSHED_WAIT: Duration = Duration::from_millis(50);
@@ -96,8 +96,8 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     clock: Arc<dyn Clock>,
-    /// Tells an opening that the thread is to stop.
-    cancel: CancellationToken,
+    /// What an opening is told.
+    start: Start,
 }
 
 struct State {
@@ -124,6 +124,7 @@ impl SourceThread {
         app: Arc<dyn App>,
         video: VideoMode,
         clock: Arc<dyn Clock>,
+        keep: Option<Arc<Keep>>,
         output: impl SourceOutput + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
@@ -146,7 +147,7 @@ impl SourceThread {
             }),
             wake: Condvar::new(),
             clock,
-            cancel: CancellationToken::new(),
+            start: Start { keep, ..Start::default() },
         });
         let theirs = shared.clone();
         let span = tracing::Span::current();
@@ -171,7 +172,7 @@ impl SourceThread {
     fn end(&mut self) -> bool {
         let Some(thread) = self.thread.take() else { return true };
         self.shared.change(|state| state.stop = true);
-        self.shared.cancel.cancel();
+        self.shared.start.cancel.cancel();
         let state = self.shared.lock();
         let waited = self
             .shared
@@ -248,8 +249,7 @@ impl Shared {
     }
 
     fn run(&self, app: &dyn App, video: VideoMode, output: &mut dyn SourceOutput) {
-        let start = Start { cancel: self.cancel.clone() };
-        let mut source = match app.open(video, self.clock.clone(), &start) {
+        let mut source = match app.open(video, self.clock.clone(), &self.start) {
             Ok(running) => {
                 let Running { source, input, sound } = running;
                 let resizes = source.info().resizes;

@@ -65,7 +65,7 @@ fn silent(run: &Path, folders: &Path) -> Option<GameApp> {
     match found {
         Ok(found) => {
             let (entry, confinement) = (entries.remove(0), Ok(Arc::new(found)));
-            Some(GameApp { entry, confinement })
+            Some(GameApp { entry, confinement, saves: None })
         }
         Err(missing) => {
             let must = std::env::var_os("NEARLIGHT_HOST").is_some_and(|value| value == "1");
@@ -89,9 +89,15 @@ fn a_game_that_is_stopped_while_it_starts_is_gone_with_its_thread() {
     let Some(app) = silent(run.path(), folders.path()) else { return };
     let (reports, said) = mpsc::channel();
     let clock = Arc::new(MonotonicClock::new());
-    let thread =
-        SourceThread::start("src-silent".into(), Arc::new(app), VIDEO, clock, Listener(reports))
-            .unwrap();
+    let thread = SourceThread::start(
+        "src-silent".into(),
+        Arc::new(app),
+        VIDEO,
+        clock,
+        None,
+        Listener(reports),
+    )
+    .unwrap();
     // Until its sandbox is there: it then waits for the display, which takes longer than any stop may.
     let until = std::time::Instant::now() + Duration::from_secs(60);
     while sandboxes(run.path()) == 0 {

@@ -6,6 +6,7 @@ mod catalogue;
 mod invitations;
 mod path;
 mod problem;
+mod saves;
 mod sessions;
 mod socket;
 mod viewers;
@@ -59,6 +60,10 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(catalogue::catalogue))
         .routes(routes!(catalogue::poster))
         .routes(routes!(catalogue::node))
+        .routes(routes!(saves::list))
+        .routes(routes!(saves::download, saves::delete))
+        .routes(routes!(saves::restore))
+        .routes(routes!(saves::save))
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(sessions::redeem))
@@ -97,7 +102,12 @@ pub fn router(node: Arc<Node>) -> Router {
             origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
         }))
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, header::IF_MATCH])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::AUTHORIZATION,
+            header::IF_MATCH,
+            HeaderName::from_static(saves::PLAYER),
+        ])
         .expose_headers([
             header::LOCATION,
             header::ETAG,

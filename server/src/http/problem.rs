@@ -94,6 +94,15 @@ impl Problem {
         "precondition",
         "The connection is not the one that the request means",
     );
+    /// The player has no such save.
+    pub const UNKNOWN_SAVE: Self =
+        Self::new(StatusCode::NOT_FOUND, "unknown-save", "There is no such save");
+    /// The save is damaged.
+    pub const DAMAGED_SAVE: Self =
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "damaged-save", "The save is damaged");
+    /// There is no room for what was to be saved.
+    pub const NO_ROOM_FOR_SAVE: Self =
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "not-saved", "There is no room for this save");
     /// The node is full, or cannot play this.
     pub const REFUSED: Self =
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "refused", "The node cannot take this session");

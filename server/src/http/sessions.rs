@@ -39,6 +39,7 @@ pub(super) async fn create(
     body: Result<Json<wire::NewSession>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let wish = json(body)?;
+    super::saves::check(&node, &wish).await?;
     let (entry, keys) = node.create_session(wish)?;
     let mut session = describe(&node, &entry, &headers);
     session.token = Some(keys.token);
@@ -192,7 +193,8 @@ fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
         handle: &entry.handle,
         role: wire::Role::Player,
     };
-    seat.describe(node, entry, headers)
+    let saves = entry.keep.as_ref().and_then(|keep| keep.told());
+    wire::Session { saves, ..seat.describe(node, entry, headers) }
 }
 
 /// A place in a session: the player's, or a viewer's.
@@ -234,6 +236,7 @@ impl Seat<'_> {
             role,
             viewers: session.audience.present(),
             frames: wire::FrameCounts::of(&source, &encoder),
+            saves: None,
         }
     }
 }

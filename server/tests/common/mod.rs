@@ -18,6 +18,7 @@ use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use nearlight::config::{self, Config};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
+use nearlight::saves::GameSaves;
 use nearlight::serve::Server;
 use nearlight::wire::EntryKind;
 use nearlight::{http, ops};
@@ -109,6 +110,9 @@ impl App for PatternApp {
     fn draws_hdr(&self) -> bool {
         false
     }
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        None
+    }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
@@ -153,6 +157,9 @@ impl App for WideApp {
     }
     fn draws_hdr(&self) -> bool {
         true
+    }
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        None
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
@@ -258,6 +265,9 @@ impl App for DisplayApp {
     fn draws_hdr(&self) -> bool {
         false
     }
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        None
+    }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
@@ -339,6 +349,9 @@ impl App for FaultyApp {
     fn draws_hdr(&self) -> bool {
         false
     }
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        None
+    }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
@@ -409,6 +422,9 @@ impl App for BrokenApp {
     }
     fn draws_hdr(&self) -> bool {
         false
+    }
+    fn saves(&self) -> Option<Arc<GameSaves>> {
+        None
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None

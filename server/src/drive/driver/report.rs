@@ -14,6 +14,10 @@ impl Driver {
                 self.audience.sound().opened(sound, self.node.clock.clone());
                 self.input = Some(input);
                 self.rates.set_resizes(resizes && !self.barcode);
+                if self.keep.is_some() {
+                    // What it began with is known now.
+                    self.greet_again();
+                }
                 self.started()
             }
             Report::Source(SourceReport::OpenFailed(error)) => {

@@ -1,0 +1,154 @@
+//! A game's sandbox as everybody has it who has to do with the game: its source, whoever saves it, and the thread that
+//! waits for its end.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+use host::confine::{End, Phase, Sandbox};
+
+use crate::saves::Keep;
+
+/// How long halting a game may take.
+const HALT: Duration = Duration::from_secs(3);
+/// The thread that waits for an end wakes up so often for nothing.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// See the module. The last one that has it removes the sandbox.
+pub(crate) struct Hosted {
+    sandbox: Sandbox,
+    holds: Mutex<Holds>,
+    /// Taken by whoever talks with the display, which answers nothing while the game is halted.
+    display: Mutex<()>,
+    /// The game is over, and its last state is saved.
+    over: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// Why a game stands still.
+#[derive(Default)]
+struct Holds {
+    /// Nobody looks.
+    held: bool,
+    /// It is being read.
+    read: bool,
+}
+
+impl fmt::Debug for Hosted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hosted").field(&self.sandbox).finish()
+    }
+}
+
+impl Hosted {
+    pub(super) fn new(sandbox: Sandbox) -> Arc<Self> {
+        Arc::new(Self {
+            sandbox,
+            holds: Mutex::default(),
+            display: Mutex::new(()),
+            over: Mutex::new(false),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// The sandbox. It is halted and let go by this alone.
+    pub(super) fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// The player's home, also after the end.
+    pub(crate) fn home(&self) -> Option<Arc<OwnedFd>> {
+        self.sandbox.home()
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&self) {
+        self.sandbox.kill();
+    }
+
+    /// Halts the game while nobody looks.
+    pub(super) fn set_held(&self, held: bool) {
+        self.hold(|holds| holds.held = held);
+    }
+
+    fn hold(&self, change: impl FnOnce(&mut Holds)) {
+        let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut holds);
+        // Under the lock, so that the newest wish is the last that is told.
+        if holds.held || holds.read { self.sandbox.suspend() } else { self.sandbox.resume() }
+    }
+
+    /// The right to talk with the display, unless the game is halted to be read.
+    pub(super) fn display(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.display.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Halts the game until what is given is dropped.
+    ///
+    /// # Errors
+    /// It goes on; or it is about to end, when its last state is saved anyway.
+    pub(crate) fn halt(&self) -> io::Result<Halted<'_>> {
+        let display = self.display.lock().unwrap_or_else(PoisonError::into_inner);
+        let halted = Halted { hosted: self, _display: display };
+        self.hold(|holds| holds.read = true);
+        let phase = self.sandbox.wait_until(HALT, |phase| {
+            matches!(phase, Phase::Suspended | Phase::Stopping | Phase::Ended(_))
+        });
+        match phase {
+            Phase::Suspended | Phase::Ended(_) => Ok(halted),
+            Phase::Stopping => Err(io::Error::other("it is about to end")),
+            _ => Err(io::Error::other("its processes go on")),
+        }
+    }
+
+    /// How it ended, if it has within the limit.
+    pub(super) fn ended(&self, limit: Duration) -> Option<End> {
+        match self.sandbox.wait_until(limit, |phase| matches!(phase, Phase::Ended(_))) {
+            Phase::Ended(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// Waits until it is over and saved, at most for `limit`.
+    pub(super) fn wait_over(&self, limit: Duration) {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout_while(over, limit, |over| !*over));
+    }
+
+    /// Waits for the end beside everything else, however long a game takes for it, and saves the last state.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn watch(self: &Arc<Self>, keep: Option<Arc<Keep>>) -> io::Result<()> {
+        let hosted = self.clone();
+        let span = tracing::Span::current();
+        let thread = std::thread::Builder::new().name("game-end".into()).spawn(move || {
+            let _span = span.entered();
+            while hosted.ended(LONG).is_none() {}
+            if let Some(keep) = keep {
+                keep.end();
+            }
+            *hosted.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            hosted.changed.notify_all();
+        });
+        thread.map(drop)
+    }
+}
+
+/// A game that stands still.
+pub(crate) struct Halted<'a> {
+    hosted: &'a Hosted,
+    _display: MutexGuard<'a, ()>,
+}
+
+impl Drop for Halted<'_> {
+    fn drop(&mut self) {
+        self.hosted.hold(|holds| holds.read = false);
+    }
+}
