@@ -2,7 +2,7 @@
 // addresses in answers.
 import type { JoinLink, TicketLink } from './settings.ts';
 import { isRecord } from './wire/control.ts';
-import type { Catalogue, Invitation, InvitedRole, NewSession, NodeReport, Problem, Session } from './wire/index.ts';
+import type { Catalogue, Invitation, InvitedRole, NewSession, NodeReport, Problem, SaveResult, Saves, Session } from './wire/index.ts';
 
 /** Kinds of problem that the page treats differently; every other one is `other`. */
 const PROBLEMS = [
@@ -70,6 +70,9 @@ export interface WebTransportAddress {
 export interface WebSocketAddress {
   readonly url: string;
 }
+
+/** Names the player to the node: not in the address, which others log. */
+const PLAYER = 'nearlight-player';
 
 /** A request that takes longer than this has failed. */
 const TIMEOUT_MS = 10_000;
@@ -145,6 +148,26 @@ export class Api {
   /** Takes an invitation back; who came by it is sent away. */
   async revoke(session: Session, id: number): Promise<void> {
     await this.request(`${session.url}/invitations/${id}`, { method: 'DELETE' }, session);
+  }
+
+  /** What a player keeps of a game. */
+  async saves(app: string, player: string): Promise<Saves> {
+    const body = await this.json(await this.request(this.at(`catalogue/${encodeURIComponent(app)}/saves`), { headers: { [PLAYER]: player } }));
+    if (!isRecord(body) || !Array.isArray(body['saves'])) throw malformed('a list of saves');
+    return body as Saves;
+  }
+
+  /** Deletes a version of what a player keeps of a game. */
+  async deleteSave(app: string, player: string, id: string): Promise<void> {
+    const path = `catalogue/${encodeURIComponent(app)}/saves/${encodeURIComponent(id)}`;
+    await this.request(this.at(path), { method: 'DELETE', headers: { [PLAYER]: player } });
+  }
+
+  /** Saves the game of a session as it is now. */
+  async save(session: Session): Promise<SaveResult> {
+    const body = await this.json(await this.request(`${session.url}/save`, { method: 'POST' }, session));
+    if (!isRecord(body) || typeof body['made'] !== 'boolean') throw malformed('what was saved');
+    return body as SaveResult;
   }
 
   private async session(response: Response): Promise<Session> {

@@ -3,7 +3,9 @@
 import { ApiProblem, type Api } from './api.ts';
 import { TransportChoice } from './session/choice.ts';
 import { takeUp } from './session/kept.ts';
+import type { Seat } from './session/play.ts';
 import { isFinal } from './session/state.ts';
+import { whoPlays } from './session/who.ts';
 import { addressFor, readFragment, type Link, type Settings, type TicketLink } from './settings.ts';
 import type { Catalogue, CatalogueEntry } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
@@ -11,11 +13,20 @@ import { catalogueView } from './ui/catalogue.ts';
 import { lacksForFrames } from './platform.ts';
 import { insecureNotice } from './ui/notice.ts';
 import { Player } from './ui/player.ts';
+import { savesList } from './ui/saves.ts';
 import { clientNow, type Micros } from './units.ts';
 import { showsFrames } from './video/view.ts';
 
 /** In `history.state`: the page before this one is the catalogue that it was chosen from. */
 const CHOSEN = { chosen: true } as const;
+
+/** What is played besides an entry. */
+interface Choice {
+  readonly link?: Link;
+  readonly left?: TicketLink | undefined;
+  /** The save to play from; without it the newest. */
+  readonly save?: string | undefined;
+}
 
 export class App {
   player: Player | undefined;
@@ -85,10 +96,11 @@ export class App {
     const returning = this.closePlayer();
     let catalogue = (returning ? undefined : this.catalogue) ?? this.load();
     document.title = 'Nearlight';
-    const view = catalogueView((entry, askedAt) => {
+    const choose = (entry: CatalogueEntry, askedAt: Micros, save?: string): void => {
       history.pushState(CHOSEN, '', addressFor(new URL(location.href), entry.id));
-      this.play(entry, askedAt);
-    }, this.notice);
+      this.play(entry, askedAt, { save });
+    };
+    const view = catalogueView(choose, (entry) => this.savesOf(entry, choose), this.notice);
     this.root.replaceChildren(view.element);
     if (returning) view.element.querySelector<HTMLElement>('h1')?.focus();
     let shown = this.known;
@@ -114,6 +126,17 @@ export class App {
     this.api.node().then((node) => { view.describe(node); }, () => undefined);
   }
 
+  /** What the player of this browser keeps of an entry, to play on from. */
+  private savesOf(entry: CatalogueEntry, play: (entry: CatalogueEntry, askedAt: Micros, save: string) => void): HTMLElement | undefined {
+    const who = entry.saves ? whoPlays() : undefined;
+    if (who === undefined) return undefined;
+    return savesList(entry.title, {
+      list: () => this.api.saves(entry.id, who),
+      remove: (id) => this.api.deleteSave(entry.id, who, id),
+      play: (save, askedAt) => { play(entry, askedAt, save); },
+    });
+  }
+
   /** Plays the entry of this id without waiting for the catalogue, which only adds its title. */
   private open(id: string, askedAt: Micros, left?: TicketLink): void {
     const find = (catalogue: Catalogue | undefined): CatalogueEntry | undefined => catalogue?.entries.find((entry) => entry.id === id);
@@ -135,11 +158,12 @@ export class App {
     this.play({ ...unknownEntry(''), title: 'Session' }, askedAt, { link });
   }
 
-  private play(entry: CatalogueEntry, askedAt: Micros, { link, left }: { readonly link?: Link; readonly left?: TicketLink | undefined } = {}): Player {
+  private play(entry: CatalogueEntry, askedAt: Micros, { link, left, save }: Choice = {}): Player {
     this.closePlayer();
     document.title = titleOf(entry);
     let leaves = false;
-    const player = new Player({ entry, link, left, askedAt }, this.api, this.settings, this.transports, {
+    const seat = link === undefined ? seatOf(save) : {};
+    const player = new Player({ entry, link, left, askedAt, seat }, this.api, this.settings, this.transports, {
       onLeave: () => {
         // Going back takes a moment, in which it must not be done twice.
         if (!leaves) this.leave();
@@ -195,8 +219,15 @@ function titleOf({ title }: CatalogueEntry): string {
   return `${title} – Nearlight`;
 }
 
+/** Who plays here, from this save or from the newest. */
+function seatOf(save: string | undefined): Seat {
+  const who = whoPlays();
+  if (who === undefined) return {};
+  return save === undefined ? { player: who } : { player: who, save };
+}
+
 function unknownEntry(id: string): CatalogueEntry {
-  return { id, title: id, summary: '', kind: 'scene', controls: [] };
+  return { id, title: id, summary: '', kind: 'scene', controls: [], saves: false };
 }
 
 function describe(error: unknown): string {

@@ -79,6 +79,18 @@ describe('the API', () => {
     expect(calls.map(({ init }) => token(init))).toEqual(['Bearer operator', 'Bearer own']);
   });
 
+  it('names the player in a header and in no address', async () => {
+    const { api, calls } = answering(() => Response.json({ saves: [], playing: false }));
+    await api.saves('a game', 'secret');
+    await api.deleteSave('a game', 'secret', '7');
+    expect(calls.map(({ url }) => url)).toEqual([
+      'https://node.test/base/api/v1/catalogue/a%20game/saves',
+      'https://node.test/base/api/v1/catalogue/a%20game/saves/7',
+    ]);
+    expect(calls.map(({ init }) => new Headers(init.headers).get('nearlight-player'))).toEqual(['secret', 'secret']);
+    expect(calls.map(({ init }) => token(init))).toEqual(['Bearer operator', 'Bearer operator']);
+  });
+
   it('resolves the location of an answer against the address that was asked', async () => {
     const { api } = answering(() => new Response('v=0', { status: 201, headers: { location: '/api/v1/sessions/a/whep/1', etag: '"1"' } }));
     const answer = await api.offer(session, 'v=0', new AbortController().signal);

@@ -30,6 +30,12 @@ export const GIVE_UP_MS = 45_000;
 /** A node's wish for a pause before the next attempt is followed up to here. */
 const MOST_RETRY_AFTER_S = 5;
 
+/** Who plays, and from which save. */
+export interface Seat {
+  readonly player?: string;
+  readonly save?: string;
+}
+
 export class PlaySession {
   readonly input = new InputSender();
   readonly times: StartTimes;
@@ -61,7 +67,7 @@ export class PlaySession {
     private readonly what: string | Link,
     /** The session of this entry that the page before left. */
     private readonly left: TicketLink | undefined,
-    private readonly settings: Pick<Settings, 'video' | 'barcode'>,
+    private readonly settings: Pick<Settings, 'video' | 'barcode'> & { readonly seat?: Seat },
     private readonly events: PlayEvents,
     askedAt: Micros,
     private readonly transports: Transports,
@@ -183,8 +189,8 @@ export class PlaySession {
 
   /** Not aborted when the user leaves: a session that was made unseen could not be ended. */
   private async ask(): Promise<Session> {
-    const { what, settings: { video, barcode } } = this;
-    if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode });
+    const { what, settings: { video, barcode, seat } } = this;
+    if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode, ...seat });
     return 'invitation' in what ? this.api.join(what) : this.api.redeem(what);
   }
 

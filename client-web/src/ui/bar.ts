@@ -22,6 +22,7 @@ export class Bar {
   private readonly buttons: Readonly<Record<Exclude<Shortcut, 'menu'>, HTMLButtonElement>>;
   private readonly touchMode: HTMLButtonElement;
   private readonly invite: HTMLButtonElement;
+  private readonly tools = h('span', { class: 'tools' });
   private readonly company = h('span', { class: 'company' });
   private readonly volume = h('input', { type: 'range', class: 'volume', min: 0, max: 100, step: 5, 'aria-label': 'Volume' });
   private readonly title = h('span', { class: 'title' });
@@ -60,7 +61,10 @@ export class Bar {
       this.title,
       this.company,
       this.delay,
-      h('span', { class: 'tools' }, this.invite, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.volume, this.buttons.sound, this.buttons.fullscreen),
+      this.tools,
+    );
+    this.tools.append(
+      this.invite, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.volume, this.buttons.sound, this.buttons.fullscreen,
     );
     const { signal } = this.abort;
     for (const name of ['pointermove', 'pointerdown', 'focusin'] as const) {
@@ -119,6 +123,11 @@ export class Bar {
 
   showDelay(ms: number | undefined): void {
     this.delay.textContent = ms === undefined ? '' : `${ms.toFixed(0)} ms`;
+  }
+
+  /** Another tool, before the others. */
+  add(tool: HTMLElement): void {
+    this.tools.prepend(tool);
   }
 
   focus(): void {

@@ -17,8 +17,10 @@ export interface CatalogueView {
 
 /** Somebody wants to play this, and clicked at this time. */
 type OnPlay = (entry: CatalogueEntry, askedAt: Micros) => void;
+/** What a card has besides: what the player keeps of the entry, where that is kept. */
+type Extra = (entry: CatalogueEntry) => HTMLElement | undefined;
 
-export function catalogueView(onPlay: OnPlay, notice: HTMLElement | undefined): CatalogueView {
+export function catalogueView(onPlay: OnPlay, extra: Extra, notice: HTMLElement | undefined): CatalogueView {
   const node = h('p', { class: 'node' });
   const list = h('div', { class: 'entries', 'aria-busy': 'true' }, ...placeholders());
   const element = h(
@@ -33,7 +35,7 @@ export function catalogueView(onPlay: OnPlay, notice: HTMLElement | undefined): 
     show({ entries }) {
       list.removeAttribute('aria-busy');
       list.replaceChildren(
-        ...(entries.length === 0 ? [empty()] : entries.map((entry, index) => card(entry, index === 0, onPlay))),
+        ...(entries.length === 0 ? [empty()] : entries.map((entry, index) => card(entry, index === 0, onPlay, extra))),
       );
     },
     describe(report) {
@@ -52,7 +54,7 @@ export function catalogueView(onPlay: OnPlay, notice: HTMLElement | undefined): 
   };
 }
 
-function card(entry: CatalogueEntry, featured: boolean, onPlay: OnPlay): HTMLElement {
+function card(entry: CatalogueEntry, featured: boolean, onPlay: OnPlay, extra: Extra): HTMLElement {
   const title = `entry-${entry.id}`;
   const play = button({
     label: 'Play',
@@ -82,6 +84,7 @@ function card(entry: CatalogueEntry, featured: boolean, onPlay: OnPlay): HTMLEle
       controls(entry),
       blocked === undefined ? undefined : h('p', { class: 'blocked' }, icons.alert(), h('span', {}, sentence(blocked))),
       h('div', { class: 'actions' }, play),
+      blocked === undefined ? extra(entry) : undefined,
     ),
   );
 }

@@ -8,7 +8,7 @@ import type { StickView } from '../input/touch.ts';
 import { FrameConnection, startAhead } from '../quic/connection.ts';
 import { TITLES, type TransportChoice } from '../session/choice.ts';
 import { Connection } from '../session/connection.ts';
-import { PlaySession } from '../session/play.ts';
+import { PlaySession, type Seat } from '../session/play.ts';
 import type { Taken } from '../session/events.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
 import { Transports } from '../session/transports.ts';
@@ -24,6 +24,7 @@ import { h } from './dom.ts';
 import { Hud } from './hud.ts';
 import { InviteBox } from './invite.ts';
 import { StatePanel } from './panel.ts';
+import { SaveButton } from './saves.ts';
 import { announcement, company, duration, ROLES } from './words.ts';
 
 /** What is to be played. */
@@ -35,6 +36,8 @@ export interface PlayRequest {
   readonly left: TicketLink | undefined;
   /** When the user asked for it. */
   readonly askedAt: Micros;
+  /** Who plays, and from which save. */
+  readonly seat: Seat;
 }
 
 export interface PlayerEvents {
@@ -69,6 +72,7 @@ export class Player {
   private readonly hud: Hud;
   private readonly panel: StatePanel;
   private readonly invite: InviteBox;
+  private readonly saving: SaveButton;
   /** What may be done in the session; known once there is one. */
   private role: Role = 'player';
   private readonly backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
@@ -87,7 +91,7 @@ export class Player {
   private keyboardLocked = false;
 
   constructor(
-    { entry, link, left, askedAt }: PlayRequest,
+    { entry, link, left, askedAt, seat }: PlayRequest,
     api: Api,
     settings: Settings,
     transports: TransportChoice,
@@ -101,7 +105,7 @@ export class Player {
       'aria-describedby': 'surface-help',
     });
     const video = videoFor(settings, displayIsHigh().matches);
-    const asked = { ...settings, video };
+    const asked = { ...settings, video, seat };
     // Of another's session nothing is asked.
     this.hud = new Hud(link === undefined && settings.range === 'display' && video.hdr !== true, (kind) => {
       this.say(`Changing to ${TITLES[kind]}`);
@@ -125,6 +129,7 @@ export class Player {
         this.hello = hello;
         this.view.setRange(hello.video.hdr);
         this.hud.hello(hello);
+        this.greeted(hello);
       },
       onStats: (stats) => {
         this.stats = stats;
@@ -152,6 +157,7 @@ export class Player {
       revoke: (id) => api.revoke(this.known, id),
       say: (text) => { this.say(text); },
     });
+    this.saving = new SaveButton(() => api.save(this.known), (text) => { this.tell(text); });
     this.panel = new StatePanel(entry.title, link !== undefined, {
       onAgain: events.onAgain,
       onToken: events.onToken,
@@ -214,6 +220,7 @@ export class Player {
     const help = h('p', { id: 'surface-help', class: 'sr-only' },
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
+    this.bar.add(this.saving.element);
     this.element.append(this.bar.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.hint, this.toast, this.stick, help, this.text.element, this.live);
   }
 
@@ -225,6 +232,13 @@ export class Player {
     if (!this.watches) return;
     this.input.close();
     this.surface.setAttribute('role', 'img');
+  }
+
+  private greeted({ saves }: Hello): void {
+    this.saving.show(saves ?? undefined);
+    if (this.session.state.name !== 'live') return;
+    const news = this.saving.takeNews();
+    if (news !== undefined) this.tell(news);
   }
 
   private get watches(): boolean {
@@ -353,6 +367,11 @@ export class Player {
       this.say('You are watching: what you do here stays here');
       return;
     }
+    const news = this.saving.takeNews();
+    if (news !== undefined) {
+      this.tell(news);
+      return;
+    }
     this.say(isCoarse() ? 'Left thumb moves, right thumb looks, tap to click' : `${LOOK}. ${MENU_KEYS} opens the menu`);
   }
 
@@ -360,6 +379,12 @@ export class Player {
   private say(text: string): void {
     const fresh = h('span', {}, text);
     this.hint.replaceChildren(fresh);
+  }
+
+  /** The same for screen readers, too. */
+  private tell(text: string): void {
+    this.say(text);
+    this.live.textContent = text;
   }
 
   private warn(reason: string, inMs: number): void {

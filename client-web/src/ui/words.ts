@@ -1,6 +1,6 @@
 // What the page says about states, in one place.
 import type { ConnectingStep, EndedReason, PlayState, RefusedReason } from '../session/state.ts';
-import type { Role, Viewers } from '../wire/index.ts';
+import type { Role, SaveResult, Viewers } from '../wire/index.ts';
 
 export const STEPS: Readonly<Record<ConnectingStep, string>> = {
   session: 'Asking for a session',
@@ -67,6 +67,23 @@ export function announcement(state: PlayState, title: string): string {
 export function duration(milliseconds: number): string {
   const seconds = Math.max(Math.round(milliseconds / 1000), 0);
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+/** When something was, from milliseconds since 1970, as people here write it. */
+export function moment(at: number): string {
+  return new Date(at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+}
+
+/** `12 kB` from bytes. */
+export function size(bytes: number): string {
+  if (bytes < 1_000) return `${bytes} bytes`;
+  return bytes < 1_000_000 ? `${Math.round(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+/** What came of saving. */
+export function saved({ save, made }: SaveResult): string {
+  if (made) return 'Saved';
+  return save == null ? 'There is nothing to save yet' : 'Everything is saved already';
 }
 
 /** Reasons come as clauses; on the page they are sentences. */

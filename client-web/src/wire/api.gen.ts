@@ -34,6 +34,61 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/catalogue/{app}/saves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a player keeps of a game, the newest first. */
+        get: operations["list_saves"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalogue/{app}/saves/{save}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A version's files as a tar archive, with folders and names as in the game's home. It is checked before it is sent. */
+        get: operations["download_save"];
+        put?: never;
+        post?: never;
+        /** Deletes a version. */
+        delete: operations["delete_save"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/catalogue/{app}/saves/{save}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a version the newest again, with which the next session of the player begins; those after it are kept.
+         *     Refused while a session of the player plays the game: what that saves at its end would be newer still.
+         */
+        post: operations["restore_save"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/join": {
         parameters: {
             query?: never;
@@ -162,6 +217,23 @@ export interface paths {
          *     a `resume_ticket` takes the place of the token that it came with.
          */
         post: operations["redeem"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/save": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Saves a session's game as it is now. The game stands still while it is read, and goes on. */
+        post: operations["save_session"];
         delete?: never;
         options?: never;
         head?: never;
@@ -402,6 +474,8 @@ export interface components {
             kind: components["schemas"]["EntryKind"];
             /** @description Absolute address of a still picture. */
             poster_url?: string | null;
+            /** @description The node keeps what a player saves in it. */
+            saves: boolean;
             /** @description One or two sentences for people. */
             summary: string;
             /** @description For people. */
@@ -604,6 +678,18 @@ export interface components {
             app: string;
             /** @description Draws the machine-readable strip (frame id, input number) into the picture. */
             barcode?: boolean;
+            /**
+             * @description Who plays, of 1 to 128 ASCII letters, digits, `-`, `_`, `.` and `@`: what is saved in the game is kept for this
+             *     player, and nothing is where none is named. Whoever holds an operator's token names whom it likes. On an open
+             *     node, which anybody may ask, the name itself is what opens the saves: at least 22 characters, which should be 128
+             *     random bits or more.
+             */
+            player?: string | null;
+            /**
+             * @description The save to begin with, by its `id`, or `none` to begin afresh; without it the newest. Of a damaged one the node
+             *     tells in [`Session::saves`], and takes the newest whole one before it.
+             */
+            save?: string | null;
             /** @description Wishes for the picture. */
             video?: components["schemas"]["VideoWish"];
         };
@@ -683,11 +769,62 @@ export interface components {
              */
             size_changes: number;
         };
+        /** @description A version that a session did not begin with. */
+        RefusedSave: {
+            /** @description Which. */
+            id: string;
+            /** @description Why. */
+            reason: string;
+        };
         /**
          * @description What somebody does in a session.
          * @enum {string}
          */
         Role: "player" | "co_player" | "spectator";
+        /** @description A version of what a player keeps of a game. */
+        Save: {
+            /**
+             * Format: int64
+             * @description Bytes of its files; absent where it is damaged.
+             */
+            bytes?: number | null;
+            /** @description Why it cannot be played from. What of its files is damaged shows when it is read. */
+            damaged?: string | null;
+            /**
+             * Format: int32
+             * @description Files in it.
+             */
+            files: number;
+            /** @description Names it among those of its player and game; later ones have higher numbers. */
+            id: string;
+            /**
+             * Format: int64
+             * @description What was left out of it: links, and what is neither a file nor a folder.
+             */
+            left_out: number;
+            /**
+             * Format: int64
+             * @description When it was made, in milliseconds since 1970 UTC; absent where it is damaged.
+             */
+            saved_at?: number | null;
+        };
+        /** @description What came of saving a game that runs. */
+        SaveResult: {
+            /** @description A version was made. */
+            made: boolean;
+            /**
+             * @description The version that was made, or that is the same already; absent where nothing is there that could be kept, or
+             *     nothing changed since the session began.
+             */
+            save?: string | null;
+        };
+        /** @description What a player keeps of a game. */
+        Saves: {
+            /** @description A session of the player plays the game now: at its end it adds a version, where it changed something. */
+            playing: boolean;
+            /** @description Versions, the newest first. */
+            saves: components["schemas"]["Save"][];
+        };
         /** @description What the server says on the control channel. */
         ServerMessage: {
             /** @description What it codes, by its name in RTP: `H264`, `H265`, `AV1`, `VP9` or `VP8`. */
@@ -704,6 +841,7 @@ export interface components {
             hdr_declined?: string | null;
             /** @description What the client may do. */
             role: components["schemas"]["Role"];
+            saves?: components["schemas"]["SessionSaves"] | null;
             /** @description The session; for those who joined it, their own id. */
             session: string;
             /** @enum {string} */
@@ -761,6 +899,7 @@ export interface components {
             resume_ticket?: string | null;
             /** @description What whoever holds the token of this answer does in the session. */
             role: components["schemas"]["Role"];
+            saves?: components["schemas"]["SessionSaves"] | null;
             /** @description Absolute address to POST to for one to connect to by WebSocket; absent where the node does not offer it. */
             socket_url?: string | null;
             /** @description Where it is in its life. */
@@ -777,6 +916,17 @@ export interface components {
             webtransport?: components["schemas"]["WebTransport"] | null;
             /** @description Absolute address to POST an SDP offer to (WHEP). */
             whep_url: string;
+        };
+        /** @description What a session keeps. */
+        SessionSaves: {
+            /** @description Why the last try to save made none. */
+            failed?: string | null;
+            /** @description Versions that it did not begin with because they are damaged. They are kept as they are. */
+            refused: components["schemas"]["RefusedSave"][];
+            /** @description The version that it began with; absent where it began afresh. */
+            restored?: string | null;
+            /** @description The version that it made last. */
+            saved?: string | null;
         };
         /**
          * @description Where a session is in its life (see ARCHITECTURE.md).
@@ -1039,6 +1189,247 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_saves: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The player, as in `NewSession`. */
+                "nearlight-player": string;
+            };
+            path: {
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Saves"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_save: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The player, as in `NewSession`. */
+                "nearlight-player": string;
+            };
+            path: {
+                app: string;
+                save: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": number[];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_save: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The player, as in `NewSession`. */
+                "nearlight-player": string;
+            };
+            path: {
+                app: string;
+                save: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_save: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The player, as in `NewSession`. */
+                "nearlight-player": string;
+            };
+            path: {
+                app: string;
+                save: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SaveResult"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1609,6 +2000,75 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SaveResult"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,0 +1,175 @@
+// What players keep of games, in a real browser and a real sandbox: a terminal whose folders are kept. Left out, with the reason, where
+// that is not installed or this machine gives no sandboxes; NEARLIGHT_HOST=1 makes that a failure.
+import assert from 'node:assert/strict';
+import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Node, until } from './support/node.mjs';
+import { launch, Tab } from './support/tab.mjs';
+
+const TERMINAL = fileURLToPath(new URL('../../games/terminal', import.meta.url));
+const SMALL = 'width=640&height=360&fps=15';
+
+let run, games, state, node, browser, entry;
+before(async () => {
+  [run, games, state] = ['nl-', 'nearlight-games-', 'nearlight-state-'].map((name) => mkdtempSync(join(tmpdir(), name)));
+  // Users that games run as pass through both, wherever this lies.
+  for (const folder of [run, games]) chmodSync(folder, 0o755);
+  const folder = join(games, 'terminal');
+  cpSync(TERMINAL, folder, { recursive: true });
+  // Its own name of a folder would need Shift, which keys here go without.
+  const toml = readFileSync(join(folder, 'game.toml'), 'utf8').replace('saves = ["Documents"]', 'saves = ["kept"]');
+  writeFileSync(join(folder, 'game.toml'), toml);
+  node = await Node.start({ 'games.folders': JSON.stringify([games]), 'games.run': run, 'server.state_dir': state, 'catalogue.demo': 'false' });
+  browser = await launch();
+  const { entries } = await (await node.fetch('api/v1/catalogue')).json();
+  entry = entries.find(({ id }) => id === 'terminal');
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+  for (const folder of [run, games, state]) rmSync(folder, { recursive: true, force: true });
+});
+
+/** Runs this unless there are no sandboxes here. */
+const real = (name, use) => test(name, async (t) => {
+  assert.equal(entry?.saves, true);
+  if (entry.unavailable !== undefined) {
+    assert.ok(process.env.NEARLIGHT_HOST === undefined, entry.unavailable);
+    t.skip(entry.unavailable);
+    return;
+  }
+  await Tab.with({ browser, node, query: `?${SMALL}` }, use);
+  await node.sessionsToBe(0);
+});
+
+const card = (tab) => tab.page.getByRole('article', { name: 'Terminal' });
+
+/** Opens the list of saves, once nothing plays any more; yields its rows. */
+async function rows(tab) {
+  await card(tab).waitFor();
+  const details = card(tab).locator('details');
+  return until('the list of saves', async () => {
+    await details.evaluate((element) => { element.open = false; });
+    await details.getByText('Saved games').click();
+    await card(tab).locator('.saves .state:empty, .saves li').first().waitFor({ state: 'attached' });
+    if (await card(tab).getByText('being played').count() > 0) return undefined;
+    return card(tab).locator('.saves li').all();
+  });
+}
+
+/** Waits for the game behind a button that was pressed; yields what it began with. */
+async function began(tab) {
+  await tab.state('live');
+  await tab.until(() => window.nearlight.hello?.saves !== undefined && window.nearlight.framesPresented > 0);
+  return until('the prompt', async () => {
+    // The shell runs once it shows that there is something on the picture.
+    if (new Set((await tab.picture()).map((value) => Math.round(value / 8))).size < 2) return undefined;
+    return tab.page.evaluate(() => window.nearlight.hello.saves);
+  });
+}
+
+/** Types a command that ends with its own end being kept. */
+async function type(tab, command) {
+  await tab.page.keyboard.type(command);
+  await tab.page.keyboard.press('Enter');
+}
+
+/** Presses the button that saves until something was. */
+async function save(tab) {
+  await until('a save', async () => {
+    await tab.page.getByRole('button', { name: 'Save', exact: true }).click();
+    const hint = await until('an answer', async () => (/(Saved|saved already|nothing to save)/.exec(await tab.page.locator('.hint').textContent()) ?? undefined));
+    return hint[0] === 'nothing to save' ? undefined : hint;
+  });
+  await tab.page.evaluate(() => { document.querySelector('.surface').focus(); });
+}
+
+/** Leaves, and waits until the catalogue is there. */
+async function leave(tab) {
+  await tab.leave();
+  await card(tab).waitFor();
+}
+
+/** Names in a version's archive. */
+async function names(tab, id) {
+  const player = await tab.page.evaluate(() => window.localStorage.getItem('nearlight-player'));
+  assert.match(player, /^[0-9a-f]{32}$/);
+  const answer = await node.fetch(`api/v1/catalogue/terminal/saves/${id}`, { headers: { 'nearlight-player': player } });
+  assert.equal(answer.status, 200);
+  const archive = Buffer.from(await answer.arrayBuffer());
+  const found = [];
+  for (let at = 0; archive[at] !== 0;) {
+    const text = (from, to) => archive.subarray(at + from, at + to).toString().replace(/\0.*$/s, '');
+    found.push(text(0, 100));
+    at += 512 + Math.ceil(parseInt(text(124, 136), 8) / 512) * 512;
+  }
+  return found;
+}
+
+const idOf = (row) => row.getAttribute('data-save');
+const play = async (tab) => { await card(tab).getByRole('button', { name: 'Play Terminal' }).click(); };
+
+real('what is saved is there again, older saves can be played from, and a damaged one is refused', async (tab) => {
+  await play(tab);
+  assert.equal((await began(tab)).restored, undefined);
+  await type(tab, 'mkdir kept');
+  await save(tab);
+  await type(tab, 'mkdir kept/one');
+  await leave(tab);
+  // The button's version, and the last state.
+  let list = await rows(tab);
+  const [last, first] = await Promise.all(list.map(idOf));
+  assert.equal(list.length, 2);
+  assert.deepEqual(await names(tab, first), ['kept/']);
+  assert.deepEqual(await names(tab, last), ['kept/', 'kept/one/']);
+
+  await play(tab);
+  assert.equal((await began(tab)).restored, last);
+  // It fails unless the folder around it is there.
+  await type(tab, 'mkdir kept/one/two');
+  await leave(tab);
+  list = await rows(tab);
+  assert.equal(list.length, 3);
+  const newest = await idOf(list[0]);
+  assert.deepEqual(await names(tab, newest), ['kept/', 'kept/one/', 'kept/one/two/']);
+
+  await list[2].getByRole('button', { name: /^Play from the save of/ }).click();
+  assert.equal((await began(tab)).restored, first);
+  await leave(tab);
+  list = await rows(tab);
+  assert.equal(list.length, 3, 'nothing was changed, so nothing is saved');
+
+  await list[2].getByRole('button', { name: /^Delete the save of/ }).click();
+  await until('two of them', async () => ((await card(tab).locator('.saves li').count()) === 2 ? true : undefined));
+
+  // Damaged on the disk.
+  const folder = join(state, 'saves');
+  const [player] = readdirSync(folder);
+  const archive = join(folder, player, 'terminal', newest.padStart(12, '0'), 'files.tar');
+  const bytes = readFileSync(archive);
+  bytes[0] ^= 1;
+  writeFileSync(archive, bytes);
+  await play(tab);
+  const saves = await began(tab);
+  assert.equal(saves.restored, last);
+  assert.equal(saves.refused[0].id, newest);
+  await until('words about it', async () => ((await tab.page.locator('[role=status]').allTextContents()).some((text) => text.includes(`Save ${newest} is not used`)) ? true : undefined));
+  await leave(tab);
+  assert.deepEqual(readFileSync(archive), bytes, 'it is kept as it is');
+});
+
+real('a crash keeps the last state, and another player has none of it', async (tab) => {
+  await play(tab);
+  assert.equal((await began(tab)).restored, undefined);
+  await type(tab, 'mkdir -p kept/crash');
+  // Everything in the sandbox but its first process.
+  await type(tab, 'kill -9 -1');
+  await tab.state('ended');
+  await tab.page.getByRole('button', { name: 'Back to the catalogue' }).click();
+  const list = await rows(tab);
+  assert.equal(list.length, 1);
+  assert.deepEqual(await names(tab, await idOf(list[0])), ['kept/', 'kept/crash/']);
+});

@@ -1,0 +1,99 @@
+// What a player keeps of a game: a list below the game in the catalogue, and the button that saves while it is played.
+import type { Save, SaveResult, Saves, SessionSaves } from '../wire/index.ts';
+import { toMicros, type Micros } from '../units.ts';
+import { button, h } from './dom.ts';
+import { icons } from './icons.ts';
+import { moment, saved, sentence, size } from './words.ts';
+
+export interface SavesActions {
+  readonly list: () => Promise<Saves>;
+  readonly remove: (id: string) => Promise<void>;
+  /** Plays from this version, or from nothing for `none`; clicked at this time. */
+  readonly play: (save: string, askedAt: Micros) => void;
+}
+
+/** The saves of one game, which are read when they are opened. */
+export function savesList(title: string, does: SavesActions): HTMLElement {
+  const rows = h('ul', { 'aria-label': `Saved games of ${title}` });
+  const state = h('p', { class: 'state', role: 'status' });
+  const afresh = button({ label: 'Start afresh', name: `Start ${title} afresh`, onClick: ({ timeStamp }) => { does.play('none', toMicros(timeStamp)); } });
+  const summary = h('summary', {}, 'Saved games');
+  const element = h('details', { class: 'saves' }, summary, state, rows, h('div', { class: 'row' }, afresh));
+  const fail = (error: unknown): void => { state.textContent = error instanceof Error ? sentence(error.message) : 'The node did not answer.'; };
+  const read = (): void => {
+    does.list().then(({ saves, playing }) => {
+      state.textContent = [
+        saves.length === 0 ? 'Nothing is saved yet.' : '',
+        playing ? 'It is being played now, and saved when that ends.' : '',
+      ].filter(Boolean).join(' ');
+      afresh.hidden = saves.length === 0;
+      rows.replaceChildren(...saves.map((save) => row(save)));
+    }, fail);
+  };
+  const row = (save: Save): HTMLElement => {
+    const when = save.saved_at == null ? `Save ${save.id}` : moment(save.saved_at);
+    const remove = button({
+      label: 'Delete',
+      kind: 'quiet',
+      name: `Delete the save of ${when}`,
+      onClick: () => {
+        does.remove(save.id).then(() => {
+          // The focus does not fall out of the list with what had it.
+          summary.focus();
+          read();
+        }, fail);
+      },
+    });
+    const damaged = save.damaged ?? undefined;
+    const play = button({ label: 'Play from here', name: `Play from the save of ${when}`, onClick: ({ timeStamp }) => { does.play(save.id, toMicros(timeStamp)); } });
+    return h('li', { 'data-save': save.id },
+      h('div', {}, h('b', {}, when), h('span', {}, damaged === undefined ? size(save.bytes ?? 0) : sentence(`damaged: ${damaged}`))),
+      h('div', { class: 'row' }, damaged === undefined ? play : undefined, remove));
+  };
+  element.addEventListener('toggle', () => { if (element.open) read(); });
+  return element;
+}
+
+/** Saves the game that is played, where the node keeps it. */
+export class SaveButton {
+  readonly element: HTMLButtonElement;
+  private news: string | undefined;
+
+  constructor(save: () => Promise<SaveResult>, say: (text: string) => void) {
+    this.element = button({
+      label: 'Save',
+      icon: icons.save(),
+      kind: 'quiet',
+      onClick: () => {
+        this.element.disabled = true;
+        save().then(
+          (result) => { say(saved(result)); },
+          (error: unknown) => { say(error instanceof Error ? sentence(error.message) : 'It could not be saved'); },
+        ).finally(() => {
+          this.element.disabled = false;
+          this.element.focus();
+        });
+      },
+    });
+    this.element.hidden = true;
+  }
+
+  /** The node says what it keeps of the session: nothing where that is undefined. */
+  show(saves: SessionSaves | undefined): void {
+    this.element.hidden = saves === undefined;
+    if (saves !== undefined) this.news ??= began(saves);
+  }
+
+  /** What the session began with, where that is worth telling; once. */
+  takeNews(): string | undefined {
+    const { news } = this;
+    if (news !== undefined) this.news = '';
+    return news === '' ? undefined : news;
+  }
+}
+
+function began({ restored, refused }: SessionSaves): string | undefined {
+  const [newest] = refused;
+  if (newest === undefined) return restored == null ? undefined : 'You go on from what was saved';
+  return `Save ${newest.id} is not used. ${sentence(newest.reason)} You ${restored == null ? 'start afresh' : `go on from save ${restored}`}`;
+}
