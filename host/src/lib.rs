@@ -8,6 +8,7 @@ mod beneath;
 pub mod catalogue;
 pub mod confine;
 pub mod display;
+pub mod gamepads;
 pub mod home;
 pub mod saves;
 pub mod sound;

@@ -10,15 +10,18 @@
 //! | 6 | touch | finger `u8`, phase `u8` (0 start, 1 move, 2 end, 3 cancel), x `u16`, y `u16`, pressure `u16` |
 //! | 7 | text | 1 to 64 bytes of UTF-8 without control characters |
 //! | 8 | release all | none |
+//! | 9 | gamepad | pad `u8` (0 to 3), buttons `u32` (a bit each, in the standard mapping's order), four axes `i16`, two triggers `u8` |
+//! | 10 | gamepad plugged in or out | pad `u8`, plugged `u8` |
 //!
-//! Relative motion carries totals that wrap, so a lost or reordered message loses nothing: the next
+//! A gamepad's message is its whole state, and an older one than was taken counts for nothing: a lost or
+//! reordered message loses nothing. Relative motion carries totals that wrap, so a lost or reordered message loses nothing: the next
 //! one heals it. Every other length and value is refused; bad input changes nothing.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{InputSeq, MediaTime};
+use crate::{InputSeq, MediaTime, Pad, PadButtons, PadState};
 
 /// Longest message: kind, number, text.
 pub const MAX_MESSAGE: usize = 5 + MAX_TEXT;
@@ -142,8 +145,22 @@ pub enum InputEvent {
     },
     /// Text from an input method.
     Text(String),
-    /// Every key, button and finger is up (the page lost focus).
+    /// Every key, button and finger is up, and nobody touches a gamepad (the page lost focus).
     ReleaseAll,
+    /// A gamepad is like this now.
+    Gamepad {
+        /// Which.
+        pad: Pad,
+        /// All of it.
+        state: PadState,
+    },
+    /// A gamepad was plugged in, untouched, or out.
+    GamepadPlugged {
+        /// Which.
+        pad: Pad,
+        /// In.
+        plugged: bool,
+    },
 }
 
 /// An event with the client's number.
@@ -199,7 +216,7 @@ impl SequencedInput {
                 if !(KeyCode::A.0..=KeyCode::LAST.0).contains(&code) {
                     return Err(InputError::Value { field: "key code", value: code.into() });
                 }
-                InputEvent::Key { code: KeyCode(code), pressed: flag(pressed)? }
+                InputEvent::Key { code: KeyCode(code), pressed: flag("pressed", pressed)? }
             }
             (2, &[button, pressed]) => {
                 let button = match button {
@@ -212,7 +229,7 @@ impl SequencedInput {
                         return Err(InputError::Value { field: "button", value: value.into() });
                     }
                 };
-                InputEvent::Button { button, pressed: flag(pressed)? }
+                InputEvent::Button { button, pressed: flag("pressed", pressed)? }
             }
             (3, &[a, b, c, d]) => InputEvent::PointerAbsolute {
                 x: u16::from_le_bytes([a, b]),
@@ -254,7 +271,22 @@ impl SequencedInput {
                 InputEvent::Text(text.to_owned())
             }
             (8, []) => InputEvent::ReleaseAll,
-            (1..=8, _) => return Err(length),
+            (9, &[pad, a, b, c, d, ref axes @ .., left, right]) if axes.len() == 8 => {
+                let bits = u32::from_le_bytes([a, b, c, d]);
+                let buttons = PadButtons::new(bits)
+                    .ok_or(InputError::Value { field: "gamepad's buttons", value: bits })?;
+                let mut state =
+                    PadState { buttons, triggers: [left, right], ..PadState::default() };
+                for (axis, bytes) in state.axes.iter_mut().zip(axes.as_chunks().0) {
+                    *axis = i16::from_le_bytes(*bytes);
+                }
+                InputEvent::Gamepad { pad: number_of_pad(pad)?, state }
+            }
+            (10, &[pad, plugged]) => InputEvent::GamepadPlugged {
+                pad: number_of_pad(pad)?,
+                plugged: flag("plugged", plugged)?,
+            },
+            (1..=10, _) => return Err(length),
             _ => return Err(InputError::Kind(kind)),
         };
         Ok(Self { seq, event })
@@ -303,16 +335,33 @@ impl SequencedInput {
                 out.extend_from_slice(text.as_bytes());
             }
             InputEvent::ReleaseAll => head(8),
+            InputEvent::Gamepad { pad, state } => {
+                head(9);
+                out.push(pad.number());
+                out.extend_from_slice(&state.buttons.bits().to_le_bytes());
+                for axis in state.axes {
+                    out.extend_from_slice(&axis.to_le_bytes());
+                }
+                out.extend_from_slice(&state.triggers);
+            }
+            InputEvent::GamepadPlugged { pad, plugged } => {
+                head(10);
+                out.extend_from_slice(&[pad.number(), u8::from(*plugged)]);
+            }
         }
     }
 }
 
-fn flag(value: u8) -> Result<bool, InputError> {
+fn flag(field: &'static str, value: u8) -> Result<bool, InputError> {
     match value {
         0 => Ok(false),
         1 => Ok(true),
-        value => Err(InputError::Value { field: "pressed", value: value.into() }),
+        value => Err(InputError::Value { field, value: value.into() }),
     }
+}
+
+fn number_of_pad(number: u8) -> Result<Pad, InputError> {
+    Pad::new(number).ok_or(InputError::Value { field: "gamepad", value: number.into() })
 }
 
 /// Where input goes: a camera, a game's virtual devices. Called by the network task, without a queue.
@@ -320,7 +369,7 @@ pub trait InputSink: Send {
     /// Takes one event that came in at `at`.
     fn inject(&mut self, input: &SequencedInput, at: MediaTime);
 
-    /// Lets go of every key, button and finger: on blur, disconnect and suspend.
+    /// Lets go of every key, button, finger and gamepad: on blur, disconnect and suspend.
     fn release_all(&mut self, at: MediaTime);
 
     /// How long ago the user last did something, seen from `now`.
@@ -351,6 +400,14 @@ mod tests {
             }),
             "[a-zäß漢]{1,16}".prop_map(InputEvent::Text),
             Just(InputEvent::ReleaseAll),
+            (0..4_u8, 0..=PadButtons::EVERY, any::<([i16; 4], [u8; 2])>()).prop_map(
+                |(pad, bits, (axes, triggers))| InputEvent::Gamepad {
+                    pad: Pad::ALL[usize::from(pad)],
+                    state: PadState { buttons: PadButtons::new(bits).unwrap(), axes, triggers },
+                }
+            ),
+            any::<bool>()
+                .prop_map(|plugged| InputEvent::GamepadPlugged { pad: Pad::ALL[3], plugged }),
         ]
     }
 
@@ -390,11 +447,16 @@ mod tests {
     fn values_out_of_range_are_named() {
         let refuse = |bytes: &[u8]| SequencedInput::decode(bytes).expect_err("refused").to_string();
         assert_eq!(refuse(&[]), "an input message of kind 0 has 0 bytes");
-        assert_eq!(refuse(&[9, 0, 0, 0, 0]), "there is no input of kind 9");
+        assert_eq!(refuse(&[11, 0, 0, 0, 0]), "there is no input of kind 11");
         assert_eq!(refuse(&[1, 0, 0, 0, 0, 3, 0, 1]), "key code cannot be 3");
         assert_eq!(refuse(&[1, 0, 0, 0, 0, 4, 0, 2]), "pressed cannot be 2");
         assert_eq!(refuse(&[2, 0, 0, 0, 0, 5, 1]), "button cannot be 5");
         assert_eq!(refuse(&[6, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0]), "touch phase cannot be 4");
+        assert_eq!(refuse(&[10, 0, 0, 0, 0, 4, 1]), "gamepad cannot be 4");
+        assert_eq!(refuse(&[10, 0, 0, 0, 0, 3, 2]), "plugged cannot be 2");
+        let mut state = [0; 20];
+        (state[0], state[8]) = (9, 2);
+        assert_eq!(refuse(&state), "gamepad's buttons cannot be 131072");
         assert_eq!(refuse(&[7, 0, 0, 0, 0, 0x1b]), "the text is not plain UTF-8");
         assert_eq!(refuse(&[7, 0, 0, 0, 0, 0xff]), "the text is not plain UTF-8");
     }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod color;
 pub mod encoder;
 pub mod frame;
+pub mod gamepad;
 pub mod ids;
 pub mod input;
 pub mod regions;
@@ -38,6 +39,7 @@ pub use frame::{
     BitDepth, Chroma, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,
     PixelFormat, Plane, PlaneMut, Pose, View, Views,
 };
+pub use gamepad::{MOST_PADS, Pad, PadButtons, PadState, Rumble};
 pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId, ViewerId};
 pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};
 pub use regions::{RegionQuality, Regions, RegionsRefused};

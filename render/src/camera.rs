@@ -238,7 +238,9 @@ impl CameraRig {
             InputEvent::Touch { finger, phase, x, y, .. } => {
                 self.touch(finger, phase, position(x, y), at)
             }
-            InputEvent::Text(_) => None,
+            InputEvent::Text(_)
+            | InputEvent::Gamepad { .. }
+            | InputEvent::GamepadPlugged { .. } => None,
             InputEvent::ReleaseAll => {
                 self.held = Held::default();
                 // The page may start over with its counting.

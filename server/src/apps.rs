@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use media::{AudioSource, Clock, DeviceId, FrameRate, FrameSource, InputSink, Size};
+use media::{
+    AudioSource, Clock, DeviceId, FrameRate, FrameSource, InputSink, MOST_PADS, Rumble, Size,
+};
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::saves::{GameSaves, Keep, Saves};
@@ -87,7 +89,12 @@ pub struct Running {
     pub input: Box<dyn InputSink>,
     /// Makes the sound, where [`App::has_sound`] says so. Moves to a thread of its own.
     pub sound: Option<Box<dyn AudioSource>>,
+    /// What gamepads are to do, where it makes them do anything.
+    pub rumble: Option<watch::Receiver<Rumbles>>,
 }
+
+/// What each gamepad was told last to do, and how often it was told.
+pub type Rumbles = [(u64, Rumble); MOST_PADS];
 
 /// Why an app cannot be opened.
 #[derive(Debug, Clone, Error)]

@@ -1,5 +1,6 @@
 //! Hosted games as apps: each session has a sandbox of its own with the game, its X server and its sound.
 
+mod gamepads;
 mod hosted;
 
 use std::os::fd::AsFd as _;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use host::catalogue::{Entry, Missing, Values};
+use host::catalogue::{Device, Entry, Missing, Values};
 use host::confine::{
     self, Bind, Confinement, End, Exit, How, Limits, Network, Phase, Program, Sandbox, Spec,
     command,
@@ -25,6 +26,7 @@ use crate::config::{self, Config};
 use crate::saves::{GameSaves, Keep, Saves};
 use crate::wire::{ControlHint, EntryKind};
 
+use gamepads::GameInput;
 pub(crate) use hosted::Hosted;
 
 /// Where a game sees its entry's folder.
@@ -181,6 +183,8 @@ fn start(
     let name: String = format!("pulse-{}", spec.id).chars().take(15).collect();
     let sound = SoundServer::listen(&name, &sandbox.sound_folder().join("native"), clock.clone())
         .map_err(|error| format!("no sound: {error}"))?;
+    let gamepads = gamepads::open(&spec, entry.gamepads, confinement, &hosted)?;
+    let (gamepads, rumble) = gamepads.unzip();
     let limit = spec.patience.open + spec.patience.display;
     match wait(sandbox, limit, &start.cancel, |phase| {
         matches!(phase, Phase::Waiting | Phase::Ended(_))
@@ -204,6 +208,7 @@ fn start(
     display.set_size(video.size, DPI).map_err(|error| error.to_string())?;
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
+    let input = GameInput { display: input, gamepads };
     let program = program(entry, &values)?;
     if let (Some(keep), Some(kept)) = (keep, kept) {
         keep.begin(&hosted, kept);
@@ -227,6 +232,7 @@ fn start(
         }),
         input: Box::new(input),
         sound: Some(Box::new(sounds)),
+        rumble,
     })
 }
 
@@ -257,6 +263,7 @@ fn spec(entry: &Entry) -> Spec {
         home: limits.home.0,
         network: if entry.internet { Network::Internet } else { Network::None },
         devices: Vec::new(),
+        gamepads: entry.devices.contains(&Device::Gamepad),
         largest: entry.display.max_size,
         limits: Limits {
             cpu_millis: Some(limits.cpu_millis),

@@ -180,6 +180,7 @@ impl App for SceneApp {
             source: Box::new(source),
             input: Box::new(input),
             sound: Some(Box::new(bells)),
+            rumble: None,
         })
     }
 

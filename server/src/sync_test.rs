@@ -53,6 +53,7 @@ impl App for SyncTest {
             source: Box::new(Flashes::new(video.size, clock)),
             input: Box::new(NoHands { touched }),
             sound: Some(Box::new(Beeps)),
+            rumble: None,
         })
     }
 

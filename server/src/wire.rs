@@ -453,6 +453,17 @@ pub enum ServerMessage {
     },
     /// How it goes, a few times a second.
     Stats(Stats),
+    /// A gamepad of the client is to rumble from now on, instead of what it did until now.
+    Rumble {
+        /// Which, 0 to 3.
+        pad: u8,
+        /// How hard with the heavy, slow motor, 0 to 65535.
+        strong: u16,
+        /// And with the light, fast one.
+        weak: u16,
+        /// Milliseconds; it ends by itself then.
+        ms: u16,
+    },
     /// The session is about to end or be suspended.
     Warning {
         /// For people.

@@ -8,7 +8,7 @@ use axum::http::Method;
 use common::{CHROMIUM, OPERATOR, ask, config, create, create_with, node, open, until};
 use encoder::{InProcess, Prober as _};
 use media::input::{PointerButton, TouchPhase};
-use media::{InputEvent, KeyCode, SequencedInput};
+use media::{InputEvent, KeyCode, Pad, PadButtons, PadState, SequencedInput};
 use nearlight::config::Config;
 use nearlight::doctor;
 use nearlight::encoders::Probing;
@@ -507,6 +507,24 @@ fn event(json: &Value) -> InputEvent {
         },
         "text" => InputEvent::Text(json["text"].as_str().unwrap().into()),
         "release-all" => InputEvent::ReleaseAll,
+        "gamepad" => {
+            let each = |key: &str| -> Vec<i64> {
+                json[key].as_array().unwrap().iter().map(|each| each.as_i64().unwrap()).collect()
+            };
+            let (axes, triggers) = (each("axes"), each("triggers"));
+            InputEvent::Gamepad {
+                pad: Pad::new(number("pad") as u8).unwrap(),
+                state: PadState {
+                    buttons: PadButtons::new(number("buttons") as u32).unwrap(),
+                    axes: std::array::from_fn(|axis| axes[axis] as i16),
+                    triggers: std::array::from_fn(|trigger| triggers[trigger] as u8),
+                },
+            }
+        }
+        "gamepad-plugged" => InputEvent::GamepadPlugged {
+            pad: Pad::new(number("pad") as u8).unwrap(),
+            plugged: json["plugged"].as_bool().unwrap(),
+        },
         other => panic!("{other}"),
     }
 }

@@ -3,12 +3,16 @@
 //! - A key or button that two hold is up when the second lets go.
 //! - Locked pointers count their own totals; the session sees one that moves by what each adds.
 //! - Fingers of different people are different fingers.
-//! - Who leaves, or loses the focus, lets go of what was in its own hands only.
+//! - Gamepads of different people are different gamepads: each has its person's number where that is free, or the
+//!   next one. Those that the session has no room for do nothing.
+//! - What a gamepad said before something newer that is known of it, or before all was let go of, counts for nothing.
+//! - Who leaves, or loses the focus, lets go of what was in its own hands only. A gamepad stays plugged in while its
+//!   person is there.
 
 use std::collections::BTreeMap;
 
 use media::input::{PointerButton, TouchPhase};
-use media::{InputEvent, KeyCode};
+use media::{InputEvent, InputSeq, KeyCode, MOST_PADS, Pad, PadState, SequencedInput};
 
 /// Things that one person can hold at once: all keys of a keyboard that report, buttons and fingers. What is
 /// beyond passes and is not let go of by itself.
@@ -28,11 +32,42 @@ enum Held {
     Finger(u8, u8),
 }
 
+/// A gamepad that is plugged in.
+#[derive(Clone, Copy, Debug)]
+struct HeldPad {
+    /// The session's number of it.
+    ours: Pad,
+    state: PadState,
+    /// The input that its state is of, or that it was plugged in or let go of by.
+    newest: InputSeq,
+}
+
 #[derive(Debug, Default)]
 struct Hand {
     held: Vec<Held>,
     /// The totals of its pointer that were counted last.
     totals: Option<(i32, i32)>,
+    /// By the person's numbers.
+    pads: [Option<HeldPad>; MOST_PADS],
+}
+
+impl Hand {
+    fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.pads().all(|pad| pad.state == PadState::default())
+    }
+
+    fn pads(&self) -> impl Iterator<Item = &HeldPad> {
+        self.pads.iter().flatten()
+    }
+
+    /// Nothing is held; gamepads are still there.
+    fn rest(&mut self) {
+        self.held.clear();
+        self.totals = None;
+        for pad in self.pads.iter_mut().flatten() {
+            pad.state = PadState::default();
+        }
+    }
 }
 
 /// See the module.
@@ -44,7 +79,8 @@ pub struct Hands {
 
 impl Hands {
     /// What the session is told when somebody does this.
-    pub fn does(&mut self, who: Who, event: InputEvent, mut tell: impl FnMut(InputEvent)) {
+    pub fn does(&mut self, who: Who, input: SequencedInput, mut tell: impl FnMut(InputEvent)) {
+        let SequencedInput { seq, event } = input;
         match event {
             InputEvent::Key { code, pressed } => {
                 self.hold(who, Held::Key(code), pressed, event, tell);
@@ -66,17 +102,60 @@ impl Hands {
                     tell(InputEvent::Touch { finger, phase, x, y, pressure });
                 }
             }
-            InputEvent::ReleaseAll => self.let_go(who, tell),
+            InputEvent::ReleaseAll => self.release(who, seq, tell),
+            InputEvent::GamepadPlugged { pad, plugged: true } => self.plug(who, pad, seq, tell),
+            InputEvent::GamepadPlugged { pad, plugged: false } => {
+                let hand = self.hands.entry(who).or_default();
+                if let Some(HeldPad { ours, .. }) = hand.pads[pad.index()].take() {
+                    tell(InputEvent::GamepadPlugged { pad: ours, plugged: false });
+                }
+            }
+            InputEvent::Gamepad { pad, state } => {
+                let hand = self.hands.entry(who).or_default();
+                let Some(held) = &mut hand.pads[pad.index()] else { return };
+                if seq.is_after(held.newest) {
+                    (held.state, held.newest) = (state, seq);
+                    tell(InputEvent::Gamepad { pad: held.ours, state });
+                }
+            }
             InputEvent::PointerAbsolute { .. } | InputEvent::Wheel { .. } | InputEvent::Text(_) => {
                 tell(event);
             }
         }
     }
 
-    /// Somebody lets go of everything, or has left.
-    pub fn let_go(&mut self, who: Who, mut tell: impl FnMut(InputEvent)) {
+    /// Somebody has left: lets go of everything, and takes its gamepads along.
+    pub fn leave(&mut self, who: Who, mut tell: impl FnMut(InputEvent)) {
         let Some(hand) = self.hands.remove(&who) else { return };
-        if self.hands.values().all(|other| other.held.is_empty()) {
+        let pads = hand.pads;
+        self.drop_all(hand, &mut tell);
+        for pad in pads.iter().flatten() {
+            tell(InputEvent::GamepadPlugged { pad: pad.ours, plugged: false });
+        }
+    }
+
+    /// Everything is up, by whoever it was held.
+    pub fn all_up(&mut self) {
+        self.hands.values_mut().for_each(Hand::rest);
+    }
+
+    /// Somebody lets go of everything.
+    fn release(&mut self, who: Who, seq: InputSeq, mut tell: impl FnMut(InputEvent)) {
+        let mut hand = self.hands.remove(&who).unwrap_or_default();
+        let mut pads = hand.pads;
+        for pad in pads.iter_mut().flatten() {
+            // Also where it is a smaller number: a page starts over with its counting.
+            pad.newest = seq;
+        }
+        hand.pads = pads;
+        let kept = pads.map(|pad| Some(HeldPad { state: PadState::default(), ..pad? }));
+        self.drop_all(hand, &mut tell);
+        self.hands.insert(who, Hand { pads: kept, ..Hand::default() });
+    }
+
+    /// What was in a hand is in no hand any more.
+    fn drop_all(&self, hand: Hand, tell: &mut impl FnMut(InputEvent)) {
+        if self.hands.values().all(Hand::is_empty) {
             // Also what was too much to be remembered.
             tell(InputEvent::ReleaseAll);
             return;
@@ -99,11 +178,34 @@ impl Hands {
                 Held::Key(_) | Held::Button(_) => {}
             }
         }
+        for pad in hand.pads.iter().flatten().filter(|pad| pad.state != PadState::default()) {
+            tell(InputEvent::Gamepad { pad: pad.ours, state: PadState::default() });
+        }
     }
 
-    /// Everything is up, by whoever it was held.
-    pub fn all_up(&mut self) {
-        self.hands.clear();
+    /// The session's gamepads that are there.
+    pub fn plugged(&self) -> impl Iterator<Item = Pad> {
+        Pad::ALL.into_iter().filter(|ours| self.holder(*ours).is_some())
+    }
+
+    /// Whose gamepad the session's is, and which of its own.
+    pub fn holder(&self, ours: Pad) -> Option<(Who, Pad)> {
+        self.hands.iter().find_map(|(who, hand)| {
+            let is_it = |pad: &Option<HeldPad>| pad.is_some_and(|pad| pad.ours == ours);
+            let theirs = hand.pads.iter().position(is_it)?;
+            Some((*who, Pad::ALL[theirs]))
+        })
+    }
+
+    fn plug(&mut self, who: Who, theirs: Pad, seq: InputSeq, mut tell: impl FnMut(InputEvent)) {
+        let free = |ours: &Pad| self.holder(*ours).is_none();
+        let Some(ours) = std::iter::once(theirs).chain(Pad::ALL).find(free) else { return };
+        let pad = &mut self.hands.entry(who).or_default().pads[theirs.index()];
+        // One that is there already is not plugged in twice.
+        if pad.is_none() {
+            *pad = Some(HeldPad { ours, state: PadState::default(), newest: seq });
+            tell(InputEvent::GamepadPlugged { pad: ours, plugged: true });
+        }
     }
 
     fn hold(
@@ -172,15 +274,28 @@ mod tests {
     }
 
     fn does(hands: &mut Hands, who: Who, event: InputEvent) -> Vec<InputEvent> {
+        does_as(hands, who, 1, event)
+    }
+
+    fn does_as(hands: &mut Hands, who: Who, seq: u32, event: InputEvent) -> Vec<InputEvent> {
         let mut told = Vec::new();
-        hands.does(who, event, |event| told.push(event));
+        hands.does(who, SequencedInput { seq: InputSeq(seq), event }, |event| told.push(event));
         told
     }
 
     fn leaves(hands: &mut Hands, who: Who) -> Vec<InputEvent> {
         let mut told = Vec::new();
-        hands.let_go(who, |event| told.push(event));
+        hands.leave(who, |event| told.push(event));
         told
+    }
+
+    fn plugged(pad: usize, plugged: bool) -> InputEvent {
+        InputEvent::GamepadPlugged { pad: Pad::ALL[pad], plugged }
+    }
+
+    fn pushed(pad: usize, to: i16) -> InputEvent {
+        let state = PadState { axes: [to, 0, 0, 0], ..PadState::default() };
+        InputEvent::Gamepad { pad: Pad::ALL[pad], state }
     }
 
     #[test]
@@ -260,5 +375,58 @@ mod tests {
             does(&mut hands, A, InputEvent::Key { code: KeyCode(code), pressed: true });
         }
         assert_eq!(hands.hands[&A].held.len(), MOST_HELD);
+    }
+
+    #[test]
+    fn gamepads_of_two_people_are_two() {
+        let mut hands = Hands::default();
+        assert!(does_as(&mut hands, A, 5, pushed(0, 7)).is_empty(), "none is plugged in");
+        assert_eq!(does(&mut hands, A, plugged(0, true)), [plugged(0, true)]);
+        assert!(does(&mut hands, A, plugged(0, true)).is_empty(), "it is there already");
+        assert_eq!(does(&mut hands, B, plugged(0, true)), [plugged(1, true)]);
+        assert_eq!(does(&mut hands, B, plugged(3, true)), [plugged(3, true)]);
+        assert_eq!(does_as(&mut hands, B, 2, pushed(0, 9)), [pushed(1, 9)]);
+        assert_eq!(does_as(&mut hands, B, 2, pushed(3, 9)), [pushed(3, 9)]);
+        assert_eq!(hands.holder(Pad::ALL[1]), Some((B, Pad::ALL[0])));
+        assert_eq!(does(&mut hands, A, plugged(2, true)), [plugged(2, true)]);
+        assert!(does(&mut hands, A, plugged(1, true)).is_empty(), "all four are taken");
+        assert!(does_as(&mut hands, A, 9, pushed(1, 1)).is_empty());
+        let gone = [InputEvent::ReleaseAll, plugged(1, false), plugged(3, false)];
+        assert_eq!(leaves(&mut hands, B), gone);
+        assert_eq!(does(&mut hands, A, plugged(1, true)), [plugged(1, true)]);
+        assert_eq!(does(&mut hands, A, plugged(1, false)), [plugged(1, false)]);
+        assert!(does(&mut hands, A, plugged(1, false)).is_empty());
+    }
+
+    #[test]
+    fn an_older_state_of_a_gamepad_counts_for_nothing() {
+        let mut hands = Hands::default();
+        does_as(&mut hands, A, 3, plugged(0, true));
+        assert!(does_as(&mut hands, A, 2, pushed(0, 1)).is_empty());
+        assert_eq!(does_as(&mut hands, A, 5, pushed(0, 2)), [pushed(0, 2)]);
+        assert!(does_as(&mut hands, A, 4, pushed(0, 3)).is_empty());
+        // What was sent before a release and comes after it holds nothing down.
+        does_as(&mut hands, A, 7, InputEvent::ReleaseAll);
+        assert!(does_as(&mut hands, A, 6, pushed(0, 4)).is_empty());
+        assert_eq!(does_as(&mut hands, A, 8, pushed(0, 5)), [pushed(0, 5)]);
+        // A page that was loaded again counts from one.
+        does_as(&mut hands, A, 1, InputEvent::ReleaseAll);
+        assert_eq!(does_as(&mut hands, A, 2, pushed(0, 6)), [pushed(0, 6)]);
+    }
+
+    #[test]
+    fn gamepads_come_to_rest_and_stay() {
+        let mut hands = Hands::default();
+        does(&mut hands, A, plugged(0, true));
+        does(&mut hands, B, plugged(1, true));
+        does_as(&mut hands, A, 2, pushed(0, 1));
+        does_as(&mut hands, B, 2, pushed(1, 1));
+        // What B holds is not let go of by A.
+        assert_eq!(does_as(&mut hands, A, 3, InputEvent::ReleaseAll), [pushed(0, 0)]);
+        assert_eq!(does_as(&mut hands, B, 3, InputEvent::ReleaseAll), [InputEvent::ReleaseAll]);
+        assert_eq!(does_as(&mut hands, A, 4, pushed(0, 1)), [pushed(0, 1)]);
+        hands.all_up();
+        assert!(hands.hands.values().all(Hand::is_empty));
+        assert_eq!(does_as(&mut hands, A, 5, pushed(0, 1)), [pushed(0, 1)]);
     }
 }

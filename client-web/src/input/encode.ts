@@ -29,8 +29,20 @@ export type InputEvent =
     }
   /** At most 64 bytes of UTF-8 without control characters. */
   | { readonly kind: 'text'; readonly text: string }
-  /** Every key, button and finger is up. */
-  | { readonly kind: 'release-all' };
+  /** Every key, button and finger is up, and nobody touches a gamepad. */
+  | { readonly kind: 'release-all' }
+  | ({ readonly kind: 'gamepad'; readonly pad: number } & PadState)
+  | { readonly kind: 'gamepad-plugged'; readonly pad: number; readonly plugged: boolean };
+
+/** Everything that a gamepad says, by the standard mapping. */
+export interface PadState {
+  /** A bit for each button that is down. */
+  readonly buttons: number;
+  /** Left stick across and down, right stick across and down: -32767 to 32767. */
+  readonly axes: readonly [number, number, number, number];
+  /** Left and right, 0 to 255. */
+  readonly triggers: readonly [number, number];
+}
 
 export const MAX_TEXT_BYTES = 64;
 const HEAD_BYTES = 5;
@@ -87,6 +99,20 @@ export function encodeInput(seq: InputSeq, event: InputEvent): Uint8Array<ArrayB
     }
     case 'release-all':
       return bytes(message(8, seq, 0));
+    case 'gamepad': {
+      const view = message(9, seq, 15);
+      view.setUint8(5, event.pad);
+      view.setUint32(6, event.buttons, true);
+      event.axes.forEach((axis, number) => { view.setInt16(10 + 2 * number, axis, true); });
+      event.triggers.forEach((trigger, number) => { view.setUint8(18 + number, trigger); });
+      return bytes(view);
+    }
+    case 'gamepad-plugged': {
+      const view = message(10, seq, 2);
+      view.setUint8(5, event.pad);
+      view.setUint8(6, event.plugged ? 1 : 0);
+      return bytes(view);
+    }
   }
 }
 

@@ -861,6 +861,29 @@ export interface components {
             type: "stats";
         }) | {
             /**
+             * Format: int32
+             * @description Milliseconds; it ends by itself then.
+             */
+            ms: number;
+            /**
+             * Format: int32
+             * @description Which, 0 to 3.
+             */
+            pad: number;
+            /**
+             * Format: int32
+             * @description How hard with the heavy, slow motor, 0 to 65535.
+             */
+            strong: number;
+            /** @enum {string} */
+            type: "rumble";
+            /**
+             * Format: int32
+             * @description And with the light, fast one.
+             */
+            weak: number;
+        } | {
+            /**
              * Format: int64
              * @description Milliseconds left.
              */

@@ -45,6 +45,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     mean_total: maybe(number),
     total: maybe(percentiles),
   }),
+  rumble: object({ pad: number, strong: number, weak: number, ms: number }),
   warning: object({ reason: text, in_ms: number }),
   ended: object({ reason: text }),
 };

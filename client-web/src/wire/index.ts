@@ -22,6 +22,7 @@ export type ServerMessage = Schemas['ServerMessage'];
 export type ClientMessage = Schemas['ClientMessage'];
 export type Hello = Extract<ServerMessage, { type: 'hello' }>;
 export type AudioStats = Schemas['AudioStats'];
+export type Rumble = Extract<ServerMessage, { type: 'rumble' }>;
 export type Stats = Schemas['Stats'];
 export type StageStat = Schemas['StageStat'];
 export type FrameReport = Schemas['FrameReport'];

@@ -4,10 +4,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use media::{ByteSize, FrameRate, Size};
+use media::{ByteSize, FrameRate, MOST_PADS, Size};
 
 use super::install::{self, Required};
-use super::{Contents, DisplayMode, Entry, GameId, HomeFile, Limits, Poster, Problem};
+use super::{Contents, Device, DisplayMode, Entry, GameId, HomeFile, Limits, Poster, Problem};
 use super::{Program, Requirement, Template, environment, file};
 use crate::beneath;
 use crate::saves::{HomePath, overlap};
@@ -106,6 +106,10 @@ pub(super) fn check(
     }
     let mut devices = file.devices;
     devices.dedup();
+    problems.range("gamepads", file.gamepads, 0, MOST_PADS as u8);
+    if file.gamepads > 0 && !devices.contains(&Device::Gamepad) {
+        problems.add("gamepads", "`devices` does not name gamepads");
+    }
     let display = display(&mut problems, &file.display);
     let limits = limits(&mut problems, &file.limits);
     let saves = saves(&mut problems, &file.saves);
@@ -132,6 +136,7 @@ pub(super) fn check(
             limits,
             internet: file.internet,
             devices,
+            gamepads: file.gamepads,
             saves,
             files,
             controls: file.controls,

@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) devices: Vec<Device>,
     #[serde(default)]
+    pub(super) gamepads: u8,
+    #[serde(default)]
     pub(super) saves: Vec<String>,
     #[serde(default = "stop_grace_ms")]
     pub(super) stop_grace_ms: u64,

@@ -16,6 +16,7 @@
 //! environment = { SDL_AUDIODRIVER = "pulseaudio" }        # not what environment.rs refuses
 //! internet = false                    # whether it may reach the network at all
 //! devices = ["gpu", "gamepad"]        # see Device; given where the node has and allows them
+//! gamepads = 1                        # that are there from the start: for games that look only then
 //! saves = [".local/share/game"]       # files or folders below the home that are kept
 //! stop_grace_ms = 3000                # from SIGTERM to SIGKILL, up to 60000
 //! warm = false                        # may be started ahead of the player and kept frozen
@@ -125,6 +126,9 @@ pub struct Entry {
     pub internet: bool,
     /// Devices that it makes use of.
     pub devices: Vec<Device>,
+    /// Gamepads that are there from the start and stay, whether the player has them or not: for games that look for
+    /// them only then.
+    pub gamepads: u8,
     /// Files or folders that are kept; none lies within another.
     pub saves: Vec<HomePath>,
     /// Files that are put into the home before saves are restored.

@@ -185,6 +185,15 @@ action = "\u0007"
 }
 
 #[test]
+fn gamepads_of_the_start_are_gamepads() {
+    assert_eq!(read_one(&format!("{GOOD}gamepads = 0")).expect("none").gamepads, 0);
+    let with = |count: u8| format!("{GOOD}devices = [\"gamepad\"]\ngamepads = {count}");
+    assert_eq!(read_one(&with(4)).expect("four").gamepads, 4);
+    assert_eq!(wrong_keys(&with(5)), ["gamepads"]);
+    assert_eq!(wrong_keys(&format!("{GOOD}gamepads = 1")), ["gamepads"]);
+}
+
+#[test]
 fn unknown_keys_and_wrong_types_are_named_with_their_line() {
     for (more, key) in [
         ("comand = \"x\"", "comand"),
@@ -193,6 +202,7 @@ fn unknown_keys_and_wrong_types_are_named_with_their_line() {
         ("[display]\ndepth = 24", "depth"),
         ("[limits]\nmemory_mib = -1", "memory_mib"),
         ("devices = [\"disk\"]", "devices"),
+        ("gamepads = -1", "gamepads"),
         ("[[controls]]\ninput = \"a\"\naction = \"b\"\nx = 1", "x"),
         ("arguments = \"-x\"", "arguments"),
     ] {
@@ -357,7 +367,7 @@ proptest! {
     fn any_unknown_key_refuses(key in "[a-z_]{1,12}") {
         prop_assume!(![
             "title", "summary", "genre", "licence", "command", "package", "arguments", "environment",
-            "internet", "devices", "saves", "stop_grace_ms", "warm", "requires", "display", "limits",
+            "internet", "devices", "gamepads", "saves", "stop_grace_ms", "warm", "requires", "display", "limits",
             "files", "controls",
         ].contains(&key.as_str()));
         prop_assert_eq!(wrong_keys(&format!("{GOOD}{key} = 1")), [key]);

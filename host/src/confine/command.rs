@@ -31,6 +31,11 @@ pub const INIT: &str = "/run/nearlight/init";
 /// The X server, where it does not lie in `/usr`.
 pub const DISPLAY: &str = "/run/nearlight/display";
 
+/// The library that makes gamepads of the node's sockets.
+pub const JOYSTICK: &str = "/run/nearlight/joystick.so";
+/// Where programs look for gamepads.
+pub const INPUT: &str = "/dev/input";
+
 /// `XDG_RUNTIME_DIR`.
 pub const RUNTIME: &str = "/run/user/1000";
 
@@ -98,6 +103,8 @@ pub struct Host {
     pub init: PathBuf,
     /// The X server.
     pub display: PathBuf,
+    /// The library that makes gamepads of sockets, or why there is none.
+    pub joystick: Result<PathBuf, String>,
     /// Whether bubblewrap can forbid further user namespaces.
     pub can_disable_userns: bool,
 }
@@ -105,7 +112,7 @@ pub struct Host {
 /// Of one sandbox.
 #[derive(Clone, Debug)]
 pub struct Layout<'a> {
-    /// Its files on the host: `etc/`, `xauth`, `pulse/`.
+    /// Its files on the host: `etc/`, `xauth`, `pulse/`, `input/`.
     pub folder: &'a Path,
     /// The descriptor of the filter.
     pub filter: i32,
@@ -119,12 +126,12 @@ pub fn arguments(host: &Host, spec: &Spec, layout: &Layout<'_>) -> Vec<OsString>
     args.apart(host, spec);
     args.tree_of_host(host);
     args.etc(spec, layout);
-    args.devices(spec);
+    args.devices(spec, layout);
     args.own_tree(spec, layout);
     for Bind { source, at } in &spec.binds {
         args.show(layout.stand_ins.source(source), at);
     }
-    for (source, at) in programs(host) {
+    for (source, at) in programs(host, spec) {
         args.show(layout.stand_ins.source(source), at);
     }
     // Last: folders for the binds are made in it.
@@ -134,10 +141,12 @@ pub fn arguments(host: &Host, spec: &Spec, layout: &Layout<'_>) -> Vec<OsString>
     args.0
 }
 
-/// What is shown by itself for every sandbox, and where.
-fn programs(host: &Host) -> impl Iterator<Item = (&Path, &'static str)> {
+/// What is shown by itself, and where.
+fn programs<'a>(host: &'a Host, spec: &Spec) -> impl Iterator<Item = (&'a Path, &'static str)> {
     let display = (!host.display.starts_with("/usr")).then_some((&*host.display, DISPLAY));
-    std::iter::once((&*host.init, INIT)).chain(display)
+    let joystick = host.joystick.as_deref().ok().filter(|_| spec.gamepads);
+    let joystick = joystick.map(|library| (library, JOYSTICK));
+    std::iter::once((&*host.init, INIT)).chain(display).chain(joystick)
 }
 
 /// Stand-ins in this folder for what a user of its own cannot get to.
@@ -154,7 +163,7 @@ pub(super) fn stand_ins(
         return Ok(StandIns::default());
     }
     let binds = spec.binds.iter().map(|bind| &*bind.source);
-    StandIns::make(folder, binds.chain(programs(host).map(|(source, _)| source)))
+    StandIns::make(folder, binds.chain(programs(host, spec).map(|(source, _)| source)))
 }
 
 /// Variables that every program in a sandbox has.
@@ -173,6 +182,17 @@ pub fn environment() -> BTreeMap<String, String> {
         ("XDG_RUNTIME_DIR", RUNTIME),
     ];
     variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// Those of a game beside them.
+pub fn game_environment(host: &Host, spec: &Spec) -> BTreeMap<String, String> {
+    let mut environment = environment();
+    if spec.gamepads && host.joystick.is_ok() {
+        environment.insert("LD_PRELOAD".into(), JOYSTICK.into());
+        // There is no udev in here: SDL looks at the folder then.
+        environment.insert("SDL_JOYSTICK_DISABLE_UDEV".into(), "1".into());
+    }
+    environment
 }
 
 /// The X server as it is started: no network, no abstract socket, and as large as it will ever be. It
@@ -275,7 +295,7 @@ impl Arguments {
         self.show(layout.folder.join("etc/machine-id"), "/etc/machine-id");
     }
 
-    fn devices(&mut self, spec: &Spec) {
+    fn devices(&mut self, spec: &Spec, layout: &Layout<'_>) {
         self.add(["--dev", "/dev"]);
         for device in &spec.devices {
             self.bind("--dev-bind", device, device);
@@ -285,6 +305,9 @@ impl Arguments {
             self.show("/sys", "/sys");
         }
         self.scratch(SHARED_BYTES, "1777", "/dev/shm");
+        if spec.gamepads {
+            self.show(layout.folder.join("input"), INPUT);
+        }
         self.add(["--remount-ro", "/dev"]);
     }
 
@@ -314,6 +337,7 @@ mod tests {
             home: 12_345,
             network: Network::None,
             devices: Vec::new(),
+            gamepads: false,
             largest: Size::new(640, 360),
             limits: Limits::default(),
             patience: Patience::default(),
@@ -328,6 +352,7 @@ mod tests {
             ],
             init: "/opt/nearlight-init".into(),
             display: "/opt/Xvfb".into(),
+            joystick: Ok("/opt/joystick.so".into()),
             can_disable_userns: true,
         };
         let layout =
@@ -402,6 +427,28 @@ mod tests {
         let device = place(&args, "--dev-bind /dev/dri/renderD128 /dev/dri/renderD128");
         assert!(place(&args, "--dev /dev") < device);
         place(&args, "--ro-bind /sys /sys");
+    }
+
+    #[test]
+    fn gamepads_come_only_as_asked() {
+        let mut spec = spec();
+        let host = |joystick| Host {
+            tops: Vec::new(),
+            init: "/opt/init".into(),
+            display: "/usr/bin/Xvfb".into(),
+            joystick,
+            can_disable_userns: true,
+        };
+        let (found, missing) = (host(Ok("/opt/joystick.so".into())), host(Err("gone".into())));
+        assert!(!args_of(&spec).iter().any(|arg| arg.contains("input") || arg == JOYSTICK));
+        assert_eq!(game_environment(&found, &spec), environment());
+        spec.gamepads = true;
+        let args = args_of(&spec);
+        place(&args, "--ro-bind /opt/joystick.so /run/nearlight/joystick.so");
+        let folder = place(&args, "--ro-bind /state/one/input /dev/input");
+        assert!(folder < place(&args, "--remount-ro /dev"));
+        assert_eq!(game_environment(&found, &spec)["LD_PRELOAD"], JOYSTICK);
+        assert_eq!(game_environment(&missing, &spec), environment());
     }
 
     #[test]

@@ -23,6 +23,8 @@ use super::{Config, filter};
 
 /// How long a tool may take to say its version, or a trial to run.
 const TOOL_PATIENCE: Duration = Duration::from_secs(20);
+/// The library's file.
+const JOYSTICK: &str = "libnearlight_joystick.so";
 /// Bytes that are read of what a tool says.
 const SAID: u64 = 4_096;
 
@@ -77,6 +79,8 @@ pub struct Found {
     pub display: Tool,
     /// The first process of sandboxes.
     pub init: PathBuf,
+    /// The library that gives games gamepads, or why they have none.
+    pub joystick: Result<PathBuf, String>,
     /// Whether games run under users of their own.
     pub own_users: bool,
     /// What bounds them: `cgroup v2`, `cgroup v1` with what is missing, or the reason for nothing.
@@ -105,8 +109,10 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
     let mark = Mark::own().map_err(folder)?;
     let run = Run::open(&config.run, &mark).map_err(folder)?;
     let init = init(config.init.as_deref(), own_users)?;
+    let joystick = joystick(config.init.as_deref(), own_users);
     let tops = tops().map_err(folder)?;
-    let host = Host { tops, init, display: display.path.clone(), can_disable_userns: true };
+    let display_path = display.path.clone();
+    let host = Host { tops, init, display: display_path, joystick, can_disable_userns: true };
     let user = own_users.then_some(User { uid: config.users.start, gid: config.users.start });
     let host = tried(&bwrap.path, host, &filter, &run, user)?;
     let limits = match config.limits {
@@ -121,7 +127,8 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
         Ok(tree) => format!("{}, without {}", tree.version(), tree.missing().join(", ")),
         Err(reason) => format!("unavailable: {reason}"),
     };
-    let found = Found { bwrap, display, init: host.init.clone(), own_users, limits: told };
+    let (init, joystick) = (host.init.clone(), host.joystick.clone());
+    let found = Found { bwrap, display, init, joystick, own_users, limits: told };
     Ok(Parts { found, host, filter, limits, run })
 }
 
@@ -178,6 +185,24 @@ fn init(configured: Option<&Path>, own_users: bool) -> Result<PathBuf, Missing> 
     Ok(path)
 }
 
+/// The library beside the first process of sandboxes, which is where it is installed, or below that, where cargo
+/// leaves it.
+fn joystick(init: Option<&Path>, own_users: bool) -> Result<PathBuf, String> {
+    let own = || std::env::current_exe().map_err(|error| error.to_string());
+    let beside = init.map_or_else(own, |init| Ok(init.to_owned()))?;
+    let folder = beside.parent().unwrap_or(Path::new("/"));
+    let places = [folder.join(JOYSTICK), folder.join("deps").join(JOYSTICK)];
+    let Some(path) = places.iter().find(|path| path.is_file()) else {
+        return Err(format!("there is no {JOYSTICK} in {}", folder.display()));
+    };
+    let explain = |error: io::Error| format!("{}: {error}", path.display());
+    let path = path.canonicalize().map_err(explain)?;
+    if own_users && fs::metadata(&path).map_err(explain)?.mode() & 0o004 == 0 {
+        return Err(format!("{} is closed to games' users: chmod +r", path.display()));
+    }
+    Ok(path)
+}
+
 /// `/usr`, and what lies beside it on machines where it is not merged, or points into it.
 fn tops() -> io::Result<Vec<Top>> {
     let mut tops = vec![Top::Folder("/usr".into())];
@@ -229,6 +254,7 @@ fn attempt(
         home: 1 << 20,
         network: Network::None,
         devices: Vec::new(),
+        gamepads: false,
         largest: Size::new(640, 480),
         limits: Limits::default(),
         patience: Patience::default(),

@@ -6,6 +6,7 @@
 //!       etc/            what stands in for the host's
 //!       xauth           the cookie of the X server
 //!       pulse/          the node's sound server listens here, on `native`
+//!       input/          and here gamepads, while they are plugged in
 //!       shown/          what the game's user could not get to is mounted here, for bubblewrap alone
 //! ```
 
@@ -105,6 +106,7 @@ impl Folder {
         let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         write(&etc.join("machine-id"), format!("{id}\n").as_bytes())?;
         write(&self.0.join("xauth"), &authority(cookie))?;
+        make(&self.0.join("input"), 0o755)?;
         make(&self.0.join("pulse"), 0o755)
     }
 }

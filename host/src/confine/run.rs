@@ -150,7 +150,8 @@ impl Runner {
             }
             Action::StartGame => {
                 let mut program = self.program.take()?;
-                for (name, value) in command::environment() {
+                let plan = self.plan.as_ref()?;
+                for (name, value) in command::game_environment(&plan.host, &plan.spec) {
                     program.env.entry(name).or_insert(value);
                 }
                 let request = Request::Launch(program);

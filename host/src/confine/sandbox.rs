@@ -159,6 +159,12 @@ impl Sandbox {
         self.folder.join("pulse")
     }
 
+    /// The folder that the game sees at [`INPUT`](super::command::INPUT), read-only, where it has gamepads. As with
+    /// the one of sound.
+    pub fn input_folder(&self) -> PathBuf {
+        self.folder.join("input")
+    }
+
     /// Where in its life it is.
     pub fn phase(&self) -> Phase {
         self.shared.status().phase.clone()

@@ -73,6 +73,8 @@ pub struct Spec {
     pub network: Network,
     /// Device nodes that the game may use (`/dev/dri/renderD128`). The group of the first is the game's.
     pub devices: Vec<PathBuf>,
+    /// Whether what listens in [`Sandbox::input_folder`](super::Sandbox::input_folder) is gamepads to it.
+    pub gamepads: bool,
     /// The largest picture; the display cannot grow beyond it.
     pub largest: Size,
     /// What it may take.
@@ -195,6 +197,7 @@ mod tests {
             home: 64 << 20,
             network: Network::None,
             devices: Vec::new(),
+            gamepads: false,
             largest: Size::new(1280, 720),
             limits: Limits::default(),
             patience: Patience::default(),

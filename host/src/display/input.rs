@@ -160,6 +160,7 @@ impl XInput {
                 Ok(())
             }
             InputEvent::ReleaseAll => self.let_go(),
+            InputEvent::Gamepad { .. } | InputEvent::GamepadPlugged { .. } => Ok(()),
         }
     }
 
@@ -262,6 +263,10 @@ fn number(button: PointerButton) -> u8 {
 impl InputSink for XInput {
     fn inject(&mut self, input: &SequencedInput, at: MediaTime) {
         self.last = at;
+        if matches!(input.event, InputEvent::Gamepad { .. } | InputEvent::GamepadPlugged { .. }) {
+            // A display has none.
+            return;
+        }
         let before = self.dropped.load(Ordering::Relaxed);
         self.attempt(|input_sink| input_sink.act(&input.event));
         // A key whose release is lost would stay down.

@@ -82,6 +82,7 @@ pub fn spec(name: &str) -> Spec {
         home: 32 << 20,
         network: Network::None,
         devices: Vec::new(),
+        gamepads: false,
         largest: media::Size::new(640, 360),
         limits: Limits { memory: Some(512 << 20), ..Limits::default() },
         patience: Patience { open: LONG, display: LONG, game: LONG, grace: LONG, kill: LONG },

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use encoder::SoundConfig;
 use media::{
-    AccessUnit, Bitrate, Clock, Codec, Damage, FrameId, InputEvent, MediaTime, PictureKind,
-    SendRefused, UnitSink,
+    AccessUnit, Bitrate, Clock, Codec, Damage, FrameId, MediaTime, PictureKind, SendRefused,
+    SequencedInput, UnitSink,
 };
 use prometheus_client::metrics::counter::Counter;
 use session::follow::Follow;
@@ -55,9 +55,9 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 pub(super) enum Deed {
     /// One thing.
-    Does(Who, InputEvent),
-    /// It has left, or let go of everything.
-    LetsGo(Who),
+    Does(Who, SequencedInput),
+    /// It has left.
+    Leaves(Who),
 }
 
 /// What became of a viewer's units and input.
@@ -275,14 +275,20 @@ impl Audience {
     }
 
     /// A co-player did something; whether there was room for it.
-    pub(super) fn does(&self, who: Who, event: InputEvent) -> bool {
-        self.deeds.try_send(Deed::Does(who, event)).is_ok()
+    pub(super) fn does(&self, who: Who, input: SequencedInput) -> bool {
+        self.deeds.try_send(Deed::Does(who, input)).is_ok()
+    }
+
+    /// A co-player did something that nothing later makes up for.
+    pub(super) async fn surely_does(&self, who: Who, input: SequencedInput) {
+        // A driver that is gone holds nothing.
+        let _ = self.deeds.send(Deed::Does(who, input)).await;
     }
 
     /// A co-player has left.
-    pub(super) async fn lets_go(&self, who: Who) {
-        // A driver that is gone holds nothing.
-        let _ = self.deeds.send(Deed::LetsGo(who)).await;
+    pub(super) async fn leaves(&self, who: Who) {
+        // As above.
+        let _ = self.deeds.send(Deed::Leaves(who)).await;
     }
 
     /// The sink of the encoder's thread: the player's, and all viewers' beside it.

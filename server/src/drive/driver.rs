@@ -34,6 +34,7 @@ use crate::wire;
 mod connect;
 mod events;
 mod report;
+mod rumble;
 
 /// How often statistics go to a client.
 pub(super) const STATS_EVERY: Duration = Duration::from_millis(250);
@@ -53,6 +54,7 @@ pub(super) struct Driver {
     /// What is kept of the session.
     keep: Option<Arc<Keep>>,
     input: Option<Box<dyn InputSink>>,
+    rumble: Option<rumble::Rumble>,
     encoder_up: bool,
     /// The encoder in use.
     encoder_session: Option<EncoderSession>,
@@ -98,6 +100,8 @@ enum Wake {
     /// That keyframe is due.
     ViewerKeyframe,
     Deed(Deed),
+    /// Gamepads are to do something.
+    Rumble,
     Shutdown,
 }
 
@@ -162,6 +166,7 @@ impl Driver {
             media: None,
             keep: plan.keep,
             input: None,
+            rumble: None,
             encoder_up: false,
             encoder_session: None,
             video,
@@ -209,6 +214,7 @@ impl Driver {
                 Wake::Viewers => self.tell(Event::Watched(self.audience.is_watched())).await,
                 Wake::ViewerKeyframe => self.viewer_keyframe(),
                 Wake::Deed(deed) => self.deed(deed).await,
+                Wake::Rumble => self.rumble(),
                 Wake::Shutdown => self.tell(Event::StopRequested(StoppedBy::Shutdown)).await,
             }
         }
@@ -239,6 +245,7 @@ impl Driver {
             () = self.audience.news() => Wake::Viewers,
             () = at(keyframe) => Wake::ViewerKeyframe,
             Some(deed) = self.deeds.recv() => Wake::Deed(deed),
+            () = rumble::Rumble::news(&mut self.rumble) => Wake::Rumble,
             _ = stats.tick() => Wake::Stats,
             () = shutdown.cancelled(), if !ending => Wake::Shutdown,
         }

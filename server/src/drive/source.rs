@@ -15,7 +15,9 @@ use media::{
 };
 use session::pacing::FramePacer;
 
-use crate::apps::{App, OpenError, Running, Start, VideoMode};
+use tokio::sync::watch;
+
+use crate::apps::{App, OpenError, Rumbles, Running, Start, VideoMode};
 use crate::saves::Keep;
 
 /// A pushed source is asked again after this long, so that stop and pause are noticed.
@@ -37,6 +39,8 @@ pub enum SourceReport {
         input: Box<dyn InputSink>,
         /// What it makes sound with.
         sound: Option<Box<dyn AudioSource>>,
+        /// What its gamepads are to do.
+        rumble: Option<watch::Receiver<Rumbles>>,
         /// Whether its pictures can be coded smaller.
         resizes: bool,
     },
@@ -251,9 +255,9 @@ impl Shared {
     fn run(&self, app: &dyn App, video: VideoMode, output: &mut dyn SourceOutput) {
         let mut source = match app.open(video, self.clock.clone(), &self.start) {
             Ok(running) => {
-                let Running { source, input, sound } = running;
+                let Running { source, input, sound, rumble } = running;
                 let resizes = source.info().resizes;
-                output.report(SourceReport::Opened { input, sound, resizes });
+                output.report(SourceReport::Opened { input, sound, rumble, resizes });
                 source
             }
             Err(error) => return output.report(SourceReport::OpenFailed(error)),

@@ -203,7 +203,7 @@ impl Viewer {
             connection.close().await;
         }
         if self.role.plays() {
-            self.audience.lets_go(self.who).await;
+            self.audience.leaves(self.who).await;
         }
         tracing::info!(reason, "viewer gone");
     }
@@ -410,7 +410,7 @@ impl Viewer {
                 tracing::info!(%reason, "viewer's connection closed");
                 self.stand_up();
                 if self.role.plays() {
-                    self.audience.lets_go(self.who).await;
+                    self.audience.leaves(self.who).await;
                 }
                 match reason {
                     CloseReason::Remote if leaving => self.end("You left."),
@@ -478,14 +478,15 @@ impl Viewer {
             // A page lets go when it loses the focus, whether it may hold anything or not.
             InputEvent::ReleaseAll if !self.role.plays() => return,
             InputEvent::ReleaseAll => {
-                self.audience.lets_go(self.who).await;
+                self.audience.surely_does(self.who, input).await;
                 true
             }
-            event => {
-                self.role.plays()
-                    && self.client.may_input(now)
-                    && self.audience.does(self.who, event)
+            _ if !self.role.plays() || !self.client.may_input(now) => false,
+            InputEvent::GamepadPlugged { .. } => {
+                self.audience.surely_does(self.who, input).await;
+                true
             }
+            _ => self.audience.does(self.who, input),
         };
         if !taken {
             self.counts.input_refused.fetch_add(1, Ordering::Relaxed);

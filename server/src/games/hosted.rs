@@ -4,10 +4,11 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 use host::confine::{End, Phase, Sandbox};
+use host::gamepads::GamepadServer;
 
 use crate::saves::Keep;
 
@@ -19,6 +20,8 @@ const LONG: Duration = Duration::from_secs(3600);
 /// See the module. The last one that has it removes the sandbox.
 pub(crate) struct Hosted {
     sandbox: Sandbox,
+    /// Goes after the sandbox: programs may be killed by gamepads that go before them.
+    gamepads: OnceLock<GamepadServer>,
     holds: Mutex<Holds>,
     /// Taken by whoever talks with the display, which answers nothing while the game is halted.
     display: Mutex<()>,
@@ -46,6 +49,7 @@ impl Hosted {
     pub(super) fn new(sandbox: Sandbox) -> Arc<Self> {
         Arc::new(Self {
             sandbox,
+            gamepads: OnceLock::new(),
             holds: Mutex::default(),
             display: Mutex::new(()),
             over: Mutex::new(false),
@@ -56,6 +60,12 @@ impl Hosted {
     /// The sandbox. It is halted and let go by this alone.
     pub(super) fn sandbox(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    /// Keeps the game's gamepads for as long as there is a sandbox.
+    pub(super) fn keep_gamepads(&self, gamepads: GamepadServer) {
+        // There is one for each game.
+        let _ = self.gamepads.set(gamepads);
     }
 
     /// The player's home, also after the end.

@@ -200,15 +200,12 @@ impl Driver {
             }
         };
         self.newest_input = input.seq;
-        self.inject(now, PLAYER, input.event).await;
+        self.inject(now, PLAYER, input).await;
     }
 
     /// Somebody plays.
-    async fn inject(&mut self, now: MediaTime, who: Who, event: InputEvent) {
-        let seq = self.newest_input;
-        if let Some(sink) = &mut self.input {
-            self.hands.does(who, event, |event| sink.inject(&SequencedInput { seq, event }, now));
-        }
+    async fn inject(&mut self, now: MediaTime, who: Who, input: SequencedInput) {
+        self.does(now, who, input);
         if let Some(media) = &self.media {
             media.input_came(now);
         }
@@ -219,17 +216,33 @@ impl Driver {
         let now = self.node.clock.now();
         let live = self.machine.phase() == Phase::Live;
         match deed {
-            Deed::Does(who, event) if live => self.inject(now, who, event).await,
-            // While the player is away nobody plays.
+            Deed::Does(who, input) if live => self.inject(now, who, input).await,
+            // While the player is away nobody plays, but gamepads come and go.
+            Deed::Does(
+                who,
+                input @ SequencedInput { event: InputEvent::GamepadPlugged { .. }, .. },
+            ) => {
+                self.does(now, who, input);
+            }
             Deed::Does(..) => {}
-            Deed::LetsGo(who) => {
+            Deed::Leaves(who) => {
                 let seq = self.newest_input;
                 if let Some(sink) = &mut self.input {
-                    self.hands
-                        .let_go(who, |event| sink.inject(&SequencedInput { seq, event }, now));
+                    self.hands.leave(who, |event| sink.inject(&SequencedInput { seq, event }, now));
                 }
             }
         }
+    }
+
+    fn does(&mut self, now: MediaTime, who: Who, input: SequencedInput) {
+        let seq = self.newest_input;
+        let sink = &mut self.input;
+        self.hands.does(who, input, |event| {
+            // None while the app opens; what is held then is not made up for.
+            if let Some(sink) = sink {
+                sink.inject(&SequencedInput { seq, event }, now);
+            }
+        });
     }
 
     /// One keyframe for all viewers that wait for one.

@@ -1,18 +1,27 @@
 //! What the session's own threads say.
 
 use encoder::WorkerEvent;
+use media::{InputEvent, SequencedInput};
 use session::machine::{Event, Phase};
 
 use super::Driver;
+use super::rumble::Rumble;
 use crate::drive::media_side::Report;
 use crate::drive::source::SourceReport;
 
 impl Driver {
     pub(super) async fn report(&mut self, report: Report) {
         let event = match report {
-            Report::Source(SourceReport::Opened { input, sound, resizes }) => {
+            Report::Source(SourceReport::Opened { mut input, sound, rumble, resizes }) => {
                 self.audience.sound().opened(sound, self.node.clock.clone());
+                let (now, seq) = (self.node.clock.now(), self.newest_input);
+                // Those that were plugged in meanwhile.
+                for pad in self.hands.plugged() {
+                    let event = InputEvent::GamepadPlugged { pad, plugged: true };
+                    input.inject(&SequencedInput { seq, event }, now);
+                }
                 self.input = Some(input);
+                self.rumble = rumble.map(Rumble::new);
                 self.rates.set_resizes(resizes && !self.barcode);
                 if self.keep.is_some() {
                     // What it began with is known now.
