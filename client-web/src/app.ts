@@ -1,6 +1,7 @@
 // Which page is shown: the catalogue or a player. The address says it too (`?play=`), so that reloading,
 // sharing and the browser's Back do what they should.
 import { ApiProblem, type Api } from './api.ts';
+import { readGamepads } from './input/gamepad.ts';
 import { TransportChoice } from './session/choice.ts';
 import { takeUp } from './session/kept.ts';
 import type { Seat } from './session/play.ts';
@@ -12,6 +13,7 @@ import { isRecord } from './wire/control.ts';
 import { catalogueView } from './ui/catalogue.ts';
 import { lacksForFrames } from './platform.ts';
 import { insecureNotice } from './ui/notice.ts';
+import { PadMenu } from './ui/pad-menu.ts';
 import { Player } from './ui/player.ts';
 import { savesList } from './ui/saves.ts';
 import { clientNow, type Micros } from './units.ts';
@@ -46,6 +48,13 @@ export class App {
     const frames = showsFrames(settings) ? undefined : 'pictures are shown by a video element here';
     this.transports = new TransportChoice(settings.transport, frames === undefined ? lacksForFrames() : { webtransport: frames, websocket: frames });
     this.notice = insecureNotice(new URL(location.href));
+    // For as long as the page is there.
+    new PadMenu({
+      read: () => readGamepads().filter((each) => each?.connected === true && each.mapping === 'standard').filter((each) => each !== null),
+      scope: () => (this.player === undefined ? this.root : this.player.padScope),
+      onOpen: () => { this.player?.togglePadMenu(); },
+      onBack: () => { this.player?.leavePadMenu(); },
+    });
     window.addEventListener('popstate', () => {
       // A link that is opened in this tab comes here too, and is no step in the history.
       if (location.hash === '') this.show(playIn(location.href));

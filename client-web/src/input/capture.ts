@@ -1,7 +1,8 @@
-// All input of one picture: joins keyboard, pointer, wheel and touch, and lets go of everything when the
+// All input of one picture: joins keyboard, pointer, wheel, touch and gamepads, and lets go of everything when the
 // page can no longer know what is held.
 import type { Size } from '../units.ts';
 import { contentBox, normalise } from '../video/layout.ts';
+import { Gamepads, type GamepadOptions } from './gamepad.ts';
 import { Keyboard, type Shortcut } from './keyboard.ts';
 import { PointerMotion } from './motion.ts';
 import { Pointer } from './pointer.ts';
@@ -14,9 +15,11 @@ export interface CaptureOptions {
   readonly onShortcut: (shortcut: Shortcut) => void;
   readonly onLock: (locked: boolean) => void;
   readonly onStick: (stick: StickView | undefined) => void;
+  readonly gamepads: GamepadOptions;
 }
 
 export class InputCapture {
+  readonly gamepads: Gamepads;
   private readonly abort = new AbortController();
   private readonly motion: PointerMotion;
   private readonly keyboard: Keyboard;
@@ -48,6 +51,7 @@ export class InputCapture {
       width: () => surface.clientWidth,
       onStick: options.onStick,
     });
+    this.gamepads = new Gamepads(sender, options.gamepads);
     sender.events = {
       onReleased: () => { this.forget(); },
       onMotionReady: () => { this.motion.resume(); },
@@ -84,7 +88,7 @@ export class InputCapture {
     this.pointer.unlock();
   }
 
-  /** Lets go of every key, button and finger. */
+  /** Lets go of every key, button, finger and gamepad. */
   releaseAll(): void {
     this.forget();
     this.sender.send({ kind: 'release-all' });
@@ -97,11 +101,13 @@ export class InputCapture {
     this.pointer.close();
     this.touch.close();
     this.motion.close();
+    this.gamepads.close();
   }
 
   private forget(): void {
     this.keyboard.forget();
     this.pointer.forget();
     this.touch.forget();
+    this.gamepads.forget();
   }
 }

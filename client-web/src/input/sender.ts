@@ -1,5 +1,5 @@
-// Sends input on two channels with one row of numbers: pointer motion on the unreliable one, everything
-// else on the reliable one.
+// Sends input on two channels with one row of numbers: motion of the pointer and of gamepads' sticks on the
+// unreliable one, everything else on the reliable one.
 //
 // Bounds: motion is refused while more than 2 KiB wait; whoever moves keeps the total or the newest place
 // and sends it when the channel has drained. Other input is dropped while more than 32 KiB wait, which is
@@ -82,7 +82,7 @@ export class InputSender {
   }
 
   /** Sends motion that a later message would heal. Says whether it was sent. */
-  sendMotion(event: Extract<InputEvent, { kind: 'absolute' | 'relative' }>): boolean {
+  sendMotion(event: Extract<InputEvent, { kind: 'absolute' | 'relative' | 'gamepad' }>): boolean {
     const pipe = this.motion;
     if (pipe?.readyState !== 'open' || pipe.bufferedAmount > MOTION_LIMIT) return false;
     return this.put(pipe, event);

@@ -1,6 +1,6 @@
 // What a session tells of itself.
 import type { Micros } from '../units.ts';
-import type { Hello, Session, Stats } from '../wire/index.ts';
+import type { Hello, Rumble, Session, Stats } from '../wire/index.ts';
 import type { TransportKind } from './choice.ts';
 import type { PlayState } from './state.ts';
 
@@ -16,6 +16,8 @@ export interface PlayEvents {
   readonly onTransport: (taken: Taken) => void;
   readonly onHello: (hello: Hello) => void;
   readonly onStats: (stats: Stats) => void;
+  /** The game makes a gamepad rumble. */
+  readonly onRumble: (rumble: Rumble) => void;
   /** The session ends in `inMs` for `reason`. */
   readonly onWarning: (reason: string, inMs: number) => void;
   /** Input works again; whatever was held before is not held now. */

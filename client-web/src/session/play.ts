@@ -443,6 +443,9 @@ export class PlaySession {
       case 'stats':
         this.events.onStats(message);
         return;
+      case 'rumble':
+        this.events.onRumble(message);
+        return;
       case 'warning':
         this.events.onWarning(message.reason, message.in_ms);
         return;

@@ -13,6 +13,7 @@ export interface BarActions {
   readonly on: (shortcut: Shortcut) => void;
   readonly onTouchMode: () => void;
   readonly onInvite: () => void;
+  readonly onControllers: () => void;
   /** From 0 to 1. */
   readonly onVolume: (level: number) => void;
 }
@@ -23,6 +24,7 @@ export class Bar {
   private readonly touchMode: HTMLButtonElement;
   private readonly invite: HTMLButtonElement;
   private readonly tools = h('span', { class: 'tools' });
+  private readonly controllers: HTMLButtonElement;
   private readonly company = h('span', { class: 'company' });
   private readonly volume = h('input', { type: 'range', class: 'volume', min: 0, max: 100, step: 5, 'aria-label': 'Volume' });
   private readonly title = h('span', { class: 'title' });
@@ -47,6 +49,8 @@ export class Bar {
     this.invite = button({ label: 'Invite', icon: icons.people(), kind: 'quiet', onClick: actions.onInvite });
     this.invite.hidden = true;
     this.invite.setAttribute('aria-pressed', 'false');
+    this.controllers = button({ label: 'Controllers', icon: icons.controller(), kind: 'quiet', onClick: actions.onControllers });
+    this.controllers.setAttribute('aria-pressed', 'false');
     this.buttons.fullscreen.hidden = !document.fullscreenEnabled;
     this.buttons.pointer.hidden = matchMedia('(pointer: coarse)').matches || !('requestPointerLock' in this.player);
     for (const name of ['hud', 'fullscreen', 'pointer', 'type'] as const) this.press(name, false);
@@ -64,7 +68,7 @@ export class Bar {
       this.tools,
     );
     this.tools.append(
-      this.invite, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.volume, this.buttons.sound, this.buttons.fullscreen,
+      this.invite, this.controllers, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.volume, this.buttons.sound, this.buttons.fullscreen,
     );
     const { signal } = this.abort;
     for (const name of ['pointermove', 'pointerdown', 'focusin'] as const) {
@@ -91,11 +95,15 @@ export class Bar {
   setRole(role: Role): void {
     this.invite.hidden = role !== 'player';
     if (role !== 'spectator') return;
-    for (const each of [this.buttons.pointer, this.buttons.type, this.touchMode]) each.hidden = true;
+    for (const each of [this.buttons.pointer, this.buttons.type, this.touchMode, this.controllers]) each.hidden = true;
   }
 
   pressInvite(pressed: boolean): void {
     this.invite.setAttribute('aria-pressed', String(pressed));
+  }
+
+  pressControllers(pressed: boolean): void {
+    this.controllers.setAttribute('aria-pressed', String(pressed));
   }
 
   /** Who else is there. */

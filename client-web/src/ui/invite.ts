@@ -16,7 +16,7 @@ export interface InviteActions {
 const READ_MS = 2_000;
 
 export class InviteBox {
-  readonly element = h('aside', { class: 'invite', 'aria-label': 'Invite', hidden: true });
+  readonly element = h('aside', { class: 'side invite', 'aria-label': 'Invite', hidden: true });
   private readonly role = h('select', { id: 'invite-role' });
   private readonly rows = h('ul', { 'aria-label': 'Invitations' });
   private readonly failure = h('p', { class: 'failure', role: 'alert' });

@@ -2,6 +2,7 @@
 import type { Api } from '../api.ts';
 import { Speaker } from '../audio/speaker.ts';
 import { InputCapture } from '../input/capture.ts';
+import { readGamepads } from '../input/gamepad.ts';
 import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
 import { TextInput } from '../input/text.ts';
 import type { StickView } from '../input/touch.ts';
@@ -22,6 +23,8 @@ import type { CatalogueEntry, Hello, Role, Session, Stats } from '../wire/index.
 import { Bar } from './bar.ts';
 import { h } from './dom.ts';
 import { Hud } from './hud.ts';
+import { ControllersBox } from './controllers.ts';
+import { TouchPad } from './touch-pad.ts';
 import { InviteBox } from './invite.ts';
 import { StatePanel } from './panel.ts';
 import { SaveButton } from './saves.ts';
@@ -73,6 +76,8 @@ export class Player {
   private readonly panel: StatePanel;
   private readonly invite: InviteBox;
   private readonly saving: SaveButton;
+  private readonly controllers: ControllersBox;
+  private readonly touchPad = new TouchPad();
   /** What may be done in the session; known once there is one. */
   private role: Role = 'player';
   private readonly backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
@@ -87,6 +92,8 @@ export class Player {
   private playedMs = 0;
 
   private title = '';
+  /** Gamepads are at the bar, and not the session's. */
+  private padMenu = false;
   /** Escape and the system's own keys go to the session. */
   private keyboardLocked = false;
 
@@ -138,6 +145,7 @@ export class Player {
         this.bar.showDelay(stats.total?.p50);
         this.bar.showCompany([this.role === 'player' ? '' : ROLES[this.role].title, company(stats.viewers)].filter(Boolean).join(' · '));
       },
+      onRumble: ({ pad, strong, weak, ms }) => { this.input.gamepads.rumble(pad, strong, weak, ms); },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
       onInputReady: () => { this.input.releaseAll(); },
     }, askedAt, new Transports(transports, {
@@ -150,6 +158,7 @@ export class Player {
       onTouchMode: () => { this.switchTouch(); },
       onVolume: (level) => { this.speaker.setLevel(level); },
       onInvite: () => { this.bar.pressInvite(this.invite.toggle()); },
+      onControllers: () => { this.toggleControllers(); },
     });
     this.invite = new InviteBox({
       make: (role) => api.invite(this.known, role),
@@ -168,7 +177,13 @@ export class Player {
       onShortcut: (shortcut) => { this.does(shortcut); },
       onLock: (locked) => { this.locked(locked); },
       onStick: (stick) => { this.showStick(stick); },
+      gamepads: {
+        read: () => [...readGamepads(), this.touchPad.gamepad ?? null],
+        active: () => document.hasFocus() && document.visibilityState === 'visible' && this.session.state.name === 'live' && !this.controllers.isOpen && !this.padMenu,
+        onStrange: (id) => { this.say(`The browser does not know the buttons of ${id}: teach them in Controllers`); },
+      },
     });
+    this.controllers = new ControllersBox(this.input.gamepads);
     this.text = new TextInput(this.session.input, () => { this.stopTyping(); });
     this.compose();
     this.describe(entry);
@@ -199,12 +214,43 @@ export class Player {
     this.input.close();
     this.text.close();
     this.invite.close();
+    this.controllers.close();
     this.session.leave();
     this.speaker.close();
     this.bar.close();
     this.view.close();
     if (document.fullscreenElement === this.element) document.exitFullscreen().catch(() => undefined);
     this.element.remove();
+  }
+
+  /** What gamepads move the focus in; nothing while they are the session's. */
+  get padScope(): HTMLElement | undefined {
+    if (this.session.state.name === 'live' && !this.padMenu && !this.controllers.isOpen) return undefined;
+    return this.controllers.isTeaching ? undefined : this.element;
+  }
+
+  /** Takes gamepads to the bar, or back to the session. */
+  togglePadMenu(): void {
+    if (this.session.state.name !== 'live') return;
+    if (this.padMenu) {
+      this.leavePadMenu();
+      return;
+    }
+    this.input.releaseAll();
+    this.padMenu = true;
+    this.does('menu');
+  }
+
+  /** Gamepads are the session's again; of one that does not play, nothing is left to do but leave. */
+  leavePadMenu(): void {
+    if (this.session.state.name !== 'live') {
+      this.does('leave');
+      return;
+    }
+    if (this.controllers.isOpen) this.toggleControllers();
+    this.padMenu = false;
+    this.input.gamepads.waitForRest();
+    this.surface.focus({ preventScroll: true });
   }
 
   /** Says what is played; the catalogue may know it only after the session began. */
@@ -221,7 +267,7 @@ export class Player {
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
     this.bar.add(this.saving.element);
-    this.element.append(this.bar.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.hint, this.toast, this.stick, help, this.text.element, this.live);
+    this.element.append(this.bar.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.hint, this.toast, this.stick, this.touchPad.element, help, this.text.element, this.live);
   }
 
   /** What may be done is known. */
@@ -352,9 +398,18 @@ export class Player {
   }
 
   private switchTouch(): void {
-    const direct = this.input.touchMode === 'look-and-move';
-    this.input.setTouchMode(direct ? 'direct' : 'look-and-move');
-    this.bar.showTouchMode(direct ? 'direct' : 'look and move');
+    // Look and move, direct, and with a gamepad over the picture, in turn.
+    const padded = !this.touchPad.element.hidden;
+    const direct = !padded && this.input.touchMode === 'look-and-move';
+    this.touchPad.show(!padded && !direct);
+    this.input.setTouchMode(padded ? 'look-and-move' : 'direct');
+    this.bar.showTouchMode(padded ? 'look and move' : direct ? 'direct' : 'gamepad');
+  }
+
+  private toggleControllers(): void {
+    // What is held stays where it is while they are tested, and must not stay down.
+    this.input.releaseAll();
+    this.bar.pressControllers(this.controllers.toggle());
   }
 
   private stopTyping(): void {

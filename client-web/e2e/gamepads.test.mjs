@@ -1,0 +1,213 @@
+// Gamepads from the page to a game that paints what they say. The browser here has none, so `navigator.getGamepads` is a
+// double; everything behind it is real. Left out, with the reason, where this machine gives no sandboxes or has no SDL;
+// NEARLIGHT_HOST=1 makes that a failure.
+import assert from 'node:assert/strict';
+import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Node, until } from './support/node.mjs';
+import { changed, launch, Tab } from './support/tab.mjs';
+
+const PADS = fileURLToPath(new URL('support/pads', import.meta.url));
+const FREEDOOM = fileURLToPath(new URL('../../games/freedoom', import.meta.url));
+const SMALL = 'width=640&height=360&fps=15';
+
+let run, games, node, browser, entries;
+before(async () => {
+  // Users that games run as pass through both, wherever this lies.
+  [run, games] = ['nl-', 'nearlight-games-'].map((name) => mkdtempSync(join(tmpdir(), name)));
+  for (const folder of [run, games]) chmodSync(folder, 0o755);
+  cpSync(PADS, join(games, 'pads'), { recursive: true });
+  // The shipped entry, but that it begins in the first level, where nothing else moves.
+  cpSync(FREEDOOM, join(games, 'walk'), { recursive: true });
+  const toml = join(games, 'walk/game.toml');
+  writeFileSync(toml, readFileSync(toml, 'utf8').replace('"-nogui",', '"-nogui", "-warp", "1", "1", "-nomonsters",'));
+  node = await Node.start({ 'games.folders': JSON.stringify([games]), 'games.run': run });
+  browser = await launch();
+  ({ entries } = await (await node.fetch('api/v1/catalogue')).json());
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+  for (const folder of [run, games]) rmSync(folder, { recursive: true, force: true });
+});
+
+/** Stands in for the browser's gamepads: `pads` is what it has, and `effects` what they were made to do. */
+function double() {
+  const pads = [null, null, null, null];
+  const effects = [];
+  const make = (index) => ({
+    index,
+    id: 'a double (STANDARD GAMEPAD)',
+    connected: true,
+    mapping: 'standard',
+    timestamp: 0,
+    axes: [0, 0, 0, 0],
+    buttons: Array.from({ length: 17 }, () => ({ pressed: false, touched: false, value: 0 })),
+    vibrationActuator: {
+      playEffect: (type, effect) => { effects.push({ index, type, ...effect }); return Promise.resolve('complete'); },
+      reset: () => { effects.push({ index, type: 'reset' }); return Promise.resolve('complete'); },
+    },
+  });
+  Object.defineProperty(window.navigator, 'getGamepads', { value: () => pads });
+  window.double = {
+    effects,
+    plug: (index) => { pads[index] = make(index); },
+    unplug: (index) => { pads[index] = null; },
+    press: (index, button, pressed) => { pads[index].buttons[button] = { pressed, touched: pressed, value: Number(pressed) }; },
+    push: (index, axis, value) => { pads[index].axes[axis] = value; },
+  };
+}
+
+/** How bright the halves of the columns are. */
+async function columns(tab) {
+  const picture = await tab.picture();
+  const cell = (column, half) => Math.round(picture[(half === 0 ? 10 : 30) * 80 + column * 20 + 10]);
+  return Array.from({ length: 4 }, (_, column) => [cell(column, 0), cell(column, 1)]);
+}
+
+const REST = [60, 140];
+
+/** Waits until the columns are this bright, but for coding noise. */
+function paints(tab, wanted) {
+  let last;
+  return until(`columns ${JSON.stringify(wanted)}`, async () => {
+    last = await columns(tab);
+    return last.flat().every((value, at) => Math.abs(value - wanted.flat()[at]) < 12) ? true : undefined;
+  }, 60_000).catch((error) => { throw new Error(`${error.message}; they are ${JSON.stringify(last)}`, { cause: error }); });
+}
+
+const does = (tab, name, ...args) => tab.page.evaluate(([name, args]) => window.double[name](...args), [name, args]);
+
+/** Plays this game with the double, unless it cannot be had here. */
+const game = (id, transport, name, use) => test(`${name}, over ${transport}`, async (t) => {
+  const entry = entries.find((each) => each.id === id);
+  assert.equal(entry?.kind, 'game', node.log());
+  if (entry.unavailable !== undefined) {
+    assert.ok(process.env.NEARLIGHT_HOST === undefined, entry.unavailable);
+    t.skip(entry.unavailable);
+    return;
+  }
+  const prepare = (context) => context.addInitScript(double);
+  await Tab.with({ browser, node, query: `?play=${id}&${SMALL}&transport=${transport}`, prepare }, async (tab) => {
+    await tab.state('live');
+    await use(tab);
+  });
+  await node.sessionsToBe(0);
+});
+
+for (const transport of ['webrtc', 'websocket']) {
+  game('pads', transport, 'a game sees gamepads, and they rumble', async (tab) => {
+    await paints(tab, [[0, 0], [0, 0], [0, 0], [0, 0]]);
+    for (const index of [0, 1, 2, 3]) await does(tab, 'plug', index);
+    await paints(tab, [REST, REST, REST, REST]);
+    await does(tab, 'press', 0, 0, true);
+    await does(tab, 'push', 1, 0, 1);
+    await does(tab, 'push', 2, 0, -1);
+    await paints(tab, [[220, 140], [60, 220], [60, 60], REST]);
+    await does(tab, 'unplug', 3);
+    await paints(tab, [[220, 140], [60, 220], [60, 60], [0, 0]]);
+    // Rumbles while it is told to; SDL ends it by itself.
+    await does(tab, 'press', 1, 1, true);
+    const { index, strongMagnitude, weakMagnitude } = await until('an effect and its end', async () => {
+      const effects = await tab.page.evaluate(() => window.double.effects);
+      const at = effects.findIndex(({ type }) => type === 'dual-rumble');
+      return at !== -1 && effects.slice(at).some(({ type }) => type === 'reset') ? effects[at] : undefined;
+    });
+    assert.deepEqual([index, strongMagnitude], [1, 1]);
+    assert.ok(Math.abs(weakMagnitude - 0.5) < 0.01);
+    // What is held on a page that is left is let go of, and held again when it is back.
+    await tab.page.evaluate(() => { document.hasFocus = () => false; window.dispatchEvent(new window.Event('blur')); });
+    await paints(tab, [REST, REST, REST, [0, 0]]);
+    await tab.page.evaluate(() => { delete document.hasFocus; });
+    await paints(tab, [[220, 140], [60, 220], [60, 60], [0, 0]]);
+  });
+}
+
+game('walk', 'webrtc', 'a stick walks through Freedoom', async (tab) => {
+  await does(tab, 'plug', 0);
+  /** A level that is there, and where nothing moves. */
+  const stands = () => until('a picture that stands still', async () => {
+    const before = await tab.picture();
+    const bright = before.filter((value) => value > 30).length / before.length;
+    for (let look = 0; look < 5; look += 1) {
+      await new Promise((resolve) => { setTimeout(resolve, 100); });
+      if (bright < 0.3 || changed(before, await tab.picture()) > 0.02) return undefined;
+    }
+    return before;
+  });
+  const before = await stands();
+  await does(tab, 'push', 0, 1, -1);
+  await tab.pictureChanges(before, 0.3);
+  await does(tab, 'push', 0, 1, 0);
+  // At rest again, elsewhere.
+  assert.ok(changed(before, await stands()) > 0.2);
+});
+
+/** Presses a button of the first gamepad for as long as the page needs to see it. */
+async function tap(tab, button) {
+  for (const pressed of [true, false]) {
+    await does(tab, 'press', 0, button, pressed);
+    await new Promise((resolve) => { setTimeout(resolve, 120); });
+  }
+}
+
+const [A, B, DOWN, HOME] = [0, 1, 13, 16];
+
+test('a game is chosen, its menu is opened, and it is left by gamepad alone', async (t) => {
+  const entry = entries.find(({ id }) => id === 'pads');
+  if (entry.unavailable !== undefined) {
+    assert.ok(process.env.NEARLIGHT_HOST === undefined, entry.unavailable);
+    t.skip(entry.unavailable);
+    return;
+  }
+  const prepare = (context) => context.addInitScript(double);
+  await Tab.with({ browser, node, query: `?${SMALL}&transport=webrtc`, prepare }, async (tab) => {
+    const { page } = tab;
+    await page.getByText(entry.title).first().waitFor();
+    await does(tab, 'plug', 0);
+    const named = () => page.evaluate(() => document.activeElement.getAttribute('aria-label'));
+    await until('the focus on the game', async () => {
+      if ((await named()) === `Play ${entry.title}`) return true;
+      await tap(tab, DOWN);
+      return undefined;
+    });
+    await tap(tab, A);
+    await tab.state('live');
+    await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+    const focused = () => page.evaluate(() => document.activeElement.className);
+    await tap(tab, HOME);
+    await until('the menu', async () => ((await focused()).includes('button') ? true : undefined));
+    // What goes back to the game is not pressed in it.
+    await does(tab, 'press', 0, B, true);
+    await until('the game', async () => ((await focused()) === 'surface' ? true : undefined));
+    await does(tab, 'press', 0, A, true);
+    await does(tab, 'press', 0, B, false);
+    await new Promise((resolve) => { setTimeout(resolve, 500); });
+    await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+    await does(tab, 'press', 0, A, false);
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+    await does(tab, 'press', 0, A, true);
+    await paints(tab, [[220, 140], [0, 0], [0, 0], [0, 0]]);
+    await does(tab, 'press', 0, A, false);
+    await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+    // While they are tested, gamepads are not the game's.
+    await page.getByRole('button', { name: 'Controllers' }).click();
+    const box = page.getByRole('complementary', { name: 'Controllers' });
+    await box.getByText('a double').waitFor();
+    await does(tab, 'push', 0, 0, 1);
+    await until('the stick', async () => ((await box.locator('meter').first().evaluate(({ value }) => value)) === 1 ? true : undefined));
+    await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+    await does(tab, 'push', 0, 0, 0);
+    await box.getByRole('button', { name: 'Rumble' }).click();
+    await until('an effect', () => page.evaluate(() => (window.double.effects.some(({ type, duration }) => type === 'dual-rumble' && duration > 400) ? true : undefined)));
+    await page.getByRole('button', { name: 'Controllers' }).click();
+    await tap(tab, HOME);
+    await until('the menu', async () => ((await focused()).includes('button') ? true : undefined));
+    await tap(tab, A);
+    await page.getByText(entry.summary).waitFor();
+  });
+  await node.sessionsToBe(0);
+});
