@@ -1,6 +1,7 @@
 //! What acknowledgements of whole frames say of the path: the reports that the session's rate controller is fed with.
 //!
 //! A transport says when each frame left, and what its own layer below has counted; when a frame came, the client says.
+//! Of frames that were given up the client says nothing: while there are no others, the layer below is asked.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use media::{Acks, FrameState, MediaTime, PathReport};
 pub(crate) const UNACKED: usize = 256;
 /// Acknowledgements of so long make a report, as with WebRTC's feedback. That of one frame also shows how long the
 /// client took to run; the least of several shows the path.
-const GATHER: Duration = Duration::from_millis(50);
+pub(crate) const GATHER: Duration = Duration::from_millis(50);
 
 /// A client that has time reads what came within so many microseconds.
 const READ: i64 = 10_000;
@@ -30,6 +31,16 @@ pub(crate) struct Reports {
     gathered: Option<Gathered>,
     newest: Newest,
     witness: Witness,
+    /// A frame was given up since the client acknowledged one.
+    gave_up: bool,
+}
+
+/// The newest packet that the layer below knows to have arrived.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trip {
+    pub(crate) sent: MediaTime,
+    /// From sending until its acknowledgement came.
+    pub(crate) took: Duration,
 }
 
 /// What the layer below says of how long frames were under way. When their bytes came is told by a page, which may have
@@ -44,11 +55,21 @@ struct Witness {
 impl Witness {
     /// The longest one-way delay that the path can have made, where `delay` was told.
     fn longest(&mut self, at: MediaTime, delay: i64, round_trip: Duration) -> i64 {
-        let round_trip = i64::try_from(round_trip.as_micros()).unwrap_or(i64::MAX);
+        let round_trip = micros(round_trip);
         let longer = round_trip - self.round_trip.add(at, round_trip);
         let least = self.delay.add(at, delay);
         least.saturating_add(longer.saturating_mul(SMOOTHED)).saturating_add(READ)
     }
+
+    /// The one-way delay of a packet that `took` so long until it was acknowledged.
+    fn of(&self, took: Duration) -> Option<i64> {
+        let longer = micros(took).saturating_sub(self.round_trip.least()?);
+        Some(self.delay.least()?.saturating_add(longer.max(0)))
+    }
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The least of late.
@@ -71,6 +92,10 @@ impl Least {
         }
         self.now = self.now.min(value);
         self.now.min(self.before)
+    }
+
+    fn least(&self) -> Option<i64> {
+        Some(self.now.min(self.before)).filter(|least| *least != i64::MAX)
     }
 }
 
@@ -151,6 +176,7 @@ impl Reports {
         for ack in acks.frames.iter().filter(|ack| ack.state != FrameState::Dropped) {
             let known = self.sent.iter().position(|sent| sent.timestamp == ack.wire_timestamp);
             let Some(sent) = known.and_then(|at| self.sent.remove(at)) else { continue };
+            self.gave_up = false;
             // Both ends of a frame are a sample: a resent packet delays one of them, not always both.
             let way = |came: u64, left: MediaTime| came as i64 - left.as_micros() as i64;
             let end = way(ack.last_us, sent.last);
@@ -175,27 +201,69 @@ impl Reports {
         }
         let due = self.told_at.is_none_or(|told| at.since(told) >= GATHER);
         let Gathered { first, last, delay, own } = self.gathered.take_if(|_| due)?;
-        self.told_at = Some(at);
         if std::mem::take(&mut self.newest.repaired) {
             self.newest.delay = delay + own;
         }
         let longest = self.witness.longest(at, delay, round_trip);
+        let delays = (delay.min(longest), self.newest.delay.min(longest));
+        Some(self.tell(at, totals, round_trip, last.since(first), delays))
+    }
+
+    /// A frame will not be whole at the client, who says nothing of it.
+    pub(crate) fn gave_up(&mut self) {
+        self.gave_up = true;
+    }
+
+    /// Whether the client has said nothing since a frame was given up.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.gave_up
+    }
+
+    /// What the layer below alone says of the path while the client is silent because frames were given up: without it
+    /// a queue would count as there until long after it has drained.
+    pub(crate) fn silent(
+        &mut self,
+        at: MediaTime,
+        totals: Totals,
+        round_trip: Duration,
+        trip: Trip,
+    ) -> Option<PathReport> {
+        let due = self.told_at.is_some_and(|told| at.since(told) >= GATHER);
+        if !due || !self.gave_up || trip.sent <= self.newest.sent {
+            return None;
+        }
+        let delay = self.witness.of(trip.took)?;
+        let span = trip.sent.since(self.newest.sent);
+        self.newest = Newest { sent: trip.sent, delay, repaired: false };
+        self.gathered = None;
+        Some(self.tell(at, totals, round_trip, span, (delay, delay)))
+    }
+
+    fn tell(
+        &mut self,
+        at: MediaTime,
+        totals: Totals,
+        round_trip: Duration,
+        span: Duration,
+        (delay, newest_delay): (i64, i64),
+    ) -> PathReport {
+        self.told_at = Some(at);
         let told = std::mem::replace(&mut self.told, totals);
         let count = |packets: u64| u32::try_from(packets).unwrap_or(u32::MAX);
-        Some(PathReport {
+        PathReport {
             at,
-            span: last.since(first),
+            span,
             acked_bytes: totals.acked_bytes.saturating_sub(told.acked_bytes),
             acked_packets: count(totals.acked_packets.saturating_sub(told.acked_packets)),
             lost_packets: count(totals.lost_packets.saturating_sub(told.lost_packets)),
             sent_bytes: totals.sent_bytes.saturating_sub(told.sent_bytes),
-            one_way_delay_micros: delay.min(longest),
+            one_way_delay_micros: delay,
             newest_sent: self.newest.sent,
-            newest_delay_micros: self.newest.delay.min(longest),
+            newest_delay_micros: newest_delay,
             round_trip: Some(round_trip),
             // Both layers below keep marks to themselves.
             ecn_ce: 0,
             unread_frames: None,
-        })
+        }
     }
 }

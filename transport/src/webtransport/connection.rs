@@ -34,7 +34,7 @@ use super::writer::{Queued, Writer};
 use crate::events::Events;
 use crate::flood::{Flood, Limits};
 use crate::probe::Probe;
-use crate::reports::Totals;
+use crate::reports::{GATHER, Totals, Trip};
 use crate::sound::Sound;
 use crate::tracks::{TRACKS, Tracks};
 
@@ -66,6 +66,8 @@ pub(super) struct Shared {
     /// Bytes of datagrams that were handed over and that the socket has not taken.
     beside: AtomicU64,
     limits: Limits,
+    /// A frame was given up.
+    gave_up: Notify,
 }
 
 impl Shared {
@@ -83,6 +85,7 @@ impl Shared {
             sound: Sound::default(),
             beside: AtomicU64::new(0),
             limits: Limits::default(),
+            gave_up: Notify::new(),
         }
     }
 
@@ -131,10 +134,11 @@ impl Shared {
 
     /// A frame will not arrive whole.
     pub(super) fn lost(&self, track: TrackId, frame: FrameId, timestamp: u32) {
-        if self.ledger.cancel(timestamp) {
+        if self.ledger.lost(timestamp) {
             self.tracks.release(track);
         }
         self.events.frame_lost(track, frame);
+        self.gave_up.notify_one();
     }
 
     /// A frame is whole at the client's end of QUIC. Usually its place is free by then; where the socket's count missed
@@ -178,6 +182,22 @@ impl Shared {
         }
         self.events.lossy_message(DataChannel::Acks, message);
     }
+
+    /// What QUIC says of the path while the client says nothing of frames, since they were given up.
+    fn tell_silent(&self, quic: &quinn::Connection) {
+        let Some(newest) = self.window.newest() else { return };
+        let now = self.clock.now();
+        let sent =
+            MediaTime::from_nanos(now.as_nanos().saturating_sub(nanos(newest.sent.elapsed())));
+        let trip = Trip { sent, took: newest.at.saturating_duration_since(newest.sent) };
+        if let Some(report) = self.ledger.silent(now, self.totals(quic), quic.rtt(), trip) {
+            self.events.report(TransportEvent::Path(report));
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A connection to one client. Dropping it closes it.
@@ -344,6 +364,7 @@ impl Supervisor {
                 self.ended(&End::Broken(Broken::Writer))
             }
             () = self.look(&mut address) => CloseReason::Local,
+            () = self.tell_silent() => CloseReason::Local,
             () = probe::run(&self.shared.probe, &self.connection) => CloseReason::Local,
         };
         tracing::debug!(%reason, "WebTransport connection ends");
@@ -383,6 +404,18 @@ impl Supervisor {
             }
             if let Some(pace) = self.shared.pacing() {
                 self.shared.window.set(pace, stats.path.rtt);
+            }
+        }
+    }
+
+    /// Reports by what QUIC knows, from when frames are given up until the client acknowledges others, for ever.
+    async fn tell_silent(&self) {
+        let quic = self.connection.quic_connection();
+        loop {
+            self.shared.gave_up.notified().await;
+            while self.shared.ledger.is_silent() {
+                tokio::time::sleep(GATHER).await;
+                self.shared.tell_silent(quic);
             }
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use media::{Acks, FrameId, Mark, MediaTime, PathReport, StageTimes, TrackId, TransportEvent};
 
 use super::unread::Unread;
-use crate::reports::{Reports, Totals};
+use crate::reports::{Reports, Totals, Trip};
 
 /// Least part of a datagram that is no data of a stream, in bytes: the short header with a packet number
 /// of one byte and no connection id, the tag (RFC 9001 §5.3), a STREAM frame's type and stream id.
@@ -85,12 +85,18 @@ impl Ledger {
         }
     }
 
-    /// A frame was given up; whether the socket had not taken all of it.
+    /// Nothing more of a frame is sent; whether the socket had not taken all of it.
     pub(super) fn cancel(&self, timestamp: u32) -> bool {
         let flights = &mut self.lock().flights;
         let before = flights.len();
         flights.retain(|flight| flight.timestamp != timestamp);
         flights.len() < before
+    }
+
+    /// A frame was given up and will not be whole at the client; whether the socket had not taken all of it.
+    pub(super) fn lost(&self, timestamp: u32) -> bool {
+        self.lock().reports.gave_up();
+        self.cancel(timestamp)
     }
 
     /// Forgets every frame that the socket has not taken; how many those were.
@@ -174,6 +180,22 @@ impl Ledger {
         let mut report = state.reports.acked(acks, at, totals, round_trip)?;
         report.unread_frames = state.unread.average(at);
         Some(report)
+    }
+
+    /// See [`Reports::is_silent`].
+    pub(super) fn is_silent(&self) -> bool {
+        self.lock().reports.is_silent()
+    }
+
+    /// See [`Reports::silent`].
+    pub(super) fn silent(
+        &self,
+        at: MediaTime,
+        totals: Totals,
+        round_trip: Duration,
+        trip: Trip,
+    ) -> Option<PathReport> {
+        self.lock().reports.silent(at, totals, round_trip, trip)
     }
 }
 
@@ -376,6 +398,43 @@ mod tests {
         });
         assert_eq!(unread.next(), Some(None));
         assert_eq!(unread.by_ref().collect::<Vec<_>>(), [Some(0.5), Some(0.0), Some(0.5)]);
+    }
+
+    /// The client acknowledges whole frames alone. A queue that took others with it drains meanwhile.
+    #[test]
+    fn while_frames_are_given_up_quic_says_when_the_queue_has_drained() {
+        let ledger = Ledger::default();
+        let round_trip = Duration::from_millis(40);
+        for n in 1..=4 {
+            begin(&ledger, n, 1_000);
+            took(&ledger, 1_200, 1, ms(n * 16));
+        }
+        let whole = |n: u64| {
+            ack(n as u32, FrameState::Received, (n * 16 + 20) * 1_000, (n * 16 + 20) * 1_000)
+        };
+        let first = ledger.acked(&whole(1), ms(60), Totals::default(), round_trip).unwrap();
+        assert_eq!((first.newest_sent, first.newest_delay_micros), (ms(16), 20_000));
+        let silent = |at, sent, took, acked_bytes, lost_packets| {
+            let totals = Totals { acked_bytes, lost_packets, ..Totals::default() };
+            let trip = Trip { sent: ms(sent), took: Duration::from_millis(took) };
+            let report = ledger.silent(ms(at), totals, round_trip, trip)?;
+            assert_eq!(report.one_way_delay_micros, report.newest_delay_micros);
+            let path = (report.newest_sent, report.newest_delay_micros);
+            Some((path, report.acked_bytes, report.lost_packets))
+        };
+        assert_eq!(silent(300, 32, 240, 1_200, 0), None, "the client may still say something");
+        assert!(!ledger.is_silent());
+        ledger.lost(2);
+        ledger.lost(3);
+        assert!(ledger.is_silent());
+        assert_eq!(silent(300, 32, 240, 1_200, 0), Some(((ms(32), 220_000), 1_200, 0)));
+        assert_eq!(silent(340, 40, 250, 2_400, 0), None, "soon enough");
+        assert_eq!(silent(360, 32, 240, 1_200, 0), None, "nothing came");
+        assert_eq!(silent(400, 48, 60, 3_600, 2), Some(((ms(48), 40_000), 2_400, 2)));
+        let later = ledger.acked(&whole(4), ms(460), Totals::default(), round_trip).unwrap();
+        assert_eq!((later.newest_sent, later.newest_delay_micros), (ms(64), 20_000));
+        assert!(!ledger.is_silent());
+        assert_eq!(silent(600, 80, 40, 5_000, 2), None, "the client speaks again");
     }
 
     #[test]

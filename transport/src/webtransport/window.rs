@@ -4,8 +4,8 @@
 //! window only bounds what is in flight when acknowledgements stay away.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use media::Bitrate;
@@ -31,12 +31,21 @@ struct Counts {
     window: AtomicU64,
     acked_bytes: AtomicU64,
     acked_packets: AtomicU64,
+    newest: Mutex<Option<Acked>>,
+}
+
+/// When a packet was sent, and when its acknowledgement came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Acked {
+    pub(super) sent: Instant,
+    pub(super) at: Instant,
 }
 
 impl Default for Window {
     fn default() -> Self {
         let [acked_bytes, acked_packets] = [0, 0].map(AtomicU64::new);
-        Self(Arc::new(Counts { window: AtomicU64::new(START), acked_bytes, acked_packets }))
+        let (window, newest) = (AtomicU64::new(START), Mutex::default());
+        Self(Arc::new(Counts { window, acked_bytes, acked_packets, newest }))
     }
 }
 
@@ -52,12 +61,25 @@ impl Window {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (count(&self.0.acked_bytes), count(&self.0.acked_packets))
     }
+
+    fn came(&self, packet: Acked, bytes: u64) {
+        self.0.acked_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.0.acked_packets.fetch_add(1, Ordering::Relaxed);
+        let mut newest = self.0.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.is_none_or(|newest| packet.sent > newest.sent) {
+            *newest = Some(packet);
+        }
+    }
+
+    /// The packet that was sent last of those that were acknowledged.
+    pub(super) fn newest(&self) -> Option<Acked> {
+        *self.0.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Controller for Window {
-    fn on_ack(&mut self, _: Instant, _: Instant, bytes: u64, _: bool, _: &RttEstimator) {
-        self.0.acked_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.0.acked_packets.fetch_add(1, Ordering::Relaxed);
+    fn on_ack(&mut self, at: Instant, sent: Instant, bytes: u64, _: bool, _: &RttEstimator) {
+        self.came(Acked { sent, at }, bytes);
     }
 
     fn on_congestion_event(&mut self, _: Instant, _: Instant, _: bool, _: u64) {}
@@ -96,5 +118,18 @@ mod tests {
         assert_eq!(controller.window(), 300_000);
         shared.set(Bitrate::from_kbps(100), Duration::ZERO);
         assert_eq!(controller.window(), LEAST);
+    }
+
+    #[test]
+    fn what_was_sent_last_of_what_came_is_remembered() {
+        let shared = Window::default();
+        assert_eq!(shared.newest(), None);
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        for (sent, came) in [(10, 40), (30, 60), (20, 70)] {
+            shared.came(Acked { sent: at(sent), at: at(came) }, 1_200);
+        }
+        assert_eq!(shared.newest(), Some(Acked { sent: at(30), at: at(60) }));
+        assert_eq!(shared.acked(), (3_600, 3));
     }
 }
