@@ -27,6 +27,9 @@ fn sessions() -> u32 {
 /// Sessions that fill what stays for good: allocator arenas, GStreamer's registry, thread pools.
 const WARMING: u32 = 4;
 
+/// Nothing changes in so many looks: longer than the runtime keeps a thread without work.
+const STILL: u32 = 50;
+
 /// Threads and descriptors of this process.
 fn footprint() -> (usize, usize) {
     let count = |folder| std::fs::read_dir(folder).unwrap().count();
@@ -83,9 +86,16 @@ fn many_sessions_leave_nothing_behind() {
         for number in 0..WARMING {
             one(&node, number).await;
         }
-        // What the last one holds goes within this time on any machine that can run the rest.
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        let (before, alive) = (footprint(), tasks.metrics().num_alive_tasks());
+        // What the last one holds goes a moment later.
+        let mut seen = (footprint(), 0, 0);
+        until("the last of them to be gone", async || {
+            let now = (footprint(), tasks.metrics().num_alive_tasks());
+            let looks = if (seen.0, seen.1) == now { seen.2 + 1 } else { 0 };
+            seen = (now.0, now.1, looks);
+            (looks == STILL).then_some(())
+        })
+        .await;
+        let (before, alive) = (seen.0, seen.1);
         for number in 0..sessions() {
             one(&node, number).await;
         }

@@ -1,0 +1,176 @@
+//! Viewers that come: what each is answered, and how each follows what the session is coded in.
+
+use std::time::Duration;
+
+use media::Codec;
+use session::reason::StoppedBy;
+use tokio::sync::oneshot;
+use transport::Decodes;
+
+use super::Viewer;
+use crate::caller::{Caller, Refused};
+use crate::drive::answer::{self, Taken};
+use crate::drive::audience::Stream;
+use crate::drive::connection::Connection;
+use crate::registry::{Answer, Command, ConnectError};
+
+/// Longest that a viewer who comes early waits for the session's encoder.
+const ENCODER_WAIT: Duration = Duration::from_secs(5);
+
+impl Viewer {
+    pub(super) async fn command(&mut self, command: Command) {
+        match command {
+            Command::Connect(offer, reply) => self.connect(&offer, reply).await,
+            Command::Accept(caller, decodes) => self.accept(caller, decodes).await,
+            Command::Trickle(name, fragment, reply) => {
+                let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
+            }
+            Command::Stop(by) => self.end(match by {
+                StoppedBy::Client => "You left.",
+                StoppedBy::Owner => "The player took the invitation back.",
+                StoppedBy::Operator => "The node's operator ended it.",
+                StoppedBy::Shutdown => "The node is shutting down.",
+            }),
+        }
+    }
+
+    async fn connect(&mut self, offer: &str, reply: oneshot::Sender<Result<Answer, ConnectError>>) {
+        let decodes = answer::decodes(offer);
+        let answered = match decodes {
+            Ok(decodes) => match self.coded_for(decodes).await {
+                Ok((codec, kind)) => {
+                    let depth = kind.format.depth();
+                    let sound = self.audience.sound().is_offered();
+                    let answered =
+                        answer::answer(&self.node, Some(codec), depth, sound, offer).await;
+                    answered.map(|(taken, answer)| Answer {
+                        connection: self.take_over(taken, (codec, kind)),
+                        sdp: answer.sdp,
+                    })
+                }
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &answered {
+            tracing::info!(%error, "viewer's offer refused");
+        }
+        let _ = reply.send(answered);
+    }
+
+    /// The client learns the outcome by its connection.
+    async fn accept(&mut self, caller: Caller, decodes: Decodes) {
+        let accepted = match self.coded_for(decodes).await {
+            Ok((codec, kind)) => {
+                let depth = kind.format.depth();
+                let taken = answer::accept(&self.node, self.video, codec, depth, caller).await;
+                taken.map(|taken| drop(self.take_over(taken, (codec, kind))))
+            }
+            Err(error) => {
+                tokio::spawn(caller.refuse(Refused::Forbidden, error.to_string()));
+                Err(error)
+            }
+        };
+        if let Err(error) = accepted {
+            tracing::info!(%error, "viewer refused");
+        }
+    }
+
+    /// What the session is coded in, if this client decodes that. Nobody is coded for but the player.
+    async fn coded_for(
+        &mut self,
+        decodes: Decodes,
+    ) -> Result<(Codec, media::PictureKind), ConnectError> {
+        let known = |stream: &Stream| stream.codec.is_some() || stream.ended.is_some();
+        let waited = tokio::time::timeout(ENCODER_WAIT, self.stream.wait_for(known)).await;
+        let Ok(Ok(stream)) = waited else {
+            return Err(ConnectError::Failed("the session has no picture yet".into()));
+        };
+        let kind = stream.kind;
+        let Some(codec) = stream.codec.filter(|_| stream.ended.is_none()) else {
+            return Err(ConnectError::Ended);
+        };
+        let (set, bits) = match kind.format.depth() {
+            media::BitDepth::Eight => (decodes.eight, 8),
+            media::BitDepth::Ten => (decodes.ten, 10),
+        };
+        if set.contains(codec) {
+            return Ok((codec, kind));
+        }
+        Err(ConnectError::Unusable(format!(
+            "the session is coded in {} with {bits} bits a sample for its player, which this client does not \
+             decode",
+            codec.rtp_name(),
+        )))
+    }
+
+    /// Serves this connection from now on; yields its name.
+    fn take_over(&mut self, taken: Taken, told: (Codec, media::PictureKind)) -> String {
+        self.stand_up();
+        self.connections += 1;
+        let now = self.node.clock.now();
+        let connection = Connection::new(self.connections, taken, &self.node.metrics);
+        let name = connection.name().to_owned();
+        self.connection = Some(connection);
+        (self.told, self.connected, self.greeted, self.visible) = (Some(told), false, false, true);
+        self.client.reset(now);
+        self.client.encoder_opened(self.stream.borrow().encoder, told.0);
+        self.rates.renew(now);
+        self.set_pacing();
+        // Nobody may connect and say nothing for ever; the transport's own limits are shorter.
+        self.deadline = Some(now + self.node.config.sessions.connect.get());
+        self.show_status();
+        name
+    }
+
+    /// Units and sound come from now on.
+    pub(super) fn sit_down(&mut self) {
+        let (Some(connection), Some(told)) = (&mut self.connection, self.told) else { return };
+        if self.connected && self.visible {
+            let sink = self.rates.gated(connection.video_sink(), self.node.clock.clone());
+            self.audience.seat(self.who, sink, told, self.counts.clone());
+            self.audience.sound().listen(self.who, connection.audio_sink());
+        }
+    }
+
+    /// And no more.
+    pub(super) fn stand_up(&mut self) {
+        self.audience.unseat(self.who);
+        self.audience.sound().silence(self.who);
+    }
+
+    pub(super) fn follow_stream(&mut self) {
+        let stream = self.stream.borrow_and_update();
+        if let Some(reason) = stream.ended.clone() {
+            drop(stream);
+            self.end(reason);
+            return;
+        }
+        let now = stream.codec.map(|codec| (codec, stream.kind));
+        if self.told.is_some() && now.is_some() && now != self.told && self.connection.is_some() {
+            // A connection has one codec: the client comes again, and is told the new one.
+            tracing::info!("the session is coded otherwise: the viewer is to connect anew");
+            drop(stream);
+            self.stand_up();
+            if let Some(connection) = self.connection.take() {
+                tokio::spawn(connection.close());
+            }
+            self.away();
+            return;
+        }
+        if let Some((codec, _)) = now {
+            self.client.encoder_opened(stream.encoder, codec);
+        }
+        drop(stream);
+        self.greet();
+    }
+
+    /// Nobody is connected: the place is kept for a while.
+    pub(super) fn away(&mut self) {
+        self.connected = false;
+        self.told = None;
+        self.audience.set_present(self.who, None);
+        self.deadline = Some(self.node.clock.now() + self.node.config.sessions.reconnect.get());
+        self.show_status();
+    }
+}
