@@ -15,6 +15,7 @@
 //! driver.
 
 mod audio;
+mod candidate;
 mod chain;
 mod config;
 mod connect;

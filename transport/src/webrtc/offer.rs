@@ -411,16 +411,16 @@ fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> Stri
     const HEAD: [&str; 6] =
         ["group:", "ice-ufrag:", "ice-pwd:", "ice-options:", "fingerprint:", "setup:"];
     let mut out = String::with_capacity(4096);
+    let is_first = |line: &&&str| line.starts_with("v=") || line.starts_with("o=");
+    head.iter().filter(is_first).for_each(|line| push(&mut out, line));
+    // Between `o=` and the attributes (RFC 8866 §5); the client's are not needed.
+    out.push_str("s=-\r\nt=0 0\r\n");
     for line in head {
-        let keep = match line.strip_prefix("a=") {
-            Some(attribute) => HEAD.iter().any(|key| attribute.starts_with(key)),
-            None => line.starts_with("v=") || line.starts_with("o="),
-        };
-        if keep {
+        let attribute = line.strip_prefix("a=");
+        if attribute.is_some_and(|attribute| HEAD.iter().any(|key| attribute.starts_with(key))) {
             push(&mut out, line);
         }
     }
-    push_before_attributes(&mut out);
     for section in sections {
         let formats = match section.kind {
             "video" => {
@@ -447,12 +447,6 @@ fn push(out: &mut String, line: &str) {
     out.push_str("\r\n");
 }
 
-/// `s=` and `t=` belong between `o=` and the attributes (RFC 8866 §5); the client's are not needed.
-fn push_before_attributes(out: &mut String) {
-    let at = out.find("a=").unwrap_or(out.len());
-    out.insert_str(at, "s=-\r\nt=0 0\r\n");
-}
-
 fn rewrite_transport(out: &mut String, section: &Section<'_>) {
     const KEEP: [&str; 9] = [
         "mid:",
@@ -471,12 +465,6 @@ fn rewrite_transport(out: &mut String, section: &Section<'_>) {
             push(out, line);
         }
     }
-}
-
-/// Whether this candidate can be read and is one that could be checked: over TCP only clients connect.
-pub(super) fn usable_candidate(value: &str) -> bool {
-    let transport = value.split_ascii_whitespace().nth(2).unwrap_or_default();
-    transport.eq_ignore_ascii_case("udp") && rtc::ice::candidate::unmarshal_candidate(value).is_ok()
 }
 
 fn rewrite_video(out: &mut String, section: &Section<'_>, video: &VideoFormat) {

@@ -38,6 +38,16 @@ fn takes_constrained_baseline_and_its_retransmissions() {
 }
 
 #[test]
+fn what_stands_within_a_line_does_not_become_one() {
+    let origin = CHROMIUM.lines().find(|line| line.starts_with("o=")).unwrap();
+    let with = format!("{origin}a=candidate:1 1 udp 1 192.0.2.1 9 typ host");
+    let plan = read(&CHROMIUM.replace(origin, &with)).unwrap();
+    let lines: Vec<_> = plan.sdp.lines().take(5).collect();
+    assert_eq!(lines, ["v=0", &with, "s=-", "t=0 0", "a=group:BUNDLE 0 1"]);
+    assert!(!plan.sdp.contains("\na=candidate"), "{}", plan.sdp);
+}
+
+#[test]
 fn repair_packets_are_sent_to_whom_takes_them() {
     let lines = "a=rtpmap:118 flexfec-03/90000\r\na=fmtp:118 repair-window=10000000\r\n";
     let video = CHROMIUM.find("m=video").unwrap();

@@ -4,7 +4,8 @@
 
 use thiserror::Error;
 
-use super::offer::{IceCredentials, MAX_CANDIDATES, MAX_SDP, usable_candidate};
+use super::candidate;
+use super::offer::{IceCredentials, MAX_CANDIDATES, MAX_SDP};
 
 /// Why a fragment was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -55,7 +56,7 @@ pub(super) fn read(fragment: &str, offered: &IceCredentials) -> Result<Fragment,
                 return Err(TrickleError::Restart);
             }
         } else if let Some(candidate) = attribute.strip_prefix("candidate:") {
-            if out.candidates < MAX_CANDIDATES && usable_candidate(candidate) {
+            if out.candidates < MAX_CANDIDATES && candidate::is_usable(candidate) {
                 out.candidates += 1;
             }
         } else if attribute == "end-of-candidates" {

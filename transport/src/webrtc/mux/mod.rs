@@ -17,6 +17,7 @@
 //! It must never decrypt or change a datagram, nor wait on a session: what a session does not read is
 //! dropped and counted.
 
+mod framing;
 mod leg;
 mod open;
 mod path;
