@@ -7,12 +7,15 @@ mod client;
 
 use std::sync::Arc;
 
-use client::{Client, MonotonicClock, Wish, booby_trap, config, event, until};
-use media::{Clock, CloseReason, DataChannel, MediaTime, Transport, TransportEvent};
+use client::{
+    Arrived, Client, MonotonicClock, Wish, annex_b, booby_trap, config, connect, event, unit, until,
+};
+use media::{Clock, CloseReason, DataChannel, MediaTime, TrackId, Transport, TransportEvent};
 use nearlight_transport::{OfferError, WebRtc};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
+use rtc::rtcp::raw_packet::RawPacket;
 
 const CHROMIUM: &str = include_str!("offers/chromium.sdp");
 
@@ -52,18 +55,20 @@ async fn refusals_come_by_name() {
     assert!(matches!(error, OfferError::Malformed(_)), "{error}");
 }
 
+/// Chooses the same every time.
+fn runner() -> TestRunner {
+    let algorithm = proptest::test_runner::RngAlgorithm::ChaCha;
+    let rng = proptest::test_runner::TestRng::deterministic_rng(algorithm);
+    TestRunner::new_with_rng(Config::default(), rng)
+}
+
 /// Lines are dropped, doubled, swapped and bitten, so that most offers pass the first reader and
 /// reach the stack.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_offers_never_panic() {
     let panics = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let (_, loopback) = Client::offer(Wish::PAGE).await;
-    let mut runner = TestRunner::new_with_rng(
-        Config::default(),
-        proptest::test_runner::TestRng::deterministic_rng(
-            proptest::test_runner::RngAlgorithm::ChaCha,
-        ),
-    );
+    let mut runner = runner();
     let edits = prop::collection::vec(
         (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_u8..5, any::<char>()),
         1..6,
@@ -116,6 +121,41 @@ async fn failed(transport: &mut impl Transport) -> String {
             }
             TransportEvent::Closed(other) => panic!("{other:?}"),
             _ => {}
+        }
+    }
+}
+
+/// Reports, requests and acknowledgements of every kind, about this stream and others, whose lengths lie.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feedback_that_lies_costs_nobody_a_frame() {
+    let (mut client, mut transport, _) = connect(Wish::PAGE, config()).await;
+    client.opened(DataChannel::Control).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    sink.send(unit(0, MediaTime::ZERO, annex_b(true, 3_000, 0))).unwrap();
+    let (ssrc, first, _) = client.frame().await;
+    let mut runner = runner();
+    let words = prop::collection::vec(any::<[u8; 4]>(), 1..40);
+    let packets = (0_u8..32, 192_u8..224, any::<Option<u16>>(), words, 0..4);
+    for _ in 0..500 {
+        let (count, kind, lie, mut words, other) = packets.new_tree(&mut runner).unwrap().current();
+        if let Some(about) = words.get_mut(1).filter(|_| other > 0) {
+            *about = ssrc.to_be_bytes();
+        }
+        let length = lie.unwrap_or(words.len() as u16).to_be_bytes();
+        let head = [0x80 | count, kind, length[0], length[1]];
+        let packet = [&head, words.as_flattened()].concat();
+        client.feed_back(Box::new(RawPacket(packet.into()))).await;
+    }
+    client.send(DataChannel::Control, b"the last of it").await;
+    let is_last = |event: &TransportEvent| matches!(event, TransportEvent::Data(..));
+    until(&mut transport, is_last).await;
+    sink.send(unit(1, MediaTime::from_millis(16), annex_b(false, 3_000, 1))).unwrap();
+    until(&mut transport, |event| matches!(event, TransportEvent::FrameSent { .. })).await;
+    loop {
+        // What it asked for again comes on a stream of its own.
+        let Arrived::Packet(packet) = client.next().await else { continue };
+        if packet.header.ssrc == ssrc && packet.header.timestamp != first && packet.header.marker {
+            break;
         }
     }
 }
