@@ -1,7 +1,9 @@
 // Every example of docs/api.md, in each of its languages, against a real node.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import ts from 'typescript';
@@ -23,9 +25,31 @@ for (const [, name, blocks] of readFileSync(new URL('../../docs/api.md', import.
   examples.set(name, new Map([...blocks.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language, text]) => [language, text])));
 }
 
-let node;
-before(async () => { node = await Node.start({ 'access.open': 'false' }); });
-after(() => node?.stop());
+/** A game that keeps one file. */
+const DIARY = `
+title = "Diary"
+summary = "Keeps one file."
+genre = "puzzle"
+licence = "none"
+command = "/bin/sh"
+arguments = ["{entry}/play.sh"]
+saves = ["diary"]
+`;
+
+let node, sandboxes, games, state;
+before(async () => {
+  [sandboxes, games, state] = ['nl-', 'nearlight-games-', 'nearlight-state-'].map((name) => mkdtempSync(join(tmpdir(), name)));
+  mkdirSync(join(games, 'diary'));
+  // Users that games run as pass through all of them, wherever this lies.
+  for (const folder of [sandboxes, games, join(games, 'diary')]) chmodSync(folder, 0o755);
+  writeFileSync(join(games, 'diary', 'game.toml'), DIARY);
+  writeFileSync(join(games, 'diary', 'play.sh'), 'echo kept > diary\nexec sleep 1000\n');
+  node = await Node.start({ 'access.open': 'false', 'games.folders': JSON.stringify([games]), 'games.run': sandboxes, 'server.state_dir': state });
+});
+after(async () => {
+  await node?.stop();
+  for (const folder of [sandboxes, games, state]) rmSync(folder, { recursive: true, force: true });
+});
 
 const tried = new Set();
 /** Runs an example; what it prints as JSON. */
@@ -68,6 +92,45 @@ for (const language of Object.keys(HOW)) {
     const redeemed = await see('redeem', { ID, TICKET: fragment(link).get('ticket') });
     await see('end', { ID, TOKEN: redeemed.token });
     await until('the session to be over', async () => ((await see('list')).some((session) => session.id === ID) ? undefined : true));
+  });
+}
+
+/** Examples that need a sandbox. */
+const OF_SAVES = ['list_saves', 'restore_save', 'delete_save', 'save_session'];
+
+for (const language of Object.keys(HOW)) {
+  test(`what a player keeps of a game in ${language}`, async (t) => {
+    const { entries } = await (await node.fetch('api/v1/catalogue')).json();
+    const { unavailable } = entries.find(({ id }) => id === 'diary');
+    if (unavailable !== undefined) {
+      assert.ok(process.env.NEARLIGHT_HOST === undefined, unavailable);
+      for (const name of OF_SAVES) tried.add(name);
+      t.skip(unavailable);
+      return;
+    }
+    const NEARLIGHT_PLAYER = `anne-${language}`;
+    const see = (name, environment) => call(language, name, { APP: 'diary', NEARLIGHT_PLAYER, ...environment });
+    const made = await node.fetch('api/v1/sessions', {
+      method: 'POST',
+      headers: { authorization: `Bearer ${OPERATOR}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ app: 'diary', player: NEARLIGHT_PLAYER, video: { width: 320, height: 240, fps: 10 } }),
+    });
+    assert.equal(made.status, 201);
+    const session = await made.json();
+    await until('the game', async () => {
+      const { saves } = await (await node.fetch(`api/v1/sessions/${session.id}`, { headers: { authorization: `Bearer ${session.token}` } })).json();
+      return saves;
+    });
+    const SAVE = await until('a save', async () => (await see('save_session', { ID: session.id, TOKEN: session.token })).save);
+    await node.end(session);
+    const list = await until('the last state', async () => {
+      const found = await see('list_saves');
+      return found.playing ? undefined : found.saves;
+    });
+    assert.ok(list.some(({ id }) => id === SAVE));
+    assert.equal(typeof (await see('restore_save', { SAVE })).save, 'string');
+    await see('delete_save', { SAVE });
+    assert.ok(!(await see('list_saves')).saves.some(({ id }) => id === SAVE));
   });
 }
 

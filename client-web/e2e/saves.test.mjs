@@ -64,8 +64,8 @@ async function rows(tab) {
 async function began(tab) {
   await tab.state('live');
   await tab.until(() => window.nearlight.hello?.saves !== undefined && window.nearlight.framesPresented > 0);
-  return until('the prompt', async () => {
-    // The shell runs once it shows that there is something on the picture.
+  return until('prompts', async () => {
+    await tab.page.keyboard.press('Enter');
     if (new Set((await tab.picture()).map((value) => Math.round(value / 8))).size < 2) return undefined;
     return tab.page.evaluate(() => window.nearlight.hello.saves);
   });

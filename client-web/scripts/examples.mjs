@@ -41,6 +41,7 @@ function readCall(document, path, method, operation) {
     method: method.toUpperCase(),
     path,
     query,
+    headers: parameters.filter((each) => each.in === 'header' && each.required).map((each) => each.name),
     body: content && bodyOf(document, content['application/json'].schema),
     answers: response.content !== undefined,
     status,
@@ -74,6 +75,9 @@ class Variable {
   }
 }
 
+/** What the environment calls the value of a header. */
+const variableOf = (header) => header.toUpperCase().replaceAll('-', '_');
+
 function section(call) {
   const blocks = [['sh', curl(call)], ['ts', typescript(call)], ['python', python(call)]];
   const code = blocks.map(([language, text]) => `\`\`\`${language}\n${text}\n\`\`\`\n`);
@@ -88,15 +92,17 @@ function address({ path, query }, variable) {
 }
 
 function curl(call) {
-  const lines = [`curl --fail-with-body -sS -X ${call.method} "$NEARLIGHT${address(call, (name) => `$${name}`)}"`, '-H "authorization: Bearer $TOKEN"'];
+  const headers = call.headers.map((name) => `-H "${name}: $${variableOf(name)}"`);
+  const lines = [`curl --fail-with-body -sS -X ${call.method} "$NEARLIGHT${address(call, (name) => `$${name}`)}"`, '-H "authorization: Bearer $TOKEN"', ...headers];
   if (call.body === undefined) return lines.join(' \\\n  ');
   const text = JSON.stringify(call.body, (_, value) => (value instanceof Variable ? `$${value.name}` : value));
   return `${[...lines, "-H 'content-type: application/json' --data @- <<JSON"].join(' \\\n  ')}\n${text}\nJSON`;
 }
 
 function typescript(call) {
-  const headers = ["authorization: `Bearer ${TOKEN}`", ...(call.body === undefined ? [] : ["'content-type': 'application/json'"])];
-  const names = new Set(['NEARLIGHT', 'TOKEN']);
+  const named = call.headers.map((name) => `'${name}': ${variableOf(name)}`);
+  const headers = ["authorization: `Bearer ${TOKEN}`", ...named, ...(call.body === undefined ? [] : ["'content-type': 'application/json'"])];
+  const names = new Set(['NEARLIGHT', 'TOKEN', ...call.headers.map(variableOf)]);
   const where = address(call, (name) => { names.add(name); return `\${${name}}`; });
   const body = call.body === undefined ? [] : [`  body: JSON.stringify(${literal(call.body, (name) => { names.add(name); return name; })}),`];
   return [
@@ -122,7 +128,8 @@ function python(call) {
   const where = address(call, (name) => { named.push(name); return `{environ['${name}']}`; });
   const body = Object.entries(call.body ?? {}).map(([name, value]) =>
     `"${name}": ${value instanceof Variable ? `environ["${value.name}"]` : `"${value}"`}`);
-  const headers = ['"authorization": f"Bearer {environ[\'TOKEN\']}"', ...(call.body === undefined ? [] : ['"content-type": "application/json"'])];
+  const more = call.headers.map((name) => `"${name}": environ["${variableOf(name)}"]`);
+  const headers = ['"authorization": f"Bearer {environ[\'TOKEN\']}"', ...more, ...(call.body === undefined ? [] : ['"content-type": "application/json"'])];
   return [
     ...(call.answers || call.body !== undefined ? ['import json'] : []),
     'from os import environ',
