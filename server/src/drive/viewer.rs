@@ -214,7 +214,7 @@ impl Viewer {
 
     fn greet(&mut self) {
         if self.greeted {
-            let hello = self.client.hello(self.id.as_str(), &self.node.device_name());
+            let hello = self.client.hello(self.id.as_str(), &self.node.device_name(), None);
             self.say(&hello);
             self.ping(self.node.clock.now());
         }
