@@ -22,6 +22,8 @@ use crate::saves::Keep;
 
 /// A pushed source is asked again after this long, so that stop and pause are noticed.
 const PUSHED_WAIT: Duration = Duration::from_millis(50);
+/// Intervals without a picture after which a pushed source is taken to stand still.
+const STILL: u32 = 2;
 /// After all slots, or the device, were busy, the source is asked again after this long: short against a frame, long
 /// against what asking takes.
 const BUSY_WAIT: Duration = Duration::from_millis(1);
@@ -265,7 +267,8 @@ impl Shared {
         let pacing = source.info().pacing;
         let mut id = FrameId::default();
         let mut lost = false;
-        let mut repeated = None;
+        let mut last = None;
+        let mut owed = false;
         let mut held = Held::NotYet;
         while let Some((at, refresh)) =
             self.wait_until_due(pacing, lost, source.as_mut(), &mut held)
@@ -274,30 +277,31 @@ impl Shared {
             if let Some(size) = size {
                 source.resize(size);
             }
-            let wanted = refresh || output.wants_refresh();
-            // A pushed source answers at once when it is to repeat itself: no oftener than pictures come.
-            let early = repeated.is_some_and(|last| at.since(last) < video.rate.interval());
-            let refresh = wanted && !(pacing == Pacing::Pushed && early);
-            let within = match pacing {
-                Pacing::Pushed if wanted == refresh => PUSHED_WAIT,
-                Pacing::Pushed | Pacing::Pulled => video.rate.interval(),
+            owed |= refresh;
+            let intervals = match pacing {
+                _ if !owed && !output.wants_refresh() => None,
+                Pacing::Pulled => Some(0),
+                // It answers at once when it is to repeat itself: no oftener than pictures come, and what the encoder
+                // wants better only when nothing else is on its way.
+                Pacing::Pushed => Some(if owed { 1 } else { STILL }),
             };
-            if refresh {
-                repeated = Some(at);
-            } else if wanted {
-                self.lock().refresh = true;
-            }
+            let passed = last.map_or(Duration::MAX, |last| at.since(last));
+            let wait = intervals.map(|many| (video.rate.interval() * many).saturating_sub(passed));
+            let refresh = wait.is_some_and(|wait| wait.is_zero());
+            let within = match (pacing, wait) {
+                (Pacing::Pulled, _) => video.rate.interval(),
+                (Pacing::Pushed, Some(wait)) if !refresh => wait.min(PUSHED_WAIT),
+                (Pacing::Pushed, _) => PUSHED_WAIT,
+            };
             let (share, kind) = (output.wants_shared(), output.wants_kind());
             let request = FrameRequest { id, at, within, views: &[], refresh, share, kind };
             match self.ask(source.as_mut(), &request, &mut lost, output) {
-                Asked::Frame => id = id.next(),
-                Asked::Nothing => {}
-                Asked::Again(wait) => {
-                    // What was wanted is still wanted.
-                    let mut state = self.lock();
-                    state.refresh |= refresh;
-                    drop(self.wake.wait_timeout(state, wait));
+                // Whoever wanted one did so before it was made.
+                Asked::Frame => {
+                    (id, last, owed) = (id.next(), Some(self.clock.now()), false);
                 }
+                Asked::Nothing => {}
+                Asked::Again(wait) => drop(self.wake.wait_timeout(self.lock(), wait)),
                 Asked::Over => return,
             }
         }
