@@ -11,7 +11,7 @@ use media::{
 };
 use smallvec::SmallVec;
 
-use super::convert::{convert, nv12_bytes, rows};
+use super::convert::{PIXEL, convert, nv12_bytes, rows};
 
 /// One that is filled, one that waits, one that is encoded.
 const SLOTS: usize = 3;
@@ -64,22 +64,32 @@ impl Ring {
             index,
             buffer,
             size,
+            filled: 0,
             drawn_at: complete_at,
             complete_at,
             done: false,
         })
     }
 
-    /// Makes `picture` show the whole of `bgrx`, a picture of its size.
+    /// Makes `picture` show the rows of `bgrx`, the upper part of a picture of its size, or all of it. Of a picture that
+    /// is filled bit by bit each call is told more; nothing that it lacks may change meanwhile but below those rows.
     ///
     /// # Errors
-    /// When `bgrx` has another size, which is our bug.
+    /// When `bgrx` is longer than the picture, which is our bug.
     pub(super) fn fill(&mut self, picture: &mut Captured, bgrx: &[u8]) -> Result<(), String> {
-        let lacks = std::mem::replace(&mut self.lacks[picture.index], Damage::none());
-        let pixels = &mut picture.buffer.pixels;
-        rows(&lacks, picture.size)
-            .into_iter()
-            .try_for_each(|rows| convert(bgrx, picture.size, rows, pixels))
+        let below = (bgrx.len() / (picture.size.width as usize * PIXEL)) as u32;
+        let lacks = &mut self.lacks[picture.index];
+        for (from, to) in rows(lacks, picture.size) {
+            let (from, to) = (from.max(picture.filled), to.min(below));
+            if from < to {
+                convert(bgrx, picture.size, (from, to), &mut picture.buffer.pixels)?;
+            }
+        }
+        picture.filled = below;
+        if below == picture.size.height {
+            *lacks = Damage::none();
+        }
+        Ok(())
     }
 }
 
@@ -99,6 +109,8 @@ pub(super) struct Captured {
     index: usize,
     buffer: Buffer,
     size: Size,
+    /// Rows from the top that show what they should.
+    filled: u32,
     drawn_at: MediaTime,
     complete_at: MediaTime,
     done: bool,

@@ -37,9 +37,19 @@ impl Segment {
         self.id
     }
 
-    /// What the server wrote, after its reply: between a reply and the next request it writes nothing.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.map
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// What the server wrote into the first `bytes`, for whose requests its replies have come: it writes there only
+    /// between a request and its reply.
+    ///
+    /// # Errors
+    /// When there are fewer, which is our bug.
+    pub(super) fn first(&self, bytes: usize) -> Result<&[u8], DisplayError> {
+        let short = || DisplayError::Protocol("the shared memory is too short".into());
+        self.map.get(..bytes).ok_or_else(short)
     }
 }
 
@@ -49,8 +59,8 @@ fn create(bytes: usize) -> std::io::Result<(Mmap, OwnedFd)> {
     fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     let file = File::from(fd);
     // SAFETY: the file is ours and its size is sealed before anyone else has it, so that no page goes away
-    // under the mapping. A server writes to it between our request and its reply, when nothing here reads
-    // it. One that writes at other times spoils its own picture: bytes are colours and nothing else, and
+    // under the mapping. A server writes to a part of it between our request for that part and its reply, when nothing
+    // here reads that. One that writes at other times spoils its own picture: bytes are colours and nothing else, and
     // no index, length or branch is made of them.
     let map = unsafe { MmapOptions::new().populate().map(&file)? };
     Ok((map, file.into()))

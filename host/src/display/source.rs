@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The shared memory mirrors the whole picture, so that a slot of the ring is brought up to date from there
-//! whatever it missed. Damage is taken before pixels are copied: what is drawn in between comes again.
+//! whatever it missed. Damage is taken before pixels are copied: what is drawn in between comes again. Rows are copied
+//! in bands, and those that have come are converted while the server copies the next.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,19 +21,30 @@ use media::{
 use smallvec::SmallVec;
 use x11rb::NONE;
 use x11rb::connection::Connection as _;
+use x11rb::cookie::Cookie;
 use x11rb::protocol::Event;
 use x11rb::protocol::damage::{ConnectionExt as _, Damage as DamageId, ReportLevel};
-use x11rb::protocol::shm::ConnectionExt as _;
+use x11rb::protocol::shm::{ConnectionExt as _, GetImageReply};
 use x11rb::protocol::xfixes::{ConnectionExt as _, Region};
 use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat};
+use x11rb::rust_connection::RustConnection;
 
 use super::convert::{PIXEL, even, rows};
 use super::link::{DisplayError, Link};
 use super::pointer::{Aim, Pointer};
-use super::ring::Ring;
+use super::ring::{Captured, Ring};
 use super::screen::Viewport;
 use super::segment::Segment;
+use super::wire::Wire;
 
+/// Bands that rows are copied in, one being converted while the server copies the next, and the least of a band.
+const BANDS: u32 = 4;
+const LEAST_ROWS: u32 = 64;
+/// Copies of one picture that need no memory of their own.
+const MOST_COPIES: usize = 2 * Damage::MAX_RECTS;
+/// Part of an interval that the gate gives up on each picture: half an interval is made up for within 16 pictures, and the
+/// rate is exceeded by 3 in a hundred at most.
+const HASTE: u32 = 32;
 /// Events that are looked at before anything else is done: a server that talks on and on must not keep the
 /// thread.
 const MOST_EVENTS: usize = 1_024;
@@ -61,6 +73,8 @@ struct Seen {
     damage: Option<MediaTime>,
     /// Nothing of the picture is known.
     everything: bool,
+    /// The damage that was taken last was all of it.
+    whole: bool,
     screen: bool,
     look: bool,
     place: Option<CursorUpdate>,
@@ -179,7 +193,7 @@ impl XSource {
         if view == before {
             return Ok(false);
         }
-        if bytes(view.size) > self.mirror.bytes().len() {
+        if bytes(view.size) > self.mirror.len() {
             let larger = Segment::attach(&self.link, bytes(view.size))?;
             std::mem::replace(&mut self.mirror, larger).detach(&self.link)?;
         }
@@ -201,26 +215,28 @@ impl XSource {
         stages.mark(Mark::DrawStarted, started);
         let mut damage = Damage::none();
         if self.seen.damage.is_some() {
-            damage = self.take_damage()?;
-            if let Err(error) = self.copy(&damage) {
-                // The screen may have become smaller since; what was damaged still is.
-                self.seen.everything = true;
-                return match error {
-                    DisplayError::Refused(_) if self.follow_screen()? => {
-                        Ok(Some(SourceEvent::Resized(self.view.size)))
-                    }
-                    error => Err(error.into()),
-                };
-            }
+            damage = match self.take(&mut image) {
+                Ok(damage) => damage,
+                Err(error) => {
+                    // The screen may have become smaller since; what was damaged still is.
+                    self.seen.everything = true;
+                    return match error {
+                        DisplayError::Refused(_) if self.follow_screen()? => {
+                            Ok(Some(SourceEvent::Resized(self.view.size)))
+                        }
+                        error => Err(error.into()),
+                    };
+                }
+            };
             self.seen.damage = None;
             self.seen.everything = false;
-            self.ring.changed(&damage);
             if damage == Damage::none() && !request.refresh {
                 return Ok(None);
             }
         }
         let drawn = self.clock.now();
-        self.ring.fill(&mut image, self.mirror.bytes()).map_err(DisplayError::Protocol)?;
+        let pixels = self.mirror.first(bytes_of(self.view.size.width, self.view.size.height))?;
+        self.ring.fill(&mut image, pixels).map_err(DisplayError::Protocol)?;
         image.completed(drawn, self.clock.now());
         if damage != Damage::none() {
             self.gate.pass(Instant::now());
@@ -239,52 +255,55 @@ impl XSource {
         })))
     }
 
-    /// Takes the damage from the server, which begins to gather anew, and looks where the pointer is.
-    fn take_damage(&mut self) -> Result<Damage, DisplayError> {
+    /// Takes the damage from the server, which begins to gather anew, looks where the pointer is, has the damaged rows
+    /// copied into the mirror, and converts all but the last of them as they come.
+    fn take(&mut self, image: &mut Captured) -> Result<Damage, DisplayError> {
+        let Viewport { size, .. } = self.view;
         let x = self.link.x();
         x.damage_subtract(self.damage, NONE, self.parts)?;
         let parts = x.xfixes_fetch_region(self.parts)?;
         let place = x.query_pointer(self.link.root())?;
+        let mut copies = Copies::new();
+        // A game that drew all of its picture last time does so again: that saves asking twice.
+        let whole = self.seen.everything || self.seen.whole;
+        if whole {
+            copy(&self.link, &self.view, &self.mirror, (0, size.height), &mut copies)?;
+        }
         let (parts, place) = (parts.reply()?, place.reply()?);
-        self.found((place.root_x, place.root_y));
         let mut damage = Damage::none();
         if self.seen.everything {
-            damage.add(Rect::whole(self.view.size));
-            return Ok(damage);
-        }
-        for part in parts.rectangles {
-            if let Some(rect) = self.view.clip(part.x, part.y, part.width, part.height) {
-                damage.add(even(rect));
+            damage.add(Rect::whole(size));
+        } else {
+            for part in parts.rectangles {
+                if let Some(rect) = self.view.clip(part.x, part.y, part.width, part.height) {
+                    damage.add(even(rect));
+                }
             }
         }
-        Ok(damage)
-    }
-
-    /// Has the server copy the rows of `damage` into the mirror.
-    fn copy(&self, damage: &Damage) -> Result<(), DisplayError> {
-        let Viewport { x: left, y: top, size } = self.view;
-        let x = self.link.x();
-        let mut copies = SmallVec::<[_; Damage::MAX_RECTS]>::new();
-        for (from, to) in rows(damage, size) {
-            let offset = from * size.width * PIXEL as u32;
-            // Screens have at most 32,767 pixels each way (X11 protocol §8).
-            let (width, height) = (size.width as u16, (to - from) as u16);
-            let (left, top) = (left as i16, (top + from) as i16);
-            let format = ImageFormat::Z_PIXMAP.into();
-            let segment = self.mirror.id();
-            let root = self.link.root();
-            let copy =
-                x.shm_get_image(root, left, top, width, height, !0, format, segment, offset)?;
-            copies.push((copy, u32::from(width) * u32::from(height) * PIXEL as u32));
+        let rows = rows(&damage, size);
+        if !whole {
+            for &rows in &rows {
+                copy(&self.link, &self.view, &self.mirror, rows, &mut copies)?;
+            }
         }
-        for (copy, bytes) in copies {
-            let copied = copy.reply()?.size;
+        self.ring.changed(&damage);
+        let last = copies.len().saturating_sub(1);
+        for (number, (copy, (from, below))) in copies.into_iter().enumerate() {
+            let copied = copy.reply()?.size as usize;
+            let bytes = bytes_of(size.width, below - from);
             if copied != bytes {
                 let text = format!("an image of {copied} bytes in place of {bytes}");
                 return Err(DisplayError::Protocol(text));
             }
+            // While the server copies the next.
+            if number < last {
+                let rows = self.mirror.first(bytes_of(size.width, below))?;
+                self.ring.fill(image, rows).map_err(DisplayError::Protocol)?;
+            }
         }
-        Ok(())
+        self.seen.whole = rows[..] == [(0, size.height)];
+        self.found((place.root_x, place.root_y));
+        Ok(damage)
     }
 
     fn find_pointer(&mut self) -> Result<(), DisplayError> {
@@ -321,11 +340,47 @@ impl FrameSource for XSource {
 }
 
 fn bytes(size: Size) -> usize {
-    size.width as usize * size.height as usize * PIXEL
+    bytes_of(size.width, size.height)
+}
+
+fn bytes_of(width: u32, rows: u32) -> usize {
+    width as usize * rows as usize * PIXEL
+}
+
+/// Requests for copies under way, each with its rows, from top to bottom.
+type Copies<'x> =
+    SmallVec<[(Cookie<'x, RustConnection<Wire>, GetImageReply>, (u32, u32)); MOST_COPIES]>;
+
+/// Asks for the rows `from..to` to be copied into the mirror, a band after the other.
+fn copy<'x>(
+    link: &'x Link,
+    view: &Viewport,
+    mirror: &Segment,
+    (from, to): (u32, u32),
+    copies: &mut Copies<'x>,
+) -> Result<(), DisplayError> {
+    let band = ((to - from) / BANDS).max(LEAST_ROWS).next_multiple_of(2);
+    let mut top = from;
+    while top < to {
+        // What would be left is not worth an answer of its own.
+        let below = if to - top < 2 * band { to } else { top + band };
+        // Screens have at most 32,767 pixels each way (X11 protocol §8).
+        let (width, height) = (view.size.width as u16, (below - top) as u16);
+        let (x, y) = (view.x as i16, (view.y + top) as i16);
+        let (root, format) = (link.root(), ImageFormat::Z_PIXMAP.into());
+        let offset = top * view.size.width * PIXEL as u32;
+        let requests = link.x();
+        let copy =
+            requests.shm_get_image(root, x, y, width, height, !0, format, mirror.id(), offset)?;
+        copies.push((copy, (top, below)));
+        top = below;
+    }
+    Ok(())
 }
 
 /// Lets pictures pass at a rate. A picture may come up to half an interval early, so that one that the game
-/// draws at the same rate never waits for more than its own jitter.
+/// draws at the same rate never waits for more than its own jitter. The rate is a little above the nominal one: a game
+/// that keeps it exactly would never make up for a picture that was late once, and all that follow would wait.
 struct Gate {
     interval: Duration,
     opens: Instant,
@@ -333,7 +388,7 @@ struct Gate {
 
 impl Gate {
     fn new(rate: FrameRate) -> Self {
-        Self { interval: rate.interval(), opens: Instant::now() }
+        Self { interval: rate.interval() * (HASTE - 1) / HASTE, opens: Instant::now() }
     }
 
     fn pass(&mut self, now: Instant) {
@@ -344,6 +399,23 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gate_makes_up_for_a_late_picture_while_the_game_keeps_the_rate() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut gate = Gate::new(FrameRate::fps(100));
+        gate.opens = start;
+        let mut waits = Vec::new();
+        for number in 0..40 {
+            // The second one is late by most of an interval.
+            let drawn = start + ms(number * 10 + if number == 1 { 9 } else { 0 });
+            let passed = drawn.max(gate.opens);
+            waits.push(passed - drawn);
+            gate.pass(passed);
+        }
+        assert!(waits[2] >= ms(3), "it comes too early after the late one: {waits:?}");
+        assert!(waits[20..].iter().all(Duration::is_zero), "{waits:?}");
+    }
 
     #[test]
     fn a_gate_lets_jitter_pass_and_holds_the_rate() {
