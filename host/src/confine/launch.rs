@@ -40,6 +40,7 @@ pub(super) fn spawn(
     command.stdin(streams.input).stdout(streams.output).stderr(streams.error);
     let named = stand_ins.names();
     let enter = move || {
+        leave_real_time()?;
         for door in &doors {
             rustix::io::write(door, b"0")?;
         }
@@ -75,6 +76,25 @@ fn become_user(User { uid, gid }: User) -> io::Result<()> {
             || libc::setresuid(uid, uid, uid) != 0
     };
     if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A node may run with real-time priority; a game with it could keep everybody else from the cores, and groups without
+/// time set aside for that take none.
+///
+/// # Errors
+/// The system's.
+fn leave_real_time() -> io::Result<()> {
+    let ordinary = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the calls take numbers, and a struct that outlives them; they ask and change this process alone.
+    let result = unsafe {
+        match libc::sched_getscheduler(0) {
+            libc::SCHED_FIFO | libc::SCHED_RR => {
+                libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const ordinary)
+            }
+            policy => policy.min(0),
+        }
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// What the node has open is closed on exec, also what it inherited itself without that mark, which a
