@@ -44,7 +44,7 @@ before(async () => {
   for (const folder of [sandboxes, games, join(games, 'diary')]) chmodSync(folder, 0o755);
   writeFileSync(join(games, 'diary', 'game.toml'), DIARY);
   writeFileSync(join(games, 'diary', 'play.sh'), 'echo kept > diary\nexec sleep 1000\n');
-  node = await Node.start({ 'access.open': 'false', 'games.folders': JSON.stringify([games]), 'games.run': sandboxes, 'server.state_dir': state });
+  node = await Node.start({ 'access.open': 'false', 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': sandboxes, 'server.state_dir': state });
 });
 after(async () => {
   await node?.stop();

@@ -24,7 +24,7 @@ before(async () => {
   cpSync(FREEDOOM, join(games, 'walk'), { recursive: true });
   const toml = join(games, 'walk/game.toml');
   writeFileSync(toml, readFileSync(toml, 'utf8').replace('"-nogui",', '"-nogui", "-warp", "1", "1", "-nomonsters",'));
-  node = await Node.start({ 'games.folders': JSON.stringify([games]), 'games.run': run });
+  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': run });
   browser = await launch();
   ({ entries } = await (await node.fetch('api/v1/catalogue')).json());
 });

@@ -18,7 +18,7 @@ before(async () => {
   // Users that games run as pass through it.
   run = mkdtempSync(join(tmpdir(), 'nl-'));
   chmodSync(run, 0o755);
-  node = await Node.start({ 'games.folders': JSON.stringify([GAMES]), 'games.run': run, 'sessions.away': '5m' });
+  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([GAMES]), 'games.run': run, 'sessions.away': '5m' });
   browser = await launch();
   ({ entries } = await (await node.fetch('api/v1/catalogue')).json());
 });

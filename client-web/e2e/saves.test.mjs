@@ -22,7 +22,7 @@ before(async () => {
   // Its own name of a folder would need Shift, which keys here go without.
   const toml = readFileSync(join(folder, 'game.toml'), 'utf8').replace('saves = ["Documents"]', 'saves = ["kept"]');
   writeFileSync(join(folder, 'game.toml'), toml);
-  node = await Node.start({ 'games.folders': JSON.stringify([games]), 'games.run': run, 'server.state_dir': state, 'catalogue.demo': 'false' });
+  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': run, 'server.state_dir': state, 'catalogue.demo': 'false' });
   browser = await launch();
   const { entries } = await (await node.fetch('api/v1/catalogue')).json();
   entry = entries.find(({ id }) => id === 'terminal');

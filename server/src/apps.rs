@@ -1,9 +1,11 @@
 //! What can be played: a list of [`App`]s, each of which opens sources for sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use media::{
-    AudioSource, Clock, DeviceId, FrameRate, FrameSource, InputSink, MOST_PADS, Rumble, Size,
+    AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, InputSink, MOST_PADS, Rumble,
+    Size,
 };
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
@@ -44,6 +46,12 @@ pub trait App: Send + Sync {
 
     /// Draws a still picture as JPEG; none where it cannot. Slow.
     fn draw_poster(&self) -> Option<Vec<u8>>;
+
+    /// What a session with such pictures is taken to need of cores and memory, coding not counted; `None` where
+    /// neither is what bounds it: what is drawn here is bounded by the pixels that are coded.
+    fn needs(&self, _video: VideoMode) -> Option<Needs> {
+        None
+    }
 }
 
 /// What the catalogue says of an app.
@@ -79,6 +87,17 @@ pub struct Start {
     pub cancel: CancellationToken,
     /// What the session keeps, where it keeps something.
     pub keep: Option<Arc<Keep>>,
+}
+
+/// What a session takes of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Time of cores per second.
+    pub cpu: Duration,
+    /// Whether that was measured; else it is the most that it is let have, of which a node may have less.
+    pub measured: bool,
+    /// Memory.
+    pub memory: ByteSize,
 }
 
 /// An opened app.

@@ -194,6 +194,16 @@ impl NodeEncoders {
         Demand { size, rate, format: kind.format, decodes, ..self.usual }
     }
 
+    /// Time of the cores that coding such pictures takes per second with this encoder; none where hardware does it.
+    pub(crate) fn coding(&self, name: &str, demand: &Demand) -> Duration {
+        let known = self.known();
+        let verdict = known.table().iter().find(|verdict| verdict.name == name);
+        let cost = verdict.filter(|verdict| !verdict.hardware).and_then(encoder::Verdict::cost);
+        cost.map_or(Duration::ZERO, |cost| {
+            cost.of_picture(demand.format, demand.size).mul_f64(demand.rate.as_f64())
+        })
+    }
+
     fn trying(&self) -> MutexGuard<'_, BTreeMap<&'static str, bool>> {
         self.trying.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use host::catalogue::{Device, Entry, Missing, Values};
 use host::confine::{
@@ -17,12 +17,14 @@ use host::confine::{
 use host::display::{Cookie, Display, XSource};
 use host::sound::SoundServer;
 use media::{
-    Clock, DeviceId, FrameRequest, FrameSource, Size, SourceError, SourceEvent, SourceInfo,
+    ByteSize, Clock, DeviceId, FrameRequest, FrameSource, Size, SourceError, SourceEvent,
+    SourceInfo,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
+use crate::apps::{App, AppInfo, Needs, OpenError, Running, Start, VideoMode};
 use crate::config::{self, Config};
+use crate::meter::{Machine, Measured, Meter, Spent, thread_time};
 use crate::saves::{GameSaves, Keep, Saves};
 use crate::wire::{ControlHint, EntryKind};
 
@@ -41,6 +43,10 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How often a picture is asked for while the game is being read.
 const READ: Duration = Duration::from_millis(10);
+/// Memory of this process for a session: threads, coder, connection, sound.
+const OWN_MEMORY: u64 = 48 << 20;
+/// Bytes of this process for each pixel of a display: three pictures in NV12, and the one that mirrors it.
+const PIXEL_BYTES: u64 = 9;
 
 /// Counts sandboxes, which need a name each.
 static STARTED: AtomicU64 = AtomicU64::new(1);
@@ -67,7 +73,8 @@ pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
     });
     let app = |entry| -> Arc<dyn App> {
         let saves = saves.as_ref().and_then(|saves| GameSaves::of(saves, &entry));
-        Arc::new(GameApp { entry, confinement: confinement.clone(), saves })
+        let (confinement, measured) = (confinement.clone(), Arc::default());
+        Arc::new(GameApp { entry, confinement, saves, measured })
     };
     entries.into_iter().map(app).collect()
 }
@@ -98,6 +105,7 @@ struct GameApp {
     entry: Entry,
     confinement: Result<Arc<Confinement>, String>,
     saves: Option<Arc<GameSaves>>,
+    measured: Arc<Measured>,
 }
 
 impl App for GameApp {
@@ -130,7 +138,8 @@ impl App for GameApp {
     ) -> Result<Running, OpenError> {
         let confinement =
             self.confinement.as_ref().map_err(|why| OpenError::Content(why.clone()))?;
-        self::start(&self.entry, confinement, video, &clock, start).map_err(|why| {
+        let meter = Meter::new(self.measured.clone(), video);
+        self::start(&self.entry, confinement, video, &clock, start, meter).map_err(|why| {
             if start.cancel.is_cancelled() {
                 return OpenError::Cancelled;
             }
@@ -158,6 +167,24 @@ impl App for GameApp {
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
+
+    fn needs(&self, video: VideoMode) -> Option<Needs> {
+        let limits = self.entry.limits;
+        let at_most = Duration::from_millis(limits.cpu_millis.into());
+        // What is measured has the capture in it, which the limit has not.
+        let unknown = || {
+            let picture = host::display::conversion(video.size.pixels());
+            at_most + picture.mul_f64(video.rate.as_f64())
+        };
+        let memory =
+            limits.memory.0 + limits.home.0 + OWN_MEMORY + video.size.pixels() * PIXEL_BYTES;
+        let usual = self.measured.usual(video);
+        Some(Needs {
+            cpu: usual.unwrap_or_else(unknown),
+            measured: usual.is_some(),
+            memory: ByteSize(memory),
+        })
+    }
 }
 
 fn start(
@@ -166,6 +193,7 @@ fn start(
     video: VideoMode,
     clock: &Arc<dyn Clock>,
     start: &Start,
+    meter: Meter,
 ) -> Result<Running, String> {
     if let Some(missing) = entry.missing() {
         return Err(missing.to_string());
@@ -229,6 +257,7 @@ fn start(
             _display: display,
             _socket: socket,
             sound: Some(sound),
+            meter,
         }),
         input: Box::new(input),
         sound: Some(Box::new(sounds)),
@@ -299,6 +328,7 @@ struct GameSource {
     /// Keeps the path of the display alive.
     _socket: confine::Display,
     sound: Option<SoundServer>,
+    meter: Meter,
 }
 
 impl GameSource {
@@ -328,9 +358,15 @@ impl FrameSource for GameSource {
         }
         let Some(display) = self.hosted.display() else {
             // It stands still to be saved, and so does its picture.
+            self.meter.pause();
             std::thread::sleep(request.within.min(READ));
             return Ok(SourceEvent::Unchanged);
         };
+        let spent = || {
+            let session = self.hosted.sandbox().usage().cpu? + thread_time();
+            Some(Spent { session, machine: Machine::now()? })
+        };
+        self.meter.look(Instant::now(), spent);
         let answer = self.inner.next(request);
         drop(display);
         match answer {
@@ -347,6 +383,7 @@ impl FrameSource for GameSource {
     }
 
     fn set_held(&mut self, held: bool) {
+        self.meter.pause();
         self.hosted.set_held(held);
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod apps;
 pub mod caller;
+mod capacity;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod drive;
 pub mod encoders;
 pub mod games;
 pub mod http;
+mod meter;
 pub mod metrics;
 pub mod node;
 pub mod ops;

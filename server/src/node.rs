@@ -7,10 +7,13 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use encoder::SoundConfig;
 use media::{
-    Bitrate, Clock, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size, TrackId, ViewerId,
+    Bitrate, ByteSize, Clock, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size, TrackId,
+    ViewerId,
 };
 use render::device::GpuPool;
-use session::admission::{Admission, Capacity, Demand, Permit, ViewerPermit};
+use session::admission::{
+    self, Admission, Capacity, Demand, Lengths, Permit, PermitNumber, Refusal, ViewerPermit,
+};
 use session::invitations::{Invitation, InvitationError, InvitationId, Invitations};
 use session::reason::StoppedBy;
 use session::tokens::{Scope, TokenDigest, TokenError, Tokens, Use};
@@ -19,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use transport::{Certificate, MediaPort, PortConfig, PortError};
 
-use crate::apps::{self, App, Apps, VideoMode};
+use crate::apps::{self, App, Apps, Needs, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
 use crate::encoders::{EncoderSession, NodeEncoders, Probing};
@@ -31,12 +34,15 @@ use crate::registry::{Entry, Registry, ViewerEntry};
 use crate::saves::{Keep, Player, Wish};
 use crate::scenes::SceneLibrary;
 use crate::turn::Turn;
-use crate::{doctor, drive, wire};
+use crate::{capacity, doctor, drive, wire};
 
 /// Addresses of a session for WebTransport that work at once: several tabs or tries of one client.
 const ADDRESSES: usize = 4;
 /// The same of a viewer.
 const VIEWER_ADDRESSES: usize = 2;
+/// Seconds until a client that is refused may ask again: where nothing better is known, and at the most.
+const RETRY: u32 = 10;
+const LATEST_RETRY: u32 = 3_600;
 /// Invitations of a session that are good at once.
 const INVITATIONS: usize = 16;
 
@@ -62,6 +68,8 @@ pub struct Node {
     /// Where media of WebRTC sessions comes in, once it is open.
     media_port: Mutex<Option<Arc<MediaPort>>>,
     admission: Mutex<Admission>,
+    /// Of sessions that have ended.
+    lengths: Mutex<Lengths>,
     tokens: Mutex<Tokens>,
     invitations: Mutex<Invitations>,
     /// Viewers up to now: numbers them.
@@ -112,7 +120,8 @@ impl Node {
             pixel_rate: config.sessions.max_pixel_rate,
             // Not measured before a session runs; the two above bound what is.
             render: Duration::MAX,
-            memory: media::ByteSize(u64::MAX),
+            cpu: capacity::cores(&config.games),
+            memory: capacity::memory(&config.games),
             viewers: config.sessions.max_viewers as usize,
             egress: config.sessions.max_egress.rate(),
         });
@@ -128,6 +137,7 @@ impl Node {
             turn: Turn::open(&config.ice)?,
             media_port: Mutex::new(None),
             admission: Mutex::new(admission),
+            lengths: Mutex::default(),
             tokens: Mutex::new(tokens),
             invitations: Mutex::new(Invitations::new(INVITATIONS)),
             viewers: AtomicU64::new(0),
@@ -160,8 +170,8 @@ impl Node {
             return Err(self.refuse(&wish.app, reason));
         }
         // What the client decodes is known with its offer.
-        let demand = self.encoders.demand(mode, kind, CodecSet::of(&Codec::ALL));
-        let (choice, encoders) = self.encoders.choose(&demand).map_err(|error| {
+        let coded = self.encoders.demand(mode, kind, CodecSet::of(&Codec::ALL));
+        let (choice, encoders) = self.encoders.choose(&coded).map_err(|error| {
             let reason = match video.hdr {
                 true => format!("HDR10 needs an encoder of 10 bits a sample: {error}"),
                 false => error.to_string(),
@@ -170,14 +180,21 @@ impl Node {
             if self.encoders.is_full() { problem.retry_after(10) } else { problem }
         })?;
         let id = SessionId::new(random_text(16)?);
+        let needs = app.app.needs(mode);
         let demand = Demand {
             pixel_rate: (mode.size.pixels() as f64 * mode.rate.as_f64()) as u64,
             egress: Bitrate::from_kbps(video.max_kbps.into()),
+            cpu: needs.map_or(Duration::ZERO, |needs| self.cores(needs, encoders[0].name, &coded)),
+            memory: needs.map_or_else(ByteSize::default, |needs| needs.memory),
             ..Demand::default()
         };
-        let admitted = self.admission().admit(&demand);
-        let permit = admitted
-            .map_err(|refusal| self.refuse(&wish.app, refusal.to_string()).retry_after(10))?;
+        let measured = self.measured();
+        let admitted = {
+            let mut books = self.admission();
+            measured.into_iter().for_each(|(place, cpu)| books.revise(place, cpu));
+            books.admit(&demand)
+        };
+        let permit = admitted.map_err(|refusal| self.refuse_for_room(&wish.app, &refusal))?;
         let keys = match self.issue_keys(&id) {
             Ok(keys) => keys,
             Err(problem) => {
@@ -229,6 +246,50 @@ impl Node {
             }
             _ => Ok(None),
         }
+    }
+
+    /// What each session of a game is taken to need of the cores by now.
+    fn measured(&self) -> Vec<(PermitNumber, Duration)> {
+        let live = self.registry.live();
+        let of = |entry: &Arc<Entry>| {
+            let needs = self.catalogue.find(&entry.app)?.app.needs(entry.mode)?;
+            let all = CodecSet::of(&Codec::ALL);
+            let coded = self.encoders.demand(entry.mode, PictureKind::NV12, all);
+            let (_, encoders) = self.encoders.choose(&coded).ok()?;
+            Some((entry.place, self.cores(needs, encoders[0].name, &coded)))
+        };
+        live.iter().filter_map(of).collect()
+    }
+
+    /// Time of cores per second of a game with its coding. One of which nothing but its limit is known gets a node that
+    /// has less for itself.
+    fn cores(&self, needs: Needs, encoder: &str, coded: &encoder::Demand) -> Duration {
+        let cpu = needs.cpu + self.encoders.coding(encoder, coded);
+        if needs.measured { cpu } else { cpu.min(self.admission().capacity().cpu) }
+    }
+
+    /// Says that there is no room, in which sum, and when there may be some.
+    fn refuse_for_room(&self, app: &str, refusal: &Refusal) -> Problem {
+        let wait = refusal.may_pass().then(|| self.expected_wait()).flatten();
+        let mut why = refusal.to_string();
+        if let Some(wait) = wait {
+            why += &format!(" Somebody is expected to leave within {wait} s.");
+        }
+        let problem = self.refuse(app, why).room(room(refusal, wait));
+        match refusal.may_pass() {
+            true => problem.retry_after(wait.unwrap_or(RETRY).clamp(1, LATEST_RETRY)),
+            false => problem,
+        }
+    }
+
+    /// Seconds until the next session is expected to end.
+    fn expected_wait(&self) -> Option<u32> {
+        let now = self.clock.now();
+        let live = self.registry.live();
+        let ages = live.iter().map(|entry| now.since(entry.since));
+        let usual = self.lengths.lock().unwrap_or_else(PoisonError::into_inner).usual();
+        let wait = admission::expected_wait(ages, usual, self.config.sessions.longest.get())?;
+        Some(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1))
     }
 
     /// Counts and logs a refusal, and makes the problem that tells the client.
@@ -366,7 +427,8 @@ impl Node {
         let egress = Bitrate::from_kbps(session.video.max_kbps.into());
         let admitted = self.admission().admit_viewer(egress);
         let permit = admitted.map_err(|refusal| {
-            refused(Problem::NO_PLACE.because(refusal.to_string()).retry_after(10))
+            let problem = Problem::NO_PLACE.because(refusal.to_string()).retry_after(RETRY);
+            refused(problem.room(room(&refusal, None)))
         })?;
         let token = random_text(16).map(ViewerId::new).and_then(|id| {
             let scope = Scope::Viewer(id.clone());
@@ -508,6 +570,10 @@ impl Node {
     /// is freed.
     pub(crate) fn release(&self, id: &SessionId, permit: Permit) {
         self.admission().release(permit);
+        if let Some(entry) = self.registry.find(id.as_str()) {
+            let length = self.clock.now().since(entry.since);
+            self.lengths.lock().unwrap_or_else(PoisonError::into_inner).add(length);
+        }
         self.tokens().revoke_session(id);
         self.invitations().forget_session(id);
     }
@@ -668,6 +734,11 @@ impl Node {
             }
         }
     }
+}
+
+fn room(refusal: &Refusal, expected_wait: Option<u32>) -> Option<wire::Room> {
+    let admission::Room { sum, unit, asked, left } = refusal.room()?;
+    Some(wire::Room { sum: sum.into(), unit: unit.into(), asked, left, expected_wait })
 }
 
 /// What opens a session.

@@ -7,10 +7,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use media::{SessionId, ViewerId};
-use session::Role;
+use media::{MediaTime, SessionId, ViewerId};
 use session::invitations::InvitationId;
 use session::reason::StoppedBy;
+use session::{PermitNumber, Role};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use transport::Decodes;
@@ -117,6 +117,10 @@ pub struct Entry {
     pub mode: VideoMode,
     /// What is kept of it.
     pub keep: Option<Arc<Keep>>,
+    /// Its place in the books.
+    pub place: PermitNumber,
+    /// When it was let in.
+    pub since: MediaTime,
     /// Those who watch.
     pub(crate) audience: Arc<Audience>,
     /// Its driver.
@@ -349,7 +353,9 @@ mod tests {
         let mode = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(30) };
         let audience = crate::drive::audience_of_nobody(mode.size);
         let id = SessionId::new(name);
-        let entry = Entry { id, app: "a".into(), video, mode, keep: None, audience, handle };
+        let (place, since, keep) = (PermitNumber::default(), MediaTime::ZERO, None);
+        let entry =
+            Entry { id, app: "a".into(), video, mode, keep, place, since, audience, handle };
         (Arc::new(entry), mailbox, show)
     }
 

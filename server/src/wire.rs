@@ -414,6 +414,28 @@ pub struct Problem {
     /// This occurrence in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// When to try again, in seconds, as in `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    /// What there is no room in: present where a session or a viewer was refused for the want of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<Room>,
+}
+
+/// A sum of the node in which there is no room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Room {
+    /// `sessions`, `viewers`, `render`, `cpu`, `encoder`, `memory` or `egress`.
+    pub sum: String,
+    /// What it is counted in.
+    pub unit: String,
+    /// What was asked for.
+    pub asked: u64,
+    /// What is left.
+    pub left: u64,
+    /// When somebody is expected to leave, in seconds, by how long sessions usually last here; null where that is
+    /// unknown.
+    pub expected_wait: Option<u32>,
 }
 
 /// What the server says on the control channel.

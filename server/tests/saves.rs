@@ -94,6 +94,8 @@ fn bed(overrides: &[&str], scripts: &[(&str, &str)]) -> Option<Bed> {
         + BEDS.fetch_add(1, Ordering::Relaxed) * 16;
     let ours = [
         format!("server.state_dir={}", state.path().display()),
+        // Admission is tested elsewhere.
+        "games.max_cpus=64.0".into(),
         format!("games.folders=[{:?}]", games.path()),
         format!("games.run={}", run.path().display()),
         format!("games.init={}", init.display()),

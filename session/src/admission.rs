@@ -4,6 +4,7 @@
 //! all of them, and refused with the reason otherwise. Nobody is let in to a worse picture: those who
 //! play already would pay for it. One owner, no locks: `server` keeps it behind its own.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use media::{Bitrate, ByteSize};
 pub struct Demand {
     /// Time of the graphics device (or of the cores that stand in for it) per second.
     pub render: Duration,
+    /// Time of the cores per second, of what the node hosts and of its pictures; none of what is drawn here.
+    pub cpu: Duration,
     /// Pixels per second that are encoded.
     pub pixel_rate: u64,
     /// Memory, of the device or of the machine, whichever was measured as scarce.
@@ -27,6 +30,8 @@ pub struct Demand {
 pub struct Capacity {
     /// Time of the graphics device per second; a second for one device, less what is kept back.
     pub render: Duration,
+    /// Time of the cores per second: a second for each, less what is kept back.
+    pub cpu: Duration,
     /// Pixels per second that are encoded at most, as the operator says.
     pub pixel_rate: u64,
     /// Memory for sessions.
@@ -43,13 +48,23 @@ pub struct Capacity {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a permit that is not released takes its place for ever"]
 pub struct Permit {
+    number: PermitNumber,
     demand: Demand,
 }
 
+/// Tells permits of one [`Admission`] apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PermitNumber(u64);
+
 impl Permit {
-    /// What it stands for.
+    /// What it was given for.
     pub fn demand(&self) -> Demand {
         self.demand
+    }
+
+    /// Its number.
+    pub fn number(&self) -> PermitNumber {
+        self.number
     }
 }
 
@@ -74,6 +89,13 @@ pub enum Refusal {
         /// Device time asked for, per second.
         asked: Duration,
         /// Device time left, per second.
+        left: Duration,
+    },
+    /// The cores are busy.
+    Cpu {
+        /// Time of cores asked for, per second.
+        asked: Duration,
+        /// Time of cores left, per second.
         left: Duration,
     },
     /// The encoders are busy.
@@ -104,7 +126,7 @@ pub enum Refusal {
     },
     /// It would not fit even if nobody else were there.
     TooLarge {
-        /// Which of the sums it exceeds: `render time`, `encoder rate`, `memory` or `bandwidth`.
+        /// Which of the sums it exceeds: `render time`, `processor time`, `encoder rate`, `memory` or `bandwidth`.
         what: &'static str,
     },
 }
@@ -115,6 +137,7 @@ impl Refusal {
         match self {
             Self::Sessions { .. } => "refused_sessions",
             Self::Render { .. } => "refused_render",
+            Self::Cpu { .. } => "refused_cpu",
             Self::PixelRate { .. } => "refused_encoder",
             Self::Memory { .. } => "refused_memory",
             Self::Viewers { .. } => "refused_viewers",
@@ -122,6 +145,46 @@ impl Refusal {
             Self::TooLarge { .. } => "refused_too_large",
         }
     }
+
+    /// Which sum is taken, in figures; `None` where no other figure than the node's own is to be told.
+    pub fn room(&self) -> Option<Room> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let room = |sum, unit, asked, left| Some(Room { sum, unit, asked, left });
+        match *self {
+            Self::Sessions { .. } => room("sessions", "sessions", 1, 0),
+            Self::Viewers { .. } => room("viewers", "viewers", 1, 0),
+            Self::Render { asked, left } => {
+                room("render", "milliseconds a second", millis(asked), millis(left))
+            }
+            Self::Cpu { asked, left } => {
+                room("cpu", "thousandths of a core", millis(asked), millis(left))
+            }
+            Self::PixelRate { asked, left } => room("encoder", "pixels a second", asked, left),
+            Self::Memory { asked, left } => room("memory", "bytes", asked.0, left.0),
+            Self::Egress { asked, left } => {
+                room("egress", "bits a second", asked.bps(), left.bps())
+            }
+            Self::TooLarge { .. } => None,
+        }
+    }
+
+    /// Whether there may be room later.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::TooLarge { .. })
+    }
+}
+
+/// A sum in which there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// A name that never changes.
+    pub sum: &'static str,
+    /// What it is counted in.
+    pub unit: &'static str,
+    /// What was asked for.
+    pub asked: u64,
+    /// What is left.
+    pub left: u64,
 }
 
 /// The sentence for people.
@@ -139,6 +202,12 @@ impl fmt::Display for Refusal {
                 "The graphics device is busy: this needs {} ms of it per second, and {} are free.",
                 asked.as_millis(),
                 left.as_millis()
+            ),
+            Self::Cpu { asked, left } => write!(
+                f,
+                "The processor is busy: this needs {:.2} cores, and {:.2} are free.",
+                asked.as_secs_f64(),
+                left.as_secs_f64()
             ),
             Self::PixelRate { asked, left } => write!(
                 f,
@@ -171,14 +240,17 @@ impl fmt::Display for Refusal {
 pub struct Admission {
     capacity: Capacity,
     used: Demand,
-    sessions: usize,
+    /// What each permit stands for in the books now.
+    held: BTreeMap<PermitNumber, Demand>,
+    next: PermitNumber,
     viewers: usize,
 }
 
 impl Admission {
     /// An empty node.
     pub fn new(capacity: Capacity) -> Self {
-        Self { capacity, used: Demand::default(), sessions: 0, viewers: 0 }
+        let (used, held) = (Demand::default(), BTreeMap::new());
+        Self { capacity, used, held, next: PermitNumber::default(), viewers: 0 }
     }
 
     /// Lets a session in, or says why not; a refusal changes nothing.
@@ -187,12 +259,15 @@ impl Admission {
     /// See [`Refusal`].
     pub fn admit(&mut self, demand: &Demand) -> Result<Permit, Refusal> {
         self.fits_an_empty_node(demand)?;
-        if self.sessions >= self.capacity.sessions {
+        if self.held.len() >= self.capacity.sessions {
             return Err(Refusal::Sessions { most: self.capacity.sessions });
         }
         let left = self.left();
         if demand.render > left.render {
             return Err(Refusal::Render { asked: demand.render, left: left.render });
+        }
+        if demand.cpu > left.cpu {
+            return Err(Refusal::Cpu { asked: demand.cpu, left: left.cpu });
         }
         if demand.pixel_rate > left.pixel_rate {
             return Err(Refusal::PixelRate { asked: demand.pixel_rate, left: left.pixel_rate });
@@ -201,12 +276,24 @@ impl Admission {
             return Err(Refusal::Memory { asked: demand.memory, left: left.memory });
         }
         self.fits_the_link(demand.egress)?;
-        self.sessions += 1;
         self.used.render += demand.render;
+        self.used.cpu += demand.cpu;
         self.used.pixel_rate += demand.pixel_rate;
         self.used.memory.0 += demand.memory.0;
         self.used.egress = plus(self.used.egress, demand.egress);
-        Ok(Permit { demand: *demand })
+        let number = self.next;
+        self.next.0 += 1;
+        self.held.insert(number, *demand);
+        Ok(Permit { number, demand: *demand })
+    }
+
+    /// Says what a session that is in was since measured to take of the cores, or is now taken to. Nobody leaves
+    /// for it. A number of a permit that was given back says nothing.
+    pub fn revise(&mut self, number: PermitNumber, cpu: Duration) {
+        if let Some(demand) = self.held.get_mut(&number) {
+            let before = std::mem::replace(&mut demand.cpu, cpu);
+            self.used.cpu = self.used.cpu.saturating_sub(before).saturating_add(cpu);
+        }
     }
 
     /// Lets a viewer in that is sent at most so much, or says why not; a refusal changes nothing.
@@ -234,9 +321,10 @@ impl Admission {
     /// Gives a place back. The permit must come from this `Admission`.
     #[expect(clippy::needless_pass_by_value, reason = "taking it is what releases it once")]
     pub fn release(&mut self, permit: Permit) {
-        let Permit { demand } = permit;
-        debug_assert!(self.sessions > 0, "a permit of another node was released here");
-        self.sessions = self.sessions.saturating_sub(1);
+        let demand = self.held.remove(&permit.number);
+        debug_assert!(demand.is_some(), "a permit of another node was released here");
+        let demand = demand.unwrap_or_default();
+        self.used.cpu = self.used.cpu.saturating_sub(demand.cpu);
         self.used.render = self.used.render.saturating_sub(demand.render);
         self.used.pixel_rate = self.used.pixel_rate.saturating_sub(demand.pixel_rate);
         self.used.memory.0 = self.used.memory.0.saturating_sub(demand.memory.0);
@@ -261,7 +349,7 @@ impl Admission {
 
     /// Sessions that are in.
     pub fn sessions(&self) -> usize {
-        self.sessions
+        self.held.len()
     }
 
     /// The capacity as last measured.
@@ -273,6 +361,7 @@ impl Admission {
     pub fn left(&self) -> Demand {
         Demand {
             render: self.capacity.render.saturating_sub(self.used.render),
+            cpu: self.capacity.cpu.saturating_sub(self.used.cpu),
             pixel_rate: self.capacity.pixel_rate.saturating_sub(self.used.pixel_rate),
             memory: ByteSize(self.capacity.memory.0.saturating_sub(self.used.memory.0)),
             egress: less(self.capacity.egress, self.used.egress),
@@ -282,6 +371,8 @@ impl Admission {
     fn fits_an_empty_node(&self, demand: &Demand) -> Result<(), Refusal> {
         let what = if demand.render > self.capacity.render {
             "render time"
+        } else if demand.cpu > self.capacity.cpu {
+            "processor time"
         } else if demand.pixel_rate > self.capacity.pixel_rate {
             "encoder rate"
         } else if demand.memory > self.capacity.memory {
@@ -300,6 +391,47 @@ impl Admission {
     }
 }
 
+/// How long sessions lasted that have ended, the newest of them.
+#[derive(Clone, Debug, Default)]
+pub struct Lengths(VecDeque<Duration>);
+
+impl Lengths {
+    /// Lengths that are remembered.
+    const MOST: usize = 32;
+
+    /// One has ended.
+    pub fn add(&mut self, length: Duration) {
+        if self.0.len() == Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(length);
+    }
+
+    /// The median; `None` before the first.
+    pub fn usual(&self) -> Option<Duration> {
+        let mut sorted: Vec<_> = self.0.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+}
+
+/// When a place may be free again, by how long sessions of this node usually last: at the earliest, and at the latest at
+/// the limit of the one that ends first. `ages` are those of the sessions that are in. `None` where nobody is, or where
+/// none has ended yet, so that nothing is known but the limit.
+pub fn expected_wait(
+    ages: impl IntoIterator<Item = Duration>,
+    usual: Option<Duration>,
+    longest: Duration,
+) -> Option<Duration> {
+    let usual = usual?;
+    let left = |age: Duration| {
+        // One that has outlasted the usual is taken to last as long again: that it went on says nothing else.
+        let left = usual.checked_sub(age).unwrap_or(usual);
+        left.min(longest.saturating_sub(age))
+    };
+    ages.into_iter().map(left).min()
+}
+
 fn plus(a: Bitrate, b: Bitrate) -> Bitrate {
     Bitrate::from_bps(a.bps().saturating_add(b.bps()))
 }
@@ -315,6 +447,7 @@ mod tests {
 
     const NODE: Capacity = Capacity {
         render: Duration::from_millis(1_000),
+        cpu: Duration::from_millis(2_000),
         pixel_rate: 250_000_000,
         memory: ByteSize(1_000_000_000),
         sessions: 4,
@@ -327,8 +460,58 @@ mod tests {
             render: Duration::from_millis(render_ms),
             pixel_rate: megapixels * 1_000_000,
             memory: ByteSize(megabytes * 1_000_000),
-            egress: Bitrate::default(),
+            ..Demand::default()
         }
+    }
+
+    fn cores(millis: u64) -> Demand {
+        Demand { cpu: Duration::from_millis(millis), ..Demand::default() }
+    }
+
+    #[test]
+    fn a_game_that_was_measured_to_take_less_makes_room_and_more_takes_it() {
+        let mut node = Admission::new(NODE);
+        let ms = Duration::from_millis;
+        let first = node.admit(&cores(1_500)).unwrap();
+        let refused = node.admit(&cores(600)).unwrap_err();
+        assert_eq!(refused, Refusal::Cpu { asked: ms(600), left: ms(500) });
+        assert!(refused.to_string().contains("0.60 cores, and 0.50 are free"));
+        assert_eq!((refused.code(), refused.may_pass()), ("refused_cpu", true));
+        let unit = "thousandths of a core";
+        assert_eq!(refused.room(), Some(Room { sum: "cpu", unit, asked: 600, left: 500 }));
+        node.revise(first.number(), ms(700));
+        let second = node.admit(&cores(600)).unwrap();
+        // It grew: who is in stays, and nobody comes.
+        node.revise(first.number(), ms(3_000));
+        assert_eq!(node.left().cpu, Duration::ZERO);
+        node.release(second);
+        let number = first.number();
+        node.release(first);
+        node.revise(number, ms(900));
+        assert_eq!((node.used(), node.sessions()), (Demand::default(), 0));
+        let large = node.admit(&cores(2_001)).unwrap_err();
+        assert_eq!(
+            (large.may_pass(), large),
+            (false, Refusal::TooLarge { what: "processor time" })
+        );
+    }
+
+    #[test]
+    fn the_wait_is_what_the_next_to_end_usually_has_left() {
+        let s = Duration::from_secs;
+        let hour = s(3_600);
+        assert_eq!(expected_wait([s(10), s(250)], Some(s(300)), hour), Some(s(50)));
+        assert_eq!(expected_wait([s(400)], Some(s(300)), hour), Some(s(300)), "beyond the usual");
+        assert_eq!(expected_wait([s(3_590)], Some(s(300)), hour), Some(s(10)), "its limit");
+        assert_eq!(expected_wait([s(3_700)], Some(s(300)), hour), Some(s(0)));
+        assert_eq!(expected_wait([s(1)], None, hour), None);
+        assert_eq!(expected_wait([], Some(s(300)), hour), None);
+        let mut lengths = Lengths::default();
+        assert_eq!(lengths.usual(), None);
+        [5, 900, 30].into_iter().for_each(|length| lengths.add(s(length)));
+        assert_eq!(lengths.usual(), Some(s(30)));
+        (0..Lengths::MOST).for_each(|_| lengths.add(s(7)));
+        assert_eq!(lengths.usual(), Some(s(7)));
     }
 
     #[test]
@@ -392,11 +575,16 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let admit = (0_u64..1_200, 0_u64..300, 0_u64..1_200)
-            .prop_map(|(render, pixels, memory)| Step::Admit(demand(render, pixels, memory)));
+        let admit = (0_u64..1_200, 0_u64..2_400, 0_u64..300, 0_u64..1_200).prop_map(
+            |(render, cpu, pixels, memory)| {
+                let cpu = Duration::from_millis(cpu);
+                Step::Admit(Demand { cpu, ..demand(render, pixels, memory) })
+            },
+        );
         // Hostile figures must not overflow a sum either.
         let huge = Just(Step::Admit(Demand {
             render: Duration::MAX,
+            cpu: Duration::MAX,
             pixel_rate: u64::MAX,
             memory: ByteSize(u64::MAX),
             egress: Bitrate::from_bps(u64::MAX),
@@ -424,6 +612,7 @@ mod tests {
                 }
                 let used = node.used();
                 prop_assert!(used.render <= NODE.render && used.pixel_rate <= NODE.pixel_rate);
+                prop_assert!(used.cpu <= NODE.cpu);
                 prop_assert!(used.memory <= NODE.memory && node.sessions() <= NODE.sessions);
                 let sum = held.iter().map(|p| p.demand().pixel_rate).sum::<u64>();
                 prop_assert_eq!((used.pixel_rate, node.sessions()), (sum, held.len()));

@@ -16,10 +16,11 @@ pub mod machine;
 pub mod pacing;
 pub mod rate;
 pub mod reason;
+pub mod shares;
 pub mod tokens;
 mod window;
 
-pub use admission::{Admission, Capacity, Demand, Permit, Refusal, ViewerPermit};
+pub use admission::{Admission, Capacity, Demand, Permit, PermitNumber, Refusal, ViewerPermit};
 pub use clock_offset::{ClockEstimate, ClockSync, ClockSyncConfig, PongError};
 pub use follow::{Follow, KeyframeWishes};
 pub use hands::Hands;
@@ -34,4 +35,5 @@ pub use machine::{
 pub use pacing::FramePacer;
 pub use rate::{PathState, RateConfig, RateController};
 pub use reason::{EndReason, StoppedBy};
+pub use shares::Shares;
 pub use tokens::{Scope, TokenDigest, TokenError, Tokens, Use};

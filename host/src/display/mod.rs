@@ -28,6 +28,7 @@ use link::Link;
 use pointer::Aim;
 use screen::Viewport;
 
+pub use convert::conversion;
 pub use input::XInput;
 pub use link::DisplayError;
 pub use source::XSource;

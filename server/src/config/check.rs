@@ -3,7 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Access, Audio, Config, ConfigError, Ice, Log, Render, Saves, Server, Sessions, Tls,
+    Access, Audio, Config, ConfigError, Games, Ice, Log, Render, Saves, Server, Sessions, Tls,
     VideoConfig, WebRtc, WebTransport,
 };
 
@@ -21,6 +21,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     server(&config.server)?;
     sessions(&config.sessions)?;
     saves(&config.saves)?;
+    games(&config.games)?;
     log(&config.log)
 }
 
@@ -100,6 +101,13 @@ fn audio(audio: &Audio) -> Result<(), ConfigError> {
     }
     if ![5, 10, 20].contains(&audio.packet.get().as_millis()) {
         return wrong("audio.packet", "it is none of 5ms, 10ms and 20ms".into());
+    }
+    Ok(())
+}
+
+fn games(games: &Games) -> Result<(), ConfigError> {
+    if !(0.0..=4_096.0).contains(&games.max_cpus) {
+        return wrong("games.max_cpus", format!("{} is not from 0 to 4096", games.max_cpus));
     }
     Ok(())
 }

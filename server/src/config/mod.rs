@@ -370,6 +370,11 @@ pub struct Games {
     pub first_user: u32,
     /// How many of them there are.
     pub users: u32,
+    /// Cores that games may take in all, their capture and coding included; 0: nine tenths of those that the node may
+    /// use.
+    pub max_cpus: f64,
+    /// Memory that games may take in all, in MiB; 0: nine tenths of what is available when the node starts.
+    pub max_memory_mib: u64,
 }
 
 /// `[saves]`: what players keep of hosted games, in `saves` below `server.state_dir`.
@@ -543,8 +548,15 @@ impl Default for CatalogueConfig {
 impl Default for Games {
     fn default() -> Self {
         // Far from what distributions give to people and to containers.
-        let (run, init) = (PathBuf::new(), PathBuf::new());
-        Self { folders: Vec::new(), run, init, first_user: 1_879_048_192, users: 1_000 }
+        Self {
+            folders: Vec::new(),
+            run: PathBuf::new(),
+            init: PathBuf::new(),
+            first_user: 1_879_048_192,
+            users: 1_000,
+            max_cpus: 0.0,
+            max_memory_mib: 0,
+        }
     }
 }
 

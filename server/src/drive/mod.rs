@@ -87,6 +87,8 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         video: plan.granted.clone(),
         mode: plan.video,
         keep: plan.keep.clone(),
+        place: plan.permit.number(),
+        since: node.clock.now(),
         audience: audience.clone(),
         handle: Handle::new(commands, status),
     });

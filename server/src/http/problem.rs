@@ -13,11 +13,12 @@ pub struct Problem {
     title: &'static str,
     detail: Option<String>,
     retry_after: Option<u32>,
+    room: Option<Box<wire::Room>>,
 }
 
 impl Problem {
     const fn new(status: StatusCode, kind: &'static str, title: &'static str) -> Self {
-        Self { status, kind, title, detail: None, retry_after: None }
+        Self { status, kind, title, detail: None, retry_after: None, room: None }
     }
     /// There is no such address.
     pub const NOT_FOUND: Self =
@@ -126,6 +127,12 @@ impl Problem {
         self.retry_after = Some(seconds);
         self
     }
+
+    /// The same with what there is no room in.
+    pub(crate) fn room(mut self, room: Option<wire::Room>) -> Self {
+        self.room = room.map(Box::new);
+        self
+    }
 }
 
 impl IntoResponse for Problem {
@@ -135,6 +142,8 @@ impl IntoResponse for Problem {
             title: self.title.into(),
             status: self.status.as_u16(),
             detail: self.detail,
+            retry_after: self.retry_after,
+            room: self.room.map(|room| *room),
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
