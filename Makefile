@@ -1,7 +1,7 @@
 # Two commands on a fresh machine with Rust from rustup: `make run` and `make test`.
 .POSIX:
 .DEFAULT_GOAL := build
-.PHONY: build run test test-rust test-web test-e2e test-fuzz lint bench bench-net soak setup setup-test page generate fuzz clean
+.PHONY: build run test test-rust test-web test-e2e test-fuzz lint bench bench-net bench-games soak setup setup-test page generate fuzz clean
 
 # Where scripts/setup puts what the system has too old.
 export PATH := $(CURDIR)/.tools/node_modules/.bin:$(PATH)
@@ -79,6 +79,11 @@ bench: setup-test build
 bench-net:
 	cargo build --workspace --bins --locked
 	$(TARGET)/bench-net $(ARGS)
+
+# Hosted games, without a browser. ARGS goes to the harness, such as ARGS="--only capture,input --runs 1".
+bench-games: setup
+	cargo build --workspace --bins --locked
+	$(TARGET)/bench-games $(ARGS)
 
 # What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, pages whose
 # network goes again and again, half an hour with a browser that has no time, fuzzing from a fresh seed.

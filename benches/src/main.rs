@@ -60,10 +60,12 @@ mod apps;
 mod args;
 mod browser;
 mod clock;
+mod codec;
 mod coded;
 mod figures;
 mod host;
 mod machine;
+mod print;
 mod process;
 mod quality;
 mod record;
@@ -119,7 +121,7 @@ fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(code) => code,
         Err(error) => {
-            report::complain(&format!("the bench could not run: {error:#}"));
+            print::complain(&format!("the bench could not run: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -153,7 +155,7 @@ fn run(args: Args) -> Result<ExitCode> {
     let mut outcomes = Vec::new();
     for section in sections {
         let outcome = run_section(&mut bench, section);
-        report::section(&outcome)?;
+        print::section(outcome.section.name(), &outcome.summary, &outcome.failures)?;
         outcomes.push(outcome);
     }
     let figures: BTreeMap<_, _> =
@@ -163,7 +165,7 @@ fn run(args: Args) -> Result<ExitCode> {
     report::comparison(&figures)?;
     report::targets(&verdicts)?;
     let failures: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.failures).collect();
-    report::failures(&failures)?;
+    print::failures(&failures)?;
     if let Some(file) = &bench.args.json {
         let sections: BTreeMap<_, _> = outcomes
             .iter()
@@ -196,7 +198,7 @@ fn run_section(bench: &mut Bench, section: Section) -> Outcome {
     let mut failures = Vec::new();
     for run in 1..=bench.args.runs {
         bench.run = run;
-        report::progress(&format!("{} {run}/{}", section.name(), bench.args.runs));
+        print::progress(&format!("{} {run}/{}", section.name(), bench.args.runs));
         let mut findings = Findings::default();
         if let Err(error) = sections::run(section, bench, &mut findings) {
             failures.push(format!("{}, run {run}: {error:#}", section.name()));

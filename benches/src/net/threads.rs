@@ -8,17 +8,23 @@ use anyhow::{Context as _, Result};
 /// Time that this process's threads of one name have run so far, to the nanosecond
 /// (`/proc/*/task/*/schedstat`). Threads that have ended are not in it.
 pub(crate) fn thread_time(name: &str) -> Result<Duration> {
-    let mut total = Duration::ZERO;
-    for task in fs::read_dir("/proc/self/task").context("/proc cannot be read")?.flatten() {
+    let all = thread_times(std::process::id())?.into_iter();
+    Ok(all.filter(|(comm, _)| comm == name).map(|(_, ran)| ran).sum())
+}
+
+/// The same of every thread of a process, with its name.
+pub(crate) fn thread_times(pid: u32) -> Result<Vec<(String, Duration)>> {
+    let mut times = Vec::new();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).context("/proc cannot be read")?;
+    for task in tasks.flatten() {
         // Threads come and go while they are listed.
         let Ok(comm) = fs::read_to_string(task.path().join("comm")) else { continue };
         let Ok(stat) = fs::read_to_string(task.path().join("schedstat")) else { continue };
         let ran = stat.split_ascii_whitespace().next().and_then(|first| first.parse().ok());
-        if comm.trim_end() == name {
-            total += Duration::from_nanos(ran.context("schedstat is not as expected")?);
-        }
+        let ran = ran.context("schedstat is not as expected")?;
+        times.push((comm.trim_end().to_owned(), Duration::from_nanos(ran)));
     }
-    Ok(total)
+    Ok(times)
 }
 
 #[cfg(test)]

@@ -7,33 +7,24 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use encoder::{BlockingEncoder, Candidate, ENCODE_PATIENCE, EncoderSettings};
 use media::{
-    Bitrate, Clock, EncodeOptions, FrameId, FrameRate, FrameRequest, FrameSource as _, Picture,
-    Size, SourceEvent,
+    Bitrate, Clock, EncodeOptions, FrameId, FrameRequest, FrameSource as _, Picture, SourceEvent,
 };
 use testkit::PulledPattern;
 
 use super::PATTERN_FPS;
 use crate::Bench;
 use crate::apps::SLOTS;
+use crate::codec;
 use crate::figures::Findings;
 use crate::host::{HEIGHT, WIDTH};
 use crate::process;
-
-/// Part of a session's rate that its encoder gets; the rest is headers and repair (`session::rate`).
-const ENCODER_SHARE: f64 = 0.9;
-
-/// Settings of a session's encoder, once its rate stands at its ceiling.
-pub(super) fn settings(kbps: u32, fps: u32) -> EncoderSettings {
-    let bitrate = Bitrate::from_kbps((f64::from(kbps) * ENCODER_SHARE) as u64);
-    EncoderSettings::new(Size::new(WIDTH, HEIGHT), FrameRate::fps(fps), bitrate)
-}
 
 /// Encodes the pattern for the length of a measurement.
 pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     let node = bench.host.node();
     let (_, mut usable) = node.encoders.usual()?;
     let (candidate, clock) = (usable.swap_remove(0), node.clock.clone());
-    let settings = settings(bench.args.kbps, PATTERN_FPS);
+    let settings = codec::settings((WIDTH, HEIGHT), bench.args.kbps, PATTERN_FPS);
     let frames = PATTERN_FPS * bench.args.seconds as u32;
     let name = candidate.name;
     // An encoder is created, used and dropped on one thread.

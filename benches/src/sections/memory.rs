@@ -13,33 +13,20 @@
 //! Extra sessions run at a few frames a second, so that a small machine keeps up with all of them:
 //! buffers do not depend on the rate.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::thread::sleep;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use encoder::{BlockingEncoder, ENCODE_PATIENCE, Preference};
-use media::{
-    Clock as _, EncodeOptions, FrameId, FrameRequest, FrameSource as _, Picture, SourceEvent,
-};
-use server::clock::MonotonicClock;
+use encoder::Preference;
 use server::config::Config;
-use testkit::PulledPattern;
 
-use super::encoder_alone;
 use crate::Bench;
-use crate::apps::SLOTS;
 use crate::args::Args;
+use crate::codec::{self, settled};
 use crate::figures::{Findings, median};
 use crate::host::{ChildHost, DEMO, HEIGHT, WIDTH, play_url};
-use crate::process;
 
 /// Frame rate of all sessions here.
 const FPS: u32 = 5;
-/// Pictures that an encoder codes before its memory is read: it has filled its references by then.
-const PICTURES: u32 = 10;
 /// Bytes a pixel of the colour (`Rgba16Float`), depth (`Depth32Float`) and output (`Rgba8Unorm`) textures.
 const TARGET_BYTES: f64 = 16.0;
 /// Bytes a texel of the shadow map (`Depth16Unorm`).
@@ -48,7 +35,7 @@ const MB: f64 = 1e6;
 
 /// Opens sessions of the demo and reads the server's memory.
 pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
-    let codec = codec_memory(&bench.args)?;
+    let codec = codec::memory(bench.args.extra, bench.args.kbps)?;
     let server = ChildHost::start()?;
     let url = play_url(&server.url, DEMO, FPS, bench.args.kbps, false);
     let (extra, warm_up) = (bench.args.extra, bench.args.warm_up());
@@ -88,76 +75,9 @@ pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-/// Resident bytes: the median of readings over a second.
-fn settled(pid: u32) -> Result<f64> {
-    let mut readings = Vec::new();
-    for _ in 0..10 {
-        readings.push(process::resident(pid)? as f64);
-        sleep(Duration::from_millis(100));
-    }
-    median(&readings).context("no reading")
-}
-
-/// Megabytes that one more encoder takes, measured in a process of its own.
-fn codec_memory(args: &Args) -> Result<f64> {
-    let (extra, kbps) = (args.extra.to_string(), args.kbps.to_string());
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--child", "codec", "--extra", &extra, "--kbps", &kbps])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("the encoders' process does not start")?;
-    let output = child.stdout.take().context("the encoders' process has no output")?;
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line)?;
-    child.wait()?;
-    let bytes: f64 = line.trim().parse().context("the encoders' process told no figure")?;
-    Ok(bytes / f64::from(args.extra) / MB)
-}
-
-/// What that process does: opens one encoder to load the libraries, then `extra` more, and prints by how
-/// many bytes its memory grew with these.
+/// What the encoders' process does: see [`codec::hold`].
 pub(crate) fn hold_encoders(args: &Args) -> Result<()> {
     let selection = encoder::select(encoder::candidates(), &Preference::default())?;
-    let candidate = selection.chosen();
-    let settings = encoder_alone::settings(args.kbps, FPS);
-    // One source for all: what it takes is in the memory before.
-    let mut source = PulledPattern::new(settings.size, SLOTS, Arc::new(MonotonicClock::new()));
-    let mut held = Vec::new();
-    let mut before = 0.0;
-    for number in 0..=args.extra {
-        let mut encoder = BlockingEncoder::open(candidate, &settings, ENCODE_PATIENCE)?;
-        code(&mut encoder, &mut source)?;
-        held.push(encoder);
-        if number == 0 {
-            before = settled(std::process::id())?;
-        }
-    }
-    let after = settled(std::process::id())?;
-    writeln!(std::io::stdout(), "{}", after - before)?;
-    Ok(())
-}
-
-fn code(encoder: &mut BlockingEncoder, source: &mut PulledPattern) -> Result<()> {
-    let clock = MonotonicClock::new();
-    for number in 0..PICTURES {
-        let request = FrameRequest {
-            id: FrameId(number.into()),
-            at: clock.now(),
-            within: Duration::ZERO,
-            views: &[],
-            refresh: true,
-            share: false,
-            kind: media::PictureKind::NV12,
-        };
-        if let SourceEvent::Frame(mut frame) = source.next(&request)? {
-            frame.image.finish(&clock, &mut frame.stages)?;
-            encoder.encode(
-                frame.id,
-                &Picture::Cpu(frame.image.map()?),
-                EncodeOptions::default(),
-            )?;
-        }
-    }
-    Ok(())
+    let settings = codec::settings((WIDTH, HEIGHT), args.kbps, FPS);
+    codec::hold(selection.chosen(), settings, args.extra)
 }

@@ -1,0 +1,66 @@
+//! From the request for a session to its first picture, with nothing started ahead.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use media::Mark;
+
+use super::capture::{FPS, Offset, SIZE};
+use super::figures::Findings;
+use super::node::DOOM;
+use super::peer::{Asked, Peer};
+use super::{Bench, stamp};
+
+/// How long a game may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Starts the game again and again.
+pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
+    bench.hosting()?.plays(DOOM)?;
+    let mut first = Vec::new();
+    let mut game = Vec::new();
+    for _ in 0..bench.args.starts {
+        let [unit, picture] = start(bench)?;
+        first.push(unit);
+        game.push(picture);
+    }
+    findings.spread("start.first_unit", "ms", first);
+    findings.spread("start.game", "ms", game);
+    findings.note("first_unit may show a display that the game has not drawn on; game is the first that it has");
+    Ok(())
+}
+
+/// Milliseconds until the first unit was sent, and until the first was that shows what the game has drawn.
+fn start(bench: &mut Bench) -> Result<[f64; 2]> {
+    let hosting = bench.hosting()?;
+    let (url, clock, log) = (hosting.url()?, hosting.clock()?, hosting.log.clone());
+    let offset = Offset::read(clock.as_ref());
+    log.take();
+    bench.recorder.begin();
+    let begun = stamp::now();
+    let asked = Asked { app: DOOM, size: SIZE, fps: FPS, kbps: bench.args.kbps };
+    let peer = Peer::play(&bench.players, &url, &asked)?;
+    let deadline = Instant::now() + PATIENCE;
+    let drawn = loop {
+        if let Some(seen) = log.take().into_iter().find(|seen| seen.drawn) {
+            break seen.frame;
+        }
+        peer.plays(&bench.players)?;
+        anyhow::ensure!(Instant::now() < deadline, "no picture in {} s", PATIENCE.as_secs());
+        sleep(LOOK);
+    };
+    // Until it is sent, too.
+    sleep(Duration::from_millis(500));
+    let sent = bench.recorder.end().sent;
+    peer.leave(&bench.players)?;
+    let after = |frame: u64| {
+        let sent = sent.iter().find(|sent| sent.frame >= frame)?;
+        let gone = offset.system(sent.stages.get(Mark::LastSent)?);
+        Some(gone.saturating_sub(begun) as f64 / 1e6)
+    };
+    let times = after(0).zip(after(drawn.0)).context("what was drawn was not sent")?;
+    Ok([times.0, times.1])
+}

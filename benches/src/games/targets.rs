@@ -1,0 +1,106 @@
+//! What hosted games must reach on two cores without a graphics device, and whether they did.
+
+use std::collections::BTreeMap;
+use std::io::{Result, Write as _, stdout};
+
+use serde::Serialize;
+
+use super::print::number;
+
+/// What a figure is held against.
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    Most(f64),
+    Least(f64),
+}
+
+use Bound::{Least, Most};
+
+/// Frames that never were do not count as fast: the source's rate must be held, but for what a window cuts.
+const GIVEN: (&str, f64) = ("capture.pictures_sent", 59.0);
+
+/// What, figure, unit, bound, and whether it is void where [`GIVEN`] does not hold.
+const TARGETS: [(&str, &str, &str, Bound, bool); 11] = [
+    ("painted → last packet, p50", "capture.latency.p50", "ms", Most(4.0), true),
+    ("painted → last packet, p95", "capture.latency.p95", "ms", Most(7.0), true),
+    ("processor time, of x264 alone", "capture.cpu_of_alone", "×", Most(1.5), true),
+    ("key → game, p99", "input.to_game.p99", "ms", Most(2.0), false),
+    ("key → picture, p50", "input.to_picture.intervals", "intervals", Most(2.5), false),
+    ("request → first picture, p50", "start.game.p50", "ms", Most(1_500.0), false),
+    ("interval of the worst player, p95", "density.worst_p95_of_nominal", "×", Most(1.25), false),
+    ("players", "density.sessions", "sessions", Least(1.0), false),
+    ("one more is refused", "density.refused", "", Least(1.0), false),
+    ("memory beyond codec and buffers", "footprint.beyond", "MB/session", Most(25.0), false),
+    ("processor time of one that is idle", "footprint.idle", "% of a core", Most(1.0), false),
+];
+
+/// A target and what was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Verdict {
+    what: &'static str,
+    unit: &'static str,
+    at_least: bool,
+    bound: f64,
+    measured: f64,
+    void: bool,
+}
+
+impl Verdict {
+    fn outcome(&self) -> &'static str {
+        let met =
+            if self.at_least { self.measured >= self.bound } else { self.measured <= self.bound };
+        match (met, self.void) {
+            (false, _) => "MISSED",
+            (true, true) => "VOID: frames are missing",
+            (true, false) => "met",
+        }
+    }
+}
+
+/// Judges what was measured.
+pub(crate) fn judge(figures: &BTreeMap<String, f64>) -> Vec<Verdict> {
+    let held = figures.get(GIVEN.0).is_some_and(|measured| *measured >= GIVEN.1);
+    let judge = |&(what, figure, unit, bound, given): &(_, &str, _, _, bool)| {
+        let (at_least, bound) = match bound {
+            Least(bound) => (true, bound),
+            Most(bound) => (false, bound),
+        };
+        let measured = *figures.get(figure)?;
+        Some(Verdict { what, unit, at_least, bound, measured, void: given && !held })
+    };
+    TARGETS.iter().filter_map(judge).collect()
+}
+
+/// Prints which were met.
+pub(crate) fn print(verdicts: &[Verdict]) -> Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "\nmust reach")?;
+    for verdict in verdicts {
+        let Verdict { what, unit, at_least, bound, measured, .. } = verdict;
+        let sign = if *at_least { '≥' } else { '≤' };
+        let (measured, outcome) = (number(Some(*measured)), verdict.outcome());
+        writeln!(out, "  {what:<38} {measured:>9}  {sign} {bound:<7} {unit:<12} {outcome}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latency_counts_only_where_no_frames_are_missing() {
+        let outcomes = |fps: f64, p50: f64| {
+            let figures = [
+                ("capture.pictures_sent".to_owned(), fps),
+                ("capture.latency.p50".to_owned(), p50),
+            ];
+            let verdicts = judge(&figures.into());
+            verdicts.iter().map(Verdict::outcome).collect::<Vec<_>>()
+        };
+        assert_eq!(outcomes(60.0, 3.9), ["met"]);
+        assert_eq!(outcomes(60.0, 4.1), ["MISSED"]);
+        assert_eq!(outcomes(30.0, 3.9), ["VOID: frames are missing"]);
+        assert!(judge(&BTreeMap::new()).is_empty());
+    }
+}
