@@ -65,7 +65,7 @@ fn silent(run: &Path, folders: &Path) -> Option<GameApp> {
     match found {
         Ok(found) => {
             let (entry, confinement) = (entries.remove(0), Ok(Arc::new(found)));
-            Some(GameApp { entry, confinement, saves: None })
+            Some(GameApp { entry, confinement, saves: None, measured: Arc::default() })
         }
         Err(missing) => {
             let must = std::env::var_os("NEARLIGHT_HOST").is_some_and(|value| value == "1");
