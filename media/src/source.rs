@@ -107,6 +107,11 @@ pub trait FrameSource: Send {
     /// keeps the one that it has. No [`SourceEvent::Resized`] tells of it.
     fn resize(&mut self, size: Size) -> Size;
 
+    /// What is shown has a screen of this size from now on, even both ways, and so many dots an inch (96 is usual):
+    /// programs on it see that, and [`SourceEvent::Resized`] tells once pictures have it. What has no screen of its own
+    /// leaves it.
+    fn set_screen(&mut self, _size: Size, _dpi: u32) {}
+
     /// Nobody looks from now on, or somebody does again. What makes the pictures may stand still meanwhile; it is not
     /// asked for any. Not told before the first picture was asked for.
     fn set_held(&mut self, _held: bool) {}

@@ -226,6 +226,7 @@ fn display(problems: &mut Problems, display: &file::Display) -> DisplayMode {
     DisplayMode {
         size: Size::new(display.width, display.height),
         max_size: Size::new(display.max_width, display.max_height),
+        resize: display.resize,
         rate: FrameRate::fps(display.fps),
         pointer: display.pointer,
     }

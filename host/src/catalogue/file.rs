@@ -65,6 +65,7 @@ pub(super) struct Display {
     pub(super) height: u32,
     pub(super) max_width: u32,
     pub(super) max_height: u32,
+    pub(super) resize: bool,
     pub(super) fps: u32,
     pub(super) pointer: PointerMode,
 }
@@ -76,6 +77,7 @@ impl Default for Display {
             height: 720,
             max_width: 1920,
             max_height: 1080,
+            resize: true,
             fps: 60,
             pointer: PointerMode::Absolute,
         }

@@ -30,6 +30,7 @@
 //! height = 720
 //! max_width = 1920                    # the most that a browser's window can make of it
 //! max_height = 1080
+//! resize = true                       # whether it follows the browser's window while it runs, or at the start alone
 //! fps = 60                            # nominal frames per second, up to 240
 //! pointer = "relative"                # or "absolute": whether the page should lock the pointer
 //!
@@ -177,6 +178,25 @@ pub enum Genre {
     Strategy,
 }
 
+impl Genre {
+    /// As it stands in `game.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::Adventure => "adventure",
+            Self::Arcade => "arcade",
+            Self::Desktop => "desktop",
+            Self::Puzzle => "puzzle",
+            Self::Racing => "racing",
+            Self::RolePlaying => "role-playing",
+            Self::Shooter => "shooter",
+            Self::Simulation => "simulation",
+            Self::Sport => "sport",
+            Self::Strategy => "strategy",
+        }
+    }
+}
+
 /// A device that an entry makes use of; it gets it where the node has it and allows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -206,6 +226,8 @@ pub struct DisplayMode {
     pub size: Size,
     /// The largest that it can be given.
     pub max_size: Size,
+    /// Whether it makes use of another size while it runs.
+    pub resize: bool,
     /// Nominal frame rate.
     pub rate: FrameRate,
     /// What the page should do with the pointer.

@@ -200,6 +200,7 @@ fn unknown_keys_and_wrong_types_are_named_with_their_line() {
         ("warm = 1", "warm"),
         ("genre = \"x\"", "genre"),
         ("[display]\ndepth = 24", "depth"),
+        ("[display]\nresize = 1", "resize"),
         ("[limits]\nmemory_mib = -1", "memory_mib"),
         ("devices = [\"disk\"]", "devices"),
         ("gamepads = -1", "gamepads"),

@@ -22,6 +22,7 @@ mod screen;
 mod segment;
 mod source;
 mod text;
+mod windows;
 mod wire;
 
 use link::Link;
@@ -99,8 +100,8 @@ impl Display {
     }
 
     /// Gives it another size, even both ways and at most the one that the server was started with, and a
-    /// number of dots an inch (48 to 480, 96 being usual). Programs see it at once; sources say
-    /// `Resized`.
+    /// number of dots an inch (48 to 480, 96 being usual). Programs see it at once, and windows that filled the
+    /// screen before, or the only one of a program, fill it again; sources say `Resized`.
     ///
     /// # Errors
     /// [`DisplayError::Size`] when it cannot have that size; and see there.

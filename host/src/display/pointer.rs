@@ -10,8 +10,8 @@ use x11rb::protocol::xfixes::{ConnectionExt as _, CursorNotifyMask, GetCursorIma
 use super::link::{DisplayError, Link};
 use super::screen::Viewport;
 
-/// A larger look is cut: clients draw none that is.
-const LARGEST: u32 = 256;
+/// A larger look is cut: browsers draw none that is.
+const LARGEST: u32 = 128;
 
 /// What source and input share: where input last put the pointer and how often it did, which tells a game's
 /// moves from the player's; and what is shown, which the player points into.
@@ -167,7 +167,7 @@ mod tests {
         else {
             panic!("it shows")
         };
-        assert_eq!((size, rgba.len()), (Size::new(256, 256), 256 * 256 * 4));
+        assert_eq!((size, rgba.len()), (Size::new(128, 128), 128 * 128 * 4));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use x11rb::wrapper::ConnectionExt as _;
 use x11rb::{CURRENT_TIME, NONE};
 
 use super::link::{DisplayError, Link};
+use super::windows;
 
 /// No picture is larger, either way: what the codecs' highest levels take.
 const MOST: u32 = 8_192;
@@ -113,6 +114,7 @@ pub(super) fn set_size(
 
 fn change(link: &Link, size: Size, dpi: u32, made: &mut Option<Mode>) -> Result<(), DisplayError> {
     let (x, root) = (link.x(), link.root());
+    let filling = windows::filling(link)?;
     let resources = x.randr_get_screen_resources_current(root)?.reply()?;
     let (Some(&crtc), Some(&output)) = (resources.crtcs.first(), resources.outputs.first()) else {
         return Err(DisplayError::Refused("it has no controller with an output".into()));
@@ -155,6 +157,7 @@ fn change(link: &Link, size: Size, dpi: u32, made: &mut Option<Mode>) -> Result<
         resource.as_bytes(),
     )?
     .check()?;
+    windows::fill(link, &filling, width, height)?;
     if *made != Some(mode) {
         if let Some(old) = made.take() {
             // A game may use it: then it stays.

@@ -48,6 +48,9 @@ const HASTE: u32 = 32;
 /// Events that are looked at before anything else is done: a server that talks on and on must not keep the
 /// thread.
 const MOST_EVENTS: usize = 1_024;
+/// Time between two looks at the pointer's look: a game that changes it on and on must not keep the thread from its
+/// pictures, nor the link.
+const LOOK_EVERY: Duration = Duration::from_millis(33);
 
 /// Pictures of a display, pushed at the game's own rate up to that of the session.
 pub struct XSource {
@@ -63,6 +66,8 @@ pub struct XSource {
     ring: Ring,
     pointer: Pointer,
     gate: Gate,
+    /// When the pointer's look may be asked for again.
+    looks: Instant,
     seen: Seen,
 }
 
@@ -111,7 +116,8 @@ impl XSource {
         let first = Some(clock.now());
         let seen = Seen { damage: first, everything: true, look: true, ..Seen::default() };
         let (ring, pointer, gate) = (Ring::new(), Pointer::default(), Gate::new(rate));
-        Ok(Self { link, clock, aim, view, damage, parts, mirror, ring, pointer, gate, seen })
+        let looks = Instant::now();
+        Ok(Self { link, clock, aim, view, damage, parts, mirror, ring, pointer, gate, looks, seen })
     }
 
     fn event(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, Trouble> {
@@ -127,7 +133,9 @@ impl XSource {
                 }
                 asked = true;
             }
-            if std::mem::take(&mut self.seen.look) {
+            if self.seen.look && self.looks <= Instant::now() {
+                self.seen.look = false;
+                self.looks = Instant::now() + LOOK_EVERY;
                 if let Some(look) = self.pointer.look(&self.link)? {
                     return Ok(SourceEvent::Cursor(look));
                 }
@@ -155,7 +163,8 @@ impl XSource {
             if asked {
                 continue;
             }
-            let until = opens.map_or(deadline, |opens| opens.min(deadline));
+            let looks = self.seen.look.then_some(self.looks);
+            let until = opens.into_iter().chain(looks).fold(deadline, Instant::min);
             if opens.is_some() {
                 // What else the server says until then says nothing new.
                 std::thread::sleep(until.saturating_duration_since(now));

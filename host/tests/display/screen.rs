@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use media::{FrameSource as _, Size, SourceEvent};
 use nearlight_host::display::{DisplayError, XSource};
+use x11rb::connection::Connection as _;
 use x11rb::protocol::randr::{ConnectionExt as _, Rotation};
-use x11rb::protocol::xproto::{AtomEnum, ConnectionExt as _};
+use x11rb::protocol::xproto::{
+    AtomEnum, ConfigureWindowAux, ConnectionExt as _, CreateWindowAux, WindowClass,
+};
+use x11rb::wrapper::ConnectionExt as _;
 
 use crate::capture::{ask, check, frame, open, rect, settle};
 use crate::client::Client;
@@ -56,6 +60,47 @@ fn the_size_and_the_dots_an_inch_change_live() {
         assert!(matches!(error, DisplayError::Size { .. }), "{error}");
     }
     assert_eq!(display.size().unwrap(), Size::new(64, 64));
+}
+
+#[test]
+fn windows_that_filled_the_screen_fill_it_again() {
+    let Some(server) = server::start(1280, 720) else { return };
+    let mut display = server.connect();
+    let client = Client::open(&server, 1280, 720);
+    let place = |window| {
+        let geometry = client.x.get_geometry(window).unwrap().reply().unwrap();
+        (geometry.x, geometry.y, geometry.width, geometry.height)
+    };
+    let open = |width, height, border, managed: bool| {
+        let window = client.x.generate_id().unwrap();
+        let look = CreateWindowAux::new().override_redirect(u32::from(!managed));
+        let class = WindowClass::INPUT_OUTPUT;
+        let (depth, root) = (24, client.root);
+        client
+            .x
+            .create_window(depth, window, root, 20, 30, width, height, border, class, 0, &look)
+            .unwrap();
+        client.x.map_window(window).unwrap();
+        client.x.sync().unwrap();
+        window
+    };
+    // A menu over the game, which is a window that no manager would touch.
+    let menu = open(100, 50, 0, false);
+    display.set_size(Size::new(640, 360), 96).unwrap();
+    assert_eq!(place(client.window), (0, 0, 640, 360));
+    assert_eq!(place(menu), (20, 30, 100, 50));
+    // A program's only window, which is smaller than the screen and has a border.
+    client.x.destroy_window(client.window).unwrap();
+    let only = open(200, 100, 3, true);
+    display.set_size(Size::new(1280, 720), 96).unwrap();
+    assert_eq!(place(only), (-3, -3, 1280, 720));
+    // Of two, none is known to be the one.
+    let other = open(200, 100, 0, true);
+    client.x.configure_window(only, &ConfigureWindowAux::new().width(300)).unwrap();
+    client.x.sync().unwrap();
+    display.set_size(Size::new(800, 600), 96).unwrap();
+    assert_eq!(place(only), (-3, -3, 300, 720));
+    assert_eq!(place(other), (20, 30, 200, 100));
 }
 
 #[test]
