@@ -20,6 +20,11 @@ impl Part {
     /// All of it.
     pub const WHOLE: Self = Self::of(1, 1);
 
+    /// So many of so many; none where that is nothing, or more than all.
+    pub fn new(numerator: u32, denominator: u32) -> Option<Self> {
+        (0 < numerator && numerator <= denominator).then_some(Self::of(numerator, denominator))
+    }
+
     const fn of(numerator: u32, denominator: u32) -> Self {
         Self { numerator, denominator }
     }
@@ -46,7 +51,8 @@ impl Part {
         if self == Self::WHOLE { size } else { Size::new(edge(size.width), edge(size.height)) }
     }
 
-    fn least(self, other: Self) -> Self {
+    /// The smaller of two.
+    pub fn least(self, other: Self) -> Self {
         if other.as_f64() < self.as_f64() { other } else { self }
     }
 }
@@ -375,6 +381,16 @@ mod tests {
         ladder.resized(Size::new(3840, 2160));
         let (_, size) = run(&mut ladder, 11, 20, 3_000, false);
         assert_ne!(size, Part::WHOLE);
+    }
+
+    #[test]
+    fn a_part_is_neither_nothing_nor_more_than_all() {
+        assert_eq!(Part::new(1, 2), Some(HALF));
+        assert_eq!(Part::new(3, 3).map(Part::as_f64), Some(1.0));
+        for (numerator, denominator) in [(0, 3), (4, 3), (0, 0), (1, 0)] {
+            assert_eq!(Part::new(numerator, denominator), None);
+        }
+        assert_eq!(HALF.least(THIRD), THIRD);
     }
 
     #[test]

@@ -237,6 +237,12 @@ impl RateController {
         self.ladder.resized(size);
     }
 
+    /// It never goes above this from now on, and not below its floor either.
+    pub fn set_ceiling(&mut self, ceiling: Bitrate) {
+        self.config.ceiling = ceiling.max(self.config.floor);
+        self.path.set_ceiling(self.config.ceiling);
+    }
+
     /// The source's pictures can be coded smaller, or not.
     pub fn set_resizes(&mut self, resizes: bool) {
         self.config.resizes = resizes;

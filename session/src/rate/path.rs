@@ -276,6 +276,12 @@ impl Path {
         self.set_aim(self.aim.max(rate));
     }
 
+    /// It never aims above this from now on.
+    pub(super) fn set_ceiling(&mut self, ceiling: Bitrate) {
+        self.config.ceiling = ceiling;
+        self.set_aim(self.aim);
+    }
+
     fn set_aim(&mut self, aim: Bitrate) {
         self.aim = aim.clamp(self.config.floor, self.config.ceiling);
     }

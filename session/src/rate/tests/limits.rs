@@ -87,6 +87,28 @@ fn without_padding_nothing_is_learnt_of_a_link() {
 }
 
 #[test]
+fn a_ceiling_that_is_lowered_holds_at_once_and_one_that_is_raised_is_found_again() {
+    for feedback in FEEDBACK {
+        let config = RateConfig { ceiling: mbps(15), ..wide() };
+        let mut world = World::on(LinkConfig::of(mbps(20))).with(feedback, Duration::ZERO, config);
+        world.run(secs(10));
+        let control = &mut world.sessions[0].control;
+        assert_eq!(control.target(), mbps(15), "{feedback:?}");
+        control.set_ceiling(mbps(3));
+        assert_eq!(control.target(), mbps(3));
+        world.run(secs(3));
+        assert_eq!(world.sessions[0].control.target(), mbps(3), "{feedback:?}");
+        assert!(world.rate(0, 11_000, 13_000) <= mbps(4), "{}", world.rate(0, 11_000, 13_000));
+        world.sessions[0].control.set_ceiling(mbps(15));
+        world.run(secs(10));
+        assert_eq!(world.sessions[0].control.target(), mbps(15), "{feedback:?}");
+        // Never below the floor.
+        world.sessions[0].control.set_ceiling(Bitrate::from_bps(0));
+        assert_eq!(world.sessions[0].control.target(), config.floor);
+    }
+}
+
+#[test]
 fn a_client_that_decodes_too_slowly_gets_fewer_frames_and_no_fewer_bits() {
     for feedback in FEEDBACK {
         let config = RateConfig { ceiling: mbps(15), ..wide() };
