@@ -31,6 +31,9 @@ impl App for Pattern {
             summary: "A pattern that costs little more than a copy.".into(),
             kind: EntryKind::Synthetic,
             controls: Vec::new(),
+            genre: None,
+            has_poster: false,
+            screen: None,
             unavailable: None,
         }
     }
@@ -103,7 +106,8 @@ mod tests {
 
     fn open(moves: bool, clock: &FakeClock) -> Running {
         let app = Pattern { id: "p", title: "P", moves };
-        let video = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(60) };
+        let video =
+            VideoMode { size: Size::new(64, 64), dpi: VideoMode::DPI, rate: FrameRate::fps(60) };
         app.open(video, Arc::new(clock.clone()), &Start::default()).unwrap()
     }
 

@@ -28,8 +28,8 @@ after(async () => {
   rmSync(run, { recursive: true, force: true });
 });
 
-/** Plays this game, unless it cannot be had here. */
-const game = (id, name, use) => test(name, async (t) => {
+/** Plays this game, unless it cannot be had here; at the size of the window where the address says none. */
+const game = (id, name, use, size = SMALL, prepare = undefined) => test(name, async (t) => {
   const entry = entries.find((each) => each.id === id);
   assert.equal(entry?.kind, 'game');
   if (entry.unavailable !== undefined) {
@@ -38,7 +38,7 @@ const game = (id, name, use) => test(name, async (t) => {
     return;
   }
   for (const transport of ['webrtc', 'webtransport']) {
-    await Tab.with({ browser, node, query: `?play=${id}&${SMALL}&transport=${transport}` }, async (tab) => {
+    await Tab.with({ browser, node, query: `?play=${id}&${size}&transport=${transport}`, prepare }, async (tab) => {
       await tab.state('live');
       await until('pictures', async () => ((await tab.presented()) > 0 ? true : undefined));
       await use(tab);
@@ -84,6 +84,114 @@ game('terminal', 'a terminal shows what is typed, and is the same one after a re
   await tab.page.keyboard.press('Enter');
   await tab.state('ended');
 });
+
+/** Where characters are that need Shift; keys go by their place. */
+const SHIFTED = { $: 'Digit4', '(': 'Digit9', ')': 'Digit0' };
+
+/** Types a line into the shell. */
+async function shell(tab, line) {
+  for (const character of line) {
+    if (character in SHIFTED) await tab.page.keyboard.press(`Shift+${SHIFTED[character]}`);
+    else await tab.page.keyboard.type(character);
+  }
+  await tab.page.keyboard.press('Enter');
+}
+
+/** What the page shows where the user points. */
+const cursor = (tab) => tab.page.evaluate(() => window.getComputedStyle(document.querySelector('.surface')).cursor);
+
+game('terminal', 'the pointer is the one that the game shows, and is hidden when the game hides it', async (tab) => {
+  const other = (than) => until('another pointer', async () => {
+    const now = await cursor(tab);
+    return now.startsWith('image-set(') && now !== than ? now : undefined;
+  });
+  await tab.page.mouse.move(...(await tab.at(0.5, 0.5)));
+  const text = await other(undefined);
+  // xterm's way to ask for another one.
+  await tab.page.keyboard.type("printf '\\033]22;crosshair\\007'");
+  // It hides the pointer while somebody types, until it is moved.
+  await until('no pointer', async () => ((await cursor(tab)) === 'none' ? true : undefined));
+  await tab.page.keyboard.press('Enter');
+  await tab.page.mouse.move(...(await tab.at(0.4, 0.4)));
+  await other(text);
+  // Whoever comes anew is told, too.
+  await tab.page.reload();
+  await tab.state('live');
+  await other(undefined);
+});
+
+game('terminal', 'the screen is as large as its place in the window, live', async (tab) => {
+  const coded = (width, height) =>
+    until(`pictures of ${width}x${height}`, async () => {
+      const { size, stats, hello } = await tab.page.evaluate(() => {
+        const { size, stats, hello } = window.nearlight;
+        return { size, stats, hello };
+      });
+      const all = [[size.width, size.height], stats?.coded ?? [], [hello.video.width, hello.video.height]];
+      return all.every((each) => each.join() === `${width},${height}`) ? stats.keyframes : undefined;
+    });
+  // It begins with the size of the window. A browser may ask for a keyframe more at first.
+  await still(tab);
+  const before = await coded(960, 600);
+  await tab.page.setViewportSize({ width: 1200, height: 700 });
+  await coded(1200, 700);
+  // Statistics tell of the size before its first picture is coded.
+  await still(tab);
+  assert.equal((await coded(1200, 700)) - before, 1, 'a size costs one keyframe');
+  const [session] = await node.sessions();
+  assert.deepEqual([session.video.width, session.video.height], [1200, 700]);
+  // No smaller than what is of use.
+  await tab.page.setViewportSize({ width: 300, height: 150 });
+  await coded(320, 200);
+  // The terminal knows its size: it ends when it has more columns than when it began to write.
+  await tab.page.setViewportSize({ width: 640, height: 480 });
+  await coded(640, 480);
+  const empty = await still(tab);
+  await shell(tab, 'set $(stty size); a=$2; seq 1111111111111111 1111111111111150; until set $(stty size); [ $2 -gt $a ]; do sleep 0.1; done; exit');
+  await tab.pictureChanges(empty, 0.05);
+  await tab.page.setViewportSize({ width: 900, height: 600 });
+  await tab.state('ended');
+}, '');
+
+test('games have posters and kinds, and are found by them', async () => {
+  for (const { id, poster_url: url } of entries.filter(({ kind }) => kind === 'game')) {
+    const poster = await fetch(url);
+    assert.deepEqual([poster.status, poster.headers.get('content-type')], [200, 'image/png'], id);
+    const again = await fetch(url, { headers: { 'if-none-match': poster.headers.get('etag') } });
+    assert.equal(again.status, 304);
+  }
+  await Tab.with({ browser, node }, async ({ page }) => {
+    const titles = () => page.locator('.card h2').allInnerTexts();
+    await page.locator('.card h2').first().waitFor();
+    const all = await titles();
+    await page.getByRole('searchbox', { name: 'Search the library' }).fill('SHOOT');
+    assert.deepEqual(await titles(), ['Freedoom: Phase 1']);
+    await page.getByRole('searchbox').fill('chess');
+    await page.getByText('Nothing here is called “chess”').waitFor();
+    await page.getByRole('searchbox').fill('');
+    assert.deepEqual(await titles(), all);
+  });
+});
+
+/** Notes what the panel of the player says that the start waits for. */
+const noteSteps = (context) => context.addInitScript(() => {
+  window.steps = [];
+  new window.MutationObserver(() => {
+    const step = document.querySelector('.steps [aria-current]')?.textContent;
+    if (step !== undefined && window.steps.at(-1) !== step) window.steps.push(step);
+  }).observe(document, { childList: true, subtree: true });
+});
+
+game('terminal', 'it is told what the start of a game waits for', async (tab) => {
+  const all = ['Sandbox', 'Display and sound', 'Game', 'First picture'];
+  const told = await tab.page.evaluate(() => window.steps);
+  assert.equal(told.at(-1), 'First picture');
+  assert.deepEqual(told, all.filter((step) => told.includes(step)));
+  // It is live with the first that the game draws.
+  assert.ok(Math.max(...(await tab.picture())) > 10, 'the ground of the terminal, not that of an empty display');
+  const [session] = await node.sessions();
+  assert.equal(session.starting, undefined);
+}, SMALL, noteSteps);
 
 game('freedoom', 'Freedoom plays, is heard, and shows its help for a key', async (tab) => {
   await gesture(tab);

@@ -7,10 +7,12 @@ use media::{
     AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, InputSink, MOST_PADS, Rumble,
     Size,
 };
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::http::hex;
 use crate::saves::{GameSaves, Keep, Saves};
 use crate::wire;
 
@@ -44,7 +46,7 @@ pub trait App: Send + Sync {
     /// What players keep of it; none where that is nothing.
     fn saves(&self) -> Option<Arc<GameSaves>>;
 
-    /// Draws a still picture as JPEG; none where it cannot. Slow.
+    /// A still picture as JPEG, PNG or WebP; none where there is none. Slow where it is drawn.
     fn draw_poster(&self) -> Option<Vec<u8>>;
 
     /// What a session with such pictures is taken to need of cores and memory, coding not counted; `None` where
@@ -65,10 +67,25 @@ pub struct AppInfo {
     pub summary: String,
     /// What it is.
     pub kind: wire::EntryKind,
+    /// What kind of game it is, where it is one.
+    pub genre: Option<String>,
+    /// Whether there is a still picture.
+    pub has_poster: bool,
     /// How to play it.
     pub controls: Vec<wire::ControlHint>,
+    /// The screen that it can be given for the place that a client shows it in; none where that is no matter to it.
+    pub screen: Option<ScreenInfo>,
     /// Why it cannot be played now.
     pub unavailable: Option<String>,
+}
+
+/// The screens that an app can be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScreenInfo {
+    /// The largest one.
+    pub largest: Size,
+    /// Whether it may have another size while the app runs.
+    pub changes: bool,
 }
 
 /// The picture that a session has.
@@ -76,8 +93,15 @@ pub struct AppInfo {
 pub struct VideoMode {
     /// Coded size, even both ways.
     pub size: Size,
+    /// Dots an inch that what is played is told of, where it asks.
+    pub dpi: u32,
     /// Nominal frame rate.
     pub rate: FrameRate,
+}
+
+impl VideoMode {
+    /// Dots an inch where nobody asked otherwise.
+    pub const DPI: u32 = 96;
 }
 
 /// What belongs to one opening of an app.
@@ -87,6 +111,8 @@ pub struct Start {
     pub cancel: CancellationToken,
     /// What the session keeps, where it keeps something.
     pub keep: Option<Arc<Keep>>,
+    /// What is waited for, told as it goes.
+    pub step: watch::Sender<Option<wire::StartStep>>,
 }
 
 /// What a session takes of the machine.
@@ -139,7 +165,30 @@ pub struct Apps {
 pub struct Entry {
     /// The app.
     pub app: Arc<dyn App>,
-    poster: Mutex<Option<axum::body::Bytes>>,
+    poster: Mutex<Option<Poster>>,
+}
+
+/// A still picture as it is sent.
+#[derive(Debug, Clone)]
+pub struct Poster {
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Names its content.
+    pub tag: String,
+    /// The file.
+    pub bytes: axum::body::Bytes,
+}
+
+impl Poster {
+    fn new(bytes: Vec<u8>) -> Self {
+        let media_type = match bytes.as_slice() {
+            [0x89, b'P', b'N', b'G', ..] => "image/png",
+            [b'R', b'I', b'F', b'F', ..] => "image/webp",
+            _ => "image/jpeg",
+        };
+        let tag = format!("\"{}\"", hex(&Sha256::digest(&bytes)[..16]));
+        Self { media_type, tag, bytes: bytes.into() }
+    }
 }
 
 impl Apps {
@@ -159,35 +208,43 @@ impl Apps {
         self.entries.iter().find_map(|entry| entry.app.saves()).map(|saves| saves.all().clone())
     }
 
-    /// What the API says; `base` is the origin that addresses begin with.
-    pub fn describe(&self, base: &str) -> Vec<wire::CatalogueEntry> {
+    /// What the API says of entries that have each word of `words` in their title, genre or summary; `base` is the
+    /// origin that addresses begin with.
+    pub fn describe(&self, base: &str, words: &str) -> Vec<wire::CatalogueEntry> {
+        let words = words.to_lowercase();
+        let is_meant = |entry: &wire::CatalogueEntry| {
+            let genre = entry.genre.as_deref().unwrap_or_default();
+            let text = format!("{} {genre} {}", entry.title, entry.summary).to_lowercase();
+            words.split_whitespace().all(|word| text.contains(word))
+        };
         let describe = |entry: &Entry| {
             let info = entry.app.info();
             wire::CatalogueEntry {
-                // Games bring no picture yet.
-                poster_url: (info.kind != wire::EntryKind::Game)
+                poster_url: info
+                    .has_poster
                     .then(|| format!("{base}/api/v1/catalogue/{}/poster", info.id)),
                 id: info.id,
                 title: info.title,
                 summary: info.summary,
                 kind: info.kind,
+                genre: info.genre,
                 controls: info.controls,
                 unavailable: info.unavailable,
                 saves: entry.app.saves().is_some(),
             }
         };
-        self.entries.iter().map(describe).collect()
+        self.entries.iter().map(describe).filter(is_meant).collect()
     }
 }
 
 impl Entry {
     /// The still picture, drawn at the first call that succeeds; one call draws while others wait.
-    pub async fn poster(&self) -> Option<axum::body::Bytes> {
+    pub async fn poster(&self) -> Option<Poster> {
         let mut poster = self.poster.lock().await;
-        if poster.is_none() && self.app.info().unavailable.is_none() {
+        if poster.is_none() {
             let app = self.app.clone();
             let drawn = tokio::task::spawn_blocking(move || app.draw_poster()).await;
-            *poster = drawn.ok().flatten().map(Into::into);
+            *poster = drawn.ok().flatten().map(Poster::new);
         }
         poster.clone()
     }

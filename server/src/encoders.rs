@@ -190,7 +190,7 @@ impl NodeEncoders {
 
     /// What a session with such pictures needs for a client that decodes these.
     pub(crate) fn demand(&self, video: VideoMode, kind: PictureKind, decodes: CodecSet) -> Demand {
-        let VideoMode { size, rate } = video;
+        let VideoMode { size, rate, .. } = video;
         Demand { size, rate, format: kind.format, decodes, ..self.usual }
     }
 

@@ -17,26 +17,27 @@ use host::confine::{
 use host::display::{Cookie, Display, XSource};
 use host::sound::SoundServer;
 use media::{
-    ByteSize, Clock, DeviceId, FrameRequest, FrameSource, Size, SourceError, SourceEvent,
-    SourceInfo,
+    ByteSize, Clock, Damage, DeviceId, FrameRequest, FrameSource, MediaTime, Size, SourceError,
+    SourceEvent, SourceInfo,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::apps::{App, AppInfo, Needs, OpenError, Running, Start, VideoMode};
+use crate::apps::{App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
 use crate::config::{self, Config};
 use crate::meter::{Machine, Measured, Meter, Spent, thread_time};
 use crate::saves::{GameSaves, Keep, Saves};
-use crate::wire::{ControlHint, EntryKind};
+use crate::wire::{ControlHint, EntryKind, StartStep};
 
 use gamepads::GameInput;
 pub(crate) use hosted::Hosted;
 
 /// Where a game sees its entry's folder.
 const ENTRY: &str = "/game";
-/// Dots an inch of a display that nobody asked otherwise for.
-const DPI: u32 = 96;
 /// What the stop of a session waits for a game and its last state; what takes longer goes on beside it.
 const STOP: Duration = Duration::from_secs(2);
+/// A game that has drawn nothing for so long is shown as it is: a client waits no longer for a first picture than twelve
+/// seconds in all.
+const UNDRAWN: Duration = Duration::from_secs(6);
 
 /// A start that waits looks so often whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
@@ -110,7 +111,7 @@ struct GameApp {
 
 impl App for GameApp {
     fn info(&self) -> AppInfo {
-        let Entry { id, title, summary, controls, .. } = &self.entry;
+        let Entry { id, title, summary, genre, controls, display, poster, .. } = &self.entry;
         let hint = |control: &host::catalogue::Control| ControlHint {
             input: control.input.clone(),
             action: control.action.clone(),
@@ -121,7 +122,10 @@ impl App for GameApp {
             title: title.clone(),
             summary: summary.clone(),
             kind: EntryKind::Game,
+            genre: Some(genre.name().to_owned()),
+            has_poster: poster.is_some(),
             controls: controls.iter().map(hint).collect(),
+            screen: Some(ScreenInfo { largest: display.max_size, changes: display.resize }),
             unavailable: self
                 .entry
                 .missing()
@@ -165,7 +169,7 @@ impl App for GameApp {
     }
 
     fn draw_poster(&self) -> Option<Vec<u8>> {
-        None
+        self.entry.poster.as_ref().map(|poster| poster.bytes.clone())
     }
 
     fn needs(&self, video: VideoMode) -> Option<Needs> {
@@ -198,12 +202,14 @@ fn start(
     if let Some(missing) = entry.missing() {
         return Err(missing.to_string());
     }
+    let step = |step| start.step.send_replace(Some(step));
     let most = entry.display.max_size;
     if video.size.width > most.width || video.size.height > most.height {
         let (width, height) = (most.width, most.height);
         return Err(format!("{} is shown at {width}x{height} at most", entry.title));
     }
     let spec = spec(entry);
+    step(StartStep::Sandbox);
     let sandbox =
         confinement.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;
     let hosted = Hosted::new(sandbox);
@@ -214,6 +220,7 @@ fn start(
     let gamepads = gamepads::open(&spec, entry.gamepads, confinement, &hosted)?;
     let (gamepads, rumble) = gamepads.unzip();
     let limit = spec.patience.open + spec.patience.display;
+    step(StartStep::Display);
     match wait(sandbox, limit, &start.cancel, |phase| {
         matches!(phase, Phase::Waiting | Phase::Ended(_))
     }) {
@@ -221,6 +228,7 @@ fn start(
         Phase::Ended(end) => return Err(end.how.to_string()),
         phase => return Err(format!("the display did not start in time: {phase:?}")),
     }
+    step(StartStep::Game);
     let (Some(home), Some(socket)) = (sandbox.home(), sandbox.display()) else {
         return Err("the sandbox has no display".into());
     };
@@ -233,7 +241,7 @@ fn start(
     let kept = keep.map(|keep| keep.restore(home.as_fd(), &start.cancel)).transpose()?;
     let mut display = Display::connect(&socket.path(), &Cookie::new(socket.cookie))
         .map_err(|error| error.to_string())?;
-    display.set_size(video.size, DPI).map_err(|error| error.to_string())?;
+    display.set_size(video.size, video.dpi).map_err(|error| error.to_string())?;
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
     let input = GameInput { display: input, gamepads };
@@ -248,13 +256,16 @@ fn start(
         format!("no thread for the end of the game: {error}")
     })?;
     sandbox.launch(program);
+    step(StartStep::Picture);
     let sounds = sound.source();
     Ok(Running {
         source: Box::new(GameSource {
             inner,
+            drawn: Drawn::Not(clock.now() + UNDRAWN),
+            screen: None,
             hosted,
             keep: keep.cloned(),
-            _display: display,
+            display,
             _socket: socket,
             sound: Some(sound),
             meter,
@@ -318,13 +329,45 @@ fn program(entry: &Entry, values: &Values<'_>) -> Result<Program, String> {
     })
 }
 
+/// Whether a game has drawn anything: until then its display shows nothing that is worth a picture.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drawn {
+    /// It has not, and is waited for until then.
+    Not(MediaTime),
+    /// The display as it was before the game is known.
+    Empty(MediaTime),
+    /// It has, or took too long.
+    Yes,
+}
+
+impl Drawn {
+    /// Whether it is shown now whatever it shows.
+    fn is_overdue(self, now: MediaTime) -> bool {
+        matches!(self, Self::Not(limit) | Self::Empty(limit) if limit <= now)
+    }
+
+    /// Whether a picture of then is to be shown, in which something has changed or not.
+    fn shows(&mut self, at: MediaTime, changed: bool) -> bool {
+        *self = match *self {
+            Self::Not(limit) | Self::Empty(limit) if limit <= at => Self::Yes,
+            Self::Not(limit) => Self::Empty(limit),
+            Self::Empty(_) if changed => Self::Yes,
+            same => same,
+        };
+        *self == Self::Yes
+    }
+}
+
 /// The pictures of a game, which ends with them.
 struct GameSource {
     inner: XSource,
+    drawn: Drawn,
+    /// The size that its screen is to have, and its dots an inch.
+    screen: Option<(Size, u32)>,
     hosted: Arc<Hosted>,
     /// What is kept of it.
     keep: Option<Arc<Keep>>,
-    _display: Display,
+    display: Display,
     /// Keeps the path of the display alive.
     _socket: confine::Display,
     sound: Option<SoundServer>,
@@ -367,9 +410,20 @@ impl FrameSource for GameSource {
             Some(Spent { session, machine: Machine::now()? })
         };
         self.meter.look(Instant::now(), spent);
-        let answer = self.inner.next(request);
+        if let Some((size, dpi)) = self.screen.take()
+            && let Err(error) = self.display.set_size(size, dpi)
+        {
+            tracing::warn!(%error, "the game keeps the size that it has");
+        }
+        let refresh = request.refresh || self.drawn.is_overdue(request.at);
+        let answer = self.inner.next(&FrameRequest { refresh, ..request.clone() });
         drop(display);
         match answer {
+            Ok(SourceEvent::Frame(frame))
+                if !self.drawn.shows(frame.captured_at, frame.damage != Damage::none()) =>
+            {
+                Ok(SourceEvent::Unchanged)
+            }
             // The display goes with the game: what became of that says more.
             answer @ (Ok(SourceEvent::Ended) | Err(SourceError::Failed(_))) => {
                 self.end(STOP).unwrap_or(answer)
@@ -380,6 +434,11 @@ impl FrameSource for GameSource {
 
     fn resize(&mut self, size: Size) -> Size {
         self.inner.resize(size)
+    }
+
+    fn set_screen(&mut self, size: Size, dpi: u32) {
+        // Once it is there to be asked.
+        self.screen = Some((size, dpi));
     }
 
     fn set_held(&mut self, held: bool) {

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use transport::{Certificate, MediaPort, PortConfig, PortError};
 
-use crate::apps::{self, App, Apps, Needs, VideoMode};
+use crate::apps::{self, App, Apps, Needs, ScreenInfo, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
 use crate::encoders::{EncoderSession, NodeEncoders, Probing};
@@ -157,13 +157,25 @@ impl Node {
     ) -> Result<(Arc<Entry>, Keys), Problem> {
         let app = self.find_app(&wish.app)?;
         let keep = self.keep(&wish)?;
-        if let Some(reason) = app.app.info().unavailable {
+        let info = app.app.info();
+        if let Some(reason) = info.unavailable {
             return Err(self.refuse(&wish.app, reason));
         }
         if self.stopping.is_cancelled() {
             return Err(self.refuse(&wish.app, "the node is shutting down".into()));
         }
-        let (video, mode) = self.grant(&wish.video)?;
+        let (mut video, mut mode) = self.grant(&wish.video)?;
+        let fixed = wish.video.width.or(wish.video.height).is_some();
+        let most = self.config.video.max_edge & !1;
+        let screen = info.screen.filter(|_| !fixed).map(|screen| {
+            let Size { width, height } = screen.largest;
+            ScreenInfo { largest: Size::new(width.min(most), height.min(most)), ..screen }
+        });
+        if let (Some(view), Some(screen)) = (&wish.view, screen) {
+            mode = drive::screen::for_view(view, screen.largest, mode);
+            (video.width, video.height) = (mode.size.width, mode.size.height);
+        }
+        let largest = screen.filter(|screen| screen.changes).map(|screen| screen.largest);
         let kind = if video.hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
         if video.hdr && !app.app.draws_hdr() {
             let reason = format!("HDR10 is not drawn by {:?}", wish.app);
@@ -182,7 +194,8 @@ impl Node {
         let id = SessionId::new(random_text(16)?);
         let needs = app.app.needs(mode);
         let demand = Demand {
-            pixel_rate: (mode.size.pixels() as f64 * mode.rate.as_f64()) as u64,
+            // It may become so large.
+            pixel_rate: (largest.unwrap_or(mode.size).pixels() as f64 * mode.rate.as_f64()) as u64,
             egress: Bitrate::from_kbps(video.max_kbps.into()),
             cpu: needs.map_or(Duration::ZERO, |needs| self.cores(needs, encoders[0].name, &coded)),
             memory: needs.map_or_else(ByteSize::default, |needs| needs.memory),
@@ -208,6 +221,7 @@ impl Node {
             app_id: wish.app,
             video: mode,
             granted: video,
+            largest,
             barcode: wish.barcode,
             choice,
             encoders,
@@ -563,7 +577,14 @@ impl Node {
         let (least, most) = (limits.min_rate.rate().kbps(), limits.max_rate.rate().kbps());
         let max_kbps = u64::from(wish.max_kbps.unwrap_or(u32::MAX)).clamp(least, most);
         let video = wire::Video { width, height, fps, max_kbps: max_kbps as u32, hdr: wish.hdr };
-        Ok((video, VideoMode { size: Size::new(width, height), rate: FrameRate::fps(fps) }))
+        Ok((
+            video,
+            VideoMode {
+                size: Size::new(width, height),
+                dpi: VideoMode::DPI,
+                rate: FrameRate::fps(fps),
+            },
+        ))
     }
 
     /// Gives a session's place back and forgets its tokens. Its driver calls this once, after all else

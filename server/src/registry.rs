@@ -88,6 +88,8 @@ pub enum TrickleError {
 pub struct Status {
     /// Where it is in its life.
     pub state: wire::SessionState,
+    /// What its start waits for.
+    pub starting: Option<wire::StartStep>,
     /// Why, once it ends.
     pub reason: Option<String>,
     /// The connection of now.
@@ -344,13 +346,15 @@ mod tests {
         let (commands, mailbox) = mpsc::channel(4);
         let (show, status) = watch::channel(Status {
             state: wire::SessionState::Live,
+            starting: None,
             reason: None,
             connection: None,
             transport: None,
         });
         let video = wire::Video { width: 64, height: 64, fps: 30, max_kbps: 1000, hdr: false };
         let handle = Handle::new(commands, status);
-        let mode = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(30) };
+        let mode =
+            VideoMode { size: Size::new(64, 64), dpi: VideoMode::DPI, rate: FrameRate::fps(30) };
         let audience = crate::drive::audience_of_nobody(mode.size);
         let id = SessionId::new(name);
         let (place, since, keep) = (PermitNumber::default(), MediaTime::ZERO, None);

@@ -156,6 +156,9 @@ impl App for SceneApp {
                 hint("click", "touch what you see"),
                 hint("V", "walk or orbit"),
             ],
+            genre: None,
+            has_poster: true,
+            screen: None,
             unavailable: self.state.as_ref().err().cloned(),
         }
     }

@@ -38,6 +38,9 @@ impl App for SyncTest {
                 .into(),
             kind: EntryKind::Synthetic,
             controls: Vec::new(),
+            genre: None,
+            has_poster: true,
+            screen: None,
             unavailable: None,
         }
     }

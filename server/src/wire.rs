@@ -29,6 +29,9 @@ pub struct CatalogueEntry {
     pub summary: String,
     /// What it is.
     pub kind: EntryKind,
+    /// What kind of game it is, such as `puzzle`; absent of what is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub genre: Option<String>,
     /// Absolute address of a still picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poster_url: Option<String>,
@@ -72,6 +75,9 @@ pub struct NewSession {
     /// Wishes for the picture.
     #[serde(default)]
     pub video: VideoWish,
+    /// Where the picture is shown. A game begins with a screen of this size, as far as its entry allows, and where it can
+    /// has another one whenever the client says so on the control channel; unless `video` says a width or a height.
+    pub view: Option<View>,
     /// Draws the machine-readable strip (frame id, input number) into the picture.
     #[serde(default)]
     pub barcode: bool,
@@ -85,6 +91,28 @@ pub struct NewSession {
     /// tells in [`Session::saves`], and takes the newest whole one before it.
     #[serde(default)]
     pub save: Option<String>,
+}
+
+/// What a user wants at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// Kilobits per second; absent for all that was granted.
+    pub max_kbps: Option<u32>,
+    /// Frames per second; absent for all that was granted.
+    pub fps: Option<u32>,
+}
+
+/// The place that a client shows the picture in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Device pixels across.
+    pub width: u32,
+    /// Device pixels down.
+    pub height: u32,
+    /// Dots an inch that what is played should count on: 96 times the device pixels in a CSS pixel.
+    pub dpi: u32,
 }
 
 /// Wishes for the picture; what the node grants stands in [`Session::video`].
@@ -130,6 +158,9 @@ pub struct Session {
     pub app: String,
     /// Where it is in its life.
     pub state: SessionState,
+    /// What its start waits for; absent once it has a picture, and of what tells nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting: Option<StartStep>,
     /// Why it is there, for people: present once refused, ending or ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -365,6 +396,20 @@ pub enum SessionState {
     Ended,
 }
 
+/// What the start of a game waits for, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartStep {
+    /// The sandbox that it runs in.
+    Sandbox,
+    /// Its display.
+    Display,
+    /// Its files, and its program.
+    Game,
+    /// The first picture that it draws.
+    Picture,
+}
+
 /// What the node is and can do.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Node {
@@ -486,6 +531,14 @@ pub enum ServerMessage {
         /// Milliseconds; it ends by itself then.
         ms: u16,
     },
+    /// The pointer of what is played, which is not part of the picture: to be shown over it wherever the user points.
+    /// Said when it changes, and anew on each connection; never of what has none.
+    Cursor(Cursor),
+    /// What the start waits for.
+    Starting {
+        /// In the order of [`StartStep`].
+        step: StartStep,
+    },
     /// The session is about to end or be suspended.
     Warning {
         /// For people.
@@ -498,6 +551,27 @@ pub enum ServerMessage {
         /// For people.
         reason: String,
     },
+}
+
+/// The pointer of what is played.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Cursor {
+    /// Absent while it is hidden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look: Option<CursorLook>,
+}
+
+/// What a pointer looks like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CursorLook {
+    /// A PNG of at most 24 kB, in base64.
+    pub png: String,
+    /// Pixels of the PNG, across and down: at most 128.
+    pub size: [u32; 2],
+    /// How much larger than the PNG it is to be shown, in pixels of the session's picture.
+    pub scale: u32,
+    /// The pixel of the PNG that points, from its left and upper edges.
+    pub hotspot: [u32; 2],
 }
 
 /// How a session goes, over the last second.
@@ -654,6 +728,11 @@ pub enum ClientMessage {
         /// It can.
         visible: bool,
     },
+    /// The picture is shown in a place of this size from now on. What is played follows it where it can, up to its
+    /// largest screen; each change costs a keyframe. Of the player only.
+    View(View),
+    /// The user wants no more than this from now on, within what the session was granted. Of the player only.
+    Quality(Quality),
     /// Nothing can be shown before a keyframe comes: the decoder failed, or frames refer to what never came.
     Keyframe,
     /// Which transport the client took, and why.

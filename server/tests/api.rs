@@ -97,6 +97,40 @@ async fn hdr_goes_to_clients_that_decode_it_and_others_are_shown_standard_range(
 }
 
 #[tokio::test]
+async fn the_catalogue_is_searched_by_words() {
+    let node = node(&[]);
+    let found = |query: &'static str| {
+        let node = node.clone();
+        async move {
+            let reply = ask(Method::GET, &format!("/api/v1/catalogue{query}")).of(&node).await;
+            let entries = reply.json()["entries"].as_array().unwrap().clone();
+            let ids = entries.iter().map(|entry| entry["id"].as_str().unwrap().to_owned());
+            ids.collect::<Vec<_>>()
+        }
+    };
+    let all = found("").await;
+    assert!(all.len() > 5, "{all:?}");
+    assert_eq!(found("?q=").await, all);
+    assert_eq!(found("?q=PaTT").await, ["pattern"]);
+    assert_eq!(found("?q=pat+ern").await, ["pattern"]);
+    assert_eq!(found("?q=pattern+wide").await, Vec::<String>::new());
+    let long = format!("/api/v1/catalogue?q={}", "x".repeat(201));
+    let detail = ask(Method::GET, &long).of(&node).await.problem(400, "bad-request");
+    assert!(detail.contains("200 bytes"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_session_without_a_screen_keeps_its_size_whatever_the_place_it_is_shown_in() {
+    let node = node(&[]);
+    let view = json!({"width": 500, "height": 300, "dpi": 96});
+    let wish = json!({"app": "pattern", "view": view, "video": {"width": 128, "height": 96}});
+    let video = create_with(&wish).of(&node).await.json()["video"].clone();
+    assert_eq!((video["width"].as_u64(), video["height"].as_u64()), (Some(128), Some(96)));
+    let wrong = json!({"app": "pattern", "view": {"width": -1, "height": 1, "dpi": 96}});
+    create_with(&wrong).of(&node).await.problem(400, "bad-request");
+}
+
+#[tokio::test]
 async fn wrong_addresses_and_methods_are_problems_too() {
     let node = node(&[]);
     for path in

@@ -1,7 +1,6 @@
 // All input of one picture: joins keyboard, pointer, wheel, touch and gamepads, and lets go of everything when the
 // page can no longer know what is held.
-import type { Size } from '../units.ts';
-import { contentBox, normalise } from '../video/layout.ts';
+import { type Box, normalise } from '../video/layout.ts';
 import { Gamepads, type GamepadOptions } from './gamepad.ts';
 import { Keyboard, type Shortcut } from './keyboard.ts';
 import { PointerMotion } from './motion.ts';
@@ -10,8 +9,8 @@ import type { InputSender } from './sender.ts';
 import { TouchInput, type StickView, type TouchMode } from './touch.ts';
 
 export interface CaptureOptions {
-  /** Size of the picture, once it is known. */
-  readonly picture: () => Size;
+  /** Where the picture is on the page. */
+  readonly box: () => Box;
   readonly onShortcut: (shortcut: Shortcut) => void;
   readonly onLock: (locked: boolean) => void;
   readonly onStick: (stick: StickView | undefined) => void;
@@ -32,7 +31,7 @@ export class InputCapture {
     options: CaptureOptions,
   ) {
     const place = (x: number, y: number): { readonly x: number; readonly y: number } =>
-      normalise(contentBox(surface.getBoundingClientRect(), options.picture()), x, y);
+      normalise(options.box(), x, y);
     this.motion = new PointerMotion(sender);
     this.keyboard = new Keyboard(sender, (shortcut) => {
       // The three modifiers were sent as they went down.

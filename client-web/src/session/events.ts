@@ -1,6 +1,6 @@
 // What a session tells of itself.
 import type { Micros } from '../units.ts';
-import type { Hello, Rumble, Session, Stats } from '../wire/index.ts';
+import type { Cursor, Hello, Rumble, Session, StartStep, Stats } from '../wire/index.ts';
 import type { TransportKind } from './choice.ts';
 import type { PlayState } from './state.ts';
 
@@ -18,6 +18,10 @@ export interface PlayEvents {
   readonly onStats: (stats: Stats) => void;
   /** The game makes a gamepad rumble. */
   readonly onRumble: (rumble: Rumble) => void;
+  /** What the session's start waits for at the node. */
+  readonly onStarting: (step: StartStep) => void;
+  /** The pointer of what is played looks like this from now on, or is hidden. */
+  readonly onCursor: (cursor: Cursor) => void;
   /** The session ends in `inMs` for `reason`. */
   readonly onWarning: (reason: string, inMs: number) => void;
   /** Input works again; whatever was held before is not held now. */

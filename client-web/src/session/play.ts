@@ -7,7 +7,7 @@ import { clientNow, ms, type Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import type { Decoded } from '../video/reports.ts';
 import { parseServerMessage } from '../wire/control.ts';
-import type { ClientMessage, Session } from '../wire/index.ts';
+import type { ClientMessage, Quality, Session, View } from '../wire/index.ts';
 import { pause, pauseBefore } from './backoff.ts';
 import type { TransportFailed, TransportKind } from './choice.ts';
 import type { PathAverages, SessionConnection, Signalling } from './connection.ts';
@@ -45,6 +45,10 @@ export class PlaySession {
   private connection: SessionConnection | undefined;
   /** The one before, which the node has not replaced yet. */
   private former: SessionConnection | undefined;
+  /** Where the picture is shown, if the session may follow that. */
+  private view: View | undefined;
+  /** What the user wants at most; kept for the connections to come. */
+  private wanted: Quality = {};
   /** Everything can be said on the connection. */
   private ready = false;
   /** When it was last known that the connection is good. */
@@ -156,6 +160,22 @@ export class PlaySession {
     return this.connection?.averages() ?? Promise.resolve(undefined);
   }
 
+  /** The picture is shown in a place of this size. */
+  showIn(view: View): void {
+    this.view = view;
+    if (this.ready) this.sayView();
+  }
+
+  /** No more than this from now on. */
+  limit(quality: Quality): void {
+    this.wanted = quality;
+    if (this.ready) this.say({ type: 'quality', ...quality });
+  }
+
+  get limits(): Quality {
+    return this.wanted;
+  }
+
   /** Changes to another transport while the session plays on. */
   switchTransport(kind: TransportKind): void {
     if (this.current.name !== 'live' || this.connection?.kind === kind) return;
@@ -190,7 +210,8 @@ export class PlaySession {
   /** Not aborted when the user leaves: a session that was made unseen could not be ended. */
   private async ask(): Promise<Session> {
     const { what, settings: { video, barcode, seat } } = this;
-    if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode, ...seat });
+    const view = this.view === undefined ? {} : { view: this.view };
+    if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode, ...seat, ...view });
     return 'invitation' in what ? this.api.join(what) : this.api.redeem(what);
   }
 
@@ -285,6 +306,9 @@ export class PlaySession {
         // Whoever only watches sends nothing: the node would refuse it.
         if (this.session?.role !== 'spectator') this.input.attach(input, motion);
         this.sayVisibility();
+        this.sayView();
+        // To each connection anew: a node forgets the wishes of the one before.
+        if (Object.keys(this.wanted).length > 0) this.limit(this.wanted);
         const { kind, reason } = chosen;
         this.say({ type: 'transport', kind, reason });
         this.events.onTransport({ kind, reason, connectMs: connection.connectMs });
@@ -446,6 +470,12 @@ export class PlaySession {
       case 'rumble':
         this.events.onRumble(message);
         return;
+      case 'starting':
+        this.events.onStarting(message.step);
+        return;
+      case 'cursor':
+        this.events.onCursor(message);
+        return;
       case 'warning':
         this.events.onWarning(message.reason, message.in_ms);
         return;
@@ -462,6 +492,10 @@ export class PlaySession {
 
   private sayVisibility(): void {
     this.say({ type: 'visibility', visible: !isHidden() });
+  }
+
+  private sayView(): void {
+    if (this.view !== undefined) this.say({ type: 'view', ...this.view });
   }
 
   private step(step: ConnectingStep): void {

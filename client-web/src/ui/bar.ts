@@ -14,6 +14,7 @@ export interface BarActions {
   readonly onTouchMode: () => void;
   readonly onInvite: () => void;
   readonly onControllers: () => void;
+  readonly onMenu: () => void;
   /** From 0 to 1. */
   readonly onVolume: (level: number) => void;
 }
@@ -25,6 +26,7 @@ export class Bar {
   private readonly invite: HTMLButtonElement;
   private readonly tools = h('span', { class: 'tools' });
   private readonly controllers: HTMLButtonElement;
+  private readonly menu: HTMLButtonElement;
   private readonly company = h('span', { class: 'company' });
   private readonly volume = h('input', { type: 'range', class: 'volume', min: 0, max: 100, step: 5, 'aria-label': 'Volume' });
   private readonly title = h('span', { class: 'title' });
@@ -47,6 +49,9 @@ export class Bar {
     this.touchMode = button({ label: 'Touch: look and move', icon: icons.touch(), kind: 'quiet', onClick: actions.onTouchMode });
     this.touchMode.hidden = !hasTouch();
     this.invite = button({ label: 'Invite', icon: icons.people(), kind: 'quiet', onClick: actions.onInvite });
+    this.menu = button({ label: 'Menu', icon: icons.menu(), kind: 'quiet', name: 'Menu', shortcut: 'Ctrl+Alt+Shift+M', onClick: actions.onMenu });
+    this.menu.setAttribute('aria-haspopup', 'menu');
+    this.showMenu(false);
     this.invite.hidden = true;
     this.invite.setAttribute('aria-pressed', 'false');
     this.controllers = button({ label: 'Controllers', icon: icons.controller(), kind: 'quiet', onClick: actions.onControllers });
@@ -68,7 +73,7 @@ export class Bar {
       this.tools,
     );
     this.tools.append(
-      this.invite, this.controllers, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.volume, this.buttons.sound, this.buttons.fullscreen,
+      this.menu, this.invite, this.controllers, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.volume, this.buttons.sound, this.buttons.fullscreen,
     );
     const { signal } = this.abort;
     for (const name of ['pointermove', 'pointerdown', 'focusin'] as const) {
@@ -138,9 +143,10 @@ export class Bar {
     this.tools.prepend(tool);
   }
 
-  focus(): void {
+  /** Whether the menu is open. */
+  showMenu(open: boolean): void {
+    this.menu.setAttribute('aria-expanded', String(open));
     this.wake();
-    this.buttons.leave.focus();
   }
 
   close(): void {

@@ -15,6 +15,15 @@ export interface CatalogueView {
   fail(message: string, onRetry: () => void): void;
 }
 
+/** So many entries are found without a search. */
+const FEW = 3;
+
+/** Whether an entry has each of these words; the node's own search says the same. */
+export function isMeant({ title, genre, summary }: Pick<CatalogueEntry, 'title' | 'genre' | 'summary'>, words: string): boolean {
+  const text = [title, genre ?? '', summary].join(' ').toLowerCase();
+  return words.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+}
+
 /** Somebody wants to play this, and clicked at this time. */
 type OnPlay = (entry: CatalogueEntry, askedAt: Micros) => void;
 /** What a card has besides: what the player keeps of the entry, where that is kept. */
@@ -22,21 +31,30 @@ type Extra = (entry: CatalogueEntry) => HTMLElement | undefined;
 
 export function catalogueView(onPlay: OnPlay, extra: Extra, notice: HTMLElement | undefined): CatalogueView {
   const node = h('p', { class: 'node' });
+  const field = h('input', { type: 'search', class: 'search', placeholder: 'Search', 'aria-label': 'Search the library', hidden: true, maxlength: 100 });
+  let all: readonly CatalogueEntry[] = [];
+  const fill = (): void => {
+    const words = field.value.trim();
+    const meant = all.filter((entry) => isMeant(entry, words));
+    const cards = meant.map((entry) => card(entry, entry === all[0], onPlay, extra));
+    list.replaceChildren(...(all.length === 0 ? [empty()] : cards.length === 0 ? [nothing(words)] : cards));
+  };
+  field.addEventListener('input', fill);
   const list = h('div', { class: 'entries', 'aria-busy': 'true' }, ...placeholders());
   const element = h(
     'div',
     { class: 'catalogue' },
     h('header', { class: 'site' }, h('a', { class: 'brand', href: '.', 'aria-label': 'Nearlight, start page' }, logo(), h('span', {}, 'Nearlight')), node),
     notice,
-    h('main', {}, h('h1', { tabindex: -1 }, 'Play'), h('p', { class: 'lead' }, 'Rendered on the node, streamed to this browser. Nothing to install.'), list),
+    h('main', {}, h('h1', { tabindex: -1 }, 'Play'), h('p', { class: 'lead' }, 'Rendered on the node, streamed to this browser. Nothing to install.'), field, list),
   );
   return {
     element,
     show({ entries }) {
       list.removeAttribute('aria-busy');
-      list.replaceChildren(
-        ...(entries.length === 0 ? [empty()] : entries.map((entry, index) => card(entry, index === 0, onPlay, extra))),
-      );
+      all = entries;
+      field.hidden = entries.length <= FEW;
+      fill();
     },
     describe(report) {
       const chosen = report.encoders.find((encoder) => encoder.chosen);
@@ -78,7 +96,7 @@ function card(entry: CatalogueEntry, featured: boolean, onPlay: OnPlay, extra: E
     h(
       'div',
       { class: 'text' },
-      entry.kind === 'synthetic' ? h('p', { class: 'kind' }, 'For measuring') : undefined,
+      kind(entry),
       h('h2', { id: title }, entry.title),
       h('p', { class: 'summary' }, entry.summary),
       controls(entry),
@@ -107,6 +125,16 @@ function controls(entry: CatalogueEntry): HTMLElement | undefined {
     { class: 'controls', 'aria-label': 'Controls' },
     ...entry.controls.map(({ input, action }) => h('div', {}, h('dt', {}, h('kbd', {}, input)), h('dd', {}, action))),
   );
+}
+
+/** What it is, in a word or two. */
+function kind({ kind: of, genre }: CatalogueEntry): HTMLElement | undefined {
+  const text = of === 'synthetic' ? 'For measuring' : sentence(genre ?? '').replace(/\.$/, '').replaceAll('-', ' ');
+  return text === '' ? undefined : h('p', { class: 'kind' }, text);
+}
+
+function nothing(words: string): HTMLElement {
+  return h('div', { class: 'empty', role: 'status' }, h('h2', {}, `Nothing here is called “${words}”`), h('p', {}, 'Titles, kinds and descriptions were looked through.'));
 }
 
 function empty(): HTMLElement {

@@ -23,6 +23,7 @@ export function logo(): SVGElement {
 export const icons = {
   play: () => icon('M8 5.5v13l10.5-6.5z'),
   back: () => icon('M19 12H5', 'M11 6l-6 6 6 6'),
+  menu: () => icon('M4 7h16', 'M4 12h16', 'M4 17h16'),
   stats: () => icon('M5 19V11', 'M12 19V5', 'M19 19v-5'),
   fullscreen: () => icon('M9 4H4v5', 'M15 4h5v5', 'M9 20H4v-5', 'M15 20h5v-5'),
   mouse: () => icon('M12 3a6 6 0 0 1 6 6v6a6 6 0 0 1-12 0V9a6 6 0 0 1 6-6z', 'M12 7v3'),

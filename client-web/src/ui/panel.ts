@@ -4,7 +4,8 @@ import type { FinalState, PlayState } from '../session/state.ts';
 import { toMicros, type Micros } from '../units.ts';
 import { button, h } from './dom.ts';
 import { icons } from './icons.ts';
-import { duration, ENDED, REFUSED, sentence, STEPS } from './words.ts';
+import type { StartStep } from '../wire/index.ts';
+import { duration, ENDED, REFUSED, sentence, STARTS, STEPS } from './words.ts';
 
 export interface PanelActions {
   /** The same anew; clicked at this time. */
@@ -19,12 +20,15 @@ export class StatePanel {
   private readonly detail = h('p', { class: 'detail' });
   private readonly advice = h('p', { class: 'advice' });
   private readonly mark = h('div', { class: 'mark', 'aria-hidden': 'true' });
+  /** What the node does while it starts, once it says so. */
+  private readonly steps = h('ol', { class: 'steps', hidden: true });
+  private step: StartStep | undefined;
   private readonly extra = h('div', { class: 'extra' });
   private readonly actions = h('div', { class: 'actions' });
   private shown: PlayState | undefined;
 
   constructor(private name: string, private readonly byLink: boolean, private readonly does: PanelActions) {
-    this.element.append(this.mark, this.title, this.detail, this.advice, this.extra, this.actions);
+    this.element.append(this.mark, this.title, this.detail, this.advice, this.steps, this.extra, this.actions);
   }
 
   /** What is played turns out to be called this. */
@@ -33,18 +37,25 @@ export class StatePanel {
     if (this.shown?.name === 'connecting') this.show(this.shown, 0);
   }
 
+  /** The node says what the start waits for. */
+  progress(step: StartStep): void {
+    this.step = step;
+    if (this.shown?.name === 'connecting') this.show(this.shown, 0);
+  }
+
   /** Shows a state. `playedMs` is how long the session was live. */
   show(state: PlayState, playedMs: number): void {
     this.element.hidden = state.name === 'live' || state.name === 'idle';
     this.element.dataset['state'] = state.name;
     const before = this.shown?.name;
+    this.showSteps(state.name === 'connecting' ? this.step : undefined);
     this.shown = state;
     switch (state.name) {
       case 'idle':
       case 'live':
         return;
       case 'connecting':
-        this.say(`Starting ${this.name}`, '', STEPS[state.step]);
+        this.say(`Starting ${this.name}`, '', this.step === undefined ? STEPS[state.step] : '');
         break;
       case 'reconnecting':
         this.say('Reconnecting', 'The connection was interrupted. The node keeps your place for a short time.', '');
@@ -65,6 +76,17 @@ export class StatePanel {
       // Not to a button: a key that was held for the game would press it.
       (this.extra.querySelector('input') ?? this.element).focus({ preventScroll: true });
     }
+  }
+
+  private showSteps(now: StartStep | undefined): void {
+    this.steps.hidden = now === undefined;
+    if (now === undefined) return;
+    const all = Object.entries(STARTS);
+    const at = all.findIndex(([step]) => step === now);
+    this.steps.replaceChildren(...all.map(([, label], number) => h('li', {
+      class: number < at ? 'done' : undefined,
+      'aria-current': number === at ? 'step' : undefined,
+    }, label)));
   }
 
   private say(title: string, detail: string | undefined, advice: string): void {

@@ -15,19 +15,24 @@ import { isFinal, type PlayState } from '../session/state.ts';
 import { Transports } from '../session/transports.ts';
 import { type Link, type Settings, type TicketLink, videoFor } from '../settings.ts';
 import { displayIsHigh } from '../stats/range.ts';
-import type { Micros } from '../units.ts';
+import type { Micros, Size } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
 import type { RangedView } from '../video/ranged-view.ts';
 import { createView } from '../video/view.ts';
 import type { CatalogueEntry, Hello, Role, Session, Stats } from '../wire/index.ts';
 import { Bar } from './bar.ts';
+import { GameCursor } from './cursor.ts';
 import { h } from './dom.ts';
 import { Hud } from './hud.ts';
 import { ControllersBox } from './controllers.ts';
 import { TouchPad } from './touch-pad.ts';
 import { InviteBox } from './invite.ts';
+import { SessionMenu } from './menu.ts';
 import { StatePanel } from './panel.ts';
+import { type Fit, PicturePlace } from './place.ts';
+import { qualityChoices } from './quality.ts';
 import { SaveButton } from './saves.ts';
+import { ScreenWatch } from './screen.ts';
 import { announcement, company, duration, ROLES } from './words.ts';
 
 /** What is to be played. */
@@ -70,6 +75,9 @@ export class Player {
   taken: Taken | undefined;
   private readonly surface: HTMLElement;
   private readonly input: InputCapture;
+  private readonly cursor: GameCursor;
+  /** Where the address says no size. */
+  private readonly screen: ScreenWatch | undefined;
   private readonly text: TextInput;
   private readonly bar: Bar;
   private readonly hud: Hud;
@@ -78,6 +86,12 @@ export class Player {
   private readonly saving: SaveButton;
   private readonly controllers: ControllersBox;
   private readonly touchPad = new TouchPad();
+  /** What a session offers beside its picture; whoever has more adds it here. */
+  readonly menu = new SessionMenu(() => {
+    this.bar.showMenu(false);
+    this.surface.focus({ preventScroll: true });
+  });
+  private readonly place: PicturePlace;
   /** What may be done in the session; known once there is one. */
   private role: Role = 'player';
   private readonly backdrop = h('div', { class: 'backdrop', 'aria-hidden': 'true' });
@@ -137,7 +151,9 @@ export class Player {
         this.view.setRange(hello.video.hdr);
         this.hud.hello(hello);
         this.greeted(hello);
+        this.offerQuality(hello);
       },
+      onStarting: (step) => { this.panel.progress(step); },
       onStats: (stats) => {
         this.stats = stats;
         this.hud.stats(stats);
@@ -146,6 +162,10 @@ export class Player {
         this.bar.showCompany([this.role === 'player' ? '' : ROLES[this.role].title, company(stats.viewers)].filter(Boolean).join(' · '));
       },
       onRumble: ({ pad, strong, weak, ms }) => { this.input.gamepads.rumble(pad, strong, weak, ms); },
+      onCursor: (cursor) => {
+        // Who only watches points at nothing.
+        if (!this.watches) this.cursor.show(cursor);
+      },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
       onInputReady: () => { this.input.releaseAll(); },
     }, askedAt, new Transports(transports, {
@@ -157,8 +177,9 @@ export class Player {
       on: (shortcut) => { this.does(shortcut); },
       onTouchMode: () => { this.switchTouch(); },
       onVolume: (level) => { this.speaker.setLevel(level); },
-      onInvite: () => { this.bar.pressInvite(this.invite.toggle()); },
+      onInvite: () => { this.toggleInvite(); },
       onControllers: () => { this.toggleControllers(); },
+      onMenu: () => { this.does('menu'); },
     });
     this.invite = new InviteBox({
       make: (role) => api.invite(this.known, role),
@@ -172,8 +193,13 @@ export class Player {
       onToken: events.onToken,
       onLeave: () => { this.does('leave'); },
     });
+    const picture = (): Size => this.progress?.size ?? { width: 0, height: 0 };
+    this.place = new PicturePlace(this.surface, picture, () => { this.cursor.fit(); });
+    this.cursor = new GameCursor(this.surface, () => this.place.scale());
+    const fixed = (video.width ?? video.height) !== undefined;
+    this.screen = fixed ? undefined : new ScreenWatch(this.surface, (view) => { this.session.showIn(view); });
     this.input = new InputCapture(this.surface, this.session.input, {
-      picture: () => this.progress?.size ?? { width: 0, height: 0 },
+      box: () => this.place.box(),
       onShortcut: (shortcut) => { this.does(shortcut); },
       onLock: (locked) => { this.locked(locked); },
       onStick: (stick) => { this.showStick(stick); },
@@ -185,6 +211,7 @@ export class Player {
     });
     this.controllers = new ControllersBox(this.input.gamepads);
     this.text = new TextInput(this.session.input, () => { this.stopTyping(); });
+    this.fillMenu();
     this.compose();
     this.describe(entry);
     document.addEventListener('fullscreenchange', () => { this.fullscreenChanged(); }, { signal: this.abort.signal });
@@ -204,6 +231,8 @@ export class Player {
 
   /** Starts the session; resolves when it is over. */
   async run(): Promise<void> {
+    // It begins with the size that it is to have.
+    this.screen?.tell();
     await this.session.run();
   }
 
@@ -212,6 +241,8 @@ export class Player {
     for (const timer of this.timers) clearInterval(timer);
     clearInterval(this.toastTimer);
     this.input.close();
+    this.place.close();
+    this.screen?.close();
     this.text.close();
     this.invite.close();
     this.controllers.close();
@@ -267,7 +298,7 @@ export class Player {
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
     this.bar.add(this.saving.element);
-    this.element.append(this.bar.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.hint, this.toast, this.stick, this.touchPad.element, help, this.text.element, this.live);
+    this.element.append(this.bar.element, this.menu.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.hint, this.toast, this.stick, this.touchPad.element, help, this.text.element, this.live);
   }
 
   /** What may be done is known. */
@@ -275,6 +306,9 @@ export class Player {
     this.bar.setRole(role);
     this.element.dataset['role'] = role;
     this.role = role;
+    if (role !== 'player') {
+      for (const id of ['invite', 'rate', 'fps']) this.menu.remove(id);
+    }
     if (!this.watches) return;
     this.input.close();
     this.surface.setAttribute('role', 'img');
@@ -285,6 +319,35 @@ export class Player {
     if (this.session.state.name !== 'live') return;
     const news = this.saving.takeNews();
     if (news !== undefined) this.tell(news);
+  }
+
+  private fillMenu(): void {
+    this.menu.add({ id: 'back', label: 'Back to the picture', onChoose: () => undefined });
+    this.menu.add({
+      id: 'fit',
+      label: 'Picture',
+      options: [{ value: 'fit', label: 'As large as the window' }, { value: 'exact', label: 'Pixel by pixel' }],
+      value: 'fit',
+      onChoose: (fit) => { this.place.fit = fit as Fit; },
+    });
+    if (document.fullscreenEnabled) this.menu.add({ id: 'fullscreen', label: 'Full screen', onChoose: () => { this.does('fullscreen'); } });
+    this.menu.add({ id: 'invite', label: 'Invite', onChoose: () => { this.toggleInvite(); } });
+    this.menu.add({ id: 'hud', label: 'Statistics', onChoose: () => { this.does('hud'); } });
+    this.menu.add({ id: 'leave', label: 'Leave', onChoose: () => { this.does('leave'); } });
+  }
+
+  /** What the session was granted says what there is to choose from. */
+  private offerQuality(hello: Hello): void {
+    if (this.role !== 'player') return;
+    const choices = qualityChoices(hello, this.session.limits, (quality) => {
+      this.session.limit(quality);
+      this.offerQuality(hello);
+    });
+    for (const choice of choices) this.menu.add(choice);
+  }
+
+  private toggleInvite(): void {
+    this.bar.pressInvite(this.invite.toggle());
   }
 
   private get watches(): boolean {
@@ -299,7 +362,9 @@ export class Player {
   }
 
   private progressed(progress: Progress): void {
+    const before = this.progress?.size;
     this.progress = progress;
+    if (before?.width !== progress.size.width || before.height !== progress.size.height) this.place.update();
     this.speaker.pictured(progress.rtp, progress.presentedAt);
     this.session.progressed(progress);
   }
@@ -309,6 +374,7 @@ export class Player {
     this.element.dataset['state'] = state.name;
     if (state.name === 'live') this.liveSince ??= performance.now();
     else if (isFinal(state) && this.liveSince !== undefined) this.playedMs = performance.now() - this.liveSince;
+    if (state.name !== 'live') this.menu.close();
     this.panel.show(state, this.playedMs);
     this.bar.pin(state.name !== 'live');
     const words = announcement(state, this.title);
@@ -337,7 +403,12 @@ export class Player {
         return;
       case 'menu':
         this.input.unlockPointer();
-        this.bar.focus();
+        if (this.menu.isOpen) {
+          this.menu.close();
+          return;
+        }
+        this.bar.showMenu(true);
+        this.menu.open();
         return;
       case 'sound':
         if (this.speaker.state.blocked) return;

@@ -1,11 +1,19 @@
 // What the page says about states, in one place.
 import type { ConnectingStep, EndedReason, PlayState, RefusedReason } from '../session/state.ts';
-import type { Role, SaveResult, Viewers } from '../wire/index.ts';
+import type { Role, SaveResult, StartStep, Viewers } from '../wire/index.ts';
 
 export const STEPS: Readonly<Record<ConnectingStep, string>> = {
   session: 'Asking for a session',
   connection: 'Connecting',
   picture: 'Waiting for the first picture',
+};
+
+/** What the node does while a game starts, in order. */
+export const STARTS: Readonly<Record<StartStep, string>> = {
+  sandbox: 'Sandbox',
+  display: 'Display and sound',
+  game: 'Game',
+  picture: 'First picture',
 };
 
 export const REFUSED: Readonly<Record<RefusedReason, { readonly title: string; readonly advice: string }>> = {

@@ -468,6 +468,8 @@ export interface components {
         CatalogueEntry: {
             /** @description How to play, one line each, such as `WASD` and `walk`. */
             controls: components["schemas"]["ControlHint"][];
+            /** @description What kind of game it is, such as `puzzle`; absent of what is none. */
+            genre?: string | null;
             /** @description What `POST /api/v1/sessions` takes as `app`. */
             id: string;
             /** @description What it is. */
@@ -507,7 +509,13 @@ export interface components {
             type: "visibility";
             /** @description It can. */
             visible: boolean;
-        } | {
+        } | (components["schemas"]["View"] & {
+            /** @enum {string} */
+            type: "view";
+        }) | (components["schemas"]["Quality"] & {
+            /** @enum {string} */
+            type: "quality";
+        }) | {
             /** @enum {string} */
             type: "keyframe";
         } | {
@@ -527,6 +535,24 @@ export interface components {
             action: string;
             /** @description The key or gesture. */
             input: string;
+        };
+        /** @description The pointer of what is played. */
+        Cursor: {
+            look?: components["schemas"]["CursorLook"] | null;
+        };
+        /** @description What a pointer looks like. */
+        CursorLook: {
+            /** @description The pixel of the PNG that points, from its left and upper edges. */
+            hotspot: number[];
+            /** @description A PNG of at most 24 kB, in base64. */
+            png: string;
+            /**
+             * Format: int32
+             * @description How much larger than the PNG it is to be shown, in pixels of the session's picture.
+             */
+            scale: number;
+            /** @description Pixels of the PNG, across and down: at most 128. */
+            size: number[];
         };
         /** @description One row of the encoder table. */
         EncoderReport: {
@@ -692,6 +718,7 @@ export interface components {
             save?: string | null;
             /** @description Wishes for the picture. */
             video?: components["schemas"]["VideoWish"];
+            view?: components["schemas"]["View"] | null;
         };
         /** @description What the node is and can do. */
         Node: {
@@ -731,6 +758,19 @@ export interface components {
             title: string;
             /** @description A URI reference that names the kind of problem, such as `/problems/unknown-session`. */
             type: string;
+        };
+        /** @description What a user wants at most. */
+        Quality: {
+            /**
+             * Format: int32
+             * @description Frames per second; absent for all that was granted.
+             */
+            fps?: number | null;
+            /**
+             * Format: int32
+             * @description Kilobits per second; absent for all that was granted.
+             */
+            max_kbps?: number | null;
         };
         /**
          * @description What keeps a session from more.
@@ -859,7 +899,15 @@ export interface components {
         } | (components["schemas"]["Stats"] & {
             /** @enum {string} */
             type: "stats";
+        }) | (components["schemas"]["Cursor"] & {
+            /** @enum {string} */
+            type: "cursor";
         }) | {
+            /** @description In the order of [`StartStep`]. */
+            step: components["schemas"]["StartStep"];
+            /** @enum {string} */
+            type: "starting";
+        } | {
             /**
              * Format: int32
              * @description Milliseconds; it ends by itself then.
@@ -925,6 +973,7 @@ export interface components {
             saves?: components["schemas"]["SessionSaves"] | null;
             /** @description Absolute address to POST to for one to connect to by WebSocket; absent where the node does not offer it. */
             socket_url?: string | null;
+            starting?: null | components["schemas"]["StartStep"];
             /** @description Where it is in its life. */
             state: components["schemas"]["SessionState"];
             /** @description Bearer token for this session's addresses; only in the answer that created it. */
@@ -969,6 +1018,11 @@ export interface components {
             /** @description Its name; `network` stands for network, jitter buffer and decoder together where there is no `decode`. */
             stage: string;
         };
+        /**
+         * @description What the start of a game waits for, in order.
+         * @enum {string}
+         */
+        StartStep: "sandbox" | "display" | "game" | "picture";
         /** @description How a session goes, over the last second. */
         Stats: {
             audio?: components["schemas"]["AudioStats"] | null;
@@ -1105,6 +1159,24 @@ export interface components {
              */
             width?: number | null;
         };
+        /** @description The place that a client shows the picture in. */
+        View: {
+            /**
+             * Format: int32
+             * @description Dots an inch that what is played should count on: 96 times the device pixels in a CSS pixel.
+             */
+            dpi: number;
+            /**
+             * Format: int32
+             * @description Device pixels down.
+             */
+            height: number;
+            /**
+             * Format: int32
+             * @description Device pixels across.
+             */
+            width: number;
+        };
         /** @description Somebody who joined a session. */
         Viewer: {
             /**
@@ -1175,7 +1247,10 @@ export type $defs = Record<string, never>;
 export interface operations {
     catalogue: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Words that all stand in an entry's title, genre or summary. */
+                q?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1188,6 +1263,14 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Catalogue"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1210,6 +1293,12 @@ export interface operations {
                 content: {
                     "image/jpeg": number[];
                 };
+            };
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             404: {
                 headers: {

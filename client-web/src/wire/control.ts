@@ -7,11 +7,17 @@ type Shape = Readonly<Record<string, Check>>;
 
 const text: Check = (value) => typeof value === 'string';
 const number: Check = (value) => typeof value === 'number' && Number.isFinite(value);
+const oneOf = (...words: readonly string[]): Check => (value) => words.some((word) => word === value);
 const truth: Check = (value) => typeof value === 'boolean';
 const maybe = (check: Check): Check => (value) => value === undefined || value === null || check(value);
+const whole = (least: number, most: number): Check => (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most;
+const pairOf = (check: Check): Check => (value) => Array.isArray(value) && value.length === 2 && value.every(check);
 const listOf = (check: Check): Check => (value) => Array.isArray(value) && value.every(check);
 const object = (shape: Shape): Check => (value) =>
   isRecord(value) && Object.entries(shape).every(([key, check]) => check(value[key]));
+
+/** Of at most 24 kB; it goes into a style, so nothing else may be in it. */
+const base64: Check = (value) => typeof value === 'string' && value.length <= 32_768 && /^[A-Za-z0-9+/]+={0,2}$/.test(value);
 
 const percentiles = object({ p50: number, p95: number, p99: number });
 const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
@@ -46,6 +52,10 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     total: maybe(percentiles),
   }),
   rumble: object({ pad: number, strong: number, weak: number, ms: number }),
+  cursor: object({
+    look: maybe(object({ png: base64, size: pairOf(whole(1, 128)), scale: whole(1, 128), hotspot: pairOf(whole(0, 127)) })),
+  }),
+  starting: object({ step: oneOf('sandbox', 'display', 'game', 'picture') }),
   warning: object({ reason: text, in_ms: number }),
   ended: object({ reason: text }),
 };

@@ -184,7 +184,7 @@ pub struct VideoConfig {
 impl VideoConfig {
     /// What every session's encoder is opened with beyond the size, the rate and the device.
     pub(crate) fn encoder_settings(&self, video: VideoMode, bitrate: Bitrate) -> EncoderSettings {
-        let VideoMode { size, rate } = video;
+        let VideoMode { size, rate, .. } = video;
         let resilience = match self.resilience {
             ResilienceName::References => Resilience::References,
             ResilienceName::IntraRefresh => {

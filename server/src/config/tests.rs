@@ -115,7 +115,8 @@ fn secrets_are_not_shown() {
 
 #[test]
 fn what_is_asked_of_encoders_reaches_them() {
-    let video = VideoMode { size: Size::new(640, 360), rate: FrameRate::fps(60) };
+    let video =
+        VideoMode { size: Size::new(640, 360), dpi: VideoMode::DPI, rate: FrameRate::fps(60) };
     let bitrate = Bitrate::from_mbps(3);
     let settings =
         |overrides: &[&str]| set(overrides).unwrap().video.encoder_settings(video, bitrate);

@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use encoder::SoundConfig;
 use media::{
-    AccessUnit, Bitrate, Clock, Codec, Damage, FrameId, MediaTime, PictureKind, SendRefused,
-    SequencedInput, UnitSink,
+    AccessUnit, Bitrate, Clock, Codec, CursorUpdate, Damage, FrameId, MediaTime, PictureKind,
+    SendRefused, SequencedInput, UnitSink,
 };
 use prometheus_client::metrics::counter::Counter;
 use session::follow::Follow;
@@ -26,6 +26,7 @@ use session::invitations::Role;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::audio::Audio;
+use super::cursor;
 use super::source::SourceCounts;
 use crate::metrics::Metrics;
 use crate::wire;
@@ -45,6 +46,8 @@ pub(crate) struct Stream {
     pub(crate) kind: PictureKind,
     /// The encoder's name.
     pub(crate) encoder: &'static str,
+    /// Full size of its pictures.
+    pub(crate) size: media::Size,
     /// Why no better one is in use.
     pub(crate) choice: encoder::Choice,
     /// Why the session is over.
@@ -98,6 +101,8 @@ pub(crate) struct Audience {
     /// The driver is to look at these two.
     news: Notify,
     stream: watch::Sender<Stream>,
+    /// The pointer; none before the source has told of one.
+    cursor: watch::Sender<Option<wire::Cursor>>,
     /// Kilobits per second of the encoder.
     rate: AtomicU64,
     counts: Mutex<(SourceCounts, encoder::WorkerStats)>,
@@ -132,6 +137,7 @@ impl Audience {
             watched: AtomicBool::new(false),
             news: Notify::new(),
             stream: watch::Sender::new(stream),
+            cursor: watch::Sender::new(None),
             rate: AtomicU64::new(0),
             counts: Mutex::new((none, encoder::WorkerStats::default())),
             deeds,
@@ -156,6 +162,18 @@ impl Audience {
     /// The stream is another one.
     pub(super) fn change_stream(&self, change: impl FnOnce(&mut Stream)) {
         self.stream.send_modify(change);
+    }
+
+    /// The pointer, which the pictures do not show.
+    pub(super) fn cursor(&self) -> watch::Receiver<Option<wire::Cursor>> {
+        self.cursor.subscribe()
+    }
+
+    /// The source says that the pointer changed. Called on its thread.
+    pub(super) fn pointed(&self, update: CursorUpdate) {
+        if let Some(told) = cursor::told(update) {
+            self.cursor.send_if_modified(|cursor| cursor.replace(told) != *cursor);
+        }
     }
 
     /// The session is over. The first reason counts.

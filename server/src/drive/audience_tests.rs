@@ -21,7 +21,8 @@ fn with_clock(clock: Arc<dyn Clock>, size: Size) -> Arc<Audience> {
         holds: None,
     };
     let choice = encoder::choose(&[], &demand, &encoder::Preference::default());
-    let stream = Stream { codec: None, kind: PictureKind::NV12, encoder: "", choice, ended: None };
+    let stream =
+        Stream { codec: None, kind: PictureKind::NV12, encoder: "", size, choice, ended: None };
     Audience::new(clock, stream, size, None, &Metrics::new()).0
 }
 

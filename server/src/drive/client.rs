@@ -43,6 +43,10 @@ pub(super) enum Said {
     KeyframeNeeded,
     /// Which transport it took ([`ClientSide::transport`]), where that is news.
     Transport,
+    /// It wants no more than this.
+    Quality(wire::Quality),
+    /// It shows the picture in a place of this size.
+    View(wire::View),
     /// The user left.
     Bye,
 }
@@ -158,6 +162,16 @@ impl ClientSide {
             refused.map(|(size, said)| format!("pictures of {size} are left out ({said})"));
     }
 
+    /// Pictures have this size at their full size.
+    pub(super) fn resized(&mut self, size: Size) {
+        (self.video.width, self.video.height) = (size.width, size.height);
+    }
+
+    /// Most kilobits and frames per second that this was granted.
+    pub(super) fn granted(&self) -> (u32, u32) {
+        (self.video.max_kbps, self.video.fps)
+    }
+
     /// The first message.
     pub(super) fn hello(
         &self,
@@ -240,6 +254,8 @@ impl ClientSide {
                 self.transport = told;
                 return Ok(Said::Transport);
             }
+            ClientMessage::Quality(quality) => return Ok(Said::Quality(quality)),
+            ClientMessage::View(view) => return Ok(Said::View(view)),
             ClientMessage::Bye => return Ok(Said::Bye),
         }
         Ok(Said::Nothing)
@@ -593,6 +609,25 @@ mod tests {
     }
 
     #[test]
+    fn a_client_says_where_it_shows_the_picture_and_what_it_wants_at_most() {
+        let (mut side, now) = (side(), MediaTime::from_millis(1));
+        let view = br#"{"type":"view","width":1280,"height":720,"dpi":144}"#;
+        let place = wire::View { width: 1_280, height: 720, dpi: 144 };
+        assert_eq!(side.said(now, view).unwrap(), Said::View(place));
+        let quality = |max_kbps, fps| Said::Quality(wire::Quality { max_kbps, fps });
+        let said = side.said(now, br#"{"type":"quality","max_kbps":2000}"#).unwrap();
+        assert_eq!(said, quality(Some(2_000), None));
+        assert_eq!(side.said(now, br#"{"type":"quality"}"#).unwrap(), quality(None, None));
+        // Its pictures become larger; what it was granted stays.
+        side.resized(Size::new(1_920, 1_080));
+        let ServerMessage::Hello { video, .. } = side.hello("session", "device") else {
+            panic!("no greeting")
+        };
+        assert_eq!((video.width, video.height), (1_920, 1_080));
+        assert_eq!(side.granted(), (8_000, 30));
+    }
+
+    #[test]
     fn wrong_messages_are_refused_and_change_nothing() {
         let mut side = side();
         let now = MediaTime::from_millis(5);
@@ -610,6 +645,11 @@ mod tests {
             r#"{"type":"ping"}"#,
             r#"{"type":"pong","id":-1,"client_us":0}"#,
             r#"{"type":"visibility","visible":true,"more":1}"#,
+            r#"{"type":"view","width":640,"height":360}"#,
+            r#"{"type":"view","width":-640,"height":360,"dpi":96}"#,
+            r#"{"type":"view","width":640,"height":360,"dpi":96,"more":1}"#,
+            r#"{"type":"quality","max_kbps":"2000"}"#,
+            r#"{"type":"quality","kbps":2000}"#,
             "\u{0}",
             &many,
             &long,

@@ -59,6 +59,8 @@ pub(super) struct Driver {
     /// The encoder in use.
     encoder_session: Option<EncoderSession>,
     video: VideoMode,
+    /// The largest screen that it may be given; none where its size is fixed.
+    largest: Option<media::Size>,
     /// HDR10 is shown to clients that decode it.
     hdr: bool,
     /// What the encoder's thread was given: the kind of pictures, and names of encoders.
@@ -77,6 +79,10 @@ pub(super) struct Driver {
     client: ClientSide,
     /// Those who watch.
     audience: Arc<Audience>,
+    /// What the start waits for, while it does.
+    step: Option<watch::Receiver<Option<wire::StartStep>>>,
+    /// The pointer, which the client draws.
+    cursor: watch::Receiver<Option<wire::Cursor>>,
     /// What co-players do.
     deeds: mpsc::Receiver<Deed>,
     /// All who play.
@@ -102,6 +108,10 @@ enum Wake {
     Deed(Deed),
     /// Gamepads are to do something.
     Rumble,
+    /// The pointer changed.
+    Cursor,
+    /// The start waits for something else.
+    Step,
     Shutdown,
 }
 
@@ -152,6 +162,7 @@ impl Driver {
             barcode,
             encoders: plan.encoders,
             kind,
+            audience: audience.clone(),
         };
         Self {
             machine: Machine::new(now, limits),
@@ -170,6 +181,7 @@ impl Driver {
             encoder_up: false,
             encoder_session: None,
             video,
+            largest: plan.largest,
             hdr,
             encoders,
             broke: Broken::default(),
@@ -178,6 +190,8 @@ impl Driver {
             accepting: JoinSet::new(),
             greeted: false,
             rates,
+            step: None,
+            cursor: audience.cursor(),
             audience,
             deeds,
             hands: Hands::default(),
@@ -215,6 +229,11 @@ impl Driver {
                 Wake::ViewerKeyframe => self.viewer_keyframe(),
                 Wake::Deed(deed) => self.deed(deed).await,
                 Wake::Rumble => self.rumble(),
+                Wake::Cursor => self.show_cursor(),
+                Wake::Step => {
+                    self.show_step();
+                    self.show_status();
+                }
                 Wake::Shutdown => self.tell(Event::StopRequested(StoppedBy::Shutdown)).await,
             }
         }
@@ -246,6 +265,8 @@ impl Driver {
             () = at(keyframe) => Wake::ViewerKeyframe,
             Some(deed) = self.deeds.recv() => Wake::Deed(deed),
             () = rumble::Rumble::news(&mut self.rumble) => Wake::Rumble,
+            Ok(()) = self.cursor.changed() => Wake::Cursor,
+            () = changed(&mut self.step) => Wake::Step,
             _ = stats.tick() => Wake::Stats,
             () = shutdown.cancelled(), if !ending => Wake::Shutdown,
         }
@@ -306,6 +327,7 @@ impl Driver {
         let plan = self.plan.take()?;
         match MediaSide::start(plan, self.node.clock.clone(), self.reports_in.clone()) {
             Ok(media) => {
+                self.step = Some(media.step());
                 self.media = Some(media);
                 None
             }
@@ -381,6 +403,28 @@ impl Driver {
         let saves = self.keep.as_ref().and_then(|keep| keep.told());
         let hello = self.client.hello(self.id.as_str(), &self.node.device_name(), saves);
         self.say(&hello);
+        self.show_cursor();
+        self.show_step();
+    }
+
+    /// What the start waits for, until there is a picture.
+    fn step(&self) -> Option<wire::StartStep> {
+        self.step.as_ref().and_then(|step| *step.borrow())
+    }
+
+    /// Tells a client that was greeted of it.
+    fn show_step(&mut self) {
+        if let Some(step) = self.step().filter(|_| self.greeted) {
+            self.say(&wire::ServerMessage::Starting { step });
+        }
+    }
+
+    /// Tells a client that was greeted of the pointer, once there is one.
+    fn show_cursor(&mut self) {
+        let cursor = self.cursor.borrow_and_update().clone();
+        if let Some(cursor) = cursor.filter(|_| self.greeted) {
+            self.say(&wire::ServerMessage::Cursor(cursor));
+        }
     }
 
     /// The same to a client that was greeted, and is to know what changed.
@@ -434,7 +478,8 @@ impl Driver {
         }
         let connection = self.connection.as_ref().map(|connection| connection.name().to_owned());
         let transport = connection.as_ref().and(self.client.transport()).cloned();
-        self.show.send_replace(Status { state, reason, connection, transport });
+        let starting = self.step();
+        self.show.send_replace(Status { state, starting, reason, connection, transport });
     }
 }
 
@@ -452,6 +497,17 @@ impl Drop for Driver {
         if let Some(permit) = self.permit.take() {
             self.node.release(&self.id, permit);
         }
+    }
+}
+
+/// Waits until it changes, or for ever where there is none.
+async fn changed<T>(receiver: &mut Option<watch::Receiver<T>>) {
+    let changed = match receiver {
+        Some(receiver) => receiver.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending::<()>().await;
     }
 }
 

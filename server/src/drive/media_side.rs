@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use encoder::{Command, EncoderSettings, EncoderWorker, WorkerConfig, WorkerEvent};
 use media::{
-    AccessUnit, Bitrate, Clock, Frame, FrameRate, PictureKind, SendRefused, Size, TrackId, UnitSink,
+    AccessUnit, Bitrate, Clock, CursorUpdate, Frame, FrameRate, PictureKind, SendRefused, Size,
+    TrackId, UnitSink,
 };
 use session::rate::Part;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use super::audience::Audience;
 use super::source::{SourceCounts, SourceOutput, SourceReport, SourceThread};
 use crate::apps::{App, VideoMode};
 use crate::saves::Keep;
+use crate::wire;
 
 /// Least time between two keyframes that a client asks for.
 const KEYFRAME_INTERVAL: std::time::Duration = std::time::Duration::from_millis(250);
@@ -68,10 +71,13 @@ pub(super) struct MediaPlan {
     pub(super) encoders: Vec<encoder::Candidate>,
     /// What pictures they begin with.
     pub(super) kind: PictureKind,
+    /// Those who are told of the pointer.
+    pub(super) audience: Arc<Audience>,
 }
 
 struct ToEncoder {
     encoder: Arc<EncoderWorker>,
+    audience: Arc<Audience>,
     reports: mpsc::Sender<Report>,
 }
 
@@ -87,6 +93,9 @@ impl SourceOutput for ToEncoder {
     }
     fn wants_kind(&self) -> PictureKind {
         self.encoder.wants_kind()
+    }
+    fn cursor(&mut self, update: CursorUpdate) {
+        self.audience.pointed(update);
     }
     fn report(&mut self, report: SourceReport) {
         tell(&self.reports, Report::Source(report));
@@ -128,7 +137,7 @@ impl MediaSide {
         let events = Box::new(move |event| tell(&to_driver, Report::Encoder(event)));
         let encoder =
             Arc::new(EncoderWorker::spawn(config, Box::new(NoClient), clock.clone(), events)?);
-        let output = ToEncoder { encoder: encoder.clone(), reports };
+        let output = ToEncoder { encoder: encoder.clone(), audience: plan.audience, reports };
         let source = SourceThread::start(
             format!("src-{}", plan.label),
             plan.app,
@@ -158,6 +167,11 @@ impl MediaSide {
             (true, false) => Stop::SourceHangs,
             (true, true) => Stop::Complete,
         }
+    }
+
+    /// What the start waits for.
+    pub(super) fn step(&self) -> watch::Receiver<Option<wire::StartStep>> {
+        self.source.step()
     }
 
     /// Makes pictures, or none.
@@ -207,6 +221,11 @@ impl MediaSide {
     /// Makes pictures of this size, which begins with a keyframe where it is another one.
     pub(super) fn set_size(&self, size: Size) {
         self.source.set_size(size);
+    }
+
+    /// Gives what is shown a screen of this size, where it has one.
+    pub(super) fn set_screen(&self, size: Size, dpi: u32) {
+        self.source.set_screen(size, dpi);
     }
 
     /// Pulls the next picture forward.

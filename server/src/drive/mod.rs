@@ -6,9 +6,11 @@ mod audience;
 mod audio;
 mod client;
 mod connection;
+mod cursor;
 mod driver;
 mod media_side;
 mod rates;
+pub(crate) mod screen;
 mod source;
 mod trace;
 mod viewer;
@@ -47,6 +49,8 @@ pub struct Plan {
     pub video: VideoMode,
     /// The same as the client sees it.
     pub granted: wire::Video,
+    /// The largest screen that it may be given as the client's view changes; none where its size is fixed.
+    pub largest: Option<media::Size>,
     /// Draw the machine-readable strip.
     pub barcode: bool,
     /// The encoders that it begins with, and why no better ones: those of the most usual client. Each client's
@@ -66,6 +70,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
     let (commands, mailbox) = mpsc::channel(4);
     let (show, status) = watch::channel(Status {
         state: wire::SessionState::Requested,
+        starting: None,
         reason: None,
         connection: None,
         transport: None,
@@ -75,6 +80,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         codec: None,
         kind,
         encoder: "",
+        size: plan.video.size,
         choice: plan.choice.clone(),
         ended: None,
     };
@@ -124,6 +130,7 @@ pub(crate) fn join(
     let (commands, mailbox) = mpsc::channel(4);
     let (show, status) = watch::channel(Status {
         state: wire::SessionState::Starting,
+        starting: None,
         reason: None,
         connection: None,
         transport: None,

@@ -10,9 +10,7 @@ use media::{
     AccessUnit, Acks, Bitrate, Clock, FrameState, MediaTime, PathReport, SendRefused, Size,
     UnitSink,
 };
-use session::rate::{
-    ClientLoad, Limit, PathState, RateAction, RateConfig, RateController, RateStatus,
-};
+use session::rate::{ClientLoad, Limit, Part, PathState, RateAction, RateConfig, RateController};
 
 use crate::wire;
 
@@ -26,6 +24,8 @@ pub(super) struct Rates {
     gate: Arc<Gate>,
     /// The timestamp that frames were sent with, and when.
     sent: VecDeque<(u32, MediaTime)>,
+    /// Part of the frame rate that the client wants at most.
+    most: Part,
     /// Changes of the size so far, each of which cost a keyframe.
     size_changes: u32,
 }
@@ -37,6 +37,7 @@ impl Rates {
             controller: RateController::new(now, config),
             gate: Arc::new(Gate::default()),
             sent: VecDeque::new(),
+            most: Part::WHOLE,
             size_changes: 0,
         }
     }
@@ -129,8 +130,20 @@ impl Rates {
     /// What the encoder is to be told, which counts on the full frame rate: as many more bits as there are fewer
     /// frames.
     pub(super) fn told_encoder(&self, now: MediaTime) -> Bitrate {
-        let RateStatus { encoder, frame_rate, .. } = self.controller.status(now);
-        encoder.scaled(1.0 / frame_rate.as_f64())
+        let encoder = self.controller.status(now).encoder;
+        encoder.scaled(1.0 / self.frame_rate(now).as_f64())
+    }
+
+    /// Part of the frame rate that pictures are made at.
+    pub(super) fn frame_rate(&self, now: MediaTime) -> Part {
+        self.controller.status(now).frame_rate.least(self.most)
+    }
+
+    /// The client wants no more than this.
+    pub(super) fn limit(&mut self, ceiling: Bitrate, most: Part) {
+        self.most = most;
+        self.config.ceiling = ceiling;
+        self.controller.set_ceiling(ceiling);
     }
 
     /// What the encoder should produce.
@@ -156,7 +169,7 @@ impl Rates {
             },
             queue_ms: status.queue.as_micros() as f64 / 1e3,
             arrives_kbps: u32::try_from(status.acked.kbps()).unwrap_or(u32::MAX),
-            frame_rate: status.frame_rate.as_f64(),
+            frame_rate: self.frame_rate(now).as_f64(),
             size: status.size.as_f64(),
             size_changes: self.size_changes,
         }

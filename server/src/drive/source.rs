@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use media::{
-    AudioSource, Clock, Frame, FrameId, FrameRate, FrameRequest, FrameSource, InputSink, MediaTime,
-    Pacing, PictureKind, Size, SourceError, SourceEvent,
+    AudioSource, Clock, CursorUpdate, Frame, FrameId, FrameRate, FrameRequest, FrameSource,
+    InputSink, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent,
 };
 use session::pacing::FramePacer;
 
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::apps::{App, OpenError, Rumbles, Running, Start, VideoMode};
 use crate::saves::Keep;
+use crate::wire;
 
 /// A pushed source is asked again after this long, so that stop and pause are noticed.
 const PUSHED_WAIT: Duration = Duration::from_millis(50);
@@ -29,6 +30,8 @@ const STILL: u32 = 2;
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 /// After a device was lost, the source is asked again after this long.
 const LOST_WAIT: Duration = Duration::from_millis(100);
+/// Least time between two sizes of a screen, each of which costs a keyframe. The newest wins.
+const SCREEN_EVERY: Duration = Duration::from_millis(250);
 
 /// How long a stop waits for the thread: far longer than any picture takes, also in software.
 const JOIN_DEADLINE: Duration = Duration::from_secs(3);
@@ -72,6 +75,8 @@ pub trait SourceOutput: Send {
     fn wants_shared(&self) -> bool;
     /// What pictures the encoder takes.
     fn wants_kind(&self) -> PictureKind;
+    /// Takes a change of the pointer, which is no part of the pictures.
+    fn cursor(&mut self, update: CursorUpdate);
     /// Takes a report.
     fn report(&mut self, report: SourceReport);
 }
@@ -116,6 +121,8 @@ struct State {
     slowed: bool,
     /// Pictures are to have this size from now on.
     size: Option<Size>,
+    /// What is shown is to have a screen of this size from now on, and so many dots an inch.
+    screen: Option<(Size, u32)>,
     pacer: FramePacer,
     counts: SourceCounts,
 }
@@ -141,6 +148,7 @@ impl SourceThread {
                 refresh: false,
                 slowed: false,
                 size: None,
+                screen: None,
                 // Input may double the rate for a picture, no more.
                 pacer: FramePacer::new(clock.now(), video.rate, video.rate.interval() / 2),
                 counts: SourceCounts {
@@ -195,6 +203,11 @@ impl SourceThread {
         true
     }
 
+    /// What the opening waits for, where the app tells.
+    pub fn step(&self) -> watch::Receiver<Option<wire::StartStep>> {
+        self.shared.start.step.subscribe()
+    }
+
     /// Makes pictures, or none.
     pub fn set_paused(&self, paused: bool) {
         self.shared.change(|state| {
@@ -223,6 +236,12 @@ impl SourceThread {
             // Also of what stands still.
             state.refresh = true;
         });
+    }
+
+    /// What is shown has a screen of this size from now on, where it has one; the newest of those that come in quick
+    /// succession.
+    pub fn set_screen(&self, size: Size, dpi: u32) {
+        self.shared.change(|state| state.screen = Some((size, dpi)));
     }
 
     /// Input came in: the next picture is pulled forward.
@@ -270,12 +289,21 @@ impl Shared {
         let mut last = None;
         let mut owed = false;
         let mut held = Held::NotYet;
+        let mut screened = None::<MediaTime>;
         while let Some((at, refresh)) =
             self.wait_until_due(pacing, lost, source.as_mut(), &mut held)
         {
-            let size = self.lock().size.take();
+            let may_screen = screened.is_none_or(|last| at.since(last) >= SCREEN_EVERY);
+            let (size, screen) = {
+                let mut state = self.lock();
+                (state.size.take(), state.screen.take_if(|_| may_screen))
+            };
             if let Some(size) = size {
                 source.resize(size);
+            }
+            if let Some((size, dpi)) = screen {
+                screened = Some(at);
+                source.set_screen(size, dpi);
             }
             owed |= refresh;
             let intervals = match pacing {
@@ -333,6 +361,8 @@ impl Shared {
                     (state.counts.drawn, state.counts.coded) = (info.drawn, info.size);
                     state.pacer.on_frame(request.at);
                 }
+                // The start is over with the first.
+                self.start.step.send_if_modified(|step| step.take().is_some());
                 output.frame(frame);
                 Asked::Frame
             }
@@ -350,8 +380,14 @@ impl Shared {
                 output.report(SourceReport::Ended);
                 Asked::Over
             }
-            // The pointer's shape comes with hosted games; sources of this release send none.
-            Ok(_) => Asked::Nothing,
+            Ok(SourceEvent::Cursor(update)) => {
+                output.cursor(update);
+                Asked::Nothing
+            }
+            Ok(event) => {
+                tracing::error!(?event, "unknown event of a source");
+                Asked::Nothing
+            }
             Err(SourceError::NoFreeSlot | SourceError::Busy) => {
                 self.lock().counts.starved += 1;
                 Asked::Again(BUSY_WAIT)

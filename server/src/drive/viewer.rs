@@ -55,6 +55,7 @@ pub(super) struct Viewer {
     permit: Option<ViewerPermit>,
     audience: Arc<Audience>,
     stream: watch::Receiver<Stream>,
+    cursor: watch::Receiver<Option<wire::Cursor>>,
     counts: Arc<ViewerCounts>,
     mailbox: mpsc::Receiver<Command>,
     show: watch::Sender<Status>,
@@ -76,6 +77,8 @@ enum Wake {
     Command(Option<Command>),
     Transport(TransportEvent),
     Stream(bool),
+    /// The pointer changed.
+    Cursor,
     Rates,
     Stats,
     Deadline,
@@ -92,7 +95,7 @@ impl Viewer {
         show: watch::Sender<Status>,
     ) -> Self {
         let now = node.clock.now();
-        let mut stream = audience.stream();
+        let (mut stream, cursor) = (audience.stream(), audience.cursor());
         let config = &node.config;
         let ceiling = Bitrate::from_kbps(plan.granted.max_kbps.into());
         let rates = Rates::new(
@@ -119,6 +122,7 @@ impl Viewer {
             permit: Some(plan.permit),
             audience,
             stream,
+            cursor,
             counts,
             mailbox,
             show,
@@ -147,6 +151,7 @@ impl Viewer {
                 Wake::Transport(event) => self.transport_event(event).await,
                 Wake::Stream(true) => self.follow_stream(),
                 Wake::Stream(false) => self.end("The session failed."),
+                Wake::Cursor => self.show_cursor(),
                 Wake::Rates => self.follow_rates(self.node.clock.now()),
                 Wake::Stats => {
                     self.follow_rates(self.node.clock.now());
@@ -172,6 +177,7 @@ impl Viewer {
             event = next_event(&mut self.connection) => Wake::Transport(event),
             command = self.mailbox.recv() => Wake::Command(command),
             changed = self.stream.changed() => Wake::Stream(changed.is_ok()),
+            Ok(()) = self.cursor.changed() => Wake::Cursor,
             () = at(deadline) => Wake::Deadline,
             () = at(rates) => Wake::Rates,
             _ = stats.tick() => Wake::Stats,
@@ -216,7 +222,15 @@ impl Viewer {
         if self.greeted {
             let hello = self.client.hello(self.id.as_str(), &self.node.device_name(), None);
             self.say(&hello);
+            self.show_cursor();
             self.ping(self.node.clock.now());
+        }
+    }
+
+    fn show_cursor(&mut self) {
+        let cursor = self.cursor.borrow_and_update().clone();
+        if let Some(cursor) = cursor.filter(|_| self.greeted) {
+            self.say(&wire::ServerMessage::Cursor(cursor));
         }
     }
 
@@ -243,7 +257,8 @@ impl Viewer {
         };
         let connection = self.connection.as_ref().map(|connection| connection.name().to_owned());
         let transport = connection.as_ref().and(self.client.transport()).cloned();
-        self.show.send_replace(Status { state, reason: self.over.clone(), connection, transport });
+        let (starting, reason) = (None, self.over.clone());
+        self.show.send_replace(Status { state, starting, reason, connection, transport });
     }
 }
 

@@ -26,13 +26,15 @@ impl SourceOutput for Listener {
     fn wants_kind(&self) -> media::PictureKind {
         media::PictureKind::NV12
     }
+    fn cursor(&mut self, _: media::CursorUpdate) {}
     fn report(&mut self, report: SourceReport) {
         // Whoever listens may have seen enough.
         let _ = self.0.send(report);
     }
 }
 
-const VIDEO: VideoMode = VideoMode { size: Size::new(640, 360), rate: FrameRate::fps(15) };
+const VIDEO: VideoMode =
+    VideoMode { size: Size::new(640, 360), dpi: VideoMode::DPI, rate: FrameRate::fps(15) };
 
 fn open_to_all(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -109,4 +111,20 @@ fn a_game_that_is_stopped_while_it_starts_is_gone_with_its_thread() {
     assert_eq!(sandboxes(run.path()), 0, "nothing is left behind");
     let last = said.try_recv();
     assert!(matches!(last, Ok(SourceReport::OpenFailed(OpenError::Cancelled))));
+}
+
+#[test]
+fn nothing_is_shown_before_a_game_has_drawn_or_took_too_long() {
+    let (ms, limit) = (MediaTime::from_millis, MediaTime::from_millis(6_000));
+    let mut drawn = Drawn::Not(limit);
+    // The first picture is all new, and the display's own.
+    assert!(!drawn.shows(ms(1), true));
+    assert!(!drawn.shows(ms(2), false), "somebody wants a picture of what stands still");
+    assert!(!drawn.is_overdue(ms(5_999)));
+    let mut slow = drawn;
+    assert!(drawn.shows(ms(3), true));
+    assert!(drawn.shows(ms(4), false) && !drawn.is_overdue(ms(9_000)));
+    assert!(slow.is_overdue(limit));
+    assert!(slow.shows(limit, false) && !slow.is_overdue(limit));
+    assert!(Drawn::Not(limit).shows(limit, true));
 }

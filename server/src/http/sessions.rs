@@ -217,13 +217,15 @@ impl Seat<'_> {
         let Self { kind, id, handle, role } = self;
         let status = handle.status();
         let (source, encoder) = session.audience.counts();
+        let size = session.audience.stream().borrow().size;
         let url = format!("{}/api/v1/{kind}/{id}", origin(node, headers));
         wire::Session {
             id: id.to_owned(),
             app: session.app.clone(),
             state: status.state,
+            starting: status.starting,
             reason: status.reason,
-            video: session.video.clone(),
+            video: wire::Video { width: size.width, height: size.height, ..session.video.clone() },
             whep_url: format!("{url}/whep"),
             socket_url: node.config.websocket.enabled.then(|| format!("{url}/socket")),
             url,

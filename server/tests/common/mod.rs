@@ -440,6 +440,9 @@ fn info(id: &str, unavailable: Option<&str>) -> AppInfo {
         summary: String::new(),
         kind: EntryKind::Synthetic,
         controls: Vec::new(),
+        genre: None,
+        has_poster: false,
+        screen: None,
         unavailable: unavailable.map(Into::into),
     }
 }

@@ -1,5 +1,6 @@
 //! Clients that come: what each is answered, and the encoders that it gets.
 
+use media::Bitrate;
 use session::hands::PLAYER;
 use session::machine::{Event, Phase};
 use session::rate::Part;
@@ -108,10 +109,13 @@ impl Driver {
         let now = self.node.clock.now();
         self.client.reset(now);
         self.greeted = false;
+        // What the one before wanted is not what this one wants.
+        let granted = self.client.granted().0;
+        self.rates.limit(Bitrate::from_kbps(granted.into()), Part::WHOLE);
         self.rates.renew(now);
         self.connection = Some(connection);
         if let Some(media) = &self.media {
-            media.set_frame_rate(Part::WHOLE);
+            media.set_frame_rate(self.rates.frame_rate(now));
             media.set_size(self.rates.full_size());
         }
         self.set_rates(now);

@@ -1,17 +1,20 @@
 //! What the client and its transport say, what co-players do, and what the rate controller makes of it.
 
 use media::{
-    Acks, CloseReason, DataChannel, InputEvent, Mark, MediaTime, SequencedInput, TransportEvent,
+    Acks, Bitrate, CloseReason, DataChannel, InputEvent, Mark, MediaTime, SequencedInput,
+    TransportEvent,
 };
 use session::hands::{PLAYER, Who};
 use session::machine::{Event, Phase};
-use session::rate::RateAction;
+use session::rate::{Part, RateAction};
 use session::reason::StoppedBy;
 
 use super::Driver;
 use crate::drive::audience::Deed;
 use crate::drive::client::Said;
+use crate::drive::screen;
 use crate::drive::trace;
+use crate::wire;
 
 impl Driver {
     pub(super) async fn transport_event(&mut self, event: TransportEvent) {
@@ -96,7 +99,8 @@ impl Driver {
         while let Some(action) = self.rates.poll(now) {
             match action {
                 RateAction::Target { .. } => self.set_rates(now),
-                RateAction::FrameRate(part) => {
+                RateAction::FrameRate(_) => {
+                    let part = self.rates.frame_rate(now);
                     tracing::info!(part = part.as_f64(), "frame rate");
                     if let Some(media) = &self.media {
                         media.set_frame_rate(part);
@@ -172,6 +176,8 @@ impl Driver {
                 tracing::info!(kind = ?taken.map(|it| it.kind), reason = taken.map(|it| &*it.reason), "transport");
                 self.show_status();
             }
+            Ok(Said::Quality(quality)) => self.limit(now, quality),
+            Ok(Said::View(view)) => self.follow_view(&view),
             Ok(Said::Visible(visible)) => {
                 if let Some(connection) = &mut self.connection {
                     connection.visible = visible;
@@ -183,6 +189,34 @@ impl Driver {
                 self.node.metrics.bad_messages.inc();
                 tracing::debug!(%error, "control message refused");
             }
+        }
+    }
+
+    /// The user wants no more than this.
+    fn limit(&mut self, now: MediaTime, quality: wire::Quality) {
+        let (kbps, fps) = self.client.granted();
+        let wanted = quality.max_kbps.unwrap_or(kbps).min(kbps);
+        let most = quality.fps.and_then(|wanted| Part::new(wanted, fps)).unwrap_or(Part::WHOLE);
+        tracing::info!(kbps = wanted, fps = most.as_f64() * f64::from(fps), "quality");
+        self.rates.limit(Bitrate::from_kbps(wanted.into()), most);
+        if let Some(media) = &self.media {
+            media.set_frame_rate(self.rates.frame_rate(now));
+        }
+        self.follow_rates(now);
+        self.set_rates(now);
+    }
+
+    /// The client shows the picture in a place of another size: what is played gets such a screen, if it may.
+    fn follow_view(&mut self, view: &wire::View) {
+        let Some(largest) = self.largest else { return };
+        let video = screen::for_view(view, largest, self.video);
+        if video == self.video {
+            return;
+        }
+        tracing::info!(size = %video.size, dpi = video.dpi, "screen");
+        self.video = video;
+        if let Some(media) = &self.media {
+            media.set_screen(video.size, video.dpi);
         }
     }
 

@@ -41,6 +41,9 @@ impl Driver {
                 // The encoder follows the picture that it is given.
                 tracing::info!(%size, "source resized");
                 self.rates.on_resized(size);
+                self.audience.change_stream(|stream| stream.size = size);
+                self.client.resized(size);
+                self.greet_again();
                 None
             }
             Report::Source(SourceReport::Ended) => Some(Event::SourceEnded),

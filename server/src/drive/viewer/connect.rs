@@ -161,6 +161,7 @@ impl Viewer {
         if let Some((codec, _)) = now {
             self.client.encoder_opened(stream.encoder, codec);
         }
+        self.client.resized(stream.size);
         drop(stream);
         self.greet();
     }

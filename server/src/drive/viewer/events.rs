@@ -110,7 +110,8 @@ impl Viewer {
                 self.visible = visible;
                 if visible { self.sit_down() } else { self.stand_up() }
             }
-            Ok(Said::Visible(_)) => {}
+            // Screen and stream are the player's.
+            Ok(Said::Visible(_) | Said::View(_) | Said::Quality(_)) => {}
             Ok(Said::Bye) => self.end("You left."),
             Err(error) => self.bad_message(&error),
         }

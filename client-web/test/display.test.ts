@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { cursorStyles } from '../src/ui/cursor.ts';
+import { viewOf } from '../src/ui/screen.ts';
+import { parseServerMessage } from '../src/wire/control.ts';
+
+const LOOK = { png: 'iVBORw0KGgo=', size: [24, 16], scale: 1, hotspot: [4, 10] };
+const message = (change: object): string => JSON.stringify({ type: 'cursor', look: { ...LOOK, ...change } });
+
+describe('the pointer of what is played', () => {
+  it('is read, and hidden where there is no look', () => {
+    expect(parseServerMessage(message({}))).toMatchObject({ type: 'cursor', look: LOOK });
+    expect(parseServerMessage('{"type":"cursor"}')).toEqual({ type: 'cursor' });
+  });
+
+  it.each([
+    { png: '' },
+    { png: 'x") 0 0, url("//elsewhere' },
+    { png: 'A'.repeat(32_769) },
+    { size: [129, 1] },
+    { size: [1] },
+    { size: [0, 1] },
+    { scale: 0.5 },
+    { hotspot: [-1, 0] },
+    { hotspot: [0, 128] },
+    { hotspot: undefined },
+  ])('is refused as a whole where a part is not what it should be: %j', (change) => {
+    expect(parseServerMessage(message(change))).toBeUndefined();
+  });
+
+  it('is as large as the picture makes it', () => {
+    const look = { ...LOOK, size: [24, 16], hotspot: [4, 10] };
+    const url = 'url("data:image/png;base64,iVBORw0KGgo=")';
+    // Half as large as its pixels: two of them in a CSS pixel.
+    expect(cursorStyles(look, 0.5)).toEqual([`${url} 4 10, default`, `image-set(${url} 2.0000x) 2.0 5.0, default`]);
+    expect(cursorStyles({ ...look, scale: 2 }, 1)[1]).toBe(`image-set(${url} 0.5000x) 8.0 20.0, default`);
+  });
+
+  it('is no larger than browsers show', () => {
+    const [, style] = cursorStyles({ ...LOOK, size: [64, 32], hotspot: [64, 0] }, 10);
+    expect(style).toContain('0.5000x) 128.0 0.0');
+  });
+});
+
+describe('the place of the picture', () => {
+  it('is told in device pixels, even both ways, with the dots an inch of its display', () => {
+    expect(viewOf({ width: 961, height: 600.4 }, 1)).toEqual({ width: 960, height: 600, dpi: 96 });
+    expect(viewOf({ width: 960, height: 601 }, 1.5)).toEqual({ width: 1440, height: 902, dpi: 144 });
+    expect(viewOf({ width: 100, height: 100 }, 9)).toEqual({ width: 900, height: 900, dpi: 480 });
+  });
+
+  it('is not told while there is none', () => {
+    expect(viewOf({ width: 0, height: 600 }, 1)).toBeUndefined();
+    expect(viewOf({ width: 600, height: 1 }, 1)).toBeUndefined();
+  });
+});

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { isMeant } from '../src/ui/catalogue.ts';
+import { optionAfter } from '../src/ui/menu.ts';
+import { exactSize } from '../src/ui/place.ts';
+import { qualityChoices } from '../src/ui/quality.ts';
+import { parseServerMessage } from '../src/wire/control.ts';
+import type { Quality } from '../src/wire/index.ts';
+
+describe('the menu of a session', () => {
+  const options = ['a', 'b', 'c'].map((value) => ({ value, label: value }));
+
+  it('goes through the options of a choice around their end', () => {
+    expect(optionAfter({ options, value: 'a' }, 1)).toBe('b');
+    expect(optionAfter({ options, value: 'c' }, 1)).toBe('a');
+    expect(optionAfter({ options, value: 'a' }, -1)).toBe('c');
+    // One that is not on offer any more counts as the first.
+    expect(optionAfter({ options, value: 'z' }, 1)).toBe('b');
+  });
+
+  it('offers less than was granted, and all of it', () => {
+    const video = { width: 1280, height: 720, fps: 60, max_kbps: 20_000, hdr: false };
+    let told: Quality | undefined;
+    const [rate, fps] = qualityChoices({ video }, { fps: 30 }, (quality) => { told = quality; });
+    expect(rate?.options.map(({ value }) => value)).toEqual(['all', '10000', '5000', '2000']);
+    expect(fps?.options.map(({ value }) => value)).toEqual(['all', '30', '15']);
+    expect([rate?.value, fps?.value]).toEqual(['all', '30']);
+    rate?.onChoose('5000');
+    expect(told).toEqual({ fps: 30, max_kbps: 5000 });
+    fps?.onChoose('all');
+    expect(told).toEqual({});
+  });
+});
+
+describe('the picture on the page', () => {
+  const place = { width: 961, height: 600 };
+
+  it('is shown pixel by pixel where that is asked for, or where it all but fills its place', () => {
+    expect(exactSize(place, { width: 640, height: 360 }, 'fit', 1)).toBeUndefined();
+    expect(exactSize(place, { width: 640, height: 360 }, 'exact', 2)).toEqual({ width: 320, height: 180 });
+    expect(exactSize(place, { width: 960, height: 600 }, 'fit', 1)).toEqual({ width: 960, height: 600 });
+    expect(exactSize(place, { width: 0, height: 0 }, 'exact', 1)).toBeUndefined();
+  });
+});
+
+describe('the library', () => {
+  it('finds entries by all words that stand in their title, kind or summary', () => {
+    const entry = { title: 'Freedoom: Phase 1', genre: 'shooter', summary: 'Played with the Crispy Doom engine.' };
+    for (const words of ['', 'DOOM', 'shoot crispy', '  phase   free ']) expect(isMeant(entry, words)).toBe(true);
+    for (const words of ['quake', 'doom puzzle']) expect(isMeant(entry, words)).toBe(false);
+    expect(isMeant({ title: 'Blocks', summary: '' }, 'blocks')).toBe(true);
+  });
+});
+
+it('a start is told in known steps only', () => {
+  expect(parseServerMessage('{"type":"starting","step":"game"}')).toEqual({ type: 'starting', step: 'game' });
+  expect(parseServerMessage('{"type":"starting","step":"toString"}')).toBeUndefined();
+});
