@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn samples_are_shares_of_the_time_that_passed_while_the_game_ran() {
-        let video = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(30) };
+        let video = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(30), dpi: 96 };
         let (measured, ms) = (Arc::new(Measured::default()), Duration::from_millis);
         let mut meter = Meter::new(measured.clone(), video);
         let start = Instant::now();

@@ -33,7 +33,10 @@ impl App for Game {
             title: self.id.into(),
             summary: String::new(),
             kind: EntryKind::Game,
+            genre: None,
+            has_poster: false,
             controls: Vec::new(),
+            screen: None,
             unavailable: None,
         }
     }

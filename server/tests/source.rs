@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use media::{
-    Clock, DeviceId, Frame, FrameRate, FrameRequest, FrameSource, InputSink, MediaTime, Pacing,
-    PictureKind, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
+    Clock, CursorUpdate, DeviceId, Frame, FrameRate, FrameRequest, FrameSource, InputSink,
+    MediaTime, Pacing, PictureKind, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use nearlight::drive::{SourceOutput, SourceReport, SourceThread};
@@ -74,7 +74,10 @@ impl App for Game {
             title: "Game".into(),
             summary: String::new(),
             kind: EntryKind::Game,
+            genre: None,
+            has_poster: false,
             controls: Vec::new(),
+            screen: None,
             unavailable: None,
         }
     }
@@ -131,6 +134,7 @@ struct NeverContent(Sender<&'static str>);
 
 impl SourceOutput for NeverContent {
     fn frame(&mut self, _: Frame) {}
+    fn cursor(&mut self, _: CursorUpdate) {}
     fn wants_refresh(&self) -> bool {
         true
     }
@@ -155,7 +159,7 @@ fn a_picture_is_repeated_when_the_game_stands_still_and_not_while_it_draws() {
     let (clock, repeats) = (FakeClock::default(), Arc::<Mutex<Vec<bool>>>::default());
     let app = Arc::new(Game { clock: clock.clone(), repeats: repeats.clone() });
     let (told, reports): (_, Receiver<&str>) = channel();
-    let video = VideoMode { size: Size::new(64, 64), rate: RATE };
+    let video = VideoMode { size: Size::new(64, 64), rate: RATE, dpi: 96 };
     let output = NeverContent(told);
     let thread =
         SourceThread::start("src-test".into(), app, video, Arc::new(clock), None, output).unwrap();

@@ -620,7 +620,7 @@ mod tests {
         assert_eq!(side.said(now, br#"{"type":"quality"}"#).unwrap(), quality(None, None));
         // Its pictures become larger; what it was granted stays.
         side.resized(Size::new(1_920, 1_080));
-        let ServerMessage::Hello { video, .. } = side.hello("session", "device") else {
+        let ServerMessage::Hello { video, .. } = side.hello("session", "device", None) else {
             panic!("no greeting")
         };
         assert_eq!((video.width, video.height), (1_920, 1_080));
