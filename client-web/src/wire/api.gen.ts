@@ -751,6 +751,12 @@ export interface components {
             detail?: string | null;
             /**
              * Format: int32
+             * @description When to try again, in seconds, as in `Retry-After`.
+             */
+            retry_after?: number | null;
+            room?: components["schemas"]["Room"] | null;
+            /**
+             * Format: int32
              * @description HTTP status.
              */
             status: number;
@@ -821,6 +827,29 @@ export interface components {
          * @enum {string}
          */
         Role: "player" | "co_player" | "spectator";
+        /** @description A sum of the node in which there is no room. */
+        Room: {
+            /**
+             * Format: int64
+             * @description What was asked for.
+             */
+            asked: number;
+            /**
+             * Format: int32
+             * @description When somebody is expected to leave, in seconds, by how long sessions usually last here; null where that is
+             *     unknown.
+             */
+            expected_wait?: number | null;
+            /**
+             * Format: int64
+             * @description What is left.
+             */
+            left: number;
+            /** @description `sessions`, `viewers`, `render`, `cpu`, `encoder`, `memory` or `egress`. */
+            sum: string;
+            /** @description What it is counted in. */
+            unit: string;
+        };
         /** @description A version of what a player keeps of a game. */
         Save: {
             /**
@@ -899,15 +928,7 @@ export interface components {
         } | (components["schemas"]["Stats"] & {
             /** @enum {string} */
             type: "stats";
-        }) | (components["schemas"]["Cursor"] & {
-            /** @enum {string} */
-            type: "cursor";
         }) | {
-            /** @description In the order of [`StartStep`]. */
-            step: components["schemas"]["StartStep"];
-            /** @enum {string} */
-            type: "starting";
-        } | {
             /**
              * Format: int32
              * @description Milliseconds; it ends by itself then.
@@ -930,6 +951,14 @@ export interface components {
              * @description And with the light, fast one.
              */
             weak: number;
+        } | (components["schemas"]["Cursor"] & {
+            /** @enum {string} */
+            type: "cursor";
+        }) | {
+            /** @description In the order of [`StartStep`]. */
+            step: components["schemas"]["StartStep"];
+            /** @enum {string} */
+            type: "starting";
         } | {
             /**
              * Format: int64
@@ -973,7 +1002,7 @@ export interface components {
             saves?: components["schemas"]["SessionSaves"] | null;
             /** @description Absolute address to POST to for one to connect to by WebSocket; absent where the node does not offer it. */
             socket_url?: string | null;
-            starting?: null | components["schemas"]["StartStep"];
+            starting?: components["schemas"]["StartStep"] | null;
             /** @description Where it is in its life. */
             state: components["schemas"]["SessionState"];
             /** @description Bearer token for this session's addresses; only in the answer that created it. */
@@ -1249,7 +1278,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Words that all stand in an entry's title, genre or summary. */
-                q?: string | null;
+                q?: string;
             };
             header?: never;
             path?: never;
