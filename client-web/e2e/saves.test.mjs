@@ -47,8 +47,8 @@ const real = (name, use) => test(name, async (t) => {
 
 const card = (tab) => tab.page.getByRole('article', { name: 'Terminal' });
 
-/** Opens the list of saves, once nothing plays any more; yields its rows. */
-async function rows(tab) {
+/** Opens the list of saves, once nothing plays any more and there are so many; yields its rows. */
+async function rows(tab, many) {
   await card(tab).waitFor();
   const details = card(tab).locator('details');
   return until('the list of saves', async () => {
@@ -56,7 +56,8 @@ async function rows(tab) {
     await details.getByText('Saved games').click();
     await card(tab).locator('.saves .state:empty, .saves li').first().waitFor({ state: 'attached' });
     if (await card(tab).getByText('being played').count() > 0) return undefined;
-    return card(tab).locator('.saves li').all();
+    const found = await card(tab).locator('.saves li').all();
+    return found.length === many ? found : undefined;
   });
 }
 
@@ -71,10 +72,15 @@ async function began(tab) {
   });
 }
 
-/** Types a command that ends with its own end being kept. */
+/** Types a command, and waits until it is over: what is written then changes much of the picture, each time otherwise. */
+let typed = 0;
 async function type(tab, command) {
-  await tab.page.keyboard.type(command);
+  const before = await tab.picture();
+  typed += 1;
+  const start = String(typed).repeat(14);
+  await tab.page.keyboard.type(`${command}; seq ${start}10 ${start}50`);
   await tab.page.keyboard.press('Enter');
+  await tab.pictureChanges(before, 0.05);
 }
 
 /** Presses the button that saves until something was. */
@@ -120,7 +126,7 @@ real('what is saved is there again, older saves can be played from, and a damage
   await type(tab, 'mkdir kept/one');
   await leave(tab);
   // The button's version, and the last state.
-  let list = await rows(tab);
+  let list = await rows(tab, 2);
   const [last, first] = await Promise.all(list.map(idOf));
   assert.equal(list.length, 2);
   assert.deepEqual(await names(tab, first), ['kept/']);
@@ -131,7 +137,7 @@ real('what is saved is there again, older saves can be played from, and a damage
   // It fails unless the folder around it is there.
   await type(tab, 'mkdir kept/one/two');
   await leave(tab);
-  list = await rows(tab);
+  list = await rows(tab, 3);
   assert.equal(list.length, 3);
   const newest = await idOf(list[0]);
   assert.deepEqual(await names(tab, newest), ['kept/', 'kept/one/', 'kept/one/two/']);
@@ -139,7 +145,7 @@ real('what is saved is there again, older saves can be played from, and a damage
   await list[2].getByRole('button', { name: /^Play from the save of/ }).click();
   assert.equal((await began(tab)).restored, first);
   await leave(tab);
-  list = await rows(tab);
+  list = await rows(tab, 3);
   assert.equal(list.length, 3, 'nothing was changed, so nothing is saved');
 
   await list[2].getByRole('button', { name: /^Delete the save of/ }).click();
@@ -166,10 +172,11 @@ real('a crash keeps the last state, and another player has none of it', async (t
   assert.equal((await began(tab)).restored, undefined);
   await type(tab, 'mkdir -p kept/crash');
   // Everything in the sandbox but its first process.
-  await type(tab, 'kill -9 -1');
+  await tab.page.keyboard.type('kill -9 -1');
+  await tab.page.keyboard.press('Enter');
   await tab.state('ended');
   await tab.page.getByRole('button', { name: 'Back to the catalogue' }).click();
-  const list = await rows(tab);
+  const list = await rows(tab, 1);
   assert.equal(list.length, 1);
   assert.deepEqual(await names(tab, await idOf(list[0])), ['kept/', 'kept/crash/']);
 });

@@ -90,6 +90,9 @@ export class Player {
   readonly menu = new SessionMenu(() => {
     this.bar.showMenu(false);
     this.surface.focus({ preventScroll: true });
+    if (this.controllers.isOpen) return;
+    this.padMenu = false;
+    this.input.gamepads.waitForRest();
   });
   private readonly place: PicturePlace;
   /** What may be done in the session; known once there is one. */
@@ -257,7 +260,8 @@ export class Player {
   /** What gamepads move the focus in; nothing while they are the session's. */
   get padScope(): HTMLElement | undefined {
     if (this.session.state.name === 'live' && !this.padMenu && !this.controllers.isOpen) return undefined;
-    return this.controllers.isTeaching ? undefined : this.element;
+    if (this.controllers.isTeaching) return undefined;
+    return this.menu.isOpen ? this.menu.element : this.element;
   }
 
   /** Takes gamepads to the bar, or back to the session. */

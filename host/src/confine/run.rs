@@ -20,7 +20,7 @@ use super::machine::{Action, End, Event, How, Machine, Phase, Step};
 use super::processes;
 use super::protocol::{Received, Report, Request};
 use super::running::{Running, inside, pid_of};
-use super::sandbox::{EventFn, Shared};
+use super::sandbox::{EventFn, Shared, Wants};
 use super::spec::{Program, Spec};
 use super::users::Lease;
 
@@ -365,7 +365,11 @@ impl Runner {
             Ok(_) | Err(rustix::io::Errno::AGAIN) => {}
             Err(error) => return Err(error.into()),
         }
-        let wants = std::mem::take(&mut *self.shared.wants());
+        let wants = {
+            let mut wants = self.shared.wants();
+            let asked = wants.asked;
+            std::mem::replace(&mut *wants, Wants { asked, ..Wants::default() })
+        };
         if let Some(program) = wants.launch
             && self.program.is_none()
         {
@@ -381,6 +385,8 @@ impl Runner {
         if wants.kill {
             self.handle(Event::Kill);
         }
+        self.shared.status().obeyed = wants.asked;
+        self.shared.changed.notify_all();
         Ok(())
     }
 

@@ -48,11 +48,15 @@ pub(super) struct Wants {
     pub(super) suspended: Option<bool>,
     pub(super) stop: bool,
     pub(super) kill: bool,
+    /// How often something was wanted.
+    pub(super) asked: u64,
 }
 
 /// What the thread tells.
 pub(super) struct Status {
     pub(super) phase: Phase,
+    /// [`Wants::asked`] when the thread last did what was wanted.
+    pub(super) obeyed: u64,
     /// The first process outside of it, while it is there.
     pub(super) pid: Option<u32>,
     pub(super) home: Option<Arc<OwnedFd>>,
@@ -118,6 +122,7 @@ impl Sandbox {
         };
         let status = Status {
             phase: Phase::Created,
+            obeyed: 0,
             pid: None,
             home: None,
             socket: None,
@@ -181,6 +186,21 @@ impl Sandbox {
         status.phase.clone()
     }
 
+    /// As [`wait_until`](Self::wait_until), but not before all that was asked for until now is done: a phase that
+    /// an earlier request led to does not count.
+    pub fn wait_obeyed(&self, limit: Duration, is_wanted: impl Fn(&Phase) -> bool) -> Phase {
+        let asked = self.shared.wants().asked;
+        let status = self.shared.status();
+        let (status, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(status, limit, |Status { phase, obeyed, .. }| {
+                !matches!(phase, Phase::Ended(_)) && (*obeyed < asked || !is_wanted(phase))
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        status.phase.clone()
+    }
+
     /// The player's home, once the sandbox has opened. It can be read after the end, as long as this is
     /// there; use `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`, and
     /// make what is put in it its owner's.
@@ -221,7 +241,10 @@ impl Sandbox {
     }
 
     fn want(&self, what: impl FnOnce(&mut Wants)) {
-        what(&mut self.shared.wants());
+        let mut wants = self.shared.wants();
+        what(&mut wants);
+        wants.asked += 1;
+        drop(wants);
         // It can only be refused when it has been woken more often than it can count.
         let _ = rustix::io::write(&self.shared.wake, &1_u64.to_ne_bytes());
     }

@@ -106,7 +106,8 @@ impl Interface {
 /// A joystick's axes are as wide as can be, both ways.
 fn spread(number: usize, value: i32) -> i16 {
     let (_, least, greatest) = AXES[number];
-    let wide = (value - least) * 2 * JS_MOST / (greatest - least) - JS_MOST;
+    let [wanted, least, greatest, most] = [value, least, greatest, JS_MOST].map(i64::from);
+    let wide = (wanted - least) * 2 * most / (greatest - least) - most;
     // The middle of an even number of values is between two.
     let wide = if value == 0 && least < 0 { 0 } else { wide };
     i16::try_from(wide).unwrap_or(0)

@@ -127,6 +127,9 @@ fn a_game_that_changes_its_mode_is_followed() {
     x.randr_set_screen_size(client.root, 800, 600, 200, 150).unwrap();
     set(large, 0);
     assert_eq!(resized(&mut source), Size::new(800, 600));
+    // It became smaller with the screen, which it had filled.
+    let whole = ConfigureWindowAux::new().width(800).height(600);
+    x.configure_window(client.window, &whole).unwrap();
     client.fill(rect(0, 0, 800, 600), 0x80_00_00);
     client.fill(rect(100, 100, 400, 300), 0x00_80_00);
     settle(&mut source);

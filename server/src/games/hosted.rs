@@ -107,7 +107,8 @@ impl Hosted {
         let display = self.display.lock().unwrap_or_else(PoisonError::into_inner);
         let halted = Halted { hosted: self, _display: display };
         self.hold(|holds| holds.read = true);
-        let phase = self.sandbox.wait_until(HALT, |phase| {
+        // A halt before this one may still be about to end.
+        let phase = self.sandbox.wait_obeyed(HALT, |phase| {
             matches!(phase, Phase::Suspended | Phase::Stopping | Phase::Ended(_))
         });
         match phase {
