@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ struct Hardware {
     wake: Mutex<Option<Wake>>,
     /// Units of a wave.
     wave: AtomicU16,
+    /// Lost pictures are made good by references.
+    goes_back: AtomicBool,
+    forgotten: AtomicBool,
 }
 
 impl Hardware {
@@ -40,6 +43,8 @@ impl Hardware {
             done: Mutex::default(),
             wake: Mutex::default(),
             wave: AtomicU16::new(0),
+            goes_back: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
         })
     }
 
@@ -101,7 +106,12 @@ impl Encoder for LaterDouble {
             Picture::Shared(image) if image.ready.is_some() => "shared early",
             Picture::Shared(_) => "shared",
         };
-        let kind = if options.keyframe { Key } else { Delta };
+        let forgotten = self.hardware.forgotten.swap(false, Ordering::SeqCst);
+        let kind = match (options.keyframe, forgotten) {
+            (true, _) => Key,
+            (false, true) => UnitKind::Recovery,
+            (false, false) => Delta,
+        };
         let mut held = self.hardware.held.lock().unwrap();
         assert!(held.len() < usize::from(self.capabilities.depth), "more than it takes");
         let unit = Encoded::new(Bytes::from_static(b"unit"), kind);
@@ -121,9 +131,14 @@ impl Encoder for LaterDouble {
     }
     fn forget(&mut self, lost: RangeInclusive<FrameId>) -> Recovery {
         self.hardware.calls.push(format!("forget {} to {}", lost.start().0, lost.end().0));
+        let base = FrameId(lost.start().0.saturating_sub(1));
         match self.hardware.wave.load(Ordering::SeqCst) {
+            0 if self.hardware.goes_back.load(Ordering::SeqCst) => {
+                self.hardware.forgotten.store(true, Ordering::SeqCst);
+                Recovery::Invalidated { base }
+            }
             0 => Recovery::KeyframeNeeded,
-            units => Recovery::Wave { units, base: FrameId(lost.start().0.saturating_sub(1)) },
+            units => Recovery::Wave { units, base },
         }
     }
     fn resize(&mut self, size: Size) -> Result<(), EncodeError> {
@@ -296,37 +311,95 @@ fn a_wave_is_no_keyframe_and_the_viewer_is_not_up_to_date_before_its_end() {
     assert_eq!(bench.kinds(), [(0, Key), (1, Delta), (2, Delta)]);
 }
 
+/// A viewer who acknowledged the first picture of an encoder that needs one of two, and what it is sent then.
+struct Viewer {
+    hardware: Arc<Hardware>,
+    bench: Bench,
+    units: usize,
+}
+
+impl Viewer {
+    fn new(goes_back: bool) -> Self {
+        let hardware = Hardware::new();
+        hardware.goes_back.store(goes_back, Ordering::SeqCst);
+        let bench = hardware.bench(|capabilities| {
+            capabilities.recovery = RecoveryMeans::References { reach: 2 };
+        });
+        let mut viewer = Self { hardware, bench, units: 0 };
+        viewer.code();
+        viewer.acknowledge(0);
+        viewer
+    }
+
+    fn code(&mut self) {
+        take(&mut self.bench, &self.hardware, |_| {});
+        self.hardware.finish(None);
+        self.units += 1;
+        self.bench.sink.units.wait_for(self.units);
+        self.bench.settle();
+    }
+
+    fn acknowledge(&self, frame: u64) {
+        self.bench.worker.command(Command::Acknowledge(FrameId(frame))).unwrap();
+        let call = format!("acknowledge {frame}");
+        wait_until("it is told", || self.hardware.calls.all().contains(&call));
+    }
+
+    /// A picture for which there is no room.
+    fn is_held_up(&mut self) {
+        let before = self.bench.worker.stats().throttled;
+        self.bench.submit();
+        assert_eq!(self.bench.worker.stats().throttled, before + 1);
+    }
+
+    /// What it was sent, and from what each was coded.
+    fn sent(&self) -> Vec<(u64, UnitKind, Option<u64>)> {
+        let units = self.bench.sink.units.all().into_iter();
+        units.map(|unit| (unit.frame.0, unit.kind, unit.refers_to.map(|frame| frame.0))).collect()
+    }
+}
+
 #[test]
 fn an_encoder_that_needs_references_waits_for_a_viewer_who_acknowledges() {
-    let hardware = Hardware::new();
-    let mut bench = hardware.bench(|capabilities| {
-        capabilities.recovery = RecoveryMeans::References { reach: 2 };
-    });
-    let code = |bench: &mut Bench, count| {
-        take(bench, &hardware, |_| {});
-        hardware.finish(None);
-        bench.sink.units.wait_for(count);
-        bench.settle();
-    };
-    let acknowledge = |bench: &Bench, frame| {
-        bench.worker.command(Command::Acknowledge(FrameId(frame))).unwrap();
-        let call = format!("acknowledge {frame}");
-        wait_until("it is told", || hardware.calls.all().contains(&call));
-    };
-    code(&mut bench, 1);
-    acknowledge(&bench, 0);
-    code(&mut bench, 2);
-    code(&mut bench, 3);
-    bench.submit();
-    assert_eq!(bench.worker.stats().throttled, 1);
-    acknowledge(&bench, 1);
-    code(&mut bench, 4);
-    bench.clock.advance(INTERVAL);
-    // Silent for as long: a keyframe, and no waiting any more.
-    (5..9).for_each(|count| code(&mut bench, count));
-    let kinds: Vec<_> = bench.kinds().into_iter().map(|(_, kind)| kind).collect();
-    assert_eq!(kinds, [Key, Delta, Delta, Delta, Key, Delta, Delta, Delta]);
-    assert_eq!(bench.worker.stats().throttled, 1);
+    let mut viewer = Viewer::new(true);
+    viewer.code();
+    viewer.code();
+    viewer.is_held_up();
+    viewer.acknowledge(1);
+    viewer.code();
+    assert_eq!(viewer.sent()[2..], [(2, Delta, Some(1)), (4, Delta, Some(2))]);
+}
+
+/// A viewer who had no time for a quarter of a second, or lost all that it was sent: it needs no keyframe.
+#[test]
+fn behind_a_silence_a_picture_goes_back_to_what_was_acknowledged_and_none_is_waited_for() {
+    let mut viewer = Viewer::new(true);
+    viewer.code();
+    viewer.code();
+    viewer.bench.clock.advance(INTERVAL);
+    // Beyond the two that are not acknowledged, for as long as nothing is heard.
+    (0..4).for_each(|_| viewer.code());
+    assert!(viewer.hardware.calls.all().contains(&"forget 1 to 2".to_owned()));
+    let back = [(3, UnitKind::Recovery, Some(0)), (4, Delta, Some(3)), (5, Delta, Some(4))];
+    assert_eq!(viewer.sent()[3..6], back);
+    // It speaks again, and is waited for again.
+    viewer.acknowledge(6);
+    viewer.code();
+    viewer.code();
+    viewer.is_held_up();
+    assert!(viewer.sent()[1..].iter().all(|(_, kind, _)| *kind != Key));
+}
+
+#[test]
+fn behind_a_silence_a_keyframe_comes_where_nothing_is_left_to_go_back_to() {
+    let mut viewer = Viewer::new(false);
+    viewer.code();
+    viewer.code();
+    viewer.bench.clock.advance(INTERVAL);
+    (0..4).for_each(|_| viewer.code());
+    let kinds: Vec<_> = viewer.sent().into_iter().map(|(_, kind, _)| kind).collect();
+    assert_eq!(kinds, [Key, Delta, Delta, Key, Delta, Delta, Delta]);
+    assert_eq!(viewer.bench.worker.stats().throttled, 0);
 }
 
 fn memory(device: DeviceId) -> Option<Arc<SharedMemory>> {

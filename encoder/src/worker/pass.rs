@@ -152,8 +152,9 @@ impl Runner {
                     self.shared.record(|stats| stats.throttled += 1);
                     return None;
                 }
-                Room::Silent => {
-                    self.gate.break_chain();
+                Room::Silent { owed } => {
+                    let newest = self.in_flight.back().map(|flight| flight.frame.id);
+                    self.forget(owed..=newest.or(self.newest_unit).unwrap_or(owed));
                     decision = self.gate.decide(now);
                 }
             }

@@ -5,14 +5,19 @@
 //! so it waits instead. An encoder with a long-term reference always has one that the viewer
 //! acknowledged, one with waves needs none, and a viewer who never acknowledges cannot be waited for:
 //! none of these has a window.
+//!
+//! It cannot wait for ever either: where the last pictures were all lost, some transports learn that only
+//! by what is sent after them. So behind a silence the next picture goes back to the newest one that was
+//! acknowledged, which is still held. A viewer who has it goes on with that, whether the silence was a
+//! loss or the viewer had no time; for nothing but that picture's own loss is a keyframe needed.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use media::{FrameId, MediaTime, RecoveryMeans};
 
-/// How long a viewer who acknowledged before may say nothing. Beyond it a keyframe is cheaper than
-/// standing still.
+/// How long a viewer who acknowledged before may say nothing. Beyond it going back is cheaper than standing
+/// still.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Whether a picture that refers to others may be coded.
@@ -21,8 +26,11 @@ pub(super) enum Room {
     Open,
     /// Not before the viewer acknowledges something.
     Full,
-    /// The viewer fell silent: only a keyframe, and no window until it speaks again.
-    Silent,
+    /// The viewer fell silent: one that refers to what is before this picture, the oldest that was not
+    /// acknowledged, and no window until it speaks again.
+    Silent {
+        owed: FrameId,
+    },
 }
 
 pub(super) struct Window {
@@ -81,12 +89,12 @@ impl Window {
         }
         // A viewer who is owed nothing has nothing to say: its silence counts from the oldest picture
         // that it has not acknowledged.
-        let Some(&(_, owed)) = self.coded.front() else { return Room::Full };
-        if now.since(heard.max(owed)) < PATIENCE {
+        let Some(&(owed, since)) = self.coded.front() else { return Room::Full };
+        if now.since(heard.max(since)) < PATIENCE {
             return Room::Full;
         }
         self.forget_viewer();
-        Room::Silent
+        Room::Silent { owed }
     }
 }
 
@@ -154,7 +162,7 @@ mod tests {
     fn a_viewer_who_falls_silent_is_told_once_and_waited_for_no_more() {
         let mut window = after(3);
         assert_eq!(window.room(0, ms(249)), Room::Full);
-        assert_eq!(window.room(0, ms(250)), Room::Silent);
+        assert_eq!(window.room(0, ms(250)), Room::Silent { owed: FrameId(1) });
         (4..60).for_each(|frame| window.coded(FrameId(frame), false, ms(300)));
         assert_eq!(window.room(0, ms(9_000)), Room::Open);
         window.acknowledge(FrameId(59), ms(9_000));
@@ -168,7 +176,7 @@ mod tests {
         let mut window = after(0);
         (1..=3).for_each(|frame| window.coded(FrameId(frame), false, ms(9_000)));
         assert_eq!(window.room(0, ms(9_249)), Room::Full);
-        assert_eq!(window.room(0, ms(9_250)), Room::Silent);
+        assert_eq!(window.room(0, ms(9_250)), Room::Silent { owed: FrameId(1) });
         assert_eq!(after(0).room(3, ms(9_000)), Room::Full, "all three are in the encoder");
     }
 
@@ -207,9 +215,11 @@ mod tests {
                         next += 1;
                     }
                     Room::Full => {}
-                    Room::Silent => {
-                        // The keyframe, and the viewer who has it.
-                        window.coded(FrameId(next), true, ms(now));
+                    Room::Silent { owed } => {
+                        // What is before it is acknowledged, and held.
+                        prop_assert_eq!(owed.0, acknowledged + 1);
+                        prop_assert!(next - 1 - acknowledged <= u64::from(reach));
+                        window.coded(FrameId(next), false, ms(now));
                         acknowledged = next;
                         next += 1;
                         window.acknowledge(FrameId(acknowledged), ms(now));
