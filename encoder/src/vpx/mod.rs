@@ -15,25 +15,25 @@
 //! the first regions libvpx ends its cyclic refresh for good, by which it codes still parts of a picture
 //! finer in turn.
 //!
-//! A picture is coded no coarser than those before it were in the mean as long as the buffer is as full as it
-//! aims at, after a fall of the rate too: it would take as much as at the old rate, five budgets after a fall
-//! from 8 to 2 Mbit/s. So with the first picture after a fall by more than a quarter the aim is more than the
-//! buffer holds. That picture is then coarser than it need be, and the next one as it should be.
+//! The first picture after a fall of the rate is as coarse as it must be to be of the new one (`fall.rs`), for
+//! which it is coded twice.
 //!
 //! What it does not have: rate control has no second try at a picture, so that one may take up to
 //! two and a half times the budget of one frame (640x384, noise, at 2 to 9 Mbit/s); and the stream cannot
 //! declare BT.709, since VP8 knows no colours but one kind of YUV.
 
 mod anchors;
+mod fall;
 mod segments;
 mod sys;
 
 use std::ffi::{c_int, c_long, c_ulong};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use media::{
     Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
-    FrameRate, Picture, RateChange, Recovery, RecoveryMeans, Size, Submitted,
+    FrameRate, Picture, RateChange, Recovery, RecoveryMeans, Regions, Size, Submitted,
 };
 
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
@@ -41,6 +41,7 @@ use crate::nv12::{Drawn, Nv12, check_taken};
 use crate::regions::Blocks;
 use crate::unit_pool::UnitPool;
 use anchors::{Anchors, Plan, Slot};
+use fall::Seen;
 use segments::Segments;
 use sys::{Budget, Coded, RawEncoder, flag};
 
@@ -60,9 +61,10 @@ const SPEED: c_int = -8;
 /// A keyframe may take two frames' worth. It would take up to fourteen, and with one it is so coarse
 /// that the pictures after it are too.
 const KEYFRAME_PERCENT: u32 = 200;
-/// Aimed at so many times what the buffer holds, it is less than a quarter full whatever is in it: from there on
-/// libvpx's rate control is free in how coarse a picture may be (`calc_pframe_target_size` of `ratectrl.c`).
-const BEYOND: u32 = 8;
+/// Quantisers by the library's own choice, its default.
+const FREE: RangeInclusive<u8> = fall::FINEST..=63;
+/// By how much less a picture may take than the one before it was meant to, without being tried.
+const FALL: f64 = 5.0 / 6.0;
 /// Time that a frame may last, in microseconds: libvpx takes rates below 0.1 a second as 30.
 const MICROS: RangeInclusive<u128> = 1..=10_000_000;
 
@@ -89,13 +91,57 @@ pub struct VpxEncoder {
     /// When the next frame begins, in microseconds.
     time: i64,
     budget: Budget,
-    /// It was told another for the next picture alone.
-    fallen: bool,
+    newest: Option<Newest>,
     drawn: Drawn,
     units: UnitPool,
     anchors: Anchors,
     /// Where regions were asked for.
     segments: Option<Segments>,
+}
+
+/// The newest picture that is no keyframe.
+#[derive(Clone, Copy)]
+struct Newest {
+    seen: Seen,
+    /// Bytes that it was meant to take.
+    meant: f64,
+}
+
+impl Newest {
+    /// Whether the next one would be longer than these bytes that it is meant to take, and that only since they
+    /// are fewer.
+    fn is_beyond(self, bytes: f64) -> bool {
+        bytes < FALL * self.meant && self.seen.bytes as f64 > bytes
+    }
+}
+
+/// A picture on its way into the library.
+struct Coding<'a> {
+    raw: &'a mut RawEncoder,
+    segments: &'a mut Option<Segments>,
+    picture: &'a Nv12<'a>,
+    time: i64,
+    interval: u32,
+}
+
+impl Coding<'_> {
+    fn code(&mut self, flags: c_long, regions: &Regions) -> Result<Coded<'_>, EncodeError> {
+        if let Some(segments) = &mut self.segments {
+            self.raw.set_segments(segments.draw(regions)).map_err(EncodeError::Fatal)?;
+        }
+        let interval = c_ulong::from(self.interval);
+        self.raw.encode(self.picture, self.time, interval, flags).map_err(EncodeError::Fatal)
+    }
+
+    fn set_quantisers(&mut self, range: RangeInclusive<u8>) -> Result<(), EncodeError> {
+        self.raw.set_quantisers(range).map_err(EncodeError::Fatal)
+    }
+}
+
+impl Coded<'_> {
+    fn seen(&self) -> Seen {
+        Seen { bytes: self.data.len(), quantiser: self.quantiser }
+    }
 }
 
 impl VpxEncoder {
@@ -123,7 +169,7 @@ impl VpxEncoder {
             interval,
             time: 0,
             budget,
-            fallen: false,
+            newest: None,
             drawn: Drawn::default(),
             units: UnitPool::new(settings.bitrate, settings.rate),
             anchors: Anchors::new(),
@@ -146,18 +192,37 @@ impl Encoder for VpxEncoder {
         let picture = Nv12::check(picture, self.size)?;
         let picture = self.drawn.with_strip(picture, options.strip);
         let plan = self.anchors.plan(options.keyframe);
-        if let Some(segments) = &mut self.segments {
-            let segments = segments.draw(&options.regions);
-            self.raw.set_segments(segments).map_err(EncodeError::Fatal)?;
+        let bytes = frame_bytes(self.budget, self.interval);
+        let fallen = match plan {
+            Plan::Key => None,
+            Plan::Delta { .. } => self.newest.filter(|newest| newest.is_beyond(bytes)),
+        };
+        let mut coding = Coding {
+            raw: &mut self.raw,
+            segments: &mut self.segments,
+            picture: &picture,
+            time: self.time,
+            interval: self.interval,
+        };
+        let tried = match fallen {
+            Some(Newest { seen: before, .. }) => {
+                coding.set_quantisers(fixed(before.guess(bytes)))?;
+                let trial = coding.code(in_vain(flags(plan)), &options.regions)?;
+                let (tried, took) = (trial.seen(), trial.took);
+                coding.set_quantisers(fixed(before.after_trial(tried, bytes)))?;
+                took
+            }
+            None => Duration::ZERO,
+        };
+        let coded = coding.code(flags(plan), &options.regions)?;
+        let (seen, key, took) = (coded.seen(), coded.key, coded.took + tried);
+        let unit = self.units.unit(coded.data);
+        if fallen.is_some() {
+            coding.set_quantisers(FREE)?;
         }
-        let Coded { data, key, took } = self
-            .raw
-            .encode(&picture, self.time, c_ulong::from(self.interval), flags(plan))
-            .map_err(EncodeError::Fatal)?;
         self.time += i64::from(self.interval);
-        let unit = self.units.unit(data);
-        if std::mem::take(&mut self.fallen) {
-            self.raw.set_budget(self.budget).map_err(EncodeError::Fatal)?;
+        if !key {
+            self.newest = Some(Newest { seen, meant: bytes });
         }
         let kind = self.anchors.coded(frame, key, plan);
         Ok(Submitted::Now(Encoded { library: took, ..Encoded::new(unit, kind) }))
@@ -172,11 +237,7 @@ impl Encoder for VpxEncoder {
         let interval = interval(rate);
         let budget = budget(bitrate, interval);
         if budget != self.budget {
-            let frame =
-                |budget: Budget, interval: u32| u64::from(budget.kilobits) * u64::from(interval);
-            self.fallen |= frame(budget, interval) * 4 < frame(self.budget, self.interval) * 3;
-            let aimed_at = budget.aimed_at * if self.fallen { BEYOND } else { 1 };
-            self.raw.set_budget(Budget { aimed_at, ..budget }).map_err(EncodeError::Fatal)?;
+            self.raw.set_budget(budget).map_err(EncodeError::Fatal)?;
             self.budget = budget;
         }
         // It takes the frame rate from how long frames last.
@@ -200,7 +261,7 @@ impl Encoder for VpxEncoder {
         // A new one starts with exactly one keyframe and holds no picture of the old size. This one
         // takes no larger size than it began with.
         self.raw = open_raw(size, self.budget).map_err(EncodeError::Fatal)?;
-        self.fallen = false;
+        self.newest = None;
         self.size = size;
         self.anchors = Anchors::new();
         self.segments = self.segments.is_some().then(|| Segments::new(size));
@@ -222,8 +283,17 @@ fn interval(rate: FrameRate) -> u32 {
 /// rounded up.
 fn budget(bitrate: Bitrate, interval: u32) -> Budget {
     let kilobits = bitrate.kbps().clamp(*KBPS.start(), *KBPS.end()) as u32;
-    let millis = interval.div_ceil(1_000);
-    Budget { kilobits, buffer_millis: millis, aimed_at: millis }
+    Budget { kilobits, buffer_millis: interval.div_ceil(1_000) }
+}
+
+/// Bytes of a frame.
+fn frame_bytes(budget: Budget, interval: u32) -> f64 {
+    f64::from(budget.kilobits) / 8.0 * f64::from(interval) / 1e3
+}
+
+/// Pictures of this quantiser alone.
+fn fixed(quantiser: u8) -> RangeInclusive<u8> {
+    quantiser..=quantiser
 }
 
 /// A plan in libvpx's words.
@@ -241,6 +311,11 @@ fn flags(plan: Plan) -> c_long {
         | unless(golden, flag::NOT_FROM_GOLDEN)
         | unless(altref, flag::NOT_FROM_ALTREF)
         | kept
+}
+
+/// The same for a picture that nothing refers to, and that changes nothing for those after it.
+fn in_vain(flags: c_long) -> c_long {
+    flags & !(flag::AS_GOLDEN | flag::AS_ALTREF) | flag::IN_VAIN
 }
 
 #[cfg(test)]

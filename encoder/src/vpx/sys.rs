@@ -8,6 +8,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use std::mem::{offset_of, size_of};
+use std::ops::RangeInclusive;
 use std::ptr::null;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -65,6 +66,8 @@ const REALTIME: c_ulong = 1;
 const SET_SEGMENTS: c_int = 8;
 /// `VP8E_SET_CPUUSED`, an `int`.
 const SET_SPEED: c_int = 13;
+/// `VP8E_GET_LAST_QUANTIZER_64`, an `int *`.
+const GET_QUANTISER: c_int = 20;
 /// `VP8E_SET_MAX_INTRA_BITRATE_PCT`, an `unsigned int`.
 const SET_LARGEST_KEYFRAME: c_int = 26;
 
@@ -74,6 +77,8 @@ pub(super) mod flag {
 
     /// `VPX_EFLAG_FORCE_KF`.
     pub(in super::super) const KEYFRAME: c_long = 1;
+    /// `VP8_EFLAG_NO_UPD_LAST` and `VP8_EFLAG_NO_UPD_ENTROPY`, beside those for the other two references.
+    pub(in super::super) const IN_VAIN: c_long = 1 << 18 | 1 << 20 | NOT_AS_GOLDEN | NOT_AS_ALTREF;
     /// `VP8_EFLAG_NO_REF_LAST`, `_GF` and `_ARF`.
     pub(in super::super) const NOT_FROM_LAST: c_long = 1 << 16;
     pub(in super::super) const NOT_FROM_GOLDEN: c_long = 1 << 17;
@@ -390,14 +395,14 @@ pub(super) struct Budget {
     pub(super) kilobits: u32,
     /// What rate control may save and overdraw, in milliseconds at this rate.
     pub(super) buffer_millis: u32,
-    /// How full of it it is to be, in milliseconds.
-    pub(super) aimed_at: u32,
 }
 
 /// A coded picture, until the next one is coded.
 pub(super) struct Coded<'a> {
     pub(super) data: &'a [u8],
     pub(super) key: bool,
+    /// How coarse it is, up to 63.
+    pub(super) quantiser: u8,
     /// How long the library took.
     pub(super) took: Duration,
 }
@@ -483,6 +488,8 @@ impl RawEncoder {
         // Not kept beyond the call, which their memory need not outlive.
         self.image.plane = [null(); 4];
         self.check("vpx_codec_encode", code)?;
+        let quantiser = self.quantiser()?;
+        let functions = &self.library.functions;
         let mut place = null();
         loop {
             // SAFETY: the encoder is open; the place is where the last call left it.
@@ -496,9 +503,27 @@ impl RawEncoder {
             if packet.kind == FRAME && !packet.data.is_null() {
                 // SAFETY: a frame has this many bytes there, for as long.
                 let data = unsafe { std::slice::from_raw_parts(packet.data, packet.bytes) };
-                return Ok(Coded { data, key: packet.flags & IS_KEY != 0, took });
+                return Ok(Coded { data, key: packet.flags & IS_KEY != 0, quantiser, took });
             }
         }
+    }
+
+    /// How coarse the newest picture is.
+    fn quantiser(&mut self) -> Result<u8, String> {
+        let control = self.library.functions.control;
+        let mut quantiser: c_int = 0;
+        // SAFETY: the encoder is open, and this control writes an `int`.
+        let code = unsafe { control(&raw mut *self.context, GET_QUANTISER, &raw mut quantiser) };
+        self.check("vpx_codec_control_", code)?;
+        u8::try_from(quantiser).map_err(|_| format!("a picture has the quantiser {quantiser}"))
+    }
+
+    /// Sets how coarse pictures may be from the next one on.
+    pub(super) fn set_quantisers(&mut self, range: RangeInclusive<u8>) -> Result<(), String> {
+        let config = &mut self.config.value;
+        config.least_quantiser = (*range.start()).into();
+        config.greatest_quantiser = (*range.end()).into();
+        self.configure()
     }
 
     /// Sets the segment of each macroblock of the next picture, row by row, and on a scale of 63 the offset of
@@ -542,6 +567,10 @@ impl RawEncoder {
     /// Sets the budget from the next picture on.
     pub(super) fn set_budget(&mut self, budget: Budget) -> Result<(), String> {
         self.config.value.set_budget(budget);
+        self.configure()
+    }
+
+    fn configure(&mut self) -> Result<(), String> {
         // SAFETY: the encoder is open; the library copies settings that it filled itself.
         let code = unsafe {
             (self.library.functions.configure)(&raw mut *self.context, &raw const *self.config)
@@ -561,8 +590,8 @@ impl RawEncoder {
 impl Config {
     fn set_budget(&mut self, budget: Budget) {
         self.kilobits = budget.kilobits;
-        let Budget { buffer_millis: millis, aimed_at, .. } = budget;
-        (self.buffer, self.buffer_at_first, self.buffer_aimed_at) = (millis, millis, aimed_at);
+        let millis = budget.buffer_millis;
+        (self.buffer, self.buffer_at_first, self.buffer_aimed_at) = (millis, millis, millis);
     }
 }
 

@@ -11,15 +11,9 @@ use sys::{Library, VERSIONS, Version};
 #[test]
 fn a_budget_holds_one_frame() {
     let of = |kbps, rate| budget(Bitrate::from_kbps(kbps), interval(rate));
-    assert_eq!(
-        of(6_000, FrameRate::fps(60)),
-        Budget { kilobits: 6_000, buffer_millis: 17, aimed_at: 17 }
-    );
-    assert_eq!(
-        of(6_000, FrameRate::fps(25)),
-        Budget { kilobits: 6_000, buffer_millis: 40, aimed_at: 40 }
-    );
-    assert_eq!(of(0, FrameRate::fps(1_000)), Budget { kilobits: 1, buffer_millis: 1, aimed_at: 1 });
+    assert_eq!(of(6_000, FrameRate::fps(60)), Budget { kilobits: 6_000, buffer_millis: 17 });
+    assert_eq!(of(6_000, FrameRate::fps(25)), Budget { kilobits: 6_000, buffer_millis: 40 });
+    assert_eq!(of(0, FrameRate::fps(1_000)), Budget { kilobits: 1, buffer_millis: 1 });
     assert_eq!(of(1 << 50, FrameRate::fps(60)).kilobits, 1_000_000);
     assert_eq!(interval(FrameRate::fps(u32::MAX)), 1);
     assert_eq!(interval(FrameRate::new(1, u32::MAX).unwrap()), 10_000_000);
@@ -33,6 +27,13 @@ fn a_plan_is_told_with_flags_that_do_not_contradict_each_other() {
     assert_eq!(plan(true, true, true, None), 1 << 22 | 1 << 23);
     assert_eq!(plan(false, true, false, Some(Slot::AltRef)), 1 << 16 | 1 << 21 | 1 << 22 | 1 << 24);
     assert_eq!(plan(false, false, true, Some(Slot::Golden)), 1 << 16 | 1 << 17 | 1 << 19 | 1 << 23);
+}
+
+#[test]
+fn a_picture_in_vain_refers_as_planned_and_is_kept_as_nothing() {
+    let plan = Plan::Delta { last: false, golden: true, altref: false, keep: Some(Slot::AltRef) };
+    // LAST 18, entropy 20, GF 22, ARF 23 not updated, which must not be forced as well.
+    assert_eq!(in_vain(flags(plan)), 1 << 16 | 1 << 21 | 1 << 18 | 1 << 20 | 1 << 22 | 1 << 23);
 }
 
 #[test]
