@@ -276,6 +276,30 @@ impl FakeGpu {
         tell(&self.encode, "fake_nvenc_parameter_sets", on.into())
     }
 
+    /// Whether NVENC counts pictures of H.264 with 7 bits, as few as hardware may; 15 at first.
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_few_numbers(&self, on: bool) -> io::Result<()> {
+        tell(&self.encode, "fake_nvenc_few_numbers", on.into())
+    }
+
+    /// For how long each slice of the newest picture has been ready, of 32 at the most; none where they do not become
+    /// so [one after another](Self::encode_delay).
+    ///
+    /// # Errors
+    /// As [`FakeGpu::cuda_init_answers`].
+    pub fn encode_slice_ages(&self) -> io::Result<Vec<Duration>> {
+        let mut ages = [0_u64; 32];
+        type Ages = unsafe extern "C" fn(*mut u64, usize) -> usize;
+        // SAFETY: `fake_nvenc_slice_ages` is declared so, and there is room for as many as it is told.
+        let count = unsafe {
+            let ask = self.encode.get::<Ages>(b"fake_nvenc_slice_ages\0");
+            ask.map_err(io::Error::other)?(ages.as_mut_ptr(), ages.len())
+        };
+        Ok(ages[..count].iter().map(|age| Duration::from_nanos(*age)).collect())
+    }
+
     /// Whether sessions that run ignore a new bit rate, and requests for keyframes, without a word.
     ///
     /// # Errors

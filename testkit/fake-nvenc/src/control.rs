@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 
 use crate::settings::{Codec, Fill, settings};
-use crate::{CONTROL, ENTRIES, session};
+use crate::{CONTROL, ENTRIES, hardware, session};
 
 fake_control::export_control!(crate::CONTROL);
 
@@ -120,6 +120,28 @@ pub extern "C" fn fake_nvenc_goes_back(on: u32) {
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_nvenc_parameter_sets(on: u32) {
     CONTROL.guarded((), || settings().parameter_sets = on != 0);
+}
+
+/// Whether pictures of H.264 are counted with eight bits less than OpenH264 counts them with, which they are not
+/// without being told.
+#[unsafe(no_mangle)]
+pub extern "C" fn fake_nvenc_few_numbers(on: u32) {
+    CONTROL.guarded((), || settings().few_numbers = on != 0);
+}
+
+/// For how many nanoseconds each slice of the newest picture has been ready, for `room` of them; how many those are.
+///
+/// # Safety
+/// There is room for so many numbers at `to`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_nvenc_slice_ages(to: *mut u64, room: usize) -> usize {
+    CONTROL.guarded(0, || {
+        let ages = hardware::slice_ages();
+        let count = ages.len().min(room);
+        // SAFETY: the caller's word.
+        unsafe { to.copy_from_nonoverlapping(ages.as_ptr(), count) };
+        count
+    })
 }
 
 /// What sessions that run ignore without a word: bit 0 is a new bit rate, bit 1 a request for a keyframe.

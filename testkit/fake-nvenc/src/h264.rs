@@ -10,7 +10,9 @@ use crate::codec::{IDR, P, Unit};
 use crate::config::Configuration;
 use crate::hardware::Job;
 use crate::long_term::LongTerm;
+use crate::narrow::narrow;
 use crate::references::Source;
+use crate::settings::settings;
 use crate::slice::{ParameterSets, SliceHeader, units};
 
 /// It clips frame rates to this (`MAX_FRAME_RATE`).
@@ -283,6 +285,10 @@ impl OpenH264 {
             return Err("OpenH264 returned no slice that could be read".to_owned());
         }
         let count = slices.len() as u32;
+        if settings().few_numbers {
+            (bytes, slices) = narrow(&bytes, self.sets.frame_num_bits)
+                .ok_or("a unit of OpenH264 could not be numbered anew")?;
+        }
         Ok(Unit {
             kind: if key { IDR } else { P },
             qp: qp / count,

@@ -7,9 +7,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::CONTROL;
 use crate::bare::without_parameter_sets;
@@ -24,6 +24,15 @@ use crate::settings::settings;
 const POISON: u8 = 0xA5;
 /// How often semaphores are looked at.
 const POLL: Duration = Duration::from_micros(200);
+
+/// When each slice of the newest picture of any session was ready, where they become so one after another.
+static READY: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
+
+/// For how many nanoseconds they have been.
+pub(crate) fn slice_ages() -> Vec<u64> {
+    let ready = READY.lock().unwrap_or_else(PoisonError::into_inner);
+    ready.iter().map(|ready| ready.elapsed().as_nanos() as u64).collect()
+}
 
 /// Where a picture is.
 #[derive(Clone, Copy)]
@@ -232,6 +241,12 @@ fn one_after_another<'a>(
         if let Some(output) = state.outputs.get_mut(&job.output) {
             output.ready = Some(ready);
         }
+        let mut times = READY.lock().unwrap_or_else(PoisonError::into_inner);
+        match ready {
+            0 => times.clear(),
+            _ => times.push(Instant::now()),
+        }
+        drop(times);
         if ready == slices {
             break;
         }

@@ -20,6 +20,7 @@ mod given;
 mod h264;
 mod hardware;
 mod long_term;
+mod narrow;
 mod picture;
 mod references;
 mod session;

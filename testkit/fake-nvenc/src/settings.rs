@@ -161,6 +161,8 @@ pub(crate) struct Settings {
     pub(crate) goes_back: bool,
     /// Whether units have the parameter sets that they are told to have.
     pub(crate) parameter_sets: bool,
+    /// Whether H.264 counts pictures with eight bits less than OpenH264 does.
+    pub(crate) few_numbers: bool,
     /// Whether a new bit rate is taken without a word and not followed.
     pub(crate) ignores_rates: bool,
     /// Whether requests for keyframes are.
@@ -188,6 +190,7 @@ impl Settings {
             marks: true,
             goes_back: true,
             parameter_sets: true,
+            few_numbers: false,
             ignores_rates: false,
             ignores_keyframes: false,
             fill: Fill::Right,

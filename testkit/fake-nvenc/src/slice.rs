@@ -3,7 +3,7 @@
 //! Only what OpenH264 writes is understood: frames, one or no reference list of P slices, no weights, no FMO.
 
 /// Reads bits of a NAL unit, past its emulation prevention bytes.
-struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
     /// Zero bytes just before `bytes`.
     zeros: u32,
@@ -12,11 +12,11 @@ struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, zeros: 0, byte: 0, left: 0 }
     }
 
-    fn bit(&mut self) -> Option<u32> {
+    pub(crate) fn bit(&mut self) -> Option<u32> {
         if self.left == 0 {
             let mut next = *self.bytes.split_off_first()?;
             if self.zeros == 2 && next == 3 {
@@ -30,7 +30,7 @@ impl<'a> Bits<'a> {
         Some(u32::from(self.byte) >> self.left & 1)
     }
 
-    fn bits(&mut self, count: u32) -> Option<u32> {
+    pub(crate) fn bits(&mut self, count: u32) -> Option<u32> {
         (0..count).try_fold(0, |value, _| Some(value << 1 | self.bit()?))
     }
 
@@ -40,7 +40,7 @@ impl<'a> Bits<'a> {
     }
 
     /// ue(v).
-    fn number(&mut self) -> Option<u32> {
+    pub(crate) fn number(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bit()? == 0 {
             zeros += 1;
@@ -77,7 +77,7 @@ pub(crate) fn units(stream: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 /// What slice headers depend on.
 #[derive(Default)]
 pub(crate) struct ParameterSets {
-    frame_num_bits: u32,
+    pub(crate) frame_num_bits: u32,
     /// None where the order is that of decoding.
     order_bits: Option<u32>,
     cabac: bool,
