@@ -4,8 +4,14 @@
 mod common;
 
 use common::gpu::{KEY, Raw, Rig, Run, SETTINGS, SIZE, hevc, word};
-use media::{EncodeError, FrameId, PixelFormat, Recovery, RecoveryMeans, UnitKind};
-use nearlight_encoder::EncoderSettings;
+use common::{Picture as Scene, decode, psnr};
+use media::{EncodeError, FrameId, Picture, PixelFormat, Recovery, RecoveryMeans, UnitKind};
+use nearlight_encoder::h264::{NalKind, Pps, SliceHeader, Sps, nals};
+use nearlight_encoder::{EncoderSettings, Resilience};
+use nvidia_video_codec_sdk::sys::nvEncodeAPI::NV_ENC_CAPS as Cap;
+use openh264::decoder::Decoder;
+
+const WAVES: Resilience = Resilience::IntraRefresh { units: 10 };
 
 fn back_to(base: u64) -> Recovery {
     Recovery::Invalidated { base: FrameId(base) }
@@ -129,6 +135,49 @@ fn a_driver_that_does_not_keep_a_reference_is_found_out_by_its_answer() {
         let means = RecoveryMeans::References { reach: 4 };
         assert_eq!(run.encoder.capabilities().recovery, means, "what is claimed is what it does");
         assert_eq!(rig.calls("nvEncInitializeEncoder").len(), 2);
+        drop(run);
+        rig.assert_clean();
+    }
+}
+
+/// The driver chooses how many numbers pictures of H.264 have. Few of them come around within a gap, which decoders do
+/// not make good.
+#[test]
+fn pictures_are_numbered_with_more_bits_than_the_driver_has() {
+    for (slices, resilience) in
+        [(1, Resilience::References), (3, Resilience::References), (1, WAVES)]
+    {
+        let rig = Rig::new();
+        rig.gpu.encode_few_numbers(true).unwrap();
+        // What is behind the double makes no waves; what stands in the parameter sets is the same.
+        rig.gpu.encode_cap("h264", Cap::NV_ENC_CAPS_SUPPORT_INTRA_REFRESH as u32, 1).unwrap();
+        let settings = EncoderSettings { slices, resilience, ..SETTINGS };
+        let mut run = rig.open("nvenc-h264", &settings).unwrap();
+        let mut decoder = Decoder::new().unwrap();
+        let (mut sps, mut pps) = (None, None);
+        // More than the 128 numbers of the driver's.
+        for number in 0..140_u32 {
+            let scene = Scene::scene(SIZE, number as usize);
+            let unit = run.code(&Picture::Cpu(scene.image())).unwrap();
+            let mut seen = 0;
+            for nal in nals(&unit.data) {
+                match (nal.kind(), &sps, &pps) {
+                    (NalKind::Sps, ..) => sps = Some(Sps::parse(nal.bytes()).unwrap()),
+                    (NalKind::Pps, ..) => pps = Some(Pps::parse(nal.bytes()).unwrap()),
+                    (kind, Some(sps), Some(pps)) if kind.is_slice() => {
+                        let slice = SliceHeader::parse(nal.bytes(), sps, pps).unwrap();
+                        assert_eq!(slice.frame_num, number);
+                        seen += 1;
+                    }
+                    _ => panic!("{:?}", nal.kind()),
+                }
+            }
+            assert_eq!(seen, slices);
+            let (luma, _) = psnr(&scene, &decode(&mut decoder, &unit.data));
+            assert!(luma > 28.0, "picture {number}: {luma} dB");
+        }
+        let sps = sps.unwrap();
+        assert_eq!((sps.log2_max_frame_num_minus4 + 4, sps.gaps_in_frame_num_allowed), (15, true));
         drop(run);
         rig.assert_clean();
     }

@@ -1,7 +1,7 @@
 //! `frame_num` with more bits than an encoder writes, so that it does not come around in a gap.
 //!
-//! libx264 writes as few bits as its buffer takes, 4 or 5 where little is held. By the standard that is enough
-//! behind lost pictures too, and decoders do not make it good:
+//! libx264 writes as few bits as its buffer takes, 4 or 5 where little is held; what NVENC writes nobody can
+//! tell it. By the standard that is enough behind lost pictures too, and decoders do not make it good:
 //! - FFmpeg's, which Chromium has, puts empty frames in their places, and counts `FrameNumOffset` (8.2.1.3) up
 //!   by none of those. Where numbers came around among them the order of output goes back by as many pictures
 //!   as there are numbers. With 16 of them it shows nothing until it is where it was, which Chromium takes for
@@ -9,7 +9,8 @@
 //! - OpenH264's, which Firefox has, leaves no places, keeps older pictures longer, and takes no picture with a
 //!   number that one of those has.
 //!
-//! Eight bits are put before the encoder's own. All behind them moves by a byte and stays as it is.
+//! Eight bits are put before the encoder's own. All behind them moves by a byte and stays as it is. Where there is
+//! no room for them it has nine at the least.
 
 use super::{NalKind, Sps, nals};
 use crate::bits::{BitReader, SyntaxError};
@@ -32,7 +33,8 @@ pub(crate) struct FrameNumbers {
 }
 
 impl FrameNumbers {
-    /// The next access unit with the numbers that are sent: its parameter sets say how many bits they have.
+    /// The next access unit, or those of its slices that come next, with the numbers that are sent: its parameter
+    /// sets say how many bits they have.
     ///
     /// # Errors
     /// [`SyntaxError`] when a sequence parameter set or the head of a slice cannot be read.

@@ -19,7 +19,7 @@ use super::inner::{Inner, PATIENCE, Pending};
 use super::pace::Pace;
 use super::plan::{Plan, Settings};
 use super::recover::{BUSY, Phase, Remedy, remedy};
-use crate::h264::{self, Declarations};
+use crate::h264::{self, Declarations, FrameNumbers};
 use crate::headers;
 use crate::unit_pool::UnitPool;
 use crate::wake::Wake;
@@ -55,6 +55,8 @@ struct Writer {
     units: UnitPool,
     /// Keyframes with the parameter sets as they are sent.
     rewritten: Vec<u8>,
+    /// Of H.264: the driver chooses how many bits the numbers of pictures have.
+    numbers: FrameNumbers,
     /// Of the picture that is being read.
     so_far: SoFar,
 }
@@ -86,6 +88,7 @@ impl Reader {
                 declare: Declarations { gaps, color: None },
                 units: UnitPool::new(settings.bitrate, settings.rate),
                 rewritten: Vec::new(),
+                numbers: FrameNumbers::default(),
                 so_far: SoFar::default(),
             },
         }
@@ -180,7 +183,7 @@ fn sleep(duration: Duration) -> Duration {
 impl Writer {
     /// What is new of a picture; none where that is nothing yet.
     fn unit(&mut self, coded: &Coded<'_>, picture: &Pending) -> Result<Option<Encoded>, ReadError> {
-        let Self { codec, declare, units, rewritten, so_far } = self;
+        let Self { codec, declare, units, rewritten, numbers, so_far } = self;
         so_far.unfinished = !coded.whole;
         let is_new = coded.slices > so_far.slices && coded.slices < picture.slices;
         if !coded.whole && !is_new {
@@ -208,6 +211,12 @@ impl Writer {
                 .map_err(|error| ReadError::Stream(format!("its SPS cannot be read: {error}")))?
         } else {
             new
+        };
+        let data = match *codec {
+            Codec::H264 if declare.gaps => numbers.widen(data).map_err(|error| {
+                ReadError::Stream(format!("its slices cannot be read: {error}"))
+            })?,
+            _ => data,
         };
         (so_far.bytes, so_far.slices) = (coded.bytes.len(), coded.slices);
         so_far.kind = Some(kind);
@@ -264,6 +273,7 @@ mod tests {
             declare: Declarations::default(),
             units: UnitPool::new(Bitrate::from_mbps(1), FrameRate::fps(60)),
             rewritten: Vec::new(),
+            numbers: FrameNumbers::default(),
             so_far: SoFar::default(),
         };
         let stream = [SLICE; 3].concat();

@@ -140,8 +140,10 @@ impl Session {
         }
         let inner = Arc::new(inner);
         // Lost pictures may be left out by later ones.
-        let gaps = settings.resilience == Resilience::References
-            && (caps.invalidation || plan.long_term > 0);
+        let gaps = match settings.resilience {
+            Resilience::References => caps.invalidation || plan.long_term > 0,
+            Resilience::IntraRefresh { .. } => true,
+        };
         let reader = output::Reader::new(settings, &plan, gaps, wake.clone());
         let shared = Arc::clone(&inner);
         let reader = std::thread::Builder::new()
