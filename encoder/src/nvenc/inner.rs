@@ -64,6 +64,8 @@ pub(super) struct Pending {
     pub(super) output: Output,
     /// Of which it is made.
     pub(super) slices: u32,
+    /// It is the first of another size.
+    pub(super) resized: bool,
     pub(super) recovery: bool,
     pub(super) long_term: LongTerm,
     /// What to undo once it was read; none for buffers of the driver's.

@@ -2,13 +2,15 @@
 //!
 //! The driver has no events on Linux, so somebody must wait in `NvEncLockBitstream`. It waits there for the
 //! whole picture, unless slices are read one by one (`enableSubFrameWrite`): of those the driver tells only who
-//! asks again and again without waiting: when, [`Pace`] says. After [`PATIENCE`], when it counts as hung, it is
-//! waited for. What is there goes on as parts of the unit, which end where slices end. The last slice comes with
-//! the end of the picture, since only that tells that there is no more of it.
+//! asks again and again without waiting: when, [`Pace`] says. What is there goes on as parts of the unit, which end
+//! where slices end. The last slice comes with the end of the picture, since only that tells that there is no more
+//! of it: so once it alone is missing the picture is waited for, as it is after [`PATIENCE`], when the driver
+//! counts as hung.
 //!
 //! Bound: [`PICTURES`](super::ring::PICTURES). After a failure it reads no further picture of its session,
 //! since each refers to the one that was not read; they all fail with it.
 
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use media::{Codec, Encoded, Part, UnitKind};
@@ -97,6 +99,11 @@ impl Reader {
     /// Reads pictures until there will be no more.
     pub(super) fn run(mut self, inner: &Inner) {
         let _end = End { inner, wake: self.wake.clone() };
+        if self.pace.is_some() {
+            // Sleeps end by the 50 us later that a system has by its own choice: as long as one of them is.
+            let precise = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+            precise.unwrap_or_else(|error| tracing::warn!(%error, "slices are looked for late"));
+        }
         let mut broken = None;
         while let Some(picture) = inner.next() {
             let unit = match &broken {
@@ -138,18 +145,19 @@ impl Reader {
         calls.take_spent();
         let (mut tries, mut waited) = (0, Duration::ZERO);
         if let Some(pace) = pace {
+            if picture.resized {
+                pace.forget();
+            }
             pace.begin();
         }
         loop {
             let at = began.elapsed();
-            let mut pace = pace.as_mut().filter(|_| at < PATIENCE);
+            let is_last = writer.so_far.slices + 1 >= picture.slices;
+            let mut pace = pace.as_mut().filter(|_| !is_last && at < PATIENCE);
             let read = |coded: Coded<'_>| writer.unit(&coded, picture);
             match calls.read(&inner.driver, picture.output, pace.is_none(), read) {
                 Ok(Some(read)) => match read? {
                     Some(unit) if unit.part.last => {
-                        if let Some(pace) = pace {
-                            pace.looked(at, picture.slices as usize);
-                        }
                         return Ok(Encoded { library: calls.take_spent(), waited, ..unit });
                     }
                     Some(part) => {
@@ -166,8 +174,11 @@ impl Reader {
                 Err(failure) => return Err(failure.into()),
             }
             if let Some(pace) = &mut pace {
-                pace.looked(at, writer.so_far.slices as usize);
-                waited += sleep(pace.pause(began.elapsed()));
+                let there = writer.so_far.slices;
+                pace.looked(at, there as usize);
+                if there + 1 < picture.slices {
+                    waited += sleep(pace.pause(began.elapsed()));
+                }
             }
         }
     }
@@ -259,6 +270,7 @@ mod tests {
         Pending {
             output: Output::NONE,
             slices: 3,
+            resized: false,
             recovery: true,
             long_term: LongTerm::default(),
             mapped: None,

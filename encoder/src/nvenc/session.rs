@@ -86,6 +86,8 @@ pub(crate) struct Session {
     reader: Option<JoinHandle<()>>,
     caps: Caps,
     plan: Plan,
+    /// No picture of its size was handed in yet.
+    resized: bool,
     resilience: Resilience,
     format: PixelFormat,
     config: Driver<sdk::NV_ENC_CONFIG>,
@@ -154,6 +156,7 @@ impl Session {
             reader: Some(reader),
             caps,
             plan,
+            resized: false,
             resilience: settings.resilience,
             format,
             config,
@@ -211,8 +214,8 @@ impl Session {
             self.inner.give_back(mapped);
             return Err(failure.into());
         }
-        let slices = self.plan.slices();
-        let pending = Pending { output, slices, recovery, long_term, mapped, waited };
+        let (slices, resized) = (self.plan.slices(), std::mem::take(&mut self.resized));
+        let pending = Pending { output, slices, resized, recovery, long_term, mapped, waited };
         lock(&self.inner.state).pictures.submit(pending);
         self.inner.changed.notify_all();
         Ok(())
@@ -406,7 +409,9 @@ impl Session {
     /// registered must be so anew.
     pub(crate) fn change_size(&mut self, plan: Plan) -> Result<(), Failure> {
         self.inner.release_inputs();
-        self.reconfigure(plan, true)
+        self.reconfigure(plan, true)?;
+        self.resized = true;
+        Ok(())
     }
 
     fn reconfigure(&mut self, plan: Plan, reset: bool) -> Result<(), Failure> {

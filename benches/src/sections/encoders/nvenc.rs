@@ -1,7 +1,8 @@
 //! NVENC where there is no card: by way of the doubles of NVIDIA's libraries, which tell for how long they or
 //! the hardware that they stand for were at work. What is left is ours, from a picture's being handed to the
-//! encoder's thread to its unit at the sink: three threads, the copy of the unit, and what a slice that was
-//! ready waited until our thread looked for it.
+//! encoder's thread to its unit at the sink: three threads and the copy of the unit. Of slices that are read one
+//! by one it is counted besides how long each of them, once it was ready, took to the sink, for the most part
+//! until our thread looked for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use encoder::h264::nals;
 use encoder::nvenc::{self, Libraries};
 use encoder::{Candidate, ENCODE_PATIENCE, EncoderSettings, EncoderWorker, WorkerConfig};
 use media::{
@@ -42,8 +45,8 @@ pub(super) fn run(seconds: u32, findings: &mut Findings) -> Result<()> {
     coded("encoders.nvenc.slices", SLICES, seconds, findings)?;
     findings.note(
         "encoders.nvenc is of doubles of NVIDIA's libraries, whose own time is taken off, and that of the \
-         hardware they stand for: it says nothing of a card. What a slice that is ready waits until our thread \
-         looks for it is ours",
+         hardware they stand for: it says nothing of a card. encoders.nvenc.slices.each is of every slice, from \
+         when it is ready to the sink",
     );
     Ok(())
 }
@@ -59,7 +62,7 @@ fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Resul
         gpu.encode_delay(SLICED_MICROS)?;
     }
     // Bounded: it allocates when it is made, and not on the thread that is counted.
-    let (sent, arrived) = sync_channel(1);
+    let (sent, arrived) = sync_channel(usize::from(SLICES));
     let config = WorkerConfig {
         label: "nvenc".into(),
         track: TrackId(0),
@@ -78,6 +81,8 @@ fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Resul
     let mut clip = Clip::new();
     let frames = PATTERN_FPS * seconds;
     let mut times = Vec::with_capacity(frames as usize);
+    let mut each = Vec::with_capacity((frames * u32::from(slices)) as usize);
+    let mut parts = Vec::with_capacity(SLICES.into());
     // The first pictures fill buffers, and show how long slices take.
     for number in 0..PATTERN_FPS + frames {
         let slot = &mut slots[number as usize % SLOTS];
@@ -89,10 +94,23 @@ fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Resul
         }
         let (in_double, began) = (gpu.encode_time()?, Instant::now());
         worker.submit(frame);
-        let ended = arrived.recv_timeout(ENCODE_PATIENCE * 2).context("no unit came")?;
+        parts.clear();
+        let ended = loop {
+            let part = arrived.recv_timeout(ENCODE_PATIENCE * 2).context("no unit came")?;
+            let (at, last) = (part.at, part.last);
+            parts.push(part);
+            if last {
+                break at;
+            }
+        };
         let (whole, in_double) = (ended - began, gpu.encode_time()? - in_double);
-        if number >= PATTERN_FPS {
-            times.push(whole.saturating_sub(in_double).as_secs_f64() * 1e3);
+        if number < PATTERN_FPS {
+            continue;
+        }
+        times.push(whole.saturating_sub(in_double).as_secs_f64() * 1e3);
+        if slices > 1 {
+            let now = Instant::now();
+            each.extend(waits(&parts, now, &gpu.encode_slice_ages()?)?);
         }
     }
     let Allocations { count, first } = allocations::end();
@@ -105,6 +123,9 @@ fn coded(name: &str, slices: u8, seconds: u32, findings: &mut Findings) -> Resul
     let copied = calls.iter().filter(copied).count() as f64;
 
     findings.spread(&format!("{name}.own"), "ms", times);
+    if slices > 1 {
+        findings.spread(&format!("{name}.each"), "ms", each);
+    }
     let looks = calls.iter().filter(|line| line.starts_with("nvEncLockBitstream")).count();
     findings.put(
         format!("{name}.looks"),
@@ -129,8 +150,28 @@ fn sliced(candidate: &Candidate, slices: u8) -> Candidate {
     Candidate { open: Arc::new(open), ..candidate.clone() }
 }
 
-/// Tells when the last parts of units came.
-struct Arrivals(SyncSender<Instant>);
+/// Milliseconds from when each slice was ready until it was at the sink; `ages` are for how long they have been.
+/// since `now`, or a few microseconds more.
+fn waits(parts: &[Arrival], now: Instant, ages: &[Duration]) -> Result<Vec<f64>> {
+    let at = parts.iter().flat_map(|part| {
+        let slices = nals(&part.data).filter(|nal| nal.kind().is_slice()).count();
+        std::iter::repeat_n(part.at, slices)
+    });
+    let at = at.collect::<Vec<_>>();
+    ensure!(at.len() == ages.len(), "{} slices of {} came", at.len(), ages.len());
+    let wait = |(at, age): (Instant, &Duration)| age.saturating_sub(now - at).as_secs_f64() * 1e3;
+    Ok(at.into_iter().zip(ages).map(wait).collect())
+}
+
+/// A part of a unit at the sink.
+struct Arrival {
+    at: Instant,
+    last: bool,
+    data: Bytes,
+}
+
+/// Tells when parts of units came.
+struct Arrivals(SyncSender<Arrival>);
 
 impl UnitSink for Arrivals {
     fn is_ready(&self) -> bool {
@@ -138,11 +179,9 @@ impl UnitSink for Arrivals {
     }
 
     fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
-        if !unit.part.last {
-            return Ok(());
-        }
+        let arrival = Arrival { at: Instant::now(), last: unit.part.last, data: unit.data };
         // Nobody listens once the measurement has failed.
-        self.0.send(Instant::now()).map_err(|_| SendRefused::NotConnected)
+        self.0.send(arrival).map_err(|_| SendRefused::NotConnected)
     }
 }
 
