@@ -1,6 +1,6 @@
 //! A session that its player comes back to again and again, by a new connection of either transport, by a page that
 //! is loaded again, by another one while the one before is still there. Alone in its process: it counts threads and
-//! descriptors.
+//! descriptors. It prints how long each took (`--nocapture`), which is judged by `make bench ARGS="--only resume"`.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -15,7 +15,7 @@ mod common;
 mod quic_client;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use address::{address, server};
 use axum::http::Method;
@@ -56,6 +56,8 @@ struct Player {
     on: Option<On>,
     /// Of those whose numbers are told.
     newest: Option<FrameId>,
+    /// From when it could reach the node again until it had a picture that it could decode.
+    took: Vec<Duration>,
 }
 
 impl Player {
@@ -63,7 +65,7 @@ impl Player {
         let reply = create().of(node).await;
         let ticket = ticket(&reply);
         let (node, session) = (node.clone(), reply.session());
-        Self { node, session, ticket, on: None, newest: None }
+        Self { node, session, ticket, on: None, newest: None, took: Vec::new() }
     }
 
     async fn redeem(&self, ticket: &str) -> Reply {
@@ -79,11 +81,12 @@ impl Player {
             // The page goes, and the connection with it.
             close(before).await;
             self.becomes("suspended").await;
+            let began = Instant::now();
             self.take_up().await;
-            self.connect(quic).await;
+            self.connect(quic, began).await;
         } else {
             // The network is another one: the node learns of the new connection before the old one breaks.
-            self.connect(quic).await;
+            self.connect(quic, Instant::now()).await;
             close(before).await;
         }
         self.becomes("live").await;
@@ -104,7 +107,8 @@ impl Player {
         old.problem(401, "unauthorized");
     }
 
-    async fn connect(&mut self, quic: bool) {
+    async fn connect(&mut self, quic: bool, began: Instant) {
+        let pictured;
         self.on = Some(if quic {
             let address = address(&self.node, &self.session).await;
             let mut client = address.connect("").await.expect("a connection");
@@ -116,6 +120,7 @@ impl Player {
                     break header.frame;
                 }
             };
+            pictured = began.elapsed();
             assert!(
                 Some(shown) > self.newest,
                 "the same source draws on: {shown:?} after {:?}",
@@ -126,8 +131,12 @@ impl Player {
             client.said().await;
             On::Quic(client)
         } else {
-            On::WebRtc(self.connect_webrtc().await)
+            let mut client = self.connect_webrtc().await;
+            pictured = began.elapsed();
+            client.opened(DataChannel::Control).await;
+            On::WebRtc(client)
         });
+        self.took.push(pictured);
     }
 
     async fn connect_webrtc(&self) -> client::Client {
@@ -149,7 +158,6 @@ impl Player {
         while unit[4] & 0x1f != 7 {
             unit = client.frame().await.2;
         }
-        client.opened(DataChannel::Control).await;
         client
     }
 
@@ -198,7 +206,7 @@ fn a_player_comes_back_as_often_as_it_likes() {
             server(&["sessions.away=10m", "sessions.reconnect=10m", "sessions.max=1"]).await;
         let node = server.node().clone();
         let mut player = Player::new(&node).await;
-        player.connect(true).await;
+        player.connect(true, Instant::now()).await;
         for number in 0..WARMING {
             player.come_back(number).await;
         }
@@ -211,9 +219,15 @@ fn a_player_comes_back_as_often_as_it_likes() {
         .await;
         let (before, alive) = (footprint(), tasks.metrics().num_alive_tasks());
         let count = resumes().next_multiple_of(4);
+        player.took.clear();
         for number in 0..count {
             player.come_back(number).await;
         }
+        player.took.sort();
+        let rank =
+            |percent: usize| player.took[(player.took.len() * percent).div_ceil(100).max(1) - 1];
+        let (p50, p95, most) = (rank(50), rank(95), rank(100));
+        println!("{} resumes: p50 {p50:.0?}, p95 {p95:.0?}, at most {most:.0?}", player.took.len());
         player.come_back(4).await;
         let mut now = footprint();
         until("threads, descriptors and tasks to be given back", async || {
