@@ -124,7 +124,7 @@ mod tests {
         let args = Args::parse_from(["bench-net", "--only", "two,step,fibre"]);
         let names: Vec<_> = args.cases().unwrap().iter().map(|case| case.name).collect();
         assert_eq!(names, ["fibre", "step", "two"]);
-        assert_eq!(Args::parse_from(["bench-net"]).cases().unwrap().len(), 17);
+        assert_eq!(Args::parse_from(["bench-net"]).cases().unwrap().len(), 19);
         assert!(Args::parse_from(["bench-net", "--only", "moon"]).cases().is_err());
     }
 }

@@ -170,6 +170,7 @@ impl Course<'_> {
         let gaps: Vec<_> = shown.windows(2).map(|pair| pair[1].at.since(pair[0].at)).collect();
         let frozen = |gap: &&Duration| **gap > INTERVAL + round_trip + INTERVAL * 2;
         put("freezes", gaps.iter().filter(frozen).count() as f64);
+        put("freeze95", percentile(&freezes(&gaps), 95));
         let gaps = sorted(gaps.into_iter());
         put("gap95", percentile(&gaps, 95));
         put("longest", percentile(&gaps, 100));
@@ -219,6 +220,12 @@ impl Course<'_> {
     }
 }
 
+/// How much later than due the next frame came wherever one or more were missed, in milliseconds, sorted.
+fn freezes(gaps: &[Duration]) -> Vec<f64> {
+    let missed = gaps.iter().filter(|gap| **gap >= INTERVAL * 2);
+    sorted(missed.map(|gap| *gap - INTERVAL))
+}
+
 /// Jain's fairness index: one when all get the same.
 fn jain(shares: &[u64]) -> f64 {
     let sum: f64 = shares.iter().map(|share| *share as f64).sum();
@@ -262,6 +269,13 @@ mod tests {
         assert!((jain(&[5, 5]) - 1.0).abs() < 1e-9);
         assert!((jain(&[10, 0]) - 0.5).abs() < 1e-9);
         assert_eq!(jain(&[0, 0]), 0.0);
+    }
+
+    #[test]
+    fn a_freeze_is_what_a_gap_is_longer_than_it_should_be() {
+        let gaps = [10, 17, 30, 50, 116, 34].map(Duration::from_millis);
+        let freezes: Vec<_> = freezes(&gaps).iter().map(|millis| millis.round()).collect();
+        assert_eq!(freezes, [17.0, 33.0, 99.0], "one that came early or jittered is none");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::run::Outcome;
 use super::targets::Verdict;
 
 /// Name of the figure, head of its column, digits after the point.
-const COLUMNS: [(&str, &str, usize); 18] = [
+const COLUMNS: [(&str, &str, usize); 19] = [
     ("mbps", "Mbit/s", 1),
     ("use", "use %", 0),
     ("queue95", "queue95", 0),
@@ -19,8 +19,9 @@ const COLUMNS: [(&str, &str, usize); 18] = [
     ("max", "max", 0),
     ("shown", "shown %", 1),
     ("fps", "fps", 1),
-    ("freezes", "freezes", 0),
     ("gap95", "gap95", 0),
+    ("freezes", "freezes", 0),
+    ("freeze95", "frozen95", 0),
     ("longest", "longest", 0),
     ("keys", "keys", 0),
     ("resizes", "sizes", 0),
@@ -33,8 +34,9 @@ const COLUMNS: [(&str, &str, usize); 18] = [
 /// What the columns are.
 const LEGEND: &str = "\
 Mbit/s, use: what went through to the client, headers included; of what the link carries up to the ceiling
-queue95: wait before the bottleneck; p50 to max: capture until it or a newer frame is decodable; gap95, longest: between two frames; all in ms
-shown: of the frames encoded; freezes: gaps beyond a round trip and two frames; keys: keyframes after the first; sizes: planned ones
+queue95: wait before the bottleneck; p50 to max: capture until it or a newer frame is decodable; gap95, longest: between two frames;
+frozen95: of the gaps in which frames were missed, how much longer than due; all in ms
+shown: of the frames encoded; freezes: gaps beyond a round trip and two frames, and the one that is due; keys: keyframes after the first; sizes: planned ones
 skip: frames not coded because too much waited; over: what left the server beyond the video, in percent of it";
 
 /// Load of the last minute above which the machine does something else.

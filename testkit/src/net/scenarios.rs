@@ -29,7 +29,7 @@ pub struct Scenario {
 type Make = fn(Duration) -> (Script, Script);
 
 /// Name, what it stands for, how it is made for a length.
-const SCENARIOS: [(&str, &str, Make); 14] = [
+const SCENARIOS: [(&str, &str, Make); 16] = [
     ("steady", "20 Mbit/s", |_| ways(mbps(20), ms(20))),
     ("slow", "4 Mbit/s", |_| ways(mbps(4), ms(20))),
     ("fibre", "100 Mbit/s, 5 ms", fibre),
@@ -42,6 +42,8 @@ const SCENARIOS: [(&str, &str, Make); 14] = [
     ("loss-1", "20 Mbit/s, 15 ms, 1 % lost at random both ways", |_| loss(0.01)),
     ("loss-3", "the same with 3 %", |_| loss(0.03)),
     ("loss-5", "the same with 5 %", |_| loss(0.05)),
+    ("mixed", "20 Mbit/s, 15 ms, 6 ms of jitter in which packets overtake, 2 % come twice", mixed),
+    ("mtu-1280", "20 Mbit/s, 15 ms, packets above 1,280 bytes are dropped unsaid", mtu_1280),
     ("outage-200", "20 Mbit/s, everything lost for 200 ms halfway", |length| outage(length, 200)),
     ("outage-2000", "the same for 2 s", |length| outage(length, 2_000)),
 ];
@@ -203,6 +205,24 @@ fn loss(part: f64) -> (Script, Script) {
     (down, up)
 }
 
+/// Several ways at once, as behind a bonded or balanced line.
+fn mixed(_: Duration) -> (Script, Script) {
+    let (mut down, mut up) = ways(mbps(20), ms(15));
+    for start in [&mut down.start, &mut up.start] {
+        *start = LinkConfig { jitter: ms(6), reorders: true, duplicates: 0.02, ..*start };
+    }
+    (down, up)
+}
+
+/// A tunnel: the least that IPv6 must carry, and no word of what is larger.
+fn mtu_1280(_: Duration) -> (Script, Script) {
+    let (mut down, mut up) = ways(mbps(20), ms(15));
+    for start in [&mut down.start, &mut up.start] {
+        start.mtu = 1_280;
+    }
+    (down, up)
+}
+
 fn outage(length: Duration, millis: u64) -> (Script, Script) {
     let (down, up) = ways(mbps(20), ms(20));
     let gap = |config: &mut LinkConfig| config.down = true;
@@ -264,6 +284,28 @@ mod tests {
         let landed: Vec<_> =
             std::iter::from_fn(|| link.receive(far)).map(|arrival| arrival.item).collect();
         assert_eq!(landed, (29_000..30_000).chain(30_200..31_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_mixed_arrives_out_of_order_and_some_of_it_twice() {
+        let scenario = Scenario::named("mixed", Scenario::LENGTH).unwrap();
+        let mut link = Link::scripted(&scenario.down);
+        for millis in 0..10_000 {
+            assert_eq!(link.send(MediaTime::from_millis(millis), 1_250, millis), Fate::Queued);
+        }
+        let far = MediaTime::from_millis(20_000);
+        let landed: Vec<_> =
+            std::iter::from_fn(|| link.receive(far)).map(|arrival| arrival.item).collect();
+        assert!((10_150..10_250).contains(&landed.len()), "{}", landed.len());
+        assert!(!landed.is_sorted());
+    }
+
+    #[test]
+    fn a_tunnel_drops_what_is_larger_than_it_carries() {
+        let scenario = Scenario::named("mtu-1280", Scenario::LENGTH).unwrap();
+        let mut link = Link::scripted(&scenario.down);
+        assert_eq!(link.send(MediaTime::ZERO, 1_280, ()), Fate::Queued);
+        assert_eq!(link.send(MediaTime::ZERO, 1_281, ()), Fate::TooLarge);
     }
 
     #[test]
