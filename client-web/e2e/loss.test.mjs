@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
+import { ScenarioRelay } from './support/scenario.mjs';
 import { Tab, launch } from './support/tab.mjs';
 
 const QUERY = '?play=demo&barcode=1&width=640&height=360&fps=30';
@@ -67,10 +68,10 @@ async function tooLate(tab) {
 }
 
 /** Plays a scene that moves behind a relay, lets `lose` do its work, and yields what the browser counted before and after. */
-async function played(encoder, settings, lose) {
+async function played(encoder, settings, lose, relay = undefined) {
   const all = { 'video.encoder': encoder, 'server.state_dir': mkdtempSync(join(states, 'state-')), ...settings };
   const node = await Node.start(all);
-  const relay = await Relay.start();
+  relay ??= await Relay.start();
   const prepare = async (context) => {
     await keepConnections(context);
     await relay.prepare(context);
@@ -79,7 +80,8 @@ async function played(encoder, settings, lose) {
     let counted;
     await Tab.with({ browser, node, query: QUERY, prepare }, async (tab) => {
       await tab.playing();
-      assert.equal(await tab.page.evaluate(() => window.nearlight.hello?.encoder), encoder);
+      // A path takes its time.
+      assert.equal(await until('the greeting', () => tab.page.evaluate(() => window.nearlight.hello?.encoder)), encoder);
       await tab.page.keyboard.down('d');
       await tab.frames(20);
       await tooLate(tab);
@@ -149,6 +151,24 @@ for (const [name, encoder] of [['VP9 of libvpx', 'gst-vp9enc'], ['AV1 of libaom'
     // What is lost while a keyframe is on its way may be part of it.
     const keyframes = after.keyFramesDecoded - before.keyFramesDecoded;
     assert.ok(keyframes >= 1 && keyframes <= OUTAGES + late, told);
+  });
+}
+
+const SECONDS = 8;
+for (const name of ['loss-1', 'loss-3', 'loss-5', 'mixed', 'outage-200']) {
+  test(`over the network ${name} the page plays on without keyframes`, async (t) => {
+    let network;
+    const counted = await played('x264', {}, async (tab, relay) => {
+      const before = await relay.counts();
+      await relay.begin();
+      await tab.frames(SECONDS * 30);
+      const { sent, overflowed, lost } = await relay.counts();
+      network = { sent: sent - before.sent, lost: lost - before.lost, overflowed };
+    }, new ScenarioRelay(name, SECONDS));
+    const told = JSON.stringify({ ...counted, ...network });
+    t.diagnostic(told);
+    assert.ok(network.sent > 100 && (network.lost > 0) === (name !== 'mixed'), told);
+    assertNoKeyframe(counted, told);
   });
 }
 

@@ -8,6 +8,28 @@ const WAITING_BYTES = 1 << 20;
 const socket = () => dgram.createSocket({ type: 'udp4', recvBufferSize: WAITING_BYTES });
 const bind = (unbound) => new Promise((resolve) => { unbound.bind(0, '127.0.0.1', resolve); });
 
+/**
+ * Puts a relay in place of the node in answers that pages get from now on: `front` yields the port that leads to one of the
+ * node's.
+ */
+export async function putBetween(context, front) {
+  await context.route('**/whep', async (route) => {
+    const answer = await route.fetch();
+    const lines = [];
+    for (const line of (await answer.text()).split('\r\n')) {
+      const words = line.split(' ');
+      if (!line.startsWith('a=candidate:')) lines.push(line);
+      else if (words[4] === '127.0.0.1') {
+        words[5] = await front(Number(words[5]));
+        lines.push(words.join(' '));
+      }
+    }
+    await route.fulfill({ response: answer, body: lines.join('\r\n') });
+  });
+  // The node is to know no address of the browser but the relay's.
+  await context.route('**/whep/**', (route) => (route.request().method() === 'PATCH' ? route.fulfill({ status: 204 }) : route.continue()));
+}
+
 /** What of RTP's header a test may lose packets by; undefined where it is no RTP (RFC 7983, RFC 5761). */
 function rtp(datagram) {
   const [first, second] = datagram;
@@ -52,22 +74,11 @@ export class Relay {
   }
 
   /** Puts the relay in place of the node in answers that pages get from now on. */
-  async prepare(context) {
-    await context.route('**/whep', async (route) => {
-      const answer = await route.fetch();
-      const sdp = await answer.text();
-      const lines = sdp.split('\r\n').map((line) => {
-        const words = line.split(' ');
-        if (!line.startsWith('a=candidate:')) return line;
-        if (words[4] !== '127.0.0.1') return undefined;
-        this.#node = Number(words[5]);
-        words[5] = this.port;
-        return words.join(' ');
-      });
-      await route.fulfill({ response: answer, body: lines.filter((line) => line !== undefined).join('\r\n') });
+  prepare(context) {
+    return putBetween(context, (port) => {
+      this.#node = port;
+      return this.port;
     });
-    // The node is to know no address of the browser but the relay's.
-    await context.route('**/whep/**', (route) => (route.request().method() === 'PATCH' ? route.fulfill({ status: 204 }) : route.continue()));
   }
 
   close() {
