@@ -6,7 +6,7 @@ use std::time::Duration;
 use media::{Clock, DeviceId, InputSink, MediaTime, SequencedInput};
 use server::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use server::saves::GameSaves;
-use server::wire::EntryKind;
+use server::wire::{EntryKind, KeyboardMode};
 use testkit::{Programme, PulledPattern, PushedPattern};
 
 /// Pictures in flight, as the renderer has them.
@@ -32,6 +32,7 @@ impl App for Pattern {
             kind: EntryKind::Synthetic,
             controls: Vec::new(),
             genre: None,
+            keyboard: KeyboardMode::Places,
             has_poster: false,
             screen: None,
             unavailable: None,

@@ -58,6 +58,11 @@ export async function decodableCodecs(): Promise<readonly VideoCodec[]> {
   return (await Promise.all(asked)).filter((codec) => codec !== undefined);
 }
 
+/** Option makes characters, as AltGr does elsewhere. */
+export function isApple(): boolean {
+  return /Mac|iPhone|iPad/.test(navigator.userAgent);
+}
+
 export function hasTouch(): boolean {
   return navigator.maxTouchPoints > 0;
 }

@@ -69,6 +69,8 @@ pub struct AppInfo {
     pub kind: wire::EntryKind,
     /// What kind of game it is, where it is one.
     pub genre: Option<String>,
+    /// What keys are to it.
+    pub keyboard: wire::KeyboardMode,
     /// Whether there is a still picture.
     pub has_poster: bool,
     /// How to play it.
@@ -228,6 +230,7 @@ impl Apps {
                 summary: info.summary,
                 kind: info.kind,
                 genre: info.genre,
+                keyboard: info.keyboard,
                 controls: info.controls,
                 unavailable: info.unavailable,
                 saves: entry.app.saves().is_some(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use host::catalogue::{Device, Entry, Missing, Values};
+use host::catalogue::{self, Device, Entry, Missing, Values};
 use host::confine::{
     self, Bind, Confinement, End, Exit, How, Limits, Network, Phase, Program, Sandbox, Spec,
     command,
@@ -26,7 +26,7 @@ use crate::apps::{App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, Vi
 use crate::config::{self, Config};
 use crate::meter::{Machine, Measured, Meter, Spent, thread_time};
 use crate::saves::{GameSaves, Keep, Saves};
-use crate::wire::{ControlHint, EntryKind, StartStep};
+use crate::wire::{ControlHint, EntryKind, KeyboardMode, StartStep};
 
 use gamepads::GameInput;
 pub(crate) use hosted::Hosted;
@@ -111,8 +111,9 @@ struct GameApp {
 
 impl App for GameApp {
     fn info(&self) -> AppInfo {
-        let Entry { id, title, summary, genre, controls, display, poster, .. } = &self.entry;
-        let hint = |control: &host::catalogue::Control| ControlHint {
+        let Entry { id, title, summary, genre, keyboard, controls, display, poster, .. } =
+            &self.entry;
+        let hint = |control: &catalogue::Control| ControlHint {
             input: control.input.clone(),
             action: control.action.clone(),
         };
@@ -123,6 +124,10 @@ impl App for GameApp {
             summary: summary.clone(),
             kind: EntryKind::Game,
             genre: Some(genre.name().to_owned()),
+            keyboard: match keyboard {
+                catalogue::KeyboardMode::Places => KeyboardMode::Places,
+                catalogue::KeyboardMode::Text => KeyboardMode::Text,
+            },
             has_poster: poster.is_some(),
             controls: controls.iter().map(hint).collect(),
             screen: Some(ScreenInfo { largest: display.max_size, changes: display.resize }),

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::saves::GameSaves;
 use crate::sounds::bells::{Bells, Strikes};
 use crate::sync_test::SyncTest;
-use crate::wire::{ControlHint, EntryKind};
+use crate::wire::{ControlHint, EntryKind, KeyboardMode};
 
 /// Size of a catalogue picture.
 pub(crate) const POSTER: Size = Size::new(960, 540);
@@ -157,6 +157,7 @@ impl App for SceneApp {
                 hint("V", "walk or orbit"),
             ],
             genre: None,
+            keyboard: KeyboardMode::Places,
             has_poster: true,
             screen: None,
             unavailable: self.state.as_ref().err().cloned(),

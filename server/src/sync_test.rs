@@ -15,7 +15,7 @@ use crate::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use crate::saves::GameSaves;
 use crate::scenes::{POSTER, jpeg_of};
 use crate::sounds::beeps::{BEEP, Beeps, into_second};
-use crate::wire::EntryKind;
+use crate::wire::{EntryKind, KeyboardMode};
 
 /// Pictures in flight, as the renderer has them.
 const SLOTS: usize = 3;
@@ -39,6 +39,7 @@ impl App for SyncTest {
             kind: EntryKind::Synthetic,
             controls: Vec::new(),
             genre: None,
+            keyboard: KeyboardMode::Places,
             has_poster: true,
             screen: None,
             unavailable: None,

@@ -35,6 +35,8 @@ pub struct CatalogueEntry {
     /// Absolute address of a still picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poster_url: Option<String>,
+    /// What keys are to it, until the player chooses otherwise.
+    pub keyboard: KeyboardMode,
     /// How to play, one line each, such as `WASD` and `walk`.
     pub controls: Vec<ControlHint>,
     /// Why it cannot be played now; absent when it can.
@@ -42,6 +44,16 @@ pub struct CatalogueEntry {
     pub unavailable: Option<String>,
     /// The node keeps what a player saves in it.
     pub saves: bool,
+}
+
+/// What keys are to what is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyboardMode {
+    /// Places, whatever the player's layout has there.
+    Places,
+    /// The text that the player's layout makes of them.
+    Text,
 }
 
 /// A line of help.

@@ -15,7 +15,7 @@ use nearlight::apps::{App, AppInfo, Needs, OpenError, Running, Start, VideoMode}
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::saves::GameSaves;
-use nearlight::wire::EntryKind;
+use nearlight::wire::{EntryKind, KeyboardMode};
 use serde_json::{Value, json};
 use testkit::PulledPattern;
 
@@ -34,6 +34,7 @@ impl App for Game {
             summary: String::new(),
             kind: EntryKind::Game,
             genre: None,
+            keyboard: KeyboardMode::Places,
             has_poster: false,
             controls: Vec::new(),
             screen: None,

@@ -13,7 +13,7 @@ use media::{
 use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use nearlight::drive::{SourceOutput, SourceReport, SourceThread};
 use nearlight::saves::GameSaves;
-use nearlight::wire::EntryKind;
+use nearlight::wire::{EntryKind, KeyboardMode};
 use testkit::{FakeClock, PulledPattern};
 
 const RATE: FrameRate = FrameRate::fps(50);
@@ -75,6 +75,7 @@ impl App for Game {
             summary: String::new(),
             kind: EntryKind::Game,
             genre: None,
+            keyboard: KeyboardMode::Places,
             has_poster: false,
             controls: Vec::new(),
             screen: None,

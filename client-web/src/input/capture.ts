@@ -1,4 +1,4 @@
-// All input of one picture: joins keyboard, pointer, wheel, touch and gamepads, and lets go of everything when the
+// All input of one picture: joins keyboard, text, pointer, wheel, touch and gamepads, and lets go of everything when the
 // page can no longer know what is held.
 import { type Box, normalise } from '../video/layout.ts';
 import { Gamepads, type GamepadOptions } from './gamepad.ts';
@@ -6,6 +6,7 @@ import { Keyboard, type Shortcut } from './keyboard.ts';
 import { PointerMotion } from './motion.ts';
 import { Pointer } from './pointer.ts';
 import type { InputSender } from './sender.ts';
+import { TextInput } from './text.ts';
 import { TouchInput, type StickView, type TouchMode } from './touch.ts';
 
 export interface CaptureOptions {
@@ -14,11 +15,15 @@ export interface CaptureOptions {
   readonly onShortcut: (shortcut: Shortcut) => void;
   readonly onLock: (locked: boolean) => void;
   readonly onStick: (stick: StickView | undefined) => void;
+  /** The field for text lost the focus, to this where that is known. */
+  readonly onTextBlur: (to: EventTarget | null) => void;
   readonly gamepads: GamepadOptions;
 }
 
 export class InputCapture {
   readonly gamepads: Gamepads;
+  /** Takes text while its field has the focus. */
+  readonly text: TextInput;
   private readonly abort = new AbortController();
   private readonly motion: PointerMotion;
   private readonly keyboard: Keyboard;
@@ -37,6 +42,10 @@ export class InputCapture {
       // The three modifiers were sent as they went down.
       this.releaseAll();
       options.onShortcut(shortcut);
+    });
+    this.text = new TextInput(sender, this.keyboard, (to) => {
+      this.releaseAll();
+      options.onTextBlur(to);
     });
     this.pointer = new Pointer(surface, sender, this.motion, {
       place,
@@ -97,6 +106,7 @@ export class InputCapture {
     this.releaseAll();
     this.sender.events = undefined;
     this.abort.abort();
+    this.text.close();
     this.pointer.close();
     this.touch.close();
     this.motion.close();

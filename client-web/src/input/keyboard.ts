@@ -24,39 +24,51 @@ export function shortcutOf(event: Modified): Shortcut | undefined {
   return event.ctrlKey && event.altKey && event.shiftKey ? SHORTCUTS[event.code] : undefined;
 }
 
-type KeyLike = Modified & Pick<KeyboardEvent, 'isComposing' | 'preventDefault' | 'stopPropagation'>;
+export type KeyLike = Modified & Pick<KeyboardEvent, 'isComposing' | 'preventDefault' | 'stopPropagation'>;
 
 export class Keyboard {
-  /** Codes of keys that the server believes to be down. */
-  private readonly held = new Set<string>();
+  /** What the server believes to be down: the place that was pressed, and the one that was sent for it. */
+  private readonly held = new Map<string, number>();
 
   constructor(
     private readonly sender: InputSender,
     private readonly onShortcut: (shortcut: Shortcut) => void,
   ) {}
 
-  down(event: KeyLike): void {
-    if (event.isComposing) return;
-    const shortcut = shortcutOf(event);
-    if (shortcut !== undefined) {
-      event.preventDefault();
-      event.stopPropagation();
-      this.onShortcut(shortcut);
-      return;
-    }
-    const code = hidUsage(event.code);
+  /** A key went down; `place` is the key that it is, where that is another than it lies at. */
+  down(event: KeyLike, place: string = event.code): void {
+    if (event.isComposing || this.take(event)) return;
+    const code = hidUsage(place);
     if (code === undefined) return;
     event.preventDefault();
     // Repeats are left out: whoever plays at the other end repeats by its own settings.
     if (this.held.has(event.code)) return;
-    if (this.sender.send({ kind: 'key', code, pressed: true })) this.held.add(event.code);
+    if (this.sender.send({ kind: 'key', code, pressed: true })) this.held.set(event.code, code);
+  }
+
+  /** Does what the page does on a shortcut; whether it was one. */
+  take(event: KeyLike): boolean {
+    const shortcut = shortcutOf(event);
+    if (shortcut === undefined) return false;
+    event.preventDefault();
+    event.stopPropagation();
+    this.onShortcut(shortcut);
+    return true;
+  }
+
+  /** Strikes a key that nobody pressed. */
+  tap(place: string): void {
+    const code = hidUsage(place);
+    if (code === undefined) return;
+    this.sender.send({ kind: 'key', code, pressed: true });
+    this.sender.send({ kind: 'key', code, pressed: false });
   }
 
   up(event: Pick<KeyLike, 'code'>): void {
     this.release(event.code);
     if (event.code === 'MetaLeft' || event.code === 'MetaRight') {
       // macOS sends no keyup for keys let go while Command is down.
-      for (const code of [...this.held]) this.release(code);
+      for (const code of [...this.held.keys()]) this.release(code);
     }
   }
 
@@ -66,8 +78,10 @@ export class Keyboard {
   }
 
   private release(key: string): void {
-    if (!this.held.delete(key)) return;
-    const code = hidUsage(key);
-    if (code !== undefined) this.sender.send({ kind: 'key', code, pressed: false });
+    const code = this.held.get(key);
+    if (code === undefined) return;
+    this.held.delete(key);
+    // Two keys may be one to the server, as Ctrl with a letter of another layout is.
+    if (![...this.held.values()].includes(code)) this.sender.send({ kind: 'key', code, pressed: false });
   }
 }

@@ -4,7 +4,6 @@ import { Speaker } from '../audio/speaker.ts';
 import { InputCapture } from '../input/capture.ts';
 import { readGamepads } from '../input/gamepad.ts';
 import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
-import { TextInput } from '../input/text.ts';
 import type { StickView } from '../input/touch.ts';
 import { FrameConnection, startAhead } from '../quic/connection.ts';
 import { TITLES, type TransportChoice } from '../session/choice.ts';
@@ -78,7 +77,6 @@ export class Player {
   private readonly cursor: GameCursor;
   /** Where the address says no size. */
   private readonly screen: ScreenWatch | undefined;
-  private readonly text: TextInput;
   private readonly bar: Bar;
   private readonly hud: Hud;
   private readonly panel: StatePanel;
@@ -111,6 +109,10 @@ export class Player {
   private title = '';
   /** Gamepads are at the bar, and not the session's. */
   private padMenu = false;
+  /** Keys are text as the user types it, and not places. */
+  private typing = false;
+  /** The user has said which of the two they are. */
+  private typingChosen = false;
   /** Escape and the system's own keys go to the session. */
   private keyboardLocked = false;
 
@@ -206,6 +208,11 @@ export class Player {
       onShortcut: (shortcut) => { this.does(shortcut); },
       onLock: (locked) => { this.locked(locked); },
       onStick: (stick) => { this.showStick(stick); },
+      onTextBlur: (to) => {
+        // Who puts an on-screen keyboard away is done with it.
+        const stays = to instanceof Node && (to === this.surface || this.bar.element.contains(to));
+        if (isCoarse() && !stays) this.setTyping(false);
+      },
       gamepads: {
         read: () => [...readGamepads(), this.touchPad.gamepad ?? null],
         active: () => document.hasFocus() && document.visibilityState === 'visible' && this.session.state.name === 'live' && !this.controllers.isOpen && !this.padMenu,
@@ -213,7 +220,9 @@ export class Player {
       },
     });
     this.controllers = new ControllersBox(this.input.gamepads);
-    this.text = new TextInput(this.session.input, () => { this.stopTyping(); });
+    this.surface.addEventListener('focus', () => {
+      if (this.typing) this.input.text.element.focus({ preventScroll: true });
+    }, { signal: this.abort.signal });
     this.fillMenu();
     this.compose();
     this.describe(entry);
@@ -246,7 +255,6 @@ export class Player {
     this.input.close();
     this.place.close();
     this.screen?.close();
-    this.text.close();
     this.invite.close();
     this.controllers.close();
     this.session.leave();
@@ -289,11 +297,13 @@ export class Player {
   }
 
   /** Says what is played; the catalogue may know it only after the session began. */
-  describe({ title, poster_url: poster }: CatalogueEntry): void {
+  describe({ title, poster_url: poster, keyboard }: CatalogueEntry): void {
     this.title = title;
     this.surface.setAttribute('aria-label', `Picture of ${title}`);
     this.bar.rename(title);
     this.panel.rename(title);
+    // On-screen keyboards come when they are asked for.
+    if (!this.typingChosen && !isCoarse()) this.setTyping(keyboard === 'text');
     this.backdrop.replaceChildren(...(poster == null ? [] : [h('img', { src: poster, alt: '' })]));
   }
 
@@ -302,7 +312,7 @@ export class Player {
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
     this.bar.add(this.saving.element);
-    this.element.append(this.bar.element, this.menu.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.hint, this.toast, this.stick, this.touchPad.element, help, this.text.element, this.live);
+    this.element.append(this.bar.element, this.menu.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
   }
 
   /** What may be done is known. */
@@ -314,6 +324,7 @@ export class Player {
       for (const id of ['invite', 'rate', 'fps']) this.menu.remove(id);
     }
     if (!this.watches) return;
+    this.setTyping(false);
     this.input.close();
     this.surface.setAttribute('role', 'img');
   }
@@ -419,9 +430,9 @@ export class Player {
         this.speaker.toggleMuted();
         return;
       case 'type':
-        if (this.watches) return;
-        this.bar.press('type', true);
-        this.text.element.focus();
+        this.typingChosen = true;
+        this.setTyping(!this.typing);
+        (this.typing ? this.input.text.element : this.surface).focus({ preventScroll: true });
         return;
       case 'leave':
         this.session.leave();
@@ -487,9 +498,13 @@ export class Player {
     this.bar.pressControllers(this.controllers.toggle());
   }
 
-  private stopTyping(): void {
-    this.bar.press('type', false);
-    if (document.activeElement === this.text.element) this.surface.focus({ preventScroll: true });
+  /** Keys are text from now on, or places again. */
+  private setTyping(typing: boolean): void {
+    const [field, surface] = [this.input.text.element, this.surface];
+    this.typing = typing && !this.watches;
+    this.bar.press('type', this.typing);
+    const [from, to] = this.typing ? [surface, field] : [field, surface];
+    if (document.activeElement === from) to.focus({ preventScroll: true });
   }
 
   private showHint(): void {

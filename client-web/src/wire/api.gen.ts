@@ -472,6 +472,8 @@ export interface components {
             genre?: string | null;
             /** @description What `POST /api/v1/sessions` takes as `app`. */
             id: string;
+            /** @description What keys are to it, until the player chooses otherwise. */
+            keyboard: components["schemas"]["KeyboardMode"];
             /** @description What it is. */
             kind: components["schemas"]["EntryKind"];
             /** @description Absolute address of a still picture. */
@@ -679,6 +681,11 @@ export interface components {
             /** @description From the fragment of an invitation's `url`. */
             invitation: string;
         };
+        /**
+         * @description What keys are to what is played.
+         * @enum {string}
+         */
+        KeyboardMode: "places" | "text";
         /** @description Asks for a link that lets others join a session. */
         NewInvitation: {
             /**

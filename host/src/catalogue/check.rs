@@ -136,6 +136,7 @@ pub(super) fn check(
             limits,
             internet: file.internet,
             devices,
+            keyboard: file.keyboard,
             gamepads: file.gamepads,
             saves,
             files,

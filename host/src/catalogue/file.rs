@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Control, Device, Genre, PointerMode, Problem};
+use super::{Control, Device, Genre, KeyboardMode, PointerMode, Problem};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +25,8 @@ pub(super) struct File {
     pub(super) internet: bool,
     #[serde(default)]
     pub(super) devices: Vec<Device>,
+    #[serde(default)]
+    pub(super) keyboard: KeyboardMode,
     #[serde(default)]
     pub(super) gamepads: u8,
     #[serde(default)]

@@ -16,6 +16,7 @@
 //! environment = { SDL_AUDIODRIVER = "pulseaudio" }        # not what environment.rs refuses
 //! internet = false                    # whether it may reach the network at all
 //! devices = ["gpu", "gamepad"]        # see Device; given where the node has and allows them
+//! keyboard = "places"                 # or "text": what keys are to it, see KeyboardMode
 //! gamepads = 1                        # that are there from the start: for games that look only then
 //! saves = [".local/share/game"]       # files or folders below the home that are kept
 //! stop_grace_ms = 3000                # from SIGTERM to SIGKILL, up to 60000
@@ -127,6 +128,8 @@ pub struct Entry {
     pub internet: bool,
     /// Devices that it makes use of.
     pub devices: Vec<Device>,
+    /// What keys are to it.
+    pub keyboard: KeyboardMode,
     /// Gamepads that are there from the start and stay, whether the player has them or not: for games that look for
     /// them only then.
     pub gamepads: u8,
@@ -207,6 +210,17 @@ pub enum Device {
     Gamepad,
     /// The player's microphone, when the player allows it.
     Microphone,
+}
+
+/// What the page should make of keys, until the player chooses otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyboardMode {
+    /// Places: what is played with `W A S D` is played with the same fingers on every keyboard.
+    #[default]
+    Places,
+    /// Text as the player's own keyboard makes it; all other keys are places.
+    Text,
 }
 
 /// What the page should do with the pointer.

@@ -2,7 +2,8 @@
 //!
 //! Called by the network task: nothing here waits. What the server does not take at once is dropped and counted;
 //! keys that could not be let go of are let go of with the next input. The wheel turns by whole notches,
-//! since XTEST has no finer ones; a finger is the pointer with its main button.
+//! since XTEST has no finer ones; a finger is the pointer with its main button. While text is typed no modifier is held
+//! and Caps Lock is off: they are in the text already.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +14,11 @@ use media::{InputEvent, InputSink, MediaTime, SequencedInput};
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
     BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, KEY_PRESS_EVENT,
-    KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT,
+    KEY_RELEASE_EVENT, KeyButMask, MOTION_NOTIFY_EVENT,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 
-use super::keys::keycode;
+use super::keys::{CAPS_LOCK, NUM_LOCK, keycode};
 use super::link::{DisplayError, Link};
 use super::pointer::Aim;
 use super::screen::Viewport;
@@ -43,6 +44,8 @@ pub struct XInput {
     aim: Arc<Aim>,
     keys: [bool; 256],
     buttons: [bool; 256],
+    /// Letters are capitals.
+    caps: bool,
     /// Totals of the relative motion that was taken last.
     totals: Option<(i32, i32)>,
     /// What is left of relative motion below a pixel, and of the wheel below a notch.
@@ -69,6 +72,7 @@ impl XInput {
             aim,
             keys: [false; 256],
             buttons: [false; 256],
+            caps: false,
             totals: None,
             motion: (0, 0),
             wheel: (0, 0),
@@ -81,6 +85,8 @@ impl XInput {
         };
         // What another connection left pressed stays so until somebody lets go of it.
         let pressed = input.link.x().query_keymap()?.reply()?.keys;
+        let pointer = input.link.x().query_pointer(input.link.root())?.reply()?;
+        input.caps = pointer.mask.contains(KeyButMask::LOCK);
         for key in 0..=u8::MAX {
             let (byte, bit) = (usize::from(key / 8), key % 8);
             input.keys[usize::from(key)] = pressed[byte] >> bit & 1 == 1;
@@ -149,16 +155,7 @@ impl XInput {
             InputEvent::PointerRelative { total_x, total_y } => self.travel(total_x, total_y),
             InputEvent::Wheel { x, y } => self.turn(x, y),
             InputEvent::Touch { finger, phase, x, y, .. } => self.touch(finger, phase, x, y),
-            InputEvent::Text(ref text) => {
-                let keys = self.spares.prepare(&self.link, text)?;
-                let (root, x) = (self.link.root(), self.link.wire_ready());
-                for &key in keys {
-                    for kind in [KEY_PRESS_EVENT, KEY_RELEASE_EVENT] {
-                        x.xtest_fake_input(kind, key, 0, root, 0, 0, 0)?;
-                    }
-                }
-                Ok(())
-            }
+            InputEvent::Text(ref text) => self.type_text(text),
             InputEvent::ReleaseAll => self.let_go(),
             InputEvent::Gamepad { .. } | InputEvent::GamepadPlugged { .. } => Ok(()),
         }
@@ -171,6 +168,37 @@ impl XInput {
         }
         self.fake(if pressed { KEY_PRESS_EVENT } else { KEY_RELEASE_EVENT }, key, 0, 0)?;
         self.keys[usize::from(key)] = pressed;
+        self.caps ^= pressed && key == CAPS_LOCK;
+        Ok(())
+    }
+
+    fn strike(&self, key: u8) -> Result<(), DisplayError> {
+        self.fake(KEY_PRESS_EVENT, key, 0, 0)?;
+        self.fake(KEY_RELEASE_EVENT, key, 0, 0)
+    }
+
+    fn type_text(&mut self, text: &str) -> Result<(), DisplayError> {
+        self.spares.prepare(&self.link, text)?;
+        // To let go of a lock and press it again is to turn it.
+        let lifts = |key: u8| self.spares.is_modifier(key) && key != CAPS_LOCK && key != NUM_LOCK;
+        let held = (0..=u8::MAX).filter(|&key| self.keys[usize::from(key)] && lifts(key));
+        let held: Vec<u8> = held.collect();
+        let caps = self.caps && !self.keys[usize::from(CAPS_LOCK)];
+        for &key in &held {
+            self.fake(KEY_RELEASE_EVENT, key, 0, 0)?;
+        }
+        if caps {
+            self.strike(CAPS_LOCK)?;
+        }
+        for &key in self.spares.struck() {
+            self.strike(key)?;
+        }
+        if caps {
+            self.strike(CAPS_LOCK)?;
+        }
+        for &key in &held {
+            self.fake(KEY_PRESS_EVENT, key, 0, 0)?;
+        }
         Ok(())
     }
 

@@ -41,6 +41,11 @@ const RUNS: [(u16, &[u8]); 6] = [
     (0xe0, &[29, 42, 56, 125, 97, 54, 100, 126]),
 ];
 
+/// X's code of Caps Lock.
+pub(super) const CAPS_LOCK: u8 = 58 + OFFSET;
+/// And of Num Lock.
+pub(super) const NUM_LOCK: u8 = 69 + OFFSET;
+
 /// The key code of X; none where there is no such key.
 pub(super) fn keycode(code: KeyCode) -> Option<u8> {
     let run = RUNS.iter().rev().find(|(first, _)| *first <= code.0)?;

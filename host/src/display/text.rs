@@ -13,6 +13,8 @@ use super::link::{DisplayError, Link};
 
 /// Keys to type with.
 pub(super) struct Spares {
+    /// Keys that change what other keys do while they are held.
+    modifiers: [bool; 256],
     /// The least recently used first.
     keys: Vec<Spare>,
     /// What is struck next; kept to reuse its memory.
@@ -35,19 +37,26 @@ impl Spares {
         let count = most.saturating_sub(least).saturating_add(1);
         let mapping = x.get_keyboard_mapping(least, count)?;
         let modifiers = x.get_modifier_mapping()?;
-        let (mapping, modifiers) = (mapping.reply()?, modifiers.reply()?.keycodes);
-        let mut reached = [false; 256];
+        let (mapping, rows) = (mapping.reply()?, modifiers.reply()?.keycodes);
+        let mut modifiers = [false; 256];
+        rows.iter().filter(|&&key| key != 0).for_each(|&key| modifiers[usize::from(key)] = true);
+        let mut reached = modifiers;
         let usages = (0..=KeyCode::LAST.0).filter_map(|usage| keycode(KeyCode(usage)));
-        usages.chain(modifiers).for_each(|key| reached[usize::from(key)] = true);
+        usages.for_each(|key| reached[usize::from(key)] = true);
         let symbols = mapping.keysyms.chunks(usize::from(mapping.keysyms_per_keycode.max(1)));
         let keys = (least..=most).zip(symbols).filter(|(key, _)| !reached[usize::from(*key)]);
         let keys =
             keys.map(|(key, symbols)| Spare { key, symbol: None, original: symbols.to_vec() });
-        Ok(Self { keys: keys.collect(), struck: Vec::new() })
+        Ok(Self { modifiers, keys: keys.collect(), struck: Vec::new() })
     }
 
-    /// Gives every character of `text` a key, and yields the keys in the order of the text.
-    pub(super) fn prepare(&mut self, link: &Link, text: &str) -> Result<&[u8], DisplayError> {
+    /// Whether a key changes what other keys do.
+    pub(super) fn is_modifier(&self, key: u8) -> bool {
+        self.modifiers[usize::from(key)]
+    }
+
+    /// Gives every character of `text` a key; they are the ones to be [`struck`](Self::struck).
+    pub(super) fn prepare(&mut self, link: &Link, text: &str) -> Result<(), DisplayError> {
         self.struck.clear();
         let x = link.wire_ready();
         for symbol in text.chars().map(keysym) {
@@ -61,7 +70,12 @@ impl Spares {
             self.struck.push(spare.key);
             self.keys.push(spare);
         }
-        Ok(&self.struck)
+        Ok(())
+    }
+
+    /// Keys in the order of the text.
+    pub(super) fn struck(&self) -> &[u8] {
+        &self.struck
     }
 
     /// The key that has this symbol, or else the one that was used longest ago, unless this very text uses it.

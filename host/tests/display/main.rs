@@ -14,3 +14,4 @@ mod connection;
 mod input;
 mod screen;
 mod server;
+mod typing;

@@ -16,7 +16,7 @@ pub(crate) const COOKIE_BYTES: [u8; 16] = [0x5a; 16];
 pub(crate) struct Server {
     child: Child,
     number: u32,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A server of this size at most, or none where Xvfb is not installed and not asked for.
@@ -63,7 +63,7 @@ pub(crate) fn start_with(arguments: &[&str]) -> Option<Server> {
         said.push(char::from(byte[0]));
     }
     assert_eq!(said, number.to_string(), "Xvfb ended");
-    Some(Server { child, number, _folder: folder })
+    Some(Server { child, number, folder })
 }
 
 impl Server {
@@ -73,6 +73,16 @@ impl Server {
 
     pub(crate) fn connect(&self) -> Display {
         Display::connect(&self.socket(), &COOKIE).unwrap()
+    }
+
+    /// What programs are to have in their environment that use this server.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
+        let authority = self.folder.path().join("clients");
+        std::fs::write(&authority, COOKIE.authority(self.number)).unwrap();
+        [
+            ("DISPLAY", format!(":{}", self.number)),
+            ("XAUTHORITY", authority.to_str().unwrap().to_owned()),
+        ]
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -20,7 +20,7 @@ use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::saves::GameSaves;
 use nearlight::serve::Server;
-use nearlight::wire::EntryKind;
+use nearlight::wire::{EntryKind, KeyboardMode};
 use nearlight::{http, ops};
 use serde_json::{Value, json};
 use testkit::{PulledPattern, PushedShared, SharedSurface};
@@ -441,6 +441,7 @@ fn info(id: &str, unavailable: Option<&str>) -> AppInfo {
         kind: EntryKind::Synthetic,
         controls: Vec::new(),
         genre: None,
+        keyboard: KeyboardMode::Places,
         has_poster: false,
         screen: None,
         unavailable: unavailable.map(Into::into),
