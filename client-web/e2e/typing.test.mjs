@@ -239,3 +239,40 @@ types('nothing stays pressed when the page loses the focus, or keys become place
   // How often a key that is held repeats is nobody's business.
   return undefined;
 });
+
+types('what keys are is chosen in the menu, and single keys are others by the player’s wish', async (tab, cdp) => {
+  const { page } = tab;
+  const menu = page.getByRole('menu', { name: 'Session' });
+  const choose = async (name) => {
+    await page.keyboard.press('Control+Alt+Shift+KeyM');
+    await menu.getByRole('menuitem', { name }).click();
+  };
+  // Z of a German keyboard: as text, then by its place.
+  await stroke(cdp, 'KeyY', 'z');
+  await choose(/^Keyboard/);
+  assert.match(await menu.getByRole('menuitem', { name: /^Keyboard/ }).innerText(), /Keys by their place/);
+  await page.keyboard.press('Escape');
+  await stroke(cdp, 'KeyY', 'z');
+  await choose(/^Keys$/);
+  const box = page.getByRole('complementary', { name: 'Keys' });
+  await box.getByRole('button', { name: 'Change a key' }).click();
+  await stroke(cdp, 'KeyY', 'z');
+  await box.getByText('Press the key that Y is to be').waitFor();
+  await stroke(cdp, 'KeyQ', 'q');
+  await box.getByText('Y is Q').waitFor();
+  await choose(/^Keys$/);
+  await stroke(cdp, 'KeyY', 'z');
+  // It is so after a reload, too, until it is taken back.
+  await page.reload();
+  await tab.state('live');
+  await page.keyboard.press('Control+Alt+Shift+KeyT');
+  await stroke(cdp, 'KeyY', 'z');
+  await choose(/^Keys$/);
+  await box.getByRole('button', { name: 'Forget what Y is' }).click();
+  await choose(/^Controllers$/);
+  await page.getByRole('complementary', { name: 'Controllers' }).waitFor();
+  assert.equal(await box.isVisible(), false, 'one box at a time');
+  await choose(/^Controllers$/);
+  await stroke(cdp, 'KeyY', 'z');
+  return 'zyqqy';
+});

@@ -157,6 +157,12 @@ export class Api {
     return body as Saves;
   }
 
+  /** The files of a version, as a tar archive. */
+  async downloadSave(app: string, player: string, id: string): Promise<Blob> {
+    const path = `catalogue/${encodeURIComponent(app)}/saves/${encodeURIComponent(id)}`;
+    return (await this.request(this.at(path), { headers: { [PLAYER]: player } })).blob();
+  }
+
   /** Deletes a version of what a player keeps of a game. */
   async deleteSave(app: string, player: string, id: string): Promise<void> {
     const path = `catalogue/${encodeURIComponent(app)}/saves/${encodeURIComponent(id)}`;

@@ -15,7 +15,7 @@ import { lacksForFrames } from './platform.ts';
 import { insecureNotice } from './ui/notice.ts';
 import { PadMenu } from './ui/pad-menu.ts';
 import { Player } from './ui/player.ts';
-import { savesList } from './ui/saves.ts';
+import { savesList, type SavesActions } from './ui/saves.ts';
 import { clientNow, type Micros } from './units.ts';
 import { showsFrames } from './video/view.ts';
 
@@ -139,11 +139,16 @@ export class App {
   private savesOf(entry: CatalogueEntry, play: (entry: CatalogueEntry, askedAt: Micros, save: string) => void): HTMLElement | undefined {
     const who = entry.saves ? whoPlays() : undefined;
     if (who === undefined) return undefined;
-    return savesList(entry.title, {
-      list: () => this.api.saves(entry.id, who),
-      remove: (id) => this.api.deleteSave(entry.id, who, id),
-      play: (save, askedAt) => { play(entry, askedAt, save); },
-    });
+    return savesList(entry.title, this.savesFor(entry, who, (save, askedAt) => { play(entry, askedAt, save); }));
+  }
+
+  private savesFor({ id: app }: CatalogueEntry, who: string, play: SavesActions['play']): SavesActions {
+    return {
+      list: () => this.api.saves(app, who),
+      remove: (id) => this.api.deleteSave(app, who, id),
+      download: (id) => this.api.downloadSave(app, who, id),
+      play,
+    };
   }
 
   /** Plays the entry of this id without waiting for the catalogue, which only adds its title. */
@@ -172,7 +177,10 @@ export class App {
     document.title = titleOf(entry);
     let leaves = false;
     const seat = link === undefined ? seatOf(save) : {};
-    const player = new Player({ entry, link, left, askedAt, seat }, this.api, this.settings, this.transports, {
+    const saves = seat.player === undefined
+      ? undefined
+      : this.savesFor(entry, seat.player, (from, at) => { this.play(this.known?.entries.find(({ id }) => id === entry.id) ?? entry, at, { save: from }); });
+    const player = new Player({ entry, link, left, askedAt, seat, saves }, this.api, this.settings, this.transports, {
       onLeave: () => {
         // Going back takes a moment, in which it must not be done twice.
         if (!leaves) this.leave();

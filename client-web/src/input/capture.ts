@@ -2,6 +2,7 @@
 // page can no longer know what is held.
 import { type Box, normalise } from '../video/layout.ts';
 import { Gamepads, type GamepadOptions } from './gamepad.ts';
+import type { KeyMap } from './key-map.ts';
 import { Keyboard, type Shortcut } from './keyboard.ts';
 import { PointerMotion } from './motion.ts';
 import { Pointer } from './pointer.ts';
@@ -76,6 +77,16 @@ export class InputCapture {
 
   get isLocked(): boolean {
     return this.pointer.isLocked;
+  }
+
+  get keyMap(): KeyMap {
+    return this.keyboard.map;
+  }
+
+  /** Keys are others for what is played from now on. */
+  setKeyMap(map: KeyMap): void {
+    this.releaseAll();
+    this.keyboard.map = map;
   }
 
   get touchMode(): TouchMode {

@@ -1,5 +1,6 @@
 // The keyboard, by physical places.
 import { hidUsage } from './hid.ts';
+import type { KeyMap } from './key-map.ts';
 import type { InputSender } from './sender.ts';
 
 /** What the page itself does on Ctrl+Alt+Shift+letter; no game uses three modifiers at once. */
@@ -29,6 +30,8 @@ export type KeyLike = Modified & Pick<KeyboardEvent, 'isComposing' | 'preventDef
 export class Keyboard {
   /** What the server believes to be down: the place that was pressed, and the one that was sent for it. */
   private readonly held = new Map<string, number>();
+  /** What places are others for what is played. */
+  map: KeyMap = new Map();
 
   constructor(
     private readonly sender: InputSender,
@@ -36,7 +39,7 @@ export class Keyboard {
   ) {}
 
   /** A key went down; `place` is the key that it is, where that is another than it lies at. */
-  down(event: KeyLike, place: string = event.code): void {
+  down(event: KeyLike, place: string = this.map.get(event.code) ?? event.code): void {
     if (event.isComposing || this.take(event)) return;
     const code = hidUsage(place);
     if (code === undefined) return;

@@ -38,6 +38,10 @@ export class InviteBox {
     );
   }
 
+  get isOpen(): boolean {
+    return !this.element.hidden;
+  }
+
   /** Opens or closes it; says which. */
   toggle(): boolean {
     this.element.hidden = !this.element.hidden;

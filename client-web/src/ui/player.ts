@@ -3,6 +3,7 @@ import type { Api } from '../api.ts';
 import { Speaker } from '../audio/speaker.ts';
 import { InputCapture } from '../input/capture.ts';
 import { readGamepads } from '../input/gamepad.ts';
+import { rememberedKeys, rememberKeys } from '../input/key-map.ts';
 import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
 import type { StickView } from '../input/touch.ts';
 import { FrameConnection, startAhead } from '../quic/connection.ts';
@@ -26,11 +27,12 @@ import { Hud } from './hud.ts';
 import { ControllersBox } from './controllers.ts';
 import { TouchPad } from './touch-pad.ts';
 import { InviteBox } from './invite.ts';
+import { KeysBox } from './keys.ts';
 import { SessionMenu } from './menu.ts';
 import { StatePanel } from './panel.ts';
 import { type Fit, PicturePlace } from './place.ts';
 import { qualityChoices } from './quality.ts';
-import { SaveButton } from './saves.ts';
+import { SaveButton, SavesBox, type SavesActions } from './saves.ts';
 import { ScreenWatch } from './screen.ts';
 import { announcement, company, duration, ROLES } from './words.ts';
 
@@ -45,6 +47,8 @@ export interface PlayRequest {
   readonly askedAt: Micros;
   /** Who plays, and from which save. */
   readonly seat: Seat;
+  /** What the player keeps of it, where somebody may keep something. */
+  readonly saves: SavesActions | undefined;
 }
 
 export interface PlayerEvents {
@@ -83,6 +87,8 @@ export class Player {
   private readonly invite: InviteBox;
   private readonly saving: SaveButton;
   private readonly controllers: ControllersBox;
+  private readonly keys: KeysBox;
+  private readonly saves: SavesBox | undefined;
   private readonly touchPad = new TouchPad();
   /** What a session offers beside its picture; whoever has more adds it here. */
   readonly menu = new SessionMenu(() => {
@@ -117,7 +123,7 @@ export class Player {
   private keyboardLocked = false;
 
   constructor(
-    { entry, link, left, askedAt, seat }: PlayRequest,
+    { entry, link, left, askedAt, seat, saves }: PlayRequest,
     api: Api,
     settings: Settings,
     transports: TransportChoice,
@@ -220,6 +226,15 @@ export class Player {
       },
     });
     this.controllers = new ControllersBox(this.input.gamepads);
+    this.input.setKeyMap(rememberedKeys(entry.id));
+    this.keys = new KeysBox({
+      map: () => this.input.keyMap,
+      setMap: (map) => {
+        this.input.setKeyMap(map);
+        rememberKeys(entry.id, map);
+      },
+    });
+    this.saves = saves && new SavesBox(entry.title, saves);
     this.surface.addEventListener('focus', () => {
       if (this.typing) this.input.text.element.focus({ preventScroll: true });
     }, { signal: this.abort.signal });
@@ -312,7 +327,7 @@ export class Player {
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
     this.bar.add(this.saving.element);
-    this.element.append(this.bar.element, this.menu.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
+    this.element.append(this.bar.element, this.menu.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
   }
 
   /** What may be done is known. */
@@ -324,6 +339,7 @@ export class Player {
       for (const id of ['invite', 'rate', 'fps']) this.menu.remove(id);
     }
     if (!this.watches) return;
+    for (const id of ['keyboard', 'keys', 'controllers']) this.menu.remove(id);
     this.setTyping(false);
     this.input.close();
     this.surface.setAttribute('role', 'img');
@@ -331,6 +347,10 @@ export class Player {
 
   private greeted({ saves }: Hello): void {
     this.saving.show(saves ?? undefined);
+    if (saves != null) {
+      this.menu.add({ id: 'save', label: 'Save', onChoose: () => { this.saving.element.click(); } });
+      if (this.saves !== undefined) this.menu.add({ id: 'saves', label: 'Saved games', onChoose: () => { this.open(this.saves); } });
+    }
     if (this.session.state.name !== 'live') return;
     const news = this.saving.takeNews();
     if (news !== undefined) this.tell(news);
@@ -346,9 +366,43 @@ export class Player {
       onChoose: (fit) => { this.place.fit = fit as Fit; },
     });
     if (document.fullscreenEnabled) this.menu.add({ id: 'fullscreen', label: 'Full screen', onChoose: () => { this.does('fullscreen'); } });
+    this.addKeyboard();
+    this.menu.add({ id: 'keys', label: 'Keys', onChoose: () => { this.open(this.keys); } });
+    this.menu.add({ id: 'controllers', label: 'Controllers', onChoose: () => { this.toggleControllers(); } });
     this.menu.add({ id: 'invite', label: 'Invite', onChoose: () => { this.toggleInvite(); } });
     this.menu.add({ id: 'hud', label: 'Statistics', onChoose: () => { this.does('hud'); } });
     this.menu.add({ id: 'leave', label: 'Leave', onChoose: () => { this.does('leave'); } });
+  }
+
+  /** What keys are is chosen here, too. */
+  private addKeyboard(): void {
+    if (this.watches) return;
+    this.menu.add({
+      id: 'keyboard',
+      label: 'Keyboard',
+      options: [{ value: 'places', label: 'Keys by their place' }, { value: 'text', label: 'Text as typed' }],
+      value: this.typing ? 'text' : 'places',
+      onChoose: (choice) => {
+        this.typingChosen = true;
+        this.setTyping(choice === 'text');
+      },
+    });
+  }
+
+  /** Opens a box at the side, or closes it; there is one at a time. Says which. */
+  private open(box: { readonly isOpen: boolean; toggle(): boolean } | undefined): boolean {
+    for (const other of [this.invite, this.controllers, this.keys, this.saves]) {
+      if (other !== box && other?.isOpen === true) this.closeBox(other);
+    }
+    // What is held stays where it is meanwhile, and must not stay down.
+    if (box !== undefined) this.input.releaseAll();
+    return box?.toggle() ?? false;
+  }
+
+  private closeBox(box: { toggle(): boolean }): void {
+    box.toggle();
+    if (box === this.invite) this.bar.pressInvite(false);
+    if (box === this.controllers) this.bar.pressControllers(false);
   }
 
   /** What the session was granted says what there is to choose from. */
@@ -362,7 +416,7 @@ export class Player {
   }
 
   private toggleInvite(): void {
-    this.bar.pressInvite(this.invite.toggle());
+    this.bar.pressInvite(this.open(this.invite));
   }
 
   private get watches(): boolean {
@@ -493,9 +547,7 @@ export class Player {
   }
 
   private toggleControllers(): void {
-    // What is held stays where it is while they are tested, and must not stay down.
-    this.input.releaseAll();
-    this.bar.pressControllers(this.controllers.toggle());
+    this.bar.pressControllers(this.open(this.controllers));
   }
 
   /** Keys are text from now on, or places again. */
@@ -503,6 +555,7 @@ export class Player {
     const [field, surface] = [this.input.text.element, this.surface];
     this.typing = typing && !this.watches;
     this.bar.press('type', this.typing);
+    this.addKeyboard();
     const [from, to] = this.typing ? [surface, field] : [field, surface];
     if (document.activeElement === from) to.focus({ preventScroll: true });
   }

@@ -8,17 +8,53 @@ import { moment, saved, sentence, size } from './words.ts';
 export interface SavesActions {
   readonly list: () => Promise<Saves>;
   readonly remove: (id: string) => Promise<void>;
+  /** The files of a version, as a tar archive. */
+  readonly download: (id: string) => Promise<Blob>;
   /** Plays from this version, or from nothing for `none`; clicked at this time. */
   readonly play: (save: string, askedAt: Micros) => void;
 }
 
 /** The saves of one game, which are read when they are opened. */
 export function savesList(title: string, does: SavesActions): HTMLElement {
+  const summary = h('summary', {}, 'Saved games');
+  const { parts, read } = listed(title, does, summary);
+  const element = h('details', { class: 'saves' }, summary, ...parts);
+  element.addEventListener('toggle', () => { if (element.open) read(); });
+  return element;
+}
+
+/** The same over what is played: to play on from a save is to leave what is played for it. */
+export class SavesBox {
+  readonly element = h('aside', { class: 'side saves', 'aria-label': 'Saved games', hidden: true });
+  private readonly read: () => void;
+  private readonly heading = h('h2', { tabindex: -1 }, 'Saved games');
+
+  constructor(title: string, does: SavesActions) {
+    const { parts, read } = listed(title, does, this.heading);
+    this.read = read;
+    this.element.append(this.heading, h('p', {}, 'To play from one is to leave this game, which is saved then.'), ...parts);
+  }
+
+  get isOpen(): boolean {
+    return !this.element.hidden;
+  }
+
+  /** Opens or closes it; says which. */
+  toggle(): boolean {
+    this.element.hidden = !this.element.hidden;
+    if (this.isOpen) {
+      this.read();
+      this.heading.focus();
+    }
+    return this.isOpen;
+  }
+}
+
+/** What the list is made of, and what reads it anew; `home` takes the focus of what goes. */
+function listed(title: string, does: SavesActions, home: HTMLElement): { readonly parts: readonly HTMLElement[]; readonly read: () => void } {
   const rows = h('ul', { 'aria-label': `Saved games of ${title}` });
   const state = h('p', { class: 'state', role: 'status' });
   const afresh = button({ label: 'Start afresh', name: `Start ${title} afresh`, onClick: ({ timeStamp }) => { does.play('none', toMicros(timeStamp)); } });
-  const summary = h('summary', {}, 'Saved games');
-  const element = h('details', { class: 'saves' }, summary, state, rows, h('div', { class: 'row' }, afresh));
   const fail = (error: unknown): void => { state.textContent = error instanceof Error ? sentence(error.message) : 'The node did not answer.'; };
   const read = (): void => {
     does.list().then(({ saves, playing }) => {
@@ -39,19 +75,31 @@ export function savesList(title: string, does: SavesActions): HTMLElement {
       onClick: () => {
         does.remove(save.id).then(() => {
           // The focus does not fall out of the list with what had it.
-          summary.focus();
+          home.focus();
           read();
         }, fail);
       },
     });
     const damaged = save.damaged ?? undefined;
     const play = button({ label: 'Play from here', name: `Play from the save of ${when}`, onClick: ({ timeStamp }) => { does.play(save.id, toMicros(timeStamp)); } });
+    const download = button({
+      label: 'Download',
+      kind: 'quiet',
+      name: `Download the save of ${when}`,
+      onClick: () => { does.download(save.id).then((archive) => { keep(archive, `${title} ${save.id}.tar`); }, fail); },
+    });
     return h('li', { 'data-save': save.id },
       h('div', {}, h('b', {}, when), h('span', {}, damaged === undefined ? size(save.bytes ?? 0) : sentence(`damaged: ${damaged}`))),
-      h('div', { class: 'row' }, damaged === undefined ? play : undefined, remove));
+      h('div', { class: 'row' }, ...(damaged === undefined ? [play, download] : []), remove));
   };
-  element.addEventListener('toggle', () => { if (element.open) read(); });
-  return element;
+  return { parts: [state, rows, h('div', { class: 'row' }, afresh)], read };
+}
+
+/** Gives the user a file. */
+function keep(file: Blob, name: string): void {
+  const url = URL.createObjectURL(file);
+  h('a', { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
 }
 
 /** Saves the game that is played, where the node keeps it. */
