@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { CO_PLAYER, invite } from './support/invite.mjs';
 import { Node, until } from './support/node.mjs';
 import { changed, launch, Tab } from './support/tab.mjs';
 
@@ -125,6 +126,30 @@ for (const transport of ['webrtc', 'websocket']) {
     await paints(tab, [[220, 140], [60, 220], [60, 60], [0, 0]]);
   });
 }
+
+game('pads', 'webrtc', 'a co-player’s gamepad is the game’s next one, and rumbles alone', async (player) => {
+  await does(player, 'plug', 0);
+  await paints(player, [REST, [0, 0], [0, 0], [0, 0]]);
+  const link = await invite(player, CO_PLAYER);
+  const prepare = (context) => context.addInitScript(double);
+  await Tab.with({ browser, node, query: `?${SMALL}&transport=webrtc${link.slice(link.indexOf('#'))}`, prepare }, async (other) => {
+    await other.state('live');
+    await other.page.evaluate(() => { document.hasFocus = () => true; });
+    await does(other, 'plug', 2);
+    await paints(player, [REST, REST, [0, 0], [0, 0]]);
+    // The game rumbles a pad whose second button is pressed.
+    await does(other, 'press', 2, 1, true);
+    const effects = (tab) => tab.page.evaluate(() => window.double.effects.filter(({ type }) => type === 'dual-rumble'));
+    const [effect] = await until('an effect', async () => {
+      const all = await effects(other);
+      return all.length > 0 ? all : undefined;
+    });
+    assert.deepEqual([effect.index, effect.strongMagnitude], [2, 1]);
+    assert.deepEqual(await effects(player), []);
+  });
+  // Whoever leaves takes it along.
+  await paints(player, [REST, [0, 0], [0, 0], [0, 0]]);
+});
 
 game('walk', 'webrtc', 'a stick walks through Freedoom', async (tab) => {
   await does(tab, 'plug', 0);

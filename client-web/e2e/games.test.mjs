@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Node, until } from './support/node.mjs';
+import { invite, SPECTATOR } from './support/invite.mjs';
 import { gesture, heard } from './support/sound.mjs';
 import { changed, launch, Tab } from './support/tab.mjs';
 
@@ -119,6 +120,63 @@ game('terminal', 'the pointer is the one that the game shows, and is hidden when
   await tab.page.reload();
   await tab.state('live');
   await other(undefined);
+});
+
+/** Where the pointer is that the page draws itself, as a place in the picture. */
+async function drawn(tab) {
+  const [left, top] = await tab.at(0, 0);
+  const [right, bottom] = await tab.at(1, 1);
+  const box = await tab.page.locator('img.pointer').boundingBox();
+  // A pointer's hotspot is somewhere in it.
+  return box === null ? undefined : [(box.x + box.width / 2 - left) / (right - left), (box.y + box.height / 2 - top) / (bottom - top)];
+}
+
+/** Waits until the pointer that the page draws is there. */
+const drawnAt = (tab, x, y) => until(`a pointer at ${x}, ${y}`, async () => {
+  const at = await drawn(tab);
+  return at !== undefined && Math.abs(at[0] - x) < 0.06 && Math.abs(at[1] - y) < 0.06 ? true : undefined;
+});
+
+game('terminal', 'who watches sees the pointer where the player points', async (player) => {
+  await player.page.mouse.move(...(await player.at(0.3, 0.6)));
+  assert.equal(await drawn(player), undefined, 'the player has one of its own');
+  const link = await invite(player, SPECTATOR);
+  // Where it is on the way to a link, it is for all.
+  await player.page.mouse.move(...(await player.at(0.3, 0.6)));
+  await Tab.with({ browser, node, query: `?${SMALL}${link.slice(link.indexOf('#'))}` }, async (viewer) => {
+    await viewer.state('live');
+    await drawnAt(viewer, 0.3, 0.6);
+    await player.page.mouse.move(...(await player.at(0.2, 0.25)));
+    await drawnAt(viewer, 0.2, 0.25);
+    // It is as it was for whoever comes anew, though it does not move.
+    const again = await invite(player, SPECTATOR);
+    await player.page.mouse.move(...(await player.at(0.25, 0.75)));
+    await Tab.with({ browser, node, query: `?${SMALL}${again.slice(again.indexOf('#'))}` }, async (other) => {
+      await other.state('live');
+      await drawnAt(other, 0.25, 0.75);
+    });
+  });
+});
+
+game('terminal', 'fingers move a pointer that is seen', async (tab) => {
+  const cdp = await tab.context.newCDPSession(tab.page);
+  const finger = async (type, x, y) => {
+    const [left, top] = await tab.at(x, y);
+    await cdp.send('Input.dispatchTouchEvent', { type, touchPoints: type === 'touchEnd' ? [] : [{ x: left, y: top }] });
+  };
+  assert.equal(await drawn(tab), undefined);
+  // Touch: direct, the second of its ways.
+  await tab.page.evaluate(() => { [...document.querySelectorAll('.bar button')].find((each) => each.textContent.includes('Touch')).click(); });
+  await finger('touchStart', 0.4, 0.4);
+  await finger('touchMove', 0.3, 0.7);
+  await drawnAt(tab, 0.3, 0.7);
+  await finger('touchEnd');
+  await finger('touchStart', 0.6, 0.2);
+  await finger('touchEnd');
+  await drawnAt(tab, 0.6, 0.2);
+  // Who takes the mouse sees that one alone.
+  await tab.page.mouse.move(...(await tab.at(0.5, 0.5)));
+  assert.equal(await drawn(tab), undefined);
 });
 
 game('terminal', 'the screen is as large as its place in the window, live', async (tab) => {

@@ -2,6 +2,7 @@
 // each of them may do. The pictures are coded once, however many watch.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { CO_PLAYER, invite, SPECTATOR } from './support/invite.mjs';
 import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { gesture, heard, sound } from './support/sound.mjs';
@@ -23,19 +24,6 @@ const play = (what, use) => Tab.with({ browser, node, query: `?play=${what}&${GE
 const join = (link, transport, use) => Tab.with({ browser, node, query: `?${gentle(transport)}${link.slice(link.indexOf('#'))}` }, use);
 const panel = (tab) => tab.page.locator('.panel').innerText();
 const role = (tab) => tab.page.evaluate(() => window.nearlight.hello?.role);
-
-/** Makes an invitation in the player's page, as people do, and yields its link. */
-async function invite({ page }, title) {
-  await page.locator('.player').hover();
-  const box = page.locator('.invite');
-  if (!(await box.isVisible())) await page.getByRole('button', { name: 'Invite' }).click();
-  await box.getByLabel('Whoever has the link joins as').selectOption({ label: title });
-  const answer = page.waitForResponse((response) => response.url().endsWith('/invitations') && response.request().method() === 'POST');
-  await box.getByRole('button', { name: 'Make a link' }).click();
-  return (await (await answer).json()).url;
-}
-const SPECTATOR = 'Spectator: watches';
-const CO_PLAYER = 'Co-player: plays along';
 
 test('two spectators, one by WebTransport, see the player’s pictures, each of which is coded once', () => play('demo', async (player) => {
   await player.playing();

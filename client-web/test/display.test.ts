@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cursorStyles } from '../src/ui/cursor.ts';
+import { cursorStyles, lookAt } from '../src/ui/cursor.ts';
 import { viewOf } from '../src/ui/screen.ts';
 import { parseServerMessage } from '../src/wire/control.ts';
 
@@ -33,6 +33,17 @@ describe('the pointer of what is played', () => {
     // Half as large as its pixels: two of them in a CSS pixel.
     expect(cursorStyles(look, 0.5)).toEqual([`${url} 4 10, default`, `image-set(${url} 2.0000x) 2.0 5.0, default`]);
     expect(cursorStyles({ ...look, scale: 2 }, 1)[1]).toBe(`image-set(${url} 0.5000x) 8.0 20.0, default`);
+  });
+
+  it('points at its place wherever the picture is', () => {
+    const look = { ...LOOK, size: [24, 16], scale: 2, hotspot: [4, 10] };
+    const box = { left: 100, top: 50, width: 320, height: 180 };
+    expect(lookAt(look, { x: 200, y: 100 }, box, 0.5)).toEqual({ x: 100 + (200 - 8) / 2, y: 50 + (100 - 20) / 2, width: 24 });
+  });
+
+  it('is told as a place', () => {
+    expect(parseServerMessage('{"type":"pointer","x":3,"y":-4}')).toEqual({ type: 'pointer', x: 3, y: -4 });
+    expect(parseServerMessage('{"type":"pointer","x":"3","y":0}')).toBeUndefined();
   });
 
   it('is no larger than browsers show', () => {

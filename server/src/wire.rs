@@ -546,6 +546,9 @@ pub enum ServerMessage {
     /// The pointer of what is played, which is not part of the picture: to be shown over it wherever the user points.
     /// Said when it changes, and anew on each connection; never of what has none.
     Cursor(Cursor),
+    /// Where the pointer is in what is played. Said to those who have no pointer of their own there: viewers, and players
+    /// who [`Follow`](ClientMessage::Follow) it. Never while it is hidden.
+    Pointer(Pointer),
     /// What the start waits for.
     Starting {
         /// In the order of [`StartStep`].
@@ -563,6 +566,15 @@ pub enum ServerMessage {
         /// For people.
         reason: String,
     },
+}
+
+/// A place in the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Pointer {
+    /// Pixels of the session's picture from its left edge.
+    pub x: i32,
+    /// And from its upper one.
+    pub y: i32,
 }
 
 /// The pointer of what is played.
@@ -745,6 +757,11 @@ pub enum ClientMessage {
     View(View),
     /// The user wants no more than this from now on, within what the session was granted. Of the player only.
     Quality(Quality),
+    /// Whether the client is to be told where the pointer is: one without a mouse is. Viewers are told anyway.
+    Follow {
+        /// It is.
+        pointer: bool,
+    },
     /// Nothing can be shown before a keyframe comes: the decoder failed, or frames refer to what never came.
     Keyframe,
     /// Which transport the client took, and why.

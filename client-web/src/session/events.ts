@@ -1,6 +1,6 @@
 // What a session tells of itself.
 import type { Micros } from '../units.ts';
-import type { Cursor, Hello, Rumble, Session, StartStep, Stats } from '../wire/index.ts';
+import type { Cursor, Hello, PointerPlace, Rumble, Session, StartStep, Stats } from '../wire/index.ts';
 import type { TransportKind } from './choice.ts';
 import type { PlayState } from './state.ts';
 
@@ -22,6 +22,8 @@ export interface PlayEvents {
   readonly onStarting: (step: StartStep) => void;
   /** The pointer of what is played looks like this from now on, or is hidden. */
   readonly onCursor: (cursor: Cursor) => void;
+  /** It is here, in pixels of the picture; said to viewers, and to who follows it. */
+  readonly onPointer: (place: PointerPlace) => void;
   /** The session ends in `inMs` for `reason`. */
   readonly onWarning: (reason: string, inMs: number) => void;
   /** Input works again; whatever was held before is not held now. */

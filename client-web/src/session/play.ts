@@ -49,6 +49,8 @@ export class PlaySession {
   private view: View | undefined;
   /** What the user wants at most; kept for the connections to come. */
   private wanted: Quality = {};
+  /** Wants to know where the pointer is. */
+  private follows = false;
   /** Everything can be said on the connection. */
   private ready = false;
   /** When it was last known that the connection is good. */
@@ -170,6 +172,13 @@ export class PlaySession {
   limit(quality: Quality): void {
     this.wanted = quality;
     if (this.ready) this.say({ type: 'quality', ...quality });
+  }
+
+  /** Wants to know where the pointer is from now on, or not. */
+  followPointer(follows: boolean): void {
+    if (this.follows === follows) return;
+    this.follows = follows;
+    if (this.ready) this.say({ type: 'follow', pointer: follows });
   }
 
   get limits(): Quality {
@@ -309,6 +318,7 @@ export class PlaySession {
         this.sayView();
         // To each connection anew: a node forgets the wishes of the one before.
         if (Object.keys(this.wanted).length > 0) this.limit(this.wanted);
+        if (this.follows) this.say({ type: 'follow', pointer: true });
         const { kind, reason } = chosen;
         this.say({ type: 'transport', kind, reason });
         this.events.onTransport({ kind, reason, connectMs: connection.connectMs });
@@ -475,6 +485,9 @@ export class PlaySession {
         return;
       case 'cursor':
         this.events.onCursor(message);
+        return;
+      case 'pointer':
+        this.events.onPointer(message);
         return;
       case 'warning':
         this.events.onWarning(message.reason, message.in_ms);

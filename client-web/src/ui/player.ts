@@ -174,9 +174,9 @@ export class Player {
       },
       onRumble: ({ pad, strong, weak, ms }) => { this.input.gamepads.rumble(pad, strong, weak, ms); },
       onCursor: (cursor) => {
-        // Who only watches points at nothing.
-        if (!this.watches) this.cursor.show(cursor);
+        this.cursor.show(cursor);
       },
+      onPointer: (place) => { this.cursor.moved(place); },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
       onInputReady: () => { this.input.releaseAll(); },
     }, askedAt, new Transports(transports, {
@@ -206,7 +206,10 @@ export class Player {
     });
     const picture = (): Size => this.progress?.size ?? { width: 0, height: 0 };
     this.place = new PicturePlace(this.surface, picture, () => { this.cursor.fit(); });
-    this.cursor = new GameCursor(this.surface, () => this.place.scale());
+    this.cursor = new GameCursor(this.surface, { scale: () => this.place.scale(), box: () => this.place.box() });
+    for (const name of ['pointerdown', 'pointermove'] as const) {
+      this.surface.addEventListener(name, ({ pointerType }) => { this.points(pointerType !== 'touch'); }, { signal: this.abort.signal });
+    }
     const fixed = (video.width ?? video.height) !== undefined;
     this.screen = fixed ? undefined : new ScreenWatch(this.surface, (view) => { this.session.showIn(view); });
     this.input = new InputCapture(this.surface, this.session.input, {
@@ -327,7 +330,7 @@ export class Player {
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
     this.bar.add(this.saving.element);
-    this.element.append(this.bar.element, this.menu.element, this.surface, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
+    this.element.append(this.bar.element, this.menu.element, this.surface, this.cursor.element, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
   }
 
   /** What may be done is known. */
@@ -340,6 +343,7 @@ export class Player {
     }
     if (!this.watches) return;
     for (const id of ['keyboard', 'keys', 'controllers']) this.menu.remove(id);
+    this.cursor.setOver(true);
     this.setTyping(false);
     this.input.close();
     this.surface.setAttribute('role', 'img');
@@ -417,6 +421,13 @@ export class Player {
 
   private toggleInvite(): void {
     this.bar.pressInvite(this.open(this.invite));
+  }
+
+  /** The user points into the picture with something that has a pointer of its own, or with fingers. */
+  private points(hasPointer: boolean): void {
+    if (this.watches) return;
+    this.cursor.setOver(!hasPointer);
+    this.session.followPointer(!hasPointer);
   }
 
   private get watches(): boolean {

@@ -518,6 +518,11 @@ export interface components {
             /** @enum {string} */
             type: "quality";
         }) | {
+            /** @description It is. */
+            pointer: boolean;
+            /** @enum {string} */
+            type: "follow";
+        } | {
             /** @enum {string} */
             type: "keyframe";
         } | {
@@ -752,6 +757,19 @@ export interface components {
             /** Format: double */
             p99: number;
         };
+        /** @description A place in the picture. */
+        Pointer: {
+            /**
+             * Format: int32
+             * @description Pixels of the session's picture from its left edge.
+             */
+            x: number;
+            /**
+             * Format: int32
+             * @description And from its upper one.
+             */
+            y: number;
+        };
         /** @description An error (RFC 9457), `application/problem+json`. */
         Problem: {
             /** @description This occurrence in words. */
@@ -961,6 +979,9 @@ export interface components {
         } | (components["schemas"]["Cursor"] & {
             /** @enum {string} */
             type: "cursor";
+        }) | (components["schemas"]["Pointer"] & {
+            /** @enum {string} */
+            type: "pointer";
         }) | {
             /** @description In the order of [`StartStep`]. */
             step: components["schemas"]["StartStep"];

@@ -25,6 +25,7 @@ export type ServerMessage = Schemas['ServerMessage'];
 export type ClientMessage = Schemas['ClientMessage'];
 export type Hello = Extract<ServerMessage, { type: 'hello' }>;
 export type Cursor = Schemas['Cursor'];
+export type PointerPlace = Schemas['Pointer'];
 export type CursorLook = Schemas['CursorLook'];
 export type AudioStats = Schemas['AudioStats'];
 export type Rumble = Extract<ServerMessage, { type: 'rumble' }>;

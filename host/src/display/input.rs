@@ -220,7 +220,6 @@ impl XInput {
         };
         let Some(view) = self.aim.shown() else { return Ok(()) };
         let (x, y) = (place(x, view.x, view.size.width), place(y, view.y, view.size.height));
-        self.aim.moved(Some((x, y)));
         self.fake(MOTION_NOTIFY_EVENT, 0, x, y)
     }
 
@@ -237,7 +236,6 @@ impl XInput {
         if (x, y) == (0, 0) {
             return Ok(());
         }
-        self.aim.moved(None);
         self.fake(MOTION_NOTIFY_EVENT, 1, x, y)
     }
 

@@ -13,35 +13,14 @@ use super::screen::Viewport;
 /// A larger look is cut: browsers draw none that is.
 const LARGEST: u32 = 128;
 
-/// What source and input share: where input last put the pointer and how often it did, which tells a game's
-/// moves from the player's; and what is shown, which the player points into.
+/// What source and input share: what is shown, which the player points into.
 #[derive(Debug, Default)]
 pub(super) struct Aim {
-    aimed: AtomicU64,
     /// Left, top, width and height of the viewport, 16 bits each; zero before it is known.
     shown: AtomicU64,
 }
 
-/// A value of [`Aim`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Aimed(u64);
-
 impl Aim {
-    /// The place of relative motion, which the server alone knows.
-    const UNKNOWN: (i16, i16) = (-1, -1);
-
-    /// Said before the motion is sent, `None` where only the server knows where it leads.
-    pub(super) fn moved(&self, place: Option<(i16, i16)>) {
-        let (x, y) = place.unwrap_or(Self::UNKNOWN);
-        let place = u64::from(x as u16) << 16 | u64::from(y as u16);
-        let count = (self.aimed.load(Ordering::Relaxed) >> 32).wrapping_add(1);
-        self.aimed.store(count << 32 | place, Ordering::Release);
-    }
-
-    pub(super) fn get(&self) -> Aimed {
-        Aimed(self.aimed.load(Ordering::Acquire))
-    }
-
     pub(super) fn show(&self, view: &Viewport) {
         let parts = [view.x, view.y, view.size.width, view.size.height];
         let packed = parts.iter().fold(0, |packed, &part| packed << 16 | u64::from(part & 0xffff));
@@ -56,21 +35,12 @@ impl Aim {
     }
 }
 
-impl Aimed {
-    /// `None` before any motion.
-    fn place(self) -> Option<(i16, i16)> {
-        (self.0 >> 32 > 0).then_some(((self.0 >> 16) as u16 as i16, self.0 as u16 as i16))
-    }
-}
-
 /// What the client knows of the pointer.
 #[derive(Default)]
 pub(super) struct Pointer {
     /// The server's number of the look that was told last.
     look: Option<u32>,
     told: Option<(i16, i16)>,
-    /// What was found when it was looked at last.
-    before: Option<((i16, i16), Aimed)>,
 }
 
 impl Pointer {
@@ -89,22 +59,11 @@ impl Pointer {
         Ok(Some(shape(&image)))
     }
 
-    /// The pointer was found at `place` (of the screen) while input had put it to `aimed`. Yields the place
-    /// where the client must learn it: when it stays where the player did not put it.
-    pub(super) fn found(
-        &mut self,
-        place: (i16, i16),
-        aimed: Aimed,
-        view: &Viewport,
-    ) -> Option<CursorUpdate> {
-        let stays = self.before.replace((place, aimed)) == Some((place, aimed));
-        if aimed.place() == Some(place) {
-            self.told = Some(place);
-        }
-        if !stays || self.told == Some(place) {
+    /// The pointer was found at `place` (of the screen); that place where it is not the one that was told last.
+    pub(super) fn found(&mut self, place: (i16, i16), view: &Viewport) -> Option<CursorUpdate> {
+        if self.told.replace(place) == Some(place) {
             return None;
         }
-        self.told = Some(place);
         let of_picture = |at: i16, from: u32| i32::from(at) - from as i32;
         Some(CursorUpdate::Moved { x: of_picture(place.0, view.x), y: of_picture(place.1, view.y) })
     }
@@ -171,25 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn only_where_the_game_puts_the_pointer_is_told() {
+    fn a_place_is_told_once() {
         let view = Viewport { x: 10, y: 0, size: Size::new(100, 100) };
-        let (aim, mut pointer) = (Aim::default(), Pointer::default());
-        let mut found = |place, aim: &Aim| pointer.found(place, aim.get(), &view);
-        // At the start nobody put it anywhere.
-        assert_eq!(found((50, 50), &aim), None);
-        assert_eq!(found((50, 50), &aim), Some(CursorUpdate::Moved { x: 40, y: 50 }));
-        assert_eq!(found((50, 50), &aim), None);
-        // The player moves it; the server is behind at first.
-        aim.moved(Some((60, 60)));
-        for place in [(50, 50), (50, 50), (60, 60), (60, 60)] {
-            assert_eq!(found(place, &aim), None, "{place:?}");
-        }
-        // The game puts it back.
-        assert_eq!(found((50, 50), &aim), None);
-        assert_eq!(found((50, 50), &aim), Some(CursorUpdate::Moved { x: 40, y: 50 }));
-        // Relative motion leads to where only the server knows.
-        aim.moved(None);
-        assert_eq!(found((52, 50), &aim), None);
-        assert_eq!(found((52, 50), &aim), Some(CursorUpdate::Moved { x: 42, y: 50 }));
+        let mut pointer = Pointer::default();
+        assert_eq!(pointer.found((50, 50), &view), Some(CursorUpdate::Moved { x: 40, y: 50 }));
+        assert_eq!(pointer.found((50, 50), &view), None);
+        assert_eq!(pointer.found((52, 50), &view), Some(CursorUpdate::Moved { x: 42, y: 50 }));
+        // A picture of another size.
+        pointer.forget_place();
+        assert_eq!(pointer.found((52, 50), &view), Some(CursorUpdate::Moved { x: 42, y: 50 }));
     }
 }

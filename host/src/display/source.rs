@@ -322,7 +322,7 @@ impl XSource {
     }
 
     fn found(&mut self, place: (i16, i16)) {
-        let update = self.pointer.found(place, self.aim.get(), &self.view);
+        let update = self.pointer.found(place, &self.view);
         self.seen.place = update.or(self.seen.place.take());
     }
 }

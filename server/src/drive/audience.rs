@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use encoder::SoundConfig;
 use media::{
-    AccessUnit, Bitrate, Clock, Codec, CursorUpdate, Damage, FrameId, MediaTime, PictureKind,
-    SendRefused, SequencedInput, UnitSink,
+    AccessUnit, Bitrate, Clock, Codec, CursorUpdate, Damage, FrameId, MOST_PADS, MediaTime, Pad,
+    PictureKind, Rumble, SendRefused, SequencedInput, UnitSink,
 };
 use prometheus_client::metrics::counter::Counter;
 use session::follow::Follow;
@@ -74,6 +74,16 @@ pub(crate) struct ViewerCounts {
     pub(crate) input_refused: AtomicU64,
 }
 
+/// What a viewer's gamepad is to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shake {
+    /// Counts what it was told.
+    pub(super) number: u64,
+    /// Whose it is, and which of theirs.
+    pub(super) whose: Option<(Who, Pad)>,
+    pub(super) rumble: Rumble,
+}
+
 /// A viewer that is connected.
 struct Seat {
     who: Who,
@@ -103,6 +113,10 @@ pub(crate) struct Audience {
     stream: watch::Sender<Stream>,
     /// The pointer; none before the source has told of one.
     cursor: watch::Sender<Option<wire::Cursor>>,
+    /// Where it is, while it shows.
+    pointer: watch::Sender<Option<wire::Pointer>>,
+    /// By the session's numbers of gamepads.
+    shakes: watch::Sender<[Shake; MOST_PADS]>,
     /// Kilobits per second of the encoder.
     rate: AtomicU64,
     counts: Mutex<(SourceCounts, encoder::WorkerStats)>,
@@ -138,6 +152,8 @@ impl Audience {
             news: Notify::new(),
             stream: watch::Sender::new(stream),
             cursor: watch::Sender::new(None),
+            pointer: watch::Sender::new(None),
+            shakes: watch::Sender::default(),
             rate: AtomicU64::new(0),
             counts: Mutex::new((none, encoder::WorkerStats::default())),
             deeds,
@@ -169,8 +185,30 @@ impl Audience {
         self.cursor.subscribe()
     }
 
+    /// What viewers' gamepads are to do.
+    pub(super) fn shakes(&self) -> watch::Receiver<[Shake; MOST_PADS]> {
+        self.shakes.subscribe()
+    }
+
+    /// A gamepad of a viewer, `theirs` by its own number, is to do this.
+    pub(super) fn shake(&self, ours: Pad, who: Who, theirs: Pad, rumble: Rumble) {
+        self.shakes.send_modify(|shakes| {
+            let shake = &mut shakes[ours.index()];
+            *shake = Shake { number: shake.number + 1, whose: Some((who, theirs)), rumble };
+        });
+    }
+
+    /// Where the pointer is.
+    pub(super) fn pointer(&self) -> watch::Receiver<Option<wire::Pointer>> {
+        self.pointer.subscribe()
+    }
+
     /// The source says that the pointer changed. Called on its thread.
     pub(super) fn pointed(&self, update: CursorUpdate) {
+        if let CursorUpdate::Moved { x, y } = update {
+            self.pointer.send_replace(Some(wire::Pointer { x, y }));
+            return;
+        }
         if let Some(told) = cursor::told(update) {
             self.cursor.send_if_modified(|cursor| cursor.replace(told) != *cursor);
         }

@@ -45,6 +45,8 @@ pub(super) enum Said {
     Transport,
     /// It wants no more than this.
     Quality(wire::Quality),
+    /// It is to be told where the pointer is, or not.
+    Follow(bool),
     /// It shows the picture in a place of this size.
     View(wire::View),
     /// The user left.
@@ -255,6 +257,7 @@ impl ClientSide {
                 return Ok(Said::Transport);
             }
             ClientMessage::Quality(quality) => return Ok(Said::Quality(quality)),
+            ClientMessage::Follow { pointer } => return Ok(Said::Follow(pointer)),
             ClientMessage::View(view) => return Ok(Said::View(view)),
             ClientMessage::Bye => return Ok(Said::Bye),
         }

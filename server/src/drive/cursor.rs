@@ -15,8 +15,7 @@ use crate::wire;
 /// looks have one kilobyte or less.
 const MOST: usize = 24 * 1024;
 
-/// What clients are told of it; none of what only the game knows. A place that the game puts it to is not told: the
-/// user's own pointer is where it is.
+/// What clients are told of its look; none of a place.
 pub(super) fn told(update: CursorUpdate) -> Option<wire::Cursor> {
     match update {
         CursorUpdate::Shape { size, hotspot, rgba } => {

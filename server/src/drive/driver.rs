@@ -34,7 +34,7 @@ use crate::wire;
 mod connect;
 mod events;
 mod report;
-mod rumble;
+pub(super) mod rumble;
 
 /// How often statistics go to a client.
 pub(super) const STATS_EVERY: Duration = Duration::from_millis(250);
@@ -83,6 +83,9 @@ pub(super) struct Driver {
     step: Option<watch::Receiver<Option<wire::StartStep>>>,
     /// The pointer, which the client draws.
     cursor: watch::Receiver<Option<wire::Cursor>>,
+    /// Where it is, which the client is told while it follows it.
+    pointer: watch::Receiver<Option<wire::Pointer>>,
+    follows: bool,
     /// What co-players do.
     deeds: mpsc::Receiver<Deed>,
     /// All who play.
@@ -108,6 +111,8 @@ enum Wake {
     Deed(Deed),
     /// Gamepads are to do something.
     Rumble,
+    /// The pointer moved.
+    Pointer,
     /// The pointer changed.
     Cursor,
     /// The start waits for something else.
@@ -192,6 +197,8 @@ impl Driver {
             rates,
             step: None,
             cursor: audience.cursor(),
+            pointer: audience.pointer(),
+            follows: false,
             audience,
             deeds,
             hands: Hands::default(),
@@ -230,6 +237,7 @@ impl Driver {
                 Wake::Deed(deed) => self.deed(deed).await,
                 Wake::Rumble => self.rumble(),
                 Wake::Cursor => self.show_cursor(),
+                Wake::Pointer => self.show_pointer(),
                 Wake::Step => {
                     self.show_step();
                     self.show_status();
@@ -266,6 +274,7 @@ impl Driver {
             Some(deed) = self.deeds.recv() => Wake::Deed(deed),
             () = rumble::Rumble::news(&mut self.rumble) => Wake::Rumble,
             Ok(()) = self.cursor.changed() => Wake::Cursor,
+            Ok(()) = self.pointer.changed(), if self.follows => Wake::Pointer,
             () = changed(&mut self.step) => Wake::Step,
             _ = stats.tick() => Wake::Stats,
             () = shutdown.cancelled(), if !ending => Wake::Shutdown,
@@ -424,6 +433,16 @@ impl Driver {
         let cursor = self.cursor.borrow_and_update().clone();
         if let Some(cursor) = cursor.filter(|_| self.greeted) {
             self.say(&wire::ServerMessage::Cursor(cursor));
+            self.show_pointer();
+        }
+    }
+
+    /// Tells a client that follows it where the pointer is, while it shows.
+    fn show_pointer(&mut self) {
+        let shows = self.cursor.borrow().as_ref().is_some_and(|cursor| cursor.look.is_some());
+        let place = *self.pointer.borrow_and_update();
+        if let Some(place) = place.filter(|_| shows && self.follows && self.greeted) {
+            self.say(&wire::ServerMessage::Pointer(place));
         }
     }
 

@@ -11,7 +11,7 @@ mod events;
 
 use std::sync::Arc;
 
-use media::{Bitrate, Codec, MediaTime, TransportEvent};
+use media::{Bitrate, Codec, MOST_PADS, MediaTime, TransportEvent};
 use session::admission::ViewerPermit;
 use session::hands::Who;
 use session::invitations::Role;
@@ -19,10 +19,10 @@ use session::rate::RateConfig;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::audience::{Audience, Stream, ViewerCounts};
+use super::audience::{Audience, Shake, Stream, ViewerCounts};
 use super::client::ClientSide;
 use super::connection::{Connection, at, next_event};
-use super::driver::STATS_EVERY;
+use super::driver::{STATS_EVERY, rumble};
 use super::rates::Rates;
 use crate::apps::VideoMode;
 use crate::node::Node;
@@ -56,6 +56,10 @@ pub(super) struct Viewer {
     audience: Arc<Audience>,
     stream: watch::Receiver<Stream>,
     cursor: watch::Receiver<Option<wire::Cursor>>,
+    pointer: watch::Receiver<Option<wire::Pointer>>,
+    shakes: watch::Receiver<[Shake; MOST_PADS]>,
+    /// Which of them it was told.
+    shaken: [u64; MOST_PADS],
     counts: Arc<ViewerCounts>,
     mailbox: mpsc::Receiver<Command>,
     show: watch::Sender<Status>,
@@ -79,6 +83,10 @@ enum Wake {
     Stream(bool),
     /// The pointer changed.
     Cursor,
+    /// It moved.
+    Pointer,
+    /// Gamepads are to do something.
+    Shakes,
     Rates,
     Stats,
     Deadline,
@@ -96,6 +104,8 @@ impl Viewer {
     ) -> Self {
         let now = node.clock.now();
         let (mut stream, cursor) = (audience.stream(), audience.cursor());
+        let (pointer, shakes) = (audience.pointer(), audience.shakes());
+        let shaken = shakes.borrow().map(|shake| shake.number);
         let config = &node.config;
         let ceiling = Bitrate::from_kbps(plan.granted.max_kbps.into());
         let rates = Rates::new(
@@ -123,6 +133,9 @@ impl Viewer {
             audience,
             stream,
             cursor,
+            pointer,
+            shakes,
+            shaken,
             counts,
             mailbox,
             show,
@@ -152,6 +165,8 @@ impl Viewer {
                 Wake::Stream(true) => self.follow_stream(),
                 Wake::Stream(false) => self.end("The session failed."),
                 Wake::Cursor => self.show_cursor(),
+                Wake::Pointer => self.show_pointer(),
+                Wake::Shakes => self.shake(),
                 Wake::Rates => self.follow_rates(self.node.clock.now()),
                 Wake::Stats => {
                     self.follow_rates(self.node.clock.now());
@@ -178,6 +193,8 @@ impl Viewer {
             command = self.mailbox.recv() => Wake::Command(command),
             changed = self.stream.changed() => Wake::Stream(changed.is_ok()),
             Ok(()) = self.cursor.changed() => Wake::Cursor,
+            Ok(()) = self.pointer.changed() => Wake::Pointer,
+            Ok(()) = self.shakes.changed() => Wake::Shakes,
             () = at(deadline) => Wake::Deadline,
             () = at(rates) => Wake::Rates,
             _ = stats.tick() => Wake::Stats,
@@ -231,6 +248,30 @@ impl Viewer {
         let cursor = self.cursor.borrow_and_update().clone();
         if let Some(cursor) = cursor.filter(|_| self.greeted) {
             self.say(&wire::ServerMessage::Cursor(cursor));
+            self.show_pointer();
+        }
+    }
+
+    /// What its gamepads are to do, where it was not told yet.
+    fn shake(&mut self) {
+        let shakes = *self.shakes.borrow_and_update();
+        for (Shake { number, whose, rumble }, told) in shakes.into_iter().zip(self.shaken) {
+            if let Some((who, pad)) = whose
+                && number != told
+                && who == self.who
+            {
+                self.say(&rumble::message(pad, rumble));
+            }
+        }
+        self.shaken = shakes.map(|shake| shake.number);
+    }
+
+    /// Where the pointer is, while it shows.
+    fn show_pointer(&mut self) {
+        let shows = self.cursor.borrow().as_ref().is_some_and(|cursor| cursor.look.is_some());
+        let place = *self.pointer.borrow_and_update();
+        if let Some(place) = place.filter(|_| shows && self.greeted) {
+            self.say(&wire::ServerMessage::Pointer(place));
         }
     }
 

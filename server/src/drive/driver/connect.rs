@@ -108,7 +108,7 @@ impl Driver {
         self.release_input();
         let now = self.node.clock.now();
         self.client.reset(now);
-        self.greeted = false;
+        (self.greeted, self.follows) = (false, false);
         // What the one before wanted is not what this one wants.
         let granted = self.client.granted().0;
         self.rates.limit(Bitrate::from_kbps(granted.into()), Part::WHOLE);

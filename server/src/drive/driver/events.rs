@@ -178,6 +178,10 @@ impl Driver {
             }
             Ok(Said::Quality(quality)) => self.limit(now, quality),
             Ok(Said::View(view)) => self.follow_view(&view),
+            Ok(Said::Follow(pointer)) => {
+                self.follows = pointer;
+                self.show_pointer();
+            }
             Ok(Said::Visible(visible)) => {
                 if let Some(connection) = &mut self.connection {
                     connection.visible = visible;

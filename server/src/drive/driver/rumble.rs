@@ -31,8 +31,18 @@ impl Rumble {
     }
 }
 
+/// A gamepad of a client, by its own number, is to do this.
+pub(in crate::drive) fn message(pad: Pad, rumble: media::Rumble) -> wire::ServerMessage {
+    wire::ServerMessage::Rumble {
+        pad: pad.number(),
+        strong: rumble.strong,
+        weak: rumble.weak,
+        ms: rumble.length_ms,
+    }
+}
+
 impl Driver {
-    /// Tells the player what its gamepads are to do. Co-players' stay still.
+    /// Tells everybody what their gamepads are to do.
     pub(super) fn rumble(&mut self) {
         let Some(Rumble { wanted, told }) = &mut self.rumble else { return };
         let wanted = *wanted.borrow_and_update();
@@ -41,13 +51,10 @@ impl Driver {
             if std::mem::replace(told, number) == number {
                 continue;
             }
-            if let Some((PLAYER, pad)) = self.hands.holder(pad) {
-                messages.push(wire::ServerMessage::Rumble {
-                    pad: pad.number(),
-                    strong: rumble.strong,
-                    weak: rumble.weak,
-                    ms: rumble.length_ms,
-                });
+            match self.hands.holder(pad) {
+                Some((PLAYER, theirs)) => messages.push(message(theirs, rumble)),
+                Some((who, theirs)) => self.audience.shake(pad, who, theirs, rumble),
+                None => {}
             }
         }
         for message in &messages {

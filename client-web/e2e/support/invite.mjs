@@ -1,0 +1,15 @@
+// Invitations, as people make them.
+
+export const SPECTATOR = 'Spectator: watches';
+export const CO_PLAYER = 'Co-player: plays along';
+
+/** Makes an invitation in the player's page, and yields its link. */
+export async function invite({ page }, title) {
+  await page.locator('.player').hover();
+  const box = page.locator('.invite');
+  if (!(await box.isVisible())) await page.getByRole('button', { name: 'Invite' }).click();
+  await box.getByLabel('Whoever has the link joins as').selectOption({ label: title });
+  const answer = page.waitForResponse((response) => response.url().endsWith('/invitations') && response.request().method() === 'POST');
+  await box.getByRole('button', { name: 'Make a link' }).click();
+  return (await (await answer).json()).url;
+}
