@@ -59,6 +59,11 @@ test('two spectators, one by WebTransport, see the player’s pictures, each of 
       assert.ok(encoded > 0 && encoded <= captured && converted <= captured, `${encoded} coded, ${converted} converted of ${captured}`);
       assert.ok(units >= 40, `${units} units for two viewers`);
       assert.ok((await node.metric('nearlight_viewer_keyframes_total')) <= 4);
+      // A viewer's page that is loaded again has its place still.
+      await two.page.reload();
+      await two.playing();
+      assert.equal(await role(two), 'spectator');
+      await two.frames(5);
       // One browser dies; the others play on.
       await one.page.close();
       await player.frames(10);

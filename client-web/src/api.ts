@@ -1,6 +1,6 @@
 // The node's HTTP interface. It never guesses an address: it starts at one base and follows the absolute
 // addresses in answers.
-import type { JoinLink, TicketLink } from './settings.ts';
+import type { JoinLink, PlaceLink, TicketLink } from './settings.ts';
 import { isRecord } from './wire/control.ts';
 import type { Catalogue, Invitation, InvitedRole, NewSession, NodeReport, Problem, SaveResult, Saves, Session } from './wire/index.ts';
 
@@ -130,6 +130,12 @@ export class Api {
     return this.session(response);
   }
 
+  /** What a viewer was given when it joined, as it is now. */
+  async place({ place, token }: PlaceLink): Promise<Session> {
+    const response = await this.request(place, { headers: { authorization: `Bearer ${token}` } });
+    return { ...(await this.session(response)), token };
+  }
+
   /** Makes a link by which others join a session. */
   async invite(session: Session, role: InvitedRole): Promise<Invitation> {
     const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ role }) };
@@ -240,7 +246,7 @@ export class Api {
   private async request(url: string, init: RequestInit, session?: Session): Promise<Response> {
     const headers = new Headers(init.headers);
     const token = session?.token ?? this.token;
-    if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
+    if (token !== undefined && !headers.has('authorization')) headers.set('authorization', `Bearer ${token}`);
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
     const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
     let response: Response;

@@ -69,7 +69,7 @@ export class App {
     window.addEventListener('pageshow', ({ persisted }) => { if (persisted && this.player !== undefined) location.reload(); });
     const left = takeUp(play ?? '');
     if (link !== undefined) this.follow(link);
-    else if (play !== undefined) this.open(play, clientNow(), left);
+    else if (play !== undefined) this.open(play, clientNow(), left !== undefined && 'ticket' in left ? left : undefined);
     else if (left !== undefined) this.follow(left);
     else this.showCatalogue();
   }

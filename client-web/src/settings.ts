@@ -15,8 +15,16 @@ export interface JoinLink {
   readonly invitation: string;
 }
 
-/** What a link leads to. */
-export type Link = TicketLink | JoinLink;
+/** Somebody's place among those who watch a session, or play along. */
+export interface PlaceLink {
+  /** Its address. */
+  readonly place: string;
+  /** Opens that, and nothing else. */
+  readonly token: string;
+}
+
+/** What a link leads to; a place is only ever left by the page before. */
+export type Link = TicketLink | JoinLink | PlaceLink;
 
 /** Which dynamic range sessions are asked for: `display` is high where the display has that. */
 export type RangeWish = 'standard' | 'display' | 'high';

@@ -393,8 +393,39 @@ describe('a page that is loaded again', () => {
     expect(kept.size).toBe(0);
   });
 
+  it('takes a viewer’s place up, which needs its link no more', async () => {
+    const place = 'https://node.test/api/v1/viewers/b';
+    const joined = { ...session, id: 'b', url: place, whep_url: `${place}/whep`, role: 'spectator' };
+    const shown = { ...joined, token: undefined };
+    const viewer: Respond = (method, path) => {
+      if (path === 'join') return Response.json(joined, { status: 201 });
+      return method === 'GET' && path === 'viewers/b' ? Response.json(shown) : undefined;
+    };
+    const scene = setUp({ invitation: 'i' }, viewer);
+    await live(scene);
+    window.dispatchEvent(new Event('pagehide'));
+    await pass();
+    expect(scene.log).not.toContain('DELETE viewers/b');
+    expect(scene.newest().closed).toBe(true);
+    const left = takeUp('');
+    expect(left).toEqual({ place, token: 'own' });
+    expect(kept.size).toBe(0);
+    const again = setUp({ place, token: 'own' }, viewer);
+    await live(again);
+    expect(again.log.slice(0, 2)).toEqual(['GET viewers/b', 'POST viewers/b/whep']);
+    // And the page after that one.
+    window.dispatchEvent(new Event('pagehide'));
+    expect(takeUp('')).toEqual(left);
+  });
+
+  it('is told where a viewer’s place is gone', async () => {
+    const gone = setUp({ place: 'https://node.test/api/v1/viewers/b', token: 'own' }, () => problem('ended-session', 410, {}, 'The player took the invitation back.'));
+    await start(gone);
+    expect(gone.play.state).toEqual({ name: 'ended', reason: 'by-node', detail: 'The player took the invitation back.' });
+  });
+
   it('that finds nonsense in its storage begins anew', () => {
-    for (const nonsense of ['{', 'null', '[]', '{"play":"demo"}', '{"play":"demo","session":1,"ticket":"t"}']) {
+    for (const nonsense of ['{', 'null', '[]', '{"play":"demo"}', '{"play":"demo","session":1,"ticket":"t"}', '{"play":"demo","place":"p"}']) {
       kept.set('nearlight-session', nonsense);
       expect(takeUp('demo')).toBeUndefined();
     }

@@ -63,17 +63,21 @@ impl Viewer {
 
     /// Watches by WebTransport; `room` is what it lets the node send before it reads, 0 for as much as usual.
     async fn watch_by_webtransport(&self, room: u32) -> quic_client::Client {
-        let address = &self.joined["webtransport"];
-        let hash = |text: &Value| {
-            let bytes = BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap();
-            bytes.try_into().unwrap()
-        };
-        let hashes: Vec<[u8; 32]> =
-            address["certificate_hashes"].as_array().unwrap().iter().map(hash).collect();
-        let manners = Manners { room, ..Manners::default() };
-        let url = address["url"].as_str().unwrap();
-        quic_client::Client::connect(url, &hashes, &manners).await.unwrap()
+        by_webtransport(&self.joined["webtransport"], room).await
     }
+}
+
+/// Connects to such an address by WebTransport.
+async fn by_webtransport(address: &Value, room: u32) -> quic_client::Client {
+    let hash = |text: &Value| {
+        let bytes = BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap();
+        bytes.try_into().unwrap()
+    };
+    let hashes: Vec<[u8; 32]> =
+        address["certificate_hashes"].as_array().unwrap().iter().map(hash).collect();
+    let manners = Manners { room, ..Manners::default() };
+    let url = address["url"].as_str().unwrap();
+    quic_client::Client::connect(url, &hashes, &manners).await.unwrap()
 }
 
 /// A page that asks for sound as well.
@@ -638,10 +642,74 @@ async fn a_spectator_sees_what_goes_on_while_the_players_page_is_hidden() {
     let mut watching = spectator(node, &session).await.watch_by_webtransport(0).await;
     watching.open_control().await;
     assert_eq!(watching.frame().await.0.kind, media::UnitKind::Key);
+    watching.frame().await;
+    // The player, who sees none of it, is sent none of it.
+    let sent = counter(node, "frames_sent_total");
     for _ in 0..10 {
         watching.frame().await;
     }
+    assert_eq!(counter(node, "frames_sent_total"), sent);
     assert_eq!(shown(node, &session).await["state"], "live");
+    player.send(DataChannel::Control, br#"{"type":"visibility","visible":true}"#).await;
+    // Of what was on its way before, nothing is a keyframe.
+    until("a picture that begins anew", async || {
+        let (_, _, unit) = player.frame().await;
+        nals(&unit).any(|nal| nal.kind() == NalKind::IdrSlice).then_some(())
+    })
+    .await;
+    watching.frame().await;
+    server.shut_down().await;
+}
+
+/// As of a page that its browser has frozen: it is hidden, and reads nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_player_who_takes_nothing_holds_nobody_up() {
+    let server = serve(&[REACHED]).await;
+    let node = server.node();
+    let session = create().of(node).await.session();
+    let to = session.ask(Method::POST, "/webtransport").bearer(&session.token);
+    let mut player = by_webtransport(&to.of(node).await.json(), 20_000).await;
+    player.open_control().await;
+    until("the player", async || (shown(node, &session).await["state"] == "live").then_some(()))
+        .await;
+    player.send(DataChannel::Control, br#"{"type":"visibility","visible":false}"#).await;
+    let mut watching = spectator(node, &session).await.watch(node).await;
+    for _ in 0..60 {
+        watching.frame().await;
+    }
+    assert_eq!(shown(node, &session).await["state"], "live");
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_whose_page_goes_without_a_goodbye_finds_its_place_again() {
+    let server = serve(&[REACHED]).await;
+    let node = server.node();
+    let session = create().of(node).await.session();
+    let mut player = play(node, &session).await;
+    player.frame().await;
+    let viewer = spectator(node, &session).await;
+    let state = async || {
+        let reply = viewer.ask(Method::GET, "").of(node).await;
+        if reply.status == 200 {
+            reply.json()["state"].clone()
+        } else {
+            json!(reply.status.as_u16())
+        }
+    };
+    for _ in 0..2 {
+        let mut page = viewer.watch(node).await;
+        said(&mut page, "stats").await;
+        page.peer.close().await.unwrap();
+        until("its absence", async || (state().await == "suspended").then_some(())).await;
+    }
+    // A client that does not talk to the node has no other goodbye.
+    let to = viewer.ask(Method::POST, "/whep");
+    let mut plain = connect_as(Wish::PLAYER, node, to, Codec::H264, |offer| offer).await;
+    plain.frame().await;
+    plain.peer.close().await.unwrap();
+    until("the end of its place", async || (state().await == 410).then_some(())).await;
+    player.frame().await;
     server.shut_down().await;
 }
 

@@ -13,7 +13,7 @@ import type { TransportFailed, TransportKind } from './choice.ts';
 import type { PathAverages, SessionConnection, Signalling } from './connection.ts';
 import type { PlayEvents, StartTimes } from './events.ts';
 import { CONNECT_MS, ConnectionLost, refusal, type Lost } from './refusal.ts';
-import { leaveBehind } from './kept.ts';
+import { leaveBehind, wayBack } from './kept.ts';
 import { reached } from './knock.ts';
 import { PathWatch } from './path-watch.ts';
 import { NodeSignalling } from './signalling.ts';
@@ -138,13 +138,13 @@ export class PlaySession {
    * one finds it.
    */
   private goAway(): void {
-    const ticket = this.session?.resume_ticket;
     if (isFinal(this.current)) return;
-    if (this.session === undefined || ticket == null) {
+    const back = this.session === undefined ? undefined : wayBack(this.session);
+    if (back === undefined) {
       this.leave();
       return;
     }
-    leaveBehind(typeof this.what === 'string' ? this.what : '', { session: this.session.id, ticket });
+    leaveBehind(typeof this.what === 'string' ? this.what : '', back);
     const { connection } = this;
     this.become({ name: 'ended', reason: 'left', detail: undefined });
     this.abort.abort(new ConnectionLost('broken'));
@@ -221,6 +221,7 @@ export class PlaySession {
     const { what, settings: { video, barcode, seat } } = this;
     const view = this.view === undefined ? {} : { view: this.view };
     if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode, ...seat, ...view });
+    if ('place' in what) return this.api.place(what);
     return 'invitation' in what ? this.api.join(what) : this.api.redeem(what);
   }
 

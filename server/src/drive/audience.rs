@@ -10,6 +10,7 @@
 //! Units, or their parts as they are coded, go to each viewer's transport from the encoder's thread, under one
 //! short lock: sinks never block. A viewer that has no room is passed over there, and nothing of it is seen by the
 //! encoder or the player. What is decided with the first part of a unit holds for all of it; units are counted.
+//! A player who does not see the picture is sent none: its browser may have frozen the page, and then takes nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -347,8 +348,9 @@ impl Audience {
         let _ = self.deeds.send(Deed::Leaves(who)).await;
     }
 
-    /// The sink of the encoder's thread: the player's, and all viewers' beside it.
-    pub(super) fn fan(self: &Arc<Self>, player: Box<dyn UnitSink>) -> Box<dyn UnitSink> {
+    /// The sink of the encoder's thread: the player's, and all viewers' beside it. Without a player, who shows nothing,
+    /// it is always ready: viewers that have no room are passed over.
+    pub(super) fn fan(self: &Arc<Self>, player: Option<Box<dyn UnitSink>>) -> Box<dyn UnitSink> {
         Box::new(Fan { player, audience: self.clone() })
     }
 
@@ -430,19 +432,21 @@ impl Seat {
 
 /// See [`Audience::fan`].
 struct Fan {
-    player: Box<dyn UnitSink>,
+    player: Option<Box<dyn UnitSink>>,
     audience: Arc<Audience>,
 }
 
 impl UnitSink for Fan {
     fn is_ready(&self) -> bool {
-        self.player.is_ready()
+        self.player.as_ref().is_none_or(|player| player.is_ready())
     }
 
     fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
         let copy = unit.clone();
         // What the player does not get nothing to come refers to.
-        self.player.send(unit)?;
+        if let Some(player) = &mut self.player {
+            player.send(unit)?;
+        }
         self.audience.spread(&copy);
         Ok(())
     }

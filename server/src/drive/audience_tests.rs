@@ -93,7 +93,7 @@ impl Scene {
         let clock = Arc::new(FakeClock::default());
         let audience = with_clock(clock.clone(), Size::new(64, 64));
         let player = Kept::default();
-        let fan = audience.fan(Box::new(player.clone()));
+        let fan = audience.fan(Some(Box::new(player.clone())));
         Self { clock, audience, player, fan }
     }
 

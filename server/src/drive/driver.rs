@@ -73,6 +73,8 @@ pub(super) struct Driver {
     accepting: JoinSet<Result<(Taken, ForClient), ConnectError>>,
     /// The client's control channel is open and was greeted on it.
     greeted: bool,
+    /// Units go past the client, who hides the picture, to those who watch; none before it is connected.
+    past_client: Option<bool>,
     rates: Rates,
     /// The strip is drawn, which pictures must have room for.
     barcode: bool,
@@ -194,6 +196,7 @@ impl Driver {
             connections: 0,
             accepting: JoinSet::new(),
             greeted: false,
+            past_client: None,
             rates,
             step: None,
             cursor: audience.cursor(),
@@ -232,7 +235,10 @@ impl Driver {
                     self.send_stats();
                 }
                 // The wish is looked at before each wait.
-                Wake::Viewers => self.tell(Event::Watched(self.audience.is_watched())).await,
+                Wake::Viewers => {
+                    self.send_past_hidden();
+                    self.tell(Event::Watched(self.audience.is_watched())).await;
+                }
                 Wake::ViewerKeyframe => self.viewer_keyframe(),
                 Wake::Deed(deed) => self.deed(deed).await,
                 Wake::Rumble => self.rumble(),

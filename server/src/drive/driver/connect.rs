@@ -104,6 +104,7 @@ impl Driver {
         if let Some(media) = &self.media {
             media.send_to(None);
         }
+        self.past_client = None;
         self.use_encoders(media);
         self.release_input();
         let now = self.node.clock.now();

@@ -12,6 +12,7 @@ use session::reason::StoppedBy;
 use super::Driver;
 use crate::drive::audience::Deed;
 use crate::drive::client::Said;
+use crate::drive::media_side::MediaSide;
 use crate::drive::screen;
 use crate::drive::trace;
 use crate::wire;
@@ -21,11 +22,7 @@ impl Driver {
         let now = self.node.clock.now();
         match event {
             TransportEvent::Connected { .. } => {
-                if let (Some(media), Some(connection)) = (&self.media, &mut self.connection) {
-                    let sink = connection.video_sink();
-                    let sink = self.rates.gated(sink, self.node.clock.clone());
-                    media.send_to(Some(self.audience.fan(sink)));
-                }
+                self.send_units();
                 if let Some(connection) = &mut self.connection {
                     self.audience.sound().listen(PLAYER, connection.audio_sink());
                 }
@@ -48,12 +45,12 @@ impl Driver {
             // when it has shown the newest there is.
             TransportEvent::KeyframeNeeded(_) if self.client.lacks_nothing(now) => {}
             TransportEvent::KeyframeNeeded(_) => {
-                if let Some(media) = &self.media {
+                if let Some(media) = self.seen_media() {
                     media.keyframe();
                 }
             }
             TransportEvent::FramesLost(_, lost) => {
-                if let Some(media) = &self.media {
+                if let Some(media) = self.seen_media() {
                     media.forget(lost);
                 }
             }
@@ -87,11 +84,37 @@ impl Driver {
                 if let Some(media) = &self.media {
                     media.send_to(None);
                 }
+                self.past_client = None;
                 self.tell(event).await;
             }
             // Sound from clients comes with hosted games.
             _ => {}
         }
+    }
+
+    /// Sends units to the client and all viewers from now on, or past a client that hides the picture while others
+    /// watch. Either begins with a keyframe.
+    fn send_units(&mut self) {
+        let (Some(media), Some(connection)) = (&self.media, &mut self.connection) else { return };
+        let past = !connection.visible && self.audience.is_watched();
+        let sink =
+            (!past).then(|| self.rates.gated(connection.video_sink(), self.node.clock.clone()));
+        media.send_to(Some(self.audience.fan(sink)));
+        self.past_client = Some(past);
+    }
+
+    /// The client shows the picture again or no more, or others begin to watch or cease to.
+    pub(super) fn send_past_hidden(&mut self) {
+        let hidden = self.connection.as_ref().is_some_and(|connection| !connection.visible);
+        let past = hidden && self.audience.is_watched();
+        if self.past_client.is_some_and(|before| before != past) {
+            self.send_units();
+        }
+    }
+
+    /// The session's threads, where what they code goes to the client: else what it says of pictures is of old ones.
+    fn seen_media(&self) -> Option<&MediaSide> {
+        self.media.as_ref().filter(|_| self.past_client != Some(true))
     }
 
     /// Carries out what the rate controller asks for.
@@ -147,7 +170,7 @@ impl Driver {
             Ok(acks) => {
                 self.rates.on_acks(now, &acks);
                 self.follow_rates(now);
-                if let (Some(frame), Some(media)) = (self.client.acked(&acks), &self.media) {
+                if let (Some(frame), Some(media)) = (self.client.acked(&acks), self.seen_media()) {
                     media.acknowledge(frame);
                 }
             }
@@ -162,12 +185,12 @@ impl Driver {
         match self.client.said(now, message) {
             Ok(Said::Nothing) => {}
             Ok(Said::Decoded(frame)) => {
-                if let Some(media) = &self.media {
+                if let Some(media) = self.seen_media() {
                     media.acknowledge(frame);
                 }
             }
             Ok(Said::KeyframeNeeded) => {
-                if let Some(media) = &self.media {
+                if let Some(media) = self.seen_media() {
                     media.keyframe();
                 }
             }
@@ -186,6 +209,7 @@ impl Driver {
                 if let Some(connection) = &mut self.connection {
                     connection.visible = visible;
                 }
+                self.send_past_hidden();
                 self.tell(Event::Visibility(visible)).await;
             }
             Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)).await,

@@ -155,7 +155,7 @@ impl Viewer {
             if let Some(connection) = self.connection.take() {
                 tokio::spawn(connection.close());
             }
-            self.away();
+            self.away(self.node.config.sessions.reconnect.get());
             return;
         }
         if let Some((codec, _)) = now {
@@ -166,12 +166,12 @@ impl Viewer {
         self.greet();
     }
 
-    /// Nobody is connected: the place is kept for a while.
-    pub(super) fn away(&mut self) {
+    /// Nobody is connected: the place is kept for so long.
+    pub(super) fn away(&mut self, patience: Duration) {
         self.connected = false;
         self.told = None;
         self.audience.set_present(self.who, None);
-        self.deadline = Some(self.node.clock.now() + self.node.config.sessions.reconnect.get());
+        self.deadline = Some(self.node.clock.now() + patience);
         self.show_status();
     }
 }

@@ -53,19 +53,23 @@ impl Viewer {
                 if let Some(connection) = &self.connection {
                     self.node.metrics.connection_closed(connection.by(), &reason);
                 }
-                let leaving = self.connection.take().is_none_or(|it| it.closing_is_leaving());
+                // Those that talk to us say goodbye where they mean it: a page may be loading again.
+                let left = self.connection.take().is_none_or(|it| it.closing_is_leaving())
+                    && !self.greeted;
                 tracing::info!(%reason, "viewer's connection closed");
                 self.stand_up();
                 if self.role.plays() {
                     self.audience.leaves(self.who).await;
                 }
+                let limits = &self.node.config.sessions;
                 match reason {
-                    CloseReason::Remote if leaving => self.end("You left."),
+                    CloseReason::Remote if left => self.end("You left."),
+                    CloseReason::Remote => self.away(limits.away.get()),
                     CloseReason::Flood(_) => {
                         self.node.metrics.floods.inc();
                         self.end("Your browser sent far more than a session takes.");
                     }
-                    _ => self.away(),
+                    _ => self.away(limits.reconnect.get()),
                 }
             }
             // A path that is silent closes its gate; sound from clients comes with hosted games.
