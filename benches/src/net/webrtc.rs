@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use media::{Clock, DataChannel, TransportEvent};
-use rtc::interceptor::{NackGeneratorBuilder, Slot, TwccReceiverBuilder};
+use rtc::interceptor::{FlexFec03ReceiveBuilder, NackGeneratorBuilder, Slot, TwccReceiverBuilder};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
@@ -47,9 +47,11 @@ impl Column for WebRtcColumn {
 
     async fn connect(&self, relay: &mut Relay, clock: Arc<dyn Clock>) -> anyhow::Result<Pair> {
         let runtime = Arc::new(TokioRuntime);
+        let wish = Wish { repair: true, ..Wish::PAGE };
         let (mut peer, offer) =
-            client::Client::offer_with(Wish::PAGE, runtime, &["127.0.0.1:0"], &[], |registry| {
+            client::Client::offer_with(wish, runtime, &["127.0.0.1:0"], &[], |registry| {
                 registry
+                    .with(Slot::FecDecoder, FlexFec03ReceiveBuilder::new().build())
                     .with(
                         Slot::NackGenerator,
                         NackGeneratorBuilder::new().with_interval(OFF).build(),

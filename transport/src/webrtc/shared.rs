@@ -17,6 +17,13 @@ use crate::flood::Limits;
 /// Packets that the share of lost ones is an average of: about a second of 5 Mbit/s.
 const LOSS_WINDOW: u64 = 500;
 
+/// What packets are late beyond this is waited for no longer.
+const MOST_LATE: Duration = Duration::from_millis(20);
+/// With each feedback, of which a second has about 16, it becomes less by this part...
+const FADES: u64 = 16;
+/// ...and is nothing below this: feedback tells times in quarters of a millisecond.
+const LEAST_LATE: Duration = Duration::from_millis(1);
+
 /// A rate to send at for some time, padding included.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
@@ -44,6 +51,8 @@ pub(super) struct Shared {
     repair_bytes: AtomicU64,
     /// Packets of a million that were lost lately.
     loss: AtomicU32,
+    /// How late packets came that later ones overtook, in nanoseconds.
+    reordering: AtomicU64,
     /// Nanoseconds; 0 is unknown.
     round_trip: AtomicU64,
     /// A probe that has not begun.
@@ -78,6 +87,7 @@ impl Shared {
             resend_within,
             repair_bytes: AtomicU64::new(0),
             loss: AtomicU32::new(0),
+            reordering: AtomicU64::new(0),
             round_trip: AtomicU64::new(0),
             probe: Mutex::new(None),
             limits: Limits::default(),
@@ -162,6 +172,20 @@ impl Shared {
     /// Packets of a million that were lost lately.
     pub(super) fn loss(&self) -> u32 {
         self.loss.load(Ordering::Relaxed)
+    }
+
+    /// Of the packets that were told of together, the latest that later ones overtook came so late.
+    pub(super) fn note_reordering(&self, late: Duration) {
+        let late = late.min(MOST_LATE).as_nanos() as u64;
+        let before = self.reordering.load(Ordering::Relaxed);
+        let seen = late.max(before - before / FADES);
+        let least = LEAST_LATE.as_nanos() as u64;
+        self.reordering.store(if seen < least { 0 } else { seen }, Ordering::Relaxed);
+    }
+
+    /// How late packets come that later ones overtake; zero where none do.
+    pub(super) fn reordering(&self) -> Duration {
+        Duration::from_nanos(self.reordering.load(Ordering::Relaxed))
     }
 
     pub(super) fn set_probe(&self, rate: Bitrate, begins: Instant, length: Duration) {

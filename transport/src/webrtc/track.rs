@@ -35,6 +35,8 @@ pub(super) const UNITS: usize = 2;
 const IN_FLIGHT: usize = 8;
 /// Frames whose packet numbers are remembered: 17 s of 60 fps.
 const HISTORY: usize = 1_024;
+/// Packets that feedback told as lost and that nobody has looked at: a frame of 40 Mbit/s. More wait for the client to ask.
+const MISSED: usize = 256;
 
 /// Fixed facts of a track.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,8 @@ struct State {
     /// The newest of them has parts that were not handed over.
     is_open: bool,
     history: VecDeque<Sent>,
+    /// Numbers of packets that did not come.
+    missed: Vec<u16>,
 }
 
 struct Flight {
@@ -141,6 +145,7 @@ impl Track {
                 in_flight: VecDeque::with_capacity(IN_FLIGHT),
                 is_open: false,
                 history: VecDeque::with_capacity(HISTORY),
+                missed: Vec::new(),
             }),
         }
     }
@@ -331,6 +336,19 @@ impl Track {
         })
     }
 
+    /// Feedback says that this packet did not come.
+    pub(super) fn missed(&self, sequence: u16) {
+        let missed = &mut self.lock().missed;
+        if missed.len() < MISSED {
+            missed.push(sequence);
+        }
+    }
+
+    /// The packets that were told as missed since this was last asked.
+    pub(super) fn take_missed(&self) -> Vec<u16> {
+        std::mem::take(&mut self.lock().missed)
+    }
+
     /// A frame will not come whole. Those after it need it until one is sent that does without.
     pub(super) fn give_up(&self, frame: FrameId) {
         let given_up = &mut self.lock().given_up;
@@ -430,6 +448,14 @@ mod tests {
         assert_eq!(stages.get(Mark::FirstSent), Some(MediaTime::from_millis(6)));
         assert_eq!(stages.get(Mark::LastSent), Some(MediaTime::from_millis(7)));
         assert!(track.sent(timestamp, 500, MediaTime::from_millis(8)).is_none(), "a resend");
+    }
+
+    #[test]
+    fn what_is_missed_is_told_once_and_bounded() {
+        let track = track();
+        (0..1_000).for_each(|sequence| track.missed(sequence));
+        assert_eq!(track.take_missed().len(), MISSED);
+        assert!(track.take_missed().is_empty());
     }
 
     const FIRST: Part = Part { first: true, last: false };

@@ -54,11 +54,13 @@ pub struct Wish {
     pub videos: usize,
     pub audio: bool,
     pub data: bool,
+    /// Repair packets (FlexFEC-03), which the interceptors must then be able to use.
+    pub repair: bool,
 }
 
 impl Wish {
-    pub const PAGE: Self = Self { videos: 1, audio: false, data: true };
-    pub const PLAYER: Self = Self { videos: 1, audio: false, data: false };
+    pub const PAGE: Self = Self { videos: 1, audio: false, data: true, repair: false };
+    pub const PLAYER: Self = Self { videos: 1, audio: false, data: false, repair: false };
 }
 
 /// Something that reached the client.
@@ -146,7 +148,7 @@ impl Client {
         let gathered = Arc::new(Notify::new());
         let handler =
             Handler { arrived: arrived_tx.clone(), gathered: gathered.clone(), tracks: tracks_tx };
-        let mut engine = media_engine();
+        let mut engine = media_engine(wish.repair);
         let registry = register_default_interceptors(Registry::new(), &mut engine).unwrap();
         let built = PeerConnectionBuilder::new()
             .with_media_engine(engine)
@@ -271,7 +273,7 @@ impl Client {
     }
 }
 
-fn media_engine() -> MediaEngine {
+fn media_engine(repair: bool) -> MediaEngine {
     let mut engine = MediaEngine::default();
     let codec =
         |mime: &str, clock_rate, channels, fmtp: &str, payload_type| RTCRtpCodecParameters {
@@ -293,7 +295,9 @@ fn media_engine() -> MediaEngine {
         codec("video/H264", 90_000, 0, &h264("42e01f"), 108),
         codec("video/rtx", 90_000, 0, "apt=108", 109),
     ];
-    for codec in video {
+    let repair =
+        repair.then(|| codec("video/flexfec-03", 90_000, 0, "repair-window=10000000", 110));
+    for codec in video.into_iter().chain(repair) {
         engine.register_codec(codec, RtpCodecKind::Video).unwrap();
     }
     let opus = codec("audio/opus", 48_000, 2, "minptime=10;useinbandfec=1", 111);

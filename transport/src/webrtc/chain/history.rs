@@ -4,6 +4,12 @@
 //! The stock history has no bound but time, and looks at all that it keeps whenever a timer fires: without
 //! feedback that are the packets of two seconds, a thousand times a second. Here numbers follow each other, so that
 //! a packet is found by its distance from the oldest one, and what is too old is at the front.
+//!
+//! Feedback is lost as other packets are, and then nothing is said of some 60 ms of packets: the feedbacks' own
+//! numbers tell. Those are no losses of the way there, on which nearly all of them came.
+//!
+//! A media packet that did not come is told to its track as well, which has it sent again where the client's request
+//! is lost ([`resend`](super::resend)).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,6 +37,10 @@ pub(super) struct Outcome {
     pub(super) departure: Instant,
     /// With its headers, before it is sealed.
     pub(super) size: usize,
+    /// Its stream and its number there.
+    is: (u32, u16),
+    /// The feedback on it came.
+    pub(super) told: bool,
     pub(super) arrived: bool,
     /// By the client's clock, where it tells.
     pub(super) arrival: Option<Duration>,
@@ -45,12 +55,14 @@ pub(in crate::webrtc) struct History {
     sent: VecDeque<Outcome>,
     /// The number of the oldest.
     first: u16,
+    /// The number of the newest feedback.
+    feedback: Option<u8>,
 }
 
 impl History {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let tap = Tap::new(shared);
-        Self { tap, numbered: HashMap::new(), sent: VecDeque::new(), first: 0 }
+        let (tap, numbered) = (Tap::new(shared), HashMap::new());
+        Self { tap, numbered, sent: VecDeque::new(), first: 0, feedback: None }
     }
 
     fn number(&self, packet: &rtp::Packet) -> Option<u16> {
@@ -64,6 +76,17 @@ impl History {
             self.sent.pop_front();
             self.first = self.first.wrapping_add(1);
         }
+    }
+}
+
+impl History {
+    /// Whether feedback was lost between this one and the one before. One that was overtaken is not waited for.
+    fn misses_one_before(&mut self, feedback: u8) -> bool {
+        let ahead = self.feedback.map_or(1, |before| feedback.wrapping_sub(before));
+        if (1..128).contains(&ahead) {
+            self.feedback = Some(feedback);
+        }
+        (2..128).contains(&ahead)
     }
 }
 
@@ -91,6 +114,8 @@ impl Link for History {
             self.sent.push_back(Outcome {
                 departure: message.now,
                 size: packet.marshal_size(),
+                is: (packet.header.ssrc, packet.header.sequence_number),
+                told: true,
                 arrived: false,
                 arrival: None,
             });
@@ -105,16 +130,29 @@ impl Link for History {
             let Some(feedback) = packet.as_any().downcast_ref::<TransportLayerCc>() else {
                 continue;
             };
+            if self.misses_one_before(feedback.fb_pkt_count) {
+                let untold = usize::from(feedback.base_sequence_number.wrapping_sub(self.first));
+                if untold <= self.sent.len() {
+                    self.sent.iter_mut().take(untold).for_each(|sent| sent.told = sent.arrived);
+                }
+            }
             for told in convert_twcc(feedback).into_iter().filter(|told| told.arrived) {
                 let at = usize::from(told.sequence_number.wrapping_sub(self.first));
                 let Some(sent) = self.sent.get_mut(at) else { continue };
-                (sent.arrived, sent.arrival) = (true, told.arrival);
+                (sent.told, sent.arrived, sent.arrival) = (true, true, told.arrival);
                 known = known.max(at + 1);
             }
         }
-        // What was sent before the newest that arrived and is not among them is lost.
+        // What was sent before the newest that arrived and is not among them is lost, where that was told.
         let outcomes: Vec<Outcome> = self.sent.drain(..known).collect();
         self.first = self.first.wrapping_add(known as u16);
+        for Outcome { is: (ssrc, sequence), .. } in
+            outcomes.iter().filter(|sent| sent.told && !sent.arrived)
+        {
+            if let Some(track) = self.tap.shared.track(*ssrc) {
+                track.missed(*sequence);
+            }
+        }
         self.tap.on_outcomes(message.now, &outcomes);
     }
 }
@@ -170,6 +208,17 @@ mod tests {
 
         /// The client says that these came, each a millisecond after the one before.
         fn tell(&mut self, first: u16, symbol: SymbolTypeTcc, count: u16) -> Option<PathReport> {
+            self.tell_as(0, first, symbol, count)
+        }
+
+        /// The same by the feedback of this number; those of one number are never missed.
+        fn tell_as(
+            &mut self,
+            feedback: u8,
+            first: u16,
+            symbol: SymbolTypeTcc,
+            count: u16,
+        ) -> Option<PathReport> {
             let delta = |_| RecvDelta {
                 type_tcc_packet: SymbolTypeTcc::PacketReceivedSmallDelta,
                 delta: 1_000,
@@ -177,6 +226,7 @@ mod tests {
             let told = if symbol == SymbolTypeTcc::PacketNotReceived { 0 } else { count };
             let feedback = TransportLayerCc {
                 base_sequence_number: first,
+                fb_pkt_count: feedback,
                 packet_status_count: count,
                 packet_chunks: vec![PacketStatusChunk::RunLengthChunk(RunLengthChunk {
                     type_tcc: StatusChunkTypeTcc::RunLengthChunk,
@@ -189,6 +239,10 @@ mod tests {
             let message = AttributedPacket::new(Packet::Rtcp(vec![Box::new(feedback)]));
             let (now, transport) = (self.start, Default::default());
             self.link.inbound(&TaggedPacket { now, transport, message }, &mut Belt::new());
+            self.report()
+        }
+
+        fn report(&self) -> Option<PathReport> {
             match self.shared.events.poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(TransportEvent::Path(report)) => Some(report),
                 Poll::Ready(other) => panic!("{other:?}"),
@@ -218,6 +272,40 @@ mod tests {
         assert_eq!(counts(bench.tell(6, SymbolTypeTcc::PacketNotReceived, 2)), None);
         assert_eq!(counts(bench.tell(8, CAME, 1)), Some((1, 2)));
         assert_eq!(counts(bench.tell(30_000, CAME, 100)), None, "never sent");
+    }
+
+    #[test]
+    fn packets_whose_feedback_is_lost_are_not() {
+        let mut bench = Bench::new();
+        bench.send(30, 1_000);
+        let first = bench.tell_as(255, 65_530, CAME, 4).unwrap();
+        assert_eq!((first.acked_packets, first.lost_packets), (4, 0));
+        // What number 0 told is not known; 6 to 13 came.
+        let untold = bench.tell_as(1, 6, CAME, 8).unwrap();
+        assert_eq!((untold.acked_packets, untold.lost_packets), (0, 0));
+        assert_eq!(untold.acked_bytes, untold.sent_bytes);
+        assert_eq!(untold.sent_bytes, 2 * first.sent_bytes, "65,534 to 5");
+        let told = bench.report().unwrap();
+        assert_eq!((told.acked_packets, told.lost_packets), (8, 0));
+        assert!(untold.newest_sent <= told.newest_sent);
+        assert_eq!(bench.report(), None);
+        // The next one comes, and what it passes over is lost.
+        assert_eq!(counts(bench.tell_as(2, 16, CAME, 2)), Some((2, 2)));
+        // One that was overtaken changes nothing.
+        assert_eq!(counts(bench.tell_as(0, 65_534, CAME, 6)), None);
+        assert_eq!(counts(bench.tell_as(3, 18, CAME, 2)), Some((2, 0)));
+    }
+
+    #[test]
+    fn tracks_hear_which_packets_of_theirs_did_not_come() {
+        let mut bench = Bench::new();
+        bench.send(20, 1_000);
+        bench.tell_as(7, 65_530, CAME, 2);
+        bench.tell_as(8, 4, CAME, 2);
+        // Every second one is the track's; all of this bench have the number 9.
+        assert_eq!(bench.shared.tracks[0].take_missed(), [9; 4]);
+        bench.tell_as(10, 10, CAME, 2);
+        assert!(bench.shared.tracks[0].take_missed().is_empty(), "nobody said that they did not");
     }
 
     #[test]

@@ -7,6 +7,10 @@
 //!   ([`with_resends`](super::with_resends)).
 //! - A packet is not sent again within a round trip of the time before, but for one copy soon after: the
 //!   next request of a browser that does not know the round trip comes 100 ms later.
+//! - On a path where packets overtake one another a request says little: what it asks for is late, and comes by itself.
+//!   It waits there for as long as packets were late, and for the acknowledgement of a frame that was whole after all.
+//! - Requests are lost, too. A packet that the transport-wide feedback tells as lost, 31 ms later on average, is sent
+//!   again as if it had been asked for, if it was not.
 //! - What comes too late is given up: its frame is reported as lost at once, so that the encoder goes back to
 //!   one before it with the next picture. Until that one is sent, nothing that was lost in between is sent again.
 //! - For what no frame to come needs, an empty packet is sent in its place. The client asks no more for
@@ -17,8 +21,8 @@
 //! numbered transport-wide: it would be sealed anew with another header under the nonce of the first time
 //! (RFC 7714 §8.1, RFC 3711 §9.1), so its frame is given up instead.
 //!
-//! Bounds: [`KEPT`] packets a stream, [`ASKED`] of them asked for and [`COPIES`] to be copied; the oldest go
-//! first, and the client asks again for what is dropped.
+//! Bounds: [`KEPT`] packets a stream, [`ASKED`] of them asked for, of which the oldest go first, and [`DUE`] to be sent
+//! later; for more there is no waiting and no copy. The client asks again for what is dropped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, BytesMut};
 use rtc::interceptor::{Attribute, AttributedPacket, Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::rtp;
 
@@ -38,10 +43,13 @@ use crate::webrtc::track::{Fate, Track};
 const KEPT: usize = 4_096;
 /// Packets that were asked for and may be missing still: libwebrtc asks for 1,000 at the most.
 const ASKED: usize = 1_024;
-/// Copies that wait.
-const COPIES: usize = 256;
-/// From a retransmission to its copy: what a queue that overflows drops at once is longer than a packet.
-const COPY_AFTER: Duration = Duration::from_millis(5);
+/// Retransmissions that wait for their time, and copies.
+const DUE: usize = 512;
+/// From a retransmission to its copy: what a queue that overflows drops at once is longer than a packet, and of a frame that
+/// repair packets made whole the acknowledgement comes first.
+const COPY_AFTER: Duration = Duration::from_millis(12);
+/// From a frame's last packet to its acknowledgement, beyond the way.
+const DECODED_IN: Duration = Duration::from_millis(6);
 /// Least time between two retransmissions that were asked for, where the round trip is not known.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -72,6 +80,14 @@ struct Kept {
     asked: bool,
 }
 
+/// A packet to be sent again at some time, unless it is needed no more.
+struct Due {
+    at: Instant,
+    sequence: u16,
+    /// It was sent again a moment before.
+    copy: bool,
+}
+
 struct Stream {
     track: Arc<Track>,
     by: By,
@@ -79,8 +95,8 @@ struct Stream {
     kept: VecDeque<Kept>,
     /// Numbers that were asked for, and may be missing still.
     asked: VecDeque<u16>,
-    /// Numbers to be sent once more, in the order of their time.
-    copies: VecDeque<(Instant, u16)>,
+    /// What is to be sent, in the order of its time.
+    due: VecDeque<Due>,
     /// Of the newest frame.
     timestamp: Option<u32>,
 }
@@ -105,7 +121,7 @@ impl Link for Resend {
             by,
             kept: VecDeque::new(),
             asked: VecDeque::new(),
-            copies: VecDeque::new(),
+            due: VecDeque::new(),
             timestamp: None,
         };
         self.streams.insert(info.ssrc, stream);
@@ -114,6 +130,13 @@ impl Link for Resend {
     fn inbound(&mut self, message: &TaggedPacket, out: &mut Belt) {
         let Packet::Rtcp(packets) = &message.message.packet else { return };
         for packet in packets {
+            if packet.as_any().is::<TransportLayerCc>() {
+                for stream in self.streams.values_mut() {
+                    for sequence in stream.track.take_missed() {
+                        stream.missed(sequence, message.now, &self.shared, out);
+                    }
+                }
+            }
             let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else { continue };
             let Some(stream) = self.streams.get_mut(&nack.media_ssrc) else { continue };
             let mut next = None;
@@ -142,18 +165,25 @@ impl Link for Resend {
 
     fn tick(&mut self, now: Instant, out: &mut Belt) {
         for stream in self.streams.values_mut() {
-            while let Some((_, sequence)) = stream.copies.pop_front_if(|(at, _)| *at <= now) {
-                match stream.track.fate(sequence) {
-                    Some(Fate::Needed(_)) => stream.send(sequence, now, Body::Whole, out),
-                    Some(Fate::Void { .. }) => stream.send(sequence, now, Body::Empty, out),
-                    Some(Fate::GivenUp | Fate::Forgotten) | None => {}
+            while let Some(Due { sequence, copy, .. }) =
+                stream.due.pop_front_if(|due| due.at <= now)
+            {
+                let body = match stream.track.fate(sequence) {
+                    Some(Fate::Needed(_)) => Body::Whole,
+                    Some(Fate::Void { .. }) => Body::Empty,
+                    Some(Fate::GivenUp | Fate::Forgotten) | None => continue,
+                };
+                if copy {
+                    stream.send(sequence, now, body, out);
+                } else {
+                    stream.send_twice(sequence, now, body, out);
                 }
             }
         }
     }
 
     fn next_tick(&self) -> Option<Instant> {
-        self.streams.values().filter_map(|stream| stream.copies.front()).map(|(at, _)| *at).min()
+        self.streams.values().filter_map(|stream| stream.due.front()).map(|due| due.at).min()
     }
 }
 
@@ -204,12 +234,27 @@ impl Stream {
                     self.track.give_up(frame);
                     shared.events.frame_lost(self.track.params.id, frame);
                 } else if self.is_due(sequence, now, shared) {
-                    self.send_twice(sequence, now, Body::Whole, out);
+                    let late = shared.reordering();
+                    if late.is_zero() || !self.send_at(now + late + DECODED_IN, sequence, false) {
+                        self.send_twice(sequence, now, Body::Whole, out);
+                    }
                 }
                 self.note(sequence);
             }
         }
         None
+    }
+
+    /// The client lacks a packet, by its feedback. Where it asked for it as well, that was answered.
+    fn missed(&mut self, sequence: u16, now: Instant, shared: &Shared, out: &mut Belt) {
+        let is_needed = matches!(self.track.fate(sequence), Some(Fate::Needed(_)));
+        let is_unasked = |kept: &mut Kept| {
+            kept.resent.is_none() && now.saturating_duration_since(kept.at) <= deadline(shared)
+        };
+        if is_needed && self.find(sequence).is_some_and(is_unasked) {
+            self.is_due(sequence, now, shared);
+            self.send_twice(sequence, now, Body::Whole, out);
+        }
     }
 
     /// Whether a packet was not sent again for a round trip, which it is now.
@@ -264,9 +309,19 @@ impl Stream {
 
     fn send_twice(&mut self, sequence: u16, now: Instant, body: Body, out: &mut Belt) {
         self.send(sequence, now, body, out);
-        if matches!(self.by, By::OwnStream { .. }) && self.copies.len() < COPIES {
-            self.copies.push_back((now + COPY_AFTER, sequence));
+        if matches!(self.by, By::OwnStream { .. }) {
+            self.send_at(now + COPY_AFTER, sequence, true);
         }
+    }
+
+    /// Whether there was room to have it sent then.
+    fn send_at(&mut self, at: Instant, sequence: u16, copy: bool) -> bool {
+        if self.due.len() == DUE {
+            return false;
+        }
+        let place = self.due.partition_point(|due| due.at <= at);
+        self.due.insert(place, Due { at, sequence, copy });
+        true
     }
 
     fn send(&mut self, sequence: u16, now: Instant, body: Body, out: &mut Belt) {
@@ -394,6 +449,19 @@ mod tests {
             packets(out)
         }
 
+        /// The client acknowledges a frame.
+        fn decode(&self, frame: u64) {
+            let ack = FrameAck {
+                wire_timestamp: (frame * 16 * 90) as u32,
+                state: FrameState::Decoded,
+                first_us: 0,
+                last_us: 0,
+            };
+            let mut message = Vec::new();
+            Acks { decode_queue: None, frames: vec![ack] }.encode(&mut message);
+            self.shared.acked(&message);
+        }
+
         /// What leaves by itself until then.
         fn wait(&mut self, millis: u64) -> Vec<rtp::Packet> {
             let mut out = Belt::new();
@@ -448,14 +516,53 @@ mod tests {
         let mut bench = Bench::new(true, true);
         bench.shared.set_round_trip(Duration::from_millis(30));
         assert_eq!(resent(&bench.ask(&[4, 4], 10)), [(4, true)]);
-        assert!(bench.wait(14).is_empty());
+        assert!(bench.wait(21).is_empty());
         assert_eq!(resent(&bench.wait(30)), [(4, true)]);
         assert!(bench.ask(&[4], 39).is_empty());
         assert_eq!(resent(&bench.ask(&[4], 41)), [(4, true)]);
+        // What came after all is not copied.
+        bench.decode(1);
+        assert!(bench.wait(60).is_empty());
         // Asked for beyond the deadline of 150 ms.
-        assert_eq!(resent(&bench.wait(150)), [(4, true)]);
-        assert!(bench.ask(&[4], 151).is_empty());
-        assert_eq!(bench.lost(), Some((1, 1)));
+        assert_eq!(resent(&bench.ask(&[7], 150)), [(7, true)]);
+        assert!(bench.ask(&[10], 151).is_empty());
+        assert_eq!(bench.lost(), Some((3, 3)));
+    }
+
+    #[test]
+    fn where_packets_overtake_one_another_a_request_waits_for_what_is_late() {
+        let mut bench = Bench::new(true, true);
+        bench.shared.note_reordering(Duration::from_millis(8));
+        assert!(bench.ask(&[4, 7], 30).is_empty());
+        assert!(bench.wait(43).is_empty());
+        bench.decode(1);
+        assert_eq!(resent(&bench.wait(44)), [(7, true)]);
+        assert_eq!(resent(&bench.wait(60)), [(7, true)]);
+        // It is forgotten when it is seen no more.
+        (0..60).for_each(|_| bench.shared.note_reordering(Duration::ZERO));
+        assert_eq!(resent(&bench.ask(&[10], 61)), [(10, true)]);
+    }
+
+    #[test]
+    fn what_feedback_tells_as_lost_is_sent_again_unless_it_was() {
+        let mut bench = Bench::new(true, true);
+        let tell = |bench: &mut Bench, missed: &[u16], millis: u64| {
+            missed.iter().for_each(|sequence| bench.shared.tracks[0].missed(*sequence));
+            let feedback: Box<dyn rtc::rtcp::Packet> = Box::new(TransportLayerCc::default());
+            let message = AttributedPacket::new(Packet::Rtcp(vec![feedback]));
+            let (now, transport) = (bench.at(millis), Default::default());
+            let mut out = Belt::new();
+            bench.link.inbound(&TaggedPacket { now, transport, message }, &mut out);
+            resent(&packets(out))
+        };
+        assert_eq!(resent(&bench.ask(&[4], 30)), [(4, true)]);
+        bench.wait(60);
+        assert_eq!(tell(&mut bench, &[4, 7, 7, 40], 61), [(7, true)], "40 was never sent");
+        assert_eq!(resent(&bench.wait(80)), [(7, true)]);
+        assert!(tell(&mut bench, &[], 81).is_empty());
+        // Beyond the deadline it is for the client to say that it still lacks it.
+        assert!(tell(&mut bench, &[10], 151).is_empty());
+        assert_eq!(bench.lost(), None);
     }
 
     #[test]
@@ -475,7 +582,7 @@ mod tests {
     fn what_is_given_up_is_told_once_and_is_empty_once_a_frame_does_without() {
         let mut bench = Bench::new(true, true);
         assert_eq!(resent(&bench.ask(&[26], 100)), [(26, true)]);
-        bench.wait(110);
+        bench.wait(112);
         assert!(bench.ask(&[15, 18, 19], 200).is_empty());
         assert_eq!(bench.lost(), Some((5, 5)));
         // What depends on it is lost with it.
@@ -500,24 +607,13 @@ mod tests {
     #[test]
     fn a_request_that_crosses_the_acknowledgement_of_its_frame_is_none() {
         let mut bench = Bench::new(true, true);
-        let acked = |bench: &Bench, frame: u64| {
-            let ack = FrameAck {
-                wire_timestamp: (frame * 16 * 90) as u32,
-                state: FrameState::Decoded,
-                first_us: 0,
-                last_us: 0,
-            };
-            let mut message = Vec::new();
-            Acks { decode_queue: None, frames: vec![ack] }.encode(&mut message);
-            bench.shared.acked(&message);
-        };
-        acked(&bench, 5);
+        bench.decode(5);
         assert!(bench.ask(&[10], 400).is_empty());
         assert_eq!(bench.lost(), None);
         // The other way round, what was told is taken back, and the next loss is one again.
         bench.ask(&[19], 410);
         assert_eq!(bench.lost(), Some((6, 6)));
-        acked(&bench, 7);
+        bench.decode(7);
         bench.ask(&[24], 420);
         assert_eq!(bench.lost(), Some((8, 8)));
         bench.shared.acked(b"no message");
@@ -548,6 +644,6 @@ mod tests {
         assert!(bench.ask(&all, 3).is_empty());
         let stream = &bench.link.streams[&SSRC];
         assert_eq!((stream.kept.len(), stream.asked.len()), (KEPT, ASKED));
-        assert_eq!(stream.copies.len(), COPIES);
+        assert_eq!(stream.due.len(), DUE);
     }
 }
