@@ -326,6 +326,7 @@ impl Metrics {
             ("unroutable", counts.unroutable),
             ("forged", counts.forged),
             ("dropped", counts.dropped),
+            ("unwanted", counts.unwanted),
             ("moved", counts.moved),
             ("tcp_refused", counts.tcp_refused),
         ] {

@@ -1,4 +1,5 @@
-//! A foreign stack plays the stream: aiortc, in `aiortc_peer.py`. Needs `make setup-test`.
+//! A foreign stack plays the stream: aiortc, in `aiortc_peer.py`. And sends, with the keys that it was given, what no honest
+//! client would (`hostile_peer.py`). Needs `make setup-test`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure of a helper fails its test")]
 
@@ -9,10 +10,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{MonotonicClock, config_at, event, unit};
-use media::{DataChannel, MediaTime, TrackId, Transport, TransportEvent, UnitKind};
-use nearlight_transport::{PortConfig, WebRtc};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use client::{Client, MonotonicClock, Wish, annex_b, config_at, event, unit};
+use media::{
+    AccessUnit, CloseReason, DataChannel, MediaTime, TrackId, Transport, TransportEvent, UnitKind,
+};
+use nearlight_transport::{Answer, PortConfig, PortCounts, WebRtc, WebRtcConfig};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use webrtc::peer_connection::RTCPeerConnectionState;
 
 /// 120 frames of 320x240 at 30 fps, one keyframe a second; made by `samples/generate.sh`.
 const STREAM: &[u8] = include_bytes!("samples/testsrc.h264");
@@ -47,29 +52,64 @@ fn is_key(unit: &[u8]) -> bool {
     unit.windows(4).any(|bytes| bytes[..3] == [0, 0, 1] && bytes[3] & 0x1f == 7)
 }
 
+/// The n-th picture of the stream, which begins again when it is over.
+fn picture(units: &[Bytes], n: u64) -> AccessUnit {
+    let data = units[n as usize % units.len()].clone();
+    let mut unit = unit(n, MediaTime::from_nanos(n * INTERVAL), data);
+    unit.kind = if is_key(&unit.data) { UnitKind::Key } else { UnitKind::Delta };
+    unit
+}
+
+/// A peer in a process of its own.
+struct Peer {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Peer {
+    /// Starts it; yields its offer.
+    async fn start(script: &str, arguments: &[&str]) -> (Self, String) {
+        let mut child = tokio::process::Command::new(python())
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut peer = Self { child, stdin, lines };
+        let offer = peer.says().await["sdp"].as_str().unwrap().to_owned();
+        (peer, offer)
+    }
+
+    /// What it says next. Dropping the future before it is done loses nothing.
+    async fn says(&mut self) -> serde_json::Value {
+        let line = self.lines.next_line().await.unwrap();
+        serde_json::from_str(&line.expect("the peer ended without a word")).unwrap()
+    }
+
+    async fn accept(&mut self, answer: &Answer) {
+        let line = serde_json::json!({ "sdp": answer.sdp }).to_string() + "\n";
+        self.stdin.write_all(line.as_bytes()).await.unwrap();
+    }
+}
+
+/// A port for aiortc, which offers the machine's own addresses: they may not include loopback.
+fn everywhere() -> WebRtcConfig {
+    let port = PortConfig::new(vec!["0.0.0.0".parse().unwrap()]);
+    config_at(PortConfig { loopback: true, ..port })
+}
+
 async fn play(arguments: &[&str]) {
     let units = access_units(STREAM);
     assert_eq!(units.len(), 120);
-    let mut child = tokio::process::Command::new(python())
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aiortc_peer.py"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let offer: serde_json::Value =
-        serde_json::from_str(&lines.next_line().await.unwrap().expect("no offer came")).unwrap();
-    let offer = offer["sdp"].as_str().unwrap();
-    // aiortc offers the machine's own addresses, which may not include loopback.
-    let port = PortConfig::new(vec!["0.0.0.0".parse().unwrap()]);
-    let config = config_at(PortConfig { loopback: true, ..port });
+    let (mut peer, offer) = Peer::start("aiortc_peer.py", arguments).await;
     let (mut transport, answer) =
-        WebRtc::answer(offer, config, MonotonicClock::shared()).await.unwrap();
-    let line = serde_json::json!({ "sdp": answer.sdp }).to_string() + "\n";
-    stdin.write_all(line.as_bytes()).await.unwrap();
+        WebRtc::answer(&offer, everywhere(), MonotonicClock::shared()).await.unwrap();
+    peer.accept(&answer).await;
 
     let mut sink = transport.video_sink(TrackId(0));
     let mut tick = tokio::time::interval(Duration::from_nanos(INTERVAL));
@@ -78,12 +118,9 @@ async fn play(arguments: &[&str]) {
     let mut closed = false;
     let report = loop {
         tokio::select! {
-            line = lines.next_line() => break line.unwrap().expect("the peer ended without a word"),
+            report = peer.says() => break report,
             _ = tick.tick(), if live => {
-                let data = units[n as usize % units.len()].clone();
-                let mut unit = unit(n, MediaTime::from_nanos(n * INTERVAL), data);
-                unit.kind = if is_key(&unit.data) { UnitKind::Key } else { UnitKind::Delta };
-                if sink.send(unit).is_ok() {
+                if sink.send(picture(&units, n)).is_ok() {
                     n += 1;
                 }
             }
@@ -102,7 +139,6 @@ async fn play(arguments: &[&str]) {
             }
         }
     };
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert!(report["frames"].as_u64().unwrap() >= 30, "{report}");
     assert_eq!(report["sizes"], serde_json::json!(["320x240"]));
     let times: Vec<i64> =
@@ -120,7 +156,7 @@ async fn play(arguments: &[&str]) {
         }
     }
     assert!(echoed, "nothing came back on the control channel");
-    assert!(child.wait().await.unwrap().success());
+    assert!(peer.child.wait().await.unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,4 +167,78 @@ async fn aiortc_plays_without_data_channels() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn aiortc_plays_with_data_channels() {
     play(&["--data"]).await;
+}
+
+/// Lets such a client attack, beside another one on the same port. Its session goes on, or ends with the reason that this
+/// yields, and the other's goes on in any case. Also yields what the port counted, and how many packets were sent.
+async fn attacked(by: &str) -> (Option<CloseReason>, PortCounts, u64) {
+    let units = access_units(STREAM);
+    let config = everywhere();
+    let clock = MonotonicClock::shared();
+    let (mut neighbour, offer) = Client::offer(Wish::PAGE).await;
+    let (mut beside, answer) = WebRtc::answer(&offer, config.clone(), clock.clone()).await.unwrap();
+    neighbour.accept(&answer).await;
+    neighbour.state(RTCPeerConnectionState::Connected).await;
+    let (mut peer, offer) = Peer::start("hostile_peer.py", &[by]).await;
+    let (mut transport, answer) = WebRtc::answer(&offer, config.clone(), clock).await.unwrap();
+    peer.accept(&answer).await;
+
+    let (mut sink, mut other) = (transport.video_sink(TrackId(0)), beside.video_sink(TrackId(0)));
+    let mut tick = tokio::time::interval(Duration::from_nanos(INTERVAL));
+    let (mut live, mut n, mut m, mut reason, mut sent) = (false, 0, 0, None, None);
+    let (mut after, mut seen_after) = (0, 0);
+    // Both are sent pictures all the while, and for a second after it.
+    while after < 30 || seen_after < 20 {
+        tokio::select! {
+            said = peer.says(), if sent.is_none() => sent = said["sent"].as_u64(),
+            _ = tick.tick() => {
+                if live && sink.send(picture(&units, n)).is_ok() {
+                    n += 1;
+                }
+                let (at, data) = (MediaTime::from_nanos(m * INTERVAL), annex_b(m == 0, 2_000, m));
+                m += u64::from(other.send(unit(m, at, data)).is_ok());
+                after += u64::from(sent.is_some());
+            }
+            // It may be shown none of those that were sent before it listened.
+            _ = neighbour.frame() => seen_after += u64::from(sent.is_some()),
+            event = event(&mut transport), if reason.is_none() => match event {
+                TransportEvent::Connected { .. } => live = true,
+                TransportEvent::Closed(why) => reason = Some(why),
+                _ => {}
+            },
+            event = event(&mut beside) => {
+                assert!(!matches!(event, TransportEvent::Closed(_)), "{by}: {event:?}");
+            }
+        }
+    }
+    (reason, config.port.counts(), sent.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn media_from_a_client_is_counted_and_goes_no_further() {
+    let (reason, counts, sent) = attacked("rtp").await;
+    assert_eq!(reason, None);
+    // Loopback may lose some of what comes so fast.
+    assert!(sent == 4_000 && counts.unwanted >= sent / 2, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feedback_of_senders_without_number_is_counted_and_harms_nobody() {
+    let (reason, counts, sent) = attacked("rtcp").await;
+    assert_eq!(reason, None);
+    assert!(sent == 4_000 && counts.unwanted >= sent / 2, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sctp_that_lies_ends_its_own_session_at_most() {
+    let (reason, counts, sent) = attacked("sctp").await;
+    println!("{sent} packets: {reason:?}, {counts:?}");
+    assert!(matches!(reason, None | Some(CloseReason::Failed(_))), "{reason:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dtls_that_lies_ends_its_own_session_at_most() {
+    let (reason, counts, sent) = attacked("dtls").await;
+    println!("{sent} packets: {reason:?}, {counts:?}");
+    assert!(matches!(reason, None | Some(CloseReason::Failed(_))), "{reason:?}");
 }

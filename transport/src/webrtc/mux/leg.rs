@@ -28,6 +28,7 @@ use webrtc::runtime::RecvMeta;
 use super::path::Path;
 use super::sign::{self, Check};
 use super::stun::{self, Request, Transaction};
+use super::wanted::Wanted;
 use crate::webrtc::offer::IceCredentials;
 
 /// The peer that the stack is shown, whatever the client's address is.
@@ -54,6 +55,7 @@ pub(super) struct Counts {
     pub(super) unroutable: AtomicU64,
     pub(super) forged: AtomicU64,
     pub(super) dropped: AtomicU64,
+    pub(super) unwanted: AtomicU64,
     pub(super) moved: AtomicU64,
     pub(super) tcp_refused: AtomicU64,
 }
@@ -87,6 +89,7 @@ struct State {
     credit: usize,
     /// Checks of ours without an answer, the oldest first.
     asked: VecDeque<Asked>,
+    wanted: Wanted,
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
     reader: Option<Waker>,
@@ -130,6 +133,7 @@ impl Leg {
             proven: false,
             credit: 0,
             asked: VecDeque::new(),
+            wanted: Wanted::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             reader: None,
@@ -271,7 +275,11 @@ impl Leg {
         now: Instant,
     ) -> Option<Transaction> {
         let mut state = self.state();
-        self.push(&mut state, datagram.to_vec());
+        if state.wanted.takes(datagram) {
+            self.push(&mut state, datagram.to_vec());
+        } else {
+            Counts::add(&self.counts.unwanted);
+        }
         state.earn(path, datagram);
         if state.is_current(path) { None } else { self.ask(&mut state, path, true, now) }
     }

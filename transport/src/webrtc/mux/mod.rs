@@ -25,6 +25,7 @@ mod sign;
 mod stun;
 mod table;
 mod tcp;
+mod wanted;
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -74,6 +75,8 @@ pub struct PortCounts {
     pub forged: u64,
     /// Datagrams dropped because a session, or a client over TCP, did not read in time.
     pub dropped: u64,
+    /// Packets of media that clients sent, which have none to send, and feedback of too many senders.
+    pub unwanted: u64,
     /// Times that a client came to another address, and media with it.
     pub moved: u64,
     /// TCP connections that were refused or did not show whose they are.
@@ -99,6 +102,7 @@ impl MediaPort {
             unroutable: counts.unroutable.load(Ordering::Relaxed),
             forged: counts.forged.load(Ordering::Relaxed),
             dropped: counts.dropped.load(Ordering::Relaxed),
+            unwanted: counts.unwanted.load(Ordering::Relaxed),
             moved: counts.moved.load(Ordering::Relaxed),
             tcp_refused: counts.tcp_refused.load(Ordering::Relaxed),
         }
@@ -315,7 +319,7 @@ mod tests {
         assert!(port.inner.table().learn(Remote { socket: 0, address }, &share.leg, true));
         let path = Path::Udp { socket, source: None, remote: address };
         for length in [MAX_DATAGRAM, MAX_DATAGRAM + 1] {
-            port.inner.receive(&path, 0, &vec![0x80; length]);
+            port.inner.receive(&path, 0, &vec![22; length]);
         }
         assert_eq!(port.counts().unroutable, 1);
         let stack = share.socket(address);
