@@ -13,11 +13,12 @@ use media::webtransport::AudioDatagram;
 use media::{
     AudioPacket, BitDepth, Codec, MediaTime, SendRefused, TrackId, Transport, TransportEvent,
 };
-use nearlight_transport::WebRtcConfig;
 use nearlight_transport::webtransport::{
     Certificates, ConnectionConfig, Deadlines, Endpoint, EndpointConfig, WebTransport,
 };
+use nearlight_transport::{WebRtc, WebRtcConfig};
 use quic_client::{Client, Manners};
+use webrtc::peer_connection::RTCPeerConnectionState;
 
 fn packet(millis: u64) -> AudioPacket {
     AudioPacket {
@@ -89,6 +90,40 @@ async fn sound_is_for_sessions_that_have_some_and_clients_that_ask() {
     let (_client, mut transport, answer) = connect(Wish::PAGE, with_sound()).await;
     assert!(transport.audio_sink().is_none());
     assert!(!answer.sdp.contains("m=audio"));
+}
+
+/// An offer of a listener, changed, and its answer; a picture comes whatever became of the sound.
+async fn answered(change: impl FnOnce(&str) -> String) -> String {
+    let (mut client, offer) = client::Client::offer(LISTENER).await;
+    let offer = change(&offer);
+    let (mut transport, answer) =
+        WebRtc::answer(&offer, with_sound(), MonotonicClock::shared()).await.unwrap();
+    assert!(transport.audio_sink().is_none(), "{}", answer.sdp);
+    let kinds = |sdp: &str| {
+        let lines = sdp.lines().filter_map(|line| line.strip_prefix("m="));
+        lines.map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&answer.sdp), kinds(&offer), "sections keep their places");
+    client.accept(&answer).await;
+    client.state(RTCPeerConnectionState::Connected).await;
+    let data = annex_b(true, 5_000, 1);
+    transport.video_sink(TrackId(0)).send(unit(0, MediaTime::ZERO, data.clone())).unwrap();
+    assert_eq!(client.frame().await.2, data);
+    section(&answer.sdp).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sound_that_is_not_wanted_or_of_no_use_is_answered_as_rfc_3264_has_it() {
+    let deaf = answered(|offer| {
+        let at = offer.find("m=audio").unwrap();
+        offer[..at].to_owned() + &offer[at..].replacen("a=recvonly", "a=inactive", 1)
+    })
+    .await;
+    assert!(!deaf.starts_with("audio 0 ") && deaf.contains("a=inactive"), "{deaf}");
+    let disabled = answered(|offer| offer.replacen("m=audio 9", "m=audio 0", 1)).await;
+    assert!(disabled.starts_with("audio 0 ") && disabled.contains("a=inactive"), "{disabled}");
+    let unknown = answered(|offer| offer.replace("opus/48000/2", "G722/8000")).await;
+    assert!(unknown.starts_with("audio 0 "), "{unknown}");
 }
 
 async fn webtransport() -> (Endpoint, Client, WebTransport) {

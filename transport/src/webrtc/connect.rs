@@ -30,7 +30,7 @@ use webrtc::rtp_transceiver::RtpSender;
 use super::audio::{SoundOutlet, SoundStream};
 use super::formats::REPAIR_WINDOW;
 use super::mux::Share;
-use super::offer::{self, OfferError, OfferPlan};
+use super::offer::{self, Disabled, OfferError, OfferPlan};
 use super::peer::{OUTGOING, RemoteCandidates, WebRtcTransport};
 use super::shared::Shared;
 use super::sink::Outlet;
@@ -319,7 +319,7 @@ async fn negotiate(
         None => None,
     };
     Ok(Negotiated {
-        sdp: finish_answer(&local.sdp, &share.candidates(), sound.is_some()),
+        sdp: finish_answer(&local.sdp, &share.candidates(), sound.is_some(), &plan.disabled),
         outlets,
         sound,
         sender: first_sender.ok_or(OfferError::NoVideo)?,
@@ -373,13 +373,24 @@ async fn channels(peer: &Arc<dyn PeerConnection>) -> webrtc::error::Result<Vec<C
 /// `sound`, of all others that they are inactive, which the stack calls `sendonly` too.
 ///
 /// Candidates belong to the first section of a bundle. The first video section has them too, since
-/// some stacks pass over sections that are inactive.
-fn finish_answer(sdp: &str, candidates: &[String], sound: bool) -> String {
+/// some stacks pass over sections that are inactive. What the client has `disabled` stands in its place.
+fn finish_answer(sdp: &str, candidates: &[String], sound: bool, disabled: &[Disabled]) -> String {
     let mut parts = sdp.split("\r\nm=");
     let mut out = parts.next().unwrap_or_default().to_owned();
     out.push_str("\r\na=ice-lite");
     let (mut videos, mut audios) = (0, 0);
+    let mut disabled = disabled.iter().peekable();
+    let mut place = 0;
+    let mut turned_off = |out: &mut String, place: &mut usize| {
+        while let Some(section) = disabled.next_if(|section| section.place == *place) {
+            out.push_str("\r\n");
+            out.push_str(section.lines.trim_end());
+            *place += 1;
+        }
+    };
     for (n, section) in parts.enumerate() {
+        turned_off(&mut out, &mut place);
+        place += 1;
         let audio = section.starts_with("audio ");
         videos += u32::from(section.starts_with("video "));
         audios += u32::from(audio);
@@ -407,6 +418,7 @@ fn finish_answer(sdp: &str, candidates: &[String], sound: bool) -> String {
             line(["a=end-of-candidates", ""]);
         }
     }
+    turned_off(&mut out, &mut place);
     out.push_str("\r\n");
     out
 }

@@ -68,8 +68,19 @@ pub(super) struct OfferPlan {
     pub(super) video_sections: u8,
     /// Whether there is a data channel section.
     pub(super) data: bool,
+    /// Sections that the client has turned off, which the stack is not shown.
+    pub(super) disabled: Vec<Disabled>,
     /// The client's ICE user name fragment and password.
     pub(super) credentials: IceCredentials,
+}
+
+/// A section of port 0, which is answered alike in its place (RFC 3264 §6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Disabled {
+    /// Sections before it.
+    pub(super) place: usize,
+    /// Its line and what names it, each with its end.
+    pub(super) lines: String,
 }
 
 /// ICE user name fragment and password (RFC 8839 §5.4).
@@ -163,9 +174,25 @@ impl<'a> Section<'a> {
         self.port == "0" && !self.has("bundle-only")
     }
 
+    /// The same turned off. Its formats are ignored, but there must be one, and some clients look up what it stands for.
+    fn turned_off(&self) -> String {
+        let format = match self.formats.first() {
+            Some(format) => format.payload_type.to_string(),
+            None => "webrtc-datachannel".to_owned(),
+        };
+        let mut out = format!("m={} 0 {} {format}\r\nc=IN IP4 0.0.0.0\r\n", self.kind, self.proto);
+        if let Some(mid) = self.attribute("mid") {
+            let _ = write!(out, "a=mid:{mid}\r\n");
+        }
+        if let Some(map) = self.formats.first().and_then(|format| format.map) {
+            let _ = write!(out, "a=rtpmap:{format} {map}\r\n");
+        }
+        out + "a=inactive\r\n"
+    }
+
     /// Whether it takes no media.
     fn is_deaf(&self) -> bool {
-        self.is_disabled() || matches!(self.direction(), Some("sendonly" | "inactive"))
+        matches!(self.direction(), Some("sendonly" | "inactive"))
     }
 
     fn direction(&self) -> Option<&'static str> {
@@ -194,6 +221,7 @@ fn unsupported(what: impl Into<String>) -> OfferError {
 struct Checked<'a> {
     head: Vec<&'a str>,
     sections: Vec<Section<'a>>,
+    disabled: Vec<Disabled>,
     credentials: IceCredentials,
 }
 
@@ -205,7 +233,16 @@ impl<'a> Checked<'a> {
         if offer.len() > MAX_SDP {
             return Err(OfferError::TooLarge(offer.len()));
         }
-        let (head, sections) = split(offer)?;
+        let (head, mut sections) = split(offer)?;
+        let mut disabled = Vec::new();
+        let mut place = 0;
+        sections.retain(|section| {
+            if section.is_disabled() {
+                disabled.push(Disabled { place, lines: section.turned_off() });
+            }
+            place += 1;
+            !section.is_disabled()
+        });
         check_sections(&head, &sections)?;
         let credentials = credentials(&head, &sections)?;
         if head.contains(&"a=ice-lite") {
@@ -216,7 +253,7 @@ impl<'a> Checked<'a> {
         if sections.iter().all(|section| section.kind != "video") {
             return Err(OfferError::NoVideo);
         }
-        Ok(Self { head, sections, credentials })
+        Ok(Self { head, sections, disabled, credentials })
     }
 
     fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Section<'a>> {
@@ -295,6 +332,7 @@ pub(super) fn read(
         listens,
         video_sections: u8::try_from(formats.len()).unwrap_or(u8::MAX),
         data,
+        disabled: offer.disabled,
         credentials: offer.credentials,
     })
 }
@@ -367,7 +405,7 @@ fn check_section(section: &Section<'_>) -> Result<(), OfferError> {
         }
         "audio" => {}
         "application" => {
-            if !section.proto.ends_with("/SCTP") || section.is_disabled() {
+            if !section.proto.ends_with("/SCTP") {
                 return Err(unsupported("an application section without data channels"));
             }
             return Ok(());
@@ -408,16 +446,19 @@ fn credentials(head: &[&str], sections: &[Section<'_>]) -> Result<IceCredentials
 /// Writes the offer anew with only what is served. Candidates are left out: this side is lite and is found by the
 /// client, and the stack must not send checks to addresses of a stranger's choice.
 fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> String {
-    const HEAD: [&str; 6] =
-        ["group:", "ice-ufrag:", "ice-pwd:", "ice-options:", "fingerprint:", "setup:"];
+    const HEAD: [&str; 5] = ["ice-ufrag:", "ice-pwd:", "ice-options:", "fingerprint:", "setup:"];
     let mut out = String::with_capacity(4096);
     let is_first = |line: &&&str| line.starts_with("v=") || line.starts_with("o=");
     head.iter().filter(is_first).for_each(|line| push(&mut out, line));
     // Between `o=` and the attributes (RFC 8866 §5); the client's are not needed.
     out.push_str("s=-\r\nt=0 0\r\n");
     for line in head {
-        let attribute = line.strip_prefix("a=");
-        if attribute.is_some_and(|attribute| HEAD.iter().any(|key| attribute.starts_with(key))) {
+        let attribute = line.strip_prefix("a=").unwrap_or_default();
+        if let Some(mids) = attribute.strip_prefix("group:BUNDLE") {
+            let has = |mid: &&str| sections.iter().any(|it| it.attribute("mid") == Some(*mid));
+            let mids: Vec<_> = mids.split_ascii_whitespace().filter(has).collect();
+            let _ = write!(out, "a=group:BUNDLE {}\r\n", mids.join(" "));
+        } else if HEAD.iter().any(|key| attribute.starts_with(key)) {
             push(&mut out, line);
         }
     }
@@ -427,7 +468,10 @@ fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> Stri
                 let others = [video.rtx, video.fec].into_iter().flatten();
                 others.fold(video.payload_type.to_string(), |all, other| format!("{all} {other}"))
             }
-            "audio" => opus(section).unwrap_or(0).to_string(),
+            "audio" => {
+                let refused = || foreign(section).map(|(format, _)| format);
+                opus(section).or_else(refused).unwrap_or(0).to_string()
+            }
             _ => "webrtc-datachannel".to_owned(),
         };
         let _ =
@@ -503,8 +547,17 @@ fn rewrite_audio(out: &mut String, section: &Section<'_>) {
             let _ = write!(out, "a=rtcp-fb:{format} transport-cc\r\n");
         }
         rewrite_extensions(out, section);
+    } else if let Some((format, map)) = foreign(section) {
+        let _ = write!(out, "a=rtpmap:{format} {map}\r\n");
     }
     push(out, &format!("a={}", section.direction().unwrap_or("sendrecv")));
+}
+
+/// A format of a section that is refused, whose answer has to name one (RFC 3264 §6), and what it stands for.
+fn foreign<'a>(section: &Section<'a>) -> Option<(u8, &'a str)> {
+    let plain = |map: &str| map.chars().all(|c| c.is_ascii_alphanumeric() || "-./_".contains(c));
+    let named = |format: &Format<'a>| Some((format.payload_type, format.map?));
+    section.formats.iter().filter_map(named).find(|(_, map)| plain(map))
 }
 
 fn rewrite_extensions(out: &mut String, section: &Section<'_>) {

@@ -101,8 +101,8 @@ fn refusals_say_what_is_wrong() {
         without(CHROMIUM, "a=rtcp-mux"),
         CHROMIUM.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"),
         CHROMIUM.replace("m=application", "m=text"),
-        CHROMIUM.replace("m=video 9", "m=video 0"),
     ];
+    assert_eq!(refused(&CHROMIUM.replace("m=video 9", "m=video 0")), OfferError::NoVideo);
     for offer in unsupported {
         assert!(matches!(read(&offer), Err(OfferError::Unsupported(_))), "{:?}", read(&offer));
     }
@@ -151,6 +151,31 @@ fn sound_is_for_offers_whose_first_section_of_it_takes_opus() {
     ] {
         assert!(!with(sections).listens, "{sections:?}");
     }
+}
+
+#[test]
+fn sections_that_are_turned_off_are_answered_so_in_their_place() {
+    let video = CHROMIUM.find("m=video").unwrap();
+    // Outside the bundle, and without most of what others must have.
+    let off = "m=audio 0 UDP/TLS/RTP/SAVPF 0 8\r\na=mid:off\r\na=rtpmap:0 PCMU/8000\r\n";
+    let text = "m=text 0 RTP/AVP 98\r\n";
+    let plan = read(&format!("{}{off}{}{text}", &CHROMIUM[..video], &CHROMIUM[video..])).unwrap();
+    assert_eq!(plan.sdp, read(CHROMIUM).unwrap().sdp, "the stack sees none of it");
+    let places: Vec<_> = plan.disabled.iter().map(|off| (off.place, off.lines.as_str())).collect();
+    assert_eq!(
+        places,
+        [
+            (
+                0,
+                "m=audio 0 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\na=mid:off\r\na=rtpmap:0 PCMU/8000\r\na=inactive\r\n"
+            ),
+            (3, "m=text 0 RTP/AVP 98\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\n"),
+        ]
+    );
+    assert!(!plan.listens && plan.data);
+    let bundled = CHROMIUM.replacen("m=application 9", "m=application 0", 1);
+    let plan = read(&bundled).unwrap();
+    assert!(!plan.data && !plan.sdp.contains("BUNDLE 0 1"), "{}", plan.sdp);
 }
 
 #[test]
