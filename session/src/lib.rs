@@ -6,16 +6,21 @@
 //! system. Used wrongly (two drivers for one [`Machine`], a [`Permit`] that is thrown away instead of
 //! released) a session outlives its end or its place is never given back.
 
+pub mod access;
 pub mod admission;
 pub mod clock_offset;
 pub mod follow;
 pub mod hands;
 pub mod invitations;
+pub mod lease;
 pub mod ledger;
 pub mod machine;
+pub mod meter;
 pub mod pacing;
 pub mod rate;
 pub mod reason;
+pub mod receipts;
+pub mod rental;
 pub mod shares;
 pub mod tokens;
 mod window;
