@@ -1,0 +1,13 @@
+//! A model of the chain that machines are rented on, in memory, and the contract that every `RentalChain` keeps.
+//!
+//! The model is a test double: it has the rules of the pallets that a renter meets, as the research notes give them, and neither
+//! encoding, signatures, nodes nor consensus. Blocks come when a call needs one or [`ModelChain::advance`] asks for them;
+//! every block is executed, since its hooks are keyed by exact number. What real parts do is shown by running
+//! [`rental_contract`] on them.
+
+mod contract;
+mod model;
+mod wallet;
+
+pub use contract::{RentalSubject, Wallet, rental_contract};
+pub use model::{ModelChain, account_of};

@@ -1,0 +1,463 @@
+//! The state of the model, block by block.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use futures::stream;
+use session::rental::{
+    AccountId, BLOCKS_PER_DAY, Balance, BlockHash, BlockNumber, ChainLimits, GpuSlots, Head,
+    HeadEvent, Heads, Machine, MachineId, MachineStatus, Order, OrderStatus, Perbill, Planck,
+    PriceInputs, Rejection, RentId, UnixMillis,
+};
+
+use crate::contract::Wallet;
+
+/// What the network takes for any call.
+pub(crate) const NETWORK_FEE: Planck = Planck(150_000_000_000);
+pub(crate) const CONFIRM_WINDOW: u32 = 150;
+const RENT_STEP: u32 = 300;
+const SHORTEST_RELET: u32 = 100;
+const SLOT_MS: u64 = 6_000;
+/// States that are kept, as nodes do by default.
+const KEPT: usize = 256;
+/// Head events that wait for a listener at most; older ones are dropped.
+const HEADS: usize = 64;
+
+/// The account of a wallet of the model.
+pub fn account_of(wallet: Wallet) -> AccountId {
+    AccountId([wallet as u8 + 1; 32])
+}
+
+/// What changes from block to block.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) head: Head,
+    pub(crate) machine: Option<Machine>,
+    pub(crate) orders: BTreeMap<RentId, (Order, Planck)>,
+    pub(crate) balances: BTreeMap<AccountId, Balance>,
+    pub(crate) limits: ChainLimits,
+    pub(crate) price: PriceInputs,
+    next_rent: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// Newest last; the first is the oldest that is kept.
+    pub(crate) states: Vec<State>,
+    pub(crate) finalized: BlockNumber,
+    pub(crate) hold_finality: bool,
+    pub(crate) genesis: BlockHash,
+    listeners: Vec<Arc<Mutex<Listener>>>,
+}
+
+/// A chain in memory. Clones are the same chain.
+#[derive(Clone, Debug)]
+pub struct ModelChain {
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl ModelChain {
+    /// A chain at block 1 with one machine of four cards, and money for all wallets but the poor one.
+    pub fn new() -> Self {
+        let id = MachineId::of_public_key(&[0xaa; 32]);
+        let hash = |number: u32| hash_of(number, 0);
+        let rich = Balance { free: Planck::dbc(1_000_000), ..Balance::default() };
+        let wallets = [Wallet::Renter, Wallet::Other, Wallet::Controller];
+        let mut balances: BTreeMap<_, _> =
+            wallets.into_iter().map(|wallet| (account_of(wallet), rich)).collect();
+        let poor = Balance { free: Planck::dbc(1), ..Balance::default() };
+        balances.insert(account_of(Wallet::Poor), poor);
+        let machine = Machine {
+            id,
+            owner: AccountId([0xbb; 32]),
+            controller: account_of(Wallet::Controller),
+            status: MachineStatus::Online,
+            gpus: 4,
+            rented_gpus: 0,
+            calc_point: 6_825,
+        };
+        let limits = ChainLimits {
+            confirm_window: CONFIRM_WINDOW,
+            rent_step: RENT_STEP,
+            shortest_relet: SHORTEST_RELET,
+            longest: 60 * BLOCKS_PER_DAY,
+            fixed_fee: Planck::dbc(10),
+            burn: Perbill(50_000_000),
+            slot: None,
+        };
+        let price = PriceInputs {
+            gpu_price: 28_229_999,
+            gpu_point: 100_000,
+            calc_point: machine.calc_point,
+            gpus: machine.gpus,
+            extra_price: 0,
+            dbc_price: Some(2_000),
+            fixed_fee: limits.fixed_fee,
+        };
+        let number = BlockNumber(1);
+        let head = Head { number, hash: hash(1), parent: hash(0), time: UnixMillis(SLOT_MS) };
+        let machine = Some(machine);
+        let orders = BTreeMap::new();
+        let state = State { head, machine, orders, balances, limits, price, next_rent: 0 };
+        let inner = Inner {
+            states: vec![state],
+            finalized: number,
+            hold_finality: false,
+            genesis: hash(0),
+            listeners: Vec::new(),
+        };
+        Self { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Executes so many empty blocks.
+    pub fn advance(&self, blocks: u32) {
+        let mut inner = self.lock();
+        for _ in 0..blocks {
+            inner.block(|_| ());
+        }
+    }
+
+    /// Whether blocks become final from now on. When they do again, all of them are.
+    pub fn hold_finality(&self, hold: bool) {
+        let mut inner = self.lock();
+        inner.hold_finality = hold;
+        inner.finalize();
+    }
+
+    /// Takes the machine off the chain and leaves its orders, as authorised accounts can.
+    pub fn force_machine_exit(&self) {
+        self.lock().block(|state| state.machine = None);
+    }
+
+    /// Sets what a DBC is worth, in millionths of a dollar; as anybody can who tells the oracle.
+    pub fn set_dbc_price(&self, price: Option<u64>) {
+        self.lock().block(|state| state.price.dbc_price = price);
+    }
+
+    /// Another branch becomes the best: blocks from `depth` before the best on are replaced by as many empty ones and one more.
+    /// None of them is final.
+    ///
+    /// # Panics
+    /// Where one of them is final.
+    pub fn reorganise(&self, depth: u32) {
+        let mut inner = self.lock();
+        let best = inner.best().head.number;
+        assert!(best.0 - depth >= inner.finalized.0, "final blocks stay");
+        let keep = inner.states.len() - depth as usize;
+        inner.states.truncate(keep);
+        for _ in 0..=depth {
+            inner.branch_block();
+        }
+    }
+
+    /// Says that no heads come any more, as a client does whose node is gone.
+    pub fn lose(&self, reason: &str) {
+        self.lock().tell(&HeadEvent::Lost(reason.to_owned()));
+    }
+
+    pub(crate) fn listen(&self) -> Heads {
+        let mut inner = self.lock();
+        let listener = Arc::new(Mutex::new(Listener::default()));
+        inner.listeners.push(Arc::clone(&listener));
+        let (best, finalized) = (inner.best().head, inner.finalized().head);
+        hear(&listener, HeadEvent::Finalized(finalized));
+        hear(&listener, HeadEvent::Best(best));
+        Box::pin(stream::poll_fn(move |context| {
+            let mut listener = listener.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(event) = listener.waiting.pop_front() else {
+                listener.waker = Some(context.waker().clone());
+                return Poll::Pending;
+            };
+            Poll::Ready(Some(event))
+        }))
+    }
+}
+
+/// Events that wait for whoever reads them; of more than [`HEADS`] the oldest go.
+#[derive(Debug, Default)]
+struct Listener {
+    waiting: VecDeque<HeadEvent>,
+    waker: Option<Waker>,
+}
+
+fn hear(listener: &Mutex<Listener>, event: HeadEvent) {
+    let mut listener = listener.lock().unwrap_or_else(PoisonError::into_inner);
+    if listener.waiting.len() == HEADS {
+        listener.waiting.pop_front();
+    }
+    listener.waiting.push_back(event);
+    if let Some(waker) = listener.waker.take() {
+        waker.wake();
+    }
+}
+
+impl Default for ModelChain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn hash_of(number: u32, branch: u8) -> BlockHash {
+    let mut hash = [branch; 32];
+    hash[..4].copy_from_slice(&number.to_be_bytes());
+    BlockHash(hash)
+}
+
+impl Inner {
+    pub(crate) fn best(&self) -> &State {
+        self.states.last().expect("there is always a state")
+    }
+
+    pub(crate) fn finalized(&self) -> &State {
+        let found = self.states.iter().find(|state| state.head.number == self.finalized);
+        found.expect("the final state is kept")
+    }
+
+    /// Executes a block with this in it.
+    pub(crate) fn block<T>(&mut self, call: impl FnOnce(&mut State) -> T) -> T {
+        self.next(0, call)
+    }
+
+    fn branch_block(&mut self) {
+        self.next(1, |_| ());
+    }
+
+    fn next<T>(&mut self, branch: u8, call: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.best().clone();
+        let number = state.head.number.after(1);
+        let branch = branch.max(state.head.hash.0[31]);
+        state.head = Head {
+            number,
+            hash: hash_of(number.0, branch),
+            parent: state.head.hash,
+            time: UnixMillis(u64::from(number.0) * SLOT_MS),
+        };
+        let result = call(&mut state);
+        state.on_finalize();
+        let head = state.head;
+        self.states.push(state);
+        self.tell(&HeadEvent::Best(head));
+        self.finalize();
+        result
+    }
+
+    fn finalize(&mut self) {
+        if self.hold_finality {
+            return;
+        }
+        let head = self.best().head;
+        if head.number > self.finalized {
+            self.finalized = head.number;
+            self.tell(&HeadEvent::Finalized(head));
+        }
+        let old = self.states.len().saturating_sub(KEPT);
+        self.states.drain(..old);
+    }
+
+    fn tell(&mut self, event: &HeadEvent) {
+        // One whose stream was dropped is forgotten.
+        self.listeners.retain(|listener| Arc::strong_count(listener) > 1);
+        self.listeners.iter().for_each(|listener| hear(listener, event.clone()));
+    }
+}
+
+impl State {
+    pub(crate) fn balance(&mut self, account: AccountId) -> &mut Balance {
+        self.balances.entry(account).or_default()
+    }
+
+    /// Moves free money; whether there was enough.
+    pub(crate) fn pay(&mut self, from: AccountId, to: Option<AccountId>, amount: Planck) -> bool {
+        let Some(left) = self.balance(from).free.checked_sub(amount) else { return false };
+        self.balance(from).free = left;
+        if let Some(to) = to {
+            let free = &mut self.balance(to).free;
+            *free = free.checked_add(amount).unwrap_or(*free);
+        }
+        true
+    }
+
+    /// `rent_machine`, check by check in the pallet's order. A card count of nothing is taken.
+    pub(crate) fn rent(
+        &mut self,
+        renter: AccountId,
+        id: &MachineId,
+        gpus: u32,
+        blocks: u32,
+    ) -> Result<Option<(RentId, u32, Planck)>, Rejection> {
+        let now = self.head.number;
+        let machine = self.machine.clone().filter(|machine| machine.id == *id);
+        let machine = machine.ok_or(Rejection::Unknown)?;
+        if machine.gpus == 0 || blocks == 0 {
+            return Ok(None);
+        }
+        if u64::from(gpus) + u64::from(machine.rented_gpus) > u64::from(machine.gpus) {
+            return Err(Rejection::GpuNotEnough);
+        }
+        if !blocks.is_multiple_of(RENT_STEP) {
+            return Err(Rejection::OnlyHalfHourAllowed);
+        }
+        if !matches!(machine.status, MachineStatus::Online | MachineStatus::Rented) {
+            return Err(Rejection::MachineNotRentable);
+        }
+        let blocks = blocks.min(self.limits.longest);
+        let before = self.balances.clone();
+        if !self.pay(renter, None, self.limits.fixed_fee) {
+            return Err(Rejection::PayTxFeeFailed);
+        }
+        let rent = self.price.relet(gpus, blocks);
+        let rent = rent.map_err(|_| Rejection::GetMachinePriceFailed)?.rent;
+        if !self.pay(renter, None, rent) {
+            // The pallet's calls are transactional: the fixed fee comes back with them.
+            self.balances = before;
+            return Err(Rejection::InsufficientValue);
+        }
+        let reserved = &mut self.balance(renter).reserved;
+        *reserved = reserved.checked_add(rent).unwrap_or(*reserved);
+        self.next_rent += 1;
+        let rent_id = RentId(self.next_rent);
+        let taken: Vec<u32> =
+            self.orders.values().flat_map(|(order, _)| order.slots.as_slice().to_vec()).collect();
+        let free = (0..machine.gpus).filter(|slot| !taken.contains(slot)).take(gpus as usize);
+        let order = Order {
+            rent_id,
+            machine: *id,
+            renter,
+            start: now,
+            confirmed: BlockNumber(0),
+            end: now.after(blocks),
+            status: OrderStatus::Waiting,
+            slots: GpuSlots::new(free.collect()),
+            receiver: None,
+        };
+        self.orders.insert(rent_id, (order, rent));
+        if let Some(machine) = &mut self.machine {
+            machine.status = MachineStatus::Rented;
+            machine.rented_gpus += gpus;
+        }
+        Ok(Some((rent_id, blocks, rent)))
+    }
+
+    /// `confirm_rent`.
+    pub(crate) fn confirm(&mut self, renter: AccountId, id: RentId) -> Result<Planck, Rejection> {
+        let now = self.head.number;
+        let (order, rent) = self.orders.get(&id).cloned().ok_or(Rejection::Unknown)?;
+        if order.renter != renter || order.status != OrderStatus::Waiting {
+            return Err(Rejection::NoOrderExist);
+        }
+        if now.since(order.start) > CONFIRM_WINDOW {
+            return Err(Rejection::ExpiredConfirm);
+        }
+        let machine = self.machine.clone().ok_or(Rejection::Unknown)?;
+        if machine.status != MachineStatus::Rented {
+            return Err(Rejection::StatusNotAllowed);
+        }
+        let reserved = &mut self.balance(renter).reserved;
+        *reserved = reserved.checked_sub(rent).unwrap_or_default();
+        self.share(machine.owner, rent);
+        let confirmed = Order { status: OrderStatus::Renting, confirmed: now, ..order };
+        self.orders.insert(id, (confirmed, Planck::ZERO));
+        Ok(rent)
+    }
+
+    /// `relet_machine`.
+    pub(crate) fn relet(
+        &mut self,
+        renter: AccountId,
+        id: RentId,
+        blocks: u32,
+    ) -> Result<Option<(u32, Planck)>, Rejection> {
+        let now = self.head.number;
+        let (order, held) = self.orders.get(&id).cloned().ok_or(Rejection::Unknown)?;
+        if blocks < SHORTEST_RELET {
+            return Err(Rejection::ReletTooShort);
+        }
+        if order.renter != renter {
+            return Err(Rejection::NotMachineRenter);
+        }
+        if order.status != OrderStatus::Renting {
+            return Err(Rejection::NoOrderExist);
+        }
+        let end = order.end.after(blocks).min(now.after(self.limits.longest));
+        let added = end.since(order.end);
+        if added == 0 {
+            return Ok(None);
+        }
+        let gpus = order.slots.count() as u32;
+        let rent = self.price.relet(gpus, added);
+        let rent = rent.map_err(|_| Rejection::GetMachinePriceFailed)?.rent;
+        if rent >= self.balance(renter).free || !self.pay(renter, None, rent) {
+            return Err(Rejection::InsufficientValue);
+        }
+        let owner = self.machine.as_ref().map(|machine| machine.owner);
+        self.share(owner.ok_or(Rejection::Unknown)?, rent);
+        self.orders.insert(id, (Order { end, ..order }, held));
+        Ok(Some((added, rent)))
+    }
+
+    /// Gives rent to the owner, less what is burnt.
+    fn share(&mut self, owner: AccountId, rent: Planck) {
+        let burnt = self.limits.burn.of(rent);
+        let free = &mut self.balance(owner).free;
+        *free = free.checked_add(Planck(rent.0 - burnt.0)).unwrap_or(*free);
+    }
+
+    /// `controller_report_offline` and `controller_report_online`.
+    pub(crate) fn report(
+        &mut self,
+        who: AccountId,
+        id: &MachineId,
+        online: bool,
+    ) -> Result<(), Rejection> {
+        let rented = !self.orders.is_empty();
+        let machine = self.machine.as_mut().filter(|machine| machine.id == *id);
+        let machine = machine.ok_or(Rejection::Unknown)?;
+        if machine.controller != who {
+            return Err(Rejection::Other("OnlineProfile.NotMachineController".to_owned()));
+        }
+        let is_offline = machine.status == MachineStatus::Offline;
+        if online != is_offline {
+            return Err(Rejection::Other("OnlineProfile.MachineStateNotAllowed".to_owned()));
+        }
+        machine.status = match (online, rented) {
+            (false, _) => MachineStatus::Offline,
+            (true, true) => MachineStatus::Rented,
+            (true, false) => MachineStatus::Online,
+        };
+        Ok(())
+    }
+
+    /// The hooks of a block: orders that nobody confirmed, and orders that end.
+    fn on_finalize(&mut self) {
+        let now = self.head.number;
+        let is_over = |order: &Order| {
+            let lapsed =
+                order.status == OrderStatus::Waiting && order.start.after(CONFIRM_WINDOW) == now;
+            lapsed || order.end == now
+        };
+        let over: Vec<_> = self
+            .orders
+            .iter()
+            .filter(|(_, (order, _))| is_over(order))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            let Some((order, held)) = self.orders.remove(&id) else { continue };
+            let balance = self.balance(order.renter);
+            balance.reserved = balance.reserved.checked_sub(held).unwrap_or_default();
+            balance.free = balance.free.checked_add(held).unwrap_or(balance.free);
+            let is_empty = self.orders.is_empty();
+            if let Some(machine) = &mut self.machine {
+                machine.rented_gpus -= order.slots.count() as u32;
+                if is_empty && machine.status == MachineStatus::Rented {
+                    machine.status = MachineStatus::Online;
+                }
+            }
+        }
+    }
+}
