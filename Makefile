@@ -1,7 +1,7 @@
 # Two commands on a fresh machine with Rust from rustup: `make run` and `make test`.
 .POSIX:
 .DEFAULT_GOAL := build
-.PHONY: build run test test-rust test-web test-e2e test-fuzz lint bench bench-net bench-games soak setup setup-test page generate fuzz clean
+.PHONY: build run test test-rust test-web test-e2e test-fuzz lint bench bench-net bench-games bench-money soak setup setup-test page generate fuzz clean
 
 # Where scripts/setup puts what the system has too old.
 export PATH := $(CURDIR)/.tools/node_modules/.bin:$(PATH)
@@ -85,12 +85,18 @@ bench-games: setup
 	cargo build --workspace --bins --locked
 	$(TARGET)/bench-games $(ARGS)
 
+# Receipts, their verification and the lease's local view. ARGS goes to the harness, such as ARGS="--only ledger --seconds 10".
+bench-money:
+	cargo build --workspace --bins --locked
+	$(TARGET)/bench-money $(ARGS)
+
 # What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, pages whose
 # network goes again and again, half an hour with a browser that has no time, fuzzing from a fresh seed.
 soak: setup-test page
 	cargo test --workspace --locked --no-run
 	NEARLIGHT_SESSIONS=1000 cargo test --workspace --locked --test leaks many_sessions
 	NEARLIGHT_RESUMES=1000 cargo test --workspace --locked --test resume
+	NEARLIGHT_KILLS=1000 cargo test --workspace --locked --test crash
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_RESUMES=25 node --test e2e/resume.test.mjs
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_STARVED_MINUTES=30 node --test e2e/starved.test.mjs
 	scripts/fuzz 600

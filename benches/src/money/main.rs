@@ -1,0 +1,182 @@
+//! `make bench-money`: what receipts, their verification and the lease's local view take.
+//!
+//! Sections (`--only a,b` runs some of them):
+//!
+//! | section | what is measured |
+//! |---|---|
+//! | `ledger` | sessions that each write a signed slice with its entry and wait until both are on the disk; the disk alone beside it |
+//! | `verify` | receipts of one session verified by one thread, with and without the player's acknowledgements |
+//! | `lease` | the check before a session starts: a renter's challenge, and a ticket whose use is made durable |
+//!
+//! The ledger is a file in `--folder`, by default in the folder of the build, since temporary folders may lie in memory, where nothing
+//! waits for a disk. Figures mean something only on a machine that does nothing else: the load before the run is printed.
+
+#[path = "../figures.rs"]
+#[allow(dead_code, reason = "shared with the other benches, which use all of it")]
+mod figures;
+mod lease;
+mod ledger;
+#[path = "../print.rs"]
+#[allow(dead_code, reason = "shared with the other benches, which use all of it")]
+mod print;
+mod receipts;
+#[path = "../system.rs"]
+#[allow(dead_code, reason = "shared with the other benches, which use all of it")]
+mod system;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::io::{Write as _, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+use serde_json::json;
+
+use figures::{Findings, Summary};
+
+/// Measures metering and money; see the top of benches/src/money/main.rs.
+#[derive(Debug, Clone, Parser, Serialize)]
+struct Args {
+    /// Run only these sections, with commas between.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Section>,
+    /// Runs of each section; figures are medians of them.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Length of each measurement.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Sessions of the section `ledger`.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    sessions: u32,
+    /// Where the ledger lies.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Write everything, each run by itself, to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// A part of the bench that can run alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Section {
+    Ledger,
+    Verify,
+    Lease,
+}
+
+impl Section {
+    const ALL: [Self; 3] = [Self::Ledger, Self::Verify, Self::Lease];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger",
+            Self::Verify => "verify",
+            Self::Lease => "lease",
+        }
+    }
+}
+
+/// What, figure, unit, bound, and whether more is better.
+const TARGETS: [(&str, &str, &str, f64, bool); 5] = [
+    ("durable slices", "ledger.slices", "1/s", 2_000.0, true),
+    ("slice → durable, p99", "ledger.durable.p99", "ms", 20.0, false),
+    ("receipts verified", "verify.receipts", "1/s and core", 12_000.0, true),
+    ("renter let in, p99", "lease.renter.p99", "ms", 5.0, false),
+    ("lease checked, p99", "lease.check.p99", "ms", 5.0, false),
+];
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            print::complain(&format!("the bench could not run: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every section ran to its end.
+fn run(args: &Args) -> Result<bool> {
+    head(args)?;
+    let wanted = |section: &Section| args.only.is_empty() || args.only.contains(section);
+    let mut all = Vec::new();
+    for section in Section::ALL.into_iter().filter(wanted) {
+        let (mut runs, mut failures) = (Vec::new(), Vec::new());
+        for run in 1..=args.runs {
+            print::progress(&format!("{} {run}/{}", section.name(), args.runs));
+            let mut findings = Findings::default();
+            if let Err(error) = measure(section, args, &mut findings) {
+                failures.push(format!("{}, run {run}: {error:#}", section.name()));
+            }
+            runs.push(findings);
+        }
+        let summary = Summary::of(&runs);
+        print::section(section.name(), &summary, &failures)?;
+        all.push((section, summary, failures));
+    }
+    let figures: BTreeMap<_, _> =
+        all.iter().flat_map(|(_, summary, _)| summary.medians()).collect();
+    judge(&figures)?;
+    let failures: Vec<_> = all.iter().flat_map(|(.., failures)| failures).collect();
+    print::failures(&failures)?;
+    if let Some(file) = &args.json {
+        let sections: BTreeMap<_, _> = all
+            .iter()
+            .map(|(section, summary, failures)| {
+                (section.name(), json!({ "figures": summary, "failures": failures }))
+            })
+            .collect();
+        let all = json!({ "arguments": args, "sections": sections });
+        std::fs::write(file, serde_json::to_vec_pretty(&all)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(failures.is_empty())
+}
+
+fn measure(section: Section, args: &Args, findings: &mut Findings) -> Result<()> {
+    match section {
+        Section::Ledger => ledger::run(args, findings),
+        Section::Verify => verify::run(args, findings),
+        Section::Lease => lease::run(args, findings),
+    }
+}
+
+/// A folder for a ledger that goes when it is dropped.
+fn folder(args: &Args) -> Result<tempfile::TempDir> {
+    let beside = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
+    let folder = args.folder.clone().or_else(beside).context("no folder for the ledger")?;
+    Ok(tempfile::Builder::new().prefix("bench-money").tempdir_in(folder)?)
+}
+
+fn judge(figures: &BTreeMap<String, f64>) -> Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "\ntargets")?;
+    for (what, figure, unit, bound, more) in TARGETS {
+        let Some(measured) = figures.get(figure) else { continue };
+        let met = if more { *measured >= bound } else { *measured <= bound };
+        let (sign, outcome) = (if more { "≥" } else { "≤" }, if met { "met" } else { "MISSED" });
+        let measured = print::number(Some(*measured));
+        writeln!(out, "  {what:<28} {measured:>10} {unit:<13} {sign} {bound:<7} {outcome}")?;
+    }
+    Ok(())
+}
+
+/// What the figures are taken on and how.
+fn head(args: &Args) -> Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "Nearlight metering and money")?;
+    let mut line = |name: &str, value: &str| writeln!(out, "  {name:<10} {value}");
+    line("commit", &format!("{} ({})", system::commit(), system::BUILD))?;
+    line("machine", &format!("{}, {} cores", system::processor(), system::cores()))?;
+    let load = system::load();
+    line("system", &format!("Linux {}, load before the run {load}", system::kernel()))?;
+    let Args { runs, seconds, sessions, .. } = args;
+    line("runs", &format!("{runs} of {seconds} s, medians; {sessions} sessions write"))?;
+    Ok(())
+}
