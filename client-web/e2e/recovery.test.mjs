@@ -10,10 +10,17 @@ import { launch } from './support/tab.mjs';
 
 const FOLDER = `${TARGET}/tmp/recovery`;
 const streams = existsSync(FOLDER) ? readdirSync(FOLDER).filter((name) => name.endsWith('.ivf')).map((name) => name.slice(0, -4)) : [];
+const MEANS = [
+  'x264', 'x264-wave-fast', 'x264-wave-slow', 'gst-x264enc-wave-fast', 'gst-x264enc-wave-slow', 'openh264', 'vpx-vp8', 'nvenc-h264-double',
+];
 
 let server, browser, page, hashes;
 before(async () => {
   assert.ok(streams.length > 0, `${FOLDER} has no streams: run \`cargo test --workspace --test recovery\``);
+  // Of every encoder that recovers, by each of its means.
+  for (const means of MEANS) {
+    assert.ok(streams.some((name) => name.startsWith(`${means}-`) && /^-\d+-\d+$/.test(name.slice(means.length))), `no stream of ${means}`);
+  }
   // Pictures come back by HTTP: through the debugging protocol they would take minutes.
   server = createServer((request, response) => {
     const [, what, name, bytes] = request.url.split('/');

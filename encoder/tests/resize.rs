@@ -6,12 +6,15 @@ mod common;
 
 use std::time::Duration;
 
-use common::decode;
 use common::doubles::*;
-use common::gpu::Rig;
+use common::gpu::{self, Rig};
+use common::viewer::Viewer;
+use common::{Picture, decode, psnr};
 use media::UnitKind::{Delta, Key};
-use media::{PictureKind, Size};
-use nearlight_encoder::{Candidate, Command, WorkerEvent, candidates};
+use media::{EncodeOptions, FrameId, PictureKind, Recovery, Size, UnitKind};
+use nearlight_encoder::{
+    BlockingEncoder, Candidate, Command, EncoderSettings, Resilience, WorkerEvent, candidates,
+};
 use openh264::decoder::Decoder;
 
 /// The least that the better encoder takes.
@@ -240,5 +243,59 @@ fn an_encoder_that_failed_in_passing_is_asked_again_for_a_size_that_no_other_tak
     );
     assert_eq!(calls_of(&bench, "refuses 320x192"), 1, "it says so for good");
     bench.end();
+    rig.assert_clean();
+}
+
+/// What a wave under way was to heal the keyframe has healed, and waves of the new size heal what is lost there.
+#[test]
+fn a_resize_within_a_wave_costs_one_keyframe_and_ends_it() {
+    let rig = Rig::new();
+    let (mut ran, mut doubles) = (0, 0);
+    for present in rig.all_candidates() {
+        for units in [4, 30] {
+            let resilience = Resilience::IntraRefresh { units };
+            let settings = EncoderSettings { resilience, ..gpu::SETTINGS };
+            let Ok(mut encoder) =
+                BlockingEncoder::open(&present.candidate, &settings, gpu::PATIENCE)
+            else {
+                continue;
+            };
+            let label = format!("{}, waves of {units}", present.label());
+            let mut viewer = present.codes_pictures().then(|| Viewer::new(present.candidate.codec));
+            let mut number = 0;
+            let mut code = |encoder: &mut BlockingEncoder, size| {
+                let scene = Picture::scene(size, number as usize);
+                let picture = media::Picture::Cpu(scene.image());
+                let unit = encoder.encode(FrameId(number), &picture, EncodeOptions::default());
+                let unit = unit.unwrap();
+                if let Some(viewer) = &mut viewer {
+                    let (luma, _) = psnr(&scene, &viewer.decode(&unit.data));
+                    assert!(luma > 28.0, "{label}: picture {number} has {luma} dB");
+                }
+                number += 1;
+                unit.kind
+            };
+            let (before, after) = (gpu::SIZE, Size::new(256, 128));
+            let kinds = [(); 3].map(|()| code(&mut encoder, before));
+            assert_eq!(kinds, [Key, Delta, Delta], "{label}");
+            let recovery = encoder.forget(FrameId(2)..=FrameId(2));
+            assert!(matches!(recovery, Recovery::Wave { .. }), "{label}: {recovery:?}");
+            assert_eq!([(); 2].map(|()| code(&mut encoder, before)), [Delta; 2], "{label}");
+            encoder.resize(after).unwrap();
+            assert_eq!(code(&mut encoder, after), Key, "{label}");
+            assert_eq!([(); 40].map(|()| code(&mut encoder, after)), [Delta; 40], "{label}");
+            let Recovery::Wave { units, .. } = encoder.forget(FrameId(45)..=FrameId(45)) else {
+                panic!("{label} begins no wave");
+            };
+            for left in (0..units).rev() {
+                let expected = if left == 0 { UnitKind::Recovery } else { Delta };
+                assert_eq!(code(&mut encoder, after), expected, "{label}: {left} before the last");
+            }
+            ran += 1;
+            doubles += u32::from(present.double);
+        }
+    }
+    // H.265 and AV1: what codes H.264 behind the double has no waves.
+    assert!(ran >= doubles && doubles == 4, "{ran} ran, {doubles} of them doubles");
     rig.assert_clean();
 }
