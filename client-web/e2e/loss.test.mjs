@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { ScenarioRelay } from './support/scenario.mjs';
+import { Starvation } from './support/starve.mjs';
 import { Tab, launch } from './support/tab.mjs';
 
 const QUERY = '?play=demo&barcode=1&width=640&height=360&fps=30';
@@ -19,6 +20,8 @@ const OUTAGE_MS = 200;
  */
 const REACH = 15;
 const OUTAGES = 4;
+/** Longer than the buffer of 16 pictures lasts and an acknowledgement is waited for. */
+const SILENCE_MS = 800;
 /** From one outage to the next: by then all buffers hold what came after the one before. */
 const FRAMES_BETWEEN = 45;
 
@@ -171,6 +174,23 @@ for (const name of ['loss-1', 'loss-3', 'loss-5', 'mixed', 'outage-200']) {
     assertNoKeyframe(counted, told);
   });
 }
+
+/** The browser stands still, again and again, for longer than an encoder that refers to its buffer waits for acknowledgements. */
+async function silences(tab) {
+  for (let silence = 0; silence < OUTAGES; silence += 1) {
+    const starvation = new Starvation({ stands: SILENCE_MS, runs: 0 });
+    await starvation.end();
+    await tab.frames(FRAMES_BETWEEN);
+  }
+}
+
+test('a browser without time for a moment costs no keyframe: nothing is lost, and what comes then refers to what it had', async () => {
+  const { before, after, lost } = await played('x264', REFERENCES, silences);
+  const told = JSON.stringify({ before, after, lost });
+  assert.equal(lost, 0, told);
+  assert.equal(after.pliCount, before.pliCount, told);
+  assert.equal(after.keyFramesDecoded, before.keyFramesDecoded, told);
+});
 
 test('one packet lost in twenty costs no keyframe: packets are sent again, and others repair what is lost', async () => {
   // Retransmissions and repair packets are lost too.
