@@ -55,7 +55,7 @@ describe('encoders that are not in use', () => {
     expect(summary(missing.slice(0, 1))).toBe('Not in use: nvenc-h264 (missing)');
     expect(summary(missing)).toBe('Not in use: nvenc-h264 and 2 more (missing)');
     expect(summary([slow])).toBe(`Not in use: ${slow}`);
-    expect(summary([...missing, slow, 'gst-x264enc: forbidden by configuration'])).toBe(`Not in use: ${slow} and 1 more; nvenc-h264 and 2 more (missing)`);
+    expect(summary([...missing, slow, 'gst-x264enc: forbidden by configuration: video.forbid_encoders names it'])).toBe(`Not in use: ${slow} and 1 more; nvenc-h264 and 2 more (missing)`);
     expect(summary(['odd'])).toBe('Not in use: odd');
   });
 });

@@ -56,7 +56,7 @@ impl Preference {
         let setting = if self.forbidden.iter().any(|forbidden| forbidden == name) {
             "video.forbid_encoders names it".to_owned()
         } else if !self.codecs.contains(&codec) {
-            format!("video.codecs has no {}", codec.rtp_name())
+            format!("video.codecs has no {}", codec.config_name())
         } else {
             return None;
         };

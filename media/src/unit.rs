@@ -35,6 +35,17 @@ impl Codec {
             Self::Vp9 => "VP9",
         }
     }
+
+    /// Its name in the configuration of a node.
+    pub const fn config_name(self) -> &'static str {
+        match self {
+            Self::H264 => "h264",
+            Self::H265 => "h265",
+            Self::Av1 => "av1",
+            Self::Vp8 => "vp8",
+            Self::Vp9 => "vp9",
+        }
+    }
 }
 
 /// A set of codecs: what a client decodes, for one.

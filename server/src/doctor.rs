@@ -82,7 +82,7 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
                         let _ = write!(text, " ({:.1} ms in HDR10)", millis(PictureKind::HDR10));
                     }
                 }
-                row(&mut out, &report.name, &report.codec, &text);
+                row(&mut out, &report.name, ranked.codec.config_name(), &text);
             }
             row(&mut out, "tried in", "", &format!("{:.0} ms", took.as_secs_f64() * 1e3));
             match known.usable(&choice) {

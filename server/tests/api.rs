@@ -680,7 +680,8 @@ fn the_doctor_lists_every_candidate() {
     // With a driver or without, what NVENC says of itself.
     assert_eq!(candidates[0].name, "nvenc-h264");
     let nvenc = InProcess.probe(&candidates[..1]).remove(0);
-    assert!(line(&report, "nvenc-h264").contains(nvenc.reason()), "{report}");
+    let row = line(&report, "nvenc-h264");
+    assert!(row.contains(nvenc.reason()) && row.contains(" h264 "), "{report}");
     // The last one is compiled in, so that it works unless it is forbidden.
     let last = candidates.last().expect("some").name;
     let sound = line(&report, last);
@@ -693,7 +694,7 @@ fn the_doctor_lists_every_candidate() {
     // Settings that leave nothing are named, both of them.
     let settings = config(&["video.codecs=[\"av1\"]", &format!("video.encoder={last}")]);
     let (contradiction, starts) = doctor::report(&settings, &probing);
-    let reason = "video.codecs has no H264, while video.encoder asks for it";
+    let reason = "video.codecs has no h264, while video.encoder asks for it";
     assert!(line(&contradiction, last).ends_with(reason) && !starts, "{contradiction}");
     let (broken, starts) = doctor::report(&config(&["render.device=nonesuch"]), &probing);
     assert!(broken.contains("no Vulkan device") && !starts, "{broken}");

@@ -97,7 +97,7 @@ fn each_reason_has_a_sentence_of_its_own() {
     let reason = "forbidden by configuration: video.forbid_encoders names it";
     assert_eq!(declined("first", &demand(), &forbidden), reason);
     let left_out = Preference { codecs: vec![Codec::H264], ..Preference::default() };
-    let reason = "forbidden by configuration: video.codecs has no VP8";
+    let reason = "forbidden by configuration: video.codecs has no vp8";
     assert_eq!(declined("vp8", &demand(), &left_out), reason);
     let both = Preference { pinned: Some("vp8".into()), ..left_out };
     let asked = format!("{reason}, while video.encoder asks for it");
