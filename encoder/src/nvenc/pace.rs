@@ -3,8 +3,9 @@
 //! Each look is a call into the driver, and what a slice waits for the next one delays it. So a slice is not
 //! looked for before it was there in the quickest of the last pictures, counted from the slice before it: what
 //! holds up a picture as a whole then counts once. From then on it is looked for every [`SHORT`], and more
-//! seldom as it comes later than that. That is two looks a slice where all pictures take the same time, and with
-//! times that differ by a fifth about six.
+//! seldom as it comes later than that. That is two to three looks a slice where all pictures take the same time,
+//! and about six where times differ by a fifth and pictures are held up by up to a millisecond. The bench's double,
+//! whose first slice comes when OpenH264 is done with all, takes nine.
 //!
 //! No pause is longer than [`LONG`], so that a device that becomes quicker at once is late by no more; where that
 //! shows, the first pictures after it are looked for much earlier. The last slice is not looked for at all (see
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_that_come_as_they_did_are_found_with_two_looks_each() {
+    fn slices_that_come_as_they_did_are_found_with_three_looks_each_at_the_most() {
         let mut pace = Pace::new(4);
         let first = follow(&mut pace, &[1_000, 2_000, 3_000]);
         assert!(first.looks < 60 && first.late <= 200, "{} looks", first.looks);
