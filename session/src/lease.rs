@@ -101,11 +101,23 @@ pub enum LeaseEvent {
     Finalized(Head, Option<MachineView>),
     /// No heads come any more.
     Lost,
-    /// What was known before the program was started anew: the last block and what it said, and the time of the
-    /// system's clock, of which only the time since that block is used.
-    Restored(Head, MachineView, UnixMillis),
+    /// What was known before the program was started anew.
+    Restored(Restored),
     /// [`LeaseBook::poll_timeout`] has come.
     Timeout,
+}
+
+/// What a node that starts without a chain goes on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The last block.
+    pub head: Head,
+    /// What it said.
+    pub view: MachineView,
+    /// What the chain limited.
+    pub limits: ChainLimits,
+    /// The system's clock now; only the time since the block's timestamp is taken from it.
+    pub wall: UnixMillis,
 }
 
 /// What is to be done.
@@ -336,7 +348,7 @@ impl LeaseBook {
             LeaseEvent::Finalized(head, view) if !self.foreign => self.final_head(head, view),
             LeaseEvent::Best(..) | LeaseEvent::Finalized(..) | LeaseEvent::Timeout => {}
             LeaseEvent::Lost => self.lost = true,
-            LeaseEvent::Restored(head, view, wall) => self.restored(head, view, wall),
+            LeaseEvent::Restored(restored) => self.restored(restored),
         }
         self.time = self.time.max(self.estimated_time());
         self.enforce();
@@ -494,10 +506,12 @@ impl LeaseBook {
         }
     }
 
-    fn restored(&mut self, head: Head, view: MachineView, wall: UnixMillis) {
+    fn restored(&mut self, restored: Restored) {
+        let Restored { head, view, limits, wall } = restored;
         if self.anchor.is_some() {
             return;
         }
+        self.limits.get_or_insert(limits);
         if wall < head.time {
             self.notice(LeaseNotice::ClockBehind);
         }

@@ -221,7 +221,8 @@ impl Meter {
         }
     }
 
-    /// A frame was sent. Not counted unless the session is live.
+    /// A frame was sent. Not counted unless the session is live. Like [`Self::missed`] and [`Self::latency`] this may have
+    /// actions taken, as [`Self::handle`] does: none of the three allocates unless a slice ends.
     pub fn frame(&mut self, now: MediaTime, frame: FrameUse) {
         self.advance(now);
         if self.phase == Phase::Live {

@@ -69,6 +69,12 @@ fn head(number: u32, branch: u8) -> Head {
     }
 }
 
+/// What was known of block 900, told at this time of the system's clock.
+fn restored(wall: UnixMillis) -> LeaseEvent {
+    let view = view(&[order(1, 10, 1_000)]);
+    LeaseEvent::Restored(Restored { head: head(900, 0), view, limits: limits(), wall })
+}
+
 /// A book in virtual time: block `n` comes at `n` times six seconds.
 struct Bench {
     book: LeaseBook,
@@ -81,15 +87,19 @@ fn secs(seconds: u64) -> BootTime {
 
 impl Bench {
     fn new() -> Self {
+        let mut bench = Self::unconnected();
+        bench.tell(0, LeaseEvent::Connected(GENESIS, limits()));
+        bench
+    }
+
+    fn unconnected() -> Self {
         let config = LeaseConfig {
             genesis: GENESIS,
             machine: machine_id(),
             trial: Duration::from_secs(120),
             trials_a_day: 3,
         };
-        let mut bench = Self { book: LeaseBook::new(config, secs(0)), actions: vec![] };
-        bench.tell(0, LeaseEvent::Connected(GENESIS, limits()));
-        bench
+        Self { book: LeaseBook::new(config, secs(0)), actions: vec![] }
     }
 
     fn tell(&mut self, seconds: u64, event: LeaseEvent) {
@@ -262,10 +272,9 @@ fn nothing_is_estimated_where_blocks_come_with_transactions_only() {
 #[test]
 fn a_restart_without_a_chain_goes_on_from_what_was_known() {
     for (since, is_over) in [(599_999, false), (600_000, true)] {
-        let mut bench = Bench::new();
+        let mut bench = Bench::unconnected();
         let last = head(900, 0);
-        let wall = UnixMillis(last.time.0 + since);
-        bench.tell(50, LeaseEvent::Restored(last, view(&[order(1, 10, 1_000)]), wall));
+        bench.tell(50, restored(UnixMillis(last.time.0 + since)));
         assert_eq!(bench.check(50).is_err(), is_over, "{since}");
         if !is_over {
             assert_eq!(bench.check(51), Err(Denied::Over));
@@ -277,8 +286,7 @@ fn a_restart_without_a_chain_goes_on_from_what_was_known() {
 fn the_systems_clock_prolongs_nothing() {
     // Set back before a restart: time since the last block counts as none, and that is said.
     let mut bench = Bench::new();
-    let last = head(900, 0);
-    bench.tell(50, LeaseEvent::Restored(last, view(&[order(1, 10, 1_000)]), UnixMillis(5)));
+    bench.tell(50, restored(UnixMillis(5)));
     assert_eq!(bench.actions[0], LeaseAction::Notice(LeaseNotice::ClockBehind));
     assert_eq!(bench.check(50 + 600), Err(Denied::Over));
     // A time of the boot clock that goes back is no news.
