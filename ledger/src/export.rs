@@ -132,6 +132,26 @@ pub fn receipts_csv(out: &mut dyn Write, records: &[Signed]) -> io::Result<()> {
     Ok(())
 }
 
+/// Entries as JSON, amounts as decimal strings.
+pub fn entries_json(entries: &[StoredEntry]) -> serde_json::Value {
+    let line = |line: &crate::accounts::Line| {
+        serde_json::json!({
+            "account": line.account, "side": line.side, "planck": line.amount.to_string(),
+        })
+    };
+    let entry = |stored: &StoredEntry| {
+        let entry = &stored.entry;
+        serde_json::json!({
+            "number": stored.number,
+            "key": entry.key(),
+            "kind": entry.kind(),
+            "unix_ms": entry.time().0,
+            "lines": entry.lines().iter().map(line).collect::<Vec<_>>(),
+        })
+    };
+    entries.iter().map(entry).collect()
+}
+
 /// Writes entries as CSV, a line for each of their lines, with a head. Names hold nothing that CSV would quote.
 ///
 /// # Errors

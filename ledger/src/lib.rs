@@ -29,7 +29,7 @@ mod writer;
 
 pub use accounts::{AccountBalance, Entry, EntryError, Line, Side, StoredEntry};
 pub use error::LedgerError;
-pub use export::{Export, Exported, entries_csv, receipts_csv};
+pub use export::{Export, Exported, entries_csv, entries_json, receipts_csv};
 pub use outbox::{Outgoing, OutgoingState};
 pub use receipts::{ChainSummary, Receipt};
 pub use verify::{Keys, verify};

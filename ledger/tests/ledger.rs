@@ -7,7 +7,7 @@ mod common;
 use common::{Chain, RENT, TARIFF, machine};
 use nearlight_ledger::{
     Batch, Entry, EntryError, Export, Keys, Ledger, LedgerError, Line, Op, Options, Outgoing,
-    OutgoingState, Receipt, Side, entries_csv, receipts_csv, verify,
+    OutgoingState, Receipt, Side, entries_csv, entries_json, receipts_csv, verify,
 };
 use proptest::prelude::*;
 use session::access::{TicketId, TicketRecord};
@@ -130,6 +130,11 @@ async fn an_entry_is_settled_once_however_often_it_comes() {
     entries_csv(&mut csv, &ledger.entries(0, 10).await.unwrap()).unwrap();
     let lines = "1,once,test,5,b,9,\r\n1,once,test,5,a,,9\r\n";
     assert!(String::from_utf8(csv).unwrap().ends_with(lines));
+    let json = entries_json(&ledger.entries(0, 10).await.unwrap());
+    assert_eq!(
+        (&json[0]["lines"][1]["planck"], &json[0]["lines"][1]["side"]),
+        (&"9".into(), &"credit".into())
+    );
 }
 
 #[tokio::test]
