@@ -92,6 +92,10 @@ impl InputSink for Hands {
 
     fn release_all(&mut self, _: MediaTime) {}
 
+    fn support(&self) -> media::InputSupport {
+        media::InputSupport::default()
+    }
+
     fn idle_for(&self, now: MediaTime) -> Duration {
         now.since(self.touched)
     }

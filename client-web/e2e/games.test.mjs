@@ -179,6 +179,28 @@ game('terminal', 'fingers move a pointer that is seen', async (tab) => {
   assert.equal(await drawn(tab), undefined);
 });
 
+game('terminal', 'a pen draws as the mouse’s button does, and what is lost in it is said', async (tab) => {
+  await tab.until(() => window.nearlight.hello?.input !== undefined);
+  assert.deepEqual(await tab.page.evaluate(() => window.nearlight.hello.input), { touch: 'pointer', pen: 'pointer', pad_extras: false, text: true, prefers_text: true });
+  await tab.page.keyboard.type('seq 1111111111111111 1111111111111150');
+  await tab.page.keyboard.press('Enter');
+  const written = await still(tab);
+  await tab.inputs();
+  const cdp = await tab.context.newCDPSession(tab.page);
+  const draws = async (type, x, y, buttons) => {
+    const [left, top] = await tab.at(x, y);
+    await cdp.send('Input.dispatchMouseEvent', { type, x: left, y: top, buttons, button: type === 'mouseMoved' ? 'none' : 'left', pointerType: 'pen', force: 0.5, tiltX: 20 });
+  };
+  await draws('mouseMoved', 0.05, 0.2, 0);
+  await draws('mousePressed', 0.05, 0.2, 1);
+  await draws('mouseMoved', 0.2, 0.7, 1);
+  // The terminal shows what is selected otherwise.
+  await tab.pictureChanges(written, 0.02);
+  await draws('mouseReleased', 0.2, 0.7, 0);
+  const kinds = new Set(await tab.inputs());
+  assert.ok(kinds.has('pen') && !kinds.has('button') && !kinds.has('absolute'), [...kinds].join());
+});
+
 game('terminal', 'the screen is as large as its place in the window, live', async (tab) => {
   const coded = (width, height) =>
     until(`pictures of ${width}x${height}`, async () => {

@@ -48,7 +48,7 @@ describe('the wire format', () => {
 
   it('has a vector for every kind of event', () => {
     expect(new Set(vectors.map((vector) => vector.hex.slice(0, 2)))).toEqual(
-      new Set(['01', '02', '03', '04', '05', '06', '07', '08', '09', '0a']),
+      new Set(['01', '02', '03', '04', '05', '06', '07', '08', '09', '0a', '0b', '0c', '0d']),
     );
   });
 });

@@ -12,6 +12,9 @@
 //! | 8 | release all | none |
 //! | 9 | gamepad | pad `u8` (0 to 3), buttons `u32` (a bit each, in the standard mapping's order), four axes `i16`, two triggers `u8` |
 //! | 10 | gamepad plugged in or out | pad `u8`, plugged `u8` |
+//! | 11 | pen | x `u16`, y `u16`, pressure `u16`, tilt across and down `i8` degrees, twist `u16` degrees, state `u8` (a bit each: near, tip, barrel, eraser) |
+//! | 12 | gamepad's motion | pad `u8`, gyroscope three `i16` in 1/16 degree a second, accelerometer three `i16` in 1/8192 g, its clock `u32` in microseconds |
+//! | 13 | gamepad's touchpad | pad `u8`, pressed `u8`, two fingers: contact `u8` (0 to 127; 255 and zeros for none), x `u16`, y `u16` |
 //!
 //! A gamepad's message is its whole state, and an older one than was taken counts for nothing: a lost or
 //! reordered message loses nothing. Relative motion carries totals that wrap, so a lost or reordered message loses nothing: the next
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{InputSeq, MediaTime, Pad, PadButtons, PadState};
+use crate::{InputSeq, MediaTime, Pad, PadButtons, PadMotion, PadState, PadTouch, Pen};
 
 /// Longest message: kind, number, text.
 pub const MAX_MESSAGE: usize = 5 + MAX_TEXT;
@@ -161,6 +164,22 @@ pub enum InputEvent {
         /// In.
         plugged: bool,
     },
+    /// A pen is like this now.
+    Pen(Pen),
+    /// A gamepad moves like this now.
+    PadMotion {
+        /// Which.
+        pad: Pad,
+        /// How.
+        motion: PadMotion,
+    },
+    /// A gamepad's touchpad is like this now.
+    PadTouch {
+        /// Which.
+        pad: Pad,
+        /// All of it.
+        touch: PadTouch,
+    },
 }
 
 /// An event with the client's number.
@@ -286,7 +305,19 @@ impl SequencedInput {
                 pad: number_of_pad(pad)?,
                 plugged: flag("plugged", plugged)?,
             },
-            (1..=10, _) => return Err(length),
+            (11, body) => {
+                let body = body.as_array().ok_or(length)?;
+                InputEvent::Pen(Pen::decode(body).map_err(refused)?)
+            }
+            (12, &[pad, ref body @ ..]) => InputEvent::PadMotion {
+                pad: number_of_pad(pad)?,
+                motion: PadMotion::decode(body.as_array().ok_or(length)?),
+            },
+            (13, &[pad, ref body @ ..]) => InputEvent::PadTouch {
+                pad: number_of_pad(pad)?,
+                touch: PadTouch::decode(body.as_array().ok_or(length)?).map_err(refused)?,
+            },
+            (1..=13, _) => return Err(length),
             _ => return Err(InputError::Kind(kind)),
         };
         Ok(Self { seq, event })
@@ -348,8 +379,26 @@ impl SequencedInput {
                 head(10);
                 out.extend_from_slice(&[pad.number(), u8::from(*plugged)]);
             }
+            InputEvent::Pen(pen) => {
+                head(11);
+                pen.encode(out);
+            }
+            InputEvent::PadMotion { pad, motion } => {
+                head(12);
+                out.push(pad.number());
+                motion.encode(out);
+            }
+            InputEvent::PadTouch { pad, touch } => {
+                head(13);
+                out.push(pad.number());
+                touch.encode(out);
+            }
         }
     }
+}
+
+fn refused((field, value): (&'static str, u32)) -> InputError {
+    InputError::Value { field, value }
 }
 
 fn flag(field: &'static str, value: u8) -> Result<bool, InputError> {
@@ -364,6 +413,33 @@ fn number_of_pad(number: u8) -> Result<Pad, InputError> {
     Pad::new(number).ok_or(InputError::Value { field: "gamepad", value: number.into() })
 }
 
+/// What a sink makes of what not every one takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TakenAs {
+    /// All of it is taken.
+    Itself,
+    /// It is the pointer: pressure, tilt and all fingers but one are lost.
+    Pointer,
+    /// Nothing of it is taken.
+    #[default]
+    Nothing,
+}
+
+/// What a sink takes beyond keys, buttons and the pointer. The default is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct InputSupport {
+    /// Fingers.
+    pub touch: TakenAs,
+    /// Pens.
+    pub pen: TakenAs,
+    /// Gamepads' motion and touchpads.
+    pub pad_extras: bool,
+    /// Text.
+    pub text: bool,
+    /// It is better played with text than with keys by their place, until the user chooses.
+    pub prefers_text: bool,
+}
+
 /// Where input goes: a camera, a game's virtual devices. Called by the network task, without a queue.
 pub trait InputSink: Send {
     /// Takes one event that came in at `at`.
@@ -372,6 +448,9 @@ pub trait InputSink: Send {
     /// Lets go of every key, button, finger and gamepad: on blur, disconnect and suspend.
     fn release_all(&mut self, at: MediaTime);
 
+    /// What it takes, and what is lost in it.
+    fn support(&self) -> InputSupport;
+
     /// How long ago the user last did something, seen from `now`.
     fn idle_for(&self, now: MediaTime) -> Duration;
 }
@@ -379,6 +458,7 @@ pub trait InputSink: Send {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{PadFinger, PenState};
     use proptest::prelude::*;
 
     fn event() -> impl Strategy<Value = InputEvent> {
@@ -408,6 +488,22 @@ mod tests {
             ),
             any::<bool>()
                 .prop_map(|plugged| InputEvent::GamepadPlugged { pad: Pad::ALL[3], plugged }),
+            (any::<[u16; 3]>(), -90..=90_i8, -90..=90_i8, 0..360_u16, 0..8_u8).prop_map(
+                |([x, y, pressure], right, down, twist, bits)| {
+                    let state = PenState::new(if bits == 0 { 0 } else { (2 * bits) | 1 }).unwrap();
+                    InputEvent::Pen(Pen { x, y, pressure, tilt: [right, down], twist, state })
+                }
+            ),
+            any::<([i16; 3], [i16; 3], u32)>().prop_map(|(gyro, accel, time_us)| {
+                let motion = PadMotion { gyro, accel, time_us };
+                InputEvent::PadMotion { pad: Pad::ALL[1], motion }
+            }),
+            (any::<bool>(), 0..0x80_u8, any::<(u16, u16)>()).prop_map(
+                |(pressed, contact, (x, y))| {
+                    let fingers = [None, Some(PadFinger { contact, x, y })];
+                    InputEvent::PadTouch { pad: Pad::ALL[2], touch: PadTouch { pressed, fingers } }
+                }
+            ),
         ]
     }
 
@@ -447,7 +543,27 @@ mod tests {
     fn values_out_of_range_are_named() {
         let refuse = |bytes: &[u8]| SequencedInput::decode(bytes).expect_err("refused").to_string();
         assert_eq!(refuse(&[]), "an input message of kind 0 has 0 bytes");
-        assert_eq!(refuse(&[11, 0, 0, 0, 0]), "there is no input of kind 11");
+        assert_eq!(refuse(&[14, 0, 0, 0, 0]), "there is no input of kind 14");
+        let mut pen = [11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for (at, value, why) in [
+            (11, 91, "tilt cannot be 91"),
+            (12, 0x80, "tilt cannot be 128"),
+            (14, 2, "twist cannot be 512"),
+            (15, 2, "pen's state cannot be 2"),
+            (15, 0x11, "pen's state cannot be 17"),
+        ] {
+            pen[at] = value;
+            assert_eq!(refuse(&pen), why);
+            pen[at] = 0;
+        }
+        assert_eq!(refuse(&[12, 0, 0, 0, 0, 4, 0]), "gamepad cannot be 4");
+        assert_eq!(refuse(&[12, 0, 0, 0, 0, 3, 0]), "an input message of kind 12 has 7 bytes");
+        let mut touch = [13, 0, 0, 0, 0, 0, 0, 0xff, 0, 0, 0, 0, 0xff, 0, 0, 0, 0];
+        assert!(SequencedInput::decode(&touch).is_ok());
+        touch[8] = 1;
+        assert_eq!(refuse(&touch), "contact cannot be 255");
+        touch[6] = 2;
+        assert_eq!(refuse(&touch), "pressed cannot be 2");
         assert_eq!(refuse(&[1, 0, 0, 0, 0, 3, 0, 1]), "key code cannot be 3");
         assert_eq!(refuse(&[1, 0, 0, 0, 0, 4, 0, 2]), "pressed cannot be 2");
         assert_eq!(refuse(&[2, 0, 0, 0, 0, 5, 1]), "button cannot be 5");

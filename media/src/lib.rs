@@ -17,6 +17,7 @@ pub mod frame;
 pub mod gamepad;
 pub mod ids;
 pub mod input;
+pub mod pen;
 pub mod regions;
 pub mod shared;
 pub mod source;
@@ -41,7 +42,10 @@ pub use frame::{
 };
 pub use gamepad::{MOST_PADS, Pad, PadButtons, PadState, Rumble};
 pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId, ViewerId};
-pub use input::{InputError, InputEvent, InputSink, KeyCode, SequencedInput};
+pub use input::{
+    InputError, InputEvent, InputSink, InputSupport, KeyCode, SequencedInput, TakenAs,
+};
+pub use pen::{PadFinger, PadMotion, PadTouch, Pen, PenState};
 pub use regions::{RegionQuality, Regions, RegionsRefused};
 pub use shared::{
     DeviceId, MemoryId, SemaphoreKind, SharedImage, SharedMemory, SharedPlane, SharedSemaphore,

@@ -240,7 +240,10 @@ impl CameraRig {
             }
             InputEvent::Text(_)
             | InputEvent::Gamepad { .. }
-            | InputEvent::GamepadPlugged { .. } => None,
+            | InputEvent::GamepadPlugged { .. }
+            | InputEvent::Pen(_)
+            | InputEvent::PadMotion { .. }
+            | InputEvent::PadTouch { .. } => None,
             InputEvent::ReleaseAll => {
                 self.held = Held::default();
                 // The page may start over with its counting.

@@ -295,6 +295,12 @@ impl InputSink for SceneInput {
         lock(&self.steering).rig.handle(&media::InputEvent::ReleaseAll, at);
     }
 
+    fn support(&self) -> media::InputSupport {
+        // Two fingers look and walk; a pen points as a mouse does.
+        let (touch, pen) = (media::TakenAs::Itself, media::TakenAs::Nothing);
+        media::InputSupport { touch, pen, ..media::InputSupport::default() }
+    }
+
     fn idle_for(&self, now: MediaTime) -> Duration {
         now.since(lock(&self.steering).touched)
     }

@@ -249,7 +249,8 @@ fn start(
     display.set_size(video.size, video.dpi).map_err(|error| error.to_string())?;
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
-    let input = GameInput { display: input, gamepads };
+    let prefers_text = entry.keyboard == catalogue::KeyboardMode::Text;
+    let input = GameInput { display: input, gamepads, prefers_text };
     let program = program(entry, &values)?;
     if let (Some(keep), Some(kept)) = (keep, kept) {
         keep.begin(&hosted, kept);

@@ -524,6 +524,9 @@ pub enum ServerMessage {
         /// What the session keeps; absent where that is nothing, before its game is there, and for those who joined.
         #[serde(skip_serializing_if = "Option::is_none")]
         saves: Option<SessionSaves>,
+        /// What what is played makes of input; absent before it is there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<InputTaken>,
     },
     /// Answer at once with `pong`.
     Ping {
@@ -543,6 +546,8 @@ pub enum ServerMessage {
         /// Milliseconds; it ends by itself then.
         ms: u16,
     },
+    /// A gamepad of the client is to look and feel like this from now on. What is absent stays as it is.
+    PadEffects(PadEffects),
     /// The pointer of what is played, which is not part of the picture: to be shown over it wherever the user points.
     /// Said when it changes, and anew on each connection; never of what has none.
     Cursor(Cursor),
@@ -566,6 +571,64 @@ pub enum ServerMessage {
         /// For people.
         reason: String,
     },
+}
+
+/// What is done with input that not everything takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenAs {
+    /// All of it is taken.
+    Itself,
+    /// It is the pointer: pressure, tilt and all fingers but one are lost.
+    Pointer,
+    /// Nothing of it is taken.
+    Nothing,
+}
+
+/// What a session makes of input beyond keys, buttons and the pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InputTaken {
+    /// Fingers.
+    pub touch: TakenAs,
+    /// Pens.
+    pub pen: TakenAs,
+    /// Motion and touchpads of gamepads are taken.
+    pub pad_extras: bool,
+    /// Text is taken.
+    pub text: bool,
+    /// Keys are better text than places, until the user chooses.
+    pub prefers_text: bool,
+}
+
+impl From<media::InputSupport> for InputTaken {
+    fn from(support: media::InputSupport) -> Self {
+        let media::InputSupport { touch, pen, pad_extras, text, prefers_text } = support;
+        let taken = |as_what| match as_what {
+            media::TakenAs::Itself => TakenAs::Itself,
+            media::TakenAs::Pointer => TakenAs::Pointer,
+            media::TakenAs::Nothing => TakenAs::Nothing,
+        };
+        Self { touch: taken(touch), pen: taken(pen), pad_extras, text, prefers_text }
+    }
+}
+
+/// What a gamepad is to look and feel like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PadEffects {
+    /// Which, 0 to 3.
+    pub pad: u8,
+    /// Its colour: red, green, blue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub light: Option<[u8; 3]>,
+    /// A bit for each light that says which player it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub players: Option<u8>,
+    /// The left trigger: a mode of the DualSense, and what it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<[u8; 11]>,
+    /// The same of the right one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub right: Option<[u8; 11]>,
 }
 
 /// A place in the picture.

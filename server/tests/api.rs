@@ -8,7 +8,10 @@ use axum::http::Method;
 use common::{CHROMIUM, OPERATOR, ask, config, create, create_with, node, open, until};
 use encoder::{InProcess, Prober as _};
 use media::input::{PointerButton, TouchPhase};
-use media::{InputEvent, KeyCode, Pad, PadButtons, PadState, SequencedInput};
+use media::{
+    InputEvent, KeyCode, Pad, PadButtons, PadFinger, PadMotion, PadState, PadTouch, Pen, PenState,
+    SequencedInput,
+};
 use nearlight::config::Config;
 use nearlight::doctor;
 use nearlight::encoders::Probing;
@@ -554,6 +557,30 @@ fn event(json: &Value) -> InputEvent {
                     triggers: std::array::from_fn(|trigger| triggers[trigger] as u8),
                 },
             }
+        }
+        "pen" => InputEvent::Pen(Pen {
+            x: number("x") as u16,
+            y: number("y") as u16,
+            pressure: number("pressure") as u16,
+            tilt: [number("tiltX") as i8, number("tiltY") as i8],
+            twist: number("twist") as u16,
+            state: PenState::new(number("state") as u8).unwrap(),
+        }),
+        "pad-motion" => {
+            let three =
+                |key: &str| std::array::from_fn(|at| json[key][at].as_i64().unwrap() as i16);
+            let time_us = number("time") as u32;
+            let motion = PadMotion { gyro: three("gyro"), accel: three("accel"), time_us };
+            InputEvent::PadMotion { pad: Pad::new(number("pad") as u8).unwrap(), motion }
+        }
+        "pad-touch" => {
+            let finger = |at: usize| {
+                let part = |key: &str| json["fingers"][at][key].as_u64();
+                let contact = part("contact")? as u8;
+                Some(PadFinger { contact, x: part("x")? as u16, y: part("y")? as u16 })
+            };
+            let touch = PadTouch { pressed: pressed(), fingers: [finger(0), finger(1)] };
+            InputEvent::PadTouch { pad: Pad::new(number("pad") as u8).unwrap(), touch }
         }
         "gamepad-plugged" => InputEvent::GamepadPlugged {
             pad: Pad::new(number("pad") as u8).unwrap(),

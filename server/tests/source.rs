@@ -125,6 +125,10 @@ struct NoHands;
 impl InputSink for NoHands {
     fn inject(&mut self, _: &SequencedInput, _: MediaTime) {}
     fn release_all(&mut self, _: MediaTime) {}
+    fn support(&self) -> media::InputSupport {
+        media::InputSupport::default()
+    }
+
     fn idle_for(&self, _: MediaTime) -> Duration {
         Duration::ZERO
     }

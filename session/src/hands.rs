@@ -6,13 +6,17 @@
 //! - Gamepads of different people are different gamepads: each has its person's number where that is free, or the
 //!   next one. Those that the session has no room for do nothing.
 //! - What a gamepad said before something newer that is known of it, or before all was let go of, counts for nothing.
+//! - A pen, a gamepad's motion and its touchpad are let go of as gamepads are.
 //! - Who leaves, or loses the focus, lets go of what was in its own hands only. A gamepad stays plugged in while its
 //!   person is there.
 
 use std::collections::BTreeMap;
 
 use media::input::{PointerButton, TouchPhase};
-use media::{InputEvent, InputSeq, KeyCode, MOST_PADS, Pad, PadState, SequencedInput};
+use media::{
+    InputEvent, InputSeq, KeyCode, MOST_PADS, Pad, PadMotion, PadState, PadTouch, Pen,
+    SequencedInput,
+};
 
 /// Things that one person can hold at once: all keys of a keyboard that report, buttons and fingers. What is
 /// beyond passes and is not let go of by itself.
@@ -38,6 +42,9 @@ struct HeldPad {
     /// The session's number of it.
     ours: Pad,
     state: PadState,
+    touch: PadTouch,
+    /// The input that its motion is of.
+    moved: Option<InputSeq>,
     /// The input that its state is of, or that it was plugged in or let go of by.
     newest: InputSeq,
 }
@@ -49,11 +56,30 @@ struct Hand {
     totals: Option<(i32, i32)>,
     /// By the person's numbers.
     pads: [Option<HeldPad>; MOST_PADS],
+    pen: Pen,
+    /// The input that the pen is of.
+    drawn: Option<InputSeq>,
+}
+
+impl HeldPad {
+    fn new(ours: Pad, newest: InputSeq) -> Self {
+        let (state, touch) = (PadState::default(), PadTouch::default());
+        Self { ours, state, touch, moved: None, newest }
+    }
+
+    /// The same that nobody touches.
+    fn at_rest(self) -> Self {
+        Self { moved: self.moved, ..Self::new(self.ours, self.newest) }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.state == PadState::default() && self.touch == PadTouch::default()
+    }
 }
 
 impl Hand {
     fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.pads().all(|pad| pad.state == PadState::default())
+        self.held.is_empty() && self.pen == Pen::default() && self.pads().all(HeldPad::is_at_rest)
     }
 
     fn pads(&self) -> impl Iterator<Item = &HeldPad> {
@@ -64,8 +90,9 @@ impl Hand {
     fn rest(&mut self) {
         self.held.clear();
         self.totals = None;
+        self.pen = Pen::default();
         for pad in self.pads.iter_mut().flatten() {
-            pad.state = PadState::default();
+            *pad = pad.at_rest();
         }
     }
 }
@@ -118,6 +145,28 @@ impl Hands {
                     tell(InputEvent::Gamepad { pad: held.ours, state });
                 }
             }
+            InputEvent::Pen(pen) => {
+                let hand = self.hands.entry(who).or_default();
+                if hand.drawn.is_none_or(|drawn| seq.is_after(drawn)) {
+                    (hand.pen, hand.drawn) = (pen, Some(seq));
+                    tell(event);
+                }
+            }
+            InputEvent::PadMotion { pad, motion } => {
+                let hand = self.hands.entry(who).or_default();
+                let Some(held) = &mut hand.pads[pad.index()] else { return };
+                if held.moved.is_none_or(|moved| seq.is_after(moved)) {
+                    held.moved = Some(seq);
+                    tell(InputEvent::PadMotion { pad: held.ours, motion });
+                }
+            }
+            InputEvent::PadTouch { pad, touch } => {
+                let hand = self.hands.entry(who).or_default();
+                let Some(held) = &mut hand.pads[pad.index()] else { return };
+                // It comes on the reliable channel alone, in order.
+                held.touch = touch;
+                tell(InputEvent::PadTouch { pad: held.ours, touch });
+            }
             InputEvent::PointerAbsolute { .. } | InputEvent::Wheel { .. } | InputEvent::Text(_) => {
                 tell(event);
             }
@@ -141,16 +190,12 @@ impl Hands {
 
     /// Somebody lets go of everything.
     fn release(&mut self, who: Who, seq: InputSeq, mut tell: impl FnMut(InputEvent)) {
-        let mut hand = self.hands.remove(&who).unwrap_or_default();
-        let mut pads = hand.pads;
-        for pad in pads.iter_mut().flatten() {
-            // Also where it is a smaller number: a page starts over with its counting.
-            pad.newest = seq;
-        }
-        hand.pads = pads;
-        let kept = pads.map(|pad| Some(HeldPad { state: PadState::default(), ..pad? }));
+        let hand = self.hands.remove(&who).unwrap_or_default();
+        // Numbered by this, also where it is a smaller number: a page starts over with its counting.
+        let kept =
+            hand.pads.map(|pad| Some(HeldPad { newest: seq, moved: None, ..pad?.at_rest() }));
         self.drop_all(hand, &mut tell);
-        self.hands.insert(who, Hand { pads: kept, ..Hand::default() });
+        self.hands.insert(who, Hand { pads: kept, drawn: Some(seq), ..Hand::default() });
     }
 
     /// What was in a hand is in no hand any more.
@@ -178,8 +223,19 @@ impl Hands {
                 Held::Key(_) | Held::Button(_) => {}
             }
         }
-        for pad in hand.pads.iter().flatten().filter(|pad| pad.state != PadState::default()) {
-            tell(InputEvent::Gamepad { pad: pad.ours, state: PadState::default() });
+        if hand.pen != Pen::default() {
+            tell(InputEvent::Pen(Pen::default()));
+        }
+        for pad in hand.pads.iter().flatten() {
+            if pad.state != PadState::default() {
+                tell(InputEvent::Gamepad { pad: pad.ours, state: PadState::default() });
+            }
+            if pad.touch != PadTouch::default() {
+                tell(InputEvent::PadTouch { pad: pad.ours, touch: PadTouch::default() });
+            }
+            if pad.moved.is_some() {
+                tell(InputEvent::PadMotion { pad: pad.ours, motion: PadMotion::default() });
+            }
         }
     }
 
@@ -203,7 +259,7 @@ impl Hands {
         let pad = &mut self.hands.entry(who).or_default().pads[theirs.index()];
         // One that is there already is not plugged in twice.
         if pad.is_none() {
-            *pad = Some(HeldPad { ours, state: PadState::default(), newest: seq });
+            *pad = Some(HeldPad::new(ours, seq));
             tell(InputEvent::GamepadPlugged { pad: ours, plugged: true });
         }
     }
@@ -264,6 +320,8 @@ impl Hands {
 
 #[cfg(test)]
 mod tests {
+    use media::PenState;
+
     use super::*;
 
     const A: Who = 0;
@@ -412,6 +470,35 @@ mod tests {
         // A page that was loaded again counts from one.
         does_as(&mut hands, A, 1, InputEvent::ReleaseAll);
         assert_eq!(does_as(&mut hands, A, 2, pushed(0, 6)), [pushed(0, 6)]);
+    }
+
+    #[test]
+    fn pens_and_what_gamepads_say_besides_are_let_go_of() {
+        let mut hands = Hands::default();
+        let pen = Pen { pressure: 9, state: PenState::new(3).unwrap(), ..Pen::default() };
+        assert_eq!(does_as(&mut hands, A, 2, InputEvent::Pen(pen)), [InputEvent::Pen(pen)]);
+        assert!(does_as(&mut hands, A, 1, InputEvent::Pen(Pen::default())).is_empty(), "older");
+        does(&mut hands, B, plugged(0, true));
+        let touch = PadTouch { pressed: true, ..PadTouch::default() };
+        let touched = |pad: usize, touch| InputEvent::PadTouch { pad: Pad::ALL[pad], touch };
+        let moves = |pad: usize, x| {
+            let motion = PadMotion { gyro: [x, 0, 0], ..PadMotion::default() };
+            InputEvent::PadMotion { pad: Pad::ALL[pad], motion }
+        };
+        // A pad that is not there says nothing.
+        assert!(does(&mut hands, A, touched(0, touch)).is_empty());
+        assert!(does(&mut hands, A, moves(0, 1)).is_empty());
+        assert_eq!(does_as(&mut hands, B, 2, touched(0, touch)), [touched(0, touch)]);
+        assert_eq!(does_as(&mut hands, B, 4, moves(0, 1)), [moves(0, 1)]);
+        assert!(does_as(&mut hands, B, 3, moves(0, 2)).is_empty(), "older");
+        // Each lets go of its own.
+        let rest = [touched(0, PadTouch::default()), moves(0, 0)];
+        assert_eq!(does_as(&mut hands, B, 5, InputEvent::ReleaseAll), rest);
+        assert_eq!(does_as(&mut hands, B, 6, moves(0, 3)), [moves(0, 3)]);
+        does_as(&mut hands, B, 7, touched(0, touch));
+        let up = [InputEvent::Pen(Pen::default())];
+        assert_eq!(leaves(&mut hands, A), up);
+        assert_eq!(does_as(&mut hands, B, 8, InputEvent::ReleaseAll), [InputEvent::ReleaseAll]);
     }
 
     #[test]

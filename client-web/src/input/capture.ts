@@ -5,6 +5,7 @@ import { Gamepads, type GamepadOptions } from './gamepad.ts';
 import type { KeyMap } from './key-map.ts';
 import { Keyboard, type Shortcut } from './keyboard.ts';
 import { PointerMotion } from './motion.ts';
+import { PenInput } from './pen.ts';
 import { Pointer } from './pointer.ts';
 import type { InputSender } from './sender.ts';
 import { TextInput } from './text.ts';
@@ -19,6 +20,10 @@ export interface CaptureOptions {
   /** The field for text lost the focus, to this where that is known. */
   readonly onTextBlur: (to: EventTarget | null) => void;
   readonly gamepads: GamepadOptions;
+  /** Whether what is played takes pens as what they are. */
+  readonly takesPens: () => boolean;
+  /** Everything was released: what others know to be held is not. */
+  readonly onForget: () => void;
 }
 
 export class InputCapture {
@@ -29,12 +34,13 @@ export class InputCapture {
   private readonly motion: PointerMotion;
   private readonly keyboard: Keyboard;
   private readonly pointer: Pointer;
+  private readonly pen: PenInput;
   private readonly touch: TouchInput;
 
   constructor(
     private readonly surface: HTMLElement,
     private readonly sender: InputSender,
-    options: CaptureOptions,
+    private readonly options: CaptureOptions,
   ) {
     const place = (x: number, y: number): { readonly x: number; readonly y: number } =>
       normalise(options.box(), x, y);
@@ -48,8 +54,10 @@ export class InputCapture {
       this.releaseAll();
       options.onTextBlur(to);
     });
+    this.pen = new PenInput(surface, sender, { place, taken: options.takesPens });
     this.pointer = new Pointer(surface, sender, this.motion, {
       place,
+      isPen: (pointerType) => this.pen.takes(pointerType),
       onLock: (locked) => {
         if (!locked) this.releaseAll();
         options.onLock(locked);
@@ -58,6 +66,7 @@ export class InputCapture {
     this.touch = new TouchInput(surface, sender, this.motion, {
       place,
       width: () => surface.clientWidth,
+      ignores: () => this.pen.isDown,
       onStick: options.onStick,
     });
     this.gamepads = new Gamepads(sender, options.gamepads);
@@ -118,6 +127,7 @@ export class InputCapture {
     this.sender.events = undefined;
     this.abort.abort();
     this.text.close();
+    this.pen.close();
     this.pointer.close();
     this.touch.close();
     this.motion.close();
@@ -127,7 +137,9 @@ export class InputCapture {
   private forget(): void {
     this.keyboard.forget();
     this.pointer.forget();
+    this.pen.forget();
     this.touch.forget();
     this.gamepads.forget();
+    this.options.onForget();
   }
 }

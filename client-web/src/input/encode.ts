@@ -32,7 +32,10 @@ export type InputEvent =
   /** Every key, button and finger is up, and nobody touches a gamepad. */
   | { readonly kind: 'release-all' }
   | ({ readonly kind: 'gamepad'; readonly pad: number } & PadState)
-  | { readonly kind: 'gamepad-plugged'; readonly pad: number; readonly plugged: boolean };
+  | { readonly kind: 'gamepad-plugged'; readonly pad: number; readonly plugged: boolean }
+  | ({ readonly kind: 'pen' } & PenPlace)
+  | ({ readonly kind: 'pad-motion'; readonly pad: number } & PadMotion)
+  | ({ readonly kind: 'pad-touch'; readonly pad: number } & PadTouch);
 
 /** Everything that a gamepad says, by the standard mapping. */
 export interface PadState {
@@ -42,6 +45,50 @@ export interface PadState {
   readonly axes: readonly [number, number, number, number];
   /** Left and right, 0 to 255. */
   readonly triggers: readonly [number, number];
+}
+
+/** Bits of what a pen does. */
+export const PEN = { near: 1, tip: 2, barrel: 4, eraser: 8 } as const;
+
+/** A pen, all of it. */
+export interface PenPlace {
+  /** 0 to 65535 across and down the picture. */
+  readonly x: number;
+  readonly y: number;
+  /** 0 to 65535. */
+  readonly pressure: number;
+  /** Degrees from upright, to the right and to the user. */
+  readonly tiltX: number;
+  readonly tiltY: number;
+  /** Degrees, 0 to 359. */
+  readonly twist: number;
+  /** Bits of {@link PEN}. */
+  readonly state: number;
+}
+
+/** How a gamepad moves. */
+export interface PadMotion {
+  /** Around the axes to the right, up and to the player, in 1/16 degree a second. */
+  readonly gyro: readonly [number, number, number];
+  /** Along them, in 1/8192 of what makes things fall. */
+  readonly accel: readonly [number, number, number];
+  /** The gamepad's clock in microseconds, which wraps as a `u32`. */
+  readonly time: number;
+}
+
+/** A finger on a gamepad's touchpad. */
+export interface PadFinger {
+  /** Counts contacts, modulo 128. */
+  readonly contact: number;
+  /** 0 to 65535 across and down. */
+  readonly x: number;
+  readonly y: number;
+}
+
+/** A gamepad's touchpad, all of it. */
+export interface PadTouch {
+  readonly pressed: boolean;
+  readonly fingers: readonly [PadFinger | null, PadFinger | null];
 }
 
 export const MAX_TEXT_BYTES = 64;
@@ -111,6 +158,34 @@ export function encodeInput(seq: InputSeq, event: InputEvent): Uint8Array<ArrayB
       const view = message(10, seq, 2);
       view.setUint8(5, event.pad);
       view.setUint8(6, event.plugged ? 1 : 0);
+      return bytes(view);
+    }
+    case 'pen': {
+      const view = message(11, seq, 11);
+      [event.x, event.y, event.pressure].forEach((part, number) => { view.setUint16(5 + 2 * number, part, true); });
+      view.setInt8(11, event.tiltX);
+      view.setInt8(12, event.tiltY);
+      view.setUint16(13, event.twist, true);
+      view.setUint8(15, event.state);
+      return bytes(view);
+    }
+    case 'pad-motion': {
+      const view = message(12, seq, 17);
+      view.setUint8(5, event.pad);
+      [...event.gyro, ...event.accel].forEach((part, number) => { view.setInt16(6 + 2 * number, part, true); });
+      view.setUint32(18, event.time, true);
+      return bytes(view);
+    }
+    case 'pad-touch': {
+      const view = message(13, seq, 12);
+      view.setUint8(5, event.pad);
+      view.setUint8(6, event.pressed ? 1 : 0);
+      event.fingers.forEach((finger, number) => {
+        const at = 7 + 5 * number;
+        view.setUint8(at, finger?.contact ?? 0xff);
+        view.setUint16(at + 1, finger?.x ?? 0, true);
+        view.setUint16(at + 3, finger?.y ?? 0, true);
+      });
       return bytes(view);
     }
   }

@@ -99,6 +99,12 @@ export class Gamepads {
     return this.connected().map((gamepad) => ({ pad: this.told.get(gamepad.index)?.pad, gamepad }));
   }
 
+  /** The session's number of a gamepad, while it is the session's. */
+  padOf(index: number): number | undefined {
+    const told = this.told.get(index);
+    return told?.plugged === true && this.options.active() ? told.pad : undefined;
+  }
+
   /** The node takes all for untouched now. They are told anew as they are, if the page may. */
   forget(): void {
     for (const told of this.told.values()) {

@@ -7,6 +7,8 @@ import { WheelScale } from './wheel.ts';
 export interface PointerOptions {
   /** A place on the page as 0 to 65535 across and down the picture. */
   readonly place: (x: number, y: number) => { readonly x: number; readonly y: number };
+  /** A pointer of this type is a pen's, which is dealt with elsewhere. */
+  readonly isPen: (pointerType: string) => boolean;
   /** The lock came or went. */
   readonly onLock: (locked: boolean) => void;
 }
@@ -73,7 +75,7 @@ export class Pointer {
   }
 
   private moved(event: PointerEvent): void {
-    if (event.pointerType === 'touch') return;
+    if (event.pointerType === 'touch' || this.options.isPen(event.pointerType)) return;
     if (this.isLocked) {
       this.motion.moveBy(event.movementX, event.movementY);
     } else {

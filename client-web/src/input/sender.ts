@@ -82,7 +82,7 @@ export class InputSender {
   }
 
   /** Sends motion that a later message would heal. Says whether it was sent. */
-  sendMotion(event: Extract<InputEvent, { kind: 'absolute' | 'relative' | 'gamepad' }>): boolean {
+  sendMotion(event: Extract<InputEvent, { kind: 'absolute' | 'relative' | 'gamepad' | 'pen' | 'pad-motion' }>): boolean {
     const pipe = this.motion;
     if (pipe?.readyState !== 'open' || pipe.bufferedAmount > MOTION_LIMIT) return false;
     return this.put(pipe, event);

@@ -32,6 +32,8 @@ export interface StickView {
 export interface TouchOptions {
   readonly place: (x: number, y: number) => { readonly x: number; readonly y: number };
   readonly width: () => number;
+  /** What comes as a finger is something else. */
+  readonly ignores: () => boolean;
   /** Shows the stick, or hides it. */
   readonly onStick: (stick: StickView | undefined) => void;
 }
@@ -84,6 +86,7 @@ export class TouchInput {
         // Or the browser would scroll, zoom, and send the same as mouse events.
         event.preventDefault();
         if (phase === 'start') surface.focus({ preventScroll: true });
+        if (phase === 'start' && this.options.ignores()) return;
         for (const touch of (event as TouchEvent).changedTouches) this.take(touch, phase, event.timeStamp);
       };
       surface.addEventListener(name, listen, { signal: this.abort.signal, passive: false });

@@ -1,6 +1,6 @@
 // What a session tells of itself.
 import type { Micros } from '../units.ts';
-import type { Cursor, Hello, PointerPlace, Rumble, Session, StartStep, Stats } from '../wire/index.ts';
+import type { Cursor, Hello, PadEffects, PointerPlace, Rumble, Session, StartStep, Stats } from '../wire/index.ts';
 import type { TransportKind } from './choice.ts';
 import type { PlayState } from './state.ts';
 
@@ -18,6 +18,8 @@ export interface PlayEvents {
   readonly onStats: (stats: Stats) => void;
   /** The game makes a gamepad rumble. */
   readonly onRumble: (rumble: Rumble) => void;
+  /** The game makes a gamepad look or feel like this. */
+  readonly onPadEffects: (effects: PadEffects) => void;
   /** What the session's start waits for at the node. */
   readonly onStarting: (step: StartStep) => void;
   /** The pointer of what is played looks like this from now on, or is hidden. */

@@ -481,6 +481,9 @@ export class PlaySession {
       case 'rumble':
         this.events.onRumble(message);
         return;
+      case 'pad_effects':
+        this.events.onPadEffects(message);
+        return;
       case 'starting':
         this.events.onStarting(message.step);
         return;

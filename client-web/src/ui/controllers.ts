@@ -1,5 +1,7 @@
 // The box that tests gamepads and teaches what their buttons are. While it is open, gamepads are not the session's.
+import type { DualSenses } from '../input/dualsense/pads.ts';
 import type { Gamepads, PadLike } from '../input/gamepad.ts';
+import type { DualSenseState } from '../input/dualsense/report.ts';
 import { AXIS_NAMES, BUTTON_NAMES, moved, type Source } from '../input/remap.ts';
 import { button, h } from './dom.ts';
 
@@ -8,7 +10,25 @@ const BUTTONS = ['A', 'B', 'X', 'Y', 'LB', 'RB', 'LT', 'RT', 'Select', 'Start', 
 const AXES = ['Left stick ↔', 'Left stick ↕', 'Right stick ↔', 'Right stick ↕'] as const;
 const ASKED = [...BUTTON_NAMES, ...AXIS_NAMES] as const;
 
+/** How long effects are shown for. */
+const EFFECTS_MS = 2_000;
+/** A trigger that resists from a little way on, and one that does not. */
+const RESISTS = [1, 40, 200, 0, 0, 0, 0, 0, 0, 0, 0] as const;
+const LOOSE = [5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] as const;
+
 type Raw = Pick<PadLike, 'axes' | 'buttons'>;
+
+/** Motion and fingers in words. */
+function extrasOf({ motion, fingers }: DualSenseState): string {
+  const turns = motion?.gyro.map((part) => `${Math.round(part / 16)}`).join(', ');
+  const pulls = motion?.accel.map((part) => (part / 8192).toFixed(1)).join(', ');
+  const places = fingers?.flatMap((finger) => (finger === null ? [] : [`${Math.round(finger.x / 655.35)} %, ${Math.round(finger.y / 655.35)} %`]));
+  return [
+    turns === undefined ? 'Its motion comes once it sends whole reports' : `Turns ${turns} °/s`,
+    pulls === undefined ? '' : `pulls ${pulls} g`,
+    places === undefined || places.length === 0 ? '' : `fingers at ${places.join(' and ')}`,
+  ].filter(Boolean).join(' · ');
+}
 
 /** A gamepad that is being asked what its buttons are. */
 interface Lesson {
@@ -24,6 +44,8 @@ interface Row {
   readonly element: HTMLElement;
   readonly buttons: readonly HTMLElement[];
   readonly axes: readonly HTMLMeterElement[];
+  /** What a DualSense says besides. */
+  readonly extras: HTMLElement;
 }
 
 export class ControllersBox {
@@ -36,11 +58,13 @@ export class ControllersBox {
   private lesson: Lesson | undefined;
   private frame = 0;
 
-  constructor(private readonly gamepads: Gamepads) {
+  constructor(private readonly gamepads: Gamepads, private readonly dualSenses: DualSenses) {
     this.lessonRow = h('div', { class: 'row', hidden: true },
       button({ label: 'It has none', onClick: () => { this.learned(null); } }),
       button({ label: 'Stop', onClick: () => { this.endLesson(); } }));
-    this.element.append(h('h2', {}, 'Controllers'), this.question, this.lessonRow, this.none, this.list);
+    const whole = h('div', { class: 'row' }, button({ label: 'Use all of a DualSense', onClick: () => { this.askForDualSense(); } }));
+    whole.hidden = !dualSenses.canAsk;
+    this.element.append(h('h2', {}, 'Controllers'), this.question, this.lessonRow, this.none, this.list, whole);
   }
 
   get isOpen(): boolean {
@@ -83,28 +107,48 @@ export class ControllersBox {
   private row(gamepad: PadLike): Row {
     const { index, id } = gamepad;
     const [known, mapped] = [this.gamepads.isKnown(gamepad), this.gamepads.hasMap(id)];
-    const key = `${index} ${String(known)} ${String(mapped)} ${id}`;
+    const key = `${index} ${String(known)} ${String(mapped)} ${String(this.dualSenses.stateOf(index) !== undefined)} ${id}`;
     const old = this.rows.get(key);
     if (old !== undefined) return old;
     const buttons = BUTTONS.map((name) => h('span', {}, name));
     const axes = AXES.map((name) => h('meter', { min: -1, max: 1, 'aria-label': name }));
+    const extras = h('p', { class: 'extras' });
+    const isWhole = this.dualSenses.stateOf(index) !== undefined;
     const element = h('li', {},
       h('b', {}, id),
       known ? h('div', { class: 'buttons' }, ...buttons) : h('p', {}, 'The browser does not know its buttons.'),
       known ? h('div', { class: 'axes' }, ...axes) : undefined,
+      isWhole ? extras : undefined,
       h('div', { class: 'row' },
         button({ label: 'Rumble', name: `Rumble controller ${index + 1}`, onClick: () => { this.gamepads.test(index); } }),
+        isWhole ? button({ label: 'Light and triggers', name: `Light and triggers of controller ${index + 1}`, onClick: () => { this.showEffects(index); } }) : undefined,
         button({ label: 'Teach buttons', name: `Teach the buttons of controller ${index + 1}`, onClick: () => { this.teach(index); } }),
         mapped ? button({ label: 'Forget', name: `Forget the buttons of controller ${index + 1}`, onClick: () => { this.gamepads.setMap(id, undefined); } }) : undefined));
-    const row = { element, buttons, axes };
+    const row = { element, buttons, axes, extras };
     this.rows.set(key, row);
     return row;
   }
 
-  private show({ buttons, axes }: Row, gamepad: PadLike): void {
+  private show({ buttons, axes, extras }: Row, gamepad: PadLike): void {
     const said = this.gamepads.mapped(gamepad);
     for (const [number, element] of buttons.entries()) element.classList.toggle('down', said.buttons[number]?.pressed === true);
     for (const [number, meter] of axes.entries()) meter.value = said.axes[number] ?? 0;
+    const state = this.dualSenses.stateOf(gamepad.index);
+    if (state !== undefined) extras.textContent = extrasOf(state);
+  }
+
+  /** The browser asks the user which one. */
+  private askForDualSense(): void {
+    this.dualSenses.ask().then(
+      (name) => { this.question.textContent = name === undefined ? '' : `${name} is used with all that it has`; },
+      () => { this.question.textContent = 'It could not be opened: another program may use it'; },
+    );
+  }
+
+  /** Colours one, and has its triggers resist for as long. */
+  private showEffects(index: number): void {
+    this.dualSenses.test(index, { light: [255, 120, 0], players: 0b1_0101, left: RESISTS, right: RESISTS });
+    setTimeout(() => { this.dualSenses.test(index, { light: [0, 0, 64], players: 0b0_0100, left: LOOSE, right: LOOSE }); }, EFFECTS_MS);
   }
 
   private find(index: number): PadLike | undefined {

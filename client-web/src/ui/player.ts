@@ -2,6 +2,7 @@
 import type { Api } from '../api.ts';
 import { Speaker } from '../audio/speaker.ts';
 import { InputCapture } from '../input/capture.ts';
+import { DualSenses } from '../input/dualsense/pads.ts';
 import { readGamepads } from '../input/gamepad.ts';
 import { rememberedKeys, rememberKeys } from '../input/key-map.ts';
 import { shortcutOf, type Shortcut } from '../input/keyboard.ts';
@@ -60,6 +61,8 @@ export interface PlayerEvents {
   readonly onToken: (token: string, askedAt: Micros) => void;
 }
 
+type Colour = readonly [number, number, number];
+
 const LOOK = 'Click the picture to look around';
 /** Tab and, in full screen, Escape go to the session: this is the keyboard's way out, so it is on show. */
 const MENU_KEYS = 'Ctrl+Alt+Shift+M';
@@ -87,6 +90,7 @@ export class Player {
   private readonly invite: InviteBox;
   private readonly saving: SaveButton;
   private readonly controllers: ControllersBox;
+  private readonly dualSenses: DualSenses;
   private readonly keys: KeysBox;
   private readonly saves: SavesBox | undefined;
   private readonly touchPad = new TouchPad();
@@ -163,6 +167,8 @@ export class Player {
         this.hud.hello(hello);
         this.greeted(hello);
         this.offerQuality(hello);
+        // Who came by a link learns it here.
+        if (hello.input != null) this.suggestTyping(hello.input.prefers_text);
       },
       onStarting: (step) => { this.panel.progress(step); },
       onStats: (stats) => {
@@ -171,6 +177,9 @@ export class Player {
         this.showSound();
         this.bar.showDelay(stats.total?.p50);
         this.bar.showCompany([this.role === 'player' ? '' : ROLES[this.role].title, company(stats.viewers)].filter(Boolean).join(' · '));
+      },
+      onPadEffects: ({ pad, light, players, left, right }) => {
+        this.dualSenses.tell(pad, { light: light as Colour | undefined, players: players ?? undefined, left: left ?? undefined, right: right ?? undefined });
       },
       onRumble: ({ pad, strong, weak, ms }) => { this.input.gamepads.rumble(pad, strong, weak, ms); },
       onCursor: (cursor) => {
@@ -212,23 +221,29 @@ export class Player {
     }
     const fixed = (video.width ?? video.height) !== undefined;
     this.screen = fixed ? undefined : new ScreenWatch(this.surface, (view) => { this.session.showIn(view); });
+    this.dualSenses = new DualSenses(this.session.input, {
+      padOf: (index) => this.input.gamepads.padOf(index),
+      taken: () => this.hello?.input?.pad_extras === true,
+    });
     this.input = new InputCapture(this.surface, this.session.input, {
       box: () => this.place.box(),
       onShortcut: (shortcut) => { this.does(shortcut); },
       onLock: (locked) => { this.locked(locked); },
       onStick: (stick) => { this.showStick(stick); },
+      takesPens: () => (this.hello?.input?.pen ?? 'nothing') !== 'nothing',
+      onForget: () => { this.dualSenses.forget(); },
       onTextBlur: (to) => {
         // Who puts an on-screen keyboard away is done with it.
         const stays = to instanceof Node && (to === this.surface || this.bar.element.contains(to));
         if (isCoarse() && !stays) this.setTyping(false);
       },
       gamepads: {
-        read: () => [...readGamepads(), this.touchPad.gamepad ?? null],
+        read: () => [...this.dualSenses.without(readGamepads()), ...this.dualSenses.pads, this.touchPad.gamepad ?? null],
         active: () => document.hasFocus() && document.visibilityState === 'visible' && this.session.state.name === 'live' && !this.controllers.isOpen && !this.padMenu,
         onStrange: (id) => { this.say(`The browser does not know the buttons of ${id}: teach them in Controllers`); },
       },
     });
-    this.controllers = new ControllersBox(this.input.gamepads);
+    this.controllers = new ControllersBox(this.input.gamepads, this.dualSenses);
     this.input.setKeyMap(rememberedKeys(entry.id));
     this.keys = new KeysBox({
       map: () => this.input.keyMap,
@@ -271,6 +286,7 @@ export class Player {
     for (const timer of this.timers) clearInterval(timer);
     clearInterval(this.toastTimer);
     this.input.close();
+    this.dualSenses.close();
     this.place.close();
     this.screen?.close();
     this.invite.close();
@@ -320,8 +336,7 @@ export class Player {
     this.surface.setAttribute('aria-label', `Picture of ${title}`);
     this.bar.rename(title);
     this.panel.rename(title);
-    // On-screen keyboards come when they are asked for.
-    if (!this.typingChosen && !isCoarse()) this.setTyping(keyboard === 'text');
+    this.suggestTyping(keyboard === 'text');
     this.backdrop.replaceChildren(...(poster == null ? [] : [h('img', { src: poster, alt: '' })]));
   }
 
@@ -559,6 +574,11 @@ export class Player {
 
   private toggleControllers(): void {
     this.bar.pressControllers(this.open(this.controllers));
+  }
+
+  /** What is played is better played like this: so it is, until the user chooses. On-screen keyboards come when they are asked for. */
+  private suggestTyping(typing: boolean): void {
+    if (!this.typingChosen && !isCoarse()) this.setTyping(typing);
   }
 
   /** Keys are text from now on, or places again. */

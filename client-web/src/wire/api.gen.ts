@@ -649,6 +649,19 @@ export interface components {
             /** @description User name of TURN. */
             username?: string | null;
         };
+        /** @description What a session makes of input beyond keys, buttons and the pointer. */
+        InputTaken: {
+            /** @description Motion and touchpads of gamepads are taken. */
+            pad_extras: boolean;
+            /** @description Pens. */
+            pen: components["schemas"]["TakenAs"];
+            /** @description Keys are better text than places, until the user chooses. */
+            prefers_text: boolean;
+            /** @description Text is taken. */
+            text: boolean;
+            /** @description Fingers. */
+            touch: components["schemas"]["TakenAs"];
+        };
         /** @description A link that lets others join a session. */
         Invitation: {
             /**
@@ -742,6 +755,25 @@ export interface components {
             open: boolean;
             /** @description Version of the server. */
             version: string;
+        };
+        /** @description What a gamepad is to look and feel like. */
+        PadEffects: {
+            /** @description The left trigger: a mode of the DualSense, and what it is given. */
+            left?: number[] | null;
+            /** @description Its colour: red, green, blue. */
+            light?: number[] | null;
+            /**
+             * Format: int32
+             * @description Which, 0 to 3.
+             */
+            pad: number;
+            /**
+             * Format: int32
+             * @description A bit for each light that says which player it is.
+             */
+            players?: number | null;
+            /** @description The same of the right one. */
+            right?: number[] | null;
         };
         /**
          * @description What a path is like.
@@ -933,6 +965,7 @@ export interface components {
             encoder_caveat?: string | null;
             /** @description Why the picture has standard range though the session was asked for in high dynamic range. */
             hdr_declined?: string | null;
+            input?: components["schemas"]["InputTaken"] | null;
             /** @description What the client may do. */
             role: components["schemas"]["Role"];
             saves?: components["schemas"]["SessionSaves"] | null;
@@ -976,7 +1009,10 @@ export interface components {
              * @description And with the light, fast one.
              */
             weak: number;
-        } | (components["schemas"]["Cursor"] & {
+        } | (components["schemas"]["PadEffects"] & {
+            /** @enum {string} */
+            type: "pad_effects";
+        }) | (components["schemas"]["Cursor"] & {
             /** @enum {string} */
             type: "cursor";
         }) | (components["schemas"]["Pointer"] & {
@@ -1145,6 +1181,11 @@ export interface components {
             /** @description Those who watch and play along. */
             viewers: components["schemas"]["Viewers"];
         };
+        /**
+         * @description What is done with input that not everything takes.
+         * @enum {string}
+         */
+        TakenAs: "itself" | "pointer" | "nothing";
         /** @description A ticket to be redeemed for a session's token. */
         Ticket: {
             /** @description From the fragment of a `play_url`. */

@@ -19,6 +19,9 @@ const object = (shape: Shape): Check => (value) =>
 /** Of at most 24 kB; it goes into a style, so nothing else may be in it. */
 const base64: Check = (value) => typeof value === 'string' && value.length <= 32_768 && /^[A-Za-z0-9+/]+={0,2}$/.test(value);
 
+const bytes = (count: number): Check => (value) => Array.isArray(value) && value.length === count && value.every(whole(0, 255));
+const taken = oneOf('itself', 'pointer', 'nothing');
+
 const percentiles = object({ p50: number, p95: number, p99: number });
 const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
   hello: object({
@@ -31,6 +34,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     declined: listOf(text),
     hdr_declined: maybe(text),
     device: text,
+    input: maybe(object({ touch: taken, pen: taken, pad_extras: truth, text: truth, prefers_text: truth })),
   }),
   ping: object({ id: number }),
   stats: object({
@@ -51,6 +55,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     mean_total: maybe(number),
     total: maybe(percentiles),
   }),
+  pad_effects: object({ pad: whole(0, 3), light: maybe(bytes(3)), players: maybe(whole(0, 255)), left: maybe(bytes(11)), right: maybe(bytes(11)) }),
   rumble: object({ pad: number, strong: number, weak: number, ms: number }),
   cursor: object({
     look: maybe(object({ png: base64, size: pairOf(whole(1, 128)), scale: whole(1, 128), hotspot: pairOf(whole(0, 127)) })),

@@ -29,6 +29,7 @@ export type PointerPlace = Schemas['Pointer'];
 export type CursorLook = Schemas['CursorLook'];
 export type AudioStats = Schemas['AudioStats'];
 export type Rumble = Extract<ServerMessage, { type: 'rumble' }>;
+export type PadEffects = Schemas['PadEffects'];
 export type Stats = Schemas['Stats'];
 export type StageStat = Schemas['StageStat'];
 export type FrameReport = Schemas['FrameReport'];

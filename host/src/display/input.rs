@@ -2,7 +2,8 @@
 //!
 //! Called by the network task: nothing here waits. What the server does not take at once is dropped and counted;
 //! keys that could not be let go of are let go of with the next input. The wheel turns by whole notches,
-//! since XTEST has no finer ones; a finger is the pointer with its main button. While text is typed no modifier is held
+//! since XTEST has no finer ones; a finger or a pen is the pointer with its main button (XTEST has no pressure), a pen's own
+//! button the second one. While text is typed no modifier is held
 //! and Caps Lock is off: they are in the text already.
 
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use media::input::{PointerButton, TouchPhase};
-use media::{InputEvent, InputSink, MediaTime, SequencedInput};
+use media::{
+    InputEvent, InputSink, InputSupport, MediaTime, Pen, PenState, SequencedInput, TakenAs,
+};
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
     BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, KEY_PRESS_EVENT,
@@ -53,6 +56,7 @@ pub struct XInput {
     wheel: (i32, i32),
     /// The finger that is the pointer.
     finger: Option<u8>,
+    pen: PenState,
     spares: Spares,
     last: MediaTime,
     dropped: Arc<AtomicU64>,
@@ -77,6 +81,7 @@ impl XInput {
             motion: (0, 0),
             wheel: (0, 0),
             finger: None,
+            pen: PenState::default(),
             spares,
             last: now,
             dropped: Arc::default(),
@@ -157,7 +162,11 @@ impl XInput {
             InputEvent::Touch { finger, phase, x, y, .. } => self.touch(finger, phase, x, y),
             InputEvent::Text(ref text) => self.type_text(text),
             InputEvent::ReleaseAll => self.let_go(),
-            InputEvent::Gamepad { .. } | InputEvent::GamepadPlugged { .. } => Ok(()),
+            InputEvent::Pen(pen) => self.draw(pen),
+            InputEvent::Gamepad { .. }
+            | InputEvent::GamepadPlugged { .. }
+            | InputEvent::PadMotion { .. }
+            | InputEvent::PadTouch { .. } => Ok(()),
         }
     }
 
@@ -270,9 +279,23 @@ impl XInput {
         }
     }
 
+    fn draw(&mut self, pen: Pen) -> Result<(), DisplayError> {
+        if pen.state.has(PenState::NEAR) {
+            self.point(pen.x, pen.y)?;
+        }
+        // What a mouse holds stays held while the pen changes nothing.
+        let before = std::mem::replace(&mut self.pen, pen.state);
+        for (what, button) in [(PenState::TIP, BUTTONS[0]), (PenState::BARREL, BUTTONS[2])] {
+            if before.has(what) != pen.state.has(what) {
+                self.button(button, pen.state.has(what))?;
+            }
+        }
+        Ok(())
+    }
+
     fn let_go(&mut self) -> Result<(), DisplayError> {
         // The page may start over with its counting.
-        (self.totals, self.finger) = (None, None);
+        (self.totals, self.finger, self.pen) = (None, None, PenState::default());
         (self.motion, self.wheel) = ((0, 0), (0, 0));
         for number in 0..=u8::MAX {
             self.key(number, false)?;
@@ -289,7 +312,13 @@ fn number(button: PointerButton) -> u8 {
 impl InputSink for XInput {
     fn inject(&mut self, input: &SequencedInput, at: MediaTime) {
         self.last = at;
-        if matches!(input.event, InputEvent::Gamepad { .. } | InputEvent::GamepadPlugged { .. }) {
+        if matches!(
+            input.event,
+            InputEvent::Gamepad { .. }
+                | InputEvent::GamepadPlugged { .. }
+                | InputEvent::PadMotion { .. }
+                | InputEvent::PadTouch { .. }
+        ) {
             // A display has none.
             return;
         }
@@ -304,6 +333,11 @@ impl InputSink for XInput {
         self.attempt(|_| Ok(()));
     }
 
+    fn support(&self) -> InputSupport {
+        let (touch, pen) = (TakenAs::Pointer, TakenAs::Pointer);
+        InputSupport { touch, pen, pad_extras: false, text: true, prefers_text: false }
+    }
+
     fn idle_for(&self, now: MediaTime) -> Duration {
         now.since(self.last)
     }
@@ -313,6 +347,7 @@ fn releases(event: &InputEvent) -> bool {
     match event {
         InputEvent::Key { pressed, .. } | InputEvent::Button { pressed, .. } => !pressed,
         InputEvent::Touch { phase, .. } => matches!(phase, TouchPhase::End | TouchPhase::Cancel),
+        InputEvent::Pen(pen) => !pen.state.has(PenState::TIP) || !pen.state.has(PenState::BARREL),
         InputEvent::ReleaseAll => true,
         _ => false,
     }

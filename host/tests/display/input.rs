@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use media::input::{PointerButton, TouchPhase};
-use media::{InputEvent, InputSeq, InputSink, KeyCode, MediaTime, SequencedInput};
+use media::{
+    InputEvent, InputSeq, InputSink, InputSupport, KeyCode, MediaTime, Pen, PenState,
+    SequencedInput, TakenAs,
+};
 use nearlight_host::display::XInput;
 use rustix::process::Signal;
 use x11rb::protocol::Event;
@@ -150,6 +153,33 @@ fn the_pointer_its_buttons_and_the_wheel_arrive() {
     touch(3, TouchPhase::Cancel, 0);
     assert_eq!((moved(&client), next(&client)), ((0, 0), (1, true)));
     assert_eq!((moved(&client), next(&client)), ((319, 0), (1, false)));
+}
+
+#[test]
+fn a_pen_is_the_pointer_with_two_buttons_and_it_is_said_what_is_lost() {
+    let Some(server) = server::start(321, 240) else { return };
+    let client = Client::open(&server, 321, 240);
+    let mut input = open(&server);
+    let pen = |x, bits| {
+        let state = PenState::new(bits).unwrap();
+        InputEvent::Pen(Pen { x, pressure: 9, tilt: [3, -3], state, ..Pen::default() })
+    };
+    inject(&mut input, pen(65_535, PenState::NEAR));
+    assert_eq!(moved(&client), (319, 0));
+    inject(&mut input, pen(0, PenState::NEAR | PenState::TIP));
+    assert_eq!((moved(&client), next(&client)), ((0, 0), (1, true)));
+    inject(&mut input, pen(32_768, PenState::NEAR | PenState::TIP | PenState::BARREL));
+    assert_eq!((moved(&client), next(&client)), ((160, 0), (3, true)));
+    // It goes while it presses, and what is let go of is so once.
+    inject(&mut input, InputEvent::Pen(Pen::default()));
+    assert_eq!((next(&client), next(&client)), ((1, false), (3, false)));
+    inject(&mut input, pen(0, PenState::NEAR | PenState::TIP));
+    inject(&mut input, InputEvent::ReleaseAll);
+    inject(&mut input, InputEvent::Pen(Pen::default()));
+    assert_eq!((moved(&client), next(&client), next(&client)), ((0, 0), (1, true), (1, false)));
+    let (touch, pen) = (TakenAs::Pointer, TakenAs::Pointer);
+    let support = InputSupport { touch, pen, text: true, ..InputSupport::default() };
+    assert_eq!(input.support(), support);
 }
 
 #[test]

@@ -13,7 +13,7 @@
 //! A player who does not see the picture is sent none: its browser may have frozen the page, and then takes nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use encoder::SoundConfig;
 use media::{
@@ -116,6 +116,8 @@ pub(crate) struct Audience {
     cursor: watch::Sender<Option<wire::Cursor>>,
     /// Where it is, while it shows.
     pointer: watch::Sender<Option<wire::Pointer>>,
+    /// What is made of input, once that is known.
+    takes: OnceLock<wire::InputTaken>,
     /// By the session's numbers of gamepads.
     shakes: watch::Sender<[Shake; MOST_PADS]>,
     /// Kilobits per second of the encoder.
@@ -154,6 +156,7 @@ impl Audience {
             stream: watch::Sender::new(stream),
             cursor: watch::Sender::new(None),
             pointer: watch::Sender::new(None),
+            takes: OnceLock::new(),
             shakes: watch::Sender::default(),
             rate: AtomicU64::new(0),
             counts: Mutex::new((none, encoder::WorkerStats::default())),
@@ -184,6 +187,17 @@ impl Audience {
     /// The pointer, which the pictures do not show.
     pub(super) fn cursor(&self) -> watch::Receiver<Option<wire::Cursor>> {
         self.cursor.subscribe()
+    }
+
+    /// What is made of input, once that is known.
+    pub(super) fn takes(&self) -> Option<wire::InputTaken> {
+        self.takes.get().copied()
+    }
+
+    /// What is played takes input like this.
+    pub(super) fn set_takes(&self, takes: wire::InputTaken) {
+        // A session has one sink.
+        let _ = self.takes.set(takes);
     }
 
     /// What viewers' gamepads are to do.

@@ -180,6 +180,7 @@ impl ClientSide {
         session: &str,
         device: &str,
         saves: Option<wire::SessionSaves>,
+        input: Option<wire::InputTaken>,
     ) -> ServerMessage {
         let mut declined = self.choice.declined(&self.encoder);
         declined.extend_from_slice(&self.given_up);
@@ -197,6 +198,7 @@ impl ClientSide {
             hdr_declined: self.hdr_declined.clone(),
             device: device.into(),
             saves,
+            input,
         }
     }
 
@@ -456,7 +458,7 @@ mod tests {
 
     #[test]
     fn the_client_is_told_what_is_in_use_and_why_nothing_better() {
-        let hello = |side: &ClientSide| match side.hello("session", "device", None) {
+        let hello = |side: &ClientSide| match side.hello("session", "device", None, None) {
             ServerMessage::Hello { encoder, encoder_caveat, declined, .. } => {
                 (encoder, encoder_caveat.expect("neither keeps up"), declined)
             }
@@ -489,7 +491,7 @@ mod tests {
     #[test]
     fn the_client_is_told_whether_it_has_hdr_and_why_not() {
         let mut side = side();
-        let hello = |side: &ClientSide| match side.hello("session", "device", None) {
+        let hello = |side: &ClientSide| match side.hello("session", "device", None, None) {
             ServerMessage::Hello { video, hdr_declined, .. } => (video.hdr, hdr_declined),
             other => panic!("{other:?}"),
         };
@@ -623,7 +625,7 @@ mod tests {
         assert_eq!(side.said(now, br#"{"type":"quality"}"#).unwrap(), quality(None, None));
         // Its pictures become larger; what it was granted stays.
         side.resized(Size::new(1_920, 1_080));
-        let ServerMessage::Hello { video, .. } = side.hello("session", "device", None) else {
+        let ServerMessage::Hello { video, .. } = side.hello("session", "device", None, None) else {
             panic!("no greeting")
         };
         assert_eq!((video.width, video.height), (1_920, 1_080));

@@ -416,7 +416,8 @@ impl Driver {
 
     fn greet(&mut self) {
         let saves = self.keep.as_ref().and_then(|keep| keep.told());
-        let hello = self.client.hello(self.id.as_str(), &self.node.device_name(), saves);
+        let (device, input) = (self.node.device_name(), self.audience.takes());
+        let hello = self.client.hello(self.id.as_str(), &device, saves, input);
         self.say(&hello);
         self.show_cursor();
         self.show_step();

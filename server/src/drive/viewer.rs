@@ -237,7 +237,8 @@ impl Viewer {
 
     fn greet(&mut self) {
         if self.greeted {
-            let hello = self.client.hello(self.id.as_str(), &self.node.device_name(), None);
+            let (device, input) = (self.node.device_name(), self.audience.takes());
+            let hello = self.client.hello(self.id.as_str(), &device, None, input);
             self.say(&hello);
             self.show_cursor();
             self.ping(self.node.clock.now());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use host::confine::{Confinement, Spec};
 use host::display::XInput;
 use host::gamepads::{GamepadServer, GamepadSink};
-use media::{InputEvent, InputSink, MediaTime, Pad, PadState, SequencedInput};
+use media::{InputEvent, InputSink, InputSupport, MediaTime, Pad, PadState, SequencedInput};
 use tokio::sync::watch;
 
 use super::Hosted;
@@ -78,6 +78,8 @@ impl Gamepads {
 pub(super) struct GameInput {
     pub(super) display: XInput,
     pub(super) gamepads: Option<Gamepads>,
+    /// The entry says so.
+    pub(super) prefers_text: bool,
 }
 
 impl InputSink for GameInput {
@@ -93,6 +95,10 @@ impl InputSink for GameInput {
             gamepads.sink.release_all();
         }
         self.display.release_all(at);
+    }
+
+    fn support(&self) -> InputSupport {
+        InputSupport { prefers_text: self.prefers_text, ..self.display.support() }
     }
 
     fn idle_for(&self, now: MediaTime) -> Duration {

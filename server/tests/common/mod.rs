@@ -290,6 +290,10 @@ impl InputSink for Hands {
         }
     }
     fn release_all(&mut self, _: MediaTime) {}
+    fn support(&self) -> media::InputSupport {
+        media::InputSupport::default()
+    }
+
     fn idle_for(&self, _: MediaTime) -> Duration {
         Duration::ZERO
     }
@@ -401,6 +405,10 @@ impl InputSink for Trigger {
         assert!(self.0 != Fault::PanicAtInput, "the double's bug, which tests want");
     }
     fn release_all(&mut self, _: MediaTime) {}
+    fn support(&self) -> media::InputSupport {
+        media::InputSupport::default()
+    }
+
     fn idle_for(&self, _: MediaTime) -> Duration {
         Duration::ZERO
     }
@@ -454,6 +462,10 @@ struct NoHands;
 impl InputSink for NoHands {
     fn inject(&mut self, _: &SequencedInput, _: MediaTime) {}
     fn release_all(&mut self, _: MediaTime) {}
+    fn support(&self) -> media::InputSupport {
+        media::InputSupport::default()
+    }
+
     fn idle_for(&self, _: MediaTime) -> Duration {
         Duration::ZERO
     }

@@ -20,13 +20,12 @@ impl Driver {
                     let event = InputEvent::GamepadPlugged { pad, plugged: true };
                     input.inject(&SequencedInput { seq, event }, now);
                 }
+                self.audience.set_takes(input.support().into());
                 self.input = Some(input);
                 self.rumble = rumble.map(Rumble::new);
                 self.rates.set_resizes(resizes && !self.barcode);
-                if self.keep.is_some() {
-                    // What it began with is known now.
-                    self.greet_again();
-                }
+                // What it began with, and what it takes, is known now.
+                self.greet_again();
                 self.started()
             }
             Report::Source(SourceReport::OpenFailed(error)) => {
