@@ -7,6 +7,7 @@
 mod beneath;
 pub mod catalogue;
 pub mod confine;
+pub mod devices;
 pub mod display;
 pub mod gamepads;
 pub mod home;

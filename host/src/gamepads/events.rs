@@ -15,7 +15,7 @@ const JS_MOST: i32 = 32_767;
 
 /// How a program opened a gamepad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interface {
+pub(crate) enum Interface {
     /// `struct input_event`s.
     Event,
     /// `struct js_event`s.
@@ -24,9 +24,9 @@ pub(super) enum Interface {
 
 /// The time that events bear.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stamp {
-    pub(super) seconds: i64,
-    pub(super) nanos: i64,
+pub(crate) struct Stamp {
+    pub(crate) seconds: i64,
+    pub(crate) nanos: i64,
 }
 
 /// Which of [`BUTTONS`] are down. The triggers are axes only, as with the real one.
@@ -62,7 +62,7 @@ fn axes(state: &PadState) -> [i32; AXES.len()] {
 
 impl Interface {
     /// What tells a program that had `from` that it is `to` now.
-    pub(super) fn tell(self, from: &PadState, to: &PadState, at: Stamp, out: &mut Vec<u8>) {
+    pub(crate) fn tell(self, from: &PadState, to: &PadState, at: Stamp, out: &mut Vec<u8>) {
         let (micros, millis) = (at.nanos / 1_000, at.seconds * 1_000 + at.nanos / 1_000_000);
         let begin = out.len();
         for (number, (was, is)) in buttons(from).into_iter().zip(buttons(to)).enumerate() {

@@ -13,9 +13,10 @@
 //! when it reads again. What comes from it is bounded and never trusted.
 
 #[path = "../../shim/src/device.rs"]
-mod device;
+pub(crate) mod device;
 mod events;
 mod force;
 mod server;
 
+pub(crate) use events::{Interface, Stamp};
 pub use server::{GamepadServer, GamepadSink, RumbleFn};
