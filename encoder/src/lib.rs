@@ -1,6 +1,6 @@
 //! Pictures in, access units out: encoders behind [`media::Encoder`], the table of them, what is known of
 //! each on this machine, which one a session gets, and the thread that runs it. Beside them Opus for
-//! sound ([`opus`]), with a thread of its own ([`sound`]).
+//! sound ([`opus`]), with a thread of its own for what is heard ([`sound`]) and for what a player says ([`voice`]).
 //!
 //! This crate must never know sessions, sockets or an async runtime: time comes from a
 //! [`media::Clock`], units leave through a [`media::UnitSink`], and what happens is told by a
@@ -37,6 +37,7 @@ mod slices;
 pub mod sound;
 mod unit_pool;
 mod vbv_fill;
+pub mod voice;
 pub mod vpx;
 mod wake;
 mod waves;
@@ -49,6 +50,7 @@ pub use probe::{Cache, ChildProber, InProcess, Prober};
 pub use selection::{Encoders, SelectError, Selection, select};
 pub use settings::{EncoderSettings, H264Profile, Resilience, Speed};
 pub use sound::{Listener, SoundConfig, SoundStats, SoundWorker};
+pub use voice::{VoiceStats, VoiceWorker};
 pub use wake::{BlockingEncoder, Wake};
 pub use worker::{
     Command, CommandRefused, ENCODE_PATIENCE, EncoderWorker, WorkerConfig, WorkerEvent, WorkerStats,

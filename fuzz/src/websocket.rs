@@ -4,18 +4,23 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use media::webtransport::ConnectPath;
-use media::websocket::{Piece, first_byte, limit, message};
+use media::webtransport::{AudioDatagram, ConnectPath, VOICE_LIMIT};
+use media::websocket::{Message, Piece, first_byte, limit, message};
 
 fuzz_target!(|input: &[u8]| {
     let Some((what, bytes)) = input.split_first() else { return };
     match what % 3 {
-        0 => {
-            if let Ok((channel, body)) = message(bytes.to_vec().into()) {
+        0 => match message(bytes.to_vec().into()) {
+            Ok(Message::Data(channel, body)) => {
                 assert!(body.len() <= limit(channel));
                 assert_eq!([&[first_byte(channel)][..], &body].concat(), bytes);
             }
-        }
+            Ok(Message::Voice(voice)) => {
+                assert!(voice.len() <= VOICE_LIMIT && voice == bytes);
+                assert!(AudioDatagram::decode(&voice).is_ok());
+            }
+            Err(_) => {}
+        },
         1 => {
             if let Some((piece, rest)) = Piece::decode(bytes) {
                 let mut again = Vec::new();

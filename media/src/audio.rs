@@ -21,6 +21,11 @@ pub const fn samples_in(duration: Duration) -> usize {
     (duration.as_nanos() * SAMPLE_RATE as u128 / 1_000_000_000) as usize
 }
 
+/// How long so many samples of one channel take.
+pub const fn time_of(samples: u64) -> Duration {
+    Duration::from_nanos(samples.saturating_mul(1_000_000_000) / SAMPLE_RATE as u64)
+}
+
 /// What a block holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sound {
@@ -81,6 +86,39 @@ pub trait AudioSink: Send {
     fn send(&mut self, packet: &AudioPacket) -> Result<(), SendRefused>;
 }
 
+/// One packet of a client's voice, as it came: Opus, of one channel or two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoicePacket {
+    /// One more with each packet that is sent, from any number on; it wraps.
+    pub sequence: u16,
+    /// What the client sent, which may be anything; empty where it sent a number alone.
+    pub data: Bytes,
+}
+
+/// Where the voice of a player goes: what is played has a microphone.
+pub trait VoiceSink: Send + Sync {
+    /// It is on from now on, or no more. What was put in and not recorded is forgotten when it goes off.
+    fn set_enabled(&self, enabled: bool);
+
+    /// Samples of one channel of [`SAMPLE_RATE`], which follow those of the call before. While it is off, and beyond what
+    /// it holds, samples are dropped.
+    fn put(&self, samples: &[f32]);
+
+    /// How it is now.
+    fn state(&self) -> VoiceState;
+}
+
+/// How a microphone is on the side of what records it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VoiceState {
+    /// Something records it, be it on or not.
+    pub recorded: bool,
+    /// What was put in and is not recorded yet.
+    pub held: Duration,
+    /// What came too late or was too much, and was left out, in all.
+    pub dropped: Duration,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +128,7 @@ mod tests {
         assert_eq!(samples_in(Duration::from_millis(10)), 480);
         assert_eq!(samples_in(Duration::from_micros(2_500)), 120);
         assert_eq!(samples_in(Duration::ZERO), 0);
+        assert_eq!(time_of(480), Duration::from_millis(10));
     }
 
     #[test]

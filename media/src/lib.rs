@@ -29,7 +29,9 @@ pub mod websocket;
 pub mod webtransport;
 
 pub use acks::{AckError, Acks, FrameAck, FrameState};
-pub use audio::{AudioError, AudioPacket, AudioSink, AudioSource, Sound};
+pub use audio::{
+    AudioError, AudioPacket, AudioSink, AudioSource, Sound, VoicePacket, VoiceSink, VoiceState,
+};
 pub use clock::{Clock, MediaTime};
 pub use color::{ColorDescription, MatrixCoefficients, PictureKind, Primaries, Transfer};
 pub use encoder::{

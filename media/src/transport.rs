@@ -8,7 +8,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::{
-    AccessUnit, AudioPacket, AudioSink, Bitrate, Codec, FrameId, MediaTime, StageTimes, TrackId,
+    AccessUnit, AudioSink, Bitrate, Codec, FrameId, MediaTime, StageTimes, TrackId, VoicePacket,
 };
 
 /// A data channel, known to both sides by its number (negotiated out of band).
@@ -126,8 +126,8 @@ pub enum TransportEvent {
     Path(PathReport),
     /// A message came in.
     Data(DataChannel, Bytes),
-    /// Sound came in.
-    Audio(AudioPacket),
+    /// A packet of the client's voice came, whether it may speak or not.
+    Voice(VoicePacket),
     /// The connection is over.
     Closed(CloseReason),
 }

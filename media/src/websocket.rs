@@ -8,8 +8,9 @@
 //! | client | 0x01 | input, one [`SequencedInput`](crate::SequencedInput) |
 //! | client | 0x02 | pointer motion, one [`SequencedInput`](crate::SequencedInput) |
 //! | client | 0x03 | [`Acks`](crate::Acks) |
+//! | client | 0x11 | the player's voice: [`AudioDatagram`], which has this byte itself |
 //! | server | 0x10 | padding, to be ignored |
-//! | server | 0x11 | sound: [`AudioDatagram`](crate::webtransport::AudioDatagram), which has this byte itself |
+//! | server | 0x11 | sound: [`AudioDatagram`], which has this byte itself |
 //! | server | 0x12 | a piece of a frame: [`Piece`] |
 //!
 //! Frames are cut into pieces so that what is short does not wait for what is long. Pieces of a track's frame follow
@@ -23,7 +24,9 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::DataChannel;
-use crate::webtransport::{CONTROL_LIMIT, FrameHeader, INPUT_LIMIT};
+use crate::webtransport::{
+    AUDIO, AudioDatagram, AudioDatagramError, CONTROL_LIMIT, FrameHeader, INPUT_LIMIT, VOICE_LIMIT,
+};
 
 /// First byte of a piece of a frame.
 pub const FRAME: u8 = 0x12;
@@ -63,14 +66,33 @@ pub enum MessageError {
         /// Most that is taken.
         limit: usize,
     },
+    /// Its voice is none.
+    #[error("a voice that is none: {0}")]
+    Voice(#[from] AudioDatagramError),
 }
 
-/// A client's message: its channel and body.
+/// What a client says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A message of a channel, without its first byte.
+    Data(DataChannel, Bytes),
+    /// Its voice: a whole [`AudioDatagram`], which was read once.
+    Voice(Bytes),
+}
+
+/// Reads a client's message.
 ///
 /// # Errors
 /// See [`MessageError`].
-pub fn message(mut message: Bytes) -> Result<(DataChannel, Bytes), MessageError> {
+pub fn message(mut message: Bytes) -> Result<Message, MessageError> {
     let first = *message.first().ok_or(MessageError::Empty)?;
+    if first == AUDIO {
+        if message.len() > VOICE_LIMIT {
+            return Err(MessageError::TooLong { bytes: message.len(), limit: VOICE_LIMIT });
+        }
+        AudioDatagram::decode(&message)?;
+        return Ok(Message::Voice(message));
+    }
     let known = DataChannel::ALL.into_iter().find(|channel| first_byte(*channel) == first);
     let channel = known.ok_or(MessageError::Unknown(first))?;
     let body = message.split_off(1);
@@ -78,7 +100,7 @@ pub fn message(mut message: Bytes) -> Result<(DataChannel, Bytes), MessageError>
     if body.len() > limit {
         return Err(MessageError::TooLong { bytes: body.len(), limit });
     }
-    Ok((channel, body))
+    Ok(Message::Data(channel, body))
 }
 
 /// What stands before the bytes of a piece.
@@ -133,7 +155,7 @@ impl Piece {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webtransport::{AUDIO, PADDING, datagram_byte};
+    use crate::webtransport::{PADDING, datagram_byte};
     use crate::{BitDepth, Codec, FrameId, UnitKind};
     use proptest::prelude::*;
 
@@ -161,7 +183,7 @@ mod tests {
             }
             let body = Bytes::from_static(&[5, 6]);
             let whole = Bytes::from([&[first_byte(channel)][..], &body].concat());
-            assert_eq!(message(whole), Ok((channel, body)));
+            assert_eq!(message(whole), Ok(Message::Data(channel, body)));
             assert!(![PADDING, AUDIO, FRAME].contains(&first_byte(channel)));
         }
         assert_eq!(
@@ -184,6 +206,25 @@ mod tests {
             let (bytes, limit) = (limit(channel) + 1, limit(channel));
             assert_eq!(message(longest.into()), Err(MessageError::TooLong { bytes, limit }));
         }
+    }
+
+    #[test]
+    fn a_voice_is_read_whole_and_bounded() {
+        let spoken = |packet: &[u8]| {
+            let mut out = Vec::new();
+            let earlier = Default::default();
+            AudioDatagram { sequence: 1, timestamp: 2, length: 8, packet, earlier }
+                .encode(&mut out);
+            Bytes::from(out)
+        };
+        assert_eq!(message(spoken(&[7])), Ok(Message::Voice(spoken(&[7]))));
+        assert_eq!(message(spoken(&[])), Err(MessageError::Voice(AudioDatagramError::Short)));
+        let limit = VOICE_LIMIT;
+        let long = message(spoken(&vec![0; limit]));
+        assert_eq!(
+            long,
+            Err(MessageError::TooLong { bytes: limit + AudioDatagram::HEADER, limit })
+        );
     }
 
     #[test]
@@ -213,8 +254,12 @@ mod tests {
                 out.extend(rest);
                 prop_assert_eq!(&out, &bytes);
             }
-            if let Ok((channel, body)) = message(bytes.clone().into()) {
-                prop_assert_eq!([&[first_byte(channel)][..], &body].concat(), bytes);
+            match message(bytes.clone().into()) {
+                Ok(Message::Data(channel, body)) => {
+                    prop_assert_eq!([&[first_byte(channel)][..], &body].concat(), bytes);
+                }
+                Ok(Message::Voice(voice)) => prop_assert_eq!(voice, bytes),
+                Err(_) => {}
             }
         }
     }

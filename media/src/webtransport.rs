@@ -7,6 +7,7 @@
 //! | client | unidirectional stream | 0x01 | input: messages of a length (2) and [`SequencedInput`](crate::SequencedInput) |
 //! | client | datagram | 0x02 | pointer motion, one [`SequencedInput`](crate::SequencedInput) |
 //! | client | datagram | 0x03 | [`Acks`](crate::Acks) |
+//! | client | datagram | 0x11 | the player's voice: [`AudioDatagram`] |
 //! | server | unidirectional stream | 0x01, the version | one frame: [`FrameHeader`], then its unit |
 //! | server | datagram | 0x10 | padding, to be ignored |
 //! | server | datagram | 0x11 | sound: [`AudioDatagram`] |
@@ -40,6 +41,8 @@ pub const PADDING: u8 = 0x10;
 pub const CONTROL_LIMIT: usize = 64 * 1024;
 /// Longest message of the input stream, in bytes: far more than any event takes.
 pub const INPUT_LIMIT: usize = 1_024;
+/// Longest datagram of a client's voice, in bytes: three packets of the longest frames of Opus (RFC 6716 §3.2.1).
+pub const VOICE_LIMIT: usize = 4 * 1_024;
 /// Longest path of a request, in bytes.
 const PATH_LIMIT: usize = 1_024;
 

@@ -6,6 +6,7 @@
 //! | lost frames | one range a track | ranges merge; never lost |
 //! | messages of reliable channels | [`MESSAGES`] | the producer waits, the transport's window closes |
 //! | messages of the motion channel | the same queue | dropped and counted: the next carries totals |
+//! | packets of the client's voice | [`VOICE`] | the oldest is dropped: late it is worth nothing; the gap is concealed |
 //! | acknowledgements, input | the same queue, and [`flood`](crate::flood) | dropped and counted; a flood ends it |
 //! | frame-sent and path reports | [`REPORTS`] | oldest dropped and counted |
 //!
@@ -18,7 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use media::{CloseReason, Codec, DataChannel, FrameId, TrackId, TransportEvent};
+use media::{CloseReason, Codec, DataChannel, FrameId, TrackId, TransportEvent, VoicePacket};
 use tokio::sync::Notify;
 
 /// Messages that wait for the reader. Input comes at up to 1,000 a second and the reader is woken
@@ -26,6 +27,9 @@ use tokio::sync::Notify;
 const MESSAGES: usize = 256;
 /// Reports that wait for the reader: two seconds of 60 fps and of feedback.
 const REPORTS: usize = 256;
+
+/// Packets of voice that wait for the reader: a third of a second of those of 20 ms.
+const VOICE: usize = 16;
 
 /// Where the connection stands, as the reader should hear of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,7 @@ struct State {
     keyframes: Vec<bool>,
     lost: Vec<Option<(FrameId, FrameId)>>,
     messages: VecDeque<(DataChannel, Bytes)>,
+    voice: VecDeque<VoicePacket>,
     reports: VecDeque<TransportEvent>,
     closed: Option<CloseReason>,
     finished: bool,
@@ -157,6 +162,17 @@ impl Events {
         });
     }
 
+    /// A packet of the client's voice.
+    pub(crate) fn voice(&self, packet: VoicePacket) {
+        self.change(|state| {
+            if state.voice.len() >= VOICE {
+                state.voice.pop_front();
+                state.dropped += 1;
+            }
+            state.voice.push_back(packet);
+        });
+    }
+
     /// A message that is not even put in the queue: the client sends too many of its kind.
     pub(crate) fn refused_message(&self) {
         self.lock().dropped += 1;
@@ -210,6 +226,9 @@ impl State {
         }
         if let Some((channel, message)) = self.messages.pop_front() {
             return (Some(TransportEvent::Data(channel, message)), true);
+        }
+        if let Some(packet) = self.voice.pop_front() {
+            return (Some(TransportEvent::Voice(packet)), false);
         }
         if let Some(event) = self.reports.pop_front() {
             return (Some(event), false);
@@ -332,6 +351,19 @@ mod tests {
         }
         producer.await.unwrap();
         assert_eq!(events.dropped(), 0);
+    }
+
+    #[test]
+    fn of_a_voice_that_nobody_takes_the_newest_packets_are_kept() {
+        let events = Events::new(1);
+        let packet = |sequence| VoicePacket { sequence, data: Bytes::new() };
+        (0..VOICE as u16 + 3).for_each(|sequence| events.voice(packet(sequence)));
+        let taken = drain(&events).into_iter().map(|event| match event {
+            TransportEvent::Voice(packet) => packet.sequence,
+            other => panic!("{other:?}"),
+        });
+        assert!(taken.eq(3..VOICE as u16 + 3));
+        assert_eq!(events.dropped(), 3);
     }
 
     #[test]

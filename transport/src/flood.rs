@@ -24,6 +24,9 @@ const BETWEEN: Duration = Duration::from_nanos(1_000_000_000 / MOST_INPUT);
 /// long, or as many at once. A network that held back those of two devices of 1 kHz would have held them for ten seconds.
 const AHEAD: Duration = Duration::from_secs(1);
 
+/// Most packets of a voice in a second: the shortest that Opus has, each sent with two others.
+const MOST_VOICE: u32 = 1_200;
+
 /// A client sends far more than it has a use for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Flood {
@@ -39,12 +42,24 @@ pub(crate) struct Limits {
     acks: Mutex<Second>,
     /// When the next event would be due, if they came at the highest rate.
     input: Mutex<MediaTime>,
+    voice: Mutex<Second>,
 }
 
 #[derive(Debug, Default)]
 struct Second {
     began: MediaTime,
     count: u32,
+}
+
+impl Second {
+    /// How many came in this second, with one more.
+    fn count(&mut self, now: MediaTime) -> u32 {
+        if now.since(self.began) >= Duration::from_secs(1) {
+            *self = Self { began: now, count: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        self.count
+    }
 }
 
 impl Limits {
@@ -61,12 +76,14 @@ impl Limits {
     }
 
     fn ack(&self, now: MediaTime) -> Result<bool, Flood> {
-        let mut second = self.acks.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.since(second.began) >= Duration::from_secs(1) {
-            *second = Second { began: now, count: 0 };
-        }
-        second.count += 1;
-        if second.count > FLOOD { Err(Flood::Acks) } else { Ok(second.count <= MOST) }
+        let count = self.acks.lock().unwrap_or_else(PoisonError::into_inner).count(now);
+        if count > FLOOD { Err(Flood::Acks) } else { Ok(count <= MOST) }
+    }
+
+    /// Whether one more packet of a voice may be read. Of too many the rest of a second is not: they cost no more than
+    /// other packets that nobody asked for.
+    pub(crate) fn passes_voice(&self, now: MediaTime) -> bool {
+        self.voice.lock().unwrap_or_else(PoisonError::into_inner).count(now) <= MOST_VOICE
     }
 
     fn input(&self, now: MediaTime) -> Result<bool, Flood> {
@@ -90,6 +107,17 @@ mod tests {
         assert_eq!(read(FLOOD, 6_000), 2_000);
         assert_eq!(passes(6_999), Err(Flood::Acks));
         assert_eq!(passes(7_000), Ok(true));
+    }
+
+    #[test]
+    fn of_a_voice_no_more_is_read_than_one_can_say() {
+        let limits = Limits::default();
+        let passed = |at| {
+            let now = MediaTime::from_millis(at);
+            (0..10 * MOST_VOICE).filter(|_| limits.passes_voice(now)).count()
+        };
+        assert_eq!((passed(5_000), passed(5_999)), (MOST_VOICE as usize, 0));
+        assert_eq!(passed(6_000), MOST_VOICE as usize);
     }
 
     /// Sends so many events a second; the millisecond that ends it.

@@ -1,10 +1,12 @@
-//! What the sinks of a connection's sound share, where sound goes in datagrams of ours or their like.
+//! What the sinks of a connection's sound share, and how a client's voice is read, where both go in datagrams of ours or
+//! their like.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use media::AudioPacket;
-use media::webtransport::AudioDatagram;
+use bytes::Bytes;
+use media::webtransport::{AudioDatagram, AudioDatagramError};
+use media::{AudioPacket, VoicePacket};
 
 use crate::timestamp::timestamp_of;
 
@@ -51,5 +53,87 @@ pub(crate) fn datagram(packet: &AudioPacket, sequence: u64, offset: u32) -> Audi
         length: u8::try_from(length).unwrap_or(u8::MAX),
         packet: &packet.data,
         earlier: Default::default(),
+    }
+}
+
+/// Numbers that are so far apart, either way, are not of the same sequence.
+const FAR: u16 = 3_000;
+const NOT_FAR: u16 = u16::MAX - FAR;
+
+/// The packets of a client's voice that come in datagrams, each once however often it was sent.
+#[derive(Debug, Default)]
+pub(crate) struct VoiceReader {
+    newest: Option<u16>,
+}
+
+impl VoiceReader {
+    /// Takes a datagram; yields the packets in it that are news, in the order in which they were spoken.
+    ///
+    /// # Errors
+    /// When it is none of sound.
+    pub(crate) fn take(
+        &mut self,
+        datagram: &Bytes,
+    ) -> Result<impl Iterator<Item = VoicePacket> + use<>, AudioDatagramError> {
+        let read = AudioDatagram::decode(datagram)?;
+        let packet = |back: usize, data: &[u8]| VoicePacket {
+            sequence: read.sequence.wrapping_sub(back as u16),
+            data: datagram.slice_ref(data),
+        };
+        let ahead = self.newest.map(|newest| read.sequence.wrapping_sub(newest));
+        let missing = match ahead {
+            // The first, or one so far away that the numbers began anew.
+            None => usize::MAX,
+            Some(FAR..=NOT_FAR) => usize::MAX,
+            Some(ahead @ 1..FAR) => usize::from(ahead) - 1,
+            // The same, or late: whoever decodes knows what to do with that. Nothing before it is news.
+            _ => 0,
+        };
+        if ahead.is_none_or(|ahead| (1..=NOT_FAR).contains(&ahead)) {
+            self.newest = Some(read.sequence);
+        }
+        let lost = read.earlier.iter().enumerate().take(missing);
+        let mut packets: Vec<_> =
+            lost.map(|(at, earlier)| packet(at + 1, earlier.packet)).rev().collect();
+        packets.push(packet(0, read.packet));
+        Ok(packets.into_iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use media::webtransport::EarlierAudio;
+
+    use super::*;
+
+    fn spoken(sequence: u16, earlier: &[&'static [u8]]) -> Bytes {
+        let entry = |packet: &&'static [u8]| EarlierAudio { before: 1_800, packet };
+        let mut out = Vec::new();
+        AudioDatagram {
+            sequence,
+            timestamp: 0,
+            length: 8,
+            packet: &[9],
+            earlier: earlier.iter().map(entry).collect(),
+        }
+        .encode(&mut out);
+        out.into()
+    }
+
+    #[test]
+    fn packets_that_come_twice_are_read_once_and_lost_ones_are_taken_from_what_follows() {
+        let mut reader = VoiceReader::default();
+        let mut take = |sequence, earlier: &[&'static [u8]]| -> Vec<(u16, Vec<u8>)> {
+            let read = reader.take(&spoken(sequence, earlier)).unwrap();
+            read.map(|packet| (packet.sequence, packet.data.to_vec())).collect()
+        };
+        assert_eq!(take(0xfffe, &[]), [(0xfffe, vec![9])]);
+        assert_eq!(take(0xffff, &[&[8]]), [(0xffff, vec![9])]);
+        // One is lost, and the next has it.
+        assert_eq!(take(1, &[&[8], &[7]]), [(0, vec![8]), (1, vec![9])]);
+        assert_eq!(take(0, &[&[7]]), [(0, vec![9])], "late, and with nothing new");
+        assert_eq!(take(2, &[&[8]]), [(2, vec![9])]);
+        assert_eq!(take(40_000, &[&[8]]), [(39_999, vec![8]), (40_000, vec![9])], "anew");
+        assert!(reader.take(&Bytes::from_static(&[0x11, 0x10, 0])).is_err());
     }
 }

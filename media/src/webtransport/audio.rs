@@ -13,7 +13,7 @@ pub const MOST_EARLIER: usize = 2;
 /// A packet covers at most 120 ms (RFC 6716 §2.1.4): so many times 2.5 ms.
 const LONGEST: u8 = 48;
 
-/// One packet of Opus, and where the path loses datagrams the packets before it once more: a client makes
+/// One packet of Opus, in either direction, and where the path loses datagrams the packets before it once more: a client makes
 /// up for a lost one without asking, and without a decoder that knows Opus's own error correction.
 ///
 /// ```text

@@ -23,6 +23,21 @@ use super::shared::Shared;
 /// What an answer says of Opus (RFC 7587 §6.1): that it comes in stereo, with error correction and without
 /// silence.
 pub(super) const FORMAT: &str = "minptime=10;useinbandfec=1;usedtx=1;stereo=1;sprop-stereo=1";
+/// The same where a voice may come: one channel of that, of so many bits a second, without silence and with error
+/// correction, too.
+const BOTH_WAYS: &str =
+    "minptime=10;useinbandfec=1;usedtx=1;stereo=0;sprop-stereo=1;maxaveragebitrate=32000";
+const VOICE: &str = "minptime=10;useinbandfec=1;usedtx=1;stereo=0;maxaveragebitrate=32000";
+
+/// What an answer says of Opus that this side sends, takes, or both; nothing where it does neither.
+pub(super) const fn format(sends: bool, takes: bool) -> Option<&'static str> {
+    match (sends, takes) {
+        (true, false) => Some(FORMAT),
+        (true, true) => Some(BOTH_WAYS),
+        (false, true) => Some(VOICE),
+        (false, false) => None,
+    }
+}
 
 /// The stream of a connection's sound.
 #[derive(Clone, Copy, Debug)]

@@ -19,6 +19,8 @@ pub struct WebRtcConfig {
     pub depth: BitDepth,
     /// The session has sound, for clients that ask for it.
     pub sound: bool,
+    /// The client may speak, if it offers to.
+    pub microphone: bool,
     /// Where media comes in, for all connections of the node.
     pub port: Arc<MediaPort>,
     /// The certificate whose fingerprint goes into answers.
@@ -38,13 +40,14 @@ pub struct WebRtcConfig {
 }
 
 impl WebRtcConfig {
-    /// Settings for connections by `port` with this node's `certificate`: H.264 of 8 bits alone, no sound, 15 s to connect,
+    /// Settings for connections by `port` with this node's `certificate`: H.264 of 8 bits alone, no sound in either direction, 15 s to connect,
     /// interrupted after 2 s and gone after 10 s of silence, unpaced, packets sent again for 150 ms.
     pub fn new(port: Arc<MediaPort>, certificate: Certificate) -> Self {
         Self {
             codecs: vec![Codec::H264],
             depth: BitDepth::Eight,
             sound: false,
+            microphone: false,
             port,
             certificate,
             connect_timeout: Duration::from_secs(15),

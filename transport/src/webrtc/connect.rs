@@ -100,9 +100,17 @@ async fn build(
     }
     let (state_tx, states) = watch::channel(RTCPeerConnectionState::New);
     let share = config.port.join(plan.credentials.clone()).map_err(transport_error)?;
+    if config.microphone
+        && plan.speaks
+        && let Some(opus) = plan.opus
+    {
+        share.take_voice(opus);
+        // Just set up, too.
+        let _ = shared.voice.set(opus);
+    }
     let peer = open(&plan, &config, &shared, &share, state_tx).await?;
     // From here on the connection has sockets and a task: whatever fails must close it.
-    match negotiate(&peer, &plan, &shared, &share).await {
+    match negotiate(&peer, &plan, &shared, &share, config.microphone).await {
         Ok(negotiated) => Ok(start(peer, plan, &config, shared, states, negotiated)),
         Err(error) => {
             if let Err(error) = peer.close().await {
@@ -273,6 +281,7 @@ async fn negotiate(
     plan: &OfferPlan,
     shared: &Arc<Shared>,
     share: &Share,
+    microphone: bool,
 ) -> Result<Negotiated, OfferError> {
     let offer = RTCSessionDescription::offer(plan.sdp.clone()).map_err(malformed)?;
     peer.set_remote_description(offer).await.map_err(malformed)?;
@@ -318,8 +327,9 @@ async fn negotiate(
         }
         None => None,
     };
+    let sides = Sides { sends: sound.is_some(), takes: microphone && plan.speaks };
     Ok(Negotiated {
-        sdp: finish_answer(&local.sdp, &share.candidates(), sound.is_some(), &plan.disabled),
+        sdp: finish_answer(&local.sdp, &share.candidates(), sides, &plan.disabled),
         outlets,
         sound,
         sender: first_sender.ok_or(OfferError::NoVideo)?,
@@ -368,13 +378,31 @@ async fn channels(peer: &Arc<dyn PeerConnection>) -> webrtc::error::Result<Vec<C
     Ok(channels)
 }
 
+/// What this side does with sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sides {
+    sends: bool,
+    takes: bool,
+}
+
+impl Sides {
+    fn direction(self) -> &'static str {
+        match (self.sends, self.takes) {
+            (true, true) => "a=sendrecv",
+            (true, false) => "a=sendonly",
+            (false, true) => "a=recvonly",
+            (false, false) => "a=inactive",
+        }
+    }
+}
+
 /// Puts the port's candidates in place of the stack's, says that this side only answers checks (RFC
-/// 8839 §5.3), and says of audio sections what is true: of the first one that it sends where there is
-/// `sound`, of all others that they are inactive, which the stack calls `sendonly` too.
+/// 8839 §5.3), and says of audio sections what is true: of the first one what this side does with it, of all others that
+/// they are inactive, which the stack calls `sendonly` too.
 ///
 /// Candidates belong to the first section of a bundle. The first video section has them too, since
 /// some stacks pass over sections that are inactive. What the client has `disabled` stands in its place.
-fn finish_answer(sdp: &str, candidates: &[String], sound: bool, disabled: &[Disabled]) -> String {
+fn finish_answer(sdp: &str, candidates: &[String], sides: Sides, disabled: &[Disabled]) -> String {
     let mut parts = sdp.split("\r\nm=");
     let mut out = parts.next().unwrap_or_default().to_owned();
     out.push_str("\r\na=ice-lite");
@@ -394,7 +422,8 @@ fn finish_answer(sdp: &str, candidates: &[String], sound: bool, disabled: &[Disa
         let audio = section.starts_with("audio ");
         videos += u32::from(section.starts_with("video "));
         audios += u32::from(audio);
-        let direction = if sound && audios == 1 { "a=sendonly" } else { "a=inactive" };
+        let sides = if audios == 1 { sides } else { Sides { sends: false, takes: false } };
+        let direction = sides.direction();
         let mut line = |parts: [&str; 2]| {
             out.push_str("\r\n");
             out.extend(parts);
@@ -409,8 +438,11 @@ fn finish_answer(sdp: &str, candidates: &[String], sound: bool, disabled: &[Disa
                 text => line([text, ""]),
             }
             // The stack says only what both sides said of the format.
-            if let Some((number, _)) = format.filter(|_| audio && direction == "a=sendonly") {
-                line(["a=fmtp:", &format!("{number} {}", super::audio::FORMAT)]);
+            if let Some((number, _)) = format.filter(|_| audio) {
+                let said = super::audio::format(sides.sends, sides.takes);
+                if let Some(said) = said {
+                    line(["a=fmtp:", &format!("{number} {said}")]);
+                }
             }
         }
         if n == 0 || section.starts_with("video ") && videos == 1 {

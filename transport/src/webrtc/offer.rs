@@ -64,6 +64,8 @@ pub(super) struct OfferPlan {
     pub(super) opus: Option<u8>,
     /// The first audio section has it and takes sound.
     pub(super) listens: bool,
+    /// The same section has it and may send some.
+    pub(super) speaks: bool,
     /// Video sections, in order: section *n* is `TrackId(n)`.
     pub(super) video_sections: u8,
     /// Whether there is a data channel section.
@@ -195,6 +197,11 @@ impl<'a> Section<'a> {
         matches!(self.direction(), Some("sendonly" | "inactive"))
     }
 
+    /// Whether it sends no media.
+    fn is_mute(&self) -> bool {
+        self.is_disabled() || matches!(self.direction(), Some("recvonly" | "inactive"))
+    }
+
     fn direction(&self) -> Option<&'static str> {
         ["sendrecv", "recvonly", "sendonly", "inactive"].into_iter().find(|word| self.has(word))
     }
@@ -319,10 +326,9 @@ pub(super) fn read(
         return Err(unsupported("video sections that number their formats apart"));
     }
     let sdp = rewrite(&offer.head, &offer.sections, video);
-    let listens = offer
-        .of_kind("audio")
-        .next()
-        .is_some_and(|section| opus(section).is_some() && !section.is_deaf());
+    let first = offer.of_kind("audio").next().filter(|section| opus(section).is_some());
+    let listens = first.is_some_and(|section| !section.is_deaf());
+    let speaks = first.is_some_and(|section| !section.is_mute());
     let opus = offer.of_kind("audio").find_map(opus);
     let data = offer.of_kind("application").next().is_some();
     Ok(OfferPlan {
@@ -330,6 +336,7 @@ pub(super) fn read(
         video: video.clone(),
         opus,
         listens,
+        speaks,
         video_sections: u8::try_from(formats.len()).unwrap_or(u8::MAX),
         data,
         disabled: offer.disabled,

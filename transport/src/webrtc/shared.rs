@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) tracks: Vec<Arc<Track>>,
     /// Set where the connection has sound.
     pub(super) sound: OnceLock<SoundStream>,
+    /// Payload type of what the client says, where it may.
+    pub(super) voice: OnceLock<u8>,
     /// Whether media flows: DTLS is up and nothing has ended.
     live: AtomicBool,
     /// Whether datagrams are fed to the stack one by one.
@@ -81,6 +83,7 @@ impl Shared {
             events: Events::new(tracks.len()),
             tracks,
             sound: OnceLock::new(),
+            voice: OnceLock::new(),
             live: AtomicBool::new(false),
             gentle: AtomicBool::new(false),
             pacing: AtomicU64::new(0),

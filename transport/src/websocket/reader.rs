@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use media::websocket::{MessageError, message};
+use media::websocket::{Message as Said, MessageError, message};
 use media::{Acks, CloseReason, DataChannel, TransportEvent};
 use thiserror::Error;
 
 use super::connection::Shared;
 use super::{Message, SocketError};
 use crate::flood::Flood;
+use crate::sound::VoiceReader;
 
 /// Why a connection is over, but for this side's wish.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ pub(super) async fn read(
     mut socket: impl Stream<Item = Result<Message, SocketError>> + Unpin,
     shared: &Arc<Shared>,
 ) -> End {
+    let mut voice = VoiceReader::default();
     loop {
         let message = match socket.next().await {
             Some(Ok(message)) => message,
@@ -68,7 +70,7 @@ pub(super) async fn read(
         };
         shared.heard();
         let taken = match message {
-            Message::Binary(bytes) => take(bytes, shared).await,
+            Message::Binary(bytes) => take(bytes, &mut voice, shared).await,
             Message::Text => Err(Broken::Text),
             Message::Pong(answer) => {
                 shared.ledger.pong(&answer, shared.clock.now());
@@ -84,8 +86,19 @@ pub(super) async fn read(
     }
 }
 
-async fn take(bytes: Bytes, shared: &Arc<Shared>) -> Result<(), Broken> {
-    let (channel, body) = message(bytes)?;
+async fn take(bytes: Bytes, voice: &mut VoiceReader, shared: &Arc<Shared>) -> Result<(), Broken> {
+    let (channel, body) = match message(bytes)? {
+        Said::Data(channel, body) => (channel, body),
+        Said::Voice(_) if !shared.limits.passes_voice(shared.clock.now()) => {
+            shared.events.refused_message();
+            return Ok(());
+        }
+        Said::Voice(datagram) => {
+            let packets = voice.take(&datagram).map_err(MessageError::from)?;
+            packets.for_each(|packet| shared.events.voice(packet));
+            return Ok(());
+        }
+    };
     if !shared.limits.passes(channel, shared.clock.now())? {
         shared.events.refused_message();
         return Ok(());

@@ -170,6 +170,11 @@ impl Shared {
         Ok(passes)
     }
 
+    /// Whether one more packet of the client's voice may be read.
+    pub(super) fn passes_voice(&self) -> bool {
+        self.limits.passes_voice(self.clock.now())
+    }
+
     /// What became of frames; what that says of the path goes to the events, and so does the message.
     pub(super) fn acked(&self, message: Bytes, quic: &quinn::Connection) {
         let now = self.clock.now();

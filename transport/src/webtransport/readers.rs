@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use media::DataChannel;
-use media::webtransport::{Messages, StreamKind, TooLong, datagram};
+use media::webtransport::{AUDIO, Messages, StreamKind, TooLong, VOICE_LIMIT, datagram};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ use wtransport::{Connection, RecvStream, SendStream};
 
 use super::connection::Shared;
 use crate::flood::Flood;
+use crate::sound::VoiceReader;
 
 /// Streams that a client opens in all; a page opens two.
 const STREAMS: u32 = 64;
@@ -166,7 +167,12 @@ async fn read_messages(
 
 async fn read_datagrams(connection: Connection, shared: Arc<Shared>) -> Result<(), Broken> {
     // The end of the connection shows where streams are accepted.
+    let mut voice = VoiceReader::default();
     while let Ok(bytes) = connection.receive_datagram().await {
+        if bytes.first() == Some(&AUDIO) {
+            speak(&bytes, &mut voice, &shared);
+            continue;
+        }
         match datagram(&bytes) {
             Some((channel, message)) if shared.passes(channel)? => {
                 let message = Bytes::copy_from_slice(message);
@@ -181,6 +187,17 @@ async fn read_datagrams(connection: Connection, shared: Arc<Shared>) -> Result<(
         }
     }
     Ok(())
+}
+
+fn speak(bytes: &[u8], voice: &mut VoiceReader, shared: &Shared) {
+    if bytes.len() > VOICE_LIMIT || !shared.passes_voice() {
+        shared.events.refused_message();
+        return;
+    }
+    match voice.take(&Bytes::copy_from_slice(bytes)) {
+        Ok(packets) => packets.for_each(|packet| shared.events.voice(packet)),
+        Err(_) => shared.ignored(),
+    }
 }
 
 async fn write_control(

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | 15,000 | [`packetise`] | one hand-over a frame becomes its packets; nothing above sees packets |
 //! | 11,000 | sender reports (stock) | |
+//! | 10,600 | [`voice`] | takes what the client says; its reports need nothing of the links below |
 //! | 10,500 | [`feedback`] | sees sender reports leave and all feedback come in |
 //! | 10,000 | receiver reports (stock) | |
 //! | 4,000 | [`resend`] | keeps packets as they were cut, before they are numbered |
@@ -32,6 +33,7 @@ mod padding;
 mod payload;
 mod protect;
 mod resend;
+mod voice;
 mod with_resends;
 
 use std::collections::VecDeque;
@@ -56,6 +58,7 @@ pub(super) fn registry(shared: &Arc<Shared>) -> Registry {
         .with(Slot::from(3_500), Chained::new(padding::Padding::new(shared.clone())))
         .with(Slot::NackResponder, Chained::new(resend::Resend::new(shared.clone())))
         .with(Slot::from(10_500), Chained::new(feedback::Feedback::new(shared.clone())))
+        .with(Slot::from(10_600), Chained::new(voice::Voice::new(shared.clone())))
         .with(Slot::from(15_000), Chained::new(packetise::Packetise::new(shared.clone())))
 }
 

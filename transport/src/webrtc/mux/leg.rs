@@ -265,6 +265,11 @@ impl Leg {
         true
     }
 
+    /// The client may speak, by this payload type.
+    pub(super) fn take_voice(&self, payload_type: u8) {
+        self.state().wanted.take_voice(payload_type);
+    }
+
     /// Hands a datagram of the client to the stack. What is no check comes by the path that the client
     /// has chosen, so that media follows it there though nothing was nominated: behind a NAT that gave
     /// the client another address, the client does not know. Yields the check that asks for it.

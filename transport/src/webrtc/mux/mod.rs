@@ -75,7 +75,7 @@ pub struct PortCounts {
     pub forged: u64,
     /// Datagrams dropped because a session, or a client over TCP, did not read in time.
     pub dropped: u64,
-    /// Packets of media that clients sent, which have none to send, and feedback of too many senders.
+    /// Packets of media that clients sent that may send none, and feedback of too many senders.
     pub unwanted: u64,
     /// Times that a client came to another address, and media with it.
     pub moved: u64,
@@ -141,6 +141,11 @@ impl Share {
     /// The credentials that the client has to use.
     pub(super) fn credentials(&self) -> &IceCredentials {
         &self.leg.ours
+    }
+
+    /// The client may speak, by this payload type.
+    pub(super) fn take_voice(&self, payload_type: u8) {
+        self.leg.take_voice(payload_type);
     }
 
     /// Lines of the answer, without `a=candidate:`.
