@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use media::audio::{CHANNELS, SAMPLE_RATE};
-use media::{AudioSource as _, MediaTime};
+use media::{AudioSource as _, MediaTime, VoiceSink as _};
 use nearlight_host::sound::{PulseSource, SoundServer};
 use testkit::FakeClock;
 
@@ -269,14 +269,14 @@ fn the_microphone_is_recorded_once_it_is_on() {
     ];
     let mut recorder =
         Client(session.command("parec", &args).stdout(Stdio::piped()).spawn().unwrap());
-    while !session.server.recording() {
+    while !session.server.microphone().state().recorded {
         std::thread::sleep(LOOK);
     }
     let microphone = session.server.microphone();
     let spoken: Vec<f32> =
         tone(SAMPLE_RATE, 600.0, 0.5, 2.0).iter().map(|sample| *sample as f32).collect();
     // While it is off nothing is heard of this.
-    microphone.push(&spoken[..4_800]);
+    microphone.put(&spoken[..4_800]);
     microphone.set_enabled(true);
     let mut recorded = recorder.0.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
@@ -285,7 +285,7 @@ fn the_microphone_is_recorded_once_it_is_on() {
         recorded.read_exact(&mut bytes).map(|()| bytes)
     });
     for said in spoken.chunks(480) {
-        microphone.push(said);
+        microphone.put(said);
         while session.block().is_none() {}
         // What is not read is dropped, and this is to be read.
         std::thread::sleep(LOOK);
@@ -306,7 +306,7 @@ fn the_microphone_is_recorded_once_it_is_on() {
     let middle = &samples[4_410..4_410 + 22_050];
     assert!((level(middle, hertz) - 0.5).abs() < 0.01, "{}", level(middle, hertz));
     drop(recorder);
-    while session.server.recording() {
+    while session.server.microphone().state().recorded {
         std::thread::sleep(LOOK);
     }
 }

@@ -208,7 +208,8 @@ pub enum Device {
     Gpu,
     /// Gamepads.
     Gamepad,
-    /// The player's microphone, when the player allows it.
+    /// The player's microphone (PulseAudio's source `nearlight.microphone`), when the player allows it. Without it the same
+    /// source is there and silent.
     Microphone,
 }
 

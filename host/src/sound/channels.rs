@@ -37,6 +37,11 @@ impl Matrix {
         matrix
     }
 
+    /// By their places, or by their order.
+    pub(super) fn between(from: &ChannelMap, to: &ChannelMap, by_place: bool) -> Self {
+        if by_place { Self::new(from, to) } else { Self::in_order(from, to) }
+    }
+
     /// Channel for channel by their order, whatever their places are; what has no counterpart is not heard.
     pub(super) fn in_order(from: &ChannelMap, to: &ChannelMap) -> Self {
         let (inputs, outputs) = (usize::from(from.num_channels()), usize::from(to.num_channels()));

@@ -308,6 +308,7 @@ impl Hub {
                 Source::Microphone => self.ack(client, number),
                 Source::Monitor => return Err(PulseError::NotSupported),
             },
+            C::MoveSourceOutput(asked) => self.move_record(client, number, asked)?,
             C::MoveSinkInput(asked) => {
                 info::find_sink(asked.device_index, asked.device_name.as_deref())?;
                 self.gain(Facility::SinkInput, asked.index.ok_or(PulseError::NoEntity)?)?;
@@ -334,7 +335,6 @@ impl Hub {
             C::CreateUploadStream(_)
             | C::DeleteUploadStream(_)
             | C::FinishUploadStream(_)
-            | C::MoveSourceOutput(_)
             | C::SetSourceVolume(_)
             | C::SetSourceMute(_)
             | C::UpdateRecordStreamSampleRate(_)
@@ -372,7 +372,7 @@ impl Hub {
         gain.ok_or(PulseError::NoEntity)
     }
 
-    fn changed(&mut self, client: u32, number: u32, facility: Facility, index: u32) {
+    pub(super) fn changed(&mut self, client: u32, number: u32, facility: Facility, index: u32) {
         self.ack(client, number);
         self.notify(facility, Change::Changed, index);
     }

@@ -21,9 +21,10 @@ use pulseaudio::protocol::{
 use super::SoundStats;
 use super::frame::{Frame, Frames, Malformed, Seek, check_tags, command_header};
 use super::gain::Gain;
+use super::microphone::MicrophoneQueue;
 use super::playback::{Event, Playback};
 use super::queue::BLOCK;
-use super::record::{MicrophoneQueue, Record, Source};
+use super::record::{Record, Source};
 use super::resample::STEP;
 
 /// Connections of a session.
@@ -250,7 +251,8 @@ impl Hub {
         self.write(client, |out, _| protocol::write_ack_message(out, number));
     }
 
-    fn send(&mut self, client: u32, number: u32, command: &Command) {
+    /// Tells a client something.
+    pub(super) fn send(&mut self, client: u32, number: u32, command: &Command) {
         self.write(client, |out, version| {
             protocol::write_command_message(out, number, command, version)
         });

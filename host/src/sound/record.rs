@@ -1,13 +1,12 @@
-//! One stream that a client records, and the microphone.
+//! One stream that a client records.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use media::audio::{CHANNELS, SAMPLE_RATE, samples_in};
+use media::audio::{CHANNELS, SAMPLE_RATE};
 use pulseaudio::protocol::stream::BufferAttr;
 use pulseaudio::protocol::{ChannelMap, Props, SampleSpec};
 
-use super::channels::Matrix;
+use super::channels::{Matrix, default_map};
 use super::format::{encode, frame_bytes};
 use super::gain::Gain;
 use super::playback::Made;
@@ -18,10 +17,6 @@ use super::resample::{Fixed, Resampler, STEP};
 const LONGEST_FRAGMENT: usize = 64 * 1024;
 /// What a client gets that does not say.
 const USUAL_FRAGMENT: Duration = Duration::from_millis(20);
-/// The microphone is heard when so much of it is there, so that packets that come unevenly leave no gaps.
-const MICROPHONE_BEFORE: usize = samples_in(Duration::from_millis(20));
-/// Its oldest samples are dropped beyond this.
-const MICROPHONE_MOST: usize = samples_in(Duration::from_millis(100));
 
 /// What is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +56,8 @@ pub(super) struct Record {
     pub(super) fragment: usize,
     /// Bytes that were sent.
     pub(super) sent: i64,
+    /// Channels go by their places.
+    remaps: bool,
     matrix: Matrix,
     resampler: Option<Resampler>,
     pending: Vec<u8>,
@@ -68,7 +65,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(made: Made, source: Source, asked: &BufferAttr, matrix: Matrix) -> Self {
+    pub(super) fn new(made: Made, source: Source, asked: &BufferAttr, remaps: bool) -> Self {
         let channels = usize::from(made.spec.channels);
         Self {
             fragment: fragment(asked, &made.spec),
@@ -82,10 +79,17 @@ impl Record {
             gain: made.gain,
             corked: made.corked,
             sent: 0,
-            matrix,
+            remaps,
+            matrix: Matrix::between(&default_map(source.channels()), &made.map, remaps),
             pending: Vec::new(),
             samples: Vec::new(),
         }
+    }
+
+    /// Records this from now on.
+    pub(super) fn move_to(&mut self, source: Source) {
+        self.source = source;
+        self.matrix = Matrix::between(&default_map(source.channels()), &self.map, self.remaps);
     }
 
     /// How long what is not sent yet took.
@@ -137,86 +141,4 @@ fn fragment(asked: &BufferAttr, spec: &SampleSpec) -> usize {
     };
     let bytes = bytes.min(LONGEST_FRAGMENT);
     (bytes - bytes % frame).max(frame)
-}
-
-/// What was pushed and is not recorded yet.
-#[derive(Debug, Default)]
-pub(super) struct MicrophoneQueue {
-    enabled: bool,
-    /// Enough was there, and it has not run out since.
-    runs: bool,
-    samples: VecDeque<f32>,
-    dropped: u64,
-}
-
-impl MicrophoneQueue {
-    pub(super) fn set_enabled(&mut self, enabled: bool) {
-        self.enabled = enabled;
-        if !enabled {
-            self.runs = false;
-            self.samples.clear();
-        }
-    }
-
-    pub(super) fn dropped(&self) -> u64 {
-        self.dropped
-    }
-
-    pub(super) fn push(&mut self, samples: &[f32]) {
-        if !self.enabled {
-            return;
-        }
-        let finite = |sample: &f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
-        self.samples.extend(samples.iter().map(finite));
-        let much = self.samples.len().saturating_sub(MICROPHONE_MOST);
-        self.samples.drain(..much);
-        self.dropped += much as u64;
-        self.runs |= self.samples.len() >= MICROPHONE_BEFORE;
-    }
-
-    /// Fills a step; what is not there is silence.
-    pub(super) fn take(&mut self, step: &mut [f32; STEP]) {
-        let there = if self.runs { self.samples.len().min(STEP) } else { 0 };
-        let (heard, silent) = step.split_at_mut(there);
-        heard.iter_mut().zip(self.samples.drain(..there)).for_each(|(out, sample)| *out = sample);
-        silent.fill(0.0);
-        self.runs &= there == STEP;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_microphone_is_silent_until_it_is_on_and_enough_is_there() {
-        let mut queue = MicrophoneQueue::default();
-        let mut step = [9.0; STEP];
-        queue.push(&[0.5; MICROPHONE_BEFORE]);
-        queue.take(&mut step);
-        assert_eq!(step, [0.0; STEP]);
-        queue.set_enabled(true);
-        queue.push(&[0.5; MICROPHONE_BEFORE - 1]);
-        queue.take(&mut step);
-        assert_eq!(step, [0.0; STEP]);
-        queue.push(&[f32::NAN]);
-        for _ in 0..MICROPHONE_BEFORE / STEP - 1 {
-            queue.take(&mut step);
-            assert_eq!(step, [0.5; STEP]);
-        }
-        queue.take(&mut step);
-        assert_eq!((step[0], step[STEP - 1]), (0.5, 0.0));
-        queue.take(&mut step);
-        assert_eq!(step, [0.0; STEP]);
-    }
-
-    #[test]
-    fn what_nobody_records_is_bounded() {
-        let mut queue = MicrophoneQueue::default();
-        queue.set_enabled(true);
-        queue.push(&[0.1; MICROPHONE_MOST + 7]);
-        assert_eq!((queue.dropped(), queue.samples.len()), (7, MICROPHONE_MOST));
-        queue.set_enabled(false);
-        assert_eq!(queue.samples.len(), 0);
-    }
 }

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, io};
 
-use media::{AudioError, AudioSource, Clock, MediaTime, Sound};
+use media::{AudioError, AudioSource, Clock, MediaTime, Sound, VoiceSink, VoiceState};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::SoundStats;
@@ -87,11 +87,6 @@ impl SoundServer {
         Microphone { shared: self.shared.clone() }
     }
 
-    /// Whether the game records the microphone just now, be it on or not.
-    pub fn recording(&self) -> bool {
-        self.shared.hub().is_recording()
-    }
-
     /// What was done, and how it is now.
     pub fn stats(&self) -> SoundStats {
         self.shared.hub().stats()
@@ -137,16 +132,18 @@ pub struct Microphone {
     shared: Arc<Shared>,
 }
 
-impl Microphone {
-    /// The player allows it, or no more. What was pushed and not recorded is forgotten when it goes off.
-    pub fn set_enabled(&self, enabled: bool) {
+impl VoiceSink for Microphone {
+    fn set_enabled(&self, enabled: bool) {
         self.shared.hub().microphone.set_enabled(enabled);
     }
 
-    /// Samples of the one channel at 48 kHz, between -1 and 1. While it is off they are ignored; what nobody records
-    /// for 100 ms is dropped.
-    pub fn push(&self, samples: &[f32]) {
-        self.shared.hub().microphone.push(samples);
+    fn put(&self, samples: &[f32]) {
+        self.shared.hub().microphone.put(samples);
+    }
+
+    fn state(&self) -> VoiceState {
+        let hub = self.shared.hub();
+        hub.microphone.state(hub.is_recording())
     }
 }
 

@@ -5,10 +5,10 @@ use std::ffi::CStr;
 use media::MediaTime;
 use media::audio::CHANNELS;
 use pulseaudio::protocol::{
-    ChannelMap, ChannelVolume, CreatePlaybackStreamReply, CreateRecordStreamReply, FormatEncoding,
-    FormatInfo, PlaybackStreamParams, Prop, PulseError, RecordStreamParams, SampleFormat,
-    SampleSpec, SubscriptionEventFacility as Facility, SubscriptionEventType as Change,
-    stream::StreamFlags,
+    ChannelMap, ChannelVolume, Command, CreatePlaybackStreamReply, CreateRecordStreamReply,
+    FormatEncoding, FormatInfo, MoveStreamParams, PlaybackStreamParams, Prop, PulseError,
+    RecordStreamMovedParams, RecordStreamParams, SampleFormat, SampleSpec,
+    SubscriptionEventFacility as Facility, SubscriptionEventType as Change, stream::StreamFlags,
 };
 
 use super::channels::{Matrix, default_map};
@@ -40,7 +40,8 @@ impl Hub {
         };
         let (spec, map, gain) = wanted.resolve(&info::spec(CHANNELS as u8))?;
         let index = self.new_stream()?;
-        let matrix = matrix(&asked.flags, &map, &default_map(CHANNELS as u8));
+        let (to, remaps) = (default_map(CHANNELS as u8), !asked.flags.no_remap_channels);
+        let matrix = Matrix::between(&map, &to, remaps);
         let corked = asked.flags.start_corked;
         let made = Made { index, client, spec, map, props: asked.props, gain, corked };
         let stream = Playback::new(made, &asked.buffer_attr, matrix);
@@ -81,10 +82,10 @@ impl Hub {
         };
         let (spec, map, gain) = wanted.resolve(&info::spec(source.channels()))?;
         let index = self.new_stream()?;
-        let matrix = matrix(&asked.flags, &default_map(source.channels()), &map);
+        let remaps = !asked.flags.no_remap_channels;
         let corked = asked.flags.start_corked;
         let made = Made { index, client, spec, map, props: asked.props, gain, corked };
-        let stream = Record::new(made, source, &asked.buffer_attr, matrix);
+        let stream = Record::new(made, source, &asked.buffer_attr, remaps);
         let reply = CreateRecordStreamReply {
             channel: index,
             stream_index: index,
@@ -103,16 +104,38 @@ impl Hub {
         Ok(())
     }
 
+    /// Somebody's recording is to be of another source; its client is told.
+    pub(super) fn move_record(
+        &mut self,
+        client: u32,
+        number: u32,
+        asked: &MoveStreamParams,
+    ) -> Done {
+        let source = info::find_source(asked.device_index, asked.device_name.as_deref())?;
+        let index = asked.index.ok_or(PulseError::NoEntity)?;
+        let stream = self.records.iter_mut().find(|stream| stream.index == index);
+        let stream = stream.ok_or(PulseError::NoEntity)?;
+        stream.move_to(source);
+        let owner = stream.client;
+        let moved = RecordStreamMovedParams {
+            stream_index: index,
+            device_index: source.index(),
+            device_name: info::source_name(source).into(),
+            device_suspended: false,
+            buffer_attr: info::record_buffer(stream),
+            configured_source_latency: micros(BLOCK),
+        };
+        self.changed(client, number, Facility::SourceOutput, index);
+        self.send(owner, u32::MAX, &Command::RecordStreamMoved(moved));
+        Ok(())
+    }
+
     fn new_stream(&mut self) -> Result<u32, PulseError> {
         if self.playbacks.len() + self.records.len() >= MOST_STREAMS {
             return Err(self.refuse());
         }
         Ok(self.new_index())
     }
-}
-
-fn matrix(flags: &StreamFlags, from: &ChannelMap, to: &ChannelMap) -> Matrix {
-    if flags.no_remap_channels { Matrix::in_order(from, to) } else { Matrix::new(from, to) }
 }
 
 /// What a client says of its samples.

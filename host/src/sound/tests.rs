@@ -317,7 +317,7 @@ fn the_microphone_and_the_monitor_are_recorded() {
     let microphone = record(c"@DEFAULT_SOURCE@", 2);
     assert!(session.hub.is_recording());
     session.hub.microphone.set_enabled(true);
-    session.hub.microphone.push(&[0.125; 960]);
+    session.hub.microphone.put(&[0.125; 1_440]);
     let channel = session.play(floats(960 * 8, 0)).channel;
     session.write(channel, &[0.5; BLOCK]);
     session.block();
@@ -331,6 +331,47 @@ fn the_microphone_and_the_monitor_are_recorded() {
     }
     session.say(&Command::CorkRecordStream(CorkStreamParams { channel: microphone, cork: true }));
     assert!(!session.hub.is_recording());
+}
+
+#[test]
+fn a_recording_that_is_moved_goes_on_with_the_other_source_and_its_client_is_told() {
+    let mut session = Session::new();
+    let params = RecordStreamParams {
+        sample_spec: floats(0, 0).sample_spec,
+        channel_map: default_map(2),
+        buffer_attr: BufferAttr { fragment_size: BLOCK as u32 * 4, ..BufferAttr::default() },
+        ..RecordStreamParams::default()
+    };
+    let reply: CreateRecordStreamReply = session.ask(&Command::CreateRecordStream(params)).unwrap();
+    let played = session.play(floats(960 * 8, 0)).channel;
+    let recorded = |session: &mut Session| {
+        session.write(played, &[0.5; BLOCK]);
+        session.block();
+        let of = |frame: &Vec<u8>| frame[4..8] == reply.channel.to_be_bytes();
+        let frame = session.heard().into_iter().find(of).unwrap();
+        f32::from_le_bytes([frame[20], frame[21], frame[22], frame[23]])
+    };
+    assert_eq!(recorded(&mut session), 0.0, "the microphone is off");
+    let to = |name: &std::ffi::CStr, index| {
+        Command::MoveSourceOutput(protocol::MoveStreamParams {
+            index: Some(index),
+            device_index: None,
+            device_name: Some(name.into()),
+        })
+    };
+    session.say(&to(c"nearlight.monitor", reply.stream_index));
+    let told = session.told();
+    assert_eq!(told[0], Command::Reply);
+    let Command::RecordStreamMoved(moved) = &told[1] else { panic!("{told:?}") };
+    assert_eq!(
+        (moved.stream_index, moved.device_name.as_c_str()),
+        (reply.stream_index, c"nearlight.monitor")
+    );
+    assert_eq!(recorded(&mut session), 0.5);
+    for wrong in [to(c"elsewhere", reply.stream_index), to(c"nearlight.monitor", 77)] {
+        session.say(&wrong);
+        assert_eq!(session.told(), [Command::Error(PulseError::NoEntity)]);
+    }
 }
 
 #[test]
