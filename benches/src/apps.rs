@@ -50,12 +50,18 @@ impl App for Pattern {
             let mut source = PulledPattern::new(video.size, SLOTS, clock);
             source.set_paused(true);
             let input = Box::new(Hands { programme: None, touched: started });
-            return Ok(Running { source: Box::new(source), input, sound: None, rumble: None });
+            return Ok(Running {
+                source: Box::new(source),
+                input,
+                sound: None,
+                rumble: None,
+                voice: None,
+            });
         }
         let (source, programme) = PushedPattern::start(video.size, SLOTS, video.rate, clock)
             .map_err(|error| OpenError::Content(format!("no thread for the pattern: {error}")))?;
         let input = Box::new(Hands { programme: Some(programme), touched: started });
-        Ok(Running { source: Box::new(source), input, sound: None, rumble: None })
+        Ok(Running { source: Box::new(source), input, sound: None, rumble: None, voice: None })
     }
 
     fn device(&self) -> Option<DeviceId> {

@@ -244,7 +244,7 @@ function seatOf(save: string | undefined): Seat {
 }
 
 function unknownEntry(id: string): CatalogueEntry {
-  return { id, title: id, summary: '', kind: 'scene', keyboard: 'places', controls: [], saves: false };
+  return { id, title: id, summary: '', kind: 'scene', keyboard: 'places', controls: [], saves: false, microphone: false };
 }
 
 function describe(error: unknown): string {

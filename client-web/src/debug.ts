@@ -1,4 +1,5 @@
 // `window.nearlight`: what tests and benches read. It only looks; nothing in it changes the session.
+import type { MicrophoneState } from './audio/microphone.ts';
 import type { SpeakerFigures, SpeakerState } from './audio/speaker.ts';
 import type { SentInput } from './input/sender.ts';
 import type { SoundPath } from './session/connection.ts';
@@ -33,6 +34,8 @@ export interface NearlightDebug {
   takeInputs(): readonly SentInput[];
   /** What is known of the sound: its way, and what this page plays itself. */
   sound(): Promise<SoundDebug>;
+  /** Whether the microphone is on, and how loud it is, 0 to 1. */
+  readonly microphone: { readonly name: MicrophoneState['name']; readonly level: number } | undefined;
   /** The browser's statistics as plain objects. */
   rtcStats(): Promise<readonly unknown[]>;
 }
@@ -96,6 +99,10 @@ export function exposeDebug(current: () => Player | undefined): void {
     async sound() {
       const path = (await current()?.session.averages())?.sound;
       return { state: current()?.speaker.state, path, played: current()?.speaker.figures, skewMs: current()?.speaker.skewMs };
+    },
+    get microphone() {
+      const voice = current()?.voice;
+      return voice === undefined ? undefined : { name: voice.microphone.state.name, level: voice.level };
     },
     async rtcStats() {
       const report = await current()?.session.rtcStats();

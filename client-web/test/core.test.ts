@@ -23,7 +23,7 @@ const stats: Stats = {
 };
 
 const hello = {
-  type: 'hello', session: 's', role: 'player', video: { width: 640, height: 360, fps: 30, max_kbps: 5000, hdr: false }, encoder: 'x', codec: 'H264', declined: ['y: missing'], device: 'd',
+  type: 'hello', session: 's', role: 'player', video: { width: 640, height: 360, fps: 30, max_kbps: 5000, hdr: false }, encoder: 'x', codec: 'H264', declined: ['y: missing'], device: 'd', microphone: 'not_by_game',
 };
 
 describe('control messages', () => {
@@ -40,7 +40,7 @@ describe('control messages', () => {
     '', '{', 'null', '[]', '"ping"', '{"type":7}', '{"type":"ping"}', '{"type":"ping","id":"7"}', '{"type":"later"}',
     '{"type":"toString"}', '{"type":"ended"}', JSON.stringify({ type: 'stats', ...stats, stages: [{ stage: 'draw' }] }),
     JSON.stringify({ type: 'stats', ...stats, fps: null }), JSON.stringify({ ...hello, encoder_caveat: 7 }),
-    JSON.stringify({ ...hello, declined: [7] }),
+    JSON.stringify({ ...hello, declined: [7] }), JSON.stringify({ ...hello, microphone: 'sometimes' }),
   ])('are refused when they are not: %s', (text) => {
     expect(parseServerMessage(text)).toBeUndefined();
   });

@@ -35,6 +35,7 @@ class FakeConnection implements SessionConnection {
   streamAt: Micros | undefined;
   probed = 0;
   readonly said: ClientMessage[] = [];
+  readonly spoken: (MediaStreamTrack | undefined)[] = [];
 
   constructor(readonly events: ConnectionEvents, private readonly log: string[], readonly name: string, readonly kind: TransportKind) {}
 
@@ -54,6 +55,10 @@ class FakeConnection implements SessionConnection {
   }
   acknowledge(): void {
     this.acknowledged += 1;
+  }
+  speak(track: MediaStreamTrack | undefined): Promise<void> {
+    this.spoken.push(track);
+    return Promise.resolve();
   }
   probe(): void {
     this.probed += 1;
@@ -169,7 +174,7 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
   });
   const play = new PlaySession(api, what, left, { video: {}, barcode: false }, {
     onSession: () => undefined, onState: (state) => { states.push(state); },
-    onTrack: () => undefined, onSound: () => undefined, onTransport: (of) => { taken.push(of); }, onHello: () => undefined, onStats: () => undefined, onCursor: () => undefined, onPointer: () => undefined, onStarting: () => undefined, onRumble: () => undefined, onPadEffects: () => undefined, onWarning: () => undefined, onInputReady: () => undefined,
+    onTrack: () => undefined, onSound: () => undefined, onSpeechFailed: () => undefined, onTransport: (of) => { taken.push(of); }, onHello: () => undefined, onStats: () => undefined, onCursor: () => undefined, onPointer: () => undefined, onStarting: () => undefined, onRumble: () => undefined, onPadEffects: () => undefined, onWarning: () => undefined, onInputReady: () => undefined,
   }, 7 as Micros, transports);
   const picture = (of: Pick<Progress, 'receivedAt' | 'decodedAt'> = newest().kind === 'webrtc' ? { decodedAt: clientNow() } : { receivedAt: clientNow(), decodedAt: clientNow() }): void => {
     play.progressed({ size: { width: 2, height: 2 }, rtp: undefined, ...of, presentedAt: clientNow(), presented: 1, reports: [] });
@@ -212,6 +217,21 @@ describe('a session', () => {
     expect(scene.play.state).toEqual({ name: 'ended', reason: 'presenter', detail: 'no 2D context' });
     expect(scene.newest().said).toContainEqual({ type: 'bye' });
     expect(scene.log.slice(-2)).toEqual(['DELETE sessions/a', 'connection 1 closed']);
+  });
+
+  it('that is spoken in goes on being so by the next connection, and not after that', async () => {
+    const scene = setUp();
+    await live(scene);
+    const voice = { kind: 'audio' } as MediaStreamTrack;
+    scene.play.speak(voice);
+    scene.newest().events.onBroken();
+    await pass();
+    expect(scene.newest().spoken).toEqual([]);
+    scene.newest().open();
+    expect(scene.newest().spoken).toEqual([voice]);
+    scene.play.speak(undefined);
+    expect(scene.newest().spoken).toEqual([voice, undefined]);
+    expect(scene.connections[0]?.spoken).toEqual([voice]);
   });
 
   it('that is lost is ended at the node', async () => {

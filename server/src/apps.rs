@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use media::{
     AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, InputSink, MOST_PADS, Rumble,
-    Size,
+    Size, VoiceSink,
 };
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -42,6 +42,11 @@ pub trait App: Send + Sync {
 
     /// Whether what it opens makes sound: clients are told before anything is opened.
     fn has_sound(&self) -> bool;
+
+    /// Whether what it opens listens to its player's microphone.
+    fn takes_voice(&self) -> bool {
+        false
+    }
 
     /// What players keep of it; none where that is nothing.
     fn saves(&self) -> Option<Arc<GameSaves>>;
@@ -138,6 +143,8 @@ pub struct Running {
     pub sound: Option<Box<dyn AudioSource>>,
     /// What gamepads are to do, where it makes them do anything.
     pub rumble: Option<watch::Receiver<Rumbles>>,
+    /// Where the player's voice goes, where [`App::takes_voice`] says so.
+    pub voice: Option<Arc<dyn VoiceSink>>,
 }
 
 /// What each gamepad was told last to do, and how often it was told.
@@ -234,6 +241,7 @@ impl Apps {
                 controls: info.controls,
                 unavailable: info.unavailable,
                 saves: entry.app.saves().is_some(),
+                microphone: entry.app.takes_voice(),
             }
         };
         self.entries.iter().map(describe).filter(is_meant).collect()

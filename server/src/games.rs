@@ -18,7 +18,7 @@ use host::display::{Cookie, Display, XSource};
 use host::sound::SoundServer;
 use media::{
     ByteSize, Clock, Damage, DeviceId, FrameRequest, FrameSource, MediaTime, Size, SourceError,
-    SourceEvent, SourceInfo,
+    SourceEvent, SourceInfo, VoiceSink,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -169,6 +169,10 @@ impl App for GameApp {
         true
     }
 
+    fn takes_voice(&self) -> bool {
+        self.entry.devices.contains(&Device::Microphone)
+    }
+
     fn saves(&self) -> Option<Arc<GameSaves>> {
         self.saves.clone()
     }
@@ -264,6 +268,8 @@ fn start(
     sandbox.launch(program);
     step(StartStep::Picture);
     let sounds = sound.source();
+    let listens = entry.devices.contains(&Device::Microphone);
+    let voice = listens.then(|| Arc::new(sound.microphone()) as Arc<dyn VoiceSink>);
     Ok(Running {
         source: Box::new(GameSource {
             inner,
@@ -279,6 +285,7 @@ fn start(
         input: Box::new(input),
         sound: Some(Box::new(sounds)),
         rumble,
+        voice,
     })
 }
 

@@ -108,6 +108,14 @@ pub struct Metrics {
     pub audio_packets: Counter,
     /// Their bytes.
     pub audio_bytes: Counter,
+    /// Packets of players' voices that were taken.
+    pub voice_packets: Counter,
+    /// Their bytes.
+    pub voice_bytes: Counter,
+    /// Those that did not come.
+    pub voice_lost: Counter,
+    /// Packets of voices that were dropped, since who sent them may not speak, or the session is not live.
+    pub voice_refused: Counter,
     /// Messages from clients that were not understood.
     pub bad_messages: Counter,
     /// Input events that were dropped, since a player sent more than is taken.
@@ -218,6 +226,11 @@ impl Metrics {
             keyframes: add.one("keyframes", "Keyframes encoded"),
             audio_packets: add.one("audio_packets", "Packets of sound made"),
             audio_bytes: add.in_unit("audio", "Bytes of packets of sound", Unit::Bytes),
+            voice_packets: add.one("voice_packets", "Packets of players' voices taken"),
+            voice_bytes: add.in_unit("voice", "Bytes of packets of players' voices", Unit::Bytes),
+            voice_lost: add.one("voice_lost", "Packets of players' voices that did not come"),
+            voice_refused: add
+                .one("voice_refused", "Packets of voices dropped: not allowed, or not live"),
             bad_messages: add.one("bad_messages", "Client messages that were refused"),
             input_dropped: add
                 .one("input_dropped", "Input of players dropped: more than is taken of a client"),

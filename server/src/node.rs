@@ -547,6 +547,21 @@ impl Node {
         })
     }
 
+    /// Whether the player of this app may use a microphone.
+    pub(crate) fn microphone(&self, app: &dyn App) -> wire::MicrophoneAccess {
+        if !app.takes_voice() {
+            return wire::MicrophoneAccess::NotByGame;
+        }
+        let is_there = encoder::opus::version().inspect_err(|error| {
+            tracing::warn!(%error, "a session has no microphone");
+        });
+        if self.config.audio.microphone && is_there.is_ok() {
+            wire::MicrophoneAccess::Allowed
+        } else {
+            wire::MicrophoneAccess::NotByNode
+        }
+    }
+
     /// Checks a bearer token.
     ///
     /// # Errors

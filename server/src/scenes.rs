@@ -185,6 +185,7 @@ impl App for SceneApp {
             input: Box::new(input),
             sound: Some(Box::new(bells)),
             rumble: None,
+            voice: None,
         })
     }
 

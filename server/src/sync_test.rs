@@ -58,6 +58,7 @@ impl App for SyncTest {
             input: Box::new(NoHands { touched }),
             sound: Some(Box::new(Beeps)),
             rumble: None,
+            voice: None,
         })
     }
 

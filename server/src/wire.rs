@@ -44,6 +44,8 @@ pub struct CatalogueEntry {
     pub unavailable: Option<String>,
     /// The node keeps what a player saves in it.
     pub saves: bool,
+    /// It listens to its player's microphone, where the player and the node allow that.
+    pub microphone: bool,
 }
 
 /// What keys are to what is played.
@@ -527,6 +529,8 @@ pub enum ServerMessage {
         /// What what is played makes of input; absent before it is there.
         #[serde(skip_serializing_if = "Option::is_none")]
         input: Option<InputTaken>,
+        /// Whether the client may send its microphone's sound.
+        microphone: MicrophoneAccess,
     },
     /// Answer at once with `pong`.
     Ping {
@@ -640,6 +644,20 @@ pub struct Pointer {
     pub y: i32,
 }
 
+/// Whether a client may send its microphone's sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MicrophoneAccess {
+    /// It may, and does so when its user wants it.
+    Allowed,
+    /// What is played does not listen.
+    NotByGame,
+    /// This node does not let it.
+    NotByNode,
+    /// Only the player may.
+    NotByRole,
+}
+
 /// The pointer of what is played.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Cursor {
@@ -695,6 +713,9 @@ pub struct Stats {
     /// The sound; absent where the session has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audio: Option<AudioStats>,
+    /// The player's microphone; absent where the client may have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub microphone: Option<MicrophoneStats>,
     /// Stages in order; they sum to the whole.
     pub stages: Vec<StageStat>,
     /// Mean from capture to presentation, milliseconds.
@@ -721,6 +742,32 @@ pub struct AudioStats {
     /// Packets that found the queue of somebody who listens full, in all.
     pub refused: u64,
     /// Why there is no sound any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// What came of a player's microphone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MicrophoneStats {
+    /// Something came lately.
+    pub on: bool,
+    /// What is played records it, be it on or not.
+    pub recorded: bool,
+    /// Kilobits a second, over the last second.
+    pub kbps: u32,
+    /// Packets that came, in all.
+    pub packets: u64,
+    /// Packets that did not come, in all.
+    pub lost: u64,
+    /// Of them, those right before a packet that came, which says something of them where the browser expects losses.
+    pub recovered: u64,
+    /// Packets that came too late, were none, or found the decoder's queue full, in all.
+    pub refused: u64,
+    /// Milliseconds of it that wait to be recorded.
+    pub buffer_ms: u32,
+    /// Milliseconds of it that were left out, since they were too much or too late, in all.
+    pub dropped_ms: u32,
+    /// Why nothing is heard any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }

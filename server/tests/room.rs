@@ -48,7 +48,7 @@ impl App for Game {
         _: &Start,
     ) -> Result<Running, OpenError> {
         let source = Box::new(PulledPattern::new(video.size, 3, clock));
-        Ok(Running { source, input: Box::new(NoHands), sound: None, rumble: None })
+        Ok(Running { source, input: Box::new(NoHands), sound: None, rumble: None, voice: None })
     }
     fn device(&self) -> Option<DeviceId> {
         None

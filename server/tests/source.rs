@@ -101,6 +101,7 @@ impl App for Game {
             input: Box::new(NoHands),
             sound: None,
             rumble: None,
+            voice: None,
         })
     }
     fn device(&self) -> Option<DeviceId> {

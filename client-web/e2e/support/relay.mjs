@@ -44,6 +44,8 @@ export class Relay {
   #closed = false;
   /** Whether a packet of the node's is lost, by its header: `(packet) => boolean`. */
   loses = () => false;
+  /** The same of the browser's. */
+  losesUp = () => false;
   /** How long a packet is on its way, in milliseconds, either way. */
   delay = 0;
   /** RTP packets that came from the node, and those of them that were lost. */
@@ -92,18 +94,21 @@ export class Relay {
     else setTimeout(() => { if (!this.#closed) send(); }, this.delay);
   }
 
-  #toNode(datagram, { port }) {
-    if (this.blocked) return;
-    let back = this.#backs.get(port);
+  #toNode(datagram, { address, port }) {
+    const packet = rtp(datagram);
+    if (this.blocked || (packet !== undefined && this.losesUp(packet))) return;
+    // A browser that may use a microphone sends from each address of the machine.
+    const from = `${address} ${port}`;
+    let back = this.#backs.get(from);
     if (back === undefined) {
       back = socket();
-      back.on('message', (answer) => { this.#toBrowser(answer, port); });
-      this.#backs.set(port, back);
+      back.on('message', (answer) => { this.#toBrowser(answer, address, port); });
+      this.#backs.set(from, back);
     }
     this.#later(() => { back.send(datagram, this.#node, '127.0.0.1'); });
   }
 
-  #toBrowser(datagram, port) {
+  #toBrowser(datagram, address, port) {
     this.#seen += 1;
     if (this.blocked || (this.thinsBy > 0 && this.#seen % this.thinsBy === 0)) return;
     const packet = rtp(datagram);
@@ -114,6 +119,6 @@ export class Relay {
         return;
       }
     }
-    this.#later(() => { this.#front.send(datagram, port, '127.0.0.1'); });
+    this.#later(() => { this.#front.send(datagram, port, address); });
   }
 }

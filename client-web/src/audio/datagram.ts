@@ -47,3 +47,38 @@ export function parseAudio(bytes: Uint8Array): readonly SoundPacket[] | undefine
   if (at === bytes.length) return undefined;
   return [{ ...newest, data: bytes.subarray(at) }, ...earlier];
 }
+
+/** A packet that is sent once more. */
+export interface EarlierPacket {
+  /** Ticks of 90 kHz from its first sample to that of the packet after it. */
+  readonly before: number;
+  readonly data: Uint8Array;
+}
+
+/** A datagram of one packet, whose first sample is at these ticks of 90 kHz, and `length` units of 2.5 ms long. */
+export function writeAudio(packet: {
+  readonly sequence: number;
+  readonly ticks: number;
+  readonly length: number;
+  readonly data: Uint8Array;
+  readonly earlier: readonly EarlierPacket[];
+}): Uint8Array<ArrayBuffer> {
+  const { sequence, ticks, length, data, earlier } = packet;
+  const head = HEADER_BYTES + earlier.length * ENTRY_BYTES;
+  const datagram = new Uint8Array(earlier.reduce((bytes, each) => bytes + each.data.length, head + data.length));
+  const view = new DataView(datagram.buffer);
+  view.setUint8(0, AUDIO);
+  view.setUint8(1, (VERSION << 4) | earlier.length);
+  view.setUint16(2, sequence);
+  view.setUint32(4, ticks >>> 0);
+  view.setUint8(8, length);
+  let at = head;
+  for (const [entry, { before, data: repeated }] of earlier.entries()) {
+    view.setUint16(HEADER_BYTES + entry * ENTRY_BYTES, before);
+    view.setUint16(HEADER_BYTES + entry * ENTRY_BYTES + 2, repeated.length);
+    datagram.set(repeated, at);
+    at += repeated.length;
+  }
+  datagram.set(data, at);
+  return datagram;
+}

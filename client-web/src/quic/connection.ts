@@ -4,6 +4,7 @@
 import type { ConnectionEvents, PathAverages, SessionConnection, Signalling } from '../session/connection.ts';
 import { TransportFailed, type FrameTransport } from '../session/choice.ts';
 import type { Pipe } from '../input/sender.ts';
+import { VoiceTap } from '../audio/voice-tap.ts';
 import type { Micros } from '../units.ts';
 import type { VideoCodec } from './codec.ts';
 import type { AllFigures, FromLink, LinkAddress, PipeName, ToLink } from './messages.ts';
@@ -41,6 +42,7 @@ export class FrameConnection implements SessionConnection {
   private retired = false;
   private taken = false;
   private figures: AllFigures | undefined;
+  private voice: VoiceTap | undefined;
   private settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
 
   /** `show` and `play` take the ports that pictures and blocks of sound come on, once they do. */
@@ -104,12 +106,28 @@ export class FrameConnection implements SessionConnection {
     this.post({ type: 'probe' });
   }
 
+  async speak(track: MediaStreamTrack | undefined): Promise<void> {
+    this.voice?.close();
+    this.voice = undefined;
+    if (track === undefined || this.retired) {
+      this.post({ type: 'voice', blocks: undefined });
+      return;
+    }
+    const voice = new VoiceTap();
+    this.voice = voice;
+    const { port1, port2 } = new MessageChannel();
+    this.post({ type: 'voice', blocks: port1 }, [port1]);
+    await voice.open(track, port2);
+  }
+
   stats(): Promise<RTCStatsReport | undefined> {
     return Promise.resolve(undefined);
   }
 
   retire(): void {
     this.retired = true;
+    this.voice?.close();
+    this.voice = undefined;
     this.settle?.reject(new TransportFailed(this.kind, 'was given up'));
     this.settle = undefined;
   }
@@ -142,6 +160,9 @@ export class FrameConnection implements SessionConnection {
         return;
       case 'figures':
         this.figures = message.figures;
+        return;
+      case 'voice-failed':
+        this.events.onSpeechFailed(message.reason);
         return;
       case 'closed':
         this.over(message.reason, message.cannotDecode);

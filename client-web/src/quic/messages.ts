@@ -24,6 +24,8 @@ export type ToLink =
   | { readonly type: 'open'; readonly address: LinkAddress; readonly limitMs: number; readonly pictures: MessagePort; readonly sound: MessagePort }
   | { readonly type: 'control'; readonly text: string }
   | { readonly type: 'input' | 'motion'; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** Code blocks of the microphone's samples that come on this port, and send them, from now on; or no more. */
+  | { readonly type: 'voice'; readonly blocks: MessagePort | undefined }
   /** Send something, so that the node hears that the path is back. */
   | { readonly type: 'probe' }
   | { readonly type: 'close' };
@@ -50,5 +52,7 @@ export type FromLink =
   /** Bytes of a pipe that are on their way. */
   | { readonly type: 'sent'; readonly pipe: PipeName; readonly bytes: number }
   | { readonly type: 'figures'; readonly figures: AllFigures }
+  /** The microphone's sound cannot be coded. */
+  | { readonly type: 'voice-failed'; readonly reason: string }
   /** It is over. `reason` completes a sentence that begins with the transport's name. */
   | { readonly type: 'closed'; readonly reason: string; readonly cannotDecode: boolean };

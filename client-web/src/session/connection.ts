@@ -21,6 +21,8 @@ export interface ConnectionEvents {
   readonly onControl: (text: string) => void;
   /** Input can be sent from now on. */
   readonly onInputReady: (input: Pipe, motion: Pipe) => void;
+  /** The microphone's sound cannot be sent. */
+  readonly onSpeechFailed: (reason: string) => void;
   /** The node was heard. */
   readonly onAlive: () => void;
   /** The connection is over, and neither `retire` nor `close` ended it. `cannot`: another would end the same way. */
@@ -72,6 +74,8 @@ export interface SessionConnection {
   say(text: string): boolean;
   /** Sends something, so that the node hears at once that the path is back, and where the client is now. */
   probe(): void;
+  /** Sends the sound of this track from now on; of none: no more. Rejects where that cannot be done. */
+  speak(track: MediaStreamTrack | undefined): Promise<void>;
   /** Tells that a frame is decoded; absent where whoever decodes tells it. */
   acknowledge?(frame: Decoded): void;
   averages(): Promise<PathAverages | undefined>;
@@ -97,6 +101,7 @@ export class Connection implements SessionConnection {
   private readonly control: RTCDataChannel;
   private readonly acks: RTCDataChannel;
   private readonly acknowledged = new AckWriter((message) => { this.sendAcks(message); });
+  private readonly voice: RTCRtpSender;
   private readonly offer: Promise<RTCSessionDescriptionInit>;
   private candidates: string[] = [];
   private gathered = false;
@@ -112,7 +117,8 @@ export class Connection implements SessionConnection {
     this.peer = peer;
     const transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
     offerDescriptor(transceiver as WithExtensions);
-    peer.addTransceiver('audio', { direction: 'recvonly' });
+    // Both ways from the start, so that a microphone needs no other description: without a track nothing is sent.
+    this.voice = peer.addTransceiver('audio', { direction: 'sendrecv' }).sender;
     const { receiver } = transceiver;
     // The node asks for no delay by the playout-delay extension; this is for browsers without it.
     if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
@@ -192,6 +198,10 @@ export class Connection implements SessionConnection {
     this.acknowledged.repeat();
   }
 
+  speak(track: MediaStreamTrack | undefined): Promise<void> {
+    return this.voice.replaceTrack(track ?? null);
+  }
+
   /** What cannot be said now is in the next message. */
   private sendAcks(message: Uint8Array<ArrayBuffer>): void {
     if (this.acks.readyState !== 'open' || this.acks.bufferedAmount > MOST_ACKS) return;
@@ -208,6 +218,8 @@ export class Connection implements SessionConnection {
 
   retire(): void {
     this.retired = true;
+    // What is said goes by the next one.
+    this.voice.replaceTrack(null).catch(() => undefined);
     clearTimeout(this.timer);
     this.control.onmessage = null;
     this.control.onclose = null;

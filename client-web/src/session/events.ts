@@ -16,6 +16,8 @@ export interface PlayEvents {
   readonly onTransport: (taken: Taken) => void;
   readonly onHello: (hello: Hello) => void;
   readonly onStats: (stats: Stats) => void;
+  /** The microphone's sound cannot be sent. */
+  readonly onSpeechFailed: (reason: string) => void;
   /** The game makes a gamepad rumble. */
   readonly onRumble: (rumble: Rumble) => void;
   /** The game makes a gamepad look or feel like this. */

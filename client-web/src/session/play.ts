@@ -51,6 +51,8 @@ export class PlaySession {
   private wanted: Quality = {};
   /** Wants to know where the pointer is. */
   private follows = false;
+  /** The microphone's, while it is on; kept for the connections to come. */
+  private voice: MediaStreamTrack | undefined;
   /** Everything can be said on the connection. */
   private ready = false;
   /** When it was last known that the connection is good. */
@@ -126,6 +128,12 @@ export class PlaySession {
   presenterStopped(failure: string | undefined): void {
     // A track that merely ended belongs to a connection that is being replaced.
     if (failure !== undefined) this.end('presenter', failure);
+  }
+
+  /** Sends the sound of this track from now on, by whatever connection there is; of none: no more. */
+  speak(track: MediaStreamTrack | undefined): void {
+    this.voice = track;
+    if (this.connection !== undefined) this.speakBy(this.connection);
   }
 
   /** Ends the session at the user's wish. */
@@ -320,17 +328,26 @@ export class PlaySession {
         // To each connection anew: a node forgets the wishes of the one before.
         if (Object.keys(this.wanted).length > 0) this.limit(this.wanted);
         if (this.follows) this.say({ type: 'follow', pointer: true });
+        if (this.voice !== undefined) this.speakBy(connection);
         const { kind, reason } = chosen;
         this.say({ type: 'transport', kind, reason });
         this.events.onTransport({ kind, reason, connectMs: connection.connectMs });
         this.events.onInputReady();
       },
+      onSpeechFailed: (reason) => { if (this.connection === connection) this.events.onSpeechFailed(reason); },
       onAlive: () => { if (this.connection === connection) this.heardNode(); },
       onBroken: (cannot) => { this.lose(connection, cannot); },
     });
     const { chosen } = this.transports;
     this.connection = connection;
     return connection;
+  }
+
+  private speakBy(connection: SessionConnection): void {
+    connection.speak(this.voice).catch((error: unknown) => {
+      // Of one that is being replaced nothing is wanted.
+      if (this.connection === connection) this.events.onSpeechFailed(error instanceof Error ? error.message : 'it cannot be sent');
+    });
   }
 
   private picturesCome(at: Micros): void {

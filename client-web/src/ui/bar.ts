@@ -14,6 +14,7 @@ export interface BarActions {
   readonly onTouchMode: () => void;
   readonly onInvite: () => void;
   readonly onControllers: () => void;
+  readonly onMicrophone: () => void;
   readonly onMenu: () => void;
   /** From 0 to 1. */
   readonly onVolume: (level: number) => void;
@@ -26,6 +27,7 @@ export class Bar {
   private readonly invite: HTMLButtonElement;
   private readonly tools = h('span', { class: 'tools' });
   private readonly controllers: HTMLButtonElement;
+  private readonly microphone: HTMLButtonElement;
   private readonly menu: HTMLButtonElement;
   private readonly company = h('span', { class: 'company' });
   private readonly volume = h('input', { type: 'range', class: 'volume', min: 0, max: 100, step: 5, 'aria-label': 'Volume' });
@@ -49,6 +51,9 @@ export class Bar {
     this.touchMode = button({ label: 'Touch: look and move', icon: icons.touch(), kind: 'quiet', onClick: actions.onTouchMode });
     this.touchMode.hidden = !hasTouch();
     this.invite = button({ label: 'Invite', icon: icons.people(), kind: 'quiet', onClick: actions.onInvite });
+    this.microphone = button({ label: 'Microphone', icon: icons.microphone(), kind: 'quiet', onClick: actions.onMicrophone });
+    this.microphone.hidden = true;
+    this.microphone.setAttribute('aria-pressed', 'false');
     this.menu = button({ label: 'Menu', icon: icons.menu(), kind: 'quiet', name: 'Menu', shortcut: 'Ctrl+Alt+Shift+M', onClick: actions.onMenu });
     this.menu.setAttribute('aria-haspopup', 'menu');
     this.showMenu(false);
@@ -73,7 +78,7 @@ export class Bar {
       this.tools,
     );
     this.tools.append(
-      this.menu, this.invite, this.controllers, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.volume, this.buttons.sound, this.buttons.fullscreen,
+      this.menu, this.invite, this.controllers, this.buttons.hud, this.buttons.pointer, this.buttons.type, this.touchMode, this.microphone, this.volume, this.buttons.sound, this.buttons.fullscreen,
     );
     const { signal } = this.abort;
     for (const name of ['pointermove', 'pointerdown', 'focusin'] as const) {
@@ -109,6 +114,12 @@ export class Bar {
 
   pressControllers(pressed: boolean): void {
     this.controllers.setAttribute('aria-pressed', String(pressed));
+  }
+
+  /** It may be used, and is on or off. */
+  showMicrophone(allowed: boolean, on: boolean): void {
+    this.microphone.hidden = !allowed;
+    this.microphone.setAttribute('aria-pressed', String(on));
   }
 
   /** Who else is there. */

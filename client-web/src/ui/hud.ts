@@ -1,6 +1,7 @@
 // The statistics overlay: how it goes, where every millisecond goes, and which encoder works and why.
 import { summary } from '../stats/declined.ts';
 import { StatsHistory, stageTitle } from '../stats/history.ts';
+import { microphoneOf } from '../stats/microphone.ts';
 import { displayIsHigh, rangeOf } from '../stats/range.ts';
 import { rateOf } from '../stats/rate.ts';
 import { soundOf } from '../stats/sound.ts';
@@ -20,7 +21,7 @@ interface Row {
   readonly p95: HTMLTableCellElement;
 }
 
-const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Rate', 'Role', 'Viewers', 'Transport', 'Averages', 'Sound', 'Encoder', 'Range', 'Device'] as const;
+const FACTS = ['Picture', 'Drawn at', 'Round trip', 'Clock', 'Not encoded', 'Keyframes', 'Rate', 'Role', 'Viewers', 'Transport', 'Averages', 'Sound', 'Microphone', 'Encoder', 'Range', 'Device'] as const;
 type Fact = (typeof FACTS)[number];
 
 export class Hud {
@@ -127,6 +128,7 @@ export class Hud {
     this.set('Keyframes', String(stats.keyframes));
     this.set('Rate', rateOf(stats.rate));
     this.set('Viewers', company(stats.viewers) || 'none');
+    this.set('Microphone', microphoneOf(stats.microphone ?? undefined));
     this.legend(stats);
     this.draw();
   }

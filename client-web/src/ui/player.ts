@@ -35,6 +35,7 @@ import { type Fit, PicturePlace } from './place.ts';
 import { qualityChoices } from './quality.ts';
 import { SaveButton, SavesBox, type SavesActions } from './saves.ts';
 import { ScreenWatch } from './screen.ts';
+import { VoiceControl } from './voice.ts';
 import { announcement, company, duration, ROLES } from './words.ts';
 
 /** What is to be played. */
@@ -93,6 +94,7 @@ export class Player {
   private readonly dualSenses: DualSenses;
   private readonly keys: KeysBox;
   private readonly saves: SavesBox | undefined;
+  readonly voice: VoiceControl;
   private readonly touchPad = new TouchPad();
   /** What a session offers beside its picture; whoever has more adds it here. */
   readonly menu = new SessionMenu(() => {
@@ -166,6 +168,7 @@ export class Player {
         this.view.setRange(hello.video.hdr);
         this.hud.hello(hello);
         this.greeted(hello);
+        this.voice.allow(hello.microphone);
         this.offerQuality(hello);
         // Who came by a link learns it here.
         if (hello.input != null) this.suggestTyping(hello.input.prefers_text);
@@ -181,6 +184,7 @@ export class Player {
       onPadEffects: ({ pad, light, players, left, right }) => {
         this.dualSenses.tell(pad, { light: light as Colour | undefined, players: players ?? undefined, left: left ?? undefined, right: right ?? undefined });
       },
+      onSpeechFailed: (reason) => { this.voice.microphone.turnOff(`The microphone cannot be sent: ${reason}`); },
       onRumble: ({ pad, strong, weak, ms }) => { this.input.gamepads.rumble(pad, strong, weak, ms); },
       onCursor: (cursor) => {
         this.cursor.show(cursor);
@@ -199,6 +203,7 @@ export class Player {
       onVolume: (level) => { this.speaker.setLevel(level); },
       onInvite: () => { this.toggleInvite(); },
       onControllers: () => { this.toggleControllers(); },
+      onMicrophone: () => { this.voice.toggle(); },
       onMenu: () => { this.does('menu'); },
     });
     this.invite = new InviteBox({
@@ -256,10 +261,19 @@ export class Player {
     this.surface.addEventListener('focus', () => {
       if (this.typing) this.input.text.element.focus({ preventScroll: true });
     }, { signal: this.abort.signal });
+    this.voice = new VoiceControl(this.bar, this.menu, {
+      onTrack: (track) => { this.session.speak(track); },
+      onLeft: () => { this.surface.focus({ preventScroll: true }); },
+      say: (text) => { this.tell(text); },
+    });
     this.fillMenu();
     this.compose();
     this.describe(entry);
     document.addEventListener('fullscreenchange', () => { this.fullscreenChanged(); }, { signal: this.abort.signal });
+    // The game stands still then.
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'hidden') this.voice.microphone.turnOff('The microphone is off: the page was hidden');
+    }, { signal: this.abort.signal });
     // The window may move to another display.
     displayIsHigh().addEventListener('change', () => {
       if (this.hello !== undefined) this.hud.hello(this.hello);
@@ -291,6 +305,7 @@ export class Player {
     this.screen?.close();
     this.invite.close();
     this.controllers.close();
+    this.voice.close();
     this.session.leave();
     this.speaker.close();
     this.bar.close();
@@ -345,7 +360,7 @@ export class Player {
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
     this.bar.add(this.saving.element);
-    this.element.append(this.bar.element, this.menu.element, this.surface, this.cursor.element, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
+    this.element.append(this.bar.element, this.menu.element, this.surface, this.cursor.element, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, this.voice.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
   }
 
   /** What may be done is known. */
@@ -470,6 +485,8 @@ export class Player {
     if (state.name === 'live') this.liveSince ??= performance.now();
     else if (isFinal(state) && this.liveSince !== undefined) this.playedMs = performance.now() - this.liveSince;
     if (state.name !== 'live') this.menu.close();
+    if (isFinal(state)) this.voice.close();
+    else this.voice.interrupted(state.name !== 'live');
     this.panel.show(state, this.playedMs);
     this.bar.pin(state.name !== 'live');
     const words = announcement(state, this.title);

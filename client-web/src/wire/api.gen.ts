@@ -476,6 +476,8 @@ export interface components {
             keyboard: components["schemas"]["KeyboardMode"];
             /** @description What it is. */
             kind: components["schemas"]["EntryKind"];
+            /** @description It listens to its player's microphone, where the player and the node allow that. */
+            microphone: boolean;
             /** @description Absolute address of a still picture. */
             poster_url?: string | null;
             /** @description The node keeps what a player saves in it. */
@@ -704,6 +706,54 @@ export interface components {
          * @enum {string}
          */
         KeyboardMode: "places" | "text";
+         * @description Whether a client may send its microphone's sound.
+         * @enum {string}
+         */
+        MicrophoneAccess: "allowed" | "not_by_game" | "not_by_node" | "not_by_role";
+        /** @description What came of a player's microphone. */
+        MicrophoneStats: {
+            /**
+             * Format: int32
+             * @description Milliseconds of it that wait to be recorded.
+             */
+            buffer_ms: number;
+            /**
+             * Format: int32
+             * @description Milliseconds of it that were left out, since they were too much or too late, in all.
+             */
+            dropped_ms: number;
+            /** @description Why nothing is heard any more. */
+            failed?: string | null;
+            /**
+             * Format: int32
+             * @description Kilobits a second, over the last second.
+             */
+            kbps: number;
+            /**
+             * Format: int64
+             * @description Packets that did not come, in all.
+             */
+            lost: number;
+            /** @description Something came lately. */
+            on: boolean;
+            /**
+             * Format: int64
+             * @description Packets that came, in all.
+             */
+            packets: number;
+            /** @description What is played records it, be it on or not. */
+            recorded: boolean;
+            /**
+             * Format: int64
+             * @description Of them, those right before a packet that came, which says something of them where the browser expects losses.
+             */
+            recovered: number;
+            /**
+             * Format: int64
+             * @description Packets that came too late, were none, or found the decoder's queue full, in all.
+             */
+            refused: number;
+        };
         /** @description Asks for a link that lets others join a session. */
         NewInvitation: {
             /**
@@ -966,6 +1016,8 @@ export interface components {
             /** @description Why the picture has standard range though the session was asked for in high dynamic range. */
             hdr_declined?: string | null;
             input?: components["schemas"]["InputTaken"] | null;
+            /** @description Whether the client may send its microphone's sound. */
+            microphone: components["schemas"]["MicrophoneAccess"];
             /** @description What the client may do. */
             role: components["schemas"]["Role"];
             saves?: components["schemas"]["SessionSaves"] | null;
@@ -1158,6 +1210,7 @@ export interface components {
              * @description Mean from capture to presentation, milliseconds.
              */
             mean_total?: number | null;
+            microphone?: components["schemas"]["MicrophoneStats"] | null;
             /** @description What the rate follows. */
             rate: components["schemas"]["RateStats"];
             /**

@@ -35,6 +35,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     hdr_declined: maybe(text),
     device: text,
     input: maybe(object({ touch: taken, pen: taken, pad_extras: truth, text: truth, prefers_text: truth })),
+    microphone: oneOf('allowed', 'not_by_game', 'not_by_node', 'not_by_role'),
   }),
   ping: object({ id: number }),
   stats: object({
@@ -51,6 +52,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     input_dropped: number,
     viewers: object({ co_players: number, spectators: number }),
     rate: object({ path: text, limited_by: text, queue_ms: number, arrives_kbps: number, frame_rate: number, size: number, size_changes: number }),
+    microphone: maybe(object({ on: truth, recorded: truth, kbps: number, packets: number, lost: number, recovered: number, refused: number, buffer_ms: number, dropped_ms: number, failed: maybe(text) })),
     stages: listOf(object({ stage: text, ms: percentiles, mean: maybe(number) })),
     mean_total: maybe(number),
     total: maybe(percentiles),

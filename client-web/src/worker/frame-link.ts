@@ -1,12 +1,15 @@
 // One connection whose frames are decoded here, in a worker of its own: frames in, acknowledgements, control and
 // input out. Its other end is quic/connection.ts.
 import type { FromLink, LinkAddress, Picture, ToLink } from '../quic/messages.ts';
+import { VoiceWriter } from '../audio/voice.ts';
+import { messageOf } from '../video/pipeline.ts';
 import { AckWriter } from '../wire/acks.ts';
 import { clientNow } from '../units.ts';
 import { ChunkDecoder } from './chunk-decoder.ts';
 import { QuicWire } from './quic-wire.ts';
 import { SocketWire } from './socket-wire.ts';
 import { SoundDecoder } from './sound-decoder.ts';
+import { VoiceEncoder } from './voice-encoder.ts';
 import type { Wire, WireEvents } from './wire.ts';
 
 const FIGURES_EVERY_MS = 1_000;
@@ -17,6 +20,8 @@ export class FrameLink {
   private wire: Wire | undefined;
   private pictures: MessagePort | undefined;
   private sound: SoundDecoder | undefined;
+  private readonly spoken = new VoiceWriter();
+  private voice: VoiceEncoder | undefined;
   private over = false;
   private figures: ReturnType<typeof setInterval> | undefined;
 
@@ -46,6 +51,9 @@ export class FrameLink {
       case 'motion':
         this.wire?.motion(message.bytes);
         return;
+      case 'voice':
+        this.speak(message.blocks);
+        return;
       case 'probe':
         this.acks.repeat();
         return;
@@ -73,6 +81,18 @@ export class FrameLink {
     }, () => undefined);
   }
 
+  private speak(blocks: MessagePort | undefined): void {
+    this.voice?.close();
+    this.voice = undefined;
+    if (blocks === undefined || this.over) return;
+    const failed = (reason: string): void => { this.post({ type: 'voice-failed', reason }); };
+    try {
+      this.voice = new VoiceEncoder(blocks, this.spoken, (datagram) => { this.wire?.voice(datagram); }, failed);
+    } catch (error) {
+      failed(messageOf(error));
+    }
+  }
+
   private tellFigures(): void {
     const sound = this.sound?.figures ?? { expected: 0, lost: 0, recovered: 0 };
     this.post({ type: 'figures', figures: { ...this.decoder.figures(), sound } });
@@ -86,6 +106,7 @@ export class FrameLink {
     this.decoder.close();
     this.pictures?.close();
     this.sound?.close();
+    this.voice?.close();
     this.wire?.close();
     this.onOver();
   }

@@ -54,6 +54,10 @@ export class QuicWire implements Wire {
     this.send(DATAGRAM.acks, message);
   }
 
+  voice(message: Uint8Array<ArrayBuffer>): void {
+    this.leave(message, () => undefined);
+  }
+
   close(): void {
     this.over = true;
     try {
@@ -150,6 +154,10 @@ export class QuicWire implements Wire {
     const done = (): void => {
       if (pipe !== undefined) this.events.onSent(pipe, body.length);
     };
+    this.leave(datagram(kind, body), done);
+  }
+
+  private leave(message: Uint8Array<ArrayBuffer>, done: () => void): void {
     if (this.datagrams === undefined || this.waiting >= MOST_DATAGRAMS) {
       done();
       return;
@@ -159,7 +167,7 @@ export class QuicWire implements Wire {
       this.waiting -= 1;
       done();
     };
-    this.datagrams.write(datagram(kind, body)).then(sent, sent);
+    this.datagrams.write(message).then(sent, sent);
   }
 
   private write(writer: Writer, bytes: Uint8Array<ArrayBuffer>, pipe?: PipeName, length = 0): void {

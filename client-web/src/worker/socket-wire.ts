@@ -76,6 +76,13 @@ export class SocketWire implements Wire {
     if ((this.socket?.bufferedAmount ?? 0) <= MOST_WAITING) this.send(MESSAGE.acks, message);
   }
 
+  voice(message: Uint8Array<ArrayBuffer>): void {
+    const { socket } = this;
+    if (socket?.readyState !== WebSocket.OPEN || socket.bufferedAmount > MOST_WAITING) return;
+    socket.send(message);
+    this.written += message.length;
+  }
+
   close(): void {
     this.over = true;
     clearTimeout(this.timer);

@@ -26,5 +26,7 @@ export interface Wire {
   motion(event: Uint8Array<ArrayBuffer>): void;
   /** What cannot leave soon is dropped. */
   acks(message: Uint8Array<ArrayBuffer>): void;
+  /** A datagram of the player's voice; the same. */
+  voice(datagram: Uint8Array<ArrayBuffer>): void;
   close(): void;
 }

@@ -285,6 +285,8 @@ pub struct Audio {
     pub rate: HumanRate,
     /// Length of a packet: 5, 10 or 20 ms.
     pub packet: HumanDuration,
+    /// Games whose entries ask for it may be given their player's microphone.
+    pub microphone: bool,
 }
 
 /// `[webrtc]`.
@@ -494,6 +496,7 @@ impl Default for Audio {
             enabled: true,
             rate: HumanRate::from_kbps(128),
             packet: HumanDuration::from_millis(10),
+            microphone: true,
         }
     }
 }

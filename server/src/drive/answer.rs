@@ -90,12 +90,21 @@ pub(super) fn choose(
     Ok(media)
 }
 
+/// Ways that sound may go.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    /// To the client.
+    pub(super) sound: bool,
+    /// From it.
+    pub(super) microphone: bool,
+}
+
 /// Answers an offer with this codec, in so many bits.
 pub(super) async fn answer(
     node: &Node,
     codec: Option<Codec>,
     depth: BitDepth,
-    sound: bool,
+    Way { sound, microphone }: Way,
     offer: &str,
 ) -> Result<(Taken, transport::Answer), ConnectError> {
     let port = node.media_port().map_err(|error| ConnectError::Failed(error.to_string()))?;
@@ -103,6 +112,7 @@ pub(super) async fn answer(
         codecs: codec.into_iter().collect(),
         depth,
         sound,
+        microphone,
         connect_timeout: node.config.sessions.connect.get(),
         ..WebRtcConfig::new(port, node.certificate.clone())
     };

@@ -53,6 +53,15 @@ pub(super) enum Said {
     Bye,
 }
 
+/// What is told of sound.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// What the client hears.
+    pub(super) audio: Option<wire::AudioStats>,
+    /// What it says.
+    pub(super) microphone: Option<wire::MicrophoneStats>,
+}
+
 /// Why a control message is refused. It changed nothing.
 #[derive(Debug, Error)]
 pub(super) enum Refused {
@@ -181,6 +190,7 @@ impl ClientSide {
         device: &str,
         saves: Option<wire::SessionSaves>,
         input: Option<wire::InputTaken>,
+        microphone: wire::MicrophoneAccess,
     ) -> ServerMessage {
         let mut declined = self.choice.declined(&self.encoder);
         declined.extend_from_slice(&self.given_up);
@@ -199,6 +209,7 @@ impl ClientSide {
             device: device.into(),
             saves,
             input,
+            microphone,
         }
     }
 
@@ -342,7 +353,7 @@ impl ClientSide {
         &mut self,
         now: MediaTime,
         (target, rate): (Bitrate, wire::RateStats),
-        audio: Option<wire::AudioStats>,
+        Heard { audio, microphone }: Heard,
         source: &SourceCounts,
         encoder: &encoder::WorkerStats,
         viewers: wire::Viewers,
@@ -367,6 +378,7 @@ impl ClientSide {
             viewers,
             rate,
             audio,
+            microphone,
             stages: summary
                 .stages
                 .iter()
@@ -458,7 +470,13 @@ mod tests {
 
     #[test]
     fn the_client_is_told_what_is_in_use_and_why_nothing_better() {
-        let hello = |side: &ClientSide| match side.hello("session", "device", None, None) {
+        let hello = |side: &ClientSide| match side.hello(
+            "session",
+            "device",
+            None,
+            None,
+            wire::MicrophoneAccess::NotByGame,
+        ) {
             ServerMessage::Hello { encoder, encoder_caveat, declined, .. } => {
                 (encoder, encoder_caveat.expect("neither keeps up"), declined)
             }
@@ -491,7 +509,13 @@ mod tests {
     #[test]
     fn the_client_is_told_whether_it_has_hdr_and_why_not() {
         let mut side = side();
-        let hello = |side: &ClientSide| match side.hello("session", "device", None, None) {
+        let hello = |side: &ClientSide| match side.hello(
+            "session",
+            "device",
+            None,
+            None,
+            wire::MicrophoneAccess::NotByGame,
+        ) {
             ServerMessage::Hello { video, hdr_declined, .. } => (video.hdr, hdr_declined),
             other => panic!("{other:?}"),
         };
@@ -514,7 +538,7 @@ mod tests {
         let encoder = encoder::WorkerStats::default();
         let rates = Rates::new(now, RateConfig::default());
         let rate = (rates.encoder_target(), rates.stats(now));
-        match side.stats(now, rate, None, &counts, &encoder, wire::Viewers::default()) {
+        match side.stats(now, rate, Heard::default(), &counts, &encoder, wire::Viewers::default()) {
             ServerMessage::Stats(stats) => stats,
             other => panic!("{other:?}"),
         }
@@ -625,7 +649,9 @@ mod tests {
         assert_eq!(side.said(now, br#"{"type":"quality"}"#).unwrap(), quality(None, None));
         // Its pictures become larger; what it was granted stays.
         side.resized(Size::new(1_920, 1_080));
-        let ServerMessage::Hello { video, .. } = side.hello("session", "device", None, None) else {
+        let ServerMessage::Hello { video, .. } =
+            side.hello("session", "device", None, None, wire::MicrophoneAccess::NotByGame)
+        else {
             panic!("no greeting")
         };
         assert_eq!((video.width, video.height), (1_920, 1_080));

@@ -20,10 +20,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::Plan;
 use super::answer::{ForClient, Taken};
 use super::audience::{Audience, Deed};
-use super::client::ClientSide;
+use super::client::{ClientSide, Heard};
 use super::connection::{Connection, at, next_event};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report, Stop};
 use super::rates::Rates;
+use super::voice::Voice;
 use crate::apps::VideoMode;
 use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
@@ -55,6 +56,8 @@ pub(super) struct Driver {
     keep: Option<Arc<Keep>>,
     input: Option<Box<dyn InputSink>>,
     rumble: Option<rumble::Rumble>,
+    /// What the player says.
+    voice: Voice,
     encoder_up: bool,
     /// The encoder in use.
     encoder_session: Option<EncoderSession>,
@@ -160,6 +163,7 @@ impl Driver {
         let kind = if hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
         let encoders = (kind, names(&plan.encoders));
         let barcode = plan.barcode;
+        let voice = Voice::new(plan.id.as_str(), node.microphone(plan.app.as_ref()));
         let media_plan = MediaPlan {
             label,
             app: plan.app,
@@ -185,6 +189,7 @@ impl Driver {
             keep: plan.keep,
             input: None,
             rumble: None,
+            voice,
             encoder_up: false,
             encoder_session: None,
             video,
@@ -310,12 +315,14 @@ impl Driver {
                     media.set_paused(false);
                 }
                 self.audience.sound().set_paused(false);
+                self.voice.set_paused(false);
             }
             Action::Suspend => {
                 if let Some(media) = &self.media {
                     media.set_paused(true);
                 }
                 self.audience.sound().set_paused(true);
+                self.voice.set_paused(true);
                 self.release_input();
             }
             Action::Keyframe => {
@@ -354,6 +361,7 @@ impl Driver {
     /// machine's drain deadline ends the session without it.
     fn stop_media(&mut self) -> Option<Event> {
         self.input = None;
+        self.voice.close();
         let sound = self.audience.sound().take();
         let Some(media) = self.media.take() else { return Some(Event::Drained) };
         let (reports, node) = (self.reports_in.clone(), self.node.clone());
@@ -373,6 +381,7 @@ impl Driver {
 
     async fn close_transport(&mut self) {
         self.audience.sound().silence(PLAYER);
+        self.voice.off();
         if let Some(connection) = self.connection.take() {
             connection.close().await;
         }
@@ -403,13 +412,15 @@ impl Driver {
         let (source, encoder) = media.counts();
         self.client.count(&self.node.metrics, &source, &encoder);
         let audio = self.audience.sound().look(now, &self.node.metrics);
+        let microphone = self.voice.look(now, &self.node.metrics);
         self.audience.counted(source, encoder.clone());
         if self.connection.is_none() || self.machine.phase() != Phase::Live {
             return;
         }
         let rate = (self.rates.encoder_target(), self.rates.stats(now));
         let viewers = self.audience.present();
-        let stats = self.client.stats(now, rate, audio, &source, &encoder, viewers);
+        let heard = Heard { audio, microphone };
+        let stats = self.client.stats(now, rate, heard, &source, &encoder, viewers);
         self.say(&stats);
         self.ping(now);
     }
@@ -417,7 +428,8 @@ impl Driver {
     fn greet(&mut self) {
         let saves = self.keep.as_ref().and_then(|keep| keep.told());
         let (device, input) = (self.node.device_name(), self.audience.takes());
-        let hello = self.client.hello(self.id.as_str(), &device, saves, input);
+        let microphone = self.voice.access();
+        let hello = self.client.hello(self.id.as_str(), &device, saves, input, microphone);
         self.say(&hello);
         self.show_cursor();
         self.show_step();

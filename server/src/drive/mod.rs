@@ -14,6 +14,7 @@ pub(crate) mod screen;
 mod source;
 mod trace;
 mod viewer;
+mod voice;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

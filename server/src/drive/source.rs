@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use media::{
     AudioSource, Clock, CursorUpdate, Frame, FrameId, FrameRate, FrameRequest, FrameSource,
-    InputSink, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent,
+    InputSink, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent, VoiceSink,
 };
 use session::pacing::FramePacer;
 
@@ -46,6 +46,8 @@ pub enum SourceReport {
         sound: Option<Box<dyn AudioSource>>,
         /// What its gamepads are to do.
         rumble: Option<watch::Receiver<Rumbles>>,
+        /// Where the player's voice goes.
+        voice: Option<Arc<dyn VoiceSink>>,
         /// Whether its pictures can be coded smaller.
         resizes: bool,
     },
@@ -276,9 +278,9 @@ impl Shared {
     fn run(&self, app: &dyn App, video: VideoMode, output: &mut dyn SourceOutput) {
         let mut source = match app.open(video, self.clock.clone(), &self.start) {
             Ok(running) => {
-                let Running { source, input, sound, rumble } = running;
+                let Running { source, input, sound, rumble, voice } = running;
                 let resizes = source.info().resizes;
-                output.report(SourceReport::Opened { input, sound, rumble, resizes });
+                output.report(SourceReport::Opened { input, sound, rumble, voice, resizes });
                 source
             }
             Err(error) => return output.report(SourceReport::OpenFailed(error)),

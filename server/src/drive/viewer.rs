@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::audience::{Audience, Shake, Stream, ViewerCounts};
-use super::client::ClientSide;
+use super::client::{ClientSide, Heard};
 use super::connection::{Connection, at, next_event};
 use super::driver::{STATS_EVERY, rumble};
 use super::rates::Rates;
@@ -229,8 +229,9 @@ impl Viewer {
         }
         let (source, encoder) = self.audience.counts();
         let rate = (self.audience.rate(), self.rates.stats(now));
-        let (audio, viewers) = (self.audience.sound().told(), self.audience.present());
-        let stats = self.client.stats(now, rate, audio, &source, &encoder, viewers);
+        let heard = Heard { audio: self.audience.sound().told(), microphone: None };
+        let viewers = self.audience.present();
+        let stats = self.client.stats(now, rate, heard, &source, &encoder, viewers);
         self.say(&stats);
         self.ping(now);
     }
@@ -238,7 +239,8 @@ impl Viewer {
     fn greet(&mut self) {
         if self.greeted {
             let (device, input) = (self.node.device_name(), self.audience.takes());
-            let hello = self.client.hello(self.id.as_str(), &device, None, input);
+            let microphone = wire::MicrophoneAccess::NotByRole;
+            let hello = self.client.hello(self.id.as_str(), &device, None, input, microphone);
             self.say(&hello);
             self.show_cursor();
             self.ping(self.node.clock.now());

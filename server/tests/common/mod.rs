@@ -99,7 +99,7 @@ impl App for PatternApp {
     ) -> Result<Running, OpenError> {
         let source = Box::new(PulledPattern::new(video.size, 3, clock));
         let sound = self.rushes.then(|| Box::new(Noise(1)) as Box<dyn AudioSource>);
-        Ok(Running { source, input: Box::new(NoHands), sound, rumble: None })
+        Ok(Running { source, input: Box::new(NoHands), sound, rumble: None, voice: None })
     }
     fn device(&self) -> Option<DeviceId> {
         None
@@ -147,7 +147,7 @@ impl App for WideApp {
         _: &Start,
     ) -> Result<Running, OpenError> {
         let source = Box::new(Wide(PulledPattern::new(video.size, 3, clock)));
-        Ok(Running { source, input: Box::new(NoHands), sound: None, rumble: None })
+        Ok(Running { source, input: Box::new(NoHands), sound: None, rumble: None, voice: None })
     }
     fn device(&self) -> Option<DeviceId> {
         None
@@ -255,6 +255,7 @@ impl App for DisplayApp {
             input: Box::new(Hands { surface, resized: self.1, inputs: 0 }),
             sound: None,
             rumble: None,
+            voice: None,
         })
     }
     fn device(&self) -> Option<DeviceId> {
@@ -344,6 +345,7 @@ impl App for FaultyApp {
             input: Box::new(Trigger(self.0, touched)),
             sound: None,
             rumble: None,
+            voice: None,
         })
     }
     fn device(&self) -> Option<DeviceId> {

@@ -37,7 +37,8 @@ impl Driver {
             Ok(media) => {
                 let (codec, depth) = media.coded();
                 let sound = self.audience.sound().is_offered();
-                let answered = answer::answer(&self.node, codec, depth, sound, offer).await;
+                let way = answer::Way { sound, microphone: self.voice.is_allowed() };
+                let answered = answer::answer(&self.node, codec, depth, way, offer).await;
                 answered.map(|(taken, answer)| (taken, media, answer))
             }
             Err(error) => Err(error),
@@ -97,6 +98,7 @@ impl Driver {
     /// Serves a client from now on, whatever it came by; yields the connection's name.
     fn take_over(&mut self, taken: Taken, media: ForClient) -> String {
         self.audience.sound().silence(PLAYER);
+        self.voice.off();
         self.connections += 1;
         let connection = Connection::new(self.connections, taken, &self.node.metrics);
         let name = connection.name().to_owned();

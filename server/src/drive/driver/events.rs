@@ -68,9 +68,11 @@ impl Driver {
                 self.follow_rates(now);
             }
             TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
+            TransportEvent::Voice(packet) => self.voice.packet(now, packet, &self.node.metrics),
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
                 self.audience.sound().silence(PLAYER);
+                self.voice.off();
                 self.node.metrics.floods.inc_by(u64::from(matches!(reason, CloseReason::Flood(_))));
                 if let Some(connection) = &self.connection {
                     self.node.metrics.connection_closed(connection.by(), &reason);
@@ -87,7 +89,6 @@ impl Driver {
                 self.past_client = None;
                 self.tell(event).await;
             }
-            // Sound from clients comes with hosted games.
             _ => {}
         }
     }

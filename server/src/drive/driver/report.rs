@@ -12,7 +12,8 @@ use crate::drive::source::SourceReport;
 impl Driver {
     pub(super) async fn report(&mut self, report: Report) {
         let event = match report {
-            Report::Source(SourceReport::Opened { mut input, sound, rumble, resizes }) => {
+            Report::Source(SourceReport::Opened { mut input, sound, rumble, voice, resizes }) => {
+                self.voice.opened(voice);
                 self.audience.sound().opened(sound, self.node.clock.clone());
                 let (now, seq) = (self.node.clock.now(), self.newest_input);
                 // Those that were plugged in meanwhile.

@@ -41,8 +41,8 @@ impl Viewer {
                 Ok((codec, kind)) => {
                     let depth = kind.format.depth();
                     let sound = self.audience.sound().is_offered();
-                    let answered =
-                        answer::answer(&self.node, Some(codec), depth, sound, offer).await;
+                    let way = answer::Way { sound, microphone: false };
+                    let answered = answer::answer(&self.node, Some(codec), depth, way, offer).await;
                     answered.map(|(taken, answer)| Answer {
                         connection: self.take_over(taken, (codec, kind)),
                         sdp: answer.sdp,

@@ -72,7 +72,9 @@ impl Viewer {
                     _ => self.away(limits.reconnect.get()),
                 }
             }
-            // A path that is silent closes its gate; sound from clients comes with hosted games.
+            // The microphone is the player's.
+            TransportEvent::Voice(_) => _ = self.node.metrics.voice_refused.inc(),
+            // A path that is silent closes its gate.
             _ => {}
         }
     }
