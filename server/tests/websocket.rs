@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, Request, StatusCode};
-use common::{Ask, PATIENCE, Session, ask, create, serve, until};
+use common::{Ask, PATIENCE, Session, ask, create, create_with, serve, until};
+use encoder::opus::{LONGEST, OpusEncoder};
 use futures::{SinkExt as _, StreamExt as _};
 use media::websocket::{Piece, first_byte};
-use media::webtransport::FrameHeader;
+use media::webtransport::{AudioDatagram, FrameHeader};
 use media::{
-    Acks, Codec, DataChannel, FrameAck, FrameState, InputEvent, InputSeq, KeyCode, SequencedInput,
-    UnitKind,
+    Acks, Bitrate, Codec, DataChannel, FrameAck, FrameState, InputEvent, InputSeq, KeyCode,
+    SequencedInput, UnitKind,
 };
 use nearlight::node::Node;
 use nearlight::serve::Server;
@@ -412,13 +413,8 @@ async fn a_session_is_played_over_tls() {
     server.shut_down().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_joins_watches_by_websocket_too() {
-    let server = serve(&[]).await;
-    let node = server.node();
-    let (session, path) = session(node, create()).await;
-    let mut player = Client::connect(&server, &path, None).await.unwrap();
-    player.begins().await;
+/// The address of somebody who joins as a spectator.
+async fn invited(node: &Arc<Node>, session: &Session) -> String {
     let wish = json!({"role": "spectator"}).to_string();
     let invited =
         session.ask(Method::POST, "/invitations").bearer(&session.token).json(wish).of(node).await;
@@ -429,12 +425,104 @@ async fn whoever_joins_watches_by_websocket_too() {
     let (token, socket) = (&joined["token"], joined["socket_url"].as_str().unwrap());
     let socket = socket.strip_prefix("http://node.test").unwrap();
     let own = ask(Method::POST, socket).bearer(token.as_str().unwrap()).of(node).await;
-    let path = path_of(own.json()["url"].as_str().unwrap(), "ws");
+    path_of(own.json()["url"].as_str().unwrap(), "ws")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_joins_watches_by_websocket_too() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let (session, path) = session(node, create()).await;
+    let mut player = Client::connect(&server, &path, None).await.unwrap();
+    player.begins().await;
+    let path = invited(node, &session).await;
     let mut viewer = Client::connect(&server, &path, None).await.unwrap();
     assert_eq!(viewer.said("hello").await["role"], "spectator");
     viewer.begins().await;
     assert_eq!(Client::connect(&server, &path, None).await.err(), Some(StatusCode::UNAUTHORIZED));
     server.shut_down().await;
+}
+
+/// Asks for a session of this app.
+fn playing(app: &str) -> Ask {
+    create_with(&json!({"app": app, "video": {"width": 128, "height": 96, "fps": 30}}))
+}
+
+/// A datagram of 20 ms of noise.
+fn spoken(sequence: u16) -> Vec<u8> {
+    let mut coder = OpusEncoder::open(Bitrate::from_kbps(32)).unwrap();
+    let mut packet = [0; LONGEST];
+    let noise: Vec<f32> = (0..1_920_u32).map(|n| (n * 7_919 % 997) as f32 / 997.0 - 0.5).collect();
+    let length = coder.encode(&noise, &mut packet).unwrap();
+    let earlier = Default::default();
+    let packet = &packet[..length];
+    let mut out = Vec::new();
+    AudioDatagram { sequence, timestamp: 0, length: 8, packet, earlier }.encode(&mut out);
+    out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_players_voice_is_heard_and_nobody_elses() {
+    let server = serve(&[]).await;
+    let node = server.node();
+    let (session, path) = session(node, playing("rushing")).await;
+    let mut player = Client::connect(&server, &path, None).await.unwrap();
+    assert_eq!(player.said("hello").await["microphone"], "allowed");
+    player.begins().await;
+    let say = |bytes: Vec<u8>| Message::Binary(bytes.into());
+    for sequence in 0..10 {
+        player.socket.send(say(spoken(sequence))).await.unwrap();
+    }
+    let told = loop {
+        let told = player.said("stats").await["microphone"].clone();
+        if told["packets"] == 10 {
+            break told;
+        }
+    };
+    assert_eq!(
+        (&told["on"], &told["recorded"], &told["lost"]),
+        (&json!(true), &json!(true), &json!(0))
+    );
+    assert_eq!(told["buffer_ms"], 200, "all of it was put in");
+    assert_eq!(count(node, "nearlight_voice_refused_total"), 0);
+    let joined = invited(node, &session).await;
+    let mut viewer = Client::connect(&server, &joined, None).await.unwrap();
+    assert_eq!(viewer.said("hello").await["microphone"], "not_by_role");
+    viewer.begins().await;
+    viewer.socket.send(say(spoken(100))).await.unwrap();
+    until("it is counted", async || {
+        (count(node, "nearlight_voice_refused_total") == 1).then_some(())
+    })
+    .await;
+    assert_eq!(count(node, "nearlight_voice_packets_total"), 10);
+    // What is no voice ends the connection of whoever sent it.
+    player.socket.send(say(vec![0x11, 0x10, 0])).await.unwrap();
+    let why = "the client sent a voice that is none: a datagram of sound is too short".to_owned();
+    assert_eq!(player.closed().await, (1_008, why));
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voice_is_not_heard_where_game_or_node_do_not_allow_it() {
+    for (overrides, app, told) in [
+        (&[][..], "pattern", "not_by_game"),
+        (&["audio.microphone=false"][..], "rushing", "not_by_node"),
+    ] {
+        let server = serve(overrides).await;
+        let node = server.node();
+        let (_, path) = session(node, playing(app)).await;
+        let mut player = Client::connect(&server, &path, None).await.unwrap();
+        assert_eq!(player.said("hello").await["microphone"], told);
+        player.begins().await;
+        player.socket.send(Message::Binary(spoken(0).into())).await.unwrap();
+        until("it is counted", async || {
+            (count(node, "nearlight_voice_refused_total") == 1).then_some(())
+        })
+        .await;
+        assert_eq!(player.said("stats").await["microphone"], json!(null));
+        assert_eq!(count(node, "nearlight_voice_packets_total"), 0);
+        server.shut_down().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

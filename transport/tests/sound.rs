@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use client::{Arrived, MonotonicClock, Wish, annex_b, connect, event, unit};
-use media::webtransport::AudioDatagram;
+use media::webtransport::{AudioDatagram, EarlierAudio};
 use media::{
     AudioPacket, BitDepth, Codec, MediaTime, SendRefused, TrackId, Transport, TransportEvent,
 };
@@ -124,6 +124,69 @@ async fn sound_that_is_not_wanted_or_of_no_use_is_answered_as_rfc_3264_has_it() 
     assert!(disabled.starts_with("audio 0 ") && disabled.contains("a=inactive"), "{disabled}");
     let unknown = answered(|offer| offer.replace("opus/48000/2", "G722/8000")).await;
     assert!(unknown.starts_with("audio 0 "), "{unknown}");
+}
+
+/// The next packets of the client's voice.
+async fn spoken(transport: &mut impl Transport, count: usize) -> Vec<(u16, Bytes)> {
+    let mut packets = Vec::new();
+    while packets.len() < count {
+        let said = |event: &TransportEvent| matches!(event, TransportEvent::Voice(_));
+        let TransportEvent::Voice(packet) = client::until(transport, said).await else {
+            unreachable!()
+        };
+        packets.push((packet.sequence, packet.data));
+    }
+    packets
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_speak_is_told_so_and_what_is_said_is_told() {
+    let wish = Wish { voice: true, ..LISTENER };
+    let may = |sound| WebRtcConfig { microphone: true, sound, ..client::config() };
+    let (client, mut transport, answer) = connect(wish, may(true)).await;
+    let audio = section(&answer.sdp);
+    for line in ["a=sendrecv", "useinbandfec=1", "usedtx=1", "stereo=0", "sprop-stereo=1"] {
+        assert!(audio.contains(line), "{line} in {audio}");
+    }
+    for (sequence, said) in [(65_534, b"one"), (65_535, b"two"), (1, b"six")] {
+        client.say(sequence, said).await;
+    }
+    let one = |sequence: u16, said: &'static [u8]| (sequence, Bytes::from_static(said));
+    let all = [one(65_534, b"one"), one(65_535, b"two"), one(1, b"six")];
+    assert_eq!(spoken(&mut transport, 3).await, all);
+    // What is heard goes on beside it.
+    transport.audio_sink().unwrap().send(&packet(1_000)).unwrap();
+    // Without sound the section is for the voice alone; who only listens is told nothing of one.
+    let (_client, _transport, answer) = connect(wish, may(false)).await;
+    assert!(section(&answer.sdp).contains("a=recvonly"), "{}", answer.sdp);
+    for (wish, config) in [(wish, with_sound()), (LISTENER, may(true))] {
+        let (_client, _transport, answer) = connect(wish, config).await;
+        assert!(section(&answer.sdp).contains("a=sendonly"), "{}", answer.sdp);
+    }
+}
+
+fn datagram(sequence: u16, said: &[u8], before: &[u8]) -> Vec<u8> {
+    let entry = |packet| EarlierAudio { before: 1_800, packet };
+    let earlier = (!before.is_empty()).then(|| entry(before)).into_iter().collect();
+    let mut out = Vec::new();
+    AudioDatagram { sequence, timestamp: 0, length: 8, packet: said, earlier }.encode(&mut out);
+    out
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voice_in_datagrams_is_told_once_and_what_is_none_ignored() {
+    let (_endpoint, client, mut transport) = webtransport().await;
+    let say = |bytes: Vec<u8>| client.connection.send_datagram(bytes).unwrap();
+    say(datagram(7, b"one", b""));
+    say(datagram(8, b"two", b"one"));
+    say(vec![0x11, 0x10, 0]);
+    say(vec![0x11; 1_000]);
+    // One between is lost.
+    say(datagram(10, b"six", b"ten"));
+    let one = |sequence: u16, said: &'static [u8]| (sequence, Bytes::from_static(said));
+    let all = [one(7, b"one"), one(8, b"two"), one(9, b"ten"), one(10, b"six")];
+    assert_eq!(spoken(&mut transport, 4).await, all);
+    assert_eq!(transport.ignored_datagrams(), 2);
 }
 
 async fn webtransport() -> (Endpoint, Client, WebTransport) {

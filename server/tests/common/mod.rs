@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -13,6 +13,7 @@ use media::{
     AudioError, AudioSource, Clock, CpuImage, DeviceId, Frame, FrameImage, FrameRequest,
     FrameSource, ImageError, InputSink, MediaTime, PictureKind, PixelFormat, Plane, PlaneMut, Rect,
     SequencedInput, SharedImage, Size, Sound, SourceError, SourceEvent, SourceInfo, StageTimes,
+    VoiceSink, VoiceState,
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use nearlight::config::{self, Config};
@@ -99,12 +100,16 @@ impl App for PatternApp {
     ) -> Result<Running, OpenError> {
         let source = Box::new(PulledPattern::new(video.size, 3, clock));
         let sound = self.rushes.then(|| Box::new(Noise(1)) as Box<dyn AudioSource>);
-        Ok(Running { source, input: Box::new(NoHands), sound, rumble: None, voice: None })
+        let voice = self.rushes.then(|| Arc::new(Ear::default()) as Arc<dyn VoiceSink>);
+        Ok(Running { source, input: Box::new(NoHands), sound, rumble: None, voice })
     }
     fn device(&self) -> Option<DeviceId> {
         None
     }
     fn has_sound(&self) -> bool {
+        self.rushes
+    }
+    fn takes_voice(&self) -> bool {
         self.rushes
     }
     fn draws_hdr(&self) -> bool {
@@ -115,6 +120,26 @@ impl App for PatternApp {
     }
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
+    }
+}
+
+/// Hears a voice while it is on, and tells how much of it there was.
+#[derive(Default)]
+struct Ear {
+    on: AtomicBool,
+    samples: AtomicU64,
+}
+
+impl VoiceSink for Ear {
+    fn set_enabled(&self, enabled: bool) {
+        self.on.store(enabled, Ordering::Release);
+    }
+    fn put(&self, samples: &[f32]) {
+        self.samples.fetch_add(samples.len() as u64, Ordering::AcqRel);
+    }
+    fn state(&self) -> VoiceState {
+        let held = media::audio::time_of(self.samples.load(Ordering::Acquire));
+        VoiceState { recorded: self.on.load(Ordering::Acquire), held, dropped: Duration::ZERO }
     }
 }
 

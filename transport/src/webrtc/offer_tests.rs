@@ -141,7 +141,16 @@ fn sound_is_for_offers_whose_first_section_of_it_takes_opus() {
     assert!(plan.sdp.contains("a=rtcp-fb:111 transport-cc\r\n"), "{}", plan.sdp);
     assert!(!plan.sdp.contains("red/48000"), "{}", plan.sdp);
     assert_eq!(read(&plan.sdp).unwrap(), plan);
-    assert!(with(&[(opus, "sendrecv")]).listens);
+    assert!(with(&[(opus, "sendrecv")]).listens && with(&[(opus, "sendrecv")]).speaks);
+    assert!(with(&[(opus, "sendonly")]).speaks);
+    for sections in [
+        &[(opus, "recvonly")][..],
+        &[(opus, "inactive")],
+        &[("PCMU/8000", "sendrecv"), (opus, "sendrecv")],
+        &[],
+    ] {
+        assert!(!with(sections).speaks, "{sections:?}");
+    }
     for sections in [
         &[(opus, "sendonly")][..],
         &[(opus, "inactive")],

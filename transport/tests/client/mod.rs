@@ -20,18 +20,22 @@ use nearlight_transport::{
     Answer, Certificate, MediaPort, PortConfig, WebRtc, WebRtcConfig, WebRtcTransport,
 };
 use rtc::data_channel::RTCDataChannelInit;
+use rtc::media_stream::MediaStreamTrack;
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp;
 use rtc::rtp::codec::h264::H264Packet;
 use rtc::rtp::packetizer::Depacketizer;
 use rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
+    RTCRtpEncodingParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 pub use testkit::WallClock as MonotonicClock;
 use tokio::sync::{Notify, mpsc};
 use webrtc::data_channel::DataChannelEvent;
+use webrtc::media_stream::track_local::TrackLocal as _;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
@@ -48,19 +52,26 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 const DESCRIPTOR: &str =
     "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 
+/// SSRC of a client's voice.
+const VOICE: u32 = 77_777;
+
 /// What the client asks for.
 #[derive(Clone, Copy)]
 pub struct Wish {
     pub videos: usize,
     pub audio: bool,
+    /// Sound goes both ways.
+    pub voice: bool,
     pub data: bool,
     /// Repair packets (FlexFEC-03), which the interceptors must then be able to use.
     pub repair: bool,
 }
 
 impl Wish {
-    pub const PAGE: Self = Self { videos: 1, audio: false, data: true, repair: false };
-    pub const PLAYER: Self = Self { videos: 1, audio: false, data: false, repair: false };
+    pub const PAGE: Self =
+        Self { videos: 1, audio: false, voice: false, data: true, repair: false };
+    pub const PLAYER: Self =
+        Self { videos: 1, audio: false, voice: false, data: false, repair: false };
 }
 
 /// Something that reached the client.
@@ -106,6 +117,7 @@ impl PeerConnectionEventHandler for Handler {
 pub struct Client {
     pub peer: Arc<dyn PeerConnection>,
     pub channels: BTreeMap<u16, Arc<dyn webrtc::data_channel::DataChannel>>,
+    voice: Option<Arc<TrackLocalStaticRTP>>,
     pub arrived: mpsc::UnboundedReceiver<Arrived>,
     kept: VecDeque<Arrived>,
     open: Vec<DataChannel>,
@@ -167,7 +179,8 @@ impl Client {
             .build()
             .await;
         let peer: Arc<dyn PeerConnection> = Arc::new(built.unwrap());
-        if wish.audio {
+        let voice = if wish.voice { Some(speak(&peer).await) } else { None };
+        if wish.audio && !wish.voice {
             receive_only(&peer, RtpCodecKind::Audio).await;
         }
         for _ in 0..wish.videos {
@@ -187,6 +200,7 @@ impl Client {
             Self {
                 peer,
                 channels,
+                voice,
                 arrived,
                 kept: VecDeque::new(),
                 open: Vec::new(),
@@ -196,6 +210,20 @@ impl Client {
             },
             sdp,
         )
+    }
+
+    /// Says this in a packet of this number.
+    pub async fn say(&self, sequence_number: u16, payload: &'static [u8]) {
+        let header = rtp::Header {
+            version: 2,
+            payload_type: 111,
+            sequence_number,
+            timestamp: u32::from(sequence_number) * 960,
+            ssrc: VOICE,
+            ..Default::default()
+        };
+        let packet = rtp::Packet { header, payload: Bytes::from_static(payload) };
+        self.voice.as_ref().expect("it has a voice").write_rtp(packet).await.unwrap();
     }
 
     pub async fn accept(&self, answer: &Answer) {
@@ -312,6 +340,27 @@ fn media_engine(repair: bool) -> MediaEngine {
     let extension = RTCRtpHeaderExtensionCapability { uri: DESCRIPTOR.to_owned() };
     engine.register_header_extension(extension, RtpCodecKind::Video, None).unwrap();
     engine
+}
+
+/// A track that the client speaks by.
+async fn speak(peer: &Arc<dyn PeerConnection>) -> Arc<TrackLocalStaticRTP> {
+    let encoding = RTCRtpEncodingParameters {
+        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(VOICE), ..Default::default() },
+        codec: RTCRtpCodec {
+            mime_type: "audio/opus".to_owned(),
+            clock_rate: 48_000,
+            channels: 2,
+            sdp_fmtp_line: "minptime=10;useinbandfec=1".to_owned(),
+            rtcp_feedback: vec![],
+        },
+        ..Default::default()
+    };
+    let name = |end: &str| format!("voice{end}");
+    let (stream, track, label) = (name(""), name("-track"), name(""));
+    let track = MediaStreamTrack::new(stream, track, label, RtpCodecKind::Audio, vec![encoding]);
+    let writer = Arc::new(TrackLocalStaticRTP::new(track));
+    peer.add_track(writer.clone()).await.unwrap();
+    writer
 }
 
 async fn receive_only(peer: &Arc<dyn PeerConnection>, kind: RtpCodecKind) {
