@@ -46,8 +46,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const READ: Duration = Duration::from_millis(10);
 /// Memory of this process for a session: threads, coder, connection, sound.
 const OWN_MEMORY: u64 = 48 << 20;
-/// Bytes of this process for each pixel of a display: three pictures in NV12, and the one that mirrors it.
-const PIXEL_BYTES: u64 = 9;
+/// Bytes of this process for each pixel of a display: three pictures in NV12, and two that mirror it.
+const PIXEL_BYTES: u64 = 13;
 
 /// Counts sandboxes, which need a name each.
 static STARTED: AtomicU64 = AtomicU64::new(1);

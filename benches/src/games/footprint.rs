@@ -16,8 +16,8 @@ use super::{Bench, codec};
 /// Low, so that a small machine keeps up with all: buffers do not depend on it.
 const FPS: u32 = 10;
 const MB: f64 = 1e6;
-/// Pictures of a session's ring, NV12, and the one that mirrors the display, BGRX.
-const BUFFERS: f64 = 3.0 * 1.5 + 4.0;
+/// Pictures of a session's ring, NV12, and the two that mirror the display, BGRX.
+const BUFFERS: f64 = 3.0 * 1.5 + 2.0 * 4.0;
 
 /// Plays in a node of its own.
 pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {

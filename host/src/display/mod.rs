@@ -16,6 +16,7 @@ mod convert;
 mod input;
 mod keys;
 mod link;
+mod mirror;
 mod pointer;
 mod ring;
 mod screen;

@@ -8,7 +8,9 @@
 //!
 //! The shared memory mirrors the whole picture, so that a slot of the ring is brought up to date from there
 //! whatever it missed. Damage is taken before pixels are copied: what is drawn in between comes again. Rows are copied
-//! in bands, and those that have come are converted while the server copies the next.
+//! in bands, and those that have come are converted while the server copies the next. They are compared with the picture
+//! before from the top until something differs; what is above that has not changed, and where nothing differs there is
+//! no picture.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +33,7 @@ use x11rb::rust_connection::RustConnection;
 
 use super::convert::{PIXEL, even, rows};
 use super::link::{DisplayError, Link};
+use super::mirror::{Mirror, Rows};
 use super::pointer::{Aim, Pointer};
 use super::ring::{Captured, Ring};
 use super::screen::Viewport;
@@ -61,8 +64,8 @@ pub struct XSource {
     damage: DamageId,
     /// The server's list of damaged rectangles, filled when damage is taken.
     parts: Region,
-    /// All of the picture as it was captured last, BGRX; rows without padding.
-    mirror: Segment,
+    /// All of the picture as it was captured last.
+    mirror: Mirror,
     ring: Ring,
     pointer: Pointer,
     gate: Gate,
@@ -112,7 +115,7 @@ impl XSource {
         x.xfixes_create_region(parts, &[])?.check()?;
         let view = Viewport::now(&link)?;
         aim.show(&view);
-        let mirror = Segment::attach(&link, bytes(view.size))?;
+        let mirror = Mirror::attach(&link, view.size)?;
         let first = Some(clock.now());
         let seen = Seen { damage: first, everything: true, look: true, ..Seen::default() };
         let (ring, pointer, gate) = (Ring::new(), Pointer::default(), Gate::new(rate));
@@ -202,8 +205,8 @@ impl XSource {
         if view == before {
             return Ok(false);
         }
-        if bytes(view.size) > self.mirror.len() {
-            let larger = Segment::attach(&self.link, bytes(view.size))?;
+        if !self.mirror.holds(view.size) {
+            let larger = Mirror::attach(&self.link, view.size)?;
             std::mem::replace(&mut self.mirror, larger).detach(&self.link)?;
         }
         self.aim.show(&view);
@@ -239,17 +242,16 @@ impl XSource {
             };
             self.seen.damage = None;
             self.seen.everything = false;
+            // Also where nothing came of it: a game that draws the same on and on is looked at no oftener.
+            self.gate.pass(Instant::now());
             if damage == Damage::none() && !request.refresh {
                 return Ok(None);
             }
         }
         let drawn = self.clock.now();
-        let pixels = self.mirror.first(bytes_of(self.view.size.width, self.view.size.height))?;
+        let pixels = self.mirror.shown(self.view.size.width, self.view.size.height)?;
         self.ring.fill(&mut image, pixels).map_err(DisplayError::Protocol)?;
         image.completed(drawn, self.clock.now());
-        if damage != Damage::none() {
-            self.gate.pass(Instant::now());
-        }
         Ok(Some(SourceEvent::Frame(Frame {
             id: request.id,
             captured_at: started,
@@ -265,7 +267,7 @@ impl XSource {
     }
 
     /// Takes the damage from the server, which begins to gather anew, looks where the pointer is, has the damaged rows
-    /// copied into the mirror, and converts all but the last of them as they come.
+    /// copied beside the picture before, and converts all but the last of them as they come. Yields what differs.
     fn take(&mut self, image: &mut Captured) -> Result<Damage, DisplayError> {
         let Viewport { size, .. } = self.view;
         let x = self.link.x();
@@ -275,8 +277,9 @@ impl XSource {
         let mut copies = Copies::new();
         // A game that drew all of its picture last time does so again: that saves asking twice.
         let whole = self.seen.everything || self.seen.whole;
+        let lacks = self.mirror.begin();
         if whole {
-            copy(&self.link, &self.view, &self.mirror, (0, size.height), &mut copies)?;
+            copy(&self.link, &self.view, self.mirror.target(), (0, size.height), &mut copies)?;
         }
         let (parts, place) = (parts.reply()?, place.reply()?);
         let mut damage = Damage::none();
@@ -291,25 +294,42 @@ impl XSource {
         }
         let rows = rows(&damage, size);
         if !whole {
+            self.mirror.catch_up(&lacks, &rows, size)?;
             for &rows in &rows {
-                copy(&self.link, &self.view, &self.mirror, rows, &mut copies)?;
+                copy(&self.link, &self.view, self.mirror.target(), rows, &mut copies)?;
             }
         }
-        self.ring.changed(&damage);
+        let mut change = Change { rows: &rows, from: self.seen.everything.then_some(0) };
+        if change.from.is_some() {
+            self.ring.changed(&damage);
+        }
         let last = copies.len().saturating_sub(1);
-        for (number, (copy, (from, below))) in copies.into_iter().enumerate() {
+        for (number, (copy, band)) in copies.into_iter().enumerate() {
             let copied = copy.reply()?.size as usize;
-            let bytes = bytes_of(size.width, below - from);
+            let bytes = bytes_of(size.width, band.1 - band.0);
             if copied != bytes {
                 let text = format!("an image of {copied} bytes in place of {bytes}");
                 return Err(DisplayError::Protocol(text));
             }
+            if change.is_found_in(&self.mirror, size.width, band)? {
+                damage = below(&damage, change.from.unwrap_or(0));
+                self.ring.changed(&damage);
+            }
             // While the server copies the next.
-            if number < last {
-                let rows = self.mirror.first(bytes_of(size.width, below))?;
+            if number < last && change.from.is_some() {
+                let rows = self.mirror.next(size.width, band.1)?;
                 self.ring.fill(image, rows).map_err(DisplayError::Protocol)?;
             }
         }
+        if whole {
+            // What was copied beside the damage may be newer than it, and comes with damage of its own.
+            self.mirror.catch_up(&Damage::Unknown, &rows, size)?;
+        }
+        match change.from {
+            Some(_) => self.mirror.keep_beside(&damage, size)?,
+            None => damage = Damage::none(),
+        }
+        self.mirror.complete(damage.clone());
         self.seen.whole = rows[..] == [(0, size.height)];
         self.found((place.root_x, place.root_y));
         Ok(damage)
@@ -348,8 +368,47 @@ impl FrameSource for XSource {
     }
 }
 
-fn bytes(size: Size) -> usize {
-    bytes_of(size.width, size.height)
+/// Where in damaged rows pictures begin to differ.
+struct Change<'a> {
+    rows: &'a [Rows],
+    from: Option<u32>,
+}
+
+impl Change<'_> {
+    /// Looks at the damaged rows of a band that has been copied, unless it is known already; whether it is known now.
+    fn is_found_in(
+        &mut self,
+        mirror: &Mirror,
+        width: u32,
+        (top, bottom): Rows,
+    ) -> Result<bool, DisplayError> {
+        if self.from.is_some() {
+            return Ok(false);
+        }
+        for &(from, to) in self.rows {
+            let (from, to) = (from.max(top), to.min(bottom));
+            if from < to {
+                self.from = mirror.differs(width, (from, to))?;
+            }
+            if self.from.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What of the damage is not above this row, which is even.
+fn below(damage: &Damage, row: u32) -> Damage {
+    let Damage::Rects(rects) = damage else { return damage.clone() };
+    let mut left = Damage::none();
+    for rect in rects {
+        let (y, end) = (rect.y.max(row), rect.y + rect.height);
+        if y < end {
+            left.add(Rect { y, height: end - y, ..*rect });
+        }
+    }
+    left
 }
 
 fn bytes_of(width: u32, rows: u32) -> usize {
@@ -357,15 +416,14 @@ fn bytes_of(width: u32, rows: u32) -> usize {
 }
 
 /// Requests for copies under way, each with its rows, from top to bottom.
-type Copies<'x> =
-    SmallVec<[(Cookie<'x, RustConnection<Wire>, GetImageReply>, (u32, u32)); MOST_COPIES]>;
+type Copies<'x> = SmallVec<[(Cookie<'x, RustConnection<Wire>, GetImageReply>, Rows); MOST_COPIES]>;
 
-/// Asks for the rows `from..to` to be copied into the mirror, a band after the other.
+/// Asks for the rows `from..to` to be copied into the target, a band after the other.
 fn copy<'x>(
     link: &'x Link,
     view: &Viewport,
-    mirror: &Segment,
-    (from, to): (u32, u32),
+    target: &Segment,
+    (from, to): Rows,
     copies: &mut Copies<'x>,
 ) -> Result<(), DisplayError> {
     let band = ((to - from) / BANDS).max(LEAST_ROWS).next_multiple_of(2);
@@ -380,7 +438,7 @@ fn copy<'x>(
         let offset = top * view.size.width * PIXEL as u32;
         let requests = link.x();
         let copy =
-            requests.shm_get_image(root, x, y, width, height, !0, format, mirror.id(), offset)?;
+            requests.shm_get_image(root, x, y, width, height, !0, format, target.id(), offset)?;
         copies.push((copy, (top, below)));
         top = below;
     }

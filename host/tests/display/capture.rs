@@ -152,13 +152,111 @@ fn pictures_show_what_was_drawn_and_say_where() {
 }
 
 #[test]
+fn a_game_that_draws_the_same_again_has_drawn_nothing() {
+    let Some(server) = server::start(320, 240) else { return };
+    let client = Client::open(&server, 320, 240);
+    client.fill(rect(0, 0, 320, 240), 0x20_40_80);
+    let mut source = open(&server);
+    settle(&mut source);
+    // All of it, parts of it, and all of it by parts.
+    for area in
+        [rect(0, 0, 320, 240), rect(7, 9, 50, 60), rect(0, 0, 320, 120), rect(0, 120, 320, 120)]
+    {
+        client.fill(area, 0x20_40_80);
+        let event = ask(&mut source, Duration::from_millis(50), false).unwrap();
+        assert!(matches!(event, SourceEvent::Unchanged), "{area:?}: {event:?}");
+    }
+    // Whoever needs a picture gets it all the same.
+    client.fill(rect(0, 0, 320, 240), 0x20_40_80);
+    let SourceEvent::Frame(mut still) = ask(&mut source, LONG, true).unwrap() else { panic!() };
+    still.image.finish(&FakeClock::default(), &mut still.stages).unwrap();
+    assert_eq!(still.damage, Damage::none());
+    check(&still, 9, 9, 0x20_40_80);
+    drop(still);
+    // Of what is drawn anew only what is not above the first difference counts.
+    client.fill(rect(0, 0, 320, 240), 0x20_40_80);
+    client.fill(rect(100, 161, 10, 10), 0xff_ff_ff);
+    let frame = frame(&mut source);
+    let changed = Damage::Rects(std::iter::once(rect(0, 160, 320, 80)).collect());
+    assert_eq!(frame.damage, changed);
+    check(&frame, 105, 165, 0xff_ff_ff);
+    check(&frame, 50, 50, 0x20_40_80);
+}
+
+/// Numbers that look like chance and are the same every time (xorshift).
+struct Chance(u32);
+
+impl Chance {
+    fn below(&mut self, most: u32) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0 % most
+    }
+}
+
+#[test]
+fn pictures_are_right_however_much_of_them_is_drawn_again() {
+    // Several bands, of which the last is shorter.
+    const SIZE: (u32, u32) = (48, 300);
+    let Some(server) = server::start(48, 300) else { return };
+    let client = Client::open(&server, 48, 300);
+    client.fill(rect(0, 0, SIZE.0, SIZE.1), 0);
+    let mut source = open(&server);
+    settle(&mut source);
+    let mut model = vec![0_u32; (SIZE.0 * SIZE.1) as usize];
+    let mut chance = Chance(7);
+    let mut unchanged = 0;
+    for step in 0..300 {
+        let before = model.clone();
+        for _ in 0..=chance.below(3) {
+            // All of it now and then, and else a part; even, so that no colours mix.
+            let area = match chance.below(4) {
+                0 => rect(0, 0, SIZE.0, SIZE.1),
+                _ => {
+                    let (x, y) = (2 * chance.below(SIZE.0 / 2), 2 * chance.below(SIZE.1 / 2));
+                    let width = 2 + 2 * chance.below((SIZE.0 - x) / 2);
+                    rect(x, y, width, 2 + 2 * chance.below((SIZE.1 - y) / 2))
+                }
+            };
+            let colour = [0, 0xff_ff_ff, 0x30_60_90][chance.below(3) as usize];
+            client.fill(area, colour);
+            for y in area.y..area.y + area.height {
+                let row = (y * SIZE.0 + area.x) as usize;
+                model[row..row + area.width as usize].fill(colour);
+            }
+        }
+        let mut newest = None;
+        loop {
+            match ask(&mut source, Duration::from_millis(4), false).unwrap() {
+                SourceEvent::Frame(frame) => newest = Some(frame),
+                SourceEvent::Unchanged => break,
+                _ => {}
+            }
+        }
+        unchanged += u32::from(newest.is_none());
+        assert_eq!(newest.is_none(), model == before, "step {step}");
+        let Some(mut frame) = newest else { continue };
+        frame.image.finish(&FakeClock::default(), &mut frame.stages).unwrap();
+        for y in (0..SIZE.1 as usize).step_by(2) {
+            for x in (0..SIZE.0 as usize).step_by(4) {
+                check(&frame, x, y, model[y * SIZE.0 as usize + x]);
+            }
+        }
+    }
+    assert!(unchanged > 10, "{unchanged} of them drew the same");
+}
+
+#[test]
 fn every_edge_is_converted() {
     let Some(server) = server::start(100, 60) else { return };
     let client = Client::open(&server, 100, 60);
     let mut source = open(&server);
     settle(&mut source);
-    for (x, y) in [(0, 0), (98, 0), (0, 58), (98, 58), (50, 58), (98, 30), (98, 58), (50, 58)] {
-        let colour = 0x10_10_10 + x * 0x01_00_01 + y * 0x01_01;
+    let places = [(0, 0), (98, 0), (0, 58), (98, 58), (50, 58), (98, 30), (98, 58), (50, 58)];
+    for (step, (x, y)) in (0..).zip(places) {
+        // Another one each time: what is drawn again is no picture.
+        let colour = 0x10_10_10 + x * 0x01_00_01 + y * 0x01_01 + step * 0x01_00;
         client.fill(rect(x, y, 2, 2), colour);
         check(&frame(&mut source), x as usize + 1, y as usize + 1, colour);
     }
