@@ -42,7 +42,7 @@ lint:
 # What scripts/setup installs must work, and is not left out by tests as if it were missing.
 test-rust:
 	NEARLIGHT_ENCODERS=x264,vpx-vp8,gst-x264enc,gst-x265enc,gst-vp8enc,gst-vp9enc,gst-av1enc \
-		cargo test --workspace --locked
+		NEARLIGHT_HOST=1 cargo test --workspace --locked
 
 test-web:
 	npm --prefix client-web run --silent check:generated
@@ -62,7 +62,7 @@ fuzz:
 test-e2e: page
 	cargo test --workspace --locked --no-run --quiet
 	cargo test --workspace --locked --quiet --test recovery
-	NEARLIGHT_BIN="$(TARGET)/nearlight" npm --prefix client-web run --silent e2e
+	NEARLIGHT_HOST=1 NEARLIGHT_BIN="$(TARGET)/nearlight" npm --prefix client-web run --silent e2e
 
 # Writes what is generated from the Rust types: the OpenAPI document and the client's types.
 generate: build
@@ -90,13 +90,16 @@ bench-money:
 	cargo build --workspace --bins --locked
 	$(TARGET)/bench-money $(ARGS)
 
-# What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, pages whose
+# What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, sandboxes and
+# games started ahead two hundred times, pages whose
 # network goes again and again, half an hour with a browser that has no time, fuzzing from a fresh seed.
 soak: setup-test page
 	cargo test --workspace --locked --no-run
 	NEARLIGHT_SESSIONS=1000 cargo test --workspace --locked --test leaks many_sessions
 	NEARLIGHT_RESUMES=1000 cargo test --workspace --locked --test resume
 	NEARLIGHT_KILLS=1000 cargo test --workspace --locked --test crash
+	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --test cycles
+	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --lib started_ahead_goes_on
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_RESUMES=25 node --test e2e/resume.test.mjs
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_STARVED_MINUTES=30 node --test e2e/starved.test.mjs
 	scripts/fuzz 600

@@ -98,6 +98,10 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
             row(&mut out, "in use", "", &error.to_string());
         }
     }
+    let _ = writeln!(out, "\nhosted games");
+    for (name, verdict) in crate::games::checks(&config.games) {
+        row(&mut out, &name, "", &verdict);
+    }
     (out, starts)
 }
 

@@ -82,6 +82,13 @@ pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
 
 /// What games are confined by on this node, or why they are not played.
 fn find(config: &config::Games) -> Result<Arc<Confinement>, String> {
+    let found = Confinement::find(&confinement(config)?);
+    let found = found.map_err(|missing| missing.to_string())?;
+    tracing::info!(found = ?found.found(), "games are confined");
+    Ok(Arc::new(found))
+}
+
+fn confinement(config: &config::Games) -> Result<confine::Config, String> {
     let run = match (config.run.as_os_str().is_empty(), rustix::process::geteuid().is_root()) {
         (false, _) => config.run.clone(),
         (true, true) => PathBuf::from("/run/nearlight"),
@@ -89,17 +96,36 @@ fn find(config: &config::Games) -> Result<Arc<Confinement>, String> {
             .map(|folder| PathBuf::from(folder).join("nearlight"))
             .ok_or("games.run names no folder, and there is no $XDG_RUNTIME_DIR")?,
     };
-    let found = Confinement::find(&confine::Config {
+    Ok(confine::Config {
         run,
         bwrap: None,
         display: None,
         init: (!config.init.as_os_str().is_empty()).then(|| config.init.clone()),
         users: config.first_user..config.first_user.saturating_add(config.users),
         limits: true,
-    });
-    let found = found.map_err(|missing| missing.to_string())?;
-    tracing::info!(found = ?found.found(), "games are confined");
-    Ok(Arc::new(found))
+    })
+}
+
+/// What of hosting there is on this machine, in pairs of a name and "ok", what is found, or the reason why not.
+pub(crate) fn checks(config: &config::Games) -> Vec<(String, String)> {
+    let of_machine = confinement(config).map(|config| Confinement::checks(&config));
+    let mut rows: Vec<_> = match of_machine {
+        Ok(checks) => {
+            let verdict = |check: &confine::Check| match &check.verdict {
+                Ok(found) => found.clone(),
+                Err(reason) => reason.clone(),
+            };
+            checks.iter().map(|check| (check.what.to_owned(), verdict(check))).collect()
+        }
+        Err(reason) => vec![("folder".to_owned(), reason)],
+    };
+    let (entries, refused) = host::catalogue::read(&config.folders);
+    for entry in &entries {
+        let missing = entry.missing().map_or_else(|| "ok".to_owned(), |why| why.to_string());
+        rows.push((entry.id.as_str().to_owned(), missing));
+    }
+    rows.extend(refused.iter().map(|refused| ("not listed".to_owned(), refused.to_string())));
+    rows
 }
 
 struct GameApp {

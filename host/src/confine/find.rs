@@ -133,7 +133,7 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
 }
 
 /// Finds a program, and lets it say its version where there is an argument for that.
-fn tool(
+pub(super) fn tool(
     name: &'static str,
     configured: Option<&Path>,
     version: Option<&str>,
@@ -164,7 +164,7 @@ fn in_path(name: &str) -> Option<PathBuf> {
 }
 
 /// The program beside this one, or the configured one.
-fn init(configured: Option<&Path>, own_users: bool) -> Result<PathBuf, Missing> {
+pub(super) fn init(configured: Option<&Path>, own_users: bool) -> Result<PathBuf, Missing> {
     let missing = |reason: String| Missing::Tool {
         name: "nearlight-init",
         reason,
@@ -187,7 +187,7 @@ fn init(configured: Option<&Path>, own_users: bool) -> Result<PathBuf, Missing> 
 
 /// The library beside the first process of sandboxes, which is where it is installed, or below that, where cargo
 /// leaves it.
-fn joystick(init: Option<&Path>, own_users: bool) -> Result<PathBuf, String> {
+pub(super) fn joystick(init: Option<&Path>, own_users: bool) -> Result<PathBuf, String> {
     let own = || std::env::current_exe().map_err(|error| error.to_string());
     let beside = init.map_or_else(own, |init| Ok(init.to_owned()))?;
     let folder = beside.parent().unwrap_or(Path::new("/"));
@@ -204,7 +204,7 @@ fn joystick(init: Option<&Path>, own_users: bool) -> Result<PathBuf, String> {
 }
 
 /// `/usr`, and what lies beside it on machines where it is not merged, or points into it.
-fn tops() -> io::Result<Vec<Top>> {
+pub(super) fn tops() -> io::Result<Vec<Top>> {
     let mut tops = vec![Top::Folder("/usr".into())];
     for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
         let path = Path::new("/").join(name);
@@ -221,7 +221,7 @@ fn tops() -> io::Result<Vec<Top>> {
 
 /// Makes a sandbox and ends it, with everything that sandboxes have; without what not all versions of
 /// bubblewrap can do, if it must be so.
-fn tried(
+pub(super) fn tried(
     bwrap: &Path,
     mut host: Host,
     filter: &[u8],

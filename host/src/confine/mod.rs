@@ -20,6 +20,7 @@
 //! While a sandbox is suspended its X server is halted too: whoever waits for an answer of it waits.
 
 pub mod cgroup;
+mod checks;
 pub mod command;
 pub mod filter;
 mod find;
@@ -41,6 +42,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
+pub use checks::Check;
 use find::Parts;
 pub use find::{Found, Missing, Tool};
 pub use folder::{Cookie, User};
@@ -91,6 +93,12 @@ impl Confinement {
         let parts = find::parts(config)?;
         let users = parts.found.own_users.then(|| Users::new(config.users.clone()));
         Ok(Self { parts, users })
+    }
+
+    /// Looks for each thing that is needed or made use of, also where another is missing: for people who ask why. Takes
+    /// as long as [`find`](Self::find), and leaves nothing behind.
+    pub fn checks(config: &Config) -> Vec<Check> {
+        checks::checks(config)
     }
 
     /// What was found.

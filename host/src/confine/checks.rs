@@ -1,0 +1,146 @@
+//! What there is for sandboxes, one thing after the other, for people who ask why no game can be played.
+
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use super::Config;
+use super::cgroup::{Controller, Tree};
+use super::command::Host;
+use super::filter;
+use super::find::{Missing, Tool, init, joystick, tool, tops, tried};
+use super::folder::{Run, User};
+use super::mark::Mark;
+
+/// One thing that hosting needs, or makes use of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What it is.
+    pub what: &'static str,
+    /// What was found, or why it is not there.
+    pub verdict: Result<String, String>,
+}
+
+/// Looks for everything, and says of each what it is or why it is not there. Nothing is left of it.
+pub(super) fn checks(config: &Config) -> Vec<Check> {
+    let text = |missing: Missing| missing.to_string();
+    let told = |tool: &Tool| {
+        let version = tool.version.clone().filter(|version| !version.is_empty());
+        version.unwrap_or_else(|| tool.path.display().to_string())
+    };
+    let own_users = rustix::process::geteuid().is_root();
+    let bwrap = tool("bwrap", config.bwrap.as_deref(), Some("--version"), "install bubblewrap");
+    let display = tool("Xvfb", config.display.as_deref(), None, "install xvfb");
+    let init = init(config.init.as_deref(), own_users);
+    let users = users(config, own_users);
+    let joystick = joystick(config.init.as_deref(), own_users);
+    let mark = Mark::own().map_err(|error| error.to_string());
+    let tree = match (config.limits, &mark) {
+        (false, _) => Err("switched off".to_owned()),
+        (true, Ok(mark)) => Tree::find(mark),
+        (true, Err(error)) => Err(error.clone()),
+    };
+    let sandbox = match (&bwrap, &display, &init, &users, mark) {
+        (Ok(bwrap), Ok(display), Ok(init), Ok(_), Ok(mark)) => {
+            trial(config, bwrap, display, init, &mark).map(|whole| match whole {
+                true => "ok".to_owned(),
+                false => "ok, refused inside by the filter alone".to_owned(),
+            })
+        }
+        _ => Err("not tried: something above is missing".to_owned()),
+    };
+    let freezer = match &tree {
+        Ok(tree) if tree.has(Controller::Freezer) => format!("ok, {}", tree.version()),
+        Ok(tree) => format!("by signals: {}", tree.missing().join(", ")),
+        Err(reason) => format!("by signals: {reason}"),
+    };
+    let of_tree = tree.map(|tree| match tree.missing() {
+        [] => format!("ok, {}", tree.version()),
+        missing => format!("{}, without {}", tree.version(), missing.join(", ")),
+    });
+    let ok = |text: String| format!("ok, {text}");
+    let checks = [
+        ("bubblewrap", bwrap.as_ref().map(told).map(ok).map_err(ToString::to_string)),
+        ("Xvfb", display.as_ref().map(told).map(ok).map_err(ToString::to_string)),
+        ("nearlight-init", init.map(|path| ok(path.display().to_string())).map_err(text)),
+        ("users", users.map(ok)),
+        ("user namespaces", sandbox),
+        ("limits (cgroup)", of_tree),
+        ("halting (freezer)", Ok(freezer)),
+        ("gamepads (shim)", joystick.map(|path| ok(path.display().to_string()))),
+    ];
+    checks.into_iter().map(|(what, verdict)| Check { what, verdict }).collect()
+}
+
+/// Makes a sandbox and ends it; whether bubblewrap itself refuses user namespaces inside.
+fn trial(
+    config: &Config,
+    bwrap: &Tool,
+    display: &Tool,
+    init: &Path,
+    mark: &Mark,
+) -> Result<bool, String> {
+    let filter = filter::bytes().map_err(|error| format!("no filter of system calls: {error}"))?;
+    let folder = |error: io::Error| format!("{}: {error}", config.run.display());
+    let run = Run::open(&config.run, mark).map_err(folder)?;
+    let (tops, display) = (tops().map_err(folder)?, display.path.clone());
+    let joystick = Err("not asked for".to_owned());
+    let (init, can_disable_userns) = (init.to_owned(), true);
+    let host = Host { tops, init, display, joystick, can_disable_userns };
+    let own_users = rustix::process::geteuid().is_root();
+    let user = own_users.then_some(User { uid: config.users.start, gid: config.users.start });
+    let tried = tried(&bwrap.path, host, &filter, &run, user);
+    tried.map(|host| host.can_disable_userns).map_err(|missing| missing.to_string())
+}
+
+/// The users that games run as, where somebody else has none of them.
+fn users(config: &Config, own_users: bool) -> Result<String, String> {
+    if !own_users {
+        return Ok("the node's own, which is not root".to_owned());
+    }
+    let range = &config.users;
+    if range.is_empty() {
+        return Err(Missing::Users.to_string());
+    }
+    // A machine may have neither file.
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    match taken(range, &read("/etc/passwd"), &read("/etc/subuid")) {
+        Some(by) => Err(format!("{} to {} is used by {by}", range.start, range.end - 1)),
+        None => Ok(format!("{} to {}", range.start, range.end - 1)),
+    }
+}
+
+/// Who has a number of the range: by passwd(5), or for what it contains by subuid(5).
+fn taken(range: &Range<u32>, passwd: &str, subuid: &str) -> Option<String> {
+    let number = |text: Option<&str>| text?.trim().parse::<u32>().ok();
+    let people = passwd.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, uid) = (fields.next()?, number(fields.nth(1))?);
+        range.contains(&uid).then(|| format!("the user {name}"))
+    });
+    let lent = subuid.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, first, count) = (fields.next()?, number(fields.next())?, number(fields.next())?);
+        let meets = first < range.end && first.saturating_add(count) > range.start;
+        meets.then(|| format!("containers of {name}"))
+    });
+    people.chain(lent).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_others_are_no_users_of_games() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\nbroken\n";
+        let subuid = "me:100000:65536\nbroken:1\n";
+        let taken = |range: Range<u32>| taken(&range, passwd, subuid);
+        assert_eq!(taken(2_000..3_000), None);
+        assert_eq!(taken(900..1_001).as_deref(), Some("the user me"));
+        assert_eq!(taken(1_001..100_000), None);
+        assert_eq!(taken(165_535..165_600).as_deref(), Some("containers of me"));
+        assert_eq!(taken(165_536..u32::MAX), None);
+    }
+}
