@@ -1,4 +1,5 @@
-//! Keeps what the server's trace events say of each frame (`nearlight::frame`, `nearlight::report`).
+//! Keeps what the server's trace events say of each frame (`nearlight::frame`, `nearlight::report`) and of input
+//! (`nearlight::input`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 const FRAME: &str = "nearlight::frame";
 const REPORT: &str = "nearlight::report";
+const INPUT: &str = "nearlight::input";
 /// Fields of the marks, in the order of [`Mark::ALL`].
 const MARKS: [&str; Mark::ALL.len()] = [
     "captured_ns",
@@ -46,11 +48,22 @@ pub(crate) struct Reported {
     pub(crate) presented_us: u64,
 }
 
+/// Input that the server had, in nanoseconds of its media clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) seq: u32,
+    /// When its transport had it.
+    pub(crate) came: MediaTime,
+    /// When what is played had been given it.
+    pub(crate) given: MediaTime,
+}
+
 /// Everything since [`Recorder::begin`].
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     pub(crate) sent: Vec<Sent>,
     pub(crate) reports: Vec<Reported>,
+    pub(crate) inputs: Vec<Given>,
 }
 
 #[derive(Debug, Default)]
@@ -68,8 +81,11 @@ impl Recorder {
     pub(crate) fn begin(&self) {
         let mut state = self.lock();
         state.on = true;
-        state.kept =
-            Recording { sent: Vec::with_capacity(ROOM), reports: Vec::with_capacity(ROOM) };
+        state.kept = Recording {
+            sent: Vec::with_capacity(ROOM),
+            reports: Vec::with_capacity(ROOM),
+            inputs: Vec::with_capacity(ROOM),
+        };
     }
 
     /// Stops and yields what was recorded.
@@ -104,6 +120,7 @@ impl<S: Subscriber> Layer<S> for Recorder {
                 decoded_us: fields.decoded_us,
                 presented_us: fields.presented_us,
             }),
+            INPUT => state.kept.inputs.push(fields.input),
             _ => {}
         }
     }
@@ -111,6 +128,7 @@ impl<S: Subscriber> Layer<S> for Recorder {
 
 #[derive(Default)]
 struct Fields {
+    input: Given,
     frame: u64,
     wire_timestamp: u32,
     bytes: u64,
@@ -127,6 +145,9 @@ impl Visit for Fields {
             "bytes" => self.bytes = value,
             "decoded_us" => self.decoded_us = value,
             "presented_us" => self.presented_us = value,
+            "seq" => self.input.seq = value as u32,
+            "came_ns" => self.input.came = MediaTime::from_nanos(value),
+            "given_ns" => self.input.given = MediaTime::from_nanos(value),
             name => {
                 if let Some(index) = MARKS.iter().position(|mark| *mark == name) {
                     self.stages.mark(Mark::ALL[index], MediaTime::from_nanos(value));
@@ -142,7 +163,8 @@ impl Visit for Fields {
 pub(crate) fn subscribe(recorder: &Recorder) {
     let frames = Targets::new()
         .with_target(FRAME, LevelFilter::TRACE)
-        .with_target(REPORT, LevelFilter::TRACE);
+        .with_target(REPORT, LevelFilter::TRACE)
+        .with_target(INPUT, LevelFilter::TRACE);
     let warnings = server::config::Config::default().log.filter.replacen("info", "warn", 1);
     let warnings = warnings.parse::<Targets>().unwrap_or_default();
     tracing_subscriber::registry()
@@ -172,6 +194,7 @@ mod tests {
             tracing::trace!(
                 target: "nearlight::report", wire_timestamp = 90_u32, decoded_us = 10_u64, presented_us = 11_u64
             );
+            tracing::trace!(target: "nearlight::input", seq = 4_u32, came_ns = 5_u64, given_ns = 6_u64);
             tracing::trace!(target: "nearlight::other", frame = 3_u64);
         });
         let recording = recorder.end();
@@ -180,5 +203,7 @@ mod tests {
         assert_eq!(recording.sent, [Sent { frame: 2, wire_timestamp: 90, bytes: 5, stages }]);
         let report = Reported { wire_timestamp: 90, decoded_us: 10, presented_us: 11 };
         assert_eq!(recording.reports, [report]);
+        let (came, given) = (MediaTime::from_nanos(5), MediaTime::from_nanos(6));
+        assert_eq!(recording.inputs, [Given { seq: 4, came, given }]);
     }
 }

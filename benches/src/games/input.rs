@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use media::{InputEvent, KeyCode};
 
-use super::capture::{FPS, SIZE};
+use super::capture::{FPS, Offset, SIZE};
 use super::figures::Findings;
 use super::node::PAINTER;
 use super::peer::{Asked, Peer};
@@ -24,7 +24,8 @@ const STEPS: u32 = 32;
 /// Presses keys and looks when the painter had them, and when the picture came that says so.
 pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     let hosting = bench.hosting()?;
-    let (url, log) = (hosting.url()?, hosting.log.clone());
+    let (url, clock, log) = (hosting.url()?, hosting.clock()?, hosting.log.clone());
+    let offset = Offset::read(clock.as_ref());
     let asked = Asked { app: PAINTER, size: SIZE, fps: FPS, kbps: bench.args.kbps };
     let peer = Peer::play(&bench.players, &url, &asked)?;
     sleep(bench.args.warm_up());
@@ -56,9 +57,18 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
         recording.sent.iter().map(|sent| (sent.frame, sent.wire_timestamp)).collect();
     let arrivals: BTreeMap<_, _> =
         arrived.iter().map(|whole| (whole.wire_timestamp, whole.at)).collect();
+    // Keys go down with odd numbers.
+    let given: BTreeMap<_, _> = recording.inputs.iter().map(|given| (given.seq, given)).collect();
+    let (mut to_node, mut in_node, mut from_node) = (Vec::new(), Vec::new(), Vec::new());
     let (mut to_game, mut to_picture) = (Vec::new(), Vec::new());
     for (number, begun) in (1..).zip(&sent) {
         let Some((frame, pressed)) = shown.get(&number) else { continue };
+        if let Some(given) = given.get(&(2 * number - 1)) {
+            let (came, gone) = (offset.system(given.came), offset.system(given.given));
+            to_node.push(came.saturating_sub(*begun) as f64 / 1e6);
+            in_node.push(gone.saturating_sub(came) as f64 / 1e6);
+            from_node.push(pressed.saturating_sub(gone) as f64 / 1e6);
+        }
         to_game.push(pressed.saturating_sub(*begun) as f64 / 1e6);
         // That one or, where it was dropped before it was coded, the next that was sent.
         let next = timestamps.range(frame..).next().map(|(_, timestamp)| timestamp);
@@ -66,6 +76,9 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
             to_picture.push(at.saturating_sub(*begun) as f64 / 1e6);
         }
     }
+    findings.spread("input.to_node", "ms", to_node);
+    findings.spread("input.in_node", "ms", in_node);
+    findings.spread("input.from_node", "ms", from_node);
     findings.spread("input.to_game", "ms", to_game);
     let interval = 1e3 / f64::from(FPS);
     let mut sorted = to_picture.clone();

@@ -14,7 +14,7 @@
 //! | section | what is measured |
 //! |---|---|
 //! | `capture` | 1280x720 at 60 frames a second: painted → last packet, stages, processor time, and x264 alone on the same pictures |
-//! | `input` | a key from the player → in the game → in a picture that came whole |
+//! | `input` | a key from the player → in the node → given to the X server → in the game → in a picture that came whole |
 //! | `start` | the request for a session → the first picture of the game, with nothing started ahead |
 //! | `density` | as many players of one game as the node lets in, at 640x360 and 30 frames a second |
 //! | `footprint` | memory of one more session, and processor time of one that stands still, in a node of its own |

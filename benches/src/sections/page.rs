@@ -114,6 +114,7 @@ mod tests {
         let recording = Recording {
             sent: vec![sent(5, 9), sent(40, 50), sent(60, 70), sent(140, 150)],
             reports: Vec::new(),
+            inputs: Vec::new(),
         };
         let starts = [start(10_000.0, 55_000.0), start(100_000.0, 151_000.0), start(2e6, 3e6)];
         let mut findings = Findings::default();

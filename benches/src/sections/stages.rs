@@ -182,6 +182,7 @@ mod tests {
         Recording {
             sent: vec![frame(100, 1), frame(200, 2), frame(300, 3), frame(900, 4)],
             reports: vec![report(1, 157_000), report(2, 259_000), report(9, 1)],
+            inputs: Vec::new(),
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! `nearlight::frame` says when a frame was where (nanoseconds of the media clock; a mark that was not
 //! set has no field), `nearlight::report` what the client saw of it (microseconds of the client's
-//! clock). The two are joined by `wire_timestamp`. Nothing is evaluated unless the target is enabled at
+//! clock). The two are joined by `wire_timestamp`. `nearlight::input` says when a player's input was taken from the
+//! transport, and when it had been handed on. Nothing is evaluated unless the target is enabled at
 //! trace level.
 
-use media::{FrameId, Mark, MediaTime, StageTimes};
+use media::{Clock, FrameId, InputSeq, Mark, MediaTime, StageTimes};
 
 use crate::wire::FrameReport;
 
@@ -39,5 +40,15 @@ pub(super) fn reported(report: &FrameReport) {
         received_us = report.received_us,
         decoded_us = report.decoded_us,
         presented_us = report.presented_us,
+    );
+}
+
+/// A player's input has been given to what is played.
+pub(super) fn input(seq: InputSeq, came: MediaTime, clock: &dyn Clock) {
+    tracing::trace!(
+        target: "nearlight::input",
+        seq = seq.0,
+        came_ns = came.as_nanos(),
+        given_ns = clock.now().as_nanos(),
     );
 }

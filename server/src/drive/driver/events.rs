@@ -268,7 +268,9 @@ impl Driver {
 
     /// Somebody plays.
     async fn inject(&mut self, now: MediaTime, who: Who, input: SequencedInput) {
+        let seq = input.seq;
         self.does(now, who, input);
+        trace::input(seq, now, self.node.clock.as_ref());
         if let Some(media) = &self.media {
             media.input_came(now);
         }
