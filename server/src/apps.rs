@@ -1,6 +1,6 @@
 //! What can be played: a list of [`App`]s, each of which opens sources for sessions.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use media::{
@@ -59,6 +59,58 @@ pub trait App: Send + Sync {
     fn needs(&self, _video: VideoMode) -> Option<Needs> {
         None
     }
+
+    /// How it is started ahead of its players; none where it is not.
+    fn ahead(&self) -> Option<Arc<dyn Ahead>> {
+        None
+    }
+}
+
+/// Starts an app ahead of its players.
+pub trait Ahead: Send + Sync {
+    /// How many are to be ready.
+    fn wanted(&self) -> usize;
+
+    /// What one takes while it starts; of that it holds the memory while it is ready.
+    fn needs(&self) -> Needs;
+
+    /// Starts one and halts it, for pictures like these where a player was seen to want them. Takes as long as that
+    /// takes, and looks at `cancel` meanwhile.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    fn prepare(
+        &self,
+        video: Option<VideoMode>,
+        clock: &Arc<dyn Clock>,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn Prepared>, String>;
+}
+
+/// An app that was started ahead. Dropping it ends it, and waits for that.
+pub trait Prepared: Send {
+    /// Whether it can be played with such pictures; else what is in the way, in a word.
+    ///
+    /// # Errors
+    /// That word.
+    fn fits(&self, video: VideoMode) -> Result<(), &'static str>;
+
+    /// Whether it has ended by itself.
+    fn is_over(&self) -> bool;
+
+    /// Ends it, and does not wait for that.
+    fn kill(&self);
+
+    /// Lets a player have it. As [`App::open`], which is called where this fails.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    fn open(
+        self: Box<Self>,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        start: &Start,
+    ) -> Result<Running, OpenError>;
 }
 
 /// What the catalogue says of an app.
@@ -120,6 +172,8 @@ pub struct Start {
     pub keep: Option<Arc<Keep>>,
     /// What is waited for, told as it goes.
     pub step: watch::Sender<Option<wire::StartStep>>,
+    /// How it began, once that is known, of what may be started ahead.
+    pub kind: Arc<OnceLock<wire::StartKind>>,
 }
 
 /// What a session takes of the machine.
@@ -210,6 +264,12 @@ impl Apps {
     /// The app of this id.
     pub fn find(&self, id: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.app.info().id == id)
+    }
+
+    /// Those that are started ahead of their players, by their ids.
+    pub(crate) fn ahead(&self) -> Vec<(String, Arc<dyn Ahead>)> {
+        let ahead = |entry: &Entry| Some((entry.app.info().id, entry.app.ahead()?));
+        self.entries.iter().filter_map(ahead).collect()
     }
 
     /// The saves of all of them.

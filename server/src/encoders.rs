@@ -34,6 +34,8 @@ pub(crate) use broken::Broken;
 
 /// The file in the state folder that verdicts are remembered in.
 const CACHE: &str = "encoders.json";
+/// Slices of a picture that encoders in software code side by side at most.
+const SLICES: usize = 4;
 /// The command of ours that tries candidates; their names follow.
 pub(crate) const PROBE_COMMAND: &str = "probe-encoders";
 /// How long a candidate is left alone between two tries, at first; see [`again`].
@@ -194,13 +196,16 @@ impl NodeEncoders {
         Demand { size, rate, format: kind.format, decodes, ..self.usual }
     }
 
-    /// Time of the cores that coding such pictures takes per second with this encoder; none where hardware does it.
+    /// Time of the cores that coding such pictures takes per second at most with this encoder; none where hardware does it.
     pub(crate) fn coding(&self, name: &str, demand: &Demand) -> Duration {
         let known = self.known();
         let verdict = known.table().iter().find(|verdict| verdict.name == name);
         let cost = verdict.filter(|verdict| !verdict.hardware).and_then(encoder::Verdict::cost);
+        // What was measured is time that passed, while each slice was coded by a core of its own.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).min(SLICES);
         cost.map_or(Duration::ZERO, |cost| {
-            cost.of_picture(demand.format, demand.size).mul_f64(demand.rate.as_f64())
+            let picture = cost.of_picture(demand.format, demand.size);
+            picture.mul_f64(demand.rate.as_f64() * cores as f64)
         })
     }
 

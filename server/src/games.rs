@@ -1,49 +1,30 @@
 //! Hosted games as apps: each session has a sandbox of its own with the game, its X server and its sound.
 
+mod ahead;
 mod gamepads;
 mod hosted;
+mod source;
+mod start;
 
-use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use host::catalogue::{self, Device, Entry, Missing, Values};
-use host::confine::{
-    self, Bind, Confinement, End, Exit, How, Limits, Network, Phase, Program, Sandbox, Spec,
-    command,
-};
-use host::display::{Cookie, Display, XSource};
-use host::sound::SoundServer;
-use media::{
-    ByteSize, Clock, Damage, DeviceId, FrameRequest, FrameSource, MediaTime, Size, SourceError,
-    SourceEvent, SourceInfo, VoiceSink,
-};
-use tokio_util::sync::CancellationToken;
+use host::confine::{self, Bind, Confinement, Limits, Network, Program, Spec};
+use media::{ByteSize, Clock, DeviceId};
 
-use crate::apps::{App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
+use crate::apps::{Ahead, App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
 use crate::config::{self, Config};
-use crate::meter::{Machine, Measured, Meter, Spent, thread_time};
-use crate::saves::{GameSaves, Keep, Saves};
-use crate::wire::{ControlHint, EntryKind, KeyboardMode, StartStep};
+use crate::meter::{Measured, Meter};
+use crate::saves::{GameSaves, Saves};
+use crate::wire::{ControlHint, EntryKind, KeyboardMode};
 
-use gamepads::GameInput;
 pub(crate) use hosted::Hosted;
 
 /// Where a game sees its entry's folder.
 const ENTRY: &str = "/game";
-/// What the stop of a session waits for a game and its last state; what takes longer goes on beside it.
-const STOP: Duration = Duration::from_secs(2);
-/// A game that has drawn nothing for so long is shown as it is: a client waits no longer for a first picture than twelve
-/// seconds in all.
-const UNDRAWN: Duration = Duration::from_secs(6);
-
-/// A start that waits looks so often whether it is still wanted.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// How often a picture is asked for while the game is being read.
-const READ: Duration = Duration::from_millis(10);
 /// Memory of this process for a session: threads, coder, connection, sound.
 const OWN_MEMORY: u64 = 48 << 20;
 /// Bytes of this process for each pixel of a display: three pictures in NV12, and two that mirror it.
@@ -72,10 +53,10 @@ pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
     let confinement = find(&config.games).inspect_err(|reason| {
         tracing::warn!(reason, "no games can be played");
     });
-    let app = |entry| -> Arc<dyn App> {
+    let app = |entry: Entry| -> Arc<dyn App> {
         let saves = saves.as_ref().and_then(|saves| GameSaves::of(saves, &entry));
         let (confinement, measured) = (confinement.clone(), Arc::default());
-        Arc::new(GameApp { entry, confinement, saves, measured })
+        Arc::new(GameApp { entry: Arc::new(entry), confinement, saves, measured })
     };
     entries.into_iter().map(app).collect()
 }
@@ -125,11 +106,20 @@ pub(crate) fn checks(config: &config::Games) -> Vec<(String, String)> {
         rows.push((entry.id.as_str().to_owned(), missing));
     }
     rows.extend(refused.iter().map(|refused| ("not listed".to_owned(), refused.to_string())));
+    let warm: Vec<_> = entries.iter().filter(|entry| entry.warm > 0).collect();
+    let warm: Vec<_> = warm.iter().map(|entry| format!("{} {}", entry.warm, entry.id)).collect();
+    let verdict = match (warm.is_empty(), config.max_warm) {
+        (true, _) => "none: no entry asks for it (warm)".to_owned(),
+        (false, 0) => format!("none of {}: games.max_warm is 0", warm.join(", ")),
+        (false, most) => format!("ok, {}, {most} in all at most", warm.join(", ")),
+    };
+    rows.push(("started ahead".to_owned(), verdict));
     rows
 }
 
+#[derive(Clone)]
 struct GameApp {
-    entry: Entry,
+    entry: Arc<Entry>,
     confinement: Result<Arc<Confinement>, String>,
     saves: Option<Arc<GameSaves>>,
     measured: Arc<Measured>,
@@ -138,7 +128,7 @@ struct GameApp {
 impl App for GameApp {
     fn info(&self) -> AppInfo {
         let Entry { id, title, summary, genre, keyboard, controls, display, poster, .. } =
-            &self.entry;
+            &*self.entry;
         let hint = |control: &catalogue::Control| ControlHint {
             input: control.input.clone(),
             action: control.action.clone(),
@@ -174,7 +164,7 @@ impl App for GameApp {
         let confinement =
             self.confinement.as_ref().map_err(|why| OpenError::Content(why.clone()))?;
         let meter = Meter::new(self.measured.clone(), video);
-        self::start(&self.entry, confinement, video, &clock, start, meter).map_err(|why| {
+        start::start(&self.entry, confinement, video, &clock, start, meter).map_err(|why| {
             if start.cancel.is_cancelled() {
                 return OpenError::Cancelled;
             }
@@ -196,7 +186,7 @@ impl App for GameApp {
     }
 
     fn takes_voice(&self) -> bool {
-        self.entry.devices.contains(&Device::Microphone)
+        listens(&self.entry)
     }
 
     fn saves(&self) -> Option<Arc<GameSaves>> {
@@ -224,113 +214,15 @@ impl App for GameApp {
             memory: ByteSize(memory),
         })
     }
+
+    fn ahead(&self) -> Option<Arc<dyn Ahead>> {
+        let can = self.entry.warm > 0 && self.confinement.is_ok();
+        can.then(|| Arc::new(self.clone()) as Arc<dyn Ahead>)
+    }
 }
 
-fn start(
-    entry: &Entry,
-    confinement: &Confinement,
-    video: VideoMode,
-    clock: &Arc<dyn Clock>,
-    start: &Start,
-    meter: Meter,
-) -> Result<Running, String> {
-    if let Some(missing) = entry.missing() {
-        return Err(missing.to_string());
-    }
-    let step = |step| start.step.send_replace(Some(step));
-    let most = entry.display.max_size;
-    if video.size.width > most.width || video.size.height > most.height {
-        let (width, height) = (most.width, most.height);
-        return Err(format!("{} is shown at {width}x{height} at most", entry.title));
-    }
-    let spec = spec(entry);
-    step(StartStep::Sandbox);
-    let sandbox =
-        confinement.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;
-    let hosted = Hosted::new(sandbox);
-    let sandbox = hosted.sandbox();
-    let name: String = format!("pulse-{}", spec.id).chars().take(15).collect();
-    let sound = SoundServer::listen(&name, &sandbox.sound_folder().join("native"), clock.clone())
-        .map_err(|error| format!("no sound: {error}"))?;
-    let gamepads = gamepads::open(&spec, entry.gamepads, confinement, &hosted)?;
-    let (gamepads, rumble) = gamepads.unzip();
-    let limit = spec.patience.open + spec.patience.display;
-    step(StartStep::Display);
-    match wait(sandbox, limit, &start.cancel, |phase| {
-        matches!(phase, Phase::Waiting | Phase::Ended(_))
-    }) {
-        Phase::Waiting => {}
-        Phase::Ended(end) => return Err(end.how.to_string()),
-        phase => return Err(format!("the display did not start in time: {phase:?}")),
-    }
-    step(StartStep::Game);
-    let (Some(home), Some(socket)) = (sandbox.home(), sandbox.display()) else {
-        return Err("the sandbox has no display".into());
-    };
-    let values = Values { size: video.size, rate: video.rate, home: command::HOME, entry: ENTRY };
-    let files: Vec<_> =
-        entry.files.iter().map(|file| (&file.path, file.contents.bytes(&values))).collect();
-    host::home::put(home.as_fd(), &files).map_err(|error| error.to_string())?;
-    // What the player saved wins over what the entry brings.
-    let keep = start.keep.as_ref();
-    let kept = keep.map(|keep| keep.restore(home.as_fd(), &start.cancel)).transpose()?;
-    let mut display = Display::connect(&socket.path(), &Cookie::new(socket.cookie))
-        .map_err(|error| error.to_string())?;
-    display.set_size(video.size, video.dpi).map_err(|error| error.to_string())?;
-    let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
-    let input = display.input(clock.now()).map_err(|error| error.to_string())?;
-    let prefers_text = entry.keyboard == catalogue::KeyboardMode::Text;
-    let input = GameInput { display: input, gamepads, prefers_text };
-    let program = program(entry, &values)?;
-    if let (Some(keep), Some(kept)) = (keep, kept) {
-        keep.begin(&hosted, kept);
-    }
-    hosted.watch(keep.cloned()).map_err(|error| {
-        if let Some(keep) = keep {
-            keep.over();
-        }
-        format!("no thread for the end of the game: {error}")
-    })?;
-    sandbox.launch(program);
-    step(StartStep::Picture);
-    let sounds = sound.source();
-    let listens = entry.devices.contains(&Device::Microphone);
-    let voice = listens.then(|| Arc::new(sound.microphone()) as Arc<dyn VoiceSink>);
-    Ok(Running {
-        source: Box::new(GameSource {
-            inner,
-            drawn: Drawn::Not(clock.now() + UNDRAWN),
-            screen: None,
-            hosted,
-            keep: keep.cloned(),
-            display,
-            _socket: socket,
-            sound: Some(sound),
-            meter,
-        }),
-        input: Box::new(input),
-        sound: Some(Box::new(sounds)),
-        rumble,
-        voice,
-    })
-}
-
-/// Waits until the phase is one that `is_wanted`, until the time is over, or until nobody wants it any more;
-/// the phase then.
-fn wait(
-    sandbox: &Sandbox,
-    limit: Duration,
-    cancel: &CancellationToken,
-    is_wanted: impl Fn(&Phase) -> bool,
-) -> Phase {
-    let mut left = limit;
-    loop {
-        let phase = sandbox.wait_until(left.min(LOOK), &is_wanted);
-        left = left.saturating_sub(LOOK);
-        if is_wanted(&phase) || left.is_zero() || cancel.is_cancelled() {
-            return phase;
-        }
-    }
+fn listens(entry: &Entry) -> bool {
+    entry.devices.contains(&Device::Microphone)
 }
 
 fn spec(entry: &Entry) -> Spec {
@@ -366,135 +258,6 @@ fn program(entry: &Entry, values: &Values<'_>) -> Result<Program, String> {
             .collect(),
         folder: None,
     })
-}
-
-/// Whether a game has drawn anything: until then its display shows nothing that is worth a picture.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Drawn {
-    /// It has not, and is waited for until then.
-    Not(MediaTime),
-    /// The display as it was before the game is known.
-    Empty(MediaTime),
-    /// It has, or took too long.
-    Yes,
-}
-
-impl Drawn {
-    /// Whether it is shown now whatever it shows.
-    fn is_overdue(self, now: MediaTime) -> bool {
-        matches!(self, Self::Not(limit) | Self::Empty(limit) if limit <= now)
-    }
-
-    /// Whether a picture of then is to be shown, in which something has changed or not.
-    fn shows(&mut self, at: MediaTime, changed: bool) -> bool {
-        *self = match *self {
-            Self::Not(limit) | Self::Empty(limit) if limit <= at => Self::Yes,
-            Self::Not(limit) => Self::Empty(limit),
-            Self::Empty(_) if changed => Self::Yes,
-            same => same,
-        };
-        *self == Self::Yes
-    }
-}
-
-/// The pictures of a game, which ends with them.
-struct GameSource {
-    inner: XSource,
-    drawn: Drawn,
-    /// The size that its screen is to have, and its dots an inch.
-    screen: Option<(Size, u32)>,
-    hosted: Arc<Hosted>,
-    /// What is kept of it.
-    keep: Option<Arc<Keep>>,
-    display: Display,
-    /// Keeps the path of the display alive.
-    _socket: confine::Display,
-    sound: Option<SoundServer>,
-    meter: Meter,
-}
-
-impl GameSource {
-    /// The end of the game, told by it or by its display.
-    fn end(&self, limit: Duration) -> Option<Result<SourceEvent, SourceError>> {
-        let End { how, .. } = self.hosted.ended(limit)?;
-        let said = self.hosted.sandbox().said();
-        tracing::info!(%how, "the game is over");
-        match how {
-            How::Exited(Exit::Code(0)) | How::Stopped => Some(Ok(SourceEvent::Ended)),
-            how => {
-                let last = said.last().map(|line| format!(": {line}")).unwrap_or_default();
-                Some(Err(SourceError::Failed(format!("{how}{last}"))))
-            }
-        }
-    }
-}
-
-impl FrameSource for GameSource {
-    fn info(&self) -> SourceInfo {
-        self.inner.info()
-    }
-
-    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
-        if let Some(end) = self.end(Duration::ZERO) {
-            return end;
-        }
-        let Some(display) = self.hosted.display() else {
-            // It stands still to be saved, and so does its picture.
-            self.meter.pause();
-            std::thread::sleep(request.within.min(READ));
-            return Ok(SourceEvent::Unchanged);
-        };
-        let spent = || {
-            let session = self.hosted.sandbox().usage().cpu? + thread_time();
-            Some(Spent { session, machine: Machine::now()? })
-        };
-        self.meter.look(Instant::now(), spent);
-        if let Some((size, dpi)) = self.screen.take()
-            && let Err(error) = self.display.set_size(size, dpi)
-        {
-            tracing::warn!(%error, "the game keeps the size that it has");
-        }
-        let refresh = request.refresh || self.drawn.is_overdue(request.at);
-        let answer = self.inner.next(&FrameRequest { refresh, ..request.clone() });
-        drop(display);
-        match answer {
-            Ok(SourceEvent::Frame(frame))
-                if !self.drawn.shows(frame.captured_at, frame.damage != Damage::none()) =>
-            {
-                Ok(SourceEvent::Unchanged)
-            }
-            // The display goes with the game: what became of that says more.
-            answer @ (Ok(SourceEvent::Ended) | Err(SourceError::Failed(_))) => {
-                self.end(STOP).unwrap_or(answer)
-            }
-            answer => answer,
-        }
-    }
-
-    fn resize(&mut self, size: Size) -> Size {
-        self.inner.resize(size)
-    }
-
-    fn set_screen(&mut self, size: Size, dpi: u32) {
-        // Once it is there to be asked.
-        self.screen = Some((size, dpi));
-    }
-
-    fn set_held(&mut self, held: bool) {
-        self.meter.pause();
-        self.hosted.set_held(held);
-    }
-}
-
-impl Drop for GameSource {
-    fn drop(&mut self) {
-        drop(self.sound.take());
-        if let Some(keep) = &self.keep {
-            keep.ending();
-        }
-        self.hosted.sandbox().stop();
-        self.hosted.wait_over(STOP);
-    }
 }
 
 #[cfg(test)]

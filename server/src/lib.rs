@@ -5,6 +5,7 @@
 //! own through [`apps::App`] and run the rest unchanged. Used wrongly (two nodes with one clock, a
 //! driver's task aborted from outside) capacity is never given back.
 
+mod ahead;
 pub mod apps;
 pub mod caller;
 mod capacity;

@@ -56,6 +56,12 @@ struct CloseLabel {
     by: &'static str,
 }
 
+/// An entry of the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AppLabel {
+    app: String,
+}
+
 /// What viewers do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RoleLabel {
@@ -140,6 +146,11 @@ pub struct Metrics {
     pub gpu_allocations: Gauge,
     /// Bytes that they hold.
     pub gpu_memory: Gauge,
+    ahead_ready: Family<AppLabel, Gauge>,
+    /// Sessions that took what was started ahead.
+    pub ahead_hits: Counter,
+    ahead_misses: Family<ReasonLabel, Counter>,
+    ahead_ended: Family<ReasonLabel, Counter>,
     media: Family<MediaLabel, Counter>,
     /// Seconds since the node started.
     pub uptime: Gauge<f64, AtomicU64>,
@@ -266,6 +277,16 @@ impl Metrics {
             gpu_allocations: add
                 .one("gpu_allocations", "Buffers and textures on the graphics device"),
             gpu_memory: add.in_unit("gpu_memory", "Memory that they hold", Unit::Bytes),
+            ahead_ready: add.one("ahead_ready", "Games that were started ahead and are ready, by entry"),
+            ahead_hits: add.one("ahead_hits", "Sessions that took a game that was started ahead"),
+            ahead_misses: add.one(
+                "ahead_misses",
+                "Sessions of entries that are started ahead which had to start anew, by reason",
+            ),
+            ahead_ended: add.one(
+                "ahead_ended",
+                "Games that were started ahead and that nobody played, by reason",
+            ),
             media: add.one(
                 "media_port_events",
                 "What the port of all WebRTC sessions did not simply deliver, by kind",
@@ -291,6 +312,22 @@ impl Metrics {
         for (stage, length) in stages.spans() {
             self.by_stage[stage as usize].observe(length.as_secs_f64());
         }
+    }
+
+    /// Sets how many of an entry were started ahead and are ready.
+    pub fn ahead_ready(&self, app: &str, ready: usize) {
+        let ready = i64::try_from(ready).unwrap_or(i64::MAX);
+        self.ahead_ready.get_or_create(&AppLabel { app: app.into() }).set(ready);
+    }
+
+    /// Counts a session that could have taken what was started ahead, but for this.
+    pub fn ahead_missed(&self, reason: &'static str) {
+        self.ahead_misses.get_or_create(&ReasonLabel { reason: reason.into() }).inc();
+    }
+
+    /// Counts one that was started ahead and that nobody played.
+    pub fn ahead_ended(&self, reason: &'static str) {
+        self.ahead_ended.get_or_create(&ReasonLabel { reason: reason.into() }).inc();
     }
 
     /// Counts a ticket that is no good.

@@ -12,7 +12,8 @@ use media::{
 };
 use render::device::GpuPool;
 use session::admission::{
-    self, Admission, Capacity, Demand, Lengths, Permit, PermitNumber, Refusal, ViewerPermit,
+    self, Admission, Capacity, Demand, Lengths, Permit, PermitNumber, Refusal, Reserve,
+    ViewerPermit,
 };
 use session::invitations::{Invitation, InvitationError, InvitationId, Invitations};
 use session::reason::StoppedBy;
@@ -22,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use transport::{Certificate, MediaPort, PortConfig, PortError};
 
-use crate::apps::{self, App, Apps, Needs, ScreenInfo, VideoMode};
+use crate::ahead::{Pool, Taken};
+use crate::apps::{self, App, Apps, Needs, Prepared, ScreenInfo, VideoMode};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
 use crate::encoders::{EncoderSession, NodeEncoders, Probing};
@@ -31,7 +33,7 @@ use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::quic::Offer;
 use crate::registry::{Entry, Registry, ViewerEntry};
-use crate::saves::{Keep, Player, Wish};
+use crate::saves::{Begins, Keep, Player, Wish};
 use crate::scenes::SceneLibrary;
 use crate::turn::Turn;
 use crate::{capacity, doctor, drive, wire};
@@ -74,6 +76,8 @@ pub struct Node {
     invitations: Mutex<Invitations>,
     /// Viewers up to now: numbers them.
     viewers: AtomicU64,
+    /// What was started ahead of its players.
+    ahead: Pool,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -125,11 +129,13 @@ impl Node {
             viewers: config.sessions.max_viewers as usize,
             egress: config.sessions.max_egress.rate(),
         });
+        let (catalogue, metrics) = (Apps::new(apps), Metrics::new());
         Ok(Arc::new(Self {
             clock,
-            catalogue: Apps::new(apps),
+            ahead: Pool::new(&catalogue, config.games.max_warm, metrics.clone()),
+            catalogue,
             registry: Registry::default(),
-            metrics: Metrics::new(),
+            metrics,
             certificate: Certificate::generate().context("cannot make a DTLS certificate")?,
             encoders,
             webtransport: OnceLock::new(),
@@ -147,13 +153,23 @@ impl Node {
         }))
     }
 
-    /// Admits and starts a session; yields its handle and its keys.
+    /// From now on apps that want it are started ahead of their players, as room is.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start_ahead(self: &Arc<Self>) -> std::io::Result<()> {
+        self.ahead.start(Arc::downgrade(self))
+    }
+
+    /// Admits and starts a session; yields its handle and its keys. Whether it begins with something that its player
+    /// saved is not looked for here, where nothing waits for disks.
     ///
     /// # Errors
     /// A problem for the client: unknown app, impossible picture, no capacity.
     pub fn create_session(
         self: &Arc<Self>,
         wish: wire::NewSession,
+        begins: Begins,
     ) -> Result<(Arc<Entry>, Keys), Problem> {
         let app = self.find_app(&wish.app)?;
         let keep = self.keep(&wish)?;
@@ -201,17 +217,16 @@ impl Node {
             memory: needs.map_or_else(ByteSize::default, |needs| needs.memory),
             ..Demand::default()
         };
-        let measured = self.measured();
-        let admitted = {
-            let mut books = self.admission();
-            measured.into_iter().for_each(|(place, cpu)| books.revise(place, cpu));
-            books.admit(&demand)
-        };
-        let permit = admitted.map_err(|refusal| self.refuse_for_room(&wish.app, &refusal))?;
+        let taken = self.take_ahead(&wish.app, mode, begins);
+        let (permit, prepared) = self
+            .let_in(&demand, taken)
+            .map_err(|refusal| self.refuse_for_room(&wish.app, &refusal))?;
         let keys = match self.issue_keys(&id) {
             Ok(keys) => keys,
             Err(problem) => {
                 self.release(&id, permit);
+                // Its end is waited for.
+                tokio::task::spawn_blocking(move || drop(prepared));
                 return Err(problem);
             }
         };
@@ -226,6 +241,7 @@ impl Node {
             choice,
             encoders,
             keep,
+            prepared,
             permit,
         };
         let entry = drive::start(self, plan);
@@ -260,6 +276,72 @@ impl Node {
             }
             _ => Ok(None),
         }
+    }
+
+    /// One that was started ahead, if there is one for this session; what is in the way else is counted.
+    fn take_ahead(&self, app: &str, mode: VideoMode, begins: Begins) -> Option<Taken> {
+        let taken = match begins {
+            Begins::Afresh => self.ahead.take(self.clock.now(), app, mode)?,
+            Begins::WithSaves if self.ahead.knows(app) => Err("saves"),
+            Begins::WithSaves => return None,
+        };
+        taken.map_err(|why| self.metrics.ahead_missed(why)).ok()
+    }
+
+    /// Lets a session in, which takes the room of the one that it takes; what else was started ahead gives way.
+    fn let_in(
+        &self,
+        demand: &Demand,
+        taken: Option<Taken>,
+    ) -> Result<(Permit, Option<Box<dyn Prepared>>), Refusal> {
+        let measured = self.measured();
+        let mut books = self.admission();
+        measured.into_iter().for_each(|(place, cpu)| books.revise(place, cpu));
+        self.ahead.loose(self.clock.now()).into_iter().for_each(|room| books.give_back(room));
+        let taken = taken.map(|taken| {
+            let (held, untold) = taken.split();
+            let demand = held.demand();
+            books.give_back(held);
+            (demand, untold)
+        });
+        let way = self.ahead.give_way(self.clock.now(), |reserves| {
+            books.gives_way(demand, reserves.iter().copied())
+        });
+        let admitted = way.and_then(|rooms| {
+            rooms.into_iter().for_each(|room| books.give_back(room));
+            books.admit(demand)
+        });
+        match (admitted, taken) {
+            (Ok(permit), taken) => Ok((permit, taken.map(|(_, taken)| taken.prepared()))),
+            (Err(refusal), None) => Err(refusal),
+            (Err(refusal), Some((held, taken))) => {
+                // It held as much a moment ago; but for the cores, since it stands still.
+                match books.reserve(&Demand { cpu: Duration::ZERO, ..held }) {
+                    Ok(room) => self.ahead.put_back(taken, room),
+                    Err(why) => tracing::error!(%why, "what was started ahead has lost its room"),
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Room for one that is about to be started ahead; none where there is no more.
+    pub(crate) fn reserve(&self, needs: Needs) -> Option<Reserve> {
+        let mut books = self.admission();
+        let most = books.capacity().cpu;
+        let cpu = if needs.measured { needs.cpu } else { needs.cpu.min(most) };
+        books.reserve(&Demand { cpu, memory: needs.memory, ..Demand::default() }).ok()
+    }
+
+    /// One that was started ahead takes nothing of the cores any more.
+    pub(crate) fn stands_still(&self, place: PermitNumber) {
+        self.admission().revise(place, Duration::ZERO);
+    }
+
+    /// Takes such room back.
+    pub(crate) fn give_back(&self, rooms: Vec<Reserve>) {
+        let mut books = self.admission();
+        rooms.into_iter().for_each(|room| books.give_back(room));
     }
 
     /// What each session of a game is taken to need of the cores by now.
@@ -606,6 +688,7 @@ impl Node {
     /// is freed.
     pub(crate) fn release(&self, id: &SessionId, permit: Permit) {
         self.admission().release(permit);
+        self.ahead.room();
         if let Some(entry) = self.registry.find(id.as_str()) {
             let length = self.clock.now().since(entry.since);
             self.lengths.lock().unwrap_or_else(PoisonError::into_inner).add(length);
@@ -754,14 +837,19 @@ impl Node {
 
     /// Tells every session to end and waits until they have, at most `grace`; and then until what their games keep is
     /// saved, for which those that are not over by then are killed.
-    pub async fn shut_down(&self, grace: Duration) {
+    pub async fn shut_down(self: &Arc<Self>, grace: Duration) {
         let until = Instant::now() + grace;
         self.stopping.cancel();
+        self.ahead.tell_to_stop();
         self.tasks.close();
         if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
             for entry in self.registry.live() {
                 tracing::warn!(session = %entry.id, state = ?entry.handle.status().state, "did not end in time");
             }
+        }
+        let node = self.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || node.ahead.stop()).await {
+            tracing::error!(%error, "what was started ahead is not waited for");
         }
         if let Some(saves) = self.catalogue.saves() {
             let left = until.saturating_duration_since(Instant::now());

@@ -5,7 +5,7 @@
 //! the last [`REMEMBERED`] ended ones are kept, so that a late client learns why. So it is with viewers.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use media::{MediaTime, SessionId, ViewerId};
 use session::invitations::InvitationId;
@@ -123,6 +123,8 @@ pub struct Entry {
     pub place: PermitNumber,
     /// When it was let in.
     pub since: MediaTime,
+    /// How it began, once that is known.
+    pub kind: Arc<OnceLock<wire::StartKind>>,
     /// Those who watch.
     pub(crate) audience: Arc<Audience>,
     /// Its driver.
@@ -358,8 +360,9 @@ mod tests {
         let audience = crate::drive::audience_of_nobody(mode.size);
         let id = SessionId::new(name);
         let (place, since, keep) = (PermitNumber::default(), MediaTime::ZERO, None);
+        let kind = Arc::default();
         let entry =
-            Entry { id, app: "a".into(), video, mode, keep, place, since, audience, handle };
+            Entry { id, app: "a".into(), video, mode, keep, place, since, kind, audience, handle };
         (Arc::new(entry), mailbox, show)
     }
 

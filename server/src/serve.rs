@@ -123,6 +123,7 @@ impl Server {
             quic::serve(&node, socket, stop.clone())?;
         }
         node.try_encoders_again(&node.encoders.doubtful());
+        node.start_ahead().context("no thread to start games ahead")?;
         let mut tasks = tokio::task::JoinSet::new();
         let (public, private) = (Handle::new(), Handle::new());
         let router = http::router(node.clone());

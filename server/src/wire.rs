@@ -175,6 +175,9 @@ pub struct Session {
     /// What its start waits for; absent once it has a picture, and of what tells nothing of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starting: Option<StartStep>,
+    /// How it began; absent until that is known, and of what is never started ahead of its players.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartKind>,
     /// Why it is there, for people: present once refused, ending or ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -422,6 +425,16 @@ pub enum StartStep {
     Game,
     /// The first picture that it draws.
     Picture,
+}
+
+/// How a session began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartKind {
+    /// It was started ahead of its player, and went on.
+    Warm,
+    /// It was started for its player.
+    Cold,
 }
 
 /// What the node is and can do.

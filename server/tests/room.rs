@@ -5,25 +5,27 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use common::{create_with, until};
-use media::{ByteSize, Clock, DeviceId, InputSink, MediaTime, SequencedInput};
-use nearlight::apps::{App, AppInfo, Needs, OpenError, Running, Start, VideoMode};
+use media::{ByteSize, Clock, DeviceId, InputSink, MediaTime, SequencedInput, Size};
+use nearlight::apps::{Ahead, App, AppInfo, Needs, OpenError, Prepared, Running, Start, VideoMode};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::saves::GameSaves;
 use nearlight::wire::{EntryKind, KeyboardMode};
 use serde_json::{Value, json};
 use testkit::PulledPattern;
+use tokio_util::sync::CancellationToken;
 
 /// Takes so many thousandths of a core, and so many MiB; nothing where it is drawn here.
 struct Game {
     id: &'static str,
     takes: Option<(Arc<AtomicU64>, u64)>,
     measured: bool,
+    ahead: Option<Arc<Kept>>,
 }
 
 impl App for Game {
@@ -70,6 +72,73 @@ impl App for Game {
         let cpu = Duration::from_millis(millis.load(Ordering::Relaxed));
         Some(Needs { cpu, measured: self.measured, memory: ByteSize(mib << 20) })
     }
+    fn ahead(&self) -> Option<Arc<dyn Ahead>> {
+        self.ahead.clone().map(|ahead| ahead as Arc<dyn Ahead>)
+    }
+}
+
+/// Starts games ahead that hold so many MiB, and knows what became of each.
+#[derive(Default)]
+struct Kept {
+    mib: u64,
+    /// Of which all fail but those of this size, where there is one.
+    only: Option<Size>,
+    started: AtomicU64,
+    gone: Arc<AtomicU64>,
+    /// Those that were started end by themselves.
+    ended: Arc<AtomicBool>,
+}
+
+impl Ahead for Kept {
+    fn wanted(&self) -> usize {
+        2
+    }
+    fn needs(&self) -> Needs {
+        let memory = ByteSize(self.mib << 20);
+        Needs { cpu: Duration::from_millis(100), measured: true, memory }
+    }
+    fn prepare(
+        &self,
+        video: Option<VideoMode>,
+        _: &Arc<dyn Clock>,
+        _: &CancellationToken,
+    ) -> Result<Box<dyn Prepared>, String> {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        let only = video.map(|video| video.size).or(self.only);
+        Ok(Box::new(Ready { only, gone: self.gone.clone(), ended: self.ended.clone() }))
+    }
+}
+
+/// One of them. Counts when it goes.
+struct Ready {
+    only: Option<Size>,
+    gone: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Prepared for Ready {
+    fn fits(&self, video: VideoMode) -> Result<(), &'static str> {
+        if self.only.is_none_or(|only| only == video.size) { Ok(()) } else { Err("size") }
+    }
+    fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+    fn kill(&self) {}
+    fn open(
+        self: Box<Self>,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        _: &Start,
+    ) -> Result<Running, OpenError> {
+        let source = Box::new(PulledPattern::new(video.size, 3, clock));
+        Ok(Running { source, input: Box::new(NoHands), sound: None, rumble: None, voice: None })
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.gone.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 struct NoHands;
@@ -90,15 +159,52 @@ impl InputSink for NoHands {
 fn node() -> (Arc<Node>, Arc<AtomicU64>) {
     let millis = Arc::new(AtomicU64::new(1_500));
     let apps = [
-        Game { id: "busy", takes: Some((millis.clone(), 1)), measured: true },
-        Game { id: "new", takes: Some((millis.clone(), 1)), measured: false },
-        Game { id: "large", takes: Some((Arc::default(), 600)), measured: true },
-        Game { id: "scene", takes: None, measured: false },
+        Game { id: "busy", takes: Some((millis.clone(), 1)), measured: true, ahead: None },
+        Game { id: "new", takes: Some((millis.clone(), 1)), measured: false, ahead: None },
+        Game { id: "large", takes: Some((Arc::default(), 600)), measured: true, ahead: None },
+        Game { id: "scene", takes: None, measured: false, ahead: None },
     ];
-    let apps = apps.map(|game| Arc::new(game) as Arc<dyn App>);
+    (node_with(apps), millis)
+}
+
+fn node_with(apps: impl IntoIterator<Item = Game>) -> Arc<Node> {
+    let apps = apps.into_iter().map(|game| Arc::new(game) as Arc<dyn App>);
     let limits = ["games.max_cpus=2.0", "games.max_memory_mib=1024", "sessions.connect=60s"];
     let opened = Node::with_apps(common::config(&limits), None, apps, Probing::in_process());
-    (opened.expect("a node"), millis)
+    opened.expect("a node")
+}
+
+/// A node with a game that is started ahead, and one that needs memory.
+fn node_ahead(kept: Kept) -> (Arc<Node>, Arc<Kept>) {
+    let (kept, millis) = (Arc::new(kept), Arc::<AtomicU64>::default());
+    let takes = |mib| Some((millis.clone(), mib));
+    let node = node_with([
+        Game { id: "kept", takes: takes(kept.mib), measured: true, ahead: Some(kept.clone()) },
+        Game { id: "large", takes: takes(600), measured: true, ahead: None },
+    ]);
+    node.start_ahead().expect("a thread");
+    (node, kept)
+}
+
+/// A figure of the node's metrics.
+fn figure(node: &Node, line: &str) -> f64 {
+    let text = node.metrics.encode().expect("metrics");
+    let found = text.lines().find_map(|each| each.strip_prefix(line));
+    found.map_or(0.0, |value| value.trim().parse().expect("a number"))
+}
+
+async fn ready(node: &Arc<Node>, many: u32) {
+    let shown = async || figure(node, "nearlight_ahead_ready{app=\"kept\"}") == f64::from(many);
+    until("as many are ready", async || shown().await.then_some(())).await;
+}
+
+/// How a session began.
+async fn began(session: &common::Session, node: &Arc<Node>) -> String {
+    until("how it began", async || {
+        let reply = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
+        reply.json()["start"].as_str().map(ToOwned::to_owned)
+    })
+    .await
 }
 
 /// Slow and small, so that coding takes next to nothing of the cores beside what the game says.
@@ -164,4 +270,80 @@ async fn what_would_never_fit_is_told_so() {
     // A limit says what a game may have, not what it needs: with nothing else known it gets the node to itself.
     create_with(&wish("new")).of(&node).await.session();
     create_with(&wish("new")).of(&node).await.problem(503, "refused");
+}
+
+#[tokio::test]
+async fn a_session_takes_what_was_started_ahead_and_each_is_played_once() {
+    let (node, kept) = node_ahead(Kept { mib: 100, ..Kept::default() });
+    ready(&node, 2).await;
+    for number in 1..=3 {
+        let session = create_with(&wish("kept")).of(&node).await.session();
+        assert_eq!(began(&session, &node).await, "warm");
+        let hits = async || figure(&node, "nearlight_ahead_hits_total") == f64::from(number);
+        until("it is counted", async || hits().await.then_some(())).await;
+        // It is replaced, and not put back when its session is over.
+        ready(&node, 2).await;
+        assert_eq!(kept.started.load(Ordering::Relaxed), 2 + u64::from(number as u32));
+        assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
+    }
+    assert_eq!(kept.gone.load(Ordering::Relaxed), 3, "those that were played");
+    node.shut_down(Duration::from_secs(10)).await;
+    assert_eq!(kept.gone.load(Ordering::Relaxed), 5);
+    assert_eq!(kept.started.load(Ordering::Relaxed), 5, "nothing is started at the end");
+}
+
+#[tokio::test]
+async fn what_was_started_ahead_gives_way_to_who_plays() {
+    let (node, kept) = node_ahead(Kept { mib: 300, ..Kept::default() });
+    ready(&node, 2).await;
+    // 600 are held, and 424 are free.
+    let large = create_with(&wish("large")).of(&node).await.session();
+    ready(&node, 1).await;
+    until("one is put away", async || (kept.gone.load(Ordering::Relaxed) == 1).then_some(())).await;
+    assert_eq!(figure(&node, "nearlight_ahead_ended_total{reason=\"given_up\"}"), 1.0);
+    // A player who would not fit all the same costs none.
+    let refused = create_with(&wish("large")).of(&node).await;
+    assert_eq!(refused.json()["room"]["left"].as_u64(), Some(124 << 20));
+    ready(&node, 1).await;
+    // Whoever takes the other one takes its room.
+    let warm = create_with(&wish("kept")).of(&node).await.session();
+    assert_eq!(began(&warm, &node).await, "warm");
+    ready(&node, 0).await;
+    let refused = create_with(&wish("kept")).of(&node).await;
+    assert_eq!(refused.json()["room"]["left"].as_u64(), Some(124 << 20));
+    assert_eq!(figure(&node, "nearlight_ahead_misses_total{reason=\"none_ready\"}"), 1.0);
+    // With the room they come back.
+    assert_eq!(large.ask(Method::DELETE, "").of(&node).await.status, 204);
+    ready(&node, 2).await;
+}
+
+#[tokio::test]
+async fn one_that_does_not_fit_is_passed_over_and_replaced_in_time() {
+    let only = Some(Size::new(1_280, 720));
+    let (node, kept) = node_ahead(Kept { mib: 1, only, ..Kept::default() });
+    ready(&node, 2).await;
+    for _ in 0..2 {
+        let session = create_with(&wish("kept")).of(&node).await.session();
+        assert_eq!(began(&session, &node).await, "cold");
+    }
+    assert_eq!(figure(&node, "nearlight_ahead_misses_total{reason=\"size\"}"), 2.0);
+    until("one was replaced", async || (kept.started.load(Ordering::Relaxed) == 3).then_some(()))
+        .await;
+    ready(&node, 2).await;
+    let session = create_with(&wish("kept")).of(&node).await.session();
+    assert_eq!(began(&session, &node).await, "warm");
+}
+
+#[tokio::test]
+async fn one_that_ends_is_replaced_after_a_pause_and_gives_its_room_back() {
+    let (node, kept) = node_ahead(Kept { mib: 400, ..Kept::default() });
+    ready(&node, 2).await;
+    kept.ended.store(true, Ordering::Relaxed);
+    // Nobody is given one that is over, and what it held is free.
+    let session = create_with(&wish("large")).of(&node).await.session();
+    ready(&node, 0).await;
+    assert_eq!(figure(&node, "nearlight_ahead_ended_total{reason=\"died\"}"), 2.0);
+    kept.ended.store(false, Ordering::Relaxed);
+    assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
+    ready(&node, 2).await;
 }

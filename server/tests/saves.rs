@@ -53,6 +53,9 @@ const IDLE: &str = "exec sleep 1000\n";
 /// Writes all the time.
 const RESTLESS: &str = "while :; do echo on >> diary; done\n";
 
+/// The game that is started ahead of its players.
+const AHEAD: &str = "ahead";
+
 /// A secret, as an open node wants it.
 const ANNE: &str = "0123456789abcdef0123456789abcdef";
 const BOB: &str = "fedcba9876543210fedcba9876543210";
@@ -79,9 +82,17 @@ fn bed(overrides: &[&str], scripts: &[(&str, &str)]) -> Option<Bed> {
         let folder = games.path().join(id);
         fs::create_dir(&folder).unwrap();
         open_to_all(&folder);
+        // Nothing is started ahead that draws nothing.
+        let program = match *id {
+            AHEAD => {
+                "command = \"xterm\"\narguments = [\"-e\", \"/bin/sh\", \"{entry}/play.sh\"]\nwarm = 1\n\
+                 warm_settle_ms = 100"
+            }
+            _ => "command = \"/bin/sh\"\narguments = [\"{entry}/play.sh\"]",
+        };
         let entry = format!(
-            "title = \"{id}\"\nsummary = \"-\"\ngenre = \"puzzle\"\nlicence = \"-\"\ncommand = \"/bin/sh\"\n\
-             arguments = [\"{{entry}}/play.sh\"]\nsaves = [\"diary\", \"ended\"]\nstop_grace_ms = 60000\n\
+            "title = \"{id}\"\nsummary = \"-\"\ngenre = \"puzzle\"\nlicence = \"-\"\n{program}\n\
+             saves = [\"diary\", \"ended\"]\nstop_grace_ms = 60000\n\
              [[files]]\nfrom = \"first\"\nto = \"ended\"\n"
         );
         fs::write(folder.join("game.toml"), entry).unwrap();
@@ -264,6 +275,37 @@ async fn a_game_goes_on_from_what_its_player_saved() {
     assert_eq!(bed.ids("diary", BOB).await, [""; 0]);
     let absent = bed.ask(Method::GET, "diary", BOB, "/1").of(&bed.node).await;
     absent.problem(404, "unknown-save");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_saved_something_starts_anew_and_others_take_what_was_started_ahead() {
+    let Some(bed) = bed(&[], &[(AHEAD, DIARY)]) else { return };
+    bed.node.start_ahead().unwrap();
+    let ready = async || {
+        let text = bed.node.metrics.encode().unwrap();
+        text.contains("nearlight_ahead_ready{app=\"ahead\"} 1").then_some(())
+    };
+    until("one is ready", ready).await;
+    let anne = bed.start(AHEAD, ANNE, None).await;
+    assert_eq!(bed.begun(&anne).await.get("restored"), None);
+    assert_eq!(bed.show(&anne).await.json()["start"], "warm");
+    bed.end(&anne).await;
+    // What was written before she came is hers, too.
+    let newest = bed.ids(AHEAD, ANNE).await[0].clone();
+    until("another is ready", ready).await;
+    let anne = bed.start(AHEAD, ANNE, None).await;
+    assert_eq!(bed.begun(&anne).await["restored"], newest);
+    assert_eq!(bed.show(&anne).await.json()["start"], "cold");
+    bed.end(&anne).await;
+    // It is still there, for whoever has nothing or wants nothing of what there is.
+    for (player, save) in [(BOB, None), (ANNE, Some("none"))] {
+        until("one is ready", ready).await;
+        let play = bed.start(AHEAD, player, save).await;
+        assert_eq!(bed.begun(&play).await.get("restored"), None);
+        assert_eq!(bed.show(&play).await.json()["start"], "warm", "{player}");
+        bed.end(&play).await;
+    }
+    bed.node.shut_down(Duration::from_secs(20)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use media::{
     MediaTime, Pacing, PictureKind, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
-use nearlight::drive::{SourceOutput, SourceReport, SourceThread};
+use nearlight::drive::{Opening, SourceOutput, SourceReport, SourceThread};
 use nearlight::saves::GameSaves;
 use nearlight::wire::{EntryKind, KeyboardMode};
 use testkit::{FakeClock, PulledPattern};
@@ -168,7 +168,8 @@ fn a_picture_is_repeated_when_the_game_stands_still_and_not_while_it_draws() {
     let video = VideoMode { size: Size::new(64, 64), rate: RATE, dpi: 96 };
     let output = NeverContent(told);
     let thread =
-        SourceThread::start("src-test".into(), app, video, Arc::new(clock), None, output).unwrap();
+        SourceThread::start("src-test".into(), Opening::of(app), video, Arc::new(clock), output)
+            .unwrap();
     thread.set_paused(false);
     let next = || reports.recv_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!([next(), next()], ["opened", "ended"]);

@@ -68,6 +68,23 @@ impl Permit {
     }
 }
 
+/// Room that is kept for what is started ahead of its player, to be given back once, too.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a reserve that is not given back takes its room for ever"]
+pub struct Reserve(Permit);
+
+impl Reserve {
+    /// Its number.
+    pub fn number(&self) -> PermitNumber {
+        self.0.number
+    }
+
+    /// What it was given for.
+    pub fn demand(&self) -> Demand {
+        self.0.demand
+    }
+}
+
 /// A viewer's place, to be given back once, too. All that a viewer costs is what is sent to it.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a permit that is not released takes its place for ever"]
@@ -242,6 +259,8 @@ pub struct Admission {
     used: Demand,
     /// What each permit stands for in the books now.
     held: BTreeMap<PermitNumber, Demand>,
+    /// How many of them are reserves.
+    reserves: usize,
     next: PermitNumber,
     viewers: usize,
 }
@@ -250,7 +269,7 @@ impl Admission {
     /// An empty node.
     pub fn new(capacity: Capacity) -> Self {
         let (used, held) = (Demand::default(), BTreeMap::new());
-        Self { capacity, used, held, next: PermitNumber::default(), viewers: 0 }
+        Self { capacity, used, held, reserves: 0, next: PermitNumber::default(), viewers: 0 }
     }
 
     /// Lets a session in, or says why not; a refusal changes nothing.
@@ -258,24 +277,50 @@ impl Admission {
     /// # Errors
     /// See [`Refusal`].
     pub fn admit(&mut self, demand: &Demand) -> Result<Permit, Refusal> {
+        self.fits(demand, &self.used)?;
+        Ok(self.book(demand))
+    }
+
+    /// Keeps room for what is started ahead of its player, or says why there is none; it is no session, and gives way to
+    /// those ([`gives_way`](Self::gives_way)).
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn reserve(&mut self, demand: &Demand) -> Result<Reserve, Refusal> {
         self.fits_an_empty_node(demand)?;
-        if self.held.len() >= self.capacity.sessions {
-            return Err(Refusal::Sessions { most: self.capacity.sessions });
+        self.fits_the_sums(demand, &self.used)?;
+        self.reserves += 1;
+        Ok(Reserve(self.book(demand)))
+    }
+
+    /// Gives such room back.
+    pub fn give_back(&mut self, reserve: Reserve) {
+        self.reserves = self.reserves.saturating_sub(1);
+        self.release(reserve.0);
+    }
+
+    /// How many of these reserves, beginning with the first, would have to be given back for this to be let in. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// Why it would not be let in with what there is now, where all of them would not help.
+    pub fn gives_way<'a>(
+        &self,
+        demand: &Demand,
+        reserves: impl IntoIterator<Item = &'a Reserve>,
+    ) -> Result<usize, Refusal> {
+        let Err(refusal) = self.fits(demand, &self.used) else { return Ok(0) };
+        let mut used = self.used;
+        for (number, reserve) in reserves.into_iter().enumerate() {
+            used = without(&used, self.held.get(&reserve.0.number).unwrap_or(&Demand::default()));
+            if self.fits(demand, &used).is_ok() {
+                return Ok(number + 1);
+            }
         }
-        let left = self.left();
-        if demand.render > left.render {
-            return Err(Refusal::Render { asked: demand.render, left: left.render });
-        }
-        if demand.cpu > left.cpu {
-            return Err(Refusal::Cpu { asked: demand.cpu, left: left.cpu });
-        }
-        if demand.pixel_rate > left.pixel_rate {
-            return Err(Refusal::PixelRate { asked: demand.pixel_rate, left: left.pixel_rate });
-        }
-        if demand.memory > left.memory {
-            return Err(Refusal::Memory { asked: demand.memory, left: left.memory });
-        }
-        self.fits_the_link(demand.egress)?;
+        Err(refusal)
+    }
+
+    fn book(&mut self, demand: &Demand) -> Permit {
         self.used.render += demand.render;
         self.used.cpu += demand.cpu;
         self.used.pixel_rate += demand.pixel_rate;
@@ -284,7 +329,7 @@ impl Admission {
         let number = self.next;
         self.next.0 += 1;
         self.held.insert(number, *demand);
-        Ok(Permit { number, demand: *demand })
+        Permit { number, demand: *demand }
     }
 
     /// Says what a session that is in was since measured to take of the cores, or is now taken to. Nobody leaves
@@ -304,7 +349,7 @@ impl Admission {
         if self.viewers >= self.capacity.viewers {
             return Err(Refusal::Viewers { most: self.capacity.viewers });
         }
-        self.fits_the_link(egress)?;
+        fits_the_link(egress, self.left().egress)?;
         self.viewers += 1;
         self.used.egress = plus(self.used.egress, egress);
         Ok(ViewerPermit { egress })
@@ -324,11 +369,7 @@ impl Admission {
         let demand = self.held.remove(&permit.number);
         debug_assert!(demand.is_some(), "a permit of another node was released here");
         let demand = demand.unwrap_or_default();
-        self.used.cpu = self.used.cpu.saturating_sub(demand.cpu);
-        self.used.render = self.used.render.saturating_sub(demand.render);
-        self.used.pixel_rate = self.used.pixel_rate.saturating_sub(demand.pixel_rate);
-        self.used.memory.0 = self.used.memory.0.saturating_sub(demand.memory.0);
-        self.used.egress = less(self.used.egress, demand.egress);
+        self.used = without(&self.used, &demand);
     }
 
     /// Replaces the capacity by a newer measurement. Those who are in stay, even when it shrank below
@@ -349,7 +390,7 @@ impl Admission {
 
     /// Sessions that are in.
     pub fn sessions(&self) -> usize {
-        self.held.len()
+        self.held.len() - self.reserves
     }
 
     /// The capacity as last measured.
@@ -359,13 +400,43 @@ impl Admission {
 
     /// What is free; zero where a newer measurement fell below what is in use.
     pub fn left(&self) -> Demand {
+        self.left_beside(&self.used)
+    }
+
+    fn left_beside(&self, used: &Demand) -> Demand {
         Demand {
-            render: self.capacity.render.saturating_sub(self.used.render),
-            cpu: self.capacity.cpu.saturating_sub(self.used.cpu),
-            pixel_rate: self.capacity.pixel_rate.saturating_sub(self.used.pixel_rate),
-            memory: ByteSize(self.capacity.memory.0.saturating_sub(self.used.memory.0)),
-            egress: less(self.capacity.egress, self.used.egress),
+            render: self.capacity.render.saturating_sub(used.render),
+            cpu: self.capacity.cpu.saturating_sub(used.cpu),
+            pixel_rate: self.capacity.pixel_rate.saturating_sub(used.pixel_rate),
+            memory: ByteSize(self.capacity.memory.0.saturating_sub(used.memory.0)),
+            egress: less(self.capacity.egress, used.egress),
         }
+    }
+
+    /// Whether a session fits beside what is used.
+    fn fits(&self, demand: &Demand, used: &Demand) -> Result<(), Refusal> {
+        self.fits_an_empty_node(demand)?;
+        if self.sessions() >= self.capacity.sessions {
+            return Err(Refusal::Sessions { most: self.capacity.sessions });
+        }
+        self.fits_the_sums(demand, used)
+    }
+
+    fn fits_the_sums(&self, demand: &Demand, used: &Demand) -> Result<(), Refusal> {
+        let left = self.left_beside(used);
+        if demand.render > left.render {
+            return Err(Refusal::Render { asked: demand.render, left: left.render });
+        }
+        if demand.cpu > left.cpu {
+            return Err(Refusal::Cpu { asked: demand.cpu, left: left.cpu });
+        }
+        if demand.pixel_rate > left.pixel_rate {
+            return Err(Refusal::PixelRate { asked: demand.pixel_rate, left: left.pixel_rate });
+        }
+        if demand.memory > left.memory {
+            return Err(Refusal::Memory { asked: demand.memory, left: left.memory });
+        }
+        fits_the_link(demand.egress, left.egress)
     }
 
     fn fits_an_empty_node(&self, demand: &Demand) -> Result<(), Refusal> {
@@ -384,11 +455,10 @@ impl Admission {
         };
         Err(Refusal::TooLarge { what })
     }
+}
 
-    fn fits_the_link(&self, asked: Bitrate) -> Result<(), Refusal> {
-        let left = self.left().egress;
-        if asked > left { Err(Refusal::Egress { asked, left }) } else { Ok(()) }
-    }
+fn fits_the_link(asked: Bitrate, left: Bitrate) -> Result<(), Refusal> {
+    if asked > left { Err(Refusal::Egress { asked, left }) } else { Ok(()) }
 }
 
 /// How long sessions lasted that have ended, the newest of them.
@@ -430,6 +500,16 @@ pub fn expected_wait(
         left.min(longest.saturating_sub(age))
     };
     ages.into_iter().map(left).min()
+}
+
+fn without(used: &Demand, demand: &Demand) -> Demand {
+    Demand {
+        render: used.render.saturating_sub(demand.render),
+        cpu: used.cpu.saturating_sub(demand.cpu),
+        pixel_rate: used.pixel_rate.saturating_sub(demand.pixel_rate),
+        memory: ByteSize(used.memory.0.saturating_sub(demand.memory.0)),
+        egress: less(used.egress, demand.egress),
+    }
 }
 
 fn plus(a: Bitrate, b: Bitrate) -> Bitrate {
@@ -494,6 +574,40 @@ mod tests {
             (large.may_pass(), large),
             (false, Refusal::TooLarge { what: "processor time" })
         );
+    }
+
+    #[test]
+    fn what_was_started_ahead_gives_way_to_who_plays_and_is_no_session() {
+        let mut node = Admission::new(Capacity { sessions: 1, ..NODE });
+        let holds = |cpu: u64, megabytes: u64| Demand {
+            cpu: Duration::from_millis(cpu),
+            memory: ByteSize(megabytes * 1_000_000),
+            ..Demand::default()
+        };
+        let first = node.reserve(&holds(500, 300)).unwrap();
+        let second = node.reserve(&holds(1_000, 300)).unwrap();
+        // They stand still by now.
+        node.revise(first.number(), Duration::ZERO);
+        node.revise(second.number(), Duration::ZERO);
+        assert_eq!((node.sessions(), node.used().memory), (0, ByteSize(600_000_000)));
+        assert!(matches!(node.reserve(&holds(0, 401)), Err(Refusal::Memory { .. })));
+        assert_eq!(node.gives_way(&holds(2_000, 400), [&first, &second]), Ok(0));
+        assert_eq!(node.gives_way(&holds(2_000, 500), [&first, &second]), Ok(1));
+        assert_eq!(node.gives_way(&holds(2_000, 900), [&first, &second]), Ok(2));
+        let refused = node.gives_way(&holds(2_001, 900), [&first, &second]);
+        assert_eq!(refused, Err(Refusal::TooLarge { what: "processor time" }));
+        let refused = node.gives_way(&holds(0, 800), [&first]).unwrap_err();
+        let mb = |many: u64| ByteSize(many * 1_000_000);
+        assert_eq!(refused, Refusal::Memory { asked: mb(800), left: mb(400) }, "of what there is");
+        node.give_back(first);
+        let player = node.admit(&holds(2_000, 700)).unwrap();
+        assert_eq!(node.sessions(), 1);
+        // No reserve makes a place.
+        let refused = node.gives_way(&holds(0, 0), [&second]);
+        assert_eq!(refused, Err(Refusal::Sessions { most: 1 }));
+        node.release(player);
+        node.give_back(second);
+        assert_eq!((node.used(), node.sessions()), (Demand::default(), 0));
     }
 
     #[test]

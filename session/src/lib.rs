@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod ahead;
 pub mod clock_offset;
 pub mod follow;
 pub mod hands;
@@ -25,7 +26,10 @@ pub mod shares;
 pub mod tokens;
 mod window;
 
-pub use admission::{Admission, Capacity, Demand, Permit, PermitNumber, Refusal, ViewerPermit};
+pub use admission::{
+    Admission, Capacity, Demand, Permit, PermitNumber, Refusal, Reserve, ViewerPermit,
+};
+pub use ahead::{Ahead, Settling};
 pub use clock_offset::{ClockEstimate, ClockSync, ClockSyncConfig, PongError};
 pub use follow::{Follow, KeyframeWishes};
 pub use hands::Hands;

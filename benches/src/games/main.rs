@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `capture` | 1280x720 at 60 frames a second: painted → last packet, stages, processor time, and x264 alone on the same pictures |
 //! | `input` | a key from the player → in the node → given to the X server → in the game → in a picture that came whole |
-//! | `start` | the request for a session → the first picture of the game, with nothing started ahead |
+//! | `start` | the request for a session → the first picture of the game, with nothing started ahead, and with the game |
 //! | `density` | as many players of one game as the node lets in, at 640x360 and 30 frames a second |
 //! | `footprint` | memory of one more session, and processor time of one that stands still, in a node of its own |
 //!
@@ -79,7 +79,7 @@ use tokio::runtime::Runtime;
 
 use args::{Args, Child, Section};
 use figures::{Findings, Summary};
-use node::Hosting;
+use node::{Hosting, Purpose};
 use record::Recorder;
 
 /// Name of the players' threads.
@@ -96,11 +96,16 @@ struct Bench {
 }
 
 impl Bench {
+    /// The same once it is started.
+    fn hosted(&self) -> Result<&Hosting> {
+        self.hosting.as_ref().context("no node was started")
+    }
+
     /// The node in this process, which the first who asks starts.
     fn hosting(&mut self) -> Result<&Hosting> {
         match &mut self.hosting {
             Some(hosting) => Ok(hosting),
-            none => Ok(none.insert(Hosting::start(true)?)),
+            none => Ok(none.insert(Hosting::start(Purpose::Watched)?)),
         }
     }
 }

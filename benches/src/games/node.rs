@@ -21,9 +21,11 @@ use tokio::runtime::{Builder, Runtime};
 use super::system;
 use super::watch::{Log, Watched};
 
-/// Catalogue ids: our own painter, the game as it is shipped, the same on a level without monsters, a terminal.
+/// Catalogue ids: our own painter, the game as it is shipped, the same started ahead, the same on a level without monsters,
+/// a terminal.
 pub(crate) const PAINTER: &str = "painter";
 pub(crate) const DOOM: &str = "freedoom";
+pub(crate) const WARM: &str = "freedoom-warm";
 pub(crate) const LEVEL: &str = "freedoom-level";
 pub(crate) const TERMINAL: &str = "terminal";
 /// Name of the node's network threads.
@@ -44,13 +46,24 @@ processes = 16
 home_mib = 1
 "#;
 
+/// What a node is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its pictures are looked at, which costs a little.
+    Watched,
+    /// The same, and one game is started ahead of its players.
+    Ahead,
+    /// Nothing but what it takes; everybody is let in.
+    Alone,
+}
+
 /// A node on loopback. Dropping it ends what it hosts.
 pub(crate) struct Hosting {
     runtime: Option<Runtime>,
     server: Option<Server>,
     /// What its games were seen to show.
     pub(crate) log: Log,
-    _games: TempDir,
+    _folders: [TempDir; 2],
 }
 
 /// A runtime whose threads have this name.
@@ -60,8 +73,9 @@ pub(crate) fn runtime(name: &str) -> Result<Runtime> {
 }
 
 impl Hosting {
-    /// Starts serving. A node that is watched looks at each picture, which costs a little.
-    pub(crate) fn start(watched: bool) -> Result<Self> {
+    /// Starts serving.
+    pub(crate) fn start(purpose: Purpose) -> Result<Self> {
+        let watched = purpose != Purpose::Alone;
         let runtime = runtime(SERVER)?;
         let games = folder().context("no folder of games")?;
         let mut config = Config::default();
@@ -70,6 +84,10 @@ impl Hosting {
         config.webrtc.udp_port = 0;
         config.access.open = true;
         config.games.folders = vec![games.path().into(), system::repository().join("games")];
+        config.games.max_warm = u32::from(purpose == Purpose::Ahead);
+        // What it measured before is no part of what is measured now.
+        let state = TempDir::with_prefix("nearlight-state-")?;
+        config.server.state_dir = state.path().into();
         if !watched {
             // Admission is not what is measured there.
             config.games.max_cpus = 64.0;
@@ -88,7 +106,7 @@ impl Hosting {
             Node::with_apps(config, None, apps, probing)
         };
         let server = runtime.block_on(Server::bind_with(config, open))?;
-        Ok(Self { runtime: Some(runtime), server: Some(server), log, _games: games })
+        Ok(Self { runtime: Some(runtime), server: Some(server), log, _folders: [games, state] })
     }
 
     fn server(&self) -> Result<&Server> {
@@ -103,6 +121,12 @@ impl Hosting {
     /// Its media clock.
     pub(crate) fn clock(&self) -> Result<Arc<dyn Clock>> {
         Ok(self.server()?.node().clock.clone())
+    }
+
+    /// Whether one of this entry is ready that was started ahead.
+    pub(crate) fn ready(&self, id: &str) -> Result<bool> {
+        let text = self.server()?.node().metrics.encode()?;
+        Ok(text.contains(&format!("nearlight_ahead_ready{{app=\"{id}\"}} 1")))
     }
 
     /// Whether this can be played, else the reason.
@@ -133,21 +157,20 @@ fn folder() -> Result<TempDir> {
     let built = std::env::current_exe()?.with_file_name("bench-painter");
     fs::copy(&built, painter.join("painter"))
         .with_context(|| format!("{} was not built", built.display()))?;
-    let (shipped, level) =
-        (system::repository().join("games").join(DOOM), folder.path().join(LEVEL));
-    fs::create_dir(&level)?;
-    for file in fs::read_dir(shipped)? {
-        let file = file?;
-        fs::copy(file.path(), level.join(file.file_name()))?;
-    }
+    open_to_all(&painter)?;
     // Straight to where something moves, and where nobody ends the game.
-    let toml = fs::read_to_string(level.join("game.toml"))?;
-    let into_the_level =
-        toml.replacen("\"-nogui\"", "\"-nogui\", \"-warp\", \"1\", \"1\", \"-nomonsters\"", 1);
-    anyhow::ensure!(toml != into_the_level, "{DOOM}/game.toml has other arguments");
-    fs::write(level.join("game.toml"), into_the_level)?;
-    for path in [painter, level] {
-        open_to_all(&path)?;
+    let into_the_level = ["\"-nogui\"", "\"-nogui\", \"-warp\", \"1\", \"1\", \"-nomonsters\""];
+    for (id, [shipped, changed]) in [(LEVEL, into_the_level), (WARM, ["warm = 0", "warm = 1"])] {
+        let to = folder.path().join(id);
+        fs::create_dir(&to)?;
+        for file in fs::read_dir(system::repository().join("games").join(DOOM))? {
+            let file = file?;
+            fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+        let toml = fs::read_to_string(to.join("game.toml"))?;
+        anyhow::ensure!(toml.contains(shipped), "{DOOM}/game.toml has no {shipped}");
+        fs::write(to.join("game.toml"), toml.replacen(shipped, changed, 1))?;
+        open_to_all(&to)?;
     }
     Ok(folder)
 }
@@ -158,7 +181,7 @@ fn open_to_all(path: &Path) -> Result<()> {
 
 /// What the child does: serves, says where, and stops when its input ends.
 pub(crate) fn serve_until_stdin_ends() -> Result<()> {
-    let hosting = Hosting::start(false)?;
+    let hosting = Hosting::start(Purpose::Alone)?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", hosting.url()?)?;
     out.flush()?;

@@ -125,6 +125,14 @@ impl Peer {
         Ok(())
     }
 
+    /// How the session began: `warm` or `cold`, and nothing of what is never started ahead.
+    pub(crate) fn began(&self, players: &Runtime) -> Result<String> {
+        let (_, body) =
+            players.block_on(http(&self.base, "GET", &self.path, Some(&self.token), None))?;
+        let said: Value = serde_json::from_str(&body).context("an answer that is no JSON")?;
+        Ok(said["start"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// Ends the session and waits until the node has let go of it.
     pub(crate) fn leave(self, players: &Runtime) -> Result<()> {
         let ending = http(&self.base, "DELETE", &self.path, Some(&self.token), None);

@@ -20,13 +20,14 @@ use Bound::{Least, Most};
 const GIVEN: (&str, f64) = ("capture.pictures_sent", 59.0);
 
 /// What, figure, unit, bound, and whether it is void where [`GIVEN`] does not hold.
-const TARGETS: [(&str, &str, &str, Bound, bool); 11] = [
+const TARGETS: [(&str, &str, &str, Bound, bool); 12] = [
     ("painted → last packet, p50", "capture.latency.p50", "ms", Most(4.0), true),
     ("painted → last packet, p95", "capture.latency.p95", "ms", Most(7.0), true),
     ("processor time, of x264 alone", "capture.cpu_of_alone", "×", Most(1.5), true),
     ("key → game, p99", "input.to_game.p99", "ms", Most(2.0), false),
     ("key → picture, p50", "input.to_picture.intervals", "intervals", Most(2.5), false),
     ("request → first picture, p50", "start.game.p50", "ms", Most(1_500.0), false),
+    ("the same, started ahead, p50", "start.warm.p50", "ms", Most(500.0), false),
     ("interval of the worst player, p95", "density.worst_p95_of_nominal", "×", Most(1.25), false),
     ("players", "density.sessions", "sessions", Least(1.0), false),
     ("one more is refused", "density.refused", "", Least(1.0), false),

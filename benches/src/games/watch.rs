@@ -7,8 +7,9 @@ use media::{
     Clock, CpuImage, DeviceId, Frame, FrameId, FrameRequest, FrameSource, Size, SourceError,
     SourceEvent, SourceInfo,
 };
-use server::apps::{App, AppInfo, Needs, OpenError, Running, Start, VideoMode};
+use server::apps::{Ahead, App, AppInfo, Needs, OpenError, Prepared, Running, Start, VideoMode};
 use server::saves::GameSaves;
+use tokio_util::sync::CancellationToken;
 
 use super::stamp::Stamp;
 
@@ -133,6 +134,68 @@ impl App for Watched {
 
     fn needs(&self, video: VideoMode) -> Option<Needs> {
         self.game.needs(video)
+    }
+
+    fn ahead(&self) -> Option<Arc<dyn Ahead>> {
+        let (game, log) = (self.game.ahead()?, self.log.clone());
+        Some(Arc::new(WatchedAhead { game, log }))
+    }
+}
+
+/// The same of one that is started ahead.
+struct WatchedAhead {
+    game: Arc<dyn Ahead>,
+    log: Log,
+}
+
+impl Ahead for WatchedAhead {
+    fn wanted(&self) -> usize {
+        self.game.wanted()
+    }
+
+    fn needs(&self) -> Needs {
+        self.game.needs()
+    }
+
+    fn prepare(
+        &self,
+        video: Option<VideoMode>,
+        clock: &Arc<dyn Clock>,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn Prepared>, String> {
+        let game = self.game.prepare(video, clock, cancel)?;
+        Ok(Box::new(WatchedPrepared { game, log: self.log.clone() }))
+    }
+}
+
+struct WatchedPrepared {
+    game: Box<dyn Prepared>,
+    log: Log,
+}
+
+impl Prepared for WatchedPrepared {
+    fn fits(&self, video: VideoMode) -> Result<(), &'static str> {
+        self.game.fits(video)
+    }
+
+    fn is_over(&self) -> bool {
+        self.game.is_over()
+    }
+
+    fn kill(&self) {
+        self.game.kill();
+    }
+
+    fn open(
+        self: Box<Self>,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        start: &Start,
+    ) -> Result<Running, OpenError> {
+        let Self { game, log } = *self;
+        let running = game.open(video, clock.clone(), start)?;
+        let source = Watching { source: running.source, clock, log };
+        Ok(Running { source: Box::new(source), ..running })
     }
 }
 

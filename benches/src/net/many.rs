@@ -18,6 +18,7 @@ use server::apps::App;
 use server::config::Config;
 use server::encoders::Probing;
 use server::node::Node;
+use server::saves::Begins;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -126,8 +127,9 @@ fn round(server: &Runtime, clients: &Runtime, count: usize, length: Duration) ->
         "app": "pattern",
         "video": {"width": 1280, "height": 720, "fps": FPS, "max_kbps": KBPS},
     });
-    let (session, _) = server
-        .block_on(async { node.create_session(serde_json::from_value(wish)?).map_err(refused) })?;
+    let (session, _) = server.block_on(async {
+        node.create_session(serde_json::from_value(wish)?, Begins::Afresh).map_err(refused)
+    })?;
     // The session goes on when a player's runtime does not: each is kept to the end.
     let mut kept = Vec::new();
     let mut join = |handle: &server::registry::Handle| -> Result<()> {

@@ -1118,6 +1118,7 @@ export interface components {
             saves?: components["schemas"]["SessionSaves"] | null;
             /** @description Absolute address to POST to for one to connect to by WebSocket; absent where the node does not offer it. */
             socket_url?: string | null;
+            start?: components["schemas"]["StartKind"] | null;
             starting?: components["schemas"]["StartStep"] | null;
             /** @description Where it is in its life. */
             state: components["schemas"]["SessionState"];
@@ -1163,6 +1164,11 @@ export interface components {
             /** @description Its name; `network` stands for network, jitter buffer and decoder together where there is no `decode`. */
             stage: string;
         };
+        /**
+         * @description How a session began.
+         * @enum {string}
+         */
+        StartKind: "warm" | "cold";
         /**
          * @description What the start of a game waits for, in order.
          * @enum {string}

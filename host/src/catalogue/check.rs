@@ -19,6 +19,8 @@ const MOST_REQUIRED: usize = 64;
 const MOST_SAVES: usize = 32;
 const MOST_FILES: usize = 32;
 const MOST_CONTROLS: usize = 32;
+/// Of one game that are started ahead.
+const MOST_WARM: u8 = 8;
 /// Bytes of one file that is put into a home.
 const FILE_BYTES: u64 = 256 << 10;
 /// Bytes of a poster.
@@ -95,6 +97,8 @@ pub(super) fn check(
     problems.text("summary", &file.summary, 400);
     problems.text("licence", &file.licence, 400);
     problems.range("stop_grace_ms", file.stop_grace_ms, 0, 60_000);
+    problems.range("warm", file.warm, 0, MOST_WARM);
+    problems.range("warm_settle_ms", file.warm_settle_ms, 0, 60_000);
     let program = problems.take("command", Program::parse(&file.command));
     let arguments = arguments(&mut problems, &file.arguments);
     let environment = variables(&mut problems, &file.environment);
@@ -143,6 +147,7 @@ pub(super) fn check(
             controls: file.controls,
             stop_grace: Duration::from_millis(file.stop_grace_ms),
             warm: file.warm,
+            warm_settle: Duration::from_millis(file.warm_settle_ms),
             poster,
         }),
         _ => Err(problems.0),

@@ -34,7 +34,9 @@ pub(super) struct File {
     #[serde(default = "stop_grace_ms")]
     pub(super) stop_grace_ms: u64,
     #[serde(default)]
-    pub(super) warm: bool,
+    pub(super) warm: u8,
+    #[serde(default = "warm_settle_ms")]
+    pub(super) warm_settle_ms: u64,
     #[serde(default)]
     pub(super) requires: Vec<Requires>,
     #[serde(default)]
@@ -48,6 +50,10 @@ pub(super) struct File {
 }
 
 const fn stop_grace_ms() -> u64 {
+    3_000
+}
+
+const fn warm_settle_ms() -> u64 {
     3_000
 }
 

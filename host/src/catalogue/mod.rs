@@ -20,7 +20,8 @@
 //! gamepads = 1                        # that are there from the start: for games that look only then
 //! saves = [".local/share/game"]       # files or folders below the home that are kept
 //! stop_grace_ms = 3000                # from SIGTERM to SIGKILL, up to 60000
-//! warm = false                        # may be started ahead of the player and kept frozen
+//! warm = 0                            # how many are started ahead of their players and kept halted, up to 8
+//! warm_settle_ms = 3000               # what each runs for once it has drawn, before it is halted, up to 60000
 //!
 //! [[requires]]                        # what must be installed beyond the command
 //! file = "/usr/share/games/data.wad"  # or: command = "name"
@@ -141,8 +142,10 @@ pub struct Entry {
     pub controls: Vec<Control>,
     /// From SIGTERM to SIGKILL.
     pub stop_grace: Duration,
-    /// Whether it may be started ahead of its player and kept frozen.
-    pub warm: bool,
+    /// How many are started ahead of their players and kept halted.
+    pub warm: u8,
+    /// What each runs for once it has drawn, before it is halted.
+    pub warm_settle: Duration,
     /// Its picture.
     pub poster: Option<Poster>,
 }

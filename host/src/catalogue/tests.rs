@@ -59,7 +59,7 @@ fn the_least_entry_has_defaults() {
     assert_eq!(entry.display.size, Size::new(1280, 720));
     assert_eq!(entry.limits.cpu_millis, 2000);
     assert_eq!(entry.limits.home, ByteSize(64 << 20));
-    assert_eq!((entry.internet, entry.warm), (false, false));
+    assert_eq!((entry.internet, entry.warm, entry.warm_settle.as_millis()), (false, 0, 3_000));
     assert_eq!(entry.missing(), None);
     let program = entry.program.find().expect("a shell");
     assert!(program.is_absolute());
@@ -124,6 +124,8 @@ arguments = ["{depth}"]
 environment = { LD_PRELOAD = "x.so", PATH = "/", "A B" = "x", GOOD = "x" }
 saves = ["/etc", "../x", "a/../../b", "ok", "ok/inner"]
 stop_grace_ms = 60001
+warm = 9
+warm_settle_ms = 60001
 [[requires]]
 file = "relative"
 [[requires]]
@@ -180,6 +182,8 @@ action = "\u0007"
         "saves.2",
         "stop_grace_ms",
         "title",
+        "warm",
+        "warm_settle_ms",
     ];
     assert_eq!(keys, expected);
 }
@@ -197,7 +201,7 @@ fn gamepads_of_the_start_are_gamepads() {
 fn unknown_keys_and_wrong_types_are_named_with_their_line() {
     for (more, key) in [
         ("comand = \"x\"", "comand"),
-        ("warm = 1", "warm"),
+        ("warm = true", "warm"),
         ("genre = \"x\"", "genre"),
         ("[display]\ndepth = 24", "depth"),
         ("[display]\nresize = 1", "resize"),
@@ -368,7 +372,7 @@ proptest! {
     fn any_unknown_key_refuses(key in "[a-z_]{1,12}") {
         prop_assume!(![
             "title", "summary", "genre", "licence", "command", "package", "arguments", "environment",
-            "internet", "devices", "gamepads", "saves", "stop_grace_ms", "warm", "requires", "display", "limits",
+            "internet", "devices", "gamepads", "saves", "stop_grace_ms", "warm", "warm_settle_ms", "requires", "display", "limits",
             "files", "controls",
         ].contains(&key.as_str()));
         prop_assert_eq!(wrong_keys(&format!("{GOOD}{key} = 1")), [key]);

@@ -377,6 +377,8 @@ pub struct Games {
     pub max_cpus: f64,
     /// Memory that games may take in all, in MiB; 0: nine tenths of what is available when the node starts.
     pub max_memory_mib: u64,
+    /// Games that are started ahead of their players and kept halted, of all entries that ask for it (`warm`); 0: none.
+    pub max_warm: u32,
 }
 
 /// `[saves]`: what players keep of hosted games, in `saves` below `server.state_dir`.
@@ -559,6 +561,7 @@ impl Default for Games {
             users: 1_000,
             max_cpus: 0.0,
             max_memory_mib: 0,
+            max_warm: 4,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The driver task: events in, decisions of the state machine out. What comes in by clients, their transports and the
 //! session's threads is taken in the modules below.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use encoder::Candidate;
@@ -24,6 +24,7 @@ use super::client::{ClientSide, Heard};
 use super::connection::{Connection, at, next_event};
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report, Stop};
 use super::rates::Rates;
+use super::source::Opening;
 use super::voice::Voice;
 use crate::apps::VideoMode;
 use crate::encoders::{Broken, EncoderSession};
@@ -54,6 +55,9 @@ pub(super) struct Driver {
     media: Option<MediaSide>,
     /// What is kept of the session.
     keep: Option<Arc<Keep>>,
+    /// How it began, and whether something was started ahead for it.
+    began: Arc<OnceLock<wire::StartKind>>,
+    ahead: bool,
     input: Option<Box<dyn InputSink>>,
     rumble: Option<rumble::Rumble>,
     /// What the player says.
@@ -100,6 +104,12 @@ pub(super) struct Driver {
     newest_input: InputSeq,
 }
 
+/// What others see of a session.
+pub(super) struct Shown {
+    pub(super) status: watch::Sender<Status>,
+    pub(super) kind: Arc<OnceLock<wire::StartKind>>,
+}
+
 /// What the driver's task wakes up for.
 enum Wake {
     Command(Option<Command>),
@@ -130,7 +140,7 @@ impl Driver {
         node: Arc<Node>,
         plan: Plan,
         mailbox: mpsc::Receiver<Command>,
-        show: watch::Sender<Status>,
+        Shown { status: show, kind: began }: Shown,
         (audience, deeds): (Arc<Audience>, mpsc::Receiver<Deed>),
     ) -> Self {
         let config = &node.config;
@@ -164,11 +174,16 @@ impl Driver {
         let encoders = (kind, names(&plan.encoders));
         let barcode = plan.barcode;
         let voice = Voice::new(plan.id.as_str(), node.microphone(plan.app.as_ref()));
+        let ahead = plan.prepared.is_some();
         let media_plan = MediaPlan {
             label,
-            app: plan.app,
+            opening: Opening {
+                app: plan.app,
+                prepared: plan.prepared,
+                keep: plan.keep.clone(),
+                kind: began.clone(),
+            },
             video: plan.video,
-            keep: plan.keep.clone(),
             settings: config.video.encoder_settings(plan.video, rates.encoder_target()),
             barcode,
             encoders: plan.encoders,
@@ -187,6 +202,8 @@ impl Driver {
             reports,
             media: None,
             keep: plan.keep,
+            began,
+            ahead,
             input: None,
             rumble: None,
             voice,

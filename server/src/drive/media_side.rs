@@ -11,9 +11,8 @@ use session::rate::Part;
 use tokio::sync::{mpsc, watch};
 
 use super::audience::Audience;
-use super::source::{SourceCounts, SourceOutput, SourceReport, SourceThread};
-use crate::apps::{App, VideoMode};
-use crate::saves::Keep;
+use super::source::{Opening, SourceCounts, SourceOutput, SourceReport, SourceThread};
+use crate::apps::VideoMode;
 use crate::wire;
 
 /// Least time between two keyframes that a client asks for.
@@ -62,10 +61,8 @@ pub(super) enum Stop {
 /// What [`MediaSide::start`] needs.
 pub(super) struct MediaPlan {
     pub(super) label: String,
-    pub(super) app: Arc<dyn App>,
+    pub(super) opening: Opening,
     pub(super) video: VideoMode,
-    /// What is kept of it.
-    pub(super) keep: Option<Arc<Keep>>,
     pub(super) settings: EncoderSettings,
     pub(super) barcode: bool,
     pub(super) encoders: Vec<encoder::Candidate>,
@@ -122,8 +119,10 @@ impl MediaSide {
         reports: mpsc::Sender<Report>,
     ) -> std::io::Result<Self> {
         // Room is made for the granted size: a source that becomes smaller is followed in place.
-        let settings =
-            EncoderSettings { device: plan.app.device(), ..plan.settings.with_kind(plan.kind) };
+        let settings = EncoderSettings {
+            device: plan.opening.app.device(),
+            ..plan.settings.with_kind(plan.kind)
+        };
         let config = WorkerConfig {
             label: plan.label.clone(),
             track: TrackId(0),
@@ -140,10 +139,9 @@ impl MediaSide {
         let output = ToEncoder { encoder: encoder.clone(), audience: plan.audience, reports };
         let source = SourceThread::start(
             format!("src-{}", plan.label),
-            plan.app,
+            plan.opening,
             plan.video,
             clock,
-            plan.keep,
             output,
         )?;
         Ok(Self { source, encoder, rate: plan.video.rate })

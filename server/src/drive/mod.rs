@@ -17,7 +17,7 @@ mod viewer;
 mod voice;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
 use media::{PictureKind, SessionId};
@@ -29,10 +29,11 @@ use tracing::Instrument as _;
 #[cfg(test)]
 pub(crate) use audience::tests::nobody as audience_of_nobody;
 pub(crate) use audience::{Audience, ViewerCounts};
-pub use source::{SourceCounts, SourceOutput, SourceReport, SourceThread};
+pub(crate) use source::panic_message;
+pub use source::{Opening, SourceCounts, SourceOutput, SourceReport, SourceThread};
 pub use viewer::ViewerPlan;
 
-use crate::apps::{App, VideoMode};
+use crate::apps::{App, Prepared, VideoMode};
 use crate::node::Node;
 use crate::registry::{Entry, Handle, Status, ViewerEntry};
 use crate::saves::Keep;
@@ -61,6 +62,8 @@ pub struct Plan {
     pub encoders: Vec<encoder::Candidate>,
     /// What is kept of it.
     pub keep: Option<Arc<Keep>>,
+    /// What was started ahead for it, or for anybody.
+    pub prepared: Option<Box<dyn Prepared>>,
     /// Its place, to be given back at the end.
     pub permit: Permit,
 }
@@ -76,10 +79,10 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         connection: None,
         transport: None,
     });
-    let kind = if plan.granted.hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
+    let kind = Arc::new(OnceLock::new());
     let stream = audience::Stream {
         codec: None,
-        kind,
+        kind: if plan.granted.hdr { PictureKind::HDR10 } else { PictureKind::NV12 },
         encoder: "",
         size: plan.video.size,
         choice: plan.choice.clone(),
@@ -96,6 +99,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         keep: plan.keep.clone(),
         place: plan.permit.number(),
         since: node.clock.now(),
+        kind: kind.clone(),
         audience: audience.clone(),
         handle: Handle::new(commands, status),
     });
@@ -106,13 +110,11 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
     let tracker = node.lifecycle().0.clone();
     tracker.spawn(
         async move {
-            let driver = driver::Driver::new(node.clone(), plan, mailbox, show, (audience, deeds));
+            let shown = driver::Shown { status: show, kind };
+            let driver = driver::Driver::new(node.clone(), plan, mailbox, shown, (audience, deeds));
             if let Err(panic) = AssertUnwindSafe(driver.run()).catch_unwind().await {
                 // The permit went with the driver; everything else is freed by its drops.
-                tracing::error!(
-                    panic = source::panic_message(panic.as_ref()),
-                    "session driver panicked"
-                );
+                tracing::error!(panic = panic_message(panic.as_ref()), "session driver panicked");
                 node.metrics.session_ended("internal_fault");
             }
         }
@@ -156,7 +158,7 @@ pub(crate) fn join(
             let viewer = viewer::Viewer::new(node, plan, audience, counts, mailbox, show);
             if let Err(panic) = AssertUnwindSafe(viewer.run()).catch_unwind().await {
                 // Its place went with its drop; session and player go on.
-                tracing::error!(panic = source::panic_message(panic.as_ref()), "viewer panicked");
+                tracing::error!(panic = panic_message(panic.as_ref()), "viewer panicked");
             }
         }
         .instrument(span),

@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use session::pacing::FramePacer;
 
 use tokio::sync::watch;
 
-use crate::apps::{App, OpenError, Rumbles, Running, Start, VideoMode};
+use crate::apps::{App, OpenError, Prepared, Rumbles, Running, Start, VideoMode};
 use crate::saves::Keep;
 use crate::wire;
 
@@ -98,6 +98,25 @@ pub struct SourceCounts {
     pub coded: Size,
 }
 
+/// What a source thread opens.
+pub struct Opening {
+    /// What is played.
+    pub app: Arc<dyn App>,
+    /// The same where it was started ahead.
+    pub prepared: Option<Box<dyn Prepared>>,
+    /// What is kept of it.
+    pub keep: Option<Arc<Keep>>,
+    /// Told how it began.
+    pub kind: Arc<OnceLock<wire::StartKind>>,
+}
+
+impl Opening {
+    /// Of this app, for nobody in particular.
+    pub fn of(app: Arc<dyn App>) -> Self {
+        Self { app, prepared: None, keep: None, kind: Arc::default() }
+    }
+}
+
 /// A handle on the source thread. Dropping it stops the thread and waits for it, at most [`JOIN_DEADLINE`].
 pub struct SourceThread {
     shared: Arc<Shared>,
@@ -136,12 +155,12 @@ impl SourceThread {
     /// When the system gives no thread.
     pub fn start(
         name: String,
-        app: Arc<dyn App>,
+        opening: Opening,
         video: VideoMode,
         clock: Arc<dyn Clock>,
-        keep: Option<Arc<Keep>>,
         output: impl SourceOutput + 'static,
     ) -> std::io::Result<Self> {
+        let Opening { app, prepared, keep, kind } = opening;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 stop: false,
@@ -163,14 +182,14 @@ impl SourceThread {
             }),
             wake: Condvar::new(),
             clock,
-            start: Start { keep, ..Start::default() },
+            start: Start { keep, kind, ..Start::default() },
         });
         let theirs = shared.clone();
         let span = tracing::Span::current();
         let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
             let _span = span.entered();
             let mut output = output;
-            let run = AssertUnwindSafe(|| theirs.run(app.as_ref(), video, &mut output));
+            let run = AssertUnwindSafe(|| theirs.run(app.as_ref(), prepared, video, &mut output));
             if let Err(panic) = catch_unwind(run) {
                 output.report(SourceReport::Panicked(panic_message(panic.as_ref())));
             }
@@ -275,8 +294,37 @@ impl Shared {
         self.wake.notify_all();
     }
 
-    fn run(&self, app: &dyn App, video: VideoMode, output: &mut dyn SourceOutput) {
-        let mut source = match app.open(video, self.clock.clone(), &self.start) {
+    /// Goes on with what was started ahead, or else opens the app.
+    fn open(
+        &self,
+        app: &dyn App,
+        prepared: Option<Box<dyn Prepared>>,
+        video: VideoMode,
+    ) -> Result<Running, OpenError> {
+        // The first that is told stays.
+        let tell = |kind| app.ahead().is_some().then(|| self.start.kind.set(kind));
+        if let Some(prepared) = prepared {
+            match prepared.open(video, self.clock.clone(), &self.start) {
+                Ok(running) => {
+                    tell(wire::StartKind::Warm);
+                    return Ok(running);
+                }
+                Err(OpenError::Cancelled) => return Err(OpenError::Cancelled),
+                Err(error) => tracing::warn!(%error, "what was started ahead is not played"),
+            }
+        }
+        tell(wire::StartKind::Cold);
+        app.open(video, self.clock.clone(), &self.start)
+    }
+
+    fn run(
+        &self,
+        app: &dyn App,
+        prepared: Option<Box<dyn Prepared>>,
+        video: VideoMode,
+        output: &mut dyn SourceOutput,
+    ) {
+        let mut source = match self.open(app, prepared, video) {
             Ok(running) => {
                 let Running { source, input, sound, rumble, voice } = running;
                 let resizes = source.info().resizes;

@@ -118,6 +118,12 @@ impl Hosted {
         }
     }
 
+    /// Waits until all that it was told is done and the phase is one that `is_wanted`, for as long as halting a game may
+    /// take; the phase then.
+    pub(super) fn obeyed(&self, is_wanted: impl Fn(&Phase) -> bool) -> Phase {
+        self.sandbox.wait_obeyed(HALT, is_wanted)
+    }
+
     /// How it ended, if it has within the limit.
     pub(super) fn ended(&self, limit: Duration) -> Option<End> {
         match self.sandbox.wait_until(limit, |phase| matches!(phase, Phase::Ended(_))) {

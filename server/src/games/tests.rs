@@ -6,11 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
-use media::FrameRate;
+use media::{FrameRate, MediaTime, Size};
+use tokio_util::sync::CancellationToken;
 
+use super::source::Drawn;
 use super::*;
 use crate::clock::MonotonicClock;
-use crate::drive::{SourceOutput, SourceReport, SourceThread};
+use crate::drive::{Opening, SourceOutput, SourceReport, SourceThread};
 
 /// Takes what a source thread says.
 struct Listener(mpsc::Sender<SourceReport>);
@@ -44,29 +46,45 @@ fn open_to_all(path: &Path) {
 fn silent(run: &Path, folders: &Path) -> Option<GameApp> {
     let display = folders.join("Xsilent");
     fs::write(&display, "#!/bin/sh\nexec sleep 1000\n").unwrap();
-    let folder = folders.join("silent");
+    open_to_all(&display);
+    game(run, folders, "command = \"/bin/true\"\n", Some(display))
+}
+
+/// A terminal that is started ahead.
+fn terminal(run: &Path, folders: &Path, more: &str) -> Option<GameApp> {
+    let arguments = "arguments = [\"-bg\", \"#ff8000\", \"-maximized\"]";
+    let text =
+        format!("command = \"xterm\"\n{arguments}\nwarm = 1\nwarm_settle_ms = 100\n{more}\n");
+    game(run, folders, &text, None)
+}
+
+fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Option<GameApp> {
+    let folder = folders.join("game");
     fs::create_dir(&folder).unwrap();
-    let text = "title = \"Silent\"\nsummary = \"-\"\ngenre = \"puzzle\"\nlicence = \"-\"\ncommand = \"/bin/true\"\n";
-    fs::write(folder.join("game.toml"), text).unwrap();
-    for path in [run, folders, &display, &folder] {
+    let head = "title = \"A game\"\nsummary = \"-\"\ngenre = \"puzzle\"\nlicence = \"-\"\n";
+    fs::write(folder.join("game.toml"), format!("{head}{text}")).unwrap();
+    for path in [run, folders, &folder] {
         open_to_all(path);
     }
     let (mut entries, refused) = host::catalogue::read(&[folders.to_owned()]);
     assert_eq!(refused, []);
     // Tests lie in a folder of their own beside the programs.
     let init = std::env::current_exe().unwrap().parent().unwrap().with_file_name("nearlight-init");
-    let first = 1_500_000_000 + std::process::id() % 400_000 * 16;
+    // Tests run side by side.
+    static FOUND: AtomicU64 = AtomicU64::new(0);
+    let number = FOUND.fetch_add(1, Ordering::Relaxed) as u32;
+    let first = 1_500_000_000 + std::process::id() % 400_000 * 1_024 + number * 16;
     let found = Confinement::find(&confine::Config {
         run: run.to_owned(),
         bwrap: None,
-        display: Some(display),
+        display,
         init: Some(init),
         users: first..first + 16,
         limits: true,
     });
     match found {
         Ok(found) => {
-            let (entry, confinement) = (entries.remove(0), Ok(Arc::new(found)));
+            let (entry, confinement) = (Arc::new(entries.remove(0)), Ok(Arc::new(found)));
             Some(GameApp { entry, confinement, saves: None, measured: Arc::default() })
         }
         Err(missing) => {
@@ -93,10 +111,9 @@ fn a_game_that_is_stopped_while_it_starts_is_gone_with_its_thread() {
     let clock = Arc::new(MonotonicClock::new());
     let thread = SourceThread::start(
         "src-silent".into(),
-        Arc::new(app),
+        Opening::of(Arc::new(app)),
         VIDEO,
         clock,
-        None,
         Listener(reports),
     )
     .unwrap();
@@ -127,4 +144,87 @@ fn nothing_is_shown_before_a_game_has_drawn_or_took_too_long() {
     assert!(slow.is_overdue(limit));
     assert!(slow.shows(limit, false) && !slow.is_overdue(limit));
     assert!(Drawn::Not(limit).shows(limit, true));
+}
+
+/// The first picture of what is played.
+fn first_picture(running: &mut Running) -> media::Frame {
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(std::time::Instant::now() < until, "no picture");
+        let (id, at, within, views) =
+            (media::FrameId(1), MediaTime::ZERO, Duration::from_millis(50), &[]);
+        let (refresh, share, kind) = (false, false, media::PictureKind::NV12);
+        let request = media::FrameRequest { id, at, within, views, refresh, share, kind };
+        if let media::SourceEvent::Frame(mut frame) = running.source.next(&request).unwrap() {
+            let clock = MonotonicClock::new();
+            frame.image.finish(&clock, &mut frame.stages).unwrap();
+            return frame;
+        }
+    }
+}
+
+#[test]
+fn a_game_that_was_started_ahead_goes_on_for_its_player_and_leaves_nothing_behind() {
+    let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some(app) = terminal(run.path(), folders.path(), "") else { return };
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+    let (ahead, cancel) = (app.ahead().unwrap(), CancellationToken::new());
+    assert_eq!((ahead.wanted(), ahead.needs().memory > ByteSize(1 << 30)), (1, true));
+    let cycles = std::env::var("NEARLIGHT_CYCLES").map_or(6, |number| number.parse().unwrap());
+    for cycle in 0..cycles {
+        let prepared = ahead.prepare(None, &clock, &cancel).unwrap();
+        assert!(!prepared.is_over());
+        assert_eq!(sandboxes(run.path()), 1);
+        let larger = VideoMode { size: Size::new(1_024, 600), ..VIDEO };
+        assert_eq!(prepared.fits(larger), Ok(()));
+        match cycle % 3 {
+            0 => {
+                // It follows its player's size, and its picture is there at once.
+                let start = Start::default();
+                let mut running = prepared.open(larger, clock.clone(), &start).unwrap();
+                let frame = first_picture(&mut running);
+                let image = frame.image.map().unwrap();
+                assert_eq!(image.size, larger.size);
+                // Orange, and not the black of an empty display.
+                let luma = &image.planes[0];
+                assert!(luma.data[luma.stride * 300 + 500] > 100);
+            }
+            1 => {
+                prepared.kill();
+                let until = std::time::Instant::now() + Duration::from_secs(60);
+                while !prepared.is_over() {
+                    assert!(std::time::Instant::now() < until, "it is still there");
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                let start = Start::default();
+                assert!(matches!(
+                    prepared.open(VIDEO, clock.clone(), &start),
+                    Err(OpenError::Content(_))
+                ));
+            }
+            _ => drop(prepared),
+        }
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        while sandboxes(run.path()) > 0 {
+            assert!(std::time::Instant::now() < until, "it stays after cycle {cycle}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    cancel.cancel();
+    assert!(ahead.prepare(None, &clock, &cancel).is_err());
+    assert_eq!(sandboxes(run.path()), 0);
+}
+
+#[test]
+fn a_game_is_played_with_the_pictures_that_it_was_started_for_where_it_cannot_follow() {
+    let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let more = "environment = { RATE = \"{fps}\" }\n[display]\nresize = false";
+    let Some(app) = terminal(run.path(), folders.path(), more) else { return };
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+    let prepared = app.ahead().unwrap().prepare(Some(VIDEO), &clock, &CancellationToken::new());
+    let prepared = prepared.unwrap();
+    assert_eq!(prepared.fits(VIDEO), Ok(()));
+    assert_eq!(prepared.fits(VideoMode { dpi: 120, ..VIDEO }), Ok(()));
+    assert_eq!(prepared.fits(VideoMode { size: Size::new(640, 362), ..VIDEO }), Err("size"));
+    assert_eq!(prepared.fits(VideoMode { rate: FrameRate::fps(30), ..VIDEO }), Err("rate"));
 }

@@ -16,7 +16,7 @@ use super::path::Path;
 use super::sessions::find;
 use super::{Problem, Shared};
 use crate::node::Node;
-use crate::saves::{GameSaves, NotSaved, Player, Wish, version};
+use crate::saves::{Begins, GameSaves, NotSaved, Player, Wish, version};
 use crate::wire;
 
 /// The header that names the player: with tokens whom the operator's program likes, in open mode a secret. Not part of
@@ -190,14 +190,17 @@ fn result(saved: Saved) -> wire::SaveResult {
     wire::SaveResult { save: save.map(|version| version.0.to_string()), made }
 }
 
-/// Checks that what a new session is to begin with is there, which `Node::create_session` does not wait for.
-pub(super) async fn check(node: &Node, wish: &wire::NewSession) -> Result<(), Problem> {
-    let Some(Wish::Version(wished)) = wish.save.as_deref().and_then(|text| Wish::parse(text).ok())
-    else {
-        return Ok(());
-    };
-    let Some(keep) = node.keep(wish)? else { return Ok(()) };
-    blocking(move || if keep.has(wished)? { Ok(()) } else { Err(Problem::UNKNOWN_SAVE) }).await
+/// Checks that what a new session is to begin with is there, and says whether that is anything: `Node::create_session`
+/// does not wait for disks.
+pub(super) async fn check(node: &Node, wish: &wire::NewSession) -> Result<Begins, Problem> {
+    let Some(keep) = node.keep(wish)? else { return Ok(Begins::Afresh) };
+    blocking(move || match keep.wish() {
+        Wish::Version(wished) if !keep.has(wished)? => Err(Problem::UNKNOWN_SAVE),
+        Wish::Version(_) => Ok(Begins::WithSaves),
+        Wish::Newest | Wish::Fresh if keep.begins_afresh()? => Ok(Begins::Afresh),
+        Wish::Newest | Wish::Fresh => Ok(Begins::WithSaves),
+    })
+    .await
 }
 
 /// The saves of a game, and the player whose they are.

@@ -39,8 +39,8 @@ pub(super) async fn create(
     body: Result<Json<wire::NewSession>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let wish = json(body)?;
-    super::saves::check(&node, &wish).await?;
-    let (entry, keys) = node.create_session(wish)?;
+    let begins = super::saves::check(&node, &wish).await?;
+    let (entry, keys) = node.create_session(wish, begins)?;
     let mut session = describe(&node, &entry, &headers);
     session.token = Some(keys.token);
     session.resume_ticket = Some(keys.resume);
@@ -224,6 +224,7 @@ impl Seat<'_> {
             app: session.app.clone(),
             state: status.state,
             starting: status.starting,
+            start: session.kind.get().copied(),
             reason: status.reason,
             video: wire::Video { width: size.width, height: size.height, ..session.video.clone() },
             whep_url: format!("{url}/whep"),

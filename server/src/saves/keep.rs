@@ -82,6 +82,23 @@ impl Keep {
         Ok(self.saves.list(&self.player)?.iter().any(|each| each.version == version))
     }
 
+    /// What the session is to begin with.
+    pub(crate) fn wish(&self) -> Wish {
+        self.wish
+    }
+
+    /// Whether there is nothing to restore, nor will be while somebody still plays or is being saved.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(crate) fn begins_afresh(&self) -> Result<bool, StoreError> {
+        match self.wish {
+            Wish::Fresh => Ok(true),
+            _ if self.saves.is_played_by(&self.player) => Ok(false),
+            _ => Ok(self.saves.list(&self.player)?.is_empty()),
+        }
+    }
+
     /// The game's id.
     pub(super) fn game(&self) -> &str {
         self.saves.game.as_str()

@@ -17,12 +17,14 @@ mod player;
 
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host::catalogue::{Entry, GameId};
 use host::saves::{
-    HomePath, Listed, Manifest, Owner, RestoreError, SaveLimits, Saved, Store, StoreError, Version,
+    HomePath, Listed, Manifest, Owner, RestoreError, SaveLimits, Saved, State, Store, StoreError,
+    Version,
 };
 
 pub use keep::{Keep, NotSaved};
@@ -105,6 +107,15 @@ impl Saves {
     }
 }
 
+/// Whether a session begins with what its player saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    /// There is nothing, or it is not wanted.
+    Afresh,
+    /// There is, or may be by then.
+    WithSaves,
+}
+
 /// The saves of one game.
 #[derive(Debug)]
 pub struct GameSaves {
@@ -160,6 +171,14 @@ impl GameSaves {
     /// See [`RestoreError`].
     pub fn renew(&self, player: &Player, version: Version) -> Result<Saved, RestoreError> {
         self.saves.store.renew(self.owner(player), version, now().map_err(RestoreError::Store)?)
+    }
+
+    /// What lies at the game's paths in a home now.
+    ///
+    /// # Errors
+    /// What cannot be read, for people.
+    pub(crate) fn state(&self, home: BorrowedFd<'_>) -> Result<State, String> {
+        self.saves.store.state(home, &self.paths).map_err(|error| error.to_string())
     }
 
     /// Whether a session of this player plays it now, or is being saved.

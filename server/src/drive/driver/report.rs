@@ -8,6 +8,7 @@ use super::Driver;
 use super::rumble::Rumble;
 use crate::drive::media_side::Report;
 use crate::drive::source::SourceReport;
+use crate::wire;
 
 impl Driver {
     pub(super) async fn report(&mut self, report: Report) {
@@ -15,6 +16,11 @@ impl Driver {
             Report::Source(SourceReport::Opened { mut input, sound, rumble, voice, resizes }) => {
                 self.voice.opened(voice);
                 self.audience.sound().opened(sound, self.node.clock.clone());
+                match self.began.get() {
+                    Some(wire::StartKind::Warm) => _ = self.node.metrics.ahead_hits.inc(),
+                    _ if self.ahead => self.node.metrics.ahead_missed("failed"),
+                    _ => {}
+                }
                 let (now, seq) = (self.node.clock.now(), self.newest_input);
                 // Those that were plugged in meanwhile.
                 for pad in self.hands.plugged() {

@@ -1,0 +1,184 @@
+//! Games that are started ahead of their players: each runs until it has drawn and settled, is halted by what also halts it
+//! while nobody looks, and is played once.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
+
+use host::confine::Phase;
+use host::display::XSource;
+use host::saves::State;
+use media::{
+    ByteSize, Clock, Damage, FrameId, FrameRequest, FrameSource as _, PictureKind, SourceEvent,
+};
+use session::ahead::Settling;
+use tokio_util::sync::CancellationToken;
+
+use super::GameApp;
+use super::source::Drawn;
+use super::start::{Begun, Played, Wanted, Written, begin, play};
+use crate::apps::{Ahead, Needs, OpenError, Prepared, Running, Start, VideoMode};
+use crate::meter::Meter;
+use crate::saves::Keep;
+
+/// How long a game may take to draw anything when nobody waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked at while it settles.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A game that stands still until somebody plays it.
+struct Warm {
+    app: GameApp,
+    begun: Begun,
+    /// What it was started for.
+    video: VideoMode,
+    /// What lay at the game's paths before it began; none where it keeps nothing.
+    state: Option<State>,
+}
+
+impl Ahead for GameApp {
+    fn wanted(&self) -> usize {
+        self.entry.warm.into()
+    }
+
+    fn needs(&self) -> Needs {
+        let limits = self.entry.limits;
+        let usual = self.measured.usual(self.usual());
+        let cpu = usual.unwrap_or(Duration::from_millis(limits.cpu_millis.into()));
+        // What this process takes for a session comes with that.
+        let memory = ByteSize(limits.memory.0 + limits.home.0);
+        Needs { cpu, measured: usual.is_some(), memory }
+    }
+
+    fn prepare(
+        &self,
+        video: Option<VideoMode>,
+        clock: &Arc<dyn Clock>,
+        cancel: &CancellationToken,
+    ) -> Result<Box<dyn Prepared>, String> {
+        let confinement = self.confinement.as_ref().map_err(Clone::clone)?;
+        let video = video.unwrap_or_else(|| self.usual());
+        let wanted = Wanted { entry: &self.entry, confinement, video, clock, cancel };
+        let state =
+            |home: BorrowedFd<'_>| self.saves.as_ref().map(|saves| saves.state(home)).transpose();
+        let (begun, state) = begin(&wanted, |_| {}, state)?;
+        settle(&wanted, &begun)?;
+        begun.hosted.set_held(true);
+        match begun.hosted.obeyed(|phase| !matches!(phase, Phase::Running | Phase::Starting(_))) {
+            Phase::Suspended => {}
+            Phase::Ended(end) => return Err(end.how.to_string()),
+            _ => return Err("its processes cannot be halted".into()),
+        }
+        Ok(Box::new(Warm { app: self.clone(), begun, video, state }))
+    }
+}
+
+impl GameApp {
+    /// The pictures that it has where nobody says otherwise.
+    fn usual(&self) -> VideoMode {
+        let display = self.entry.display;
+        VideoMode { size: display.size, rate: display.rate, dpi: VideoMode::DPI }
+    }
+}
+
+/// Launches the game and waits until it has drawn and settled.
+fn settle(wanted: &Wanted<'_>, begun: &Begun) -> Result<(), String> {
+    let Wanted { entry, video, clock, cancel, .. } = *wanted;
+    // It is captured anew for its player.
+    let source = begun.display.source(video.rate, clock.clone());
+    let mut source = source.map_err(|error| error.to_string())?;
+    let mut drawn = Drawn::Not(clock.now() + PATIENCE);
+    // The display as it is before the game: one that draws once and stands still must not be taken for that.
+    while matches!(drawn, Drawn::Not(_)) && !cancel.is_cancelled() {
+        drew(&mut source, &mut drawn, clock.as_ref())?;
+    }
+    let sandbox = begun.hosted.sandbox();
+    sandbox.launch(begun.written.program.clone());
+    let mut settling = Settling::new(clock.now(), PATIENCE, entry.warm_settle);
+    while !settling.look(clock.now()).map_err(|_| "it draws nothing")? {
+        if cancel.is_cancelled() {
+            return Err("it is not wanted any more".into());
+        }
+        if let Phase::Ended(end) = sandbox.phase() {
+            let last = sandbox.said().last().map(|line| format!(": {line}")).unwrap_or_default();
+            return Err(format!("{}{last}", end.how));
+        }
+        if settling.has_drawn() {
+            sleep(LOOK);
+        } else if drew(&mut source, &mut drawn, clock.as_ref())? {
+            settling.drew(clock.now());
+        }
+    }
+    Ok(())
+}
+
+/// Whether the game has drawn by the next picture.
+fn drew(source: &mut XSource, drawn: &mut Drawn, clock: &dyn Clock) -> Result<bool, String> {
+    let (id, at, views) = (FrameId::default(), clock.now(), &[]);
+    let (refresh, share, kind) = (false, false, PictureKind::NV12);
+    let request = FrameRequest { id, at, within: LOOK, views, refresh, share, kind };
+    match source.next(&request).map_err(|error| error.to_string())? {
+        SourceEvent::Frame(frame) => {
+            Ok(drawn.shows(frame.captured_at, frame.damage != Damage::none()))
+        }
+        SourceEvent::Ended => Err("its display has ended".into()),
+        _ => Ok(false),
+    }
+}
+
+impl Prepared for Warm {
+    fn fits(&self, video: VideoMode) -> Result<(), &'static str> {
+        let entry = &self.app.entry;
+        if !entry.display.resize && video.size != self.video.size {
+            return Err("size");
+        }
+        // It was started for other pictures: the same program would have to be run.
+        let asked = VideoMode { size: self.video.size, ..video };
+        match Written::new(entry, asked) {
+            Ok(written) if written == self.begun.written => Ok(()),
+            _ => Err("rate"),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.begun.hosted.sandbox().phase(), Phase::Ended(_) | Phase::Stopping)
+    }
+
+    fn kill(&self) {
+        self.begun.hosted.kill();
+    }
+
+    fn open(
+        self: Box<Self>,
+        video: VideoMode,
+        clock: Arc<dyn Clock>,
+        start: &Start,
+    ) -> Result<Running, OpenError> {
+        let Self { app, mut begun, video: had, state } = *self;
+        let content = OpenError::Content;
+        let keep = start.keep.clone().zip(state);
+        if let Some((keep, _)) = &keep
+            && !begins_afresh(keep).map_err(content)?
+        {
+            return Err(content("its player has saved something by now".into()));
+        }
+        begun.hosted.set_held(false);
+        match begun.hosted.obeyed(|phase| *phase != Phase::Suspended) {
+            Phase::Running => {}
+            Phase::Ended(end) => return Err(content(end.how.to_string())),
+            phase => return Err(content(format!("it does not go on: {phase:?}"))),
+        }
+        if (video.size, video.dpi) != (had.size, had.dpi) {
+            let sized = begun.display.set_size(video.size, video.dpi);
+            sized.map_err(|error| content(error.to_string()))?;
+        }
+        let meter = Meter::new(app.measured.clone(), video);
+        let played = Played { video, clock: &clock, keep, drawn: Drawn::Yes, meter };
+        play(begun, played, |_, _| {}).map_err(content)
+    }
+}
+
+fn begins_afresh(keep: &Keep) -> Result<bool, String> {
+    keep.begins_afresh().map_err(|error| error.to_string())
+}

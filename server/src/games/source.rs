@@ -1,0 +1,152 @@
+//! The pictures of a hosted game.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use host::confine::{self, End, Exit, How};
+use host::display::{Display, XSource};
+use host::sound::SoundServer;
+use media::{
+    Damage, FrameRequest, FrameSource, MediaTime, Size, SourceError, SourceEvent, SourceInfo,
+};
+
+use super::Hosted;
+use crate::meter::{Machine, Meter, Spent, thread_time};
+use crate::saves::Keep;
+
+/// What the stop of a session waits for a game and its last state; what takes longer goes on beside it.
+const STOP: Duration = Duration::from_secs(2);
+/// A game that has drawn nothing for so long is shown as it is: a client waits no longer for a first picture than twelve
+/// seconds in all.
+pub(super) const UNDRAWN: Duration = Duration::from_secs(6);
+/// How often a picture is asked for while the game is being read.
+const READ: Duration = Duration::from_millis(10);
+
+/// Whether a game has drawn anything: until then its display shows nothing that is worth a picture.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drawn {
+    /// It has not, and is waited for until then.
+    Not(MediaTime),
+    /// The display as it was before the game is known.
+    Empty(MediaTime),
+    /// It has, or took too long.
+    Yes,
+}
+
+impl Drawn {
+    /// Whether it is shown now whatever it shows.
+    pub(super) fn is_overdue(self, now: MediaTime) -> bool {
+        matches!(self, Self::Not(limit) | Self::Empty(limit) if limit <= now)
+    }
+
+    /// Whether a picture of then is to be shown, in which something has changed or not.
+    pub(super) fn shows(&mut self, at: MediaTime, changed: bool) -> bool {
+        *self = match *self {
+            Self::Not(limit) | Self::Empty(limit) if limit <= at => Self::Yes,
+            Self::Not(limit) => Self::Empty(limit),
+            Self::Empty(_) if changed => Self::Yes,
+            same => same,
+        };
+        *self == Self::Yes
+    }
+}
+
+/// The pictures of a game, which ends with them.
+pub(super) struct GameSource {
+    pub(super) inner: XSource,
+    pub(super) drawn: Drawn,
+    /// The size that its screen is to have, and its dots an inch.
+    pub(super) screen: Option<(Size, u32)>,
+    pub(super) hosted: Arc<Hosted>,
+    /// What is kept of it.
+    pub(super) keep: Option<Arc<Keep>>,
+    pub(super) display: Display,
+    /// Keeps the path of the display alive.
+    pub(super) _socket: confine::Display,
+    pub(super) sound: Option<SoundServer>,
+    pub(super) meter: Meter,
+}
+
+impl GameSource {
+    /// The end of the game, told by it or by its display.
+    fn end(&self, limit: Duration) -> Option<Result<SourceEvent, SourceError>> {
+        let End { how, .. } = self.hosted.ended(limit)?;
+        let said = self.hosted.sandbox().said();
+        tracing::info!(%how, "the game is over");
+        match how {
+            How::Exited(Exit::Code(0)) | How::Stopped => Some(Ok(SourceEvent::Ended)),
+            how => {
+                let last = said.last().map(|line| format!(": {line}")).unwrap_or_default();
+                Some(Err(SourceError::Failed(format!("{how}{last}"))))
+            }
+        }
+    }
+}
+
+impl FrameSource for GameSource {
+    fn info(&self) -> SourceInfo {
+        self.inner.info()
+    }
+
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        if let Some(end) = self.end(Duration::ZERO) {
+            return end;
+        }
+        let Some(display) = self.hosted.display() else {
+            // It stands still to be saved, and so does its picture.
+            self.meter.pause();
+            std::thread::sleep(request.within.min(READ));
+            return Ok(SourceEvent::Unchanged);
+        };
+        let spent = || {
+            let session = self.hosted.sandbox().usage().cpu? + thread_time();
+            Some(Spent { session, machine: Machine::now()? })
+        };
+        self.meter.look(Instant::now(), spent);
+        if let Some((size, dpi)) = self.screen.take()
+            && let Err(error) = self.display.set_size(size, dpi)
+        {
+            tracing::warn!(%error, "the game keeps the size that it has");
+        }
+        let refresh = request.refresh || self.drawn.is_overdue(request.at);
+        let answer = self.inner.next(&FrameRequest { refresh, ..request.clone() });
+        drop(display);
+        match answer {
+            Ok(SourceEvent::Frame(frame))
+                if !self.drawn.shows(frame.captured_at, frame.damage != Damage::none()) =>
+            {
+                Ok(SourceEvent::Unchanged)
+            }
+            // The display goes with the game: what became of that says more.
+            answer @ (Ok(SourceEvent::Ended) | Err(SourceError::Failed(_))) => {
+                self.end(STOP).unwrap_or(answer)
+            }
+            answer => answer,
+        }
+    }
+
+    fn resize(&mut self, size: Size) -> Size {
+        self.inner.resize(size)
+    }
+
+    fn set_screen(&mut self, size: Size, dpi: u32) {
+        // Once it is there to be asked.
+        self.screen = Some((size, dpi));
+    }
+
+    fn set_held(&mut self, held: bool) {
+        self.meter.pause();
+        self.hosted.set_held(held);
+    }
+}
+
+impl Drop for GameSource {
+    fn drop(&mut self) {
+        drop(self.sound.take());
+        if let Some(keep) = &self.keep {
+            keep.ending();
+        }
+        self.hosted.sandbox().stop();
+        self.hosted.wait_over(STOP);
+    }
+}

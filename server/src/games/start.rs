@@ -1,0 +1,228 @@
+//! How a game starts: for its player, or ahead of one.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::catalogue::{Entry, KeyboardMode, Values};
+use host::confine::{self, Confinement, Phase, Program, Sandbox, command};
+use host::display::{Cookie, Display};
+use host::saves::State;
+use host::sound::SoundServer;
+use media::{Clock, VoiceSink};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::gamepads::{self, GameInput, Gamepads};
+use super::source::{Drawn, GameSource, UNDRAWN};
+use super::{ENTRY, Hosted, listens, program, spec};
+use crate::apps::{Rumbles, Running, Start, VideoMode};
+use crate::meter::Meter;
+use crate::saves::Keep;
+use crate::wire::StartStep;
+
+/// A start that waits looks so often whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What a game is started with beside its entry, and who wants it.
+pub(super) struct Wanted<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) confinement: &'a Confinement,
+    pub(super) video: VideoMode,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+/// A sandbox with a display, in which all is ready for the game's program.
+pub(super) struct Begun {
+    pub(super) hosted: Arc<Hosted>,
+    pub(super) display: Display,
+    pub(super) written: Written,
+    socket: confine::Display,
+    sound: SoundServer,
+    gamepads: Option<Gamepads>,
+    rumble: Option<watch::Receiver<Rumbles>>,
+    /// What the entry says of its input and its microphone.
+    prefers_text: bool,
+    listens: bool,
+}
+
+/// What an entry becomes for pictures of one size and rate.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Written {
+    pub(super) program: Program,
+    /// In the order of the entry.
+    files: Vec<Vec<u8>>,
+}
+
+impl Written {
+    /// # Errors
+    /// When its program is gone.
+    pub(super) fn new(entry: &Entry, video: VideoMode) -> Result<Self, String> {
+        let (size, rate) = (video.size, video.rate);
+        let values = Values { size, rate, home: command::HOME, entry: ENTRY };
+        let files = entry.files.iter().map(|file| file.contents.bytes(&values)).collect();
+        Ok(Self { program: program(entry, &values)?, files })
+    }
+}
+
+/// Makes the sandbox with its display and what is around it, and fills the home: with the entry's files, and then by
+/// `restore`. What came of that comes, too.
+///
+/// # Errors
+/// What is missing or fails, for people.
+pub(super) fn begin<T>(
+    wanted: &Wanted<'_>,
+    step: impl Fn(StartStep),
+    restore: impl FnOnce(BorrowedFd<'_>) -> Result<T, String>,
+) -> Result<(Begun, T), String> {
+    let Wanted { entry, confinement, video, clock, cancel } = *wanted;
+    if let Some(missing) = entry.missing() {
+        return Err(missing.to_string());
+    }
+    let most = entry.display.max_size;
+    if video.size.width > most.width || video.size.height > most.height {
+        let (width, height) = (most.width, most.height);
+        return Err(format!("{} is shown at {width}x{height} at most", entry.title));
+    }
+    let spec = spec(entry);
+    step(StartStep::Sandbox);
+    let sandbox =
+        confinement.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;
+    let hosted = Hosted::new(sandbox);
+    let sandbox = hosted.sandbox();
+    let name: String = format!("pulse-{}", spec.id).chars().take(15).collect();
+    let sound = SoundServer::listen(&name, &sandbox.sound_folder().join("native"), clock.clone())
+        .map_err(|error| format!("no sound: {error}"))?;
+    let gamepads = gamepads::open(&spec, entry.gamepads, confinement, &hosted)?;
+    let (gamepads, rumble) = gamepads.unzip();
+    let limit = spec.patience.open + spec.patience.display;
+    step(StartStep::Display);
+    match wait(sandbox, limit, cancel, |phase| matches!(phase, Phase::Waiting | Phase::Ended(_))) {
+        Phase::Waiting => {}
+        Phase::Ended(end) => return Err(end.how.to_string()),
+        phase => return Err(format!("the display did not start in time: {phase:?}")),
+    }
+    step(StartStep::Game);
+    let (Some(home), Some(socket)) = (sandbox.home(), sandbox.display()) else {
+        return Err("the sandbox has no display".into());
+    };
+    let written = Written::new(entry, video)?;
+    let files = entry.files.iter().zip(&written.files);
+    let files: Vec<_> = files.map(|(file, bytes)| (&file.path, bytes.clone())).collect();
+    host::home::put(home.as_fd(), &files).map_err(|error| error.to_string())?;
+    // What the player saved wins over what the entry brings.
+    let restored = restore(home.as_fd())?;
+    let mut display = Display::connect(&socket.path(), &Cookie::new(socket.cookie))
+        .map_err(|error| error.to_string())?;
+    display.set_size(video.size, video.dpi).map_err(|error| error.to_string())?;
+    let prefers_text = entry.keyboard == KeyboardMode::Text;
+    let listens = listens(entry);
+    let begun =
+        Begun { hosted, display, written, socket, sound, gamepads, rumble, prefers_text, listens };
+    Ok((begun, restored))
+}
+
+/// How a game comes to its player.
+pub(super) struct Played<'a> {
+    pub(super) video: VideoMode,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    /// What is kept of it, with what lay at its paths when it began.
+    pub(super) keep: Option<(Arc<Keep>, State)>,
+    pub(super) drawn: Drawn,
+    pub(super) meter: Meter,
+}
+
+/// Joins a game to its session. `launch` is called when everything is there that a game needs.
+///
+/// # Errors
+/// What fails, for people.
+pub(super) fn play(
+    begun: Begun,
+    played: Played<'_>,
+    launch: impl FnOnce(&Sandbox, Program),
+) -> Result<Running, String> {
+    let Begun { hosted, display, written, socket, sound, gamepads, rumble, prefers_text, listens } =
+        begun;
+    let Played { video, clock, keep, drawn, meter } = played;
+    let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
+    let input = display.input(clock.now()).map_err(|error| error.to_string())?;
+    let input = GameInput { display: input, gamepads, prefers_text };
+    let keep = keep.map(|(keep, state)| {
+        keep.begin(&hosted, state);
+        keep
+    });
+    hosted.watch(keep.clone()).map_err(|error| {
+        if let Some(keep) = &keep {
+            keep.over();
+        }
+        format!("no thread for the end of the game: {error}")
+    })?;
+    launch(hosted.sandbox(), written.program);
+    let sounds = sound.source();
+    let voice = listens.then(|| Arc::new(sound.microphone()) as Arc<dyn VoiceSink>);
+    Ok(Running {
+        source: Box::new(GameSource {
+            inner,
+            drawn,
+            screen: None,
+            hosted,
+            keep,
+            display,
+            _socket: socket,
+            sound: Some(sound),
+            meter,
+        }),
+        input: Box::new(input),
+        sound: Some(Box::new(sounds)),
+        rumble,
+        voice,
+    })
+}
+
+/// Starts a game for its player.
+///
+/// # Errors
+/// What is missing or fails, for people.
+pub(super) fn start(
+    entry: &Entry,
+    confinement: &Confinement,
+    video: VideoMode,
+    clock: &Arc<dyn Clock>,
+    start: &Start,
+    meter: Meter,
+) -> Result<Running, String> {
+    let step = |step| {
+        start.step.send_replace(Some(step));
+    };
+    let wanted = Wanted { entry, confinement, video, clock, cancel: &start.cancel };
+    let restore = |home: BorrowedFd<'_>| {
+        let restored = |keep: &Arc<Keep>| Ok((keep.clone(), keep.restore(home, &start.cancel)?));
+        start.keep.as_ref().map(restored).transpose()
+    };
+    let (begun, keep) = begin(&wanted, step, restore)?;
+    let drawn = Drawn::Not(clock.now() + UNDRAWN);
+    let played = Played { video, clock, keep, drawn, meter };
+    play(begun, played, |sandbox, program| {
+        sandbox.launch(program);
+        step(StartStep::Picture);
+    })
+}
+
+/// Waits until the phase is one that `is_wanted`, until the time is over, or until nobody wants it any more;
+/// the phase then.
+pub(super) fn wait(
+    sandbox: &Sandbox,
+    limit: Duration,
+    cancel: &CancellationToken,
+    is_wanted: impl Fn(&Phase) -> bool,
+) -> Phase {
+    let mut left = limit;
+    loop {
+        let phase = sandbox.wait_until(left.min(LOOK), &is_wanted);
+        left = left.saturating_sub(LOOK);
+        if is_wanted(&phase) || left.is_zero() || cancel.is_cancelled() {
+            return phase;
+        }
+    }
+}
