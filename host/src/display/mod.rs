@@ -78,6 +78,8 @@ pub struct Display {
     cookie: Cookie,
     /// The mode that was made for the present size, where one was.
     mode: Option<u32>,
+    /// What the screen says that it shows.
+    rate: FrameRate,
     aim: Arc<Aim>,
 }
 
@@ -89,7 +91,14 @@ impl Display {
     pub fn connect(path: &Path, cookie: &Cookie) -> Result<Self, DisplayError> {
         let link = Link::open(path, cookie)?;
         let (path, cookie) = (path.to_owned(), cookie.clone());
-        Ok(Self { link, path, cookie, mode: None, aim: Arc::default() })
+        let (mode, rate, aim) = (None, FrameRate::fps(60), Arc::default());
+        Ok(Self { link, path, cookie, mode, rate, aim })
+    }
+
+    /// The pictures a second that the screen says it shows from the next [`set_size`](Self::set_size) on, 60 before:
+    /// programs that wait for a screen before each picture draw as many.
+    pub fn set_rate(&mut self, rate: FrameRate) {
+        self.rate = rate;
     }
 
     /// The size of its pictures.
@@ -107,7 +116,7 @@ impl Display {
     /// # Errors
     /// [`DisplayError::Size`] when it cannot have that size; and see there.
     pub fn set_size(&mut self, size: Size, dpi: u32) -> Result<(), DisplayError> {
-        screen::set_size(&self.link, size, dpi, &mut self.mode)
+        screen::set_size(&self.link, size, self.rate, dpi, &mut self.mode)
     }
 
     /// Captures its pictures, at most at `rate`. The clock gives the stage times.

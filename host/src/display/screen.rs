@@ -1,6 +1,6 @@
 //! What of the screen is shown, and how big it is (RandR 1.3).
 
-use media::{Rect, Size};
+use media::{FrameRate, Rect, Size};
 use x11rb::connection::Connection as _;
 use x11rb::protocol::randr::{
     ConnectionExt as _, GetScreenResourcesCurrentReply, Mode, ModeInfo, NotifyMask, Rotation,
@@ -81,13 +81,14 @@ impl Viewport {
     }
 }
 
-/// Gives the screen another size, and tells programs how many dots an inch has.
+/// Gives the screen another size and rate, and tells programs how many dots an inch has.
 ///
 /// `made` is the mode that was made for the size before, which goes; the one that is made for this size, where
 /// the screen has none, takes its place.
 pub(super) fn set_size(
     link: &Link,
     size: Size,
+    rate: FrameRate,
     dpi: u32,
     made: &mut Option<Mode>,
 ) -> Result<(), DisplayError> {
@@ -105,26 +106,33 @@ pub(super) fn set_size(
     let dpi = dpi.clamp(48, 480);
     // Nobody sees a screen that is half changed.
     x.grab_server()?;
-    let changed = change(link, size, dpi, made);
+    let changed = change(link, size, rate, dpi, made);
     let x = link.x();
     x.ungrab_server()?;
     x.flush()?;
     changed
 }
 
-fn change(link: &Link, size: Size, dpi: u32, made: &mut Option<Mode>) -> Result<(), DisplayError> {
+fn change(
+    link: &Link,
+    size: Size,
+    rate: FrameRate,
+    dpi: u32,
+    made: &mut Option<Mode>,
+) -> Result<(), DisplayError> {
     let (x, root) = (link.x(), link.root());
     let filling = windows::filling(link)?;
     let resources = x.randr_get_screen_resources_current(root)?.reply()?;
     let (Some(&crtc), Some(&output)) = (resources.crtcs.first(), resources.outputs.first()) else {
         return Err(DisplayError::Refused("it has no controller with an output".into()));
     };
-    let fitting = mode_of(&resources, size);
+    let fitting = mode_of(&resources, size, rate);
     let mode = match fitting {
         Some(mode) => mode,
         None => {
-            let name = format!("nearlight-{size}");
-            let mode = x.randr_create_mode(root, timing(size, name.len()), name.as_bytes())?;
+            let name = format!("nearlight-{size}-{}", clock(size, rate));
+            let mode =
+                x.randr_create_mode(root, timing(size, rate, name.len()), name.as_bytes())?;
             let mode = mode.reply()?.mode;
             x.randr_add_output_mode(output, mode)?.check()?;
             mode
@@ -169,20 +177,33 @@ fn change(link: &Link, size: Size, dpi: u32, made: &mut Option<Mode>) -> Result<
     Ok(())
 }
 
-fn mode_of(resources: &GetScreenResourcesCurrentReply, size: Size) -> Option<Mode> {
+fn mode_of(
+    resources: &GetScreenResourcesCurrentReply,
+    size: Size,
+    rate: FrameRate,
+) -> Option<Mode> {
     let fits = |mode: &&ModeInfo| {
+        let total = (u32::from(mode.htotal), u32::from(mode.vtotal));
         (u32::from(mode.width), u32::from(mode.height)) == (size.width, size.height)
+            && (total, mode.dot_clock) == ((size.width, size.height), clock(size, rate))
     };
     resources.modes.iter().find(fits).map(|mode| mode.id)
 }
 
-/// A mode of 60 Hz without blanking: there is no screen that needs any.
-fn timing(size: Size, name: usize) -> ModeInfo {
+/// Pixels a second.
+fn clock(size: Size, rate: FrameRate) -> u32 {
+    // Of a screen that has the most pixels, at the highest rate, too many; no program counts on that.
+    (size.pixels() as f64 * rate.as_f64()).round() as u32
+}
+
+/// A mode of this rate without blanking: there is no screen that needs any. Programs that wait for the screen before each
+/// picture keep its time.
+fn timing(size: Size, rate: FrameRate, name: usize) -> ModeInfo {
     let (width, height) = (size.width as u16, size.height as u16);
     ModeInfo {
         width,
         height,
-        dot_clock: size.width * size.height * 60,
+        dot_clock: clock(size, rate),
         hsync_start: width,
         hsync_end: width,
         htotal: width,

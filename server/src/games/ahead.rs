@@ -169,7 +169,8 @@ impl Prepared for Warm {
             Phase::Ended(end) => return Err(content(end.how.to_string())),
             phase => return Err(content(format!("it does not go on: {phase:?}"))),
         }
-        if (video.size, video.dpi) != (had.size, had.dpi) {
+        if video != had {
+            begun.display.set_rate(video.rate);
             let sized = begun.display.set_size(video.size, video.dpi);
             sized.map_err(|error| content(error.to_string()))?;
         }

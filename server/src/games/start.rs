@@ -115,6 +115,7 @@ pub(super) fn begin<T>(
     let restored = restore(home.as_fd())?;
     let mut display = Display::connect(&socket.path(), &Cookie::new(socket.cookie))
         .map_err(|error| error.to_string())?;
+    display.set_rate(video.rate);
     display.set_size(video.size, video.dpi).map_err(|error| error.to_string())?;
     let prefers_text = entry.keyboard == KeyboardMode::Text;
     let listens = listens(entry);
