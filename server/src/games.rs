@@ -18,6 +18,7 @@ use media::{ByteSize, Clock, DeviceId};
 use crate::apps::{Ahead, App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
 use crate::config::{self, Config};
 use crate::meter::{Measured, Meter};
+use crate::remembered::Remembered;
 use crate::saves::{GameSaves, Saves};
 use crate::wire::{ControlHint, EntryKind, KeyboardMode};
 
@@ -53,9 +54,13 @@ pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
     let confinement = find(&config.games).inspect_err(|reason| {
         tracing::warn!(reason, "no games can be played");
     });
+    let remembered = Remembered::open(&config.server.state_dir);
     let app = |entry: Entry| -> Arc<dyn App> {
         let saves = saves.as_ref().and_then(|saves| GameSaves::of(saves, &entry));
-        let (confinement, measured) = (confinement.clone(), Arc::default());
+        // All but its picture, which costs nothing.
+        let whole = format!("{:?}", Entry { poster: None, ..entry.clone() });
+        let kept = remembered.of(entry.id.as_str(), &whole);
+        let (confinement, measured) = (confinement.clone(), Arc::new(Measured::kept(kept)));
         Arc::new(GameApp { entry: Arc::new(entry), confinement, saves, measured })
     };
     entries.into_iter().map(app).collect()

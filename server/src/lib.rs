@@ -23,6 +23,7 @@ pub mod node;
 pub mod ops;
 mod quic;
 pub mod registry;
+mod remembered;
 pub mod saves;
 pub mod scenes;
 pub mod serve;

@@ -1,35 +1,122 @@
 //! What hosted games are measured to take of the cores while they run: the books of admission follow it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use media::{FrameRate, Size};
 use session::Shares;
 
 use crate::apps::VideoMode;
+use crate::remembered::{Kept, Known};
 
 /// Time between two samples: short against a session, long against what reading the books of the system takes.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// Samples of a session that say what it took when it is over.
+const TELLING: usize = 30;
+/// Sessions that are over of which that is remembered, and sizes and rates of pictures.
+const SESSIONS: usize = 8;
+const MODES: usize = 32;
 /// Hundredths of the machine's time below which games may have waited for a core.
 const SPARE: u64 = 5;
 
-/// What sessions of one game took, by their pictures: a larger one may cost the game more. As long as the node runs.
+/// What sessions of one game took, by their pictures: a larger one may cost the game more.
 #[derive(Debug, Default)]
-pub(crate) struct Measured(Mutex<HashMap<(Size, FrameRate), Shares>>);
+pub(crate) struct Measured {
+    modes: Mutex<Vec<Mode>>,
+    /// Where it outlives the node.
+    kept: Option<Kept>,
+}
+
+/// What sessions with pictures of one size and rate took.
+#[derive(Debug)]
+struct Mode {
+    size: Size,
+    rate: FrameRate,
+    /// Of all of them that ran lately.
+    shares: Shares,
+    /// What was enough for each of the last ones that are over.
+    ended: Vec<Duration>,
+}
+
+impl Mode {
+    /// Time of cores per second that is enough for the next one: somebody who rests in a menu makes nobody cheap who plays.
+    fn enough(&self) -> Option<Duration> {
+        self.ended.iter().copied().chain(self.shares.usual()).max()
+    }
+
+    /// Whether its pictures are at least as large and as many.
+    fn covers(&self, video: VideoMode) -> bool {
+        self.size.width >= video.size.width
+            && self.size.height >= video.size.height
+            && self.rate.as_f64() >= video.rate.as_f64()
+    }
+}
 
 impl Measured {
-    /// Time of cores per second that is usually enough; `None` before that is known.
+    /// What was measured of this game before, and is kept for the next start of the node.
+    pub(crate) fn kept(kept: Kept) -> Self {
+        let known = kept.load().into_iter().map(|Known { size, rate, ended }| Mode {
+            size,
+            rate,
+            shares: Shares::default(),
+            ended,
+        });
+        Self { modes: Mutex::new(known.collect()), kept: Some(kept) }
+    }
+
+    /// Time of cores per second that is enough with such pictures, or with larger and more of them; `None` where neither
+    /// is known.
     pub(crate) fn usual(&self, video: VideoMode) -> Option<Duration> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(video.size, video.rate))?.usual()
+        let modes = self.lock();
+        let same = modes.iter().find(|mode| (mode.size, mode.rate) == (video.size, video.rate));
+        same.and_then(Mode::enough).or_else(|| {
+            modes.iter().filter(|mode| mode.covers(video)).filter_map(Mode::enough).min()
+        })
     }
 
     fn add(&self, video: VideoMode, share: Duration, strained: bool) {
-        // A sample is added whole or not at all.
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let shares = known.entry((video.size, video.rate)).or_default();
-        if strained { shares.add_strained(share) } else { shares.add(share) }
+        self.change(video, |mode| {
+            if strained { mode.shares.add_strained(share) } else { mode.shares.add(share) }
+        });
+    }
+
+    /// A session is over, for which this was enough.
+    fn ended(&self, video: VideoMode, enough: Duration) {
+        self.change(video, |mode| {
+            mode.ended.push(enough);
+            let old = mode.ended.len().saturating_sub(SESSIONS);
+            mode.ended.drain(..old);
+        });
+        let known: Vec<_> = {
+            let modes = self.lock();
+            let known = modes.iter().filter(|mode| !mode.ended.is_empty());
+            known
+                .map(|mode| Known { size: mode.size, rate: mode.rate, ended: mode.ended.clone() })
+                .collect()
+        };
+        if let Some(kept) = &self.kept {
+            kept.store(known);
+        }
+    }
+
+    /// Changes what is known of a mode, which is then the newest; the oldest beyond the most are forgotten.
+    fn change(&self, video: VideoMode, change: impl FnOnce(&mut Mode)) {
+        let mut modes = self.lock();
+        let VideoMode { size, rate, .. } = video;
+        let at = modes.iter().position(|mode| (mode.size, mode.rate) == (size, rate));
+        let mut mode = match at {
+            Some(at) => modes.remove(at),
+            None => Mode { size, rate, shares: Shares::default(), ended: Vec::new() },
+        };
+        change(&mut mode);
+        modes.push(mode);
+        let old = modes.len().saturating_sub(MODES);
+        modes.drain(..old);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Mode>> {
+        // What is taken out is put back unless something panics, and is then measured anew.
+        self.modes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -38,6 +125,8 @@ impl Measured {
 pub(crate) struct Meter {
     measured: Arc<Measured>,
     video: VideoMode,
+    /// Of this session alone.
+    own: Shares,
     last: Option<(Instant, Spent)>,
 }
 
@@ -81,7 +170,7 @@ impl Machine {
 
 impl Meter {
     pub(crate) fn new(measured: Arc<Measured>, video: VideoMode) -> Self {
-        Self { measured, video, last: None }
+        Self { measured, video, own: Shares::default(), last: None }
     }
 
     /// Takes a sample where one is due; `spent` reads what the session has taken so far, if that can be told.
@@ -94,7 +183,9 @@ impl Meter {
         if let Some(((_, before), passed)) = self.last.zip(passed) {
             let used = spent.session.saturating_sub(before.session);
             let strained = spent.machine.is_strained_since(before.machine);
-            self.measured.add(self.video, used.div_f64(passed.as_secs_f64()), strained);
+            let share = used.div_f64(passed.as_secs_f64());
+            self.measured.add(self.video, share, strained);
+            if strained { self.own.add_strained(share) } else { self.own.add(share) }
         }
         self.last = Some((now, spent));
     }
@@ -102,6 +193,14 @@ impl Meter {
     /// What passes until the next look says nothing: the game is halted.
     pub(crate) fn pause(&mut self) {
         self.last = None;
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(enough) = self.own.usual().filter(|_| self.own.samples() >= TELLING) {
+            self.measured.ended(self.video, enough);
+        }
     }
 }
 
@@ -147,8 +246,43 @@ mod tests {
         }
         assert_eq!(measured.usual(video), Some(ms(500)));
         meter.look(start + ms(400_000), || None);
-        let other = VideoMode { rate: FrameRate::fps(60), ..video };
-        assert_eq!(measured.usual(other), None);
+        // Fewer and smaller ones take no more; of more, and of larger ones, nothing is known.
+        let fewer = VideoMode { rate: FrameRate::fps(15), size: Size::new(32, 64), ..video };
+        assert_eq!(measured.usual(fewer), Some(ms(500)));
+        let more = VideoMode { rate: FrameRate::fps(60), ..video };
+        let wider = VideoMode { size: Size::new(66, 64), ..video };
+        assert_eq!((measured.usual(more), measured.usual(wider)), (None, None));
+        // Whoever does nothing for long does not make those cheap who play, while some of them are remembered.
+        let idle = |measured: &Arc<Measured>| {
+            let mut meter = Meter::new(measured.clone(), video);
+            for step in 0..=200 {
+                meter.look(start + ms(1_000) * step, || spent(ms(10) * step, step, 50));
+            }
+        };
+        drop(meter);
+        (1..SESSIONS).for_each(|_| idle(&measured));
+        assert_eq!(measured.usual(video), Some(ms(500)));
+        idle(&measured);
+        assert_eq!(measured.usual(video), Some(ms(10)));
+    }
+
+    #[test]
+    fn a_short_session_says_nothing_when_it_is_over_and_few_modes_are_remembered() {
+        let (measured, ms) = (Arc::new(Measured::default()), Duration::from_millis);
+        let start = Instant::now();
+        for width in 1..=2 * MODES as u32 {
+            let size = Size::new(2 * width, 64);
+            let video = VideoMode { size, rate: FrameRate::fps(30), dpi: 96 };
+            let mut meter = Meter::new(measured.clone(), video);
+            for step in 0..TELLING as u32 {
+                let machine = Machine { idle: 100 * u64::from(step), all: 200 * u64::from(step) };
+                let spent = Spent { session: ms(100) * step, machine };
+                meter.look(start + ms(1_000) * step, || Some(spent));
+            }
+        }
+        let modes = measured.lock();
+        assert_eq!((modes.len(), modes[0].size.width), (MODES, 2 * MODES as u32 + 2));
+        assert!(modes.iter().all(|mode| mode.ended.is_empty()));
     }
 
     #[test]

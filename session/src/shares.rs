@@ -31,6 +31,11 @@ impl Shares {
         }
     }
 
+    /// How many are remembered.
+    pub fn samples(&self) -> usize {
+        self.0.len()
+    }
+
     /// What is enough for 95 of 100 samples; `None` while there are too few.
     pub fn usual(&self) -> Option<Duration> {
         if self.0.len() < LEAST {
