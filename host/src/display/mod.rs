@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use media::{Clock, FrameRate, MediaTime, Size};
 
+pub mod clipboard;
 mod convert;
 mod input;
 mod keys;
@@ -26,6 +27,7 @@ mod text;
 mod windows;
 mod wire;
 
+use clipboard::{ClipLimits, Clipboard, Tell};
 use link::Link;
 use pointer::Aim;
 use screen::Viewport;
@@ -134,5 +136,12 @@ impl Display {
     /// See [`DisplayError`].
     pub fn input(&self, now: MediaTime) -> Result<XInput, DisplayError> {
         XInput::open(Link::open(&self.path, &self.cookie)?, self.aim.clone(), now)
+    }
+    /// Opens its clipboard. `tell` is called, on a thread of the clipboard's own, when a program has copied something.
+    ///
+    /// # Errors
+    /// See [`DisplayError`].
+    pub fn clipboard(&self, limits: ClipLimits, tell: Tell) -> Result<Clipboard, DisplayError> {
+        Clipboard::open((&self.path, &self.cookie), limits, tell)
     }
 }

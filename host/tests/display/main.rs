@@ -10,6 +10,7 @@
 
 mod capture;
 mod client;
+mod clipboard;
 mod connection;
 mod input;
 mod screen;
