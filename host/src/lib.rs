@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod confine;
 pub mod devices;
 pub mod display;
+pub mod exchange;
 pub mod gamepads;
 pub mod home;
 pub mod saves;
