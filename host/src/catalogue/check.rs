@@ -8,7 +8,7 @@ use media::{ByteSize, FrameRate, MOST_PADS, Size};
 
 use super::install::{self, Required};
 use super::{Contents, Device, DisplayMode, Entry, GameId, HomeFile, Limits, Poster, Problem};
-use super::{Program, Requirement, Template, environment, file};
+use super::{Program, Requirement, Sharing, Template, environment, file};
 use crate::beneath;
 use crate::saves::{HomePath, overlap};
 
@@ -124,8 +124,14 @@ pub(super) fn check(
         problems.text(&format!("controls.{n}.action"), &control.action, 80);
     }
     let poster = poster(&mut problems, at);
-    match program {
-        Some(program) if problems.0.is_empty() => Ok(Entry {
+    let shared = problems.take("sharing.folder", HomePath::parse(&file.sharing.folder));
+    let sharing = shared.map(|folder| Sharing {
+        clipboard: file.sharing.clipboard.into(),
+        files: file.sharing.files.into(),
+        folder,
+    });
+    match (program, sharing) {
+        (Some(program), Some(sharing)) if problems.0.is_empty() => Ok(Entry {
             id,
             folder: folder.into(),
             title: file.title,
@@ -144,6 +150,7 @@ pub(super) fn check(
             gamepads: file.gamepads,
             saves,
             files,
+            sharing,
             controls: file.controls,
             stop_grace: Duration::from_millis(file.stop_grace_ms),
             warm: file.warm,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Control, Device, Genre, KeyboardMode, PointerMode, Problem};
+use super::{
+    ClipboardWays, Control, Device, FileWays, Genre, KeyboardMode, PointerMode, Problem,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +45,8 @@ pub(super) struct File {
     pub(super) display: Display,
     #[serde(default)]
     pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) sharing: Sharing,
     #[serde(default)]
     pub(super) files: Vec<Copied>,
     #[serde(default)]
@@ -104,6 +108,21 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { cpus: 2.0, memory_mib: 1024, processes: 128, home_mib: 64 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Sharing {
+    pub(super) clipboard: ClipboardWays,
+    pub(super) files: FileWays,
+    pub(super) folder: String,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        let (clipboard, files) = (ClipboardWays::None, FileWays::None);
+        Self { clipboard, files, folder: "Nearlight".into() }
     }
 }
 

@@ -42,6 +42,11 @@
 //! processes = 128                     # with threads
 //! home_mib = 64                       # what may lie in the home at once
 //!
+//! [sharing]                           # with the player's own machine, where the node allows it
+//! clipboard = "none"                  # or "to_game", "from_game", "both"; the player switches it on
+//! files = "none"                      # or "upload", "download", "both"
+//! folder = "Nearlight"                # below the home: where files come and go
+//!
 //! [[files]]                           # put into the home before saves are restored, which win
 //! from = "game.cfg"                   # a file of this folder
 //! to = ".config/game.cfg"
@@ -58,6 +63,7 @@ mod environment;
 mod file;
 mod install;
 mod read;
+mod sharing;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -71,6 +77,7 @@ use serde::Deserialize;
 
 pub use install::{COMMAND_FOLDERS, Missing, Program, Required, Requirement};
 pub use read::read;
+pub use sharing::{ClipboardWays, FileWays, Sharing, Ways};
 pub use template::{Template, Values};
 
 use crate::saves::HomePath;
@@ -138,6 +145,8 @@ pub struct Entry {
     pub saves: Vec<HomePath>,
     /// Files that are put into the home before saves are restored.
     pub files: Vec<HomeFile>,
+    /// What it shares with the player's own machine.
+    pub sharing: Sharing,
     /// How to play it.
     pub controls: Vec<Control>,
     /// From SIGTERM to SIGKILL.

@@ -66,6 +66,28 @@ fn the_least_entry_has_defaults() {
 }
 
 #[test]
+fn nothing_is_shared_that_an_entry_does_not_ask_for() {
+    let none = Ways::default();
+    let sharing = |text: &str| read_one(&format!("{GOOD}{text}")).expect(text).sharing;
+    let least = sharing("");
+    assert_eq!((least.clipboard, least.files, least.folder.as_str()), (none, none, "Nearlight"));
+    let some =
+        sharing("[sharing]\nclipboard = \"from_game\"\nfiles = \"upload\"\nfolder = \"a/b\"");
+    assert_eq!(some.clipboard, Ways { from_game: true, to_game: false });
+    assert_eq!(some.files, Ways { from_game: false, to_game: true });
+    assert_eq!(some.folder.as_str(), "a/b");
+    for (text, key) in [
+        ("clipboard = \"in\"", "clipboard"),
+        ("files = true", "files"),
+        ("paste = \"both\"", "paste"),
+        ("folder = \"../x\"", "sharing.folder"),
+        ("folder = \"\"", "sharing.folder"),
+    ] {
+        assert_eq!(wrong_keys(&format!("{GOOD}[sharing]\n{text}")), [key], "{text}");
+    }
+}
+
+#[test]
 fn arguments_are_taken_literally() {
     let values = Values {
         size: Size::new(640, 360),
