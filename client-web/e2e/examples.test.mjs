@@ -25,15 +25,17 @@ for (const [, name, blocks] of readFileSync(new URL('../../docs/api.md', import.
   examples.set(name, new Map([...blocks.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language, text]) => [language, text])));
 }
 
-/** A game that keeps one file. */
+/** A game that keeps one file, and has one for its player. */
 const DIARY = `
 title = "Diary"
-summary = "Keeps one file."
+summary = "Keeps one file, and has one for its player."
 genre = "puzzle"
 licence = "none"
 command = "/bin/sh"
 arguments = ["{entry}/play.sh"]
 saves = ["diary"]
+[sharing]
+files = "both"
 `;
 
 let node, sandboxes, games, state;
@@ -43,7 +45,7 @@ before(async () => {
   // Users that games run as pass through all of them, wherever this lies.
   for (const folder of [sandboxes, games, join(games, 'diary')]) chmodSync(folder, 0o755);
   writeFileSync(join(games, 'diary', 'game.toml'), DIARY);
-  writeFileSync(join(games, 'diary', 'play.sh'), 'echo kept > diary\nexec sleep 1000\n');
+  writeFileSync(join(games, 'diary', 'play.sh'), 'echo kept > diary\necho note > Nearlight/note\nexec sleep 1000\n');
   node = await Node.start({ 'access.open': 'false', 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': sandboxes, 'server.state_dir': state });
 });
 after(async () => {
@@ -96,15 +98,15 @@ for (const language of Object.keys(HOW)) {
 }
 
 /** Examples that need a sandbox. */
-const OF_SAVES = ['list_saves', 'restore_save', 'delete_save', 'save_session'];
+const OF_GAMES = ['list_saves', 'restore_save', 'delete_save', 'save_session', 'list_files', 'delete_file', 'list_transfers'];
 
 for (const language of Object.keys(HOW)) {
-  test(`what a player keeps of a game in ${language}`, async (t) => {
+  test(`what a player keeps of a game, and shares with it, in ${language}`, async (t) => {
     const { entries } = await (await node.fetch('api/v1/catalogue')).json();
     const { unavailable } = entries.find(({ id }) => id === 'diary');
     if (unavailable !== undefined) {
       assert.ok(process.env.NEARLIGHT_HOST === undefined, unavailable);
-      for (const name of OF_SAVES) tried.add(name);
+      for (const name of OF_GAMES) tried.add(name);
       t.skip(unavailable);
       return;
     }
@@ -122,6 +124,12 @@ for (const language of Object.keys(HOW)) {
       return saves;
     });
     const SAVE = await until('a save', async () => (await see('save_session', { ID: session.id, TOKEN: session.token })).save);
+    const player = { ID: session.id, TOKEN: session.token };
+    const files = async () => (await see('list_files', player)).files.map(({ name }) => name);
+    await until('a file of the game', async () => ((await files()).includes('note') ? true : undefined));
+    await see('delete_file', { ...player, NAME: 'note' });
+    assert.deepEqual(await files(), []);
+    assert.deepEqual(await see('list_transfers', player), []);
     await node.end(session);
     const list = await until('the last state', async () => {
       const found = await see('list_saves');

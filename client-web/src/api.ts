@@ -2,7 +2,7 @@
 // addresses in answers.
 import type { JoinLink, PlaceLink, TicketLink } from './settings.ts';
 import { isRecord } from './wire/control.ts';
-import type { Catalogue, Invitation, InvitedRole, NewSession, NodeReport, Problem, SaveResult, Saves, Session } from './wire/index.ts';
+import type { Catalogue, Invitation, InvitedRole, NewSession, NodeReport, Problem, SaveResult, Saves, Session, SessionFiles } from './wire/index.ts';
 
 /** Kinds of problem that the page treats differently; every other one is `other`. */
 const PROBLEMS = [
@@ -76,6 +76,8 @@ const PLAYER = 'nearlight-player';
 
 /** A request that takes longer than this has failed. */
 const TIMEOUT_MS = 10_000;
+/** One that carries contents of any size. */
+const CARRY_MS = 3_600_000;
 
 export class Api {
   constructor(
@@ -182,6 +184,53 @@ export class Api {
     return body as SaveResult;
   }
 
+  /** What was copied in the game of a session. */
+  async readClipboard(session: Session): Promise<Blob> {
+    return (await this.request(`${session.url}/clipboard`, {}, session, CARRY_MS)).blob();
+  }
+
+  /** Puts text or an image into the clipboard of a session's game. */
+  async writeClipboard(session: Session, clip: Blob): Promise<void> {
+    await this.request(`${session.url}/clipboard`, { method: 'PUT', headers: { 'content-type': clip.type }, body: clip }, session, CARRY_MS);
+  }
+
+  /** The files of a session. */
+  async files(session: Session): Promise<SessionFiles> {
+    const body = await this.json(await this.request(`${session.url}/files`, {}, session));
+    if (!isRecord(body) || !Array.isArray(body['files'])) throw malformed('a list of files');
+    return body as SessionFiles;
+  }
+
+  async downloadFile(session: Session, name: string): Promise<Blob> {
+    return (await this.request(fileAt(session, name), {}, session, CARRY_MS)).blob();
+  }
+
+  async deleteFile(session: Session, name: string): Promise<void> {
+    await this.request(fileAt(session, name), { method: 'DELETE' }, session);
+  }
+
+  /** Brings a file; `onProgress` is told the part that has gone, which `fetch` does not tell. */
+  uploadFile(session: Session, file: File, onProgress: (part: number) => void, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      request.open('PUT', fileAt(session, file.name));
+      const token = session.token ?? this.token;
+      if (token !== undefined) request.setRequestHeader('authorization', `Bearer ${token}`);
+      request.setRequestHeader('content-type', 'application/octet-stream');
+      request.upload.addEventListener('progress', ({ loaded, total }) => { if (total > 0) onProgress(loaded / total); });
+      const end = (): void => { request.abort(); };
+      signal.addEventListener('abort', end);
+      request.addEventListener('loadend', () => {
+        signal.removeEventListener('abort', end);
+        const { status } = request;
+        if (status >= 200 && status < 300) resolve();
+        else if (status === 0) reject(new ApiFailure('unreachable', signal.aborted ? 'It was stopped' : 'The node cannot be reached'));
+        else problemOf(new Response(request.responseText, { status })).then(reject, reject);
+      });
+      request.send(file);
+    });
+  }
+
   private async session(response: Response): Promise<Session> {
     const body = await this.json(response);
     if (!isRecord(body) || typeof body['url'] !== 'string' || typeof body['whep_url'] !== 'string') {
@@ -243,11 +292,11 @@ export class Api {
     return new URL(`api/v1/${path}`, this.base).href;
   }
 
-  private async request(url: string, init: RequestInit, session?: Session): Promise<Response> {
+  private async request(url: string, init: RequestInit, session?: Session, limitMs = TIMEOUT_MS): Promise<Response> {
     const headers = new Headers(init.headers);
     const token = session?.token ?? this.token;
     if (token !== undefined && !headers.has('authorization')) headers.set('authorization', `Bearer ${token}`);
-    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const timeout = AbortSignal.timeout(limitMs);
     const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
     let response: Response;
     try {
@@ -268,6 +317,10 @@ export class Api {
       throw new ApiFailure('malformed', 'The node answered with something that is not JSON', { cause: error });
     }
   }
+}
+
+function fileAt(session: Session, name: string): string {
+  return `${session.url}/files/${encodeURIComponent(name)}`;
 }
 
 async function problemOf(response: Response): Promise<ApiProblem> {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeInput, MAX_TEXT_BYTES, type InputEvent } from '../src/input/encode.ts';
 import { HID_USAGES, hidUsage } from '../src/input/hid.ts';
-import { Keyboard, type Shortcut } from '../src/input/keyboard.ts';
+import { Keyboard, pasteOf, type Shortcut } from '../src/input/keyboard.ts';
 import { PointerMotion, wireTotal } from '../src/input/motion.ts';
 import { InputSender, type Pipe } from '../src/input/sender.ts';
 import { textPieces } from '../src/input/text.ts';
@@ -278,6 +278,53 @@ describe('the keyboard', () => {
     keyboard.up({ code: 'KeyW' });
     // W, the release, W again as it repeats, W up.
     expect(input.heads.map(([kind]) => kind)).toEqual([1, 8, 1, 1]);
+  });
+
+  it('strikes a key that pastes once the game has what is pasted, with its modifiers', async () => {
+    vi.useFakeTimers();
+    const { sender, input } = senderWithPipes();
+    const keyboard = new Keyboard(sender, () => undefined, () => true);
+    const keys = (): (readonly [number | undefined, number | undefined])[] => input.sent.splice(0).map((bytes) => [bytes[5], bytes[7]] as const);
+    const [control, shift, meta, v, insert] = [0xe0, 0xe1, 0xe3, 0x19, 0x49];
+    let prevented = 0;
+    const asks = (code: string, modifiers: object): void => { keyboard.down(press(code, { ...modifiers, preventDefault: () => { prevented += 1; } })); };
+    // Held all the while.
+    keyboard.down(press('ControlRight'));
+    asks('KeyV', { ctrlKey: true });
+    asks('KeyV', { ctrlKey: true, repeat: true });
+    expect([prevented, keys().length]).toEqual([1, 1]);
+    let bring: () => void = () => undefined;
+    const pasted = keyboard.pasted(new Promise((resolve) => { bring = resolve; }));
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(keys()).toEqual([]);
+    bring();
+    await pasted;
+    expect(keys()).toEqual([[v, 1], [v, 0]]);
+    keyboard.up({ code: 'ControlRight' });
+    // Let go of before it was there, and Command instead of Ctrl.
+    asks('Insert', { shiftKey: true });
+    await keyboard.pasted(Promise.resolve());
+    keyboard.down(press('MetaLeft'));
+    asks('KeyV', { metaKey: true });
+    await keyboard.pasted(Promise.resolve());
+    expect(keys()).toEqual([[0xe4, 0], [shift, 1], [insert, 1], [insert, 0], [shift, 0], [meta, 1], [meta, 0], [control, 1], [v, 1], [v, 0], [control, 0]]);
+    // A browser that says nothing holds no key back for long, and what it says then strikes none.
+    asks('KeyV', { ctrlKey: true });
+    await vi.advanceTimersByTimeAsync(250);
+    expect(keys()).toHaveLength(4);
+    await keyboard.pasted(Promise.resolve());
+    expect(keys()).toEqual([]);
+    vi.useRealTimers();
+  });
+
+  it('knows the keys that paste', () => {
+    const none = { ctrlKey: false, altKey: false, shiftKey: false, metaKey: false };
+    expect(pasteOf('KeyV', { ...none, ctrlKey: true })).toEqual(['ControlLeft']);
+    expect(pasteOf('KeyV', { ...none, ctrlKey: true, shiftKey: true })).toEqual(['ControlLeft', 'ShiftLeft']);
+    expect(pasteOf('Insert', { ...none, shiftKey: true })).toEqual(['ShiftLeft']);
+    for (const [place, other] of [['KeyV', {}], ['KeyV', { altKey: true, ctrlKey: true }], ['Insert', {}], ['KeyC', { ctrlKey: true }], ['Insert', { shiftKey: true, ctrlKey: true }]] as const) {
+      expect(pasteOf(place, { ...none, ...other })).toBeUndefined();
+    }
   });
 
   it('leaves compositions alone', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isMeant } from '../src/ui/catalogue.ts';
+import { waysOf } from '../src/ui/clipboard.ts';
 import { optionAfter } from '../src/ui/menu.ts';
 import { exactSize } from '../src/ui/place.ts';
 import { qualityChoices } from '../src/ui/quality.ts';
@@ -49,6 +50,14 @@ describe('the library', () => {
     for (const words of ['quake', 'doom puzzle']) expect(isMeant(entry, words)).toBe(false);
     expect(isMeant({ title: 'Blocks', summary: '' }, 'blocks')).toBe(true);
   });
+});
+
+it('the clipboard goes the ways that the session allows, and none at first', () => {
+  expect(waysOf({ to_game: true, from_game: true })).toEqual(['off', 'to_game', 'from_game', 'both']);
+  expect(waysOf({ to_game: true, from_game: false })).toEqual(['off', 'to_game']);
+  expect(waysOf({ to_game: false, from_game: true })).toEqual(['off', 'from_game']);
+  expect(parseServerMessage('{"type":"clipboard","number":3}')).toEqual({ type: 'clipboard', number: 3 });
+  for (const number of ['0', '-1', '1.5', '"1"', 'null']) expect(parseServerMessage(`{"type":"clipboard","number":${number}}`)).toBeUndefined();
 });
 
 it('a start is told in known steps only', () => {

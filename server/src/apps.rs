@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::hex;
 use crate::saves::{GameSaves, Keep, Saves};
+use crate::sharing::{Rules, Share};
 use crate::wire;
 
 /// Something that can be played.
@@ -50,6 +51,12 @@ pub trait App: Send + Sync {
 
     /// What players keep of it; none where that is nothing.
     fn saves(&self) -> Option<Arc<GameSaves>>;
+
+    /// What its sessions may share with their players' own machines; `None` where that is nothing, as of all that has neither
+    /// clipboard nor files.
+    fn shares(&self) -> Option<Rules> {
+        None
+    }
 
     /// A still picture as JPEG, PNG or WebP; none where there is none. Slow where it is drawn.
     fn draw_poster(&self) -> Option<Vec<u8>>;
@@ -170,6 +177,8 @@ pub struct Start {
     pub cancel: CancellationToken,
     /// What the session keeps, where it keeps something.
     pub keep: Option<Arc<Keep>>,
+    /// What the session shares, where it shares something.
+    pub share: Option<Arc<Share>>,
     /// What is waited for, told as it goes.
     pub step: watch::Sender<Option<wire::StartStep>>,
     /// How it began, once that is known, of what may be started ahead.

@@ -20,6 +20,7 @@ use crate::config::{self, Config};
 use crate::meter::{Measured, Meter};
 use crate::remembered::Remembered;
 use crate::saves::{GameSaves, Saves};
+use crate::sharing::Rules;
 use crate::wire::{ControlHint, EntryKind, KeyboardMode};
 
 pub(crate) use hosted::Hosted;
@@ -57,11 +58,12 @@ pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
     let remembered = Remembered::open(&config.server.state_dir);
     let app = |entry: Entry| -> Arc<dyn App> {
         let saves = saves.as_ref().and_then(|saves| GameSaves::of(saves, &entry));
+        let shares = Rules::of(&config.sharing, &entry.sharing);
         // All but its picture, which costs nothing.
         let whole = format!("{:?}", Entry { poster: None, ..entry.clone() });
         let kept = remembered.of(entry.id.as_str(), &whole);
         let (confinement, measured) = (confinement.clone(), Arc::new(Measured::kept(kept)));
-        Arc::new(GameApp { entry: Arc::new(entry), confinement, saves, measured })
+        Arc::new(GameApp { entry: Arc::new(entry), confinement, saves, shares, measured })
     };
     entries.into_iter().map(app).collect()
 }
@@ -127,6 +129,7 @@ struct GameApp {
     entry: Arc<Entry>,
     confinement: Result<Arc<Confinement>, String>,
     saves: Option<Arc<GameSaves>>,
+    shares: Option<Rules>,
     measured: Arc<Measured>,
 }
 
@@ -196,6 +199,10 @@ impl App for GameApp {
 
     fn saves(&self) -> Option<Arc<GameSaves>> {
         self.saves.clone()
+    }
+
+    fn shares(&self) -> Option<Rules> {
+        self.shares.clone()
     }
 
     fn draw_poster(&self) -> Option<Vec<u8>> {

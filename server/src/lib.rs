@@ -27,6 +27,7 @@ mod remembered;
 pub mod saves;
 pub mod scenes;
 pub mod serve;
+pub mod sharing;
 pub mod sounds;
 pub mod sync_test;
 mod tcp;

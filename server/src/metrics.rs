@@ -68,6 +68,13 @@ struct RoleLabel {
     role: &'static str,
 }
 
+/// What went between games and players.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransferLabel {
+    what: &'static str,
+    way: &'static str,
+}
+
 /// Everything that the node counts. Cheap to clone: the counters are shared.
 #[derive(Clone)]
 pub struct Metrics {
@@ -152,6 +159,8 @@ pub struct Metrics {
     ahead_misses: Family<ReasonLabel, Counter>,
     ahead_ended: Family<ReasonLabel, Counter>,
     media: Family<MediaLabel, Counter>,
+    transfers: Family<TransferLabel, Counter>,
+    transferred: Family<TransferLabel, Counter>,
     /// Seconds since the node started.
     pub uptime: Gauge<f64, AtomicU64>,
 }
@@ -291,6 +300,9 @@ impl Metrics {
                 "media_port_events",
                 "What the port of all WebRTC sessions did not simply deliver, by kind",
             ),
+            transfers: add
+                .one("transfers", "What went between games and players by clipboard and files"),
+            transferred: add.in_unit("transferred", "Bytes of it", Unit::Bytes),
             uptime: add.in_unit("uptime", "Since the node started", Unit::Seconds),
         };
         Self { registry: std::sync::Arc::new(registry), ..metrics }
@@ -383,6 +395,13 @@ impl Metrics {
             let counter = self.media.get_or_create(&MediaLabel { event }).clone();
             counter.inc_by(count.saturating_sub(counter.get()));
         }
+    }
+
+    /// Counts what went between a game and its player.
+    pub fn transferred(&self, what: &'static str, way: &'static str, bytes: u64) {
+        let label = TransferLabel { what, way };
+        self.transfers.get_or_create(&label).inc();
+        self.transferred.get_or_create(&label).inc_by(bytes);
     }
 
     /// Counts an ended session.

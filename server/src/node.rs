@@ -35,6 +35,7 @@ use crate::quic::Offer;
 use crate::registry::{Entry, Registry, ViewerEntry};
 use crate::saves::{Begins, Keep, Player, Wish};
 use crate::scenes::SceneLibrary;
+use crate::sharing::Share;
 use crate::turn::Turn;
 use crate::{capacity, doctor, drive, wire};
 
@@ -230,6 +231,8 @@ impl Node {
                 return Err(problem);
             }
         };
+        let shares = app.app.shares();
+        let share = shares.map(|rules| Share::new(rules, &id, self.metrics.clone()));
         let plan = drive::Plan {
             id,
             app: app.app.clone(),
@@ -242,6 +245,7 @@ impl Node {
             encoders,
             keep,
             prepared,
+            share,
             permit,
         };
         let entry = drive::start(self, plan);

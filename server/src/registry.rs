@@ -19,6 +19,7 @@ use crate::apps::VideoMode;
 use crate::caller::Caller;
 use crate::drive::{Audience, ViewerCounts};
 use crate::saves::Keep;
+use crate::sharing::Share;
 use crate::wire;
 
 /// Ended sessions that are remembered, and as many viewers. The oldest is forgotten first.
@@ -119,6 +120,8 @@ pub struct Entry {
     pub mode: VideoMode,
     /// What is kept of it.
     pub keep: Option<Arc<Keep>>,
+    /// What it shares with its player's machine.
+    pub share: Option<Arc<Share>>,
     /// Its place in the books.
     pub place: PermitNumber,
     /// When it was let in.
@@ -361,8 +364,19 @@ mod tests {
         let id = SessionId::new(name);
         let (place, since, keep) = (PermitNumber::default(), MediaTime::ZERO, None);
         let kind = Arc::default();
-        let entry =
-            Entry { id, app: "a".into(), video, mode, keep, place, since, kind, audience, handle };
+        let entry = Entry {
+            id,
+            app: "a".into(),
+            video,
+            mode,
+            keep,
+            share: None,
+            place,
+            since,
+            kind,
+            audience,
+            handle,
+        };
         (Arc::new(entry), mailbox, show)
     }
 

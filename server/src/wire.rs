@@ -5,11 +5,13 @@
 //! server are microseconds of its media clock. Lengths are milliseconds.
 
 mod saves;
+mod sharing;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use saves::{RefusedSave, Save, SaveResult, Saves, SessionSaves};
+pub use sharing::{ClipboardRules, FileRules, SessionFile, SessionFiles, SessionSharing, Transfer};
 
 /// What can be played.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -218,6 +220,9 @@ pub struct Session {
     /// What it keeps; absent where that is nothing, before its game is there, and for those who joined it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saves: Option<SessionSaves>,
+    /// What it may share with its player's own machine; absent where that is nothing, and for those who joined it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<SessionSharing>,
 }
 
 /// What somebody does in a session.
@@ -571,6 +576,12 @@ pub enum ServerMessage {
     /// Where the pointer is in what is played. Said to those who have no pointer of their own there: viewers, and players
     /// who [`Follow`](ClientMessage::Follow) it. Never while it is hidden.
     Pointer(Pointer),
+    /// Something was copied in the game: it can be had now (`read_clipboard`). Said to the player only, where the session
+    /// shares that.
+    Clipboard {
+        /// Counts what was copied in this session.
+        number: u64,
+    },
     /// What the start waits for.
     Starting {
         /// In the order of [`StartStep`].

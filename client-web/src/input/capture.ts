@@ -24,6 +24,8 @@ export interface CaptureOptions {
   readonly takesPens: () => boolean;
   /** Everything was released: what others know to be held is not. */
   readonly onForget: () => void;
+  /** What the user pastes is brought to the game before it sees the key. */
+  readonly clipboard: { readonly pastes: boolean; paste(data: DataTransfer | null): Promise<void> };
 }
 
 export class InputCapture {
@@ -49,7 +51,7 @@ export class InputCapture {
       // The three modifiers were sent as they went down.
       this.releaseAll();
       options.onShortcut(shortcut);
-    });
+    }, () => options.clipboard.pastes);
     this.text = new TextInput(sender, this.keyboard, (to) => {
       this.releaseAll();
       options.onTextBlur(to);
@@ -77,6 +79,11 @@ export class InputCapture {
     const { signal } = this.abort;
     surface.addEventListener('keydown', (event) => { this.keyboard.down(event); }, { signal });
     window.addEventListener('keyup', (event) => { this.keyboard.up(event); }, { signal });
+    document.addEventListener('paste', (event) => {
+      if (![surface, this.text.element].includes(document.activeElement as HTMLElement) || !options.clipboard.pastes) return;
+      event.preventDefault();
+      this.keyboard.pasted(options.clipboard.paste(event.clipboardData)).catch(() => undefined);
+    }, { signal });
     surface.addEventListener('blur', () => { this.releaseAll(); }, { signal });
     window.addEventListener('blur', () => { this.releaseAll(); }, { signal });
     document.addEventListener('visibilitychange', () => {

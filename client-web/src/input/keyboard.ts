@@ -25,17 +25,32 @@ export function shortcutOf(event: Modified): Shortcut | undefined {
   return event.ctrlKey && event.altKey && event.shiftKey ? SHORTCUTS[event.code] : undefined;
 }
 
-export type KeyLike = Modified & Pick<KeyboardEvent, 'isComposing' | 'preventDefault' | 'stopPropagation'>;
+export type KeyLike = Modified & Pick<KeyboardEvent, 'isComposing' | 'preventDefault' | 'stopPropagation'> & Partial<Pick<KeyboardEvent, 'metaKey' | 'repeat'>>;
+
+/** The modifiers of the key of this place where it asks to paste, as the game is to see them: there it is Ctrl on every system. */
+export function pasteOf(place: string, { ctrlKey, altKey, shiftKey, metaKey = false }: Pick<KeyLike, 'ctrlKey' | 'altKey' | 'shiftKey' | 'metaKey'>): readonly string[] | undefined {
+  if (altKey || ctrlKey && metaKey) return undefined;
+  const shift = shiftKey ? ['ShiftLeft'] : [];
+  if (place === 'KeyV' && (ctrlKey || metaKey)) return ['ControlLeft', ...shift];
+  return place === 'Insert' && shiftKey && !ctrlKey && !metaKey ? shift : undefined;
+}
+
+/** The browser is to say what is pasted within this time; the key is struck then all the same. */
+const PASTE_MS = 250;
 
 export class Keyboard {
   /** What the server believes to be down: the place that was pressed, and the one that was sent for it. */
   private readonly held = new Map<string, number>();
   /** What places are others for what is played. */
   map: KeyMap = new Map();
+  /** The key that asked to paste, until the browser says what. */
+  private waiting: { readonly place: string; readonly modifiers: readonly string[]; readonly timer: ReturnType<typeof setTimeout> } | undefined;
 
   constructor(
     private readonly sender: InputSender,
     private readonly onShortcut: (shortcut: Shortcut) => void,
+    /** Whether the browser is asked for what is pasted before the game sees the key. */
+    private readonly pastes: () => boolean = () => false,
   ) {}
 
   /** A key went down; `place` is the key that it is, where that is another than it lies at. */
@@ -43,6 +58,12 @@ export class Keyboard {
     if (event.isComposing || this.take(event)) return;
     const code = hidUsage(place);
     if (code === undefined) return;
+    const modifiers = this.pastes() ? pasteOf(place, event) : undefined;
+    if (modifiers !== undefined) {
+      if (event.repeat === true) event.preventDefault();
+      else this.awaitPaste(place, modifiers);
+      return;
+    }
     event.preventDefault();
     // Repeats are left out: whoever plays at the other end repeats by its own settings.
     if (this.held.has(event.code)) return;
@@ -77,7 +98,44 @@ export class Keyboard {
 
   /** Forgets what is held: everything was released by other means. A key that repeats is pressed anew. */
   forget(): void {
+    this.stopWaiting();
     this.held.clear();
+  }
+
+  /**
+   * What is pasted is about to be there: strikes the key that asked for it once that is so. Where none did, nothing is
+   * struck.
+   */
+  async pasted(brought: Promise<void>): Promise<void> {
+    const { waiting } = this;
+    this.stopWaiting();
+    await brought;
+    if (waiting !== undefined) this.strike(waiting.place, waiting.modifiers);
+  }
+
+  private awaitPaste(place: string, modifiers: readonly string[]): void {
+    this.stopWaiting();
+    const timer = setTimeout(() => {
+      this.stopWaiting();
+      this.strike(place, modifiers);
+    }, PASTE_MS);
+    this.waiting = { place, modifiers, timer };
+  }
+
+  private stopWaiting(): void {
+    clearTimeout(this.waiting?.timer);
+    this.waiting = undefined;
+  }
+
+  /** Presses and releases a key with these modifiers, whatever of them is held by now. */
+  private strike(place: string, modifiers: readonly string[]): void {
+    for (const meta of ['MetaLeft', 'MetaRight']) this.release(meta);
+    const held = new Set(this.held.values());
+    const isHeld = (name: string): boolean => held.has(hidUsage(name) ?? 0);
+    const missing = modifiers.filter((name) => !isHeld(name) && !isHeld(name.replace('Left', 'Right')));
+    const codes = [...missing, place].map((name) => hidUsage(name)).filter((code) => code !== undefined);
+    for (const code of codes) this.sender.send({ kind: 'key', code, pressed: true });
+    for (const code of codes.toReversed()) this.sender.send({ kind: 'key', code, pressed: false });
   }
 
   private release(key: string): void {

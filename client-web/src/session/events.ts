@@ -28,6 +28,8 @@ export interface PlayEvents {
   readonly onCursor: (cursor: Cursor) => void;
   /** It is here, in pixels of the picture; said to viewers, and to who follows it. */
   readonly onPointer: (place: PointerPlace) => void;
+  /** Something was copied in what is played; `number` counts that. */
+  readonly onCopied: (number: number) => void;
   /** The session ends in `inMs` for `reason`. */
   readonly onWarning: (reason: string, inMs: number) => void;
   /** Input works again; whatever was held before is not held now. */

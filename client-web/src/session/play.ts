@@ -510,6 +510,9 @@ export class PlaySession {
       case 'pointer':
         this.events.onPointer(message);
         return;
+      case 'clipboard':
+        this.events.onCopied(message.number);
+        return;
       case 'warning':
         this.events.onWarning(message.reason, message.in_ms);
         return;

@@ -22,8 +22,10 @@ import type { RangedView } from '../video/ranged-view.ts';
 import { createView } from '../video/view.ts';
 import type { CatalogueEntry, Hello, Role, Session, Stats } from '../wire/index.ts';
 import { Bar } from './bar.ts';
+import { ClipboardLink } from './clipboard.ts';
 import { GameCursor } from './cursor.ts';
 import { h } from './dom.ts';
+import { FilesBox } from './files.ts';
 import { Hud } from './hud.ts';
 import { ControllersBox } from './controllers.ts';
 import { TouchPad } from './touch-pad.ts';
@@ -95,6 +97,8 @@ export class Player {
   private readonly keys: KeysBox;
   private readonly saves: SavesBox | undefined;
   readonly voice: VoiceControl;
+  private readonly clipboard: ClipboardLink;
+  private readonly files: FilesBox;
   private readonly touchPad = new TouchPad();
   /** What a session offers beside its picture; whoever has more adds it here. */
   readonly menu = new SessionMenu(() => {
@@ -190,6 +194,7 @@ export class Player {
         this.cursor.show(cursor);
       },
       onPointer: (place) => { this.cursor.moved(place); },
+      onCopied: (number) => { this.clipboard.copied(number); },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
       onInputReady: () => { this.input.releaseAll(); },
     }, askedAt, new Transports(transports, {
@@ -213,6 +218,20 @@ export class Player {
       say: (text) => { this.say(text); },
     });
     this.saving = new SaveButton(() => api.save(this.known), (text) => { this.tell(text); });
+    this.clipboard = new ClipboardLink({
+      read: () => api.readClipboard(this.known),
+      write: (clip) => api.writeClipboard(this.known, clip),
+      say: (text) => { this.tell(text); },
+      onChange: () => { this.offerClipboard(); },
+    });
+    this.files = new FilesBox({
+      list: () => api.files(this.known),
+      upload: (file, onProgress, signal) => api.uploadFile(this.known, file, onProgress, signal),
+      download: (name) => api.downloadFile(this.known, name),
+      remove: (name) => api.deleteFile(this.known, name),
+      onOpen: () => { this.input.releaseAll(); },
+    });
+    this.files.listen(this.element);
     this.panel = new StatePanel(entry.title, link !== undefined, {
       onAgain: events.onAgain,
       onToken: events.onToken,
@@ -242,6 +261,7 @@ export class Player {
         const stays = to instanceof Node && (to === this.surface || this.bar.element.contains(to));
         if (isCoarse() && !stays) this.setTyping(false);
       },
+      clipboard: this.clipboard,
       gamepads: {
         read: () => [...this.dualSenses.without(readGamepads()), ...this.dualSenses.pads, this.touchPad.gamepad ?? null],
         active: () => document.hasFocus() && document.visibilityState === 'visible' && this.session.state.name === 'live' && !this.controllers.isOpen && !this.padMenu,
@@ -306,6 +326,8 @@ export class Player {
     this.invite.close();
     this.controllers.close();
     this.voice.close();
+    this.clipboard.close();
+    this.files.close();
     this.session.leave();
     this.speaker.close();
     this.bar.close();
@@ -360,17 +382,21 @@ export class Player {
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
     this.bar.add(this.saving.element);
-    this.element.append(this.bar.element, this.menu.element, this.surface, this.cursor.element, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, this.voice.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
+    this.element.append(this.bar.element, this.menu.element, this.surface, this.cursor.element, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, this.voice.element, this.files.element, this.clipboard.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
   }
 
   /** What may be done is known. */
-  private given({ role }: Session): void {
+  private given({ role, sharing }: Session): void {
     this.bar.setRole(role);
     this.element.dataset['role'] = role;
     this.role = role;
     if (role !== 'player') {
       for (const id of ['invite', 'rate', 'fps']) this.menu.remove(id);
     }
+    this.clipboard.allow(sharing?.clipboard ?? undefined);
+    this.offerClipboard();
+    this.files.allow(sharing?.files ?? undefined);
+    if (sharing?.files != null) this.menu.add({ id: 'files', label: 'Files', onChoose: () => { this.files.toggle(); } });
     if (!this.watches) return;
     for (const id of ['keyboard', 'keys', 'controllers']) this.menu.remove(id);
     this.cursor.setOver(true);
@@ -447,6 +473,13 @@ export class Player {
       this.offerQuality(hello);
     });
     for (const choice of choices) this.menu.add(choice);
+  }
+
+  private offerClipboard(): void {
+    const { choice } = this.clipboard;
+    if (choice !== undefined) this.menu.add(choice);
+    if (this.clipboard.pastes) this.menu.add({ id: 'paste', label: 'Paste now', onChoose: () => { this.clipboard.pasteNow().catch(() => undefined); } });
+    else this.menu.remove('paste');
   }
 
   private toggleInvite(): void {

@@ -165,6 +165,69 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sessions/{id}/clipboard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was copied last in the session's game: text where there is any, else an image. The game is asked for it now. Of
+         *     the player only. The control channel says `clipboard` when something new is there.
+         */
+        get: operations["read_clipboard"];
+        /**
+         * Puts text (`text/plain`, UTF-8) or an image (`image/png`) into the clipboard of the session's game, in place of what
+         *     was there; it can be pasted when the answer comes. Of the player only.
+         */
+        put: operations["write_clipboard"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The files of the session's folder, by name. Of the player only, as all that follow. */
+        get: operations["list_files"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/files/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file, as it is now. */
+        get: operations["download_file"];
+        /**
+         * Brings a file, in place of one of this name. The game sees it when all of it has come; nothing is left of one that
+         *     is cut off.
+         */
+        put: operations["upload_file"];
+        post?: never;
+        /** Deletes a file. Needs the way to the game. */
+        delete: operations["delete_file"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions/{id}/invitations": {
         parameters: {
             query?: never;
@@ -260,6 +323,26 @@ export interface paths {
          *     transports.
          */
         post: operations["socket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{id}/transfers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What went between the session's game and its player's own machine by clipboard and files: the newest 256, the oldest
+         *     of them first, without what was in them.
+         */
+        get: operations["list_transfers"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -538,6 +621,23 @@ export interface components {
             /** @enum {string} */
             type: "bye";
         };
+        /** @description How a session's clipboard is shared. */
+        ClipboardRules: {
+            /** @description What is copied in the game may be had by the player. */
+            from_game: boolean;
+            /**
+             * Format: int64
+             * @description Most bytes of an image, which is a PNG.
+             */
+            image_bytes: number;
+            /**
+             * Format: int64
+             * @description Most bytes of text, in UTF-8.
+             */
+            text_bytes: number;
+            /** @description What the player copies elsewhere may be pasted in the game. */
+            to_game: boolean;
+        };
         /** @description A line of help. */
         ControlHint: {
             /** @description What it does. */
@@ -595,6 +695,20 @@ export interface components {
          * @enum {string}
          */
         EntryKind: "scene" | "game" | "synthetic";
+        /** @description How a session's files are shared. */
+        FileRules: {
+            /** @description The player may have files. */
+            download: boolean;
+            /**
+             * Format: int64
+             * @description Most bytes of a file.
+             */
+            file_bytes: number;
+            /** @description Where the game finds them, below its home. */
+            folder: string;
+            /** @description The player may bring files, and delete them. */
+            upload: boolean;
+        };
         /** @description How often each step was taken for a session's pictures, in all. However many watch, it is once a frame. */
         FrameCounts: {
             /**
@@ -706,6 +820,7 @@ export interface components {
          * @enum {string}
          */
         KeyboardMode: "places" | "text";
+        /**
          * @description Whether a client may send its microphone's sound.
          * @enum {string}
          */
@@ -1071,6 +1186,14 @@ export interface components {
             /** @enum {string} */
             type: "pointer";
         }) | {
+            /**
+             * Format: int64
+             * @description Counts what was copied in this session.
+             */
+            number: number;
+            /** @enum {string} */
+            type: "clipboard";
+        } | {
             /** @description In the order of [`StartStep`]. */
             step: components["schemas"]["StartStep"];
             /** @enum {string} */
@@ -1116,6 +1239,7 @@ export interface components {
             /** @description What whoever holds the token of this answer does in the session. */
             role: components["schemas"]["Role"];
             saves?: components["schemas"]["SessionSaves"] | null;
+            sharing?: components["schemas"]["SessionSharing"] | null;
             /** @description Absolute address to POST to for one to connect to by WebSocket; absent where the node does not offer it. */
             socket_url?: string | null;
             start?: components["schemas"]["StartKind"] | null;
@@ -1135,6 +1259,31 @@ export interface components {
             /** @description Absolute address to POST an SDP offer to (WHEP). */
             whep_url: string;
         };
+        /** @description A file of a session's folder. */
+        SessionFile: {
+            /**
+             * Format: int64
+             * @description Its bytes.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description When it was changed, in milliseconds since 1970 UTC.
+             */
+            changed_at: number;
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description The files of a session's folder. */
+        SessionFiles: {
+            /** @description By name. What is no regular file, or has a name that cannot be shown, is left out. */
+            files: components["schemas"]["SessionFile"][];
+            /**
+             * Format: int64
+             * @description Bytes that may still come.
+             */
+            left: number;
+        };
         /** @description What a session keeps. */
         SessionSaves: {
             /** @description Why the last try to save made none. */
@@ -1145,6 +1294,11 @@ export interface components {
             restored?: string | null;
             /** @description The version that it made last. */
             saved?: string | null;
+        };
+        /** @description What a session may share with its player's own machine, as its entry and the node allow. */
+        SessionSharing: {
+            clipboard?: components["schemas"]["ClipboardRules"] | null;
+            files?: components["schemas"]["FileRules"] | null;
         };
         /**
          * @description Where a session is in its life (see ARCHITECTURE.md).
@@ -1249,6 +1403,25 @@ export interface components {
         Ticket: {
             /** @description From the fragment of a `play_url`. */
             ticket: string;
+        };
+        /** @description Something that went between a game and its player's own machine. What was in it is kept nowhere. */
+        Transfer: {
+            /**
+             * Format: int64
+             * @description When it had gone, in milliseconds since 1970 UTC.
+             */
+            at: number;
+            /**
+             * Format: int64
+             * @description Bytes that went.
+             */
+            bytes: number;
+            /** @description `to_game` or `from_game`. */
+            way: string;
+            /** @description `text` or `image`, of the clipboard, or `file`. */
+            what: string;
+            /** @description All of it did. */
+            whole: boolean;
         };
         /** @description The transport that a client took. */
         TransportChoice: {
@@ -2003,6 +2176,459 @@ export interface operations {
             };
         };
     };
+    read_clipboard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": number[];
+                    "text/plain": string;
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    write_clipboard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "image/png": number[];
+                "text/plain": string;
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_files: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionFiles"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_invitations: {
         parameters: {
             query?: never;
@@ -2470,6 +3096,59 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_transfers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Transfer"][];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -63,6 +63,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     look: maybe(object({ png: base64, size: pairOf(whole(1, 128)), scale: whole(1, 128), hotspot: pairOf(whole(0, 127)) })),
   }),
   pointer: object({ x: number, y: number }),
+  clipboard: object({ number: whole(1, Number.MAX_SAFE_INTEGER) }),
   starting: object({ step: oneOf('sandbox', 'display', 'game', 'picture') }),
   warning: object({ reason: text, in_ms: number }),
   ended: object({ reason: text }),

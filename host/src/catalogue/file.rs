@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    ClipboardWays, Control, Device, FileWays, Genre, KeyboardMode, PointerMode, Problem,
-};
+use super::{ClipboardWays, Control, Device, FileWays, Genre, KeyboardMode, PointerMode, Problem};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,8 +3,8 @@
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Access, Audio, Config, ConfigError, Games, Ice, Log, Render, Saves, Server, Sessions, Tls,
-    VideoConfig, WebRtc, WebTransport,
+    Access, Audio, Config, ConfigError, Games, Ice, Log, Render, Saves, Server, Sessions, Sharing,
+    Tls, VideoConfig, WebRtc, WebTransport,
 };
 
 /// Checks every section.
@@ -21,6 +21,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     server(&config.server)?;
     sessions(&config.sessions)?;
     saves(&config.saves)?;
+    sharing(&config.sharing)?;
     games(&config.games)?;
     log(&config.log)
 }
@@ -236,6 +237,33 @@ fn saves(saves: &Saves) -> Result<(), ConfigError> {
     }
     if total < player {
         return wrong("saves.total_size", format!("is less than of one player and game, {player}"));
+    }
+    Ok(())
+}
+
+fn sharing(sharing: &Sharing) -> Result<(), ConfigError> {
+    // A clip lies in memory, of the node and of the display.
+    for (key, size) in
+        [("sharing.text_size", sharing.text_size), ("sharing.image_size", sharing.image_size)]
+    {
+        if !(1..=256 << 20).contains(&size.bytes()) {
+            return wrong(key, format!("{size} is not from 1 KiB to 256 MiB"));
+        }
+    }
+    if sharing.file_size.bytes() == 0 {
+        return wrong("sharing.file_size", "is zero: no file could come (sharing.files)".into());
+    }
+    if sharing.files_size < sharing.file_size {
+        return wrong(
+            "sharing.files_size",
+            format!("is less than one file, {}", sharing.file_size),
+        );
+    }
+    if !(1..=10_000).contains(&sharing.files_count) {
+        return wrong(
+            "sharing.files_count",
+            format!("{} is not from 1 to 10000", sharing.files_count),
+        );
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use encoder::{EncoderSettings, Resilience, Speed};
+use host::catalogue::{ClipboardWays, FileWays};
 use media::Bitrate;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub games: Games,
     /// What players keep of them.
     pub saves: Saves,
+    /// What goes between them and their players.
+    pub sharing: Sharing,
     /// Logs.
     pub log: Log,
 }
@@ -398,6 +401,27 @@ pub struct Saves {
     pub total_size: HumanSize,
 }
 
+/// `[sharing]`: what may go between hosted games and their players' own machines, at most: each game's entry says how much of
+/// it there is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sharing {
+    /// Which ways the clipboard goes.
+    pub clipboard: ClipboardWays,
+    /// Most of a text.
+    pub text_size: HumanSize,
+    /// Most of an image.
+    pub image_size: HumanSize,
+    /// Which ways files go.
+    pub files: FileWays,
+    /// Most of a file.
+    pub file_size: HumanSize,
+    /// Most of all files of a session.
+    pub files_size: HumanSize,
+    /// Files of a session.
+    pub files_count: u32,
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -574,6 +598,20 @@ impl Default for Saves {
             version_size: HumanSize::from_mib(256),
             player_size: HumanSize::from_mib(1024),
             total_size: HumanSize::from_mib(20 * 1024),
+        }
+    }
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self {
+            clipboard: ClipboardWays::Both,
+            text_size: HumanSize::from_mib(1),
+            image_size: HumanSize::from_mib(16),
+            files: FileWays::Both,
+            file_size: HumanSize::from_mib(64),
+            files_size: HumanSize::from_mib(256),
+            files_count: 200,
         }
     }
 }

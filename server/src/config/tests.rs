@@ -58,6 +58,12 @@ fn values_out_of_range_name_their_key() {
     assert!(refused(&["saves.version_size=0 KiB"]).starts_with("saves.version_size"));
     assert!(refused(&["saves.player_size=255 MiB"]).starts_with("saves.player_size"));
     assert!(refused(&["saves.total_size=1023 MiB"]).starts_with("saves.total_size"));
+    assert!(refused(&["sharing.text_size=0 KiB"]).starts_with("sharing.text_size"));
+    assert!(refused(&["sharing.image_size=257 MiB"]).starts_with("sharing.image_size"));
+    assert!(refused(&["sharing.file_size=0 KiB"]).starts_with("sharing.file_size"));
+    assert!(refused(&["sharing.files_size=63 MiB"]).starts_with("sharing.files_size"));
+    assert!(refused(&["sharing.files_count=0"]).starts_with("sharing.files_count"));
+    assert!(refused(&["sharing.clipboard=in"]).contains("to_game"));
     assert!(refused(&["saves.total_size=20 GB"]).contains("20 GiB"));
     assert!(refused(&["saves.total_size=99999999999999 GiB"]).contains("is not a size"));
     assert!(refused(&["sessions.idle=5 parsecs"]).contains("5 parsecs"));

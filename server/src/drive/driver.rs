@@ -95,6 +95,8 @@ pub(super) struct Driver {
     /// Where it is, which the client is told while it follows it.
     pointer: watch::Receiver<Option<wire::Pointer>>,
     follows: bool,
+    /// How often something was copied in what is played, where the session shares that.
+    copies: Option<watch::Receiver<u64>>,
     /// What co-players do.
     deeds: mpsc::Receiver<Deed>,
     /// All who play.
@@ -130,6 +132,8 @@ enum Wake {
     Pointer,
     /// The pointer changed.
     Cursor,
+    /// Something was copied.
+    Copied,
     /// The start waits for something else.
     Step,
     Shutdown,
@@ -181,6 +185,7 @@ impl Driver {
                 app: plan.app,
                 prepared: plan.prepared,
                 keep: plan.keep.clone(),
+                share: plan.share.clone(),
                 kind: began.clone(),
             },
             video: plan.video,
@@ -224,6 +229,7 @@ impl Driver {
             cursor: audience.cursor(),
             pointer: audience.pointer(),
             follows: false,
+            copies: plan.share.as_ref().map(|share| share.copies()),
             audience,
             deeds,
             hands: Hands::default(),
@@ -266,6 +272,7 @@ impl Driver {
                 Wake::Rumble => self.rumble(),
                 Wake::Cursor => self.show_cursor(),
                 Wake::Pointer => self.show_pointer(),
+                Wake::Copied => self.tell_copied(),
                 Wake::Step => {
                     self.show_step();
                     self.show_status();
@@ -303,6 +310,7 @@ impl Driver {
             () = rumble::Rumble::news(&mut self.rumble) => Wake::Rumble,
             Ok(()) = self.cursor.changed() => Wake::Cursor,
             Ok(()) = self.pointer.changed(), if self.follows => Wake::Pointer,
+            () = changed(&mut self.copies) => Wake::Copied,
             () = changed(&mut self.step) => Wake::Step,
             _ = stats.tick() => Wake::Stats,
             () = shutdown.cancelled(), if !ending => Wake::Shutdown,
@@ -449,6 +457,7 @@ impl Driver {
         let hello = self.client.hello(self.id.as_str(), &device, saves, input, microphone);
         self.say(&hello);
         self.show_cursor();
+        self.tell_copied();
         self.show_step();
     }
 
@@ -479,6 +488,14 @@ impl Driver {
         let place = *self.pointer.borrow_and_update();
         if let Some(place) = place.filter(|_| shows && self.follows && self.greeted) {
             self.say(&wire::ServerMessage::Pointer(place));
+        }
+    }
+
+    /// Tells a client that was greeted that something was copied, once something was.
+    fn tell_copied(&mut self) {
+        let number = self.copies.as_mut().map_or(0, |copies| *copies.borrow_and_update());
+        if number > 0 && self.greeted {
+            self.say(&wire::ServerMessage::Clipboard { number });
         }
     }
 

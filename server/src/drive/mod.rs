@@ -37,6 +37,7 @@ use crate::apps::{App, Prepared, VideoMode};
 use crate::node::Node;
 use crate::registry::{Entry, Handle, Status, ViewerEntry};
 use crate::saves::Keep;
+use crate::sharing::Share;
 use crate::wire;
 
 /// What a session is to be.
@@ -64,6 +65,8 @@ pub struct Plan {
     pub keep: Option<Arc<Keep>>,
     /// What was started ahead for it, or for anybody.
     pub prepared: Option<Box<dyn Prepared>>,
+    /// What it shares.
+    pub share: Option<Arc<Share>>,
     /// Its place, to be given back at the end.
     pub permit: Permit,
 }
@@ -97,6 +100,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         video: plan.granted.clone(),
         mode: plan.video,
         keep: plan.keep.clone(),
+        share: plan.share.clone(),
         place: plan.permit.number(),
         since: node.clock.now(),
         kind: kind.clone(),

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::apps::{App, OpenError, Prepared, Rumbles, Running, Start, VideoMode};
 use crate::saves::Keep;
+use crate::sharing::Share;
 use crate::wire;
 
 /// A pushed source is asked again after this long, so that stop and pause are noticed.
@@ -106,6 +107,8 @@ pub struct Opening {
     pub prepared: Option<Box<dyn Prepared>>,
     /// What is kept of it.
     pub keep: Option<Arc<Keep>>,
+    /// What it shares.
+    pub share: Option<Arc<Share>>,
     /// Told how it began.
     pub kind: Arc<OnceLock<wire::StartKind>>,
 }
@@ -113,7 +116,7 @@ pub struct Opening {
 impl Opening {
     /// Of this app, for nobody in particular.
     pub fn of(app: Arc<dyn App>) -> Self {
-        Self { app, prepared: None, keep: None, kind: Arc::default() }
+        Self { app, prepared: None, keep: None, share: None, kind: Arc::default() }
     }
 }
 
@@ -160,7 +163,7 @@ impl SourceThread {
         clock: Arc<dyn Clock>,
         output: impl SourceOutput + 'static,
     ) -> std::io::Result<Self> {
-        let Opening { app, prepared, keep, kind } = opening;
+        let Opening { app, prepared, keep, share, kind } = opening;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 stop: false,
@@ -182,7 +185,7 @@ impl SourceThread {
             }),
             wake: Condvar::new(),
             clock,
-            start: Start { keep, kind, ..Start::default() },
+            start: Start { keep, share, kind, ..Start::default() },
         });
         let theirs = shared.clone();
         let span = tracing::Span::current();

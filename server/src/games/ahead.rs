@@ -175,7 +175,8 @@ impl Prepared for Warm {
             sized.map_err(|error| content(error.to_string()))?;
         }
         let meter = Meter::new(app.measured.clone(), video);
-        let played = Played { video, clock: &clock, keep, drawn: Drawn::Yes, meter };
+        let share = start.share.clone();
+        let played = Played { video, clock: &clock, keep, share, drawn: Drawn::Yes, meter };
         play(begun, played, |_, _| {}).map_err(content)
     }
 }

@@ -13,6 +13,7 @@ use media::{
 use super::Hosted;
 use crate::meter::{Machine, Meter, Spent, thread_time};
 use crate::saves::Keep;
+use crate::sharing::Share;
 
 /// What the stop of a session waits for a game and its last state; what takes longer goes on beside it.
 const STOP: Duration = Duration::from_secs(2);
@@ -60,6 +61,8 @@ pub(super) struct GameSource {
     pub(super) hosted: Arc<Hosted>,
     /// What is kept of it.
     pub(super) keep: Option<Arc<Keep>>,
+    /// What it shares.
+    pub(super) share: Option<Arc<Share>>,
     pub(super) display: Display,
     /// Keeps the path of the display alive.
     pub(super) _socket: confine::Display,
@@ -143,6 +146,9 @@ impl FrameSource for GameSource {
 impl Drop for GameSource {
     fn drop(&mut self) {
         drop(self.sound.take());
+        if let Some(share) = &self.share {
+            share.end();
+        }
         if let Some(keep) = &self.keep {
             keep.ending();
         }

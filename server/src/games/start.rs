@@ -19,6 +19,7 @@ use super::{ENTRY, Hosted, listens, program, spec};
 use crate::apps::{Rumbles, Running, Start, VideoMode};
 use crate::meter::Meter;
 use crate::saves::Keep;
+use crate::sharing::Share;
 use crate::wire::StartStep;
 
 /// A start that waits looks so often whether it is still wanted.
@@ -130,6 +131,8 @@ pub(super) struct Played<'a> {
     pub(super) clock: &'a Arc<dyn Clock>,
     /// What is kept of it, with what lay at its paths when it began.
     pub(super) keep: Option<(Arc<Keep>, State)>,
+    /// What is shared of it.
+    pub(super) share: Option<Arc<Share>>,
     pub(super) drawn: Drawn,
     pub(super) meter: Meter,
 }
@@ -145,7 +148,7 @@ pub(super) fn play(
 ) -> Result<Running, String> {
     let Begun { hosted, display, written, socket, sound, gamepads, rumble, prefers_text, listens } =
         begun;
-    let Played { video, clock, keep, drawn, meter } = played;
+    let Played { video, clock, keep, share, drawn, meter } = played;
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
     let input = GameInput { display: input, gamepads, prefers_text };
@@ -159,6 +162,9 @@ pub(super) fn play(
         }
         format!("no thread for the end of the game: {error}")
     })?;
+    if let Some(share) = &share {
+        share.begin(&hosted, &display);
+    }
     launch(hosted.sandbox(), written.program);
     let sounds = sound.source();
     let voice = listens.then(|| Arc::new(sound.microphone()) as Arc<dyn VoiceSink>);
@@ -169,6 +175,7 @@ pub(super) fn play(
             screen: None,
             hosted,
             keep,
+            share,
             display,
             _socket: socket,
             sound: Some(sound),
@@ -203,7 +210,8 @@ pub(super) fn start(
     };
     let (begun, keep) = begin(&wanted, step, restore)?;
     let drawn = Drawn::Not(clock.now() + UNDRAWN);
-    let played = Played { video, clock, keep, drawn, meter };
+    let share = start.share.clone();
+    let played = Played { video, clock, keep, share, drawn, meter };
     play(begun, played, |sandbox, program| {
         sandbox.launch(program);
         step(StartStep::Picture);

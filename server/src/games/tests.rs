@@ -85,7 +85,13 @@ fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Opt
     match found {
         Ok(found) => {
             let (entry, confinement) = (Arc::new(entries.remove(0)), Ok(Arc::new(found)));
-            Some(GameApp { entry, confinement, saves: None, measured: Arc::default() })
+            Some(GameApp {
+                entry,
+                confinement,
+                saves: None,
+                shares: None,
+                measured: Arc::default(),
+            })
         }
         Err(missing) => {
             let must = std::env::var_os("NEARLIGHT_HOST").is_some_and(|value| value == "1");

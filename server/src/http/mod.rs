@@ -2,7 +2,10 @@
 
 mod assets;
 mod auth;
+mod carry;
 mod catalogue;
+mod clipboard;
+mod files;
 mod invitations;
 mod path;
 mod problem;
@@ -64,6 +67,8 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(saves::download, saves::delete))
         .routes(routes!(saves::restore))
         .routes(routes!(saves::save))
+        .routes(routes!(clipboard::transfers))
+        .routes(routes!(files::list))
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(sessions::redeem))
@@ -82,26 +87,39 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(whep::trickle, whep::close))
 }
 
+/// What carries contents of any size: each has bounds of its own for what comes and how long it takes.
+fn carrying() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new().routes(routes!(clipboard::read, clipboard::write)).routes(routes!(
+        files::upload,
+        files::download,
+        files::delete
+    ))
+}
+
 /// The OpenAPI document of this build, as JSON with a final line break.
 ///
 /// # Panics
 /// Never: the document is made of plain data.
 pub fn openapi_json() -> String {
     #[expect(clippy::expect_used, reason = "plain data always serializes")]
-    let mut text = api().into_openapi().to_pretty_json().expect("plain data serializes");
+    let mut text =
+        api().merge(carrying()).into_openapi().to_pretty_json().expect("plain data serializes");
     text.push('\n');
     text
 }
 
 /// The whole public router.
 pub fn router(node: Arc<Node>) -> Router {
-    let (api, document) = api().split_for_parts();
+    let brief = api()
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, LONGEST_REQUEST));
+    let (api, document) = brief.merge(carrying()).split_for_parts();
     let origins = node.config.server.allowed_origins.clone();
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| {
             origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
         }))
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([
             header::CONTENT_TYPE,
             header::AUTHORIZATION,
@@ -129,15 +147,20 @@ pub fn router(node: Arc<Node>) -> Router {
     .fallback(assets::serve.layer(CompressionLayer::new()))
     .method_not_allowed_fallback(async || Problem::METHOD.into_response())
     .layer(middleware::from_fn_with_state(node.clone(), auth::refuse_foreign_origins))
-    .layer(DefaultBodyLimit::max(BODY_LIMIT))
     .layer(cors)
     .layer(middleware::from_fn(whep::say_what_is_taken))
-    .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, LONGEST_REQUEST))
     .layer(middleware::from_fn(name_the_host))
     .layer(fixed("x-content-type-options", "nosniff"))
     .layer(fixed("referrer-policy", "no-referrer"))
     .layer(fixed("cross-origin-opener-policy", "same-origin"))
     .with_state(node)
+}
+
+/// Does what reads and writes beside the tasks of the runtime.
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(act).await.map_err(|_| Problem::INTERNAL)?
 }
 
 /// HTTP/2 names the host in `:authority` and needs no `Host` (RFC 9113 §8.3.1); everything below reads `Host`.

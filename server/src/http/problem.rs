@@ -104,6 +104,12 @@ impl Problem {
     /// There is no room for what was to be saved.
     pub const NO_ROOM_FOR_SAVE: Self =
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "not-saved", "There is no room for this save");
+    /// The session does not share this, or not this way.
+    pub const NOT_SHARED: Self =
+        Self::new(StatusCode::FORBIDDEN, "not-shared", "The session does not share this");
+    /// There is no room for what was brought.
+    pub const NO_ROOM_FOR_FILE: Self =
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", "There is no room for this file");
     /// The node is full, or cannot play this.
     pub const REFUSED: Self =
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "refused", "The node cannot take this session");

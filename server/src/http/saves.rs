@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt as _;
 use super::auth::{self, Operator};
 use super::path::Path;
 use super::sessions::find;
-use super::{Problem, Shared};
+use super::{Problem, Shared, blocking};
 use crate::node::Node;
 use crate::saves::{Begins, GameSaves, NotSaved, Player, Wish, version};
 use crate::wire;
@@ -238,13 +238,6 @@ fn describe(listed: &Listed) -> wire::Save {
         left_out: manifest.map_or(0, |manifest| manifest.skipped.total()),
         damaged: manifest.err().cloned(),
     }
-}
-
-/// Does what reads and writes beside the tasks of the runtime.
-async fn blocking<T: Send + 'static>(
-    act: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(act).await.map_err(|_| Problem::INTERNAL)?
 }
 
 impl From<StoreError> for Problem {

@@ -194,7 +194,8 @@ fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
         role: wire::Role::Player,
     };
     let saves = entry.keep.as_ref().and_then(|keep| keep.told());
-    wire::Session { saves, ..seat.describe(node, entry, headers) }
+    let sharing = entry.share.as_ref().map(|share| share.told());
+    wire::Session { saves, sharing, ..seat.describe(node, entry, headers) }
 }
 
 /// A place in a session: the player's, or a viewer's.
@@ -240,6 +241,7 @@ impl Seat<'_> {
             viewers: session.audience.present(),
             frames: wire::FrameCounts::of(&source, &encoder),
             saves: None,
+            sharing: None,
         }
     }
 }
