@@ -41,6 +41,7 @@ pub(super) fn spawn(
     let named = stand_ins.names();
     let enter = move || {
         leave_real_time()?;
+        heed_signals();
         for door in &doors {
             rustix::io::write(door, b"0")?;
         }
@@ -95,6 +96,15 @@ fn leave_real_time() -> io::Result<()> {
         }
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A shell that starts the node in the background has it ignore signals, and what the node starts would, too: nobody
+/// could interrupt a program in a terminal.
+fn heed_signals() {
+    for number in 1..32 {
+        // SAFETY: the call takes numbers alone, and refuses those that nobody can ignore.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
 }
 
 /// What the node has open is closed on exec, also what it inherited itself without that mark, which a
