@@ -19,7 +19,7 @@ before(async () => {
   assert.ok(streams.length > 0, `${FOLDER} has no streams: run \`cargo test --workspace --test recovery\``);
   // Of every encoder that recovers, by each of its means.
   for (const means of MEANS) {
-    assert.ok(streams.some((name) => name.startsWith(`${means}-`) && /^-\d+-\d+$/.test(name.slice(means.length))), `no stream of ${means}`);
+    assert.ok(streams.some((name) => name.startsWith(`${means}-`) && /^-\d+-\d+-(received|withheld)$/.test(name.slice(means.length))), `no stream of ${means}`);
   }
   // Pictures come back by HTTP: through the debugging protocol they would take minutes.
   server = createServer((request, response) => {
