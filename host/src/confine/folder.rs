@@ -48,12 +48,18 @@ impl Run {
         // Sources of bubblewrap are looked up without links.
         let run = run.canonicalize()?;
         remove_leftovers(&run)?;
-        let own = run.join(mark.to_string());
-        match make(&own, 0o711) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => other?,
+        let own = Self(run.join(mark.to_string()));
+        own.be_there()?;
+        Ok(own)
+    }
+
+    /// Makes it where it is not. The end of another owner in this process, which has the same, takes it away while it is
+    /// empty.
+    fn be_there(&self) -> io::Result<()> {
+        match make(&self.0, 0o711) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
         }
-        Ok(Self(own))
     }
 
     /// Where it is.
@@ -67,6 +73,7 @@ impl Run {
     /// When it is there already, or cannot be made; nothing is left of it then.
     pub(super) fn make(&self, id: &str, user: Option<User>, cookie: &Cookie) -> io::Result<Folder> {
         let path = self.0.join(id);
+        self.be_there()?;
         make(&path, 0o700)?;
         // From here on it is removed when something fails.
         let folder = Folder(path);
@@ -173,6 +180,10 @@ mod tests {
         assert_eq!(own.path(), again.path());
         assert!(!run.path().join("00000000-1-2").exists());
         assert!(run.path().join("other").exists() && run.path().join("00000000-x").exists());
+        // It is empty, so that the end of one takes it from the other.
+        drop(own);
+        assert!(!again.path().exists());
+        assert!(again.make("a", None, &[7; 16]).unwrap().path().is_dir());
     }
 
     #[test]
