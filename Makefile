@@ -60,7 +60,7 @@ fuzz:
 # The page in a real browser against the real server. The browser also decodes what encoder/tests/recovery/
 # leaves behind.
 test-e2e: page
-	cargo test --workspace --locked --no-run --quiet
+	cargo build --workspace --bins --locked --quiet
 	cargo test --workspace --locked --quiet --test recovery
 	NEARLIGHT_HOST=1 NEARLIGHT_BIN="$(TARGET)/nearlight" npm --prefix client-web run --silent e2e
 
@@ -94,7 +94,7 @@ bench-money:
 # games started ahead two hundred times, pages whose
 # network goes again and again, half an hour with a browser that has no time, fuzzing from a fresh seed.
 soak: setup-test page
-	cargo test --workspace --locked --no-run
+	cargo build --workspace --bins --locked
 	NEARLIGHT_SESSIONS=1000 cargo test --workspace --locked --test leaks many_sessions
 	NEARLIGHT_RESUMES=1000 cargo test --workspace --locked --test resume
 	NEARLIGHT_KILLS=1000 cargo test --workspace --locked --test crash
