@@ -1,7 +1,7 @@
 # Two commands on a fresh machine with Rust from rustup: `make run` and `make test`.
 .POSIX:
 .DEFAULT_GOAL := build
-.PHONY: build run test test-rust test-web test-e2e test-fuzz lint bench bench-net bench-games bench-money soak setup setup-test page generate fuzz clean
+.PHONY: build devchain run test test-rust test-web test-e2e test-fuzz lint bench bench-net bench-games bench-money soak setup setup-test page generate fuzz clean
 
 # Where scripts/setup puts what the system has too old.
 export PATH := $(CURDIR)/.tools/node_modules/.bin:$(PATH)
@@ -16,6 +16,11 @@ TARGET = $${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug
 
 build: setup page
 	cargo build --workspace --bins --locked
+
+# The chain of development, with FRAME: a workspace of its own, beside the server's programs. `nearlight devchain` runs it.
+DEVCHAIN = CARGO_TARGET_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}" cargo
+devchain:
+	cd devchain && $(DEVCHAIN) build --workspace --bins --locked
 
 # Installs what is missing, builds, and serves the demo scene to browsers on this machine.
 run: build
@@ -38,9 +43,12 @@ test: setup-test page lint test-web test-rust test-fuzz test-e2e
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cd devchain && cargo fmt --all --check && $(DEVCHAIN) clippy --workspace --all-targets --locked -- -D warnings
 
 # What scripts/setup installs must work, and is not left out by tests as if it were missing.
-test-rust:
+test-rust: devchain
+	cd devchain && $(DEVCHAIN) test --workspace --locked
+	NEARLIGHT_DEVCHAIN="$(TARGET)/nearlight-devchain" node --test devchain/tests/polkadot-js
 	NEARLIGHT_ENCODERS=x264,vpx-vp8,gst-x264enc,gst-x265enc,gst-vp8enc,gst-vp9enc,gst-av1enc \
 		NEARLIGHT_HOST=1 cargo test --workspace --locked
 
@@ -59,7 +67,7 @@ fuzz:
 
 # The page in a real browser against the real server. The browser also decodes what encoder/tests/recovery/
 # leaves behind.
-test-e2e: page
+test-e2e: page devchain
 	cargo build --workspace --bins --locked --quiet
 	cargo test --workspace --locked --quiet --test recovery
 	NEARLIGHT_HOST=1 NEARLIGHT_BIN="$(TARGET)/nearlight" npm --prefix client-web run --silent e2e
@@ -102,8 +110,9 @@ soak: setup-test page
 	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --lib started_ahead_goes_on
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_RESUMES=25 node --test e2e/resume.test.mjs
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_STARVED_MINUTES=30 node --test e2e/starved.test.mjs
+	cd devchain && NEARLIGHT_CHAIN_KILLS=1000 $(DEVCHAIN) test --workspace --locked --test kept
 	scripts/fuzz 600
 
 clean:
 	cargo clean
-	rm -rf .tools client-web/dist client-web/node_modules testkit/assets/node_modules testkit/.venv
+	rm -rf .tools client-web/dist client-web/node_modules testkit/assets/node_modules testkit/.venv devchain/tests/polkadot-js/node_modules

@@ -276,3 +276,33 @@ fn empty_root() -> H256 {
 fn body_root(body: &[Vec<u8>]) -> H256 {
     LayoutV0::<BlakeTwo256>::ordered_trie_root(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{Node, Seal};
+
+    #[test]
+    fn states_go_when_they_are_old_and_when_their_branch_is() {
+        let node = Node::open(None, 411, Seal::Manual, Arc::new(|| 0)).expect("a chain");
+        // Until the system pallet forgets a block's hash with each new one.
+        node.new_blocks(2_800).expect("blocks");
+        let nodes = || node.lock().chain.nodes();
+        let before = nodes();
+        node.new_blocks(600).expect("blocks");
+        let after = nodes();
+        assert!(after < before + before / 10, "{before} nodes, then {after}");
+        node.hold_finality(true).expect("held");
+        for _ in 0..50 {
+            node.reorganise(0).expect("a block");
+            node.reorganise(1).expect("a branch");
+        }
+        let branched = nodes();
+        for _ in 0..50 {
+            node.reorganise(100).expect("a branch");
+        }
+        let again = nodes();
+        assert!(again < branched + branched / 5, "{branched} nodes, then {again}");
+    }
+}

@@ -13,7 +13,7 @@ use sp_runtime::{AccountId32, ApplyExtrinsicResult};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::chain::{Block, Chain, ChainError};
-use crate::executor::{Change, Executor};
+use crate::executor::{CallError, Change, Executor};
 use crate::pool::{Pool, Refusal, Status, hash_of};
 
 /// The real chain's time from block to block.
@@ -125,6 +125,26 @@ impl Node {
     pub fn spec_version(&self) -> Result<u32, ChainError> {
         let inner = self.lock();
         Ok(inner.chain.executor(inner.chain.best()).version()?.spec_version)
+    }
+
+    /// What the runtime's own code says of the best block's state.
+    ///
+    /// # Errors
+    /// Where it panics.
+    pub fn read<R>(&self, function: impl FnOnce() -> R) -> Result<R, CallError> {
+        let inner = self.lock();
+        inner.chain.executor(inner.chain.best()).run(function)
+    }
+
+    /// The number and hash of the best block and of the final one.
+    pub fn heads(&self) -> [(u32, H256); 2] {
+        let inner = self.lock();
+        [head(inner.chain.best()), head(inner.chain.finalized())]
+    }
+
+    /// The best block's extrinsics, encoded.
+    pub fn body(&self) -> Vec<Vec<u8>> {
+        self.lock().chain.best().body.clone()
     }
 
     /// What happens from now on.

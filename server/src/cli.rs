@@ -1,8 +1,9 @@
-//! The command line: `serve`, `doctor`, `check-config`, `openapi`, `version`; and `probe-encoders`, by which a node
-//! runs itself to try encoders in a process apart.
+//! The command line: `serve`, `doctor`, `check-config`, `openapi`, `version`; `devchain`, which is another program; and
+//! `probe-encoders`, by which a node runs itself to try encoders in a process apart.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,6 +39,13 @@ enum Command {
     CheckConfig(Source),
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
+    /// Run a chain of development to rent machines on: the program `nearlight-devchain`, which lies beside this one.
+    #[command(disable_help_flag = true)]
+    Devchain {
+        /// What that program takes, such as `--help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Print the version.
     Version,
     /// Try these encoders and print what came of each, a line of JSON each. Of the same build only.
@@ -108,6 +116,7 @@ fn execute(command: &Command) -> Result<()> {
         }
         Command::CheckConfig(source) => write!(out, "{}", toml::to_string(&source.load()?)?)?,
         Command::Openapi => write!(out, "{}", crate::http::openapi_json())?,
+        Command::Devchain { arguments } => return devchain(arguments),
         Command::Version => writeln!(out, "nearlight {}", env!("CARGO_PKG_VERSION"))?,
         Command::ProbeEncoders { preset, names } => {
             // The answers take the standard output for themselves.
@@ -116,6 +125,14 @@ fn execute(command: &Command) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Becomes the other program; comes back with an error only.
+fn devchain(arguments: &[OsString]) -> Result<()> {
+    let ours = std::env::current_exe().context("this program's own file is not known")?;
+    let program = ours.with_file_name("nearlight-devchain");
+    let error = std::process::Command::new(&program).args(arguments).exec();
+    Err(error).with_context(|| format!("{}, which `make devchain` builds", program.display()))
 }
 
 fn start_logging(config: &Config) -> Result<()> {

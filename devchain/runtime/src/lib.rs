@@ -17,6 +17,7 @@ use sp_runtime::{generic, traits::BlakeTwo256, AccountId32, MultiAddress, MultiS
 use sp_version::RuntimeVersion;
 
 pub use apis::{api, RUNTIME_API_VERSIONS};
+pub use config::ProxyType;
 
 /// The runtime that this one is, unless it shows itself as an older one.
 pub const NEWEST_SPEC: u32 = 411;

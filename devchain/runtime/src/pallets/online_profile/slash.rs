@@ -134,3 +134,26 @@ fn percent(away: BlockNumber, rented: bool) -> u32 {
         _ => most,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{percent, ONE_DAY};
+
+    #[test]
+    fn the_longer_away_the_more() {
+        let days = |days| days * ONE_DAY;
+        for (away, idle, rented) in [
+            (0, 2, 2),
+            (69, 2, 2),
+            (70, 4, 4),
+            (days(2) - 1, 4, 4),
+            (days(2), 30, 30),
+            (days(5) - 1, 30, 30),
+            (days(5), 30, 50),
+            (days(10) - 1, 30, 50),
+            (days(10), 80, 50),
+        ] {
+            assert_eq!((percent(away, false), percent(away, true)), (idle, rented), "{away}");
+        }
+    }
+}
