@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::executor::{CallError, Change, Changes, Executor};
 use crate::state::{Backend, Journal, Nodes};
-use crate::store::{Commit, Store, StoreError};
+use crate::store::{Commit, Store, StoreError, Written};
 
 /// States that are kept up to the final one.
 const KEPT: u32 = 256;
@@ -47,6 +47,9 @@ pub enum ChainError {
     #[error("{0}")]
     Refused(String),
 }
+
+/// A block's extrinsics, encoded.
+pub(crate) type Body = Vec<Vec<u8>>;
 
 /// A block of the best chain whose state is kept.
 #[derive(Debug)]
@@ -106,7 +109,7 @@ impl Chain {
         state.top.extend(opened.state.into_iter().filter_map(|(key, value)| Some((key, value?))));
         let mut root = load(&mut nodes, &state);
         let mut kept: VecDeque<Block> = VecDeque::new();
-        for (hash, header, body, changes) in opened.blocks {
+        for Written { hash, header, body, changes } in opened.blocks {
             let damaged = |what: &str| {
                 ChainError::Store(StoreError::Damaged(format!("block {}: {what}", header.number)))
             };
@@ -185,7 +188,7 @@ impl Chain {
     }
 
     /// A block of any branch.
-    pub(crate) fn block(&self, hash: H256) -> Result<Option<(Header, Vec<Vec<u8>>)>, StoreError> {
+    pub(crate) fn block(&self, hash: H256) -> Result<Option<(Header, Body)>, StoreError> {
         match self.kept(hash) {
             Some(block) => Ok(Some((block.header.clone(), block.body.clone()))),
             None => self.store.block(hash),
@@ -193,7 +196,7 @@ impl Chain {
     }
 
     /// Puts a block on the best one, in memory only: [`Chain::settle`] writes it.
-    pub(crate) fn push(&mut self, header: Header, body: Vec<Vec<u8>>, changes: Changes) {
+    pub(crate) fn push(&mut self, header: Header, body: Body, changes: Changes) {
         let journal = self.nodes.add(changes.nodes);
         let hash = header.hash();
         self.kept.push_back(Block { hash, header, body, changes: changes.storage, journal });
@@ -206,8 +209,8 @@ impl Chain {
     }
 
     /// Forgets the states of blocks that were cut.
-    pub(crate) fn forget(&mut self, blocks: Vec<Block>) {
-        blocks.into_iter().for_each(|block| self.nodes.undo(block.journal));
+    pub(crate) fn forget(&mut self, blocks: &[Block]) {
+        blocks.iter().for_each(|block| self.nodes.undo(&block.journal));
     }
 
     /// Puts blocks back that were cut from where the best chain ends now.

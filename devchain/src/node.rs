@@ -252,7 +252,7 @@ impl Node {
         let made = (0..=depth).try_for_each(|_| self.push(&mut inner, &mut Pool::default(), 1));
         if let Err(error) = made.and_then(|()| self.settle(&mut inner, from)) {
             let failed = inner.chain.cut(from);
-            inner.chain.forget(failed);
+            inner.chain.forget(&failed);
             inner.chain.put_back(gone);
             return Err(error);
         }
@@ -262,7 +262,7 @@ impl Node {
                 inner.pool.tell(hash, Status::Dropped);
             }
         }
-        inner.chain.forget(gone);
+        inner.chain.forget(&gone);
         Ok(head(inner.chain.best()))
     }
 
@@ -292,7 +292,7 @@ impl Node {
             // Without what is in every block.
             let waiting = failed.iter().flat_map(|block| block.body.iter().skip(1).cloned());
             inner.pool.restore(waiting.collect());
-            inner.chain.forget(failed);
+            inner.chain.forget(&failed);
         }
         settled.and(made)
     }

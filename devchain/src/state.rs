@@ -47,7 +47,7 @@ impl Nodes {
     }
 
     /// This block's state is read no more, nor any after it.
-    pub(crate) fn undo(&mut self, journal: Journal) {
+    pub(crate) fn undo(&mut self, journal: &Journal) {
         journal.added.iter().for_each(|key| self.release(key));
     }
 

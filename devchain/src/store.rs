@@ -10,7 +10,7 @@ use sp_core::H256;
 use sp_core::storage::Storage;
 use thiserror::Error;
 
-use crate::chain::Block;
+use crate::chain::{Block, Body};
 use crate::executor::Change;
 
 const FORM: u32 = 1;
@@ -64,7 +64,15 @@ pub(crate) struct Opened {
     pub(crate) base: u32,
     pub(crate) state: Vec<Change>,
     /// From the base on, with what each changed.
-    pub(crate) blocks: Vec<(H256, Header, Vec<Vec<u8>>, Vec<Change>)>,
+    pub(crate) blocks: Vec<Written>,
+}
+
+/// A block as it was written.
+pub(crate) struct Written {
+    pub(crate) hash: H256,
+    pub(crate) header: Header,
+    pub(crate) body: Body,
+    pub(crate) changes: Vec<Change>,
 }
 
 pub(crate) struct Store {
@@ -154,12 +162,12 @@ impl Store {
                 true => Vec::new(),
                 false => Decode::decode(&mut bytes(3)?.as_slice())?,
             };
-            blocks.push((
-                hash(&bytes(0)?)?,
-                Decode::decode(&mut bytes(1)?.as_slice())?,
-                Decode::decode(&mut bytes(2)?.as_slice())?,
+            blocks.push(Written {
+                hash: hash(&bytes(0)?)?,
+                header: Decode::decode(&mut bytes(1)?.as_slice())?,
+                body: Decode::decode(&mut bytes(2)?.as_slice())?,
                 changes,
-            ));
+            });
         }
         Ok(Opened { finalized: meta("finalized")?, base, state, blocks })
     }
@@ -172,7 +180,7 @@ impl Store {
     }
 
     /// A block of any branch.
-    pub(crate) fn block(&self, hash: H256) -> Result<Option<(Header, Vec<Vec<u8>>)>, StoreError> {
+    pub(crate) fn block(&self, hash: H256) -> Result<Option<(Header, Body)>, StoreError> {
         let mut query =
             self.file.prepare_cached("SELECT header, body FROM block WHERE hash = ?")?;
         let row = query.query_row([hash.as_bytes()], |row| {

@@ -1,11 +1,13 @@
 //! Blocks.
 
 use jsonrpsee::core::RegisterMethodError;
+use runtime::Header;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sp_core::H256;
 
 use super::{Answer, Module, fail, hex, invalid, method};
+use crate::chain::Body;
 use crate::node::Node;
 
 /// A block's number, or hexadecimal digits of it.
@@ -70,9 +72,7 @@ fn hash_of(node: &Node, number: &Number) -> Answer<Option<H256>> {
     node.lock().chain.hash_of(number.value()?).map_err(fail)
 }
 
-type Found = Option<(runtime::Header, Vec<Vec<u8>>)>;
-
-fn block(node: &Node, hash: Option<H256>) -> Answer<Found> {
+fn block(node: &Node, hash: Option<H256>) -> Answer<Option<(Header, Body)>> {
     let inner = node.lock();
     let hash = hash.unwrap_or_else(|| inner.chain.best().hash);
     inner.chain.block(hash).map_err(fail)

@@ -69,24 +69,21 @@ pub(super) fn register(module: &mut Module) -> Result<(), RegisterMethodError> {
             }
         },
     )?;
-    for (subscribe, unsubscribe) in [("author_submitAndWatchExtrinsic", "author_unwatchExtrinsic")]
-    {
-        module.register_subscription(
-            subscribe,
-            "author_extrinsicUpdate",
-            unsubscribe,
-            |params, pending, node, _| async move {
-                let bytes = params.sequence().next::<String>();
-                match bytes.and_then(|bytes| from_hex(&bytes)) {
-                    Ok(bytes) => watch(pending, node, bytes).await,
-                    Err(error) => {
-                        pending.reject(error).await;
-                        Ok(())
-                    }
+    module.register_subscription(
+        "author_submitAndWatchExtrinsic",
+        "author_extrinsicUpdate",
+        "author_unwatchExtrinsic",
+        |params, pending, node, _| async move {
+            let bytes = params.sequence().next::<String>();
+            match bytes.and_then(|bytes| from_hex(&bytes)) {
+                Ok(bytes) => watch(pending, node, bytes).await,
+                Err(error) => {
+                    pending.reject(error).await;
+                    Ok(())
                 }
-            },
-        )?;
-    }
+            }
+        },
+    )?;
     Ok(())
 }
 

@@ -20,25 +20,25 @@ use sp_runtime::traits::{BlakeTwo256, Hash as _};
 use sp_runtime::{AccountId32, DispatchError, MultiAddress, MultiSignature};
 
 /// Monday, the first of January 2024, midnight.
-pub const MONDAY: u64 = 1_704_067_200_000;
+pub(crate) const MONDAY: u64 = 1_704_067_200_000;
 
-pub type RentCall = rent_machine::Call<Runtime>;
-pub type RentError = rent_machine::Error<Runtime>;
-pub type RentEvent = rent_machine::Event<Runtime>;
-pub type MachineCall = online_profile::Call<Runtime>;
-pub type MachineError = online_profile::Error<Runtime>;
+pub(crate) type RentCall = rent_machine::Call<Runtime>;
+pub(crate) type RentError = rent_machine::Error<Runtime>;
+pub(crate) type RentEvent = rent_machine::Event<Runtime>;
+pub(crate) type MachineCall = online_profile::Call<Runtime>;
+pub(crate) type MachineError = online_profile::Error<Runtime>;
 
-pub struct Chain {
-    pub node: Arc<Node>,
-    pub clock: Arc<AtomicU64>,
+pub(crate) struct Chain {
+    pub(crate) node: Arc<Node>,
+    pub(crate) clock: Arc<AtomicU64>,
 }
 
 impl Chain {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::open(None, 411, Seal::Instant)
     }
 
-    pub fn open(folder: Option<&Path>, spec: u32, seal: Seal) -> Self {
+    pub(crate) fn open(folder: Option<&Path>, spec: u32, seal: Seal) -> Self {
         let clock = Arc::new(AtomicU64::new(MONDAY));
         let now = Arc::clone(&clock);
         let now = Arc::new(move || now.load(Ordering::Relaxed));
@@ -47,12 +47,17 @@ impl Chain {
     }
 
     /// Reads by the runtime's own code.
-    pub fn read<R>(&self, function: impl FnOnce() -> R) -> R {
+    pub(crate) fn read<R>(&self, function: impl FnOnce() -> R) -> R {
         self.node.read(function).unwrap()
     }
 
     /// A call as a transaction of a development key.
-    pub fn sign(&self, who: &str, call: impl Into<RuntimeCall>, nonce: Option<u32>) -> Vec<u8> {
+    pub(crate) fn sign(
+        &self,
+        who: &str,
+        call: impl Into<RuntimeCall>,
+        nonce: Option<u32>,
+    ) -> Vec<u8> {
         let (key, call) = (genesis::key(who), call.into());
         let account = genesis::account(who);
         let nonce = nonce.unwrap_or_else(|| self.read(|| System::account_nonce(&account)));
@@ -84,7 +89,7 @@ impl Chain {
     }
 
     /// Sends a call and makes its block; its events, or why it failed.
-    pub fn send(
+    pub(crate) fn send(
         &self,
         who: &str,
         call: impl Into<RuntimeCall>,
@@ -93,7 +98,7 @@ impl Chain {
     }
 
     /// The same where the pool may refuse it.
-    pub fn try_send(
+    pub(crate) fn try_send(
         &self,
         who: &str,
         call: impl Into<RuntimeCall>,
@@ -118,43 +123,48 @@ impl Chain {
     }
 
     /// The best block's events.
-    pub fn events(&self) -> Vec<RuntimeEvent> {
+    pub(crate) fn events(&self) -> Vec<RuntimeEvent> {
         self.read(|| {
             System::read_events_no_consensus().map(|record| record.event.clone()).collect()
         })
     }
 
-    pub fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.node.heads()[0].0
     }
 
     /// Executes blocks until this one is the best.
-    pub fn advance_to(&self, number: u32) {
+    pub(crate) fn advance_to(&self, number: u32) {
         self.node.new_blocks(number - self.number()).unwrap();
         assert_eq!(self.number(), number);
     }
 
-    pub fn order(&self, id: RentOrderId) -> Option<RentOrderDetail<AccountId32>> {
+    pub(crate) fn order(&self, id: RentOrderId) -> Option<RentOrderDetail<AccountId32>> {
         self.read(|| rent_machine::RentInfo::<Runtime>::get(id))
     }
 
-    pub fn machine(&self) -> MachineInfo<AccountId32> {
+    pub(crate) fn machine(&self) -> MachineInfo<AccountId32> {
         self.read(|| online_profile::MachinesInfo::<Runtime>::get(id())).unwrap()
     }
 
     /// What of the machine's cards orders have.
-    pub fn rented(&self) -> u32 {
+    pub(crate) fn rented(&self) -> u32 {
         self.read(|| online_profile::MachineRentedGPU::<Runtime>::get(id()))
     }
 
     /// Free and held.
-    pub fn money(&self, who: &str) -> (Balance, Balance) {
+    pub(crate) fn money(&self, who: &str) -> (Balance, Balance) {
         let data = self.read(|| System::account(genesis::account(who))).data;
         (data.free, data.reserved)
     }
 
     /// Rents cards for blocks.
-    pub fn rent(&self, who: &str, cards: u32, blocks: u32) -> Result<RentOrderId, DispatchError> {
+    pub(crate) fn rent(
+        &self,
+        who: &str,
+        cards: u32,
+        blocks: u32,
+    ) -> Result<RentOrderId, DispatchError> {
         let events = self.send(who, rent(cards, blocks))?;
         let id = events.iter().find_map(|event| match event {
             RuntimeEvent::RentMachine(RentEvent::Rent(id, ..)) => Some(*id),
@@ -164,14 +174,14 @@ impl Chain {
     }
 
     /// Rents and confirms.
-    pub fn confirmed(&self, who: &str, cards: u32, blocks: u32) -> RentOrderId {
+    pub(crate) fn confirmed(&self, who: &str, cards: u32, blocks: u32) -> RentOrderId {
         let id = self.rent(who, cards, blocks).unwrap();
         self.send(who, confirm(id)).unwrap();
         id
     }
 
     /// What governance does.
-    pub fn sudo(&self, call: impl Into<RuntimeCall>) {
+    pub(crate) fn sudo(&self, call: impl Into<RuntimeCall>) {
         let call = Box::new(call.into());
         let events = self.send("//Alice", pallet_sudo::Call::sudo { call }).unwrap();
         let done = events.iter().any(|event| {
@@ -182,31 +192,31 @@ impl Chain {
 }
 
 /// The machine that is there from the beginning.
-pub fn id() -> Vec<u8> {
+pub(crate) fn id() -> Vec<u8> {
     genesis::machine().into_bytes()
 }
 
-pub fn rent(cards: u32, blocks: u32) -> RentCall {
+pub(crate) fn rent(cards: u32, blocks: u32) -> RentCall {
     RentCall::rent_machine { machine_id: id(), rent_gpu_num: cards, duration: blocks }
 }
 
-pub fn confirm(rent_id: RentOrderId) -> RentCall {
+pub(crate) fn confirm(rent_id: RentOrderId) -> RentCall {
     RentCall::confirm_rent { rent_id }
 }
 
-pub fn relet(rent_id: RentOrderId, relet_duration: u32) -> RentCall {
+pub(crate) fn relet(rent_id: RentOrderId, relet_duration: u32) -> RentCall {
     RentCall::relet_machine { rent_id, relet_duration }
 }
 
-pub fn offline() -> MachineCall {
+pub(crate) fn offline() -> MachineCall {
     MachineCall::controller_report_offline { machine_id: id() }
 }
 
-pub fn online() -> MachineCall {
+pub(crate) fn online() -> MachineCall {
     MachineCall::controller_report_online { machine_id: id() }
 }
 
 /// An error as storage has it.
-pub fn named<T>(error: impl Into<DispatchError>) -> Result<T, DispatchError> {
+pub(crate) fn named<T>(error: impl Into<DispatchError>) -> Result<T, DispatchError> {
     Err(error.into().stripped())
 }

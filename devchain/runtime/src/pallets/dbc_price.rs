@@ -3,7 +3,11 @@
 
 pub use pallet::*;
 
-#[allow(deprecated, reason = "the real chain takes unsigned prices the old way")]
+#[allow(
+    deprecated,
+    clippy::let_unit_value,
+    reason = "the real chain takes unsigned prices the old way"
+)]
 #[frame_support::pallet]
 pub mod pallet {
     use std::collections::VecDeque;

@@ -132,7 +132,7 @@ pub mod pallet {
 
     impl<T: Config> Pallet<T> {
         /// Takes the fixed fee, if it is known and there is enough.
-        pub fn pay_fixed_tx_fee(who: &T::AccountId) -> Result<(), ()> {
+        pub(crate) fn pay_fixed_tx_fee(who: &T::AccountId) -> Result<(), ()> {
             let fee = FixedTxFee::<T>::get().ok_or(())?;
             ensure!(T::Currency::can_slash(who, fee), ());
             Self::to_treasury(T::Currency::slash(who, fee).0);

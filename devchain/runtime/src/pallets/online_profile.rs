@@ -488,6 +488,9 @@ pub mod pallet {
         }
 
         /// A machine leaves at once, and its stake is free.
+        ///
+        /// # Errors
+        /// Where there is no such machine, or less is held than should be.
         pub fn exit(id: &MachineId) -> DispatchResult {
             let machine = MachinesInfo::<T>::get(id).ok_or(Error::<T>::Unknown)?;
             Self::change_stake(&machine.machine_stash, machine.stake_amount, false)

@@ -47,7 +47,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// An order was confirmed.
-    pub fn on_confirmed(id: &MachineId, renter: &T::AccountId) -> Result<(), ()> {
+    pub(crate) fn on_confirmed(id: &MachineId, renter: &T::AccountId) -> Result<(), ()> {
         MachinesInfo::<T>::try_mutate(id, |machine| {
             let machine = machine.as_mut().ok_or(())?;
             add(&mut machine.renters, renter.clone());
@@ -58,7 +58,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// An order lapsed. Where no card has an order, the machine is online, whatever it was.
-    pub fn on_lapsed(id: &MachineId, cards: u32) -> Result<(), ()> {
+    pub(crate) fn on_lapsed(id: &MachineId, cards: u32) -> Result<(), ()> {
         let rented = MachineRentedGPU::<T>::get(id).saturating_sub(cards);
         if rented == 0 {
             MachinesInfo::<T>::try_mutate(id, |machine| {
@@ -71,7 +71,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// An order ended; whether it was the machine's last confirmed one, and its renter's last.
-    pub fn on_ended(
+    pub(crate) fn on_ended(
         order: &RentOrderDetail<T::AccountId>,
         blocks: BlockNumber,
         (last_of_machine, last_of_renter): (bool, bool),
