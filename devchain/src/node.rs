@@ -1,9 +1,10 @@
 //! The node: makes blocks of what waits, and tells of them. What is announced is durable.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use codec::Encode as _;
+use parking_lot::{FairMutex, FairMutexGuard};
 use runtime::pallets::online_profile::Registration;
 use runtime::pallets::{dbc_price, online_profile};
 use runtime::{Header, Runtime, RuntimeCall, UncheckedExtrinsic};
@@ -14,7 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::chain::{Block, Chain, ChainError};
 use crate::executor::{CallError, Change, Executor};
-use crate::pool::{Pool, Refusal, Status, hash_of};
+use crate::pool::{Pool, Refusal, Status, Taken, hash_of};
 
 /// The real chain's time from block to block.
 pub const SLOT_MS: u64 = 6_000;
@@ -63,14 +64,17 @@ pub(crate) struct Inner {
     pub(crate) chain: Chain,
     pub(crate) pool: Pool,
     actions: Vec<Action>,
+    /// How many events were told: those that come are of what is not yet seen where they have a higher number.
+    pub(crate) told: u64,
     held: bool,
     stalled: bool,
 }
 
 /// A development chain.
 pub struct Node {
-    inner: Mutex<Inner>,
-    heads: broadcast::Sender<ChainEvent>,
+    /// Fair, so that whoever reads gets its turn between two batches of blocks.
+    inner: FairMutex<Inner>,
+    heads: broadcast::Sender<(u64, ChainEvent)>,
     seal: Seal,
     clock: Clock,
 }
@@ -94,18 +98,19 @@ impl Node {
             chain,
             pool: Pool::default(),
             actions: Vec::new(),
+            told: 0,
             held: false,
             stalled: false,
         };
-        let node = Self { inner: Mutex::new(inner), heads, seal, clock };
+        let node = Self { inner: FairMutex::new(inner), heads, seal, clock };
         if is_new {
             node.new_blocks(1)?;
         }
         Ok(node)
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> FairMutexGuard<'_, Inner> {
+        self.inner.lock()
     }
 
     /// When blocks are made.
@@ -147,8 +152,8 @@ impl Node {
         self.lock().chain.best().body.clone()
     }
 
-    /// What happens from now on.
-    pub(crate) fn events(&self) -> broadcast::Receiver<ChainEvent> {
+    /// What happens from now on, numbered.
+    pub(crate) fn events(&self) -> broadcast::Receiver<(u64, ChainEvent)> {
         self.heads.subscribe()
     }
 
@@ -157,7 +162,7 @@ impl Node {
     /// # Errors
     /// See [`Refusal`].
     pub fn submit(&self, bytes: Vec<u8>) -> Result<H256, Refusal> {
-        Ok(self.take(bytes, false)?.0)
+        Ok(self.take(bytes, false)?.hash)
     }
 
     /// Takes a transaction and tells where it is.
@@ -165,20 +170,17 @@ impl Node {
     /// # Errors
     /// See [`Refusal`].
     pub fn submit_and_watch(&self, bytes: Vec<u8>) -> Result<mpsc::Receiver<Status>, Refusal> {
-        let (_, receiver) = self.take(bytes, true)?;
-        receiver.ok_or(Refusal::Full)
+        self.take(bytes, true)?.statuses.ok_or(Refusal::Full)
     }
 
-    fn take(
-        &self,
-        bytes: Vec<u8>,
-        watch: bool,
-    ) -> Result<(H256, Option<mpsc::Receiver<Status>>), Refusal> {
+    fn take(&self, bytes: Vec<u8>, watch: bool) -> Result<Taken, Refusal> {
         let mut inner = self.lock();
         let Inner { chain, pool, .. } = &mut *inner;
         let best = chain.best();
         let taken = pool.submit(bytes, &mut chain.executor(best), best.hash, watch)?;
-        self.seal_at_once(&mut inner);
+        if taken.is_ready {
+            self.seal_at_once(&mut inner);
+        }
         Ok(taken)
     }
 
@@ -374,7 +376,8 @@ impl Node {
         let hash = header.hash();
         body.iter().for_each(|bytes| inner.pool.tell(hash_of(bytes), status(hash)));
         // Nobody may listen.
-        let _ = self.heads.send(event(header));
+        inner.told += 1;
+        let _ = self.heads.send((inner.told, event(header)));
     }
 }
 

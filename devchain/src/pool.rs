@@ -95,6 +95,15 @@ struct Waiting {
     priority: u64,
 }
 
+/// A transaction that was taken.
+pub(crate) struct Taken {
+    pub(crate) hash: H256,
+    /// Whether the next block can have it.
+    pub(crate) is_ready: bool,
+    /// Where it is, for those who watch it.
+    pub(crate) statuses: Option<mpsc::Receiver<Status>>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     waiting: Vec<Waiting>,
@@ -118,7 +127,7 @@ impl Pool {
         runtime: &mut Executor<'_>,
         best: H256,
         watch: bool,
-    ) -> Result<(H256, Option<mpsc::Receiver<Status>>), Refusal> {
+    ) -> Result<Taken, Refusal> {
         let form = |error: codec::Error| Refusal::Form(error.to_string());
         let mut rest = bytes.as_slice();
         let extrinsic = UncheckedExtrinsic::decode(&mut rest).map_err(form)?;
@@ -137,19 +146,16 @@ impl Pool {
             runtime.call("TaggedTransactionQueue_validate_transaction", &arguments)?;
         let valid = validity.map_err(Refusal::Invalid)?;
         self.usurp(hash, &valid.provides, valid.priority)?;
-        let first = match valid.requires.iter().all(|tag| self.provides(tag)) {
-            true => Status::Ready,
-            false => Status::Future,
-        };
-        let receiver = watch.then(|| {
+        let is_ready = valid.requires.iter().all(|tag| self.provides(tag));
+        let statuses = watch.then(|| {
             let (sender, receiver) = mpsc::channel(TOLD);
             self.watchers.entry(hash).or_default().push(sender);
             receiver
         });
         let (provides, priority) = (valid.provides, valid.priority);
         self.waiting.push(Waiting { hash, bytes, provides, priority });
-        self.tell(hash, first);
-        Ok((hash, receiver))
+        self.tell(hash, if is_ready { Status::Ready } else { Status::Future });
+        Ok(Taken { hash, is_ready, statuses })
     }
 
     /// The nonce after those that wait, if the state's next one is this.

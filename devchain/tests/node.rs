@@ -115,8 +115,10 @@ fn a_stalled_chain_makes_no_block_and_its_transactions_wait() {
 fn transactions_wait_for_those_before_them() {
     let chain = Chain::new();
     let of = |nonce| chain.sign("//Bob", to_ferdie(), Some(nonce));
+    let [best, _] = chain.node.heads();
     let mut second = chain.node.submit_and_watch(of(1)).unwrap();
     assert_eq!(told(&mut second), [Status::Future]);
+    assert_eq!(chain.node.heads()[0], best, "no block for what cannot be in it");
     let before = chain.money("//Ferdie").0;
     chain.node.submit(of(0)).unwrap();
     let [(_, hash), _] = chain.node.heads();

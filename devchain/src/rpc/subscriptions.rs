@@ -15,6 +15,7 @@ use super::{Module, from_hex, state};
 use crate::node::{ChainEvent, Node};
 
 type Told = Result<(), SubscriptionError>;
+type Event = (u64, ChainEvent);
 
 pub(super) fn register(module: &mut Module) -> Result<(), RegisterMethodError> {
     let heads = [
@@ -87,32 +88,34 @@ pub(super) fn register(module: &mut Module) -> Result<(), RegisterMethodError> {
     Ok(())
 }
 
-/// Tells the newest head, then heads as they come.
+/// Tells the newest head, then heads as they come. Whoever is slower than they are misses some, and none goes back.
 async fn tell_heads(pending: PendingSubscriptionSink, node: Arc<Node>, finalized: bool) -> Told {
     let mut events = node.events();
-    let mut last = newest(&node, finalized);
+    let (mut seen, newest) = newest(&node, finalized);
     let sink = pending.accept().await?;
-    send(&sink, &last).await?;
+    send(&sink, &newest).await?;
     while let Some(event) = next(&sink, &mut events).await {
         let header = match event {
-            Some(ChainEvent::Best(header)) if !finalized => header,
-            Some(ChainEvent::Finalized(header)) if finalized => header,
+            Some((number, _)) if number <= seen => continue,
+            Some((_, ChainEvent::Best(header))) if !finalized => header,
+            Some((_, ChainEvent::Finalized(header))) if finalized => header,
             Some(_) => continue,
-            None => newest(&node, finalized),
+            None => {
+                let (number, header) = self::newest(&node, finalized);
+                seen = number;
+                header
+            }
         };
-        // What was told first may come again.
-        if header.hash() != last.hash() {
-            send(&sink, &header).await?;
-            last = header;
-        }
+        send(&sink, &header).await?;
     }
     Ok(())
 }
 
-fn newest(node: &Node, finalized: bool) -> Header {
+/// The newest head, and how many events there were until then.
+fn newest(node: &Node, finalized: bool) -> (u64, Header) {
     let inner = node.lock();
     let block = if finalized { inner.chain.finalized() } else { inner.chain.best() };
-    block.header.clone()
+    (inner.told, block.header.clone())
 }
 
 /// Tells something of the best block now and whenever it is another one.
@@ -126,13 +129,12 @@ async fn tell_changes(
     let mut last = of(&node);
     send(&sink, &last).await?;
     while let Some(event) = next(&sink, &mut events).await {
-        if matches!(event, Some(ChainEvent::Finalized(_))) {
-            continue;
-        }
-        let now = of(&node);
-        if now != last {
-            send(&sink, &now).await?;
-            last = now;
+        if is_of_best(event.as_ref()) {
+            let now = of(&node);
+            if now != last {
+                send(&sink, &now).await?;
+                last = now;
+            }
         }
     }
     Ok(())
@@ -150,7 +152,7 @@ async fn tell_storage(
     let mut last = read(&node);
     send(&sink, &last).await?;
     while let Some(event) = next(&sink, &mut events).await {
-        if matches!(event, Some(ChainEvent::Finalized(_))) {
+        if !is_of_best(event.as_ref()) {
             continue;
         }
         let (Some(now), Some(before)) = (read(&node), &last) else { continue };
@@ -165,6 +167,11 @@ async fn tell_storage(
         last = Some(now);
     }
     Ok(())
+}
+
+/// Whether the best block may be another one.
+fn is_of_best(event: Option<&Event>) -> bool {
+    !matches!(event, Some((_, ChainEvent::Finalized(_))))
 }
 
 /// Takes a transaction and tells where it is.
@@ -192,13 +199,17 @@ async fn watch(pending: PendingSubscriptionSink, node: Arc<Node>, bytes: Vec<u8>
 /// The next event; an empty one where some were missed, and none at the end.
 async fn next(
     sink: &SubscriptionSink,
-    events: &mut broadcast::Receiver<ChainEvent>,
-) -> Option<Option<ChainEvent>> {
+    events: &mut broadcast::Receiver<Event>,
+) -> Option<Option<Event>> {
     tokio::select! {
         () = sink.closed() => None,
         event = events.recv() => match event {
             Ok(event) => Some(Some(event)),
-            Err(RecvError::Lagged(_)) => Some(None),
+            Err(RecvError::Lagged(_)) => {
+                // Not those that are still there: they are older than what is told now.
+                *events = events.resubscribe();
+                Some(None)
+            }
             Err(RecvError::Closed) => None,
         },
     }

@@ -135,6 +135,17 @@ for (const shape of ["411", "400"]) {
       stopWatching();
     });
 
+    test("tells heads that never go back, however fast they come", async () => {
+      const { provider } = chain;
+      const heads = [];
+      const told = (_, head) => heads.push(Number(head.number));
+      const id = await provider.subscribe("chain_newHead", "chain_subscribeNewHeads", [], told);
+      const { number } = await provider.send("dev_newBlocks", [3_000]);
+      while (heads.at(-1) !== number) await new Promise((resolve) => setTimeout(resolve, 5));
+      assert.ok(heads.every((head, index) => index === 0 || head > heads[index - 1]));
+      await provider.unsubscribe("chain_newHead", "chain_unsubscribeNewHeads", id);
+    });
+
     test("refuses a machine that is not there, by name", async () => {
       const { api } = chain;
       const call = api.tx.rentMachine.rentMachine("0".repeat(64), 1, 300);
