@@ -48,7 +48,7 @@ lint:
 # What scripts/setup installs must work, and is not left out by tests as if it were missing.
 test-rust: devchain
 	cd devchain && $(DEVCHAIN) test --workspace --locked
-	NEARLIGHT_DEVCHAIN="$(TARGET)/nearlight-devchain" node --test devchain/tests/polkadot-js
+	NEARLIGHT_DEVCHAIN="$(TARGET)/nearlight-devchain" node --test devchain/tests/polkadot-js/rent.test.mjs
 	NEARLIGHT_ENCODERS=x264,vpx-vp8,gst-x264enc,gst-x265enc,gst-vp8enc,gst-vp9enc,gst-av1enc \
 		NEARLIGHT_HOST=1 cargo test --workspace --locked
 
