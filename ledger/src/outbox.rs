@@ -14,7 +14,8 @@ const TABLE: &str = "outbox";
 ///
 /// ```text
 ///  Signed ──▶ Sent ──▶ Included (with success or without)
-///     └────────┴─────▶ Dropped: finalized state shows that its era passed, or that its nonce was taken
+///     └────────┼─────▶ Dropped: finalized state shows that its era passed, or that its nonce was taken
+///              └─────▶ Unproven: what would show it is gone
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutgoingState {
@@ -26,14 +27,17 @@ pub enum OutgoingState {
     Included,
     /// It never will be.
     Dropped,
+    /// Nobody can tell any more.
+    Unproven,
 }
 
 impl OutgoingState {
-    const ALL: [Self; 4] = [Self::Signed, Self::Sent, Self::Included, Self::Dropped];
+    const ALL: [Self; 5] =
+        [Self::Signed, Self::Sent, Self::Included, Self::Dropped, Self::Unproven];
 
     /// Whether nothing comes after it.
     pub fn is_last(self) -> bool {
-        matches!(self, Self::Included | Self::Dropped)
+        matches!(self, Self::Included | Self::Dropped | Self::Unproven)
     }
 }
 

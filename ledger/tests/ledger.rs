@@ -195,10 +195,17 @@ async fn calls_to_the_chain_go_forward_and_share_no_nonce() {
     advance(1, OutgoingState::Dropped).await.unwrap();
     assert!(refused(advance(1, OutgoingState::Included).await), "it was dropped");
     sign(call(3, 7)).await.unwrap();
+    sign(call(4, 9)).await.unwrap();
+    advance(4, OutgoingState::Unproven).await.unwrap();
+    assert!(refused(advance(4, OutgoingState::Included).await), "nobody can tell any more");
     let states: Vec<_> =
         ledger.outgoing().await.unwrap().iter().map(|call| (call.id[0], call.state)).collect();
-    let expected =
-        [(1, OutgoingState::Dropped), (3, OutgoingState::Signed), (2, OutgoingState::Signed)];
+    let expected = [
+        (1, OutgoingState::Dropped),
+        (3, OutgoingState::Signed),
+        (2, OutgoingState::Signed),
+        (4, OutgoingState::Unproven),
+    ];
     assert_eq!(states, expected);
 }
 

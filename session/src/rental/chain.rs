@@ -230,6 +230,9 @@ pub enum CallError {
     /// There is no key to sign with, or it did not sign.
     #[error("the call could not be signed: {0}")]
     Unsigned(String),
+    /// It was not sent, since it could not be written down before.
+    #[error("the call could not be written down before it is sent: {0}")]
+    Unkept(String),
 }
 
 /// A call's event in a finalized block.
