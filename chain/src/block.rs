@@ -1,0 +1,121 @@
+//! One block of the chain: what its state says, by names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use session::rental::{AccountId, BlockNumber, ChainError, Head};
+use subxt::config::substrate::H256;
+use subxt::dynamic::Value;
+use subxt::ext::scale_decode::DecodeAsType;
+use subxt::{OnlineClientAtBlock, SubstrateConfig};
+
+use crate::items::{AccountInfo, malformed};
+use crate::link::{Fail, Rpc, within};
+use crate::shape::{Shape, has_storage};
+
+/// A block, and the metadata of its runtime.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) head: Head,
+    pub(crate) at: OnlineClientAtBlock<SubstrateConfig>,
+    pub(crate) shape: Arc<Shape>,
+    pub(crate) rpc: Rpc,
+    pub(crate) patience: Duration,
+}
+
+impl Block {
+    pub(crate) fn hash(&self) -> H256 {
+        H256(self.head.hash.0)
+    }
+
+    pub(crate) fn number(&self) -> BlockNumber {
+        self.head.number
+    }
+
+    /// Bytes under a key of this block's state.
+    pub(crate) async fn raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fail> {
+        let answer = self.rpc.state_get_storage(key, Some(self.hash()));
+        let answer = within(self.patience, answer).await?;
+        answer.map_err(|error| Fail::of(self.number(), &error))
+    }
+
+    /// What is stored under keys, if it is there: the default of the metadata is not used.
+    pub(crate) async fn stored<T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        entry: &str,
+        keys: Vec<Value>,
+    ) -> Result<Option<T>, Fail> {
+        let name = || format!("{pallet}.{entry}");
+        let found = self.at.storage();
+        let found = found.entry((pallet, entry)).map_err(|_| ChainError::Missing(name()))?;
+        let key = found.fetch_key(keys).map_err(|_| malformed(&name()))?;
+        let Some(bytes) = self.raw(&key).await? else { return Ok(None) };
+        self.decoded(pallet, entry, &bytes).map(Some)
+    }
+
+    /// What is stored under keys, or the default that the metadata gives.
+    pub(crate) async fn value<T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        entry: &str,
+        keys: Vec<Value>,
+    ) -> Result<Option<T>, Fail> {
+        if let Some(there) = self.stored(pallet, entry, keys).await? {
+            return Ok(Some(there));
+        }
+        let storage = self.at.metadata_ref().pallet_by_name(pallet).and_then(|it| it.storage());
+        let found = storage.and_then(|storage| storage.entry_by_name(entry));
+        let default = found.and_then(|found| found.default_value());
+        default.map(|bytes| self.decoded(pallet, entry, bytes)).transpose()
+    }
+
+    /// A value without keys, or its default.
+    pub(crate) async fn plain<T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        entry: &str,
+    ) -> Result<Option<T>, Fail> {
+        self.value(pallet, entry, Vec::new()).await
+    }
+
+    /// A value that later runtimes have; none on those that do not.
+    pub(crate) async fn addition<T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        entry: &str,
+        keys: Vec<Value>,
+    ) -> Result<Option<T>, Fail> {
+        if !has_storage(self.at.metadata_ref(), pallet, entry) {
+            return Ok(None);
+        }
+        self.value(pallet, entry, keys).await
+    }
+
+    fn decoded<T: DecodeAsType>(&self, pallet: &str, entry: &str, bytes: &[u8]) -> Result<T, Fail> {
+        let name = || format!("{pallet}.{entry}");
+        let metadata = self.at.metadata_ref();
+        let storage = metadata.pallet_by_name(pallet).and_then(|it| it.storage());
+        let found = storage.and_then(|storage| storage.entry_by_name(entry));
+        let kind = found.ok_or_else(|| ChainError::Missing(name()))?.value_ty();
+        let bytes = &mut &*bytes;
+        let value = T::decode_as_type(bytes, kind, metadata.types());
+        let value = value.map_err(|_| malformed(&name()))?;
+        if bytes.is_empty() { Ok(value) } else { Err(malformed(&name()).into()) }
+    }
+
+    /// A constant of a pallet, if it has it.
+    pub(crate) fn constant<T: DecodeAsType>(&self, pallet: &str, name: &str) -> Option<T> {
+        let metadata = self.at.metadata_ref();
+        let constant = metadata.pallet_by_name(pallet)?.constant_by_name(name)?;
+        T::decode_as_type(&mut constant.value(), constant.ty(), metadata.types()).ok()
+    }
+
+    /// An account, also one that was never used.
+    pub(crate) async fn account(&self, account: &AccountId) -> Result<AccountInfo, Fail> {
+        let keys = vec![Value::from_bytes(account.0)];
+        let value = self.value::<Value>("System", "Account", keys).await?;
+        let info = value.map(|value| AccountInfo::of(&value)).transpose()?;
+        Ok(info.unwrap_or_default())
+    }
+}

@@ -1,0 +1,252 @@
+//! Keeps calls that were signed until finalized blocks show what became of each: sends them, and sends the same bytes again
+//! when a node or a branch has lost them.
+//!
+//! ```text
+//!  Signed ──sent──▶ Sent ──found in a final block──▶ Included: its events are the answer
+//!                    │ final: the nonce is another call's ─▶ Dropped
+//!                    │ final: the era is over, and it is in none of its blocks ─▶ Dropped
+//!                    └ those blocks, or their state, are gone ─▶ Unproven
+//! ```
+//!
+//! | queue | bound | when it is full | recovery |
+//! |---|---|---|---|
+//! | calls to keep | [`CALLS`] | the call waits, signed and durable | the keeper takes all that wait |
+
+use std::sync::Arc;
+
+use ledger::{Ledger, Op, Outgoing, OutgoingState};
+use session::rental::{AccountId, BlockHash, BlockNumber, CallError, ChainError, Head, RentId};
+use subxt::config::substrate::H256;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
+
+use crate::block::Block;
+use crate::link::{Fail, Link};
+use crate::proof::{Inclusion, inclusion};
+use crate::watch::Shared;
+
+/// Calls that may wait to be kept.
+pub(crate) const CALLS: usize = 16;
+
+/// What finalized blocks show of a call.
+pub(crate) type Outcome = Result<Inclusion, CallError>;
+
+/// A call that an earlier process had signed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resumed {
+    /// What it was for: `rent`, `confirm/77`, `relet/77`, `transfer`, `online`, `offline`.
+    pub purpose: String,
+    /// The block that it did its work in, or why it did not.
+    pub outcome: Result<BlockNumber, CallError>,
+}
+
+/// A call to keep.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) call: Outgoing,
+    /// The first block that it may be in.
+    pub(crate) from: BlockNumber,
+    pub(crate) answer: oneshot::Sender<Outcome>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    kept: Kept,
+    /// The link that it was sent on last, and when.
+    sent: Option<(u64, Instant)>,
+}
+
+/// Of one account.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) account: AccountId,
+    pub(crate) outbox: Ledger,
+    waiting: Vec<Waiting>,
+    /// The best head when calls were last sent: another branch loses them.
+    best: Option<Head>,
+}
+
+impl Keeper {
+    pub(crate) fn new(shared: Arc<Shared>, account: AccountId, outbox: Ledger) -> Self {
+        Self { shared, account, outbox, waiting: Vec::new(), best: None }
+    }
+
+    /// Runs until the account's wallet is dropped; what is not over then is in the outbox.
+    pub(crate) async fn run(mut self, mut calls: mpsc::Receiver<Kept>) {
+        let mut view = self.shared.view.subscribe();
+        loop {
+            tokio::select! {
+                call = calls.recv() => match call {
+                    Some(kept) => self.waiting.push(Waiting { kept, sent: None }),
+                    None => return,
+                },
+                changed = view.changed() => if changed.is_err() { return },
+                () = sleep(self.shared.options.resend), if !self.waiting.is_empty() => {}
+            }
+            if self.waiting.is_empty() {
+                continue;
+            }
+            // Marked as seen before it is looked at, so that what comes meanwhile is looked at again.
+            let link = view.borrow_and_update().link.clone();
+            let Some(link) = link else { continue };
+            if let Err(Fail::Link(why)) = self.look(&link).await {
+                self.shared.broken(&link, why);
+            }
+        }
+    }
+
+    async fn look(&mut self, link: &Arc<Link>) -> Result<(), Fail> {
+        self.send(link).await?;
+        self.settle(link).await
+    }
+
+    /// Sends what was not sent on this link, or not lately, or before another branch became the best.
+    async fn send(&mut self, link: &Link) -> Result<(), Fail> {
+        let best = link.best().await?.head;
+        let follows = |last: Head| best.hash == last.hash || best.parent == last.hash;
+        let grew = self.best.is_none_or(|last| follows(last) || best.number > last.number.after(1));
+        self.best = Some(best);
+        let again = self.shared.options.resend;
+        for waiting in &mut self.waiting {
+            let lately = |(id, at): (u64, Instant)| id == link.id && at.elapsed() < again && grew;
+            if waiting.sent.is_some_and(lately) || best.number.after(1) >= waiting.kept.call.dies {
+                continue;
+            }
+            let call = &waiting.kept.call;
+            let sent = link.ask(best.number, link.rpc.author_submit_extrinsic(&call.bytes)).await;
+            let first = waiting.sent.is_none();
+            waiting.sent = Some((link.id, Instant::now()));
+            match sent {
+                Ok(_) if call.state == OutgoingState::Signed => {
+                    let sent = Op::Advance(call.id, OutgoingState::Sent);
+                    match self.outbox.commit(sent).await {
+                        Ok(()) => waiting.kept.call.state = OutgoingState::Sent,
+                        // It is on its way all the same.
+                        Err(error) => tracing::error!(%error, "a call could not be noted as sent"),
+                    }
+                }
+                Ok(_) => {}
+                // It may be in a block already, or in the pool; blocks decide.
+                Err(Fail::Link(why)) if first => {
+                    tracing::debug!(
+                        purpose = call.purpose,
+                        why,
+                        "a call was not taken by the node"
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for what became of each.
+    async fn settle(&mut self, link: &Link) -> Result<(), Fail> {
+        let newest = link.finalized().await?;
+        let nonce = newest.account(&self.account).await?.nonce;
+        let mut place = 0;
+        while let Some(waiting) = self.waiting.get_mut(place) {
+            match found(link, &newest, nonce, &mut waiting.kept).await? {
+                None => place += 1,
+                Some((state, outcome)) => {
+                    let waiting = self.waiting.remove(place);
+                    self.over(waiting, state, outcome).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn over(&self, waiting: Waiting, state: OutgoingState, outcome: Outcome) {
+        let Kept { call, answer, .. } = waiting.kept;
+        if let Err(error) = self.outbox.commit(Op::Advance(call.id, state)).await {
+            // It is found again after a restart.
+            tracing::error!(%error, purpose = call.purpose, "an outcome could not be written down");
+        }
+        match &outcome {
+            Ok(done) => {
+                tracing::info!(purpose = call.purpose, block = %done.block, "a call is final");
+            }
+            Err(error) => tracing::warn!(purpose = call.purpose, %error, "a call did nothing"),
+        }
+        let _ = answer.send(outcome);
+    }
+}
+
+/// What finalized blocks show of a call; none while they show nothing.
+async fn found(
+    link: &Link,
+    newest: &Block,
+    nonce: u32,
+    kept: &mut Kept,
+) -> Result<Option<(OutgoingState, Outcome)>, Fail> {
+    let call = &kept.call;
+    let is_used = nonce > call.nonce;
+    let last = BlockNumber(call.dies.0.saturating_sub(1)).min(newest.number());
+    let is_past = newest.number().after(1) >= call.dies;
+    if !is_used && !is_past {
+        return Ok(None);
+    }
+    let mut is_gap = false;
+    for number in kept.from.0..=last.0 {
+        let Some(hash) = link.hash_at(BlockNumber(number)).await? else {
+            is_gap = true;
+            continue;
+        };
+        match link.body(hash).await? {
+            Some(body) => {
+                if let Some(place) = body.iter().position(|bytes| *bytes == call.bytes) {
+                    let place = (hash, BlockNumber(number), place as u32);
+                    let outcome = shown(link, newest, call, place).await?;
+                    return Ok(Some((OutgoingState::Included, outcome)));
+                }
+                if !is_gap {
+                    kept.from = BlockNumber(number).after(1);
+                }
+            }
+            None => is_gap = true,
+        }
+    }
+    Ok(Some(if is_gap {
+        (OutgoingState::Unproven, Err(CallError::Unproven))
+    } else if is_used {
+        (OutgoingState::Dropped, Err(CallError::NotIncluded("another call took its nonce")))
+    } else {
+        (OutgoingState::Dropped, Err(CallError::NotIncluded("its era passed")))
+    }))
+}
+
+/// What its events show, or where the node has forgotten that state, what has come of it since.
+async fn shown(
+    link: &Link,
+    newest: &Block,
+    call: &Outgoing,
+    (hash, number, place): (H256, BlockNumber, u32),
+) -> Result<Outcome, Fail> {
+    match inclusion(link, hash, place).await {
+        Ok(done) => Ok(done.map_err(CallError::Rejected)),
+        Err(Fail::Chain(ChainError::Pruned(_))) => {
+            let hash = BlockHash(hash.0);
+            let did = did_its_work(newest, call, number).await?;
+            Ok(did.then(|| Inclusion::without_events(number, hash)).ok_or(CallError::Unproven))
+        }
+        Err(Fail::Chain(error)) => Ok(Err(CallError::Chain(error))),
+        Err(fail) => Err(fail),
+    }
+}
+
+/// Whether the newest final state shows that a call which is in a block did what it was for. An order says in which block it was
+/// made and confirmed; nothing says when it was prolonged or when money was sent.
+async fn did_its_work(newest: &Block, call: &Outgoing, number: BlockNumber) -> Result<bool, Fail> {
+    if let Some(order) = call.purpose.strip_prefix("confirm/") {
+        let Ok(order) = order.parse() else { return Ok(false) };
+        let order = newest.order(RentId(order)).await?;
+        return Ok(order.is_some_and(|order| order.confirmed == number));
+    }
+    if call.purpose == "rent" {
+        let orders = newest.orders_of_renter(&call.account).await?;
+        return Ok(orders.iter().filter(|order| order.start == number).count() == 1);
+    }
+    Ok(false)
+}

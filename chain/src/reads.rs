@@ -1,0 +1,117 @@
+//! What a block says of machines, orders and prices.
+
+use futures::future::try_join_all;
+use session::rental::{
+    AccountId, BLOCKS_PER_DAY, ChainError, ChainLimits, Machine, MachineId, Order, Perbill, Planck,
+    PriceInputs, RentId,
+};
+use std::time::Duration;
+use subxt::dynamic::Value;
+use subxt::utils::AccountId32;
+
+use crate::block::Block;
+use crate::items::{MachineGpuOrder, MachineInfo, RentOrderDetail, StandardPrice};
+use crate::link::Fail;
+
+/// Constants of the pallet `rent-machine` that its metadata does not have.
+const CONFIRM_WINDOW: u32 = 150;
+const RENT_STEP: u32 = 300;
+const SHORTEST_RELET: u32 = 100;
+
+fn missing(item: &str) -> Fail {
+    Fail::Chain(ChainError::Missing(item.to_owned()))
+}
+
+fn machine_key(id: &MachineId) -> Vec<Value> {
+    vec![Value::from_bytes(id.to_string())]
+}
+
+impl Block {
+    /// Limits, the burnt share and the fixed fee, as governance has set them by this block.
+    pub(crate) async fn limits(&self) -> Result<ChainLimits, Fail> {
+        let days = self.plain::<u32>("RentMachine", "MaximumRentalDuration").await?;
+        let days = days.ok_or_else(|| missing("RentMachine.MaximumRentalDuration"))?;
+        let burn = self.plain::<u32>("OnlineProfile", "RentFeeDestroyPercent").await?;
+        let burn = burn.ok_or_else(|| missing("OnlineProfile.RentFeeDestroyPercent"))?;
+        Ok(ChainLimits {
+            confirm_window: CONFIRM_WINDOW,
+            rent_step: RENT_STEP,
+            shortest_relet: SHORTEST_RELET,
+            longest: days.saturating_mul(BLOCKS_PER_DAY),
+            fixed_fee: self.fixed_fee().await?,
+            burn: Perbill(burn),
+            slot: self.slot(),
+        })
+    }
+
+    async fn fixed_fee(&self) -> Result<Planck, Fail> {
+        let fee = self.plain::<u128>("GenericFunc", "FixedTxFee").await?;
+        // Unset, the chain refuses every order (`PayTxFeeFailed`), so none costs anything.
+        Ok(Planck(fee.unwrap_or_default()))
+    }
+
+    /// Babe's slot; chains without Babe say nothing.
+    fn slot(&self) -> Option<Duration> {
+        let millis = self.constant::<u64>("Babe", "ExpectedBlockTime")?;
+        Some(Duration::from_millis(millis)).filter(|slot| !slot.is_zero())
+    }
+
+    async fn machine_info(&self, id: &MachineId) -> Result<Option<MachineInfo>, Fail> {
+        self.stored("OnlineProfile", "MachinesInfo", machine_key(id)).await
+    }
+
+    pub(crate) async fn machine(&self, id: &MachineId) -> Result<Option<Machine>, Fail> {
+        let Some(info) = self.machine_info(id).await? else { return Ok(None) };
+        let rented =
+            self.value::<u32>("OnlineProfile", "MachineRentedGPU", machine_key(id)).await?;
+        Ok(Some(info.machine(*id, rented.unwrap_or_default())?))
+    }
+
+    pub(crate) async fn order(&self, id: RentId) -> Result<Option<Order>, Fail> {
+        let key = || vec![Value::u128(id.0.into())];
+        let detail = self.stored::<RentOrderDetail>("RentMachine", "RentInfo", key()).await?;
+        let Some(detail) = detail else { return Ok(None) };
+        let receiver =
+            self.addition::<AccountId32>("RentMachine", "RentOrderReceiver", key()).await?;
+        Ok(detail.order(id, receiver.map(|receiver| AccountId(receiver.0)))?)
+    }
+
+    /// Those of these that are there, by number.
+    async fn orders(&self, mut ids: Vec<u64>) -> Result<Vec<Order>, Fail> {
+        ids.sort_unstable();
+        ids.dedup();
+        let orders = try_join_all(ids.into_iter().map(|id| self.order(RentId(id)))).await?;
+        Ok(orders.into_iter().flatten().collect())
+    }
+
+    pub(crate) async fn orders_of_machine(&self, id: &MachineId) -> Result<Vec<Order>, Fail> {
+        let entry = "MachineRentOrder";
+        let held = self.stored::<MachineGpuOrder>("RentMachine", entry, machine_key(id)).await?;
+        self.orders(held.map(|held| held.rent_order).unwrap_or_default()).await
+    }
+
+    pub(crate) async fn orders_of_renter(&self, renter: &AccountId) -> Result<Vec<Order>, Fail> {
+        let key = vec![Value::from_bytes(renter.0)];
+        let ids = self.stored::<Vec<u64>>("RentMachine", "UserOrder", key).await?;
+        self.orders(ids.unwrap_or_default()).await
+    }
+
+    pub(crate) async fn price_inputs(&self, id: &MachineId) -> Result<Option<PriceInputs>, Fail> {
+        let Some(info) = self.machine_info(id).await? else { return Ok(None) };
+        let standard =
+            self.plain::<StandardPrice>("OnlineProfile", "StandardGPUPointPrice").await?;
+        // Without a standard nothing is priced: points of nothing.
+        let (gpu_price, gpu_point) =
+            standard.map_or((0, 0), |standard| (standard.gpu_price, standard.gpu_point));
+        let extra = self.addition::<u64>("OnlineProfile", "MachineExtraPrice", machine_key(id));
+        Ok(Some(PriceInputs {
+            gpu_price,
+            gpu_point,
+            calc_point: info.calc_point(),
+            gpus: info.gpus(),
+            extra_price: extra.await?.unwrap_or_default(),
+            dbc_price: self.plain::<u64>("DBCPriceOCW", "AvgPrice").await?,
+            fixed_fee: self.fixed_fee().await?,
+        }))
+    }
+}

@@ -1,0 +1,136 @@
+//! A client of a development chain, and its wallets.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "shared by tests, which fail by panics"
+)]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use keys::{Kind, Pair, Signature, Signer, SignerError};
+use ledger::Ledger;
+use model_chain::{Devchain, Line, RentalSubject, Wallet, development_seed};
+use nearlight_chain::{Chain, Options};
+use session::rental::{AccountId, BlockHash, MachineId, Planck, RentalChain};
+
+/// More than anything costs here.
+pub const PLENTY: Planck = Planck::dbc(900_000);
+
+/// The path of a wallet's key.
+pub fn path(wallet: Wallet) -> &'static str {
+    match wallet {
+        Wallet::Renter => "//Alice",
+        Wallet::Other => "//Bob",
+        Wallet::Poor => "//Poor",
+        Wallet::Controller => "//Charlie",
+        Wallet::Nobody => "//Nobody",
+    }
+}
+
+pub fn pair(path: &str) -> Pair {
+    Pair::of_seed(Kind::Sr25519, &development_seed(path)).unwrap()
+}
+
+/// Options for these addresses; times are short, and long enough for a busy machine.
+pub fn options<A: AsRef<str>>(chain: &Devchain, addresses: &[A]) -> Options {
+    Options {
+        genesis: Some(BlockHash(chain.genesis)),
+        development: Some(BlockHash(chain.genesis)),
+        probe: Duration::from_millis(100),
+        resend: Duration::from_millis(200),
+        pause: Duration::from_millis(50),
+        patience: Duration::from_secs(20),
+        ..Options::new(addresses.iter().map(|address| address.as_ref().to_owned()))
+    }
+}
+
+/// An outbox in memory's stead: a file that goes with the folder.
+pub fn outbox(folder: &tempfile::TempDir, name: &str) -> Ledger {
+    Ledger::open(&folder.path().join(name), ledger::Options::default()).unwrap()
+}
+
+/// A development chain that is a subject of the contract.
+pub struct Subject {
+    pub dev: Devchain,
+    pub chain: Chain,
+    wallets: Mutex<HashMap<&'static str, Arc<dyn RentalChain>>>,
+    folder: tempfile::TempDir,
+}
+
+impl Subject {
+    pub async fn start(arguments: &[&str]) -> Self {
+        let dev = Devchain::start(arguments);
+        let chain = Chain::connect(options(&dev, &[&dev.url])).await.unwrap();
+        let subject =
+            Self { dev, chain, wallets: Mutex::default(), folder: tempfile::tempdir().unwrap() };
+        for wallet in [Wallet::Renter, Wallet::Other, Wallet::Poor, Wallet::Controller] {
+            let path = path(wallet);
+            let outbox = outbox(&subject.folder, &path[2..]);
+            let opened = subject.chain.wallet(Arc::new(pair(path)), outbox).await.unwrap();
+            subject.wallets.lock().unwrap().insert(path, Arc::new(opened));
+        }
+        subject
+            .wallets
+            .lock()
+            .unwrap()
+            .insert(path(Wallet::Nobody), Arc::new(subject.chain.reader()));
+        subject
+    }
+}
+
+#[async_trait]
+impl RentalSubject for Subject {
+    fn of(&self, wallet: Wallet) -> Arc<dyn RentalChain> {
+        Arc::clone(&self.wallets.lock().unwrap()[path(wallet)])
+    }
+
+    fn account(&self, wallet: Wallet) -> AccountId {
+        pair(path(wallet)).account()
+    }
+
+    fn machine(&self) -> MachineId {
+        MachineId::of_public_key(&self.dev.machine)
+    }
+
+    async fn advance(&self, blocks: u32) {
+        if blocks > 0 {
+            tokio::task::block_in_place(|| self.dev.blocks(blocks));
+        }
+    }
+}
+
+/// Signs, and then does something else before anybody gets the signature.
+pub struct Meddling<F> {
+    pub pair: Pair,
+    pub then: F,
+}
+
+impl<F: Fn() + Send + Sync> Signer for Meddling<F> {
+    fn account(&self) -> AccountId {
+        self.pair.account()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, SignerError> {
+        let signature = self.pair.sign(message)?;
+        (self.then)();
+        Ok(signature)
+    }
+}
+
+/// The address of a line.
+pub fn url(line: &Line) -> String {
+    format!("ws://{}", line.address())
+}
+
+/// Waits for something that will be; a test that waits in vain is ended from outside.
+pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    while !is_so().await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
