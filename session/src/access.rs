@@ -56,7 +56,10 @@ impl Binding {
     }
 
     /// Whether a request is the one that was bound.
-    fn check(&self, request: &Self) -> Result<(), AccessError> {
+    ///
+    /// # Errors
+    /// What of it is another: [`AccessError::OtherChain`] and the like.
+    pub fn check(&self, request: &Self) -> Result<(), AccessError> {
         if self.genesis != request.genesis {
             Err(AccessError::OtherChain)
         } else if self.machine != request.machine {

@@ -93,6 +93,8 @@ pub struct MachineView {
 pub enum LeaseEvent {
     /// A node answers, of the chain with this block 0 and these limits.
     Connected(BlockHash, ChainLimits),
+    /// A node answers that is of the chain with this block 0, which is another one.
+    Foreign(BlockHash),
     /// The limits changed.
     Limits(ChainLimits),
     /// The newest block, and what it says, where that could be read.
@@ -343,6 +345,7 @@ impl LeaseBook {
         self.boot = self.boot.max(boot);
         match event {
             LeaseEvent::Connected(genesis, limits) => self.connected(genesis, limits),
+            LeaseEvent::Foreign(genesis) => self.foreign(genesis),
             LeaseEvent::Limits(limits) => self.limits = Some(limits),
             LeaseEvent::Best(head, view) if !self.foreign => self.best(head, view),
             LeaseEvent::Finalized(head, view) if !self.foreign => self.final_head(head, view),
@@ -443,19 +446,30 @@ impl LeaseBook {
         self.held.values().map(|held| &held.order)
     }
 
+    /// How far an order is, the block that ends it, and when that is expected; none once it has ended.
+    pub fn outlook(&self, rent_id: RentId) -> Option<(OrderStatus, BlockNumber, BootTime)> {
+        let order = &self.held.get(&rent_id)?.order;
+        let over = self.over(order)?;
+        Some((order.status, over, self.expected(over)?))
+    }
+
     /// The machine as it was last seen.
     pub fn machine(&self) -> Option<&Machine> {
         self.machine.as_ref()
     }
 
     fn connected(&mut self, genesis: BlockHash, limits: ChainLimits) {
-        self.foreign = genesis != self.config.genesis;
-        if self.foreign {
-            self.notice(LeaseNotice::WrongGenesis(genesis));
-            self.lost = true;
-        } else {
-            self.limits = Some(limits);
+        if genesis != self.config.genesis {
+            return self.foreign(genesis);
         }
+        self.foreign = false;
+        self.limits = Some(limits);
+    }
+
+    fn foreign(&mut self, genesis: BlockHash) {
+        self.foreign = true;
+        self.lost = true;
+        self.notice(LeaseNotice::WrongGenesis(genesis));
     }
 
     fn best(&mut self, head: Head, view: Option<MachineView>) {

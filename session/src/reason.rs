@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::admission::Refusal;
+use crate::lease::LeaseEnd;
 
 /// Who asked a session to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,12 @@ pub enum StoppedBy {
     Owner,
     /// The node, because it shuts down.
     Shutdown,
+    /// The chain: what the machine was rented by is over.
+    Lease(LeaseEnd),
+    /// The node: the order was tried as long as it may be before it is confirmed.
+    TrialOver,
+    /// The node: what the session uses could not be written down.
+    NotDurable,
 }
 
 /// Why a session ended. Sentences never hold text from below (a panic's message, a driver's error):
@@ -72,6 +79,9 @@ impl EndReason {
             Self::Stopped(StoppedBy::Operator) => "stopped_by_operator",
             Self::Stopped(StoppedBy::Owner) => "stopped_by_owner",
             Self::Stopped(StoppedBy::Shutdown) => "node_shutdown",
+            Self::Stopped(StoppedBy::Lease(end)) => end.code(),
+            Self::Stopped(StoppedBy::TrialOver) => "trial_over",
+            Self::Stopped(StoppedBy::NotDurable) => "receipts_not_durable",
             Self::SourceEnded => "source_ended",
             Self::SourceFailed(_) => "source_failed",
             Self::EncoderFailed(_) => "encoder_failed",
@@ -100,6 +110,7 @@ impl EndReason {
                 | Self::SourceFailed(_)
                 | Self::EncoderFailed(_)
                 | Self::Panicked(_)
+                | Self::Stopped(StoppedBy::NotDurable)
         )
     }
 }
@@ -118,16 +129,31 @@ impl fmt::Display for EndReason {
             Self::DeviceLost => "The graphics device failed and did not recover in time.",
             Self::Idle => "Nobody touched the session for too long.",
             Self::TimeLimit => "The session reached the longest time that this node allows.",
-            Self::Stopped(StoppedBy::Client) => "The player ended the session.",
-            Self::Stopped(StoppedBy::Operator) => "The node's operator ended the session.",
-            Self::Stopped(StoppedBy::Owner) => "The player took the invitation back.",
-            Self::Stopped(StoppedBy::Shutdown) => "The node is shutting down.",
+            Self::Stopped(by) => return by.fmt(f),
             Self::SourceEnded => "The programme came to its end.",
             Self::SourceFailed(_) => "The programme failed.",
             Self::EncoderFailed(_) => "The picture could not be encoded any more.",
             Self::Panicked(_) => "An internal fault ended the session. The others go on.",
         };
         f.write_str(sentence)
+    }
+}
+
+/// The same of who asked.
+impl fmt::Display for StoppedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "The player ended the session.",
+            Self::Operator => "The node's operator ended the session.",
+            Self::Owner => "What let you in was taken back.",
+            Self::Shutdown => "The node is shutting down.",
+            Self::Lease(LeaseEnd::Over) => "The time that the machine was rented for is over.",
+            Self::Lease(LeaseEnd::Lapsed) => "The order was not confirmed in time.",
+            Self::Lease(LeaseEnd::Vanished) => "The order is gone from the chain.",
+            Self::Lease(LeaseEnd::MachineGone) => "The machine is gone from the chain.",
+            Self::TrialOver => "The order was tried as long as it may be: confirm it to go on.",
+            Self::NotDurable => "What the session uses could not be written down.",
+        })
     }
 }
 
@@ -150,7 +176,14 @@ mod tests {
             EndReason::TimeLimit,
             EndReason::Stopped(StoppedBy::Client),
             EndReason::Stopped(StoppedBy::Operator),
+            EndReason::Stopped(StoppedBy::Owner),
             EndReason::Stopped(StoppedBy::Shutdown),
+            EndReason::Stopped(StoppedBy::Lease(LeaseEnd::Over)),
+            EndReason::Stopped(StoppedBy::Lease(LeaseEnd::Lapsed)),
+            EndReason::Stopped(StoppedBy::Lease(LeaseEnd::Vanished)),
+            EndReason::Stopped(StoppedBy::Lease(LeaseEnd::MachineGone)),
+            EndReason::Stopped(StoppedBy::TrialOver),
+            EndReason::Stopped(StoppedBy::NotDurable),
             EndReason::SourceEnded,
             EndReason::SourceFailed(text()),
             EndReason::EncoderFailed(text()),

@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use thiserror::Error;
 
+use crate::access::{TicketScope, TicketScopes};
+
 /// Longer texts are not tokens and are not hashed.
 pub(crate) const MAX_TEXT: usize = 512;
 
@@ -68,12 +70,23 @@ pub enum Scope {
     /// To be redeemed for a token of one session in place of that which it came with: what a page that loads again
     /// has left.
     Resume(SessionId),
+    /// Some of one session's own addresses: what somebody has whom the renter of the machine gave a ticket.
+    Guest(SessionId, TicketScopes),
+    /// To be needed, never given: one sort of one session's own addresses.
+    Part(SessionId, TicketScope),
 }
 
 impl Scope {
     /// Whether a holder of this scope may do what needs `needed`.
     fn allows(&self, needed: &Self) -> bool {
         // Not even an operator's token is a ticket: redeeming one would use up nothing.
+        match (self, needed) {
+            (Self::Session(of), Self::Part(id, _)) => return of == id,
+            (Self::Guest(of, scopes), Self::Part(id, scope)) => {
+                return of == id && scopes.has(*scope);
+            }
+            _ => {}
+        }
         let is_ticket = matches!(
             needed,
             Self::Ticket(_) | Self::Connect(_) | Self::ConnectViewer(_) | Self::Resume(_)
@@ -85,7 +98,12 @@ impl Scope {
     fn session(&self) -> Option<&SessionId> {
         match self {
             Self::Operator | Self::Viewer(_) | Self::ConnectViewer(_) => None,
-            Self::Session(id) | Self::Ticket(id) | Self::Connect(id) | Self::Resume(id) => Some(id),
+            Self::Session(id)
+            | Self::Ticket(id)
+            | Self::Connect(id)
+            | Self::Resume(id)
+            | Self::Guest(id, _)
+            | Self::Part(id, _) => Some(id),
         }
     }
 
@@ -152,7 +170,7 @@ struct Entry {
     expires: Option<MediaTime>,
     state: EntryState,
     /// The token whose place is taken when this one is redeemed.
-    replaces: Option<TokenDigest>,
+    replaces: Option<(TokenDigest, Scope)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,9 +322,11 @@ impl Tokens {
         expires: Option<MediaTime>,
     ) -> Result<String, TokenError> {
         let scope = Scope::Resume(session.clone());
+        let digest = TokenDigest::of(bearer);
+        let allowed = self.find(&digest).map(|index| self.entries[index].scope.clone());
         let text = self.issue(now, random, scope, expires, Use::Once)?;
         if let Some(entry) = self.entries.last_mut() {
-            entry.replaces = Some(TokenDigest::of(bearer));
+            entry.replaces = allowed.map(|allowed| (digest, allowed));
         }
         Ok(text)
     }
@@ -327,12 +347,14 @@ impl Tokens {
         let scope = Scope::Resume(session.clone());
         self.check(now, ticket, &scope)?;
         let used = TokenDigest::of(ticket);
-        let before = self.find(&used).and_then(|index| self.entries[index].replaces);
+        let before = self.find(&used).and_then(|index| self.entries[index].replaces.clone());
+        // What was known of no token then is worth nothing now.
+        let (before, allows) = before.ok_or(TokenError::Unknown)?;
         self.entries.retain(|entry| {
             let is_older = entry.scope == scope && entry.state == EntryState::Used;
-            before != Some(entry.digest) && (entry.digest == used || !is_older)
+            before != entry.digest && (entry.digest == used || !is_older)
         });
-        self.issue(now, random, Scope::Session(session.clone()), expires, Use::Many)
+        self.issue(now, random, allows, expires, Use::Many)
     }
 
     /// Forgets every token of a session; to be called when it has ended.
