@@ -11,7 +11,7 @@ use session::rental::{
     Order, OrderStatus, Planck, PriceError, Rejection, RentId, RentalChain,
 };
 
-use crate::model::{ModelChain, account_of};
+use crate::model::ModelChain;
 use crate::wallet::ModelWallet;
 
 /// Who acts.
@@ -53,11 +53,11 @@ impl RentalSubject for ModelChain {
     }
 
     fn account(&self, wallet: Wallet) -> AccountId {
-        account_of(wallet)
+        self.wallet(wallet)
     }
 
     fn machine(&self) -> MachineId {
-        MachineId::of_public_key(&[0xaa; 32])
+        self.id()
     }
 
     async fn advance(&self, blocks: u32) {

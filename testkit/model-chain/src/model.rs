@@ -55,17 +55,23 @@ pub(crate) struct Inner {
 #[derive(Clone, Debug)]
 pub struct ModelChain {
     inner: Arc<Mutex<Inner>>,
+    machine: MachineId,
+    renters: [AccountId; 2],
 }
 
 impl ModelChain {
     /// A chain at block 1 with one machine of four cards, and money for all wallets but the poor one.
     pub fn new() -> Self {
-        let id = MachineId::of_public_key(&[0xaa; 32]);
+        let renters = [Wallet::Renter, Wallet::Other].map(account_of);
+        Self::with(MachineId::of_public_key(&[0xaa; 32]), renters)
+    }
+
+    /// The same with a machine and two renters ([`Wallet::Renter`] and [`Wallet::Other`]) whose keys somebody has.
+    pub fn with(id: MachineId, renters: [AccountId; 2]) -> Self {
         let hash = |number: u32| hash_of(number, 0);
         let rich = Balance { free: Planck::dbc(1_000_000), ..Balance::default() };
-        let wallets = [Wallet::Renter, Wallet::Other, Wallet::Controller];
-        let mut balances: BTreeMap<_, _> =
-            wallets.into_iter().map(|wallet| (account_of(wallet), rich)).collect();
+        let wallets = renters.into_iter().chain([account_of(Wallet::Controller)]);
+        let mut balances: BTreeMap<_, _> = wallets.map(|account| (account, rich)).collect();
         let poor = Balance { free: Planck::dbc(1), ..Balance::default() };
         balances.insert(account_of(Wallet::Poor), poor);
         let machine = Machine {
@@ -107,7 +113,26 @@ impl ModelChain {
             genesis: hash(0),
             listeners: Vec::new(),
         };
-        Self { inner: Arc::new(Mutex::new(inner)) }
+        Self { inner: Arc::new(Mutex::new(inner)), machine: id, renters }
+    }
+
+    /// The account of a wallet here.
+    pub(crate) fn wallet(&self, wallet: Wallet) -> AccountId {
+        match wallet {
+            Wallet::Renter => self.renters[0],
+            Wallet::Other => self.renters[1],
+            wallet => account_of(wallet),
+        }
+    }
+
+    /// The machine here.
+    pub(crate) fn id(&self) -> MachineId {
+        self.machine
+    }
+
+    /// Changes what the chain limits, as governance does.
+    pub fn govern(&self, change: impl FnOnce(&mut ChainLimits)) {
+        self.lock().block(|state| change(&mut state.limits));
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

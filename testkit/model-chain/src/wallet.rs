@@ -8,7 +8,7 @@ use session::rental::{
 };
 
 use crate::contract::Wallet;
-use crate::model::{ModelChain, NETWORK_FEE, State, account_of};
+use crate::model::{ModelChain, NETWORK_FEE, State};
 
 /// The model, and who signs.
 pub(crate) struct ModelWallet {
@@ -18,7 +18,8 @@ pub(crate) struct ModelWallet {
 
 impl ModelWallet {
     pub(crate) fn new(chain: ModelChain, wallet: Wallet) -> Self {
-        Self { chain, account: (wallet != Wallet::Nobody).then(|| account_of(wallet)) }
+        let account = (wallet != Wallet::Nobody).then(|| chain.wallet(wallet));
+        Self { chain, account }
     }
 
     fn read<T>(&self, at: At, read: impl FnOnce(&State) -> T) -> Seen<T> {
