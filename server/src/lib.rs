@@ -24,6 +24,7 @@ pub mod ops;
 mod quic;
 pub mod registry;
 mod remembered;
+pub mod rented;
 pub mod saves;
 pub mod scenes;
 pub mod serve;

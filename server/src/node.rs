@@ -33,6 +33,7 @@ use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::quic::Offer;
 use crate::registry::{Entry, Registry, ViewerEntry};
+use crate::rented::{Claim, Outside, Rented, Tenancy};
 use crate::saves::{Begins, Keep, Player, Wish};
 use crate::scenes::SceneLibrary;
 use crate::sharing::Share;
@@ -79,6 +80,8 @@ pub struct Node {
     viewers: AtomicU64,
     /// What was started ahead of its players.
     ahead: Pool,
+    /// What the machine is rented by, once that is open.
+    rented: OnceLock<Arc<Rented>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -148,6 +151,7 @@ impl Node {
             tokens: Mutex::new(tokens),
             invitations: Mutex::new(Invitations::new(INVITATIONS)),
             viewers: AtomicU64::new(0),
+            rented: OnceLock::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             config,
@@ -162,6 +166,36 @@ impl Node {
         self.ahead.start(Arc::downgrade(self))
     }
 
+    /// From now on the machine is for those who rent it; to be called before a rented node is served.
+    ///
+    /// # Errors
+    /// When key or ledger cannot be opened.
+    pub async fn rent_out(self: &Arc<Self>, outside: Outside) -> Result<Arc<Rented>> {
+        let Outside { boot, connect } = outside;
+        let rented = Rented::open(&self.config, self.clock.clone(), boot).await?;
+        rented.follow(connect, &self.tasks, self.stopping.clone());
+        // A node is rented out once.
+        let _ = self.rented.set(rented.clone());
+        Ok(rented)
+    }
+
+    /// Whether it is known what the machine is rented by.
+    pub(crate) fn is_rented_out(&self) -> bool {
+        self.rented.get().is_some()
+    }
+
+    /// What the machine is rented by; none where the node is not rented out.
+    ///
+    /// # Errors
+    /// A problem while it is about to be.
+    pub(crate) fn rented(&self) -> Result<Option<&Arc<Rented>>, Problem> {
+        match (self.config.chain.enabled, self.rented.get()) {
+            (false, _) => Ok(None),
+            (true, Some(rented)) => Ok(Some(rented)),
+            (true, None) => Err(session::lease::Denied::NoHead.into()),
+        }
+    }
+
     /// Admits and starts a session; yields its handle and its keys. Whether it begins with something that its player
     /// saved is not looked for here, where nothing waits for disks.
     ///
@@ -171,6 +205,29 @@ impl Node {
         self: &Arc<Self>,
         wish: wire::NewSession,
         begins: Begins,
+    ) -> Result<(Arc<Entry>, Keys), Problem> {
+        if self.config.chain.enabled {
+            return Err(Problem::UNAUTHORIZED.because("the machine is rented out"));
+        }
+        self.create(wish, begins, None)
+    }
+
+    /// The same for whoever rents the machine, or has a ticket.
+    pub(crate) fn create_rented(
+        self: &Arc<Self>,
+        wish: wire::NewSession,
+        begins: Begins,
+        claim: &Claim,
+        tenancy: Tenancy,
+    ) -> Result<(Arc<Entry>, Keys), Problem> {
+        self.create(wish, begins, Some((claim, tenancy)))
+    }
+
+    fn create(
+        self: &Arc<Self>,
+        wish: wire::NewSession,
+        begins: Begins,
+        rented: Option<(&Claim, Tenancy)>,
     ) -> Result<(Arc<Entry>, Keys), Problem> {
         let app = self.find_app(&wish.app)?;
         let keep = self.keep(&wish)?;
@@ -222,7 +279,8 @@ impl Node {
         let (permit, prepared) = self
             .let_in(&demand, taken)
             .map_err(|refusal| self.refuse_for_room(&wish.app, &refusal))?;
-        let keys = match self.issue_keys(&id) {
+        let (claim, tenancy) = rented.unzip();
+        let keys = match self.issue_keys(&id, claim) {
             Ok(keys) => keys,
             Err(problem) => {
                 self.release(&id, permit);
@@ -233,6 +291,9 @@ impl Node {
         };
         let shares = app.app.shares();
         let share = shares.map(|rules| Share::new(rules, &id, self.metrics.clone()));
+        if let Some(tenancy) = &tenancy {
+            tenancy.is_of(&id);
+        }
         let plan = drive::Plan {
             id,
             app: app.app.clone(),
@@ -247,6 +308,7 @@ impl Node {
             prepared,
             share,
             permit,
+            tenancy,
         };
         let entry = drive::start(self, plan);
         self.registry.insert(entry.clone());
@@ -399,10 +461,18 @@ impl Node {
         Problem::REFUSED.because(reason)
     }
 
-    fn issue_keys(&self, session: &SessionId) -> Result<Keys, Problem> {
+    /// Keys of a session: all of it, or what a guest of a rented node may do.
+    pub(crate) fn issue_keys(
+        &self,
+        session: &SessionId,
+        claim: Option<&Claim>,
+    ) -> Result<Keys, Problem> {
         let sessions = &self.config.sessions;
-        let token =
-            self.issue(Scope::Session(session.clone()), sessions.longest.get(), Use::Many)?;
+        let scope = match claim.and_then(Claim::scopes) {
+            Some(scopes) => Scope::Guest(session.clone(), scopes),
+            None => Scope::Session(session.clone()),
+        };
+        let token = self.issue(scope, sessions.longest.get(), Use::Many)?;
         let ticket =
             self.issue(Scope::Ticket(session.clone()), sessions.connect.get(), Use::Once)?;
         let resume = self.issue_resume(session, &token)?;
@@ -886,7 +956,7 @@ fn random_text(bytes: usize) -> Result<String, Problem> {
     Ok(crate::http::hex(&random))
 }
 
-fn fill_random(bytes: &mut [u8]) -> Result<(), Problem> {
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), Problem> {
     getrandom::fill(bytes).map_err(|error| {
         tracing::error!(%error, "the system gives no random bytes");
         Problem::INTERNAL

@@ -113,6 +113,7 @@ impl Server {
             None
         };
         let node = tokio::task::spawn_blocking(move || open(config)).await??;
+        rent_out(&node).await?;
         let media = node.media_port().context("webrtc.udp_port")?;
         tracing::info!(
             port = media.number(),
@@ -233,6 +234,16 @@ impl Server {
         }
         tracing::info!("stopped");
     }
+}
+
+/// On a rented node: opens what it is rented by.
+async fn rent_out(node: &Arc<Node>) -> Result<()> {
+    // The tests' own chain may be there already.
+    anyhow::ensure!(
+        !node.config.chain.enabled || node.is_rented_out(),
+        "chain.enabled: this build has no client of the chain yet"
+    );
+    Ok(())
 }
 
 /// Serves a router within limits on what a client may hold.

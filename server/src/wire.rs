@@ -4,12 +4,18 @@
 //! Times of the client are microseconds of `performance.timeOrigin + performance.now()`; times of the
 //! server are microseconds of its media clock. Lengths are milliseconds.
 
+mod lease;
 mod saves;
 mod sharing;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use lease::{
+    Acknowledgement, Bearer, BearerRequest, BearerRole, Challenge, Lease, LeaseOrder, LeaseStatus,
+    Multisig, MultisigSignature, NewChallenge, PlayerKey, PlayerKeyKind, ReceiptRecord, Receipts,
+    ReceiptsFile, ReceiptsFormat, SliceReceipt, TicketUse,
+};
 pub use saves::{RefusedSave, Save, SaveResult, Saves, SessionSaves};
 pub use sharing::{ClipboardRules, FileRules, SessionFile, SessionFiles, SessionSharing, Transfer};
 
@@ -100,13 +106,16 @@ pub struct NewSession {
     /// Who plays, of 1 to 128 ASCII letters, digits, `-`, `_`, `.` and `@`: what is saved in the game is kept for this
     /// player, and nothing is where none is named. Whoever holds an operator's token names whom it likes. On an open
     /// node, which anybody may ask, the name itself is what opens the saves: at least 22 characters, which should be 128
-    /// random bits or more.
+    /// random bits or more. On a rented node it is one of the renter's own, `renter` where none is named.
     #[serde(default)]
     pub player: Option<String>,
     /// The save to begin with, by its `id`, or `none` to begin afresh; without it the newest. Of a damaged one the node
     /// tells in [`Session::saves`], and takes the newest whole one before it.
     #[serde(default)]
     pub save: Option<String>,
+    /// On a rented node: what the player acknowledges receipts with. Without it they say that nobody does.
+    #[serde(default)]
+    pub player_key: Option<PlayerKey>,
 }
 
 /// What a user wants at most.
@@ -587,6 +596,10 @@ pub enum ServerMessage {
         /// In the order of [`StartStep`].
         step: StartStep,
     },
+    /// How the order stands that the session is of, and what was metered; when it changes and with each slice.
+    Lease(LeaseStatus),
+    /// A slice is durable: answer with `acknowledge`.
+    Receipt(SliceReceipt),
     /// The session is about to end or be suspended.
     Warning {
         /// For people.
@@ -904,6 +917,15 @@ pub enum ClientMessage {
         kind: TransportKind,
         /// For people; the first 200 characters are kept.
         reason: String,
+    },
+    /// The player acknowledges a slice.
+    Acknowledge {
+        /// Of the receipt.
+        chain: String,
+        /// Of the receipt.
+        sequence: u32,
+        /// Of the session key, over what `docs/receipts.md` says; 128 hexadecimal digits.
+        signature: String,
     },
     /// The user left.
     Bye,

@@ -109,6 +109,199 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lease": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the machine's orders stand, as the chain was last seen to say. */
+        get: operations["show_lease"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/bearers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a challenge that the renter signed for a bearer of the order. */
+        post: operations["prove_renter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/challenges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks for a text that an order's renter signs, to be believed once. */
+        post: operations["challenge_renter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/receipts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The receipts of the bearer's order, one entry for each session and trial; of all orders for an operator. */
+        get: operations["list_receipts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/receipts/{receipts}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The receipts of one session as a file: JSON to be verified, or CSV. */
+        get: operations["export_receipts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/receipts/{receipts}/acknowledgements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Acknowledges a slice: for the last one, which is durable after its session's connection is gone. The signature says
+         *     who asks.
+         */
+        post: operations["acknowledge_receipt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The sessions of the bearer's order that have not ended. */
+        get: operations["list_leased_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/sessions/{id}/enter": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Enters a session of the bearer's order: as its player where the bearer is for playing, else as a spectator. */
+        post: operations["enter_leased_session"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tickets of the bearer's order that were used or revoked. For the renter. */
+        get: operations["list_tickets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/tickets/{ticket}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Takes a ticket of the bearer's order back, whether or not it was used: durable when the answer comes, and whoever came
+         *     by it is sent away. For the renter.
+         */
+        delete: operations["revoke_ticket"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/lease/tickets/redeem": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a ticket for a bearer of its order. The body is the ticket's secret; the use counts once it is durable. */
+        post: operations["redeem_ticket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/node": {
         parameters: {
             query?: never;
@@ -138,7 +331,8 @@ export interface paths {
         put?: never;
         /**
          * Asks for a session. It starts at once; connect to its `whep_url` within the time that the node is
-         *     configured to wait.
+         *     configured to wait. On a rented node this needs a bearer of an order (`/api/v1/lease/bearers`,
+         *     `/api/v1/lease/tickets/redeem`).
          */
         post: operations["create"];
         delete?: never;
@@ -513,6 +707,16 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Acknowledges a slice after its session. */
+        Acknowledgement: {
+            /**
+             * Format: int32
+             * @description The slice's number.
+             */
+            sequence: number;
+            /** @description Of the session key; 128 hexadecimal digits. */
+            signature: string;
+        };
         /** @description A session's sound. */
         AudioStats: {
             /** @description What codes it. */
@@ -542,6 +746,51 @@ export interface components {
              */
             target_kbps: number;
         };
+        /** @description A token for an order. */
+        Bearer: {
+            /** @description Whether the order is confirmed. */
+            confirmed: boolean;
+            /**
+             * Format: int64
+             * @description It is good until then, in seconds since 1970 by the chain's clock; and as long as the order.
+             */
+            expires_at: number;
+            /**
+             * Format: int64
+             * @description When that is expected, in milliseconds from now.
+             */
+            left_ms: number;
+            /** @description The order. */
+            order: string;
+            /**
+             * Format: int32
+             * @description The block that ends the order.
+             */
+            over_block: number;
+            /** @description Who holds it. */
+            role: components["schemas"]["BearerRole"];
+            /** @description What it is for: `view`, `play`, `start`, `stop` and `files`. */
+            scopes: string[];
+            /** @description Bearer token of the addresses below `/api/v1/lease`, and to start sessions with. */
+            token: string;
+            /**
+             * Format: int64
+             * @description How long it may be tried before, where it is not.
+             */
+            trial_ms?: number | null;
+        };
+        /** @description What is posted with a challenge. */
+        BearerRequest: {
+            /** @description The renter. */
+            account: string;
+            /** @description The order. */
+            order: string;
+        };
+        /**
+         * @description Who may use an order.
+         * @enum {string}
+         */
+        BearerRole: "renter" | "guest";
         /** @description What can be played. */
         Catalogue: {
             /** @description Entries in the order in which they are shown. */
@@ -571,6 +820,21 @@ export interface components {
             title: string;
             /** @description Why it cannot be played now; absent when it can. */
             unavailable?: string | null;
+        };
+        /** @description A text to be signed, and the request that it is good for, once. */
+        Challenge: {
+            /**
+             * @description Post exactly these bytes to `/api/v1/lease/bearers`, with the headers `nearlight-proof` (the text in base64) and
+             *     `nearlight-signature` (hexadecimal digits), or `nearlight-multisig`.
+             */
+            body: string;
+            /**
+             * Format: int64
+             * @description It is good until then, in seconds since 1970 by the chain's clock.
+             */
+            expires_at: number;
+            /** @description What the wallet shows and signs. */
+            text: string;
         };
         /** @description What the client says on the control channel. */
         ClientMessage: {
@@ -617,6 +881,18 @@ export interface components {
             reason: string;
             /** @enum {string} */
             type: "transport";
+        } | {
+            /** @description Of the receipt. */
+            chain: string;
+            /**
+             * Format: int32
+             * @description Of the receipt.
+             */
+            sequence: number;
+            /** @description Of the session key, over what `docs/receipts.md` says; 128 hexadecimal digits. */
+            signature: string;
+            /** @enum {string} */
+            type: "acknowledge";
         } | {
             /** @enum {string} */
             type: "bye";
@@ -820,6 +1096,79 @@ export interface components {
          * @enum {string}
          */
         KeyboardMode: "places" | "text";
+        /** @description What the chain says of a rented node, as it was last seen. */
+        Lease: {
+            /**
+             * Format: int32
+             * @description The newest block; absent before anything was heard.
+             */
+            block?: number | null;
+            /** @description Whether heads come; else blocks are estimated. */
+            connected: boolean;
+            /** @description Hash of the chain's block 0. */
+            genesis: string;
+            /** @description The machine: its public key. */
+            machine: string;
+            /** @description Its orders. */
+            orders: components["schemas"]["LeaseOrder"][];
+            /** @description The node as it stands in challenges and tickets. */
+            origin: string;
+            /**
+             * Format: int64
+             * @description The chain's time in milliseconds since 1970.
+             */
+            unix_ms?: number | null;
+        };
+        /** @description An order of the machine. */
+        LeaseOrder: {
+            /** @description Its cards, by index. */
+            cards: number[];
+            /** @description Whether it is confirmed. */
+            confirmed: boolean;
+            /**
+             * Format: int64
+             * @description When that is expected, in milliseconds from now.
+             */
+            left_ms: number;
+            /** @description Its number. */
+            order: string;
+            /**
+             * Format: int32
+             * @description The block that ends it, or in which it lapses where it is not confirmed.
+             */
+            over_block: number;
+            /**
+             * Format: int32
+             * @description How many of them have a session.
+             */
+            sessions: number;
+        };
+        /** @description How a session's order stands. */
+        LeaseStatus: {
+            /** @description What they charge, in planck. */
+            charged_planck: string;
+            /**
+             * Format: int64
+             * @description Milliseconds until it is expected to end; of a trial, live time that is left.
+             */
+            left_ms: number;
+            /**
+             * Format: int64
+             * @description Milliseconds that durable receipts are of.
+             */
+            metered_ms: number;
+            /** @description The order. */
+            order: string;
+            /**
+             * Format: int32
+             * @description The block that ends it.
+             */
+            over_block: number;
+            /** @description The name of the session's receipts. */
+            receipts: string;
+            /** @description It is being tried before it is confirmed. */
+            trial: boolean;
+        };
         /**
          * @description Whether a client may send its microphone's sound.
          * @enum {string}
@@ -869,6 +1218,16 @@ export interface components {
              */
             refused: number;
         };
+        /** @description Asks for a text that the renter signs. */
+        NewChallenge: {
+            /** @description The renter: an address (ss58) or 64 hexadecimal digits. */
+            account: string;
+            /**
+             * @description The order.
+             * @example 7
+             */
+            order: string;
+        };
         /** @description Asks for a link that lets others join a session. */
         NewInvitation: {
             /**
@@ -898,9 +1257,10 @@ export interface components {
              * @description Who plays, of 1 to 128 ASCII letters, digits, `-`, `_`, `.` and `@`: what is saved in the game is kept for this
              *     player, and nothing is where none is named. Whoever holds an operator's token names whom it likes. On an open
              *     node, which anybody may ask, the name itself is what opens the saves: at least 22 characters, which should be 128
-             *     random bits or more.
+             *     random bits or more. On a rented node it is one of the renter's own, `renter` where none is named.
              */
             player?: string | null;
+            player_key?: components["schemas"]["PlayerKey"] | null;
             /**
              * @description The save to begin with, by its `id`, or `none` to begin afresh; without it the newest. Of a damaged one the node
              *     tells in [`Session::saves`], and takes the newest whole one before it.
@@ -954,6 +1314,18 @@ export interface components {
             /** Format: double */
             p99: number;
         };
+        /** @description The public half of a key that a page makes for its session (WebCrypto), to acknowledge receipts with. */
+        PlayerKey: {
+            /** @description Hexadecimal digits: 64 of Ed25519, 66 of the compressed point of P-256. */
+            key: string;
+            /** @description What kind. */
+            kind: components["schemas"]["PlayerKeyKind"];
+        };
+        /**
+         * @description Kinds of such keys.
+         * @enum {string}
+         */
+        PlayerKeyKind: "ed25519" | "p256";
         /** @description A place in the picture. */
         Pointer: {
             /**
@@ -1036,6 +1408,57 @@ export interface components {
              * @description How often that changed in this session. Each change is a keyframe; two are at least 5 s apart.
              */
             size_changes: number;
+        };
+        /** @description A record of receipts: what counts is in hexadecimal digits. */
+        ReceiptRecord: {
+            /** @description The player's, if he acknowledged it. */
+            acknowledged?: string | null;
+            /** @description The bytes that were signed (`docs/receipts.md`). */
+            record: string;
+            /** @description What the bytes say, for people. */
+            says: Record<string, never>;
+            /** @description The machine's signature. */
+            signature: string;
+        };
+        /** @description What there is of one session's receipts. */
+        Receipts: {
+            /** @description What they charge, in planck. */
+            charged_planck: string;
+            /** @description Why there come no more; absent while some do. */
+            closed?: string | null;
+            /**
+             * Format: int64
+             * @description Milliseconds that they are of.
+             */
+            metered_ms: number;
+            /**
+             * Format: int64
+             * @description When the session became live, in milliseconds since 1970 by the chain's clock.
+             */
+            opened_unix_ms: number;
+            /** @description The order. */
+            order: string;
+            /** @description Their name. */
+            receipts: string;
+            /**
+             * Format: int32
+             * @description How many records there are.
+             */
+            records: number;
+            /** @description They are of a trial. */
+            trial: boolean;
+            /**
+             * Format: int64
+             * @description Of them, outside of lease or credit.
+             */
+            unpaid_ms: number;
+        };
+        /** @description A file of receipts, from which `nearlight receipts verify` needs nothing else but the machine's id. */
+        ReceiptsFile: {
+            /** @description `nearlight-receipts/1`. */
+            format: string;
+            /** @description The records in order. */
+            records: components["schemas"]["ReceiptRecord"][];
         };
         /** @description A version that a session did not begin with. */
         RefusedSave: {
@@ -1198,7 +1621,13 @@ export interface components {
             step: components["schemas"]["StartStep"];
             /** @enum {string} */
             type: "starting";
-        } | {
+        } | (components["schemas"]["LeaseStatus"] & {
+            /** @enum {string} */
+            type: "lease";
+        }) | (components["schemas"]["SliceReceipt"] & {
+            /** @enum {string} */
+            type: "receipt";
+        }) | {
             /**
              * Format: int64
              * @description Milliseconds left.
@@ -1305,6 +1734,20 @@ export interface components {
          * @enum {string}
          */
         SessionState: "requested" | "admitted" | "starting" | "live" | "suspended" | "ending" | "ended";
+        /** @description A slice of what the session used, durable, to be acknowledged (`acknowledge`). */
+        SliceReceipt: {
+            /** @description The name of the session's receipts. */
+            chain: string;
+            /** @description Its bytes in hexadecimal digits (`docs/receipts.md`). */
+            record: string;
+            /**
+             * Format: int32
+             * @description Its number.
+             */
+            sequence: number;
+            /** @description The machine's signature of them. */
+            signature: string;
+        };
         /** @description One stage of the latency ledger. */
         StageStat: {
             /**
@@ -1403,6 +1846,18 @@ export interface components {
         Ticket: {
             /** @description From the fragment of a `play_url`. */
             ticket: string;
+        };
+        /** @description What became of a ticket. */
+        TicketUse: {
+            /** @description Whether it was taken back. */
+            revoked: boolean;
+            /** @description Which. */
+            ticket: string;
+            /**
+             * Format: int32
+             * @description How often it was used.
+             */
+            uses: number;
         };
         /** @description Something that went between a game and its player's own machine. What was in it is kept nowhere. */
         Transfer: {
@@ -1937,6 +2392,756 @@ export interface operations {
             503: {
                 headers: {
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_lease: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prove_renter: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Instead of it, `Multisig` as JSON in base64. */
+                "nearlight-multisig"?: string | null;
+                /** @description The challenge's text in base64. */
+                "nearlight-proof": string;
+                /** @description Its signature in hexadecimal digits. */
+                "nearlight-signature"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BearerRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bearer"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    challenge_renter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewChallenge"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Challenge"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_receipts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Receipts"][];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_receipts: {
+        parameters: {
+            query?: {
+                /** @description `json`, which can be verified, or `csv`; JSON unless said otherwise. */
+                format?: string;
+            };
+            header?: never;
+            path: {
+                receipts: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiptsFile"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acknowledge_receipt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                receipts: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acknowledgement"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_leased_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"][];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enter_leased_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_tickets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TicketUse"][];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_ticket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ticket: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    redeem_ticket: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Instead of it, `Multisig` as JSON in base64. */
+                "nearlight-multisig"?: string | null;
+                /** @description The ticket's text in base64. */
+                "nearlight-proof": string;
+                /** @description Its signature in hexadecimal digits. */
+                "nearlight-signature"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/plain": string;
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bearer"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            507: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {

@@ -23,10 +23,11 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     saves(&config.saves)?;
     sharing(&config.sharing)?;
     games(&config.games)?;
+    super::chain::check(config)?;
     log(&config.log)
 }
 
-fn wrong(key: &str, why: String) -> Result<(), ConfigError> {
+pub(super) fn wrong(key: &str, why: String) -> Result<(), ConfigError> {
     Err(ConfigError::Value { key: key.into(), why })
 }
 

@@ -4,6 +4,7 @@
 //! `--set video.fps=60`; values are TOML, bare words are strings. Every key is explained in
 //! `nearlight.example.toml`, which a test holds against these defaults.
 
+mod chain;
 mod check;
 mod tree;
 mod units;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::apps::VideoMode;
 
+pub use chain::Chain;
 pub use tree::{ConfigError, load};
 pub use units::{HumanDuration, HumanRate, HumanSize, Secret};
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub saves: Saves,
     /// What goes between them and their players.
     pub sharing: Sharing,
+    /// Who rents the machine.
+    pub chain: Chain,
     /// Logs.
     pub log: Log,
 }

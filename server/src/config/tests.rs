@@ -113,6 +113,32 @@ fn what_would_be_ignored_without_a_word_is_refused() {
 }
 
 #[test]
+fn what_a_rented_node_lacks_is_named() {
+    let genesis = format!("chain.genesis=\"0x{}\"", "0b".repeat(32));
+    let key = format!("chain.machine_key=\"{}\"", "0c".repeat(32));
+    let rpc = r#"chain.rpc=["ws://127.0.0.1:9944"]"#;
+    let all = ["chain.enabled=true", &genesis, &key, rpc];
+    let config = set(&all).unwrap();
+    assert_eq!(config.chain.genesis().unwrap().0, [0x0b; 32]);
+    assert!(!format!("{config:?}").contains("0c0c"), "the seed is not shown");
+    for (left_out, key) in [(1, "chain.genesis"), (2, "chain.machine_key"), (3, "chain.rpc")] {
+        let mut some = all.to_vec();
+        some.remove(left_out);
+        assert!(refused(&some).starts_with(key), "{key}");
+    }
+    let with = |more: &str| refused(&[&all[..], &[more]].concat());
+    assert!(with("access.open=true").starts_with("access.open"));
+    assert!(with("server.listen=0.0.0.0:80").starts_with("server.public_url"));
+    assert!(with("chain.machine_key_file=/x").contains("exactly one"));
+    assert!(with("chain.trial=121s").starts_with("chain.trial"));
+    assert!(with("chain.machine=0B").starts_with("chain.machine"));
+    assert!(with(r#"chain.tariff="1.5""#).starts_with("chain.tariff"));
+    assert!(with("chain.promised_latency=0s").starts_with("chain.promised_latency"));
+    assert!(with(r#"chain.rpc=["https://a.test"]"#).starts_with("chain.rpc"));
+    assert!(refused(&["chain.genesis=\"0x0b\""]).starts_with("chain.genesis"));
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let config = set(&[r#"ice.turn_urls=["turn:t.test"]"#, "ice.turn_secret=north"]).unwrap();
     let shown = format!("{config:?}{}", toml::to_string(&config).unwrap());

@@ -49,6 +49,15 @@ pub(super) enum Said {
     Follow(bool),
     /// It shows the picture in a place of this size.
     View(wire::View),
+    /// The player acknowledges a slice.
+    Acknowledged {
+        /// Of these receipts.
+        chain: String,
+        /// This one.
+        sequence: u32,
+        /// With this.
+        signature: String,
+    },
     /// The user left.
     Bye,
 }
@@ -98,6 +107,8 @@ pub(super) struct ClientSide {
     /// Events that were dropped, in all.
     input_dropped: u64,
     counted: Counted,
+    /// How long the frames of the last message took, from capture to the screen.
+    seen: Vec<Duration>,
 }
 
 /// What was passed on to the node's metrics, which count for all sessions.
@@ -132,7 +143,13 @@ impl ClientSide {
             input_count: 0,
             input_dropped: 0,
             counted: Counted::default(),
+            seen: Vec::with_capacity(MOST_REPORTS),
         }
+    }
+
+    /// How long the frames took that the last message reports on, from capture to the screen.
+    pub(super) fn seen(&self) -> &[Duration] {
+        &self.seen
     }
 
     /// Another client took over: nothing is known of its clock, and no frame was sent to it.
@@ -239,6 +256,7 @@ impl ClientSide {
             ClientMessage::Frames { frames } => {
                 let clock = self.clock.estimate(now);
                 let mut decoded = None;
+                self.seen.clear();
                 for frame in frames {
                     trace::reported(&frame);
                     let report = ClientReport {
@@ -253,6 +271,7 @@ impl ClientSide {
                     // Reports that cannot be joined are counted by the ledger.
                     if let Ok(joined) = self.ledger.on_report(now, &report, clock.as_ref()) {
                         decoded = decoded.max(Some(joined.frame));
+                        self.seen.push(joined.total);
                     }
                 }
                 return Ok(decoded.map_or(Said::Nothing, Said::Decoded));
@@ -272,6 +291,9 @@ impl ClientSide {
             ClientMessage::Quality(quality) => return Ok(Said::Quality(quality)),
             ClientMessage::Follow { pointer } => return Ok(Said::Follow(pointer)),
             ClientMessage::View(view) => return Ok(Said::View(view)),
+            ClientMessage::Acknowledge { chain, sequence, signature } => {
+                return Ok(Said::Acknowledged { chain, sequence, signature });
+            }
             ClientMessage::Bye => return Ok(Said::Bye),
         }
         Ok(Said::Nothing)

@@ -30,6 +30,7 @@ use crate::apps::VideoMode;
 use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
 use crate::registry::{Command, ConnectError, Status};
+use crate::rented::metered::{self, Deed as MeterDeed, Metered};
 use crate::saves::Keep;
 use crate::wire;
 
@@ -102,6 +103,8 @@ pub(super) struct Driver {
     /// All who play.
     hands: Hands,
     keyframes: KeyframeWishes,
+    /// What the session uses, on a rented node.
+    metered: Option<Metered>,
     /// The newest input of the player, which stands for all that shows in a picture.
     newest_input: InputSeq,
 }
@@ -136,6 +139,9 @@ enum Wake {
     Copied,
     /// The start waits for something else.
     Step,
+    /// Of the meter.
+    Metered(metered::News),
+    MeterDue,
     Shutdown,
 }
 
@@ -179,6 +185,12 @@ impl Driver {
         let barcode = plan.barcode;
         let voice = Voice::new(plan.id.as_str(), node.microphone(plan.app.as_ref()));
         let ahead = plan.prepared.is_some();
+        let draws = plan.app.info().kind == wire::EntryKind::Scene;
+        let metered = plan.tenancy.map(|tenancy| {
+            let fps = plan.granted.fps;
+            let tasks = node.lifecycle().0.clone();
+            Metered::new(tenancy, plan.id.clone(), (fps, plan.video.size, draws), tasks, now)
+        });
         let media_plan = MediaPlan {
             label,
             opening: Opening {
@@ -234,6 +246,7 @@ impl Driver {
             deeds,
             hands: Hands::default(),
             keyframes: KeyframeWishes::default(),
+            metered,
             newest_input: InputSeq::default(),
             barcode,
             node,
@@ -248,6 +261,7 @@ impl Driver {
         stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.node.lifecycle().1.clone();
         while self.machine.phase() != Phase::Ended {
+            self.follow_meter().await;
             match self.wake(&mut stats, &shutdown).await {
                 Wake::Command(Some(command)) => self.command(command).await,
                 // The registry holds a handle for as long as the session lives.
@@ -277,6 +291,16 @@ impl Driver {
                     self.show_step();
                     self.show_status();
                 }
+                Wake::Metered(news) => {
+                    let now = self.node.clock.now();
+                    if let Some(metered) = &mut self.metered {
+                        metered.heard(now, news);
+                    }
+                }
+                Wake::MeterDue => {
+                    let now = self.node.clock.now();
+                    self.metered.iter_mut().for_each(|it| it.timeout(now));
+                }
                 Wake::Shutdown => self.tell(Event::StopRequested(StoppedBy::Shutdown)).await,
             }
         }
@@ -296,6 +320,7 @@ impl Driver {
         let wish = self.audience.wish().filter(|_| self.machine.phase() == Phase::Live);
         let keyframe = wish.map(|wish| from_now(self.keyframes.due(wish)));
         let ending = matches!(self.machine.phase(), Phase::Ending | Phase::Ended);
+        let metered = self.metered.as_ref().and_then(Metered::poll_timeout).map(from_now);
         let connection = &mut self.connection;
         tokio::select! {
             event = next_event(connection) => Wake::Transport(event),
@@ -312,6 +337,8 @@ impl Driver {
             Ok(()) = self.pointer.changed(), if self.follows => Wake::Pointer,
             () = changed(&mut self.copies) => Wake::Copied,
             () = changed(&mut self.step) => Wake::Step,
+            news = Metered::news(&mut self.metered) => Wake::Metered(news),
+            () = at(metered) => Wake::MeterDue,
             _ = stats.tick() => Wake::Stats,
             () = shutdown.cancelled(), if !ending => Wake::Shutdown,
         }
@@ -327,7 +354,21 @@ impl Driver {
                 self.machine.handle(self.node.clock.now(), event);
             }
         }
+        let (now, phase) = (self.node.clock.now(), self.machine.phase());
+        self.metered.iter_mut().for_each(|it| it.follow(now, phase));
         self.show_status();
+    }
+
+    /// Carries out what the meter wants.
+    async fn follow_meter(&mut self) {
+        while let Some(deed) = self.metered.as_mut().and_then(Metered::poll) {
+            match deed {
+                MeterDeed::Say(message) if self.greeted => self.say(&message),
+                // It is told when it is greeted.
+                MeterDeed::Say(_) => {}
+                MeterDeed::Stop(by) => self.tell(Event::StopRequested(by)).await,
+            }
+        }
     }
 
     async fn act(&mut self, action: Action) -> Option<Event> {
@@ -438,6 +479,8 @@ impl Driver {
         self.client.count(&self.node.metrics, &source, &encoder);
         let audio = self.audience.sound().look(now, &self.node.metrics);
         let microphone = self.voice.look(now, &self.node.metrics);
+        let not_coded = encoder.dropped + encoder.skipped + encoder.throttled;
+        self.metered.iter_mut().for_each(|it| it.counted(now, source.coded, not_coded));
         self.audience.counted(source, encoder.clone());
         if self.connection.is_none() || self.machine.phase() != Phase::Live {
             return;
@@ -456,6 +499,8 @@ impl Driver {
         let microphone = self.voice.access();
         let hello = self.client.hello(self.id.as_str(), &device, saves, input, microphone);
         self.say(&hello);
+        let now = self.node.clock.now();
+        self.metered.iter_mut().for_each(|it| it.greet(now));
         self.show_cursor();
         self.tell_copied();
         self.show_step();
@@ -565,6 +610,10 @@ impl Drop for Driver {
         }
         if let Some(media) = self.media.take() {
             tokio::task::spawn_blocking(move || media.stop());
+        }
+        // Before the session's handle says that it is over: its card is free then.
+        if let Some(metered) = self.metered.take() {
+            metered.end(self.node.clock.as_ref());
         }
         if let Some(permit) = self.permit.take() {
             self.node.release(&self.id, permit);

@@ -36,6 +36,7 @@ pub use viewer::ViewerPlan;
 use crate::apps::{App, Prepared, VideoMode};
 use crate::node::Node;
 use crate::registry::{Entry, Handle, Status, ViewerEntry};
+use crate::rented::Tenancy;
 use crate::saves::Keep;
 use crate::sharing::Share;
 use crate::wire;
@@ -69,6 +70,8 @@ pub struct Plan {
     pub share: Option<Arc<Share>>,
     /// Its place, to be given back at the end.
     pub permit: Permit,
+    /// What it is rented by, on a rented node.
+    pub(crate) tenancy: Option<Tenancy>,
 }
 
 /// Starts the driver of a session and yields its handle.

@@ -9,14 +9,36 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use session::tokens::Scope;
+use session::access::{AccessError, TicketScope};
+use session::tokens::{Scope, TokenError};
 
 use super::Problem;
 use crate::node::Node;
+use crate::rented::Claim;
 use crate::tls;
 
-/// A caller that may create and list sessions: anybody in open mode, else a bearer of an operator's
-/// token.
+/// Who may create sessions: on a rented node a bearer of an order, else an [`Operator`].
+pub(super) enum Creator {
+    Operator,
+    Tenant(Claim),
+}
+
+impl FromRequestParts<Arc<Node>> for Creator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<Self, Problem> {
+        match node.rented()? {
+            None => Operator::from_request_parts(parts, node).await.map(|_| Self::Operator),
+            Some(rented) => {
+                let token = bearer(&parts.headers).ok_or(Problem::UNAUTHORIZED)?;
+                rented.claim(token).map(Self::Tenant)
+            }
+        }
+    }
+}
+
+/// A caller that may list sessions, and create them unless the node is rented: anybody in open mode, else a bearer of an
+/// operator's token.
 pub(super) struct Operator;
 
 impl FromRequestParts<Arc<Node>> for Operator {
@@ -40,7 +62,7 @@ pub(super) fn is_operator(node: &Node, headers: &HeaderMap) -> bool {
 }
 
 /// The bearer token of a request.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -111,12 +133,41 @@ fn is_own_name(origin: &str) -> bool {
         })
 }
 
-/// Proof that the request may act on one session: the session's own token, an operator's, or open mode
-/// and an id that cannot be guessed.
+/// Proof that the request may do one sort of things with a session: the session's own token, an operator's, or open mode
+/// and an id that cannot be guessed. On a rented node operators look at sessions and end them, and nothing else.
 pub(super) fn may_use(
     node: &Node,
     session: &crate::registry::Entry,
     headers: &HeaderMap,
+    what: TicketScope,
+) -> Result<(), Problem> {
+    let is_rented = node.config.chain.enabled;
+    if is_rented
+        && !matches!(what, TicketScope::View | TicketScope::Stop)
+        && is_operator(node, headers)
+    {
+        return Err(Problem::from(AccessError::RenterOnly));
+    }
+    check(node, session, headers, &Scope::Part(session.id.clone(), what))
+}
+
+/// Proof that the request comes from whose session it is, who alone lets others in.
+pub(super) fn owns(
+    node: &Node,
+    session: &crate::registry::Entry,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    if node.config.chain.enabled && is_operator(node, headers) {
+        return Err(Problem::from(AccessError::RenterOnly));
+    }
+    check(node, session, headers, &Scope::Session(session.id.clone()))
+}
+
+fn check(
+    node: &Node,
+    session: &crate::registry::Entry,
+    headers: &HeaderMap,
+    needed: &Scope,
 ) -> Result<(), Problem> {
     if session.handle.is_over() {
         // Its tokens are forgotten; that it is over is all that anybody learns.
@@ -124,9 +175,22 @@ pub(super) fn may_use(
     }
     match bearer(headers) {
         // A wrong token is wrong in open mode too.
-        Some(token) => node
-            .check_token(token, &Scope::Session(session.id.clone()))
-            .map_err(|why| Problem::UNAUTHORIZED.because(why.to_string())),
+        Some(token) => node.check_token(token, needed).map_err(|why| {
+            let is_guest = |scope: TicketScope| {
+                node.check_token(token, &Scope::Part(session.id.clone(), scope)).is_ok()
+            };
+            match (why, needed) {
+                (TokenError::WrongScope, Scope::Session(_))
+                    if TicketScope::ALL.into_iter().any(is_guest) =>
+                {
+                    Problem::from(AccessError::RenterOnly)
+                }
+                (TokenError::WrongScope, _) if TicketScope::ALL.into_iter().any(is_guest) => {
+                    Problem::from(AccessError::OutOfScope)
+                }
+                _ => Problem::UNAUTHORIZED.because(why.to_string()),
+            }
+        }),
         None if node.config.access.open => Ok(()),
         None => Err(Problem::UNAUTHORIZED),
     }

@@ -10,6 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use host::display::clipboard::{Clip, ClipError, ClipKind};
 
+use session::access::TicketScope;
+
 use super::path::Path;
 use super::sessions::find;
 use super::{Problem, Shared, auth, blocking, carry};
@@ -123,7 +125,7 @@ pub(super) async fn transfers(
 /// What a session shares, for whoever plays it.
 pub(super) fn share(node: &Node, id: &str, headers: &HeaderMap) -> Result<Arc<Share>, Problem> {
     let entry = find(node, id)?;
-    auth::may_use(node, &entry, headers)?;
+    auth::may_use(node, &entry, headers, TicketScope::Files)?;
     entry.share.clone().ok_or(Problem::NOT_SHARED)
 }
 

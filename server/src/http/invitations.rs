@@ -35,7 +35,7 @@ pub(super) async fn invite(
     body: Result<Json<wire::NewInvitation>, JsonRejection>,
 ) -> Result<(StatusCode, Json<wire::Invitation>), Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::owns(&node, &entry, &headers)?;
     let wish = json(body)?;
     let (invitation, text) = node.invite(&entry.id, &wish)?;
     let mut made = describe(&node, &invitation, &[]);
@@ -58,7 +58,7 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Json<Vec<wire::Invitation>>, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::owns(&node, &entry, &headers)?;
     let viewers = node.registry.viewers_of(&entry.id);
     let all = node.invitations_of(&entry.id);
     Ok(Json(all.iter().map(|each| describe(&node, each, &viewers)).collect()))
@@ -79,7 +79,7 @@ pub(super) async fn revoke(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::owns(&node, &entry, &headers)?;
     let unknown = || Problem::NOT_FOUND.because("the session has no such invitation");
     let invitation = invitation.parse().map_err(|_| unknown())?;
     node.revoke_invitation(&entry.id, invitation).await?;
@@ -100,7 +100,7 @@ pub(super) async fn viewers(
     headers: HeaderMap,
 ) -> Result<Json<Vec<wire::Viewer>>, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::owns(&node, &entry, &headers)?;
     let viewers = node.registry.viewers_of(&entry.id);
     Ok(Json(viewers.iter().map(|viewer| describe_viewer(viewer)).collect()))
 }

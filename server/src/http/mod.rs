@@ -7,8 +7,10 @@ mod catalogue;
 mod clipboard;
 mod files;
 mod invitations;
+mod lease;
 mod path;
 mod problem;
+mod receipts;
 mod saves;
 mod sessions;
 mod socket;
@@ -69,6 +71,17 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(saves::save))
         .routes(routes!(clipboard::transfers))
         .routes(routes!(files::list))
+        .routes(routes!(lease::show))
+        .routes(routes!(lease::challenge))
+        .routes(routes!(lease::bearer))
+        .routes(routes!(lease::redeem))
+        .routes(routes!(lease::tickets))
+        .routes(routes!(lease::revoke))
+        .routes(routes!(lease::sessions))
+        .routes(routes!(lease::enter))
+        .routes(routes!(receipts::list))
+        .routes(routes!(receipts::export))
+        .routes(routes!(receipts::acknowledge))
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(sessions::redeem))

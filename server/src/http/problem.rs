@@ -17,7 +17,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    const fn new(status: StatusCode, kind: &'static str, title: &'static str) -> Self {
+    pub(crate) const fn new(status: StatusCode, kind: &'static str, title: &'static str) -> Self {
         Self { status, kind, title, detail: None, retry_after: None, room: None }
     }
     /// There is no such address.

@@ -11,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 use host::saves::{Listed, RestoreError, SaveError, Saved, StoreError, Version};
 use tokio::io::AsyncReadExt as _;
 
+use session::access::TicketScope;
+
 use super::auth::{self, Operator};
 use super::path::Path;
 use super::sessions::find;
@@ -173,7 +175,7 @@ pub(super) async fn save(
     headers: HeaderMap,
 ) -> Result<Json<wire::SaveResult>, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::may_use(&node, &entry, &headers, TicketScope::Play)?;
     let keep = entry
         .keep
         .clone()

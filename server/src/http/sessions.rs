@@ -9,9 +9,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use session::access::TicketScope;
 use session::reason::StoppedBy;
 
-use super::auth::{self, Operator};
+use super::auth::{self, Creator};
 use super::path::Path;
 use super::{Problem, Shared};
 use crate::node::Node;
@@ -20,7 +21,8 @@ use crate::registry::{Entry, Handle};
 use crate::wire;
 
 /// Asks for a session. It starts at once; connect to its `whep_url` within the time that the node is
-/// configured to wait.
+/// configured to wait. On a rented node this needs a bearer of an order (`/api/v1/lease/bearers`,
+/// `/api/v1/lease/tickets/redeem`).
 #[utoipa::path(
     post, path = "/api/v1/sessions", tag = "sessions",
     request_body = wire::NewSession,
@@ -34,19 +36,31 @@ use crate::wire;
 )]
 pub(super) async fn create(
     State(node): Shared,
-    _: Operator,
+    creator: Creator,
     headers: HeaderMap,
     body: Result<Json<wire::NewSession>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let wish = json(body)?;
-    let begins = super::saves::check(&node, &wish).await?;
-    let (entry, keys) = node.create_session(wish, begins)?;
+    let (entry, keys, is_guest) = match creator {
+        Creator::Operator => {
+            let begins = super::saves::check(&node, &wish).await?;
+            let (entry, keys) = node.create_session(wish, begins)?;
+            (entry, keys, false)
+        }
+        Creator::Tenant(claim) => {
+            let (entry, keys) = super::lease::create(&node, wish, &claim).await?;
+            (entry, keys, claim.scopes().is_some())
+        }
+    };
     let mut session = describe(&node, &entry, &headers);
     session.token = Some(keys.token);
     session.resume_ticket = Some(keys.resume);
     // The fragment never travels: it stays out of logs and referrers.
     let base = origin(&node, &headers);
-    session.play_url = Some(format!("{base}/#session={}&ticket={}", entry.id, keys.ticket));
+    // A guest hands on nothing.
+    if !is_guest {
+        session.play_url = Some(format!("{base}/#session={}&ticket={}", entry.id, keys.ticket));
+    }
     session.webtransport = address(&node, &entry, &headers)?;
     let location = HeaderValue::from_str(&session.url).map_err(|_| Problem::INTERNAL)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(session)).into_response())
@@ -101,7 +115,7 @@ pub(super) async fn webtransport(
     headers: HeaderMap,
 ) -> Result<Json<wire::WebTransport>, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::may_use(&node, &entry, &headers, TicketScope::Play)?;
     let address = address(&node, &entry, &headers)?;
     address.map(Json).ok_or_else(|| Problem::NOT_FOUND.because("this node offers no WebTransport"))
 }
@@ -137,7 +151,8 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Json<wire::Session>, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::may_use(&node, &entry, &headers, TicketScope::View)
+        .or_else(|_| auth::may_use(&node, &entry, &headers, TicketScope::Play))?;
     let mut session = describe(&node, &entry, &headers);
     session.webtransport = address(&node, &entry, &headers)?;
     Ok(Json(session))
@@ -157,7 +172,7 @@ pub(super) async fn end(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::may_use(&node, &entry, &headers, TicketScope::Stop)?;
     let by =
         if auth::is_operator(&node, &headers) { StoppedBy::Operator } else { StoppedBy::Client };
     entry.handle.stop(by).await.map_err(|_| ended(&entry.handle))?;
@@ -186,7 +201,7 @@ pub(super) fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Problem
     })
 }
 
-fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
+pub(super) fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire::Session {
     let seat = Seat {
         kind: "sessions",
         id: entry.id.as_str(),
@@ -247,7 +262,7 @@ impl Seat<'_> {
 }
 
 /// Where a client that reached us like this has the session by WebTransport, if the node offers that.
-fn address(
+pub(super) fn address(
     node: &Node,
     entry: &Entry,
     headers: &HeaderMap,

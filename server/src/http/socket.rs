@@ -16,6 +16,8 @@ use tracing::Instrument as _;
 use transport::Decodes;
 use transport::websocket::{Message, Request, Socket, SocketError};
 
+use session::access::TicketScope;
+
 use super::path::Path;
 use super::sessions::{ended, find, origin};
 use super::{Problem, Shared, auth, viewers};
@@ -44,7 +46,7 @@ pub(super) async fn address(
     headers: HeaderMap,
 ) -> Result<Json<wire::WebSocket>, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::may_use(&node, &entry, &headers, TicketScope::Play)?;
     let ticket = issue(&node, || node.issue_address(&entry.id))?;
     Ok(Json(address_with(&node, &format!("sessions/{id}"), &ticket, &headers)))
 }

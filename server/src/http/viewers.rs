@@ -174,7 +174,7 @@ pub(super) fn find(
     Ok(viewer)
 }
 
-fn describe(
+pub(super) fn describe(
     node: &Node,
     viewer: &ViewerEntry,
     headers: &HeaderMap,
@@ -190,7 +190,7 @@ fn describe(
     Ok(seat.describe(node, &session, headers))
 }
 
-fn address(
+pub(super) fn address(
     node: &Node,
     viewer: &ViewerEntry,
     headers: &HeaderMap,

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use session::access::TicketScope;
 use session::reason::StoppedBy;
 
 use super::path::Path;
@@ -40,7 +41,7 @@ pub(super) async fn offer(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::may_use(&node, &entry, &headers, TicketScope::Play)?;
     answer(&node, &entry.handle, &format!("sessions/{id}"), &id, &headers, body).await
 }
 
@@ -114,7 +115,7 @@ pub(super) async fn trickle(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<StatusCode, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::may_use(&node, &entry, &headers, TicketScope::Play)?;
     add(&entry.handle, connection, &headers, body).await
 }
 
@@ -155,7 +156,7 @@ pub(super) async fn close(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let entry = find(&node, &id)?;
-    auth::may_use(&node, &entry, &headers)?;
+    auth::may_use(&node, &entry, &headers, TicketScope::Stop)?;
     hang_up(&entry.handle, &connection).await
 }
 

@@ -50,6 +50,8 @@ impl Driver {
                 }
             }
             TransportEvent::FramesLost(_, lost) => {
+                let frames = lost.end().0.saturating_sub(lost.start().0).saturating_add(1);
+                self.metered.iter_mut().for_each(|it| it.lost(now, frames));
                 if let Some(media) = self.seen_media() {
                     media.forget(lost);
                 }
@@ -60,6 +62,7 @@ impl Driver {
                 let left = stages.get(Mark::LastSent).unwrap_or(now);
                 self.rates.on_sent(left, wire_timestamp, bytes);
                 self.follow_rates(now);
+                self.metered.iter_mut().for_each(|it| it.frame(now, bytes, &stages));
                 self.client.frame_sent(now, frame, wire_timestamp, bytes, &stages);
             }
             TransportEvent::Path(report) => {
@@ -186,6 +189,10 @@ impl Driver {
         match self.client.said(now, message) {
             Ok(Said::Nothing) => {}
             Ok(Said::Decoded(frame)) => {
+                let seen = self.client.seen();
+                self.metered.iter_mut().for_each(|it| {
+                    seen.iter().for_each(|took| it.latency(now, *took));
+                });
                 if let Some(media) = self.seen_media() {
                     media.acknowledge(frame);
                 }
@@ -212,6 +219,17 @@ impl Driver {
                 }
                 self.send_past_hidden();
                 self.tell(Event::Visibility(visible)).await;
+            }
+            Ok(Said::Acknowledged { chain, sequence, signature }) => {
+                let Some(metered) = &mut self.metered else { return };
+                if let Err(why) = metered.acknowledged(&chain, sequence, &signature) {
+                    self.node.metrics.bad_messages.inc();
+                    tracing::debug!(why, sequence, "acknowledgement refused");
+                }
+            }
+            // Whoever plays by a ticket that does not end sessions leaves this one to others of the order.
+            Ok(Said::Bye) if self.metered.as_ref().is_some_and(|it| !it.may_stop()) => {
+                self.tell(Event::ClientAway).await;
             }
             Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)).await,
             Err(error) => {

@@ -29,7 +29,7 @@ impl Viewer {
                 StoppedBy::Client => "You left.",
                 StoppedBy::Owner => "The player took the invitation back.",
                 StoppedBy::Operator => "The node's operator ended it.",
-                StoppedBy::Shutdown => "The node is shutting down.",
+                other => return self.end(other.to_string()),
             }),
         }
     }

@@ -117,7 +117,13 @@ impl Viewer {
                 if visible { self.sit_down() } else { self.stand_up() }
             }
             // Screen and stream are the player's; of the pointer it is told anyway.
-            Ok(Said::Visible(_) | Said::View(_) | Said::Quality(_) | Said::Follow(_)) => {}
+            Ok(
+                Said::Visible(_)
+                | Said::View(_)
+                | Said::Quality(_)
+                | Said::Follow(_)
+                | Said::Acknowledged { .. },
+            ) => {}
             Ok(Said::Bye) => self.end("You left."),
             Err(error) => self.bad_message(&error),
         }

@@ -1,0 +1,160 @@
+//! Receipts of a rented node: lists, files, and acknowledgements that come after a session.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use keys::from_hex;
+use ledger::{Export, Keys, Op, receipts_csv};
+use serde::Deserialize;
+use session::access::Operation;
+use session::receipts::{Body, ChainId, Record};
+use session::rental::{MachineId, RentId};
+
+use super::lease::rented;
+use super::path::Path;
+use super::sessions::json;
+use super::{Problem, Shared, auth};
+use crate::node::Node;
+use crate::rented::Rented;
+use crate::rented::refusal::not_written;
+use crate::wire;
+
+/// Whose receipts somebody may read: an operator all, a renter those of his order, also when it is over.
+fn readable(node: &Node, rented: &Rented, headers: &HeaderMap) -> Result<Option<RentId>, Problem> {
+    if auth::is_operator(node, headers) {
+        return Ok(None);
+    }
+    let token = auth::bearer(headers).ok_or(Problem::UNAUTHORIZED)?;
+    let (claim, _) = rented.claim_even_ended(token)?;
+    claim.allows(Operation::Spend)?;
+    Ok(Some(claim.rent_id))
+}
+
+/// The receipts of the bearer's order, one entry for each session and trial; of all orders for an operator.
+#[utoipa::path(
+    get, path = "/api/v1/lease/receipts", tag = "lease", operation_id = "list_receipts",
+    responses(
+        (status = 200, body = Vec<wire::Receipts>), (status = 401, body = wire::Problem),
+        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
+        (status = 503, body = wire::Problem),
+    )
+)]
+pub(super) async fn list(
+    State(node): Shared,
+    headers: HeaderMap,
+) -> Result<Json<Vec<wire::Receipts>>, Problem> {
+    let rented = rented(&node)?;
+    let of = readable(&node, rented, &headers)?;
+    Ok(Json(rented.receipts(of)))
+}
+
+/// What may be asked of a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Wish {
+    format: wire::ReceiptsFormat,
+}
+
+/// The receipts of one session as a file: JSON to be verified, or CSV.
+#[utoipa::path(
+    get, path = "/api/v1/lease/receipts/{receipts}", tag = "lease", operation_id = "export_receipts",
+    params(
+        ("receipts" = String, Path),
+        ("format" = Option<String>, Query, description = "`json`, which can be verified, or `csv`; JSON unless said otherwise."),
+    ),
+    responses(
+        (status = 200, body = wire::ReceiptsFile), (status = 400, body = wire::Problem),
+        (status = 401, body = wire::Problem), (status = 403, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 503, body = wire::Problem),
+    )
+)]
+pub(super) async fn export(
+    State(node): Shared,
+    Path(receipts): Path<String>,
+    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let rented = rented(&node)?;
+    let wish = wish.map_err(|error| Problem::BAD_REQUEST.because(error.body_text()))?;
+    let of = readable(&node, rented, &headers)?;
+    let chain = find(rented, &receipts, of)?;
+    let records = rented.records(chain).await.map_err(|error| unread(&error))?;
+    let (kind, file, body) = match wish.format {
+        wire::ReceiptsFormat::Json => {
+            let body = serde_json::to_vec(&Export::of(&records)).map_err(|_| Problem::INTERNAL)?;
+            ("application/json", "json", body)
+        }
+        wire::ReceiptsFormat::Csv => {
+            let mut body = Vec::new();
+            receipts_csv(&mut body, &records).map_err(|_| Problem::INTERNAL)?;
+            ("text/csv; charset=utf-8", "csv", body)
+        }
+    };
+    let name = format!("attachment; filename=\"receipts-{}.{file}\"", &receipts[..8]);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_str(&name).map_err(|_| Problem::INTERNAL)?),
+    ];
+    Ok((headers, body).into_response())
+}
+
+/// Acknowledges a slice: for the last one, which is durable after its session's connection is gone. The signature says
+/// who asks.
+#[utoipa::path(
+    post, path = "/api/v1/lease/receipts/{receipts}/acknowledgements", tag = "lease", operation_id = "acknowledge_receipt",
+    params(("receipts" = String, Path)), request_body = wire::Acknowledgement,
+    responses(
+        (status = 204), (status = 400, body = wire::Problem), (status = 403, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 413, body = wire::Problem),
+        (status = 415, body = wire::Problem), (status = 503, body = wire::Problem),
+        (status = 507, body = wire::Problem),
+    )
+)]
+pub(super) async fn acknowledge(
+    State(node): Shared,
+    Path(receipts): Path<String>,
+    body: Result<Json<wire::Acknowledgement>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let rented = rented(&node)?;
+    let wire::Acknowledgement { sequence, signature } = json(body)?;
+    let chain = find(rented, &receipts, None)?;
+    let signature: [u8; 64] = from_hex(&signature)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| Problem::BAD_REQUEST.because("signature: it has not 128 digits"))?;
+    let read = async |number| {
+        let read = rented.ledger().receipts(chain, number, 1).await;
+        let record = read.map_err(|error| unread(&error))?.into_iter().next();
+        record.ok_or_else(|| Problem::NOT_FOUND.because("there is no such slice"))
+    };
+    let (first, slice) = (read(0).await?, read(sequence).await?);
+    let key = Record::decode(&first.bytes).ok().and_then(|record| match record.body {
+        Body::Open(open) => open.player,
+        _ => None,
+    });
+    let acknowledges =
+        key.is_some_and(|key| Keys::acknowledges(&key, &chain, sequence, &slice, &signature));
+    if !acknowledges {
+        return Err(session::access::AccessError::BadSignature.into());
+    }
+    let written = rented.ledger().commit(Op::Acknowledge(chain, sequence, signature)).await;
+    written.map_err(|error| not_written("the acknowledgement", &error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The chain of this name, if it is of the order.
+fn find(rented: &Rented, name: &str, of: Option<RentId>) -> Result<ChainId, Problem> {
+    // A machine's id has the same form.
+    let chain = MachineId::parse(name).map(|id| ChainId(id.public_key()));
+    let found = chain.filter(|chain| {
+        rented.order_of(chain).is_some_and(|order| of.is_none_or(|of| of == order))
+    });
+    found.ok_or_else(|| Problem::NOT_FOUND.because("there are no such receipts"))
+}
+
+fn unread(error: &ledger::LedgerError) -> Problem {
+    tracing::error!(%error, "the ledger cannot be read");
+    Problem::INTERNAL
+}

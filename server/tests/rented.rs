@@ -1,0 +1,512 @@
+//! A rented node on a chain in memory: from renting to the end of an order, and everybody who is not let in.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+extern crate transport as nearlight_transport;
+
+mod common;
+mod player;
+mod tenant;
+
+use std::time::Duration;
+
+use axum::http::Method;
+use common::{OPERATOR, ask, until};
+use keys::{Pair, multisig_account, to_hex};
+use media::DataChannel;
+use model_chain::Wallet;
+use player::{ended, join, said, state};
+use serde_json::{Value, json};
+use session::access::{TicketScope, UnixSeconds};
+use session::rental::{MachineId, Planck};
+use tenant::{GENESIS_OF_OTHERS, Guest, World, proof, wish};
+
+const PLENTY: Planck = Planck::dbc(1_000);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_tried_confirmed_played_prolonged_and_ends_by_its_block() {
+    let world = World::new(&[]).await;
+    let order = world.rent(1, 300).await;
+    let bearer = world.bearer(order, &world.renter).await;
+    assert_eq!(
+        (bearer["role"].as_str(), bearer["confirmed"].as_bool()),
+        (Some("renter"), Some(false))
+    );
+    assert_eq!(bearer["trial_ms"], 120_000);
+    let token = bearer["token"].as_str().unwrap().to_owned();
+    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    let session = world.start(&token, &wish(Some(&key))).await.session();
+    let mut client = join(&world.node, &session).await;
+    client.frame().await;
+    let lease = said(&mut client, "lease").await;
+    assert_eq!((lease["order"].as_str(), lease["trial"].as_bool()), (Some("1"), Some(true)));
+    world.start(&token, &wish(None)).await.problem(409, "cards-taken");
+
+    let renter = world.chain(Wallet::Renter);
+    renter.confirm(order, PLENTY).await.unwrap();
+    let confirmed = async || (!said(&mut client, "lease").await["trial"].as_bool()?).then_some(());
+    until("the lease", confirmed).await;
+    let lease = world.order(order).await.unwrap();
+    let over = lease["over_block"].as_u64().unwrap();
+    renter.relet(order, 100, PLENTY).await.unwrap();
+    until("the prolonged order", async || {
+        let lease = world.order(order).await?;
+        (lease["over_block"].as_u64() == Some(over + 100)).then_some(())
+    })
+    .await;
+    client.frame().await;
+    assert_eq!(state(&world.node, &session).await, "live");
+
+    // The block before the last one, then the last one.
+    let left = over + 100 - world.block().await;
+    world.model.advance(u32::try_from(left).unwrap() - 1);
+    let warning = said(&mut client, "warning").await;
+    assert!(warning["in_ms"].as_u64().unwrap() <= 10_000, "{warning}");
+    assert_eq!(state(&world.node, &session).await, "live");
+    world.model.advance(1);
+    let sentence = "The time that the machine was rented for is over.";
+    assert_eq!(said(&mut client, "ended").await["reason"], sentence);
+    assert_eq!(ended(&world.node, &session).await, sentence);
+    world.start(&token, &wish(None)).await.problem(410, "order-over");
+
+    // The receipts of the trial and of the lease: whole, and the renter may read them still.
+    let chains = until("closed receipts", async || {
+        let chains = world.receipts(&token).await;
+        let closed = chains.iter().all(|chain| chain["closed"].is_string());
+        (chains.len() == 2 && closed).then_some(chains)
+    })
+    .await;
+    assert_eq!((&chains[0]["trial"], &chains[1]["trial"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&chains[0]["closed"], &chains[0]["charged_planck"]),
+        (&json!("ended"), &json!("0"))
+    );
+    assert_eq!(chains[1]["closed"], "lease_ended");
+    let mut charged = Planck::ZERO;
+    for chain in &chains {
+        let file = world.export(&token, chain).await;
+        let records = file.records().unwrap();
+        let audit = ledger::verify(&world.machine, &records);
+        assert!(audit.is_sound() && audit.close.is_some(), "{:?}", audit.findings);
+        assert_eq!(audit.totals.unpaid_ms, 0);
+        assert_eq!(chain["charged_planck"], audit.totals.charge.to_string());
+        assert!(audit.totals.frames > 0 && audit.totals.bytes > 0, "{:?}", audit.totals);
+        assert_eq!(audit.totals.pixels, audit.totals.frames * 128 * 96);
+        charged = charged.checked_add(audit.totals.charge).unwrap();
+        // What another machine is asked of it is not true.
+        let other = ledger::verify(&MachineId::of_public_key(&[1; 32]), &records);
+        assert!(!other.is_sound());
+        let sequence = records.len() as u32 - 2;
+        world.acknowledge(chain, &records, sequence, &key).await;
+    }
+    let again = world.export(&token, &chains[1]).await.records().unwrap();
+    let audit = ledger::verify(&world.machine, &again);
+    assert!(again.iter().any(|record| record.acknowledged.is_some()), "{:?}", audit.findings);
+    assert!(charged > Planck::ZERO);
+    let csv = ask(
+        Method::GET,
+        &format!("/api/v1/lease/receipts/{}?format=csv", chains[1]["receipts"].as_str().unwrap()),
+    );
+    let csv = csv.bearer(OPERATOR).of(&world.node).await;
+    assert!(csv.text().starts_with("order,sequence") && csv.text().lines().count() >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_rent_is_not_let_in_and_told_why() {
+    let world = World::new(&[]).await;
+    let order = world.rent(1, 300).await;
+    // Without proof, with an operator's token, and with one that nobody gave out.
+    ask(Method::POST, "/api/v1/sessions")
+        .json(wish(None).to_string())
+        .of(&world.node)
+        .await
+        .problem(401, "unauthorized");
+    world.start(OPERATOR, &wish(None)).await.problem(401, "unauthorized");
+    world.start(&"ab".repeat(32), &wish(None)).await.problem(401, "unauthorized");
+    // A foreign renter, and an order that is not there.
+    world.challenge(order, &world.other).await.problem(403, "foreign-renter");
+    world.challenge(session::rental::RentId(77), &world.renter).await.problem(404, "unknown-order");
+    // An order of nothing.
+    let nothing = world.rent(0, 300).await;
+    world.challenge(nothing, &world.renter).await.problem(403, "nothing-rented");
+
+    let given = world.challenge(order, &world.renter).await.json();
+    let (text, body) = (given["text"].as_str().unwrap(), given["body"].as_str().unwrap());
+    // Signed by somebody else, changed, for another chain, for another body; then right, then again.
+    world.prove(&proof(text, &world.other), body).await.problem(403, "bad-signature");
+    let other = text.replace(&world.genesis, GENESIS_OF_OTHERS);
+    world.prove(&proof(&other, &world.renter), body).await.problem(403, "other-chain");
+    let bound = text.replace("node: http://node.test", "node: http://evil.test");
+    world.prove(&proof(&bound, &world.renter), body).await.problem(403, "other-node");
+    let bound = text.replace("/api/v1/lease/bearers", "/api/v1/lease/elsewhere");
+    world.prove(&proof(&bound, &world.renter), body).await.problem(403, "other-request");
+    let more = format!("{body} ");
+    world.prove(&proof(text, &world.renter), &more).await.problem(403, "other-body");
+    let (head, nonce) = text.split_at(text.rfind(": ").unwrap() + 2);
+    let made_up = format!("{head}{}\n", "0".repeat(nonce.trim().len()));
+    world.prove(&proof(&made_up, &world.renter), body).await.problem(403, "unknown-challenge");
+    world.prove(&proof("hello", &world.renter), body).await.problem(400, "malformed-proof");
+    let newer = text.replace("nearlight-challenge/1", "nearlight-challenge/2");
+    world.prove(&proof(&newer, &world.renter), body).await.problem(400, "proof-version");
+    let good = proof(text, &world.renter);
+    assert_eq!(world.prove(&good, body).await.status, 201);
+    world.prove(&good, body).await.problem(403, "proof-replayed");
+    // Its time is over, by the chain's clock.
+    let late = world.challenge(order, &world.renter).await.json();
+    world.model.advance(21);
+    until("the block", async || (world.block().await >= 23).then_some(())).await;
+    let (text, body) = (late["text"].as_str().unwrap(), late["body"].as_str().unwrap());
+    world.prove(&proof(text, &world.renter), body).await.problem(403, "proof-expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wallets_that_rent_as_one_sign_together() {
+    let members: Vec<_> = (1..=3).map(|n| Pair::sr25519(&[n + 40; 32]).unwrap()).collect();
+    let accounts: Vec<_> = members.iter().map(Pair::account).collect();
+    let together = multisig_account(&accounts, 2).unwrap();
+    let world = World::rented_by(together, &[]).await;
+    let order = world.rent(1, 300).await;
+    let given = world.challenge_of(order, &together).await.json();
+    let (text, body) = (given["text"].as_str().unwrap(), given["body"].as_str().unwrap());
+    let signed = |who: &[usize]| {
+        let signature = |n: &usize| {
+            let signature = members[*n].sign(text.as_bytes()).unwrap();
+            json!({"account": to_hex(&accounts[*n].0), "signature": to_hex(&signature.tagged())})
+        };
+        let accounts: Vec<_> = accounts.iter().map(|it| to_hex(&it.0)).collect();
+        json!({"members": accounts, "threshold": 2, "signatures": who.iter().map(signature).collect::<Vec<_>>()})
+    };
+    let twice = world.prove_together(text, &signed(&[0, 0]), body).await;
+    twice.problem(403, "bad-signature");
+    assert_eq!(world.prove_together(text, &signed(&[2, 0]), body).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_let_in_as_far_and_as_often_as_they_say() {
+    let world = World::new(&[]).await;
+    let order = world.rent(2, 600).await;
+    let early = Guest::of(&world, order, |_| {});
+    world.redeem(&early).await.problem(403, "not-confirmed");
+    world.confirm(order).await;
+    let renter = world.bearer(order, &world.renter).await["token"].as_str().unwrap().to_owned();
+
+    // What is not for here, not now, or not signed by the renter.
+    let odd = |change: &dyn Fn(&mut session::access::Ticket)| Guest::of(&world, order, change);
+    let later = odd(&|it| it.not_before = UnixSeconds(it.not_after.0 - 1));
+    world.redeem(&later).await.problem(403, "not-yet");
+    let over = odd(&|it| {
+        it.not_before = UnixSeconds(1);
+        it.not_after = UnixSeconds(2);
+    });
+    world.redeem(&over).await.problem(403, "proof-expired");
+    let foreign = odd(&|it| it.binding.machine = MachineId::of_public_key(&[1; 32]));
+    world.redeem(&foreign).await.problem(403, "other-machine");
+    let forged = Guest { signer: world.other.clone(), ..odd(&|_| {}) };
+    world.redeem(&forged).await.problem(403, "bad-signature");
+    let mut guessed = odd(&|_| {});
+    guessed.secret = "another secret".into();
+    world.redeem(&guessed).await.problem(403, "other-body");
+
+    // Twice, and no third time.
+    let twice = odd(&|it| it.uses = 2);
+    let bearer = world.redeem(&twice).await;
+    assert_eq!(bearer.status, 201, "{}", bearer.text());
+    let bearer = bearer.json();
+    assert_eq!(
+        (&bearer["role"], &bearer["scopes"]),
+        (&json!("guest"), &json!(["view", "play", "start"]))
+    );
+    assert_eq!(world.redeem(&twice).await.status, 201);
+    world.redeem(&twice).await.problem(403, "ticket-used-up");
+
+    // A guest plays, and neither ends, invites nor delegates.
+    let token = bearer["token"].as_str().unwrap();
+    let reply = world.start(token, &wish(None)).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let made = reply.json();
+    assert!(made["play_url"].is_null(), "a guest hands nothing on");
+    let (id, own) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let at = |below: &str| format!("/api/v1/sessions/{id}{below}");
+    let show = ask(Method::GET, &at("")).bearer(own).of(&world.node).await;
+    assert_eq!(show.status, 200);
+    ask(Method::DELETE, &at("")).bearer(own).of(&world.node).await.problem(403, "out-of-scope");
+    ask(Method::GET, &at("/files")).bearer(own).of(&world.node).await.problem(403, "out-of-scope");
+    let invite = ask(Method::POST, &at("/invitations"))
+        .bearer(own)
+        .json(json!({"role": "spectator"}).to_string());
+    invite.of(&world.node).await.problem(403, "renter-only");
+    let tickets = ask(Method::GET, "/api/v1/lease/tickets").bearer(token).of(&world.node).await;
+    tickets.problem(403, "renter-only");
+    let receipts = ask(Method::GET, "/api/v1/lease/receipts").bearer(token).of(&world.node).await;
+    receipts.problem(403, "renter-only");
+    // A page of his that loads again is no renter's either.
+    let resume = json!({"ticket": made["resume_ticket"]}).to_string();
+    let again = ask(Method::POST, &at("/redeem")).json(resume).of(&world.node).await.json();
+    let own = again["token"].as_str().unwrap();
+    ask(Method::DELETE, &at("")).bearer(own).of(&world.node).await.problem(403, "out-of-scope");
+    // Nor does an operator look into it.
+    let offer = ask(Method::POST, &at("/whep")).bearer(OPERATOR).sdp(common::CHROMIUM);
+    offer.of(&world.node).await.problem(403, "renter-only");
+
+    // One who may watch watches, and no more.
+    let watcher = odd(&|it| {
+        it.scopes = session::access::TicketScopes::new([TicketScope::View]).unwrap();
+    });
+    let watching = world.redeem(&watcher).await.json();
+    let watching = watching["token"].as_str().unwrap();
+    world.start(watching, &wish(None)).await.problem(403, "out-of-scope");
+    let seen = ask(Method::GET, "/api/v1/lease/sessions").bearer(watching).of(&world.node).await;
+    assert_eq!(seen.json()[0]["id"], id);
+    let enter = ask(Method::POST, &format!("/api/v1/lease/sessions/{id}/enter"));
+    let entered = enter.bearer(watching).of(&world.node).await;
+    assert_eq!((entered.status.as_u16(), &entered.json()["role"]), (201, &json!("spectator")));
+
+    // The renter takes the first back: its bearers are gone and its session ends.
+    let revoke = |guest: &Guest| {
+        ask(Method::DELETE, &format!("/api/v1/lease/tickets/{}", guest.ticket.id)).bearer(&renter)
+    };
+    assert_eq!(revoke(&twice).of(&world.node).await.status, 204);
+    world.start(token, &wish(None)).await.problem(401, "unauthorized");
+    let session = common::Session { id: id.into(), token: own.into(), ticket: String::new() };
+    assert_eq!(ended(&world.node, &session).await, "What let you in was taken back.");
+    let unused = odd(&|_| {});
+    assert_eq!(revoke(&unused).of(&world.node).await.status, 204);
+    world.redeem(&unused).await.problem(403, "ticket-revoked");
+    let known =
+        ask(Method::GET, "/api/v1/lease/tickets").bearer(&renter).of(&world.node).await.json();
+    let of = |guest: &Guest| {
+        let id = guest.ticket.id.to_string();
+        known.as_array().unwrap().iter().find(|it| it["ticket"] == *id).cloned().unwrap()
+    };
+    assert_eq!((&of(&twice)["uses"], &of(&twice)["revoked"]), (&json!(2), &json!(true)));
+    assert_eq!(of(&watcher)["revoked"], false);
+
+    // All of that outlives the node, and the order does not outlive its end.
+    let world = world.again().await;
+    world.redeem(&twice).await.problem(403, "ticket-revoked");
+    world.model.advance(600);
+    until("the end", async || world.order(order).await.is_none().then_some(())).await;
+    let late = Guest::of(&world, order, |_| {});
+    world.redeem(&late).await.problem(410, "order-over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cards_bound_sessions_and_trials_are_short_and_few() {
+    let world = World::new(&["chain.trials_a_day=1"]).await;
+    let order = world.rent(2, 300).await;
+    let token = world.token(order).await;
+    let session = world.start(&token, &wish(None)).await.session();
+    let mut client = join(&world.node, &session).await;
+    client.frame().await;
+    // A second order cannot be tried on this day, and the first goes on where it was.
+    let second = world.rent(1, 300).await;
+    let problem = world.challenge(second, &world.renter).await;
+    problem.problem(429, "too-many-trials");
+    let end = session.ask(Method::DELETE, "").bearer(&session.token).of(&world.node).await;
+    assert_eq!(end.status, 204);
+    let left = world.bearer(order, &world.renter).await["trial_ms"].as_u64().unwrap();
+    assert!((1..120_000).contains(&left), "{left}");
+
+    world.confirm(order).await;
+    let first = world.start(&token, &wish(None)).await.session();
+    world.start(&token, &wish(None)).await.session();
+    world.start(&token, &wish(None)).await.problem(409, "cards-taken");
+    let end = first.ask(Method::DELETE, "").bearer(&first.token).of(&world.node).await;
+    assert_eq!(end.status, 204);
+    // Its card is free as soon as that is answered.
+    world.start(&token, &wish(None)).await.session();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_ends_when_it_is_used_up() {
+    let world = World::new(&["chain.trial=1s"]).await;
+    let order = world.rent(1, 300).await;
+    let token = world.token(order).await;
+    let session = world.start(&token, &wish(None)).await.session();
+    let mut client = join(&world.node, &session).await;
+    let sentence = "The order was tried as long as it may be: confirm it to go on.";
+    assert_eq!(said(&mut client, "ended").await["reason"], sentence);
+    assert_eq!(ended(&world.node, &session).await, sentence);
+    world.start(&token, &wish(None)).await.problem(403, "trial-used");
+    // Nor after a restart.
+    let world = world.again().await;
+    world.challenge(order, &world.renter).await.problem(403, "trial-used");
+    world.confirm(order).await;
+    let token = world.token(order).await;
+    world.start(&token, &wish(None)).await.session();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_lapses_or_vanishes_ends_its_sessions() {
+    let world = World::new(&[]).await;
+    let order = world.rent(1, 300).await;
+    let token = world.token(order).await;
+    let session = world.start(&token, &wish(None)).await.session();
+    world.model.advance(150);
+    assert_eq!(ended(&world.node, &session).await, "The order was not confirmed in time.");
+    world.start(&token, &wish(None)).await.problem(410, "order-lapsed");
+    let renter = world.chain(Wallet::Renter);
+    renter.confirm(order, PLENTY).await.unwrap_err();
+
+    let order = world.rent(1, 300).await;
+    world.confirm(order).await;
+    let token = world.token(order).await;
+    let session = world.start(&token, &wish(None)).await.session();
+    // Offline: who plays goes on, others do not begin.
+    let controller = world.chain(Wallet::Controller);
+    controller.report_offline(&world.machine, PLENTY).await.unwrap();
+    until("the report", async || {
+        let reply = world.challenge(order, &world.renter).await;
+        (reply.status == 503).then(|| reply.problem(503, "machine-offline"))
+    })
+    .await;
+    assert_ne!(state(&world.node, &session).await, "ended");
+    controller.report_online(&world.machine, PLENTY).await.unwrap();
+    world.model.force_machine_exit();
+    assert_eq!(ended(&world.node, &session).await, "The machine is gone from the chain.");
+    world.challenge(order, &world.renter).await.problem(410, "machine-gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_chain_blocks_are_estimated_and_clocks_may_jump() {
+    let world = World::new(&[]).await;
+    world.model.govern(|limits| limits.slot = Some(Duration::from_secs(6)));
+    let order = world.rent(1, 300).await;
+    world.confirm(order).await;
+    let token = world.token(order).await;
+    let session = world.start(&token, &wish(None)).await.session();
+    let mut client = join(&world.node, &session).await;
+    client.frame().await;
+    world.model.lose("the cable");
+    until("the loss", async || (!world.lease().await["connected"].as_bool()?).then_some(())).await;
+    // A minute without the chain: no frame waits for it, and others may begin.
+    let before = world.block().await;
+    for _ in 0..6 {
+        world.boot.forward(Duration::from_secs(10));
+        client.frame().await;
+    }
+    until("estimated blocks", async || (world.block().await == before + 10).then_some(())).await;
+    // Back: time that was told is not taken back.
+    world.boot.back(Duration::from_secs(600));
+    client.frame().await;
+    assert!(world.block().await >= before);
+    assert_eq!(state(&world.node, &session).await, "live");
+    // Forward, as when the machine slept: the order is over.
+    world.boot.forward(Duration::from_secs(600 + 1_800));
+    let sentence = "The time that the machine was rented for is over.";
+    assert_eq!(ended(&world.node, &session).await, sentence);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_down_goes_on_from_what_it_knew() {
+    let world = World::new(&[]).await;
+    world.model.govern(|limits| limits.slot = Some(Duration::from_secs(6)));
+    let order = world.rent(1, 300).await;
+    world.confirm(order).await;
+    world.kept(order).await;
+    let block = world.block().await;
+    // Without the chain, and a minute later by the system's clock.
+    let world = world.again_alone(Duration::from_secs(60)).await;
+    let lease = world.lease().await;
+    assert_eq!((&lease["connected"], lease["block"].as_u64()), (&json!(false), Some(block + 10)));
+    let token = world.token(order).await;
+    world.start(&token, &wish(None)).await.session();
+    // One that has heard nothing says so.
+    let fresh = World::alone().await;
+    fresh.challenge(order, &fresh.renter).await.problem(503, "no-head");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_is_another_grants_nothing() {
+    let world = World::new(&[]).await;
+    let order = world.rent(1, 300).await;
+    let elsewhere = format!("chain.genesis=\"{GENESIS_OF_OTHERS}\"");
+    let world = World::on(world.model.clone(), &[&elsewhere]).await;
+    until("the chain", async || {
+        let reply = world.challenge(order, &world.renter).await;
+        reply.json()["type"].as_str()?.ends_with("wrong-genesis").then_some(())
+    })
+    .await;
+}
+
+/// The page's part of receipts: slices come while the session lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_are_acknowledged_while_they_come() {
+    let world = World::new(&["chain.tariff=\"3600000\""]).await;
+    let order = world.rent(1, 300).await;
+    world.confirm(order).await;
+    let token = world.token(order).await;
+    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    let session = world.start(&token, &wish(Some(&key))).await.session();
+    let mut client = join(&world.node, &session).await;
+    let slice = said(&mut client, "receipt").await;
+    let forged = ed25519_dalek::SigningKey::from_bytes(&[8; 32]);
+    for key in [&forged, &key] {
+        let message = tenant::acknowledgement(&slice, key);
+        client.send(DataChannel::Control, message.to_string().as_bytes()).await;
+    }
+    let chain = json!({"receipts": slice["chain"]});
+    let acknowledged = until("the acknowledgement", async || {
+        let records = world.export(&token, &chain).await.records().unwrap();
+        records[1].acknowledged.is_some().then_some(records)
+    })
+    .await;
+    let audit = ledger::verify(&world.machine, &acknowledged);
+    assert!(audit.is_sound(), "{:?}", audit.findings);
+    // A planck a millisecond.
+    assert_eq!(audit.totals.charge, Planck(audit.totals.wall_ms.into()));
+    let of_session = said(&mut client, "lease").await;
+    assert_eq!(of_session["receipts"], slice["chain"]);
+    let _: Value = of_session;
+}
+
+/// Where a child of the test below has its ledger: a disk of a few megabytes.
+const FOLDER: &str = "NEARLIGHT_TEST_SMALL_DISK";
+
+#[test]
+fn a_full_disk_ends_what_cannot_be_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new("bwrap")
+        .args(["--dev-bind", "/", "/", "--size", "4000000", "--tmpfs"])
+        .arg(folder.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "on_a_small_disk", "--nocapture"])
+        .env(FOLDER, folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("the disk was full"), "{said}");
+}
+
+/// What the test above runs as a process of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_small_disk() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let folder = std::path::Path::new(&folder);
+    let world = World::below(folder).await;
+    let order = world.rent(1, 300).await;
+    world.confirm(order).await;
+    let token = world.token(order).await;
+    let session = world.start(&token, &wish(None)).await.session();
+    let mut client = join(&world.node, &session).await;
+    client.frame().await;
+    let mut filler = std::fs::File::create(folder.join("filler")).unwrap();
+    while std::io::Write::write_all(&mut filler, &[0; 512]).is_ok() {}
+    // Whoever comes is not let in by what cannot be written down, and nothing counts.
+    let guest = Guest::of(&world, order, |_| {});
+    until("a full ledger", async || {
+        let reply = world.redeem(&guest).await;
+        (reply.status == 507).then(|| reply.problem(507, "not-durable"))
+    })
+    .await;
+    // Whoever plays is stopped at the end of a slice.
+    let sentence = "What the session uses could not be written down.";
+    assert_eq!(said(&mut client, "ended").await["reason"], sentence);
+    assert_eq!(ended(&world.node, &session).await, sentence);
+    drop(filler);
+    std::fs::remove_file(folder.join("filler")).unwrap();
+    let guest = Guest::of(&world, order, |_| {});
+    assert_eq!(world.redeem(&guest).await.status, 201);
+    println!("the disk was full");
+}
