@@ -17,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{self, Config, Log, LogFormat};
 use crate::encoders::{PROBE_COMMAND, Probing};
+use crate::rented::cli as rented;
 
 /// The program that runs, also when its file has been replaced meanwhile.
 const OURSELVES: &str = "/proc/self/exe";
@@ -30,6 +31,7 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 enum Command {
     /// Run the server until SIGINT or SIGTERM.
     Serve(Source),
@@ -37,6 +39,9 @@ enum Command {
     Doctor(Source),
     /// Check the configuration and print it with every default filled in.
     CheckConfig(Source),
+    /// A renter's or an owner's.
+    #[command(flatten)]
+    Rented(rented::Command),
     /// Print the OpenAPI document of the HTTP interface.
     Openapi,
     /// Run a chain of development to rent machines on: the program `nearlight-devchain`, which lies beside this one.
@@ -61,7 +66,7 @@ enum Command {
 
 /// Where the configuration comes from.
 #[derive(Debug, clap::Args)]
-struct Source {
+pub(crate) struct Source {
     /// TOML file; see `nearlight.example.toml` for every key.
     #[arg(long, short, env = "NEARLIGHT_CONFIG")]
     config: Option<PathBuf>,
@@ -71,7 +76,7 @@ struct Source {
 }
 
 impl Source {
-    fn load(&self) -> Result<Config> {
+    pub(crate) fn load(&self) -> Result<Config> {
         config::load(self.config.as_deref(), std::env::vars(), &self.overrides)
             .context("the configuration is not valid")
     }
@@ -115,6 +120,10 @@ fn execute(command: &Command) -> Result<()> {
             anyhow::ensure!(starts, "this machine cannot run a node, see above");
         }
         Command::CheckConfig(source) => write!(out, "{}", toml::to_string(&source.load()?)?)?,
+        Command::Rented(command) => {
+            drop(out);
+            return rented::run(command);
+        }
         Command::Openapi => write!(out, "{}", crate::http::openapi_json())?,
         Command::Devchain { arguments } => return devchain(arguments),
         Command::Version => writeln!(out, "nearlight {}", env!("CARGO_PKG_VERSION"))?,

@@ -12,7 +12,9 @@
 
 pub(crate) mod access;
 mod bearers;
+pub mod cli;
 mod clock;
+mod connect;
 mod index;
 mod kept;
 mod key;

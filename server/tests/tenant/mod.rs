@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures::FutureExt as _;
 use keys::{MachineKey, Pair, from_hex, to_hex};
@@ -273,6 +273,18 @@ impl World {
         let text = guest.ticket.text();
         let ask = ask(Method::POST, "/api/v1/lease/tickets/redeem").body(guest.secret.clone());
         proven(ask, &proof(&text, &guest.signer)).of(&self.node).await
+    }
+
+    /// Takes a link as the page does.
+    pub async fn follow(&self, link: &str) -> Reply {
+        let (_, fragment) = link.split_once("#lease=").unwrap();
+        let carried = BASE64_URL_SAFE_NO_PAD.decode(fragment).unwrap();
+        let carried: Value = serde_json::from_slice(&carried).unwrap();
+        let text = |key: &str| carried[key].as_str().unwrap().to_owned();
+        let ask = ask(Method::POST, "/api/v1/lease/tickets/redeem").body(text("secret"));
+        proven(ask, &(BASE64_STANDARD.encode(text("ticket")), text("signature")))
+            .of(&self.node)
+            .await
     }
 
     pub async fn receipts(&self, token: &str) -> Vec<Value> {

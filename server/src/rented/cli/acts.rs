@@ -1,0 +1,193 @@
+//! What is asked of the chain, and what it answers.
+
+use anyhow::{Context as _, Result, ensure};
+use keys::ss58;
+use serde_json::json;
+use session::rental::{
+    AccountId, At, MachineId, MachineStatus, Order, OrderStatus, Planck, Proven, RentId,
+    RentalChain,
+};
+
+use super::Presence;
+use super::answer::Answer;
+
+/// What an order would cost.
+///
+/// # Errors
+/// When the chain cannot be read or names no price.
+pub async fn quote(
+    chain: &dyn RentalChain,
+    machine: &MachineId,
+    cards: u32,
+    blocks: u32,
+) -> Result<Answer> {
+    let seen = chain.price_inputs(At::Finalized, machine).await?;
+    let limits = chain.limits(At::Finalized).await?.value;
+    let inputs = seen.value.context("the chain has no such machine")?;
+    ensure!(
+        blocks > 0 && blocks.is_multiple_of(limits.rent_step),
+        "an order lasts a multiple of {} blocks",
+        limits.rent_step
+    );
+    ensure!(blocks <= limits.longest, "the longest order has {} blocks", limits.longest);
+    let quote = inputs.quote(cards, blocks)?;
+    Ok(Answer::default()
+        .field("machine", "machine", machine.to_string())
+        .field("block", "at final block", seen.head.number.0)
+        .field("cards", "cards", cards)
+        .field("blocks", "blocks", blocks)
+        .field("usd_millionths", "price in millionths of a dollar", quote.usd_millionths)
+        .amount("rent", "rent, held until the order is confirmed", quote.rent)
+        .amount("fixed", "fixed fee, never given back", quote.fixed)
+        .amount("total", "total, and the network's fee beside it", quote.total)
+        .amount("burnt", "of the rent is burnt", limits.burn.of(quote.rent))
+        .field("confirm_within", "to be confirmed within blocks", limits.confirm_window))
+}
+
+/// Rents.
+///
+/// # Errors
+/// See [`session::rental::CallError`].
+pub async fn rent(
+    chain: &dyn RentalChain,
+    machine: &MachineId,
+    cards: u32,
+    blocks: u32,
+    ceiling: Planck,
+) -> Result<Answer> {
+    let proven = chain.rent(machine, cards, blocks, ceiling).await?;
+    let event = proven.event;
+    let limits = chain.limits(At::Finalized).await?.value;
+    Ok(proof(&proven)
+        .field("order", "order", event.rent_id.to_string())
+        .field("cards", "cards", event.gpus)
+        .field("blocks", "blocks", event.blocks)
+        .amount("rent", "rent, held", event.fee)
+        .amount("fixed", "fixed fee, paid", limits.fixed_fee)
+        .field(
+            "confirm_by",
+            "to be confirmed by block",
+            proven.block.after(limits.confirm_window).0,
+        ))
+}
+
+/// Confirms.
+///
+/// # Errors
+/// See [`session::rental::CallError`].
+pub async fn confirm(chain: &dyn RentalChain, order: RentId, ceiling: Planck) -> Result<Answer> {
+    let proven = chain.confirm(order, ceiling).await?;
+    Ok(proof(&proven).field("order", "order", proven.event.rent_id.to_string()).amount(
+        "paid",
+        "rent, paid",
+        proven.event.fee,
+    ))
+}
+
+/// Prolongs.
+///
+/// # Errors
+/// See [`session::rental::CallError`].
+pub async fn relet(
+    chain: &dyn RentalChain,
+    order: RentId,
+    blocks: u32,
+    ceiling: Planck,
+) -> Result<Answer> {
+    let proven = chain.relet(order, blocks, ceiling).await?;
+    Ok(proof(&proven)
+        .field("order", "order", proven.event.rent_id.to_string())
+        .field("added", "blocks added", proven.event.added)
+        .amount("paid", "rent, paid", proven.event.fee))
+}
+
+/// The block that proves a call.
+fn proof<T>(proven: &Proven<T>) -> Answer {
+    Answer::default()
+        .field("block", "in final block", proven.block.0)
+        .field("hash", "hash", proven.hash.to_string())
+        .amount("network_fee", "network's fee", proven.network_fee)
+}
+
+/// The orders of a machine.
+///
+/// # Errors
+/// When the chain cannot be read.
+pub async fn orders_of_machine(chain: &dyn RentalChain, machine: &MachineId) -> Result<Answer> {
+    let seen = chain.orders_of_machine(At::Finalized, machine).await?;
+    Ok(listed(seen.head.number.0, &seen.value))
+}
+
+/// The orders of a renter.
+///
+/// # Errors
+/// When the chain cannot be read.
+pub async fn orders_of_renter(chain: &dyn RentalChain, renter: &AccountId) -> Result<Answer> {
+    let seen = chain.orders_of_renter(At::Finalized, renter).await?;
+    Ok(listed(seen.head.number.0, &seen.value))
+}
+
+fn listed(block: u32, orders: &[Order]) -> Answer {
+    let shown = |order: &Order| {
+        let state = match order.status {
+            OrderStatus::Waiting => "waiting for confirmation",
+            OrderStatus::Renting => "renting",
+        };
+        let (renter, cards) = (ss58::encode(&order.renter, ss58::PREFIX), order.slots.as_slice());
+        let line = format!(
+            "order {}: {state}, cards {cards:?}, blocks {} to {}, renter {renter}",
+            order.rent_id, order.start, order.end
+        );
+        let value = json!({
+            "order": order.rent_id.to_string(), "machine": order.machine.to_string(),
+            "renter": renter, "state": state, "cards": cards, "start": order.start.0,
+            "confirmed": order.confirmed.0, "end": order.end.0,
+        });
+        (line, value)
+    };
+    let answer = Answer::default().field("block", "at final block", block);
+    let answer = if orders.is_empty() { answer.note("no orders") } else { answer };
+    answer.list("orders", orders.iter().map(shown).collect())
+}
+
+/// The machine.
+///
+/// # Errors
+/// When the chain cannot be read or has no such machine.
+pub async fn machine(chain: &dyn RentalChain, id: &MachineId) -> Result<Answer> {
+    let seen = chain.machine(At::Finalized, id).await?;
+    let machine = seen.value.context("the chain has no such machine")?;
+    let status = match machine.status {
+        MachineStatus::Online => "online",
+        MachineStatus::Rented => "rented",
+        MachineStatus::Offline => "offline",
+        MachineStatus::Exit => "gone",
+        MachineStatus::Preparing => "not there yet",
+    };
+    Ok(Answer::default()
+        .field("machine", "machine", machine.id.to_string())
+        .field("block", "at final block", seen.head.number.0)
+        .field("status", "status", status)
+        .field("cards", "cards", machine.gpus)
+        .field("rented", "of them rented", machine.rented_gpus)
+        .field("points", "points", machine.calc_point)
+        .field("owner", "owner", ss58::encode(&machine.owner, ss58::PREFIX))
+        .field("controller", "controller", ss58::encode(&machine.controller, ss58::PREFIX)))
+}
+
+/// Reports a machine.
+///
+/// # Errors
+/// See [`session::rental::CallError`].
+pub async fn report_machine(
+    chain: &dyn RentalChain,
+    id: &MachineId,
+    presence: Presence,
+    ceiling: Planck,
+) -> Result<Answer> {
+    let proven = match presence {
+        Presence::Online => chain.report_online(id, ceiling).await?,
+        Presence::Offline => chain.report_offline(id, ceiling).await?,
+    };
+    Ok(proof(&proven).field("machine", "machine", proven.event.machine.to_string()))
+}

@@ -1,0 +1,411 @@
+//! The commands of renters and owners: `quote`, `rent`, `confirm`, `relet`, `orders`, `machine`, `ticket`, `receipts`.
+//!
+//! What they do goes through [`RentalChain`]; here are their words, their keys and how they answer. Amounts are read as whole
+//! planck or as `12.5 DBC`, and written with unit and all digits.
+
+mod acts;
+mod answer;
+mod receipts;
+mod ticket;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Subcommand;
+use keys::{CommandSigner, Keystore, Kind, Pair, Signer};
+use session::rental::{AccountId, MachineId, Planck, RentId, RentalChain};
+
+pub use acts::{
+    confirm, machine, orders_of_machine, orders_of_renter, quote, relet, rent, report_machine,
+};
+pub use answer::Answer;
+pub use receipts::verify;
+pub use ticket::{Wish, make};
+
+use crate::cli::Source;
+use crate::config::Chain;
+
+/// How long an external signer may take: as long as a person does.
+const SIGNER_PATIENCE: Duration = Duration::from_secs(120);
+
+/// A command of a renter or an owner.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// What an order of the machine would cost.
+    Quote {
+        /// Graphics cards.
+        #[arg(long, default_value_t = 1)]
+        cards: u32,
+        /// Blocks of 6 s, a multiple of 300 (half an hour).
+        #[arg(long)]
+        blocks: u32,
+        /// Where, and by whom.
+        #[command(flatten)]
+        context: Context,
+    },
+    /// Rent the machine; what leaves the wallet or is held is at most the ceiling.
+    Rent {
+        /// Graphics cards.
+        #[arg(long, default_value_t = 1)]
+        cards: u32,
+        /// Blocks of 6 s, a multiple of 300 (half an hour).
+        #[arg(long)]
+        blocks: u32,
+        /// Such as "20 DBC", or planck.
+        #[arg(long, value_parser = amount)]
+        ceiling: Planck,
+        /// Where, and by whom.
+        #[command(flatten)]
+        context: Context,
+    },
+    /// Confirm an order, which pays it, within 150 blocks of renting.
+    Confirm {
+        /// The order.
+        order: u64,
+        /// For the network's fee.
+        #[arg(long, value_parser = amount, default_value = "1 DBC")]
+        ceiling: Planck,
+        /// Where, and by whom.
+        #[command(flatten)]
+        context: Context,
+    },
+    /// Prolong an order.
+    Relet {
+        /// The order.
+        order: u64,
+        /// Blocks of 6 s, at least 100.
+        #[arg(long)]
+        blocks: u32,
+        /// Rent and the network's fee are at most this.
+        #[arg(long, value_parser = amount)]
+        ceiling: Planck,
+        /// Where, and by whom.
+        #[command(flatten)]
+        context: Context,
+    },
+    /// The orders of the machine, or of a renter.
+    Orders {
+        /// An address; without it the machine's orders are listed.
+        #[arg(long)]
+        renter: Option<String>,
+        /// Where, and by whom.
+        #[command(flatten)]
+        context: Context,
+    },
+    /// The machine as the chain has it; and for its controller: say that it is there, or away.
+    Machine {
+        /// Report it as this.
+        #[arg(long)]
+        report: Option<Presence>,
+        /// For the network's fee of a report.
+        #[arg(long, value_parser = amount, default_value = "1 DBC")]
+        ceiling: Planck,
+        /// Where, and by whom.
+        #[command(flatten)]
+        context: Context,
+    },
+    /// Make a link that lets somebody else use an order.
+    Ticket {
+        /// The order.
+        order: u64,
+        /// The node as it is reached: scheme, host and port.
+        #[arg(long)]
+        node: String,
+        /// What for: of view, play, start, stop, files.
+        #[arg(long, value_delimiter = ',', default_value = "view,play,start,stop")]
+        allow: Vec<String>,
+        /// How often it may be taken.
+        #[arg(long, default_value_t = 1)]
+        uses: u32,
+        /// Seconds that it is good for.
+        #[arg(long, default_value_t = 86_400)]
+        lasts: u64,
+        /// For this card alone.
+        #[arg(long)]
+        card: Option<u32>,
+        /// Where, and by whom.
+        #[command(flatten)]
+        context: Context,
+    },
+    /// Receipts: list and export them from a node, verify files of them.
+    Receipts {
+        /// Which.
+        #[command(subcommand)]
+        what: Receipts,
+        /// Where.
+        #[command(flatten)]
+        context: Context,
+    },
+}
+
+/// Commands of receipts.
+#[derive(Debug, Subcommand)]
+pub enum Receipts {
+    /// Check a file of receipts; nothing is needed but the machine's public key, which is its id.
+    Verify {
+        /// What `export` wrote.
+        file: PathBuf,
+        /// The machine's id, 64 digits; without it that of the configuration.
+        #[arg(long)]
+        machine: Option<String>,
+    },
+    /// What receipts a node has.
+    List {
+        /// The node: `http://host:port`.
+        #[arg(long)]
+        node: String,
+        /// An operator's or a renter's bearer token.
+        #[arg(long, env = "NEARLIGHT_TOKEN", hide_env_values = true)]
+        token: String,
+    },
+    /// Write receipts to the standard output.
+    Export {
+        /// Their name, as `list` tells it.
+        receipts: String,
+        /// The node: `http://host:port`.
+        #[arg(long)]
+        node: String,
+        /// An operator's or a renter's bearer token.
+        #[arg(long, env = "NEARLIGHT_TOKEN", hide_env_values = true)]
+        token: String,
+        /// As a table, instead of JSON that can be verified.
+        #[arg(long)]
+        csv: bool,
+    },
+}
+
+/// What a controller reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Presence {
+    /// It is there again.
+    Online,
+    /// It is away.
+    Offline,
+}
+
+/// Which chain, machine and wallet, and how to answer. The configuration's `[chain]` fills in what is not given.
+#[derive(Debug, clap::Args)]
+pub struct Context {
+    #[command(flatten)]
+    source: Source,
+    /// Address of a node of the chain, `ws://` or `wss://`; several times for several.
+    #[arg(long)]
+    rpc: Vec<String>,
+    /// Hash of the chain's block 0.
+    #[arg(long)]
+    genesis: Option<String>,
+    /// The machine's id, 64 digits.
+    #[arg(long = "on", value_name = "MACHINE")]
+    on: Option<String>,
+    /// The wallet: a keystore as wallets export it. Its password is in NEARLIGHT_WALLET_PASSWORD. Without it the seed is
+    /// in NEARLIGHT_WALLET_SEED, 64 hexadecimal digits of sr25519.
+    #[arg(long)]
+    wallet: Option<PathBuf>,
+    /// The wallet: a command that signs, with its arguments after spaces.
+    #[arg(long, requires = "account")]
+    signer: Option<String>,
+    /// The account that the command signs for.
+    #[arg(long)]
+    account: Option<String>,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Context {
+    /// The configuration with what was said on the command line.
+    fn over(&self, mut chain: Chain) -> Chain {
+        if !self.rpc.is_empty() {
+            chain.rpc.clone_from(&self.rpc);
+        }
+        if let Some(genesis) = &self.genesis {
+            chain.genesis.clone_from(genesis);
+        }
+        if let Some(machine) = &self.on {
+            chain.machine.clone_from(machine);
+        }
+        chain
+    }
+
+    /// Who signs; none where nothing says so. Blocks while a keystore is opened.
+    ///
+    /// # Errors
+    /// When a key is there and cannot be used.
+    fn signer(&self) -> Result<Option<Arc<dyn Signer>>> {
+        if let (Some(command), Some(account)) = (&self.signer, &self.account) {
+            let account = account_of(account)?;
+            let mut words = command.split_whitespace().map(ToOwned::to_owned);
+            let program = words.next().context("--signer names no command")?;
+            let signer = CommandSigner::new(account, program, words.collect(), SIGNER_PATIENCE);
+            return Ok(Some(Arc::new(signer)));
+        }
+        if let Some(path) = &self.wallet {
+            let password = std::env::var("NEARLIGHT_WALLET_PASSWORD")
+                .context("NEARLIGHT_WALLET_PASSWORD is not set")?;
+            return Ok(Some(Arc::new(Keystore::read(path)?.open(&password)?)));
+        }
+        match std::env::var("NEARLIGHT_WALLET_SEED") {
+            Ok(seed) => Ok(Some(Arc::new(Pair::of_text(Kind::Sr25519, &seed)?))),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// Runs a command and writes its answer.
+///
+/// # Errors
+/// Why it did nothing; also where receipts cannot be believed.
+pub fn run(command: &Command) -> Result<()> {
+    let context = command.context();
+    let chain = context.over(context.source.load()?.chain);
+    let answer = match command {
+        Command::Receipts { what, .. } => read(what, &chain)?,
+        _ => {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .context("cannot start the runtime")?;
+            runtime.block_on(on_chain(command, context, &chain))?
+        }
+    };
+    std::io::stdout().lock().write_all(&answer.written(context.json))?;
+    ensure!(!answer.is_failure(), "the receipts cannot be believed");
+    Ok(())
+}
+
+async fn on_chain(command: &Command, context: &Context, config: &Chain) -> Result<Answer> {
+    let machine = MachineId::parse(&config.machine);
+    let signer = context.signer()?;
+    let chain = super::connect::wallet(config, signer.clone()).await?;
+    act(command, chain.as_ref(), machine, signer).await
+}
+
+impl Command {
+    fn context(&self) -> &Context {
+        match self {
+            Self::Quote { context, .. }
+            | Self::Rent { context, .. }
+            | Self::Confirm { context, .. }
+            | Self::Relet { context, .. }
+            | Self::Orders { context, .. }
+            | Self::Machine { context, .. }
+            | Self::Ticket { context, .. }
+            | Self::Receipts { context, .. } => context,
+        }
+    }
+}
+
+/// Carries out what needs the chain.
+///
+/// # Errors
+/// What the chain, a key or the words say.
+pub async fn act(
+    command: &Command,
+    chain: &dyn RentalChain,
+    machine: Option<MachineId>,
+    signer: Option<Arc<dyn Signer>>,
+) -> Result<Answer> {
+    let there = || machine.context("which machine? Set chain.machine or give --on");
+    match command {
+        Command::Quote { cards, blocks, .. } => quote(chain, &there()?, *cards, *blocks).await,
+        Command::Rent { cards, blocks, ceiling, .. } => {
+            rent(chain, &there()?, *cards, *blocks, *ceiling).await
+        }
+        Command::Confirm { order, ceiling, .. } => confirm(chain, RentId(*order), *ceiling).await,
+        Command::Relet { order, blocks, ceiling, .. } => {
+            relet(chain, RentId(*order), *blocks, *ceiling).await
+        }
+        Command::Orders { renter: Some(renter), .. } => {
+            orders_of_renter(chain, &account_of(renter)?).await
+        }
+        Command::Orders { renter: None, .. } => orders_of_machine(chain, &there()?).await,
+        Command::Machine { report: None, .. } => acts::machine(chain, &there()?).await,
+        Command::Machine { report: Some(presence), ceiling, .. } => {
+            report_machine(chain, &there()?, *presence, *ceiling).await
+        }
+        Command::Ticket { order, node, allow, uses, lasts, card, .. } => {
+            let signer = signer.context("whose ticket? Give --wallet or --signer")?;
+            let wish = Wish {
+                rent_id: RentId(*order),
+                node: node.trim_end_matches('/').to_owned(),
+                allow: allow.clone(),
+                uses: *uses,
+                lasts: *lasts,
+                card: *card,
+            };
+            make(chain, &there()?, &wish, signer).await
+        }
+        Command::Receipts { .. } => bail!("receipts need no chain"),
+    }
+}
+
+/// Carries out what needs no chain.
+///
+/// # Errors
+/// What is wrong with a file, or a node says; receipts that cannot be believed.
+pub fn read(command: &Receipts, configured: &Chain) -> Result<Answer> {
+    match command {
+        Receipts::Verify { file, machine } => {
+            let machine = machine.as_deref().unwrap_or(&configured.machine);
+            let machine = MachineId::parse(machine).context("whose receipts? Give --machine")?;
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            verify(&machine, &text)
+        }
+        Receipts::List { node, token } => receipts::list(node, token),
+        Receipts::Export { receipts, node, token, csv } => {
+            receipts::export(node, token, receipts, *csv)
+        }
+    }
+}
+
+/// An account as people write it.
+fn account_of(text: &str) -> Result<AccountId> {
+    let (account, prefix) = keys::ss58::decode(text)?;
+    if prefix != keys::ss58::PREFIX {
+        tracing::warn!(
+            prefix,
+            "the address is written for another network; the account is the same"
+        );
+    }
+    Ok(account)
+}
+
+/// Planck, or DBC with the unit.
+fn amount(text: &str) -> Result<Planck, String> {
+    const WRONG: &str = "an amount is whole planck, or like \"12.5 DBC\" with at most 15 decimals";
+    let lower = text.trim().to_ascii_lowercase();
+    let Some(dbc) = lower.strip_suffix("dbc") else {
+        return lower.parse().map_err(|_| WRONG.to_owned());
+    };
+    let (whole, rest) = dbc.trim().split_once('.').unwrap_or((dbc.trim(), ""));
+    let plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || rest.len() > 15 || !plain(whole) || !plain(rest) {
+        return Err(WRONG.to_owned());
+    }
+    let planck = format!("{whole}{rest:0<15}");
+    planck.parse().map_err(|_| WRONG.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_units_or_are_planck() {
+        assert_eq!(amount("15"), Ok(Planck(15)));
+        assert_eq!(amount("12.5 DBC"), Ok(Planck(12_500_000_000_000_000)));
+        assert_eq!(amount("0.000000000000001dbc"), Ok(Planck(1)));
+        assert_eq!(
+            amount("340282366920938463463374 DBC").unwrap().in_dbc(),
+            "340282366920938463463374 DBC"
+        );
+        for bad in ["", "1.5", "-1", "DBC", "1e3 DBC", "1.0000000000000001 DBC", "1.2.3 DBC"] {
+            assert!(amount(bad).is_err(), "{bad}");
+        }
+    }
+}

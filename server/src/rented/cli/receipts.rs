@@ -1,0 +1,150 @@
+//! Receipts: from a node, and from files.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ledger::Export;
+use serde_json::{Value, json};
+use session::receipts::{Finding, Promise};
+use session::rental::MachineId;
+
+use super::answer::Answer;
+
+/// How long a node may say nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// More than a session's receipts have.
+const MOST: u64 = 256 << 20;
+
+/// Checks a file of receipts.
+///
+/// # Errors
+/// When the file is none; an answer that [fails](Answer::is_failure) where the receipts cannot be believed.
+pub fn verify(machine: &MachineId, text: &str) -> Result<Answer> {
+    let file: Export = serde_json::from_str(text).context("this is no file of receipts")?;
+    let records =
+        file.records().context("this is no file of receipts of a version that is known")?;
+    let audit = ledger::verify(machine, &records);
+    let mut answer = Answer::default().field("machine", "machine", machine.to_string()).field(
+        "records",
+        "records",
+        records.len(),
+    );
+    if let Some(open) = &audit.open {
+        answer = answer
+            .field("order", "order", open.rent_id.to_string())
+            .field("trial", "trial", open.tariff.trial)
+            .amount("tariff", "tariff", open.tariff.fee)
+            .field("tariff_ms", "for so many milliseconds", open.tariff.span_ms);
+    }
+    let totals = audit.totals;
+    answer = answer
+        .field("slices", "slices", audit.slices)
+        .field("metered_ms", "metered milliseconds", totals.wall_ms)
+        .field("unpaid_ms", "of them unpaid", totals.unpaid_ms)
+        .field("frames", "frames", totals.frames)
+        .field("bytes", "bytes", totals.bytes.to_string())
+        .amount("charge", "charged", totals.charge)
+        .field("closed", "closed", audit.close.map_or("not yet", |close| close.cause.name()))
+        .field("sound", "sound", audit.is_sound());
+    let findings = audit.findings.iter().map(|finding| {
+        let words = words(finding);
+        let fault = finding.is_fault();
+        let line = if fault { format!("FAULT: {words}") } else { format!("note: {words}") };
+        (line, json!({"fault": fault, "what": words}))
+    });
+    let answer = answer.list("findings", findings.collect());
+    Ok(if audit.is_sound() { answer } else { answer.fails() })
+}
+
+fn words(finding: &Finding) -> String {
+    match finding {
+        Finding::Unreadable(error) => error.to_string(),
+        Finding::BadSignature(number) => format!("record {number} is not signed by the machine"),
+        Finding::OtherMachine => "the receipts are of another machine".to_owned(),
+        Finding::OtherOrder(number) => format!("record {number} is of another order"),
+        Finding::Gap(from, to) => format!("records {from} to {to} are missing"),
+        Finding::Fork(number) => format!("there are two records {number}: a fork"),
+        Finding::Broken(number) => format!("record {number} does not follow the one before"),
+        Finding::MissingTail { last } => {
+            format!("what comes after record {last} is missing, or the session still runs")
+        }
+        Finding::AfterClose(number) => format!("record {number} comes after the last one"),
+        Finding::Overlap(number) => format!("slice {number} overlaps the one before"),
+        Finding::WrongCharge(number) => {
+            format!("slice {number} costs something else than the tariff says")
+        }
+        Finding::WrongTotals => "the last record's sums are wrong".to_owned(),
+        Finding::Unacknowledged(number) => format!("slice {number} was not acknowledged"),
+        Finding::BadAcknowledgement(number) => {
+            format!("slice {number} was acknowledged by somebody else than the player")
+        }
+        Finding::Missed { sequence, promise: Promise::FrameRate, promised, achieved } => format!(
+            "slice {sequence} had {achieved} frames in a thousand seconds, and {promised} were promised"
+        ),
+        Finding::Missed { sequence, promise: Promise::Latency, promised, achieved } => format!(
+            "slice {sequence} had a 95th percentile of {achieved} µs, and {promised} µs were promised"
+        ),
+        Finding::Unpaid { sequence, ms } => {
+            format!("{ms} ms of slice {sequence} were outside of the lease, and not charged")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// What receipts a node has.
+pub(super) fn list(node: &str, token: &str) -> Result<Answer> {
+    let body = get(node, "/api/v1/lease/receipts", token)?;
+    let chains: Vec<Value> = serde_json::from_slice(&body).context("the node's answer is odd")?;
+    let shown = |chain: Value| {
+        let text = |key: &str| chain[key].as_str().unwrap_or("still open").to_owned();
+        let charged = text("charged_planck").parse::<session::rental::Planck>();
+        let line = format!(
+            "{}: order {}, {} ms, {}, {}",
+            text("receipts"),
+            text("order"),
+            chain["metered_ms"],
+            charged.map_or_else(|_| text("charged_planck"), session::rental::Planck::in_dbc),
+            text("closed"),
+        );
+        (line, chain)
+    };
+    Ok(Answer::default().list("receipts", chains.into_iter().map(shown).collect()))
+}
+
+/// A session's receipts as they are.
+pub(super) fn export(node: &str, token: &str, name: &str, csv: bool) -> Result<Answer> {
+    ensure!(MachineId::parse(name).is_some(), "receipts are named by 64 digits");
+    let format = if csv { "?format=csv" } else { "" };
+    Ok(Answer::raw(get(node, &format!("/api/v1/lease/receipts/{name}{format}"), token)?))
+}
+
+/// Asks a node in the plainest way: over a connection that ends with the answer.
+fn get(node: &str, path: &str, token: &str) -> Result<Vec<u8>> {
+    let Some(host) = node.trim_end_matches('/').strip_prefix("http://") else {
+        bail!(
+            "only http:// is spoken here; for https: curl -H \"Authorization: Bearer …\" {node}{path}"
+        );
+    };
+    ensure!(token.bytes().all(|byte| byte.is_ascii_graphic()), "the token is odd");
+    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+    let mut stream = TcpStream::connect(&address).with_context(|| format!("no node at {node}"))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(MOST).read_to_end(&mut answer)?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let end = end.context("the node's answer breaks off")?;
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split_whitespace().nth(1).unwrap_or_default().to_owned();
+    let body = answer.split_off(end + 4);
+    if status != "200" {
+        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+        bail!(
+            "the node says {status}: {}",
+            problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("")
+        );
+    }
+    Ok(body)
+}
