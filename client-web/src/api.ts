@@ -1,12 +1,14 @@
 // The node's HTTP interface. It never guesses an address: it starts at one base and follows the absolute
 // addresses in answers.
-import type { JoinLink, PlaceLink, TicketLink } from './settings.ts';
+import type { LeaseTicket } from './rented/lease-link.ts';
+import type { JoinLink, LeasedLink, PlaceLink, TicketLink } from './settings.ts';
 import { isRecord } from './wire/control.ts';
-import type { Catalogue, Invitation, InvitedRole, NewSession, NodeReport, Problem, SaveResult, Saves, Session, SessionFiles } from './wire/index.ts';
+import type { Bearer, Catalogue, Challenge, ClientMessage, Invitation, InvitedRole, Lease, NewSession, NodeReport, Problem, Receipts, SaveResult, Saves, Session, SessionFiles } from './wire/index.ts';
 
 /** Kinds of problem that the page treats differently; every other one is `other`. */
 const PROBLEMS = [
   'unauthorized',
+  'rented',
   'refused',
   'unknown-app',
   'unknown-session',
@@ -156,6 +158,67 @@ export class Api {
   /** Takes an invitation back; who came by it is sent away. */
   async revoke(session: Session, id: number): Promise<void> {
     await this.request(`${session.url}/invitations/${id}`, { method: 'DELETE' }, session);
+  }
+
+  /** How a rented machine's orders stand. */
+  async lease(): Promise<Lease> {
+    const body = await this.json(await this.request(this.at('lease'), {}));
+    if (!isRecord(body) || !Array.isArray(body['orders'])) throw malformed('a lease');
+    return body as Lease;
+  }
+
+  /** A text for an order's renter to sign; `account` is his address. */
+  async challenge(order: string, account: string): Promise<Challenge> {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ order, account }) };
+    const body = await this.json(await this.request(this.at('lease/challenges'), init));
+    if (!isRecord(body) || typeof body['text'] !== 'string' || typeof body['body'] !== 'string') throw malformed('a challenge');
+    return body as Challenge;
+  }
+
+  /** Proves who rents the machine; `signature` is of the challenge's text. */
+  async prove({ text, body }: Challenge, signature: string): Promise<Bearer> {
+    return this.bearer('lease/bearers', text, signature, body, 'application/json');
+  }
+
+  /** Takes a renter's ticket. */
+  async redeemLease({ text, signature, secret }: LeaseTicket): Promise<Bearer> {
+    return this.bearer('lease/tickets/redeem', text, signature, secret, 'text/plain');
+  }
+
+  /** The sessions of the bearer's order. */
+  async leasedSessions(): Promise<readonly Session[]> {
+    const body = await this.json(await this.request(this.at('lease/sessions'), {}));
+    if (!Array.isArray(body)) throw malformed('a list of sessions');
+    return body as Session[];
+  }
+
+  /** Enters a session of the bearer's order. */
+  async enterLeased({ leased }: LeasedLink): Promise<Session> {
+    return this.session(await this.request(this.at(`lease/sessions/${encodeURIComponent(leased)}/enter`), { method: 'POST' }));
+  }
+
+  /** The receipts of the bearer's order. */
+  async receipts(): Promise<readonly Receipts[]> {
+    const body = await this.json(await this.request(this.at('lease/receipts'), {}));
+    if (!Array.isArray(body)) throw malformed('a list of receipts');
+    return body as Receipts[];
+  }
+
+  async downloadReceipts(receipts: string, format: 'json' | 'csv'): Promise<Blob> {
+    return (await this.request(this.at(`lease/receipts/${receipts}?format=${format}`), {}, undefined, CARRY_MS)).blob();
+  }
+
+  /** Acknowledges a slice whose session's connection is gone. */
+  async acknowledge({ chain, sequence, signature }: Extract<ClientMessage, { type: 'acknowledge' }>): Promise<void> {
+    const init = { method: 'POST', keepalive: true, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ sequence, signature }) };
+    await this.request(this.at(`lease/receipts/${chain}/acknowledgements`), init);
+  }
+
+  private async bearer(path: string, text: string, signature: string, body: string, kind: string): Promise<Bearer> {
+    const headers = { 'content-type': kind, 'nearlight-proof': base64(text), 'nearlight-signature': signature.replace(/^0x/, '') };
+    const answer = await this.json(await this.request(this.at(path), { method: 'POST', headers, body }));
+    if (!isRecord(answer) || typeof answer['token'] !== 'string' || !Array.isArray(answer['scopes'])) throw malformed('a bearer');
+    return answer as Bearer;
   }
 
   /** What a player keeps of a game. */
@@ -346,6 +409,10 @@ async function problemOf(response: Response): Promise<ApiProblem> {
 export function isWebTransportAddress(value: unknown): value is WebTransportAddress {
   return isRecord(value) && typeof value['url'] === 'string' && Array.isArray(value['certificate_hashes']) &&
     value['certificate_hashes'].every((hash) => typeof hash === 'string');
+}
+
+function base64(text: string): string {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }
 
 function malformed(what: string): ApiFailure {

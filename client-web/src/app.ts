@@ -8,7 +8,9 @@ import type { Seat } from './session/play.ts';
 import { isFinal } from './session/state.ts';
 import { whoPlays } from './session/who.ts';
 import { addressFor, readFragment, type Link, type Settings, type TicketLink } from './settings.ts';
-import type { Catalogue, CatalogueEntry } from './wire/index.ts';
+import { Acknowledger } from './rented/acknowledger.ts';
+import type { LeaseTicket } from './rented/lease-link.ts';
+import type { Bearer, Catalogue, CatalogueEntry } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
 import { catalogueView } from './ui/catalogue.ts';
 import { lacksForFrames } from './platform.ts';
@@ -37,6 +39,8 @@ export class App {
   /** The newest one that came. */
   private known: Catalogue | undefined;
   private notice: HTMLElement | undefined;
+  /** Of the machine's order, where somebody proved that he may use it. */
+  private bearer: Bearer | undefined;
   /** One for all sessions of this page: what failed once fails again. */
   private readonly transports: TransportChoice;
 
@@ -64,11 +68,12 @@ export class App {
   }
 
   start(): void {
-    const { link, play } = this.settings;
+    const { lease, link, play } = this.settings;
     // A page that the browser kept as it was when it went plays on like one that is loaded again.
     window.addEventListener('pageshow', ({ persisted }) => { if (persisted && this.player !== undefined) location.reload(); });
     const left = takeUp(play ?? '');
-    if (link !== undefined) this.follow(link);
+    if (lease !== undefined) this.prove(lease);
+    else if (link !== undefined) this.follow(link);
     else if (play !== undefined) this.open(play, clientNow(), left !== undefined && 'ticket' in left ? left : undefined);
     else if (left !== undefined) this.follow(left);
     else this.showCatalogue();
@@ -77,8 +82,9 @@ export class App {
   /** Takes the token or the link that was just put into the address, and hides it. */
   private takeFragment(): void {
     if (location.hash === '') return;
-    const { token, link } = readFragment(new URL(location.href));
+    const { lease, token, link } = readFragment(new URL(location.href));
     hideFragment();
+    if (lease !== undefined) this.prove(lease);
     if (token !== undefined) this.api.setToken(token);
     if (link !== undefined) this.follow(link);
     // What plays goes on; what was refused may do better now.
@@ -172,6 +178,44 @@ export class App {
     this.play({ ...unknownEntry(''), title: 'Session' }, askedAt, { link });
   }
 
+  /** Asks who rents the machine, or takes a renter's ticket; then on to what was wanted. */
+  private prove(ticket?: LeaseTicket): void {
+    const wanted = playIn(location.href);
+    this.closePlayer();
+    document.title = 'Nearlight';
+    const enter = (bearer: Bearer): void => {
+      this.bearer = bearer;
+      this.api.setToken(bearer.token);
+    };
+    // Wallets are for few: what knows them comes when it is wanted.
+    import('./rented/door.ts').then(({ Door }) => {
+      const door = new Door({
+        lease: () => this.api.lease(),
+        challenge: (order, account) => this.api.challenge(order, account),
+        prove: (challenge, signature) => this.api.prove(challenge, signature),
+        redeem: (given) => this.api.redeemLease(given),
+        sessions: (bearer) => {
+          enter(bearer);
+          return this.api.leasedSessions();
+        },
+        onIn: (bearer) => {
+          enter(bearer);
+          this.show(wanted);
+        },
+        onEnter: (bearer, { id }) => {
+          enter(bearer);
+          this.follow({ leased: id });
+        },
+        onBack: () => {
+          history.replaceState(null, '', addressFor(new URL(location.href), undefined));
+          this.showCatalogue();
+        },
+      });
+      this.root.replaceChildren(door.element);
+      return ticket === undefined ? door.ask() : door.take(ticket);
+    }).catch((error: unknown) => { reportError(error); });
+  }
+
   private play(entry: CatalogueEntry, askedAt: Micros, { link, left, save }: Choice = {}): Player {
     this.closePlayer();
     document.title = titleOf(entry);
@@ -180,7 +224,8 @@ export class App {
     const saves = seat.player === undefined
       ? undefined
       : this.savesFor(entry, seat.player, (from, at) => { this.play(this.known?.entries.find(({ id }) => id === entry.id) ?? entry, at, { save: from }); });
-    const player = new Player({ entry, link, left, askedAt, seat, saves }, this.api, this.settings, this.transports, {
+    const receipts = this.bearer === undefined && left === undefined ? undefined : new Acknowledger(this.api);
+    const player = new Player({ entry, link, left, askedAt, seat, saves, receipts }, this.api, this.settings, this.transports, {
       onLeave: () => {
         // Going back takes a moment, in which it must not be done twice.
         if (!leaves) this.leave();
@@ -194,10 +239,11 @@ export class App {
         this.api.setToken(token);
         this.open(entry.id, at);
       },
+      onProve: () => { this.prove(); },
     });
     this.player = player;
     this.root.replaceChildren(player.element);
-    player.run().catch((error: unknown) => {
+    player.run().then(() => receipts?.end().catch(() => undefined)).catch((error: unknown) => {
       // The session turns every failure into a state; what is left is a bug and belongs in the console.
       reportError(error);
     });

@@ -1,5 +1,6 @@
 // What the page's address says. Token and ticket stand in the fragment, which no server and no log sees,
 // and are taken out of the address bar at once.
+import { readTicket, type LeaseTicket } from './rented/lease-link.ts';
 import type { TransportWish } from './session/choice.ts';
 import type { VideoWish } from './wire/index.ts';
 
@@ -23,8 +24,13 @@ export interface PlaceLink {
   readonly token: string;
 }
 
-/** What a link leads to; a place is only ever left by the page before. */
-export type Link = TicketLink | JoinLink | PlaceLink;
+/** A session of the order that a bearer is of, which runs already. */
+export interface LeasedLink {
+  readonly leased: string;
+}
+
+/** What a link leads to; a place is only ever left by the page before, a leased session chosen at the door. */
+export type Link = TicketLink | JoinLink | PlaceLink | LeasedLink;
 
 /** Which dynamic range sessions are asked for: `display` is high where the display has that. */
 export type RangeWish = 'standard' | 'display' | 'high';
@@ -36,6 +42,8 @@ export interface Settings {
   readonly token: string | undefined;
   /** A session to take over, or to join, at once. */
   readonly link: Link | undefined;
+  /** What a renter of the machine handed out. */
+  readonly lease: LeaseTicket | undefined;
   /** Entry to start at once. */
   readonly play: string | undefined;
   /** All but the range. */
@@ -85,13 +93,14 @@ export function videoFor({ video, range }: Pick<Settings, 'video' | 'range'>, di
 }
 
 /** What the fragment says; links that are opened in a tab with this page change nothing else. */
-export function readFragment(address: URL): Pick<Settings, 'token' | 'link'> {
+export function readFragment(address: URL): Pick<Settings, 'token' | 'link' | 'lease'> {
   const fragment = new URLSearchParams(address.hash.slice(1));
   const [token, session, ticket, invitation] = ['token', 'session', 'ticket', 'join'].map((name) => fragment.get(name) ?? '') as [string, string, string, string];
   const taken = session === '' || ticket === '' ? undefined : { session, ticket };
   return {
     token: token === '' ? undefined : token,
     link: invitation === '' ? taken : { invitation },
+    lease: readTicket(fragment.get('lease') ?? ''),
   };
 }
 

@@ -174,7 +174,7 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
   });
   const play = new PlaySession(api, what, left, { video: {}, barcode: false }, {
     onSession: () => undefined, onState: (state) => { states.push(state); },
-    onTrack: () => undefined, onSound: () => undefined, onSpeechFailed: () => undefined, onTransport: (of) => { taken.push(of); }, onHello: () => undefined, onStats: () => undefined, onCursor: () => undefined, onPointer: () => undefined, onStarting: () => undefined, onRumble: () => undefined, onPadEffects: () => undefined, onCopied: () => undefined, onWarning: () => undefined, onInputReady: () => undefined,
+    onTrack: () => undefined, onSound: () => undefined, onSpeechFailed: () => undefined, onTransport: (of) => { taken.push(of); }, onHello: () => undefined, onStats: () => undefined, onCursor: () => undefined, onPointer: () => undefined, onStarting: () => undefined, onRumble: () => undefined, onPadEffects: () => undefined, onCopied: () => undefined, onWarning: () => undefined, onLease: () => undefined, onInputReady: () => undefined,
   }, 7 as Micros, transports);
   const picture = (of: Pick<Progress, 'receivedAt' | 'decodedAt'> = newest().kind === 'webrtc' ? { decodedAt: clientNow() } : { receivedAt: clientNow(), decodedAt: clientNow() }): void => {
     play.progressed({ size: { width: 2, height: 2 }, rtp: undefined, ...of, presentedAt: clientNow(), presented: 1, reports: [] });

@@ -1,6 +1,6 @@
 // What a session tells of itself.
 import type { Micros } from '../units.ts';
-import type { Cursor, Hello, PadEffects, PointerPlace, Rumble, Session, StartStep, Stats } from '../wire/index.ts';
+import type { Cursor, Hello, LeaseStatus, PadEffects, PointerPlace, Rumble, Session, StartStep, Stats } from '../wire/index.ts';
 import type { TransportKind } from './choice.ts';
 import type { PlayState } from './state.ts';
 
@@ -32,6 +32,8 @@ export interface PlayEvents {
   readonly onCopied: (number: number) => void;
   /** The session ends in `inMs` for `reason`. */
   readonly onWarning: (reason: string, inMs: number) => void;
+  /** How the order stands that the session is of. */
+  readonly onLease: (status: LeaseStatus) => void;
   /** Input works again; whatever was held before is not held now. */
   readonly onInputReady: () => void;
 }

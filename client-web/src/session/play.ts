@@ -2,6 +2,7 @@
 // machine: state.ts.
 import { ApiProblem, type Api } from '../api.ts';
 import { InputSender } from '../input/sender.ts';
+import type { Acknowledger } from '../rented/acknowledger.ts';
 import type { Link, Settings, TicketLink } from '../settings.ts';
 import { clientNow, ms, type Micros } from '../units.ts';
 import type { Progress } from '../video/messages.ts';
@@ -58,6 +59,8 @@ export class PlaySession {
   /** When it was last known that the connection is good. */
   private goodAt = 0;
   private readonly abort = new AbortController();
+  /** Settles once receipts can be signed. */
+  private begun: Promise<void> | undefined;
   /** Settles once the node knows that the session is over here. */
   private farewell: Promise<void> = Promise.resolve();
   /** When the newest track came; no frame of it is older. */
@@ -75,7 +78,8 @@ export class PlaySession {
     private readonly what: string | Link,
     /** The session of this entry that the page before left. */
     private readonly left: TicketLink | undefined,
-    private readonly settings: Pick<Settings, 'video' | 'barcode'> & { readonly seat?: Seat },
+    /** `receipts`: where the machine is rented. */
+    private readonly settings: Pick<Settings, 'video' | 'barcode'> & { readonly seat?: Seat; readonly receipts?: Acknowledger | undefined },
     private readonly events: PlayEvents,
     askedAt: Micros,
     private readonly transports: Transports,
@@ -214,6 +218,7 @@ export class PlaySession {
     const ready = this.transports.ready();
     const session = await asked;
     this.session = session;
+    this.begun = this.settings.receipts?.begin(session);
     this.events.onSession(session);
     this.times.sessionUs = clientNow();
     if (isFinal(this.current)) this.endAtNode();
@@ -226,10 +231,11 @@ export class PlaySession {
 
   /** Not aborted when the user leaves: a session that was made unseen could not be ended. */
   private async ask(): Promise<Session> {
-    const { what, settings: { video, barcode, seat } } = this;
+    const { what, settings: { video, barcode, seat, receipts } } = this;
     const view = this.view === undefined ? {} : { view: this.view };
-    if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode, ...seat, ...view });
+    if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode, ...seat, ...view, ...(await receipts?.wish()) });
     if ('place' in what) return this.api.place(what);
+    if ('leased' in what) return this.api.enterLeased(what);
     return 'invitation' in what ? this.api.join(what) : this.api.redeem(what);
   }
 
@@ -512,6 +518,14 @@ export class PlaySession {
         return;
       case 'clipboard':
         this.events.onCopied(message.number);
+        return;
+      case 'lease':
+        this.events.onLease(message);
+        return;
+      case 'receipt':
+        this.begun?.then(() => {
+          this.settings.receipts?.receipt(message, (answer) => this.connection?.say(JSON.stringify(answer)) ?? false);
+        }, () => undefined);
         return;
       case 'warning':
         this.events.onWarning(message.reason, message.in_ms);

@@ -34,6 +34,7 @@ export function refusal(error: unknown, byLink: boolean): RefusedReason {
       error.reason === 'refused' ||
       error.reason === 'invitation' ||
       error.reason === 'unauthorized' ||
+      error.reason === 'rented' ||
       error.reason === 'unknown-app' ||
       error.reason === 'foreign-origin'
     ) {

@@ -13,6 +13,8 @@ export type RefusedReason =
   | 'refused'
   /** A token is needed, or the one given is wrong. */
   | 'unauthorized'
+  /** The machine is rented: its renter, or somebody with a ticket, must say so. */
+  | 'rented'
   /** The link was used before, is too old, or leads to no session. */
   | 'link-used'
   /** The invitation has expired, was taken back, or was used up. */

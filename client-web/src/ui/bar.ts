@@ -149,6 +149,11 @@ export class Bar {
     this.delay.textContent = ms === undefined ? '' : `${ms.toFixed(0)} ms`;
   }
 
+  /** How long the machine is rented for. */
+  showLease(badge: HTMLElement): void {
+    this.company.before(badge);
+  }
+
   /** Another tool, before the others. */
   add(tool: HTMLElement): void {
     this.tools.prepend(tool);

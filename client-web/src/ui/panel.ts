@@ -11,6 +11,8 @@ export interface PanelActions {
   /** The same anew; clicked at this time. */
   readonly onAgain: (askedAt: Micros) => void;
   readonly onToken: (token: string, askedAt: Micros) => void;
+  /** The user rents the machine, and wants to prove it. */
+  readonly onProve: () => void;
   readonly onLeave: () => void;
 }
 
@@ -108,9 +110,10 @@ export class StatePanel {
         return;
       case 'refused': {
         const needsToken = state.reason === 'unauthorized';
-        this.mark.replaceChildren(needsToken ? icons.lock() : icons.alert());
+        this.mark.replaceChildren(needsToken || state.reason === 'rented' ? icons.lock() : icons.alert());
         if (needsToken) this.extra.replaceChildren(this.tokenForm());
-        this.finish(needsToken ? undefined : 'Try again', state);
+        if (state.reason === 'rented') this.extra.replaceChildren(button({ label: 'I rent it', kind: 'primary', onClick: () => { this.does.onProve(); } }));
+        this.finish(needsToken || state.reason === 'rented' ? undefined : 'Try again', state);
         return;
       }
       case 'ended':

@@ -10,6 +10,7 @@ import type { StickView } from '../input/touch.ts';
 import { FrameConnection, startAhead } from '../quic/connection.ts';
 import { TITLES, type TransportChoice } from '../session/choice.ts';
 import { Connection } from '../session/connection.ts';
+import type { Acknowledger } from '../rented/acknowledger.ts';
 import { PlaySession, type Seat } from '../session/play.ts';
 import type { Taken } from '../session/events.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
@@ -31,6 +32,7 @@ import { ControllersBox } from './controllers.ts';
 import { TouchPad } from './touch-pad.ts';
 import { InviteBox } from './invite.ts';
 import { KeysBox } from './keys.ts';
+import { LeaseView } from './lease.ts';
 import { SessionMenu } from './menu.ts';
 import { StatePanel } from './panel.ts';
 import { type Fit, PicturePlace } from './place.ts';
@@ -53,6 +55,8 @@ export interface PlayRequest {
   readonly seat: Seat;
   /** What the player keeps of it, where somebody may keep something. */
   readonly saves: SavesActions | undefined;
+  /** What signs receipts, where the machine is rented. */
+  readonly receipts: Acknowledger | undefined;
 }
 
 export interface PlayerEvents {
@@ -62,6 +66,8 @@ export interface PlayerEvents {
   readonly onAgain: (askedAt: Micros) => void;
   /** The same anew, with this token. */
   readonly onToken: (token: string, askedAt: Micros) => void;
+  /** The user rents the machine, and wants to prove it. */
+  readonly onProve: () => void;
 }
 
 type Colour = readonly [number, number, number];
@@ -99,6 +105,7 @@ export class Player {
   readonly voice: VoiceControl;
   private readonly clipboard: ClipboardLink;
   private readonly files: FilesBox;
+  private readonly lease: LeaseView;
   private readonly touchPad = new TouchPad();
   /** What a session offers beside its picture; whoever has more adds it here. */
   readonly menu = new SessionMenu(() => {
@@ -133,7 +140,7 @@ export class Player {
   private keyboardLocked = false;
 
   constructor(
-    { entry, link, left, askedAt, seat, saves }: PlayRequest,
+    { entry, link, left, askedAt, seat, saves, receipts }: PlayRequest,
     api: Api,
     settings: Settings,
     transports: TransportChoice,
@@ -147,7 +154,7 @@ export class Player {
       'aria-describedby': 'surface-help',
     });
     const video = videoFor(settings, displayIsHigh().matches);
-    const asked = { ...settings, video, seat };
+    const asked = { ...settings, video, seat, receipts };
     // Of another's session nothing is asked.
     this.hud = new Hud(link === undefined && settings.range === 'display' && video.hdr !== true, (kind) => {
       this.say(`Changing to ${TITLES[kind]}`);
@@ -196,6 +203,10 @@ export class Player {
       onPointer: (place) => { this.cursor.moved(place); },
       onCopied: (number) => { this.clipboard.copied(number); },
       onWarning: (reason, inMs) => { this.warn(reason, inMs); },
+      onLease: (status) => {
+        this.lease.show(status);
+        this.menu.add({ id: 'lease', label: 'Lease', onChoose: () => { this.open(this.lease); } });
+      },
       onInputReady: () => { this.input.releaseAll(); },
     }, askedAt, new Transports(transports, {
       webrtc: (of) => new Connection(of),
@@ -232,9 +243,15 @@ export class Player {
       onOpen: () => { this.input.releaseAll(); },
     });
     this.files.listen(this.element);
+    this.lease = new LeaseView({
+      list: () => api.receipts(),
+      download: (chain, format) => api.downloadReceipts(chain, format),
+      signed: () => receipts?.signed,
+    });
     this.panel = new StatePanel(entry.title, link !== undefined, {
       onAgain: events.onAgain,
       onToken: events.onToken,
+      onProve: events.onProve,
       onLeave: () => { this.does('leave'); },
     });
     const picture = (): Size => this.progress?.size ?? { width: 0, height: 0 };
@@ -328,6 +345,7 @@ export class Player {
     this.voice.close();
     this.clipboard.close();
     this.files.close();
+    this.lease.close();
     this.session.leave();
     this.speaker.close();
     this.bar.close();
@@ -382,7 +400,8 @@ export class Player {
       'Keys go to the session while this has the focus. Control Alt Shift M moves to the session’s menu, Control Alt Shift Q leaves.');
     this.surface.append(this.view.element);
     this.bar.add(this.saving.element);
-    this.element.append(this.bar.element, this.menu.element, this.surface, this.cursor.element, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, this.voice.element, this.files.element, this.clipboard.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
+    this.bar.showLease(this.lease.badge);
+    this.element.append(this.bar.element, this.menu.element, this.surface, this.cursor.element, this.backdrop, this.panel.element, this.hud.element, this.invite.element, this.controllers.element, this.keys.element, this.voice.element, this.files.element, this.lease.element, this.clipboard.element, ...(this.saves === undefined ? [] : [this.saves.element]), this.hint, this.toast, this.stick, this.touchPad.element, help, this.input.text.element, this.live);
   }
 
   /** What may be done is known. */
@@ -451,7 +470,7 @@ export class Player {
 
   /** Opens a box at the side, or closes it; there is one at a time. Says which. */
   private open(box: { readonly isOpen: boolean; toggle(): boolean } | undefined): boolean {
-    for (const other of [this.invite, this.controllers, this.keys, this.saves]) {
+    for (const other of [this.invite, this.controllers, this.keys, this.saves, this.lease]) {
       if (other !== box && other?.isOpen === true) this.closeBox(other);
     }
     // What is held stays where it is meanwhile, and must not stay down.

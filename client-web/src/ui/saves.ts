@@ -96,7 +96,7 @@ function listed(title: string, does: SavesActions, home: HTMLElement): { readonl
 }
 
 /** Gives the user a file. */
-function keep(file: Blob, name: string): void {
+export function keep(file: Blob, name: string): void {
   const url = URL.createObjectURL(file);
   h('a', { href: url, download: name }).click();
   URL.revokeObjectURL(url);

@@ -19,6 +19,7 @@ export const STARTS: Readonly<Record<StartStep, string>> = {
 export const REFUSED: Readonly<Record<RefusedReason, { readonly title: string; readonly advice: string }>> = {
   refused: { title: 'No room right now', advice: 'The node cannot take another session. Try again in a moment.' },
   unauthorized: { title: 'This node asks for a token', advice: 'Its operator can give you one. It stays in this tab and is not stored.' },
+  rented: { title: 'This machine is rented', advice: 'Whoever rents it plays here, and may hand out tickets.' },
   'link-used': { title: 'This link does not work any more', advice: 'A link opens its session once, soon after it was made. Ask for a new one, or play from the catalogue.' },
   invitation: { title: 'This invitation does not let you in', advice: 'Ask whoever sent it for a new one.' },
   'unknown-app': { title: 'This is not on offer any more', advice: 'The catalogue changed since this page was loaded.' },
@@ -74,7 +75,10 @@ export function announcement(state: PlayState, title: string): string {
 /** `3 m 20 s` from milliseconds. */
 export function duration(milliseconds: number): string {
   const seconds = Math.max(Math.round(milliseconds / 1000), 0);
-  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  const [minutes, hours] = [Math.floor(seconds / 60), Math.floor(seconds / 3_600)];
+  if (hours >= 48) return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  if (hours >= 1) return `${hours} h ${minutes % 60} min`;
+  return minutes < 1 ? `${seconds} s` : `${minutes} min ${seconds % 60} s`;
 }
 
 /** When something was, from milliseconds since 1970, as people here write it. */

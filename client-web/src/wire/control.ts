@@ -19,11 +19,11 @@ const object = (shape: Shape): Check => (value) =>
 /** Of at most 24 kB; it goes into a style, so nothing else may be in it. */
 const base64: Check = (value) => typeof value === 'string' && value.length <= 32_768 && /^[A-Za-z0-9+/]+={0,2}$/.test(value);
 
-/** An amount: below 2^128, which has 39 digits. */
-const planck: Check = (value) => typeof value === 'string' && /^\d{1,39}$/.test(value);
-
 const bytes = (count: number): Check => (value) => Array.isArray(value) && value.length === count && value.every(whole(0, 255));
 const taken = oneOf('itself', 'pointer', 'nothing');
+
+/** An amount: below 2^128, which has 39 digits. */
+const planck: Check = (value) => typeof value === 'string' && /^\d{1,39}$/.test(value);
 
 const percentiles = object({ p50: number, p95: number, p99: number });
 const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
@@ -68,15 +68,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
   pointer: object({ x: number, y: number }),
   clipboard: object({ number: whole(1, Number.MAX_SAFE_INTEGER) }),
   starting: object({ step: oneOf('sandbox', 'display', 'game', 'picture') }),
-  lease: object({
-    order: text,
-    trial: truth,
-    left_ms: whole(0, Number.MAX_SAFE_INTEGER),
-    over_block: number,
-    metered_ms: whole(0, Number.MAX_SAFE_INTEGER),
-    charged_planck: planck,
-    receipts: text,
-  }),
+  lease: object({ order: text, trial: truth, left_ms: whole(0, Number.MAX_SAFE_INTEGER), over_block: number, metered_ms: whole(0, Number.MAX_SAFE_INTEGER), charged_planck: planck, receipts: text }),
   receipt: object({ chain: text, sequence: whole(0, 0xffff_ffff), record: text, signature: text }),
   warning: object({ reason: text, in_ms: number }),
   ended: object({ reason: text }),

@@ -1,0 +1,138 @@
+// A machine that is rented, from the order to its end, by a real chain of development: the page proves who rents it, plays a
+// trial and then the order, shows what is left and what was metered, and signs the receipts, which a file of them proves.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { DevelopmentChain } from './support/chain.mjs';
+import { binary, Node, OPERATOR, until } from './support/node.mjs';
+import { GENTLE, launch, Tab } from './support/tab.mjs';
+
+let chain, node, browser, state;
+before(async () => {
+  chain = await DevelopmentChain.start();
+  // Receipts and trials of other tests are not this one's.
+  state = mkdtempSync(join(tmpdir(), 'nearlight-rented-'));
+  node = await Node.start({ ...chain.settings, 'chain.ledger': join(state, 'ledger') });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await node?.stop();
+  await chain?.stop();
+  rmSync(state, { recursive: true, force: true });
+});
+
+const query = `?play=demo&${GENTLE}`;
+const open = (use, where = query) => Tab.with({ browser, node, query: where }, use);
+const rent = async (who, blocks = 300) => (await chain.nearlight(who, 'rent', '--cards', '1', '--blocks', String(blocks), '--ceiling', '500000 DBC')).order;
+const badge = (tab) => tab.page.locator('.bar .lease').textContent();
+/** The node knows the order. */
+const known = (order) => until(`order ${order}`, async () => {
+  const { orders } = await (await node.fetch('api/v1/lease')).json();
+  return orders.find((each) => each.order === String(order));
+});
+
+/** Proves at the door, with the keys that everybody knows, that this account has this order. */
+async function prove({ page }, order, name) {
+  await page.getByRole('button', { name: `Sign for order ${order} with development keys` }).click();
+  await page.getByRole('button', { name: `Sign for order ${order} as ${name}` }).click();
+}
+
+test('an order is tried, confirmed, played, prolonged, and ends in its block; its receipts prove what was used', async () => {
+  const order = await rent('alice');
+  await known(order);
+  let receipts;
+  await open(async (tab) => {
+    const { page } = tab;
+    await tab.state('refused');
+    await page.getByRole('button', { name: 'I rent it' }).click();
+    await prove(tab, order, 'Alice');
+    await tab.state('live');
+    await tab.until(() => document.querySelector('.bar .lease')?.textContent.startsWith('Trial'));
+
+    await chain.nearlight('alice', 'confirm', String(order));
+    await tab.until((wanted) => document.querySelector('.bar .lease')?.textContent.startsWith(`Order ${wanted}`), order);
+    assert.match(await badge(tab), /^Order \d+ · \d+ min/);
+    const { over_block: before } = await known(order);
+    await chain.nearlight('alice', 'relet', String(order), '--blocks', '100', '--ceiling', '500000 DBC');
+    const after = await until('the longer order', async () => {
+      const { over_block: now } = await known(order);
+      return now > before ? now : undefined;
+    });
+    assert.equal(after - before, 100);
+
+    // Slices come while it is played, and are signed here.
+    await page.getByRole('button', { name: 'Menu', exact: true }).click();
+    await page.getByRole('menuitem', { name: 'Lease' }).click();
+    const box = page.getByRole('complementary', { name: 'Lease' });
+    await until('two signed slices', async () => {
+      const [, count] = /Signed here\s*(\d+) slices/.exec(await box.innerText()) ?? [];
+      return Number(count) >= 2 ? true : undefined;
+    });
+    assert.match(await box.innerText(), /Charged\s*[\d.]+ DBC/);
+
+    // The block before the end changes nothing.
+    await chain.call('dev_newBlocks', after - (await chain.block()) - 1);
+    assert.equal(await chain.block(), after - 1);
+    await tab.frames(5);
+    await chain.call('dev_newBlocks', 1);
+    await tab.state('ended');
+    assert.match(await page.locator('.panel').innerText(), /rented for is over/);
+    const list = await (await node.fetch('api/v1/lease/receipts', { headers: { authorization: `Bearer ${OPERATOR}` } })).json();
+    receipts = list.filter((each) => each.order === String(order));
+  });
+  assert.deepEqual(receipts.map(({ trial }) => trial).sort(), [false, true]);
+  for (const { receipts: name, trial, unpaid_ms: unpaid } of receipts) {
+    const text = await until('the last slice is signed', async () => {
+      const text = await (await node.fetch(`api/v1/lease/receipts/${name}`, { headers: { authorization: `Bearer ${OPERATOR}` } })).text();
+      const slices = JSON.parse(text).records.slice(1, -1);
+      return slices.every(({ acknowledged }) => acknowledged !== undefined) ? text : undefined;
+    });
+    assert.ok(trial || JSON.parse(text).records.length > 3, 'open, slices, close');
+    assert.equal(unpaid, 0);
+    const file = join(state, `${name}.json`);
+    writeFileSync(file, text);
+    const { stdout } = await promisify(execFile)(binary(), ['receipts', 'verify', file, '--machine', chain.is.machine]);
+    assert.match(stdout, /slices/);
+    // One bit of it, and they are not believed.
+    writeFileSync(file, text.replace(/"signature":"(.)/, (_, digit) => `"signature":"${digit === '0' ? '1' : '0'}`));
+    await assert.rejects(promisify(execFile)(binary(), ['receipts', 'verify', file, '--machine', chain.is.machine]));
+  }
+});
+
+test('another account is told that the order is not its own', async () => {
+  const order = await rent('alice');
+  await known(order);
+  await open(async (tab) => {
+    await tab.state('refused');
+    await tab.page.getByRole('button', { name: 'I rent it' }).click();
+    await prove(tab, order, 'Bob');
+    await tab.page.locator('.door .failure', { hasText: 'another renter' }).waitFor();
+  });
+});
+
+test('a guest comes in by a ticket, which is hidden from the address, and does what it allows', async () => {
+  const order = await rent('bob');
+  await known(order);
+  await chain.nearlight('bob', 'confirm', String(order));
+  await until('the confirmed order', async () => ((await known(order)).confirmed ? true : undefined));
+  const { link } = await chain.nearlight('bob', 'ticket', String(order), '--node', node.url.replace(/\/$/, ''), '--allow', 'view,play,start,stop');
+  const fragment = link.slice(link.indexOf('#'));
+  await open(async (tab) => {
+    await tab.state('live');
+    assert.doesNotMatch(tab.page.url(), /#/);
+    assert.match(await badge(tab), /^Order/);
+    await tab.page.getByRole('button', { name: 'Menu', exact: true }).click();
+    await tab.page.getByRole('menuitem', { name: 'Lease' }).click();
+    // Receipts are the renter's.
+    await tab.page.getByRole('complementary', { name: 'Lease' }).getByRole('alert').filter({ hasText: /renter/ }).waitFor();
+  }, `${query}${fragment}`);
+  // It was for once.
+  await open(async ({ page }) => {
+    await page.locator('.door .failure', { hasText: /as often as it may be/ }).waitFor();
+  }, `${query}${fragment}`);
+});
