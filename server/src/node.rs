@@ -207,7 +207,7 @@ impl Node {
         begins: Begins,
     ) -> Result<(Arc<Entry>, Keys), Problem> {
         if self.config.chain.enabled {
-            return Err(Problem::UNAUTHORIZED.because("the machine is rented out"));
+            return Err(Problem::RENTED);
         }
         self.create(wish, begins, None)
     }

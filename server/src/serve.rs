@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Tls};
 use crate::encoders::Probing;
 use crate::node::Node;
+use crate::rented::Outside;
 use crate::tcp::Prompt;
 use crate::{http, ops, quic, tls};
 
@@ -236,14 +237,13 @@ impl Server {
     }
 }
 
-/// On a rented node: opens what it is rented by.
+/// On a rented node: opens what it is rented by, and follows the chain from then on.
 async fn rent_out(node: &Arc<Node>) -> Result<()> {
-    // The tests' own chain may be there already.
-    anyhow::ensure!(
-        !node.config.chain.enabled || node.is_rented_out(),
-        "chain.enabled: this build has no client of the chain yet"
-    );
-    Ok(())
+    // Tests bring a chain of their own.
+    if !node.config.chain.enabled || node.is_rented_out() {
+        return Ok(());
+    }
+    node.rent_out(Outside::of(&node.config.chain)).await.map(drop)
 }
 
 /// Serves a router within limits on what a client may hold.

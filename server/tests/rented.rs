@@ -121,9 +121,9 @@ async fn who_does_not_rent_is_not_let_in_and_told_why() {
         .json(wish(None).to_string())
         .of(&world.node)
         .await
-        .problem(401, "unauthorized");
-    world.start(OPERATOR, &wish(None)).await.problem(401, "unauthorized");
-    world.start(&"ab".repeat(32), &wish(None)).await.problem(401, "unauthorized");
+        .problem(401, "rented");
+    world.start(OPERATOR, &wish(None)).await.problem(401, "rented");
+    world.start(&"ab".repeat(32), &wish(None)).await.problem(401, "rented");
     // A foreign renter, and an order that is not there.
     world.challenge(order, &world.other).await.problem(403, "foreign-renter");
     world.challenge(session::rental::RentId(77), &world.renter).await.problem(404, "unknown-order");
@@ -267,7 +267,7 @@ async fn tickets_let_in_as_far_and_as_often_as_they_say() {
         ask(Method::DELETE, &format!("/api/v1/lease/tickets/{}", guest.ticket.id)).bearer(&renter)
     };
     assert_eq!(revoke(&twice).of(&world.node).await.status, 204);
-    world.start(token, &wish(None)).await.problem(401, "unauthorized");
+    world.start(token, &wish(None)).await.problem(401, "rented");
     let session = common::Session { id: id.into(), token: own.into(), ticket: String::new() };
     assert_eq!(ended(&world.node, &session).await, "What let you in was taken back.");
     let unused = odd(&|_| {});

@@ -1,7 +1,9 @@
 // A real chain of development, and the wallets that everybody knows (`subkey inspect //Alice` and so on).
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { binary, DEADLINE_MS, TARGET } from './node.mjs';
@@ -15,6 +17,8 @@ const SEEDS = {
 export class DevelopmentChain {
   #child;
   #calls = 0;
+  /** Where its renters keep what they have signed. */
+  #state = mkdtempSync(join(tmpdir(), 'nearlight-chain-'));
   /** What it said first: `url`, `genesis`, `machine`. */
   is;
 
@@ -39,6 +43,7 @@ export class DevelopmentChain {
       'chain.enabled': 'true',
       'chain.rpc': JSON.stringify([this.is.url]),
       'chain.genesis': this.is.genesis,
+      'chain.development': this.is.genesis,
       'chain.machine_key': SEEDS.machine,
     };
   }
@@ -64,8 +69,8 @@ export class DevelopmentChain {
 
   /** Runs a command of `nearlight` as somebody; yields what it answers. */
   async nearlight(who, ...words) {
-    const where = ['--rpc', this.is.url, '--genesis', this.is.genesis, '--on', this.is.machine, '--json'];
-    const env = { ...process.env, NEARLIGHT_WALLET_SEED: SEEDS[who] };
+    const where = ['--rpc', this.is.url, '--genesis', this.is.genesis, '--on', this.is.machine, '--set', `chain.development=${this.is.genesis}`, '--json'];
+    const env = { ...process.env, NEARLIGHT_WALLET_SEED: SEEDS[who], XDG_STATE_HOME: this.#state };
     const { stdout } = await promisify(execFile)(binary(), [...words, ...where], { env, timeout: DEADLINE_MS });
     return JSON.parse(stdout);
   }
@@ -74,5 +79,6 @@ export class DevelopmentChain {
     const over = new Promise((resolve) => { this.#child.once('exit', resolve); });
     this.#child.kill('SIGTERM');
     await over;
+    rmSync(this.#state, { recursive: true, force: true });
   }
 }

@@ -20,9 +20,6 @@ export interface DoorActions {
   readonly onBack: () => void;
 }
 
-/** The machine of chains of development, by a key that everybody knows: `//Machine`. No other chain has it. */
-const DEVELOPMENT_MACHINE = 'c89d0dcc6a91f140fe7923e97f6f61555418667645981e41b0be5f4d6ddf8767';
-
 export class Door {
   readonly element: HTMLElement;
   private readonly state = h('p', { role: 'status' });
@@ -43,7 +40,7 @@ export class Door {
       const lease = await this.does.lease();
       const orders = lease.orders.filter(({ cards }) => cards.length > 0);
       this.say(orders.length === 0 ? 'Nobody has an order of it now.' : 'Choose your order, and sign with the wallet that made it. Nothing is paid by that.');
-      this.body.replaceChildren(...orders.map((order) => this.order(order, lease.machine === DEVELOPMENT_MACHINE)));
+      this.body.replaceChildren(...orders.map((order) => this.order(order, lease.development)));
     } catch (error) {
       this.fail(error);
     }

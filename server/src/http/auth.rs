@@ -30,7 +30,7 @@ impl FromRequestParts<Arc<Node>> for Creator {
         match node.rented()? {
             None => Operator::from_request_parts(parts, node).await.map(|_| Self::Operator),
             Some(rented) => {
-                let token = bearer(&parts.headers).ok_or(Problem::UNAUTHORIZED)?;
+                let token = bearer(&parts.headers).ok_or(Problem::RENTED)?;
                 rented.claim(token).map(Self::Tenant)
             }
         }

@@ -277,7 +277,7 @@ fn player_key(key: &wire::PlayerKey) -> Result<PlayerKey, Problem> {
 
 /// Who asks.
 pub(super) fn claim(rented: &Rented, headers: &HeaderMap) -> Result<Claim, Problem> {
-    rented.claim(auth::bearer(headers).ok_or(Problem::UNAUTHORIZED)?)
+    rented.claim(auth::bearer(headers).ok_or(Problem::RENTED)?)
 }
 
 fn made_known(rented: &Rented, made: Made) -> wire::Bearer {

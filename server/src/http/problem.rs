@@ -71,6 +71,12 @@ impl Problem {
         "unauthorized",
         "This needs a bearer token that is valid here",
     );
+    /// On a rented node: no bearer of an order, or a wrong one.
+    pub const RENTED: Self = Self::new(
+        StatusCode::UNAUTHORIZED,
+        "rented",
+        "This machine is rented: prove that you rent it",
+    );
     /// An invitation that lets nobody in: forged, expired, revoked or used up.
     pub const INVITATION: Self =
         Self::new(StatusCode::FORBIDDEN, "invitation", "The invitation does not let you in");

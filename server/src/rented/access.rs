@@ -267,7 +267,7 @@ impl Rented {
         let now = self.time(&books)?;
         let checked = books.bearers.check(now, token);
         let checked = checked.map(|(claim, ended)| (claim.clone(), ended));
-        checked.map_err(|why| Problem::UNAUTHORIZED.because(why.to_string()))
+        checked.map_err(|why| Problem::RENTED.because(why.to_string()))
     }
 
     /// The tickets of an order that were shown or revoked.

@@ -71,12 +71,20 @@ pub struct Outside {
     pub connect: Connect,
 }
 
+impl Outside {
+    /// The machine's own clocks, and the chain that is configured.
+    pub fn of(chain: &crate::config::Chain) -> Self {
+        Self { boot: Arc::new(SystemBootClock), connect: connect::reader(chain) }
+    }
+}
+
 /// See the module.
 pub struct Rented {
     genesis: BlockHash,
     machine: MachineId,
     /// The node as renters reach it.
     origin: String,
+    development: bool,
     key: MachineKey,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
@@ -166,6 +174,7 @@ impl Rented {
             genesis,
             machine,
             origin: origin(config),
+            development: chain.development() == Some(genesis),
             key,
             ledger,
             clock,
@@ -304,6 +313,7 @@ impl Rented {
             genesis: self.genesis.to_string(),
             machine: self.machine.to_string(),
             origin: self.origin.clone(),
+            development: self.development,
             connected: books.connected,
             block: time.map(|_| books.lease.block().0),
             unix_ms: time.map(|time| time.0),

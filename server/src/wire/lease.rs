@@ -13,6 +13,8 @@ pub struct Lease {
     pub machine: String,
     /// The node as it stands in challenges and tickets.
     pub origin: String,
+    /// Whether the chain is one of development, where keys are taken that everybody knows.
+    pub development: bool,
     /// Whether heads come; else blocks are estimated.
     pub connected: bool,
     /// The newest block; absent before anything was heard.

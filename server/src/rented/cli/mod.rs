@@ -280,11 +280,22 @@ pub fn run(command: &Command) -> Result<()> {
 async fn on_chain(command: &Command, context: &Context, config: &Chain) -> Result<Answer> {
     let machine = MachineId::parse(&config.machine);
     let signer = context.signer()?;
-    let chain = super::connect::wallet(config, signer.clone()).await?;
+    // Who only looks needs no key, and nobody's outbox.
+    let calls = signer.clone().filter(|_| command.calls());
+    let chain = super::connect::wallet(config, calls).await?;
     act(command, chain.as_ref(), machine, signer).await
 }
 
 impl Command {
+    /// Whether it calls the chain.
+    fn calls(&self) -> bool {
+        match self {
+            Self::Rent { .. } | Self::Confirm { .. } | Self::Relet { .. } => true,
+            Self::Machine { report, .. } => report.is_some(),
+            _ => false,
+        }
+    }
+
     fn context(&self) -> &Context {
         match self {
             Self::Quote { context, .. }
