@@ -11,13 +11,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use wtransport::endpoint::{IncomingSessionFuture, SessionRequest};
 use wtransport::quinn::crypto::rustls::QuicServerConfig;
-use wtransport::quinn::{self, Incoming, Runtime as _, TokioRuntime, VarInt};
+use wtransport::quinn::{self, Incoming, Runtime as _, VarInt};
 
 use super::admission::Admission;
 use super::certificates::{CertificateFailed, Certificates};
 use super::config::EndpointConfig;
 use super::places::Places;
 use super::request::Request;
+use super::runtime::Runtime;
 use super::socket::{Listeners, Socket};
 
 /// Requests that wait for the owner.
@@ -76,14 +77,14 @@ impl Endpoint {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, EndpointFailed> {
         let serving = Arc::new(Serving(Mutex::new(server(certificates)?)));
-        let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        let inner = Runtime.wrap_udp_socket(socket)?;
         let listeners = Arc::new(Listeners::default());
         let socket = Arc::new(Socket::new(inner, listeners.clone(), clock));
         let quic = quinn::Endpoint::new_with_abstract_socket(
             quinn::EndpointConfig::default(),
             Some(serving.now().clone()),
             socket,
-            Arc::new(TokioRuntime),
+            Arc::new(Runtime),
         )?;
         let (found, requests) = mpsc::channel(REQUESTS);
         let counters = Arc::new(Counters::default());

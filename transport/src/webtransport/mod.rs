@@ -38,6 +38,7 @@ mod places;
 mod probe;
 mod readers;
 mod request;
+mod runtime;
 mod socket;
 mod sound;
 mod unread;

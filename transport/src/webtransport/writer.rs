@@ -6,14 +6,16 @@
 //! A frame that comes in parts keeps its stream open between them. It is given up where the next part takes as
 //! long as a frame may take to arrive, and where another frame of its track begins.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use media::webtransport::FrameHeader;
 use media::{AccessUnit, FrameId, Mark, TrackId, UnitKind};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wtransport::{Connection, SendStream, VarInt};
 
@@ -37,10 +39,16 @@ const GIVEN_UP: u64 = 0x52e4_a40f_a8db + 1;
 
 /// See the module.
 pub(super) struct Writer {
+    units: mpsc::Receiver<Queued>,
+    sending: Sending,
+    fates: Fates,
+}
+
+/// Hands frames to QUIC.
+struct Sending {
     connection: Connection,
     shared: Arc<Shared>,
     config: ConnectionConfig,
-    units: mpsc::Receiver<Queued>,
     /// When the next slice may leave.
     next_at: Instant,
     /// Frames so far.
@@ -48,8 +56,34 @@ pub(super) struct Writer {
     newest: Newest,
     /// Frames of which parts are still to come, one of a track.
     begun: Vec<Begun>,
-    /// Frames that are on their way.
-    fates: JoinSet<()>,
+}
+
+/// What becomes of a frame that QUIC has to its end.
+type Fate = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Frames that are on their way. They have no tasks of their own: each would wake another thread.
+#[derive(Default)]
+struct Fates(FuturesUnordered<Fate>);
+
+impl Fates {
+    /// Does some work, and what is to be done about frames meanwhile.
+    async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                Some(()) = self.0.next(), if !self.0.is_empty() => {}
+            }
+        }
+    }
+
+    /// Waits until there is room for one more.
+    async fn room(&mut self) {
+        while self.0.len() >= UNACKED {
+            self.0.next().await;
+        }
+    }
 }
 
 /// A frame of which some was sent.
@@ -73,59 +107,65 @@ impl Writer {
         config: ConnectionConfig,
         units: mpsc::Receiver<Queued>,
     ) -> Self {
-        Self {
+        let sending = Sending {
             connection,
             shared,
             config,
-            units,
             next_at: Instant::now(),
             count: 0,
             newest: Newest::default(),
             begun: Vec::new(),
-            fates: JoinSet::new(),
-        }
+        };
+        Self { units, sending, fates: Fates::default() }
     }
 
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
+        let Self { mut units, mut sending, mut fates } = self;
         loop {
-            let overdue = self.begun.iter().map(|begun| begun.latest).min();
-            let next = match overdue {
-                Some(latest) => tokio::time::timeout_at(latest, self.units.recv()).await,
-                None => Ok(self.units.recv().await),
-            };
-            match next {
-                Ok(Some(unit)) => self.take(unit).await,
+            let overdue = sending.begun.iter().map(|begun| begun.latest).min();
+            let next = fates.beside(async {
+                match overdue {
+                    Some(latest) => tokio::time::timeout_at(latest, units.recv()).await,
+                    None => Ok(units.recv().await),
+                }
+            });
+            match next.await {
+                Ok(Some(unit)) => {
+                    if unit.part.first {
+                        fates.room().await;
+                    }
+                    if let Some(fate) = fates.beside(sending.take(unit)).await {
+                        fates.0.push(fate);
+                    }
+                }
                 Ok(None) => return,
-                Err(_) => self.give_up(|begun| Some(begun.latest) == overdue),
+                Err(_) => sending.give_up(|begun| Some(begun.latest) == overdue),
             }
         }
     }
+}
 
-    async fn take(&mut self, unit: Queued) {
+impl Sending {
+    /// Yields what is to be waited for once all of a frame is handed over.
+    async fn take(&mut self, unit: Queued) -> Option<Fate> {
         if unit.part.first {
             // No more of it comes.
             self.give_up(|begun| begun.track == unit.track);
-            while self.fates.try_join_next().is_some() {}
-            if self.fates.len() >= UNACKED {
-                self.fates.join_next().await;
-            }
-            self.begin(unit).await;
-            return;
+            return self.begin(unit).await;
         }
         let is_its = |begun: &Begun| (begun.track, begun.frame) == (unit.track, unit.frame);
         // Else it was given up.
-        if let Some(at) = self.begun.iter().position(is_its) {
-            let mut begun = self.begun.swap_remove(at);
-            let bytes = unit.data.len() as u64;
-            begun.latest = self.latest(bytes, begun.time);
-            let last = unit.part.last;
-            self.shared.ledger().go_on(begun.timestamp, &unit.stages, bytes, last);
-            self.go_on(begun, Bytes::new(), unit).await;
-        }
+        let at = self.begun.iter().position(is_its)?;
+        let mut begun = self.begun.swap_remove(at);
+        let bytes = unit.data.len() as u64;
+        begun.latest = self.latest(bytes, begun.time);
+        let last = unit.part.last;
+        self.shared.ledger().go_on(begun.timestamp, &unit.stages, bytes, last);
+        self.go_on(begun, Bytes::new(), unit).await
     }
 
     /// Sends a unit, or its first part.
-    async fn begin(&mut self, unit: Queued) {
+    async fn begin(&mut self, unit: Queued) -> Option<Fate> {
         let mut stages = unit.stages;
         stages.mark(Mark::Dequeued, self.shared.clock.now());
         let (track, frame) = (unit.track, unit.frame);
@@ -133,7 +173,7 @@ impl Writer {
         let Some(header) = FrameHeader::of(&unit, timestamp, self.config.depth) else {
             self.shared.tracks.release(track);
             self.shared.lost(track, frame, timestamp);
-            return;
+            return None;
         };
         let time = self.config.deadlines.of(unit.kind) + self.connection.rtt();
         let bytes = (FrameHeader::LEN + unit.data.len()) as u64;
@@ -144,12 +184,12 @@ impl Writer {
         // A client that grants no room.
         let Ok(Some(stream)) = opened else {
             self.shared.lost(track, frame, timestamp);
-            return;
+            return None;
         };
         self.shared.ledger().mark(timestamp, Mark::Packetised, self.shared.clock.now());
         let number = self.count;
         let begun = Begun { track, frame, timestamp, number, stream, time, latest };
-        self.go_on(begun, Bytes::copy_from_slice(&header.encode()), unit).await;
+        self.go_on(begun, Bytes::copy_from_slice(&header.encode()), unit).await
     }
 
     /// When so many bytes must be handed over that may take so long.
@@ -160,27 +200,27 @@ impl Writer {
     }
 
     /// Sends a unit or a part of one, with what stands before it.
-    async fn go_on(&mut self, mut begun: Begun, head: Bytes, unit: Queued) {
+    async fn go_on(&mut self, mut begun: Begun, head: Bytes, unit: Queued) -> Option<Fate> {
         let latest = begun.latest;
         let write = self.write(&mut begun, head, unit.data);
         let written = tokio::time::timeout_at(latest, write).await;
         // A path that takes nothing.
         let Ok(Some(())) = written else {
             self.shared.lost(begun.track, begun.frame, begun.timestamp);
-            return;
+            return None;
         };
         if !unit.part.last {
             self.begun.push(begun);
-            return;
+            return None;
         }
         let Begun { track, frame, timestamp, number, mut stream, time, .. } = begun;
         if stream.inner.quic_stream_mut().finish().is_err() {
             self.shared.lost(track, frame, timestamp);
-            return;
+            return None;
         }
         let (shared, newest) = (self.shared.clone(), self.newest.clone());
         let connection = self.connection.clone();
-        self.fates.spawn(async move {
+        Some(Box::pin(async move {
             // Acknowledged to its end; that a connection is lost is reported by itself.
             let stopped = stream.inner.quic_stream().stopped();
             let acknowledged = async { matches!(stopped.await, Ok(None) | Err(_)) };
@@ -190,7 +230,7 @@ impl Writer {
             } else {
                 shared.lost(track, frame, timestamp);
             }
-        });
+        }))
     }
 
     /// Gives up frames of which parts are missing.
@@ -216,8 +256,8 @@ impl Writer {
     /// Hands bytes of a frame to QUIC; none when the connection or the client does not take them.
     async fn write(&mut self, begun: &mut Begun, head: Bytes, mut rest: Bytes) -> Option<()> {
         let pace = self.shared.pacing();
-        let slice = pace.map_or(u64::MAX, |pace| pace.bytes_in(SLICE).max(LEAST_SLICE));
-        let slice = usize::try_from(slice).unwrap_or(usize::MAX);
+        let most = pace.map_or(u64::MAX, |pace| pace.bytes_in(SLICE).max(LEAST_SLICE));
+        let slice = slice(rest.len(), usize::try_from(most).unwrap_or(usize::MAX));
         let mut pieces = [head, Bytes::new()];
         let mut first = true;
         while first || !rest.is_empty() {
@@ -236,6 +276,13 @@ impl Writer {
         }
         Some(())
     }
+}
+
+/// The length of slices of so many bytes, of which one is to have about `wanted`: all of them are of one length, since a
+/// small one at the end costs as much as any.
+fn slice(bytes: usize, wanted: usize) -> usize {
+    let count = bytes.saturating_add(wanted / 2) / wanted;
+    bytes.div_ceil(count.max(1)).max(1)
 }
 
 /// A frame's stream. Unless it came whole it is reset when it is dropped: QUIC would finish it, and the
@@ -259,5 +306,20 @@ impl Drop for FrameStream {
         let code = VarInt::try_from_u64(GIVEN_UP).unwrap_or(VarInt::from_u32(0));
         // One that is closed already needs no reset.
         let _ = self.inner.reset(code);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_of_one_length_and_nearly_as_long_as_wanted() {
+        assert_eq!(slice(41_000, 20_000), 20_500);
+        assert_eq!(slice(50_001, 20_000), 16_667);
+        assert_eq!(slice(9_999, 20_000), 9_999);
+        assert_eq!(slice(29_999, 20_000), 29_999);
+        assert_eq!(slice(41_000, usize::MAX), 41_000);
+        assert_eq!(slice(0, 6_000), 1);
     }
 }
