@@ -124,5 +124,8 @@ async fn read(mut stream: RecvStream, clock: Arc<dyn Clock>) -> Option<Whole> {
     stream.read_exact(&mut unit).await.ok()?;
     let label = Label::of_unit(&unit)?;
     let wire_timestamp = header.wire_timestamp;
-    Some(Whole { label, wire_timestamp, first, last: clock.now() })
+    let whole = Whole { label, wire_timestamp, first, last: clock.now() };
+    // As the page does: one that left before the stream is over would refuse its end.
+    tokio::spawn(async move { while let Ok(Some(_)) = stream.read(&mut [0]).await {} });
+    Some(whole)
 }

@@ -244,5 +244,6 @@ async fn take(mut stream: wtransport::RecvStream, counts: Arc<[AtomicU64; 2]>) -
     stream.read_exact(&mut unit).await.ok()?;
     counts[0].fetch_add(unit.len() as u64, Ordering::Relaxed);
     counts[1].fetch_add(1, Ordering::Relaxed);
+    while let Ok(Some(_)) = stream.read(&mut [0]).await {}
     Some(())
 }
