@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseAudio, type SoundPacket } from '../src/audio/datagram.ts';
+import { Haste } from '../src/audio/haste.ts';
 import { PacketOrder } from '../src/audio/order.ts';
 import { Playout, SAMPLE_RATE } from '../src/audio/playout.ts';
 import { Hold, rtpOf, skewMs, trackSkewMs } from '../src/audio/skew.ts';
@@ -12,6 +13,22 @@ import type { AudioStats } from '../src/wire/index.ts';
 
 /** The bytes that a test of the node's writes (media/src/webtransport/audio.rs). */
 const DATAGRAM = Uint8Array.of(0x11, 0x12, 1, 2, 3, 4, 5, 6, 4, 3, 132, 0, 1, 7, 8, 0, 3, 9, 10, 11, 12, 7, 8);
+
+describe('the browser\'s own buffer', () => {
+  it('is as short as it can be until the context loses time', () => {
+    const haste = new Haste();
+    expect(haste.hint).toBe(0);
+    // A clock that is a ten-thousandth slow, read with an error of 3 ms.
+    for (let ms = 0; ms < 60_000; ms += 250) expect(haste.wasTooMuch(ms * 0.9999 + (ms % 500 === 0 ? 3 : -3), ms)).toBe(false);
+    // Ten minutes of suspension are none of it.
+    expect(haste.wasTooMuch(60_000, 660_000)).toBe(false);
+    let looks = 0;
+    while (!haste.wasTooMuch(60_000 + 245 * looks, 660_000 + 250 * looks)) looks += 1;
+    expect(looks).toBe(13);
+    expect(haste.hint).toBe('interactive');
+    expect(haste.wasTooMuch(0, 700_000)).toBe(false);
+  });
+});
 
 describe('datagrams of sound', () => {
   it('are read as the node writes them', () => {

@@ -12,7 +12,13 @@ export type ToPlayout =
   /** Blocks come here from now on. */
   | { readonly type: 'blocks'; readonly port: MessagePort }
   /** Samples to be later by. */
-  | { readonly type: 'hold'; readonly samples: number };
+  | { readonly type: 'hold'; readonly samples: number }
+  /** Nothing is played any more, and the port of the blocks is given back. */
+  | { readonly type: 'leave' };
+
+export type FromPlayout =
+  | { readonly type: 'report'; readonly report: PlayoutReport }
+  | { readonly type: 'left'; readonly port: MessagePort };
 
 /** How playing goes, a few times a second. */
 export interface PlayoutReport {

@@ -3,7 +3,8 @@
 // until then it is `blocked`, and goes on with the next key or click.
 import workletUrl from '../worker/playout-worklet.ts?worker&url';
 import type { Micros, RtpTimestamp } from '../units.ts';
-import type { PlayoutReport, ToPlayout } from './messages.ts';
+import type { FromPlayout, PlayoutReport, ToPlayout } from './messages.ts';
+import { Haste } from './haste.ts';
 import { SAMPLE_RATE } from './playout.ts';
 import { Hold, rtpOf, skewMs, type Moment } from './skew.ts';
 import { TrackWatch } from './track-watch.ts';
@@ -37,6 +38,7 @@ export class Speaker {
   private picture: Moment | undefined;
   private skew: number | undefined;
   private hold = new Hold();
+  private readonly haste = new Haste();
   private closed = false;
 
   constructor(private readonly onState: (state: SpeakerState) => void) {}
@@ -120,7 +122,7 @@ export class Speaker {
 
   private async open(port: MessagePort): Promise<void> {
     if (this.context === undefined) {
-      const context = new AudioContext({ latencyHint: 'interactive', sampleRate: SAMPLE_RATE });
+      const context = new AudioContext({ latencyHint: this.haste.hint, sampleRate: SAMPLE_RATE });
       context.onstatechange = () => { this.showBlocked(context.state === 'suspended'); };
       this.context = context;
     }
@@ -135,7 +137,10 @@ export class Speaker {
     this.gain ??= new GainNode(context);
     this.gain.connect(context.destination);
     const node = new AudioWorkletNode(context, 'nearlight-playout', { numberOfInputs: 0, outputChannelCount: [2] });
-    node.port.onmessage = ({ data }: MessageEvent<PlayoutReport>) => { this.reported(context, data); };
+    node.port.onmessage = ({ data }: MessageEvent<FromPlayout>) => {
+      if (data.type === 'report') this.reported(context, data.report);
+      else this.reopen(data.port);
+    };
     node.connect(this.gain);
     this.node = node;
     this.hold = new Hold();
@@ -144,11 +149,26 @@ export class Speaker {
     this.start();
   }
 
+  /** Begins anew with another context, for which these blocks come. */
+  private reopen(port: MessagePort): void {
+    this.leaveWorklet();
+    this.gain = undefined;
+    const { context } = this;
+    this.context = undefined;
+    if (context !== undefined) {
+      context.onstatechange = null;
+      context.close().catch(() => undefined);
+    }
+    this.attachBlocks(port);
+  }
+
   private reported(context: AudioContext, report: PlayoutReport): void {
     this.report = report;
     const picture = this.shownLately();
     const { contextTime, performanceTime } = context.getOutputTimestamp();
-    if (picture === undefined || report.at === undefined || contextTime === undefined || performanceTime === undefined || contextTime === 0) return;
+    if (contextTime === undefined || performanceTime === undefined || contextTime === 0) return;
+    if (this.haste.wasTooMuch(contextTime * 1000, performanceTime)) this.say({ type: 'leave' });
+    if (picture === undefined || report.at === undefined) return;
     const heardAt = performanceTime + (report.contextTime - contextTime) * 1000;
     this.skew = skewMs({ rtp: rtpOf(report.at), at: heardAt }, picture);
     this.say({ type: 'hold', samples: (this.hold.follow(this.skew) * SAMPLE_RATE) / 1000 });

@@ -1,5 +1,5 @@
 // On the browser's audio thread: plays what the connection's worker decodes.
-import type { PlayoutReport, SoundBlock, ToPlayout } from '../audio/messages.ts';
+import type { FromPlayout, PlayoutReport, SoundBlock, ToPlayout } from '../audio/messages.ts';
 import { Playout } from '../audio/playout.ts';
 
 // The scope of worklets, of which TypeScript's library knows nothing.
@@ -24,6 +24,12 @@ class PlayoutProcessor extends AudioWorkletProcessor {
         this.playout.setHold(data.samples);
         return;
       }
+      if (data.type === 'leave') {
+        const port = this.blocks;
+        this.blocks = undefined;
+        if (port !== undefined) this.say({ type: 'left', port }, [port]);
+        return;
+      }
       this.blocks?.close();
       this.blocks = data.port;
       data.port.onmessage = ({ data: { at, left, right } }: MessageEvent<SoundBlock>) => { this.playout.push(at, left, right); };
@@ -38,9 +44,13 @@ class PlayoutProcessor extends AudioWorkletProcessor {
     if (currentTime - this.reportedAt >= REPORT_EVERY) {
       this.reportedAt = currentTime;
       const report: PlayoutReport = { at, contextTime: currentTime, ...this.playout.figures };
-      this.port.postMessage(report);
+      this.say({ type: 'report', report });
     }
     return true;
+  }
+
+  private say(message: FromPlayout, transfer: Transferable[] = []): void {
+    this.port.postMessage(message, transfer);
   }
 }
 
