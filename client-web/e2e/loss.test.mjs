@@ -192,23 +192,22 @@ test('a browser without time for a moment costs no keyframe: nothing is lost, an
   assert.equal(after.keyFramesDecoded, before.keyFramesDecoded, told);
 });
 
-test('one packet lost in twenty costs no keyframe: packets are sent again, and others repair what is lost', async () => {
-  // Retransmissions and repair packets are lost too.
+test('one packet lost in twenty costs no keyframe: packets are sent again', async () => {
+  // Retransmissions are lost too.
   let seen = 0;
   const counted = await played('x264', {}, async (tab, relay) => {
     relay.delay = 15;
     relay.loses = () => (seen += 1) % 20 === 7;
     await tab.frames(150);
   });
-  const { before, after, lost } = counted;
+  const { after, lost } = counted;
   const told = JSON.stringify(counted);
   assert.ok(lost >= 20, told);
   assert.ok(after.retransmittedPacketsReceived >= 20, told);
-  assert.ok(after.fecPacketsReceived - (before.fecPacketsReceived ?? 0) >= 20, told);
   assertNoKeyframe(counted, told);
 });
 
-test('what is lost is repaired where nothing that is sent again arrives', async () => {
+test('what is lost is repaired on a long way, where nothing that is sent again arrives', async () => {
   // A rate that does not depend on what the machine can do: a dozen packets a frame.
   const rate = Object.fromEntries(['min', 'start', 'max'].map((which) => [`video.${which}_rate`, '4 Mbit/s']));
   let seen = 0;
@@ -220,6 +219,8 @@ test('what is lost is repaired where nothing that is sent again arrives', async 
     const number = (name) => Number(new RegExp(`a=rtpmap:(\\d+) ${name}/90000`).exec(sdp)[1]);
     const [media, again] = [number('H264'), number('rtx')];
     const one = ({ payloadType }, of) => payloadType === media && (seen += 1) % of === 7;
+    // A way on which what is sent again comes late, so that repair is worth its bytes.
+    relay.delay = 65;
     // The node sees what the path loses, and repairs more and more of it.
     relay.loses = (packet) => one(packet, 12);
     await tab.frames(60);
