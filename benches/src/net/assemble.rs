@@ -31,6 +31,8 @@ pub(crate) struct Assembler {
     /// Of frames that are not whole, by their number without wrapping.
     pieces: BTreeMap<u64, Piece>,
     newest: Option<u64>,
+    /// The lowest that came, until a frame is over: the first to come may have overtaken others.
+    lowest: Option<u64>,
     /// When each was last asked for, and how often.
     missing: BTreeMap<u64, (Option<MediaTime>, u32)>,
 }
@@ -48,6 +50,11 @@ impl Assembler {
     ) -> Option<(Whole, u64)> {
         let number = self.number(sequence);
         match self.newest {
+            Some(_) if self.lowest.is_some_and(|lowest| number < lowest) => {
+                let gap = number + 1..self.lowest.unwrap_or(number);
+                self.missing.extend(gap.map(|number| (number, (None, 0))));
+                self.lowest = Some(number);
+            }
             Some(newest) if number <= newest => {
                 // Not missed: a copy, or of a frame that is over.
                 self.missing.remove(&number)?;
@@ -55,6 +62,7 @@ impl Assembler {
             before => {
                 let gap = before.map_or(number, |newest| newest + 1)..number;
                 self.missing.extend(gap.map(|number| (number, (None, 0))));
+                self.lowest = before.map_or(Some(number), |_| self.lowest);
                 self.newest = Some(number);
                 if self.missing.len() > MISSING {
                     self.missing.clear();
@@ -83,6 +91,7 @@ impl Assembler {
 
     /// Frames before this number are over: shown, or left behind.
     pub(crate) fn done(&mut self, before: u64) {
+        self.lowest = None;
         self.pieces = self.pieces.split_off(&before);
         self.missing = self.missing.split_off(&before);
     }
@@ -190,6 +199,21 @@ mod tests {
             assert_eq!(feed(&mut assembler, &all[lost]), None, "a copy");
             assert!(assembler.requests(ms(500)).is_empty());
         }
+    }
+
+    #[test]
+    fn what_the_first_packet_overtook_is_taken_and_asked_for() {
+        let all = packets(2, 9);
+        let mut assembler = Assembler::default();
+        assert_eq!(feed(&mut assembler, &all[2]), None);
+        assert_eq!(feed(&mut assembler, &all[0]), None);
+        assert_eq!(assembler.requests(MediaTime::ZERO), [all[1].0]);
+        let whole: Vec<_> = [1]
+            .into_iter()
+            .chain(3..all.len())
+            .filter_map(|at| feed(&mut assembler, &all[at]))
+            .collect();
+        assert_eq!(whole, [0, 1]);
     }
 
     #[test]

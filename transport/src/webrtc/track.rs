@@ -336,6 +336,11 @@ impl Track {
         })
     }
 
+    /// Whether the client says which frames it decoded.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.lock().decoded.is_some()
+    }
+
     /// Feedback says that this packet did not come.
     pub(super) fn missed(&self, sequence: u16) {
         let missed = &mut self.lock().missed;

@@ -8,6 +8,9 @@
 //! Feedback is lost as other packets are, and then nothing is said of some 60 ms of packets: the feedbacks' own
 //! numbers tell. Those are no losses of the way there, on which nearly all of them came.
 //!
+//! Where packets overtake one another, those that were sent just before the newest that came have no fate yet: the next
+//! feedback tells.
+//!
 //! A media packet that did not come is told to its track as well, which has it sent again where the client's request
 //! is lost ([`resend`](super::resend)).
 
@@ -90,6 +93,23 @@ impl History {
     }
 }
 
+impl History {
+    /// Of so many, how many of the oldest have a fate: where packets overtake one another, what was sent shortly before the
+    /// newest that arrived may come yet.
+    fn decided(&self, known: usize) -> usize {
+        let late = self.tap.shared.reordering();
+        let Some(newest) = known.checked_sub(1).and_then(|newest| self.sent.get(newest)) else {
+            return 0;
+        };
+        let may_come = |sent: &Outcome| {
+            sent.told
+                && !sent.arrived
+                && newest.departure.saturating_duration_since(sent.departure) < late
+        };
+        self.sent.iter().take(known).position(may_come).unwrap_or(known)
+    }
+}
+
 impl Link for History {
     fn bind(&mut self, info: &StreamInfo) {
         let known = info.rtp_header_extensions.iter().find(|known| known.uri == TRANSPORT_WIDE);
@@ -143,6 +163,7 @@ impl Link for History {
                 known = known.max(at + 1);
             }
         }
+        let known = self.decided(known);
         // What was sent before the newest that arrived and is not among them is lost, where that was told.
         let outcomes: Vec<Outcome> = self.sent.drain(..known).collect();
         self.first = self.first.wrapping_add(known as u16);
@@ -294,6 +315,19 @@ mod tests {
         // One that was overtaken changes nothing.
         assert_eq!(counts(bench.tell_as(0, 65_534, CAME, 6)), None);
         assert_eq!(counts(bench.tell_as(3, 18, CAME, 2)), Some((2, 0)));
+    }
+
+    #[test]
+    fn what_may_only_be_overtaken_is_not_lost_yet() {
+        let mut bench = Bench::new();
+        bench.send(30, 1_000);
+        bench.shared.note_reordering(Duration::from_millis(6));
+        assert_eq!(counts(bench.tell(65_530, CAME, 4)), Some((4, 0)));
+        // Missing are 65,534 to 2, which left 7 to 3 ms before the newest; for less than 6 of them they may come yet.
+        assert_eq!(counts(bench.tell(3, CAME, 3)), Some((0, 2)));
+        assert_eq!(counts(bench.tell(0, CAME, 3)), Some((3, 0)));
+        // The last of 6 to 9 left 8 ms before the newest.
+        assert_eq!(counts(bench.tell(10, CAME, 8)), Some((3 + 8, 4)));
     }
 
     #[test]

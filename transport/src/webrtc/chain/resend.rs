@@ -6,9 +6,11 @@
 //!   descriptor and is shown without delay, and a transport-wide number of its own
 //!   ([`with_resends`](super::with_resends)).
 //! - A packet is not sent again within a round trip of the time before, but for one copy soon after: the
-//!   next request of a browser that does not know the round trip comes 100 ms later.
+//!   next request of a browser that does not know the round trip comes 100 ms later. Where the acknowledgement of its frame
+//!   does not come when it should, it is sent once more unasked.
 //! - On a path where packets overtake one another a request says little: what it asks for is late, and comes by itself.
-//!   It waits there for as long as packets were late, and for the acknowledgement of a frame that was whole after all.
+//!   It waits there for as long as packets were late and the rest of its frame may take, and for the acknowledgement of a
+//!   frame that was whole after all.
 //! - Requests are lost, too. A packet that the transport-wide feedback tells as lost, 31 ms later on average, is sent
 //!   again as if it had been asked for, if it was not.
 //! - What comes too late is given up: its frame is reported as lost at once, so that the encoder goes back to
@@ -50,6 +52,10 @@ const DUE: usize = 512;
 const COPY_AFTER: Duration = Duration::from_millis(12);
 /// From a frame's last packet to its acknowledgement, beyond the way.
 const DECODED_IN: Duration = Duration::from_millis(6);
+/// Whoever is so far away asks himself before he could be answered again.
+const FAR: Duration = Duration::from_millis(90);
+/// No frame takes longer on its way, as far as requests wait for it.
+const LONGEST_FRAME: Duration = Duration::from_millis(34);
 /// Least time between two retransmissions that were asked for, where the round trip is not known.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -84,8 +90,17 @@ struct Kept {
 struct Due {
     at: Instant,
     sequence: u16,
-    /// It was sent again a moment before.
-    copy: bool,
+    what: What,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    /// It was not yet.
+    First,
+    /// It was, a moment before.
+    Copy,
+    /// It was, so long ago that its frame should have been acknowledged: then, for the last time.
+    Again(Option<Instant>),
 }
 
 struct Stream {
@@ -165,7 +180,7 @@ impl Link for Resend {
 
     fn tick(&mut self, now: Instant, out: &mut Belt) {
         for stream in self.streams.values_mut() {
-            while let Some(Due { sequence, copy, .. }) =
+            while let Some(Due { sequence, what, .. }) =
                 stream.due.pop_front_if(|due| due.at <= now)
             {
                 let body = match stream.track.fate(sequence) {
@@ -173,10 +188,17 @@ impl Link for Resend {
                     Some(Fate::Void { .. }) => Body::Empty,
                     Some(Fate::GivenUp | Fate::Forgotten) | None => continue,
                 };
-                if copy {
-                    stream.send(sequence, now, body, out);
-                } else {
-                    stream.send_twice(sequence, now, body, out);
+                match what {
+                    What::First => {
+                        stream.send_twice(sequence, now, body, self.shared.round_trip(), out);
+                    }
+                    What::Copy => stream.send(sequence, now, body, out),
+                    What::Again(last) => {
+                        // Unless it was asked for meanwhile.
+                        if stream.find(sequence).is_some_and(|kept| kept.resent == last) {
+                            stream.send(sequence, now, body, out);
+                        }
+                    }
                 }
             }
         }
@@ -222,7 +244,7 @@ impl Stream {
             Fate::Forgotten => shared.events.keyframe_needed(self.track.params.id),
             Fate::Void { next } => {
                 if self.is_due(sequence, now, shared) {
-                    self.send_twice(sequence, now, Body::Empty, out);
+                    self.send_twice(sequence, now, Body::Empty, None, out);
                     return Some(next);
                 }
             }
@@ -235,14 +257,30 @@ impl Stream {
                     shared.events.frame_lost(self.track.params.id, frame);
                 } else if self.is_due(sequence, now, shared) {
                     let late = shared.reordering();
-                    if late.is_zero() || !self.send_at(now + late + DECODED_IN, sequence, false) {
-                        self.send_twice(sequence, now, Body::Whole, out);
+                    let wait = late + self.rest_of_frame(sequence) + DECODED_IN;
+                    if late.is_zero() || !self.send_at(now + wait, sequence, What::First) {
+                        self.send_twice(sequence, now, Body::Whole, shared.round_trip(), out);
                     }
                 }
                 self.note(sequence);
             }
         }
         None
+    }
+
+    /// How long after a packet the last one of its frame comes, on a path that the frames fill.
+    fn rest_of_frame(&self, sequence: u16) -> Duration {
+        let Some(first) = self.kept.front() else { return Duration::ZERO };
+        let at = usize::from(sequence.wrapping_sub(first.packet.header.sequence_number));
+        let timestamp = |kept: &Kept| kept.packet.header.timestamp;
+        let Some(its) = self.kept.get(at).map(timestamp) else { return Duration::ZERO };
+        let of_it = |kept: &&Kept| timestamp(kept) == its;
+        let before = self.kept.range(..at).rev().take_while(of_it).count();
+        let after = self.kept.range(at + 1..).take_while(of_it).count();
+        let last = at.checked_sub(before + 1).and_then(|last| self.kept.get(last)).map(timestamp);
+        let ticks = last.map_or(0, |last| its.wrapping_sub(last));
+        let interval = (Duration::from_secs(ticks.into()) / 90_000).min(LONGEST_FRAME);
+        interval.mul_f64(after as f64 / (before + 1 + after) as f64)
     }
 
     /// The client lacks a packet, by its feedback. Where it asked for it as well, that was answered.
@@ -253,7 +291,7 @@ impl Stream {
         };
         if is_needed && self.find(sequence).is_some_and(is_unasked) {
             self.is_due(sequence, now, shared);
-            self.send_twice(sequence, now, Body::Whole, out);
+            self.send_twice(sequence, now, Body::Whole, shared.round_trip(), out);
         }
     }
 
@@ -291,7 +329,7 @@ impl Stream {
             let Some(kept) = self.find(sequence) else { continue };
             if let Some(Fate::Void { next: begin }) = fate {
                 kept.asked = false;
-                self.send_twice(sequence, now, Body::Empty, out);
+                self.send_twice(sequence, now, Body::Empty, None, out);
                 next = Some(begin);
             } else {
                 self.asked.push_back(sequence);
@@ -303,24 +341,38 @@ impl Stream {
     /// Has the client look at the frame that begins with this packet.
     fn look_at(&mut self, begin: Option<u16>, now: Instant, out: &mut Belt) {
         if let Some(begin) = begin {
-            self.send_twice(begin.wrapping_sub(1), now, Body::Empty, out);
+            self.send_twice(begin.wrapping_sub(1), now, Body::Empty, None, out);
         }
     }
 
-    fn send_twice(&mut self, sequence: u16, now: Instant, body: Body, out: &mut Belt) {
+    fn send_twice(
+        &mut self,
+        sequence: u16,
+        now: Instant,
+        body: Body,
+        round_trip: Option<Duration>,
+        out: &mut Belt,
+    ) {
         self.send(sequence, now, body, out);
-        if matches!(self.by, By::OwnStream { .. }) {
-            self.send_at(now + COPY_AFTER, sequence, true);
+        if !matches!(self.by, By::OwnStream { .. }) {
+            return;
+        }
+        self.send_at(now + COPY_AFTER, sequence, What::Copy);
+        // Players of others acknowledge nothing.
+        let answered = |time: &Duration| *time < FAR && self.track.is_acknowledged();
+        if let Some(time) = round_trip.filter(answered) {
+            let resent = self.find(sequence).and_then(|kept| kept.resent);
+            self.send_at(now + time + DECODED_IN * 2, sequence, What::Again(resent));
         }
     }
 
     /// Whether there was room to have it sent then.
-    fn send_at(&mut self, at: Instant, sequence: u16, copy: bool) -> bool {
+    fn send_at(&mut self, at: Instant, sequence: u16, what: What) -> bool {
         if self.due.len() == DUE {
             return false;
         }
         let place = self.due.partition_point(|due| due.at <= at);
-        self.due.insert(place, Due { at, sequence, copy });
+        self.due.insert(place, Due { at, sequence, what });
         true
     }
 
@@ -523,6 +575,11 @@ mod tests {
         // What came after all is not copied.
         bench.decode(1);
         assert!(bench.wait(60).is_empty());
+        // Nor is it acknowledged a round trip later.
+        assert_eq!(resent(&bench.ask(&[7], 62)), [(7, true)]);
+        assert_eq!(resent(&bench.wait(103)), [(7, true)]);
+        assert_eq!(resent(&bench.wait(104)), [(7, true)]);
+        assert!(bench.wait(149).is_empty());
         // Asked for beyond the deadline of 150 ms.
         assert_eq!(resent(&bench.ask(&[7], 150)), [(7, true)]);
         assert!(bench.ask(&[10], 151).is_empty());
@@ -533,14 +590,19 @@ mod tests {
     fn where_packets_overtake_one_another_a_request_waits_for_what_is_late() {
         let mut bench = Bench::new(true, true);
         bench.shared.note_reordering(Duration::from_millis(8));
+        // Each has one more packet of three behind it, in a frame of 16 ms.
         assert!(bench.ask(&[4, 7], 30).is_empty());
-        assert!(bench.wait(43).is_empty());
+        assert!(bench.wait(49).is_empty());
         bench.decode(1);
-        assert_eq!(resent(&bench.wait(44)), [(7, true)]);
-        assert_eq!(resent(&bench.wait(60)), [(7, true)]);
+        assert_eq!(resent(&bench.wait(50)), [(7, true)]);
+        assert_eq!(resent(&bench.wait(62)), [(7, true)]);
+        // The last one of a frame has only been late.
+        assert!(bench.ask(&[14], 62).is_empty());
+        assert_eq!(resent(&bench.wait(76)), [(14, true)]);
+        bench.wait(88);
         // It is forgotten when it is seen no more.
         (0..60).for_each(|_| bench.shared.note_reordering(Duration::ZERO));
-        assert_eq!(resent(&bench.ask(&[10], 61)), [(10, true)]);
+        assert_eq!(resent(&bench.ask(&[10], 89)), [(10, true)]);
     }
 
     #[test]
