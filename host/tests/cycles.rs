@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use common::{Bed, bed, ended, eventually, shell, spec, until};
 use nearlight_host::confine::cgroup::Tree;
-use nearlight_host::confine::{Mark, Phase, processes};
+use nearlight_host::confine::{Mark, Network, Phase, processes};
 
 /// How many: twenty, or as many as `make soak` asks for.
 fn cycles() -> u32 {
@@ -78,14 +78,26 @@ fn left(inside: &BTreeSet<String>) -> Vec<String> {
         .collect()
 }
 
+/// How many give games the internet.
+fn passts() -> usize {
+    let all = processes::below(std::process::id());
+    let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    all.iter().filter(|of| name(of.pid).starts_with("passt")).count()
+}
+
 /// One from its start to its end, which comes in a different way every time. Its namespaces.
 fn one(bed: &Bed, number: u32) -> BTreeSet<String> {
-    let sandbox = bed.start(&spec(&format!("cycle-{number}")));
+    let mut with = spec(&format!("cycle-{number}"));
+    // Every other one, where games can have it here.
+    let internet = number % 2 == 1 && bed.confinement.found().internet.is_ok();
+    with.network = if internet { Network::Internet } else { Network::None };
+    let sandbox = bed.start(&with);
     if number.is_multiple_of(5) {
         // Before it is known whether it works at all.
         return BTreeSet::new();
     }
     until(&sandbox, &Phase::Waiting);
+    assert_eq!(passts(), usize::from(internet), "{number}");
     let outermost = sandbox.pid().unwrap();
     let all = processes::below(outermost);
     assert!(all.len() >= 3, "bubblewrap, the first process and the X server: {all:?}");

@@ -14,9 +14,7 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use common::{bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until};
-use nearlight_host::confine::{
-    Bind, End, Exit, How, Network, Phase, Program, Refused, Sandbox, Step,
-};
+use nearlight_host::confine::{Bind, End, Exit, How, Phase, Program, Refused, Sandbox, Step};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::ConnectionExt;
 use x11rb::rust_connection::{DefaultStream, RustConnection};
@@ -282,9 +280,6 @@ fn displays_that_do_not_come_up_are_told_apart() {
 fn what_cannot_be_shown_or_given_is_refused_with_its_reason() {
     let Some(bed) = bed() else { return };
     let refused = |spec| bed.confinement.start(&spec, Box::new(|_| {})).unwrap_err();
-    let mut with = spec("refused");
-    with.network = Network::Internet;
-    assert!(matches!(refused(with), Refused::Network(_)));
     let mut with = spec("refused");
     with.binds.push(Bind { source: bed.run.path().into(), at: "/game".into() });
     assert!(matches!(refused(with), Refused::Bind { .. }));

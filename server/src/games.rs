@@ -88,6 +88,7 @@ fn confinement(config: &config::Games) -> Result<confine::Config, String> {
         run,
         bwrap: None,
         display: None,
+        passt: None,
         init: (!config.init.as_os_str().is_empty()).then(|| config.init.clone()),
         users: config.first_user..config.first_user.saturating_add(config.users),
         limits: true,
@@ -141,7 +142,10 @@ impl App for GameApp {
             input: control.input.clone(),
             action: control.action.clone(),
         };
-        let confined = self.confinement.as_ref().err().cloned();
+        let confined = match &self.confinement {
+            Ok(confinement) => lacks(&self.entry, confinement.found()),
+            Err(why) => Some(why.clone()),
+        };
         AppInfo {
             id: id.as_str().to_owned(),
             title: title.clone(),
@@ -231,6 +235,12 @@ impl App for GameApp {
         let can = self.entry.warm > 0 && self.confinement.is_ok();
         can.then(|| Arc::new(self.clone()) as Arc<dyn Ahead>)
     }
+}
+
+/// What this machine lacks of what the entry cannot do without.
+fn lacks(entry: &Entry, found: &confine::Found) -> Option<String> {
+    let internet = found.internet.as_ref().err().filter(|_| entry.internet);
+    internet.map(|why| format!("it needs the internet, which games cannot have here: {why}"))
 }
 
 fn listens(entry: &Entry) -> bool {

@@ -23,11 +23,15 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, WaitOptions, setrlimit, wait};
 
 fn main() -> ExitCode {
-    // The node tries a sandbox out with this before it offers games.
-    if std::env::args_os().nth(1).as_deref() == Some(OsStr::new("--check")) {
-        return ExitCode::SUCCESS;
-    }
-    match Init::new().and_then(Init::run) {
+    let asked = std::env::args_os().nth(1);
+    let done = match asked.as_deref().and_then(OsStr::to_str) {
+        // The node tries a sandbox out with this before it offers games.
+        Some("--check") => return ExitCode::SUCCESS,
+        // Outside of a sandbox: what its network is made by.
+        Some("--network") => nearlight_host::confine::internet::make(),
+        _ => Init::new().and_then(Init::run),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             #[expect(clippy::print_stderr, reason = "the node reads and logs it")]

@@ -9,7 +9,7 @@ use super::Config;
 use super::cgroup::{Controller, Tree};
 use super::command::Host;
 use super::filter;
-use super::find::{Missing, Tool, init, joystick, tool, tops, tried};
+use super::find::{Missing, Tool, init, internet, joystick, tool, tops, tried};
 use super::folder::{Run, User};
 use super::mark::Mark;
 
@@ -34,6 +34,11 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
     let display = tool("Xvfb", config.display.as_deref(), None, "install xvfb");
     let init = init(config.init.as_deref(), own_users);
     let users = users(config, own_users);
+    let user = own_users.then_some(User { uid: config.users.start, gid: config.users.start });
+    let internet = match &init {
+        Ok(init) => internet(config.passt.as_deref(), init, user),
+        Err(_) => Err("not tried: nearlight-init is missing".to_owned()),
+    };
     let joystick = joystick(config.init.as_deref(), own_users);
     let mark = Mark::own().map_err(|error| error.to_string());
     let tree = match (config.limits, &mark) {
@@ -68,6 +73,7 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
         ("user namespaces", sandbox),
         ("limits (cgroup)", of_tree),
         ("halting (freezer)", Ok(freezer)),
+        ("internet (passt)", internet.map(|tools| ok(tools.passt.display().to_string()))),
         ("gamepads (shim)", joystick.map(|path| ok(path.display().to_string()))),
     ];
     checks.into_iter().map(|(what, verdict)| Check { what, verdict }).collect()

@@ -255,6 +255,7 @@ impl Arguments {
     fn apart(&mut self, host: &Host, spec: &Spec) {
         self.add(["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]);
         self.add(["--unshare-cgroup-try"]);
+        // The other one is entered before bubblewrap is run.
         if spec.network == Network::None {
             self.add(["--unshare-net"]);
         }
@@ -287,7 +288,7 @@ impl Arguments {
             self.bind("--ro-bind-try", &path, &path);
         }
         if spec.network == Network::Internet {
-            self.bind("--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf");
+            self.show(layout.folder.join("etc/resolv.conf"), "/etc/resolv.conf");
         }
         for (name, _) in MADE {
             self.show(layout.folder.join("etc").join(name), Path::new("/etc").join(name));
@@ -423,7 +424,7 @@ mod tests {
         spec.devices = vec!["/dev/dri/renderD128".into()];
         let args = args_of(&spec);
         assert!(!args.iter().any(|arg| arg == "--unshare-net"));
-        place(&args, "--ro-bind-try /etc/resolv.conf /etc/resolv.conf");
+        place(&args, "--ro-bind /state/one/etc/resolv.conf /etc/resolv.conf");
         let device = place(&args, "--dev-bind /dev/dri/renderD128 /dev/dri/renderD128");
         assert!(place(&args, "--dev /dev") < device);
         place(&args, "--ro-bind /sys /sys");

@@ -15,7 +15,8 @@ use thiserror::Error;
 use super::cgroup::Tree;
 use super::command::{self, Host, Layout, Top};
 use super::folder::{Run, User};
-use super::launch::{Streams, filter_file, spawn};
+use super::internet::{self, Tools};
+use super::launch::{Streams, Surroundings, filter_file, spawn};
 use super::machine::Patience;
 use super::mark::Mark;
 use super::spec::{Limits, Network, Spec};
@@ -81,6 +82,8 @@ pub struct Found {
     pub init: PathBuf,
     /// The library that gives games gamepads, or why they have none.
     pub joystick: Result<PathBuf, String>,
+    /// What gives games the internet, or why none has it.
+    pub internet: Result<PathBuf, String>,
     /// Whether games run under users of their own.
     pub own_users: bool,
     /// What bounds them: `cgroup v2`, `cgroup v1` with what is missing, or the reason for nothing.
@@ -91,6 +94,7 @@ pub struct Found {
 pub(super) struct Parts {
     pub(super) found: Found,
     pub(super) host: Host,
+    pub(super) internet: Result<Tools, String>,
     pub(super) filter: Vec<u8>,
     pub(super) limits: Result<Tree, String>,
     pub(super) run: Run,
@@ -115,6 +119,7 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
     let host = Host { tops, init, display: display_path, joystick, can_disable_userns: true };
     let user = own_users.then_some(User { uid: config.users.start, gid: config.users.start });
     let host = tried(&bwrap.path, host, &filter, &run, user)?;
+    let internet = internet(config.passt.as_deref(), &host.init, user);
     let limits = match config.limits {
         true => Tree::find(&mark),
         false => Err("switched off".to_owned()),
@@ -128,8 +133,9 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
         Err(reason) => format!("unavailable: {reason}"),
     };
     let (init, joystick) = (host.init.clone(), host.joystick.clone());
-    let found = Found { bwrap, display, init, joystick, own_users, limits: told };
-    Ok(Parts { found, host, filter, limits, run })
+    let passt = internet.as_ref().map(|tools| tools.passt.clone()).map_err(Clone::clone);
+    let found = Found { bwrap, display, init, joystick, internet: passt, own_users, limits: told };
+    Ok(Parts { found, host, internet, filter, limits, run })
 }
 
 /// Finds a program, and lets it say its version where there is an argument for that.
@@ -203,6 +209,17 @@ pub(super) fn joystick(init: Option<&Path>, own_users: bool) -> Result<PathBuf, 
     Ok(path)
 }
 
+/// What gives games the internet, which is tried out.
+pub(super) fn internet(
+    configured: Option<&Path>,
+    init: &Path,
+    user: Option<User>,
+) -> Result<Tools, String> {
+    let passt = tool("passt", configured, None, "install passt").map_err(|e| e.to_string())?;
+    let tools = Tools { passt: passt.path, init: init.to_owned() };
+    internet::try_out(&tools, user).map(|()| tools)
+}
+
 /// `/usr`, and what lies beside it on machines where it is not merged, or points into it.
 pub(super) fn tops() -> io::Result<Vec<Top>> {
     let mut tops = vec![Top::Folder("/usr".into())];
@@ -266,7 +283,8 @@ fn attempt(
     let mut args = command::arguments(host, &spec, &layout);
     args.push("--check".into());
     let streams = Streams { input: Stdio::null(), output: Stdio::null(), error: Stdio::piped() };
-    let child = spawn(bwrap, args, file, Vec::new(), user, stand_ins, streams).map_err(text)?;
+    let around = Surroundings { user, stand_ins, filter: Some(file), ..Surroundings::default() };
+    let child = spawn(bwrap, args, streams, around).map_err(text)?;
     let (ok, said) = finish(child).map_err(text)?;
     if ok { Ok(()) } else { Err(said.trim().to_owned()) }
 }

@@ -108,6 +108,7 @@ impl Folder {
         for (name, text) in MADE {
             write(&etc.join(name), text.as_bytes())?;
         }
+        write(&etc.join("resolv.conf"), super::internet::resolver().as_bytes())?;
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
         let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();

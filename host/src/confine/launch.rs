@@ -1,4 +1,4 @@
-//! Starts bubblewrap.
+//! Starts bubblewrap, and what is beside it.
 #![expect(unsafe_code, reason = "descriptors are handed over between fork and exec")]
 
 use std::ffi::OsString;
@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use nix::sched::{CloneFlags, setns};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::FdFlags;
 
@@ -21,23 +22,35 @@ pub(super) struct Streams {
     pub(super) error: Stdio,
 }
 
-/// Starts bubblewrap with these arguments, in the groups behind the doors, as this user, who sees the stand-ins, or as
-/// the node's. It dies with the thread that calls this.
+/// What a process is started in.
+#[derive(Default)]
+pub(super) struct Surroundings {
+    /// The doors of its control groups.
+    pub(super) doors: Vec<OwnedFd>,
+    /// Namespaces that it enters, one after the other.
+    pub(super) namespaces: Vec<OwnedFd>,
+    /// Who it is, if not the node's user.
+    pub(super) user: Option<User>,
+    /// What it sees in place of what that user cannot get to.
+    pub(super) stand_ins: StandIns,
+    /// A descriptor that it has beside its standard streams.
+    pub(super) filter: Option<OwnedFd>,
+}
+
+/// Starts a program with these arguments. bubblewrap dies with the thread that calls this.
 ///
 /// # Errors
-/// When a group does not take it, what it needs cannot be mounted, or it cannot be run.
+/// When a group does not take it, what it needs cannot be entered or mounted, or it cannot be run.
 pub(super) fn spawn(
-    bwrap: &Path,
+    program: &Path,
     args: Vec<OsString>,
-    filter: OwnedFd,
-    doors: Vec<OwnedFd>,
-    user: Option<User>,
-    stand_ins: StandIns,
     streams: Streams,
+    surroundings: Surroundings,
 ) -> io::Result<Child> {
-    let mut command = Command::new(bwrap);
+    let mut command = Command::new(program);
     command.args(args).env_clear().current_dir("/");
     command.stdin(streams.input).stdout(streams.output).stderr(streams.error);
+    let Surroundings { doors, namespaces, user, stand_ins, filter } = surroundings;
     let named = stand_ins.names();
     let enter = move || {
         leave_real_time()?;
@@ -46,11 +59,16 @@ pub(super) fn spawn(
             rustix::io::write(door, b"0")?;
         }
         stand_ins.mount()?;
+        for namespace in &namespaces {
+            setns(namespace, CloneFlags::empty())?;
+        }
         if let Some(user) = user {
             become_user(user)?;
         }
         keep_only_standard_streams()?;
-        rustix::io::fcntl_setfd(&filter, FdFlags::empty())?;
+        if let Some(filter) = &filter {
+            rustix::io::fcntl_setfd(filter, FdFlags::empty())?;
+        }
         Ok(())
     };
     // SAFETY: between fork and exec only what is safe in a signal handler may be called. `enter` makes

@@ -25,6 +25,7 @@ pub mod command;
 pub mod filter;
 mod find;
 mod folder;
+pub mod internet;
 mod launch;
 pub mod lines;
 pub mod machine;
@@ -63,6 +64,8 @@ pub struct Config {
     pub bwrap: Option<PathBuf>,
     /// The X server (Xvfb, or what takes its arguments); looked for in `PATH` when there is none.
     pub display: Option<PathBuf>,
+    /// passt, which gives games the internet; looked for in `PATH` when there is none.
+    pub passt: Option<PathBuf>,
     /// `nearlight-init`; looked for beside the running program when there is none.
     pub init: Option<PathBuf>,
     /// Users of the host that games run as where the node is root. Nothing else may use them.
@@ -115,11 +118,11 @@ impl Confinement {
     /// [`Refused`]; nothing is left of the attempt.
     pub fn start(&self, spec: &Spec, events: EventFn) -> Result<Sandbox, Refused> {
         spec.check(self.parts.run.path())?;
-        if spec.network == Network::Internet {
-            return Err(Refused::Network(
-                "giving one without the node's own network is not supported yet",
-            ));
-        }
+        let internet = match (spec.network, &self.parts.internet) {
+            (Network::None, _) => None,
+            (Network::Internet, Ok(tools)) => Some(tools.clone()),
+            (Network::Internet, Err(reason)) => return Err(Refused::Network(reason.clone())),
+        };
         let lease = match &self.users {
             Some(users) => Some(users.take().ok_or(Refused::Users(users.count()))?),
             None => None,
@@ -146,6 +149,7 @@ impl Confinement {
             id: spec.id.clone(),
             bwrap: self.parts.found.bwrap.path.clone(),
             host: self.parts.host.clone(),
+            internet,
             filter: self.parts.filter.clone(),
             spec: spec.clone(),
             folder,

@@ -22,7 +22,7 @@ use super::spec::Program;
 /// Longest message in bytes: what a game is started with.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 /// Descriptors that one message brings at most.
-const MAX_FDS: usize = 2;
+const MAX_FDS: usize = 3;
 
 /// From the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

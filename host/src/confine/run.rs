@@ -15,6 +15,7 @@ use rustix::process::{Signal, kill_process, pidfd_send_signal};
 use super::cgroup::Group;
 use super::command::{self, Host};
 use super::folder::{Folder, User};
+use super::internet::Tools;
 use super::lines::Lines;
 use super::machine::{Action, End, Event, How, Machine, Phase, Step};
 use super::processes;
@@ -40,6 +41,8 @@ pub(super) struct Plan {
     pub(super) id: String,
     pub(super) bwrap: PathBuf,
     pub(super) host: Host,
+    /// What makes its way to the internet, if it has one.
+    pub(super) internet: Option<Tools>,
     pub(super) filter: Vec<u8>,
     pub(super) spec: Spec,
     pub(super) folder: Folder,

@@ -10,7 +10,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::cgroup::Group;
 use super::command::{self, Layout};
-use super::launch::{Streams, filter_file, spawn};
+use super::internet::Internet;
+use super::launch::{Streams, Surroundings, filter_file, spawn};
 use super::processes;
 use super::protocol::Channel;
 use super::run::Plan;
@@ -34,6 +35,8 @@ pub(super) struct Running {
     pub(super) control: Option<Channel>,
     /// Of the game, and of what is around it.
     pub(super) streams: [Option<OwnedFd>; 2],
+    /// It ends with this.
+    _internet: Option<Internet>,
 }
 
 impl Running {
@@ -48,10 +51,22 @@ impl Running {
         let layout = Layout { folder, filter, stand_ins: &stand_ins };
         let args = command::arguments(&plan.host, &plan.spec, &layout);
         let (control, theirs) = Channel::pair()?;
-        let doors = plan.group.as_ref().map_or(Ok(Vec::new()), Group::doors)?;
+        let doors = || plan.group.as_ref().map_or(Ok(Vec::new()), Group::doors);
+        let (internet, namespaces) = match &plan.internet {
+            Some(tools) => {
+                let made = Internet::open(tools, &plan.id, doors()?, plan.user);
+                let explain =
+                    |error| io::Error::other(format!("no internet for the game: {error}"));
+                let (internet, namespaces) = made.map_err(explain)?;
+                (Some(internet), namespaces)
+            }
+            None => (None, Vec::new()),
+        };
         let streams =
             Streams { input: theirs.into(), output: Stdio::piped(), error: Stdio::piped() };
-        let mut child = spawn(&plan.bwrap, args, file, doors, plan.user, stand_ins, streams)?;
+        let (doors, user, filter) = (doors()?, plan.user, Some(file));
+        let around = Surroundings { doors, namespaces, user, stand_ins, filter };
+        let mut child = spawn(&plan.bwrap, args, streams, around)?;
         let pid = child.id();
         let streams =
             [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
@@ -80,6 +95,7 @@ impl Running {
             sockets: None,
             control: Some(control),
             streams,
+            _internet: internet,
         })
     }
 

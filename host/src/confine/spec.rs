@@ -21,7 +21,8 @@ pub enum Network {
     /// Its own, with nothing but a loopback device of its own.
     #[default]
     None,
-    /// The internet.
+    /// The same with a way to the internet ([`internet`](super::internet)): not to this machine, and not to networks that
+    /// are no part of it.
     Internet,
 }
 
@@ -127,7 +128,7 @@ pub enum Refused {
     },
     /// A network that this node cannot give.
     #[error("no network for the game: {0}")]
-    Network(&'static str),
+    Network(String),
     /// Every user that games may run as is taken.
     #[error("all {0} users for games are in use")]
     Users(u32),

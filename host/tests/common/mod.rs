@@ -41,6 +41,7 @@ pub fn bed_with(change: impl FnOnce(&mut Config)) -> Option<Bed> {
         run: run.path().to_owned(),
         bwrap: None,
         display: None,
+        passt: None,
         init: Some(env!("CARGO_BIN_EXE_nearlight-init").into()),
         users: first..first + 16,
         limits: true,

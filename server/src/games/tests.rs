@@ -78,6 +78,7 @@ fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Opt
         run: run.to_owned(),
         bwrap: None,
         display,
+        passt: None,
         init: Some(init),
         users: first..first + 16,
         limits: true,
