@@ -304,6 +304,60 @@ fn what_cannot_be_shown_or_given_is_refused_with_its_reason() {
     );
 }
 
+/// A device node of this group, which is no graphics device: the kernel's `/dev/null` by another name.
+struct FakeDevice(std::path::PathBuf);
+
+impl FakeDevice {
+    fn make(name: &str, mode: u32, group: u32) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = format!("/dev/nearlight-test-{}-{name}", std::process::id());
+        let made = Self(path.into());
+        let (kind, null) = (rustix::fs::FileType::CharacterDevice, rustix::fs::makedev(1, 3));
+        rustix::fs::mknodat(rustix::fs::CWD, &made.0, kind, mode.into(), null).unwrap();
+        std::os::unix::fs::chown(&made.0, None, Some(group)).unwrap();
+        std::fs::set_permissions(&made.0, std::fs::Permissions::from_mode(mode)).unwrap();
+        made
+    }
+}
+
+impl Drop for FakeDevice {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn a_game_opens_the_devices_that_it_was_given_and_no_others() {
+    let Some(bed) = bed() else { return };
+    if !bed.confinement.found().own_users {
+        println!("left out: only root makes device nodes");
+        return;
+    }
+    let of = |number: u32| 1_600_000_000 + number;
+    let one = FakeDevice::make("render", 0o660, of(1));
+    let two = FakeDevice::make("control", 0o660, of(2));
+    let other = FakeDevice::make("other", 0o666, of(3));
+    let closed = FakeDevice::make("closed", 0o600, of(4));
+    let mut with = spec("drawn");
+    with.devices = vec![one.0.clone(), two.0.clone()];
+    let (one, two, other) = (one.0.display(), two.0.display(), other.0.display());
+    let script = format!(
+        "echo x > {one} && echo y >> {two} && head -c1 {one} && echo opened; \
+         test -e {other} || echo none other; ls /sys/class >/dev/null && echo sys"
+    );
+    let sandbox = bed.play(&with, shell(&script));
+    assert_eq!(ended(&sandbox).how, How::Exited(Exit::Code(0)), "{:?}", sandbox.said());
+    assert_eq!(sandbox.said(), ["opened", "none other", "sys"]);
+    // Another one has none of them.
+    let script = format!("test -e {one} || echo none; ls /sys 2>/dev/null || echo no sys");
+    let sandbox = bed.play(&spec("plain"), shell(&script));
+    ended(&sandbox);
+    assert_eq!(sandbox.said(), ["none", "no sys"]);
+    with.devices.push(closed.0.clone());
+    let refused = bed.confinement.start(&with, Box::new(|_| {})).unwrap_err().to_string();
+    assert!(refused.contains("closed") && refused.contains("0600"), "{refused}");
+}
+
 #[test]
 fn users_for_games_are_given_back() {
     let Some(bed) = bed_with(|config| config.users.end = config.users.start + 1) else { return };

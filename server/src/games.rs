@@ -89,6 +89,7 @@ fn confinement(config: &config::Games) -> Result<confine::Config, String> {
         bwrap: None,
         display: None,
         passt: None,
+        gpu: config.gpu.clone(),
         init: (!config.init.as_os_str().is_empty()).then(|| config.init.clone()),
         users: config.first_user..config.first_user.saturating_add(config.users),
         limits: true,
@@ -247,7 +248,8 @@ fn listens(entry: &Entry) -> bool {
     entry.devices.contains(&Device::Microphone)
 }
 
-fn spec(entry: &Entry) -> Spec {
+/// A game that makes use of a graphics device has those that games may have here, `gpu`.
+fn spec(entry: &Entry, gpu: &[PathBuf]) -> Spec {
     let limits = entry.limits;
     let patience = confine::Patience { grace: entry.stop_grace, ..confine::Patience::default() };
     Spec {
@@ -255,7 +257,7 @@ fn spec(entry: &Entry) -> Spec {
         binds: vec![Bind { source: entry.folder.clone(), at: PathBuf::from(ENTRY) }],
         home: limits.home.0,
         network: if entry.internet { Network::Internet } else { Network::None },
-        devices: Vec::new(),
+        devices: if entry.devices.contains(&Device::Gpu) { gpu.to_vec() } else { Vec::new() },
         gamepads: entry.devices.contains(&Device::Gamepad),
         largest: entry.display.max_size,
         limits: Limits {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::cgroup::{Controller, Tree};
@@ -73,10 +73,21 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
         ("user namespaces", sandbox),
         ("limits (cgroup)", of_tree),
         ("halting (freezer)", Ok(freezer)),
+        ("graphics for games", gpu(&config.gpu, own_users)),
         ("internet (passt)", internet.map(|tools| ok(tools.passt.display().to_string()))),
         ("gamepads (shim)", joystick.map(|path| ok(path.display().to_string()))),
     ];
     checks.into_iter().map(|(what, verdict)| Check { what, verdict }).collect()
+}
+
+/// The graphics devices that games may have.
+fn gpu(devices: &[PathBuf], own_users: bool) -> Result<String, String> {
+    if devices.is_empty() {
+        return Ok("none: games.gpu names no device nodes".to_owned());
+    }
+    let names: Vec<_> = devices.iter().map(|path| path.display().to_string()).collect();
+    let groups = super::devices::groups(devices, own_users);
+    groups.map(|_| format!("ok, {}", names.join(", "))).map_err(|refused| refused.to_string())
 }
 
 /// Makes a sandbox and ends it; whether bubblewrap itself refuses user namespaces inside.

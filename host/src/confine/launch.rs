@@ -31,6 +31,8 @@ pub(super) struct Surroundings {
     pub(super) namespaces: Vec<OwnedFd>,
     /// Who it is, if not the node's user.
     pub(super) user: Option<User>,
+    /// Groups that it has beside that user's.
+    pub(super) groups: Vec<u32>,
     /// What it sees in place of what that user cannot get to.
     pub(super) stand_ins: StandIns,
     /// A descriptor that it has beside its standard streams.
@@ -50,7 +52,7 @@ pub(super) fn spawn(
     let mut command = Command::new(program);
     command.args(args).env_clear().current_dir("/");
     command.stdin(streams.input).stdout(streams.output).stderr(streams.error);
-    let Surroundings { doors, namespaces, user, stand_ins, filter } = surroundings;
+    let Surroundings { doors, namespaces, user, groups, stand_ins, filter } = surroundings;
     let named = stand_ins.names();
     let enter = move || {
         leave_real_time()?;
@@ -63,7 +65,7 @@ pub(super) fn spawn(
             setns(namespace, CloneFlags::empty())?;
         }
         if let Some(user) = user {
-            become_user(user)?;
+            become_user(user, &groups)?;
         }
         keep_only_standard_streams()?;
         if let Some(filter) = &filter {
@@ -83,14 +85,14 @@ pub(super) fn spawn(
     })
 }
 
-/// For good: the saved numbers, too. Other groups of the node's user are dropped.
+/// For good: the saved numbers, too. Of other groups it has these; those of the node's user are dropped.
 ///
 /// # Errors
 /// When the node may not.
-fn become_user(User { uid, gid }: User) -> io::Result<()> {
-    // SAFETY: there is one thread, between fork and exec, and the list of groups is empty.
+fn become_user(User { uid, gid }: User, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: there is one thread, between fork and exec, and the list has as many groups as is said.
     let refused = unsafe {
-        libc::setgroups(0, std::ptr::null()) != 0
+        libc::setgroups(groups.len(), groups.as_ptr()) != 0
             || libc::setresgid(gid, gid, gid) != 0
             || libc::setresuid(uid, uid, uid) != 0
     };

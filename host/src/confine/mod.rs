@@ -22,6 +22,7 @@
 pub mod cgroup;
 mod checks;
 pub mod command;
+mod devices;
 pub mod filter;
 mod find;
 mod folder;
@@ -40,7 +41,6 @@ mod stand_ins;
 mod users;
 
 use std::ops::Range;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 pub use checks::Check;
@@ -66,6 +66,8 @@ pub struct Config {
     pub display: Option<PathBuf>,
     /// passt, which gives games the internet; looked for in `PATH` when there is none.
     pub passt: Option<PathBuf>,
+    /// Device nodes of graphics devices that games may have which ask for one.
+    pub gpu: Vec<PathBuf>,
     /// `nearlight-init`; looked for beside the running program when there is none.
     pub init: Option<PathBuf>,
     /// Users of the host that games run as where the node is root. Nothing else may use them.
@@ -77,6 +79,7 @@ pub struct Config {
 /// What makes sandboxes.
 pub struct Confinement {
     parts: Parts,
+    gpu: Vec<PathBuf>,
     users: Option<Users>,
 }
 
@@ -95,7 +98,7 @@ impl Confinement {
     pub fn find(config: &Config) -> Result<Self, Missing> {
         let parts = find::parts(config)?;
         let users = parts.found.own_users.then(|| Users::new(config.users.clone()));
-        Ok(Self { parts, users })
+        Ok(Self { parts, gpu: config.gpu.clone(), users })
     }
 
     /// Looks for each thing that is needed or made use of, also where another is missing: for people who ask why. Takes
@@ -107,6 +110,11 @@ impl Confinement {
     /// What was found.
     pub fn found(&self) -> &Found {
         &self.parts.found
+    }
+
+    /// Device nodes for games that ask for a graphics device; none where games have none here.
+    pub fn gpu(&self) -> &[PathBuf] {
+        &self.gpu
     }
 
     /// Makes a sandbox and starts its display. The game is started with [`Sandbox::launch`], at any
@@ -127,10 +135,9 @@ impl Confinement {
             Some(users) => Some(users.take().ok_or(Refused::Users(users.count()))?),
             None => None,
         };
-        let group_of_device = self.check_devices(spec)?;
-        let user = lease
-            .as_ref()
-            .map(|lease| User { uid: lease.uid, gid: group_of_device.unwrap_or(lease.uid) });
+        let own_users = lease.is_some();
+        let groups = devices::groups(&spec.devices, own_users)?;
+        let user = lease.as_ref().map(|lease| User { uid: lease.uid, gid: lease.uid });
         let mut cookie = Cookie::default();
         getrandom::fill(&mut cookie).map_err(|e| Refused::system("a cookie")(e.into()))?;
         let folder = self.parts.run.make(&spec.id, user, &cookie).map_err(|error| {
@@ -155,22 +162,9 @@ impl Confinement {
             folder,
             group,
             user,
+            groups,
             lease,
         };
         Sandbox::spawn(plan, cookie, events)
-    }
-
-    /// What a device must be; the group of the first one.
-    fn check_devices(&self, spec: &Spec) -> Result<Option<u32>, Refused> {
-        let mut group = None;
-        for path in &spec.devices {
-            let refused = |reason: String| Refused::Device { path: path.clone(), reason };
-            let data = std::fs::symlink_metadata(path).map_err(|e| refused(e.to_string()))?;
-            if !data.file_type().is_char_device() {
-                return Err(refused("it is no character device".to_owned()));
-            }
-            group.get_or_insert(data.gid());
-        }
-        Ok(group)
     }
 }

@@ -48,6 +48,8 @@ pub(super) struct Plan {
     pub(super) folder: Folder,
     pub(super) group: Option<Group>,
     pub(super) user: Option<User>,
+    /// Groups of the host that the user has beside its own: those of its devices.
+    pub(super) groups: Vec<u32>,
     pub(super) lease: Option<Lease>,
 }
 

@@ -65,7 +65,8 @@ impl Running {
         let streams =
             Streams { input: theirs.into(), output: Stdio::piped(), error: Stdio::piped() };
         let (doors, user, filter) = (doors()?, plan.user, Some(file));
-        let around = Surroundings { doors, namespaces, user, stand_ins, filter };
+        let groups = plan.groups.clone();
+        let around = Surroundings { doors, namespaces, user, groups, stand_ins, filter };
         let mut child = spawn(&plan.bwrap, args, streams, around)?;
         let pid = child.id();
         let streams =

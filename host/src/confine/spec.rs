@@ -72,7 +72,7 @@ pub struct Spec {
     pub home: u64,
     /// Its network.
     pub network: Network,
-    /// Device nodes that the game may use (`/dev/dri/renderD128`). The group of the first is the game's.
+    /// Device nodes that the game may use (`/dev/dri/renderD128`), by their groups where they are not open to all.
     pub devices: Vec<PathBuf>,
     /// Whether what listens in [`Sandbox::input_folder`](super::Sandbox::input_folder) is gamepads to it.
     pub gamepads: bool,

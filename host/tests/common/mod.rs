@@ -42,6 +42,7 @@ pub fn bed_with(change: impl FnOnce(&mut Config)) -> Option<Bed> {
         bwrap: None,
         display: None,
         passt: None,
+        gpu: Vec::new(),
         init: Some(env!("CARGO_BIN_EXE_nearlight-init").into()),
         users: first..first + 16,
         limits: true,

@@ -384,6 +384,8 @@ pub struct Games {
     pub max_cpus: f64,
     /// Memory that games may take in all, in MiB; 0: nine tenths of what is available when the node starts.
     pub max_memory_mib: u64,
+    /// Device nodes of graphics devices for games that make use of one (`devices = ["gpu"]`); none: they draw in software.
+    pub gpu: Vec<PathBuf>,
     /// Games that are started ahead of their players and kept halted, of all entries that ask for it (`warm`); 0: none.
     pub max_warm: u32,
 }
@@ -589,6 +591,7 @@ impl Default for Games {
             users: 1_000,
             max_cpus: 0.0,
             max_memory_mib: 0,
+            gpu: Vec::new(),
             max_warm: 4,
         }
     }

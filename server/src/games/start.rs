@@ -86,7 +86,7 @@ pub(super) fn begin<T>(
         let (width, height) = (most.width, most.height);
         return Err(format!("{} is shown at {width}x{height} at most", entry.title));
     }
-    let spec = spec(entry);
+    let spec = spec(entry, confinement.gpu());
     step(StartStep::Sandbox);
     let sandbox =
         confinement.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;

@@ -79,6 +79,7 @@ fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Opt
         bwrap: None,
         display,
         passt: None,
+        gpu: Vec::new(),
         init: Some(init),
         users: first..first + 16,
         limits: true,
