@@ -304,6 +304,50 @@ fn what_cannot_be_shown_or_given_is_refused_with_its_reason() {
     );
 }
 
+/// The least program of 32 bits for x86: it ends with status 0.
+#[cfg(target_arch = "x86_64")]
+fn program_of_32_bits() -> Vec<u8> {
+    const CODE: [u8; 9] = [0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0xcd, 0x80];
+    const BASE: u32 = 0x0804_8000;
+    let half = |values: &[u16]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let word = |values: &[u32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let head: u32 = 52 + 32;
+    let whole = head + CODE.len() as u32;
+    [
+        b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
+        half(&[2, 3]),
+        word(&[1, BASE + head, 52, 0, 0]),
+        half(&[52, 32, 1, 40, 0, 0]),
+        word(&[1, 0, BASE, BASE, whole, whole, 5, 0x1000]),
+        CODE.to_vec(),
+    ]
+    .concat()
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_program_of_32_bits_ends_with_its_reason() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Some(bed) = bed() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    common::open_to_all(folder.path());
+    let path = folder.path().join("small");
+    std::fs::write(&path, program_of_32_bits()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    match std::process::Command::new(&path).status() {
+        Ok(status) => assert!(status.success(), "{status}"),
+        Err(error) => {
+            println!("left out: this kernel runs none: {error}");
+            return;
+        }
+    }
+    let mut with = spec("small");
+    with.binds.push(Bind { source: path, at: "/small".into() });
+    // By way of a program of 64 bits, as wrappers do.
+    let end = ended(&bed.play(&with, shell("exec /small")));
+    assert!(end.how.to_string().contains("32-bit program"), "{end:?}");
+}
+
 /// A device node of this group, which is no graphics device: the kernel's `/dev/null` by another name.
 struct FakeDevice(std::path::PathBuf);
 

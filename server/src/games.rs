@@ -111,8 +111,8 @@ pub(crate) fn checks(config: &config::Games) -> Vec<(String, String)> {
     };
     let (entries, refused) = host::catalogue::read(&config.folders);
     for entry in &entries {
-        let missing = entry.missing().map_or_else(|| "ok".to_owned(), |why| why.to_string());
-        rows.push((entry.id.as_str().to_owned(), missing));
+        let missing = entry.missing().map(|why| why.to_string()).or_else(|| entry.unfit());
+        rows.push((entry.id.as_str().to_owned(), missing.unwrap_or_else(|| "ok".to_owned())));
     }
     rows.extend(refused.iter().map(|refused| ("not listed".to_owned(), refused.to_string())));
     let warm: Vec<_> = entries.iter().filter(|entry| entry.warm > 0).collect();
@@ -164,6 +164,7 @@ impl App for GameApp {
                 .entry
                 .missing()
                 .map(|missing: Missing| missing.to_string())
+                .or_else(|| self.entry.unfit())
                 .or(confined),
         }
     }

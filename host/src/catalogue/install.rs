@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,13 @@ impl Program {
         let mut places = COMMAND_FOLDERS.iter().map(|folder| Path::new(folder).join(&self.0));
         places.find(|path| is_program(path))
     }
+}
+
+/// Whether what lies there is a program of 32 bits (ELF: `e_ident`), whose system calls no game may make.
+pub(super) fn is_32_bit(path: &Path) -> bool {
+    const ELF_32: [u8; 5] = [0x7f, b'E', b'L', b'F', 1];
+    let mut head = [0; ELF_32.len()];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == ELF_32
 }
 
 /// An absolute path without a way back.

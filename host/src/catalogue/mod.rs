@@ -173,6 +173,13 @@ impl Entry {
         let what: Vec<_> = missing.into_iter().map(|each| each.what.clone()).collect();
         (!what.is_empty()).then_some(Missing { what, packages })
     }
+
+    /// Why its program, which is there, cannot run in a sandbox.
+    pub fn unfit(&self) -> Option<String> {
+        let program = self.program.find().filter(|path| install::is_32_bit(path))?;
+        let name = program.display();
+        Some(format!("{name} is a 32-bit program, and games here are of 64 bits alone"))
+    }
 }
 
 /// What kind of game an entry is.

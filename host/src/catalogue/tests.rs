@@ -381,6 +381,21 @@ fn what_is_missing_is_told_with_its_packages() {
     assert_eq!(entry.missing().expect("not all is there").what.len(), 2);
 }
 
+#[test]
+fn a_program_of_32_bits_is_refused_by_name() {
+    let folder =
+        folder(&[("small", "\x7fELF\x01\x01"), ("large", "\x7fELF\x02\x01"), ("short", "\x7fE")]);
+    let unfit = |name: &str| {
+        let path = folder.path().join(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("permissions");
+        let entry = read_one(&GOOD.replace("\"sh\"", &format!("{path:?}"))).expect("an entry");
+        entry.unfit()
+    };
+    assert!(unfit("small").is_some_and(|why| why.contains("small is a 32-bit program")));
+    assert_eq!([unfit("large"), unfit("short")], [None, None]);
+    assert_eq!(read_one(GOOD).expect("an entry").unfit(), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

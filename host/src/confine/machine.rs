@@ -75,6 +75,10 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "status {code}"),
+            // The filter kills nothing else: what it does not let through otherwise fails.
+            Self::Signal(libc::SIGSYS) => {
+                f.write_str("the signal for a 32-bit program, none of which runs here")
+            }
             Self::Signal(signal) => write!(f, "signal {signal}"),
         }
     }

@@ -81,6 +81,9 @@ pub(super) fn begin<T>(
     if let Some(missing) = entry.missing() {
         return Err(missing.to_string());
     }
+    if let Some(why) = entry.unfit() {
+        return Err(why);
+    }
     let most = entry.display.max_size;
     if video.size.width > most.width || video.size.height > most.height {
         let (width, height) = (most.width, most.height);
