@@ -13,6 +13,7 @@ import { changed, launch, Tab } from './support/tab.mjs';
 
 const PADS = fileURLToPath(new URL('support/pads', import.meta.url));
 const FREEDOOM = fileURLToPath(new URL('../../games/freedoom', import.meta.url));
+const NEVERBALL = fileURLToPath(new URL('../../games/neverball', import.meta.url));
 const SMALL = 'width=640&height=360&fps=15';
 
 let run, games, node, browser, entries;
@@ -23,6 +24,7 @@ before(async () => {
   cpSync(PADS, join(games, 'pads'), { recursive: true });
   // The shipped entry, but that it begins in the first level, where nothing else moves.
   cpSync(FREEDOOM, join(games, 'walk'), { recursive: true });
+  cpSync(NEVERBALL, join(games, 'neverball'), { recursive: true });
   const toml = join(games, 'walk/game.toml');
   writeFileSync(toml, readFileSync(toml, 'utf8').replace('"-nogui",', '"-nogui", "-warp", "1", "1", "-nomonsters",'));
   node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': run });
@@ -169,6 +171,26 @@ game('walk', 'webrtc', 'a stick walks through Freedoom', async (tab) => {
   await does(tab, 'push', 0, 1, 0);
   // At rest again, elsewhere.
   assert.ok(changed(before, await stands()) > 0.2);
+});
+
+game('neverball', 'webrtc', 'a stick and a button choose in Neverball’s menus', async (tab) => {
+  const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+  const moves = async () => {
+    const before = await tab.picture();
+    await pause(400);
+    return changed(before, await tab.picture());
+  };
+  await does(tab, 'plug', 0);
+  // Its title flies over a level all the time; where a level is chosen from, next to nothing moves.
+  await until('the title', async () => ((await moves()) > 0.05 ? true : undefined));
+  await tap(tab, A);
+  await until('levels', async () => ((await moves()) < 0.02 && (await moves()) < 0.02 ? true : undefined));
+  const levels = await tab.picture();
+  // Up from the first line is the last one, which is described beside it.
+  await does(tab, 'push', 0, 1, -1);
+  await pause(120);
+  await does(tab, 'push', 0, 1, 0);
+  await tab.pictureChanges(levels, 0.04);
 });
 
 /** Presses a button of the first gamepad for as long as the page needs to see it. */
