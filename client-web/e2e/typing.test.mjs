@@ -8,8 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { HAPPENS } from './support/happens.mjs';
+import { CO_PLAYER, invite, SPECTATOR } from './support/invite.mjs';
 import { Node, until } from './support/node.mjs';
 import { launch, Tab } from './support/tab.mjs';
+import { Way } from './support/way.mjs';
 
 const TERMINAL = fileURLToPath(new URL('../../games/terminal', import.meta.url));
 const TYPED = fileURLToPath(new URL('support/typed/typed.py', import.meta.url));
@@ -38,24 +41,30 @@ after(async () => {
   for (const folder of [run, games, state]) rmSync(folder, { recursive: true, force: true });
 });
 
-/** Types with `use`, which is given the tab and the browser's own interface; what arrived must be what it yields. */
-const types = (name, use, options = {}) => test(name, async (t) => {
+/**
+ * Types with `use`, which is given the tab, the browser's own interface and the way to the node, where one was asked for; what
+ * arrived must be what it yields.
+ */
+const types = (name, use, options = {}, asked = {}) => test(name, async (t) => {
   assert.equal(entry?.keyboard, 'text', node.log());
   if (entry.unavailable !== undefined) {
     assert.ok(process.env.NEARLIGHT_HOST === undefined, entry.unavailable);
     t.skip(entry.unavailable);
     return;
   }
-  await Tab.with({ browser, node, query: `?play=typed&${SMALL}`, options }, async (tab) => {
+  const way = asked.way === true ? await Way.to(node.url) : undefined;
+  const there = way === undefined ? node : { url: way.url, log: () => node.log() };
+  const prepare = (context) => way?.prepare(context);
+  await Tab.with({ browser, node: there, query: `?play=typed&${SMALL}`, options, prepare }, async (tab) => {
     await tab.state('live');
     await until('a program that listens', async () => (new Set((await tab.picture()).map((value) => Math.round(value / 8))).size > 1 ? true : undefined));
     const cdp = await tab.context.newCDPSession(tab.page);
-    const expected = await use(tab, cdp);
+    const expected = await use(tab, cdp, way);
     await stroke(cdp, 'F12', 'F12');
     await tab.state('ended');
     const player = await tab.page.evaluate(() => window.localStorage.getItem('nearlight-player'));
     assert.equal(await saved(player), expected);
-  });
+  }).finally(() => way?.close());
   await node.sessionsToBe(0);
 });
 
@@ -279,4 +288,52 @@ types('what keys are is chosen in the menu, and single keys are others by the pl
   await choose(/^Controllers$/);
   await stroke(cdp, 'KeyY', 'z');
   return 'zyqqy';
+});
+
+types('a path that breaks leaves nothing pressed, and keys are text as before', async (tab, cdp, way) => {
+  const { page } = tab;
+  await stroke(cdp, 'KeyY', 'z');
+  for (const what of ['change', 'silence']) {
+    await send(cdp, 'rawKeyDown', 'ShiftLeft', 'Shift', SHIFT);
+    const breaks = tab.until(() => window.nearlight.state.name !== 'live');
+    await HAPPENS[what]({ way, page }, 4_000);
+    await breaks;
+    // It is let go of where nobody hears of it.
+    await send(cdp, 'keyUp', 'ShiftLeft', 'Shift', 0);
+    await tab.state('live');
+    assert.equal(await page.evaluate(() => document.activeElement.className), 'text-field');
+    // With Shift held it would be another.
+    await stroke(cdp, 'Tab', 'Tab');
+    await cdp.send('Input.insertText', { text: 'é日' });
+    await stroke(cdp, 'KeyQ', '@');
+  }
+  return 'z\té日@\té日@';
+}, {}, { way: true });
+
+types('a guest types once its role lets it, and nothing as a spectator', async (tab, cdp) => {
+  const join = (link, use) => Tab.with({ browser, node, query: `?${SMALL}${link.slice(link.indexOf('#'))}` }, async (guest) => {
+    await guest.state('live');
+    await use(guest, await guest.context.newCDPSession(guest.page));
+  });
+  const links = { spectator: await invite(tab, SPECTATOR), co_player: await invite(tab, CO_PLAYER) };
+  const role = (guest) => guest.page.evaluate(() => window.nearlight.hello?.role);
+  await join(links.spectator, async (guest, keys) => {
+    assert.equal(await role(guest), 'spectator');
+    await guest.page.locator('.surface').focus();
+    await stroke(keys, 'KeyY', 'x');
+    await keys.send('Input.insertText', { text: 'ü' });
+    assert.deepEqual(await guest.inputs(), []);
+    // The same tab, by the other link.
+    await guest.page.goto('about:blank');
+    await guest.page.goto(`${node.url}?${SMALL}${links.co_player.slice(links.co_player.indexOf('#'))}`);
+    await guest.until(() => window.nearlight?.state.name === 'live' && window.nearlight.hello?.role === 'co_player');
+    await guest.page.locator('.surface').focus();
+    await stroke(keys, 'KeyY', 'z');
+    await keys.send('Input.insertText', { text: 'ñ本' });
+    await guest.until(() => document.activeElement.className === 'text-field');
+    await guest.leave();
+  });
+  await tab.page.locator('.surface').focus();
+  await stroke(cdp, 'KeyA', 'q');
+  return 'zñ本q';
 });
