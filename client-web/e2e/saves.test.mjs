@@ -101,11 +101,18 @@ async function leave(tab) {
 
 /** Names in a version's archive. */
 async function names(tab, id) {
+  return namesIn(await archiveOf(tab, id));
+}
+
+async function archiveOf(tab, id) {
   const player = await tab.page.evaluate(() => window.localStorage.getItem('nearlight-player'));
   assert.match(player, /^[0-9a-f]{32}$/);
   const answer = await node.fetch(`api/v1/catalogue/terminal/saves/${id}`, { headers: { 'nearlight-player': player } });
   assert.equal(answer.status, 200);
-  const archive = Buffer.from(await answer.arrayBuffer());
+  return Buffer.from(await answer.arrayBuffer());
+}
+
+function namesIn(archive) {
   const found = [];
   for (let at = 0; archive[at] !== 0;) {
     const text = (from, to) => archive.subarray(at + from, at + to).toString().replace(/\0.*$/s, '');
@@ -141,6 +148,13 @@ real('what is saved is there again, older saves can be played from, and a damage
   assert.equal(list.length, 3);
   const newest = await idOf(list[0]);
   assert.deepEqual(await names(tab, newest), ['kept/', 'kept/one/', 'kept/one/two/']);
+
+  const [download] = await Promise.all([
+    tab.page.waitForEvent('download'),
+    list[1].getByRole('button', { name: /^Download the save of/ }).click(),
+  ]);
+  assert.equal(download.suggestedFilename(), `Terminal ${last}.tar`);
+  assert.deepEqual(readFileSync(await download.path()), await archiveOf(tab, last));
 
   await list[2].getByRole('button', { name: /^Play from the save of/ }).click();
   assert.equal((await began(tab)).restored, first);

@@ -2,6 +2,7 @@
 // takes what is dropped on the picture.
 import type { FileRules, SessionFile, SessionFiles } from '../wire/index.ts';
 import { button, h } from './dom.ts';
+import { keep } from './keep.ts';
 import { sentence, size } from './words.ts';
 
 export interface FilesActions {
@@ -175,12 +176,7 @@ export class FilesBox {
 
   private save(name: string): void {
     this.does.download(name).then(
-      (blob) => {
-        const url = URL.createObjectURL(blob);
-        h('a', { href: url, download: name }).click();
-        // The browser has begun to read it.
-        setTimeout(() => { URL.revokeObjectURL(url); }, 60_000);
-      },
+      (blob) => { keep(blob, name); },
       (error: unknown) => { this.fail(error); },
     );
   }

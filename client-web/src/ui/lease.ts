@@ -2,7 +2,7 @@
 import { inDbc, planck } from '../rented/amount.ts';
 import type { LeaseStatus, Receipts } from '../wire/index.ts';
 import { button, h } from './dom.ts';
-import { keep } from './saves.ts';
+import { keep } from './keep.ts';
 import { duration, sentence } from './words.ts';
 
 export interface LeaseActions {

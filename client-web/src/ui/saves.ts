@@ -3,6 +3,7 @@ import type { Save, SaveResult, Saves, SessionSaves } from '../wire/index.ts';
 import { toMicros, type Micros } from '../units.ts';
 import { button, h } from './dom.ts';
 import { icons } from './icons.ts';
+import { keep } from './keep.ts';
 import { moment, saved, sentence, size } from './words.ts';
 
 export interface SavesActions {
@@ -93,13 +94,6 @@ function listed(title: string, does: SavesActions, home: HTMLElement): { readonl
       h('div', { class: 'row' }, ...(damaged === undefined ? [play, download] : []), remove));
   };
   return { parts: [state, rows, h('div', { class: 'row' }, afresh)], read };
-}
-
-/** Gives the user a file. */
-export function keep(file: Blob, name: string): void {
-  const url = URL.createObjectURL(file);
-  h('a', { href: url, download: name }).click();
-  URL.revokeObjectURL(url);
 }
 
 /** Saves the game that is played, where the node keeps it. */
