@@ -63,6 +63,7 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     let frames = sent.len() as f64;
     findings.spread("capture.latency", "ms", latencies(&sent, &seen, offset, Mark::LastSent));
     findings.spread("capture.to_damage", "ms", latencies(&sent, &seen, offset, Mark::Captured));
+    findings.spread("capture.from_damage", "ms", from_damage(&sent));
     for stage in Stage::ALL {
         let lengths: Vec<_> = sent
             .iter()
@@ -141,6 +142,15 @@ fn latencies(sent: &[Sent], seen: &[Seen], offset: Offset, mark: Mark) -> Vec<f6
         }
     }
     all
+}
+
+/// From when the source saw that the picture was there to its last packet, in milliseconds.
+fn from_damage(sent: &[Sent]) -> Vec<f64> {
+    let between = |sent: &Sent| {
+        let (seen, gone) = (sent.stages.get(Mark::Captured)?, sent.stages.get(Mark::LastSent)?);
+        Some(gone.since(seen).as_secs_f64() * 1e3)
+    };
+    sent.iter().filter_map(between).collect()
 }
 
 /// The same pictures coded by the same encoder at the same pace, without anything around it; yields the processor time
