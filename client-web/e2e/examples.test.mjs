@@ -98,7 +98,7 @@ for (const language of Object.keys(HOW)) {
 }
 
 /** Examples that need a sandbox. */
-const OF_GAMES = ['list_saves', 'restore_save', 'delete_save', 'save_session', 'list_files', 'delete_file', 'list_transfers'];
+const OF_GAMES = ['list_saves', 'restore_save', 'pin_save', 'unpin_save', 'delete_save', 'save_session', 'list_files', 'delete_file', 'list_transfers'];
 
 for (const language of Object.keys(HOW)) {
   test(`what a player keeps of a game, and shares with it, in ${language}`, async (t) => {
@@ -137,6 +137,11 @@ for (const language of Object.keys(HOW)) {
     });
     assert.ok(list.some(({ id }) => id === SAVE));
     assert.equal(typeof (await see('restore_save', { SAVE })).save, 'string');
+    const isPinned = async () => (await see('list_saves')).saves.find(({ id }) => id === SAVE).pinned;
+    await see('pin_save', { SAVE });
+    assert.equal(await isPinned(), true);
+    await see('unpin_save', { SAVE });
+    assert.equal(await isPinned(), false);
     await see('delete_save', { SAVE });
     assert.ok(!(await see('list_saves')).saves.some(({ id }) => id === SAVE));
   });

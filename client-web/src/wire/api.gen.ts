@@ -69,6 +69,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/catalogue/{app}/saves/{save}/pin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Keeps a version however many newer ones come. As many as may be kept so are few. */
+        put: operations["pin_save"];
+        post?: never;
+        /** Lets a version go with the others again. */
+        delete: operations["unpin_save"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/catalogue/{app}/saves/{save}/restore": {
         parameters: {
             query?: never;
@@ -1516,6 +1534,8 @@ export interface components {
              * @description What was left out of it: links, and what is neither a file nor a folder.
              */
             left_out: number;
+            /** @description It is kept however many newer ones come. */
+            pinned: boolean;
             /**
              * Format: int64
              * @description When it was made, in milliseconds since 1970 UTC; absent where it is damaged.
@@ -2201,6 +2221,124 @@ export interface operations {
         };
     };
     delete_save: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The player, as in `NewSession`. */
+                "nearlight-player": string;
+            };
+            path: {
+                app: string;
+                save: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pin_save: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The player, as in `NewSession`. */
+                "nearlight-player": string;
+            };
+            path: {
+                app: string;
+                save: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unpin_save: {
         parameters: {
             query?: never;
             header: {

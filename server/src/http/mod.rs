@@ -68,6 +68,7 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(saves::list))
         .routes(routes!(saves::download, saves::delete))
         .routes(routes!(saves::restore))
+        .routes(routes!(saves::pin, saves::unpin))
         .routes(routes!(saves::save))
         .routes(routes!(clipboard::transfers))
         .routes(routes!(files::list))

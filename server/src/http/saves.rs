@@ -158,6 +158,65 @@ pub(super) async fn delete(
     .await
 }
 
+/// Keeps a version however many newer ones come. As many as may be kept so are few.
+#[utoipa::path(
+    put, path = "/api/v1/catalogue/{app}/saves/{save}/pin", tag = "saves", operation_id = "pin_save",
+    params(
+        ("app" = String, Path), ("save" = String, Path),
+        ("nearlight-player" = String, Header, description = "The player, as in `NewSession`."),
+    ),
+    responses(
+        (status = 204), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
+        (status = 409, body = wire::Problem),
+    )
+)]
+pub(super) async fn pin(
+    State(node): Shared,
+    _: Operator,
+    Path(which): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    set_pinned(&node, which, &headers, true).await
+}
+
+/// Lets a version go with the others again.
+#[utoipa::path(
+    delete, path = "/api/v1/catalogue/{app}/saves/{save}/pin", tag = "saves", operation_id = "unpin_save",
+    params(
+        ("app" = String, Path), ("save" = String, Path),
+        ("nearlight-player" = String, Header, description = "The player, as in `NewSession`."),
+    ),
+    responses(
+        (status = 204), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
+    )
+)]
+pub(super) async fn unpin(
+    State(node): Shared,
+    _: Operator,
+    Path(which): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    set_pinned(&node, which, &headers, false).await
+}
+
+async fn set_pinned(
+    node: &Node,
+    (app, save): (String, String),
+    headers: &HeaderMap,
+    pinned: bool,
+) -> Result<StatusCode, Problem> {
+    let (saves, player) = theirs(node, &app, headers)?;
+    let version = parse(&save)?;
+    blocking(move || {
+        saves.pin(&player, version, pinned)?;
+        tracing::info!(app, version = version.0, pinned, "save pinned");
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
 /// Saves a session's game as it is now. The game stands still while it is read, and goes on.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{id}/save", tag = "saves", operation_id = "save_session",
@@ -239,6 +298,7 @@ fn describe(listed: &Listed) -> wire::Save {
             .map_or(0, |manifest| u32::try_from(manifest.files.len()).unwrap_or(u32::MAX)),
         left_out: manifest.map_or(0, |manifest| manifest.skipped.total()),
         damaged: manifest.err().cloned(),
+        pinned: listed.pinned,
     }
 }
 
@@ -246,6 +306,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Absent => Self::UNKNOWN_SAVE,
+            StoreError::Pinned { .. } => Self::CONFLICT.because(error.to_string()),
             error => failed(&error),
         }
     }

@@ -153,6 +153,14 @@ impl GameSaves {
         self.saves.store.delete(self.owner(player), version)
     }
 
+    /// Keeps a version however old it becomes, or no longer.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn pin(&self, player: &Player, version: Version, pinned: bool) -> Result<(), StoreError> {
+        self.saves.store.pin(self.owner(player), version, pinned)
+    }
+
     /// A version that has been checked, with its tar file.
     ///
     /// # Errors

@@ -30,6 +30,8 @@ pub struct Save {
     /// Why it cannot be played from. What of its files is damaged shows when it is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damaged: Option<String>,
+    /// It is kept however many newer ones come.
+    pub pinned: bool,
 }
 
 /// What came of saving a game that runs.
