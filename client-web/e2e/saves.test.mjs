@@ -156,6 +156,12 @@ real('what is saved is there again, older saves can be played from, and a damage
   assert.equal(download.suggestedFilename(), `Terminal ${last}.tar`);
   assert.deepEqual(readFileSync(await download.path()), await archiveOf(tab, last));
 
+  const keep = (row) => row.getByRole('button', { name: /^Keep the save of/ });
+  for (const pressed of ['true', 'false']) {
+    await keep(list[2]).click();
+    await until('it to be so', async () => ((await keep(card(tab).locator(`[data-save="${first}"]`)).getAttribute('aria-pressed')) === pressed ? true : undefined));
+  }
+
   await list[2].getByRole('button', { name: /^Play from the save of/ }).click();
   assert.equal((await began(tab)).restored, first);
   await leave(tab);

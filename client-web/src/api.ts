@@ -234,6 +234,12 @@ export class Api {
     return (await this.request(this.at(path), { headers: { [PLAYER]: player } })).blob();
   }
 
+  /** Keeps a version however many newer ones come, or no longer. */
+  async pinSave(app: string, player: string, id: string, pinned: boolean): Promise<void> {
+    const path = `catalogue/${encodeURIComponent(app)}/saves/${encodeURIComponent(id)}/pin`;
+    await this.request(this.at(path), { method: pinned ? 'PUT' : 'DELETE', headers: { [PLAYER]: player } });
+  }
+
   /** Deletes a version of what a player keeps of a game. */
   async deleteSave(app: string, player: string, id: string): Promise<void> {
     const path = `catalogue/${encodeURIComponent(app)}/saves/${encodeURIComponent(id)}`;

@@ -152,6 +152,7 @@ export class App {
     return {
       list: () => this.api.saves(app, who),
       remove: (id) => this.api.deleteSave(app, who, id),
+      pin: (id, pinned) => this.api.pinSave(app, who, id, pinned),
       download: (id) => this.api.downloadSave(app, who, id),
       play,
     };

@@ -9,6 +9,8 @@ import { moment, saved, sentence, size } from './words.ts';
 export interface SavesActions {
   readonly list: () => Promise<Saves>;
   readonly remove: (id: string) => Promise<void>;
+  /** Keeps a version however many newer ones come, or no longer. */
+  readonly pin: (id: string, pinned: boolean) => Promise<void>;
   /** The files of a version, as a tar archive. */
   readonly download: (id: string) => Promise<Blob>;
   /** Plays from this version, or from nothing for `none`; clicked at this time. */
@@ -89,9 +91,21 @@ function listed(title: string, does: SavesActions, home: HTMLElement): { readonl
       name: `Download the save of ${when}`,
       onClick: () => { does.download(save.id).then((archive) => { keep(archive, `${title} ${save.id}.tar`); }, fail); },
     });
+    const pin = button({
+      label: save.pinned ? 'Kept' : 'Keep',
+      kind: 'quiet',
+      name: `Keep the save of ${when}`,
+      onClick: () => {
+        does.pin(save.id, !save.pinned).then(() => {
+          home.focus();
+          read();
+        }, fail);
+      },
+    });
+    pin.setAttribute('aria-pressed', String(save.pinned));
     return h('li', { 'data-save': save.id },
       h('div', {}, h('b', {}, when), h('span', {}, damaged === undefined ? size(save.bytes ?? 0) : sentence(`damaged: ${damaged}`))),
-      h('div', { class: 'row' }, ...(damaged === undefined ? [play, download] : []), remove));
+      h('div', { class: 'row' }, ...(damaged === undefined ? [play, download, pin] : []), remove));
   };
   return { parts: [state, rows, h('div', { class: 'row' }, afresh)], read };
 }
