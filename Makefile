@@ -1,7 +1,7 @@
 # Two commands on a fresh machine with Rust from rustup: `make run` and `make test`.
 .POSIX:
 .DEFAULT_GOAL := build
-.PHONY: build devchain run test test-rust test-web test-e2e test-fuzz lint bench bench-net bench-games bench-money soak setup setup-test page generate fuzz clean
+.PHONY: build devchain run run-rented test test-rust test-web test-e2e test-fuzz lint bench bench-net bench-games bench-money soak setup setup-test page generate fuzz clean
 
 # Where scripts/setup puts what the system has too old.
 export PATH := $(CURDIR)/.tools/node_modules/.bin:$(PATH)
@@ -25,6 +25,10 @@ devchain:
 # Installs what is missing, builds, and serves the demo scene to browsers on this machine.
 run: build
 	$(TARGET)/nearlight serve --set access.open=true --set webrtc.udp_port=0 --set 'games.folders=["games"]' $(ARGS)
+
+# The same as a machine that is rented on a chain of development; says how to rent it.
+run-rented: build devchain
+	scripts/run-rented $(TARGET) --set 'games.folders=["games"]' $(ARGS)
 
 setup:
 	@scripts/setup run

@@ -3,7 +3,7 @@ import { verify as verifySr25519 } from '@scure/sr25519';
 import { developmentWallet } from '../src/rented/development-wallet.ts';
 import { inDbc, planck } from '../src/rented/amount.ts';
 import { readTicket } from '../src/rented/lease-link.ts';
-import { ReceiptSigner } from '../src/rented/receipts.ts';
+import { isClose, ReceiptSigner } from '../src/rented/receipts.ts';
 import { acknowledgement, SessionKey } from '../src/rented/session-key.ts';
 import { hexOf, wallets } from '../src/rented/wallet.ts';
 
@@ -169,6 +169,7 @@ describe('what is signed of receipts', () => {
     const close = Uint8Array.from(good);
     close[20] = 3;
     expect(await signs.sign(receipt(close, 1))).toBeUndefined();
+    expect([close, good, new Uint8Array()].map((bytes) => isClose(hexOf(bytes).slice(2)))).toEqual([true, false, false]);
     expect(await signs.sign(receipt(good.subarray(1), 1))).toBeUndefined();
     expect(await signs.sign(receipt(good, 2))).toBeUndefined();
     expect(await signs.sign({ ...receipt(good, 1), chain: '00'.repeat(32) })).toBeUndefined();

@@ -192,7 +192,8 @@ impl Server {
         if config.access.open && !self.address.ip().is_loopback() {
             tracing::warn!("open mode on a public address: whoever reaches it may play");
         }
-        if !config.access.open && config.access.token_sha256.is_empty() {
+        let lets_nobody_in = !config.access.open && config.access.token_sha256.is_empty();
+        if lets_nobody_in && !config.chain.enabled {
             tracing::warn!("nobody can create sessions: set access.token_sha256 or access.open");
         }
         if !config.secure() && !self.address.ip().is_loopback() {

@@ -3,9 +3,13 @@ import type { Api } from '../api.ts';
 import { isRecord } from '../wire/control.ts';
 import type { ClientMessage, NewSession, Session, SliceReceipt } from '../wire/index.ts';
 import { forgetKey, keepKey, keptSigner } from './kept-keys.ts';
-import { ReceiptSigner } from './receipts.ts';
+import { isClose, ReceiptSigner } from './receipts.ts';
 import { SessionKey } from './session-key.ts';
 import { hexOf } from './wallet.ts';
+
+/** How often, and after how long each time, it is looked whether receipts are closed. */
+const LOOKS = 20;
+const LOOK_MS = 500;
 
 type Acknowledge = Extract<ClientMessage, { type: 'acknowledge' }>;
 
@@ -15,7 +19,8 @@ export class Acknowledger {
   private session: string | undefined;
   /** Receipts are signed one after the other. */
   private turn: Promise<void> = Promise.resolve();
-  private chain: string | undefined;
+  /** The session's receipts, by name. */
+  private readonly chains = new Set<string>();
 
   constructor(private readonly api: Api) {}
 
@@ -44,27 +49,41 @@ export class Acknowledger {
     await keepKey(id, key, this.signer.signed);
   }
 
+  /** The session's use is written down under this name from now on. */
+  named(chain: string): void {
+    this.chains.add(chain);
+  }
+
   /** A slice is durable. `say` tells the node on the session's connection, if it can. */
   receipt(receipt: SliceReceipt, say: (message: Acknowledge) => boolean): void {
-    this.chain = receipt.chain;
     this.turn = this.turn.then(() => this.sign(receipt, say)).catch(() => undefined);
   }
 
   /** The session is over: signs what became durable since, where its receipts may be read, and forgets the key. */
   async end(): Promise<void> {
-    const { chain, signer, session } = this;
+    const { chains, signer, session } = this;
     await this.turn;
-    if (chain !== undefined && signer !== undefined) {
-      const file: unknown = JSON.parse(await (await this.api.downloadReceipts(chain, 'json')).text());
-      const records: unknown = isRecord(file) ? file['records'] : undefined;
-      const after = signer.signed.last?.sequence ?? 0;
-      for (const [sequence, each] of (Array.isArray(records) ? (records as unknown[]) : []).entries()) {
-        if (sequence <= after || !isRecord(each) || typeof each['record'] !== 'string') continue;
+    for (const chain of signer === undefined ? [] : chains) {
+      const records = await this.closed(chain);
+      const after = signer?.signed.last[chain]?.sequence ?? 0;
+      for (const [sequence, record] of records.entries()) {
         // The last record closes the chain, and is no slice: it is not signed.
-        await this.sign({ chain, sequence, record: each['record'], signature: '' }, () => false);
+        if (sequence > after) await this.sign({ chain, sequence, record, signature: '' }, () => false);
       }
     }
     if (session !== undefined) await forgetKey(session);
+  }
+
+  /** The records of a chain, once it is closed: that is durable a moment after its session is over. */
+  private async closed(chain: string): Promise<readonly string[]> {
+    for (let look = 0; look < LOOKS; look += 1) {
+      const file: unknown = JSON.parse(await (await this.api.downloadReceipts(chain, 'json')).text());
+      const records: unknown = isRecord(file) ? file['records'] : undefined;
+      const all = (Array.isArray(records) ? (records as unknown[]) : []).map((each) => (isRecord(each) && typeof each['record'] === 'string' ? each['record'] : ''));
+      if (isClose(all.at(-1) ?? '')) return all;
+      await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
+    }
+    return [];
   }
 
   private async sign(receipt: SliceReceipt, say: (message: Acknowledge) => boolean): Promise<void> {

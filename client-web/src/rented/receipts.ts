@@ -18,7 +18,8 @@ export interface Signed {
   readonly since: number;
   readonly claimedMs: number;
   readonly count: number;
-  readonly last: { readonly chain: string; readonly sequence: number; readonly digest: string } | undefined;
+  /** The last slice of each chain: a session has one for its trial and one for what comes after it. */
+  readonly last: Readonly<Record<string, { readonly sequence: number; readonly digest: string }>>;
 }
 
 export class ReceiptSigner {
@@ -26,7 +27,7 @@ export class ReceiptSigner {
 
   /** Of a session that begins now. */
   static begin(key: SessionKey, now: () => number = () => Date.now()): ReceiptSigner {
-    return new ReceiptSigner(key, { since: now(), claimedMs: 0, count: 0, last: undefined }, now);
+    return new ReceiptSigner(key, { since: now(), claimedMs: 0, count: 0, last: {} }, now);
   }
 
   get signed(): Signed {
@@ -45,18 +46,22 @@ export class ReceiptSigner {
     const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', record));
     const known = hexOf(digest);
     const length = view.getUint32(AT.length);
-    const { last } = this.state;
-    // A session has a chain for its trial and one for what comes after it.
-    const follows = last?.chain !== named || (sequence === last.sequence + 1 && hexOf(record.slice(AT.before, AT.before + DIGEST_BYTES)) === last.digest);
-    const again = last?.chain === named && sequence === last.sequence && known === last.digest;
+    const last = this.state.last[named];
+    const follows = last === undefined || (sequence === last.sequence + 1 && hexOf(record.slice(AT.before, AT.before + DIGEST_BYTES)) === last.digest);
+    const again = sequence === last?.sequence && known === last.digest;
     if (!again) {
       const claimedMs = this.state.claimedMs + length;
       if (!follows || claimedMs > this.now() - this.state.since + SLACK_MS) return undefined;
-      this.state = { ...this.state, claimedMs, count: this.state.count + 1, last: { chain: named, sequence, digest: known } };
+      this.state = { ...this.state, claimedMs, count: this.state.count + 1, last: { ...this.state.last, [named]: { sequence, digest: known } } };
     }
     const signature = hexOf(await this.key.acknowledge(chain, sequence, digest)).slice(2);
     return { type: 'acknowledge', chain: named, sequence, signature };
   }
+}
+
+/** Whether a record, in hexadecimal digits, is the one that closes its chain. */
+export function isClose(record: string): boolean {
+  return record.slice(2 * AT.kind, 2 * AT.kind + 2) === '03';
 }
 
 function unhex(digits: string): Uint8Array<ArrayBuffer> | undefined {

@@ -520,6 +520,7 @@ export class PlaySession {
         this.events.onCopied(message.number);
         return;
       case 'lease':
+        this.settings.receipts?.named(message.receipts);
         this.events.onLease(message);
         return;
       case 'receipt':

@@ -59,8 +59,8 @@ export class LeaseView {
     const { status } = this;
     if (status === undefined) return;
     const left = duration(Math.max(status.left_ms - (this.now() - this.heardAt), 0));
-    this.badge.textContent = status.trial ? `Trial · ${left}` : `Order ${status.order} · ${left} · ${amount(status.charged_planck)}`;
-    this.badge.title = status.trial ? 'What is left of the trial: confirm the order to go on' : 'Until the order ends';
+    this.badge.textContent = `${status.trial ? 'Trial' : `Order ${status.order}`} · ${left}`;
+    this.badge.title = status.trial ? 'What is left of the trial: confirm the order to go on' : `Until the order ends; charged so far: ${amount(status.charged_planck)}`;
     if (!this.isOpen) return;
     const signed = this.does.signed();
     const facts: readonly (readonly [string, string])[] = [
@@ -69,7 +69,7 @@ export class LeaseView {
       [status.trial ? 'Lapses at block' : 'Ends at block', String(status.over_block)],
       ['Metered', duration(status.metered_ms)],
       ['Charged', amount(status.charged_planck)],
-      ['Signed here', signed === undefined ? 'nothing: this page has no key' : `${signed} slices`],
+      ['Signed here', signed === undefined ? 'nothing: this page has no key' : signed === 1 ? '1 slice' : `${signed} slices`],
     ];
     const rows = facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)));
     if (rows.length !== this.facts.children.length || rows.some((row, at) => !row.isEqualNode(this.facts.children.item(at)))) this.facts.replaceChildren(...rows);

@@ -1123,6 +1123,8 @@ export interface components {
             block?: number | null;
             /** @description Whether heads come; else blocks are estimated. */
             connected: boolean;
+            /** @description Whether the chain is one of development, where keys are taken that everybody knows. */
+            development: boolean;
             /** @description Hash of the chain's block 0. */
             genesis: string;
             /** @description The machine: its public key. */
