@@ -18,7 +18,7 @@ export class LeaseView {
   readonly badge = h('span', { class: 'lease', hidden: true });
   /** At the side. */
   readonly element = h('aside', { class: 'side lease-box', 'aria-label': 'Lease', hidden: true });
-  private readonly facts = h('dl', { class: 'facts' });
+  private readonly facts = h('dl', { class: 'lease-facts' });
   private readonly rows = h('ul', { 'aria-label': 'Receipts' });
   private readonly failure = h('p', { class: 'failure', role: 'alert' });
   private status: LeaseStatus | undefined;
