@@ -105,6 +105,7 @@ async fn answered(change: impl FnOnce(&str) -> String) -> String {
     };
     assert_eq!(kinds(&answer.sdp), kinds(&offer), "sections keep their places");
     client.accept(&answer).await;
+    client::until(&mut transport, |event| matches!(event, TransportEvent::Connected { .. })).await;
     client.state(RTCPeerConnectionState::Connected).await;
     let data = annex_b(true, 5_000, 1);
     transport.video_sink(TrackId(0)).send(unit(0, MediaTime::ZERO, data.clone())).unwrap();
