@@ -126,6 +126,29 @@ test('another account is told that the order is not its own', async () => {
   });
 });
 
+test('a page that is loaded again signs on, with the key of the one before', async () => {
+  const order = await rent('bob');
+  await known(order);
+  await chain.nearlight('bob', 'confirm', String(order));
+  await until('the confirmed order', async () => ((await known(order)).confirmed ? true : undefined));
+  const signed = async () => {
+    const of = (await read('')).find((each) => each.order === String(order));
+    if (of === undefined) return 0;
+    return (await read(`/${of.receipts}`)).records.filter(({ acknowledged }) => acknowledged !== undefined).length;
+  };
+  await open(async (tab) => {
+    await tab.state('refused');
+    await tab.page.getByRole('button', { name: 'I rent it' }).click();
+    await prove(tab, order, 'Bob');
+    await tab.state('live');
+    await until('a signed slice', async () => ((await signed()) >= 1 ? true : undefined));
+    await tab.page.reload();
+    await tab.state('live');
+    const before = await signed();
+    await until('a slice that is signed after it', async () => ((await signed()) > before ? true : undefined));
+  });
+});
+
 test('a guest comes in by a ticket, which is hidden from the address, and does what it allows', async () => {
   const order = await rent('bob');
   await known(order);
