@@ -28,7 +28,7 @@ run: build
 
 # The same as a machine that is rented on a chain of development; says how to rent it.
 run-rented: build devchain
-	scripts/run-rented $(TARGET) --set 'games.folders=["games"]' $(ARGS)
+	scripts/run-rented $(TARGET) $(ARGS)
 
 setup:
 	@scripts/setup run

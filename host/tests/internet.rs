@@ -91,8 +91,8 @@ fn in_a_world(run: impl FnOnce(u16, u16) + Send + 'static) {
     }
     thread::spawn(move || {
         own_network();
-        let (tell, told) = mpsc::channel();
-        let (end, ended) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::sync_channel(2);
+        let (end, ended) = mpsc::sync_channel::<()>(1);
         let world = thread::spawn(move || {
             own_network();
             tell.send((rustix::thread::gettid().as_raw_nonzero().get(), None)).unwrap();
