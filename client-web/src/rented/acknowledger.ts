@@ -17,12 +17,18 @@ export class Acknowledger {
   private key: SessionKey | undefined;
   private signer: ReceiptSigner | undefined;
   private session: string | undefined;
+  private isLeft = false;
   /** Receipts are signed one after the other. */
   private turn: Promise<void> = Promise.resolve();
   /** The session's receipts, by name. */
   private readonly chains = new Set<string>();
 
   constructor(private readonly api: Api) {}
+
+  /** The page goes, and the next one may go on. */
+  leaveBehind(): void {
+    this.isLeft = true;
+  }
 
   /** How many slices were signed; undefined where there is nothing to sign with. */
   get signed(): number | undefined {
@@ -61,8 +67,18 @@ export class Acknowledger {
 
   /** The session is over: signs what became durable since, where its receipts may be read, and forgets the key. */
   async end(): Promise<void> {
-    const { chains, signer, session } = this;
+    const { session } = this;
     await this.turn;
+    if (this.isLeft) return;
+    try {
+      await this.signRest();
+    } finally {
+      if (session !== undefined) await forgetKey(session);
+    }
+  }
+
+  private async signRest(): Promise<void> {
+    const { chains, signer } = this;
     for (const chain of signer === undefined ? [] : chains) {
       const records = await this.closed(chain);
       const after = signer?.signed.last[chain]?.sequence ?? 0;
@@ -71,7 +87,6 @@ export class Acknowledger {
         if (sequence > after) await this.sign({ chain, sequence, record, signature: '' }, () => false);
       }
     }
-    if (session !== undefined) await forgetKey(session);
   }
 
   /** The records of a chain, once it is closed: that is durable a moment after its session is over. */

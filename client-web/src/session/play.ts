@@ -157,6 +157,7 @@ export class PlaySession {
       return;
     }
     leaveBehind(typeof this.what === 'string' ? this.what : '', back);
+    this.settings.receipts?.leaveBehind();
     const { connection } = this;
     this.become({ name: 'ended', reason: 'left', detail: undefined });
     this.abort.abort(new ConnectionLost('broken'));
