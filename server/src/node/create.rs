@@ -1,0 +1,262 @@
+//! A session is made: from the wish to its place, its keys and its task.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use encoder::SoundConfig;
+use media::{Bitrate, ByteSize, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size, TrackId};
+use session::admission::{Demand, Permit};
+
+use crate::ahead::Taken;
+use crate::apps::{self, App, ScreenInfo, VideoMode};
+use crate::http::Problem;
+use crate::registry::Entry;
+use crate::rented::{Claim, Tenancy};
+use crate::saves::{Begins, Keep, Player, Wish};
+use crate::sharing::Share;
+use crate::{drive, wire};
+
+use super::keys::random_text;
+use super::{Keys, Node};
+
+impl Node {
+    /// Admits and starts a session; yields its handle and its keys. Whether it begins with something that its player
+    /// saved is not looked for here, where nothing waits for disks.
+    ///
+    /// # Errors
+    /// A problem for the client: unknown app, impossible picture, no capacity.
+    pub fn create_session(
+        self: &Arc<Self>,
+        wish: wire::NewSession,
+        begins: Begins,
+    ) -> Result<(Arc<Entry>, Keys), Problem> {
+        if self.config.chain.enabled {
+            return Err(Problem::RENTED);
+        }
+        self.create(wish, begins, None)
+    }
+
+    /// The same for whoever rents the machine, or has a ticket.
+    pub(crate) fn create_rented(
+        self: &Arc<Self>,
+        wish: wire::NewSession,
+        begins: Begins,
+        claim: &Claim,
+        tenancy: Tenancy,
+    ) -> Result<(Arc<Entry>, Keys), Problem> {
+        self.create(wish, begins, Some((claim, tenancy)))
+    }
+
+    pub(super) fn create(
+        self: &Arc<Self>,
+        wish: wire::NewSession,
+        begins: Begins,
+        rented: Option<(&Claim, Tenancy)>,
+    ) -> Result<(Arc<Entry>, Keys), Problem> {
+        let app = self.find_app(&wish.app)?;
+        let keep = self.keep(&wish)?;
+        let info = app.app.info();
+        if let Some(reason) = info.unavailable {
+            return Err(self.refuse(&wish.app, reason));
+        }
+        if self.stopping.is_cancelled() {
+            return Err(self.refuse(&wish.app, "the node is shutting down".into()));
+        }
+        let (mut video, mut mode) = self.grant(&wish.video)?;
+        let fixed = wish.video.width.or(wish.video.height).is_some();
+        let most = self.config.video.max_edge & !1;
+        let screen = info.screen.filter(|_| !fixed).map(|screen| {
+            let Size { width, height } = screen.largest;
+            ScreenInfo { largest: Size::new(width.min(most), height.min(most)), ..screen }
+        });
+        if let (Some(view), Some(screen)) = (&wish.view, screen) {
+            mode = drive::screen::for_view(view, screen.largest, mode);
+            (video.width, video.height) = (mode.size.width, mode.size.height);
+        }
+        let largest = screen.filter(|screen| screen.changes).map(|screen| screen.largest);
+        let kind = if video.hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
+        if video.hdr && !app.app.draws_hdr() {
+            let reason = format!("HDR10 is not drawn by {:?}", wish.app);
+            return Err(self.refuse(&wish.app, reason));
+        }
+        // What the client decodes is known with its offer.
+        let coded = self.encoders.demand(mode, kind, CodecSet::of(&Codec::ALL));
+        let (choice, encoders) = self.encoders.choose(&coded).map_err(|error| {
+            let reason = match video.hdr {
+                true => format!("HDR10 needs an encoder of 10 bits a sample: {error}"),
+                false => error.to_string(),
+            };
+            let problem = self.refuse(&wish.app, reason);
+            if self.encoders.is_full() { problem.retry_after(10) } else { problem }
+        })?;
+        let id = SessionId::new(random_text(16)?);
+        let needs = app.app.needs(mode);
+        let demand = Demand {
+            // It may become so large.
+            pixel_rate: (largest.unwrap_or(mode.size).pixels() as f64 * mode.rate.as_f64()) as u64,
+            egress: Bitrate::from_kbps(video.max_kbps.into()),
+            cpu: needs.map_or(Duration::ZERO, |needs| self.cores(needs, encoders[0].name, &coded)),
+            memory: needs.map_or_else(ByteSize::default, |needs| needs.memory),
+            ..Demand::default()
+        };
+        let taken = self.take_ahead(&wish.app, mode, begins);
+        let (permit, prepared) = self
+            .let_in(&demand, taken)
+            .map_err(|refusal| self.refuse_for_room(&wish.app, &refusal))?;
+        let (claim, tenancy) = rented.unzip();
+        let keys = match self.issue_keys(&id, claim) {
+            Ok(keys) => keys,
+            Err(problem) => {
+                self.release(&id, permit);
+                // Its end is waited for.
+                tokio::task::spawn_blocking(move || drop(prepared));
+                return Err(problem);
+            }
+        };
+        let shares = app.app.shares();
+        let share = shares.map(|rules| Share::new(rules, &id, self.metrics.clone()));
+        if let Some(tenancy) = &tenancy {
+            tenancy.is_of(&id);
+        }
+        let plan = drive::Plan {
+            id,
+            app: app.app.clone(),
+            app_id: wish.app,
+            video: mode,
+            granted: video,
+            largest,
+            barcode: wish.barcode,
+            choice,
+            encoders,
+            keep,
+            prepared,
+            share,
+            permit,
+            tenancy,
+        };
+        let entry = drive::start(self, plan);
+        self.registry.insert(entry.clone());
+        self.metrics.sessions_started.inc();
+        Ok((entry, keys))
+    }
+
+    pub(super) fn find_app(&self, id: &str) -> Result<&apps::Entry, Problem> {
+        self.catalogue
+            .find(id)
+            .ok_or_else(|| Problem::UNKNOWN_APP.because(format!("no entry has the id {id:?}")))
+    }
+
+    /// What a session of this wish keeps; nothing where nobody says who plays, or the app has nothing to keep.
+    pub(crate) fn keep(&self, wish: &wire::NewSession) -> Result<Option<Arc<Keep>>, Problem> {
+        let app = self.find_app(&wish.app)?;
+        let wrong = |why: String| Problem::BAD_REQUEST.because(why);
+        let player = wish.player.as_deref().map(|player| {
+            Player::parse(player, self.config.access.open)
+                .map_err(|why| wrong(format!("player: {why}")))
+        });
+        let player = player.transpose()?;
+        let from = wish.save.as_deref().map_or(Ok(Wish::Newest), Wish::parse).map_err(wrong)?;
+        match (app.app.saves(), player) {
+            (Some(saves), Some(player)) => Ok(Some(Keep::new(saves, player, from))),
+            (None, _) if matches!(from, Wish::Version(_)) => {
+                Err(wrong(format!("save: nothing is kept of {:?}", wish.app)))
+            }
+            (_, None) if matches!(from, Wish::Version(_)) => {
+                Err(wrong("save: nobody says who plays (player)".into()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// One that was started ahead, if there is one for this session; what is in the way else is counted.
+    pub(super) fn take_ahead(&self, app: &str, mode: VideoMode, begins: Begins) -> Option<Taken> {
+        let taken = match begins {
+            Begins::Afresh => self.ahead.take(self.clock.now(), app, mode)?,
+            Begins::WithSaves if self.ahead.knows(app) => Err("saves"),
+            Begins::WithSaves => return None,
+        };
+        taken.map_err(|why| self.metrics.ahead_missed(why)).ok()
+    }
+
+    /// How a session of this app sounds; none where it does not.
+    pub(crate) fn sound(&self, app: &dyn App, session: &str) -> Option<SoundConfig> {
+        let audio = &self.config.audio;
+        if !(audio.enabled && app.has_sound()) {
+            return None;
+        }
+        if let Err(error) = encoder::opus::version() {
+            tracing::warn!(%error, "a session has no sound");
+            return None;
+        }
+        Some(SoundConfig {
+            name: format!("snd-{}", session.chars().take(8).collect::<String>()),
+            track: TrackId(0),
+            block: audio.packet.get(),
+            bitrate: audio.rate.rate(),
+        })
+    }
+
+    /// Whether the player of this app may use a microphone.
+    pub(crate) fn microphone(&self, app: &dyn App) -> wire::MicrophoneAccess {
+        if !app.takes_voice() {
+            return wire::MicrophoneAccess::NotByGame;
+        }
+        let is_there = encoder::opus::version().inspect_err(|error| {
+            tracing::warn!(%error, "a session has no microphone");
+        });
+        if self.config.audio.microphone && is_there.is_ok() {
+            wire::MicrophoneAccess::Allowed
+        } else {
+            wire::MicrophoneAccess::NotByNode
+        }
+    }
+
+    pub(super) fn grant(
+        &self,
+        wish: &wire::VideoWish,
+    ) -> Result<(wire::Video, VideoMode), Problem> {
+        let limits = &self.config.video;
+        let edge = |name: &str, wish: Option<u32>, default: u32| {
+            let edge = wish.unwrap_or(default);
+            if !(64..=limits.max_edge).contains(&edge) || !edge.is_multiple_of(2) {
+                return Err(Problem::BAD_REQUEST.because(format!(
+                    "video.{name} must be an even number from 64 to {}",
+                    limits.max_edge
+                )));
+            }
+            Ok(edge)
+        };
+        let width = edge("width", wish.width, limits.width)?;
+        let height = edge("height", wish.height, limits.height)?;
+        let fps = wish.fps.unwrap_or(limits.fps);
+        if !(1..=limits.max_fps).contains(&fps) {
+            return Err(Problem::BAD_REQUEST
+                .because(format!("video.fps must be from 1 to {}", limits.max_fps)));
+        }
+        let (least, most) = (limits.min_rate.rate().kbps(), limits.max_rate.rate().kbps());
+        let max_kbps = u64::from(wish.max_kbps.unwrap_or(u32::MAX)).clamp(least, most);
+        let video = wire::Video { width, height, fps, max_kbps: max_kbps as u32, hdr: wish.hdr };
+        Ok((
+            video,
+            VideoMode {
+                size: Size::new(width, height),
+                dpi: VideoMode::DPI,
+                rate: FrameRate::fps(fps),
+            },
+        ))
+    }
+
+    /// Gives a session's place back and forgets its tokens. Its driver calls this once, after all else
+    /// is freed.
+    pub(crate) fn release(&self, id: &SessionId, permit: Permit) {
+        self.admission().release(permit);
+        self.ahead.room();
+        if let Some(entry) = self.registry.find(id.as_str()) {
+            let length = self.clock.now().since(entry.since);
+            self.lengths.lock().unwrap_or_else(PoisonError::into_inner).add(length);
+        }
+        self.tokens().revoke_session(id);
+        self.invitations().forget_session(id);
+    }
+}

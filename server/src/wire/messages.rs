@@ -1,0 +1,287 @@
+//! The messages of the control channel.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    LeaseStatus, Quality, Role, SessionSaves, SliceReceipt, StartStep, Stats, Video, View,
+};
+
+/// What the server says on the control channel.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// First message.
+    Hello {
+        /// The session; for those who joined it, their own id.
+        session: String,
+        /// What the client may do.
+        role: Role,
+        /// The picture.
+        video: Video,
+        /// Encoder in use.
+        encoder: String,
+        /// What it codes, by its name in RTP: `H264`, `H265`, `AV1`, `VP9` or `VP8`.
+        codec: String,
+        /// What is to be known of it: that it does not keep up, or that pictures of their size are left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        encoder_caveat: Option<String>,
+        /// Why each better encoder is not in use, one line each.
+        declined: Vec<String>,
+        /// Why the picture has standard range though the session was asked for in high dynamic range.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hdr_declined: Option<String>,
+        /// What draws.
+        device: String,
+        /// What the session keeps; absent where that is nothing, before its game is there, and for those who joined.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        saves: Option<SessionSaves>,
+        /// What what is played makes of input; absent before it is there.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        input: Option<InputTaken>,
+        /// Whether the client may send its microphone's sound.
+        microphone: MicrophoneAccess,
+    },
+    /// Answer at once with `pong`.
+    Ping {
+        /// To be returned.
+        id: u32,
+    },
+    /// How it goes, a few times a second.
+    Stats(Stats),
+    /// A gamepad of the client is to rumble from now on, instead of what it did until now.
+    Rumble {
+        /// Which, 0 to 3.
+        pad: u8,
+        /// How hard with the heavy, slow motor, 0 to 65535.
+        strong: u16,
+        /// And with the light, fast one.
+        weak: u16,
+        /// Milliseconds; it ends by itself then.
+        ms: u16,
+    },
+    /// A gamepad of the client is to look and feel like this from now on. What is absent stays as it is.
+    PadEffects(PadEffects),
+    /// The pointer of what is played, which is not part of the picture: to be shown over it wherever the user points.
+    /// Said when it changes, and anew on each connection; never of what has none.
+    Cursor(Cursor),
+    /// Where the pointer is in what is played. Said to those who have no pointer of their own there: viewers, and players
+    /// who [`Follow`](ClientMessage::Follow) it. Never while it is hidden.
+    Pointer(Pointer),
+    /// Something was copied in the game: it can be had now (`read_clipboard`). Said to the player only, where the session
+    /// shares that.
+    Clipboard {
+        /// Counts what was copied in this session.
+        number: u64,
+    },
+    /// What the start waits for.
+    Starting {
+        /// In the order of [`StartStep`].
+        step: StartStep,
+    },
+    /// How the order stands that the session is of, and what was metered; when it changes and with each slice.
+    Lease(LeaseStatus),
+    /// A slice is durable: answer with `acknowledge`.
+    Receipt(SliceReceipt),
+    /// The session is about to end or be suspended.
+    Warning {
+        /// For people.
+        reason: String,
+        /// Milliseconds left.
+        in_ms: u64,
+    },
+    /// The session is over; the connection closes.
+    Ended {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// What is done with input that not everything takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenAs {
+    /// All of it is taken.
+    Itself,
+    /// It is the pointer: pressure, tilt and all fingers but one are lost.
+    Pointer,
+    /// Nothing of it is taken.
+    Nothing,
+}
+
+/// What a session makes of input beyond keys, buttons and the pointer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InputTaken {
+    /// Fingers.
+    pub touch: TakenAs,
+    /// Pens.
+    pub pen: TakenAs,
+    /// Motion and touchpads of gamepads are taken.
+    pub pad_extras: bool,
+    /// Text is taken.
+    pub text: bool,
+    /// Keys are better text than places, until the user chooses.
+    pub prefers_text: bool,
+}
+
+impl From<media::InputSupport> for InputTaken {
+    fn from(support: media::InputSupport) -> Self {
+        let media::InputSupport { touch, pen, pad_extras, text, prefers_text } = support;
+        let taken = |as_what| match as_what {
+            media::TakenAs::Itself => TakenAs::Itself,
+            media::TakenAs::Pointer => TakenAs::Pointer,
+            media::TakenAs::Nothing => TakenAs::Nothing,
+        };
+        Self { touch: taken(touch), pen: taken(pen), pad_extras, text, prefers_text }
+    }
+}
+
+/// What a gamepad is to look and feel like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PadEffects {
+    /// Which, 0 to 3.
+    pub pad: u8,
+    /// Its colour: red, green, blue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub light: Option<[u8; 3]>,
+    /// A bit for each light that says which player it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub players: Option<u8>,
+    /// The left trigger: a mode of the DualSense, and what it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<[u8; 11]>,
+    /// The same of the right one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub right: Option<[u8; 11]>,
+}
+
+/// A place in the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Pointer {
+    /// Pixels of the session's picture from its left edge.
+    pub x: i32,
+    /// And from its upper one.
+    pub y: i32,
+}
+
+/// Whether a client may send its microphone's sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MicrophoneAccess {
+    /// It may, and does so when its user wants it.
+    Allowed,
+    /// What is played does not listen.
+    NotByGame,
+    /// This node does not let it.
+    NotByNode,
+    /// Only the player may.
+    NotByRole,
+}
+
+/// The pointer of what is played.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Cursor {
+    /// Absent while it is hidden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look: Option<CursorLook>,
+}
+
+/// What a pointer looks like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CursorLook {
+    /// A PNG of at most 24 kB, in base64.
+    pub png: String,
+    /// Pixels of the PNG, across and down: at most 128.
+    pub size: [u32; 2],
+    /// How much larger than the PNG it is to be shown, in pixels of the session's picture.
+    pub scale: u32,
+    /// The pixel of the PNG that points, from its left and upper edges.
+    pub hotspot: [u32; 2],
+}
+
+/// What the client says on the control channel.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClientMessage {
+    /// Answer to `ping`.
+    Pong {
+        /// Of the ping.
+        id: u32,
+        /// The client's clock, microseconds.
+        client_us: u64,
+    },
+    /// When frames were decoded and presented; at most 64 a message, about ten messages a second.
+    Frames {
+        /// Reports.
+        frames: Vec<FrameReport>,
+    },
+    /// Whether the page can be seen.
+    Visibility {
+        /// It can.
+        visible: bool,
+    },
+    /// The picture is shown in a place of this size from now on. What is played follows it where it can, up to its
+    /// largest screen; each change costs a keyframe. Of the player only.
+    View(View),
+    /// The user wants no more than this from now on, within what the session was granted. Of the player only.
+    Quality(Quality),
+    /// Whether the client is to be told where the pointer is: one without a mouse is. Viewers are told anyway.
+    Follow {
+        /// It is.
+        pointer: bool,
+    },
+    /// Nothing can be shown before a keyframe comes: the decoder failed, or frames refer to what never came.
+    Keyframe,
+    /// Which transport the client took, and why.
+    Transport {
+        /// The transport.
+        kind: TransportKind,
+        /// For people; the first 200 characters are kept.
+        reason: String,
+    },
+    /// The player acknowledges a slice.
+    Acknowledge {
+        /// Of the receipt.
+        chain: String,
+        /// Of the receipt.
+        sequence: u32,
+        /// Of the session key, over what `docs/receipts.md` says; 128 hexadecimal digits.
+        signature: String,
+    },
+    /// The user left.
+    Bye,
+}
+
+/// How a session reaches its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum TransportKind {
+    WebRtc,
+    WebTransport,
+    WebSocket,
+}
+
+/// The transport that a client took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TransportChoice {
+    /// The transport.
+    pub kind: TransportKind,
+    /// Why, in the client's words.
+    pub reason: String,
+}
+
+/// What the client saw of one frame.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrameReport {
+    /// The frame's RTP timestamp.
+    pub rtp: u32,
+    /// When it was whole in front of the decoder, the client's clock, microseconds; absent where the browser
+    /// does not tell.
+    pub received_us: Option<u64>,
+    /// When the decoder returned it, the client's clock, microseconds.
+    pub decoded_us: u64,
+    /// When it was drawn, the client's clock, microseconds.
+    pub presented_us: u64,
+}

@@ -1,0 +1,232 @@
+//! A session: what is asked for, what is granted, how it goes.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{FrameCounts, PlayerKey, Role, SessionSaves, SessionSharing, TransportChoice, Viewers};
+
+/// Asks for a session.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSession {
+    /// Catalogue id.
+    #[schema(example = "demo")]
+    pub app: String,
+    /// Wishes for the picture.
+    #[serde(default)]
+    pub video: VideoWish,
+    /// Where the picture is shown. A game begins with a screen of this size, as far as its entry allows, and where it can
+    /// has another one whenever the client says so on the control channel; unless `video` says a width or a height.
+    pub view: Option<View>,
+    /// Draws the machine-readable strip (frame id, input number) into the picture.
+    #[serde(default)]
+    pub barcode: bool,
+    /// Who plays, of 1 to 128 ASCII letters, digits, `-`, `_`, `.` and `@`: what is saved in the game is kept for this
+    /// player, and nothing is where none is named. Whoever holds an operator's token names whom it likes. On an open
+    /// node, which anybody may ask, the name itself is what opens the saves: at least 22 characters, which should be 128
+    /// random bits or more. On a rented node it is one of the renter's own, `renter` where none is named.
+    #[serde(default)]
+    pub player: Option<String>,
+    /// The save to begin with, by its `id`, or `none` to begin afresh; without it the newest. Of a damaged one the node
+    /// tells in [`Session::saves`], and takes the newest whole one before it.
+    #[serde(default)]
+    pub save: Option<String>,
+    /// On a rented node: what the player acknowledges receipts with. Without it they say that nobody does.
+    #[serde(default)]
+    pub player_key: Option<PlayerKey>,
+}
+
+/// What a user wants at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quality {
+    /// Kilobits per second; absent for all that was granted.
+    pub max_kbps: Option<u32>,
+    /// Frames per second; absent for all that was granted.
+    pub fps: Option<u32>,
+}
+
+/// The place that a client shows the picture in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// Device pixels across.
+    pub width: u32,
+    /// Device pixels down.
+    pub height: u32,
+    /// Dots an inch that what is played should count on: 96 times the device pixels in a CSS pixel.
+    pub dpi: u32,
+}
+
+/// Wishes for the picture; what the node grants stands in [`Session::video`].
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VideoWish {
+    /// Pixels across, even.
+    pub width: Option<u32>,
+    /// Pixels down, even.
+    pub height: Option<u32>,
+    /// Frames per second.
+    pub fps: Option<u32>,
+    /// Most kilobits per second.
+    pub max_kbps: Option<u32>,
+    /// High dynamic range (HDR10: 10 bits a sample, BT.2020, PQ). Refused where the entry does not draw it or
+    /// no encoder of the node takes it. A client that does not decode it is shown standard range: the session's
+    /// greeting says why.
+    #[serde(default)]
+    pub hdr: bool,
+}
+
+/// The picture that a session has.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Video {
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: u32,
+    /// Most kilobits per second.
+    pub max_kbps: u32,
+    /// High dynamic range (HDR10); of a session, for clients that decode it.
+    pub hdr: bool,
+}
+
+/// A session.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Session {
+    /// Unique across nodes.
+    pub id: String,
+    /// Catalogue id.
+    pub app: String,
+    /// Where it is in its life.
+    pub state: SessionState,
+    /// What its start waits for; absent once it has a picture, and of what tells nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starting: Option<StartStep>,
+    /// How it began; absent until that is known, and of what is never started ahead of its players.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartKind>,
+    /// Why it is there, for people: present once refused, ending or ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The picture.
+    pub video: Video,
+    /// Absolute address of this resource.
+    pub url: String,
+    /// Absolute address to POST an SDP offer to (WHEP).
+    pub whep_url: String,
+    /// Where the session can be had by WebTransport; absent where the node does not offer it, and in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webtransport: Option<WebTransport>,
+    /// Absolute address to POST to for one to connect to by WebSocket; absent where the node does not offer it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket_url: Option<String>,
+    /// Bearer token for this session's addresses; only in the answer that created it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Absolute address of the page that plays this session; it carries a ticket that works once,
+    /// for handing the session to a player. Only in the answer that created it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub play_url: Option<String>,
+    /// Ticket that works once, to be redeemed for another token in place of this one: for a page that is loaded
+    /// again. Only in answers with a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume_ticket: Option<String>,
+    /// STUN and TURN servers for the client.
+    pub ice_servers: Vec<IceServer>,
+    /// What the client took, once one that tells is connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportChoice>,
+    /// What whoever holds the token of this answer does in the session.
+    pub role: Role,
+    /// Those who joined by invitations and are connected.
+    pub viewers: Viewers,
+    /// What its pictures cost, whoever watches.
+    pub frames: FrameCounts,
+    /// What it keeps; absent where that is nothing, before its game is there, and for those who joined it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saves: Option<SessionSaves>,
+    /// What it may share with its player's own machine; absent where that is nothing, and for those who joined it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<SessionSharing>,
+}
+
+/// Where a session can be had by WebTransport.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WebTransport {
+    /// Address to connect to. It carries a ticket that works once, for as long as `sessions.connect` says; a
+    /// client appends `&decodes=H264,VP9` with the codecs that it decodes (of `H264`, `H265`, `VP8`, `VP9`,
+    /// `AV1`), and `&decodes10=` with those that it decodes in 10 bits a sample.
+    pub url: String,
+    /// SHA-256 of the certificates that the node may show, in base64, for `serverCertificateHashes`; empty
+    /// where browsers know its issuer.
+    pub certificate_hashes: Vec<String>,
+}
+
+/// Where a session can be had by WebSocket.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WebSocket {
+    /// Works once, and for a short time; append `&decodes=` with codecs.
+    pub url: String,
+}
+
+/// A ticket to be redeemed for a session's token.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ticket {
+    /// From the fragment of a `play_url`.
+    pub ticket: String,
+}
+
+/// A STUN or TURN server as `RTCIceServer` wants it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IceServer {
+    /// Addresses.
+    pub urls: Vec<String>,
+    /// User name of TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Password of TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// Where a session is in its life (see ARCHITECTURE.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum SessionState {
+    Requested,
+    Admitted,
+    Starting,
+    Live,
+    Suspended,
+    Ending,
+    Ended,
+}
+
+/// What the start of a game waits for, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartStep {
+    /// The sandbox that it runs in.
+    Sandbox,
+    /// Its display.
+    Display,
+    /// Its files, and its program.
+    Game,
+    /// The first picture that it draws.
+    Picture,
+}
+
+/// How a session began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartKind {
+    /// It was started ahead of its player, and went on.
+    Warm,
+    /// It was started for its player.
+    Cold,
+}
