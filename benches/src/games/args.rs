@@ -60,6 +60,7 @@ pub(crate) enum Section {
     Start,
     Density,
     Footprint,
+    Selkies,
 }
 
 impl Section {
@@ -71,6 +72,7 @@ impl Section {
             Self::Start => "start",
             Self::Density => "density",
             Self::Footprint => "footprint",
+            Self::Selkies => "selkies",
         }
     }
 }
@@ -101,6 +103,6 @@ mod tests {
     fn sections_run_in_order_whatever_was_asked_first() {
         let args = Args::parse_from(["bench-games", "--only", "start,capture"]);
         assert_eq!(args.sections(), [Section::Capture, Section::Start]);
-        assert_eq!(Args::parse_from(["bench-games"]).sections().len(), 5);
+        assert_eq!(Args::parse_from(["bench-games"]).sections().len(), 6);
     }
 }

@@ -11,10 +11,12 @@ use super::figures::{Findings, rank};
 use super::node::LEVEL;
 use super::peer::{Asked, Peer, Reply};
 
-const SIZE: (u32, u32) = (640, 360);
-const FPS: u32 = 30;
+pub(crate) const SIZE: (u32, u32) = (640, 360);
+pub(crate) const FPS: u32 = 30;
 /// What each session has at most: half the pixels' share of what 720p60 has.
-const KBPS: u32 = 1_500;
+pub(crate) const KBPS: u32 = 1_500;
+/// The game's program, where Debian puts it.
+pub(crate) const PROGRAM: &str = "/usr/games/crispy-doom";
 /// Times that one who is refused asks again, and when.
 const AGAIN: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);

@@ -17,6 +17,7 @@
 //! | `input` | a key from the player → in the node → given to the X server → in the game → in a picture that came whole |
 //! | `start` | the request for a session → the first picture of the game, with nothing started ahead, and with the game |
 //! | `density` | as many players of one game as the node lets in, at 640x360 and 30 frames a second |
+//! | `selkies` | processor time and memory of a process of this node and of one of Selkies with the same picture, and how many players of one game Selkies has |
 //! | `footprint` | memory of one more session, and processor time of one that stands still, in a node of its own |
 //!
 //! How it is measured:
@@ -57,6 +58,7 @@ mod process;
 #[path = "../record.rs"]
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod record;
+mod selkies;
 mod stamp;
 mod start;
 #[path = "../system.rs"]
@@ -181,6 +183,7 @@ fn measure(section: Section, bench: &mut Bench, findings: &mut Findings) -> Resu
         Section::Start => start::run(bench, findings),
         Section::Density => density::run(bench, findings),
         Section::Footprint => footprint::run(bench, findings),
+        Section::Selkies => selkies::run(bench, findings),
     }
 }
 
@@ -199,6 +202,5 @@ fn head(args: &Args) -> Result<()> {
     let Args { runs, seconds, warmup, kbps, .. } = args;
     let how = format!("{runs} of {seconds} s after {warmup} s, medians; at most {kbps} kbit/s");
     line("runs", &how)?;
-    line("", "Selkies is not run beside: its figures are of another run")?;
     Ok(())
 }

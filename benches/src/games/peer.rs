@@ -42,6 +42,8 @@ pub(crate) struct Whole {
     pub(crate) wire_timestamp: u32,
     /// By the system's monotonic clock, in nanoseconds.
     pub(crate) at: u64,
+    /// Bytes of its packets, without their headers.
+    pub(crate) bytes: u64,
 }
 
 /// A player with a session.
@@ -157,10 +159,13 @@ async fn connected(client: &mut Client) {
 
 /// Notes frames by their last packets until the connection is over.
 async fn take(mut client: Client, frames: Arc<Mutex<Vec<Whole>>>) {
+    let mut bytes = 0;
     while let Some(arrived) = client.arrived.recv().await {
         let Arrived::Packet(packet) = arrived else { continue };
+        bytes += packet.payload.len() as u64;
         if packet.header.marker {
-            let whole = Whole { wire_timestamp: packet.header.timestamp, at: stamp::now() };
+            let (wire_timestamp, at) = (packet.header.timestamp, stamp::now());
+            let whole = Whole { wire_timestamp, at, bytes: std::mem::take(&mut bytes) };
             frames.lock().unwrap_or_else(PoisonError::into_inner).push(whole);
         }
     }
