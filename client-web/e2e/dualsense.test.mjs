@@ -18,7 +18,7 @@ before(async () => {
   [run, games] = ['nl-', 'nearlight-games-'].map((name) => mkdtempSync(join(tmpdir(), name)));
   for (const folder of [run, games]) chmodSync(folder, 0o755);
   cpSync(PADS, join(games, 'pads'), { recursive: true });
-  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': run });
+  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': run, 'games.devices': 'off' });
   browser = await launch();
   const { entries } = await (await node.fetch('api/v1/catalogue')).json();
   entry = entries.find(({ id }) => id === 'pads');
@@ -149,7 +149,10 @@ for (const wire of ['usb', 'bluetooth']) {
         for (const [at, report] of all.entries()) assert.equal(new DataView(Uint8Array.from(report.slice(-4)).buffer).getUint32(0, true), sums[at]);
       }
       // A game that takes neither motion nor touchpads is sent none, and nothing says otherwise.
-      assert.equal(await page.evaluate(() => window.nearlight.hello.input.pad_extras), false);
+      const { pad_extras: extras, pads, no_devices: why } = await page.evaluate(() => window.nearlight.hello.input);
+      assert.deepEqual([extras, pads], [false, 'library']);
+      assert.match(await page.locator('.controllers .taken').textContent(), /by a library/);
+      assert.ok((await page.locator('.controllers .taken').textContent()).includes(why), why);
       assert.deepEqual((await tab.inputs()).filter((kind) => kind === 'pad-motion' || kind === 'pad-touch'), []);
       // Without it the browser's own is there again.
       await does('leave');

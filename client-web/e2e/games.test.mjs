@@ -181,7 +181,7 @@ game('terminal', 'fingers move a pointer that is seen', async (tab) => {
 
 game('terminal', 'a pen draws as the mouse’s button does, and what is lost in it is said', async (tab) => {
   await tab.until(() => window.nearlight.hello?.input !== undefined);
-  assert.deepEqual(await tab.page.evaluate(() => window.nearlight.hello.input), { touch: 'pointer', pen: 'pointer', pad_extras: false, text: true, prefers_text: true });
+  assert.deepEqual(await tab.page.evaluate(() => window.nearlight.hello.input), { touch: 'pointer', pen: 'pointer', pad_extras: false, text: true, prefers_text: true, pads: 'nothing' });
   await tab.page.keyboard.type('seq 1111111111111111 1111111111111150');
   await tab.page.keyboard.press('Enter');
   const written = await still(tab);

@@ -92,6 +92,61 @@ pub struct PadState {
     pub triggers: [u8; 2],
 }
 
+/// Whether a gamepad is there, and what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Plug {
+    /// It is not there.
+    #[default]
+    Out,
+    /// It says what the standard mapping has.
+    Standard,
+    /// A DualSense, which says how it moves and what lies on its touchpad, too.
+    DualSense,
+}
+
+impl Plug {
+    /// The one of this number.
+    pub const fn new(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Out),
+            1 => Some(Self::Standard),
+            2 => Some(Self::DualSense),
+            _ => None,
+        }
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// How a DualSense is to look and feel. What is absent is as its maker left it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PadEffects {
+    /// Red, green, blue.
+    pub light: Option<[u8; 3]>,
+    /// A bit for each light below the touchpad.
+    pub players: Option<u8>,
+    /// The left trigger: a mode, and what it is given.
+    pub left: Option<[u8; 11]>,
+    /// The same of the right one.
+    pub right: Option<[u8; 11]>,
+}
+
+impl PadEffects {
+    /// The same with what `newer` has.
+    #[must_use]
+    pub fn with(self, newer: Self) -> Self {
+        Self {
+            light: newer.light.or(self.light),
+            players: newer.players.or(self.players),
+            left: newer.left.or(self.left),
+            right: newer.right.or(self.right),
+        }
+    }
+}
+
 /// What a game wants a gamepad to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rumble {

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::{InputSeq, MediaTime, Pad, PadButtons, PadMotion, PadState, PadTouch, Pen};
+use crate::{InputSeq, MediaTime, Pad, PadButtons, PadMotion, PadState, PadTouch, Pen, Plug};
 
 /// Longest message: kind, number, text.
 pub const MAX_MESSAGE: usize = 5 + MAX_TEXT;
@@ -161,8 +161,8 @@ pub enum InputEvent {
     GamepadPlugged {
         /// Which.
         pad: Pad,
-        /// In.
-        plugged: bool,
+        /// What there is now.
+        plugged: Plug,
     },
     /// A pen is like this now.
     Pen(Pen),
@@ -303,7 +303,8 @@ impl SequencedInput {
             }
             (10, &[pad, plugged]) => InputEvent::GamepadPlugged {
                 pad: number_of_pad(pad)?,
-                plugged: flag("plugged", plugged)?,
+                plugged: Plug::new(plugged)
+                    .ok_or(InputError::Value { field: "plugged", value: plugged.into() })?,
             },
             (11, body) => {
                 let body = body.as_array().ok_or(length)?;
@@ -377,7 +378,7 @@ impl SequencedInput {
             }
             InputEvent::GamepadPlugged { pad, plugged } => {
                 head(10);
-                out.extend_from_slice(&[pad.number(), u8::from(*plugged)]);
+                out.extend_from_slice(&[pad.number(), plugged.number()]);
             }
             InputEvent::Pen(pen) => {
                 head(11);
@@ -425,8 +426,20 @@ pub enum TakenAs {
     Nothing,
 }
 
-/// What a sink takes beyond keys, buttons and the pointer. The default is nothing.
+/// What gamepads become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PadsAs {
+    /// Devices of the kernel.
+    Devices,
+    /// Devices that a library in the program shows it.
+    Library,
+    /// Nothing.
+    #[default]
+    Nothing,
+}
+
+/// What a sink takes beyond keys, buttons and the pointer. The default is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct InputSupport {
     /// Fingers.
     pub touch: TakenAs,
@@ -438,6 +451,10 @@ pub struct InputSupport {
     pub text: bool,
     /// It is better played with text than with keys by their place, until the user chooses.
     pub prefers_text: bool,
+    /// Gamepads.
+    pub pads: PadsAs,
+    /// Why gamepads and pens are no devices of the kernel, where what is played takes any.
+    pub no_devices: Option<String>,
 }
 
 /// Where input goes: a camera, a game's virtual devices. Called by the network task, without a queue.
@@ -486,8 +503,10 @@ mod tests {
                     state: PadState { buttons: PadButtons::new(bits).unwrap(), axes, triggers },
                 }
             ),
-            any::<bool>()
-                .prop_map(|plugged| InputEvent::GamepadPlugged { pad: Pad::ALL[3], plugged }),
+            (0..3_u8).prop_map(|plugged| InputEvent::GamepadPlugged {
+                pad: Pad::ALL[3],
+                plugged: Plug::new(plugged).unwrap(),
+            }),
             (any::<[u16; 3]>(), -90..=90_i8, -90..=90_i8, 0..360_u16, 0..8_u8).prop_map(
                 |([x, y, pressure], right, down, twist, bits)| {
                     let state = PenState::new(if bits == 0 { 0 } else { (2 * bits) | 1 }).unwrap();

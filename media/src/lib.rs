@@ -42,10 +42,10 @@ pub use frame::{
     BitDepth, Chroma, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,
     PixelFormat, Plane, PlaneMut, Pose, View, Views,
 };
-pub use gamepad::{MOST_PADS, Pad, PadButtons, PadState, Rumble};
+pub use gamepad::{MOST_PADS, Pad, PadButtons, PadEffects, PadState, Plug, Rumble};
 pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId, ViewerId};
 pub use input::{
-    InputError, InputEvent, InputSink, InputSupport, KeyCode, SequencedInput, TakenAs,
+    InputError, InputEvent, InputSink, InputSupport, KeyCode, PadsAs, SequencedInput, TakenAs,
 };
 pub use pen::{PadFinger, PadMotion, PadTouch, Pen, PenState};
 pub use regions::{RegionQuality, Regions, RegionsRefused};

@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use media::{
-    AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, InputSink, MOST_PADS, Rumble,
-    Size, VoiceSink,
+    AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, InputSink, MOST_PADS,
+    PadEffects, Rumble, Size, VoiceSink,
 };
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -205,13 +205,22 @@ pub struct Running {
     /// Makes the sound, where [`App::has_sound`] says so. Moves to a thread of its own.
     pub sound: Option<Box<dyn AudioSource>>,
     /// What gamepads are to do, where it makes them do anything.
-    pub rumble: Option<watch::Receiver<Rumbles>>,
+    pub rumble: Option<watch::Receiver<PadWishes>>,
     /// Where the player's voice goes, where [`App::takes_voice`] says so.
     pub voice: Option<Arc<dyn VoiceSink>>,
 }
 
-/// What each gamepad was told last to do, and how often it was told.
-pub type Rumbles = [(u64, Rumble); MOST_PADS];
+/// What a gamepad was told last to do, each with how often it was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PadWish {
+    /// To rumble.
+    pub rumble: (u64, Rumble),
+    /// To look and feel like this: all that it was told so far.
+    pub effects: (u64, PadEffects),
+}
+
+/// That of each gamepad.
+pub type PadWishes = [PadWish; MOST_PADS];
 
 /// Why an app cannot be opened.
 #[derive(Debug, Clone, Error)]

@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use host::catalogue::{self, Device, Entry, Missing, Values};
-use host::confine::{self, Bind, Confinement, Limits, Network, Program, Spec};
+use host::confine::{self, Bind, Confinement, Input, Limits, Network, Program, Spec};
+use host::devices::{Kernel, Machine};
 use media::{ByteSize, Clock, DeviceId};
 
 use crate::apps::{Ahead, App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
-use crate::config::{self, Config};
+use crate::config::{self, Config, GameDevices};
 use crate::meter::{Measured, Meter};
 use crate::remembered::Remembered;
 use crate::saves::{GameSaves, Saves};
@@ -37,6 +38,11 @@ static STARTED: AtomicU64 = AtomicU64::new(1);
 
 /// The games of a node. What cannot be played is listed with the reason.
 pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
+    apps_on(config, Arc::new(Machine))
+}
+
+/// The same where devices are made by another kernel than this machine's.
+pub fn apps_on(config: &Config, kernel: Arc<dyn Kernel>) -> Vec<Arc<dyn App>> {
     if config.games.folders.is_empty() {
         return Vec::new();
     }
@@ -52,7 +58,7 @@ pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
     }
     let saves = entries.iter().any(|entry| !entry.saves.is_empty()).then(|| Saves::open(config));
     let saves = saves.flatten();
-    let confinement = find(&config.games).inspect_err(|reason| {
+    let confinement = find(&config.games, kernel).inspect_err(|reason| {
         tracing::warn!(reason, "no games can be played");
     });
     let remembered = Remembered::open(&config.server.state_dir);
@@ -63,20 +69,22 @@ pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
         let whole = format!("{:?}", Entry { poster: None, ..entry.clone() });
         let kept = remembered.of(entry.id.as_str(), &whole);
         let (confinement, measured) = (confinement.clone(), Arc::new(Measured::kept(kept)));
-        Arc::new(GameApp { entry: Arc::new(entry), confinement, saves, shares, measured })
+        let needs_devices = config.games.devices == GameDevices::Uinput;
+        let entry = Arc::new(entry);
+        Arc::new(GameApp { entry, confinement, saves, shares, measured, needs_devices })
     };
     entries.into_iter().map(app).collect()
 }
 
 /// What games are confined by on this node, or why they are not played.
-fn find(config: &config::Games) -> Result<Arc<Confinement>, String> {
-    let found = Confinement::find(&confinement(config)?);
+fn find(config: &config::Games, kernel: Arc<dyn Kernel>) -> Result<Arc<Confinement>, String> {
+    let found = Confinement::find(&confinement(config, kernel)?);
     let found = found.map_err(|missing| missing.to_string())?;
     tracing::info!(found = ?found.found(), "games are confined");
     Ok(Arc::new(found))
 }
 
-fn confinement(config: &config::Games) -> Result<confine::Config, String> {
+fn confinement(config: &config::Games, kernel: Arc<dyn Kernel>) -> Result<confine::Config, String> {
     let run = match (config.run.as_os_str().is_empty(), rustix::process::geteuid().is_root()) {
         (false, _) => config.run.clone(),
         (true, true) => PathBuf::from("/run/nearlight"),
@@ -93,12 +101,14 @@ fn confinement(config: &config::Games) -> Result<confine::Config, String> {
         init: (!config.init.as_os_str().is_empty()).then(|| config.init.clone()),
         users: config.first_user..config.first_user.saturating_add(config.users),
         limits: true,
+        devices: (config.devices != GameDevices::Off).then_some(kernel),
     })
 }
 
 /// What of hosting there is on this machine, in pairs of a name and "ok", what is found, or the reason why not.
 pub(crate) fn checks(config: &config::Games) -> Vec<(String, String)> {
-    let of_machine = confinement(config).map(|config| Confinement::checks(&config));
+    let of_machine =
+        confinement(config, Arc::new(Machine)).map(|config| Confinement::checks(&config));
     let mut rows: Vec<_> = match of_machine {
         Ok(checks) => {
             let verdict = |check: &confine::Check| match &check.verdict {
@@ -133,6 +143,8 @@ struct GameApp {
     saves: Option<Arc<GameSaves>>,
     shares: Option<Rules>,
     measured: Arc<Measured>,
+    /// Gamepads and pens must be devices of the kernel.
+    needs_devices: bool,
 }
 
 impl App for GameApp {
@@ -144,7 +156,7 @@ impl App for GameApp {
             action: control.action.clone(),
         };
         let confined = match &self.confinement {
-            Ok(confinement) => lacks(&self.entry, confinement.found()),
+            Ok(confinement) => lacks(&self.entry, confinement.found(), self.needs_devices),
             Err(why) => Some(why.clone()),
         };
         AppInfo {
@@ -240,17 +252,40 @@ impl App for GameApp {
 }
 
 /// What this machine lacks of what the entry cannot do without.
-fn lacks(entry: &Entry, found: &confine::Found) -> Option<String> {
+fn lacks(entry: &Entry, found: &confine::Found, needs_devices: bool) -> Option<String> {
     let internet = found.internet.as_ref().err().filter(|_| entry.internet);
-    internet.map(|why| format!("it needs the internet, which games cannot have here: {why}"))
+    let devices = found.devices.as_ref().err();
+    let devices = devices.filter(|_| needs_devices && plays_by_devices(entry));
+    internet
+        .map(|why| format!("it needs the internet, which games cannot have here: {why}"))
+        .or_else(|| devices.map(|why| format!("games.devices wants uinput: {why}")))
+}
+
+/// Whether gamepads or pens are anything to it.
+fn plays_by_devices(entry: &Entry) -> bool {
+    entry.devices.contains(&Device::Gamepad) || draws(entry)
+}
+
+fn draws(entry: &Entry) -> bool {
+    entry.devices.contains(&Device::Pen)
+}
+
+/// What of input it finds in its `/dev/input`: the best that there is.
+fn input(entry: &Entry, confinement: &Confinement) -> Input {
+    match (confinement.devices(), &confinement.found().joystick) {
+        (Some(_), _) if plays_by_devices(entry) => Input::Devices,
+        (None, Ok(_)) if entry.devices.contains(&Device::Gamepad) => Input::Sockets,
+        _ => Input::None,
+    }
 }
 
 fn listens(entry: &Entry) -> bool {
     entry.devices.contains(&Device::Microphone)
 }
 
-/// A game that makes use of a graphics device has those that games may have here, `gpu`.
-fn spec(entry: &Entry, gpu: &[PathBuf]) -> Spec {
+/// A game that makes use of a graphics device has those that games may have here.
+fn spec(entry: &Entry, confinement: &Confinement) -> Spec {
+    let gpu = confinement.gpu();
     let limits = entry.limits;
     let patience = confine::Patience { grace: entry.stop_grace, ..confine::Patience::default() };
     Spec {
@@ -259,7 +294,7 @@ fn spec(entry: &Entry, gpu: &[PathBuf]) -> Spec {
         home: limits.home.0,
         network: if entry.internet { Network::Internet } else { Network::None },
         devices: if entry.devices.contains(&Device::Gpu) { gpu.to_vec() } else { Vec::new() },
-        gamepads: entry.devices.contains(&Device::Gamepad),
+        input: input(entry, confinement),
         largest: entry.display.max_size,
         limits: Limits {
             cpu_millis: Some(limits.cpu_millis),

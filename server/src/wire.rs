@@ -22,7 +22,7 @@ pub use lease::{
 };
 pub use messages::{
     ClientMessage, Cursor, CursorLook, FrameReport, InputTaken, MicrophoneAccess, PadEffects,
-    Pointer, ServerMessage, TakenAs, TransportChoice, TransportKind,
+    PadsAs, Pointer, ServerMessage, TakenAs, TransportChoice, TransportKind,
 };
 pub use node::{EncoderReport, Node, Problem, Room};
 pub use saves::{RefusedSave, Save, SaveResult, Saves, SessionSaves};

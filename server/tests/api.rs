@@ -10,7 +10,7 @@ use encoder::{InProcess, Prober as _};
 use media::input::{PointerButton, TouchPhase};
 use media::{
     InputEvent, KeyCode, Pad, PadButtons, PadFinger, PadMotion, PadState, PadTouch, Pen, PenState,
-    SequencedInput,
+    Plug, SequencedInput,
 };
 use nearlight::config::Config;
 use nearlight::doctor;
@@ -584,7 +584,11 @@ fn event(json: &Value) -> InputEvent {
         }
         "gamepad-plugged" => InputEvent::GamepadPlugged {
             pad: Pad::new(number("pad") as u8).unwrap(),
-            plugged: json["plugged"].as_bool().unwrap(),
+            plugged: match (json["plugged"].as_bool().unwrap(), json["dualSense"].as_bool()) {
+                (false, _) => Plug::Out,
+                (true, Some(true)) => Plug::DualSense,
+                (true, _) => Plug::Standard,
+            },
         },
         other => panic!("{other}"),
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use media::input::{PointerButton, TouchPhase};
 use media::{
-    InputEvent, InputSeq, KeyCode, MOST_PADS, Pad, PadMotion, PadState, PadTouch, Pen,
+    InputEvent, InputSeq, KeyCode, MOST_PADS, Pad, PadMotion, PadState, PadTouch, Pen, Plug,
     SequencedInput,
 };
 
@@ -41,6 +41,7 @@ enum Held {
 struct HeldPad {
     /// The session's number of it.
     ours: Pad,
+    plug: Plug,
     state: PadState,
     touch: PadTouch,
     /// The input that its motion is of.
@@ -62,14 +63,14 @@ struct Hand {
 }
 
 impl HeldPad {
-    fn new(ours: Pad, newest: InputSeq) -> Self {
+    fn new(ours: Pad, plug: Plug, newest: InputSeq) -> Self {
         let (state, touch) = (PadState::default(), PadTouch::default());
-        Self { ours, state, touch, moved: None, newest }
+        Self { ours, plug, state, touch, moved: None, newest }
     }
 
     /// The same that nobody touches.
     fn at_rest(self) -> Self {
-        Self { moved: self.moved, ..Self::new(self.ours, self.newest) }
+        Self { moved: self.moved, ..Self::new(self.ours, self.plug, self.newest) }
     }
 
     fn is_at_rest(&self) -> bool {
@@ -130,13 +131,13 @@ impl Hands {
                 }
             }
             InputEvent::ReleaseAll => self.release(who, seq, tell),
-            InputEvent::GamepadPlugged { pad, plugged: true } => self.plug(who, pad, seq, tell),
-            InputEvent::GamepadPlugged { pad, plugged: false } => {
+            InputEvent::GamepadPlugged { pad, plugged: Plug::Out } => {
                 let hand = self.hands.entry(who).or_default();
                 if let Some(HeldPad { ours, .. }) = hand.pads[pad.index()].take() {
-                    tell(InputEvent::GamepadPlugged { pad: ours, plugged: false });
+                    tell(InputEvent::GamepadPlugged { pad: ours, plugged: Plug::Out });
                 }
             }
+            InputEvent::GamepadPlugged { pad, plugged } => self.plug(who, pad, plugged, seq, tell),
             InputEvent::Gamepad { pad, state } => {
                 let hand = self.hands.entry(who).or_default();
                 let Some(held) = &mut hand.pads[pad.index()] else { return };
@@ -179,7 +180,7 @@ impl Hands {
         let pads = hand.pads;
         self.drop_all(hand, &mut tell);
         for pad in pads.iter().flatten() {
-            tell(InputEvent::GamepadPlugged { pad: pad.ours, plugged: false });
+            tell(InputEvent::GamepadPlugged { pad: pad.ours, plugged: Plug::Out });
         }
     }
 
@@ -239,9 +240,9 @@ impl Hands {
         }
     }
 
-    /// The session's gamepads that are there.
-    pub fn plugged(&self) -> impl Iterator<Item = Pad> {
-        Pad::ALL.into_iter().filter(|ours| self.holder(*ours).is_some())
+    /// The session's gamepads that are there, and what each is.
+    pub fn plugged(&self) -> impl Iterator<Item = (Pad, Plug)> {
+        self.hands.values().flat_map(Hand::pads).map(|pad| (pad.ours, pad.plug))
     }
 
     /// Whose gamepad the session's is, and which of its own.
@@ -253,14 +254,21 @@ impl Hands {
         })
     }
 
-    fn plug(&mut self, who: Who, theirs: Pad, seq: InputSeq, mut tell: impl FnMut(InputEvent)) {
+    fn plug(
+        &mut self,
+        who: Who,
+        theirs: Pad,
+        plugged: Plug,
+        seq: InputSeq,
+        mut tell: impl FnMut(InputEvent),
+    ) {
         let free = |ours: &Pad| self.holder(*ours).is_none();
         let Some(ours) = std::iter::once(theirs).chain(Pad::ALL).find(free) else { return };
         let pad = &mut self.hands.entry(who).or_default().pads[theirs.index()];
         // One that is there already is not plugged in twice.
         if pad.is_none() {
-            *pad = Some(HeldPad::new(ours, seq));
-            tell(InputEvent::GamepadPlugged { pad: ours, plugged: true });
+            *pad = Some(HeldPad::new(ours, plugged, seq));
+            tell(InputEvent::GamepadPlugged { pad: ours, plugged });
         }
     }
 
@@ -348,6 +356,7 @@ mod tests {
     }
 
     fn plugged(pad: usize, plugged: bool) -> InputEvent {
+        let plugged = if plugged { Plug::Standard } else { Plug::Out };
         InputEvent::GamepadPlugged { pad: Pad::ALL[pad], plugged }
     }
 

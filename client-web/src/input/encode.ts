@@ -32,7 +32,8 @@ export type InputEvent =
   /** Every key, button and finger is up, and nobody touches a gamepad. */
   | { readonly kind: 'release-all' }
   | ({ readonly kind: 'gamepad'; readonly pad: number } & PadState)
-  | { readonly kind: 'gamepad-plugged'; readonly pad: number; readonly plugged: boolean }
+  /** A DualSense says more than the standard mapping has. */
+  | { readonly kind: 'gamepad-plugged'; readonly pad: number; readonly plugged: boolean; readonly dualSense?: boolean }
   | ({ readonly kind: 'pen' } & PenPlace)
   | ({ readonly kind: 'pad-motion'; readonly pad: number } & PadMotion)
   | ({ readonly kind: 'pad-touch'; readonly pad: number } & PadTouch);
@@ -157,7 +158,7 @@ export function encodeInput(seq: InputSeq, event: InputEvent): Uint8Array<ArrayB
     case 'gamepad-plugged': {
       const view = message(10, seq, 2);
       view.setUint8(5, event.pad);
-      view.setUint8(6, event.plugged ? 1 : 0);
+      view.setUint8(6, event.plugged ? (event.dualSense === true ? 2 : 1) : 0);
       return bytes(view);
     }
     case 'pen': {

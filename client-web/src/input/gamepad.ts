@@ -24,6 +24,8 @@ export const AT_REST: PadState = { buttons: 0, axes: [0, 0, 0, 0], triggers: [0,
 /** What of a browser's gamepad is read. */
 export type PadLike = Pick<Gamepad, 'index' | 'id' | 'connected' | 'mapping' | 'axes' | 'buttons'> & {
   readonly vibrationActuator?: Gamepad['vibrationActuator'] | null;
+  /** It is a DualSense that says all that it has. */
+  readonly dualSense?: true;
 };
 
 /** A gamepad's state as it travels. */
@@ -183,7 +185,7 @@ export class Gamepads {
     const told = this.told.get(gamepad.index) ?? this.room(gamepad.index);
     if (told === undefined) return;
     const { pad } = told;
-    told.plugged ||= this.sender.send({ kind: 'gamepad-plugged', pad, plugged: true });
+    told.plugged ||= this.sender.send({ kind: 'gamepad-plugged', pad, plugged: true, ...(gamepad.dualSense === true && { dualSense: true }) });
     if (!told.plugged) return;
     const state = stateOf(this.mapped(gamepad));
     if (state.buttons !== 0 && this.waiting.has(gamepad.index)) return;

@@ -3,6 +3,7 @@ import type { DualSenses } from '../input/dualsense/pads.ts';
 import type { Gamepads, PadLike } from '../input/gamepad.ts';
 import type { DualSenseState } from '../input/dualsense/report.ts';
 import { AXIS_NAMES, BUTTON_NAMES, moved, type Source } from '../input/remap.ts';
+import type { InputTaken } from '../wire/index.ts';
 import { button, h } from './dom.ts';
 
 /** What buttons and sticks are called where there is little room. */
@@ -53,6 +54,8 @@ export class ControllersBox {
   private readonly list = h('ul', { 'aria-label': 'Controllers that are there' });
   private readonly none = h('p', {}, 'Press a button on a controller: browsers hide it until then.');
   private readonly question = h('p', { class: 'question', role: 'status' });
+  /** What they are to what is played. */
+  private readonly taken = h('p', { class: 'taken' });
   private readonly lessonRow: HTMLElement;
   private readonly rows = new Map<string, Row>();
   private lesson: Lesson | undefined;
@@ -64,7 +67,7 @@ export class ControllersBox {
       button({ label: 'Stop', onClick: () => { this.endLesson(); } }));
     const whole = h('div', { class: 'row' }, button({ label: 'Use all of a DualSense', onClick: () => { this.askForDualSense(); } }));
     whole.hidden = !dualSenses.canAsk;
-    this.element.append(h('h2', {}, 'Controllers'), this.question, this.lessonRow, this.none, this.list, whole);
+    this.element.append(h('h2', {}, 'Controllers'), this.question, this.lessonRow, this.none, this.list, whole, this.taken);
   }
 
   get isOpen(): boolean {
@@ -74,6 +77,12 @@ export class ControllersBox {
   /** A gamepad is asked what its buttons are. */
   get isTeaching(): boolean {
     return this.lesson !== undefined;
+  }
+
+  /** What the session makes of them. */
+  tell({ pads, no_devices: why }: InputTaken): void {
+    const what = { devices: 'They are devices of its own to what is played.', library: 'They reach what is played by a library.', nothing: 'What is played takes none.' }[pads];
+    this.taken.textContent = why == null ? what : `${what} No devices: ${why}.`;
   }
 
   /** Opens or closes it; says which. */

@@ -182,7 +182,10 @@ export class Player {
         this.voice.allow(hello.microphone);
         this.offerQuality(hello);
         // Who came by a link learns it here.
-        if (hello.input != null) this.suggestTyping(hello.input.prefers_text);
+        if (hello.input != null) {
+          this.suggestTyping(hello.input.prefers_text);
+          this.controllers.tell(hello.input);
+        }
       },
       onStarting: (step) => { this.panel.progress(step); },
       onStats: (stats) => {

@@ -1061,8 +1061,12 @@ export interface components {
         };
         /** @description What a session makes of input beyond keys, buttons and the pointer. */
         InputTaken: {
+            /** @description Why gamepads and pens are no devices of the kernel, where the game makes use of any. */
+            no_devices?: string | null;
             /** @description Motion and touchpads of gamepads are taken. */
             pad_extras: boolean;
+            /** @description Gamepads. */
+            pads: components["schemas"]["PadsAs"];
             /** @description Pens. */
             pen: components["schemas"]["TakenAs"];
             /** @description Keys are better text than places, until the user chooses. */
@@ -1320,6 +1324,11 @@ export interface components {
             /** @description The same of the right one. */
             right?: number[] | null;
         };
+        /**
+         * @description What gamepads become in what is played.
+         * @enum {string}
+         */
+        PadsAs: "devices" | "library" | "nothing";
         /**
          * @description What a path is like.
          * @enum {string}

@@ -37,7 +37,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
     declined: listOf(text),
     hdr_declined: maybe(text),
     device: text,
-    input: maybe(object({ touch: taken, pen: taken, pad_extras: truth, text: truth, prefers_text: truth })),
+    input: maybe(object({ touch: taken, pen: taken, pad_extras: truth, text: truth, prefers_text: truth, pads: oneOf('devices', 'library', 'nothing'), no_devices: maybe(text) })),
     microphone: oneOf('allowed', 'not_by_game', 'not_by_node', 'not_by_role'),
   }),
   ping: object({ id: number }),

@@ -43,6 +43,7 @@ export type PlayerKey = Schemas['PlayerKey'];
 export type SliceReceipt = Schemas['SliceReceipt'];
 export type Receipts = Schemas['Receipts'];
 export type Rumble = Extract<ServerMessage, { type: 'rumble' }>;
+export type InputTaken = Schemas['InputTaken'];
 export type PadEffects = Schemas['PadEffects'];
 export type Stats = Schemas['Stats'];
 export type StageStat = Schemas['StageStat'];

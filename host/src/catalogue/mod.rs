@@ -227,6 +227,9 @@ pub enum Device {
     Gpu,
     /// Gamepads.
     Gamepad,
+    /// A pen tablet with pressure and tilt, where the node makes devices. Programs see it in `/dev/input` alone: to the display
+    /// a pen is the pointer.
+    Pen,
     /// The player's microphone (PulseAudio's source `nearlight.microphone`), when the player allows it. Without it the same
     /// source is there and silent.
     Microphone,

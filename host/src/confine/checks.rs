@@ -40,6 +40,7 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
         Err(_) => Err("not tried: nearlight-init is missing".to_owned()),
     };
     let joystick = joystick(config.init.as_deref(), own_users);
+    let devices = crate::devices::find(config.devices.as_deref(), own_users);
     let mark = Mark::own().map_err(|error| error.to_string());
     let tree = match (config.limits, &mark) {
         (false, _) => Err("switched off".to_owned()),
@@ -76,6 +77,11 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
         ("graphics for games", gpu(&config.gpu, own_users)),
         ("internet (passt)", internet.map(|tools| ok(tools.passt.display().to_string()))),
         ("gamepads (shim)", joystick.map(|path| ok(path.display().to_string()))),
+        (
+            "gamepads, pens (uinput)",
+            devices.as_ref().map(|_| "ok".to_owned()).map_err(Clone::clone),
+        ),
+        ("DualSense (uhid)", devices.and_then(|found| found.dualsense).map(|()| "ok".to_owned())),
     ];
     checks.into_iter().map(|(what, verdict)| Check { what, verdict }).collect()
 }

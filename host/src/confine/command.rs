@@ -10,8 +10,10 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use media::MOST_PADS;
+
 use super::folder::User;
-use super::spec::{Bind, Network, Program, Spec};
+use super::spec::{Bind, Input, Network, Program, Spec};
 use super::stand_ins::StandIns;
 
 /// The player's number in the sandbox.
@@ -144,7 +146,7 @@ pub fn arguments(host: &Host, spec: &Spec, layout: &Layout<'_>) -> Vec<OsString>
 /// What is shown by itself, and where.
 fn programs<'a>(host: &'a Host, spec: &Spec) -> impl Iterator<Item = (&'a Path, &'static str)> {
     let display = (!host.display.starts_with("/usr")).then_some((&*host.display, DISPLAY));
-    let joystick = host.joystick.as_deref().ok().filter(|_| spec.gamepads);
+    let joystick = host.joystick.as_deref().ok().filter(|_| spec.input == Input::Sockets);
     let joystick = joystick.map(|library| (library, JOYSTICK));
     std::iter::once((&*host.init, INIT)).chain(display).chain(joystick)
 }
@@ -187,8 +189,10 @@ pub fn environment() -> BTreeMap<String, String> {
 /// Those of a game beside them.
 pub fn game_environment(host: &Host, spec: &Spec) -> BTreeMap<String, String> {
     let mut environment = environment();
-    if spec.gamepads && host.joystick.is_ok() {
+    if spec.input == Input::Sockets && host.joystick.is_ok() {
         environment.insert("LD_PRELOAD".into(), JOYSTICK.into());
+    }
+    if environment.contains_key("LD_PRELOAD") || spec.input == Input::Devices {
         // There is no udev in here: SDL looks at the folder then.
         environment.insert("SDL_JOYSTICK_DISABLE_UDEV".into(), "1".into());
     }
@@ -306,8 +310,18 @@ impl Arguments {
             self.show("/sys", "/sys");
         }
         self.scratch(SHARED_BYTES, "1777", "/dev/shm");
-        if spec.gamepads {
-            self.show(layout.folder.join("input"), INPUT);
+        match spec.input {
+            Input::None => {}
+            Input::Sockets => self.show(layout.folder.join("input"), INPUT),
+            Input::Devices => {
+                // The folder is root's, so that nothing in it can be changed though it is not mounted read-only: bubblewrap
+                // mounts nothing read-only in which devices can be used.
+                self.bind("--dev-bind", layout.folder.join("input"), INPUT);
+                for number in 0..MOST_PADS {
+                    let raw = format!("hidraw{number}");
+                    self.bind("--symlink", format!("input/{raw}"), format!("/dev/{raw}"));
+                }
+            }
         }
         self.add(["--remount-ro", "/dev"]);
     }
@@ -338,7 +352,7 @@ mod tests {
             home: 12_345,
             network: Network::None,
             devices: Vec::new(),
-            gamepads: false,
+            input: Input::None,
             largest: Size::new(640, 360),
             limits: Limits::default(),
             patience: Patience::default(),
@@ -443,13 +457,34 @@ mod tests {
         let (found, missing) = (host(Ok("/opt/joystick.so".into())), host(Err("gone".into())));
         assert!(!args_of(&spec).iter().any(|arg| arg.contains("input") || arg == JOYSTICK));
         assert_eq!(game_environment(&found, &spec), environment());
-        spec.gamepads = true;
+        spec.input = Input::Sockets;
         let args = args_of(&spec);
         place(&args, "--ro-bind /opt/joystick.so /run/nearlight/joystick.so");
         let folder = place(&args, "--ro-bind /state/one/input /dev/input");
         assert!(folder < place(&args, "--remount-ro /dev"));
         assert_eq!(game_environment(&found, &spec)["LD_PRELOAD"], JOYSTICK);
         assert_eq!(game_environment(&missing, &spec), environment());
+    }
+
+    #[test]
+    fn devices_of_the_kernel_need_no_library() {
+        let mut spec = spec();
+        spec.input = Input::Devices;
+        let args = args_of(&spec);
+        let folder = place(&args, "--dev-bind /state/one/input /dev/input");
+        let raw = place(&args, "--symlink input/hidraw3 /dev/hidraw3");
+        assert!(folder < raw && raw < place(&args, "--remount-ro /dev"));
+        assert!(!args.iter().any(|arg| arg == JOYSTICK));
+        let host = Host {
+            tops: Vec::new(),
+            init: "/opt/init".into(),
+            display: "/usr/bin/Xvfb".into(),
+            joystick: Ok("/opt/joystick.so".into()),
+            can_disable_userns: true,
+        };
+        let variables = game_environment(&host, &spec);
+        assert!(!variables.contains_key("LD_PRELOAD"));
+        assert_eq!(variables["SDL_JOYSTICK_DISABLE_UDEV"], "1");
     }
 
     #[test]

@@ -19,8 +19,9 @@ use super::internet::{self, Tools};
 use super::launch::{Streams, Surroundings, filter_file, spawn};
 use super::machine::Patience;
 use super::mark::Mark;
-use super::spec::{Limits, Network, Spec};
+use super::spec::{Input, Limits, Network, Spec};
 use super::{Config, filter};
+use crate::devices::{self, DevicesFound};
 
 /// How long a tool may take to say its version, or a trial to run.
 const TOOL_PATIENCE: Duration = Duration::from_secs(20);
@@ -82,6 +83,8 @@ pub struct Found {
     pub init: PathBuf,
     /// The library that gives games gamepads, or why they have none.
     pub joystick: Result<PathBuf, String>,
+    /// What of gamepads and pens the kernel makes for sessions, or why it makes none.
+    pub devices: Result<DevicesFound, String>,
     /// What gives games the internet, or why none has it.
     pub internet: Result<PathBuf, String>,
     /// Whether games run under users of their own.
@@ -114,6 +117,7 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
     let run = Run::open(&config.run, &mark).map_err(folder)?;
     let init = init(config.init.as_deref(), own_users)?;
     let joystick = joystick(config.init.as_deref(), own_users);
+    let devices = devices::find(config.devices.as_deref(), own_users);
     let tops = tops().map_err(folder)?;
     let display_path = display.path.clone();
     let host = Host { tops, init, display: display_path, joystick, can_disable_userns: true };
@@ -134,7 +138,8 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
     };
     let (init, joystick) = (host.init.clone(), host.joystick.clone());
     let passt = internet.as_ref().map(|tools| tools.passt.clone()).map_err(Clone::clone);
-    let found = Found { bwrap, display, init, joystick, internet: passt, own_users, limits: told };
+    let found =
+        Found { bwrap, display, init, joystick, devices, internet: passt, own_users, limits: told };
     Ok(Parts { found, host, internet, filter, limits, run })
 }
 
@@ -271,7 +276,7 @@ fn attempt(
         home: 1 << 20,
         network: Network::None,
         devices: Vec::new(),
-        gamepads: false,
+        input: Input::None,
         largest: Size::new(640, 480),
         limits: Limits::default(),
         patience: Patience::default(),

@@ -42,6 +42,7 @@ mod users;
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use checks::Check;
 use find::Parts;
@@ -51,8 +52,10 @@ pub use machine::{End, Exit, How, Patience, Phase, Step};
 pub use mark::Mark;
 use run::Plan;
 pub use sandbox::{Display, EventFn, Sandbox};
-pub use spec::{Bind, Limits, Network, Program, Refused, Spec};
+pub use spec::{Bind, Input, Limits, Network, Program, Refused, Spec};
 use users::Users;
+
+use crate::devices::{DeviceFolder, Kernel};
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -74,12 +77,15 @@ pub struct Config {
     pub users: Range<u32>,
     /// Whether control groups are used.
     pub limits: bool,
+    /// What makes gamepads and pens for sessions; nothing where they are to have none of the kernel's.
+    pub devices: Option<Arc<dyn Kernel>>,
 }
 
 /// What makes sandboxes.
 pub struct Confinement {
     parts: Parts,
     gpu: Vec<PathBuf>,
+    devices: Option<Arc<dyn Kernel>>,
     users: Option<Users>,
 }
 
@@ -98,7 +104,8 @@ impl Confinement {
     pub fn find(config: &Config) -> Result<Self, Missing> {
         let parts = find::parts(config)?;
         let users = parts.found.own_users.then(|| Users::new(config.users.clone()));
-        Ok(Self { parts, gpu: config.gpu.clone(), users })
+        let (gpu, devices) = (config.gpu.clone(), config.devices.clone());
+        Ok(Self { parts, gpu, devices, users })
     }
 
     /// Looks for each thing that is needed or made use of, also where another is missing: for people who ask why. Takes
@@ -115,6 +122,11 @@ impl Confinement {
     /// Device nodes for games that ask for a graphics device; none where games have none here.
     pub fn gpu(&self) -> &[PathBuf] {
         &self.gpu
+    }
+
+    /// What makes gamepads and pens for sessions, where [`Found::devices`] says that it does.
+    pub fn devices(&self) -> Option<&Arc<dyn Kernel>> {
+        self.devices.as_ref().filter(|_| self.parts.found.devices.is_ok())
     }
 
     /// Makes a sandbox and starts its display. The game is started with [`Sandbox::launch`], at any
@@ -138,6 +150,13 @@ impl Confinement {
         let own_users = lease.is_some();
         let groups = devices::groups(&spec.devices, own_users)?;
         let user = lease.as_ref().map(|lease| User { uid: lease.uid, gid: lease.uid });
+        let input = match (spec.input, user, &self.parts.found.devices) {
+            (Input::Devices, _, Err(reason)) => return Err(Refused::Devices(reason.clone())),
+            (Input::Devices, Some(user), Ok(_)) => Some(Arc::new(
+                DeviceFolder::make(user.gid).map_err(Refused::system("a folder of devices"))?,
+            )),
+            _ => None,
+        };
         let mut cookie = Cookie::default();
         getrandom::fill(&mut cookie).map_err(|e| Refused::system("a cookie")(e.into()))?;
         let folder = self.parts.run.make(&spec.id, user, &cookie).map_err(|error| {
@@ -160,6 +179,7 @@ impl Confinement {
             filter: self.parts.filter.clone(),
             spec: spec.clone(),
             folder,
+            input,
             group,
             user,
             groups,

@@ -24,6 +24,7 @@ use super::running::{Running, inside, pid_of};
 use super::sandbox::{EventFn, Shared, Wants};
 use super::spec::{Program, Spec};
 use super::users::Lease;
+use crate::devices::DeviceFolder;
 
 /// How long halting by signals may take.
 const FREEZE_PATIENCE: Duration = Duration::from_secs(2);
@@ -46,6 +47,8 @@ pub(super) struct Plan {
     pub(super) filter: Vec<u8>,
     pub(super) spec: Spec,
     pub(super) folder: Folder,
+    /// What is its `/dev/input`, where that has devices of the kernel.
+    pub(super) input: Option<Arc<DeviceFolder>>,
     pub(super) group: Option<Group>,
     pub(super) user: Option<User>,
     /// Groups of the host that the user has beside its own: those of its devices.

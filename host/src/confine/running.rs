@@ -47,7 +47,10 @@ impl Running {
     pub(super) fn open(plan: &Plan) -> io::Result<Self> {
         let (file, filter) = filter_file(&plan.filter)?;
         let folder = plan.folder.path();
-        let stand_ins = command::stand_ins(&plan.host, &plan.spec, folder, plan.user)?;
+        let mut stand_ins = command::stand_ins(&plan.host, &plan.spec, folder, plan.user)?;
+        if let Some(input) = &plan.input {
+            stand_ins.add(input.mounted_at(&folder.join("input"))?);
+        }
         let layout = Layout { folder, filter, stand_ins: &stand_ins };
         let args = command::arguments(&plan.host, &plan.spec, &layout);
         let (control, theirs) = Channel::pair()?;

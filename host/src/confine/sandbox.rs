@@ -14,6 +14,7 @@ use super::machine::{Patience, Phase};
 use super::processes;
 use super::run::{Plan, Runner};
 use super::spec::{Program, Refused};
+use crate::devices::DeviceFolder;
 
 /// What joining the thread may take beyond the time limits of its own.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -91,6 +92,7 @@ pub struct Sandbox {
     thread: Option<JoinHandle<()>>,
     group: Option<Group>,
     folder: PathBuf,
+    input: Option<Arc<DeviceFolder>>,
     cookie: Cookie,
     patience: Patience,
 }
@@ -135,7 +137,7 @@ impl Sandbox {
             changed: Condvar::new(),
         });
         let (id, patience) = (plan.id.clone(), plan.spec.patience.clone());
-        let folder = plan.folder.path().to_owned();
+        let (folder, input) = (plan.folder.path().to_owned(), plan.input.clone());
         let name: String = format!("game-{id}").chars().take(THREAD_NAME_BYTES).collect();
         let on_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -143,7 +145,8 @@ impl Sandbox {
         });
         match thread {
             Ok(thread) => {
-                Ok(Self { id, shared, thread: Some(thread), group, folder, cookie, patience })
+                let thread = Some(thread);
+                Ok(Self { id, shared, thread, group, folder, input, cookie, patience })
             }
             Err(error) => {
                 remove(group);
@@ -168,6 +171,11 @@ impl Sandbox {
     /// the one of sound.
     pub fn input_folder(&self) -> PathBuf {
         self.folder.join("input")
+    }
+
+    /// What the game sees at [`INPUT`](super::command::INPUT), where that has devices of the kernel.
+    pub fn devices(&self) -> Option<&Arc<DeviceFolder>> {
+        self.input.as_ref()
     }
 
     /// Where in its life it is.

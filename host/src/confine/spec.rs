@@ -26,6 +26,18 @@ pub enum Network {
     Internet,
 }
 
+/// What a game finds where programs look for gamepads and pens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing.
+    #[default]
+    None,
+    /// What listens in [`Sandbox::input_folder`](super::Sandbox::input_folder) is gamepads to it.
+    Sockets,
+    /// The devices that are put into [`Sandbox::devices`](super::Sandbox::devices).
+    Devices,
+}
+
 /// A file or folder of the host that is shown read-only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bind {
@@ -74,8 +86,8 @@ pub struct Spec {
     pub network: Network,
     /// Device nodes that the game may use (`/dev/dri/renderD128`), by their groups where they are not open to all.
     pub devices: Vec<PathBuf>,
-    /// Whether what listens in [`Sandbox::input_folder`](super::Sandbox::input_folder) is gamepads to it.
-    pub gamepads: bool,
+    /// What it finds in its `/dev/input`.
+    pub input: Input,
     /// The largest picture; the display cannot grow beyond it.
     pub largest: Size,
     /// What it may take.
@@ -126,6 +138,9 @@ pub enum Refused {
         /// What is wrong with it.
         reason: String,
     },
+    /// Devices of the kernel, which this node cannot give.
+    #[error("no devices for the game: {0}")]
+    Devices(String),
     /// A network that this node cannot give.
     #[error("no network for the game: {0}")]
     Network(String),
@@ -198,7 +213,7 @@ mod tests {
             home: 64 << 20,
             network: Network::None,
             devices: Vec::new(),
-            gamepads: false,
+            input: Input::None,
             largest: Size::new(1280, 720),
             limits: Limits::default(),
             patience: Patience::default(),

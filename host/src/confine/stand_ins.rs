@@ -1,7 +1,8 @@
-//! What a game's user cannot reach on the host, because a folder on the way is closed to it (`/root`, say).
+//! What a game's user cannot reach on the host, because a folder on the way is closed to it (`/root`, say), and the folder of
+//! its devices, which is nowhere on the host.
 //!
-//! bubblewrap runs as that user. It is given a mount namespace in which such files and folders are mounted in the
-//! sandbox's own folder, too. Nobody else sees those mounts, and they go with the last process that has them.
+//! bubblewrap runs as that user. It is given a mount namespace in which these are mounted in the sandbox's own folder, too.
+//! Nobody else sees those mounts, and they go with the last process that has them.
 #![expect(unsafe_code, reason = "mounts are made between fork and exec")]
 
 use std::ffi::CString;
@@ -12,9 +13,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::ptr::null;
 
+use crate::devices::Mounted;
+
 /// Sources of one sandbox, and what is mounted in place of them.
 #[derive(Debug, Default)]
-pub struct StandIns(Vec<StandIn>);
+pub struct StandIns(Vec<StandIn>, Option<Mounted>);
 
 #[derive(Debug)]
 struct StandIn {
@@ -56,6 +59,11 @@ impl StandIns {
         Ok(made)
     }
 
+    /// Mounts the folder of devices, too.
+    pub(super) fn add(&mut self, devices: Mounted) {
+        self.1 = Some(devices);
+    }
+
     /// Where the user finds what lies there.
     pub(super) fn source<'a>(&'a self, path: &'a Path) -> &'a Path {
         let found = self.0.iter().find(|stand_in| stand_in.source == path);
@@ -74,7 +82,7 @@ impl StandIns {
     /// # Errors
     /// When the system refuses it.
     pub(super) fn mount(&self) -> io::Result<()> {
-        if self.0.is_empty() {
+        if self.0.is_empty() && self.1.is_none() {
             return Ok(());
         }
         // SAFETY: takes a number alone, and changes what this process sees, which is about to become another program.
@@ -82,7 +90,8 @@ impl StandIns {
         mount(null(), c"/".as_ptr(), libc::MS_REC | libc::MS_PRIVATE)?;
         self.0.iter().try_for_each(|stand_in| {
             mount(stand_in.from.as_ptr(), stand_in.to.as_ptr(), libc::MS_BIND | libc::MS_REC)
-        })
+        })?;
+        self.1.as_ref().map_or(Ok(()), Mounted::mount)
     }
 }
 

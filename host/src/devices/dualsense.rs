@@ -1,7 +1,7 @@
 //! Reports of a DualSense by USB, from the controller's side. Pure. Layouts as Linux's driver reads and writes them
 //! (`drivers/hid/hid-playstation.c`).
 
-use media::{PadButtons, PadMotion, PadState, PadTouch, Rumble};
+use media::{PadButtons, PadEffects, PadMotion, PadState, PadTouch, Rumble};
 
 /// What it says of itself: the gamepad's axes, hat and buttons, then bytes of its maker; the report that it is told
 /// things by; feature reports.
@@ -57,14 +57,8 @@ pub struct DualSenseState {
 pub struct Orders {
     /// Both motors, until it is told otherwise.
     pub rumble: Option<Rumble>,
-    /// Red, green, blue.
-    pub light: Option<[u8; 3]>,
-    /// A bit for each light below the touchpad.
-    pub players: Option<u8>,
-    /// The left trigger: a mode, and what it is given.
-    pub left: Option<[u8; 11]>,
-    /// The same of the right one.
-    pub right: Option<[u8; 11]>,
+    /// Lights and triggers.
+    pub effects: PadEffects,
 }
 
 /// Bits of the three bytes of buttons: first byte above the hat, second, third.
@@ -155,10 +149,12 @@ pub(super) fn orders(report: &[u8]) -> Option<Orders> {
     let still = rumble.strong == 0 && rumble.weak == 0;
     Some(Orders {
         rumble: rumbles.then_some(if still { Rumble::default() } else { rumble }),
-        right: (first & 4 != 0).then(|| eleven(10)),
-        left: (first & 8 != 0).then(|| eleven(21)),
-        light: (second & 4 != 0).then(|| [told[44], told[45], told[46]]),
-        players: (second & 16 != 0).then_some(told[43] & 0x1f),
+        effects: PadEffects {
+            right: (first & 4 != 0).then(|| eleven(10)),
+            left: (first & 8 != 0).then(|| eleven(21)),
+            light: (second & 4 != 0).then(|| [told[44], told[45], told[46]]),
+            players: (second & 16 != 0).then_some(told[43] & 0x1f),
+        },
     })
 }
 
@@ -296,6 +292,7 @@ mod tests {
         let mut told = [0; 63];
         told[0] = 2;
         let nothing = Orders::default();
+        let effects = |effects| Orders { effects, ..nothing };
         assert_eq!(orders(&told), Some(nothing));
         let with = |changes: &[(usize, u8)]| {
             let mut told = told;
@@ -311,13 +308,19 @@ mod tests {
         let trigger = [0x21, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
         let bytes = |from: usize| trigger.iter().enumerate().map(move |(at, &b)| (from + at, b));
         let right: Vec<_> = bytes(10).chain([(0, 4)]).collect();
-        assert_eq!(with(&right), Orders { right: Some(trigger), ..nothing });
+        assert_eq!(
+            with(&right),
+            effects(PadEffects { right: Some(trigger), ..PadEffects::default() })
+        );
         let left: Vec<_> = bytes(21).chain([(0, 8)]).collect();
-        assert_eq!(with(&left), Orders { left: Some(trigger), ..nothing });
+        assert_eq!(
+            with(&left),
+            effects(PadEffects { left: Some(trigger), ..PadEffects::default() })
+        );
         let light = with(&[(1, 4), (44, 1), (45, 2), (46, 3)]);
-        assert_eq!(light, Orders { light: Some([1, 2, 3]), ..nothing });
+        assert_eq!(light, effects(PadEffects { light: Some([1, 2, 3]), ..PadEffects::default() }));
         let players = with(&[(1, 16), (43, 0xff)]);
-        assert_eq!(players, Orders { players: Some(0x1f), ..nothing });
+        assert_eq!(players, effects(PadEffects { players: Some(0x1f), ..PadEffects::default() }));
         for bad in [&told[..0], &told[..47], &[1; 63]] {
             assert_eq!(orders(bad), None);
         }

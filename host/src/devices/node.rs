@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -37,6 +37,9 @@ pub trait Node: Send {
     /// # Errors
     /// The kernel's.
     fn read(&mut self, into: &mut [u8]) -> io::Result<Option<usize>>;
+
+    /// What becomes readable when there is something to be read.
+    fn readable(&self) -> BorrowedFd<'_>;
 }
 
 /// The kernel's own.
@@ -88,5 +91,9 @@ impl Node for DeviceFile {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn readable(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

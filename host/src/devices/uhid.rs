@@ -1,6 +1,7 @@
 //! A DualSense by `uhid`: the kernel's own driver takes it for a real one.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use super::dualsense::{DESCRIPTOR, DualSenseState, Orders, feature, orders, report};
 use super::node::Node;
@@ -52,8 +53,7 @@ impl VirtualDualSense {
         let name = b"Sony Interactive Entertainment DualSense Wireless Controller";
         event[4..4 + name.len()].copy_from_slice(name);
         // Its physical place stays empty; what follows is what tells it from others.
-        let unique = address.iter().rev().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
-        let unique = unique.join(":");
+        let unique = unique(address);
         event[196..196 + unique.len()].copy_from_slice(unique.as_bytes());
         event[260..262].copy_from_slice(&(DESCRIPTOR.len() as u16).to_ne_bytes());
         event[262..264].copy_from_slice(&BUS_USB.to_ne_bytes());
@@ -77,6 +77,16 @@ impl VirtualDualSense {
         event[4..].copy_from_slice(&(report.len() as u16).to_ne_bytes());
         event.extend_from_slice(&report);
         self.node.write(&event)
+    }
+
+    /// What tells it from others, as the kernel shows it.
+    pub fn unique(&self) -> String {
+        unique(self.address)
+    }
+
+    /// What becomes readable when there is something to [`poll`](Self::poll) for.
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.node.readable()
     }
 
     /// What the game wants next; nothing where it wants nothing more now. The driver's own questions are answered.
@@ -126,6 +136,12 @@ impl VirtualDualSense {
     }
 }
 
+/// An address as the driver writes it, from its last byte on.
+fn unique(address: [u8; 6]) -> String {
+    let bytes: Vec<_> = address.iter().rev().map(|byte| format!("{byte:02x}")).collect();
+    bytes.join(":")
+}
+
 impl Drop for VirtualDualSense {
     fn drop(&mut self) {
         // The kernel takes it away with the node, too.
@@ -135,6 +151,8 @@ impl Drop for VirtualDualSense {
 
 #[cfg(test)]
 mod tests {
+    use media::PadEffects;
+
     use super::super::double::NodeDouble;
     use super::*;
 
@@ -216,7 +234,8 @@ mod tests {
         }
         event[4 + DATA..4 + DATA + 2].copy_from_slice(&[0xff, 0xff]);
         double.say(&event);
-        let orders = Orders { light: Some([7, 8, 9]), ..Orders::default() };
+        let effects = PadEffects { light: Some([7, 8, 9]), ..PadEffects::default() };
+        let orders = Orders { effects, ..Orders::default() };
         assert_eq!(pad.poll().unwrap(), Some(Wanted::Orders(orders)));
         assert_eq!(pad.poll().unwrap(), None);
     }

@@ -1,6 +1,7 @@
 //! Gamepads and pen tablets by `uinput`.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use media::{PadState, Pen, PenState, Rumble};
 
@@ -170,6 +171,11 @@ impl VirtualPad {
             self.told = *state;
         }
         Ok(())
+    }
+
+    /// What becomes readable when there is something to [`poll`](Self::poll) for.
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.node.readable()
     }
 
     /// What the game wants next; nothing where it wants nothing more now.

@@ -335,7 +335,7 @@ impl InputSink for XInput {
 
     fn support(&self) -> InputSupport {
         let (touch, pen) = (TakenAs::Pointer, TakenAs::Pointer);
-        InputSupport { touch, pen, pad_extras: false, text: true, prefers_text: false }
+        InputSupport { touch, pen, text: true, ..InputSupport::default() }
     }
 
     fn idle_for(&self, now: MediaTime) -> Duration {

@@ -7,7 +7,7 @@
 //!
 //! A gamepad that is plugged in is two sockets, `event0` and `js0` (for programs of before `evdev`); plugged out, they
 //! are gone, which programs are told by `inotify`. The library `nearlight-joystick`, which the game is started with,
-//! makes devices of them. Kernel devices (`uinput`) would need a node with the right to make them.
+//! makes devices of them. Where the kernel can make them ([`devices`](crate::devices)), these are not used.
 //!
 //! Nothing waits for a game: where it does not read, what it misses is left out, and it is told how the gamepad is
 //! when it reads again. What comes from it is bounded and never trusted.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nearlight_host::confine::{
-    Config, Confinement, End, Limits, Network, Patience, Phase, Program, Sandbox, Spec,
+    Config, Confinement, End, Input, Limits, Network, Patience, Phase, Program, Sandbox, Spec,
 };
 
 /// Longer than anything takes on a machine that can run the tests at all.
@@ -46,6 +46,7 @@ pub fn bed_with(change: impl FnOnce(&mut Config)) -> Option<Bed> {
         init: Some(env!("CARGO_BIN_EXE_nearlight-init").into()),
         users: first..first + 16,
         limits: true,
+        devices: None,
     };
     change(&mut config);
     match Confinement::find(&config) {
@@ -84,7 +85,7 @@ pub fn spec(name: &str) -> Spec {
         home: 32 << 20,
         network: Network::None,
         devices: Vec::new(),
-        gamepads: false,
+        input: Input::None,
         largest: media::Size::new(640, 360),
         limits: Limits { memory: Some(512 << 20), ..Limits::default() },
         patience: Patience { open: LONG, display: LONG, game: LONG, grace: LONG, kill: LONG },

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use common::{Bed, LONG, bed, ended, eventually, must_run, open_to_all, said, spec};
 use media::{Pad, PadButtons as B, PadState, Rumble};
-use nearlight_host::confine::{Bind, Program, Sandbox};
+use nearlight_host::confine::{Bind, Input, Program, Sandbox};
 use nearlight_host::gamepads::{GamepadServer, GamepadSink};
 
 const PYTHON: &str = "/usr/bin/python3";
@@ -45,7 +45,7 @@ impl Play {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gamepads").join(script);
         std::fs::copy(from, scripts.path().join(script)).unwrap();
         let mut spec = spec("pads");
-        spec.gamepads = true;
+        spec.input = Input::Sockets;
         spec.binds.push(Bind { source: scripts.path().to_owned(), at: "/game".into() });
         let sandbox = bed.start(&spec);
         let (tell, rumbles) = channel();

@@ -388,6 +388,21 @@ pub struct Games {
     pub gpu: Vec<PathBuf>,
     /// Games that are started ahead of their players and kept halted, of all entries that ask for it (`warm`); 0: none.
     pub max_warm: u32,
+    /// Whether gamepads and pens are devices of the kernel to games.
+    pub devices: GameDevices,
+}
+
+/// `games.devices`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GameDevices {
+    /// Where they can be; elsewhere gamepads are a library's.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// Games that make use of them are not played where they cannot be.
+    Uinput,
 }
 
 /// `[saves]`: what players keep of hosted games, in `saves` below `server.state_dir`.
@@ -593,6 +608,7 @@ impl Default for Games {
             max_memory_mib: 0,
             gpu: Vec::new(),
             max_warm: 4,
+            devices: GameDevices::Auto,
         }
     }
 }

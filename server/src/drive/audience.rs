@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use encoder::SoundConfig;
 use media::{
     AccessUnit, Bitrate, Clock, Codec, CursorUpdate, Damage, FrameId, MOST_PADS, MediaTime, Pad,
-    PictureKind, Rumble, SendRefused, SequencedInput, UnitSink,
+    PictureKind, SendRefused, SequencedInput, UnitSink,
 };
 use prometheus_client::metrics::counter::Counter;
 use session::follow::Follow;
@@ -29,6 +29,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::audio::Audio;
 use super::cursor;
 use super::source::SourceCounts;
+use crate::apps::PadWish;
 use crate::metrics::Metrics;
 use crate::wire;
 
@@ -78,11 +79,9 @@ pub(crate) struct ViewerCounts {
 /// What a viewer's gamepad is to do.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Shake {
-    /// Counts what it was told.
-    pub(super) number: u64,
     /// Whose it is, and which of theirs.
     pub(super) whose: Option<(Who, Pad)>,
-    pub(super) rumble: Rumble,
+    pub(super) wish: PadWish,
 }
 
 /// A viewer that is connected.
@@ -191,7 +190,7 @@ impl Audience {
 
     /// What is made of input, once that is known.
     pub(super) fn takes(&self) -> Option<wire::InputTaken> {
-        self.takes.get().copied()
+        self.takes.get().cloned()
     }
 
     /// What is played takes input like this.
@@ -206,10 +205,9 @@ impl Audience {
     }
 
     /// A gamepad of a viewer, `theirs` by its own number, is to do this.
-    pub(super) fn shake(&self, ours: Pad, who: Who, theirs: Pad, rumble: Rumble) {
+    pub(super) fn shake(&self, ours: Pad, who: Who, theirs: Pad, wish: PadWish) {
         self.shakes.send_modify(|shakes| {
-            let shake = &mut shakes[ours.index()];
-            *shake = Shake { number: shake.number + 1, whose: Some((who, theirs)), rumble };
+            shakes[ours.index()] = Shake { whose: Some((who, theirs)), wish };
         });
     }
 

@@ -60,7 +60,7 @@ pub(super) struct Driver {
     began: Arc<OnceLock<wire::StartKind>>,
     ahead: bool,
     input: Option<Box<dyn InputSink>>,
-    rumble: Option<rumble::Rumble>,
+    rumble: Option<rumble::Wishes>,
     /// What the player says.
     voice: Voice,
     encoder_up: bool,
@@ -332,7 +332,7 @@ impl Driver {
             () = self.audience.news() => Wake::Viewers,
             () = at(keyframe) => Wake::ViewerKeyframe,
             Some(deed) = self.deeds.recv() => Wake::Deed(deed),
-            () = rumble::Rumble::news(&mut self.rumble) => Wake::Rumble,
+            () = rumble::Wishes::news(&mut self.rumble) => Wake::Rumble,
             Ok(()) = self.cursor.changed() => Wake::Cursor,
             Ok(()) = self.pointer.changed(), if self.follows => Wake::Pointer,
             () = changed(&mut self.copies) => Wake::Copied,

@@ -17,7 +17,7 @@ use session::pacing::FramePacer;
 
 use tokio::sync::watch;
 
-use crate::apps::{App, OpenError, Prepared, Rumbles, Running, Start, VideoMode};
+use crate::apps::{App, OpenError, PadWishes, Prepared, Running, Start, VideoMode};
 use crate::saves::Keep;
 use crate::sharing::Share;
 use crate::wire;
@@ -46,7 +46,7 @@ pub enum SourceReport {
         /// What it makes sound with.
         sound: Option<Box<dyn AudioSource>>,
         /// What its gamepads are to do.
-        rumble: Option<watch::Receiver<Rumbles>>,
+        rumble: Option<watch::Receiver<PadWishes>>,
         /// Where the player's voice goes.
         voice: Option<Arc<dyn VoiceSink>>,
         /// Whether its pictures can be coded smaller.

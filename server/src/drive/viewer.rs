@@ -24,7 +24,7 @@ use super::client::{ClientSide, Heard};
 use super::connection::{Connection, at, next_event};
 use super::driver::{STATS_EVERY, rumble};
 use super::rates::Rates;
-use crate::apps::VideoMode;
+use crate::apps::{PadWishes, VideoMode};
 use crate::node::Node;
 use crate::registry::{Command, Status};
 use crate::wire;
@@ -59,7 +59,7 @@ pub(super) struct Viewer {
     pointer: watch::Receiver<Option<wire::Pointer>>,
     shakes: watch::Receiver<[Shake; MOST_PADS]>,
     /// Which of them it was told.
-    shaken: [u64; MOST_PADS],
+    shaken: PadWishes,
     counts: Arc<ViewerCounts>,
     mailbox: mpsc::Receiver<Command>,
     show: watch::Sender<Status>,
@@ -105,7 +105,7 @@ impl Viewer {
         let now = node.clock.now();
         let (mut stream, cursor) = (audience.stream(), audience.cursor());
         let (pointer, shakes) = (audience.pointer(), audience.shakes());
-        let shaken = shakes.borrow().map(|shake| shake.number);
+        let shaken = shakes.borrow().map(|shake| shake.wish);
         let config = &node.config;
         let ceiling = Bitrate::from_kbps(plan.granted.max_kbps.into());
         let rates = Rates::new(
@@ -258,15 +258,11 @@ impl Viewer {
     /// What its gamepads are to do, where it was not told yet.
     fn shake(&mut self) {
         let shakes = *self.shakes.borrow_and_update();
-        for (Shake { number, whose, rumble }, told) in shakes.into_iter().zip(self.shaken) {
-            if let Some((who, pad)) = whose
-                && number != told
-                && who == self.who
-            {
-                self.say(&rumble::message(pad, rumble));
-            }
+        for (Shake { whose, wish }, told) in shakes.into_iter().zip(self.shaken) {
+            let Some((_, pad)) = whose.filter(|(who, _)| *who == self.who) else { continue };
+            rumble::messages(pad, &wish, &told).for_each(|message| self.say(&message));
         }
-        self.shaken = shakes.map(|shake| shake.number);
+        self.shaken = shakes.map(|shake| shake.wish);
     }
 
     /// Where the pointer is, while it shows.

@@ -7,10 +7,9 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
-use host::confine::{End, Phase, Sandbox};
-use host::gamepads::GamepadServer;
-
+use super::gamepads::PadServer;
 use crate::saves::Keep;
+use host::confine::{End, Phase, Sandbox};
 
 /// How long halting a game may take.
 const HALT: Duration = Duration::from_secs(3);
@@ -21,7 +20,7 @@ const LONG: Duration = Duration::from_secs(3600);
 pub(crate) struct Hosted {
     sandbox: Sandbox,
     /// Goes after the sandbox: programs may be killed by gamepads that go before them.
-    gamepads: OnceLock<GamepadServer>,
+    gamepads: OnceLock<PadServer>,
     holds: Mutex<Holds>,
     /// Taken by whoever talks with the display, which answers nothing while the game is halted.
     display: Mutex<()>,
@@ -63,7 +62,7 @@ impl Hosted {
     }
 
     /// Keeps the game's gamepads for as long as there is a sandbox.
-    pub(super) fn keep_gamepads(&self, gamepads: GamepadServer) {
+    pub(super) fn keep_gamepads(&self, gamepads: PadServer) {
         // There is one for each game.
         let _ = self.gamepads.set(gamepads);
     }

@@ -13,10 +13,10 @@ use media::{Clock, VoiceSink};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::gamepads::{self, GameInput, Gamepads};
+use super::gamepads::{self, GameInput, Taken};
 use super::source::{Drawn, GameSource, UNDRAWN};
 use super::{ENTRY, Hosted, listens, program, spec};
-use crate::apps::{Rumbles, Running, Start, VideoMode};
+use crate::apps::{PadWishes, Running, Start, VideoMode};
 use crate::meter::Meter;
 use crate::saves::Keep;
 use crate::sharing::Share;
@@ -41,8 +41,8 @@ pub(super) struct Begun {
     pub(super) written: Written,
     socket: confine::Display,
     sound: SoundServer,
-    gamepads: Option<Gamepads>,
-    rumble: Option<watch::Receiver<Rumbles>>,
+    taken: Taken,
+    rumble: Option<watch::Receiver<PadWishes>>,
     /// What the entry says of its input and its microphone.
     prefers_text: bool,
     listens: bool,
@@ -89,7 +89,7 @@ pub(super) fn begin<T>(
         let (width, height) = (most.width, most.height);
         return Err(format!("{} is shown at {width}x{height} at most", entry.title));
     }
-    let spec = spec(entry, confinement.gpu());
+    let spec = spec(entry, confinement);
     step(StartStep::Sandbox);
     let sandbox =
         confinement.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;
@@ -98,8 +98,7 @@ pub(super) fn begin<T>(
     let name: String = format!("pulse-{}", spec.id).chars().take(15).collect();
     let sound = SoundServer::listen(&name, &sandbox.sound_folder().join("native"), clock.clone())
         .map_err(|error| format!("no sound: {error}"))?;
-    let gamepads = gamepads::open(&spec, entry.gamepads, confinement, &hosted)?;
-    let (gamepads, rumble) = gamepads.unzip();
+    let (taken, rumble) = gamepads::open(&spec, entry, confinement, &hosted)?;
     let limit = spec.patience.open + spec.patience.display;
     step(StartStep::Display);
     match wait(sandbox, limit, cancel, |phase| matches!(phase, Phase::Waiting | Phase::Ended(_))) {
@@ -124,7 +123,7 @@ pub(super) fn begin<T>(
     let prefers_text = entry.keyboard == KeyboardMode::Text;
     let listens = listens(entry);
     let begun =
-        Begun { hosted, display, written, socket, sound, gamepads, rumble, prefers_text, listens };
+        Begun { hosted, display, written, socket, sound, taken, rumble, prefers_text, listens };
     Ok((begun, restored))
 }
 
@@ -149,12 +148,12 @@ pub(super) fn play(
     played: Played<'_>,
     launch: impl FnOnce(&Sandbox, Program),
 ) -> Result<Running, String> {
-    let Begun { hosted, display, written, socket, sound, gamepads, rumble, prefers_text, listens } =
+    let Begun { hosted, display, written, socket, sound, taken, rumble, prefers_text, listens } =
         begun;
     let Played { video, clock, keep, share, drawn, meter } = played;
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
-    let input = GameInput { display: input, gamepads, prefers_text };
+    let input = GameInput { display: input, taken, prefers_text };
     let keep = keep.map(|(keep, state)| {
         keep.begin(&hosted, state);
         keep

@@ -83,6 +83,7 @@ fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Opt
         init: Some(init),
         users: first..first + 16,
         limits: true,
+        devices: None,
     });
     match found {
         Ok(found) => {
@@ -93,6 +94,7 @@ fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Opt
                 saves: None,
                 shares: None,
                 measured: Arc::default(),
+                needs_devices: false,
             })
         }
         Err(missing) => {

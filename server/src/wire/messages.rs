@@ -109,8 +109,20 @@ pub enum TakenAs {
     Nothing,
 }
 
-/// What a session makes of input beyond keys, buttons and the pointer.
+/// What gamepads become in what is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PadsAs {
+    /// Devices of the kernel.
+    Devices,
+    /// Devices that a library in the game shows it.
+    Library,
+    /// Nothing.
+    Nothing,
+}
+
+/// What a session makes of input beyond keys, buttons and the pointer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InputTaken {
     /// Fingers.
     pub touch: TakenAs,
@@ -122,17 +134,29 @@ pub struct InputTaken {
     pub text: bool,
     /// Keys are better text than places, until the user chooses.
     pub prefers_text: bool,
+    /// Gamepads.
+    pub pads: PadsAs,
+    /// Why gamepads and pens are no devices of the kernel, where the game makes use of any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_devices: Option<String>,
 }
 
 impl From<media::InputSupport> for InputTaken {
     fn from(support: media::InputSupport) -> Self {
-        let media::InputSupport { touch, pen, pad_extras, text, prefers_text } = support;
+        let media::InputSupport { touch, pen, pad_extras, text, prefers_text, pads, no_devices } =
+            support;
+        let pads = match pads {
+            media::PadsAs::Devices => PadsAs::Devices,
+            media::PadsAs::Library => PadsAs::Library,
+            media::PadsAs::Nothing => PadsAs::Nothing,
+        };
         let taken = |as_what| match as_what {
             media::TakenAs::Itself => TakenAs::Itself,
             media::TakenAs::Pointer => TakenAs::Pointer,
             media::TakenAs::Nothing => TakenAs::Nothing,
         };
-        Self { touch: taken(touch), pen: taken(pen), pad_extras, text, prefers_text }
+        let (touch, pen) = (taken(touch), taken(pen));
+        Self { touch, pen, pad_extras, text, prefers_text, pads, no_devices }
     }
 }
 

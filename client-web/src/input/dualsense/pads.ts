@@ -144,6 +144,7 @@ export class DualSenses {
       index: entry.index,
       id: `${entry.pad?.name ?? 'DualSense'} (WebHID)`,
       connected: true,
+      dualSense: true,
       mapping: 'standard',
       axes: pad.axes.map((axis) => axis / 32_767),
       buttons,

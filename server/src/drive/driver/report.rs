@@ -5,7 +5,7 @@ use media::{InputEvent, SequencedInput};
 use session::machine::{Event, Phase};
 
 use super::Driver;
-use super::rumble::Rumble;
+use super::rumble::Wishes;
 use crate::drive::media_side::Report;
 use crate::drive::source::SourceReport;
 use crate::wire;
@@ -23,13 +23,13 @@ impl Driver {
                 }
                 let (now, seq) = (self.node.clock.now(), self.newest_input);
                 // Those that were plugged in meanwhile.
-                for pad in self.hands.plugged() {
-                    let event = InputEvent::GamepadPlugged { pad, plugged: true };
+                for (pad, plugged) in self.hands.plugged() {
+                    let event = InputEvent::GamepadPlugged { pad, plugged };
                     input.inject(&SequencedInput { seq, event }, now);
                 }
                 self.audience.set_takes(input.support().into());
                 self.input = Some(input);
-                self.rumble = rumble.map(Rumble::new);
+                self.rumble = rumble.map(Wishes::new);
                 self.rates.set_resizes(resizes && !self.barcode);
                 // What it began with, and what it takes, is known now.
                 self.greet_again();
