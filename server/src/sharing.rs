@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  [sharing] of the node ∩ [sharing] of the entry = Rules ─▶ Share, one a session
-//!  game copies ─▶ Clipboard ─▶ copies ─▶ driver ─▶ page: "clipboard" ─▶ GET clipboard ─▶ Clipboard::take
-//!  page pastes ─▶ PUT clipboard ─▶ Clipboard::offer                  files ◀─▶ Exchange
+//!  game copies ─▶ Clips ─▶ copies ─▶ driver ─▶ page: "clipboard" ─▶ GET clipboard ─▶ Clips::take
+//!  page pastes ─▶ PUT clipboard ─▶ Clips::offer                  files ◀─▶ Exchange
 //! ```
 //! Nothing of what a game has copied is read before the player asks for it, which is how the player's own switch counts.
 //! All of it goes by HTTP, so that it is the same by every transport and holds up no input. What went, and not what was
@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host::catalogue::{Sharing, Ways};
-use host::display::Display;
-use host::display::clipboard::{ClipKind, ClipLimits, Clipboard};
+use host::display::clipboard::{ClipKind, ClipLimits};
+use host::display::{Clips, Screen};
 use host::exchange::{Exchange, ExchangeLimits};
 use host::saves::HomePath;
 use media::SessionId;
@@ -131,7 +131,7 @@ pub struct Share {
 }
 
 struct Game {
-    clipboard: Option<Arc<Clipboard>>,
+    clipboard: Option<Arc<dyn Clips>>,
     exchange: Option<Arc<Exchange>>,
     over: CancellationToken,
     _guard: DropGuard,
@@ -159,7 +159,7 @@ impl Share {
     }
 
     /// The game is about to be launched. What of it cannot be had is logged, and left out.
-    pub(crate) fn begin(self: &Arc<Self>, hosted: &Hosted, display: &Display) {
+    pub(crate) fn begin(self: &Arc<Self>, hosted: &Hosted, display: &dyn Screen) {
         let clipboard = self.rules.clipboard.any().then(|| {
             let (copies, told) = (self.copies.clone(), self.rules.clipboard.from_game);
             let tell = Arc::new(move || {
@@ -182,7 +182,7 @@ impl Share {
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
         *self.game() = Some(Game {
-            clipboard: clipboard.map(Arc::new),
+            clipboard: clipboard.map(Arc::from),
             exchange: exchange.map(Arc::new),
             over,
             _guard: guard,
@@ -227,7 +227,7 @@ impl Share {
     pub(crate) fn clipboard(
         &self,
         way: Way,
-    ) -> Result<(Arc<Clipboard>, CancellationToken), NotShared> {
+    ) -> Result<(Arc<dyn Clips>, CancellationToken), NotShared> {
         if !way.is_in(self.rules.clipboard) {
             return Err(NotShared::Forbidden);
         }

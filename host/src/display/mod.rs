@@ -6,6 +6,8 @@
 //! hangs is [`DisplayError::Silent`] after four seconds, one that has ended is [`DisplayError::Ended`].
 //!
 //! A display that is suspended (frozen, stopped) answers nobody: whoever suspends it stops asking first.
+//!
+//! Sessions know none of this: they have a [`Screen`], which a [`Driver`] opens.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +23,7 @@ mod mirror;
 mod pointer;
 mod ring;
 mod screen;
+mod seam;
 mod segment;
 mod source;
 mod text;
@@ -35,6 +38,7 @@ use screen::Viewport;
 pub use convert::conversion;
 pub use input::XInput;
 pub use link::DisplayError;
+pub use seam::{Clips, Driver, Screen, X11};
 pub use source::XSource;
 
 /// What a client shows to be let in: `MIT-MAGIC-COOKIE-1`.
@@ -137,6 +141,7 @@ impl Display {
     pub fn input(&self, now: MediaTime) -> Result<XInput, DisplayError> {
         XInput::open(Link::open(&self.path, &self.cookie)?, self.aim.clone(), now)
     }
+
     /// Opens its clipboard. `tell` is called, on a thread of the clipboard's own, when a program has copied something.
     ///
     /// # Errors

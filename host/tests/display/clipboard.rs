@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use nearlight_host::display::Display;
 use nearlight_host::display::clipboard::{Clip, ClipError, ClipKind, ClipLimits, Clipboard};
+use nearlight_host::display::{Clips as _, Display};
 use rustix::process::Signal;
 use x11rb::connection::Connection as _;
 use x11rb::protocol::Event;

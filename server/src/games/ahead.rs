@@ -7,10 +7,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use host::confine::Phase;
-use host::display::XSource;
 use host::saves::State;
 use media::{
-    ByteSize, Clock, Damage, FrameId, FrameRequest, FrameSource as _, PictureKind, SourceEvent,
+    ByteSize, Clock, Damage, FrameId, FrameRequest, FrameSource, PictureKind, SourceEvent,
 };
 use session::ahead::Settling;
 use tokio_util::sync::CancellationToken;
@@ -91,7 +90,7 @@ fn settle(wanted: &Wanted<'_>, begun: &Begun) -> Result<(), String> {
     let mut drawn = Drawn::Not(clock.now() + PATIENCE);
     // The display as it is before the game: one that draws once and stands still must not be taken for that.
     while matches!(drawn, Drawn::Not(_)) && !cancel.is_cancelled() {
-        drew(&mut source, &mut drawn, clock.as_ref())?;
+        drew(&mut *source, &mut drawn, clock.as_ref())?;
     }
     let sandbox = begun.hosted.sandbox();
     sandbox.launch(begun.written.program.clone());
@@ -106,7 +105,7 @@ fn settle(wanted: &Wanted<'_>, begun: &Begun) -> Result<(), String> {
         }
         if settling.has_drawn() {
             sleep(LOOK);
-        } else if drew(&mut source, &mut drawn, clock.as_ref())? {
+        } else if drew(&mut *source, &mut drawn, clock.as_ref())? {
             settling.drew(clock.now());
         }
     }
@@ -114,7 +113,11 @@ fn settle(wanted: &Wanted<'_>, begun: &Begun) -> Result<(), String> {
 }
 
 /// Whether the game has drawn by the next picture.
-fn drew(source: &mut XSource, drawn: &mut Drawn, clock: &dyn Clock) -> Result<bool, String> {
+fn drew(
+    source: &mut dyn FrameSource,
+    drawn: &mut Drawn,
+    clock: &dyn Clock,
+) -> Result<bool, String> {
     let (id, at, views) = (FrameId::default(), clock.now(), &[]);
     let (refresh, share, kind) = (false, false, PictureKind::NV12);
     let request = FrameRequest { id, at, within: LOOK, views, refresh, share, kind };

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use host::confine::{Confinement, Input, Spec};
 use host::devices::{Asked, DeviceServer, DeviceSink};
-use host::display::XInput;
 use host::gamepads::{GamepadServer, GamepadSink};
 use media::{
     InputEvent, InputSink, InputSupport, MediaTime, Pad, PadState, PadsAs, Plug, SequencedInput,
@@ -162,7 +161,7 @@ impl Gamepads {
 
 /// See the module.
 pub(super) struct GameInput {
-    pub(super) display: XInput,
+    pub(super) display: Box<dyn InputSink>,
     pub(super) taken: Taken,
     /// The entry says so.
     pub(super) prefers_text: bool,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::confine::{self, End, Exit, How};
-use host::display::{Display, XSource};
+use host::confine::{End, Exit, How};
+use host::display::Screen;
 use host::sound::SoundServer;
 use media::{
     Damage, FrameRequest, FrameSource, MediaTime, Size, SourceError, SourceEvent, SourceInfo,
@@ -54,7 +54,7 @@ impl Drawn {
 
 /// The pictures of a game, which ends with them.
 pub(super) struct GameSource {
-    pub(super) inner: XSource,
+    pub(super) inner: Box<dyn FrameSource>,
     pub(super) drawn: Drawn,
     /// The size that its screen is to have, and its dots an inch.
     pub(super) screen: Option<(Size, u32)>,
@@ -63,9 +63,7 @@ pub(super) struct GameSource {
     pub(super) keep: Option<Arc<Keep>>,
     /// What it shares.
     pub(super) share: Option<Arc<Share>>,
-    pub(super) display: Display,
-    /// Keeps the path of the display alive.
-    pub(super) _socket: confine::Display,
+    pub(super) display: Box<dyn Screen>,
     pub(super) sound: Option<SoundServer>,
     pub(super) meter: Meter,
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::catalogue::{Entry, KeyboardMode, Values};
-use host::confine::{self, Confinement, Phase, Program, Sandbox, command};
-use host::display::{Cookie, Display};
+use host::confine::{Confinement, Phase, Program, Sandbox, command};
+use host::display::{Driver as _, Screen, X11};
 use host::saves::State;
 use host::sound::SoundServer;
 use media::{Clock, VoiceSink};
@@ -37,9 +37,8 @@ pub(super) struct Wanted<'a> {
 /// A sandbox with a display, in which all is ready for the game's program.
 pub(super) struct Begun {
     pub(super) hosted: Arc<Hosted>,
-    pub(super) display: Display,
+    pub(super) display: Box<dyn Screen>,
     pub(super) written: Written,
-    socket: confine::Display,
     sound: SoundServer,
     taken: Taken,
     rumble: Option<watch::Receiver<PadWishes>>,
@@ -107,23 +106,19 @@ pub(super) fn begin<T>(
         phase => return Err(format!("the display did not start in time: {phase:?}")),
     }
     step(StartStep::Game);
-    let (Some(home), Some(socket)) = (sandbox.home(), sandbox.display()) else {
-        return Err("the sandbox has no display".into());
-    };
+    let home = sandbox.home().ok_or("the sandbox has no home")?;
     let written = Written::new(entry, video)?;
     let files = entry.files.iter().zip(&written.files);
     let files: Vec<_> = files.map(|(file, bytes)| (&file.path, bytes.clone())).collect();
     host::home::put(home.as_fd(), &files).map_err(|error| error.to_string())?;
     // What the player saved wins over what the entry brings.
     let restored = restore(home.as_fd())?;
-    let mut display = Display::connect(&socket.path(), &Cookie::new(socket.cookie))
-        .map_err(|error| error.to_string())?;
+    let mut display = X11.open(sandbox).map_err(|error| error.to_string())?;
     display.set_rate(video.rate);
     display.set_size(video.size, video.dpi).map_err(|error| error.to_string())?;
     let prefers_text = entry.keyboard == KeyboardMode::Text;
     let listens = listens(entry);
-    let begun =
-        Begun { hosted, display, written, socket, sound, taken, rumble, prefers_text, listens };
+    let begun = Begun { hosted, display, written, sound, taken, rumble, prefers_text, listens };
     Ok((begun, restored))
 }
 
@@ -148,8 +143,7 @@ pub(super) fn play(
     played: Played<'_>,
     launch: impl FnOnce(&Sandbox, Program),
 ) -> Result<Running, String> {
-    let Begun { hosted, display, written, socket, sound, taken, rumble, prefers_text, listens } =
-        begun;
+    let Begun { hosted, display, written, sound, taken, rumble, prefers_text, listens } = begun;
     let Played { video, clock, keep, share, drawn, meter } = played;
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
@@ -165,7 +159,7 @@ pub(super) fn play(
         format!("no thread for the end of the game: {error}")
     })?;
     if let Some(share) = &share {
-        share.begin(&hosted, &display);
+        share.begin(&hosted, &*display);
     }
     launch(hosted.sandbox(), written.program);
     let sounds = sound.source();
@@ -179,7 +173,6 @@ pub(super) fn play(
             keep,
             share,
             display,
-            _socket: socket,
             sound: Some(sound),
             meter,
         }),

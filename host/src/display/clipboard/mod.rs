@@ -26,8 +26,8 @@ use thiserror::Error;
 
 pub use clip::{BadClip, Clip, ClipKind};
 
-use super::Cookie;
 use super::link::{DisplayError, Link};
+use super::{Clips, Cookie};
 use worker::Worker;
 
 /// Requests that wait for the thread; one more is refused ([`ClipError::Busy`]).
@@ -133,27 +133,6 @@ impl Clipboard {
         Ok(Self { commands: Some(commands), wake, limits })
     }
 
-    /// What was copied in the game: text where there is any, else an image. Blocks for as long as the program takes
-    /// that it is in, within the limits.
-    ///
-    /// # Errors
-    /// See [`ClipError`].
-    pub fn take(&self) -> Result<Clip, ClipError> {
-        self.ask(Command::Take)
-    }
-
-    /// Puts something into the clipboard of the game, in place of what was there. Blocks until it is there.
-    ///
-    /// # Errors
-    /// See [`ClipError`].
-    pub fn offer(&self, clip: Clip) -> Result<(), ClipError> {
-        let most = self.limits.of(clip.kind());
-        if clip.bytes().len() > most {
-            return Err(ClipError::TooLarge { most });
-        }
-        self.ask(|reply| Command::Offer(clip, reply))
-    }
-
     fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ClipError> {
         let (reply, answer) = sync_channel(1);
         let commands = self.commands.as_ref().ok_or(ClipError::Over)?;
@@ -174,6 +153,20 @@ impl Clipboard {
     fn ring(&self) {
         // A counter that is full wakes as well.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Clips for Clipboard {
+    fn take(&self) -> Result<Clip, ClipError> {
+        self.ask(Command::Take)
+    }
+
+    fn offer(&self, clip: Clip) -> Result<(), ClipError> {
+        let most = self.limits.of(clip.kind());
+        if clip.bytes().len() > most {
+            return Err(ClipError::TooLarge { most });
+        }
+        self.ask(|reply| Command::Offer(clip, reply))
     }
 }
 
