@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::http::{Method, Request, StatusCode};
 use common::{Ask, PATIENCE, Session, ask, create, create_with, serve, until};
-use encoder::opus::{LONGEST, OpusEncoder};
+use encoder::opus::{Aim, LONGEST, OpusEncoder};
 use futures::{SinkExt as _, StreamExt as _};
 use media::websocket::{Piece, first_byte};
 use media::webtransport::{AudioDatagram, FrameHeader};
@@ -450,7 +450,7 @@ fn playing(app: &str) -> Ask {
 
 /// A datagram of 20 ms of noise.
 fn spoken(sequence: u16) -> Vec<u8> {
-    let mut coder = OpusEncoder::open(Bitrate::from_kbps(32)).unwrap();
+    let mut coder = OpusEncoder::open(Bitrate::from_kbps(32), Aim::Corrected).unwrap();
     let mut packet = [0; LONGEST];
     let noise: Vec<f32> = (0..1_920_u32).map(|n| (n * 7_919 % 997) as f32 / 997.0 - 0.5).collect();
     let length = coder.encode(&noise, &mut packet).unwrap();

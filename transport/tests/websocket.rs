@@ -251,7 +251,7 @@ async fn control_and_sound_go_between_the_pieces_of_a_frame() {
     let mut taken = 0;
     while sound.send(&packet).is_ok() {
         taken += 1;
-        assert!(taken <= 8, "nobody has read");
+        assert!(taken <= 16, "nobody has read");
     }
     transport.send_data(DataChannel::Control, Bytes::from_static(b"{}")).unwrap();
     assert_eq!(client.came().await, Came::Control(Bytes::from_static(b"{}")));

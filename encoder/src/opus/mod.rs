@@ -4,15 +4,18 @@
 //! path loses packets each one says coarsely what the one before it held (in-band FEC). Only the coder for
 //! speech has that, so the expected loss that the library is told is never between nothing and what makes
 //! it choose that coder (for the lower frequencies: the upper ones stay with the other). On a clean path
-//! music has all the bits.
+//! music has all the bits. Where nobody makes anything of error correction, the other coder alone delays what it codes by
+//! 2.5 ms instead of 6.5.
 
 mod sys;
 
+use std::time::Duration;
+
 use media::Bitrate;
-use media::audio::{CHANNELS, SAMPLE_RATE};
+use media::audio::{CHANNELS, SAMPLE_RATE, time_of};
 use thiserror::Error;
 
-use self::sys::{RawDecoder, RawEncoder, Setting};
+use self::sys::{Application, RawDecoder, RawEncoder, Setting};
 
 /// Longest packet, in bytes: at 10 ms a rate of 1 Mbit/s, twice what Opus has use for (RFC 6716 §2.1.1).
 /// It fits into a datagram with all that is around it.
@@ -40,9 +43,20 @@ pub fn version() -> Result<String, OpusError> {
     sys::system().map(sys::Library::version).map_err(OpusError)
 }
 
+/// What an encoder is chosen for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// Packets can say of the one before them what it held; blocks of 10 ms and more alone do.
+    Corrected,
+    /// The least delay.
+    Prompt,
+}
+
 /// Codes blocks of sound.
 pub struct OpusEncoder {
     raw: RawEncoder,
+    aim: Aim,
+    delay: Duration,
     expected: u32,
 }
 
@@ -51,17 +65,33 @@ impl OpusEncoder {
     ///
     /// # Errors
     /// When there is no libopus, or it refuses the rate (500 bit/s to 512 kbit/s).
-    pub fn open(bitrate: Bitrate) -> Result<Self, OpusError> {
+    pub fn open(bitrate: Bitrate, aim: Aim) -> Result<Self, OpusError> {
         let open = || {
-            let mut raw = RawEncoder::open(sys::system()?)?;
+            let application = match aim {
+                Aim::Corrected => Application::Audio,
+                Aim::Prompt => Application::LowDelay,
+            };
+            let mut raw = RawEncoder::open(sys::system()?, application)?;
             let bitrate = i32::try_from(bitrate.bps()).map_err(|error| error.to_string())?;
             raw.set(Setting::Bitrate, bitrate)?;
             raw.set(Setting::Complexity, COMPLEXITY)?;
             raw.set(Setting::InbandFec, 1)?;
             raw.set(Setting::ExpectedLoss, 0)?;
-            Ok(raw)
+            let delay = time_of(raw.lookahead()? as u64);
+            Ok((raw, delay))
         };
-        Ok(Self { raw: open().map_err(OpusError)?, expected: 0 })
+        let (raw, delay) = open().map_err(OpusError)?;
+        Ok(Self { raw, aim, delay, expected: 0 })
+    }
+
+    /// What it was chosen for.
+    pub fn aim(&self) -> Aim {
+        self.aim
+    }
+
+    /// By how much what is decoded is later than what was coded.
+    pub fn delay(&self) -> Duration {
+        self.delay
     }
 
     /// So large a part of the packets is lost, 0 to 1: packets say of the one before them what that

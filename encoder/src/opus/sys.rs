@@ -15,8 +15,18 @@ use crate::cuda::loader::DriverLibrary;
 
 /// The library's name in the system.
 const LIBRARY: &str = "libopus.so.0";
-/// `OPUS_APPLICATION_AUDIO`: both of its coders, of which one has forward error correction.
-const AUDIO: c_int = 2049;
+/// `OPUS_GET_LOOKAHEAD`: a request that writes an `opus_int32`.
+const LOOKAHEAD: c_int = 4027;
+
+/// What an encoder is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(super) enum Application {
+    /// `OPUS_APPLICATION_AUDIO`: both of its coders, of which one has forward error correction.
+    Audio = 2049,
+    /// `OPUS_APPLICATION_RESTRICTED_LOWDELAY`: the other one alone, which needs not wait for the first.
+    LowDelay = 2051,
+}
 
 /// Settings of an encoder: requests of `opus_encoder_ctl` that take an `opus_int32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,12 +124,15 @@ pub(super) struct RawEncoder {
 unsafe impl Send for RawEncoder {}
 
 impl RawEncoder {
-    pub(super) fn open(library: &'static Library) -> Result<Self, String> {
+    pub(super) fn open(
+        library: &'static Library,
+        application: Application,
+    ) -> Result<Self, String> {
         let mut code = 0;
         let (rate, channels) = (SAMPLE_RATE as i32, CHANNELS as c_int);
+        let open = library.functions.open_encoder;
         // SAFETY: plain numbers, and a place for the code.
-        let state =
-            unsafe { (library.functions.open_encoder)(rate, channels, AUDIO, &raw mut code) };
+        let state = unsafe { open(rate, channels, application as c_int, &raw mut code) };
         let state = NonNull::new(state).filter(|_| code == 0);
         let state = state.ok_or_else(|| library.failure("opus_encoder_create", code))?;
         Ok(Self { library, state })
@@ -131,6 +144,19 @@ impl RawEncoder {
             (self.library.functions.control)(self.state.as_ptr(), setting as c_int, value)
         };
         if code == 0 { Ok(()) } else { Err(self.library.failure("opus_encoder_ctl", code)) }
+    }
+
+    /// Samples by which what is decoded is later than what was coded.
+    pub(super) fn lookahead(&self) -> Result<usize, String> {
+        let mut samples: i32 = 0;
+        // SAFETY: the encoder is open, and the request takes a place for an `opus_int32`.
+        let code = unsafe {
+            (self.library.functions.control)(self.state.as_ptr(), LOOKAHEAD, &raw mut samples)
+        };
+        match usize::try_from(samples) {
+            Ok(samples) if code == 0 => Ok(samples),
+            _ => Err(self.library.failure("opus_encoder_ctl", code)),
+        }
     }
 
     /// Codes a block; yields how many bytes of `out` the packet has. The library refuses blocks of

@@ -43,7 +43,7 @@ fn share_of(samples: &[f32], channel: usize, hertz: f32) -> f32 {
 }
 
 fn opened() -> (OpusEncoder, OpusDecoder) {
-    let encoder = OpusEncoder::open(Bitrate::from_kbps(128)).unwrap();
+    let encoder = OpusEncoder::open(Bitrate::from_kbps(128), Aim::Corrected).unwrap();
     (encoder, OpusDecoder::open().unwrap())
 }
 
@@ -128,6 +128,42 @@ fn blocks_of_every_length_that_opus_has_are_coded_and_no_others() {
     }
     let refused = encoder.encode(&[0.1; 100 * CHANNELS], &mut out).unwrap_err();
     assert!(refused.to_string().starts_with("Opus: opus_encode_float failed: "), "{refused}");
+}
+
+/// Where what is decoded is most like what was coded, in samples after it.
+fn shift(aim: Aim, block: usize) -> usize {
+    let mut encoder = OpusEncoder::open(Bitrate::from_kbps(128), aim).unwrap();
+    let mut decoder = OpusDecoder::open().unwrap();
+    // A sound that is like itself at no other place.
+    let mut state = 1_u32;
+    let mut low = 0.0_f32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        low += 0.3 * ((state >> 8) as f32 / (1 << 24) as f32 - 0.5 - low);
+        low
+    };
+    let coded: Vec<f32> = (0..48_000).map(|_| noise()).collect();
+    let mut heard = Vec::new();
+    for samples in coded.chunks_exact(block) {
+        let both: Vec<f32> = samples.iter().flat_map(|sample| [*sample; 2]).collect();
+        let packet = encode(&mut encoder, &both);
+        let mut out = vec![0.0; block * CHANNELS];
+        decoder.decode(Wanted::Packet(&packet), &mut out).unwrap();
+        heard.extend(out.into_iter().step_by(CHANNELS));
+    }
+    let like = |shift: usize| -> f32 {
+        let pairs = coded[10_000..30_000].iter().zip(&heard[10_000 + shift..]);
+        pairs.map(|(coded, heard)| coded * heard).sum()
+    };
+    let best = (0..600).max_by(|a, b| like(*a).total_cmp(&like(*b))).unwrap();
+    assert_eq!(encoder.delay(), time_of(best as u64), "{aim:?}");
+    best
+}
+
+#[test]
+fn what_is_decoded_is_late_by_what_the_encoder_says() {
+    assert_eq!(shift(Aim::Corrected, 480), 312);
+    assert_eq!(shift(Aim::Prompt, 240), 120);
 }
 
 #[test]

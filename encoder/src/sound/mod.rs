@@ -33,7 +33,7 @@ pub struct SoundConfig {
     pub name: String,
     /// The track that packets are of.
     pub track: TrackId,
-    /// Length of a block and of a packet: 5, 10 or 20 ms.
+    /// Length of a block and of a packet at the least: 5, 10 or 20 ms.
     pub block: Duration,
     /// Of the sound alone.
     pub bitrate: Bitrate,
@@ -79,6 +79,7 @@ struct State {
     stop: bool,
     ended: bool,
     paused: bool,
+    sparing: bool,
     /// A change of who listens, in order.
     changes: Vec<(Listener, Option<Box<dyn AudioSink>>)>,
     expected_loss: Option<f64>,
@@ -153,6 +154,11 @@ impl SoundWorker {
         self.shared.change(|state| state.paused = paused);
     }
 
+    /// The path of those who listen has little room for headers: blocks are longer, from the next one on.
+    pub fn set_sparing(&self, sparing: bool) {
+        self.shared.lock().sparing = sparing;
+    }
+
     /// The path of those who listen loses so large a part of the packets, 0 to 1.
     pub fn expect_loss(&self, part: f64) {
         // It is not worth waking the thread for.
@@ -196,6 +202,7 @@ fn run(
                 return Ok(());
             }
             pipeline.set_paused(state.paused, clock.now());
+            pipeline.set_sparing(state.sparing);
             for (listener, sink) in state.changes.drain(..) {
                 pipeline.listen(listener, sink, clock.now());
             }

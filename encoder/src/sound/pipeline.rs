@@ -5,20 +5,26 @@
 //! Silence is coded for some time, so that what was heard fades as it should; then one packet says that
 //! nothing is sent, and again every [`REMINDER`]: a client that gets none at all could not tell silence from
 //! loss.
+//!
+//! A block is what the sound waits for first, so it is short. It is longer where somebody listens whose client makes up for
+//! losses by what Opus says of the packet before, which no short packet says, and where the path has no room for as many
+//! headers. A packet's time is that of the sound which is decoded from it: the coder delays it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use media::audio::{CHANNELS, samples_in};
-use media::{AudioPacket, AudioSink, AudioSource, MediaTime, SendRefused, Sound, TrackId};
+use media::{AudioPacket, AudioSink, AudioSource, MediaTime, SendRefused, Sound};
 
 use super::{Listener, SoundConfig, SoundStats};
-use crate::opus::{LONGEST, OpusEncoder, silence_after};
+use crate::opus::{Aim, LONGEST, OpusEncoder, silence_after};
 
 /// Time between two packets in silence (RFC 7587 §3.1.3).
 const REMINDER: Duration = Duration::from_millis(400);
 /// Silence that is coded: the coder's overlap and its error correction reach no further.
 const CODED: Duration = Duration::from_millis(200);
+/// The shortest block with error correction (RFC 6716 §2.1.4), and where headers are to be few.
+const LONGER: Duration = Duration::from_millis(10);
 /// Blocks that lie further back than this are not made any more: they would come in a burst, late.
 const LATEST: Duration = Duration::from_millis(100);
 
@@ -26,7 +32,10 @@ const LATEST: Duration = Duration::from_millis(100);
 pub(super) struct Pipeline {
     source: Box<dyn AudioSource>,
     encoder: OpusEncoder,
-    track: TrackId,
+    config: SoundConfig,
+    /// Headers are to be few.
+    sparing: bool,
+    expected_loss: f64,
     length: Duration,
     block: Vec<f32>,
     out: Box<[u8; LONGEST]>,
@@ -43,12 +52,15 @@ pub(super) struct Pipeline {
 
 impl Pipeline {
     pub(super) fn open(config: &SoundConfig, source: Box<dyn AudioSource>) -> Result<Self, String> {
+        let encoder = OpusEncoder::open(config.bitrate, Aim::Prompt);
         Ok(Self {
             source,
-            encoder: OpusEncoder::open(config.bitrate).map_err(|error| error.to_string())?,
-            track: config.track,
+            encoder: encoder.map_err(|error| error.to_string())?,
+            config: config.clone(),
+            sparing: false,
+            expected_loss: 0.0,
             length: config.block,
-            block: vec![0.0; samples_in(config.block) * CHANNELS],
+            block: Vec::new(),
             out: Box::new([0; LONGEST]),
             sinks: Vec::new(),
             paused: false,
@@ -69,6 +81,7 @@ impl Pipeline {
         let was_idle = self.due().is_none();
         self.sinks.retain(|(of, _)| *of != listener);
         self.sinks.extend(sink.map(|sink| (listener, sink)));
+        self.choose_length();
         if was_idle {
             self.next = now;
         }
@@ -90,7 +103,39 @@ impl Pipeline {
         (!self.paused && !self.sinks.is_empty()).then(|| self.next + self.length)
     }
 
+    /// The path has room for headers, or little.
+    pub(super) fn set_sparing(&mut self, sparing: bool) {
+        self.sparing = sparing;
+        self.choose_length();
+    }
+
+    /// What those who listen make use of.
+    fn aim(&self) -> Aim {
+        let corrected = self.sinks.iter().any(|(_, sink)| sink.wants_fec());
+        if corrected { Aim::Corrected } else { Aim::Prompt }
+    }
+
+    /// Of the blocks from the next on.
+    fn choose_length(&mut self) {
+        let longer = self.sparing || self.aim() == Aim::Corrected;
+        let block = self.config.block;
+        self.length = if longer { block.max(LONGER) } else { block };
+    }
+
+    /// Another coder where those who listen need one. What it does not know of the sound before is heard as a moment's
+    /// roughness, when somebody comes or goes.
+    fn choose_encoder(&mut self) -> Result<(), String> {
+        let aim = self.aim();
+        if self.encoder.aim() != aim {
+            let encoder = OpusEncoder::open(self.config.bitrate, aim);
+            self.encoder = encoder.map_err(|error| error.to_string())?;
+            self.expect_loss(self.expected_loss)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn expect_loss(&mut self, part: f64) -> Result<(), String> {
+        self.expected_loss = part;
         let expected = self.encoder.expect_loss(part).map_err(|error| error.to_string())?;
         self.stats.expected_loss = expected;
         Ok(())
@@ -102,6 +147,8 @@ impl Pipeline {
 
     /// Makes the block that is over by `now`.
     pub(super) fn step(&mut self, now: MediaTime) -> Result<(), String> {
+        self.choose_encoder()?;
+        self.block.resize(samples_in(self.length) * CHANNELS, 0.0);
         let late = now.since(self.next + self.length);
         if late > LATEST {
             let blocks = late.as_nanos() / self.length.as_nanos().max(1);
@@ -134,8 +181,12 @@ impl Pipeline {
             }
         };
         let bytes = data.len();
-        let packet =
-            AudioPacket { track: self.track, captured_at: at, duration: self.length, data };
+        let packet = AudioPacket {
+            track: self.config.track,
+            captured_at: at - self.encoder.delay(),
+            duration: self.length,
+            data,
+        };
         self.stats.packets += 1;
         self.stats.bytes += bytes as u64;
         for (_, sink) in &mut self.sinks {

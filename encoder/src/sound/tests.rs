@@ -5,6 +5,7 @@ use media::{AudioError, AudioPacket, MediaTime, SendRefused, Sound};
 use testkit::FakeClock;
 
 use super::*;
+use crate::opus::{Aim, OpusEncoder};
 
 const BLOCK: Duration = Duration::from_millis(10);
 
@@ -50,18 +51,19 @@ impl AudioSource for Tone {
 struct Sink {
     packets: mpsc::Sender<AudioPacket>,
     refuses: bool,
+    corrected: bool,
 }
 
 impl Sink {
     fn new() -> (Box<Self>, mpsc::Receiver<AudioPacket>) {
         let (packets, out) = mpsc::channel();
-        (Box::new(Self { packets, refuses: false }), out)
+        (Box::new(Self { packets, refuses: false, corrected: true }), out)
     }
 }
 
 impl AudioSink for Sink {
     fn wants_fec(&self) -> bool {
-        true
+        self.corrected
     }
 
     fn send(&mut self, packet: &AudioPacket) -> Result<(), SendRefused> {
@@ -74,6 +76,12 @@ impl AudioSink for Sink {
 
 fn ms(millis: u64) -> MediaTime {
     MediaTime::from_millis(millis)
+}
+
+/// When a block was heard whose packet says this: its coder delays it by 6.5 ms, or by 2.5.
+fn heard(packet: &AudioPacket, aim: Aim) -> MediaTime {
+    let delay = OpusEncoder::open(config().bitrate, aim).unwrap().delay();
+    packet.captured_at + delay
 }
 
 /// Steps as the thread does, up to a time.
@@ -100,7 +108,7 @@ fn packets_follow_without_a_gap_and_all_who_listen_get_the_same() {
     let of = |packets: &mpsc::Receiver<AudioPacket>| -> Vec<_> { packets.try_iter().collect() };
     let (first, second) = (of(&first), of(&second));
     let times = |packets: &[AudioPacket]| -> Vec<_> {
-        packets.iter().map(|packet| packet.captured_at).collect()
+        packets.iter().map(|packet| heard(packet, Aim::Corrected)).collect()
     };
     let from = |from: u64, to: u64| -> Vec<_> { (from..to).step_by(10).map(ms).collect() };
     assert_eq!(times(&first), from(1_003, 1_103));
@@ -118,7 +126,7 @@ fn silence_is_told_once_and_then_rarely_and_sound_comes_back_at_once() {
     pipeline.listen(1, Some(sink), ms(0));
     run_to(&mut pipeline, 3_500);
     let times: Vec<_> =
-        packets.try_iter().map(|packet| packet.captured_at.as_micros() / 1_000).collect();
+        packets.try_iter().map(|it| heard(&it, Aim::Corrected).as_micros() / 1_000).collect();
     let within = |from: u64, to: u64| times.iter().filter(|at| (from..to).contains(*at)).count();
     assert_eq!((within(0, 500), within(500, 700)), (50, 20));
     let told: Vec<_> = times.iter().filter(|at| (700..3_000).contains(*at)).collect();
@@ -194,6 +202,37 @@ fn a_full_queue_is_counted_and_takes_nothing_from_others() {
     assert_eq!((pipeline.stats().refused, packets.try_iter().count()), (10, 10));
 }
 
+#[test]
+fn blocks_are_short_but_for_those_who_correct_by_opus_and_narrow_paths() {
+    let (source, asked) = Tone::new(0..0, u64::MAX);
+    let short = SoundConfig { block: Duration::from_millis(5), ..config() };
+    let mut pipeline = Pipeline::open(&short, source).unwrap();
+    let (mut prompt, packets) = Sink::new();
+    prompt.corrected = false;
+    pipeline.listen(1, Some(prompt), ms(0));
+    run_to(&mut pipeline, 20);
+    let (corrected, _out) = Sink::new();
+    pipeline.listen(2, Some(corrected), ms(20));
+    pipeline.expect_loss(0.1).unwrap();
+    run_to(&mut pipeline, 40);
+    assert_eq!(pipeline.stats().expected_loss, 10);
+    pipeline.listen(2, None, ms(40));
+    pipeline.set_sparing(true);
+    run_to(&mut pipeline, 60);
+    pipeline.set_sparing(false);
+    run_to(&mut pipeline, 70);
+    let times = [0, 5, 10, 15, 20, 30, 40, 50, 60, 65].map(ms);
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), times);
+    let packets: Vec<_> = packets.try_iter().collect();
+    let lengths = packets.iter().map(|packet| packet.duration.as_millis());
+    assert!(lengths.eq([5, 5, 5, 5, 10, 10, 10, 10, 5, 5]));
+    let aims = [Aim::Prompt, Aim::Corrected, Aim::Prompt].into_iter().zip([4, 2, 4]);
+    let aims = aims.flat_map(|(aim, count)| std::iter::repeat_n(aim, count));
+    let heard: Vec<_> = packets.iter().zip(aims).map(|(packet, aim)| heard(packet, aim)).collect();
+    // The first began before this clock did.
+    assert_eq!(heard[1..], times[1..]);
+}
+
 /// Moves the clock on until something comes.
 fn next<T>(clock: &FakeClock, worker: &SoundWorker, from: &mpsc::Receiver<T>) -> T {
     loop {
@@ -215,7 +254,7 @@ fn the_thread_sleeps_until_somebody_listens_and_ends_with_its_source() {
     let (sink, packets) = Sink::new();
     worker.attach(1, sink);
     let first = next(&clock, &worker, &packets);
-    assert!(first.captured_at >= ms(500), "nothing was made before: {first:?}");
+    assert!(heard(&first, Aim::Corrected) >= ms(500), "nothing was made before: {first:?}");
     worker.expect_loss(0.1);
     while worker.stats().expected_loss != 10 {
         next(&clock, &worker, &packets);

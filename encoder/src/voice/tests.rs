@@ -9,7 +9,7 @@ use media::{Bitrate, VoicePacket, VoiceSink, VoiceState};
 use proptest::prelude::*;
 
 use super::*;
-use crate::opus::OpusEncoder;
+use crate::opus::{Aim, OpusEncoder};
 
 const BLOCK: usize = samples_in(Duration::from_millis(20));
 
@@ -37,7 +37,7 @@ impl VoiceSink for Heard {
 
 /// A second of a tone, as packets of 20 ms.
 fn spoken(expected_loss: f64) -> Vec<VoicePacket> {
-    let mut encoder = OpusEncoder::open(Bitrate::from_kbps(48)).unwrap();
+    let mut encoder = OpusEncoder::open(Bitrate::from_kbps(48), Aim::Corrected).unwrap();
     encoder.expect_loss(expected_loss).unwrap();
     let mut out = [0; crate::opus::LONGEST];
     let packet = |n: usize| {

@@ -290,7 +290,7 @@ pub struct Audio {
     pub enabled: bool,
     /// Of the sound alone.
     pub rate: HumanRate,
-    /// Length of a packet: 5, 10 or 20 ms.
+    /// Length of a packet at the least: 5, 10 or 20 ms.
     pub packet: HumanDuration,
     /// Games whose entries ask for it may be given their player's microphone.
     pub microphone: bool,
@@ -542,7 +542,7 @@ impl Default for Audio {
         Self {
             enabled: true,
             rate: HumanRate::from_kbps(128),
-            packet: HumanDuration::from_millis(10),
+            packet: HumanDuration::from_millis(5),
             microphone: true,
         }
     }

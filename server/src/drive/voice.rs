@@ -176,7 +176,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use bytes::Bytes;
-    use encoder::opus::{LONGEST, OpusEncoder};
+    use encoder::opus::{Aim, LONGEST, OpusEncoder};
     use media::VoiceState;
     use media::audio::CHANNELS;
 
@@ -202,7 +202,7 @@ mod tests {
     }
 
     fn packet(sequence: u16) -> VoicePacket {
-        let mut encoder = OpusEncoder::open(Bitrate::from_kbps(32)).unwrap();
+        let mut encoder = OpusEncoder::open(Bitrate::from_kbps(32), Aim::Corrected).unwrap();
         let mut out = [0; LONGEST];
         let length = encoder.encode(&[0.25; 960 * CHANNELS], &mut out).unwrap();
         VoicePacket { sequence, data: Bytes::copy_from_slice(&out[..length]) }

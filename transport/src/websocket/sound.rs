@@ -10,7 +10,7 @@ use super::connection::Shared;
 use crate::sound::datagram;
 
 /// Packets that wait for the writer: sound that is later than that is worth nothing.
-pub(super) const WAITING: usize = 8;
+pub(super) const WAITING: usize = 16;
 
 /// Where a session puts its sound.
 pub(super) struct SoundSink {

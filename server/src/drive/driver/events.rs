@@ -159,6 +159,7 @@ impl Driver {
         if let Some(connection) = &mut self.connection {
             connection.set_pacing(self.rates.target());
         }
+        self.audience.sound().on_rate(self.rates.target());
     }
 
     async fn message(&mut self, now: MediaTime, channel: DataChannel, message: &[u8]) {
