@@ -1,5 +1,6 @@
 // What this browser can do, and what browsers have that TypeScript's library does not know yet.
 
+import { REDUNDANT } from './audio/redundant.ts';
 import { CODECS, TYPICAL, type VideoCodec } from './quic/codec.ts';
 import type { Lacks } from './session/choice.ts';
 
@@ -32,6 +33,13 @@ export function hasTrackProcessor(): boolean {
     typeof Worker === 'function' &&
     'transferControlToOffscreen' in HTMLCanvasElement.prototype
   );
+}
+
+/** Sound that WebRTC receives can be taken, decoded and played by the page; packets that are lost are repeated then. */
+export function takesSound(): boolean {
+  // Not on pages that came over plain HTTP from elsewhere than this machine.
+  const has = [globalThis.RTCRtpScriptTransform, globalThis.AudioDecoder, globalThis.AudioWorkletNode].every((it) => typeof it === 'function');
+  return has && RTCRtpReceiver.getCapabilities('audio')?.codecs.some(({ mimeType }) => mimeType.toLowerCase() === REDUNDANT) === true;
 }
 
 /** What is missing for connections that bring frames whole, in words. */

@@ -55,6 +55,8 @@ export interface Settings {
   readonly transport: TransportWish;
   /** Uses a video element even where frames can be had one by one. */
   readonly forceVideoElement: boolean;
+  /** Lets the browser play sound that comes by WebRTC, even where the page could. */
+  readonly forceAudioElement: boolean;
 }
 
 /** Address parameters that are whole numbers, and the wish each one is. */
@@ -84,6 +86,7 @@ export function readSettings(address: URL, api: string): Settings {
     barcode: query.get('barcode') === '1',
     transport: TRANSPORTS.find((kind) => kind === query.get('transport')) ?? 'auto',
     forceVideoElement: query.get('presenter') === 'video',
+    forceAudioElement: query.get('sound') === 'track',
   };
 }
 

@@ -3,9 +3,10 @@ import { parseAudio, type SoundPacket } from '../src/audio/datagram.ts';
 import { Haste } from '../src/audio/haste.ts';
 import { PacketOrder } from '../src/audio/order.ts';
 import { Playout, SAMPLE_RATE } from '../src/audio/playout.ts';
-import { Hold, rtpOf, skewMs, trackSkewMs } from '../src/audio/skew.ts';
+import { parseRedundant } from '../src/audio/redundant.ts';
+import { Hold, skewMs } from '../src/audio/skew.ts';
 import { Unwrapped } from '../src/audio/unwrapped.ts';
-import { inStereo } from '../src/session/stereo.ts';
+import { asHeard } from '../src/session/stereo.ts';
 import { PlayoutReader, RtcStatsReader } from '../src/stats/rtc.ts';
 import { soundOf } from '../src/stats/sound.ts';
 import { rtp } from '../src/units.ts';
@@ -33,9 +34,9 @@ describe('the browser\'s own buffer', () => {
 describe('datagrams of sound', () => {
   it('are read as the node writes them', () => {
     expect(parseAudio(DATAGRAM)).toEqual([
-      { sequence: 0x0102, rtp: 0x0304_0506, ticks: 900, data: Uint8Array.of(7, 8) },
-      { sequence: 0x0101, rtp: 0x0304_0506 - 900, ticks: 900, data: Uint8Array.of(9) },
-      { sequence: 0x0100, rtp: 0x0304_0506 - 2700, ticks: 900, data: Uint8Array.of(10, 11, 12) },
+      { sequence: 0x0102, rtp: 0x0304_0506, data: Uint8Array.of(7, 8) },
+      { sequence: 0x0101, rtp: 0x0304_0506 - 900, data: Uint8Array.of(9) },
+      { sequence: 0x0100, rtp: 0x0304_0506 - 2700, data: Uint8Array.of(10, 11, 12) },
     ]);
   });
 
@@ -64,8 +65,38 @@ describe('datagrams of sound', () => {
   });
 });
 
+describe('packets with those before them', () => {
+  /** The bytes that a test of the node's writes (transport/src/webrtc/red.rs). */
+  const PAYLOAD = Uint8Array.of(0xef, 0x16, 0x80, 3, 0xef, 7, 0x80, 1, 0x6f, 10, 11, 12, 9, 7, 8);
+
+  it('are read as the node writes them', () => {
+    expect(parseRedundant(PAYLOAD, 1, rtp(1_000))).toEqual([
+      { sequence: 1, rtp: 1_000, data: Uint8Array.of(7, 8) },
+      { sequence: 0, rtp: 520, data: Uint8Array.of(9) },
+      { sequence: 0xffff, rtp: 2 ** 32 - 440, data: Uint8Array.of(10, 11, 12) },
+    ]);
+    expect(parseRedundant(Uint8Array.of(0x6f, 7), 5, rtp(9))).toEqual([{ sequence: 5, rtp: 9, data: Uint8Array.of(7) }]);
+  });
+
+  it('are refused where they are cut or empty', () => {
+    for (let length = 0; length < PAYLOAD.length - 1; length += 1) expect(parseRedundant(PAYLOAD.subarray(0, length), 1, rtp(1)), `${length} bytes`).toBeUndefined();
+    const empty = PAYLOAD.slice();
+    empty[7] = 0;
+    expect(parseRedundant(empty, 1, rtp(1))).toBeUndefined();
+  });
+
+  it('are refused or read, whatever is in them', () => {
+    let state = 7;
+    for (let run = 0; run < 5_000; run += 1) {
+      const bytes = Uint8Array.from({ length: run % 40 }, () => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) >>> 24);
+      const packets = parseRedundant(bytes, 3, rtp(3)) ?? [];
+      expect(packets.reduce((sum, { data }) => sum + data.length, 0)).toBeLessThanOrEqual(bytes.length);
+    }
+  });
+});
+
 describe('packets in order', () => {
-  const packet = (sequence: number): SoundPacket => ({ sequence: sequence & 0xffff, rtp: rtp(sequence * 900), ticks: 900, data: new Uint8Array(1) });
+  const packet = (sequence: number): SoundPacket => ({ sequence: sequence & 0xffff, rtp: rtp(sequence * 900), data: new Uint8Array(1) });
   const numbers = (packets: readonly SoundPacket[]): readonly number[] => packets.map(({ sequence }) => sequence);
 
   it('come once each, and copies stand in for what is lost', () => {
@@ -250,19 +281,19 @@ describe('playout', () => {
 
 describe('sound and picture', () => {
   it('are apart by when each is noticed, less when each was', () => {
-    const moment = (timestamp: number, at: number) => ({ rtp: rtp(timestamp), at });
-    expect(skewMs(moment(900, 130), moment(900, 100))).toBe(30);
-    expect(skewMs(moment(1_800, 130), moment(900, 100))).toBe(20);
-    expect(skewMs(moment(450, 100), moment(0xffff_fe3e, 100))).toBeCloseTo(-10);
-    expect(rtpOf(480)).toBe(900);
-    expect(rtpOf(2 ** 31)).toBe((2 ** 31 * 15) / 8 % 2 ** 32);
+    const heard = (samples: number, at: number) => ({ samples, at });
+    const seen = (timestamp: number, at: number) => ({ rtp: rtp(timestamp), at });
+    expect(skewMs(heard(480, 130), seen(900, 100))).toBe(30);
+    expect(skewMs(heard(960, 130), seen(900, 100))).toBe(20);
+    expect(skewMs(heard(240, 100), seen(0xffff_fe3e, 100))).toBeCloseTo(-10);
   });
 
   it('are compared across the wraps of both clocks', () => {
     for (const seconds of [0, 40_000, 100_000, 500_000]) {
       const at = (milliseconds: number, hertz: number): number => ((seconds * 1000 + milliseconds) * hertz / 1000) % 2 ** 32;
-      const skew = trackSkewMs({ rtp: at(0, 48_000), at: 70 }, { rtp: rtp(at(20, 90_000)), at: 60 });
-      expect(skew).toBeCloseTo(30, 0);
+      const picture = { rtp: rtp(at(20, 90_000)), at: 60 };
+      expect(skewMs({ samples: at(0, 48_000), at: 70 }, picture)).toBeCloseTo(30, 0);
+      expect(skewMs({ samples: seconds * 48_000, at: 70 }, picture), 'not wrapped').toBeCloseTo(30, 0);
     }
   });
 
@@ -283,10 +314,11 @@ describe('sound and picture', () => {
 
 it('an offer asks for both channels, once', () => {
   const sdp = ['m=audio 9 UDP/TLS/RTP/SAVPF 111 63', 'a=rtpmap:111 opus/48000/2', 'a=fmtp:111 minptime=10;useinbandfec=1', 'a=rtpmap:63 red/48000/2', 'a=fmtp:63 111/111', ''].join('\r\n');
-  const asked = inStereo({ type: 'offer', sdp });
+  const asked = asHeard({ type: 'offer', sdp }, true);
   expect(asked.sdp).toBe(sdp.replace('useinbandfec=1', 'useinbandfec=1;stereo=1'));
-  expect(inStereo(asked)).toEqual(asked);
-  expect(inStereo({ type: 'offer' })).toEqual({ type: 'offer' });
+  expect(asHeard(asked, true)).toEqual(asked);
+  expect(asHeard({ type: 'offer' }, true)).toEqual({ type: 'offer' });
+  expect(asHeard({ type: 'offer', sdp }, false).sdp, 'decoded by the page').toBe(sdp.replace('useinbandfec=1', 'stereo=1'));
 });
 
 it('the browser’s figures of sound are those of its way', () => {

@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use media::webtransport::{AudioDatagram, AudioDatagramError};
+use media::webtransport::{AudioDatagram, AudioDatagramError, MOST_EARLIER};
 use media::{AudioPacket, VoicePacket};
 
 use crate::timestamp::timestamp_of;
 
+/// Part of the packets that are lost from which the packet before is repeated, and the two before.
+const REPEATED: [f64; MOST_EARLIER] = [0.005, 0.08];
+/// Largest packet with repeated ones: what every path takes (RFC 9000 §14), less what QUIC and HTTP/3, or RTP, put around.
+pub(crate) const MOST_BYTES: usize = 1_100;
 /// The unit of lengths in a datagram.
 const UNIT: Duration = Duration::from_micros(2_500);
 
@@ -42,6 +46,11 @@ impl Sound {
     pub(crate) fn sent(&self, sequence: u64) {
         self.sequence.store(sequence.wrapping_add(1), Ordering::Release);
     }
+}
+
+/// How many packets to repeat with each, where this part of them is lost.
+pub(crate) fn repeats(lost: f64) -> usize {
+    REPEATED.iter().filter(|least| lost >= **least).count()
 }
 
 /// A packet as it travels, on the clock that begins at `offset`.

@@ -5,8 +5,10 @@ export const sound = (tab) => tab.page.evaluate(() => window.nearlight.sound());
 
 /** Energy of what was played since the beginning. */
 export const energy = (tab) => tab.page.evaluate(async () => {
+  const { played } = await window.nearlight.sound();
+  if (played !== undefined) return played.energy;
   const inbound = (await window.nearlight.rtcStats()).find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
-  return inbound?.totalAudioEnergy ?? (await window.nearlight.sound()).played?.energy ?? 0;
+  return inbound?.totalAudioEnergy ?? 0;
 });
 
 /** Waits until something is heard. */

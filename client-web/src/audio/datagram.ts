@@ -9,21 +9,17 @@ const [HEADER_BYTES, ENTRY_BYTES] = [9, 4];
 const MOST_EARLIER = 2;
 /** A packet covers at most 120 ms. */
 const LONGEST = 48;
-/** Ticks of 90 kHz in 2.5 ms. */
-const UNIT_TICKS = 225;
 
 /** A packet of Opus with its time. */
 export interface SoundPacket {
   /** Wraps at 2^16. */
   readonly sequence: number;
-  /** Of its first sample, on the clock of the frames' timestamps. */
+  /** Of its first sample. */
   readonly rtp: RtpTimestamp;
-  /** Its length in ticks of that clock. */
-  readonly ticks: number;
   readonly data: Uint8Array;
 }
 
-/** The packets of a datagram, the newest first; undefined for what is none of sound. */
+/** The packets of a datagram, the newest first, on the clock of the frames' timestamps; undefined for what is none of sound. */
 export function parseAudio(bytes: Uint8Array): readonly SoundPacket[] | undefined {
   if (bytes.length <= HEADER_BYTES || bytes[0] !== AUDIO) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -33,14 +29,14 @@ export function parseAudio(bytes: Uint8Array): readonly SoundPacket[] | undefine
   if (kind >> 4 !== VERSION || count > MOST_EARLIER || length === 0 || length > LONGEST) return undefined;
   let at = HEADER_BYTES + count * ENTRY_BYTES;
   if (at > bytes.length) return undefined;
-  const newest = { sequence: view.getUint16(2), rtp: rtp(view.getUint32(4)), ticks: length * UNIT_TICKS };
+  const newest = { sequence: view.getUint16(2), rtp: rtp(view.getUint32(4)) };
   let before = newest;
   const earlier: SoundPacket[] = [];
   for (let entry = 0; entry < count; entry += 1) {
     const place = HEADER_BYTES + entry * ENTRY_BYTES;
     const [ticks, size] = [view.getUint16(place), view.getUint16(place + 2)];
     if (size === 0 || at + size > bytes.length) return undefined;
-    before = { sequence: (before.sequence - 1) & 0xffff, rtp: rtp(before.rtp - ticks), ticks: newest.ticks };
+    before = { sequence: (before.sequence - 1) & 0xffff, rtp: rtp(before.rtp - ticks) };
     earlier.push({ ...before, data: bytes.subarray(at, at + size) });
     at += size;
   }

@@ -1,5 +1,7 @@
 // What the worker of a connection, the browser's audio thread and the page say to each other of sound.
 
+import type { SoundCounts } from './order.ts';
+
 /** A decoded block, from the worker to the audio thread. */
 export interface SoundBlock {
   /** Where its first sample belongs on the source's timeline, in samples of 48 kHz. */
@@ -7,6 +9,15 @@ export interface SoundBlock {
   readonly left: Float32Array<ArrayBuffer>;
   readonly right: Float32Array<ArrayBuffer>;
 }
+
+/** What the worker that takes a track's sound is given. */
+export interface TrackTransform {
+  /** Where decoded blocks go. */
+  readonly blocks: MessagePort;
+}
+
+/** What it says of that sound every second. */
+export type TrackFigures = SoundCounts;
 
 export type ToPlayout =
   /** Blocks come here from now on. */

@@ -1,7 +1,6 @@
 // How far sound and picture are apart, where this page plays both: when each was heard and seen, by times on
 // one clock of the node's.
 import type { RtpTimestamp } from '../units.ts';
-import { SAMPLE_RATE } from './playout.ts';
 
 /** Something with a time of the node's, and when it was seen or heard here. */
 export interface Moment {
@@ -10,23 +9,16 @@ export interface Moment {
   readonly at: number;
 }
 
-/** Milliseconds by which the sound is later than the picture. */
-export function skewMs(sound: Moment, picture: Moment): number {
-  return sound.at - picture.at - ((sound.rtp - picture.rtp) | 0) / 90;
-}
-
 /** Clocks of 90 and of 48 kHz that began together meet again at this distance, in milliseconds. */
 const MEET_MS = 2 ** 32 / 90 / 8;
 
-/** The same for a track of sound by WebRTC, whose timestamps are on a clock of 48 kHz that began with the other. */
-export function trackSkewMs(sound: { readonly rtp: number; readonly at: number }, picture: Moment): number {
-  const apart = sound.rtp / 48 - picture.rtp / 90;
+/**
+ * Milliseconds by which the sound is later than the picture. Of the sound that is heard `at` this moment, `samples` is its place
+ * on a clock of 48 kHz that began with that of the picture, however often either wrapped.
+ */
+export function skewMs(sound: { readonly samples: number; readonly at: number }, picture: Moment): number {
+  const apart = sound.samples / 48 - picture.rtp / 90;
   return sound.at - picture.at - (apart - MEET_MS * Math.round(apart / MEET_MS));
-}
-
-/** The timestamp of a place on the sound's timeline. */
-export function rtpOf(samples: number): RtpTimestamp {
-  return (Math.round((samples * 90_000) / SAMPLE_RATE) >>> 0) as RtpTimestamp;
 }
 
 /** Longest delay of sound for the picture's sake. */

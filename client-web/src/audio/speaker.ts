@@ -1,12 +1,12 @@
-// What is heard: WebRTC's track by an audio element, what the worker of a WebTransport connection decodes by
-// an audio worklet. One of them at a time. Browsers play nothing before somebody did something on the page:
+// What is heard: what a worker decodes by an audio worklet, or a track of WebRTC's by an audio element, where the browser
+// hands out nothing else or is to play it. One of them at a time. Browsers play nothing before somebody did something on the page:
 // until then it is `blocked`, and goes on with the next key or click.
 import workletUrl from '../worker/playout-worklet.ts?worker&url';
 import type { Micros, RtpTimestamp } from '../units.ts';
 import type { FromPlayout, PlayoutReport, ToPlayout } from './messages.ts';
 import { Haste } from './haste.ts';
 import { SAMPLE_RATE } from './playout.ts';
-import { Hold, rtpOf, skewMs, type Moment } from './skew.ts';
+import { Hold, skewMs, type Moment } from './skew.ts';
 import { TrackWatch } from './track-watch.ts';
 import { rememberedVolume, rememberVolume, type Volume } from './volume.ts';
 
@@ -170,7 +170,7 @@ export class Speaker {
     if (this.haste.wasTooMuch(contextTime * 1000, performanceTime)) this.say({ type: 'leave' });
     if (picture === undefined || report.at === undefined) return;
     const heardAt = performanceTime + (report.contextTime - contextTime) * 1000;
-    this.skew = skewMs({ rtp: rtpOf(report.at), at: heardAt }, picture);
+    this.skew = skewMs({ samples: report.at, at: heardAt }, picture);
     this.say({ type: 'hold', samples: (this.hold.follow(this.skew) * SAMPLE_RATE) / 1000 });
   }
 

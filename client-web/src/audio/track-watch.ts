@@ -2,7 +2,7 @@
 // longer. Both tracks are of streams of their own: of one stream Chromium would see to this itself, but counts a
 // picture as shown later than it is, and delays the sound until it is further behind than without.
 import { PlayoutReader } from '../stats/rtc.ts';
-import { Hold, trackSkewMs, type Moment } from './skew.ts';
+import { Hold, skewMs, type Moment } from './skew.ts';
 
 /** Time between two looks: the browser takes about as long to follow. */
 const LOOK_MS = 500;
@@ -32,7 +32,7 @@ export class TrackWatch {
     if (source === undefined || picture === undefined) return;
     // The browser says when it gave the sound to the device, which plays it later.
     const heardAt = source.timestamp - performance.timeOrigin + outputMs;
-    this.skewMs = trackSkewMs({ rtp: source.rtpTimestamp, at: heardAt }, picture);
+    this.skewMs = skewMs({ samples: source.rtpTimestamp, at: heardAt }, picture);
     if (!('jitterBufferTarget' in this.receiver)) return;
     const hold = Math.round(this.hold.follow(this.skewMs));
     const target = hold > 0 ? hold : null;

@@ -1,6 +1,7 @@
 // One WebRTC connection: tracks of video and sound to receive, and four data channels that both sides know by their
 // numbers (media/src/transport.rs). A session has one at a time and gets a new one when it breaks.
 import type { Answer, WebSocketAddress, WebTransportAddress } from '../api.ts';
+import { TrackBlocks } from '../audio/track-blocks.ts';
 import type { Pipe } from '../input/sender.ts';
 import { RtcStatsReader } from '../stats/rtc.ts';
 import type { Micros } from '../units.ts';
@@ -9,7 +10,7 @@ import { AckWriter } from '../wire/acks.ts';
 import type { Session } from '../wire/index.ts';
 import { TransportFailed, type TransportKind } from './choice.ts';
 import { offerDescriptor, type WithExtensions } from './extensions.ts';
-import { inStereo } from './stereo.ts';
+import { asHeard } from './stereo.ts';
 import { fragment, fragmentHead } from './trickle.ts';
 
 export interface ConnectionEvents {
@@ -102,6 +103,9 @@ export class Connection implements SessionConnection {
   private readonly acks: RTCDataChannel;
   private readonly acknowledged = new AckWriter((message) => { this.sendAcks(message); });
   private readonly voice: RTCRtpSender;
+  private sound: TrackBlocks | undefined;
+  /** What sound comes on, once some does. */
+  private heard: { readonly track: MediaStreamTrack; readonly receiver: RTCRtpReceiver } | undefined;
   private readonly offer: Promise<RTCSessionDescriptionInit>;
   private candidates: string[] = [];
   private gathered = false;
@@ -111,14 +115,20 @@ export class Connection implements SessionConnection {
   private connected = false;
   private readonly reader = new RtcStatsReader();
 
-  /** Prepares an offer at once: it can be made while the node is still being asked for a session. */
-  constructor(private readonly events: ConnectionEvents) {
+  /**
+   * Prepares an offer at once: it can be made while the node is still being asked for a session. `play` takes the port that
+   * blocks of sound come on; without it the browser plays the track.
+   */
+  constructor(private readonly events: ConnectionEvents, private readonly play?: (sound: MessagePort) => void) {
     const peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     this.peer = peer;
     const transceiver = peer.addTransceiver('video', { direction: 'recvonly' });
     offerDescriptor(transceiver as WithExtensions);
     // Both ways from the start, so that a microphone needs no other description: without a track nothing is sent.
-    this.voice = peer.addTransceiver('audio', { direction: 'sendrecv' }).sender;
+    const { sender, receiver: ear } = peer.addTransceiver('audio', { direction: 'sendrecv' });
+    this.voice = sender;
+    // At once: of a receiver that has begun to receive, Chromium hands nothing out any more.
+    if (play !== undefined) this.sound = new TrackBlocks(ear, () => { this.heardByBrowser(); });
     const { receiver } = transceiver;
     // The node asks for no delay by the playout-delay extension; this is for browsers without it.
     if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
@@ -139,11 +149,11 @@ export class Connection implements SessionConnection {
     };
     for (const channel of needed) channel.onopen = ready;
     peer.ontrack = ({ track, receiver: of }) => {
-      if (track.kind === 'audio') events.onSound(track, of);
+      if (track.kind === 'audio') this.hear(track, of);
       else events.onTrack(track);
     };
     peer.onconnectionstatechange = () => { this.stateChanged(); };
-    this.offer = peer.createOffer().then(inStereo);
+    this.offer = peer.createOffer().then((offer) => asHeard(offer, play === undefined));
     // Whoever connects sees the failure; nobody may.
     this.offer.catch(() => undefined);
   }
@@ -185,8 +195,10 @@ export class Connection implements SessionConnection {
   }
 
   async averages(): Promise<PathAverages | undefined> {
+    // What the page takes from the browser goes through no jitter buffer of its own, and is concealed elsewhere.
+    const taken = this.heard === undefined ? undefined : this.sound?.figures;
     const read = this.reader.read(await this.peer.getStats());
-    return read === undefined ? undefined : { bufferMs: read.jitterBufferMs, decodeMs: read.decodeMs, lost: `${read.packetsLost} packets lost`, sound: read.sound };
+    return read === undefined ? undefined : { bufferMs: read.jitterBufferMs, decodeMs: read.decodeMs, lost: `${read.packetsLost} packets lost`, sound: this.sound === undefined ? read.sound : taken };
   }
 
   acknowledge({ rtp, decodedAt }: Decoded): void {
@@ -230,6 +242,21 @@ export class Connection implements SessionConnection {
   close(): void {
     this.retire();
     this.peer.close();
+    this.sound?.close();
+  }
+
+  /** Sound is on this track from now on. */
+  private hear(track: MediaStreamTrack, receiver: RTCRtpReceiver): void {
+    this.heard = { track, receiver };
+    if (this.sound === undefined) this.events.onSound(track, receiver);
+    else this.play?.(this.sound.blocks);
+  }
+
+  /** Sound cannot be taken from the browser, which plays it then. */
+  private heardByBrowser(): void {
+    this.sound?.close();
+    this.sound = undefined;
+    if (this.heard !== undefined && !this.retired) this.events.onSound(this.heard.track, this.heard.receiver);
   }
 
   private stateChanged(): void {

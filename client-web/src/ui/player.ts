@@ -15,6 +15,7 @@ import { PlaySession, type Seat } from '../session/play.ts';
 import type { Taken } from '../session/events.ts';
 import { isFinal, type PlayState } from '../session/state.ts';
 import { Transports } from '../session/transports.ts';
+import { takesSound } from '../platform.ts';
 import { type Link, type Settings, type TicketLink, videoFor } from '../settings.ts';
 import { displayIsHigh } from '../stats/range.ts';
 import type { Micros, Size } from '../units.ts';
@@ -212,7 +213,7 @@ export class Player {
       },
       onInputReady: () => { this.input.releaseAll(); },
     }, askedAt, new Transports(transports, {
-      webrtc: (of) => new Connection(of),
+      webrtc: (of) => new Connection(of, takesSound() && !settings.forceAudioElement ? (sound) => { this.speaker.attachBlocks(sound); } : undefined),
       frames: (kind, of, decodes, limitMs) => new FrameConnection(kind, of, decodes, limitMs, (pictures) => { this.view.attachPictures(pictures); }, (sound) => { this.speaker.attachBlocks(sound); }),
       prepare: startAhead,
     }));

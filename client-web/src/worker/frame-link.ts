@@ -1,6 +1,7 @@
 // One connection whose frames are decoded here, in a worker of its own: frames in, acknowledgements, control and
 // input out. Its other end is quic/connection.ts.
 import type { FromLink, LinkAddress, Picture, ToLink } from '../quic/messages.ts';
+import { parseAudio } from '../audio/datagram.ts';
 import { VoiceWriter } from '../audio/voice.ts';
 import { messageOf } from '../video/pipeline.ts';
 import { AckWriter } from '../wire/acks.ts';
@@ -39,7 +40,7 @@ export class FrameLink {
     switch (message.type) {
       case 'open':
         this.pictures = message.pictures;
-        this.sound = new SoundDecoder(message.sound);
+        this.sound = new SoundDecoder(message.sound, 90_000);
         this.open(message.address, message.limitMs);
         return;
       case 'control':
@@ -68,7 +69,7 @@ export class FrameLink {
       onControl: (text) => { this.post({ type: 'control', text }); },
       onFrame: (frame) => { this.decoder.received(frame); },
       onLost: (header, firstAt) => { if (!this.over) this.decoder.lost(header, firstAt); },
-      onDatagram: (bytes) => { this.sound?.take(bytes); },
+      onDatagram: (bytes) => { this.sound?.take(parseAudio(bytes) ?? []); },
       onSent: (pipe, bytes) => { this.post({ type: 'sent', pipe, bytes }); },
       onOver: (reason) => { this.end(reason); },
     };

@@ -1,12 +1,12 @@
-// Sound out of datagrams: in order, decoded by WebCodecs, to the audio thread. It knows no error correction
-// of Opus's own; what is lost comes with the next datagram, or is faded over where it is played.
-import { parseAudio } from '../audio/datagram.ts';
+// Packets of sound: in order, decoded by WebCodecs, to the audio thread. It knows no error correction
+// of Opus's own; what is lost comes with the next packet, or is faded over where it is played.
+import type { SoundPacket } from '../audio/datagram.ts';
 import type { SoundBlock } from '../audio/messages.ts';
 import { PacketOrder, type SoundCounts } from '../audio/order.ts';
 import { SAMPLE_RATE } from '../audio/playout.ts';
 import { Unwrapped } from '../audio/unwrapped.ts';
 
-/** Packets that may wait for the decoder: half a second; beyond them the newest are dropped. */
+/** Packets that may wait for the decoder: a quarter of a second or more; beyond them the newest are dropped. */
 const MOST_QUEUED = 50;
 const CONFIG: AudioDecoderConfig = { codec: 'opus', sampleRate: SAMPLE_RATE, numberOfChannels: 2 };
 
@@ -18,22 +18,20 @@ export class SoundDecoder {
   private readonly inside: number[] = [];
   private failed = false;
 
-  constructor(private readonly blocks: MessagePort) {
+  /** Of packets whose timestamps count at this rate. */
+  constructor(private readonly blocks: MessagePort, private readonly hertz: 90_000 | 48_000) {
     this.failed = typeof globalThis.AudioDecoder !== 'function';
   }
 
-  /** Takes a datagram; says whether it was one of sound. */
-  take(datagram: Uint8Array): boolean {
-    const packets = parseAudio(datagram);
-    if (packets === undefined) return false;
-    for (const { rtp, ticks, data } of this.order.push(packets)) {
-      const at = Math.round((this.times.of(rtp) * SAMPLE_RATE) / 90_000);
+  /** Takes what came together, the newest first. */
+  take(packets: readonly SoundPacket[]): void {
+    for (const { rtp, data } of this.order.push(packets)) {
+      const at = Math.round((this.times.of(rtp) * SAMPLE_RATE) / this.hertz);
       const decoder = this.ready();
       if (decoder === undefined || decoder.decodeQueueSize >= MOST_QUEUED) continue;
       this.inside.push(at);
-      decoder.decode(new EncodedAudioChunk({ type: 'key', timestamp: Math.round((at * 1e6) / SAMPLE_RATE), duration: Math.round((ticks * 1e6) / 90_000), data }));
+      decoder.decode(new EncodedAudioChunk({ type: 'key', timestamp: Math.round((at * 1e6) / SAMPLE_RATE), data }));
     }
-    return true;
   }
 
   get figures(): SoundCounts {

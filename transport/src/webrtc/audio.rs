@@ -1,14 +1,16 @@
 //! Sound to the client: one track of Opus (RFC 7587), beside the tracks of video.
 //!
 //! A packet goes straight into the driver's queue and past the pacer: it is small, and late it is worth
-//! nothing. Nothing is sent again; what is lost is in the packet after it, where the encoder was told of
-//! losses.
+//! nothing. Nothing is sent again; what is lost is in the packet after it: coarsely, where the encoder was told of
+//! losses, or as it was (RFC 2198), for clients that ask for that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use futures::FutureExt;
 use media::audio::SAMPLE_RATE;
+use media::webtransport::MOST_EARLIER;
 use media::{AudioPacket, AudioSink, MediaTime, SendRefused};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp;
@@ -18,7 +20,9 @@ use rtc::rtp_transceiver::rtp_sender::{
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
+use super::red;
 use super::shared::Shared;
+use crate::sound::{MOST_BYTES, repeats};
 
 /// What an answer says of Opus (RFC 7587 §6.1): that it comes in stereo, with error correction and without
 /// silence.
@@ -88,12 +92,29 @@ pub(super) fn codec() -> RTCRtpCodec {
     }
 }
 
+/// Packets of Opus, each with others before it, for the stack.
+pub(super) fn repeating(opus: u8) -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: "audio/red".to_owned(),
+        sdp_fmtp_line: format!("{opus}/{opus}"),
+        ..codec()
+    }
+}
+
+/// The payload types of a connection's sound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Formats {
+    pub(super) opus: u8,
+    /// Of packets with others before them, where the client wants those.
+    pub(super) red: Option<u8>,
+}
+
 /// What sends a connection's sound.
 pub(super) struct SoundOutlet {
     pub(super) shared: Arc<Shared>,
     pub(super) stream: SoundStream,
     pub(super) writer: Arc<TrackLocalStaticRTP>,
-    pub(super) payload_type: u8,
+    formats: Formats,
     sequence: AtomicU16,
     /// Number of the sink that may send.
     turn: AtomicU64,
@@ -104,10 +125,10 @@ impl SoundOutlet {
         shared: Arc<Shared>,
         stream: SoundStream,
         writer: Arc<TrackLocalStaticRTP>,
-        payload_type: u8,
+        formats: Formats,
     ) -> Self {
         let sequence = AtomicU16::new(stream.first_sequence);
-        Self { shared, stream, writer, payload_type, sequence, turn: AtomicU64::new(0) }
+        Self { shared, stream, writer, formats, sequence, turn: AtomicU64::new(0) }
     }
 }
 
@@ -117,19 +138,42 @@ pub(super) struct SoundSink {
     turn: u64,
     /// When the packet before ended.
     ended: Option<MediaTime>,
+    /// Those that were sent before, the newest first.
+    earlier: Vec<Sent>,
+}
+
+struct Sent {
+    at: MediaTime,
+    packet: Bytes,
 }
 
 impl SoundSink {
     /// A sink for `outlet`; those made before it refuse from now on.
     pub(super) fn new(outlet: Arc<SoundOutlet>) -> Self {
         let turn = outlet.turn.fetch_add(1, Ordering::AcqRel) + 1;
-        Self { outlet, turn, ended: None }
+        Self { outlet, turn, ended: None, earlier: Vec::new() }
+    }
+
+    /// The payload and its type: the packet, and as many before it as the path's losses make worthwhile.
+    fn payload(&self, packet: &AudioPacket) -> (u8, Bytes) {
+        let Formats { opus, red } = self.outlet.formats;
+        let Some(number) = red else { return (opus, packet.data.clone()) };
+        let count = repeats(f64::from(self.outlet.shared.loss()) / 1e6);
+        let earlier = self
+            .earlier
+            .iter()
+            .take(count)
+            .map(|sent| (packet.captured_at.since(sent.at), &sent.packet[..]));
+        match red::encode(opus, &packet.data, earlier, MOST_BYTES) {
+            Some(payload) => (number, payload),
+            None => (opus, packet.data.clone()),
+        }
     }
 }
 
 impl AudioSink for SoundSink {
     fn wants_fec(&self) -> bool {
-        true
+        self.outlet.formats.red.is_none()
     }
 
     fn send(&mut self, packet: &AudioPacket) -> Result<(), SendRefused> {
@@ -139,26 +183,77 @@ impl AudioSink for SoundSink {
         }
         let follows = self.ended == Some(packet.captured_at);
         self.ended = Some(packet.captured_at + packet.duration);
+        let (payload_type, payload) = self.payload(packet);
         let header = rtp::Header {
             version: 2,
             // RFC 3551 §4.1: the first packet after a silence.
             marker: !follows,
-            payload_type: outlet.payload_type,
+            payload_type,
             // A number without its packet would be taken for a loss.
             sequence_number: outlet.sequence.load(Ordering::Acquire),
             timestamp: outlet.stream.timestamp(packet.captured_at),
             ssrc: outlet.stream.ssrc,
             ..Default::default()
         };
-        let packet = rtp::Packet { header, payload: packet.data.clone() };
-        match outlet.writer.write_rtp(packet).now_or_never() {
+        match outlet.writer.write_rtp(rtp::Packet { header, payload }).now_or_never() {
             Some(Ok(())) => {
                 outlet.sequence.fetch_add(1, Ordering::AcqRel);
+                self.earlier.truncate(MOST_EARLIER - 1);
+                self.earlier
+                    .insert(0, Sent { at: packet.captured_at, packet: packet.data.clone() });
                 Ok(())
             }
             Some(Err(_)) => Err(SendRefused::NotConnected),
             // The driver's queue is full, or was just being looked at.
             None => Err(SendRefused::Full),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use media::TrackId;
+
+    use super::*;
+    use crate::webrtc::testing;
+
+    fn sink(red: Option<u8>) -> SoundSink {
+        let stream = SoundStream { ssrc: 7, timestamp_offset: 0, first_sequence: 0 };
+        let writer = Arc::new(TrackLocalStaticRTP::new(stream.track()));
+        let formats = Formats { opus: 111, red };
+        let outlet = SoundOutlet::new(testing::shared(1), stream, writer, formats);
+        let mut sink = SoundSink::new(Arc::new(outlet));
+        let sent = |millis, byte| Sent {
+            at: MediaTime::from_millis(millis),
+            packet: Bytes::from(vec![byte]),
+        };
+        sink.earlier = vec![sent(90, 9), sent(80, 8)];
+        sink
+    }
+
+    #[test]
+    fn packets_say_of_those_before_them_what_the_paths_losses_make_worthwhile() {
+        let packet = AudioPacket {
+            track: TrackId(0),
+            captured_at: MediaTime::from_millis(100),
+            duration: Duration::from_millis(10),
+            data: Bytes::from_static(&[10]),
+        };
+        let plain = (111, Bytes::from_static(&[10]));
+        let sink_that_repeats = sink(Some(63));
+        assert!(!sink_that_repeats.wants_fec());
+        assert_eq!(sink_that_repeats.payload(&packet), plain);
+        let shared = &sink_that_repeats.outlet.shared;
+        shared.note_loss(10, 500);
+        let (number, payload) = sink_that_repeats.payload(&packet);
+        assert_eq!((number, payload[4..].to_vec()), (63, vec![0x6f, 9, 10]));
+        shared.note_loss(200, 500);
+        assert_eq!(sink_that_repeats.payload(&packet).1[8..], [0x6f, 8, 9, 10]);
+        let other = sink(None);
+        assert!(other.wants_fec());
+        other.outlet.shared.note_loss(200, 500);
+        assert_eq!(other.payload(&packet), plain);
     }
 }

@@ -27,7 +27,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::rtp_transceiver::RtpSender;
 
-use super::audio::{SoundOutlet, SoundStream};
+use super::audio::{Formats, SoundOutlet, SoundStream};
 use super::formats::REPAIR_WINDOW;
 use super::mux::Share;
 use super::offer::{self, Disabled, OfferError, OfferPlan};
@@ -240,6 +240,11 @@ fn media_engine(plan: &OfferPlan) -> webrtc::error::Result<MediaEngine> {
         // rejected, which some clients cannot read in a bundle.
         let opus = RTCRtpCodecParameters { rtp_codec: super::audio::codec(), payload_type };
         engine.register_codec(opus, RtpCodecKind::Audio)?;
+        if let Some(red) = plan.red {
+            let rtp_codec = super::audio::repeating(payload_type);
+            let red = RTCRtpCodecParameters { rtp_codec, payload_type: red };
+            engine.register_codec(red, RtpCodecKind::Audio)?;
+        }
         // Sound is acknowledged with the rest, and so is part of what is known of the path.
         let feedback = RTCPFeedback { typ: "transport-cc".to_owned(), parameter: String::new() };
         engine.register_feedback(feedback, RtpCodecKind::Audio);
@@ -323,7 +328,8 @@ async fn negotiate(
         Some((stream, writer, sender)) => {
             let payload_type = negotiated(&sender).await?.or(plan.opus);
             let payload_type = payload_type.ok_or_else(|| malformed("Opus has no number"))?;
-            Some(Arc::new(SoundOutlet::new(shared.clone(), stream, writer, payload_type)))
+            let formats = Formats { opus: payload_type, red: plan.red };
+            Some(Arc::new(SoundOutlet::new(shared.clone(), stream, writer, formats)))
         }
         None => None,
     };
@@ -438,7 +444,7 @@ fn finish_answer(sdp: &str, candidates: &[String], sides: Sides, disabled: &[Dis
                 text => line([text, ""]),
             }
             // The stack says only what both sides said of the format.
-            if let Some((number, _)) = format.filter(|_| audio) {
+            if let Some((number, _)) = format.filter(|(_, map)| audio && !map.starts_with("red/")) {
                 let said = super::audio::format(sides.sends, sides.takes);
                 if let Some(said) = said {
                     line(["a=fmtp:", &format!("{number} {said}")]);

@@ -83,6 +83,24 @@ pub(super) fn opus(section: &Section<'_>) -> Option<u8> {
     section.formats.iter().find(is_opus).map(|format| format.payload_type)
 }
 
+/// The payload type of repeated packets (RFC 2198) for a section whose client makes nothing of what Opus says of the packet
+/// before (RFC 7587 §6.1: that is so where it does not say otherwise).
+pub(super) fn repeats(section: &Section<'_>) -> Option<u8> {
+    let opus = opus(section)?;
+    let coded = section.formats.iter().find(|format| format.payload_type == opus)?;
+    if fmtp_value(coded.fmtp.unwrap_or_default(), "useinbandfec") == Some("1") {
+        return None;
+    }
+    let is_red = |format: &&Format<'_>| {
+        let mut of = format.fmtp.unwrap_or_default().split('/').map(payload_type);
+        is_free(format.payload_type)
+            && format.payload_type != opus
+            && format.map.is_some_and(|map| map.eq_ignore_ascii_case("red/48000/2"))
+            && of.all(|of| of == Some(opus))
+    };
+    section.formats.iter().find(is_red).map(|format| format.payload_type)
+}
+
 /// Whether RTP may have this payload type: RFC 5761 §4: 64 to 95 would be taken for RTCP; 35 to 63 and
 /// 96 to 127 are free.
 fn is_free(payload_type: u8) -> bool {

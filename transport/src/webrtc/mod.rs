@@ -23,6 +23,7 @@ mod formats;
 mod mux;
 mod offer;
 mod peer;
+mod red;
 mod shared;
 mod sink;
 mod socket;

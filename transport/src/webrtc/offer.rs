@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use media::{BitDepth, Codec, CodecSet};
 use thiserror::Error;
 
-use super::formats::{self, REPAIR_WINDOW, VideoFormat, opus};
+use super::formats::{self, REPAIR_WINDOW, VideoFormat, opus, repeats};
 
 /// Longest offer or trickle fragment, in bytes.
 pub const MAX_SDP: usize = 64 * 1024;
@@ -62,6 +62,8 @@ pub(super) struct OfferPlan {
     pub(super) video: VideoFormat,
     /// Payload type of Opus in the first audio section that has it.
     pub(super) opus: Option<u8>,
+    /// Payload type of repeated packets of that, where the first audio section wants those.
+    pub(super) red: Option<u8>,
     /// The first audio section has it and takes sound.
     pub(super) listens: bool,
     /// The same section has it and may send some.
@@ -329,12 +331,14 @@ pub(super) fn read(
     let first = offer.of_kind("audio").next().filter(|section| opus(section).is_some());
     let listens = first.is_some_and(|section| !section.is_deaf());
     let speaks = first.is_some_and(|section| !section.is_mute());
+    let red = first.and_then(repeats);
     let opus = offer.of_kind("audio").find_map(opus);
     let data = offer.of_kind("application").next().is_some();
     Ok(OfferPlan {
         sdp,
         video: video.clone(),
         opus,
+        red,
         listens,
         speaks,
         video_sections: u8::try_from(formats.len()).unwrap_or(u8::MAX),
@@ -477,7 +481,8 @@ fn rewrite(head: &[&str], sections: &[Section<'_>], video: &VideoFormat) -> Stri
             }
             "audio" => {
                 let refused = || foreign(section).map(|(format, _)| format);
-                opus(section).or_else(refused).unwrap_or(0).to_string()
+                let coded = opus(section).or_else(refused).unwrap_or(0).to_string();
+                repeats(section).into_iter().fold(coded, |all, red| format!("{all} {red}"))
             }
             _ => "webrtc-datachannel".to_owned(),
         };
@@ -547,6 +552,10 @@ fn rewrite_video(out: &mut String, section: &Section<'_>, video: &VideoFormat) {
 fn rewrite_audio(out: &mut String, section: &Section<'_>) {
     if let Some(format) = opus(section) {
         let _ = write!(out, "a=rtpmap:{format} opus/48000/2\r\n");
+        if let Some(red) = repeats(section) {
+            let of = format!("{format}/{format}");
+            let _ = write!(out, "a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {of}\r\n");
+        }
         let acknowledged = [format.to_string().as_str(), "*"]
             .iter()
             .any(|of| section.has(&format!("rtcp-fb:{of} transport-cc")));

@@ -120,6 +120,36 @@ fn refusals_say_what_is_wrong() {
 }
 
 #[test]
+fn packets_are_repeated_for_those_who_make_nothing_of_error_correction() {
+    let with = |map: &str, says: &str, red: &str| {
+        let data = CHROMIUM.find("m=application").unwrap();
+        let audio = format!(
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\na=mid:s\r\na=rtcp-mux\r\na=recvonly\r\n\
+             a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;{says}\r\n\
+             a=rtpmap:63 {map}\r\na=fmtp:63 {red}\r\n"
+        );
+        let offer = [&CHROMIUM[..data], &audio, &CHROMIUM[data..]].concat();
+        read(&offer.replacen("BUNDLE 0 1", "BUNDLE 0 1 s", 1)).unwrap()
+    };
+    let red = "red/48000/2";
+    for says in ["useinbandfec=0", "stereo=1"] {
+        let plan = with(red, says, "111/111");
+        assert_eq!((plan.opus, plan.red), (Some(111), Some(63)), "{says}");
+        assert!(plan.sdp.contains("SAVPF 111 63\r\n"), "{}", plan.sdp);
+        assert!(plan.sdp.contains("a=fmtp:63 111/111\r\n"), "{}", plan.sdp);
+        assert_eq!(read(&plan.sdp).unwrap(), plan);
+    }
+    for (map, says, of) in [
+        (red, "useinbandfec=1", "111/111"),
+        (red, "useinbandfec=0", "111/0"),
+        (red, "useinbandfec=0", ""),
+        ("red/8000", "useinbandfec=0", "111/111"),
+    ] {
+        assert_eq!(with(map, says, of).red, None, "{map} {says} {of}");
+    }
+}
+
+#[test]
 fn sound_is_for_offers_whose_first_section_of_it_takes_opus() {
     let video = CHROMIUM.find("m=video").unwrap();
     let data = video + CHROMIUM[video..].find("m=application").unwrap();

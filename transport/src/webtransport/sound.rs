@@ -10,17 +10,12 @@ use media::{AudioPacket, AudioSink, MediaTime, SendRefused};
 use wtransport::Connection;
 
 use super::connection::Shared;
-use crate::sound::datagram;
+use crate::sound::{MOST_BYTES, datagram, repeats};
 
-/// Packets between two looks at what the path loses: half a second.
+/// Packets between two looks at what the path loses: a quarter of a second or more.
 const LOOK: u32 = 50;
 /// Losses are an average of so many packets of QUIC.
 const WINDOW: f64 = 500.0;
-/// Lost packets from which the packet before is repeated, and the two before.
-const REPEATED: [f64; MOST_EARLIER] = [0.005, 0.08];
-/// Largest datagram with repeated packets: what every path takes (RFC 9000 §14), less what QUIC and HTTP/3
-/// put around.
-const MOST_BYTES: usize = 1_100;
 
 /// Where a session puts its sound.
 pub(super) struct SoundSink {
@@ -58,7 +53,7 @@ impl Loss {
             self.part = (self.part * WINDOW + new) / (WINDOW + of);
             LOOK
         });
-        REPEATED.iter().filter(|least| self.part >= **least).count()
+        repeats(self.part)
     }
 }
 
