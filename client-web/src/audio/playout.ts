@@ -1,31 +1,33 @@
 // Plays blocks of sound at their times: a ring of samples, and how far behind the newest it is read.
 //
 // Positions are samples on the source's timeline. How early a block comes before it is due, at the least of
-// two seconds, is the buffer's reserve; it is held at a margin, by playing a little slower or faster, which
+// two seconds, is the buffer's reserve; it is held at a margin (reserve.ts), by playing a little slower or faster, which
 // also follows clocks that drift apart. So the buffer is as long as the path's jitter and no longer. A block
 // that comes too late moves the whole playout back at once. `hold` delays beyond that, for a picture that
 // takes longer than the sound.
 //
 // Where samples are missing the last one fades, and what comes after fades in.
 
+import { QUANTUM, Reserve } from './reserve.ts';
+
 export const SAMPLE_RATE = 48_000;
 const CAPACITY = SAMPLE_RATE;
-/** Reserve at the least: two calls of the browser's audio thread, and the turn of a worker. */
-const MARGIN = 0.006 * SAMPLE_RATE;
 /** Before anything is known of the path. */
-const FIRST_RESERVE = 0.02 * SAMPLE_RATE;
-/** An error of the reserve that is left alone: correcting less than a call's length would never end. */
-const TOLERANCE = 0.003 * SAMPLE_RATE;
+const FIRST_RESERVE = 0.012 * SAMPLE_RATE;
+/** An error of the reserve that is left alone: the audio thread's turn makes so much of a difference. */
+const TOLERANCE = QUANTUM / 2;
 /** A larger one is not played through, but skipped: the browser's audio thread stood still, which was heard anyway. */
 const SKIP = 0.06 * SAMPLE_RATE;
 /** The same while nothing is to be heard; beyond what paths vary by, of which few blocks in silence tell little. */
 const SKIP_IN_SILENCE = 0.03 * SAMPLE_RATE;
+/** The same in the first second, in which the browser's audio thread begins, stands still and goes on; until a block is late. */
+const SKIP_AT_FIRST = 0.008 * SAMPLE_RATE;
+const FIRST = SAMPLE_RATE;
 /** Most change of speed: a tenth of a semitone, which nobody hears. */
 const MOST_CHANGE = 0.006;
 /** Seconds in which an error is to be gone, where that takes no more change. */
 const CORRECT_IN = 2;
 const FADE = 0.004 * SAMPLE_RATE;
-const WINDOW = SAMPLE_RATE;
 
 export interface PlayoutFigures {
   /** Samples that wait. */
@@ -52,7 +54,7 @@ export class Playout {
   private played = 0;
   /** The same when it was decided where to begin. */
   private begun = 0;
-  private least = { since: 0, now: Number.POSITIVE_INFINITY, before: Number.POSITIVE_INFINITY };
+  private readonly reserve = new Reserve();
   private counts = { late: 0, starved: 0, energy: 0 };
 
   /** Where it is on the source's timeline. */
@@ -82,11 +84,12 @@ export class Playout {
       this.forget();
     }
     if (at < this.end - CAPACITY / 2) return;
+    const follows = at === this.end;
     // Between blocks is silence.
     if (at > this.end) this.clear(this.end, at);
     this.write(at, left, right);
     this.end = Math.max(this.end, at + length);
-    this.steer(at - this.position);
+    this.steer(at - this.position, follows);
   }
 
   /** Fills what the browser plays next. */
@@ -121,28 +124,27 @@ export class Playout {
     this.position += played ? this.speed : 1;
   }
 
-  /** A block came so long before it is due. */
-  private steer(reserve: number): void {
+  /** A block came so long before it is due; whether it follows the one before it. */
+  private steer(reserve: number, follows: boolean): void {
     if (this.position === undefined) return;
-    const wanted = MARGIN + this.hold;
     if (reserve < 0) {
       // In silence nothing was waiting for it.
+      if (follows) this.reserve.late(this.played);
       if (this.gain > 0 || this.counts.energy > 0) this.counts.late += 1;
-      this.move(reserve - wanted);
+      this.move(reserve - this.reserve.margin - this.hold);
       return;
     }
-    if (this.played - this.least.since >= WINDOW) {
-      this.least = { since: this.played, now: Number.POSITIVE_INFINITY, before: this.least.now };
-    }
+    const wanted = this.reserve.margin + this.hold;
     // Nothing was played for some time: what is older would be overwritten before it is heard.
     if (reserve > CAPACITY / 2) {
       this.move(reserve - wanted);
       return;
     }
-    this.least.now = Math.min(this.least.now, reserve);
-    const error = Math.min(this.least.now, this.least.before) - wanted;
-    const known = Number.isFinite(this.least.before);
-    if (error > SKIP || (error > SKIP_IN_SILENCE && known && this.gain === 0)) {
+    const error = this.reserve.early(reserve, this.played) - wanted;
+    const begins = this.counts.late === 0 && this.played - this.begun < FIRST;
+    if (begins && this.reserve.newest - wanted > SKIP_AT_FIRST) {
+      this.move(this.reserve.newest - wanted);
+    } else if (error > SKIP || (error > SKIP_IN_SILENCE && this.reserve.isKnown && this.gain === 0)) {
       this.move(error);
     } else if (Math.abs(error) <= TOLERANCE) {
       this.speed = 1;
@@ -162,7 +164,7 @@ export class Playout {
 
   /** What was known of the reserve is true no more. */
   private forget(): void {
-    this.least = { since: this.played, now: Number.POSITIVE_INFINITY, before: Number.POSITIVE_INFINITY };
+    this.reserve.forget(this.played);
     this.speed = 1;
   }
 
