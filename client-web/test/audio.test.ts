@@ -21,14 +21,35 @@ describe('the browser\'s own buffer', () => {
     const haste = new Haste();
     expect(haste.hint).toBe(0);
     // A clock that is a ten-thousandth slow, read with an error of 3 ms.
-    for (let ms = 0; ms < 60_000; ms += 250) expect(haste.wasTooMuch(ms * 0.9999 + (ms % 500 === 0 ? 3 : -3), ms)).toBe(false);
+    for (let ms = 0; ms < 60_000; ms += 250) expect(haste.wantsAnother(ms * 0.9999 + (ms % 500 === 0 ? 3 : -3), ms, true)).toBe(false);
     // Ten minutes of suspension are none of it.
-    expect(haste.wasTooMuch(60_000, 660_000)).toBe(false);
+    expect(haste.wantsAnother(60_000, 660_000, true)).toBe(false);
     let looks = 0;
-    while (!haste.wasTooMuch(60_000 + 245 * looks, 660_000 + 250 * looks)) looks += 1;
+    while (!haste.wantsAnother(60_000 + 245 * looks, 660_000 + 250 * looks, false)) looks += 1;
     expect(looks).toBe(13);
     expect(haste.hint).toBe('interactive');
-    expect(haste.wasTooMuch(0, 700_000)).toBe(false);
+    expect(haste.wantsAnother(0, 700_000, true)).toBe(false);
+  });
+
+  it('is tried short again in a silence, later each time', () => {
+    const haste = new Haste();
+    let page = 0;
+    const runsDry = (): void => {
+      const from = page;
+      while (!haste.wantsAnother((page - from) / 2, page, false)) page += 250;
+      expect(haste.hint).toBe('interactive');
+    };
+    const waits = (): number => {
+      const from = page;
+      while (!haste.wantsAnother(0, page, page % 2_000 === 0)) page += 250;
+      expect([haste.hint, page % 2_000]).toEqual([0, 0]);
+      return Math.floor((page - from) / 60_000);
+    };
+    const minutes = Array.from({ length: 6 }, () => {
+      runsDry();
+      return waits();
+    });
+    expect(minutes).toEqual([1, 2, 4, 8, 16, 16]);
   });
 });
 

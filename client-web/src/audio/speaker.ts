@@ -163,11 +163,12 @@ export class Speaker {
   }
 
   private reported(context: AudioContext, report: PlayoutReport): void {
+    const quiet = report.energy === this.report?.energy;
     this.report = report;
     const picture = this.shownLately();
     const { contextTime, performanceTime } = context.getOutputTimestamp();
     if (contextTime === undefined || performanceTime === undefined || contextTime === 0) return;
-    if (this.haste.wasTooMuch(contextTime * 1000, performanceTime)) this.say({ type: 'leave' });
+    if (this.haste.wantsAnother(contextTime * 1000, performanceTime, quiet)) this.say({ type: 'leave' });
     if (picture === undefined || report.at === undefined) return;
     const heardAt = performanceTime + (report.contextTime - contextTime) * 1000;
     this.skew = skewMs({ samples: report.at, at: heardAt }, picture);
