@@ -20,8 +20,9 @@ const TOLERANCE = QUANTUM / 2;
 const SKIP = 0.06 * SAMPLE_RATE;
 /** The same while nothing is to be heard; beyond what paths vary by, of which few blocks in silence tell little. */
 const SKIP_IN_SILENCE = 0.03 * SAMPLE_RATE;
-/** The same in the first second, in which the browser's audio thread begins, stands still and goes on; until a block is late. */
-const SKIP_AT_FIRST = 0.008 * SAMPLE_RATE;
+// The same where all blocks come earlier than any before, or in the first second, in which the browser's audio thread begins,
+// stands still and goes on; until a block is late.
+const SKIP_SOON = 0.008 * SAMPLE_RATE;
 const FIRST = SAMPLE_RATE;
 /** Most change of speed: a tenth of a semitone, which nobody hears. */
 const MOST_CHANGE = 0.006;
@@ -142,8 +143,13 @@ export class Playout {
     }
     const error = this.reserve.early(reserve, this.played) - wanted;
     const begins = this.counts.late === 0 && this.played - this.begun < FIRST;
-    if (begins && this.reserve.newest - wanted > SKIP_AT_FIRST) {
-      this.move(this.reserve.newest - wanted);
+    const { newest, stood } = this.reserve;
+    if (begins && newest - wanted > SKIP_SOON) {
+      this.move(newest - wanted);
+    } else if (stood > SKIP_SOON) {
+      this.position += stood;
+      this.gain = 0;
+      this.reserve.skipped();
     } else if (error > SKIP || (error > SKIP_IN_SILENCE && this.reserve.isKnown && this.gain === 0)) {
       this.move(error);
     } else if (Math.abs(error) <= TOLERANCE) {

@@ -15,11 +15,22 @@ const CALM = 5 * 48_000;
 const WINDOW = 48_000;
 const BLOCKS = 8;
 
+/** Of this window and of the one before it. */
+interface Seen {
+  readonly now: number | undefined;
+  readonly before: number | undefined;
+}
+
+const NOTHING: Seen = { now: undefined, before: undefined };
+
 export class Reserve {
   private calls = FIRST;
   private calmSince = 0;
   private readonly blocks: number[] = [];
-  private least = { since: 0, now: Number.POSITIVE_INFINITY, before: Number.POSITIVE_INFINITY };
+  private least = NOTHING;
+  /** The most, of blocks before the newest ones. */
+  private most = NOTHING;
+  private since = 0;
 
   /** Samples that blocks are to come early by, at the least. */
   get margin(): number {
@@ -28,7 +39,7 @@ export class Reserve {
 
   /** Whether a whole window is known. */
   get isKnown(): boolean {
-    return Number.isFinite(this.least.before);
+    return this.least.before !== undefined;
   }
 
   /** The least of the newest blocks; nothing while there are few. */
@@ -36,17 +47,31 @@ export class Reserve {
     return this.blocks.length < BLOCKS ? 0 : Math.min(...this.blocks);
   }
 
+  /**
+   * Where all of the newest blocks came earlier than any before: by how many samples. A path that is uneven does not do that: the
+   * audio thread stood still, or the path is shorter from now on.
+   */
+  get stood(): number {
+    const most = larger(this.most.now, this.most.before);
+    return most === undefined || this.newest <= most ? 0 : Math.max(...this.blocks) - most;
+  }
+
   /** A block came so many samples early when so many had been played; yields the least of late. */
   early(samples: number, played: number): number {
-    if (played - this.least.since >= WINDOW) this.least = { since: played, now: Number.POSITIVE_INFINITY, before: this.least.now };
-    this.least.now = Math.min(this.least.now, samples);
+    if (played - this.since >= WINDOW) {
+      this.since = played;
+      this.least = { now: undefined, before: this.least.now };
+      this.most = { now: undefined, before: this.most.now };
+    }
+    const least = Math.min(this.least.now ?? samples, samples);
+    this.least = { ...this.least, now: least };
     this.blocks.push(samples);
-    if (this.blocks.length > BLOCKS) this.blocks.shift();
+    if (this.blocks.length > BLOCKS) this.most = { ...this.most, now: larger(this.most.now, this.blocks.shift()) };
     if (played - this.calmSince >= CALM) {
       this.calls = Math.max(LEAST, this.calls - 1);
       this.calmSince = played;
     }
-    return Math.min(this.least.now, this.least.before);
+    return Math.min(least, this.least.before ?? least);
   }
 
   /** A block that something waited for came late. By how much is of no matter: what comes often is in what is certain. */
@@ -55,9 +80,20 @@ export class Reserve {
     this.calmSince = played;
   }
 
-  /** What was known of blocks is true no more: all is moved. */
-  forget(played: number): void {
-    this.least = { since: played, now: Number.POSITIVE_INFINITY, before: Number.POSITIVE_INFINITY };
+  /** What the thread stood still for is skipped: blocks come as early as before. */
+  skipped(): void {
     this.blocks.length = 0;
   }
+
+  /** What was known of blocks is true no more: all is moved. */
+  forget(played: number): void {
+    this.since = played;
+    this.least = NOTHING;
+    this.most = NOTHING;
+    this.blocks.length = 0;
+  }
+}
+
+function larger(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.max(a, b);
 }
