@@ -13,7 +13,7 @@ use super::viewer::Whole;
 const AGAIN: Duration = Duration::from_millis(100);
 /// Requests for a packet before it is given up.
 const REQUESTS: u32 = 10;
-/// Packets missing at once above which Chromium gives them all up.
+/// Packets missing at once above which Chromium gives them all up, and asks for a keyframe.
 const MISSING: usize = 1_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct Assembler {
     lowest: Option<u64>,
     /// When each was last asked for, and how often.
     missing: BTreeMap<u64, (Option<MediaTime>, u32)>,
+    /// So many are missing that only a keyframe helps, which nobody asked for yet.
+    lost_all: bool,
 }
 
 impl Assembler {
@@ -66,6 +68,7 @@ impl Assembler {
                 self.newest = Some(number);
                 if self.missing.len() > MISSING {
                     self.missing.clear();
+                    self.lost_all = true;
                 }
             }
         }
@@ -87,6 +90,11 @@ impl Assembler {
             (*number & 0xffff) as u16
         })
         .collect()
+    }
+
+    /// Whether to ask for a keyframe, as too much is missing to ask for.
+    pub(crate) fn has_lost_all(&mut self) -> bool {
+        std::mem::take(&mut self.lost_all)
     }
 
     /// Frames before this number are over: shown, or left behind.
@@ -227,6 +235,20 @@ mod tests {
             (0..100).map(|n| assembler.requests(MediaTime::from_millis(n * 50)).len()).sum();
         assert_eq!(asked, REQUESTS as usize);
         assert!(assembler.missing.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_much_is_asked_for_by_a_keyframe_once() {
+        let (first, last) = (packets(1, 7), packets(1, 1_000));
+        for (after, is_too_much) in [(0, false), (40, true)] {
+            let mut assembler = Assembler::default();
+            feed(&mut assembler, &first[0]);
+            let (sequence, rest) = (last[0].0 + after, last[0].clone());
+            feed(&mut assembler, &(sequence, 9, rest.2, rest.3));
+            assert_eq!(assembler.has_lost_all(), is_too_much, "{sequence}");
+            assert!(!assembler.has_lost_all());
+            assert_eq!(assembler.requests(MediaTime::ZERO).is_empty(), is_too_much);
+        }
     }
 
     #[test]

@@ -106,6 +106,9 @@ struct Receiver {
 impl Receiver {
     async fn request(&mut self) {
         let Some(media_ssrc) = self.ssrc else { return };
+        if self.assembler.has_lost_all() {
+            self.peer.picture_loss(media_ssrc).await;
+        }
         let missing = self.assembler.requests(self.clock.now());
         if !missing.is_empty() {
             let nacks = nack_pairs_from_sequence_numbers(&missing);

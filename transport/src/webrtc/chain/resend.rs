@@ -12,7 +12,9 @@
 //!   It waits there for as long as packets were late and the rest of its frame may take, and for the acknowledgement of a
 //!   frame that was whole after all.
 //! - Requests are lost, too. A packet that the transport-wide feedback tells as lost, 31 ms later on average, is sent
-//!   again as if it had been asked for, if it was not.
+//!   again as if it had been asked for, if it was not. After an outage that is told too late for that, and a client that lacks
+//!   so much asks for nothing of it (libwebrtc above 1,000 packets): the frame is given up unless its acknowledgement comes
+//!   just after.
 //! - What comes too late is given up: its frame is reported as lost at once, so that the encoder goes back to
 //!   one before it with the next picture. Until that one is sent, nothing that was lost in between is sent again.
 //! - For what no frame to come needs, an empty packet is sent in its place. The client asks no more for
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, BytesMut};
+use media::FrameId;
 use rtc::interceptor::{Attribute, AttributedPacket, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
@@ -93,6 +96,12 @@ struct Due {
     what: What,
 }
 
+impl Due {
+    fn is_never(&self) -> bool {
+        matches!(self.what, What::Never)
+    }
+}
+
 #[derive(Clone, Copy)]
 enum What {
     /// It was not yet.
@@ -101,6 +110,8 @@ enum What {
     Copy,
     /// It was, so long ago that its frame should have been acknowledged: then, for the last time.
     Again(Option<Instant>),
+    /// It was never, and is not: it is too late.
+    Never,
 }
 
 struct Stream {
@@ -184,6 +195,10 @@ impl Link for Resend {
                 stream.due.pop_front_if(|due| due.at <= now)
             {
                 let body = match stream.track.fate(sequence) {
+                    Some(Fate::Needed(frame)) if matches!(what, What::Never) => {
+                        stream.give_up(frame, &self.shared);
+                        continue;
+                    }
                     Some(Fate::Needed(_)) => Body::Whole,
                     Some(Fate::Void { .. }) => Body::Empty,
                     Some(Fate::GivenUp | Fate::Forgotten) | None => continue,
@@ -193,6 +208,7 @@ impl Link for Resend {
                         stream.send_twice(sequence, now, body, self.shared.round_trip(), out);
                     }
                     What::Copy => stream.send(sequence, now, body, out),
+                    What::Never => {}
                     What::Again(last) => {
                         // Unless it was asked for meanwhile.
                         if stream.find(sequence).is_some_and(|kept| kept.resent == last) {
@@ -253,8 +269,7 @@ impl Stream {
                 let in_time =
                     |kept: &mut Kept| now.saturating_duration_since(kept.at) <= deadline(shared);
                 if matches!(self.by, By::Nothing) || !self.find(sequence).is_some_and(in_time) {
-                    self.track.give_up(frame);
-                    shared.events.frame_lost(self.track.params.id, frame);
+                    self.give_up(frame, shared);
                 } else if self.is_due(sequence, now, shared) {
                     let late = shared.reordering();
                     let wait = late + self.rest_of_frame(sequence) + DECODED_IN;
@@ -283,15 +298,25 @@ impl Stream {
         interval.mul_f64(after as f64 / (before + 1 + after) as f64)
     }
 
+    /// The frame does not come.
+    fn give_up(&self, frame: FrameId, shared: &Shared) {
+        self.track.give_up(frame);
+        shared.events.frame_lost(self.track.params.id, frame);
+    }
+
     /// The client lacks a packet, by its feedback. Where it asked for it as well, that was answered.
     fn missed(&mut self, sequence: u16, now: Instant, shared: &Shared, out: &mut Belt) {
-        let is_needed = matches!(self.track.fate(sequence), Some(Fate::Needed(_)));
-        let is_unasked = |kept: &mut Kept| {
-            kept.resent.is_none() && now.saturating_duration_since(kept.at) <= deadline(shared)
-        };
-        if is_needed && self.find(sequence).is_some_and(is_unasked) {
+        if !matches!(self.track.fate(sequence), Some(Fate::Needed(_))) {
+            return;
+        }
+        let Some(kept) = self.find(sequence).filter(|kept| kept.resent.is_none()) else { return };
+        if now.saturating_duration_since(kept.at) <= deadline(shared) {
             self.is_due(sequence, now, shared);
             self.send_twice(sequence, now, Body::Whole, shared.round_trip(), out);
+        } else if self.track.is_acknowledged() && !self.due.iter().any(Due::is_never) {
+            // Where repair packets made it whole, the acknowledgement comes with this or just after. The oldest is told first,
+            // and those after it need it.
+            self.send_at(now + COPY_AFTER, sequence, What::Never);
         }
     }
 
@@ -427,7 +452,7 @@ fn deadline(shared: &Shared) -> Duration {
 mod tests {
     use std::task::{Context, Poll, Waker};
 
-    use media::{Acks, FrameAck, FrameId, FrameState, MediaTime, TrackId, TransportEvent};
+    use media::{Acks, FrameAck, FrameState, MediaTime, TrackId, TransportEvent};
     use rtc::interceptor::{RTCPFeedback, RTPHeaderExtension};
     use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
 
@@ -622,9 +647,23 @@ mod tests {
         assert_eq!(tell(&mut bench, &[4, 7, 7, 40], 61), [(7, true)], "40 was never sent");
         assert_eq!(resent(&bench.wait(80)), [(7, true)]);
         assert!(tell(&mut bench, &[], 81).is_empty());
-        // Beyond the deadline it is for the client to say that it still lacks it.
+        // Beyond the deadline it is for a client that acknowledges nothing to say that it still lacks it.
         assert!(tell(&mut bench, &[10], 151).is_empty());
+        assert!(bench.wait(200).is_empty());
         assert_eq!(bench.lost(), None);
+        // Of another one it is given up, unless its frame comes to be acknowledged, or it was sent again.
+        bench.decode(2);
+        assert!(tell(&mut bench, &[10, 13], 201).is_empty());
+        bench.decode(4);
+        assert!(bench.wait(213).is_empty());
+        assert_eq!(bench.lost(), None);
+        assert!(tell(&mut bench, &[16, 19, 22], 214).is_empty());
+        assert!(bench.wait(225).is_empty());
+        assert_eq!(bench.lost(), None, "not yet");
+        assert!(bench.wait(226).is_empty());
+        assert_eq!(bench.lost(), Some((5, 5)));
+        assert!(tell(&mut bench, &[22], 240).is_empty() && bench.wait(300).is_empty());
+        assert_eq!(bench.lost(), None, "all that needs it was given up with it");
     }
 
     #[test]
