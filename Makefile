@@ -108,7 +108,7 @@ bench-money:
 soak: setup-test page
 	cargo build --workspace --bins --locked
 	NEARLIGHT_SESSIONS=1000 cargo test --workspace --locked --test leaks many_sessions
-	NEARLIGHT_RESUMES=1000 cargo test --workspace --locked --test resume
+	NEARLIGHT_RESUMES=1000 cargo test --workspace --locked --test resume -- --nocapture
 	NEARLIGHT_KILLS=1000 cargo test --workspace --locked --test crash
 	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --test cycles
 	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --lib started_ahead_goes_on

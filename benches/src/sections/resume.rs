@@ -10,6 +10,8 @@ use crate::Bench;
 use crate::figures::Findings;
 use crate::host::{MOVING, play_url};
 
+/// From when the network is back until there is a picture, at most. Milliseconds.
+const GOAL: f64 = 400.0;
 /// How long nothing passes: longer than either side takes for a pause, shorter than either waits.
 const DOWN: Duration = Duration::from_secs(4);
 const TRANSPORTS: [&str; 2] = [WEBRTC, WEBTRANSPORT];
@@ -25,6 +27,8 @@ pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
             let resumed = bench.browser()?.resumes(&url, what, count, DOWN)?;
             // A page that gave up on the transport measured the other one.
             ensure!(resumed.kind == transport, "{what}: {transport} became {}", resumed.kind);
+            let beyond = resumed.taken.iter().filter(|taken| **taken > GOAL).count();
+            findings.put(format!("resume.{transport}.{what}.beyond"), "", beyond as f64);
             findings.spread(&format!("resume.{transport}.{what}"), "ms", resumed.taken);
         }
     }
