@@ -75,6 +75,8 @@ export interface WebSocketAddress {
 
 /** Names the player to the node: not in the address, which others log. */
 const PLAYER = 'nearlight-player';
+/** The header by which the node knows connections of one race. */
+const RACE = 'nearlight-race';
 
 /** A request that takes longer than this has failed. */
 const TIMEOUT_MS = 10_000;
@@ -318,13 +320,10 @@ export class Api {
     await this.fetcher(new URL('icon.svg', this.base).href, { method: 'HEAD', mode: 'no-cors', credentials: 'omit', cache: 'no-store', signal });
   }
 
-  /** Offers a connection (WHEP). */
-  async offer(session: Session, sdp: string, signal: AbortSignal): Promise<Answer> {
-    const response = await this.request(
-      session.whep_url,
-      { method: 'POST', headers: { 'content-type': 'application/sdp' }, body: sdp, signal },
-      session,
-    );
+  /** Offers a connection (WHEP), which may take part in a race. */
+  async offer(session: Session, sdp: string, signal: AbortSignal, race?: number): Promise<Answer> {
+    const headers = { 'content-type': 'application/sdp', ...(race === undefined ? {} : { [RACE]: String(race) }) };
+    const response = await this.request(session.whep_url, { method: 'POST', headers, body: sdp, signal }, session);
     const location = response.headers.get('location');
     return {
       sdp: await response.text(),

@@ -6,6 +6,7 @@ import type { ConnectionEvents, SessionConnection, Signalling } from '../src/ses
 import { offerDescriptor, type HeaderExtension } from '../src/session/extensions.ts';
 import { leaveBehind, takeUp } from '../src/session/kept.ts';
 import { GIVE_UP_MS, PICTURE_MS, PlaySession } from '../src/session/play.ts';
+import { HEAD_START_MS } from '../src/session/race.ts';
 import { CONNECT_MS } from '../src/session/refusal.ts';
 import type { Taken } from '../src/session/events.ts';
 import type { TicketLink } from '../src/settings.ts';
@@ -33,6 +34,8 @@ class FakeConnection implements SessionConnection {
   acknowledged = 0;
   /** Since when pictures come; now, where nothing is said. */
   streamAt: Micros | undefined;
+  waits = false;
+  races: string[] = [];
   probed = 0;
   readonly said: ClientMessage[] = [];
   readonly spoken: (MediaStreamTrack | undefined)[] = [];
@@ -43,7 +46,11 @@ class FakeConnection implements SessionConnection {
     if (this.kind === 'webrtc') {
       await node.offer('v=0');
     } else {
-      await (this.kind === 'websocket' ? node.webSocket() : node.webTransport());
+      const { url } = await (this.kind === 'websocket' ? node.webSocket() : node.webTransport());
+      const race = new URL(url).searchParams.get('race');
+      if (race !== null) this.races.push(race);
+      // For good: its handshake takes longer than a test.
+      if (this.waits) await new Promise(() => undefined);
       if (this.fails !== undefined) throw new TransportFailed(this.kind, this.fails);
       this.events.onStream(this.streamAt ?? clientNow());
     }
@@ -122,6 +129,8 @@ interface Scene {
   readonly log: string[];
   readonly states: PlayState[];
   readonly taken: Taken[];
+  /** The races that connections said they are of. */
+  readonly races: string[];
   /** How many requests had been made when WebTransport was prepared. */
   readonly prepared: number[];
   /** One is shown that came by the newest connection, or one with these times. */
@@ -141,6 +150,8 @@ interface Means {
   readonly fails?: string;
   /** The same of a WebSocket. */
   readonly refuses?: string;
+  /** WebTransport is not there before a test says so. */
+  readonly waits?: boolean;
   /** Since when its pictures come. */
   readonly streamAt?: Micros;
   /** What the page before left. */
@@ -149,12 +160,15 @@ interface Means {
   readonly reachable?: () => boolean;
 }
 
-function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks = {}, abilities = ABLE, fails, refuses, streamAt, left, reachable = () => true }: Means = {}): Scene {
+function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks = {}, abilities = ABLE, fails, refuses, waits = false, streamAt, left, reachable = () => true }: Means = {}): Scene {
   const [connections, log, states, taken, prepared]: [FakeConnection[], string[], PlayState[], Taken[], number[]] = [[], [], [], [], []];
+  const races: string[] = [];
   const make = (kind: TransportKind) => (events: ConnectionEvents): FakeConnection => {
     const made = new FakeConnection(events, log, `connection ${connections.length + 1}`, kind);
     made.fails = kind === 'websocket' ? refuses : fails;
     made.streamAt = streamAt;
+    made.waits = waits;
+    made.races = races;
     connections.push(made);
     return made;
   };
@@ -165,6 +179,8 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     // A page that knocks.
     if (method === 'HEAD') return reachable() ? Promise.resolve(new Response()) : Promise.reject(new TypeError('no network'));
     log.push(`${method} ${path}`);
+    const race = new Headers(init?.headers).get('nearlight-race');
+    if (race !== null) races.push(race);
     const own = respond(method, path);
     if (own !== undefined) return Promise.resolve(own);
     if (method === 'DELETE') return Promise.resolve(new Response(null, { status: 204 }));
@@ -184,7 +200,7 @@ function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', resp
     if (last === undefined) throw new Error('no connection was made');
     return last;
   };
-  return { play, connections, log, states, taken, prepared, picture, newest };
+  return { play, connections, log, states, taken, races, prepared, picture, newest };
 }
 
 /** Runs a session until it waits for something. */
@@ -653,8 +669,9 @@ describe('the transport', () => {
   it('is refused where none brings a picture', async () => {
     const scene = asked({ wish: 'auto', fails: 'did not connect' });
     await start(scene);
-    await pass(CONNECT_MS);
-    expect(kinds(scene)).toEqual(['webrtc', 'webtransport', 'webrtc']);
+    await pass(HEAD_START_MS);
+    expect(kinds(scene)).toEqual(['webrtc', 'webtransport']);
+    expect(scene.connections.map(({ closed }) => closed)).toEqual([false, true]);
     // Nothing else is left to be tried.
     await pass(PICTURE_MS);
     expect(scene.play.state).toMatchObject({ name: 'refused', reason: 'no-media' });
@@ -666,20 +683,60 @@ describe('the transport', () => {
   it('is a WebSocket where neither WebRTC nor WebTransport connects, and the node is told why', async () => {
     const scene = setUp('demo', sockets, { wish: 'auto', fails: 'did not connect' });
     await start(scene);
-    await pass(CONNECT_MS);
+    await pass(HEAD_START_MS);
     expect(kinds(scene)).toEqual(['webrtc', 'webtransport', 'websocket']);
+    expect(scene.connections.map(({ closed }) => closed)).toEqual([true, true, false]);
     expect(scene.log.filter((line) => line.endsWith('socket'))).toEqual(['POST sessions/a/socket']);
     scene.newest().open();
     scene.picture();
     await pass();
     expect(scene.play.state.name).toBe('live');
-    const reason = 'WebRTC did not connect within 6 s, WebTransport did not connect; decodes H264, VP8';
+    const reason = 'WebRTC did not connect within 0.3 s, WebTransport did not connect; decodes H264, VP8';
     expect(scene.newest().said).toContainEqual({ type: 'transport', kind: 'websocket', reason });
     // It is made again after a break.
     scene.newest().events.onBroken();
     await pass(10);
     expect(scene.newest().kind).toBe('websocket');
     scene.play.leave();
+  });
+
+  it('is one at once after that, beside WebRTC, which is tried again and not waited for', async () => {
+    const scene = setUp('demo', sockets, { wish: 'auto', fails: 'did not connect' });
+    await start(scene);
+    await pass(HEAD_START_MS);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    scene.newest().events.onBroken();
+    await pass(10);
+    expect(kinds(scene).slice(3)).toEqual(['webrtc', 'websocket']);
+    scene.newest().open();
+    scene.picture();
+    await pass();
+    expect(scene.taken.at(-1)).toMatchObject({ kind: 'websocket', reason: expect.stringMatching(/^WebRTC did not connect in time here before, /) as string });
+    expect(scene.play.state.name).toBe('live');
+  });
+
+  it('is WebRTC where that is there before the next one, which costs nothing', async () => {
+    const scene = setUp('demo', sockets, { wish: 'auto', waits: true });
+    await start(scene);
+    await pass(HEAD_START_MS);
+    expect(kinds(scene)).toEqual(['webrtc', 'webtransport']);
+    const [webrtc, webtransport] = scene.connections;
+    webrtc?.open();
+    expect([webrtc?.closed, webtransport?.closed]).toEqual([false, true]);
+    scene.picture({ decodedAt: clientNow() });
+    await pass(HEAD_START_MS * 2);
+    expect(kinds(scene)).toEqual(['webrtc', 'webtransport']);
+    expect(scene.taken).toEqual([{ kind: 'webrtc', reason: 'the default', connectMs: 7 }]);
+    expect(scene.play.state.name).toBe('live');
+    // Connections of one race say so to the node, and no other one says the same.
+    const [of, with_] = scene.races;
+    expect(of).toMatch(/^\d+$/);
+    expect(with_).toBe(of);
+    scene.play.leave();
+    await pass();
+    expect(scene.log).toContain('DELETE sessions/a');
   });
 
   it('is one at once where the browser says that WebRTC cannot connect', async () => {

@@ -315,7 +315,8 @@ const fn number(codec: Codec) -> u8 {
 /// `/wt/SESSION?ticket=TICKET&decodes=H264,VP9&decodes10=H265`.
 ///
 /// The node's answer to the session's request has the path up to the ticket; the client appends what it
-/// decodes in 8 and in 10 bits a sample, by the names of RTP. Without `decodes` it is taken to decode H.264.
+/// decodes in 8 and in 10 bits a sample, by the names of RTP. Without `decodes` it is taken to decode H.264. One that
+/// races several connections appends `&race=NUMBER` to all of them, and is served by whichever is connected first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectPath {
     /// The session.
@@ -326,6 +327,8 @@ pub struct ConnectPath {
     pub eight: CodecSet,
     /// And in 10.
     pub ten: CodecSet,
+    /// The race that it takes part in.
+    pub race: Option<u32>,
 }
 
 /// Why the path of a request is refused. What stands in it is not repeated: it holds a secret.
@@ -371,13 +374,14 @@ impl ConnectPath {
         }
         let is_word =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let (mut ticket, mut eight, mut ten) = (None, None, None);
+        let (mut ticket, mut eight, mut ten, mut race) = (None, None, None, None);
         for pair in query.split('&') {
             // A name that is there twice says two things; one that is unknown may come with a later version.
             let twice = match pair.split_once('=').ok_or(PathError::Other)? {
                 ("ticket", text) => ticket.replace(text).is_some(),
                 ("decodes", names) => eight.replace(codecs(names)?).is_some(),
                 ("decodes10", names) => ten.replace(codecs(names)?).is_some(),
+                ("race", text) => race.replace(number_of_race(text)?).is_some(),
                 _ => false,
             };
             if twice {
@@ -390,8 +394,15 @@ impl ConnectPath {
             ticket: ticket.ok_or(PathError::Other)?.to_owned(),
             eight: eight.unwrap_or_else(|| CodecSet::of(&[Codec::H264])),
             ten: ten.unwrap_or_default(),
+            race,
         })
     }
+}
+
+/// Digits alone: what is read says the same again.
+fn number_of_race(text: &str) -> Result<u32, PathError> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number).ok_or(PathError::Other)
 }
 
 /// A list of codecs with commas between; empty for none.
@@ -488,11 +499,11 @@ mod tests {
         let plain = ConnectPath::parse(&text).unwrap();
         assert_eq!((plain.session.as_str(), plain.ticket.as_str()), ("ab12", "cd34"));
         assert_eq!(plain.eight, CodecSet::of(&[Codec::H264]));
-        assert_eq!(plain.ten, CodecSet::default());
-        let all = format!("{text}&decodes=VP8,AV1&decodes10=H265&later=1");
+        assert_eq!((plain.ten, plain.race), (CodecSet::default(), None));
+        let all = format!("{text}&decodes=VP8,AV1&decodes10=H265&later=1&race=4294967295");
         let all = ConnectPath::parse(&all).unwrap();
         assert_eq!(all.eight, CodecSet::of(&[Codec::Vp8, Codec::Av1]));
-        assert_eq!(all.ten, CodecSet::of(&[Codec::H265]));
+        assert_eq!((all.ten, all.race), (CodecSet::of(&[Codec::H265]), Some(u32::MAX)));
         assert_eq!(
             ConnectPath::parse(&format!("{text}&decodes=")).unwrap().eight,
             CodecSet::default()
@@ -517,6 +528,10 @@ mod tests {
             "wt/a?ticket=b",
             "/wt/a?ticket=b&decodes=VP8&decodes=VP8",
             "/wt/ä?ticket=b",
+            "/wt/a?ticket=b&race=",
+            "/wt/a?ticket=b&race=+1",
+            "/wt/a?ticket=b&race=4294967296",
+            "/wt/a?ticket=b&race=1&race=1",
         ] {
             assert_eq!(ConnectPath::parse(other), Err(PathError::Other), "{other}");
         }

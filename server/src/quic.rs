@@ -25,7 +25,7 @@ use crate::caller::{Caller, Refused};
 use crate::config::{Config, Tls};
 use crate::http::is_allowed_origin;
 use crate::node::Node;
-use crate::registry::{Entry, Handle, ViewerEntry};
+use crate::registry::{Asked, Entry, Handle, ViewerEntry};
 use crate::tls::{self, WatchedFiles};
 
 /// Clients that are being looked at. Each takes milliseconds, or two seconds if it does not take a refusal.
@@ -218,9 +218,9 @@ async fn receive(node: Arc<Node>, offer: Arc<Offer>, stop: CancellationToken) {
 /// Passes a client on to its session, or refuses it.
 async fn look_at(node: &Node, request: Request) {
     let refused = match admit(node, &request) {
-        Ok((guest, decodes)) => {
+        Ok((guest, asked)) => {
             let caller = Caller::WebTransport(Box::new(request));
-            match guest.handle().take(caller, decodes) {
+            match guest.handle().take(caller, asked) {
                 Ok(()) => return,
                 Err(caller) => (caller, Refused::Busy, "the session is busy or over"),
             }
@@ -248,8 +248,8 @@ impl Guest {
     }
 }
 
-/// Whom a client may connect as, and what it decodes; or why not, for the log.
-fn admit(node: &Node, request: &Request) -> Result<(Guest, Decodes), &'static str> {
+/// Whom a client may connect as, and what it asks for; or why not, for the log.
+fn admit(node: &Node, request: &Request) -> Result<(Guest, Asked), &'static str> {
     // Clients that are no browsers name none; a page cannot leave it out.
     if let Some(origin) = request.origin()
         && !is_allowed_origin(node, origin, request.authority())
@@ -265,5 +265,6 @@ fn admit(node: &Node, request: &Request) -> Result<(Guest, Decodes), &'static st
         Guest::Viewer(viewer) => Scope::ConnectViewer(viewer.id.clone()),
     };
     node.check_token(&path.ticket, &scope).map_err(|_| "a ticket that is no good")?;
-    Ok((guest, Decodes { eight: path.eight, ten: path.ten }))
+    let decodes = Decodes { eight: path.eight, ten: path.ten };
+    Ok((guest, Asked { decodes, race: path.race }))
 }

@@ -29,14 +29,23 @@ const REMEMBERED: usize = 256;
 /// with a conflict, and the client asks again.
 #[derive(Debug)]
 pub enum Command {
-    /// Answer this offer.
-    Connect(String, oneshot::Sender<Result<Answer, ConnectError>>),
-    /// Take this client, which decodes so much, in place of the one there is.
-    Accept(Caller, Decodes),
+    /// Answer this offer, which may take part in a race.
+    Connect(String, Option<u32>, oneshot::Sender<Result<Answer, ConnectError>>),
+    /// Take this client in place of the one there is.
+    Accept(Caller, Asked),
     /// Add candidates to the connection of this name.
     Trickle(String, String, oneshot::Sender<Result<(), TrickleError>>),
     /// End, because somebody wants it.
     Stop(StoppedBy),
+}
+
+/// What a client that needs no offer says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// What it decodes.
+    pub decodes: Decodes,
+    /// The race that it takes part in: the first of a race that is connected stays, and the rest are refused.
+    pub race: Option<u32>,
 }
 
 /// The answer to an offer.
@@ -58,6 +67,9 @@ pub enum ConnectError {
     /// Another offer is being answered.
     #[error("another offer is being answered")]
     Busy,
+    /// The client is connected by another connection of the same race.
+    #[error("another connection of this client was quicker")]
+    Outrun,
     /// It is not SDP.
     #[error("{0}")]
     Malformed(String),
@@ -209,12 +221,14 @@ impl Handle {
     ///
     /// # Errors
     /// See [`ConnectError`].
-    pub async fn connect(&self, offer: String) -> Result<Answer, ConnectError> {
+    pub async fn connect(&self, offer: String, race: Option<u32>) -> Result<Answer, ConnectError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Command::Connect(offer, reply)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => ConnectError::Busy,
-            mpsc::error::TrySendError::Closed(_) => ConnectError::Ended,
-        })?;
+        self.commands.try_send(Command::Connect(offer, race, reply)).map_err(
+            |error| match error {
+                mpsc::error::TrySendError::Full(_) => ConnectError::Busy,
+                mpsc::error::TrySendError::Closed(_) => ConnectError::Ended,
+            },
+        )?;
         answer.await.unwrap_or(Err(ConnectError::Ended))
     }
 
@@ -222,8 +236,8 @@ impl Handle {
     ///
     /// # Errors
     /// Gives it back when the session is over or has too much to do.
-    pub fn take(&self, caller: Caller, decodes: Decodes) -> Result<(), Caller> {
-        self.commands.try_send(Command::Accept(caller, decodes)).map_err(|error| {
+    pub fn take(&self, caller: Caller, asked: Asked) -> Result<(), Caller> {
+        self.commands.try_send(Command::Accept(caller, asked)).map_err(|error| {
             match error.into_inner() {
                 Command::Accept(caller, _) => caller,
                 _ => unreachable!("what was sent comes back"),
@@ -386,7 +400,10 @@ mod tests {
         assert!(!entry.handle.is_over());
         drop(mailbox);
         assert_eq!(entry.handle.status().reason.as_deref(), Some("the session failed"));
-        assert!(matches!(entry.handle.connect(String::new()).await, Err(ConnectError::Ended)));
+        assert!(matches!(
+            entry.handle.connect(String::new(), None).await,
+            Err(ConnectError::Ended)
+        ));
         assert_eq!(entry.handle.stop(StoppedBy::Client).await, Err(AlreadyEnded));
     }
 

@@ -205,6 +205,43 @@ async fn a_session_changes_its_transport_and_back_without_a_restart() {
     server.shut_down().await;
 }
 
+/// What an offer of this race is answered.
+async fn offers(node: &Arc<Node>, session: &Session, race: &str) -> common::Reply {
+    let (_client, offer) = client::Client::offer(client::Wish::PAGE).await;
+    let asked = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(offer);
+    asked.header("nearlight-race", race).of(node).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_connections_of_one_race_the_first_that_is_connected_stays() {
+    let server = server(&[]).await;
+    let node = server.node();
+    let (session, first) = session(node).await;
+    // One that is answered and not connected is overtaken.
+    assert_eq!(offers(node, &session, "7").await.status, 201);
+    let quick = first.connect("&race=7").await.expect("a connection");
+    begins(&quick).await;
+    for slow in ["7", "4294967295"] {
+        let reply = offers(node, &session, slow).await;
+        if slow == "7" {
+            let why = reply.problem(409, "conflict");
+            assert_eq!(why, "another connection of this client was quicker");
+            // What is refused costs the session nothing.
+            quick.frame().await;
+            let late = address(node, &session).await.connect("&race=7").await;
+            assert!(late.is_none(), "another one of the race");
+            quick.frame().await;
+        } else {
+            assert_eq!(reply.status, 201, "another race: {}", reply.text());
+            assert!(quick.closed().await.contains("closed by the server"));
+        }
+    }
+    offers(node, &session, "-1").await.problem(400, "bad-request");
+    assert!(metric(node, "nearlight_connections_total{transport=\"webtransport\"} 1"));
+    assert!(metric(node, "nearlight_connections_total{transport=\"webrtc\"} 2"));
+    server.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_offer_it_says_so() {
     let server = server(&["webtransport.enabled=false"]).await;

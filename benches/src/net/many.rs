@@ -134,7 +134,7 @@ fn round(server: &Runtime, clients: &Runtime, count: usize, length: Duration) ->
     let mut kept = Vec::new();
     let mut join = |handle: &server::registry::Handle| -> Result<()> {
         let (mut client, offer) = clients.block_on(Client::offer(Wish::PLAYER));
-        let answer = server.block_on(handle.connect(offer))?;
+        let answer = server.block_on(handle.connect(offer, None))?;
         clients.block_on(async {
             let (sdp, codec) = (answer.sdp, Codec::H264);
             client.accept(&Answer { sdp, codec, video_tracks: 1, data_channels: false }).await;

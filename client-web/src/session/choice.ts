@@ -1,14 +1,16 @@
 // Which transport a session takes, and why. WebRTC is what every browser has, and the default. WebTransport
 // saves the browser's jitter buffer, and needs WebCodecs, a canvas in a worker and an open UDP port: whether
 // that is open is found out by trying, with a limit. A WebSocket passes wherever the page does, and is the last resort:
-// what is late there holds up what comes after it. Each takes over where those before it cannot be had.
+// what is late there holds up what comes after it. Those that can be had race, in this order (race.ts):
 //
-//   wish, abilities, node ──▶ what is wished ── cannot be had ──▶ webrtc ──▶ webtransport ──▶ websocket
-//                                             (until FORGIVE_MS have passed)
+//   wish, abilities, node ──▶ what is wished ── head start ──▶ webrtc ──▶ webtransport ──▶ websocket
 //
-// WebRTC cannot be had where it answers and does not connect, or brings no picture; the others where they do not
-// connect or cannot decode, WebTransport also where it breaks twice.
+// What failed is left out until FORGIVE_MS have passed: WebRTC where it says so, or is connected and brings no picture, the
+// others where they do not connect or cannot decode, WebTransport also where it breaks twice. What was merely slower than
+// one that came after it gets no head start for a while (doubts.ts).
 import type { VideoCodec } from '../quic/codec.ts';
+import { Doubts } from './doubts.ts';
+import type { Entrant } from './race.ts';
 
 export type TransportKind = 'webrtc' | 'webtransport' | 'websocket';
 /** Those that bring frames whole, for a decoder of ours. */
@@ -70,7 +72,7 @@ export class TransportChoice {
   private byHand = false;
 
   /** `lacks` is what this browser is known to lack; nothing while it may have all. */
-  constructor(private wish: TransportWish, private readonly lacks: Lacks) {}
+  constructor(private wish: TransportWish, private readonly lacks: Lacks, private readonly doubts = new Doubts(() => localStorage, () => Date.now())) {}
 
   /** Whether the next connection will be WebRTC's, whatever the node says. */
   isSettled(now: number): boolean {
@@ -85,17 +87,36 @@ export class TransportChoice {
   }
 
   choose(abilities: Abilities, node: Offered, now: number): Chosen {
-    const obstacles: string[] = [];
-    for (const kind of this.order) {
-      const obstacle = this.obstacle(kind, abilities, node, now);
-      if (obstacle === undefined) {
-        const why = obstacles.length === 0 ? this.why : obstacles.join(', ');
-        return { kind, reason: kind === 'webrtc' ? why : `${why}; decodes ${abilities.decodes.join(', ')}` };
-      }
-      obstacles.push(obstacle);
-    }
+    const first = this.order.find((kind) => this.obstacle(kind, abilities, node, now) === undefined);
+    if (first !== undefined) return { kind: first, reason: this.reason(first, new Map(), abilities, node, now) };
     // What failed may do better the next time, and is what every browser has.
-    return { kind: DEFAULT, reason: this.wanted === DEFAULT ? this.why : (obstacles[0] ?? this.why) };
+    const obstacle = this.wanted === DEFAULT ? undefined : this.obstacle(this.wanted, abilities, node, now);
+    return { kind: DEFAULT, reason: obstacle ?? this.why };
+  }
+
+  /** Those that race, in order; `first` has begun, whatever speaks against it. */
+  entrants(first: TransportKind, abilities: Abilities, node: Offered, now: number): readonly Entrant[] {
+    const others = this.order.filter((kind) => kind !== first && this.obstacle(kind, abilities, node, now) === undefined);
+    return [first, ...others].map((kind) => ({ kind, isDoubted: this.doubts.has(kind), isAsked: this.wish === kind }));
+  }
+
+  /** Why it is this one, where those that are `slow` were given so many milliseconds. */
+  reason(kind: TransportKind, slow: ReadonlyMap<TransportKind, number>, abilities: Abilities, node: Offered, now: number): string {
+    const before = this.order.slice(0, Math.max(this.order.indexOf(kind), 0));
+    const obstacles = before.map((other) => this.obstacle(other, abilities, node, now) ?? this.slowness(other, slow.get(other)));
+    const why = obstacles.filter((obstacle) => obstacle !== undefined).join(', ') || this.why;
+    return kind === 'webrtc' ? why : `${why}; decodes ${abilities.decodes.join(', ')}`;
+  }
+
+  /** This one was connected first; those that are `slow` had been given their time. */
+  won(kind: TransportKind, slow: Iterable<TransportKind>): void {
+    this.doubts.remove(kind);
+    for (const other of slow) this.doubts.add(other);
+  }
+
+  private slowness(kind: TransportKind, ms: number | undefined): string | undefined {
+    if (ms === undefined) return undefined;
+    return `${TITLES[kind]} did not connect ${this.doubts.has(kind) ? 'in time here before' : `within ${(ms / 1000).toFixed(1)} s`}`;
   }
 
   /** Whether something else than WebRTC can be had. */

@@ -10,8 +10,9 @@ import type { Decoded } from '../video/reports.ts';
 import { parseServerMessage } from '../wire/control.ts';
 import type { ClientMessage, Quality, Session, View } from '../wire/index.ts';
 import { pause, pauseBefore } from './backoff.ts';
-import type { TransportFailed, TransportKind } from './choice.ts';
-import type { PathAverages, SessionConnection, Signalling } from './connection.ts';
+import { TransportFailed, type TransportKind } from './choice.ts';
+import type { ConnectionEvents, PathAverages, SessionConnection } from './connection.ts';
+import { Contest } from './contest.ts';
 import type { PlayEvents, StartTimes } from './events.ts';
 import { CONNECT_MS, ConnectionLost, refusal, type Lost } from './refusal.ts';
 import { leaveBehind, wayBack } from './kept.ts';
@@ -42,10 +43,12 @@ export class PlaySession {
   readonly times: StartTimes;
   private current: PlayState = { name: 'idle' };
   private session: Session | undefined;
-  private signalling: Signalling | undefined;
+  private signalling: NodeSignalling | undefined;
   private connection: SessionConnection | undefined;
   /** The one before, which the node has not replaced yet. */
   private former: SessionConnection | undefined;
+  /** Those of which one is to become the connection. */
+  private contest: Contest | undefined;
   /** Where the picture is shown, if the session may follow that. */
   private view: View | undefined;
   /** What the user wants at most; kept for the connections to come. */
@@ -54,6 +57,8 @@ export class PlaySession {
   private follows = false;
   /** The microphone's, while it is on; kept for the connections to come. */
   private voice: MediaStreamTrack | undefined;
+  /** Whose outcome the newest attempt is. */
+  private tried: SessionConnection | undefined;
   /** Everything can be said on the connection. */
   private ready = false;
   /** When it was last known that the connection is good. */
@@ -158,11 +163,11 @@ export class PlaySession {
     }
     leaveBehind(typeof this.what === 'string' ? this.what : '', back);
     this.settings.receipts?.leaveBehind();
-    const { connection } = this;
+    const { all } = this;
     this.become({ name: 'ended', reason: 'left', detail: undefined });
     this.abort.abort(new ConnectionLost('broken'));
     // At once: there may be no later.
-    connection?.close();
+    for (const connection of all) connection.close();
     this.free();
   }
 
@@ -210,6 +215,11 @@ export class PlaySession {
     return this.session;
   }
 
+  /** The connection, and those that may become it. */
+  private get all(): readonly SessionConnection[] {
+    return [...new Set([...(this.connection === undefined ? [] : [this.connection]), ...(this.contest?.members ?? [])])];
+  }
+
   private async begin(): Promise<SessionConnection> {
     this.become({ name: 'connecting', step: 'session' });
     // An offer is made while the node makes the session.
@@ -252,13 +262,39 @@ export class PlaySession {
   }
 
   /** A connection with its first picture: this one, or one of another transport where this one cannot be had. */
-  private async any(connection: SessionConnection, signalling: Signalling): Promise<SessionConnection> {
+  private async any(first: SessionConnection, signalling: NodeSignalling, alone = false): Promise<SessionConnection> {
+    this.tried = first;
     try {
-      await this.establish(connection, signalling);
-      return connection;
+      await this.establish(first, signalling, alone);
+      return this.tried;
     } catch (error) {
-      if (isFinal(this.current) || !this.transports.failed(connection, error, this.session)) throw error;
-      return this.any(this.open(), signalling);
+      if (isFinal(this.current) || !this.transports.failed(this.tried, error, this.session)) throw error;
+      return this.any(this.open(), signalling, alone);
+    }
+  }
+
+  /** Connects this one, and others beside it while it is not; yields the one that is to bring pictures. */
+  private async connect(first: SessionConnection, signalling: NodeSignalling): Promise<SessionConnection> {
+    const race = this.transports.race(first, this.session);
+    const node = race.hasOthers ? signalling.inRace(raceNumber()) : signalling;
+    const contest = new Contest(race, node, {
+      make: (kind) => this.making((events) => this.transports.open(kind, events)),
+      onFailed: (connection, error) => {
+        this.tried = connection;
+        this.transports.failed(connection, error, this.session);
+        return error instanceof TransportFailed || error instanceof ConnectionLost || (error instanceof ApiProblem && error.reason === 'conflict');
+      },
+      onWon: (connection) => {
+        this.tried = connection;
+        this.connection = connection;
+        this.transports.won(connection, race, this.session);
+      },
+    }, () => performance.now());
+    this.contest = contest;
+    try {
+      return await contest.run(first);
+    } finally {
+      this.contest = undefined;
     }
   }
 
@@ -279,7 +315,8 @@ export class PlaySession {
     // Before a transport is asked for that was not in question, nobody has looked for what it needs.
     await this.transports.ready();
     try {
-      return await this.any(this.open(), signalling);
+      // What plays on costs nothing: there is no haste.
+      return await this.any(this.open(), signalling, true);
     } catch (error) {
       if (isFinal(this.current)) throw error;
       return undefined;
@@ -315,18 +352,27 @@ export class PlaySession {
   private open(): SessionConnection {
     if (this.connection !== undefined) this.retire(this.connection);
     this.unready();
-    const connection = this.transports.make(this.session, {
+    const connection = this.making((events) => this.transports.make(this.session, events));
+    this.connection = connection;
+    return connection;
+  }
+
+  /** Makes a connection whose events are this session's. */
+  private making(make: (events: ConnectionEvents) => SessionConnection): SessionConnection {
+    const connection: SessionConnection = make({
       onTrack: (track) => {
         this.picturesCome(clientNow());
         this.events.onTrack(track);
       },
       onSound: (track, receiver) => { this.events.onSound(track, receiver); },
       onStream: (at) => {
+        this.contest?.ready(connection);
         this.replaced(at);
         this.picturesCome(at);
       },
       onControl: (text) => { this.heard(text); },
       onInputReady: (input, motion) => {
+        this.contest?.ready(connection);
         this.ready = true;
         // Whoever only watches sends nothing: the node would refuse it.
         if (this.session?.role !== 'spectator') this.input.attach(input, motion);
@@ -336,17 +382,15 @@ export class PlaySession {
         if (Object.keys(this.wanted).length > 0) this.limit(this.wanted);
         if (this.follows) this.say({ type: 'follow', pointer: true });
         if (this.voice !== undefined) this.speakBy(connection);
-        const { kind, reason } = chosen;
+        const { kind, reason } = this.transports.chosen;
         this.say({ type: 'transport', kind, reason });
         this.events.onTransport({ kind, reason, connectMs: connection.connectMs });
         this.events.onInputReady();
       },
       onSpeechFailed: (reason) => { if (this.connection === connection) this.events.onSpeechFailed(reason); },
       onAlive: () => { if (this.connection === connection) this.heardNode(); },
-      onBroken: (cannot) => { this.lose(connection, cannot); },
+      onBroken: (cannot) => { if (this.contest?.broke(connection, cannot ?? new ConnectionLost('broken')) !== true) this.lose(connection, cannot); },
     });
-    const { chosen } = this.transports;
-    this.connection = connection;
     return connection;
   }
 
@@ -378,19 +422,25 @@ export class PlaySession {
   }
 
   /** Connects and waits for the first picture. */
-  private async establish(connection: SessionConnection, signalling: Signalling): Promise<void> {
+  private async establish(first: SessionConnection, signalling: NodeSignalling, alone: boolean): Promise<void> {
     this.step('connection');
     this.trackAt = Number.POSITIVE_INFINITY as Micros;
     const pictured = new Promise<void>((resolve, reject) => {
       this.attempt = {
         pictured: resolve,
-        lost: (why) => { reject(new ConnectionLost(why)); },
+        lost: (why) => {
+          const error = new ConnectionLost(why);
+          reject(error);
+          this.contest?.stop(error);
+        },
         awaitsPicture: false,
       };
     });
     // Until it is waited for, a rejection is nobody's.
     pictured.catch(() => undefined);
-    await connection.connect(signalling);
+    let connection = first;
+    if (alone) await first.connect(signalling);
+    else connection = await this.connect(first, signalling);
     this.limitConnecting(connection);
     this.step('picture');
     if (this.attempt !== undefined) this.attempt.awaitsPicture = true;
@@ -601,16 +651,21 @@ export class PlaySession {
     clearTimeout(this.pictureDue);
     clearTimeout(this.connectionDue);
     this.input.detach();
+    const all = [...this.all, ...(this.former === undefined ? [] : [this.former])];
     this.attempt?.lost('broken');
-    const open = [this.connection, this.former].filter((connection) => connection !== undefined);
-    for (const connection of open) connection.retire();
+    for (const connection of all) connection.retire();
     // The node hears first that the session is to end: a close alone may also mean that the browser died.
-    this.farewell.then(() => { for (const connection of open) connection.close(); }, () => undefined);
+    this.farewell.then(() => { for (const connection of all) connection.close(); }, () => undefined);
     this.connection = undefined;
     this.former = undefined;
     this.unready();
     if (!this.abort.signal.aborted) this.abort.abort(new ConnectionLost('broken'));
   }
+}
+
+/** What no other race of this session has. */
+function raceNumber(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }
 
 function isHidden(): boolean {

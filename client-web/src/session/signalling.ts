@@ -16,10 +16,8 @@ export class NodeSignalling implements Signalling {
     return this.session.ice_servers;
   }
 
-  async offer(sdp: string): Promise<Answer> {
-    const answer = await this.api.offer(this.session, sdp, this.signal);
-    this.onAnswered();
-    return answer;
+  offer(sdp: string): Promise<Answer> {
+    return this.offerIn(sdp, undefined);
   }
 
   trickle(answer: Answer, fragment: string): Promise<void> {
@@ -34,5 +32,26 @@ export class NodeSignalling implements Signalling {
 
   webSocket(): Promise<WebSocketAddress> {
     return this.api.webSocket(this.session, this.signal);
+  }
+
+  /**
+   * The same for connections that race: the node keeps the first that is connected and refuses the rest. `race` is 32 bits
+   * that no other race has.
+   */
+  inRace(race: number): Signalling {
+    const asRacing = <Address extends { url: string }>(address: Address): Address => ({ ...address, url: `${address.url}&race=${race}` });
+    return {
+      iceServers: this.iceServers,
+      offer: (sdp) => this.offerIn(sdp, race),
+      trickle: (answer, fragment) => this.trickle(answer, fragment),
+      webTransport: async () => asRacing(await this.webTransport()),
+      webSocket: async () => asRacing(await this.webSocket()),
+    };
+  }
+
+  private async offerIn(sdp: string, race: number | undefined): Promise<Answer> {
+    const answer = await this.api.offer(this.session, sdp, this.signal, race);
+    this.onAnswered();
+    return answer;
   }
 }

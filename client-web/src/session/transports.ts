@@ -5,6 +5,7 @@ import type { VideoCodec } from '../quic/codec.ts';
 import type { Session } from '../wire/index.ts';
 import { TransportFailed, type Abilities, type Chosen, type FrameTransport, type Offered, type TransportChoice, type TransportKind } from './choice.ts';
 import type { ConnectionEvents, SessionConnection } from './connection.ts';
+import { Race } from './race.ts';
 import { CONNECT_MS, ConnectionLost } from './refusal.ts';
 
 /** What makes connections. */
@@ -56,8 +57,26 @@ export class Transports {
   /** The next connection; before there is a session it is WebRTC's. */
   make(session: Session | undefined, events: ConnectionEvents): SessionConnection {
     this.chosen = this.next(session);
-    const { kind } = this.chosen;
+    return this.open(this.chosen.kind, events);
+  }
+
+  /** One of this kind. */
+  open(kind: TransportKind, events: ConnectionEvents): SessionConnection {
     return kind === 'webrtc' ? this.makers.webrtc(events) : this.makers.frames(kind, events, this.known.decodes, this.choice.limitMs(kind));
+  }
+
+  /** A race that this one begins. */
+  race({ kind }: SessionConnection, session: Session | undefined): Race {
+    return new Race(this.choice.entrants(kind, this.known, offered(session), this.now()));
+  }
+
+  /** This one was connected first, or is all that is left. */
+  won({ kind }: SessionConnection, race: Race, session: Session | undefined): void {
+    const now = this.now();
+    const slow = race.slowerThan(kind, now);
+    // Before it is known of those that they were slow: the reason tells what they did this time.
+    if (race.hasOthers) this.chosen = { kind, reason: this.choice.reason(kind, slow, this.known, offered(session), now) };
+    this.choice.won(kind, slow.keys());
   }
 
   private next(session: Session | undefined): Chosen {
@@ -73,6 +92,10 @@ export class Transports {
   failed({ kind }: SessionConnection, error: unknown, session: Session | undefined): boolean {
     if (kind === 'webrtc') {
       // An offer that is refused, or an outage, says nothing of WebRTC; silence after an answer does.
+      if (error instanceof TransportFailed) {
+        this.choice.failed(kind, error.reason, this.now());
+        return this.next(session).kind !== kind;
+      }
       if (!(error instanceof ConnectionLost)) return false;
       if (error.reason === 'no-picture') this.choice.failed(kind, 'brought no picture', this.now());
       if (error.reason === 'no-connection') this.choice.failed(kind, `did not connect within ${CONNECT_MS / 1000} s`, this.now());

@@ -525,8 +525,10 @@ export interface paths {
         /**
          * Plays a session by WebSocket (RFC 6455), at an address with a ticket. Clients append `&decodes=` with the codecs
          *     that they decode, by the names of RTP and with commas between, and `&decodes10=` with those that they decode in 10
-         *     bits a sample. Whoever is served by another connection is served by this one from then on. What travels stands in
-         *     the module `media::websocket`; a close with the code 4000 says why a client is not served.
+         *     bits a sample. Whoever is served by another connection is served by this one from then on, unless both say that they
+         *     are of one race (`&race=`, any number of 32 bits): the first of a race that is connected stays, and what comes after it
+         *     is refused. What travels stands in the module `media::websocket`; a close with the code 4000 says why a client is not
+         *     served.
          */
         get: operations["connect_socket"];
         put?: never;
@@ -607,7 +609,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Takes an SDP offer and answers it. */
+        /**
+         * Takes an SDP offer and answers it. A client that tries several transports at once says with all of them that they are of
+         *     one race: the first that is connected stays, and what comes after it is refused with 409.
+         */
         post: operations["offer"];
         delete?: never;
         options?: never;
@@ -4332,6 +4337,7 @@ export interface operations {
             query: {
                 decodes?: string;
                 decodes10?: string;
+                race?: number;
                 ticket: string;
             };
             header?: never;
@@ -4621,7 +4627,10 @@ export interface operations {
     offer: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The race, as in `race` of the other transports' addresses. */
+                "nearlight-race"?: number | null;
+            };
             path: {
                 id: string;
             };
@@ -4975,6 +4984,7 @@ export interface operations {
             query: {
                 decodes?: string;
                 decodes10?: string;
+                race?: number;
                 ticket: string;
             };
             header?: never;
@@ -5166,7 +5176,10 @@ export interface operations {
     viewer_offer: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description The race, as for a session. */
+                "nearlight-race"?: number | null;
+            };
             path: {
                 id: string;
             };

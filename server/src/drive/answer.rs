@@ -20,6 +20,8 @@ pub(super) struct Taken {
     pub(super) closing_is_leaving: bool,
     /// What metrics call the transport.
     pub(super) by: &'static str,
+    /// The race that it takes part in.
+    pub(super) race: Option<u32>,
 }
 
 /// What a client gets.
@@ -105,7 +107,7 @@ pub(super) async fn answer(
     codec: Option<Codec>,
     depth: BitDepth,
     Way { sound, microphone }: Way,
-    offer: &str,
+    (offer, race): (&str, Option<u32>),
 ) -> Result<(Taken, transport::Answer), ConnectError> {
     let port = node.media_port().map_err(|error| ConnectError::Failed(error.to_string()))?;
     let config = WebRtcConfig {
@@ -126,6 +128,7 @@ pub(super) async fn answer(
         candidates,
         closing_is_leaving: true,
         by: "webrtc",
+        race,
     };
     Ok((taken, answer))
 }
@@ -141,12 +144,12 @@ pub(super) async fn accept(
     video: VideoMode,
     codec: Codec,
     depth: BitDepth,
-    caller: Caller,
+    (caller, race): (Caller, Option<u32>),
 ) -> Result<Taken, ConnectError> {
     let by = caller.by();
     let transport = caller.accept(node, video.rate.interval(), codec, depth).await?;
     tracing::info!(by, codec = codec.rtp_name(), hdr = depth == BitDepth::Ten, "client accepted");
-    Ok(Taken { transport, candidates: None, closing_is_leaving: false, by })
+    Ok(Taken { transport, candidates: None, closing_is_leaving: false, by, race })
 }
 
 /// Whose fault it is that an offer is not answered.

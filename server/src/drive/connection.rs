@@ -26,6 +26,9 @@ pub(super) struct Connection {
     candidates: Option<RemoteCandidates>,
     closing_is_leaving: bool,
     by: &'static str,
+    race: Option<u32>,
+    /// It was connected.
+    pub(super) up: bool,
     /// What the client said last on it of whether it shows the picture. It says so once, perhaps before the connection
     /// counts as up, and not again when a silent path comes back.
     pub(super) visible: bool,
@@ -34,10 +37,15 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves a client under this number.
     pub(super) fn new(number: u32, taken: Taken, metrics: &Metrics) -> Self {
-        let Taken { transport, candidates, closing_is_leaving, by } = taken;
+        let Taken { transport, candidates, closing_is_leaving, by, race } = taken;
         metrics.connected(by);
         let name = number.to_string();
-        Self { name, transport, candidates, closing_is_leaving, by, visible: true }
+        Self { name, transport, candidates, closing_is_leaving, by, race, up: false, visible: true }
+    }
+
+    /// Whether this one has won the race that another one takes part in.
+    pub(super) fn outran(&self, race: Option<u32>) -> bool {
+        self.up && race.is_some() && self.race == race
     }
 
     /// Names it in addresses and entity tags.

@@ -139,6 +139,7 @@ pub fn router(node: Arc<Node>) -> Router {
             header::AUTHORIZATION,
             header::IF_MATCH,
             HeaderName::from_static(saves::PLAYER),
+            HeaderName::from_static(whep::RACE),
         ])
         .expose_headers([
             header::LOCATION,

@@ -23,7 +23,7 @@ use super::sessions::{ended, find, origin};
 use super::{Problem, Shared, auth, viewers};
 use crate::caller::{Caller, Refused};
 use crate::node::Node;
-use crate::registry::Handle;
+use crate::registry::{Asked, Handle};
 use crate::wire;
 
 /// Bytes of a client that are read at once. Its messages are small.
@@ -73,11 +73,13 @@ pub(super) async fn viewer_address(
 
 /// Plays a session by WebSocket (RFC 6455), at an address with a ticket. Clients append `&decodes=` with the codecs
 /// that they decode, by the names of RTP and with commas between, and `&decodes10=` with those that they decode in 10
-/// bits a sample. Whoever is served by another connection is served by this one from then on. What travels stands in
-/// the module `media::websocket`; a close with the code 4000 says why a client is not served.
+/// bits a sample. Whoever is served by another connection is served by this one from then on, unless both say that they
+/// are of one race (`&race=`, any number of 32 bits): the first of a race that is connected stays, and what comes after it
+/// is refused. What travels stands in the module `media::websocket`; a close with the code 4000 says why a client is not
+/// served.
 #[utoipa::path(
     get, path = "/api/v1/sessions/{id}/socket", tag = "sessions", operation_id = "connect_socket",
-    params(("id" = String, Path), ("ticket" = String, Query), ("decodes" = Option<String>, Query), ("decodes10" = Option<String>, Query)),
+    params(("id" = String, Path), ("ticket" = String, Query), ("decodes" = Option<String>, Query), ("decodes10" = Option<String>, Query), ("race" = Option<u32>, Query)),
     responses(
         (status = 101), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 403, body = wire::Problem), (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
@@ -94,14 +96,14 @@ pub(super) async fn connect(
     let entry = counted(&node, find(&node, &id))?;
     let scope = Scope::Connect(entry.id.clone());
     let admitted = admit(&node, (&id, &entry.handle), &scope, query, &headers, upgrade);
-    let (decodes, upgrade) = counted(&node, admitted)?;
-    Ok(take(upgrade, move |caller| entry.handle.take(caller, decodes)))
+    let (asked, upgrade) = counted(&node, admitted)?;
+    Ok(take(upgrade, move |caller| entry.handle.take(caller, asked)))
 }
 
 /// The same for a viewer.
 #[utoipa::path(
     get, path = "/api/v1/viewers/{id}/socket", tag = "viewers", operation_id = "connect_viewer_socket",
-    params(("id" = String, Path), ("ticket" = String, Query), ("decodes" = Option<String>, Query), ("decodes10" = Option<String>, Query)),
+    params(("id" = String, Path), ("ticket" = String, Query), ("decodes" = Option<String>, Query), ("decodes10" = Option<String>, Query), ("race" = Option<u32>, Query)),
     responses(
         (status = 101), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 403, body = wire::Problem), (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
@@ -119,8 +121,8 @@ pub(super) async fn connect_viewer(
     let viewer = counted(&node, viewer)?;
     let scope = Scope::ConnectViewer(viewer.id.clone());
     let admitted = admit(&node, (&id, &viewer.handle), &scope, query, &headers, upgrade);
-    let (decodes, upgrade) = counted(&node, admitted)?;
-    Ok(take(upgrade, move |caller| viewer.handle.take(caller, decodes)))
+    let (asked, upgrade) = counted(&node, admitted)?;
+    Ok(take(upgrade, move |caller| viewer.handle.take(caller, asked)))
 }
 
 /// A ticket, where there is something to use it for.
@@ -147,7 +149,7 @@ fn counted<T>(node: &Node, admitted: Result<T, Problem>) -> Result<T, Problem> {
     })
 }
 
-/// What a client decodes that may connect. Its ticket is used then.
+/// What a client asks for that may connect. Its ticket is used then.
 fn admit(
     node: &Node,
     (id, handle): (&str, &Handle),
@@ -155,7 +157,7 @@ fn admit(
     query: Option<String>,
     headers: &HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<(Decodes, WebSocketUpgrade), Problem> {
+) -> Result<(Asked, WebSocketUpgrade), Problem> {
     if !node.config.websocket.enabled {
         return Err(Problem::NOT_FOUND.because("this node offers no WebSocket"));
     }
@@ -176,7 +178,8 @@ fn admit(
     let upgrade = upgrade.map_err(|rejection| Problem::UPGRADE.because(rejection.body_text()))?;
     node.check_token(&asked.ticket, scope)
         .map_err(|why| Problem::UNAUTHORIZED.because(why.to_string()))?;
-    Ok((Decodes { eight: asked.eight, ten: asked.ten }, upgrade))
+    let decodes = Decodes { eight: asked.eight, ten: asked.ten };
+    Ok((Asked { decodes, race: asked.race }, upgrade))
 }
 
 /// Shakes hands, and passes the client on to whom it may connect to.

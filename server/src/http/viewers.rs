@@ -102,7 +102,8 @@ pub(super) async fn webtransport(
 
 /// Takes a viewer's SDP offer and answers it with the codec that the session is coded in.
 #[utoipa::path(
-    post, path = "/api/v1/viewers/{id}/whep", tag = "viewers", operation_id = "viewer_offer", params(("id" = String, Path)),
+    post, path = "/api/v1/viewers/{id}/whep", tag = "viewers", operation_id = "viewer_offer", params(("id" = String, Path),
+        ("nearlight-race" = Option<u32>, Header, description = "The race, as for a session.")),
     request_body(content = String, content_type = "application/sdp"),
     responses(
         (status = 201, body = String, content_type = "application/sdp",

@@ -20,10 +20,14 @@ use crate::wire;
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+/// The header that says which race an offer takes part in.
+pub(super) const RACE: &str = "nearlight-race";
 
-/// Takes an SDP offer and answers it.
+/// Takes an SDP offer and answers it. A client that tries several transports at once says with all of them that they are of
+/// one race: the first that is connected stays, and what comes after it is refused with 409.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{id}/whep", tag = "whep", params(("id" = String, Path)),
+    post, path = "/api/v1/sessions/{id}/whep", tag = "whep", params(("id" = String, Path),
+        ("nearlight-race" = Option<u32>, Header, description = "The race, as in `race` of the other transports' addresses.")),
     request_body(content = String, content_type = "application/sdp"),
     responses(
         (status = 201, body = String, content_type = "application/sdp",
@@ -56,11 +60,12 @@ pub(super) async fn answer(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Problem> {
     let offer = text(headers, SDP, body)?;
-    let answer = handle.connect(offer).await.map_err(|error| match error {
+    let answer = handle.connect(offer, race(headers)?).await.map_err(|error| match error {
         ConnectError::Ended => ended(handle),
         ConnectError::Busy => {
             Problem::CONFLICT.because("another offer is being answered").retry_after(1)
         }
+        ConnectError::Outrun => Problem::CONFLICT.because(error.to_string()),
         ConnectError::Malformed(why) => Problem::BAD_OFFER.because(why),
         ConnectError::Unusable(why) => Problem::UNUSABLE_OFFER.because(why),
         ConnectError::Failed(why) => Problem::INTERNAL.because(why),
@@ -168,6 +173,14 @@ pub(super) async fn hang_up(handle: &Handle, connection: &str) -> Result<StatusC
     }
     handle.stop(StoppedBy::Client).await.map_err(|_| ended(handle))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The race that an offer takes part in.
+fn race(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
+    let Some(value) = headers.get(RACE) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    let wrong = || Problem::BAD_REQUEST.because(format!("{RACE} is a number of 32 bits"));
+    number.map(Some).ok_or_else(wrong)
 }
 
 fn text(

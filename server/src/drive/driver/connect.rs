@@ -4,7 +4,6 @@ use media::Bitrate;
 use session::hands::PLAYER;
 use session::machine::{Event, Phase};
 use session::rate::Part;
-use tokio::sync::oneshot;
 use tracing::Instrument as _;
 use transport::Decodes;
 
@@ -13,13 +12,19 @@ use crate::caller::{Caller, Refused};
 use crate::drive::answer::{self, ForClient, Taken, Used};
 use crate::drive::connection::Connection;
 use crate::encoders::EncoderSession;
-use crate::registry::{Answer, Command, ConnectError};
+use crate::registry::{Answer, Asked, Command, ConnectError};
 
 impl Driver {
     pub(super) async fn command(&mut self, command: Command) {
         match command {
-            Command::Connect(offer, reply) => self.connect(&offer, reply).await,
-            Command::Accept(caller, decodes) => self.accept(caller, decodes),
+            Command::Connect(offer, race, reply) => {
+                let answered = self.connect(&offer, race).await;
+                if let Err(error) = &answered {
+                    tracing::info!(%error, "offer refused");
+                }
+                let _ = reply.send(answered);
+            }
+            Command::Accept(caller, asked) => self.accept(caller, asked),
             Command::Trickle(name, fragment, reply) => {
                 let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
             }
@@ -27,38 +32,34 @@ impl Driver {
         }
     }
 
-    async fn connect(&mut self, offer: &str, reply: oneshot::Sender<Result<Answer, ConnectError>>) {
+    async fn connect(&mut self, offer: &str, race: Option<u32>) -> Result<Answer, ConnectError> {
         if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) {
-            let _ = reply.send(Err(ConnectError::Ended));
-            return;
+            return Err(ConnectError::Ended);
         }
-        let chosen = answer::decodes(offer).and_then(|decodes| self.choose(decodes));
-        let answered = match chosen {
-            Ok(media) => {
-                let (codec, depth) = media.coded();
-                let sound = self.audience.sound().is_offered();
-                let way = answer::Way { sound, microphone: self.voice.is_allowed() };
-                let answered = answer::answer(&self.node, codec, depth, way, offer).await;
-                answered.map(|(taken, answer)| (taken, media, answer))
-            }
-            Err(error) => Err(error),
-        };
-        let reply_with = match answered {
-            Ok((taken, media, answer)) => {
-                Ok(Answer { connection: self.take_over(taken, media), sdp: answer.sdp })
-            }
-            Err(error) => {
-                tracing::info!(%error, "offer refused");
-                Err(error)
-            }
-        };
-        let _ = reply.send(reply_with);
+        if self.is_outrun(race) {
+            return Err(ConnectError::Outrun);
+        }
+        let media = answer::decodes(offer).and_then(|decodes| self.choose(decodes))?;
+        let (codec, depth) = media.coded();
+        let sound = self.audience.sound().is_offered();
+        let way = answer::Way { sound, microphone: self.voice.is_allowed() };
+        let (taken, answer) = answer::answer(&self.node, codec, depth, way, (offer, race)).await?;
+        Ok(Answer { connection: self.take_over(taken, media), sdp: answer.sdp })
+    }
+
+    /// Whether the client is served by another connection of this race.
+    fn is_outrun(&self, race: Option<u32>) -> bool {
+        self.connection.as_ref().is_some_and(|it| it.outran(race))
     }
 
     /// The client learns the outcome by its connection.
-    fn accept(&mut self, caller: Caller, decodes: Decodes) {
+    fn accept(&mut self, caller: Caller, Asked { decodes, race }: Asked) {
         if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) {
             tokio::spawn(caller.refuse(Refused::Over, "the session is over".into()));
+            return;
+        }
+        if self.is_outrun(race) {
+            tokio::spawn(caller.refuse(Refused::Busy, ConnectError::Outrun.to_string()));
             return;
         }
         match self.choose(decodes) {
@@ -66,7 +67,8 @@ impl Driver {
                 (Some(codec), depth) => {
                     let (node, video) = (self.node.clone(), self.video);
                     let accept = async move {
-                        let taken = answer::accept(&node, video, codec, depth, caller).await;
+                        let taken =
+                            answer::accept(&node, video, codec, depth, (caller, race)).await;
                         taken.map(|taken| (taken, media))
                     };
                     self.accepting.abort_all();
@@ -85,6 +87,8 @@ impl Driver {
         match accepted {
             // The session may have begun to end meanwhile; the connection closes with its drop.
             Ok(_) if matches!(self.machine.phase(), Phase::Ending | Phase::Ended) => {}
+            // So may another one have been connected.
+            Ok((taken, _)) if self.is_outrun(taken.race) => {}
             Ok((taken, media)) => drop(self.take_over(taken, media)),
             Err(error) => tracing::info!(%error, "client refused"),
         }

@@ -22,6 +22,7 @@ impl Driver {
         let now = self.node.clock.now();
         match event {
             TransportEvent::Connected { .. } => {
+                self.connection.iter_mut().for_each(|it| it.up = true);
                 self.send_units();
                 if let Some(connection) = &mut self.connection {
                     self.audience.sound().listen(PLAYER, connection.audio_sink());

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use media::Codec;
 use session::reason::StoppedBy;
-use tokio::sync::oneshot;
 use transport::Decodes;
 
 use super::Viewer;
@@ -12,7 +11,7 @@ use crate::caller::{Caller, Refused};
 use crate::drive::answer::{self, Taken};
 use crate::drive::audience::Stream;
 use crate::drive::connection::Connection;
-use crate::registry::{Answer, Command, ConnectError};
+use crate::registry::{Answer, Asked, Command, ConnectError};
 
 /// Longest that a viewer who comes early waits for the session's encoder.
 const ENCODER_WAIT: Duration = Duration::from_secs(5);
@@ -20,8 +19,14 @@ const ENCODER_WAIT: Duration = Duration::from_secs(5);
 impl Viewer {
     pub(super) async fn command(&mut self, command: Command) {
         match command {
-            Command::Connect(offer, reply) => self.connect(&offer, reply).await,
-            Command::Accept(caller, decodes) => self.accept(caller, decodes).await,
+            Command::Connect(offer, race, reply) => {
+                let answered = self.connect(&offer, race).await;
+                if let Err(error) = &answered {
+                    tracing::info!(%error, "viewer's offer refused");
+                }
+                let _ = reply.send(answered);
+            }
+            Command::Accept(caller, asked) => self.accept(caller, asked).await,
             Command::Trickle(name, fragment, reply) => {
                 let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
             }
@@ -34,35 +39,34 @@ impl Viewer {
         }
     }
 
-    async fn connect(&mut self, offer: &str, reply: oneshot::Sender<Result<Answer, ConnectError>>) {
-        let decodes = answer::decodes(offer);
-        let answered = match decodes {
-            Ok(decodes) => match self.coded_for(decodes).await {
-                Ok((codec, kind)) => {
-                    let depth = kind.format.depth();
-                    let sound = self.audience.sound().is_offered();
-                    let way = answer::Way { sound, microphone: false };
-                    let answered = answer::answer(&self.node, Some(codec), depth, way, offer).await;
-                    answered.map(|(taken, answer)| Answer {
-                        connection: self.take_over(taken, (codec, kind)),
-                        sdp: answer.sdp,
-                    })
-                }
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &answered {
-            tracing::info!(%error, "viewer's offer refused");
+    async fn connect(&mut self, offer: &str, race: Option<u32>) -> Result<Answer, ConnectError> {
+        if self.is_outrun(race) {
+            return Err(ConnectError::Outrun);
         }
-        let _ = reply.send(answered);
+        let (codec, kind) = self.coded_for(answer::decodes(offer)?).await?;
+        let sound = self.audience.sound().is_offered();
+        let way = answer::Way { sound, microphone: false };
+        let depth = kind.format.depth();
+        let (taken, answer) =
+            answer::answer(&self.node, Some(codec), depth, way, (offer, race)).await?;
+        Ok(Answer { connection: self.take_over(taken, (codec, kind)), sdp: answer.sdp })
+    }
+
+    /// Whether the client is served by another connection of this race.
+    fn is_outrun(&self, race: Option<u32>) -> bool {
+        self.connection.as_ref().is_some_and(|it| it.outran(race))
     }
 
     /// The client learns the outcome by its connection.
-    async fn accept(&mut self, caller: Caller, decodes: Decodes) {
+    async fn accept(&mut self, caller: Caller, Asked { decodes, race }: Asked) {
+        if self.is_outrun(race) {
+            tokio::spawn(caller.refuse(Refused::Busy, ConnectError::Outrun.to_string()));
+            return;
+        }
         let accepted = match self.coded_for(decodes).await {
             Ok((codec, kind)) => {
                 let depth = kind.format.depth();
+                let caller = (caller, race);
                 let taken = answer::accept(&self.node, self.video, codec, depth, caller).await;
                 taken.map(|taken| drop(self.take_over(taken, (codec, kind))))
             }

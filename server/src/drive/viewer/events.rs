@@ -15,6 +15,7 @@ impl Viewer {
         let now = self.node.clock.now();
         match event {
             TransportEvent::Connected { .. } => {
+                self.connection.iter_mut().for_each(|it| it.up = true);
                 self.deadline = None;
                 // A path that was silent and came back goes on where it was.
                 if !std::mem::replace(&mut self.connected, true) {
