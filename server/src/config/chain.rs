@@ -10,6 +10,9 @@ use super::{Config, ConfigError, HumanDuration, Secret};
 
 /// The longest that an order may be tried before it is confirmed.
 const LONGEST_TRIAL: u64 = 120;
+/// Milliseconds of a slice of receipts: enough of them for a disk, and no more than a slice and the patience for it.
+const SHORTEST_SLICE: u64 = 50;
+const LONGEST_SLICE: u64 = 8_000;
 
 /// `[chain]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +44,8 @@ pub struct Chain {
     pub promised_fps: u32,
     /// The 95th percentile of latency that receipts promise.
     pub promised_latency: HumanDuration,
+    /// Length of a slice of receipts, which is what a crash may lose: at most 8 s, since two more are left to the disk.
+    pub slice: HumanDuration,
     /// How long an order may be tried in all before it is confirmed.
     pub trial: HumanDuration,
     /// How many orders a renter may try in a day of the chain.
@@ -63,6 +68,7 @@ impl Default for Chain {
             tariff: String::new(),
             promised_fps: 0,
             promised_latency: HumanDuration::from_millis(150),
+            slice: HumanDuration::from_millis(LONGEST_SLICE),
             trial: HumanDuration::from_secs(LONGEST_TRIAL),
             trials_a_day: 3,
         }
@@ -117,6 +123,10 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let trial = chain.trial.get().as_secs();
     if trial > LONGEST_TRIAL {
         return wrong("chain.trial", format!("is above {LONGEST_TRIAL} seconds"));
+    }
+    let slice = u64::try_from(chain.slice.get().as_millis()).unwrap_or(u64::MAX);
+    if !(SHORTEST_SLICE..=LONGEST_SLICE).contains(&slice) {
+        return wrong("chain.slice", format!("is not from {SHORTEST_SLICE} ms to 8 s"));
     }
     if !(1..=60_000).contains(&chain.promised_latency.get().as_millis()) {
         return wrong("chain.promised_latency", "is not from 1 ms to 60 s".into());

@@ -131,6 +131,8 @@ fn what_a_rented_node_lacks_is_named() {
     assert!(with("server.listen=0.0.0.0:80").starts_with("server.public_url"));
     assert!(with("chain.machine_key_file=/x").contains("exactly one"));
     assert!(with("chain.trial=121s").starts_with("chain.trial"));
+    assert!(with("chain.slice=8001ms").starts_with("chain.slice"));
+    assert!(with("chain.slice=49ms").starts_with("chain.slice"));
     assert!(with("chain.machine=0B").starts_with("chain.machine"));
     assert!(with(r#"chain.tariff="1.5""#).starts_with("chain.tariff"));
     assert!(with("chain.promised_latency=0s").starts_with("chain.promised_latency"));

@@ -18,7 +18,7 @@ use keys::{from_hex, to_hex};
 use ledger::{Batch, Keys, LedgerError, Op, Receipt};
 use media::{Clock, MediaTime, SessionId, Size, Stage, StageTimes};
 use session::machine::Phase;
-use session::meter::{FrameUse, Funding, Meter, MeterAction, MeterConfig, MeterEvent, Terms};
+use session::meter::{FrameUse, Funding, Meter, MeterAction, MeterEvent, Terms};
 use session::reason::StoppedBy;
 use session::receipts::{Body, ChainId, CloseCause, Open, Record, Signed, Tariff};
 use session::rental::UnixMillis;
@@ -370,7 +370,7 @@ impl Chain {
         let terms = Terms { open, funding };
         Self {
             id,
-            meter: Meter::new(MeterConfig::default(), id, terms, now),
+            meter: Meter::new(rented.meter, id, terms, now),
             rented,
             // The meter hands out one record at a time.
             answers: mpsc::channel(2),

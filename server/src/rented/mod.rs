@@ -35,6 +35,7 @@ use ledger::{Ledger, Op, Options, Receipt};
 use media::Clock;
 use session::access::{Challenges, Tickets, UnixSeconds};
 use session::lease::{BootTime, LeaseBook, LeaseConfig, LeaseEvent};
+use session::meter::MeterConfig;
 use session::receipts::{Body, ChainId, Record, Tariff, close_interrupted};
 use session::rental::{
     BLOCKS_PER_DAY, BlockHash, ChainError, ChainLimits, MachineId, OrderStatus, Planck,
@@ -54,6 +55,8 @@ pub(crate) use tenancy::Tenancy;
 /// Challenges that are open at once, and how long each is good for, in seconds.
 const CHALLENGES: usize = 256;
 const CHALLENGE_LIFE: u64 = 120;
+/// How long the disk may take for a slice.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Length of a block where the chain says nothing of it.
 const USUAL_SLOT: Duration = Duration::from_secs(6);
 /// Chains of receipts that are looked at together.
@@ -93,6 +96,8 @@ pub struct Rented {
     tariff: Option<Planck>,
     promised_fps: u32,
     promised_latency: Duration,
+    /// How long slices are.
+    meter: MeterConfig,
     /// The longest that a session lasts, and a bearer.
     longest: Duration,
     books: Mutex<Books>,
@@ -138,6 +143,7 @@ impl Rented {
         })
         .await??;
         let machine = key.machine();
+        let meter = MeterConfig::new(chain.slice.get(), PATIENCE).context("chain.slice")?;
         let mut lease = LeaseBook::new(
             LeaseConfig {
                 genesis,
@@ -182,6 +188,7 @@ impl Rented {
             tariff: chain.tariff(),
             promised_fps: chain.promised_fps,
             promised_latency: chain.promised_latency.get(),
+            meter,
             longest: config.sessions.longest.get(),
             books: Mutex::new(books),
         });
