@@ -15,7 +15,7 @@ use session::rental::{
 };
 
 use super::figures::Findings;
-use super::{Args, folder};
+use super::{Args, folder, millis};
 
 const GENESIS: BlockHash = BlockHash([1; 32]);
 const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
@@ -94,10 +94,6 @@ fn tickets(book: &LeaseBook, renter: &Pair, machine: MachineId, args: &Args) -> 
         took.push(millis(asked));
     }
     Ok(took)
-}
-
-fn millis(asked: Instant) -> f64 {
-    asked.elapsed().as_secs_f64() * 1_000.0
 }
 
 fn binding(machine: MachineId, rent_id: RentId) -> Binding {

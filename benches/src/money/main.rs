@@ -1,4 +1,4 @@
-//! `make bench-money`: what receipts, their verification and the lease's local view take.
+//! `make bench-money`: what receipts, their verification, the lease's local view and the chain of development take.
 //!
 //! Sections (`--only a,b` runs some of them):
 //!
@@ -7,15 +7,27 @@
 //! | `ledger` | sessions that each write a signed slice with its entry and wait until both are on the disk; the disk alone beside it |
 //! | `verify` | receipts of one session verified by one thread, with and without the player's acknowledgements |
 //! | `lease` | the check before a session starts: a renter's challenge, and a ticket whose use is made durable |
+//! | `devchain` | the chain's program from its start until it answers; transfers by our client until their event is final |
+//! | `outage` | frames of a rented session (1280x720 at 60) before, while and after the chain is gone for `--outage` seconds; once |
+//! | `metered` | what receipts say that a session lasted, against the player's clock, for `--minutes`; once |
+//!
+//! `--minutes` is one where it is not given, and ten where `metered` is named in `--only`. `make devchain` builds the chain's
+//! program.
 //!
 //! The ledger is a file in `--folder`, by default in the folder of the build, since temporary folders may lie in memory, where nothing
 //! waits for a disk. Figures mean something only on a machine that does nothing else: the load before the run is printed.
 
+#[path = "../apps.rs"]
+#[allow(dead_code, reason = "shared with the other benches, which use all of it")]
+mod apps;
+mod devchain;
 #[path = "../figures.rs"]
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod figures;
 mod lease;
 mod ledger;
+mod metered;
+mod outage;
 #[path = "../print.rs"]
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod print;
@@ -24,11 +36,13 @@ mod receipts;
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod system;
 mod verify;
+mod world;
 
 use std::collections::BTreeMap;
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
@@ -52,12 +66,26 @@ struct Args {
     /// Sessions of the section `ledger`.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     sessions: u32,
+    /// Seconds for which the chain is gone in the section `outage`.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    outage: u64,
+    /// Minutes of the section `metered`: 1, or 10 where it is named in `--only`.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100))]
+    minutes: Option<u64>,
     /// Where the ledger lies.
     #[arg(long)]
     folder: Option<PathBuf>,
     /// Write everything, each run by itself, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+}
+
+impl Args {
+    /// Minutes of the section `metered`.
+    fn minutes(&self) -> u64 {
+        let usual = if self.only.contains(&Section::Metered) { 10 } else { 1 };
+        self.minutes.unwrap_or(usual)
+    }
 }
 
 /// A part of the bench that can run alone.
@@ -67,27 +95,48 @@ enum Section {
     Ledger,
     Verify,
     Lease,
+    Devchain,
+    Outage,
+    Metered,
 }
 
 impl Section {
-    const ALL: [Self; 3] = [Self::Ledger, Self::Verify, Self::Lease];
+    const ALL: [Self; 6] =
+        [Self::Ledger, Self::Verify, Self::Lease, Self::Devchain, Self::Outage, Self::Metered];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Ledger => "ledger",
             Self::Verify => "verify",
             Self::Lease => "lease",
+            Self::Devchain => "devchain",
+            Self::Outage => "outage",
+            Self::Metered => "metered",
+        }
+    }
+
+    /// How often it runs: what takes minutes once.
+    const fn runs(self, wanted: u32) -> u32 {
+        match self {
+            Self::Outage | Self::Metered => 1,
+            _ => wanted,
         }
     }
 }
 
 /// What, figure, unit, bound, and whether more is better.
-const TARGETS: [(&str, &str, &str, f64, bool); 5] = [
+const TARGETS: [(&str, &str, &str, f64, bool); 11] = [
     ("durable slices", "ledger.slices", "1/s", 2_000.0, true),
     ("slice → durable, p99", "ledger.durable.p99", "ms", 20.0, false),
     ("receipts verified", "verify.receipts", "1/s and core", 12_000.0, true),
     ("renter let in, p99", "lease.renter.p99", "ms", 5.0, false),
     ("lease checked, p99", "lease.check.p99", "ms", 5.0, false),
+    ("ticket's use durable, p99", "lease.ticket.p99", "ms", 20.0, false),
+    ("devchain answers, longest", "devchain.start.longest", "ms", 1_000.0, false),
+    ("transaction → final, p99", "devchain.transfer.p99", "ms", 100.0, false),
+    ("dropped without the chain", "outage.during.dropped", "frames", 0.0, false),
+    ("unpaid without the chain", "outage.unpaid", "ms", 0.0, false),
+    ("metered against wall time", "metered.apart", "%", 0.1, false),
 ];
 
 fn main() -> ExitCode {
@@ -108,8 +157,9 @@ fn run(args: &Args) -> Result<bool> {
     let mut all = Vec::new();
     for section in Section::ALL.into_iter().filter(wanted) {
         let (mut runs, mut failures) = (Vec::new(), Vec::new());
-        for run in 1..=args.runs {
-            print::progress(&format!("{} {run}/{}", section.name(), args.runs));
+        let wanted = section.runs(args.runs);
+        for run in 1..=wanted {
+            print::progress(&format!("{} {run}/{wanted}", section.name()));
             let mut findings = Findings::default();
             if let Err(error) = measure(section, args, &mut findings) {
                 failures.push(format!("{}, run {run}: {error:#}", section.name()));
@@ -144,6 +194,9 @@ fn measure(section: Section, args: &Args, findings: &mut Findings) -> Result<()>
         Section::Ledger => ledger::run(args, findings),
         Section::Verify => verify::run(args, findings),
         Section::Lease => lease::run(args, findings),
+        Section::Devchain => devchain::run(args, findings),
+        Section::Outage => outage::run(args, findings),
+        Section::Metered => metered::run(args, findings),
     }
 }
 
@@ -152,6 +205,11 @@ fn folder(args: &Args) -> Result<tempfile::TempDir> {
     let beside = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
     let folder = args.folder.clone().or_else(beside).context("no folder for the ledger")?;
     Ok(tempfile::Builder::new().prefix("bench-money").tempdir_in(folder)?)
+}
+
+/// Milliseconds since then.
+fn millis(asked: Instant) -> f64 {
+    asked.elapsed().as_secs_f64() * 1_000.0
 }
 
 fn judge(figures: &BTreeMap<String, f64>) -> Result<()> {
@@ -176,7 +234,8 @@ fn head(args: &Args) -> Result<()> {
     line("machine", &format!("{}, {} cores", system::processor(), system::cores()))?;
     let load = system::load();
     line("system", &format!("Linux {}, load before the run {load}", system::kernel()))?;
-    let Args { runs, seconds, sessions, .. } = args;
+    let Args { runs, seconds, sessions, outage, .. } = args;
     line("runs", &format!("{runs} of {seconds} s, medians; {sessions} sessions write"))?;
+    line("once", &format!("{outage} s without the chain, {} min metered", args.minutes()))?;
     Ok(())
 }

@@ -21,6 +21,7 @@ const PHRASE: [u8; 32] = [
 #[derive(Debug)]
 pub struct Devchain {
     child: Child,
+    arguments: Vec<String>,
     address: SocketAddr,
     /// Its WebSocket.
     pub url: String,
@@ -37,27 +38,33 @@ impl Devchain {
     /// When it is not built, does not start, or says something else than it should.
     #[allow(clippy::panic, reason = "a chain that does not start fails the test")]
     pub fn start(arguments: &[&str]) -> Self {
-        let program = program();
-        let mut child = Command::new(&program)
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{} does not run ({error}); `make devchain` builds it", program.display())
-            });
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("its first line");
-        let told: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("{NAME} says {line:?}: {error}"));
+        let arguments: Vec<_> = arguments.iter().map(|&it| it.to_owned()).collect();
+        let (child, told) = spawn("127.0.0.1:0", &arguments).unwrap_or_else(|why| panic!("{why}"));
         let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
         let url = text("url");
         let address = url.trim_start_matches("ws://").parse().expect("the address of its socket");
         let bytes = |name: &str| digits(text(name).trim_start_matches("0x"));
         let (genesis, machine) = (bytes("genesis"), bytes("machine"));
-        Self { child, address, url, genesis, machine }
+        Self { child, arguments, address, url, genesis, machine }
+    }
+
+    /// Ends its process as a crash does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it anew on the same address, after [`Self::kill`]; it goes on from what its folder has.
+    ///
+    /// # Panics
+    /// When it does not start, or is another chain.
+    #[allow(clippy::panic, reason = "a chain that does not start fails the test")]
+    pub fn again(&mut self) {
+        let (child, told) =
+            spawn(&self.address.to_string(), &self.arguments).unwrap_or_else(|why| panic!("{why}"));
+        self.child = child;
+        let genesis = told["genesis"].as_str().unwrap_or_default().trim_start_matches("0x");
+        assert_eq!(digits(genesis), self.genesis, "another chain");
     }
 
     /// Where it listens.
@@ -70,23 +77,30 @@ impl Devchain {
     /// # Panics
     /// When it does not answer, or with an error.
     pub fn ask(&self, method: &str, params: &Value) -> Value {
+        Self::ask_at(self.address, method, params).expect("the chain answers")
+    }
+
+    /// The same of a chain that may end meanwhile; none where it does.
+    ///
+    /// # Panics
+    /// When it answers with an error.
+    pub fn ask_at(address: SocketAddr, method: &str, params: &Value) -> Option<Value> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let body = body.to_string();
-        let mut socket = TcpStream::connect(self.address).expect("the chain listens");
+        let mut socket = TcpStream::connect(address).ok()?;
         write!(
             socket,
-            "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+            "POST / HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n{body}",
-            self.address,
             body.len(),
         )
-        .expect("it takes a question");
+        .ok()?;
         let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("it answers");
-        let (_, answer) = answer.split_once("\r\n\r\n").expect("an answer of HTTP");
-        let answer: Value = serde_json::from_str(answer).expect("an answer of JSON");
+        socket.read_to_string(&mut answer).ok()?;
+        let (_, answer) = answer.split_once("\r\n\r\n")?;
+        let answer: Value = serde_json::from_str(answer).ok()?;
         assert!(answer.get("error").is_none(), "{method}: {answer}");
-        answer["result"].clone()
+        Some(answer["result"].clone())
     }
 
     /// Executes so many blocks, one by one, transactions that wait in the first.
@@ -117,21 +131,44 @@ impl Devchain {
 
 impl Drop for Devchain {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
-/// `NEARLIGHT_DEVCHAIN`, else beside the folder of the test's own program, else in cargo's folder.
+/// Starts one and waits for what it says first.
+fn spawn(listen: &str, arguments: &[String]) -> Result<(Child, Value), String> {
+    let program = program();
+    let started = Command::new(&program)
+        .args(["--listen", listen])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = started.map_err(|error| {
+        format!("{} does not run ({error}); `make devchain` builds it", program.display())
+    })?;
+    let mut line = String::new();
+    let stdout = child.stdout.take().ok_or("it is piped")?;
+    let read = BufReader::new(stdout).read_line(&mut line);
+    read.map_err(|error| format!("{NAME} says nothing: {error}"))?;
+    let told = serde_json::from_str(&line);
+    Ok((child, told.map_err(|error| format!("{NAME} says {line:?}: {error}"))?))
+}
+
+/// `NEARLIGHT_DEVCHAIN`, else beside the program that asks or above the folder of a test's, else in cargo's folder.
 fn program() -> PathBuf {
     if let Some(named) = std::env::var_os("NEARLIGHT_DEVCHAIN") {
         return named.into();
     }
     let own = std::env::current_exe().unwrap_or_default();
-    let beside = own.parent().and_then(|deps| deps.parent()).map(|folder| folder.join(NAME));
+    let above = own.parent().and_then(|deps| deps.parent()).map(|folder| folder.join(NAME));
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let built = target.map(|target| target.join("debug").join(NAME));
-    [beside, built].into_iter().flatten().find(|path| path.exists()).unwrap_or_else(|| NAME.into())
+    [Some(own.with_file_name(NAME)), above, built]
+        .into_iter()
+        .flatten()
+        .find(|path| path.exists())
+        .unwrap_or_else(|| NAME.into())
 }
 
 fn digits<const N: usize>(text: &str) -> [u8; N] {
