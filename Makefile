@@ -97,19 +97,21 @@ bench-games: setup
 	cargo build --workspace --bins --locked
 	$(TARGET)/bench-games $(ARGS)
 
-# Receipts, their verification and the lease's local view. ARGS goes to the harness, such as ARGS="--only ledger --seconds 10".
-bench-money:
+# Receipts, their verification, the lease's local view, the chain of development, and a session while it is away. ARGS goes to
+# the harness: ARGS="--only ledger --seconds 10", or ARGS="--only metered", which takes ten minutes.
+bench-money: devchain
 	cargo build --workspace --bins --locked
 	$(TARGET)/bench-money $(ARGS)
 
 # What takes too long for every change: a thousand sessions in a row, a player who comes back a thousand times, sandboxes and
-# games started ahead two hundred times, pages whose
+# games started ahead two hundred times, node and chain and renter's command ended a thousand times, pages whose
 # network goes again and again, half an hour with a browser that has no time, fuzzing from a fresh seed.
-soak: setup-test page
+soak: setup-test page devchain
 	cargo build --workspace --bins --locked
 	NEARLIGHT_SESSIONS=1000 cargo test --workspace --locked --test leaks many_sessions
 	NEARLIGHT_RESUMES=1000 cargo test --workspace --locked --test resume -- --nocapture
 	NEARLIGHT_KILLS=1000 cargo test --workspace --locked --test crash
+	NEARLIGHT_NODE_KILLS=1000 cargo test --workspace --locked --test kills
 	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --test cycles
 	NEARLIGHT_CYCLES=200 NEARLIGHT_HOST=1 cargo test --workspace --locked --lib started_ahead_goes_on
 	cd client-web && NEARLIGHT_BIN="$(TARGET)/nearlight" NEARLIGHT_RESUMES=25 node --test e2e/resume.test.mjs
