@@ -588,7 +588,7 @@ mod tests {
         assert_eq!(refuse(&[2, 0, 0, 0, 0, 5, 1]), "button cannot be 5");
         assert_eq!(refuse(&[6, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0]), "touch phase cannot be 4");
         assert_eq!(refuse(&[10, 0, 0, 0, 0, 4, 1]), "gamepad cannot be 4");
-        assert_eq!(refuse(&[10, 0, 0, 0, 0, 3, 2]), "plugged cannot be 2");
+        assert_eq!(refuse(&[10, 0, 0, 0, 0, 3, 3]), "plugged cannot be 3");
         let mut state = [0; 20];
         (state[0], state[8]) = (9, 2);
         assert_eq!(refuse(&state), "gamepad's buttons cannot be 131072");
