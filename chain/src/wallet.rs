@@ -7,8 +7,8 @@ use keys::{Signer, development};
 use ledger::{Ledger, LedgerError};
 use session::rental::{
     AccountId, At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Heads,
-    Machine, MachineId, Order, Planck, PriceInputs, Proven, Rejection, Relet, RentId, RentalChain,
-    Rented, Reported, Seen, Transferred,
+    Machine, MachineId, Order, OrderStatus, Planck, PriceInputs, Proven, Rejection, Relet, RentId,
+    RentalChain, Rented, Reported, Seen, Transferred,
 };
 use subxt::dynamic::Value;
 use subxt::ext::scale_value::Composite;
@@ -272,7 +272,14 @@ impl RentalChain for Wallet {
         let read = |block: Arc<crate::block::Block>| async move {
             Ok((block.order(order).await?, block.limits().await?))
         };
-        let (found, limits) = self.chain.read(At::Best, read).await?.value;
+        let seen = self.chain.read(At::Best, read).await?;
+        let (found, limits) = seen.value;
+        let found = found.ok_or(CallError::NoOrder(order))?;
+        let deadline = found.start.after(limits.confirm_window);
+        // It is of no use in any block to come, and would cost the network's fee.
+        if found.status == OrderStatus::Waiting && seen.head.number >= deadline {
+            return Err(Rejection::ExpiredConfirm.into());
+        }
         let plan = Plan {
             pallet: "RentMachine",
             name: "confirm_rent",
@@ -281,7 +288,7 @@ impl RentalChain for Wallet {
             cost: Planck::ZERO,
             ceiling,
             beside: Planck::ZERO,
-            deadline: found.map(|found| found.start.after(limits.confirm_window)),
+            deadline: Some(deadline),
         };
         self.call(plan).await?.proven("RentMachine", "ConfirmRent", |event| {
             let rent_id = RentId(event.whole("rent_id", 0)?);
@@ -299,11 +306,12 @@ impl RentalChain for Wallet {
         let read = |block: Arc<crate::block::Block>| async move {
             let Some(found) = block.order(order).await? else { return Ok(None) };
             let price = block.price_inputs(&found.machine).await?;
-            Ok(price.map(|price| (found, price)))
+            Ok(Some((found, price)))
         };
         let seen = self.chain.read(At::Best, read).await?;
-        // Without an order or its machine there is no price to hold a ceiling against.
-        let (found, price) = seen.value.ok_or(Rejection::Unknown)?;
+        let (found, price) = seen.value.ok_or(CallError::NoOrder(order))?;
+        // Without its machine there is no price to hold a ceiling against.
+        let price = price.ok_or(Rejection::Unknown)?;
         let limits = self.chain.read(At::Best, |block| async move { block.limits().await }).await?;
         // As far as the chain may cut it, whenever in its life the call is included.
         let end = seen.head.number.after(LIFE).after(limits.value.longest);

@@ -1,4 +1,5 @@
-//! Keys that everybody knows: those of Substrate's development phrase, `subkey inspect //Alice` and the like.
+//! Keys that everybody knows: those of Substrate's development phrase, `subkey inspect //Alice` and the like, and those of our own
+//! development chain (`docs/devchain.md`).
 //! Known by their accounts, so that no seed stands here. A node refuses them on every chain but a development
 //! chain's own genesis.
 
@@ -13,7 +14,7 @@ pub fn name_of(account: &AccountId) -> Option<&'static str> {
 }
 
 /// Of sr25519, ed25519 and ecdsa in turn; `make.mjs` beside the tests' vectors computes such accounts.
-const ACCOUNTS: [(&str, &str); 51] = [
+const ACCOUNTS: [(&str, &str); 54] = [
     ("the phrase itself", "46ebddef8cd9bb167dc30878d7113b7e168e6f0646beffd77d69d39bad76b47a"),
     ("//Alice", "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d"),
     ("//Alice//stash", "be5ddb1579b72e84524fc29e78609e3caf42e85aa118ebfe0b0ad404b5bdd25f"),
@@ -31,6 +32,9 @@ const ACCOUNTS: [(&str, &str); 51] = [
     ("//One//stash", "7eb5180f1c619ea25be3c42de81c4c368347c62024f0eaa2b3334f79d7c46f18"),
     ("//Two", "1254f7017f0b8347ce7ab14f96d818802e7e9e0c0d1b7c9acb3c726b080e7a03"),
     ("//Two//stash", "2a34db436b450c489d16c1912495099a1491c3143b732b8715d0a619cd52a954"),
+    ("//Machine", "c89d0dcc6a91f140fe7923e97f6f61555418667645981e41b0be5f4d6ddf8767"),
+    ("//Poor", "b062749448fdb7b1f33df837be857582ed89623a44a4432c31540e5901a1d250"),
+    ("//Burn", "eaac56de22dcdc4ae6587e1bf84813b1931ca7097e3383fcb7d00f487691ce52"),
     ("the phrase itself", "345071da55e5dccefaaa440339415ef9f2663338a38f7da0df21be5ab4e055ef"),
     ("//Alice", "88dc3417d5058ec4b4503e0c12ea1a0a89be200fe98922423d4334014fa6b0ee"),
     ("//Alice//stash", "451781cd0c5504504f69ceec484cc66e4c22a2b6a9d20fb1a426d91ad074a2a8"),

@@ -19,7 +19,7 @@ use nearlight::rented::cli;
 use player::{ended, join, said, state};
 use serde_json::{Value, json};
 use session::access::{TicketScope, UnixSeconds};
-use session::rental::{MachineId, Planck};
+use session::rental::{ChainError, MachineId, Planck};
 use tenant::{GENESIS_OF_OTHERS, Guest, World, proof, wish};
 
 const PLENTY: Planck = Planck::dbc(1_000);
@@ -161,6 +161,91 @@ async fn who_does_not_rent_is_not_let_in_and_told_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_another_machine_opens_nothing() {
+    let world = World::new(&[]).await;
+    let order = world.model.order_elsewhere();
+    until("the block", async || (world.block().await >= 2).then_some(())).await;
+    let refused = world.challenge(order, &world.renter).await;
+    assert!(refused.text().contains("the order is of another machine"), "{}", refused.text());
+    refused.problem(403, "other-machine");
+    // Nor by a ticket that its renter signed for this one.
+    let guest = Guest::of(&world, order, |_| {});
+    world.redeem(&guest).await.problem(403, "other-machine");
+    let wish = ticket_of(order);
+    let renter = world.chain(Wallet::Renter);
+    let made = cli::make(renter.as_ref(), &world.machine, &wish, world.renter.clone()).await;
+    let refused = made.unwrap_err().to_string();
+    assert!(refused.contains(&format!("of the machine {}", "77".repeat(32))), "{refused}");
+    assert_eq!(world.lease().await["orders"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_without_what_renting_needs_is_named() {
+    let missing = ChainError::Missing("RentMachine.RentInfo".to_owned());
+    let world = World::without_chain(missing).await;
+    let order = session::rental::RentId(1);
+    let refused = until("the chain's answer", async || {
+        let reply = world.challenge(order, &world.renter).await;
+        reply.text().contains("unfit-chain").then_some(reply)
+    })
+    .await;
+    assert!(refused.text().contains("the chain has no RentMachine.RentInfo"), "{}", refused.text());
+    refused.problem(503, "unfit-chain");
+    world.start(&"ab".repeat(32), &wish(None)).await.problem(503, "no-head");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_ledger_is_said_and_left_as_it_is() {
+    let world = World::new(&[]).await;
+    let order = world.rent(1, 300).await;
+    world.confirm(order).await;
+    let used = Guest::of(&world, order, |_| {});
+    assert_eq!(world.redeem(&used).await.status, 201);
+    let folder = world.stop().await;
+    let path = folder.path().join("ledger.sqlite");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Every page but that of the file's head.
+    bytes[4_096..].fill(0xa5);
+    std::fs::write(&path, &bytes).unwrap();
+    let refused = World::refusal(folder.path(), &[]).await;
+    assert!(refused.contains("the ledger is damaged"), "{refused}");
+    assert!(std::fs::read(&path).unwrap() == bytes, "it may yet be looked at");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_keystore_is_said_and_makes_no_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("machine.json");
+    let pair = Pair::sr25519(&[7; 32]).unwrap();
+    let whole = serde_json::to_string(&keys::Keystore::seal(&pair, "pw", "machine").unwrap());
+    let whole = whole.unwrap();
+    let settings = [
+        "chain.machine_key=\"\"".to_owned(),
+        "chain.machine_key_password=\"pw\"".to_owned(),
+        format!("chain.machine_key_file={path:?}"),
+    ];
+    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let ledger = folder.path().join("ledger");
+    let refused = World::refusal(&ledger, &settings).await;
+    assert!(refused.contains("chain.machine_key_file"), "{refused}");
+    assert!(refused.contains("the keystore is truncated"), "{refused}");
+    assert!(!ledger.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machines_key_that_everybody_knows_is_refused_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    // The development chain's `//Machine`.
+    let seed = "dbd09ff39ede06a413c76a3c55eb445e352bfee6739ace67403a2951a476e6e4";
+    let settings = [format!("chain.machine_key=\"{seed}\"")];
+    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+    let refused = World::refusal(folder.path(), &settings).await;
+    assert!(refused.contains("//Machine"), "{refused}");
+    assert!(!refused.contains(seed), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wallets_that_rent_as_one_sign_together() {
     let members: Vec<_> = (1..=3).map(|n| Pair::sr25519(&[n + 40; 32]).unwrap()).collect();
     let accounts: Vec<_> = members.iter().map(Pair::account).collect();
@@ -219,6 +304,11 @@ async fn tickets_let_in_as_far_and_as_often_as_they_say() {
     );
     assert_eq!(world.redeem(&twice).await.status, 201);
     world.redeem(&twice).await.problem(403, "ticket-used-up");
+
+    // For a card that the order lacks.
+    let other = world.redeem(&odd(&|it| it.slot = Some(3))).await.json();
+    let other = other["token"].as_str().unwrap();
+    world.start(other, &wish(None)).await.problem(403, "card-not-rented");
 
     // A guest plays, and neither ends, invites nor delegates.
     let token = bearer["token"].as_str().unwrap();
@@ -483,8 +573,13 @@ async fn the_command_line_rents_makes_tickets_and_verifies() {
     cli::confirm(chain, order, PLENTY).await.unwrap();
     let more = cli::relet(chain, order, 100, PLENTY).await.unwrap();
     assert_eq!(more.json()["added"], 100);
-    let late = cli::confirm(chain, order, PLENTY).await.unwrap_err();
-    assert!(late.to_string().contains("not in the state"), "{late}");
+    let twice = cli::confirm(chain, order, PLENTY).await.unwrap_err();
+    assert!(twice.to_string().contains("not in the state"), "{twice}");
+    let lapsing = cli::rent(chain, &world.machine, 1, 300, PLENTY).await.unwrap();
+    assert_eq!(lapsing.json()["order"], "2");
+    world.model.advance(150);
+    let late = cli::confirm(chain, session::rental::RentId(2), PLENTY).await.unwrap_err();
+    assert!(late.to_string().contains("order 2 now: it was not confirmed within"), "{late}");
     for listed in [
         cli::orders_of_machine(chain, &world.machine).await.unwrap(),
         cli::orders_of_renter(chain, &world.account).await.unwrap(),
@@ -500,14 +595,7 @@ async fn the_command_line_rents_makes_tickets_and_verifies() {
     // A ticket's link, as the page takes it apart.
     until("the order", async || world.order(order).await?["confirmed"].as_bool()?.then_some(()))
         .await;
-    let mut wish = cli::Wish {
-        rent_id: order,
-        node: "http://node.test".to_owned(),
-        allow: vec!["start".to_owned(), "play".to_owned()],
-        uses: 1,
-        lasts: 3_600,
-        card: None,
-    };
+    let mut wish = ticket_of(order);
     let foreign = cli::make(chain, &world.machine, &wish, world.other.clone()).await.unwrap_err();
     assert!(foreign.to_string().contains("another renter's"), "{foreign}");
     let made = cli::make(chain, &world.machine, &wish, world.renter.clone()).await.unwrap();
@@ -550,6 +638,18 @@ async fn the_command_line_rents_makes_tickets_and_verifies() {
     let text = serde_json::to_string(&forged).unwrap();
     assert!(cli::verify(&world.machine, &text).unwrap().is_failure());
     cli::verify(&world.machine, "{}").unwrap_err();
+}
+
+/// What `nearlight ticket` is asked for.
+fn ticket_of(order: session::rental::RentId) -> cli::Wish {
+    cli::Wish {
+        rent_id: order,
+        node: "http://node.test".to_owned(),
+        allow: vec!["start".to_owned(), "play".to_owned()],
+        uses: 1,
+        lasts: 3_600,
+        card: None,
+    }
 }
 
 /// Where a child of the test below has its ledger: a disk of a few megabytes.

@@ -13,7 +13,7 @@ use session::rental::{AccountId, At, RentId};
 
 use super::{Books, Rented};
 use crate::http::Problem;
-use crate::rented::refusal::not_written;
+use crate::rented::refusal::{not_written, unfit_chain};
 
 /// The request that a challenge is for.
 pub(crate) const BEARERS: &str = "/api/v1/lease/bearers";
@@ -165,7 +165,8 @@ impl Rented {
                 return Err(Denied::OtherMachine.into());
             }
         }
-        Err(denied.into())
+        let unfit = self.books().unfit.clone().filter(|_| denied == Denied::NoHead);
+        Err(unfit.map_or_else(|| denied.into(), |why| unfit_chain(&why)))
     }
 
     /// A text for the renter to sign, once he may use the order. `body` is what he sends with it.

@@ -118,6 +118,8 @@ struct Books {
     /// The connection of now, once there was one.
     chain: Option<Arc<dyn RentalChain>>,
     connected: bool,
+    /// What the chain lacks that renting needs.
+    unfit: Option<String>,
 }
 
 impl Rented {
@@ -175,6 +177,7 @@ impl Rented {
             price: None,
             chain: None,
             connected: false,
+            unfit: None,
         };
         let rented = Arc::new(Self {
             genesis,

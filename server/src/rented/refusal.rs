@@ -111,6 +111,16 @@ impl From<AccessError> for Problem {
     }
 }
 
+/// The chain lacks what renting needs.
+pub(crate) fn unfit_chain(why: &str) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unfit-chain",
+        "No machine can be rented on the chain",
+    )
+    .because(why)
+}
+
 /// The ledger did not take something; what it said is for the log.
 pub(crate) fn not_written(what: &'static str, error: &LedgerError) -> Problem {
     tracing::error!(%error, what, "the ledger did not take something");

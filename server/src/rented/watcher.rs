@@ -49,7 +49,11 @@ async fn follow_always(rented: &Rented, connect: &Connect) {
     loop {
         match connect().await {
             Ok(chain) => {
-                rented.books().chain = Some(chain.clone());
+                {
+                    let mut books = rented.books();
+                    books.chain = Some(chain.clone());
+                    books.unfit = None;
+                }
                 match follow(rented, chain.as_ref()).await {
                     Ok(()) => tracing::warn!("the chain's client has ended"),
                     Err(error) => tracing::warn!(%error, "the chain cannot be followed"),
@@ -57,8 +61,10 @@ async fn follow_always(rented: &Rented, connect: &Connect) {
                 pause = PAUSE.0;
             }
             Err(error) => {
-                if let ChainError::WrongGenesis { found, .. } = &error {
-                    rented.foreign(*found);
+                match &error {
+                    ChainError::WrongGenesis { found, .. } => rented.foreign(*found),
+                    ChainError::Missing(_) => rented.books().unfit = Some(error.to_string()),
+                    _ => {}
                 }
                 tracing::warn!(%error, again_in = ?pause, "no connection to the chain");
             }

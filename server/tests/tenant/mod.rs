@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use futures::FutureExt as _;
 use keys::{MachineKey, Pair, from_hex, to_hex};
 use ledger::Export;
 use model_chain::{ModelChain, RentalSubject as _, Wallet};
+use nearlight::config::Config;
 use nearlight::node::Node;
 use nearlight::rented::{BootClock, Outside};
 use serde_json::{Value, json};
@@ -71,6 +73,26 @@ fn machine_key() -> MachineKey {
     MachineKey::new(Pair::sr25519(&[7; 32]).unwrap()).unwrap()
 }
 
+/// Of a rented node, with `overrides` over them.
+fn settings(genesis: &str, ledger: &Path, overrides: &[String]) -> Config {
+    let ours = [
+        "access.open=false".to_owned(),
+        "server.public_url=http://node.test".to_owned(),
+        "chain.enabled=true".to_owned(),
+        "chain.rpc=[\"ws://127.0.0.1:1\"]".to_owned(),
+        format!("chain.genesis=\"{genesis}\""),
+        format!("chain.machine_key=\"{}\"", "07".repeat(32)),
+        format!("chain.ledger={ledger:?}"),
+    ];
+    let all: Vec<&str> = ours.iter().chain(overrides).map(String::as_str).collect();
+    config(&all)
+}
+
+/// What is said of a node of the chain that does not answer.
+fn down() -> ChainError {
+    ChainError::Unreachable("the test's node is down".to_owned())
+}
+
 fn renter() -> Pair {
     Pair::sr25519(&[3; 32]).unwrap()
 }
@@ -89,22 +111,38 @@ impl World {
 
     pub async fn on(model: ModelChain, overrides: &[&str]) -> Self {
         let overrides = overrides.iter().map(|&it| it.to_owned()).collect();
-        Self::open(model, overrides, TempDir::new().unwrap(), Arc::default(), true).await
+        Self::open(model, overrides, TempDir::new().unwrap(), Arc::default(), None).await
     }
 
     /// With its ledger below a folder.
-    pub async fn below(folder: &std::path::Path) -> Self {
+    pub async fn below(folder: &Path) -> Self {
         let other = Pair::ed25519(&[4; 32]).unwrap().account();
         let model = ModelChain::with(machine_key().machine(), [renter().account(), other]);
         let ledger = TempDir::new_in(folder).unwrap();
-        Self::open(model, Vec::new(), ledger, Arc::default(), true).await
+        Self::open(model, Vec::new(), ledger, Arc::default(), None).await
     }
 
     /// A node that never reached its chain.
     pub async fn alone() -> Self {
+        Self::without_chain(down()).await
+    }
+
+    /// A node that is told this whenever it connects.
+    pub async fn without_chain(why: ChainError) -> Self {
         let account = renter().account();
         let model = ModelChain::with(machine_key().machine(), [account, AccountId([4; 32])]);
-        Self::open(model, Vec::new(), TempDir::new().unwrap(), Arc::default(), false).await
+        Self::open(model, Vec::new(), TempDir::new().unwrap(), Arc::default(), Some(why)).await
+    }
+
+    /// Why a node with these settings and this ledger does not start.
+    pub async fn refusal(ledger: &Path, overrides: &[&str]) -> String {
+        let model = ModelChain::with(machine_key().machine(), [AccountId([4; 32]); 2]);
+        let genesis = model.of(Wallet::Nobody).identity().genesis.to_string();
+        let overrides: Vec<_> = overrides.iter().map(|&it| it.to_owned()).collect();
+        let node = open(settings(&genesis, ledger, &overrides)).expect("a node");
+        let connect = Box::new(|| async { Err(down()) }.boxed());
+        let refused = node.rent_out(Outside { boot: Arc::<Boot>::default(), connect }).await;
+        format!("{:#}", refused.err().expect("it does not start"))
     }
 
     async fn open(
@@ -112,28 +150,15 @@ impl World {
         overrides: Vec<String>,
         ledger: TempDir,
         boot: Arc<Boot>,
-        reachable: bool,
+        fails: Option<ChainError>,
     ) -> Self {
         let chain = model.of(Wallet::Nobody);
         let genesis = chain.identity().genesis.to_string();
-        let ours = [
-            "access.open=false".to_owned(),
-            "server.public_url=http://node.test".to_owned(),
-            "chain.enabled=true".to_owned(),
-            "chain.rpc=[\"ws://127.0.0.1:1\"]".to_owned(),
-            format!("chain.genesis=\"{genesis}\""),
-            format!("chain.machine_key=\"{}\"", "07".repeat(32)),
-            format!("chain.ledger={:?}", ledger.path()),
-        ];
-        let all: Vec<&str> = ours.iter().chain(&overrides).map(String::as_str).collect();
-        let node = open(config(&all)).expect("a node");
+        let node = open(settings(&genesis, ledger.path(), &overrides)).expect("a node");
+        let reachable = fails.is_none();
         let connect = Box::new(move || {
-            let chain = chain.clone();
-            async move {
-                let gone = || ChainError::Unreachable("the test's node is down".to_owned());
-                reachable.then_some(chain).ok_or_else(gone)
-            }
-            .boxed()
+            let answer = fails.clone().map_or_else(|| Ok(chain.clone()), Err);
+            async move { answer }.boxed()
         });
         node.rent_out(Outside { boot: boot.clone(), connect }).await.expect("a ledger");
         let account = model.account(Wallet::Renter);
@@ -160,6 +185,11 @@ impl World {
         world
     }
 
+    /// The node is stopped; yields the folder of its ledger.
+    pub async fn stop(self) -> TempDir {
+        self.close().await.2
+    }
+
     async fn close(self) -> (ModelChain, Vec<String>, TempDir, Arc<Boot>) {
         let Self { model, node, boot, overrides, ledger, .. } = self;
         node.shut_down(common::PATIENCE).await;
@@ -172,7 +202,7 @@ impl World {
     /// The node is stopped and started anew.
     pub async fn again(self) -> Self {
         let (model, overrides, ledger, boot) = self.close().await;
-        Self::open(model, overrides, ledger, boot, true).await
+        Self::open(model, overrides, ledger, boot, None).await
     }
 
     /// The same, so much later, and no chain is there.
@@ -180,7 +210,7 @@ impl World {
         let (model, overrides, ledger, boot) = self.close().await;
         let head = model.of(Wallet::Nobody).limits(session::rental::At::Best).await.unwrap().head;
         boot.wall.store(head.time.0 + later.as_millis() as u64, Ordering::SeqCst);
-        Self::open(model, overrides, ledger, boot, false).await
+        Self::open(model, overrides, ledger, boot, Some(down())).await
     }
 
     pub fn chain(&self, wallet: Wallet) -> Arc<dyn RentalChain> {

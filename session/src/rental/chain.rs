@@ -215,6 +215,11 @@ pub enum CallError {
         /// What it takes.
         needs: Planck,
     },
+    /// The chain has no such order; nothing was sent. Orders that lapsed or ended are not kept, so nobody can say which it was.
+    #[error(
+        "the chain has no order {0} now: it was not confirmed within its window, has ended, or never was"
+    )]
+    NoOrder(RentId),
     /// The chain refused the call. The network's fee is paid, and the fixed fee where the chain had taken it.
     #[error(transparent)]
     Rejected(#[from] Rejection),

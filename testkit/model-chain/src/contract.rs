@@ -185,6 +185,7 @@ impl Suite<'_> {
     }
 
     async fn ceilings_and_empty_wallets_send_nothing(&self) {
+        let id = self.rent(&*self.renter, 1).await;
         let quote = self.quote(1, 300).await.expect("a price");
         let best = self.renter.limits(At::Best).await.expect("read").head.number;
         let before = self.balance(Wallet::Renter).await;
@@ -194,7 +195,7 @@ impl Suite<'_> {
             panic!("{refused:?} is above the ceiling")
         };
         assert!(predicted > ceiling && ceiling == quote.total);
-        let refused = self.renter.confirm(RentId(1), Planck(1)).await;
+        let refused = self.renter.confirm(id, Planck(1)).await;
         assert!(matches!(refused, Err(CallError::AboveCeiling { .. })), "{refused:?}");
         let poor = self.subject.of(Wallet::Poor);
         let refused = poor.rent(&self.machine, 1, 300, PLENTY).await;
@@ -205,6 +206,7 @@ impl Suite<'_> {
         assert_eq!(self.balance(Wallet::Renter).await, before);
         let now = self.renter.limits(At::Best).await.expect("read").head.number;
         assert_eq!(now, best, "nothing was sent");
+        self.end(id).await;
     }
 
     async fn orders_get_the_lowest_free_cards(&self) {
@@ -250,9 +252,11 @@ impl Suite<'_> {
         self.advance_to(start.after(150)).await;
         assert_eq!(self.order(id).await, None);
         self.lists(id, false).await;
+        let lapsed = self.balance(Wallet::Renter).await;
         let refused = self.renter.confirm(id, PLENTY).await;
-        assert_eq!(refused, Err(CallError::Rejected(Rejection::Unknown)));
+        assert_eq!(refused, Err(CallError::NoOrder(id)));
         let after = self.balance(Wallet::Renter).await;
+        assert_eq!(after, lapsed, "it is too late, and nothing was sent");
         assert_eq!(after.reserved, before.reserved, "what was held is free again");
         let fixed = self.renter.limits(At::Best).await.expect("limits").value.fixed_fee;
         let gone = before.free.0 - after.free.0;
@@ -285,8 +289,10 @@ impl Suite<'_> {
         assert!(self.order(id).await.is_some());
         self.advance_to(end.after(101)).await;
         assert_eq!(self.order(id).await, None);
+        let before = self.balance(Wallet::Renter).await;
         let over = self.renter.relet(id, 100, PLENTY).await;
-        assert_eq!(over, Err(CallError::Rejected(Rejection::Unknown)));
+        assert_eq!(over, Err(CallError::NoOrder(id)));
+        assert_eq!(self.balance(Wallet::Renter).await, before, "nothing was sent");
     }
 
     async fn calls_that_do_nothing_are_no_success(&self) {

@@ -159,6 +159,28 @@ impl ModelChain {
         self.lock().block(|state| state.machine = None);
     }
 
+    /// An order of [`Wallet::Renter`]'s of another machine, which this chain has, too.
+    pub fn order_elsewhere(&self) -> RentId {
+        let renter = self.wallet(Wallet::Renter);
+        self.lock().block(|state| {
+            state.next_rent += 1;
+            let (rent_id, start) = (RentId(state.next_rent), state.head.number);
+            let order = Order {
+                rent_id,
+                machine: MachineId::of_public_key(&[0x77; 32]),
+                renter,
+                start,
+                confirmed: start,
+                end: start.after(RENT_STEP),
+                status: OrderStatus::Renting,
+                slots: GpuSlots::new(vec![0]),
+                receiver: None,
+            };
+            state.orders.insert(rent_id, (order, Planck::ZERO));
+            rent_id
+        })
+    }
+
     /// Sets what a DBC is worth, in millionths of a dollar; as anybody can who tells the oracle.
     pub fn set_dbc_price(&self, price: Option<u64>) {
         self.lock().block(|state| state.price.dbc_price = price);
@@ -346,8 +368,8 @@ impl State {
         *reserved = reserved.checked_add(rent).unwrap_or(*reserved);
         self.next_rent += 1;
         let rent_id = RentId(self.next_rent);
-        let taken: Vec<u32> =
-            self.orders.values().flat_map(|(order, _)| order.slots.as_slice().to_vec()).collect();
+        let here = self.orders.values().filter(|(order, _)| order.machine == *id);
+        let taken: Vec<u32> = here.flat_map(|(order, _)| order.slots.as_slice().to_vec()).collect();
         let free = (0..machine.gpus).filter(|slot| !taken.contains(slot)).take(gpus as usize);
         let order = Order {
             rent_id,
@@ -476,8 +498,9 @@ impl State {
             let balance = self.balance(order.renter);
             balance.reserved = balance.reserved.checked_sub(held).unwrap_or_default();
             balance.free = balance.free.checked_add(held).unwrap_or(balance.free);
-            let is_empty = self.orders.is_empty();
-            if let Some(machine) = &mut self.machine {
+            let of_it = |(other, _): &(Order, Planck)| other.machine == order.machine;
+            let is_empty = !self.orders.values().any(of_it);
+            if let Some(machine) = self.machine.as_mut().filter(|it| it.id == order.machine) {
                 machine.rented_gpus -= order.slots.count() as u32;
                 if is_empty && machine.status == MachineStatus::Rented {
                     machine.status = MachineStatus::Online;

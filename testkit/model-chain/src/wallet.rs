@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use session::rental::{
     AccountId, At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Heads,
-    Machine, MachineId, Order, Planck, PriceInputs, Proven, Rejection, Relet, RentId, RentalChain,
-    Rented, Reported, Seen, Transferred,
+    Machine, MachineId, Order, OrderStatus, Planck, PriceInputs, Proven, Rejection, Relet, RentId,
+    RentalChain, Rented, Reported, Seen, Transferred,
 };
 
 use crate::contract::Wallet;
-use crate::model::{ModelChain, NETWORK_FEE, State};
+use crate::model::{CONFIRM_WINDOW, ModelChain, NETWORK_FEE, State};
 
 /// The model, and who signs.
 pub(crate) struct ModelWallet {
@@ -167,6 +167,12 @@ impl RentalChain for ModelWallet {
         order: RentId,
         ceiling: Planck,
     ) -> Result<Proven<Confirmed>, CallError> {
+        let seen = self.read(At::Best, |state| state.orders.get(&order).map(|it| it.0.clone()));
+        let found = seen.value.ok_or(CallError::NoOrder(order))?;
+        let late = seen.head.number >= found.start.after(CONFIRM_WINDOW);
+        if found.status == OrderStatus::Waiting && late {
+            return Err(Rejection::ExpiredConfirm.into());
+        }
         self.call(Planck::ZERO, ceiling, |state, renter| {
             state.confirm(renter, order).map(|fee| Some(Confirmed { rent_id: order, fee }))
         })
@@ -184,7 +190,7 @@ impl RentalChain for ModelWallet {
                 (state.price, gpus)
             })
             .value;
-        let cost = price.relet(gpus.unwrap_or_default(), blocks)?.total;
+        let cost = price.relet(gpus.ok_or(CallError::NoOrder(order))?, blocks)?.total;
         self.call(cost, ceiling, |state, renter| {
             let relet = state.relet(renter, order, blocks)?;
             Ok(relet.map(|(added, fee)| Relet { rent_id: order, added, fee }))
