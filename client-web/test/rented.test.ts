@@ -5,7 +5,8 @@ import { inDbc, planck } from '../src/rented/amount.ts';
 import { readTicket } from '../src/rented/lease-link.ts';
 import { isClose, ReceiptSigner } from '../src/rented/receipts.ts';
 import { acknowledgement, SessionKey } from '../src/rented/session-key.ts';
-import { hexOf, wallets } from '../src/rented/wallet.ts';
+import { hexOf } from '../src/rented/hex.ts';
+import { wallets } from '../src/rented/wallet.ts';
 
 describe('amounts', () => {
   test.each([

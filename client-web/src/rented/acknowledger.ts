@@ -5,7 +5,7 @@ import type { ClientMessage, NewSession, Session, SliceReceipt } from '../wire/i
 import { forgetKey, keepKey, keptSigner } from './kept-keys.ts';
 import { isClose, ReceiptSigner } from './receipts.ts';
 import { SessionKey } from './session-key.ts';
-import { hexOf } from './wallet.ts';
+import { hexOf } from './hex.ts';
 
 /** How often, and after how long each time, it is looked whether receipts are closed. */
 const LOOKS = 20;

@@ -2,7 +2,8 @@
 // takes them on no other chain. Loaded where a node says that its chain is one.
 import { blake2b } from '@noble/hashes/blake2.js';
 import { getPublicKey, secretFromSeed, sign } from '@scure/sr25519';
-import { hexOf, type Wallet, type WalletAccount } from './wallet.ts';
+import { hexOf } from './hex.ts';
+import type { Wallet, WalletAccount } from './wallet.ts';
 
 /** The seeds of `//Alice` and so on, as `subkey inspect` prints them. */
 const SEEDS: Readonly<Record<string, string>> = {

@@ -2,7 +2,7 @@
 // none that claims more time than has passed here. What the node does not get as acknowledged it cannot pass off as agreed.
 import type { ClientMessage, SliceReceipt } from '../wire/index.ts';
 import type { SessionKey } from './session-key.ts';
-import { hexOf } from './wallet.ts';
+import { hexOf } from './hex.ts';
 
 const SLICE_BYTES = 174;
 const SLICE = 2;

@@ -1,5 +1,6 @@
 // Wallets in the browser, by the interface of the polkadot.js extension (`@polkadot/extension-inject`), which Talisman,
 // SubWallet and others have too. They sign texts that they show; this page never asks for a transaction.
+import { hexOf } from './hex.ts';
 
 /** Somebody who can be asked to sign. */
 export interface WalletAccount {
@@ -55,9 +56,4 @@ async function accountsOf(wallet: InjectedWallet): Promise<readonly WalletAccoun
 
 function isInjected(value: unknown): value is Injected {
   return typeof value === 'object' && value !== null && typeof Reflect.get(value, 'enable') === 'function';
-}
-
-/** After 0x. */
-export function hexOf(bytes: Uint8Array): string {
-  return `0x${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 }
