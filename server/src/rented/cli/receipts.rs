@@ -148,3 +148,132 @@ fn get(node: &str, path: &str, token: &str) -> Result<Vec<u8>> {
     }
     Ok(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use keys::{MachineKey, Pair};
+    use session::receipts::{
+        Body, ChainId, Close, CloseCause, Open, PlayerKey, Record, Signed, Slice, Tariff, Totals,
+        acknowledgement, hash,
+    };
+    use session::rental::{BlockHash, Planck, RentId, UnixMillis};
+
+    use super::*;
+
+    const RENT: RentId = RentId(77);
+
+    fn machine() -> MachineKey {
+        MachineKey::new(Pair::sr25519(&[3; 32]).expect("any seed is one")).expect("sr25519")
+    }
+
+    fn player() -> SigningKey {
+        SigningKey::from_bytes(&[9; 32])
+    }
+
+    /// An open record, two slices and a close, as `change` makes the slices; all signed and acknowledged.
+    fn chain(change: impl Fn(u32, &mut Slice)) -> Vec<Signed> {
+        let tariff = Tariff { fee: Planck(1), span_ms: 1, trial: false };
+        let mut bodies = vec![Body::Open(Open {
+            genesis: BlockHash([2; 32]),
+            machine: machine().machine(),
+            rent_id: RENT,
+            tariff,
+            player: Some(PlayerKey::Ed25519(player().verifying_key().to_bytes())),
+            opened: UnixMillis(1_790_000_000_000),
+            promised_fps_milli: 60_000,
+            promised_latency_us: 50_000,
+        })];
+        let mut totals = Totals::default();
+        for number in 1..=2 {
+            let mut slice = Slice {
+                start_ms: u64::from(number - 1) * 8_000,
+                wall_ms: 8_000,
+                gpu_ms: 100,
+                frames: 480,
+                pixels: 480 * 640 * 360,
+                bytes: 1_000_000,
+                fps_milli: 60_000,
+                latency_us: [10_000, 20_000, 30_000],
+                unpaid_ms: 0,
+                charge: Planck(8_000),
+            };
+            change(number, &mut slice);
+            totals = totals.with(&slice).expect("small");
+            bodies.push(Body::Slice(RENT, slice));
+        }
+        bodies.push(Body::Close(RENT, Close { cause: CloseCause::Ended, slices: 2, totals }));
+        let (id, mut previous) = (ChainId::of_session("s"), [0; 32]);
+        let signed = |(sequence, body): (u32, Body)| {
+            let is_slice = matches!(body, Body::Slice(..));
+            let bytes = Record { chain: id, sequence, previous, body }.encode();
+            previous = hash(&bytes);
+            let text = acknowledgement(&id, sequence, &previous);
+            let acknowledged = is_slice.then(|| player().sign(&text).to_bytes());
+            Signed { signature: machine().sign(&bytes), bytes, acknowledged }
+        };
+        (0..).zip(bodies).map(signed).collect()
+    }
+
+    /// Whether the command fails, and what it says was found.
+    fn said(records: &[Signed]) -> (bool, String) {
+        let file = serde_json::to_string(&Export::of(records)).expect("plain data");
+        let answer = verify(&machine().machine(), &file).expect("a file of receipts");
+        let text = String::from_utf8(answer.written(false)).expect("text");
+        let found =
+            text.lines().filter(|line| line.starts_with("FAULT") || line.starts_with("note"));
+        (answer.is_failure(), found.collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn a_whole_chain_has_nothing_to_say_of() {
+        assert_eq!(said(&chain(|_, _| ())), (false, String::new()));
+    }
+
+    #[test]
+    fn what_is_missing_told_twice_or_not_agreed_to_is_said() {
+        let whole = chain(|_, _| ());
+        let tail = "note: what comes after record 2 is missing, or the session still runs";
+        assert_eq!(said(&whole[..3]), (false, tail.to_owned()));
+        let gap = [&whole[..1], &whole[2..]].concat();
+        assert_eq!(said(&gap), (true, "FAULT: records 1 to 1 are missing".to_owned()));
+        let other = chain(|number, slice| slice.bytes += u64::from(number == 2));
+        let fork = [whole.clone(), vec![other[2].clone()]].concat();
+        assert_eq!(said(&fork), (true, "FAULT: there are two records 2: a fork".to_owned()));
+        let mut silent = whole.clone();
+        silent[1].acknowledged = None;
+        assert_eq!(said(&silent), (false, "note: slice 1 was not acknowledged".to_owned()));
+        let mut foreign = whole;
+        foreign[1].acknowledged = Some([1; 64]);
+        let words = "FAULT: slice 1 was acknowledged by somebody else than the player";
+        assert_eq!(said(&foreign), (true, words.to_owned()));
+    }
+
+    #[test]
+    fn promises_that_were_not_kept_are_said_and_are_no_lies() {
+        let slow = chain(|number, slice| slice.fps_milli -= 4_000 * (number - 1));
+        let words = "note: slice 2 had 56000 frames in a thousand seconds, and 60000 were promised";
+        assert_eq!(said(&slow), (false, words.to_owned()));
+        let late = chain(|number, slice| slice.latency_us[1] += 31_000 * (number - 1));
+        let words = "note: slice 2 had a 95th percentile of 51000 µs, and 50000 µs were promised";
+        assert_eq!(said(&late), (false, words.to_owned()));
+        let unpaid = chain(|number, slice| {
+            slice.unpaid_ms = 3_000 * (number - 1);
+            slice.charge = Planck(8_000 - 3_000 * u128::from(number - 1));
+        });
+        let words = "note: 3000 ms of slice 2 were outside of the lease, and not charged";
+        assert_eq!(said(&unpaid), (false, words.to_owned()));
+    }
+
+    #[test]
+    fn another_machines_key_believes_nothing() {
+        let file = serde_json::to_string(&Export::of(&chain(|_, _| ()))).expect("plain data");
+        let other = MachineId::of_public_key(&[1; 32]);
+        let answer = verify(&other, &file).expect("a file of receipts");
+        assert!(answer.is_failure());
+        for bad in ["", "{}", r#"{"format":"nearlight-receipts/2","records":[]}"#] {
+            let refused = verify(&machine().machine(), bad).err().map(|why| why.to_string());
+            assert!(refused.is_some_and(|why| why.contains("no file of receipts")), "{bad}");
+        }
+    }
+}
