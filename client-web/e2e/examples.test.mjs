@@ -1,13 +1,17 @@
 // Every example of docs/api.md, in each of its languages, against a real node.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createHash, generateKeyPairSync, sign as signRaw } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
+import { secretFromSeed, sign } from '@scure/sr25519';
 import ts from 'typescript';
+import { DevelopmentChain, SEEDS } from './support/chain.mjs';
 import { Node, OPERATOR, until } from './support/node.mjs';
+import { GENTLE, launch, Tab } from './support/tab.mjs';
 
 const run = promisify(execFile);
 const HOW = {
@@ -145,6 +149,89 @@ for (const language of Object.keys(HOW)) {
     await see('delete_save', { SAVE });
     assert.ok(!(await see('list_saves')).saves.some(({ id }) => id === SAVE));
   });
+}
+
+/** What a renter's page has beside the node: a wallet, and a key for its session. */
+const ALICE = '5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY';
+const wallet = secretFromSeed(Buffer.from(SEEDS.alice, 'hex'));
+const signedBy = (text) => ({
+  NEARLIGHT_PROOF: Buffer.from(text).toString('base64'),
+  // The scheme, 1 for sr25519, stands before the signature.
+  NEARLIGHT_SIGNATURE: `01${Buffer.from(sign(wallet, Buffer.from(text))).toString('hex')}`,
+});
+
+test('a renter proves himself, lets a guest in and out, and acknowledges receipts, in every language', async () => {
+  const chain = await DevelopmentChain.start();
+  const ledger = mkdtempSync(join(tmpdir(), 'nearlight-examples-'));
+  const rented = await Node.start({ ...chain.settings, 'chain.ledger': ledger });
+  const browser = await launch();
+  try {
+    const ORDER = String((await chain.nearlight('alice', 'rent', '--cards', '1', '--blocks', '300', '--ceiling', '500000 DBC')).order);
+    await chain.nearlight('alice', 'confirm', ORDER);
+    const NEARLIGHT = rented.url.replace(/\/$/, '');
+    const see = (language, name, environment) => call(language, name, { NEARLIGHT, ...environment });
+    /** In this language; yields the renter's bearer. */
+    const prove = async (language) => {
+      const { text, body } = await see(language, 'challenge_renter', { ORDER, ACCOUNT: ALICE });
+      return (await see(language, 'prove_renter', { ...signedBy(text), BODY: body })).token;
+    };
+    await until('the confirmed order', async () => (await see('sh', 'show_lease')).orders.find(({ order, confirmed }) => order === ORDER && confirmed));
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+    const key = Buffer.from(publicKey.export({ format: 'jwk' }).x, 'base64url').toString('hex');
+    const made = await rented.fetch('api/v1/sessions', {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await prove('sh')}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ app: 'demo', video: { width: 640, height: 360, fps: 15 }, player_key: { kind: 'ed25519', key } }),
+    });
+    assert.equal(made.status, 201);
+    const { id: ID, play_url: link, receipts_token: READER } = await made.json();
+    const query = `?${GENTLE}${new URL(link).hash}`;
+    await Tab.with({ browser, node: rented, query }, async (tab) => {
+      await tab.state('live');
+      const { receipts: RECEIPTS } = await until('a slice', async () => {
+        const [of] = await see('sh', 'list_receipts', { TOKEN: READER });
+        return of?.records > 1 ? of : undefined;
+      });
+      for (const language of Object.keys(HOW)) {
+        assert.ok((await see(language, 'show_lease')).orders.some(({ order }) => order === ORDER));
+        const TOKEN = await prove(language);
+        const { ticket, signature, secret } = JSON.parse(Buffer.from(await ticketOf(chain, ORDER, NEARLIGHT), 'base64url').toString());
+        assert.match(signature, /^01/);
+        const guest = await see(language, 'redeem_ticket', { NEARLIGHT_PROOF: Buffer.from(ticket).toString('base64'), NEARLIGHT_SIGNATURE: signature, BODY: secret });
+        assert.deepEqual([guest.role, guest.scopes], ['guest', ['view']]);
+        const [used] = (await see(language, 'list_tickets', { TOKEN })).filter(({ revoked }) => !revoked);
+        assert.equal(used.uses, 1);
+        await see(language, 'revoke_ticket', { TOKEN, TICKET: used.ticket });
+        assert.ok((await see(language, 'list_tickets', { TOKEN })).every(({ revoked }) => revoked));
+
+        const [of] = await see(language, 'list_receipts', { TOKEN });
+        assert.equal(of.receipts, RECEIPTS);
+        const { records } = await see(language, 'export_receipts', { TOKEN, RECEIPTS });
+        const number = Buffer.alloc(4);
+        number.writeUInt32BE(1);
+        const digest = createHash('sha256').update(Buffer.from(records[1].record, 'hex')).digest();
+        const text = Buffer.concat([Buffer.from('nearlight-ack/1\n'), Buffer.from(RECEIPTS, 'hex'), number, digest]);
+        await see(language, 'acknowledge_receipt', { RECEIPTS, SEQUENCE: '1', SIGNATURE: signRaw(null, text, privateKey).toString('hex') });
+        assert.ok((await see(language, 'export_receipts', { TOKEN: READER, RECEIPTS })).records[1].acknowledged);
+        assert.deepEqual(await see(language, 'list_entries'), []);
+        // Whoever plays it goes on in this place.
+        const [session] = await see(language, 'list_leased_sessions', { TOKEN });
+        assert.equal(session?.id, ID);
+        assert.equal((await see(language, 'enter_leased_session', { TOKEN, ID })).role, 'player');
+      }
+    });
+  } finally {
+    await browser.close();
+    await rented.stop();
+    await chain.stop();
+    rmSync(ledger, { recursive: true, force: true });
+  }
+});
+
+/** What a ticket's link carries: for watching, once. */
+async function ticketOf(chain, order, node) {
+  const { link } = await chain.nearlight('alice', 'ticket', order, '--node', node, '--allow', 'view');
+  return new URL(link).hash.replace('#lease=', '');
 }
 
 test('no example is left out', () => {

@@ -10,7 +10,14 @@ address or body names besides, in capitals. Errors are \`application/problem+jso
 A program that lets somebody play asks for a session and hands its \`play_url\` on: that is a playable link, for one
 browser. Media is negotiated by WHEP, WebTransport or WebSocket, whose addresses the session names; the OpenAPI document
 (\`/api/v1/openapi.json\`) has those, too.
+
+On a rented node (\`docs/renting.md\`) the token is that of a renter or a guest. What somebody signs comes as it was signed:
+\`NEARLIGHT_PROOF\` is the text in base64, \`NEARLIGHT_SIGNATURE\` its signature in hexadecimal digits, and \`BODY\` what is
+posted with it, to the byte: a challenge's \`body\`, or a ticket's secret.
 `;
+
+/** The headers of a signed text; one that several sign has others. */
+const [PROOF, SIGNATURE] = ['nearlight-proof', 'nearlight-signature'];
 
 /** The whole page. */
 export function examples(document) {
@@ -26,13 +33,12 @@ export function examples(document) {
 
 /** What an example of this operation does, or undefined where it has none. */
 function readCall(document, path, method, operation) {
-  // A rented node's need a chain and somebody's wallet: `server/tests/rented.rs` has them.
-  if (operation.tags?.includes('lease')) return undefined;
   const [status, response] = Object.entries(operation.responses).find(([code]) => code.startsWith('2')) ?? [];
   const content = operation.requestBody?.content;
-  if (response === undefined || (content !== undefined && content['application/json'] === undefined)) return undefined;
-  if (response.content !== undefined && response.content['application/json'] === undefined) return undefined;
   const parameters = operation.parameters ?? [];
+  const isSigned = parameters.some((each) => each.name === PROOF);
+  if (response === undefined || (content !== undefined && content['application/json'] === undefined && !isSigned)) return undefined;
+  if (response.content !== undefined && response.content['application/json'] === undefined) return undefined;
   // A connection comes of an offer in SDP, and is a WHEP client's.
   if (parameters.some((each) => each.name === 'connection')) return undefined;
   // What may be left out is.
@@ -43,8 +49,10 @@ function readCall(document, path, method, operation) {
     method: method.toUpperCase(),
     path,
     query,
-    headers: parameters.filter((each) => each.in === 'header' && each.required).map((each) => each.name),
-    body: content && bodyOf(document, content['application/json'].schema),
+    headers: parameters.filter((each) => each.in === 'header' && (each.required || each.name === SIGNATURE)).map((each) => each.name),
+    kind: content && Object.keys(content)[0],
+    // What was signed is sent as it is: another order of its fields would be another body.
+    body: isSigned ? new Variable('body') : content && bodyOf(document, content['application/json'].schema),
     answers: response.content !== undefined,
     status,
   };
@@ -61,7 +69,7 @@ function valueOf(document, name, schema) {
   if (example !== undefined) return example;
   if (choices !== undefined) return choices[0];
   if (oneOf !== undefined) return valueOf(document, name, oneOf[0]);
-  if (type === 'string') return new Variable(name);
+  if (type === 'string' || type === 'integer') return new Variable(name, type === 'integer');
   throw new Error(`no example for ${name}: give its schema one`);
 }
 
@@ -72,8 +80,9 @@ function resolved(document, schema) {
 
 /** A value that the environment holds. */
 class Variable {
-  constructor(name) {
+  constructor(name, isNumber = false) {
     this.name = name.toUpperCase();
+    this.isNumber = isNumber;
   }
 }
 
@@ -97,16 +106,20 @@ function curl(call) {
   const headers = call.headers.map((name) => `-H "${name}: $${variableOf(name)}"`);
   const lines = [`curl --fail-with-body -sS -X ${call.method} "$NEARLIGHT${address(call, (name) => `$${name}`)}"`, '-H "authorization: Bearer $TOKEN"', ...headers];
   if (call.body === undefined) return lines.join(' \\\n  ');
-  const text = JSON.stringify(call.body, (_, value) => (value instanceof Variable ? `$${value.name}` : value));
-  return `${[...lines, "-H 'content-type: application/json' --data @- <<JSON"].join(' \\\n  ')}\n${text}\nJSON`;
+  const kind = `-H 'content-type: ${call.kind}'`;
+  if (call.body instanceof Variable) return [...lines, `${kind} --data-binary "$${call.body.name}"`].join(' \\\n  ');
+  const fields = Object.entries(call.body).map(([name, value]) =>
+    `"${name}":${value instanceof Variable ? (value.isNumber ? `$${value.name}` : `"$${value.name}"`) : JSON.stringify(value)}`);
+  return `${[...lines, `${kind} --data @- <<JSON`].join(' \\\n  ')}\n{${fields.join(',')}}\nJSON`;
 }
 
 function typescript(call) {
   const named = call.headers.map((name) => `'${name}': ${variableOf(name)}`);
-  const headers = ["authorization: `Bearer ${TOKEN}`", ...named, ...(call.body === undefined ? [] : ["'content-type': 'application/json'"])];
+  const headers = ["authorization: `Bearer ${TOKEN}`", ...named, ...(call.body === undefined ? [] : [`'content-type': '${call.kind}'`])];
   const names = new Set(['NEARLIGHT', 'TOKEN', ...call.headers.map(variableOf)]);
   const where = address(call, (name) => { names.add(name); return `\${${name}}`; });
-  const body = call.body === undefined ? [] : [`  body: JSON.stringify(${literal(call.body, (name) => { names.add(name); return name; })}),`];
+  const taken = (name) => { names.add(name); return name; };
+  const body = call.body === undefined ? [] : [`  body: ${call.body instanceof Variable ? taken(call.body.name) : `JSON.stringify(${literal(call.body, taken)})`},`];
   return [
     `const { ${[...names].join(', ')} } = process.env;`,
     `const answer = await fetch(\`\${NEARLIGHT}${where}\`, {`,
@@ -121,19 +134,23 @@ function typescript(call) {
 
 /** A body in TypeScript. */
 function literal(body, variable) {
-  const each = ([name, value]) => `${name}: ${value instanceof Variable ? variable(value.name) : `'${value}'`}`;
+  const valued = (value) => (value.isNumber ? `Number(${variable(value.name)})` : variable(value.name));
+  const each = ([name, value]) => `${name}: ${value instanceof Variable ? valued(value) : `'${value}'`}`;
   return `{ ${Object.entries(body).map(each).join(', ')} }`;
 }
 
 function python(call) {
   const named = [];
   const where = address(call, (name) => { named.push(name); return `{environ['${name}']}`; });
-  const body = Object.entries(call.body ?? {}).map(([name, value]) =>
-    `"${name}": ${value instanceof Variable ? `environ["${value.name}"]` : `"${value}"`}`);
+  const isWhole = call.body instanceof Variable;
+  const valued = (value) => (value.isNumber ? `int(environ["${value.name}"])` : `environ["${value.name}"]`);
+  const body = isWhole ? [] : Object.entries(call.body ?? {}).map(([name, value]) =>
+    `"${name}": ${value instanceof Variable ? valued(value) : `"${value}"`}`);
+  const data = isWhole ? `environ["${call.body.name}"].encode()` : `json.dumps({${body.join(', ')}}).encode()`;
   const more = call.headers.map((name) => `"${name}": environ["${variableOf(name)}"]`);
-  const headers = ['"authorization": f"Bearer {environ[\'TOKEN\']}"', ...more, ...(call.body === undefined ? [] : ['"content-type": "application/json"'])];
+  const headers = ['"authorization": f"Bearer {environ[\'TOKEN\']}"', ...more, ...(call.body === undefined ? [] : [`"content-type": "${call.kind}"`])];
   return [
-    ...(call.answers || call.body !== undefined ? ['import json'] : []),
+    ...(call.answers || (call.body !== undefined && !isWhole) ? ['import json'] : []),
     'from os import environ',
     'from urllib.request import Request, urlopen',
     '',
@@ -141,7 +158,7 @@ function python(call) {
     `    f"{environ['NEARLIGHT']}${where}",`,
     `    method="${call.method}",`,
     `    headers={${headers.join(', ')}},`,
-    ...(call.body === undefined ? [] : [`    data=json.dumps({${body.join(', ')}}).encode(),`]),
+    ...(call.body === undefined ? [] : [`    data=${data},`]),
     ')',
     'with urlopen(request) as answer:',
     call.answers ? '    print(json.dumps(json.load(answer)))' : `    assert answer.status == ${call.status}`,

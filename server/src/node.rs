@@ -276,6 +276,7 @@ impl Node {
         wire::Node {
             version: env!("CARGO_PKG_VERSION").into(),
             open: self.config.access.open,
+            rented: self.config.chain.enabled,
             device: self.device_name(),
             encoders: self.encoders.reports(),
         }

@@ -16,9 +16,10 @@ mod viewers;
 
 pub use catalogue::{Catalogue, CatalogueEntry, ControlHint, EntryKind, KeyboardMode};
 pub use lease::{
-    Acknowledgement, Bearer, BearerRequest, BearerRole, Challenge, Lease, LeaseOrder, LeaseStatus,
-    Multisig, MultisigSignature, NewChallenge, PlayerKey, PlayerKeyKind, ReceiptRecord, Receipts,
-    ReceiptsFile, ReceiptsFormat, SliceReceipt, TicketUse,
+    Acknowledgement, Bearer, BearerRequest, BearerRole, Challenge, Lease, LeaseCards, LeaseOrder,
+    LeasePrice, LeaseStatus, LedgerEntry, LedgerLine, Multisig, MultisigSignature, NewChallenge,
+    PlayerKey, PlayerKeyKind, ReceiptRecord, Receipts, ReceiptsFile, ReceiptsFormat, SliceReceipt,
+    TicketUse,
 };
 pub use messages::{
     ClientMessage, Cursor, CursorLook, FrameReport, InputTaken, MicrophoneAccess, PadEffects,

@@ -312,6 +312,12 @@ async fn pages_of_other_sites_are_refused_unless_named() {
     };
     let friend = preflight("https://friend.test").of(&node).await;
     assert_eq!(friend.header("access-control-allow-origin"), "https://friend.test");
+    // Also what a page sends that proves who rents the machine.
+    let allowed = friend.header("access-control-allow-headers");
+    for header in ["authorization", "nearlight-proof", "nearlight-signature", "nearlight-multisig"]
+    {
+        assert!(allowed.split(',').any(|each| each == header), "{allowed}");
+    }
     let evil = preflight("https://evil.test").of(&node).await;
     assert_eq!(evil.header("access-control-allow-origin"), "");
 }

@@ -104,6 +104,27 @@ async fn an_order_is_tried_confirmed_played_prolonged_and_ends_by_its_block() {
     let audit = ledger::verify(&world.machine, &again);
     assert!(again.iter().any(|record| record.acknowledged.is_some()), "{:?}", audit.findings);
     assert!(charged > Planck::ZERO);
+    let entries = ask(Method::GET, "/api/v1/lease/entries");
+    entries.bearer(&token).of(&world.node).await.problem(401, "unauthorized");
+    let entries = ask(Method::GET, "/api/v1/lease/entries").bearer(OPERATOR).of(&world.node).await;
+    // What was tried is used for nothing.
+    let entries = entries.json();
+    assert_eq!(entries.as_array().unwrap().len(), 1, "{entries}");
+    let charge = charged.to_string();
+    assert_eq!(
+        entries[0]["lines"],
+        json!([
+            {"account": "used/1", "side": "debit", "planck": charge},
+            {"account": "prepaid/1", "side": "credit", "planck": charge},
+        ])
+    );
+    let table = ask(Method::GET, "/api/v1/lease/entries?format=csv").bearer(OPERATOR);
+    let table = table.of(&world.node).await;
+    let lines: Vec<_> = table.text().lines().map(ToOwned::to_owned).collect();
+    assert!(lines[1].ends_with(&format!("used/1,{charge},")), "{lines:?}");
+    assert!(lines[2].ends_with(&format!("prepaid/1,,{charge}")), "{lines:?}");
+    let later = ask(Method::GET, "/api/v1/lease/entries?after=1").bearer(OPERATOR);
+    assert_eq!(later.of(&world.node).await.json(), json!([]));
     let csv = ask(
         Method::GET,
         &format!("/api/v1/lease/receipts/{}?format=csv", chains[1]["receipts"].as_str().unwrap()),
@@ -518,6 +539,83 @@ async fn a_chain_that_is_another_grants_nothing() {
         reply.json()["type"].as_str()?.ends_with("wrong-genesis").then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looks_sees_what_an_order_costs_and_whether_there_is_room() {
+    let world = World::new(&[]).await;
+    world.model.govern(|limits| limits.slot = Some(Duration::from_secs(6)));
+    let priced = async || world.lease().await["price"].is_object().then_some(());
+    until("the price", priced).await;
+    let lease = world.lease().await;
+    let price = json!({
+        "blocks": 300, "lasts_ms": 1_800_000, "rent_planck": "5017000000000000",
+        "fixed_planck": "10000000000000000",
+    });
+    until("the slot", async || (world.lease().await["price"] == price).then_some(())).await;
+    assert_eq!(lease["cards"], json!({"all": 4, "free": 4}));
+    world.rent(3, 300).await;
+    assert_eq!(world.lease().await["cards"], json!({"all": 4, "free": 1}));
+    world.chain(Wallet::Controller).report_offline(&world.machine, PLENTY).await.unwrap();
+    let offline = json!({"all": 4, "free": 0});
+    until("the report", async || (world.lease().await["cards"] == offline).then_some(())).await;
+    // Young oracles name no price.
+    world.model.set_dbc_price(None);
+    until("no price", async || world.lease().await["price"].is_null().then_some(())).await;
+    let node = ask(Method::GET, "/api/v1/node").of(&world.node).await.json();
+    assert_eq!(node["rented"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_reads_what_his_session_used_when_it_is_over_and_no_other() {
+    let world = World::new(&[]).await;
+    let order = world.rent(2, 300).await;
+    world.confirm(order).await;
+    let renter = world.token(order).await;
+    let guest = world.redeem(&Guest::of(&world, order, |_| {})).await.json();
+    let guest = guest["token"].as_str().unwrap();
+    let mut started = Vec::new();
+    for token in [&*renter, guest] {
+        let made = world.start(token, &wish(None)).await.json();
+        let text = |key: &str| made[key].as_str().unwrap().to_owned();
+        let (id, token, ticket) = (text("id"), text("token"), text("resume_ticket"));
+        let (reader, session) = (text("receipts_token"), common::Session { id, token, ticket });
+        let mut client = join(&world.node, &session).await;
+        client.frame().await;
+        started.push((reader, session, client));
+    }
+    let (reader, session, _) = &started[1];
+    let resume = json!({"ticket": session.ticket}).to_string();
+    let again = session.ask(Method::POST, "/redeem").json(resume).of(&world.node).await.json();
+    assert_eq!(again["receipts_token"], **reader, "a page that loads again has it, too");
+    world.model.advance(300);
+    for (_, session, _) in &started {
+        ended(&world.node, session).await;
+    }
+    let all = until("closed receipts", async || {
+        let all = world.receipts(OPERATOR).await;
+        (all.len() == 2 && all.iter().all(|each| each["closed"].is_string())).then_some(all)
+    })
+    .await;
+    let own = world.receipts(reader).await;
+    assert_eq!(own.len(), 1);
+    let file = world.export(reader, &own[0]).await;
+    assert!(ledger::verify(&world.machine, &file.records().unwrap()).close.is_some());
+    let other = all.iter().find(|each| each["receipts"] != own[0]["receipts"]).unwrap();
+    let path = format!("/api/v1/lease/receipts/{}", other["receipts"].as_str().unwrap());
+    ask(Method::GET, &path).bearer(reader).of(&world.node).await.problem(404, "not-found");
+    // It opens nothing else.
+    world.start(reader, &wish(None)).await.problem(401, "rented");
+    let tickets = ask(Method::GET, "/api/v1/lease/tickets").bearer(reader).of(&world.node).await;
+    tickets.problem(401, "rented");
+    let forged = format!("{}0", &reader[..reader.len() - 1]);
+    let forged =
+        if forged == *reader { format!("{}1", &reader[..reader.len() - 1]) } else { forged };
+    let list = ask(Method::GET, "/api/v1/lease/receipts").bearer(&forged).of(&world.node).await;
+    list.problem(401, "rented");
+    // A guest's bearer still reads nothing.
+    let list = ask(Method::GET, "/api/v1/lease/receipts").bearer(guest).of(&world.node).await;
+    assert_ne!(list.status, 200);
 }
 
 /// The page's part of receipts: slices come while the session lives.

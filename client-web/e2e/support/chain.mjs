@@ -8,7 +8,8 @@ import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { binary, DEADLINE_MS, TARGET } from './node.mjs';
 
-const SEEDS = {
+/** The secrets of keys that everybody knows, sr25519. */
+export const SEEDS = {
   alice: 'e5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a',
   bob: '398f0c28f98885e046333d4a41c19cee4c37368a9832c6502f6cfd182e2aef89',
   machine: 'dbd09ff39ede06a413c76a3c55eb445e352bfee6739ace67403a2951a476e6e4',

@@ -178,6 +178,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lease/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The ledger's accounts in double entry, the oldest first: at most 1,000 entries, and none once all were told. For operators. */
+        get: operations["list_entries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/lease/receipts": {
         parameters: {
             query?: never;
@@ -185,7 +202,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The receipts of the bearer's order, one entry for each session and trial; of all orders for an operator. */
+        /**
+         * The receipts of the bearer's order, one entry for each session and trial; of all orders for an operator, of one session
+         *     for who has its `receipts_token`.
+         */
         get: operations["list_receipts"];
         put?: never;
         post?: never;
@@ -1130,6 +1150,7 @@ export interface components {
              * @description The newest block; absent before anything was heard.
              */
             block?: number | null;
+            cards?: components["schemas"]["LeaseCards"] | null;
             /** @description Whether heads come; else blocks are estimated. */
             connected: boolean;
             /** @description Whether the chain is one of development, where keys are taken that everybody knows. */
@@ -1142,11 +1163,25 @@ export interface components {
             orders: components["schemas"]["LeaseOrder"][];
             /** @description The node as it stands in challenges and tickets. */
             origin: string;
+            price?: components["schemas"]["LeasePrice"] | null;
             /**
              * Format: int64
              * @description The chain's time in milliseconds since 1970.
              */
             unix_ms?: number | null;
+        };
+        /** @description Graphics cards of a machine. */
+        LeaseCards: {
+            /**
+             * Format: int32
+             * @description All.
+             */
+            all: number;
+            /**
+             * Format: int32
+             * @description Those that can be rented now; none while the machine is offline.
+             */
+            free: number;
         };
         /** @description An order of the machine. */
         LeaseOrder: {
@@ -1171,6 +1206,23 @@ export interface components {
              * @description How many of them have a session.
              */
             sessions: number;
+        };
+        /** @description What the smallest order costs: one card. */
+        LeasePrice: {
+            /**
+             * Format: int32
+             * @description Its length in blocks; longer orders are multiples of it.
+             */
+            blocks: number;
+            /** @description What each order costs beside its rent and is never given back, in planck. */
+            fixed_planck: string;
+            /**
+             * Format: int64
+             * @description The same in milliseconds; absent where blocks come with transactions only.
+             */
+            lasts_ms?: number | null;
+            /** @description Its rent, in planck. */
+            rent_planck: string;
         };
         /** @description How a session's order stands. */
         LeaseStatus: {
@@ -1197,6 +1249,34 @@ export interface components {
             receipts: string;
             /** @description It is being tried before it is confirmed. */
             trial: boolean;
+        };
+        /** @description Amounts that moved together between accounts: what is debited is what is credited. */
+        LedgerEntry: {
+            /** @description What it is known by: it was written once. */
+            key: string;
+            /** @description What sort it is. */
+            kind: string;
+            /** @description What moved. */
+            lines: components["schemas"]["LedgerLine"][];
+            /**
+             * Format: int64
+             * @description Counts from one.
+             */
+            number: number;
+            /**
+             * Format: int64
+             * @description When, in milliseconds since 1970 by the chain's clock.
+             */
+            unix_ms: number;
+        };
+        /** @description An amount of one account. */
+        LedgerLine: {
+            /** @description Such as `used/77`, of order 77. */
+            account: string;
+            /** @description How much, in planck. */
+            planck: string;
+            /** @description `debit` or `credit`. */
+            side: string;
         };
         /**
          * @description Whether a client may send its microphone's sound.
@@ -1251,10 +1331,7 @@ export interface components {
         NewChallenge: {
             /** @description The renter: an address (ss58) or 64 hexadecimal digits. */
             account: string;
-            /**
-             * @description The order.
-             * @example 7
-             */
+            /** @description The order. */
             order: string;
         };
         /** @description Asks for a link that lets others join a session. */
@@ -1307,6 +1384,8 @@ export interface components {
             encoders: components["schemas"]["EncoderReport"][];
             /** @description Whether sessions can be had without a token. */
             open: boolean;
+            /** @description Whether sessions are for whoever rents the machine (`/api/v1/lease`). */
+            rented: boolean;
             /** @description Version of the server. */
             version: string;
         };
@@ -1696,6 +1775,11 @@ export interface components {
             play_url?: string | null;
             /** @description Why it is there, for people: present once refused, ending or ended. */
             reason?: string | null;
+            /**
+             * @description Bearer token for the receipts of this session alone (`/api/v1/lease/receipts`), also when it is over. Only in answers
+             *     with a token of a player of a rented node.
+             */
+            receipts_token?: string | null;
             /**
              * @description Ticket that works once, to be redeemed for another token in place of this one: for a page that is loaded
              *     again. Only in answers with a token.
@@ -2594,11 +2678,11 @@ export interface operations {
             query?: never;
             header: {
                 /** @description Instead of it, `Multisig` as JSON in base64. */
-                "nearlight-multisig"?: string | null;
-                /** @description The challenge's text in base64. */
+                "nearlight-multisig"?: string;
+                /** @description The text that was signed, in base64. */
                 "nearlight-proof": string;
                 /** @description Its signature in hexadecimal digits. */
-                "nearlight-signature"?: string | null;
+                "nearlight-signature"?: string;
             };
             path?: never;
             cookie?: never;
@@ -2745,6 +2829,62 @@ export interface operations {
                 };
             };
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_entries: {
+        parameters: {
+            query?: {
+                /** @description The number of the last entry that is known; 0 unless said otherwise. */
+                after?: number;
+                /** @description `json` or `csv`; JSON unless said otherwise. */
+                format?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LedgerEntry"][];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3215,11 +3355,11 @@ export interface operations {
             query?: never;
             header: {
                 /** @description Instead of it, `Multisig` as JSON in base64. */
-                "nearlight-multisig"?: string | null;
-                /** @description The ticket's text in base64. */
+                "nearlight-multisig"?: string;
+                /** @description The text that was signed, in base64. */
                 "nearlight-proof": string;
                 /** @description Its signature in hexadecimal digits. */
-                "nearlight-signature"?: string | null;
+                "nearlight-signature"?: string;
             };
             path?: never;
             cookie?: never;

@@ -36,6 +36,7 @@ export type MicrophoneStats = Schemas['MicrophoneStats'];
 export type AudioStats = Schemas['AudioStats'];
 export type Lease = Schemas['Lease'];
 export type LeaseOrder = Schemas['LeaseOrder'];
+export type LeasePrice = Schemas['LeasePrice'];
 export type LeaseStatus = Schemas['LeaseStatus'];
 export type Challenge = Schemas['Challenge'];
 export type Bearer = Schemas['Bearer'];

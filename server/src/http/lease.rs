@@ -15,6 +15,7 @@ use session::receipts::PlayerKey;
 use session::rental::RentId;
 use sha2::{Digest as _, Sha256};
 
+use super::answers::{OfOrder, OfProof, OnRented, SignedText};
 use super::path::Path;
 use super::sessions::{address, describe, find, json};
 use super::{Problem, Shared, auth, viewers};
@@ -26,11 +27,11 @@ use crate::rented::{Claim, Proof, Rented};
 use crate::wire;
 
 /// The header of a text that was signed, in base64.
-const PROOF: &str = "nearlight-proof";
+pub(super) const PROOF: &str = "nearlight-proof";
 /// The header of its signature.
-const SIGNATURE: &str = "nearlight-signature";
+pub(super) const SIGNATURE: &str = "nearlight-signature";
 /// The header of several signatures.
-const MULTISIG: &str = "nearlight-multisig";
+pub(super) const MULTISIG: &str = "nearlight-multisig";
 /// Under what a renter's saves are kept who names none of his own.
 const SAVES: &str = "renter";
 
@@ -41,7 +42,7 @@ pub(super) fn rented(node: &Node) -> Result<&Arc<Rented>, Problem> {
 /// How the machine's orders stand, as the chain was last seen to say.
 #[utoipa::path(
     get, path = "/api/v1/lease", tag = "lease", operation_id = "show_lease",
-    responses((status = 200, body = wire::Lease), (status = 404, body = wire::Problem), (status = 503, body = wire::Problem))
+    responses((status = 200, body = wire::Lease), OnRented)
 )]
 pub(super) async fn show(State(node): Shared) -> Result<Json<wire::Lease>, Problem> {
     Ok(Json(rented(&node)?.describe()))
@@ -51,11 +52,7 @@ pub(super) async fn show(State(node): Shared) -> Result<Json<wire::Lease>, Probl
 #[utoipa::path(
     post, path = "/api/v1/lease/challenges", tag = "lease", operation_id = "challenge_renter", request_body = wire::NewChallenge,
     responses(
-        (status = 200, body = wire::Challenge), (status = 400, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 410, body = wire::Problem), (status = 413, body = wire::Problem),
-        (status = 415, body = wire::Problem), (status = 429, body = wire::Problem),
-        (status = 503, body = wire::Problem),
+        (status = 200, body = wire::Challenge), OfProof, (status = 415, body = wire::Problem),
     )
 )]
 pub(super) async fn challenge(
@@ -76,17 +73,8 @@ pub(super) async fn challenge(
 /// Takes a challenge that the renter signed for a bearer of the order.
 #[utoipa::path(
     post, path = "/api/v1/lease/bearers", tag = "lease", operation_id = "prove_renter", request_body = wire::BearerRequest,
-    params(
-        ("nearlight-proof" = String, Header, description = "The challenge's text in base64."),
-        ("nearlight-signature" = Option<String>, Header, description = "Its signature in hexadecimal digits."),
-        ("nearlight-multisig" = Option<String>, Header, description = "Instead of it, `Multisig` as JSON in base64."),
-    ),
-    responses(
-        (status = 201, body = wire::Bearer), (status = 400, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 410, body = wire::Problem), (status = 413, body = wire::Problem),
-        (status = 429, body = wire::Problem), (status = 503, body = wire::Problem),
-    )
+    params(SignedText),
+    responses((status = 201, body = wire::Bearer), OfProof)
 )]
 pub(super) async fn bearer(
     State(node): Shared,
@@ -107,18 +95,8 @@ pub(super) async fn bearer(
 #[utoipa::path(
     post, path = "/api/v1/lease/tickets/redeem", tag = "lease", operation_id = "redeem_ticket",
     request_body(content = String, content_type = "text/plain"),
-    params(
-        ("nearlight-proof" = String, Header, description = "The ticket's text in base64."),
-        ("nearlight-signature" = Option<String>, Header, description = "Its signature in hexadecimal digits."),
-        ("nearlight-multisig" = Option<String>, Header, description = "Instead of it, `Multisig` as JSON in base64."),
-    ),
-    responses(
-        (status = 201, body = wire::Bearer), (status = 400, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 410, body = wire::Problem), (status = 413, body = wire::Problem),
-        (status = 429, body = wire::Problem), (status = 503, body = wire::Problem),
-        (status = 507, body = wire::Problem),
-    )
+    params(SignedText),
+    responses((status = 201, body = wire::Bearer), OfProof, (status = 507, body = wire::Problem))
 )]
 pub(super) async fn redeem(
     State(node): Shared,
@@ -136,9 +114,7 @@ pub(super) async fn redeem(
 #[utoipa::path(
     get, path = "/api/v1/lease/tickets", tag = "lease", operation_id = "list_tickets",
     responses(
-        (status = 200, body = Vec<wire::TicketUse>), (status = 401, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 410, body = wire::Problem), (status = 503, body = wire::Problem),
+        (status = 200, body = Vec<wire::TicketUse>), OfOrder, (status = 403, body = wire::Problem),
     )
 )]
 pub(super) async fn tickets(
@@ -161,10 +137,8 @@ pub(super) async fn tickets(
 #[utoipa::path(
     delete, path = "/api/v1/lease/tickets/{ticket}", tag = "lease", operation_id = "revoke_ticket", params(("ticket" = String, Path)),
     responses(
-        (status = 204), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 410, body = wire::Problem), (status = 503, body = wire::Problem),
-        (status = 507, body = wire::Problem),
+        (status = 204), OfOrder, (status = 400, body = wire::Problem),
+        (status = 403, body = wire::Problem), (status = 507, body = wire::Problem),
     )
 )]
 pub(super) async fn revoke(
@@ -187,11 +161,7 @@ pub(super) async fn revoke(
 /// The sessions of the bearer's order that have not ended.
 #[utoipa::path(
     get, path = "/api/v1/lease/sessions", tag = "lease", operation_id = "list_leased_sessions",
-    responses(
-        (status = 200, body = Vec<wire::Session>), (status = 401, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 410, body = wire::Problem),
-        (status = 503, body = wire::Problem),
-    )
+    responses((status = 200, body = Vec<wire::Session>), OfOrder)
 )]
 pub(super) async fn sessions(
     State(node): Shared,
@@ -209,10 +179,8 @@ pub(super) async fn sessions(
 #[utoipa::path(
     post, path = "/api/v1/lease/sessions/{id}/enter", tag = "lease", operation_id = "enter_leased_session", params(("id" = String, Path)),
     responses(
-        (status = 201, body = wire::Session), (status = 401, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 409, body = wire::Problem), (status = 410, body = wire::Problem),
-        (status = 503, body = wire::Problem),
+        (status = 201, body = wire::Session), OfOrder, (status = 403, body = wire::Problem),
+        (status = 409, body = wire::Problem),
     )
 )]
 pub(super) async fn enter(
@@ -233,6 +201,7 @@ pub(super) async fn enter(
         let mut session = describe(&node, &entry, &headers);
         session.token = Some(keys.token);
         session.resume_ticket = Some(keys.resume);
+        session.receipts_token = Some(rented.receipts_token(&entry.id));
         session.webtransport = address(&node, &entry, &headers)?;
         return Ok((StatusCode::CREATED, Json(session)));
     }

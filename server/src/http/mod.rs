@@ -1,5 +1,6 @@
 //! The public HTTP interface: page, API, signalling. Handlers translate; decisions are the node's.
 
+mod answers;
 mod assets;
 mod auth;
 mod carry;
@@ -83,6 +84,7 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(receipts::list))
         .routes(routes!(receipts::export))
         .routes(routes!(receipts::acknowledge))
+        .routes(routes!(receipts::entries))
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(sessions::redeem))
@@ -140,6 +142,9 @@ pub fn router(node: Arc<Node>) -> Router {
             header::IF_MATCH,
             HeaderName::from_static(saves::PLAYER),
             HeaderName::from_static(whep::RACE),
+            HeaderName::from_static(lease::PROOF),
+            HeaderName::from_static(lease::SIGNATURE),
+            HeaderName::from_static(lease::MULTISIG),
         ])
         .expose_headers([
             header::LOCATION,

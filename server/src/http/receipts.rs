@@ -6,48 +6,50 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keys::from_hex;
-use ledger::{Export, Keys, Op, receipts_csv};
+use ledger::{Export, Keys, Op, entries_csv, entries_json, receipts_csv};
 use serde::Deserialize;
 use session::access::Operation;
 use session::receipts::{Body, ChainId, Record};
-use session::rental::{MachineId, RentId};
+use session::rental::MachineId;
 
+use super::answers::{OfReceipts, OnRented};
 use super::lease::rented;
 use super::path::Path;
 use super::sessions::json;
 use super::{Problem, Shared, auth};
 use crate::node::Node;
-use crate::rented::Rented;
 use crate::rented::refusal::not_written;
+use crate::rented::{Reader, Rented};
 use crate::wire;
 
-/// Whose receipts somebody may read: an operator all, a renter those of his order, also when it is over.
-fn readable(node: &Node, rented: &Rented, headers: &HeaderMap) -> Result<Option<RentId>, Problem> {
+/// Whose receipts somebody may read: an operator all, a renter those of his order, a player those of his session; the
+/// last two also when it is over.
+fn reader(node: &Node, rented: &Rented, headers: &HeaderMap) -> Result<Reader, Problem> {
     if auth::is_operator(node, headers) {
-        return Ok(None);
+        return Ok(Reader::All);
     }
     let token = auth::bearer(headers).ok_or(Problem::UNAUTHORIZED)?;
+    if let Some(reader) = rented.reader(token) {
+        return Ok(reader);
+    }
     let (claim, _) = rented.claim_even_ended(token)?;
     claim.allows(Operation::Spend)?;
-    Ok(Some(claim.rent_id))
+    Ok(Reader::Order(claim.rent_id))
 }
 
-/// The receipts of the bearer's order, one entry for each session and trial; of all orders for an operator.
+/// The receipts of the bearer's order, one entry for each session and trial; of all orders for an operator, of one session
+/// for who has its `receipts_token`.
 #[utoipa::path(
     get, path = "/api/v1/lease/receipts", tag = "lease", operation_id = "list_receipts",
-    responses(
-        (status = 200, body = Vec<wire::Receipts>), (status = 401, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 503, body = wire::Problem),
-    )
+    responses((status = 200, body = Vec<wire::Receipts>), OfReceipts)
 )]
 pub(super) async fn list(
     State(node): Shared,
     headers: HeaderMap,
 ) -> Result<Json<Vec<wire::Receipts>>, Problem> {
     let rented = rented(&node)?;
-    let of = readable(&node, rented, &headers)?;
-    Ok(Json(rented.receipts(of)))
+    let reader = reader(&node, rented, &headers)?;
+    Ok(Json(rented.receipts(&reader)))
 }
 
 /// What may be asked of a file.
@@ -65,9 +67,8 @@ pub(super) struct Wish {
         ("format" = Option<String>, Query, description = "`json`, which can be verified, or `csv`; JSON unless said otherwise."),
     ),
     responses(
-        (status = 200, body = wire::ReceiptsFile), (status = 400, body = wire::Problem),
-        (status = 401, body = wire::Problem), (status = 403, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 503, body = wire::Problem),
+        (status = 200, body = wire::ReceiptsFile), OfReceipts,
+        (status = 400, body = wire::Problem),
     )
 )]
 pub(super) async fn export(
@@ -78,8 +79,8 @@ pub(super) async fn export(
 ) -> Result<Response, Problem> {
     let rented = rented(&node)?;
     let wish = wish.map_err(|error| Problem::BAD_REQUEST.because(error.body_text()))?;
-    let of = readable(&node, rented, &headers)?;
-    let chain = find(rented, &receipts, of)?;
+    let reader = reader(&node, rented, &headers)?;
+    let chain = find(rented, &receipts, &reader)?;
     let records = rented.records(chain).await.map_err(|error| unread(&error))?;
     let (kind, file, body) = match wish.format {
         wire::ReceiptsFormat::Json => {
@@ -92,7 +93,60 @@ pub(super) async fn export(
             ("text/csv; charset=utf-8", "csv", body)
         }
     };
-    let name = format!("attachment; filename=\"receipts-{}.{file}\"", &receipts[..8]);
+    kept(kind, &format!("receipts-{}.{file}", &receipts[..8]), body)
+}
+
+/// Entries of an answer at most.
+const ENTRIES: u32 = 1_000;
+
+/// Which entries.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct EntriesWish {
+    after: u64,
+    format: wire::ReceiptsFormat,
+}
+
+/// The ledger's accounts in double entry, the oldest first: at most 1,000 entries, and none once all were told. For operators.
+#[utoipa::path(
+    get, path = "/api/v1/lease/entries", tag = "lease", operation_id = "list_entries",
+    params(
+        ("after" = Option<u64>, Query, description = "The number of the last entry that is known; 0 unless said otherwise."),
+        ("format" = Option<String>, Query, description = "`json` or `csv`; JSON unless said otherwise."),
+    ),
+    responses(
+        (status = 200, body = Vec<wire::LedgerEntry>), OnRented, (status = 400, body = wire::Problem),
+        (status = 401, body = wire::Problem),
+    )
+)]
+pub(super) async fn entries(
+    State(node): Shared,
+    wish: Result<Query<EntriesWish>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let rented = rented(&node)?;
+    if !auth::is_operator(&node, &headers) {
+        return Err(Problem::UNAUTHORIZED);
+    }
+    let Query(EntriesWish { after, format }) =
+        wish.map_err(|error| Problem::BAD_REQUEST.because(error.body_text()))?;
+    let entries = rented.ledger().entries(after, ENTRIES).await.map_err(|error| unread(&error))?;
+    match format {
+        wire::ReceiptsFormat::Json => {
+            let body = entries_json(&entries).to_string().into_bytes();
+            kept("application/json", "entries.json", body)
+        }
+        wire::ReceiptsFormat::Csv => {
+            let mut body = Vec::new();
+            entries_csv(&mut body, &entries).map_err(|_| Problem::INTERNAL)?;
+            kept("text/csv; charset=utf-8", "entries.csv", body)
+        }
+    }
+}
+
+/// A file that browsers keep under this name, and nobody on the way.
+fn kept(kind: &'static str, name: &str, body: Vec<u8>) -> Result<Response, Problem> {
+    let name = format!("attachment; filename=\"{name}\"");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -107,10 +161,9 @@ pub(super) async fn export(
     post, path = "/api/v1/lease/receipts/{receipts}/acknowledgements", tag = "lease", operation_id = "acknowledge_receipt",
     params(("receipts" = String, Path)), request_body = wire::Acknowledgement,
     responses(
-        (status = 204), (status = 400, body = wire::Problem), (status = 403, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 413, body = wire::Problem),
-        (status = 415, body = wire::Problem), (status = 503, body = wire::Problem),
-        (status = 507, body = wire::Problem),
+        (status = 204), OnRented, (status = 400, body = wire::Problem),
+        (status = 403, body = wire::Problem), (status = 413, body = wire::Problem),
+        (status = 415, body = wire::Problem), (status = 507, body = wire::Problem),
     )
 )]
 pub(super) async fn acknowledge(
@@ -120,7 +173,7 @@ pub(super) async fn acknowledge(
 ) -> Result<StatusCode, Problem> {
     let rented = rented(&node)?;
     let wire::Acknowledgement { sequence, signature } = json(body)?;
-    let chain = find(rented, &receipts, None)?;
+    let chain = find(rented, &receipts, &Reader::All)?;
     let signature: [u8; 64] = from_hex(&signature)
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| Problem::BAD_REQUEST.because("signature: it has not 128 digits"))?;
@@ -144,13 +197,12 @@ pub(super) async fn acknowledge(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The chain of this name, if it is of the order.
-fn find(rented: &Rented, name: &str, of: Option<RentId>) -> Result<ChainId, Problem> {
+/// The chain of this name, if somebody reads it.
+fn find(rented: &Rented, name: &str, reader: &Reader) -> Result<ChainId, Problem> {
     // A machine's id has the same form.
     let chain = MachineId::parse(name).map(|id| ChainId(id.public_key()));
-    let found = chain.filter(|chain| {
-        rented.order_of(chain).is_some_and(|order| of.is_none_or(|of| of == order))
-    });
+    let found =
+        chain.filter(|chain| rented.order_of(chain).is_some_and(|order| reader.may(chain, order)));
     found.ok_or_else(|| Problem::NOT_FOUND.because("there are no such receipts"))
 }
 

@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt as _;
 
 use session::access::TicketScope;
 
+use super::answers::{self, OfSaves};
 use super::auth::{self, Operator};
 use super::path::Path;
 use super::sessions::find;
@@ -30,14 +31,8 @@ const CHUNK: usize = 64 * 1024;
 /// What a player keeps of a game, the newest first.
 #[utoipa::path(
     get, path = "/api/v1/catalogue/{app}/saves", tag = "saves", operation_id = "list_saves",
-    params(
-        ("app" = String, Path),
-        ("nearlight-player" = String, Header, description = "The player, as in `NewSession`."),
-    ),
-    responses(
-        (status = 200, body = wire::Saves), (status = 400, body = wire::Problem),
-        (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
-    )
+    params(("app" = String, Path), answers::Player),
+    responses((status = 200, body = wire::Saves), OfSaves)
 )]
 pub(super) async fn list(
     State(node): Shared,
@@ -57,14 +52,10 @@ pub(super) async fn list(
 /// A version's files as a tar archive, with folders and names as in the game's home. It is checked before it is sent.
 #[utoipa::path(
     get, path = "/api/v1/catalogue/{app}/saves/{save}", tag = "saves", operation_id = "download_save",
-    params(
-        ("app" = String, Path), ("save" = String, Path),
-        ("nearlight-player" = String, Header, description = "The player, as in `NewSession`."),
-    ),
+    params(("app" = String, Path), ("save" = String, Path), answers::Player),
     responses(
-        (status = 200, content_type = "application/x-tar", body = [u8]),
-        (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 422, body = wire::Problem),
+        (status = 200, content_type = "application/x-tar", body = [u8]), OfSaves,
+        (status = 422, body = wire::Problem),
     )
 )]
 pub(super) async fn download(
@@ -97,14 +88,9 @@ pub(super) async fn download(
 /// Refused while a session of the player plays the game: what that saves at its end would be newer still.
 #[utoipa::path(
     post, path = "/api/v1/catalogue/{app}/saves/{save}/restore", tag = "saves", operation_id = "restore_save",
-    params(
-        ("app" = String, Path), ("save" = String, Path),
-        ("nearlight-player" = String, Header, description = "The player, as in `NewSession`."),
-    ),
+    params(("app" = String, Path), ("save" = String, Path), answers::Player),
     responses(
-        (status = 200, body = wire::SaveResult),
-        (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
+        (status = 200, body = wire::SaveResult), OfSaves, (status = 403, body = wire::Problem),
         (status = 409, body = wire::Problem), (status = 422, body = wire::Problem),
         (status = 507, body = wire::Problem),
     )
@@ -133,14 +119,8 @@ pub(super) async fn restore(
 /// Deletes a version.
 #[utoipa::path(
     delete, path = "/api/v1/catalogue/{app}/saves/{save}", tag = "saves", operation_id = "delete_save",
-    params(
-        ("app" = String, Path), ("save" = String, Path),
-        ("nearlight-player" = String, Header, description = "The player, as in `NewSession`."),
-    ),
-    responses(
-        (status = 204), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
-    )
+    params(("app" = String, Path), ("save" = String, Path), answers::Player),
+    responses((status = 204), OfSaves, (status = 403, body = wire::Problem))
 )]
 pub(super) async fn delete(
     State(node): Shared,
@@ -161,13 +141,9 @@ pub(super) async fn delete(
 /// Keeps a version however many newer ones come. As many as may be kept so are few.
 #[utoipa::path(
     put, path = "/api/v1/catalogue/{app}/saves/{save}/pin", tag = "saves", operation_id = "pin_save",
-    params(
-        ("app" = String, Path), ("save" = String, Path),
-        ("nearlight-player" = String, Header, description = "The player, as in `NewSession`."),
-    ),
+    params(("app" = String, Path), ("save" = String, Path), answers::Player),
     responses(
-        (status = 204), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
+        (status = 204), OfSaves, (status = 403, body = wire::Problem),
         (status = 409, body = wire::Problem),
     )
 )]
@@ -183,14 +159,8 @@ pub(super) async fn pin(
 /// Lets a version go with the others again.
 #[utoipa::path(
     delete, path = "/api/v1/catalogue/{app}/saves/{save}/pin", tag = "saves", operation_id = "unpin_save",
-    params(
-        ("app" = String, Path), ("save" = String, Path),
-        ("nearlight-player" = String, Header, description = "The player, as in `NewSession`."),
-    ),
-    responses(
-        (status = 204), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 403, body = wire::Problem), (status = 404, body = wire::Problem),
-    )
+    params(("app" = String, Path), ("save" = String, Path), answers::Player),
+    responses((status = 204), OfSaves, (status = 403, body = wire::Problem))
 )]
 pub(super) async fn unpin(
     State(node): Shared,

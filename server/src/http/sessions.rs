@@ -55,6 +55,7 @@ pub(super) async fn create(
     let mut session = describe(&node, &entry, &headers);
     session.token = Some(keys.token);
     session.resume_ticket = Some(keys.resume);
+    session.receipts_token = receipts_token(&node, &entry)?;
     // The fragment never travels: it stays out of logs and referrers.
     let base = origin(&node, &headers);
     // A guest hands on nothing.
@@ -94,6 +95,7 @@ pub(super) async fn redeem(
     let mut session = describe(&node, &entry, &headers);
     session.token = Some(token);
     session.resume_ticket = Some(resume);
+    session.receipts_token = receipts_token(&node, &entry)?;
     session.webtransport = address(&node, &entry, &headers)?;
     Ok(Json(session))
 }
@@ -250,6 +252,7 @@ impl Seat<'_> {
             token: None,
             play_url: None,
             resume_ticket: None,
+            receipts_token: None,
             ice_servers: node.ice_servers(id),
             transport: status.transport,
             role,
@@ -259,6 +262,11 @@ impl Seat<'_> {
             sharing: None,
         }
     }
+}
+
+/// What reads the receipts of a session, where the node is rented.
+pub(super) fn receipts_token(node: &Node, entry: &Entry) -> Result<Option<String>, Problem> {
+    Ok(node.rented()?.map(|rented| rented.receipts_token(&entry.id)))
 }
 
 /// Where a client that reached us like this has the session by WebTransport, if the node offers that.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use session::receipts::{Body, ChainId, Record, Totals};
 use session::rental::RentId;
 
+use super::Reader;
 use crate::wire;
 
 /// A chain of receipts.
@@ -54,9 +55,9 @@ impl Index {
         self.chains.get(chain).map(|entry| entry.rent_id)
     }
 
-    /// Chains of an order, or of all, the oldest first.
-    pub(super) fn of(&self, rent_id: Option<RentId>) -> Vec<wire::Receipts> {
-        let of = self.chains.iter().filter(|(_, it)| rent_id.is_none_or(|id| it.rent_id == id));
+    /// Chains that somebody reads, the oldest first.
+    pub(super) fn of(&self, reader: &Reader) -> Vec<wire::Receipts> {
+        let of = self.chains.iter().filter(|(chain, it)| reader.may(chain, it.rent_id));
         let mut of: Vec<_> = of.collect();
         of.sort_by_key(|(_, entry)| entry.opened);
         let shown = |(chain, entry): (&ChainId, &Entry)| wire::Receipts {

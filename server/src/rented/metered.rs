@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use super::Rented;
+use super::reader::chains_of;
 use super::tenancy::Tenancy;
 use crate::wire;
 
@@ -93,7 +94,7 @@ impl Metered {
             Some(left) => Funding::Trial(left),
             None => Funding::Lease(tenancy.lease.borrow().until),
         };
-        let id = ChainId::of_session(session.as_str());
+        let [id, _] = chains_of(session.as_str());
         let chain = Chain::new(&tenancy, id, funding, fps, now);
         Self {
             tenancy,
@@ -238,7 +239,7 @@ impl Metered {
         }
         self.tenancy.end_trial();
         let until = self.tenancy.lease.borrow().until;
-        let id = ChainId::of_session(&format!("{}/lease", self.session.as_str()));
+        let [_, id] = chains_of(self.session.as_str());
         let next = Chain::new(&self.tenancy, id, Funding::Lease(until), self.fps, now);
         let mut before = std::mem::replace(&mut self.chain, next);
         before.handle(now, MeterEvent::End);

@@ -19,6 +19,7 @@ mod index;
 mod kept;
 mod key;
 pub(crate) mod metered;
+mod reader;
 pub(crate) mod refusal;
 mod tenancy;
 mod watcher;
@@ -32,14 +33,14 @@ use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use keys::MachineKey;
 use ledger::{Ledger, Op, Options, Receipt};
-use media::Clock;
+use media::{Clock, SessionId};
 use session::access::{Challenges, Tickets, UnixSeconds};
 use session::lease::{BootTime, LeaseBook, LeaseConfig, LeaseEvent};
 use session::meter::MeterConfig;
 use session::receipts::{Body, ChainId, Record, Tariff, close_interrupted};
 use session::rental::{
-    BLOCKS_PER_DAY, BlockHash, ChainError, ChainLimits, MachineId, OrderStatus, Planck,
-    PriceInputs, RentId, RentalChain,
+    BLOCKS_PER_DAY, BlockHash, ChainError, ChainLimits, MachineId, MachineStatus, OrderStatus,
+    Planck, PriceInputs, RentId, RentalChain,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,6 +51,7 @@ use crate::wire;
 
 pub(crate) use access::{Claim, Proof};
 pub use clock::{BootClock, SystemBootClock};
+pub(crate) use reader::Reader;
 pub(crate) use tenancy::Tenancy;
 
 /// Challenges that are open at once, and how long each is good for, in seconds.
@@ -89,6 +91,7 @@ pub struct Rented {
     origin: String,
     development: bool,
     key: MachineKey,
+    readers: reader::ReaderKey,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     boot: Arc<dyn BootClock>,
@@ -185,6 +188,7 @@ impl Rented {
             origin: origin(config),
             development: chain.development() == Some(genesis),
             key,
+            readers: reader::ReaderKey::new()?,
             ledger,
             clock,
             boot,
@@ -252,9 +256,19 @@ impl Rented {
         }
     }
 
-    /// What there are of receipts, of an order or of all.
-    pub(crate) fn receipts(&self, of: Option<RentId>) -> Vec<wire::Receipts> {
-        self.books().receipts.of(of)
+    /// What there are of receipts that somebody reads.
+    pub(crate) fn receipts(&self, reader: &Reader) -> Vec<wire::Receipts> {
+        self.books().receipts.of(reader)
+    }
+
+    /// A token for the receipts of a session.
+    pub(crate) fn receipts_token(&self, session: &SessionId) -> String {
+        self.readers.token(session)
+    }
+
+    /// Who shows such a token; none where it is none.
+    pub(crate) fn reader(&self, token: &str) -> Option<Reader> {
+        self.readers.reader(token)
     }
 
     /// The order that receipts are of.
@@ -327,6 +341,16 @@ impl Rented {
             connected: books.connected,
             block: time.map(|_| books.lease.block().0),
             unix_ms: time.map(|time| time.0),
+            cards: books.lease.machine().map(|machine| wire::LeaseCards {
+                all: machine.gpus,
+                free: match machine.status {
+                    MachineStatus::Online | MachineStatus::Rented => {
+                        machine.gpus.saturating_sub(machine.rented_gpus)
+                    }
+                    _ => 0,
+                },
+            }),
+            price: books.price(),
             orders: books.lease.orders().map(order).collect(),
         }
     }
@@ -344,6 +368,20 @@ impl Rented {
     fn books(&self) -> MutexGuard<'_, Books> {
         // Each change is made in one step at the end of a call, so a panic elsewhere leaves them whole.
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    /// What the smallest order costs.
+    fn price(&self) -> Option<wire::LeasePrice> {
+        let (limits, price) = (self.limits?, self.price.as_ref()?);
+        let quote = price.quote(1, limits.rent_step).ok()?;
+        Some(wire::LeasePrice {
+            blocks: limits.rent_step,
+            lasts_ms: limits.slot.map(|slot| millis(slot.saturating_mul(limits.rent_step))),
+            rent_planck: quote.rent.to_string(),
+            fixed_planck: quote.fixed.to_string(),
+        })
     }
 }
 

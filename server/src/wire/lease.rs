@@ -23,8 +23,37 @@ pub struct Lease {
     /// The chain's time in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unix_ms: Option<u64>,
+    /// The machine's graphics cards, and how many of them nobody rents; absent while the chain does not have the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cards: Option<LeaseCards>,
+    /// What an order costs now; absent where the chain names no price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<LeasePrice>,
     /// Its orders.
     pub orders: Vec<LeaseOrder>,
+}
+
+/// Graphics cards of a machine.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct LeaseCards {
+    /// All.
+    pub all: u32,
+    /// Those that can be rented now; none while the machine is offline.
+    pub free: u32,
+}
+
+/// What the smallest order costs: one card.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct LeasePrice {
+    /// Its length in blocks; longer orders are multiples of it.
+    pub blocks: u32,
+    /// The same in milliseconds; absent where blocks come with transactions only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasts_ms: Option<u64>,
+    /// Its rent, in planck.
+    pub rent_planck: String,
+    /// What each order costs beside its rent and is never given back, in planck.
+    pub fixed_planck: String,
 }
 
 /// An order of the machine.
@@ -49,7 +78,6 @@ pub struct LeaseOrder {
 #[serde(deny_unknown_fields)]
 pub struct NewChallenge {
     /// The order.
-    #[schema(example = "7")]
     pub order: String,
     /// The renter: an address (ss58) or 64 hexadecimal digits.
     pub account: String,
@@ -252,6 +280,32 @@ pub struct Acknowledgement {
     pub sequence: u32,
     /// Of the session key; 128 hexadecimal digits.
     pub signature: String,
+}
+
+/// Amounts that moved together between accounts: what is debited is what is credited.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct LedgerEntry {
+    /// Counts from one.
+    pub number: u64,
+    /// What it is known by: it was written once.
+    pub key: String,
+    /// What sort it is.
+    pub kind: String,
+    /// When, in milliseconds since 1970 by the chain's clock.
+    pub unix_ms: u64,
+    /// What moved.
+    pub lines: Vec<LedgerLine>,
+}
+
+/// An amount of one account.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct LedgerLine {
+    /// Such as `used/77`, of order 77.
+    pub account: String,
+    /// `debit` or `credit`.
+    pub side: String,
+    /// How much, in planck.
+    pub planck: String,
 }
 
 /// How receipts are written.

@@ -10,6 +10,8 @@ pub struct Node {
     pub version: String,
     /// Whether sessions can be had without a token.
     pub open: bool,
+    /// Whether sessions are for whoever rents the machine (`/api/v1/lease`).
+    pub rented: bool,
     /// The graphics device.
     pub device: String,
     /// Encoders in order of preference, with the reason why one is not used.

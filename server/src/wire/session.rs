@@ -133,6 +133,10 @@ pub struct Session {
     /// again. Only in answers with a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume_ticket: Option<String>,
+    /// Bearer token for the receipts of this session alone (`/api/v1/lease/receipts`), also when it is over. Only in answers
+    /// with a token of a player of a rented node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipts_token: Option<String>,
     /// STUN and TURN servers for the client.
     pub ice_servers: Vec<IceServer>,
     /// What the client took, once one that tells is connected.

@@ -175,6 +175,18 @@ pub enum Receipts {
         #[arg(long)]
         csv: bool,
     },
+    /// Write a node's accounts in double entry to the standard output.
+    Entries {
+        /// The node: `http://host:port`.
+        #[arg(long)]
+        node: String,
+        /// An operator's bearer token.
+        #[arg(long, env = "NEARLIGHT_TOKEN", hide_env_values = true)]
+        token: String,
+        /// As a table, instead of JSON.
+        #[arg(long)]
+        csv: bool,
+    },
 }
 
 /// What a controller reports.
@@ -371,6 +383,7 @@ pub fn read(command: &Receipts, configured: &Chain) -> Result<Answer> {
         Receipts::Export { receipts, node, token, csv } => {
             receipts::export(node, token, receipts, *csv)
         }
+        Receipts::Entries { node, token, csv } => receipts::entries(node, token, *csv),
     }
 }
 

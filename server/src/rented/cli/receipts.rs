@@ -120,6 +120,43 @@ pub(super) fn export(node: &str, token: &str, name: &str, csv: bool) -> Result<A
     Ok(Answer::raw(get(node, &format!("/api/v1/lease/receipts/{name}{format}"), token)?))
 }
 
+/// All entries of the node's accounts, which tells so many at a time.
+pub(super) fn entries(node: &str, token: &str, csv: bool) -> Result<Answer> {
+    let page = |after: u64, format: &str| {
+        get(node, &format!("/api/v1/lease/entries?after={after}&format={format}"), token)
+    };
+    let odd = "the node's answer is odd";
+    let mut after = 0;
+    let mut next = |number: Option<u64>| {
+        after = number.filter(|number| *number > after).context(odd)?;
+        anyhow::Ok(after)
+    };
+    if csv {
+        let mut table = String::from_utf8(page(0, "csv")?).context(odd)?;
+        loop {
+            let number = |line: &str| line.split(',').next()?.parse().ok();
+            let Some(last) = table.lines().skip(1).last() else { break };
+            let text = String::from_utf8(page(next(number(last))?, "csv")?).context(odd)?;
+            let (_, more) = text.split_once('\n').context(odd)?;
+            if more.is_empty() {
+                break;
+            }
+            table.push_str(more);
+        }
+        return Ok(Answer::raw(table.into_bytes()));
+    }
+    let read = |bytes: Vec<u8>| serde_json::from_slice::<Vec<Value>>(&bytes).context(odd);
+    let mut all = read(page(0, "json")?)?;
+    while let Some(last) = all.last() {
+        let more = read(page(next(last["number"].as_u64())?, "json")?)?;
+        if more.is_empty() {
+            break;
+        }
+        all.extend(more);
+    }
+    Ok(Answer::raw(format!("{}\n", Value::Array(all)).into_bytes()))
+}
+
 /// Asks a node in the plainest way: over a connection that ends with the answer.
 fn get(node: &str, path: &str, token: &str) -> Result<Vec<u8>> {
     let Some(host) = node.trim_end_matches('/').strip_prefix("http://") else {
