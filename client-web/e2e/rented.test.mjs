@@ -42,6 +42,8 @@ async function read(path) {
   assert.equal(answer.status, 200);
   return answer.json();
 }
+/** Planck as people read them. */
+const inDbc = (planck) => `${planck.padStart(16, '0').replace(/(\d{15})$/, '.$1').replace(/\.?0+$/, '')} DBC`;
 /** What lies between a chain's first and its last record. */
 const slicesOf = ({ records }) => records.slice(1, -1);
 /** What the command says of them that needs nothing but the machine's key. */
@@ -56,6 +58,38 @@ async function prove({ page }, order, name) {
   await page.getByRole('button', { name: `Sign for order ${order} with development keys` }).click();
   await page.getByRole('button', { name: `Sign for order ${order} as ${name}` }).click();
 }
+
+async function openLease({ page }) {
+  // The bar goes while nobody moves.
+  await page.mouse.move(300, 300);
+  await page.mouse.move(310, 300);
+  await page.getByRole('button', { name: 'Menu', exact: true }).click();
+  await page.getByRole('menuitem', { name: 'Lease' }).click();
+}
+
+test('the catalogue says what the machine costs, and asks who comes before anything is played', async () => {
+  const order = await rent('alice');
+  await known(order);
+  await until('a price', async () => (await (await node.fetch('api/v1/lease')).json()).price);
+  const { entries } = await (await node.fetch('api/v1/catalogue')).json();
+  const { title } = entries.find(({ id }) => id === 'demo');
+  await open(async (tab) => {
+    const { page } = tab;
+    const notice = page.getByRole('region', { name: 'This machine is for rent' });
+    await notice.waitFor();
+    const quote = await chain.nearlight('alice', 'quote', '--blocks', '300');
+    const text = await notice.innerText();
+    for (const planck of [quote.rent_planck, quote.fixed_planck]) assert.ok(text.includes(inDbc(planck)), `${inDbc(planck)}: ${text}`);
+    assert.match(text, /\d of 4 cards (is|are) free/);
+    assert.ok(text.includes(chain.is.machine));
+    // The door comes before the session, not after a refusal.
+    await page.getByRole('button', { name: `Play ${title}`, exact: true }).click();
+    await prove(tab, order, 'Alice');
+    await tab.state('live');
+    await tab.leave();
+    await page.getByRole('region', { name: `You are in by order ${order}` }).waitFor();
+  }, `?${GENTLE}`);
+});
 
 test('an order is tried, confirmed, played, prolonged, and ends in its block; its receipts prove what was used', async () => {
   const order = await rent('alice');
@@ -81,14 +115,18 @@ test('an order is tried, confirmed, played, prolonged, and ends in its block; it
     assert.equal(after - before, 100);
 
     // Slices come while it is played, and are signed here.
-    await page.getByRole('button', { name: 'Menu', exact: true }).click();
-    await page.getByRole('menuitem', { name: 'Lease' }).click();
+    await openLease(tab);
     const box = page.getByRole('complementary', { name: 'Lease' });
     await until('two signed slices', async () => {
       const [, count] = /Signed here\s*(\d+) slices/.exec(await box.innerText()) ?? [];
       return Number(count) >= 2 ? true : undefined;
     });
     assert.match(await box.innerText(), /Charged\s*[\d.]+ DBC/);
+    // What there is of receipts grows while one looks.
+    const goesOn = page.getByRole('list', { name: 'Receipts' }).getByRole('listitem').filter({ hasText: 'goes on' });
+    const records = async () => Number(/(\d+) records/.exec(await goesOn.innerText())?.[1]);
+    const recorded = await until('the receipts that go on', async () => ((await goesOn.count()) === 1 ? records() : undefined));
+    await until('a record more', async () => ((await records()) > recorded ? true : undefined));
 
     // The block before the end changes nothing.
     await chain.call('dev_newBlocks', after - (await chain.block()) - 1);
@@ -113,6 +151,16 @@ test('an order is tried, confirmed, played, prolonged, and ends in its block; it
     // One digit of it, and they are not believed.
     await assert.rejects(verify(receipts, text.replace(/"signature":"(.)/, (_, digit) => `"signature":"${digit === '0' ? '1' : '0'}`)));
   }
+  // The node's own accounts say the same, to the last planck.
+  const entries = async (...more) => (await promisify(execFile)(binary(), ['receipts', 'entries', '--node', node.url.replace(/\/$/, ''), '--token', OPERATOR, ...more])).stdout;
+  const sum = (amounts) => amounts.reduce((all, amount) => all + BigInt(amount), 0n);
+  const lines = JSON.parse(await entries()).flatMap((entry) => entry.lines).filter(({ account }) => account === `used/${order}`);
+  const charged = sum(files.map((each) => each.charged_planck));
+  assert.ok(charged > 0n);
+  assert.equal(sum(lines.map(({ planck }) => planck)), charged);
+  const [head, ...rows] = (await entries('--csv')).trim().split('\r\n');
+  assert.match(head, /^number,key,kind/);
+  assert.equal(sum(rows.map((row) => row.split(',')).filter((row) => row[4] === `used/${order}`).map((row) => row[5])), charged);
 });
 
 test('another account is told that the order is not its own', async () => {
@@ -146,6 +194,20 @@ test('a page that is loaded again signs on, with the key of the one before', asy
     await tab.state('live');
     const before = await signed();
     await until('a slice that is signed after it', async () => ((await signed()) > before ? true : undefined));
+    // Nobody proved to this page who he is; what it plays by lets it read what it has to sign, and no more.
+    await openLease(tab);
+    const rows = tab.page.getByRole('list', { name: 'Receipts' }).getByRole('listitem');
+    await rows.first().waitFor();
+    assert.equal(await rows.count(), 1);
+    const { over_block: over } = await known(order);
+    await chain.call('dev_newBlocks', over - (await chain.block()));
+    await tab.state('ended');
+    const whole = await until('every slice to be signed, the last one too', async () => {
+      const of = (await read('')).find((each) => each.order === String(order));
+      const file = await read(`/${of.receipts}`);
+      return of.closed !== undefined && slicesOf(file).every(({ acknowledged }) => acknowledged !== undefined) ? file : undefined;
+    });
+    assert.ok(slicesOf(whole).length > before);
   });
 });
 
@@ -160,10 +222,12 @@ test('a guest comes in by a ticket, which is hidden from the address, and does w
     await tab.state('live');
     assert.doesNotMatch(tab.page.url(), /#/);
     assert.match(await badge(tab), /^Order/);
-    await tab.page.getByRole('button', { name: 'Menu', exact: true }).click();
-    await tab.page.getByRole('menuitem', { name: 'Lease' }).click();
-    // Receipts are the renter's.
-    await tab.page.getByRole('complementary', { name: 'Lease' }).getByRole('alert').filter({ hasText: /renter/ }).waitFor();
+    await openLease(tab);
+    // Those of the order are the renter's; his own session's are his, too.
+    const rows = tab.page.getByRole('list', { name: 'Receipts' }).getByRole('listitem');
+    await rows.first().waitFor();
+    assert.equal(await rows.count(), 1);
+    assert.ok((await read('')).filter((each) => each.order === String(order)).length >= 1);
   }, `${query}${fragment}`);
   // It was for once.
   await open(async ({ page }) => {

@@ -199,15 +199,15 @@ export class Api {
     return this.session(await this.request(this.at(`lease/sessions/${encodeURIComponent(leased)}/enter`), { method: 'POST' }));
   }
 
-  /** The receipts of the bearer's order. */
-  async receipts(): Promise<readonly Receipts[]> {
-    const body = await this.json(await this.request(this.at('lease/receipts'), {}));
+  /** The receipts that a token reads; without one those of the bearer's order. */
+  async receipts(token?: string): Promise<readonly Receipts[]> {
+    const body = await this.json(await this.request(this.at('lease/receipts'), bearing(token)));
     if (!Array.isArray(body)) throw malformed('a list of receipts');
     return body as Receipts[];
   }
 
-  async downloadReceipts(receipts: string, format: 'json' | 'csv'): Promise<Blob> {
-    return (await this.request(this.at(`lease/receipts/${receipts}?format=${format}`), {}, undefined, CARRY_MS)).blob();
+  async downloadReceipts(receipts: string, format: 'json' | 'csv', token?: string): Promise<Blob> {
+    return (await this.request(this.at(`lease/receipts/${receipts}?format=${format}`), bearing(token), undefined, CARRY_MS)).blob();
   }
 
   /** Acknowledges a slice whose session's connection is gone. */
@@ -385,6 +385,11 @@ export class Api {
       throw new ApiFailure('malformed', 'The node answered with something that is not JSON', { cause: error });
     }
   }
+}
+
+/** A request with this token in place of the page's. */
+function bearing(token: string | undefined): RequestInit {
+  return token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } };
 }
 
 function fileAt(session: Session, name: string): string {

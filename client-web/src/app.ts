@@ -12,7 +12,7 @@ import { Acknowledger } from './rented/acknowledger.ts';
 import type { LeaseTicket } from './rented/lease-link.ts';
 import type { Bearer, Catalogue, CatalogueEntry } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
-import { catalogueView } from './ui/catalogue.ts';
+import { catalogueView, type CatalogueView } from './ui/catalogue.ts';
 import { lacksForFrames } from './platform.ts';
 import { insecureNotice } from './ui/notice.ts';
 import { PadMenu } from './ui/pad-menu.ts';
@@ -39,6 +39,8 @@ export class App {
   /** The newest one that came. */
   private known: Catalogue | undefined;
   private notice: HTMLElement | undefined;
+  /** The node said that it is rented. */
+  private rented = false;
   /** Of the machine's order, where somebody proved that he may use it. */
   private bearer: Bearer | undefined;
   /** One for all sessions of this page: what failed once fails again. */
@@ -113,7 +115,9 @@ export class App {
     document.title = 'Nearlight';
     const choose = (entry: CatalogueEntry, askedAt: Micros, save?: string): void => {
       history.pushState(CHOSEN, '', addressFor(new URL(location.href), entry.id));
-      this.play(entry, askedAt, { save });
+      // Nobody is refused who can be asked first.
+      if (this.rented && this.bearer === undefined) this.prove();
+      else this.play(entry, askedAt, { save });
     };
     const view = catalogueView(choose, (entry) => this.savesOf(entry, choose), this.notice);
     this.root.replaceChildren(view.element);
@@ -138,7 +142,17 @@ export class App {
     };
     fill();
     // What the node is made of is a footnote: without it the page says nothing.
-    this.api.node().then((node) => { view.describe(node); }, () => undefined);
+    this.api.node().then(async (node) => {
+      view.describe(node);
+      this.rented = node.rented;
+      if (node.rented) await this.tellRent(view);
+    }).catch(() => undefined);
+  }
+
+  /** Says what a rented machine costs and how one gets in. */
+  private async tellRent(view: CatalogueView): Promise<void> {
+    const [lease, { rentNotice }] = await Promise.all([this.api.lease(), import('./rented/notice.ts')]);
+    view.tell(rentNotice(lease, this.bearer, () => { this.prove(); }));
   }
 
   /** What the player of this browser keeps of an entry, to play on from. */
@@ -225,7 +239,9 @@ export class App {
     const saves = seat.player === undefined
       ? undefined
       : this.savesFor(entry, seat.player, (from, at) => { this.play(this.known?.entries.find(({ id }) => id === entry.id) ?? entry, at, { save: from }); });
-    const receipts = this.bearer === undefined && left === undefined ? undefined : new Acknowledger(this.api);
+    // A session that an earlier page began may have left its key here.
+    const begun = left !== undefined || (link !== undefined && 'ticket' in link);
+    const receipts = this.bearer === undefined && !begun ? undefined : new Acknowledger(this.api, this.bearer?.role === 'renter');
     const player = new Player({ entry, link, left, askedAt, seat, saves, receipts }, this.api, this.settings, this.transports, {
       onLeave: () => {
         // Going back takes a moment, in which it must not be done twice.

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { verify as verifySr25519 } from '@scure/sr25519';
 import { developmentWallet } from '../src/rented/development-wallet.ts';
 import { inDbc, planck } from '../src/rented/amount.ts';
+import { costOf, words, wordsFor } from '../src/rented/notice.ts';
 import { readTicket } from '../src/rented/lease-link.ts';
 import { isClose, ReceiptSigner } from '../src/rented/receipts.ts';
 import { acknowledgement, SessionKey } from '../src/rented/session-key.ts';
@@ -24,6 +25,32 @@ describe('amounts', () => {
     '%j is no amount',
     (digits) => { expect(planck(digits)).toBeUndefined(); },
   );
+});
+
+describe('what a rented machine says of itself', () => {
+  const price = { blocks: 300, lasts_ms: 1_800_000, rent_planck: '5017000000000000', fixed_planck: '10000000000000001' };
+  const order = { order: '7', confirmed: true, over_block: 900, left_ms: 600_000, cards: [0], sessions: 0 };
+
+  test('is its price in full, with units, and what is free', () => {
+    const text = words({ block: 12, cards: { all: 4, free: 3 }, price, orders: [order] }).lines.join(' ');
+    expect(text).toContain('A card costs 5.017 DBC for 300 blocks (30 min 0 s), and each order 10.000000000000001 DBC beside');
+    expect(text).toContain('3 of 4 cards are free; there is 1 order.');
+    expect(costOf({ ...price, lasts_ms: null })).toContain('for 300 blocks, and');
+  });
+
+  test('is what is not known', () => {
+    expect(words({ orders: [] }).lines.join(' ')).toContain('has not heard of the chain yet');
+    const young = words({ block: 12, cards: { all: 1, free: 1 }, orders: [] }).lines.join(' ');
+    expect(young).toContain('The chain names no price now. 1 of 1 card is free; there are no orders.');
+    expect(words({ block: 12, orders: [] }).lines.join(' ')).toContain('The chain does not have this machine now');
+  });
+
+  test('is what is left to whoever is in', () => {
+    expect(wordsFor({ orders: [order] }, { order: '7', role: 'renter' })).toEqual({ title: 'You are in by order 7', lines: ['It lasts 10 min 0 s more, to block 900.'] });
+    const waits = wordsFor({ orders: [{ ...order, confirmed: false }] }, { order: '7', role: 'guest' });
+    expect([waits.title, waits.lines[0]]).toEqual(['You are a guest of order 7', expect.stringContaining('lapses in 10 min 0 s, in block 900')]);
+    expect(wordsFor({ orders: [] }, { order: '7', role: 'renter' }).title).toContain('is over');
+  });
 });
 
 describe('the key of a session', () => {

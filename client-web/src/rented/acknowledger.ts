@@ -1,7 +1,7 @@
 // Acknowledges what a session used, as its receipts come.
 import type { Api } from '../api.ts';
 import { isRecord } from '../wire/control.ts';
-import type { ClientMessage, NewSession, Session, SliceReceipt } from '../wire/index.ts';
+import type { ClientMessage, NewSession, Receipts, Session, SliceReceipt } from '../wire/index.ts';
 import { forgetKey, keepKey, keptSigner } from './kept-keys.ts';
 import { isClose, ReceiptSigner } from './receipts.ts';
 import { SessionKey } from './session-key.ts';
@@ -17,13 +17,29 @@ export class Acknowledger {
   private key: SessionKey | undefined;
   private signer: ReceiptSigner | undefined;
   private session: string | undefined;
+  /** Reads the session's receipts, also when it is over. */
+  private token: string | undefined;
   private isLeft = false;
   /** Receipts are signed one after the other. */
   private turn: Promise<void> = Promise.resolve();
   /** The session's receipts, by name. */
   private readonly chains = new Set<string>();
 
-  constructor(private readonly api: Api) {}
+  /** `isRenter`: the page has proved it, and reads all receipts of the order. */
+  constructor(private readonly api: Api, private readonly isRenter: boolean) {}
+
+  /** The receipts that this page may read. */
+  list(): Promise<readonly Receipts[]> {
+    return this.api.receipts(this.reads);
+  }
+
+  download(receipts: string, format: 'json' | 'csv'): Promise<Blob> {
+    return this.api.downloadReceipts(receipts, format, this.reads);
+  }
+
+  private get reads(): string | undefined {
+    return this.isRenter ? undefined : this.token;
+  }
 
   /** The page goes, and the next one may go on. */
   leaveBehind(): void {
@@ -42,8 +58,9 @@ export class Acknowledger {
   }
 
   /** The session was given: a new one, or one that an earlier page began. */
-  async begin({ id }: Session): Promise<void> {
+  async begin({ id, receipts_token: token }: Session): Promise<void> {
     this.session = id;
+    this.token = token ?? undefined;
     const { key } = this;
     if (key === undefined) {
       const kept = await keptSigner(id);
@@ -92,7 +109,7 @@ export class Acknowledger {
   /** The records of a chain, once it is closed: that is durable a moment after its session is over. */
   private async closed(chain: string): Promise<readonly string[]> {
     for (let look = 0; look < LOOKS; look += 1) {
-      const file: unknown = JSON.parse(await (await this.api.downloadReceipts(chain, 'json')).text());
+      const file: unknown = JSON.parse(await (await this.api.downloadReceipts(chain, 'json', this.token)).text());
       const records: unknown = isRecord(file) ? file['records'] : undefined;
       const all = (Array.isArray(records) ? (records as unknown[]) : []).map((each) => (isRecord(each) && typeof each['record'] === 'string' ? each['record'] : ''));
       if (isClose(all.at(-1) ?? '')) return all;

@@ -11,6 +11,8 @@ export interface CatalogueView {
   show(catalogue: Catalogue): void;
   /** The node was described. */
   describe(node: NodeReport): void;
+  /** Says this above all entries, in place of what was said there. */
+  tell(notice: HTMLElement): void;
   /** It did not come. */
   fail(message: string, onRetry: () => void): void;
 }
@@ -41,11 +43,13 @@ export function catalogueView(onPlay: OnPlay, extra: Extra, notice: HTMLElement 
   };
   field.addEventListener('input', fill);
   const list = h('div', { class: 'entries', 'aria-busy': 'true' }, ...placeholders());
+  const told = h('div', { class: 'told' });
   const element = h(
     'div',
     { class: 'catalogue' },
     h('header', { class: 'site' }, h('a', { class: 'brand', href: '.', 'aria-label': 'Nearlight, start page' }, logo(), h('span', {}, 'Nearlight')), node),
     notice,
+    told,
     h('main', {}, h('h1', { tabindex: -1 }, 'Play'), h('p', { class: 'lead' }, 'Rendered on the node, streamed to this browser. Nothing to install.'), field, list),
   );
   return {
@@ -62,6 +66,9 @@ export function catalogueView(onPlay: OnPlay, extra: Extra, notice: HTMLElement 
         h('span', {}, report.device),
         ...(chosen === undefined ? [] : [h('span', {}, `${chosen.codec} by ${chosen.name}`)]),
       );
+    },
+    tell(notice) {
+      told.replaceChildren(notice);
     },
     fail(message, onRetry) {
       list.removeAttribute('aria-busy');

@@ -35,10 +35,13 @@ export class LeaseView {
 
   /** What the node says. */
   show(status: LeaseStatus): void {
+    const before = this.status;
     this.status = status;
     this.heardAt = this.now();
     this.badge.hidden = false;
     this.tick();
+    const grew = status.metered_ms !== before?.metered_ms || status.receipts !== before.receipts;
+    if (this.isOpen && grew) this.read();
   }
 
   /** Opens or closes it; says which. */
@@ -79,21 +82,25 @@ export class LeaseView {
     this.does.list().then(
       (all) => {
         this.failure.textContent = '';
-        this.rows.replaceChildren(...all.map((each) => this.row(each)));
+        this.list(all);
       },
       (error: unknown) => { this.failure.textContent = sentence(error instanceof Error ? error.message : 'The node did not answer'); },
     );
   }
 
-  private row({ receipts, trial, records, closed, metered_ms: metered, unpaid_ms: unpaid, charged_planck: charged }: Receipts): HTMLElement {
-    const facts = [
-      trial ? 'trial' : undefined,
-      `${records} records`,
-      duration(metered),
-      unpaid > 0 ? `${duration(unpaid)} not charged` : undefined,
-      amount(charged),
-      closed == null ? 'goes on' : closed.replaceAll('_', ' '),
-    ];
+  /** Rows that stay keep the focus. */
+  private list(all: readonly Receipts[]): void {
+    const known = new Map([...this.rows.querySelectorAll('li')].map((row) => [row.dataset['receipts'], row]));
+    const rows = all.map((each) => known.get(each.receipts) ?? this.row(each.receipts));
+    for (const [at, row] of rows.entries()) {
+      const facts = row.querySelector('span');
+      const each = all[at];
+      if (facts !== null && each !== undefined) facts.textContent = factsOf(each);
+    }
+    if (rows.length !== this.rows.children.length || rows.some((row, at) => row !== this.rows.children.item(at))) this.rows.replaceChildren(...rows);
+  }
+
+  private row(receipts: string): HTMLElement {
     const take = (format: 'json' | 'csv'): HTMLElement => button({
       label: format.toUpperCase(),
       name: `Download receipts ${receipts.slice(0, 8)} as ${format.toUpperCase()}`,
@@ -106,13 +113,25 @@ export class LeaseView {
       },
     });
     return h('li', { 'data-receipts': receipts },
-      h('div', {}, h('b', {}, receipts.slice(0, 8)), h('span', {}, facts.filter((fact) => fact !== undefined).join(', '))),
+      h('div', {}, h('b', {}, receipts.slice(0, 8)), h('span')),
       h('div', { class: 'row' }, take('json'), take('csv')));
   }
+}
+
+function factsOf({ trial, records, closed, metered_ms: metered, unpaid_ms: unpaid, charged_planck: charged }: Receipts): string {
+  const facts = [
+    trial ? 'trial' : undefined,
+    `${records} records`,
+    duration(metered),
+    unpaid > 0 ? `${duration(unpaid)} not charged` : undefined,
+    amount(charged),
+    closed == null ? 'goes on' : closed.replaceAll('_', ' '),
+  ];
+  return facts.filter((fact) => fact !== undefined).join(', ');
 }
 
 /** In full, or as it came where it is no amount. */
 function amount(digits: string): string {
   const value = planck(digits);
-  return value === undefined ? digits : inDbc(value);
+  return value === undefined ? `${digits} planck` : inDbc(value);
 }

@@ -248,8 +248,8 @@ export class Player {
     });
     this.files.listen(this.element);
     this.lease = new LeaseView({
-      list: () => api.receipts(),
-      download: (chain, format) => api.downloadReceipts(chain, format),
+      list: () => receipts?.list() ?? api.receipts(),
+      download: (chain, format) => receipts?.download(chain, format) ?? api.downloadReceipts(chain, format),
       signed: () => receipts?.signed,
     });
     this.panel = new StatePanel(entry.title, link !== undefined, {
