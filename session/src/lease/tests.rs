@@ -232,9 +232,9 @@ fn without_heads_the_end_is_estimated_to_the_second() {
     bench.block(900, &[order(1, 10, 1_000)]);
     bench.tell(5_410, LeaseEvent::Lost);
     let came = bench.run(10_000);
-    let last = came.last().unwrap();
-    assert_eq!(*last, (6_000, LeaseAction::End(RentId(1), LeaseEnd::Over)));
-    assert_eq!(came.len(), 4, "three warnings before: {came:?}");
+    let warned = |at, left| (at, LeaseAction::Warn(RentId(1), Duration::from_secs(left)));
+    let end = (6_000, LeaseAction::End(RentId(1), LeaseEnd::Over));
+    assert_eq!(came, [warned(5_700, 300), warned(5_940, 60), warned(5_990, 10), end]);
     assert_eq!(bench.check(6_000), Err(Denied::Over));
 }
 
@@ -495,6 +495,64 @@ fn a_trial_that_a_crash_cut_off_counts_as_used() {
 }
 
 proptest! {
+    /// Heads come with gaps; then none, where `lost` says so.
+    #[test]
+    fn deadlines_are_kept_to_the_block_and_to_the_second(
+        start in 1..500_u32, length in 151..400_u32, confirmed: bool,
+        gaps in proptest::collection::vec(1..40_u32, 1..40), lost in proptest::option::of(0..40_usize),
+    ) {
+        let mut order = order(1, start, start + length);
+        if !confirmed {
+            order = waiting(1, start);
+        }
+        let over = if confirmed { start + length } else { start + 150 };
+        let (mut bench, mut number, mut warned) = (Bench::new(), start, Vec::new());
+        bench.block(number, &[order.clone()]);
+        bench.actions.clear();
+        for (place, gap) in gaps.into_iter().enumerate() {
+            if lost == Some(place) {
+                break;
+            }
+            let until = u64::from(number + gap) * 6 - 1;
+            for (at, action) in bench.run(until) {
+                let LeaseAction::Warn(_, left) = action else { return Err(TestCaseError::fail("ended early")) };
+                prop_assert_eq!(at, (u64::from(over) * 6).saturating_sub(left.as_secs()));
+                warned.push(left);
+            }
+            number += gap;
+            bench.actions.clear();
+            bench.block(number, &[order.clone()]);
+            prop_assert_eq!(bench.check(u64::from(number) * 6).is_ok(), number < over, "{} of {}", number, over);
+            for action in bench.actions.drain(..) {
+                match action {
+                    LeaseAction::End(_, end) => {
+                        prop_assert!(number >= over, "{} is before {}", number, over);
+                        prop_assert_eq!(end == LeaseEnd::Over, confirmed);
+                    }
+                    LeaseAction::Warn(_, left) => warned.push(left),
+                    other => prop_assert!(false, "{:?}", other),
+                }
+            }
+            if number >= over {
+                break;
+            }
+        }
+        if number < over {
+            let now = u64::from(number) * 6;
+            bench.tell(now, LeaseEvent::Lost);
+            let came = bench.run(u64::from(over) * 6 + 100);
+            let ends: Vec<_> = came.iter().filter(|(_, action)| matches!(action, LeaseAction::End(..))).map(|(at, _)| *at).collect();
+            prop_assert_eq!(ends, [u64::from(over) * 6]);
+            warned.extend(came.into_iter().filter_map(|(_, action)| match action {
+                LeaseAction::Warn(_, left) => Some(left),
+                _ => None,
+            }));
+        }
+        // Each once, the shorter ones later; nobody is warned of the end of a trial by blocks.
+        prop_assert!(warned.is_sorted_by(|a, b| a > b), "{:?}", warned);
+        prop_assert!(warned.len() <= if confirmed { 3 } else { 0 }, "{:?}", warned);
+    }
+
     #[test]
     fn whatever_heads_come_nothing_is_granted_at_or_after_its_end(
         steps in proptest::collection::vec(

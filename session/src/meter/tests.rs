@@ -135,6 +135,30 @@ fn a_virtual_day_is_metered_to_the_millisecond() {
 }
 
 #[test]
+fn a_virtual_day_with_breaks_is_metered_and_charged_to_the_millisecond() {
+    let mut bench = Bench::leased();
+    let (mut now, mut live, mut breaks) = (0, 0, 0);
+    while now < 86_400_000 {
+        // From a moment to forty minutes of play, then to five minutes of none.
+        let (play, away) = (1 + live * 7_919 % 2_400_000, 1 + live * 104_729 % 300_000);
+        bench.tell(now, LIVE);
+        bench.run(now + play, 0);
+        (now, live) = (now + play, live + play);
+        bench.tell(now, MeterEvent::Paused);
+        bench.answer(now);
+        bench.run(now + away, 0);
+        (now, breaks) = (now + away, breaks + 1);
+    }
+    bench.tell(now, MeterEvent::End);
+    bench.answer(now);
+    assert!(breaks > 30, "{breaks}");
+    assert_eq!(bench.wall(), live);
+    assert_eq!(bench.meter.gaps(), Duration::ZERO);
+    let charged = bench.settled[0].totals.charge;
+    assert_eq!(charged, terms(Funding::Lease(at(0))).open.tariff.charge(live));
+}
+
+#[test]
 fn nothing_is_metered_before_live_while_paused_or_after_the_end() {
     let mut bench = Bench::leased();
     bench.run(60_000, 0);
@@ -340,6 +364,39 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0..40_000_u64).prop_map(Step::Timeouts),
     ];
     proptest::collection::vec(step, 0..60)
+}
+
+proptest! {
+    #[test]
+    fn what_is_paid_is_live_time_before_the_end_of_the_lease_to_the_millisecond(
+        plays in proptest::collection::vec((1..40_000_u64, 1..30_000_u64), 1..8),
+        lease in 0..250_000_u64, late in 0..2_000_u64,
+    ) {
+        let mut bench = Bench::new(Funding::Lease(at(lease)));
+        let (mut now, mut paid) = (0, 0);
+        for (play, away) in plays {
+            let end = now + play;
+            paid += end.min(lease).saturating_sub(now);
+            bench.tell(now, LIVE);
+            bench.answer(now);
+            while let Some(next) = bench.meter.poll_timeout().filter(|next| *next <= at(end)) {
+                // The driver comes late, though not after what ends the play.
+                bench.tell((next.as_nanos() / 1_000_000 + late).min(end), MeterEvent::Timeout);
+                bench.answer(end.min(now));
+            }
+            bench.tell(end, MeterEvent::Paused);
+            bench.answer(end);
+            now = end + away;
+        }
+        bench.tell(now, MeterEvent::End);
+        bench.answer(now);
+        let totals = bench.settled[0].totals;
+        prop_assert_eq!(totals.paid_ms(), paid);
+        prop_assert!(totals.unpaid_ms <= late, "{} ms are unpaid", totals.unpaid_ms);
+        prop_assert_eq!(bench.meter.gaps(), Duration::ZERO);
+        prop_assert_eq!(totals.charge, bench.meter.terms.open.tariff.charge(paid));
+        prop_assert_eq!(bench.settled.len(), 1);
+    }
 }
 
 proptest! {
