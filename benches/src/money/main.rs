@@ -7,6 +7,7 @@
 //! | `ledger` | sessions that each write a signed slice with its entry and wait until both are on the disk; the disk alone beside it |
 //! | `verify` | receipts of one session verified by one thread, with and without the player's acknowledgements |
 //! | `lease` | the check before a session starts: a renter's challenge, and a ticket whose use is made durable |
+//! | `end` | from the block that ends a lease until its player is told |
 //! | `devchain` | the chain's program from its start until it answers; transfers by our client until their event is final |
 //! | `outage` | frames of a rented session (1280x720 at 60) before, while and after the chain is gone for `--outage` seconds; once |
 //! | `metered` | what receipts say that a session lasted, against the player's clock, for `--minutes`; once |
@@ -21,6 +22,7 @@
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod apps;
 mod devchain;
+mod end;
 #[path = "../figures.rs"]
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod figures;
@@ -95,20 +97,29 @@ enum Section {
     Ledger,
     Verify,
     Lease,
+    End,
     Devchain,
     Outage,
     Metered,
 }
 
 impl Section {
-    const ALL: [Self; 6] =
-        [Self::Ledger, Self::Verify, Self::Lease, Self::Devchain, Self::Outage, Self::Metered];
+    const ALL: [Self; 7] = [
+        Self::Ledger,
+        Self::Verify,
+        Self::Lease,
+        Self::End,
+        Self::Devchain,
+        Self::Outage,
+        Self::Metered,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Ledger => "ledger",
             Self::Verify => "verify",
             Self::Lease => "lease",
+            Self::End => "end",
             Self::Devchain => "devchain",
             Self::Outage => "outage",
             Self::Metered => "metered",
@@ -125,12 +136,13 @@ impl Section {
 }
 
 /// What, figure, unit, bound, and whether more is better.
-const TARGETS: [(&str, &str, &str, f64, bool); 11] = [
+const TARGETS: [(&str, &str, &str, f64, bool); 12] = [
     ("durable slices", "ledger.slices", "1/s", 2_000.0, true),
     ("slice → durable, p99", "ledger.durable.p99", "ms", 20.0, false),
     ("receipts verified", "verify.receipts", "1/s and core", 12_000.0, true),
     ("renter let in, p99", "lease.renter.p99", "ms", 5.0, false),
     ("lease checked, p99", "lease.check.p99", "ms", 5.0, false),
+    ("end after its block", "end.late", "ms", 6_000.0, false),
     ("ticket's use durable, p99", "lease.ticket.p99", "ms", 20.0, false),
     ("devchain answers, longest", "devchain.start.longest", "ms", 1_000.0, false),
     ("transaction → final, p99", "devchain.transfer.p99", "ms", 100.0, false),
@@ -194,6 +206,7 @@ fn measure(section: Section, args: &Args, findings: &mut Findings) -> Result<()>
         Section::Ledger => ledger::run(args, findings),
         Section::Verify => verify::run(args, findings),
         Section::Lease => lease::run(args, findings),
+        Section::End => end::run(args, findings),
         Section::Devchain => devchain::run(args, findings),
         Section::Outage => outage::run(args, findings),
         Section::Metered => metered::run(args, findings),

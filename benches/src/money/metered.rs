@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Args, findings: &mut Findings) -> Result<()> {
 }
 
 async fn play(args: &Args, findings: &mut Findings) -> Result<()> {
-    let world = World::start(args).await?;
+    let world = World::start(args, "6s").await?;
     let part = Duration::from_secs(args.minutes() * 60) / PARTS;
     let bearer = world.renter.bearer(world.order).await?;
     let session = world.session(&bearer).await?;

@@ -14,7 +14,7 @@ pub(crate) fn run(args: &Args, findings: &mut Findings) -> Result<()> {
 }
 
 async fn play(args: &Args, findings: &mut Findings) -> Result<()> {
-    let mut world = World::start(args).await?;
+    let mut world = World::start(args, "6s").await?;
     let bearer = world.renter.bearer(world.order).await?;
     let session = world.session(&bearer).await?;
     let mut counter = Counter::new(world.renter.play(&session).await?);
