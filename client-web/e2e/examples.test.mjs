@@ -163,7 +163,8 @@ const signedBy = (text) => ({
 test('a renter proves himself, lets a guest in and out, and acknowledges receipts, in every language', async () => {
   const chain = await DevelopmentChain.start();
   const ledger = mkdtempSync(join(tmpdir(), 'nearlight-examples-'));
-  const rented = await Node.start({ ...chain.settings, 'chain.ledger': ledger });
+  // A session is made before its page is opened, for which a busy machine takes its time.
+  const rented = await Node.start({ ...chain.settings, 'chain.ledger': ledger, 'sessions.connect': '120s' });
   const browser = await launch();
   try {
     const ORDER = String((await chain.nearlight('alice', 'rent', '--cards', '1', '--blocks', '300', '--ceiling', '500000 DBC')).order);

@@ -170,7 +170,8 @@ impl World {
 
     /// Waits for what an earlier command left behind, by one that may cost nothing and so does nothing else.
     pub async fn resume(&self) {
-        let nothing = ["confirm", "0", "--ceiling", "0"].map(str::to_owned);
+        let nothing =
+            ["rent", "--cards", "1", "--blocks", "100", "--ceiling", "0"].map(str::to_owned);
         let output = finish(self.command(&nothing)).await;
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("the ceiling is 0 DBC"), "{said}");
