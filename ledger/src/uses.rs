@@ -40,7 +40,10 @@ pub(crate) fn put_ticket(
         Some(there) if there.rent_id != ticket.rent_id => {
             return Err(LedgerError::Use("the ticket is of another order"));
         }
-        Some(there) if there.uses > ticket.uses => {
+        // To take it back again is no use.
+        Some(there)
+            if there.uses > ticket.uses || (there.uses == ticket.uses && !ticket.revoked) =>
+        {
             return Err(LedgerError::Use("it was used more often already"));
         }
         Some(there) if there.revoked && !ticket.revoked => {

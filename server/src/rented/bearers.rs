@@ -76,10 +76,10 @@ impl Bearers {
         Ok((&bearer.claim, bearer.ended))
     }
 
-    /// Those of an order that is over read its receipts from now on.
-    pub(super) fn order_ended(&mut self, rent: RentId) {
+    /// Those of an order that is over read its receipts from now on; a branch of the chain may bring it back.
+    pub(super) fn order_is_over(&mut self, rent: RentId, is_over: bool) {
         let of_order = self.by_digest.values_mut().filter(|bearer| bearer.claim.rent_id == rent);
-        of_order.for_each(|bearer| bearer.ended = true);
+        of_order.for_each(|bearer| bearer.ended = is_over);
     }
 
     /// Forgets those that came by a ticket.

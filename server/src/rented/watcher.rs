@@ -257,10 +257,13 @@ impl Books {
                 tracing::info!(order = %rent, why = end.code(), "order over");
                 let seats = self.seats.values().filter(|seat| seat.rent_id == *rent);
                 seats.for_each(|seat| seat.end(StoppedBy::Lease(*end)));
-                self.bearers.order_ended(*rent);
+                self.bearers.order_is_over(*rent, true);
                 self.tickets.order_ended(*rent);
             }
-            LeaseAction::Changed(rent) => tracing::info!(order = %rent, "order new or changed"),
+            LeaseAction::Changed(rent) => {
+                tracing::info!(order = %rent, "order new or changed");
+                self.bearers.order_is_over(*rent, false);
+            }
             LeaseAction::Notice(notice) => log(notice),
         }
     }

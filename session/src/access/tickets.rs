@@ -103,10 +103,10 @@ impl Tickets {
     /// # Errors
     /// [`AccessError::Revoked`] and `OrderEnded`, if that came between.
     pub fn persisted(&mut self, record: &TicketRecord) -> Result<Admission, AccessError> {
-        let ticket = self.waiting.remove(&record.id).ok_or(AccessError::OrderEnded)?;
         let state = self.states.get_mut(&record.id).ok_or(AccessError::OrderEnded)?;
         state.pending = false;
         state.record.uses = record.uses;
+        let ticket = self.waiting.remove(&record.id).ok_or(AccessError::OrderEnded)?;
         if state.record.revoked {
             return Err(AccessError::Revoked);
         }
@@ -142,9 +142,9 @@ impl Tickets {
         Ok(TicketRecord { uses, ..state.record })
     }
 
-    /// Forgets the tickets of an order that is over; the lease refuses them from then on.
+    /// An order is over: whose use is being written is not let in, and the lease refuses its tickets from then on. What was
+    /// used and revoked stays known, since a branch of the chain may bring the order back.
     pub fn order_ended(&mut self, rent_id: RentId) {
-        self.states.retain(|_, state| state.record.rent_id != rent_id);
         self.waiting.retain(|_, ticket| ticket.binding.rent_id != rent_id);
     }
 
