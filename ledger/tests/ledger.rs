@@ -157,7 +157,7 @@ async fn uses_go_up_and_revocations_stay() {
         TicketRecord { id: TicketId([1; 16]), rent_id: RentId(5), uses: 2, revoked: false };
     let put = async |ticket: TicketRecord| ledger.commit(Op::Ticket(ticket)).await;
     put(ticket).await.unwrap();
-    put(ticket).await.unwrap();
+    assert!(matches!(put(ticket).await, Err(LedgerError::Use(_))), "each use is another one");
     assert!(matches!(put(TicketRecord { uses: 1, ..ticket }).await, Err(LedgerError::Use(_))));
     let other = TicketRecord { rent_id: RentId(6), uses: 3, ..ticket };
     assert!(matches!(put(other).await, Err(LedgerError::Use(_))));
