@@ -61,8 +61,9 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
         bail!("no frame was sent");
     }
     let frames = sent.len() as f64;
-    findings.spread("capture.latency", "ms", latencies(&sent, &seen, offset, Mark::LastSent));
-    findings.spread("capture.to_damage", "ms", latencies(&sent, &seen, offset, Mark::Captured));
+    findings.spread("capture.latency", "ms", latencies(&sent, &drawn(&seen), offset));
+    let painted = painted(&seen);
+    findings.spread("capture.from_painting", "ms", latencies(&sent, &painted, offset));
     findings.spread("capture.from_damage", "ms", from_damage(&sent));
     for stage in Stage::ALL {
         let lengths: Vec<_> = sent
@@ -74,7 +75,7 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
             findings.spread(&format!("capture.stage.{}", stage.name()), "ms", lengths);
         }
     }
-    let pictures = latencies(&sent, &seen, offset, Mark::LastSent).len() as f64;
+    let pictures = latencies(&sent, &painted, offset).len() as f64;
     findings.put("capture.pictures_sent", "/s", pictures / length.as_secs_f64());
     findings.put("capture.fps_sent", "/s", frames / length.as_secs_f64());
     findings.put("capture.fps_arrived", "/s", arrived as f64 / length.as_secs_f64());
@@ -126,19 +127,39 @@ impl Offset {
     }
 }
 
-/// From the beginning of painting to this mark, in milliseconds, of each picture that was sent. One that was sent again
-/// because it stood still counts once.
-fn latencies(sent: &[Sent], seen: &[Seen], offset: Offset, mark: Mark) -> Vec<f64> {
-    let painted: BTreeMap<u64, u64> =
-        seen.iter().filter_map(|seen| Some((seen.frame.0, seen.stamp?.painted))).collect();
+/// When painting of each picture began, by its frame.
+fn painted(seen: &[Seen]) -> BTreeMap<u64, u64> {
+    seen.iter().filter_map(|seen| Some((seen.frame.0, seen.stamp?.painted))).collect()
+}
+
+/// When the X server was known to have drawn each picture, by its frame: the next picture says so, where it was seen.
+fn drawn(seen: &[Seen]) -> BTreeMap<u64, u64> {
+    let mut pictures: Vec<_> =
+        seen.iter().filter_map(|seen| Some((seen.stamp?, seen.frame.0))).collect();
+    pictures.sort_unstable_by_key(|(stamp, _)| stamp.painted);
+    // One that was captured twice counts as of the first time.
+    pictures.dedup_by_key(|(stamp, _)| stamp.painted);
+    let pairs = pictures.windows(2).filter_map(|pair| {
+        let [(stamp, frame), (next, _)] = pair else { return None };
+        // Otherwise one was left out between them, and it is that one's.
+        let interval = 1_000_000_000 / u64::from(FPS);
+        let follows = next.painted < stamp.painted + interval * 3 / 2;
+        follows.then_some((*frame, next.drawn_before))
+    });
+    pairs.collect()
+}
+
+/// From these times of pictures, by their frames, to their last packets, in milliseconds. One that was sent again because it
+/// stood still counts once.
+fn latencies(sent: &[Sent], from: &BTreeMap<u64, u64>, offset: Offset) -> Vec<f64> {
     let mut last = 0;
     let mut all = Vec::new();
     for sent in sent {
-        let painted = painted.get(&sent.frame).copied();
-        let (Some(painted), Some(at)) = (painted, sent.stages.get(mark)) else { continue };
-        if painted > last {
-            all.push((offset.system(at) as f64 - painted as f64) / 1e6);
-            last = painted;
+        let from = from.get(&sent.frame).copied();
+        let (Some(from), Some(at)) = (from, sent.stages.get(Mark::LastSent)) else { continue };
+        if from > last {
+            all.push((offset.system(at) as f64 - from as f64) / 1e6);
+            last = from;
         }
     }
     all

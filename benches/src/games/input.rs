@@ -60,13 +60,14 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     // Keys go down with odd numbers.
     let given: BTreeMap<_, _> = recording.inputs.iter().map(|given| (given.seq, given)).collect();
     let (mut to_node, mut in_node, mut from_node) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut to_game, mut to_picture) = (Vec::new(), Vec::new());
+    let (mut to_xtest, mut to_game, mut to_picture) = (Vec::new(), Vec::new(), Vec::new());
     for (number, begun) in (1..).zip(&sent) {
         let Some((frame, pressed)) = shown.get(&number) else { continue };
         if let Some(given) = given.get(&(2 * number - 1)) {
             let (came, gone) = (offset.system(given.came), offset.system(given.given));
             to_node.push(came.saturating_sub(*begun) as f64 / 1e6);
             in_node.push(gone.saturating_sub(came) as f64 / 1e6);
+            to_xtest.push(gone.saturating_sub(*begun) as f64 / 1e6);
             from_node.push(pressed.saturating_sub(gone) as f64 / 1e6);
         }
         to_game.push(pressed.saturating_sub(*begun) as f64 / 1e6);
@@ -78,6 +79,7 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     }
     findings.spread("input.to_node", "ms", to_node);
     findings.spread("input.in_node", "ms", in_node);
+    findings.spread("input.to_xtest", "ms", to_xtest);
     findings.spread("input.from_node", "ms", from_node);
     findings.spread("input.to_game", "ms", to_game);
     let interval = 1e3 / f64::from(FPS);

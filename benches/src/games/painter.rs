@@ -54,6 +54,9 @@ fn paint() -> Result<Never, Box<dyn Error>> {
         while wait(&x, due, &mut stamp)? {}
         stamp.painted = stamp::now();
         canvas.show(number, &stamp)?;
+        // It answers what was asked after the picture once that is drawn.
+        x.get_input_focus()?.reply()?;
+        stamp.drawn_before = stamp::now();
         // One that is late leaves pictures out, as a game does.
         due = (due + interval).max(stamp::now());
     }
@@ -206,7 +209,12 @@ mod tests {
 
     #[test]
     fn a_strip_is_read_as_it_was_drawn() {
-        let stamp = Stamp { painted: 0x0123_4567_89ab_cdef, pressed: u64::MAX, presses: 77 };
+        let stamp = Stamp {
+            painted: 0x0123_4567_89ab_cdef,
+            pressed: u64::MAX,
+            presses: 77,
+            drawn_before: 0xfedc_ba98_7654_3210,
+        };
         let mut pixels = vec![9; stamp::WIDTH * stamp::HEIGHT * 4];
         stamp.draw(&mut pixels);
         // In the limited range of video.

@@ -8,8 +8,8 @@ const BITS: usize = 64;
 pub(crate) const WIDTH: usize = BITS * BLOCK;
 /// Pixels from top to bottom: a row of blocks for each number.
 #[allow(dead_code, reason = "the painter's side")]
-pub(crate) const HEIGHT: usize = 3 * BLOCK;
-/// Upper half of the last number, by which a picture without a strip is told.
+pub(crate) const HEIGHT: usize = 4 * BLOCK;
+/// Upper half of the third number, by which a picture without a strip is told.
 const MAGIC: u64 = 0x6e6c_7374;
 
 /// Nanoseconds of the system's monotonic clock.
@@ -28,13 +28,16 @@ pub(crate) struct Stamp {
     pub(crate) pressed: u64,
     /// Keys that came so far.
     pub(crate) presses: u32,
+    /// When the X server was known to have drawn the picture before this one.
+    pub(crate) drawn_before: u64,
 }
 
 impl Stamp {
     /// The strip as pixels of an X server, BGRX.
     #[allow(dead_code, reason = "the painter's side")]
     pub(crate) fn draw(&self, pixels: &mut [u8]) {
-        let words = [self.painted, self.pressed, MAGIC << 32 | u64::from(self.presses)];
+        let keys = MAGIC << 32 | u64::from(self.presses);
+        let words = [self.painted, self.pressed, keys, self.drawn_before];
         for (index, pixel) in pixels.chunks_exact_mut(4).enumerate() {
             let (row, bit) = (index / WIDTH / BLOCK, index % WIDTH / BLOCK);
             let white = words.get(row).is_some_and(|word| word >> bit & 1 == 1);
@@ -50,7 +53,8 @@ impl Stamp {
             let bits = line.iter().skip(BLOCK / 2).step_by(BLOCK).enumerate();
             Some(bits.fold(0_u64, |word, (bit, luma)| word | u64::from(*luma > 127) << bit))
         };
-        let (painted, pressed, last) = (word(0)?, word(1)?, word(2)?);
-        (last >> 32 == MAGIC).then_some(Self { painted, pressed, presses: last as u32 })
+        let (painted, pressed, keys, drawn_before) = (word(0)?, word(1)?, word(2)?, word(3)?);
+        let presses = keys as u32;
+        (keys >> 32 == MAGIC).then_some(Self { painted, pressed, presses, drawn_before })
     }
 }
