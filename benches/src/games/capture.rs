@@ -61,7 +61,11 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
         bail!("no frame was sent");
     }
     let frames = sent.len() as f64;
-    findings.spread("capture.latency", "ms", latencies(&sent, &drawn(&seen), offset));
+    findings.spread(
+        "capture.latency",
+        "ms",
+        latencies(&sent, &drawn(&sent, &seen, offset), offset),
+    );
     let painted = painted(&seen);
     findings.spread("capture.from_painting", "ms", latencies(&sent, &painted, offset));
     findings.spread("capture.from_damage", "ms", from_damage(&sent));
@@ -132,8 +136,13 @@ fn painted(seen: &[Seen]) -> BTreeMap<u64, u64> {
     seen.iter().filter_map(|seen| Some((seen.frame.0, seen.stamp?.painted))).collect()
 }
 
-/// When the X server was known to have drawn each picture, by its frame: the next picture says so, where it was seen.
-fn drawn(seen: &[Seen]) -> BTreeMap<u64, u64> {
+/// When the X server was first known to have drawn each picture, by its frame: by the source, or by the painter, whose next
+/// picture says so where it was seen.
+fn drawn(sent: &[Sent], seen: &[Seen], offset: Offset) -> BTreeMap<u64, u64> {
+    let captured = sent
+        .iter()
+        .filter_map(|sent| Some((sent.frame, offset.system(sent.stages.get(Mark::Captured)?))));
+    let captured: BTreeMap<_, _> = captured.collect();
     let mut pictures: Vec<_> =
         seen.iter().filter_map(|seen| Some((seen.stamp?, seen.frame.0))).collect();
     pictures.sort_unstable_by_key(|(stamp, _)| stamp.painted);
@@ -144,7 +153,8 @@ fn drawn(seen: &[Seen]) -> BTreeMap<u64, u64> {
         // Otherwise one was left out between them, and it is that one's.
         let interval = 1_000_000_000 / u64::from(FPS);
         let follows = next.painted < stamp.painted + interval * 3 / 2;
-        follows.then_some((*frame, next.drawn_before))
+        let captured = captured.get(frame).copied().unwrap_or(u64::MAX);
+        follows.then_some((*frame, next.drawn_before.min(captured)))
     });
     pairs.collect()
 }
