@@ -269,6 +269,9 @@ impl Client {
     pub async fn frame(&mut self) -> (u32, u32, Bytes) {
         loop {
             let Arrived::Packet(packet) = self.next().await else { continue };
+            if [RTX_OF_VP8, RTX_OF_H264, FLEXFEC].contains(&packet.header.payload_type) {
+                continue;
+            }
             let (depacketizer, unit) = self.depacketizers.entry(packet.header.ssrc).or_default();
             unit.extend_from_slice(&depacketizer.depacketize(&packet.payload).unwrap());
             if packet.header.marker {
@@ -301,6 +304,11 @@ impl Client {
     }
 }
 
+/// Payload types of what repairs frames, and of padding that probes the path.
+const RTX_OF_VP8: u8 = 97;
+const RTX_OF_H264: u8 = 109;
+const FLEXFEC: u8 = 110;
+
 fn media_engine(repair: bool) -> MediaEngine {
     let mut engine = MediaEngine::default();
     let codec =
@@ -318,13 +326,13 @@ fn media_engine(repair: bool) -> MediaEngine {
         |id: &str| format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={id}");
     let video = [
         codec("video/VP8", 90_000, 0, "", 96),
-        codec("video/rtx", 90_000, 0, "apt=96", 97),
+        codec("video/rtx", 90_000, 0, "apt=96", RTX_OF_VP8),
         codec("video/H264", 90_000, 0, &h264("64001f"), 98),
         codec("video/H264", 90_000, 0, &h264("42e01f"), 108),
-        codec("video/rtx", 90_000, 0, "apt=108", 109),
+        codec("video/rtx", 90_000, 0, "apt=108", RTX_OF_H264),
     ];
     let repair =
-        repair.then(|| codec("video/flexfec-03", 90_000, 0, "repair-window=10000000", 110));
+        repair.then(|| codec("video/flexfec-03", 90_000, 0, "repair-window=10000000", FLEXFEC));
     for codec in video.into_iter().chain(repair) {
         engine.register_codec(codec, RtpCodecKind::Video).unwrap();
     }
