@@ -1,0 +1,113 @@
+//! The command line of renters and owners.
+
+use axum::http::Method;
+use model_chain::Wallet;
+use nearlight::rented::cli;
+use serde_json::json;
+use session::rental::Planck;
+
+use crate::PLENTY;
+use crate::common::{self, OPERATOR, ask, until};
+use crate::player::join;
+use crate::tenant::{self, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_rents_makes_tickets_and_verifies() {
+    let world = World::new(&[]).await;
+    let chain = world.chain(Wallet::Renter);
+    let chain = chain.as_ref();
+    let quoted = cli::quote(chain, &world.machine, 1, 300).await.unwrap();
+    assert_eq!(quoted.json()["rent_planck"], "5017000000000000");
+    let words = String::from_utf8(quoted.written(false)).unwrap();
+    assert!(words.contains("5.017 DBC (5017000000000000 planck)"), "{words}");
+    let odd = cli::quote(chain, &world.machine, 1, 299).await.unwrap_err();
+    assert!(odd.to_string().contains("a multiple of 300"), "{odd}");
+    let dear = cli::rent(chain, &world.machine, 1, 300, Planck(1)).await.unwrap_err();
+    assert!(dear.to_string().contains("the ceiling is 0.000000000000001 DBC"), "{dear}");
+    let poor = world.chain(Wallet::Poor);
+    let poor = cli::rent(poor.as_ref(), &world.machine, 1, 300, PLENTY).await.unwrap_err();
+    assert!(poor.to_string().contains("the wallet holds 1 DBC"), "{poor}");
+    let rented = cli::rent(chain, &world.machine, 1, 300, PLENTY).await.unwrap();
+    assert_eq!(rented.json()["order"], "1");
+    let order = session::rental::RentId(1);
+    cli::confirm(chain, order, PLENTY).await.unwrap();
+    let more = cli::relet(chain, order, 100, PLENTY).await.unwrap();
+    assert_eq!(more.json()["added"], 100);
+    let twice = cli::confirm(chain, order, PLENTY).await.unwrap_err();
+    assert!(twice.to_string().contains("not in the state"), "{twice}");
+    let lapsing = cli::rent(chain, &world.machine, 1, 300, PLENTY).await.unwrap();
+    assert_eq!(lapsing.json()["order"], "2");
+    world.model.advance(150);
+    let late = cli::confirm(chain, session::rental::RentId(2), PLENTY).await.unwrap_err();
+    assert!(late.to_string().contains("order 2 now: it was not confirmed within"), "{late}");
+    for listed in [
+        cli::orders_of_machine(chain, &world.machine).await.unwrap(),
+        cli::orders_of_renter(chain, &world.account).await.unwrap(),
+    ] {
+        assert_eq!(listed.json()["orders"][0]["state"], "renting");
+    }
+    let machine = cli::machine(chain, &world.machine).await.unwrap();
+    assert_eq!(
+        (&machine.json()["status"], &machine.json()["rented"]),
+        (&json!("rented"), &json!(1))
+    );
+
+    // A ticket's link, as the page takes it apart.
+    until("the order", async || world.order(order).await?["confirmed"].as_bool()?.then_some(()))
+        .await;
+    let mut wish = ticket_of(order);
+    let foreign = cli::make(chain, &world.machine, &wish, world.other.clone()).await.unwrap_err();
+    assert!(foreign.to_string().contains("another renter's"), "{foreign}");
+    let made = cli::make(chain, &world.machine, &wish, world.renter.clone()).await.unwrap();
+    let made = made.json();
+    let link = made["link"].as_str().unwrap();
+    let reply = world.follow(link).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let token = reply.json()["token"].as_str().unwrap().to_owned();
+    let session = world.start(&token, &tenant::wish(None)).await;
+    assert_eq!(session.status, 201, "{}", session.text());
+    wish.uses = 0;
+    cli::make(chain, &world.machine, &wish, world.renter.clone()).await.unwrap_err();
+
+    // Receipts of a session that was played, as they are and as somebody would like them to be.
+    let own = session.json();
+    let mut client = join(
+        &world.node,
+        &common::Session {
+            id: own["id"].as_str().unwrap().into(),
+            token: own["token"].as_str().unwrap().into(),
+            ticket: String::new(),
+        },
+    )
+    .await;
+    client.frame().await;
+    world.model.force_machine_exit();
+    let closed = until("closed receipts", async || {
+        let all = ask(Method::GET, "/api/v1/lease/receipts").bearer(OPERATOR).of(&world.node).await;
+        let all = all.json();
+        all[0]["closed"].is_string().then_some(all)
+    })
+    .await;
+    let file = world.export(OPERATOR, &closed[0]).await;
+    let text = serde_json::to_string(&file).unwrap();
+    let answer = cli::verify(&world.machine, &text).unwrap();
+    assert!(!answer.is_failure(), "{}", answer.json());
+    assert!(answer.json()["findings"].as_array().unwrap().iter().all(|it| it["fault"] == false));
+    let mut forged = file.clone();
+    forged.records.remove(1);
+    let text = serde_json::to_string(&forged).unwrap();
+    assert!(cli::verify(&world.machine, &text).unwrap().is_failure());
+    cli::verify(&world.machine, "{}").unwrap_err();
+}
+
+/// What `nearlight ticket` is asked for.
+pub(super) fn ticket_of(order: session::rental::RentId) -> cli::Wish {
+    cli::Wish {
+        rent_id: order,
+        node: "http://node.test".to_owned(),
+        allow: vec!["start".to_owned(), "play".to_owned()],
+        uses: 1,
+        lasts: 3_600,
+        card: None,
+    }
+}

@@ -1,0 +1,124 @@
+//! What tickets allow, how often, and until when.
+
+use axum::http::Method;
+use serde_json::json;
+use session::access::{TicketScope, UnixSeconds};
+use session::rental::MachineId;
+
+use crate::common::{self, OPERATOR, ask, until};
+use crate::player::ended;
+use crate::tenant::{Guest, World, wish};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_let_in_as_far_and_as_often_as_they_say() {
+    let world = World::new(&[]).await;
+    let order = world.rent(2, 600).await;
+    let early = Guest::of(&world, order, |_| {});
+    world.redeem(&early).await.problem(403, "not-confirmed");
+    world.confirm(order).await;
+    let renter = world.bearer(order, &world.renter).await["token"].as_str().unwrap().to_owned();
+
+    // What is not for here, not now, or not signed by the renter.
+    let odd = |change: &dyn Fn(&mut session::access::Ticket)| Guest::of(&world, order, change);
+    let later = odd(&|it| it.not_before = UnixSeconds(it.not_after.0 - 1));
+    world.redeem(&later).await.problem(403, "not-yet");
+    let over = odd(&|it| {
+        it.not_before = UnixSeconds(1);
+        it.not_after = UnixSeconds(2);
+    });
+    world.redeem(&over).await.problem(403, "proof-expired");
+    let foreign = odd(&|it| it.binding.machine = MachineId::of_public_key(&[1; 32]));
+    world.redeem(&foreign).await.problem(403, "other-machine");
+    let forged = Guest { signer: world.other.clone(), ..odd(&|_| {}) };
+    world.redeem(&forged).await.problem(403, "bad-signature");
+    let mut guessed = odd(&|_| {});
+    guessed.secret = "another secret".into();
+    world.redeem(&guessed).await.problem(403, "other-body");
+
+    // Twice, and no third time.
+    let twice = odd(&|it| it.uses = 2);
+    let bearer = world.redeem(&twice).await;
+    assert_eq!(bearer.status, 201, "{}", bearer.text());
+    let bearer = bearer.json();
+    assert_eq!(
+        (&bearer["role"], &bearer["scopes"]),
+        (&json!("guest"), &json!(["view", "play", "start"]))
+    );
+    assert_eq!(world.redeem(&twice).await.status, 201);
+    world.redeem(&twice).await.problem(403, "ticket-used-up");
+
+    // For a card that the order lacks.
+    let other = world.redeem(&odd(&|it| it.slot = Some(3))).await.json();
+    let other = other["token"].as_str().unwrap();
+    world.start(other, &wish(None)).await.problem(403, "card-not-rented");
+
+    // A guest plays, and neither ends, invites nor delegates.
+    let token = bearer["token"].as_str().unwrap();
+    let reply = world.start(token, &wish(None)).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    let made = reply.json();
+    assert!(made["play_url"].is_null(), "a guest hands nothing on");
+    let (id, own) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let at = |below: &str| format!("/api/v1/sessions/{id}{below}");
+    let show = ask(Method::GET, &at("")).bearer(own).of(&world.node).await;
+    assert_eq!(show.status, 200);
+    ask(Method::DELETE, &at("")).bearer(own).of(&world.node).await.problem(403, "out-of-scope");
+    ask(Method::GET, &at("/files")).bearer(own).of(&world.node).await.problem(403, "out-of-scope");
+    let invite = ask(Method::POST, &at("/invitations"))
+        .bearer(own)
+        .json(json!({"role": "spectator"}).to_string());
+    invite.of(&world.node).await.problem(403, "renter-only");
+    let tickets = ask(Method::GET, "/api/v1/lease/tickets").bearer(token).of(&world.node).await;
+    tickets.problem(403, "renter-only");
+    let receipts = ask(Method::GET, "/api/v1/lease/receipts").bearer(token).of(&world.node).await;
+    receipts.problem(403, "renter-only");
+    // A page of his that loads again is no renter's either.
+    let resume = json!({"ticket": made["resume_ticket"]}).to_string();
+    let again = ask(Method::POST, &at("/redeem")).json(resume).of(&world.node).await.json();
+    let own = again["token"].as_str().unwrap();
+    ask(Method::DELETE, &at("")).bearer(own).of(&world.node).await.problem(403, "out-of-scope");
+    // Nor does an operator look into it.
+    let offer = ask(Method::POST, &at("/whep")).bearer(OPERATOR).sdp(common::CHROMIUM);
+    offer.of(&world.node).await.problem(403, "renter-only");
+
+    // One who may watch watches, and no more.
+    let watcher = odd(&|it| {
+        it.scopes = session::access::TicketScopes::new([TicketScope::View]).unwrap();
+    });
+    let watching = world.redeem(&watcher).await.json();
+    let watching = watching["token"].as_str().unwrap();
+    world.start(watching, &wish(None)).await.problem(403, "out-of-scope");
+    let seen = ask(Method::GET, "/api/v1/lease/sessions").bearer(watching).of(&world.node).await;
+    assert_eq!(seen.json()[0]["id"], id);
+    let enter = ask(Method::POST, &format!("/api/v1/lease/sessions/{id}/enter"));
+    let entered = enter.bearer(watching).of(&world.node).await;
+    assert_eq!((entered.status.as_u16(), &entered.json()["role"]), (201, &json!("spectator")));
+
+    // The renter takes the first back: its bearers are gone and its session ends.
+    let revoke = |guest: &Guest| {
+        ask(Method::DELETE, &format!("/api/v1/lease/tickets/{}", guest.ticket.id)).bearer(&renter)
+    };
+    assert_eq!(revoke(&twice).of(&world.node).await.status, 204);
+    world.start(token, &wish(None)).await.problem(401, "rented");
+    let session = common::Session { id: id.into(), token: own.into(), ticket: String::new() };
+    assert_eq!(ended(&world.node, &session).await, "What let you in was taken back.");
+    let unused = odd(&|_| {});
+    assert_eq!(revoke(&unused).of(&world.node).await.status, 204);
+    world.redeem(&unused).await.problem(403, "ticket-revoked");
+    let known =
+        ask(Method::GET, "/api/v1/lease/tickets").bearer(&renter).of(&world.node).await.json();
+    let of = |guest: &Guest| {
+        let id = guest.ticket.id.to_string();
+        known.as_array().unwrap().iter().find(|it| it["ticket"] == *id).cloned().unwrap()
+    };
+    assert_eq!((&of(&twice)["uses"], &of(&twice)["revoked"]), (&json!(2), &json!(true)));
+    assert_eq!(of(&watcher)["revoked"], false);
+
+    // All of that outlives the node, and the order does not outlive its end.
+    let world = world.again().await;
+    world.redeem(&twice).await.problem(403, "ticket-revoked");
+    world.model.advance(600);
+    until("the end", async || world.order(order).await.is_none().then_some(())).await;
+    let late = Guest::of(&world, order, |_| {});
+    world.redeem(&late).await.problem(410, "order-over");
+}
