@@ -2,7 +2,7 @@
 //!
 //! Both are texts of printable lines, so that a wallet shows what is signed, and both name everything that they are good
 //! for: chain, machine, order, node, request and time. A text has one form; whatever is not exactly that form is refused. Signatures are checked
-//! by a function that the caller brings, since this crate has no cryptography but a hash.
+//! by a function that the caller brings, since this crate has no cryptography but a hash and what is made of it.
 //!
 //! ```text
 //!  renter:  node ──challenge──▶ wallet ──signature──▶ node: Challenges::redeem, once
@@ -121,8 +121,10 @@ pub enum AccessError {
     /// It was used before.
     #[error("the proof was used before")]
     Replayed,
-    /// Far too many challenges are open.
-    #[error("the node has too many open challenges: ask again in a moment")]
+    /// The order's proofs are too many for the moment.
+    #[error(
+        "too many proofs of this order were shown, or one is being written down: try again in a moment"
+    )]
     TooMany,
     /// The ticket was taken back.
     #[error("the ticket was revoked")]

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, findings: &mut Findings) -> Result<()> {
 
 /// A renter's signature is checked, and a card of his order taken.
 fn renters(book: &mut LeaseBook, renter: &Pair, machine: MachineId) -> Result<Vec<f64>> {
-    let mut challenges = Challenges::new(CHECKS as usize, 60);
+    let mut challenges = Challenges::new(&[9; 32], CHECKS as usize, 60);
     let mut took = Vec::new();
     for number in 0..CHECKS {
         let mut nonce = [0; 16];

@@ -177,11 +177,11 @@ impl Rented {
         body: &[u8],
     ) -> Result<Challenge, Problem> {
         self.find(rent_id, Claimant::Renter(account)).await?;
-        let mut nonce = [0; 16];
-        crate::node::fill_random(&mut nonce)?;
-        let mut books = self.books();
+        let mut random = [0; 16];
+        crate::node::fill_random(&mut random)?;
+        let books = self.books();
         let now = self.time(&books)?;
-        Ok(books.challenges.issue(now, nonce, self.request(rent_id, BEARERS, body))?)
+        Ok(books.challenges.issue(now, random, self.request(rent_id, BEARERS, body))?)
     }
 
     /// Takes a challenge that the renter signed for a bearer.

@@ -54,7 +54,7 @@ pub use clock::{BootClock, SystemBootClock};
 pub(crate) use reader::Reader;
 pub(crate) use tenancy::Tenancy;
 
-/// Challenges that are open at once, and how long each is good for, in seconds.
+/// Challenges that an order's renter may use within the time that each is good for, in seconds.
 const CHALLENGES: usize = 256;
 const CHALLENGE_LIFE: u64 = 120;
 /// How long the disk may take for a slice.
@@ -167,9 +167,11 @@ impl Rented {
             lease.handle(boot.now(), LeaseEvent::Restored(restored));
         }
         let tickets = Tickets::restore(ledger.tickets().await?);
+        let mut seal = [0; 32];
+        getrandom::fill(&mut seal)?;
         let books = Books {
             lease,
-            challenges: Challenges::new(CHALLENGES, CHALLENGE_LIFE),
+            challenges: Challenges::new(&seal, CHALLENGES, CHALLENGE_LIFE),
             tickets,
             bearers: bearers::Bearers::default(),
             seats: BTreeMap::new(),

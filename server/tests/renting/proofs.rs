@@ -114,3 +114,20 @@ async fn wallets_that_rent_as_one_sign_together() {
     twice.problem(403, "bad-signature");
     assert_eq!(world.prove_together(text, &signed(&[2, 0]), body).await.status, 201);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_ask_for_challenges_keep_nobody_out() {
+    let world = World::new(&[]).await;
+    let order = world.rent(1, 300).await;
+    let before = world.challenge(order, &world.renter).await.json();
+    // Order and renter are everybody's to know, and to ask takes no token.
+    for _ in 0..600 {
+        let given = world.challenge(order, &world.renter).await;
+        assert_eq!(given.status, 200, "{}", given.text());
+    }
+    world.bearer(order, &world.renter).await;
+    let (text, body) = (before["text"].as_str().unwrap(), before["body"].as_str().unwrap());
+    let good = proof(text, &world.renter);
+    assert_eq!(world.prove(&good, body).await.status, 201);
+    world.prove(&good, body).await.problem(403, "proof-replayed");
+}

@@ -42,6 +42,10 @@ fn no(_: &AccountId, _: &[u8]) -> bool {
     false
 }
 
+fn challenges() -> Challenges {
+    Challenges::new(&[1; 32], 4, 60)
+}
+
 /// Each way in which a request can be another one, and how that is called.
 fn others() -> Vec<(Binding, AccessError)> {
     let it = binding();
@@ -67,7 +71,7 @@ fn others() -> Vec<(Binding, AccessError)> {
 
 #[test]
 fn a_wallet_shows_these_lines() {
-    let challenge = Challenge { binding: binding(), expires: later(60), nonce: [5; 16] };
+    let challenge = Challenge { binding: binding(), expires: later(60), nonce: [5; 32] };
     let machine = "02".repeat(32);
     let expected = format!(
         "nearlight-challenge/1\n\
@@ -77,7 +81,7 @@ fn a_wallet_shows_these_lines() {
          body: 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n\
          expires: 1790000060\nnonce: {}\n",
         "01".repeat(32),
-        "05".repeat(16),
+        "05".repeat(32),
     );
     assert_eq!(challenge.text(), expected);
     let text = ticket().text();
@@ -88,7 +92,7 @@ fn a_wallet_shows_these_lines() {
 
 #[test]
 fn a_challenge_is_good_once_for_its_request_and_time() {
-    let mut book = Challenges::new(4, 60);
+    let mut book = challenges();
     let text = book.issue(NOW, [5; 16], binding()).unwrap().text();
     for (other, error) in others() {
         assert_eq!(book.redeem(NOW, &text, &other, &RENTER, yes), Err(error));
@@ -97,7 +101,6 @@ fn a_challenge_is_good_once_for_its_request_and_time() {
         book.redeem(later(seconds), &text, &binding(), &RENTER, signed)
     };
     assert_eq!(redeem(0, no), Err(AccessError::BadSignature));
-    assert_eq!(redeem(60, yes), Err(AccessError::Expired));
     assert_eq!(redeem(59, yes), Ok(()), "nothing that was refused used it up");
     assert_eq!(redeem(59, yes), Err(AccessError::Replayed));
     assert_eq!(redeem(60, yes), Err(AccessError::Expired));
@@ -105,29 +108,55 @@ fn a_challenge_is_good_once_for_its_request_and_time() {
 
 #[test]
 fn a_challenge_that_was_not_given_out_is_unknown() {
-    let mut book = Challenges::new(4, 60);
+    let mut book = challenges();
     let given = book.issue(NOW, [5; 16], binding()).unwrap();
     let mut redeem =
         |challenge: Challenge| book.redeem(NOW, &challenge.text(), &binding(), &RENTER, yes);
-    // Of another nonce, or with its end put off.
+    // Of another nonce or seal, with its end put off, or of the form and without a seal.
     let unknown = Err(AccessError::UnknownChallenge);
-    assert_eq!(redeem(Challenge { nonce: [6; 16], ..given.clone() }), unknown);
+    for place in 0..32 {
+        let mut nonce = given.nonce;
+        nonce[place] ^= 1;
+        assert_eq!(redeem(Challenge { nonce, ..given.clone() }), unknown, "{place}");
+    }
     assert_eq!(redeem(Challenge { expires: later(61), ..given.clone() }), unknown);
+    assert_eq!(redeem(Challenge { nonce: [0; 32], ..given.clone() }), unknown);
     // After a restart.
-    let mut book = Challenges::new(4, 60);
+    let mut book = Challenges::new(&[2; 32], 4, 60);
     assert_eq!(book.redeem(NOW, &given.text(), &binding(), &RENTER, yes), unknown);
 }
 
 #[test]
-fn challenges_are_bounded_and_make_room_when_they_expire() {
-    let mut book = Challenges::new(2, 60);
-    book.issue(NOW, [1; 16], binding()).unwrap();
-    assert_eq!(book.issue(NOW, [1; 16], binding()), Err(AccessError::TooMany), "the same nonce");
+fn however_many_ask_the_renter_is_let_in() {
+    let mut book = challenges();
+    let mine = book.issue(NOW, [5; 16], binding()).unwrap();
+    for number in 0..10_000_u128 {
+        let foreign = book.issue(NOW, number.to_be_bytes(), binding()).unwrap();
+        let shown = book.redeem(NOW, &foreign.text(), &binding(), &RENTER, no);
+        assert_eq!(shown, Err(AccessError::BadSignature));
+    }
+    assert_eq!(book.redeem(NOW, &mine.text(), &binding(), &RENTER, yes), Ok(()));
     let injected = Binding { path: "/x\nbody: 0".to_owned(), ..binding() };
     assert_eq!(book.issue(NOW, [2; 16], injected), Err(AccessError::Malformed("challenge")));
-    book.issue(later(30), [2; 16], binding()).unwrap();
-    assert_eq!(book.issue(later(59), [3; 16], binding()), Err(AccessError::TooMany));
-    assert!(book.issue(later(60), [3; 16], binding()).is_ok());
+}
+
+#[test]
+fn what_a_renter_used_is_bounded_by_order_and_forgotten_when_it_expires() {
+    let mut book = challenges();
+    let mut redeem = |seconds, random: u8, order| {
+        let binding = Binding { rent_id: RentId(order), ..binding() };
+        let text = book.issue(later(seconds), [random; 16], binding.clone()).unwrap().text();
+        book.redeem(later(seconds), &text, &binding, &RENTER, yes)
+    };
+    for random in 0..4 {
+        assert_eq!(redeem(0, random, 12), Ok(()));
+    }
+    assert_eq!(redeem(59, 4, 12), Err(AccessError::TooMany));
+    assert_eq!(redeem(59, 5, 13), Ok(()), "of another order");
+    assert_eq!(redeem(60, 6, 12), Ok(()));
+    // A clock that goes back brings nothing back.
+    let again = book.issue(NOW, [0; 16], binding()).unwrap();
+    assert_eq!(again.expires, later(120));
 }
 
 /// Shows a ticket and says that its use is durable.
