@@ -9,7 +9,8 @@
 //!
 //! An order is over in the block that deletes it: its end, or where nobody confirmed it the last block of its window. Numbers
 //! of blocks are compared, never counted: heads may be missed. The highest number that was ever seen decides, so that a
-//! reorganisation or a node that lags prolongs nothing. Without heads the number is estimated from the last block and the length of a
+//! reorganisation or a node that lags prolongs nothing. Who is let in and until when is said by the best block; whether he pays for it by
+//! the final one ([`Standing`]). Without heads the number is estimated from the last block and the length of a
 //! slot; what was estimated is forgotten when a head comes. While heads may come, a chain that stands still keeps its leases.
 //!
 //! The driver hands in heads with what was read at them in one event, and calls with [`LeaseEvent::Timeout`] at
@@ -18,7 +19,7 @@
 mod slots;
 mod trials;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Add;
 use std::time::Duration;
 
@@ -116,6 +117,8 @@ pub struct Restored {
     pub head: Head,
     /// What it said.
     pub view: MachineView,
+    /// The orders that a final block had as confirmed.
+    pub paid: BTreeSet<RentId>,
     /// What the chain limited.
     pub limits: ChainLimits,
     /// The system's clock now; only the time since the block's timestamp is taken from it.
@@ -129,7 +132,7 @@ pub enum LeaseAction {
     Warn(RentId, Duration),
     /// End the order's sessions, saving their state.
     End(RentId, LeaseEnd),
-    /// The order is new, confirmed or prolonged.
+    /// The order is new, confirmed, prolonged or back.
     Changed(RentId),
     /// For the log and the operator.
     Notice(LeaseNotice),
@@ -185,6 +188,23 @@ pub enum LeaseNotice {
     ClockBehind,
 }
 
+/// How far an order is.
+///
+/// ```text
+///  Waiting ──confirmed in the best block──▶ Confirmed ──and in a final one──▶ Paid
+///     ▲                                         │
+///     └──────── a branch takes it back ─────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits for confirmation: its renter may try it.
+    Waiting,
+    /// The best block has it confirmed, and no final one: whoever rents is let in, and nothing is charged yet.
+    Confirmed,
+    /// A final block has it confirmed.
+    Paid,
+}
+
 /// What somebody may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -200,8 +220,8 @@ pub struct Grant {
     pub until: BootTime,
     /// How much may be tried, where the order is not confirmed.
     pub trial: Option<Duration>,
-    /// Whether a final block has the order as it is.
-    pub is_final: bool,
+    /// How far the order is.
+    pub standing: Standing,
 }
 
 /// Who asks.
@@ -290,7 +310,6 @@ struct Anchor {
 #[derive(Debug)]
 struct Held {
     order: Order,
-    is_final: bool,
     /// The lowest mark that was told.
     warned: Option<Duration>,
 }
@@ -311,6 +330,8 @@ pub struct LeaseBook {
     machine: Option<Machine>,
     time: UnixMillis,
     held: BTreeMap<RentId, Held>,
+    /// Of the last final block the orders that were confirmed.
+    paid: BTreeSet<RentId>,
     ended: VecDeque<(RentId, LeaseEnd)>,
     trials: Trials,
     slots: slots::Slots,
@@ -333,6 +354,7 @@ impl LeaseBook {
             machine: None,
             time: UnixMillis(0),
             held: BTreeMap::new(),
+            paid: BTreeSet::new(),
             ended: VecDeque::new(),
             trials: Trials::default(),
             slots: slots::Slots::default(),
@@ -412,10 +434,11 @@ impl LeaseBook {
         if order.slots.count() == 0 {
             return Err(Denied::NothingRented);
         }
-        let trial = match (order.status, claimant) {
-            (OrderStatus::Renting, _) => None,
-            (OrderStatus::Waiting, Claimant::Bearer) => return Err(Denied::NotConfirmed),
-            (OrderStatus::Waiting, Claimant::Renter(_)) => Some(self.trial_left(order)?),
+        let standing = self.standing(order);
+        let trial = match (standing, claimant) {
+            (Standing::Confirmed | Standing::Paid, _) => None,
+            (Standing::Waiting, Claimant::Bearer) => return Err(Denied::NotConfirmed),
+            (Standing::Waiting, Claimant::Renter(_)) => Some(self.trial_left(order)?),
         };
         Ok(Grant {
             rent_id,
@@ -424,7 +447,7 @@ impl LeaseBook {
             over,
             until: self.expected(over).unwrap_or(boot),
             trial,
-            is_final: held.is_final,
+            standing,
         })
     }
 
@@ -447,10 +470,23 @@ impl LeaseBook {
     }
 
     /// How far an order is, the block that ends it, and when that is expected; none once it has ended.
-    pub fn outlook(&self, rent_id: RentId) -> Option<(OrderStatus, BlockNumber, BootTime)> {
+    pub fn outlook(&self, rent_id: RentId) -> Option<(Standing, BlockNumber, BootTime)> {
         let order = &self.held.get(&rent_id)?.order;
         let over = self.over(order)?;
-        Some((order.status, over, self.expected(over)?))
+        Some((self.standing(order), over, self.expected(over)?))
+    }
+
+    /// The orders that the last final block had as confirmed.
+    pub fn paid(&self) -> &BTreeSet<RentId> {
+        &self.paid
+    }
+
+    fn standing(&self, order: &Order) -> Standing {
+        match order.status {
+            OrderStatus::Waiting => Standing::Waiting,
+            OrderStatus::Renting if self.paid.contains(&order.rent_id) => Standing::Paid,
+            OrderStatus::Renting => Standing::Confirmed,
+        }
     }
 
     /// The machine as it was last seen.
@@ -515,13 +551,12 @@ impl LeaseBook {
         self.finalized = Some(head);
         self.trials.forget_before(head.number);
         let Some(view) = view else { return };
-        for held in self.held.values_mut() {
-            held.is_final = view.orders.contains(&held.order);
-        }
+        let paid = view.orders.iter().filter(|order| order.status == OrderStatus::Renting);
+        self.paid = paid.map(|order| order.rent_id).collect();
     }
 
     fn restored(&mut self, restored: Restored) {
-        let Restored { head, view, limits, wall } = restored;
+        let Restored { head, view, paid, limits, wall } = restored;
         if self.anchor.is_some() {
             return;
         }
@@ -533,6 +568,7 @@ impl LeaseBook {
         self.anchor = Some(Anchor { head, boot: self.boot, age });
         self.reached = self.reached.max(head.number);
         self.recent.push_back(head);
+        self.paid = paid;
         self.look(view);
     }
 
@@ -553,9 +589,13 @@ impl LeaseBook {
             let held = match before.remove(&id) {
                 Some(held) if held.order == order => held,
                 other => {
+                    // Another branch gave its number to somebody else.
+                    if other.as_ref().is_some_and(|held| held.order.renter != order.renter) {
+                        self.end(id, LeaseEnd::Vanished);
+                    }
                     self.actions.push_back(LeaseAction::Changed(id));
                     let warned = other.filter(|held| held.order.end >= order.end);
-                    Held { warned: warned.and_then(|held| held.warned), order, is_final: false }
+                    Held { warned: warned.and_then(|held| held.warned), order }
                 }
             };
             self.held.insert(id, held);

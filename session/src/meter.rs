@@ -288,6 +288,12 @@ impl Meter {
         self.gaps
     }
 
+    /// Live time in all, of slices and of the one that runs.
+    pub fn live_time(&self, now: MediaTime) -> Duration {
+        let running = self.now.max(now).since(self.running.start);
+        self.tried + if self.phase == Phase::Live { running } else { Duration::ZERO }
+    }
+
     /// Live time that is in no durable record.
     pub fn uncovered(&self) -> Duration {
         let waiting = self.waiting.iter().filter_map(|each| each.slice);

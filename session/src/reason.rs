@@ -20,6 +20,8 @@ pub enum StoppedBy {
     Lease(LeaseEnd),
     /// The node: the order was tried as long as it may be before it is confirmed.
     TrialOver,
+    /// The chain: a branch took back that the order is confirmed.
+    Unconfirmed,
     /// The node: what the session uses could not be written down.
     NotDurable,
 }
@@ -81,6 +83,7 @@ impl EndReason {
             Self::Stopped(StoppedBy::Shutdown) => "node_shutdown",
             Self::Stopped(StoppedBy::Lease(end)) => end.code(),
             Self::Stopped(StoppedBy::TrialOver) => "trial_over",
+            Self::Stopped(StoppedBy::Unconfirmed) => "order_unconfirmed",
             Self::Stopped(StoppedBy::NotDurable) => "receipts_not_durable",
             Self::SourceEnded => "source_ended",
             Self::SourceFailed(_) => "source_failed",
@@ -152,6 +155,7 @@ impl fmt::Display for StoppedBy {
             Self::Lease(LeaseEnd::Vanished) => "The order is gone from the chain.",
             Self::Lease(LeaseEnd::MachineGone) => "The machine is gone from the chain.",
             Self::TrialOver => "The order was tried as long as it may be: confirm it to go on.",
+            Self::Unconfirmed => "The chain took back that the order is confirmed.",
             Self::NotDurable => "What the session uses could not be written down.",
         })
     }
@@ -182,6 +186,7 @@ mod tests {
             EndReason::Stopped(StoppedBy::Lease(LeaseEnd::Lapsed)),
             EndReason::Stopped(StoppedBy::Lease(LeaseEnd::Vanished)),
             EndReason::Stopped(StoppedBy::Lease(LeaseEnd::MachineGone)),
+            EndReason::Stopped(StoppedBy::Unconfirmed),
             EndReason::Stopped(StoppedBy::TrialOver),
             EndReason::Stopped(StoppedBy::NotDurable),
             EndReason::SourceEnded,

@@ -1,5 +1,6 @@
 //! What the chain said last, as the ledger keeps it for a start without the chain.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use keys::{from_hex, to_hex};
@@ -60,6 +61,9 @@ struct KeptOrder {
     confirmed: u32,
     end: u32,
     renting: bool,
+    /// A final block has it so.
+    #[serde(default)]
+    paid: bool,
     slots: Vec<u32>,
     receiver: Option<String>,
 }
@@ -78,7 +82,7 @@ pub(super) fn write(
     machine: &MachineId,
     head: &Head,
     limits: &ChainLimits,
-    view: &MachineView,
+    (view, paid): (&MachineView, &BTreeSet<RentId>),
 ) -> Vec<u8> {
     let kept = Kept {
         genesis: to_hex(&genesis.0),
@@ -106,7 +110,7 @@ pub(super) fn write(
             rented_gpus: machine.rented_gpus,
             calc_point: machine.calc_point,
         }),
-        orders: view.orders.iter().map(KeptOrder::of).collect(),
+        orders: view.orders.iter().map(|order| KeptOrder::of(order, paid)).collect(),
     };
     serde_json::to_vec(&kept).unwrap_or_default()
 }
@@ -149,13 +153,15 @@ pub(super) fn read(
             calc_point: machine.calc_point,
         }),
     };
+    let paid = kept.orders.iter().filter(|order| order.paid);
+    let paid = paid.map(|order| RentId(order.rent_id)).collect();
     let orders =
         kept.orders.into_iter().map(|order| order.order(id)).collect::<Option<Vec<_>>>()?;
-    Some(Restored { head, view: MachineView { machine, orders }, limits, wall })
+    Some(Restored { head, view: MachineView { machine, orders }, paid, limits, wall })
 }
 
 impl KeptOrder {
-    fn of(order: &Order) -> Self {
+    fn of(order: &Order, paid: &BTreeSet<RentId>) -> Self {
         Self {
             rent_id: order.rent_id.0,
             renter: to_hex(&order.renter.0),
@@ -163,6 +169,7 @@ impl KeptOrder {
             confirmed: order.confirmed.0,
             end: order.end.0,
             renting: order.status == OrderStatus::Renting,
+            paid: paid.contains(&order.rent_id),
             slots: order.slots.as_slice().to_vec(),
             receiver: order.receiver.map(|receiver| to_hex(&receiver.0)),
         }
@@ -237,12 +244,15 @@ mod tests {
             rented_gpus: 2,
             calc_point: 6_825,
         };
-        let waiting = Order { status: OrderStatus::Waiting, receiver: None, ..order.clone() };
+        let rent_id = RentId(7);
+        let waiting =
+            Order { rent_id, status: OrderStatus::Waiting, receiver: None, ..order.clone() };
+        let paid = BTreeSet::from([order.rent_id]);
         let view = MachineView { machine: Some(machine_view), orders: vec![order, waiting] };
-        let kept = write(&genesis, &machine, &head, &limits, &view);
+        let kept = write(&genesis, &machine, &head, &limits, (&view, &paid));
         let wall = UnixMillis(60_000);
         let restored = read(&kept, &genesis, &machine, wall);
-        assert_eq!(restored, Some(Restored { head, view, limits, wall }));
+        assert_eq!(restored, Some(Restored { head, view, paid, limits, wall }));
         assert_eq!(read(&kept, &BlockHash([2; 32]), &machine, wall), None);
         assert_eq!(read(&kept, &genesis, &MachineId::of_public_key(&[1; 32]), wall), None);
         assert_eq!(read(&kept[1..], &genesis, &machine, wall), None);

@@ -7,8 +7,10 @@
 //!     └── Deed::Say, Stop ◀─────────────┴── lease: until, warned, end          a slice: to be acknowledged
 //! ```
 //!
-//! An order that is confirmed while it is tried begins a second chain of receipts: the tariff of the first is that of the
-//! trial.
+//! Receipts are charged from when a final block has the order confirmed, and begin a second chain then: the tariff of the
+//! first is that of the trial. From the best block that has it confirmed to the final one a session goes on as if it were rented, for
+//! nothing; where a branch takes the confirmation back, what was tried goes on with what is left to try, and what was
+//! not ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use keys::{from_hex, to_hex};
 use ledger::{Batch, Keys, LedgerError, Op, Receipt};
 use media::{Clock, MediaTime, SessionId, Size, Stage, StageTimes};
+use session::lease::Standing;
 use session::machine::Phase;
 use session::meter::{FrameUse, Funding, Meter, MeterAction, MeterEvent, Terms};
 use session::reason::StoppedBy;
@@ -59,6 +62,8 @@ struct Chain {
     meter: Meter,
     rented: Arc<Rented>,
     answers: (mpsc::Sender<Answer>, mpsc::Receiver<Answer>),
+    /// Of time that is not charged, since no final block has the order confirmed.
+    trial: bool,
     /// The record that is being written.
     writing: Option<Signed>,
     stop: Option<CloseCause>,
@@ -72,6 +77,8 @@ pub(crate) struct Metered {
     chain: Chain,
     tasks: TaskTracker,
     deeds: VecDeque<Deed>,
+    /// How far the order was when that was last looked at.
+    standing: Standing,
     fps: u32,
     /// Pictures are drawn by a graphics device of this machine.
     draws: bool,
@@ -90,18 +97,21 @@ impl Metered {
         tasks: TaskTracker,
         now: MediaTime,
     ) -> Self {
+        let lease = *tenancy.lease.borrow();
         let funding = match tenancy.trial {
-            Some(left) => Funding::Trial(left),
-            None => Funding::Lease(tenancy.lease.borrow().until),
+            Some(left) if lease.standing == Standing::Waiting => Funding::Trial(left),
+            _ => Funding::Lease(lease.until),
         };
         let [id, _] = chains_of(session.as_str());
-        let chain = Chain::new(&tenancy, id, funding, fps, now);
+        let trial = lease.standing != Standing::Paid;
+        let chain = Chain::new(&tenancy, id, (trial, funding), fps, now);
         Self {
             tenancy,
             session,
             chain,
             tasks,
             deeds: VecDeque::new(),
+            standing: lease.standing,
             fps,
             draws,
             coded,
@@ -208,19 +218,20 @@ impl Metered {
     fn lease(&mut self, now: MediaTime) {
         let lease = *self.tenancy.lease.borrow_and_update();
         if let Some(by) = lease.end {
-            if matches!(by, StoppedBy::Lease(_)) && self.tenancy.trial.is_none() {
+            if matches!(by, StoppedBy::Lease(_)) && self.standing != Standing::Waiting {
                 // What is not yet in a slice is paid for up to now.
                 self.chain.handle(now, MeterEvent::Funded(Funding::Lease(now)));
             }
             self.deeds.push_back(Deed::Stop(by));
             return;
         }
-        if self.tenancy.trial.is_some() {
-            if lease.confirmed {
-                self.begin_lease(now);
+        match (std::mem::replace(&mut self.standing, lease.standing), lease.standing) {
+            (_, Standing::Paid) if self.chain.trial => self.begin_lease(now),
+            (_, Standing::Paid | Standing::Confirmed) => {
+                self.chain.handle(now, MeterEvent::Funded(Funding::Lease(lease.until)));
             }
-        } else {
-            self.chain.handle(now, MeterEvent::Funded(Funding::Lease(lease.until)));
+            (Standing::Waiting, Standing::Waiting) => {}
+            (_, Standing::Waiting) => self.taken_back(now),
         }
         let (times, left) = lease.warned;
         if times != self.warned {
@@ -232,7 +243,19 @@ impl Metered {
         self.tell(now);
     }
 
-    /// The order that was tried is confirmed: receipts begin anew, at the lease's tariff.
+    /// A branch of the chain has the order as not confirmed. What was played meanwhile counts as tried.
+    fn taken_back(&mut self, now: MediaTime) {
+        let funding = match self.tenancy.trial {
+            Some(left) => Funding::Trial(left.max(self.chain.meter.live_time(now))),
+            None => {
+                self.deeds.push_back(Deed::Stop(StoppedBy::Unconfirmed));
+                Funding::Lease(now)
+            }
+        };
+        self.chain.handle(now, MeterEvent::Funded(funding));
+    }
+
+    /// A final block has the order confirmed: receipts begin anew, at the lease's tariff.
     fn begin_lease(&mut self, now: MediaTime) {
         if let Some(since) = self.live_since.replace(now) {
             self.tenancy.tried += now.since(since);
@@ -240,7 +263,7 @@ impl Metered {
         self.tenancy.end_trial();
         let until = self.tenancy.lease.borrow().until;
         let [_, id] = chains_of(self.session.as_str());
-        let next = Chain::new(&self.tenancy, id, Funding::Lease(until), self.fps, now);
+        let next = Chain::new(&self.tenancy, id, (false, Funding::Lease(until)), self.fps, now);
         let mut before = std::mem::replace(&mut self.chain, next);
         before.handle(now, MeterEvent::End);
         self.tasks.spawn(before.settle());
@@ -300,7 +323,7 @@ impl Metered {
     fn tell(&mut self, now: MediaTime) {
         let lease = *self.tenancy.lease.borrow();
         let live = self.live_since.map_or(Duration::ZERO, |since| now.since(since));
-        let trial = self.tenancy.trial;
+        let trial = self.tenancy.trial.filter(|_| self.standing == Standing::Waiting);
         let left = match trial {
             Some(left) => left.saturating_sub(self.tenancy.tried + live),
             None => lease.until.since(now),
@@ -350,11 +373,17 @@ impl Metered {
 }
 
 impl Chain {
-    fn new(tenancy: &Tenancy, id: ChainId, funding: Funding, fps: u32, now: MediaTime) -> Self {
+    fn new(
+        tenancy: &Tenancy,
+        id: ChainId,
+        (trial, funding): (bool, Funding),
+        fps: u32,
+        now: MediaTime,
+    ) -> Self {
         let rented = tenancy.rented.clone();
-        let tariff = match funding {
-            Funding::Trial(_) => Tariff { trial: true, ..Tariff::FREE },
-            Funding::Lease(_) => rented.tariff(),
+        let tariff = match trial {
+            true => Tariff { trial: true, ..Tariff::FREE },
+            false => rented.tariff(),
         };
         let promised = if rented.promised_fps == 0 { fps } else { rented.promised_fps.min(fps) };
         let latency = rented.promised_latency.as_micros();
@@ -375,6 +404,7 @@ impl Chain {
             rented,
             // The meter hands out one record at a time.
             answers: mpsc::channel(2),
+            trial,
             writing: None,
             stop: None,
             settled: false,
@@ -397,7 +427,7 @@ impl Chain {
                     let totals = settlement.totals;
                     tracing::info!(
                         chain = ?self.id, cause, slices = settlement.close.map(|close| close.slices),
-                        wall_ms = totals.wall_ms, unpaid_ms = totals.unpaid_ms, charge = %totals.charge,
+                        wall_ms = totals.wall_ms, unpaid_ms = totals.unpaid_ms, charge_planck = %totals.charge,
                         "receipts settled"
                     );
                 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use ledger::Op;
 use media::{MediaTime, SessionId};
 use session::access::{Operation, TicketId, TicketScope};
-use session::lease::{BootTime, Claimant, Denied, SlotPermit};
+use session::lease::{BootTime, Claimant, Denied, SlotPermit, Standing};
 use session::reason::StoppedBy;
 use session::receipts::PlayerKey;
-use session::rental::{BlockNumber, OrderStatus, RentId};
+use session::rental::{BlockNumber, RentId};
 use tokio::sync::watch;
 
 use super::access::Claim;
@@ -30,8 +30,8 @@ pub(crate) struct Lease {
     pub(crate) until: MediaTime,
     /// The block that ends it.
     pub(crate) over: BlockNumber,
-    /// It is confirmed.
-    pub(crate) confirmed: bool,
+    /// How far the order is.
+    pub(crate) standing: Standing,
     /// How often the player was to be warned, and what was left then.
     pub(crate) warned: (u32, Duration),
     /// The session is to end.
@@ -119,7 +119,7 @@ impl Rented {
         let lease = Lease {
             until: now + grant.until.since(boot).max(LATE),
             over: grant.over,
-            confirmed: grant.trial.is_none(),
+            standing: grant.standing,
             warned: (0, Duration::ZERO),
             end: None,
         };
@@ -173,14 +173,13 @@ impl Books {
     /// Tells sessions until when they are paid for.
     pub(super) fn refresh(&mut self, now: MediaTime, boot: BootTime) {
         for seat in self.seats.values() {
-            let Some((status, over, until)) = self.lease.outlook(seat.rent_id) else { continue };
+            let Some((standing, over, until)) = self.lease.outlook(seat.rent_id) else { continue };
             let until = now + until.since(boot).max(LATE);
-            let confirmed = status == OrderStatus::Renting;
             seat.show.send_if_modified(|lease| {
                 let apart = until.since(lease.until).max(lease.until.since(until));
-                let is_news = apart > FINE || (lease.over, lease.confirmed) != (over, confirmed);
+                let is_news = apart > FINE || (lease.over, lease.standing) != (over, standing);
                 if is_news {
-                    (lease.until, lease.over, lease.confirmed) = (until, over, confirmed);
+                    (lease.until, lease.over, lease.standing) = (until, over, standing);
                 }
                 is_news
             });

@@ -3,6 +3,7 @@
 //! A head is handed over with what was read at it. What cannot be read in time is handed over as a number alone, which is
 //! enough to end what is over, and read again a moment later.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use ledger::Op;
 use session::lease::{BootTime, LeaseAction, LeaseEvent, LeaseNotice, MachineView};
 use session::reason::StoppedBy;
-use session::rental::{At, ChainError, Head, HeadEvent, Heads, RentalChain};
+use session::rental::{At, ChainError, Head, HeadEvent, Heads, Order, RentId, RentalChain};
 use tokio_util::sync::CancellationToken;
 
 use super::{Books, Connect, Rented, kept};
@@ -110,7 +111,7 @@ async fn follow(rented: &Rented, chain: &dyn RentalChain) -> Result<(), ChainErr
     let limits = chain.limits(At::Finalized).await?.value;
     rented.connected(chain.identity().genesis, limits);
     let mut heads = chain.heads();
-    let mut kept = BootTime(0);
+    let mut kept = Kept::default();
     let mut unread = false;
     loop {
         let news = if unread {
@@ -193,20 +194,29 @@ async fn money(rented: &Rented, chain: &dyn RentalChain) {
     }
 }
 
+/// What was kept last, and when.
+#[derive(Default)]
+struct Kept {
+    at: BootTime,
+    orders: Vec<Order>,
+    paid: BTreeSet<RentId>,
+}
+
 /// Keeps what the chain said, for a start without it.
-fn keep(rented: &Rented, kept: &mut BootTime, head: &Head, view: &MachineView) {
+fn keep(rented: &Rented, kept: &mut Kept, head: &Head, view: &MachineView) {
     let now = rented.boot.now();
-    let (limits, orders) = {
+    let (limits, paid) = {
         let books = rented.books();
-        (books.limits, books.lease.orders().cloned().collect::<Vec<_>>())
+        (books.limits, books.lease.paid().clone())
     };
     let Some(limits) = limits else { return };
-    if orders == view.orders && now.since(*kept) < KEEP {
+    let is_same = kept.orders == view.orders && kept.paid == paid;
+    if is_same && now.since(kept.at) < KEEP {
         return;
     }
-    let state = kept::write(&rented.genesis, &rented.machine, head, &limits, view);
+    let state = kept::write(&rented.genesis, &rented.machine, head, &limits, (view, &paid));
     match rented.ledger.try_commit(Op::State(kept::KEY.to_owned(), state)) {
-        Ok(_) => *kept = now,
+        Ok(_) => *kept = Kept { at: now, orders: view.orders.clone(), paid },
         Err(error) => tracing::warn!(%error, "what the chain said is not kept"),
     }
 }
@@ -257,12 +267,13 @@ impl Books {
                 tracing::info!(order = %rent, why = end.code(), "order over");
                 let seats = self.seats.values().filter(|seat| seat.rent_id == *rent);
                 seats.for_each(|seat| seat.end(StoppedBy::Lease(*end)));
-                self.bearers.order_is_over(*rent, true);
+                self.bearers.order_is(*rent, None);
                 self.tickets.order_ended(*rent);
             }
             LeaseAction::Changed(rent) => {
                 tracing::info!(order = %rent, "order new or changed");
-                self.bearers.order_is_over(*rent, false);
+                let order = self.lease.orders().find(|order| order.rent_id == *rent);
+                self.bearers.order_is(*rent, order.map(|order| &order.renter));
             }
             LeaseAction::Notice(notice) => log(notice),
         }

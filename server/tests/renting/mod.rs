@@ -1,6 +1,7 @@
 //! Tests of a rented node, by subject.
 
 mod away;
+mod branches;
 mod cli;
 mod disk;
 mod lease;

@@ -72,7 +72,8 @@ fn head(number: u32, branch: u8) -> Head {
 /// What was known of block 900, told at this time of the system's clock.
 fn restored(wall: UnixMillis) -> LeaseEvent {
     let view = view(&[order(1, 10, 1_000)]);
-    LeaseEvent::Restored(Restored { head: head(900, 0), view, limits: limits(), wall })
+    let (paid, limits) = (BTreeSet::new(), limits());
+    LeaseEvent::Restored(Restored { head: head(900, 0), view, paid, limits, wall })
 }
 
 /// A book in virtual time: block `n` comes at `n` times six seconds.
@@ -415,14 +416,46 @@ fn each_claim_has_its_own_refusal() {
 }
 
 #[test]
-fn what_is_final_is_said() {
+fn an_order_is_paid_once_a_final_block_has_it_confirmed() {
+    let mut bench = Bench::new();
+    let finally =
+        |number, orders: &[Order]| LeaseEvent::Finalized(head(number, 0), Some(view(orders)));
+    let standing = |bench: &Bench, at| bench.check(at).unwrap().standing;
+    bench.block(10, &[waiting(1, 5)]);
+    bench.tell(61, finally(10, &[waiting(1, 5)]));
+    assert_eq!(standing(&bench, 61), Standing::Waiting);
+    bench.block(11, &[order(1, 5, 1_000)]);
+    assert_eq!(standing(&bench, 66), Standing::Confirmed);
+    assert!(bench.book.check(secs(66), RentId(1), Claimant::Bearer).is_ok(), "guests come in");
+    // Taken back, and confirmed by another branch.
+    bench.tell(67, LeaseEvent::Best(head(12, 1), Some(view(&[waiting(1, 5)]))));
+    assert_eq!(standing(&bench, 67), Standing::Waiting);
+    bench.tell(73, LeaseEvent::Best(head(13, 1), Some(view(&[order(1, 5, 1_000)]))));
+    bench.tell(74, LeaseEvent::Finalized(head(12, 1), Some(view(&[waiting(1, 5)]))));
+    assert_eq!(standing(&bench, 74), Standing::Confirmed, "the final block is the one before");
+    bench.tell(79, LeaseEvent::Finalized(head(13, 1), None));
+    assert_eq!(standing(&bench, 79), Standing::Confirmed, "what it says could not be read");
+    bench.tell(80, LeaseEvent::Finalized(head(13, 1), Some(view(&[order(1, 5, 1_000)]))));
+    assert_eq!(standing(&bench, 80), Standing::Paid);
+    bench.block(15, &[order(1, 5, 1_100)]);
+    assert_eq!(
+        standing(&bench, 90),
+        Standing::Paid,
+        "that it is prolonged is not final, what was paid is"
+    );
+}
+
+#[test]
+fn a_branch_that_gives_an_orders_number_to_another_renter_ends_it() {
     let mut bench = Bench::new();
     bench.block(10, &[order(1, 5, 1_000)]);
-    assert!(!bench.check(60).unwrap().is_final);
-    bench.tell(70, LeaseEvent::Finalized(head(10, 0), Some(view(&[order(1, 5, 1_000)]))));
-    assert!(bench.check(70).unwrap().is_final);
-    bench.block(12, &[order(1, 5, 1_100)]);
-    assert!(!bench.check(72).unwrap().is_final, "prolonged, and not final yet");
+    bench.actions.clear();
+    let other = Order { renter: AccountId([6; 32]), ..order(1, 6, 1_000) };
+    bench.tell(66, LeaseEvent::Best(head(11, 1), Some(view(&[other]))));
+    let place = |wanted| bench.actions.iter().position(|action| *action == wanted).unwrap();
+    let end = place(LeaseAction::End(RentId(1), LeaseEnd::Vanished));
+    assert!(end < place(LeaseAction::Changed(RentId(1))), "{:?}", bench.actions);
+    assert_eq!(bench.check(66), Err(Denied::ForeignRenter));
 }
 
 #[test]

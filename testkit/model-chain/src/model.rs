@@ -195,10 +195,12 @@ impl ModelChain {
         let mut inner = self.lock();
         let best = inner.best().head.number;
         assert!(best.0 - depth >= inner.finalized.0, "final blocks stay");
+        // Blocks of another branch than any before it have other hashes.
+        let branch = inner.best().head.hash.0[31].saturating_add(1);
         let keep = inner.states.len() - depth as usize;
         inner.states.truncate(keep);
         for _ in 0..=depth {
-            inner.branch_block();
+            inner.next(branch, |_| ());
         }
     }
 
@@ -268,10 +270,6 @@ impl Inner {
     /// Executes a block with this in it.
     pub(crate) fn block<T>(&mut self, call: impl FnOnce(&mut State) -> T) -> T {
         self.next(0, call)
-    }
-
-    fn branch_block(&mut self) {
-        self.next(1, |_| ());
     }
 
     fn next<T>(&mut self, branch: u8, call: impl FnOnce(&mut State) -> T) -> T {
