@@ -1,5 +1,8 @@
 //! The tables, by version, and how a file is opened.
 
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -49,9 +52,8 @@ CREATE TABLE counts (
 /// Opens a file, makes it if it is not there, and brings it to the newest version.
 pub(crate) fn open(path: &Path) -> Result<Connection, LedgerError> {
     let unopened = |why: String| LedgerError::Unopened { path: path.to_owned(), why };
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    make(path).map_err(|error| unopened(error.to_string()))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
         Connection::open_with_flags(path, flags).map_err(|error| unopened(error.to_string()))?;
     // Alone: no index of the log in shared memory, which on a full disk would end the process.
@@ -69,6 +71,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, LedgerError> {
     if version > known {
         return Err(LedgerError::TooNew { found: version, known });
     }
+    tighten(path).map_err(|error| unopened(error.to_string()))?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -87,4 +90,31 @@ pub(crate) fn open(path: &Path) -> Result<Connection, LedgerError> {
         transaction.commit()?;
     }
     Ok(connection)
+}
+
+/// Read and written by its owner, since who played when is in it.
+const MODE: u32 = 0o600;
+
+/// Makes a file that is not there. SQLite gives the log beside it the same permissions.
+fn make(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Takes from others what an earlier version, or somebody's hand, let them read: of the file and of a log that a crash left.
+fn tighten(path: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::metadata(&name) {
+            Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+                fs::set_permissions(&name, Permissions::from_mode(MODE))?;
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use common::Chain;
@@ -175,4 +176,30 @@ fn other_files_are_left_alone() {
     drop(open(&path).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(open(&path).unwrap_err(), LedgerError::TooNew { found: 99, .. }));
+}
+
+#[test]
+fn a_file_is_its_owners_alone_and_one_that_was_not_becomes_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let log = folder.path().join("ledger.db-wal");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let ledger = open(&path).unwrap();
+    ledger.commit_blocking(Chain::new("a").batch()).unwrap();
+    assert_eq!([mode(&path), mode(&log)], [0o600; 2]);
+    drop(ledger);
+    // As an earlier version left it, with a log that a crash left.
+    fs::write(&log, []).unwrap();
+    for path in [&path, &log] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let ledger = open(&path).unwrap();
+    ledger.commit_blocking(Chain::new("b").batch()).unwrap();
+    assert_eq!([mode(&path), mode(&log)], [0o600; 2]);
+    // What is no ledger is left as it is.
+    let other = folder.path().join("other.db");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(open(&other).unwrap_err(), LedgerError::Foreign);
+    assert_eq!(mode(&other), 0o644);
 }
