@@ -69,11 +69,14 @@ pub struct Options {
     pub queue: usize,
     /// How many batches go into one transaction at most.
     pub group: usize,
+    /// Up to how many receipts opening looks at each. Above, it looks at those of chains that are open and at the ends of the others;
+    /// what lies between is looked at when it is read.
+    pub whole: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { queue: 1_024, group: 512 }
+        Self { queue: 1_024, group: 512, whole: 200_000 }
     }
 }
 
@@ -97,13 +100,14 @@ pub struct Ledger {
 struct Thread(Mutex<Option<thread::JoinHandle<()>>>);
 
 impl Ledger {
-    /// Opens a file, makes it if it is not there, and looks at all of it. Blocks for as long as that takes.
+    /// Opens a file, makes it if it is not there, and looks at all of it, or at most as much as [`Options::whole`] says. Blocks for
+    /// as long as that takes. The file is its owner's alone (0600); one that others may read is tightened.
     ///
     /// # Errors
     /// [`LedgerError::Unopened`], `Locked`, `Damaged`, `Foreign`, `TooNew`, `DiskFull` and `Disk`.
     pub fn open(path: &Path, options: Options) -> Result<Self, LedgerError> {
         let connection = schema::open(path)?;
-        store::check(&connection)?;
+        store::check(&connection, options.whole)?;
         let (jobs, queue) = mpsc::channel(options.queue.max(1));
         let group = options.group.max(1);
         let thread = thread::Builder::new()

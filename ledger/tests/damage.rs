@@ -203,3 +203,47 @@ fn a_file_is_its_owners_alone_and_one_that_was_not_becomes_so() {
     assert_eq!(open(&other).unwrap_err(), LedgerError::Foreign);
     assert_eq!(mode(&other), 0o644);
 }
+
+#[test]
+fn of_many_receipts_the_ends_and_what_is_open_are_looked_at_when_a_file_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let few = |path: &Path| Ledger::open(path, Options { whole: 10, ..Options::default() });
+    let ledger = open(&path).unwrap();
+    let mut closed = Chain::new("closed");
+    (0..20).for_each(|_| ledger.commit_blocking(closed.batch()).unwrap());
+    ledger.commit_blocking(Op::Receipt(closed.close())).unwrap();
+    let mut running = Chain::new("open");
+    (0..20).for_each(|_| ledger.commit_blocking(running.batch()).unwrap());
+    drop(ledger);
+    let change = |chain: &Chain, sequence: u32, sql: &str| {
+        let copy = folder.path().join("changed.db");
+        fs::copy(&path, &copy).unwrap();
+        let connection = Connection::open(&copy).unwrap();
+        let changed = connection.execute(
+            &format!("{sql} WHERE chain = ?1 AND sequence = ?2"),
+            rusqlite::params![chain.id.0, sequence],
+        );
+        assert_eq!(changed.unwrap(), 1);
+        drop(connection);
+        copy
+    };
+    let other = "UPDATE receipts SET signature = zeroblob(64)";
+    drop(few(&path).unwrap());
+    for (chain, sequence) in [(&closed, 0), (&closed, closed.next - 1), (&running, 7)] {
+        let damaged = few(&change(chain, sequence, other));
+        assert!(matches!(damaged, Err(LedgerError::Damaged(_))), "{sequence}: {damaged:?}");
+    }
+    // Between the ends of what is closed: when it is read, or when all is looked at.
+    let copy = change(&closed, 7, other);
+    assert!(matches!(open(&copy), Err(LedgerError::Damaged(_))));
+    let ledger = few(&copy).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let read = |chain: &Chain| runtime.block_on(ledger.receipts(chain.id, 0, 100));
+    assert!(matches!(read(&closed), Err(LedgerError::Damaged(_))));
+    assert_eq!(read(&running).unwrap().len(), running.next as usize);
+    drop(ledger);
+    // One that is gone from the end of a chain is missed.
+    let copy = change(&running, running.next - 1, "DELETE FROM receipts");
+    assert!(matches!(few(&copy), Err(LedgerError::Damaged(_))));
+}

@@ -229,7 +229,7 @@ fn what_waits_is_written_before_the_file_is_closed() {
 #[test]
 fn the_queue_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { queue: 2, group: 1 };
+    let options = Options { queue: 2, group: 1, ..Options::default() };
     let ledger = Ledger::open(&folder.path().join("ledger.db"), options).unwrap();
     let mut entries = (0..).map(|number| Op::Post(transfer(&format!("entry-{number}"), 1)));
     let refused = entries.by_ref().take(10_000).find_map(|op| ledger.try_commit(op).err());

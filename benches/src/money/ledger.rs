@@ -35,6 +35,11 @@ pub(crate) fn run(args: &Args, findings: &mut Findings) -> Result<()> {
         anyhow::Ok(took)
     })?;
     let seconds = began.elapsed().as_secs_f64();
+    drop(ledger);
+    let opening = Instant::now();
+    let whole = Options { whole: u64::MAX, ..Options::default() };
+    drop(Ledger::open(&folder.path().join("ledger.db"), whole)?);
+    findings.put("ledger.looked_at", "1/s", took.len() as f64 / opening.elapsed().as_secs_f64());
     findings.put("ledger.slices", "1/s", took.len() as f64 / seconds);
     findings.spread("ledger.durable", "ms", took);
     Ok(())

@@ -46,7 +46,11 @@ impl Index {
             Body::Slice(_, slice) => {
                 entry.totals = entry.totals.with(slice).unwrap_or(entry.totals);
             }
-            Body::Close(_, close) => entry.closed = Some(close.cause.name()),
+            Body::Close(_, close) => {
+                entry.closed = Some(close.cause.name());
+                // The same as of its slices, which are not read again once it is closed.
+                entry.totals = close.totals;
+            }
         }
     }
 

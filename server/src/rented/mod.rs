@@ -32,7 +32,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use keys::MachineKey;
-use ledger::{Ledger, Op, Options, Receipt};
+use ledger::{ChainSummary, Ledger, Op, Options, Receipt};
 use media::{Clock, SessionId};
 use session::access::{Challenges, Tickets, UnixSeconds};
 use session::lease::{BootTime, LeaseBook, LeaseConfig, LeaseEvent};
@@ -215,7 +215,8 @@ impl Rented {
         tasks.spawn(watcher::run(self.clone(), connect, stop));
     }
 
-    /// Looks at all receipts; those of sessions that were cut off get their last record.
+    /// Looks at the first and the last record of each chain of receipts, and at all of those of sessions that were cut off, which get
+    /// their last one. What lies between was looked at when the ledger was opened, or is when it is read.
     async fn look_at_receipts(&self) -> Result<()> {
         let mut after = None;
         loop {
@@ -223,7 +224,10 @@ impl Rented {
             let Some(last) = chains.last() else { return Ok(()) };
             after = Some(last.chain);
             for open in chains {
-                let records = self.records(open.chain).await?;
+                let records = match open.is_closed {
+                    true => self.ends(&open).await?,
+                    false => self.records(open.chain).await?,
+                };
                 let records: Vec<_> =
                     records.iter().filter_map(|it| Record::decode(&it.bytes).ok()).collect();
                 records.iter().for_each(|record| self.books().receipts.add(record));
@@ -240,6 +244,16 @@ impl Rented {
                 self.books().receipts.add(&close);
             }
         }
+    }
+
+    /// The first record of a chain and its last.
+    async fn ends(
+        &self,
+        chain: &ChainSummary,
+    ) -> Result<Vec<session::receipts::Signed>, ledger::LedgerError> {
+        let mut ends = self.ledger.receipts(chain.chain, 0, 1).await?;
+        ends.extend(self.ledger.receipts(chain.chain, chain.last, 1).await?);
+        Ok(ends)
     }
 
     /// All records of a chain.
