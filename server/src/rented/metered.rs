@@ -497,3 +497,6 @@ fn receipt(chain: &ChainId, sequence: u32, slice: &Signed) -> wire::ServerMessag
         signature: to_hex(&slice.signature),
     })
 }
+
+#[cfg(test)]
+mod tests;
