@@ -69,6 +69,9 @@ pub struct World {
     ledger: TempDir,
 }
 
+/// What makes a node of a configuration.
+pub type Opened = fn(Config) -> anyhow::Result<Arc<Node>>;
+
 fn machine_key() -> MachineKey {
     MachineKey::new(Pair::sr25519(&[7; 32]).unwrap()).unwrap()
 }
@@ -114,6 +117,14 @@ impl World {
         Self::open(model, overrides, TempDir::new().unwrap(), Arc::default(), None).await
     }
 
+    /// Another node than the tests' usual one.
+    pub async fn of_node(overrides: Vec<String>, opened: Opened) -> Self {
+        let other = Pair::ed25519(&[4; 32]).unwrap().account();
+        let model = ModelChain::with(machine_key().machine(), [renter().account(), other]);
+        let ledger = TempDir::new().unwrap();
+        Self::open_as(opened, model, overrides, ledger, Arc::default(), None).await
+    }
+
     /// With its ledger below a folder.
     pub async fn below(folder: &Path) -> Self {
         let other = Pair::ed25519(&[4; 32]).unwrap().account();
@@ -152,9 +163,20 @@ impl World {
         boot: Arc<Boot>,
         fails: Option<ChainError>,
     ) -> Self {
+        Self::open_as(open, model, overrides, ledger, boot, fails).await
+    }
+
+    async fn open_as(
+        opened: Opened,
+        model: ModelChain,
+        overrides: Vec<String>,
+        ledger: TempDir,
+        boot: Arc<Boot>,
+        fails: Option<ChainError>,
+    ) -> Self {
         let chain = model.of(Wallet::Nobody);
         let genesis = chain.identity().genesis.to_string();
-        let node = open(settings(&genesis, ledger.path(), &overrides)).expect("a node");
+        let node = opened(settings(&genesis, ledger.path(), &overrides)).expect("a node");
         let reachable = fails.is_none();
         let connect = Box::new(move || {
             let answer = fails.clone().map_or_else(|| Ok(chain.clone()), Err);
