@@ -59,6 +59,10 @@ async fn a_player_reads_what_his_session_used_when_it_is_over_and_no_other() {
     // A guest's bearer still reads nothing.
     let list = ask(Method::GET, "/api/v1/lease/receipts").bearer(guest).of(&world.node).await;
     assert_ne!(list.status, 200);
+    // A node that is started anew reads the ends of what is closed, and lists the same.
+    let all = world.receipts(OPERATOR).await;
+    let world = world.again().await;
+    assert_eq!(world.receipts(OPERATOR).await, all);
 }
 
 /// The page's part of receipts: slices come while the session lives.
