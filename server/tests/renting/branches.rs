@@ -21,7 +21,7 @@ async fn told(client: &mut Client, trial: bool) -> Value {
 }
 
 /// The chains of receipts of a kind, once something is in each.
-async fn receipts(world: &World, trial: bool, count: usize) -> Vec<Value> {
+pub(super) async fn receipts(world: &World, trial: bool, count: usize) -> Vec<Value> {
     until("receipts", async || {
         let all = world.receipts(OPERATOR).await;
         let of: Vec<_> = all.into_iter().filter(|it| it["trial"] == trial).collect();
@@ -31,14 +31,14 @@ async fn receipts(world: &World, trial: bool, count: usize) -> Vec<Value> {
     .await
 }
 
-async fn guest(world: &World, order: RentId) -> String {
+pub(super) async fn guest(world: &World, order: RentId) -> String {
     let reply = world.redeem(&Guest::of(world, order, |_| {})).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     reply.json()["token"].as_str().unwrap().to_owned()
 }
 
 /// A session that a guest starts, who is given no address to hand on.
-async fn guests(world: &World, token: &str) -> Session {
+pub(super) async fn guests(world: &World, token: &str) -> Session {
     let made = world.start(token, &wish(None)).await;
     assert_eq!(made.status, 201, "{}", made.text());
     let made = made.json();
@@ -47,7 +47,7 @@ async fn guests(world: &World, token: &str) -> Session {
 }
 
 /// A planck a millisecond, in slices of a second.
-const CHARGED: [&str; 2] = ["chain.tariff=\"3600000\"", "chain.slice=1s"];
+pub(super) const CHARGED: [&str; 2] = ["chain.tariff=\"3600000\"", "chain.slice=1s"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmation_opens_at_once_and_is_charged_once_it_is_final() {

@@ -4,6 +4,7 @@ mod away;
 mod branches;
 mod cli;
 mod disk;
+mod fork;
 mod hosted;
 mod lease;
 mod proofs;

@@ -12,9 +12,9 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures::FutureExt as _;
-use keys::{MachineKey, Pair, from_hex, to_hex};
+use keys::{Kind, MachineKey, Pair, from_hex, to_hex};
 use ledger::Export;
-use model_chain::{ModelChain, RentalSubject as _, Wallet};
+use model_chain::{Devchain, ModelChain, RentalSubject as _, Wallet, development_seed};
 use nearlight::config::Config;
 use nearlight::node::Node;
 use nearlight::rented::{BootClock, Outside};
@@ -22,7 +22,9 @@ use serde_json::{Value, json};
 use session::access::{Binding, Ticket, TicketId, TicketScope, TicketScopes, UnixSeconds};
 use session::lease::BootTime;
 use session::receipts::{ChainId, Signed, acknowledgement as text_of, hash};
-use session::rental::{AccountId, ChainError, MachineId, RentId, RentalChain, UnixMillis};
+use session::rental::{
+    AccountId, BlockHash, ChainError, MachineId, RentId, RentalChain, UnixMillis,
+};
 use tempfile::TempDir;
 
 use crate::common::{self, Ask, Reply, ask, config, open, until};
@@ -65,6 +67,8 @@ pub struct World {
     pub account: AccountId,
     pub machine: MachineId,
     pub genesis: String,
+    /// Seconds of the chain's clock when it began.
+    since: u64,
     overrides: Vec<String>,
     ledger: TempDir,
 }
@@ -123,6 +127,41 @@ impl World {
         let model = ModelChain::with(machine_key().machine(), [renter().account(), other]);
         let ledger = TempDir::new().unwrap();
         Self::open_as(opened, model, overrides, ledger, Arc::default(), None).await
+    }
+
+    /// On a development chain, over its socket; the model stands by for nothing. `//Alice` rents.
+    pub async fn on_devchain(dev: &Devchain, overrides: &[&str]) -> Self {
+        let genesis = BlockHash(dev.genesis).to_string();
+        let theirs = [
+            format!("chain.rpc=[\"{}\"]", dev.url),
+            format!("chain.development=\"{genesis}\""),
+            format!("chain.machine_key=\"{}\"", to_hex(&development_seed("//Machine"))),
+        ];
+        let overrides: Vec<_> =
+            theirs.into_iter().chain(overrides.iter().map(|&it| it.to_owned())).collect();
+        let ledger = TempDir::new().unwrap();
+        let settings = settings(&genesis, ledger.path(), &overrides);
+        let outside = Outside::of(&settings.chain);
+        let node = open(settings).expect("a node");
+        node.rent_out(outside).await.expect("a ledger");
+        let alice = |path| Pair::of_seed(Kind::Sr25519, &development_seed(path)).unwrap();
+        let renter = Arc::new(alice("//Alice"));
+        let mut world = Self {
+            model: ModelChain::new(),
+            node,
+            boot: Arc::default(),
+            account: renter.account(),
+            renter,
+            other: Arc::new(alice("//Bob")),
+            machine: MachineId::of_public_key(&dev.machine),
+            genesis,
+            since: 0,
+            overrides,
+            ledger,
+        };
+        let there = async || world.lease().await["unix_ms"].as_u64();
+        world.since = until("the chain", there).await / 1_000;
+        world
     }
 
     /// With its ledger below a folder.
@@ -192,6 +231,7 @@ impl World {
             account,
             machine: machine_key().machine(),
             genesis,
+            since: 0,
             overrides,
             ledger,
             model,
@@ -373,6 +413,10 @@ impl World {
     }
 }
 
+fn digits(text: &str) -> [u8; 32] {
+    from_hex(text.trim_start_matches("0x")).unwrap().try_into().unwrap()
+}
+
 /// A text in base64, and its signature.
 pub fn proof(text: &str, signer: &Pair) -> (String, String) {
     let signature = signer.sign(text.as_bytes()).unwrap();
@@ -423,7 +467,7 @@ impl Guest {
         id[..8].copy_from_slice(&number.to_be_bytes());
         let mut ticket = Ticket {
             binding: Binding {
-                genesis: world.chain(Wallet::Nobody).identity().genesis,
+                genesis: BlockHash(digits(&world.genesis)),
                 machine: world.machine,
                 rent_id: order,
                 origin: "http://node.test".to_owned(),
@@ -434,8 +478,8 @@ impl Guest {
             id: TicketId(id),
             scopes: TicketScopes::new([TicketScope::View, TicketScope::Play, TicketScope::Start])
                 .unwrap(),
-            not_before: UnixSeconds(0),
-            not_after: UnixSeconds(86_400),
+            not_before: UnixSeconds(world.since),
+            not_after: UnixSeconds(world.since + 86_400),
             uses: 1,
             slot: None,
         };
