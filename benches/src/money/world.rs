@@ -107,7 +107,9 @@ impl World {
         let asked = Instant::now();
         let name = loop {
             let all = self.renter.receipts(bearer).await?;
-            if let Some(closed) = all.iter().find(|it| it["closed"].is_string()) {
+            // Not that of the moment until the confirmation was final.
+            let paid = all.iter().find(|it| it["closed"].is_string() && it["trial"] == false);
+            if let Some(closed) = paid {
                 break closed["receipts"].as_str().unwrap_or_default().to_owned();
             }
             ensure!(asked.elapsed() < PATIENCE, "receipts are not closed: {all:?}");
