@@ -17,9 +17,10 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 
-use common::{Bed, bed, ended, in_home, said, shell, spec, until};
-use nearlight_host::confine::{Bind, Exit, How, Phase, Program, Sandbox, Spec};
+use common::{Bed, LONG, bed, bed_with, ended, eventually, in_home, said, shell, spec, until};
+use nearlight_host::confine::{Attempt, Bind, Exit, How, Phase, Program, Sandbox, Spec};
 
 /// Set where this program runs inside: what it is to try.
 const ATTEMPT: &str = "NEARLIGHT_ATTEMPT";
@@ -52,6 +53,11 @@ fn address(text: &'static std::ffi::CStr) -> i64 {
     text.as_ptr() as i64
 }
 
+fn has_something(entry: &std::io::Result<fs::DirEntry>) -> bool {
+    let data = entry.as_ref().ok().and_then(|entry| entry.metadata().ok());
+    data.is_none_or(|data| data.is_dir() || data.len() > 0)
+}
+
 fn files() -> Vec<Outcome> {
     let mut out = Vec::new();
     for path in [
@@ -74,12 +80,15 @@ fn files() -> Vec<Outcome> {
     ] {
         let is_folder = fs::metadata(path).is_ok_and(|data| data.is_dir());
         out.push(match is_folder {
-            // An empty one tells nothing.
-            true => match fs::read_dir(path).map(Iterator::count) {
+            // What is empty tells nothing.
+            true => match fs::read_dir(path).map(|entries| entries.filter(has_something).count()) {
                 Ok(0) => Err(format!("{path} is empty")),
                 other => tried(path, other),
             },
-            false => tried(path, File::open(path)),
+            false => match fs::read(path) {
+                Ok(bytes) if bytes.is_empty() => Err(format!("{path} is empty")),
+                other => tried(path, other),
+            },
         });
     }
     out
@@ -214,6 +223,15 @@ fn others() -> Vec<Outcome> {
     out
 }
 
+/// Calls that lead out, one after the other, until it is killed.
+fn flood() -> ! {
+    println!("flooding");
+    loop {
+        let outcome = call(libc::SYS_ptrace, [16, 1, 0, 0, 0]);
+        assert_eq!(outcome.unwrap_err().raw_os_error(), Some(libc::EPERM));
+    }
+}
+
 /// Inside: makes the attempts and says how they went.
 #[test]
 #[ignore = "run by the other tests, in a sandbox"]
@@ -226,6 +244,7 @@ fn attempt() {
         "privileges" => privileges(),
         "network" => network(),
         "others" => others(),
+        "flood" => flood(),
         other => panic!("{other}"),
     };
     let text: String = outcomes
@@ -238,6 +257,36 @@ fn attempt() {
     fs::write("/home/player/outcomes", text).unwrap();
 }
 
+/// What this process has logged, as text.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps what is logged from here on.
+fn log() {
+    // The first of the tests does it for all.
+    let _ = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).try_init();
+}
+
+/// What the log says of such attempts of a session.
+fn logged(session: &str, attempt: Attempt) -> Vec<String> {
+    let text = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
+    let (session, kind) = (format!("{session:?}"), format!("kind={:?}", attempt.name()));
+    let lines = text.lines().filter(|line| line.contains(&session) && line.contains(&kind));
+    lines.map(str::to_owned).collect()
+}
+
 struct Host {
     bed: Bed,
     facts: tempfile::TempDir,
@@ -245,7 +294,10 @@ struct Host {
 }
 
 fn host() -> Option<Host> {
-    let bed = bed()?;
+    log();
+    let bed = bed_with(|config| {
+        config.secrets = vec![config.run.clone(), config.run.join("secret")];
+    })?;
     let facts = tempfile::tempdir().unwrap();
     common::open_to_all(facts.path());
     let tell = |name: &str, text: &str| fs::write(facts.path().join(name), text).unwrap();
@@ -276,15 +328,20 @@ impl Host {
         spec
     }
 
-    /// Makes the attempts in a sandbox; what was tried.
-    fn attempt(&self, what: &str) -> Vec<String> {
+    /// A sandbox in which the attempts are made.
+    fn attempts(&self, what: &str) -> Sandbox {
         let mut program = Program {
             command: PROBE.into(),
             args: ["--exact", "attempt", "--ignored", "--nocapture"].map(str::to_owned).into(),
             ..Program::default()
         };
         program.env.insert(ATTEMPT.into(), what.into());
-        let sandbox = self.bed.play(&self.spec(what), program);
+        self.bed.play(&self.spec(what), program)
+    }
+
+    /// Makes the attempts in a sandbox, in which these are noticed and no others; what was tried.
+    fn attempt(&self, what: &str, noticed: &[(Attempt, u64)]) -> Vec<String> {
+        let sandbox = self.attempts(what);
         let end = ended(&sandbox);
         assert_eq!(end.how, How::Exited(Exit::Code(0)), "{:?}", sandbox.said());
         let outcomes = String::from_utf8(in_home(&sandbox, "outcomes").unwrap()).unwrap();
@@ -292,6 +349,12 @@ impl Host {
         let outcomes: Vec<String> = outcomes.lines().map(str::to_owned).collect();
         let broken: Vec<_> = outcomes.iter().filter(|line| !line.starts_with("held ")).collect();
         assert!(broken.is_empty(), "{broken:#?}");
+        assert_eq!(sandbox.attempts().made().collect::<Vec<_>>(), noticed);
+        for (attempt, count) in noticed {
+            let told = logged(sandbox.id(), *attempt);
+            assert!(!told.is_empty() && told.len() <= 1 + count.ilog10() as usize, "{told:#?}");
+            assert!(self.bed.confinement.attempts().count(*attempt) >= *count);
+        }
         outcomes
     }
 }
@@ -299,25 +362,34 @@ impl Host {
 #[test]
 fn files_of_the_host_cannot_be_read() {
     let Some(host) = host() else { return };
-    assert_eq!(host.attempt("files").len(), 16);
+    // `/etc/shadow`, `/root`, twice in a row, which the kernel tells once, and the node's own two.
+    assert_eq!(host.attempt("files", &[(Attempt::Files, 4)]).len(), 16);
 }
 
 #[test]
 fn nothing_but_what_is_its_own_can_be_written() {
     let Some(host) = host() else { return };
-    assert_eq!(host.attempt("writes").len(), 16);
+    assert_eq!(host.attempt("writes", &[]).len(), 16);
 }
 
 #[test]
 fn calls_that_lead_out_are_refused() {
     let Some(host) = host() else { return };
-    assert_eq!(host.attempt("kernel").len(), 32);
+    let noticed = [
+        (Attempt::Mounts, 5),
+        (Attempt::Namespaces, 4),
+        (Attempt::Processes, 3),
+        (Attempt::Keys, 2),
+        (Attempt::Sockets, 2),
+        (Attempt::Machine, 6),
+    ];
+    assert_eq!(host.attempt("kernel", &noticed).len(), 32);
 }
 
 #[test]
 fn no_privilege_can_be_had() {
     let Some(host) = host() else { return };
-    assert_eq!(host.attempt("privileges").len(), 7);
+    assert_eq!(host.attempt("privileges", &[]).len(), 7);
 }
 
 #[test]
@@ -326,7 +398,8 @@ fn no_network_can_be_reached() {
     // What is tried can be reached from here.
     let port = fs::read_to_string(host.facts.path().join("port")).unwrap();
     TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    assert!(host.attempt("network").len() >= 7);
+    // By TCP to this machine and outwards, in both kinds of addresses, and a packet.
+    assert!(host.attempt("network", &[(Attempt::Network, 4)]).len() >= 7);
 }
 
 /// One that has something of everything, and runs.
@@ -343,7 +416,7 @@ fn neighbour(host: &Host) -> Sandbox {
 fn another_sandbox_cannot_be_seen() {
     let Some(host) = host() else { return };
     let neighbour = neighbour(&host);
-    assert!(host.attempt("others").len() >= 9);
+    assert!(host.attempt("others", &[]).len() >= 9);
     assert_eq!(neighbour.phase(), Phase::Running, "and is not harmed");
     assert!(in_home(&neighbour, "of-the-other").is_some());
 }
@@ -356,6 +429,28 @@ fn a_game_that_kills_all_that_it_can_harms_itself_alone() {
     let end = ended(&sandbox);
     assert!(end.gone && end.how == How::DisplayEnded(Exit::Signal(9)), "{end:?}");
     assert_eq!(neighbour.phase(), Phase::Running);
+}
+
+#[test]
+fn a_game_that_tries_without_end_can_be_halted_and_ended() {
+    let Some(host) = host() else { return };
+    let neighbour = neighbour(&host);
+    let sandbox = host.attempts("flood");
+    let tried = || sandbox.attempts().count(Attempt::Processes);
+    // More than are answered in a second, so that some wait.
+    let many = eventually("attempts", || (tried() > 250).then(tried));
+    sandbox.suspend();
+    let halted = sandbox.wait_obeyed(LONG, |phase| *phase == Phase::Suspended);
+    assert_eq!(halted, Phase::Suspended);
+    sandbox.resume();
+    eventually("more attempts", || (tried() > many + 250).then_some(()));
+    let lines = logged(sandbox.id(), Attempt::Processes).len();
+    assert!(lines <= 1 + tried().ilog10() as usize, "{lines}");
+    sandbox.stop();
+    let end = ended(&sandbox);
+    assert!(end.gone && end.how == How::Stopped, "{end:?}");
+    assert_eq!(neighbour.phase(), Phase::Running);
+    assert_eq!(neighbour.attempts().made().count(), 0);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use host::confine::Attempts;
 use media::{
     AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, InputSink, MOST_PADS,
     PadEffects, Rumble, Size, VoiceSink,
@@ -55,6 +56,11 @@ pub trait App: Send + Sync {
     /// What its sessions may share with their players' own machines; `None` where that is nothing, as of all that has neither
     /// clipboard nor files.
     fn shares(&self) -> Option<Rules> {
+        None
+    }
+
+    /// What all of its kind have tried against their confinement; none where nothing is confined.
+    fn attempts(&self) -> Option<Arc<Attempts>> {
         None
     }
 
@@ -181,8 +187,17 @@ pub struct Start {
     pub share: Option<Arc<Share>>,
     /// What is waited for, told as it goes.
     pub step: watch::Sender<Option<wire::StartStep>>,
-    /// How it began, once that is known, of what may be started ahead.
-    pub kind: Arc<OnceLock<wire::StartKind>>,
+    /// What becomes known of it.
+    pub told: Arc<Told>,
+}
+
+/// What becomes known of one opening of an app.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// How it began, of what may be started ahead.
+    pub kind: OnceLock<wire::StartKind>,
+    /// What it tries against its confinement, of what is confined.
+    pub attempts: OnceLock<Arc<Attempts>>,
 }
 
 /// What a session takes of the machine.
@@ -293,6 +308,11 @@ impl Apps {
     /// The saves of all of them.
     pub(crate) fn saves(&self) -> Option<Arc<Saves>> {
         self.entries.iter().find_map(|entry| entry.app.saves()).map(|saves| saves.all().clone())
+    }
+
+    /// What games have tried against their confinement: all share one.
+    pub fn attempts(&self) -> Option<Arc<Attempts>> {
+        self.entries.iter().find_map(|entry| entry.app.attempts())
     }
 
     /// What the API says of entries that have each word of `words` in their title, genre or summary; `base` is the

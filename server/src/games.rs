@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use host::catalogue::{self, Device, Entry, Missing, Values};
-use host::confine::{self, Bind, Confinement, Input, Limits, Network, Program, Spec};
+use host::confine::{self, Attempts, Bind, Confinement, Input, Limits, Network, Program, Spec};
 use host::devices::{Kernel, Machine};
 use media::{ByteSize, Clock, DeviceId};
 
@@ -58,7 +58,7 @@ pub fn apps_on(config: &Config, kernel: Arc<dyn Kernel>) -> Vec<Arc<dyn App>> {
     }
     let saves = entries.iter().any(|entry| !entry.saves.is_empty()).then(|| Saves::open(config));
     let saves = saves.flatten();
-    let confinement = find(&config.games, kernel).inspect_err(|reason| {
+    let confinement = find(config, kernel).inspect_err(|reason| {
         tracing::warn!(reason, "no games can be played");
     });
     let remembered = Remembered::open(&config.server.state_dir);
@@ -77,11 +77,23 @@ pub fn apps_on(config: &Config, kernel: Arc<dyn Kernel>) -> Vec<Arc<dyn App>> {
 }
 
 /// What games are confined by on this node, or why they are not played.
-fn find(config: &config::Games, kernel: Arc<dyn Kernel>) -> Result<Arc<Confinement>, String> {
-    let found = Confinement::find(&confinement(config, kernel)?);
+fn find(config: &Config, kernel: Arc<dyn Kernel>) -> Result<Arc<Confinement>, String> {
+    let mut confinement = confinement(&config.games, kernel)?;
+    confinement.secrets = secrets(config);
+    confinement.secrets.push(confinement.run.clone());
+    let found = Confinement::find(&confinement);
     let found = found.map_err(|missing| missing.to_string())?;
     tracing::info!(found = ?found.found(), "games are confined");
     Ok(Arc::new(found))
+}
+
+/// What of the node's own no game has business with.
+fn secrets(config: &Config) -> Vec<PathBuf> {
+    let state = &config.server.state_dir;
+    let ours = ["self-signed.key", "ledger", "saves"].map(|name| state.join(name));
+    let named = [&config.server.private_key, &config.chain.machine_key_file];
+    let named = named.into_iter().filter(|path| !path.as_os_str().is_empty());
+    named.chain([state]).chain(&ours).cloned().collect()
 }
 
 fn confinement(config: &config::Games, kernel: Arc<dyn Kernel>) -> Result<confine::Config, String> {
@@ -102,6 +114,7 @@ fn confinement(config: &config::Games, kernel: Arc<dyn Kernel>) -> Result<confin
         users: config.first_user..config.first_user.saturating_add(config.users),
         limits: true,
         devices: (config.devices != GameDevices::Off).then_some(kernel),
+        secrets: Vec::new(),
     })
 }
 
@@ -221,6 +234,10 @@ impl App for GameApp {
 
     fn shares(&self) -> Option<Rules> {
         self.shares.clone()
+    }
+
+    fn attempts(&self) -> Option<Arc<Attempts>> {
+        self.confinement.as_ref().ok().map(|confinement| confinement.attempts().clone())
     }
 
     fn draw_poster(&self) -> Option<Vec<u8>> {

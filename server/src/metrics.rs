@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
+use host::confine::{Attempt, Attempts};
 use media::{CloseReason, Stage, StageTimes};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -66,6 +67,12 @@ struct AppLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RoleLabel {
     role: &'static str,
+}
+
+/// What games try in vain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabel {
+    kind: &'static str,
 }
 
 /// What went between games and players.
@@ -159,6 +166,7 @@ pub struct Metrics {
     ahead_misses: Family<ReasonLabel, Counter>,
     ahead_ended: Family<ReasonLabel, Counter>,
     media: Family<MediaLabel, Counter>,
+    attempts: Family<AttemptLabel, Counter>,
     transfers: Family<TransferLabel, Counter>,
     transferred: Family<TransferLabel, Counter>,
     /// Seconds since the node started.
@@ -300,6 +308,8 @@ impl Metrics {
                 "media_port_events",
                 "What the port of all WebRTC sessions did not simply deliver, by kind",
             ),
+            attempts: add
+                .one("game_attempts", "What games tried that their sandboxes refuse, by kind"),
             transfers: add
                 .one("transfers", "What went between games and players by clipboard and files"),
             transferred: add.in_unit("transferred", "Bytes of it", Unit::Bytes),
@@ -394,6 +404,14 @@ impl Metrics {
         ] {
             let counter = self.media.get_or_create(&MediaLabel { event }).clone();
             counter.inc_by(count.saturating_sub(counter.get()));
+        }
+    }
+
+    /// Takes over what games were seen to try.
+    pub fn observe_attempts(&self, attempts: &Attempts) {
+        for attempt in Attempt::ALL {
+            let counter = self.attempts.get_or_create(&AttemptLabel { kind: attempt.name() });
+            counter.inc_by(attempts.count(attempt).saturating_sub(counter.get()));
         }
     }
 

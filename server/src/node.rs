@@ -312,6 +312,9 @@ impl Node {
         if let Some(port) = port {
             self.metrics.observe_port(&port.counts());
         }
+        if let Some(attempts) = self.catalogue.attempts() {
+            self.metrics.observe_attempts(&attempts);
+        }
         if let Some(offer) = self.webtransport() {
             self.metrics.webtransport(offer.news());
             let open = i64::try_from(offer.open_connections()).unwrap_or(i64::MAX);

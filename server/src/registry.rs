@@ -5,7 +5,7 @@
 //! the last [`REMEMBERED`] ended ones are kept, so that a late client learns why. So it is with viewers.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use media::{MediaTime, SessionId, ViewerId};
 use session::invitations::InvitationId;
@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use transport::Decodes;
 
-use crate::apps::VideoMode;
+use crate::apps::{Told, VideoMode};
 use crate::caller::Caller;
 use crate::drive::{Audience, ViewerCounts};
 use crate::saves::Keep;
@@ -139,7 +139,7 @@ pub struct Entry {
     /// When it was let in.
     pub since: MediaTime,
     /// How it began, once that is known.
-    pub kind: Arc<OnceLock<wire::StartKind>>,
+    pub told: Arc<Told>,
     /// Those who watch.
     pub(crate) audience: Arc<Audience>,
     /// Its driver.
@@ -377,7 +377,7 @@ mod tests {
         let audience = crate::drive::audience_of_nobody(mode.size);
         let id = SessionId::new(name);
         let (place, since, keep) = (PermitNumber::default(), MediaTime::ZERO, None);
-        let kind = Arc::default();
+        let told = Arc::default();
         let entry = Entry {
             id,
             app: "a".into(),
@@ -387,7 +387,7 @@ mod tests {
             share: None,
             place,
             since,
-            kind,
+            told,
             audience,
             handle,
         };

@@ -28,8 +28,8 @@ pub use messages::{
 pub use node::{EncoderReport, Node, Problem, Room};
 pub use saves::{RefusedSave, Save, SaveResult, Saves, SessionSaves};
 pub use session::{
-    IceServer, NewSession, Quality, Session, SessionState, StartKind, StartStep, Ticket, Video,
-    VideoWish, View, WebSocket, WebTransport,
+    AttemptKind, Attempts, IceServer, NewSession, Quality, Session, SessionState, StartKind,
+    StartStep, Ticket, Video, VideoWish, View, WebSocket, WebTransport,
 };
 pub use sharing::{ClipboardRules, FileRules, SessionFile, SessionFiles, SessionSharing, Transfer};
 pub use stats::{

@@ -53,6 +53,9 @@ const IDLE: &str = "exec sleep 1000\n";
 /// Writes all the time.
 const RESTLESS: &str = "while :; do echo on >> diary; done\n";
 
+/// Looks for what the node keeps to itself, and for a way out. The node's folders lie in `/tmp`.
+const NOSY: &str = "ls -aR /tmp > /dev/null\nunshare -n true\nexec sleep 1000\n";
+
 /// The game that is started ahead of its players.
 const AHEAD: &str = "ahead";
 
@@ -225,6 +228,36 @@ impl Bed {
         })
         .await
     }
+}
+
+#[tokio::test]
+async fn what_a_game_tries_in_vain_is_told_by_its_session_and_in_metrics() {
+    let Some(bed) = bed(&[], &[("nosy", NOSY), ("idle", IDLE)]) else { return };
+    let (nosy, idle) = (bed.start("nosy", ANNE, None).await, bed.start("idle", BOB, None).await);
+    let counts = async || {
+        let session = bed.show(&nosy).await.json();
+        let of = |what: &str| {
+            let attempts = session["attempts"].as_array()?;
+            attempts.iter().find(|each| each["what"] == what)?["count"].as_u64()
+        };
+        of("files").zip(of("namespaces"))
+    };
+    let (files, namespaces) = until("attempts", counts).await;
+    // The folders of its state, of what is saved in it, and of sandboxes.
+    assert_eq!((files, namespaces), (3, 1));
+    bed.begun(&idle).await;
+    assert!(bed.show(&idle).await.json().get("attempts").is_none(), "the other tries nothing");
+    bed.end(&nosy).await;
+    bed.node.observe();
+    let metrics = bed.node.metrics.encode().unwrap();
+    for line in [
+        "nearlight_game_attempts_total{kind=\"files\"} 3",
+        "nearlight_game_attempts_total{kind=\"namespaces\"} 1",
+        "nearlight_game_attempts_total{kind=\"mounts\"} 0",
+    ] {
+        assert!(metrics.lines().any(|each| each == line), "{metrics}");
+    }
+    assert_eq!(bed.show(&idle).await.json()["state"], "starting", "nobody else is harmed");
 }
 
 /// Files of an archive (POSIX.1-2001 ustar): its names here are short.

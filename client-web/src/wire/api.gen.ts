@@ -760,6 +760,21 @@ export interface components {
             /** @description Of the session key; 128 hexadecimal digits. */
             signature: string;
         };
+        /**
+         * @description What a game may try in vain.
+         * @enum {string}
+         */
+        AttemptKind: "mounts" | "namespaces" | "processes" | "keys" | "sockets" | "machine" | "network" | "files";
+        /** @description What a game tried that its sandbox refuses: it was noticed, and came to nothing. */
+        Attempts: {
+            /**
+             * Format: int64
+             * @description How often.
+             */
+            count: number;
+            /** @description What it tried. */
+            what: components["schemas"]["AttemptKind"];
+        };
         /** @description A session's sound. */
         AudioStats: {
             /** @description What codes it. */
@@ -1762,6 +1777,8 @@ export interface components {
         Session: {
             /** @description Catalogue id. */
             app: string;
+            /** @description What its game tried that its sandbox refuses; absent where that is nothing, and for those who joined it. */
+            attempts?: components["schemas"]["Attempts"][];
             /** @description What its pictures cost, whoever watches. */
             frames: components["schemas"]["FrameCounts"];
             /** @description STUN and TURN servers for the client. */

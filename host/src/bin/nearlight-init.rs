@@ -1,16 +1,17 @@
 //! The first process of a sandbox: starts the X server and the game, tells how they end, collects
 //! orphans, and ends with the node. It is its child's parent only: what the game may do is bounded
-//! outside, by the namespaces and the filter that this process already runs in.
+//! outside, by the namespaces and the filters that this process runs in, of which it installs one.
 //!
 //! Its standard input is one end of the socket pair of `confine::protocol`. One thread; it waits in one
 //! `poll` for the node, for children, and for the X server.
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 
+use nearlight_host::confine::attempts;
 use nearlight_host::confine::command::{HOME, X_FOLDER};
 use nearlight_host::confine::machine::Exit;
 use nearlight_host::confine::protocol::{Channel, Report, Request};
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
     let asked = std::env::args_os().nth(1);
     let done = match asked.as_deref().and_then(OsStr::to_str) {
         // The node tries a sandbox out with this before it offers games.
-        Some("--check") => return ExitCode::SUCCESS,
+        Some("--check") => confined().map(drop),
         // Outside of a sandbox: what its network is made by.
         Some("--network") => nearlight_host::confine::internet::make(),
         _ => Init::new().and_then(Init::run),
@@ -41,6 +42,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What leads out is refused from here on. Where the node can be told what is, by what comes back.
+fn confined() -> io::Result<Option<OwnedFd>> {
+    attempts::install(true).or_else(|error| {
+        #[expect(clippy::print_stderr, reason = "the node reads and logs it")]
+        {
+            eprintln!("nearlight-init: nobody can be told what is refused: {error}");
+        }
+        attempts::install(false)
+    })
 }
 
 struct Init {
@@ -73,9 +85,11 @@ impl Init {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             open(path, flags, Mode::empty())
         };
-        let (home, sockets) = (folder(HOME)?, folder(X_FOLDER)?);
-        self.node.send(&Report::Opened, &[home.as_fd(), sockets.as_fd()])?;
-        drop((home, sockets));
+        let (home, sockets, refused) = (folder(HOME)?, folder(X_FOLDER)?, confined()?);
+        let fds = [Some(&home), Some(&sockets), refused.as_ref()];
+        let fds: Vec<_> = fds.into_iter().flatten().map(AsFd::as_fd).collect();
+        self.node.send(&Report::Opened, &fds)?;
+        drop((home, sockets, refused));
         loop {
             let (asked, ended, ready) = self.wait()?;
             if ready {

@@ -49,7 +49,7 @@ const SHARED_BYTES: u64 = 256 << 20;
 const RUN_BYTES: u64 = 16 << 20;
 /// Files and folders of `/etc` that programs look for, where they are there. Nothing that names users,
 /// hosts or services of the host.
-const FROM_ETC: [&str; 19] = [
+pub(super) const FROM_ETC: [&str; 19] = [
     "alternatives",
     "ca-certificates",
     "drirc",
@@ -120,6 +120,8 @@ pub struct Layout<'a> {
     pub filter: i32,
     /// Where its user finds what it could not get to.
     pub stand_ins: &'a StandIns,
+    /// What is shown in place of what is no game's business: a source each, and where.
+    pub lures: &'a [(PathBuf, PathBuf)],
 }
 
 /// Everything after `bwrap`, to the end.
@@ -130,6 +132,9 @@ pub fn arguments(host: &Host, spec: &Spec, layout: &Layout<'_>) -> Vec<OsString>
     args.etc(spec, layout);
     args.devices(spec, layout);
     args.own_tree(spec, layout);
+    for (source, at) in layout.lures {
+        args.show(source, at);
+    }
     for Bind { source, at } in &spec.binds {
         args.show(layout.stand_ins.source(source), at);
     }
@@ -370,8 +375,12 @@ mod tests {
             joystick: Ok("/opt/joystick.so".into()),
             can_disable_userns: true,
         };
-        let layout =
-            Layout { folder: Path::new("/state/one"), filter: 9, stand_ins: &StandIns::default() };
+        let layout = Layout {
+            folder: Path::new("/state/one"),
+            filter: 9,
+            stand_ins: &StandIns::default(),
+            lures: &[("/state/one/lures/0".into(), "/var/lib/nearlight".into())],
+        };
         let args = arguments(&host, spec, &layout);
         args.into_iter().map(|arg| arg.into_string().unwrap()).collect()
     }
@@ -393,6 +402,7 @@ mod tests {
             "--symlink usr/bin /bin",
             "--ro-bind /usr /usr",
             "--ro-bind /srv/quake /game",
+            "--ro-bind /state/one/lures/0 /var/lib/nearlight",
             "--size 12345 --perms 0700 --tmpfs /home/player",
             "--ro-bind /opt/Xvfb /run/nearlight/display",
             "--seccomp 9 -- /run/nearlight/init",

@@ -284,7 +284,8 @@ fn attempt(
     let folder = run.make("-trial-", user, &[0; 16]).map_err(text)?;
     let (file, number) = filter_file(filter).map_err(text)?;
     let stand_ins = command::stand_ins(host, &spec, folder.path(), user).map_err(text)?;
-    let layout = Layout { folder: folder.path(), filter: number, stand_ins: &stand_ins };
+    let layout =
+        Layout { folder: folder.path(), filter: number, stand_ins: &stand_ins, lures: &[] };
     let mut args = command::arguments(host, &spec, &layout);
     args.push("--check".into());
     let streams = Streams { input: Stdio::null(), output: Stdio::null(), error: Stdio::piped() };

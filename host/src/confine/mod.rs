@@ -19,6 +19,7 @@
 //!
 //! While a sandbox is suspended its X server is halted too: whoever waits for an answer of it waits.
 
+pub mod attempts;
 pub mod cgroup;
 mod checks;
 pub mod command;
@@ -44,6 +45,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use attempts::Books;
+pub use attempts::{Attempt, Attempts};
 pub use checks::Check;
 use find::Parts;
 pub use find::{Found, Missing, Tool};
@@ -79,6 +82,8 @@ pub struct Config {
     pub limits: bool,
     /// What makes gamepads and pens for sessions; nothing where they are to have none of the kernel's.
     pub devices: Option<Arc<dyn Kernel>>,
+    /// What of the host no game has business with: where one opens it all the same, it finds nothing, and is noticed.
+    pub secrets: Vec<PathBuf>,
 }
 
 /// What makes sandboxes.
@@ -87,6 +92,8 @@ pub struct Confinement {
     gpu: Vec<PathBuf>,
     devices: Option<Arc<dyn Kernel>>,
     users: Option<Users>,
+    secrets: Vec<PathBuf>,
+    attempts: Arc<Attempts>,
 }
 
 impl std::fmt::Debug for Confinement {
@@ -105,7 +112,8 @@ impl Confinement {
         let parts = find::parts(config)?;
         let users = parts.found.own_users.then(|| Users::new(config.users.clone()));
         let (gpu, devices) = (config.gpu.clone(), config.devices.clone());
-        Ok(Self { parts, gpu, devices, users })
+        let secrets = config.secrets.clone();
+        Ok(Self { parts, gpu, devices, users, secrets, attempts: Arc::default() })
     }
 
     /// Looks for each thing that is needed or made use of, also where another is missing: for people who ask why. Takes
@@ -122,6 +130,11 @@ impl Confinement {
     /// Device nodes for games that ask for a graphics device; none where games have none here.
     pub fn gpu(&self) -> &[PathBuf] {
         &self.gpu
+    }
+
+    /// What all games tried that their sandboxes refuse.
+    pub fn attempts(&self) -> &Arc<Attempts> {
+        &self.attempts
     }
 
     /// What makes gamepads and pens for sessions, where [`Found::devices`] says that it does.
@@ -171,6 +184,8 @@ impl Confinement {
             ),
             Err(_) => None,
         };
+        let secrets = self.secrets.iter().filter_map(|path| path.canonicalize().ok());
+        let secrets: Vec<_> = secrets.collect();
         let plan = Plan {
             id: spec.id.clone(),
             bwrap: self.parts.found.bwrap.path.clone(),
@@ -184,6 +199,8 @@ impl Confinement {
             user,
             groups,
             lease,
+            lures: spec.hidden(&secrets),
+            books: Books { session: Arc::default(), node: self.attempts.clone() },
         };
         Sandbox::spawn(plan, cookie, events)
     }

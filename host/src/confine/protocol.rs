@@ -51,7 +51,8 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Report {
-    /// It runs. With it come two descriptors: the player's home, and the folder of X sockets.
+    /// It runs. With it come two descriptors: the player's home, and the folder of X sockets; and a third, by which the
+    /// kernel asks about calls that lead out, where it does.
     Opened,
     /// The X server takes connections.
     DisplayReady,

@@ -12,6 +12,7 @@ use media::MediaTime;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_process, pidfd_send_signal};
 
+use super::attempts::{Books, Lures, Watch};
 use super::cgroup::Group;
 use super::command::{self, Host};
 use super::folder::{Folder, User};
@@ -22,7 +23,7 @@ use super::processes;
 use super::protocol::{Received, Report, Request};
 use super::running::{Running, inside, pid_of};
 use super::sandbox::{EventFn, Shared, Wants};
-use super::spec::{Program, Spec};
+use super::spec::{Network, Program, Spec};
 use super::users::Lease;
 use crate::devices::DeviceFolder;
 
@@ -54,6 +55,10 @@ pub(super) struct Plan {
     /// Groups of the host that the user has beside its own: those of its devices.
     pub(super) groups: Vec<u32>,
     pub(super) lease: Option<Lease>,
+    /// Where something lies in place of what is no game's business.
+    pub(super) lures: Vec<PathBuf>,
+    /// Where what it tries is counted.
+    pub(super) books: Books,
 }
 
 /// What `poll` found.
@@ -63,6 +68,7 @@ struct Ready {
     child: bool,
     init: bool,
     control: bool,
+    calls: bool,
     streams: [bool; 2],
 }
 
@@ -78,6 +84,7 @@ pub(super) struct Runner {
     /// Reports that came while an answer was awaited.
     backlog: VecDeque<Report>,
     lines: [Lines; 2],
+    watch: Watch,
     told: Phase,
 }
 
@@ -86,6 +93,7 @@ impl Runner {
         Self {
             id: plan.id.clone(),
             machine: Machine::new(plan.spec.patience.clone()),
+            watch: Watch::new(plan.books.clone()),
             plan: Some(plan),
             shared,
             events,
@@ -189,7 +197,16 @@ impl Runner {
     }
 
     fn open(&mut self) -> io::Result<()> {
-        let running = Running::open(self.plan.as_ref().ok_or(ErrorKind::NotFound)?)?;
+        let plan = self.plan.as_ref().ok_or(ErrorKind::NotFound)?;
+        let mut shown = Vec::new();
+        match Lures::make(plan.folder.path(), &plan.lures) {
+            Ok((lures, places)) => {
+                self.watch.lay(lures);
+                shown = places;
+            }
+            Err(error) => tracing::warn!(%error, "what a game opens is not watched"),
+        }
+        let running = Running::open(plan, &shown)?;
         self.shared.status().pid = Some(running.child.id());
         self.running = Some(running);
         Ok(())
@@ -299,6 +316,13 @@ impl Runner {
         if ready.control {
             self.receive();
         }
+        let now = self.now();
+        if ready.calls {
+            self.watch.answer(now);
+        }
+        if self.is_watched() {
+            self.watch.look(now);
+        }
         if let Some(running) = &mut self.running {
             running.init_ended |= ready.init;
             if ready.child && running.status.is_none() {
@@ -318,8 +342,13 @@ impl Runner {
         Ok(())
     }
 
+    /// Whether the game can try anything.
+    fn is_watched(&self) -> bool {
+        matches!(self.machine.phase(), Phase::Running | Phase::Stopping)
+    }
+
     fn wait(&mut self) -> io::Result<Ready> {
-        let now = self.now();
+        let (now, is_watched) = (self.now(), self.is_watched());
         let mut limit = self.machine.poll_timeout().map(|until| until.since(now));
         let mut ready = Ready::default();
         let Some(running) = &self.running else { return Ok(ready) };
@@ -352,6 +381,14 @@ impl Runner {
                 }
                 Err(later) => limit = Some(limit.map_or(later, |limit| limit.min(later))),
             }
+        }
+        let (calls, look) = self.watch.wait(now);
+        if let Some(calls) = &calls {
+            fds.push(PollFd::new(calls, PollFlags::IN));
+            places.push(|ready| ready.calls = true);
+        }
+        if is_watched {
+            limit = Some(limit.map_or(look, |limit| limit.min(look)));
         }
         let limit = limit.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
         match poll(&mut fds, limit.as_ref()) {
@@ -450,6 +487,9 @@ impl Runner {
             return;
         }
         running.sockets = Some(sockets);
+        let plan = self.plan.as_ref();
+        let is_alone = plan.is_some_and(|plan| plan.spec.network == Network::None);
+        self.watch.begin(fds.next(), received.sender.filter(|_| is_alone));
         self.shared.status().home = Some(Arc::new(home));
         self.handle(Event::Opened);
     }
@@ -564,6 +604,8 @@ impl Runner {
             self.force();
         }
         self.running = None;
+        self.watch.look_now();
+        self.watch = Watch::default();
         let Some(Plan { folder, group, lease, .. }) = self.plan.take() else { return };
         if let Some(group) = group
             && let Err(error) = group.remove(Instant::now() + REMOVE_PATIENCE)

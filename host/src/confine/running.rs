@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::attempts::Shown;
 use super::cgroup::Group;
 use super::command::{self, Layout};
 use super::internet::Internet;
@@ -44,20 +45,20 @@ impl Running {
     ///
     /// # Errors
     /// When bubblewrap cannot be run; nothing of it is left then.
-    pub(super) fn open(plan: &Plan) -> io::Result<Self> {
+    pub(super) fn open(plan: &Plan, lures: &[Shown]) -> io::Result<Self> {
         let (file, filter) = filter_file(&plan.filter)?;
         let folder = plan.folder.path();
         let mut stand_ins = command::stand_ins(&plan.host, &plan.spec, folder, plan.user)?;
         if let Some(input) = &plan.input {
             stand_ins.add(input.mounted_at(&folder.join("input"))?);
         }
-        let layout = Layout { folder, filter, stand_ins: &stand_ins };
+        let layout = Layout { folder, filter, stand_ins: &stand_ins, lures };
         let args = command::arguments(&plan.host, &plan.spec, &layout);
         let (control, theirs) = Channel::pair()?;
         let doors = || plan.group.as_ref().map_or(Ok(Vec::new()), Group::doors);
         let (internet, namespaces) = match &plan.internet {
             Some(tools) => {
-                let made = Internet::open(tools, &plan.id, doors()?, plan.user);
+                let made = Internet::open(tools, &plan.id, doors()?, plan.user, plan.books.clone());
                 let explain =
                     |error| io::Error::other(format!("no internet for the game: {error}"));
                 let (internet, namespaces) = made.map_err(explain)?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::attempts::Attempts;
 use super::cgroup::{Group, Usage};
 use super::folder::Cookie;
 use super::machine::{Patience, Phase};
@@ -95,6 +96,7 @@ pub struct Sandbox {
     input: Option<Arc<DeviceFolder>>,
     cookie: Cookie,
     patience: Patience,
+    attempts: Arc<Attempts>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -137,6 +139,7 @@ impl Sandbox {
             changed: Condvar::new(),
         });
         let (id, patience) = (plan.id.clone(), plan.spec.patience.clone());
+        let attempts = plan.books.session.clone();
         let (folder, input) = (plan.folder.path().to_owned(), plan.input.clone());
         let name: String = format!("game-{id}").chars().take(THREAD_NAME_BYTES).collect();
         let on_thread = Arc::clone(&shared);
@@ -146,7 +149,7 @@ impl Sandbox {
         match thread {
             Ok(thread) => {
                 let thread = Some(thread);
-                Ok(Self { id, shared, thread, group, folder, input, cookie, patience })
+                Ok(Self { id, shared, thread, group, folder, input, cookie, patience, attempts })
             }
             Err(error) => {
                 remove(group);
@@ -270,6 +273,11 @@ impl Sandbox {
             processes: u32::try_from(below.len()).ok(),
             killed_for_memory: None,
         }
+    }
+
+    /// What was tried in it that it refuses.
+    pub fn attempts(&self) -> &Arc<Attempts> {
+        &self.attempts
     }
 
     /// The last lines that the game wrote.

@@ -7,12 +7,33 @@ use media::Size;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::command::FROM_ETC;
 use super::machine::Patience;
 
 /// Longest name of a sandbox: it is part of file names.
 const LONGEST_ID: usize = 64;
 /// Parts of the tree that the sandbox makes itself.
 const OWN: [&str; 7] = ["/dev", "/etc", "/home/player", "/proc", "/run", "/sys", "/tmp"];
+
+/// Parts of it that hold the host's, or what the node tells the game.
+const TAKEN: [&str; 12] = [
+    "/bin",
+    "/dev",
+    "/home/player",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/run/nearlight",
+    "/sbin",
+    "/sys",
+    "/usr",
+];
+/// Folders that the sandbox makes itself, and in which more may be shown.
+const MADE: [&str; 4] = ["/etc", "/home", "/run/user", "/tmp/.X11-unix"];
+/// What is no game's business on any host.
+const HIDDEN: [&str; 2] = ["/etc/shadow", "/root"];
 
 /// Which network a sandbox has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +186,26 @@ impl Refused {
 }
 
 impl Spec {
+    /// Those of these paths of the host at which something can be shown to the game in place of what is there: not where
+    /// it has something of its own, or of its entry's.
+    pub(super) fn hidden(&self, secrets: &[PathBuf]) -> Vec<PathBuf> {
+        let binds = self.binds.iter().map(|bind| &*bind.at);
+        let etc: Vec<_> = FROM_ETC.iter().map(|name| Path::new("/etc").join(name)).collect();
+        let own = TAKEN.iter().map(Path::new).chain(etc.iter().map(|path| &**path));
+        let taken: Vec<_> = own.chain(binds).collect();
+        let overlaps =
+            |path: &Path, other: &Path| path.starts_with(other) || other.starts_with(path);
+        let mut hidden: Vec<PathBuf> = HIDDEN.iter().map(PathBuf::from).collect();
+        hidden.extend_from_slice(secrets);
+        hidden.retain(|path| {
+            is_clean(path)
+                && path.components().count() > 1
+                && !taken.iter().any(|taken| overlaps(path, taken))
+                && !MADE.iter().any(|made| Path::new(made).starts_with(path))
+        });
+        hidden
+    }
+
     /// Checks what can be told without the system. `private` is shown to no game.
     pub(super) fn check(&self, private: &Path) -> Result<(), Refused> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -248,6 +289,34 @@ mod tests {
             assert!(bind(path, "/game").contains("absolute"), "{path}");
             assert!(bind("/srv/game", path).contains("absolute"), "{path}");
         }
+    }
+
+    #[test]
+    fn nothing_is_hidden_where_the_game_has_something() {
+        let mut spec = spec();
+        spec.binds.push(Bind { source: "/srv/quake".into(), at: "/game/data".into() });
+        let hidden = |paths: &[&str]| {
+            let secrets: Vec<_> = paths.iter().map(PathBuf::from).collect();
+            let hidden = spec.hidden(&secrets);
+            hidden.iter().map(|path| path.display().to_string()).skip(2).collect::<Vec<_>>()
+        };
+        let fine = ["/var/lib/nearlight", "/var/lib/nearlight/key", "/tmp/run", "/etc/nearlight"];
+        assert_eq!(hidden(&fine), fine);
+        let taken = [
+            "/",
+            "/game",
+            "/game/data/x",
+            "/usr/share/nearlight",
+            "/run",
+            "/run/nearlight/x",
+            "/home",
+            "/home/player/x",
+            "/tmp",
+            "/etc",
+            "/etc/ssl/certs/x",
+            "relative",
+        ];
+        assert_eq!(hidden(&taken), [""; 0]);
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub fn bed_with(change: impl FnOnce(&mut Config)) -> Option<Bed> {
         users: first..first + 16,
         limits: true,
         devices: None,
+        secrets: Vec::new(),
     };
     change(&mut config);
     match Confinement::find(&config) {

@@ -1,7 +1,7 @@
 //! The driver task: events in, decisions of the state machine out. What comes in by clients, their transports and the
 //! session's threads is taken in the modules below.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use encoder::Candidate;
@@ -26,7 +26,7 @@ use super::media_side::{MediaPlan, MediaSide, REPORTS, Report, Stop};
 use super::rates::Rates;
 use super::source::Opening;
 use super::voice::Voice;
-use crate::apps::VideoMode;
+use crate::apps::{Told, VideoMode};
 use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
 use crate::registry::{Command, ConnectError, Status};
@@ -57,7 +57,7 @@ pub(super) struct Driver {
     /// What is kept of the session.
     keep: Option<Arc<Keep>>,
     /// How it began, and whether something was started ahead for it.
-    began: Arc<OnceLock<wire::StartKind>>,
+    told: Arc<Told>,
     ahead: bool,
     input: Option<Box<dyn InputSink>>,
     rumble: Option<rumble::Wishes>,
@@ -112,7 +112,7 @@ pub(super) struct Driver {
 /// What others see of a session.
 pub(super) struct Shown {
     pub(super) status: watch::Sender<Status>,
-    pub(super) kind: Arc<OnceLock<wire::StartKind>>,
+    pub(super) told: Arc<Told>,
 }
 
 /// What the driver's task wakes up for.
@@ -150,7 +150,7 @@ impl Driver {
         node: Arc<Node>,
         plan: Plan,
         mailbox: mpsc::Receiver<Command>,
-        Shown { status: show, kind: began }: Shown,
+        Shown { status: show, told }: Shown,
         (audience, deeds): (Arc<Audience>, mpsc::Receiver<Deed>),
     ) -> Self {
         let config = &node.config;
@@ -198,7 +198,7 @@ impl Driver {
                 prepared: plan.prepared,
                 keep: plan.keep.clone(),
                 share: plan.share.clone(),
-                kind: began.clone(),
+                told: told.clone(),
             },
             video: plan.video,
             settings: config.video.encoder_settings(plan.video, rates.encoder_target()),
@@ -219,7 +219,7 @@ impl Driver {
             reports,
             media: None,
             keep: plan.keep,
-            began,
+            told,
             ahead,
             input: None,
             rumble: None,

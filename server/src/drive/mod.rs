@@ -17,7 +17,7 @@ mod viewer;
 mod voice;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use media::{PictureKind, SessionId};
@@ -33,7 +33,7 @@ pub(crate) use source::panic_message;
 pub use source::{Opening, SourceCounts, SourceOutput, SourceReport, SourceThread};
 pub use viewer::ViewerPlan;
 
-use crate::apps::{App, Prepared, VideoMode};
+use crate::apps::{App, Prepared, Told, VideoMode};
 use crate::node::Node;
 use crate::registry::{Entry, Handle, Status, ViewerEntry};
 use crate::rented::Tenancy;
@@ -85,7 +85,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         connection: None,
         transport: None,
     });
-    let kind = Arc::new(OnceLock::new());
+    let told = Arc::new(Told::default());
     let stream = audience::Stream {
         codec: None,
         kind: if plan.granted.hdr { PictureKind::HDR10 } else { PictureKind::NV12 },
@@ -106,7 +106,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         share: plan.share.clone(),
         place: plan.permit.number(),
         since: node.clock.now(),
-        kind: kind.clone(),
+        told: told.clone(),
         audience: audience.clone(),
         handle: Handle::new(commands, status),
     });
@@ -117,7 +117,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
     let tracker = node.lifecycle().0.clone();
     tracker.spawn(
         async move {
-            let shown = driver::Shown { status: show, kind };
+            let shown = driver::Shown { status: show, told };
             let driver = driver::Driver::new(node.clone(), plan, mailbox, shown, (audience, deeds));
             if let Err(panic) = AssertUnwindSafe(driver.run()).catch_unwind().await {
                 // The permit went with the driver; everything else is freed by its drops.

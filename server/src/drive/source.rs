@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use session::pacing::FramePacer;
 
 use tokio::sync::watch;
 
-use crate::apps::{App, OpenError, PadWishes, Prepared, Running, Start, VideoMode};
+use crate::apps::{App, OpenError, PadWishes, Prepared, Running, Start, Told, VideoMode};
 use crate::saves::Keep;
 use crate::sharing::Share;
 use crate::wire;
@@ -110,13 +110,13 @@ pub struct Opening {
     /// What it shares.
     pub share: Option<Arc<Share>>,
     /// Told how it began.
-    pub kind: Arc<OnceLock<wire::StartKind>>,
+    pub told: Arc<Told>,
 }
 
 impl Opening {
     /// Of this app, for nobody in particular.
     pub fn of(app: Arc<dyn App>) -> Self {
-        Self { app, prepared: None, keep: None, share: None, kind: Arc::default() }
+        Self { app, prepared: None, keep: None, share: None, told: Arc::default() }
     }
 }
 
@@ -163,7 +163,7 @@ impl SourceThread {
         clock: Arc<dyn Clock>,
         output: impl SourceOutput + 'static,
     ) -> std::io::Result<Self> {
-        let Opening { app, prepared, keep, share, kind } = opening;
+        let Opening { app, prepared, keep, share, told } = opening;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 stop: false,
@@ -185,7 +185,7 @@ impl SourceThread {
             }),
             wake: Condvar::new(),
             clock,
-            start: Start { keep, share, kind, ..Start::default() },
+            start: Start { keep, share, told, ..Start::default() },
         });
         let theirs = shared.clone();
         let span = tracing::Span::current();
@@ -305,7 +305,7 @@ impl Shared {
         video: VideoMode,
     ) -> Result<Running, OpenError> {
         // The first that is told stays.
-        let tell = |kind| app.ahead().is_some().then(|| self.start.kind.set(kind));
+        let tell = |kind| app.ahead().is_some().then(|| self.start.told.kind.set(kind));
         if let Some(prepared) = prepared {
             match prepared.open(video, self.clock.clone(), &self.start) {
                 Ok(running) => {

@@ -180,7 +180,11 @@ impl Prepared for Warm {
         let meter = Meter::new(app.measured.clone(), video);
         let share = start.share.clone();
         let played = Played { video, clock: &clock, keep, share, drawn: Drawn::Yes, meter };
-        play(begun, played, |_, _| {}).map_err(content)
+        let attempts = begun.hosted.sandbox().attempts().clone();
+        let running = play(begun, played, |_, _| {}).map_err(content)?;
+        // One that cannot be played is started anew, with its own.
+        _ = start.told.attempts.set(attempts);
+        Ok(running)
     }
 }
 

@@ -205,6 +205,7 @@ pub(super) fn start(
     };
     let (begun, keep) = begin(&wanted, step, restore)?;
     let drawn = Drawn::Not(clock.now() + UNDRAWN);
+    _ = start.told.attempts.set(begun.hosted.sandbox().attempts().clone());
     let share = start.share.clone();
     let played = Played { video, clock, keep, share, drawn, meter };
     play(begun, played, |sandbox, program| {

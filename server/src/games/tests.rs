@@ -84,6 +84,7 @@ fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Opt
         users: first..first + 16,
         limits: true,
         devices: None,
+        secrets: Vec::new(),
     });
     match found {
         Ok(found) => {

@@ -212,7 +212,11 @@ pub(super) fn describe(node: &Node, entry: &Entry, headers: &HeaderMap) -> wire:
     };
     let saves = entry.keep.as_ref().and_then(|keep| keep.told());
     let sharing = entry.share.as_ref().map(|share| share.told());
-    wire::Session { saves, sharing, ..seat.describe(node, entry, headers) }
+    let attempts = entry.told.attempts.get().map_or_else(Vec::new, |attempts| {
+        let made = attempts.made().map(|(what, count)| wire::Attempts { what: what.into(), count });
+        made.collect()
+    });
+    wire::Session { attempts, saves, sharing, ..seat.describe(node, entry, headers) }
 }
 
 /// A place in a session: the player's, or a viewer's.
@@ -242,7 +246,7 @@ impl Seat<'_> {
             app: session.app.clone(),
             state: status.state,
             starting: status.starting,
-            start: session.kind.get().copied(),
+            start: session.told.kind.get().copied(),
             reason: status.reason,
             video: wire::Video { width: size.width, height: size.height, ..session.video.clone() },
             whep_url: format!("{url}/whep"),
@@ -258,6 +262,7 @@ impl Seat<'_> {
             role,
             viewers: session.audience.present(),
             frames: wire::FrameCounts::of(&source, &encoder),
+            attempts: Vec::new(),
             saves: None,
             sharing: None,
         }

@@ -148,12 +148,62 @@ pub struct Session {
     pub viewers: Viewers,
     /// What its pictures cost, whoever watches.
     pub frames: FrameCounts,
+    /// What its game tried that its sandbox refuses; absent where that is nothing, and for those who joined it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempts>,
     /// What it keeps; absent where that is nothing, before its game is there, and for those who joined it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub saves: Option<SessionSaves>,
     /// What it may share with its player's own machine; absent where that is nothing, and for those who joined it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sharing: Option<SessionSharing>,
+}
+
+/// What a game tried that its sandbox refuses: it was noticed, and came to nothing.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Attempts {
+    /// What it tried.
+    pub what: AttemptKind,
+    /// How often.
+    pub count: u64,
+}
+
+/// What a game may try in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptKind {
+    /// To change what is mounted.
+    Mounts,
+    /// To make or enter namespaces.
+    Namespaces,
+    /// To look into other processes.
+    Processes,
+    /// To reach keys of the kernel.
+    Keys,
+    /// To use sockets that reach past the network.
+    Sockets,
+    /// To change the machine, or to load programs into its kernel.
+    Machine,
+    /// To connect or send to where nothing is that it may reach.
+    Network,
+    /// To open what the node keeps to itself.
+    Files,
+}
+
+impl From<host::confine::Attempt> for AttemptKind {
+    fn from(attempt: host::confine::Attempt) -> Self {
+        use host::confine::Attempt;
+        match attempt {
+            Attempt::Mounts => Self::Mounts,
+            Attempt::Namespaces => Self::Namespaces,
+            Attempt::Processes => Self::Processes,
+            Attempt::Keys => Self::Keys,
+            Attempt::Sockets => Self::Sockets,
+            Attempt::Machine => Self::Machine,
+            Attempt::Network => Self::Network,
+            Attempt::Files => Self::Files,
+        }
+    }
 }
 
 /// Where a session can be had by WebTransport.

@@ -29,6 +29,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
 use serde::{Deserialize, Serialize};
 
+use super::attempts::Books;
 use super::folder::User;
 use super::launch::{Streams, Surroundings, spawn};
 use super::protocol::Channel;
@@ -113,7 +114,9 @@ impl Network {
 /// # Errors
 /// Why it cannot.
 pub(in crate::confine) fn try_out(tools: &Tools, user: Option<User>) -> Result<(), String> {
-    Internet::open(tools, "trial", Vec::new(), user).map(drop).map_err(|error| error.to_string())
+    let books = Books::default();
+    let opened = Internet::open(tools, "trial", Vec::new(), user, books);
+    opened.map(drop).map_err(|error| error.to_string())
 }
 
 /// The internet of one sandbox. Dropping it ends it.
@@ -127,7 +130,7 @@ pub(in crate::confine) struct Internet {
 
 impl Internet {
     /// Makes a network with a way out of it, for a sandbox of this name and user in the control groups behind these doors.
-    /// With it comes what the sandbox's processes enter.
+    /// What the game may not reach is counted in the books. With it comes what the sandbox's processes enter.
     ///
     /// # Errors
     /// When a part of it cannot be made or run; nothing is left of it then.
@@ -136,6 +139,7 @@ impl Internet {
         id: &str,
         doors: Vec<OwnedFd>,
         user: Option<User>,
+        books: Books,
     ) -> io::Result<(Self, Vec<OwnedFd>)> {
         let Network { tap, namespaces } = Network::make(&tools.init)?;
         let flags = SocketFlags::CLOEXEC;
@@ -158,7 +162,7 @@ impl Internet {
         let span = tracing::Span::current();
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let _entered = span.entered();
-            let mut relay = Relay::new(tap, stream);
+            let mut relay = Relay::new(tap, stream, books);
             match relay.run() {
                 Ok(()) => {
                     tracing::debug!(refused = relay.refused(), "the internet of a game ended");

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
+use super::super::attempts::{Attempt, Books};
 use super::gate::{ETHERNET, Refusal, answer, judge};
 
 /// Longest frame: what a device with the largest MTU sends, and a tag of VLANs.
@@ -38,10 +39,12 @@ pub(super) struct Relay {
     came: Vec<u8>,
     own: Own,
     refused: Refused,
+    books: Books,
 }
 
 impl Relay {
-    pub(super) fn new(tap: OwnedFd, passt: OwnedFd) -> Self {
+    /// Counts what is refused in these books, too.
+    pub(super) fn new(tap: OwnedFd, passt: OwnedFd, books: Books) -> Self {
         Self {
             tap,
             passt,
@@ -50,6 +53,7 @@ impl Relay {
             came: Vec::new(),
             own: Own { addresses: Vec::new(), read: None },
             refused: Refused::default(),
+            books,
         }
     }
 
@@ -109,7 +113,9 @@ impl Relay {
                     self.waiting.extend_from_slice(frame);
                 }
                 Err(refusal) => {
-                    self.refused.note(refusal);
+                    if self.refused.note(refusal) {
+                        self.books.count(Attempt::Network, 1);
+                    }
                     if let (Refusal::Closed(_), Some(answer)) = (refusal, answer(frame)) {
                         self.give(&answer);
                     }
@@ -210,13 +216,18 @@ struct Refused {
 }
 
 impl Refused {
-    fn note(&mut self, refusal: Refusal) {
+    /// Whether that was an attempt to reach somebody.
+    fn note(&mut self, refusal: Refusal) -> bool {
         self.count += 1;
-        let Refusal::Closed(address) = refusal else { return };
+        let Refusal::Closed(address) = refusal else { return false };
         // Systems of today ask about who is in their network by themselves.
-        if !address.is_multicast() && self.named.len() < NAMED && self.named.insert(address) {
+        if address.is_multicast() {
+            return false;
+        }
+        if self.named.len() < NAMED && self.named.insert(address) {
             tracing::info!(%address, "a game wanted to reach an address that is closed to it");
         }
+        true
     }
 }
 
@@ -233,7 +244,7 @@ mod tests {
     /// A relay between sockets that stand for the device (packets) and passt (a stream), on a thread; the other ends.
     fn relay() -> (OwnedFd, OwnedFd, std::thread::JoinHandle<io::Result<()>>) {
         let ((tap, game), (passt, net)) = (pair(SocketType::SEQPACKET), pair(SocketType::STREAM));
-        (game, net, std::thread::spawn(move || Relay::new(tap, passt).run()))
+        (game, net, std::thread::spawn(move || Relay::new(tap, passt, Books::default()).run()))
     }
 
     fn read(fd: &OwnedFd, bytes: usize) -> Vec<u8> {

@@ -16,7 +16,7 @@ impl Driver {
             Report::Source(SourceReport::Opened { mut input, sound, rumble, voice, resizes }) => {
                 self.voice.opened(voice);
                 self.audience.sound().opened(sound, self.node.clock.clone());
-                match self.began.get() {
+                match self.told.kind.get() {
                     Some(wire::StartKind::Warm) => _ = self.node.metrics.ahead_hits.inc(),
                     _ if self.ahead => self.node.metrics.ahead_missed("failed"),
                     _ => {}
