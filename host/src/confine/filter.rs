@@ -48,8 +48,16 @@ const DENIED: &[i64] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
-const DENIED_HERE: &[i64] =
-    &[libc::SYS_modify_ldt, libc::SYS_uselib, libc::SYS_ustat, libc::SYS_sysfs, libc::SYS__sysctl];
+const DENIED_HERE: &[i64] = &[
+    // Doom looks for a sound card of its time.
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
+    libc::SYS_modify_ldt,
+    libc::SYS_uselib,
+    libc::SYS_ustat,
+    libc::SYS_sysfs,
+    libc::SYS__sysctl,
+];
 #[cfg(target_arch = "aarch64")]
 const DENIED_HERE: &[i64] = &[];
 
@@ -108,7 +116,7 @@ const LEADING_OUT: &[(Attempt, &[i64])] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
-const LEADING_OUT_HERE: &[i64] = &[libc::SYS_kexec_file_load, libc::SYS_iopl, libc::SYS_ioperm];
+const LEADING_OUT_HERE: &[i64] = &[libc::SYS_kexec_file_load];
 /// `kexec_file_load` is 294 here (asm-generic/unistd.h).
 #[cfg(target_arch = "aarch64")]
 const LEADING_OUT_HERE: &[i64] = &[294];
