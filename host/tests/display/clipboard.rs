@@ -1,8 +1,8 @@
 //! The clipboard between a real X server's programs and us: a double of what copies and pastes, written against the
 //! server itself, that does what real programs do and what hostile ones would.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -44,6 +44,27 @@ fn image(length: usize) -> Clip {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x02\0\0\0\x02\0".to_vec();
     bytes.extend((bytes.len()..length).map(|at| (at * 7 % 251) as u8));
     Clip::new(ClipKind::Image, bytes.into()).unwrap()
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn says(&self, words: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(words)
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A program with a window.
@@ -453,17 +474,23 @@ fn a_display_that_stands_still_or_ends_keeps_nobody_waiting() {
 fn a_display_that_stands_still_in_the_middle_is_connected_anew() {
     let Some(server) = server::start(64, 48) else { return };
     let display = server.connect();
-    let limits = ClipLimits { text: usize::MAX, patience: Duration::from_secs(1), ..LIMITS };
+    let limits = ClipLimits { text: usize::MAX, patience: Duration::from_millis(100), ..LIMITS };
     let (clipboard, told) = open(&display, limits);
     Program::start(&server).serve(UTF8, vec![b'a'; 1000], Hands::Endless);
     told.recv_timeout(PATIENT).unwrap();
+    let log = Log::default();
+    let written = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+    // No other test of this program listens to what is logged.
+    subscriber.with_writer(move || written.clone()).try_init().unwrap();
     std::thread::scope(|scope| {
         let taking = scope.spawn(|| clipboard.take());
-        std::thread::sleep(Duration::from_millis(100));
         server.signal(Signal::STOP);
         assert!(matches!(taking.join().unwrap(), Err(ClipError::Silent)));
-        // As long as an answer is waited for.
-        std::thread::sleep(Duration::from_secs(4));
+        // It is asked until it has given up on the connection, however long that waits for an answer.
+        while !log.says("the clipboard is connected anew") {
+            assert!(clipboard.take().is_err());
+        }
         server.signal(Signal::CONT);
     });
     Program::start(&server).serve(UTF8, b"after".to_vec(), Hands::Whole);
