@@ -267,3 +267,50 @@ test('a game is chosen, its menu is opened, and it is left by gamepad alone', as
   });
   await node.sessionsToBe(0);
 });
+
+test('the gamepad on the screen is arranged, and is as it was left after a reload', async (t) => {
+  const entry = entries.find(({ id }) => id === 'pads');
+  if (entry.unavailable !== undefined) {
+    assert.ok(process.env.NEARLIGHT_HOST === undefined, entry.unavailable);
+    t.skip(entry.unavailable);
+    return;
+  }
+  const options = { viewport: { width: 844, height: 390 }, hasTouch: true, isMobile: true };
+  await Tab.with({ browser, node, query: `?play=pads&${SMALL}&transport=webrtc`, options }, async (tab) => {
+    const { page } = tab;
+    const show = async () => {
+      await tab.state('live');
+      await page.getByRole('button', { name: 'Touch: look and move' }).tap();
+      await page.getByRole('button', { name: 'Touch: direct' }).tap();
+    };
+    const a = page.locator('.touch-pad').getByRole('button', { name: 'A', exact: true });
+    const middle = () => a.evaluate((element) => {
+      const { left, top, width, height } = element.getBoundingClientRect();
+      return [left + width / 2, top + height / 2].map(Math.round);
+    });
+    const cdp = await tab.context.newCDPSession(page);
+    const finger = (type, ...points) => cdp.send('Input.dispatchTouchEvent', { type, touchPoints: points.map(([x, y]) => ({ id: 1, x, y })) });
+    await show();
+    await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+    const before = await middle();
+    await page.getByRole('button', { name: 'Arrange' }).tap();
+    await finger('touchStart', before);
+    await finger('touchMove', [500, 150]);
+    await finger('touchMove', [422, 117]);
+    await finger('touchEnd');
+    await page.getByRole('button', { name: 'Done' }).tap();
+    // Hundredths of the player's size.
+    const moved = await middle();
+    assert.ok(Math.abs(moved[0] - 422) <= 5 && Math.abs(moved[1] - 117) <= 3, `${before} -> ${moved}`);
+    await page.reload();
+    await show();
+    assert.deepEqual(await middle(), moved);
+    await finger('touchStart', moved);
+    await paints(tab, [[220, 140], [0, 0], [0, 0], [0, 0]]);
+    await finger('touchEnd');
+    await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
+    await page.getByRole('button', { name: 'Reset' }).tap();
+    assert.deepEqual(await middle(), before);
+  });
+  await node.sessionsToBe(0);
+});
