@@ -165,7 +165,7 @@ async fn what_is_played_until_a_branch_takes_the_confirmation_back_counts_as_tri
         all[0]["closed"].is_string().then(|| all[0].clone())
     })
     .await;
-    assert_eq!((&closed["closed"], &closed["unpaid_ms"]), (&json!("trial_over"), &json!(0)));
+    assert_eq!((&closed["closed"], &closed["charged_planck"]), (&json!("trial_over"), &json!("0")));
     world.start(&token, &wish(None)).await.problem(403, "trial-used");
     world.confirm(order).await;
     world.start(&token, &wish(None)).await.session();

@@ -251,6 +251,23 @@ fn a_trial_counts_live_time_alone() {
 }
 
 #[test]
+fn a_lease_that_turns_out_to_be_a_trial_ends_with_nothing_unpaid() {
+    for (now, left, expected) in [(19_500, 1_000, 19_500), (500, 1_000, 1_000)] {
+        let mut bench = Bench::leased();
+        bench.tell(0, LIVE);
+        bench.run(now - 5, 0);
+        // What was live counts as tried, up to now.
+        let left = Duration::from_millis(left).max(bench.meter.live_time(at(now)));
+        bench.tell(now, MeterEvent::Funded(Funding::Trial(left)));
+        bench.answer(now);
+        bench.run(expected, 0);
+        assert_eq!(bench.stops, [CloseCause::TrialOver]);
+        assert_eq!(bench.wall(), expected);
+        assert!(bench.slices().iter().all(|slice| slice.unpaid_ms == 0));
+    }
+}
+
+#[test]
 fn what_does_not_become_durable_stops_the_session() {
     let mut bench = Bench::leased();
     bench.tell(0, LIVE);
