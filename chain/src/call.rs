@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::block::Block;
 use crate::era::{Life, life};
 use crate::items::{AccountInfo, malformed};
-use crate::keeper::{Kept, Outcome};
+use crate::keeper::{Kept, Settled};
 use crate::link::{Fail, Link, newest};
 use crate::watch::Shared;
 
@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) pallet: &'static str,
     pub(crate) name: &'static str,
     pub(crate) arguments: Composite<()>,
-    /// What for, as the outbox keeps it.
+    /// What for, as the outbox keeps it: two calls with the same words are one, made twice.
     pub(crate) purpose: String,
     /// What it costs beside the network's fee, and the most that both may be.
     pub(crate) cost: Planck,
@@ -80,7 +80,11 @@ struct Facts {
 
 impl Account {
     /// Does what is planned, and yields its place in a finalized block.
-    pub(crate) async fn carry_out(&self, shared: &Shared, plan: Plan) -> Outcome {
+    pub(crate) async fn carry_out(
+        &self,
+        shared: &Shared,
+        plan: Plan,
+    ) -> Result<Settled, CallError> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         // Before the chain is read: what becomes final meanwhile is then counted by one of the two.
         let taken = self.taken().await?;
@@ -115,7 +119,7 @@ impl Account {
         let put = put.await.map_err(|error| CallError::Unkept(error.to_string()))?;
         put.map_err(|error| CallError::Unkept(error.to_string()))?;
         // The keeper ends with its runtime alone; then the outbox has it.
-        outcome.await.unwrap_or(Err(CallError::Unproven))
+        outcome.await.map_err(|_| CallError::Unproven)
     }
 
     async fn facts(&self, link: Arc<Link>, plan: &Plan) -> Result<Facts, Fail> {

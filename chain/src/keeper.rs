@@ -8,6 +8,9 @@
 //!                    └ those blocks, or their state, are gone ─▶ Unproven
 //! ```
 //!
+//! What did nothing is marked so at once. What did something, or may have, is marked only when whoever asked for it has told of it
+//! ([`Wallet::told`](crate::Wallet::told)): until then a process that comes after this one finds it again, and does not call anew.
+//!
 //! | queue | bound | when it is full | recovery |
 //! |---|---|---|---|
 //! | calls to keep | [`CALLS`] | the call waits, signed and durable | the keeper takes all that wait |
@@ -31,10 +34,24 @@ pub(crate) const CALLS: usize = 16;
 /// What finalized blocks show of a call.
 pub(crate) type Outcome = Result<Inclusion, CallError>;
 
+/// A call that is over.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) id: [u8; 32],
+    pub(crate) state: OutgoingState,
+    pub(crate) outcome: Outcome,
+}
+
+/// Whether finalized blocks show that a call did nothing but cost the network's fee.
+pub(crate) fn did_nothing(outcome: &Outcome) -> bool {
+    matches!(outcome, Err(CallError::Rejected(_) | CallError::NotIncluded(_)))
+}
+
 /// A call that an earlier process had signed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resumed {
-    /// What it was for: `rent`, `confirm/77`, `relet/77`, `transfer`, `online`, `offline`.
+    /// What it was for, whole: `rent/<machine>/<cards>/<blocks>`, `confirm/<order>`, `relet/<order>/<blocks>`,
+    /// `transfer/<account>/<planck>`, `online/<machine>`, `offline/<machine>`.
     pub purpose: String,
     /// The block that it did its work in, or why it did not.
     pub outcome: Result<BlockNumber, CallError>,
@@ -46,7 +63,7 @@ pub(crate) struct Kept {
     pub(crate) call: Outgoing,
     /// The first block that it may be in.
     pub(crate) from: BlockNumber,
-    pub(crate) answer: oneshot::Sender<Outcome>,
+    pub(crate) answer: oneshot::Sender<Settled>,
 }
 
 #[derive(Debug)]
@@ -160,7 +177,9 @@ impl Keeper {
 
     async fn over(&self, waiting: Waiting, state: OutgoingState, outcome: Outcome) {
         let Kept { call, answer, .. } = waiting.kept;
-        if let Err(error) = self.outbox.commit(Op::Advance(call.id, state)).await {
+        if did_nothing(&outcome)
+            && let Err(error) = self.outbox.commit(Op::Advance(call.id, state)).await
+        {
             // It is found again after a restart.
             tracing::error!(%error, purpose = call.purpose, "an outcome could not be written down");
         }
@@ -170,7 +189,7 @@ impl Keeper {
             }
             Err(error) => tracing::warn!(purpose = call.purpose, %error, "a call did nothing"),
         }
-        let _ = answer.send(outcome);
+        let _ = answer.send(Settled { id: call.id, state, outcome });
     }
 }
 
@@ -228,25 +247,33 @@ async fn shown(
         Ok(done) => Ok(done.map_err(CallError::Rejected)),
         Err(Fail::Chain(ChainError::Pruned(_))) => {
             let hash = BlockHash(hash.0);
-            let did = did_its_work(newest, call, number).await?;
-            Ok(did.then(|| Inclusion::without_events(number, hash)).ok_or(CallError::Unproven))
+            let order = made_or_confirmed(newest, call, number).await?;
+            let shown = order.map(|order| Inclusion::without_events(number, hash, order));
+            Ok(shown.ok_or(CallError::Unproven))
         }
         Err(Fail::Chain(error)) => Ok(Err(CallError::Chain(error))),
         Err(fail) => Err(fail),
     }
 }
 
-/// Whether the newest final state shows that a call which is in a block did what it was for. An order says in which block it was
-/// made and confirmed; nothing says when it was prolonged or when money was sent.
-async fn did_its_work(newest: &Block, call: &Outgoing, number: BlockNumber) -> Result<bool, Fail> {
+/// The order by which the newest final state shows that a call which is in a block did what it was for. An order says in which
+/// block it was made and confirmed; nothing says when it was prolonged or when money was sent.
+async fn made_or_confirmed(
+    newest: &Block,
+    call: &Outgoing,
+    number: BlockNumber,
+) -> Result<Option<RentId>, Fail> {
     if let Some(order) = call.purpose.strip_prefix("confirm/") {
-        let Ok(order) = order.parse() else { return Ok(false) };
+        let Ok(order) = order.parse() else { return Ok(None) };
         let order = newest.order(RentId(order)).await?;
-        return Ok(order.is_some_and(|order| order.confirmed == number));
+        let order = order.filter(|order| order.confirmed == number);
+        return Ok(order.map(|order| order.rent_id));
     }
-    if call.purpose == "rent" {
+    if call.purpose.starts_with("rent/") {
         let orders = newest.orders_of_renter(&call.account).await?;
-        return Ok(orders.iter().filter(|order| order.start == number).count() == 1);
+        let mut made = orders.iter().filter(|order| order.start == number);
+        let (first, second) = (made.next(), made.next());
+        return Ok(first.filter(|_| second.is_none()).map(|order| order.rent_id));
     }
-    Ok(false)
+    Ok(None)
 }

@@ -27,9 +27,11 @@ mod link;
 #[cfg(test)]
 mod made;
 mod options;
+mod plans;
 mod proof;
 mod reads;
 mod shape;
+mod signing;
 mod wallet;
 mod watch;
 

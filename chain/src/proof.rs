@@ -1,7 +1,7 @@
 //! What became of a call: the events of its place in a block, by the names of pallets, events and errors.
 
 use session::rental::{
-    BlockHash, BlockNumber, CallError, ChainError, MachineId, Planck, Proven, Rejection,
+    BlockHash, BlockNumber, CallError, ChainError, MachineId, Planck, Proven, Rejection, RentId,
 };
 use subxt::SubstrateConfig;
 use subxt::config::substrate::H256;
@@ -81,20 +81,46 @@ pub(crate) struct Inclusion {
     pub(crate) block: BlockNumber,
     pub(crate) hash: BlockHash,
     pub(crate) network_fee: Planck,
-    /// None where the state that held them is gone, and later state shows that it did its work.
-    events: Option<Vec<Happened>>,
+    /// What an order costs beside its rent, by the block before; the event of the call itself says what was paid.
+    fixed_fee: Planck,
+    shown: Shown,
+    /// An earlier process had made the call.
+    earlier: bool,
+}
+
+/// What shows that a call did its work.
+#[derive(Clone, Debug, PartialEq)]
+enum Shown {
+    /// Its events.
+    Events(Vec<Happened>),
+    /// Later state: that which held the events is gone. The order that it made or confirmed.
+    Order(RentId),
 }
 
 impl Inclusion {
-    /// Of a call of whose block the events are gone.
-    pub(crate) fn without_events(block: BlockNumber, hash: BlockHash) -> Self {
-        Self { block, hash, network_fee: Planck::ZERO, events: None }
+    /// Of a call of whose block the events are gone, and whose order is there.
+    pub(crate) fn without_events(block: BlockNumber, hash: BlockHash, order: RentId) -> Self {
+        let (none, shown) = (Planck::ZERO, Shown::Order(order));
+        Self { block, hash, network_fee: none, fixed_fee: none, shown, earlier: false }
+    }
+
+    /// The same, of a call that an earlier process had made.
+    pub(crate) fn by_an_earlier(self) -> Self {
+        Self { earlier: true, ..self }
+    }
+
+    /// What the call paid beside the rent.
+    pub(crate) fn fixed_fee(&self) -> Planck {
+        let Shown::Events(events) = &self.shown else { return Planck::ZERO };
+        let is_it = |it: &&Happened| it.pallet == "GenericFunc" && it.name == "TxFeeToTreasury";
+        let paid = events.iter().find(is_it).and_then(|event| event.number("amount", 1).ok());
+        paid.map_or(self.fixed_fee, Planck)
     }
 
     /// The event that proves the call, as whoever knows it reads it.
     ///
     /// # Errors
-    /// [`CallError::NoEvent`] where it is not there, [`CallError::Unproven`] where none can be read any more.
+    /// [`CallError::NoEvent`] where it is not there, [`CallError::DoneBefore`] where none can be read any more.
     pub(crate) fn proven<T>(
         &self,
         pallet: &str,
@@ -102,11 +128,16 @@ impl Inclusion {
         read: impl FnOnce(&Happened) -> Result<T, CallError>,
     ) -> Result<Proven<T>, CallError> {
         let is_it = |event: &&Happened| event.pallet == pallet && event.name == name;
-        let events = self.events.as_ref().ok_or(CallError::Unproven)?;
+        let (block, hash, network_fee) = (self.block, self.hash, self.network_fee);
+        let events = match &self.shown {
+            Shown::Events(events) => events,
+            Shown::Order(order) => {
+                return Err(CallError::DoneBefore { block, order: Some(*order) });
+            }
+        };
         let event = events.iter().find(is_it).ok_or(CallError::NoEvent)?;
         let event = read(event)?;
-        let (block, hash, network_fee) = (self.block, self.hash, self.network_fee);
-        Ok(Proven { block, hash, network_fee, event })
+        Ok(Proven { block, hash, network_fee, earlier: self.earlier, event })
     }
 }
 
@@ -123,7 +154,9 @@ pub(crate) async fn inclusion(
         block.raw(&encode_storage_key_prefix("System", "Events")).await?.unwrap_or_default();
     let metadata = before.at.metadata();
     let events = of_extrinsic(&before.at.events().from_bytes(bytes), place)?;
-    Ok(judged(&metadata, block.head.number, block.head.hash, events)?)
+    let fixed_fee = before.fixed_fee().await?;
+    let judged = judged(&metadata, block.head.number, block.head.hash, events)?;
+    Ok(judged.map(|done| Inclusion { fixed_fee, ..done }))
 }
 
 fn of_extrinsic(events: &Events<SubstrateConfig>, place: u32) -> Result<Vec<Happened>, ChainError> {
@@ -164,7 +197,9 @@ fn judged(
         block,
         hash,
         network_fee: Planck(fee.unwrap_or_default()),
-        events: Some(events),
+        fixed_fee: Planck::ZERO,
+        shown: Shown::Events(events),
+        earlier: false,
     }))
 }
 

@@ -44,7 +44,7 @@ impl Block {
         })
     }
 
-    async fn fixed_fee(&self) -> Result<Planck, Fail> {
+    pub(crate) async fn fixed_fee(&self) -> Result<Planck, Fail> {
         let fee = self.plain::<u128>("GenericFunc", "FixedTxFee").await?;
         // Unset, the chain refuses every order (`PayTxFeeFailed`), so none costs anything.
         Ok(Planck(fee.unwrap_or_default()))

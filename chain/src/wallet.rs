@@ -1,26 +1,25 @@
 //! The chain as one account sees it.
 
-use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use keys::{Signer, development};
 use ledger::{Ledger, LedgerError};
 use session::rental::{
     AccountId, At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Heads,
-    Machine, MachineId, Order, OrderStatus, Planck, PriceInputs, Proven, Rejection, Relet, RentId,
-    RentalChain, Rented, Reported, Seen, Transferred,
+    Machine, MachineId, Order, Planck, PriceInputs, Proven, Relet, RentId, RentalChain, Rented,
+    Reported, Seen, Transferred,
 };
-use subxt::dynamic::Value;
-use subxt::ext::scale_value::Composite;
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::JoinHandle;
 
+use crate::block::Block;
 use crate::call::{Account, Plan};
 use crate::client::Chain;
-use crate::era::LIFE;
-use crate::keeper::{self, Keeper, Kept, Outcome, Resumed};
-use crate::proof::Inclusion;
+use crate::keeper::{self, Keeper, Kept, Resumed};
+use crate::plans::plan_transfer;
+use crate::proof::{Happened, Inclusion};
+use crate::signing::{Earlier, Signing};
 
 /// Why an account cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -39,21 +38,8 @@ pub enum WalletError {
 /// The chain, and perhaps an account that calls it. Clones are one account.
 #[derive(Clone)]
 pub struct Wallet {
-    chain: Chain,
+    pub(crate) chain: Chain,
     signing: Option<Arc<Signing>>,
-}
-
-struct Signing {
-    account: Account,
-    keeper: JoinHandle<()>,
-    resumed: Lock<Vec<(String, oneshot::Receiver<Outcome>)>>,
-}
-
-impl Drop for Signing {
-    fn drop(&mut self) {
-        // What is not over is in the outbox.
-        self.keeper.abort();
-    }
 }
 
 impl std::fmt::Debug for Wallet {
@@ -84,43 +70,49 @@ impl Wallet {
         let left = outbox.outgoing().await?;
         let left = left.into_iter().filter(|call| call.account == id && !call.state.is_last());
         let keeper = tokio::spawn(keeper.run(queue));
-        let mut resumed = Vec::new();
+        let mut earlier = Vec::new();
         for call in left {
-            let (answer, outcome) = oneshot::channel();
-            resumed.push((call.purpose.clone(), outcome));
+            let (answer, settled) = oneshot::channel();
+            earlier.push(Earlier::new(call.purpose.clone(), settled));
             let from = call.born.after(1);
             // The keeper takes them as they come; it ends with this wallet alone.
             let _ = calls.send(Kept { call, from, answer }).await;
         }
         let turn = Arc::new(Mutex::new(()));
         let account = Account { id, signer, outbox, calls, turn };
-        let resumed = Lock::new(resumed);
-        Ok(Self { chain, signing: Some(Arc::new(Signing { account, keeper, resumed })) })
+        let signing = Signing::new(account, keeper, earlier);
+        Ok(Self { chain, signing: Some(Arc::new(signing)) })
     }
 
-    /// What became of calls that an earlier process had signed and not seen the end of; waits until all of them are
-    /// over, and yields each once.
+    /// What became of calls that an earlier process had signed and not told the end of; waits until all of them are over, and
+    /// yields each once. Those that did their work are yet the answer to the next call in the same words.
     pub async fn resumed(&self) -> Vec<Resumed> {
-        let Some(signing) = &self.signing else { return Vec::new() };
-        let waiting = {
-            let mut resumed = signing.resumed.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *resumed)
-        };
-        let mut over = Vec::new();
-        for (purpose, outcome) in waiting {
-            let outcome = outcome.await.unwrap_or(Err(CallError::Unproven));
-            over.push(Resumed { purpose, outcome: outcome.map(|done| done.block) });
+        match &self.signing {
+            Some(signing) => signing.resumed().await,
+            None => Vec::new(),
         }
-        over
     }
 
-    fn signing(&self) -> Result<&Account, CallError> {
+    /// To be called when whoever asked knows what came of all calls so far: processes that come after this one take them for
+    /// told, and make them anew when asked to.
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub async fn told(&self) -> Result<(), LedgerError> {
+        match &self.signing {
+            Some(signing) => signing.told().await,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn signing(&self) -> Result<&Signing, CallError> {
         let none = || CallError::Unsigned("there is no key".to_owned());
-        self.signing.as_ref().map(|signing| &signing.account).ok_or_else(none)
+        self.signing.as_deref().ok_or_else(none)
     }
 
     async fn call(&self, plan: Plan) -> Result<Inclusion, CallError> {
-        self.signing()?.carry_out(self.chain.shared(), plan).await
+        let signing = self.signing()?;
+        signing.know(signing.account.carry_out(self.chain.shared(), plan).await?)
     }
 
     async fn report(
@@ -130,34 +122,20 @@ impl Wallet {
         ceiling: Planck,
     ) -> Result<Proven<Reported>, CallError> {
         let (name, event, purpose) = if online {
-            ("controller_report_online", "ControllerReportOnline", "online")
+            ("controller_report_online", "ControllerReportOnline", format!("online/{machine}"))
         } else {
-            ("controller_report_offline", "ControllerReportOffline", "offline")
+            ("controller_report_offline", "ControllerReportOffline", format!("offline/{machine}"))
         };
-        let arguments = Composite::named([("machine_id", text(machine))]);
-        let plan = Plan {
-            pallet: "OnlineProfile",
-            name,
-            arguments,
-            purpose: purpose.to_owned(),
-            cost: Planck::ZERO,
-            ceiling,
-            beside: Planck::ZERO,
-            deadline: None,
+        let done = match self.signing()?.done_before(&purpose).await? {
+            Some(done) => done,
+            None => {
+                let plan = self.plan_report(machine, online, name, ceiling, purpose).await?;
+                self.call(plan).await?
+            }
         };
-        let read = |event: &crate::proof::Happened| {
-            Ok(Reported { machine: event.machine("machine_id", 0)? })
-        };
-        self.call(plan).await?.proven("OnlineProfile", event, read)
+        let read = |event: &Happened| Ok(Reported { machine: event.machine("machine_id", 0)? });
+        done.proven("OnlineProfile", event, read)
     }
-}
-
-fn text(machine: &MachineId) -> Value {
-    Value::from_bytes(machine.to_string())
-}
-
-fn order_argument(order: RentId) -> (&'static str, Value) {
-    ("rent_id", Value::u128(order.0.into()))
 }
 
 #[async_trait]
@@ -207,9 +185,7 @@ impl RentalChain for Wallet {
     }
 
     async fn balance(&self, at: At, account: &AccountId) -> Result<Seen<Balance>, ChainError> {
-        let read = |block: Arc<crate::block::Block>| async move {
-            Ok(block.account(account).await?.balance)
-        };
+        let read = |block: Arc<Block>| async move { Ok(block.account(account).await?.balance) };
         self.chain.read(at, read).await
     }
 
@@ -224,39 +200,25 @@ impl RentalChain for Wallet {
         blocks: u32,
         ceiling: Planck,
     ) -> Result<Proven<Rented>, CallError> {
-        self.signing()?;
-        let read = |block: Arc<crate::block::Block>| async move {
-            Ok((block.price_inputs(machine).await?, block.limits().await?))
+        let purpose = format!("rent/{machine}/{gpus}/{blocks}");
+        let done = match self.signing()?.done_before(&purpose).await? {
+            Some(done) => done,
+            None => {
+                let plan = self.plan_rent(machine, gpus, blocks, ceiling, purpose).await?;
+                self.call(plan).await?
+            }
         };
-        let (price, limits) = self.chain.read(At::Best, read).await?.value;
-        // What is not there has no price to hold a ceiling against.
-        let price = price.ok_or(Rejection::Unknown)?;
-        let quote = price.quote(gpus, blocks.min(limits.longest))?;
-        let arguments = Composite::named([
-            ("machine_id", text(machine)),
-            ("rent_gpu_num", Value::u128(gpus.into())),
-            ("duration", Value::u128(blocks.into())),
-        ]);
-        let plan = Plan {
-            pallet: "RentMachine",
-            name: "rent_machine",
-            arguments,
-            purpose: "rent".to_owned(),
-            cost: quote.total,
-            ceiling,
-            beside: Planck::ZERO,
-            deadline: None,
-        };
-        let proven = self.call(plan).await?.proven("RentMachine", "Rent", |event| {
+        let proven = done.proven("RentMachine", "Rent", |event| {
             Ok(Rented {
                 rent_id: RentId(event.whole("rent_id", 0)?),
                 gpus: event.whole("gpu_num", 3)?,
                 blocks: event.whole("duration", 4)?,
                 fee: Planck(event.number("fee", 5)?),
+                fixed: done.fixed_fee(),
             })
         })?;
-        let Rented { rent_id, fee, .. } = proven.event;
-        let all = fee.checked_add(quote.fixed).and_then(|all| all.checked_add(proven.network_fee));
+        let Rented { rent_id, fee, fixed, .. } = proven.event;
+        let all = fee.checked_add(fixed).and_then(|all| all.checked_add(proven.network_fee));
         if all.is_none_or(|all| all > ceiling) {
             return Err(CallError::CameAboveCeiling { rent_id, fee, ceiling });
         }
@@ -268,29 +230,12 @@ impl RentalChain for Wallet {
         order: RentId,
         ceiling: Planck,
     ) -> Result<Proven<Confirmed>, CallError> {
-        self.signing()?;
-        let read = |block: Arc<crate::block::Block>| async move {
-            Ok((block.order(order).await?, block.limits().await?))
+        let purpose = format!("confirm/{order}");
+        let done = match self.signing()?.done_before(&purpose).await? {
+            Some(done) => done,
+            None => self.call(self.plan_confirm(order, ceiling, purpose).await?).await?,
         };
-        let seen = self.chain.read(At::Best, read).await?;
-        let (found, limits) = seen.value;
-        let found = found.ok_or(CallError::NoOrder(order))?;
-        let deadline = found.start.after(limits.confirm_window);
-        // It is of no use in any block to come, and would cost the network's fee.
-        if found.status == OrderStatus::Waiting && seen.head.number >= deadline {
-            return Err(Rejection::ExpiredConfirm.into());
-        }
-        let plan = Plan {
-            pallet: "RentMachine",
-            name: "confirm_rent",
-            arguments: Composite::named([order_argument(order)]),
-            purpose: format!("confirm/{order}"),
-            cost: Planck::ZERO,
-            ceiling,
-            beside: Planck::ZERO,
-            deadline: Some(deadline),
-        };
-        self.call(plan).await?.proven("RentMachine", "ConfirmRent", |event| {
+        done.proven("RentMachine", "ConfirmRent", |event| {
             let rent_id = RentId(event.whole("rent_id", 0)?);
             Ok(Confirmed { rent_id, fee: Planck(event.number("fee", 5)?) })
         })
@@ -302,34 +247,12 @@ impl RentalChain for Wallet {
         blocks: u32,
         ceiling: Planck,
     ) -> Result<Proven<Relet>, CallError> {
-        self.signing()?;
-        let read = |block: Arc<crate::block::Block>| async move {
-            let Some(found) = block.order(order).await? else { return Ok(None) };
-            let price = block.price_inputs(&found.machine).await?;
-            Ok(Some((found, price)))
+        let purpose = format!("relet/{order}/{blocks}");
+        let done = match self.signing()?.done_before(&purpose).await? {
+            Some(done) => done,
+            None => self.call(self.plan_relet(order, blocks, ceiling, purpose).await?).await?,
         };
-        let seen = self.chain.read(At::Best, read).await?;
-        let (found, price) = seen.value.ok_or(CallError::NoOrder(order))?;
-        // Without its machine there is no price to hold a ceiling against.
-        let price = price.ok_or(Rejection::Unknown)?;
-        let limits = self.chain.read(At::Best, |block| async move { block.limits().await }).await?;
-        // As far as the chain may cut it, whenever in its life the call is included.
-        let end = seen.head.number.after(LIFE).after(limits.value.longest);
-        let added = blocks.min(end.since(found.end));
-        let plan = Plan {
-            pallet: "RentMachine",
-            name: "relet_machine",
-            arguments: Composite::named([
-                order_argument(order),
-                ("relet_duration", Value::u128(blocks.into())),
-            ]),
-            purpose: format!("relet/{order}"),
-            cost: price.relet(found.slots.count() as u32, added)?.total,
-            ceiling,
-            beside: Planck::ZERO,
-            deadline: Some(found.end),
-        };
-        let proven = self.call(plan).await?.proven("RentMachine", "Relet", |event| {
+        let proven = done.proven("RentMachine", "Relet", |event| {
             Ok(Relet {
                 rent_id: RentId(event.whole("rent_id", 0)?),
                 added: event.whole("duration", 4)?,
@@ -350,21 +273,12 @@ impl RentalChain for Wallet {
         amount: Planck,
         ceiling: Planck,
     ) -> Result<Proven<Transferred>, CallError> {
-        let arguments = Composite::named([
-            ("dest", Value::unnamed_variant("Id", [Value::from_bytes(to.0)])),
-            ("value", Value::u128(amount.0)),
-        ]);
-        let plan = Plan {
-            pallet: "Balances",
-            name: "transfer_keep_alive",
-            arguments,
-            purpose: "transfer".to_owned(),
-            cost: Planck::ZERO,
-            ceiling,
-            beside: amount,
-            deadline: None,
+        let purpose = format!("transfer/{}/{amount}", keys::to_hex(&to.0));
+        let done = match self.signing()?.done_before(&purpose).await? {
+            Some(done) => done,
+            None => self.call(plan_transfer(to, amount, ceiling, purpose)).await?,
         };
-        self.call(plan).await?.proven("Balances", "Transfer", |event| {
+        done.proven("Balances", "Transfer", |event| {
             let to = AccountId(event.account("to", 1)?);
             Ok(Transferred { to, amount: Planck(event.number("amount", 2)?) })
         })

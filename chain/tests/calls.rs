@@ -14,7 +14,8 @@ use model_chain::{Devchain, Line, RentalSubject as _, Wallet};
 use nearlight_chain::{Chain, Resumed};
 use serde_json::json;
 use session::rental::{
-    At, BlockNumber, CallError, MachineId, OrderStatus, Planck, PriceError, RentalChain as _,
+    At, BlockNumber, CallError, MachineId, OrderStatus, Planck, PriceError, RentId,
+    RentalChain as _,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,18 +121,113 @@ async fn a_call_that_was_signed_and_not_sent_is_sent_by_the_next_process() {
     let wallet = chain.wallet(Arc::new(pair("//Alice")), left.clone()).await.unwrap();
     let resumed = wallet.resumed().await;
     let [Resumed { purpose, outcome: Ok(block) }] = &resumed[..] else { panic!("{resumed:?}") };
-    assert_eq!(purpose, "rent");
+    assert_eq!(*purpose, format!("rent/{}/1/300", MachineId::of_public_key(&dev.machine)));
     let orders = wallet.orders_of_renter(At::Finalized, &pair("//Alice").account()).await;
     let orders = orders.unwrap().value;
     assert_eq!((orders.len(), orders[0].start), (1, *block));
     assert_eq!(orders[0].status, OrderStatus::Waiting);
+    assert!(wallet.resumed().await.is_empty(), "once");
+    assert_ne!(
+        left.outgoing().await.unwrap()[0].state,
+        OutgoingState::Included,
+        "nobody told of it"
+    );
+    wallet.told().await.unwrap();
     let kept = left.outgoing().await.unwrap();
     assert_eq!((kept[0].state, &kept[0].bytes), (OutgoingState::Included, &signed[0].bytes));
-    assert!(wallet.resumed().await.is_empty(), "once");
+}
+
+/// Where a process that calls is ended.
+#[derive(Clone, Copy, Debug)]
+enum Ended {
+    Signed,
+    InThePool,
+    Included,
+    /// It has the answer, and has told nobody.
+    Answered,
+    Told,
+}
+
+/// Calls, ends the process there, and calls the same again in the next one.
+async fn repeated(ended: Ended) {
+    let dev = Devchain::start(&[]);
+    let line = Arc::new(Line::to(dev.address()).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let (machine, alice) = (MachineId::of_public_key(&dev.machine), pair("//Alice").account());
+    let chain = Chain::connect(options(&dev, &[url(&line)])).await.unwrap();
+    let cut = Arc::clone(&line);
+    let then = move || {
+        if let Ended::Signed = ended {
+            cut.cut();
+        }
+    };
+    let book = outbox(&folder, "outbox");
+    let signer = Arc::new(Meddling { pair: pair("//Alice"), then });
+    let wallet = chain.wallet(signer, book.clone()).await.unwrap();
+    match ended {
+        Ended::InThePool => dev.stall(true),
+        Ended::Included => dev.hold_finality(true),
+        _ => {}
+    }
+    let caller = wallet.clone();
+    let call = tokio::spawn(async move { caller.rent(&machine, 1, 300, PLENTY).await });
+    let waits = async || !book.outgoing().await.unwrap().is_empty();
+    match ended {
+        Ended::Signed => until(waits).await,
+        Ended::InThePool => {
+            let pending = || dev.ask("author_pendingExtrinsics", &json!([]));
+            until(async || pending().as_array().is_some_and(|calls| calls.len() == 1)).await;
+        }
+        Ended::Included => {
+            let made = async || wallet.orders_of_renter(At::Best, &alice).await.unwrap().value;
+            until(async || !made().await.is_empty()).await;
+        }
+        Ended::Answered | Ended::Told => until(async || call.is_finished()).await,
+    }
+    if let Ended::Told = ended {
+        wallet.told().await.unwrap();
+    }
+    call.abort();
+    let _ = call.await;
+    drop((wallet, chain, book));
+    let path = folder.path().join("outbox");
+    let mut left = None;
+    until(async || {
+        left = Ledger::open(&path, ledger::Options::default()).ok();
+        left.is_some()
+    })
+    .await;
+    dev.stall(false);
+    dev.hold_finality(false);
+    if let Ended::InThePool = ended {
+        dev.blocks(1);
+    }
+    let chain = Chain::connect(options(&dev, &[&dev.url])).await.unwrap();
+    let signer = Arc::new(pair("//Alice"));
+    let wallet = chain.wallet(signer, left.clone().unwrap()).await.unwrap();
+    let nonce = || dev.ask("system_accountNextIndex", &json!([keys::ss58::encode(&alice, 42)]));
+    let again = wallet.rent(&machine, 1, 300, PLENTY).await.unwrap();
+    let is_told = matches!(ended, Ended::Told);
+    let orders = wallet.orders_of_renter(At::Finalized, &alice).await.unwrap().value;
+    assert_eq!((again.earlier, orders.len()), (!is_told, 1 + usize::from(is_told)), "{ended:?}");
+    assert_eq!(nonce(), json!(orders.len()), "{ended:?}");
+    assert!(orders.iter().any(|order| order.rent_id == again.event.rent_id));
+    // Whoever calls once more means it.
+    let more = wallet.rent(&machine, 1, 300, PLENTY).await.unwrap();
+    assert!(!more.earlier && more.event.rent_id > again.event.rent_id);
+    // Another call is another.
+    assert!(!wallet.confirm(again.event.rent_id, PLENTY).await.unwrap().earlier);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_repeats_a_call_whose_end_nobody_told_pays_once() {
+    for ended in [Ended::Signed, Ended::InThePool, Ended::Included, Ended::Answered, Ended::Told] {
+        repeated(ended).await;
+    }
 }
 
 /// A call that was included while its process was away, and 300 blocks since; nodes keep 256 states.
-async fn away(confirmed: bool) -> (Vec<Resumed>, OutgoingState) {
+async fn away(confirmed: bool) -> (Vec<Resumed>, OutgoingState, CallError) {
     let cut = Cut::start().await;
     let call = cut.rent().await;
     let (dev, left, folder) = cut.ended(call).await;
@@ -151,20 +247,26 @@ async fn away(confirmed: bool) -> (Vec<Resumed>, OutgoingState) {
     dev.blocks(300);
     let wallet = chain.wallet(Arc::new(pair("//Alice")), left.clone()).await.unwrap();
     let resumed = wallet.resumed().await;
-    (resumed, left.outgoing().await.unwrap()[0].state)
+    let machine = MachineId::of_public_key(&dev.machine);
+    let again = wallet.rent(&machine, 1, 300, PLENTY).await.unwrap_err();
+    wallet.told().await.unwrap();
+    (resumed, left.outgoing().await.unwrap()[0].state, again)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_long_away_an_order_that_is_there_shows_what_made_it() {
-    let (resumed, state) = away(true).await;
-    assert!(matches!(&resumed[..], [Resumed { outcome: Ok(_), .. }]), "{resumed:?}");
+    let (resumed, state, again) = away(true).await;
+    let [Resumed { outcome: Ok(block), .. }] = resumed[..] else { panic!("{resumed:?}") };
+    let order = Some(RentId(0));
+    assert_eq!(again, CallError::DoneBefore { block, order }, "it is not made anew");
     assert_eq!(state, OutgoingState::Included);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_long_away_what_nothing_shows_any_more_is_unproven() {
-    let (resumed, state) = away(false).await;
+    let (resumed, state, again) = away(false).await;
     assert_eq!(resumed[0].outcome, Err(CallError::Unproven));
+    assert_eq!(again, CallError::PerhapsDone, "it is not made anew");
     assert_eq!(state, OutgoingState::Included, "that it was in a block is known");
 }
 

@@ -14,7 +14,7 @@ use model_chain::{Devchain, Line, RentalSubject as _, Wallet};
 use nearlight_chain::{Chain, WalletError};
 use serde_json::json;
 use session::rental::{
-    At, BlockHash, CallError, ChainError, HeadEvent, MachineId, MachineStatus, Planck,
+    At, BlockHash, CallError, ChainError, Futile, HeadEvent, MachineId, MachineStatus, Planck,
     RentalChain as _,
 };
 use subxt::ext::frame_decode::storage::encode_storage_key_prefix;
@@ -192,5 +192,6 @@ async fn a_machine_that_is_forced_out_is_gone() {
     let is_gone = |status| status == MachineStatus::Exit;
     assert!(seen.is_none_or(|machine| is_gone(machine.status)));
     let refused = renter.rent(&machine, 1, 300, PLENTY).await;
-    assert!(matches!(refused, Err(CallError::Rejected(_))), "{refused:?}");
+    let why = Futile::NoMachine(machine);
+    assert_eq!(refused, Err(CallError::Futile(why)));
 }

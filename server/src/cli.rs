@@ -95,6 +95,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match execute(&arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<rented::Said>() => ExitCode::FAILURE,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "nearlight: {error:#}");
             ExitCode::FAILURE

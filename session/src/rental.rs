@@ -13,6 +13,7 @@
 
 mod amount;
 mod chain;
+pub mod futile;
 mod price;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use chain::{
     At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Head, HeadEvent,
     Heads, Proven, Rejection, Relet, RentalChain, Rented, Reported, Seen, Transferred,
 };
+pub use futile::Futile;
 pub use price::{PriceError, PriceInputs, Quote};
 
 /// Blocks of 6 s in a day: what the chain prices by.
@@ -224,6 +226,19 @@ pub enum MachineStatus {
     Exit,
     /// Not there yet: being registered or audited.
     Preparing,
+}
+
+impl MachineStatus {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Rented => "rented",
+            Self::Offline => "offline",
+            Self::Exit => "gone",
+            Self::Preparing => "not there yet",
+        }
+    }
 }
 
 /// A machine as the chain has it.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use chain::{Chain, Options, Resumed};
+use chain::{Chain, Options, Resumed, Wallet};
 use keys::{Signer, ss58, to_hex};
 use ledger::Ledger;
-use session::rental::{AccountId, BlockHash, ChainError, RentalChain};
+use session::rental::{AccountId, BlockHash, CallError, ChainError, RentalChain};
 
 use super::Connect;
 use crate::config;
@@ -26,31 +26,54 @@ pub(super) fn reader(config: &config::Chain) -> Connect {
     })
 }
 
-/// The chain as a wallet sees it, or somebody who signs nothing. What a wallet has signed is kept in its outbox before it is
-/// sent, and what an earlier command left there is waited for first.
-///
-/// # Errors
-/// When no node answers, the outbox is another command's, or the key must not be used there.
-pub(super) async fn wallet(
-    config: &config::Chain,
-    signer: Option<Arc<dyn Signer>>,
-) -> Result<Arc<dyn RentalChain>> {
-    let chain = Chain::connect(options(config)).await?;
-    let Some(signer) = signer else { return Ok(Arc::new(chain.reader())) };
-    let folder = outbox(&signer.account(), &chain.identity().genesis)?;
-    let opened = tokio::task::spawn_blocking(move || {
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        anyhow::Ok(Ledger::open(&folder.join("outbox.sqlite"), ledger::Options::default())?)
-    });
-    let wallet = chain.wallet(signer, opened.await??).await?;
-    for Resumed { purpose, outcome } in wallet.resumed().await {
-        let came = match outcome {
-            Ok(block) => format!("an earlier call ({purpose}) is in the final block {block}"),
-            Err(error) => format!("an earlier call ({purpose}) did nothing: {error}"),
-        };
-        writeln!(std::io::stderr(), "nearlight: {came}")?;
+/// The chain for one command.
+pub(super) struct Connection(Wallet);
+
+impl Connection {
+    /// The chain as a wallet sees it, or somebody who signs nothing. What a wallet has signed is kept in its outbox before it is
+    /// sent. What an earlier command left there is waited for first, and told; the same command again is answered with it.
+    ///
+    /// # Errors
+    /// When no node answers, the outbox is another command's, or the key must not be used there.
+    pub(super) async fn open(
+        config: &config::Chain,
+        signer: Option<Arc<dyn Signer>>,
+    ) -> Result<Self> {
+        let chain = Chain::connect(options(config)).await?;
+        let Some(signer) = signer else { return Ok(Self(chain.reader())) };
+        let folder = outbox(&signer.account(), &chain.identity().genesis)?;
+        let opened = tokio::task::spawn_blocking(move || {
+            fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+            anyhow::Ok(Ledger::open(&folder.join("outbox.sqlite"), ledger::Options::default())?)
+        });
+        let wallet = chain.wallet(signer, opened.await??).await?;
+        for Resumed { purpose, outcome } in wallet.resumed().await {
+            let came = match outcome {
+                Ok(block) => format!("an earlier call ({purpose}) is in the final block {block}"),
+                Err(CallError::Unproven) => {
+                    format!(
+                        "an earlier call ({purpose}) may have done its work: {}",
+                        CallError::Unproven
+                    )
+                }
+                Err(error) => format!("an earlier call ({purpose}) did nothing: {error}"),
+            };
+            writeln!(std::io::stderr(), "nearlight: {came}")?;
+        }
+        Ok(Self(wallet))
     }
-    Ok(Arc::new(wallet))
+
+    pub(super) fn chain(&self) -> &dyn RentalChain {
+        &self.0
+    }
+
+    /// To be called when whoever gave the command knows what came of it: the same command again is then a new one.
+    ///
+    /// # Errors
+    /// When that cannot be written down; the same command again is then answered once more with what was done.
+    pub(super) async fn told(&self) -> Result<()> {
+        Ok(self.0.told().await?)
+    }
 }
 
 fn options(config: &config::Chain) -> Options {

@@ -1,6 +1,6 @@
 //! A rented node, its chain and the renter's commands as processes that can be killed, and what they leave on the disk.
 
-#![allow(unreachable_pub, reason = "a module of one test")]
+#![allow(unreachable_pub, dead_code, reason = "shared by tests, each of which uses a part")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -54,6 +54,7 @@ pub struct World {
     reader: Arc<dyn RentalChain>,
     node: Option<Node>,
     starts: u32,
+    settings: Vec<String>,
     folder: TempDir,
 }
 
@@ -63,6 +64,11 @@ struct Node {
 
 impl World {
     pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these settings of the node beside the usual ones.
+    pub async fn with(settings: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("chain").to_string_lossy().into_owned();
         let dev = tokio::task::block_in_place(|| Devchain::start(&["--data", &data]));
@@ -80,10 +86,16 @@ impl World {
         let pair = Pair::of_seed(Kind::Sr25519, &development_seed("//Alice")).unwrap();
         let account = pair.account();
         let renter = Renter::new(dev.address(), Arc::new(pair));
-        let (node, starts) = (None, 0);
-        let mut world = Self { dev, renter, machine, price, account, reader, node, starts, folder };
+        let (node, starts, settings) = (None, 0, settings.to_vec());
+        let mut world =
+            Self { dev, renter, machine, price, account, reader, node, starts, settings, folder };
         world.start_node().await;
         world
+    }
+
+    /// The chain, for whoever only looks.
+    pub fn reader(&self) -> &dyn RentalChain {
+        &*self.reader
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -114,7 +126,7 @@ impl World {
         let log = self.path(&format!("node-{}.log", self.starts));
         let mut child = Command::new(NEARLIGHT)
             .arg("serve")
-            .args(settings.iter().flat_map(|setting| ["--set", setting]))
+            .args(settings.iter().chain(&self.settings).flat_map(|setting| ["--set", setting]))
             .env("NEARLIGHT_CHAIN__MACHINE_KEY", to_hex(&development_seed("//Machine")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -129,7 +141,8 @@ impl World {
             let serving = lines.map(|mut it| it["fields"].take());
             let mut serving = serving.filter(|it| it["message"] == "serving");
             let url = serving.next()?["url"].as_str()?.to_owned();
-            url.trim_start_matches("http://").trim_end_matches('/').parse().ok()
+            let (_, address) = url.split_once("://")?;
+            address.trim_end_matches('/').parse().ok()
         })
         .await;
         self.renter.node = address;
@@ -153,13 +166,18 @@ impl World {
 
     /// Starts a command of the renter's.
     pub fn command(&self, words: &[String]) -> Child {
+        self.command_of("//Alice", words)
+    }
+
+    /// Starts a command of another account's.
+    pub fn command_of(&self, path: &str, words: &[String]) -> Child {
         let genesis = BlockHash(self.dev.genesis).to_string();
         Command::new(NEARLIGHT)
             .args(words)
             .args(["--rpc", &self.dev.url, "--genesis", &genesis, "--json"])
             .args(["--on", &self.machine.to_string()])
             .args(["--set", &format!("chain.development={genesis}")])
-            .env("NEARLIGHT_WALLET_SEED", to_hex(&development_seed("//Alice")))
+            .env("NEARLIGHT_WALLET_SEED", to_hex(&development_seed(path)))
             .env("XDG_STATE_HOME", self.path("wallets"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -171,7 +189,7 @@ impl World {
     /// Waits for what an earlier command left behind, by one that may cost nothing and so does nothing else.
     pub async fn resume(&self) {
         let nothing =
-            ["rent", "--cards", "1", "--blocks", "100", "--ceiling", "0"].map(str::to_owned);
+            ["rent", "--cards", "1", "--blocks", "300", "--ceiling", "0"].map(str::to_owned);
         let output = finish(self.command(&nothing)).await;
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("the ceiling is 0 DBC"), "{said}");

@@ -4,7 +4,7 @@ use axum::http::Method;
 use model_chain::Wallet;
 use nearlight::rented::cli;
 use serde_json::json;
-use session::rental::Planck;
+use session::rental::{At, Planck};
 
 use crate::PLENTY;
 use crate::common::{self, OPERATOR, ask, until};
@@ -21,20 +21,50 @@ async fn the_command_line_rents_makes_tickets_and_verifies() {
     let words = String::from_utf8(quoted.written(false)).unwrap();
     assert!(words.contains("5.017 DBC (5017000000000000 planck)"), "{words}");
     let odd = cli::quote(chain, &world.machine, 1, 299).await.unwrap_err();
-    assert!(odd.to_string().contains("a multiple of 300"), "{odd}");
+    assert!(odd.to_string().contains("299 blocks are asked for"), "{odd}");
+    let before = chain.balance(At::Best, &world.account).await.unwrap();
+    for (refused, why) in [
+        (
+            cli::rent(chain, &world.machine, 0, 300, PLENTY).await,
+            "grants nothing, and costs 10 DBC",
+        ),
+        (cli::quote(chain, &world.machine, 0, 300).await, "grants nothing, and costs 10 DBC"),
+        (
+            cli::rent(chain, &world.machine, 5, 300, PLENTY).await,
+            "5 graphics cards are asked for, and 4 of the machine's 4 are free",
+        ),
+        (
+            cli::rent(chain, &world.machine, 1, 301, PLENTY).await,
+            "301 blocks are asked for, and an order lasts 300 blocks or a multiple of that",
+        ),
+        (
+            cli::rent(chain, &world.machine, 1, 864_300, PLENTY).await,
+            "864300 blocks are asked for, and an order lasts 864000 blocks at the most",
+        ),
+        (cli::confirm(chain, session::rental::RentId(7), PLENTY).await, "the chain has no order 7"),
+    ] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+    let after = chain.balance(At::Best, &world.account).await.unwrap();
+    assert_eq!(after, before, "no block, and nothing paid");
+    let quoted = cli::quote(chain, &world.machine, 5, 300).await.unwrap();
+    assert!(quoted.json()["refused"].as_str().unwrap().starts_with("5 graphics cards"));
     let dear = cli::rent(chain, &world.machine, 1, 300, Planck(1)).await.unwrap_err();
     assert!(dear.to_string().contains("the ceiling is 0.000000000000001 DBC"), "{dear}");
     let poor = world.chain(Wallet::Poor);
     let poor = cli::rent(poor.as_ref(), &world.machine, 1, 300, PLENTY).await.unwrap_err();
     assert!(poor.to_string().contains("the wallet holds 1 DBC"), "{poor}");
     let rented = cli::rent(chain, &world.machine, 1, 300, PLENTY).await.unwrap();
-    assert_eq!(rented.json()["order"], "1");
+    assert_eq!((&rented.json()["order"], &rented.json()["earlier"]), (&json!("1"), &json!(false)));
+    // What was paid, and not what has come since.
+    assert_eq!(rented.json()["fixed_planck"], Planck::dbc(10).to_string());
     let order = session::rental::RentId(1);
     cli::confirm(chain, order, PLENTY).await.unwrap();
     let more = cli::relet(chain, order, 100, PLENTY).await.unwrap();
     assert_eq!(more.json()["added"], 100);
     let twice = cli::confirm(chain, order, PLENTY).await.unwrap_err();
-    assert!(twice.to_string().contains("not in the state"), "{twice}");
+    assert!(twice.to_string().contains("order 1 is confirmed already, since block"), "{twice}");
     let lapsing = cli::rent(chain, &world.machine, 1, 300, PLENTY).await.unwrap();
     assert_eq!(lapsing.json()["order"], "2");
     world.model.advance(150);
@@ -96,7 +126,7 @@ async fn the_command_line_rents_makes_tickets_and_verifies() {
     assert!(!answer.is_failure(), "{}", answer.json());
     assert!(answer.json()["findings"].as_array().unwrap().iter().all(|it| it["fault"] == false));
     let mut forged = file.clone();
-    forged.records.remove(1);
+    forged.records.remove(0);
     let text = serde_json::to_string(&forged).unwrap();
     assert!(cli::verify(&world.machine, &text).unwrap().is_failure());
     cli::verify(&world.machine, "{}").unwrap_err();

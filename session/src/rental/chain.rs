@@ -13,8 +13,8 @@ use futures_core::Stream;
 use thiserror::Error;
 
 use super::{
-    AccountId, BlockHash, BlockNumber, Machine, MachineId, Order, Perbill, Planck, PriceError,
-    PriceInputs, RentId, UnixMillis,
+    AccountId, BlockHash, BlockNumber, Futile, Machine, MachineId, Order, Perbill, Planck,
+    PriceError, PriceInputs, RentId, UnixMillis,
 };
 
 /// Which chain somebody talks to.
@@ -141,7 +141,7 @@ pub enum Rejection {
     #[error("the machine has not so many free graphics cards")]
     GpuNotEnough,
     /// `OnlyHalfHourAllowed`.
-    #[error("an order lasts a multiple of 300 blocks (half an hour)")]
+    #[error("the chain rents by another step than this")]
     OnlyHalfHourAllowed,
     /// `MachineNotRentable`: neither online nor rented.
     #[error("the machine is offline or not to be rented")]
@@ -156,10 +156,10 @@ pub enum Rejection {
     #[error("the wallet does not hold the rent")]
     InsufficientValue,
     /// `ExpiredConfirm`.
-    #[error("the order can no longer be confirmed: its window of 150 blocks is over")]
+    #[error("the order can no longer be confirmed: its window is over")]
     ExpiredConfirm,
-    /// `NoOrderExist`: not this account's, or not in the state that the call needs.
-    #[error("the order is not this wallet's, or not in the state for this")]
+    /// `NoOrderExist`: not this account's, or not in the state that the call needs. What was so before is refused as [`Futile`].
+    #[error("the order has changed since it was looked at: it is no longer in the state for this")]
     NoOrderExist,
     /// `NotMachineRenter`.
     #[error("the order is another renter's")]
@@ -168,7 +168,7 @@ pub enum Rejection {
     #[error("the machine went offline: the order cannot be confirmed")]
     StatusNotAllowed,
     /// `ReletTooShort`.
-    #[error("an order is prolonged by 100 blocks (ten minutes) at the least")]
+    #[error("the order was to be prolonged by less than the chain allows")]
     ReletTooShort,
     /// `GetMachinePriceFailed`.
     #[error("the chain could not price the machine")]
@@ -220,6 +220,22 @@ pub enum CallError {
         "the chain has no order {0} now: it was not confirmed within its window, has ended, or never was"
     )]
     NoOrder(RentId),
+    /// The chain would refuse the call, or take a fee and do nothing; nothing was sent.
+    #[error(transparent)]
+    Futile(#[from] Futile),
+    /// An earlier process had signed the same call, and it is done; nothing was sent. What it cost can no longer be read.
+    #[error("an earlier run of this did it in block {block}{}: what it cost can no longer be read", of(order.as_ref()))]
+    DoneBefore {
+        /// The block.
+        block: BlockNumber,
+        /// The order that it made or confirmed.
+        order: Option<RentId>,
+    },
+    /// An earlier process had signed the same call, and nothing can show any more whether it is done; nothing was sent.
+    #[error(
+        "an earlier run of this was signed, and it cannot be shown any more whether it was done: look at the orders, then repeat it"
+    )]
+    PerhapsDone,
     /// The chain refused the call. The network's fee is paid, and the fixed fee where the chain had taken it.
     #[error(transparent)]
     Rejected(#[from] Rejection),
@@ -240,6 +256,10 @@ pub enum CallError {
     Unkept(String),
 }
 
+fn of(order: Option<&RentId>) -> String {
+    order.map(|order| format!(", order {order}")).unwrap_or_default()
+}
+
 /// A call's event in a finalized block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proven<T> {
@@ -249,6 +269,8 @@ pub struct Proven<T> {
     pub hash: BlockHash,
     /// What the network took for the transaction.
     pub network_fee: Planck,
+    /// An earlier process had made the call, and was not there to tell of it: nothing was signed or paid anew.
+    pub earlier: bool,
     /// What the event says.
     pub event: T,
 }
@@ -264,6 +286,8 @@ pub struct Rented {
     pub blocks: u32,
     /// What is held for it.
     pub fee: Planck,
+    /// What was paid beside it, whatever becomes of the order.
+    pub fixed: Planck,
 }
 
 /// `ConfirmRent`.
@@ -303,6 +327,9 @@ pub struct Reported {
 }
 
 /// A chain on which machines are rented, as this account of ours sees it.
+///
+/// A call that would be of no use is refused by what is read before ([`Futile`]), and costs nothing. One that an earlier process had
+/// signed and not told the end of is not made twice: whoever makes the same call again is told of the earlier one.
 #[async_trait]
 pub trait RentalChain: Send + Sync {
     /// Which chain it is, as checked when the connection was made.

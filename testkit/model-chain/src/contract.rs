@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use session::rental::{
-    AccountId, At, Balance, BlockNumber, CallError, HeadEvent, Machine, MachineId, MachineStatus,
-    Order, OrderStatus, Planck, PriceError, Rejection, RentId, RentalChain,
+    AccountId, At, Balance, BlockNumber, CallError, Futile, HeadEvent, Machine, MachineId,
+    MachineStatus, Order, OrderStatus, Planck, PriceError, Proven, RentId, RentalChain,
 };
 
 use crate::model::ModelChain;
@@ -81,14 +81,12 @@ pub async fn rental_contract(subject: &dyn RentalSubject) {
     };
     suite.what_is_there_is_read().await;
     suite.the_price_is_predicted_to_the_planck().await;
-    suite.what_cannot_be_rented_is_refused_and_costs_no_rent().await;
+    suite.what_cannot_be_rented_is_refused_and_costs_nothing().await;
     suite.ceilings_and_empty_wallets_send_nothing().await;
     suite.orders_get_the_lowest_free_cards().await;
     suite.an_order_is_confirmed_by_its_renter_until_its_last_block().await;
     suite.an_order_that_nobody_confirms_lapses().await;
     suite.an_order_is_prolonged_and_ends_in_its_block().await;
-    suite.calls_that_do_nothing_are_no_success().await;
-    suite.an_order_is_cut_to_the_longest().await;
     suite.a_machine_that_is_offline_is_not_rented_and_not_confirmed().await;
     suite.money_is_sent_exactly().await;
     suite.heads_come_in_order().await;
@@ -136,6 +134,7 @@ impl Suite<'_> {
             let rented = rented.expect("rented");
             assert_eq!(rented.event.fee, quote.rent, "the fee is what was predicted");
             assert_eq!((rented.event.gpus, rented.event.blocks), (cards, blocks));
+            assert_eq!((rented.event.fixed, rented.earlier), (quote.fixed, false));
             let held = self.balance(Wallet::Renter).await;
             let gone = before.free.0 - held.free.0;
             assert_eq!(gone, quote.total.0 + rented.network_fee.0, "nothing else is taken");
@@ -164,21 +163,29 @@ impl Suite<'_> {
         }
     }
 
-    async fn what_cannot_be_rented_is_refused_and_costs_no_rent(&self) {
+    async fn what_cannot_be_rented_is_refused_and_costs_nothing(&self) {
         let unknown = MachineId::of_public_key(&[0x55; 32]);
-        for (machine, cards, blocks, rejection) in [
-            (unknown, 1, 300, Rejection::Unknown),
-            (self.machine, 5, 300, Rejection::GpuNotEnough),
-            (self.machine, 1, 299, Rejection::OnlyHalfHourAllowed),
+        let longest = self.renter.limits(At::Best).await.expect("limits").value.longest;
+        let beyond = longest + 300;
+        for (machine, cards, blocks, why) in [
+            (unknown, 1, 300, Futile::NoMachine(unknown)),
+            (self.machine, 5, 300, Futile::Cards { asked: 5, free: 4, all: 4 }),
+            (self.machine, u32::MAX, 300, Futile::Cards { asked: u32::MAX, free: 4, all: 4 }),
+            (self.machine, 1, 0, Futile::Step { asked: 0, step: 300 }),
+            (self.machine, 1, 299, Futile::Step { asked: 299, step: 300 }),
+            (self.machine, 1, 301, Futile::Step { asked: 301, step: 300 }),
+            (self.machine, 1, beyond, Futile::TooLong { asked: beyond, longest }),
         ] {
-            let before = self.balance(Wallet::Renter).await;
-            let refused = self.renter.rent(&machine, cards, blocks, PLENTY).await;
-            assert_eq!(refused, Err(CallError::Rejected(rejection)));
-            let after = self.balance(Wallet::Renter).await;
-            assert_eq!(after.reserved, before.reserved);
-            // The network's fee, and no DBC of the fixed one.
-            assert!(before.free.0 - after.free.0 < Planck::dbc(1).0);
+            self.futile(why, Wallet::Renter, self.renter.rent(&machine, cards, blocks, PLENTY))
+                .await;
         }
+        let no = RentId(u64::MAX);
+        let before = self.balance(Wallet::Renter).await;
+        let confirm = self.renter.confirm(no, PLENTY).await.map(|_| ());
+        let relet = self.renter.relet(no, 100, PLENTY).await.map(|_| ());
+        let none = Err(CallError::NoOrder(no));
+        assert_eq!((confirm, relet), (none.clone(), none));
+        assert_eq!(self.balance(Wallet::Renter).await, before, "nothing was sent");
         let nobody = self.subject.of(Wallet::Nobody);
         let refused = nobody.rent(&self.machine, 1, 300, PLENTY).await;
         assert!(matches!(refused, Err(CallError::Unsigned(_))), "{refused:?}");
@@ -215,8 +222,8 @@ impl Suite<'_> {
         let cards = async |id| self.order(id).await.expect("there").slots.as_slice().to_vec();
         assert_eq!((cards(one).await, cards(two).await), (vec![0, 1], vec![2]));
         assert_eq!(self.machine().await.rented_gpus, 3);
-        let refused = self.other.rent(&self.machine, 2, 300, PLENTY).await;
-        assert_eq!(refused, Err(CallError::Rejected(Rejection::GpuNotEnough)));
+        let why = Futile::Cards { asked: 2, free: 1, all: 4 };
+        self.futile(why, Wallet::Other, self.other.rent(&self.machine, 2, 300, PLENTY)).await;
         self.end(one).await;
         self.end(two).await;
         // Nothing is rented, for the fixed fee: the chain allows it.
@@ -228,8 +235,8 @@ impl Suite<'_> {
 
     async fn an_order_is_confirmed_by_its_renter_until_its_last_block(&self) {
         let id = self.rent(&*self.renter, 1).await;
-        let refused = self.other.confirm(id, PLENTY).await;
-        assert_eq!(refused, Err(CallError::Rejected(Rejection::NoOrderExist)));
+        let foreign = Futile::Foreign(id);
+        self.futile(foreign, Wallet::Other, self.other.confirm(id, PLENTY)).await;
         let start = self.order(id).await.expect("there").start;
         // The call is in the block after the one that is best when it is made.
         self.advance_to(start.after(149)).await;
@@ -238,8 +245,8 @@ impl Suite<'_> {
         assert_eq!(confirmed.block, start.after(150));
         let order = self.order(id).await.expect("there");
         assert_eq!((order.status, order.confirmed), (OrderStatus::Renting, confirmed.block));
-        let again = self.renter.confirm(id, PLENTY).await;
-        assert_eq!(again, Err(CallError::Rejected(Rejection::NoOrderExist)));
+        let again = Futile::Confirmed { order: id, since: confirmed.block };
+        self.futile(again, Wallet::Renter, self.renter.confirm(id, PLENTY)).await;
         self.end(id).await;
     }
 
@@ -267,14 +274,21 @@ impl Suite<'_> {
 
     async fn an_order_is_prolonged_and_ends_in_its_block(&self) {
         let id = self.rent(&*self.renter, 2).await;
-        let waiting = self.renter.relet(id, 100, PLENTY).await;
-        assert_eq!(waiting, Err(CallError::Rejected(Rejection::NoOrderExist)));
+        let waiting = self.renter.relet(id, 100, PLENTY);
+        self.futile(Futile::Unconfirmed(id), Wallet::Renter, waiting).await;
         self.renter.confirm(id, PLENTY).await.expect("confirmed");
-        let short = self.renter.relet(id, 99, PLENTY).await;
-        assert_eq!(short, Err(CallError::Rejected(Rejection::ReletTooShort)));
-        let foreign = self.other.relet(id, 100, PLENTY).await;
-        assert_eq!(foreign, Err(CallError::Rejected(Rejection::NotMachineRenter)));
+        for asked in [0, 99] {
+            let short = Futile::TooShort { asked, least: 100 };
+            self.futile(short, Wallet::Renter, self.renter.relet(id, asked, PLENTY)).await;
+        }
+        let foreign = self.other.relet(id, 100, PLENTY);
+        self.futile(Futile::Foreign(id), Wallet::Other, foreign).await;
         let end = self.order(id).await.expect("there").end;
+        let best = self.renter.limits(At::Best).await.expect("read").head.number;
+        // Its end is sixty days after the block that prolongs it, at the most.
+        let most = best.after(1 + 864_000).since(end);
+        let far = Futile::TooFar { order: id, asked: most + 1, most };
+        self.futile(far, Wallet::Renter, self.renter.relet(id, most + 1, PLENTY)).await;
         let inputs = self.renter.price_inputs(At::Best, &self.machine).await.expect("read");
         let quote = inputs.value.expect("priced").relet(2, 101).expect("a price");
         let before = self.balance(Wallet::Renter).await;
@@ -295,34 +309,23 @@ impl Suite<'_> {
         assert_eq!(self.balance(Wallet::Renter).await, before, "nothing was sent");
     }
 
-    async fn calls_that_do_nothing_are_no_success(&self) {
-        let nothing = self.renter.rent(&self.machine, 1, 0, PLENTY).await;
-        assert_eq!(nothing, Err(CallError::NoEvent));
-        self.lists(RentId(u64::MAX), false).await;
-    }
-
-    async fn an_order_is_cut_to_the_longest(&self) {
-        let longest = self.renter.limits(At::Best).await.expect("limits").value.longest;
-        let rented = self.renter.rent(&self.machine, 1, longest + 300, PLENTY).await;
-        let rented = rented.expect("rented");
-        assert_eq!(rented.event.blocks, longest, "cut without a word");
-        let start = rented.block;
-        self.advance_to(start.after(150)).await;
-        assert_eq!(self.order(rented.event.rent_id).await, None);
-    }
-
     async fn a_machine_that_is_offline_is_not_rented_and_not_confirmed(&self) {
         let id = self.rent(&*self.renter, 1).await;
         let controller = self.subject.of(Wallet::Controller);
-        let foreign = self.renter.report_offline(&self.machine, PLENTY).await;
-        assert!(matches!(foreign, Err(CallError::Rejected(_))), "{foreign:?}");
+        let foreign = self.renter.report_offline(&self.machine, PLENTY);
+        self.futile(Futile::NotController, Wallet::Renter, foreign).await;
+        let (rented, there) =
+            (MachineStatus::Rented, controller.report_online(&self.machine, PLENTY));
+        let why = Futile::Report { status: rented, online: true };
+        self.futile(why, Wallet::Controller, there).await;
         let told = controller.report_offline(&self.machine, PLENTY).await.expect("reported");
         assert_eq!(told.event.machine, self.machine);
-        assert_eq!(self.machine().await.status, MachineStatus::Offline);
-        let refused = self.other.rent(&self.machine, 1, 300, PLENTY).await;
-        assert_eq!(refused, Err(CallError::Rejected(Rejection::MachineNotRentable)));
-        let refused = self.renter.confirm(id, PLENTY).await;
-        assert_eq!(refused, Err(CallError::Rejected(Rejection::StatusNotAllowed)));
+        let status = MachineStatus::Offline;
+        assert_eq!(self.machine().await.status, status);
+        let why = Futile::NotRentable(status);
+        self.futile(why, Wallet::Other, self.other.rent(&self.machine, 1, 300, PLENTY)).await;
+        let why = Futile::Away { order: id, status };
+        self.futile(why, Wallet::Renter, self.renter.confirm(id, PLENTY)).await;
         controller.report_online(&self.machine, PLENTY).await.expect("reported");
         self.renter.confirm(id, PLENTY).await.expect("confirmed");
         self.end(id).await;
@@ -372,6 +375,22 @@ impl Suite<'_> {
         let now = self.renter.limits(At::Finalized).await.expect("read").head;
         assert_eq!(Some((now.number, now.hash)), before);
         assert!(now.time >= best.time);
+    }
+
+    /// A call that is refused for this reason before anything is signed: no block comes, and nothing is paid.
+    async fn futile<T: std::fmt::Debug + PartialEq>(
+        &self,
+        why: Futile,
+        who: Wallet,
+        call: impl Future<Output = Result<Proven<T>, CallError>>,
+    ) {
+        let before = (self.balance(who).await, self.best().await);
+        assert_eq!(call.await, Err(CallError::Futile(why)));
+        assert_eq!((self.balance(who).await, self.best().await), before, "{why}: nothing was sent");
+    }
+
+    async fn best(&self) -> BlockNumber {
+        self.renter.limits(At::Best).await.expect("read").head.number
     }
 
     async fn quote(&self, cards: u32, blocks: u32) -> Result<session::rental::Quote, PriceError> {

@@ -8,14 +8,14 @@ use futures::stream;
 use session::rental::{
     AccountId, BLOCKS_PER_DAY, Balance, BlockHash, BlockNumber, ChainLimits, GpuSlots, Head,
     HeadEvent, Heads, Machine, MachineId, MachineStatus, Order, OrderStatus, Perbill, Planck,
-    PriceInputs, Rejection, RentId, UnixMillis,
+    PriceInputs, Rejection, RentId, UnixMillis, futile,
 };
 
 use crate::contract::Wallet;
 
 /// What the network takes for any call.
 pub(crate) const NETWORK_FEE: Planck = Planck(150_000_000_000);
-pub(crate) const CONFIRM_WINDOW: u32 = 150;
+const CONFIRM_WINDOW: u32 = 150;
 const RENT_STEP: u32 = 300;
 const SHORTEST_RELET: u32 = 100;
 const SLOT_MS: u64 = 6_000;
@@ -312,6 +312,10 @@ impl Inner {
 }
 
 impl State {
+    pub(crate) fn machine(&self, id: &MachineId) -> Option<&Machine> {
+        self.machine.as_ref().filter(|machine| machine.id == *id)
+    }
+
     pub(crate) fn balance(&mut self, account: AccountId) -> &mut Balance {
         self.balances.entry(account).or_default()
     }
@@ -336,8 +340,7 @@ impl State {
         blocks: u32,
     ) -> Result<Option<(RentId, u32, Planck)>, Rejection> {
         let now = self.head.number;
-        let machine = self.machine.clone().filter(|machine| machine.id == *id);
-        let machine = machine.ok_or(Rejection::Unknown)?;
+        let machine = self.machine(id).cloned().ok_or(Rejection::Unknown)?;
         if machine.gpus == 0 || blocks == 0 {
             return Ok(None);
         }
@@ -428,7 +431,7 @@ impl State {
         if order.status != OrderStatus::Renting {
             return Err(Rejection::NoOrderExist);
         }
-        let end = order.end.after(blocks).min(now.after(self.limits.longest));
+        let end = order.end.after(blocks).min(now.after(futile::RELET_HORIZON));
         let added = end.since(order.end);
         if added == 0 {
             return Ok(None);

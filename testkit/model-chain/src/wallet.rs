@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use session::rental::{
-    AccountId, At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Heads,
-    Machine, MachineId, Order, OrderStatus, Planck, PriceInputs, Proven, Rejection, Relet, RentId,
-    RentalChain, Rented, Reported, Seen, Transferred,
+    AccountId, At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Futile,
+    Heads, Machine, MachineId, Order, Planck, PriceInputs, Proven, Rejection, Relet, RentId,
+    RentalChain, Rented, Reported, Seen, Transferred, futile,
 };
 
 use crate::contract::Wallet;
-use crate::model::{CONFIRM_WINDOW, ModelChain, NETWORK_FEE, State};
+use crate::model::{ModelChain, NETWORK_FEE, State};
 
 /// The model, and who signs.
 pub(crate) struct ModelWallet {
@@ -31,6 +31,16 @@ impl ModelWallet {
         Seen { head: state.head, value: read(state) }
     }
 
+    fn signer(&self) -> Result<AccountId, CallError> {
+        self.account.ok_or_else(|| CallError::Unsigned("there is no key".to_owned()))
+    }
+
+    fn reports(&self, machine: &MachineId, online: bool) -> Result<(), CallError> {
+        let found = self.read(At::Best, |state| state.machine(machine).cloned()).value;
+        let found = found.ok_or(Futile::NoMachine(*machine))?;
+        Ok(futile::report(&found, &self.signer()?, online)?)
+    }
+
     /// Sends a call of which `predicted` leaves the wallet or is held, the network's fee included, if that is within the
     /// ceiling and the wallet has it. The call is in the next block, and what it answers is what its event says.
     fn call<T>(
@@ -39,8 +49,7 @@ impl ModelWallet {
         ceiling: Planck,
         call: impl FnOnce(&mut State, AccountId) -> Result<Option<T>, Rejection>,
     ) -> Result<Proven<T>, CallError> {
-        let account =
-            self.account.ok_or_else(|| CallError::Unsigned("there is no key".to_owned()))?;
+        let account = self.signer()?;
         let predicted = cost.checked_add(NETWORK_FEE).unwrap_or(Planck(u128::MAX));
         self.affordable(account, predicted, ceiling)?;
         let mut inner = self.chain.lock();
@@ -55,7 +64,8 @@ impl ModelWallet {
         });
         match event? {
             Some(event) => {
-                Ok(Proven { block: head.number, hash: head.hash, network_fee: NETWORK_FEE, event })
+                let (block, hash, network_fee) = (head.number, head.hash, NETWORK_FEE);
+                Ok(Proven { block, hash, network_fee, earlier: false, event })
             }
             None => Err(CallError::NoEvent),
         }
@@ -95,7 +105,7 @@ impl RentalChain for ModelWallet {
     }
 
     async fn machine(&self, at: At, id: &MachineId) -> Result<Seen<Option<Machine>>, ChainError> {
-        Ok(self.read(at, |state| state.machine.clone().filter(|machine| machine.id == *id)))
+        Ok(self.read(at, |state| state.machine(id).cloned()))
     }
 
     async fn orders_of_machine(
@@ -148,14 +158,18 @@ impl RentalChain for ModelWallet {
         blocks: u32,
         ceiling: Planck,
     ) -> Result<Proven<Rented>, CallError> {
-        let (price, limits) = self.read(At::Best, |state| (state.price, state.limits)).value;
-        let quote = price.quote(gpus, blocks.min(limits.longest))?;
+        self.signer()?;
+        let read = |state: &State| (state.price, state.limits, state.machine(machine).cloned());
+        let (price, limits, found) = self.read(At::Best, read).value;
+        futile::rent(&found.ok_or(Futile::NoMachine(*machine))?, &limits, gpus, blocks)?;
+        let quote = price.quote(gpus, blocks)?;
         let proven = self.call(quote.total, ceiling, |state, renter| {
-            let rented = state.rent(renter, machine, gpus, blocks)?;
-            Ok(rented.map(|(rent_id, blocks, fee)| Rented { rent_id, gpus, blocks, fee }))
+            let (fixed, rented) =
+                (state.limits.fixed_fee, state.rent(renter, machine, gpus, blocks)?);
+            Ok(rented.map(|(rent_id, blocks, fee)| Rented { rent_id, gpus, blocks, fee, fixed }))
         })?;
-        let Rented { rent_id, fee, .. } = proven.event;
-        let paid = fee.checked_add(limits.fixed_fee).and_then(|paid| paid.checked_add(NETWORK_FEE));
+        let Rented { rent_id, fee, fixed, .. } = proven.event;
+        let paid = fee.checked_add(fixed).and_then(|paid| paid.checked_add(NETWORK_FEE));
         if paid.is_none_or(|paid| paid > ceiling) {
             return Err(CallError::CameAboveCeiling { rent_id, fee, ceiling });
         }
@@ -167,12 +181,14 @@ impl RentalChain for ModelWallet {
         order: RentId,
         ceiling: Planck,
     ) -> Result<Proven<Confirmed>, CallError> {
-        let seen = self.read(At::Best, |state| state.orders.get(&order).map(|it| it.0.clone()));
-        let found = seen.value.ok_or(CallError::NoOrder(order))?;
-        let late = seen.head.number >= found.start.after(CONFIRM_WINDOW);
-        if found.status == OrderStatus::Waiting && late {
-            return Err(Rejection::ExpiredConfirm.into());
-        }
+        let account = self.signer()?;
+        let seen = self.read(At::Best, |state| {
+            let found = state.orders.get(&order).map(|(order, _)| order.clone())?;
+            let machine = state.machine(&found.machine).cloned();
+            Some((found, machine, state.limits))
+        });
+        let (found, machine, limits) = seen.value.ok_or(CallError::NoOrder(order))?;
+        futile::confirm(&found, machine.as_ref(), &limits, &account, seen.head.number)?;
         self.call(Planck::ZERO, ceiling, |state, renter| {
             state.confirm(renter, order).map(|fee| Some(Confirmed { rent_id: order, fee }))
         })
@@ -184,13 +200,14 @@ impl RentalChain for ModelWallet {
         blocks: u32,
         ceiling: Planck,
     ) -> Result<Proven<Relet>, CallError> {
-        let (price, gpus) = self
-            .read(At::Best, |state| {
-                let gpus = state.orders.get(&order).map(|(order, _)| order.slots.count() as u32);
-                (state.price, gpus)
-            })
-            .value;
-        let cost = price.relet(gpus.ok_or(CallError::NoOrder(order))?, blocks)?.total;
+        let account = self.signer()?;
+        let seen = self.read(At::Best, |state| {
+            let found = state.orders.get(&order).map(|(order, _)| order.clone())?;
+            Some((found, state.price, state.limits))
+        });
+        let (found, price, limits) = seen.value.ok_or(CallError::NoOrder(order))?;
+        futile::relet(&found, &limits, &account, blocks, seen.head.number)?;
+        let cost = price.relet(found.slots.count() as u32, blocks)?.total;
         self.call(cost, ceiling, |state, renter| {
             let relet = state.relet(renter, order, blocks)?;
             Ok(relet.map(|(added, fee)| Relet { rent_id: order, added, fee }))
@@ -203,8 +220,7 @@ impl RentalChain for ModelWallet {
         amount: Planck,
         ceiling: Planck,
     ) -> Result<Proven<Transferred>, CallError> {
-        let account =
-            self.account.ok_or_else(|| CallError::Unsigned("there is no key".to_owned()))?;
+        let account = self.signer()?;
         // The ceiling is for the network's fee; the amount is what was asked for.
         self.affordable(account, NETWORK_FEE, ceiling)?;
         let all = amount.checked_add(NETWORK_FEE).unwrap_or(Planck(u128::MAX));
@@ -220,6 +236,7 @@ impl RentalChain for ModelWallet {
         machine: &MachineId,
         ceiling: Planck,
     ) -> Result<Proven<Reported>, CallError> {
+        self.reports(machine, true)?;
         self.call(Planck::ZERO, ceiling, |state, who| {
             state.report(who, machine, true).map(|()| Some(Reported { machine: *machine }))
         })
@@ -230,6 +247,7 @@ impl RentalChain for ModelWallet {
         machine: &MachineId,
         ceiling: Planck,
     ) -> Result<Proven<Reported>, CallError> {
+        self.reports(machine, false)?;
         self.call(Planck::ZERO, ceiling, |state, who| {
             state.report(who, machine, false).map(|()| Some(Reported { machine: *machine }))
         })

@@ -1,11 +1,11 @@
 //! What is asked of the chain, and what it answers.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use keys::ss58;
 use serde_json::json;
 use session::rental::{
-    AccountId, At, MachineId, MachineStatus, Order, OrderStatus, Planck, Proven, RentId,
-    RentalChain,
+    AccountId, At, ChainLimits, Futile, MachineId, Order, OrderStatus, Planck, Proven, RentId,
+    RentalChain, futile,
 };
 
 use super::Presence;
@@ -22,16 +22,14 @@ pub async fn quote(
     blocks: u32,
 ) -> Result<Answer> {
     let seen = chain.price_inputs(At::Finalized, machine).await?;
+    let inputs = seen.value.ok_or(Futile::NoMachine(*machine))?;
     let limits = chain.limits(At::Finalized).await?.value;
-    let inputs = seen.value.context("the chain has no such machine")?;
-    ensure!(
-        blocks > 0 && blocks.is_multiple_of(limits.rent_step),
-        "an order lasts a multiple of {} blocks",
-        limits.rent_step
-    );
-    ensure!(blocks <= limits.longest, "the longest order has {} blocks", limits.longest);
+    some(cards, &limits)?;
+    futile::length(&limits, blocks)?;
+    let now = chain.machine(At::Best, machine).await?.value.ok_or(Futile::NoMachine(*machine))?;
+    let refused = futile::rent(&now, &limits, cards, blocks).err();
     let quote = inputs.quote(cards, blocks)?;
-    Ok(Answer::default()
+    let answer = Answer::default()
         .field("machine", "machine", machine.to_string())
         .field("block", "at final block", seen.head.number.0)
         .field("cards", "cards", cards)
@@ -41,7 +39,16 @@ pub async fn quote(
         .amount("fixed", "fixed fee, never given back", quote.fixed)
         .amount("total", "total, and the network's fee beside it", quote.total)
         .amount("burnt", "of the rent is burnt", limits.burn.of(quote.rent))
-        .field("confirm_within", "to be confirmed within blocks", limits.confirm_window))
+        .field("confirm_within", "to be confirmed within blocks", limits.confirm_window);
+    Ok(match refused {
+        Some(why) => answer.field("refused", "now it would be refused", why.to_string()),
+        None => answer,
+    })
+}
+
+/// The chain takes an order of no cards, and the fixed fee for it.
+fn some(cards: u32, limits: &ChainLimits) -> Result<(), Futile> {
+    if cards == 0 { Err(Futile::NoCards { fixed: limits.fixed_fee }) } else { Ok(()) }
 }
 
 /// Rents.
@@ -55,15 +62,16 @@ pub async fn rent(
     blocks: u32,
     ceiling: Planck,
 ) -> Result<Answer> {
+    let limits = chain.limits(At::Best).await?.value;
+    some(cards, &limits)?;
     let proven = chain.rent(machine, cards, blocks, ceiling).await?;
     let event = proven.event;
-    let limits = chain.limits(At::Finalized).await?.value;
     Ok(proof(&proven)
         .field("order", "order", event.rent_id.to_string())
         .field("cards", "cards", event.gpus)
         .field("blocks", "blocks", event.blocks)
         .amount("rent", "rent, held", event.fee)
-        .amount("fixed", "fixed fee, paid", limits.fixed_fee)
+        .amount("fixed", "fixed fee, paid", event.fixed)
         .field(
             "confirm_by",
             "to be confirmed by block",
@@ -104,6 +112,11 @@ pub async fn relet(
 /// The block that proves a call.
 fn proof<T>(proven: &Proven<T>) -> Answer {
     Answer::default()
+        .flag(
+            "earlier",
+            "done by an earlier run of this command, and not once more",
+            proven.earlier,
+        )
         .field("block", "in final block", proven.block.0)
         .field("hash", "hash", proven.hash.to_string())
         .amount("network_fee", "network's fee", proven.network_fee)
@@ -157,17 +170,10 @@ fn listed(block: u32, orders: &[Order]) -> Answer {
 pub async fn machine(chain: &dyn RentalChain, id: &MachineId) -> Result<Answer> {
     let seen = chain.machine(At::Finalized, id).await?;
     let machine = seen.value.context("the chain has no such machine")?;
-    let status = match machine.status {
-        MachineStatus::Online => "online",
-        MachineStatus::Rented => "rented",
-        MachineStatus::Offline => "offline",
-        MachineStatus::Exit => "gone",
-        MachineStatus::Preparing => "not there yet",
-    };
     Ok(Answer::default()
         .field("machine", "machine", machine.id.to_string())
         .field("block", "at final block", seen.head.number.0)
-        .field("status", "status", status)
+        .field("status", "status", machine.status.words())
         .field("cards", "cards", machine.gpus)
         .field("rented", "of them rented", machine.rented_gpus)
         .field("points", "points", machine.calc_point)

@@ -38,6 +38,15 @@ impl Answer {
         self
     }
 
+    /// A yes or no; people read of it only where it is so.
+    pub(super) fn flag(mut self, key: &str, line: &str, is_so: bool) -> Self {
+        if is_so {
+            self.lines.push(line.to_owned());
+        }
+        self.json.insert(key.to_owned(), json!(is_so));
+        self
+    }
+
     /// Things of one kind, a line each.
     pub(super) fn list(mut self, key: &str, items: Vec<(String, Value)>) -> Self {
         let (lines, values): (Vec<_>, Vec<_>) = items.into_iter().unzip();

@@ -4,6 +4,7 @@
 //! planck or as `12.5 DBC`, and written with unit and all digits.
 
 mod acts;
+mod amount;
 mod answer;
 mod receipts;
 mod ticket;
@@ -21,10 +22,12 @@ use session::rental::{AccountId, MachineId, Planck, RentId, RentalChain};
 pub use acts::{
     confirm, machine, orders_of_machine, orders_of_renter, quote, relet, rent, report_machine,
 };
+use amount::amount;
 pub use answer::Answer;
 pub use receipts::verify;
 pub use ticket::{Wish, make};
 
+use super::connect::Connection;
 use crate::cli::Source;
 use crate::config::Chain;
 
@@ -266,6 +269,11 @@ impl Context {
     }
 }
 
+/// Why a command failed, where that is written already.
+#[derive(Debug, thiserror::Error)]
+#[error("what went wrong is said above")]
+pub struct Said;
+
 /// Runs a command and writes its answer.
 ///
 /// # Errors
@@ -273,29 +281,52 @@ impl Context {
 pub fn run(command: &Command) -> Result<()> {
     let context = command.context();
     let chain = context.over(context.source.load()?.chain);
-    let answer = match command {
-        Command::Receipts { what, .. } => read(what, &chain)?,
-        _ => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .context("cannot start the runtime")?;
-            runtime.block_on(on_chain(command, context, &chain))?
-        }
-    };
-    std::io::stdout().lock().write_all(&answer.written(context.json))?;
-    ensure!(!answer.is_failure(), "the receipts cannot be believed");
-    Ok(())
+    if let Command::Receipts { what, .. } = command {
+        let answer = read(what, &chain)?;
+        write(&answer, context.json)?;
+        ensure!(!answer.is_failure(), "the receipts cannot be believed");
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let told = runtime.block_on(on_chain(command, context, &chain));
+    // Whoever hears of an end by a signal takes it for one without an answer: nothing is waited for after it.
+    runtime.shutdown_background();
+    told
 }
 
-async fn on_chain(command: &Command, context: &Context, config: &Chain) -> Result<Answer> {
+fn write(answer: &Answer, as_json: bool) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(&answer.written(as_json))?;
+    Ok(out.flush()?)
+}
+
+async fn on_chain(command: &Command, context: &Context, config: &Chain) -> Result<()> {
     let machine = MachineId::parse(&config.machine);
     let signer = context.signer()?;
     // Who only looks needs no key, and nobody's outbox.
     let calls = signer.clone().filter(|_| command.calls());
-    let chain = super::connect::wallet(config, calls).await?;
-    act(command, chain.as_ref(), machine, signer).await
+    let connection = Connection::open(config, calls).await?;
+    // Only what was written is told: a command that ends before is answered with what was done when it is repeated.
+    let told = match act(command, connection.chain(), machine, signer).await {
+        Ok(answer) => {
+            write(&answer, context.json)?;
+            Ok(())
+        }
+        Err(error) => {
+            writeln!(std::io::stderr(), "nearlight: {error:#}")?;
+            Err(Said.into())
+        }
+    };
+    if let Err(error) = connection.told().await {
+        let what =
+            "that you know of it could not be kept, so the same command again is answered with it";
+        writeln!(std::io::stderr(), "nearlight: {what}: {error:#}")?;
+    }
+    told
 }
 
 impl Command {
@@ -397,39 +428,4 @@ fn account_of(text: &str) -> Result<AccountId> {
         );
     }
     Ok(account)
-}
-
-/// Planck, or DBC with the unit.
-fn amount(text: &str) -> Result<Planck, String> {
-    const WRONG: &str = "an amount is whole planck, or like \"12.5 DBC\" with at most 15 decimals";
-    let lower = text.trim().to_ascii_lowercase();
-    let Some(dbc) = lower.strip_suffix("dbc") else {
-        return lower.parse().map_err(|_| WRONG.to_owned());
-    };
-    let (whole, rest) = dbc.trim().split_once('.').unwrap_or((dbc.trim(), ""));
-    let plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || rest.len() > 15 || !plain(whole) || !plain(rest) {
-        return Err(WRONG.to_owned());
-    }
-    let planck = format!("{whole}{rest:0<15}");
-    planck.parse().map_err(|_| WRONG.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_have_units_or_are_planck() {
-        assert_eq!(amount("15"), Ok(Planck(15)));
-        assert_eq!(amount("12.5 DBC"), Ok(Planck(12_500_000_000_000_000)));
-        assert_eq!(amount("0.000000000000001dbc"), Ok(Planck(1)));
-        assert_eq!(
-            amount("340282366920938463463374 DBC").unwrap().in_dbc(),
-            "340282366920938463463374 DBC"
-        );
-        for bad in ["", "1.5", "-1", "DBC", "1e3 DBC", "1.0000000000000001 DBC", "1.2.3 DBC"] {
-            assert!(amount(bad).is_err(), "{bad}");
-        }
-    }
 }
