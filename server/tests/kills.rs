@@ -1,6 +1,7 @@
 //! Node, chain and the renter's commands as real processes that are ended by SIGKILL at random points, again and again, while an
 //! order is rented, tried, confirmed, played, prolonged and runs out. Then what they left behind is reconciled: what was
-//! durable is there and proves itself, nothing was charged twice, and at most one slice of a session is unpaid or lost.
+//! durable is there and proves itself, nothing was charged twice, and at most one slice of a session is unpaid or lost. Whose
+//! command was ended repeats it, and then there is one order and one payment, whenever it was ended.
 //!
 //! `NEARLIGHT_NODE_KILLS` says how often (50), `NEARLIGHT_SEED` where the random points begin.
 
@@ -9,7 +10,7 @@
 mod mortal;
 
 use std::process::{Child, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::FrameId;
 use model_chain::{Came, Devchain, RenterError};
@@ -100,6 +101,59 @@ impl Doing {
     }
 }
 
+/// What is known of the renter's commands.
+struct Told {
+    /// About how long one takes that is not killed: less where one had ended before it was, more where none had.
+    takes: Duration,
+    /// Those that were repeated, and those of them that had done their work before.
+    repeated: u32,
+    done: u32,
+}
+
+impl Told {
+    /// Repeats a command that was not heard of, perhaps killed again, until it answers.
+    async fn repeat(&mut self, world: &World, intent: Intent, kills: u64, rng: &mut Rng) -> Value {
+        let words = intent.words().unwrap();
+        for _ in 0..kills {
+            let mut child = world.command(&words);
+            self.sleep(rng).await;
+            child.kill().unwrap();
+            let output = finish(child).await;
+            self.learn(&output);
+            if let Some(answer) = answer(&output) {
+                return self.answered(answer);
+            }
+        }
+        let output = finish(world.command(&words)).await;
+        assert!(output.status.success(), "{intent:?}: {}", String::from_utf8_lossy(&output.stderr));
+        self.answered(answer(&output).unwrap())
+    }
+
+    fn answered(&mut self, answer: Value) -> Value {
+        self.repeated += 1;
+        self.done += u32::from(answer["earlier"].as_bool().unwrap());
+        answer
+    }
+
+    /// Until anywhere within a command, and a little beyond its end; more often in its second half, in which it signs.
+    async fn sleep(&self, rng: &mut Rng) {
+        let most = self.takes.as_micros() as u64 * 5 / 4;
+        let least = rng.below(2) * most / 2;
+        tokio::time::sleep(Duration::from_micros(least + rng.below(most - least))).await;
+    }
+
+    /// Kills come too late every third time, whatever this machine's speed.
+    fn learn(&mut self, killed: &Output) {
+        let change = if answer(killed).is_some() { 0.9 } else { 1.05 };
+        self.takes = self.takes.mul_f64(change).max(Duration::from_millis(5));
+    }
+}
+
+/// What a command answered, whether or not it was killed after that: then the renter knows.
+fn answer(output: &Output) -> Option<Value> {
+    serde_json::from_slice(&output.stdout).ok()
+}
+
 /// Makes blocks up to the order's last one, or until the chain is gone.
 fn run_out(world: &World, intent: Intent) -> tokio::task::JoinHandle<()> {
     let (address, end) = (
@@ -126,21 +180,26 @@ async fn kills_at_random_points_lose_no_receipt_and_charge_nothing_twice() {
     let mut world = World::start().await;
     let seed = number("NEARLIGHT_SEED", 6);
     let (mut rng, mut account) = (Rng::new(seed), world.account().await);
-    let began = std::time::Instant::now();
+    let mut told = Told { takes: Duration::from_millis(120), repeated: 0, done: 0 };
+    let began = Instant::now();
     for kill in 0..number("NEARLIGHT_NODE_KILLS", 50) {
         let intent = Intent::next(&account, &mut rng);
         let victim = match (rng.below(20), intent) {
-            (0..4, Intent::Rent | Intent::Confirm(_) | Intent::Relet(..)) => Victim::Command,
-            (4..8, _) => Victim::Chain,
-            (8..10, _) => Victim::Both,
+            (0..6, Intent::Rent | Intent::Confirm(_) | Intent::Relet(..)) => Victim::Command,
+            (6..9, _) => Victim::Chain,
+            (9..11, _) => Victim::Both,
             _ => Victim::Node,
         };
         eprintln!(
             "{:>6.1} s, kill {kill}: {victim:?} within {intent:?}",
             began.elapsed().as_secs_f64()
         );
-        account = round(&mut world, &account, intent, victim, &mut rng).await;
+        account = round(&mut world, &account, intent, victim, &mut rng, &mut told).await;
     }
+    eprintln!(
+        "{} commands were repeated, of which {} had done their work",
+        told.repeated, told.done
+    );
     world.stop_node();
     let chains = world.settle().await;
     eprintln!("{chains} chains of receipts are whole");
@@ -153,6 +212,7 @@ async fn round(
     intent: Intent,
     victim: Victim,
     rng: &mut Rng,
+    told: &mut Told,
 ) -> Account {
     world.known(before.order.as_ref()).await;
     let mut playing = match &before.order {
@@ -165,9 +225,11 @@ async fn round(
         player.seen.wait_for(|seen| seen.slices >= slices || seen.over).await.unwrap();
     }
     let mut doing = Doing::begin(world, intent);
-    // Anywhere within a slice and what a command takes.
-    let within = if victim == Victim::Command { Duration::from_millis(120) } else { SLICE };
-    tokio::time::sleep(Duration::from_micros(rng.below(within.as_micros() as u64))).await;
+    if victim == Victim::Command {
+        told.sleep(rng).await;
+    } else {
+        tokio::time::sleep(Duration::from_micros(rng.below(SLICE.as_micros() as u64))).await;
+    }
     match (victim, &mut doing) {
         (Victim::Command, Doing::Command(child)) => child.kill().unwrap(),
         (Victim::Node, _) => world.kill_node(),
@@ -184,6 +246,9 @@ async fn round(
         tokio::task::block_in_place(|| world.dev.again());
     }
     let came = doing.end().await;
+    if let (Victim::Command, Some(output)) = (victim, &came) {
+        told.learn(output);
+    }
     let node_died = matches!(victim, Victim::Node | Victim::Both);
     if !node_died {
         for player in &playing {
@@ -201,10 +266,13 @@ async fn round(
     }
     let mut acknowledged = None;
     match came {
-        Some(output) if output.status.success() => {
-            acknowledged = Some(serde_json::from_slice(&output.stdout).unwrap());
+        Some(output) if answer(&output).is_some() => acknowledged = answer(&output),
+        // He asks for something else, which tells him of it, or the same again.
+        Some(_) if rng.below(4) == 0 => world.resume().await,
+        Some(_) => {
+            let kills = if victim == Victim::Command { rng.below(3) } else { 0 };
+            acknowledged = Some(told.repeat(world, intent, kills, rng).await);
         }
-        Some(_) => world.resume().await,
         None => run_out(world, intent).await.unwrap(),
     }
     let after = world.account().await;
