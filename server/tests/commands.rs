@@ -4,7 +4,8 @@
 
 mod mortal;
 
-use std::process::Output;
+use std::path::PathBuf;
+use std::process::{Command, Output};
 
 use keys::{Kind, Pair, ss58, to_hex};
 use ledger::Ledger;
@@ -12,7 +13,9 @@ use model_chain::development_seed;
 use mortal::{World, finish};
 use serde_json::{Value, json};
 use session::rental::{At, Balance, BlockNumber};
+use sha2::{Digest as _, Sha256};
 
+const NEARLIGHT: &str = env!("CARGO_BIN_EXE_nearlight");
 const PLENTY: [&str; 2] = ["--ceiling", "900000 DBC"];
 
 fn words(text: &str) -> Vec<String> {
@@ -122,4 +125,47 @@ async fn what_the_chain_would_refuse_is_not_signed() {
         format!("{} blocks are asked for, and order 0 can be prolonged by {most} now", most + 1);
     refused(&world, alice, &format!("relet 0 --blocks {}", most + 1), &why).await;
     done(&world, alice, "relet 0 --blocks 100").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_are_read_over_https_by_a_token_that_no_process_list_shows() {
+    let digest = to_hex(&Sha256::digest("open-sesame"));
+    let tls =
+        ["server.tls=\"self-signed\"".to_owned(), format!("access.token_sha256=[{digest:?}]")];
+    let world = World::with(&tls).await;
+    let node = format!("https://{}", world.renter.node);
+    let file = |name: &str, text: &str| -> PathBuf {
+        let path = world.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (good, bad) = (file("token", "open-sesame\n"), file("other", "open-barley\n"));
+    let certificate = world.path("state/self-signed.crt");
+    let ask = async |words: &[&str], token: Option<&str>| {
+        let mut command = Command::new(NEARLIGHT);
+        command.arg("receipts").args(words).args(["--node", &node]).env_remove("NEARLIGHT_TOKEN");
+        if let Some(token) = token {
+            command.env("NEARLIGHT_TOKEN", token);
+        }
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    };
+    let (ca, good, bad) =
+        (certificate.to_str().unwrap(), good.to_str().unwrap(), bad.to_str().unwrap());
+    let listed = ask(&["list", "--ca", ca, "--token-file", good], None).await;
+    assert!(listed.status.success(), "{}", error(&listed));
+    let by_name = ask(&["entries", "--ca", ca, "--csv"], Some("open-sesame")).await;
+    assert!(by_name.status.success(), "{}", error(&by_name));
+    assert!(by_name.stdout.starts_with(b"number,"), "{by_name:?}");
+    // The file says more exactly who asks than what the shell has.
+    let wrong = ask(&["list", "--ca", ca, "--token-file", bad], Some("open-sesame")).await;
+    assert!(error(&wrong).contains("the node says 401"), "{}", error(&wrong));
+    let nobody = ask(&["list", "--ca", ca], None).await;
+    assert!(
+        error(&nobody).contains("Set NEARLIGHT_TOKEN, or give --token-file"),
+        "{}",
+        error(&nobody)
+    );
+    // Its own certificate is nobody's but for those who say so.
+    let stranger = ask(&["list", "--token-file", good], None).await;
+    assert!(error(&stranger).contains("invalid peer certificate"), "{}", error(&stranger));
 }

@@ -6,6 +6,7 @@
 mod acts;
 mod amount;
 mod answer;
+mod node;
 mod receipts;
 mod ticket;
 
@@ -24,6 +25,7 @@ pub use acts::{
 };
 use amount::amount;
 pub use answer::Answer;
+pub use node::Node;
 pub use receipts::verify;
 pub use ticket::{Wish, make};
 
@@ -157,35 +159,26 @@ pub enum Receipts {
     },
     /// What receipts a node has.
     List {
-        /// The node: `http://host:port`.
-        #[arg(long)]
-        node: String,
-        /// An operator's or a renter's bearer token.
-        #[arg(long, env = "NEARLIGHT_TOKEN", hide_env_values = true)]
-        token: String,
+        /// Where, and by whom.
+        #[command(flatten)]
+        at: Node,
     },
     /// Write receipts to the standard output.
     Export {
         /// Their name, as `list` tells it.
         receipts: String,
-        /// The node: `http://host:port`.
-        #[arg(long)]
-        node: String,
-        /// An operator's or a renter's bearer token.
-        #[arg(long, env = "NEARLIGHT_TOKEN", hide_env_values = true)]
-        token: String,
+        /// Where, and by whom.
+        #[command(flatten)]
+        at: Node,
         /// As a table, instead of JSON that can be verified.
         #[arg(long)]
         csv: bool,
     },
     /// Write a node's accounts in double entry to the standard output.
     Entries {
-        /// The node: `http://host:port`.
-        #[arg(long)]
-        node: String,
-        /// An operator's bearer token.
-        #[arg(long, env = "NEARLIGHT_TOKEN", hide_env_values = true)]
-        token: String,
+        /// Where, and by whom.
+        #[command(flatten)]
+        at: Node,
         /// As a table, instead of JSON.
         #[arg(long)]
         csv: bool,
@@ -410,11 +403,9 @@ pub fn read(command: &Receipts, configured: &Chain) -> Result<Answer> {
                 .with_context(|| format!("cannot read {}", file.display()))?;
             verify(&machine, &text)
         }
-        Receipts::List { node, token } => receipts::list(node, token),
-        Receipts::Export { receipts, node, token, csv } => {
-            receipts::export(node, token, receipts, *csv)
-        }
-        Receipts::Entries { node, token, csv } => receipts::entries(node, token, *csv),
+        Receipts::List { at } => receipts::list(&at.open()?),
+        Receipts::Export { receipts, at, csv } => receipts::export(&at.open()?, receipts, *csv),
+        Receipts::Entries { at, csv } => receipts::entries(&at.open()?, *csv),
     }
 }
 

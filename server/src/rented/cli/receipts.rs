@@ -1,30 +1,23 @@
 //! Receipts: from a node, and from files.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
-
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use ledger::Export;
 use serde_json::{Value, json};
 use session::receipts::{Finding, Promise};
 use session::rental::MachineId;
 
 use super::answer::Answer;
-
-/// How long a node may say nothing.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// More than a session's receipts have.
-const MOST: u64 = 256 << 20;
+use super::node::Asked;
 
 /// Checks a file of receipts.
 ///
 /// # Errors
-/// When the file is none; an answer that [fails](Answer::is_failure) where the receipts cannot be believed.
+/// When the file is none or holds no receipt; an answer that [fails](Answer::is_failure) where the receipts cannot be believed.
 pub fn verify(machine: &MachineId, text: &str) -> Result<Answer> {
     let file: Export = serde_json::from_str(text).context("this is no file of receipts")?;
     let records =
         file.records().context("this is no file of receipts of a version that is known")?;
+    ensure!(!records.is_empty(), "this file holds no receipt: there is nothing to verify");
     let audit = ledger::verify(machine, &records);
     let mut answer = Answer::default().field("machine", "machine", machine.to_string()).field(
         "records",
@@ -94,8 +87,8 @@ fn words(finding: &Finding) -> String {
 }
 
 /// What receipts a node has.
-pub(super) fn list(node: &str, token: &str) -> Result<Answer> {
-    let body = get(node, "/api/v1/lease/receipts", token)?;
+pub(super) fn list(node: &Asked) -> Result<Answer> {
+    let body = node.get("/api/v1/lease/receipts")?;
     let chains: Vec<Value> = serde_json::from_slice(&body).context("the node's answer is odd")?;
     let shown = |chain: Value| {
         let text = |key: &str| chain[key].as_str().unwrap_or("still open").to_owned();
@@ -114,16 +107,16 @@ pub(super) fn list(node: &str, token: &str) -> Result<Answer> {
 }
 
 /// A session's receipts as they are.
-pub(super) fn export(node: &str, token: &str, name: &str, csv: bool) -> Result<Answer> {
+pub(super) fn export(node: &Asked, name: &str, csv: bool) -> Result<Answer> {
     ensure!(MachineId::parse(name).is_some(), "receipts are named by 64 digits");
     let format = if csv { "?format=csv" } else { "" };
-    Ok(Answer::raw(get(node, &format!("/api/v1/lease/receipts/{name}{format}"), token)?))
+    Ok(Answer::raw(node.get(&format!("/api/v1/lease/receipts/{name}{format}"))?))
 }
 
 /// All entries of the node's accounts, which tells so many at a time.
-pub(super) fn entries(node: &str, token: &str, csv: bool) -> Result<Answer> {
+pub(super) fn entries(node: &Asked, csv: bool) -> Result<Answer> {
     let page = |after: u64, format: &str| {
-        get(node, &format!("/api/v1/lease/entries?after={after}&format={format}"), token)
+        node.get(&format!("/api/v1/lease/entries?after={after}&format={format}"))
     };
     let odd = "the node's answer is odd";
     let mut after = 0;
@@ -155,35 +148,6 @@ pub(super) fn entries(node: &str, token: &str, csv: bool) -> Result<Answer> {
         all.extend(more);
     }
     Ok(Answer::raw(format!("{}\n", Value::Array(all)).into_bytes()))
-}
-
-/// Asks a node in the plainest way: over a connection that ends with the answer.
-fn get(node: &str, path: &str, token: &str) -> Result<Vec<u8>> {
-    let Some(host) = node.trim_end_matches('/').strip_prefix("http://") else {
-        bail!(
-            "only http:// is spoken here; for https: curl -H \"Authorization: Bearer …\" {node}{path}"
-        );
-    };
-    ensure!(token.bytes().all(|byte| byte.is_ascii_graphic()), "the token is odd");
-    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-    let mut stream = TcpStream::connect(&address).with_context(|| format!("no node at {node}"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(MOST).read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.context("the node's answer breaks off")?;
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    let status = head.split_whitespace().nth(1).unwrap_or_default().to_owned();
-    let body = answer.split_off(end + 4);
-    if status != "200" {
-        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-        bail!(
-            "the node says {status}: {}",
-            problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("")
-        );
-    }
-    Ok(body)
 }
 
 #[cfg(test)]
@@ -312,5 +276,8 @@ mod tests {
             let refused = verify(&machine().machine(), bad).err().map(|why| why.to_string());
             assert!(refused.is_some_and(|why| why.contains("no file of receipts")), "{bad}");
         }
+        let empty = serde_json::to_string(&Export::of(&[])).expect("plain data");
+        let refused = verify(&machine().machine(), &empty).err().map(|why| why.to_string());
+        assert!(refused.is_some_and(|why| why.contains("holds no receipt")), "nothing is sound");
     }
 }
