@@ -47,6 +47,8 @@ pub(crate) struct Args {
 pub(crate) enum Child {
     /// Serves until its standard input ends.
     Node,
+    /// The same with x264's quickest preset.
+    QuickNode,
     /// Opens encoders one by one and says what it takes.
     Codec,
 }

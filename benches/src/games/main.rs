@@ -81,7 +81,7 @@ use tokio::runtime::Runtime;
 
 use args::{Args, Child, Section};
 use figures::{Findings, Summary};
-use node::{Hosting, Purpose};
+use node::{Hosting, Purpose, serve_until_stdin_ends};
 use record::Recorder;
 
 /// Name of the players' threads.
@@ -126,7 +126,8 @@ fn main() -> ExitCode {
 /// Whether every section ran to its end.
 fn run(args: Args) -> Result<bool> {
     match args.child {
-        Some(Child::Node) => return node::serve_until_stdin_ends().map(|()| true),
+        Some(Child::Node) => return serve_until_stdin_ends(Purpose::Alone).map(|()| true),
+        Some(Child::QuickNode) => return serve_until_stdin_ends(Purpose::Quick).map(|()| true),
         Some(Child::Codec) => {
             let x264 = encoder::candidates().into_iter().find(|each| each.name == "x264");
             let settings = codec::settings(capture::SIZE, args.kbps, capture::FPS);

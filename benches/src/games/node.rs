@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use media::Clock;
 use server::apps::App;
-use server::config::Config;
+use server::config::{Config, PresetName};
 use server::encoders::Probing;
 use server::games;
 use server::node::Node;
@@ -55,6 +55,8 @@ pub(crate) enum Purpose {
     Ahead,
     /// Nothing but what it takes; everybody is let in.
     Alone,
+    /// The same with x264's quickest preset.
+    Quick,
 }
 
 /// A node on loopback. Dropping it ends what it hosts.
@@ -75,7 +77,7 @@ pub(crate) fn runtime(name: &str) -> Result<Runtime> {
 impl Hosting {
     /// Starts serving.
     pub(crate) fn start(purpose: Purpose) -> Result<Self> {
-        let watched = purpose != Purpose::Alone;
+        let watched = matches!(purpose, Purpose::Watched | Purpose::Ahead);
         let runtime = runtime(SERVER)?;
         let games = folder().context("no folder of games")?;
         let mut config = Config::default();
@@ -88,6 +90,9 @@ impl Hosting {
         // What it measured before is no part of what is measured now.
         let state = TempDir::with_prefix("nearlight-state-")?;
         config.server.state_dir = state.path().into();
+        if purpose == Purpose::Quick {
+            config.video.preset = PresetName::P1;
+        }
         if !watched {
             // Admission is not what is measured there.
             config.games.max_cpus = 64.0;
@@ -180,8 +185,8 @@ fn open_to_all(path: &Path) -> Result<()> {
 }
 
 /// What the child does: serves, says where, and stops when its input ends.
-pub(crate) fn serve_until_stdin_ends() -> Result<()> {
-    let hosting = Hosting::start(Purpose::Alone)?;
+pub(crate) fn serve_until_stdin_ends(purpose: Purpose) -> Result<()> {
+    let hosting = Hosting::start(purpose)?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", hosting.url()?)?;
     out.flush()?;
@@ -199,9 +204,18 @@ pub(crate) struct ChildNode {
 impl ChildNode {
     /// Starts it and waits until it serves.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_as("node")
+    }
+
+    /// The same with x264's quickest preset.
+    pub(crate) fn start_quick() -> Result<Self> {
+        Self::start_as("quick-node")
+    }
+
+    fn start_as(kind: &str) -> Result<Self> {
         let program: PathBuf = std::env::current_exe()?;
         let mut child = Command::new(program)
-            .args(["--child", "node"])
+            .args(["--child", kind])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
