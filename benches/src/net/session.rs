@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::bail;
 use media::{
     Acks, Bitrate, Clock, DataChannel, FrameAck, FrameId, FrameRate, FrameState, MediaTime,
-    TrackId, Transport, TransportEvent, UnitSink,
+    TrackId, Transport, TransportEvent, UnitKind, UnitSink,
 };
 use session::rate::{ClientLoad, RateAction, RateConfig, RateController};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -51,6 +51,8 @@ struct Server {
     sent: VecDeque<(u32, FrameId)>,
     captured: Vec<MediaTime>,
     skipped: u64,
+    /// When the last unit left that shows a picture whatever was lost before it.
+    clean: Option<MediaTime>,
 }
 
 /// Sends for `length`, from now on, and then answers for `drain` longer.
@@ -71,6 +73,7 @@ pub(crate) async fn serve(
         sent: VecDeque::new(),
         captured: Vec::new(),
         skipped: 0,
+        clean: None,
     };
     transport.set_pacing(server.rate.target().scaled(PACING_FACTOR));
     let mut sink = transport.video_sink(TrackId(0));
@@ -135,19 +138,28 @@ impl Server {
             return;
         }
         let unit = self.encoder.encode(now);
-        let frame = unit.frame;
+        let (frame, is_clean) = (unit.frame, unit.kind != UnitKind::Delta);
         if sink.send(unit).is_err() {
             self.encoder.forget(&(frame..=frame));
+        } else if is_clean {
+            self.clean = Some(now);
+        }
+    }
+
+    /// The client asks for a keyframe, and gets one unless an answer to its loss is on its way, as from the server.
+    fn wants_keyframe(&mut self, now: MediaTime) {
+        if !self.clean.is_some_and(|sent| self.rate.is_under_way(sent, now)) {
+            self.encoder.keyframe();
         }
     }
 
     fn take(&mut self, now: MediaTime, event: TransportEvent) -> anyhow::Result<()> {
         match event {
             TransportEvent::Path(report) => self.rate.on_report(&report),
-            TransportEvent::KeyframeNeeded(_) => self.encoder.keyframe(),
+            TransportEvent::KeyframeNeeded(_) => self.wants_keyframe(now),
             TransportEvent::FramesLost(_, lost) => self.encoder.forget(&lost),
             // Clients here say nothing else on it.
-            TransportEvent::Data(DataChannel::Control, _) => self.encoder.keyframe(),
+            TransportEvent::Data(DataChannel::Control, _) => self.wants_keyframe(now),
             TransportEvent::Data(DataChannel::Acks, message) => {
                 let acks = Acks::decode(&message)?;
                 for ack in acks.frames.iter().filter(|ack| ack.state == FrameState::Decoded) {

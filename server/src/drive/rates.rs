@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use media::{
     AccessUnit, Acks, Bitrate, Clock, FrameState, MediaTime, PathReport, SendRefused, Size,
-    UnitSink,
+    UnitKind, UnitSink,
 };
 use session::rate::{ClientLoad, Limit, Part, PathState, RateAction, RateConfig, RateController};
 
@@ -112,6 +112,11 @@ impl Rates {
         action
     }
 
+    /// Whether a unit is on its way to the client that shows a picture whatever was lost before it.
+    pub(super) fn is_answered(&self, now: MediaTime) -> bool {
+        self.gate.clean().is_some_and(|sent| self.controller.is_under_way(sent, now))
+    }
+
     /// Size of the source's pictures without a step down.
     pub(super) fn full_size(&self) -> Size {
         self.config.size
@@ -176,17 +181,27 @@ impl Rates {
     }
 }
 
-/// Until when no unit is taken, in nanoseconds; set by the driver, read by the encoder's thread.
+/// What the driver and the encoder's thread tell each other. Times are in nanoseconds.
 #[derive(Default)]
-struct Gate(AtomicU64);
+struct Gate {
+    /// Until when no unit is taken; set by the driver.
+    closed_until: AtomicU64,
+    /// When the last keyframe or recovery was taken, 0 for none; set by the encoder's thread.
+    clean: AtomicU64,
+}
 
 impl Gate {
     fn close_until(&self, until: MediaTime) {
-        self.0.store(until.as_nanos(), Ordering::Relaxed);
+        self.closed_until.store(until.as_nanos(), Ordering::Relaxed);
     }
 
     fn is_open(&self, now: MediaTime) -> bool {
-        now.as_nanos() >= self.0.load(Ordering::Relaxed)
+        now.as_nanos() >= self.closed_until.load(Ordering::Relaxed)
+    }
+
+    fn clean(&self) -> Option<MediaTime> {
+        let nanos = self.clean.load(Ordering::Relaxed);
+        (nanos > 0).then(|| MediaTime::from_nanos(nanos))
     }
 }
 
@@ -204,7 +219,12 @@ impl UnitSink for Gated {
     }
 
     fn send(&mut self, unit: AccessUnit) -> Result<(), SendRefused> {
-        self.sink.send(unit)
+        let is_clean = unit.kind != UnitKind::Delta && unit.part.last;
+        self.sink.send(unit)?;
+        if is_clean {
+            self.gate.clean.store(self.clock.now().as_nanos(), Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -212,7 +232,7 @@ impl UnitSink for Gated {
 mod tests {
     use std::time::Duration;
 
-    use media::FrameAck;
+    use media::{Codec, ColorDescription, Damage, FrameAck, FrameId, StageTimes, TrackId, Views};
     use testkit::FakeClock;
 
     use super::*;
@@ -275,6 +295,47 @@ mod tests {
         assert!(sink.is_ready());
         rates.renew(ms(1_600));
         assert!(rates.gated(Box::new(Open), clock).is_ready(), "another connection has no queue");
+    }
+
+    fn unit(at: u64, kind: UnitKind) -> AccessUnit {
+        AccessUnit {
+            track: TrackId(0),
+            frame: FrameId(at),
+            captured_at: ms(at),
+            kind,
+            refers_to: None,
+            codec: Codec::H264,
+            data: vec![0x41].into(),
+            part: media::Part::WHOLE,
+            views: Views::default(),
+            damage: Damage::Unknown,
+            depth: None,
+            color: ColorDescription::BT709_LIMITED,
+            last_input: None,
+            stages: StageTimes::captured(ms(at)),
+        }
+    }
+
+    #[test]
+    fn whoever_asks_for_a_keyframe_is_answered_while_a_recovery_is_on_its_way() {
+        let clock = Arc::new(FakeClock::default());
+        let mut rates = Rates::new(ms(0), RateConfig::default());
+        let mut sink = rates.gated(Box::new(Open), clock.clone());
+        // The path takes 5 ms, a queue 200, the report 15.
+        feed(&mut rates, 100, 1_000, 5_000);
+        feed(&mut rates, 1_000, 1_100, 205_000);
+        let mut send = |at: u64, kind| {
+            clock.advance_to(ms(at));
+            sink.send(unit(at, kind)).unwrap();
+        };
+        send(1_110, UnitKind::Delta);
+        assert!(!rates.is_answered(ms(1_110)));
+        send(1_120, UnitKind::Recovery);
+        send(1_130, UnitKind::Delta);
+        assert!(rates.is_answered(ms(1_180)));
+        assert!(!rates.is_answered(ms(2_000)), "it should have come");
+        rates.renew(ms(2_000));
+        assert!(!rates.is_answered(ms(1_120)), "that was another connection");
     }
 
     #[test]

@@ -368,6 +368,12 @@ impl RateController {
         None
     }
 
+    /// Whether what left `sent` may not have come yet, or the client's word of it not be here. Whoever asks for a keyframe
+    /// meanwhile has not seen whether that helps him.
+    pub fn is_under_way(&self, sent: MediaTime, now: MediaTime) -> bool {
+        now.since(sent) < self.path.answered_in().saturating_add(self.path.queue())
+    }
+
     fn poll_probe(&mut self, now: MediaTime) -> Option<RateAction> {
         let path = &self.path;
         let little = self.heard && path.state() == PathState::Clear && path.sends_little(now);

@@ -45,11 +45,7 @@ impl Driver {
             // A browser that gets no frames for some seconds asks for one to be sure. It lacks nothing
             // when it has shown the newest there is.
             TransportEvent::KeyframeNeeded(_) if self.client.lacks_nothing(now) => {}
-            TransportEvent::KeyframeNeeded(_) => {
-                if let Some(media) = self.seen_media() {
-                    media.keyframe();
-                }
-            }
+            TransportEvent::KeyframeNeeded(_) => self.wants_keyframe(now),
             TransportEvent::FramesLost(_, lost) => {
                 let frames = lost.end().0.saturating_sub(lost.start().0).saturating_add(1);
                 self.metered.iter_mut().for_each(|it| it.lost(now, frames));
@@ -171,6 +167,17 @@ impl Driver {
         }
     }
 
+    /// The client shows nothing. On a full path it asks before it can have what the encoder made of its loss; if that is
+    /// lost too, it asks again.
+    fn wants_keyframe(&mut self, now: MediaTime) {
+        if self.rates.is_answered(now) {
+            return;
+        }
+        if let Some(media) = self.seen_media() {
+            media.keyframe();
+        }
+    }
+
     fn acks(&mut self, now: MediaTime, message: &[u8]) {
         match Acks::decode(message) {
             Ok(acks) => {
@@ -199,11 +206,7 @@ impl Driver {
                     media.acknowledge(frame);
                 }
             }
-            Ok(Said::KeyframeNeeded) => {
-                if let Some(media) = self.seen_media() {
-                    media.keyframe();
-                }
-            }
+            Ok(Said::KeyframeNeeded) => self.wants_keyframe(now),
             Ok(Said::Transport) => {
                 let taken = self.client.transport();
                 tracing::info!(kind = ?taken.map(|it| it.kind), reason = taken.map(|it| &*it.reason), "transport");
