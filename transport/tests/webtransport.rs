@@ -5,9 +5,10 @@
 mod client;
 mod quic_client;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -639,6 +640,20 @@ async fn a_client_that_comes_from_another_address_is_paced_and_reported_as_befor
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_is_sent_again_twice() {
+    let (_node, relay, client, mut transport) = behind_relay(EndpointConfig::default()).await;
+    let mut sink = transport.video_sink(TrackId(0));
+    for n in 0..20 {
+        relay.lose.store(n % 4 == 3, Ordering::Relaxed);
+        sink.send(unit(n, MediaTime::from_millis(16 * n), body(n, 10_000))).unwrap();
+        assert_eq!(client.frame().await.1, body(n, 10_000));
+        holds(|| sink.is_ready()).await;
+    }
+    assert!(!relay.lose.load(Ordering::Relaxed));
+    holds(|| relay.copies.load(Ordering::Relaxed) >= 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn under_load_clients_prove_their_address_first() {
     let node = Node::open(EndpointConfig { handshakes: 3, ..EndpointConfig::default() });
     // Handshakes that never come to their request.
@@ -710,6 +725,10 @@ struct Relay {
     cut: AtomicBool,
     /// The server sees the client at another address.
     moved: AtomicBool,
+    /// The next full datagram to the client does not pass.
+    lose: AtomicBool,
+    /// Datagrams to the client that came before.
+    copies: AtomicU64,
     /// Done before the client gets the first word of the server.
     before: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
@@ -721,10 +740,12 @@ impl Relay {
         let other = tokio::net::UdpSocket::bind("127.0.0.2:0").await.unwrap();
         let address = near.local_addr().unwrap();
         let (cut, moved) = (AtomicBool::new(false), AtomicBool::new(false));
-        let relay = Arc::new(Self { address, cut, moved, before: Default::default() });
+        let (lose, copies, before) = Default::default();
+        let relay = Arc::new(Self { address, cut, moved, lose, copies, before });
         let state = relay.clone();
         tokio::spawn(async move {
             let mut client = None;
+            let mut seen = HashSet::new();
             let (mut there, mut back, mut back_too) = ([0; 2_048], [0; 2_048], [0; 2_048]);
             loop {
                 let (is_back, datagram) = tokio::select! {
@@ -735,7 +756,12 @@ impl Relay {
                     Ok((len, _)) = far.recv_from(&mut back) => (true, &back[..len]),
                     Ok((len, _)) = other.recv_from(&mut back_too) => (true, &back_too[..len]),
                 };
-                if state.cut.load(Ordering::Relaxed) {
+                let is_copy = is_back && !seen.insert(datagram.to_vec());
+                state.copies.fetch_add(u64::from(is_copy), Ordering::Relaxed);
+                let is_full = is_back && datagram.len() > 1_000;
+                if state.cut.load(Ordering::Relaxed)
+                    || is_full && state.lose.swap(false, Ordering::Relaxed)
+                {
                     continue;
                 }
                 let before = state.before.lock().unwrap().take_if(|_| is_back);

@@ -65,6 +65,8 @@ pub(super) struct Shared {
     sound: Sound,
     /// Bytes of datagrams that were handed over and that the socket has not taken.
     beside: AtomicU64,
+    /// Bytes that were sent twice, which QUIC does not know of.
+    copies: AtomicU64,
     limits: Limits,
     /// A frame was given up.
     gave_up: Notify,
@@ -84,6 +86,7 @@ impl Shared {
             window,
             sound: Sound::default(),
             beside: AtomicU64::new(0),
+            copies: AtomicU64::new(0),
             limits: Limits::default(),
             gave_up: Notify::new(),
         }
@@ -132,6 +135,15 @@ impl Shared {
         });
     }
 
+    /// Of so many bytes that the kernel took, in datagrams of one size, how many are to be sent once more.
+    pub(super) fn again(&self, bytes: usize, segment: Option<usize>) -> usize {
+        let again = usize::try_from(self.window.again(bytes as u64)).unwrap_or(bytes);
+        let segment = segment.unwrap_or(bytes).max(1);
+        let whole = again.div_ceil(segment).saturating_mul(segment).min(bytes);
+        self.copies.fetch_add(whole as u64, Ordering::Relaxed);
+        whole
+    }
+
     /// A frame will not arrive whole.
     pub(super) fn lost(&self, track: TrackId, frame: FrameId, timestamp: u32) {
         if self.ledger.lost(timestamp) {
@@ -154,7 +166,8 @@ impl Shared {
     fn totals(&self, quic: &quinn::Connection) -> Totals {
         let stats = quic.stats();
         let (acked_bytes, acked_packets) = self.window.acked();
-        let (sent_bytes, lost_packets) = (stats.udp_tx.bytes, stats.path.lost_packets);
+        let copies = self.copies.load(Ordering::Relaxed);
+        let (sent_bytes, lost_packets) = (stats.udp_tx.bytes + copies, stats.path.lost_packets);
         Totals { sent_bytes, acked_bytes, acked_packets, lost_packets }
     }
 

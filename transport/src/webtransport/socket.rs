@@ -1,5 +1,6 @@
 //! The endpoint's socket, which tells each connection what the kernel took for it: the only place where it
-//! is known when a frame really left.
+//! is known when a frame really left. What QUIC sends again for what was lost is sent twice here, as networks
+//! may do by themselves: each copy is the same packet, which a client takes once (RFC 9000 §12.3).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -77,6 +78,12 @@ impl AsyncUdpSocket for Socket {
             let bytes = transmit.contents.len();
             let datagrams = transmit.segment_size.map_or(1, |size| bytes.div_ceil(size.max(1)));
             connection.socket_took(bytes, datagrams, self.clock.now());
+            let again = connection.again(bytes, transmit.segment_size);
+            if let Some(contents) = transmit.contents.get(..again).filter(|some| !some.is_empty()) {
+                let segment_size = transmit.segment_size.filter(|size| *size < again);
+                // One that the kernel does not take is lost, as it could have been later.
+                let _ = self.inner.try_send(&Transmit { contents, segment_size, ..*transmit });
+            }
         }
         Ok(())
     }
