@@ -33,6 +33,7 @@ mod testing;
 mod track;
 mod trickle;
 mod turn;
+mod unheard;
 
 pub use config::{Certificate, CertificateError, WebRtcConfig};
 pub use connect::{Answer, WebRtc};

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::audio::SoundStream;
 use super::track::Track;
+use super::unheard::Unheard;
 use crate::events::Events;
 use crate::flood::Limits;
 
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) voice: OnceLock<u8>,
     /// Whether media flows: DTLS is up and nothing has ended.
     live: AtomicBool,
+    /// Reports of the client that were lost.
+    pub(super) unheard: Unheard,
     /// Whether datagrams are fed to the stack one by one.
     gentle: AtomicBool,
     /// Bits per second; 0 does not hold packets back.
@@ -85,6 +88,7 @@ impl Shared {
             sound: OnceLock::new(),
             voice: OnceLock::new(),
             live: AtomicBool::new(false),
+            unheard: Unheard::default(),
             gentle: AtomicBool::new(false),
             pacing: AtomicU64::new(0),
             resend_within,

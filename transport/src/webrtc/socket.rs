@@ -129,6 +129,11 @@ impl fmt::Debug for WatchedSocket {
 }
 
 impl WatchedSocket {
+    /// As the stack is told it.
+    fn now(&self) -> Instant {
+        TokioRuntime.now()
+    }
+
     fn note_sent(&self, transmit: &Transmit<'_>) {
         let now = self.shared.clock.now();
         let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
@@ -185,6 +190,12 @@ impl AsyncUdpSocket for WatchedSocket {
         let received = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = received {
             self.breath.store(true, Ordering::Release);
+            let now = self.now();
+            for (buf, meta) in bufs.iter().zip(meta.iter()).take(count) {
+                let datagrams = buf.get(..meta.len).into_iter();
+                let datagrams = datagrams.flat_map(|all| all.chunks(meta.stride.max(1)));
+                datagrams.for_each(|datagram| self.shared.unheard.came(datagram, now));
+            }
             let alert = bufs.iter().zip(meta.iter()).take(count).any(|(buf, meta)| {
                 buf.get(..meta.len).and_then(|datagram| datagram.first()) == Some(&DTLS_ALERT)
             });

@@ -318,13 +318,7 @@ impl Track {
     /// What a packet is worth now; none of a number that was not sent, or of a frame that came.
     pub(super) fn fate(&self, sequence: u16) -> Option<Fate> {
         let state = self.lock();
-        // Without wrapping: the newest packet with this number that was sent.
-        let newest = state.next_packet.wrapping_sub(1);
-        let age = low(newest).wrapping_sub(sequence);
-        let packet = newest.checked_sub(age.into()).filter(|_| age < 1 << 15)?;
-        if packet < u64::from(self.params.first_sequence) {
-            return None;
-        }
+        let packet = state.packet(sequence, self.params.first_sequence)?;
         let after = state.history.partition_point(|sent| sent.first_packet <= packet);
         let sent = after.checked_sub(1).and_then(|index| state.history.get(index));
         Some(match sent {
@@ -333,6 +327,17 @@ impl Track {
             Some(sent) if state.decoded.is_some_and(|newest| sent.frame <= newest) => return None,
             Some(sent) if state.given_up.is_some_and(|first| sent.frame >= first) => Fate::GivenUp,
             Some(sent) => Fate::Needed(sent.frame),
+        })
+    }
+
+    /// Whether the client needs the frame of this packet next: it has decoded those before it, or does without them.
+    pub(super) fn is_next(&self, sequence: u16) -> bool {
+        let state = self.lock();
+        let Some(packet) = state.packet(sequence, self.params.first_sequence) else { return false };
+        let at = state.history.partition_point(|sent| sent.first_packet <= packet);
+        let before = at.checked_sub(2).and_then(|index| state.history.get(index));
+        before.is_none_or(|before| {
+            before.void_by.is_some() || state.decoded.is_some_and(|newest| before.frame <= newest)
         })
     }
 
@@ -378,6 +383,14 @@ fn low(number: u64) -> u16 {
 impl State {
     fn find(&mut self, timestamp: u32) -> Option<&mut Flight> {
         self.in_flight.iter_mut().find(|flight| flight.timestamp == timestamp)
+    }
+
+    /// Without wrapping: the newest packet with this number that was sent.
+    fn packet(&self, sequence: u16, first: u16) -> Option<u64> {
+        let newest = self.next_packet.wrapping_sub(1);
+        let age = low(newest).wrapping_sub(sequence);
+        let packet = newest.checked_sub(age.into()).filter(|_| age < 1 << 15)?;
+        (packet >= u64::from(first)).then_some(packet)
     }
 
     /// A frame is about to be sent whose first packet is `first`: what is between it and what it needs is

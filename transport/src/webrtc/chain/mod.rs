@@ -14,7 +14,7 @@
 //! | 3,000 | [`pacer`] | media and retransmissions leave through one gate |
 //! | 2,500 | [`number`] | retransmissions and padding, once nothing drops them any more |
 //! | 2,000 | TWCC numbering (stock, in [`with_resends`]) | after the pacer: numbers are in wire order |
-//! | 1,500 | [`protect`] | repairs packets with their transport-wide number, as they leave |
+//! | 1,500 | [`protect`] | repairs packets with their transport-wide number, as they leave; built by [`flexfec`] |
 //! | 1,000 | [`history`], which feeds [`estimator`] | counts what left |
 //!
 //! The stock slot for forward error correction is 5,000: computed there it protects packets without their
@@ -25,6 +25,7 @@
 pub(super) mod descriptor;
 pub(super) mod estimator;
 pub(super) mod feedback;
+mod flexfec;
 mod history;
 mod number;
 pub(super) mod pacer;

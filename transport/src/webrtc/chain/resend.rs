@@ -166,12 +166,8 @@ impl Link for Resend {
             let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() else { continue };
             let Some(stream) = self.streams.get_mut(&nack.media_ssrc) else { continue };
             let mut next = None;
-            for pair in &nack.nacks {
-                let others = (0..16_u16).filter(|bit| pair.lost_packets >> bit & 1 == 1);
-                for offset in std::iter::once(0).chain(others.map(|bit| bit + 1)) {
-                    let sequence = pair.packet_id.wrapping_add(offset);
-                    next = stream.asked(sequence, message.now, &self.shared, out).or(next);
-                }
+            for sequence in asked_for(nack) {
+                next = stream.asked(sequence, message.now, &self.shared, out).or(next);
             }
             stream.look_at(next, message.now, out);
         }
@@ -209,12 +205,7 @@ impl Link for Resend {
                     }
                     What::Copy => stream.send(sequence, now, body, out),
                     What::Never => {}
-                    What::Again(last) => {
-                        // Unless it was asked for meanwhile.
-                        if stream.find(sequence).is_some_and(|kept| kept.resent == last) {
-                            stream.send(sequence, now, body, out);
-                        }
-                    }
+                    What::Again(last) => stream.again(sequence, last, now, body, &self.shared, out),
                 }
             }
         }
@@ -387,7 +378,30 @@ impl Stream {
         let answered = |time: &Duration| *time < FAR && self.track.is_acknowledged();
         if let Some(time) = round_trip.filter(answered) {
             let resent = self.find(sequence).and_then(|kept| kept.resent);
-            self.send_at(now + time + DECODED_IN * 2, sequence, What::Again(resent));
+            self.send_at(now + time + DECODED_IN, sequence, What::Again(resent));
+        }
+    }
+
+    /// Sends it for the last time, once that its frame is not acknowledged tells that it did not come: a frame that waits
+    /// for the one before it is not acknowledged either.
+    fn again(
+        &mut self,
+        sequence: u16,
+        last: Option<Instant>,
+        now: Instant,
+        body: Body,
+        shared: &Shared,
+        out: &mut Belt,
+    ) {
+        let since = |kept: &mut Kept| {
+            // Unless it was asked for meanwhile.
+            (kept.resent == last).then(|| now.saturating_duration_since(kept.at))
+        };
+        let Some(since) = self.find(sequence).and_then(since) else { return };
+        if self.track.is_next(sequence) {
+            self.send(sequence, now, body, out);
+        } else if since <= deadline(shared) {
+            self.send_at(now + DECODED_IN, sequence, What::Again(last));
         }
     }
 
@@ -413,6 +427,14 @@ impl Stream {
         let message = AttributedPacket::new(Packet::Rtp(packet)).with(Attribute::Retransmission);
         out.push_back(TaggedPacket { now, transport: Default::default(), message });
     }
+}
+
+/// The numbers in a request (RFC 4585 §6.2.1).
+pub(super) fn asked_for(nack: &TransportLayerNack) -> impl Iterator<Item = u16> {
+    nack.nacks.iter().flat_map(|pair| {
+        let others = (0..16_u16).filter(|bit| pair.lost_packets >> bit & 1 == 1);
+        std::iter::once(0).chain(others.map(|bit| bit + 1)).map(|n| pair.packet_id.wrapping_add(n))
+    })
 }
 
 /// RFC 4588 §4: the original number, then the payload. The number of its own it gets as it leaves.
@@ -602,13 +624,26 @@ mod tests {
         assert!(bench.wait(60).is_empty());
         // Nor is it acknowledged a round trip later.
         assert_eq!(resent(&bench.ask(&[7], 62)), [(7, true)]);
-        assert_eq!(resent(&bench.wait(103)), [(7, true)]);
-        assert_eq!(resent(&bench.wait(104)), [(7, true)]);
+        assert_eq!(resent(&bench.wait(97)), [(7, true)]);
+        assert_eq!(resent(&bench.wait(98)), [(7, true)]);
         assert!(bench.wait(149).is_empty());
         // Asked for beyond the deadline of 150 ms.
         assert_eq!(resent(&bench.ask(&[7], 150)), [(7, true)]);
         assert!(bench.ask(&[10], 151).is_empty());
         assert_eq!(bench.lost(), Some((3, 3)));
+    }
+
+    #[test]
+    fn what_waits_for_the_frame_before_it_is_not_taken_for_lost_again() {
+        let mut bench = Bench::new(true, true);
+        bench.shared.set_round_trip(Duration::from_millis(30));
+        bench.decode(1);
+        assert_eq!(resent(&bench.ask(&[7, 10], 20)), [(7, true), (10, true)]);
+        assert_eq!(resent(&bench.wait(32)), [(7, true), (10, true)]);
+        assert_eq!(resent(&bench.wait(60)), [(7, true)], "the frame after it may have come");
+        bench.decode(2);
+        assert_eq!(resent(&bench.wait(62)), [(10, true)]);
+        assert!(bench.wait(200).is_empty());
     }
 
     #[test]
