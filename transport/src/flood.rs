@@ -3,7 +3,8 @@
 //! Each acknowledgement is looked up among the frames that were sent, and each message is passed on to the session. A
 //! client says of a frame twice at most what became of it, so that 240 frames a second on four tracks make 1,920
 //! messages. Of input a mouse and a gamepad of 1 kHz make 2,000 events a second; what the session has no use for it
-//! drops, and who sends ten times as much goes on sending for no good.
+//! drops, and who sends ten times as much goes on sending for no good. On the control channel a page tells of frames and answers
+//! pings ten times a second each, tells its size five times a second at most while a window is dragged, and little else.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,12 +18,16 @@ const MOST: u32 = 2_000;
 /// have held it for five seconds.
 const FLOOD: u32 = 5 * MOST;
 
-/// Most input events a second, and time between two of them at that rate.
+/// Most input events a second.
 const MOST_INPUT: u64 = 20_000;
-const BETWEEN: Duration = Duration::from_nanos(1_000_000_000 / MOST_INPUT);
 /// A client that is ahead of that rate by so much is cut off: twice as many for so long, a little more for many times as
 /// long, or as many at once. A network that held back those of two devices of 1 kHz would have held them for ten seconds.
-const AHEAD: Duration = Duration::from_secs(1);
+const INPUT_AHEAD: Duration = Duration::from_secs(1);
+
+/// Most control messages a second: a page has 30.
+const MOST_CONTROL: u64 = 200;
+/// The same of them: a thousand at once, for which a network would have held back those of a page for half a minute.
+const CONTROL_AHEAD: Duration = Duration::from_secs(5);
 
 /// Most packets of a voice in a second: the shortest that Opus has, each sent with two others.
 const MOST_VOICE: u32 = 1_200;
@@ -34,14 +39,16 @@ pub(crate) enum Flood {
     Acks,
     #[error("the client kept sending more than {MOST_INPUT} input events a second")]
     Input,
+    #[error("the client kept sending more than {MOST_CONTROL} control messages a second")]
+    Control,
 }
 
 /// What one client may send.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     acks: Mutex<Second>,
-    /// When the next event would be due, if they came at the highest rate.
-    input: Mutex<MediaTime>,
+    input: Mutex<Due>,
+    control: Mutex<Due>,
     voice: Mutex<Second>,
 }
 
@@ -62,6 +69,18 @@ impl Second {
     }
 }
 
+/// When the next message would be due, if they came at the highest rate.
+#[derive(Debug, Default)]
+struct Due(MediaTime);
+
+impl Due {
+    /// How far the client is ahead of `most` a second, with one more.
+    fn ahead(&mut self, now: MediaTime, most: u64) -> Duration {
+        self.0 = self.0.max(now) + Duration::from_nanos(1_000_000_000 / most);
+        self.0.since(now)
+    }
+}
+
 impl Limits {
     /// Whether one more message may be read.
     ///
@@ -71,7 +90,7 @@ impl Limits {
         match channel {
             DataChannel::Acks => self.ack(now),
             DataChannel::Input | DataChannel::Motion => self.input(now),
-            DataChannel::Control => Ok(true),
+            DataChannel::Control => self.control(now),
         }
     }
 
@@ -88,8 +107,12 @@ impl Limits {
 
     fn input(&self, now: MediaTime) -> Result<bool, Flood> {
         let mut due = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        *due = (*due).max(now) + BETWEEN;
-        if due.since(now) > AHEAD { Err(Flood::Input) } else { Ok(true) }
+        if due.ahead(now, MOST_INPUT) > INPUT_AHEAD { Err(Flood::Input) } else { Ok(true) }
+    }
+
+    fn control(&self, now: MediaTime) -> Result<bool, Flood> {
+        let mut due = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if due.ahead(now, MOST_CONTROL) > CONTROL_AHEAD { Err(Flood::Control) } else { Ok(true) }
     }
 }
 
@@ -141,6 +164,30 @@ mod tests {
         assert!(ended(&limits, 25_000, 62_000..70_000).is_some_and(|at| at >= 65_000));
         let limits = Limits::default();
         assert!(ended(&limits, 40_000, 0..10_000).is_some_and(|at| (900..1_100).contains(&at)));
-        assert_eq!(limits.passes(DataChannel::Control, MediaTime::ZERO), Ok(true));
+        assert_eq!(limits.passes(DataChannel::Control, MediaTime::ZERO), Ok(true), "has its own");
+    }
+
+    #[test]
+    fn a_page_says_on_control_what_it_has_to_say_and_a_flood_ends_it() {
+        let limits = Limits::default();
+        // So many a second, evenly, from a second on; that which ends it.
+        let ended = |each: u64, from: u64, seconds: u64| {
+            (0..each * seconds).find(|n| {
+                let now = MediaTime::from_millis(from * 1_000 + n * 1_000 / each);
+                limits.passes(DataChannel::Control, now).is_err()
+            })
+        };
+        assert_eq!(ended(MOST_CONTROL, 0, 3_600), None);
+        // What a page says in half a minute, at once.
+        let heap = (0..900)
+            .map(|_| limits.passes(DataChannel::Control, MediaTime::from_millis(3_610_000)));
+        assert!(heap.into_iter().all(|it| it == Ok(true)));
+        assert_eq!(ended(30, 3_610, 60), None);
+        assert!(ended(2 * MOST_CONTROL, 3_700, 60).is_some_and(|n| n < 6 * 2 * MOST_CONTROL));
+        assert_eq!(
+            limits.passes(DataChannel::Control, MediaTime::from_millis(3_700_000)),
+            Err(Flood::Control)
+        );
+        assert_eq!(limits.passes(DataChannel::Input, MediaTime::ZERO), Ok(true), "has its own");
     }
 }

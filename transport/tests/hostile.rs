@@ -170,10 +170,11 @@ impl Clock for Still {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_acknowledgements_or_input_is_bounded_and_ends_its_connection() {
+async fn a_flood_of_acknowledgements_input_or_control_is_bounded_and_ends_its_connection() {
     let floods = [
         (DataChannel::Acks, "the client sent more than 10000 acknowledgements in a second"),
         (DataChannel::Input, "the client kept sending more than 20000 input events a second"),
+        (DataChannel::Control, "the client kept sending more than 200 control messages a second"),
     ];
     for (channel, why) in floods {
         let (mut client, offer) = Client::offer(Wish::PAGE).await;

@@ -413,6 +413,21 @@ async fn motion_and_acknowledgements_that_nobody_reads_are_dropped_and_a_flood_i
 }
 
 #[tokio::test]
+async fn a_flood_of_control_messages_is_cut_off() {
+    // All of it comes within a second.
+    let still = Arc::new(testkit::FakeClock::default());
+    let (mut client, mut transport) = pair_at(config(), still).await;
+    let reads = tokio::spawn(async move { closed(&mut transport).await });
+    let mut sent = 0;
+    while client.end.send(Message::Binary(Bytes::from_static(b"\0{}"))).await.is_ok() {
+        sent += 1;
+        assert!(sent < 1_100, "it is never cut off");
+    }
+    let CloseReason::Flood(reason) = reads.await.unwrap() else { panic!("no flood") };
+    assert_eq!(reason, "the client kept sending more than 200 control messages a second");
+}
+
+#[tokio::test]
 async fn acknowledgements_tell_what_arrived_and_those_of_frames_never_sent_nothing() {
     let (mut client, mut transport) = pair().await;
     let mut sink = transport.video_sink(TrackId(0));

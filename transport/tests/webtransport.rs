@@ -542,6 +542,22 @@ async fn a_flood_of_input_ends_its_connection_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_control_messages_ends_its_connection_alone() {
+    let (mut node, other, mut untouched) = pair().await;
+    node.clock = Arc::new(Broken::default());
+    let (mut client, mut transport) = node.connect(&Manners::default(), connection_config()).await;
+    client.open_control().await;
+    for _ in 0..1_001 {
+        client.send(DataChannel::Control, b"{}").await;
+    }
+    let CloseReason::Flood(reason) = closed(&mut transport).await else { panic!() };
+    assert_eq!(reason, "the client kept sending more than 200 control messages a second");
+    assert!(client.closed().await.contains(&reason), "the client is told");
+    untouched.video_sink(TrackId(0)).send(unit(0, MediaTime::ZERO, body(0, 10))).unwrap();
+    other.frame().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_panic_of_a_connections_own_tasks_ends_it_with_a_reason() {
     let (mut node, mut client, mut transport) = pair().await;
     let went_off = client::booby_trap(&mut transport);
