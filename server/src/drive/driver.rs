@@ -22,6 +22,7 @@ use super::answer::{ForClient, Taken};
 use super::audience::{Audience, Deed};
 use super::client::{ClientSide, Heard};
 use super::connection::{Connection, at, next_event};
+use super::log_limit::LogLimit;
 use super::media_side::{MediaPlan, MediaSide, REPORTS, Report, Stop};
 use super::rates::Rates;
 use super::source::Opening;
@@ -87,6 +88,8 @@ pub(super) struct Driver {
     /// The strip is drawn, which pictures must have room for.
     barcode: bool,
     client: ClientSide,
+    /// For what the client can have logged as often as it likes.
+    log: LogLimit,
     /// Those who watch.
     audience: Arc<Audience>,
     /// What the start waits for, while it does.
@@ -211,6 +214,7 @@ impl Driver {
             machine: Machine::new(now, limits),
             id: plan.id,
             client: ClientSide::new(Role::Player, plan.granted, plan.choice, now),
+            log: LogLimit::default(),
             permit: Some(plan.permit),
             plan: Some(media_plan),
             mailbox,

@@ -8,6 +8,7 @@ mod client;
 mod connection;
 mod cursor;
 mod driver;
+mod log_limit;
 mod media_side;
 mod rates;
 pub(crate) mod screen;

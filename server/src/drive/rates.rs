@@ -144,11 +144,15 @@ impl Rates {
         self.controller.status(now).frame_rate.least(self.most)
     }
 
-    /// The client wants no more than this.
-    pub(super) fn limit(&mut self, ceiling: Bitrate, most: Part) {
+    /// The client wants no more than this; whether that is news.
+    pub(super) fn limit(&mut self, ceiling: Bitrate, most: Part) -> bool {
+        if (self.config.ceiling, self.most) == (ceiling, most) {
+            return false;
+        }
         self.most = most;
         self.config.ceiling = ceiling;
         self.controller.set_ceiling(ceiling);
+        true
     }
 
     /// What the encoder should produce.

@@ -125,7 +125,9 @@ impl Driver {
                 RateAction::Target { .. } => self.set_rates(now),
                 RateAction::FrameRate(_) => {
                     let part = self.rates.frame_rate(now);
-                    tracing::info!(part = part.as_f64(), "frame rate");
+                    if let Some(left_out) = self.log.passes(now) {
+                        tracing::info!(part = part.as_f64(), left_out, "frame rate");
+                    }
                     if let Some(media) = &self.media {
                         media.set_frame_rate(part);
                     }
@@ -133,7 +135,9 @@ impl Driver {
                 }
                 RateAction::Size(part) => {
                     let size = part.of_size(self.rates.full_size());
-                    tracing::info!(%size, "size of pictures");
+                    if let Some(left_out) = self.log.passes(now) {
+                        tracing::info!(%size, left_out, "size of pictures");
+                    }
                     if let Some(media) = &self.media {
                         media.set_size(size);
                     }
@@ -209,11 +213,15 @@ impl Driver {
             Ok(Said::KeyframeNeeded) => self.wants_keyframe(now),
             Ok(Said::Transport) => {
                 let taken = self.client.transport();
-                tracing::info!(kind = ?taken.map(|it| it.kind), reason = taken.map(|it| &*it.reason), "transport");
+                if let Some(left_out) = self.log.passes(now) {
+                    let kind = taken.map(|it| it.kind);
+                    let reason = taken.map(|it| &*it.reason);
+                    tracing::info!(?kind, reason, left_out, "transport");
+                }
                 self.show_status();
             }
             Ok(Said::Quality(quality)) => self.limit(now, quality),
-            Ok(Said::View(view)) => self.follow_view(&view),
+            Ok(Said::View(view)) => self.follow_view(now, &view),
             Ok(Said::Follow(pointer)) => {
                 self.follows = pointer;
                 self.show_pointer();
@@ -249,8 +257,13 @@ impl Driver {
         let (kbps, fps) = self.client.granted();
         let wanted = quality.max_kbps.unwrap_or(kbps).min(kbps);
         let most = quality.fps.and_then(|wanted| Part::new(wanted, fps)).unwrap_or(Part::WHOLE);
-        tracing::info!(kbps = wanted, fps = most.as_f64() * f64::from(fps), "quality");
-        self.rates.limit(Bitrate::from_kbps(wanted.into()), most);
+        if !self.rates.limit(Bitrate::from_kbps(wanted.into()), most) {
+            return;
+        }
+        if let Some(left_out) = self.log.passes(now) {
+            let fps = most.as_f64() * f64::from(fps);
+            tracing::info!(kbps = wanted, fps, left_out, "quality");
+        }
         if let Some(media) = &self.media {
             media.set_frame_rate(self.rates.frame_rate(now));
         }
@@ -259,13 +272,15 @@ impl Driver {
     }
 
     /// The client shows the picture in a place of another size: what is played gets such a screen, if it may.
-    fn follow_view(&mut self, view: &wire::View) {
+    fn follow_view(&mut self, now: MediaTime, view: &wire::View) {
         let Some(largest) = self.largest else { return };
         let video = screen::for_view(view, largest, self.video);
         if video == self.video {
             return;
         }
-        tracing::info!(size = %video.size, dpi = video.dpi, "screen");
+        if let Some(left_out) = self.log.passes(now) {
+            tracing::info!(size = %video.size, dpi = video.dpi, left_out, "screen");
+        }
         self.video = video;
         if let Some(media) = &self.media {
             media.set_screen(video.size, video.dpi);

@@ -45,7 +45,9 @@ impl Driver {
             Report::Source(SourceReport::DeviceBack) => Some(Event::DeviceBack),
             Report::Source(SourceReport::Resized(size)) => {
                 // The encoder follows the picture that it is given.
-                tracing::info!(%size, "source resized");
+                if let Some(left_out) = self.log.passes(self.node.clock.now()) {
+                    tracing::info!(%size, left_out, "source resized");
+                }
                 self.rates.on_resized(size);
                 self.audience.change_stream(|stream| stream.size = size);
                 self.client.resized(size);
