@@ -160,3 +160,44 @@ async fn proof_of_a_path_moves_media_only_where_the_client_wants_it() {
     assert!(bench.leg.way(1).is_some_and(|path| path.is(&bench.path(1))));
     assert_eq!(bench.counts.moved.load(Ordering::Relaxed), 1);
 }
+
+/// Takes so many datagrams for the stack.
+fn taken(leg: &Leg, most: usize) -> usize {
+    let (mut buffers, mut meta) = (vec![[0; 2_048]; most], vec![RecvMeta::default(); most]);
+    let mut slices: Vec<_> = buffers.iter_mut().map(|it| IoSliceMut::new(it)).collect();
+    let mut cx = Context::from_waker(Waker::noop());
+    match leg.poll_recv(&mut cx, &mut slices, &mut meta) {
+        Poll::Ready(count) => count,
+        Poll::Pending => 0,
+    }
+}
+
+#[tokio::test]
+async fn datagrams_that_the_stack_does_not_read_are_dropped_beyond_their_bounds_and_counted() {
+    // So many that are short, then so many bytes.
+    for (length, fit) in [(60, MAX_WAITING), (1_200, MAX_WAITING_BYTES / 1_200)] {
+        let bench = Bench::new(1).await;
+        let asked = transaction_of(bench.check(0, true, 0));
+        assert!(bench.answer(asked, 0));
+        // What the leg itself had to say.
+        while taken(&bench.leg, 16) > 0 {}
+        let fill = |count: usize| {
+            for _ in 0..count {
+                bench.leg.deliver(&vec![22; length], &bench.path(0), bench.at(1));
+            }
+            bench.counts.dropped.load(Ordering::Relaxed)
+        };
+        assert_eq!(fill(fit), 0, "{length}");
+        assert_eq!(fill(1_000), 1_000, "{length}");
+        let state = |leg: &Leg| {
+            let state = leg.state();
+            (state.waiting.len(), state.waiting_bytes)
+        };
+        assert_eq!(state(&bench.leg), (fit, fit * length));
+        // It reads again.
+        assert_eq!(taken(&bench.leg, 10), 10);
+        assert_eq!(fill(11), 1_001, "{length}");
+        while taken(&bench.leg, 16) > 0 {}
+        assert_eq!(state(&bench.leg), (0, 0));
+    }
+}
