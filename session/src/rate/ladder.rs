@@ -1,5 +1,6 @@
-//! Which parts of the frame rate and of the size a bit rate is worth: first the frame rate gives way, which costs
-//! nothing, then the size, whose every change costs a keyframe.
+//! Which parts of the frame rate and of the size a bit rate is worth. Of many frames a second the rate gives way first, which
+//! costs nothing, then the size, whose every change costs a keyframe. Of few (30 a second, `SLOW_FROM`) it is the other
+//! way round: fewer still are seen as jerks and felt as lag, which a coarser picture is not, and that is worth the keyframe.
 //!
 //! Steps down come after the picture was too coarse for a while, steps up when it has long had bits to spare; a client
 //! that does not keep up lowers the frame rate alone, and the longer it took to find that out again, the less often
@@ -82,7 +83,7 @@ const QUICK: [Rung; 6] = [
     rung(HALF, HALF),
     rung(THIRD, HALF),
 ];
-/// Of 30 and fewer: fewer still look worse than a coarser picture.
+/// Of 30 and fewer: fewer still look worse than a coarser picture, and each waits longer for the next.
 const SLOW: [Rung; 4] = [
     rung(Part::WHOLE, Part::WHOLE),
     rung(Part::WHOLE, THREE_QUARTERS),
