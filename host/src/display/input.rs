@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use media::input::{PointerButton, TouchPhase};
 use media::{
-    InputEvent, InputSink, InputSupport, MediaTime, Pen, PenState, SequencedInput, TakenAs,
+    InputEvent, InputSink, InputSupport, MediaTime, Pen, PenState, SequencedInput, Size, TakenAs,
 };
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
@@ -66,9 +66,14 @@ pub struct XInput {
 }
 
 impl XInput {
-    pub(super) fn open(link: Link, aim: Arc<Aim>, now: MediaTime) -> Result<Self, DisplayError> {
+    pub(super) fn open(
+        link: Link,
+        most: Size,
+        aim: Arc<Aim>,
+        now: MediaTime,
+    ) -> Result<Self, DisplayError> {
         if aim.shown().is_none() {
-            aim.show(&Viewport::now(&link)?);
+            aim.show(&Viewport::now(&link, most)?);
         }
         let spares = Spares::find(&link)?;
         let mut input = Self {

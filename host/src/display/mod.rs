@@ -86,6 +86,8 @@ pub struct Display {
     mode: Option<u32>,
     /// What the screen says that it shows.
     rate: FrameRate,
+    /// No more of it is shown.
+    most: Size,
     aim: Arc<Aim>,
 }
 
@@ -98,7 +100,7 @@ impl Display {
         let link = Link::open(path, cookie)?;
         let (path, cookie) = (path.to_owned(), cookie.clone());
         let (mode, rate, aim) = (None, FrameRate::fps(60), Arc::default());
-        Ok(Self { link, path, cookie, mode, rate, aim })
+        Ok(Self { link, path, cookie, mode, rate, most: screen::MOST_SHOWN, aim })
     }
 
     /// The pictures a second that the screen says it shows from the next [`set_size`](Self::set_size) on, 60 before:
@@ -107,12 +109,18 @@ impl Display {
         self.rate = rate;
     }
 
+    /// From now on no more of it is shown than so much of its upper left corner, whatever size a program gives it: by all
+    /// that is opened.
+    pub fn set_most(&mut self, most: Size) {
+        self.most = most;
+    }
+
     /// The size of its pictures.
     ///
     /// # Errors
     /// See [`DisplayError`].
     pub fn size(&self) -> Result<Size, DisplayError> {
-        Ok(Viewport::now(&self.link)?.size)
+        Ok(Viewport::now(&self.link, self.most)?.size)
     }
 
     /// Gives it another size, even both ways and at most the one that the server was started with, and a
@@ -125,12 +133,14 @@ impl Display {
         screen::set_size(&self.link, size, self.rate, dpi, &mut self.mode)
     }
 
-    /// Captures its pictures, at most at `rate`. The clock gives the stage times.
+    /// Captures its pictures, at most at `rate`. The clock gives the stage times, and says how often pictures may have another
+    /// size.
     ///
     /// # Errors
     /// See [`DisplayError`].
     pub fn source(&self, rate: FrameRate, clock: Arc<dyn Clock>) -> Result<XSource, DisplayError> {
-        XSource::open(Link::open(&self.path, &self.cookie)?, rate, clock, self.aim.clone())
+        let (link, aim) = (Link::open(&self.path, &self.cookie)?, self.aim.clone());
+        XSource::open(link, rate, self.most, clock, aim)
     }
 
     /// Puts input into it. Whatever was pressed before is let go of. `now` is when the player is taken to have
@@ -139,7 +149,8 @@ impl Display {
     /// # Errors
     /// See [`DisplayError`].
     pub fn input(&self, now: MediaTime) -> Result<XInput, DisplayError> {
-        XInput::open(Link::open(&self.path, &self.cookie)?, self.aim.clone(), now)
+        let (link, aim) = (Link::open(&self.path, &self.cookie)?, self.aim.clone());
+        XInput::open(link, self.most, aim, now)
     }
 
     /// Opens its clipboard. `tell` is called, on a thread of the clipboard's own, when a program has copied something.

@@ -15,6 +15,8 @@ use super::windows;
 
 /// No picture is larger, either way: what the codecs' highest levels take.
 const MOST: u32 = 8_192;
+/// The same as a size: more of no screen is shown.
+pub(super) const MOST_SHOWN: Size = Size::new(MOST, MOST);
 /// No screen is made smaller: what every encoder takes.
 const LEAST: u32 = 64;
 /// Millimetres in an inch, times ten.
@@ -40,8 +42,9 @@ impl Viewport {
     }
 
     /// What is shown now: what the first controller that is on shows, or else the whole screen. A game that
-    /// changes the mode of its controller leaves the screen as large as it was.
-    pub(super) fn now(link: &Link) -> Result<Self, DisplayError> {
+    /// changes the mode of its controller leaves the screen as large as it was. Of what is larger than `most`, the upper left
+    /// corner.
+    pub(super) fn now(link: &Link, most: Size) -> Result<Self, DisplayError> {
         let x = link.x();
         let geometry = x.get_geometry(link.root())?;
         let resources = x.randr_get_screen_resources_current(link.root())?;
@@ -57,10 +60,10 @@ impl Viewport {
                 break;
             }
         }
-        let width = shown.width.min(screen.width.saturating_sub(shown.x)) & !1;
-        let height = shown.height.min(screen.height.saturating_sub(shown.y)) & !1;
-        if width == 0 || height == 0 || width > MOST || height > MOST {
-            let why = format!("pictures have 2 to {MOST} pixels each way");
+        let width = shown.width.min(screen.width.saturating_sub(shown.x)).min(most.width) & !1;
+        let height = shown.height.min(screen.height.saturating_sub(shown.y)).min(most.height) & !1;
+        if width == 0 || height == 0 {
+            let why = "pictures have 2 pixels each way at least".into();
             return Err(DisplayError::Size { width, height, why });
         }
         Ok(Self { x: shown.x, y: shown.y, size: Size::new(width, height) })

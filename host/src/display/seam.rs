@@ -42,7 +42,12 @@ pub trait Screen: Send {
     /// [`DisplayError::Size`] when it cannot have that size; and see there.
     fn set_size(&mut self, size: Size, dpi: u32) -> Result<(), DisplayError>;
 
-    /// Captures its pictures, at most at `rate`; what has not changed is none. The clock gives the stage times.
+    /// From now on no more of it is shown than so much of its upper left corner, whatever size a program gives it: by all that
+    /// is opened.
+    fn set_most(&mut self, most: Size);
+
+    /// Captures its pictures, at most at `rate`; what has not changed is none. The clock gives the stage times, and says how
+    /// often pictures may have another size.
     ///
     /// # Errors
     /// See [`DisplayError`].
@@ -108,6 +113,10 @@ impl Screen for Sandboxed {
 
     fn set_size(&mut self, size: Size, dpi: u32) -> Result<(), DisplayError> {
         self.display.set_size(size, dpi)
+    }
+
+    fn set_most(&mut self, most: Size) {
+        self.display.set_most(most);
     }
 
     fn source(

@@ -54,13 +54,24 @@ const MOST_EVENTS: usize = 1_024;
 /// Time between two looks at the pointer's look: a game that changes it on and on must not keep the thread from its
 /// pictures, nor the link.
 const LOOK_EVERY: Duration = Duration::from_millis(33);
+/// Least time between two sizes of the pictures, each of which costs a keyframe: the newest wins. It is as long as for those
+/// that the player's window asks for.
+const SIZE_EVERY: Duration = Duration::from_millis(250);
+/// Captures in a row that a screen may refuse though it is large enough: it was not, for a moment.
+const MOST_REFUSED: u32 = 64;
 
 /// Pictures of a display, pushed at the game's own rate up to that of the session.
 pub struct XSource {
     link: Link,
     clock: Arc<dyn Clock>,
     aim: Arc<Aim>,
+    /// No more of the screen is shown.
+    most: Size,
     view: Viewport,
+    /// When pictures may have another size again, by the clock.
+    sizes: MediaTime,
+    /// Captures in a row that were refused of a screen that has what is shown of it.
+    refused: u32,
     damage: DamageId,
     /// The server's list of damaged rectangles, filled when damage is taken.
     parts: Region,
@@ -84,6 +95,8 @@ struct Seen {
     /// The damage that was taken last was all of it.
     whole: bool,
     screen: bool,
+    /// The screen has become smaller than what is shown of it: there is no picture before that is followed.
+    outgrown: bool,
     look: bool,
     place: Option<CursorUpdate>,
 }
@@ -104,6 +117,7 @@ impl XSource {
     pub(super) fn open(
         link: Link,
         rate: FrameRate,
+        most: Size,
         clock: Arc<dyn Clock>,
         aim: Arc<Aim>,
     ) -> Result<Self, DisplayError> {
@@ -113,14 +127,30 @@ impl XSource {
         let (damage, parts) = (x.generate_id()?, x.generate_id()?);
         x.damage_create(damage, link.root(), ReportLevel::NON_EMPTY)?.check()?;
         x.xfixes_create_region(parts, &[])?.check()?;
-        let view = Viewport::now(&link)?;
+        let view = Viewport::now(&link, most)?;
         aim.show(&view);
         let mirror = Mirror::attach(&link, view.size)?;
         let first = Some(clock.now());
         let seen = Seen { damage: first, everything: true, look: true, ..Seen::default() };
         let (ring, pointer, gate) = (Ring::new(), Pointer::default(), Gate::new(rate));
-        let looks = Instant::now();
-        Ok(Self { link, clock, aim, view, damage, parts, mirror, ring, pointer, gate, looks, seen })
+        let (looks, sizes) = (Instant::now(), MediaTime::ZERO);
+        Ok(Self {
+            link,
+            clock,
+            aim,
+            most,
+            view,
+            sizes,
+            refused: 0,
+            damage,
+            parts,
+            mirror,
+            ring,
+            pointer,
+            gate,
+            looks,
+            seen,
+        })
     }
 
     fn event(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, Trouble> {
@@ -130,7 +160,7 @@ impl XSource {
             self.read_events()?;
             // Whether events may have come in beside an answer, which a wait for the socket would miss.
             let mut asked = false;
-            if std::mem::take(&mut self.seen.screen) {
+            if self.seen.screen && self.sizes <= self.clock.now() {
                 if self.follow_screen()? {
                     return Ok(SourceEvent::Resized(self.view.size));
                 }
@@ -148,8 +178,9 @@ impl XSource {
                 return Ok(SourceEvent::Cursor(place));
             }
             let now = Instant::now();
-            let opens = self.seen.damage.map(|_| self.gate.opens);
-            if request.refresh || opens.is_some_and(|opens| opens <= now) {
+            let opens = self.seen.damage.filter(|_| !self.seen.outgrown).map(|_| self.gate.opens);
+            let is_due = request.refresh || opens.is_some_and(|opens| opens <= now);
+            if is_due && !self.seen.outgrown {
                 if let Some(event) = self.capture(request)? {
                     return Ok(event);
                 }
@@ -167,7 +198,8 @@ impl XSource {
                 continue;
             }
             let looks = self.seen.look.then_some(self.looks);
-            let until = opens.into_iter().chain(looks).fold(deadline, Instant::min);
+            let sizes = self.seen.screen.then(|| now + self.sizes.since(self.clock.now()));
+            let until = opens.into_iter().chain(looks).chain(sizes).fold(deadline, Instant::min);
             if opens.is_some() {
                 // What else the server says until then says nothing new.
                 std::thread::sleep(until.saturating_duration_since(now));
@@ -200,7 +232,8 @@ impl XSource {
 
     /// Looks at the screen again; whether pictures have another size now.
     fn follow_screen(&mut self) -> Result<bool, DisplayError> {
-        let view = Viewport::now(&self.link)?;
+        (self.seen.screen, self.seen.outgrown) = (false, false);
+        let view = Viewport::now(&self.link, self.most)?;
         let before = std::mem::replace(&mut self.view, view);
         if view == before {
             return Ok(false);
@@ -214,7 +247,11 @@ impl XSource {
         self.pointer.forget_place();
         self.seen.everything = true;
         self.seen.damage.get_or_insert(self.clock.now());
-        Ok(view.size != before.size)
+        let is_other = view.size != before.size;
+        if is_other {
+            self.sizes = self.clock.now() + SIZE_EVERY;
+        }
+        Ok(is_other)
     }
 
     /// A picture of what the display shows now; `None` when it shows what it showed before, and no picture is
@@ -233,13 +270,23 @@ impl XSource {
                     // The screen may have become smaller since; what was damaged still is.
                     self.seen.everything = true;
                     return match error {
+                        DisplayError::Refused(_) if started < self.sizes => {
+                            (self.seen.screen, self.seen.outgrown) = (true, true);
+                            Ok(None)
+                        }
                         DisplayError::Refused(_) if self.follow_screen()? => {
                             Ok(Some(SourceEvent::Resized(self.view.size)))
+                        }
+                        // It has become larger again in between.
+                        DisplayError::Refused(_) if self.refused < MOST_REFUSED => {
+                            self.refused += 1;
+                            Ok(None)
                         }
                         error => Err(error.into()),
                     };
                 }
             };
+            self.refused = 0;
             self.seen.damage = None;
             self.seen.everything = false;
             // Also where nothing came of it: a game that draws the same on and on is looked at no oftener.

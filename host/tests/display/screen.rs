@@ -1,11 +1,16 @@
 //! The size of a display, changed by us and by the game.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use media::{FrameSource as _, Size, SourceEvent};
-use nearlight_host::display::{DisplayError, XSource};
+use media::{FrameRate, FrameSource as _, Size, SourceEvent};
+use nearlight_host::display::{Display, DisplayError, XSource};
+use testkit::{FakeClock, WallClock};
 use x11rb::connection::Connection as _;
-use x11rb::protocol::randr::{ConnectionExt as _, Rotation};
+use x11rb::protocol::randr::{
+    ConnectionExt as _, GetScreenResourcesCurrentReply, Mode, ModeInfo, Rotation, SetConfig,
+};
 use x11rb::protocol::xproto::{
     AtomEnum, ConfigureWindowAux, ConnectionExt as _, CreateWindowAux, WindowClass,
 };
@@ -146,35 +151,126 @@ fn a_game_that_changes_its_mode_is_followed() {
     check(&picture, 10, 10, 0x00_80_00);
 }
 
+/// Two modes of a screen, of which a game sets the one and the other, each with a screen of that size.
+struct Modes {
+    client: Client,
+    screen: GetScreenResourcesCurrentReply,
+    modes: [(Mode, Size); 2],
+}
+
+impl Modes {
+    /// The screen's own and one of another size, which it has now.
+    fn make(server: &server::Server, display: &mut Display, sizes: [Size; 2]) -> Self {
+        let client = Client::open(server, sizes[0].width as u16, sizes[0].height as u16);
+        display.set_size(sizes[1], 96).unwrap();
+        client.x.randr_query_version(1, 3).unwrap().reply().unwrap();
+        let screen = client.x.randr_get_screen_resources_current(client.root).unwrap();
+        let screen = screen.reply().unwrap();
+        let modes = sizes.map(|size| {
+            let is_it = |mode: &&ModeInfo| {
+                (u32::from(mode.width), u32::from(mode.height)) == (size.width, size.height)
+            };
+            (screen.modes.iter().find(is_it).unwrap().id, size)
+        });
+        Self { client, screen, modes }
+    }
+
+    fn set(&self, which: usize) {
+        let Self { client, screen, modes } = self;
+        let (x, (mode, size)) = (&client.x, modes[which]);
+        let (crtc, stamp) = (screen.crtcs[0], screen.config_timestamp);
+        let configure = |mode, outputs: &[u32]| {
+            let set =
+                x.randr_set_crtc_config(crtc, 0, stamp, 0, 0, mode, Rotation::ROTATE0, outputs);
+            assert_eq!(set.unwrap().reply().unwrap().status, SetConfig::SUCCESS);
+        };
+        configure(x11rb::NONE, &[]);
+        let (width, height) = (size.width as u16, size.height as u16);
+        x.randr_set_screen_size(client.root, width, height, 200, 150).unwrap().check().unwrap();
+        configure(mode, &screen.outputs);
+    }
+}
+
 #[test]
-fn wild_changes_of_size_leave_a_sound_picture() {
+fn a_game_that_changes_its_mode_on_and_on_costs_four_sizes_a_second() {
     let Some(server) = server::start(640, 480) else { return };
     let mut display = server.connect();
-    let client = Client::open(&server, 640, 480);
-    let mut source = open(&server);
-    let changes = std::thread::spawn(move || {
-        (0..60_u32).for_each(|step| {
-            let size = Size::new(64 + step * 58 % 576 / 2 * 2, 64 + step * 94 % 416 / 2 * 2);
-            display.set_size(size, 96).unwrap();
-        });
-        display.set_size(Size::new(640, 480), 96).unwrap();
-    });
-    let mut size = source.info().size;
-    while !changes.is_finished() {
-        match ask(&mut source, Duration::from_millis(1), true).unwrap() {
-            SourceEvent::Resized(now) => size = now,
-            SourceEvent::Frame(frame) => assert_eq!(frame.image.size(), size),
-            SourceEvent::Cursor(_) | SourceEvent::Unchanged => {}
-            other => panic!("{other:?}"),
+    let sizes = [Size::new(640, 480), Size::new(320, 240)];
+    let modes = Modes::make(&server, &mut display, sizes);
+    let clock = FakeClock::default();
+    let mut source = display.source(FrameRate::fps(1_000), Arc::new(clock.clone())).unwrap();
+    let (changes, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let game = std::thread::spawn({
+        let (changes, stop) = (changes.clone(), stop.clone());
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                modes.set((changes.fetch_add(1, Ordering::Relaxed) % 2) as usize);
+            }
+            modes.set(0);
+            modes
         }
+    });
+    let (mut size, mut resized, mut pictures) = (source.info().size, 0, 0);
+    let mut look = |source: &mut XSource| match ask(source, Duration::from_millis(1), true).unwrap()
+    {
+        SourceEvent::Resized(now) => {
+            (size, resized) = (now, resized + 1);
+            resized
+        }
+        SourceEvent::Frame(frame) => {
+            assert_eq!(frame.image.size(), size);
+            pictures += 1;
+            resized
+        }
+        SourceEvent::Cursor(_) | SourceEvent::Unchanged => resized,
+        other => panic!("{other:?}"),
+    };
+    // Eight quarters of a second by the clock, in each of which the game changes it twenty times.
+    for quarter in 1..=8 {
+        let enough = changes.load(Ordering::Relaxed) + 20;
+        while changes.load(Ordering::Relaxed) < enough {
+            let resized = look(&mut source);
+            assert!(resized <= quarter, "{resized} sizes in {quarter} quarters of a second");
+        }
+        clock.advance(Duration::from_millis(250));
     }
-    changes.join().unwrap();
-    client.fill(rect(0, 0, 640, 480), 0x44_88_cc);
+    assert!(pictures > 0);
+    stop.store(true, Ordering::Relaxed);
+    let modes = game.join().unwrap();
+    // The last one wins, and its picture is sound.
+    for _ in 0..2 {
+        settle(&mut source);
+        clock.advance(Duration::from_millis(250));
+    }
+    modes.client.fill(rect(0, 0, 640, 480), 0x44_88_cc);
     settle(&mut source);
     let SourceEvent::Frame(mut last) = ask(&mut source, Duration::ZERO, true).unwrap() else {
         panic!("a picture was due")
     };
-    last.image.finish(&testkit::FakeClock::default(), &mut last.stages).unwrap();
-    assert_eq!(last.image.size(), Size::new(640, 480));
+    last.image.finish(&clock, &mut last.stages).unwrap();
+    assert_eq!(last.image.size(), sizes[0]);
     check(&last, 639, 479, 0x44_88_cc);
+}
+
+#[test]
+fn no_more_is_shown_than_may_be_whatever_mode_a_game_sets() {
+    let Some(server) = server::start(640, 480) else { return };
+    let mut display = server.connect();
+    let sizes = [Size::new(640, 480), Size::new(320, 240)];
+    let modes = Modes::make(&server, &mut display, sizes);
+    display.set_most(sizes[1]);
+    let mut source = display.source(FrameRate::fps(1_000), WallClock::shared()).unwrap();
+    settle(&mut source);
+    modes.set(0);
+    modes.client.fill(rect(0, 0, 640, 480), 0x80_00_00);
+    modes.client.fill(rect(0, 0, 320, 240), 0x00_80_00);
+    // None of what comes has another size.
+    settle(&mut source);
+    let SourceEvent::Frame(mut last) = ask(&mut source, Duration::ZERO, true).unwrap() else {
+        panic!("a picture was due")
+    };
+    last.image.finish(&FakeClock::default(), &mut last.stages).unwrap();
+    assert_eq!((last.image.size(), source.info().size), (sizes[1], sizes[1]));
+    check(&last, 319, 239, 0x00_80_00);
+    assert_eq!(display.size().unwrap(), sizes[1]);
 }
