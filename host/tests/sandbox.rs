@@ -12,9 +12,14 @@ mod common;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use common::{bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until};
+use media::AudioSource as _;
+use media::audio::CHANNELS;
 use nearlight_host::confine::{Bind, End, Exit, How, Phase, Program, Refused, Sandbox, Step};
+use nearlight_host::sound::SoundServer;
+use testkit::WallClock;
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::ConnectionExt;
 use x11rb::rust_connection::{DefaultStream, RustConnection};
@@ -414,4 +419,35 @@ fn users_for_games_are_given_back() {
     assert!(matches!(refused, Refused::Users(1)));
     drop(first);
     until(&bed.start(&spec("second")), &Phase::Waiting);
+}
+
+#[test]
+fn a_game_that_knows_alsa_alone_is_heard() {
+    let Some(bed) = bed() else { return };
+    // ALSA's own player, with its plugin.
+    if !Path::new("/usr/bin/aplay").exists() {
+        assert!(!must_run(), "NEARLIGHT_HOST is set, and there is no aplay (Debian: alsa-utils)");
+        println!("left out: no aplay");
+        return;
+    }
+    let sandbox = bed.start(&spec("alsa"));
+    until(&sandbox, &Phase::Waiting);
+    let (clock, path) = (WallClock::shared(), sandbox.sound_folder().join("native"));
+    let server = SoundServer::listen("pulse-alsa", &path, clock.clone()).unwrap();
+    let mut source = server.source();
+    // Two seconds that are not silent.
+    let play = "head -c 384000 /dev/zero | tr '\\0' '@' | aplay -q -t raw -f S16_LE -r 48000 -c 2";
+    sandbox.launch(shell(play));
+    let tick = Duration::from_millis(10);
+    let mut block = vec![0.0; media::audio::samples_in(tick) * CHANNELS];
+    eventually("its sound", || {
+        source.fill(clock.now(), &mut block).unwrap();
+        let end = match sandbox.phase() {
+            Phase::Ended(end) => Some(end),
+            _ => None,
+        };
+        assert!(end.is_none(), "{end:?}: {:?}", sandbox.said());
+        std::thread::sleep(tick);
+        block.iter().any(|sample| *sample != 0.0).then_some(())
+    });
 }

@@ -81,9 +81,27 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
             "gamepads, pens (uinput)",
             devices.as_ref().map(|_| "ok".to_owned()).map_err(Clone::clone),
         ),
-        ("DualSense (uhid)", devices.and_then(|found| found.dualsense).map(|()| "ok".to_owned())),
+        (
+            "DualSense (uhid)",
+            match devices {
+                Ok(found) => found.dualsense.map(|()| "ok".to_owned()),
+                Err(_) => Err("only beside gamepads and pens of the kernel (uinput)".to_owned()),
+            },
+        ),
+        ("sound of ALSA's games", Ok(alsa())),
     ];
     checks.into_iter().map(|(what, verdict)| Check { what, verdict }).collect()
+}
+
+/// Whether games hear of the session's sound server that know ALSA alone: by a plugin of its library.
+fn alsa() -> String {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let plugin = |folder: PathBuf| folder.join("alsa-lib/libasound_module_pcm_pulse.so");
+    let mut folders = folders.map(|folder| folder.path()).chain([PathBuf::from("/usr/lib64")]);
+    match folders.any(|folder| plugin(folder).exists()) {
+        true => "ok".to_owned(),
+        false => "none: ALSA's plugin is missing (Debian: libasound2-plugins)".to_owned(),
+    }
 }
 
 /// The graphics devices that games may have.

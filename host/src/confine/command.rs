@@ -71,7 +71,7 @@ pub(super) const FROM_ETC: [&str; 19] = [
     "xdg",
 ];
 /// Files that every session gets made, and what is in them.
-pub const MADE: [(&str, &str); 5] = [
+pub const MADE: [(&str, &str); 6] = [
     (
         "passwd",
         "root:x:0:0:root:/:/usr/sbin/nologin\nplayer:x:1000:1000:Player:/home/player:/bin/sh\n",
@@ -80,6 +80,8 @@ pub const MADE: [(&str, &str); 5] = [
     ("hosts", "127.0.0.1 localhost nearlight\n::1 localhost nearlight\n"),
     ("hostname", "nearlight\n"),
     ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+    // There is no sound card: ALSA's plugin (Debian: libasound2-plugins) hands on what is played to the session's server.
+    ("asound.conf", "pcm.!default { type pulse }\nctl.!default { type pulse }\n"),
 ];
 
 /// A folder at the top of the host's tree that programs need.
