@@ -145,7 +145,7 @@ function nothing(words: string): HTMLElement {
 }
 
 function empty(): HTMLElement {
-  return h('div', { class: 'empty' }, h('h2', {}, 'Nothing to play yet'), h('p', {}, 'This node’s catalogue is empty. Its operator can add scenes in the configuration.'));
+  return h('div', { class: 'empty' }, h('h2', {}, 'Nothing to play yet'), h('p', {}, 'This node’s catalogue is empty. Its operator can add games and scenes in the configuration.'));
 }
 
 function placeholders(): readonly HTMLElement[] {
