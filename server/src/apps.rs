@@ -154,7 +154,7 @@ pub struct AppInfo {
 /// The screens that an app can be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScreenInfo {
-    /// The largest one.
+    /// The largest one that it can have on this node.
     pub largest: Size,
     /// Whether it may have another size while the app runs.
     pub changes: bool,
@@ -179,6 +179,8 @@ impl VideoMode {
 /// What belongs to one opening of an app.
 #[derive(Debug, Clone, Default)]
 pub struct Start {
+    /// The largest screen that it may have as it is played; none where it keeps the size of its pictures.
+    pub largest: Option<Size>,
     /// Nobody wants it any more: whoever opens gives up with [`OpenError::Cancelled`].
     pub cancel: CancellationToken,
     /// What the session keeps, where it keeps something.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use host::catalogue::{self, Device, Entry, Missing, Values};
 use host::confine::{self, Attempts, Bind, Confinement, Input, Limits, Network, Program, Spec};
 use host::devices::{Kernel, Machine};
-use media::{ByteSize, Clock, DeviceId};
+use media::{ByteSize, Clock, DeviceId, Size};
 
 use crate::apps::{Ahead, App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
 use crate::config::{self, Config, GameDevices};
@@ -62,7 +62,8 @@ pub fn apps_on(config: &Config, kernel: Arc<dyn Kernel>) -> Vec<Arc<dyn App>> {
         tracing::warn!(reason, "no games can be played");
     });
     let remembered = Remembered::open(&config.server.state_dir);
-    let app = |entry: Entry| -> Arc<dyn App> {
+    let most = config.video.max_edge & !1;
+    let app = |mut entry: Entry| -> Arc<dyn App> {
         let saves = saves.as_ref().and_then(|saves| GameSaves::of(saves, &entry));
         let shares = Rules::of(&config.sharing, &entry.sharing);
         // All but its picture, which costs nothing.
@@ -70,6 +71,11 @@ pub fn apps_on(config: &Config, kernel: Arc<dyn Kernel>) -> Vec<Arc<dyn App>> {
         let kept = remembered.of(entry.id.as_str(), &whole);
         let (confinement, measured) = (confinement.clone(), Arc::new(Measured::kept(kept)));
         let needs_devices = config.games.devices == GameDevices::Uinput;
+        // It is shown no larger than anything else on this node.
+        let within = |size: Size| Size::new(size.width.min(most), size.height.min(most));
+        let display = entry.display;
+        entry.display.size = within(display.size);
+        entry.display.max_size = within(display.max_size);
         let entry = Arc::new(entry);
         Arc::new(GameApp { entry, confinement, saves, shares, measured, needs_devices })
     };
@@ -255,9 +261,12 @@ impl App for GameApp {
         let memory =
             limits.memory.0 + limits.home.0 + OWN_MEMORY + video.size.pixels() * PIXEL_BYTES;
         let usual = self.measured.usual(video);
+        // It may be played for long before it is as large as this for the first time.
+        let grown = self.measured.grown(video).filter(|grown| *grown < unknown());
+        let known = usual.or(grown);
         Some(Needs {
-            cpu: usual.unwrap_or_else(unknown),
-            measured: usual.is_some(),
+            cpu: known.unwrap_or_else(unknown),
+            measured: known.is_some(),
             memory: ByteSize(memory),
         })
     }
@@ -300,8 +309,9 @@ fn listens(entry: &Entry) -> bool {
     entry.devices.contains(&Device::Microphone)
 }
 
-/// A game that makes use of a graphics device has those that games may have here.
-fn spec(entry: &Entry, confinement: &Confinement) -> Spec {
+/// A game that makes use of a graphics device has those that games may have here, and a screen that can become as large as
+/// `largest`, whatever makes it so.
+fn spec(entry: &Entry, confinement: &Confinement, largest: Size) -> Spec {
     let gpu = confinement.gpu();
     let limits = entry.limits;
     let patience = confine::Patience { grace: entry.stop_grace, ..confine::Patience::default() };
@@ -312,7 +322,7 @@ fn spec(entry: &Entry, confinement: &Confinement) -> Spec {
         network: if entry.internet { Network::Internet } else { Network::None },
         devices: if entry.devices.contains(&Device::Gpu) { gpu.to_vec() } else { Vec::new() },
         input: input(entry, confinement),
-        largest: entry.display.max_size,
+        largest,
         limits: Limits {
             cpu_millis: Some(limits.cpu_millis),
             memory: Some(limits.memory.0 + limits.home.0),

@@ -16,6 +16,8 @@ const TELLING: usize = 30;
 /// Sessions that are over of which that is remembered, and sizes and rates of pictures.
 const SESSIONS: usize = 8;
 const MODES: usize = 32;
+/// Sizes of a session's pictures of which that is told.
+const SIZES: usize = 8;
 /// Hundredths of the machine's time below which games may have waited for a core.
 const SPARE: u64 = 5;
 
@@ -74,6 +76,19 @@ impl Measured {
         })
     }
 
+    /// The same where only smaller or fewer ones are known, as much more as these have more pixels a second: nothing grows by
+    /// more than they do.
+    pub(crate) fn grown(&self, video: VideoMode) -> Option<Duration> {
+        let rate = |size: Size, rate: FrameRate| size.pixels() as f64 * rate.as_f64();
+        let grown = |mode: &Mode| {
+            let more = rate(video.size, video.rate) / rate(mode.size, mode.rate);
+            let enough = mode.enough()?.as_secs_f64() * more.max(1.0);
+            // What was kept of a damaged size says nothing.
+            Duration::try_from_secs_f64(enough).ok()
+        };
+        self.lock().iter().filter_map(grown).min()
+    }
+
     fn add(&self, video: VideoMode, share: Duration, strained: bool) {
         self.change(video, |mode| {
             if strained { mode.shares.add_strained(share) } else { mode.shares.add(share) }
@@ -124,9 +139,10 @@ impl Measured {
 #[derive(Debug)]
 pub(crate) struct Meter {
     measured: Arc<Measured>,
+    /// Its pictures now.
     video: VideoMode,
-    /// Of this session alone.
-    own: Shares,
+    /// Of this session alone, by the size of its pictures, the present one last.
+    own: Vec<(Size, Shares)>,
     last: Option<(Instant, Spent)>,
 }
 
@@ -170,7 +186,21 @@ impl Machine {
 
 impl Meter {
     pub(crate) fn new(measured: Arc<Measured>, video: VideoMode) -> Self {
-        Self { measured, video, own: Shares::default(), last: None }
+        Self { measured, video, own: vec![(video.size, Shares::default())], last: None }
+    }
+
+    /// Its pictures have this size from now on.
+    pub(crate) fn resized(&mut self, size: Size) {
+        if size == self.video.size {
+            return;
+        }
+        // What is looked at next would be partly of the one and partly of the other.
+        self.pause();
+        self.video.size = size;
+        let had = self.own.iter().position(|(had, _)| *had == size);
+        let own = had.map_or_else(|| (size, Shares::default()), |at| self.own.remove(at));
+        self.own.push(own);
+        self.own.drain(..self.own.len().saturating_sub(SIZES));
     }
 
     /// Takes a sample where one is due; `spent` reads what the session has taken so far, if that can be told.
@@ -185,7 +215,9 @@ impl Meter {
             let strained = spent.machine.is_strained_since(before.machine);
             let share = used.div_f64(passed.as_secs_f64());
             self.measured.add(self.video, share, strained);
-            if strained { self.own.add_strained(share) } else { self.own.add(share) }
+            if let Some((_, own)) = self.own.last_mut() {
+                if strained { own.add_strained(share) } else { own.add(share) }
+            }
         }
         self.last = Some((now, spent));
     }
@@ -198,8 +230,10 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        if let Some(enough) = self.own.usual().filter(|_| self.own.samples() >= TELLING) {
-            self.measured.ended(self.video, enough);
+        for (size, own) in &self.own {
+            if let Some(enough) = own.usual().filter(|_| own.samples() >= TELLING) {
+                self.measured.ended(VideoMode { size: *size, ..self.video }, enough);
+            }
         }
     }
 }
@@ -264,6 +298,34 @@ mod tests {
         assert_eq!(measured.usual(video), Some(ms(500)));
         idle(&measured);
         assert_eq!(measured.usual(video), Some(ms(10)));
+    }
+
+    #[test]
+    fn samples_are_of_the_size_that_the_pictures_had() {
+        let video = VideoMode { size: Size::new(64, 64), rate: FrameRate::fps(30), dpi: 96 };
+        let large = VideoMode { size: Size::new(128, 64), ..video };
+        let huge = VideoMode { size: Size::new(256, 64), ..video };
+        let (measured, ms) = (Arc::new(Measured::default()), Duration::from_millis);
+        let mut meter = Meter::new(measured.clone(), video);
+        let (start, mut spent, mut passed) = (Instant::now(), Duration::ZERO, 0);
+        let mut look = |meter: &mut Meter, share: u64| {
+            (spent, passed) = (spent + ms(share), passed + 1);
+            let machine = Machine { idle: 100 * passed, all: 200 * passed };
+            meter.look(start + ms(1_000 * passed), || Some(Spent { session: spent, machine }));
+        };
+        // As a game that makes its pictures larger than they were asked for, and smaller again.
+        for _ in 0..3 {
+            meter.resized(video.size);
+            (0..20).for_each(|_| look(&mut meter, 100));
+            meter.resized(large.size);
+            (0..20).for_each(|_| look(&mut meter, 700));
+        }
+        assert_eq!((measured.usual(video), measured.usual(large)), (Some(ms(100)), Some(ms(700))));
+        // Of what nobody has seen yet, twice the pixels take twice as much, and not what few take times many.
+        assert_eq!((measured.usual(huge), measured.grown(huge)), (None, Some(ms(400))));
+        drop(meter);
+        let told: Vec<_> = measured.lock().iter().map(|mode| mode.ended.clone()).collect();
+        assert_eq!(told, [[ms(100)], [ms(700)]]);
     }
 
     #[test]

@@ -130,6 +130,8 @@ pub struct Entry {
     pub video: wire::Video,
     /// The same for encoders.
     pub mode: VideoMode,
+    /// The largest that it may have, which the books count.
+    pub booked: VideoMode,
     /// What is kept of it.
     pub keep: Option<Arc<Keep>>,
     /// What it shares with its player's machine.
@@ -383,6 +385,7 @@ mod tests {
             app: "a".into(),
             video,
             mode,
+            booked: mode,
             keep,
             share: None,
             place,

@@ -11,7 +11,9 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 use common::{create_with, until};
 use media::{ByteSize, Clock, DeviceId, InputSink, MediaTime, SequencedInput, Size};
-use nearlight::apps::{Ahead, App, AppInfo, Needs, OpenError, Prepared, Running, Start, VideoMode};
+use nearlight::apps::{
+    Ahead, App, AppInfo, Needs, OpenError, Prepared, Running, ScreenInfo, Start, VideoMode,
+};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::saves::GameSaves;
@@ -21,11 +23,14 @@ use testkit::PulledPattern;
 use tokio_util::sync::CancellationToken;
 
 /// Takes so many thousandths of a core, and so many MiB; nothing where it is drawn here.
+#[derive(Default)]
 struct Game {
     id: &'static str,
     takes: Option<(Arc<AtomicU64>, u64)>,
     measured: bool,
     ahead: Option<Arc<Kept>>,
+    /// Its screen may become so large, and it takes as much more of the cores as pictures have more pixels than these.
+    grows: Option<(Size, Size)>,
 }
 
 impl App for Game {
@@ -39,7 +44,7 @@ impl App for Game {
             keyboard: KeyboardMode::Places,
             has_poster: false,
             controls: Vec::new(),
-            screen: None,
+            screen: self.grows.map(|(_, largest)| ScreenInfo { largest, changes: true }),
             unavailable: None,
         }
     }
@@ -67,9 +72,10 @@ impl App for Game {
     fn draw_poster(&self) -> Option<Vec<u8>> {
         None
     }
-    fn needs(&self, _: VideoMode) -> Option<Needs> {
+    fn needs(&self, video: VideoMode) -> Option<Needs> {
         let (millis, mib) = self.takes.as_ref()?;
-        let cpu = Duration::from_millis(millis.load(Ordering::Relaxed));
+        let more = self.grows.map_or(1, |(from, _)| video.size.pixels() / from.pixels());
+        let cpu = Duration::from_millis(millis.load(Ordering::Relaxed) * more);
         Some(Needs { cpu, measured: self.measured, memory: ByteSize(mib << 20) })
     }
     fn ahead(&self) -> Option<Arc<dyn Ahead>> {
@@ -159,10 +165,10 @@ impl InputSink for NoHands {
 fn node() -> (Arc<Node>, Arc<AtomicU64>) {
     let millis = Arc::new(AtomicU64::new(1_500));
     let apps = [
-        Game { id: "busy", takes: Some((millis.clone(), 1)), measured: true, ahead: None },
-        Game { id: "new", takes: Some((millis.clone(), 1)), measured: false, ahead: None },
-        Game { id: "large", takes: Some((Arc::default(), 600)), measured: true, ahead: None },
-        Game { id: "scene", takes: None, measured: false, ahead: None },
+        Game { id: "busy", takes: Some((millis.clone(), 1)), measured: true, ..Game::default() },
+        Game { id: "new", takes: Some((millis.clone(), 1)), ..Game::default() },
+        Game { id: "large", takes: Some((Arc::default(), 600)), measured: true, ..Game::default() },
+        Game { id: "scene", takes: None, ..Game::default() },
     ];
     (node_with(apps), millis)
 }
@@ -179,8 +185,14 @@ fn node_ahead(kept: Kept) -> (Arc<Node>, Arc<Kept>) {
     let (kept, millis) = (Arc::new(kept), Arc::<AtomicU64>::default());
     let takes = |mib| Some((millis.clone(), mib));
     let node = node_with([
-        Game { id: "kept", takes: takes(kept.mib), measured: true, ahead: Some(kept.clone()) },
-        Game { id: "large", takes: takes(600), measured: true, ahead: None },
+        Game {
+            id: "kept",
+            takes: takes(kept.mib),
+            measured: true,
+            ahead: Some(kept.clone()),
+            ..Game::default()
+        },
+        Game { id: "large", takes: takes(600), measured: true, ..Game::default() },
     ]);
     node.start_ahead().expect("a thread");
     (node, kept)
@@ -240,6 +252,46 @@ async fn a_second_game_that_does_not_fit_is_refused_and_the_first_goes_on() {
     create_with(&wish("busy")).of(&node).await.session();
     create_with(&wish("busy")).of(&node).await.problem(503, "refused");
     assert!(live().await.is_some_and(|state| state != "ended"));
+}
+
+#[tokio::test]
+async fn what_may_become_larger_is_booked_as_the_largest_that_it_may_have() {
+    let millis = Arc::new(AtomicU64::new(400));
+    let (small, largest) = (Size::new(320, 200), Size::new(640, 400));
+    let (takes, grows) = (Some((millis.clone(), 1)), Some((small, largest)));
+    let node = node_with([Game { id: "grows", takes, measured: true, grows, ..Game::default() }]);
+    let view = json!({"width": 320, "height": 200, "dpi": 96});
+    let wish = |size: &Value| {
+        let fps = json!({"fps": 1});
+        let mut video = size.clone();
+        video.as_object_mut().expect("an object").extend(fps.as_object().expect("one").clone());
+        json!({"app": "grows", "view": view, "video": video})
+    };
+    let (open, fixed) = (wish(&json!({})), wish(&json!({"width": 320, "height": 200})));
+    // Four times the pixels take 1,600 of 2,000.
+    let first = create_with(&open).of(&node).await.session();
+    let refused = create_with(&open).of(&node).await;
+    let asked = refused.json()["room"]["asked"].as_u64().expect("what it asks for");
+    assert!((1_600..1_900).contains(&asked), "{}", refused.json());
+    // Of those that keep their size, there is room for several.
+    assert_eq!(first.ask(Method::DELETE, "").of(&node).await.status, 204);
+    let gone = async || {
+        let fixed = create_with(&fixed).of(&node).await;
+        (fixed.status == StatusCode::CREATED).then(|| fixed.session())
+    };
+    let fixed_ones = [until("room", gone).await, create_with(&fixed).of(&node).await.session()];
+    create_with(&open).of(&node).await.problem(503, "refused");
+    for session in fixed_ones {
+        assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
+    }
+    // One that fits as it begins, and would not as large as it may become, gets the node to itself.
+    millis.store(600, Ordering::Relaxed);
+    let alone = async || {
+        let reply = create_with(&open).of(&node).await;
+        (reply.status == StatusCode::CREATED).then(|| reply.session())
+    };
+    until("the node to itself", alone).await;
+    create_with(&fixed).of(&node).await.problem(503, "refused");
 }
 
 #[tokio::test]

@@ -201,6 +201,7 @@ impl Driver {
                 prepared: plan.prepared,
                 keep: plan.keep.clone(),
                 share: plan.share.clone(),
+                largest: plan.largest,
                 told: told.clone(),
             },
             video: plan.video,

@@ -103,6 +103,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         app: plan.app_id.clone(),
         video: plan.granted.clone(),
         mode: plan.video,
+        booked: VideoMode { size: plan.largest.unwrap_or(plan.video.size), ..plan.video },
         keep: plan.keep.clone(),
         share: plan.share.clone(),
         place: plan.permit.number(),

@@ -109,6 +109,8 @@ pub struct Opening {
     pub keep: Option<Arc<Keep>>,
     /// What it shares.
     pub share: Option<Arc<Share>>,
+    /// The largest screen that it may have; none where it keeps the size of its pictures.
+    pub largest: Option<Size>,
     /// Told how it began.
     pub told: Arc<Told>,
 }
@@ -116,7 +118,8 @@ pub struct Opening {
 impl Opening {
     /// Of this app, for nobody in particular.
     pub fn of(app: Arc<dyn App>) -> Self {
-        Self { app, prepared: None, keep: None, share: None, told: Arc::default() }
+        let (prepared, keep, share, largest) = (None, None, None, None);
+        Self { app, prepared, keep, share, largest, told: Arc::default() }
     }
 }
 
@@ -163,7 +166,7 @@ impl SourceThread {
         clock: Arc<dyn Clock>,
         output: impl SourceOutput + 'static,
     ) -> std::io::Result<Self> {
-        let Opening { app, prepared, keep, share, told } = opening;
+        let Opening { app, prepared, keep, share, largest, told } = opening;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 stop: false,
@@ -185,7 +188,7 @@ impl SourceThread {
             }),
             wake: Condvar::new(),
             clock,
-            start: Start { keep, share, told, ..Start::default() },
+            start: Start { largest, keep, share, told, ..Start::default() },
         });
         let theirs = shared.clone();
         let span = tracing::Span::current();

@@ -58,7 +58,10 @@ impl Ahead for GameApp {
     ) -> Result<Box<dyn Prepared>, String> {
         let confinement = self.confinement.as_ref().map_err(Clone::clone)?;
         let video = video.unwrap_or_else(|| self.usual());
-        let wanted = Wanted { entry: &self.entry, confinement, video, clock, cancel };
+        let display = self.entry.display;
+        // Who plays it may let it grow, or not.
+        let largest = if display.resize { display.max_size } else { video.size };
+        let wanted = Wanted { entry: &self.entry, confinement, video, largest, clock, cancel };
         let state =
             |home: BorrowedFd<'_>| self.saves.as_ref().map(|saves| saves.state(home)).transpose();
         let (begun, state) = begin(&wanted, |_| {}, state)?;
@@ -178,8 +181,9 @@ impl Prepared for Warm {
             sized.map_err(|error| content(error.to_string()))?;
         }
         let meter = Meter::new(app.measured.clone(), video);
-        let share = start.share.clone();
-        let played = Played { video, clock: &clock, keep, share, drawn: Drawn::Yes, meter };
+        let (share, largest) = (start.share.clone(), start.largest.unwrap_or(video.size));
+        let (clock, drawn) = (&clock, Drawn::Yes);
+        let played = Played { video, largest, clock, keep, share, drawn, meter };
         let attempts = begun.hosted.sandbox().attempts().clone();
         let running = play(begun, played, |_, _| {}).map_err(content)?;
         // One that cannot be played is started anew, with its own.

@@ -112,6 +112,9 @@ impl FrameSource for GameSource {
         let refresh = request.refresh || self.drawn.is_overdue(request.at);
         let answer = self.inner.next(&FrameRequest { refresh, ..request.clone() });
         drop(display);
+        if let Ok(SourceEvent::Resized(size)) = &answer {
+            self.meter.resized(*size);
+        }
         match answer {
             Ok(SourceEvent::Frame(frame))
                 if !self.drawn.shows(frame.captured_at, frame.damage != Damage::none()) =>

@@ -9,7 +9,7 @@ use host::confine::{Confinement, Phase, Program, Sandbox, command};
 use host::display::{Driver as _, Screen, X11};
 use host::saves::State;
 use host::sound::SoundServer;
-use media::{Clock, VoiceSink};
+use media::{Clock, Size, VoiceSink};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,8 @@ pub(super) struct Wanted<'a> {
     pub(super) entry: &'a Entry,
     pub(super) confinement: &'a Confinement,
     pub(super) video: VideoMode,
+    /// The largest that its screen can become.
+    pub(super) largest: Size,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) cancel: &'a CancellationToken,
 }
@@ -76,7 +78,7 @@ pub(super) fn begin<T>(
     step: impl Fn(StartStep),
     restore: impl FnOnce(BorrowedFd<'_>) -> Result<T, String>,
 ) -> Result<(Begun, T), String> {
-    let Wanted { entry, confinement, video, clock, cancel } = *wanted;
+    let Wanted { entry, confinement, video, largest, clock, cancel } = *wanted;
     if let Some(missing) = entry.missing() {
         return Err(missing.to_string());
     }
@@ -88,7 +90,7 @@ pub(super) fn begin<T>(
         let (width, height) = (most.width, most.height);
         return Err(format!("{} is shown at {width}x{height} at most", entry.title));
     }
-    let spec = spec(entry, confinement);
+    let spec = spec(entry, confinement, largest);
     step(StartStep::Sandbox);
     let sandbox =
         confinement.start(&spec, Box::new(|_| {})).map_err(|refused| refused.to_string())?;
@@ -125,6 +127,8 @@ pub(super) fn begin<T>(
 /// How a game comes to its player.
 pub(super) struct Played<'a> {
     pub(super) video: VideoMode,
+    /// The largest that its pictures may become, as the books have it.
+    pub(super) largest: Size,
     pub(super) clock: &'a Arc<dyn Clock>,
     /// What is kept of it, with what lay at its paths when it began.
     pub(super) keep: Option<(Arc<Keep>, State)>,
@@ -143,8 +147,10 @@ pub(super) fn play(
     played: Played<'_>,
     launch: impl FnOnce(&Sandbox, Program),
 ) -> Result<Running, String> {
-    let Begun { hosted, display, written, sound, taken, rumble, prefers_text, listens } = begun;
-    let Played { video, clock, keep, share, drawn, meter } = played;
+    let Begun { hosted, mut display, written, sound, taken, rumble, prefers_text, listens } = begun;
+    let Played { video, largest, clock, keep, share, drawn, meter } = played;
+    // What was started ahead may have room for more.
+    display.set_most(largest);
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
     let input = GameInput { display: input, taken, prefers_text };
@@ -198,7 +204,8 @@ pub(super) fn start(
     let step = |step| {
         start.step.send_replace(Some(step));
     };
-    let wanted = Wanted { entry, confinement, video, clock, cancel: &start.cancel };
+    let largest = start.largest.unwrap_or(video.size);
+    let wanted = Wanted { entry, confinement, video, largest, clock, cancel: &start.cancel };
     let restore = |home: BorrowedFd<'_>| {
         let restored = |keep: &Arc<Keep>| Ok((keep.clone(), keep.restore(home, &start.cancel)?));
         start.keep.as_ref().map(restored).transpose()
@@ -207,7 +214,7 @@ pub(super) fn start(
     let drawn = Drawn::Not(clock.now() + UNDRAWN);
     _ = start.told.attempts.set(begun.hosted.sandbox().attempts().clone());
     let share = start.share.clone();
-    let played = Played { video, clock, keep, share, drawn, meter };
+    let played = Played { video, largest, clock, keep, share, drawn, meter };
     play(begun, played, |sandbox, program| {
         sandbox.launch(program);
         step(StartStep::Picture);

@@ -226,6 +226,54 @@ fn a_game_that_was_started_ahead_goes_on_for_its_player_and_leaves_nothing_behin
     assert_eq!(sandboxes(run.path()), 0);
 }
 
+/// Asks for a screen of this size, as a game could by itself; the size of the pictures that follow.
+fn grown(running: &mut Running, size: Size) -> Size {
+    first_picture(running);
+    running.source.set_screen(size, VideoMode::DPI);
+    // What comes of it comes with the next request, or is held back for a quarter of a second.
+    let until = std::time::Instant::now() + Duration::from_secs(1);
+    while running.source.info().size != size && std::time::Instant::now() < until {
+        first_picture(running);
+    }
+    running.source.info().size
+}
+
+#[test]
+fn a_game_has_no_larger_screen_than_is_booked_for_it() {
+    let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some(app) = terminal(run.path(), folders.path(), "") else { return };
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
+    let larger = Size::new(1_024, 600);
+    let open = Start { largest: Some(larger), ..Start::default() };
+    let prepare = || app.ahead().unwrap().prepare(Some(VIDEO), &clock, &CancellationToken::new());
+    // One that keeps its size, whether it is started for its player or was before; and one that may grow.
+    for (start, most) in [(Start::default(), VIDEO.size), (open, larger)] {
+        let mut cold = app.open(VIDEO, clock.clone(), &start).unwrap();
+        assert_eq!(grown(&mut cold, larger), most);
+        drop(cold);
+        let mut warm = prepare().unwrap().open(VIDEO, clock.clone(), &start).unwrap();
+        assert_eq!(grown(&mut warm, larger), most);
+    }
+}
+
+#[test]
+fn games_are_shown_no_larger_than_the_node_shows_anything() {
+    let folders = tempfile::tempdir().unwrap();
+    let folder = folders.path().join("game");
+    fs::create_dir(&folder).unwrap();
+    let text = "title = \"A game\"\nsummary = \"-\"\ngenre = \"puzzle\"\nlicence = \"-\"\n\
+                command = \"true\"\n[display]\nmax_width = 2560\nmax_height = 720\n";
+    fs::write(folder.join("game.toml"), text).unwrap();
+    let mut config = Config::default();
+    config.games.folders = vec![folders.path().to_owned()];
+    config.games.run = folders.path().join("run");
+    config.server.state_dir = folders.path().join("state");
+    config.video.max_edge = 1_001;
+    let apps = apps(&config);
+    let largest = apps[0].info().screen.map(|screen| screen.largest);
+    assert_eq!(largest, Some(Size::new(1_000, 720)));
+}
+
 #[test]
 fn a_game_is_played_with_the_pictures_that_it_was_started_for_where_it_cannot_follow() {
     let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

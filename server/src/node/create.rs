@@ -1,7 +1,6 @@
 //! A session is made: from the wish to its place, its keys and its task.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use anyhow::Result;
 use encoder::SoundConfig;
@@ -9,7 +8,7 @@ use media::{Bitrate, ByteSize, Codec, CodecSet, FrameRate, PictureKind, SessionI
 use session::admission::{Demand, Permit};
 
 use crate::ahead::Taken;
-use crate::apps::{self, App, ScreenInfo, VideoMode};
+use crate::apps::{self, App, VideoMode};
 use crate::http::Problem;
 use crate::registry::Entry;
 use crate::rented::{Claim, Tenancy};
@@ -65,11 +64,7 @@ impl Node {
         }
         let (mut video, mut mode) = self.grant(&wish.video)?;
         let fixed = wish.video.width.or(wish.video.height).is_some();
-        let most = self.config.video.max_edge & !1;
-        let screen = info.screen.filter(|_| !fixed).map(|screen| {
-            let Size { width, height } = screen.largest;
-            ScreenInfo { largest: Size::new(width.min(most), height.min(most)), ..screen }
-        });
+        let screen = info.screen.filter(|_| !fixed);
         if let (Some(view), Some(screen)) = (&wish.view, screen) {
             mode = drive::screen::for_view(view, screen.largest, mode);
             (video.width, video.height) = (mode.size.width, mode.size.height);
@@ -91,13 +86,14 @@ impl Node {
             if self.encoders.is_full() { problem.retry_after(10) } else { problem }
         })?;
         let id = SessionId::new(random_text(16)?);
-        let needs = app.app.needs(mode);
+        // It may become so large.
+        let booked = VideoMode { size: largest.unwrap_or(mode.size), ..mode };
+        let cpu = self.cores(app.app.as_ref(), (mode, booked), encoders[0].name, &coded);
         let demand = Demand {
-            // It may become so large.
-            pixel_rate: (largest.unwrap_or(mode.size).pixels() as f64 * mode.rate.as_f64()) as u64,
+            pixel_rate: (booked.size.pixels() as f64 * mode.rate.as_f64()) as u64,
             egress: Bitrate::from_kbps(video.max_kbps.into()),
-            cpu: needs.map_or(Duration::ZERO, |needs| self.cores(needs, encoders[0].name, &coded)),
-            memory: needs.map_or_else(ByteSize::default, |needs| needs.memory),
+            cpu: cpu.unwrap_or_default(),
+            memory: app.app.needs(booked).map_or_else(ByteSize::default, |needs| needs.memory),
             ..Demand::default()
         };
         let taken = self.take_ahead(&wish.app, mode, begins);

@@ -8,7 +8,7 @@ use media::{Codec, CodecSet, PictureKind};
 use session::admission::{self, Demand, Permit, PermitNumber, Refusal, Reserve};
 
 use crate::ahead::Taken;
-use crate::apps::{Needs, Prepared};
+use crate::apps::{App, Needs, Prepared, VideoMode};
 use crate::http::Problem;
 use crate::registry::Entry;
 use crate::wire;
@@ -80,20 +80,37 @@ impl Node {
     pub(super) fn measured(&self) -> Vec<(PermitNumber, Duration)> {
         let live = self.registry.live();
         let of = |entry: &Arc<Entry>| {
-            let needs = self.catalogue.find(&entry.app)?.app.needs(entry.mode)?;
-            let all = CodecSet::of(&Codec::ALL);
-            let coded = self.encoders.demand(entry.mode, PictureKind::NV12, all);
+            let app = self.catalogue.find(&entry.app)?.app.as_ref();
+            let coded =
+                self.encoders.demand(entry.mode, PictureKind::NV12, CodecSet::of(&Codec::ALL));
             let (_, encoders) = self.encoders.choose(&coded).ok()?;
-            Some((entry.place, self.cores(needs, encoders[0].name, &coded)))
+            Some((
+                entry.place,
+                self.cores(app, (entry.mode, entry.booked), encoders[0].name, &coded)?,
+            ))
         };
         live.iter().filter_map(of).collect()
     }
 
-    /// Time of cores per second of a game with its coding. One of which nothing but its limit is known gets a node that
-    /// has less for itself.
-    pub(super) fn cores(&self, needs: Needs, encoder: &str, coded: &encoder::Demand) -> Duration {
-        let cpu = needs.cpu + self.encoders.coding(encoder, coded);
-        if needs.measured { cpu } else { cpu.min(self.admission().capacity().cpu) }
+    /// Time of cores per second of a game with its coding, with pictures as large as those that are `booked`; none where that
+    /// is not what bounds it. One of which nothing but its limit is known gets a node that has less for itself, and so does
+    /// one that fits as it begins.
+    pub(super) fn cores(
+        &self,
+        app: &dyn App,
+        (begins, booked): (VideoMode, VideoMode),
+        encoder: &str,
+        coded: &encoder::Demand,
+    ) -> Option<Duration> {
+        let all = self.admission().capacity().cpu;
+        let cores = |video: VideoMode| {
+            let needs = app.needs(video)?;
+            let coded = encoder::Demand { size: video.size, ..*coded };
+            let cpu = needs.cpu + self.encoders.coding(encoder, &coded);
+            Some(if needs.measured { cpu } else { cpu.min(all) })
+        };
+        let most = cores(booked)?;
+        Some(if booked == begins { most } else { most.min(cores(begins)?.max(all)) })
     }
 
     /// Says that there is no room, in which sum, and when there may be some.
