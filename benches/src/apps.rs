@@ -32,6 +32,7 @@ impl App for Pattern {
             kind: EntryKind::Synthetic,
             controls: Vec::new(),
             genre: None,
+            licence: None,
             keyboard: KeyboardMode::Places,
             has_poster: false,
             screen: None,

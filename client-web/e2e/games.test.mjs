@@ -245,6 +245,8 @@ test('games have posters and kinds, and are found by them', async () => {
     const titles = () => page.locator('.card h2').allInnerTexts();
     await page.locator('.card h2').first().waitFor();
     const all = await titles();
+    const freedoom = page.getByRole('article', { name: 'Freedoom: Phase 1' });
+    assert.match(await freedoom.locator('.licence').innerText(), /GPL-2 or later/);
     await page.getByRole('searchbox', { name: 'Search the library' }).fill('SHOOT');
     assert.deepEqual(await titles(), ['Freedoom: Phase 1']);
     await page.getByRole('searchbox').fill('chess');

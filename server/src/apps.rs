@@ -139,6 +139,8 @@ pub struct AppInfo {
     pub kind: wire::EntryKind,
     /// What kind of game it is, where it is one.
     pub genre: Option<String>,
+    /// Under which licences it may be hosted, where somebody says so.
+    pub licence: Option<String>,
     /// What keys are to it.
     pub keyboard: wire::KeyboardMode,
     /// Whether there is a still picture.
@@ -337,6 +339,7 @@ impl Apps {
                 summary: info.summary,
                 kind: info.kind,
                 genre: info.genre,
+                licence: info.licence,
                 keyboard: info.keyboard,
                 controls: info.controls,
                 unavailable: info.unavailable,

@@ -168,8 +168,9 @@ struct GameApp {
 
 impl App for GameApp {
     fn info(&self) -> AppInfo {
-        let Entry { id, title, summary, genre, keyboard, controls, display, poster, .. } =
-            &*self.entry;
+        let Entry {
+            id, title, summary, genre, licence, keyboard, controls, display, poster, ..
+        } = &*self.entry;
         let hint = |control: &catalogue::Control| ControlHint {
             input: control.input.clone(),
             action: control.action.clone(),
@@ -184,6 +185,7 @@ impl App for GameApp {
             summary: summary.clone(),
             kind: EntryKind::Game,
             genre: Some(genre.name().to_owned()),
+            licence: Some(licence.clone()),
             keyboard: match keyboard {
                 catalogue::KeyboardMode::Places => KeyboardMode::Places,
                 catalogue::KeyboardMode::Text => KeyboardMode::Text,

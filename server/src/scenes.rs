@@ -157,6 +157,7 @@ impl App for SceneApp {
                 hint("V", "walk or orbit"),
             ],
             genre: None,
+            licence: None,
             keyboard: KeyboardMode::Places,
             has_poster: true,
             screen: None,

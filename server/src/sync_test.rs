@@ -39,6 +39,7 @@ impl App for SyncTest {
             kind: EntryKind::Synthetic,
             controls: Vec::new(),
             genre: None,
+            licence: None,
             keyboard: KeyboardMode::Places,
             has_poster: true,
             screen: None,

@@ -41,6 +41,7 @@ impl App for Game {
             summary: String::new(),
             kind: EntryKind::Game,
             genre: None,
+            licence: None,
             keyboard: KeyboardMode::Places,
             has_poster: false,
             controls: Vec::new(),

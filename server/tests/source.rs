@@ -75,6 +75,7 @@ impl App for Game {
             summary: String::new(),
             kind: EntryKind::Game,
             genre: None,
+            licence: None,
             keyboard: KeyboardMode::Places,
             has_poster: false,
             controls: Vec::new(),

@@ -107,6 +107,7 @@ function card(entry: CatalogueEntry, featured: boolean, onPlay: OnPlay, extra: E
       h('h2', { id: title }, entry.title),
       h('p', { class: 'summary' }, entry.summary),
       controls(entry),
+      entry.licence == null ? undefined : h('p', { class: 'licence' }, entry.licence),
       blocked === undefined ? undefined : h('p', { class: 'blocked' }, icons.alert(), h('span', {}, sentence(blocked))),
       h('div', { class: 'actions' }, play),
       blocked === undefined ? extra(entry) : undefined,

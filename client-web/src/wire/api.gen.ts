@@ -866,6 +866,8 @@ export interface components {
             keyboard: components["schemas"]["KeyboardMode"];
             /** @description What it is. */
             kind: components["schemas"]["EntryKind"];
+            /** @description For people: under which licences it may be hosted; absent where nobody says so. */
+            licence?: string | null;
             /** @description It listens to its player's microphone, where the player and the node allow that. */
             microphone: boolean;
             /** @description Absolute address of a still picture. */

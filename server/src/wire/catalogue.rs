@@ -24,6 +24,9 @@ pub struct CatalogueEntry {
     /// What kind of game it is, such as `puzzle`; absent of what is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub genre: Option<String>,
+    /// For people: under which licences it may be hosted; absent where nobody says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
     /// Absolute address of a still picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub poster_url: Option<String>,

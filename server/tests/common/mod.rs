@@ -476,6 +476,7 @@ fn info(id: &str, unavailable: Option<&str>) -> AppInfo {
         kind: EntryKind::Synthetic,
         controls: Vec::new(),
         genre: None,
+        licence: None,
         keyboard: KeyboardMode::Places,
         has_poster: false,
         screen: None,
