@@ -42,7 +42,7 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
         findings.note("Selkies is not installed: run scripts/bench-selkies");
         return Ok(());
     };
-    let ours = ours(bench, ChildNode::start()?)?;
+    let ours = ours(bench, &ChildNode::start()?)?;
     ours.put(findings, "selkies.ours");
     let theirs = {
         let player = installed.play(&Game::painter(), &bench.args)?;
@@ -50,7 +50,7 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     };
     theirs.put(findings, "selkies");
     findings.put("selkies.cpu_of", "×", ours.cpu / theirs.cpu);
-    let quick = self::ours(bench, ChildNode::start_quick()?)?;
+    let quick = self::ours(bench, &ChildNode::start_quick()?)?;
     quick.put(findings, "selkies.quick");
     findings.put("selkies.quick.cpu_of", "×", quick.cpu / theirs.cpu);
     findings.put("selkies.memory_of", "×", ours.memory / theirs.memory);
@@ -94,7 +94,7 @@ impl Cost {
 }
 
 /// The painter in a node of its own.
-fn ours(bench: &Bench, node: ChildNode) -> Result<Cost> {
+fn ours(bench: &Bench, node: &ChildNode) -> Result<Cost> {
     let asked = Asked { app: PAINTER, size: SIZE, fps: FPS, kbps: bench.args.kbps };
     let peer = Peer::play(&bench.players, &node.url, &asked)?;
     sleep(bench.args.warm_up());
