@@ -163,6 +163,9 @@ impl Modes {
     fn make(server: &server::Server, display: &mut Display, sizes: [Size; 2]) -> Self {
         let client = Client::open(server, sizes[0].width as u16, sizes[0].height as u16);
         display.set_size(sizes[1], 96).unwrap();
+        // It became smaller with the screen, which it had filled.
+        let whole = ConfigureWindowAux::new().width(sizes[0].width).height(sizes[0].height);
+        client.x.configure_window(client.window, &whole).unwrap();
         client.x.randr_query_version(1, 3).unwrap().reply().unwrap();
         let screen = client.x.randr_get_screen_resources_current(client.root).unwrap();
         let screen = screen.reply().unwrap();
