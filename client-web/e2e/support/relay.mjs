@@ -55,6 +55,8 @@ export class Relay {
   blocked = false;
   /** Of every so many datagrams of the node's, whatever they are, one is lost; 0 for none. */
   thinsBy = 0;
+  /** Those that were lost so. */
+  thinned = 0;
   #seen = 0;
 
   static async start() {
@@ -110,7 +112,11 @@ export class Relay {
 
   #toBrowser(datagram, address, port) {
     this.#seen += 1;
-    if (this.blocked || (this.thinsBy > 0 && this.#seen % this.thinsBy === 0)) return;
+    if (this.blocked) return;
+    if (this.thinsBy > 0 && this.#seen % this.thinsBy === 0) {
+      this.thinned += 1;
+      return;
+    }
     const packet = rtp(datagram);
     if (packet !== undefined) {
       this.passed += 1;
