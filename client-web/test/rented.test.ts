@@ -4,10 +4,13 @@ import { developmentWallet } from '../src/rented/development-wallet.ts';
 import { inDbc, planck } from '../src/rented/amount.ts';
 import { costOf, words, wordsFor } from '../src/rented/notice.ts';
 import { readTicket } from '../src/rented/lease-link.ts';
+import { Acknowledger } from '../src/rented/acknowledger.ts';
 import { isClose, ReceiptSigner } from '../src/rented/receipts.ts';
 import { acknowledgement, SessionKey } from '../src/rented/session-key.ts';
 import { hexOf } from '../src/rented/hex.ts';
 import { wallets } from '../src/rented/wallet.ts';
+import type { Api } from '../src/api.ts';
+import type { Session } from '../src/wire/index.ts';
 
 describe('amounts', () => {
   test.each([
@@ -203,6 +206,67 @@ describe('what is signed of receipts', () => {
     expect(await signs.sign({ ...receipt(good, 1), chain: '00'.repeat(32) })).toBeUndefined();
     expect(await signs.sign({ ...receipt(good, 1), record: 'zz' })).toBeUndefined();
     expect(await signs.sign(receipt(good, 1))).toBeDefined();
+  });
+});
+
+describe('at the end of a session', () => {
+  beforeEach(() => { vi.stubGlobal('isSecureContext', true); });
+
+  function record(kind: number, of: string, sequence: number, before: string): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(174);
+    bytes[20] = kind;
+    bytes.set(bytesOf(of), 21);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(53, sequence);
+    bytes.set(bytesOf(before), 57);
+    view.setUint32(105, 100);
+    return bytes;
+  }
+  const bytesOf = (digits: string): Uint8Array => Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16));
+  const text = (bytes: Uint8Array): string => hexOf(bytes).slice(2);
+  const digest = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> => text(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
+  const none = '00'.repeat(32);
+
+  /** Three slices of a chain, and its ends. */
+  async function slicesOf(chain: string): Promise<readonly string[]> {
+    const first = record(2, chain, 1, none);
+    const second = record(2, chain, 2, await digest(first));
+    const third = record(2, chain, 3, await digest(second));
+    return [record(1, chain, 0, none), first, second, third, record(3, chain, 4, none)].map(text);
+  }
+
+  test('what was said and did not arrive is said again, and what fails for one chain fails for it alone', async () => {
+    const [whole, gone] = ['03'.repeat(32), '04'.repeat(32)];
+    const records = new Map([[whole, await slicesOf(whole)], [gone, await slicesOf(gone)]]);
+    const arrived = new Set<string>();
+    const told: string[] = [];
+    const api = {
+      downloadReceipts: (chain: string) => {
+        if (chain === gone) return Promise.reject(new Error('gone'));
+        const file = { records: records.get(chain)?.map((each, sequence) => ({ record: each, ...(arrived.has(`${chain}/${sequence}`) ? { acknowledged: '00' } : {}) })) };
+        return Promise.resolve(new Blob([JSON.stringify(file)]));
+      },
+      acknowledge: ({ chain, sequence, signature }: { chain: string; sequence: number; signature: string }) => {
+        told.push(`${chain}/${sequence}/${signature.length}`);
+        return Promise.resolve();
+      },
+    };
+    const acknowledger = new Acknowledger(api as unknown as Api, false);
+    await acknowledger.wish();
+    await acknowledger.begin({ id: 'session', receipts_token: 'token' } as Session);
+    for (const chain of [gone, whole]) {
+      acknowledger.named(chain);
+      for (const sequence of [1, 2]) {
+        const said = { chain, sequence, record: records.get(chain)?.[sequence] ?? '', signature: '' };
+        // The second one of each is on its way when the connection ends.
+        acknowledger.receipt(said, (message) => {
+          if (sequence === 1) arrived.add(`${message.chain}/${message.sequence}`);
+          return true;
+        });
+      }
+    }
+    await expect(acknowledger.end()).rejects.toThrow('gone');
+    expect(told).toEqual([`${whole}/2/128`, `${whole}/3/128`]);
   });
 });
 

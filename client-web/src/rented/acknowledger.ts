@@ -10,6 +10,8 @@ import { hexOf } from './hex.ts';
 /** How often, and after how long each time, it is looked whether receipts are closed. */
 const LOOKS = 20;
 const LOOK_MS = 500;
+/** What was said of so many slices may still be on its way: of more than ten minutes. */
+const MOST_SAID = 64;
 
 type Acknowledge = Extract<ClientMessage, { type: 'acknowledge' }>;
 
@@ -24,6 +26,8 @@ export class Acknowledger {
   private turn: Promise<void> = Promise.resolve();
   /** The session's receipts, by name. */
   private readonly chains = new Set<string>();
+  /** What was said on the session's connection lately, by its receipts' name and sequence: with the connection its end may be lost. */
+  private readonly said = new Map<string, Acknowledge>();
 
   /** `isRenter`: the page has proved it, and reads all receipts of the order. */
   constructor(private readonly api: Api, private readonly isRenter: boolean) {}
@@ -96,23 +100,31 @@ export class Acknowledger {
 
   private async signRest(): Promise<void> {
     const { chains, signer } = this;
-    for (const chain of signer === undefined ? [] : chains) {
-      const records = await this.closed(chain);
-      const after = signer?.signed.last[chain]?.sequence ?? 0;
-      for (const [sequence, record] of records.entries()) {
-        // The last record closes the chain, and is no slice: it is not signed.
-        if (sequence > after) await this.sign({ chain, sequence, record, signature: '' }, () => false);
-      }
+    if (signer === undefined) return;
+    // Of each as much as can be: what fails for one fails by itself.
+    const all = await Promise.allSettled(Array.from(chains, async (chain) => { await this.signRestOf(chain, signer); }));
+    const failed = all.find((each) => each.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  private async signRestOf(chain: string, signer: ReceiptSigner): Promise<void> {
+    const records = await this.closed(chain);
+    const after = signer.signed.last[chain]?.sequence ?? 0;
+    for (const [sequence, { record, isAcknowledged }] of records.entries()) {
+      const said = this.said.get(placeOf(chain, sequence));
+      // The last record closes the chain, and is no slice: it is not signed.
+      if (sequence > after) await this.sign({ chain, sequence, record, signature: '' }, () => false);
+      else if (!isAcknowledged && said !== undefined) await this.api.acknowledge(said);
     }
   }
 
   /** The records of a chain, once it is closed: that is durable a moment after its session is over. */
-  private async closed(chain: string): Promise<readonly string[]> {
+  private async closed(chain: string): Promise<readonly Entry[]> {
     for (let look = 0; look < LOOKS; look += 1) {
       const file: unknown = JSON.parse(await (await this.api.downloadReceipts(chain, 'json', this.token)).text());
       const records: unknown = isRecord(file) ? file['records'] : undefined;
-      const all = (Array.isArray(records) ? (records as unknown[]) : []).map((each) => (isRecord(each) && typeof each['record'] === 'string' ? each['record'] : ''));
-      if (isClose(all.at(-1) ?? '')) return all;
+      const all = (Array.isArray(records) ? (records as unknown[]) : []).map(entry);
+      if (isClose(all.at(-1)?.record ?? '')) return all;
       await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
     }
     return [];
@@ -123,6 +135,27 @@ export class Acknowledger {
     const message = await signer?.sign(receipt);
     if (message === undefined || key === undefined || signer === undefined) return;
     if (session !== undefined) await keepKey(session, key, signer.signed);
-    if (!say(message)) await this.api.acknowledge(message);
+    if (!say(message)) {
+      await this.api.acknowledge(message);
+      return;
+    }
+    this.said.set(placeOf(message.chain, message.sequence), message);
+    const [oldest] = this.said.keys();
+    if (this.said.size > MOST_SAID && oldest !== undefined) this.said.delete(oldest);
   }
+}
+
+/** A record of a file of receipts, in hexadecimal digits. */
+interface Entry {
+  readonly record: string;
+  readonly isAcknowledged: boolean;
+}
+
+function entry(each: unknown): Entry {
+  const record = isRecord(each) ? each['record'] : undefined;
+  return { record: typeof record === 'string' ? record : '', isAcknowledged: isRecord(each) && typeof each['acknowledged'] === 'string' };
+}
+
+function placeOf(chain: string, sequence: number): string {
+  return `${chain}/${sequence}`;
 }
