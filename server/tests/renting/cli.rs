@@ -96,6 +96,14 @@ async fn the_command_line_rents_makes_tickets_and_verifies() {
     let token = reply.json()["token"].as_str().unwrap().to_owned();
     let session = world.start(&token, &tenant::wish(None)).await;
     assert_eq!(session.status, 201, "{}", session.text());
+    let of_card = cli::Wish { card: Some(7), ..ticket_of(order) };
+    let odd = cli::make(chain, &world.machine, &of_card, world.renter.clone()).await.unwrap_err();
+    assert!(odd.to_string().contains("has not rented the card 7"), "{odd}");
+    let later = cli::Wish { starts_in: 600, ..ticket_of(order) };
+    let later = cli::make(chain, &world.machine, &later, world.renter.clone()).await.unwrap();
+    let (from, until) = (later.json()["not_before"].as_u64(), later.json()["not_after"].as_u64());
+    assert_eq!(until, from.map(|from| from + 3_600));
+    world.follow(later.json()["link"].as_str().unwrap()).await.problem(403, "not-yet");
     wish.uses = 0;
     cli::make(chain, &world.machine, &wish, world.renter.clone()).await.unwrap_err();
 
@@ -139,6 +147,7 @@ pub(super) fn ticket_of(order: session::rental::RentId) -> cli::Wish {
         node: "http://node.test".to_owned(),
         allow: vec!["start".to_owned(), "play".to_owned()],
         uses: 1,
+        starts_in: 0,
         lasts: 3_600,
         card: None,
     }

@@ -75,8 +75,8 @@ pub enum Futile {
         /// The best block.
         best: BlockNumber,
     },
-    /// Its machine must be there.
-    #[error("order {order} cannot be confirmed while its machine is {}", status.words())]
+    /// Its machine must be rented. One that is online had an order that ended while this one waited.
+    #[error("order {order} cannot be confirmed while its machine is {}{}", status.words(), ended(*status))]
     Away {
         /// The order.
         order: RentId,
@@ -227,4 +227,11 @@ pub fn report(machine: &Machine, account: &AccountId, online: bool) -> Result<()
         MachineStatus::Exit | MachineStatus::Preparing => false,
     };
     if fits { Ok(()) } else { Err(Futile::Report { status: machine.status, online }) }
+}
+
+fn ended(status: MachineStatus) -> &'static str {
+    match status {
+        MachineStatus::Online => ": the chain counts it as free since another order ended",
+        _ => "",
+    }
 }

@@ -125,7 +125,10 @@ pub enum Command {
         /// How often it may be taken.
         #[arg(long, default_value_t = 1)]
         uses: u32,
-        /// Seconds that it is good for.
+        /// Seconds from now until it is good.
+        #[arg(long, default_value_t = 0)]
+        starts_in: u64,
+        /// Seconds that it is good for from then on.
         #[arg(long, default_value_t = 86_400)]
         lasts: u64,
         /// For this card alone.
@@ -297,8 +300,16 @@ fn write(answer: &Answer, as_json: bool) -> Result<()> {
     Ok(out.flush()?)
 }
 
+fn machine_of(text: &str) -> Result<MachineId> {
+    MachineId::parse(text)
+        .with_context(|| format!("{text:?} is no machine: 64 hexadecimal digits are"))
+}
+
 async fn on_chain(command: &Command, context: &Context, config: &Chain) -> Result<()> {
-    let machine = MachineId::parse(&config.machine);
+    let machine = match config.machine.as_str() {
+        "" => None,
+        text => Some(machine_of(text)?),
+    };
     let signer = context.signer()?;
     // Who only looks needs no key, and nobody's outbox.
     let calls = signer.clone().filter(|_| command.calls());
@@ -374,13 +385,14 @@ pub async fn act(
         Command::Machine { report: Some(presence), ceiling, .. } => {
             report_machine(chain, &there()?, *presence, *ceiling).await
         }
-        Command::Ticket { order, node, allow, uses, lasts, card, .. } => {
+        Command::Ticket { order, node, allow, uses, starts_in, lasts, card, .. } => {
             let signer = signer.context("whose ticket? Give --wallet or --signer")?;
             let wish = Wish {
                 rent_id: RentId(*order),
                 node: node.trim_end_matches('/').to_owned(),
                 allow: allow.clone(),
                 uses: *uses,
+                starts_in: *starts_in,
                 lasts: *lasts,
                 card: *card,
             };
@@ -398,7 +410,8 @@ pub fn read(command: &Receipts, configured: &Chain) -> Result<Answer> {
     match command {
         Receipts::Verify { file, machine } => {
             let machine = machine.as_deref().unwrap_or(&configured.machine);
-            let machine = MachineId::parse(machine).context("whose receipts? Give --machine")?;
+            ensure!(!machine.is_empty(), "whose receipts? Give --machine");
+            let machine = machine_of(machine)?;
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
             verify(&machine, &text)

@@ -24,7 +24,9 @@ pub struct Wish {
     pub allow: Vec<String>,
     /// How often it may be taken.
     pub uses: u32,
-    /// Seconds.
+    /// Seconds from now until it is good.
+    pub starts_in: u64,
+    /// Seconds that it is good for.
     pub lasts: u64,
     /// For one card.
     pub card: Option<u32>,
@@ -50,10 +52,13 @@ pub async fn make(
     let order = seen.value.context("the chain has no such order")?;
     ensure!(order.machine == *machine, "the order is of the machine {}", order.machine);
     ensure!(order.renter == signer.account(), "the order is another renter's");
+    if let Some(card) = wish.card {
+        ensure!(order.slots.has(card), "--card: the order has not rented the card {card}");
+    }
     let (mut id, mut secret) = ([0; 16], [0; 32]);
     getrandom::fill(&mut id).and_then(|()| getrandom::fill(&mut secret))?;
     let secret = to_hex(&secret);
-    let now = seen.head.time.0 / 1_000;
+    let from = (seen.head.time.0 / 1_000).saturating_add(wish.starts_in);
     let ticket = Ticket {
         binding: Binding {
             genesis: chain.identity().genesis,
@@ -66,15 +71,15 @@ pub async fn make(
         },
         id: TicketId(id),
         scopes: TicketScopes::new(scopes).context("--allow is empty")?,
-        not_before: UnixSeconds(now),
-        not_after: UnixSeconds(now.saturating_add(wish.lasts)),
+        not_before: UnixSeconds(from),
+        not_after: UnixSeconds(from.saturating_add(wish.lasts)),
         uses: wish.uses,
         slot: wish.card,
     };
     let text = ticket.text();
     match Ticket::parse(&text) {
         Ok(parsed) if parsed == ticket => {}
-        _ => bail!("such a ticket cannot be: --uses, --lasts or --node is odd"),
+        _ => bail!("such a ticket cannot be: --uses, --starts-in, --lasts or --node is odd"),
     }
     let message = text.clone();
     let signature = tokio::task::spawn_blocking(move || signer.sign(message.as_bytes())).await??;
@@ -85,6 +90,7 @@ pub async fn make(
         .field("order", "order", wish.rent_id.to_string())
         .field("allows", "allows", ticket.scopes.to_string())
         .field("uses", "uses", ticket.uses)
+        .field("not_before", "good from, in seconds since 1970", ticket.not_before.0)
         .field("not_after", "good until, in seconds since 1970", ticket.not_after.0)
         .field("link", "link", format!("{}/#lease={link}", wish.node)))
 }
