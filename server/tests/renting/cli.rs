@@ -101,8 +101,8 @@ async fn the_command_line_rents_makes_tickets_and_verifies() {
     assert!(odd.to_string().contains("has not rented the card 7"), "{odd}");
     let later = cli::Wish { starts_in: 600, ..ticket_of(order) };
     let later = cli::make(chain, &world.machine, &later, world.renter.clone()).await.unwrap();
-    let (from, until) = (later.json()["not_before"].as_u64(), later.json()["not_after"].as_u64());
-    assert_eq!(until, from.map(|from| from + 3_600));
+    let (from, to) = (later.json()["not_before"].as_u64(), later.json()["not_after"].as_u64());
+    assert_eq!(to, from.map(|from| from + 3_600));
     world.follow(later.json()["link"].as_str().unwrap()).await.problem(403, "not-yet");
     wish.uses = 0;
     cli::make(chain, &world.machine, &wish, world.renter.clone()).await.unwrap_err();
