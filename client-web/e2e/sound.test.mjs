@@ -46,7 +46,7 @@ for (const [transport, how] of [['webrtc', ''], ['webrtc', BY_BROWSER], ['webtra
     await tab.page.getByRole('button', { name: 'Mute', exact: true }).waitFor({ state: 'attached' });
     await heard(tab);
     await tab.openHud();
-    await until('how far sound and picture are apart', async () => (/ ms (before|after) the picture$/.test(await tab.fact('Sound')) ? true : undefined));
+    await until('how far sound and picture are apart', async () => (/ buffer \d+ ms, .* ms (before|after) the picture$/.test(await tab.fact('Sound')) ? true : undefined));
     const words = await tab.fact('Sound');
     assert.match(words, /^Opus, (silent now|\d+ kbit\/s), \d+ of \d+ packets lost.*, buffer \d+ ms, /);
     const { played, skewMs } = await sound(tab);
