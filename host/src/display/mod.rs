@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use media::{Clock, FrameRate, MediaTime, Size};
+use x11rb::NONE;
+use x11rb::protocol::xproto::ConnectionExt as _;
 
 pub mod clipboard;
 mod convert;
@@ -101,6 +103,18 @@ impl Display {
         let (path, cookie) = (path.to_owned(), cookie.clone());
         let (mode, rate, aim) = (None, FrameRate::fps(60), Arc::default());
         Ok(Self { link, path, cookie, mode, rate, most: screen::MOST_SHOWN, aim })
+    }
+
+    /// Puts the pointer into the lower right corner: in the middle, where servers begin with it, it chooses in menus before
+    /// its player has moved it.
+    ///
+    /// # Errors
+    /// See [`DisplayError`].
+    pub fn put_pointer_aside(&self) -> Result<(), DisplayError> {
+        let (x, root) = (self.link.x(), self.link.root());
+        // No farther than the screen goes.
+        x.warp_pointer(NONE, root, 0, 0, 0, 0, i16::MAX, i16::MAX)?.check()?;
+        Ok(())
     }
 
     /// The pictures a second that the screen says it shows from the next [`set_size`](Self::set_size) on, 60 before:

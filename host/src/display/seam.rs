@@ -95,6 +95,7 @@ impl Driver for X11 {
     fn open(&self, sandbox: &Sandbox) -> Result<Box<dyn Screen>, DisplayError> {
         let server = sandbox.display().ok_or(DisplayError::Ended)?;
         let display = Display::connect(&server.path(), &Cookie::new(server.cookie))?;
+        display.put_pointer_aside()?;
         Ok(Box::new(Sandboxed { display, _server: server }))
     }
 }

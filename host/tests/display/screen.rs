@@ -31,6 +31,15 @@ fn resized(source: &mut XSource) -> Size {
 }
 
 #[test]
+fn the_pointer_is_put_where_it_chooses_nothing() {
+    let Some(server) = server::start(640, 360) else { return };
+    server.connect().put_pointer_aside().unwrap();
+    let client = Client::open(&server, 640, 360);
+    let at = client.x.query_pointer(client.root).unwrap().reply().unwrap();
+    assert_eq!((at.root_x, at.root_y), (639, 359));
+}
+
+#[test]
 fn the_size_and_the_dots_an_inch_change_live() {
     let Some(server) = server::start(1280, 720) else { return };
     let mut display = server.connect();
