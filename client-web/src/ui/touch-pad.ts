@@ -99,7 +99,6 @@ export class TouchPad {
     this.element.classList.toggle('arranging', arranges);
     this.arrange.setAttribute('aria-pressed', String(arranges));
     this.arrange.querySelector('.label')?.replaceChildren(arranges ? 'Done' : 'Arrange');
-    if (!arranges) rememberPlaces(this.places);
   }
 
   private reset(): void {
@@ -151,6 +150,10 @@ export class TouchPad {
   }
 
   private letGo(part: Part, element: HTMLElement): void {
+    if (this.arranges) {
+      rememberPlaces(this.places);
+      return;
+    }
     element.classList.remove('down');
     if (part.kind === 'button') this.press(part.button, false);
     else if (part.kind === 'stick') for (const axis of part.axes) this.pad.axes[axis] = 0;
