@@ -141,6 +141,14 @@ fn what_a_rented_node_lacks_is_named() {
 }
 
 #[test]
+fn hashes_need_no_quotes() {
+    // TOML would take it for a number, as small as this one is.
+    let bare = format!("chain.genesis=0x{}0b", "0".repeat(62));
+    let genesis = set(&[&bare]).unwrap().chain.genesis().unwrap();
+    assert_eq!((genesis.0[..31].iter().sum::<u8>(), genesis.0[31]), (0, 0x0b));
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let config = set(&[r#"ice.turn_urls=["turn:t.test"]"#, "ice.turn_secret=north"]).unwrap();
     let shown = format!("{config:?}{}", toml::to_string(&config).unwrap());

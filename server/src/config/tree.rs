@@ -125,8 +125,11 @@ fn insert(tree: &mut Table, path: &str, text: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// A TOML value, or the text itself when it is none.
+/// A TOML value, or the text itself when it is none. Hexadecimal digits are text: hashes and keys are written so, numbers are not.
 fn parse(text: &str) -> Value {
+    if text.starts_with("0x") {
+        return Value::String(text.into());
+    }
     format!("value = {text}")
         .parse::<Table>()
         .ok()

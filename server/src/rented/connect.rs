@@ -44,7 +44,9 @@ impl Connection {
         let folder = outbox(&signer.account(), &chain.identity().genesis)?;
         let opened = tokio::task::spawn_blocking(move || {
             fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-            anyhow::Ok(Ledger::open(&folder.join("outbox.sqlite"), ledger::Options::default())?)
+            let path = folder.join("outbox.sqlite");
+            Ledger::open(&path, ledger::Options::default())
+                .with_context(|| path.display().to_string())
         });
         let wallet = chain.wallet(signer, opened.await??).await?;
         for Resumed { purpose, outcome } in wallet.resumed().await {

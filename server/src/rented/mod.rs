@@ -143,7 +143,8 @@ impl Rented {
             let folder = path.parent().unwrap_or(Path::new("."));
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("chain.ledger: {}", folder.display()))?;
-            let ledger = Ledger::open(&path, Options::default()).context("chain.ledger")?;
+            let ledger = Ledger::open(&path, Options::default())
+                .with_context(|| format!("chain.ledger: {}", path.display()))?;
             anyhow::Ok((key, ledger))
         })
         .await??;

@@ -21,6 +21,7 @@ async fn a_damaged_ledger_is_said_and_left_as_it_is() {
     std::fs::write(&path, &bytes).unwrap();
     let refused = World::refusal(folder.path(), &[]).await;
     assert!(refused.contains("the ledger is damaged"), "{refused}");
+    assert!(refused.contains(&path.display().to_string()), "{refused}");
     assert!(std::fs::read(&path).unwrap() == bytes, "it may yet be looked at");
 }
 
