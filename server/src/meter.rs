@@ -18,6 +18,8 @@ const SESSIONS: usize = 8;
 const MODES: usize = 32;
 /// Sizes of a session's pictures of which that is told.
 const SIZES: usize = 8;
+/// What a game takes in the first of its time is for its start: it reads what it has, and draws nothing twice.
+const START: Duration = Duration::from_secs(3);
 /// Hundredths of the machine's time below which games may have waited for a core.
 const SPARE: u64 = 5;
 
@@ -143,6 +145,8 @@ pub(crate) struct Meter {
     video: VideoMode,
     /// Of this session alone, by the size of its pictures, the present one last.
     own: Vec<(Size, Shares)>,
+    /// When it was looked at first.
+    began: Option<Instant>,
     last: Option<(Instant, Spent)>,
 }
 
@@ -186,7 +190,8 @@ impl Machine {
 
 impl Meter {
     pub(crate) fn new(measured: Arc<Measured>, video: VideoMode) -> Self {
-        Self { measured, video, own: vec![(video.size, Shares::default())], last: None }
+        let own = vec![(video.size, Shares::default())];
+        Self { measured, video, own, began: None, last: None }
     }
 
     /// Its pictures have this size from now on.
@@ -205,6 +210,10 @@ impl Meter {
 
     /// Takes a sample where one is due; `spent` reads what the session has taken so far, if that can be told.
     pub(crate) fn look(&mut self, now: Instant, spent: impl FnOnce() -> Option<Spent>) {
+        let began = *self.began.get_or_insert(now);
+        if now.saturating_duration_since(began) < START {
+            return;
+        }
         let passed = self.last.map(|(at, _)| now.saturating_duration_since(at));
         if passed.is_some_and(|passed| passed < SAMPLE) {
             return;
@@ -260,6 +269,12 @@ mod tests {
             let machine = Machine { idle: all * (100 - busy) / 100, all };
             Some(Spent { session, machine })
         };
+        // All of them while it starts.
+        for step in 0..=3 {
+            let at = start - START + ms(999) * step;
+            meter.look(at, || spent(ms(1_998) * step, step, 99));
+        }
+        assert_eq!(measured.usual(video), None);
         // Half a core, looked at too often.
         for step in 0..=20 {
             meter.look(start + ms(500) * step, || spent(ms(250) * step, step, 50));
