@@ -1,0 +1,145 @@
+//! A served node with games that are made for a test, and what players have of them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::http::Method;
+use nearlight::encoders::Probing;
+use nearlight::games;
+use nearlight::node::Node;
+use nearlight::serve::Server;
+use serde_json::{Value, json};
+
+use crate::common::{Session, ask, config, create_with};
+
+/// A game: its id, what its entry says beside its head, and a file of its folder.
+pub struct Game {
+    pub id: &'static str,
+    pub entry: String,
+    pub file: (&'static str, &'static str),
+}
+
+/// A terminal in which this command runs, given as elements of a list: what the command writes is drawn.
+pub fn terminal(command: &str) -> String {
+    format!(
+        "command = \"xterm\"\npackage = \"xterm\"\narguments = [\"-maximized\", \"-e\", {command}]\n"
+    )
+}
+
+/// A node that serves these games and nothing else.
+pub struct Bed {
+    pub server: Server,
+    pub state: tempfile::TempDir,
+    pub run: tempfile::TempDir,
+    pub games: tempfile::TempDir,
+}
+
+/// Users that games run as pass through it.
+pub fn open_to_all(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Writes a game into a folder of games.
+pub fn write(games: &Path, game: &Game) {
+    let folder = games.join(game.id);
+    fs::create_dir_all(&folder).unwrap();
+    open_to_all(&folder);
+    let head =
+        format!("title = \"{}\"\nsummary = \"-\"\ngenre = \"puzzle\"\nlicence = \"-\"\n", game.id);
+    fs::write(folder.join("game.toml"), head + &game.entry).unwrap();
+    fs::write(folder.join(game.file.0), game.file.1).unwrap();
+}
+
+/// A node with these games; none where it can have no sandboxes. `prepare` is given its state folder before it starts.
+pub async fn bed(overrides: &[&str], games: &[Game], prepare: impl FnOnce(&Path)) -> Option<Bed> {
+    static BEDS: AtomicU32 = AtomicU32::new(0);
+    let [state, run, folder] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    open_to_all(run.path());
+    open_to_all(folder.path());
+    games.iter().for_each(|game| write(folder.path(), game));
+    prepare(state.path());
+    let init = Path::new(env!("CARGO_BIN_EXE_nearlight")).with_file_name("nearlight-init");
+    // Users of no other test that runs now.
+    let first = 1_900_000_000
+        + std::process::id() % 400_000 * 512
+        + BEDS.fetch_add(1, Ordering::Relaxed) * 16;
+    let ours = [
+        format!("server.state_dir={}", state.path().display()),
+        // Admission is tested elsewhere.
+        "games.max_cpus=64.0".into(),
+        format!("games.folders=[{:?}]", folder.path()),
+        format!("games.run={}", run.path().display()),
+        format!("games.init={}", init.display()),
+        format!("games.first_user={first}"),
+        "games.users=16".into(),
+        "sessions.connect=5m".into(),
+    ];
+    let all: Vec<_> = ours.iter().map(String::as_str).chain(overrides.iter().copied()).collect();
+    let config = config(&all);
+    if let Some(missing) = games::apps(&config).iter().find_map(|app| app.info().unavailable) {
+        let must = std::env::var_os("NEARLIGHT_HOST").is_some_and(|value| value == "1");
+        assert!(!must, "NEARLIGHT_HOST is set, and {missing}");
+        println!("left out: {missing}");
+        return None;
+    }
+    let open = |config: nearlight::config::Config| {
+        let apps = games::apps(&config);
+        Node::with_apps(config, None, apps, Probing::in_process())
+    };
+    let server = Server::bind_with(config, open).await.unwrap();
+    Some(Bed { server, state, run, games: folder })
+}
+
+impl Bed {
+    pub fn node(&self) -> &Arc<Node> {
+        self.server.node()
+    }
+
+    /// A session of this player, small.
+    pub async fn start(&self, game: &str, player: &str) -> Session {
+        let video = json!({"width": 320, "height": 240, "fps": 10});
+        let wish = json!({"app": game, "player": player, "video": video});
+        create_with(&wish).of(self.node()).await.session()
+    }
+
+    /// What the API says of a session.
+    pub async fn shown(&self, session: &Session) -> Value {
+        let reply = session.ask(Method::GET, "").bearer(&session.token).of(self.node()).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    }
+
+    /// Saves what the game has kept by now; what came of it.
+    pub async fn save(&self, session: &Session) -> Value {
+        let save = session.ask(Method::POST, "/save").bearer(&session.token);
+        save.of(self.node()).await.json()
+    }
+
+    /// What the game has kept by now, all files after each other; nothing before there is something.
+    pub async fn kept(&self, session: &Session, game: &str, player: &str) -> Option<String> {
+        let saved = self.save(session).await;
+        let id = saved["save"].as_str()?;
+        let path = format!("/api/v1/catalogue/{game}/saves/{id}");
+        let reply = ask(Method::GET, &path).header("nearlight-player", player);
+        let reply = reply.of(self.node()).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        Some(String::from_utf8_lossy(&reply.body).into_owned())
+    }
+
+    /// Every file below the node's saves.
+    pub fn saved_files(&self) -> Vec<PathBuf> {
+        let mut found = vec![self.state.path().join("saves")];
+        let mut files = Vec::new();
+        while let Some(path) = found.pop() {
+            if path.is_dir() {
+                found.extend(fs::read_dir(path).unwrap().map(|each| each.unwrap().path()));
+            } else {
+                files.push(path);
+            }
+        }
+        files
+    }
+}
