@@ -18,3 +18,4 @@ mod bed;
 mod common;
 #[path = "../player/mod.rs"]
 mod player;
+mod side_by_side;
