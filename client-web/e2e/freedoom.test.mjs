@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Node, until } from './support/node.mjs';
+import { SavesOnPage } from './support/saves.mjs';
 import { changed, launch, Tab } from './support/tab.mjs';
 
 const FREEDOOM = fileURLToPath(new URL('../../games/freedoom', import.meta.url));
@@ -41,14 +42,19 @@ const stands = (tab) => until('a picture that stands still', async () => {
   return before;
 });
 
+/** Runs this unless the game cannot be had here. */
+const real = (name, use) => test(name, async (t) => {
+  assert.equal(entry?.kind, 'game', node.log());
+  if (entry.unavailable !== undefined) {
+    assert.ok(process.env.NEARLIGHT_HOST === undefined, entry.unavailable);
+    t.skip(entry.unavailable);
+    return;
+  }
+  await use();
+});
+
 for (const transport of ['webrtc', 'webtransport']) {
-  test(`a key walks and a captured mouse turns in Freedoom, which is the same after a reload, by ${transport}`, async (t) => {
-    assert.equal(entry?.kind, 'game', node.log());
-    if (entry.unavailable !== undefined) {
-      assert.ok(process.env.NEARLIGHT_HOST === undefined, entry.unavailable);
-      t.skip(entry.unavailable);
-      return;
-    }
+  real(`a key walks and a captured mouse turns in Freedoom, which is the same after a reload, by ${transport}`, async () => {
     const query = `?play=level&width=640&height=360&fps=15&transport=${transport}`;
     await Tab.with({ browser, node, query }, async (tab) => {
       const { page } = tab;
@@ -77,3 +83,98 @@ for (const transport of ['webrtc', 'webtransport']) {
     await node.sessionsToBe(0);
   });
 }
+
+/** Two looks at the same place, but for what the game writes over it for a while. */
+const SAME = 0.05;
+
+/** Holds a key until much of the picture is another; the place where the player stands then. */
+async function moves(tab, key) {
+  const from = await stands(tab);
+  await tab.page.keyboard.down(key);
+  await tab.pictureChanges(from, 0.3);
+  await tab.page.keyboard.up(key);
+  const to = await stands(tab);
+  assert.ok(changed(from, to) > 0.2, 'it is elsewhere');
+  return to;
+}
+
+const isAt = (tab, place) => until('the picture of the saved place', async () => (changed(place, await tab.picture()) < SAME ? true : undefined));
+
+/** Presses keys of the game's menu one after the other: it takes each in a thirty-fifth of a second. */
+async function presses(tab, ...keys) {
+  for (const key of keys) {
+    await tab.page.keyboard.press(key, { delay: 100 });
+    await new Promise((resolve) => { setTimeout(resolve, 400); });
+  }
+}
+
+/** Leaves whatever menu is open, back to where the player stands. */
+const closesMenus = (tab, place) => until('no menu', async () => {
+  if (changed(place, await tab.picture()) < SAME) return true;
+  await presses(tab, 'Escape');
+  return undefined;
+});
+
+/** Has the game itself save, by this key for its menu, and then the node keep it. */
+async function savesBy(tab, saves, key, place) {
+  await until('a saved game', async () => {
+    await closesMenus(tab, place);
+    // The first place of the list, and a name that is not empty.
+    await presses(tab, key, 'Enter', 'a', 'Enter');
+    await closesMenus(tab, place);
+    const came = await saves.press(false);
+    await tab.page.evaluate(() => { document.querySelector('.surface').focus(); });
+    return came === 'Saved' ? true : undefined;
+  });
+}
+
+/** Has the game load by these keys, again where they came too early for it. */
+const loads = (tab, place, ...keys) => until('a loaded game', async () => {
+  await presses(tab, ...keys);
+  for (let look = 0; look < 20; look += 1) {
+    if (changed(place, await tab.picture()) < SAME) return true;
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+  }
+  await presses(tab, 'Escape');
+  return undefined;
+});
+
+real('a game that Freedoom saved is there when it loads it, and an older save of the folder brings the older one back', async () => {
+  await Tab.with({ browser, node, query: '?width=640&height=360&fps=15&transport=webrtc' }, async (tab) => {
+    const saves = new SavesOnPage(tab, 'Freedoom: Phase 1');
+    const plays = async () => {
+      await tab.state('live');
+      return stands(tab);
+    };
+    await saves.card.waitFor();
+    await saves.play();
+    const start = await plays();
+    const hall = await moves(tab, 'w');
+    // Quick: the first time it asks for the place.
+    await savesBy(tab, saves, 'F6', hall);
+    const turned = await moves(tab, 'ArrowRight');
+    await loads(tab, hall, 'F9', 'y');
+    await isAt(tab, hall);
+    await saves.leave();
+
+    // Another start, in which the same place of its list is written over.
+    const [first] = await Promise.all((await saves.rows(1)).map((row) => row.getAttribute('data-save')));
+    await saves.play();
+    assert.ok(changed(start, await plays()) < SAME, 'it begins anew');
+    await loads(tab, hall, 'F3', 'Enter');
+    const other = await moves(tab, 'ArrowRight');
+    assert.ok(changed(other, hall) > 0.2 && changed(other, start) > 0.2);
+    await savesBy(tab, saves, 'F2', other);
+    await saves.leave();
+
+    // From the older one, and then from the newest again.
+    await saves.rows(2);
+    await saves.card.locator(`[data-save="${first}"]`).getByRole('button', { name: /^Play from the save of/ }).click();
+    assert.ok(changed(start, await plays()) < SAME, 'it begins anew');
+    await loads(tab, hall, 'F3', 'Enter');
+    assert.ok(changed(await stands(tab), hall) < SAME);
+    await saves.leave();
+    assert.ok(changed(turned, hall) > 0.2);
+  });
+  await node.sessionsToBe(0);
+});

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Node, until } from './support/node.mjs';
+import { SavesOnPage } from './support/saves.mjs';
 import { launch, Tab } from './support/tab.mjs';
 
 const TERMINAL = fileURLToPath(new URL('../../games/terminal', import.meta.url));
@@ -41,25 +42,9 @@ const real = (name, use) => test(name, async (t) => {
     t.skip(entry.unavailable);
     return;
   }
-  await Tab.with({ browser, node, query: `?${SMALL}` }, use);
+  await Tab.with({ browser, node, query: `?${SMALL}` }, (tab) => use(tab, new SavesOnPage(tab, 'Terminal')));
   await node.sessionsToBe(0);
 });
-
-const card = (tab) => tab.page.getByRole('article', { name: 'Terminal' });
-
-/** Opens the list of saves, once nothing plays any more and there are so many; yields its rows. */
-async function rows(tab, many) {
-  await card(tab).waitFor();
-  const details = card(tab).locator('details');
-  return until('the list of saves', async () => {
-    await details.evaluate((element) => { element.open = false; });
-    await details.getByText('Saved games').click();
-    await card(tab).locator('.saves .state:empty, .saves li').first().waitFor({ state: 'attached' });
-    if (await card(tab).getByText('being played').count() > 0) return undefined;
-    const found = await card(tab).locator('.saves li').all();
-    return found.length === many ? found : undefined;
-  });
-}
 
 /** Waits for the game behind a button that was pressed; yields what it began with. */
 async function began(tab) {
@@ -81,22 +66,6 @@ async function type(tab, command) {
   await tab.page.keyboard.type(`${command}; seq ${start}10 ${start}50`);
   await tab.page.keyboard.press('Enter');
   await tab.pictureChanges(before, 0.05);
-}
-
-/** Presses the button that saves until something was. */
-async function save(tab) {
-  await until('a save', async () => {
-    await tab.page.getByRole('button', { name: 'Save', exact: true }).click();
-    const hint = await until('an answer', async () => (/(Saved|saved already|nothing to save)/.exec(await tab.page.locator('.hint').textContent()) ?? undefined));
-    return hint[0] === 'nothing to save' ? undefined : hint;
-  });
-  await tab.page.evaluate(() => { document.querySelector('.surface').focus(); });
-}
-
-/** Leaves, and waits until the catalogue is there. */
-async function leave(tab) {
-  await tab.leave();
-  await card(tab).waitFor();
 }
 
 /** Names in a version's archive. */
@@ -123,28 +92,27 @@ function namesIn(archive) {
 }
 
 const idOf = (row) => row.getAttribute('data-save');
-const play = async (tab) => { await card(tab).getByRole('button', { name: 'Play Terminal' }).click(); };
 
-real('what is saved is there again, older saves can be played from, and a damaged one is refused', async (tab) => {
-  await play(tab);
+real('what is saved is there again, older saves can be played from, and a damaged one is refused', async (tab, saves) => {
+  await saves.play();
   assert.equal((await began(tab)).restored, undefined);
   await type(tab, 'mkdir kept');
-  await save(tab);
+  await saves.save();
   await type(tab, 'mkdir kept/one');
-  await leave(tab);
+  await saves.leave();
   // The button's version, and the last state.
-  let list = await rows(tab, 2);
+  let list = await saves.rows(2);
   const [last, first] = await Promise.all(list.map(idOf));
   assert.equal(list.length, 2);
   assert.deepEqual(await names(tab, first), ['kept/']);
   assert.deepEqual(await names(tab, last), ['kept/', 'kept/one/']);
 
-  await play(tab);
+  await saves.play();
   assert.equal((await began(tab)).restored, last);
   // It fails unless the folder around it is there.
   await type(tab, 'mkdir kept/one/two');
-  await leave(tab);
-  list = await rows(tab, 3);
+  await saves.leave();
+  list = await saves.rows(3);
   assert.equal(list.length, 3);
   const newest = await idOf(list[0]);
   assert.deepEqual(await names(tab, newest), ['kept/', 'kept/one/', 'kept/one/two/']);
@@ -159,17 +127,17 @@ real('what is saved is there again, older saves can be played from, and a damage
   const keep = (row) => row.getByRole('button', { name: /^Keep the save of/ });
   for (const pressed of ['true', 'false']) {
     await keep(list[2]).click();
-    await until('it to be so', async () => ((await keep(card(tab).locator(`[data-save="${first}"]`)).getAttribute('aria-pressed')) === pressed ? true : undefined));
+    await until('it to be so', async () => ((await keep(saves.card.locator(`[data-save="${first}"]`)).getAttribute('aria-pressed')) === pressed ? true : undefined));
   }
 
   await list[2].getByRole('button', { name: /^Play from the save of/ }).click();
   assert.equal((await began(tab)).restored, first);
-  await leave(tab);
-  list = await rows(tab, 3);
+  await saves.leave();
+  list = await saves.rows(3);
   assert.equal(list.length, 3, 'nothing was changed, so nothing is saved');
 
   await list[2].getByRole('button', { name: /^Delete the save of/ }).click();
-  await until('two of them', async () => ((await card(tab).locator('.saves li').count()) === 2 ? true : undefined));
+  await until('two of them', async () => ((await saves.card.locator('.saves li').count()) === 2 ? true : undefined));
 
   // Damaged on the disk.
   const folder = join(state, 'saves');
@@ -178,17 +146,17 @@ real('what is saved is there again, older saves can be played from, and a damage
   const bytes = readFileSync(archive);
   bytes[0] ^= 1;
   writeFileSync(archive, bytes);
-  await play(tab);
-  const saves = await began(tab);
-  assert.equal(saves.restored, last);
-  assert.equal(saves.refused[0].id, newest);
+  await saves.play();
+  const told = await began(tab);
+  assert.equal(told.restored, last);
+  assert.equal(told.refused[0].id, newest);
   await until('words about it', async () => ((await tab.page.locator('[role=status]').allTextContents()).some((text) => text.includes(`Save ${newest} is not used`)) ? true : undefined));
-  await leave(tab);
+  await saves.leave();
   assert.deepEqual(readFileSync(archive), bytes, 'it is kept as it is');
 });
 
-real('a crash keeps the last state, and another player has none of it', async (tab) => {
-  await play(tab);
+real('a crash keeps the last state, and another player has none of it', async (tab, saves) => {
+  await saves.play();
   assert.equal((await began(tab)).restored, undefined);
   await type(tab, 'mkdir -p kept/crash');
   // Everything in the sandbox but its first process.
@@ -196,7 +164,7 @@ real('a crash keeps the last state, and another player has none of it', async (t
   await tab.page.keyboard.press('Enter');
   await tab.state('ended');
   await tab.page.getByRole('button', { name: 'Back to the catalogue' }).click();
-  const list = await rows(tab, 1);
+  const list = await saves.rows(1);
   assert.equal(list.length, 1);
   assert.deepEqual(await names(tab, await idOf(list[0])), ['kept/', 'kept/crash/']);
 });
