@@ -1,7 +1,7 @@
 // Real games in a real browser: each in a sandbox with a display and sound of its own. Left out, with the reason, where one is not
 // installed or this machine gives no sandboxes; NEARLIGHT_HOST=1 makes that a failure.
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -12,21 +12,23 @@ import { gesture, heard } from './support/sound.mjs';
 import { changed, launch, Tab } from './support/tab.mjs';
 
 const GAMES = fileURLToPath(new URL('../../games', import.meta.url));
+const GROWS = fileURLToPath(new URL('support/grows', import.meta.url));
 const SMALL = 'width=640&height=360&fps=15';
 
-let run, node, browser, entries;
+let run, own, node, browser, entries;
 before(async () => {
-  // Users that games run as pass through it.
-  run = mkdtempSync(join(tmpdir(), 'nl-'));
-  chmodSync(run, 0o755);
-  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([GAMES]), 'games.run': run, 'sessions.away': '5m' });
+  // Users that games run as pass through both.
+  [run, own] = ['nl-', 'nearlight-games-'].map((name) => mkdtempSync(join(tmpdir(), name)));
+  for (const folder of [run, own]) chmodSync(folder, 0o755);
+  cpSync(GROWS, join(own, 'grows'), { recursive: true });
+  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([GAMES, own]), 'games.run': run, 'sessions.away': '5m' });
   browser = await launch();
   ({ entries } = await (await node.fetch('api/v1/catalogue')).json());
 });
 after(async () => {
   await browser?.close();
   await node?.stop();
-  rmSync(run, { recursive: true, force: true });
+  for (const folder of [run, own]) rmSync(folder, { recursive: true, force: true });
 });
 
 /** Plays this game, unless it cannot be had here; at the size of the window where the address says none. */
@@ -234,8 +236,27 @@ game('terminal', 'the screen is as large as its place in the window, live', asyn
   await tab.state('ended');
 }, '');
 
+game('grows', 'an SDL game draws in the size that the window has become', async (tab) => {
+  /** What the game paints: see its file. */
+  const painted = async () => {
+    const picture = await tab.picture();
+    return [20, 60].map((column) => picture[20 * 80 + column] * 10);
+  };
+  let last;
+  const draws = (...size) => until(`a game that draws ${size.join('x')}`, async () => {
+    last = await painted();
+    return last.every((edge, at) => Math.abs(edge - size[at]) < 40) ? true : undefined;
+  }).catch((error) => { throw new Error(`${error.message}; it draws ${last}`, { cause: error }); });
+  // It begins with the size of the window.
+  await draws(960, 600);
+  for (const [width, height] of [[1200, 700], [640, 480], [1000, 520]]) {
+    await tab.page.setViewportSize({ width, height });
+    await draws(width, height);
+  }
+}, '');
+
 test('games have posters and kinds, and are found by them', async () => {
-  for (const { id, poster_url: url } of entries.filter(({ kind }) => kind === 'game')) {
+  for (const { id, poster_url: url } of entries.filter(({ id, kind }) => kind === 'game' && id !== 'grows')) {
     const poster = await fetch(url);
     assert.deepEqual([poster.status, poster.headers.get('content-type')], [200, 'image/png'], id);
     const again = await fetch(url, { headers: { 'if-none-match': poster.headers.get('etag') } });
