@@ -54,7 +54,8 @@ pub use shared::{
     SharedSignal, Turn, Turns,
 };
 pub use source::{
-    CursorUpdate, FrameRequest, FrameSource, Pacing, SourceError, SourceEvent, SourceInfo,
+    CursorUpdate, Exit, Exited, FrameRequest, FrameSource, Pacing, SourceError, SourceEvent,
+    SourceInfo,
 };
 pub use stages::{Mark, Stage, StageTimes};
 pub use transport::{

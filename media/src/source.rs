@@ -134,4 +134,27 @@ pub enum SourceError {
     /// The source is broken; the session ends.
     #[error("the source failed: {0}")]
     Failed(String),
+    /// The program that it shows is over, and did not end well; the session ends.
+    #[error("the program ended: {0:?}")]
+    Exited(Exited),
+}
+
+/// A program that is over, though nobody asked it to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exited {
+    /// How it ended.
+    pub exit: Exit,
+    /// Whether it had drawn anything by then.
+    pub drew: bool,
+    /// The last that it wrote, for logs alone.
+    pub said: String,
+}
+
+/// How a program ended (`wait(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With this status; 0 is success.
+    Status(i32),
+    /// By this signal (`signal(7)`).
+    Signal(i32),
 }

@@ -1,5 +1,6 @@
 //! What can be played: a list of [`App`]s, each of which opens sources for sessions.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -202,6 +203,8 @@ pub struct Told {
     pub kind: OnceLock<wire::StartKind>,
     /// What it tries against its confinement, of what is confined.
     pub attempts: OnceLock<Arc<Attempts>>,
+    /// It is over, by itself or not: its source says how, whether pictures are wanted of it or not. Taken by whoever asks it.
+    pub over: AtomicBool,
 }
 
 /// What a session takes of the machine.

@@ -386,14 +386,15 @@ async fn a_crash_keeps_the_last_state_and_what_was_there() {
     let mut lines = Vec::new();
     for starts in 1..=2 {
         let play = bed.start("crashes", ANNE, None).await;
-        // Nobody looks, so nobody but the thread that waits for the end notices.
+        // Nobody looks: the thread that waits for the end saves, and the session ends by itself.
         let ids = until("the last state", async || {
             Some(bed.ids("crashes", ANNE).await).filter(|ids| ids.len() == starts)
         })
         .await;
         bed.over(&play).await;
-        bed.save(&play).await.problem(409, "conflict");
-        bed.end(&play).await;
+        let ended = async || Some(bed.save(&play).await).filter(|reply| reply.status == 410);
+        let why = until("the end of the session", ended).await.problem(410, "ended-session");
+        assert_eq!(why, "The game crashed at once (signal 9: it was killed).");
         let diary = bed.files("crashes", ANNE, &ids[0]).await["diary"].clone();
         assert_eq!(diary.lines().count(), starts);
         lines.push(diary);

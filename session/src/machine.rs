@@ -26,7 +26,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use media::{CloseReason, MediaTime};
+use media::{CloseReason, Exited, MediaTime};
 
 use crate::admission::Refusal;
 use crate::reason::{EndReason, StoppedBy};
@@ -127,6 +127,8 @@ pub enum Event {
     EncoderFailed(String),
     /// The source came to its end.
     SourceEnded,
+    /// The program that the source shows is over, and did not end well.
+    SourceExited(Exited),
     /// The source broke while it ran.
     SourceFailed(String),
     /// All that [`Action::StopAll`] stopped has let go of everything.
@@ -502,6 +504,7 @@ impl Machine {
             Event::StartFailed(text) => EndReason::StartFailed(text),
             Event::EncoderFailed(text) => EndReason::EncoderFailed(text),
             Event::SourceEnded => EndReason::SourceEnded,
+            Event::SourceExited(exited) => EndReason::GameExited(exited),
             Event::SourceFailed(text) => EndReason::SourceFailed(text),
             Event::TransportClosed(CloseReason::Remote) => EndReason::ClientLeft,
             Event::TransportClosed(CloseReason::Flood(_)) => EndReason::Flood,

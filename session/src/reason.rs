@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use media::{Exit, Exited};
+
 use crate::admission::Refusal;
 use crate::lease::LeaseEnd;
 
@@ -55,6 +57,8 @@ pub enum EndReason {
     Stopped(StoppedBy),
     /// The game was left or the replay was over.
     SourceEnded,
+    /// The game ended by itself, and not well, or before it had drawn anything.
+    GameExited(Exited),
     /// The source broke while it ran.
     SourceFailed(String),
     /// No encoder could code the picture any more.
@@ -86,6 +90,8 @@ impl EndReason {
             Self::Stopped(StoppedBy::Unconfirmed) => "order_unconfirmed",
             Self::Stopped(StoppedBy::NotDurable) => "receipts_not_durable",
             Self::SourceEnded => "source_ended",
+            Self::GameExited(Exited { exit: Exit::Status(_), .. }) => "game_exited",
+            Self::GameExited(Exited { exit: Exit::Signal(_), .. }) => "game_crashed",
             Self::SourceFailed(_) => "source_failed",
             Self::EncoderFailed(_) => "encoder_failed",
             Self::Panicked(_) => "internal_fault",
@@ -99,6 +105,7 @@ impl EndReason {
             | Self::SourceFailed(text)
             | Self::EncoderFailed(text)
             | Self::Panicked(text) => Some(text),
+            Self::GameExited(exited) => Some(&exited.said),
             _ => None,
         }
     }
@@ -110,6 +117,7 @@ impl EndReason {
             Self::StartFailed(_)
                 | Self::StartTimeout
                 | Self::DeviceLost
+                | Self::GameExited(_)
                 | Self::SourceFailed(_)
                 | Self::EncoderFailed(_)
                 | Self::Panicked(_)
@@ -134,11 +142,42 @@ impl fmt::Display for EndReason {
             Self::TimeLimit => "The session reached the longest time that this node allows.",
             Self::Stopped(by) => return by.fmt(f),
             Self::SourceEnded => "The programme came to its end.",
+            Self::GameExited(exited) => return how_it_ended(exited, f),
             Self::SourceFailed(_) => "The programme failed.",
             Self::EncoderFailed(_) => "The picture could not be encoded any more.",
             Self::Panicked(_) => "An internal fault ended the session. The others go on.",
         };
         f.write_str(sentence)
+    }
+}
+
+/// How a game ended, in words for who played it.
+fn how_it_ended(exited: &Exited, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let when = if exited.drew { "" } else { " at once" };
+    match exited.exit {
+        Exit::Status(status) if exited.drew => {
+            write!(f, "The game ended by itself (exit status {status}).")
+        }
+        Exit::Status(status) => write!(f, "The game ended{when} (exit status {status})."),
+        Exit::Signal(signal) => {
+            let what = signal_in_words(signal);
+            write!(f, "The game crashed{when} (signal {signal}{what}).")
+        }
+    }
+}
+
+/// What the kernel means by a signal (`signal(7)`; numbers as on x86-64 and aarch64).
+fn signal_in_words(signal: i32) -> &'static str {
+    match signal {
+        4 => ": an instruction that the processor does not have",
+        6 => ": it gave up by itself",
+        7 => ": memory that is not there",
+        8 => ": arithmetic that has no result",
+        9 => ": it was killed",
+        11 => ": memory that is not its own",
+        15 => ": it was asked to end",
+        31 => ": a system call that no game may make",
+        _ => "",
     }
 }
 
@@ -190,10 +229,32 @@ mod tests {
             EndReason::Stopped(StoppedBy::TrialOver),
             EndReason::Stopped(StoppedBy::NotDurable),
             EndReason::SourceEnded,
+            exited(Exit::Status(3), true),
+            exited(Exit::Signal(11), true),
             EndReason::SourceFailed(text()),
             EndReason::EncoderFailed(text()),
             EndReason::Panicked(text()),
         ]
+    }
+
+    fn exited(exit: Exit, drew: bool) -> EndReason {
+        EndReason::GameExited(Exited { exit, drew, said: "secret words".into() })
+    }
+
+    #[test]
+    fn a_game_that_ended_badly_is_told_in_plain_words() {
+        for (exit, drew, told) in [
+            (Exit::Status(3), false, "The game ended at once (exit status 3)."),
+            (Exit::Status(0), false, "The game ended at once (exit status 0)."),
+            (Exit::Status(1), true, "The game ended by itself (exit status 1)."),
+            (Exit::Signal(11), true, "The game crashed (signal 11: memory that is not its own)."),
+            (Exit::Signal(6), false, "The game crashed at once (signal 6: it gave up by itself)."),
+            (Exit::Signal(40), true, "The game crashed (signal 40)."),
+        ] {
+            let reason = exited(exit, drew);
+            assert_eq!(reason.to_string(), told);
+            assert!(reason.is_failure() && reason.detail() == Some("secret words"));
+        }
     }
 
     #[test]

@@ -5,12 +5,13 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use media::{
-    AudioSource, Clock, CursorUpdate, Frame, FrameId, FrameRate, FrameRequest, FrameSource,
+    AudioSource, Clock, CursorUpdate, Exited, Frame, FrameId, FrameRate, FrameRequest, FrameSource,
     InputSink, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent, VoiceSink,
 };
 use session::pacing::FramePacer;
@@ -31,6 +32,8 @@ const STILL: u32 = 2;
 const BUSY_WAIT: Duration = Duration::from_millis(1);
 /// After a device was lost, the source is asked again after this long.
 const LOST_WAIT: Duration = Duration::from_millis(100);
+/// While no pictures are wanted it is looked so often whether what makes them is over.
+const OVER_WAIT: Duration = Duration::from_secs(1);
 /// Least time between two sizes of a screen, each of which costs a keyframe. The newest wins.
 const SCREEN_EVERY: Duration = Duration::from_millis(250);
 
@@ -62,6 +65,8 @@ pub enum SourceReport {
     Resized(Size),
     /// The source came to its end.
     Ended,
+    /// The program that it shows is over, and did not end well.
+    Exited(Exited),
     /// The source broke.
     Failed(String),
     /// The thread panicked: our bug.
@@ -455,6 +460,10 @@ impl Shared {
                 self.lock().refresh |= request.refresh;
                 Asked::Nothing
             }
+            Err(SourceError::Exited(exited)) => {
+                output.report(SourceReport::Exited(exited));
+                Asked::Over
+            }
             Err(error) => {
                 output.report(SourceReport::Failed(error.to_string()));
                 Asked::Over
@@ -494,7 +503,12 @@ impl Shared {
                 continue;
             }
             if state.paused {
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                if self.start.told.over.swap(false, Ordering::AcqRel) {
+                    // It answers with its end, or it was another one's.
+                    return Some((now, false));
+                }
+                let waited = self.wake.wait_timeout(state, OVER_WAIT);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
             *held = Held::No;

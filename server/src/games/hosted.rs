@@ -4,10 +4,12 @@
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 use super::gamepads::PadServer;
+use crate::apps::Told;
 use crate::saves::Keep;
 use host::confine::{End, Phase, Sandbox};
 
@@ -137,16 +139,21 @@ impl Hosted {
         drop(self.changed.wait_timeout_while(over, limit, |over| !*over));
     }
 
-    /// Waits for the end beside everything else, however long a game takes for it, and saves the last state.
+    /// Waits for the end beside everything else, however long a game takes for it, tells it and saves the last state.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn watch(self: &Arc<Self>, keep: Option<Arc<Keep>>) -> io::Result<()> {
+    pub(super) fn watch(
+        self: &Arc<Self>,
+        keep: Option<Arc<Keep>>,
+        told: Arc<Told>,
+    ) -> io::Result<()> {
         let hosted = self.clone();
         let span = tracing::Span::current();
         let thread = std::thread::Builder::new().name("game-end".into()).spawn(move || {
             let _span = span.entered();
             while hosted.ended(LONG).is_none() {}
+            told.over.store(true, Ordering::Release);
             if let Some(keep) = keep {
                 keep.end();
             }

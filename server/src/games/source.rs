@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::confine::{End, Exit, How};
+use host::confine::{self, End, How};
 use host::display::Screen;
 use host::sound::SoundServer;
 use media::{
-    Damage, FrameRequest, FrameSource, MediaTime, Size, SourceError, SourceEvent, SourceInfo,
+    Damage, Exit, Exited, FrameRequest, FrameSource, MediaTime, Size, SourceError, SourceEvent,
+    SourceInfo,
 };
 
 use super::Hosted;
@@ -74,10 +75,19 @@ impl GameSource {
         let End { how, .. } = self.hosted.ended(limit)?;
         let said = self.hosted.sandbox().said();
         tracing::info!(%how, "the game is over");
+        let drew = self.drawn == Drawn::Yes;
+        let last = said.last();
+        let exited = |exit| {
+            let said = last.cloned().unwrap_or_default();
+            Some(Err(SourceError::Exited(Exited { exit, drew, said })))
+        };
         match how {
-            How::Exited(Exit::Code(0)) | How::Stopped => Some(Ok(SourceEvent::Ended)),
+            How::Stopped => Some(Ok(SourceEvent::Ended)),
+            How::Exited(confine::Exit::Code(0)) if drew => Some(Ok(SourceEvent::Ended)),
+            How::Exited(confine::Exit::Code(status)) => exited(Exit::Status(status)),
+            How::Exited(confine::Exit::Signal(signal)) => exited(Exit::Signal(signal)),
             how => {
-                let last = said.last().map(|line| format!(": {line}")).unwrap_or_default();
+                let last = last.map(|line| format!(": {line}")).unwrap_or_default();
                 Some(Err(SourceError::Failed(format!("{how}{last}"))))
             }
         }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::gamepads::{self, GameInput, Taken};
 use super::source::{Drawn, GameSource, UNDRAWN};
 use super::{ENTRY, Hosted, listens, program, spec};
-use crate::apps::{PadWishes, Running, Start, VideoMode};
+use crate::apps::{PadWishes, Running, Start, Told, VideoMode};
 use crate::meter::Meter;
 use crate::saves::Keep;
 use crate::sharing::Share;
@@ -134,6 +134,8 @@ pub(super) struct Played<'a> {
     pub(super) keep: Option<(Arc<Keep>, State)>,
     /// What is shared of it.
     pub(super) share: Option<Arc<Share>>,
+    /// Who is told that it is over.
+    pub(super) told: Arc<Told>,
     pub(super) drawn: Drawn,
     pub(super) meter: Meter,
 }
@@ -148,7 +150,7 @@ pub(super) fn play(
     launch: impl FnOnce(&Sandbox, Program),
 ) -> Result<Running, String> {
     let Begun { hosted, mut display, written, sound, taken, rumble, prefers_text, listens } = begun;
-    let Played { video, largest, clock, keep, share, drawn, meter } = played;
+    let Played { video, largest, clock, keep, share, told, drawn, meter } = played;
     // What was started ahead may have room for more.
     display.set_most(largest);
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
@@ -158,7 +160,7 @@ pub(super) fn play(
         keep.begin(&hosted, state);
         keep
     });
-    hosted.watch(keep.clone()).map_err(|error| {
+    hosted.watch(keep.clone(), told).map_err(|error| {
         if let Some(keep) = &keep {
             keep.over();
         }
@@ -213,8 +215,8 @@ pub(super) fn start(
     let (begun, keep) = begin(&wanted, step, restore)?;
     let drawn = Drawn::Not(clock.now() + UNDRAWN);
     _ = start.told.attempts.set(begun.hosted.sandbox().attempts().clone());
-    let share = start.share.clone();
-    let played = Played { video, largest, clock, keep, share, drawn, meter };
+    let (share, told) = (start.share.clone(), start.told.clone());
+    let played = Played { video, largest, clock, keep, share, told, drawn, meter };
     play(begun, played, |sandbox, program| {
         sandbox.launch(program);
         step(StartStep::Picture);

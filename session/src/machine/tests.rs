@@ -1,4 +1,5 @@
 use super::*;
+use media::Exit;
 use proptest::prelude::*;
 
 /// By a client that has not said that it is hidden.
@@ -352,6 +353,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::EncoderFailed(text())),
         1 => Just(Event::SourceEnded),
         1 => Just(Event::SourceFailed("it broke".into())),
+        1 => Just(Event::SourceExited(Exited { exit: Exit::Status(3), drew: true, said: text() })),
         1 => Just(Event::Drained),
     ]
 }

@@ -55,6 +55,7 @@ impl Driver {
                 None
             }
             Report::Source(SourceReport::Ended) => Some(Event::SourceEnded),
+            Report::Source(SourceReport::Exited(exited)) => Some(Event::SourceExited(exited)),
             Report::Source(SourceReport::Failed(why)) => Some(match self.machine.phase() {
                 Phase::Starting => Event::StartFailed(why),
                 _ => Event::SourceFailed(why),

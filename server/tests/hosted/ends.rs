@@ -1,0 +1,72 @@
+//! Games that end by themselves: whoever played is told how, in plain words.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::bed::{Bed, Game, bed, open_to_all};
+use crate::common::create_with;
+use crate::player::{ended, join, said};
+
+/// A program of a shell's that may wait for a file of its entry.
+fn script(id: &'static str, script: &'static str) -> Game {
+    let entry = "command = \"/bin/sh\"\narguments = [\"{entry}/play.sh\"]\n\
+                 [[requires]]\ncommand = \"xterm\"\npackage = \"xterm\"\n"
+        .into();
+    Game { id, entry, file: ("play.sh", script) }
+}
+
+/// Draws until there is a file, and then ends like this.
+const DRAWS: &str = "xterm -e /bin/sh -c 'until [ -e /game/over ]; do sleep 0.05; done'\n";
+
+/// How a session of this game ended; `drawn` waits for its pictures before it lets the game end.
+async fn end(bed: &Bed, game: &str, drawn: bool) -> String {
+    let video = json!({"width": 320, "height": 240, "fps": 10});
+    let wish = json!({"app": game, "video": video});
+    let session = create_with(&wish).of(bed.node()).await.session();
+    if drawn {
+        let mut client = join(bed.node(), &session).await;
+        client.frame().await;
+        said(&mut client, "stats").await;
+        let over = bed.games.path().join(game).join("over");
+        fs::write(&over, "").unwrap();
+        open_to_all(&over);
+        let told = said(&mut client, "ended").await["reason"].as_str().unwrap().to_owned();
+        assert_eq!(ended(bed.node(), &session).await, told);
+    }
+    ended(bed.node(), &session).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_game_ended_is_told_in_plain_words() {
+    let status = format!("{DRAWS}exit 4\n").leak();
+    let crash = format!("{DRAWS}kill -SEGV $$\n").leak();
+    let games = [
+        script("at-once", "exit 3"),
+        script("nothing", "exit 0"),
+        script("crash-at-once", "kill -ABRT $$"),
+        script("status", status),
+        script("crash", crash),
+        script("left", DRAWS),
+    ];
+    let Some(bed) = bed(&[], &games, |_| {}).await else { return };
+    for (game, drawn, told) in [
+        ("at-once", false, "The game ended at once (exit status 3)."),
+        ("nothing", false, "The game ended at once (exit status 0)."),
+        ("crash-at-once", false, "The game crashed at once (signal 6: it gave up by itself)."),
+        ("status", true, "The game ended by itself (exit status 4)."),
+        ("crash", true, "The game crashed (signal 11: memory that is not its own)."),
+        ("left", true, "The programme came to its end."),
+    ] {
+        assert_eq!(end(&bed, game, drawn).await, told, "{game}");
+    }
+    let metrics = bed.node().metrics.encode().unwrap();
+    for line in [
+        "nearlight_sessions_ended_total{reason=\"game_exited\"} 3",
+        "nearlight_sessions_ended_total{reason=\"game_crashed\"} 2",
+        "nearlight_sessions_ended_total{reason=\"source_ended\"} 1",
+    ] {
+        assert!(metrics.lines().any(|each| each == line), "{line} of {metrics}");
+    }
+    bed.server.shut_down().await;
+}
