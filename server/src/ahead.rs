@@ -5,7 +5,7 @@
 //! once, and they are killed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use session::admission::Reserve;
 use session::ahead;
 use tokio_util::sync::CancellationToken;
 
-use crate::apps::{Ahead, Apps, Prepared, VideoMode};
+use crate::apps::{Ahead, App, Apps, Prepared, StartedAhead, VideoMode, is_same};
 use crate::drive;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -29,6 +29,8 @@ const UNFIT: u32 = 2;
 /// See the module.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
+    /// Once they are to be started.
+    node: OnceLock<Weak<Node>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -41,7 +43,11 @@ struct Shared {
 
 struct State {
     core: ahead::Ahead,
+    /// Of all apps at once.
+    most: usize,
     apps: Vec<Entry>,
+    /// How often the apps have become others: numbers of apps mean nothing after that.
+    age: u64,
     ready: Vec<Ready>,
     starting: Option<Starting>,
     /// Those that were killed and are still to be waited for, and what those held that nobody has told the books of.
@@ -53,11 +59,19 @@ struct State {
 /// An app that wants to be started ahead.
 struct Entry {
     id: String,
+    of: Arc<dyn App>,
     app: Arc<dyn Ahead>,
     /// What the last player asked for.
     video: Option<VideoMode>,
     /// Players in a row for whom it did not fit.
     unfit: u32,
+}
+
+impl Entry {
+    fn of(started: StartedAhead) -> Self {
+        let StartedAhead { id, app: of, ahead: app } = started;
+        Self { id, of, app, video: None, unfit: 0 }
+    }
 }
 
 struct Ready {
@@ -82,6 +96,7 @@ pub(crate) struct Taken {
 /// The same after its room was given back.
 pub(crate) struct Untold {
     app: usize,
+    age: u64,
     prepared: Box<dyn Prepared>,
     since: MediaTime,
 }
@@ -103,12 +118,13 @@ impl Untold {
 impl Pool {
     /// Of the apps that want it, `most` in all. Nothing is started before [`start`](Self::start).
     pub(crate) fn new(apps: &Apps, most: u32, metrics: Metrics) -> Self {
-        let entry = |(id, app): (String, Arc<dyn Ahead>)| Entry { id, app, video: None, unfit: 0 };
-        let apps: Vec<_> = apps.ahead().into_iter().map(entry).collect();
-        let wanted = apps.iter().map(|entry| entry.app.wanted());
+        let apps: Vec<_> = apps.ahead().into_iter().map(Entry::of).collect();
+        let (wanted, most) = (apps.iter().map(|entry| entry.app.wanted()), most as usize);
         let state = State {
-            core: ahead::Ahead::new(wanted, most as usize),
+            core: ahead::Ahead::new(wanted, most),
+            most,
             apps,
+            age: 0,
             ready: Vec::new(),
             starting: None,
             dying: Vec::new(),
@@ -116,7 +132,18 @@ impl Pool {
             stop: false,
         };
         let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), metrics };
-        Self { shared: Arc::new(shared), thread: Mutex::default() }
+        Self { shared: Arc::new(shared), node: OnceLock::new(), thread: Mutex::default() }
+    }
+
+    /// From now on it is these apps. What stands ready of those that are the same stays, the rest is put away.
+    pub(crate) fn replace(&self, apps: &Apps) {
+        self.shared.lock().replace(apps.ahead(), &self.shared.metrics);
+        self.shared.wake.notify_all();
+        if let Some(node) = self.node.get()
+            && let Err(error) = self.start(node.clone())
+        {
+            tracing::error!(%error, "no thread to start games ahead");
+        }
     }
 
     /// From now on they are started; `node` says whether there is room.
@@ -124,8 +151,14 @@ impl Pool {
     /// # Errors
     /// When the system gives no thread.
     pub(crate) fn start(&self, node: Weak<Node>) -> std::io::Result<()> {
+        // A node that is started once more is the same one.
+        let node = self.node.get_or_init(|| node).clone();
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if thread.is_some() || self.shared.lock().apps.is_empty() {
+        let idle = {
+            let state = self.shared.lock();
+            state.stop || state.apps.is_empty()
+        };
+        if thread.is_some() || idle {
             return Ok(());
         }
         let shared = self.shared.clone();
@@ -161,10 +194,16 @@ impl Pool {
 
     /// Takes one back that nobody has seen: its player was not let in.
     pub(crate) fn put_back(&self, untold: Untold, room: Reserve) {
-        let Untold { app, prepared, since } = untold;
+        let Untold { app, age, prepared, since } = untold;
         let mut state = self.shared.lock();
-        state.core.put_back(app);
-        state.ready.push(Ready { app, prepared, room, since });
+        let ready = Ready { app, prepared, room, since };
+        if age == state.age {
+            state.core.put_back(app);
+            state.ready.push(ready);
+        } else {
+            let room = state.kill(ready);
+            state.loose.push(room);
+        }
         state.show(&self.shared.metrics);
     }
 
@@ -264,7 +303,7 @@ impl Shared {
             let (clock, loose) = (strong.clock.clone(), std::mem::take(&mut self.lock().loose));
             strong.give_back(loose);
             let now = clock.now();
-            let next = {
+            let (age, next) = {
                 let mut state = self.lock();
                 if state.stop {
                     return;
@@ -272,7 +311,9 @@ impl Shared {
                 state.bury(now, &self.metrics);
                 state.show(&self.metrics);
                 let next = state.core.next(now).filter(|_| state.loose.is_empty());
-                next.map(|app| (app, state.apps[app].app.clone(), state.apps[app].video))
+                let next =
+                    next.map(|app| (app, state.apps[app].app.clone(), state.apps[app].video));
+                (state.age, next)
             };
             let Some((number, app, video)) = next else {
                 drop(strong);
@@ -280,7 +321,10 @@ impl Shared {
                 continue;
             };
             let Some(room) = strong.reserve(app.needs()) else {
-                self.lock().core.no_room(now, number);
+                let mut state = self.lock();
+                if state.age == age {
+                    state.core.no_room(now, number);
+                }
                 continue;
             };
             drop(strong);
@@ -290,6 +334,10 @@ impl Shared {
                 if state.stop {
                     state.loose.push(room);
                     return;
+                }
+                if state.age != age {
+                    state.loose.push(room);
+                    continue;
                 }
                 state.core.begin(number);
                 state.starting = Some(Starting { app: number, room, cancel: cancel.clone() });
@@ -364,7 +412,47 @@ impl State {
         entry.unfit = 0;
         self.core.taken(app);
         let Ready { app, prepared, room, since } = self.ready.remove(at);
-        Ok(Taken { untold: Untold { app, prepared, since }, room })
+        Ok(Taken { untold: Untold { app, age: self.age, prepared, since }, room })
+    }
+
+    /// See [`Pool::replace`].
+    fn replace(&mut self, apps: Vec<StartedAhead>, metrics: &Metrics) {
+        let before = std::mem::take(&mut self.apps);
+        let same = |entry: &Entry| before.iter().position(|known| is_same(&known.of, &entry.of));
+        let mut entries: Vec<_> = apps.into_iter().map(Entry::of).collect();
+        let from: Vec<_> = entries.iter().map(same).collect();
+        if from.iter().copied().eq((0..before.len()).map(Some)) {
+            self.apps = before;
+            return;
+        }
+        self.age += 1;
+        before.iter().for_each(|gone| metrics.ahead_ready(&gone.id, 0));
+        self.core = ahead::Ahead::new(entries.iter().map(|entry| entry.app.wanted()), self.most);
+        for (entry, from) in entries.iter_mut().zip(&from) {
+            if let Some(known) = from.and_then(|from| before.get(from)) {
+                (entry.video, entry.unfit) = (known.video, known.unfit);
+            }
+        }
+        self.apps = entries;
+        if let Some(Starting { room, cancel, .. }) = self.starting.take() {
+            cancel.cancel();
+            self.loose.push(room);
+        }
+        for mut ready in std::mem::take(&mut self.ready) {
+            match from.iter().position(|from| *from == Some(ready.app)) {
+                Some(app) => {
+                    ready.app = app;
+                    self.core.put_back(app);
+                    self.ready.push(ready);
+                }
+                None => {
+                    metrics.ahead_ended("replaced");
+                    let room = self.kill(ready);
+                    self.loose.push(room);
+                }
+            }
+        }
+        self.show(metrics);
     }
 
     /// Gives up the oldest of an app that has fitted nobody for a while.

@@ -1,7 +1,7 @@
 //! What can be played: a list of [`App`]s, each of which opens sources for sessions.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use host::confine::Attempts;
@@ -259,9 +259,21 @@ pub enum OpenError {
     Cancelled,
 }
 
-/// The catalogue.
+/// The catalogue: what is there for good, and games, which may be others while the node runs.
 pub struct Apps {
-    entries: Vec<Entry>,
+    fixed: Vec<Arc<Entry>>,
+    games: RwLock<Arc<[Arc<Entry>]>>,
+    /// Of all games that there are, and that there were: sessions may still be of those.
+    saves: OnceLock<Arc<Saves>>,
+    attempts: OnceLock<Arc<Attempts>>,
+}
+
+/// One that is started ahead of its players.
+pub(crate) struct StartedAhead {
+    pub(crate) id: String,
+    /// The app itself, which stays the same for as long as nothing of it changes.
+    pub(crate) app: Arc<dyn App>,
+    pub(crate) ahead: Arc<dyn Ahead>,
 }
 
 /// One app with what is kept of it.
@@ -297,29 +309,72 @@ impl Poster {
 impl Apps {
     /// A catalogue of these apps, in this order.
     pub fn new(apps: impl IntoIterator<Item = Arc<dyn App>>) -> Self {
-        let entries = apps.into_iter().map(|app| Entry { app, poster: Mutex::default() });
-        Self { entries: entries.collect() }
+        let catalogue = Self {
+            fixed: apps.into_iter().map(Entry::of).collect(),
+            games: RwLock::default(),
+            saves: OnceLock::new(),
+            attempts: OnceLock::new(),
+        };
+        catalogue.know_of_all();
+        catalogue
+    }
+
+    /// From now on these are its games, behind what is there for good. Those that it has had keep what is kept of them.
+    pub(crate) fn set_games(&self, games: impl IntoIterator<Item = Arc<dyn App>>) {
+        let before = self.games();
+        let entry = |app: Arc<dyn App>| {
+            let same = before.iter().find(|entry| is_same(&entry.app, &app));
+            same.cloned().unwrap_or_else(|| Entry::of(app))
+        };
+        let games = games.into_iter().map(entry).collect();
+        // The list is exchanged whole.
+        *self.games.write().unwrap_or_else(PoisonError::into_inner) = games;
+        self.know_of_all();
+    }
+
+    fn games(&self) -> Arc<[Arc<Entry>]> {
+        self.games.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All of now, in order.
+    fn entries(&self) -> Vec<Arc<Entry>> {
+        self.fixed.iter().chain(self.games().iter()).cloned().collect()
+    }
+
+    /// What all games have in common is known from the first that has it.
+    fn know_of_all(&self) {
+        for entry in self.entries() {
+            if let Some(saves) = entry.app.saves() {
+                self.saves.get_or_init(|| saves.all().clone());
+            }
+            if let Some(attempts) = entry.app.attempts() {
+                self.attempts.get_or_init(|| attempts);
+            }
+        }
     }
 
     /// The app of this id.
-    pub fn find(&self, id: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.app.info().id == id)
+    pub fn find(&self, id: &str) -> Option<Arc<Entry>> {
+        self.entries().into_iter().find(|entry| entry.app.info().id == id)
     }
 
-    /// Those that are started ahead of their players, by their ids.
-    pub(crate) fn ahead(&self) -> Vec<(String, Arc<dyn Ahead>)> {
-        let ahead = |entry: &Entry| Some((entry.app.info().id, entry.app.ahead()?));
-        self.entries.iter().filter_map(ahead).collect()
+    /// Those that are started ahead of their players.
+    pub(crate) fn ahead(&self) -> Vec<StartedAhead> {
+        let ahead = |entry: &Arc<Entry>| {
+            let app = entry.app.clone();
+            Some(StartedAhead { id: app.info().id, ahead: app.ahead()?, app })
+        };
+        self.entries().iter().filter_map(ahead).collect()
     }
 
     /// The saves of all of them.
     pub(crate) fn saves(&self) -> Option<Arc<Saves>> {
-        self.entries.iter().find_map(|entry| entry.app.saves()).map(|saves| saves.all().clone())
+        self.saves.get().cloned()
     }
 
     /// What games have tried against their confinement: all share one.
     pub fn attempts(&self) -> Option<Arc<Attempts>> {
-        self.entries.iter().find_map(|entry| entry.app.attempts())
+        self.attempts.get().cloned()
     }
 
     /// What the API says of entries that have each word of `words` in their title, genre or summary; `base` is the
@@ -331,7 +386,7 @@ impl Apps {
             let text = format!("{} {genre} {}", entry.title, entry.summary).to_lowercase();
             words.split_whitespace().all(|word| text.contains(word))
         };
-        let describe = |entry: &Entry| {
+        let describe = |entry: &Arc<Entry>| {
             let info = entry.app.info();
             wire::CatalogueEntry {
                 poster_url: info
@@ -350,11 +405,20 @@ impl Apps {
                 microphone: entry.app.takes_voice(),
             }
         };
-        self.entries.iter().map(describe).filter(is_meant).collect()
+        self.entries().iter().map(describe).filter(is_meant).collect()
     }
 }
 
+/// Whether it is one and the same app.
+pub(crate) fn is_same(one: &Arc<dyn App>, other: &Arc<dyn App>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+}
+
 impl Entry {
+    fn of(app: Arc<dyn App>) -> Arc<Self> {
+        Arc::new(Self { app, poster: Mutex::default() })
+    }
+
     /// The still picture, drawn at the first call that succeeds; one call draws while others wait.
     pub async fn poster(&self) -> Option<Poster> {
         let mut poster = self.poster.lock().await;

@@ -3,6 +3,7 @@
 mod ahead;
 mod gamepads;
 mod hosted;
+mod library;
 mod source;
 mod start;
 
@@ -17,14 +18,14 @@ use host::devices::{Kernel, Machine};
 use media::{ByteSize, Clock, DeviceId, Size};
 
 use crate::apps::{Ahead, App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
-use crate::config::{self, Config, GameDevices};
+use crate::config::{self, Config};
 use crate::meter::{Measured, Meter};
-use crate::remembered::Remembered;
-use crate::saves::{GameSaves, Saves};
+use crate::saves::GameSaves;
 use crate::sharing::Rules;
 use crate::wire::{ControlHint, EntryKind, KeyboardMode};
 
 pub(crate) use hosted::Hosted;
+pub use library::{Library, Looked};
 
 /// Where a game sees its entry's folder.
 const ENTRY: &str = "/game";
@@ -36,98 +37,20 @@ const PIXEL_BYTES: u64 = 13;
 /// Counts sandboxes, which need a name each.
 static STARTED: AtomicU64 = AtomicU64::new(1);
 
-/// The games of a node. What cannot be played is listed with the reason.
+/// The games of a node, as its folders have them now. What cannot be played is listed with the reason.
 pub fn apps(config: &Config) -> Vec<Arc<dyn App>> {
-    apps_on(config, Arc::new(Machine))
+    Library::new(config).look().0
 }
 
 /// The same where devices are made by another kernel than this machine's.
 pub fn apps_on(config: &Config, kernel: Arc<dyn Kernel>) -> Vec<Arc<dyn App>> {
-    if config.games.folders.is_empty() {
-        return Vec::new();
-    }
-    // Sandboxes show them by whole paths. What cannot be found is refused below, by the name that it was given.
-    let whole = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
-    let folders: Vec<_> = config.games.folders.iter().map(whole).collect();
-    let (entries, refused) = host::catalogue::read(&folders);
-    for refused in refused {
-        tracing::warn!(%refused, "game not listed");
-    }
-    if entries.is_empty() {
-        return Vec::new();
-    }
-    let saves = entries.iter().any(|entry| !entry.saves.is_empty()).then(|| Saves::open(config));
-    let saves = saves.flatten();
-    let confinement = find(config, kernel).inspect_err(|reason| {
-        tracing::warn!(reason, "no games can be played");
-    });
-    let remembered = Remembered::open(&config.server.state_dir);
-    let most = config.video.max_edge & !1;
-    let app = |mut entry: Entry| -> Arc<dyn App> {
-        let saves = saves.as_ref().and_then(|saves| GameSaves::of(saves, &entry));
-        let shares = Rules::of(&config.sharing, &entry.sharing);
-        // All but its picture, which costs nothing.
-        let whole = format!("{:?}", Entry { poster: None, ..entry.clone() });
-        let kept = remembered.of(entry.id.as_str(), &whole);
-        let (confinement, measured) = (confinement.clone(), Arc::new(Measured::kept(kept)));
-        let needs_devices = config.games.devices == GameDevices::Uinput;
-        // It is shown no larger than anything else on this node.
-        let within = |size: Size| Size::new(size.width.min(most), size.height.min(most));
-        let display = entry.display;
-        entry.display.size = within(display.size);
-        entry.display.max_size = within(display.max_size);
-        let entry = Arc::new(entry);
-        Arc::new(GameApp { entry, confinement, saves, shares, measured, needs_devices })
-    };
-    entries.into_iter().map(app).collect()
-}
-
-/// What games are confined by on this node, or why they are not played.
-fn find(config: &Config, kernel: Arc<dyn Kernel>) -> Result<Arc<Confinement>, String> {
-    let mut confinement = confinement(&config.games, kernel)?;
-    confinement.secrets = secrets(config);
-    confinement.secrets.push(confinement.run.clone());
-    let found = Confinement::find(&confinement);
-    let found = found.map_err(|missing| missing.to_string())?;
-    tracing::info!(found = ?found.found(), "games are confined");
-    Ok(Arc::new(found))
-}
-
-/// What of the node's own no game has business with.
-fn secrets(config: &Config) -> Vec<PathBuf> {
-    let state = &config.server.state_dir;
-    let ours = ["self-signed.key", "ledger", "saves"].map(|name| state.join(name));
-    let named = [&config.server.private_key, &config.chain.machine_key_file];
-    let named = named.into_iter().filter(|path| !path.as_os_str().is_empty());
-    named.chain([state]).chain(&ours).cloned().collect()
-}
-
-fn confinement(config: &config::Games, kernel: Arc<dyn Kernel>) -> Result<confine::Config, String> {
-    let run = match (config.run.as_os_str().is_empty(), rustix::process::geteuid().is_root()) {
-        (false, _) => config.run.clone(),
-        (true, true) => PathBuf::from("/run/nearlight"),
-        (true, false) => std::env::var_os("XDG_RUNTIME_DIR")
-            .map(|folder| PathBuf::from(folder).join("nearlight"))
-            .ok_or("games.run names no folder, and there is no $XDG_RUNTIME_DIR")?,
-    };
-    Ok(confine::Config {
-        run,
-        bwrap: None,
-        display: None,
-        passt: None,
-        gpu: config.gpu.clone(),
-        init: (!config.init.as_os_str().is_empty()).then(|| config.init.clone()),
-        users: config.first_user..config.first_user.saturating_add(config.users),
-        limits: true,
-        devices: (config.devices != GameDevices::Off).then_some(kernel),
-        secrets: Vec::new(),
-    })
+    Library::on(config, kernel).look().0
 }
 
 /// What of hosting there is on this machine, in pairs of a name and "ok", what is found, or the reason why not.
 pub(crate) fn checks(config: &config::Games) -> Vec<(String, String)> {
     let of_machine =
-        confinement(config, Arc::new(Machine)).map(|config| Confinement::checks(&config));
+        library::confinement(config, Arc::new(Machine)).map(|config| Confinement::checks(&config));
     let mut rows: Vec<_> = match of_machine {
         Ok(checks) => {
             let verdict = |check: &confine::Check| match &check.verdict {

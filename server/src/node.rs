@@ -25,6 +25,7 @@ use crate::apps::{App, Apps};
 use crate::clock::MonotonicClock;
 use crate::config::Config;
 use crate::encoders::{EncoderSession, NodeEncoders, Probing};
+use crate::games::{Library, Looked};
 use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::quic::Offer;
@@ -32,7 +33,7 @@ use crate::registry::Registry;
 use crate::rented::{Outside, Rented};
 use crate::scenes::SceneLibrary;
 use crate::turn::Turn;
-use crate::{capacity, doctor, games, wire};
+use crate::{capacity, doctor, wire};
 
 use self::keys::{ADDRESSES, VIEWER_ADDRESSES};
 use self::viewers::INVITATIONS;
@@ -48,6 +49,10 @@ pub struct Node {
     pub clock: Arc<dyn Clock>,
     /// What can be played.
     pub catalogue: Apps,
+    /// Where its games are, if they may be others while it runs.
+    library: Option<Library>,
+    /// Somebody looks at them.
+    looks: Mutex<()>,
     /// The sessions.
     pub registry: Registry,
     /// What is counted.
@@ -85,9 +90,17 @@ impl Node {
     pub fn open(config: Config, probing: Probing) -> Result<Arc<Self>> {
         let gpu = GpuPool::open(doctor::gpu_options(&config)).context("no graphics device")?;
         let gpu = Arc::new(gpu);
-        let scenes = SceneLibrary::new(gpu.clone(), &config);
-        let apps = scenes.apps().into_iter().chain(games::apps(&config)).collect::<Vec<_>>();
-        Self::with_apps(config, Some(gpu), apps, probing)
+        let scenes = SceneLibrary::new(gpu.clone(), &config).apps();
+        let library = Library::new(&config);
+        Self::make(config, Some(gpu), scenes, Some(library), probing)
+    }
+
+    /// A node that offers the games of a library and nothing else.
+    ///
+    /// # Errors
+    /// When no encoder can be used, or no certificate made.
+    pub fn with_games(config: Config, library: Library, probing: Probing) -> Result<Arc<Self>> {
+        Self::make(config, None, [], Some(library), probing)
     }
 
     /// A node that offers just these apps, for hosts that bring their own.
@@ -98,6 +111,16 @@ impl Node {
         config: Config,
         gpu: Option<Arc<GpuPool>>,
         apps: impl IntoIterator<Item = Arc<dyn App>>,
+        probing: Probing,
+    ) -> Result<Arc<Self>> {
+        Self::make(config, gpu, apps, None, probing)
+    }
+
+    fn make(
+        config: Config,
+        gpu: Option<Arc<GpuPool>>,
+        apps: impl IntoIterator<Item = Arc<dyn App>>,
+        library: Option<Library>,
         probing: Probing,
     ) -> Result<Arc<Self>> {
         let encoders = Arc::new(NodeEncoders::open(probing, &config)?);
@@ -124,10 +147,15 @@ impl Node {
             egress: config.sessions.max_egress.rate(),
         });
         let (catalogue, metrics) = (Apps::new(apps), Metrics::new());
+        if let Some(library) = &library {
+            catalogue.set_games(library.look().0);
+        }
         Ok(Arc::new(Self {
             clock,
             ahead: Pool::new(&catalogue, config.games.max_warm, metrics.clone()),
             catalogue,
+            library,
+            looks: Mutex::new(()),
             registry: Registry::default(),
             metrics,
             certificate: Certificate::generate().context("cannot make a DTLS certificate")?,
@@ -154,6 +182,20 @@ impl Node {
     /// When the system gives no thread.
     pub fn start_ahead(self: &Arc<Self>) -> std::io::Result<()> {
         self.ahead.start(Arc::downgrade(self))
+    }
+
+    /// Looks at the folders of games again; what is new there can be played from then on. Sessions keep what they have.
+    /// Reads files; none where the node's games are not from folders.
+    pub fn look_at_games(&self) -> Option<Looked> {
+        let library = self.library.as_ref()?;
+        // One after the other: the catalogue is what the last one found.
+        let _looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let (games, looked) = library.look();
+        self.catalogue.set_games(games);
+        self.ahead.replace(&self.catalogue);
+        let Looked { listed, added, changed, removed, broken } = looked;
+        tracing::info!(listed, added, changed, removed, broken, "games looked at again");
+        Some(looked)
     }
 
     /// From now on the machine is for those who rent it; to be called before a rented node is served.

@@ -1,18 +1,38 @@
-//! The operator's listener: `/metrics` (OpenMetrics) and `/healthz`.
+//! The operator's listener: `/metrics` (OpenMetrics) and `/healthz`; `POST /games` has the folders of games looked at again.
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 
 use crate::node::Node;
 
 /// The operator's router.
 pub fn router(node: Arc<Node>) -> Router {
-    Router::new().route("/metrics", get(metrics)).route("/healthz", get(health)).with_state(node)
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(health))
+        .route("/games", post(games))
+        .with_state(node)
+}
+
+/// Looks at the folders of games again, and says what came of it. 404 where the node has none; 403 for pages of browsers,
+/// which may post here from anywhere.
+async fn games(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
+    if headers.contains_key(header::ORIGIN) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    match tokio::task::spawn_blocking(move || node.look_at_games()).await {
+        Ok(Some(looked)) => Json(looked).into_response(),
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(%error, "games are not looked at");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 async fn metrics(State(node): State<Arc<Node>>) -> Response {

@@ -5,7 +5,7 @@
 //! the last [`REMEMBERED`] ended ones are kept, so that a late client learns why. So it is with viewers.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use media::{MediaTime, SessionId, ViewerId};
 use session::invitations::InvitationId;
@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use transport::Decodes;
 
-use crate::apps::{Told, VideoMode};
+use crate::apps::{App, Told, VideoMode};
 use crate::caller::Caller;
 use crate::drive::{Audience, ViewerCounts};
 use crate::saves::Keep;
@@ -126,6 +126,8 @@ pub struct Entry {
     pub id: SessionId,
     /// Catalogue id.
     pub app: String,
+    /// What is played, whatever the catalogue has under that id by now; gone with its session.
+    pub(crate) playing: Weak<dyn App>,
     /// Its picture.
     pub video: wire::Video,
     /// The same for encoders.
@@ -383,6 +385,7 @@ mod tests {
         let entry = Entry {
             id,
             app: "a".into(),
+            playing: Weak::<crate::sync_test::SyncTest>::new(),
             video,
             mode,
             booked: mode,

@@ -28,7 +28,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// What still runs when everything was told to end and had its time: threads that hang in a driver.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
-/// Serves until SIGINT or SIGTERM; a second one ends the process at once.
+/// Serves until SIGINT or SIGTERM; a second one ends the process at once. SIGHUP has it look at the folders of games again.
 ///
 /// # Errors
 /// Names what could not be set up: a taken port, a certificate, a missing graphics device or encoder.
@@ -43,10 +43,18 @@ pub fn run(config: Config, probing: Probing) -> Result<()> {
         server.announce();
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            _ = interrupt.recv() => tracing::info!("interrupted"),
-            _ = terminate.recv() => tracing::info!("asked to stop"),
-            result = server.failed() => result?,
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => tracing::info!("interrupted"),
+                _ = terminate.recv() => tracing::info!("asked to stop"),
+                result = server.failed() => result?,
+                _ = hang_up.recv() => {
+                    server.look_at_games().await;
+                    continue;
+                }
+            }
+            break;
         }
         tokio::select! {
             () = server.shut_down() => {}
@@ -206,6 +214,14 @@ impl Server {
             tracing::warn!(
                 "behind a proxy media still comes from this machine itself, and now only by loopback: set webrtc.listen"
             );
+        }
+    }
+
+    /// Looks at the folders of games again.
+    async fn look_at_games(&self) {
+        let node = self.node.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || node.look_at_games()).await {
+            tracing::error!(%error, "games are not looked at");
         }
     }
 

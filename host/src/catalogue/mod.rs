@@ -340,6 +340,8 @@ impl fmt::Debug for Poster {
 /// An entry, or a folder of entries, that is not used, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
+    /// Its id, of an entry that has one that no other has: its file is there and cannot be used.
+    pub id: Option<GameId>,
     /// The file or folder.
     pub path: PathBuf,
     /// Every problem that was found; never empty.

@@ -46,11 +46,15 @@ pub fn read<P: AsRef<Path>>(folders: &[P]) -> (Vec<Entry>, Vec<Refused>) {
             }
         }
     }
+    // What is used is not told to be refused as well.
+    for one in &mut refused {
+        one.id.take_if(|id| !taken.insert(id.clone()));
+    }
     (entries, refused)
 }
 
 fn refuse(path: PathBuf, why: String) -> Refused {
-    Refused { path, problems: vec![Problem { key: String::new(), why }] }
+    Refused { id: None, path, problems: vec![Problem { key: String::new(), why }] }
 }
 
 /// The folder, open, and the names of what may be entries, sorted.
@@ -87,12 +91,17 @@ fn entry(folders: &OwnedFd, path: &Path, name: &str) -> Result<Entry, Refused> {
     })?;
     let file = path.join(FILE);
     let bytes = beneath::read_file(&folder, FILE, FILE_BYTES).map_err(|error| {
-        refuse(file.clone(), format!("it cannot be read: {}", beneath::why(&error)))
+        let why = format!("it cannot be read: {}", beneath::why(&error));
+        // Without a file it is no entry at all.
+        let is_one = error.kind() != io::ErrorKind::NotFound;
+        Refused { id: is_one.then(|| id.clone()), ..refuse(file.clone(), why) }
     })?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| refuse(file.clone(), "it is not UTF-8".into()))?;
+    let refused = |problems| Refused { id: Some(id.clone()), path: file.clone(), problems };
+    let text = String::from_utf8(bytes).map_err(|_| {
+        refused(vec![Problem { key: String::new(), why: "it is not UTF-8".into() }])
+    })?;
     file::parse(&text)
         .map_err(|problem| vec![problem])
-        .and_then(|raw| check::check(id, path, folder.as_fd(), raw))
-        .map_err(|problems| Refused { path: file, problems })
+        .and_then(|raw| check::check(id.clone(), path, folder.as_fd(), raw))
+        .map_err(refused)
 }

@@ -101,6 +101,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
     let entry = Arc::new(Entry {
         id: plan.id.clone(),
         app: plan.app_id.clone(),
+        playing: Arc::downgrade(&plan.app),
         video: plan.granted.clone(),
         mode: plan.video,
         booked: VideoMode { size: plan.largest.unwrap_or(plan.video.size), ..plan.video },

@@ -137,7 +137,7 @@ impl Node {
         Ok((entry, keys))
     }
 
-    pub(super) fn find_app(&self, id: &str) -> Result<&apps::Entry, Problem> {
+    pub(super) fn find_app(&self, id: &str) -> Result<Arc<apps::Entry>, Problem> {
         self.catalogue
             .find(id)
             .ok_or_else(|| Problem::UNKNOWN_APP.because(format!("no entry has the id {id:?}")))

@@ -83,13 +83,13 @@ impl Node {
     pub(super) fn measured(&self) -> Vec<(PermitNumber, Duration)> {
         let live = self.registry.live();
         let of = |entry: &Arc<Entry>| {
-            let app = self.catalogue.find(&entry.app)?.app.as_ref();
+            let app = entry.playing.upgrade()?;
             let coded =
                 self.encoders.demand(entry.mode, PictureKind::NV12, CodecSet::of(&Codec::ALL));
             let (_, encoders) = self.encoders.choose(&coded).ok()?;
             Some((
                 entry.place,
-                self.cores(app, (entry.mode, entry.booked), encoders[0].name, &coded)?,
+                self.cores(app.as_ref(), (entry.mode, entry.booked), encoders[0].name, &coded)?,
             ))
         };
         live.iter().filter_map(of).collect()

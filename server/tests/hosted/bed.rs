@@ -3,17 +3,41 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
+use nearlight::config::Config;
 use nearlight::encoders::Probing;
-use nearlight::games;
+use nearlight::games::{self, Library};
 use nearlight::node::Node;
 use nearlight::serve::Server;
 use serde_json::{Value, json};
 
 use crate::common::{Session, ask, config, create_with};
+
+/// What this process has logged, as text.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The lines of the log in which all of this stands.
+pub fn logged(words: &[&str]) -> Vec<String> {
+    let text = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
+    let is_meant = |line: &&str| words.iter().all(|word| line.contains(word));
+    text.lines().filter(is_meant).map(ToOwned::to_owned).collect()
+}
 
 /// A game: its id, what its entry says beside its head, and a file of its folder.
 pub struct Game {
@@ -56,6 +80,8 @@ pub fn write(games: &Path, game: &Game) {
 /// A node with these games; none where it can have no sandboxes. `prepare` is given its state folder before it starts.
 pub async fn bed(overrides: &[&str], games: &[Game], prepare: impl FnOnce(&Path)) -> Option<Bed> {
     static BEDS: AtomicU32 = AtomicU32::new(0);
+    // The first of the tests does it for all.
+    let _ = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).try_init();
     let [state, run, folder] = [(); 3].map(|()| tempfile::tempdir().unwrap());
     open_to_all(run.path());
     open_to_all(folder.path());
@@ -85,9 +111,9 @@ pub async fn bed(overrides: &[&str], games: &[Game], prepare: impl FnOnce(&Path)
         println!("left out: {missing}");
         return None;
     }
-    let open = |config: nearlight::config::Config| {
-        let apps = games::apps(&config);
-        Node::with_apps(config, None, apps, Probing::in_process())
+    let open = |config: Config| {
+        let library = Library::new(&config);
+        Node::with_games(config, library, Probing::in_process())
     };
     let server = Server::bind_with(config, open).await.unwrap();
     Some(Bed { server, state, run, games: folder })

@@ -19,4 +19,5 @@ mod common;
 mod ends;
 #[path = "../player/mod.rs"]
 mod player;
+mod reload;
 mod side_by_side;

@@ -7,12 +7,11 @@ use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use axum::http::Method;
 use serde_json::json;
 
-use crate::bed::{Bed, Game, bed, terminal};
+use crate::bed::{Bed, Game, bed, logged, terminal};
 use crate::common::{Session, until};
 use crate::player::client::Client;
 use crate::player::{join, state};
@@ -21,22 +20,6 @@ const ANNE: &str = "0123456789abcdef0123456789abcdef";
 const BOB: &str = "fedcba9876543210fedcba9876543210";
 /// Both games: see the file.
 const PROBE: &str = include_str!("probe.py");
-
-/// What this process has logged, as text.
-static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-
-struct Log;
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LOG.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 fn probe(id: &'static str, token: &str) -> Game {
     let command = format!("\"/usr/bin/python3\", \"{{entry}}/probe.py\", \"{id}\", \"{token}\"");
@@ -108,7 +91,6 @@ async fn noticed(bed: &Bed, session: &Session, what: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_game_reaches_nothing_of_the_one_beside_it_of_the_node_and_of_the_world() {
-    let _ = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).try_init();
     let token = format!("neighbour-of-{}", std::process::id());
     let games = [probe("neighbour", &token), probe("prober", "-")];
     let ledger = |state: &Path| {
@@ -164,13 +146,12 @@ async fn a_game_reaches_nothing_of_the_one_beside_it_of_the_node_and_of_the_worl
         let line = format!("nearlight_game_attempts_total{{kind=\"{what}\"}} ");
         let counted = metrics.lines().find_map(|each| each.strip_prefix(&line)).unwrap();
         assert!(counted.parse::<u64>().unwrap() >= least, "{what}: {counted}");
-        let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
         let kind = format!("kind=\"{what}\"");
-        let told = |line: &&str| line.contains("a game tried what its sandbox refuses");
-        let told: Vec<_> = log.lines().filter(told).filter(|line| line.contains(&kind)).collect();
-        assert!(!told.is_empty() && told.iter().all(|line| line.contains("prober-")), "{told:#?}");
+        let told = logged(&["a game tried what its sandbox refuses", &kind, "prober-"]);
+        assert!(!told.is_empty(), "{what}");
     }
     assert!(bed.shown(&one).await.get("attempts").is_none(), "the neighbour tries nothing");
+    assert_eq!(logged(&["a game tried what its sandbox refuses", "neighbour-"]), [""; 0]);
 
     // The neighbour goes on with its pictures, also once the other one is gone.
     pictures(&mut anne, 5).await;

@@ -1,0 +1,133 @@
+//! The folders of games are looked at again while games are played.
+
+use std::fs;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::bed::{Bed, Game, bed, logged, terminal, write};
+use crate::common::{Session, ask, create_with, until};
+use crate::player::{join, state};
+
+const ANNE: &str = "0123456789abcdef0123456789abcdef";
+const BOB: &str = "fedcba9876543210fedcba9876543210";
+
+/// A game that keeps which one it is, and draws.
+fn game(id: &'static str, script: &'static str, more: &str) -> Game {
+    let entry = terminal("\"/bin/sh\", \"{entry}/play.sh\"") + "saves = [\"which\"]\n" + more;
+    Game { id, entry, file: ("play.sh", script) }
+}
+
+const OLD: &str = "echo the old one > which; while :; do date; sleep 0.1; done\n";
+const NEW: &str = "echo the new one > which; while :; do date; sleep 0.1; done\n";
+const WARM: &str = "warm = 1\nwarm_settle_ms = 100\n";
+
+/// Has the node look again, as its operator does; what came of it.
+async fn look(bed: &Bed) -> Value {
+    let reply = ask(Method::POST, "/games").of_ops(bed.node()).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()
+}
+
+fn looked(listed: u32, added: u32, changed: u32, removed: u32, broken: u32) -> Value {
+    json!({
+        "listed": listed, "added": added, "changed": changed, "removed": removed, "broken": broken
+    })
+}
+
+/// The entry of this id, if it is listed.
+async fn listed(bed: &Bed, id: &str) -> Option<Value> {
+    let catalogue = ask(Method::GET, "/api/v1/catalogue").of(bed.node()).await.json();
+    let entries = catalogue["entries"].as_array().unwrap();
+    entries.iter().find(|entry| entry["id"] == id).cloned()
+}
+
+/// Which one it is that is played.
+async fn which(bed: &Bed, session: &Session, id: &str, player: &str) -> String {
+    until("a game that has begun", async || {
+        let kept = bed.kept(session, id, player).await?;
+        let at = kept.find("the ")?;
+        kept.get(at..at + 11).map(ToOwned::to_owned)
+    })
+    .await
+}
+
+fn metric(bed: &Bed, line: &str) -> bool {
+    bed.node().metrics.encode().unwrap().lines().any(|each| each == line)
+}
+
+async fn ready(bed: &Bed) {
+    until("one that is started ahead", async || {
+        metric(bed, "nearlight_ahead_ready{app=\"ahead\"} 1").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn games_are_looked_at_again_and_sessions_keep_theirs() {
+    let games = [game("played", OLD, ""), game("other", OLD, ""), game("ahead", OLD, WARM)];
+    let Some(bed) = bed(&[], &games, |_| {}).await else { return };
+    let session = bed.start("played", ANNE).await;
+    let mut client = join(bed.node(), &session).await;
+    client.frame().await;
+    assert_eq!(which(&bed, &session, "played", ANNE).await, "the old one");
+    ready(&bed).await;
+    assert_eq!(look(&bed).await, looked(3, 0, 0, 0, 0), "nothing is new");
+
+    // One is another now, one is broken, one is new; what stands ready of the fourth stays.
+    let folder = bed.games.path();
+    write(folder, &game("played", NEW, "stop_grace_ms = 2000\n"));
+    fs::write(folder.join("other/game.toml"), "title = \"Other\"\ncolour = \"red\"\n").unwrap();
+    write(folder, &game("third", NEW, ""));
+    assert_eq!(look(&bed).await, looked(4, 1, 2, 0, 1));
+    assert!(metric(&bed, "nearlight_ahead_ready{app=\"ahead\"} 1"));
+    let told = logged(&["game cannot be played", "other/game.toml", "colour"]);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let other = listed(&bed, "other").await.unwrap();
+    let why = other["unavailable"].as_str().unwrap();
+    assert!(why.starts_with("its entry cannot be used: ") && why.contains("colour"), "{why}");
+    assert_eq!((&other["title"], &other["saves"]), (&json!("other"), &json!(true)), "as it was");
+    assert!(!why.contains(folder.to_str().unwrap()), "where it lies is the node's");
+    let refused = create_with(&json!({"app": "other"})).of(bed.node()).await;
+    assert_eq!(refused.problem(503, "refused"), why);
+    let third = bed.start("third", BOB).await;
+    assert_eq!(which(&bed, &third, "third", BOB).await, "the new one");
+
+    // Who plays plays on, what was; who comes after has what is.
+    client.frame().await;
+    assert_eq!(state(bed.node(), &session).await, "live");
+    assert_eq!(which(&bed, &session, "played", ANNE).await, "the old one");
+    let after = bed.start("played", BOB).await;
+    assert_eq!(which(&bed, &after, "played", BOB).await, "the new one");
+    client.frame().await;
+
+    // One is gone though it is played, one is mended, and of one another stands ready then.
+    fs::remove_dir_all(folder.join("third")).unwrap();
+    write(folder, &game("other", NEW, ""));
+    write(folder, &game("ahead", NEW, WARM));
+    let entry = fs::read_to_string(folder.join("ahead/game.toml")).unwrap();
+    fs::write(folder.join("ahead/game.toml"), entry.replace("\"-\"", "\"another\"")).unwrap();
+    assert_eq!(look(&bed).await, looked(3, 0, 2, 1, 0));
+    assert!(listed(&bed, "third").await.is_none());
+    create_with(&json!({"app": "third"})).of(bed.node()).await.problem(404, "unknown-app");
+    assert_eq!(state(bed.node(), &third).await, "starting", "nobody has joined it yet");
+    let mut late = join(bed.node(), &third).await;
+    late.frame().await;
+    assert!(listed(&bed, "other").await.unwrap().get("unavailable").is_none());
+    assert!(metric(&bed, "nearlight_ahead_ended_total{reason=\"replaced\"} 1"));
+    ready(&bed).await;
+    let warm = bed.start("ahead", ANNE).await;
+    assert_eq!(which(&bed, &warm, "ahead", ANNE).await, "the new one");
+    assert_eq!(bed.shown(&warm).await["start"], "warm");
+    bed.server.shut_down().await;
+}
+
+#[tokio::test]
+async fn pages_of_browsers_do_not_make_the_node_look() {
+    let node = crate::common::node(&[]);
+    let posted = || ask(Method::POST, "/games");
+    let page = posted().header("origin", "http://elsewhere.test").of_ops(&node).await;
+    assert_eq!(page.status, 403);
+    // This one has no folders of games.
+    assert_eq!(posted().of_ops(&node).await.status, 404);
+}
