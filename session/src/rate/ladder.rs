@@ -311,6 +311,17 @@ mod tests {
     }
 
     #[test]
+    fn of_few_frames_the_size_gives_way_before_the_rate_and_comes_back_after_it() {
+        let mut ladder = Ladder::new(FrameRate::fps(30).interval(), HD, true);
+        assert_eq!(run(&mut ladder, 0, 20, 2_000, false), (Part::WHOLE, Part::WHOLE));
+        assert_eq!(run(&mut ladder, 20, 20, 1_500, false), (Part::WHOLE, THREE_QUARTERS));
+        assert_eq!(run(&mut ladder, 40, 20, 600, false), (Part::WHOLE, HALF));
+        assert_eq!(run(&mut ladder, 60, 20, 300, false), (TWO_THIRDS, HALF));
+        assert_eq!(run(&mut ladder, 80, 6, 1_200, false), (Part::WHOLE, HALF));
+        assert_eq!(run(&mut ladder, 86, 60, 4_000, false), (Part::WHOLE, Part::WHOLE));
+    }
+
+    #[test]
     fn what_cannot_be_coded_smaller_keeps_its_size() {
         for fps in [60, 30] {
             let mut ladder = Ladder::new(FrameRate::fps(fps).interval(), HD, false);
@@ -407,9 +418,10 @@ mod tests {
     proptest! {
         #[test]
         fn two_changes_of_size_are_five_seconds_apart(
+            fps in prop_oneof![Just(60), Just(30)],
             rates in proptest::collection::vec((100_u64..30_000, 1_u64..4_000), 1..120),
         ) {
-            let mut ladder = ladder();
+            let mut ladder = Ladder::new(FrameRate::fps(fps).interval(), HD, true);
             let (mut now, mut last) = (MediaTime::ZERO, None::<MediaTime>);
             for (kbps, millis) in rates {
                 for _ in 0..millis.div_ceil(50) {

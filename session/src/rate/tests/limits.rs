@@ -1,11 +1,11 @@
 //! What else keeps a session from more: its source, its ceiling, its client, its picture.
 
-use media::Size;
+use media::{FrameRate, MediaTime, Size};
 use testkit::net::LinkConfig;
 
 use super::world::{Client, World};
 use super::*;
-use crate::rate::{Limit, Part, PathState, RateAction};
+use crate::rate::{Limit, Part, PathState, RateAction, RateStatus};
 
 fn probes(world: &World) -> Vec<(u64, Bitrate)> {
     let steps = world.sessions[0].steps.iter();
@@ -178,29 +178,61 @@ fn a_slow_link_leaves_nothing_unread_and_is_no_slow_client() {
     assert!(world.rate(0, 15_000, 20_000) <= mbps(4));
 }
 
+/// A link of 20 Mbit/s that takes so many kbit/s for half a minute, and what the rate did at first and by the end of that.
+fn squeezed(fps: u32, kbps: u64, feedback: Duration) -> (World, RateStatus) {
+    let (size, frame) = (Size::new(1920, 1080), FrameRate::fps(fps).interval());
+    let config = RateConfig { size, frame, ..wide() };
+    let mut world = World::on(LinkConfig::of(mbps(20))).with(feedback, Duration::ZERO, config);
+    world.run(secs(10));
+    world.change(|link| link.rate = Bitrate::from_kbps(kbps));
+    world.run(Duration::from_millis(900));
+    let control = &world.sessions[0].control;
+    assert!(control.target() < mbps(5), "bits give way first: {:?}", control.target());
+    assert!(world.sessions[0].steps.is_empty(), "{:?}", world.sessions[0].steps);
+    world.run(secs(29));
+    let status = world.sessions[0].control.status(world.now);
+    assert_eq!(status.limit, Limit::Link);
+    (world, status)
+}
+
+/// Lets it have its link back, and looks at what it did with frames and pixels.
+fn recovers(mut world: World) -> Vec<RateAction> {
+    world.change(|link| link.rate = mbps(20));
+    world.run(secs(60));
+    let status = world.sessions[0].control.status(world.now);
+    assert_eq!((status.frame_rate, status.size), (Part::WHOLE, Part::WHOLE), "{status:?}");
+    // Each of them is a keyframe.
+    let is_size = |(_, action): &&(MediaTime, RateAction)| matches!(action, RateAction::Size(_));
+    let sizes: Vec<_> = world.sessions[0].steps.iter().filter(is_size).map(|(at, _)| *at).collect();
+    assert!(sizes.len() <= 4, "{sizes:?}");
+    assert!(sizes.windows(2).all(|pair| pair[1].since(pair[0]) >= secs(5)), "{sizes:?}");
+    let is_probe = |action: &RateAction| matches!(action, RateAction::Probe { .. });
+    let steps = world.sessions[0].steps.iter().map(|(_, action)| *action);
+    steps.filter(|action| !is_probe(action)).collect()
+}
+
 #[test]
 fn bits_that_are_too_few_for_the_picture_cost_frames_then_pixels() {
     for feedback in FEEDBACK {
-        let size = Size::new(1920, 1080);
-        let config = RateConfig { size, ..wide() };
-        let mut world = World::on(LinkConfig::of(mbps(20))).with(feedback, Duration::ZERO, config);
-        world.run(secs(10));
-        assert!(world.sessions[0].steps.is_empty(), "{:?}", world.sessions[0].steps);
-        world.change(|link| link.rate = Bitrate::from_kbps(1_200));
-        world.run(secs(30));
-        let status = world.sessions[0].control.status(world.now);
+        let (world, status) = squeezed(60, 1_200, feedback);
         assert!(status.frame_rate.as_f64() <= 0.5 && status.size != Part::WHOLE, "{status:?}");
-        assert_eq!(status.limit, Limit::Link);
-        world.change(|link| link.rate = mbps(20));
-        world.run(secs(60));
-        let status = world.sessions[0].control.status(world.now);
-        assert_eq!((status.frame_rate, status.size), (Part::WHOLE, Part::WHOLE), "{feedback:?}");
-        let sizes = world.sessions[0].steps.iter().filter_map(|(at, action)| match action {
-            RateAction::Size(_) => Some(*at),
-            _ => None,
-        });
-        let sizes: Vec<_> = sizes.collect();
-        assert!(sizes.len() <= 4, "{sizes:?}");
-        assert!(sizes.windows(2).all(|pair| pair[1].since(pair[0]) >= secs(5)), "{sizes:?}");
+        let steps = recovers(world);
+        let [RateAction::FrameRate(_), .., RateAction::FrameRate(last)] = steps[..] else {
+            panic!("{feedback:?}: {steps:?}")
+        };
+        assert_eq!(last, Part::WHOLE, "{feedback:?}: {steps:?}");
+    }
+}
+
+#[test]
+fn of_thirty_frames_a_second_they_cost_pixels_and_frames_last() {
+    for feedback in FEEDBACK {
+        let (world, status) = squeezed(30, 600, feedback);
+        assert!(status.size.as_f64() <= 0.5, "{status:?}");
+        let steps = recovers(world);
+        let [RateAction::Size(_), .., RateAction::Size(last)] = steps[..] else {
+            panic!("{feedback:?}: {steps:?}")
+        };
+        assert_eq!(last, Part::WHOLE, "{feedback:?}: {steps:?}");
     }
 }
