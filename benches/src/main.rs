@@ -53,7 +53,7 @@
 //!
 //! With `--runs n` each section is run n times and each figure is the median of the runs. Nothing is
 //! estimated: what could not be measured is printed as "not measured" with the reason, and then the
-//! exit status is 1. Missed targets are printed; with `--strict` they too fail the run (status 2).
+//! exit status is 1. Missed targets are printed; with `--strict` they too fail the run (`ended.rs`).
 //! Figures mean something only on a machine that does nothing else: the load before the run is printed.
 
 mod apps;
@@ -62,6 +62,7 @@ mod browser;
 mod clock;
 mod codec;
 mod coded;
+mod ended;
 mod figures;
 mod host;
 mod machine;
@@ -84,6 +85,7 @@ use testkit::allocations::Counting;
 
 use args::{Args, Child, Section};
 use browser::Browser;
+use ended::Ended;
 use figures::{Findings, Summary};
 use host::Host;
 use machine::Machine;
@@ -111,7 +113,7 @@ impl Bench {
 }
 
 /// What came of a section in all its runs.
-struct Outcome {
+struct Ran {
     section: Section,
     summary: Summary,
     failures: Vec<String>,
@@ -119,7 +121,7 @@ struct Outcome {
 
 fn main() -> ExitCode {
     match run(Args::parse()) {
-        Ok(code) => code,
+        Ok(ended) => ended.into(),
         Err(error) => {
             print::complain(&format!("the bench could not run: {error:#}"));
             ExitCode::FAILURE
@@ -127,17 +129,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<ExitCode> {
+fn run(args: Args) -> Result<Ended> {
     match args.child {
-        Some(Child::Host) => return host::serve_until_stdin_ends().map(|()| ExitCode::SUCCESS),
+        Some(Child::Host) => return host::serve_until_stdin_ends().map(|()| Ended::FINE),
         Some(Child::Codec) => {
-            return sections::memory::hold_encoders(&args).map(|()| ExitCode::SUCCESS);
+            return sections::memory::hold_encoders(&args).map(|()| Ended::FINE);
         }
         Some(Child::Encode) => {
-            return sections::encoders::encode_clip(&args).map(|()| ExitCode::SUCCESS);
+            return sections::encoders::encode_clip(&args).map(|()| Ended::FINE);
         }
         Some(Child::Probe) => {
-            return sections::encoders::answer(&args).map(|()| ExitCode::SUCCESS);
+            return sections::encoders::answer(&args).map(|()| Ended::FINE);
         }
         None => {}
     }
@@ -166,6 +168,8 @@ fn run(args: Args) -> Result<ExitCode> {
     report::targets(&verdicts)?;
     let failures: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.failures).collect();
     print::failures(&failures)?;
+    let missed: Vec<_> = verdicts.iter().filter(|it| it.is_missed()).map(report::line).collect();
+    ended::missed(&missed, verdicts.len())?;
     if let Some(file) = &bench.args.json {
         let sections: BTreeMap<_, _> = outcomes
             .iter()
@@ -184,16 +188,10 @@ fn run(args: Args) -> Result<ExitCode> {
     let strict = bench.args.strict;
     drop(bench.browser);
     bench.host.stop();
-    Ok(if !failures.is_empty() {
-        ExitCode::FAILURE
-    } else if strict && verdicts.iter().any(targets::Verdict::is_missed) {
-        ExitCode::from(2)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(Ended { is_whole: failures.is_empty(), is_missed: !missed.is_empty(), strict })
 }
 
-fn run_section(bench: &mut Bench, section: Section) -> Outcome {
+fn run_section(bench: &mut Bench, section: Section) -> Ran {
     let mut runs = Vec::new();
     let mut failures = Vec::new();
     for run in 1..=bench.args.runs {
@@ -211,5 +209,5 @@ fn run_section(bench: &mut Bench, section: Section) -> Outcome {
         // What was measured before a failure was measured.
         runs.push(findings);
     }
-    Outcome { section, summary: Summary::of(&runs), failures }
+    Ran { section, summary: Summary::of(&runs), failures }
 }

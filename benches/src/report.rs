@@ -68,18 +68,23 @@ pub(crate) fn targets(verdicts: &[Verdict]) -> Result<()> {
     let mut out = stdout().lock();
     writeln!(out, "\nmust reach")?;
     for verdict in verdicts {
-        let Verdict { what, unit, .. } = verdict;
-        let sign = if verdict.at_least { '≥' } else { '≤' };
-        let bound = verdict.bound.map_or_else(|| "?".into(), |bound| format!("{bound:.2}"));
-        let measured = number(verdict.measured);
-        let outcome = match verdict.missed_by {
-            None => "not measured".into(),
-            Some(by) if by > 0.0 => format!("MISSED by {by:.2} {unit}"),
-            Some(_) if !verdict.void.is_empty() => format!("VOID: {}", verdict.void.join(", ")),
-            Some(_) => "met".into(),
-        };
-        let bound = format!("{sign} {bound} {unit}");
-        writeln!(out, "  {what:<40} {measured:>12}  {bound:<14} {outcome}")?;
+        writeln!(out, "  {}", line(verdict))?;
     }
     Ok(())
+}
+
+/// A target and what came of it.
+pub(crate) fn line(verdict: &Verdict) -> String {
+    let Verdict { what, unit, .. } = verdict;
+    let sign = if verdict.at_least { '≥' } else { '≤' };
+    let bound = verdict.bound.map_or_else(|| "?".into(), |bound| format!("{bound:.2}"));
+    let measured = number(verdict.measured);
+    let outcome = match verdict.missed_by {
+        None => "not measured".into(),
+        Some(by) if by > 0.0 => format!("MISSED by {by:.2} {unit}"),
+        Some(_) if !verdict.void.is_empty() => format!("VOID: {}", verdict.void.join(", ")),
+        Some(_) => "met".into(),
+    };
+    let bound = format!("{sign} {bound} {unit}");
+    format!("{what:<40} {measured:>12}  {bound:<14} {outcome}")
 }

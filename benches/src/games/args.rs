@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Write everything, each run by itself, to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
+    /// Fail with status 3 when a target is missed.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// What this process is when the bench started it.
     #[arg(long, hide = true, value_enum)]
     pub(crate) child: Option<Child>,

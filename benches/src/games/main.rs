@@ -30,6 +30,7 @@
 //!   The X server's part in capturing is in `display_and_painter`, which the painter is in, too.
 //! - A *key* is sent by the player's data channel; the painter says in its next picture when it had it. All processes
 //!   are of one machine, whose monotonic clock is theirs.
+//! - Missed targets are printed; with `--strict` they fail the run (`ended.rs`).
 //! - Figures mean something only on a machine that does nothing else: the load before the run is printed.
 
 #![allow(clippy::unwrap_used, reason = "the client is shared with the transport's tests")]
@@ -43,6 +44,8 @@ mod client;
 #[path = "../codec.rs"]
 mod codec;
 mod density;
+#[path = "../ended.rs"]
+mod ended;
 #[path = "../figures.rs"]
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod figures;
@@ -80,6 +83,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use args::{Args, Child, Section};
+use ended::Ended;
 use figures::{Findings, Summary};
 use node::{Hosting, Purpose, serve_until_stdin_ends};
 use record::Recorder;
@@ -114,8 +118,7 @@ impl Bench {
 
 fn main() -> ExitCode {
     match run(Args::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(ended) => ended.into(),
         Err(error) => {
             print::complain(&format!("the bench could not run: {error:#}"));
             ExitCode::FAILURE
@@ -123,16 +126,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every section ran to its end.
-fn run(args: Args) -> Result<bool> {
+fn run(args: Args) -> Result<Ended> {
     match args.child {
-        Some(Child::Node) => return serve_until_stdin_ends(Purpose::Alone).map(|()| true),
-        Some(Child::QuickNode) => return serve_until_stdin_ends(Purpose::Quick).map(|()| true),
+        Some(Child::Node) => {
+            return serve_until_stdin_ends(Purpose::Alone).map(|()| Ended::FINE);
+        }
+        Some(Child::QuickNode) => {
+            return serve_until_stdin_ends(Purpose::Quick).map(|()| Ended::FINE);
+        }
         Some(Child::Codec) => {
             let x264 = encoder::candidates().into_iter().find(|each| each.name == "x264");
             let settings = codec::settings(capture::SIZE, args.kbps, capture::FPS);
             codec::hold(&x264.context("there is no x264")?, settings, args.extra)?;
-            return Ok(true);
+            return Ok(Ended::FINE);
         }
         None => {}
     }
@@ -163,6 +169,8 @@ fn run(args: Args) -> Result<bool> {
     targets::print(&verdicts)?;
     let failures: Vec<_> = all.iter().flat_map(|(.., failures)| failures).collect();
     print::failures(&failures)?;
+    let missed: Vec<_> = verdicts.iter().filter(|it| it.is_missed()).map(targets::line).collect();
+    ended::missed(&missed, verdicts.len())?;
     if let Some(file) = &bench.args.json {
         let sections: BTreeMap<_, _> = all
             .iter()
@@ -174,7 +182,8 @@ fn run(args: Args) -> Result<bool> {
         std::fs::write(file, serde_json::to_vec_pretty(&all)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(failures.is_empty())
+    let (is_whole, strict) = (failures.is_empty(), bench.args.strict);
+    Ok(Ended { is_whole, is_missed: !missed.is_empty(), strict })
 }
 
 fn measure(section: Section, bench: &mut Bench, findings: &mut Findings) -> Result<()> {

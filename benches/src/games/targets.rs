@@ -36,6 +36,9 @@ const TARGETS: [(&str, &str, &str, Bound, bool); 13] = [
     ("processor time of one that is idle", "footprint.idle", "% of a core", Most(1.0), false),
 ];
 
+/// The outcome of a target that was reached.
+const MET: &str = "met";
+
 /// A target and what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Verdict {
@@ -48,13 +51,18 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
+    /// Whether it is not reached, or by frames that are too few.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.outcome() != MET
+    }
+
     fn outcome(&self) -> &'static str {
         let met =
             if self.at_least { self.measured >= self.bound } else { self.measured <= self.bound };
         match (met, self.void) {
             (false, _) => "MISSED",
             (true, true) => "VOID: frames are missing",
-            (true, false) => "met",
+            (true, false) => MET,
         }
     }
 }
@@ -78,12 +86,17 @@ pub(crate) fn print(verdicts: &[Verdict]) -> Result<()> {
     let mut out = stdout().lock();
     writeln!(out, "\nmust reach")?;
     for verdict in verdicts {
-        let Verdict { what, unit, at_least, bound, measured, .. } = verdict;
-        let sign = if *at_least { '≥' } else { '≤' };
-        let (measured, outcome) = (number(Some(*measured)), verdict.outcome());
-        writeln!(out, "  {what:<38} {measured:>9}  {sign} {bound:<7} {unit:<12} {outcome}")?;
+        writeln!(out, "  {}", line(verdict))?;
     }
     Ok(())
+}
+
+/// A target and what came of it.
+pub(crate) fn line(verdict: &Verdict) -> String {
+    let Verdict { what, unit, at_least, bound, measured, .. } = verdict;
+    let sign = if *at_least { '≥' } else { '≤' };
+    let (measured, outcome) = (number(Some(*measured)), verdict.outcome());
+    format!("{what:<38} {measured:>9}  {sign} {bound:<7} {unit:<12} {outcome}")
 }
 
 #[cfg(test)]
@@ -98,11 +111,11 @@ mod tests {
                 ("capture.latency.p50".to_owned(), p50),
             ];
             let verdicts = judge(&figures.into());
-            verdicts.iter().map(Verdict::outcome).collect::<Vec<_>>()
+            verdicts.iter().map(|it| (it.outcome(), it.is_missed())).collect::<Vec<_>>()
         };
-        assert_eq!(outcomes(60.0, 3.9), ["met"]);
-        assert_eq!(outcomes(60.0, 4.1), ["MISSED"]);
-        assert_eq!(outcomes(30.0, 3.9), ["VOID: frames are missing"]);
+        assert_eq!(outcomes(60.0, 3.9), [("met", false)]);
+        assert_eq!(outcomes(60.0, 4.1), [("MISSED", true)]);
+        assert_eq!(outcomes(30.0, 3.9), [("VOID: frames are missing", true)]);
         assert!(judge(&BTreeMap::new()).is_empty());
     }
 }

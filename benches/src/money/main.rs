@@ -16,13 +16,16 @@
 //! program.
 //!
 //! The ledger is a file in `--folder`, by default in the folder of the build, since temporary folders may lie in memory, where nothing
-//! waits for a disk. Figures mean something only on a machine that does nothing else: the load before the run is printed.
+//! waits for a disk. Missed targets are printed; with `--strict` they fail the run (`ended.rs`). Figures mean something only on a
+//! machine that does nothing else: the load before the run is printed.
 
 #[path = "../apps.rs"]
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod apps;
 mod devchain;
 mod end;
+#[path = "../ended.rs"]
+mod ended;
 #[path = "../figures.rs"]
 #[allow(dead_code, reason = "shared with the other benches, which use all of it")]
 mod figures;
@@ -51,6 +54,7 @@ use clap::{Parser, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
 
+use ended::Ended;
 use figures::{Findings, Summary};
 
 /// Measures metering and money; see the top of benches/src/money/main.rs.
@@ -80,6 +84,9 @@ struct Args {
     /// Write everything, each run by itself, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Fail with status 3 when a target is missed.
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Args {
@@ -153,8 +160,7 @@ const TARGETS: [(&str, &str, &str, f64, bool); 12] = [
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(ended) => ended.into(),
         Err(error) => {
             print::complain(&format!("the bench could not run: {error:#}"));
             ExitCode::FAILURE
@@ -162,8 +168,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every section ran to its end.
-fn run(args: &Args) -> Result<bool> {
+fn run(args: &Args) -> Result<Ended> {
     head(args)?;
     let wanted = |section: &Section| args.only.is_empty() || args.only.contains(section);
     let mut all = Vec::new();
@@ -184,9 +189,10 @@ fn run(args: &Args) -> Result<bool> {
     }
     let figures: BTreeMap<_, _> =
         all.iter().flat_map(|(_, summary, _)| summary.medians()).collect();
-    judge(&figures)?;
+    let (judged, missed) = judge(&figures)?;
     let failures: Vec<_> = all.iter().flat_map(|(.., failures)| failures).collect();
     print::failures(&failures)?;
+    ended::missed(&missed, judged)?;
     if let Some(file) = &args.json {
         let sections: BTreeMap<_, _> = all
             .iter()
@@ -198,7 +204,8 @@ fn run(args: &Args) -> Result<bool> {
         std::fs::write(file, serde_json::to_vec_pretty(&all)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(failures.is_empty())
+    let (is_whole, strict) = (failures.is_empty(), args.strict);
+    Ok(Ended { is_whole, is_missed: !missed.is_empty(), strict })
 }
 
 fn measure(section: Section, args: &Args, findings: &mut Findings) -> Result<()> {
@@ -225,17 +232,22 @@ fn millis(asked: Instant) -> f64 {
     asked.elapsed().as_secs_f64() * 1_000.0
 }
 
-fn judge(figures: &BTreeMap<String, f64>) -> Result<()> {
+/// Prints what came of the targets; yields how many there are for these figures, and those that were missed.
+fn judge(figures: &BTreeMap<String, f64>) -> Result<(usize, Vec<String>)> {
     let mut out = stdout().lock();
+    let (mut judged, mut missed) = (0, Vec::new());
     writeln!(out, "\ntargets")?;
     for (what, figure, unit, bound, more) in TARGETS {
         let Some(measured) = figures.get(figure) else { continue };
         let met = if more { *measured >= bound } else { *measured <= bound };
         let (sign, outcome) = (if more { "≥" } else { "≤" }, if met { "met" } else { "MISSED" });
         let measured = print::number(Some(*measured));
-        writeln!(out, "  {what:<28} {measured:>10} {unit:<13} {sign} {bound:<7} {outcome}")?;
+        let line = format!("{what:<28} {measured:>10} {unit:<13} {sign} {bound:<7} {outcome}");
+        writeln!(out, "  {line}")?;
+        judged += 1;
+        missed.extend((!met).then_some(line));
     }
-    Ok(())
+    Ok((judged, missed))
 }
 
 /// What the figures are taken on and how.

@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Write everything, each run by itself, to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
+    /// Fail with status 3 when a target is missed.
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// What a session shares its link with.

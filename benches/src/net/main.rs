@@ -15,7 +15,8 @@
 //! Three sections need no emulated network: what each transport takes (`wires.rs`), `viewers` of one session, and
 //! `streams` of one process (`many.rs`).
 //!
-//! A run lasts a minute: `--seconds 10 --only step,loss-3` is a quick look, `--runs 5` what README quotes.
+//! A run lasts a minute: `--seconds 10 --only step,loss-3` is a quick look, `--runs 5` what README quotes. Missed targets are
+//! printed; with `--strict` they fail the bench (`ended.rs`).
 
 #![allow(clippy::unwrap_used, reason = "the client is shared with the transport's tests")]
 
@@ -30,6 +31,8 @@ mod assemble;
 mod client;
 mod column;
 mod encoder;
+#[path = "../ended.rs"]
+mod ended;
 #[path = "../figures.rs"]
 #[allow(dead_code, reason = "shared with the other bench, which uses all of it")]
 mod figures;
@@ -54,12 +57,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use args::Args;
 use clap::Parser;
+use ended::Ended;
 use serde_json::json;
 
 fn main() -> ExitCode {
     match bench(&Args::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(ended) => ended.into(),
         Err(error) => {
             table::complain(&format!("the bench could not run: {error:#}"));
             ExitCode::FAILURE
@@ -67,8 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every run ran to its end.
-fn bench(args: &Args) -> Result<bool> {
+fn bench(args: &Args) -> Result<Ended> {
     let cases = args.cases()?;
     let columns = column::all(&args.over)?;
     let runtime = tokio::runtime::Runtime::new()?;
@@ -114,12 +116,15 @@ fn bench(args: &Args) -> Result<bool> {
     for failure in &failures {
         table::complain(failure);
     }
+    let missed: Vec<_> = verdicts.iter().filter(|it| !it.is_met()).map(table::line).collect();
+    ended::missed(&missed, verdicts.len())?;
     if let Some(file) = &args.json {
         let all = json!({ "machine": machine, "arguments": args, "results": all, "failures": &failures, "targets": &verdicts });
         std::fs::write(file, serde_json::to_vec_pretty(&all)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(failures.is_empty())
+    let (is_whole, is_missed) = (failures.is_empty(), !missed.is_empty());
+    Ok(Ended { is_whole, is_missed, strict: args.strict })
 }
 
 /// What the figures are taken on.

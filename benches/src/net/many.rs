@@ -45,6 +45,10 @@ const STREAMS: usize = 12;
 const STEPS: [usize; 6] = [STREAMS, 16, 24, 32, 48, 64];
 /// Part of all frames that must arrive whole so that a number of streams counts as carried.
 const CARRIED: f64 = 0.99;
+/// Times that each frame that is due may be worked on: one, and one more frame at either end of what is measured.
+const ONCE: f64 = 1.02;
+/// Percent of all units that viewers must be given.
+const GIVEN: f64 = 99.0;
 /// Between the last connection and the measurement.
 pub(super) const SETTLE: Duration = Duration::from_secs(3);
 /// How long something may take that takes moments.
@@ -68,11 +72,12 @@ pub(crate) fn viewers(args: &Args) -> Result<Vec<Verdict>> {
     )?;
     writeln!(
         out,
-        "{:>8} {:>14} {:>14} {:>10} {:>10} {:>12} {:>8} {:>10}",
+        "{:>8} {:>14} {:>14} {:>10} {:>10} {:>10} {:>12} {:>8} {:>10}",
         "viewers",
         "CPU ms/s",
         "a viewer",
         "captured",
+        "converted",
         "encoded",
         "units sent",
         "given %",
@@ -84,41 +89,59 @@ pub(crate) fn viewers(args: &Args) -> Result<Vec<Verdict>> {
         let round = round(&server, &clients, count, args.many_length())?;
         let alone = rounds.first().map_or(0.0, |first: &Round| first.cpu);
         let each = if count == 0 { 0.0 } else { (round.cpu - alone) / count as f64 };
-        // Of all units: viewers whose clients do not keep up are passed over.
-        let given = match count {
-            0 => 100.0,
-            _ => 1e2 * round.units as f64 / (round.encoded * count as u64) as f64,
-        };
+        let Round { cpu, captured, converted, encoded, units, keyframes, .. } = round;
+        let given = round.given(count);
         writeln!(
             out,
-            "{count:>8} {:>14.1} {each:>14.2} {:>10} {:>10} {:>12} {given:>8.1} {:>10}",
-            round.cpu, round.captured, round.encoded, round.units, round.keyframes
+            "{count:>8} {cpu:>14.1} {each:>14.2} {captured:>10} {converted:>10} {encoded:>10} {units:>12} {given:>8.1} {keyframes:>10}",
         )?;
         rounds.push(round);
     }
     let [alone, one, many] = &rounds[..] else { bail!("a round is missing") };
-    let of_many = (many.cpu - alone.cpu) / args.viewers() as f64;
-    let verdict = |what: &str, bound, measured| Verdict {
-        what: format!("{} viewers: {what}", args.viewers()),
-        at_least: false,
+    Ok(judge(alone, one, many, args.viewers()))
+}
+
+/// What so many viewers may cost more than one, and what they are given.
+fn judge(alone: &Round, one: &Round, many: &Round, viewers: usize) -> Vec<Verdict> {
+    let verdict = |what: &str, at_least, bound, measured| Verdict {
+        what: format!("{viewers} viewers: {what}"),
+        at_least,
         bound,
         measured,
     };
-    let (encoded, captured) = (many.encoded as f64, many.captured as f64);
-    Ok(vec![
-        verdict("encodes of a captured frame", 1.0, encoded / captured),
-        verdict("CPU ms/s a viewer, as of a single one", one.cpu - alone.cpu, of_many),
-    ])
+    let due = many.seconds * f64::from(FPS);
+    let of_due = |what, frames: u64| verdict(what, false, ONCE, frames as f64 / due);
+    let of_many = (many.cpu - alone.cpu) / viewers as f64;
+    vec![
+        of_due("captures of a due frame", many.captured),
+        of_due("conversions of a due frame", many.converted),
+        of_due("encodes of a due frame", many.encoded),
+        verdict("units given, %", true, GIVEN, many.given(viewers)),
+        verdict("CPU ms/s a viewer, as of a single one", false, one.cpu - alone.cpu, of_many),
+    ]
 }
 
 /// What was counted while so many watched.
 struct Round {
+    /// How long.
+    seconds: f64,
     /// Milliseconds of a core that the server's network threads used a second.
     cpu: f64,
     captured: u64,
+    converted: u64,
     encoded: u64,
     units: u64,
     keyframes: u64,
+}
+
+impl Round {
+    /// Units that so many viewers were given, of all, in percent: those whose clients do not keep up are passed over.
+    fn given(&self, viewers: usize) -> f64 {
+        match viewers {
+            0 => 100.0,
+            _ => 1e2 * self.units as f64 / (self.encoded * viewers as u64) as f64,
+        }
+    }
 }
 
 fn round(server: &Runtime, clients: &Runtime, count: usize, length: Duration) -> Result<Round> {
@@ -166,6 +189,7 @@ fn round(server: &Runtime, clients: &Runtime, count: usize, length: Duration) ->
         let metrics = &node.metrics;
         let counts = [
             metrics.frames_captured.get(),
+            metrics.frames_converted.get(),
             metrics.frames_encoded.get(),
             metrics.viewer_units_sent.get(),
             metrics.keyframes.get(),
@@ -175,12 +199,12 @@ fn round(server: &Runtime, clients: &Runtime, count: usize, length: Duration) ->
     let (cpu, began, before) = look()?;
     std::thread::sleep(length);
     let (cpu_after, ended, after) = look()?;
-    let passed = (ended - began).as_secs_f64();
-    let [captured, encoded, units, keyframes] =
+    let seconds = (ended - began).as_secs_f64();
+    let [captured, converted, encoded, units, keyframes] =
         std::array::from_fn(|index| after[index] - before[index]);
     server.block_on(node.shut_down(PATIENCE));
-    let cpu = (cpu_after - cpu).as_secs_f64() * 1e3 / passed;
-    Ok(Round { cpu, captured, encoded, units, keyframes })
+    let cpu = (cpu_after - cpu).as_secs_f64() * 1e3 / seconds;
+    Ok(Round { seconds, cpu, captured, converted, encoded, units, keyframes })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
@@ -337,5 +361,36 @@ pub(super) async fn send(
             }
             _ = stop.changed() => return Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_for_each_viewer_or_not_given_to_them_is_missed() {
+        let round = |cpu, [captured, converted, encoded]: [u64; 3], units| Round {
+            seconds: 10.0,
+            cpu,
+            captured,
+            converted,
+            encoded,
+            units,
+            keyframes: 0,
+        };
+        let (alone, one) = (round(10.0, [300; 3], 0), round(15.0, [300; 3], 300));
+        let missed = |cpu, frames, units| {
+            let missed = judge(&alone, &one, &round(cpu, frames, units), 50).into_iter();
+            let missed = missed.filter(|verdict| !verdict.is_met());
+            missed.map(|it| it.what.replace("50 viewers: ", "")).collect::<Vec<_>>()
+        };
+        assert!(missed(260.0, [302, 302, 300], 15_000).is_empty());
+        let many = ["captures of a due frame", "conversions of a due frame"];
+        assert_eq!(missed(260.0, [15_000, 15_000, 300], 15_000), many);
+        let coded = ["encodes of a due frame"];
+        assert_eq!(missed(260.0, [300, 300, 600], 30_000), coded);
+        assert_eq!(missed(260.0, [300; 3], 14_000), ["units given, %"]);
+        assert_eq!(missed(261.0, [300; 3], 15_000), ["CPU ms/s a viewer, as of a single one"]);
     }
 }

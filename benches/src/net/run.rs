@@ -165,12 +165,17 @@ impl Course<'_> {
         }
         let units = served.encoded.units.max(1) as f64;
         put("shown", shown.len() as f64 / units * 100.0);
+        let due = length.as_secs_f64() * f64::from(FPS);
+        put("due", shown.len() as f64 / due * 100.0);
+        put("skipped", served.skipped as f64 / due * 100.0);
         put("fps", shown.len() as f64 / length.as_secs_f64());
         let round_trip = self.scenario.down.start.delay + self.scenario.up.start.delay;
         let gaps: Vec<_> = shown.windows(2).map(|pair| pair[1].at.since(pair[0].at)).collect();
         let frozen = |gap: &&Duration| **gap > INTERVAL + round_trip + INTERVAL * 2;
         put("freezes", gaps.iter().filter(frozen).count() as f64);
-        put("freeze95", percentile(&freezes(&gaps), 95));
+        // Where nothing came there are no gaps either.
+        let never = if gaps.is_empty() { f64::INFINITY } else { 0.0 };
+        put("freeze95", rank(&freezes(&gaps), 95).unwrap_or(never));
         let gaps = sorted(gaps.into_iter());
         put("gap95", percentile(&gaps, 95));
         put("longest", percentile(&gaps, 100));
@@ -178,7 +183,6 @@ impl Course<'_> {
         put("keys", keyframes.saturating_sub(1 + resizes) as f64);
         put("resizes", resizes as f64);
         put("recoveries", served.encoded.recoveries as f64);
-        put("skipped", served.skipped as f64 / (length.as_secs_f64() * f64::from(FPS)) * 100.0);
         let encoded = served.encoded.bytes.max(1) as f64;
         put("overhead", (session.offered as f64 / encoded - 1.0) * 100.0);
     }

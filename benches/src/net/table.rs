@@ -9,7 +9,7 @@ use super::run::Outcome;
 use super::targets::Verdict;
 
 /// Name of the figure, head of its column, digits after the point.
-const COLUMNS: [(&str, &str, usize); 19] = [
+const COLUMNS: [(&str, &str, usize); 20] = [
     ("mbps", "Mbit/s", 1),
     ("use", "use %", 0),
     ("queue95", "queue95", 0),
@@ -18,6 +18,7 @@ const COLUMNS: [(&str, &str, usize); 19] = [
     ("p99", "p99", 0),
     ("max", "max", 0),
     ("shown", "shown %", 1),
+    ("due", "of due", 1),
     ("fps", "fps", 1),
     ("gap95", "gap95", 0),
     ("freezes", "freezes", 0),
@@ -35,9 +36,9 @@ const COLUMNS: [(&str, &str, usize); 19] = [
 const LEGEND: &str = "\
 Mbit/s, use: what went through to the client, headers included; of what the link carries up to the ceiling
 queue95: wait before the bottleneck; p50 to max: capture until it or a newer frame is decodable; gap95, longest: between two frames;
-frozen95: of the gaps in which frames were missed, how much longer than due; all in ms
-shown: of the frames encoded; freezes: gaps beyond a round trip and two frames, and the one that is due; keys: keyframes after the first; sizes: planned ones
-skip: frames not coded because too much waited; over: what left the server beyond the video, in percent of it";
+frozen95: of the gaps in which frames were missed, how much longer than due, 0 where none were; all in ms
+shown: of the frames encoded; of due: of those due at the full rate, whatever left out the others; freezes: gaps beyond a round trip and two frames, and the one that is due; keys: keyframes after the first; sizes: planned ones
+skip: of the frames due, those not coded because too much waited; over: what left the server beyond the video, in percent of it";
 
 /// Load of the last minute above which the machine does something else.
 const QUIET: f64 = 0.5;
@@ -107,12 +108,17 @@ pub(crate) fn targets(verdicts: &[Verdict]) -> Result<()> {
     let mut out = stdout().lock();
     writeln!(out, "\nmust reach")?;
     for verdict in verdicts {
-        let Verdict { what, at_least, bound, measured } = verdict;
-        let sign = if *at_least { '≥' } else { '≤' };
-        let outcome = if verdict.is_met() { "met" } else { "MISSED" };
-        writeln!(out, "  {what:<40} {measured:>9.2}  {sign} {bound:<8.2} {outcome}")?;
+        writeln!(out, "  {}", line(verdict))?;
     }
     Ok(())
+}
+
+/// A target and what came of it.
+pub(crate) fn line(verdict: &Verdict) -> String {
+    let Verdict { what, at_least, bound, measured } = verdict;
+    let sign = if *at_least { '≥' } else { '≤' };
+    let outcome = if verdict.is_met() { "met" } else { "MISSED" };
+    format!("{what:<40} {measured:>9.2}  {sign} {bound:<8.2} {outcome}")
 }
 
 /// The median of each figure.
