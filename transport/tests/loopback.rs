@@ -133,22 +133,26 @@ fn extension(sdp: &str, name: &str) -> u8 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn packets_carry_a_playout_delay_of_zero() {
+async fn the_first_packet_of_a_frame_carries_a_playout_delay_of_zero() {
     let (mut client, mut transport, answer) = connect(Wish::PLAYER, config()).await;
     let id = extension(&answer.sdp, "playout-delay");
-    send(&mut transport.video_sink(TrackId(0)), unit(0, MediaTime::ZERO, annex_b(true, 5_000, 1)))
-        .await;
-    let mut packets = 0;
-    loop {
-        let Arrived::Packet(packet) = client.next().await else { continue };
-        assert_eq!(packet.header.get_extension(id).as_deref(), Some(&[0_u8; 3][..]));
-        assert_eq!(packet.header.payload_type, 108, "the client's number of 42e01f");
-        packets += 1;
-        if packet.header.marker {
-            break;
+    let mut sink = transport.video_sink(TrackId(0));
+    for n in 0..3 {
+        let data = annex_b(n == 0, 5_000, n);
+        send(&mut sink, unit(n, MediaTime::from_millis(16 * n), data)).await;
+        let mut packets = 0;
+        loop {
+            let Arrived::Packet(packet) = client.next().await else { continue };
+            let wanted = (packets == 0).then_some(&[0_u8; 3][..]);
+            assert_eq!(packet.header.get_extension(id).as_deref(), wanted, "{n}, {packets}");
+            assert_eq!(packet.header.payload_type, 108, "the client's number of 42e01f");
+            packets += 1;
+            if packet.header.marker {
+                break;
+            }
         }
+        assert!(packets > 4, "{packets}");
     }
-    assert!(packets > 4, "{packets}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -138,7 +138,7 @@ impl Link for Packetise {
         for (index, payload) in payloads.into_iter().enumerate() {
             let sequence = numbers.first.wrapping_add((index & 0xffff) as u16);
             let (first, last) = (part.first && index == 0, part.last && index + 1 == count);
-            let mut packet = stream.packet(sequence, timestamp, last, payload);
+            let mut packet = stream.packet(sequence, timestamp, (first, last), payload);
             if let Some(id) = stream.descriptor {
                 let Numbers { frame, needs, .. } = numbers;
                 let descriptor = descriptor(frame, needs, first, last);
@@ -171,20 +171,21 @@ impl Stream {
         &self,
         sequence_number: u16,
         timestamp: u32,
-        marker: bool,
+        (first, last): (bool, bool),
         payload: Bytes,
     ) -> rtp::Packet {
         let mut header = rtp::Header {
             version: 2,
-            marker,
+            marker: last,
             payload_type: self.payload_type,
             sequence_number,
             timestamp,
             ssrc: self.track.params.ssrc,
             ..Default::default()
         };
-        if let Some(id) = self.playout_delay {
-            // Minimum and maximum delay, 12 bits each, both 0: show frames as they come.
+        if let Some(id) = self.playout_delay.filter(|_| first) {
+            // Minimum and maximum delay, 12 bits each, both 0: show frames as they come. libwebrtc takes a frame's from its
+            // first packet (`RtpFrameObject`) and keeps it until there is another.
             let _ = header.set_extension(id, Bytes::from_static(&[0; 3]));
         }
         rtp::Packet { header, payload }
