@@ -55,6 +55,10 @@ const DUE: usize = 512;
 const COPY_AFTER: Duration = Duration::from_millis(12);
 /// From a frame's last packet to its acknowledgement, beyond the way.
 const DECODED_IN: Duration = Duration::from_millis(6);
+/// After a round trip so long until a retransmission and its copy are taken for lost, where the frame is not acknowledged: the
+/// queue that they came to may have grown, and where the acknowledgement is lost the next one repeats it a frame later. At
+/// 5 % of loss and 6 ms a third of all packets that had been asked for were sent for a third time, nearly all of them in vain.
+const ANSWERED_IN: Duration = Duration::from_millis(22);
 /// Whoever is so far away asks himself before he could be answered again.
 const FAR: Duration = Duration::from_millis(90);
 /// No frame takes longer on its way, as far as requests wait for it.
@@ -289,6 +293,17 @@ impl Stream {
         interval.mul_f64(after as f64 / (before + 1 + after) as f64)
     }
 
+    /// When a packet of the frame of this one was last sent again.
+    fn frame_resent(&self, sequence: u16) -> Option<Instant> {
+        let first = self.kept.front()?.packet.header.sequence_number;
+        let at = usize::from(sequence.wrapping_sub(first));
+        let timestamp = self.kept.get(at)?.packet.header.timestamp;
+        let is_of_it = |kept: &&Kept| kept.packet.header.timestamp == timestamp;
+        let before = self.kept.range(..at).rev().take_while(is_of_it);
+        let after = self.kept.range(at..).take_while(is_of_it);
+        before.chain(after).filter_map(|kept| kept.resent).max()
+    }
+
     /// The frame does not come.
     fn give_up(&self, frame: FrameId, shared: &Shared) {
         self.track.give_up(frame);
@@ -378,7 +393,7 @@ impl Stream {
         let answered = |time: &Duration| *time < FAR && self.track.is_acknowledged();
         if let Some(time) = round_trip.filter(answered) {
             let resent = self.find(sequence).and_then(|kept| kept.resent);
-            self.send_at(now + time + DECODED_IN, sequence, What::Again(resent));
+            self.send_at(now + time + ANSWERED_IN, sequence, What::Again(resent));
         }
     }
 
@@ -398,7 +413,12 @@ impl Stream {
             (kept.resent == last).then(|| now.saturating_duration_since(kept.at))
         };
         let Some(since) = self.find(sequence).and_then(since) else { return };
-        if self.track.is_next(sequence) {
+        // Where another packet of its frame was sent again after it, the acknowledgement comes after that one.
+        let answered = self.frame_resent(sequence).zip(shared.round_trip());
+        let answered = answered.map(|(at, round_trip)| at + round_trip + ANSWERED_IN);
+        if let Some(later) = answered.filter(|at| *at > now) {
+            self.send_at(later, sequence, What::Again(last));
+        } else if self.track.is_next(sequence) {
             self.send(sequence, now, body, out);
         } else if since <= deadline(shared) {
             self.send_at(now + DECODED_IN, sequence, What::Again(last));
