@@ -401,6 +401,8 @@ impl Metrics {
             ("unwanted", counts.unwanted),
             ("moved", counts.moved),
             ("tcp_refused", counts.tcp_refused),
+            ("tcp_silent", counts.tcp_silent),
+            ("tcp_stuck", counts.tcp_stuck),
         ] {
             let counter = self.media.get_or_create(&MediaLabel { event }).clone();
             counter.inc_by(count.saturating_sub(counter.get()));

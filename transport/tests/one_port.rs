@@ -368,21 +368,62 @@ async fn strangers_make_no_state_get_no_answer_and_disturb_nobody() {
     assert_eq!(config.port.occupancy(), before);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_no_udp_reaches_come_by_tcp() {
-    let config = config();
-    let tcp = ["127.0.0.1:0"];
+/// A way by TCP to the port that ceases to carry what the port sends once it is told to.
+async fn one_way(port: u16) -> (SocketAddr, Arc<AtomicBool>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stuck) = (listener.local_addr().unwrap(), Arc::<AtomicBool>::default());
+    let is_stuck = stuck.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            // Little waits here.
+            socket.set_recv_buffer_size(16 * 1024).unwrap();
+            let server = socket.connect(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+            let (mut from_client, mut to_client) = client.into_split();
+            let (mut from_server, mut to_server) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            let is_stuck = is_stuck.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4_096];
+                loop {
+                    while is_stuck.load(Ordering::Relaxed) {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    let Ok(read @ 1..) = from_server.read(&mut buffer).await else { return };
+                    if to_client.write_all(&buffer[..read]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (address, stuck)
+}
+
+/// A client that comes by TCP alone, at `way` or at the port itself.
+async fn by_tcp(config: &WebRtcConfig, way: Option<SocketAddr>) -> (Client, WebRtcTransport) {
     let (mut client, offer) =
-        Client::offer_from(Wish::PAGE, Arc::new(TokioRuntime), &["127.0.0.1:0"], &tcp).await;
-    let (mut transport, answer) = answer(&offer, &config).await;
-    client.accept(&without(&answer, " udp ")).await;
+        Client::offer_from(Wish::PAGE, Arc::new(TokioRuntime), &["127.0.0.1:0"], &["127.0.0.1:0"])
+            .await;
+    let (mut transport, answered) = answer(&offer, config).await;
+    client.accept(&without(&without(&answered, " udp "), " tcp ")).await;
     // This client connects only to candidates that are given to it one by one.
-    for words in candidates(&answer).into_iter().filter(|words| words[2] == "tcp") {
+    for mut words in candidates(&answered).into_iter().filter(|words| words[2] == "tcp") {
+        let port = way.map(|way| way.port().to_string());
+        words[5] = port.as_deref().unwrap_or(words[5]);
         let candidate = format!("candidate:{}", words.join(" "));
         let init = RTCIceCandidateInit { candidate, ..Default::default() };
         client.peer.add_ice_candidate(init).await.unwrap();
     }
     connected(&mut client, &mut transport).await;
+    (client, transport)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_no_udp_reaches_come_by_tcp() {
+    let config = config();
+    let (mut client, mut transport) = by_tcp(&config, None).await;
     for n in 0..20 {
         play(&mut client, &mut transport, n).await;
     }
@@ -396,6 +437,85 @@ async fn clients_that_no_udp_reaches_come_by_tcp() {
     assert_eq!(config.port.occupancy(), (1, 0), "no UDP address");
     drop(transport);
     eventually("an empty port", || config.port.occupancy() == (0, 0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_by_tcp_that_ceases_to_read_is_dropped_for_then_cut_off_and_a_neighbour_plays_on()
+{
+    let config = config();
+    let (way, stuck) = one_way(config.port.number()).await;
+    let (mut client, mut transport) = by_tcp(&config, Some(way)).await;
+    play(&mut client, &mut transport, 0).await;
+    let (mut neighbour, offer) = Client::offer(Wish::PAGE).await;
+    let (mut theirs, answered) = answer(&offer, &config).await;
+    neighbour.accept(&answered).await;
+    connected(&mut neighbour, &mut theirs).await;
+    play(&mut neighbour, &mut theirs, 0).await;
+    assert_eq!(config.port.counts().dropped, 0);
+
+    stuck.store(true, Ordering::Relaxed);
+    let mut sink = transport.video_sink(TrackId(0));
+    let (mut n, mut offered, mut most) = (1, 0, None);
+    while config.port.counts().tcp_stuck == 0 {
+        if config.port.counts().dropped > 0 {
+            most.get_or_insert(offered);
+        }
+        assert!(most.is_some() || offered < 8 << 20, "all of it is kept");
+        if sink.is_ready() {
+            let frame = annex_b(false, 20_000, n);
+            offered += frame.len();
+            sink.send(unit(n, MediaTime::from_millis(n * 16), frame)).unwrap();
+        }
+        play(&mut neighbour, &mut theirs, n).await;
+        n += 1;
+    }
+    assert!(most.is_some(), "it is cut off before anything was dropped");
+    // The session's end of it has no path to the client any more.
+    until(&mut transport, |event| {
+        matches!(event, TransportEvent::Closed(CloseReason::Unreachable))
+    })
+    .await;
+    for later in n..n + 5 {
+        play(&mut neighbour, &mut theirs, later).await;
+    }
+    assert_eq!(config.port.counts().tcp_refused, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_tcp_connections_come_to_their_end_and_sessions_play_on() {
+    /// Each from an address of its own: those of one address are fewer still.
+    const WAVES: u8 = 10;
+    const EACH: u8 = 250;
+    let config = config();
+    let server = SocketAddr::from(([127, 0, 0, 1], config.port.number()));
+    let (mut client, mut transport) = by_tcp(&config, None).await;
+    play(&mut client, &mut transport, 0).await;
+    let (mut n, mut open) = (1, Vec::new());
+    for wave in 0..WAVES {
+        for from in 1..=EACH {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from(([127, 0, 1 + wave, from], 0))).unwrap();
+            open.push(socket.connect(server).await.unwrap());
+        }
+        play(&mut client, &mut transport, n).await;
+        n += 1;
+        eventually("all but few are closed", || {
+            open.retain(|stream| {
+                let read = stream.try_read(&mut [0; 1]);
+                matches!(read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+            });
+            open.len() <= 128
+        })
+        .await;
+    }
+    let all = u64::from(WAVES) * u64::from(EACH);
+    eventually("all had their time", || config.port.counts().tcp_refused == all).await;
+    play(&mut client, &mut transport, n).await;
+    // And whoever comes now is let in.
+    let (mut other, mut theirs) = by_tcp(&config, None).await;
+    play(&mut other, &mut theirs, 0).await;
+    let counts = config.port.counts();
+    assert_eq!((counts.tcp_silent, counts.tcp_stuck), (0, 0), "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,6 +58,8 @@ pub(super) struct Counts {
     pub(super) unwanted: AtomicU64,
     pub(super) moved: AtomicU64,
     pub(super) tcp_refused: AtomicU64,
+    pub(super) tcp_silent: AtomicU64,
+    pub(super) tcp_stuck: AtomicU64,
 }
 
 impl Counts {

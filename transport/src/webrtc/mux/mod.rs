@@ -81,6 +81,10 @@ pub struct PortCounts {
     pub moved: u64,
     /// TCP connections that were refused or did not show whose they are.
     pub tcp_refused: u64,
+    /// Those of a session that were closed because nothing came by them.
+    pub tcp_silent: u64,
+    /// Those of a session that were closed because the client took nothing of what waited for it.
+    pub tcp_stuck: u64,
 }
 
 impl fmt::Debug for MediaPort {
@@ -105,6 +109,8 @@ impl MediaPort {
             unwanted: counts.unwanted.load(Ordering::Relaxed),
             moved: counts.moved.load(Ordering::Relaxed),
             tcp_refused: counts.tcp_refused.load(Ordering::Relaxed),
+            tcp_silent: counts.tcp_silent.load(Ordering::Relaxed),
+            tcp_stuck: counts.tcp_stuck.load(Ordering::Relaxed),
         }
     }
 

@@ -195,7 +195,7 @@ impl MediaPort {
             tasks.spawn(read(inner.clone(), socket.clone()));
         }
         for listener in listeners {
-            tasks.spawn(tcp::listen(inner.clone(), listener, tcp::SILENT));
+            tasks.spawn(tcp::listen(inner.clone(), listener, tcp::Patience::USUAL));
         }
         Ok(Arc::new(Self { config, number: bound.number, inner, _tasks: tasks }))
     }
