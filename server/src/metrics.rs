@@ -263,7 +263,7 @@ impl Metrics {
             input_dropped: add
                 .one("input_dropped", "Input of players dropped: more than is taken of a client"),
             floods: add
-                .one("floods", "Connections closed: far more input or acknowledgements than a client has"),
+                .one("floods", "Connections closed: far more input, acknowledgements or control messages than a client has"),
             webtransport_forbidden: add.one(
                 "webtransport_forbidden",
                 "Clients of WebTransport refused: foreign origin, wrong ticket, no such session",

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
+use bytes::BytesMut;
 use common::{config, create, create_with, node, serve, until, with_probing};
 use encoder::choice::{Accepts, Cost};
 use encoder::h264::{NalKind, Sps, nals};
@@ -124,6 +125,42 @@ async fn a_driver_that_panics_ends_its_session_and_no_other() {
     // Its place is free.
     let again = create().of(&node).await.session();
     join(&node, &again).await.frame().await;
+    assert_eq!(state(&node, &sound).await, "live");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_who_floods_loses_the_session_and_nobody_else_does() {
+    let (clock, open) = common::bent();
+    let node = open(config(&[])).unwrap();
+    let sound = create().of(&node).await.session();
+    let mut witness = join(&node, &sound).await;
+    witness.frame().await;
+    let floods_of: [common::Flood; 2] =
+        [(DataChannel::Input, common::press), (DataChannel::Control, common::wish)];
+    let mut flooded = Vec::new();
+    for what in floods_of {
+        let session = create().of(&node).await.session();
+        let mut client = join(&node, &session).await;
+        client.opened(what.0).await;
+        flooded.push((session, client, what));
+    }
+    clock.crawl();
+    for ((session, client, (channel, message)), number) in flooded.into_iter().zip(1..) {
+        let sender = client.channels[&(channel as u16)].clone();
+        let flooding = tokio::spawn(async move {
+            for n in 0.. {
+                if sender.send(BytesMut::from(&message(n)[..])).await.is_err() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        let (why, _) = tokio::join!(ended(&node, &session), witness.frame());
+        assert_eq!(why, common::FLOODED);
+        flooding.abort();
+        common::assert_flooded(&node, number);
+    }
+    witness.frame().await;
     assert_eq!(state(&node, &sound).await, "live");
 }
 

@@ -14,10 +14,7 @@ use encoder::opus::{Aim, LONGEST, OpusEncoder};
 use futures::{SinkExt as _, StreamExt as _};
 use media::websocket::{Piece, first_byte};
 use media::webtransport::{AudioDatagram, FrameHeader};
-use media::{
-    Acks, Bitrate, Codec, DataChannel, FrameAck, FrameState, InputEvent, InputSeq, KeyCode,
-    SequencedInput, UnitKind,
-};
+use media::{Acks, Bitrate, Codec, DataChannel, FrameAck, FrameState, UnitKind};
 use nearlight::node::Node;
 use nearlight::serve::Server;
 use rustls::pki_types::pem::PemObject as _;
@@ -199,13 +196,6 @@ fn metric(node: &Node, line: &str) -> bool {
     node.metrics.encode().unwrap().lines().any(|each| each == line)
 }
 
-fn key(seq: u32) -> Vec<u8> {
-    let mut out = Vec::new();
-    let event = InputEvent::Key { code: KeyCode::W, pressed: true };
-    SequencedInput { seq: InputSeq(seq), event }.encode(&mut out);
-    out
-}
-
 fn ack(wire_timestamp: u32) -> Vec<u8> {
     let mut out = Vec::new();
     let frame = FrameAck { wire_timestamp, state: FrameState::Decoded, first_us: 1, last_us: 2 };
@@ -229,7 +219,7 @@ async fn a_session_is_played_by_websocket() {
     let newest = client.begins().await;
     assert_eq!(newest.codec, Codec::H264);
     client.say(DataChannel::Acks, &ack(newest.wire_timestamp)).await;
-    client.say(DataChannel::Input, &key(1)).await;
+    client.say(DataChannel::Input, &common::press(1)).await;
     let transport = json!({"type": "transport", "kind": "websocket", "reason": "UDP is blocked"});
     client.say(DataChannel::Control, transport.to_string().as_bytes()).await;
     let stats = client.said("stats").await;
@@ -289,6 +279,31 @@ async fn an_address_works_once_for_its_session_and_its_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tickets_expire_and_that_of_a_page_that_loads_again_lasts_as_long_as_its_session() {
+    let (clock, open) = common::bent();
+    let config = common::config(&["sessions.connect=30s", "sessions.reconnect=10m"]);
+    let server = Server::bind_with(config, open).await.unwrap();
+    let node = server.node();
+    let reply = create().of(node).await;
+    let session = reply.session();
+    let resume = reply.json()["resume_ticket"].as_str().unwrap().to_owned();
+    let redeem = async |ticket: &str| {
+        let body = json!({ "ticket": ticket }).to_string();
+        session.ask(Method::POST, "/redeem").json(body).of(node).await
+    };
+    let path = address(node, &session).await;
+    Client::connect(&server, &path, None).await.unwrap().begins().await;
+    let late = address(node, &session).await;
+    clock.leap(Duration::from_secs(31));
+    let expired = redeem(&session.ticket).await.problem(401, "unauthorized");
+    assert!(expired.contains("has expired"), "{expired}");
+    assert!(metric(node, "nearlight_tickets_refused_total{reason=\"expired\"} 1"));
+    assert_eq!(Client::connect(&server, &late, None).await.err(), Some(StatusCode::UNAUTHORIZED));
+    assert_eq!(redeem(&resume).await.status, 200);
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_served_is_told_why_and_whoever_was_there_plays_on() {
     let server = serve(&[]).await;
     let node = server.node();
@@ -337,6 +352,53 @@ async fn a_client_that_breaks_the_protocol_is_cut_off_counted_and_may_come_back(
     until("they are counted", async || metric(node, bad).then_some(())).await;
     client.frame().await;
     bystander.begins().await;
+    server.shut_down().await;
+}
+
+/// Sends such messages until it is cut off.
+async fn floods(client: Client, channel: DataChannel, message: fn(u32) -> Vec<u8>) {
+    let (mut says, mut reads) = client.socket.split();
+    let reading = tokio::spawn(async move { while let Some(Ok(_)) = reads.next().await {} });
+    for n in 0.. {
+        let message = [&[first_byte(channel)][..], &message(n)].concat();
+        if says.feed(Message::Binary(message.into())).await.is_err() {
+            break;
+        }
+    }
+    reading.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_who_floods_loses_the_session_and_nobody_else_does() {
+    let (clock, open) = common::bent();
+    let server = Server::bind_with(common::config(&[]), open).await.unwrap();
+    let node = server.node();
+    let (_, witness) = session(node, create()).await;
+    let mut witness = Client::connect(&server, &witness, None).await.unwrap();
+    witness.begins().await;
+    let floods_of: [common::Flood; 2] =
+        [(DataChannel::Input, common::press), (DataChannel::Control, common::wish)];
+    let mut flooded = Vec::new();
+    for what in floods_of {
+        let (session, path) = self::session(node, create()).await;
+        let mut client = Client::connect(&server, &path, None).await.unwrap();
+        client.begins().await;
+        flooded.push((session, client, what));
+    }
+    clock.crawl();
+    for ((session, client, (channel, message)), number) in flooded.into_iter().zip(1..) {
+        let flood = tokio::time::timeout(PATIENCE, floods(client, channel, message));
+        let (flood, _) = tokio::join!(flood, witness.frame());
+        flood.expect("it is never cut off");
+        let why = until("the end", async || {
+            let shown = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
+            (shown.status == 410).then(|| shown.problem(410, "ended-session"))
+        })
+        .await;
+        assert_eq!(why, common::FLOODED);
+        common::assert_flooded(node, number);
+    }
+    witness.frame().await;
     server.shut_down().await;
 }
 

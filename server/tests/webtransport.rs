@@ -16,9 +16,11 @@ use std::sync::Arc;
 
 use address::{Address, PAGE, address, begins, server};
 use axum::http::Method;
-use common::{Ask, Session, ask, create, until};
-use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput};
+use common::{Ask, PATIENCE, Session, ask, create, until};
+use media::webtransport::{Messages, StreamKind, datagram_byte};
+use media::{Codec, DataChannel};
 use nearlight::node::Node;
+use nearlight::serve::Server;
 use nearlight_transport::Answer;
 use quic_client::{Client, Manners};
 use rtc::peer_connection::state::RTCPeerConnectionState;
@@ -55,13 +57,6 @@ async fn becomes(node: &Arc<Node>, session: &Session, state: &str) {
     .await;
 }
 
-fn key(seq: u32) -> Vec<u8> {
-    let mut out = Vec::new();
-    let event = InputEvent::Key { code: KeyCode::W, pressed: true };
-    SequencedInput { seq: InputSeq(seq), event }.encode(&mut out);
-    out
-}
-
 fn metric(node: &Node, line: &str) -> bool {
     node.observe();
     node.metrics.encode().unwrap().lines().any(|each| each == line)
@@ -84,7 +79,7 @@ async fn a_session_is_played_by_webtransport_from_its_first_answer_on() {
     assert_eq!((&hello["codec"], &hello["session"]), (&json!("H264"), &json!(session.id)));
     let newest = begins(&client).await;
     client.ack(&[(newest.wire_timestamp, 1_000_000)]).await;
-    client.send(DataChannel::Input, &key(1)).await;
+    client.send(DataChannel::Input, &common::press(1)).await;
     let stats = said(&mut client, "stats").await;
     assert_eq!(stats["coded"], json!([128, 96]));
     let stages = stats["stages"].as_array().unwrap();
@@ -296,6 +291,76 @@ async fn a_session_that_breaks_the_protocol_takes_no_other_with_it() {
     stream.write_all(&[99]).await.unwrap();
     assert!(wrong.closed().await.contains("unknown kind 99"));
     becomes(node, &bad, "suspended").await;
+    witness.frame().await;
+    server.shut_down().await;
+}
+
+/// Sends such messages until it is cut off, and yields what it is told then.
+async fn floods(client: &Client, channel: DataChannel, message: fn(u32) -> Vec<u8>) -> String {
+    let connection = &client.connection;
+    if let Some(first) = datagram_byte(channel) {
+        for n in 0.. {
+            let datagram = [&[first][..], &message(n)].concat();
+            if connection.send_datagram(datagram).is_err() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        return client.closed().await;
+    }
+    let (kind, mut stream, _said) = if channel == DataChannel::Control {
+        let (send, receive) = connection.open_bi().await.unwrap().await.unwrap();
+        (StreamKind::Control, send, Some(receive))
+    } else {
+        (StreamKind::Input, connection.open_uni().await.unwrap().await.unwrap(), None)
+    };
+    let mut out = vec![kind.first_byte()];
+    for n in 0.. {
+        assert!(Messages::write(kind, &message(n), &mut out));
+        if stream.write_all(&out).await.is_err() {
+            break;
+        }
+        out.clear();
+    }
+    client.closed().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_who_floods_loses_the_session_and_nobody_else_does() {
+    let (clock, open) = common::bent();
+    let config = common::config(&[&format!("server.public_url={PAGE}")]);
+    let server = Server::bind_with(config, open).await.unwrap();
+    let node = server.node();
+    let (_good, one) = session(node).await;
+    let witness = one.connect("").await.expect("a connection");
+    witness.frame().await;
+    // By a stream, by datagrams, by the stream of the control channel.
+    let floods_of: [common::Flood; 3] = [
+        (DataChannel::Input, common::press),
+        (DataChannel::Motion, common::press),
+        (DataChannel::Control, common::wish),
+    ];
+    let mut flooded = Vec::new();
+    for what in floods_of {
+        let (session, address) = session(node).await;
+        let client = address.connect("").await.expect("a connection");
+        client.frame().await;
+        flooded.push((session, client, what));
+    }
+    clock.crawl();
+    for ((session, client, (channel, message)), number) in flooded.into_iter().zip(1..) {
+        let flood = tokio::time::timeout(PATIENCE, floods(&client, channel, message));
+        let (told, _) = tokio::join!(flood, witness.frame());
+        let told = told.expect("it is never cut off");
+        assert!(told.contains("the client kept sending more than"), "{told}");
+        let why = until("the end", async || {
+            let shown = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
+            (shown.status == 410).then(|| shown.problem(410, "ended-session"))
+        })
+        .await;
+        assert_eq!(why, common::FLOODED);
+        common::assert_flooded(node, number);
+    }
     witness.frame().await;
     server.shut_down().await;
 }

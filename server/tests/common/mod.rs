@@ -2,20 +2,21 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use media::{
-    AudioError, AudioSource, Clock, CpuImage, DeviceId, Frame, FrameImage, FrameRequest,
-    FrameSource, ImageError, InputSink, MediaTime, PictureKind, PixelFormat, Plane, PlaneMut, Rect,
-    SequencedInput, SharedImage, Size, Sound, SourceError, SourceEvent, SourceInfo, StageTimes,
-    VoiceSink, VoiceState,
+    AudioError, AudioSource, Clock, CpuImage, DataChannel, DeviceId, Frame, FrameImage,
+    FrameRequest, FrameSource, ImageError, InputEvent, InputSeq, InputSink, KeyCode, MediaTime,
+    PictureKind, PixelFormat, Plane, PlaneMut, Rect, SequencedInput, SharedImage, Size, Sound,
+    SourceError, SourceEvent, SourceInfo, StageTimes, VoiceSink, VoiceState,
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
+use nearlight::clock::MonotonicClock;
 use nearlight::config::{self, Config};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
@@ -76,6 +77,92 @@ pub fn with_probing(config: Config, probing: Probing) -> anyhow::Result<Arc<Node
         apps.push(Arc::new(FaultyApp(fault)));
     }
     Node::with_apps(config, None, apps, probing)
+}
+
+/// A clock that tests bend.
+pub struct Bent {
+    clock: MonotonicClock,
+    crawls_from: OnceLock<MediaTime>,
+    /// Nanoseconds.
+    leapt: AtomicU64,
+}
+
+impl Bent {
+    /// How many times slower than real time it is when it crawls.
+    const SLOWER: u32 = 100;
+
+    /// It crawls from now on: what comes comes fast by it, however slow the machine is.
+    pub fn crawl(&self) {
+        self.crawls_from.get_or_init(|| self.clock.now());
+    }
+
+    /// So much time has passed.
+    pub fn leap(&self, time: Duration) {
+        self.leapt.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Bent {
+    fn now(&self) -> MediaTime {
+        let now = self.clock.now();
+        let now = match self.crawls_from.get() {
+            Some(from) => *from + now.since(*from) / Self::SLOWER,
+            None => now,
+        };
+        now + Duration::from_nanos(self.leapt.load(Ordering::Relaxed))
+    }
+}
+
+/// What opens a node that has such a clock.
+pub fn bent() -> (Arc<Bent>, impl Fn(Config) -> anyhow::Result<Arc<Node>> + Clone) {
+    let clock = Arc::new(Bent {
+        clock: MonotonicClock::new(),
+        crawls_from: OnceLock::new(),
+        leapt: AtomicU64::new(0),
+    });
+    let of_node = clock.clone();
+    let open = move |config| {
+        let mut node = open(config)?;
+        Arc::get_mut(&mut node).expect("nobody else has it yet").clock = of_node.clone();
+        Ok(node)
+    };
+    (clock, open)
+}
+
+/// What whoever asks for a session is told whose player sent too much.
+pub const FLOODED: &str = "The player's client sent far more than a session takes.";
+
+/// What a flood comes by, and its messages by their number.
+pub type Flood = (DataChannel, fn(u32) -> Vec<u8>);
+
+/// One message of a flood on the control channel: each says something new, which the node has to look at.
+pub fn wish(n: u32) -> Vec<u8> {
+    let message = match n % 3 {
+        0 => json!({"type": "quality", "max_kbps": 2_000 + n % 1_000}),
+        1 => json!({"type": "view", "width": 640 + n % 640, "height": 400, "dpi": 96}),
+        _ => json!({"type": "transport", "kind": "websocket", "reason": n.to_string()}),
+    };
+    message.to_string().into_bytes()
+}
+
+/// The same of input.
+pub fn press(n: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let event = InputEvent::Key { code: KeyCode::W, pressed: n.is_multiple_of(2) };
+    SequencedInput { seq: InputSeq(n), event }.encode(&mut out);
+    out
+}
+
+/// Checks that so many sessions ended because their players sent too much, and no other did.
+pub fn assert_flooded(node: &Node, sessions: u32) {
+    node.observe();
+    let all = node.metrics.encode().expect("metrics");
+    for line in [
+        format!("nearlight_floods_total {sessions}"),
+        format!("nearlight_sessions_ended_total{{reason=\"flood\"}} {sessions}"),
+    ] {
+        assert!(all.lines().any(|each| each == line), "{line} is not in {all}");
+    }
 }
 
 /// The same behind listeners.

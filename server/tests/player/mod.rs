@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::http::Method;
 use client::{Arrived, Client, Wish};
 use encoder::h264::{NalKind, Sps, nals};
-use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput, Size};
+use media::{Codec, DataChannel, Size};
 use nearlight::node::Node;
 use nearlight_transport::Answer;
 use rtc::peer_connection::state::RTCPeerConnectionState;
@@ -77,10 +77,7 @@ pub async fn ended(node: &Arc<Node>, session: &Session) -> String {
 /// Presses a key, once statistics came: then the channels are open, and last words will arrive.
 pub async fn touch(client: &mut Client) {
     said(client, "stats").await;
-    let mut press = Vec::new();
-    let event = InputEvent::Key { code: KeyCode::W, pressed: true };
-    SequencedInput { seq: InputSeq(1), event }.encode(&mut press);
-    client.send(DataChannel::Input, &press).await;
+    client.send(DataChannel::Input, &common::press(0)).await;
 }
 
 /// The size of the next keyframe of H.264.
