@@ -1,9 +1,9 @@
-//! When a source is asked for what it has shown already.
+//! When a source is asked for what it has shown already, and how often its screen changes.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use media::{
@@ -17,6 +17,9 @@ use nearlight::wire::{EntryKind, KeyboardMode};
 use testkit::{FakeClock, PulledPattern};
 
 const RATE: FrameRate = FrameRate::fps(50);
+const SIZE: Size = Size::new(64, 64);
+/// Of the server: between two sizes of a screen.
+const SCREEN_EVERY: Duration = Duration::from_millis(250);
 /// Pictures that a game draws before it stands still.
 const PICTURES: u32 = 60;
 
@@ -62,9 +65,13 @@ impl FrameSource for Drawn {
     }
 }
 
-struct Game {
-    clock: FakeClock,
-    repeats: Arc<Mutex<Vec<bool>>>,
+/// Is opened once.
+struct Game(Mutex<Option<Box<dyn FrameSource>>>);
+
+impl Game {
+    fn of(source: impl FrameSource + 'static) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(Box::new(source)))))
+    }
 }
 
 impl App for Game {
@@ -83,27 +90,9 @@ impl App for Game {
             unavailable: None,
         }
     }
-    fn open(
-        &self,
-        video: VideoMode,
-        clock: Arc<dyn Clock>,
-        _: &Start,
-    ) -> Result<Running, OpenError> {
-        let due = clock.now() + RATE.interval();
-        let source = Drawn {
-            pattern: PulledPattern::new(video.size, 3, clock),
-            clock: self.clock.clone(),
-            left: PICTURES,
-            due,
-            repeats: self.repeats.clone(),
-        };
-        Ok(Running {
-            source: Box::new(source),
-            input: Box::new(NoHands),
-            sound: None,
-            rumble: None,
-            voice: None,
-        })
+    fn open(&self, _: VideoMode, _: Arc<dyn Clock>, _: &Start) -> Result<Running, OpenError> {
+        let source = self.0.lock().unwrap().take().unwrap();
+        Ok(Running { source, input: Box::new(NoHands), sound: None, rumble: None, voice: None })
     }
     fn device(&self) -> Option<DeviceId> {
         None
@@ -161,23 +150,106 @@ impl SourceOutput for NeverContent {
     }
 }
 
+fn start(app: Arc<Game>, clock: FakeClock) -> (SourceThread, Receiver<&'static str>) {
+    let (told, reports) = channel();
+    let video = VideoMode { size: SIZE, rate: RATE, dpi: 96 };
+    let (opening, output) = (Opening::of(app), NeverContent(told));
+    let thread =
+        SourceThread::start("src-test".into(), opening, video, Arc::new(clock), output).unwrap();
+    (thread, reports)
+}
+
+fn runs_to_its_end(reports: &Receiver<&str>) {
+    let next = || reports.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!([next(), next()], ["opened", "ended"]);
+}
+
 #[test]
 fn a_picture_is_repeated_when_the_game_stands_still_and_not_while_it_draws() {
     let (clock, repeats) = (FakeClock::default(), Arc::<Mutex<Vec<bool>>>::default());
-    let app = Arc::new(Game { clock: clock.clone(), repeats: repeats.clone() });
-    let (told, reports): (_, Receiver<&str>) = channel();
-    let video = VideoMode { size: Size::new(64, 64), rate: RATE, dpi: 96 };
-    let output = NeverContent(told);
-    let thread =
-        SourceThread::start("src-test".into(), Opening::of(app), video, Arc::new(clock), output)
-            .unwrap();
+    let app = Game::of(Drawn {
+        pattern: PulledPattern::new(SIZE, 3, Arc::new(clock.clone())),
+        clock: clock.clone(),
+        left: PICTURES,
+        due: clock.now() + RATE.interval(),
+        repeats: repeats.clone(),
+    });
+    let (thread, reports) = start(app, clock);
     thread.set_paused(false);
-    let next = || reports.recv_timeout(Duration::from_secs(60)).unwrap();
-    assert_eq!([next(), next()], ["opened", "ended"]);
+    runs_to_its_end(&reports);
     let repeats = repeats.lock().unwrap();
     // The first picture at once, then what the game draws, then that once more.
     let drawn = repeats.iter().filter(|repeat| !**repeat).count();
     assert_eq!(drawn, PICTURES as usize, "{repeats:?}");
     let first_and_last = [repeats.first(), repeats.last()];
     assert_eq!((first_and_last, repeats.len()), ([Some(&true); 2], drawn + 2), "{repeats:?}");
+}
+
+/// Messages of a client that tell it where its picture is shown: as many a second as it may send.
+const VIEWS: u32 = 400;
+const BETWEEN_VIEWS: Duration = Duration::from_millis(5);
+const VIEWED: [Size; 2] = [Size::new(640, 400), Size::new(800, 600)];
+const AT_LAST: Size = Size::new(1_280, 720);
+
+/// What shows nothing, and has a screen of its own. While it is asked for pictures its client tells it, by the thread's
+/// own handle, of one size and the other, and at last of a third.
+struct Screened {
+    pattern: PulledPattern,
+    clock: FakeClock,
+    thread: Arc<OnceLock<Weak<SourceThread>>>,
+    asked: u32,
+    screens: Arc<Mutex<Vec<(MediaTime, Size)>>>,
+}
+
+impl FrameSource for Screened {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { pacing: Pacing::Pushed, ..self.pattern.info() }
+    }
+
+    fn next(&mut self, _: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        self.clock.advance(BETWEEN_VIEWS);
+        let view = match self.asked {
+            asked if asked < VIEWS => Some(VIEWED[asked as usize % 2]),
+            VIEWS => Some(AT_LAST),
+            asked if asked > 2 * VIEWS => return Ok(SourceEvent::Ended),
+            _ => None,
+        };
+        self.asked += 1;
+        if let Some(view) = view {
+            self.thread.get().unwrap().upgrade().unwrap().set_screen(view, 96);
+        }
+        Ok(SourceEvent::Unchanged)
+    }
+
+    fn resize(&mut self, _: Size) -> Size {
+        self.info().size
+    }
+
+    fn set_screen(&mut self, size: Size, _: u32) {
+        self.screens.lock().unwrap().push((self.clock.now(), size));
+    }
+}
+
+#[test]
+fn a_screen_changes_at_once_and_then_a_few_times_a_second_and_the_last_size_is_had() {
+    let clock = FakeClock::default();
+    let (handle, screens) = (Arc::<OnceLock<_>>::default(), Arc::<Mutex<Vec<_>>>::default());
+    let app = Game::of(Screened {
+        pattern: PulledPattern::new(SIZE, 3, Arc::new(clock.clone())),
+        clock: clock.clone(),
+        thread: handle.clone(),
+        asked: 0,
+        screens: screens.clone(),
+    });
+    let (thread, reports) = start(app, clock);
+    let thread = Arc::new(thread);
+    handle.set(Arc::downgrade(&thread)).unwrap();
+    thread.set_paused(false);
+    runs_to_its_end(&reports);
+    let screens = screens.lock().unwrap();
+    let told = format!("{screens:?}");
+    assert!(screens[0].0 <= MediaTime::ZERO + BETWEEN_VIEWS, "{told}");
+    assert!(screens.windows(2).all(|pair| pair[1].0.since(pair[0].0) >= SCREEN_EVERY), "{told}");
+    assert!((4..=9).contains(&screens.len()), "{told}");
+    assert_eq!(screens.last().map(|(_, size)| *size), Some(AT_LAST), "{told}");
 }

@@ -23,6 +23,7 @@ pub mod reason;
 pub mod receipts;
 pub mod rental;
 pub mod shares;
+pub mod spaced;
 pub mod tokens;
 mod window;
 
@@ -45,4 +46,5 @@ pub use pacing::FramePacer;
 pub use rate::{PathState, RateConfig, RateController};
 pub use reason::{EndReason, StoppedBy};
 pub use shares::Shares;
+pub use spaced::Spaced;
 pub use tokens::{Scope, TokenDigest, TokenError, Tokens, Use};

@@ -15,6 +15,7 @@ use media::{
     InputSink, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent, VoiceSink,
 };
 use session::pacing::FramePacer;
+use session::spaced::Spaced;
 
 use tokio::sync::watch;
 
@@ -34,7 +35,7 @@ const BUSY_WAIT: Duration = Duration::from_millis(1);
 const LOST_WAIT: Duration = Duration::from_millis(100);
 /// While no pictures are wanted it is looked so often whether what makes them is over.
 const OVER_WAIT: Duration = Duration::from_secs(1);
-/// Least time between two sizes of a screen, each of which costs a keyframe. The newest wins.
+/// Least time between two sizes of a screen, each of which costs a keyframe.
 const SCREEN_EVERY: Duration = Duration::from_millis(250);
 
 /// How long a stop waits for the thread: far longer than any picture takes, also in software.
@@ -154,7 +155,7 @@ struct State {
     /// Pictures are to have this size from now on.
     size: Option<Size>,
     /// What is shown is to have a screen of this size from now on, and so many dots an inch.
-    screen: Option<(Size, u32)>,
+    screen: Spaced<(Size, u32)>,
     pacer: FramePacer,
     counts: SourceCounts,
 }
@@ -180,7 +181,7 @@ impl SourceThread {
                 refresh: false,
                 slowed: false,
                 size: None,
-                screen: None,
+                screen: Spaced::new(SCREEN_EVERY),
                 // Input may double the rate for a picture, no more.
                 pacer: FramePacer::new(clock.now(), video.rate, video.rate.interval() / 2),
                 counts: SourceCounts {
@@ -273,7 +274,7 @@ impl SourceThread {
     /// What is shown has a screen of this size from now on, where it has one; the newest of those that come in quick
     /// succession.
     pub fn set_screen(&self, size: Size, dpi: u32) {
-        self.shared.change(|state| state.screen = Some((size, dpi)));
+        self.shared.change(|state| state.screen.wish((size, dpi)));
     }
 
     /// Input came in: the next picture is pulled forward.
@@ -350,20 +351,17 @@ impl Shared {
         let mut last = None;
         let mut owed = false;
         let mut held = Held::NotYet;
-        let mut screened = None::<MediaTime>;
         while let Some((at, refresh)) =
             self.wait_until_due(pacing, lost, source.as_mut(), &mut held)
         {
-            let may_screen = screened.is_none_or(|last| at.since(last) >= SCREEN_EVERY);
             let (size, screen) = {
                 let mut state = self.lock();
-                (state.size.take(), state.screen.take_if(|_| may_screen))
+                (state.size.take(), state.screen.take(at))
             };
             if let Some(size) = size {
                 source.resize(size);
             }
             if let Some((size, dpi)) = screen {
-                screened = Some(at);
                 source.set_screen(size, dpi);
             }
             owed |= refresh;
