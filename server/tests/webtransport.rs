@@ -91,6 +91,26 @@ async fn a_session_is_played_by_webtransport_from_its_first_answer_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_played_over_ipv6() {
+    const PAGE: &str = "http://[::1]:8080";
+    let server =
+        common::serve(&["server.listen=[::1]:0", &format!("server.public_url={PAGE}")]).await;
+    let node = server.node();
+    let (_, address) = session(node).await;
+    assert!(address.url.starts_with("https://[::1]:"), "{}", address.url);
+    let manners = Manners { origin: Some(PAGE.into()), ..Manners::default() };
+    let mut client = Client::connect(&address.url, &address.hashes, &manners).await.unwrap();
+    client.open_control().await;
+    said(&mut client, "hello").await;
+    let (newest, _) = client.frame().await;
+    client.ack(&[(newest.wire_timestamp, 1_000_000)]).await;
+    client.send(DataChannel::Input, &common::press(0)).await;
+    client.send(DataChannel::Control, br#"{"type":"bye"}"#).await;
+    assert_eq!(said(&mut client, "ended").await["reason"], "The player ended the session.");
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_works_once_for_its_session_and_its_pages() {
     let server = server(&[]).await;
     let node = server.node();

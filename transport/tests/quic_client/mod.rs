@@ -4,7 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests; a failure is a panic")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,10 +50,10 @@ pub enum Came {
     GivenUp,
 }
 
-/// The configuration of a client that takes these certificates.
-fn taking(hashes: &[[u8; 32]]) -> ClientConfig {
+/// The configuration of a client that takes these certificates and is at this address.
+fn taking(hashes: &[[u8; 32]], local: IpAddr) -> ClientConfig {
     ClientConfig::builder()
-        .with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .with_bind_address(SocketAddr::new(local, 0))
         .with_server_certificate_hashes(hashes.iter().copied().map(Sha256Digest::new))
         .build()
 }
@@ -61,7 +61,8 @@ fn taking(hashes: &[[u8; 32]]) -> ClientConfig {
 /// Clients that shake hands of QUIC and know nothing of WebTransport.
 pub fn quic(hashes: &[[u8; 32]]) -> quinn::Endpoint {
     let mut quic = quinn::Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-    quic.set_default_client_config(taking(hashes).quic_config().clone());
+    let config = taking(hashes, Ipv4Addr::LOCALHOST.into());
+    quic.set_default_client_config(config.quic_config().clone());
     quic
 }
 
@@ -91,13 +92,18 @@ impl Begun {
 }
 
 impl Client {
-    /// Asks for `url`.
+    /// Asks for `url`, which is on this machine.
     pub async fn connect(
         url: &str,
         hashes: &[[u8; 32]],
         manners: &Manners,
     ) -> Result<Self, ConnectingError> {
-        let mut config = taking(hashes);
+        let local: IpAddr = if url.contains("//[") {
+            Ipv6Addr::LOCALHOST.into()
+        } else {
+            Ipv4Addr::LOCALHOST.into()
+        };
+        let mut config = taking(hashes, local);
         if manners.room > 0 {
             let mut quic = quinn::TransportConfig::default();
             quic.receive_window(VarInt::from_u32(manners.room));
