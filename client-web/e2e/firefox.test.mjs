@@ -13,7 +13,7 @@ function ownAddress() {
   return (all.find(({ family, internal }) => family === 'IPv4' && !internal) ?? all[0]).address;
 }
 
-describe('Firefox', { skip: noFirefox ?? false }, () => {
+describe('Firefox', { skip: noFirefox }, () => {
   let blocks, node, firefox;
   before(async () => {
     blocks = writeBlocks();

@@ -1,16 +1,20 @@
 // Firefox as Debian ships it, without a driver: it speaks WebDriver BiDi.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Bidi } from './bidi.mjs';
+import { leftOut } from './left-out.mjs';
 import { DEADLINE_MS, until } from './node.mjs';
 
 const EXECUTABLE = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 
-/** Why it cannot be tested with here; undefined where it can. */
-export const noFirefox = existsSync(EXECUTABLE) ? undefined : `${EXECUTABLE} does not exist: install firefox-esr, or set FIREFOX`;
+/** As scripts/setup looks: not every system has the package. */
+const isInstalled = () => process.env.FIREFOX !== undefined || spawnSync('apt-cache', ['show', 'firefox-esr']).status === 0;
+
+/** Why it cannot be tested with here, or false. */
+export const noFirefox = leftOut(existsSync(EXECUTABLE) ? undefined : `${EXECUTABLE} does not exist: install firefox-esr, or set FIREFOX`, isInstalled);
 
 /**
  * What a fresh profile changes: nothing is asked, nothing is fetched, and a node on this machine is told addresses,

@@ -4,12 +4,13 @@ import { createSocket } from 'node:dgram';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { leftOut } from './left-out.mjs';
 import { until } from './node.mjs';
 
 const BINARY = process.env.TURNSERVER ?? '/usr/bin/turnserver';
 
 /** Why there is none, or false. */
-export const missing = existsSync(BINARY) ? false : `${BINARY} is missing: run \`make setup-test\``;
+export const missing = leftOut(existsSync(BINARY) ? undefined : `${BINARY} is missing: run \`make setup-test\``, () => true);
 
 async function freePort() {
   const socket = createSocket('udp4');
