@@ -17,11 +17,11 @@ use common::{Picture, decode, h264_candidates};
 use media::barcode::Strip;
 use media::{
     AccessUnit, BitDepth, Bitrate, Codec, ColorDescription, Damage, Frame, FrameId, FrameRate,
-    InputSeq, Mark, MediaTime, PictureKind, PixelFormat, Rect, RegionQuality, Regions, Size, Stage,
-    TrackId, UnitKind, View,
+    InputSeq, Mark, MediaTime, PictureKind, PixelFormat, RecoveryMeans, Rect, RegionQuality,
+    Regions, Size, Stage, TrackId, UnitKind, View,
 };
 use nearlight_encoder::{
-    Candidate, Command, CommandRefused, Preference, SelectError, WorkerEvent, select,
+    Candidate, Command, CommandRefused, Preference, SelectError, WorkerEvent, candidates, select,
 };
 
 use UnitKind::{Delta, Key, Recovery as Recovered};
@@ -649,5 +649,52 @@ fn a_still_picture_becomes_better_and_then_is_left_alone() {
         let (moving, still) = (quality[19], quality[quality.len() - 1]);
         println!("{name}: {moving:.1} dB, after {repeats} more pictures {still:.1} dB");
         assert!(still > moving + 1.0, "{name}: {moving} to {still}");
+    }
+}
+
+/// All that is sent for 200 ms is lost. That is told piece by piece, since reports of it were lost, too: after the first piece a
+/// keyframe leaves, and what is told then was before that.
+#[test]
+fn an_outage_costs_an_encoder_without_references_exactly_one_keyframe() {
+    /// Pictures that are coded before it, in it, until it is told, from one telling to the next, and after it.
+    const COURSE: [u64; 5] = [4, 12, 2, 2, 18];
+    let mut ran = Vec::new();
+    for candidate in select(candidates(), &Preference::default()).unwrap().usable {
+        let name = candidate.name;
+        let mut bench = Bench::with(vec![candidate], Log::new(), false);
+        let play = |bench: &mut Bench, pictures: u64| {
+            for _ in 0..pictures {
+                bench.clock.advance(FrameRate::fps(60).interval());
+                let picture = Picture::scene(SIZE, bench.next as usize);
+                let data = Arc::new(vec![picture.luma, picture.chroma]);
+                bench.submit_with(|image| (image.data, image.stride) = (data, picture.stride));
+            }
+        };
+        play(&mut bench, 1);
+        let means = bench.events.wait_for(1).into_iter().find_map(|event| match event {
+            WorkerEvent::Opened(capabilities) => Some(capabilities.recovery),
+            _ => None,
+        });
+        if means != Some(RecoveryMeans::Keyframe) {
+            continue;
+        }
+        let [before, within, until, between, after] = COURSE;
+        play(&mut bench, before);
+        let first = bench.next;
+        play(&mut bench, within + until);
+        let lost = |from: u64, to: u64| Command::Forget(FrameId(from)..=FrameId(to - 1));
+        bench.worker.command(lost(first, first + within / 2)).unwrap();
+        play(&mut bench, between);
+        bench.worker.command(lost(first + within / 2, first + within)).unwrap();
+        play(&mut bench, after);
+        let keys: Vec<_> = bench.kinds().into_iter().filter(|(_, kind)| *kind != Delta).collect();
+        assert_eq!(keys, [(0, Key), (first + within + until, Key)], "{name}");
+        ran.push(name);
+    }
+    println!("{ran:?}");
+    let installed = std::env::var("NEARLIGHT_ENCODERS").unwrap_or_default();
+    for name in ["gst-vp9enc", "gst-av1enc"] {
+        let must = installed.split(',').any(|installed| installed == name);
+        assert!(!must || ran.contains(&name), "{name} has not run: {ran:?}");
     }
 }
