@@ -79,7 +79,7 @@ const BY_WEBTRANSPORT: &[(&str, Bound)] = &[
     ("webtransport.fps_presented", Bound::Least(57.0)),
 ];
 
-const TARGETS: [Target; 45] = [
+const TARGETS: [Target; 49] = [
     at_most("server overhead, p50", "synthetic.overhead.p50", "ms", 1.0).given(FULL_RATE),
     at_most("server overhead, p95", "synthetic.overhead.p95", "ms", 3.0).given(FULL_RATE),
     at_most("send → decoded, synthetic, p50", "synthetic.stage.network.p50", "ms", 4.0)
@@ -121,6 +121,15 @@ const TARGETS: [Target; 45] = [
     ),
     at_most("WebTransport, waking up → picture, p95", "resume.webtransport.sleep.p95", "ms", 400.0),
     at_most("WebTransport, reload → picture, p95", "resume.webtransport.reload.p95", "ms", 400.0),
+    at_most("WebSocket, network back → picture, p95", "resume.websocket.silence.p95", "ms", 400.0),
+    at_most(
+        "WebSocket, another network → picture, p95",
+        "resume.websocket.change.p95",
+        "ms",
+        400.0,
+    ),
+    at_most("WebSocket, waking up → picture, p95", "resume.websocket.sleep.p95", "ms", 400.0),
+    at_most("WebSocket, reload → picture, p95", "resume.websocket.reload.p95", "ms", 400.0),
     at_most("page weight, gzip", "weight.gzip", "kB", 150.0),
     target("demo frame rate", "demo.fps_presented", "/s", Bound::Held(30.0)),
     at_most("demo frame interval, p95 of nominal", "demo.interval.p95_of_nominal", "×", 1.25),

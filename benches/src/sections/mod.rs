@@ -26,6 +26,7 @@ const PATTERN_FPS: u32 = 60;
 /// Transports, as the page names them.
 const WEBRTC: &str = "webrtc";
 const WEBTRANSPORT: &str = "webtransport";
+const WEBSOCKET: &str = "websocket";
 
 /// Runs a section once.
 pub(crate) fn run(section: Section, bench: &mut Bench, findings: &mut Findings) -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{PATTERN_FPS, WEBRTC, WEBTRANSPORT};
+use super::{PATTERN_FPS, WEBRTC, WEBSOCKET, WEBTRANSPORT};
 use crate::Bench;
 use crate::figures::Findings;
 use crate::host::{MOVING, play_url};
@@ -14,7 +14,7 @@ use crate::host::{MOVING, play_url};
 const GOAL: f64 = 400.0;
 /// How long nothing passes: longer than either side takes for a pause, shorter than either waits.
 const DOWN: Duration = Duration::from_secs(4);
-const TRANSPORTS: [&str; 2] = [WEBRTC, WEBTRANSPORT];
+const TRANSPORTS: [&str; 3] = [WEBRTC, WEBTRANSPORT, WEBSOCKET];
 const HAPPENS: [&str; 4] = ["silence", "change", "sleep", "reload"];
 
 /// Measures each of them over each transport.
