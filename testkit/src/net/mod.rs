@@ -23,7 +23,7 @@ mod tcp;
 
 pub use link::{Arrival, Fate, Link, LinkConfig, LinkCounts, Queue};
 pub use loss::Loss;
-pub use path::{PathSim, Receiver};
+pub use path::Receiver;
 pub use relay::{Passage, Relay, RelayCounts};
 pub use scenarios::Scenario;
 pub use script::Script;

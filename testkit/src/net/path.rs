@@ -1,14 +1,10 @@
 //! A path as a rate controller sees it: packets go out, and reports on them come back.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use media::{Bitrate, MediaTime, PathReport};
+use media::{MediaTime, PathReport};
 
-use super::{Fate, Link, LinkConfig, Queue, Scenario};
-
-/// Bytes of a report on its way back.
-const REPORT: u64 = 80;
 /// How far apart the two ends' clocks are, in microseconds: a one-way delay means nothing by itself.
 const CLOCKS_APART: i64 = 7_000_000;
 /// Packets behind the newest whose arrival is remembered, to tell late ones from copies.
@@ -97,117 +93,12 @@ impl Receiver {
     }
 }
 
-/// One flow over a path of its own: packets over one [`Link`], and a report on them at fixed intervals over
-/// another. For flows that share a link, use [`Link`] and one [`Receiver`] a flow.
-#[derive(Debug)]
-pub struct PathSim {
-    link: Link<u64>,
-    back: Link<(u64, PathReport)>,
-    every: Duration,
-    next_report: MediaTime,
-    receiver: Receiver,
-    next_packet: u64,
-    /// Sizes of the packets that no report that came back was on; the first has the number `settled`.
-    unsettled: VecDeque<u64>,
-    settled: u64,
-}
-
-impl PathSim {
-    /// Reports every `every` over a clean way back that takes `way_back`.
-    pub fn new(config: LinkConfig, every: Duration, way_back: Duration) -> Self {
-        let back = LinkConfig {
-            delay: way_back,
-            queue: Queue::Bytes(u64::MAX),
-            // So fast that a report takes no time.
-            ..LinkConfig::of(Bitrate::from_mbps(1_000_000))
-        };
-        Self::between(Link::new(config), Link::new(back), every)
-    }
-
-    /// Over a scenario's links, which begin at time zero, with reports every `every`.
-    pub fn over(scenario: &Scenario, every: Duration) -> Self {
-        Self::between(Link::scripted(&scenario.down), Link::scripted(&scenario.up), every)
-    }
-
-    fn between(link: Link<u64>, back: Link<(u64, PathReport)>, every: Duration) -> Self {
-        Self {
-            link,
-            back,
-            every,
-            next_report: MediaTime::ZERO + every,
-            receiver: Receiver::default(),
-            next_packet: 0,
-            unsettled: VecDeque::new(),
-            settled: 0,
-        }
-    }
-
-    /// The link that packets take, to change it or to look into its queue.
-    pub fn link(&mut self) -> &mut Link<u64> {
-        &mut self.link
-    }
-
-    /// Sends a packet.
-    pub fn send(&mut self, now: MediaTime, bytes: u64) -> Fate {
-        let number = self.next_packet;
-        self.next_packet += 1;
-        self.unsettled.push_back(bytes);
-        self.link.send(now, bytes, number)
-    }
-
-    /// The next report that has come back by `now`. Call it at least once an interval.
-    pub fn poll_report(&mut self, now: MediaTime) -> Option<PathReport> {
-        while self.next_report <= now {
-            let at = self.next_report;
-            self.next_report = at + self.every;
-            while let Some(arrival) = self.link.receive(at) {
-                self.receiver.arrived(arrival.item, arrival.bytes, arrival.sent, arrival.at);
-            }
-            if let Some(report) = self.receiver.report() {
-                self.back.send(at, REPORT, report);
-            }
-        }
-        let arrival = self.back.receive(now)?;
-        let (end, mut report) = arrival.item;
-        // Reports that were overtaken or lost leave their packets to the next.
-        let settles = end.saturating_sub(self.settled);
-        self.settled += settles;
-        report.sent_bytes = (0..settles).filter_map(|_| self.unsettled.pop_front()).sum();
-        report.at = arrival.at;
-        report.round_trip = report.round_trip.map(|delay| delay + arrival.at.since(arrival.sent));
-        Some(report)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::Loss;
 
     fn ms(millis: u64) -> MediaTime {
         MediaTime::from_millis(millis)
-    }
-
-    #[test]
-    fn a_report_counts_what_was_lost() {
-        let config =
-            LinkConfig { loss: Loss::Random(0.25), ..LinkConfig::of(Bitrate::from_mbps(8)) };
-        let every = Duration::from_millis(50);
-        let mut path = PathSim::new(config, every, Duration::from_millis(10));
-        let (mut acked, mut lost, mut sent) = (0, 0, 0);
-        for step in 0..2_000 {
-            path.send(ms(step * 2), 500);
-            while let Some(report) = path.poll_report(ms(step * 2)) {
-                acked += report.acked_packets;
-                lost += report.lost_packets;
-                sent += report.sent_bytes;
-                assert!(report.round_trip.unwrap() >= Duration::from_millis(30));
-                assert!(report.at >= ms(60));
-            }
-        }
-        assert_eq!(sent, u64::from(acked + lost) * 500);
-        let part = f64::from(lost) / f64::from(acked + lost);
-        assert!((0.22..0.28).contains(&part), "{part}");
     }
 
     #[test]
@@ -229,21 +120,5 @@ mod tests {
         let (end, report) = receiver.report().unwrap();
         assert_eq!((end, report.acked_packets, report.lost_packets), (5, 2, 0));
         assert!(receiver.report().is_none());
-    }
-
-    #[test]
-    fn a_report_that_is_lost_leaves_its_packets_out() {
-        let scenario = Scenario::named("loss-5", Duration::from_secs(60)).unwrap();
-        let mut path = PathSim::over(&scenario, Duration::from_millis(20));
-        let (mut reports, mut sent) = (0, 0);
-        for step in 0..5_000 {
-            path.send(ms(step * 2), 500);
-            while let Some(report) = path.poll_report(ms(step * 2)) {
-                reports += 1;
-                sent += report.sent_bytes;
-            }
-        }
-        assert!((420..490).contains(&reports), "{reports} of 500");
-        assert!(sent > 4_900 * 500, "what was sent is told all the same");
     }
 }
