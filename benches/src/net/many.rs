@@ -116,6 +116,7 @@ fn judge(alone: &Round, one: &Round, many: &Round, viewers: usize) -> Vec<Verdic
         of_due("captures of a due frame", many.captured),
         of_due("conversions of a due frame", many.converted),
         of_due("encodes of a due frame", many.encoded),
+        verdict("frames of those due", true, 0.95, many.encoded as f64 / due),
         verdict("units given, %", true, GIVEN, many.given(viewers)),
         verdict("CPU ms/s a viewer, as of a single one", false, one.cpu - alone.cpu, of_many),
     ]

@@ -118,6 +118,7 @@ pub(crate) async fn run(
         let mbits = |bytes: u64| Bitrate::of(bytes, halves.end - halves.start).bps() as f64 / 1e6;
         outcome.0.push(("share", mbits(bytes[0])));
         outcome.0.push(("rival", mbits(bytes[1])));
+        outcome.0.push(("sum", mbits(bytes.iter().sum())));
         outcome.0.push(("jain", jain(&bytes)));
     }
     Ok(outcome)

@@ -9,7 +9,7 @@ use super::run::Outcome;
 use super::targets::Verdict;
 
 /// Name of the figure, head of its column, digits after the point.
-const COLUMNS: [(&str, &str, usize); 20] = [
+const COLUMNS: [(&str, &str, usize); 21] = [
     ("mbps", "Mbit/s", 1),
     ("use", "use %", 0),
     ("queue95", "queue95", 0),
@@ -29,6 +29,7 @@ const COLUMNS: [(&str, &str, usize); 20] = [
     ("recoveries", "recov.", 0),
     ("skipped", "skip %", 1),
     ("overhead", "over %", 1),
+    ("sum", "all Mb/s", 1),
     ("jain", "Jain", 2),
 ];
 

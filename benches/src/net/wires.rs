@@ -114,6 +114,9 @@ pub(crate) fn wires(args: &Args) -> Result<Vec<Verdict>> {
             whole * 1e2
         )?;
         verdicts.push(at_most(format!("connect over {name}, p50"), bound, p50));
+        // Or the cost would be that of losing them.
+        let what = format!("whole over {name}, %");
+        verdicts.push(Verdict { what, at_least: true, bound: 99.0, measured: whole * 1e2 });
         costs.push(cost);
     }
     let what = "CPU ms a Mbit over quic, as over webrtc".into();
