@@ -6,9 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
-import { GENTLE, Tab, launch } from './support/tab.mjs';
+import { GENTLE, gentle, Tab, launch } from './support/tab.mjs';
 
 let browser, decoded, states;
+/** What WebCodecs is asked for. */
+const STRINGS = { H264: 'avc1.42e01f', VP8: 'vp8', VP9: 'vp09.00.31.08', AV1: 'av01.0.05M.08', H265: 'hev1.1.6.L93.B0' };
 before(async () => {
   states = mkdtempSync(join(tmpdir(), 'nearlight-codecs-'));
   browser = await launch();
@@ -70,8 +72,24 @@ async function plays(node, codec) {
   });
 }
 
-async function isRefused(node, codec) {
-  await Tab.with({ browser, node, query: `?play=demo&${GENTLE}` }, async (tab) => {
+/** By one of the transports that the page decodes for. */
+async function playsBy(transport, node, codec) {
+  await Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}` }, async (tab) => {
+    await tab.playing();
+    await tab.until(() => window.nearlight.hello !== undefined);
+    await tab.page.keyboard.down('d');
+    await tab.frames(20);
+    await tab.page.keyboard.up('d');
+    const { codec: told, encoder } = await tab.page.evaluate(() => window.nearlight.hello);
+    assert.equal(told, codec);
+    await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
+    const facts = await tab.page.locator('.facts').textContent();
+    assert.ok(facts.includes(`Encoder${codec} by ${encoder}`), facts);
+  });
+}
+
+async function isRefused(node, codec, query = GENTLE) {
+  await Tab.with({ browser, node, query: `?play=demo&${query}` }, async (tab) => {
     await tab.state('refused');
     const { reason, detail } = await tab.page.evaluate(() => window.nearlight.state);
     assert.equal(reason, 'no-codec');
@@ -90,6 +108,24 @@ for (const codec of ['H264', 'VP8', 'VP9', 'AV1', 'H265']) {
       assert.equal(await node.stop(), 0);
     }
   });
+}
+
+for (const transport of ['webtransport', 'websocket']) {
+  for (const codec of ['H264', 'VP8', 'VP9', 'AV1', 'H265']) {
+    test(`by ${transport} a browser gets ${codec} where the node codes nothing else, or is told why not`, async () => {
+      const node = await only(codec);
+      const page = await browser.newPage();
+      try {
+        await page.goto(node.url);
+        const known = await page.evaluate(async (name) => (await window.VideoDecoder.isConfigSupported({ codec: name })).supported, STRINGS[codec]);
+        assert.ok(known || codec === 'H265', codec);
+        await (known ? playsBy(transport, node, codec) : isRefused(node, codec, gentle(transport)));
+      } finally {
+        await page.close();
+        assert.equal(await node.stop(), 0);
+      }
+    });
+  }
 }
 
 test('a browser that decodes none of ours is refused with what it offers', async () => {

@@ -172,7 +172,9 @@ for (const [name, encoder] of [['VP9 of libvpx', 'gst-vp9enc'], ['AV1 of libaom'
 }
 
 const SECONDS = 8;
-for (const name of ['loss-1', 'loss-3', 'loss-5', 'mixed', 'outage-200']) {
+/** What of the networks below loses nothing: copies, disorder, and packets that are too long, of which there are none. */
+const LOSSLESS = ['mixed', 'mtu-1280'];
+for (const name of ['loss-1', 'loss-3', 'loss-5', 'mixed', 'mtu-1280', 'outage-200']) {
   test(`over the network ${name} the page plays on without keyframes`, async (t) => {
     let network;
     const counted = await played('x264', {}, async (tab, relay) => {
@@ -184,7 +186,7 @@ for (const name of ['loss-1', 'loss-3', 'loss-5', 'mixed', 'outage-200']) {
     }, new ScenarioRelay(name, SECONDS));
     const told = JSON.stringify({ ...counted, ...network });
     t.diagnostic(told);
-    assert.ok(network.sent > 100 && (network.lost > 0) === (name !== 'mixed'), told);
+    assert.ok(network.sent > 100 && (network.lost > 0) !== LOSSLESS.includes(name), told);
     assertNoKeyframe(counted, told);
   });
 }

@@ -1,5 +1,6 @@
 // The ways that media takes to a real browser: the one port, TCP to the same number, and a TURN server.
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
@@ -143,8 +144,39 @@ test('credentials of TURN servers are each session\'s own, and expire', { skip: 
   assert.notEqual(names[0], names[1]);
   for (const [index, name] of names.entries()) {
     const [expires, who] = name.split(':');
-    assert.ok(Number(expires) * 1000 > Date.now());
+    const left = Number(expires) - Date.now() / 1000;
+    assert.ok(left > 0 && left <= 12 * 3600 + 1, `${left} s`);
     assert.ok(!sessions[index].id.includes(who), 'it does not tell the session');
   }
   for (const session of sessions) await node.end(session);
+});
+
+test('a TURN server refuses credentials that have expired', { skip: missing }, async () => {
+  const page = await browser.newPage();
+  /** What comes of asking it for a relayed address until `expires`, in seconds since 1970. */
+  const asks = (expires) => {
+    const username = `${Math.round(expires)}:somebody`;
+    const credential = createHmac('sha1', SECRET).update(username).digest('base64');
+    return page.evaluate(async (server) => {
+      const peer = new window.RTCPeerConnection({ iceServers: [server], iceTransportPolicy: 'relay' });
+      const seen = { relayed: 0, errors: [] };
+      peer.onicecandidateerror = ({ errorCode }) => { seen.errors.push(errorCode); };
+      peer.onicecandidate = ({ candidate }) => { if (candidate?.type === 'relay') seen.relayed += 1; };
+      const gathered = new Promise((resolve) => {
+        peer.onicegatheringstatechange = () => { if (peer.iceGatheringState === 'complete') resolve(); };
+      });
+      peer.createDataChannel('none');
+      await peer.setLocalDescription();
+      await gathered;
+      peer.close();
+      return seen;
+    }, { urls: [turn.url], username, credential });
+  };
+  try {
+    const now = Date.now() / 1000;
+    assert.deepEqual(await asks(now + 3600), { relayed: 1, errors: [] });
+    assert.deepEqual(await asks(now - 60), { relayed: 0, errors: [401] });
+  } finally {
+    await page.close();
+  }
 });

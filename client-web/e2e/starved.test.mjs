@@ -8,7 +8,7 @@ import { launch, Tab } from './support/tab.mjs';
 
 const STARVED_MS = Number(process.env.NEARLIGHT_STARVED_MINUTES ?? 0.5) * 60_000;
 const FPS = 30;
-/** Its renderers stand still for nine frames of ten: what waits for them then is more than a frame and a half on average. */
+/** Its renderers stand still for nine frames of twelve: what waits for them then is more than a frame and a half on average. */
 const SHARE = { stands: 300, runs: 100 };
 const SAMPLE_MS = 1_000;
 

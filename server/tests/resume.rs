@@ -200,7 +200,8 @@ async fn close(on: Option<On>) {
     }
 }
 
-fn print(what: &str, mut took: Vec<Duration>) {
+/// Prints them, and says how many took longer than they may.
+fn print(what: &str, mut took: Vec<Duration>) -> usize {
     took.sort();
     let rank = |percent: usize| took[(took.len() * percent).div_ceil(100).max(1) - 1];
     let (count, beyond) = (took.len(), took.iter().filter(|took| **took > GOAL).count());
@@ -208,6 +209,7 @@ fn print(what: &str, mut took: Vec<Duration>) {
     println!(
         "{what}: {count} resumes, {beyond} beyond {GOAL:.0?}: p50 {p50:.0?}, p95 {p95:.0?}, at most {most:.0?}"
     );
+    beyond
 }
 
 fn metric(node: &Node, line: &str) -> bool {
@@ -252,7 +254,9 @@ fn a_player_comes_back_as_often_as_it_likes() {
         for (rest, way) in WAYS.into_iter().enumerate() {
             print(way, player.took.iter().skip(rest).step_by(WAYS.len()).copied().collect());
         }
-        print("in all", player.took.clone());
+        let beyond = print("in all", player.took.clone());
+        // A figure, of a machine that is asked for it.
+        assert!(beyond == 0 || std::env::var("NEARLIGHT_RESUMES").is_err(), "{beyond}");
         player.come_back(4).await;
         let mut now = footprint();
         until("threads, descriptors and tasks to be given back", async || {

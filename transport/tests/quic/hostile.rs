@@ -218,3 +218,31 @@ async fn a_panic_of_a_connections_own_tasks_ends_it_with_a_reason() {
     assert_eq!(reason, CloseReason::Failed("the writer failed".to_owned()));
     assert!(client.closed().await.contains("the writer failed"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_quic_goes_nowhere_and_others_stay() {
+    let (node, good, mut untouched) = pair().await;
+    let mut sink = untouched.video_sink(TrackId(0));
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = node.endpoint.local_addr().unwrap();
+    // Knuth's linear congruential generator, the same bytes each time.
+    let mut state = 0x51_u64;
+    let mut random = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as usize
+    };
+    for n in 0..4_000 {
+        let length = 1 + random() % 1_499;
+        let mut bytes: Vec<_> = (0..length).map(|_| random().to_le_bytes()[0]).collect();
+        // Half of them begin as packets of QUIC do (RFC 9000 section 17.2), of every version.
+        if n % 2 == 0 {
+            bytes[0] |= 0xc0;
+        }
+        socket.send_to(&bytes, to).unwrap();
+    }
+    assert!(tokio::time::timeout(Duration::ZERO, node.endpoint.request()).await.is_err());
+    sink.send(unit(0, MediaTime::ZERO, body(0, 100))).unwrap();
+    assert_eq!(good.frame().await.1, body(0, 100));
+    good.leave().await;
+}

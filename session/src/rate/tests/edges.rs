@@ -118,6 +118,40 @@ fn the_encoders_share_leaves_room_for_sound() {
     assert_eq!(control.encoder_target(), Bitrate::from_bps(356_250));
 }
 
+#[test]
+fn what_repairs_losses_is_taken_from_the_encoder() {
+    // A frame every 20 ms, and a fifth as much beside it.
+    let target = |beside: u64| {
+        let config = RateConfig { start: mbps(8), ceiling: mbps(8), ..wide() };
+        let mut control = RateController::new(MediaTime::ZERO, config);
+        for step in 1..=500_u64 {
+            let at = MediaTime::from_millis(20 * step);
+            control.on_sent(at, 15_000);
+            control.on_report(&PathReport {
+                at,
+                span: Duration::from_millis(20),
+                acked_bytes: 15_000 + beside,
+                acked_packets: 15,
+                lost_packets: 0,
+                sent_bytes: 15_000 + beside,
+                one_way_delay_micros: 20_000,
+                newest_sent: at - Duration::from_millis(20),
+                newest_delay_micros: 20_000,
+                round_trip: Some(Duration::from_millis(40)),
+                ecn_ce: 0,
+                unread_frames: None,
+            });
+            while control.poll(at).is_some() {}
+        }
+        (control.target(), control.encoder_target())
+    };
+    let ((all, alone), (same, beside)) = (target(0), target(3_000));
+    assert_eq!((all, same), (mbps(8), mbps(8)));
+    // 1.2 Mbit/s of them.
+    let left = alone.bps() - beside.bps();
+    assert!((1_000_000..1_400_000).contains(&left), "{alone} and {beside}");
+}
+
 proptest! {
     #[test]
     fn it_stays_within_its_bounds_whatever_is_reported(

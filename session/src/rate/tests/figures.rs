@@ -112,3 +112,16 @@ fn mobile_links_are_followed_without_long_queues() {
         }
     }
 }
+
+#[test]
+fn disorder_and_copies_are_no_congestion() {
+    for (name, latency) in [("fibre", 20), ("mixed", 60)] {
+        for feedback in FEEDBACK {
+            let world = run(name, feedback, 1, RateConfig { ceiling: mbps(50), ..wide() });
+            let used = used(&world, name, mbps(50));
+            assert!(used >= 0.85, "{name}, {feedback:?}: used {used}");
+            let p95 = world.sessions[0].latency(5_000, 60_000, 95.0);
+            assert!(p95 <= Duration::from_millis(latency), "{name}, {feedback:?}: {p95:?}");
+        }
+    }
+}
