@@ -1,7 +1,7 @@
 //! Sound: where it comes from, and encoded in either direction.
 //!
-//! Samples have 48 kHz and two channels, interleaved, left first, and lie between -1 and 1. They are
-//! handled in blocks of a few milliseconds, each with the time of its first sample on the media clock:
+//! Samples have 48 kHz and two channels, interleaved, left first, and lie between -1 and 1; what has more
+//! channels says so by its [`Layout`]. They are handled in blocks of a few milliseconds, each with the time of its first sample on the media clock:
 //! the clock of pictures, so that both can be shown in step.
 
 use std::time::Duration;
@@ -13,8 +13,44 @@ use crate::{MediaTime, SendRefused, TrackId};
 
 /// Samples a second of one channel.
 pub const SAMPLE_RATE: u32 = 48_000;
-/// Channels.
+/// Channels of stereo.
 pub const CHANNELS: usize = 2;
+
+/// How many channels there are, and where each is heard. Samples are in this order: left, right, centre, low
+/// frequencies, rear left, rear right, side left, side right; that of WAVE files, of browsers and of PulseAudio's clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Layout {
+    /// Left and right.
+    #[default]
+    Stereo,
+    /// 5.1: all but the sides.
+    Surround51,
+    /// 7.1.
+    Surround71,
+}
+
+impl Layout {
+    /// All, the fewest channels first.
+    pub const ALL: [Self; 3] = [Self::Stereo, Self::Surround51, Self::Surround71];
+
+    /// Its channels.
+    pub const fn channels(self) -> usize {
+        match self {
+            Self::Stereo => CHANNELS,
+            Self::Surround51 => 6,
+            Self::Surround71 => 8,
+        }
+    }
+
+    /// The widest for which so many channels are enough; stereo where none is.
+    pub const fn within(channels: u8) -> Self {
+        match channels {
+            0..6 => Self::Stereo,
+            6..8 => Self::Surround51,
+            8.. => Self::Surround71,
+        }
+    }
+}
 
 /// Samples of one channel that `duration` has.
 pub const fn samples_in(duration: Duration) -> usize {
@@ -52,6 +88,14 @@ pub trait AudioSource: Send {
     /// # Errors
     /// See [`AudioError`].
     fn fill(&mut self, at: MediaTime, block: &mut [f32]) -> Result<Sound, AudioError>;
+
+    /// Whoever listens has so many channels from now on: what is played may have as many. A source of stereo does not mind.
+    fn set_layout(&mut self, _layout: Layout) {}
+
+    /// What was [filled](Self::fill) last in all its channels: block and layout. None where those two are all.
+    fn surround(&self) -> Option<(Layout, &[f32])> {
+        None
+    }
 }
 
 /// Why a source makes no sound any more. The session goes on without.
@@ -75,7 +119,8 @@ pub struct AudioPacket {
 /// Where encoded sound goes: one client's. It holds a few packets at most, and refuses more.
 pub trait AudioSink: Send {
     /// Whether a lost packet is made up for by what the codec says of it in the one after it. Else the
-    /// transport sends packets more than once where that is worthwhile.
+    /// transport sends packets more than once where that is worthwhile. Whoever decodes so has two channels: only those that
+    /// do not are ever sent packets of another [`Layout`].
     fn wants_fec(&self) -> bool;
 
     /// Takes a packet without blocking. Packets come in the order of their time; where silence is not sent,
@@ -129,6 +174,15 @@ mod tests {
         assert_eq!(samples_in(Duration::from_micros(2_500)), 120);
         assert_eq!(samples_in(Duration::ZERO), 0);
         assert_eq!(time_of(480), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_layout_is_the_widest_that_there_is_room_for() {
+        let within = [0, 1, 2, 5, 6, 7, 8, 255].map(|channels| Layout::within(channels).channels());
+        assert_eq!(within, [2, 2, 2, 2, 6, 6, 8, 8]);
+        for layout in Layout::ALL {
+            assert_eq!(Layout::within(layout.channels() as u8), layout);
+        }
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub mod webtransport;
 
 pub use acks::{AckError, Acks, FrameAck, FrameState};
 pub use audio::{
-    AudioError, AudioPacket, AudioSink, AudioSource, Sound, VoicePacket, VoiceSink, VoiceState,
+    AudioError, AudioPacket, AudioSink, AudioSource, Layout, Sound, VoicePacket, VoiceSink,
+    VoiceState,
 };
 pub use clock::{Clock, MediaTime};
 pub use color::{ColorDescription, MatrixCoefficients, PictureKind, Primaries, Transfer};

@@ -6,15 +6,19 @@
 //! it choose that coder (for the lower frequencies: the upper ones stay with the other). On a clean path
 //! music has all the bits. Where nobody makes anything of error correction, the other coder alone delays what it codes by
 //! 2.5 ms instead of 6.5.
+//!
+//! More than two channels are coded in several streams, of which a packet has one piece each (see [`Streams`]).
 
+mod streams;
 mod sys;
 
 use std::time::Duration;
 
-use media::Bitrate;
 use media::audio::{CHANNELS, SAMPLE_RATE, time_of};
+use media::{Bitrate, Layout};
 use thiserror::Error;
 
+use self::streams::Streams;
 use self::sys::{Application, RawDecoder, RawEncoder, Setting};
 
 /// Longest packet, in bytes: at 10 ms a rate of 1 Mbit/s, twice what Opus has use for (RFC 6716 §2.1.1).
@@ -55,23 +59,39 @@ pub enum Aim {
 /// Codes blocks of sound.
 pub struct OpusEncoder {
     raw: RawEncoder,
+    streams: Option<&'static Streams>,
+    /// A block in the order of the streams.
+    ordered: Vec<f32>,
     aim: Aim,
     delay: Duration,
     expected: u32,
 }
 
 impl OpusEncoder {
-    /// An encoder of this bit rate, for a path without loss.
+    /// An encoder of stereo of this bit rate, for a path without loss.
     ///
     /// # Errors
     /// When there is no libopus, or it refuses the rate (500 bit/s to 512 kbit/s).
     pub fn open(bitrate: Bitrate, aim: Aim) -> Result<Self, OpusError> {
+        Self::of(Layout::Stereo, bitrate, aim)
+    }
+
+    /// An encoder of these channels. The rate is that of all of them together.
+    ///
+    /// # Errors
+    /// When there is no libopus, or it refuses the rate (500 bit/s to 256 kbit/s a channel).
+    pub fn of(layout: Layout, bitrate: Bitrate, aim: Aim) -> Result<Self, OpusError> {
+        let streams = Streams::of(layout);
         let open = || {
             let application = match aim {
                 Aim::Corrected => Application::Audio,
                 Aim::Prompt => Application::LowDelay,
             };
-            let mut raw = RawEncoder::open(sys::system()?, application)?;
+            let library = sys::system()?;
+            let mut raw = match streams {
+                None => RawEncoder::open(library, application)?,
+                Some(streams) => RawEncoder::open_many(library, application, streams)?,
+            };
             let bitrate = i32::try_from(bitrate.bps()).map_err(|error| error.to_string())?;
             raw.set(Setting::Bitrate, bitrate)?;
             raw.set(Setting::Complexity, COMPLEXITY)?;
@@ -81,7 +101,7 @@ impl OpusEncoder {
             Ok((raw, delay))
         };
         let (raw, delay) = open().map_err(OpusError)?;
-        Ok(Self { raw, aim, delay, expected: 0 })
+        Ok(Self { raw, streams, ordered: Vec::new(), aim, delay, expected: 0 })
     }
 
     /// What it was chosen for.
@@ -115,6 +135,14 @@ impl OpusEncoder {
     /// # Errors
     /// For a block of another length.
     pub fn encode(&mut self, block: &[f32], out: &mut [u8; LONGEST]) -> Result<usize, OpusError> {
+        let block = match self.streams {
+            None => block,
+            Some(streams) => {
+                self.ordered.resize(block.len(), 0.0);
+                streams.order(block, &mut self.ordered);
+                &self.ordered
+            }
+        };
         self.raw.encode(block, out).map_err(OpusError)
     }
 }
@@ -131,6 +159,8 @@ pub fn silence_after(packet: &[u8]) -> Option<u8> {
 /// Decodes what an [`OpusEncoder`] made.
 pub struct OpusDecoder {
     raw: RawDecoder,
+    streams: Option<&'static Streams>,
+    ordered: Vec<f32>,
 }
 
 /// What a decoder is to yield.
@@ -145,13 +175,26 @@ pub enum Wanted<'a> {
 }
 
 impl OpusDecoder {
-    /// A decoder.
+    /// A decoder of stereo.
     ///
     /// # Errors
     /// When there is no libopus.
     pub fn open() -> Result<Self, OpusError> {
-        let raw = sys::system().and_then(RawDecoder::open).map_err(OpusError)?;
-        Ok(Self { raw })
+        Self::of(Layout::Stereo)
+    }
+
+    /// A decoder of these channels.
+    ///
+    /// # Errors
+    /// When there is no libopus.
+    pub fn of(layout: Layout) -> Result<Self, OpusError> {
+        let streams = Streams::of(layout);
+        let open = |library| match streams {
+            None => RawDecoder::open(library),
+            Some(streams) => RawDecoder::open_many(library, streams),
+        };
+        let raw = sys::system().and_then(open).map_err(OpusError)?;
+        Ok(Self { raw, streams, ordered: Vec::new() })
     }
 
     /// Decodes as many samples as fit into `out`, interleaved, of which a packet may hold fewer; yields how
@@ -165,7 +208,14 @@ impl OpusDecoder {
             Wanted::Before(packet) => (Some(packet), true),
             Wanted::Nothing => (None, false),
         };
-        self.raw.decode(packet, before, out).map_err(OpusError)
+        let Some(streams) = self.streams else {
+            return self.raw.decode(packet, before, out).map_err(OpusError);
+        };
+        self.ordered.resize(out.len(), 0.0);
+        let samples = self.raw.decode(packet, before, &mut self.ordered).map_err(OpusError)?;
+        let length = samples * streams.mapping.len();
+        streams.disorder(&self.ordered[..length], &mut out[..length]);
+        Ok(samples)
     }
 }
 

@@ -167,6 +167,47 @@ fn what_is_decoded_is_late_by_what_the_encoder_says() {
 }
 
 #[test]
+fn each_of_six_or_eight_channels_is_heard_where_it_was_played_and_nowhere_else() {
+    for layout in [Layout::Surround51, Layout::Surround71] {
+        let channels = layout.channels();
+        // Low frequencies are coded as such: nothing above some 120 Hz is theirs.
+        let hertz = |channel: usize| match channel {
+            3 => 50.0,
+            other => 300.0 * (other + 1) as f32,
+        };
+        let bitrate = Bitrate::from_kbps(64 * (channels as u64 - 1));
+        let mut encoder = OpusEncoder::of(layout, bitrate, Aim::Prompt).unwrap();
+        let mut decoder = OpusDecoder::of(layout).unwrap();
+        let (mut heard, mut bytes) = (Vec::new(), 0);
+        for n in 0..200 {
+            let sample = |at: usize| {
+                let seconds = (n * 240 + at / channels) as f32 / SAMPLE_RATE as f32;
+                0.2 * (seconds * hertz(at % channels) * std::f32::consts::TAU).sin()
+            };
+            let block: Vec<f32> = (0..240 * channels).map(sample).collect();
+            let packet = encode(&mut encoder, &block);
+            bytes += packet.len();
+            let mut out = vec![9.0; 240 * channels];
+            assert_eq!(decoder.decode(Wanted::Packet(&packet), &mut out), Ok(240));
+            heard.extend(out);
+        }
+        assert_eq!(encoder.delay(), time_of(120), "as for two channels");
+        let kbps = (bytes * 8 / 1_000) as u64;
+        let aimed = bitrate.kbps();
+        assert!((aimed / 2..aimed * 5 / 4).contains(&kbps), "{kbps} kbit/s of {aimed}");
+        for channel in 0..channels {
+            let own: Vec<f32> = heard.iter().skip(channel).step_by(channels).copied().collect();
+            let both: Vec<f32> = own[9_600..].iter().flat_map(|sample| [*sample; 2]).collect();
+            for other in 0..channels {
+                let share = share_of(&both, 0, hertz(other));
+                let wanted = if other == channel { 0.9..1.1 } else { 0.0..0.01 };
+                assert!(wanted.contains(&share), "{layout:?}: {other} in {channel}: {share}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_no_packet_is_refused() {
     let (_, mut decoder) = opened();
     let mut out = vec![0.0; BLOCK];
