@@ -16,8 +16,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use encoder::opus::{Aim, LONGEST, OpusDecoder, OpusEncoder, Wanted};
 use media::audio::{CHANNELS, SAMPLE_RATE};
-use media::{AudioSource as _, MediaTime, VoiceSink as _};
+use media::{AudioSource as _, Bitrate, Layout, MediaTime, VoiceSink as _};
 use nearlight_host::sound::{PulseSource, SoundServer};
 use testkit::FakeClock;
 
@@ -139,7 +140,12 @@ fn s16(samples: &[f64]) -> Vec<u8> {
 }
 
 fn channel(interleaved: &[f32], channel: usize) -> Vec<f64> {
-    interleaved.iter().skip(channel).step_by(CHANNELS).map(|sample| f64::from(*sample)).collect()
+    channel_of(Layout::Stereo, interleaved, channel)
+}
+
+fn channel_of(layout: Layout, interleaved: &[f32], channel: usize) -> Vec<f64> {
+    let own = interleaved.iter().skip(channel).step_by(layout.channels());
+    own.map(|sample| f64::from(*sample)).collect()
 }
 
 /// How loud a tone of this frequency is in samples of 48 kHz.
@@ -231,6 +237,133 @@ fn surround_and_a_small_buffer_are_played() {
         assert!((level - wanted).abs() < 0.005, "{level}, not {wanted}");
     }
     assert_eq!(session.server.stats().underruns, 0);
+}
+
+/// What comes of blocks by Opus.
+struct Coded {
+    layout: Layout,
+    encoder: OpusEncoder,
+    decoder: OpusDecoder,
+    heard: Vec<f32>,
+}
+
+impl Coded {
+    fn new(layout: Layout) -> Self {
+        let bitrate = Bitrate::from_kbps(64 * (layout.channels() as u64 - 1).max(2));
+        let encoder = OpusEncoder::of(layout, bitrate, Aim::Prompt).unwrap();
+        let decoder = OpusDecoder::of(layout).unwrap();
+        Self { layout, encoder, decoder, heard: Vec::new() }
+    }
+
+    fn take(&mut self, block: &[f32]) {
+        let mut packet = [0; LONGEST];
+        let bytes = self.encoder.encode(block, &mut packet).unwrap();
+        let mut out = vec![0.0; block.len()];
+        self.decoder.decode(Wanted::Packet(&packet[..bytes]), &mut out).unwrap();
+        self.heard.extend(out);
+    }
+
+    /// How loud each of the tones is in each channel, in the middle of what was heard.
+    fn levels(&self, tones: &[f64]) -> Vec<Vec<f64>> {
+        let of = |at| {
+            let samples = channel_of(self.layout, &self.heard, at);
+            let middle = samples.len() / 2;
+            let second = &samples[middle - 24_000..middle + 24_000];
+            tones.iter().map(|hertz| level(second, *hertz)).collect()
+        };
+        (0..self.layout.channels()).map(of).collect()
+    }
+}
+
+/// A player of more than two channels is heard channel for channel by whoever has as many, and mixed down at the same time for
+/// whoever has two; both by Opus and back.
+fn plays_a_tone_in_each_channel(layout: Layout, map: &str, rate: u32) {
+    let Some(mut session) = session() else { return };
+    session.source.set_layout(layout);
+    let channels = layout.channels();
+    // Low frequencies are coded as such. The others have a whole number of periods in what is looked at.
+    let tones: Vec<f64> =
+        (0..channels).map(|at| if at == 3 { 60.0 } else { 400.0 + 300.0 * at as f64 }).collect();
+    let each: Vec<_> = tones.iter().map(|hertz| tone(rate, *hertz, 0.4, 2.5)).collect();
+    let samples: Vec<f64> =
+        (0..each[0].len()).flat_map(|at| each.iter().map(move |tone| tone[at])).collect();
+    let file = session.file("tones", &s16(&samples));
+    let args = [
+        "--format=s16le",
+        &format!("--rate={rate}"),
+        &format!("--channels={channels}"),
+        &format!("--channel-map={map}"),
+    ];
+    let mut player = session.play(&file, &args);
+    let (mut all, mut two) = (Coded::new(layout), Coded::new(Layout::Stereo));
+    while player.runs() {
+        if session.server.stats().playing == 0 {
+            std::thread::sleep(LOOK);
+        }
+        let Some(mixed) = session.block() else { continue };
+        let Some((heard, block)) = session.source.surround() else { continue };
+        assert_eq!(heard, layout);
+        all.take(block);
+        two.take(&mixed);
+    }
+    assert!(player.0.wait().unwrap().success());
+    for (channel, levels) in all.levels(&tones).iter().enumerate() {
+        for (tone, level) in levels.iter().enumerate() {
+            let wanted = if tone == channel { 0.36..0.44 } else { 0.0..0.01 };
+            assert!(wanted.contains(level), "tone {tone} in channel {channel}: {level}");
+        }
+    }
+    // Left, centre, rear and side of the left are on the left, and the low frequencies are nowhere.
+    let two = two.levels(&tones);
+    let (left, right) = (&two[0], &two[1]);
+    for (tone, (left, right)) in left.iter().zip(right).enumerate() {
+        let (on_left, on_right) = match tone {
+            2 => (true, true),
+            3 => (false, false),
+            other => (other % 2 == 0, other % 2 == 1),
+        };
+        for (level, wanted) in [(left, on_left), (right, on_right)] {
+            assert_eq!(*level > 0.05, wanted, "tone {tone}: {left} and {right}");
+            assert!(wanted || *level < 0.01, "tone {tone}: {left} and {right}");
+        }
+    }
+    assert_eq!(session.server.stats().underruns, 0);
+}
+
+#[test]
+fn each_channel_of_5_1_is_heard_in_its_place_and_in_two_at_the_same_time() {
+    let map = "front-left,front-right,front-center,lfe,rear-left,rear-right";
+    plays_a_tone_in_each_channel(Layout::Surround51, map, 48_000);
+}
+
+#[test]
+fn each_channel_of_7_1_at_another_rate_is_heard_in_its_place_and_in_two_at_the_same_time() {
+    let map = "front-left,front-right,front-center,lfe,rear-left,rear-right,side-left,side-right";
+    plays_a_tone_in_each_channel(Layout::Surround71, map, 44_100);
+}
+
+#[test]
+fn games_are_offered_as_many_channels_as_whoever_listens_has() {
+    let Some(mut session) = session() else { return };
+    let sink = |session: &Session| session.text("pactl", &["list", "sinks"]);
+    assert!(sink(&session).contains("float32le 2ch 48000Hz"));
+    session.text("pactl", &["set-sink-volume", "@DEFAULT_SINK@", "50%"]);
+    session.server.set_layout(Layout::Surround51);
+    let six = sink(&session);
+    assert!(six.contains("float32le 6ch 48000Hz"), "{six}");
+    let map = "front-left,front-right,front-center,lfe,rear-left,rear-right";
+    assert!(six.contains(map), "{six}");
+    assert_eq!(six.matches("50%").count(), 6, "as loud as it was: {six}");
+    assert!(session.text("pactl", &["info"]).contains("float32le 6ch 48000Hz"));
+    // Of two channels nothing is made of six.
+    let file = session.file("tone", &s16(&tone(48_000, 1_000.0, 0.5, 1.0)));
+    let mut player = session.play(&file, &["--format=s16le", "--rate=48000", "--channels=1"]);
+    while player.runs() {
+        session.block();
+        assert_eq!(session.source.surround(), None);
+    }
+    session.server.set_layout(Layout::Stereo);
+    assert!(sink(&session).contains("float32le 2ch 48000Hz"));
 }
 
 #[test]

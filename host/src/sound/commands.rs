@@ -230,7 +230,7 @@ impl Hub {
                 // The crate writes the map of channels, which these versions do not read.
                 return Err(PulseError::NotSupported);
             }
-            C::GetServerInfo => self.reply(client, number, &info::server()),
+            C::GetServerInfo => self.reply(client, number, &info::server(self.sink.layout())),
             C::Stat => {
                 let queued = self.playbacks.iter().map(Playback::queued).sum::<usize>() as u32;
                 let streams = self.playbacks.len() as u32;

@@ -11,21 +11,22 @@
 
 use std::time::Duration;
 
-use media::MediaTime;
 use media::audio::{CHANNELS, samples_in};
+use media::{Layout, MediaTime};
 use pulseaudio::protocol::{
-    self, ChannelVolume, Command, CommandReply, Props, PulseError, SubscriptionEvent,
+    self, Command, CommandReply, Props, PulseError, SubscriptionEvent,
     SubscriptionEventFacility as Facility, SubscriptionEventType as Change, SubscriptionMask,
 };
 
 use super::SoundStats;
 use super::frame::{Frame, Frames, Malformed, Seek, check_tags, command_header};
-use super::gain::Gain;
+use super::info;
 use super::microphone::MicrophoneQueue;
 use super::playback::{Event, Playback};
 use super::queue::BLOCK;
 use super::record::{Record, Source};
 use super::resample::STEP;
+use super::sink::Sink;
 
 /// Connections of a session.
 pub(super) const MOST_CLIENTS: usize = 32;
@@ -41,6 +42,9 @@ const LAST_COMMAND: u32 = 104;
 const UNASKED: Duration = Duration::from_millis(50);
 /// Of a longer gap nothing is made up for: a session was suspended, or the machine stood still.
 const LONGEST_GAP: Duration = Duration::from_millis(200);
+
+/// What was played in more than two channels is heard in as many for so long after: games make streams as they need them.
+const STAYS_WIDE: Duration = Duration::from_secs(5);
 
 /// One connection.
 pub(super) struct Client {
@@ -59,16 +63,15 @@ pub(super) struct Hub {
     pub(super) clients: Vec<Client>,
     pub(super) playbacks: Vec<Playback>,
     pub(super) records: Vec<Record>,
-    pub(super) sink: Gain,
+    pub(super) sink: Sink,
+    /// For so long more than two channels will be heard.
+    wide_for: Duration,
     pub(super) microphone: MicrophoneQueue,
     /// Up to where samples were taken, when they were, and for how long.
     until: MediaTime,
     taken_at: MediaTime,
     taken: Duration,
     asked_at: MediaTime,
-    step: [f32; STEP * CHANNELS],
-    /// Samples of `step` that are not in a block yet.
-    left: usize,
     next_index: u32,
     events: Vec<Event>,
     fragment: Vec<u8>,
@@ -82,14 +85,13 @@ impl Hub {
             clients: Vec::new(),
             playbacks: Vec::new(),
             records: Vec::new(),
-            sink: Gain::new(ChannelVolume::norm(CHANNELS as u8), false),
+            sink: Sink::new(),
+            wide_for: Duration::ZERO,
             microphone: MicrophoneQueue::default(),
             until: MediaTime::ZERO,
             taken_at: MediaTime::ZERO,
             taken: Duration::ZERO,
             asked_at: MediaTime::ZERO,
-            step: [0.0; STEP * CHANNELS],
-            left: 0,
             next_index: 0,
             events: Vec::new(),
             fragment: Vec::new(),
@@ -332,8 +334,36 @@ impl Hub {
 
     // Time.
 
-    /// Fills a block that begins at `at`; answers whether clients are to be told something.
-    pub(super) fn fill(&mut self, at: MediaTime, block: &mut [f32], now: MediaTime) -> bool {
+    /// Whoever listens has these channels from now on. Streams go on; who asks for the sink's is told.
+    pub(super) fn set_layout(&mut self, layout: Layout) {
+        if layout == self.sink.layout() {
+            return;
+        }
+        self.sink.set_layout(layout);
+        self.playbacks.iter_mut().for_each(|stream| stream.set_layout(layout));
+        self.records.iter_mut().for_each(|stream| stream.set_layout(layout));
+        self.notify(Facility::Sink, Change::Changed, info::SINK);
+        self.notify(Facility::Source, Change::Changed, Source::Monitor.index());
+        // Its usual format is the sink's.
+        self.notify(Facility::Server, Change::Changed, u32::MAX);
+    }
+
+    /// The channels in which something is played, or was just now.
+    fn heard(&mut self, length: Duration) -> Layout {
+        let is_wide = self.playbacks.iter().any(Playback::is_wide);
+        self.wide_for = if is_wide { STAYS_WIDE } else { self.wide_for.saturating_sub(length) };
+        if self.wide_for.is_zero() { Layout::Stereo } else { self.sink.layout() }
+    }
+
+    /// Fills a block that begins at `at`, and `all` with the same in all channels that it is heard in, where those are more.
+    /// Answers these, and whether clients are to be told something.
+    pub(super) fn fill(
+        &mut self,
+        at: MediaTime,
+        block: &mut [f32],
+        all: &mut Vec<f32>,
+        now: MediaTime,
+    ) -> (Layout, bool) {
         let frames = block.len() / CHANNELS;
         let length = Duration::from_nanos(frames as u64 * 1_000_000_000 / 48_000);
         let gap = at.since(self.until);
@@ -341,21 +371,22 @@ impl Hub {
             self.pass(gap);
         }
         let mut rest = &mut *block;
-        while !rest.is_empty() {
-            if self.left == 0 {
+        all.clear();
+        while rest.len() >= CHANNELS {
+            if self.sink.is_over() {
                 self.make_step();
             }
-            let some = self.left.min(rest.len());
-            let from = self.step.len() - self.left;
-            let (filled, after) = rest.split_at_mut(some);
-            filled.copy_from_slice(&self.step[from..from + some]);
-            self.left -= some;
-            rest = after;
+            let filled = self.sink.take(rest, all);
+            rest = &mut rest[filled..];
+        }
+        let heard = self.heard(length);
+        if heard == Layout::Stereo {
+            all.clear();
         }
         (self.until, self.asked_at) = (at + length, now);
         (self.taken_at, self.taken) = (now, length);
         self.tell_events();
-        self.has_output()
+        (heard, self.has_output())
     }
 
     /// When time is to pass by itself; none while nothing depends on it.
@@ -384,7 +415,7 @@ impl Hub {
     fn pass(&mut self, time: Duration) {
         for _ in 0..samples_in(time) / STEP {
             self.make_step();
-            self.left = 0;
+            self.sink.skip();
         }
     }
 
@@ -393,21 +424,18 @@ impl Hub {
     }
 
     fn make_step(&mut self) {
-        self.step.fill(0.0);
+        let channels = self.sink.layout().channels();
+        let (front, all) = self.sink.begin();
         for stream in &mut self.playbacks {
-            stream.render(&mut self.step);
+            stream.render(front, (&mut *all, channels));
         }
-        self.sink.apply(&mut self.step);
-        for sample in &mut self.step {
-            *sample = sample.clamp(-1.0, 1.0);
-        }
-        self.left = self.step.len();
+        let heard = self.sink.finish();
         let mut spoken = [0.0; STEP];
         self.microphone.take(&mut spoken);
         for stream in &mut self.records {
             match stream.source {
                 Source::Microphone => stream.feed(&spoken),
-                Source::Monitor => stream.feed(&self.step),
+                Source::Monitor => stream.feed(heard),
             }
         }
     }

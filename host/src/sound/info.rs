@@ -2,8 +2,8 @@
 
 use std::ffi::{CStr, CString};
 
-use media::MediaTime;
-use media::audio::{CHANNELS, SAMPLE_RATE};
+use media::audio::SAMPLE_RATE;
+use media::{Layout, MediaTime};
 use pulseaudio::protocol::stream::BufferAttr;
 use pulseaudio::protocol::{
     ChannelMap, ChannelPosition, ChannelVolume, ClientInfo, DEFAULT_SINK, DEFAULT_SOURCE,
@@ -135,24 +135,26 @@ fn text(props: &Props, prop: Prop) -> CString {
     value.unwrap_or_default().into()
 }
 
-pub(super) fn server() -> ServerInfo {
+pub(super) fn server(layout: Layout) -> ServerInfo {
+    let channels = layout.channels() as u8;
     ServerInfo {
         server_name: Some(c"nearlight".into()),
         // Clients that read it look for PulseAudio's, whose protocol this is.
         server_version: Some(c"16.1".into()),
         user_name: Some(c"player".into()),
         host_name: Some(c"nearlight".into()),
-        sample_spec: spec(CHANNELS as u8),
+        sample_spec: spec(channels),
         cookie: 0,
         default_sink_name: Some(SINK_NAME.into()),
         default_source_name: Some(source_name(Source::Microphone).into()),
-        channel_map: default_map(CHANNELS as u8),
+        channel_map: default_map(channels),
     }
 }
 
 pub(super) fn sink(hub: &Hub, now: MediaTime) -> SinkInfo {
     let plays = hub.playbacks.iter().any(|stream| !stream.corked);
-    let (spec, map) = (spec(CHANNELS as u8), default_map(CHANNELS as u8));
+    let channels = hub.sink.layout().channels() as u8;
+    let (spec, map) = (spec(channels), default_map(channels));
     SinkInfo {
         index: SINK,
         name: SINK_NAME.into(),
@@ -178,7 +180,8 @@ pub(super) fn sink(hub: &Hub, now: MediaTime) -> SinkInfo {
 pub(super) fn source(hub: &Hub, source: Source) -> SourceInfo {
     let mut recorded = hub.records.iter().filter(|stream| stream.source == source);
     let is_monitor = source == Source::Monitor;
-    let (spec, map) = (spec(source.channels()), default_map(source.channels()));
+    let channels = source.channels(hub.sink.layout());
+    let (spec, map) = (spec(channels), default_map(channels));
     SourceInfo {
         index: source.index(),
         name: source_name(source).into(),
@@ -192,7 +195,7 @@ pub(super) fn source(hub: &Hub, source: Source) -> SourceInfo {
         },
         sample_spec: spec,
         channel_map: map,
-        cvolume: ChannelVolume::norm(source.channels()),
+        cvolume: ChannelVolume::norm(channels),
         base_volume: Volume::NORM,
         volume_steps: Some(Volume::NORM.as_u32() + 1),
         monitor_of_sink_index: is_monitor.then_some(SINK),

@@ -1,7 +1,7 @@
 //! The sound server of a session: speaks PulseAudio's protocol with what a game uses to make sound (libpulse,
 //! SDL, OpenAL, ALSA's plugin, Wine) and mixes what is played.
 //!
-//! It has one sink, its monitor, and one source, the player's microphone. Samples come over the socket: shared
+//! It has one sink with as many channels as whoever listens has, its monitor, and one source, the player's microphone. Samples come over the socket: shared
 //! memory is declined. What a client may do is bounded, and what is not done is answered with the protocol's
 //! error; only who sends what cannot be told from garbage, or reads nothing, is disconnected.
 //!
@@ -20,11 +20,13 @@ mod gain;
 mod hub;
 mod info;
 mod microphone;
+mod mix;
 mod playback;
 mod queue;
 mod record;
 mod resample;
 mod server;
+mod sink;
 mod streams;
 #[cfg(test)]
 mod tests;

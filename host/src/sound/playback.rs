@@ -10,16 +10,16 @@
 
 use std::time::Duration;
 
-use media::audio::{CHANNELS, SAMPLE_RATE};
+use media::Layout;
+use media::audio::CHANNELS;
 use pulseaudio::protocol::stream::BufferAttr;
 use pulseaudio::protocol::{ChannelMap, Props, SampleSpec};
 
-use super::channels::Matrix;
 use super::format::{decode, frame_bytes};
 use super::frame::Seek;
 use super::gain::Gain;
+use super::mix::{Mix, Places, add};
 use super::queue::{Buffering, Queue, time_of};
-use super::resample::{Fixed, Resampler, STEP};
 
 /// Answers to drains that may wait.
 const MOST_DRAINS: usize = 16;
@@ -74,11 +74,12 @@ pub(super) struct Playback {
     requested: usize,
     drains: Vec<u32>,
     events: Vec<Event>,
-    matrix: Matrix,
-    resampler: Option<Resampler>,
+    remaps: bool,
+    front: Mix,
+    /// In all channels of the sink, where the stream has any that two do not hold.
+    all: Option<Mix>,
     bytes: Vec<u8>,
     samples: Vec<f32>,
-    mixed: Vec<f32>,
 }
 
 /// What a stream is made with.
@@ -93,16 +94,19 @@ pub(super) struct Made {
 }
 
 impl Playback {
-    /// A new one, whose client is to write as much as its target is.
-    pub(super) fn new(made: Made, asked: &BufferAttr, matrix: Matrix) -> Self {
+    /// A new one for a sink of this layout, whose client is to write as much as its target is. Its channels go by their
+    /// places where it `remaps`.
+    pub(super) fn new(made: Made, asked: &BufferAttr, remaps: bool, layout: Layout) -> Self {
         let buffering = Buffering::new(asked, &made.spec);
+        let places = Places { map: made.map, remaps };
         Self {
             flow: Flow::Filling,
             queue: Queue::new(&made.spec),
             requested: buffering.target,
-            resampler: resampler(&made.spec),
             buffering,
-            matrix,
+            remaps,
+            front: Mix::new(&made.spec, &places, Layout::Stereo),
+            all: of_all(&made.spec, &places, layout),
             index: made.index,
             client: made.client,
             spec: made.spec,
@@ -118,7 +122,6 @@ impl Playback {
             events: Vec::new(),
             bytes: Vec::new(),
             samples: Vec::new(),
-            mixed: Vec::new(),
         }
     }
 
@@ -139,7 +142,7 @@ impl Playback {
 
     /// What was read and is not heard yet.
     pub(super) fn delay(&self) -> Duration {
-        let samples = self.resampler.as_ref().map_or(0.0, Resampler::delay);
+        let samples = self.front.delay();
         Duration::from_secs_f64(samples.max(0.0) / f64::from(self.spec.sample_rate.max(1)))
     }
 
@@ -240,15 +243,28 @@ impl Playback {
     /// Another rate, without a break where it is near to the one before.
     pub(super) fn set_rate(&mut self, rate: u32) {
         self.spec.sample_rate = rate;
-        let goes_on = self.resampler.as_mut().is_some_and(|old| old.set_rates(rate, SAMPLE_RATE));
-        if !goes_on {
-            self.resampler = resampler(&self.spec);
+        self.front.set_rate(rate);
+        self.all.iter_mut().for_each(|all| all.set_rate(rate));
+    }
+
+    /// The sink has another layout. What is in front alone goes on without a break.
+    pub(super) fn set_layout(&mut self, layout: Layout) {
+        let places = Places { map: self.map, remaps: self.remaps };
+        self.all = of_all(&self.spec, &places, layout);
+        if self.all.is_some() {
+            // Both take the same samples, from the same place on.
+            self.front = Mix::new(&self.spec, &places, Layout::Stereo);
         }
     }
 
-    /// Adds what is heard in a step.
-    pub(super) fn render(&mut self, out: &mut [f32; STEP * CHANNELS]) {
-        let wanted = self.resampler.as_ref().map_or(STEP, Resampler::wanted);
+    /// More than two channels of the sink play it.
+    pub(super) fn is_wide(&self) -> bool {
+        self.all.is_some()
+    }
+
+    /// Adds what is heard in a step: in two channels, and in all of the sink's, of which there may be none.
+    pub(super) fn render(&mut self, front: &mut [f32], (all, of): (&mut [f32], usize)) {
+        let wanted = self.front.wanted();
         let Flow::Playing { short } = self.flow else {
             if !self.corked && self.flow == Flow::Starved {
                 self.missed += (wanted * frame_bytes(&self.spec)) as u64;
@@ -264,13 +280,12 @@ impl Playback {
         self.samples.resize(frames * channels, 0.0);
         decode(self.spec.format, &self.bytes, &mut self.samples);
         self.gain.apply(&mut self.samples);
-        self.mixed.resize(frames * CHANNELS, 0.0);
-        self.matrix.apply(&self.samples, &mut self.mixed);
-        let heard = match &mut self.resampler {
-            Some(resampler) => resampler.step(&self.mixed),
-            None => &self.mixed,
-        };
-        out.iter_mut().zip(heard).for_each(|(out, heard)| *out += heard);
+        let heard = self.front.step(&self.samples, frames);
+        add(heard, CHANNELS, front, CHANNELS);
+        match &mut self.all {
+            Some(mix) => add(mix.step(&self.samples, frames), of, all, of),
+            None => add(heard, CHANNELS, all, of),
+        }
         self.played += self.bytes.len() as u64;
         let is_short = frames < wanted;
         if is_short && !short && self.drains.is_empty() {
@@ -299,6 +314,7 @@ impl Playback {
     }
 }
 
-fn resampler(spec: &SampleSpec) -> Option<Resampler> {
-    Resampler::new(spec.sample_rate, SAMPLE_RATE, CHANNELS, Fixed::Output)
+fn of_all(spec: &SampleSpec, places: &Places, layout: Layout) -> Option<Mix> {
+    let more = layout != Layout::Stereo && !places.are_in_front();
+    more.then(|| Mix::new(spec, places, layout))
 }

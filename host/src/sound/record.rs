@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use media::audio::{CHANNELS, SAMPLE_RATE};
+use media::Layout;
+use media::audio::SAMPLE_RATE;
 use pulseaudio::protocol::stream::BufferAttr;
 use pulseaudio::protocol::{ChannelMap, Props, SampleSpec};
 
@@ -34,10 +35,11 @@ impl Source {
         self as u32
     }
 
-    pub(super) fn channels(self) -> u8 {
+    /// Where the sink has this layout.
+    pub(super) fn channels(self, layout: Layout) -> u8 {
         match self {
             Self::Microphone => 1,
-            Self::Monitor => CHANNELS as u8,
+            Self::Monitor => layout.channels() as u8,
         }
     }
 }
@@ -58,6 +60,7 @@ pub(super) struct Record {
     pub(super) sent: i64,
     /// Channels go by their places.
     remaps: bool,
+    layout: Layout,
     matrix: Matrix,
     resampler: Option<Resampler>,
     pending: Vec<u8>,
@@ -65,7 +68,13 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(made: Made, source: Source, asked: &BufferAttr, remaps: bool) -> Self {
+    /// Beside a sink of this layout.
+    pub(super) fn new(
+        made: Made,
+        (source, layout): (Source, Layout),
+        asked: &BufferAttr,
+        remaps: bool,
+    ) -> Self {
         let channels = usize::from(made.spec.channels);
         Self {
             fragment: fragment(asked, &made.spec),
@@ -80,7 +89,8 @@ impl Record {
             corked: made.corked,
             sent: 0,
             remaps,
-            matrix: Matrix::between(&default_map(source.channels()), &made.map, remaps),
+            layout,
+            matrix: Matrix::between(&default_map(source.channels(layout)), &made.map, remaps),
             pending: Vec::new(),
             samples: Vec::new(),
         }
@@ -89,7 +99,14 @@ impl Record {
     /// Records this from now on.
     pub(super) fn move_to(&mut self, source: Source) {
         self.source = source;
-        self.matrix = Matrix::between(&default_map(source.channels()), &self.map, self.remaps);
+        let from = default_map(source.channels(self.layout));
+        self.matrix = Matrix::between(&from, &self.map, self.remaps);
+    }
+
+    /// The sink has another layout.
+    pub(super) fn set_layout(&mut self, layout: Layout) {
+        self.layout = layout;
+        self.move_to(self.source);
     }
 
     /// How long what is not sent yet took.

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, io};
 
-use media::{AudioError, AudioSource, Clock, MediaTime, Sound, VoiceSink, VoiceState};
+use media::{AudioError, AudioSource, Clock, Layout, MediaTime, Sound, VoiceSink, VoiceState};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::SoundStats;
@@ -40,6 +40,12 @@ impl Shared {
     fn hub(&self) -> MutexGuard<'_, Hub> {
         // A panic ends the thread; what it left is only read after that.
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_layout(&self, layout: Layout) {
+        self.hub().set_layout(layout);
+        // Clients may have asked to be told.
+        self.wake();
     }
 
     fn wake(&self) {
@@ -79,7 +85,12 @@ impl SoundServer {
 
     /// What is heard. There should be one: each takes away what it is asked for.
     pub fn source(&self) -> PulseSource {
-        PulseSource { shared: self.shared.clone() }
+        PulseSource { shared: self.shared.clone(), heard: Layout::Stereo, all: Vec::new() }
+    }
+
+    /// Whoever listens has these channels: games are offered as many. What they play in more is mixed down.
+    pub fn set_layout(&self, layout: Layout) {
+        self.shared.set_layout(layout);
     }
 
     /// Where the player's voice goes.
@@ -112,6 +123,9 @@ impl Drop for SoundServer {
 /// What all clients of a server play.
 pub struct PulseSource {
     shared: Arc<Shared>,
+    /// The channels that the last block is heard in, and it in all of them where they are more than two.
+    heard: Layout,
+    all: Vec<f32>,
 }
 
 impl AudioSource for PulseSource {
@@ -120,10 +134,20 @@ impl AudioSource for PulseSource {
             return Err(AudioError("the sound server of the session has ended".into()));
         }
         let now = self.shared.clock.now();
-        if self.shared.hub().fill(at, block, now) {
+        let (heard, has_news) = self.shared.hub().fill(at, block, &mut self.all, now);
+        self.heard = heard;
+        if has_news {
             self.shared.wake();
         }
         Ok(Sound::of(block))
+    }
+
+    fn set_layout(&mut self, layout: Layout) {
+        self.shared.set_layout(layout);
+    }
+
+    fn surround(&self) -> Option<(Layout, &[f32])> {
+        (self.heard != Layout::Stereo).then_some((self.heard, &self.all[..]))
     }
 }
 

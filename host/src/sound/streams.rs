@@ -11,7 +11,7 @@ use pulseaudio::protocol::{
     SubscriptionEventFacility as Facility, SubscriptionEventType as Change, stream::StreamFlags,
 };
 
-use super::channels::{Matrix, default_map};
+use super::channels::default_map;
 use super::commands::{Done, micros};
 use super::format::is_supported;
 use super::gain::Gain;
@@ -38,13 +38,13 @@ impl Hub {
             flags: &asked.flags,
             volume: asked.cvolume,
         };
-        let (spec, map, gain) = wanted.resolve(&info::spec(CHANNELS as u8))?;
+        let layout = self.sink.layout();
+        let (spec, map, gain) = wanted.resolve(&info::spec(layout.channels() as u8))?;
         let index = self.new_stream()?;
-        let (to, remaps) = (default_map(CHANNELS as u8), !asked.flags.no_remap_channels);
-        let matrix = Matrix::between(&map, &to, remaps);
+        let remaps = !asked.flags.no_remap_channels;
         let corked = asked.flags.start_corked;
         let made = Made { index, client, spec, map, props: asked.props, gain, corked };
-        let stream = Playback::new(made, &asked.buffer_attr, matrix);
+        let stream = Playback::new(made, &asked.buffer_attr, remaps, layout);
         let reply = CreatePlaybackStreamReply {
             channel: index,
             stream_index: index,
@@ -80,12 +80,13 @@ impl Hub {
             flags: &asked.flags,
             volume: asked.cvolume,
         };
-        let (spec, map, gain) = wanted.resolve(&info::spec(source.channels()))?;
+        let layout = self.sink.layout();
+        let (spec, map, gain) = wanted.resolve(&info::spec(source.channels(layout)))?;
         let index = self.new_stream()?;
         let remaps = !asked.flags.no_remap_channels;
         let corked = asked.flags.start_corked;
         let made = Made { index, client, spec, map, props: asked.props, gain, corked };
-        let stream = Record::new(made, source, &asked.buffer_attr, remaps);
+        let stream = Record::new(made, (source, layout), &asked.buffer_attr, remaps);
         let reply = CreateRecordStreamReply {
             channel: index,
             stream_index: index,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use media::MediaTime;
 use media::audio::CHANNELS;
+use media::{Layout, MediaTime};
 use proptest::prelude::*;
 use pulseaudio::protocol::stream::{BufferAttr, StreamFlags};
 use pulseaudio::protocol::{
@@ -104,7 +104,7 @@ impl Session {
     fn block(&mut self) -> Vec<f32> {
         let (at, mut block) = (self.now, vec![9.0; BLOCK]);
         self.now = self.now + Duration::from_millis(10);
-        self.hub.fill(at, &mut block, self.now);
+        self.hub.fill(at, &mut block, &mut Vec::new(), self.now);
         block
     }
 
@@ -286,11 +286,81 @@ fn blocks_of_any_length_join() {
     let (mut heard, mut at) = (Vec::new(), session.now);
     for frames in [1, 479, 7, 241, 480, 1_000, 120] {
         let mut block = vec![9.0; frames * CHANNELS];
-        session.hub.fill(at, &mut block, at);
+        session.hub.fill(at, &mut block, &mut Vec::new(), at);
         at = at + Duration::from_nanos(frames as u64 * 1_000_000_000 / 48_000);
         heard.extend(block);
     }
     assert_eq!(heard, samples[..heard.len()]);
+}
+
+/// A stream of six channels of 48 kHz, each as loud as its number.
+fn six(session: &mut Session) -> u32 {
+    let sample_spec =
+        SampleSpec { format: SampleFormat::Float32Le, channels: 6, sample_rate: 48_000 };
+    let params =
+        PlaybackStreamParams { sample_spec, channel_map: default_map(6), ..floats(48_000 * 24, 0) };
+    let channel = session.play(params).channel;
+    let frame: Vec<f32> = (1..=6).map(|n| n as f32 / 16.0).collect();
+    session.write(channel, &frame.repeat(4_800));
+    channel
+}
+
+#[test]
+fn a_stream_goes_on_in_more_and_in_fewer_channels_and_two_have_the_mix_they_always_had() {
+    let mut session = Session::new();
+    session.say(&Command::Subscribe(protocol::SubscriptionMask::SINK));
+    session.told();
+    let channel = six(&mut session);
+    let (mut all, mut front) = (Vec::new(), vec![0.0; BLOCK]);
+    let mut block = |session: &mut Session, all: &mut Vec<f32>| {
+        let at = session.now;
+        session.now = at + Duration::from_millis(10);
+        let (layout, _) = session.hub.fill(at, &mut front, all, session.now);
+        (layout, front.clone())
+    };
+    let (layout, mixed) = block(&mut session, &mut all);
+    assert_eq!((layout, all.len()), (Layout::Stereo, 0));
+    session.hub.set_layout(Layout::Surround71);
+    assert!(session.told().iter().any(|told| matches!(told, Command::SubscribeEvent(_))));
+    session.hub.set_layout(Layout::Surround71);
+    assert_eq!(session.told(), [], "it is told once");
+    let (layout, same) = block(&mut session, &mut all);
+    assert_eq!((layout, all.len()), (Layout::Surround71, 480 * 8));
+    assert_eq!(same, mixed);
+    let frame = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0].map(|n| n / 16.0);
+    assert!(all.chunks(8).all(|heard| heard == frame), "{:?}", &all[..8]);
+    // Beside it something of two channels, which are no quieter for that.
+    let stereo = session.play(floats(48_000 * 8, 0)).channel;
+    session.write(stereo, &[0.25; BLOCK]);
+    let (_, more) = block(&mut session, &mut all);
+    assert_eq!(more[0], mixed[0] + 0.25);
+    assert_eq!(all[..3], [frame[0] + 0.25, frame[1] + 0.25, frame[2]]);
+    // Volumes of the sink are of all channels, and of the mix.
+    let mut volume = ChannelVolume::empty();
+    (0..8).for_each(|at| volume.push(Volume::from_linear(if at == 2 { 0.0 } else { 0.5 })));
+    session.say(&Command::SetSinkVolume(protocol::SetDeviceVolumeParams {
+        device_index: None,
+        device_name: None,
+        volume,
+    }));
+    session.told();
+    block(&mut session, &mut all);
+    let (_, half) = block(&mut session, &mut all);
+    assert!((half[0] - mixed[0] / 2.0).abs() < 1e-4 && (all[0] - frame[0] / 2.0).abs() < 1e-4);
+    assert_eq!(all[2], 0.0);
+    // What plays in more than two channels may be gone for a moment.
+    session.say(&Command::DeletePlaybackStream(channel));
+    let mut blocks = 0;
+    while block(&mut session, &mut all).0 != Layout::Stereo {
+        blocks += 1;
+    }
+    assert_eq!(blocks, 499);
+    six(&mut session);
+    assert_eq!(block(&mut session, &mut all).0, Layout::Surround71);
+    session.hub.set_layout(Layout::Stereo);
+    let (layout, again) = block(&mut session, &mut all);
+    assert_eq!((layout, all.len()), (Layout::Stereo, 0));
+    assert!(again[0] > 0.0);
 }
 
 #[test]
