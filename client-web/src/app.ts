@@ -306,8 +306,9 @@ function seatOf(save: string | undefined): Seat {
   return save === undefined ? { player: who } : { player: who, save };
 }
 
+/** It may be a game, which may have more than two channels of sound. */
 function unknownEntry(id: string): CatalogueEntry {
-  return { id, title: id, summary: '', kind: 'scene', keyboard: 'places', controls: [], saves: false, microphone: false };
+  return { id, title: id, summary: '', kind: 'game', keyboard: 'places', controls: [], saves: false, microphone: false };
 }
 
 function describe(error: unknown): string {

@@ -1,6 +1,7 @@
 // `window.nearlight`: what tests and benches read. It only looks; nothing in it changes the session.
 import type { MicrophoneState } from './audio/microphone.ts';
 import type { SpeakerFigures, SpeakerState } from './audio/speaker.ts';
+import type { Tone } from './audio/tones.ts';
 import type { SentInput } from './input/sender.ts';
 import type { SoundPath } from './session/connection.ts';
 import type { StartTimes, Taken } from './session/events.ts';
@@ -34,6 +35,8 @@ export interface NearlightDebug {
   takeInputs(): readonly SentInput[];
   /** What is known of the sound: its way, and what this page plays itself. */
   sound(): Promise<SoundDebug>;
+  /** The loudest tone in each channel that this page plays, before the device has them. */
+  tones(): Promise<readonly Tone[]>;
   /** Whether the microphone is on, and how loud it is, 0 to 1. */
   readonly microphone: { readonly name: MicrophoneState['name']; readonly level: number } | undefined;
   /** The browser's statistics as plain objects. */
@@ -99,6 +102,9 @@ export function exposeDebug(current: () => Player | undefined): void {
     async sound() {
       const path = (await current()?.session.averages())?.sound;
       return { state: current()?.speaker.state, path, played: current()?.speaker.figures, skewMs: current()?.speaker.skewMs };
+    },
+    tones() {
+      return current()?.speaker.tones() ?? Promise.resolve([]);
     },
     get microphone() {
       const voice = current()?.voice;

@@ -57,12 +57,16 @@ export interface Settings {
   readonly forceVideoElement: boolean;
   /** Lets the browser play sound that comes by WebRTC, even where the page could. */
   readonly forceAudioElement: boolean;
+  /** Plays sound as if the device had so many channels: for tests. */
+  readonly channels: number | undefined;
 }
 
 /** Address parameters that are whole numbers, and the wish each one is. */
 const WISHES = { width: 'width', height: 'height', fps: 'fps', kbps: 'max_kbps' } as const;
 
 const TRANSPORTS: readonly TransportWish[] = ['webrtc', 'webtransport', 'websocket', 'auto'];
+/** What `channels` may say. */
+const CHANNELS: readonly (string | null)[] = ['2', '6', '8'];
 /** What `hdr` may say in the address. `force` is for displays whose range the browser does not know, and for tests. */
 const RANGES: ReadonlyMap<string | null, RangeWish> = new Map([['1', 'display'], ['force', 'high']]);
 
@@ -87,6 +91,7 @@ export function readSettings(address: URL, api: string): Settings {
     transport: TRANSPORTS.find((kind) => kind === query.get('transport')) ?? 'auto',
     forceVideoElement: query.get('presenter') === 'video',
     forceAudioElement: query.get('sound') === 'track',
+    channels: CHANNELS.find((channels) => channels === query.get('channels')) === undefined ? undefined : Number(query.get('channels')),
   };
 }
 

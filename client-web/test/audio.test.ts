@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseAudio, type SoundPacket } from '../src/audio/datagram.ts';
 import { Haste } from '../src/audio/haste.ts';
+import { decoderConfig, nameOf, within } from '../src/audio/layout.ts';
 import { PacketOrder } from '../src/audio/order.ts';
 import { Playout, SAMPLE_RATE } from '../src/audio/playout.ts';
 import { parseRedundant } from '../src/audio/redundant.ts';
@@ -56,15 +57,18 @@ describe('the browser\'s own buffer', () => {
 describe('datagrams of sound', () => {
   it('are read as the node writes them', () => {
     expect(parseAudio(DATAGRAM)).toEqual([
-      { sequence: 0x0102, rtp: 0x0304_0506, data: Uint8Array.of(7, 8) },
-      { sequence: 0x0101, rtp: 0x0304_0506 - 900, data: Uint8Array.of(9) },
-      { sequence: 0x0100, rtp: 0x0304_0506 - 2700, data: Uint8Array.of(10, 11, 12) },
+      { sequence: 0x0102, rtp: 0x0304_0506, channels: 2, data: Uint8Array.of(7, 8) },
+      { sequence: 0x0101, rtp: 0x0304_0506 - 900, channels: 2, data: Uint8Array.of(9) },
+      { sequence: 0x0100, rtp: 0x0304_0506 - 2700, channels: 2, data: Uint8Array.of(10, 11, 12) },
     ]);
+    const wide = DATAGRAM.slice();
+    wide[8] = 0x44;
+    expect(parseAudio(wide)?.map(({ channels }) => channels)).toEqual([6, 6, 6]);
   });
 
   it('are refused where they are cut, of another kind, or impossible', () => {
     for (let length = 0; length < DATAGRAM.length - 1; length += 1) expect(parseAudio(DATAGRAM.subarray(0, length)), `${length} bytes`).toBeUndefined();
-    const wrong: readonly (readonly [number, number])[] = [[0, 0x10], [1, 0x22], [1, 0x13], [8, 0], [8, 49], [12, 0], [16, 200]];
+    const wrong: readonly (readonly [number, number])[] = [[0, 0x10], [1, 0x22], [1, 0x13], [8, 0], [8, 49], [8, 0x80], [8, 0xc4], [12, 0], [16, 200]];
     for (const [at, byte] of wrong) {
       const bytes = DATAGRAM.slice();
       bytes[at] = byte;
@@ -93,11 +97,12 @@ describe('packets with those before them', () => {
 
   it('are read as the node writes them', () => {
     expect(parseRedundant(PAYLOAD, 1, rtp(1_000))).toEqual([
-      { sequence: 1, rtp: 1_000, data: Uint8Array.of(7, 8) },
-      { sequence: 0, rtp: 520, data: Uint8Array.of(9) },
-      { sequence: 0xffff, rtp: 2 ** 32 - 440, data: Uint8Array.of(10, 11, 12) },
+      { sequence: 1, rtp: 1_000, channels: 2, data: Uint8Array.of(7, 8) },
+      { sequence: 0, rtp: 520, channels: 2, data: Uint8Array.of(9) },
+      { sequence: 0xffff, rtp: 2 ** 32 - 440, channels: 2, data: Uint8Array.of(10, 11, 12) },
     ]);
-    expect(parseRedundant(Uint8Array.of(0x6f, 7), 5, rtp(9))).toEqual([{ sequence: 5, rtp: 9, data: Uint8Array.of(7) }]);
+    expect(parseRedundant(Uint8Array.of(0x6f, 7), 5, rtp(9))).toEqual([{ sequence: 5, rtp: 9, channels: 2, data: Uint8Array.of(7) }]);
+    expect(parseRedundant(Uint8Array.of(6, 7), 5, rtp(9)), '5.1').toEqual([{ sequence: 5, rtp: 9, channels: 6, data: Uint8Array.of(7) }]);
   });
 
   it('are refused where they are cut or empty', () => {
@@ -117,8 +122,23 @@ describe('packets with those before them', () => {
   });
 });
 
+describe('channels', () => {
+  it('are the most that there is room for', () => {
+    expect([0, 1, 2, 5, 6, 7, 8, 32].map(within)).toEqual([2, 2, 2, 2, 6, 6, 8, 8]);
+    expect([2, 6, 8].map(nameOf)).toEqual(['stereo', '5.1', '7.1']);
+  });
+
+  it('are described to the decoder where there are more than two', () => {
+    expect(decoderConfig(2)).toEqual({ codec: 'opus', sampleRate: 48_000, numberOfChannels: 2 });
+    const { numberOfChannels, description } = decoderConfig(6);
+    const head = [...new TextEncoder().encode('OpusHead'), 1, 6, 0, 0, 0x80, 0xbb, 0, 0, 0, 0, 1, 4, 2, 0, 4, 1, 2, 3, 5];
+    expect([numberOfChannels, [...(description as Uint8Array)]]).toEqual([6, head]);
+    expect((decoderConfig(8).description as Uint8Array).length).toBe(29);
+  });
+});
+
 describe('packets in order', () => {
-  const packet = (sequence: number): SoundPacket => ({ sequence: sequence & 0xffff, rtp: rtp(sequence * 900), data: new Uint8Array(1) });
+  const packet = (sequence: number): SoundPacket => ({ sequence: sequence & 0xffff, rtp: rtp(sequence * 900), channels: 2, data: new Uint8Array(1) });
   const numbers = (packets: readonly SoundPacket[]): readonly number[] => packets.map(({ sequence }) => sequence);
 
   it('come once each, and copies stand in for what is lost', () => {
@@ -223,7 +243,7 @@ class Listening {
         if (!this.lost(this.sent)) this.block(this.sent);
         this.sent += 1;
       }
-      this.playout.render(left, right);
+      this.playout.render([left, right]);
       this.heard.push(...left);
       this.now += 128;
     }
@@ -236,7 +256,7 @@ class Listening {
 
   private block(block: number): void {
     const samples = Float32Array.from({ length: 480 }, (_, n) => 0.5 * Math.sin(((block * 480 + n) / 48) * 2 * Math.PI));
-    this.playout.push(this.start + block * 480, samples, samples);
+    this.playout.push(this.start + block * 480, [samples, samples]);
   }
 
   /** Samples from the middle of a block to its being heard, about. */
@@ -351,16 +371,34 @@ describe('playout', () => {
     expect(Math.abs(listening.delayed - before) / 48).toBeLessThan(8);
   });
 
+  it('plays each channel in its place, and of fewer the first ones', () => {
+    const playout = new Playout(6);
+    const out = Array.from({ length: 6 }, () => new Float32Array(128));
+    const levels = (at: number, count: number): number[] => {
+      const block = Array.from({ length: count }, (_, channel) => new Float32Array(512).fill((channel + 1) / 8));
+      for (let n = 0; n < 10; n += 1) {
+        playout.push(at + n * 512, block);
+        for (let turn = 0; turn < 4; turn += 1) playout.render(out);
+      }
+      return out.map((samples) => samples[0] ?? 0);
+    };
+    expect(levels(0, 6)).toEqual([1, 2, 3, 4, 5, 6].map((channel) => channel / 8));
+    expect(levels(5_120, 2)).toEqual([0.125, 0.25, 0, 0, 0, 0]);
+    expect(levels(10_240, 8), 'more than there are').toEqual([1, 2, 3, 4, 5, 6].map((channel) => channel / 8));
+    expect(playout.figures.energy).toBeGreaterThan(100);
+  });
+
   it('leaves out what is far too much, and what cannot be', () => {
     const playout = new Playout();
     const block = new Float32Array(480);
-    playout.push(0, block, block);
-    for (const at of [Number.NaN, 0.5, Number.POSITIVE_INFINITY]) playout.push(at, block, block);
-    playout.push(0, new Float32Array(0), block);
-    playout.push(0, new Float32Array(20_000), new Float32Array(20_000));
-    playout.push(0, block, new Float32Array(3));
+    playout.push(0, [block, block]);
+    for (const at of [Number.NaN, 0.5, Number.POSITIVE_INFINITY]) playout.push(at, [block, block]);
+    playout.push(0, [new Float32Array(0), block]);
+    playout.push(0, []);
+    playout.push(0, [new Float32Array(20_000), new Float32Array(20_000)]);
+    playout.push(0, [block, new Float32Array(3)]);
     expect(playout.figures.buffered).toBeLessThan(2_000);
-    playout.push(40_000, block, block);
+    playout.push(40_000, [block, block]);
     expect(playout.figures.buffered).toBeLessThan(2_000);
   });
 });
@@ -434,10 +472,11 @@ it('the device’s own time is an average between two readings', () => {
 });
 
 it('sound is told in words', () => {
-  const sent: AudioStats = { codec: 'Opus', kbps: 128, target_kbps: 128, silent: false, expected_loss: 0, refused: 0 };
+  const sent: AudioStats = { codec: 'Opus', channels: 2, kbps: 128, target_kbps: 128, silent: false, expected_loss: 0, refused: 0 };
   expect(soundOf(undefined, undefined, undefined, undefined)).toBe('none');
   expect(soundOf({ ...sent, failed: 'no library' }, undefined, undefined, undefined)).toBe('none: no library');
   expect(soundOf({ ...sent, silent: true }, undefined, undefined, undefined)).toBe('Opus, silent now');
+  expect(soundOf({ ...sent, channels: 6, kbps: 310 }, undefined, undefined, undefined)).toBe('Opus 5.1, 310 kbit/s');
   const path = { expected: 200, lost: 2, recovered: 1, concealed: '20 ms', bufferMs: 41.2 };
   expect(soundOf(sent, path, undefined, -3)).toBe('Opus, 128 kbit/s, 2 of 200 packets lost, 1 made up for, concealed 20 ms, buffer 41 ms, 3 ms before the picture');
   const played = { bufferMs: 18, concealed: 1, energy: 1 };

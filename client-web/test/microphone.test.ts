@@ -16,11 +16,11 @@ describe('datagrams of the player’s voice', () => {
   it('have each packet, and the one before it once more', () => {
     const writer = new VoiceWriter();
     const [first] = written(writer, packet(1), 0) ?? [];
-    expect(first).toMatchObject({ rtp: rtp(0), data: packet(1) });
+    expect(first).toMatchObject({ rtp: rtp(0), channels: 2, data: packet(1) });
     const sequence = ((first?.sequence ?? 0) + 1) & 0xffff;
     expect(written(writer, packet(2), 20)).toEqual([
-      { sequence, rtp: rtp(1800), data: packet(2) },
-      { sequence: first?.sequence, rtp: rtp(0), data: packet(1) },
+      { sequence, rtp: rtp(1800), channels: 2, data: packet(2) },
+      { sequence: first?.sequence, rtp: rtp(0), channels: 2, data: packet(1) },
     ]);
   });
 
@@ -28,7 +28,7 @@ describe('datagrams of the player’s voice', () => {
     const writer = new VoiceWriter();
     const [first] = written(writer, packet(1), 0) ?? [];
     expect(written(writer, Uint8Array.of(8), 20)).toBeUndefined();
-    expect(written(writer, packet(2), 40)).toEqual([{ sequence: ((first?.sequence ?? 0) + 1) & 0xffff, rtp: rtp(3600), data: packet(2) }]);
+    expect(written(writer, packet(2), 40)).toEqual([{ sequence: ((first?.sequence ?? 0) + 1) & 0xffff, rtp: rtp(3600), channels: 2, data: packet(2) }]);
     // The next time that it is on, an encoder counts its time anew; one that was long silent is too far away.
     expect(written(writer, packet(3), 0)).toHaveLength(1);
     expect(written(writer, packet(4), 5_000)).toHaveLength(1);

@@ -49,7 +49,7 @@ pub use convert::Nv12Converter;
 pub use probe::{Cache, ChildProber, InProcess, Prober};
 pub use selection::{Encoders, SelectError, Selection, select};
 pub use settings::{EncoderSettings, H264Profile, Resilience, Speed};
-pub use sound::{Listener, SoundConfig, SoundStats, SoundWorker};
+pub use sound::{Coded, Listener, SoundConfig, SoundStats, SoundWorker};
 pub use voice::{VoiceStats, VoiceWorker};
 pub use wake::{BlockingEncoder, Wake};
 pub use worker::{

@@ -112,6 +112,8 @@ pub struct AudioPacket {
     pub captured_at: MediaTime,
     /// How much time its samples cover.
     pub duration: Duration,
+    /// Its channels.
+    pub layout: Layout,
     /// The codec's payload.
     pub data: Bytes,
 }

@@ -213,8 +213,15 @@ mod tests {
         let spoken = |packet: &[u8]| {
             let mut out = Vec::new();
             let earlier = Default::default();
-            AudioDatagram { sequence: 1, timestamp: 2, length: 8, packet, earlier }
-                .encode(&mut out);
+            AudioDatagram {
+                sequence: 1,
+                timestamp: 2,
+                length: 8,
+                layout: crate::Layout::Stereo,
+                packet,
+                earlier,
+            }
+            .encode(&mut out);
             Bytes::from(out)
         };
         assert_eq!(message(spoken(&[7])), Ok(Message::Voice(spoken(&[7]))));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use host::confine::Attempts;
 use media::{
-    AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, InputSink, MOST_PADS,
+    AudioSource, ByteSize, Clock, DeviceId, FrameRate, FrameSource, InputSink, Layout, MOST_PADS,
     PadEffects, Rumble, Size, VoiceSink,
 };
 use sha2::{Digest as _, Sha256};
@@ -45,6 +45,11 @@ pub trait App: Send + Sync {
 
     /// Whether what it opens makes sound: clients are told before anything is opened.
     fn has_sound(&self) -> bool;
+
+    /// The most channels that what it opens makes use of.
+    fn most_channels(&self) -> Layout {
+        Layout::Stereo
+    }
 
     /// Whether what it opens listens to its player's microphone.
     fn takes_voice(&self) -> bool {
@@ -184,6 +189,8 @@ impl VideoMode {
 pub struct Start {
     /// The largest screen that it may have as it is played; none where it keeps the size of its pictures.
     pub largest: Option<Size>,
+    /// How many channels its sound may have as it begins; the sound thread says when that changes.
+    pub layout: Layout,
     /// Nobody wants it any more: whoever opens gives up with [`OpenError::Cancelled`].
     pub cancel: CancellationToken,
     /// What the session keeps, where it keeps something.

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use encoder::choice::Standing;
+use encoder::opus::{Aim, OpusEncoder};
 use encoder::{Encoders, Verdict};
-use media::PictureKind;
+use media::{Layout, PictureKind};
 use render::device::{Gpu, GpuOptions};
 
 use crate::config::Config;
@@ -50,7 +51,12 @@ pub fn report(config: &Config, probing: &Probing) -> (String, bool) {
         }
     }
     let sound = encoder::opus::version();
-    let verdict = sound.as_ref().map_or_else(ToString::to_string, |_| "ok".to_owned());
+    let most = Layout::within(config.audio.channels);
+    let verdict = match OpusEncoder::of(most, config.audio.rate.rate(), Aim::Prompt) {
+        Ok(_) if most == Layout::Stereo => "ok, stereo".to_owned(),
+        Ok(_) => format!("ok, up to {}.1 for games", most.channels() - 1),
+        Err(error) => error.to_string(),
+    };
     // Writing into a string cannot fail; so below.
     let _ = writeln!(out, "\nsound");
     row(&mut out, sound.as_deref().unwrap_or("none"), "", &verdict);

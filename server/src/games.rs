@@ -15,7 +15,7 @@ use std::time::Duration;
 use host::catalogue::{self, Device, Entry, Missing, Values};
 use host::confine::{self, Attempts, Bind, Confinement, Input, Limits, Network, Program, Spec};
 use host::devices::{Kernel, Machine};
-use media::{ByteSize, Clock, DeviceId, Size};
+use media::{ByteSize, Clock, DeviceId, Layout, Size};
 
 use crate::apps::{Ahead, App, AppInfo, Needs, OpenError, Running, ScreenInfo, Start, VideoMode};
 use crate::config::{self, Config};
@@ -153,6 +153,10 @@ impl App for GameApp {
 
     fn has_sound(&self) -> bool {
         true
+    }
+
+    fn most_channels(&self) -> Layout {
+        self.entry.channels
     }
 
     fn takes_voice(&self) -> bool {

@@ -519,7 +519,15 @@ fn spoken(sequence: u16) -> Vec<u8> {
     let earlier = Default::default();
     let packet = &packet[..length];
     let mut out = Vec::new();
-    AudioDatagram { sequence, timestamp: 0, length: 8, packet, earlier }.encode(&mut out);
+    AudioDatagram {
+        sequence,
+        timestamp: 0,
+        length: 8,
+        layout: media::Layout::Stereo,
+        packet,
+        earlier,
+    }
+    .encode(&mut out);
     out
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media::webtransport::{AudioDatagram, AudioDatagramError, MOST_EARLIER};
-use media::{AudioPacket, VoicePacket};
+use media::{AudioPacket, Layout, VoicePacket};
 
 use crate::timestamp::timestamp_of;
 
@@ -60,6 +60,7 @@ pub(crate) fn datagram(packet: &AudioPacket, sequence: u64, offset: u32) -> Audi
         sequence: (sequence & 0xffff) as u16,
         timestamp: timestamp_of(packet.captured_at, offset),
         length: u8::try_from(length).unwrap_or(u8::MAX),
+        layout: packet.layout,
         packet: &packet.data,
         earlier: Default::default(),
     }
@@ -79,12 +80,15 @@ impl VoiceReader {
     /// Takes a datagram; yields the packets in it that are news, in the order in which they were spoken.
     ///
     /// # Errors
-    /// When it is none of sound.
+    /// When it is none of sound, or of more channels than a voice has.
     pub(crate) fn take(
         &mut self,
         datagram: &Bytes,
     ) -> Result<impl Iterator<Item = VoicePacket> + use<>, AudioDatagramError> {
         let read = AudioDatagram::decode(datagram)?;
+        if read.layout != Layout::Stereo {
+            return Err(AudioDatagramError::Layout(read.layout as u8));
+        }
         let packet = |back: usize, data: &[u8]| VoicePacket {
             sequence: read.sequence.wrapping_sub(back as u16),
             data: datagram.slice_ref(data),
@@ -122,6 +126,7 @@ mod tests {
             sequence,
             timestamp: 0,
             length: 8,
+            layout: Layout::Stereo,
             packet: &[9],
             earlier: earlier.iter().map(entry).collect(),
         }
@@ -144,5 +149,8 @@ mod tests {
         assert_eq!(take(2, &[&[8]]), [(2, vec![9])]);
         assert_eq!(take(40_000, &[&[8]]), [(39_999, vec![8]), (40_000, vec![9])], "anew");
         assert!(reader.take(&Bytes::from_static(&[0x11, 0x10, 0])).is_err());
+        let mut wide = spoken(3, &[]).to_vec();
+        wide[8] |= 0x40;
+        assert_eq!(reader.take(&wide.into()).err(), Some(AudioDatagramError::Layout(1)));
     }
 }

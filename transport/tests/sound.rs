@@ -25,6 +25,7 @@ fn packet(millis: u64) -> AudioPacket {
         track: TrackId(0),
         captured_at: MediaTime::from_millis(millis),
         duration: Duration::from_millis(10),
+        layout: media::Layout::Stereo,
         data: Bytes::from(format!("packet of {millis}")),
     }
 }
@@ -170,7 +171,15 @@ fn datagram(sequence: u16, said: &[u8], before: &[u8]) -> Vec<u8> {
     let entry = |packet| EarlierAudio { before: 1_800, packet };
     let earlier = (!before.is_empty()).then(|| entry(before)).into_iter().collect();
     let mut out = Vec::new();
-    AudioDatagram { sequence, timestamp: 0, length: 8, packet: said, earlier }.encode(&mut out);
+    AudioDatagram {
+        sequence,
+        timestamp: 0,
+        length: 8,
+        layout: media::Layout::Stereo,
+        packet: said,
+        earlier,
+    }
+    .encode(&mut out);
     out
 }
 

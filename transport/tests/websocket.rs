@@ -243,6 +243,7 @@ async fn control_and_sound_go_between_the_pieces_of_a_frame() {
         track: TrackId(0),
         captured_at: MediaTime::from_millis(3),
         duration: Duration::from_millis(10),
+        layout: media::Layout::Stereo,
         data: Bytes::from_static(b"opus"),
     };
     assert_eq!(old.send(&packet), Err(SendRefused::NotConnected), "another took its place");

@@ -1,14 +1,16 @@
 // The datagrams that bring sound over WebTransport (media/src/webtransport/audio.rs): one packet of Opus,
 // and where the path loses datagrams the packets before it once more. Big endian.
 import { rtp, type RtpTimestamp } from '../units.ts';
+import { LAYOUTS, type Channels } from './layout.ts';
 
 /** First byte of a datagram of sound. */
 export const AUDIO = 0x11;
 const VERSION = 1;
 const [HEADER_BYTES, ENTRY_BYTES] = [9, 4];
 const MOST_EARLIER = 2;
-/** A packet covers at most 120 ms. */
+/** A packet covers at most 120 ms. Above its length stands its layout. */
 const LONGEST = 48;
+const LENGTH_BITS = 6;
 
 /** A packet of Opus with its time. */
 export interface SoundPacket {
@@ -16,6 +18,7 @@ export interface SoundPacket {
   readonly sequence: number;
   /** Of its first sample. */
   readonly rtp: RtpTimestamp;
+  readonly channels: Channels;
   readonly data: Uint8Array;
 }
 
@@ -25,18 +28,19 @@ export function parseAudio(bytes: Uint8Array): readonly SoundPacket[] | undefine
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const kind = view.getUint8(1);
   const count = kind & 0x0f;
-  const length = view.getUint8(8);
-  if (kind >> 4 !== VERSION || count > MOST_EARLIER || length === 0 || length > LONGEST) return undefined;
+  const length = view.getUint8(8) & ((1 << LENGTH_BITS) - 1);
+  const channels = LAYOUTS[view.getUint8(8) >> LENGTH_BITS];
+  if (kind >> 4 !== VERSION || count > MOST_EARLIER || length === 0 || length > LONGEST || channels === undefined) return undefined;
   let at = HEADER_BYTES + count * ENTRY_BYTES;
   if (at > bytes.length) return undefined;
-  const newest = { sequence: view.getUint16(2), rtp: rtp(view.getUint32(4)) };
+  const newest = { sequence: view.getUint16(2), rtp: rtp(view.getUint32(4)), channels };
   let before = newest;
   const earlier: SoundPacket[] = [];
   for (let entry = 0; entry < count; entry += 1) {
     const place = HEADER_BYTES + entry * ENTRY_BYTES;
     const [ticks, size] = [view.getUint16(place), view.getUint16(place + 2)];
     if (size === 0 || at + size > bytes.length) return undefined;
-    before = { sequence: (before.sequence - 1) & 0xffff, rtp: rtp(before.rtp - ticks) };
+    before = { sequence: (before.sequence - 1) & 0xffff, rtp: rtp(before.rtp - ticks), channels };
     earlier.push({ ...before, data: bytes.subarray(at, at + size) });
     at += size;
   }

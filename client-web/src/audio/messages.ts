@@ -6,8 +6,8 @@ import type { SoundCounts } from './order.ts';
 export interface SoundBlock {
   /** Where its first sample belongs on the source's timeline, in samples of 48 kHz. */
   readonly at: number;
-  readonly left: Float32Array<ArrayBuffer>;
-  readonly right: Float32Array<ArrayBuffer>;
+  /** Two or more. */
+  readonly channels: readonly Float32Array<ArrayBuffer>[];
 }
 
 /** What the worker that takes a track's sound is given. */

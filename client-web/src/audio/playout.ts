@@ -37,19 +37,20 @@ export interface PlayoutFigures {
   readonly late: number;
   /** Times that it had nothing to play though the sound before had not faded by itself. */
   readonly starved: number;
-  /** Sum of the squares of what was played, both channels. */
+  /** Sum of the squares of what was played, all channels. */
   readonly energy: number;
 }
 
 export class Playout {
-  private readonly ring = [new Float32Array(CAPACITY), new Float32Array(CAPACITY)] as const;
+  private readonly ring: readonly Float32Array[];
   /** What is played next; undefined before the first block. */
   private position: number | undefined;
   /** Where the newest block ends. */
   private end = 0;
   private speed = 1;
   private gain = 0;
-  private readonly last: [number, number] = [0, 0];
+  /** The samples that were played last, one of each channel. */
+  private readonly last: Float32Array;
   private hold = 0;
   /** Samples played in all, as a clock. */
   private played = 0;
@@ -57,6 +58,12 @@ export class Playout {
   private begun = 0;
   private readonly reserve = new Reserve();
   private counts = { late: 0, starved: 0, energy: 0 };
+
+  /** Blocks of fewer channels are the first ones of these. */
+  constructor(channels = 2) {
+    this.ring = Array.from({ length: channels }, () => new Float32Array(CAPACITY));
+    this.last = new Float32Array(channels);
+  }
 
   /** Where it is on the source's timeline. */
   get at(): number | undefined {
@@ -73,9 +80,9 @@ export class Playout {
   }
 
   /** A block whose first sample belongs at `at`. */
-  push(at: number, left: Float32Array, right: Float32Array): void {
-    const { length } = left;
-    if (length === 0 || length > CAPACITY / 4 || right.length !== length || !Number.isSafeInteger(at)) return;
+  push(at: number, channels: readonly Float32Array[]): void {
+    const length = channels[0]?.length ?? 0;
+    if (length === 0 || length > CAPACITY / 4 || !channels.every((channel) => channel.length === length) || !Number.isSafeInteger(at)) return;
     // As long as the browser plays nothing, what came before is of no use any more.
     const waits = this.played === this.begun;
     if (this.position === undefined || waits || Math.abs(at - this.position) > CAPACITY * 4) {
@@ -88,39 +95,44 @@ export class Playout {
     const follows = at === this.end;
     // Between blocks is silence.
     if (at > this.end) this.clear(this.end, at);
-    this.write(at, left, right);
+    this.write(at, length, channels);
     this.end = Math.max(this.end, at + length);
     this.steer(at - this.position, follows);
   }
 
   /** Fills what the browser plays next. */
-  render(left: Float32Array, right: Float32Array): void {
-    for (let n = 0; n < left.length; n += 1) {
+  render(out: readonly Float32Array[]): void {
+    const { last, counts } = this;
+    const length = out[0]?.length ?? 0;
+    for (let n = 0; n < length; n += 1) {
       this.step();
-      [left[n], right[n]] = this.last;
-      this.counts.energy += this.last[0] ** 2 + this.last[1] ** 2;
+      for (let channel = 0; channel < last.length; channel += 1) {
+        const sample = last[channel] ?? 0;
+        const to = out[channel];
+        if (to !== undefined) to[n] = sample;
+        counts.energy += sample ** 2;
+      }
     }
-    this.played += left.length;
+    this.played += length;
   }
 
   private step(): void {
     if (this.position === undefined) return;
+    const { last, ring } = this;
     // Four samples around the place are needed.
     const played = this.position + 2 < this.end;
     if (played) {
       this.gain = Math.min(1, this.gain + 1 / FADE);
       const whole = Math.floor(this.position);
       const part = this.position - whole;
-      this.last[0] = this.gain * cubic(this.ring[0], whole, part);
-      this.last[1] = this.gain * cubic(this.ring[1], whole, part);
+      for (let channel = 0; channel < last.length; channel += 1) last[channel] = this.gain * cubic(ring[channel], whole, part);
     } else if (this.gain > 0) {
-      if (this.gain === 1 && Math.abs(this.last[0]) + Math.abs(this.last[1]) > 1e-4) this.counts.starved += 1;
+      if (this.gain === 1 && last.some((sample) => Math.abs(sample) > 1e-4)) this.counts.starved += 1;
       const gain = Math.max(0, this.gain - 1 / FADE);
-      this.last[0] *= gain / this.gain;
-      this.last[1] *= gain / this.gain;
+      for (let channel = 0; channel < last.length; channel += 1) last[channel] = ((last[channel] ?? 0) * gain) / this.gain;
       this.gain = gain;
     } else {
-      this.last.fill(0);
+      last.fill(0);
     }
     this.position += played ? this.speed : 1;
   }
@@ -177,16 +189,14 @@ export class Playout {
   private clear(from: number, to: number): void {
     for (let at = Math.max(from, to - CAPACITY); at < to; at += 1) {
       const place = modulo(at);
-      this.ring[0][place] = 0;
-      this.ring[1][place] = 0;
+      for (const ring of this.ring) ring[place] = 0;
     }
   }
 
-  private write(at: number, left: Float32Array, right: Float32Array): void {
-    for (let n = 0; n < left.length; n += 1) {
-      const place = modulo(at + n);
-      this.ring[0][place] = left[n] ?? 0;
-      this.ring[1][place] = right[n] ?? 0;
+  private write(at: number, length: number, channels: readonly Float32Array[]): void {
+    for (const [channel, ring] of this.ring.entries()) {
+      const from = channels[channel];
+      for (let n = 0; n < length; n += 1) ring[modulo(at + n)] = from?.[n] ?? 0;
     }
   }
 }
@@ -196,7 +206,8 @@ function modulo(at: number): number {
 }
 
 /** Catmull and Rom's spline through the samples around `whole`; at `part` 0 it is that sample. */
-function cubic(ring: Float32Array, whole: number, part: number): number {
+function cubic(ring: Float32Array | undefined, whole: number, part: number): number {
+  if (ring === undefined) return 0;
   const b = ring[modulo(whole)] ?? 0;
   if (part === 0) return b;
   const [a, c, d] = [ring[modulo(whole - 1)] ?? 0, ring[modulo(whole + 1)] ?? 0, ring[modulo(whole + 2)] ?? 0];

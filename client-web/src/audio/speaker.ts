@@ -5,10 +5,12 @@ import workletUrl from '../worker/playout-worklet.ts?worker&url';
 import type { Micros, RtpTimestamp } from '../units.ts';
 import type { FromPlayout, PlayoutReport, ToPlayout } from './messages.ts';
 import { Haste } from './haste.ts';
+import { decodesChannels, within, type Channels } from './layout.ts';
 import { SAMPLE_RATE } from './playout.ts';
 import { Hold, skewMs, type Moment } from './skew.ts';
+import { tonesOf, type Tone } from './tones.ts';
 import { TrackWatch } from './track-watch.ts';
-import { rememberedVolume, rememberVolume, type Volume } from './volume.ts';
+import { rememberedStereo, rememberedVolume, rememberStereo, rememberVolume, type Volume } from './volume.ts';
 
 export interface SpeakerState extends Volume {
   /** The browser waits for a key or a click. */
@@ -40,11 +42,51 @@ export class Speaker {
   private hold = new Hold();
   private readonly haste = new Haste();
   private closed = false;
+  /** Those that the device has and the browser decodes, once that was looked for. */
+  private most: Channels = 2;
+  private stereo = rememberedStereo();
 
-  constructor(private readonly onState: (state: SpeakerState) => void) {}
+  /** `pretends`: plays as if the device had so many channels. */
+  constructor(private readonly onState: (state: SpeakerState) => void, private readonly pretends?: number) {}
 
   get state(): SpeakerState {
     return { ...this.volume, blocked: this.blocked };
+  }
+
+  /** How many channels it plays. */
+  get channels(): Channels {
+    return this.stereo ? 2 : this.most;
+  }
+
+  /** Whether the user has a choice, and which one was made. */
+  get surround(): 'none' | 'all' | 'stereo' {
+    if (this.most === 2) return 'none';
+    return this.stereo ? 'stereo' : 'all';
+  }
+
+  /** Looks for what the device has. */
+  async lookForChannels(): Promise<void> {
+    try {
+      this.context ??= this.newContext();
+      const most = within(this.pretends ?? this.context.destination.maxChannelCount);
+      if (most === 2 || (await decodesChannels(most))) this.most = most;
+    } catch {
+      // No audio device.
+    }
+  }
+
+  /** The user wants two channels from now on, or all. */
+  setStereo(stereo: boolean): void {
+    if (stereo === this.stereo) return;
+    this.stereo = stereo;
+    rememberStereo(stereo);
+    // Begins anew with another worklet.
+    this.say({ type: 'leave' });
+  }
+
+  /** The loudest tone in each channel, where this page plays them. */
+  tones(): Promise<readonly Tone[]> {
+    return this.gain === undefined || this.node === undefined ? Promise.resolve([]) : tonesOf(this.gain, this.node.channelCount);
   }
 
   /** Sound played by the page itself; undefined where the browser plays a track. */
@@ -121,12 +163,7 @@ export class Speaker {
   }
 
   private async open(port: MessagePort): Promise<void> {
-    if (this.context === undefined) {
-      const context = new AudioContext({ latencyHint: this.haste.hint, sampleRate: SAMPLE_RATE });
-      context.onstatechange = () => { this.showBlocked(context.state === 'suspended'); };
-      this.context = context;
-    }
-    const { context } = this;
+    const context = (this.context ??= this.newContext());
     await context.audioWorklet.addModule(workletUrl);
     // Another way may have been taken meanwhile.
     if (this.closed || this.element?.srcObject != null) {
@@ -136,7 +173,10 @@ export class Speaker {
     this.leaveWorklet();
     this.gain ??= new GainNode(context);
     this.gain.connect(context.destination);
-    const node = new AudioWorkletNode(context, 'nearlight-playout', { numberOfInputs: 0, outputChannelCount: [2] });
+    const { channels } = this;
+    // Where the device has fewer the browser mixes them.
+    context.destination.channelCount = Math.min(channels, context.destination.maxChannelCount);
+    const node = new AudioWorkletNode(context, 'nearlight-playout', { numberOfInputs: 0, channelCount: channels, outputChannelCount: [channels] });
     node.port.onmessage = ({ data }: MessageEvent<FromPlayout>) => {
       if (data.type === 'report') this.reported(context, data.report);
       else this.reopen(data.port);
@@ -147,6 +187,12 @@ export class Speaker {
     this.say({ type: 'blocks', port }, [port]);
     this.apply();
     this.start();
+  }
+
+  private newContext(): AudioContext {
+    const context = new AudioContext({ latencyHint: this.haste.hint, sampleRate: SAMPLE_RATE });
+    context.onstatechange = () => { if (this.node !== undefined) this.showBlocked(context.state === 'suspended'); };
+    return context;
   }
 
   /** Begins anew with another context, for which these blocks come. */

@@ -1,4 +1,4 @@
-// How loud, remembered on this device.
+// How loud, and whether in two channels where there are more, remembered on this device.
 
 export interface Volume {
   /** 0 to 1. */
@@ -24,6 +24,25 @@ export function rememberedVolume(): Volume {
 export function rememberVolume(volume: Volume): void {
   try {
     localStorage.setItem(KEY, JSON.stringify(volume));
+  } catch {
+    // Then it is forgotten.
+  }
+}
+
+const STEREO_KEY = 'nearlight.stereo';
+
+/** The user wants two channels, whatever the device has. */
+export function rememberedStereo(): boolean {
+  try {
+    return localStorage.getItem(STEREO_KEY) === 'true';
+  } catch {
+    return false;
+  }
+}
+
+export function rememberStereo(stereo: boolean): void {
+  try {
+    localStorage.setItem(STEREO_KEY, String(stereo));
   } catch {
     // Then it is forgotten.
   }

@@ -53,6 +53,8 @@ export class PlaySession {
   private view: View | undefined;
   /** What the user wants at most; kept for the connections to come. */
   private wanted: Quality = {};
+  /** Channels that the page plays. */
+  private channels = 2;
   /** Wants to know where the pointer is. */
   private follows = false;
   /** The microphone's, while it is on; kept for the connections to come. */
@@ -186,6 +188,13 @@ export class PlaySession {
     if (this.ready) this.sayView();
   }
 
+  /** The page plays sound in so many channels from now on. */
+  plays(channels: number): void {
+    if (this.channels === channels) return;
+    this.channels = channels;
+    if (this.ready) this.say({ type: 'sound', channels });
+  }
+
   /** No more than this from now on. */
   limit(quality: Quality): void {
     this.wanted = quality;
@@ -244,7 +253,8 @@ export class PlaySession {
   private async ask(): Promise<Session> {
     const { what, settings: { video, barcode, seat, receipts } } = this;
     const view = this.view === undefined ? {} : { view: this.view };
-    if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode, ...seat, ...view, ...(await receipts?.wish()) });
+    const sound = this.channels === 2 ? {} : { channels: this.channels };
+    if (typeof what === 'string') return (await this.resume()) ?? this.api.createSession({ app: what, video, barcode, ...seat, ...view, ...sound, ...(await receipts?.wish()) });
     if ('place' in what) return this.api.place(what);
     if ('leased' in what) return this.api.enterLeased(what);
     return 'invitation' in what ? this.api.join(what) : this.api.redeem(what);
@@ -380,6 +390,7 @@ export class PlaySession {
         this.sayView();
         // To each connection anew: a node forgets the wishes of the one before.
         if (Object.keys(this.wanted).length > 0) this.limit(this.wanted);
+        if (this.channels !== 2) this.say({ type: 'sound', channels: this.channels });
         if (this.follows) this.say({ type: 'follow', pointer: true });
         if (this.voice !== undefined) this.speakBy(connection);
         const { kind, reason } = this.transports.chosen;

@@ -1,4 +1,5 @@
 // The sound in words: what the node sends of it, and what came.
+import { nameOf } from '../audio/layout.ts';
 import type { SpeakerFigures } from '../audio/speaker.ts';
 import type { SoundPath } from '../session/connection.ts';
 import type { AudioStats } from '../wire/index.ts';
@@ -6,7 +7,7 @@ import type { AudioStats } from '../wire/index.ts';
 export function soundOf(sent: AudioStats | undefined, path: SoundPath | undefined, speaker: SpeakerFigures | undefined, skewMs: number | undefined): string {
   if (sent === undefined) return 'none';
   if (sent.failed != null) return `none: ${sent.failed}`;
-  const parts = [`${sent.codec}, ${sent.silent ? 'silent now' : `${sent.kbps} kbit/s`}`];
+  const parts = [`${sent.codec}${sent.channels > 2 ? ` ${nameOf(sent.channels)}` : ''}, ${sent.silent ? 'silent now' : `${sent.kbps} kbit/s`}`];
   if (path !== undefined) {
     const { expected, lost, recovered } = path;
     parts.push(`${lost} of ${expected} packets lost`);

@@ -84,12 +84,15 @@ export class Player {
   readonly element: HTMLElement;
   readonly session: PlaySession;
   readonly view: RangedView;
-  readonly speaker = new Speaker(() => { this.showSound(); });
+  readonly speaker: Speaker;
   progress: Progress | undefined;
   stats: Stats | undefined;
   hello: Hello | undefined;
   taken: Taken | undefined;
   private readonly surface: HTMLElement;
+  private readonly mayHaveMore: boolean;
+  /** The session is to be made, with the channels that there are. */
+  private readonly begins: boolean;
   private readonly input: InputCapture;
   private readonly cursor: GameCursor;
   /** Where the address says no size. */
@@ -148,6 +151,10 @@ export class Player {
     private readonly events: PlayerEvents,
   ) {
     this.element = h('div', { class: 'player', 'data-state': 'idle' });
+    this.speaker = new Speaker(() => { this.showSound(); }, settings.channels);
+    // What the node draws has two channels, and so has a track that the browser plays.
+    this.mayHaveMore = entry.kind === 'game' && !settings.forceAudioElement;
+    this.begins = link === undefined;
     this.surface = h('div', {
       class: 'surface',
       tabindex: 0,
@@ -170,7 +177,10 @@ export class Player {
       onSession: (session) => { this.given(session); },
       onState: (state) => { this.show(state); },
       onTrack: (track) => { this.view.attach(track); },
-      onSound: (track, receiver) => { this.speaker.attachTrack(track, receiver); },
+      onSound: (track, receiver) => {
+        this.session.plays(2);
+        this.speaker.attachTrack(track, receiver);
+      },
       onTransport: (taken) => {
         this.taken = taken;
         this.hud.transport(taken);
@@ -333,6 +343,10 @@ export class Player {
   async run(): Promise<void> {
     // It begins with the size that it is to have.
     this.screen?.tell();
+    if (this.mayHaveMore) {
+      const known = this.speaker.lookForChannels().then(() => { this.offerChannels(); });
+      if (this.begins) await known;
+    }
     await this.session.run();
   }
 
@@ -496,6 +510,23 @@ export class Player {
       this.offerQuality(hello);
     });
     for (const choice of choices) this.menu.add(choice);
+  }
+
+  /** Where there are more than two. */
+  private offerChannels(): void {
+    const { surround, channels } = this.speaker;
+    if (surround === 'none') return;
+    this.session.plays(channels);
+    this.menu.add({
+      id: 'channels',
+      label: 'Sound',
+      options: [{ value: 'all', label: 'As the game plays' }, { value: 'stereo', label: 'Stereo' }],
+      value: surround,
+      onChoose: (choice) => {
+        this.speaker.setStereo(choice === 'stereo');
+        this.offerChannels();
+      },
+    });
   }
 
   private offerClipboard(): void {

@@ -777,6 +777,11 @@ export interface components {
         };
         /** @description A session's sound. */
         AudioStats: {
+            /**
+             * Format: int32
+             * @description Channels that this client is sent now: 2, 6 (5.1) or 8 (7.1).
+             */
+            channels: number;
             /** @description What codes it. */
             codec: string;
             /**
@@ -931,6 +936,14 @@ export interface components {
             pointer: boolean;
             /** @enum {string} */
             type: "follow";
+        } | {
+            /**
+             * Format: int32
+             * @description Channels.
+             */
+            channels: number;
+            /** @enum {string} */
+            type: "sound";
         } | {
             /** @enum {string} */
             type: "keyframe";
@@ -1376,6 +1389,12 @@ export interface components {
             app: string;
             /** @description Draws the machine-readable strip (frame id, input number) into the picture. */
             barcode?: boolean;
+            /**
+             * Format: int32
+             * @description How many channels the player's device has for sound, so that a game begins with as many: 6 for 5.1, 8 for 7.1. Two where
+             *     nothing is said. Clients say it on the control channel in any case, when they connect.
+             */
+            channels?: number | null;
             /**
              * @description Who plays, of 1 to 128 ASCII letters, digits, `-`, `_`, `.` and `@`: what is saved in the game is kept for this
              *     player, and nothing is where none is named. Whoever holds an operator's token names whom it likes. On an open

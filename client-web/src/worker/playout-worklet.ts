@@ -7,18 +7,22 @@ declare class AudioWorkletProcessor {
   readonly port: MessagePort;
 }
 declare const currentTime: number;
-declare function registerProcessor(name: string, processor: new () => AudioWorkletProcessor): void;
+interface NodeOptions {
+  readonly outputChannelCount?: readonly number[];
+}
+declare function registerProcessor(name: string, processor: new (options: NodeOptions) => AudioWorkletProcessor): void;
 
 /** Seconds between two reports. */
 const REPORT_EVERY = 0.25;
 
 class PlayoutProcessor extends AudioWorkletProcessor {
-  private readonly playout = new Playout();
+  private readonly playout: Playout;
   private blocks: MessagePort | undefined;
   private reportedAt = 0;
 
-  constructor() {
+  constructor({ outputChannelCount }: NodeOptions) {
     super();
+    this.playout = new Playout(outputChannelCount?.[0]);
     this.port.onmessage = ({ data }: MessageEvent<ToPlayout>) => {
       if (data.type === 'hold') {
         this.playout.setHold(data.samples);
@@ -32,15 +36,13 @@ class PlayoutProcessor extends AudioWorkletProcessor {
       }
       this.blocks?.close();
       this.blocks = data.port;
-      data.port.onmessage = ({ data: { at, left, right } }: MessageEvent<SoundBlock>) => { this.playout.push(at, left, right); };
+      data.port.onmessage = ({ data: { at, channels } }: MessageEvent<SoundBlock>) => { this.playout.push(at, channels); };
     };
   }
 
   process(_inputs: unknown, [output]: readonly [Float32Array[]]): boolean {
-    const [left, right] = output;
-    if (left === undefined || right === undefined) return true;
     const { at } = this.playout;
-    this.playout.render(left, right);
+    this.playout.render(output);
     if (currentTime - this.reportedAt >= REPORT_EVERY) {
       this.reportedAt = currentTime;
       const report: PlayoutReport = { at, contextTime: currentTime, ...this.playout.figures };

@@ -23,7 +23,7 @@ async function play(frames: ReadableStream<RTCEncodedAudioFrame>, decoder: Sound
     const { sequenceNumber: sequence, rtpTimestamp, mimeType }: Metadata = frame.getMetadata();
     if (sequence === undefined || rtpTimestamp === undefined) continue;
     const [data, timestamp] = [new Uint8Array(frame.data), rtp(rtpTimestamp)];
-    const packets = mimeType?.toLowerCase() === REDUNDANT ? parseRedundant(data, sequence, timestamp) : [{ sequence, rtp: timestamp, data }];
+    const packets = mimeType?.toLowerCase() === REDUNDANT ? parseRedundant(data, sequence, timestamp) : [{ sequence, rtp: timestamp, channels: 2 as const, data }];
     decoder.take(packets ?? []);
   }
 }

@@ -1,16 +1,17 @@
 //! The thread that a session's sound is coded on.
 //!
 //! ```text
-//!  thread: wait for the block's end → fill → code ─┬▶ AudioSink of one client
-//!   ▲ sinks, expected loss, stop                   └▶ AudioSink of another
-//!  driver
+//!  thread: wait for the block's end → fill ─┬▶ code stereo ───┬▶ AudioSink of one client
+//!   ▲ sinks, expected loss, stop            │                 └▶ AudioSink of another
+//!  driver                                   └▶ code surround ──▶ AudioSink of one that plays all channels
 //! ```
 //!
-//! One source and one encoder serve all who listen. While nobody does, or the session is paused, nothing is
-//! made and the thread sleeps. A packet that a sink refuses is lost, and counted: sound that is late is worth nothing.
+//! One source serves all who listen, and one encoder all who hear as many channels. While nobody does, or the session
+//! is paused, nothing is made and the thread sleeps. A packet that a sink refuses is lost, and counted: sound that is late is worth nothing.
 //!
 //! The thread must never be given a source or a sink that blocks.
 
+mod coder;
 mod pipeline;
 
 use std::io;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use media::{AudioSink, AudioSource, Bitrate, Clock, TrackId};
+use media::{AudioSink, AudioSource, Bitrate, Clock, Layout, TrackId};
 
 use self::pipeline::Pipeline;
 
@@ -35,23 +36,45 @@ pub struct SoundConfig {
     pub track: TrackId,
     /// Length of a block and of a packet at the least: 5, 10 or 20 ms.
     pub block: Duration,
-    /// Of the sound alone.
+    /// Of the sound alone, in stereo.
     pub bitrate: Bitrate,
+}
+
+impl SoundConfig {
+    /// What so many channels take: as much for each of them as in stereo, but for the low frequencies, which are next to
+    /// nothing.
+    pub fn rate(&self, layout: Layout) -> Bitrate {
+        match layout {
+            Layout::Stereo => self.bitrate,
+            more => Bitrate::from_bps(self.bitrate.bps() * (more.channels() as u64 - 1) / 2),
+        }
+    }
+}
+
+/// What was coded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coded {
+    /// Packets for those who listen.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// It is silent, and next to nothing is sent.
+    pub silent: bool,
 }
 
 /// What a worker has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SoundStats {
-    /// Packets coded for those who listen.
-    pub packets: u64,
-    /// Their bytes.
-    pub bytes: u64,
+    /// Of two channels.
+    pub stereo: Coded,
+    /// Of more, for those who play them.
+    pub surround: Coded,
+    /// The channels that those hear now.
+    pub layout: Layout,
     /// Packets that a client's queue had no room for.
     pub refused: u64,
     /// Blocks that were not made because the thread was late.
     pub skipped: u64,
-    /// The source is silent, and next to nothing is sent.
-    pub silent: bool,
     /// Percentage of loss that packets are made for.
     pub expected_loss: u32,
     /// Why there is no sound any more.
@@ -82,6 +105,8 @@ struct State {
     sparing: bool,
     /// A change of who listens, in order.
     changes: Vec<(Listener, Option<Box<dyn AudioSink>>)>,
+    /// What the source may have, and who hears all of it, where that is news.
+    surround: Option<(Layout, Vec<Listener>)>,
     expected_loss: Option<f64>,
     stats: SoundStats,
 }
@@ -154,9 +179,14 @@ impl SoundWorker {
         self.shared.change(|state| state.paused = paused);
     }
 
-    /// The path of those who listen has little room for headers: blocks are longer, from the next one on.
+    /// The path of those who listen has little room: blocks are longer, and of two channels, from the next one on.
     pub fn set_sparing(&self, sparing: bool) {
         self.shared.lock().sparing = sparing;
+    }
+
+    /// What is played may have these channels from now on, and these listeners play all of them. The others hear two.
+    pub fn set_surround(&self, layout: Layout, wide: Vec<Listener>) {
+        self.shared.change(|state| state.surround = Some((layout, wide)));
     }
 
     /// The path of those who listen loses so large a part of the packets, 0 to 1.
@@ -203,6 +233,9 @@ fn run(
             }
             pipeline.set_paused(state.paused, clock.now());
             pipeline.set_sparing(state.sparing);
+            if let Some((layout, wide)) = state.surround.take() {
+                pipeline.set_surround(layout, wide);
+            }
             for (listener, sink) in state.changes.drain(..) {
                 pipeline.listen(listener, sink, clock.now());
             }

@@ -2,27 +2,23 @@
 //!
 //! Blocks follow one another without a gap on a grid of their own, which begins when somebody listens, and
 //! anew after a pause.
-//! Silence is coded for some time, so that what was heard fades as it should; then one packet says that
-//! nothing is sent, and again every [`REMINDER`]: a client that gets none at all could not tell silence from
-//! loss.
+//!
+//! Each layout that somebody hears is coded once, and none other: two channels, and all that the source has for those who can
+//! play them. One that hears two where more are played has the source's own mix.
 //!
 //! A block is what the sound waits for first, so it is short. It is longer where somebody listens whose client makes up for
 //! losses by what Opus says of the packet before, which no short packet says, and where the path has no room for as many
-//! headers. A packet's time is that of the sound which is decoded from it: the coder delays it.
+//! headers; such a path has two channels. A packet's time is that of the sound which is decoded from it: the coder delays it.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use media::audio::{CHANNELS, samples_in};
-use media::{AudioPacket, AudioSink, AudioSource, MediaTime, SendRefused, Sound};
+use media::{AudioPacket, AudioSink, AudioSource, Layout, MediaTime, SendRefused, Sound};
 
+use super::coder::Coder;
 use super::{Listener, SoundConfig, SoundStats};
-use crate::opus::{Aim, LONGEST, OpusEncoder, silence_after};
+use crate::opus::Aim;
 
-/// Time between two packets in silence (RFC 7587 §3.1.3).
-const REMINDER: Duration = Duration::from_millis(400);
-/// Silence that is coded: the coder's overlap and its error correction reach no further.
-const CODED: Duration = Duration::from_millis(200);
 /// The shortest block with error correction (RFC 6716 §2.1.4), and where headers are to be few.
 const LONGER: Duration = Duration::from_millis(10);
 /// Blocks that lie further back than this are not made any more: they would come in a burst, late.
@@ -31,42 +27,42 @@ const LATEST: Duration = Duration::from_millis(100);
 /// See the module.
 pub(super) struct Pipeline {
     source: Box<dyn AudioSource>,
-    encoder: OpusEncoder,
+    /// Of two channels, and of more; none while nobody hears it.
+    stereo: Option<Coder>,
+    surround: Option<Coder>,
     config: SoundConfig,
     /// Headers are to be few.
     sparing: bool,
     expected_loss: f64,
     length: Duration,
     block: Vec<f32>,
-    out: Box<[u8; LONGEST]>,
     sinks: Vec<(Listener, Box<dyn AudioSink>)>,
+    /// What the source was told that it may have, and those of the listeners who play all of it.
+    layout: Option<Layout>,
+    wide: Vec<Listener>,
     paused: bool,
     /// Where the next block begins.
     next: MediaTime,
-    /// How long it has been silent.
-    silent: Duration,
-    /// When that was told last, while nothing is sent.
-    silence_told: Option<MediaTime>,
     stats: SoundStats,
 }
 
 impl Pipeline {
     pub(super) fn open(config: &SoundConfig, source: Box<dyn AudioSource>) -> Result<Self, String> {
-        let encoder = OpusEncoder::open(config.bitrate, Aim::Prompt);
         Ok(Self {
             source,
-            encoder: encoder.map_err(|error| error.to_string())?,
+            // Where that cannot be had, it is known before anybody listens.
+            stereo: Some(Coder::open(Layout::Stereo, config.bitrate, Aim::Prompt)?),
+            surround: None,
             config: config.clone(),
             sparing: false,
             expected_loss: 0.0,
             length: config.block,
             block: Vec::new(),
-            out: Box::new([0; LONGEST]),
             sinks: Vec::new(),
+            layout: None,
+            wide: Vec::new(),
             paused: false,
             next: MediaTime::ZERO,
-            silent: Duration::ZERO,
-            silence_told: None,
             stats: SoundStats::default(),
         })
     }
@@ -85,15 +81,29 @@ impl Pipeline {
         if was_idle {
             self.next = now;
         }
-        // Who comes into silence is to know of it.
-        self.silence_told = None;
+        self.tell_silence();
+    }
+
+    /// The source may have these channels, and these listeners hear all of them.
+    pub(super) fn set_surround(&mut self, layout: Layout, wide: Vec<Listener>) {
+        if self.layout != Some(layout) {
+            self.layout = Some(layout);
+            self.source.set_layout(layout);
+        }
+        self.wide = wide;
+        self.tell_silence();
+    }
+
+    /// Who comes into silence is to know of it.
+    fn tell_silence(&mut self) {
+        self.stereo.iter_mut().chain(&mut self.surround).for_each(Coder::tell_silence);
     }
 
     /// Nothing is made from now on, or again from `now` on.
     pub(super) fn set_paused(&mut self, paused: bool, now: MediaTime) {
         if self.paused && !paused {
             self.next = now;
-            self.silence_told = None;
+            self.tell_silence();
         }
         self.paused = paused;
     }
@@ -122,22 +132,11 @@ impl Pipeline {
         self.length = if longer { block.max(LONGER) } else { block };
     }
 
-    /// Another coder where those who listen need one. What it does not know of the sound before is heard as a moment's
-    /// roughness, when somebody comes or goes.
-    fn choose_encoder(&mut self) -> Result<(), String> {
-        let aim = self.aim();
-        if self.encoder.aim() != aim {
-            let encoder = OpusEncoder::open(self.config.bitrate, aim);
-            self.encoder = encoder.map_err(|error| error.to_string())?;
-            self.expect_loss(self.expected_loss)?;
-        }
-        Ok(())
-    }
-
     pub(super) fn expect_loss(&mut self, part: f64) -> Result<(), String> {
         self.expected_loss = part;
-        let expected = self.encoder.expect_loss(part).map_err(|error| error.to_string())?;
-        self.stats.expected_loss = expected;
+        if let Some(stereo) = &mut self.stereo {
+            self.stats.expected_loss = stereo.expect_loss(part)?;
+        }
         Ok(())
     }
 
@@ -147,7 +146,6 @@ impl Pipeline {
 
     /// Makes the block that is over by `now`.
     pub(super) fn step(&mut self, now: MediaTime) -> Result<(), String> {
-        self.choose_encoder()?;
         self.block.resize(samples_in(self.length) * CHANNELS, 0.0);
         let late = now.since(self.next + self.length);
         if late > LATEST {
@@ -159,39 +157,58 @@ impl Pipeline {
         let at = self.next;
         self.next = at + self.length;
         let sound = self.source.fill(at, &mut self.block).map_err(|error| error.to_string())?;
-        self.silent = match sound {
-            Sound::Silent => self.silent + self.length,
-            Sound::Heard => Duration::ZERO,
+        self.send(at, sound)
+    }
+
+    /// Codes the block for those who hear it.
+    fn send(&mut self, at: MediaTime, sound: Sound) -> Result<(), String> {
+        let aim = self.aim();
+        let all = self.source.surround().filter(|_| !self.sparing);
+        self.stats.layout = all.map_or(Layout::Stereo, |(layout, _)| layout);
+        let hears_all = |(who, sink): &(Listener, Box<dyn AudioSink>)| {
+            all.is_some() && self.wide.contains(who) && !sink.wants_fec()
         };
-        self.stats.silent = self.silent > CODED;
-        let told = self.silence_told.take();
-        let data = match silence_after(&self.out[..1]).filter(|_| self.stats.silent) {
-            Some(_) if told.is_some_and(|told| at.since(told) < REMINDER) => {
-                self.silence_told = told;
-                return Ok(());
+        let mixed = (Layout::Stereo, &self.block[..], sound);
+        let all = all.map(|(layout, block)| (layout, block, Sound::of(block)));
+        for (is_all, what, coder, counted) in [
+            (false, Some(mixed), &mut self.stereo, &mut self.stats.stereo),
+            (true, all, &mut self.surround, &mut self.stats.surround),
+        ] {
+            let is_heard = self.sinks.iter().any(|each| hears_all(each) == is_all);
+            let Some((layout, block, sound)) = what.filter(|_| is_heard) else {
+                *coder = None;
+                continue;
+            };
+            let aim = if is_all { Aim::Prompt } else { aim };
+            let (coder, is_new) = match coder {
+                Some(coder) if coder.layout() == layout => {
+                    let is_new = coder.set_aim(aim)?;
+                    (coder, is_new)
+                }
+                none => {
+                    let bitrate = self.config.rate(layout);
+                    (none.insert(Coder::open(layout, bitrate, aim)?), true)
+                }
+            };
+            if is_new && !is_all {
+                self.stats.expected_loss = coder.expect_loss(self.expected_loss)?;
             }
-            Some(silence) => {
-                self.silence_told = Some(at);
-                Bytes::copy_from_slice(&[silence])
-            }
-            None => {
-                let bytes = self.encoder.encode(&self.block, &mut self.out);
-                let bytes = bytes.map_err(|error| error.to_string())?;
-                Bytes::copy_from_slice(&self.out[..bytes])
-            }
-        };
-        let bytes = data.len();
-        let packet = AudioPacket {
-            track: self.config.track,
-            captured_at: at - self.encoder.delay(),
-            duration: self.length,
-            data,
-        };
-        self.stats.packets += 1;
-        self.stats.bytes += bytes as u64;
-        for (_, sink) in &mut self.sinks {
-            if sink.send(&packet) == Err(SendRefused::Full) {
-                self.stats.refused += 1;
+            let coded = coder.code(block, sound, at, self.length)?;
+            counted.silent = coder.is_silent();
+            let Some(data) = coded else { continue };
+            counted.packets += 1;
+            counted.bytes += data.len() as u64;
+            let packet = AudioPacket {
+                track: self.config.track,
+                captured_at: at - coder.delay(),
+                duration: self.length,
+                layout,
+                data,
+            };
+            for each in &mut self.sinks {
+                if hears_all(each) == is_all && each.1.send(&packet) == Err(SendRefused::Full) {
+                    self.stats.refused += 1;
+                }
             }
         }
         Ok(())

@@ -4,8 +4,9 @@ use media::audio::CHANNELS;
 use media::{AudioError, AudioPacket, MediaTime, SendRefused, Sound};
 use testkit::FakeClock;
 
+use super::coder::Coder;
 use super::*;
-use crate::opus::{Aim, OpusEncoder};
+use crate::opus::{Aim, OpusDecoder, OpusEncoder, Wanted};
 
 const BLOCK: Duration = Duration::from_millis(10);
 
@@ -115,7 +116,7 @@ fn packets_follow_without_a_gap_and_all_who_listen_get_the_same() {
     assert_eq!(times(&second), from(1_053, 1_123));
     assert_eq!(first[5].data, second[0].data);
     assert_eq!(asked.try_iter().collect::<Vec<_>>(), from(1_003, 1_123));
-    assert_eq!(pipeline.stats().packets, 12);
+    assert_eq!(pipeline.stats().stereo.packets, 12);
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn who_comes_into_silence_hears_of_it() {
     let (sink, _packets) = Sink::new();
     pipeline.listen(1, Some(sink), ms(0));
     run_to(&mut pipeline, 2_000);
-    assert!(pipeline.stats().silent);
+    assert!(pipeline.stats().stereo.silent);
     let (late, packets) = Sink::new();
     pipeline.listen(2, Some(late), ms(2_001));
     run_to(&mut pipeline, 2_020);
@@ -231,6 +232,109 @@ fn blocks_are_short_but_for_those_who_correct_by_opus_and_narrow_paths() {
     let heard: Vec<_> = packets.iter().zip(aims).map(|(packet, aim)| heard(packet, aim)).collect();
     // The first began before this clock did.
     assert_eq!(heard[1..], times[1..]);
+}
+
+/// 5.1 of which each channel has a level of its own, and a mix of it; or two channels, where it may have no more.
+#[derive(Default)]
+struct Wide {
+    may: Layout,
+    block: Vec<f32>,
+}
+
+impl AudioSource for Wide {
+    fn fill(&mut self, at: MediaTime, block: &mut [f32]) -> Result<Sound, AudioError> {
+        let turn = |n: usize| ((at.as_micros() * 48 / 1_000) as usize + n) as f32 / 48.0;
+        let tone = |n: usize| (turn(n) * std::f32::consts::TAU).sin();
+        block.iter_mut().enumerate().for_each(|(n, sample)| *sample = 0.3 * tone(n / CHANNELS));
+        let frames = block.len() / CHANNELS;
+        let channels = self.may.channels();
+        self.block.resize(frames * channels, 0.0);
+        for (n, sample) in self.block.iter_mut().enumerate() {
+            *sample = 0.1 * (n % channels) as f32 * tone(n / channels);
+        }
+        Ok(Sound::Heard)
+    }
+
+    fn set_layout(&mut self, layout: Layout) {
+        self.may = layout.min(Layout::Surround51);
+    }
+
+    fn surround(&self) -> Option<(Layout, &[f32])> {
+        (self.may != Layout::Stereo).then_some((self.may, &self.block[..]))
+    }
+}
+
+#[test]
+fn each_layout_is_coded_once_for_those_who_hear_it_and_none_other() {
+    let mut pipeline = Pipeline::open(&config(), Box::new(Wide::default())).unwrap();
+    let (mut sinks, mut heard) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let (mut sink, packets) = Sink::new();
+        sink.corrected = false;
+        sinks.push(sink);
+        heard.push(packets);
+    }
+    // The last one decodes by what Opus says of lost packets: two channels, however many it says that it plays.
+    sinks[3].corrected = true;
+    let layouts = |pipeline: &mut Pipeline, end: u64| -> Vec<Vec<usize>> {
+        run_to(pipeline, end);
+        let of = |packets: &mpsc::Receiver<AudioPacket>| {
+            let mut layouts: Vec<_> =
+                packets.try_iter().map(|packet| packet.layout.channels()).collect();
+            layouts.dedup();
+            layouts
+        };
+        heard.iter().map(of).collect()
+    };
+    let mut sinks = sinks.into_iter();
+    for who in 0..2 {
+        pipeline.listen(who, sinks.next().map(|sink| sink as Box<dyn AudioSink>), ms(0));
+    }
+    assert_eq!(layouts(&mut pipeline, 100), [vec![2], vec![2], vec![], vec![]]);
+    pipeline.set_surround(Layout::Surround51, vec![0, 1, 3]);
+    assert_eq!(layouts(&mut pipeline, 200), [vec![6], vec![6], vec![], vec![]]);
+    let before = pipeline.stats().clone();
+    assert_eq!((before.layout, before.stereo.packets), (Layout::Surround51, 10));
+    assert_eq!(before.surround.packets, 10, "once for both");
+    for who in 2..4 {
+        pipeline.listen(who, sinks.next().map(|sink| sink as Box<dyn AudioSink>), ms(200));
+    }
+    assert_eq!(layouts(&mut pipeline, 300), [vec![6], vec![6], vec![2], vec![2]]);
+    // Nobody hears two channels any more.
+    pipeline.listen(2, None, ms(300));
+    pipeline.listen(3, None, ms(300));
+    let before = pipeline.stats().stereo.packets;
+    assert_eq!(layouts(&mut pipeline, 400), [vec![6], vec![6], vec![], vec![]]);
+    assert_eq!(pipeline.stats().stereo.packets, before);
+    // A path with little room has two channels.
+    pipeline.set_sparing(true);
+    assert_eq!(layouts(&mut pipeline, 500), [vec![2], vec![2], vec![], vec![]]);
+    pipeline.set_sparing(false);
+    pipeline.set_surround(Layout::Stereo, vec![0, 1]);
+    assert_eq!(layouts(&mut pipeline, 600), [vec![2], vec![2], vec![], vec![]]);
+}
+
+#[test]
+fn all_channels_are_told_of_silence_and_decoded_after_it() {
+    let mut coder = Coder::open(Layout::Surround51, config().bitrate, Aim::Prompt).unwrap();
+    let mut decoder = OpusDecoder::of(Layout::Surround51).unwrap();
+    let (loud, quiet) = (vec![0.1; 480 * 6], vec![0.0; 480 * 6]);
+    let mut packets = Vec::new();
+    for n in 0..100_u64 {
+        let block = if (20..90).contains(&n) { &quiet } else { &loud };
+        let coded = coder.code(block, Sound::of(block), ms(n * 10), BLOCK).unwrap();
+        packets.extend(coded.map(|packet| (n, packet)));
+    }
+    let told: Vec<_> = packets.iter().map(|(n, _)| *n).filter(|n| (40..90).contains(n)).collect();
+    assert_eq!(told, [40, 80]);
+    for (n, packet) in packets {
+        let mut out = vec![9.0; 480 * 6];
+        assert_eq!(decoder.decode(Wanted::Packet(&packet), &mut out), Ok(480), "{n}");
+        if told.contains(&n) {
+            assert!(packet.len() < 200, "{} bytes", packet.len());
+            assert!(out.iter().all(|sample| sample.abs() < 1e-3), "{n}");
+        }
+    }
 }
 
 /// Moves the clock on until something comes.

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use media::{ByteSize, FrameRate, MOST_PADS, Size};
+use media::{ByteSize, FrameRate, Layout, MOST_PADS, Size};
 
 use super::install::{self, Required};
 use super::{Contents, Device, DisplayMode, Entry, GameId, HomeFile, Limits, Poster, Problem};
@@ -108,6 +108,10 @@ pub(super) fn check(
         let what = Required::Command(program.clone());
         requires.insert(0, Requirement { what, package: file.package });
     }
+    let channels = Layout::within(file.channels);
+    if channels.channels() != usize::from(file.channels) {
+        problems.add("channels", "it is none of 2, 6 and 8");
+    }
     let mut devices = file.devices;
     devices.dedup();
     problems.range("gamepads", file.gamepads, 0, MOST_PADS as u8);
@@ -146,6 +150,7 @@ pub(super) fn check(
             limits,
             internet: file.internet,
             devices,
+            channels,
             keyboard: file.keyboard,
             gamepads: file.gamepads,
             saves,

@@ -25,6 +25,8 @@ pub(super) struct File {
     pub(super) internet: bool,
     #[serde(default)]
     pub(super) devices: Vec<Device>,
+    #[serde(default = "channels")]
+    pub(super) channels: u8,
     #[serde(default)]
     pub(super) keyboard: KeyboardMode,
     #[serde(default)]
@@ -49,6 +51,10 @@ pub(super) struct File {
     pub(super) files: Vec<Copied>,
     #[serde(default)]
     pub(super) controls: Vec<Control>,
+}
+
+const fn channels() -> u8 {
+    8
 }
 
 const fn stop_grace_ms() -> u64 {

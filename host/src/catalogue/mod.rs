@@ -16,6 +16,7 @@
 //! environment = { SDL_AUDIODRIVER = "pulseaudio" }        # not what environment.rs refuses
 //! internet = false                    # whether it may reach the network at all
 //! devices = ["gpu", "gamepad"]        # see Device; given where the node has and allows them
+//! channels = 8                        # of sound at most: 2, 6 (5.1) or 8 (7.1), where its player has as many
 //! keyboard = "places"                 # or "text": what keys are to it, see KeyboardMode
 //! gamepads = 1                        # that are there from the start: for games that look only then
 //! saves = [".local/share/game"]       # files or folders below the home that are kept
@@ -72,7 +73,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use media::{ByteSize, FrameRate, Size};
+use media::{ByteSize, FrameRate, Layout, Size};
 use serde::Deserialize;
 
 pub use install::{COMMAND_FOLDERS, Missing, Program, Required, Requirement};
@@ -136,6 +137,8 @@ pub struct Entry {
     pub internet: bool,
     /// Devices that it makes use of.
     pub devices: Vec<Device>,
+    /// The most channels of its sound, where its player has as many.
+    pub channels: Layout,
     /// What keys are to it.
     pub keyboard: KeyboardMode,
     /// Gamepads that are there from the start and stay, whether the player has them or not: for games that look for

@@ -60,6 +60,9 @@ fn the_least_entry_has_defaults() {
     assert_eq!(entry.limits.cpu_millis, 2000);
     assert_eq!(entry.limits.home, ByteSize(64 << 20));
     assert_eq!((entry.internet, entry.warm, entry.warm_settle.as_millis()), (false, 0, 3_000));
+    assert_eq!(entry.channels, media::Layout::Surround71);
+    let two = read_one(&format!("{GOOD}channels = 2")).expect("a good entry");
+    assert_eq!(two.channels, media::Layout::Stereo);
     assert_eq!(entry.missing(), None);
     let program = entry.program.find().expect("a shell");
     assert!(program.is_absolute());
@@ -147,6 +150,7 @@ environment = { LD_PRELOAD = "x.so", PATH = "/", "A B" = "x", GOOD = "x" }
 saves = ["/etc", "../x", "a/../../b", "ok", "ok/inner"]
 stop_grace_ms = 60001
 warm = 9
+channels = 7
 warm_settle_ms = 60001
 [[requires]]
 file = "relative"
@@ -178,6 +182,7 @@ action = "\u0007"
     keys.dedup();
     let expected = [
         "arguments.0",
+        "channels",
         "command",
         "controls.0.action",
         "controls.0.input",
@@ -412,7 +417,7 @@ proptest! {
     fn any_unknown_key_refuses(key in "[a-z_]{1,12}") {
         prop_assume!(![
             "title", "summary", "genre", "licence", "command", "package", "arguments", "environment",
-            "internet", "devices", "gamepads", "saves", "stop_grace_ms", "warm", "warm_settle_ms", "requires", "display", "limits",
+            "internet", "devices", "channels", "gamepads", "saves", "stop_grace_ms", "warm", "warm_settle_ms", "requires", "display", "limits",
             "files", "controls",
         ].contains(&key.as_str()));
         prop_assert_eq!(wrong_keys(&format!("{GOOD}{key} = 1")), [key]);

@@ -4,6 +4,8 @@ use bytes::{Buf as _, BufMut as _};
 use smallvec::SmallVec;
 use thiserror::Error;
 
+use crate::Layout;
+
 /// First byte of a datagram of sound.
 pub const AUDIO: u8 = 0x11;
 /// The version of its header, in the upper half of the second byte.
@@ -12,6 +14,9 @@ const VERSION: u8 = 1;
 pub const MOST_EARLIER: usize = 2;
 /// A packet covers at most 120 ms (RFC 6716 §2.1.4): so many times 2.5 ms.
 const LONGEST: u8 = 48;
+/// Where that stands.
+const LENGTH_BITS: u32 = 6;
+const LENGTH: u8 = (1 << LENGTH_BITS) - 1;
 
 /// One packet of Opus, in either direction, and where the path loses datagrams the packets before it once more: a client makes
 /// up for a lost one without asking, and without a decoder that knows Opus's own error correction.
@@ -21,14 +26,15 @@ const LONGEST: u8 = 48;
 /// 1   version 1 in the upper four bits, number of earlier packets in the lower ones (1)
 /// 2   sequence number (2): each packet's is one more than that of the one before it
 /// 4   time of the first sample on the clock of 90 kHz that frames' wire timestamps are on (4)
-/// 8   length in units of 2.5 ms (1)
+/// 8   layout in the upper two bits: 0 stereo, 1 5.1, 2 7.1; length in units of 2.5 ms in the lower ones (1)
 /// 9   for each earlier packet, the nearest first: ticks of 90 kHz from its first sample to that of the
 ///     packet after it (2), bytes (2)
 /// …   the earlier packets in the same order, then the packet, to the end
 /// ```
 ///
 /// Silence is not sent: then a time is further on than the length before it, while the sequence number is
-/// not. All packets have the length that the datagram says.
+/// not. All packets have the length and the layout that the datagram says. Whoever does not say that it plays more than two
+/// channels is sent none of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudioDatagram<'a> {
     /// Of the packet.
@@ -37,6 +43,8 @@ pub struct AudioDatagram<'a> {
     pub timestamp: u32,
     /// In units of 2.5 ms.
     pub length: u8,
+    /// Its channels.
+    pub layout: Layout,
     /// The packet.
     pub packet: &'a [u8],
     /// Those before it, the nearest first.
@@ -64,6 +72,9 @@ pub enum AudioDatagramError {
     /// A length that no packet has.
     #[error("a packet of sound of {0} times 2.5 ms")]
     Length(u8),
+    /// A layout that there is not, or that nobody sends there.
+    #[error("a packet of sound of layout {0}")]
+    Layout(u8),
 }
 
 impl<'a> AudioDatagram<'a> {
@@ -79,7 +90,7 @@ impl<'a> AudioDatagram<'a> {
         out.put_u8(VERSION << 4 | count as u8);
         out.put_u16(self.sequence);
         out.put_u32(self.timestamp);
-        out.put_u8(self.length);
+        out.put_u8((self.layout as u8) << LENGTH_BITS | self.length & LENGTH);
         for earlier in &self.earlier[..count] {
             out.put_u16(earlier.before);
             out.put_u16(u16::try_from(earlier.packet.len()).unwrap_or(u16::MAX));
@@ -103,10 +114,13 @@ impl<'a> AudioDatagram<'a> {
         if kind >> 4 != u16::from(AUDIO) << 4 | u16::from(VERSION) || count > MOST_EARLIER {
             return Err(AudioDatagramError::Kind(kind));
         }
-        let (sequence, timestamp, length) = (bytes.get_u16(), bytes.get_u32(), bytes.get_u8());
+        let (sequence, timestamp, kind) = (bytes.get_u16(), bytes.get_u32(), bytes.get_u8());
+        let (layout, length) = (kind >> LENGTH_BITS, kind & LENGTH);
         if length == 0 || length > LONGEST {
             return Err(AudioDatagramError::Length(length));
         }
+        let known = Layout::ALL.get(usize::from(layout));
+        let layout = *known.ok_or(AudioDatagramError::Layout(layout))?;
         let (mut entries, mut packets) =
             bytes.split_at_checked(count * Self::ENTRY).ok_or(AudioDatagramError::Short)?;
         let mut earlier = SmallVec::new();
@@ -123,7 +137,7 @@ impl<'a> AudioDatagram<'a> {
         if packets.is_empty() {
             return Err(AudioDatagramError::Short);
         }
-        Ok(Self { sequence, timestamp, length, packet: packets, earlier })
+        Ok(Self { sequence, timestamp, length, layout, packet: packets, earlier })
     }
 }
 
@@ -139,6 +153,7 @@ mod tests {
             sequence: 0x0102,
             timestamp: 0x0304_0506,
             length: 4,
+            layout: Layout::Stereo,
             packet: &[7, 8],
             earlier: smallvec![
                 EarlierAudio { before: 900, packet: &[9] },
@@ -159,6 +174,11 @@ mod tests {
             &[0x11, 0x12, 1, 2, 3, 4, 5, 6, 4, 3, 132, 0, 1, 7, 8, 0, 3, 9, 10, 11, 12, 7, 8];
         assert_eq!(encoded(&datagram()), expected);
         assert_eq!(AudioDatagram::decode(expected), Ok(datagram()));
+        let more = AudioDatagram { layout: Layout::Surround51, ..datagram() };
+        let wide: &'static [u8] =
+            &[0x11, 0x12, 1, 2, 3, 4, 5, 6, 0x44, 3, 132, 0, 1, 7, 8, 0, 3, 9, 10, 11, 12, 7, 8];
+        assert_eq!(encoded(&more), wide);
+        assert_eq!(AudioDatagram::decode(wide), Ok(more));
     }
 
     #[test]
@@ -173,6 +193,8 @@ mod tests {
         assert_eq!(with(1, 0x13), Err(AudioDatagramError::Kind(0x1113)));
         assert_eq!(with(8, 0), Err(AudioDatagramError::Length(0)));
         assert_eq!(with(8, 49), Err(AudioDatagramError::Length(49)));
+        assert_eq!(with(8, 0x80), Err(AudioDatagramError::Length(0)));
+        assert_eq!(with(8, 0xc4), Err(AudioDatagramError::Layout(3)));
         assert_eq!(with(16, 200), Err(AudioDatagramError::Short));
         assert_eq!(with(12, 0), Err(AudioDatagramError::Short), "an empty packet");
         let whole = encoded(&datagram());

@@ -101,6 +101,9 @@ fn audio(audio: &Audio) -> Result<(), ConfigError> {
     if !(16_000..=510_000).contains(&rate.bps()) {
         return wrong("audio.rate", format!("{rate} is not from 16 to 510 kbit/s"));
     }
+    if ![2, 6, 8].contains(&audio.channels) {
+        return wrong("audio.channels", "it is none of 2, 6 and 8".into());
+    }
     if ![5, 10, 20].contains(&audio.packet.get().as_millis()) {
         return wrong("audio.packet", "it is none of 5ms, 10ms and 20ms".into());
     }

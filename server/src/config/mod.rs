@@ -288,8 +288,10 @@ pub struct Render {
 pub struct Audio {
     /// Sessions of apps that make sound have it.
     pub enabled: bool,
-    /// Of the sound alone.
+    /// Of the sound alone, in stereo. 5.1 takes 2.5 times as much, and 7.1 3.5 times.
     pub rate: HumanRate,
+    /// The most channels that games are offered, and players sent: 2, 6 or 8.
+    pub channels: u8,
     /// Length of a packet at the least: 5, 10 or 20 ms.
     pub packet: HumanDuration,
     /// Games whose entries ask for it may be given their player's microphone.
@@ -542,6 +544,7 @@ impl Default for Audio {
         Self {
             enabled: true,
             rate: HumanRate::from_kbps(128),
+            channels: 8,
             packet: HumanDuration::from_millis(5),
             microphone: true,
         }

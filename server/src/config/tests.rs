@@ -50,6 +50,7 @@ fn values_out_of_range_name_their_key() {
         assert!(refused.starts_with(&format!("video.{key}: ")), "{refused}");
     }
     assert!(refused(&["audio.rate=2 Mbit/s"]).starts_with("audio.rate"));
+    assert!(refused(&["audio.channels=5"]).starts_with("audio.channels"));
     assert!(refused(&["audio.packet=60ms"]).starts_with("audio.packet"));
     assert!(refused(&["render.msaa=3"]).starts_with("render.msaa"));
     assert!(refused(&["access.token_sha256=[\"abc\"]"]).starts_with("access.token_sha256"));

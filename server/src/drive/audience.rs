@@ -15,7 +15,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use encoder::SoundConfig;
 use media::{
     AccessUnit, Bitrate, Clock, Codec, CursorUpdate, Damage, FrameId, MOST_PADS, MediaTime, Pad,
     PictureKind, SendRefused, SequencedInput, UnitSink,
@@ -26,7 +25,7 @@ use session::hands::Who;
 use session::invitations::Role;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::audio::Audio;
+use super::audio::{Audio, SoundPlan};
 use super::cursor;
 use super::source::SourceCounts;
 use crate::apps::PadWish;
@@ -141,7 +140,7 @@ impl Audience {
         clock: Arc<dyn Clock>,
         stream: Stream,
         size: media::Size,
-        sound: Option<SoundConfig>,
+        sound: Option<SoundPlan>,
         metrics: &Metrics,
     ) -> (Arc<Self>, mpsc::Receiver<Deed>) {
         let (deeds, done) = mpsc::channel(INPUTS);

@@ -47,6 +47,8 @@ pub(super) enum Said {
     Quality(wire::Quality),
     /// It is to be told where the pointer is, or not.
     Follow(bool),
+    /// It plays sound in so many channels.
+    Channels(u8),
     /// It shows the picture in a place of this size.
     View(wire::View),
     /// The player acknowledges a slice.
@@ -291,6 +293,7 @@ impl ClientSide {
             ClientMessage::Quality(quality) => return Ok(Said::Quality(quality)),
             ClientMessage::Follow { pointer } => return Ok(Said::Follow(pointer)),
             ClientMessage::View(view) => return Ok(Said::View(view)),
+            ClientMessage::Sound { channels } => return Ok(Said::Channels(channels)),
             ClientMessage::Acknowledge { chain, sequence, signature } => {
                 return Ok(Said::Acknowledged { chain, sequence, signature });
             }

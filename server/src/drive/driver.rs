@@ -202,6 +202,7 @@ impl Driver {
                 keep: plan.keep.clone(),
                 share: plan.share.clone(),
                 largest: plan.largest,
+                layout: audience.sound().layout(),
                 told: told.clone(),
             },
             video: plan.video,

@@ -30,6 +30,7 @@ use tracing::Instrument as _;
 #[cfg(test)]
 pub(crate) use audience::tests::nobody as audience_of_nobody;
 pub(crate) use audience::{Audience, ViewerCounts};
+pub(crate) use audio::SoundPlan;
 pub(crate) use source::panic_message;
 pub use source::{Opening, SourceCounts, SourceOutput, SourceReport, SourceThread};
 pub use viewer::ViewerPlan;
@@ -56,6 +57,8 @@ pub struct Plan {
     pub granted: wire::Video,
     /// The largest screen that it may be given as the client's view changes; none where its size is fixed.
     pub largest: Option<media::Size>,
+    /// How many channels the player's client plays sound in, as far as it said so.
+    pub channels: u8,
     /// Draw the machine-readable strip.
     pub barcode: bool,
     /// The encoders that it begins with, and why no better ones: those of the most usual client. Each client's
@@ -95,7 +98,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         choice: plan.choice.clone(),
         ended: None,
     };
-    let sound = node.sound(plan.app.as_ref(), plan.id.as_str());
+    let sound = node.sound(plan.app.as_ref(), plan.id.as_str(), plan.channels);
     let (audience, deeds) =
         Audience::new(node.clock.clone(), stream, plan.video.size, sound, &node.metrics);
     let entry = Arc::new(Entry {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use media::{
     AudioSource, Clock, CursorUpdate, Exited, Frame, FrameId, FrameRate, FrameRequest, FrameSource,
-    InputSink, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent, VoiceSink,
+    InputSink, Layout, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent, VoiceSink,
 };
 use session::pacing::FramePacer;
 use session::spaced::Spaced;
@@ -117,6 +117,8 @@ pub struct Opening {
     pub share: Option<Arc<Share>>,
     /// The largest screen that it may have; none where it keeps the size of its pictures.
     pub largest: Option<Size>,
+    /// How many channels its sound may have.
+    pub layout: Layout,
     /// Told how it began.
     pub told: Arc<Told>,
 }
@@ -125,7 +127,8 @@ impl Opening {
     /// Of this app, for nobody in particular.
     pub fn of(app: Arc<dyn App>) -> Self {
         let (prepared, keep, share, largest) = (None, None, None, None);
-        Self { app, prepared, keep, share, largest, told: Arc::default() }
+        let layout = Layout::Stereo;
+        Self { app, prepared, keep, share, largest, layout, told: Arc::default() }
     }
 }
 
@@ -172,7 +175,7 @@ impl SourceThread {
         clock: Arc<dyn Clock>,
         output: impl SourceOutput + 'static,
     ) -> std::io::Result<Self> {
-        let Opening { app, prepared, keep, share, largest, told } = opening;
+        let Opening { app, prepared, keep, share, largest, layout, told } = opening;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 stop: false,
@@ -194,7 +197,7 @@ impl SourceThread {
             }),
             wake: Condvar::new(),
             clock,
-            start: Start { largest, keep, share, told, ..Start::default() },
+            start: Start { largest, layout, keep, share, told, ..Start::default() },
         });
         let theirs = shared.clone();
         let span = tracing::Span::current();

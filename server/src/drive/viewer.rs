@@ -229,7 +229,7 @@ impl Viewer {
         }
         let (source, encoder) = self.audience.counts();
         let rate = (self.audience.rate(), self.rates.stats(now));
-        let heard = Heard { audio: self.audience.sound().told(), microphone: None };
+        let heard = Heard { audio: self.audience.sound().told(self.who), microphone: None };
         let viewers = self.audience.present();
         let stats = self.client.stats(now, rate, heard, &source, &encoder, viewers);
         self.say(&stats);
@@ -306,6 +306,7 @@ impl Drop for Viewer {
     /// A viewer's task that panics must not keep its place, nor stay in the session's way.
     fn drop(&mut self) {
         self.stand_up();
+        self.audience.sound().renew(self.who);
         self.audience.set_present(self.who, None);
         if let Some(permit) = self.permit.take() {
             self.node.release_viewer(&self.id, permit);

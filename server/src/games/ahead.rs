@@ -182,9 +182,9 @@ impl Prepared for Warm {
         }
         let meter = Meter::new(app.measured.clone(), video);
         let (share, largest) = (start.share.clone(), start.largest.unwrap_or(video.size));
-        let (clock, drawn) = (&clock, Drawn::Yes);
+        let (clock, drawn, layout) = (&clock, Drawn::Yes, start.layout);
         let told = start.told.clone();
-        let played = Played { video, largest, clock, keep, share, told, drawn, meter };
+        let played = Played { video, largest, layout, clock, keep, share, told, drawn, meter };
         let attempts = begun.hosted.sandbox().attempts().clone();
         let running = play(begun, played, |_, _| {}).map_err(content)?;
         // One that cannot be played is started anew, with its own.

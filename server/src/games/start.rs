@@ -9,7 +9,7 @@ use host::confine::{Confinement, Phase, Program, Sandbox, command};
 use host::display::{Driver as _, Screen, X11};
 use host::saves::State;
 use host::sound::SoundServer;
-use media::{Clock, Size, VoiceSink};
+use media::{Clock, Layout, Size, VoiceSink};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -129,6 +129,8 @@ pub(super) struct Played<'a> {
     pub(super) video: VideoMode,
     /// The largest that its pictures may become, as the books have it.
     pub(super) largest: Size,
+    /// How many channels its sound may have.
+    pub(super) layout: Layout,
     pub(super) clock: &'a Arc<dyn Clock>,
     /// What is kept of it, with what lay at its paths when it began.
     pub(super) keep: Option<(Arc<Keep>, State)>,
@@ -150,7 +152,9 @@ pub(super) fn play(
     launch: impl FnOnce(&Sandbox, Program),
 ) -> Result<Running, String> {
     let Begun { hosted, mut display, written, sound, taken, rumble, prefers_text, listens } = begun;
-    let Played { video, largest, clock, keep, share, told, drawn, meter } = played;
+    let Played { video, largest, layout, clock, keep, share, told, drawn, meter } = played;
+    // Many games look only once.
+    sound.set_layout(layout);
     // What was started ahead may have room for more.
     display.set_most(largest);
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
@@ -216,7 +220,8 @@ pub(super) fn start(
     let drawn = Drawn::Not(clock.now() + UNDRAWN);
     _ = start.told.attempts.set(begun.hosted.sandbox().attempts().clone());
     let (share, told) = (start.share.clone(), start.told.clone());
-    let played = Played { video, largest, clock, keep, share, told, drawn, meter };
+    let layout = start.layout;
+    let played = Played { video, largest, layout, clock, keep, share, told, drawn, meter };
     play(begun, played, |sandbox, program| {
         sandbox.launch(program);
         step(StartStep::Picture);

@@ -4,11 +4,15 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::Result;
 use encoder::SoundConfig;
-use media::{Bitrate, ByteSize, Codec, CodecSet, FrameRate, PictureKind, SessionId, Size, TrackId};
+use media::audio::CHANNELS;
+use media::{
+    Bitrate, ByteSize, Codec, CodecSet, FrameRate, Layout, PictureKind, SessionId, Size, TrackId,
+};
 use session::admission::{Demand, Permit};
 
 use crate::ahead::Taken;
 use crate::apps::{self, App, VideoMode};
+use crate::drive::SoundPlan;
 use crate::http::Problem;
 use crate::registry::Entry;
 use crate::rented::{Claim, Tenancy};
@@ -122,6 +126,7 @@ impl Node {
             video: mode,
             granted: video,
             largest,
+            channels: wish.channels.unwrap_or(CHANNELS as u8),
             barcode: wish.barcode,
             choice,
             encoders,
@@ -175,8 +180,8 @@ impl Node {
         taken.map_err(|why| self.metrics.ahead_missed(why)).ok()
     }
 
-    /// How a session of this app sounds; none where it does not.
-    pub(crate) fn sound(&self, app: &dyn App, session: &str) -> Option<SoundConfig> {
+    /// How a session of this app sounds to a player who has so many channels; none where it does not.
+    pub(crate) fn sound(&self, app: &dyn App, session: &str, channels: u8) -> Option<SoundPlan> {
         let audio = &self.config.audio;
         if !(audio.enabled && app.has_sound()) {
             return None;
@@ -185,12 +190,14 @@ impl Node {
             tracing::warn!(%error, "a session has no sound");
             return None;
         }
-        Some(SoundConfig {
+        let config = SoundConfig {
             name: format!("snd-{}", session.chars().take(8).collect::<String>()),
             track: TrackId(0),
             block: audio.packet.get(),
             bitrate: audio.rate.rate(),
-        })
+        };
+        let most = app.most_channels().min(Layout::within(audio.channels));
+        Some(SoundPlan { config, most, layout: Layout::within(channels).min(most) })
     }
 
     /// Whether the player of this app may use a microphone.

@@ -254,6 +254,13 @@ pub enum ClientMessage {
         /// It is.
         pointer: bool,
     },
+    /// The client plays sound in so many channels from now on: two before it says so on a connection. It is sent 5.1 where it
+    /// has six, and 7.1 where it has eight, while what is played has as many: `channels` of the statistics' `audio` says what
+    /// is sent. What the player has decides what games are offered. A client whose browser plays WebRTC's track itself has two.
+    Sound {
+        /// Channels.
+        channels: u8,
+    },
     /// Nothing can be shown before a keyframe comes: the decoder failed, or frames refer to what never came.
     Keyframe,
     /// Which transport the client took, and why.

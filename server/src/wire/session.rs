@@ -18,6 +18,10 @@ pub struct NewSession {
     /// Where the picture is shown. A game begins with a screen of this size, as far as its entry allows, and where it can
     /// has another one whenever the client says so on the control channel; unless `video` says a width or a height.
     pub view: Option<View>,
+    /// How many channels the player's device has for sound, so that a game begins with as many: 6 for 5.1, 8 for 7.1. Two where
+    /// nothing is said. Clients say it on the control channel in any case, when they connect.
+    #[serde(default)]
+    pub channels: Option<u8>,
     /// Draws the machine-readable strip (frame id, input number) into the picture.
     #[serde(default)]
     pub barcode: bool,

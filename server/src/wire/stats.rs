@@ -57,6 +57,8 @@ pub struct Stats {
 pub struct AudioStats {
     /// What codes it.
     pub codec: String,
+    /// Channels that this client is sent now: 2, 6 (5.1) or 8 (7.1).
+    pub channels: u8,
     /// Kilobits a second, over the last second.
     pub kbps: u32,
     /// Kilobits a second that the encoder aims at.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use media::audio::SAMPLE_RATE;
 use media::webtransport::MOST_EARLIER;
-use media::{AudioPacket, AudioSink, MediaTime, SendRefused};
+use media::{AudioPacket, AudioSink, Layout, MediaTime, SendRefused};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp;
 use rtc::rtp_transceiver::rtp_sender::{
@@ -144,6 +144,7 @@ pub(super) struct SoundSink {
 
 struct Sent {
     at: MediaTime,
+    layout: Layout,
     packet: Bytes,
 }
 
@@ -163,8 +164,11 @@ impl SoundSink {
             .earlier
             .iter()
             .take(count)
+            .take_while(|sent| sent.layout == packet.layout)
             .map(|sent| (packet.captured_at.since(sent.at), &sent.packet[..]));
-        match red::encode(opus, &packet.data, earlier, MOST_BYTES) {
+        let is_wide = packet.layout != Layout::Stereo;
+        let inner = red::type_of(packet.layout, opus);
+        match red::encode(inner, &packet.data, earlier, MOST_BYTES, is_wide) {
             Some(payload) => (number, payload),
             None => (opus, packet.data.clone()),
         }
@@ -199,8 +203,8 @@ impl AudioSink for SoundSink {
             Some(Ok(())) => {
                 outlet.sequence.fetch_add(1, Ordering::AcqRel);
                 self.earlier.truncate(MOST_EARLIER - 1);
-                self.earlier
-                    .insert(0, Sent { at: packet.captured_at, packet: packet.data.clone() });
+                let AudioPacket { captured_at: at, layout, ref data, .. } = *packet;
+                self.earlier.insert(0, Sent { at, layout, packet: data.clone() });
                 Ok(())
             }
             Some(Err(_)) => Err(SendRefused::NotConnected),
@@ -227,6 +231,7 @@ mod tests {
         let mut sink = SoundSink::new(Arc::new(outlet));
         let sent = |millis, byte| Sent {
             at: MediaTime::from_millis(millis),
+            layout: Layout::Stereo,
             packet: Bytes::from(vec![byte]),
         };
         sink.earlier = vec![sent(90, 9), sent(80, 8)];
@@ -239,6 +244,7 @@ mod tests {
             track: TrackId(0),
             captured_at: MediaTime::from_millis(100),
             duration: Duration::from_millis(10),
+            layout: Layout::Stereo,
             data: Bytes::from_static(&[10]),
         };
         let plain = (111, Bytes::from_static(&[10]));
@@ -251,6 +257,9 @@ mod tests {
         assert_eq!((number, payload[4..].to_vec()), (63, vec![0x6f, 9, 10]));
         shared.note_loss(200, 500);
         assert_eq!(sink_that_repeats.payload(&packet).1[8..], [0x6f, 8, 9, 10]);
+        // Nothing of another layout is repeated, and what has more channels says so.
+        let wide = AudioPacket { layout: Layout::Surround51, ..packet.clone() };
+        assert_eq!(sink_that_repeats.payload(&wide), (63, Bytes::from_static(&[6, 10])));
         let other = sink(None);
         assert!(other.wants_fec());
         other.outlet.shared.note_loss(200, 500);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use media::webtransport::{AudioDatagram, EarlierAudio, MOST_EARLIER};
-use media::{AudioPacket, AudioSink, MediaTime, SendRefused};
+use media::{AudioPacket, AudioSink, Layout, MediaTime, SendRefused};
 use wtransport::Connection;
 
 use super::connection::Shared;
@@ -31,6 +31,7 @@ pub(super) struct SoundSink {
 struct Sent {
     at: MediaTime,
     sequence: u64,
+    layout: Layout,
     packet: Bytes,
 }
 
@@ -91,7 +92,7 @@ impl AudioSink for SoundSink {
             let follows = sent.sequence.wrapping_add(1) == next.0;
             let Ok(before) = u16::try_from(ticks) else { break };
             let takes = AudioDatagram::ENTRY + sent.packet.len();
-            if !follows || takes > room {
+            if !follows || takes > room || sent.layout != packet.layout {
                 break;
             }
             room -= takes;
@@ -109,8 +110,8 @@ impl AudioSink for SoundSink {
         self.shared.sent_beside(self.out.len());
         sound.sent(sequence);
         self.earlier.truncate(MOST_EARLIER - 1);
-        let sent = Sent { at: packet.captured_at, sequence, packet: packet.data.clone() };
-        self.earlier.insert(0, sent);
+        let AudioPacket { captured_at: at, layout, ref data, .. } = *packet;
+        self.earlier.insert(0, Sent { at, sequence, layout, packet: data.clone() });
         Ok(())
     }
 }

@@ -102,6 +102,7 @@ impl Driver {
     /// Serves a client from now on, whatever it came by; yields the connection's name.
     fn take_over(&mut self, taken: Taken, media: ForClient) -> String {
         self.audience.sound().silence(PLAYER);
+        self.audience.sound().renew(PLAYER);
         self.voice.off();
         self.connections += 1;
         let connection = Connection::new(self.connections, taken, &self.node.metrics);

@@ -226,6 +226,7 @@ impl Driver {
                 self.follows = pointer;
                 self.show_pointer();
             }
+            Ok(Said::Channels(channels)) => self.audience.sound().plays(PLAYER, channels),
             Ok(Said::Visible(visible)) => {
                 if let Some(connection) = &mut self.connection {
                     connection.visible = visible;

@@ -111,6 +111,7 @@ impl Viewer {
     /// Serves this connection from now on; yields its name.
     fn take_over(&mut self, taken: Taken, told: (Codec, media::PictureKind)) -> String {
         self.stand_up();
+        self.audience.sound().renew(self.who);
         self.connections += 1;
         let now = self.node.clock.now();
         let connection = Connection::new(self.connections, taken, &self.node.metrics);

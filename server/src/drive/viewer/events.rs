@@ -117,6 +117,7 @@ impl Viewer {
                 self.visible = visible;
                 if visible { self.sit_down() } else { self.stand_up() }
             }
+            Ok(Said::Channels(channels)) => self.audience.sound().plays(self.who, channels),
             // Screen and stream are the player's; of the pointer it is told anyway.
             Ok(
                 Said::Visible(_)
