@@ -279,7 +279,7 @@ impl ClientSide {
                 return Ok(decoded.map_or(Said::Nothing, Said::Decoded));
             }
             ClientMessage::Visibility { visible } => return Ok(Said::Visible(visible)),
-            ClientMessage::Keyframe => return Ok(Said::KeyframeNeeded),
+            ClientMessage::Keyframe {} => return Ok(Said::KeyframeNeeded),
             ClientMessage::Transport { kind, reason } => {
                 // It goes to whoever looks at the sessions: one line, and no long one.
                 let line = reason.chars().filter(|each| !each.is_control()).take(LONGEST_REASON);
@@ -297,7 +297,7 @@ impl ClientSide {
             ClientMessage::Acknowledge { chain, sequence, signature } => {
                 return Ok(Said::Acknowledged { chain, sequence, signature });
             }
-            ClientMessage::Bye => return Ok(Said::Bye),
+            ClientMessage::Bye {} => return Ok(Said::Bye),
         }
         Ok(Said::Nothing)
     }

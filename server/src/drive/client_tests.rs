@@ -333,8 +333,8 @@ fn almost(message: &Value, field: Index, how: u32, wrong: &Value) -> Vec<u8> {
         0 => whole.as_bytes()[..field.index(whole.len())].to_vec(),
         // Said twice.
         1 => format!("{},\"{name}\":{}}}", &whole[..whole.len() - 1], changed[&name]).into(),
-        // A field that is unknown; of messages that have fields.
-        2 if changed.len() > 1 => {
+        // A field that is unknown.
+        2 => {
             changed.insert("more".to_owned(), wrong.clone());
             Value::from(changed).to_string().into()
         }

@@ -262,7 +262,8 @@ pub enum ClientMessage {
         channels: u8,
     },
     /// Nothing can be shown before a keyframe comes: the decoder failed, or frames refer to what never came.
-    Keyframe,
+    // Without braces serde would take any field of it.
+    Keyframe {},
     /// Which transport the client took, and why.
     Transport {
         /// The transport.
@@ -280,7 +281,7 @@ pub enum ClientMessage {
         signature: String,
     },
     /// The user left.
-    Bye,
+    Bye {},
 }
 
 /// How a session reaches its client.
