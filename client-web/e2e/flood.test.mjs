@@ -42,7 +42,7 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) {
         await tab.page.evaluate(flood, MESSAGES);
         await tab.state('ended');
         assert.deepEqual(await tab.page.evaluate(() => window.nearlight.state), { name: 'ended', reason: 'by-node', detail: WHY });
-        await tab.page.getByText(WHY).waitFor();
+        await tab.page.getByText(WHY, { exact: true }).waitFor();
         await until('it to be counted', async () => ((await floods()) === before + 1 ? true : undefined));
       });
       await witness.frames(5);
