@@ -318,7 +318,10 @@ fn each_layout_is_coded_once_for_those_who_hear_it_and_none_other() {
 fn all_channels_are_told_of_silence_and_decoded_after_it() {
     let mut coder = Coder::open(Layout::Surround51, config().bitrate, Aim::Prompt).unwrap();
     let mut decoder = OpusDecoder::of(Layout::Surround51).unwrap();
-    let (loud, quiet) = (vec![0.1; 480 * 6], vec![0.0; 480 * 6]);
+    // 500 Hz in each channel, which leave nothing behind as a constant would in the coder's high-pass filter.
+    let loud: Vec<f32> =
+        (0..480 * 6).map(|at| if at / 6 / 48 % 2 == 0 { 0.1 } else { -0.1 }).collect();
+    let quiet = vec![0.0; 480 * 6];
     let mut packets = Vec::new();
     for n in 0..100_u64 {
         let block = if (20..90).contains(&n) { &quiet } else { &loud };
@@ -332,7 +335,8 @@ fn all_channels_are_told_of_silence_and_decoded_after_it() {
         assert_eq!(decoder.decode(Wanted::Packet(&packet), &mut out), Ok(480), "{n}");
         if told.contains(&n) {
             assert!(packet.len() < 200, "{} bytes", packet.len());
-            assert!(out.iter().all(|sample| sample.abs() < 1e-3), "{n}");
+            let most = out.iter().fold(0.0_f32, |most, sample| most.max(sample.abs()));
+            assert!(most < 1e-3, "{n}: {most}");
         }
     }
 }
