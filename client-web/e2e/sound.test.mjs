@@ -191,7 +191,7 @@ describe('in more than two channels', () => {
     return now.length === expected.length && now.every(same) ? true : undefined;
   });
 
-  for (const [transport, channels] of [['webrtc', 6], ['webtransport', 6], ['websocket', 6], ['webrtc', 8], ['webtransport', 8]]) {
+  for (const [transport, channels] of [['webrtc', 6], ['websocket', 6], ['webtransport', 8]]) {
     game(`over ${transport} each of ${channels} is heard in its place`, `transport=${transport}&channels=${channels}`, async (tab) => {
       await sent(tab, channels);
       await plays(tab, meant(channels));
