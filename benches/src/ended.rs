@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | it ran to its end; what was missed is printed |
 //! | 1 | something did not run to its end, or could not be measured |
-//! | 2 | the arguments are wrong |
+//! | 2 | the arguments are none that it takes |
 //! | 3 | it ran to its end with `--strict`, and targets were missed |
 
 use std::io::{Result, Write as _, stdout};

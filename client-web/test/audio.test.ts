@@ -18,6 +18,15 @@ import type { AudioStats } from '../src/wire/index.ts';
 const DATAGRAM = Uint8Array.of(0x11, 0x12, 1, 2, 3, 4, 5, 6, 4, 3, 132, 0, 1, 7, 8, 0, 3, 9, 10, 11, 12, 7, 8);
 
 describe('the browser\'s own buffer', () => {
+  it('does not compare the clocks of two contexts', () => {
+    const haste = new Haste();
+    for (let ms = 0; ms <= 60_000; ms += 250) expect(haste.wantsAnother(ms, ms, false)).toBe(false);
+    // Another one was opened a moment ago, for a reason of others.
+    haste.renew();
+    expect(haste.wantsAnother(250, 60_500, false)).toBe(false);
+    expect(haste.wantsAnother(500, 60_750, false)).toBe(false);
+  });
+
   it('is as short as it can be until the context loses time', () => {
     const haste = new Haste();
     expect(haste.hint).toBe(0);

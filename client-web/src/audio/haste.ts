@@ -38,7 +38,7 @@ export class Haste {
     if (this.patientSince !== undefined) {
       if (!quiet || page - this.patientSince < this.retryMs) return false;
       this.patientSince = undefined;
-      this.last = undefined;
+      this.renew();
       this.retryMs = Math.min(2 * this.retryMs, MOST_RETRY_MS);
       return true;
     }
@@ -50,5 +50,10 @@ export class Haste {
     if (passed - (context - first.context) > MOST_LOST_MS) this.patientSince = page;
     if (passed > WINDOW_MS) this.first = now;
     return this.patientSince !== undefined;
+  }
+
+  /** Another context begins: its clock says nothing of the one before. */
+  renew(): void {
+    this.last = undefined;
   }
 }

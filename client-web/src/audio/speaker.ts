@@ -201,6 +201,7 @@ export class Speaker {
     this.gain = undefined;
     const { context } = this;
     this.context = undefined;
+    this.haste.renew();
     if (context !== undefined) {
       context.onstatechange = null;
       context.close().catch(() => undefined);

@@ -95,6 +95,8 @@ export class TouchPad {
 
   private setArranging(arranges: boolean): void {
     this.rest();
+    // Another finger may still hold a part.
+    if (this.arranges && !arranges) rememberPlaces(this.places);
     this.arranges = arranges;
     this.element.classList.toggle('arranging', arranges);
     this.arrange.setAttribute('aria-pressed', String(arranges));
