@@ -137,7 +137,9 @@ impl Pool {
 
     /// From now on it is these apps. What stands ready of those that are the same stays, the rest is put away.
     pub(crate) fn replace(&self, apps: &Apps) {
-        self.shared.lock().replace(apps.ahead(), &self.shared.metrics);
+        // What apps say of themselves may be on a disk.
+        let apps = apps.ahead();
+        self.shared.lock().replace(apps, &self.shared.metrics);
         self.shared.wake.notify_all();
         if let Some(node) = self.node.get()
             && let Err(error) = self.start(node.clone())

@@ -369,7 +369,8 @@ impl Apps {
     pub(crate) fn ahead(&self) -> Vec<StartedAhead> {
         let ahead = |entry: &Arc<Entry>| {
             let app = entry.app.clone();
-            Some(StartedAhead { id: app.info().id, ahead: app.ahead()?, app })
+            let ahead = app.ahead()?;
+            Some(StartedAhead { id: app.info().id, ahead, app })
         };
         self.entries().iter().filter_map(ahead).collect()
     }

@@ -6,7 +6,7 @@ mod room;
 mod viewers;
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -40,6 +40,10 @@ use self::viewers::INVITATIONS;
 
 pub use keys::Keys;
 pub(crate) use keys::fill_random;
+
+/// Somebody looks at the games already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
 
 /// Everything that sessions share.
 pub struct Node {
@@ -91,8 +95,8 @@ impl Node {
         let gpu = GpuPool::open(doctor::gpu_options(&config)).context("no graphics device")?;
         let gpu = Arc::new(gpu);
         let scenes = SceneLibrary::new(gpu.clone(), &config).apps();
-        let library = Library::new(&config);
-        Self::make(config, Some(gpu), scenes, Some(library), probing)
+        let library = (!config.games.folders.is_empty()).then(|| Library::new(&config));
+        Self::make(config, Some(gpu), scenes, library, probing)
     }
 
     /// A node that offers the games of a library and nothing else.
@@ -186,16 +190,24 @@ impl Node {
 
     /// Looks at the folders of games again; what is new there can be played from then on. Sessions keep what they have.
     /// Reads files; none where the node's games are not from folders.
-    pub fn look_at_games(&self) -> Option<Looked> {
-        let library = self.library.as_ref()?;
-        // One after the other: the catalogue is what the last one found.
-        let _looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+    ///
+    /// # Errors
+    /// [`Busy`] while somebody else does.
+    pub fn look_at_games(&self) -> Result<Option<Looked>, Busy> {
+        let Some(library) = &self.library else { return Ok(None) };
+        // One after the other, as the catalogue is what the last one found; who waited would hold a thread for as long as a
+        // disk hangs.
+        let _looks = match self.looks.try_lock() {
+            Ok(looks) => looks,
+            Err(TryLockError::Poisoned(looks)) => looks.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Busy),
+        };
         let (games, looked) = library.look();
         self.catalogue.set_games(games);
         self.ahead.replace(&self.catalogue);
         let Looked { listed, added, changed, removed, broken } = looked;
         tracing::info!(listed, added, changed, removed, broken, "games looked at again");
-        Some(looked)
+        Ok(Some(looked))
     }
 
     /// From now on the machine is for those who rent it; to be called before a rented node is served.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use crate::node::Node;
+use crate::node::{Busy, Node};
 
 /// The operator's router.
 pub fn router(node: Arc<Node>) -> Router {
@@ -19,15 +19,16 @@ pub fn router(node: Arc<Node>) -> Router {
         .with_state(node)
 }
 
-/// Looks at the folders of games again, and says what came of it. 404 where the node has none; 403 for pages of browsers,
-/// which may post here from anywhere.
+/// Looks at the folders of games again, and says what came of it. 404 where the node has none; 409 while it is done; 403 for
+/// pages of browsers, which may post here from anywhere.
 async fn games(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
     if headers.contains_key(header::ORIGIN) {
         return StatusCode::FORBIDDEN.into_response();
     }
     match tokio::task::spawn_blocking(move || node.look_at_games()).await {
-        Ok(Some(looked)) => Json(looked).into_response(),
-        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Ok(Ok(Some(looked))) => Json(looked).into_response(),
+        Ok(Ok(None)) => StatusCode::NOT_FOUND.into_response(),
+        Ok(Err(Busy)) => StatusCode::CONFLICT.into_response(),
         Err(error) => {
             tracing::error!(%error, "games are not looked at");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

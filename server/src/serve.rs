@@ -1,5 +1,6 @@
 //! Running the server: bind, start, wait for a signal, stop in order.
 
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Tls};
 use crate::encoders::Probing;
-use crate::node::Node;
+use crate::node::{Busy, Node};
 use crate::rented::Outside;
 use crate::tcp::Prompt;
 use crate::{http, ops, quic, tls};
@@ -39,19 +40,25 @@ pub fn run(config: Config, probing: Probing) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
+        // One that comes while encoders are tried ends nothing either.
+        let mut hang_up = signal(SignalKind::hangup())?;
+        // A terminal that is closed says the same: what it was to show ends with it.
+        let attended = std::io::stderr().is_terminal();
         let mut server = Server::bind(config, probing).await?;
         server.announce();
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
         loop {
             tokio::select! {
                 _ = interrupt.recv() => tracing::info!("interrupted"),
                 _ = terminate.recv() => tracing::info!("asked to stop"),
                 result = server.failed() => result?,
                 _ = hang_up.recv() => {
-                    server.look_at_games().await;
-                    continue;
+                    if !attended {
+                        server.look_at_games();
+                        continue;
+                    }
+                    tracing::info!("its terminal is gone");
                 }
             }
             break;
@@ -217,12 +224,14 @@ impl Server {
         }
     }
 
-    /// Looks at the folders of games again.
-    async fn look_at_games(&self) {
+    /// Looks at the folders of games again, which may take as long as their disks do: nobody waits for it.
+    fn look_at_games(&self) {
         let node = self.node.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || node.look_at_games()).await {
-            tracing::error!(%error, "games are not looked at");
-        }
+        tokio::task::spawn_blocking(move || {
+            if let Err(Busy) = node.look_at_games() {
+                tracing::warn!("games are being looked at already");
+            }
+        });
     }
 
     /// Waits until a listener ends, which it does only by failing.

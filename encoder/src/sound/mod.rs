@@ -234,7 +234,11 @@ fn run(
             pipeline.set_paused(state.paused, clock.now());
             pipeline.set_sparing(state.sparing);
             if let Some((layout, wide)) = state.surround.take() {
+                // It takes the source a while, and whoever says more must not wait for that.
+                drop(state);
                 pipeline.set_surround(layout, wide);
+                state = shared.lock();
+                continue;
             }
             for (listener, sink) in state.changes.drain(..) {
                 pipeline.listen(listener, sink, clock.now());

@@ -70,12 +70,13 @@ pub(super) struct GameSource {
 }
 
 impl GameSource {
-    /// The end of the game, told by it or by its display.
-    fn end(&self, limit: Duration) -> Option<Result<SourceEvent, SourceError>> {
+    /// The end of the game by now, told by it or by its display.
+    fn end(&self, now: MediaTime, limit: Duration) -> Option<Result<SourceEvent, SourceError>> {
         let End { how, .. } = self.hosted.ended(limit)?;
         let said = self.hosted.sandbox().said();
         tracing::info!(%how, "the game is over");
-        let drew = self.drawn == Drawn::Yes;
+        // Whether it did is not seen while nobody asks for pictures: one that had the time for it has.
+        let drew = self.drawn == Drawn::Yes || self.drawn.is_overdue(now);
         let last = said.last();
         let exited = |exit| {
             let said = last.cloned().unwrap_or_default();
@@ -100,7 +101,7 @@ impl FrameSource for GameSource {
     }
 
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
-        if let Some(end) = self.end(Duration::ZERO) {
+        if let Some(end) = self.end(request.at, Duration::ZERO) {
             return end;
         }
         let Some(display) = self.hosted.display() else {
@@ -133,7 +134,7 @@ impl FrameSource for GameSource {
             }
             // The display goes with the game: what became of that says more.
             answer @ (Ok(SourceEvent::Ended) | Err(SourceError::Failed(_))) => {
-                self.end(STOP).unwrap_or(answer)
+                self.end(request.at, STOP).unwrap_or(answer)
             }
             answer => answer,
         }
