@@ -198,6 +198,15 @@ describe('a hidden page', () => {
     expect(scene.play.state).toMatchObject({ name: 'refused', reason: 'no-media' });
   });
 
+  it('tells why a session ended before anything of it was seen', async () => {
+    const why = 'The game ended at once (exit status 3).';
+    const scene = setUp('demo', (method) => (method === 'DELETE' ? problem('ended-session', 410, {}, why) : undefined));
+    await start(scene);
+    scene.newest().open();
+    await pass(PICTURE_MS);
+    expect(scene.play.state).toEqual({ name: 'ended', reason: 'by-node', detail: why });
+  });
+
   it('outlives a break of its connection', async () => {
     const scene = setUp();
     await live(scene);

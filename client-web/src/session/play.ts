@@ -29,6 +29,8 @@ export const PICTURE_MS = 12_000;
  * configured otherwise, counted from when the node notices; who comes too late is told so by the node.
  */
 export const GIVE_UP_MS = 45_000;
+/** A node that can be reached has said by then what became of a session. */
+const TOLD_MS = 2_000;
 /** A node's wish for a pause before the next attempt is followed up to here. */
 const MOST_RETRY_AFTER_S = 5;
 
@@ -108,7 +110,7 @@ export class PlaySession {
       const connection = await this.begin();
       await this.keep(connection);
     } catch (error) {
-      if (!isFinal(this.current)) this.fail(error);
+      if (!isFinal(this.current)) this.fail(await this.why(error));
     } finally {
       this.free();
     }
@@ -633,6 +635,13 @@ export class PlaySession {
     // After the state: what waits is woken by this and finds the session over.
     this.abort.abort(new ConnectionLost('broken'));
     this.free();
+  }
+
+  /** What the node says of a session that it had ended before there was a connection to tell it by; else the error itself. */
+  private async why(error: unknown): Promise<unknown> {
+    if (!(error instanceof ConnectionLost) || this.current.name !== 'connecting' || this.session === undefined) return error;
+    const told = this.api.endSession(this.session).then(() => error, (problem: unknown) => (problem instanceof ApiProblem && problem.reason === 'ended-session' ? problem : error));
+    return Promise.race([told, new Promise((resolve) => { setTimeout(resolve, TOLD_MS, error); })]);
   }
 
   private fail(error: unknown): void {
