@@ -46,6 +46,8 @@ export class Relay {
   loses = () => false;
   /** The same of the browser's. */
   losesUp = () => false;
+  /** Whether a datagram that is no RTP packet is lost: `(datagram, isOfNode) => boolean`. */
+  losesOther = () => false;
   /** How long a packet is on its way, in milliseconds, either way. */
   delay = 0;
   /** RTP packets that came from the node, and those of them that were lost. */
@@ -98,7 +100,7 @@ export class Relay {
 
   #toNode(datagram, { address, port }) {
     const packet = rtp(datagram);
-    if (this.blocked || (packet !== undefined && this.losesUp(packet))) return;
+    if (this.blocked || (packet === undefined ? this.losesOther(datagram, false) : this.losesUp(packet))) return;
     // A browser that may use a microphone sends from each address of the machine.
     const from = `${address} ${port}`;
     let back = this.#backs.get(from);
@@ -124,6 +126,8 @@ export class Relay {
         this.lost += 1;
         return;
       }
+    } else if (this.losesOther(datagram, true)) {
+      return;
     }
     this.#later(() => { this.#front.send(datagram, port, address); });
   }

@@ -19,6 +19,7 @@ mod candidate;
 mod chain;
 mod config;
 mod connect;
+mod flight;
 mod formats;
 mod mux;
 mod offer;

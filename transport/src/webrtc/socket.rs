@@ -2,7 +2,7 @@
 //! really leave and when the client says goodbye, and with a driver whose panic ends only its own
 //! connection.
 //!
-//! It must never decrypt, hold back or change a datagram: RTP headers are in clear in SRTP
+//! It must never decrypt, hold back or change a datagram, though it repeats some ([`flight`](super::flight)): RTP headers are in clear in SRTP
 //! (RFC 3711 §3.1), which is all that is read. What the stack takes for its socket is the session's
 //! share of the node's port.
 
@@ -12,8 +12,8 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use webrtc::runtime::{
     TokioRuntime, Transmit,
 };
 
+use super::flight::{self, Flight};
 use super::mux::Share;
 use super::shared::Shared;
 
@@ -66,7 +67,8 @@ impl Runtime for SessionRuntime {
         // The socket itself is closed here: only its address is used, as a name.
         let inner = self.share.socket(socket.local_addr()?);
         let breath = AtomicBool::new(false);
-        Ok(Arc::new(WatchedSocket { inner, shared: self.shared.clone(), breath }))
+        let flight = Mutex::default();
+        Ok(Arc::new(WatchedSocket { inner, shared: self.shared.clone(), breath, flight }))
     }
 
     fn wrap_tcp_listener(
@@ -120,6 +122,7 @@ struct WatchedSocket {
     shared: Arc<Shared>,
     /// A datagram was just handed over: see [`poll_recv`](AsyncUdpSocket::poll_recv).
     breath: AtomicBool,
+    flight: Mutex<Flight>,
 }
 
 impl fmt::Debug for WatchedSocket {
@@ -134,10 +137,28 @@ impl WatchedSocket {
         TokioRuntime.now()
     }
 
+    /// Sends again what the client lacks of the handshake. Where there is no room for it, the client asks again.
+    fn repeat(&self, cx: &mut Context<'_>, came: &[u8], now: Instant) {
+        if !flight::is_handshake(came) {
+            return;
+        }
+        let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        for (contents, destination) in flight.came(came, now) {
+            let transmit =
+                Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+            let _ = self.inner.poll_send(cx, &transmit);
+        }
+    }
+
     fn note_sent(&self, transmit: &Transmit<'_>) {
         let now = self.shared.clock.now();
         let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         for datagram in transmit.contents.chunks(size) {
+            if flight::is_handshake(datagram) {
+                let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
+                flight.sent(datagram, transmit.destination, self.now());
+                continue;
+            }
             let Some((ssrc, timestamp)) = rtp_stream(datagram) else { continue };
             let Some(track) = self.shared.track(ssrc) else { continue };
             if let Some(event) = track.sent(timestamp, datagram.len(), now) {
@@ -194,7 +215,10 @@ impl AsyncUdpSocket for WatchedSocket {
             for (buf, meta) in bufs.iter().zip(meta.iter()).take(count) {
                 let datagrams = buf.get(..meta.len).into_iter();
                 let datagrams = datagrams.flat_map(|all| all.chunks(meta.stride.max(1)));
-                datagrams.for_each(|datagram| self.shared.unheard.came(datagram, now));
+                for datagram in datagrams {
+                    self.shared.unheard.came(datagram, now);
+                    self.repeat(cx, datagram, now);
+                }
             }
             let alert = bufs.iter().zip(meta.iter()).take(count).any(|(buf, meta)| {
                 buf.get(..meta.len).and_then(|datagram| datagram.first()) == Some(&DTLS_ALERT)
