@@ -11,16 +11,30 @@ pub(super) const DESCRIPTION: usize = 24;
 /// Bytes of an RTP header without extensions, of which numbers are not recovered.
 const FIXED: usize = 12;
 
+/// A client forgets repair packets that are numbered further before one that comes (0x3fff in libwebrtc's
+/// `ForwardErrorCorrection::InsertPacket`).
+const LEAP: u16 = 0x5000;
+
 /// A stream of repair packets.
 pub(super) struct Repairs {
     ssrc: u32,
     payload_type: u8,
     next: u16,
+    is_used: bool,
 }
 
 impl Repairs {
     pub(super) const fn new(ssrc: u32, payload_type: u8) -> Self {
-        Self { ssrc, payload_type, next: 0 }
+        Self { ssrc, payload_type, next: 0, is_used: false }
+    }
+
+    /// One of a packet alone, with which the client forgets all before it; none where there were none.
+    pub(super) fn anew(&mut self, packet: &rtp::Packet) -> Option<rtp::Packet> {
+        if !self.is_used {
+            return None;
+        }
+        self.next = self.next.wrapping_add(LEAP);
+        self.of(&[packet])
     }
 
     /// One that recovers any one of `packets`, in the order of their numbers, where all others came; none of none, and
@@ -74,6 +88,7 @@ impl Repairs {
             ..Default::default()
         };
         self.next = self.next.wrapping_add(1);
+        self.is_used = true;
         Some(rtp::Packet { header, payload: payload.into() })
     }
 }
