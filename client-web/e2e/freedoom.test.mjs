@@ -31,6 +31,9 @@ after(async () => {
   for (const folder of [run, games]) rmSync(folder, { recursive: true, force: true });
 });
 
+/** Two looks at the same place, but for what the game writes over it for a while. */
+const SAME = 0.05;
+
 /** A level that is there, and where nothing moves. */
 const stands = (tab) => until('a picture that stands still', async () => {
   const before = await tab.picture();
@@ -79,9 +82,6 @@ for (const transport of ['webrtc', 'webtransport']) {
   });
 }
 
-/** Two looks at the same place, but for what the game writes over it for a while. */
-const SAME = 0.05;
-
 /** Presses a key until much of the picture is another; the place where the player stands then. */
 async function moves(tab, key) {
   const from = await stands(tab);
@@ -89,7 +89,10 @@ async function moves(tab, key) {
   return until('another place', async () => {
     await tab.page.keyboard.press(key, { delay: 150 });
     const to = await stands(tab);
-    return changed(from, to) > 0.3 ? to : undefined;
+    if (changed(from, to) <= 0.3) return undefined;
+    // What was pressed before it showed may show yet.
+    const later = await stands(tab);
+    return changed(to, later) < SAME ? later : undefined;
   });
 }
 

@@ -1,6 +1,6 @@
 //! Answers a client that repeats what it said in the DTLS handshake, with what it was answered before.
 //!
-//! That is what RFC 6347 §4.2.4 asks for. The stack does so for its last flight alone: any record of a handshake stops its timer, and
+//! That is what RFC 6347 §4.2.4 asks for. The stack does so for the first answer and the last: any record of a handshake stops its timer, and
 //! where what it sent from `ServerHello` to `ServerHelloDone` is lost, it takes the client's repeated `ClientHello` for
 //! nothing, and never answers (seen with Chromium: no connection, however long it tries). So the datagrams of the newest flight are
 //! kept, and sent as they were when a message comes again that was there before they left. Those that came already
@@ -18,7 +18,7 @@ const DATAGRAMS: usize = 8;
 const BYTES: usize = 8 * 1_500;
 /// More often than any client repeats what it sends: BoringSSL waits from 50 ms to a minute, each time twice as long.
 const REPEATS: u32 = 32;
-/// Not again for each datagram of what the client repeats, and not as long as the first may be on its way.
+/// Not again for each datagram of what the client repeats.
 const PAUSE: Duration = Duration::from_millis(10);
 /// From then on the stack repeats by itself what it sent.
 const BY_ITSELF: Duration = Duration::from_millis(500);

@@ -11,9 +11,10 @@ pub(super) const DESCRIPTION: usize = 24;
 /// Bytes of an RTP header without extensions, of which numbers are not recovered.
 const FIXED: usize = 12;
 
-/// A client forgets repair packets that are numbered further before one that comes (0x3fff in libwebrtc's
-/// `ForwardErrorCorrection::InsertPacket`).
-const LEAP: u16 = 0x5000;
+/// Numbers that are left out to have clients forget what came before. They do where one is 0x3fff or more from it: the fourth to the
+/// ninth time. Of all in between SRTP may lose no half of the range, or the client never opens another one (RFC 3711 §3.3.1):
+/// five in a row may be lost.
+const LEAP: u16 = 0x1400;
 
 /// A stream of repair packets.
 pub(super) struct Repairs {
@@ -28,7 +29,7 @@ impl Repairs {
         Self { ssrc, payload_type, next: 0, is_used: false }
     }
 
-    /// One of a packet alone, with which the client forgets all before it; none where there were none.
+    /// One of a packet alone, numbered so that the client forgets those long before it; none where there were none.
     pub(super) fn anew(&mut self, packet: &rtp::Packet) -> Option<rtp::Packet> {
         if !self.is_used {
             return None;
