@@ -34,12 +34,13 @@ describe('control messages', () => {
     expect(parseServerMessage('{"type":"ended","reason":"idle"}')).toMatchObject({ reason: 'idle' });
     expect(parseServerMessage(JSON.stringify(hello))).toEqual(hello);
     expect(parseServerMessage(JSON.stringify({ ...hello, encoder_caveat: 'slow' }))).toMatchObject({ encoder_caveat: 'slow' });
+    expect(parseServerMessage(JSON.stringify({ ...hello, screen_refused: 'full' }))).toMatchObject({ screen_refused: 'full' });
   });
 
   it.each([
     '', '{', 'null', '[]', '"ping"', '{"type":7}', '{"type":"ping"}', '{"type":"ping","id":"7"}', '{"type":"later"}',
     '{"type":"toString"}', '{"type":"ended"}', JSON.stringify({ type: 'stats', ...stats, stages: [{ stage: 'draw' }] }),
-    JSON.stringify({ type: 'stats', ...stats, fps: null }), JSON.stringify({ ...hello, encoder_caveat: 7 }),
+    JSON.stringify({ type: 'stats', ...stats, fps: null }), JSON.stringify({ ...hello, encoder_caveat: 7 }), JSON.stringify({ ...hello, screen_refused: 7 }),
     JSON.stringify({ ...hello, declined: [7] }), JSON.stringify({ ...hello, microphone: 'sometimes' }),
   ])('are refused when they are not: %s', (text) => {
     expect(parseServerMessage(text)).toBeUndefined();

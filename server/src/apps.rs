@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::booking::Booking;
 use crate::http::hex;
 use crate::saves::{GameSaves, Keep, Saves};
 use crate::sharing::{Rules, Share};
@@ -187,8 +188,9 @@ impl VideoMode {
 /// What belongs to one opening of an app.
 #[derive(Debug, Clone, Default)]
 pub struct Start {
-    /// The largest screen that it may have as it is played; none where it keeps the size of its pictures.
-    pub largest: Option<Size>,
+    /// What its screen is booked for as it is played; none where it keeps the size of its pictures. A source whose screen
+    /// becomes larger by itself asks it how much it may show.
+    pub booking: Option<Arc<Booking>>,
     /// How many channels its sound may have as it begins; the sound thread says when that changes.
     pub layout: Layout,
     /// Nobody wants it any more: whoever opens gives up with [`OpenError::Cancelled`].

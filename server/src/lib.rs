@@ -7,6 +7,7 @@
 
 mod ahead;
 pub mod apps;
+pub mod booking;
 pub mod caller;
 mod capacity;
 pub mod cli;

@@ -91,6 +91,8 @@ pub struct Metrics {
     ended: Family<ReasonLabel, Counter>,
     /// Sessions refused.
     pub sessions_refused: Counter,
+    /// Larger screens of sessions that were refused, for want of room.
+    pub screens_refused: Counter,
     /// Sessions now.
     pub sessions_live: Gauge,
     viewers: Family<RoleLabel, Gauge>,
@@ -218,6 +220,7 @@ impl Metrics {
             sessions_started: add.one("sessions_started", "Sessions started"),
             ended: add.one("sessions_ended", "Sessions ended, by reason"),
             sessions_refused: add.one("sessions_refused", "Sessions refused"),
+            screens_refused: add.one("screens_refused", "Larger screens refused for want of room"),
             sessions_live: add.one("sessions_live", "Sessions that have not ended"),
             viewers: add.one("viewers", "Viewers that are connected, by role"),
             viewers_joined: add.one("viewers_joined", "Viewers that joined a session"),

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use transport::Decodes;
 
 use crate::apps::{App, Told, VideoMode};
+use crate::booking::Booking;
 use crate::caller::Caller;
 use crate::drive::{Audience, ViewerCounts};
 use crate::saves::Keep;
@@ -130,10 +131,10 @@ pub struct Entry {
     pub(crate) playing: Weak<dyn App>,
     /// Its picture.
     pub video: wire::Video,
-    /// The same for encoders.
+    /// The same for encoders, as it began.
     pub mode: VideoMode,
-    /// The largest that it may have, which the books count.
-    pub booked: VideoMode,
+    /// What its screen is booked for; none where that keeps its size.
+    pub booking: Option<Arc<Booking>>,
     /// What is kept of it.
     pub keep: Option<Arc<Keep>>,
     /// What it shares with its player's machine.
@@ -148,6 +149,14 @@ pub struct Entry {
     pub(crate) audience: Arc<Audience>,
     /// Its driver.
     pub handle: Handle,
+}
+
+impl Entry {
+    /// The pictures that the books count.
+    pub(crate) fn booked(&self) -> VideoMode {
+        let size = self.booking.as_ref().map_or(self.mode.size, |booking| booking.booked());
+        VideoMode { size, ..self.mode }
+    }
 }
 
 /// Somebody who joined a session, as HTTP sees it.
@@ -388,7 +397,7 @@ mod tests {
             playing: Weak::<crate::sync_test::SyncTest>::new(),
             video,
             mode,
-            booked: mode,
+            booking: None,
             keep,
             share: None,
             place,

@@ -2,7 +2,10 @@
 
 #![allow(clippy::panic, reason = "helpers of tests fail as tests do")]
 
+extern crate transport as nearlight_transport;
+
 mod common;
+mod player;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +13,10 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use common::{create_with, until};
-use media::{ByteSize, Clock, DeviceId, InputSink, MediaTime, SequencedInput, Size};
+use media::{
+    ByteSize, Clock, DataChannel, DeviceId, FrameRequest, FrameSource, InputSink, MediaTime,
+    SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
+};
 use nearlight::apps::{
     Ahead, App, AppInfo, Needs, OpenError, Prepared, Running, ScreenInfo, Start, VideoMode,
 };
@@ -18,6 +24,8 @@ use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::saves::GameSaves;
 use nearlight::wire::{EntryKind, KeyboardMode};
+use player::client::Client;
+use player::{join, said};
 use serde_json::{Value, json};
 use testkit::PulledPattern;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +63,7 @@ impl App for Game {
         clock: Arc<dyn Clock>,
         _: &Start,
     ) -> Result<Running, OpenError> {
-        let source = Box::new(PulledPattern::new(video.size, 3, clock));
+        let source = Box::new(Window::new(video.size, clock));
         Ok(Running { source, input: Box::new(NoHands), sound: None, rumble: None, voice: None })
     }
     fn device(&self) -> Option<DeviceId> {
@@ -145,6 +153,40 @@ impl Prepared for Ready {
 impl Drop for Ready {
     fn drop(&mut self) {
         self.gone.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Pictures of a screen that becomes as large as it is told to.
+struct Window {
+    pattern: PulledPattern,
+    clock: Arc<dyn Clock>,
+    told: Option<Size>,
+}
+
+impl Window {
+    fn new(size: Size, clock: Arc<dyn Clock>) -> Self {
+        Self { pattern: PulledPattern::new(size, 3, clock.clone()), clock, told: None }
+    }
+}
+
+impl FrameSource for Window {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { resizes: false, ..self.pattern.info() }
+    }
+    fn resize(&mut self, _: Size) -> Size {
+        self.info().size
+    }
+    fn set_screen(&mut self, size: Size, _: u32) {
+        self.told = Some(size);
+    }
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        match self.told.take() {
+            Some(size) if size != self.info().size => {
+                self.pattern = PulledPattern::new(size, 3, self.clock.clone());
+                Ok(SourceEvent::Resized(size))
+            }
+            _ => self.pattern.next(request),
+        }
     }
 }
 
@@ -255,43 +297,123 @@ async fn a_second_game_that_does_not_fit_is_refused_and_the_first_goes_on() {
     assert!(live().await.is_some_and(|state| state != "ended"));
 }
 
-#[tokio::test]
-async fn what_may_become_larger_is_booked_as_the_largest_that_it_may_have() {
+/// A node with a game whose screen follows its player's window, and how many thousandths of a core it takes with the smallest
+/// one; four times the pixels take four times as much.
+fn node_of_windows() -> (Arc<Node>, Arc<AtomicU64>) {
     let millis = Arc::new(AtomicU64::new(400));
-    let (small, largest) = (Size::new(320, 200), Size::new(640, 400));
-    let (takes, grows) = (Some((millis.clone(), 1)), Some((small, largest)));
-    let node = node_with([Game { id: "grows", takes, measured: true, grows, ..Game::default() }]);
-    let view = json!({"width": 320, "height": 200, "dpi": 96});
-    let wish = |size: &Value| {
-        let fps = json!({"fps": 1});
-        let mut video = size.clone();
-        video.as_object_mut().expect("an object").extend(fps.as_object().expect("one").clone());
-        json!({"app": "grows", "view": view, "video": video})
-    };
-    let (open, fixed) = (wish(&json!({})), wish(&json!({"width": 320, "height": 200})));
-    // Four times the pixels take 1,600 of 2,000.
-    let first = create_with(&open).of(&node).await.session();
-    let refused = create_with(&open).of(&node).await;
-    let asked = refused.json()["room"]["asked"].as_u64().expect("what it asks for");
-    assert!((1_600..1_900).contains(&asked), "{}", refused.json());
-    // Of those that keep their size, there is room for several.
-    assert_eq!(first.ask(Method::DELETE, "").of(&node).await.status, 204);
-    let gone = async || {
-        let fixed = create_with(&fixed).of(&node).await;
-        (fixed.status == StatusCode::CREATED).then(|| fixed.session())
-    };
-    let fixed_ones = [until("room", gone).await, create_with(&fixed).of(&node).await.session()];
-    create_with(&open).of(&node).await.problem(503, "refused");
-    for session in fixed_ones {
+    let (takes, grows) = (Some((millis.clone(), 1)), Some((SMALL, LARGE)));
+    (node_with([Game { id: "grows", takes, measured: true, grows, ..Game::default() }]), millis)
+}
+
+const SMALL: Size = Size::new(320, 200);
+const LARGE: Size = Size::new(640, 400);
+
+fn in_window(size: Size) -> Value {
+    let view = json!({"width": size.width, "height": size.height, "dpi": 96});
+    json!({"app": "grows", "view": view, "video": {"fps": 1}})
+}
+
+/// The page shows the picture in a place of this size.
+async fn shows_in(client: &mut Client, size: Size) {
+    let view = json!({"type": "view", "width": size.width, "height": size.height, "dpi": 96});
+    client.send(DataChannel::Control, view.to_string().as_bytes()).await;
+}
+
+/// The next greeting with pictures of this size, refused a larger one or not.
+async fn greeting(client: &mut Client, size: Size, refused: bool) -> Value {
+    until("the greeting", async || {
+        let hello = said(client, "hello").await;
+        let video = &hello["video"];
+        let is_so = (&video["width"], &video["height"])
+            == (&json!(size.width), &json!(size.height))
+            && hello.get("screen_refused").is_some() == refused;
+        is_so.then_some(hello)
+    })
+    .await
+}
+
+/// Thousandths of a core that are left, as a game is told that does not fit.
+async fn cores_left(node: &Arc<Node>, of: &Value) -> u64 {
+    let refused = create_with(of).of(node).await;
+    refused.json()["room"]["left"].as_u64().unwrap_or_else(|| panic!("{}", refused.text()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_booked_as_large_as_its_window_is() {
+    let (node, millis) = node_of_windows();
+    // Of those that take 400 of 2,000, and a little for coding, four fit, whatever they may become.
+    let mut sessions = Vec::new();
+    for _ in 0..4 {
+        sessions.push(create_with(&in_window(SMALL)).of(&node).await.session());
+    }
+    create_with(&in_window(SMALL)).of(&node).await.problem(503, "refused");
+    for session in sessions.drain(1..) {
         assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
     }
-    // One that fits as it begins, and would not as large as it may become, gets the node to itself.
-    millis.store(600, Ordering::Relaxed);
-    let alone = async || {
-        let reply = create_with(&open).of(&node).await;
-        (reply.status == StatusCode::CREATED).then(|| reply.session())
+    let mut client = join(&node, &sessions[0]).await;
+    said(&mut client, "stats").await;
+    let booked = async |most: u64| {
+        until("what is booked", async || {
+            let left = cores_left(&node, &in_window(LARGE)).await;
+            ((2_000 - most - 200)..=(2_000 - most)).contains(&left).then_some(())
+        })
+        .await;
     };
-    until("the node to itself", alone).await;
+    booked(400).await;
+    // It grows: four times as much is booked, and nobody else comes.
+    shows_in(&mut client, LARGE).await;
+    greeting(&mut client, LARGE, false).await;
+    booked(1_600).await;
+    create_with(&in_window(SMALL)).of(&node).await.problem(503, "refused");
+    // It is measured to take less as large as it is: then somebody does.
+    millis.store(300, Ordering::Relaxed);
+    let other = create_with(&in_window(SMALL)).of(&node).await.session();
+    assert_eq!(other.ask(Method::DELETE, "").of(&node).await.status, 204);
+    millis.store(400, Ordering::Relaxed);
+    // It becomes smaller, and what it needs less is for others.
+    shows_in(&mut client, SMALL).await;
+    greeting(&mut client, SMALL, false).await;
+    booked(400).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_grows_beyond_what_there_is_room_for_keeps_its_picture_until_there_is() {
+    let (node, _) = node_of_windows();
+    let first = create_with(&in_window(SMALL)).of(&node).await.session();
+    let second = create_with(&in_window(SMALL)).of(&node).await.session();
+    let mut client = join(&node, &first).await;
+    said(&mut client, "stats").await;
+    shows_in(&mut client, LARGE).await;
+    let hello = greeting(&mut client, SMALL, true).await;
+    let told = hello["screen_refused"].as_str().expect("a reason");
+    let begins = "There is no room for a screen of 640x400. The processor is busy: this needs 1.6";
+    assert!(told.starts_with(begins), "{told}");
+    assert_eq!(figure(&node, "nearlight_screens_refused_total"), 1.0);
+    let state = async |session: &common::Session| {
+        let reply = session.ask(Method::GET, "").bearer(&session.token).of(&node).await;
+        reply.json()["state"].as_str().map(ToOwned::to_owned)
+    };
+    assert_eq!(state(&first).await.as_deref(), Some("live"), "it plays on");
+    // A third still finds as much room as before.
+    let third = create_with(&in_window(SMALL)).of(&node).await.session();
+    // They leave: it is asked for again without another word of the page.
+    for session in [second, third] {
+        assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
+    }
+    greeting(&mut client, LARGE, false).await;
+    // One that its player makes as small as the picture is wants no more.
+    let other = create_with(&in_window(SMALL)).of(&node).await;
+    assert_eq!(other.json()["room"]["sum"], "cpu");
+}
+
+#[tokio::test]
+async fn one_that_keeps_its_size_is_booked_with_that() {
+    let (node, _) = node_of_windows();
+    let mut fixed = in_window(LARGE);
+    fixed["video"] = json!({"width": 320, "height": 200, "fps": 1});
+    for _ in 0..4 {
+        create_with(&fixed).of(&node).await.session();
+    }
     create_with(&fixed).of(&node).await.problem(503, "refused");
 }
 

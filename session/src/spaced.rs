@@ -11,8 +11,8 @@ pub struct Spaced<T> {
     every: Duration,
     /// The newest that is not followed yet.
     wish: Option<T>,
-    /// What was followed last, and when.
-    followed: Option<(T, MediaTime)>,
+    /// What was followed last, if it came of it, and when.
+    followed: Option<(Option<T>, MediaTime)>,
 }
 
 impl<T: Clone + PartialEq> Spaced<T> {
@@ -23,7 +23,7 @@ impl<T: Clone + PartialEq> Spaced<T> {
 
     /// This is wished for from now on, and nothing of before. What is so already needs nothing.
     pub fn wish(&mut self, wish: T) {
-        let is_so = self.followed.as_ref().is_some_and(|(followed, _)| *followed == wish);
+        let is_so = self.followed.as_ref().is_some_and(|(so, _)| so.as_ref() == Some(&wish));
         self.wish = (!is_so).then_some(wish);
     }
 
@@ -31,8 +31,13 @@ impl<T: Clone + PartialEq> Spaced<T> {
     pub fn take(&mut self, now: MediaTime) -> Option<T> {
         let waits = self.followed.as_ref().is_some_and(|(_, at)| now.since(*at) < self.every);
         let wish = self.wish.take_if(|_| !waits)?;
-        self.followed = Some((wish.clone(), now));
+        self.followed = Some((Some(wish.clone()), now));
         Some(wish)
+    }
+
+    /// Nothing came of what was followed last: it may be wished for again.
+    pub fn in_vain(&mut self) {
+        self.followed.iter_mut().for_each(|(so, _)| *so = None);
     }
 }
 
@@ -46,6 +51,18 @@ mod tests {
 
     fn at(millis: u64) -> MediaTime {
         MediaTime::from_millis(millis)
+    }
+
+    #[test]
+    fn what_was_followed_in_vain_can_be_wished_for_again_as_late_as_any_other() {
+        let mut spaced = Spaced::new(EVERY);
+        spaced.wish(1);
+        assert_eq!(spaced.take(at(0)), Some(1));
+        spaced.wish(1);
+        assert_eq!(spaced.take(at(900)), None, "it is so");
+        spaced.in_vain();
+        spaced.wish(1);
+        assert_eq!((spaced.take(at(100)), spaced.take(at(250))), (None, Some(1)));
     }
 
     #[test]

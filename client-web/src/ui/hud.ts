@@ -39,6 +39,8 @@ export class Hud {
   /** A button for each transport that is not in use. */
   private readonly others = h('div', { class: 'others', hidden: true });
   private last: Stats | undefined;
+  /** Why the picture is no larger. */
+  private caveat: string | undefined;
   private readonly rows = new Map<string, Row>();
 
   /** `withheld`: see `rangeOf`. `onTransport` is told which one is wanted instead. */
@@ -80,6 +82,7 @@ export class Hud {
   hello(hello: Hello): void {
     const encoder = `${hello.codec} by ${hello.encoder}`;
     this.set('Encoder', hello.encoder_caveat == null ? encoder : `${encoder}: ${hello.encoder_caveat}`);
+    this.caveat = hello.screen_refused ?? undefined;
     this.set('Range', rangeOf(hello, displayIsHigh().matches, this.withheld));
     this.set('Device', hello.device);
     this.set('Role', ROLES[hello.role].title);
@@ -120,7 +123,8 @@ export class Hud {
     this.fps.set(stats.fps.toFixed(stats.fps < 10 ? 1 : 0));
     this.rate.set(`${mbit(stats.kbps)} of ${mbit(stats.target_kbps)}`);
     this.total.set(stats.total == null ? '–' : stats.total.p50.toFixed(1));
-    this.set('Picture', stats.coded.join(' × '));
+    const coded = stats.coded.join(' × ');
+    this.set('Picture', this.caveat === undefined ? coded : `${coded}: ${this.caveat}`);
     this.set('Drawn at', stats.internal.join(' × '));
     this.set('Round trip', stats.rtt_ms == null ? 'not known yet' : `${stats.rtt_ms.toFixed(1)} ms`);
     this.set('Clock', stats.clock_error_ms == null ? 'not known yet' : `± ${stats.clock_error_ms.toFixed(2)} ms`);

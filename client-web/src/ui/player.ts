@@ -186,7 +186,10 @@ export class Player {
         this.hud.transport(taken);
       },
       onHello: (hello) => {
+        const before = this.hello?.screen_refused ?? undefined;
         this.hello = hello;
+        const refused = hello.screen_refused ?? undefined;
+        if (refused !== undefined && refused !== before) this.tell(`${refused} The picture is scaled.`);
         this.view.setRange(hello.video.hdr);
         this.hud.hello(hello);
         this.greeted(hello);

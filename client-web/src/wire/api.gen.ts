@@ -1710,6 +1710,11 @@ export interface components {
             /** @description What the client may do. */
             role: components["schemas"]["Role"];
             saves?: components["schemas"]["SessionSaves"] | null;
+            /**
+             * @description Why the picture is smaller than its place (`view`): the node has no room for a larger screen now. It is asked for
+             *     again every few seconds. For people.
+             */
+            screen_refused?: string | null;
             /** @description The session; for those who joined it, their own id. */
             session: string;
             /** @enum {string} */

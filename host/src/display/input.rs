@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use media::input::{PointerButton, TouchPhase};
 use media::{
-    InputEvent, InputSink, InputSupport, MediaTime, Pen, PenState, SequencedInput, Size, TakenAs,
+    InputEvent, InputSink, InputSupport, MediaTime, Pen, PenState, SequencedInput, TakenAs,
 };
 use x11rb::connection::Connection as _;
 use x11rb::protocol::xproto::{
@@ -21,6 +21,7 @@ use x11rb::protocol::xproto::{
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 
+use super::Most;
 use super::keys::{CAPS_LOCK, NUM_LOCK, keycode};
 use super::link::{DisplayError, Link};
 use super::pointer::Aim;
@@ -68,12 +69,12 @@ pub struct XInput {
 impl XInput {
     pub(super) fn open(
         link: Link,
-        most: Size,
+        most: &Most,
         aim: Arc<Aim>,
         now: MediaTime,
     ) -> Result<Self, DisplayError> {
         if aim.shown().is_none() {
-            aim.show(&Viewport::now(&link, most)?);
+            aim.show(&Viewport::whole(&link)?.within(most));
         }
         let spares = Spares::find(&link)?;
         let mut input = Self {

@@ -34,9 +34,10 @@ impl Mirror {
         self.next.detach(link)
     }
 
-    /// Whether there is room for pictures of this size.
-    pub(super) fn holds(&self, size: Size) -> bool {
-        bytes(size.width, (0, size.height)).end <= self.shown.len().min(self.next.len())
+    /// Whether there is room for pictures of this size, and no more: what larger ones took is for others.
+    pub(super) fn suits(&self, size: Size) -> bool {
+        let needed = bytes(size.width, (0, size.height)).end;
+        [&self.shown, &self.next].iter().all(|segment| segment.len() == needed)
     }
 
     /// The rows of the captured picture above `below`.

@@ -79,6 +79,10 @@ impl std::fmt::Debug for Cookie {
     }
 }
 
+/// How much is shown of a screen that has this size now: all of it, or so much of its upper left corner. Asked, on the thread of
+/// whoever looks at the screen, when its size may have changed; it may not block.
+pub type Most = Arc<dyn Fn(Size) -> Size + Send + Sync>;
+
 /// An X server that is ready for connections.
 pub struct Display {
     link: Link,
@@ -89,7 +93,7 @@ pub struct Display {
     /// What the screen says that it shows.
     rate: FrameRate,
     /// No more of it is shown.
-    most: Size,
+    most: Most,
     aim: Arc<Aim>,
 }
 
@@ -102,7 +106,7 @@ impl Display {
         let link = Link::open(path, cookie)?;
         let (path, cookie) = (path.to_owned(), cookie.clone());
         let (mode, rate, aim) = (None, FrameRate::fps(60), Arc::default());
-        Ok(Self { link, path, cookie, mode, rate, most: screen::MOST_SHOWN, aim })
+        Ok(Self { link, path, cookie, mode, rate, most: Arc::new(|size| size), aim })
     }
 
     /// Puts the pointer into the lower right corner: in the middle, where servers begin with it, it chooses in menus before
@@ -123,9 +127,8 @@ impl Display {
         self.rate = rate;
     }
 
-    /// From now on no more of it is shown than so much of its upper left corner, whatever size a program gives it: by all
-    /// that is opened.
-    pub fn set_most(&mut self, most: Size) {
+    /// From now on no more of it is shown than that says, whatever size a program gives it: by all that is opened.
+    pub fn set_most(&mut self, most: Most) {
         self.most = most;
     }
 
@@ -134,7 +137,7 @@ impl Display {
     /// # Errors
     /// See [`DisplayError`].
     pub fn size(&self) -> Result<Size, DisplayError> {
-        Ok(Viewport::now(&self.link, self.most)?.size)
+        Ok(Viewport::whole(&self.link)?.within(&self.most).size)
     }
 
     /// Gives it another size, even both ways and at most the one that the server was started with, and a
@@ -154,7 +157,7 @@ impl Display {
     /// See [`DisplayError`].
     pub fn source(&self, rate: FrameRate, clock: Arc<dyn Clock>) -> Result<XSource, DisplayError> {
         let (link, aim) = (Link::open(&self.path, &self.cookie)?, self.aim.clone());
-        XSource::open(link, rate, self.most, clock, aim)
+        XSource::open(link, rate, self.most.clone(), clock, aim)
     }
 
     /// Puts input into it. Whatever was pressed before is let go of. `now` is when the player is taken to have
@@ -164,7 +167,7 @@ impl Display {
     /// See [`DisplayError`].
     pub fn input(&self, now: MediaTime) -> Result<XInput, DisplayError> {
         let (link, aim) = (Link::open(&self.path, &self.cookie)?, self.aim.clone());
-        XInput::open(link, self.most, aim, now)
+        XInput::open(link, &self.most, aim, now)
     }
 
     /// Opens its clipboard. `tell` is called, on a thread of the clipboard's own, when a program has copied something.

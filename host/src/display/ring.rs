@@ -41,6 +41,11 @@ impl Ring {
         self.lacks.iter_mut().for_each(|lacks| lacks.merge(damage));
     }
 
+    /// Pictures have another size from now on: what those of before took is for others.
+    pub(super) fn resized(&mut self) {
+        lock(&self.free).iter_mut().flatten().for_each(|buffer| *buffer = Buffer::default());
+    }
+
     /// A free picture of `size`, the one that lacks least; `None` when all are out.
     pub(super) fn take(&mut self, size: Size) -> Option<Captured> {
         let mut free = lock(&self.free);
@@ -54,7 +59,9 @@ impl Ring {
         let mut buffer = free[index].take()?;
         drop(free);
         if buffer.size != Some(size) || buffer.drawn_into {
-            buffer.pixels.resize(nv12_bytes(size), 0);
+            if buffer.size != Some(size) {
+                buffer.pixels = vec![0; nv12_bytes(size)];
+            }
             (buffer.size, buffer.drawn_into) = (Some(size), false);
             self.lacks[index] = Damage::Unknown;
         }

@@ -11,12 +11,10 @@ use x11rb::wrapper::ConnectionExt as _;
 use x11rb::{CURRENT_TIME, NONE};
 
 use super::link::{DisplayError, Link};
-use super::windows;
+use super::{Most, windows};
 
 /// No picture is larger, either way: what the codecs' highest levels take.
 const MOST: u32 = 8_192;
-/// The same as a size: more of no screen is shown.
-pub(super) const MOST_SHOWN: Size = Size::new(MOST, MOST);
 /// No screen is made smaller: what every encoder takes.
 const LEAST: u32 = 64;
 /// Millimetres in an inch, times ten.
@@ -41,10 +39,9 @@ impl Viewport {
         Ok(())
     }
 
-    /// What is shown now: what the first controller that is on shows, or else the whole screen. A game that
-    /// changes the mode of its controller leaves the screen as large as it was. Of what is larger than `most`, the upper left
-    /// corner.
-    pub(super) fn now(link: &Link, most: Size) -> Result<Self, DisplayError> {
+    /// What there is to be shown now: what the first controller that is on shows, or else the whole screen. A game that
+    /// changes the mode of its controller leaves the screen as large as it was.
+    pub(super) fn whole(link: &Link) -> Result<Self, DisplayError> {
         let x = link.x();
         let geometry = x.get_geometry(link.root())?;
         let resources = x.randr_get_screen_resources_current(link.root())?;
@@ -60,13 +57,20 @@ impl Viewport {
                 break;
             }
         }
-        let width = shown.width.min(screen.width.saturating_sub(shown.x)).min(most.width) & !1;
-        let height = shown.height.min(screen.height.saturating_sub(shown.y)).min(most.height) & !1;
+        let width = shown.width.min(screen.width.saturating_sub(shown.x)).min(MOST) & !1;
+        let height = shown.height.min(screen.height.saturating_sub(shown.y)).min(MOST) & !1;
         if width == 0 || height == 0 {
             let why = "pictures have 2 pixels each way at least".into();
             return Err(DisplayError::Size { width, height, why });
         }
         Ok(Self { x: shown.x, y: shown.y, size: Size::new(width, height) })
+    }
+
+    /// What of it is shown: of what is larger than `most` says, the upper left corner.
+    pub(super) fn within(self, most: &Most) -> Self {
+        let most = most(self.size);
+        let (width, height) = (self.size.width.min(most.width), self.size.height.min(most.height));
+        Self { size: Size::new(width & !1, height & !1), ..self }
     }
 
     /// The part of a rectangle of the screen that is shown, in pixels of the picture.

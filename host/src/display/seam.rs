@@ -17,7 +17,7 @@ use std::sync::Arc;
 use media::{Clock, FrameRate, FrameSource, InputSink, MediaTime, Size};
 
 use super::clipboard::{Clip, ClipError, ClipLimits, Tell};
-use super::{Cookie, Display, DisplayError};
+use super::{Cookie, Display, DisplayError, Most};
 use crate::confine::Sandbox;
 
 /// What draws displays.
@@ -42,9 +42,8 @@ pub trait Screen: Send {
     /// [`DisplayError::Size`] when it cannot have that size; and see there.
     fn set_size(&mut self, size: Size, dpi: u32) -> Result<(), DisplayError>;
 
-    /// From now on no more of it is shown than so much of its upper left corner, whatever size a program gives it: by all that
-    /// is opened.
-    fn set_most(&mut self, most: Size);
+    /// From now on no more of it is shown than that says, whatever size a program gives it: by all that is opened.
+    fn set_most(&mut self, most: Most);
 
     /// Captures its pictures, at most at `rate`; what has not changed is none. The clock gives the stage times, and says how
     /// often pictures may have another size.
@@ -116,7 +115,7 @@ impl Screen for Sandboxed {
         self.display.set_size(size, dpi)
     }
 
-    fn set_most(&mut self, most: Size) {
+    fn set_most(&mut self, most: Most) {
         self.display.set_most(most);
     }
 

@@ -31,6 +31,7 @@ use x11rb::protocol::xfixes::{ConnectionExt as _, Region};
 use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat};
 use x11rb::rust_connection::RustConnection;
 
+use super::Most;
 use super::convert::{PIXEL, even, rows};
 use super::link::{DisplayError, Link};
 use super::mirror::{Mirror, Rows};
@@ -66,7 +67,7 @@ pub struct XSource {
     clock: Arc<dyn Clock>,
     aim: Arc<Aim>,
     /// No more of the screen is shown.
-    most: Size,
+    most: Most,
     view: Viewport,
     /// When pictures may have another size again, by the clock.
     sizes: MediaTime,
@@ -117,7 +118,7 @@ impl XSource {
     pub(super) fn open(
         link: Link,
         rate: FrameRate,
-        most: Size,
+        most: Most,
         clock: Arc<dyn Clock>,
         aim: Arc<Aim>,
     ) -> Result<Self, DisplayError> {
@@ -127,7 +128,7 @@ impl XSource {
         let (damage, parts) = (x.generate_id()?, x.generate_id()?);
         x.damage_create(damage, link.root(), ReportLevel::NON_EMPTY)?.check()?;
         x.xfixes_create_region(parts, &[])?.check()?;
-        let view = Viewport::now(&link, most)?;
+        let view = Viewport::whole(&link)?.within(&most);
         aim.show(&view);
         let mirror = Mirror::attach(&link, view.size)?;
         let first = Some(clock.now());
@@ -233,14 +234,19 @@ impl XSource {
     /// Looks at the screen again; whether pictures have another size now.
     fn follow_screen(&mut self) -> Result<bool, DisplayError> {
         (self.seen.screen, self.seen.outgrown) = (false, false);
-        let view = Viewport::now(&self.link, self.most)?;
+        let whole = Viewport::whole(&self.link)?;
+        let view = whole.within(&self.most);
         let before = std::mem::replace(&mut self.view, view);
+        if view != whole {
+            // How much is shown was asked for, which is not to be done on and on.
+            self.sizes = self.clock.now() + SIZE_EVERY;
+        }
         if view == before {
             return Ok(false);
         }
-        if !self.mirror.holds(view.size) {
-            let larger = Mirror::attach(&self.link, view.size)?;
-            std::mem::replace(&mut self.mirror, larger).detach(&self.link)?;
+        if !self.mirror.suits(view.size) {
+            let other = Mirror::attach(&self.link, view.size)?;
+            std::mem::replace(&mut self.mirror, other).detach(&self.link)?;
         }
         self.aim.show(&view);
         self.ring.changed(&Damage::Unknown);
@@ -250,6 +256,7 @@ impl XSource {
         let is_other = view.size != before.size;
         if is_other {
             self.sizes = self.clock.now() + SIZE_EVERY;
+            self.ring.resized();
         }
         Ok(is_other)
     }

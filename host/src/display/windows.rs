@@ -11,7 +11,7 @@ use x11rb::protocol::xproto::{
 };
 
 use super::link::{DisplayError, Link};
-use super::screen::{MOST_SHOWN, Viewport};
+use super::screen::Viewport;
 
 /// Windows that are looked at, the uppermost first.
 const MOST: usize = 64;
@@ -21,7 +21,7 @@ pub(super) type Filling = SmallVec<[(Window, u16); 4]>;
 
 /// The windows that cover all that is shown; where none does, and a program has but one window, that one.
 pub(super) fn filling(link: &Link) -> Result<Filling, DisplayError> {
-    let view = Viewport::now(link, MOST_SHOWN)?;
+    let view = Viewport::whole(link)?;
     let x = link.x();
     let children = x.query_tree(link.root())?.reply()?.children;
     let mut asked = Vec::new();

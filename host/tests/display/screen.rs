@@ -1,7 +1,7 @@
 //! The size of a display, changed by us and by the game.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use media::{FrameRate, FrameSource as _, Size, SourceEvent};
@@ -270,7 +270,12 @@ fn no_more_is_shown_than_may_be_whatever_mode_a_game_sets() {
     let mut display = server.connect();
     let sizes = [Size::new(640, 480), Size::new(320, 240)];
     let modes = Modes::make(&server, &mut display, sizes);
-    display.set_most(sizes[1]);
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (told, most) = (asked.clone(), sizes[1]);
+    display.set_most(Arc::new(move |size: Size| {
+        told.lock().unwrap().push(size);
+        most
+    }));
     let mut source = display.source(FrameRate::fps(1_000), WallClock::shared()).unwrap();
     settle(&mut source);
     modes.set(0);
@@ -285,4 +290,6 @@ fn no_more_is_shown_than_may_be_whatever_mode_a_game_sets() {
     assert_eq!((last.image.size(), source.info().size), (sizes[1], sizes[1]));
     check(&last, 319, 239, 0x00_80_00);
     assert_eq!(display.size().unwrap(), sizes[1]);
+    // Whoever says how much is told how large it is.
+    assert_eq!(asked.lock().unwrap().last(), Some(&sizes[0]));
 }

@@ -97,6 +97,8 @@ pub(super) struct ClientSide {
     given_up: Vec<String>,
     /// Pictures that are left out, since no encoder takes their size.
     left_out: Option<String>,
+    /// Why the picture is no larger.
+    screen_refused: Option<String>,
     clock: ClockSync,
     round_trip: Option<Duration>,
     ledger: LatencyLedger,
@@ -135,6 +137,7 @@ impl ClientSide {
             codec: "",
             given_up: Vec::new(),
             left_out: None,
+            screen_refused: None,
             clock: ClockSync::new(now, ClockSyncConfig::default()),
             round_trip: None,
             ledger: LatencyLedger::new(LedgerConfig::default()),
@@ -192,6 +195,11 @@ impl ClientSide {
             refused.map(|(size, said)| format!("pictures of {size} are left out ({said})"));
     }
 
+    /// Why the picture is smaller than its place; or it is as large again.
+    pub(super) fn screen_refused(&mut self, refused: Option<String>) {
+        self.screen_refused = refused;
+    }
+
     /// Pictures have this size at their full size.
     pub(super) fn resized(&mut self, size: Size) {
         (self.video.width, self.video.height) = (size.width, size.height);
@@ -225,6 +233,7 @@ impl ClientSide {
             encoder_caveat: self.left_out.clone().or_else(|| self.choice.caveat(&self.encoder)),
             declined,
             hdr_declined: self.hdr_declined.clone(),
+            screen_refused: self.screen_refused.clone(),
             device: device.into(),
             saves,
             input,

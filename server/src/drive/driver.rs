@@ -28,6 +28,7 @@ use super::rates::Rates;
 use super::source::Opening;
 use super::voice::Voice;
 use crate::apps::{Told, VideoMode};
+use crate::booking::{Booking, Refused};
 use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
 use crate::registry::{Command, ConnectError, Status};
@@ -68,8 +69,12 @@ pub(super) struct Driver {
     /// The encoder in use.
     encoder_session: Option<EncoderSession>,
     video: VideoMode,
-    /// The largest screen that it may be given; none where its size is fixed.
-    largest: Option<media::Size>,
+    /// What its screen is booked for; none where its size is fixed.
+    booking: Option<Arc<Booking>>,
+    /// The screen that is not carried.
+    refused: Option<watch::Receiver<Option<Refused>>>,
+    /// When it is asked for again.
+    ask_again: Option<MediaTime>,
     /// HDR10 is shown to clients that decode it.
     hdr: bool,
     /// What the encoder's thread was given: the kind of pictures, and names of encoders.
@@ -140,6 +145,8 @@ enum Wake {
     Cursor,
     /// Something was copied.
     Copied,
+    /// A larger screen is not carried, or is now.
+    Refused,
     /// The start waits for something else.
     Step,
     /// Of the meter.
@@ -201,7 +208,7 @@ impl Driver {
                 prepared: plan.prepared,
                 keep: plan.keep.clone(),
                 share: plan.share.clone(),
-                largest: plan.largest,
+                booking: plan.booking.clone(),
                 layout: audience.sound().layout(),
                 told: told.clone(),
             },
@@ -233,7 +240,9 @@ impl Driver {
             encoder_up: false,
             encoder_session: None,
             video,
-            largest: plan.largest,
+            refused: plan.booking.as_ref().map(|booking| booking.refused()),
+            booking: plan.booking,
+            ask_again: None,
             hdr,
             encoders,
             broke: Broken::default(),
@@ -280,6 +289,7 @@ impl Driver {
                 Wake::Rates => self.follow_rates(self.node.clock.now()),
                 Wake::Stats => {
                     self.follow_rates(self.node.clock.now());
+                    self.ask_for_screen(self.node.clock.now());
                     self.send_stats();
                 }
                 // The wish is looked at before each wait.
@@ -293,6 +303,7 @@ impl Driver {
                 Wake::Cursor => self.show_cursor(),
                 Wake::Pointer => self.show_pointer(),
                 Wake::Copied => self.tell_copied(),
+                Wake::Refused => self.show_refused(),
                 Wake::Step => {
                     self.show_step();
                     self.show_status();
@@ -342,6 +353,7 @@ impl Driver {
             Ok(()) = self.cursor.changed() => Wake::Cursor,
             Ok(()) = self.pointer.changed(), if self.follows => Wake::Pointer,
             () = changed(&mut self.copies) => Wake::Copied,
+            () = changed(&mut self.refused) => Wake::Refused,
             () = changed(&mut self.step) => Wake::Step,
             news = Metered::news(&mut self.metered) => Wake::Metered(news),
             () = at(metered) => Wake::MeterDue,

@@ -36,6 +36,7 @@ pub use source::{Opening, SourceCounts, SourceOutput, SourceReport, SourceThread
 pub use viewer::ViewerPlan;
 
 use crate::apps::{App, Prepared, Told, VideoMode};
+use crate::booking::Booking;
 use crate::node::Node;
 use crate::registry::{Entry, Handle, Status, ViewerEntry};
 use crate::rented::Tenancy;
@@ -55,8 +56,8 @@ pub struct Plan {
     pub video: VideoMode,
     /// The same as the client sees it.
     pub granted: wire::Video,
-    /// The largest screen that it may be given as the client's view changes; none where its size is fixed.
-    pub largest: Option<media::Size>,
+    /// What its screen is booked for as the client's view changes; none where its size is fixed.
+    pub booking: Option<Arc<Booking>>,
     /// How many channels the player's client plays sound in, as far as it said so.
     pub channels: u8,
     /// Draw the machine-readable strip.
@@ -107,7 +108,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
         playing: Arc::downgrade(&plan.app),
         video: plan.granted.clone(),
         mode: plan.video,
-        booked: VideoMode { size: plan.largest.unwrap_or(plan.video.size), ..plan.video },
+        booking: plan.booking.clone(),
         keep: plan.keep.clone(),
         share: plan.share.clone(),
         place: plan.permit.number(),

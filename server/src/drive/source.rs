@@ -20,6 +20,7 @@ use session::spaced::Spaced;
 use tokio::sync::watch;
 
 use crate::apps::{App, OpenError, PadWishes, Prepared, Running, Start, Told, VideoMode};
+use crate::booking::Booking;
 use crate::saves::Keep;
 use crate::sharing::Share;
 use crate::wire;
@@ -115,8 +116,8 @@ pub struct Opening {
     pub keep: Option<Arc<Keep>>,
     /// What it shares.
     pub share: Option<Arc<Share>>,
-    /// The largest screen that it may have; none where it keeps the size of its pictures.
-    pub largest: Option<Size>,
+    /// What its screen is booked for; none where it keeps the size of its pictures.
+    pub booking: Option<Arc<Booking>>,
     /// How many channels its sound may have.
     pub layout: Layout,
     /// Told how it began.
@@ -126,9 +127,9 @@ pub struct Opening {
 impl Opening {
     /// Of this app, for nobody in particular.
     pub fn of(app: Arc<dyn App>) -> Self {
-        let (prepared, keep, share, largest) = (None, None, None, None);
+        let (prepared, keep, share, booking) = (None, None, None, None);
         let layout = Layout::Stereo;
-        Self { app, prepared, keep, share, largest, layout, told: Arc::default() }
+        Self { app, prepared, keep, share, booking, layout, told: Arc::default() }
     }
 }
 
@@ -175,7 +176,7 @@ impl SourceThread {
         clock: Arc<dyn Clock>,
         output: impl SourceOutput + 'static,
     ) -> std::io::Result<Self> {
-        let Opening { app, prepared, keep, share, largest, layout, told } = opening;
+        let Opening { app, prepared, keep, share, booking, layout, told } = opening;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 stop: false,
@@ -197,7 +198,7 @@ impl SourceThread {
             }),
             wake: Condvar::new(),
             clock,
-            start: Start { largest, layout, keep, share, told, ..Start::default() },
+            start: Start { booking, layout, keep, share, told, ..Start::default() },
         });
         let theirs = shared.clone();
         let span = tracing::Span::current();
@@ -365,7 +366,11 @@ impl Shared {
                 source.resize(size);
             }
             if let Some((size, dpi)) = screen {
-                source.set_screen(size, dpi);
+                if self.start.booking.as_ref().is_none_or(|booking| booking.ask(size)) {
+                    source.set_screen(size, dpi);
+                } else {
+                    self.lock().screen.in_vain();
+                }
             }
             owed |= refresh;
             let intervals = match pacing {
@@ -435,6 +440,9 @@ impl Shared {
                 Asked::Nothing
             }
             Ok(SourceEvent::Resized(size)) => {
+                if let Some(booking) = &self.start.booking {
+                    booking.shows(size);
+                }
                 output.report(SourceReport::Resized(size));
                 Asked::Nothing
             }

@@ -181,10 +181,10 @@ impl Prepared for Warm {
             sized.map_err(|error| content(error.to_string()))?;
         }
         let meter = Meter::new(app.measured.clone(), video);
-        let (share, largest) = (start.share.clone(), start.largest.unwrap_or(video.size));
+        let (share, booking) = (start.share.clone(), start.booking.clone());
         let (clock, drawn, layout) = (&clock, Drawn::Yes, start.layout);
         let told = start.told.clone();
-        let played = Played { video, largest, layout, clock, keep, share, told, drawn, meter };
+        let played = Played { video, booking, layout, clock, keep, share, told, drawn, meter };
         let attempts = begun.hosted.sandbox().attempts().clone();
         let running = play(begun, played, |_, _| {}).map_err(content)?;
         // One that cannot be played is started anew, with its own.

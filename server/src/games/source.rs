@@ -12,6 +12,7 @@ use media::{
 };
 
 use super::Hosted;
+use crate::booking::Booking;
 use crate::meter::{Machine, Meter, Spent, thread_time};
 use crate::saves::Keep;
 use crate::sharing::Share;
@@ -65,6 +66,8 @@ pub(super) struct GameSource {
     /// What it shares.
     pub(super) share: Option<Arc<Share>>,
     pub(super) display: Box<dyn Screen>,
+    /// What its screen is booked for.
+    pub(super) booking: Option<Arc<Booking>>,
     pub(super) sound: Option<SoundServer>,
     pub(super) meter: Meter,
 }
@@ -119,6 +122,9 @@ impl FrameSource for GameSource {
             && let Err(error) = self.display.set_size(size, dpi)
         {
             tracing::warn!(%error, "the game keeps the size that it has");
+            if let Some(booking) = &self.booking {
+                booking.shows(self.inner.info().size);
+            }
         }
         let refresh = request.refresh || self.drawn.is_overdue(request.at);
         let answer = self.inner.next(&FrameRequest { refresh, ..request.clone() });

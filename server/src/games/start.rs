@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use host::catalogue::{Entry, KeyboardMode, Values};
 use host::confine::{Confinement, Phase, Program, Sandbox, command};
-use host::display::{Driver as _, Screen, X11};
+use host::display::{Driver as _, Most, Screen, X11};
 use host::saves::State;
 use host::sound::SoundServer;
 use media::{Clock, Layout, Size, VoiceSink};
@@ -17,6 +17,7 @@ use super::gamepads::{self, GameInput, Taken};
 use super::source::{Drawn, GameSource, UNDRAWN};
 use super::{ENTRY, Hosted, listens, program, spec};
 use crate::apps::{PadWishes, Running, Start, Told, VideoMode};
+use crate::booking::Booking;
 use crate::meter::Meter;
 use crate::saves::Keep;
 use crate::sharing::Share;
@@ -127,8 +128,8 @@ pub(super) fn begin<T>(
 /// How a game comes to its player.
 pub(super) struct Played<'a> {
     pub(super) video: VideoMode,
-    /// The largest that its pictures may become, as the books have it.
-    pub(super) largest: Size,
+    /// What its screen is booked for; none where it keeps the size of its pictures.
+    pub(super) booking: Option<Arc<Booking>>,
     /// How many channels its sound may have.
     pub(super) layout: Layout,
     pub(super) clock: &'a Arc<dyn Clock>,
@@ -152,11 +153,11 @@ pub(super) fn play(
     launch: impl FnOnce(&Sandbox, Program),
 ) -> Result<Running, String> {
     let Begun { hosted, mut display, written, sound, taken, rumble, prefers_text, listens } = begun;
-    let Played { video, largest, layout, clock, keep, share, told, drawn, meter } = played;
+    let Played { video, booking, layout, clock, keep, share, told, drawn, meter } = played;
     // Many games look only once.
     sound.set_layout(layout);
     // What was started ahead may have room for more.
-    display.set_most(largest);
+    display.set_most(most(booking.clone(), video.size));
     let inner = display.source(video.rate, clock.clone()).map_err(|error| error.to_string())?;
     let input = display.input(clock.now()).map_err(|error| error.to_string())?;
     let input = GameInput { display: input, taken, prefers_text };
@@ -185,6 +186,7 @@ pub(super) fn play(
             keep,
             share,
             display,
+            booking,
             sound: Some(sound),
             meter,
         }),
@@ -210,7 +212,7 @@ pub(super) fn start(
     let step = |step| {
         start.step.send_replace(Some(step));
     };
-    let largest = start.largest.unwrap_or(video.size);
+    let largest = start.booking.as_ref().map_or(video.size, |booking| booking.largest());
     let wanted = Wanted { entry, confinement, video, largest, clock, cancel: &start.cancel };
     let restore = |home: BorrowedFd<'_>| {
         let restored = |keep: &Arc<Keep>| Ok((keep.clone(), keep.restore(home, &start.cancel)?));
@@ -220,11 +222,19 @@ pub(super) fn start(
     let drawn = Drawn::Not(clock.now() + UNDRAWN);
     _ = start.told.attempts.set(begun.hosted.sandbox().attempts().clone());
     let (share, told) = (start.share.clone(), start.told.clone());
-    let layout = start.layout;
-    let played = Played { video, largest, layout, clock, keep, share, told, drawn, meter };
+    let (layout, booking) = (start.layout, start.booking.clone());
+    let played = Played { video, booking, layout, clock, keep, share, told, drawn, meter };
     play(begun, played, |sandbox, program| {
         sandbox.launch(program);
         step(StartStep::Picture);
+    })
+}
+
+/// What is shown of the screen of a game whose pictures began with this size.
+fn most(booking: Option<Arc<Booking>>, begins: Size) -> Most {
+    Arc::new(move |size: Size| match &booking {
+        Some(booking) => booking.shows(size),
+        None => begins,
     })
 }
 

@@ -9,8 +9,11 @@ use std::sync::{Arc, mpsc};
 use media::{FrameRate, MediaTime, Size};
 use tokio_util::sync::CancellationToken;
 
+use session::admission::Refusal;
+
 use super::source::Drawn;
 use super::*;
+use crate::booking::{Booking, Books};
 use crate::clock::MonotonicClock;
 use crate::drive::{Opening, SourceOutput, SourceReport, SourceThread};
 
@@ -247,18 +250,42 @@ fn grown(running: &mut Running, size: Size, most: Size) -> Size {
     running.source.info().size
 }
 
+/// Books that have room for so many pixels.
+struct Room(u64);
+
+impl Books for Room {
+    fn change(&self, booking: &Booking, size: Size) -> Result<(), Refusal> {
+        if size.pixels() > self.0 {
+            return Err(Refusal::PixelRate { asked: size.pixels(), left: self.0 });
+        }
+        booking.note(size);
+        Ok(())
+    }
+}
+
 #[test]
 fn a_game_has_no_larger_screen_than_is_booked_for_it() {
     let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let Some(app) = terminal(run.path(), folders.path(), "") else { return };
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::new());
     let larger = Size::new(1_024, 600);
-    let open = Start { largest: Some(larger), ..Start::default() };
+    let may_grow = |room: Size| {
+        let booking = Booking::new(VIDEO.size, larger, Room(room.pixels()));
+        Start { booking: Some(booking), ..Start::default() }
+    };
+    let (open, full) = (may_grow(larger), may_grow(VIDEO.size));
     let prepare = || app.ahead().unwrap().prepare(Some(VIDEO), &clock, &CancellationToken::new());
-    // One that keeps its size, whether it is started for its player or was before; and one that may grow.
-    for (start, most) in [(Start::default(), VIDEO.size), (open, larger)] {
+    // One that keeps its size, whether it is started for its player or was before; one that may grow, and one for which the
+    // node has no room.
+    let sessions = [(Start::default(), VIDEO.size), (open, larger), (full, VIDEO.size)];
+    for (start, most) in sessions {
         let mut cold = app.open(VIDEO, clock.clone(), &start).unwrap();
         assert_eq!(grown(&mut cold, larger, most), most);
+        if let Some(booking) = &start.booking {
+            assert_eq!(booking.booked(), most, "as much as is captured");
+            // The next one begins as this one did.
+            booking.note(VIDEO.size);
+        }
         drop(cold);
         let mut warm = prepare().unwrap().open(VIDEO, clock.clone(), &start).unwrap();
         assert_eq!(grown(&mut warm, larger, most), most);

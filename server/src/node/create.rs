@@ -5,13 +5,12 @@ use std::sync::{Arc, PoisonError};
 use anyhow::Result;
 use encoder::SoundConfig;
 use media::audio::CHANNELS;
-use media::{
-    Bitrate, ByteSize, Codec, CodecSet, FrameRate, Layout, PictureKind, SessionId, Size, TrackId,
-};
+use media::{Bitrate, Codec, CodecSet, FrameRate, Layout, PictureKind, SessionId, Size, TrackId};
 use session::admission::{Demand, Permit};
 
 use crate::ahead::Taken;
 use crate::apps::{self, App, VideoMode};
+use crate::booking::Booking;
 use crate::drive::SoundPlan;
 use crate::http::Problem;
 use crate::registry::Entry;
@@ -21,6 +20,7 @@ use crate::sharing::Share;
 use crate::{drive, wire};
 
 use super::keys::random_text;
+use super::room::{self, Place};
 use super::{Keys, Node};
 
 impl Node {
@@ -90,16 +90,14 @@ impl Node {
             if self.encoders.is_full() { problem.retry_after(10) } else { problem }
         })?;
         let id = SessionId::new(random_text(16)?);
-        // It may become so large.
-        let booked = VideoMode { size: largest.unwrap_or(mode.size), ..mode };
-        let cpu = self.cores(app.app.as_ref(), (mode, booked), encoders[0].name, &coded);
+        let all = self.admission().capacity().cpu;
+        let cpu = self.cores(app.app.as_ref(), mode, (encoders[0].name, &coded), all);
         let demand = Demand {
-            pixel_rate: (booked.size.pixels() as f64 * mode.rate.as_f64()) as u64,
             egress: Bitrate::from_kbps(video.max_kbps.into()),
             cpu: cpu.unwrap_or_default(),
-            memory: app.app.needs(booked).map_or_else(ByteSize::default, |needs| needs.memory),
             ..Demand::default()
         };
+        let demand = room::pictures(&demand, app.app.as_ref(), mode);
         let taken = self.take_ahead(&wish.app, mode, begins);
         let (permit, prepared) = self
             .let_in(&demand, taken)
@@ -114,6 +112,12 @@ impl Node {
                 return Err(problem);
             }
         };
+        // What it becomes larger is booked then.
+        let booking = largest.map(|largest| {
+            let (node, app) = (Arc::downgrade(self), Arc::downgrade(&app.app));
+            let of = Place { node, app, place: permit.number(), video: mode };
+            Booking::new(mode.size, largest, of)
+        });
         let shares = app.app.shares();
         let share = shares.map(|rules| Share::new(rules, &id, self.metrics.clone()));
         if let Some(tenancy) = &tenancy {
@@ -125,7 +129,7 @@ impl Node {
             app_id: wish.app,
             video: mode,
             granted: video,
-            largest,
+            booking,
             channels: wish.channels.unwrap_or(CHANNELS as u8),
             barcode: wish.barcode,
             choice,

@@ -1,19 +1,47 @@
 //! Who is let in, and what who is refused is told.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::Result;
-use media::{Codec, CodecSet, PictureKind};
-use session::admission::{self, Demand, Permit, PermitNumber, Refusal, Reserve};
+use media::{ByteSize, Codec, CodecSet, PictureKind, Size};
+use session::admission::{self, Admission, Demand, Permit, PermitNumber, Refusal, Reserve};
 
 use crate::ahead::Taken;
 use crate::apps::{App, Needs, Prepared, VideoMode};
+use crate::booking::{Booking, Books};
 use crate::http::Problem;
-use crate::registry::Entry;
 use crate::wire;
 
 use super::Node;
+
+/// Whose screen is booked.
+pub(super) struct Place {
+    pub(super) node: Weak<Node>,
+    pub(super) place: PermitNumber,
+    pub(super) app: Weak<dyn App>,
+    /// Its pictures, but for their size.
+    pub(super) video: VideoMode,
+}
+
+impl Books for Place {
+    fn change(&self, booking: &Booking, size: Size) -> Result<(), Refusal> {
+        match self.node.upgrade() {
+            Some(node) => node.rebook(self, booking, size),
+            // It is shut down.
+            None => Ok(()),
+        }
+    }
+}
+
+/// The same with what such pictures of the app need, but for the cores.
+pub(super) fn pictures(demand: &Demand, app: &dyn App, video: VideoMode) -> Demand {
+    Demand {
+        pixel_rate: (video.size.pixels() as f64 * video.rate.as_f64()) as u64,
+        memory: app.needs(video).map_or_else(ByteSize::default, |needs| needs.memory),
+        ..*demand
+    }
+}
 
 /// Seconds until a client that is refused may ask again: where nothing better is known, and at the most.
 pub(super) const RETRY: u32 = 10;
@@ -29,10 +57,8 @@ impl Node {
         demand: &Demand,
         taken: Option<Taken>,
     ) -> Result<(Permit, Option<Box<dyn Prepared>>), Refusal> {
-        let measured = self.measured();
         let mut books = self.admission();
-        measured.into_iter().for_each(|(place, cpu)| books.revise(place, cpu));
-        self.ahead.loose(self.clock.now()).into_iter().for_each(|room| books.give_back(room));
+        self.revise(&mut books);
         let taken = taken.map(|taken| {
             let (held, untold) = taken.split();
             let demand = held.demand();
@@ -79,42 +105,69 @@ impl Node {
         rooms.into_iter().for_each(|room| books.give_back(room));
     }
 
-    /// What each session of a game is taken to need of the cores by now.
-    pub(super) fn measured(&self) -> Vec<(PermitNumber, Duration)> {
-        let live = self.registry.live();
-        let of = |entry: &Arc<Entry>| {
-            let app = entry.playing.upgrade()?;
-            let coded =
-                self.encoders.demand(entry.mode, PictureKind::NV12, CodecSet::of(&Codec::ALL));
-            let (_, encoders) = self.encoders.choose(&coded).ok()?;
-            Some((
-                entry.place,
-                self.cores(app.as_ref(), (entry.mode, entry.booked), encoders[0].name, &coded)?,
-            ))
-        };
-        live.iter().filter_map(of).collect()
+    /// Brings the books up to date: what each session of a game is taken to need of the cores by now, and what of those that
+    /// were started ahead has ended. Under their lock, so that nothing is booked meanwhile.
+    fn revise(&self, books: &mut Admission) {
+        for entry in self.registry.live() {
+            let all = books.capacity().cpu;
+            let app = entry.playing.upgrade();
+            let cpu = app.and_then(|app| self.cores_of(app.as_ref(), entry.booked(), all));
+            cpu.into_iter().for_each(|cpu| books.revise(entry.place, cpu));
+        }
+        self.ahead.loose(self.clock.now()).into_iter().for_each(|room| books.give_back(room));
     }
 
-    /// Time of cores per second of a game with its coding, with pictures as large as those that are `booked`; none where that
-    /// is not what bounds it. One of which nothing but its limit is known gets a node that has less for itself, and so does
-    /// one that fits as it begins.
+    /// Time of cores per second of a game with such pictures, by the encoder that it would get now.
+    fn cores_of(&self, app: &dyn App, video: VideoMode, all: Duration) -> Option<Duration> {
+        let coded = self.encoders.demand(video, PictureKind::NV12, CodecSet::of(&Codec::ALL));
+        let (_, encoders) = self.encoders.choose(&coded).ok()?;
+        self.cores(app, video, (encoders[0].name, &coded), all)
+    }
+
+    /// Time of cores per second of a game with its coding, with such pictures; none where that is not what bounds it. One of
+    /// which nothing but its limit is known gets a node that has less for itself.
     pub(super) fn cores(
         &self,
         app: &dyn App,
-        (begins, booked): (VideoMode, VideoMode),
-        encoder: &str,
-        coded: &encoder::Demand,
+        video: VideoMode,
+        (encoder, coded): (&str, &encoder::Demand),
+        all: Duration,
     ) -> Option<Duration> {
-        let all = self.admission().capacity().cpu;
-        let cores = |video: VideoMode| {
-            let needs = app.needs(video)?;
-            let coded = encoder::Demand { size: video.size, ..*coded };
-            let sending = SENDING.mul_f64(video.rate.as_f64());
-            let cpu = needs.cpu + self.encoders.coding(encoder, &coded) + sending;
-            Some(if needs.measured { cpu } else { cpu.min(all) })
+        let needs = app.needs(video)?;
+        let sending = SENDING.mul_f64(video.rate.as_f64());
+        let cpu = needs.cpu + self.encoders.coding(encoder, coded) + sending;
+        Some(if needs.measured { cpu } else { cpu.min(all) })
+    }
+
+    /// Books pictures of this size for a session in place of those that are booked; what was started ahead gives way.
+    fn rebook(&self, of: &Place, booking: &Booking, size: Size) -> Result<(), Refusal> {
+        let mut books = self.admission();
+        self.revise(&mut books);
+        // Over, or about to be: whatever it still shows, nobody pays for it.
+        let (Some(app), Some(held)) = (of.app.upgrade(), books.held(of.place)) else {
+            return Ok(());
         };
-        let most = cores(booked)?;
-        Some(if booked == begins { most } else { most.min(cores(begins)?.max(all)) })
+        let video = VideoMode { size, ..of.video };
+        let cpu = self.cores_of(app.as_ref(), video, books.capacity().cpu).unwrap_or(held.cpu);
+        // Fewer pixels never take more, whatever was measured of either.
+        let is_larger = size.pixels() > booking.booked().pixels();
+        let cpu = if is_larger { cpu } else { cpu.min(held.cpu) };
+        let demand = Demand { cpu, ..held };
+        let demand = pictures(&demand, app.as_ref(), video);
+        let way = self.ahead.give_way(self.clock.now(), |reserves| {
+            books.gives_way_to_change(of.place, &demand, reserves.iter().copied())
+        });
+        let changed = way.and_then(|rooms| {
+            rooms.into_iter().for_each(|room| books.give_back(room));
+            books.change(of.place, &demand)
+        });
+        changed.inspect_err(|_| _ = self.metrics.screens_refused.inc())?;
+        booking.note(size);
+        drop(books);
+        if !is_larger {
+            self.ahead.room();
+        }
+        Ok(())
     }
 
     /// Says that there is no room, in which sum, and when there may be some.

@@ -31,6 +31,10 @@ pub enum ServerMessage {
         /// Why the picture has standard range though the session was asked for in high dynamic range.
         #[serde(skip_serializing_if = "Option::is_none")]
         hdr_declined: Option<String>,
+        /// Why the picture is smaller than its place (`view`): the node has no room for a larger screen now. It is asked for
+        /// again every few seconds. For people.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        screen_refused: Option<String>,
         /// What draws.
         device: String,
         /// What the session keeps; absent where that is nothing, before its game is there, and for those who joined.
@@ -245,7 +249,8 @@ pub enum ClientMessage {
         visible: bool,
     },
     /// The picture is shown in a place of this size from now on. What is played follows it where it can, up to its
-    /// largest screen; each change costs a keyframe. Of the player only.
+    /// largest screen, and where the node has room for that (`screen_refused`); each change costs a keyframe. Of the player
+    /// only.
     View(View),
     /// The user wants no more than this from now on, within what the session was granted. Of the player only.
     Quality(Quality),

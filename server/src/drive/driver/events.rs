@@ -1,5 +1,7 @@
 //! What the client and its transport say, what co-players do, and what the rate controller makes of it.
 
+use std::time::Duration;
+
 use media::{
     Acks, Bitrate, CloseReason, DataChannel, InputEvent, Mark, MediaTime, SequencedInput,
     TransportEvent,
@@ -16,6 +18,9 @@ use crate::drive::media_side::MediaSide;
 use crate::drive::screen;
 use crate::drive::trace;
 use crate::wire;
+
+/// A larger screen that was not carried is asked for again after so long: somebody may have left.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Driver {
     pub(super) async fn transport_event(&mut self, event: TransportEvent) {
@@ -274,8 +279,8 @@ impl Driver {
 
     /// The client shows the picture in a place of another size: what is played gets such a screen, if it may.
     fn follow_view(&mut self, now: MediaTime, view: &wire::View) {
-        let Some(largest) = self.largest else { return };
-        let video = screen::for_view(view, largest, self.video);
+        let Some(booking) = &self.booking else { return };
+        let video = screen::for_view(view, booking.largest(), self.video);
         if video == self.video {
             return;
         }
@@ -285,6 +290,35 @@ impl Driver {
         self.video = video;
         if let Some(media) = &self.media {
             media.set_screen(video.size, video.dpi);
+        }
+    }
+
+    /// A larger screen is not carried, or is now.
+    pub(super) fn show_refused(&mut self) {
+        let Some(refused) = &mut self.refused else { return };
+        let refused = refused.borrow_and_update().clone();
+        let now = self.node.clock.now();
+        if let Some(refused) = &refused
+            && let Some(left_out) = self.log.passes(now)
+        {
+            tracing::info!(size = %refused.size, why = %refused.why, left_out, "no larger screen");
+        }
+        self.ask_again = refused.as_ref().map(|_| now + ASK_AGAIN);
+        self.client.screen_refused(refused.map(|refused| refused.to_string()));
+        self.greet_again();
+    }
+
+    /// Asks again for the screen that the client's view wants, and that was not carried.
+    pub(super) fn ask_for_screen(&mut self, now: MediaTime) {
+        if self.ask_again.is_none_or(|at| now < at) {
+            return;
+        }
+        self.ask_again = Some(now + ASK_AGAIN);
+        let wanted = self.refused.as_ref().and_then(|refused| refused.borrow().clone());
+        // What a game made of its screen by itself is its own doing.
+        let is_view = wanted.is_some_and(|refused| refused.size == self.video.size);
+        if let Some(media) = self.media.as_ref().filter(|_| is_view) {
+            media.set_screen(self.video.size, self.video.dpi);
         }
     }
 
