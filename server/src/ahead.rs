@@ -173,11 +173,12 @@ impl Pool {
     pub(crate) fn take(
         &self,
         now: MediaTime,
-        id: &str,
+        app: &Arc<dyn App>,
         video: VideoMode,
     ) -> Option<Result<Taken, &'static str>> {
         let mut state = self.shared.lock();
-        let app = state.apps.iter().position(|entry| entry.id == id)?;
+        // What is another one by now is nothing to a session that was wished for before.
+        let app = state.apps.iter().position(|entry| is_same(&entry.of, app))?;
         state.bury(now, &self.shared.metrics);
         let taken = state.take(app, video);
         if taken.is_err() {
@@ -190,8 +191,8 @@ impl Pool {
     }
 
     /// Whether this app is started ahead at all.
-    pub(crate) fn knows(&self, id: &str) -> bool {
-        self.shared.lock().apps.iter().any(|entry| entry.id == id)
+    pub(crate) fn knows(&self, app: &Arc<dyn App>) -> bool {
+        self.shared.lock().apps.iter().any(|entry| is_same(&entry.of, app))
     }
 
     /// Takes one back that nobody has seen: its player was not let in.

@@ -38,6 +38,7 @@ use crate::{capacity, doctor, wire};
 use self::keys::{ADDRESSES, VIEWER_ADDRESSES};
 use self::viewers::INVITATIONS;
 
+pub use create::Wished;
 pub use keys::Keys;
 pub(crate) use keys::fill_random;
 

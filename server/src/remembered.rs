@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use media::{FrameRate, Size};
@@ -25,6 +25,8 @@ const LONGEST: u64 = 1 << 20;
 pub(crate) struct Remembered {
     file: PathBuf,
     content: Mutex<Content>,
+    /// The entry that each game has by now: sessions may still be of the one before.
+    entries: Mutex<BTreeMap<String, String>>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -76,13 +78,21 @@ impl Remembered {
                 Content::default()
             }
         };
-        Arc::new(Self { file, content: Mutex::new(Content { machine, ..content }) })
+        let content = Mutex::new(Content { machine, ..content });
+        Arc::new(Self { file, content, entries: Mutex::default() })
     }
 
-    /// The place of a game; `entry` is all that it is started with.
+    /// The place of a game; `entry` is all that it is started with. What was handed out for another entry of the game stores
+    /// nothing any more.
     pub(crate) fn of(self: &Arc<Self>, game: &str, entry: &str) -> Kept {
         let entry = hex(&Sha256::digest(entry)[..16]);
+        self.entries().insert(game.into(), entry.clone());
         Kept { all: self.clone(), game: game.into(), entry }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        // Every change is one insertion.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, content: &Content) -> io::Result<()> {
@@ -109,10 +119,14 @@ impl Kept {
         known.filter(|known| is_rate(known.rate)).cloned().collect()
     }
 
-    /// Remembers this instead. What cannot be written is measured anew by the next node.
+    /// Remembers this instead, unless the game has another entry by now. What cannot be written is measured anew by the next
+    /// node.
     pub(crate) fn store(&self, modes: Vec<Known>) {
-        // Held while it is written: two that write do not mix.
+        // Held while it is written: two that write do not mix, and what is newer is written last.
         let mut content = self.all.content.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.all.entries().get(&self.game) != Some(&self.entry) {
+            return;
+        }
         content.games.insert(self.game.clone(), Game { entry: self.entry.clone(), modes });
         if let Err(error) = self.all.write(&content) {
             let file = self.all.file.display();
@@ -159,6 +173,22 @@ mod tests {
         let names: Vec<_> =
             fs::read_dir(&state).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(names, [FILE]);
+    }
+
+    #[test]
+    fn a_session_of_the_entry_before_forgets_nothing_of_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = Remembered::open(folder.path());
+        let old = all.of("doom", "a");
+        let new = all.of("doom", "b");
+        old.store(known(100));
+        assert_eq!(new.load(), []);
+        new.store(known(900));
+        old.store(known(100));
+        assert_eq!(Remembered::open(folder.path()).of("doom", "b").load(), known(900));
+        // The entry is as it was: what it takes is kept again.
+        all.of("doom", "a").store(known(200));
+        assert_eq!(Remembered::open(folder.path()).of("doom", "a").load(), known(200));
     }
 
     #[test]

@@ -152,7 +152,9 @@ fn round(server: &Runtime, clients: &Runtime, count: usize, length: Duration) ->
         "video": {"width": 1280, "height": 720, "fps": FPS, "max_kbps": KBPS},
     });
     let (session, _) = server.block_on(async {
-        node.create_session(serde_json::from_value(wish)?, Begins::Afresh).map_err(refused)
+        node.wished(serde_json::from_value(wish)?)
+            .and_then(|wished| node.create_session(wished, Begins::Afresh))
+            .map_err(refused)
     })?;
     // The session goes on when a player's runtime does not: each is kept to the end.
     let mut kept = Vec::new();

@@ -229,10 +229,11 @@ pub(super) async fn create(
     let owner = hex(&Sha256::digest(claim.renter().0)[..16]);
     wish.player = Some(format!("{owner}.{}", wish.player.as_deref().unwrap_or(SAVES)));
     let player = wish.player_key.as_ref().map(player_key).transpose()?;
-    let begins = super::saves::check(node, &wish).await?;
+    let wished = node.wished(wish)?;
+    let begins = super::saves::check(&wished).await?;
     let mut tenancy = rented(node)?.admit(claim).await?;
     tenancy.player = player;
-    node.create_rented(wish, begins, claim, tenancy)
+    node.create_rented(wished, begins, claim, tenancy)
 }
 
 fn player_key(key: &wire::PlayerKey) -> Result<PlayerKey, Problem> {

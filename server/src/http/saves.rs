@@ -18,7 +18,7 @@ use super::auth::{self, Operator};
 use super::path::Path;
 use super::sessions::find;
 use super::{Problem, Shared, blocking};
-use crate::node::Node;
+use crate::node::{Node, Wished};
 use crate::saves::{Begins, GameSaves, NotSaved, Player, Wish, version};
 use crate::wire;
 
@@ -223,8 +223,8 @@ fn result(saved: Saved) -> wire::SaveResult {
 
 /// Checks that what a new session is to begin with is there, and says whether that is anything: `Node::create_session`
 /// does not wait for disks.
-pub(super) async fn check(node: &Node, wish: &wire::NewSession) -> Result<Begins, Problem> {
-    let Some(keep) = node.keep(wish)? else { return Ok(Begins::Afresh) };
+pub(super) async fn check(wished: &Wished) -> Result<Begins, Problem> {
+    let Some(keep) = wished.keep().cloned() else { return Ok(Begins::Afresh) };
     blocking(move || match keep.wish() {
         Wish::Version(wished) if !keep.has(wished)? => Err(Problem::UNKNOWN_SAVE),
         Wish::Version(_) => Ok(Begins::WithSaves),

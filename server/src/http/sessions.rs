@@ -43,8 +43,9 @@ pub(super) async fn create(
     let wish = json(body)?;
     let (entry, keys, is_guest) = match creator {
         Creator::Operator => {
-            let begins = super::saves::check(&node, &wish).await?;
-            let (entry, keys) = node.create_session(wish, begins)?;
+            let wished = node.wished(wish)?;
+            let begins = super::saves::check(&wished).await?;
+            let (entry, keys) = node.create_session(wished, begins)?;
             (entry, keys, false)
         }
         Creator::Tenant(claim) => {

@@ -23,43 +23,67 @@ use super::keys::random_text;
 use super::room::{self, Place};
 use super::{Keys, Node};
 
+/// A session that somebody wishes for, with what it is of: the catalogue's entry is looked up once, whatever becomes of the
+/// catalogue before the session is made.
+pub struct Wished {
+    wish: wire::NewSession,
+    app: Arc<dyn App>,
+    /// What it keeps.
+    keep: Option<Arc<Keep>>,
+}
+
+impl Wished {
+    /// What it keeps; nothing where nobody says who plays, or the app has nothing to keep.
+    pub(crate) fn keep(&self) -> Option<&Arc<Keep>> {
+        self.keep.as_ref()
+    }
+}
+
 impl Node {
+    /// Looks up what a session is wished of.
+    ///
+    /// # Errors
+    /// A problem for the client: unknown app, a player or a save that cannot be.
+    pub fn wished(&self, wish: wire::NewSession) -> Result<Wished, Problem> {
+        let app = self.find_app(&wish.app)?.app.clone();
+        let keep = self.keep(&wish, app.as_ref())?;
+        Ok(Wished { wish, app, keep })
+    }
+
     /// Admits and starts a session; yields its handle and its keys. Whether it begins with something that its player
     /// saved is not looked for here, where nothing waits for disks.
     ///
     /// # Errors
-    /// A problem for the client: unknown app, impossible picture, no capacity.
+    /// A problem for the client: impossible picture, no capacity.
     pub fn create_session(
         self: &Arc<Self>,
-        wish: wire::NewSession,
+        wished: Wished,
         begins: Begins,
     ) -> Result<(Arc<Entry>, Keys), Problem> {
         if self.config.chain.enabled {
             return Err(Problem::RENTED);
         }
-        self.create(wish, begins, None)
+        self.create(wished, begins, None)
     }
 
     /// The same for whoever rents the machine, or has a ticket.
     pub(crate) fn create_rented(
         self: &Arc<Self>,
-        wish: wire::NewSession,
+        wished: Wished,
         begins: Begins,
         claim: &Claim,
         tenancy: Tenancy,
     ) -> Result<(Arc<Entry>, Keys), Problem> {
-        self.create(wish, begins, Some((claim, tenancy)))
+        self.create(wished, begins, Some((claim, tenancy)))
     }
 
     pub(super) fn create(
         self: &Arc<Self>,
-        wish: wire::NewSession,
+        Wished { wish, app, keep }: Wished,
         begins: Begins,
         rented: Option<(&Claim, Tenancy)>,
     ) -> Result<(Arc<Entry>, Keys), Problem> {
-        let app = self.find_app(&wish.app)?;
-        let keep = self.keep(&wish)?;
-        let info = app.app.info();
+        let info = app.info();
         if let Some(reason) = info.unavailable {
             return Err(self.refuse(&wish.app, reason));
         }
@@ -75,7 +99,7 @@ impl Node {
         }
         let largest = screen.filter(|screen| screen.changes).map(|screen| screen.largest);
         let kind = if video.hdr { PictureKind::HDR10 } else { PictureKind::NV12 };
-        if video.hdr && !app.app.draws_hdr() {
+        if video.hdr && !app.draws_hdr() {
             let reason = format!("HDR10 is not drawn by {:?}", wish.app);
             return Err(self.refuse(&wish.app, reason));
         }
@@ -91,14 +115,14 @@ impl Node {
         })?;
         let id = SessionId::new(random_text(16)?);
         let all = self.admission().capacity().cpu;
-        let cpu = self.cores(app.app.as_ref(), mode, (encoders[0].name, &coded), all);
+        let cpu = self.cores(app.as_ref(), mode, (encoders[0].name, &coded), all);
         let demand = Demand {
             egress: Bitrate::from_kbps(video.max_kbps.into()),
             cpu: cpu.unwrap_or_default(),
             ..Demand::default()
         };
-        let demand = room::pictures(&demand, app.app.as_ref(), mode);
-        let taken = self.take_ahead(&wish.app, mode, begins);
+        let demand = room::pictures(&demand, app.as_ref(), mode);
+        let taken = self.take_ahead(&app, mode, begins);
         let (permit, prepared) = self
             .let_in(&demand, taken)
             .map_err(|refusal| self.refuse_for_room(&wish.app, &refusal))?;
@@ -114,18 +138,18 @@ impl Node {
         };
         // What it becomes larger is booked then.
         let booking = largest.map(|largest| {
-            let (node, app) = (Arc::downgrade(self), Arc::downgrade(&app.app));
+            let (node, app) = (Arc::downgrade(self), Arc::downgrade(&app));
             let of = Place { node, app, place: permit.number(), video: mode };
             Booking::new(mode.size, largest, of)
         });
-        let shares = app.app.shares();
+        let shares = app.shares();
         let share = shares.map(|rules| Share::new(rules, &id, self.metrics.clone()));
         if let Some(tenancy) = &tenancy {
             tenancy.is_of(&id);
         }
         let plan = drive::Plan {
             id,
-            app: app.app.clone(),
+            app,
             app_id: wish.app,
             video: mode,
             granted: video,
@@ -146,15 +170,14 @@ impl Node {
         Ok((entry, keys))
     }
 
-    pub(super) fn find_app(&self, id: &str) -> Result<Arc<apps::Entry>, Problem> {
+    fn find_app(&self, id: &str) -> Result<Arc<apps::Entry>, Problem> {
         self.catalogue
             .find(id)
             .ok_or_else(|| Problem::UNKNOWN_APP.because(format!("no entry has the id {id:?}")))
     }
 
-    /// What a session of this wish keeps; nothing where nobody says who plays, or the app has nothing to keep.
-    pub(crate) fn keep(&self, wish: &wire::NewSession) -> Result<Option<Arc<Keep>>, Problem> {
-        let app = self.find_app(&wish.app)?;
+    /// What a session of this wish keeps.
+    fn keep(&self, wish: &wire::NewSession, app: &dyn App) -> Result<Option<Arc<Keep>>, Problem> {
         let wrong = |why: String| Problem::BAD_REQUEST.because(why);
         let player = wish.player.as_deref().map(|player| {
             Player::parse(player, self.config.access.open)
@@ -162,7 +185,7 @@ impl Node {
         });
         let player = player.transpose()?;
         let from = wish.save.as_deref().map_or(Ok(Wish::Newest), Wish::parse).map_err(wrong)?;
-        match (app.app.saves(), player) {
+        match (app.saves(), player) {
             (Some(saves), Some(player)) => Ok(Some(Keep::new(saves, player, from))),
             (None, _) if matches!(from, Wish::Version(_)) => {
                 Err(wrong(format!("save: nothing is kept of {:?}", wish.app)))
@@ -175,7 +198,7 @@ impl Node {
     }
 
     /// One that was started ahead, if there is one for this session; what is in the way else is counted.
-    pub(super) fn take_ahead(&self, app: &str, mode: VideoMode, begins: Begins) -> Option<Taken> {
+    fn take_ahead(&self, app: &Arc<dyn App>, mode: VideoMode, begins: Begins) -> Option<Taken> {
         let taken = match begins {
             Begins::Afresh => self.ahead.take(self.clock.now(), app, mode)?,
             Begins::WithSaves if self.ahead.knows(app) => Err("saves"),

@@ -1,8 +1,12 @@
 //! The folders of games are looked at again while games are played.
 
 use std::fs;
+use std::sync::Arc;
 
 use axum::http::Method;
+use nearlight::node::Keys;
+use nearlight::registry::Entry;
+use nearlight::saves::Begins;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, Game, bed, logged, terminal, write};
@@ -12,9 +16,12 @@ use crate::player::{join, state};
 const ANNE: &str = "0123456789abcdef0123456789abcdef";
 const BOB: &str = "fedcba9876543210fedcba9876543210";
 
+/// What runs in their terminals.
+const RUN: &str = "\"/bin/sh\", \"{entry}/play.sh\"";
+
 /// A game that keeps which one it is, and draws.
 fn game(id: &'static str, script: &'static str, more: &str) -> Game {
-    let entry = terminal("\"/bin/sh\", \"{entry}/play.sh\"") + "saves = [\"which\"]\n" + more;
+    let entry = terminal(RUN) + "saves = [\"which\"]\n" + more;
     Game { id, entry, file: ("play.sh", script) }
 }
 
@@ -119,6 +126,44 @@ async fn games_are_looked_at_again_and_sessions_keep_theirs() {
     let warm = bed.start("ahead", ANNE).await;
     assert_eq!(which(&bed, &warm, "ahead", ANNE).await, "the new one");
     assert_eq!(bed.shown(&warm).await["start"], "warm");
+    bed.server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_wished_for_before_a_reload_is_of_one_entry_alone() {
+    let old = "saves = [\"which\"]\n";
+    let games = [Game { entry: terminal(RUN) + WARM + old, ..game("ahead", OLD, "") }];
+    let Some(bed) = bed(&[], &games, |_| {}).await else { return };
+    ready(&bed).await;
+    let wish = || {
+        let video = json!({"width": 320, "height": 240, "fps": 10});
+        let wish = json!({"app": "ahead", "player": ANNE, "video": video, "save": "none"});
+        serde_json::from_value(wish).unwrap()
+    };
+    let wished = bed.node().wished(wish()).unwrap();
+    // The new one is another program with other saves, and one of it stands ready.
+    let new = terminal("\"/bin/sh\", \"{entry}/new.sh\"") + WARM + "saves = [\"other\"]\n";
+    let file = ("new.sh", "echo the new one > other; while :; do date; sleep 0.1; done\n");
+    write(bed.games.path(), &Game { id: "ahead", entry: new, file });
+    assert_eq!(look(&bed).await, looked(1, 0, 1, 0, 0));
+    until("the old one to be put away", async || {
+        metric(&bed, "nearlight_ahead_ended_total{reason=\"replaced\"} 1").then_some(())
+    })
+    .await;
+    ready(&bed).await;
+    let session = |(entry, keys): (Arc<Entry>, Keys)| Session {
+        id: entry.id.as_str().to_owned(),
+        token: keys.token,
+        ticket: keys.ticket,
+    };
+    let first = bed.node().create_session(wished, Begins::Afresh).map(session).unwrap();
+    assert_eq!(which(&bed, &first, "ahead", ANNE).await, "the old one");
+    assert_eq!(bed.shown(&first).await["start"], "cold");
+    assert_eq!(first.ask(Method::DELETE, "").of(bed.node()).await.status, 204);
+    let wished = bed.node().wished(wish()).unwrap();
+    let second = bed.node().create_session(wished, Begins::Afresh).map(session).unwrap();
+    assert_eq!(which(&bed, &second, "ahead", ANNE).await, "the new one");
+    assert_eq!(bed.shown(&second).await["start"], "warm");
     bed.server.shut_down().await;
 }
 
