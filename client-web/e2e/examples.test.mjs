@@ -102,7 +102,7 @@ for (const language of Object.keys(HOW)) {
 }
 
 /** Examples that need a sandbox. */
-const OF_GAMES = ['list_saves', 'restore_save', 'pin_save', 'unpin_save', 'delete_save', 'save_session', 'list_files', 'delete_file', 'list_transfers'];
+const OF_GAMES = ['list_saves', 'list_saved_games', 'restore_save', 'pin_save', 'unpin_save', 'delete_save', 'save_session', 'list_files', 'delete_file', 'list_transfers'];
 
 for (const language of Object.keys(HOW)) {
   test(`what a player keeps of a game, and shares with it, in ${language}`, async (t) => {
@@ -141,6 +141,7 @@ for (const language of Object.keys(HOW)) {
     });
     assert.ok(list.some(({ id }) => id === SAVE));
     assert.equal(typeof (await see('restore_save', { SAVE })).save, 'string');
+    assert.ok((await see('list_saved_games')).games.some(({ app }) => app === 'diary'));
     const isPinned = async () => (await see('list_saves')).saves.find(({ id }) => id === SAVE).pinned;
     await see('pin_save', { SAVE });
     assert.equal(await isPinned(), true);

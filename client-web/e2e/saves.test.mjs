@@ -1,7 +1,7 @@
 // What players keep of games, in a real browser and a real sandbox: a terminal whose folders are kept. Left out, with the reason, where
 // that is not installed or this machine gives no sandboxes; NEARLIGHT_HOST=1 makes that a failure.
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -167,4 +167,45 @@ real('a crash keeps the last state, and another player has none of it', async (t
   const list = await saves.rows(1);
   assert.equal(list.length, 1);
   assert.deepEqual(await names(tab, await idOf(list[0])), ['kept/', 'kept/crash/']);
+});
+
+/** Has the node look at its games again. */
+async function look() {
+  const before = node.records('games looked at again').length;
+  process.kill(node.pid, 'SIGHUP');
+  await until('a look', () => (node.records('games looked at again').length > before ? true : undefined));
+}
+
+real('what was saved of a game that is not on offer any more can be had and deleted, and played once it is back', async (tab, saves) => {
+  await saves.play();
+  await began(tab);
+  await type(tab, 'mkdir -p kept/left');
+  await saves.save();
+  await saves.leave();
+  const [last] = await saves.rows(1);
+  const id = await idOf(last);
+  const [there, away] = [join(games, 'terminal'), join(run, 'away')];
+  renameSync(there, away);
+  await look();
+  await tab.page.reload();
+  const left = tab.page.getByRole('region', { name: 'Not on offer any more' }).getByRole('article', { name: 'terminal' });
+  await left.getByText('Saved games').click();
+  await left.getByText('It is not on offer here any more. What was saved of it is kept.').waitFor();
+  const row = left.locator(`[data-save="${id}"]`);
+  assert.equal(await left.getByRole('button', { name: /Play|afresh/ }).filter({ visible: true }).count(), 0, 'nothing can be played');
+  const [download] = await Promise.all([tab.page.waitForEvent('download'), row.getByRole('button', { name: /^Download/ }).click()]);
+  assert.ok(namesIn(readFileSync(await download.path())).includes('kept/left/'));
+  renameSync(away, there);
+  await look();
+  await tab.page.reload();
+  await saves.rows(1);
+  assert.equal(await tab.page.getByRole('region', { name: 'Not on offer any more' }).count(), 0);
+  renameSync(there, away);
+  await look();
+  await tab.page.reload();
+  await left.getByText('Saved games').click();
+  await row.getByRole('button', { name: /^Delete/ }).click();
+  await left.getByText('Nothing is saved yet.').waitFor();
+  renameSync(away, there);
+  await look();
 });

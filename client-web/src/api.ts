@@ -3,7 +3,7 @@
 import type { LeaseTicket } from './rented/lease-link.ts';
 import type { JoinLink, LeasedLink, PlaceLink, TicketLink } from './settings.ts';
 import { isRecord } from './wire/control.ts';
-import type { Bearer, Catalogue, Challenge, ClientMessage, Invitation, InvitedRole, Lease, NewSession, NodeReport, Problem, Receipts, SaveResult, Saves, Session, SessionFiles } from './wire/index.ts';
+import type { Bearer, Catalogue, Challenge, ClientMessage, Invitation, InvitedRole, Lease, NewSession, NodeReport, Problem, Receipts, SavedGame, SaveResult, Saves, Session, SessionFiles } from './wire/index.ts';
 
 /** Kinds of problem that the page treats differently; every other one is `other`. */
 const PROBLEMS = [
@@ -228,6 +228,13 @@ export class Api {
     const body = await this.json(await this.request(this.at(`catalogue/${encodeURIComponent(app)}/saves`), { headers: { [PLAYER]: player } }));
     if (!isRecord(body) || !Array.isArray(body['saves'])) throw malformed('a list of saves');
     return body as Saves;
+  }
+
+  /** The games that a player keeps something of, on offer or not. */
+  async savedGames(player: string): Promise<readonly SavedGame[]> {
+    const body = await this.json(await this.request(this.at('saves'), { headers: { [PLAYER]: player } }));
+    if (!isRecord(body) || !Array.isArray(body['games'])) throw malformed('a list of games');
+    return body['games'] as SavedGame[];
   }
 
   /** The files of a version, as a tar archive. */

@@ -10,9 +10,10 @@ import { whoPlays } from './session/who.ts';
 import { addressFor, readFragment, type Link, type Settings, type TicketLink } from './settings.ts';
 import { Acknowledger } from './rented/acknowledger.ts';
 import type { LeaseTicket } from './rented/lease-link.ts';
-import type { Bearer, Catalogue, CatalogueEntry } from './wire/index.ts';
+import type { Bearer, Catalogue, CatalogueEntry, Saves } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
 import { catalogueView, type CatalogueView } from './ui/catalogue.ts';
+import { h } from './ui/dom.ts';
 import { lacksForFrames } from './platform.ts';
 import { insecureNotice } from './ui/notice.ts';
 import { PadMenu } from './ui/pad-menu.ts';
@@ -146,6 +147,7 @@ export class App {
       view.describe(node);
       this.rented = node.rented;
       if (node.rented) await this.tellRent(view);
+      else if (node.open) await this.showLeft(view, await catalogue);
     }).catch(() => undefined);
   }
 
@@ -162,7 +164,26 @@ export class App {
     return savesList(entry.title, this.savesFor(entry, who, (save, askedAt) => { play(entry, askedAt, save); }));
   }
 
-  private savesFor({ id: app }: CatalogueEntry, who: string, play: SavesActions['play']): SavesActions {
+  /** What the player of this browser keeps of games that the catalogue has not any more. */
+  private async showLeft(view: CatalogueView, { entries }: Catalogue): Promise<void> {
+    const who = whoPlays();
+    if (who === undefined) return;
+    const games = await this.api.savedGames(who);
+    const left = games.filter(({ app }) => !entries.some(({ id }) => id === app));
+    // Until it is back there is nothing to play from them.
+    const nowhere = (): void => undefined;
+    view.leave(left.map(({ app, title }) => {
+      const actions = this.savesFor({ id: app }, who, nowhere);
+      // With the last of them the node forgets that there was such a game.
+      const list = (): Promise<Saves> => actions.list().catch((error: unknown) => {
+        if (error instanceof ApiProblem && error.reason === 'unknown-app') return { saves: [], playing: false };
+        throw error;
+      });
+      return h('article', { class: 'gone', 'aria-label': title }, h('h3', {}, title), savesList(title, { ...actions, list }));
+    }));
+  }
+
+  private savesFor({ id: app }: Pick<CatalogueEntry, 'id'>, who: string, play: SavesActions['play']): SavesActions {
     return {
       list: () => this.api.saves(app, who),
       remove: (id) => this.api.deleteSave(app, who, id),

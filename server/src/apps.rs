@@ -341,6 +341,12 @@ impl Apps {
         self.know_of_all();
     }
 
+    /// What players keep of games that it had, where it has none that keeps anything.
+    pub(crate) fn know_of_saves(&self, saves: Arc<Saves>) {
+        // All games of a node have the same.
+        self.saves.get_or_init(|| saves);
+    }
+
     fn games(&self) -> Arc<[Arc<Entry>]> {
         self.games.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

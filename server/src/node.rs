@@ -154,6 +154,7 @@ impl Node {
         let (catalogue, metrics) = (Apps::new(apps), Metrics::new());
         if let Some(library) = &library {
             catalogue.set_games(library.look().0);
+            library.kept().into_iter().for_each(|saves| catalogue.know_of_saves(saves));
         }
         Ok(Arc::new(Self {
             clock,

@@ -26,7 +26,7 @@ pub use messages::{
     PadsAs, Pointer, ServerMessage, TakenAs, TransportChoice, TransportKind,
 };
 pub use node::{EncoderReport, Node, Problem, Room};
-pub use saves::{RefusedSave, Save, SaveResult, Saves, SessionSaves};
+pub use saves::{RefusedSave, Save, SaveResult, SavedGame, SavedGames, Saves, SessionSaves};
 pub use session::{
     AttemptKind, Attempts, IceServer, NewSession, Quality, Session, SessionState, StartKind,
     StartStep, Ticket, Video, VideoWish, View, WebSocket, WebTransport,

@@ -13,6 +13,8 @@ export interface CatalogueView {
   describe(node: NodeReport): void;
   /** Says this above all entries, in place of what was said there. */
   tell(notice: HTMLElement): void;
+  /** What the player keeps of games that are not on offer any more. */
+  leave(saves: readonly HTMLElement[]): void;
   /** It did not come. */
   fail(message: string, onRetry: () => void): void;
 }
@@ -44,13 +46,14 @@ export function catalogueView(onPlay: OnPlay, extra: Extra, notice: HTMLElement 
   field.addEventListener('input', fill);
   const list = h('div', { class: 'entries', 'aria-busy': 'true' }, ...placeholders());
   const told = h('div', { class: 'told' });
+  const left = h('section', { class: 'left', 'aria-labelledby': 'left', hidden: true });
   const element = h(
     'div',
     { class: 'catalogue' },
     h('header', { class: 'site' }, h('a', { class: 'brand', href: '.', 'aria-label': 'Nearlight, start page' }, logo(), h('span', {}, 'Nearlight')), node),
     notice,
     told,
-    h('main', {}, h('h1', { tabindex: -1 }, 'Play'), h('p', { class: 'lead' }, 'Rendered on the node, streamed to this browser. Nothing to install.'), field, list),
+    h('main', {}, h('h1', { tabindex: -1 }, 'Play'), h('p', { class: 'lead' }, 'Rendered on the node, streamed to this browser. Nothing to install.'), field, list, left),
   );
   return {
     element,
@@ -69,6 +72,10 @@ export function catalogueView(onPlay: OnPlay, extra: Extra, notice: HTMLElement 
     },
     tell(notice) {
       told.replaceChildren(notice);
+    },
+    leave(saves) {
+      left.hidden = saves.length === 0;
+      left.replaceChildren(h('h2', { id: 'left' }, 'Not on offer any more'), ...saves);
     },
     fail(message, onRetry) {
       list.removeAttribute('aria-busy');
@@ -110,7 +117,8 @@ function card(entry: CatalogueEntry, featured: boolean, onPlay: OnPlay, extra: E
       entry.licence == null ? undefined : h('p', { class: 'licence' }, entry.licence),
       blocked === undefined ? undefined : h('p', { class: 'blocked' }, icons.alert(), h('span', {}, sentence(blocked))),
       h('div', { class: 'actions' }, play),
-      blocked === undefined ? extra(entry) : undefined,
+      // What was saved can be had also while nothing can be played.
+      extra(entry),
     ),
   );
 }

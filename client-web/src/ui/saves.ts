@@ -60,16 +60,17 @@ function listed(title: string, does: SavesActions, home: HTMLElement): { readonl
   const afresh = button({ label: 'Start afresh', name: `Start ${title} afresh`, onClick: ({ timeStamp }) => { does.play('none', toMicros(timeStamp)); } });
   const fail = (error: unknown): void => { state.textContent = error instanceof Error ? sentence(error.message) : 'The node did not answer.'; };
   const read = (): void => {
-    does.list().then(({ saves, playing }) => {
+    does.list().then(({ saves, playing, unavailable }) => {
       state.textContent = [
-        saves.length === 0 ? 'Nothing is saved yet.' : '',
+        saves.length === 0 ? 'Nothing is saved yet.' : sentence(unavailable ?? ''),
         playing ? 'It is being played now, and saved when that ends.' : '',
       ].filter(Boolean).join(' ');
-      afresh.hidden = saves.length === 0;
-      rows.replaceChildren(...saves.map((save) => row(save)));
+      const playable = unavailable == null;
+      afresh.hidden = saves.length === 0 || !playable;
+      rows.replaceChildren(...saves.map((save) => row(save, playable)));
     }, fail);
   };
-  const row = (save: Save): HTMLElement => {
+  const row = (save: Save, playable: boolean): HTMLElement => {
     const when = save.saved_at == null ? `Save ${save.id}` : moment(save.saved_at);
     const remove = button({
       label: 'Delete',
@@ -105,7 +106,7 @@ function listed(title: string, does: SavesActions, home: HTMLElement): { readonl
     pin.setAttribute('aria-pressed', String(save.pinned));
     return h('li', { 'data-save': save.id },
       h('div', {}, h('b', {}, when), h('span', {}, damaged === undefined ? size(save.bytes ?? 0) : sentence(`damaged: ${damaged}`))),
-      h('div', { class: 'row' }, ...(damaged === undefined ? [play, download, pin] : []), remove));
+      h('div', { class: 'row' }, ...(damaged === undefined ? [...(playable ? [play] : []), download, pin] : []), remove));
   };
   return { parts: [state, rows, h('div', { class: 'row' }, afresh)], read };
 }

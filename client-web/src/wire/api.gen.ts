@@ -357,6 +357,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/saves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The games of which a player keeps something, also those that the catalogue has not any more: what is kept of those can be
+         *     listed, downloaded and deleted as that of others, and played once they are back.
+         */
+        get: operations["list_saved_games"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -1673,6 +1693,25 @@ export interface components {
              */
             saved_at?: number | null;
         };
+        /** @description A game of which a player keeps something. */
+        SavedGame: {
+            /** @description Its id in the catalogue, now or once. */
+            app: string;
+            /**
+             * Format: int32
+             * @description How many versions there are.
+             */
+            saves: number;
+            /** @description Its title; the id where the catalogue has it not any more. */
+            title: string;
+            /** @description Why nothing can be played from them now. For people. */
+            unavailable?: string | null;
+        };
+        /** @description The games of which a player keeps something. */
+        SavedGames: {
+            /** @description By their ids, in order. */
+            games: components["schemas"]["SavedGame"][];
+        };
         /** @description What came of saving a game that runs. */
         SaveResult: {
             /** @description A version was made. */
@@ -1689,6 +1728,8 @@ export interface components {
             playing: boolean;
             /** @description Versions, the newest first. */
             saves: components["schemas"]["Save"][];
+            /** @description Why nothing can be played from them now: the game cannot, or is not on offer any more. For people. */
+            unavailable?: string | null;
         };
         /** @description What the server says on the control channel. */
         ServerMessage: {
@@ -3502,6 +3543,52 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Node"];
+                };
+            };
+        };
+    };
+    list_saved_games: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The player, as in `NewSession`. */
+                "nearlight-player": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedGames"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };

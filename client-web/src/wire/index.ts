@@ -12,6 +12,7 @@ export type StartStep = Schemas['StartStep'];
 export type View = Schemas['View'];
 export type Session = Schemas['Session'];
 export type Save = Schemas['Save'];
+export type SavedGame = Schemas['SavedGame'];
 export type Saves = Schemas['Saves'];
 export type SaveResult = Schemas['SaveResult'];
 export type SessionSaves = Schemas['SessionSaves'];

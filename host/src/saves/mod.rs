@@ -320,6 +320,25 @@ impl Store {
         }
     }
 
+    /// The games of which a player has versions, in order, and how many.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn games(&self, player: &str) -> Result<Vec<(GameId, usize)>, StoreError> {
+        let mut games = Vec::new();
+        for game in versions::games(self, player)? {
+            let owner = Owner { player, game: &game };
+            let many = match self.find(owner, FlockOperation::LockShared)? {
+                Some(versions) => versions.numbers()?.len(),
+                None => 0,
+            };
+            if many > 0 {
+                games.push((game, many));
+            }
+        }
+        Ok(games)
+    }
+
     /// A version that has been checked, with its archive: a tar file (see `archive.rs`).
     ///
     /// # Errors

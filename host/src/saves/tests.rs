@@ -184,6 +184,27 @@ fn versions_are_kept_pinned_and_deleted() {
 }
 
 #[test]
+fn a_player_is_told_of_all_games_that_it_has_versions_of() {
+    let bed = Bed::new();
+    let store = bed.store();
+    let games = || store.games(bed.owner().player).expect("a list");
+    assert_eq!(games(), []);
+    bed.made();
+    bed.put("saves/one", "2");
+    bed.made();
+    let of = |id: &str| GameId::parse(id).expect("an id");
+    assert_eq!(games(), [(of("game"), 2)]);
+    assert_eq!(store.games("somebody else").expect("a list"), []);
+    let another = Bed { game: of("another"), ..Bed::new() };
+    another.save_in(&store).expect("saved");
+    assert_eq!(games(), [(of("another"), 1), (of("game"), 2)]);
+    for version in bed.numbers() {
+        store.delete(bed.owner(), Version(version)).expect("deleted");
+    }
+    assert_eq!(games(), [(of("another"), 1)]);
+}
+
+#[test]
 fn nothing_outside_is_read_and_what_is_left_out_is_counted() {
     let bed = Bed::new();
     let secret = tempfile::tempdir().expect("a folder");

@@ -14,6 +14,7 @@ use super::manifest::{self, Hash, Manifest, State};
 use super::usage::{self, Usage};
 use super::{Owner, RestoreError, SaveError, SaveLimits, Saved, Snapshot, Store, StoreError, walk};
 use crate::beneath;
+use crate::catalogue::GameId;
 
 const LOCK: &str = "lock";
 const NEW: &str = "new";
@@ -68,7 +69,7 @@ impl<'a> Versions<'a> {
         owner: Owner<'_>,
         lock: FlockOperation,
     ) -> io::Result<Option<Self>> {
-        let path = format!("{}/{}", player_folder(owner), owner.game.as_str());
+        let path = format!("{}/{}", player_folder(owner.player), owner.game.as_str());
         match beneath::open_folder(&store.root, &path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             opened => Self::lock(store, opened?, lock).map(Some),
@@ -77,7 +78,7 @@ impl<'a> Versions<'a> {
 
     /// The same, and makes what is not there.
     pub(super) fn open_or_make(store: &'a Store, owner: Owner<'_>) -> io::Result<Self> {
-        let player = store.disk.make_folder(&store.root, &player_folder(owner))?;
+        let player = store.disk.make_folder(&store.root, &player_folder(owner.player))?;
         let folder = store.disk.make_folder(&player, owner.game.as_str())?;
         Self::lock(store, folder, FlockOperation::LockExclusive)
     }
@@ -95,7 +96,7 @@ impl<'a> Versions<'a> {
     }
 
     /// The numbers of all versions, the newest first.
-    fn numbers(&self) -> io::Result<Vec<Version>> {
+    pub(super) fn numbers(&self) -> io::Result<Vec<Version>> {
         let mut numbers = Vec::new();
         for entry in Dir::read_from(&self.folder)? {
             let entry = entry?;
@@ -368,6 +369,20 @@ impl<'a> Versions<'a> {
 }
 
 /// The folder of a player.
-fn player_folder(owner: Owner<'_>) -> String {
-    Hash::of(owner.player.as_bytes()).to_string()
+fn player_folder(player: &str) -> String {
+    Hash::of(player.as_bytes()).to_string()
+}
+
+/// Games of which a player may have versions, in order.
+pub(super) fn games(store: &Store, player: &str) -> io::Result<Vec<GameId>> {
+    let folder = match beneath::open_folder(&store.root, &player_folder(player)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let mut games = Vec::new();
+    for entry in Dir::read_from(&folder)? {
+        games.extend(entry?.file_name().to_str().ok().and_then(GameId::parse));
+    }
+    games.sort();
+    Ok(games)
 }

@@ -111,6 +111,11 @@ impl Library {
         (listed.iter().map(Listed::app).collect(), looked)
     }
 
+    /// What players keep, also where none of the games keeps anything any more; none where nobody ever has.
+    pub(crate) fn kept(&self) -> Option<Arc<Saves>> {
+        if Saves::is_there(&self.config) { self.saves().cloned() } else { None }
+    }
+
     /// The app of this entry: the one that there was, if nothing has changed.
     fn playable(&self, entry: Entry, before: &[Listed]) -> Listed {
         let same = before

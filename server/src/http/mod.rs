@@ -67,6 +67,7 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(catalogue::poster))
         .routes(routes!(catalogue::node))
         .routes(routes!(saves::list))
+        .routes(routes!(saves::games))
         .routes(routes!(saves::download, saves::delete))
         .routes(routes!(saves::restore))
         .routes(routes!(saves::pin, saves::unpin))

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use host::catalogue::GameId;
 use host::saves::{Listed, RestoreError, SaveError, Saved, StoreError, Version};
 use tokio::io::AsyncReadExt as _;
 
@@ -25,6 +26,9 @@ use crate::wire;
 /// The header that names the player: with tokens whom the operator's program likes, in open mode a secret. Not part of
 /// the address, which is logged.
 pub(super) const PLAYER: &str = "nearlight-player";
+/// Why nothing can be played from what is kept of a game that the catalogue has not any more, and of one that keeps nothing.
+const GONE: &str = "It is not on offer here any more. What was saved of it is kept.";
+const CHANGED: &str = "It keeps nothing any more. What was saved of it before is kept.";
 /// Bytes of an archive that are read at a time.
 const CHUNK: usize = 64 * 1024;
 
@@ -40,13 +44,44 @@ pub(super) async fn list(
     Path(app): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<wire::Saves>, Problem> {
-    let (saves, player) = theirs(&node, &app, &headers)?;
+    let Theirs { saves, player, unavailable } = theirs(&node, &app, &headers).await?;
     blocking(move || {
         let listed = saves.list(&player)?;
         let playing = saves.is_played_by(&player);
-        Ok(Json(wire::Saves { saves: listed.iter().map(describe).collect(), playing }))
+        let saves = listed.iter().map(describe).collect();
+        Ok(Json(wire::Saves { saves, playing, unavailable }))
     })
     .await
+}
+
+/// The games of which a player keeps something, also those that the catalogue has not any more: what is kept of those can be
+/// listed, downloaded and deleted as that of others, and played once they are back.
+#[utoipa::path(
+    get, path = "/api/v1/saves", tag = "saves", operation_id = "list_saved_games",
+    params(answers::Player),
+    responses((status = 200, body = wire::SavedGames), OfSaves)
+)]
+pub(super) async fn games(
+    State(node): Shared,
+    _: Operator,
+    headers: HeaderMap,
+) -> Result<Json<wire::SavedGames>, Problem> {
+    let player = named(&node, &headers)?;
+    let Some(saves) = node.catalogue.saves() else {
+        return Ok(Json(wire::SavedGames { games: Vec::new() }));
+    };
+    let games = blocking(move || Ok(saves.games(&player)?)).await?;
+    let describe = |(game, many): (GameId, usize)| {
+        let app = game.as_str().to_owned();
+        let info = node.catalogue.find(&app).map(|entry| entry.app.info());
+        let saves = u32::try_from(many).unwrap_or(u32::MAX);
+        let (title, unavailable) = match info {
+            Some(info) => (info.title, info.unavailable),
+            None => (app.clone(), Some(GONE.to_owned())),
+        };
+        wire::SavedGame { app, title, saves, unavailable }
+    };
+    Ok(Json(wire::SavedGames { games: games.into_iter().map(describe).collect() }))
 }
 
 /// A version's files as a tar archive, with folders and names as in the game's home. It is checked before it is sent.
@@ -64,7 +99,7 @@ pub(super) async fn download(
     Path((app, save)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (saves, player) = theirs(&node, &app, &headers)?;
+    let Theirs { saves, player, .. } = theirs(&node, &app, &headers).await?;
     let version = parse(&save)?;
     let (manifest, archive) =
         blocking(move || saves.read(&player, version).map_err(Problem::from)).await?;
@@ -101,7 +136,7 @@ pub(super) async fn restore(
     Path((app, save)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<wire::SaveResult>, Problem> {
-    let (saves, player) = theirs(&node, &app, &headers)?;
+    let Theirs { saves, player, .. } = theirs(&node, &app, &headers).await?;
     let version = parse(&save)?;
     blocking(move || {
         if saves.is_played_by(&player) {
@@ -128,7 +163,7 @@ pub(super) async fn delete(
     Path((app, save)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let (saves, player) = theirs(&node, &app, &headers)?;
+    let Theirs { saves, player, .. } = theirs(&node, &app, &headers).await?;
     let version = parse(&save)?;
     blocking(move || {
         saves.delete(&player, version)?;
@@ -177,7 +212,7 @@ async fn set_pinned(
     headers: &HeaderMap,
     pinned: bool,
 ) -> Result<StatusCode, Problem> {
-    let (saves, player) = theirs(node, &app, headers)?;
+    let Theirs { saves, player, .. } = theirs(node, &app, headers).await?;
     let version = parse(&save)?;
     blocking(move || {
         saves.pin(&player, version, pinned)?;
@@ -235,22 +270,47 @@ pub(super) async fn check(wished: &Wished) -> Result<Begins, Problem> {
 }
 
 /// The saves of a game, and the player whose they are.
-fn theirs(
-    node: &Node,
-    app: &str,
-    headers: &HeaderMap,
-) -> Result<(Arc<GameSaves>, Player), Problem> {
-    let entry = node.catalogue.find(app).ok_or(Problem::UNKNOWN_APP)?;
-    let saves = entry
-        .app
-        .saves()
-        .ok_or_else(|| Problem::NOT_FOUND.because(format!("nothing is kept of {app:?}")))?;
+struct Theirs {
+    saves: Arc<GameSaves>,
+    player: Player,
+    /// Why nothing can be played from them.
+    unavailable: Option<String>,
+}
+
+async fn theirs(node: &Node, app: &str, headers: &HeaderMap) -> Result<Theirs, Problem> {
+    let player = named(node, headers);
+    let entry = node.catalogue.find(app);
+    if let Some(entry) = &entry
+        && let Some(saves) = entry.app.saves()
+    {
+        return Ok(Theirs { saves, player: player?, unavailable: entry.app.info().unavailable });
+    }
+    // What somebody has kept stays theirs, whatever has become of the entry.
+    let absent = match entry {
+        Some(_) => Problem::NOT_FOUND.because(format!("nothing is kept of {app:?}")),
+        None => Problem::UNKNOWN_APP,
+    };
+    let (Some(all), Some(game), Ok(player)) = (node.catalogue.saves(), GameId::parse(app), player)
+    else {
+        return Err(absent);
+    };
+    let unavailable = Some(if entry.is_some() { CHANGED } else { GONE }.to_owned());
+    blocking(move || {
+        let saves = Arc::new(GameSaves::left(&all, game));
+        if saves.list(&player)?.is_empty() {
+            return Err(absent);
+        }
+        Ok(Theirs { saves, player, unavailable })
+    })
+    .await
+}
+
+/// Who is meant.
+fn named(node: &Node, headers: &HeaderMap) -> Result<Player, Problem> {
     let player = headers.get(PLAYER).and_then(|value| value.to_str().ok()).ok_or_else(|| {
         Problem::BAD_REQUEST.because("the header Nearlight-Player says whose saves are meant")
     })?;
-    let player = Player::parse(player, node.config.access.open)
-        .map_err(|why| Problem::BAD_REQUEST.because(why))?;
-    Ok((saves, player))
+    Player::parse(player, node.config.access.open).map_err(|why| Problem::BAD_REQUEST.because(why))
 }
 
 fn parse(save: &str) -> Result<Version, Problem> {

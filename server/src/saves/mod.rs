@@ -79,6 +79,20 @@ impl Saves {
         }
     }
 
+    /// Whether anybody has ever kept anything on this node.
+    pub(crate) fn is_there(config: &Config) -> bool {
+        config.server.state_dir.join(FOLDER).is_dir()
+    }
+
+    /// The games of which a player has versions, whatever the catalogue has of them by now, and how many. Reads, and takes as
+    /// long as the disk takes.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(crate) fn games(&self, player: &Player) -> Result<Vec<(GameId, usize)>, StoreError> {
+        self.store.games(player.as_str())
+    }
+
     /// Waits until every game is over and saved, at most for `limit`; what then still runs is killed and saved.
     pub fn finish(&self, limit: Duration) {
         if self.wait_until(limit, Vec::is_empty) {
@@ -129,6 +143,11 @@ impl GameSaves {
     pub(crate) fn of(saves: &Arc<Saves>, entry: &Entry) -> Option<Arc<Self>> {
         let (game, paths) = (entry.id.clone(), entry.saves.clone());
         (!paths.is_empty()).then(|| Arc::new(Self { saves: saves.clone(), game, paths }))
+    }
+
+    /// Those of a game that the catalogue has not any more: nothing is played with them.
+    pub(crate) fn left(saves: &Arc<Saves>, game: GameId) -> Self {
+        Self { saves: saves.clone(), game, paths: Vec::new() }
     }
 
     /// The node's.

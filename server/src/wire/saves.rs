@@ -10,6 +10,30 @@ pub struct Saves {
     pub saves: Vec<Save>,
     /// A session of the player plays the game now: at its end it adds a version, where it changed something.
     pub playing: bool,
+    /// Why nothing can be played from them now: the game cannot, or is not on offer any more. For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
+}
+
+/// The games of which a player keeps something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SavedGames {
+    /// By their ids, in order.
+    pub games: Vec<SavedGame>,
+}
+
+/// A game of which a player keeps something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SavedGame {
+    /// Its id in the catalogue, now or once.
+    pub app: String,
+    /// Its title; the id where the catalogue has it not any more.
+    pub title: String,
+    /// How many versions there are.
+    pub saves: u32,
+    /// Why nothing can be played from them now. For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
 }
 
 /// A version of what a player keeps of a game.

@@ -4,7 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use axum::http::Method;
-use nearlight::node::Keys;
+use nearlight::encoders::Probing;
+use nearlight::games::Library;
+use nearlight::node::{Keys, Node};
 use nearlight::registry::Entry;
 use nearlight::saves::Begins;
 use serde_json::{Value, json};
@@ -165,6 +167,58 @@ async fn a_session_that_is_wished_for_before_a_reload_is_of_one_entry_alone() {
     assert_eq!(which(&bed, &second, "ahead", ANNE).await, "the new one");
     assert_eq!(bed.shown(&second).await["start"], "warm");
     bed.server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_saved_of_a_game_that_is_gone_is_its_players_still() {
+    let Some(bed) = bed(&[], &[game("gone", OLD, ""), game("stays", OLD, "")], |_| {}).await else {
+        return;
+    };
+    let ours = |method, path: &str| {
+        ask(method, &format!("/api/v1/{path}")).header("nearlight-player", ANNE)
+    };
+    let games = async |node: &Arc<Node>| ours(Method::GET, "saves").of(node).await.json();
+    assert_eq!(games(bed.node()).await, json!({"games": []}));
+    let session = bed.start("gone", ANNE).await;
+    assert_eq!(which(&bed, &session, "gone", ANNE).await, "the old one");
+    assert_eq!(session.ask(Method::DELETE, "").of(bed.node()).await.status, 204);
+    let one = json!({"games": [{"app": "gone", "title": "gone", "saves": 1}]});
+    assert_eq!(games(bed.node()).await, one);
+
+    fs::remove_dir_all(bed.games.path().join("gone")).unwrap();
+    assert_eq!(look(&bed).await, looked(1, 0, 0, 1, 0));
+    let why = "It is not on offer here any more. What was saved of it is kept.";
+    let mut left = one;
+    left["games"][0]["unavailable"] = why.into();
+    assert_eq!(games(bed.node()).await, left);
+    let list = ours(Method::GET, "catalogue/gone/saves").of(bed.node()).await.json();
+    assert_eq!((&list["unavailable"], &list["playing"]), (&json!(why), &json!(false)));
+    let id = list["saves"][0]["id"].as_str().unwrap().to_owned();
+    let path = format!("catalogue/gone/saves/{id}");
+    let archive = ours(Method::GET, &path).of(bed.node()).await;
+    assert_eq!(archive.status, 200);
+    assert!(String::from_utf8_lossy(&archive.body).contains("the old one"));
+    create_with(&json!({"app": "gone", "player": ANNE}))
+        .of(bed.node())
+        .await
+        .problem(404, "unknown-app");
+    // Nobody else is told that there is anything.
+    let theirs = ask(Method::GET, "/api/v1/catalogue/gone/saves").header("nearlight-player", BOB);
+    theirs.of(bed.node()).await.problem(404, "unknown-app");
+    let unnamed = ask(Method::GET, "/api/v1/catalogue/gone/saves");
+    unnamed.of(bed.node()).await.problem(404, "unknown-app");
+    ask(Method::GET, "/api/v1/saves").of(bed.node()).await.problem(400, "bad-request");
+
+    // A node that starts without any game that keeps something knows of them, too.
+    let mut config = bed.node().config.clone();
+    bed.server.shut_down().await;
+    config.games.folders.clear();
+    let node = Node::with_games(config.clone(), Library::new(&config), Probing::in_process());
+    let node = node.unwrap();
+    assert_eq!(games(&node).await, left);
+    assert_eq!(ours(Method::DELETE, &path).of(&node).await.status, 204);
+    assert_eq!(games(&node).await, json!({"games": []}));
+    ours(Method::GET, "catalogue/gone/saves").of(&node).await.problem(404, "unknown-app");
 }
 
 #[tokio::test]
