@@ -12,6 +12,8 @@ const GAMES = {
   fails: 'exit 3',
   // Draws what is typed until that ends, and then uses memory that is not its own.
   crashes: 'xterm -maximized -bg white -e cat; kill -SEGV $$',
+  // Comes to its end as it should.
+  leaves: 'exec xterm -maximized -bg white -e cat',
 };
 
 let run, games, node, browser, entries;
@@ -50,10 +52,11 @@ const game = (id, name, use) => test(name, async (t) => {
   }
 });
 
-/** What the page says once the game is over. */
-async function told({ page }) {
+/** What the page says once the game is over, under which title and mark. */
+async function told({ page }, title, mark) {
   const panel = page.locator('.panel');
-  await panel.getByRole('heading', { name: 'The session has ended' }).waitFor();
+  await panel.getByRole('heading', { name: title, exact: true }).waitFor();
+  assert.equal(await panel.locator('.mark').getAttribute('data-mark'), mark);
   return panel.locator('.detail').textContent();
 }
 
@@ -61,7 +64,7 @@ const again = ({ page }) => page.getByRole('button', { name: 'Play again' });
 
 game('fails', 'a game that ends at once is told with its exit status, as often as it is tried', async (tab) => {
   for (let tries = 0; tries < 2; tries += 1) {
-    assert.equal(await told(tab), 'The game ended at once (exit status 3).');
+    assert.equal(await told(tab, 'The game ended by itself', 'exited'), 'The game ended at once (exit status 3).');
     if (tries === 0) {
       const before = node.records('session ended').length;
       await again(tab).click();
@@ -77,7 +80,14 @@ game('crashes', 'a game that crashes is told with its signal, and can be played 
     await tab.state('live');
     await until('a game that is seen', async () => (Math.max(...(await tab.picture())) > 200 ? true : undefined));
     await tab.page.keyboard.press('Control+d');
-    assert.equal(await told(tab), 'The game crashed (signal 11: memory that is not its own).');
+    assert.equal(await told(tab, 'The game crashed', 'crashed'), 'The game crashed (signal 11: memory that is not its own).');
     if (tries === 0) await again(tab).click();
   }
+});
+
+game('leaves', 'a game that is left ends as a session does', async (tab) => {
+  await tab.state('live');
+  await until('a game that is seen', async () => (Math.max(...(await tab.picture())) > 200 ? true : undefined));
+  await tab.page.keyboard.press('Control+d');
+  assert.equal(await told(tab, 'The session has ended', 'done'), 'The programme came to its end.');
 });

@@ -32,6 +32,8 @@ export class ApiProblem extends Error {
     readonly detail: string | undefined,
     /** Seconds after which the node invites another try. */
     readonly retryAfter: number | undefined,
+    /** Why a session is over: a code that never changes. */
+    readonly code?: string,
   ) {
     super(detail === undefined ? title : `${title}: ${detail}`);
   }
@@ -420,6 +422,7 @@ async function problemOf(response: Response): Promise<ApiProblem> {
     typeof body.title === 'string' ? body.title : `The node answered with status ${response.status}`,
     typeof body.detail === 'string' ? body.detail : undefined,
     Number.isFinite(retryAfter) ? retryAfter : undefined,
+    typeof body.code === 'string' ? body.code : undefined,
   );
 }
 

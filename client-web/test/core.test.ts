@@ -32,6 +32,7 @@ describe('control messages', () => {
     expect(parseServerMessage(JSON.stringify({ type: 'stats', ...stats }))).toMatchObject({ fps: 60 });
     expect(parseServerMessage(JSON.stringify({ type: 'stats', ...stats, rtt_ms: null, total: null }))).toMatchObject({ fps: 60 });
     expect(parseServerMessage('{"type":"ended","reason":"idle"}')).toMatchObject({ reason: 'idle' });
+    expect(parseServerMessage('{"type":"ended","reason":"It crashed.","code":"game_crashed"}')).toMatchObject({ code: 'game_crashed' });
     expect(parseServerMessage(JSON.stringify(hello))).toEqual(hello);
     expect(parseServerMessage(JSON.stringify({ ...hello, encoder_caveat: 'slow' }))).toMatchObject({ encoder_caveat: 'slow' });
     expect(parseServerMessage(JSON.stringify({ ...hello, screen_refused: 'full' }))).toMatchObject({ screen_refused: 'full' });

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use media::{MediaTime, SessionId, ViewerId};
 use session::invitations::InvitationId;
-use session::reason::StoppedBy;
+use session::reason::{EndReason, StoppedBy};
 use session::{PermitNumber, Role};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -105,11 +105,38 @@ pub struct Status {
     /// What its start waits for.
     pub starting: Option<wire::StartStep>,
     /// Why, once it ends.
-    pub reason: Option<String>,
+    pub over: Option<Over>,
     /// The connection of now.
     pub connection: Option<String>,
     /// What the client says of it.
     pub transport: Option<wire::TransportChoice>,
+}
+
+/// Why a session, or a viewer's part in it, is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Over {
+    /// For people.
+    pub reason: String,
+    /// The same for programs, where that is known: [`EndReason::code`].
+    pub code: Option<&'static str>,
+}
+
+impl From<&EndReason> for Over {
+    fn from(reason: &EndReason) -> Self {
+        Self { reason: reason.to_string(), code: Some(reason.code()) }
+    }
+}
+
+impl From<String> for Over {
+    fn from(reason: String) -> Self {
+        Self { reason, code: None }
+    }
+}
+
+impl From<&str> for Over {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
 }
 
 /// The way to a driver: a mailbox, and what it shows. A driver that is gone, for whatever reason, reads as
@@ -220,7 +247,7 @@ impl Handle {
         if self.commands.is_closed() && status.state != wire::SessionState::Ended {
             // The driver is gone without a word: it panicked.
             status.state = wire::SessionState::Ended;
-            status.reason.get_or_insert_with(|| "the session failed".into());
+            status.over.get_or_insert_with(|| "the session failed".into());
         }
         status
     }
@@ -379,7 +406,7 @@ mod tests {
         let (show, status) = watch::channel(Status {
             state: wire::SessionState::Live,
             starting: None,
-            reason: None,
+            over: None,
             connection: None,
             transport: None,
         });
@@ -414,7 +441,7 @@ mod tests {
         let (entry, mailbox, _show) = entry("one");
         assert!(!entry.handle.is_over());
         drop(mailbox);
-        assert_eq!(entry.handle.status().reason.as_deref(), Some("the session failed"));
+        assert_eq!(entry.handle.status().over, Some("the session failed".into()));
         assert!(matches!(
             entry.handle.connect(String::new(), None).await,
             Err(ConnectError::Ended)

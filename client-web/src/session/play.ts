@@ -596,7 +596,7 @@ export class PlaySession {
         this.events.onWarning(message.reason, message.in_ms);
         return;
       case 'ended':
-        this.end('by-node', message.reason);
+        this.end('by-node', message.reason, message.code ?? undefined);
         return;
       case undefined:
     }
@@ -624,14 +624,14 @@ export class PlaySession {
     this.events.onState(state);
   }
 
-  private end(reason: EndedReason, detail: string | undefined): void {
+  private end(reason: EndedReason, detail: string | undefined, code?: string): void {
     if (isFinal(this.current)) return;
     // The node would keep the place for whoever reconnects.
     if (reason !== 'by-node') {
       this.say({ type: 'bye' });
       this.endAtNode();
     }
-    this.become({ name: 'ended', reason, detail });
+    this.become({ name: 'ended', reason, detail, code });
     // After the state: what waits is woken by this and finds the session over.
     this.abort.abort(new ConnectionLost('broken'));
     this.free();
@@ -646,7 +646,7 @@ export class PlaySession {
 
   private fail(error: unknown): void {
     if (error instanceof ApiProblem && error.reason === 'ended-session') {
-      this.end('by-node', error.detail);
+      this.end('by-node', error.detail, error.code);
       return;
     }
     const byLink = typeof this.what !== 'string' && 'ticket' in this.what && this.session === undefined;

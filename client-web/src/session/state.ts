@@ -33,7 +33,7 @@ export type RefusedReason =
 export type EndedReason =
   /** The user left. */
   | 'left'
-  /** The node ended it: idle, at its time limit, shut down, failed. */
+  /** It ended at the node, which says how by a code: left, idle, at its time limit, shut down, failed. */
   | 'by-node'
   /** The connection broke and did not come back in time. */
   | 'lost'
@@ -48,8 +48,9 @@ export type PlayState =
   | { readonly name: 'live' }
   | { readonly name: 'reconnecting'; readonly attempt: number }
   | { readonly name: 'refused'; readonly reason: RefusedReason; readonly detail: string | undefined }
-  | { readonly name: 'ended'; readonly reason: EndedReason; readonly detail: string | undefined };
+  | { readonly name: 'ended'; readonly reason: EndedReason; readonly detail: string | undefined; readonly code?: string | undefined };
 
+export type EndedState = Extract<PlayState, { name: 'ended' }>;
 export type FinalState = Extract<PlayState, { name: 'refused' | 'ended' }>;
 
 export function isFinal(state: PlayState): state is FinalState {

@@ -5,7 +5,14 @@ import { toMicros, type Micros } from '../units.ts';
 import { button, h } from './dom.ts';
 import { icons } from './icons.ts';
 import type { StartStep } from '../wire/index.ts';
-import { duration, ENDED, REFUSED, sentence, STARTS, STEPS } from './words.ts';
+import { duration, ending, REFUSED, sentence, STARTS, STEPS, type EndMark } from './words.ts';
+
+const MARKS: Readonly<Record<EndMark, () => SVGElement>> = {
+  done: icons.done,
+  exited: icons.exit,
+  crashed: icons.crash,
+  failed: icons.alert,
+};
 
 export interface PanelActions {
   /** The same anew; clicked at this time. */
@@ -68,7 +75,7 @@ export class StatePanel {
         break;
       }
       case 'ended': {
-        const { title, advice } = ENDED[state.reason];
+        const { title, advice } = ending(state);
         this.say(title, state.detail, [advice, playedMs > 0 ? `Played for ${duration(playedMs)}.` : ''].filter(Boolean).join(' '));
       }
     }
@@ -117,7 +124,8 @@ export class StatePanel {
         return;
       }
       case 'ended':
-        this.mark.replaceChildren(state.reason === 'by-node' ? icons.done() : icons.alert());
+        this.mark.replaceChildren(MARKS[ending(state).mark]());
+        this.mark.dataset['mark'] = ending(state).mark;
         this.finish('Play again', state);
         return;
       case 'idle':

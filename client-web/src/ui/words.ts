@@ -1,5 +1,5 @@
 // What the page says about states, in one place.
-import type { ConnectingStep, EndedReason, PlayState, RefusedReason } from '../session/state.ts';
+import type { ConnectingStep, EndedReason, EndedState, PlayState, RefusedReason } from '../session/state.ts';
 import type { Role, SaveResult, StartStep, Viewers } from '../wire/index.ts';
 
 export const STEPS: Readonly<Record<ConnectingStep, string>> = {
@@ -30,12 +30,34 @@ export const REFUSED: Readonly<Record<RefusedReason, { readonly title: string; r
   failed: { title: 'The session could not start', advice: 'Try again. If it happens once more, the node’s log says why.' },
 };
 
-export const ENDED: Readonly<Record<EndedReason, { readonly title: string; readonly advice: string }>> = {
+const ENDED: Readonly<Record<EndedReason, { readonly title: string; readonly advice: string }>> = {
   left: { title: 'You left the session', advice: '' },
   'by-node': { title: 'The session has ended', advice: '' },
   lost: { title: 'The connection was lost', advice: 'It could not be restored in time, so the session is over.' },
   presenter: { title: 'This browser stopped showing the picture', advice: 'Playing again usually helps.' },
 };
+
+/** How a session came to its end, at a glance. */
+export type EndMark = 'done' | 'exited' | 'crashed' | 'failed';
+
+/** What is said of a session that ended at the node in one of these ways, by the node's code; of all others `by-node` has the words. */
+const ENDS: Readonly<Record<string, { readonly title: string; readonly mark: EndMark }>> = {
+  game_exited: { title: 'The game ended by itself', mark: 'exited' },
+  game_crashed: { title: 'The game crashed', mark: 'crashed' },
+  source_failed: { title: 'The session failed', mark: 'failed' },
+  encoder_failed: { title: 'The session failed', mark: 'failed' },
+  internal_fault: { title: 'The session failed', mark: 'failed' },
+  device_lost: { title: 'The session failed', mark: 'failed' },
+  start_failed: { title: 'The session could not start', mark: 'failed' },
+  start_timeout: { title: 'The session could not start', mark: 'failed' },
+};
+
+/** The title and the mark of a session that is over. */
+export function ending({ reason, code }: Pick<EndedState, 'reason' | 'code'>): { readonly title: string; readonly advice: string; readonly mark: EndMark } {
+  const { title, advice } = ENDED[reason];
+  if (reason !== 'by-node') return { title, advice, mark: 'failed' };
+  return { title, advice, mark: 'done', ...(code === undefined ? undefined : ENDS[code]) };
+}
 
 /** What roles are called, and what they may do. */
 export const ROLES: Readonly<Record<Role, { readonly title: string; readonly may: string }>> = {
@@ -68,7 +90,7 @@ export function announcement(state: PlayState, title: string): string {
     case 'refused':
       return [REFUSED[state.reason].title, state.detail].filter(Boolean).join('. ');
     case 'ended':
-      return [ENDED[state.reason].title, state.detail].filter(Boolean).join('. ');
+      return [ending(state).title, state.detail].filter(Boolean).join('. ');
   }
 }
 

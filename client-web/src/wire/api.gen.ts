@@ -1510,6 +1510,11 @@ export interface components {
         };
         /** @description An error (RFC 9457), `application/problem+json`. */
         Problem: {
+            /**
+             * @description Why a session is over, a code that never changes, such as `game_exited` and `game_crashed`: present where it is, and
+             *     that is known.
+             */
+            code?: string | null;
             /** @description This occurrence in words. */
             detail?: string | null;
             /**
@@ -1835,6 +1840,8 @@ export interface components {
             /** @enum {string} */
             type: "warning";
         } | {
+            /** @description A code that never changes, such as `game_exited` and `game_crashed`; absent where there is none. */
+            code?: string | null;
             /** @description For people. */
             reason: string;
             /** @enum {string} */

@@ -72,7 +72,7 @@ const shapes: Readonly<Record<ServerMessage['type'], Check>> = {
   lease: object({ order: text, trial: truth, left_ms: whole(0, Number.MAX_SAFE_INTEGER), over_block: number, metered_ms: whole(0, Number.MAX_SAFE_INTEGER), charged_planck: planck, receipts: text }),
   receipt: object({ chain: text, sequence: whole(0, 0xffff_ffff), record: text, signature: text }),
   warning: object({ reason: text, in_ms: number }),
-  ended: object({ reason: text }),
+  ended: object({ reason: text, code: maybe(text) }),
 };
 
 /** The message, or undefined when it is not one that this client understands. */

@@ -30,6 +30,7 @@ use super::cursor;
 use super::source::SourceCounts;
 use crate::apps::PadWish;
 use crate::metrics::Metrics;
+use crate::registry::Over;
 use crate::wire;
 
 /// Inputs of co-players that wait for the driver. What is beyond is dropped and counted: the driver is at
@@ -52,7 +53,7 @@ pub(crate) struct Stream {
     /// Why no better one is in use.
     pub(crate) choice: encoder::Choice,
     /// Why the session is over.
-    pub(crate) ended: Option<String>,
+    pub(crate) ended: Option<Over>,
 }
 
 /// What a co-player did.
@@ -227,10 +228,10 @@ impl Audience {
     }
 
     /// The session is over. The first reason counts.
-    pub(super) fn end(&self, reason: &str) {
+    pub(super) fn end(&self, why: impl Into<Over>) {
         self.stream.send_if_modified(|stream| {
             let first = stream.ended.is_none();
-            stream.ended.get_or_insert_with(|| reason.to_owned());
+            stream.ended.get_or_insert_with(|| why.into());
             first
         });
     }

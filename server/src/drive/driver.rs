@@ -31,7 +31,7 @@ use crate::apps::{Told, VideoMode};
 use crate::booking::{Booking, Refused};
 use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
-use crate::registry::{Command, ConnectError, Status};
+use crate::registry::{Command, ConnectError, Over, Status};
 use crate::rented::metered::{self, Deed as MeterDeed, Metered};
 use crate::saves::Keep;
 use crate::wire;
@@ -485,7 +485,7 @@ impl Driver {
                 reason: reason.to_string(),
                 in_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             },
-            Notice::Ended(reason) => wire::ServerMessage::Ended { reason: reason.to_string() },
+            Notice::Ended(reason) => ended(reason.into()),
         };
         self.say(&message);
     }
@@ -607,14 +607,14 @@ impl Driver {
             Phase::Ending => wire::SessionState::Ending,
             Phase::Ended => wire::SessionState::Ended,
         };
-        let reason = self.machine.reason().map(ToString::to_string);
-        if let Some(reason) = &reason {
-            self.audience.end(reason);
+        let over = self.machine.reason().map(Over::from);
+        if let Some(over) = &over {
+            self.audience.end(over.clone());
         }
         let connection = self.connection.as_ref().map(|connection| connection.name().to_owned());
         let transport = connection.as_ref().and(self.client.transport()).cloned();
         let starting = self.step();
-        self.show.send_replace(Status { state, starting, reason, connection, transport });
+        self.show.send_replace(Status { state, starting, over, connection, transport });
     }
 }
 
@@ -648,6 +648,11 @@ async fn changed<T>(receiver: &mut Option<watch::Receiver<T>>) {
     if !changed {
         std::future::pending::<()>().await;
     }
+}
+
+/// What clients are told last.
+pub(super) fn ended(Over { reason, code }: Over) -> wire::ServerMessage {
+    wire::ServerMessage::Ended { reason, code: code.map(ToOwned::to_owned) }
 }
 
 fn names(encoders: &[Candidate]) -> Vec<&'static str> {

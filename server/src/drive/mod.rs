@@ -86,7 +86,7 @@ pub fn start(node: &Arc<Node>, plan: Plan) -> Arc<Entry> {
     let (show, status) = watch::channel(Status {
         state: wire::SessionState::Requested,
         starting: None,
-        reason: None,
+        over: None,
         connection: None,
         transport: None,
     });
@@ -148,7 +148,7 @@ pub(crate) fn join(
     let (show, status) = watch::channel(Status {
         state: wire::SessionState::Starting,
         starting: None,
-        reason: None,
+        over: None,
         connection: None,
         transport: None,
     });

@@ -22,11 +22,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::audience::{Audience, Shake, Stream, ViewerCounts};
 use super::client::{ClientSide, Heard};
 use super::connection::{Connection, at, next_event};
-use super::driver::{STATS_EVERY, rumble};
+use super::driver::{STATS_EVERY, ended, rumble};
 use super::rates::Rates;
 use crate::apps::{PadWishes, VideoMode};
 use crate::node::Node;
-use crate::registry::{Command, Status};
+use crate::registry::{Command, Over, Status};
 use crate::wire;
 
 /// Who joins what.
@@ -74,7 +74,7 @@ pub(super) struct Viewer {
     deadline: Option<MediaTime>,
     rates: Rates,
     client: ClientSide,
-    over: Option<String>,
+    over: Option<Over>,
 }
 
 enum Wake {
@@ -202,24 +202,24 @@ impl Viewer {
         }
     }
 
-    fn end(&mut self, reason: impl Into<String>) {
-        self.over.get_or_insert_with(|| reason.into());
+    fn end(&mut self, why: impl Into<Over>) {
+        self.over.get_or_insert_with(|| why.into());
     }
 
     /// Says why, and lets go of everything.
     async fn leave(mut self) {
-        let reason = self.over.clone().unwrap_or_default();
+        let over = self.over.clone().unwrap_or_else(|| String::new().into());
         self.stand_up();
         self.audience.set_present(self.who, None);
         self.show_status();
         if let Some(mut connection) = self.connection.take() {
-            connection.say(&wire::ServerMessage::Ended { reason: reason.clone() });
+            connection.say(&ended(over.clone()));
             connection.close().await;
         }
         if self.role.plays() {
             self.audience.leaves(self.who).await;
         }
-        tracing::info!(reason, "viewer gone");
+        tracing::info!(reason = over.reason, "viewer gone");
     }
 
     fn send_stats(&mut self) {
@@ -297,8 +297,8 @@ impl Viewer {
         };
         let connection = self.connection.as_ref().map(|connection| connection.name().to_owned());
         let transport = connection.as_ref().and(self.client.transport()).cloned();
-        let (starting, reason) = (None, self.over.clone());
-        self.show.send_replace(Status { state, starting, reason, connection, transport });
+        let (starting, over) = (None, self.over.clone());
+        self.show.send_replace(Status { state, starting, over, connection, transport });
     }
 }
 

@@ -14,11 +14,12 @@ pub struct Problem {
     detail: Option<String>,
     retry_after: Option<u32>,
     room: Option<Box<wire::Room>>,
+    code: Option<&'static str>,
 }
 
 impl Problem {
     pub(crate) const fn new(status: StatusCode, kind: &'static str, title: &'static str) -> Self {
-        Self { status, kind, title, detail: None, retry_after: None, room: None }
+        Self { status, kind, title, detail: None, retry_after: None, room: None, code: None }
     }
     /// There is no such address.
     pub const NOT_FOUND: Self =
@@ -140,6 +141,12 @@ impl Problem {
         self
     }
 
+    /// The same with why a session is over, for programs.
+    pub(crate) const fn code(mut self, code: Option<&'static str>) -> Self {
+        self.code = code;
+        self
+    }
+
     /// The same with what there is no room in.
     pub(crate) fn room(mut self, room: Option<wire::Room>) -> Self {
         self.room = room.map(Box::new);
@@ -156,6 +163,7 @@ impl IntoResponse for Problem {
             detail: self.detail,
             retry_after: self.retry_after,
             room: self.room.map(|room| *room),
+            code: self.code.map(ToOwned::to_owned),
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();

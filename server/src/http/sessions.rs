@@ -189,8 +189,8 @@ pub(super) fn find(node: &Node, id: &str) -> Result<Arc<Entry>, Problem> {
 
 /// Says why a session, or a viewer's part in it, is over.
 pub(super) fn ended(handle: &Handle) -> Problem {
-    match handle.status().reason {
-        Some(reason) => Problem::ENDED_SESSION.because(reason),
+    match handle.status().over {
+        Some(over) => Problem::ENDED_SESSION.because(over.reason).code(over.code),
         None => Problem::ENDED_SESSION,
     }
 }
@@ -248,7 +248,7 @@ impl Seat<'_> {
             state: status.state,
             starting: status.starting,
             start: session.told.kind.get().copied(),
-            reason: status.reason,
+            reason: status.over.map(|over| over.reason),
             video: wire::Video { width: size.width, height: size.height, ..session.video.clone() },
             whep_url: format!("{url}/whep"),
             socket_url: node.config.websocket.enabled.then(|| format!("{url}/socket")),

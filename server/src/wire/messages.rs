@@ -98,6 +98,9 @@ pub enum ServerMessage {
     Ended {
         /// For people.
         reason: String,
+        /// A code that never changes, such as `game_exited` and `game_crashed`; absent where there is none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
     },
 }
 

@@ -60,6 +60,10 @@ pub struct Problem {
     /// What there is no room in: present where a session or a viewer was refused for the want of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<Room>,
+    /// Why a session is over, a code that never changes, such as `game_exited` and `game_crashed`: present where it is, and
+    /// that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// A sum of the node in which there is no room.

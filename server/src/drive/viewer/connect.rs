@@ -146,9 +146,9 @@ impl Viewer {
 
     pub(super) fn follow_stream(&mut self) {
         let stream = self.stream.borrow_and_update();
-        if let Some(reason) = stream.ended.clone() {
+        if let Some(over) = stream.ended.clone() {
             drop(stream);
-            self.end(reason);
+            self.end(over);
             return;
         }
         let now = stream.codec.map(|codec| (codec, stream.kind));
