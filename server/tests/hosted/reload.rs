@@ -1,9 +1,12 @@
 //! The folders of games are looked at again while games are played.
 
 use std::fs;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
+use host::devices::{Kernel, Node as DeviceNode};
 use nearlight::encoders::Probing;
 use nearlight::games::Library;
 use nearlight::node::{Keys, Node};
@@ -11,8 +14,8 @@ use nearlight::registry::Entry;
 use nearlight::saves::Begins;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Game, bed, logged, terminal, write};
-use crate::common::{Session, ask, create_with, until};
+use crate::bed::{Bed, Game, bed, logged, open_to_all, terminal, write};
+use crate::common::{PATIENCE, Session, ask, create_with, until};
 use crate::player::{join, state};
 
 const ANNE: &str = "0123456789abcdef0123456789abcdef";
@@ -219,6 +222,62 @@ async fn what_was_saved_of_a_game_that_is_gone_is_its_players_still() {
     assert_eq!(ours(Method::DELETE, &path).of(&node).await.status, 204);
     assert_eq!(games(&node).await, json!({"games": []}));
     ours(Method::GET, "catalogue/gone/saves").of(&node).await.problem(404, "unknown-app");
+}
+
+/// A kernel that answers nothing before it may, as a disk that hangs does.
+#[derive(Debug)]
+struct Hangs {
+    asked: Mutex<Sender<()>>,
+    goes_on: Mutex<Receiver<()>>,
+}
+
+impl Kernel for Hangs {
+    fn uinput(&self) -> Result<Box<dyn DeviceNode>, String> {
+        // Whoever waited for it may have given up.
+        let _ = self.asked.lock().unwrap().send(());
+        let _ = self.goes_on.lock().unwrap().recv();
+        Err("there is none".into())
+    }
+    fn uhid(&self) -> Result<Box<dyn DeviceNode>, String> {
+        Err("there is none".into())
+    }
+    fn shown(&self) -> &Path {
+        Path::new("/nowhere")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_look_is_refused_while_the_first_goes_on() {
+    let Some(bed) = bed(&[], &[game("here", OLD, "")], |_| {}).await else { return };
+    let mut config = bed.node().config.clone();
+    bed.server.shut_down().await;
+    let [folder, run] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    config.games.folders = vec![folder.path().to_owned()];
+    config.games.run = run.path().to_owned();
+    let ((asked, is_asked), (go_on, goes_on)) = (channel(), channel());
+    let kernel = Hangs { asked: Mutex::new(asked), goes_on: Mutex::new(goes_on) };
+    let library = Library::on(&config, Arc::new(kernel));
+    // Without any games nothing is asked of the kernel.
+    let node = Node::with_games(config, library, Probing::in_process()).unwrap();
+    open_to_all(run.path());
+    open_to_all(folder.path());
+    write(folder.path(), &game("new", OLD, ""));
+    let post = || ask(Method::POST, "/games");
+    let ours = node.clone();
+    let first = tokio::spawn(async move { post().of_ops(&ours).await });
+    let hangs = tokio::task::spawn_blocking(move || is_asked.recv_timeout(PATIENCE).is_ok());
+    if !rustix::process::geteuid().is_root() {
+        println!("left out: only a node that is root makes devices");
+        return;
+    }
+    assert!(hangs.await.unwrap(), "it looks");
+    assert_eq!(post().of_ops(&node).await.status, 409);
+    drop(go_on);
+    let first = first.await.unwrap();
+    assert_eq!((first.status.as_u16(), first.json()), (200, looked(1, 1, 0, 0, 0)));
+    // Whoever comes after it is served again.
+    let again = post().of_ops(&node).await;
+    assert_eq!((again.status.as_u16(), again.json()), (200, looked(1, 0, 0, 0, 0)));
 }
 
 #[tokio::test]
