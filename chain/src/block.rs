@@ -79,6 +79,19 @@ impl Block {
         self.value(pallet, entry, Vec::new()).await
     }
 
+    /// What is stored under keys on later runtimes, if it is there; none on those that do not have it.
+    pub(crate) async fn stored_addition<T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        entry: &str,
+        keys: Vec<Value>,
+    ) -> Result<Option<T>, Fail> {
+        if !has_storage(self.at.metadata_ref(), pallet, entry) {
+            return Ok(None);
+        }
+        self.stored(pallet, entry, keys).await
+    }
+
     /// A value that later runtimes have; none on those that do not.
     pub(crate) async fn addition<T: DecodeAsType>(
         &self,

@@ -1,5 +1,6 @@
 //! What the chain stores, as its metadata names it. Fields that are not named here are passed over, wherever they stand.
 
+use session::rental::schedule::Hours;
 use session::rental::{
     AccountId, BlockNumber, ChainError, GpuSlots, Machine, MachineId, MachineStatus, Order,
     OrderStatus, RentId,
@@ -58,6 +59,22 @@ struct CommitteeUploadInfo {
 pub(crate) struct StandardPrice {
     pub(crate) gpu_point: u64,
     pub(crate) gpu_price: u64,
+}
+
+/// `TimeRange`, of which `OnlineProfile.WeeklySchedule` and `SpecificDateSchedule` are lists.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub(crate) struct TimeRange {
+    start_hour: u8,
+    end_hour: u8,
+}
+
+impl TimeRange {
+    /// The ranges of a day.
+    pub(crate) fn all(ranges: Vec<Self>) -> Vec<Hours> {
+        let hours = |range: Self| Hours { from: range.start_hour, to: range.end_hour };
+        ranges.into_iter().map(hours).collect()
+    }
 }
 
 /// The name of a value that is one of several.

@@ -22,12 +22,14 @@ impl Wallet {
         let read = |block: Arc<Block>| async move {
             let (found, price) =
                 (block.machine(machine).await?, block.price_inputs(machine).await?);
-            Ok((found.zip(price), block.limits().await?))
+            Ok((found.zip(price), block.limits().await?, block.schedule(machine).await?))
         };
-        let (found, limits) = self.chain.read(At::Best, read).await?.value;
+        let seen = self.chain.read(At::Best, read).await?;
+        let (found, limits, schedule) = seen.value;
         // What is not there has no price to hold a ceiling against.
         let (found, price) = found.ok_or(Futile::NoMachine(*machine))?;
         futile::rent(&found, &limits, gpus, blocks)?;
+        let deadline = futile::hours(&schedule, &seen.head, blocks)?;
         let arguments = Composite::named([
             ("machine_id", text(machine)),
             ("rent_gpu_num", Value::u128(gpus.into())),
@@ -41,7 +43,7 @@ impl Wallet {
             cost: price.quote(gpus, blocks)?.total,
             ceiling,
             beside: Planck::ZERO,
-            deadline: None,
+            deadline,
         })
     }
 

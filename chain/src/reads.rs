@@ -1,16 +1,19 @@
 //! What a block says of machines, orders and prices.
 
 use futures::future::try_join_all;
+use session::rental::schedule::{Day, Table};
 use session::rental::{
     AccountId, BLOCKS_PER_DAY, ChainError, ChainLimits, Machine, MachineId, Order, Perbill, Planck,
-    PriceInputs, RentId,
+    PriceInputs, RentId, Schedule,
 };
 use std::time::Duration;
 use subxt::dynamic::Value;
 use subxt::utils::AccountId32;
 
 use crate::block::Block;
-use crate::items::{MachineGpuOrder, MachineInfo, RentOrderDetail, StandardPrice};
+use crate::items::{
+    MachineGpuOrder, MachineInfo, RentOrderDetail, StandardPrice, TimeRange, variant,
+};
 use crate::link::Fail;
 
 /// Constants of the pallet `rent-machine` that its metadata does not have.
@@ -113,5 +116,24 @@ impl Block {
             dbc_price: self.plain::<u64>("DBCPriceOCW", "AvgPrice").await?,
             fixed_fee: self.fixed_fee().await?,
         }))
+    }
+
+    pub(crate) async fn schedule(&self, id: &MachineId) -> Result<Schedule, Fail> {
+        let pallet = "OnlineProfile";
+        let mode = self.addition::<Value>(pallet, "MachineRentalModeStorage", machine_key(id));
+        // What a later runtime may have beside these two is the chain's to judge.
+        if mode.await?.as_ref().and_then(variant) != Some("TimeSlot") {
+            return Ok(Schedule::Always);
+        }
+        let week = self.addition::<[Vec<TimeRange>; 7]>(pallet, "WeeklySchedule", machine_key(id));
+        let week = week.await?.map(|week| week.map(TimeRange::all)).unwrap_or_default();
+        let of_day = |day: Day| async move {
+            let key = vec![Value::from_bytes(id.to_string()), Value::u128(day.0.into())];
+            // A day of no hours of its own has the week's, and not the default of nothing.
+            let there = self.stored_addition::<Vec<TimeRange>>(pallet, "SpecificDateSchedule", key);
+            Ok::<_, Fail>(there.await?.map(|ranges| (day, TimeRange::all(ranges))))
+        };
+        let days = try_join_all(Day::of(self.head.time).and_after().map(of_day)).await?;
+        Ok(Schedule::Hours(Table { week, days: days.into_iter().flatten().collect() }))
     }
 }

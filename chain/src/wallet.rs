@@ -8,7 +8,7 @@ use ledger::{Ledger, LedgerError};
 use session::rental::{
     AccountId, At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Heads,
     Machine, MachineId, Order, Planck, PriceInputs, Proven, Relet, RentId, RentalChain, Rented,
-    Reported, Seen, Transferred,
+    Reported, Schedule, Seen, Transferred,
 };
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -182,6 +182,10 @@ impl RentalChain for Wallet {
         id: &MachineId,
     ) -> Result<Seen<Option<PriceInputs>>, ChainError> {
         self.chain.read(at, |block| async move { block.price_inputs(id).await }).await
+    }
+
+    async fn schedule(&self, at: At, id: &MachineId) -> Result<Seen<Schedule>, ChainError> {
+        self.chain.read(at, |block| async move { block.schedule(id).await }).await
     }
 
     async fn balance(&self, at: At, account: &AccountId) -> Result<Seen<Balance>, ChainError> {

@@ -15,6 +15,7 @@ mod amount;
 mod chain;
 pub mod futile;
 mod price;
+pub mod schedule;
 
 use std::fmt;
 
@@ -25,6 +26,7 @@ pub use chain::{
 };
 pub use futile::Futile;
 pub use price::{PriceError, PriceInputs, Quote};
+pub use schedule::Schedule;
 
 /// Blocks of 6 s in a day: what the chain prices by.
 pub const BLOCKS_PER_DAY: u32 = 14_400;

@@ -17,7 +17,16 @@ use keys::{Kind, Pair, Signature, Signer, SignerError};
 use ledger::Ledger;
 use model_chain::{Devchain, Line, RentalSubject, Wallet, development_seed};
 use nearlight_chain::{Chain, Options};
-use session::rental::{AccountId, BlockHash, MachineId, Planck, RentalChain};
+use serde_json::json;
+use session::rental::schedule::{Day, Hours, Table};
+use session::rental::{AccountId, At, BlockHash, MachineId, Planck, RentalChain, Schedule};
+use subxt::backend::LegacyBackend;
+use subxt::config::substrate::SubstrateExtrinsicParamsBuilder;
+use subxt::dynamic::{Value, transaction};
+use subxt::ext::scale_value::Composite;
+use subxt::rpcs::RpcClient;
+use subxt::utils::{AccountId32, MultiSignature};
+use subxt::{OnlineClient, SubstrateConfig};
 
 /// More than anything costs here.
 pub const PLENTY: Planck = Planck::dbc(900_000);
@@ -102,6 +111,78 @@ impl RentalSubject for Subject {
         if blocks > 0 {
             tokio::task::block_in_place(|| self.dev.blocks(blocks));
         }
+    }
+
+    async fn keep_hours(&self, schedule: &Schedule) -> bool {
+        let knows = |default: &&str| default.contains("MachineRentalModeStorage");
+        if self.chain.identity().defaults.iter().any(knows) {
+            return false;
+        }
+        let before = self.of(Wallet::Nobody).schedule(At::Best, &self.machine()).await.unwrap();
+        let (always, table) = match schedule {
+            Schedule::Always => (true, Table::default()),
+            Schedule::Hours(table) => (false, table.clone()),
+        };
+        for (weekday, hours) in table.week.iter().enumerate() {
+            let day = ("weekday", Value::u128(weekday as u128));
+            self.of_owner("set_weekly_schedule", [day, ("ranges", ranges(hours))]).await;
+        }
+        // Of no hours: the week's again.
+        let mut days = table.days.clone();
+        if let Schedule::Hours(before) = before.value {
+            for day in before.days.keys() {
+                days.entry(*day).or_default();
+            }
+        }
+        for (Day(day), hours) in &days {
+            let day = ("date_days", Value::u128((*day).into()));
+            self.of_owner("set_specific_date_schedule", [day, ("ranges", ranges(hours))]).await;
+        }
+        let mode = if always { "FullTime" } else { "TimeSlot" };
+        let mode = Value::unnamed_variant(mode, []);
+        self.of_owner("set_machine_rental_mode", [("mode", mode)]).await;
+        true
+    }
+}
+
+fn ranges(hours: &[Hours]) -> Value {
+    let range = |hours: &Hours| {
+        let (from, to) = (Value::u128(hours.from.into()), Value::u128(hours.to.into()));
+        Value::named_composite([("start_hour", from), ("end_hour", to)])
+    };
+    Value::unnamed_composite(hours.iter().map(range))
+}
+
+impl Subject {
+    /// Makes a call of the machine's owner that no wallet of ours makes.
+    pub async fn of_owner(
+        &self,
+        call: &str,
+        arguments: impl IntoIterator<Item = (&'static str, Value)>,
+    ) {
+        let owner = pair("//Alice//stash");
+        let machine = Value::from_bytes(self.machine().to_string());
+        let arguments = [("machine_id", machine)].into_iter().chain(arguments);
+        let call = transaction("OnlineProfile", call, Composite::named(arguments));
+        let socket = RpcClient::from_insecure_url(&self.dev.url).await.unwrap();
+        let backend = Arc::new(LegacyBackend::builder().build(socket));
+        let client =
+            OnlineClient::from_backend_with_config(SubstrateConfig::new(), backend).await.unwrap();
+        let at = client.at_current_block().await.unwrap();
+        let address = keys::ss58::encode(&owner.account(), 42);
+        let nonce = self.dev.ask("system_accountNextIndex", &json!([address]));
+        let params = SubstrateExtrinsicParamsBuilder::new().immortal();
+        let params = params.nonce(nonce.as_u64().unwrap()).build();
+        let mut call = at.tx().create_v4_signable_offline(&call, params).unwrap();
+        let Signature::Sr25519(signature) = owner.sign(&call.signer_payload().unwrap()).unwrap()
+        else {
+            panic!("a key of another kind")
+        };
+        let account = AccountId32(owner.account().0);
+        let signature = MultiSignature::Sr25519(signature);
+        let signed = call.sign_with_account_and_signature(&account, &signature).unwrap();
+        let bytes = format!("0x{}", keys::to_hex(signed.encoded()));
+        self.dev.ask("author_submitExtrinsic", &json!([bytes]));
     }
 }
 

@@ -4,7 +4,8 @@ use axum::http::Method;
 use model_chain::Wallet;
 use nearlight::rented::cli;
 use serde_json::json;
-use session::rental::{At, Planck};
+use session::rental::schedule::{Hours, Table};
+use session::rental::{At, Planck, Schedule};
 
 use crate::PLENTY;
 use crate::common::{self, OPERATOR, ask, until};
@@ -50,6 +51,31 @@ async fn the_command_line_rents_makes_tickets_and_verifies() {
     assert_eq!(after, before, "no block, and nothing paid");
     let quoted = cli::quote(chain, &world.machine, 5, 300).await.unwrap();
     assert!(quoted.json()["refused"].as_str().unwrap().starts_with("5 graphics cards"));
+    // Hours that the owner keeps: the model's day is the first of 1970, a Thursday.
+    let mut table = Table::default();
+    table.week[4].push(Hours { from: 20, to: 24 });
+    world.model.keep_hours(&Schedule::Hours(table));
+    let before = chain.balance(At::Best, &world.account).await.unwrap();
+    let closed = cli::rent(chain, &world.machine, 1, 1_200, PLENTY).await.unwrap_err().to_string();
+    assert!(closed.contains("on 1970-01-01 within 20 to 24 o'clock"), "{closed}");
+    let after = chain.balance(At::Best, &world.account).await.unwrap();
+    assert_eq!(after, before, "no block, and nothing paid");
+    let quoted = cli::quote(chain, &world.machine, 1, 1_200).await.unwrap();
+    assert_eq!(quoted.json()["refused"], closed);
+    let told = json!([
+        {"day": "1970-01-01", "ranges": [{"from": 20, "to": 24}]},
+        {"day": "1970-01-08", "ranges": [{"from": 20, "to": 24}]},
+    ]);
+    let machine = cli::machine(chain, &world.machine).await.unwrap();
+    for answer in [&quoted, &machine] {
+        assert_eq!((&answer.json()["keeps_hours"], &answer.json()["hours"]), (&json!(true), &told));
+        let words = String::from_utf8(answer.written(false)).unwrap();
+        assert!(words.contains("Thursday, 1970-01-01: 20 to 24 o'clock"), "{words}");
+    }
+    world.model.keep_hours(&Schedule::Always);
+    let quoted = cli::quote(chain, &world.machine, 1, 1_200).await.unwrap();
+    assert_eq!(quoted.json()["keeps_hours"], json!(false));
+    assert!(quoted.json().get("refused").is_none(), "{}", quoted.json());
     let dear = cli::rent(chain, &world.machine, 1, 300, Planck(1)).await.unwrap_err();
     assert!(dear.to_string().contains("the ceiling is 0.000000000000001 DBC"), "{dear}");
     let poor = world.chain(Wallet::Poor);

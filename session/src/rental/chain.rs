@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::{
     AccountId, BlockHash, BlockNumber, Futile, Machine, MachineId, Order, Perbill, Planck,
-    PriceError, PriceInputs, RentId, UnixMillis,
+    PriceError, PriceInputs, RentId, Schedule, UnixMillis,
 };
 
 /// Which chain somebody talks to.
@@ -385,6 +385,13 @@ pub trait RentalChain: Send + Sync {
         at: At,
         id: &MachineId,
     ) -> Result<Seen<Option<PriceInputs>>, ChainError>;
+
+    /// When a machine can be rented, by the hours that its owner keeps on the day of the block and in the week after; always
+    /// where the chain knows of no hours, or of no such machine.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    async fn schedule(&self, at: At, id: &MachineId) -> Result<Seen<Schedule>, ChainError>;
 
     /// An account's money.
     ///

@@ -3,9 +3,10 @@
 
 use thiserror::Error;
 
+use super::schedule::{BLOCK_MS, Closed};
 use super::{
-    AccountId, BLOCKS_PER_DAY, BlockNumber, ChainLimits, Machine, MachineId, MachineStatus, Order,
-    OrderStatus, Planck, RentId,
+    AccountId, BLOCKS_PER_DAY, BlockNumber, ChainLimits, Head, Machine, MachineId, MachineStatus,
+    Order, OrderStatus, Planck, RentId, Schedule, UnixMillis,
 };
 
 /// From the block that prolongs an order to its end there are so many blocks at the most; a constant of the pallet's code, whatever
@@ -13,7 +14,7 @@ use super::{
 pub const RELET_HORIZON: u32 = 60 * BLOCKS_PER_DAY;
 
 /// Why a call is of no use. Nothing was signed, and nothing is paid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Futile {
     /// There is no such machine.
@@ -54,6 +55,9 @@ pub enum Futile {
     /// Neither online nor rented.
     #[error("the machine is {}, and only one that is online can be rented", .0.words())]
     NotRentable(MachineStatus),
+    /// Out of the hours that the machine's owner keeps.
+    #[error("{0}")]
+    Closed(Box<Closed>),
     /// Another account rents it.
     #[error("order {0} is another account's, and not this wallet's")]
     Foreign(RentId),
@@ -151,6 +155,21 @@ pub fn rent(
         MachineStatus::Online | MachineStatus::Rented => Ok(()),
         status => Err(Futile::NotRentable(status)),
     }
+}
+
+/// Whether the hours that a machine's owner keeps allow such an order in the block after the best; yields the last block that may have
+/// it, if blocks come in time, and none where that is always. Of a chain whose blocks come with transactions only the next one may come
+/// much later.
+///
+/// # Errors
+/// When the machine is let.
+pub fn hours(schedule: &Schedule, best: &Head, blocks: u32) -> Result<Option<BlockNumber>, Futile> {
+    let next = UnixMillis(best.time.0.saturating_add(BLOCK_MS));
+    let latest = schedule.open(next, blocks).map_err(|closed| Futile::Closed(Box::new(closed)))?;
+    Ok(latest.map(|latest| {
+        let later = latest.0.saturating_sub(next.0) / BLOCK_MS;
+        best.number.after(1).after(u32::try_from(later).unwrap_or(u32::MAX))
+    }))
 }
 
 /// Whether this account can confirm an order in the block after the best.

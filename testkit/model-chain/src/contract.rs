@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
+use session::rental::schedule::{BLOCK_MS, Day, Hours, Table};
 use session::rental::{
     AccountId, At, Balance, BlockNumber, CallError, Futile, HeadEvent, Machine, MachineId,
-    MachineStatus, Order, OrderStatus, Planck, PriceError, Proven, RentId, RentalChain,
+    MachineStatus, Order, OrderStatus, Planck, PriceError, Proven, RentId, RentalChain, Schedule,
+    UnixMillis,
 };
 
 use crate::model::ModelChain;
@@ -44,6 +46,9 @@ pub trait RentalSubject: Send + Sync {
 
     /// Executes so many empty blocks; they are final when it returns.
     async fn advance(&self, blocks: u32);
+
+    /// Has the machine's owner keep these hours, while nobody rents it; false where the chain knows of none.
+    async fn keep_hours(&self, schedule: &Schedule) -> bool;
 }
 
 #[async_trait]
@@ -62,6 +67,11 @@ impl RentalSubject for ModelChain {
 
     async fn advance(&self, blocks: u32) {
         Self::advance(self, blocks);
+    }
+
+    async fn keep_hours(&self, schedule: &Schedule) -> bool {
+        Self::keep_hours(self, schedule);
+        true
     }
 }
 
@@ -88,6 +98,7 @@ pub async fn rental_contract(subject: &dyn RentalSubject) {
     suite.an_order_that_nobody_confirms_lapses().await;
     suite.an_order_is_prolonged_and_ends_in_its_block().await;
     suite.a_machine_that_is_offline_is_not_rented_and_not_confirmed().await;
+    suite.a_machine_is_rented_in_the_hours_that_its_owner_keeps().await;
     suite.money_is_sent_exactly().await;
     suite.heads_come_in_order().await;
 }
@@ -332,6 +343,81 @@ impl Suite<'_> {
         assert_eq!(self.machine().await.status, MachineStatus::Online);
     }
 
+    async fn a_machine_is_rented_in_the_hours_that_its_owner_keeps(&self) {
+        const TWO_HOURS: u32 = 1_200;
+        let hour = self.room_in_the_day().await;
+        let mut table = Table::default();
+        table.week.iter_mut().for_each(|day| day.push(Hours { from: hour, to: hour + 3 }));
+        let schedule = Schedule::Hours(table.clone());
+        if !self.subject.keep_hours(&schedule).await {
+            assert_eq!(self.schedule().await, Schedule::Always, "the chain knows of no hours");
+            return;
+        }
+        assert_eq!(self.schedule().await, schedule);
+        for blocks in [300, 2 * TWO_HOURS] {
+            let why = self.closed(&schedule, blocks).await;
+            self.futile(why, Wallet::Renter, self.rented(blocks)).await;
+        }
+        let rented = self.rented(TWO_HOURS).await.expect("within the hours");
+        let id = rented.event.rent_id;
+        self.renter.confirm(id, PLENTY).await.expect("confirmed");
+        self.renter.relet(id, TWO_HOURS, PLENTY).await.expect("prolonging asks nobody");
+        self.end(id).await;
+
+        // A day of its own goes before the week.
+        let hour = self.room_in_the_day().await;
+        let day = Day::of(self.now().await);
+        table.week.iter_mut().for_each(|day| *day = vec![Hours { from: 0, to: 24 }]);
+        let later = vec![Hours { from: hour + 2, to: 24 }];
+        table.days.insert(day, later);
+        let schedule = Schedule::Hours(table);
+        assert!(self.subject.keep_hours(&schedule).await);
+        assert_eq!(self.schedule().await, schedule);
+        let why = self.closed(&schedule, TWO_HOURS).await;
+        self.futile(why, Wallet::Renter, self.rented(TWO_HOURS)).await;
+        let Schedule::Hours(mut table) = schedule else { return };
+        table.days.clear();
+        assert!(self.subject.keep_hours(&Schedule::Hours(table)).await);
+        let id = self.rented(TWO_HOURS).await.expect("within the week's hours").event.rent_id;
+        self.end(id).await;
+        assert!(self.subject.keep_hours(&Schedule::Always).await);
+        let id = self.rented(300).await.expect("at all times").event.rent_id;
+        self.end(id).await;
+    }
+
+    /// Waits until an order of two hours has room in a UTC day; yields the hour that it is.
+    async fn room_in_the_day(&self) -> u8 {
+        const HOUR_MS: u64 = 3_600_000;
+        let of_day = self.now().await.0 % (24 * HOUR_MS);
+        if of_day < 20 * HOUR_MS {
+            return (of_day / HOUR_MS) as u8;
+        }
+        let left = (24 * HOUR_MS - of_day).div_ceil(BLOCK_MS);
+        self.subject.advance(left as u32).await;
+        0
+    }
+
+    async fn now(&self) -> UnixMillis {
+        self.renter.limits(At::Best).await.expect("read").head.time
+    }
+
+    async fn schedule(&self) -> Schedule {
+        let best = self.renter.schedule(At::Best, &self.machine).await.expect("read").value;
+        let finalized = self.renter.schedule(At::Finalized, &self.machine).await.expect("read");
+        assert_eq!(best, finalized.value, "what is best is final here");
+        best
+    }
+
+    /// Why an order of so many blocks is refused in the next block.
+    async fn closed(&self, schedule: &Schedule, blocks: u32) -> Futile {
+        let next = UnixMillis(self.now().await.0 + BLOCK_MS);
+        Futile::Closed(Box::new(schedule.open(next, blocks).expect_err("it is out of the hours")))
+    }
+
+    async fn rented(&self, blocks: u32) -> Result<Proven<session::rental::Rented>, CallError> {
+        self.renter.rent(&self.machine, 1, blocks, PLENTY).await
+    }
+
     async fn money_is_sent_exactly(&self) {
         let to = self.subject.account(Wallet::Other);
         let amount = Planck(1_234_567_890_123_456_789);
@@ -385,7 +471,7 @@ impl Suite<'_> {
         call: impl Future<Output = Result<Proven<T>, CallError>>,
     ) {
         let before = (self.balance(who).await, self.best().await);
-        assert_eq!(call.await, Err(CallError::Futile(why)));
+        assert_eq!(call.await, Err(CallError::Futile(why.clone())));
         assert_eq!((self.balance(who).await, self.best().await), before, "{why}: nothing was sent");
     }
 

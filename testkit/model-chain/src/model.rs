@@ -8,7 +8,7 @@ use futures::stream;
 use session::rental::{
     AccountId, BLOCKS_PER_DAY, Balance, BlockHash, BlockNumber, ChainLimits, GpuSlots, Head,
     HeadEvent, Heads, Machine, MachineId, MachineStatus, Order, OrderStatus, Perbill, Planck,
-    PriceInputs, Rejection, RentId, UnixMillis, futile,
+    PriceInputs, Rejection, RentId, Schedule, UnixMillis, futile,
 };
 
 use crate::contract::Wallet;
@@ -38,6 +38,7 @@ pub(crate) struct State {
     pub(crate) balances: BTreeMap<AccountId, Balance>,
     pub(crate) limits: ChainLimits,
     pub(crate) price: PriceInputs,
+    pub(crate) schedule: Schedule,
     next_rent: u64,
 }
 
@@ -105,7 +106,9 @@ impl ModelChain {
         let head = Head { number, hash: hash(1), parent: hash(0), time: UnixMillis(SLOT_MS) };
         let machine = Some(machine);
         let orders = BTreeMap::new();
-        let state = State { head, machine, orders, balances, limits, price, next_rent: 0 };
+        let schedule = Schedule::Always;
+        let state =
+            State { head, machine, orders, balances, limits, price, schedule, next_rent: 0 };
         let inner = Inner {
             states: vec![state],
             finalized: number,
@@ -184,6 +187,11 @@ impl ModelChain {
     /// Sets what a DBC is worth, in millionths of a dollar; as anybody can who tells the oracle.
     pub fn set_dbc_price(&self, price: Option<u64>) {
         self.lock().block(|state| state.price.dbc_price = price);
+    }
+
+    /// Has the machine's owner keep these hours.
+    pub fn keep_hours(&self, schedule: &Schedule) {
+        self.lock().block(|state| state.schedule = schedule.clone());
     }
 
     /// Another branch becomes the best: blocks from `depth` before the best on are replaced by as many empty ones and one more.
@@ -354,6 +362,9 @@ impl State {
             return Err(Rejection::MachineNotRentable);
         }
         let blocks = blocks.min(self.limits.longest);
+        if self.schedule.open(self.head.time, blocks).is_err() {
+            return Err(Rejection::OutOfRentalSchedule);
+        }
         let before = self.balances.clone();
         if !self.pay(renter, None, self.limits.fixed_fee) {
             return Err(Rejection::PayTxFeeFailed);

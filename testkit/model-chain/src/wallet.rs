@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use session::rental::{
     AccountId, At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Futile,
     Heads, Machine, MachineId, Order, Planck, PriceInputs, Proven, Rejection, Relet, RentId,
-    RentalChain, Rented, Reported, Seen, Transferred, futile,
+    RentalChain, Rented, Reported, Schedule, Seen, Transferred, futile,
 };
 
 use crate::contract::Wallet;
@@ -143,6 +143,11 @@ impl RentalChain for ModelWallet {
         Ok(self.read(at, |state| is_it(state).then_some(state.price)))
     }
 
+    async fn schedule(&self, at: At, id: &MachineId) -> Result<Seen<Schedule>, ChainError> {
+        let of = |state: &State| state.machine(id).map(|_| state.schedule.clone());
+        Ok(self.read(at, |state| of(state).unwrap_or_default()))
+    }
+
     async fn balance(&self, at: At, account: &AccountId) -> Result<Seen<Balance>, ChainError> {
         Ok(self.read(at, |state| state.balances.get(account).copied().unwrap_or_default()))
     }
@@ -159,9 +164,12 @@ impl RentalChain for ModelWallet {
         ceiling: Planck,
     ) -> Result<Proven<Rented>, CallError> {
         self.signer()?;
-        let read = |state: &State| (state.price, state.limits, state.machine(machine).cloned());
-        let (price, limits, found) = self.read(At::Best, read).value;
+        let seen = self.read(At::Best, |state| {
+            (state.price, state.limits, state.machine(machine).cloned(), state.schedule.clone())
+        });
+        let (price, limits, found, schedule) = seen.value;
         futile::rent(&found.ok_or(Futile::NoMachine(*machine))?, &limits, gpus, blocks)?;
+        futile::hours(&schedule, &seen.head, blocks)?;
         let quote = price.quote(gpus, blocks)?;
         let proven = self.call(quote.total, ceiling, |state, renter| {
             let (fixed, rented) =

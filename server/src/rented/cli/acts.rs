@@ -3,9 +3,10 @@
 use anyhow::{Context as _, Result};
 use keys::ss58;
 use serde_json::json;
+use session::rental::schedule::{self, Day, Hours};
 use session::rental::{
     AccountId, At, ChainLimits, Futile, MachineId, Order, OrderStatus, Planck, Proven, RentId,
-    RentalChain, futile,
+    RentalChain, Schedule, Seen, futile,
 };
 
 use super::Presence;
@@ -27,7 +28,9 @@ pub async fn quote(
     some(cards, &limits)?;
     futile::length(&limits, blocks)?;
     let now = chain.machine(At::Best, machine).await?.value.ok_or(Futile::NoMachine(*machine))?;
+    let hours = chain.schedule(At::Best, machine).await?;
     let refused = futile::rent(&now, &limits, cards, blocks).err();
+    let refused = refused.or_else(|| futile::hours(&hours.value, &hours.head, blocks).err());
     let quote = inputs.quote(cards, blocks)?;
     let answer = Answer::default()
         .field("machine", "machine", machine.to_string())
@@ -40,10 +43,31 @@ pub async fn quote(
         .amount("total", "total, and the network's fee beside it", quote.total)
         .amount("burnt", "of the rent is burnt", limits.burn.of(quote.rent))
         .field("confirm_within", "to be confirmed within blocks", limits.confirm_window);
+    let answer = kept(answer, &hours);
     Ok(match refused {
         Some(why) => answer.field("refused", "now it would be refused", why.to_string()),
         None => answer,
     })
+}
+
+/// The hours that the machine's owner keeps from the day of the block on.
+fn kept(answer: Answer, seen: &Seen<Schedule>) -> Answer {
+    let Schedule::Hours(table) = &seen.value else {
+        return answer.flag("keeps_hours", "", false).list("hours", Vec::new());
+    };
+    let days = Day::of(seen.head.time).and_after().map(|day| (day, table.on(day)));
+    let shown = |(day, hours): (Day, &[Hours])| {
+        let line = format!("{}, {day}: {}", day.name(), schedule::words(hours));
+        let range = |hours: &Hours| json!({ "from": hours.from, "to": hours.to });
+        let ranges: Vec<_> = hours.iter().map(range).collect();
+        (line, json!({ "day": day.to_string(), "ranges": ranges }))
+    };
+    let days: Vec<_> = days.filter(|(_, hours)| !hours.is_empty()).map(shown).collect();
+    let words =
+        "can be rented in these hours alone (UTC), for two hours at least and within one day:";
+    let none = days.is_empty();
+    let answer = answer.flag("keeps_hours", words, true).list("hours", days);
+    if none { answer.note("none on the day of the block or within the week after") } else { answer }
 }
 
 /// The chain takes an order of no cards, and the fixed fee for it.
@@ -170,7 +194,8 @@ fn listed(block: u32, orders: &[Order]) -> Answer {
 pub async fn machine(chain: &dyn RentalChain, id: &MachineId) -> Result<Answer> {
     let seen = chain.machine(At::Finalized, id).await?;
     let machine = seen.value.context("the chain has no such machine")?;
-    Ok(Answer::default()
+    let hours = chain.schedule(At::Finalized, id).await?;
+    let answer = Answer::default()
         .field("machine", "machine", machine.id.to_string())
         .field("block", "at final block", seen.head.number.0)
         .field("status", "status", machine.status.words())
@@ -178,7 +203,8 @@ pub async fn machine(chain: &dyn RentalChain, id: &MachineId) -> Result<Answer> 
         .field("rented", "of them rented", machine.rented_gpus)
         .field("points", "points", machine.calc_point)
         .field("owner", "owner", ss58::encode(&machine.owner, ss58::PREFIX))
-        .field("controller", "controller", ss58::encode(&machine.controller, ss58::PREFIX)))
+        .field("controller", "controller", ss58::encode(&machine.controller, ss58::PREFIX));
+    Ok(kept(answer, &hours))
 }
 
 /// Reports a machine.
