@@ -30,7 +30,7 @@ use crate::http::Problem;
 use crate::metrics::Metrics;
 use crate::quic::Offer;
 use crate::registry::Registry;
-use crate::rented::{Outside, Rented};
+use crate::rented::{Durable, Outside, Rented};
 use crate::scenes::SceneLibrary;
 use crate::turn::Turn;
 use crate::{capacity, doctor, wire};
@@ -80,6 +80,8 @@ pub struct Node {
     viewers: AtomicU64,
     /// What was started ahead of its players.
     ahead: Pool,
+    /// Where it is rented out: its key and ledger, until it is known what it is rented by.
+    durable: Mutex<Option<Durable>>,
     /// What the machine is rented by, once that is open.
     rented: OnceLock<Arc<Rented>>,
     tasks: TaskTracker,
@@ -87,42 +89,46 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens the graphics device, probes encoders, loads the catalogue.
+    /// Opens the key and the ledger of a rented node, then the graphics device, probes encoders, loads the catalogue.
     ///
     /// # Errors
-    /// Names what is missing: no Vulkan device, no encoder, a broken scene folder is not an error but
+    /// Names what is missing: a ledger that is damaged, no Vulkan device, no encoder, a broken scene folder is not an error but
     /// makes its entry unavailable.
     pub fn open(config: Config, probing: Probing) -> Result<Arc<Self>> {
+        let durable = Durable::open(&config)?;
         let gpu = GpuPool::open(doctor::gpu_options(&config)).context("no graphics device")?;
         let gpu = Arc::new(gpu);
         let scenes = SceneLibrary::new(gpu.clone(), &config).apps();
         let library = (!config.games.folders.is_empty()).then(|| Library::new(&config));
-        Self::make(config, Some(gpu), scenes, library, probing)
+        Self::make(config, durable, Some(gpu), scenes, library, probing)
     }
 
     /// A node that offers the games of a library and nothing else.
     ///
     /// # Errors
-    /// When no encoder can be used, or no certificate made.
+    /// When key or ledger of a rented node cannot be opened, no encoder can be used, or no certificate made.
     pub fn with_games(config: Config, library: Library, probing: Probing) -> Result<Arc<Self>> {
-        Self::make(config, None, [], Some(library), probing)
+        let durable = Durable::open(&config)?;
+        Self::make(config, durable, None, [], Some(library), probing)
     }
 
     /// A node that offers just these apps, for hosts that bring their own.
     ///
     /// # Errors
-    /// When no encoder can be used, or no certificate made.
+    /// When key or ledger of a rented node cannot be opened, no encoder can be used, or no certificate made.
     pub fn with_apps(
         config: Config,
         gpu: Option<Arc<GpuPool>>,
         apps: impl IntoIterator<Item = Arc<dyn App>>,
         probing: Probing,
     ) -> Result<Arc<Self>> {
-        Self::make(config, gpu, apps, None, probing)
+        let durable = Durable::open(&config)?;
+        Self::make(config, durable, gpu, apps, None, probing)
     }
 
     fn make(
         config: Config,
+        durable: Option<Durable>,
         gpu: Option<Arc<GpuPool>>,
         apps: impl IntoIterator<Item = Arc<dyn App>>,
         library: Option<Library>,
@@ -175,6 +181,7 @@ impl Node {
             tokens: Mutex::new(tokens),
             invitations: Mutex::new(Invitations::new(INVITATIONS)),
             viewers: AtomicU64::new(0),
+            durable: Mutex::new(durable),
             rented: OnceLock::new(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -215,10 +222,12 @@ impl Node {
     /// From now on the machine is for those who rent it; to be called before a rented node is served.
     ///
     /// # Errors
-    /// When key or ledger cannot be opened.
+    /// When the ledger cannot be read, or the node is not configured for it, or rented out already.
     pub async fn rent_out(self: &Arc<Self>, outside: Outside) -> Result<Arc<Rented>> {
         let Outside { boot, connect } = outside;
-        let rented = Rented::open(&self.config, self.clock.clone(), boot).await?;
+        let durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let durable = durable.context("the node is not to be rented out, or is already")?;
+        let rented = Rented::open(&self.config, durable, self.clock.clone(), boot).await?;
         rented.follow(connect, &self.tasks, self.stopping.clone());
         // A node is rented out once.
         let _ = self.rented.set(rented.clone());

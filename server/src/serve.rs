@@ -91,7 +91,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds both listeners, opens the graphics device, probes encoders, starts serving.
+    /// Binds both listeners, opens what a rented node has on its disk, then the graphics device, probes encoders, starts serving.
     ///
     /// # Errors
     /// As [`run`].
@@ -263,7 +263,7 @@ impl Server {
     }
 }
 
-/// On a rented node: opens what it is rented by, and follows the chain from then on.
+/// On a rented node: takes what its ledger knows, and follows the chain from then on.
 async fn rent_out(node: &Arc<Node>) -> Result<()> {
     // Tests bring a chain of their own.
     if !node.config.chain.enabled || node.is_rented_out() {

@@ -15,6 +15,7 @@ mod bearers;
 pub mod cli;
 mod clock;
 mod connect;
+mod durable;
 mod index;
 mod kept;
 mod key;
@@ -25,14 +26,13 @@ mod tenancy;
 mod watcher;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use keys::MachineKey;
-use ledger::{ChainSummary, Ledger, Op, Options, Receipt};
+use ledger::{ChainSummary, Ledger, Op, Receipt};
 use media::{Clock, SessionId};
 use session::access::{Challenges, Tickets, UnixSeconds};
 use session::lease::{BootTime, LeaseBook, LeaseConfig, LeaseEvent};
@@ -51,6 +51,7 @@ use crate::wire;
 
 pub(crate) use access::{Claim, Proof};
 pub use clock::{BootClock, SystemBootClock};
+pub(crate) use durable::Durable;
 pub(crate) use reader::Reader;
 pub(crate) use tenancy::Tenancy;
 
@@ -126,28 +127,19 @@ struct Books {
 }
 
 impl Rented {
-    /// Opens key and ledger, takes what they know, and closes what a crash cut off.
+    /// Takes what the ledger knows, and closes what a crash cut off.
     ///
     /// # Errors
-    /// When key or ledger cannot be opened.
-    pub async fn open(
+    /// When the ledger cannot be read or written.
+    pub(crate) async fn open(
         config: &Config,
+        durable: Durable,
         clock: Arc<dyn Clock>,
         boot: Arc<dyn BootClock>,
     ) -> Result<Arc<Self>> {
         let chain = &config.chain;
         let genesis = chain.genesis().context("chain.genesis")?;
-        let (settings, path) = (chain.clone(), ledger_path(config));
-        let (key, ledger) = tokio::task::spawn_blocking(move || {
-            let key = key::open(&settings)?;
-            let folder = path.parent().unwrap_or(Path::new("."));
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("chain.ledger: {}", folder.display()))?;
-            let ledger = Ledger::open(&path, Options::default())
-                .with_context(|| format!("chain.ledger: {}", path.display()))?;
-            anyhow::Ok((key, ledger))
-        })
-        .await??;
+        let Durable { key, ledger } = durable;
         let machine = key.machine();
         let meter = MeterConfig::new(chain.slice.get(), PATIENCE).context("chain.slice")?;
         let mut lease = LeaseBook::new(
@@ -404,15 +396,6 @@ impl Books {
 
 fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The file of the ledger.
-fn ledger_path(config: &Config) -> PathBuf {
-    let folder = match config.chain.ledger.as_os_str().is_empty() {
-        true => config.server.state_dir.join("ledger"),
-        false => config.chain.ledger.clone(),
-    };
-    folder.join("ledger.sqlite")
 }
 
 /// What renters sign for: never what a request says of itself.

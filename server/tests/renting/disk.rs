@@ -19,14 +19,14 @@ async fn a_damaged_ledger_is_said_and_left_as_it_is() {
     // Every page but that of the file's head.
     bytes[4_096..].fill(0xa5);
     std::fs::write(&path, &bytes).unwrap();
-    let refused = World::refusal(folder.path(), &[]).await;
+    let refused = World::refusal(folder.path(), &[]);
     assert!(refused.contains("the ledger is damaged"), "{refused}");
     assert!(refused.contains(&path.display().to_string()), "{refused}");
     assert!(std::fs::read(&path).unwrap() == bytes, "it may yet be looked at");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_truncated_keystore_is_said_and_makes_no_ledger() {
+#[test]
+fn a_truncated_keystore_is_said_and_makes_no_ledger() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("machine.json");
     let pair = Pair::sr25519(&[7; 32]).unwrap();
@@ -40,20 +40,20 @@ async fn a_truncated_keystore_is_said_and_makes_no_ledger() {
     let settings: Vec<_> = settings.iter().map(String::as_str).collect();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let ledger = folder.path().join("ledger");
-    let refused = World::refusal(&ledger, &settings).await;
+    let refused = World::refusal(&ledger, &settings);
     assert!(refused.contains("chain.machine_key_file"), "{refused}");
     assert!(refused.contains("the keystore is truncated"), "{refused}");
     assert!(!ledger.exists());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machines_key_that_everybody_knows_is_refused_elsewhere() {
+#[test]
+fn a_machines_key_that_everybody_knows_is_refused_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     // The development chain's `//Machine`.
     let seed = "dbd09ff39ede06a413c76a3c55eb445e352bfee6739ace67403a2951a476e6e4";
     let settings = [format!("chain.machine_key=\"{seed}\"")];
     let settings: Vec<_> = settings.iter().map(String::as_str).collect();
-    let refused = World::refusal(folder.path(), &settings).await;
+    let refused = World::refusal(folder.path(), &settings);
     assert!(refused.contains("//Machine"), "{refused}");
     assert!(!refused.contains(seed), "{refused}");
 }

@@ -11,11 +11,13 @@ use axum::http::Method;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer as _, SigningKey};
+use encoder::{Candidate, InProcess, Prober, Verdict};
 use futures::FutureExt as _;
 use keys::{Kind, MachineKey, Pair, from_hex, to_hex};
-use ledger::Export;
+use ledger::{Export, Ledger};
 use model_chain::{Devchain, ModelChain, RentalSubject as _, Wallet, development_seed};
 use nearlight::config::Config;
+use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::rented::{BootClock, Outside};
 use serde_json::{Value, json};
@@ -55,6 +57,17 @@ impl BootClock for Boot {
     }
     fn wall(&self) -> UnixMillis {
         UnixMillis(self.wall.load(Ordering::SeqCst))
+    }
+}
+
+/// Tries encoders as usual, and counts how many it tries.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Prober for Counted {
+    fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        self.0.fetch_add(candidates.len() as u64, Ordering::SeqCst);
+        InProcess.probe(candidates)
     }
 }
 
@@ -184,14 +197,15 @@ impl World {
         Self::open(model, Vec::new(), TempDir::new().unwrap(), Arc::default(), Some(why)).await
     }
 
-    /// Why a node with these settings and this ledger does not start.
-    pub async fn refusal(ledger: &Path, overrides: &[&str]) -> String {
+    /// Why a node with these settings and this ledger does not start, which it says before it tries any encoder.
+    pub fn refusal(ledger: &Path, overrides: &[&str]) -> String {
         let model = ModelChain::with(machine_key().machine(), [AccountId([4; 32]); 2]);
         let genesis = model.of(Wallet::Nobody).identity().genesis.to_string();
         let overrides: Vec<_> = overrides.iter().map(|&it| it.to_owned()).collect();
-        let node = open(settings(&genesis, ledger, &overrides)).expect("a node");
-        let connect = Box::new(|| async { Err(down()) }.boxed());
-        let refused = node.rent_out(Outside { boot: Arc::<Boot>::default(), connect }).await;
+        let counted = Arc::new(Counted::default());
+        let probing = Probing { prober: counted.clone(), ..Probing::in_process() };
+        let refused = common::with_probing(settings(&genesis, ledger, &overrides), probing);
+        assert_eq!(counted.0.load(Ordering::SeqCst), 0, "encoders were tried");
         format!("{:#}", refused.err().expect("it does not start"))
     }
 
@@ -258,6 +272,9 @@ impl World {
         let gone = Arc::downgrade(&node);
         drop(node);
         until("the node's end", async || gone.upgrade().is_none().then_some(())).await;
+        // A task that ends by itself may have it for a moment longer.
+        let path = ledger.path().join("ledger.sqlite");
+        until("the ledger", async || Ledger::open(&path, ledger::Options::default()).ok()).await;
         (model, overrides, ledger, boot)
     }
 

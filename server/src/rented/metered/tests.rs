@@ -9,8 +9,8 @@ use testkit::FakeClock;
 
 use super::*;
 use crate::config;
-use crate::rented::BootClock;
 use crate::rented::access::{Claim, Holder};
+use crate::rented::{BootClock, Durable};
 
 const GENESIS: BlockHash = BlockHash([1; 32]);
 const RENTER: AccountId = AccountId([5; 32]);
@@ -62,7 +62,9 @@ impl Day {
         ];
         let config = config::load(None, [], &settings).unwrap();
         let boot = Arc::new(Boot(clock.clone()));
-        let rented = Rented::open(&config, Arc::new(clock.clone()), boot).await.unwrap();
+        let durable = Durable::open(&config).unwrap().unwrap();
+        let clock_of_node = Arc::new(clock.clone());
+        let rented = Rented::open(&config, durable, clock_of_node, boot).await.unwrap();
         let limits = ChainLimits {
             confirm_window: 150,
             rent_step: 300,
