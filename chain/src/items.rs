@@ -61,6 +61,14 @@ pub(crate) struct StandardPrice {
     pub(crate) gpu_price: u64,
 }
 
+/// `RentMachine.MachineRenterRentedOrders`: written when an order is confirmed, and when it is prolonged.
+#[derive(DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub(crate) struct RentedOrder {
+    pub(crate) rent_id: u64,
+    pub(crate) rent_end: u32,
+}
+
 /// `TimeRange`, of which `OnlineProfile.WeeklySchedule` and `SpecificDateSchedule` are lists.
 #[derive(DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]

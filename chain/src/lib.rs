@@ -27,6 +27,7 @@ mod link;
 #[cfg(test)]
 mod made;
 mod options;
+mod paid;
 mod plans;
 mod proof;
 mod reads;

@@ -190,6 +190,7 @@ fn pallets() -> Vec<PalletMetadata> {
         entry("RentInfo", meta_type::<RentOrderDetail>(), true),
         entry("MaximumRentalDuration", number(), false),
         entry("RentOrderReceiver", meta_type::<[u8; 32]>(), true),
+        entry("MachineRenterRentedOrders", number(), true),
     ];
     let profile = vec![
         entry("MachinesInfo", meta_type::<MachineInfo>(), true),

@@ -153,17 +153,22 @@ pub(crate) async fn inclusion(
     let bytes =
         block.raw(&encode_storage_key_prefix("System", "Events")).await?.unwrap_or_default();
     let metadata = before.at.metadata();
-    let events = of_extrinsic(&before.at.events().from_bytes(bytes), place)?;
+    let of_it = |phase, _: &str, _: &str| phase == Phase::ApplyExtrinsic(place);
+    let events = happened(&before.at.events().from_bytes(bytes), of_it)?;
     let fixed_fee = before.fixed_fee().await?;
     let judged = judged(&metadata, block.head.number, block.head.hash, events)?;
     Ok(judged.map(|done| Inclusion { fixed_fee, ..done }))
 }
 
-fn of_extrinsic(events: &Events<SubstrateConfig>, place: u32) -> Result<Vec<Happened>, ChainError> {
+/// Those events of a block that are wanted, by phase, pallet and name.
+pub(crate) fn happened(
+    events: &Events<SubstrateConfig>,
+    is_wanted: impl Fn(Phase, &str, &str) -> bool,
+) -> Result<Vec<Happened>, ChainError> {
     let mut found = Vec::new();
     for event in events.iter() {
         let event = event.map_err(|_| malformed("System.Events"))?;
-        if event.phase() != Phase::ApplyExtrinsic(place) {
+        if !is_wanted(event.phase(), event.pallet_name(), event.event_name()) {
             continue;
         }
         let (pallet, name) = (event.pallet_name().to_owned(), event.event_name().to_owned());
@@ -307,7 +312,7 @@ mod tests {
         assert_eq!(rejection(&metadata, &number(1)), Rejection::Other("Unknown".to_owned()));
     }
 
-    fn happened(pallet: &str, name: &str, fields: Composite<()>) -> Happened {
+    fn event_of(pallet: &str, name: &str, fields: Composite<()>) -> Happened {
         Happened { pallet: pallet.to_owned(), name: name.to_owned(), fields }
     }
 
@@ -316,9 +321,9 @@ mod tests {
         let metadata = metadata(|_| ());
         let (block, hash) = (BlockNumber(5), BlockHash([5; 32]));
         let fee = Composite::named([("who", number(0)), ("actual_fee", number(7))]);
-        let fee = happened("TransactionPayment", "TransactionFeePaid", fee);
-        let success = happened("System", "ExtrinsicSuccess", Composite::Unnamed(Vec::new()));
-        let rent = happened("RentMachine", "Rent", Composite::unnamed([number(77)]));
+        let fee = event_of("TransactionPayment", "TransactionFeePaid", fee);
+        let success = event_of("System", "ExtrinsicSuccess", Composite::Unnamed(Vec::new()));
+        let rent = event_of("RentMachine", "Rent", Composite::unnamed([number(77)]));
         let judge = |events: &[&Happened]| {
             judged(&metadata, block, hash, events.iter().map(|event| (*event).clone()).collect())
         };
@@ -331,7 +336,7 @@ mod tests {
         assert!(judge(&[&rent]).is_err(), "neither success nor failure");
         let error =
             Composite::named([("dispatch_error", module(111, Value::from_bytes([14, 0, 0, 0])))]);
-        let failed = happened("System", "ExtrinsicFailed", error);
+        let failed = event_of("System", "ExtrinsicFailed", error);
         assert_eq!(judge(&[&fee, &failed]), Ok(Err(Rejection::Unknown)));
     }
 
@@ -339,7 +344,7 @@ mod tests {
     fn fields_are_read_by_name_or_place_and_never_cut() {
         let wrapped = Value::unnamed_composite([Value::from_bytes([9; 32])]);
         let event =
-            happened("P", "E", Composite::named([("who", wrapped), ("n", number(1 << 40))]));
+            event_of("P", "E", Composite::named([("who", wrapped), ("n", number(1 << 40))]));
         assert_eq!(event.account("who", 5), Ok([9; 32]));
         assert_eq!(event.whole::<u64>("n", 5), Ok(1 << 40));
         assert!(event.whole::<u32>("n", 5).is_err(), "it does not fit");

@@ -3,8 +3,8 @@
 use futures::future::try_join_all;
 use session::rental::schedule::{Day, Table};
 use session::rental::{
-    AccountId, BLOCKS_PER_DAY, ChainError, ChainLimits, Machine, MachineId, Order, Perbill, Planck,
-    PriceInputs, RentId, Schedule,
+    AccountId, BLOCKS_PER_DAY, BlockNumber, ChainError, ChainLimits, Machine, MachineId, Order,
+    Perbill, Planck, PriceInputs, RentId, Schedule,
 };
 use std::time::Duration;
 use subxt::dynamic::Value;
@@ -12,7 +12,7 @@ use subxt::utils::AccountId32;
 
 use crate::block::Block;
 use crate::items::{
-    MachineGpuOrder, MachineInfo, RentOrderDetail, StandardPrice, TimeRange, variant,
+    MachineGpuOrder, MachineInfo, RentOrderDetail, RentedOrder, StandardPrice, TimeRange, variant,
 };
 use crate::link::Fail;
 
@@ -97,6 +97,19 @@ impl Block {
         let key = vec![Value::from_bytes(renter.0)];
         let ids = self.stored::<Vec<u64>>("RentMachine", "UserOrder", key).await?;
         self.orders(ids.unwrap_or_default()).await
+    }
+
+    pub(crate) async fn last_end(
+        &self,
+        machine: &MachineId,
+        renter: &AccountId,
+        order: RentId,
+    ) -> Result<Option<BlockNumber>, Fail> {
+        let key = vec![Value::from_bytes(machine.to_string()), Value::from_bytes(renter.0)];
+        let entry = "MachineRenterRentedOrders";
+        let orders = self.stored_addition::<Vec<RentedOrder>>("RentMachine", entry, key).await?;
+        let of_it = orders.into_iter().flatten().filter(|it| it.rent_id == order.0);
+        Ok(of_it.map(|it| BlockNumber(it.rent_end)).max())
     }
 
     pub(crate) async fn price_inputs(&self, id: &MachineId) -> Result<Option<PriceInputs>, Fail> {

@@ -66,7 +66,7 @@ const FIELDS: [(&str, &str, &[&str]); 12] = [
 
 /// Additions of later runtimes: pallet, entry, and what is assumed without it. (Runtime 408 brought the extra price, 409
 /// time slots, 410 receivers of rent.)
-const ADDITIONS: [(&str, &str, &str); 5] = [
+const ADDITIONS: [(&str, &str, &str); 6] = [
     ("OnlineProfile", "MachineExtraPrice", "OnlineProfile.MachineExtraPrice: no extra price"),
     (
         "OnlineProfile",
@@ -83,6 +83,12 @@ const ADDITIONS: [(&str, &str, &str); 5] = [
         "RentMachine",
         "RentOrderReceiver",
         "RentMachine.RentOrderReceiver: the owner receives the rent",
+    ),
+    // It is as old as all that is needed; without it no more is lost than that.
+    (
+        "RentMachine",
+        "MachineRenterRentedOrders",
+        "RentMachine.MachineRenterRentedOrders: no order was prolonged after it was last seen",
     ),
 ];
 

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use keys::{Signer, development};
 use ledger::{Ledger, LedgerError};
 use session::rental::{
-    AccountId, At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Heads,
-    Machine, MachineId, Order, Planck, PriceInputs, Proven, Relet, RentId, RentalChain, Rented,
-    Reported, Schedule, Seen, Transferred,
+    AccountId, At, Balance, BlockNumber, CallError, ChainError, ChainIdentity, ChainLimits,
+    Confirmed, Heads, Machine, MachineId, Order, Payment, Planck, PriceInputs, Proven, Relet,
+    RentId, RentalChain, Rented, Reported, Schedule, Seen, Transferred,
 };
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -17,6 +17,8 @@ use crate::block::Block;
 use crate::call::{Account, Plan};
 use crate::client::Chain;
 use crate::keeper::{self, Keeper, Kept, Resumed};
+use crate::link::Link;
+use crate::paid;
 use crate::plans::plan_transfer;
 use crate::proof::{Happened, Inclusion};
 use crate::signing::{Earlier, Signing};
@@ -186,6 +188,29 @@ impl RentalChain for Wallet {
 
     async fn schedule(&self, at: At, id: &MachineId) -> Result<Seen<Schedule>, ChainError> {
         self.chain.read(at, |block| async move { block.schedule(id).await }).await
+    }
+
+    async fn payments(
+        &self,
+        machine: &MachineId,
+        order: RentId,
+        until: BlockNumber,
+        blocks: u32,
+    ) -> Result<Vec<Payment>, ChainError> {
+        let work = |link: Arc<Link>| async move {
+            paid::payments(&link, machine, order, until, blocks).await
+        };
+        self.chain.shared().on_link(work).await
+    }
+
+    async fn last_end(
+        &self,
+        machine: &MachineId,
+        renter: &AccountId,
+        order: RentId,
+    ) -> Result<Seen<Option<BlockNumber>>, ChainError> {
+        let read = |block: Arc<Block>| async move { block.last_end(machine, renter, order).await };
+        self.chain.read(At::Finalized, read).await
     }
 
     async fn balance(&self, at: At, account: &AccountId) -> Result<Seen<Balance>, ChainError> {

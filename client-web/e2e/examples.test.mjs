@@ -215,7 +215,12 @@ test('a renter proves himself, lets a guest in and out, and acknowledges receipt
         const text = Buffer.concat([Buffer.from('nearlight-ack/1\n'), Buffer.from(RECEIPTS, 'hex'), number, digest]);
         await see(language, 'acknowledge_receipt', { RECEIPTS, SEQUENCE: '1', SIGNATURE: signRaw(null, text, privateKey).toString('hex') });
         assert.ok((await see(language, 'export_receipts', { TOKEN: READER, RECEIPTS })).records[1].acknowledged);
-        assert.deepEqual(await see(language, 'list_entries'), []);
+        // Nothing is used of it before receipts close.
+        const [entry, ...others] = await see(language, 'list_entries');
+        assert.deepEqual([entry.kind, others], ['paid', []]);
+        const [account] = await see(language, 'list_accounts');
+        const paid = entry.lines[0].planck;
+        assert.deepEqual([account.order, account.paid_planck, account.used_planck, account.left_planck, account.unproven_blocks], [ORDER, paid, '0', paid, 0]);
         // Whoever plays it goes on in this place.
         const [session] = await see(language, 'list_leased_sessions', { TOKEN });
         assert.equal(session?.id, ID);

@@ -185,6 +185,24 @@ pub(crate) fn state(connection: &Connection, key: &str) -> Result<Option<Vec<u8>
     Ok(Some(value))
 }
 
+/// What is kept under names that begin so, by name.
+pub(crate) fn states(
+    connection: &Connection,
+    prefix: &str,
+) -> Result<Vec<(String, Vec<u8>)>, LedgerError> {
+    let begins =
+        "SELECT key, value, digest FROM states WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key";
+    let mut statement = connection.prepare_cached(begins)?;
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let rows = statement.query_map([prefix], row)?;
+    let checked = |row: rusqlite::Result<(String, Vec<u8>, Vec<u8>)>| {
+        let (key, value, digest) = row?;
+        state_fields(&key, &value).check(&digest, STATES)?;
+        Ok((key, value))
+    };
+    rows.map(checked).collect()
+}
+
 /// Looks at all of them.
 pub(crate) fn check(connection: &Connection) -> Result<(), LedgerError> {
     tickets(connection)?;

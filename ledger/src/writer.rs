@@ -231,6 +231,14 @@ impl Ledger {
         self.ask(move |connection| uses::state(connection, &key)).await
     }
 
+    /// What is kept under names that begin so, by name.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub async fn states(&self, prefix: String) -> Result<Vec<(String, Vec<u8>)>, LedgerError> {
+        self.ask(move |connection| uses::states(connection, &prefix)).await
+    }
+
     /// Entries after a number, oldest first.
     ///
     /// # Errors

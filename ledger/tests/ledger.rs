@@ -298,3 +298,16 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn states_are_found_by_how_their_names_begin() {
+    let Bench { ledger, .. } = bench();
+    for (name, value) in [("paid/10", "ten"), ("paid/9", "nine"), ("paid", "no"), ("paid0", "no")] {
+        ledger.commit(Op::State(name.to_owned(), value.into())).await.unwrap();
+    }
+    ledger.commit(Op::State("paid/9".to_owned(), "9".into())).await.unwrap();
+    let found = ledger.states("paid/".to_owned()).await.unwrap();
+    let found: Vec<_> = found.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
+    assert_eq!(found, [("paid/10", &b"ten"[..]), ("paid/9", b"9")]);
+    assert_eq!(ledger.states("%".to_owned()).await.unwrap(), []);
+}

@@ -18,8 +18,8 @@ pub use catalogue::{Catalogue, CatalogueEntry, ControlHint, EntryKind, KeyboardM
 pub use lease::{
     Acknowledgement, Bearer, BearerRequest, BearerRole, Challenge, Lease, LeaseCards, LeaseOrder,
     LeasePrice, LeaseStatus, LedgerEntry, LedgerLine, Multisig, MultisigSignature, NewChallenge,
-    PlayerKey, PlayerKeyKind, ReceiptRecord, Receipts, ReceiptsFile, ReceiptsFormat, SliceReceipt,
-    TicketUse,
+    OrderAccount, PlayerKey, PlayerKeyKind, ReceiptRecord, Receipts, ReceiptsFile, ReceiptsFormat,
+    SliceReceipt, TicketUse,
 };
 pub use messages::{
     ClientMessage, Cursor, CursorLook, FrameReport, InputTaken, MicrophoneAccess, PadEffects,

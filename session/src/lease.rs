@@ -16,6 +16,7 @@
 //! The driver hands in heads with what was read at them in one event, and calls with [`LeaseEvent::Timeout`] at
 //! [`LeaseBook::poll_timeout`].
 
+mod paid;
 mod slots;
 mod trials;
 
@@ -30,6 +31,7 @@ use crate::rental::{
     MachineStatus, Order, OrderStatus, RentId, UnixMillis,
 };
 
+pub use paid::{Look, Paid, PaidBook};
 pub use slots::SlotPermit;
 pub use trials::TrialUse;
 use trials::Trials;

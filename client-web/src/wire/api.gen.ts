@@ -144,6 +144,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/lease/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was paid for each order on the chain, used of it by receipts, and is left; also of orders that are over. For operators. */
+        get: operations["list_accounts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/lease/bearers": {
         parameters: {
             query?: never;
@@ -1445,6 +1462,24 @@ export interface components {
             /** @description Version of the server. */
             version: string;
         };
+        /** @description What was paid for an order on the chain, and what of it is used. */
+        OrderAccount: {
+            /** @description The first without the second, in planck; below nothing where more was used, or what was paid is not proven. */
+            left_planck: string;
+            /** @description The order. */
+            order: string;
+            /** @description It is gone from the chain. */
+            over: boolean;
+            /** @description What final blocks show to be paid for it, in planck. */
+            paid_planck: string;
+            /**
+             * Format: int32
+             * @description Blocks of it that were paid for at a price that could no longer be read: that is in no amount.
+             */
+            unproven_blocks: number;
+            /** @description What its receipts charge, in planck. */
+            used_planck: string;
+        };
         /** @description What a gamepad is to look and feel like. */
         PadEffects: {
             /** @description The left trigger: a mode of the DualSense, and what it is given. */
@@ -2744,6 +2779,60 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Lease"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_accounts: {
+        parameters: {
+            query?: {
+                /** @description `json` or `csv`; JSON unless said otherwise. */
+                format?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderAccount"][];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
             404: {

@@ -85,6 +85,7 @@ fn api() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(receipts::list))
         .routes(routes!(receipts::export))
         .routes(routes!(receipts::acknowledge))
+        .routes(routes!(receipts::accounts))
         .routes(routes!(receipts::entries))
         .routes(routes!(sessions::create, sessions::list))
         .routes(routes!(sessions::show, sessions::end))

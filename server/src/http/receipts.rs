@@ -144,6 +144,45 @@ pub(super) async fn entries(
     }
 }
 
+/// What was paid for each order on the chain, used of it by receipts, and is left; also of orders that are over. For operators.
+#[utoipa::path(
+    get, path = "/api/v1/lease/accounts", tag = "lease", operation_id = "list_accounts",
+    params(
+        ("format" = Option<String>, Query, description = "`json` or `csv`; JSON unless said otherwise."),
+    ),
+    responses(
+        (status = 200, body = Vec<wire::OrderAccount>), OnRented, (status = 400, body = wire::Problem),
+        (status = 401, body = wire::Problem),
+    )
+)]
+pub(super) async fn accounts(
+    State(node): Shared,
+    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let rented = rented(&node)?;
+    if !auth::is_operator(&node, &headers) {
+        return Err(Problem::UNAUTHORIZED);
+    }
+    let Query(wish) = wish.map_err(|error| Problem::BAD_REQUEST.because(error.body_text()))?;
+    let accounts = rented.accounts().await.map_err(|error| unread(&error))?;
+    match wish.format {
+        wire::ReceiptsFormat::Json => {
+            let body = serde_json::to_vec(&accounts).map_err(|_| Problem::INTERNAL)?;
+            kept("application/json", "accounts.json", body)
+        }
+        wire::ReceiptsFormat::Csv => {
+            let head = "order,paid_planck,used_planck,left_planck,unproven_blocks,over\r\n";
+            let line = |it: &wire::OrderAccount| {
+                let amounts = format!("{},{},{}", it.paid_planck, it.used_planck, it.left_planck);
+                format!("{},{amounts},{},{}\r\n", it.order, it.unproven_blocks, it.over)
+            };
+            let lines: String = accounts.iter().map(line).collect();
+            kept("text/csv; charset=utf-8", "accounts.csv", format!("{head}{lines}").into_bytes())
+        }
+    }
+}
+
 /// A file that browsers keep under this name, and nobody on the way.
 fn kept(kind: &'static str, name: &str, body: Vec<u8>) -> Result<Response, Problem> {
     let name = format!("attachment; filename=\"{name}\"");

@@ -4,6 +4,7 @@
 //!  chain ──heads, orders──▶ watcher ──▶ LeaseBook ──▶ seats' leases ──▶ session drivers: warn, end
 //!  renter ──challenge, signature─▶ ┐                      ▲
 //!  guest ──ticket, secret────────▶ ┴─▶ bearer ──▶ admit ──┘ Tenancy (card, trial) ──▶ Metered ──▶ ledger
+//!  chain ──final orders, payments─▶ paid ────────────────────────────────────────────────────────▶ ledger
 //! ```
 //!
 //! Everything is decided from what the chain was last seen to say ([`session::lease`]); nobody who plays waits for the chain
@@ -20,6 +21,7 @@ mod index;
 mod kept;
 mod key;
 pub(crate) mod metered;
+mod paid;
 mod reader;
 pub(crate) mod refusal;
 mod tenancy;
@@ -105,6 +107,8 @@ pub struct Rented {
     /// The longest that a session lasts, and a bearer.
     longest: Duration,
     books: Mutex<Books>,
+    /// What was paid on the chain.
+    paid: paid::Payments,
 }
 
 /// What changes.
@@ -159,6 +163,7 @@ impl Rented {
             tracing::info!(block = %restored.head.number, "going on from what the chain said last");
             lease.handle(boot.now(), LeaseEvent::Restored(restored));
         }
+        let paid = paid::Payments::open(&ledger).await?;
         let tickets = Tickets::restore(ledger.tickets().await?);
         let mut seal = [0; 32];
         getrandom::fill(&mut seal)?;
@@ -193,6 +198,7 @@ impl Rented {
             meter,
             longest: config.sessions.longest.get(),
             books: Mutex::new(books),
+            paid,
         });
         rented.look_at_receipts().await?;
         Ok(rented)

@@ -14,7 +14,7 @@ use session::reason::StoppedBy;
 use session::rental::{At, ChainError, Head, HeadEvent, Heads, Order, RentId, RentalChain};
 use tokio_util::sync::CancellationToken;
 
-use super::{Books, Connect, Rented, kept};
+use super::{Books, Connect, Rented, kept, paid};
 
 /// How often deadlines are looked at: the clock that counts runs on while the machine sleeps, and timers do not.
 const LOOK: Duration = Duration::from_millis(250);
@@ -55,7 +55,12 @@ async fn follow_always(rented: &Rented, connect: &Connect) {
                     books.chain = Some(chain.clone());
                     books.unfit = None;
                 }
-                match follow(rented, chain.as_ref()).await {
+                let (finals, seen) = tokio::sync::watch::channel(None);
+                let followed = tokio::select! {
+                    followed = follow(rented, chain.as_ref(), &finals) => followed,
+                    () = paid::keep(rented, chain.as_ref(), seen) => Ok(()),
+                };
+                match followed {
                     Ok(()) => tracing::warn!("the chain's client has ended"),
                     Err(error) => tracing::warn!(%error, "the chain cannot be followed"),
                 }
@@ -107,7 +112,14 @@ impl News {
     }
 }
 
-async fn follow(rented: &Rented, chain: &dyn RentalChain) -> Result<(), ChainError> {
+/// What a final block says, for whoever looks at what was paid; the newest.
+type Finals = tokio::sync::watch::Sender<Option<(Head, MachineView)>>;
+
+async fn follow(
+    rented: &Rented,
+    chain: &dyn RentalChain,
+    finals: &Finals,
+) -> Result<(), ChainError> {
     let limits = chain.limits(At::Finalized).await?.value;
     rented.connected(chain.identity().genesis, limits);
     let mut heads = chain.heads();
@@ -124,6 +136,9 @@ async fn follow(rented: &Rented, chain: &dyn RentalChain) -> Result<(), ChainErr
         let Some(News { best, finalized, lost }) = news else { return Ok(()) };
         if let Some(head) = finalized {
             let seen = read(rented, chain, At::Finalized).await;
+            if let Some(seen) = &seen {
+                finals.send_replace(Some(seen.clone()));
+            }
             let (head, view) = seen.map_or((head, None), |(seen, view)| (seen, Some(view)));
             rented.tell(LeaseEvent::Finalized(head, view));
             money(rented, chain).await;

@@ -308,6 +308,23 @@ pub struct LedgerLine {
     pub planck: String,
 }
 
+/// What was paid for an order on the chain, and what of it is used.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct OrderAccount {
+    /// The order.
+    pub order: String,
+    /// What final blocks show to be paid for it, in planck.
+    pub paid_planck: String,
+    /// What its receipts charge, in planck.
+    pub used_planck: String,
+    /// The first without the second, in planck; below nothing where more was used, or what was paid is not proven.
+    pub left_planck: String,
+    /// Blocks of it that were paid for at a price that could no longer be read: that is in no amount.
+    pub unproven_blocks: u32,
+    /// It is gone from the chain.
+    pub over: bool,
+}
+
 /// How receipts are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

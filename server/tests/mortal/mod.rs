@@ -311,7 +311,21 @@ impl World {
                 }
             }
         }
+        let mut paid = BTreeMap::<_, Planck>::new();
+        entries.retain(|key, entry| {
+            let Some((order, _)) = key.strip_prefix("paid/").and_then(|it| it.split_once('/'))
+            else {
+                return true;
+            };
+            let of = paid.entry(order.to_owned()).or_default();
+            *of = of.checked_add(entry.lines()[0].amount).unwrap();
+            false
+        });
         assert!(entries.is_empty(), "entries of nothing: {entries:?}");
+        for (order, amount) in paid {
+            let account = ledger.balance(format!("prepaid/{order}")).await.unwrap().unwrap();
+            assert_eq!(account.debits, amount, "order {order}");
+        }
         for (order, charge) in used {
             let account = ledger.balance(format!("used/{order}")).await.unwrap();
             assert_eq!(account.map_or(Planck::ZERO, |it| it.debits), charge, "order {order}");

@@ -9,6 +9,7 @@ use model_chain::Devchain;
 use serde_json::json;
 use session::rental::{BlockHash, Planck, RentId, RentalChain};
 
+use super::accounts;
 use super::branches::{CHARGED, guest, guests, receipts};
 use crate::common::until;
 use crate::player::{ended, join};
@@ -88,7 +89,12 @@ async fn a_fork_takes_an_order_away_and_the_other_branch_brings_it_back() {
 
     tokio::task::block_in_place(|| dev.hold_finality(false));
     assert_eq!(rented.await.unwrap().unwrap().event.rent_id, order);
-    confirmed.await.unwrap().unwrap();
+    let confirmed = confirmed.await.unwrap().unwrap();
+    // By the events of the branch that is final.
+    accounts::paid(&world, order, confirmed.event.fee.0, 0).await;
+    let relet = wallet.relet(order, 100, CEILING).await.unwrap();
+    let both = confirmed.event.fee.0 + relet.event.fee.0;
+    accounts::paid(&world, order, both, 0).await;
     let paid = receipts(&world, false, 1).await;
     assert_eq!(paid[0]["charged_planck"], paid[0]["metered_ms"].to_string());
     assert_eq!(paid[0]["order"], json!(order.to_string()));

@@ -1,5 +1,6 @@
 //! Tests of a rented node, by subject.
 
+mod accounts;
 mod away;
 mod branches;
 mod cli;

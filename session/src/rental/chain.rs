@@ -104,6 +104,21 @@ pub struct Balance {
     pub frozen: Planck,
 }
 
+/// What was paid for an order, as the event of its confirmation or prolonging tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// The block.
+    pub block: BlockNumber,
+    /// Counts the order's payments in that block, from zero.
+    pub number: u32,
+    /// The block's timestamp.
+    pub time: UnixMillis,
+    /// Blocks that it is for.
+    pub blocks: u32,
+    /// How much.
+    pub fee: Planck,
+}
+
 /// Why nothing could be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -392,6 +407,31 @@ pub trait RentalChain: Send + Sync {
     /// # Errors
     /// See [`ChainError`].
     async fn schedule(&self, at: At, id: &MachineId) -> Result<Seen<Schedule>, ChainError>;
+
+    /// What was paid for an order in final blocks up to one, the newest first, until it is for so many blocks of the order. Less
+    /// where the state of earlier blocks is gone, or they are more than a day of blocks before.
+    ///
+    /// # Errors
+    /// See [`ChainError`]; never `Pruned`.
+    async fn payments(
+        &self,
+        machine: &MachineId,
+        order: RentId,
+        until: BlockNumber,
+        blocks: u32,
+    ) -> Result<Vec<Payment>, ChainError>;
+
+    /// The last end that the chain gave an order which was confirmed, also one that is over; none where it was not, or the chain
+    /// keeps no record of that.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    async fn last_end(
+        &self,
+        machine: &MachineId,
+        renter: &AccountId,
+        order: RentId,
+    ) -> Result<Seen<Option<BlockNumber>>, ChainError>;
 
     /// An account's money.
     ///

@@ -9,8 +9,8 @@ use futures::StreamExt as _;
 use session::rental::schedule::{BLOCK_MS, Day, Hours, Table};
 use session::rental::{
     AccountId, At, Balance, BlockNumber, CallError, Futile, HeadEvent, Machine, MachineId,
-    MachineStatus, Order, OrderStatus, Planck, PriceError, Proven, RentId, RentalChain, Schedule,
-    UnixMillis,
+    MachineStatus, Order, OrderStatus, Payment, Planck, PriceError, Proven, RentId, RentalChain,
+    Schedule, UnixMillis,
 };
 
 use crate::model::ModelChain;
@@ -99,6 +99,7 @@ pub async fn rental_contract(subject: &dyn RentalSubject) {
     suite.an_order_is_prolonged_and_ends_in_its_block().await;
     suite.a_machine_that_is_offline_is_not_rented_and_not_confirmed().await;
     suite.a_machine_is_rented_in_the_hours_that_its_owner_keeps().await;
+    suite.what_was_paid_is_read_for_as_long_as_its_blocks_are_there().await;
     suite.money_is_sent_exactly().await;
     suite.heads_come_in_order().await;
 }
@@ -416,6 +417,46 @@ impl Suite<'_> {
 
     async fn rented(&self, blocks: u32) -> Result<Proven<session::rental::Rented>, CallError> {
         self.renter.rent(&self.machine, 1, blocks, PLENTY).await
+    }
+
+    async fn what_was_paid_is_read_for_as_long_as_its_blocks_are_there(&self) {
+        let renter = self.subject.account(Wallet::Renter);
+        let nobody = self.subject.of(Wallet::Nobody);
+        let paid = async |id, until, blocks| {
+            nobody.payments(&self.machine, id, until, blocks).await.expect("read")
+        };
+        let end = async |id| nobody.last_end(&self.machine, &renter, id).await.expect("read").value;
+        // Two orders at once, so that one's payments are told from the other's.
+        let other = self.rent(&*self.other, 1).await;
+        let id = self.rent(&*self.renter, 1).await;
+        let order = self.order(id).await.expect("there");
+        assert_eq!((paid(id, order.start, 1).await, end(id).await), (vec![], None), "it waits");
+        let confirmed = self.renter.confirm(id, PLENTY).await.expect("confirmed");
+        let theirs = self.other.confirm(other, PLENTY).await.expect("confirmed");
+        let relet = self.renter.relet(id, 100, PLENTY).await.expect("prolonged");
+        let of = |block, blocks, fee| (block, 0, blocks, fee);
+        let told = |payments: Vec<Payment>| -> Vec<_> {
+            let told = payments.iter().map(|it| (it.block, it.number, it.blocks, it.fee));
+            told.collect()
+        };
+        let first = of(confirmed.block, 300, confirmed.event.fee);
+        let second = of(relet.block, 100, relet.event.fee);
+        let head = self.renter.limits(At::Finalized).await.expect("read").head;
+        assert_eq!(told(paid(id, head.number, 400).await), [second, first], "the newest first");
+        assert_eq!(told(paid(id, head.number, 100).await), [second], "no more than is asked for");
+        assert_eq!(told(paid(id, theirs.block, 400).await), [first], "up to a block");
+        let time = paid(id, head.number, 100).await[0].time;
+        assert_eq!(time, head.time, "it was paid in the newest block");
+        let ends = order.end.after(100);
+        assert_eq!(end(id).await, Some(ends));
+        let stranger = nobody.last_end(&self.machine, &AccountId([0x55; 32]), RentId(u64::MAX));
+        assert_eq!(stranger.await.expect("read").value, None);
+        // Nodes keep 256 states: what was paid before is gone, and the end that it was for is not.
+        self.subject.advance(260).await;
+        let head = self.renter.limits(At::Finalized).await.expect("read").head.number;
+        assert_eq!(paid(id, head, 400).await, []);
+        self.end(id).await;
+        assert_eq!(end(id).await, Some(ends));
     }
 
     async fn money_is_sent_exactly(&self) {

@@ -7,8 +7,8 @@ use std::task::{Poll, Waker};
 use futures::stream;
 use session::rental::{
     AccountId, BLOCKS_PER_DAY, Balance, BlockHash, BlockNumber, ChainLimits, GpuSlots, Head,
-    HeadEvent, Heads, Machine, MachineId, MachineStatus, Order, OrderStatus, Perbill, Planck,
-    PriceInputs, Rejection, RentId, Schedule, UnixMillis, futile,
+    HeadEvent, Heads, Machine, MachineId, MachineStatus, Order, OrderStatus, Payment, Perbill,
+    Planck, PriceInputs, Rejection, RentId, Schedule, UnixMillis, futile,
 };
 
 use crate::contract::Wallet;
@@ -39,6 +39,10 @@ pub(crate) struct State {
     pub(crate) limits: ChainLimits,
     pub(crate) price: PriceInputs,
     pub(crate) schedule: Schedule,
+    /// What was paid in this block.
+    pub(crate) paid: Vec<(RentId, Payment)>,
+    /// The last end of every order that was ever confirmed.
+    pub(crate) ends: BTreeMap<RentId, BlockNumber>,
     next_rent: u64,
 }
 
@@ -106,9 +110,18 @@ impl ModelChain {
         let head = Head { number, hash: hash(1), parent: hash(0), time: UnixMillis(SLOT_MS) };
         let machine = Some(machine);
         let orders = BTreeMap::new();
-        let schedule = Schedule::Always;
-        let state =
-            State { head, machine, orders, balances, limits, price, schedule, next_rent: 0 };
+        let state = State {
+            head,
+            machine,
+            orders,
+            balances,
+            limits,
+            price,
+            schedule: Schedule::Always,
+            paid: Vec::new(),
+            ends: BTreeMap::new(),
+            next_rent: 0,
+        };
         let inner = Inner {
             states: vec![state],
             finalized: number,
@@ -290,6 +303,7 @@ impl Inner {
             parent: state.head.hash,
             time: UnixMillis(u64::from(number.0) * SLOT_MS),
         };
+        state.paid.clear();
         let result = call(&mut state);
         state.on_finalize();
         let head = state.head;
@@ -419,6 +433,7 @@ impl State {
         let reserved = &mut self.balance(renter).reserved;
         *reserved = reserved.checked_sub(rent).unwrap_or_default();
         self.share(machine.owner, rent);
+        self.paid_for(&order, order.end.since(order.start), rent, order.end);
         let confirmed = Order { status: OrderStatus::Renting, confirmed: now, ..order };
         self.orders.insert(id, (confirmed, Planck::ZERO));
         Ok(rent)
@@ -455,8 +470,17 @@ impl State {
         }
         let owner = self.machine.as_ref().map(|machine| machine.owner);
         self.share(owner.ok_or(Rejection::Unknown)?, rent);
+        self.paid_for(&order, added, rent, end);
         self.orders.insert(id, (Order { end, ..order }, held));
         Ok(Some((added, rent)))
+    }
+
+    /// The event of a payment, and the order's history.
+    fn paid_for(&mut self, order: &Order, blocks: u32, fee: Planck, end: BlockNumber) {
+        let Head { number: block, time, .. } = self.head;
+        let number = self.paid.iter().filter(|(of, _)| *of == order.rent_id).count() as u32;
+        self.paid.push((order.rent_id, Payment { block, number, time, blocks, fee }));
+        self.ends.insert(order.rent_id, end);
     }
 
     /// Gives rent to the owner, less what is burnt.

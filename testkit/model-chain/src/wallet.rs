@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use session::rental::{
-    AccountId, At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Futile,
-    Heads, Machine, MachineId, Order, Planck, PriceInputs, Proven, Rejection, Relet, RentId,
-    RentalChain, Rented, Reported, Schedule, Seen, Transferred, futile,
+    AccountId, At, Balance, BlockNumber, CallError, ChainError, ChainIdentity, ChainLimits,
+    Confirmed, Futile, Heads, Machine, MachineId, Order, Payment, Planck, PriceInputs, Proven,
+    Rejection, Relet, RentId, RentalChain, Rented, Reported, Schedule, Seen, Transferred, futile,
 };
 
 use crate::contract::Wallet;
@@ -146,6 +146,38 @@ impl RentalChain for ModelWallet {
     async fn schedule(&self, at: At, id: &MachineId) -> Result<Seen<Schedule>, ChainError> {
         let of = |state: &State| state.machine(id).map(|_| state.schedule.clone());
         Ok(self.read(at, |state| of(state).unwrap_or_default()))
+    }
+
+    async fn payments(
+        &self,
+        _: &MachineId,
+        order: RentId,
+        until: BlockNumber,
+        blocks: u32,
+    ) -> Result<Vec<Payment>, ChainError> {
+        let inner = self.chain.lock();
+        let last = until.min(inner.finalized);
+        let states = inner.states.iter().rev().skip_while(|state| state.head.number > last);
+        let (mut found, mut covered) = (Vec::new(), 0);
+        for state in states {
+            if covered >= blocks {
+                break;
+            }
+            let here = state.paid.iter().filter(|(of, _)| *of == order);
+            let here: Vec<_> = here.map(|(_, payment)| *payment).collect();
+            covered += here.iter().map(|payment| payment.blocks).sum::<u32>();
+            found.extend(here.into_iter().rev());
+        }
+        Ok(found)
+    }
+
+    async fn last_end(
+        &self,
+        _: &MachineId,
+        _: &AccountId,
+        order: RentId,
+    ) -> Result<Seen<Option<BlockNumber>>, ChainError> {
+        Ok(self.read(At::Finalized, |state| state.ends.get(&order).copied()))
     }
 
     async fn balance(&self, at: At, account: &AccountId) -> Result<Seen<Balance>, ChainError> {

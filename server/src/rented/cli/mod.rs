@@ -177,6 +177,15 @@ pub enum Receipts {
         #[arg(long)]
         csv: bool,
     },
+    /// Write what was paid for each order of a node, used of it, and is left.
+    Accounts {
+        /// Where, and by whom.
+        #[command(flatten)]
+        at: Node,
+        /// As a table, instead of JSON.
+        #[arg(long)]
+        csv: bool,
+    },
     /// Write a node's accounts in double entry to the standard output.
     Entries {
         /// Where, and by whom.
@@ -418,6 +427,7 @@ pub fn read(command: &Receipts, configured: &Chain) -> Result<Answer> {
         }
         Receipts::List { at } => receipts::list(&at.open()?),
         Receipts::Export { receipts, at, csv } => receipts::export(&at.open()?, receipts, *csv),
+        Receipts::Accounts { at, csv } => receipts::accounts(&at.open()?, *csv),
         Receipts::Entries { at, csv } => receipts::entries(&at.open()?, *csv),
     }
 }

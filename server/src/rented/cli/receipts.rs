@@ -113,6 +113,12 @@ pub(super) fn export(node: &Asked, name: &str, csv: bool) -> Result<Answer> {
     Ok(Answer::raw(node.get(&format!("/api/v1/lease/receipts/{name}{format}"))?))
 }
 
+/// What was paid for each order, used and is left, as it is.
+pub(super) fn accounts(node: &Asked, csv: bool) -> Result<Answer> {
+    let format = if csv { "?format=csv" } else { "" };
+    Ok(Answer::raw(node.get(&format!("/api/v1/lease/accounts{format}"))?))
+}
+
 /// All entries of the node's accounts, which tells so many at a time.
 pub(super) fn entries(node: &Asked, csv: bool) -> Result<Answer> {
     let page = |after: u64, format: &str| {

@@ -1,0 +1,199 @@
+//! What was paid on the chain for the machine's orders, as the ledger's accounts have it.
+//!
+//! ```text
+//!  watcher ──final block, orders (newest only)──▶ keep ──▶ PaidBook ──▶ chain: last end, payments
+//!                                                                          │
+//!            chain/N ──paid──▶ prepaid/N ──usage──▶ used/N  ◀──one batch───┘ and what is known of the order
+//! ```
+//!
+//! An entry is known by order, block and place in that block, so that it is written once. It takes what only final blocks say. What can
+//! no longer be read, after a node was away for longer than others keep their states, is *unproven*: no amount is made up for it. Nobody
+//! waits for this task.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use keys::{from_hex, to_hex};
+use ledger::{AccountBalance, Batch, Entry, Ledger, LedgerError, Op};
+use serde::{Deserialize, Serialize};
+use session::lease::{Look, MachineView, Paid, PaidBook};
+use session::rental::{AccountId, BlockNumber, Head, Payment, Planck, RentId, RentalChain};
+use tokio::sync::watch;
+
+use super::Rented;
+use crate::wire;
+
+/// Names in the ledger begin so: of what is known of an order, and of what is prepaid for it.
+const STATES: &str = "paid/";
+const ACCOUNTS: &str = "prepaid/";
+/// What could not be read or written is tried again after so long.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A final block, and what it says; the newest.
+pub(super) type Finals = watch::Receiver<Option<(Head, MachineView)>>;
+
+/// See the module.
+pub(super) struct Payments(Mutex<PaidBook>);
+
+/// What is known of an order, under its number.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    renter: String,
+    start: u32,
+    end: u32,
+    blocks: u32,
+    over: bool,
+}
+
+impl Payments {
+    /// What the ledger knows.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has something else there.
+    pub(super) async fn open(ledger: &Ledger) -> Result<Self> {
+        let states = ledger.states(STATES.to_owned()).await?;
+        let read = |(name, bytes): (String, Vec<u8>)| {
+            read(&name, &bytes)
+                .with_context(|| format!("the ledger's {name:?} is of no known form"))
+        };
+        let orders = states.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+        Ok(Self(Mutex::new(PaidBook::restore(orders))))
+    }
+
+    fn book(&self) -> MutexGuard<'_, PaidBook> {
+        // Each change is made in one step at the end of a call, so a panic elsewhere leaves it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(name: &str, bytes: &[u8]) -> Option<Paid> {
+    let kept: Kept = serde_json::from_slice(bytes).ok()?;
+    Some(Paid {
+        rent_id: RentId(name.strip_prefix(STATES)?.parse().ok()?),
+        renter: AccountId(from_hex(&kept.renter)?.try_into().ok()?),
+        start: BlockNumber(kept.start),
+        end: BlockNumber(kept.end),
+        blocks: kept.blocks,
+        over: kept.over,
+    })
+}
+
+fn state(paid: &Paid) -> Op {
+    let kept = Kept {
+        renter: to_hex(&paid.renter.0),
+        start: paid.start.0,
+        end: paid.end.0,
+        blocks: paid.blocks,
+        over: paid.over,
+    };
+    let bytes = serde_json::to_vec(&kept).unwrap_or_default();
+    Op::State(format!("{STATES}{}", paid.rent_id), bytes)
+}
+
+/// Runs for as long as the connection does.
+pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: Finals) {
+    let mut failed = false;
+    loop {
+        let changed = finals.changed();
+        let ended = match failed {
+            true => tokio::time::timeout(AGAIN, changed).await.unwrap_or(Ok(())).is_err(),
+            false => changed.await.is_err(),
+        };
+        if ended {
+            // Nothing comes any more; whoever follows the chain ends this, too.
+            return std::future::pending().await;
+        }
+        failed = false;
+        let Some((head, view)) = finals.borrow_and_update().clone() else { continue };
+        let looks = rented.paid.book().look(head.number, &view);
+        for look in looks {
+            if let Err(error) = settle(rented, chain, &look).await {
+                failed = true;
+                let order = look.before.rent_id;
+                tracing::warn!(%order, error = format!("{error:#}"), "what an order paid is not in the ledger yet");
+            }
+        }
+    }
+}
+
+/// Looks for what was paid, and has it written.
+async fn settle(rented: &Rented, chain: &dyn RentalChain, look: &Look) -> Result<()> {
+    let (order, renter) = (look.before.rent_id, &look.before.renter);
+    let end = match look.end {
+        Some(end) => Some(end),
+        None => chain.last_end(&rented.machine, renter, order).await?.value,
+    };
+    let payments = match look.missing(end) {
+        0 => Vec::new(),
+        blocks => chain.payments(&rented.machine, order, look.head, blocks).await?,
+    };
+    let after = look.after(end, &payments);
+    if after.end > after.start {
+        let entries = payments.iter().filter(|payment| payment.fee > Planck::ZERO);
+        let entries = entries.map(|payment| entry(order, payment)).collect::<Result<Vec<_>>>()?;
+        let batch = Batch::new(entries.into_iter().map(Op::Post).chain([state(&after)]));
+        if let Err(error) = rented.ledger.commit(batch).await {
+            let LedgerError::Entry(conflict) = error else { return Err(error.into()) };
+            // A chain of development that was begun anew, with the orders' numbers of the one before.
+            tracing::error!(%order, %conflict, "what was paid is not in the ledger, which has another order's there");
+            rented.paid.book().put(look.after(end, &[]));
+            return Ok(());
+        }
+        let paid = payments.iter().map(|payment| payment.fee);
+        let paid = paid.fold(Planck::ZERO, |sum, fee| sum.checked_add(fee).unwrap_or(sum));
+        tracing::info!(%order, paid_planck = %paid, blocks = after.blocks, "paid on the chain");
+        let unproven = after.unproven();
+        if unproven > look.before.unproven() {
+            tracing::warn!(%order, blocks = unproven, "what these cost can no longer be read: it is unproven");
+        }
+    }
+    rented.paid.book().put(after);
+    Ok(())
+}
+
+fn entry(order: RentId, payment: &Payment) -> Result<Entry> {
+    let key = format!("paid/{order}/{}.{}", payment.block, payment.number);
+    let (from, to) = (format!("chain/{order}"), format!("{ACCOUNTS}{order}"));
+    Ok(Entry::transfer(&key, "paid", payment.time, &from, &to, payment.fee)?)
+}
+
+impl Rented {
+    /// What was paid for each order, used of it and is left, by number; also of orders that are over.
+    pub(crate) async fn accounts(&self) -> Result<Vec<wire::OrderAccount>, ledger::LedgerError> {
+        let balances = self.ledger.balances().await?;
+        let number =
+            |balance: &AccountBalance| balance.account.strip_prefix(ACCOUNTS)?.parse().ok();
+        let mut orders: std::collections::BTreeMap<u64, wire::OrderAccount> = balances
+            .iter()
+            .filter_map(|balance| Some((number(balance)?, account(balance))))
+            .collect();
+        let book = self.paid.book();
+        for paid in book.orders().filter(|paid| paid.end > paid.start) {
+            let none = || AccountBalance {
+                account: format!("{ACCOUNTS}{}", paid.rent_id),
+                debits: Planck::ZERO,
+                credits: Planck::ZERO,
+            };
+            let order = orders.entry(paid.rent_id.0).or_insert_with(|| account(&none()));
+            order.unproven_blocks = paid.unproven();
+            order.over = paid.over;
+        }
+        Ok(orders.into_values().collect())
+    }
+}
+
+fn account(balance: &AccountBalance) -> wire::OrderAccount {
+    let left = match balance.balance() {
+        (ledger::Side::Debit, left) => left.to_string(),
+        (ledger::Side::Credit, over) => format!("-{over}"),
+    };
+    wire::OrderAccount {
+        order: balance.account.trim_start_matches(ACCOUNTS).to_owned(),
+        paid_planck: balance.debits.to_string(),
+        used_planck: balance.credits.to_string(),
+        left_planck: left,
+        unproven_blocks: 0,
+        over: false,
+    }
+}

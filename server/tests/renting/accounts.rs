@@ -1,0 +1,148 @@
+//! What was paid on the chain, as the ledger's accounts have it beside what was used.
+
+use axum::http::Method;
+use model_chain::Wallet;
+use serde_json::{Value, json};
+use session::rental::{Planck, RentId};
+
+use super::branches::CHARGED;
+use crate::PLENTY;
+use crate::common::{OPERATOR, ask, until};
+use crate::player::join;
+use crate::tenant::{World, wish};
+
+async fn accounts(world: &World) -> Vec<Value> {
+    let all = ask(Method::GET, "/api/v1/lease/accounts").bearer(OPERATOR).of(&world.node).await;
+    assert_eq!(all.status, 200, "{}", all.text());
+    all.json().as_array().unwrap().clone()
+}
+
+/// Waits until so much is paid for an order, and so many blocks of it are unproven.
+pub(super) async fn paid(world: &World, order: RentId, amount: u128, unproven: u32) -> Value {
+    until("the payments", async || {
+        let all = accounts(world).await;
+        let of_it = all.into_iter().find(|it| it["order"] == order.to_string())?;
+        let is_so =
+            of_it["paid_planck"] == amount.to_string() && of_it["unproven_blocks"] == unproven;
+        is_so.then_some(of_it)
+    })
+    .await
+}
+
+/// The keys of entries of a kind.
+async fn entries(world: &World, kind: &str) -> Vec<String> {
+    let all = ask(Method::GET, "/api/v1/lease/entries").bearer(OPERATOR).of(&world.node).await;
+    let all = all.json();
+    let of_kind = all.as_array().unwrap().iter().filter(|it| it["kind"] == kind);
+    of_kind.map(|it| it["key"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn relet(world: &World, order: RentId, blocks: u32) -> u128 {
+    let renter = world.chain(Wallet::Renter);
+    renter.relet(order, blocks, PLENTY).await.unwrap().event.fee.0
+}
+
+async fn confirm(world: &World, order: RentId) -> u128 {
+    world.chain(Wallet::Renter).confirm(order, PLENTY).await.unwrap().event.fee.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_say_what_was_paid_used_and_is_left_to_the_planck() {
+    let world = World::new(&CHARGED).await;
+    let order = world.rent(1, 300).await;
+    assert_eq!(accounts(&world).await, [] as [Value; 0], "nothing is paid for what waits");
+    let mut sum = confirm(&world, order).await;
+    paid(&world, order, sum, 0).await;
+    let token = world.token(order).await;
+    let session = world.start(&token, &wish(None)).await.session();
+    let mut client = join(&world.node, &session).await;
+    let (_, from, _) = client.frame().await;
+    while client.frame().await.1.wrapping_sub(from) <= 9_000 {}
+    // The price rises between two of the same length.
+    sum += relet(&world, order, 100).await;
+    world.model.set_dbc_price(Some(1_000));
+    sum += relet(&world, order, 100).await;
+    let before = paid(&world, order, sum, 0).await;
+    assert_eq!(before["over"], false);
+    assert_eq!(entries(&world, "paid").await.len(), 3);
+    // A node that is begun anew reads them again, and writes none twice.
+    let world = world.again().await;
+    world.model.advance(1);
+    sum += relet(&world, order, 101).await;
+    paid(&world, order, sum, 0).await;
+    let keys = entries(&world, "paid").await;
+    assert_eq!(keys.len(), 4);
+    assert!(keys.iter().all(|key| key.starts_with(&format!("paid/{order}/"))), "{keys:?}");
+
+    let closed = until("closed receipts", async || {
+        let all = world.receipts(OPERATOR).await;
+        all.iter().all(|it| it["closed"].is_string()).then_some(all)
+    })
+    .await;
+    let charged = |it: &Value| it["charged_planck"].as_str().unwrap().parse::<Planck>().unwrap().0;
+    let used: u128 = closed.iter().map(charged).sum();
+    assert!(used > 0 && used < sum);
+    world.model.advance(700);
+    let over = until("the end", async || {
+        let all = accounts(&world).await;
+        (all[0]["over"] == true).then(|| all[0].clone())
+    })
+    .await;
+    let told = json!({
+        "order": order.to_string(), "paid_planck": sum.to_string(), "used_planck": used.to_string(),
+        "left_planck": (sum - used).to_string(), "unproven_blocks": 0, "over": true,
+    });
+    assert_eq!(over, told);
+    let table = ask(Method::GET, "/api/v1/lease/accounts?format=csv").bearer(OPERATOR);
+    let table = table.of(&world.node).await;
+    let row = format!("\r\n{order},{sum},{used},{},0,true\r\n", sum - used);
+    assert!(table.text().ends_with(&row), "{}", table.text());
+    ask(Method::GET, "/api/v1/lease/accounts").of(&world.node).await.problem(401, "unauthorized");
+    let world = world.again().await;
+    assert_eq!(accounts(&world).await, [told], "and after a restart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_branch_takes_back_was_never_paid() {
+    let world = World::new(&CHARGED).await;
+    let order = world.rent(1, 300).await;
+    world.model.hold_finality(true);
+    world.confirm(order).await;
+    relet(&world, order, 100).await;
+    world.model.reorganise(2);
+    let taken = async || {
+        let order = world.order(order).await?;
+        (order["confirmed"] == false).then_some(())
+    };
+    until("the branch", taken).await;
+    assert_eq!(accounts(&world).await, [] as [Value; 0], "no final block has it");
+    world.model.set_dbc_price(Some(1_000));
+    let sum = confirm(&world, order).await + relet(&world, order, 250).await;
+    world.model.hold_finality(false);
+    paid(&world, order, sum, 0).await;
+    assert_eq!(entries(&world, "paid").await.len(), 2);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_node_remembers_is_unproven_and_what_is_paid_later_is_not() {
+    let world = World::new(&CHARGED).await;
+    let order = world.rent(1, 1_200).await;
+    // The confirmation is final once its state is gone.
+    world.model.hold_finality(true);
+    world.confirm(order).await;
+    world.model.advance(300);
+    world.model.hold_finality(false);
+    paid(&world, order, 0, 1_200).await;
+    let fee = relet(&world, order, 100).await;
+    paid(&world, order, fee, 1_200).await;
+    let world = world.again().await;
+    paid(&world, order, fee, 1_200).await;
+    // The last prolonging and the end, both while nobody looked: the chain yet says that there was one.
+    world.model.hold_finality(true);
+    relet(&world, order, 300).await;
+    world.model.advance(1_400);
+    world.model.hold_finality(false);
+    let over = paid(&world, order, fee, 1_500).await;
+    assert_eq!((&over["over"], &over["left_planck"]), (&json!(true), &json!(fee.to_string())));
+}

@@ -1,0 +1,308 @@
+//! What was paid on the chain for a machine's orders, as final blocks show it: what is to be looked for, and what was not found.
+//!
+//! ```text
+//!  Finalized (head, orders) ──▶ PaidBook::look ──Look──▶ driver: last end? payments? ──▶ Look::after ──▶ durable ──▶ PaidBook::put
+//! ```
+//!
+//! An order is paid for from its start to its end: its confirmation pays for what it was made for, each prolonging for what that adds.
+//! So its end says how many blocks were paid for, and payments are looked for until they are for as many. The blocks of an order whose
+//! payments nobody can read any more are *unproven*: what they cost is in no account. Nothing is counted twice where a look is
+//! repeated, after a failure or a restart, since what is known changes only once it is durable with what was found.
+
+use std::collections::BTreeMap;
+
+use super::MachineView;
+use crate::rental::{AccountId, BlockNumber, Order, OrderStatus, Payment, RentId};
+
+/// What is known of the payments for an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paid {
+    /// The order.
+    pub rent_id: RentId,
+    /// Whose it is.
+    pub renter: AccountId,
+    /// The block that it was made in.
+    pub start: BlockNumber,
+    /// The end that it is paid up to, as a final block had it that was looked at; its start before it is confirmed.
+    pub end: BlockNumber,
+    /// Blocks of it whose payments were found.
+    pub blocks: u32,
+    /// It is gone from the chain, and nothing more is paid for it.
+    pub over: bool,
+}
+
+impl Paid {
+    fn of(order: &Order) -> Self {
+        let Order { rent_id, renter, start, .. } = *order;
+        Self { rent_id, renter, start, end: start, blocks: 0, over: false }
+    }
+
+    /// Blocks of it that are paid and whose payment can no longer be read.
+    pub fn unproven(&self) -> u32 {
+        self.end.since(self.start).saturating_sub(self.blocks)
+    }
+}
+
+/// A final block has an order otherwise than it is known: confirmed, prolonged or gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What was known.
+    pub before: Paid,
+    /// The block: later payments are the next look's.
+    pub head: BlockNumber,
+    /// The order's end there; none where it is gone, and the chain is to be asked for its last one.
+    pub end: Option<BlockNumber>,
+}
+
+impl Look {
+    /// For how many blocks of the order the payments are to be found, the newest first, where this is its last end; none where it is
+    /// not known whether it had another than was known.
+    pub fn missing(&self, end: Option<BlockNumber>) -> u32 {
+        end.map_or(0, |end| end.since(self.before.end))
+    }
+
+    /// What is known with these payments, all that could be found.
+    pub fn after(&self, end: Option<BlockNumber>, payments: &[Payment]) -> Paid {
+        let found = payments.iter().map(|payment| payment.blocks);
+        Paid {
+            end: end.map_or(self.before.end, |end| end.max(self.before.end)),
+            blocks: found.fold(self.before.blocks, u32::saturating_add),
+            over: self.end.is_none(),
+            ..self.before.clone()
+        }
+    }
+}
+
+/// What is known of the payments for all orders of a machine.
+#[derive(Clone, Debug, Default)]
+pub struct PaidBook {
+    orders: BTreeMap<RentId, Paid>,
+}
+
+impl PaidBook {
+    /// With what was durable.
+    pub fn restore(orders: impl IntoIterator<Item = Paid>) -> Self {
+        Self { orders: orders.into_iter().map(|paid| (paid.rent_id, paid)).collect() }
+    }
+
+    /// A final block, and what it says: what is to be looked for.
+    pub fn look(&mut self, head: BlockNumber, view: &MachineView) -> Vec<Look> {
+        for order in &view.orders {
+            let is_it = |known: &Paid| known.start == order.start && known.renter == order.renter;
+            // Another one has its number where a chain of development was begun anew.
+            if !self.orders.get(&order.rent_id).is_some_and(is_it) {
+                self.orders.insert(order.rent_id, Paid::of(order));
+            }
+        }
+        let of = |known: &Paid| view.orders.iter().find(|order| order.rent_id == known.rent_id);
+        let look = |known: &Paid| {
+            let end = match of(known) {
+                Some(order) if order.status == OrderStatus::Renting => Some(order.end),
+                Some(_) => return None,
+                None => None,
+            };
+            let is_new = end.map_or(!known.over, |end| end > known.end);
+            is_new.then(|| Look { before: known.clone(), head, end })
+        };
+        self.orders.values().filter_map(look).collect()
+    }
+
+    /// What is durable. An order for which nothing was ever paid is forgotten.
+    pub fn put(&mut self, paid: Paid) {
+        if paid.over && paid.end == paid.start {
+            self.orders.remove(&paid.rent_id);
+        } else {
+            self.orders.insert(paid.rent_id, paid);
+        }
+    }
+
+    /// All orders by number, those that wait for confirmation among them.
+    pub fn orders(&self) -> impl Iterator<Item = &Paid> {
+        self.orders.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rental::{GpuSlots, MachineId, Planck, UnixMillis};
+
+    const RENT: RentId = RentId(7);
+    const RENTER: AccountId = AccountId([5; 32]);
+    const START: u32 = 10;
+
+    /// An order that ends at a block, or waits.
+    fn order(end: u32, status: OrderStatus) -> Order {
+        Order {
+            rent_id: RENT,
+            machine: MachineId::of_public_key(&[1; 32]),
+            renter: RENTER,
+            start: BlockNumber(START),
+            confirmed: BlockNumber(START),
+            end: BlockNumber(end),
+            status,
+            slots: GpuSlots::new(vec![0]),
+            receiver: None,
+        }
+    }
+
+    fn payment(block: u32, number: u32, blocks: u32, fee: u128) -> Payment {
+        let time = UnixMillis(u64::from(block) * 6_000);
+        Payment { block: BlockNumber(block), number, time, blocks, fee: Planck(fee) }
+    }
+
+    /// What blocks say of one order: payments by block, and when it is gone.
+    struct Chain {
+        payments: Vec<Payment>,
+        gone: u32,
+    }
+
+    impl Chain {
+        fn end(&self, head: u32) -> Option<BlockNumber> {
+            let until = self.payments.iter().filter(|it| it.block.0 <= head);
+            let blocks: u32 = until.map(|it| it.blocks).sum();
+            (blocks > 0).then(|| BlockNumber(START + blocks))
+        }
+
+        fn view(&self, head: u32) -> MachineView {
+            let order = match self.end(head) {
+                _ if head >= self.gone => None,
+                Some(end) => Some(order(end.0, OrderStatus::Renting)),
+                None => Some(order(START + 300, OrderStatus::Waiting)),
+            };
+            MachineView { machine: None, orders: order.into_iter().collect() }
+        }
+
+        /// As `RentalChain::payments` has them where nodes keep so many states.
+        fn read(&self, newest: u32, head: BlockNumber, kept: u32, blocks: u32) -> Vec<Payment> {
+            let (mut found, mut covered) = (Vec::new(), 0);
+            let oldest = newest.saturating_sub(kept);
+            for block in (oldest..=head.0).rev() {
+                if covered >= blocks {
+                    break;
+                }
+                let here = self.payments.iter().filter(|it| it.block.0 == block);
+                let here: Vec<_> = here.copied().collect();
+                covered += here.iter().map(|it| it.blocks).sum::<u32>();
+                found.extend(here);
+            }
+            found
+        }
+    }
+
+    #[test]
+    fn an_order_that_lapses_is_forgotten() {
+        let chain = Chain { payments: Vec::new(), gone: 160 };
+        let mut book = PaidBook::default();
+        assert_eq!(book.look(BlockNumber(11), &chain.view(11)), []);
+        let looks = book.look(BlockNumber(160), &chain.view(160));
+        assert_eq!(looks.len(), 1);
+        book.put(looks[0].after(None, &[]));
+        assert_eq!(book.orders().count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unproven_and_what_comes_after_is_not() {
+        let mut chain = Chain { payments: vec![payment(12, 0, 300, 5)], gone: 9_999 };
+        let mut book = PaidBook::default();
+        let look = book.look(BlockNumber(290), &chain.view(290)).remove(0);
+        assert_eq!(look.missing(look.end), 300);
+        book.put(look.after(look.end, &[]));
+        assert_eq!(book.orders().next().unwrap().unproven(), 300);
+        assert_eq!(book.look(BlockNumber(291), &chain.view(291)), []);
+        chain.payments.push(payment(300, 0, 100, 2));
+        let look = book.look(BlockNumber(301), &chain.view(301)).remove(0);
+        assert_eq!(look.missing(look.end), 100, "not what is known to be lost");
+        book.put(look.after(look.end, &chain.payments[1..]));
+        let known = book.orders().next().unwrap();
+        assert_eq!((known.unproven(), known.blocks), (300, 100));
+    }
+
+    #[test]
+    fn a_number_that_another_chain_gave_before_is_another_order() {
+        let paid = Paid { over: true, ..Paid::of(&order(310, OrderStatus::Renting)) };
+        let earlier = Paid { start: BlockNumber(3), end: BlockNumber(303), blocks: 300, ..paid };
+        let mut book = PaidBook::restore([earlier]);
+        let chain = Chain { payments: vec![payment(12, 0, 300, 5)], gone: 9_999 };
+        let look = book.look(BlockNumber(12), &chain.view(12)).remove(0);
+        assert_eq!(look.missing(look.end), 300);
+    }
+
+    proptest! {
+        /// Whatever heads are seen, however often reading or writing fails, and whenever the process is begun anew: each payment
+        /// that can be read is posted once, and the rest is unproven, to the block.
+        #[test]
+        fn each_payment_is_posted_once_or_unproven(
+            confirmed in 0..150_u32,
+            more in proptest::collection::vec((0..400_u32, 100..500_u32, 0..u64::MAX), 0..6),
+            heads in proptest::collection::vec((1..500_u32, 0..6_u8), 1..40),
+            kept in prop_oneof![0..400_u32, Just(u32::MAX)],
+            fee in 0..u64::MAX,
+        ) {
+            let mut payments = vec![payment(START + confirmed, 0, 300, fee.into())];
+            let (mut block, mut end) = (START + confirmed, START + 300);
+            for (after, blocks, fee) in more {
+                // At the latest in the block that would end it.
+                let next = (block + after).min(end);
+                let number = payments.iter().filter(|it| it.block.0 == next).count() as u32;
+                payments.push(payment(next, number, blocks, fee.into()));
+                (block, end) = (next, end + blocks);
+            }
+            let chain = Chain { payments, gone: end };
+            let mut posted: BTreeMap<(BlockNumber, u32), Planck> = BTreeMap::new();
+            let mut durable: BTreeMap<RentId, Paid> = BTreeMap::new();
+            let mut book = PaidBook::default();
+            let (mut head, mut seen) = (START, false);
+            for (step, luck) in heads {
+                head += step;
+                if luck == 0 {
+                    book = PaidBook::restore(durable.values().cloned());
+                }
+                let view = chain.view(head);
+                seen |= !view.orders.is_empty();
+                for look in book.look(BlockNumber(head), &view) {
+                    let last = look.end.or_else(|| chain.end(head));
+                    let newest = head + u32::from(luck) * 7;
+                    let read = chain.read(newest, look.head, kept, look.missing(last));
+                    // Not read, or not written: the next head has it again.
+                    if luck == 1 || luck == 2 {
+                        continue;
+                    }
+                    for payment in &read {
+                        let key = (payment.block, payment.number);
+                        prop_assert!(posted.insert(key, payment.fee).is_none(), "{:?} twice", key);
+                    }
+                    let after = look.after(last, &read);
+                    if after.end > after.start {
+                        durable.insert(after.rent_id, after.clone());
+                    }
+                    // Cut off between the disk and what is in memory.
+                    if luck == 3 {
+                        book = PaidBook::restore(durable.values().cloned());
+                    } else {
+                        book.put(after);
+                    }
+                }
+                if let Some(paid) = durable.get(&RENT) {
+                    let of = |key: &(BlockNumber, u32)| {
+                        chain.payments.iter().find(|it| (it.block, it.number) == *key).unwrap()
+                    };
+                    let blocks: u32 = posted.keys().map(|key| of(key).blocks).sum();
+                    prop_assert_eq!(paid.blocks, blocks);
+                    prop_assert_eq!(paid.unproven(), paid.end.since(paid.start) - blocks);
+                    for (key, fee) in &posted {
+                        prop_assert_eq!(of(key).fee, *fee);
+                    }
+                }
+            }
+            // Once it is over and was looked at, everything is accounted for.
+            if let Some(paid) = durable.get(&RENT).filter(|paid| paid.over) {
+                prop_assert!(seen);
+                prop_assert_eq!(paid.end, BlockNumber(end));
+                prop_assert!(kept < u32::MAX || posted.len() == chain.payments.len());
+            }
+        }
+    }
+}
