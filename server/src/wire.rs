@@ -8,11 +8,13 @@ mod catalogue;
 mod lease;
 mod messages;
 mod node;
+mod said;
 mod saves;
 mod session;
 mod sharing;
 mod stats;
 mod viewers;
+mod wishes;
 
 pub use catalogue::{Catalogue, CatalogueEntry, ControlHint, EntryKind, KeyboardMode};
 pub use lease::{
@@ -22,19 +24,22 @@ pub use lease::{
     SliceReceipt, TicketUse,
 };
 pub use messages::{
-    ClientMessage, Cursor, CursorLook, FrameReport, InputTaken, MicrophoneAccess, PadEffects,
-    PadsAs, Pointer, ServerMessage, TakenAs, TransportChoice, TransportKind,
+    Cursor, CursorLook, InputTaken, MicrophoneAccess, PadEffects, PadsAs, Pointer, ServerMessage,
+    TakenAs, TransportChoice,
 };
 pub use node::{EncoderReport, Node, Problem, Room};
+pub use said::{
+    ClientMessage, FrameReport, LONGEST, LONGEST_REASON, MOST_REPORTS, Quality, Refused,
+    TransportKind, View,
+};
 pub use saves::{RefusedSave, Save, SaveResult, SavedGame, SavedGames, Saves, SessionSaves};
 pub use session::{
-    AttemptKind, Attempts, IceServer, NewSession, Quality, Session, SessionState, StartKind,
-    StartStep, Ticket, Video, VideoWish, View, WebSocket, WebTransport,
+    AttemptKind, Attempts, IceServer, Session, SessionState, StartKind, StartStep, Video,
+    WebSocket, WebTransport,
 };
 pub use sharing::{ClipboardRules, FileRules, SessionFile, SessionFiles, SessionSharing, Transfer};
 pub use stats::{
     AudioStats, MicrophoneStats, PathCondition, Percentiles, RateLimit, RateStats, StageStat, Stats,
 };
-pub use viewers::{
-    FrameCounts, Invitation, InvitedRole, Join, NewInvitation, Role, Viewer, Viewers,
-};
+pub use viewers::{FrameCounts, Invitation, Role, Viewer, Viewers};
+pub use wishes::{InvitedRole, Join, NewInvitation, NewSession, Ticket, VideoWish};

@@ -8,19 +8,12 @@ use media::{Acks, Bitrate, Codec, FrameId, FrameState, MediaTime, Size, StageTim
 use session::clock_offset::{ClockSync, ClockSyncConfig};
 use session::invitations::Role;
 use session::ledger::{ClientReport, LatencyLedger, LedgerConfig, Percentiles};
-use thiserror::Error;
 
 use super::source::SourceCounts;
 use super::trace;
 use crate::metrics::Metrics;
-use crate::wire::{self, ClientMessage, ServerMessage};
+use crate::wire::{self, ClientMessage, MOST_REPORTS, Refused, ServerMessage};
 
-/// Longest control message that is parsed, in bytes: 64 frame reports have about 6 kB.
-const LONGEST: usize = 16 * 1024;
-/// Most frame reports in a message.
-const MOST_REPORTS: usize = 64;
-/// Characters of a client's reason that are kept.
-const LONGEST_REASON: usize = 200;
 /// Input events a second beyond which the rest of the second is dropped and counted: a mouse and a gamepad of 1 kHz send
 /// as many, and more means a client gone wrong. One that sends far more loses its connection (`transport`).
 const MOST_INPUT: u32 = 2_000;
@@ -71,17 +64,6 @@ pub(super) struct Heard {
     pub(super) audio: Option<wire::AudioStats>,
     /// What it says.
     pub(super) microphone: Option<wire::MicrophoneStats>,
-}
-
-/// Why a control message is refused. It changed nothing.
-#[derive(Debug, Error)]
-pub(super) enum Refused {
-    #[error("a control message has {0} bytes, more than {LONGEST}")]
-    Long(usize),
-    #[error("{0}")]
-    Shape(#[from] serde_json::Error),
-    #[error("a message reports on {0} frames, more than {MOST_REPORTS}")]
-    Reports(usize),
 }
 
 /// See the module.
@@ -246,23 +228,17 @@ impl ClientSide {
         self.clock.poll_ping(now).map(|id| ServerMessage::Ping { id })
     }
 
-    /// Takes a control message.
+    /// Takes a control message. One that is refused changes nothing.
     ///
     /// # Errors
     /// See [`Refused`].
     pub(super) fn said(&mut self, now: MediaTime, message: &[u8]) -> Result<Said, Refused> {
-        if message.len() > LONGEST {
-            return Err(Refused::Long(message.len()));
-        }
-        match serde_json::from_slice(message)? {
+        match ClientMessage::read(message)? {
             ClientMessage::Pong { id, client_us } => {
                 // A pong that is late or unknown is counted by the clock and worth nothing else.
                 if let Ok(round_trip) = self.clock.on_pong(now, id, client_us) {
                     self.round_trip = Some(round_trip);
                 }
-            }
-            ClientMessage::Frames { frames } if frames.len() > MOST_REPORTS => {
-                return Err(Refused::Reports(frames.len()));
             }
             ClientMessage::Frames { frames } => {
                 let clock = self.clock.estimate(now);
@@ -290,9 +266,7 @@ impl ClientSide {
             ClientMessage::Visibility { visible } => return Ok(Said::Visible(visible)),
             ClientMessage::Keyframe {} => return Ok(Said::KeyframeNeeded),
             ClientMessage::Transport { kind, reason } => {
-                // It goes to whoever looks at the sessions: one line, and no long one.
-                let line = reason.chars().filter(|each| !each.is_control()).take(LONGEST_REASON);
-                let told = Some(wire::TransportChoice { kind, reason: line.collect() });
+                let told = Some(wire::TransportChoice { kind, reason });
                 if self.transport == told {
                     return Ok(Said::Nothing);
                 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use session::rate::RateConfig;
 
 use crate::drive::rates::Rates;
+use crate::wire::{LONGEST, LONGEST_REASON};
 
 fn side() -> ClientSide {
     let video = wire::Video { width: 1280, height: 720, fps: 30, max_kbps: 8000, hdr: true };

@@ -74,7 +74,7 @@ pub struct LeaseOrder {
 }
 
 /// Asks for a text that the renter signs.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewChallenge {
     /// The order.
@@ -96,7 +96,7 @@ pub struct Challenge {
 }
 
 /// What is posted with a challenge.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BearerRequest {
     /// The order.
@@ -106,7 +106,7 @@ pub struct BearerRequest {
 }
 
 /// Signatures of several wallets that rent as one, in the header `nearlight-multisig`, as JSON in base64.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Multisig {
     /// All of them.
@@ -118,7 +118,7 @@ pub struct Multisig {
 }
 
 /// A signature of one of them.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MultisigSignature {
     /// Who.
@@ -173,7 +173,7 @@ pub struct TicketUse {
 }
 
 /// The public half of a key that a page makes for its session (WebCrypto), to acknowledge receipts with.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlayerKey {
     /// What kind.
@@ -183,7 +183,7 @@ pub struct PlayerKey {
 }
 
 /// Kinds of such keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlayerKeyKind {
     /// Ed25519.
@@ -273,7 +273,7 @@ pub struct ReceiptRecord {
 }
 
 /// Acknowledges a slice after its session.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledgement {
     /// The slice's number.

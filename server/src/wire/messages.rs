@@ -1,10 +1,12 @@
-//! The messages of the control channel.
+//! What the server says on the control channel.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
+#[cfg(doc)]
+use super::ClientMessage;
 use super::{
-    LeaseStatus, Quality, Role, SessionSaves, SliceReceipt, StartStep, Stats, Video, View,
+    LeaseStatus, Role, SessionSaves, SliceReceipt, StartStep, Stats, TransportKind, Video,
 };
 
 /// What the server says on the control channel.
@@ -230,78 +232,6 @@ pub struct CursorLook {
     pub hotspot: [u32; 2],
 }
 
-/// What the client says on the control channel.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ClientMessage {
-    /// Answer to `ping`.
-    Pong {
-        /// Of the ping.
-        id: u32,
-        /// The client's clock, microseconds.
-        client_us: u64,
-    },
-    /// When frames were decoded and presented; at most 64 a message, about ten messages a second.
-    Frames {
-        /// Reports.
-        frames: Vec<FrameReport>,
-    },
-    /// Whether the page can be seen.
-    Visibility {
-        /// It can.
-        visible: bool,
-    },
-    /// The picture is shown in a place of this size from now on. What is played follows it where it can, up to its
-    /// largest screen, and where the node has room for that (`screen_refused`); each change costs a keyframe. Of the player
-    /// only.
-    View(View),
-    /// The user wants no more than this from now on, within what the session was granted. Of the player only.
-    Quality(Quality),
-    /// Whether the client is to be told where the pointer is: one without a mouse is. Viewers are told anyway.
-    Follow {
-        /// It is.
-        pointer: bool,
-    },
-    /// The client plays sound in so many channels from now on: two before it says so on a connection. It is sent 5.1 where it
-    /// has six, and 7.1 where it has eight, while what is played has as many: `channels` of the statistics' `audio` says what
-    /// is sent. What the player has decides what games are offered. A client whose browser plays WebRTC's track itself has two.
-    Sound {
-        /// Channels.
-        channels: u8,
-    },
-    /// Nothing can be shown before a keyframe comes: the decoder failed, or frames refer to what never came.
-    // Without braces serde would take any field of it.
-    Keyframe {},
-    /// Which transport the client took, and why.
-    Transport {
-        /// The transport.
-        kind: TransportKind,
-        /// For people; the first 200 characters are kept.
-        reason: String,
-    },
-    /// The player acknowledges a slice.
-    Acknowledge {
-        /// Of the receipt.
-        chain: String,
-        /// Of the receipt.
-        sequence: u32,
-        /// Of the session key, over what `docs/receipts.md` says; 128 hexadecimal digits.
-        signature: String,
-    },
-    /// The user left.
-    Bye {},
-}
-
-/// How a session reaches its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum TransportKind {
-    WebRtc,
-    WebTransport,
-    WebSocket,
-}
-
 /// The transport that a client took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TransportChoice {
@@ -309,19 +239,4 @@ pub struct TransportChoice {
     pub kind: TransportKind,
     /// Why, in the client's words.
     pub reason: String,
-}
-
-/// What the client saw of one frame.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FrameReport {
-    /// The frame's RTP timestamp.
-    pub rtp: u32,
-    /// When it was whole in front of the decoder, the client's clock, microseconds; absent where the browser
-    /// does not tell.
-    pub received_us: Option<u64>,
-    /// When the decoder returned it, the client's clock, microseconds.
-    pub decoded_us: u64,
-    /// When it was drawn, the client's clock, microseconds.
-    pub presented_us: u64,
 }

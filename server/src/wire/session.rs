@@ -1,85 +1,9 @@
-//! A session: what is asked for, what is granted, how it goes.
+//! A session: what is granted, how it goes.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FrameCounts, PlayerKey, Role, SessionSaves, SessionSharing, TransportChoice, Viewers};
-
-/// Asks for a session.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewSession {
-    /// Catalogue id.
-    #[schema(example = "demo")]
-    pub app: String,
-    /// Wishes for the picture.
-    #[serde(default)]
-    pub video: VideoWish,
-    /// Where the picture is shown. A game begins with a screen of this size, as far as its entry allows, and where it can
-    /// has another one whenever the client says so on the control channel; unless `video` says a width or a height.
-    pub view: Option<View>,
-    /// How many channels the player's device has for sound, so that a game begins with as many: 6 for 5.1, 8 for 7.1. Two where
-    /// nothing is said. Clients say it on the control channel in any case, when they connect.
-    #[serde(default)]
-    pub channels: Option<u8>,
-    /// Draws the machine-readable strip (frame id, input number) into the picture.
-    #[serde(default)]
-    pub barcode: bool,
-    /// Who plays, of 1 to 128 ASCII letters, digits, `-`, `_`, `.` and `@`: what is saved in the game is kept for this
-    /// player, and nothing is where none is named. Whoever holds an operator's token names whom it likes. On an open
-    /// node, which anybody may ask, the name itself is what opens the saves: at least 22 characters, which should be 128
-    /// random bits or more. On a rented node it is one of the renter's own, `renter` where none is named.
-    #[serde(default)]
-    pub player: Option<String>,
-    /// The save to begin with, by its `id`, or `none` to begin afresh; without it the newest. Of a damaged one the node
-    /// tells in [`Session::saves`], and takes the newest whole one before it.
-    #[serde(default)]
-    pub save: Option<String>,
-    /// On a rented node: what the player acknowledges receipts with. Without it they say that nobody does.
-    #[serde(default)]
-    pub player_key: Option<PlayerKey>,
-}
-
-/// What a user wants at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Quality {
-    /// Kilobits per second; absent for all that was granted.
-    pub max_kbps: Option<u32>,
-    /// Frames per second; absent for all that was granted.
-    pub fps: Option<u32>,
-}
-
-/// The place that a client shows the picture in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct View {
-    /// Device pixels across.
-    pub width: u32,
-    /// Device pixels down.
-    pub height: u32,
-    /// Dots an inch that what is played should count on: 96 times the device pixels in a CSS pixel.
-    pub dpi: u32,
-}
-
-/// Wishes for the picture; what the node grants stands in [`Session::video`].
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct VideoWish {
-    /// Pixels across, even.
-    pub width: Option<u32>,
-    /// Pixels down, even.
-    pub height: Option<u32>,
-    /// Frames per second.
-    pub fps: Option<u32>,
-    /// Most kilobits per second.
-    pub max_kbps: Option<u32>,
-    /// High dynamic range (HDR10: 10 bits a sample, BT.2020, PQ). Refused where the entry does not draw it or
-    /// no encoder of the node takes it. A client that does not decode it is shown standard range: the session's
-    /// greeting says why.
-    #[serde(default)]
-    pub hdr: bool,
-}
+use super::{FrameCounts, Role, SessionSaves, SessionSharing, TransportChoice, Viewers};
 
 /// The picture that a session has.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -227,14 +151,6 @@ pub struct WebTransport {
 pub struct WebSocket {
     /// Works once, and for a short time; append `&decodes=` with codecs.
     pub url: String,
-}
-
-/// A ticket to be redeemed for a session's token.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Ticket {
-    /// From the fragment of a `play_url`.
-    pub ticket: String,
 }
 
 /// A STUN or TURN server as `RTCIceServer` wants it.

@@ -1,9 +1,9 @@
 //! Who watches and plays along.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{SessionState, TransportChoice};
+use super::{InvitedRole, SessionState, TransportChoice};
 
 /// What somebody does in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -25,16 +25,6 @@ impl From<session::Role> for Role {
             session::Role::Spectator => Self::Spectator,
         }
     }
-}
-
-/// A role that an invitation gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum InvitedRole {
-    /// Sees, hears and plays.
-    CoPlayer,
-    /// Sees and hears.
-    Spectator,
 }
 
 impl From<InvitedRole> for session::Role {
@@ -81,19 +71,6 @@ impl FrameCounts {
     }
 }
 
-/// Asks for a link that lets others join a session.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewInvitation {
-    /// What they may do.
-    pub role: InvitedRole,
-    /// Seconds until it lets nobody in any more, at least 1; at most as long as a session may be, which is also
-    /// the default.
-    pub expires_in: Option<u32>,
-    /// How many may join by it, at least 1; without it as many as there is room for.
-    pub uses: Option<u32>,
-}
-
 /// A link that lets others join a session.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Invitation {
@@ -111,14 +88,6 @@ pub struct Invitation {
     pub uses_left: Option<u32>,
     /// How many joined by it and have not left.
     pub viewers: u32,
-}
-
-/// What an invitation's link carries.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Join {
-    /// From the fragment of an invitation's `url`.
-    pub invitation: String,
 }
 
 /// Somebody who joined a session.
