@@ -25,6 +25,7 @@ mod sign;
 mod stun;
 mod table;
 mod tcp;
+mod unproven;
 mod wanted;
 
 use std::fmt;
@@ -79,7 +80,7 @@ pub struct PortCounts {
     pub unwanted: u64,
     /// Times that a client came to another address, and media with it.
     pub moved: u64,
-    /// TCP connections that were refused or did not show whose they are.
+    /// TCP connections that did not show whose they are, in their time or before they had to give way to newer ones.
     pub tcp_refused: u64,
     /// Those of a session that were closed because nothing came by them.
     pub tcp_silent: u64,

@@ -2,15 +2,14 @@
 //! Datagrams travel behind their length (RFC 4571).
 //!
 //! A connection has to show a check that its session's client signed within some [`Patience`]; until then it
-//! counts against limits. After that it lives as long as something comes by it and what waits for it is taken: a client
+//! is one of few ([`unproven`](super::unproven)). After that it lives as long as something comes by it and what waits for it is taken: a client
 //! that left without a word would keep a seat of its session, and could not come back. Nothing here waits on a client:
 //! what it does not read is dropped beyond [`MAX_UNSENT`], which the rate controller sees as loss.
 
-use std::collections::HashMap;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -23,6 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::framing::{Oversized, datagram};
 use super::leg::{Counts, Heard, Leg};
 use super::path::Path;
+use super::unproven::{Candidate, Unproven};
 use super::{Inner, MAX_DATAGRAM, stun};
 
 /// How long a client may leave out what it should do.
@@ -46,8 +46,6 @@ impl Patience {
     };
 }
 
-/// Connections that have not shown whose they are, in all and of one address.
-const MAX_UNPROVEN: (usize, usize) = (128, 16);
 /// Connections of one session: a browser keeps one for each of its networks.
 const MAX_LINKS: usize = 4;
 /// Bytes for a client that does not read: about 100 ms at 10 Mbit/s.
@@ -57,9 +55,11 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// After a failure to accept (no descriptors left).
 const BREATH: Duration = Duration::from_millis(100);
 
-/// A connection of a client.
+/// A connection of a client, as its session sends by it.
 pub(super) struct TcpLink {
-    stream: TcpStream,
+    /// It belongs to the task that serves it and is closed with that, though the session may go on to send by this: it is
+    /// the session's path until the client has another one.
+    stream: Weak<TcpStream>,
     pub(super) peer: SocketAddr,
     unsent: Mutex<Unsent>,
     /// Bytes wait to be sent.
@@ -90,9 +90,9 @@ impl Unsent {
 }
 
 impl TcpLink {
-    fn new(stream: TcpStream, peer: SocketAddr, counts: Arc<Counts>) -> Self {
+    fn new(stream: &Arc<TcpStream>, peer: SocketAddr, counts: Arc<Counts>) -> Self {
         Self {
-            stream,
+            stream: Arc::downgrade(stream),
             peer,
             unsent: Mutex::default(),
             flush: Notify::new(),
@@ -109,14 +109,16 @@ impl TcpLink {
     pub(super) fn send(&self, datagram: &[u8]) {
         let Ok(length) = u16::try_from(datagram.len()) else { return };
         let mut unsent = self.unsent();
-        if self.broken.load(Ordering::Relaxed) || unsent.bytes.len() + datagram.len() > MAX_UNSENT {
+        let has_room = unsent.bytes.len() + datagram.len() <= MAX_UNSENT;
+        let lives = has_room && !self.broken.load(Ordering::Relaxed);
+        let Some(stream) = lives.then(|| self.stream.upgrade()).flatten() else {
             Counts::add(&self.counts.dropped);
             return;
-        }
+        };
         let head = length.to_be_bytes();
         let mut sent = 0;
         if unsent.bytes.is_empty() {
-            match self.stream.try_write_vectored(&[IoSlice::new(&head), IoSlice::new(datagram)]) {
+            match stream.try_write_vectored(&[IoSlice::new(&head), IoSlice::new(datagram)]) {
                 Ok(count) => sent = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => self.broken.store(true, Ordering::Relaxed),
@@ -135,19 +137,16 @@ impl TcpLink {
         self.unsent().since
     }
 
-    /// Ends the connection, though the session may go on to send by it: it is the session's path until the client has
-    /// another one.
-    fn close(&self) {
+    /// Nothing is sent by it any more, and nothing waits.
+    fn end(&self) {
         self.broken.store(true, Ordering::Relaxed);
         *self.unsent() = Unsent::default();
-        // One that the client ended needs no more.
-        let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
     }
 
-    fn write_unsent(&self) -> io::Result<()> {
+    fn write_unsent(&self, stream: &TcpStream) -> io::Result<()> {
         let mut unsent = self.unsent();
         while !unsent.bytes.is_empty() {
-            match self.stream.try_write(&unsent.bytes) {
+            match stream.try_write(&unsent.bytes) {
                 Ok(count) => unsent.taken(count, Instant::now()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -157,21 +156,21 @@ impl TcpLink {
     }
 
     /// Waits until there is something to do, does it, and says whether the connection lives.
-    async fn turn(&self, buffer: &mut BytesMut) -> io::Result<bool> {
+    async fn turn(&self, stream: &TcpStream, buffer: &mut BytesMut) -> io::Result<bool> {
         let mut interest = Interest::READABLE;
         if self.waits_since().is_some() {
             interest |= Interest::WRITABLE;
         }
         let ready = tokio::select! {
-            ready = self.stream.ready(interest) => ready?,
+            ready = stream.ready(interest) => ready?,
             () = self.flush.notified() => return Ok(!self.broken.load(Ordering::Relaxed)),
         };
         if ready.is_writable() {
-            self.write_unsent()?;
+            self.write_unsent(stream)?;
         }
         if ready.is_readable() {
             buffer.reserve(2 * MAX_DATAGRAM);
-            match self.stream.try_read_buf(buffer) {
+            match stream.try_read_buf(buffer) {
                 Ok(0) => return Ok(false),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -179,39 +178,6 @@ impl TcpLink {
             }
         }
         Ok(true)
-    }
-}
-
-/// Connections that have not shown whose they are.
-#[derive(Default)]
-struct Unproven(Mutex<HashMap<IpAddr, usize>>);
-
-impl Unproven {
-    fn admit(self: &Arc<Self>, ip: IpAddr) -> Option<Candidate> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, one) = MAX_UNPROVEN;
-        if counts.values().sum::<usize>() >= all || counts.get(&ip).is_some_and(|n| *n >= one) {
-            return None;
-        }
-        *counts.entry(ip).or_default() += 1;
-        Some(Candidate { among: self.clone(), ip })
-    }
-}
-
-struct Candidate {
-    among: Arc<Unproven>,
-    ip: IpAddr,
-}
-
-impl Drop for Candidate {
-    fn drop(&mut self) {
-        let mut counts = self.among.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.ip);
-            }
-        }
     }
 }
 
@@ -234,7 +200,7 @@ impl Drop for Seat {
 
 /// Accepts connections until it is dropped, which closes all of them.
 pub(super) async fn listen(inner: Arc<Inner>, listener: TcpListener, patience: Patience) {
-    let unproven = Arc::new(Unproven::default());
+    let unproven = Unproven::shared();
     let mut links = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -242,12 +208,10 @@ pub(super) async fn listen(inner: Arc<Inner>, listener: TcpListener, patience: P
             Some(_) = links.join_next() => continue,
         };
         match accepted {
-            Ok((stream, peer)) => match unproven.admit(peer.ip()) {
-                Some(candidate) => {
-                    links.spawn(serve(inner.clone(), stream, peer, candidate, patience));
-                }
-                None => Counts::add(&inner.counts.tcp_refused),
-            },
+            Ok((stream, peer)) => {
+                let candidate = unproven.admit(peer.ip()).await;
+                links.spawn(serve(inner.clone(), stream, peer, candidate, patience));
+            }
             Err(error) => {
                 tracing::warn!(%error, "no TCP connection for media was accepted");
                 sleep(BREATH).await;
@@ -260,29 +224,35 @@ async fn serve(
     inner: Arc<Inner>,
     stream: TcpStream,
     peer: SocketAddr,
-    candidate: Candidate,
+    mut candidate: Candidate,
     patience: Patience,
 ) {
     let options = socket2::SockRef::from(&stream);
     if options.set_tcp_nodelay(true).and(options.set_send_buffer_size(SEND_BUFFER)).is_err() {
         return;
     }
-    let link = Arc::new(TcpLink::new(stream, peer, inner.counts.clone()));
+    let stream = Arc::new(stream);
+    let link = Arc::new(TcpLink::new(&stream, peer, inner.counts.clone()));
     let path = Path::Tcp(link.clone());
     let mut buffer = BytesMut::new();
-    let proof =
-        tokio::time::timeout(patience.proof, prove(&inner, &link, &path, &mut buffer)).await;
-    let Ok(Some(seat)) = proof else {
+    let proof = tokio::select! {
+        proof = prove(&inner, (&link, &stream), &path, &mut buffer) => proof,
+        () = sleep(patience.proof) => None,
+        () = candidate.gives_way() => None,
+    };
+    let Some(seat) = proof else {
         Counts::add(&inner.counts.tcp_refused);
+        // Its place is free once it is closed.
+        drop(stream);
         return;
     };
     drop(candidate);
-    match carry(&seat.0, &link, &path, buffer, patience).await {
+    match carry(&seat.0, (&link, &stream), &path, buffer, patience).await {
         Over::Silent => Counts::add(&inner.counts.tcp_silent),
         Over::Stuck => Counts::add(&inner.counts.tcp_stuck),
         Over::Left => {}
     }
-    link.close();
+    link.end();
 }
 
 /// Why a connection of a session is over.
@@ -296,7 +266,7 @@ enum Over {
 /// Passes on what comes until the connection is over.
 async fn carry(
     leg: &Leg,
-    link: &TcpLink,
+    (link, stream): (&TcpLink, &TcpStream),
     path: &Path,
     mut buffer: BytesMut,
     Patience { silent, stuck, .. }: Patience,
@@ -317,7 +287,7 @@ async fn carry(
         // A turn ends when something begins to wait, and when some of it was taken.
         let stuck_at = link.waits_since().map(|since| since + stuck);
         tokio::select! {
-            alive = link.turn(&mut buffer) => {
+            alive = link.turn(stream, &mut buffer) => {
                 if !alive.unwrap_or(false) {
                     return Over::Left;
                 }
@@ -332,7 +302,12 @@ async fn carry(
 }
 
 /// Reads until the first datagram, which has to be a check that a session's client signed.
-async fn prove(inner: &Inner, link: &TcpLink, path: &Path, buffer: &mut BytesMut) -> Option<Seat> {
+async fn prove(
+    inner: &Inner,
+    (link, stream): (&TcpLink, &TcpStream),
+    path: &Path,
+    buffer: &mut BytesMut,
+) -> Option<Seat> {
     loop {
         if let Some(datagram) = datagram(buffer).ok()? {
             let Some(stun::Message::Request(request)) = stun::read(&datagram) else {
@@ -343,7 +318,7 @@ async fn prove(inner: &Inner, link: &TcpLink, path: &Path, buffer: &mut BytesMut
             let heard = seat.0.checked(&request, &datagram, path, Instant::now().into_std());
             return (heard != Heard::Forged).then_some(seat);
         }
-        if !link.turn(buffer).await.unwrap_or(false) {
+        if !link.turn(stream, buffer).await.unwrap_or(false) {
             return None;
         }
     }
@@ -378,20 +353,6 @@ mod tests {
     use super::*;
     use crate::webrtc::mux::{Table, sign};
     use crate::webrtc::offer::IceCredentials;
-
-    #[test]
-    fn connections_without_proof_are_bounded_in_all_and_by_address() {
-        let unproven = Arc::new(Unproven::default());
-        let ip = |n: u8| IpAddr::from([192, 0, 2, n]);
-        let mut held: Vec<_> = (0..20).filter_map(|_| unproven.admit(ip(1))).collect();
-        assert_eq!(held.len(), MAX_UNPROVEN.1);
-        held.extend((2..=255).filter_map(|n| unproven.admit(ip(n))));
-        assert_eq!(held.len(), MAX_UNPROVEN.0);
-        held.truncate(1);
-        assert!(unproven.admit(ip(9)).is_some());
-        held.clear();
-        assert!(unproven.0.lock().unwrap().is_empty(), "nothing is kept of who left");
-    }
 
     #[test]
     fn what_waits_does_so_from_its_first_byte_or_from_the_last_that_was_taken() {
@@ -465,6 +426,13 @@ mod tests {
             Self { leg, counts, check, client, _listening: listening }
         }
 
+        /// Nobody holds the socket any more, though the session still has it for its path.
+        fn is_closed(&self) -> bool {
+            let Some(Path::Tcp(link)) = self.leg.way(0) else { panic!("it has no path by TCP") };
+            link.send(b"it goes nowhere");
+            link.stream.strong_count() == 0
+        }
+
         /// All that is sent to the client until it is closed.
         async fn rest(&mut self) -> Vec<u8> {
             let mut rest = Vec::new();
@@ -482,6 +450,7 @@ mod tests {
         let answer = bed.rest().await;
         assert!(answer.len() > 40, "it was taken first: {answer:?}");
         assert_eq!(bed.leg.links.load(Ordering::Acquire), 0);
+        assert!(bed.is_closed(), "its descriptor is held as long as the session");
         assert_eq!(bed.counts.tcp_silent.load(Ordering::Relaxed), 1);
         assert_eq!(bed.counts.tcp_stuck.load(Ordering::Relaxed), 0);
     }
@@ -508,6 +477,7 @@ mod tests {
             () = going_on => {}
             closed = tokio::time::timeout(PATIENCE, closed) => closed.expect("it is held for ever"),
         }
+        assert!(bed.is_closed(), "its descriptor is held as long as the session");
         assert_eq!(bed.counts.tcp_stuck.load(Ordering::Relaxed), 1);
         assert_eq!(bed.counts.tcp_silent.load(Ordering::Relaxed), 0);
     }
