@@ -234,7 +234,19 @@ async fn sctp_that_lies_ends_its_own_session_at_most() {
     let (reason, counts, sent) = attacked("sctp").await;
     println!("{sent} packets: {reason:?}, {counts:?}");
     assert!(sent > 0);
-    assert!(matches!(reason, None | Some(CloseReason::Failed(_))), "{reason:?}");
+    let over = matches!(reason, None | Some(CloseReason::Failed(_) | CloseReason::Flood(_)));
+    assert!(over, "{reason:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_that_cannot_be_read_is_not_held_without_bound() {
+    for (by, why) in [
+        ("gap", "the client sent more than 4096 chunks of SCTP after one that it never sent"),
+        ("endless", "the client sent more than 262144 bytes of SCTP into a window that was shut"),
+    ] {
+        let (reason, ..) = attacked(by).await;
+        assert_eq!(reason, Some(CloseReason::Flood(why.to_owned())), "{by}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

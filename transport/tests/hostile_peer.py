@@ -6,6 +6,8 @@ one JSON line once it has a picture, then sends COUNT packets of the kind that i
   rtp   media that nobody asked for: of ever other SSRCs, this side's own among them, with headers that lie
   rtcp  feedback of ever other senders
   sctp  packets for SCTP inside DTLS: chunks of every type, lengths that lie, TSNs and streams that jump
+  gap   whole messages after one that never comes, though nobody can tell that it has them all
+  endless  a message that never ends, however small the window says that it is
   dtls  records of DTLS and datagrams of nothing in particular, under no keys
 
 and writes how many it sent, in one JSON line. Then it waits until its input ends.
@@ -57,6 +59,28 @@ def sctp(chance: random.Random, association) -> bytes:
     return head + struct.pack("<L", crc32c(head + bytes(4) + chunks)) + chunks
 
 
+def data(association, n: int, flags: int, body: bytes) -> bytes:
+    tsn = (association._local_tsn + n) & 0xFFFFFFFF
+    chunk = struct.pack("!BBHLHHL", 0, flags, 16 + len(body), tsn, 9, 0, 53) + body
+    return chunk + bytes(-len(chunk) % 4)
+
+
+def packed(association, chunks: bytes) -> bytes:
+    head = struct.pack("!HHL", association._local_port, association._remote_port, association._remote_verification_tag)
+    return head + struct.pack("<L", crc32c(head + bytes(4) + chunks)) + chunks
+
+
+def gap(association, n: int) -> bytes:
+    # The newest comes first, so that all others are older than it. Unordered, each whole.
+    if n == 0:
+        return packed(association, data(association, 1 << 20, 7, b"9"))
+    return packed(association, b"".join(data(association, 1 + 40 * n + m, 7, b"9") for m in range(40)))
+
+
+def endless(association, n: int) -> bytes:
+    return packed(association, data(association, n, 2 if n == 0 else 0, bytes(1000)))
+
+
 def dtls(chance: random.Random) -> bytes:
     if chance.randrange(2):
         return chance.randbytes(chance.randrange(1, 1200))
@@ -105,6 +129,10 @@ async def main() -> None:
                 await transport._send_rtp(rtcp(chance, n))
             elif kind == "sctp":
                 await transport._send_data(sctp(chance, association))
+            elif kind == "gap":
+                await transport._send_data(gap(association, n))
+            elif kind == "endless":
+                await transport._send_data(endless(association, n))
             else:
                 await transport.transport._send(dtls(chance))
             sent += 1

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use media::{Clock, Codec, DataChannel, TrackId};
+use rtc::crypto::CryptoError;
 use rtc::data_channel::RTCDataChannelInit;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::media_stream::MediaStreamTrack;
@@ -29,6 +30,7 @@ use webrtc::rtp_transceiver::RtpSender;
 
 use super::audio::{Formats, SoundOutlet, SoundStream};
 use super::formats::REPAIR_WINDOW;
+use super::gate::Gate;
 use super::mux::Share;
 use super::offer::{self, Disabled, OfferError, OfferPlan};
 use super::peer::{OUTGOING, RemoteCandidates, WebRtcTransport};
@@ -37,7 +39,7 @@ use super::sink::Outlet;
 use super::socket::SessionRuntime;
 use super::supervise::{Channel, OpenChannels, Supervisor};
 use super::track::{Track, TrackParams};
-use super::{EXTENSIONS, TRANSPORT_WIDE, WebRtcConfig, chain};
+use super::{EXTENSIONS, TRANSPORT_WIDE, WebRtcConfig, association, chain};
 
 /// Host candidates are known at once; this only guards against a stack that never says so.
 const GATHERING: Duration = Duration::from_secs(5);
@@ -181,7 +183,7 @@ async fn open(
     let built = PeerConnectionBuilder::new()
         .with_configuration(RTCConfigurationBuilder::new().with_certificates(certificates).build())
         .with_media_engine(media_engine(plan).map_err(transport_error)?)
-        .with_setting_engine(settings(config, share))
+        .with_setting_engine(settings(config, share, shared).map_err(transport_error)?)
         .with_interceptor_registry(chain::registry(shared))
         .with_handler(Arc::new(Handler { shared: shared.clone(), states }))
         .with_runtime(Arc::new(SessionRuntime::new(shared.clone(), share.clone())))
@@ -191,11 +193,17 @@ async fn open(
     Ok(Arc::new(built.map_err(transport_error)?))
 }
 
-fn settings(config: &WebRtcConfig, share: &Share) -> SettingEngine {
+fn settings(
+    config: &WebRtcConfig,
+    share: &Share,
+    shared: &Shared,
+) -> Result<SettingEngine, CryptoError> {
     // The stack calls a path failed after both times have passed one after the other.
     let failed = config.unreachable_after.saturating_sub(config.interrupted_after);
     let credentials = share.credentials();
-    SettingEngineBuilder::new()
+    let settings = SettingEngineBuilder::new()
+        .with_crypto_provider(Gate::open(&shared.passage)?)
+        .with_sctp_max_receive_buffer_size(association::WINDOW)
         // Saves a round trip and the client's wait for our hello: 97 ms to connect instead of 256.
         .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
@@ -206,7 +214,8 @@ fn settings(config: &WebRtcConfig, share: &Share) -> SettingEngine {
             Some(failed.max(Duration::from_millis(1))),
             Some(CONSENT),
         )
-        .build()
+        .build();
+    Ok(settings)
 }
 
 /// Only the format that was chosen exists for the stack, so the answer cannot name another.

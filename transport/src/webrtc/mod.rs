@@ -14,6 +14,7 @@
 //! Nothing here may wait on the session, and no callback of the stack may block: they run on its
 //! driver.
 
+mod association;
 mod audio;
 mod candidate;
 mod chain;
@@ -21,6 +22,7 @@ mod config;
 mod connect;
 mod flight;
 mod formats;
+mod gate;
 mod mux;
 mod offer;
 mod peer;

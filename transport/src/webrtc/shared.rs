@@ -10,6 +10,7 @@ use media::{Acks, Bitrate, Clock, FrameState, MediaTime};
 use tokio::sync::Notify;
 
 use super::audio::SoundStream;
+use super::gate::Passage;
 use super::track::Track;
 use super::unheard::Unheard;
 use crate::events::Events;
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     probe: Mutex<Option<Probe>>,
     /// Of what the client sends.
     pub(super) limits: Limits,
+    /// What its data channels carry.
+    pub(super) passage: Arc<Passage>,
     /// A DTLS alert came in: the client may have closed.
     pub(super) alert: Notify,
     /// The last candidate of this side was found.
@@ -98,6 +101,7 @@ impl Shared {
             round_trip: AtomicU64::new(0),
             probe: Mutex::new(None),
             limits: Limits::default(),
+            passage: Arc::default(),
             alert: Notify::new(),
             gathered: Notify::new(),
             driver_stopped: Notify::new(),

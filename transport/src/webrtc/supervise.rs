@@ -125,6 +125,7 @@ impl Supervisor {
             let shared = self.shared.clone();
             tokio::select! {
                 () = self.close.notified() => return CloseReason::Local,
+                excess = shared.passage.exceeded() => return CloseReason::Flood(excess.to_string()),
                 () = shared.driver_stopped.notified() => return self.stopped(was_live).await,
                 Some(ended) = tasks.join_next() => match ended {
                     Ok(Ok(())) => {}
