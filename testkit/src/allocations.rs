@@ -1,4 +1,4 @@
-//! What chosen threads allocate: an allocator for the binary of a test or a bench, which counts.
+//! What chosen threads allocate, or how much a process holds: allocators for the binary of a test or a bench, which count.
 //!
 //! There is one allocator in a process, so a test that counts is a binary of its own. What is counted is
 //! what Rust allocates; C libraries, and libraries that are opened at run time, have their own.
@@ -7,7 +7,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
@@ -93,6 +93,70 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.realloc(block, layout, size) }
     }
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promised.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// Bytes that are held, and the most that were since [`Held::begin`].
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static MOST_HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, which knows how much the whole process holds of it.
+#[derive(Debug)]
+pub struct Holding;
+
+/// A stretch of time in which a process may come to hold more.
+#[derive(Debug)]
+pub struct Held {
+    before: usize,
+}
+
+impl Held {
+    /// It begins now; one at a time.
+    pub fn begin() -> Self {
+        let before = HELD.load(Ordering::SeqCst);
+        MOST_HELD.store(before, Ordering::SeqCst);
+        Self { before }
+    }
+
+    /// Bytes that were held beyond those at the beginning, when it was most. Zero where no [`Holding`] is the allocator.
+    pub fn most(&self) -> usize {
+        MOST_HELD.load(Ordering::SeqCst).saturating_sub(self.before)
+    }
+}
+
+impl Holding {
+    fn grows(bytes: usize) {
+        let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        MOST_HELD.fetch_max(held, Ordering::Relaxed);
+    }
+
+    fn shrinks(bytes: usize) {
+        HELD.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: as of `Counting`.
+unsafe impl GlobalAlloc for Holding {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::grows(layout.size());
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Self::grows(layout.size());
+        // SAFETY: as the caller promised.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::grows(size);
+        Self::shrinks(layout.size());
+        // SAFETY: as the caller promised.
+        unsafe { System.realloc(block, layout, size) }
+    }
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        Self::shrinks(layout.size());
         // SAFETY: as the caller promised.
         unsafe { System.dealloc(block, layout) }
     }

@@ -4,15 +4,13 @@
 
 mod client;
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use client::socket::End;
 use client::{MonotonicClock, PATIENCE, event, unit, until};
-use futures::channel::mpsc;
-use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
+use futures::{SinkExt as _, StreamExt as _};
 use media::websocket::{Piece, first_byte};
 use media::webtransport::{AUDIO, AudioDatagram, FrameHeader, PADDING};
 use media::{
@@ -20,40 +18,7 @@ use media::{
     FrameAck, FrameId, FrameState, Mark, MediaTime, Part, SendRefused, TrackId, Transport,
     TransportEvent, UnitKind,
 };
-use nearlight_transport::websocket::{ConnectionConfig, Message, Request, SocketError, WebSocket};
-
-/// One side of a socket; little fits between the two.
-struct End {
-    to: mpsc::Sender<Message>,
-    from: mpsc::Receiver<Message>,
-}
-
-fn gone(_: mpsc::SendError) -> SocketError {
-    SocketError("the other side is gone".to_owned())
-}
-
-impl Stream for End {
-    type Item = Result<Message, SocketError>;
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.from.poll_next_unpin(cx).map(|message| message.map(Ok))
-    }
-}
-
-impl Sink<Message> for End {
-    type Error = SocketError;
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
-        self.to.poll_ready_unpin(cx).map_err(gone)
-    }
-    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SocketError> {
-        self.to.start_send_unpin(message).map_err(gone)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
-        self.to.poll_flush_unpin(cx).map_err(gone)
-    }
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
-        self.to.poll_close_unpin(cx).map_err(gone)
-    }
-}
+use nearlight_transport::websocket::{ConnectionConfig, Message, Request, WebSocket};
 
 /// What a client saw.
 #[derive(Debug, PartialEq, Eq)]
@@ -156,10 +121,7 @@ impl Client {
 }
 
 fn socket() -> (Client, Request) {
-    let (to_client, from_server) = mpsc::channel(1);
-    let (to_server, from_client) = mpsc::channel(1);
-    let end = End { to: to_server, from: from_server };
-    let server = End { to: to_client, from: from_client };
+    let (end, server) = End::pair();
     (Client { end, open: None }, Request::new(server))
 }
 

@@ -5,6 +5,7 @@
 
 pub mod descriptor;
 pub mod lossy;
+pub mod socket;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
