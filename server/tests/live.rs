@@ -138,29 +138,32 @@ async fn a_player_who_floods_loses_the_session_and_nobody_else_does() {
     let floods_of: [common::Flood; 2] =
         [(DataChannel::Input, common::press), (DataChannel::Control, common::wish)];
     let mut flooded = Vec::new();
-    for what in floods_of {
+    for (channel, message) in floods_of {
         let session = create().of(&node).await.session();
         let mut client = join(&node, &session).await;
-        client.opened(what.0).await;
-        flooded.push((session, client, what));
-    }
-    clock.crawl();
-    for ((session, client, (channel, message)), number) in flooded.into_iter().zip(1..) {
-        let sender = client.channels[&(channel as u16)].clone();
-        let flooding = tokio::spawn(async move {
-            for n in 0.. {
-                if sender.send(BytesMut::from(&message(n)[..])).await.is_err() {
-                    break;
+        client.opened(channel).await;
+        let (on, of) = (node.clone(), session.clone());
+        flooded.push((session, async move {
+            let sender = client.channels[&(channel as u16)].clone();
+            let floods = async {
+                for n in 0.. {
+                    if sender.send(BytesMut::from(&message(n)[..])).await.is_err() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
                 }
-                tokio::task::yield_now().await;
+            };
+            // This stack goes on for as long as its own end is open.
+            tokio::select! {
+                () = floods => {}
+                _ = ended(&on, &of) => {}
             }
-        });
-        let (why, _) = tokio::join!(ended(&node, &session), witness.frame());
-        assert_eq!(why, common::FLOODED);
-        flooding.abort();
-        common::assert_flooded(&node, number);
+        }));
     }
-    witness.frame().await;
+    let sees = async || {
+        witness.frame().await;
+    };
+    common::assert_floods_end_alone(&node, &clock, flooded, sees).await;
     assert_eq!(state(&node, &sound).await, "live");
 }
 

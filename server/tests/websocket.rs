@@ -379,26 +379,16 @@ async fn a_player_who_floods_loses_the_session_and_nobody_else_does() {
     let floods_of: [common::Flood; 2] =
         [(DataChannel::Input, common::press), (DataChannel::Control, common::wish)];
     let mut flooded = Vec::new();
-    for what in floods_of {
+    for (channel, message) in floods_of {
         let (session, path) = self::session(node, create()).await;
         let mut client = Client::connect(&server, &path, None).await.unwrap();
         client.begins().await;
-        flooded.push((session, client, what));
+        flooded.push((session, floods(client, channel, message)));
     }
-    clock.crawl();
-    for ((session, client, (channel, message)), number) in flooded.into_iter().zip(1..) {
-        let flood = tokio::time::timeout(PATIENCE, floods(client, channel, message));
-        let (flood, _) = tokio::join!(flood, witness.frame());
-        flood.expect("it is never cut off");
-        let why = until("the end", async || {
-            let shown = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
-            (shown.status == 410).then(|| shown.problem(410, "ended-session"))
-        })
-        .await;
-        assert_eq!(why, common::FLOODED);
-        common::assert_flooded(node, number);
-    }
-    witness.frame().await;
+    let sees = async || {
+        witness.frame().await;
+    };
+    common::assert_floods_end_alone(node, &clock, flooded, sees).await;
     server.shut_down().await;
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use address::{Address, PAGE, address, begins, server};
 use axum::http::Method;
-use common::{Ask, PATIENCE, Session, ask, create, until};
+use common::{Ask, Session, ask, create, until};
 use media::webtransport::{Messages, StreamKind, datagram_byte};
 use media::{Codec, DataChannel};
 use nearlight::node::Node;
@@ -361,26 +361,18 @@ async fn a_player_who_floods_loses_the_session_and_nobody_else_does() {
         (DataChannel::Control, common::wish),
     ];
     let mut flooded = Vec::new();
-    for what in floods_of {
+    for (channel, message) in floods_of {
         let (session, address) = session(node).await;
         let client = address.connect("").await.expect("a connection");
         client.frame().await;
-        flooded.push((session, client, what));
+        flooded.push((session, async move {
+            let told = floods(&client, channel, message).await;
+            assert!(told.contains("the client kept sending more than"), "{told}");
+        }));
     }
-    clock.crawl();
-    for ((session, client, (channel, message)), number) in flooded.into_iter().zip(1..) {
-        let flood = tokio::time::timeout(PATIENCE, floods(&client, channel, message));
-        let (told, _) = tokio::join!(flood, witness.frame());
-        let told = told.expect("it is never cut off");
-        assert!(told.contains("the client kept sending more than"), "{told}");
-        let why = until("the end", async || {
-            let shown = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
-            (shown.status == 410).then(|| shown.problem(410, "ended-session"))
-        })
-        .await;
-        assert_eq!(why, common::FLOODED);
-        common::assert_flooded(node, number);
-    }
-    witness.frame().await;
+    let sees = async || {
+        witness.frame().await;
+    };
+    common::assert_floods_end_alone(node, &clock, flooded, sees).await;
     server.shut_down().await;
 }

@@ -130,7 +130,7 @@ pub fn bent() -> (Arc<Bent>, impl Fn(Config) -> anyhow::Result<Arc<Node>> + Clon
 }
 
 /// What whoever asks for a session is told whose player sent too much.
-pub const FLOODED: &str = "The player's client sent far more than a session takes.";
+const FLOODED: &str = "The player's client sent far more than a session takes.";
 
 /// What a flood comes by, and its messages by their number.
 pub type Flood = (DataChannel, fn(u32) -> Vec<u8>);
@@ -154,7 +154,7 @@ pub fn press(n: u32) -> Vec<u8> {
 }
 
 /// Checks that so many sessions ended because their players sent too much, and no other did.
-pub fn assert_flooded(node: &Node, sessions: u32) {
+fn assert_flooded(node: &Node, sessions: u32) {
     node.observe();
     let all = node.metrics.encode().expect("metrics");
     for line in [
@@ -163,6 +163,29 @@ pub fn assert_flooded(node: &Node, sessions: u32) {
     ] {
         assert!(all.lines().any(|each| each == line), "{line} is not in {all}");
     }
+}
+
+/// Lets players flood, one after the other: each loses its session, and whoever is asked to see that has nothing of it.
+pub async fn assert_floods_end_alone(
+    node: &Arc<Node>,
+    clock: &Bent,
+    floods: Vec<(Session, impl Future<Output = ()>)>,
+    mut witness: impl AsyncFnMut(),
+) {
+    clock.crawl();
+    for ((session, flood), number) in floods.into_iter().zip(1..) {
+        let flood = tokio::time::timeout(PATIENCE, flood);
+        let (flood, ()) = tokio::join!(flood, witness());
+        flood.expect("it is never cut off");
+        let why = until("the end", async || {
+            let shown = session.ask(Method::GET, "").bearer(&session.token).of(node).await;
+            (shown.status == 410).then(|| shown.problem(410, "ended-session"))
+        })
+        .await;
+        assert_eq!(why, FLOODED);
+        assert_flooded(node, number);
+    }
+    witness().await;
 }
 
 /// The same behind listeners.
