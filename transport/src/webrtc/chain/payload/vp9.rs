@@ -1,4 +1,6 @@
-//! VP9 (RFC 9628) in flexible mode: every picture but a keyframe is said to need the one before it.
+//! VP9 (RFC 9628) in flexible mode: every picture but a keyframe is said to need the one before it, or, where it
+//! depends on nothing but the pictures that it refers to, those. So a client that knows no dependency descriptor
+//! can decode what an encoder coded from a picture before a loss.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use media::Size;
@@ -12,8 +14,10 @@ const FLEXIBLE: u8 = 0x10;
 const BEGIN: u8 = 0x08;
 const END: u8 = 0x04;
 const STRUCTURE: u8 = 0x02;
-/// It refers to the picture before it, and to no further one (§4.2.1): both know what that one needs.
-const ONE_BEFORE: u8 = 1 << 1;
+/// After a picture that is referred to comes another one (§4.2.1).
+const ANOTHER: u8 = 1;
+/// The farthest picture that can be named, counted back.
+const FARTHEST: u64 = 0x7f;
 /// Most bytes of a descriptor: first byte, picture id, and scalability structure, which is the longer
 /// one of what may follow.
 const DESCRIPTOR: usize = 1 + 2 + 5;
@@ -21,9 +25,61 @@ const DESCRIPTOR: usize = 1 + 2 + 5;
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vp9Payloader {
-    /// Of the next picture, 15 bits.
-    picture_id: u16,
+    /// Of the next picture. Its id has 15 bits of it.
+    number: u64,
+    /// The picture that each of a decoder's buffers holds, where that is known.
+    buffers: [Option<u64>; 8],
 }
+
+/// What a picture that is no keyframe says of buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Delta {
+    /// It takes neither probabilities nor motion from the picture before it.
+    resilient: bool,
+    /// Those that it is kept in, a bit for each.
+    kept: u8,
+    /// Those that it refers to.
+    from: [usize; 3],
+}
+
+impl Vp9Payloader {
+    /// How far back the pictures lie that this one needs.
+    fn needs(&mut self, key: bool, frame: &[u8]) -> Needs {
+        let number = self.number;
+        self.number += 1;
+        if key {
+            self.buffers = [Some(number); 8];
+            return [None; 3];
+        }
+        let Some(delta) = delta(frame) else {
+            // What it is kept in is not known.
+            self.buffers = [None; 8];
+            return ONE_BEFORE;
+        };
+        let from = delta.from.map(|buffer| self.buffers[buffer]);
+        for (bit, buffer) in self.buffers.iter_mut().enumerate() {
+            if delta.kept >> bit & 1 == 1 {
+                *buffer = Some(number);
+            }
+        }
+        let back = |picture: Option<u64>| {
+            picture.map(|picture| number - picture).filter(|back| *back <= FARTHEST)
+        };
+        let [Some(first), Some(second), Some(third)] = from.map(back) else {
+            // Of what cannot be named no client without it can be told.
+            return ONE_BEFORE;
+        };
+        if !delta.resilient {
+            return ONE_BEFORE;
+        }
+        let once = |back: u64, before: &[u64]| (!before.contains(&back)).then_some(back as u8);
+        [once(first, &[]), once(second, &[first]), once(third, &[first, second])]
+    }
+}
+
+type Needs = [Option<u8>; 3];
+/// Both know what that one needs.
+const ONE_BEFORE: Needs = [Some(1), None, None];
 
 impl Payloader for Vp9Payloader {
     fn payload(&mut self, most: usize, frame: &Bytes) -> Result<Vec<Bytes>> {
@@ -32,6 +88,8 @@ impl Payloader for Vp9Payloader {
             return Ok(Vec::new());
         }
         let key = keyframe(frame);
+        let picture_id = (self.number & 0x7fff) as u16;
+        let needs = self.needs(key.is_some(), frame);
         let last = frame.len().div_ceil(room) - 1;
         let packet = |(n, piece): (usize, &[u8])| {
             let (begin, end) = (n == 0, n == last);
@@ -43,9 +101,11 @@ impl Payloader for Vp9Payloader {
             first |= if key.is_none() { PREDICTED } else { 0 };
             let mut out = BytesMut::with_capacity(DESCRIPTOR + piece.len());
             out.put_u8(first);
-            out.put_u16(0x8000 | self.picture_id);
-            if key.is_none() {
-                out.put_u8(ONE_BEFORE);
+            out.put_u16(0x8000 | picture_id);
+            let mut left = needs.iter().flatten().count();
+            for back in needs.iter().flatten() {
+                left -= 1;
+                out.put_u8(back << 1 | if left > 0 { ANOTHER } else { 0 });
             }
             if let Some(Size { width, height }) = structure {
                 // One spatial layer of this size, and no groups of pictures.
@@ -56,9 +116,7 @@ impl Payloader for Vp9Payloader {
             out.put_slice(piece);
             out.freeze()
         };
-        let packets = frame.chunks(room).enumerate().map(packet).collect();
-        self.picture_id = (self.picture_id + 1) & 0x7fff;
-        Ok(packets)
+        Ok(frame.chunks(room).enumerate().map(packet).collect())
     }
 
     fn clone_to(&self) -> Box<dyn Payloader> {
@@ -77,6 +135,39 @@ fn keyframe(frame: &[u8]) -> Option<Size> {
     let depth = u32::from(first >> 4 & 1);
     let field = |shift: u32| (bits >> (shift - depth) & 0xffff) as u32 + 1;
     Some(Size::new(field(20), field(4)))
+}
+
+/// What a picture of profile 0 to 2 says of buffers, where it is neither a keyframe, nor coded on its own, nor an
+/// earlier one that is shown again (VP9 bitstream, 6.2).
+fn delta(frame: &[u8]) -> Option<Delta> {
+    let bits =
+        frame.iter().chain([&0; 4]).take(4).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+    let mut left = u32::BITS;
+    let mut read = |len: u32| {
+        left -= len;
+        bits >> left & ((1 << len) - 1)
+    };
+    // Marker; profile, of which 3 has a bit more; `show_existing_frame`; `frame_type`.
+    if read(2) != 2 || read(2) == 3 || read(1) == 1 || read(1) == 0 {
+        return None;
+    }
+    let (shown, resilient) = (read(1) == 1, read(1) == 1);
+    let alone = !shown && read(1) == 1;
+    if !resilient {
+        // `reset_frame_context`.
+        read(2);
+    }
+    if alone {
+        return None;
+    }
+    let kept = read(8) as u8;
+    let from = [(); 3].map(|()| {
+        let buffer = read(3) as usize;
+        // `ref_frame_sign_bias`.
+        read(1);
+        buffer
+    });
+    Some(Delta { resilient, kept, from })
 }
 
 #[cfg(test)]
@@ -150,6 +241,53 @@ mod tests {
             assert!(packets.iter().all(|p| u32::from(p.picture_id) == id & 0x7fff));
             assert!(packets[0].b && packets[packets.len() - 1].e);
         }
+    }
+
+    /// A picture that is shown, by the syntax of the specification.
+    fn inter(resilient: bool, kept: u8, from: [u32; 3]) -> Vec<u8> {
+        let mut bits = (0b10_u64, 2);
+        let mut put = |value: u32, len: u32| {
+            bits = (bits.0 << len | u64::from(value), bits.1 + len);
+        };
+        put(0b00011, 5);
+        put(resilient.into(), 1);
+        if !resilient {
+            put(0, 2);
+        }
+        put(kept.into(), 8);
+        for buffer in from {
+            put(buffer << 1, 4);
+        }
+        let (value, len) = bits;
+        (value << (64 - len)).to_be_bytes().to_vec()
+    }
+
+    #[test]
+    fn a_picture_that_depends_on_what_it_refers_to_alone_names_that() {
+        let mut payloader = Vp9Payloader::default();
+        let mut needs = |frame: &[u8]| {
+            let packets = packets(&mut payloader, frame);
+            packets[0].pdiff.clone()
+        };
+        let of_key: [u8; 0] = [];
+        assert_eq!(needs(&key(64, 64, 20)), of_key);
+        // 1 and 2 are kept as the last picture, 2 in buffer 2 as well.
+        assert_eq!(needs(&inter(true, 0b001, [0, 1, 0])), [1]);
+        assert_eq!(needs(&inter(true, 0b101, [0, 1, 2])), [1, 2]);
+        assert_eq!(needs(&inter(true, 0b001, [0, 1, 2])), [1, 3]);
+        // 4 goes back to what buffer 2 holds, and 5 to the keyframe.
+        assert_eq!(needs(&inter(true, 0b001, [2, 2, 2])), [2]);
+        assert_eq!(needs(&inter(true, 0b001, [1, 1, 1])), [5]);
+        // With probabilities of the one before, whatever it refers to.
+        assert_eq!(needs(&inter(false, 0b001, [2, 2, 2])), [1]);
+        // Farther back than can be named.
+        (0..120).for_each(|_| drop(needs(&inter(true, 0b001, [0, 0, 0]))));
+        assert_eq!(needs(&inter(true, 0b001, [1, 1, 1])), [127]);
+        assert_eq!(needs(&inter(true, 0b001, [1, 1, 1])), [1]);
+        // What an earlier picture that is shown again leaves in the buffers is not looked at.
+        assert_eq!(needs(&[0x88]), [1]);
+        assert_eq!(needs(&inter(true, 0b001, [0, 2, 0])), [1]);
+        assert_eq!(needs(&inter(true, 0b001, [0, 0, 0])), [1]);
     }
 
     #[test]
