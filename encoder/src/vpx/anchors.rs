@@ -1,4 +1,4 @@
-//! What a picture refers to and what it is kept as, in VP8's three buffers. Pure.
+//! What a picture refers to and what it is kept as, in three buffers. Pure.
 //!
 //! Every picture is kept as the last one. Golden and alt-ref hold what a loss is made good from, in
 //! turn: one is confirmed, and the other waits or is free ([`crate::anchors`]). A keyframe is kept in

@@ -10,30 +10,17 @@ use sys::{Library, VERSIONS, Version};
 
 #[test]
 fn a_budget_holds_one_frame() {
-    let of = |kbps, rate| budget(Bitrate::from_kbps(kbps), interval(rate));
-    assert_eq!(of(6_000, FrameRate::fps(60)), Budget { kilobits: 6_000, buffer_millis: 17 });
-    assert_eq!(of(6_000, FrameRate::fps(25)), Budget { kilobits: 6_000, buffer_millis: 40 });
-    assert_eq!(of(0, FrameRate::fps(1_000)), Budget { kilobits: 1, buffer_millis: 1 });
+    let of = |kbps, rate| budget(Standard::Vp8, Bitrate::from_kbps(kbps), interval(rate));
+    let holds =
+        |kilobits, buffer_millis, most_millis| Budget { kilobits, buffer_millis, most_millis };
+    assert_eq!(of(6_000, FrameRate::fps(60)), holds(6_000, 17, 17));
+    assert_eq!(of(6_000, FrameRate::fps(25)), holds(6_000, 40, 40));
+    assert_eq!(of(0, FrameRate::fps(1_000)), holds(1, 1, 1));
+    let saves = budget(Standard::Vp9, Bitrate::from_mbps(6), interval(FrameRate::fps(60)));
+    assert_eq!(saves, holds(6_000, 17, 34));
     assert_eq!(of(1 << 50, FrameRate::fps(60)).kilobits, 1_000_000);
     assert_eq!(interval(FrameRate::fps(u32::MAX)), 1);
     assert_eq!(interval(FrameRate::new(1, u32::MAX).unwrap()), 10_000_000);
-}
-
-#[test]
-fn a_plan_is_told_with_flags_that_do_not_contradict_each_other() {
-    assert_eq!(flags(Plan::Key), 1);
-    let plan = |last, golden, altref, keep| flags(Plan::Delta { last, golden, altref, keep });
-    // vp8cx.h: LAST 16, GF 17, ARF 21 not referred to; GF 22, ARF 23 not updated; GF 19, ARF 24 forced.
-    assert_eq!(plan(true, true, true, None), 1 << 22 | 1 << 23);
-    assert_eq!(plan(false, true, false, Some(Slot::AltRef)), 1 << 16 | 1 << 21 | 1 << 22 | 1 << 24);
-    assert_eq!(plan(false, false, true, Some(Slot::Golden)), 1 << 16 | 1 << 17 | 1 << 19 | 1 << 23);
-}
-
-#[test]
-fn a_picture_in_vain_refers_as_planned_and_is_kept_as_nothing() {
-    let plan = Plan::Delta { last: false, golden: true, altref: false, keep: Some(Slot::AltRef) };
-    // LAST 18, entropy 20, GF 22, ARF 23 not updated, which must not be forced as well.
-    assert_eq!(in_vain(flags(plan)), 1 << 16 | 1 << 21 | 1 << 18 | 1 << 20 | 1 << 22 | 1 << 23);
 }
 
 #[test]
@@ -74,6 +61,15 @@ fn a_library_that_is_not_as_known_is_refused_by_name() {
         let OpenError::Refused(reason) = refused else { panic!("{refused:?}") };
         assert!(reason.contains(function), "{reason}");
     }
+    // A library without VP9 has VP8 all the same.
+    let mut library = std::fs::read(&path).unwrap();
+    assert!(hide(&mut library, "vpx_codec_vp9_cx"), "VP9 is exported");
+    let copy = folder.path().join("without-vp9");
+    std::fs::write(&copy, library).unwrap();
+    let library = Library::open(copy.as_os_str(), version).unwrap();
+    assert!(library.has(Standard::Vp8).is_ok());
+    let refused = library.has(Standard::Vp9).unwrap_err();
+    assert!(refused.contains("vpx_codec_vp9_cx"), "{refused}");
     let other = VERSIONS.into_iter().find(|other| *other != version).unwrap();
     let refused = Library::open(path.as_os_str(), other).unwrap_err();
     let OpenError::Refused(reason) = refused else { panic!("{refused:?}") };

@@ -32,9 +32,9 @@ pub(crate) fn by_openh264(units: &[(u64, &[u8])]) -> Shown {
     shown
 }
 
-/// By the decoder of libvpx, which GStreamer brings.
-pub(crate) fn by_libvpx(units: &[(u64, &[u8])]) -> Shown {
-    let mut viewer = Viewer::new(Codec::Vp8);
+/// By the decoders of libvpx, which GStreamer brings.
+fn by_libvpx(codec: Codec, units: &[(u64, &[u8])]) -> Shown {
+    let mut viewer = Viewer::new(codec);
     units.iter().map(|&(number, unit)| (number, samples(&viewer.decode(unit)))).collect()
 }
 
@@ -101,8 +101,9 @@ pub(crate) fn assert_clean(stream: &Stream, folder: &Path, name: &str) {
     };
     let decode: Option<(_, Decode)> = match stream.codec {
         Codec::H264 => Some(("OpenH264", by_openh264)),
-        Codec::Vp8 => Some(("libvpx", by_libvpx)),
-        Codec::H265 | Codec::Av1 | Codec::Vp9 => None,
+        Codec::Vp8 => Some(("libvpx", |units| by_libvpx(Codec::Vp8, units))),
+        Codec::Vp9 => Some(("libvpx", |units| by_libvpx(Codec::Vp9, units))),
+        Codec::H265 | Codec::Av1 => None,
     };
     // After a unit that names a lost picture OpenH264 takes nothing but a keyframe, and libvpx finds
     // no picture in one that was coded with probabilities which it does not have.
