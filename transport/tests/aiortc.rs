@@ -241,7 +241,7 @@ async fn sctp_that_lies_ends_its_own_session_at_most() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_that_cannot_be_read_is_not_held_without_bound() {
     for (by, why) in [
-        ("gap", "the client sent more than 4096 chunks of SCTP after one that it never sent"),
+        ("gap", "the client sent more than 16384 chunks of SCTP after one that it never sent"),
         ("endless", "the client sent more than 262144 bytes of SCTP into a window that was shut"),
     ] {
         let (reason, ..) = attacked(by).await;

@@ -6,6 +6,9 @@
 //! So the client's packets are looked at before the stack has them, and the stack's own, which tell what it holds: a SACK
 //! has the gaps and what is left of the window. What is too much ends the connection.
 //!
+//! The stack begins an association with each that asks for one, and serves them all. Only the first whose handshake goes on is let
+//! have more: what is counted is of one association.
+//!
 //! It must read packets as the stack does, or something could be hidden from it: packets that can be read in two ways are
 //! refused, which to an honest client is a loss.
 
@@ -14,8 +17,8 @@ use thiserror::Error;
 /// Bytes that wait to be read in messages that are whole, or will be: no message of a client has more than 16 KiB.
 pub(crate) const WINDOW: u32 = 64 * 1024;
 /// Chunks of data that wait for one before them. A client that sends a thousand events a second has as many on its way
-/// in four seconds.
-const MOST_BEYOND: usize = 4_096;
+/// in sixteen seconds; the window holds the large ones.
+const MOST_BEYOND: usize = 16_384;
 /// Bytes that come while the window is shut, but for one packet now and then that asks whether it still is.
 const MOST_SHUT_OUT: usize = 256 * 1024;
 /// Bytes that come without an answer. The stack answers every second packet, or all that it reads in one go.
@@ -59,7 +62,9 @@ pub(crate) enum Excess {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Bounds {
-    /// The stack has all data up to this number.
+    /// Of the association that goes on: what its packets are marked with.
+    tag: Option<u32>,
+    /// The stack has all data up to this number, as it said.
     has: Option<u32>,
     /// Nothing is left of the window.
     shut: bool,
@@ -72,10 +77,18 @@ pub(crate) struct Bounds {
 
 /// A chunk that something is to be known of.
 enum Chunk<'a> {
-    Data { stream: u16 },
-    Sack { body: &'a [u8] },
-    ForwardTsn { to: u32 },
-    Init { first: Option<u32> },
+    Data {
+        stream: u16,
+    },
+    Sack {
+        body: &'a [u8],
+    },
+    ForwardTsn {
+        to: u32,
+    },
+    Init,
+    /// The handshake goes on.
+    CookieEcho,
     Reset,
     Other,
 }
@@ -86,10 +99,19 @@ impl Bounds {
     /// # Errors
     /// When the connection is to end.
     pub(crate) fn came(&mut self, packet: &[u8]) -> Result<bool, Excess> {
+        let tag = word(packet, 4);
+        if self.tag.is_some() && self.tag != tag {
+            return Ok(false);
+        }
         let mut only_sacks = true;
         for chunk in Chunks::of(packet) {
             let Some(chunk) = chunk else { return Ok(false) };
             only_sacks &= matches!(chunk, Chunk::Sack { .. });
+            match (&chunk, self.tag) {
+                (Chunk::Init, None) | (_, Some(_)) => {}
+                (Chunk::CookieEcho, None) => self.tag = tag,
+                (_, None) => return Ok(false),
+            }
             match chunk {
                 Chunk::Data { stream } => self.sends_by(stream)?,
                 Chunk::ForwardTsn { to } => {
@@ -99,12 +121,12 @@ impl Bounds {
                         return Ok(false);
                     }
                 }
-                Chunk::Init { first } => {
+                Chunk::Init if self.tag.is_some() => return Ok(false),
+                Chunk::Init => {
                     self.asked += 1;
                     if self.asked > MOST_ASKED {
                         return Err(Excess::Asked);
                     }
-                    self.has = self.has.or(first.map(|first| first.wrapping_sub(1)));
                 }
                 Chunk::Reset => {
                     self.resets += 1;
@@ -112,7 +134,7 @@ impl Bounds {
                         return Err(Excess::Resets);
                     }
                 }
-                Chunk::Sack { .. } | Chunk::Other => {}
+                Chunk::Sack { .. } | Chunk::CookieEcho | Chunk::Other => {}
             }
         }
         // What the client says of our own data is not answered.
@@ -205,9 +227,9 @@ impl<'a> Chunks<'a> {
             _ if HEARTBEATS.contains(&kind) => {
                 (short(body, 2).map(usize::from) == Some(body.len()), Chunk::Other)
             }
-            COOKIE_ECHO => (true, Chunk::Other),
+            COOKIE_ECHO => (true, Chunk::CookieEcho),
             COOKIE_ACK => (body.is_empty(), Chunk::Other),
-            INIT => (false, Chunk::Init { first: word(body, 12) }),
+            INIT => (false, Chunk::Init),
             RECONFIG => (false, Chunk::Reset),
             _ => (false, Chunk::Other),
         };
@@ -265,6 +287,41 @@ mod tests {
         chunk(INIT, &[&[1; 12][..], &first.to_be_bytes()].concat())
     }
 
+    /// Whose handshake is over.
+    fn begun() -> Bounds {
+        let mut bounds = Bounds::default();
+        assert_eq!(bounds.came(&packet(&[chunk(COOKIE_ECHO, &[5; 40])])), Ok(true));
+        bounds
+    }
+
+    #[test]
+    fn one_association_goes_on() {
+        let mut bounds = Bounds::default();
+        let of = |tag: u32, chunks: &[Vec<u8>]| {
+            let mut packet = packet(chunks);
+            packet[4..8].copy_from_slice(&tag.to_be_bytes());
+            packet
+        };
+        let echo = || chunk(COOKIE_ECHO, &[5; 40]);
+        assert_eq!(bounds.came(&of(7, &[data(1, 0, 5)])), Ok(false), "none was begun");
+        assert_eq!(bounds.came(&of(7, &[data(1, 0, 5), echo()])), Ok(false));
+        for _ in 0..2 {
+            assert_eq!(bounds.came(&of(0, &[init(1)])), Ok(true));
+        }
+        assert_eq!(bounds.came(&of(7, &[echo(), data(1, 0, 5)])), Ok(true));
+        for (tag, chunks, passes) in [
+            (7, vec![data(2, 0, 5)], true),
+            (7, vec![echo()], true),
+            (8, vec![echo()], false),
+            (8, vec![data(2, 0, 5)], false),
+            (0, vec![init(1)], false),
+            (7, vec![init(1)], false),
+            (7, vec![data(2, 0, 5), init(1)], false),
+        ] {
+            assert_eq!(bounds.came(&of(tag, &chunks)), Ok(passes), "{tag} {chunks:?}");
+        }
+    }
+
     #[test]
     fn a_client_that_keeps_to_it_is_let_in_for_ever() {
         let mut bounds = Bounds::default();
@@ -290,9 +347,9 @@ mod tests {
         let told = |bounds: &mut Bounds, blocks: &[(u16, u16)]| {
             bounds.sent(&packet(&[sack(1, 9, blocks)]))
         };
-        assert_eq!(told(&mut bounds, &[(2, 4_097)]), Ok(()));
-        assert_eq!(told(&mut bounds, &[(2, 4_098)]), Err(Excess::Beyond));
-        let apart: Vec<_> = (1..=4_097).map(|n| (2 * n, 2 * n)).collect();
+        assert_eq!(told(&mut bounds, &[(2, 16_385)]), Ok(()));
+        assert_eq!(told(&mut bounds, &[(2, 16_386)]), Err(Excess::Beyond));
+        let apart: Vec<_> = (1..=16_385).map(|n| (2 * n, 2 * n)).collect();
         assert_eq!(told(&mut bounds, &apart[1..]), Ok(()));
         assert_eq!(told(&mut bounds, &apart), Err(Excess::Beyond));
     }
@@ -305,34 +362,33 @@ mod tests {
     #[test]
     fn what_comes_into_a_shut_window_or_is_never_answered_is_bounded() {
         let one = packet(&[data(9, 1, 1_000)]);
-        let mut bounds = Bounds::default();
+        let mut bounds = begun();
         bounds.sent(&packet(&[sack(1, 0, &[])])).unwrap();
         let (bytes, why) = sends(&mut bounds, &one).unwrap();
         assert!(why == Excess::ShutOut && bytes < MOST_SHUT_OUT + 2_000, "{bytes}: {why}");
-        let (bytes, why) = sends(&mut Bounds::default(), &one).unwrap();
+        let (bytes, why) = sends(&mut begun(), &one).unwrap();
         assert!(why == Excess::Unanswered && bytes < MOST_UNANSWERED + 2_000, "{bytes}: {why}");
     }
 
     #[test]
     fn streams_associations_and_resets_are_few() {
-        let mut bounds = Bounds::default();
+        let mut bounds = begun();
         let by = |stream| packet(&[data(9, stream, 1)]);
         assert!((0..64).all(|n| bounds.came(&by(n * 1_000)) == Ok(true)));
         assert_eq!(bounds.came(&by(63_000)), Ok(true), "it is known");
         assert_eq!(bounds.came(&by(1)), Err(Excess::Streams));
-        let first = |one: Vec<u8>| sends(&mut Bounds::default(), &one).unwrap();
         let one = packet(&[init(1)]);
-        assert_eq!(first(one.clone()), (17 * one.len(), Excess::Asked));
+        assert_eq!(sends(&mut Bounds::default(), &one), Some((17 * one.len(), Excess::Asked)));
         let one = packet(&[chunk(RECONFIG, &[0; 16])]);
-        assert_eq!(first(one.clone()), (1_025 * one.len(), Excess::Resets));
+        assert_eq!(sends(&mut begun(), &one), Some((1_025 * one.len(), Excess::Resets)));
     }
 
     #[test]
     fn nobody_counts_to_a_number_that_is_far_away() {
-        let mut bounds = Bounds::default();
+        let mut bounds = begun();
         let to = |number: u32| packet(&[chunk(FORWARD_TSN, &number.to_be_bytes())]);
-        assert_eq!(bounds.came(&to(5)), Ok(false), "nothing was begun");
-        bounds.came(&packet(&[init(0)])).unwrap();
+        assert_eq!(bounds.came(&to(5)), Ok(false), "it is not known what there is");
+        bounds.sent(&packet(&[sack(u32::MAX, 9, &[])])).unwrap();
         for (number, passes) in [
             (0, true),
             (65_535, true),
@@ -348,7 +404,7 @@ mod tests {
 
     #[test]
     fn what_could_be_read_in_two_ways_is_refused() {
-        let mut bounds = Bounds::default();
+        let mut bounds = begun();
         let mut long = sack(1, 9, &[]);
         long.extend(data(1, 1, 4));
         long[3] = long.len() as u8;

@@ -236,6 +236,8 @@ async fn serve(
     let path = Path::Tcp(link.clone());
     let mut buffer = BytesMut::new();
     let proof = tokio::select! {
+        // Whoever has proven himself stays.
+        biased;
         proof = prove(&inner, (&link, &stream), &path, &mut buffer) => proof,
         () = sleep(patience.proof) => None,
         () = candidate.gives_way() => None,
