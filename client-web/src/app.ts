@@ -164,12 +164,12 @@ export class App {
     return savesList(entry.title, this.savesFor(entry, who, (save, askedAt) => { play(entry, askedAt, save); }));
   }
 
-  /** What the player of this browser keeps of games that the catalogue has not any more. */
+  /** What the player of this browser keeps of games that the catalogue has not any more, or that keep nothing any more. */
   private async showLeft(view: CatalogueView, { entries }: Catalogue): Promise<void> {
     const who = whoPlays();
     if (who === undefined) return;
     const games = await this.api.savedGames(who);
-    const left = games.filter(({ app }) => !entries.some(({ id }) => id === app));
+    const left = games.filter(({ app }) => !entries.some(({ id, saves }) => id === app && saves));
     // Until it is back there is nothing to play from them.
     const nowhere = (): void => undefined;
     view.leave(left.map(({ app, title }) => {

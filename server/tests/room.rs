@@ -388,7 +388,8 @@ async fn a_window_that_grows_beyond_what_there_is_room_for_keeps_its_picture_unt
     let told = hello["screen_refused"].as_str().expect("a reason");
     let begins = "There is no room for a screen of 640x400. The processor is busy: this needs 1.6";
     assert!(told.starts_with(begins), "{told}");
-    assert_eq!(figure(&node, "nearlight_screens_refused_total"), 1.0);
+    // It is asked for again every few seconds.
+    assert!(figure(&node, "nearlight_screens_refused_total") >= 1.0);
     let state = async |session: &common::Session| {
         let reply = session.ask(Method::GET, "").bearer(&session.token).of(&node).await;
         reply.json()["state"].as_str().map(ToOwned::to_owned)

@@ -189,7 +189,8 @@ export class Player {
         const before = this.hello?.screen_refused ?? undefined;
         this.hello = hello;
         const refused = hello.screen_refused ?? undefined;
-        if (refused !== undefined && refused !== before) this.tell(`${refused} The picture is scaled.`);
+        // Once: while a window is dragged each size has a sentence of its own.
+        if (refused !== undefined && before === undefined) this.tell(`${refused} The picture is scaled.`);
         this.view.setRange(hello.video.hdr);
         this.hud.hello(hello);
         this.greeted(hello);

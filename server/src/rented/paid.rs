@@ -52,19 +52,28 @@ impl Payments {
     /// # Errors
     /// When it cannot be read, or has something else there.
     pub(super) async fn open(ledger: &Ledger) -> Result<Self> {
-        let states = ledger.states(STATES.to_owned()).await?;
-        let read = |(name, bytes): (String, Vec<u8>)| {
-            read(&name, &bytes)
-                .with_context(|| format!("the ledger's {name:?} is of no known form"))
-        };
-        let orders = states.into_iter().map(read).collect::<Result<Vec<_>>>()?;
-        Ok(Self(Mutex::new(PaidBook::restore(orders))))
+        Ok(Self(Mutex::new(known(ledger).await?)))
+    }
+
+    /// The same again: what was written last may not have been noted, where the connection broke meanwhile.
+    async fn read_again(&self, ledger: &Ledger) -> Result<()> {
+        let known = known(ledger).await?;
+        *self.book() = known;
+        Ok(())
     }
 
     fn book(&self) -> MutexGuard<'_, PaidBook> {
         // Each change is made in one step at the end of a call, so a panic elsewhere leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn known(ledger: &Ledger) -> Result<PaidBook> {
+    let states = ledger.states(STATES.to_owned()).await?;
+    let read = |(name, bytes): (String, Vec<u8>)| {
+        read(&name, &bytes).with_context(|| format!("the ledger's {name:?} is of no known form"))
+    };
+    Ok(PaidBook::restore(states.into_iter().map(read).collect::<Result<Vec<_>>>()?))
 }
 
 fn read(name: &str, bytes: &[u8]) -> Option<Paid> {
@@ -93,6 +102,10 @@ fn state(paid: &Paid) -> Op {
 
 /// Runs for as long as the connection does.
 pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: Finals) {
+    while let Err(error) = rented.paid.read_again(&rented.ledger).await {
+        tracing::warn!(error = format!("{error:#}"), "what orders paid cannot be read");
+        tokio::time::sleep(AGAIN).await;
+    }
     let mut failed = false;
     loop {
         let changed = finals.changed();
