@@ -631,7 +631,7 @@ export class PlaySession {
       this.say({ type: 'bye' });
       this.endAtNode();
     }
-    this.become({ name: 'ended', reason, detail, code });
+    this.become({ name: 'ended', reason, detail, ...(code === undefined ? {} : { code }) });
     // After the state: what waits is woken by this and finds the session over.
     this.abort.abort(new ConnectionLost('broken'));
     this.free();
