@@ -110,7 +110,8 @@ mod tests {
 
     /// A picture whose length is this power of the step.
     fn seen(steps: &Steps, quantiser: u8, power: f64) -> Seen {
-        let bytes = 2e6 / (steps.log_step(quantiser) * power).exp();
+        // Of the coarsest there are some left.
+        let bytes = 2e12 / (steps.log_step(quantiser) * power).exp();
         Seen { bytes: bytes as usize, quantiser }
     }
 
