@@ -1,6 +1,6 @@
-//! Which parts of the frame rate and of the size a bit rate is worth. The rate gives way first, which costs nothing, then the
-//! size, whose every change costs a keyframe: of 60 frames a second down to 30 and of 30 down to 20 (`SLOW_FROM`), since
-//! fewer still are seen as jerks and felt as lag. A third of 60 is the last that is left.
+//! Which parts of the frame rate and of the size a bit rate is worth. Of many frames a second the rate gives way first, which
+//! costs nothing, then the size, whose every change costs a keyframe. Of few (30 a second, `SLOW_FROM`) it is the other
+//! way round: fewer still are seen as jerks and felt as lag, which a coarser picture is not, and that is worth the keyframe.
 //!
 //! Steps down come after the picture was too coarse for a while, steps up when it has long had bits to spare; a client
 //! that does not keep up lowers the frame rate alone, and the longer it took to find that out again, the less often
@@ -83,11 +83,11 @@ const QUICK: [Rung; 6] = [
     rung(HALF, HALF),
     rung(THIRD, HALF),
 ];
-/// Of 30 and fewer.
+/// Of 30 and fewer: fewer still look worse than a coarser picture, and each waits longer for the next.
 const SLOW: [Rung; 4] = [
     rung(Part::WHOLE, Part::WHOLE),
-    rung(TWO_THIRDS, Part::WHOLE),
-    rung(TWO_THIRDS, THREE_QUARTERS),
+    rung(Part::WHOLE, THREE_QUARTERS),
+    rung(Part::WHOLE, HALF),
     rung(TWO_THIRDS, HALF),
 ];
 /// Where only frames can be left out.
@@ -311,15 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn of_few_frames_so_does_it_and_no_more_than_a_third_of_them() {
+    fn of_few_frames_the_size_gives_way_before_the_rate_and_comes_back_after_it() {
         let mut ladder = Ladder::new(FrameRate::fps(30).interval(), HD, true);
         assert_eq!(run(&mut ladder, 0, 20, 2_000, false), (Part::WHOLE, Part::WHOLE));
-        assert_eq!(run(&mut ladder, 20, 20, 1_500, false), (TWO_THIRDS, Part::WHOLE));
-        assert_eq!(run(&mut ladder, 40, 20, 1_000, false), (TWO_THIRDS, THREE_QUARTERS));
+        assert_eq!(run(&mut ladder, 20, 20, 1_500, false), (Part::WHOLE, THREE_QUARTERS));
+        assert_eq!(run(&mut ladder, 40, 20, 600, false), (Part::WHOLE, HALF));
         assert_eq!(run(&mut ladder, 60, 20, 300, false), (TWO_THIRDS, HALF));
-        assert_eq!(run(&mut ladder, 80, 11, 1_200, false), (TWO_THIRDS, THREE_QUARTERS));
-        assert_eq!(run(&mut ladder, 91, 11, 2_000, false), (TWO_THIRDS, Part::WHOLE));
-        assert_eq!(run(&mut ladder, 102, 6, 4_000, false), (Part::WHOLE, Part::WHOLE));
+        assert_eq!(run(&mut ladder, 80, 6, 1_200, false), (Part::WHOLE, HALF));
+        assert_eq!(run(&mut ladder, 86, 60, 4_000, false), (Part::WHOLE, Part::WHOLE));
     }
 
     #[test]
