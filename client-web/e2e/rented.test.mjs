@@ -59,11 +59,9 @@ async function prove({ page }, order, name) {
   await page.getByRole('button', { name: `Sign for order ${order} as ${name}` }).click();
 }
 
-async function openLease({ page }) {
-  // The bar goes while nobody moves.
-  await page.mouse.move(300, 300);
-  await page.mouse.move(310, 300);
-  await page.getByRole('button', { name: 'Menu', exact: true }).click();
+async function openLease(tab) {
+  const { page } = tab;
+  await tab.press(page.getByRole('button', { name: 'Menu', exact: true }));
   await page.getByRole('menuitem', { name: 'Lease' }).click();
 }
 

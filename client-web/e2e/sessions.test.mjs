@@ -224,7 +224,7 @@ test('leaving ends the session, by button, shortcut and Back', () =>
     let asked = 0;
     page.on('request', (request) => { if (request.url().endsWith('/catalogue')) asked += 1; });
     const ways = [
-      () => page.getByRole('button', { name: 'Leave' }).click(),
+      () => tab.press(page.getByRole('button', { name: 'Leave' })),
       () => page.keyboard.press('Control+Alt+Shift+KeyQ'),
       () => page.goBack(),
     ];

@@ -27,24 +27,13 @@ export class SavesOnPage {
     });
   }
 
-  /** Presses a button of the bar, which hides where the mouse rests, and is then not hit. */
-  async #point(button) {
-    const { mouse } = this.tab.page;
-    let step = 0;
-    await until('a button that is hit', async () => {
-      step = 1 - step;
-      await mouse.move(200 + step, 200);
-      return button.click({ timeout: 2_000 }).then(() => true, () => undefined);
-    });
-  }
-
   /** Presses the button that saves, with the mouse unless the game is not to see that; what the page says came of it. */
   async press(mouse = true) {
     const { page } = this.tab;
     // What it said before is no answer.
     await page.evaluate(() => { document.querySelector('.hint').replaceChildren(); });
     const save = page.getByRole('button', { name: 'Save', exact: true });
-    if (mouse) await this.#point(save);
+    if (mouse) await this.tab.press(save);
     else await save.evaluate((element) => { element.click(); });
     const hint = await until('an answer', async () => (/(Saved|saved already|nothing to save)/.exec(await page.locator('.hint').textContent()) ?? undefined));
     return hint[0];

@@ -72,6 +72,16 @@ export class Tab {
     await this.page.keyboard.press('Control+Alt+Shift+KeyQ');
   }
 
+  /** Presses a button of the bar, which hides where the mouse rests, and is then not hit. */
+  async press(button) {
+    let step = 0;
+    await until('a button that is hit', async () => {
+      step = 1 - step;
+      await this.page.mouse.move(200 + step, 200);
+      return button.click({ timeout: 2_000 }).then(() => true, () => undefined);
+    });
+  }
+
   until(predicate, argument) {
     return this.page.waitForFunction(predicate, argument, { timeout: DEADLINE_MS, polling: 50 });
   }
