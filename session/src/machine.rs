@@ -703,7 +703,8 @@ impl Machine {
     fn follow(&mut self, (phase, drawing, queued): (Phase, bool, usize)) {
         let (next, draws) = (self.phase(), self.is_drawing());
         if draws && !drawing {
-            self.actions.extend([Action::Resume, Action::Keyframe]);
+            // In this order: a wish that came after the first picture, which is a keyframe anyway, would cost another.
+            self.actions.extend([Action::Keyframe, Action::Resume]);
         }
         if drawing && !draws {
             // Ahead of the rest: nothing is drawn for a client that is being told goodbye.

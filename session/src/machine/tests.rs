@@ -67,7 +67,7 @@ fn a_session_from_the_first_to_the_last_action() {
     assert_eq!(bench.step(2, CONNECTED), []);
     assert_eq!(
         bench.step(3, Event::Started),
-        [entered(Phase::Live), Action::Resume, Action::Keyframe]
+        [entered(Phase::Live), Action::Keyframe, Action::Resume]
     );
     let reason = EndReason::Stopped(StoppedBy::Client);
     assert_eq!(
@@ -167,7 +167,7 @@ fn a_broken_connection_is_waited_for_and_then_given_up() {
         bench.0.handle(at(11), Event::TransportClosed(CloseReason::Unreachable)),
         Handled::Ignored
     );
-    assert_eq!(bench.step(20, CONNECTED), [entered(Phase::Live), Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(20, CONNECTED), [entered(Phase::Live), Action::Keyframe, Action::Resume]);
     bench.step(30, Event::TransportClosed(CloseReason::Failed("dtls".into())));
     assert_eq!(bench.0.poll_timeout(), Some(at(60)));
     let actions = bench.step(60, Event::Timeout);
@@ -205,7 +205,7 @@ fn a_page_that_goes_without_a_goodbye_may_be_loading_again() {
     let actions = bench.step(5, Event::ClientAway);
     assert_eq!(actions, [entered(Phase::Suspended), Action::Suspend]);
     assert_eq!(bench.0.poll_timeout(), Some(at(15)), "not as long as for a lost connection");
-    assert_eq!(bench.step(6, CONNECTED), [entered(Phase::Live), Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(6, CONNECTED), [entered(Phase::Live), Action::Keyframe, Action::Resume]);
     bench.step(20, Event::TransportInterrupted);
     assert_eq!(bench.0.poll_timeout(), Some(at(50)));
     // The page of a client whose network is down is closed.
@@ -229,20 +229,20 @@ fn a_hidden_page_is_not_drawn_for() {
     assert_eq!(bench.step(5, Event::Visibility(false)), [Action::Suspend]);
     assert_eq!((bench.0.phase(), bench.0.is_drawing()), (Phase::Live, false));
     assert_eq!(bench.step(6, Event::Visibility(false)), []);
-    assert_eq!(bench.step(7, Event::Visibility(true)), [Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(7, Event::Visibility(true)), [Action::Keyframe, Action::Resume]);
     // Hidden while starting counts as well.
     let mut bench = Bench::starting();
     bench.step(1, CONNECTED);
     bench.step(1, Event::Visibility(false));
     assert_eq!(bench.step(2, Event::Started), [entered(Phase::Live)]);
-    assert_eq!(bench.step(3, Event::Visibility(true)), [Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(3, Event::Visibility(true)), [Action::Keyframe, Action::Resume]);
 }
 
 #[test]
 fn others_are_drawn_for_while_the_players_page_is_hidden() {
     let mut bench = Bench::live();
     bench.step(5, Event::Visibility(false));
-    assert_eq!(bench.step(6, Event::Watched(true)), [Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(6, Event::Watched(true)), [Action::Keyframe, Action::Resume]);
     assert_eq!(bench.step(7, Event::Visibility(true)), []);
     assert_eq!(bench.step(8, Event::Visibility(false)), []);
     // Another page of the player's, which nothing was sent to.
@@ -265,10 +265,10 @@ fn a_hidden_page_is_not_drawn_for_once_its_path_is_back() {
     assert_eq!(bench.step(7, hidden.clone()), [entered(Phase::Live)]);
     // So short that nobody was told.
     assert_eq!(bench.step(8, hidden.clone()), []);
-    assert_eq!(bench.step(9, Event::Visibility(true)), [Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(9, Event::Visibility(true)), [Action::Keyframe, Action::Resume]);
     // One that is hidden took over from one that was not.
     assert_eq!(bench.step(10, hidden), [Action::Suspend]);
-    assert_eq!(bench.step(11, Event::Visibility(true)), [Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(11, Event::Visibility(true)), [Action::Keyframe, Action::Resume]);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn another_client_that_takes_over_gets_a_keyframe() {
     let mut bench = Bench::live();
     assert_eq!(bench.step(5, CONNECTED), [Action::Keyframe]);
     bench.step(6, Event::Visibility(false));
-    assert_eq!(bench.step(7, CONNECTED), [Action::Resume, Action::Keyframe]);
+    assert_eq!(bench.step(7, CONNECTED), [Action::Keyframe, Action::Resume]);
 }
 
 #[test]
@@ -394,12 +394,16 @@ impl Ledger {
         let actions = drain(machine);
         assert!(actions.len() <= MAX_ACTIONS);
         assert!(!was_over || (actions.is_empty() && handled == Handled::Ignored));
+        let mut wished = false;
         for action in actions {
             assert_eq!(self.ended, 0, "{action:?} after the end");
             match action {
-                Action::Resume => assert!(!std::mem::replace(&mut self.drawing, true)),
+                Action::Resume => {
+                    assert!(wished, "the first picture shows whatever came before");
+                    assert!(!std::mem::replace(&mut self.drawing, true));
+                }
                 Action::Suspend => assert!(std::mem::replace(&mut self.drawing, false)),
-                Action::Keyframe => assert!(self.drawing),
+                Action::Keyframe => wished = true,
                 Action::Release => self.released += 1,
                 Action::Record(Record::Ended(_)) => self.ended += 1,
                 _ => {}
