@@ -85,7 +85,9 @@ fn a_node_in_a_terminal_ends_in_order_when_the_terminal_is_closed() {
     );
     fs::write(&run, text).unwrap();
     let command = format!("/bin/sh '{}'; true", run.display());
-    let terminal = Command::new("script")
+    // Whoever runs the tests may ignore the signal (`nohup`), and then the terminal's shell would, too.
+    let terminal = Command::new("env")
+        .args(["--default-signal=HUP", "script"])
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
         .env("SHELL", "/bin/sh")
         .stdin(Stdio::piped())
