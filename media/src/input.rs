@@ -465,6 +465,12 @@ pub trait InputSink: Send {
     /// Lets go of every key, button, finger and gamepad: on blur, disconnect and suspend.
     fn release_all(&mut self, at: MediaTime);
 
+    /// Goes on with what could not be done at once, and says when to ask again; none where nothing is left. It is called after
+    /// each of the two above.
+    fn catch_up(&mut self, _now: MediaTime) -> Option<MediaTime> {
+        None
+    }
+
     /// What it takes, and what is lost in it.
     fn support(&self) -> InputSupport;
 

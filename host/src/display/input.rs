@@ -1,11 +1,12 @@
 //! Puts a player's input into a display (XTEST 2.2).
 //!
-//! Called by the network task: nothing here waits. What the server does not take at once is dropped and counted;
-//! keys that could not be let go of are let go of with the next input. The wheel turns by whole notches,
+//! Called by the network task: nothing here waits. What a busy server does not take at once is kept, in order, until it
+//! does; where that becomes too much all of it is dropped and counted, and everything is let go of. The wheel turns by whole notches,
 //! since XTEST has no finer ones; a finger or a pen is the pointer with its main button (XTEST has no pressure), a pen's own
 //! button the second one. While text is typed no modifier is held
 //! and Caps Lock is off: they are in the text already.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -37,6 +38,10 @@ const HORIZONTAL: [u8; 2] = [6, 7];
 const NOTCH: i32 = 120;
 /// Notches of one event that count: no wheel turns further between two.
 const MOST_NOTCHES: i32 = 20;
+/// Events that are kept for a server that takes none now: seconds of a keyboard and a mouse.
+const MOST_WAITING: usize = 1_024;
+/// How soon it is asked again whether it does. Its socket is full of some fifty events, which one that has a processor reads in less.
+const AGAIN: Duration = Duration::from_millis(5);
 /// How long a server may take to hear the last of it, which is waited for. Short: whoever drops it does other things.
 const FAREWELL: Duration = Duration::from_millis(250);
 /// Units of relative motion in a pixel.
@@ -60,6 +65,8 @@ pub struct XInput {
     pen: PenState,
     spares: Spares,
     last: MediaTime,
+    /// What was not taken yet, the oldest first.
+    waiting: VecDeque<InputEvent>,
     dropped: Arc<AtomicU64>,
     /// Everything must be let go of before anything else.
     owed: bool,
@@ -90,6 +97,7 @@ impl XInput {
             pen: PenState::default(),
             spares,
             last: now,
+            waiting: VecDeque::new(),
             dropped: Arc::default(),
             owed: false,
             gone: false,
@@ -112,30 +120,58 @@ impl XInput {
         self.dropped.clone()
     }
 
-    /// Runs `act` where the server takes input now, and sends what came of it.
-    fn attempt(&mut self, act: impl FnOnce(&mut Self) -> Result<(), DisplayError>) {
-        let done = self.take_notice().and_then(|ready| match ready {
-            true => {
-                if std::mem::take(&mut self.owed) {
-                    self.let_go()?;
-                }
-                act(self)?;
-                Ok(self.link.wire_ready().flush()?)
-            }
-            false => Err(DisplayError::Silent),
-        });
-        match done {
+    /// Does what waits, as far as the server takes input now.
+    fn drain(&mut self) {
+        match self.try_all() {
             Ok(()) => {}
-            Err(DisplayError::Silent) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
+            // Some of it may be written, and is not repeated.
+            Err(DisplayError::Silent) => self.owed = true,
             Err(error) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+                self.lose();
                 if !std::mem::replace(&mut self.gone, true) {
                     // The source's end is what ends the session.
                     tracing::debug!(%error, "input is taken no more");
                 }
             }
+        }
+    }
+
+    fn try_all(&mut self) -> Result<(), DisplayError> {
+        while (self.owed || !self.waiting.is_empty()) && self.take_notice()? {
+            if self.owed {
+                self.let_go()?;
+                self.owed = false;
+            } else if let Some(event) = self.waiting.pop_front() {
+                self.act(&event)?;
+                self.link.wire_ready().flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what waits: a release may be among it.
+    fn lose(&mut self) {
+        self.dropped.fetch_add(self.waiting.len() as u64, Ordering::Relaxed);
+        self.waiting.clear();
+        self.owed = true;
+    }
+
+    /// Keeps an event until it is taken. Where a pointer goes on moving it is where it went last.
+    fn keep(&mut self, event: &InputEvent) {
+        let moves = |event: &InputEvent| match event {
+            InputEvent::PointerAbsolute { .. } => 1,
+            InputEvent::PointerRelative { .. } => 2,
+            _ => 0,
+        };
+        match self.waiting.back_mut() {
+            Some(last) if moves(last) > 0 && moves(last) == moves(event) => *last = event.clone(),
+            _ => self.waiting.push_back(event.clone()),
+        }
+        if self.waiting.len() > MOST_WAITING || self.gone {
+            if !self.gone {
+                tracing::warn!(lost = self.waiting.len(), "the display takes no input");
+            }
+            self.lose();
         }
     }
 
@@ -328,15 +364,19 @@ impl InputSink for XInput {
             // A display has none.
             return;
         }
-        let before = self.dropped.load(Ordering::Relaxed);
-        self.attempt(|input_sink| input_sink.act(&input.event));
-        // A key whose release is lost would stay down.
-        self.owed |= self.dropped.load(Ordering::Relaxed) > before && releases(&input.event);
+        self.keep(&input.event);
+        self.drain();
     }
 
     fn release_all(&mut self, _: MediaTime) {
-        self.owed = true;
-        self.attempt(|_| Ok(()));
+        self.lose();
+        self.drain();
+    }
+
+    fn catch_up(&mut self, now: MediaTime) -> Option<MediaTime> {
+        self.drain();
+        let is_behind = self.owed || !self.waiting.is_empty();
+        (is_behind && !self.gone).then(|| now + AGAIN)
     }
 
     fn support(&self) -> InputSupport {
@@ -349,21 +389,11 @@ impl InputSink for XInput {
     }
 }
 
-fn releases(event: &InputEvent) -> bool {
-    match event {
-        InputEvent::Key { pressed, .. } | InputEvent::Button { pressed, .. } => !pressed,
-        InputEvent::Touch { phase, .. } => matches!(phase, TouchPhase::End | TouchPhase::Cancel),
-        InputEvent::Pen(pen) => !pen.state.has(PenState::TIP) || !pen.state.has(PenState::BARREL),
-        InputEvent::ReleaseAll => true,
-        _ => false,
-    }
-}
-
 impl Drop for XInput {
     fn drop(&mut self) {
-        self.owed = true;
-        self.attempt(|input| input.spares.restore(&input.link));
-        if !self.gone {
+        self.lose();
+        self.drain();
+        if !self.owed && self.spares.restore(&self.link).is_ok() {
             // A server drops what it has not read when a connection closes. What it still misses, whoever opens the
             // next one makes up for.
             if let Ok(heard) = self.link.x_within(FAREWELL).get_input_focus() {

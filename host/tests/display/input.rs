@@ -247,6 +247,37 @@ fn nothing_stays_pressed() {
 }
 
 #[test]
+fn what_a_busy_server_does_not_take_at_once_it_is_told_later() {
+    let Some(server) = server::start(64, 48) else { return };
+    let client = Client::open(&server, 64, 48);
+    let mut input = open(&server);
+    server.signal(Signal::STOP);
+    // More than its socket holds, and less than is kept.
+    let pressed = |at: u16| key(0x04 + at / 2 % 26, at.is_multiple_of(2));
+    (0..1_000).for_each(|at| inject(&mut input, pressed(at)));
+    assert!(input.catch_up(MediaTime::ZERO).is_some(), "all of it fits into a socket");
+    // Where the pointer goes on moving, it is where it went last.
+    (0..5_000).for_each(|x| inject(&mut input, InputEvent::PointerAbsolute { x, y: 0 }));
+    (0..5_000).for_each(|x| {
+        inject(&mut input, InputEvent::PointerRelative { total_x: x, total_y: 0 });
+    });
+    server.signal(Signal::CONT);
+    catch_up(&mut input);
+    for at in 0..1_000 {
+        let (number, is_down) = next(&client);
+        let code = symbol(&client, number);
+        assert_eq!(
+            (code, is_down),
+            (0x61 + u32::from(at / 2 % 26_u16), at.is_multiple_of(2)),
+            "{at}"
+        );
+    }
+    assert_eq!(input.dropped().load(Ordering::Relaxed), 0);
+    // Nobody is asked to go on with anything then.
+    assert_eq!(input.catch_up(MediaTime::ZERO), None);
+}
+
+#[test]
 fn a_server_that_takes_nothing_is_not_waited_for() {
     let Some(mut server) = server::start(64, 48) else { return };
     let client = Client::open(&server, 64, 48);
@@ -258,17 +289,28 @@ fn a_server_that_takes_nothing_is_not_waited_for() {
     let mut sent = 0_u32;
     while dropped.load(Ordering::Relaxed) == 0 {
         sent += 1;
-        assert!(sent < 1_000_000, "the socket has no end");
-        inject(&mut input, InputEvent::PointerAbsolute { x: sent as u16, y: 0 });
+        assert!(sent < 1_000_000, "what is kept has no end");
+        inject(&mut input, key(0x05, !sent.is_multiple_of(2)));
     }
-    // This release is lost, and made up for.
+    assert!(dropped.load(Ordering::Relaxed) > 1_000, "none is kept alone");
+    // This release is kept, and comes after all is let go of.
     inject(&mut input, key(0x04, false));
-    assert_eq!(dropped.load(Ordering::Relaxed), 2);
     server.signal(Signal::CONT);
-    while client.x.query_keymap().unwrap().reply().unwrap().keys[38 / 8] >> (38 % 8) & 1 == 1 {
-        inject(&mut input, InputEvent::Wheel { x: 0, y: 0 });
+    catch_up(&mut input);
+    // In the end nothing is held: the server hears it when it reads it.
+    while client.x.query_keymap().unwrap().reply().unwrap().keys != [0; 32] {
+        std::thread::sleep(Duration::from_millis(1));
     }
     server.kill();
+    let before = dropped.load(Ordering::Relaxed);
     (0..100).for_each(|_| inject(&mut input, key(0x05, true)));
-    assert!(dropped.load(Ordering::Relaxed) > 2);
+    assert!(dropped.load(Ordering::Relaxed) > before);
+    assert_eq!(input.catch_up(MediaTime::ZERO), None, "it is gone");
+}
+
+/// Until the server was told everything.
+fn catch_up(input: &mut XInput) {
+    while input.catch_up(MediaTime::ZERO).is_some() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -62,6 +62,8 @@ pub(super) struct Driver {
     told: Arc<Told>,
     ahead: bool,
     input: Option<Box<dyn InputSink>>,
+    /// When it goes on with what it could not do at once.
+    input_due: Option<MediaTime>,
     rumble: Option<rumble::Wishes>,
     /// What the player says.
     voice: Voice,
@@ -137,6 +139,8 @@ enum Wake {
     /// That keyframe is due.
     ViewerKeyframe,
     Deed(Deed),
+    /// What takes input was busy.
+    Input,
     /// Gamepads are to do something.
     Rumble,
     /// The pointer moved.
@@ -235,6 +239,7 @@ impl Driver {
             told,
             ahead,
             input: None,
+            input_due: None,
             rumble: None,
             voice,
             encoder_up: false,
@@ -299,6 +304,7 @@ impl Driver {
                 }
                 Wake::ViewerKeyframe => self.viewer_keyframe(),
                 Wake::Deed(deed) => self.deed(deed).await,
+                Wake::Input => self.catch_up(),
                 Wake::Rumble => self.rumble(),
                 Wake::Cursor => self.show_cursor(),
                 Wake::Pointer => self.show_pointer(),
@@ -338,6 +344,7 @@ impl Driver {
         let keyframe = wish.map(|wish| from_now(self.keyframes.due(wish)));
         let ending = matches!(self.machine.phase(), Phase::Ending | Phase::Ended);
         let metered = self.metered.as_ref().and_then(Metered::poll_timeout).map(from_now);
+        let input = self.input_due.map(from_now);
         let connection = &mut self.connection;
         tokio::select! {
             event = next_event(connection) => Wake::Transport(event),
@@ -357,6 +364,7 @@ impl Driver {
             () = changed(&mut self.step) => Wake::Step,
             news = Metered::news(&mut self.metered) => Wake::Metered(news),
             () = at(metered) => Wake::MeterDue,
+            () = at(input) => Wake::Input,
             _ = stats.tick() => Wake::Stats,
             () = shutdown.cancelled(), if !ending => Wake::Shutdown,
         }
@@ -444,7 +452,7 @@ impl Driver {
     /// Stops the threads beside this task, which joining would block. A thread that hangs is left behind, and the
     /// machine's drain deadline ends the session without it.
     fn stop_media(&mut self) -> Option<Event> {
-        self.input = None;
+        (self.input, self.input_due) = (None, None);
         self.voice.close();
         let sound = self.audience.sound().take();
         let Some(media) = self.media.take() else { return Some(Event::Drained) };
@@ -477,6 +485,13 @@ impl Driver {
         if let Some(input) = &mut self.input {
             input.release_all(now);
         }
+        self.catch_up();
+    }
+
+    /// Whatever takes input goes on with what it could not do at once.
+    fn catch_up(&mut self) {
+        let now = self.node.clock.now();
+        self.input_due = self.input.as_mut().and_then(|input| input.catch_up(now));
     }
 
     fn notify(&mut self, notice: &Notice) {

@@ -182,6 +182,10 @@ impl InputSink for GameInput {
         self.display.release_all(at);
     }
 
+    fn catch_up(&mut self, now: MediaTime) -> Option<MediaTime> {
+        self.display.catch_up(now)
+    }
+
     fn support(&self) -> InputSupport {
         let Taken { gamepads, pad_extras, no_devices } = &self.taken;
         let display = self.display.support();

@@ -368,6 +368,7 @@ impl Driver {
                 if let Some(sink) = &mut self.input {
                     self.hands.leave(who, |event| sink.inject(&SequencedInput { seq, event }, now));
                 }
+                self.catch_up();
             }
         }
     }
@@ -381,6 +382,7 @@ impl Driver {
                 sink.inject(&SequencedInput { seq, event }, now);
             }
         });
+        self.catch_up();
     }
 
     /// One keyframe for all viewers that wait for one.
