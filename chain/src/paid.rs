@@ -1,7 +1,7 @@
 //! What was paid for orders, out of the events of blocks: no storage has it.
 
 use session::rental::{
-    BLOCKS_PER_DAY, BlockNumber, CallError, ChainError, MachineId, Payment, Planck, RentId,
+    BlockNumber, CallError, ChainError, MachineId, Payment, PaymentPage, Planck, RentId,
 };
 use subxt::config::substrate::H256;
 use subxt::ext::frame_decode::storage::encode_storage_key_prefix;
@@ -10,24 +10,23 @@ use crate::items::malformed;
 use crate::link::{Fail, Link};
 use crate::proof::{Happened, happened};
 
-/// Blocks that are looked at for one answer at most.
-const MOST: u32 = BLOCKS_PER_DAY;
+/// Blocks that are looked at for one answer: so many are read again where a node fails.
+const PAGE: u32 = 64;
 
-/// The payments for an order in blocks up to one, the newest first, until they are for so many blocks of it, or the state of a block is
-/// gone.
+/// The payments for an order in a page of blocks up to one, the newest first, until they are for so many blocks of it, or the state of a
+/// block is gone.
 pub(crate) async fn payments(
     link: &Link,
     machine: &MachineId,
     order: RentId,
     until: BlockNumber,
     blocks: u32,
-) -> Result<Vec<Payment>, Fail> {
+) -> Result<PaymentPage, Fail> {
     let text = machine.to_string();
-    let (mut found, mut covered) = (Vec::new(), 0_u32);
-    for number in (until.0.saturating_sub(MOST)..=until.0).rev().map(BlockNumber) {
-        if covered >= blocks {
-            break;
-        }
+    let mut page = PaymentPage { payments: Vec::new(), earlier: Some(until) };
+    let (mut covered, oldest) = (0_u32, until.0.saturating_sub(PAGE - 1));
+    while let Some(number) = page.earlier.filter(|number| number.0 >= oldest && covered < blocks) {
+        page.earlier = None;
         let Some(hash) = link.hash_at(number).await? else { break };
         let here = match of_block(link, (hash, number), &text, order).await {
             // So are those before it.
@@ -35,9 +34,10 @@ pub(crate) async fn payments(
             here => here?,
         };
         covered = here.iter().map(|payment| payment.blocks).fold(covered, u32::saturating_add);
-        found.extend(here.into_iter().rev());
+        page.payments.extend(here.into_iter().rev());
+        page.earlier = number.0.checked_sub(1).map(BlockNumber);
     }
-    Ok(found)
+    Ok(page)
 }
 
 async fn of_block(

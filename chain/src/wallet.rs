@@ -7,7 +7,7 @@ use keys::{Signer, development};
 use ledger::{Ledger, LedgerError};
 use session::rental::{
     AccountId, At, Balance, BlockNumber, CallError, ChainError, ChainIdentity, ChainLimits,
-    Confirmed, Heads, Machine, MachineId, Order, Payment, Planck, PriceInputs, Proven, Relet,
+    Confirmed, Heads, Machine, MachineId, Order, PaymentPage, Planck, PriceInputs, Proven, Relet,
     RentId, RentalChain, Rented, Reported, Schedule, Seen, Transferred,
 };
 use thiserror::Error;
@@ -196,7 +196,7 @@ impl RentalChain for Wallet {
         order: RentId,
         until: BlockNumber,
         blocks: u32,
-    ) -> Result<Vec<Payment>, ChainError> {
+    ) -> Result<PaymentPage, ChainError> {
         let work = |link: Arc<Link>| async move {
             paid::payments(&link, machine, order, until, blocks).await
         };

@@ -31,7 +31,7 @@ use crate::rental::{
     MachineStatus, Order, OrderStatus, RentId, UnixMillis,
 };
 
-pub use paid::{Look, Paid, PaidBook};
+pub use paid::{Look, Paid, PaidBook, Search};
 pub use slots::SlotPermit;
 pub use trials::TrialUse;
 use trials::Trials;

@@ -22,7 +22,8 @@ use std::fmt;
 pub use amount::{Perbill, Planck, PlanckError};
 pub use chain::{
     At, Balance, CallError, ChainError, ChainIdentity, ChainLimits, Confirmed, Head, HeadEvent,
-    Heads, Payment, Proven, Rejection, Relet, RentalChain, Rented, Reported, Seen, Transferred,
+    Heads, Payment, PaymentPage, Proven, Rejection, Relet, RentalChain, Rented, Reported, Seen,
+    Transferred,
 };
 pub use futile::Futile;
 pub use price::{PriceError, PriceInputs, Quote};

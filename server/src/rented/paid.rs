@@ -10,6 +10,7 @@
 //! no longer be read, after a node was away for longer than others keep their states, is *unproven*: no amount is made up for it. Nobody
 //! waits for this task.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use anyhow::{Context as _, Result};
 use keys::{from_hex, to_hex};
 use ledger::{AccountBalance, Batch, Entry, Ledger, LedgerError, Op};
 use serde::{Deserialize, Serialize};
-use session::lease::{Look, MachineView, Paid, PaidBook};
+use session::lease::{Look, MachineView, Paid, PaidBook, Search};
 use session::rental::{AccountId, BlockNumber, Head, Payment, Planck, RentId, RentalChain};
 use tokio::sync::watch;
 
@@ -106,10 +107,12 @@ pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: F
         tracing::warn!(error = format!("{error:#}"), "what orders paid cannot be read");
         tokio::time::sleep(AGAIN).await;
     }
-    let mut failed = false;
+    // What failed on its way, to go on where it stopped.
+    let mut searches = BTreeMap::new();
+    let mut again = false;
     loop {
         let changed = finals.changed();
-        let ended = match failed {
+        let ended = match again {
             true => tokio::time::timeout(AGAIN, changed).await.unwrap_or(Ok(())).is_err(),
             false => changed.await.is_err(),
         };
@@ -117,31 +120,57 @@ pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: F
             // Nothing comes any more; whoever follows the chain ends this, too.
             return std::future::pending().await;
         }
-        failed = false;
+        again = false;
         let Some((head, view)) = finals.borrow_and_update().clone() else { continue };
         let looks = rented.paid.book().look(head.number, &view);
         for look in looks {
-            if let Err(error) = settle(rented, chain, &look).await {
-                failed = true;
-                let order = look.before.rent_id;
+            let order = look.before.rent_id;
+            // One of an earlier head is ended first; what came after that is for the next look.
+            again |= searches.get(&order).is_some_and(|search| goes_on(search, &look));
+            if let Err(error) = settle(rented, chain, look, &mut searches).await {
+                again = true;
                 tracing::warn!(%order, error = format!("{error:#}"), "what an order paid is not in the ledger yet");
             }
         }
     }
 }
 
-/// Looks for what was paid, and has it written.
-async fn settle(rented: &Rented, chain: &dyn RentalChain, look: &Look) -> Result<()> {
-    let (order, renter) = (look.before.rent_id, &look.before.renter);
-    let end = match look.end {
-        Some(end) => Some(end),
-        None => chain.last_end(&rented.machine, renter, order).await?.value,
+/// Whether a search looks for the same, also where that began at an earlier head.
+fn goes_on(search: &Search, look: &Look) -> bool {
+    search.look().before == look.before
+}
+
+/// Looks for what was paid, and has it written. A search that fails is kept.
+async fn settle(
+    rented: &Rented,
+    chain: &dyn RentalChain,
+    look: Look,
+    searches: &mut BTreeMap<RentId, Search>,
+) -> Result<()> {
+    let (order, renter) = (look.before.rent_id, look.before.renter);
+    let search = match searches.remove(&order).filter(|search| goes_on(search, &look)) {
+        Some(search) => search,
+        None => {
+            let end = match look.end {
+                Some(end) => Some(end),
+                None => chain.last_end(&rented.machine, &renter, order).await?.value,
+            };
+            Search::new(look, end)
+        }
     };
-    let payments = match look.missing(end) {
-        0 => Vec::new(),
-        blocks => chain.payments(&rented.machine, order, look.head, blocks).await?,
-    };
-    let after = look.after(end, &payments);
+    let search = searches.entry(order).or_insert(search);
+    while let Some((until, blocks)) = search.wants() {
+        search.take(chain.payments(&rented.machine, order, until, blocks).await?);
+    }
+    write(rented, search).await?;
+    searches.remove(&order);
+    Ok(())
+}
+
+/// Has what was found written, and what is known then.
+async fn write(rented: &Rented, search: &Search) -> Result<()> {
+    let (after, before, payments) = (search.after(), &search.look().before, search.payments());
+    let order = after.rent_id;
     if after.end > after.start {
         let entries = payments.iter().filter(|payment| payment.fee > Planck::ZERO);
         let entries = entries.map(|payment| entry(order, payment)).collect::<Result<Vec<_>>>()?;
@@ -150,14 +179,14 @@ async fn settle(rented: &Rented, chain: &dyn RentalChain, look: &Look) -> Result
             let LedgerError::Entry(conflict) = error else { return Err(error.into()) };
             // A chain of development that was begun anew, with the orders' numbers of the one before.
             tracing::error!(%order, %conflict, "what was paid is not in the ledger, which has another order's there");
-            rented.paid.book().put(look.after(end, &[]));
+            rented.paid.book().put(search.in_vain());
             return Ok(());
         }
         let paid = payments.iter().map(|payment| payment.fee);
         let paid = paid.fold(Planck::ZERO, |sum, fee| sum.checked_add(fee).unwrap_or(sum));
         tracing::info!(%order, paid_planck = %paid, blocks = after.blocks, "paid on the chain");
         let unproven = after.unproven();
-        if unproven > look.before.unproven() {
+        if unproven > before.unproven() {
             tracing::warn!(%order, blocks = unproven, "what these cost can no longer be read: it is unproven");
         }
     }
@@ -177,7 +206,7 @@ impl Rented {
         let balances = self.ledger.balances().await?;
         let number =
             |balance: &AccountBalance| balance.account.strip_prefix(ACCOUNTS)?.parse().ok();
-        let mut orders: std::collections::BTreeMap<u64, wire::OrderAccount> = balances
+        let mut orders: BTreeMap<u64, wire::OrderAccount> = balances
             .iter()
             .filter_map(|balance| Some((number(balance)?, account(balance))))
             .collect();

@@ -125,6 +125,31 @@ async fn what_a_branch_takes_back_was_never_paid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_fails_goes_on_where_it_stopped() {
+    let world = World::new(&CHARGED).await;
+    let order = world.rent(1, 300).await;
+    // All of it becomes final at once, so that there is one look.
+    world.model.hold_finality(true);
+    let sum = confirm(&world, order).await;
+    world.model.advance(200);
+    world.model.fail_before(Some(100));
+    let (read, _) = world.model.looked();
+    world.model.hold_finality(false);
+    for failures in 1..6 {
+        until("the next failure", async || (world.model.looked().1 >= failures).then_some(()))
+            .await;
+        world.model.advance(1);
+    }
+    world.model.fail_before(None);
+    world.model.advance(1);
+    paid(&world, order, sum, 0).await;
+    let read = world.model.looked().0 - read;
+    // Each block once, and up to a page again where it failed.
+    assert!((200..201 + 7 * 16).contains(&read), "{read} blocks were read");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_node_remembers_is_unproven_and_what_is_paid_later_is_not() {
     let world = World::new(&CHARGED).await;
     let order = world.rent(1, 1_200).await;

@@ -1,18 +1,22 @@
 //! What was paid on the chain for a machine's orders, as final blocks show it: what is to be looked for, and what was not found.
 //!
 //! ```text
-//!  Finalized (head, orders) ──▶ PaidBook::look ──Look──▶ driver: last end? payments? ──▶ Look::after ──▶ durable ──▶ PaidBook::put
+//!  Finalized (head, orders) ──▶ PaidBook::look ──Look──▶ driver: last end? ──▶ Search ──▶ durable ──▶ PaidBook::put
+//!                                                       payments, page by page ──▶ ▲
 //! ```
 //!
 //! An order is paid for from its start to its end: its confirmation pays for what it was made for, each prolonging for what that adds.
 //! So its end says how many blocks were paid for, and payments are looked for until they are for as many. The blocks of an order whose
-//! payments nobody can read any more are *unproven*: what they cost is in no account. Nothing is counted twice where a look is
-//! repeated, after a failure or a restart, since what is known changes only once it is durable with what was found.
+//! payments nobody can read any more are *unproven*: what they cost is in no account. After a failure a search goes on where it stopped.
+//! Nothing is counted twice where a look is repeated, as after a restart, since what is known changes only once it is durable with
+//! what was found.
 
 use std::collections::BTreeMap;
 
 use super::MachineView;
-use crate::rental::{AccountId, BlockNumber, Order, OrderStatus, Payment, RentId};
+use crate::rental::{
+    AccountId, BLOCKS_PER_DAY, BlockNumber, Order, OrderStatus, Payment, PaymentPage, RentId,
+};
 
 /// What is known of the payments for an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,21 +58,70 @@ pub struct Look {
     pub end: Option<BlockNumber>,
 }
 
-impl Look {
-    /// For how many blocks of the order the payments are to be found, the newest first, where this is its last end; none where it is
-    /// not known whether it had another than was known.
-    pub fn missing(&self, end: Option<BlockNumber>) -> u32 {
-        end.map_or(0, |end| end.since(self.before.end))
+/// What was found so far of what a look is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    look: Look,
+    /// The order's last end, as far as a look knows it or the chain says.
+    end: Option<BlockNumber>,
+    payments: Vec<Payment>,
+    /// The block to go on at.
+    next: Option<BlockNumber>,
+}
+
+impl Search {
+    /// At its beginning. `end` is the last end that the chain gave an order that is gone; none where it is not known whether that had
+    /// another than was known.
+    pub fn new(look: Look, end: Option<BlockNumber>) -> Self {
+        let (end, next) = (look.end.or(end), Some(look.head));
+        Self { look, end, payments: Vec::new(), next }
     }
 
-    /// What is known with these payments, all that could be found.
-    pub fn after(&self, end: Option<BlockNumber>, payments: &[Payment]) -> Paid {
+    /// What it is for.
+    pub fn look(&self) -> &Look {
+        &self.look
+    }
+
+    /// Up to which block payments are to be read next, and for how many blocks of the order; none once nothing more is to be
+    /// found, or it is more than a day of blocks before.
+    pub fn wants(&self) -> Option<(BlockNumber, u32)> {
+        let missing = self.end.map_or(0, |end| end.since(self.look.before.end));
+        let found = self.payments.iter().map(|payment| payment.blocks);
+        let missing = found.fold(missing, u32::saturating_sub);
+        let oldest = self.look.head.0.saturating_sub(BLOCKS_PER_DAY);
+        let next = self.next.filter(|next| missing > 0 && next.0 >= oldest);
+        next.map(|next| (next, missing))
+    }
+
+    /// What was read of what it wanted.
+    pub fn take(&mut self, page: PaymentPage) {
+        self.payments.extend(page.payments);
+        self.next = page.earlier.filter(|earlier| Some(*earlier) < self.next);
+    }
+
+    /// What was found, the newest first.
+    pub fn payments(&self) -> &[Payment] {
+        &self.payments
+    }
+
+    /// What is known with it.
+    pub fn after(&self) -> Paid {
+        self.with(&self.payments)
+    }
+
+    /// What is known where what was found is not to be had: all of it is unproven.
+    pub fn in_vain(&self) -> Paid {
+        self.with(&[])
+    }
+
+    fn with(&self, payments: &[Payment]) -> Paid {
+        let before = &self.look.before;
         let found = payments.iter().map(|payment| payment.blocks);
         Paid {
-            end: end.map_or(self.before.end, |end| end.max(self.before.end)),
-            blocks: found.fold(self.before.blocks, u32::saturating_add),
-            over: self.end.is_none(),
-            ..self.before.clone()
+            end: self.end.map_or(before.end, |end| end.max(before.end)),
+            blocks: found.fold(before.blocks, u32::saturating_add),
+            over: self.look.end.is_none(),
+            ..before.clone()
         }
     }
 }
@@ -175,20 +228,38 @@ mod tests {
             MachineView { machine: None, orders: order.into_iter().collect() }
         }
 
-        /// As `RentalChain::payments` has them where nodes keep so many states.
-        fn read(&self, newest: u32, head: BlockNumber, kept: u32, blocks: u32) -> Vec<Payment> {
-            let (mut found, mut covered) = (Vec::new(), 0);
-            let oldest = newest.saturating_sub(kept);
-            for block in (oldest..=head.0).rev() {
-                if covered >= blocks {
+        /// As `RentalChain::payments` has them, of pages of 50 blocks, where nodes keep no block before the oldest.
+        fn read(&self, oldest: u32, (until, blocks): (BlockNumber, u32)) -> PaymentPage {
+            let mut page = PaymentPage { payments: Vec::new(), earlier: Some(until) };
+            let mut covered = 0;
+            let first = until.0.saturating_sub(49);
+            while let Some(block) = page.earlier.filter(|it| it.0 >= first && covered < blocks) {
+                page.earlier = None;
+                if block.0 < oldest {
                     break;
                 }
-                let here = self.payments.iter().filter(|it| it.block.0 == block);
-                let here: Vec<_> = here.copied().collect();
-                covered += here.iter().map(|it| it.blocks).sum::<u32>();
-                found.extend(here);
+                let here = self.payments.iter().filter(|it| it.block == block);
+                page.payments.extend(here);
+                covered = page.payments.iter().map(|it| it.blocks).sum();
+                page.earlier = block.0.checked_sub(1).map(BlockNumber);
             }
-            found
+            page
+        }
+
+        /// Reads until all is found, or `fails` says that a page is not read; whether all of it was.
+        fn search(
+            &self,
+            search: &mut Search,
+            oldest: u32,
+            mut fails: impl FnMut() -> bool,
+        ) -> bool {
+            while let Some(wanted) = search.wants() {
+                if fails() {
+                    return false;
+                }
+                search.take(self.read(oldest, wanted));
+            }
+            true
         }
     }
 
@@ -199,7 +270,7 @@ mod tests {
         assert_eq!(book.look(BlockNumber(11), &chain.view(11)), []);
         let looks = book.look(BlockNumber(160), &chain.view(160));
         assert_eq!(looks.len(), 1);
-        book.put(looks[0].after(None, &[]));
+        book.put(Search::new(looks[0].clone(), None).after());
         assert_eq!(book.orders().count(), 0);
     }
 
@@ -208,14 +279,18 @@ mod tests {
         let mut chain = Chain { payments: vec![payment(12, 0, 300, 5)], gone: 9_999 };
         let mut book = PaidBook::default();
         let look = book.look(BlockNumber(290), &chain.view(290)).remove(0);
-        assert_eq!(look.missing(look.end), 300);
-        book.put(look.after(look.end, &[]));
+        let mut search = Search::new(look, None);
+        assert_eq!(search.wants(), Some((BlockNumber(290), 300)));
+        assert!(chain.search(&mut search, 34, || false));
+        book.put(search.after());
         assert_eq!(book.orders().next().unwrap().unproven(), 300);
         assert_eq!(book.look(BlockNumber(291), &chain.view(291)), []);
         chain.payments.push(payment(300, 0, 100, 2));
         let look = book.look(BlockNumber(301), &chain.view(301)).remove(0);
-        assert_eq!(look.missing(look.end), 100, "not what is known to be lost");
-        book.put(look.after(look.end, &chain.payments[1..]));
+        let mut search = Search::new(look, None);
+        assert_eq!(search.wants(), Some((BlockNumber(301), 100)), "not what is known to be lost");
+        assert!(chain.search(&mut search, 45, || false));
+        book.put(search.after());
         let known = book.orders().next().unwrap();
         assert_eq!((known.unproven(), known.blocks), (300, 100));
     }
@@ -227,7 +302,32 @@ mod tests {
         let mut book = PaidBook::restore([earlier]);
         let chain = Chain { payments: vec![payment(12, 0, 300, 5)], gone: 9_999 };
         let look = book.look(BlockNumber(12), &chain.view(12)).remove(0);
-        assert_eq!(look.missing(look.end), 300);
+        assert_eq!(Search::new(look, None).wants(), Some((BlockNumber(12), 300)));
+    }
+
+    #[test]
+    fn a_search_goes_on_where_it_stopped_and_reads_no_more_than_a_day() {
+        let chain = Chain { payments: vec![payment(12, 0, 30_000, 5)], gone: 99_999 };
+        let mut book = PaidBook::default();
+        let head = BlockNumber(START + BLOCKS_PER_DAY);
+        let look = book.look(head, &chain.view(head.0)).remove(0);
+        let mut search = Search::new(look, None);
+        let (mut pages, mut tries) = (0, 0);
+        // Every third page is not read at first.
+        while !chain.search(&mut search, 0, || {
+            pages += 1;
+            pages % 3 == 0
+        }) {
+            tries += 1;
+        }
+        let of_a_day = BLOCKS_PER_DAY.div_ceil(50);
+        assert_eq!((pages, search.payments()), (of_a_day + tries, &chain.payments[..]));
+        assert_eq!(search.after().unproven(), 0);
+        // Longer ago.
+        let head = BlockNumber(START + BLOCKS_PER_DAY + 100);
+        let mut search = Search::new(book.look(head, &chain.view(head.0)).remove(0), None);
+        assert!(chain.search(&mut search, 0, || false));
+        assert_eq!((search.payments(), search.after().unproven()), (&[][..], 30_000));
     }
 
     proptest! {
@@ -255,26 +355,34 @@ mod tests {
             let mut durable: BTreeMap<RentId, Paid> = BTreeMap::new();
             let mut book = PaidBook::default();
             let (mut head, mut seen) = (START, false);
+            let mut cut_off: Option<Search> = None;
             for (step, luck) in heads {
                 head += step;
                 if luck == 0 {
                     book = PaidBook::restore(durable.values().cloned());
+                    cut_off = None;
                 }
                 let view = chain.view(head);
                 seen |= !view.orders.is_empty();
                 for look in book.look(BlockNumber(head), &view) {
-                    let last = look.end.or_else(|| chain.end(head));
-                    let newest = head + u32::from(luck) * 7;
-                    let read = chain.read(newest, look.head, kept, look.missing(last));
+                    let of_it = cut_off.take().filter(|search| search.look().before == look.before);
+                    let mut search = of_it.unwrap_or_else(|| Search::new(look, chain.end(head)));
+                    let oldest = (head + u32::from(luck) * 7).saturating_sub(kept);
+                    let mut pages = 0;
+                    let is_read = chain.search(&mut search, oldest, || {
+                        pages += 1;
+                        luck == 1 && pages > 2
+                    });
                     // Not read, or not written: the next head has it again.
-                    if luck == 1 || luck == 2 {
+                    if !is_read || luck == 2 {
+                        cut_off = Some(search);
                         continue;
                     }
-                    for payment in &read {
+                    for payment in search.payments() {
                         let key = (payment.block, payment.number);
                         prop_assert!(posted.insert(key, payment.fee).is_none(), "{:?} twice", key);
                     }
-                    let after = look.after(last, &read);
+                    let after = search.after();
                     if after.end > after.start {
                         durable.insert(after.rent_id, after.clone());
                     }

@@ -119,6 +119,15 @@ pub struct Payment {
     pub fee: Planck,
 }
 
+/// What some blocks say of payments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PaymentPage {
+    /// Those of an order, the newest first.
+    pub payments: Vec<Payment>,
+    /// The block before these blocks; none where there is none, or its state is gone.
+    pub earlier: Option<BlockNumber>,
+}
+
 /// Why nothing could be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -408,8 +417,8 @@ pub trait RentalChain: Send + Sync {
     /// See [`ChainError`].
     async fn schedule(&self, at: At, id: &MachineId) -> Result<Seen<Schedule>, ChainError>;
 
-    /// What was paid for an order in final blocks up to one, the newest first, until it is for so many blocks of the order. Less
-    /// where the state of earlier blocks is gone, or they are more than a day of blocks before.
+    /// What was paid for an order in some final blocks, the newest of which is `until`. None of them is before the one that has
+    /// it for so many blocks of the order. Whoever wants more goes on with what is earlier.
     ///
     /// # Errors
     /// See [`ChainError`]; never `Pruned`.
@@ -419,7 +428,7 @@ pub trait RentalChain: Send + Sync {
         order: RentId,
         until: BlockNumber,
         blocks: u32,
-    ) -> Result<Vec<Payment>, ChainError>;
+    ) -> Result<PaymentPage, ChainError>;
 
     /// The last end that the chain gave an order which was confirmed, also one that is over; none where it was not, or the chain
     /// keeps no record of that.

@@ -423,7 +423,15 @@ impl Suite<'_> {
         let renter = self.subject.account(Wallet::Renter);
         let nobody = self.subject.of(Wallet::Nobody);
         let paid = async |id, until, blocks| {
-            nobody.payments(&self.machine, id, until, blocks).await.expect("read")
+            let (mut all, mut next, mut left) = (Vec::new(), Some(until), blocks);
+            while let Some(until) = next.filter(|_| left > 0) {
+                let page = nobody.payments(&self.machine, id, until, left).await.expect("read");
+                assert!(page.earlier < next, "it goes on");
+                let blocks = page.payments.iter().map(|payment| payment.blocks);
+                left = blocks.fold(left, u32::saturating_sub);
+                (all, next) = ([all, page.payments].concat(), page.earlier);
+            }
+            all
         };
         let end = async |id| nobody.last_end(&self.machine, &renter, id).await.expect("read").value;
         // Two orders at once, so that one's payments are told from the other's.

@@ -53,6 +53,11 @@ pub(crate) struct Inner {
     pub(crate) finalized: BlockNumber,
     pub(crate) hold_finality: bool,
     pub(crate) genesis: BlockHash,
+    /// Who looks for payments reads no block before this one.
+    pub(crate) unread: Option<BlockNumber>,
+    /// How many blocks were looked into for payments, and how often that failed.
+    pub(crate) read: u32,
+    pub(crate) failed: u32,
     listeners: Vec<Arc<Mutex<Listener>>>,
 }
 
@@ -127,6 +132,9 @@ impl ModelChain {
             finalized: number,
             hold_finality: false,
             genesis: hash(0),
+            unread: None,
+            read: 0,
+            failed: 0,
             listeners: Vec::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)), machine: id, renters }
@@ -168,6 +176,19 @@ impl ModelChain {
         let mut inner = self.lock();
         inner.hold_finality = hold;
         inner.finalize();
+    }
+
+    /// Whoever looks for payments fails at blocks before the newest so many; none: no more.
+    pub fn fail_before(&self, newest: Option<u32>) {
+        let mut inner = self.lock();
+        let best = inner.best().head.number.0;
+        inner.unread = newest.map(|newest| BlockNumber(best.saturating_sub(newest)));
+    }
+
+    /// How many blocks were looked into for payments so far, and how often that failed.
+    pub fn looked(&self) -> (u32, u32) {
+        let inner = self.lock();
+        (inner.read, inner.failed)
     }
 
     /// Takes the machine off the chain and leaves its orders, as authorised accounts can.

@@ -3,12 +3,15 @@
 use async_trait::async_trait;
 use session::rental::{
     AccountId, At, Balance, BlockNumber, CallError, ChainError, ChainIdentity, ChainLimits,
-    Confirmed, Futile, Heads, Machine, MachineId, Order, Payment, Planck, PriceInputs, Proven,
+    Confirmed, Futile, Heads, Machine, MachineId, Order, PaymentPage, Planck, PriceInputs, Proven,
     Rejection, Relet, RentId, RentalChain, Rented, Reported, Schedule, Seen, Transferred, futile,
 };
 
 use crate::contract::Wallet;
 use crate::model::{ModelChain, NETWORK_FEE, State};
+
+/// Blocks that are looked at for payments for one answer.
+const PAGE: usize = 16;
 
 /// The model, and who signs.
 pub(crate) struct ModelWallet {
@@ -154,21 +157,30 @@ impl RentalChain for ModelWallet {
         order: RentId,
         until: BlockNumber,
         blocks: u32,
-    ) -> Result<Vec<Payment>, ChainError> {
-        let inner = self.chain.lock();
+    ) -> Result<PaymentPage, ChainError> {
+        let mut inner = self.chain.lock();
+        let inner = &mut *inner;
         let last = until.min(inner.finalized);
         let states = inner.states.iter().rev().skip_while(|state| state.head.number > last);
-        let (mut found, mut covered) = (Vec::new(), 0);
-        for state in states {
-            if covered >= blocks {
-                break;
+        let mut page = PaymentPage::default();
+        let mut covered = 0;
+        for state in states.take(PAGE) {
+            inner.read += 1;
+            if inner.unread.is_some_and(|first| state.head.number < first) {
+                inner.failed += 1;
+                return Err(ChainError::Unreachable("no earlier blocks".to_owned()));
             }
             let here = state.paid.iter().filter(|(of, _)| *of == order);
             let here: Vec<_> = here.map(|(_, payment)| *payment).collect();
             covered += here.iter().map(|payment| payment.blocks).sum::<u32>();
-            found.extend(here.into_iter().rev());
+            page.payments.extend(here.into_iter().rev());
+            let before = BlockNumber(state.head.number.0.saturating_sub(1));
+            page.earlier = (before >= inner.states[0].head.number).then_some(before);
+            if covered >= blocks {
+                break;
+            }
         }
-        Ok(found)
+        Ok(page)
     }
 
     async fn last_end(
