@@ -88,7 +88,7 @@ const ADDITIONS: [(&str, &str, &str); 6] = [
     (
         "RentMachine",
         "MachineRenterRentedOrders",
-        "RentMachine.MachineRenterRentedOrders: no order was prolonged after it was last seen",
+        "RentMachine.MachineRenterRentedOrders: nothing was paid for an order after it was last seen",
     ),
 ];
 

@@ -63,6 +63,22 @@ impl Payments {
         Ok(())
     }
 
+    /// What a block says: orders that are new are kept, so that what is paid for them is looked for also where they are over
+    /// before anybody looks again.
+    ///
+    /// # Errors
+    /// When nothing can be written; the next block has them again.
+    pub(super) fn see(&self, ledger: &Ledger, view: &MachineView) -> Result<(), LedgerError> {
+        let mut book = self.book();
+        let new = book.unknown(view);
+        if !new.is_empty() {
+            // Written in the order of the calls, so before anything that is found of them.
+            _ = ledger.try_commit(Batch::new(new.iter().map(state)))?;
+            new.into_iter().for_each(|paid| book.put(paid));
+        }
+        Ok(())
+    }
+
     fn book(&self) -> MutexGuard<'_, PaidBook> {
         // Each change is made in one step at the end of a call, so a panic elsewhere leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,6 +138,10 @@ pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: F
         }
         again = false;
         let Some((head, view)) = finals.borrow_and_update().clone() else { continue };
+        if let Err(error) = rented.paid.see(&rented.ledger, &view) {
+            again = true;
+            tracing::warn!(%error, "new orders are not kept");
+        }
         let looks = rented.paid.book().look(head.number, &view);
         for look in looks {
             let order = look.before.rent_id;
@@ -171,17 +191,17 @@ async fn settle(
 async fn write(rented: &Rented, search: &Search) -> Result<()> {
     let (after, before, payments) = (search.after(), &search.look().before, search.payments());
     let order = after.rent_id;
+    let entries = payments.iter().filter(|payment| payment.fee > Planck::ZERO);
+    let entries = entries.map(|payment| entry(order, payment)).collect::<Result<Vec<_>>>()?;
+    let batch = Batch::new(entries.into_iter().map(Op::Post).chain([state(&after)]));
+    if let Err(error) = rented.ledger.commit(batch).await {
+        let LedgerError::Entry(conflict) = error else { return Err(error.into()) };
+        // A chain of development that was begun anew, with the orders' numbers of the one before.
+        tracing::error!(%order, %conflict, "what was paid is not in the ledger, which has another order's there");
+        rented.paid.book().put(search.in_vain());
+        return Ok(());
+    }
     if after.end > after.start {
-        let entries = payments.iter().filter(|payment| payment.fee > Planck::ZERO);
-        let entries = entries.map(|payment| entry(order, payment)).collect::<Result<Vec<_>>>()?;
-        let batch = Batch::new(entries.into_iter().map(Op::Post).chain([state(&after)]));
-        if let Err(error) = rented.ledger.commit(batch).await {
-            let LedgerError::Entry(conflict) = error else { return Err(error.into()) };
-            // A chain of development that was begun anew, with the orders' numbers of the one before.
-            tracing::error!(%order, %conflict, "what was paid is not in the ledger, which has another order's there");
-            rented.paid.book().put(search.in_vain());
-            return Ok(());
-        }
         let paid = payments.iter().map(|payment| payment.fee);
         let paid = paid.fold(Planck::ZERO, |sum, fee| sum.checked_add(fee).unwrap_or(sum));
         tracing::info!(%order, paid_planck = %paid, blocks = after.blocks, "paid on the chain");

@@ -229,6 +229,9 @@ fn keep(rented: &Rented, kept: &mut Kept, head: &Head, view: &MachineView) {
     if is_same && now.since(kept.at) < KEEP {
         return;
     }
+    if let Err(error) = rented.paid.see(&rented.ledger, view) {
+        tracing::warn!(%error, "new orders are not kept");
+    }
     let state = kept::write(&rented.genesis, &rented.machine, head, &limits, (view, &paid));
     match rented.ledger.try_commit(Op::State(kept::KEY.to_owned(), state)) {
         Ok(_) => *kept = Kept { at: now, orders: view.orders.clone(), paid },

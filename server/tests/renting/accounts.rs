@@ -1,7 +1,7 @@
 //! What was paid on the chain, as the ledger's accounts have it beside what was used.
 
 use axum::http::Method;
-use model_chain::Wallet;
+use model_chain::{RentalSubject as _, Wallet};
 use serde_json::{Value, json};
 use session::rental::{Planck, RentId};
 
@@ -146,6 +146,46 @@ async fn a_look_that_fails_goes_on_where_it_stopped() {
     let read = world.model.looked().0 - read;
     // Each block once, and up to a page again where it failed.
     assert!((200..201 + 7 * 16).contains(&read), "{read} blocks were read");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_over_when_the_node_is_back_has_an_account() {
+    let world = World::new(&CHARGED).await;
+    let waits = world.rent(1, 300).await;
+    // No final block has these before the node goes down.
+    world.model.hold_finality(true);
+    let (newest, lapses) = (world.rent(1, 300).await, world.rent(1, 300).await);
+    let mut fees = Vec::new();
+    let world = world
+        .again_after(async |model| {
+            model.hold_finality(false);
+            model.advance(140);
+            for order in [waits, newest] {
+                let confirmed = model.of(Wallet::Renter).confirm(order, PLENTY).await.unwrap();
+                fees.push(confirmed.event.fee.0);
+            }
+            model.advance(200);
+        })
+        .await;
+    for (order, fee) in [waits, newest].into_iter().zip(fees) {
+        assert_eq!(paid(&world, order, fee, 0).await["over"], true);
+    }
+    // The nodes have forgotten the block that this one is paid in.
+    let late = world.rent(1, 300).await;
+    let world = world
+        .again_after(async |model| {
+            model.of(Wallet::Renter).confirm(late, PLENTY).await.unwrap();
+            model.advance(600);
+        })
+        .await;
+    assert_eq!(paid(&world, late, 0, 300).await["over"], true);
+    let orders: Vec<_> = accounts(&world).await.iter().map(|it| it["order"].clone()).collect();
+    assert_eq!(
+        orders,
+        [waits, newest, late].map(|it| json!(it.to_string())),
+        "{lapses} is in none"
+    );
     world.stop().await;
 }
 

@@ -280,7 +280,13 @@ impl World {
 
     /// The node is stopped and started anew.
     pub async fn again(self) -> Self {
+        self.again_after(async |_| ()).await
+    }
+
+    /// The same, and this happens on the chain in between.
+    pub async fn again_after(self, meanwhile: impl AsyncFnOnce(&ModelChain)) -> Self {
         let (model, overrides, ledger, boot) = self.close().await;
+        meanwhile(&model).await;
         Self::open(model, overrides, ledger, boot, None).await
     }
 

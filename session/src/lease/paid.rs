@@ -1,6 +1,7 @@
 //! What was paid on the chain for a machine's orders, as final blocks show it: what is to be looked for, and what was not found.
 //!
 //! ```text
+//!  Best, Finalized (orders) ──▶ PaidBook::unknown ──▶ durable ──▶ PaidBook::put
 //!  Finalized (head, orders) ──▶ PaidBook::look ──Look──▶ driver: last end? ──▶ Search ──▶ durable ──▶ PaidBook::put
 //!                                                       payments, page by page ──▶ ▲
 //! ```
@@ -9,7 +10,8 @@
 //! So its end says how many blocks were paid for, and payments are looked for until they are for as many. The blocks of an order whose
 //! payments nobody can read any more are *unproven*: what they cost is in no account. After a failure a search goes on where it stopped.
 //! Nothing is counted twice where a look is repeated, as after a restart, since what is known changes only once it is durable with
-//! what was found.
+//! what was found. An order is kept as soon as it is seen, paid or not, so that what is paid for it is looked for also where it is over
+//! before anybody looks again.
 
 use std::collections::BTreeMap;
 
@@ -135,23 +137,30 @@ pub struct PaidBook {
 impl PaidBook {
     /// With what was durable.
     pub fn restore(orders: impl IntoIterator<Item = Paid>) -> Self {
-        Self { orders: orders.into_iter().map(|paid| (paid.rent_id, paid)).collect() }
+        let mut book = Self::default();
+        orders.into_iter().for_each(|paid| book.put(paid));
+        book
     }
 
-    /// A final block, and what it says: what is to be looked for.
-    pub fn look(&mut self, head: BlockNumber, view: &MachineView) -> Vec<Look> {
-        for order in &view.orders {
+    /// Those of a block's orders that are not known yet, nothing being paid for them.
+    pub fn unknown(&self, view: &MachineView) -> Vec<Paid> {
+        let is_unknown = |order: &&Order| {
             let is_it = |known: &Paid| known.start == order.start && known.renter == order.renter;
-            // Another one has its number where a chain of development was begun anew.
-            if !self.orders.get(&order.rent_id).is_some_and(is_it) {
-                self.orders.insert(order.rent_id, Paid::of(order));
-            }
-        }
+            // Another one has its number on another branch, or where a chain of development was begun anew.
+            !self.orders.get(&order.rent_id).is_some_and(is_it)
+        };
+        view.orders.iter().filter(is_unknown).map(Paid::of).collect()
+    }
+
+    /// A final block, and what it says of orders that are known: what is to be looked for.
+    pub fn look(&self, head: BlockNumber, view: &MachineView) -> Vec<Look> {
         let of = |known: &Paid| view.orders.iter().find(|order| order.rent_id == known.rent_id);
         let look = |known: &Paid| {
             let end = match of(known) {
                 Some(order) if order.status == OrderStatus::Renting => Some(order.end),
                 Some(_) => return None,
+                // It is made in a block that is not final yet.
+                None if head < known.start => return None,
                 None => None,
             };
             let is_new = end.map_or(!known.over, |end| end > known.end);
@@ -160,7 +169,7 @@ impl PaidBook {
         self.orders.values().filter_map(look).collect()
     }
 
-    /// What is durable. An order for which nothing was ever paid is forgotten.
+    /// What is durable. An order that is over and for which nothing was ever paid is forgotten.
     pub fn put(&mut self, paid: Paid) {
         if paid.over && paid.end == paid.start {
             self.orders.remove(&paid.rent_id);
@@ -263,31 +272,48 @@ mod tests {
         }
     }
 
+    /// What a block says is seen, and looked at where it is final.
+    fn look(book: &mut PaidBook, head: u32, chain: &Chain) -> Vec<Look> {
+        let view = chain.view(head);
+        book.unknown(&view).into_iter().for_each(|paid| book.put(paid));
+        book.look(BlockNumber(head), &view)
+    }
+
     #[test]
     fn an_order_that_lapses_is_forgotten() {
         let chain = Chain { payments: Vec::new(), gone: 160 };
         let mut book = PaidBook::default();
-        assert_eq!(book.look(BlockNumber(11), &chain.view(11)), []);
-        let looks = book.look(BlockNumber(160), &chain.view(160));
+        assert_eq!(look(&mut book, 11, &chain), []);
+        let looks = look(&mut book, 160, &chain);
         assert_eq!(looks.len(), 1);
-        book.put(Search::new(looks[0].clone(), None).after());
+        let lapsed = Search::new(looks[0].clone(), None).after();
+        book.put(lapsed.clone());
         assert_eq!(book.orders().count(), 0);
+        assert_eq!(PaidBook::restore([lapsed]).orders().count(), 0);
+    }
+
+    #[test]
+    fn an_order_of_a_block_that_is_not_final_yet_is_not_gone() {
+        let chain = Chain { payments: Vec::new(), gone: 160 };
+        let mut book = PaidBook::default();
+        book.unknown(&chain.view(START)).into_iter().for_each(|paid| book.put(paid));
+        let before = MachineView { machine: None, orders: Vec::new() };
+        assert_eq!(book.look(BlockNumber(START - 1), &before), []);
+        assert_eq!(book.look(BlockNumber(START), &before).len(), 1);
     }
 
     #[test]
     fn what_cannot_be_read_is_unproven_and_what_comes_after_is_not() {
         let mut chain = Chain { payments: vec![payment(12, 0, 300, 5)], gone: 9_999 };
         let mut book = PaidBook::default();
-        let look = book.look(BlockNumber(290), &chain.view(290)).remove(0);
-        let mut search = Search::new(look, None);
+        let mut search = Search::new(look(&mut book, 290, &chain).remove(0), None);
         assert_eq!(search.wants(), Some((BlockNumber(290), 300)));
         assert!(chain.search(&mut search, 34, || false));
         book.put(search.after());
         assert_eq!(book.orders().next().unwrap().unproven(), 300);
-        assert_eq!(book.look(BlockNumber(291), &chain.view(291)), []);
+        assert_eq!(look(&mut book, 291, &chain), []);
         chain.payments.push(payment(300, 0, 100, 2));
-        let look = book.look(BlockNumber(301), &chain.view(301)).remove(0);
-        let mut search = Search::new(look, None);
+        let mut search = Search::new(look(&mut book, 301, &chain).remove(0), None);
         assert_eq!(search.wants(), Some((BlockNumber(301), 100)), "not what is known to be lost");
         assert!(chain.search(&mut search, 45, || false));
         book.put(search.after());
@@ -301,17 +327,16 @@ mod tests {
         let earlier = Paid { start: BlockNumber(3), end: BlockNumber(303), blocks: 300, ..paid };
         let mut book = PaidBook::restore([earlier]);
         let chain = Chain { payments: vec![payment(12, 0, 300, 5)], gone: 9_999 };
-        let look = book.look(BlockNumber(12), &chain.view(12)).remove(0);
-        assert_eq!(Search::new(look, None).wants(), Some((BlockNumber(12), 300)));
+        let search = Search::new(look(&mut book, 12, &chain).remove(0), None);
+        assert_eq!(search.wants(), Some((BlockNumber(12), 300)));
     }
 
     #[test]
     fn a_search_goes_on_where_it_stopped_and_reads_no_more_than_a_day() {
         let chain = Chain { payments: vec![payment(12, 0, 30_000, 5)], gone: 99_999 };
         let mut book = PaidBook::default();
-        let head = BlockNumber(START + BLOCKS_PER_DAY);
-        let look = book.look(head, &chain.view(head.0)).remove(0);
-        let mut search = Search::new(look, None);
+        let looks = look(&mut book, START + BLOCKS_PER_DAY, &chain);
+        let mut search = Search::new(looks[0].clone(), None);
         let (mut pages, mut tries) = (0, 0);
         // Every third page is not read at first.
         while !chain.search(&mut search, 0, || {
@@ -324,8 +349,8 @@ mod tests {
         assert_eq!((pages, search.payments()), (of_a_day + tries, &chain.payments[..]));
         assert_eq!(search.after().unproven(), 0);
         // Longer ago.
-        let head = BlockNumber(START + BLOCKS_PER_DAY + 100);
-        let mut search = Search::new(book.look(head, &chain.view(head.0)).remove(0), None);
+        let looks = look(&mut book, START + BLOCKS_PER_DAY + 100, &chain);
+        let mut search = Search::new(looks[0].clone(), None);
         assert!(chain.search(&mut search, 0, || false));
         assert_eq!((search.payments(), search.after().unproven()), (&[][..], 30_000));
     }
@@ -364,6 +389,10 @@ mod tests {
                 }
                 let view = chain.view(head);
                 seen |= !view.orders.is_empty();
+                for paid in book.unknown(&view) {
+                    durable.insert(paid.rent_id, paid.clone());
+                    book.put(paid);
+                }
                 for look in book.look(BlockNumber(head), &view) {
                     let of_it = cut_off.take().filter(|search| search.look().before == look.before);
                     let mut search = of_it.unwrap_or_else(|| Search::new(look, chain.end(head)));
@@ -383,9 +412,7 @@ mod tests {
                         prop_assert!(posted.insert(key, payment.fee).is_none(), "{:?} twice", key);
                     }
                     let after = search.after();
-                    if after.end > after.start {
-                        durable.insert(after.rent_id, after.clone());
-                    }
+                    durable.insert(after.rent_id, after.clone());
                     // Cut off between the disk and what is in memory.
                     if luck == 3 {
                         book = PaidBook::restore(durable.values().cloned());
@@ -405,9 +432,9 @@ mod tests {
                     }
                 }
             }
-            // Once it is over and was looked at, everything is accounted for.
+            // Once it was seen it is known, and once it is over and was looked at, everything is accounted for.
+            prop_assert_eq!(durable.contains_key(&RENT), seen);
             if let Some(paid) = durable.get(&RENT).filter(|paid| paid.over) {
-                prop_assert!(seen);
                 prop_assert_eq!(paid.end, BlockNumber(end));
                 prop_assert!(kept < u32::MAX || posted.len() == chain.payments.len());
             }
