@@ -146,6 +146,8 @@ pub struct Metrics {
     pub floods: Counter,
     /// Clients of WebTransport that were refused for what they asked.
     pub webtransport_forbidden: Counter,
+    /// Connections of HTTP that had shown nothing and gave way to newer ones.
+    pub http_gave_way: Counter,
     /// Clients that came for a WebSocket and were refused for what they asked.
     pub websocket_forbidden: Counter,
     /// Connections of WebTransport that QUIC has.
@@ -270,6 +272,10 @@ impl Metrics {
             webtransport_forbidden: add.one(
                 "webtransport_forbidden",
                 "Clients of WebTransport refused: foreign origin, wrong ticket, no such session",
+            ),
+            http_gave_way: add.one(
+                "http_gave_way",
+                "Connections of HTTP closed for newer ones, having shown no token and made nothing",
             ),
             websocket_forbidden: add.one(
                 "websocket_forbidden",

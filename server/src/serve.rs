@@ -144,6 +144,7 @@ impl Server {
         let mut tasks = tokio::task::JoinSet::new();
         let (public, private) = (Handle::new(), Handle::new());
         let router = http::router(node.clone());
+        let prompt = Prompt::new(node.metrics.http_gave_way.clone());
         match tls {
             Some((secured, certificate, key)) => {
                 let reload = tls::reload_on_change(
@@ -154,12 +155,12 @@ impl Server {
                     stop.clone(),
                 );
                 tokio::spawn(reload);
-                let server = axum_server::from_tcp(listener)?.map(Prompt);
-                let server = server.map(|prompt| RustlsAcceptor::new(secured).acceptor(prompt));
+                let server = axum_server::from_tcp(listener)?;
+                let server = server.acceptor(RustlsAcceptor::new(secured).acceptor(prompt));
                 tasks.spawn(serve(server, public.clone(), router, "the public listener failed"));
             }
             None => {
-                let server = axum_server::from_tcp(listener)?.map(Prompt);
+                let server = axum_server::from_tcp(listener)?.acceptor(prompt);
                 tasks.spawn(serve(server, public.clone(), router, "the public listener failed"));
             }
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, Request, StatusCode};
-use common::{Ask, PATIENCE, Session, ask, create, create_with, serve, until};
+use common::{Ask, OPERATOR, PATIENCE, Session, ask, create, create_with, serve, until};
 use encoder::opus::{Aim, LONGEST, OpusEncoder};
 use futures::{SinkExt as _, StreamExt as _};
 use media::websocket::{Piece, first_byte};
@@ -20,7 +20,7 @@ use nearlight::serve::Server;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -389,6 +389,70 @@ async fn a_player_who_floods_loses_the_session_and_nobody_else_does() {
         witness.frame().await;
     };
     common::assert_floods_end_alone(node, &clock, flooded, sees).await;
+    server.shut_down().await;
+}
+
+/// Connects, or goes on, and asks for what has a short answer with nothing behind its head.
+async fn asked(stream: &mut TcpStream, token: Option<&str>) -> String {
+    let token = token.map_or_else(String::new, |it| format!("authorization: Bearer {it}\r\n"));
+    let head = format!("HEAD /api/v1/sessions HTTP/1.1\r\nhost: x\r\n{token}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let byte = tokio::time::timeout(PATIENCE, stream.read_u8()).await.expect("no answer");
+        answer.push(byte.expect("it is closed"));
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+async fn closes(stream: &mut TcpStream) {
+    let end = async { while stream.read_u8().await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, end).await.expect("it is held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_show_nothing_give_way_to_newer_ones_and_others_do_not() {
+    let server = serve(&["access.open=false"]).await;
+    let node = server.node();
+    let (_, path) = session(node, create().bearer(OPERATOR)).await;
+    let mut player = Client::connect(&server, &path, None).await.unwrap();
+    player.begins().await;
+    let connect = async || TcpStream::connect(server.address).await.unwrap();
+    let mut known = connect().await;
+    let answer = asked(&mut known, Some(OPERATOR)).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // Of one network 64 may show nothing; these ask with a wrong token.
+    let stranger = async || {
+        let mut stream = connect().await;
+        let answer = asked(&mut stream, Some("wrong")).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        stream
+    };
+    let mut strangers = std::collections::VecDeque::new();
+    for _ in 0..64 {
+        strangers.push_back(stranger().await);
+    }
+    assert!(metric(node, "nearlight_http_gave_way_total 0"));
+    // One that sends half a head, and never the rest.
+    let mut slow = connect().await;
+    slow.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
+    closes(&mut strangers.pop_front().unwrap()).await;
+    for _ in 0..63 {
+        strangers.push_back(stranger().await);
+        closes(&mut strangers.pop_front().unwrap()).await;
+        // One that is silent for long is closed, too.
+        asked(&mut known, None).await;
+    }
+    strangers.push_back(stranger().await);
+    closes(&mut slow).await;
+    // One that wants to play without a ticket.
+    let refused = Client::connect(&server, "/api/v1/sessions/x/socket", None).await.err();
+    assert_eq!(refused, Some(StatusCode::NOT_FOUND));
+    closes(&mut strangers.pop_front().unwrap()).await;
+    assert!(metric(node, "nearlight_http_gave_way_total 66"));
+    asked(&mut known, None).await;
+    player.frame().await;
+    asked(strangers.back_mut().unwrap(), None).await;
     server.shut_down().await;
 }
 

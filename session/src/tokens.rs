@@ -286,6 +286,15 @@ impl Tokens {
         Ok(())
     }
 
+    /// Whether a text is that of a token that opens something now. Uses nothing up.
+    pub fn knows(&self, now: MediaTime, text: &str) -> bool {
+        let is_good = |entry: &Entry| {
+            entry.state != EntryState::Used && entry.expires.is_none_or(|at| now < at)
+        };
+        text.len() <= MAX_TEXT
+            && self.find(&TokenDigest::of(text)).is_some_and(|at| is_good(&self.entries[at]))
+    }
+
     /// Takes a token that works once for one of another scope. With no room for the new one the old one is not used up.
     ///
     /// # Errors
@@ -433,6 +442,19 @@ mod tests {
         assert_eq!(tokens.check(at(1), &text, &session("b")), Err(TokenError::WrongScope));
         assert_eq!(tokens.check(at(1), &text, &session("a")), Ok(()));
         assert_eq!(tokens.check(at(1), &text, &session("a")), Err(TokenError::Replayed));
+    }
+
+    #[test]
+    fn what_opens_something_is_known_and_not_used_up() {
+        let mut tokens = Tokens::new(8);
+        let once = tokens.issue(at(0), [1; 32], session("a"), Some(at(9)), Use::Once).unwrap();
+        let many = tokens.issue(at(0), [2; 32], session("a"), Some(at(9)), Use::Many).unwrap();
+        assert!(tokens.knows(at(8), &once) && tokens.knows(at(8), &many));
+        assert_eq!(tokens.check(at(8), &once, &session("a")), Ok(()));
+        assert!(!tokens.knows(at(8), &once) && tokens.knows(at(8), &many));
+        assert!(
+            !tokens.knows(at(9), &many) && !tokens.knows(at(8), "") && !tokens.knows(at(8), "x")
+        );
     }
 
     #[test]

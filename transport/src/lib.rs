@@ -11,6 +11,7 @@
 //! replaced, the runtime stopped before the transports) stage times stop adding up, units are
 //! refused, or sockets stay open; none of it is unsound.
 
+pub mod crowd;
 mod events;
 mod flood;
 mod probe;

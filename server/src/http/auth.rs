@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -15,6 +15,7 @@ use session::tokens::{Scope, TokenError};
 use super::Problem;
 use crate::node::Node;
 use crate::rented::Claim;
+use crate::tcp::Newcomer;
 use crate::tls;
 
 /// Who may create sessions: on a rented node a bearer of an order, else an [`Operator`].
@@ -66,6 +67,28 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A connection shows whose it is by a token of the node's, by a WebSocket, whose address has one, and by what is made of its request,
+/// of which there is little without one. One that does so gives way to no newer ones.
+pub(super) async fn let_known_ones_stay(
+    State(node): State<Arc<Node>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let newcomer = request.extensions().get::<Arc<Newcomer>>();
+    let Some(newcomer) = newcomer.filter(|newcomer| !newcomer.is_known()).cloned() else {
+        return next.run(request).await;
+    };
+    // At once: what is asked for may take its time.
+    if bearer(request.headers()).is_some_and(|token| node.knows(token)) {
+        newcomer.stays();
+    }
+    let response = next.run(request).await;
+    if matches!(response.status(), StatusCode::SWITCHING_PROTOCOLS | StatusCode::CREATED) {
+        newcomer.stays();
+    }
+    response
 }
 
 /// Refuses state changes that a page of another site asks for, unless it is allowed by name: in open

@@ -1,5 +1,6 @@
 //! Tokens, tickets and addresses: what opens a session, and for how long.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
@@ -7,7 +8,7 @@ use media::{SessionId, ViewerId};
 use session::tokens::{Scope, TokenError, Use};
 
 use crate::http::Problem;
-use crate::rented::Claim;
+use crate::rented::{Claim, Rented};
 use crate::wire;
 
 use super::Node;
@@ -123,6 +124,15 @@ impl Node {
     /// See [`TokenError`].
     pub fn check_token(&self, token: &str, needed: &Scope) -> Result<(), TokenError> {
         self.tokens().check(self.clock.now(), token, needed)
+    }
+
+    /// Whether a text is a token that opens something here.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        let is_tenants = |rented: &Arc<Rented>| {
+            rented.claim_even_ended(token).is_ok() || rented.reader(token).is_some()
+        };
+        let is_ours = self.tokens().knows(self.clock.now(), token);
+        is_ours || self.rented().ok().flatten().is_some_and(is_tenants)
     }
 
     /// STUN and TURN servers for a client, named by the id of its session or its own, with credentials that

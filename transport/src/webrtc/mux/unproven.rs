@@ -1,86 +1,55 @@
-//! TCP connections that have not shown whose they are: few in all, and few of one network, so that nobody takes up the
-//! places of all others. Where there is none left the oldest gives way to a newer one: it had its time, as a client shows
-//! whose it is a round trip after it connected, and whoever only waits must not keep others out.
+//! TCP connections that have not shown whose they are, which are few ([`crowd`](crate::crowd)): a client
+//! shows it a round trip after it connected.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::crowd::Crowd;
+
 /// Connections in all, and of one network.
 const MOST: (usize, usize) = (128, 16);
 
-/// What one client has as many addresses of as it likes: an address of IPv4, or 64 bits of IPv6, which one line has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
-
-impl Network {
-    fn of(ip: IpAddr) -> Self {
-        Self(match ip.to_canonical() {
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-            ip => ip,
-        })
-    }
-}
-
 /// See the module.
-#[derive(Default)]
 pub(super) struct Unproven {
-    /// The oldest first.
-    places: Mutex<Vec<Place>>,
+    /// What tells each to give way; what has been told so is not told again.
+    crowd: Mutex<Crowd<Arc<Notify>>>,
     /// Somebody left.
     left: Notify,
 }
 
-struct Place {
-    network: Network,
-    /// Tells it to give way; what has been told so is not told again.
-    gives_way: Arc<Notify>,
-}
-
 impl Unproven {
     pub(super) fn shared() -> Arc<Self> {
-        Arc::default()
+        let crowd = Mutex::new(Crowd::new(MOST.0, MOST.1));
+        Arc::new(Self { crowd, left: Notify::new() })
     }
 
     // Every change is one step, so a panic elsewhere leaves them whole.
-    fn places(&self) -> MutexGuard<'_, Vec<Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn crowd(&self) -> MutexGuard<'_, Crowd<Arc<Notify>>> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for a connection from there, once there is one: which is as soon as the one that gives way is closed.
     pub(super) async fn admit(self: &Arc<Self>, ip: IpAddr) -> Candidate {
-        let network = Network::of(ip);
         loop {
-            if let Some(gives_way) = self.take(network) {
+            if let Some(gives_way) = self.take(ip) {
                 return Candidate { among: self.clone(), gives_way };
             }
             self.left.notified().await;
         }
     }
 
-    /// Takes a place, or tells somebody to leave one: of this network where that has too many, else of the one that has most.
-    fn take(&self, network: Network) -> Option<Arc<Notify>> {
-        let mut places = self.places();
-        let mut counts = HashMap::<_, usize>::new();
-        places.iter().for_each(|place| *counts.entry(place.network).or_default() += 1);
-        let has_too_many = counts.get(&network).is_some_and(|count| *count >= MOST.1);
-        if !has_too_many && places.len() < MOST.0 {
-            let gives_way = Arc::<Notify>::default();
-            places.push(Place { network, gives_way: gives_way.clone() });
-            return Some(gives_way);
+    /// Takes a place, or tells somebody to leave one.
+    fn take(&self, ip: IpAddr) -> Option<Arc<Notify>> {
+        let mut crowd = self.crowd();
+        if let Some(oldest) = crowd.in_the_way(ip) {
+            oldest.notify_one();
+            return None;
         }
-        let crowd = if has_too_many {
-            network
-        } else {
-            // Of those that are equal the last one counts: the oldest.
-            let most = places.iter().rev().max_by_key(|place| counts.get(&place.network));
-            most.map_or(network, |place| place.network)
-        };
-        let oldest = places.iter().find(|place| place.network == crowd);
-        oldest.inspect(|place| place.gives_way.notify_one());
-        None
+        let gives_way = Arc::<Notify>::default();
+        crowd.enter(ip, gives_way.clone());
+        Some(gives_way)
     }
 }
 
@@ -99,7 +68,7 @@ impl Candidate {
 
 impl Drop for Candidate {
     fn drop(&mut self) {
-        self.among.places().retain(|place| !Arc::ptr_eq(&place.gives_way, &self.gives_way));
+        self.among.crowd().leave(|it| Arc::ptr_eq(it, &self.gives_way));
         self.among.left.notify_one();
     }
 }
@@ -138,7 +107,7 @@ mod tests {
         assert_eq!(giving_way(&mut held), [0], "the next in turn");
         held.clear();
         drop(other);
-        assert!(unproven.places().is_empty(), "nothing is kept of who left");
+        assert!(unproven.crowd().is_empty(), "nothing is kept of who left");
     }
 
     #[test]
@@ -157,13 +126,5 @@ mod tests {
         held.extend((0..14).map(|n| admit(&unproven, ip(151 + n)).unwrap()));
         assert!(admit(&unproven, ip(199)).is_none());
         assert_eq!(giving_way(&mut held), [0]);
-    }
-
-    #[test]
-    fn an_address_of_ipv4_is_one_network_however_it_is_written() {
-        let of = |text: &str| Network::of(text.parse().unwrap());
-        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("::ffff:192.0.2.2"));
-        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
     }
 }
