@@ -1,12 +1,13 @@
 //! What a session's screen is booked for: the size that it has now, up to the largest that it may have.
 //!
 //! ```text
-//!  the window grows ──▶ ask ──▶ the books ──┬── room ──▶ booked, and the screen grows
-//!  a game's own mode ─▶ shows ─▶            └── none ──▶ refused with the reason: the picture stays as large as it was
+//!  the window grows ──────▶ ask ──▶ the books ──┬── room ──▶ booked, and the screen grows
+//!  a game's own mode ─▶ screen ─▶                └── none ──▶ refused with the reason: the picture stays as large as it was
 //!  pictures are smaller ─▶ shows ─▶ the rest is given back
 //! ```
 //!
-//! Both are called by the session's source thread alone, so that what is booked is what it captures. A window that becomes
+//! What is refused stays wanted: the window's until it wants another, the game's until it has another, and both are asked for again.
+//! All of them are called by the session's source thread alone, so that what is booked is what it captures. A window that becomes
 //! smaller gives nothing back before its pictures are.
 
 use std::fmt;
@@ -31,7 +32,23 @@ pub struct Booking {
     largest: Size,
     books: Box<dyn Books>,
     booked: Mutex<Size>,
-    refused: watch::Sender<Option<Refused>>,
+    refused: watch::Sender<Refusals>,
+}
+
+/// What is wanted and not carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// The screen that the player's window is to have.
+    pub window: Option<Refused>,
+    /// The one that the game has made by itself, of which a part is shown.
+    pub game: Option<Refused>,
+}
+
+impl Refusals {
+    /// The one to tell of.
+    pub fn told(&self) -> Option<&Refused> {
+        self.window.as_ref().or(self.game.as_ref())
+    }
 }
 
 /// A screen that is not carried.
@@ -61,7 +78,7 @@ impl fmt::Debug for Booking {
 impl Booking {
     /// Of a session that was let in with pictures of this size, and may have them as large as `largest`.
     pub fn new(booked: Size, largest: Size, books: impl Books + 'static) -> Arc<Self> {
-        let (books, refused) = (Box::new(books), watch::Sender::new(None));
+        let (books, refused) = (Box::new(books), watch::Sender::default());
         Arc::new(Self { largest, books, booked: Mutex::new(booked), refused })
     }
 
@@ -80,12 +97,12 @@ impl Booking {
         *self.lock() = size;
     }
 
-    /// The last screen that is not carried, until the session has the one that it wants.
-    pub fn refused(&self) -> watch::Receiver<Option<Refused>> {
+    /// The screens that are not carried, until the session has the one that is wanted.
+    pub fn refused(&self) -> watch::Receiver<Refusals> {
         self.refused.subscribe()
     }
 
-    /// The screen is to become so large: whether it may. What a larger one needs is booked then.
+    /// The window is to have a screen of this size: whether it may. What a larger one needs is booked then.
     pub fn ask(&self, size: Size) -> bool {
         let size = within(size, self.largest);
         // What is captured until it is smaller is still booked.
@@ -94,30 +111,40 @@ impl Booking {
         } else {
             Ok(())
         };
-        self.tell(size, answer)
+        self.tell(size, answer, |refusals| &mut refusals.window)
     }
 
-    /// The screen has this size now: how much of it is shown. That is booked.
-    pub fn shows(&self, size: Size) -> Size {
+    /// The game's screen has this size: how much of it is shown. That is booked.
+    pub fn screen(&self, size: Size) -> Size {
         let (size, booked) = (within(size, self.largest), self.booked());
-        if size == booked {
-            return size;
-        }
-        let answer = self.books.change(self, size);
-        let is_carried = answer.is_ok();
-        // One that was refused stays wanted while the pictures become smaller.
-        if size.pixels() > booked.pixels() {
-            self.tell(size, answer);
-        }
+        let answer = if size == booked { Ok(()) } else { self.books.change(self, size) };
+        let is_carried = self.tell(size, answer, |refusals| &mut refusals.game);
         if is_carried { size } else { within(size, booked) }
     }
 
-    fn tell(&self, size: Size, answer: Result<(), Refusal>) -> bool {
+    /// Pictures have this size now, which is booked.
+    pub fn shows(&self, size: Size) {
+        let (size, booked) = (within(size, self.largest), self.booked());
+        if size != booked
+            && let Err(why) = self.books.change(self, size)
+        {
+            tracing::warn!(%size, %booked, %why, "pictures are larger than what is booked");
+        }
+    }
+
+    /// Notes what became of what is wanted; whether it is carried.
+    fn tell(
+        &self,
+        size: Size,
+        answer: Result<(), Refusal>,
+        of: fn(&mut Refusals) -> &mut Option<Refused>,
+    ) -> bool {
         let (carried, refused) = match answer {
             Ok(()) => (true, None),
             Err(why) => (false, Some(Refused { size, why })),
         };
-        self.refused.send_if_modified(|told| {
+        self.refused.send_if_modified(|refusals| {
+            let told = of(refusals);
             // Figures of the same refusal change all the time.
             let key = |refused: &Option<Refused>| {
                 refused.as_ref().map(|refused| (refused.size, refused.why.code()))
@@ -143,15 +170,24 @@ fn within(size: Size, most: Size) -> Size {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     /// A node with room for so many pixels.
-    struct Pixels(u64);
+    struct Pixels(Arc<AtomicU64>);
+
+    impl Pixels {
+        fn of(pixels: u64) -> Self {
+            Self(Arc::new(pixels.into()))
+        }
+    }
 
     impl Books for Pixels {
         fn change(&self, booking: &Booking, size: Size) -> Result<(), Refusal> {
-            if size.pixels() > self.0 {
-                return Err(Refusal::PixelRate { asked: size.pixels(), left: self.0 });
+            let left = self.0.load(Ordering::Relaxed);
+            if size.pixels() > left {
+                return Err(Refusal::PixelRate { asked: size.pixels(), left });
             }
             booking.note(size);
             Ok(())
@@ -164,36 +200,56 @@ mod tests {
 
     #[test]
     fn a_screen_is_booked_before_it_grows_and_given_back_once_it_is_smaller() {
-        let booking = Booking::new(SMALL, HUGE, Pixels(LARGE.pixels()));
+        let booking = Booking::new(SMALL, HUGE, Pixels::of(LARGE.pixels()));
         assert!(booking.ask(LARGE));
         assert_eq!(booking.booked(), LARGE);
-        assert_eq!(booking.shows(LARGE), LARGE);
+        assert_eq!(booking.screen(LARGE), LARGE);
         assert!(booking.ask(SMALL));
         assert_eq!(booking.booked(), LARGE, "it is still captured");
-        assert_eq!(booking.shows(SMALL), SMALL);
+        assert_eq!(booking.screen(SMALL), SMALL);
         assert_eq!(booking.booked(), SMALL);
+        assert!(booking.ask(LARGE));
+        booking.shows(SMALL);
+        assert_eq!(booking.booked(), SMALL, "it did not become so large");
     }
 
     #[test]
     fn what_is_not_carried_is_told_once_and_the_picture_stays() {
-        let booking = Booking::new(SMALL, HUGE, Pixels(LARGE.pixels()));
+        let booking = Booking::new(SMALL, HUGE, Pixels::of(LARGE.pixels()));
         let mut refused = booking.refused();
         assert!(!booking.ask(HUGE) && refused.has_changed().unwrap());
-        let told = refused.borrow_and_update().clone().unwrap();
+        let told = refused.borrow_and_update().told().cloned().unwrap();
         assert_eq!((told.size, told.why.code()), (HUGE, "refused_encoder"));
         let sentence = told.to_string();
         assert!(sentence.starts_with("There is no room for a screen of 2560x1440. The encoder"));
         assert!(!booking.ask(HUGE) && !refused.has_changed().unwrap(), "it is known");
-        // A mode that a game has set by itself: the corner that there is room for.
-        assert_eq!(booking.shows(Size::new(2_560, 200)), Size::new(2_560, 200));
-        assert_eq!(booking.shows(HUGE), Size::new(2_560, 200));
-        assert!(booking.ask(SMALL) && refused.borrow_and_update().is_none());
+        assert_eq!(booking.screen(SMALL), SMALL);
+        assert!(refused.borrow_and_update().told().is_some(), "it stays wanted");
+        assert!(booking.ask(SMALL) && refused.borrow_and_update().told().is_none());
+    }
+
+    #[test]
+    fn of_a_mode_that_a_game_sets_there_is_shown_what_there_is_room_for_until_it_goes_back() {
+        let (room, wide) = (Arc::new(AtomicU64::new(LARGE.pixels())), Size::new(2_560, 200));
+        let booking = Booking::new(SMALL, HUGE, Pixels(room.clone()));
+        let refused = booking.refused();
+        let told = || refused.borrow().told().map(|refused| refused.size);
+        assert_eq!((booking.screen(wide), told()), (wide, None));
+        assert_eq!((booking.screen(HUGE), told()), (wide, Some(HUGE)));
+        booking.shows(wide);
+        assert_eq!((told(), refused.borrow().window.is_some()), (Some(HUGE), false));
+        assert_eq!((booking.screen(wide), told()), (wide, None), "it has gone back");
+        assert_eq!((booking.screen(HUGE), told()), (wide, Some(HUGE)));
+        // The window wants no more than there is.
+        assert!(booking.ask(SMALL) && told() == Some(HUGE));
+        room.store(HUGE.pixels(), Ordering::Relaxed);
+        assert_eq!((booking.screen(HUGE), told()), (HUGE, None));
     }
 
     #[test]
     fn nothing_is_larger_than_the_largest() {
-        let booking = Booking::new(SMALL, LARGE, Pixels(u64::MAX));
+        let booking = Booking::new(SMALL, LARGE, Pixels::of(u64::MAX));
         assert!(booking.ask(HUGE));
-        assert_eq!((booking.booked(), booking.shows(HUGE)), (LARGE, LARGE));
+        assert_eq!((booking.booked(), booking.screen(HUGE)), (LARGE, LARGE));
     }
 }

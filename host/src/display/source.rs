@@ -58,6 +58,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(33);
 /// Least time between two sizes of the pictures, each of which costs a keyframe: the newest wins. It is as long as for those
 /// that the player's window asks for.
 const SIZE_EVERY: Duration = Duration::from_millis(250);
+/// Of a screen that is not shown as a whole it is asked again after so long whether more may be shown by then.
+const MORE_EVERY: Duration = Duration::from_secs(5);
 /// Captures in a row that a screen may refuse though it is large enough: it was not, for a moment.
 const MOST_REFUSED: u32 = 64;
 
@@ -71,6 +73,8 @@ pub struct XSource {
     view: Viewport,
     /// When pictures may have another size again, by the clock.
     sizes: MediaTime,
+    /// When to ask whether more of the screen may be shown, by the clock; none where all of it is.
+    more: Option<MediaTime>,
     /// Captures in a row that were refused of a screen that has what is shown of it.
     refused: u32,
     damage: DamageId,
@@ -128,13 +132,15 @@ impl XSource {
         let (damage, parts) = (x.generate_id()?, x.generate_id()?);
         x.damage_create(damage, link.root(), ReportLevel::NON_EMPTY)?.check()?;
         x.xfixes_create_region(parts, &[])?.check()?;
-        let view = Viewport::whole(&link)?.within(&most);
+        let whole = Viewport::whole(&link)?;
+        let view = whole.within(&most);
         aim.show(&view);
         let mirror = Mirror::attach(&link, view.size)?;
         let first = Some(clock.now());
         let seen = Seen { damage: first, everything: true, look: true, ..Seen::default() };
         let (ring, pointer, gate) = (Ring::new(), Pointer::default(), Gate::new(rate));
         let (looks, sizes) = (Instant::now(), MediaTime::ZERO);
+        let more = (view != whole).then(|| clock.now() + MORE_EVERY);
         Ok(Self {
             link,
             clock,
@@ -142,6 +148,7 @@ impl XSource {
             most,
             view,
             sizes,
+            more,
             refused: 0,
             damage,
             parts,
@@ -161,6 +168,7 @@ impl XSource {
             self.read_events()?;
             // Whether events may have come in beside an answer, which a wait for the socket would miss.
             let mut asked = false;
+            self.seen.screen |= self.more.is_some_and(|more| more <= self.clock.now());
             if self.seen.screen && self.sizes <= self.clock.now() {
                 if self.follow_screen()? {
                     return Ok(SourceEvent::Resized(self.view.size));
@@ -237,9 +245,11 @@ impl XSource {
         let whole = Viewport::whole(&self.link)?;
         let view = whole.within(&self.most);
         let before = std::mem::replace(&mut self.view, view);
+        self.more = None;
         if view != whole {
             // How much is shown was asked for, which is not to be done on and on.
             self.sizes = self.clock.now() + SIZE_EVERY;
+            self.more = Some(self.clock.now() + MORE_EVERY);
         }
         if view == before {
             return Ok(false);

@@ -293,3 +293,31 @@ fn no_more_is_shown_than_may_be_whatever_mode_a_game_sets() {
     // Whoever says how much is told how large it is.
     assert_eq!(asked.lock().unwrap().last(), Some(&sizes[0]));
 }
+
+#[test]
+fn what_may_be_shown_later_of_a_mode_that_a_game_sets_is_shown_then() {
+    let Some(server) = server::start(640, 480) else { return };
+    let mut display = server.connect();
+    let sizes = [Size::new(640, 480), Size::new(320, 240)];
+    let modes = Modes::make(&server, &mut display, sizes);
+    let most = Arc::new(Mutex::new(sizes[1]));
+    let of = most.clone();
+    display.set_most(Arc::new(move |_| *of.lock().unwrap()));
+    let clock = Arc::new(FakeClock::default());
+    let mut source = display.source(FrameRate::fps(1_000), clock.clone()).unwrap();
+    settle(&mut source);
+    modes.set(0);
+    clock.advance(Duration::from_secs(1));
+    settle(&mut source);
+    assert_eq!(source.info().size, sizes[1]);
+    *most.lock().unwrap() = sizes[0];
+    clock.advance(Duration::from_secs(3));
+    settle(&mut source);
+    assert_eq!(source.info().size, sizes[1], "it is not asked on and on");
+    // The game says nothing more.
+    clock.advance(Duration::from_secs(2));
+    let SourceEvent::Resized(size) = ask(&mut source, Duration::ZERO, false).unwrap() else {
+        panic!("there is room now")
+    };
+    assert_eq!((size, source.info().size), (sizes[0], sizes[0]));
+}

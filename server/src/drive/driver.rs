@@ -28,7 +28,7 @@ use super::rates::Rates;
 use super::source::Opening;
 use super::voice::Voice;
 use crate::apps::{Told, VideoMode};
-use crate::booking::{Booking, Refused};
+use crate::booking::{Booking, Refusals};
 use crate::encoders::{Broken, EncoderSession};
 use crate::node::Node;
 use crate::registry::{Command, ConnectError, Over, Status};
@@ -74,7 +74,7 @@ pub(super) struct Driver {
     /// What its screen is booked for; none where its size is fixed.
     booking: Option<Arc<Booking>>,
     /// The screen that is not carried.
-    refused: Option<watch::Receiver<Option<Refused>>>,
+    refused: Option<watch::Receiver<Refusals>>,
     /// When it is asked for again.
     ask_again: Option<MediaTime>,
     /// HDR10 is shown to clients that decode it.

@@ -233,7 +233,7 @@ pub(super) fn start(
 /// What is shown of the screen of a game whose pictures began with this size.
 fn most(booking: Option<Arc<Booking>>, begins: Size) -> Most {
     Arc::new(move |size: Size| match &booking {
-        Some(booking) => booking.shows(size),
+        Some(booking) => booking.screen(size),
         None => begins,
     })
 }

@@ -10,8 +10,10 @@ use session::hands::{PLAYER, Who};
 use session::machine::{Event, Phase};
 use session::rate::{Part, RateAction};
 use session::reason::StoppedBy;
+use tokio::sync::watch;
 
 use super::Driver;
+use crate::booking::Refusals;
 use crate::drive::audience::Deed;
 use crate::drive::client::Said;
 use crate::drive::media_side::MediaSide;
@@ -296,15 +298,15 @@ impl Driver {
     /// A larger screen is not carried, or is now.
     pub(super) fn show_refused(&mut self) {
         let Some(refused) = &mut self.refused else { return };
-        let refused = refused.borrow_and_update().clone();
-        let now = self.node.clock.now();
-        if let Some(refused) = &refused
+        let refusals = refused.borrow_and_update().clone();
+        let (now, refused) = (self.node.clock.now(), refusals.told());
+        if let Some(refused) = refused
             && let Some(left_out) = self.log.passes(now)
         {
             tracing::info!(size = %refused.size, why = %refused.why, left_out, "no larger screen");
         }
-        self.ask_again = refused.as_ref().map(|_| now + ASK_AGAIN);
-        self.client.screen_refused(refused.map(|refused| refused.to_string()));
+        self.ask_again = refusals.window.as_ref().map(|_| now + ASK_AGAIN);
+        self.client.screen_refused(refused.map(ToString::to_string));
         self.greet_again();
     }
 
@@ -314,10 +316,10 @@ impl Driver {
             return;
         }
         self.ask_again = Some(now + ASK_AGAIN);
-        let wanted = self.refused.as_ref().and_then(|refused| refused.borrow().clone());
-        // What a game made of its screen by itself is its own doing.
-        let is_view = wanted.is_some_and(|refused| refused.size == self.video.size);
-        if let Some(media) = self.media.as_ref().filter(|_| is_view) {
+        // What a game made of its screen by itself its source asks for.
+        let is_refused = |refused: &watch::Receiver<Refusals>| refused.borrow().window.is_some();
+        let is_wanted = self.refused.as_ref().is_some_and(is_refused);
+        if let Some(media) = self.media.as_ref().filter(|_| is_wanted) {
             media.set_screen(self.video.size, self.video.dpi);
         }
     }
