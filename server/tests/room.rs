@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use common::{create_with, until};
+use encoder::choice::{Accepts, Cost};
+use encoder::{Candidate, Outcome, Prober, Verdict};
 use media::{
-    ByteSize, Clock, DataChannel, DeviceId, FrameRequest, FrameSource, InputSink, MediaTime,
-    SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
+    ByteSize, Clock, Codec, DataChannel, DeviceId, EncoderCapabilities, FrameRequest, FrameSource,
+    InputSink, MediaTime, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
 };
 use nearlight::apps::{
     Ahead, App, AppInfo, Needs, OpenError, Prepared, Running, ScreenInfo, Start, VideoMode,
@@ -24,8 +26,8 @@ use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::saves::GameSaves;
 use nearlight::wire::{EntryKind, KeyboardMode};
-use player::client::Client;
-use player::{join, said};
+use player::client::{Client, Wish};
+use player::{join, join_as, said};
 use serde_json::{Value, json};
 use testkit::PulledPattern;
 use tokio_util::sync::CancellationToken;
@@ -217,9 +219,13 @@ fn node() -> (Arc<Node>, Arc<AtomicU64>) {
 }
 
 fn node_with(apps: impl IntoIterator<Item = Game>) -> Arc<Node> {
+    node_that_codes(apps, Probing::in_process())
+}
+
+fn node_that_codes(apps: impl IntoIterator<Item = Game>, probing: Probing) -> Arc<Node> {
     let apps = apps.into_iter().map(|game| Arc::new(game) as Arc<dyn App>);
     let limits = ["games.max_cpus=2.0", "games.max_memory_mib=1024", "sessions.connect=60s"];
-    let opened = Node::with_apps(common::config(&limits), None, apps, Probing::in_process());
+    let opened = Node::with_apps(common::config(&limits), None, apps, probing);
     opened.expect("a node")
 }
 
@@ -301,8 +307,33 @@ async fn a_second_game_that_does_not_fit_is_refused_and_the_first_goes_on() {
 /// one; four times the pixels take four times as much.
 fn node_of_windows() -> (Arc<Node>, Arc<AtomicU64>) {
     let millis = Arc::new(AtomicU64::new(400));
-    let (takes, grows) = (Some((millis.clone(), 1)), Some((SMALL, LARGE)));
-    (node_with([Game { id: "grows", takes, measured: true, grows, ..Game::default() }]), millis)
+    (node_with([window(millis.clone())]), millis)
+}
+
+fn window(millis: Arc<AtomicU64>) -> Game {
+    let (takes, grows) = (Some((millis, 1)), Some((SMALL, LARGE)));
+    Game { id: "grows", takes, measured: true, grows, ..Game::default() }
+}
+
+/// Finds that all encoders work, those of H.264 with the first of these costs, in microseconds a megapixel, and others with the second.
+struct Costs(u32, u32);
+
+impl Prober for Costs {
+    fn probe(&self, candidates: &[Candidate]) -> Vec<Verdict> {
+        let accepts = Accepts::of(&EncoderCapabilities::plain("", Codec::H264));
+        let verdict = |candidate: &Candidate| {
+            let is_h264 = candidate.codec == Codec::H264;
+            let micros_per_megapixel = if is_h264 { self.0 } else { self.1 };
+            let cost = Cost { micros_per_megapixel, ten_bits: None };
+            Verdict::of(candidate, Outcome::Works { cost, accepts: accepts.clone() })
+        };
+        candidates.iter().map(verdict).collect()
+    }
+}
+
+fn node_of_windows_that_cost(costs: Costs) -> Arc<Node> {
+    let probing = Probing { prober: Arc::new(costs), ..Probing::in_process() };
+    node_that_codes([window(Arc::new(AtomicU64::new(400)))], probing)
 }
 
 const SMALL: Size = Size::new(320, 200);
@@ -405,6 +436,42 @@ async fn a_window_that_grows_beyond_what_there_is_room_for_keeps_its_picture_unt
     // One that its player makes as small as the picture is wants no more.
     let other = create_with(&in_window(SMALL)).of(&node).await;
     assert_eq!(other.json()["room"]["sum"], "cpu");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn growth_is_weighed_by_what_the_sessions_own_encoder_takes() {
+    // Half a core a second for a large picture of VP8, next to nothing for one of H.264.
+    let node = node_of_windows_that_cost(Costs(1, 2_000_000));
+    let session = create_with(&in_window(SMALL)).of(&node).await.session();
+    let only_vp8 = |offer: String| offer.replace("H264", "H262");
+    let mut client = join_as(&node, &session, Codec::Vp8, only_vp8).await;
+    said(&mut client, "stats").await;
+    shows_in(&mut client, LARGE).await;
+    let hello = greeting(&mut client, SMALL, true).await;
+    let told = hello["screen_refused"].as_str().expect("a reason");
+    assert!(told.contains("processor"), "{told}");
+    assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
+    let session = create_with(&in_window(SMALL)).of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    said(&mut client, "stats").await;
+    shows_in(&mut client, LARGE).await;
+    greeting(&mut client, LARGE, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_gets_the_codec_for_the_screen_that_it_has_and_not_for_one_that_is_refused() {
+    // H.264 takes a quarter of an interval for a small picture and all of it for a large one, which VP8 would be taken for.
+    let node = node_of_windows_that_cost(Costs(4_000_000, 1));
+    let session = create_with(&in_window(SMALL)).of(&node).await.session();
+    let mut client = join(&node, &session).await;
+    said(&mut client, "stats").await;
+    shows_in(&mut client, LARGE).await;
+    greeting(&mut client, SMALL, true).await;
+    let (_again, offer) = Client::offer(Wish::PAGE).await;
+    let answer = session.ask(Method::POST, "/whep").bearer(&session.token).sdp(offer);
+    let answer = answer.of(&node).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    assert!(answer.text().contains("H264/90000"), "{}", answer.text());
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use tracing::Instrument as _;
 
 #[cfg(test)]
 pub(crate) use audience::tests::nobody as audience_of_nobody;
-pub(crate) use audience::{Audience, ViewerCounts};
+pub(crate) use audience::{Audience, Stream, ViewerCounts};
 pub(crate) use audio::SoundPlan;
 pub(crate) use source::panic_message;
 pub use source::{Opening, SourceCounts, SourceOutput, SourceReport, SourceThread};

@@ -10,6 +10,7 @@ use session::admission::{self, Admission, Demand, Permit, PermitNumber, Refusal,
 use crate::ahead::Taken;
 use crate::apps::{App, Needs, Prepared, VideoMode};
 use crate::booking::{Booking, Books};
+use crate::drive::Stream;
 use crate::http::Problem;
 use crate::wire;
 
@@ -111,17 +112,33 @@ impl Node {
         for entry in self.registry.live() {
             let all = books.capacity().cpu;
             let app = entry.playing.upgrade();
-            let cpu = app.and_then(|app| self.cores_of(app.as_ref(), entry.booked(), all));
+            let stream = entry.audience.stream().borrow().clone();
+            let cpu =
+                app.and_then(|app| self.cores_of(app.as_ref(), entry.booked(), Some(&stream), all));
             cpu.into_iter().for_each(|cpu| books.revise(entry.place, cpu));
         }
         self.ahead.loose(self.clock.now()).into_iter().for_each(|room| books.give_back(room));
     }
 
-    /// Time of cores per second of a game with such pictures, by the encoder that it would get now.
-    fn cores_of(&self, app: &dyn App, video: VideoMode, all: Duration) -> Option<Duration> {
-        let coded = self.encoders.demand(video, PictureKind::NV12, CodecSet::of(&Codec::ALL));
+    /// Time of cores per second of a game with such pictures: by the encoder of its stream where that takes them, else by the one
+    /// that a client of its codec would get.
+    fn cores_of(
+        &self,
+        app: &dyn App,
+        video: VideoMode,
+        stream: Option<&Stream>,
+        all: Duration,
+    ) -> Option<Duration> {
+        let kind = stream.map_or(PictureKind::NV12, |stream| stream.kind);
+        // Of which codec it is to be is not known before there is a client.
+        let codec = stream.and_then(|stream| stream.codec.as_ref());
+        let codecs = codec.map_or(&Codec::ALL[..], std::slice::from_ref);
+        let holds = codec.and(stream).map(|stream| stream.encoder);
+        let decodes = CodecSet::of(codecs);
+        let coded = encoder::Demand { holds, ..self.encoders.demand(video, kind, decodes) };
         let (_, encoders) = self.encoders.choose(&coded).ok()?;
-        self.cores(app, video, (encoders[0].name, &coded), all)
+        let used = encoders.iter().find(|encoder| Some(encoder.name) == holds);
+        self.cores(app, video, (used.unwrap_or(&encoders[0]).name, &coded), all)
     }
 
     /// Time of cores per second of a game with its coding, with such pictures; none where that is not what bounds it. One of
@@ -147,8 +164,10 @@ impl Node {
         let (Some(app), Some(held)) = (of.app.upgrade(), books.held(of.place)) else {
             return Ok(());
         };
-        let video = VideoMode { size, ..of.video };
-        let cpu = self.cores_of(app.as_ref(), video, books.capacity().cpu).unwrap_or(held.cpu);
+        let entry = self.registry.live().into_iter().find(|entry| entry.place == of.place);
+        let stream = entry.map(|entry| entry.audience.stream().borrow().clone());
+        let (video, all) = (VideoMode { size, ..of.video }, books.capacity().cpu);
+        let cpu = self.cores_of(app.as_ref(), video, stream.as_ref(), all).unwrap_or(held.cpu);
         // Fewer pixels never take more, whatever was measured of either.
         let is_larger = size.pixels() > booking.booked().pixels();
         let cpu = if is_larger { cpu } else { cpu.min(held.cpu) };

@@ -8,6 +8,7 @@ use tracing::Instrument as _;
 use transport::Decodes;
 
 use super::{Driver, names};
+use crate::apps::VideoMode;
 use crate::caller::{Caller, Refused};
 use crate::drive::answer::{self, ForClient, Taken, Used};
 use crate::drive::connection::Connection;
@@ -65,7 +66,7 @@ impl Driver {
         match self.choose(decodes) {
             Ok(media) => match media.coded() {
                 (Some(codec), depth) => {
-                    let (node, video) = (self.node.clone(), self.video);
+                    let (node, video) = (self.node.clone(), self.shown());
                     let accept = async move {
                         let taken =
                             answer::accept(&node, video, codec, depth, (caller, race)).await;
@@ -96,7 +97,13 @@ impl Driver {
 
     fn choose(&self, decodes: Decodes) -> Result<ForClient, ConnectError> {
         let used = Used { holds: self.holds(), broke: &self.broke };
-        answer::choose(&self.node, self.video, self.hdr, decodes, used)
+        answer::choose(&self.node, self.shown(), self.hdr, decodes, used)
+    }
+
+    /// The pictures that there is room for: a larger screen may be wanted.
+    fn shown(&self) -> VideoMode {
+        let size = self.booking.as_ref().map_or(self.video.size, |booking| booking.booked());
+        VideoMode { size, ..self.video }
     }
 
     /// Serves a client from now on, whatever it came by; yields the connection's name.
