@@ -41,6 +41,8 @@ const COOKIE_ECHO: u8 = 10;
 const COOKIE_ACK: u8 = 11;
 const RECONFIG: u8 = 130;
 const FORWARD_TSN: u8 = 192;
+const OUTGOING_RESET: u16 = 13;
+const RESET_ANSWER: u16 = 16;
 
 /// What a client sent too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -193,6 +195,27 @@ fn length_of([s0, s1, e0, e1]: [u8; 4]) -> usize {
     usize::from(end.wrapping_sub(start)) + 1
 }
 
+/// Whether the stack takes as much for a chunk that resets streams as it says that it has: it sums up its one or two parameters.
+fn is_plain_reset(body: &[u8]) -> bool {
+    let Some(first) = parameter(body) else { return false };
+    let rest = body.get(first..).filter(|rest| !rest.is_empty());
+    let second = rest.map_or(Some(0), parameter);
+    second.is_some_and(|second| first + second == body.len().next_multiple_of(4))
+}
+
+/// The length, with what fills it up, of a parameter that the stack has no other length for (RFC 6525 §4.1 and §4.4).
+fn parameter(bytes: &[u8]) -> Option<usize> {
+    let (kind, length) = (short(bytes, 0)?, short(bytes, 2)?);
+    let is_known = match kind {
+        OUTGOING_RESET => length >= 16 && length.is_multiple_of(2),
+        // With the two numbers that may follow the stack takes it for shorter.
+        RESET_ANSWER => length == 12,
+        _ => false,
+    };
+    let length = usize::from(length);
+    (is_known && length <= bytes.len()).then(|| length.next_multiple_of(4))
+}
+
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
 }
@@ -230,7 +253,8 @@ impl<'a> Chunks<'a> {
             COOKIE_ECHO => (true, Chunk::CookieEcho),
             COOKIE_ACK => (body.is_empty(), Chunk::Other),
             INIT => (false, Chunk::Init),
-            RECONFIG => (false, Chunk::Reset),
+            // Browsers reset a stream and send by the others in one packet.
+            RECONFIG => (is_plain_reset(body), Chunk::Reset),
             _ => (false, Chunk::Other),
         };
         (is_plain || self.0.is_empty()).then_some(chunk)
@@ -425,5 +449,40 @@ mod tests {
         assert_eq!(bounds.came(&packet(&[data(1, 1, 3), chunk(4, &[0; 8])])), Ok(true));
         let heartbeat = chunk(4, &[0, 1, 0, 8, 1, 2, 3, 4]);
         assert_eq!(bounds.came(&packet(&[heartbeat, data(1, 1, 3)])), Ok(true));
+    }
+
+    #[test]
+    fn streams_are_reset_along_with_data_where_that_is_read_in_one_way() {
+        let parameter = |kind: u16, bytes: usize| {
+            let head = [kind.to_be_bytes(), (bytes as u16).to_be_bytes()].concat();
+            [head, vec![9; bytes - 4]].concat()
+        };
+        let filled = |mut bytes: Vec<u8>| {
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let (reset, odd) = (parameter(OUTGOING_RESET, 20), parameter(OUTGOING_RESET, 18));
+        let answer = parameter(RESET_ANSWER, 12);
+        for (body, passes) in [
+            (reset.clone(), true),
+            (odd.clone(), true),
+            (filled(odd.clone()), true),
+            (answer.clone(), true),
+            ([answer.clone(), reset.clone()].concat(), true),
+            ([filled(odd.clone()), answer.clone()].concat(), true),
+            ([answer.clone(), odd.clone()].concat(), true),
+            (parameter(OUTGOING_RESET, 17), false),
+            (parameter(OUTGOING_RESET, 12), false),
+            (parameter(RESET_ANSWER, 20), false),
+            (parameter(14, 16), false),
+            (reset[..18].to_vec(), false),
+            ([reset.clone(), vec![0; 4]].concat(), false),
+            ([odd, answer.clone()].concat(), false),
+            ([answer.clone(), answer, reset].concat(), false),
+        ] {
+            let all = packet(&[chunk(RECONFIG, &body), data(1, 1, 3)]);
+            assert_eq!(begun().came(&all), Ok(passes), "{body:?}");
+            assert_eq!(begun().came(&packet(&[chunk(RECONFIG, &body)])), Ok(true), "{body:?}");
+        }
     }
 }
