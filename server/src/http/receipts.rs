@@ -1,5 +1,7 @@
 //! Receipts of a rented node: lists, files, and acknowledgements that come after a session.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State};
@@ -20,7 +22,7 @@ use super::{Problem, Shared, auth};
 use crate::node::Node;
 use crate::rented::refusal::not_written;
 use crate::rented::{Reader, Rented};
-use crate::wire;
+use crate::wire::{self, ReceiptsFormat as Form};
 
 /// Whose receipts somebody may read: an operator all, a renter those of his order, a player those of his session; the
 /// last two also when it is over.
@@ -56,7 +58,7 @@ pub(super) async fn list(
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Wish {
-    format: wire::ReceiptsFormat,
+    format: Form,
 }
 
 /// The receipts of one session as a file: JSON to be verified, or CSV.
@@ -82,18 +84,15 @@ pub(super) async fn export(
     let reader = reader(&node, rented, &headers)?;
     let chain = find(rented, &receipts, &reader)?;
     let records = rented.records(chain).await.map_err(|error| unread(&error))?;
-    let (kind, file, body) = match wish.format {
-        wire::ReceiptsFormat::Json => {
-            let body = serde_json::to_vec(&Export::of(&records)).map_err(|_| Problem::INTERNAL)?;
-            ("application/json", "json", body)
-        }
-        wire::ReceiptsFormat::Csv => {
+    let body = match wish.format {
+        Form::Json => serde_json::to_vec(&Export::of(&records)).map_err(|_| Problem::INTERNAL)?,
+        Form::Csv => {
             let mut body = Vec::new();
             receipts_csv(&mut body, &records).map_err(|_| Problem::INTERNAL)?;
-            ("text/csv; charset=utf-8", "csv", body)
+            body
         }
     };
-    kept(kind, &format!("receipts-{}.{file}", &receipts[..8]), body)
+    kept(wish.format, &format!("receipts-{}", &receipts[..8]), body)
 }
 
 /// Entries of an answer at most.
@@ -104,7 +103,7 @@ const ENTRIES: u32 = 1_000;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct EntriesWish {
     after: u64,
-    format: wire::ReceiptsFormat,
+    format: Form,
 }
 
 /// The ledger's accounts in double entry, the oldest first: at most 1,000 entries, and none once all were told. For operators.
@@ -124,24 +123,19 @@ pub(super) async fn entries(
     wish: Result<Query<EntriesWish>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let rented = rented(&node)?;
-    if !auth::is_operator(&node, &headers) {
-        return Err(Problem::UNAUTHORIZED);
-    }
+    let rented = operators(&node, &headers)?;
     let Query(EntriesWish { after, format }) =
         wish.map_err(|error| Problem::BAD_REQUEST.because(error.body_text()))?;
     let entries = rented.ledger().entries(after, ENTRIES).await.map_err(|error| unread(&error))?;
-    match format {
-        wire::ReceiptsFormat::Json => {
-            let body = entries_json(&entries).to_string().into_bytes();
-            kept("application/json", "entries.json", body)
-        }
-        wire::ReceiptsFormat::Csv => {
+    let body = match format {
+        Form::Json => entries_json(&entries).to_string().into_bytes(),
+        Form::Csv => {
             let mut body = Vec::new();
             entries_csv(&mut body, &entries).map_err(|_| Problem::INTERNAL)?;
-            kept("text/csv; charset=utf-8", "entries.csv", body)
+            body
         }
-    }
+    };
+    kept(format, "entries", body)
 }
 
 /// What was paid for each order on the chain, used of it by receipts, and is left; also of orders that are over. For operators.
@@ -160,32 +154,37 @@ pub(super) async fn accounts(
     wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let rented = rented(&node)?;
-    if !auth::is_operator(&node, &headers) {
-        return Err(Problem::UNAUTHORIZED);
-    }
+    let rented = operators(&node, &headers)?;
     let Query(wish) = wish.map_err(|error| Problem::BAD_REQUEST.because(error.body_text()))?;
     let accounts = rented.accounts().await.map_err(|error| unread(&error))?;
-    match wish.format {
-        wire::ReceiptsFormat::Json => {
-            let body = serde_json::to_vec(&accounts).map_err(|_| Problem::INTERNAL)?;
-            kept("application/json", "accounts.json", body)
-        }
-        wire::ReceiptsFormat::Csv => {
+    let body = match wish.format {
+        Form::Json => serde_json::to_vec(&accounts).map_err(|_| Problem::INTERNAL)?,
+        Form::Csv => {
             let head = "order,paid_planck,used_planck,left_planck,unproven_blocks,over\r\n";
             let line = |it: &wire::OrderAccount| {
                 let amounts = format!("{},{},{}", it.paid_planck, it.used_planck, it.left_planck);
                 format!("{},{amounts},{},{}\r\n", it.order, it.unproven_blocks, it.over)
             };
             let lines: String = accounts.iter().map(line).collect();
-            kept("text/csv; charset=utf-8", "accounts.csv", format!("{head}{lines}").into_bytes())
+            format!("{head}{lines}").into_bytes()
         }
-    }
+    };
+    kept(wish.format, "accounts", body)
 }
 
-/// A file that browsers keep under this name, and nobody on the way.
-fn kept(kind: &'static str, name: &str, body: Vec<u8>) -> Result<Response, Problem> {
-    let name = format!("attachment; filename=\"{name}\"");
+/// What an operator reads, and nobody else.
+fn operators<'a>(node: &'a Node, headers: &HeaderMap) -> Result<&'a Arc<Rented>, Problem> {
+    let rented = rented(node)?;
+    if auth::is_operator(node, headers) { Ok(rented) } else { Err(Problem::UNAUTHORIZED) }
+}
+
+/// A file of this form that browsers keep under this name, and nobody on the way.
+fn kept(format: Form, name: &str, body: Vec<u8>) -> Result<Response, Problem> {
+    let (kind, ending) = match format {
+        Form::Json => ("application/json", "json"),
+        Form::Csv => ("text/csv; charset=utf-8", "csv"),
+    };
+    let name = format!("attachment; filename=\"{name}.{ending}\"");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
