@@ -50,7 +50,8 @@ before(async () => {
   for (const folder of [sandboxes, games, join(games, 'diary')]) chmodSync(folder, 0o755);
   writeFileSync(join(games, 'diary', 'game.toml'), DIARY);
   writeFileSync(join(games, 'diary', 'play.sh'), 'echo kept > diary\necho note > Nearlight/note\nexec sleep 1000\n');
-  node = await Node.start({ 'access.open': 'false', 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': sandboxes, 'server.state_dir': state });
+  // Nobody connects to its sessions, and each example is a process of its own, which takes its time on a machine that is busy.
+  node = await Node.start({ 'access.open': 'false', 'sessions.connect': '10m', 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': sandboxes, 'server.state_dir': state });
 });
 after(async () => {
   await node?.stop();
@@ -165,7 +166,7 @@ test('a renter proves himself, lets a guest in and out, and acknowledges receipt
   const chain = await DevelopmentChain.start();
   const ledger = mkdtempSync(join(tmpdir(), 'nearlight-examples-'));
   // A session is made before its page is opened, for which a busy machine takes its time.
-  const rented = await Node.start({ ...chain.settings, 'chain.ledger': ledger, 'sessions.connect': '120s' });
+  const rented = await Node.start({ ...chain.settings, 'chain.ledger': ledger, 'sessions.connect': '10m' });
   const browser = await launch();
   try {
     const ORDER = String((await chain.nearlight('alice', 'rent', '--cards', '1', '--blocks', '300', '--ceiling', '500000 DBC')).order);
