@@ -15,8 +15,12 @@ use super::column::{Column, Pair};
 use super::encoder::Encoded;
 use super::figures::rank;
 use super::session::{self, FPS, INTERVAL, Served};
+use super::table;
 use super::viewer::Shown;
 
+/// Times that a run's connections are begun, where their handshakes lose too much: the DTLS of the bench's client repeats nothing,
+/// as that of browsers does.
+const TRIES: u32 = 5;
 /// What the network may still deliver after a server stopped.
 const DRAIN: Duration = Duration::from_secs(1);
 /// Queueing delay that counts as none.
@@ -56,11 +60,17 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Outcome> {
     let scenario = case.scenario.clone().seeded(seed);
     let clock = WallClock::shared();
-    let mut relay = Relay::start(&scenario, clock.clone()).context("no relay")?;
-    let mut pairs = vec![column.connect(&mut relay, clock.clone()).await?];
-    if case.rival == Rival::Session {
-        pairs.push(column.connect(&mut relay, clock.clone()).await?);
-    }
+    let ((relay, pairs), anew) = again(TRIES, async |number| {
+        // What was lost would be lost again.
+        let begins = scenario.clone().seeded(seed + (u64::from(number) << 32));
+        let mut relay = Relay::start(&begins, clock.clone()).context("no relay")?;
+        let mut pairs = vec![column.connect(&mut relay, clock.clone()).await?];
+        if case.rival == Rival::Session {
+            pairs.push(column.connect(&mut relay, clock.clone()).await?);
+        }
+        Ok((relay, pairs))
+    })
+    .await?;
     relay.begin(&scenario);
     let course = Course { scenario: &scenario, ceiling, begin: clock.now() };
     relay.take_passages();
@@ -121,7 +131,28 @@ pub(crate) async fn run(
         outcome.0.push(("sum", mbits(bytes.iter().sum())));
         outcome.0.push(("jain", jain(&bytes)));
     }
+    if anew > 0 {
+        outcome.0.push(("anew", f64::from(anew)));
+    }
     Ok(outcome)
+}
+
+/// Does something until it succeeds, `tries` times at most; and how often it was begun anew.
+async fn again<T>(
+    tries: u32,
+    mut what: impl AsyncFnMut(u32) -> anyhow::Result<T>,
+) -> anyhow::Result<(T, u32)> {
+    let mut number = 0;
+    loop {
+        match what(number).await {
+            Ok(done) => return Ok((done, number)),
+            Err(error) if number + 1 < tries => {
+                table::progress(&format!("{error:#}: begun anew"));
+                number += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Both ends of a session, from `from` on.
@@ -312,5 +343,15 @@ mod tests {
         let [(_, calm), (_, risen)] = outcome.0[..] else { panic!("two figures") };
         assert!((400.0..=420.0).contains(&calm), "{calm}");
         assert!((1_400.0..=1_500.0).contains(&risen), "{risen}");
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_begun_anew_so_often_and_counted() {
+        let fails = async |number: u32| match number {
+            2 => Ok("connected"),
+            _ => Err(anyhow::anyhow!("lost")),
+        };
+        assert_eq!(again(3, fails).await.unwrap(), ("connected", 2));
+        assert_eq!(again(2, fails).await.unwrap_err().to_string(), "lost");
     }
 }

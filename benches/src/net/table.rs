@@ -39,7 +39,8 @@ Mbit/s, use: what went through to the client, headers included; of what the link
 queue95: wait before the bottleneck; p50 to max: capture until it or a newer frame is decodable; gap95, longest: between two frames;
 frozen95: of the gaps in which frames were missed, how much longer than due, 0 where none were; all in ms
 shown: of the frames encoded; of due: of those due at the full rate, whatever left out the others; freezes: gaps beyond a round trip and two frames, and the one that is due; keys: keyframes after the first; sizes: planned ones
-skip: of the frames due, those not coded because too much waited; over: what left the server beyond the video, in percent of it";
+skip: of the frames due, those not coded because too much waited; over: what left the server beyond the video, in percent of it
+anew: in runs in which the bench's client lost too much of a handshake, how often connections were begun anew; named where there were any";
 
 /// Load of the last minute above which the machine does something else.
 const QUIET: f64 = 0.5;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use bytes::Bytes;
 use media::{Clock, DataChannel, TransportEvent};
@@ -34,6 +35,8 @@ const FEEDBACK: Duration = Duration::from_millis(62);
 const TOLD: usize = 5_500;
 /// Never.
 const OFF: Duration = Duration::from_secs(86_400);
+/// How long its channels may take, once the server is connected: what the client's last flight loses nobody repeats.
+const OPENING: Duration = Duration::from_secs(15);
 /// What Chromium waits for a frame before it asks for a keyframe.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Frames whose place in the stream is remembered, until they are decoded.
@@ -83,8 +86,11 @@ impl Column for WebRtcColumn {
                 _ => {}
             }
         }
-        peer.state(RTCPeerConnectionState::Connected).await;
-        peer.opened(DataChannel::Acks).await;
+        let opened = async {
+            peer.state(RTCPeerConnectionState::Connected).await;
+            peer.opened(DataChannel::Acks).await;
+        };
+        tokio::time::timeout(OPENING, opened).await.context("its channels do not open")?;
         let client = Receiver {
             peer,
             clock,
