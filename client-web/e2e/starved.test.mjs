@@ -61,7 +61,11 @@ for (const transport of ['webrtc', 'webtransport']) {
       const ages = samples.map(({ age }) => (age * FPS) / 1000);
       const third = Math.floor(ages.length / 3);
       const [first, last] = [mean(ages.slice(0, third)), mean(ages.slice(-third))];
-      assert.ok(last <= first + 3, `pictures were ${first} frames old at first and ${last} at last: ${ages.map((age) => age.toFixed(1))}`);
+      // How long a picture waits follows from where it comes within a stand. That moves, since the two have clocks of their own: by up to an
+      // interval of the pictures that are sent. And the jitter buffer may hold each for up to a frame.
+      const moves = 1 / Math.min(...samples.map(({ part }) => part)) + 1;
+      t.diagnostic(`pictures were ${first.toFixed(1)} frames old at first and ${last.toFixed(1)} at last, which may be ${moves.toFixed(1)} more`);
+      assert.ok(last <= first + moves, `pictures were ${first} frames old at first and ${last} at last: ${ages.map((age) => age.toFixed(1))}`);
       // What libwebrtc would hold them for grows with the jitter (`jitterBufferTargetDelay`); what it does is what the node asks for.
       const [begun, ended] = [samples[0], samples.at(-1)];
       t.diagnostic(`pictures were ${mean(samples.map((sample) => sample.age)).toFixed(0)} ms old, p50, on average`);
