@@ -30,7 +30,10 @@ impl Driver {
         match event {
             TransportEvent::Connected { .. } => {
                 self.connection.iter_mut().for_each(|it| it.up = true);
-                self.send_units();
+                let drawing = self.machine.is_drawing();
+                if !drawing {
+                    self.send_units();
+                }
                 if let Some(connection) = &mut self.connection {
                     self.audience.sound().listen(PLAYER, connection.audio_sink());
                 }
@@ -41,6 +44,11 @@ impl Driver {
                 }
                 let visible = self.connection.as_ref().is_none_or(|it| it.visible);
                 self.tell(Event::TransportConnected { visible }).await;
+                // Who takes over begins with a keyframe, and the machine's wish for one is met by it: after the first
+                // picture that wish would cost another.
+                if drawing {
+                    self.send_units();
+                }
             }
             TransportEvent::ChannelOpen(DataChannel::Control) => {
                 self.greeted = true;
