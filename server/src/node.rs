@@ -206,7 +206,7 @@ impl Node {
         let Some(library) = &self.library else { return Ok(None) };
         // One after the other, as the catalogue is what the last one found; who waited would hold a thread for as long as a
         // disk hangs.
-        let _looks = match self.looks.try_lock() {
+        let looks = match self.looks.try_lock() {
             Ok(looks) => looks,
             Err(TryLockError::Poisoned(looks)) => looks.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Busy),
@@ -215,6 +215,8 @@ impl Node {
         self.catalogue.set_games(games);
         self.ahead.replace(&self.catalogue);
         let Looked { listed, added, changed, removed, broken } = looked;
+        // Whoever reads that this is over may ask for the next look.
+        drop(looks);
         tracing::info!(listed, added, changed, removed, broken, "games looked at again");
         Ok(Some(looked))
     }
@@ -331,8 +333,9 @@ impl Node {
     /// A session got none of this encoder: those after it take another until there is one again. Called
     /// within a runtime.
     pub(crate) fn encoder_session_refused(&self, name: &'static str, open: u32) {
-        self.metrics.encoder_session_refused(name);
+        // Whoever sees the count finds the report.
         self.encoders.session_refused(name, open);
+        self.metrics.encoder_session_refused(name);
         self.try_encoders_again(&[name]);
     }
 

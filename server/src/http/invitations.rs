@@ -134,6 +134,6 @@ fn describe_viewer(viewer: &ViewerEntry) -> wire::Viewer {
         transport: status.transport,
         units_sent: counts.sent.load(Ordering::Relaxed),
         units_skipped: counts.skipped.load(Ordering::Relaxed),
-        input_refused: counts.input_refused.load(Ordering::Relaxed),
+        input_refused: counts.input_refused.load(Ordering::Acquire),
     }
 }

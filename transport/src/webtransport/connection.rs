@@ -266,7 +266,7 @@ impl WebTransport {
             codec: config.codec,
             interrupted_after: endpoint.interrupted_after,
             listeners,
-            _place: place,
+            place,
         };
         tokio::spawn(supervisor.run(writer, readers).in_current_span());
         Ok(Self { shared, units, outgoing, close, config, connection })
@@ -359,7 +359,7 @@ struct Supervisor {
     codec: media::Codec,
     interrupted_after: Duration,
     listeners: Arc<Listeners>,
-    _place: Place,
+    place: Place,
 }
 
 impl Supervisor {
@@ -390,6 +390,8 @@ impl Supervisor {
         tasks.shutdown().await;
         self.listeners.leave(address, &self.shared);
         self.shared.ledger.cancel_all();
+        // Whoever sees the end finds the place free.
+        drop(self.place);
         self.shared.events.closed(reason);
     }
 

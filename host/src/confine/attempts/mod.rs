@@ -89,7 +89,7 @@ pub struct Attempts([AtomicU64; Attempt::ALL.len()]);
 impl Attempts {
     /// How often this was made.
     pub fn count(&self, attempt: Attempt) -> u64 {
-        self.0[attempt as usize].load(Ordering::Relaxed)
+        self.0[attempt as usize].load(Ordering::Acquire)
     }
 
     /// Those that were made, and how often.
@@ -98,9 +98,8 @@ impl Attempts {
         counts.into_iter().filter(|(_, count)| *count > 0)
     }
 
-    /// Adds some; how many there were.
-    fn add(&self, attempt: Attempt, more: u64) -> u64 {
-        self.0[attempt as usize].fetch_add(more, Ordering::Relaxed)
+    fn add(&self, attempt: Attempt, more: u64) {
+        self.0[attempt as usize].fetch_add(more, Ordering::Release);
     }
 }
 
@@ -117,12 +116,15 @@ impl Books {
         if more == 0 {
             return;
         }
-        let before = self.session.add(attempt, more);
+        let before = self.session.count(attempt);
         self.node.add(attempt, more);
         if gains_a_digit(before, more) {
             let (kind, count) = (attempt.name(), before + more);
             tracing::warn!(kind, count, "a game tried what its sandbox refuses");
         }
+        // Last: whoever sees what one sandbox tried finds it in the sum and in the log. One thread
+        // counts what is of one kind.
+        self.session.add(attempt, more);
     }
 }
 

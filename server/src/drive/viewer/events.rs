@@ -151,8 +151,9 @@ impl Viewer {
             _ => self.audience.does(self.who, input),
         };
         if !taken {
-            self.counts.input_refused.fetch_add(1, Ordering::Relaxed);
             self.node.metrics.viewer_input_refused.inc();
+            // Last: whoever sees what one viewer was refused finds it in the sum.
+            self.counts.input_refused.fetch_add(1, Ordering::Release);
         }
     }
 
