@@ -75,7 +75,7 @@ async fn parts_leave_as_they_come_and_are_one_frame() {
             // The client has all of a part before there is another one.
             let (mut came, mut packets) = (Vec::new(), 0);
             while came.len() < sent.data.len() {
-                let Arrived::Packet(packet) = client.next().await else { continue };
+                let packet = client.packet().await;
                 let descriptor = reader.read(&packet.header.get_extension(id).unwrap());
                 let first = number == 0 && packets == 0;
                 packets += 1;
@@ -142,7 +142,7 @@ async fn the_first_packet_of_a_frame_carries_a_playout_delay_of_zero() {
         send(&mut sink, unit(n, MediaTime::from_millis(16 * n), data)).await;
         let mut packets = 0;
         loop {
-            let Arrived::Packet(packet) = client.next().await else { continue };
+            let packet = client.packet().await;
             let wanted = (packets == 0).then_some(&[0_u8; 3][..]);
             assert_eq!(packet.header.get_extension(id).as_deref(), wanted, "{n}, {packets}");
             assert_eq!(packet.header.payload_type, 108, "the client's number of 42e01f");
@@ -170,7 +170,7 @@ async fn the_last_packet_of_a_keyframe_tells_colours_that_are_not_the_usual_ones
         let data = annex_b(kind == UnitKind::Key, 5_000, n as u64);
         send(&mut sink, AccessUnit { kind, color, ..unit(n as u64, at, data) }).await;
         loop {
-            let Arrived::Packet(packet) = client.next().await else { continue };
+            let packet = client.packet().await;
             let last = packet.header.marker;
             // BT.2020, PQ, BT.2020; limited range, chroma on the left and between the rows.
             let wanted = [9, 16, 9, 0b01_01_10];
@@ -396,8 +396,8 @@ async fn the_clients_close_is_reported_at_once() {
     for wish in [Wish::PAGE, Wish::PLAYER] {
         let (client, mut transport, _) = connect(wish, config()).await;
         client.peer.close().await.unwrap();
-        let closed = tokio::time::timeout(Duration::from_secs(2), until_closed(&mut transport));
-        assert_eq!(closed.await.expect("before silence would tell"), CloseReason::Remote);
+        let closed = tokio::time::timeout(client::PATIENCE, until_closed(&mut transport));
+        assert_eq!(closed.await.expect("the end"), CloseReason::Remote);
     }
 }
 
@@ -598,7 +598,7 @@ async fn every_packet_tells_what_its_frame_needs() {
         send(&mut sink, AccessUnit { kind, refers_to, ..unit }).await;
         let mut packets = 0;
         loop {
-            let Arrived::Packet(packet) = client.next().await else { continue };
+            let packet = client.packet().await;
             let descriptor = reader.read(&packet.header.get_extension(id).unwrap());
             let expected = client::descriptor::Descriptor {
                 first: packets == 0,

@@ -266,13 +266,20 @@ impl Client {
         }
     }
 
+    /// The next packet but for those that repair frames, and padding.
+    pub async fn packet(&mut self) -> rtp::Packet {
+        loop {
+            let Arrived::Packet(packet) = self.next().await else { continue };
+            if ![RTX_OF_VP8, RTX_OF_H264, FLEXFEC].contains(&packet.header.payload_type) {
+                return packet;
+            }
+        }
+    }
+
     /// The next whole frame: SSRC, timestamp, Annex B.
     pub async fn frame(&mut self) -> (u32, u32, Bytes) {
         loop {
-            let Arrived::Packet(packet) = self.next().await else { continue };
-            if [RTX_OF_VP8, RTX_OF_H264, FLEXFEC].contains(&packet.header.payload_type) {
-                continue;
-            }
+            let packet = self.packet().await;
             let (depacketizer, unit) = self.depacketizers.entry(packet.header.ssrc).or_default();
             unit.extend_from_slice(&depacketizer.depacketize(&packet.payload).unwrap());
             if packet.header.marker {
@@ -469,6 +476,16 @@ pub async fn until(
         }
         assert!(!matches!(event, TransportEvent::Closed(_)), "{event:?}");
     }
+}
+
+/// Whether this machine has IPv6; says so where it has not.
+#[allow(clippy::print_stdout, reason = "whoever reads the outcome learns what was left out")]
+pub fn has_ipv6() -> bool {
+    let bound = std::net::TcpListener::bind("[::1]:0");
+    if let Err(error) = &bound {
+        println!("IPv6 is left out: {error}");
+    }
+    bound.is_ok()
 }
 
 /// A NAL unit of `len` bytes without start codes in it.
