@@ -61,10 +61,11 @@ fn has_something(entry: &std::io::Result<fs::DirEntry>) -> bool {
 fn files() -> Vec<Outcome> {
     let mut out = Vec::new();
     for path in [
-        "/etc/shadow",
         "/etc/ssl/private",
         "/etc/ssh",
         "/root",
+        // Of one that is opened twice in a row the kernel may tell once.
+        "/etc/shadow",
         "/home/player/../../root",
         "/boot",
         "/var/lib",
@@ -362,8 +363,8 @@ impl Host {
 #[test]
 fn files_of_the_host_cannot_be_read() {
     let Some(host) = host() else { return };
-    // `/etc/shadow`, `/root`, twice in a row, which the kernel tells once, and the node's own two.
-    assert_eq!(host.attempt("files", &[(Attempt::Files, 4)]).len(), 16);
+    // `/etc/shadow`, `/root` twice, and the node's own two.
+    assert_eq!(host.attempt("files", &[(Attempt::Files, 5)]).len(), 16);
 }
 
 #[test]
@@ -399,7 +400,14 @@ fn no_network_can_be_reached() {
     let port = fs::read_to_string(host.facts.path().join("port")).unwrap();
     TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
     // By TCP to this machine and outwards, in both kinds of addresses, and a packet.
-    assert!(host.attempt("network", &[(Attempt::Network, 4)]).len() >= 7);
+    let noticed = match TcpListener::bind("[::1]:0") {
+        Ok(_) => 4,
+        Err(error) => {
+            println!("IPv6 is left out: {error}");
+            3
+        }
+    };
+    assert!(host.attempt("network", &[(Attempt::Network, noticed)]).len() >= 7);
 }
 
 /// One that has something of everything, and runs.

@@ -326,17 +326,20 @@ fn what_the_player_brings_is_pasted_whole_and_in_pieces() {
 fn programs_that_do_not_hand_over_are_given_up() {
     let Some(server) = server::start(64, 48) else { return };
     let display = server.connect();
+    let (clipboard, told) = open(&display, LIMITS);
+    let _asked = Program::start(&server).serve(UTF8, b"mine".to_vec(), Hands::Refuses);
+    told.recv_timeout(PATIENT).unwrap();
+    assert_eq!(clipboard.take(), Err(ClipError::Unknown));
+    drop(clipboard);
     let limits = ClipLimits { patience: Duration::from_millis(200), ..LIMITS };
     let (clipboard, told) = open(&display, limits);
-    for (hands, wanted) in [
-        (Hands::Silent, ClipError::Silent),
-        (Hands::Announces(10), ClipError::Silent),
-        (Hands::Refuses, ClipError::Unknown),
-    ] {
+    // Of the one that is there.
+    told.recv_timeout(PATIENT).unwrap();
+    for hands in [Hands::Silent, Hands::Announces(10)] {
         let _asked = Program::start(&server).serve(UTF8, b"mine".to_vec(), hands);
         told.recv_timeout(PATIENT).unwrap();
         let began = Instant::now();
-        assert_eq!(clipboard.take(), Err(wanted));
+        assert_eq!(clipboard.take(), Err(ClipError::Silent));
         assert!(began.elapsed() < PATIENT);
     }
     // One that never ends is cut off where it is too much.
@@ -455,7 +458,8 @@ fn a_display_that_stands_still_or_ends_keeps_nobody_waiting() {
     let display = server.connect();
     let limits = ClipLimits { patience: Duration::from_millis(100), ..LIMITS };
     let (clipboard, _) = open(&display, limits);
-    clipboard.offer(text("kept")).unwrap();
+    // A busy machine may not have it there in time.
+    while clipboard.offer(text("kept")).is_err() {}
     server.signal(Signal::STOP);
     assert_eq!(clipboard.offer(text("lost")), Err(ClipError::Silent));
     server.signal(Signal::CONT);
