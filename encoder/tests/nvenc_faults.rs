@@ -442,7 +442,8 @@ fn a_driver_that_never_answers_loses_its_encoder_and_nothing_is_freed_under_it()
     neighbour.check();
     let mut encoders = vec![rig.candidate("nvenc-h264").clone()];
     encoders.extend(candidates().into_iter().filter(|candidate| candidate.name == "openh264"));
-    let patience = Duration::from_millis(200);
+    // The first picture is a sound one.
+    let patience = Duration::from_secs(2);
     let mut bench = Bench::with_patience(encoders, Log::new(), false, patience);
     bench.submit();
     rig.gpu.plan_encode("nvEncLockBitstream", 1, 1, Effect::Hang).unwrap();

@@ -161,7 +161,7 @@ fn a_lock_that_does_not_wait_says_that_it_is_busy() {
     let session = Session::new(&driver, Setup::h264());
     let (input, output) = session.buffers();
     // So long that the first question comes before.
-    driver.gpu.encode_delay(200_000).unwrap();
+    driver.gpu.encode_delay(2_000_000).unwrap();
     let pitch = session.fill(input, &picture(0), W);
     session.encode((input, pitch), output, 0, 0).unwrap();
     assert_eq!(session.lock(output, 1).map(drop), Err(LOCK_BUSY));

@@ -98,7 +98,7 @@ fn a_connection_arrives_whole_at_the_links_pace_and_waits_in_its_sender() {
     let passages = relay.take_passages();
     assert!(passages.iter().all(|passage| passage.waited <= queue));
     let [first, .., last] = &passages[..] else { panic!("two pieces at least") };
-    assert!(last.at.since(first.at) >= Duration::from_millis(450), "half a second at 8 Mbit/s");
+    assert!(last.at.since(first.sent) >= Duration::from_millis(450), "half a second at 8 Mbit/s");
     assert_eq!(relay.counts().down.overflowed, 0);
 }
 
