@@ -380,7 +380,7 @@ async fn a_full_node_refuses_and_has_room_again() {
 
 #[tokio::test]
 async fn hostile_offers_are_refused_and_the_session_lives() {
-    let node = node(&["sessions.connect=60s"]);
+    let node = node(&["sessions.connect=10m"]);
     let session = create().of(&node).await.session();
     let offer = |sdp: String| session.ask(Method::POST, "/whep").sdp(sdp);
     let whep = || session.ask(Method::POST, "/whep");

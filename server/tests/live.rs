@@ -20,7 +20,6 @@ use encoder::{Candidate, EncoderSettings, Outcome, Prober, Verdict, Wake};
 use media::{Codec, DataChannel, EncodeError, Encoded, Encoder, EncoderCapabilities, Size};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
-use player::client::Arrived;
 use player::{ended, join, join_as, next_size, said, state, touch};
 use rtc::rtp::codec::vp8::Vp8Packet;
 use rtc::rtp::packetizer::Depacketizer as _;
@@ -62,7 +61,7 @@ async fn a_client_with_other_codecs_takes_a_session_over() {
     let mut second = join_as(&node, &session, Codec::Vp8, only_vp8).await;
     let (mut pictures, mut asked) = (Vec::new(), false);
     while pictures.len() < 5 {
-        let Arrived::Packet(packet) = second.next().await else { continue };
+        let packet = second.packet().await;
         assert_eq!(packet.header.payload_type, 96, "VP8 in this client's offer");
         let mut read = Vp8Packet::default();
         let piece = read.depacketize(&packet.payload).unwrap();
@@ -392,14 +391,15 @@ async fn nonsense_on_the_channels_is_counted_and_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_ticket_is_refused_while_its_session_lives() {
-    let node = node(&["sessions.connect=8s"]);
+    let (clock, open) = common::bent();
+    let node = open(config(&["sessions.connect=60s"])).unwrap();
     let session = create().of(&node).await.session();
     let mut client = join(&node, &session).await;
     let redeem = || {
         let ticket = json!({"ticket": session.ticket}).to_string();
         session.ask(Method::POST, "/redeem").json(ticket)
     };
-    tokio::time::sleep(Duration::from_millis(8_100)).await;
+    clock.leap(Duration::from_secs(61));
     redeem().of(&node).await.problem(401, "unauthorized");
     client.frame().await;
     assert_eq!(state(&node, &session).await, "live");
@@ -407,10 +407,12 @@ async fn an_expired_ticket_is_refused_while_its_session_lives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_time_ends_a_session_and_its_token() {
-    let node = node(&["access.open=false", "sessions.longest=10s"]);
+    let (clock, open) = common::bent();
+    let node = open(config(&["access.open=false", "sessions.longest=10m"])).unwrap();
     let session = create().bearer(common::OPERATOR).of(&node).await.session();
     let mut client = join(&node, &session).await;
     said(&mut client, "stats").await;
+    clock.leap(Duration::from_secs(601));
     assert_eq!(
         said(&mut client, "ended").await["reason"],
         "The session reached the longest time that this node allows."

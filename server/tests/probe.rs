@@ -187,7 +187,7 @@ async fn a_second_start_starts_no_process_until_the_driver_is_another() {
 fn the_doctor_says_what_a_broken_driver_did() {
     let machine = Machine::new();
     let doctor = Command::new(NEARLIGHT)
-        .arg("doctor")
+        .args(["doctor", "--set", "video.probe_limit=60s"])
         .env("LD_LIBRARY_PATH", machine.libraries())
         .env("FAKE_CUDA_PLAN", "cuInit 1 1 crash")
         .current_dir(machine.folder.path())

@@ -585,7 +585,9 @@ async fn one_that_ends_is_replaced_after_a_pause_and_gives_its_room_back() {
     // Nobody is given one that is over, and what it held is free.
     let session = create_with(&wish("large")).of(&node).await.session();
     ready(&node, 0).await;
-    assert_eq!(figure(&node, "nearlight_ahead_ended_total{reason=\"died\"}"), 2.0);
+    let died = || figure(&node, "nearlight_ahead_ended_total{reason=\"died\"}");
+    let both = until("both have died", async || Some(died()).filter(|died| *died >= 2.0)).await;
+    assert_eq!(both, 2.0);
     kept.ended.store(false, Ordering::Relaxed);
     assert_eq!(session.ask(Method::DELETE, "").of(&node).await.status, 204);
     ready(&node, 2).await;

@@ -28,6 +28,8 @@ fn serve(folder: &Path) -> Vec<String> {
         "access.open=true".into(),
         "catalogue.demo=false".into(),
         "log.format=json".into(),
+        // Far more than a sound encoder needs, on any machine.
+        "video.probe_limit=60s".into(),
         format!("server.state_dir={}", folder.join("state").display()),
         format!("games.run={}", folder.join("run").display()),
         format!("games.folders=[{games:?}]"),

@@ -93,6 +93,9 @@ async fn a_session_is_played_by_webtransport_from_its_first_answer_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_played_over_ipv6() {
     const PAGE: &str = "http://[::1]:8080";
+    if !client::has_ipv6() {
+        return;
+    }
     let server =
         common::serve(&["server.listen=[::1]:0", &format!("server.public_url={PAGE}")]).await;
     let node = server.node();

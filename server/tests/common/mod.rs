@@ -91,6 +91,20 @@ impl Bent {
     /// How many times slower than real time it is when it crawls.
     const SLOWER: u32 = 100;
 
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            clock: MonotonicClock::new(),
+            crawls_from: OnceLock::new(),
+            leapt: AtomicU64::new(0),
+        })
+    }
+
+    /// Gives a node that is used by nobody yet this clock.
+    pub fn lead(self: &Arc<Self>, mut node: Arc<Node>) -> Arc<Node> {
+        Arc::get_mut(&mut node).expect("nobody else has it yet").clock = self.clone();
+        node
+    }
+
     /// It crawls from now on: what comes comes fast by it, however slow the machine is.
     pub fn crawl(&self) {
         self.crawls_from.get_or_init(|| self.clock.now());
@@ -115,17 +129,9 @@ impl Clock for Bent {
 
 /// What opens a node that has such a clock.
 pub fn bent() -> (Arc<Bent>, impl Fn(Config) -> anyhow::Result<Arc<Node>> + Clone) {
-    let clock = Arc::new(Bent {
-        clock: MonotonicClock::new(),
-        crawls_from: OnceLock::new(),
-        leapt: AtomicU64::new(0),
-    });
+    let clock = Bent::new();
     let of_node = clock.clone();
-    let open = move |config| {
-        let mut node = open(config)?;
-        Arc::get_mut(&mut node).expect("nobody else has it yet").clock = of_node.clone();
-        Ok(node)
-    };
+    let open = move |config| open(config).map(|node| of_node.lead(node));
     (clock, open)
 }
 

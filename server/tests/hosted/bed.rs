@@ -14,7 +14,7 @@ use nearlight::node::Node;
 use nearlight::serve::Server;
 use serde_json::{Value, json};
 
-use crate::common::{Session, ask, config, create_with};
+use crate::common::{Bent, Session, ask, config, create_with};
 
 /// What this process has logged, as text.
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -56,6 +56,7 @@ pub fn terminal(command: &str) -> String {
 /// A node that serves these games and nothing else.
 pub struct Bed {
     pub server: Server,
+    pub clock: Arc<Bent>,
     pub state: tempfile::TempDir,
     pub run: tempfile::TempDir,
     pub games: tempfile::TempDir,
@@ -111,12 +112,15 @@ pub async fn bed(overrides: &[&str], games: &[Game], prepare: impl FnOnce(&Path)
         println!("left out: {missing}");
         return None;
     }
-    let open = |config: Config| {
+    let clock = Bent::new();
+    let of_node = clock.clone();
+    let open = move |config: Config| {
         let library = Library::new(&config);
-        Node::with_games(config, library, Probing::in_process())
+        let node = Node::with_games(config, library, Probing::in_process());
+        node.map(|node| of_node.lead(node))
     };
     let server = Server::bind_with(config, open).await.unwrap();
-    Some(Bed { server, state, run, games: folder })
+    Some(Bed { server, clock, state, run, games: folder })
 }
 
 impl Bed {

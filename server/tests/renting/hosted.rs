@@ -80,10 +80,10 @@ async fn start(world: &World, token: &str) -> (Session, Value) {
     let video = json!({"width": 320, "height": 240, "fps": 10});
     let reply = world.start(token, &json!({"app": "diary", "video": video})).await;
     let session = reply.session();
-    // The game runs once it can be asked to save.
+    // It can be asked to end once it has written its line.
     until("the game", async || {
         let saved = session.ask(Method::POST, "/save").bearer(&session.token).of(&world.node).await;
-        saved.json().get("made").map(|_| ())
+        (saved.json()["made"] == true).then_some(())
     })
     .await;
     (session, reply.json())

@@ -158,7 +158,7 @@ async fn cards_bound_sessions_and_trials_are_short_and_few() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_ends_when_it_is_used_up() {
-    let world = World::new(&["chain.trial=1s"]).await;
+    let world = World::new(&["chain.trial=10s"]).await;
     let order = world.rent(1, 300).await;
     let token = world.token(order).await;
     let session = world.start(&token, &wish(None)).await.session();
