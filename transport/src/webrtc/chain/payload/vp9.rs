@@ -51,8 +51,8 @@ impl Vp9Payloader {
             self.buffers = [Some(number); 8];
             return [None; 3];
         }
-        let Some(delta) = delta(frame) else {
-            // What it is kept in is not known.
+        let Some(delta) = delta(frame).filter(|_| !is_superframe(frame)) else {
+            // What it is kept in is not known, or more than this says.
             self.buffers = [None; 8];
             return ONE_BEFORE;
         };
@@ -168,6 +168,15 @@ fn delta(frame: &[u8]) -> Option<Delta> {
         buffer
     });
     Some(Delta { resilient, kept, from })
+}
+
+/// Whether more than one picture lies in it, of which all but the last are not shown (VP9 bitstream, annex B). Only the
+/// first one's header is where it is looked for.
+fn is_superframe(frame: &[u8]) -> bool {
+    let Some(&marker @ 0xc0..=0xdf) = frame.last() else { return false };
+    let (pictures, bytes) = (usize::from(marker & 7) + 1, usize::from(marker >> 3 & 3) + 1);
+    let index = 2 + pictures * bytes;
+    pictures > 1 && frame.len() > index && frame[frame.len() - index] == marker
 }
 
 #[cfg(test)]
@@ -288,6 +297,30 @@ mod tests {
         assert_eq!(needs(&[0x88]), [1]);
         assert_eq!(needs(&inter(true, 0b001, [0, 2, 0])), [1]);
         assert_eq!(needs(&inter(true, 0b001, [0, 0, 0])), [1]);
+    }
+
+    /// The second picture may be kept in, and refer to, what the first one says nothing of.
+    #[test]
+    fn of_several_pictures_in_one_the_one_before_is_needed() {
+        let index = [&[0xc9][..], &[3, 0, 4, 0], &[0xc9]].concat();
+        let first = inter(true, 0b001, [0, 0, 0]);
+        let superframe = [&first[..], &[0x86; 4], &index].concat();
+        assert!(is_superframe(&superframe));
+        // One picture with an index, a marker that nothing begins, and no room for an index.
+        assert!(!is_superframe(&[&first[..], &[0xc8, 3, 0, 0xc8]].concat()));
+        assert!(!is_superframe(&[&first[..], &[0xc8, 3, 0, 4, 0, 0xc9]].concat()));
+        assert!(!is_superframe(&[0xc9, 3, 0, 4, 0, 0xc9]) && !is_superframe(&[]));
+        let mut payloader = Vp9Payloader::default();
+        let mut needs = |frame: &[u8]| packets(&mut payloader, frame)[0].pdiff.clone();
+        needs(&key(64, 64, 20));
+        assert_eq!(needs(&first), [1]);
+        // Alone it would name the keyframe.
+        let from_golden = inter(true, 0b001, [1, 1, 1]);
+        assert_eq!(needs(&[&from_golden[..], &[0x86; 4], &index].concat()), [1]);
+        assert_eq!(needs(&from_golden), [1], "what that one is kept in is not known");
+        assert_eq!(needs(&key(64, 64, 20)), [0_u8; 0]);
+        assert_eq!(needs(&first), [1]);
+        assert_eq!(needs(&from_golden), [2]);
     }
 
     #[test]
