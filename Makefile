@@ -53,7 +53,7 @@ lint:
 test-rust: devchain
 	cd devchain && $(DEVCHAIN) test --workspace --locked
 	NEARLIGHT_DEVCHAIN="$(TARGET)/nearlight-devchain" node --test devchain/tests/polkadot-js/rent.test.mjs
-	NEARLIGHT_ENCODERS=x264,vpx-vp8,vpx-vp9,gst-x264enc,gst-x265enc,gst-vp8enc,gst-vp9enc,gst-av1enc \
+	NEARLIGHT_ENCODERS=x264,vpx-vp8,vpx-vp9,aom-av1,gst-x264enc,gst-x265enc,gst-vp8enc,gst-vp9enc,gst-av1enc \
 		NEARLIGHT_HOST=1 cargo test --workspace --locked
 
 test-web:

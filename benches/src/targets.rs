@@ -79,7 +79,7 @@ const BY_WEBTRANSPORT: &[(&str, Bound)] = &[
     ("webtransport.fps_presented", Bound::Least(57.0)),
 ];
 
-const TARGETS: [Target; 50] = [
+const TARGETS: [Target; 51] = [
     at_most("server overhead, p50", "synthetic.overhead.p50", "ms", 1.0).given(FULL_RATE),
     at_most("server overhead, p95", "synthetic.overhead.p95", "ms", 3.0).given(FULL_RATE),
     at_most("send → decoded, synthetic, p50", "synthetic.stage.network.p50", "ms", 4.0)
@@ -145,6 +145,7 @@ const TARGETS: [Target; 50] = [
     at_most("adapter of OpenH264, p50", "encoders.overhead.openh264.p50", "ms", 0.1),
     at_most("adapter of libvpx's VP8, p50", "encoders.overhead.vpx-vp8.p50", "ms", 0.1),
     at_most("adapter of libvpx's VP9, p50", "encoders.overhead.vpx-vp9.p50", "ms", 0.1),
+    at_most("adapter of libaom, p50", "encoders.overhead.aom-av1.p50", "ms", 0.1),
     at_most("NVENC on doubles, our own time, p50", "encoders.nvenc.own.p50", "ms", 0.2),
     at_most("NVENC on doubles, copies of pictures", "encoders.nvenc.copies", "", 0.0),
     at_most("NVENC on doubles, allocations", "encoders.nvenc.allocations", "", 0.0),

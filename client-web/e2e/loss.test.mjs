@@ -137,6 +137,7 @@ for (const [name, encoder, settings] of [
   ['H.264 of OpenH264, by a long-term reference', 'openh264', {}],
   ['VP8 of libvpx, by a long-term reference', 'vpx-vp8', {}],
   ['VP9 of libvpx, by a long-term reference', 'vpx-vp9', {}],
+  ['AV1 of libaom, by a long-term reference', 'aom-av1', {}],
 ]) {
   test(`${name}: no keyframe is asked for nor sent after lost frames`, async () => {
     const counted = await played(encoder, settings, outages);
@@ -147,7 +148,7 @@ for (const [name, encoder, settings] of [
   });
 }
 
-for (const [name, encoder] of [['VP9 of vp9enc', 'gst-vp9enc'], ['AV1 of libaom', 'gst-av1enc']]) {
+for (const [name, encoder] of [['VP9 of vp9enc', 'gst-vp9enc'], ['AV1 of av1enc', 'gst-av1enc']]) {
   test(`${name}, which has no other means: a keyframe comes before the browser asks`, async () => {
     const counted = await played(encoder, {}, outages);
     const { before, after, lost, late } = counted;
@@ -160,7 +161,7 @@ for (const [name, encoder] of [['VP9 of vp9enc', 'gst-vp9enc'], ['AV1 of libaom'
   });
 }
 
-for (const [name, encoder] of [['VP9 of vp9enc', 'gst-vp9enc'], ['AV1 of libaom', 'gst-av1enc']]) {
+for (const [name, encoder] of [['VP9 of vp9enc', 'gst-vp9enc'], ['AV1 of av1enc', 'gst-av1enc']]) {
   test(`${name}: 200 ms in which nothing passes, either way, cost exactly one keyframe`, async () => {
     const { before, after, late } = await played(encoder, {}, async (tab, relay) => {
       relay.blocked = true;

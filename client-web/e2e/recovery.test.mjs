@@ -11,7 +11,7 @@ import { launch } from './support/tab.mjs';
 const FOLDER = `${TARGET}/tmp/recovery`;
 const streams = existsSync(FOLDER) ? readdirSync(FOLDER).filter((name) => name.endsWith('.ivf')).map((name) => name.slice(0, -4)) : [];
 const MEANS = [
-  'x264', 'x264-wave-fast', 'x264-wave-slow', 'gst-x264enc-wave-fast', 'gst-x264enc-wave-slow', 'openh264', 'vpx-vp8', 'vpx-vp9', 'nvenc-h264-double',
+  'x264', 'x264-wave-fast', 'x264-wave-slow', 'gst-x264enc-wave-fast', 'gst-x264enc-wave-slow', 'openh264', 'vpx-vp8', 'vpx-vp9', 'aom-av1', 'nvenc-h264-double',
 ];
 
 let server, browser, page, hashes;

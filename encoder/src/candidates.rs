@@ -104,14 +104,15 @@ impl std::fmt::Debug for Candidate {
 /// Hardware comes first: it leaves the processor to the sessions. x264 comes before OpenH264: at the
 /// same rate its pictures come within 0.3 dB (moving textures, 1280x720, 2 to 8 Mbit/s, once the first
 /// second has passed), for a sixth more of processor time, but none takes more than 1.2 budgets of a frame.
-/// OpenH264's keyframes take 5 to 13, and others up to 4. libvpx called directly comes before GStreamer's vp8enc and vp9enc,
-/// which have no answer to lost pictures but a keyframe. OpenH264 is the last resort: it is there wherever we are.
+/// OpenH264's keyframes take 5 to 13, and others up to 4. libvpx and libaom called directly come before GStreamer's vp8enc,
+/// vp9enc and av1enc, which have no answer to lost pictures but a keyframe. OpenH264 is the last resort: it is there wherever we are.
 pub fn candidates() -> Vec<Candidate> {
     let nvenc = crate::nvenc::candidates(crate::nvenc::Libraries::system());
     let mut candidates = Vec::from(nvenc);
     candidates.extend(crate::gst::candidates(true));
     candidates.push(crate::libx264::candidate());
     candidates.extend(crate::vpx::candidates());
+    candidates.push(crate::aom::candidate());
     candidates.extend(crate::gst::candidates(false));
     candidates.push(Candidate {
         name: crate::openh264::NAME,

@@ -9,8 +9,10 @@
 //! another, and every frame is late.
 
 mod anchors;
+pub mod aom;
 pub mod av1;
 mod bits;
+mod buffers;
 pub mod candidates;
 pub mod choice;
 pub mod convert;

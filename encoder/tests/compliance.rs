@@ -321,13 +321,13 @@ fn the_produced_rate_follows_the_target() {
 }
 
 /// No queue is filled with a picture that is as long as they were at the old rate, and none is coarser than it
-/// need be. Of those whose units have no bound libvpx is made to heed it.
+/// need be. Of those whose units have no bound libvpx and libaom are made to heed it.
 #[test]
 fn the_first_picture_after_a_fall_of_the_rate_is_of_the_new_one() {
     on_every_candidate(&SETTINGS, |present, mut run| {
         let bounded = run.encoder.capabilities().bounded_frames && !present.double;
-        let by_libvpx = present.candidate.name.starts_with("vpx-");
-        if !bounded && !by_libvpx {
+        let heeds = matches!(present.candidate.library, "libvpx" | "libaom");
+        if !bounded && !heeds {
             return println!("{} left out: its units have no bound", present.label());
         }
         let (mut time, mut viewer) = (0, Viewer::new(run.codec));
@@ -364,10 +364,10 @@ fn the_first_picture_after_a_fall_of_the_rate_is_of_the_new_one() {
             assert!((0.5..=ONE_FRAME).contains(&first), "{label}: {first} budgets");
             assert!(quality > settled - 1.0, "{label}: {quality} dB, and {settled} later");
             assert!((0.9..=1.1).contains(&mean), "{label}: {mean} budgets");
-            // libvpx has no second try at these.
+            // Neither library has a second try at these.
             let most = match present.candidate.name {
                 "vpx-vp8" => 2.6,
-                "vpx-vp9" => 1.5,
+                "vpx-vp9" | "aom-av1" => 1.5,
                 _ => ONE_FRAME,
             };
             assert!(largest <= most, "{label}: {largest} budgets");

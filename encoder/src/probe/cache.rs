@@ -20,7 +20,7 @@ use crate::settings::Speed;
 /// The longest file that is read: a table has some kilobytes.
 const LONGEST: u64 = 1 << 20;
 /// Libraries of encoders besides those of NVIDIA's driver, as the dynamic linker knows them.
-const LIBRARIES: [&str; 8] = [
+const LIBRARIES: [&str; 9] = [
     "libx264.so.164",
     "libx264.so.163",
     "libvpx.so.7",
@@ -28,6 +28,7 @@ const LIBRARIES: [&str; 8] = [
     "libvpx.so.9",
     "libvpx.so.11",
     "libvpx.so.12",
+    "libaom.so.3",
     "libgstreamer-1.0.so.0",
 ];
 /// Counts up when what is remembered comes to mean something else: 2 has costs of ten bits, 3 what is started anew.

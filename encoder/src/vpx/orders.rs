@@ -1,20 +1,16 @@
 //! What libvpx is told of a picture: which of its buffers it may refer to, and which it is kept in. Pure.
 //!
-//! VP8 is told by flags. VP9 has the same flags, but in real time it looks at nothing but its last picture and at
-//! times at golden, so that a picture from another one alone would be coded all but on its own. So VP9 is told, as
-//! for layers, which of its eight buffers is the last picture to it: of a picture that makes a loss good the one
-//! that the client has.
+//! VP8 is told by flags. VP9 has the same flags, but is told by its eight buffers ([`crate::buffers::eight`]).
 
-use std::ffi::{c_int, c_long};
+use std::ffi::c_long;
 
-use super::anchors::{Plan, Slot};
 use super::standard::Standard;
 use super::sys::flag;
+use crate::buffers::eight::References;
+use crate::buffers::{Plan, Slot};
 
-/// Buffers of VP9, by their numbers: that of the last picture, and where the other two are kept.
-const LAST: c_int = 0;
-const GOLDEN: c_int = 1;
-const ALTREF: c_int = 2;
+/// The buffer of VP9's last picture.
+const LAST: u8 = 0;
 
 /// What the library is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,23 +21,13 @@ pub(super) struct Order {
     pub(super) references: Option<References>,
 }
 
-/// Buffers of VP9, by their numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct References {
-    /// What the library takes for its last picture, the only one that it refers to. Golden beside it makes
-    /// pictures 0.1 dB better at the most, for 5 to 15 % of processor time.
-    pub(super) last: c_int,
-    /// Those that the picture is kept in, a bit for each.
-    pub(super) kept: c_int,
-}
-
 impl Order {
     /// A plan in the library's words.
     pub(super) fn of(standard: Standard, plan: Plan) -> Self {
         let key = if plan == Plan::Key { flag::KEYFRAME } else { 0 };
         match standard {
             Standard::Vp8 => Self { flags: flags(plan), references: None },
-            Standard::Vp9 => Self { flags: key, references: Some(references(plan)) },
+            Standard::Vp9 => Self { flags: key, references: Some(References::of(plan, LAST)) },
         }
     }
 
@@ -52,9 +38,7 @@ impl Order {
                 let flags = self.flags & !(flag::AS_GOLDEN | flag::AS_ALTREF) | flag::IN_VAIN;
                 Self { flags, ..self }
             }
-            Some(references) => {
-                Self { references: Some(References { kept: 0, ..references }), ..self }
-            }
+            Some(references) => Self { references: Some(references.in_vain()), ..self },
         }
     }
 }
@@ -73,21 +57,6 @@ fn flags(plan: Plan) -> c_long {
         | unless(golden, flag::NOT_FROM_GOLDEN)
         | unless(altref, flag::NOT_FROM_ALTREF)
         | kept
-}
-
-fn references(plan: Plan) -> References {
-    let Plan::Delta { last, golden, altref, keep } = plan else {
-        // A keyframe refers to none and is kept in all.
-        return References { last: LAST, kept: 0xff };
-    };
-    let places = [(last, LAST), (golden, GOLDEN), (altref, ALTREF)];
-    let place = places.into_iter().find(|(refers, _)| *refers).map(|(_, place)| place);
-    let kept = match keep {
-        None => 0,
-        Some(Slot::Golden) => 1 << GOLDEN,
-        Some(Slot::AltRef) => 1 << ALTREF,
-    };
-    References { last: place.unwrap_or(LAST), kept: 1 << LAST | kept }
 }
 
 #[cfg(test)]
@@ -121,19 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_referred_to_is_the_last_picture_to_vp9() {
-        let told = |last, golden, altref, keep| {
-            let order = Order::of(Standard::Vp9, plan(last, golden, altref, keep));
-            assert_eq!(order.flags, 0);
-            let References { last, kept } = order.references.unwrap();
-            (last, kept)
+    fn vp9_is_told_of_keyframes_by_a_flag_and_of_all_else_by_its_buffers() {
+        let told = |plan| {
+            let order = Order::of(Standard::Vp9, plan);
+            (order.flags, order.references)
         };
-        assert_eq!(told(true, true, false, None), (0, 0b001));
-        assert_eq!(told(true, false, true, Some(Slot::Golden)), (0, 0b011));
-        assert_eq!(told(false, true, false, Some(Slot::AltRef)), (1, 0b101));
-        assert_eq!(told(false, false, true, None), (2, 0b001));
-        let key = Order::of(Standard::Vp9, Plan::Key);
-        assert_eq!(key.flags, 1);
-        assert_eq!(key.references, Some(References { last: 0, kept: 0xff }));
+        assert_eq!(told(Plan::Key), (1, Some(References { last: 0, kept: 0xff })));
+        let altref = plan(false, false, true, Some(Slot::Golden));
+        assert_eq!(told(altref), (0, Some(References { last: 2, kept: 0b011 })));
     }
 }

@@ -9,21 +9,6 @@ use super::*;
 use sys::{Library, VERSIONS, Version};
 
 #[test]
-fn a_budget_holds_one_frame() {
-    let of = |kbps, rate| budget(Standard::Vp8, Bitrate::from_kbps(kbps), interval(rate));
-    let holds =
-        |kilobits, buffer_millis, most_millis| Budget { kilobits, buffer_millis, most_millis };
-    assert_eq!(of(6_000, FrameRate::fps(60)), holds(6_000, 17, 17));
-    assert_eq!(of(6_000, FrameRate::fps(25)), holds(6_000, 40, 40));
-    assert_eq!(of(0, FrameRate::fps(1_000)), holds(1, 1, 1));
-    let saves = budget(Standard::Vp9, Bitrate::from_mbps(6), interval(FrameRate::fps(60)));
-    assert_eq!(saves, holds(6_000, 17, 34));
-    assert_eq!(of(1 << 50, FrameRate::fps(60)).kilobits, 1_000_000);
-    assert_eq!(interval(FrameRate::fps(u32::MAX)), 1);
-    assert_eq!(interval(FrameRate::new(1, u32::MAX).unwrap()), 10_000_000);
-}
-
-#[test]
 fn a_version_that_is_not_known_is_named() {
     assert!(sys::not_there(Some(13)).contains("libvpx.so.13 is there"));
     let reason = sys::not_there(None);

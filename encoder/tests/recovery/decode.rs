@@ -32,8 +32,8 @@ pub(crate) fn by_openh264(units: &[(u64, &[u8])]) -> Shown {
     shown
 }
 
-/// By the decoders of libvpx, which GStreamer brings.
-fn by_libvpx(codec: Codec, units: &[(u64, &[u8])]) -> Shown {
+/// By the decoders of libvpx and libaom, which GStreamer brings.
+fn by_viewer(codec: Codec, units: &[(u64, &[u8])]) -> Shown {
     let mut viewer = Viewer::new(codec);
     units.iter().map(|&(number, unit)| (number, samples(&viewer.decode(unit)))).collect()
 }
@@ -101,12 +101,13 @@ pub(crate) fn assert_clean(stream: &Stream, folder: &Path, name: &str) {
     };
     let decode: Option<(_, Decode)> = match stream.codec {
         Codec::H264 => Some(("OpenH264", by_openh264)),
-        Codec::Vp8 => Some(("libvpx", |units| by_libvpx(Codec::Vp8, units))),
-        Codec::Vp9 => Some(("libvpx", |units| by_libvpx(Codec::Vp9, units))),
-        Codec::H265 | Codec::Av1 => None,
+        Codec::Vp8 => Some(("libvpx", |units| by_viewer(Codec::Vp8, units))),
+        Codec::Vp9 => Some(("libvpx", |units| by_viewer(Codec::Vp9, units))),
+        Codec::Av1 => Some(("libaom", |units| by_viewer(Codec::Av1, units))),
+        Codec::H265 => None,
     };
-    // After a unit that names a lost picture OpenH264 takes nothing but a keyframe, and libvpx finds
-    // no picture in one that was coded with probabilities which it does not have.
+    // After a unit that names a lost picture OpenH264 takes nothing but a keyframe, and libvpx and libaom
+    // find no picture in one that was coded with probabilities which they do not have.
     if let (Some((name, decode)), Some((view, units))) = (decode, views.last()) {
         judge(name, &decode(&whole), view, &decode(units));
     }

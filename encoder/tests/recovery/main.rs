@@ -1,6 +1,6 @@
 //! After a loss the picture is clean again, bit by bit, and a keyframe is sent only where the encoder
-//! says that nothing else helps: on every candidate that works here, by the decoders of OpenH264 or
-//! libvpx, and of FFmpeg. NVENC runs on a double of its driver, which codes H.264 by OpenH264; in the other
+//! says that nothing else helps: on every candidate that works here, by the decoders of OpenH264,
+//! libvpx or libaom, and of FFmpeg. NVENC runs on a double of its driver, which codes H.264 by OpenH264; in the other
 //! codecs its units are digests of pictures, of which only the kinds are compared.
 //!
 //! The streams, and what FFmpeg makes of them, are left in `target/tmp/recovery`, where
@@ -20,8 +20,9 @@ mod stream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::Picture;
 use common::gpu::{Present, Rig};
+use common::viewer::Viewer;
+use common::{Picture, psnr};
 use decode::{assert_clean, by_ffmpeg};
 use media::{Bitrate, FrameRate, RecoveryMeans, Rect, RegionQuality, Regions, Size};
 use nearlight_encoder::{BlockingEncoder, EncoderSettings, OpenError, Resilience};
@@ -185,6 +186,29 @@ fn a_loss_is_made_good_while_all_moves_towards_what_is_clean() {
         run.scene = Picture::pan;
         run.lose(&Loss { after: BEFORE, lost: 3, told: 4 });
         subject.assert_clean(run, &folder, "");
+    });
+}
+
+/// The loss takes the last pictures that move. An encoder that looks for what changed since the picture before sees
+/// nothing then, and may show what it goes back to.
+#[test]
+fn a_loss_is_made_good_where_all_stands_still_by_then() {
+    const STILL: usize = BEFORE as usize + 2;
+    let scene = |size: Size, number: usize| Picture::scene(size, number.min(STILL));
+    on_every_candidate(|subject| {
+        if !subject.codes_pictures {
+            return;
+        }
+        let mut run = (subject.open)();
+        run.scene = scene;
+        run.lose(&Loss { after: BEFORE, lost: 3, told: 4 });
+        let stream = run.finish();
+        let units = stream.pick(|fate| matches!(fate, Fate::Clean | Fate::Healing));
+        let mut viewer = Viewer::new(stream.codec);
+        let decoded = units.iter().map(|(_, unit)| viewer.decode(unit)).last();
+        let (quality, _) = psnr(&scene(SIZE, STILL), &decoded.unwrap());
+        println!("{}: {quality:.1} dB", subject.name);
+        assert!(quality > 32.0, "{}: {quality} dB", subject.name);
     });
 }
 

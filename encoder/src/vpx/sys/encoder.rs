@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::ops::RangeInclusive;
 use std::ptr::null;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use media::Size;
 
@@ -14,36 +14,17 @@ use super::layout::{
     SET_SPEED, SET_TILE_COLUMNS, SegmentMap,
 };
 use super::{Library, text};
+use crate::buffers::eight::References;
+use crate::buffers::{Budget, Coded};
 use crate::guarded::Guarded;
 use crate::nv12::Nv12;
-use crate::vpx::orders::{Order, References};
+use crate::vpx::orders::Order;
 use crate::vpx::segments::COUNT;
 use crate::vpx::standard::{Standard, Tuning};
-
-/// Bits that may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Budget {
-    /// In a second, in thousands.
-    pub(in super::super) kilobits: u32,
-    /// What rate control may overdraw, in milliseconds at this rate.
-    pub(in super::super) buffer_millis: u32,
-    /// What it may have saved, that among it.
-    pub(in super::super) most_millis: u32,
-}
 
 /// By how much of its budget a picture of VP9 is meant to make good what those before it saved or overdrew, in
 /// percent.
 const NEAR: u32 = 10;
-
-/// A coded picture, until the next one is coded.
-pub(in super::super) struct Coded<'a> {
-    pub(in super::super) data: &'a [u8],
-    pub(in super::super) key: bool,
-    /// How coarse it is, up to 63.
-    pub(in super::super) quantiser: u8,
-    /// How long the library took.
-    pub(in super::super) took: Duration,
-}
 
 /// An open encoder. The pointers make it neither `Send` nor `Sync`.
 pub(in super::super) struct RawEncoder {
@@ -119,10 +100,10 @@ impl RawEncoder {
         let mut durations = [0; _];
         durations[0] = duration.into();
         let mut told = LayerReferences {
-            last: first(last),
-            golden: first(last),
-            altref: first(last),
-            kept: first(kept),
+            last: first(last.into()),
+            golden: first(last.into()),
+            altref: first(last.into()),
+            kept: first(kept.into()),
             deprecated: [first(0); 3],
             from_last: first(1),
             from_golden: first(0),
@@ -303,7 +284,7 @@ impl RawEncoder {
 
 impl Config {
     /// The buffer is aimed at as it is at first. One that may hold no more than that would only ever ask for less:
-    /// pictures of VP9 would make nine tenths of the rate.
+    /// pictures of VP9 would make less than the rate.
     fn set_budget(&mut self, budget: Budget) {
         let Budget { kilobits, buffer_millis, most_millis } = budget;
         self.kilobits = kilobits;

@@ -17,7 +17,7 @@ use crate::cuda::Unavailable;
 use crate::cuda::loader::DriverLibrary;
 use crate::guarded::{Guarded, UNTOUCHED};
 use crate::numbered::{self, Found};
-pub(super) use encoder::{Budget, Coded, RawEncoder};
+pub(super) use encoder::RawEncoder;
 pub(super) use layout::flag;
 use layout::{Config, Context, Image, Packet, WRONG_INTERFACE};
 

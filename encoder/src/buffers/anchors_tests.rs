@@ -1,4 +1,4 @@
-//! The buffers alone; what libvpx makes of them is judged by `tests/recovery/`.
+//! The buffers alone; what libraries make of them is judged by `tests/recovery/`.
 
 use std::collections::BTreeSet;
 

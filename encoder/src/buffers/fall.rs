@@ -1,9 +1,9 @@
 //! How coarse the first picture after a fall of the rate is to be. Pure.
 //!
-//! libvpx takes a picture no coarser than those before it were in the mean as long as its buffer is as full as it
-//! aims at. So the first one after a fall would be as long as at the old rate: six budgets after a fall from 8 to
-//! 2 Mbit/s. Left free, it takes the length as inverse to the quantiser's step, and makes a tenth of a budget where
-//! pictures are noise.
+//! libvpx and libaom take a picture no coarser than those before it were in the mean (libaom: a quarter coarser) as long
+//! as their buffer is as full as they aim at. So the first one after a fall would be as long as at the old rate. Left
+//! free, they take the length as inverse to the quantiser's step, and make a small part of a budget where pictures are
+//! noise.
 //!
 //! Lengths go with a power of the step that is between 1 and 3, as the picture is. It is measured: the picture is
 //! coded once in vain with a step that is right for a power in the middle, and then as the power between that and
@@ -11,9 +11,9 @@
 
 use std::ops::RangeInclusive;
 
-/// How coarse the quantisers are by which libvpx is told.
+/// How coarse the quantisers are by which a library is told.
 #[derive(Debug)]
-pub(super) struct Steps {
+pub(crate) struct Steps {
     /// Steps of AC coefficients.
     ac: [u16; 64],
     /// The finest quantiser by the encoder's own choice.
@@ -22,7 +22,7 @@ pub(super) struct Steps {
 
 impl Steps {
     /// RFC 6386, 14.1. The finest one is libvpx's default.
-    pub(super) const VP8: Self = Self {
+    pub(crate) const VP8: Self = Self {
         ac: [
             4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 19, 21, 22, 23, 24, 25, 27, 28, 29, 30, 31,
             32, 33, 34, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 60, 64, 68, 72, 78, 84, 90,
@@ -33,7 +33,7 @@ impl Steps {
     };
     /// `ac_qlookup` of the VP9 bitstream specification, 8.6.1, eight bits, at every fourth index. libvpx's default
     /// for the finest one is 0, which is without loss.
-    pub(super) const VP9: Self = Self {
+    pub(crate) const VP9: Self = Self {
         ac: [
             4, 11, 15, 19, 23, 27, 31, 35, 39, 43, 47, 51, 55, 59, 63, 67, 71, 75, 79, 83, 87, 91,
             95, 99, 104, 112, 120, 128, 136, 144, 152, 164, 176, 188, 200, 215, 231, 247, 265, 285,
@@ -42,6 +42,9 @@ impl Steps {
         ],
         finest: 2,
     };
+    /// `Ac_Qlookup` of the AV1 specification, 7.12.2, eight bits, and the indices that libaom takes from it are those of VP9
+    /// and libvpx.
+    pub(crate) const AV1: Self = Self::VP9;
 
     /// All that the encoder may choose from.
     pub(super) fn free(&self) -> RangeInclusive<u8> {

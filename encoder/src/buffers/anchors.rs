@@ -21,7 +21,7 @@ use crate::long_term::Forget;
 
 /// A buffer that keeps a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(crate) enum Slot {
     Golden,
     AltRef,
 }
@@ -44,7 +44,7 @@ impl Slot {
 
 /// How the next picture is to be coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(crate) enum Plan {
     /// On its own, kept in every buffer.
     Key,
     /// From these at the most, and kept as the last picture.
