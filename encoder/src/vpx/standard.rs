@@ -7,7 +7,7 @@ use media::Codec;
 use crate::buffers::{Manner, Steps, cores};
 
 /// Tiles beside one another, of which each has a thread, are 256 pixels wide at the least.
-const MOST_THREADS: u32 = 4;
+pub(super) const MOST_THREADS: u32 = 4;
 
 /// A codec of libvpx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::guarded::Guarded;
 use crate::nv12::Nv12;
 use crate::vpx::orders::Order;
 use crate::vpx::segments::COUNT;
-use crate::vpx::standard::{Standard, Tuning};
+use crate::vpx::standard::{MOST_THREADS, Standard, Tuning};
 
 /// By how much of its budget a picture of VP9 is meant to make good what those before it saved or overdrew, in
 /// percent.
@@ -75,8 +75,9 @@ impl RawEncoder {
         if standard == Standard::Vp9 {
             encoder.set(SET_LAYERED, 1)?;
             encoder.set(SET_COLOURS, BT709)?;
-            encoder.set(SET_TILE_COLUMNS, threads.ilog2().cast_signed())?;
-            encoder.set(SET_ROWS_AT_ONCE, (threads > 1).into())?;
+            // As many where there are fewer cores: what comes out must not depend on them.
+            encoder.set(SET_TILE_COLUMNS, MOST_THREADS.ilog2().cast_signed())?;
+            encoder.set(SET_ROWS_AT_ONCE, 1)?;
         }
         Ok(encoder)
     }
