@@ -23,6 +23,8 @@ export interface NearlightDebug {
   readonly framesPresented: number;
   readonly lastRtp: number | undefined;
   readonly size: Size | undefined;
+  /** Whether input can be sent: a connection may show a picture before that. */
+  readonly takesInput: boolean;
   /** Number of the newest input event that was sent. */
   readonly lastInput: number;
   /** Moments of the start, microseconds of the client's clock. */
@@ -83,6 +85,9 @@ export function exposeDebug(current: () => Player | undefined): void {
     },
     get size() {
       return current()?.progress?.size;
+    },
+    get takesInput() {
+      return current()?.session.takesInput ?? false;
     },
     get lastInput() {
       return current()?.session.input.newest ?? 0;

@@ -34,6 +34,38 @@ describe('a session', () => {
     expect(scene.connections[0]?.spoken).toEqual([voice]);
   });
 
+  it('waits for its first picture for as long as it is told of a start that goes on', async () => {
+    const scene = setUp();
+    await start(scene);
+    scene.newest().open();
+    for (const step of ['sandbox', 'display', 'game', 'picture']) {
+      await pass(PICTURE_MS - 1);
+      scene.newest().events.onControl(JSON.stringify({ type: 'starting', step }));
+    }
+    await pass(PICTURE_MS - 1);
+    expect(scene.play.state).toEqual({ name: 'connecting', step: 'picture' });
+    await pass(1);
+    expect(scene.play.state).toMatchObject({ name: 'refused', reason: 'no-media' });
+  });
+
+  it('takes input while a connection is open for it, and not before', async () => {
+    const scene = setUp();
+    await start(scene);
+    // Pictures may come before the channels are open.
+    scene.newest().events.onTrack({} as MediaStreamTrack);
+    scene.picture();
+    await pass();
+    expect(scene.play.state.name).toBe('live');
+    expect(scene.play.takesInput).toBe(false);
+    scene.newest().open();
+    expect(scene.play.takesInput).toBe(true);
+    scene.newest().events.onBroken();
+    expect(scene.play.takesInput).toBe(false);
+    await pass();
+    scene.newest().open();
+    expect(scene.play.takesInput).toBe(true);
+  });
+
   it('that is lost is ended at the node', async () => {
     let up = true;
     const scene = setUp('demo', (_, path) => (up || !path.endsWith('whep') ? undefined : problem('internal', 500)));

@@ -22,7 +22,7 @@ import { NodeSignalling } from './signalling.ts';
 import { isFinal, type ConnectingStep, type EndedReason, type PlayState } from './state.ts';
 import type { Transports } from './transports.ts';
 
-/** An answered offer must bring a picture within this time, while the page is seen. */
+/** An answered offer must bring a picture, or word of what its start waits for, within this time, while the page is seen. */
 export const PICTURE_MS = 12_000;
 /**
  * Without success for this long, the session counts as lost. A node keeps its place for 30 s unless it is
@@ -219,6 +219,11 @@ export class PlaySession {
     if (this.current.name !== 'live' || this.connection?.kind === kind) return;
     this.transports.prefer(kind);
     this.attempt?.lost('broken');
+  }
+
+  /** Whether what the user does is sent now, by those who may. */
+  get takesInput(): boolean {
+    return this.ready;
   }
 
   /** The session, once there is one. */
@@ -475,7 +480,7 @@ export class PlaySession {
     this.connectionDue = setTimeout(() => { if (!this.ready) this.attempt?.lost('no-connection'); }, CONNECT_MS);
   }
 
-  /** Limits the wait for a picture. To a hidden page the node sends none, so there is no limit then. */
+  /** Limits the wait for a picture, from now on. To a hidden page the node sends none, so there is no limit then. */
   private limitWait(): void {
     clearTimeout(this.pictureDue);
     if (this.attempt?.awaitsPicture !== true || isHidden()) return;
@@ -572,6 +577,7 @@ export class PlaySession {
         this.events.onPadEffects(message);
         return;
       case 'starting':
+        this.limitWait();
         this.events.onStarting(message.step);
         return;
       case 'cursor':
