@@ -241,11 +241,7 @@ test('a game is chosen, its menu is opened, and it is left by gamepad alone', as
     await does(tab, 'press', 0, A, false);
     await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
     // While they are tested, gamepads are not the game's.
-    const toggle = async () => {
-      await page.mouse.move(200, 200);
-      await page.mouse.move(220, 30);
-      await page.getByRole('button', { name: 'Controllers' }).click();
-    };
+    const toggle = () => tab.press(page.getByRole('button', { name: 'Controllers' }));
     await toggle();
     const box = page.getByRole('complementary', { name: 'Controllers' });
     await box.getByText('a double').waitFor();
@@ -280,8 +276,8 @@ test('the gamepad on the screen is arranged, and is as it was left after a reloa
     const { page } = tab;
     const show = async () => {
       await tab.state('live');
-      await page.getByRole('button', { name: 'Touch: look and move' }).tap();
-      await page.getByRole('button', { name: 'Touch: direct' }).tap();
+      await tab.press(page.getByRole('button', { name: 'Touch: look and move' }), 'tap');
+      await tab.press(page.getByRole('button', { name: 'Touch: direct' }), 'tap');
     };
     const a = page.locator('.touch-pad').getByRole('button', { name: 'A', exact: true });
     const middle = () => a.evaluate((element) => {

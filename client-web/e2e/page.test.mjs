@@ -120,7 +120,7 @@ test('full screen gives every key to the session, and says how to leave', () =>
     await page.getByText('Ctrl+Alt+Shift+M frees the mouse').waitFor();
     await page.keyboard.press('Control+Alt+Shift+KeyM');
     await tab.until(() => document.pointerLockElement === null);
-    await page.getByRole('button', { name: 'Full screen' }).click();
+    await tab.press(page.getByRole('button', { name: 'Full screen' }));
     await page.getByRole('button', { name: 'Full screen', pressed: false }).waitFor();
     assert.equal(await full(), 'none');
   }));
@@ -219,10 +219,10 @@ test('a phone plays: nothing sticks out, a thumb walks, the other looks', () => 
     await playStill(page).tap();
     await tab.playing();
     assert.deepEqual(await page.evaluate(stickingOut), [], 'the player fits');
-    await page.getByRole('button', { name: 'Statistics' }).tap();
+    await tab.press(page.getByRole('button', { name: 'Statistics' }), 'tap');
     await tab.until(() => document.querySelectorAll('.legend tbody tr').length > 0);
     assert.deepEqual(await page.evaluate(stickingOut), [], 'the statistics fit');
-    await page.getByRole('button', { name: 'Statistics' }).tap();
+    await tab.press(page.getByRole('button', { name: 'Statistics' }), 'tap');
     const before = await tab.picture();
     const cdp = await tab.context.newCDPSession(page);
     const touch = (type, ...points) => cdp.send('Input.dispatchTouchEvent', { type, touchPoints: points.map(([id, x, y]) => ({ id, x, y })) });

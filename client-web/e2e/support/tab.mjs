@@ -72,22 +72,23 @@ export class Tab {
     await this.page.keyboard.press('Control+Alt+Shift+KeyQ');
   }
 
-  /** Presses a button of the bar, which hides where the mouse rests, and is then not hit. */
-  async press(button) {
-    let step = 0;
-    await until('a button that is hit', async () => {
-      step = 1 - step;
-      await this.page.mouse.move(200 + step, 200);
-      return button.click({ timeout: 2_000 }).then(() => true, () => undefined);
-    });
+  /** Presses a button of the bar, which hides where nothing moves, and is then not hit: not while something in it has the focus. */
+  async press(button, how = 'click') {
+    await button.waitFor();
+    await button.focus();
+    await button[how]();
   }
 
   until(predicate, argument) {
     return this.page.waitForFunction(predicate, argument, { timeout: DEADLINE_MS, polling: 50 });
   }
 
+  /** Waits for a state; one who plays can give input then, and knows the node's greeting, neither of which a picture waits for. */
   state(name) {
-    return this.until((wanted) => window.nearlight.state.name === wanted, name);
+    return this.until((wanted) => {
+      const { state, takesInput, hello } = window.nearlight;
+      return state.name === wanted && (wanted !== 'live' || (takesInput && hello !== undefined));
+    }, name);
   }
 
   /** The transport that was chosen, and why. */
