@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
-import { GENTLE, gentle, launch, Tab } from './support/tab.mjs';
+import { alone, GENTLE, gentle, launch, Tab } from './support/tab.mjs';
 
 /** What the node takes at once, and ten times what it would take besides while a slow machine sends them. */
 const MESSAGES = 10_000;
@@ -36,7 +36,7 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) {
     Tab.with({ browser, node, query: `?play=demo&${GENTLE}` }, async (witness) => {
       await witness.playing();
       const before = await floods();
-      await Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}` }, async (tab) => {
+      await Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}`, prepare: alone(transport) }, async (tab) => {
         await tab.playing();
         assert.equal((await tab.transport()).kind, transport);
         await tab.page.evaluate(flood, MESSAGES);

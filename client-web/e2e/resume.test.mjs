@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { HAPPENS } from './support/happens.mjs';
 import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
-import { changed, gentle, launch, reached, Tab } from './support/tab.mjs';
+import { alone, changed, gentle, launch, reached, Tab } from './support/tab.mjs';
 import { Way } from './support/way.mjs';
 
 const ROUNDS = Number(process.env.NEARLIGHT_RESUMES ?? 1);
@@ -31,8 +31,12 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) {
     test(`a page plays on by ${transport} after ${name}`, async () => {
       const way = await Way.to(node.url);
       const there = { url: way.url, log: () => node.log() };
+      const prepare = async (context) => {
+        await way.prepare(context);
+        await alone(transport)(context);
+      };
       try {
-        await Tab.with({ browser, node: there, query: `?play=${blocks.id}&${gentle(transport)}`, prepare: (context) => way.prepare(context) }, async (tab) => {
+        await Tab.with({ browser, node: there, query: `?play=${blocks.id}&${gentle(transport)}`, prepare }, async (tab) => {
           await tab.playing();
           const small = await tab.picture();
           await tab.page.mouse.click(...(await tab.at(0.5, 0.5)));

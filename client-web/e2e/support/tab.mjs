@@ -10,6 +10,22 @@ export const gentle = (transport) => `${PICTURE}&transport=${transport}`;
 /** Over what every browser has. */
 export const GENTLE = gentle('webrtc');
 
+const REQUESTS = { webrtc: '**/whep', webtransport: '**/webtransport', websocket: '**/socket' };
+
+/**
+ * Keeps the transports that would race with this one where it is slow to connect: what they ask of the node is never answered. As a
+ * test's `prepare`, where nothing changes to another one.
+ */
+export const alone = (transport) => async (context) => {
+  for (const [kind, path] of Object.entries(REQUESTS)) if (kind !== transport) await context.route(path, () => undefined);
+  // WebTransport's address comes with the session the first time.
+  if (transport !== 'webtransport') await context.route(/\/api\/v1\/sessions(\/[^/]+\/redeem)?$/, async (route) => {
+    const answer = await route.fetch({ timeout: DEADLINE_MS });
+    const body = await answer.json();
+    await route.fulfill({ response: answer, json: body.webtransport == null ? body : { ...body, webtransport: null } });
+  });
+};
+
 export function launch(extra = []) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
