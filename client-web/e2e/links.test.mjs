@@ -2,7 +2,7 @@
 // already here.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Node, until } from './support/node.mjs';
+import { Node } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { GENTLE, launch, Tab } from './support/tab.mjs';
 
@@ -116,9 +116,11 @@ test('a catalogue that comes after the user went back starts nothing', async () 
   const { prepare, release } = holdCatalogue();
   await open(`?play=demo&${GENTLE}`, async (tab) => {
     const { page } = tab;
-    await page.getByRole('button', { name: /^(Cancel|Leave)$/ }).first().click();
+    const [session] = await node.sessionsToBe(1);
+    await tab.press(page.getByRole('button', { name: /^(Cancel|Leave)$/ }).first());
     await page.getByRole('heading', { name: 'Play', exact: true }).waitFor();
-    await until('no session', async () => ((await node.sessions()).length === 0 ? true : undefined));
+    await node.reasonOf(session);
+    await node.sessionsToBe(0);
     const ended = node.records('session ended').length;
     release();
     await page.getByRole('button', { name: /^Play Nearlight/ }).waitFor();

@@ -16,7 +16,7 @@ before(async () => {
   chain = await DevelopmentChain.start();
   // Receipts and trials of other tests are not this one's.
   state = mkdtempSync(join(tmpdir(), 'nearlight-rented-'));
-  node = await Node.start({ ...chain.settings, 'chain.ledger': join(state, 'ledger') });
+  node = await Node.start({ ...chain.settings, 'chain.ledger': join(state, 'ledger'), 'sessions.away': '5m' });
   browser = await launch();
 });
 after(async () => {

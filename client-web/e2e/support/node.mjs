@@ -53,8 +53,9 @@ export class Node {
       'access.open': 'true',
       'access.token_sha256': `["${createHash('sha256').update(OPERATOR).digest('hex')}"]`,
       'log.format': 'json',
-      // A busy machine takes its time for an encoder; none of these hangs.
+      // A busy machine takes its time for an encoder, and for a page to come to what was made for it; none of these hangs.
       'video.probe_limit': '60s',
+      'sessions.connect': '120s',
       'server.state_dir': STATE,
       ...settings,
     };
