@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Node, until } from './support/node.mjs';
+import { DEADLINE_MS, Node, until } from './support/node.mjs';
 import { GENTLE, gentle, Tab, launch } from './support/tab.mjs';
 
 let browser, decoded, states;
@@ -117,7 +117,7 @@ for (const [transport, codecs] of [['webtransport', ['H264', 'VP8', 'VP9', 'AV1'
       const node = await only(codec);
       const page = await browser.newPage();
       try {
-        await page.goto(node.url);
+        await page.goto(node.url, { timeout: DEADLINE_MS });
         const known = await page.evaluate(async (name) => (await window.VideoDecoder.isConfigSupported({ codec: name })).supported, STRINGS[codec]);
         assert.ok(known || codec === 'H265', codec);
         await (known ? playsBy(transport, node, codec) : isRefused(node, codec, gentle(transport)));

@@ -50,6 +50,8 @@ before(async () => {
   for (const folder of [sandboxes, games, join(games, 'diary')]) chmodSync(folder, 0o755);
   writeFileSync(join(games, 'diary', 'game.toml'), DIARY);
   writeFileSync(join(games, 'diary', 'play.sh'), 'echo kept > diary\necho note > Nearlight/note\nexec sleep 1000\n');
+  // The game's user reads it, whatever files are made as here.
+  chmodSync(join(games, 'diary', 'play.sh'), 0o644);
   // Nobody connects to its sessions, and each example is a process of its own, which takes its time on a machine that is busy.
   node = await Node.start({ 'access.open': 'false', 'sessions.connect': '10m', 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([games]), 'games.run': sandboxes, 'server.state_dir': state });
 });

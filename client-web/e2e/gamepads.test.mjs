@@ -71,6 +71,9 @@ async function columns(tab) {
   return Array.from({ length: 4 }, (_, column) => [cell(column, 0), cell(column, 1)]);
 }
 
+/** Lets the page run for so long: a pause here may pass while it stands still. */
+const pause = (tab, ms) => tab.page.evaluate((wait) => new Promise((resolve) => { setTimeout(resolve, wait); }), ms);
+
 const REST = [60, 140];
 
 /** Waits until the columns are this bright, but for coding noise. */
@@ -79,7 +82,7 @@ function paints(tab, wanted) {
   return until(`columns ${JSON.stringify(wanted)}`, async () => {
     last = await columns(tab);
     return last.flat().every((value, at) => Math.abs(value - wanted.flat()[at]) < 12) ? true : undefined;
-  }, 60_000).catch((error) => { throw new Error(`${error.message}; they are ${JSON.stringify(last)}`, { cause: error }); });
+  }).catch((error) => { throw new Error(`${error.message}; they are ${JSON.stringify(last)}`, { cause: error }); });
 }
 
 const does = (tab, name, ...args) => tab.page.evaluate(([name, args]) => window.double[name](...args), [name, args]);
@@ -174,10 +177,9 @@ game('walk', 'webrtc', 'a stick walks through Freedoom', async (tab) => {
 });
 
 game('neverball', 'webrtc', 'a stick and a button choose in Neverball’s menus', async (tab) => {
-  const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
   const moves = async () => {
     const before = await tab.picture();
-    await pause(400);
+    await pause(tab, 400);
     return changed(before, await tab.picture());
   };
   await does(tab, 'plug', 0);
@@ -188,7 +190,7 @@ game('neverball', 'webrtc', 'a stick and a button choose in Neverball’s menus'
   const levels = await tab.picture();
   // Up from the first line is the last one, which is described beside it.
   await does(tab, 'push', 0, 1, -1);
-  await pause(120);
+  await pause(tab, 120);
   await does(tab, 'push', 0, 1, 0);
   await tab.pictureChanges(levels, 0.04);
 });
@@ -197,7 +199,7 @@ game('neverball', 'webrtc', 'a stick and a button choose in Neverball’s menus'
 async function tap(tab, button) {
   for (const pressed of [true, false]) {
     await does(tab, 'press', 0, button, pressed);
-    await new Promise((resolve) => { setTimeout(resolve, 120); });
+    await pause(tab, 120);
   }
 }
 
@@ -232,10 +234,10 @@ test('a game is chosen, its menu is opened, and it is left by gamepad alone', as
     await until('the game', async () => ((await focused()) === 'surface' ? true : undefined));
     await does(tab, 'press', 0, A, true);
     await does(tab, 'press', 0, B, false);
-    await new Promise((resolve) => { setTimeout(resolve, 500); });
+    await pause(tab, 500);
     await paints(tab, [REST, [0, 0], [0, 0], [0, 0]]);
     await does(tab, 'press', 0, A, false);
-    await new Promise((resolve) => { setTimeout(resolve, 100); });
+    await pause(tab, 100);
     await does(tab, 'press', 0, A, true);
     await paints(tab, [[220, 140], [0, 0], [0, 0], [0, 0]]);
     await does(tab, 'press', 0, A, false);

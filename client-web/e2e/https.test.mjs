@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Node } from './support/node.mjs';
+import { DEADLINE_MS, Node } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { GENTLE, launch, Tab } from './support/tab.mjs';
 
@@ -40,6 +40,6 @@ test('who goes on past the warning plays over HTTPS', async () => {
 test('a browser that was not told refuses the certificate', async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
-  await assert.rejects(page.goto(node.url), /ERR_CERT_AUTHORITY_INVALID/);
+  await assert.rejects(page.goto(node.url, { timeout: DEADLINE_MS }), /ERR_CERT_AUTHORITY_INVALID/);
   await context.close();
 });

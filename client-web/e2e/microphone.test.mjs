@@ -84,10 +84,10 @@ function hears(tab) {
     // A machine that stood still for five seconds turned it off.
     if ((await tab.page.locator('.hint').textContent()).includes('was interrupted') && (await state(tab)) === 'off') await toggle(tab);
     return last !== undefined && last[0] > 120 && last[0] - last[1] > 60 ? last : undefined;
-  }, 60_000).catch((error) => { throw new Error(`${error.message}; the columns are ${JSON.stringify(last)}`, { cause: error }); });
+  }).catch((error) => { throw new Error(`${error.message}; the columns are ${JSON.stringify(last)}`, { cause: error }); });
 }
 /** Waits until the game hears nothing. */
-const hearsNothing = (tab) => until('silence in the game', async () => ((await columns(tab))?.every((level) => level < 12) ? true : undefined), 60_000);
+const hearsNothing = (tab) => until('silence in the game', async () => ((await columns(tab))?.every((level) => level < 12) ? true : undefined));
 
 const state = (tab) => tab.page.evaluate(() => window.nearlight.microphone?.name);
 const told = (tab) => tab.page.evaluate(() => window.nearlight.stats?.microphone);
