@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { fakeDriver } from './support/nvidia.mjs';
-import { gentle, launch, Tab } from './support/tab.mjs';
+import { alone, gentle, launch, Tab } from './support/tab.mjs';
 
 let state, driver, node, browser;
 before(async () => {
@@ -16,6 +16,8 @@ before(async () => {
   node = await Node.start({
     'video.encoder': 'nvenc-h264',
     'video.nvenc_slices': '4',
+    // A slow machine gives up no picture.
+    'webtransport.frame_deadline': '5s',
     'server.state_dir': state,
     'log.filter': 'info,nearlight::frame=trace',
   }, driver.environment);
@@ -37,7 +39,7 @@ const counted = (least) => until(`${least} frames to be counted`, async () => {
 for (const transport of ['webrtc', 'webtransport']) {
   test(`pictures whose slices leave one by one are decoded, by ${transport}`, async () => {
     const before = node.traced('nearlight::frame').length;
-    await Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}` }, async (tab) => {
+    await Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}`, prepare: alone(transport) }, async (tab) => {
       await tab.playing();
       await tab.frames(10);
       // A browser that waited long for the first picture may have asked for another.
@@ -54,7 +56,8 @@ for (const transport of ['webrtc', 'webtransport']) {
       await until('a frame that left before it was whole', async () =>
         node.traced('nearlight::frame').slice(before).find(({ first_sent_ns: first, encoded_ns: encoded }) => first < encoded));
       const later = await counted(encoded + 30);
-      assert.equal(later.keyframes, keyframes, 'nothing had to be made good');
+      // Were what the slices make up not decodable, each picture would cost one. A browser that has no time for a while asks for one.
+      assert.ok(later.keyframes - keyframes <= 3, `${later.keyframes - keyframes} keyframes: something had to be made good`);
     });
   });
 }
