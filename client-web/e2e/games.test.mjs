@@ -21,7 +21,7 @@ before(async () => {
   [run, own] = ['nl-', 'nearlight-games-'].map((name) => mkdtempSync(join(tmpdir(), name)));
   for (const folder of [run, own]) chmodSync(folder, 0o755);
   cpSync(GROWS, join(own, 'grows'), { recursive: true });
-  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([GAMES, own]), 'games.run': run, 'sessions.away': '5m' });
+  node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([GAMES, own]), 'games.run': run, 'sessions.away': '5m', 'video.min_rate': '2 Mbit/s' });
   browser = await launch();
   ({ entries } = await (await node.fetch('api/v1/catalogue')).json());
 });
@@ -79,7 +79,14 @@ game('terminal', 'a terminal shows what is typed, and is the same one after a re
   await tab.page.keyboard.type('seq 1111111111111111 1111111111111150');
   await tab.page.keyboard.press('Enter');
   await tab.pictureChanges(prompt, 0.05);
-  const written = await still(tab);
+  let written = await still(tab);
+  // What was typed may not all have been written yet where the machine stands still.
+  await until('two looks that agree', async () => {
+    const later = await still(tab);
+    const agree = changed(written, later) < 0.01;
+    written = later;
+    return agree ? true : undefined;
+  });
   await tab.page.reload();
   await tab.state('live');
   await until('the same picture', async () => (changed(written, await tab.picture()) < 0.02 ? true : undefined));
@@ -213,14 +220,18 @@ game('terminal', 'the screen is as large as its place in the window, live', asyn
       const all = [[size.width, size.height], stats?.coded ?? [], [hello.video.width, hello.video.height]];
       return all.every((each) => each.join() === `${width},${height}`) ? stats.keyframes : undefined;
     });
+  /** How often the browser asked for a keyframe, which by WebRTC one without time does by itself. */
+  const asked = () => tab.page.evaluate(async () => (await window.nearlight.rtcStats()).find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video')?.pliCount ?? 0);
   // It begins with the size of the window. A browser may ask for a keyframe more at first.
   await still(tab);
-  const before = await coded(960, 600);
+  const [before, first] = [await coded(960, 600), await asked()];
   await tab.page.setViewportSize({ width: 1200, height: 700 });
   await coded(1200, 700);
   // Statistics tell of the size before its first picture is coded.
   await still(tab);
-  assert.equal((await coded(1200, 700)) - before, 1, 'a size costs one keyframe');
+  const keyframes = (await coded(1200, 700)) - before;
+  const more = (await asked()) - first;
+  assert.ok(keyframes >= 1 && keyframes <= 1 + more, `a size costs one keyframe, not ${keyframes}; ${more} were asked for`);
   const [session] = await node.sessions();
   assert.deepEqual([session.video.width, session.video.height], [1200, 700]);
   // No smaller than what is of use.

@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Node, until } from './support/node.mjs';
 import { SavesOnPage } from './support/saves.mjs';
-import { launch, Tab } from './support/tab.mjs';
+import { changed, launch, Tab } from './support/tab.mjs';
 
 const TERMINAL = fileURLToPath(new URL('../../games/terminal', import.meta.url));
 const SMALL = 'width=640&height=360&fps=15';
@@ -60,7 +60,14 @@ async function began(tab) {
 /** Types a command, and waits until it is over: what is written then changes much of the picture, each time otherwise. */
 let typed = 0;
 async function type(tab, command) {
-  const before = await tab.picture();
+  // What is on its way from the command before is no change of this one's.
+  let before = await tab.picture();
+  await until('a picture that stands still', async () => {
+    await tab.page.evaluate(() => new Promise((resolve) => { setTimeout(resolve, 300); }));
+    const last = before;
+    before = await tab.picture();
+    return changed(last, before) < 0.01 ? true : undefined;
+  });
   typed += 1;
   const start = String(typed).repeat(14);
   await tab.page.keyboard.type(`${command}; seq ${start}10 ${start}50`);
