@@ -5,17 +5,20 @@ import { after, before, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { writeBlocks } from './support/scene.mjs';
-import { gentle, launch, Tab } from './support/tab.mjs';
+import { alone, gentle, launch, Tab } from './support/tab.mjs';
 
 /** Datagrams of the node's that one test loses. */
 const LOSSES = 15;
 /** Pictures that x264 goes back by: of what a slow machine tells it later, only a keyframe helps. */
 const REACH = 15;
+/** A link that decodes nothing for so long asks for a keyframe (src/quic/watch.ts). */
+const STUCK_US = 400_000;
 
 let blocks, node, browser;
 before(async () => {
   blocks = writeBlocks();
-  node = await Node.start({ 'catalogue.scenes': JSON.stringify([blocks.folder]) });
+  // A slow machine gives up no picture.
+  node = await Node.start({ 'catalogue.scenes': JSON.stringify([blocks.folder]), 'webtransport.frame_deadline': '5s' });
   browser = await launch();
 });
 after(async () => {
@@ -49,13 +52,19 @@ async function quicPort() {
   return Number(new URL(session.webtransport.url).port);
 }
 
-/** Keeps every state that the page is in from now on. */
-function watchStates(tab) {
-  return tab.page.evaluate(() => {
+/** Has the page change to another transport by a button of the HUD, without a break. */
+async function changesTo(tab, button, kind) {
+  // A busy machine may break the path at other times.
+  await tab.state('live');
+  await tab.page.evaluate(() => {
     window.states = [];
-    const look = () => { window.states.push(window.nearlight.state.name); window.requestAnimationFrame(look); };
+    const look = () => { window.states.push(window.nearlight.state.name); window.watching = window.requestAnimationFrame(look); };
+    window.cancelAnimationFrame(window.watching);
     look();
   });
+  await tab.page.getByRole('button', { name: button }).click();
+  await tab.takes(kind);
+  assert.deepEqual(await tab.page.evaluate(() => [...new Set(window.states)]), ['live']);
 }
 
 test('it plays, and page, HUD and API say by what and why', () => play(async (tab) => {
@@ -75,7 +84,7 @@ test('it plays, and page, HUD and API say by what and why', () => play(async (ta
   await tab.until(() => window.nearlight.stats?.stages.some(({ stage }) => stage === 'decode'));
   assert.ok((await tab.page.locator('.legend').textContent()).includes('Decode'));
   await tab.until(() => document.querySelector('.facts')?.textContent?.includes('frames lost'));
-}));
+}, { prepare: alone('webtransport') }));
 
 test('a click reaches the scene, and the picture shows it', () => play(async (tab) => {
   await tab.playing();
@@ -94,11 +103,9 @@ test('it changes to WebRTC and back while the session plays on', () => play(asyn
   await tab.page.evaluate(() => { document.exitPointerLock(); });
   const [{ id }] = await node.sessions();
   await tab.openHud();
-  await watchStates(tab);
   for (const [button, kind] of [['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport'], ['Use WebRTC', 'webrtc']]) {
     const shown = await tab.presented();
-    await tab.page.getByRole('button', { name: button }).click();
-    await tab.takes(kind);
+    await changesTo(tab, button, kind);
     assert.match((await tab.transport()).reason, /^chosen here/);
     await until(`pictures by ${kind}`, async () => ((await tab.presented()) > shown ? true : undefined));
     // The scene was not begun anew: the block is still large.
@@ -109,22 +116,18 @@ test('it changes to WebRTC and back while the session plays on', () => play(asyn
     await tab.page.mouse.move(...(await tab.at(0.6, 0.4)));
   }
   assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
-  assert.deepEqual(await tab.page.evaluate(() => [...new Set(window.states)]), ['live']);
 }, { what: blocks.id }));
 
 test('who changes their mind before the next picture sees no break either', () => play(async (tab) => {
   await tab.playing();
   await tab.page.evaluate(() => { document.exitPointerLock(); });
   await tab.openHud();
-  await watchStates(tab);
   for (const [button, kind] of [['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport'], ['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport']]) {
-    await tab.page.getByRole('button', { name: button }).click();
-    await tab.takes(kind);
+    await changesTo(tab, button, kind);
   }
   const shown = await tab.presented();
   await until('more pictures', async () => ((await tab.presented()) > shown + 30 ? true : undefined));
   assert.equal((await tab.transport()).kind, 'webtransport');
-  assert.deepEqual(await tab.page.evaluate(() => [...new Set(window.states)]), ['live']);
 }));
 
 test('where QUIC is blocked it plays by WebRTC, soon, and the HUD says why', async () => {
@@ -199,7 +202,12 @@ test('what the decoder refuses costs a keyframe, and the picture goes on', async
     const { kind, reason } = await tab.transport();
     assert.equal(kind, 'webtransport', reason);
     assert.equal(await tab.page.evaluate(() => window.nearlight.state.name), 'live');
-  }, { prepare: spoil });
+  }, {
+    prepare: async (context) => {
+      await alone('webtransport')(context);
+      await spoil(context);
+    },
+  });
 });
 
 test('frames that are lost on the way are made good without a keyframe, and none is shown out of order', async () => {
@@ -209,30 +217,45 @@ test('frames that are lost on the way are made good without a keyframe, and none
       await tab.playing();
       const keyframes = () => tab.page.evaluate(() => window.nearlight.stats?.keyframes ?? 0);
       const joined = await until('figures', async () => (await keyframes()) || undefined);
+      await tab.openHud();
+      // What the link lost, as it says once a second: numbers of frames are missing where the machine was too slow for some, too.
+      const lost = () => until('what the link lost', async () => {
+        const told = /(\d+) of \d+ frames lost/.exec(await tab.fact('Averages'));
+        return told === null ? undefined : Number(told[1]);
+      });
+      const before = await lost();
       // The picture moves.
       await tab.page.keyboard.down('d');
       // Not the handshake's.
       relay.thinsBy = 10;
       await tab.page.evaluate(() => window.nearlight.takeStrips());
       await until('losses', () => (relay.thinned >= LOSSES ? true : undefined));
+      relay.thinsBy = 0;
+      // Figures are of what came until now.
+      await tab.frames(30);
       const strips = await tab.page.evaluate(() => window.nearlight.takeStrips());
-      let missed = 0;
       let late = 0;
-      for (const [index, { frame }] of strips.entries()) {
+      let stalled = 0;
+      for (const [index, { frame, decodedAtUs }] of strips.entries()) {
         if (index === 0) continue;
         const step = frame - strips[index - 1].frame;
         assert.ok(step > 0, `frame ${frame} after ${strips[index - 1].frame}`);
-        missed += step - 1;
         if (step >= REACH) late += 1;
+        else if (decodedAtUs - strips[index - 1].decodedAtUs >= STUCK_US) stalled += 1;
       }
-      const told = `${missed} of ${strips.length + missed} frames missed, ${relay.thinned} datagrams lost, ${late} gaps beyond the encoder's reach`;
+      const missed = (await lost()) - before;
+      const told = `${missed} of ${strips.length + missed} frames lost, ${relay.thinned} datagrams lost, ${late} gaps beyond the encoder's reach, ${stalled} times without time`;
       // Each datagram is a frame's or most of one: without repair each costs a frame at least.
       assert.ok(missed <= relay.thinned / 4 + late * 2 * REACH, told);
-      // Figures of what was sent until now. One may be the join's, that was asked for again.
-      await tab.frames(30);
-      assert.ok((await keyframes()) - joined <= late + 1, told);
+      // One may be the join's, that was asked for again; a few, those of a worker without time. Without repair each datagram costs one.
+      assert.ok((await keyframes()) - joined <= late + 1 + Math.min(stalled, relay.thinned / 4), told);
       assert.equal((await tab.transport()).kind, 'webtransport');
-    }, { prepare: through(() => relay.port) });
+    }, {
+      prepare: async (context) => {
+        await alone('webtransport')(context);
+        await through(() => relay.port)(context);
+      },
+    });
   } finally {
     relay.close();
   }
