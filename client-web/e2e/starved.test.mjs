@@ -41,9 +41,12 @@ for (const transport of ['webrtc', 'webtransport']) {
       await until('figures', async () => (await look(tab)).age);
       const starvation = new Starvation(SHARE);
       const [samples, limits] = [[], new Set()];
+      /** The least part of the frames that it was sent. */
+      let least = 1;
       try {
         await until('fewer frames', async () => {
           const { limit, part } = await look(tab);
+          least = Math.min(least, part ?? 1);
           return limit === 'client' && part < 1 ? true : undefined;
         });
         for (const end = performance.now() + STARVED_MS; performance.now() < end;) {
@@ -52,12 +55,13 @@ for (const transport of ['webrtc', 'webtransport']) {
           assert.notEqual(sample.state, 'ended');
           samples.push(sample);
           limits.add(sample.limit);
+          least = Math.min(least, sample.part ?? 1);
         }
       } finally {
         await starvation.end();
       }
       assert.ok(limits.has('client'), [...limits].join());
-      // Ages of pictures in frames of the source: a queue that stood would add to them all the time.
+      // Ages of pictures in frames of the source: a queue that stood would add to them all the time, by more than a twentieth of half a minute.
       const ages = samples.map(({ age }) => (age * FPS) / 1000);
       const third = Math.floor(ages.length / 3);
       const [first, last] = [mean(ages.slice(0, third)), mean(ages.slice(-third))];
@@ -71,14 +75,11 @@ for (const transport of ['webrtc', 'webtransport']) {
       t.diagnostic(`pictures were ${mean(samples.map((sample) => sample.age)).toFixed(0)} ms old, p50, on average`);
       if (begun.jitterBufferEmittedCount !== undefined) {
         const each = (of) => (ended[of] - begun[of]) / (ended.jitterBufferEmittedCount - begun.jitterBufferEmittedCount);
-        const held = each('jitterBufferDelay');
-        t.diagnostic(`frames were held for ${(held * 1000).toFixed(1)} ms; the target was ${(each('jitterBufferTargetDelay') * 1000).toFixed(1)} ms`);
-        assert.ok(held * FPS <= 1, `frames were held for ${held * 1000} ms`);
+        const [held, target] = [each('jitterBufferDelay'), each('jitterBufferTargetDelay')];
+        t.diagnostic(`frames were held for ${(held * 1000).toFixed(1)} ms; the target was ${(target * 1000).toFixed(1)} ms`);
+        assert.ok(held <= Math.max(1 / FPS, target / 2), `frames were held for ${held * 1000} ms, where the target was ${target * 1000} ms`);
       }
-      // It is given time again: what waited is passed over, and the frames come back.
-      await until('all frames again', async () => {
-        const { limit, part } = await look(tab);
-        return limit !== 'client' && part === 1 ? true : undefined;
-      });
+      // It is given time again: what waited is passed over, and frames come back, as many as the machine has time for.
+      await until('more frames again', async () => ((await look(tab)).part > least ? true : undefined));
     }));
 }
