@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { Node } from './support/node.mjs';
+import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { GENTLE, launch, Tab } from './support/tab.mjs';
 
@@ -180,7 +180,7 @@ test('statistics show every stage, the encoder and why it was chosen', () =>
     assert.ok(measured.every(({ ms }) => ms.p50 >= 0 && ms.p50 <= ms.p95 && ms.p95 <= ms.p99), JSON.stringify(measured));
     assert.ok(total.p50 > 0);
     // Stages that are a few pixels high; thinner ones have blurred edges only.
-    const graph = await tab.page.evaluate(() => {
+    const look = () => tab.page.evaluate(() => {
       const canvas = document.querySelector('canvas.graph');
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
       const drawn = new Set();
@@ -192,7 +192,12 @@ test('statistics show every stage, the encoder and why it was chosen', () =>
         return ms.p50 < whole / 5 ? [] : [{ stage, colour, drawn: drawn.has(colour) }];
       });
     });
-    assert.ok(graph.length > 0 && graph.every(({ drawn }) => drawn), `the graph has no ${JSON.stringify(graph)}`);
+    // It is drawn some time after the figures came that it shows.
+    let graph;
+    await until('every stage in the graph', async () => {
+      graph = await look();
+      return graph.length > 0 && graph.every(({ drawn }) => drawn) ? true : undefined;
+    }).catch((error) => { throw new Error(`${error.message}; it has ${JSON.stringify(graph)}`, { cause: error }); });
     await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
     assert.equal(await tab.page.getByRole('complementary', { name: 'Statistics' }).isVisible(), false);
   }));
