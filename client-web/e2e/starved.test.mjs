@@ -61,7 +61,7 @@ for (const transport of ['webrtc', 'webtransport']) {
         await starvation.end();
       }
       assert.ok(limits.has('client'), [...limits].join());
-      // Ages of pictures in frames of the source: a queue that stood would add to them all the time, by more than a twentieth of half a minute.
+      // Ages of pictures in frames of the source: a queue that stood would add to them all the time.
       const ages = samples.map(({ age }) => (age * FPS) / 1000);
       const third = Math.floor(ages.length / 3);
       const [first, last] = [mean(ages.slice(0, third)), mean(ages.slice(-third))];

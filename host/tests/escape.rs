@@ -11,6 +11,7 @@
 
 mod common;
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
@@ -19,8 +20,12 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
-use common::{Bed, LONG, bed, bed_with, ended, eventually, in_home, said, shell, spec, until};
-use nearlight_host::confine::{Attempt, Bind, Exit, How, Phase, Program, Sandbox, Spec};
+use common::{
+    Bed, LONG, bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until,
+};
+use nearlight_host::confine::{
+    Attempt, Bind, Exit, How, Phase, Program, Sandbox, Server, Spec, xorg,
+};
 
 /// Set where this program runs inside: what it is to try.
 const ATTEMPT: &str = "NEARLIGHT_ATTEMPT";
@@ -219,8 +224,14 @@ fn others() -> Vec<Outcome> {
     // The other made a segment of just this size.
     let seen = shared.lines().any(|line| line.split_whitespace().nth(3) == Some("54321"));
     out.push(if seen { Ok("a segment".to_owned()) } else { Err("no segment".to_owned()) });
-    let sockets = fs::read_dir("/tmp/.X11-unix").unwrap().count();
+    let sockets = fs::read_dir("/tmp/.X11-unix").unwrap().flatten().map(|entry| entry.file_name());
+    // Those of this sandbox's own devices lie beside its display's.
+    let ours = |name: &OsString| xorg::SOCKETS.iter().any(|ours| name == ours);
+    let sockets = sockets.filter(|name| !ours(name)).count();
     out.push(if sockets == 1 { Err("one display".to_owned()) } else { Ok(format!("{sockets}")) });
+    let listed = fs::read_to_string("/proc/net/unix").unwrap();
+    let named = listed.lines().any(|line| line.contains(" @"));
+    out.push(if named { Ok(listed) } else { Err("no abstract socket".to_owned()) });
     out
 }
 
@@ -291,6 +302,8 @@ fn logged(session: &str, attempt: Attempt) -> Vec<String> {
 struct Host {
     bed: Bed,
     facts: tempfile::TempDir,
+    /// The X server of its sandboxes.
+    server: Server,
     _listeners: (TcpListener, Option<TcpListener>, UnixListener),
 }
 
@@ -317,7 +330,7 @@ fn host() -> Option<Host> {
     let id = facts.path().join("setuid-id");
     fs::copy("/usr/bin/id", &id).unwrap();
     fs::set_permissions(&id, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
-    Some(Host { bed, facts, _listeners: (four, six, unix) })
+    Some(Host { bed, facts, server: Server::Xvfb, _listeners: (four, six, unix) })
 }
 
 impl Host {
@@ -326,6 +339,7 @@ impl Host {
         let mut spec = spec(id);
         let probe = std::env::current_exe().unwrap().canonicalize().unwrap();
         spec.binds = vec![bind(&probe, PROBE), bind(self.facts.path(), FACTS)];
+        spec.server = self.server;
         spec
     }
 
@@ -424,9 +438,26 @@ fn neighbour(host: &Host) -> Sandbox {
 fn another_sandbox_cannot_be_seen() {
     let Some(host) = host() else { return };
     let neighbour = neighbour(&host);
-    assert!(host.attempt("others", &[]).len() >= 9);
+    assert!(host.attempt("others", &[]).len() >= 10);
     assert_eq!(neighbour.phase(), Phase::Running, "and is not harmed");
     assert!(in_home(&neighbour, "of-the-other").is_some());
+}
+
+#[test]
+fn the_same_is_held_beside_xorg() {
+    let Some(mut host) = host() else { return };
+    if let Err(missing) = &host.bed.confinement.found().xorg {
+        assert!(!must_run(), "NEARLIGHT_HOST is set, and {missing}");
+        println!("left out: {missing}");
+        return;
+    }
+    host.server = Server::Xorg;
+    let neighbour = neighbour(&host);
+    assert_eq!(host.attempt("files", &[(Attempt::Files, 4)]).len(), 16);
+    assert_eq!(host.attempt("writes", &[]).len(), 16);
+    assert!(host.attempt("network", &[(Attempt::Network, 4)]).len() >= 7);
+    assert!(host.attempt("others", &[]).len() >= 10);
+    assert_eq!((neighbour.phase(), neighbour.attempts().made().count()), (Phase::Running, 0));
 }
 
 #[test]

@@ -15,12 +15,18 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use common::{bed, bed_with, ended, eventually, in_home, must_run, said, shell, spec, until};
-use media::AudioSource as _;
 use media::audio::CHANNELS;
-use nearlight_host::confine::{Bind, End, Exit, How, Phase, Program, Refused, Sandbox, Step};
+use media::input::TouchPhase;
+use media::{AudioSource as _, InputEvent, InputSeq, MediaTime, SequencedInput, TakenAs};
+use nearlight_host::confine::{
+    Bind, End, Exit, How, Phase, Program, Refused, Sandbox, Server, Step,
+};
+use nearlight_host::display::{Driver as _, X11};
 use nearlight_host::sound::SoundServer;
 use testkit::WallClock;
 use x11rb::connection::Connection;
+use x11rb::protocol::Event;
+use x11rb::protocol::xinput::{ConnectionExt as _, EventMask, XIEventMask};
 use x11rb::protocol::xproto::ConnectionExt;
 use x11rb::rust_connection::{DefaultStream, RustConnection};
 
@@ -106,6 +112,50 @@ fn windows_come_up_on_a_display_that_wants_its_cookie() {
         assert_eq!(ended(&sandbox), End { how: How::Stopped, gone: true });
         assert_eq!(sandbox.usage(), nearlight_host::confine::cgroup::Usage::default());
     }
+}
+
+#[test]
+fn fingers_reach_a_program_beside_xorg() {
+    let Some(bed) = bed() else { return };
+    let mut spec = spec("fingers");
+    spec.server = Server::Xorg;
+    if let Err(missing) = &bed.confinement.found().xorg {
+        assert!(!must_run(), "NEARLIGHT_HOST is set, and {missing}");
+        println!("left out: {missing}");
+        return;
+    }
+    let sandbox = bed.start(&spec);
+    until(&sandbox, &Phase::Waiting);
+    let screen = X11.open(&sandbox).unwrap();
+    let mut input = screen.input(MediaTime::ZERO).unwrap();
+    assert_eq!(input.support().touch, TakenAs::Itself);
+    let connection = connect(&sandbox, sandbox.display().unwrap().cookie).unwrap();
+    let root = connection.setup().roots[0].root;
+    connection.xinput_xi_query_version(2, 2).unwrap().reply().unwrap();
+    let mask = XIEventMask::TOUCH_BEGIN | XIEventMask::TOUCH_UPDATE | XIEventMask::TOUCH_END;
+    // Of all pointers as one.
+    let mask = EventMask { deviceid: 1, mask: vec![mask] };
+    connection.xinput_xi_select_events(root, &[mask]).unwrap().check().unwrap();
+    let mut touch = |finger, phase| {
+        let event = InputEvent::Touch { finger, phase, x: 9, y: 9, pressure: 0 };
+        input.inject(&SequencedInput { seq: InputSeq(1), event }, MediaTime::ZERO);
+    };
+    for phase in [TouchPhase::Start, TouchPhase::End] {
+        (0..2).for_each(|finger| touch(finger, phase));
+        for _ in 0..2 {
+            let begins = phase == TouchPhase::Start;
+            match connection.wait_for_event().unwrap() {
+                Event::XinputTouchBegin(_) => assert!(begins),
+                Event::XinputTouchEnd(_) => assert!(!begins),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    sandbox.launch(shell("echo ready; exec sleep 100000"));
+    said(&sandbox, "ready");
+    assert_eq!(sandbox.attempts().made().count(), 0, "the server tries nothing");
+    sandbox.stop();
+    assert_eq!(ended(&sandbox), End { how: How::Stopped, gone: true });
 }
 
 #[test]

@@ -419,6 +419,8 @@ fn number_of_pad(number: u8) -> Result<Pad, InputError> {
 pub enum TakenAs {
     /// All of it is taken.
     Itself,
+    /// It is a pen with its pressure; tilt and twist are lost.
+    WithPressure,
     /// It is the pointer: pressure, tilt and all fingers but one are lost.
     Pointer,
     /// Nothing of it is taken.

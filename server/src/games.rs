@@ -12,8 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use host::catalogue::{self, Device, Entry, Missing, Values};
-use host::confine::{self, Attempts, Bind, Confinement, Input, Limits, Network, Program, Spec};
+use host::catalogue::{self, Device, Entry, Missing, TouchMode, Values};
+use host::confine::{
+    self, Attempts, Bind, Confinement, Input, Limits, Network, Program, Server, Spec,
+};
 use host::devices::{Kernel, Machine};
 use media::{ByteSize, Clock, DeviceId, Layout, Size};
 
@@ -209,10 +211,14 @@ impl App for GameApp {
 /// What this machine lacks of what the entry cannot do without.
 fn lacks(entry: &Entry, found: &confine::Found, needs_devices: bool) -> Option<String> {
     let internet = found.internet.as_ref().err().filter(|_| entry.internet);
+    let xorg = found.xorg.as_ref().err().filter(|_| server(entry) == Server::Xorg);
     let devices = found.devices.as_ref().err();
     let devices = devices.filter(|_| needs_devices && plays_by_devices(entry));
     internet
         .map(|why| format!("it needs the internet, which games cannot have here: {why}"))
+        .or_else(|| {
+            xorg.map(|why| format!("it is played with several fingers, which needs Xorg: {why}"))
+        })
         .or_else(|| devices.map(|why| format!("games.devices wants uinput: {why}")))
 }
 
@@ -234,6 +240,13 @@ fn input(entry: &Entry, confinement: &Confinement) -> Input {
     }
 }
 
+fn server(entry: &Entry) -> Server {
+    match entry.touch {
+        TouchMode::Single => Server::Xvfb,
+        TouchMode::Multi => Server::Xorg,
+    }
+}
+
 fn listens(entry: &Entry) -> bool {
     entry.devices.contains(&Device::Microphone)
 }
@@ -251,6 +264,7 @@ fn spec(entry: &Entry, confinement: &Confinement, largest: Size) -> Spec {
         network: if entry.internet { Network::Internet } else { Network::None },
         devices: if entry.devices.contains(&Device::Gpu) { gpu.to_vec() } else { Vec::new() },
         input: input(entry, confinement),
+        server: server(entry),
         largest,
         limits: Limits {
             cpu_millis: Some(limits.cpu_millis),

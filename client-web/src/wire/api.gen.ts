@@ -2087,7 +2087,7 @@ export interface components {
          * @description What is done with input that not everything takes.
          * @enum {string}
          */
-        TakenAs: "itself" | "pointer" | "nothing";
+        TakenAs: "itself" | "with_pressure" | "pointer" | "nothing";
         /** @description A ticket to be redeemed for a session's token. */
         Ticket: {
             /** @description From the fragment of a `play_url`. */

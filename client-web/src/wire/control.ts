@@ -20,7 +20,7 @@ const object = (shape: Shape): Check => (value) =>
 const base64: Check = (value) => typeof value === 'string' && value.length <= 32_768 && /^[A-Za-z0-9+/]+={0,2}$/.test(value);
 
 const bytes = (count: number): Check => (value) => Array.isArray(value) && value.length === count && value.every(whole(0, 255));
-const taken = oneOf('itself', 'pointer', 'nothing');
+const taken = oneOf('itself', 'with_pressure', 'pointer', 'nothing');
 
 /** An amount: below 2^128, which has 39 digits. */
 const planck: Check = (value) => typeof value === 'string' && /^\d{1,39}$/.test(value);

@@ -152,6 +152,7 @@ pub(super) fn check(
             devices,
             channels,
             keyboard: file.keyboard,
+            touch: file.touch,
             gamepads: file.gamepads,
             saves,
             files,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{ClipboardWays, Control, Device, FileWays, Genre, KeyboardMode, PointerMode, Problem};
+use super::{
+    ClipboardWays, Control, Device, FileWays, Genre, KeyboardMode, PointerMode, Problem, TouchMode,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +31,8 @@ pub(super) struct File {
     pub(super) channels: u8,
     #[serde(default)]
     pub(super) keyboard: KeyboardMode,
+    #[serde(default)]
+    pub(super) touch: TouchMode,
     #[serde(default)]
     pub(super) gamepads: u8,
     #[serde(default)]

@@ -18,6 +18,7 @@
 //! devices = ["gpu", "gamepad"]        # see Device; given where the node has and allows them
 //! channels = 8                        # of sound at most: 2, 6 (5.1) or 8 (7.1), where its player has as many
 //! keyboard = "places"                 # or "text": what keys are to it, see KeyboardMode
+//! touch = "single"                    # or "multi": what fingers, fine wheels and pens are to it, see TouchMode
 //! gamepads = 1                        # that are there from the start: for games that look only then
 //! saves = [".local/share/game"]       # files or folders below the home that are kept
 //! stop_grace_ms = 3000                # from SIGTERM to SIGKILL, up to 60000
@@ -141,6 +142,8 @@ pub struct Entry {
     pub channels: Layout,
     /// What keys are to it.
     pub keyboard: KeyboardMode,
+    /// What fingers are to it.
+    pub touch: TouchMode,
     /// Gamepads that are there from the start and stay, whether the player has them or not: for games that look for
     /// them only then.
     pub gamepads: u8,
@@ -247,6 +250,18 @@ pub enum KeyboardMode {
     Places,
     /// Text as the player's own keyboard makes it; all other keys are places.
     Text,
+}
+
+/// What fingers are to it, and with them the wheel and pens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TouchMode {
+    /// One finger is the pointer with its main button, the wheel turns by whole notches, and a pen is the pointer, too.
+    #[default]
+    Single,
+    /// Each of up to ten fingers is one (XInput 2.2), the wheel turns as finely as the player's, and a pen presses. Its display is
+    /// Xorg's, which the node must have installed.
+    Multi,
 }
 
 /// What the page should do with the pointer.

@@ -63,6 +63,10 @@ fn the_least_entry_has_defaults() {
     assert_eq!(entry.channels, media::Layout::Surround71);
     let two = read_one(&format!("{GOOD}channels = 2")).expect("a good entry");
     assert_eq!(two.channels, media::Layout::Stereo);
+    assert_eq!(entry.touch, TouchMode::Single);
+    let several = read_one(&format!("{GOOD}touch = \"multi\"")).expect("a good entry");
+    assert_eq!(several.touch, TouchMode::Multi);
+    assert_eq!(wrong_keys(&format!("{GOOD}touch = true")), ["touch"]);
     assert_eq!(entry.missing(), None);
     let program = entry.program.find().expect("a shell");
     assert!(program.is_absolute());

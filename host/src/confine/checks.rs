@@ -5,13 +5,13 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::Config;
 use super::cgroup::{Controller, Tree};
 use super::command::Host;
 use super::filter;
 use super::find::{Missing, Tool, init, internet, joystick, tool, tops, tried};
 use super::folder::{Run, User};
 use super::mark::Mark;
+use super::{Config, xorg};
 
 /// One thing that hosting needs, or makes use of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,10 @@ pub(super) fn checks(config: &Config) -> Vec<Check> {
     let checks = [
         ("bubblewrap", bwrap.as_ref().map(told).map(ok).map_err(ToString::to_string)),
         ("Xvfb", display.as_ref().map(told).map(ok).map_err(ToString::to_string)),
+        (
+            "Xorg (fingers)",
+            xorg::find(config.xorg.as_deref()).map(|path| ok(path.display().to_string())),
+        ),
         ("nearlight-init", init.map(|path| ok(path.display().to_string())).map_err(text)),
         ("users", users.map(ok)),
         ("user namespaces", sandbox),
@@ -127,8 +131,9 @@ fn trial(
     let run = Run::open(&config.run, mark).map_err(folder)?;
     let (tops, display) = (tops().map_err(folder)?, display.path.clone());
     let joystick = Err("not asked for".to_owned());
+    let xorg = Err("not asked for".to_owned());
     let (init, can_disable_userns) = (init.to_owned(), true);
-    let host = Host { tops, init, display, joystick, can_disable_userns };
+    let host = Host { tops, init, display, xorg, joystick, can_disable_userns };
     let own_users = rustix::process::geteuid().is_root();
     let user = own_users.then_some(User { uid: config.users.start, gid: config.users.start });
     let tried = tried(&bwrap.path, host, &filter, &run, user);

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use media::MOST_PADS;
 
 use super::folder::User;
-use super::spec::{Bind, Input, Network, Program, Spec};
+use super::spec::{Bind, Input, Network, Program, Server, Spec};
 use super::stand_ins::StandIns;
+use super::xorg;
 
 /// The player's number in the sandbox.
 pub const PLAYER: u32 = 1000;
@@ -33,6 +34,8 @@ pub const INIT: &str = "/run/nearlight/init";
 /// The X server, where it does not lie in `/usr`.
 pub const DISPLAY: &str = "/run/nearlight/display";
 
+/// What Xorg is configured by.
+const XORG_CONFIG: &str = "/run/nearlight/xorg.conf";
 /// The library that makes gamepads of the node's sockets.
 pub const JOYSTICK: &str = "/run/nearlight/joystick.so";
 /// Where programs look for gamepads.
@@ -107,6 +110,8 @@ pub struct Host {
     pub init: PathBuf,
     /// The X server.
     pub display: PathBuf,
+    /// The one for every finger, or why there is none.
+    pub xorg: Result<PathBuf, String>,
     /// The library that makes gamepads of sockets, or why there is none.
     pub joystick: Result<PathBuf, String>,
     /// Whether bubblewrap can forbid further user namespaces.
@@ -210,11 +215,16 @@ pub fn game_environment(host: &Host, spec: &Spec) -> BTreeMap<String, String> {
 /// writes the number of its display to its standard output once it takes connections.
 pub fn display(host: &Host, spec: &Spec) -> Program {
     let screen = format!("{}x{}x24", spec.largest.width, spec.largest.height);
+    let inside = host.display.starts_with("/usr");
+    let (command, own) = match (spec.server, &host.xorg) {
+        (Server::Xorg, Ok(xorg)) => (xorg.display().to_string(), xorg::arguments(XORG_CONFIG)),
+        _ => {
+            let display = if inside { &*host.display } else { Path::new(DISPLAY) };
+            (display.display().to_string(), ["-screen", "0", &screen].map(str::to_owned).into())
+        }
+    };
     let args = [
         ":0",
-        "-screen",
-        "0",
-        &screen,
         "-displayfd",
         "1",
         "-nolisten",
@@ -229,11 +239,9 @@ pub fn display(host: &Host, spec: &Spec) -> Program {
         "-dpi",
         "96",
     ];
-    let inside = host.display.starts_with("/usr");
-    let command = if inside { host.display.display().to_string() } else { DISPLAY.to_owned() };
     Program {
         command,
-        args: args.map(str::to_owned).into(),
+        args: args.map(str::to_owned).into_iter().chain(own).collect(),
         env: environment(),
         folder: Some("/".into()),
     }
@@ -340,6 +348,9 @@ impl Arguments {
         self.folder("0700", RUNTIME);
         self.folder("0755", OURS);
         self.show(layout.folder.join("xauth"), XAUTHORITY);
+        if spec.server == Server::Xorg {
+            self.show(layout.folder.join("xorg.conf"), XORG_CONFIG);
+        }
         self.show(layout.folder.join("pulse"), SOUND);
         self.scratch(spec.home, "0700", HOME);
     }
@@ -360,6 +371,7 @@ mod tests {
             network: Network::None,
             devices: Vec::new(),
             input: Input::None,
+            server: Server::default(),
             largest: Size::new(640, 360),
             limits: Limits::default(),
             patience: Patience::default(),
@@ -374,6 +386,7 @@ mod tests {
             ],
             init: "/opt/nearlight-init".into(),
             display: "/opt/Xvfb".into(),
+            xorg: Ok("/usr/lib/xorg/Xorg".into()),
             joystick: Ok("/opt/joystick.so".into()),
             can_disable_userns: true,
         };
@@ -463,6 +476,7 @@ mod tests {
             tops: Vec::new(),
             init: "/opt/init".into(),
             display: "/usr/bin/Xvfb".into(),
+            xorg: Err("none".into()),
             joystick,
             can_disable_userns: true,
         };
@@ -491,6 +505,7 @@ mod tests {
             tops: Vec::new(),
             init: "/opt/init".into(),
             display: "/usr/bin/Xvfb".into(),
+            xorg: Err("none".into()),
             joystick: Ok("/opt/joystick.so".into()),
             can_disable_userns: true,
         };

@@ -19,8 +19,8 @@ use super::internet::{self, Tools};
 use super::launch::{Streams, Surroundings, filter_file, spawn};
 use super::machine::Patience;
 use super::mark::Mark;
-use super::spec::{Input, Limits, Network, Spec};
-use super::{Config, filter};
+use super::spec::{Input, Limits, Network, Server, Spec};
+use super::{Config, filter, xorg};
 use crate::devices::{self, DevicesFound};
 
 /// How long a tool may take to say its version, or a trial to run.
@@ -79,6 +79,8 @@ pub struct Found {
     pub bwrap: Tool,
     /// The X server.
     pub display: Tool,
+    /// The one for every finger, or why there is none.
+    pub xorg: Result<PathBuf, String>,
     /// The first process of sandboxes.
     pub init: PathBuf,
     /// The library that gives games gamepads, or why they have none.
@@ -120,7 +122,9 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
     let devices = devices::find(config.devices.as_deref(), own_users);
     let tops = tops().map_err(folder)?;
     let display_path = display.path.clone();
-    let host = Host { tops, init, display: display_path, joystick, can_disable_userns: true };
+    let xorg = xorg::find(config.xorg.as_deref());
+    let can_disable_userns = true;
+    let host = Host { tops, init, display: display_path, xorg, joystick, can_disable_userns };
     let user = own_users.then_some(User { uid: config.users.start, gid: config.users.start });
     let host = tried(&bwrap.path, host, &filter, &run, user)?;
     let internet = internet(config.passt.as_deref(), &host.init, user);
@@ -136,10 +140,19 @@ pub(super) fn parts(config: &Config) -> Result<Parts, Missing> {
         Ok(tree) => format!("{}, without {}", tree.version(), tree.missing().join(", ")),
         Err(reason) => format!("unavailable: {reason}"),
     };
-    let (init, joystick) = (host.init.clone(), host.joystick.clone());
+    let (init, joystick, xorg) = (host.init.clone(), host.joystick.clone(), host.xorg.clone());
     let passt = internet.as_ref().map(|tools| tools.passt.clone()).map_err(Clone::clone);
-    let found =
-        Found { bwrap, display, init, joystick, devices, internet: passt, own_users, limits: told };
+    let found = Found {
+        bwrap,
+        display,
+        xorg,
+        init,
+        joystick,
+        devices,
+        internet: passt,
+        own_users,
+        limits: told,
+    };
     Ok(Parts { found, host, internet, filter, limits, run })
 }
 
@@ -277,6 +290,7 @@ fn attempt(
         network: Network::None,
         devices: Vec::new(),
         input: Input::None,
+        server: Server::default(),
         largest: Size::new(640, 480),
         limits: Limits::default(),
         patience: Patience::default(),

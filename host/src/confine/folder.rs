@@ -102,6 +102,14 @@ impl Folder {
         &self.0
     }
 
+    /// Puts down what its X server is configured by, where that is Xorg.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn configure(&self, text: &str) -> io::Result<()> {
+        write(&self.0.join("xorg.conf"), text.as_bytes())
+    }
+
     fn fill(&self, cookie: &Cookie) -> io::Result<()> {
         let etc = self.0.join("etc");
         make(&etc, 0o755)?;

@@ -40,6 +40,7 @@ mod sandbox;
 pub mod spec;
 mod stand_ins;
 mod users;
+pub mod xorg;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -55,7 +56,7 @@ pub use machine::{End, Exit, How, Patience, Phase, Step};
 pub use mark::Mark;
 use run::Plan;
 pub use sandbox::{Display, EventFn, Sandbox};
-pub use spec::{Bind, Input, Limits, Network, Program, Refused, Spec};
+pub use spec::{Bind, Input, Limits, Network, Program, Refused, Server, Spec};
 use users::Users;
 
 use crate::devices::{DeviceFolder, Kernel};
@@ -70,6 +71,8 @@ pub struct Config {
     pub bwrap: Option<PathBuf>,
     /// The X server (Xvfb, or what takes its arguments); looked for in `PATH` when there is none.
     pub display: Option<PathBuf>,
+    /// The folder of Xorg and its modules, the X server for every finger; looked for where Debian has it when there is none.
+    pub xorg: Option<PathBuf>,
     /// passt, which gives games the internet; looked for in `PATH` when there is none.
     pub passt: Option<PathBuf>,
     /// Device nodes of graphics devices that games may have which ask for one.
@@ -156,6 +159,9 @@ impl Confinement {
             (Network::Internet, Ok(tools)) => Some(tools.clone()),
             (Network::Internet, Err(reason)) => return Err(Refused::Network(reason.clone())),
         };
+        if let (Server::Xorg, Err(reason)) = (spec.server, &self.parts.host.xorg) {
+            return Err(Refused::Server(reason.clone()));
+        }
         let lease = match &self.users {
             Some(users) => Some(users.take().ok_or(Refused::Users(users.count()))?),
             None => None,
@@ -178,6 +184,10 @@ impl Confinement {
             }
             Refused::system("the folder of the sandbox")(error)
         })?;
+        if spec.server == Server::Xorg {
+            let text = xorg::config(spec.largest, command::X_FOLDER.as_ref());
+            folder.configure(&text).map_err(Refused::system("the display's configuration"))?;
+        }
         let group = match &self.parts.limits {
             Ok(tree) => Some(
                 tree.make(&spec.id, &spec.limits).map_err(Refused::system("the control group"))?,

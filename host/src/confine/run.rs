@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,9 +23,11 @@ use super::processes;
 use super::protocol::{Received, Report, Request};
 use super::running::{Running, inside, pid_of};
 use super::sandbox::{EventFn, Shared, Wants};
-use super::spec::{Network, Program, Spec};
+use super::spec::{Network, Program, Server, Spec};
 use super::users::Lease;
+use super::xorg;
 use crate::devices::DeviceFolder;
+use crate::display::XDevices;
 
 /// How long halting by signals may take.
 const FREEZE_PATIENCE: Duration = Duration::from_secs(2);
@@ -498,11 +500,8 @@ impl Runner {
         let event = match report {
             // These are answers to nothing that is still awaited.
             Report::Opened | Report::Frozen | Report::Thawed => return,
-            Report::DisplayReady => match self.x_socket() {
-                Ok(socket) => {
-                    self.shared.status().socket = Some(Arc::new(socket));
-                    Event::DisplayReady
-                }
+            Report::DisplayReady => match self.reach_display() {
+                Ok(()) => Event::DisplayReady,
                 Err(error) => Event::DisplayFailed(format!("its socket: {error}")),
             },
             Report::DisplayFailed(reason) => Event::DisplayFailed(reason),
@@ -514,8 +513,25 @@ impl Runner {
         self.handle(event);
     }
 
-    fn x_socket(&self) -> io::Result<OwnedFd> {
-        self.running.as_ref().ok_or(ErrorKind::NotFound)?.x_socket()
+    /// Finds the sockets of the display, and connects to its devices before the game can.
+    fn reach_display(&self) -> io::Result<()> {
+        let running = self.running.as_ref().ok_or(ErrorKind::NotFound)?;
+        let plan = self.plan.as_ref().ok_or(ErrorKind::NotFound)?;
+        let devices = match plan.spec.server {
+            Server::Xvfb => None,
+            Server::Xorg => {
+                let [touch, wheel, pen] = xorg::SOCKETS.map(|name| running.socket(name));
+                let sockets = [touch?, wheel?, pen?];
+                let path = |socket: &OwnedFd| format!("/proc/self/fd/{}", socket.as_raw_fd());
+                let paths = sockets.each_ref().map(|socket| PathBuf::from(path(socket)));
+                let devices = XDevices::connect(&paths).map_err(io::Error::other)?;
+                Some((Arc::new(devices), plan.spec.largest))
+            }
+        };
+        let socket = running.x_socket()?;
+        let mut status = self.shared.status();
+        (status.socket, status.devices) = (Some(Arc::new(socket)), devices);
+        Ok(())
     }
 
     /// Reads a stream once. Where it has ended, it is closed.
@@ -616,7 +632,7 @@ impl Runner {
         // Last: what another game could find of this one is gone.
         drop(lease);
         let mut status = self.shared.status();
-        (status.pid, status.socket) = (None, None);
+        (status.pid, status.socket, status.devices) = (None, None, None);
     }
 }
 

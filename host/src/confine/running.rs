@@ -119,11 +119,19 @@ impl Running {
     /// # Errors
     /// When there is none.
     pub(super) fn x_socket(&self) -> io::Result<OwnedFd> {
+        self.socket(X_SOCKET)
+    }
+
+    /// A socket beside it, likewise.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn socket(&self, name: &str) -> io::Result<OwnedFd> {
         let folder = self.sockets.as_ref().ok_or(ErrorKind::NotFound)?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let socket = openat2(folder, X_SOCKET, flags, Mode::empty(), resolve)?;
+        let socket = openat2(folder, name, flags, Mode::empty(), resolve)?;
         let kind = FileType::from_raw_mode(fstat(&socket)?.st_mode);
         if kind != FileType::Socket {
             return Err(io::Error::other("it is no socket"));

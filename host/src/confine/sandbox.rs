@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use media::Size;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::attempts::Attempts;
@@ -16,6 +17,7 @@ use super::processes;
 use super::run::{Plan, Runner};
 use super::spec::{Program, Refused};
 use crate::devices::DeviceFolder;
+use crate::display::XDevices;
 
 /// What joining the thread may take beyond the time limits of its own.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -32,6 +34,8 @@ pub struct Display {
     socket: Arc<OwnedFd>,
     /// What the X server wants to be shown.
     pub cookie: Cookie,
+    /// The devices of its own, and how large its screen can become, where it has such.
+    pub devices: Option<(Arc<XDevices>, Size)>,
 }
 
 impl Display {
@@ -63,6 +67,8 @@ pub(super) struct Status {
     pub(super) pid: Option<u32>,
     pub(super) home: Option<Arc<OwnedFd>>,
     pub(super) socket: Option<Arc<OwnedFd>>,
+    /// Of the X server that has its own; they last as long as it does.
+    pub(super) devices: Option<(Arc<XDevices>, Size)>,
     /// The last lines of the game, and those of what is around it.
     pub(super) said: [Vec<String>; 2],
 }
@@ -130,6 +136,7 @@ impl Sandbox {
             pid: None,
             home: None,
             socket: None,
+            devices: None,
             said: Default::default(),
         };
         let shared = Arc::new(Shared {
@@ -221,8 +228,9 @@ impl Sandbox {
 
     /// The display, once it takes connections.
     pub fn display(&self) -> Option<Display> {
-        let socket = self.shared.status().socket.clone()?;
-        Some(Display { socket, cookie: self.cookie })
+        let status = self.shared.status();
+        let (socket, devices) = (status.socket.clone()?, status.devices.clone());
+        Some(Display { socket, cookie: self.cookie, devices })
     }
 
     /// Starts the game, as soon as there is a display. Only the first call counts.

@@ -47,6 +47,16 @@ pub enum Network {
     Internet,
 }
 
+/// Which X server a sandbox has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Server {
+    /// Xvfb, to which a finger is the pointer.
+    #[default]
+    Xvfb,
+    /// Xorg with devices of its own ([`xorg`](super::xorg)): every finger, a fine wheel, a pen with its pressure.
+    Xorg,
+}
+
 /// What a game finds where programs look for gamepads and pens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Input {
@@ -109,6 +119,8 @@ pub struct Spec {
     pub devices: Vec<PathBuf>,
     /// What it finds in its `/dev/input`.
     pub input: Input,
+    /// Its X server.
+    pub server: Server,
     /// The largest picture; the display cannot grow beyond it.
     pub largest: Size,
     /// What it may take.
@@ -162,6 +174,9 @@ pub enum Refused {
     /// Devices of the kernel, which this node cannot give.
     #[error("no devices for the game: {0}")]
     Devices(String),
+    /// An X server that is not installed here.
+    #[error("no display for the game: {0}")]
+    Server(String),
     /// A network that this node cannot give.
     #[error("no network for the game: {0}")]
     Network(String),
@@ -255,6 +270,7 @@ mod tests {
             network: Network::None,
             devices: Vec::new(),
             input: Input::None,
+            server: Server::default(),
             largest: Size::new(1280, 720),
             limits: Limits::default(),
             patience: Patience::default(),

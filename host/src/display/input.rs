@@ -3,7 +3,8 @@
 //! Called by the network task: nothing here waits. What a busy server does not take at once is kept, in order, until it
 //! does; where that becomes too much all of it is dropped and counted, and everything is let go of. The wheel turns by whole notches,
 //! since XTEST has no finer ones; a finger or a pen is the pointer with its main button (XTEST has no pressure), a pen's own
-//! button the second one. While text is typed no modifier is held
+//! button the second one. A server with devices of its own ([`XDevices`]) has every finger, all of the wheel, and a pen with its
+//! pressure. While text is typed no modifier is held
 //! and Caps Lock is off: they are in the text already.
 
 use std::collections::VecDeque;
@@ -23,6 +24,7 @@ use x11rb::protocol::xproto::{
 use x11rb::protocol::xtest::ConnectionExt as _;
 
 use super::Most;
+use super::devices::XDevices;
 use super::keys::{CAPS_LOCK, NUM_LOCK, keycode};
 use super::link::{DisplayError, Link};
 use super::pointer::Aim;
@@ -51,6 +53,7 @@ const UNITS: i32 = 16;
 pub struct XInput {
     link: Link,
     aim: Arc<Aim>,
+    devices: Option<Arc<XDevices>>,
     keys: [bool; 256],
     buttons: [bool; 256],
     /// Letters are capitals.
@@ -78,15 +81,18 @@ impl XInput {
         link: Link,
         most: &Most,
         aim: Arc<Aim>,
+        devices: Option<Arc<XDevices>>,
         now: MediaTime,
     ) -> Result<Self, DisplayError> {
         if aim.shown().is_none() {
-            aim.show(&Viewport::whole(&link)?.within(most));
+            let (screen, whole) = Viewport::on_screen(&link)?;
+            aim.show(screen, &whole.within(most));
         }
         let spares = Spares::find(&link)?;
         let mut input = Self {
             link,
             aim,
+            devices,
             keys: [false; 256],
             buttons: [false; 256],
             caps: false,
@@ -201,10 +207,18 @@ impl XInput {
             InputEvent::PointerAbsolute { x, y } => self.point(x, y),
             InputEvent::PointerRelative { total_x, total_y } => self.travel(total_x, total_y),
             InputEvent::Wheel { x, y } => self.turn(x, y),
-            InputEvent::Touch { finger, phase, x, y, .. } => self.touch(finger, phase, x, y),
+            InputEvent::Touch { finger, phase, x, y, pressure } => {
+                match (&self.devices, self.aim.on_screen(x, y)) {
+                    (Some(devices), Some(at)) => devices.touch(finger, phase, at, pressure),
+                    _ => self.touch(finger, phase, x, y),
+                }
+            }
             InputEvent::Text(ref text) => self.type_text(text),
             InputEvent::ReleaseAll => self.let_go(),
-            InputEvent::Pen(pen) => self.draw(pen),
+            InputEvent::Pen(pen) => match (&self.devices, self.aim.on_screen(pen.x, pen.y)) {
+                (Some(devices), Some(at)) => devices.draw(&pen, at),
+                _ => self.draw(pen),
+            },
             InputEvent::Gamepad { .. }
             | InputEvent::GamepadPlugged { .. }
             | InputEvent::PadMotion { .. }
@@ -291,6 +305,10 @@ impl XInput {
     }
 
     fn turn(&mut self, x: i16, y: i16) -> Result<(), DisplayError> {
+        if let Some(devices) = &self.devices {
+            let within = |by: i16| i32::from(by).clamp(-MOST_NOTCHES * NOTCH, MOST_NOTCHES * NOTCH);
+            return devices.turn(within(x), within(y));
+        }
         self.wheel.0 += i32::from(x);
         self.wheel.1 += i32::from(y);
         let notches = (self.wheel.0 / NOTCH, self.wheel.1 / NOTCH);
@@ -343,6 +361,9 @@ impl XInput {
             self.key(number, false)?;
             self.button(number, false)?;
         }
+        if let Some(devices) = &self.devices {
+            devices.let_go()?;
+        }
         Ok(self.link.wire_ready().flush()?)
     }
 }
@@ -380,7 +401,10 @@ impl InputSink for XInput {
     }
 
     fn support(&self) -> InputSupport {
-        let (touch, pen) = (TakenAs::Pointer, TakenAs::Pointer);
+        let (touch, pen) = match self.devices {
+            Some(_) => (TakenAs::Itself, TakenAs::WithPressure),
+            None => (TakenAs::Pointer, TakenAs::Pointer),
+        };
         InputSupport { touch, pen, text: true, ..InputSupport::default() }
     }
 

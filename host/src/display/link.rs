@@ -257,7 +257,7 @@ impl Link {
 }
 
 /// Connects a socket without waiting in the kernel, where a server that hangs would keep us for ever.
-fn connect_until(path: &Path, deadline: Instant) -> Result<UnixStream, DisplayError> {
+pub(super) fn connect_until(path: &Path, deadline: Instant) -> Result<UnixStream, DisplayError> {
     let unreachable = |error: Errno| DisplayError::Unreachable(error.into());
     let address = SocketAddrUnix::new(path).map_err(unreachable)?;
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;

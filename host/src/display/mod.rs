@@ -18,6 +18,7 @@ use x11rb::protocol::xproto::ConnectionExt as _;
 
 pub mod clipboard;
 mod convert;
+mod devices;
 mod input;
 mod keys;
 mod link;
@@ -38,6 +39,7 @@ use pointer::Aim;
 use screen::Viewport;
 
 pub use convert::conversion;
+pub use devices::XDevices;
 pub use input::XInput;
 pub use link::DisplayError;
 pub use seam::{Clips, Driver, Screen, X11};
@@ -95,6 +97,10 @@ pub struct Display {
     /// No more of it is shown.
     most: Most,
     aim: Arc<Aim>,
+    /// What its server was started for at most, where it does not know that itself.
+    largest: Option<Size>,
+    /// Its server's own, where it has any.
+    devices: Option<Arc<XDevices>>,
 }
 
 impl Display {
@@ -106,7 +112,25 @@ impl Display {
         let link = Link::open(path, cookie)?;
         let (path, cookie) = (path.to_owned(), cookie.clone());
         let (mode, rate, aim) = (None, FrameRate::fps(60), Arc::default());
-        Ok(Self { link, path, cookie, mode, rate, most: Arc::new(|size| size), aim })
+        let (largest, devices) = (None, None);
+        Ok(Self {
+            link,
+            path,
+            cookie,
+            mode,
+            rate,
+            most: Arc::new(|size| size),
+            aim,
+            largest,
+            devices,
+        })
+    }
+
+    /// Fingers, the wheel and a pen go to these devices of the server, which has room for a screen of this size at most and does not
+    /// say so: Xorg's.
+    #[must_use]
+    pub fn with_devices(self, devices: Arc<XDevices>, largest: Size) -> Self {
+        Self { devices: Some(devices), largest: Some(largest), ..self }
     }
 
     /// Puts the pointer into the lower right corner: in the middle, where servers begin with it, it chooses in menus before
@@ -147,7 +171,8 @@ impl Display {
     /// # Errors
     /// [`DisplayError::Size`] when it cannot have that size; and see there.
     pub fn set_size(&mut self, size: Size, dpi: u32) -> Result<(), DisplayError> {
-        screen::set_size(&self.link, size, self.rate, dpi, &mut self.mode)
+        let Self { link, largest, rate, mode, .. } = self;
+        screen::set_size(link, *largest, size, *rate, dpi, mode)
     }
 
     /// Captures its pictures, at most at `rate`. The clock gives the stage times, and says how often pictures may have another
@@ -167,7 +192,7 @@ impl Display {
     /// See [`DisplayError`].
     pub fn input(&self, now: MediaTime) -> Result<XInput, DisplayError> {
         let (link, aim) = (Link::open(&self.path, &self.cookie)?, self.aim.clone());
-        XInput::open(link, &self.most, aim, now)
+        XInput::open(link, &self.most, aim, self.devices.clone(), now)
     }
 
     /// Opens its clipboard. `tell` is called, on a thread of the clipboard's own, when a program has copied something.

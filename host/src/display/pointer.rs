@@ -18,10 +18,15 @@ const LARGEST: u32 = 128;
 pub(super) struct Aim {
     /// Left, top, width and height of the viewport, 16 bits each; zero before it is known.
     shown: AtomicU64,
+    /// Width and height of the whole screen, likewise.
+    screen: AtomicU64,
 }
 
 impl Aim {
-    pub(super) fn show(&self, view: &Viewport) {
+    /// The screen is as large as this, and that of it is shown.
+    pub(super) fn show(&self, screen: Size, view: &Viewport) {
+        let packed = u64::from(screen.width) << 16 | u64::from(screen.height);
+        self.screen.store(packed, Ordering::Release);
         let parts = [view.x, view.y, view.size.width, view.size.height];
         let packed = parts.iter().fold(0, |packed, &part| packed << 16 | u64::from(part & 0xffff));
         self.shown.store(packed, Ordering::Release);
@@ -32,6 +37,20 @@ impl Aim {
         let part = |number: u32| (packed >> (16 * (3 - number))) as u32 & 0xffff;
         let (x, y, size) = (part(0), part(1), Size::new(part(2), part(3)));
         (packed > 0).then_some(Viewport { x, y, size })
+    }
+
+    /// A place of the picture (0 to 65535) as one of the whole screen, of which 65536 is the right or lower edge. While a screen
+    /// changes its size it may be that of the size before.
+    pub(super) fn on_screen(&self, x: u16, y: u16) -> Option<(f64, f64)> {
+        let view = self.shown()?;
+        let screen = self.screen.load(Ordering::Acquire);
+        let whole = f64::from(1 << 16);
+        let place = |at: u16, from: u32, edge: u32, screen: u64| {
+            let pixel = f64::from(from) + f64::from(at) / whole * f64::from(edge);
+            pixel / (screen.max(1) as f64) * whole
+        };
+        let across = place(x, view.x, view.size.width, screen >> 16);
+        Some((across, place(y, view.y, view.size.height, screen & 0xffff)))
     }
 }
 
@@ -127,6 +146,19 @@ mod tests {
             panic!("it shows")
         };
         assert_eq!((size, rgba.len()), (Size::new(128, 128), 128 * 128 * 4));
+    }
+
+    #[test]
+    fn a_place_of_the_picture_is_one_of_the_screen() {
+        let aim = Aim::default();
+        assert_eq!(aim.on_screen(1, 2), None);
+        let whole = Viewport { x: 0, y: 0, size: Size::new(640, 360) };
+        aim.show(Size::new(640, 360), &whole);
+        assert_eq!(aim.on_screen(0, 65_535), Some((0.0, 65_535.0)));
+        // A game has made its mode smaller than the screen.
+        let part = Viewport { x: 160, y: 90, size: Size::new(320, 180) };
+        aim.show(Size::new(640, 360), &part);
+        assert_eq!(aim.on_screen(0, 32_768), Some((16_384.0, 32_768.0)));
     }
 
     #[test]

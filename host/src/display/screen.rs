@@ -42,6 +42,11 @@ impl Viewport {
     /// What there is to be shown now: what the first controller that is on shows, or else the whole screen. A game that
     /// changes the mode of its controller leaves the screen as large as it was.
     pub(super) fn whole(link: &Link) -> Result<Self, DisplayError> {
+        Ok(Self::on_screen(link)?.1)
+    }
+
+    /// The same behind the size of the screen.
+    pub(super) fn on_screen(link: &Link) -> Result<(Size, Self), DisplayError> {
         let x = link.x();
         let geometry = x.get_geometry(link.root())?;
         let resources = x.randr_get_screen_resources_current(link.root())?;
@@ -63,7 +68,7 @@ impl Viewport {
             let why = "pictures have 2 pixels each way at least".into();
             return Err(DisplayError::Size { width, height, why });
         }
-        Ok(Self { x: shown.x, y: shown.y, size: Size::new(width, height) })
+        Ok((screen, Self { x: shown.x, y: shown.y, size: Size::new(width, height) }))
     }
 
     /// What of it is shown: of what is larger than `most` says, the upper left corner.
@@ -90,10 +95,11 @@ impl Viewport {
 
 /// Gives the screen another size and rate, and tells programs how many dots an inch has.
 ///
-/// `made` is the mode that was made for the size before, which goes; the one that is made for this size, where
+/// `largest` is what the server was started for where it does not know that itself. `made` is the mode that was made for the size before, which goes; the one that is made for this size, where
 /// the screen has none, takes its place.
 pub(super) fn set_size(
     link: &Link,
+    largest: Option<Size>,
     size: Size,
     rate: FrameRate,
     dpi: u32,
@@ -101,8 +107,11 @@ pub(super) fn set_size(
 ) -> Result<(), DisplayError> {
     let x = link.x();
     let range = x.randr_get_screen_size_range(link.root())?.reply()?;
-    let most =
-        Size::new(u32::from(range.max_width).min(MOST), u32::from(range.max_height).min(MOST));
+    let largest = largest.unwrap_or(Size::new(MOST, MOST));
+    let most = Size::new(
+        u32::from(range.max_width).min(MOST).min(largest.width),
+        u32::from(range.max_height).min(MOST).min(largest.height),
+    );
     let refuse = |why| Err(DisplayError::Size { width: size.width, height: size.height, why });
     if size.width > most.width || size.height > most.height {
         return refuse(format!("it was started for {most} at most"));

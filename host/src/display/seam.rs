@@ -86,14 +86,17 @@ pub trait Clips: Send + Sync {
     fn offer(&self, clip: Clip) -> Result<(), ClipError>;
 }
 
-/// The X server that each sandbox starts beside its game.
+/// The X server that each sandbox starts beside its game, whichever that is ([`confine::Server`](crate::confine::Server)).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct X11;
 
 impl Driver for X11 {
     fn open(&self, sandbox: &Sandbox) -> Result<Box<dyn Screen>, DisplayError> {
         let server = sandbox.display().ok_or(DisplayError::Ended)?;
-        let display = Display::connect(&server.path(), &Cookie::new(server.cookie))?;
+        let mut display = Display::connect(&server.path(), &Cookie::new(server.cookie))?;
+        if let Some((devices, largest)) = &server.devices {
+            display = display.with_devices(devices.clone(), *largest);
+        }
         display.put_pointer_aside()?;
         Ok(Box::new(Sandboxed { display, _server: server }))
     }

@@ -132,9 +132,9 @@ impl XSource {
         let (damage, parts) = (x.generate_id()?, x.generate_id()?);
         x.damage_create(damage, link.root(), ReportLevel::NON_EMPTY)?.check()?;
         x.xfixes_create_region(parts, &[])?.check()?;
-        let whole = Viewport::whole(&link)?;
+        let (screen, whole) = Viewport::on_screen(&link)?;
         let view = whole.within(&most);
-        aim.show(&view);
+        aim.show(screen, &view);
         let mirror = Mirror::attach(&link, view.size)?;
         let first = Some(clock.now());
         let seen = Seen { damage: first, everything: true, look: true, ..Seen::default() };
@@ -242,8 +242,9 @@ impl XSource {
     /// Looks at the screen again; whether pictures have another size now.
     fn follow_screen(&mut self) -> Result<bool, DisplayError> {
         (self.seen.screen, self.seen.outgrown) = (false, false);
-        let whole = Viewport::whole(&self.link)?;
+        let (screen, whole) = Viewport::on_screen(&self.link)?;
         let view = whole.within(&self.most);
+        self.aim.show(screen, &view);
         let before = std::mem::replace(&mut self.view, view);
         self.more = None;
         if view != whole {
@@ -258,7 +259,6 @@ impl XSource {
             let other = Mirror::attach(&self.link, view.size)?;
             std::mem::replace(&mut self.mirror, other).detach(&self.link)?;
         }
-        self.aim.show(&view);
         self.ring.changed(&Damage::Unknown);
         self.pointer.forget_place();
         self.seen.everything = true;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nearlight_host::confine::{
-    Config, Confinement, End, Input, Limits, Network, Patience, Phase, Program, Sandbox, Spec,
+    Config, Confinement, End, Input, Limits, Network, Patience, Phase, Program, Sandbox, Server,
+    Spec,
 };
 
 /// Longer than anything takes on a machine that can run the tests at all.
@@ -41,6 +42,7 @@ pub fn bed_with(change: impl FnOnce(&mut Config)) -> Option<Bed> {
         run: run.path().to_owned(),
         bwrap: None,
         display: None,
+        xorg: None,
         passt: None,
         gpu: Vec::new(),
         init: Some(env!("CARGO_BIN_EXE_nearlight-init").into()),
@@ -87,6 +89,7 @@ pub fn spec(name: &str) -> Spec {
         network: Network::None,
         devices: Vec::new(),
         input: Input::None,
+        server: Server::default(),
         largest: media::Size::new(640, 360),
         limits: Limits { memory: Some(512 << 20), ..Limits::default() },
         patience: Patience { open: LONG, display: LONG, game: LONG, grace: LONG, kill: LONG },

@@ -1,6 +1,6 @@
-//! The display against a real X server (Xvfb) and a real X client.
+//! The display against a real X server (Xvfb, and Xorg with devices of its own) and a real X client.
 //!
-//! Skipped with a line that says so where Xvfb is missing, unless `NEARLIGHT_HOST=1` asks for it.
+//! Skipped with a line that says so where the server is missing, unless `NEARLIGHT_HOST=1` asks for it.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,6 +12,7 @@ mod capture;
 mod client;
 mod clipboard;
 mod connection;
+mod fingers;
 mod input;
 mod screen;
 mod server;

@@ -1,11 +1,14 @@
-//! A real Xvfb of a test's own.
+//! A real X server of a test's own.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nearlight_host::display::{Cookie, Display};
+use media::Size;
+use nearlight_host::confine::xorg;
+use nearlight_host::display::{Cookie, Display, XDevices};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The cookie of every test's server.
@@ -17,6 +20,8 @@ pub(crate) struct Server {
     child: Child,
     number: u32,
     folder: tempfile::TempDir,
+    /// Xorg's own, and how large it can be.
+    devices: Option<(Arc<XDevices>, Size)>,
 }
 
 /// A server of this size at most, or none where Xvfb is not installed and not asked for.
@@ -26,14 +31,48 @@ pub(crate) fn start(width: u32, height: u32) -> Option<Server> {
 
 /// As [`start`], with these arguments.
 pub(crate) fn start_with(arguments: &[&str]) -> Option<Server> {
+    let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let folder = tempfile::tempdir().unwrap();
+    start_program("Xvfb".as_ref(), &arguments, folder)
+}
+
+/// Xorg of this size at most, with fingers, a wheel and a pen.
+pub(crate) fn start_xorg(width: u32, height: u32) -> Option<Server> {
+    let program = match xorg::find(None) {
+        Ok(program) => program,
+        Err(missing) => return skip(&missing),
+    };
+    let (folder, largest) = (tempfile::tempdir().unwrap(), Size::new(width, height));
+    let config = folder.path().join("xorg.conf");
+    std::fs::write(&config, xorg::config(largest, folder.path())).unwrap();
+    let arguments = xorg::arguments(config.to_str().unwrap());
+    let mut server = start_program(&program, &arguments, folder)?;
+    let sockets = xorg::SOCKETS.map(|name| server.folder.path().join(name));
+    server.devices = Some((Arc::new(XDevices::connect(&sockets).unwrap()), largest));
+    Some(server)
+}
+
+fn skip(why: &str) -> Option<Server> {
+    assert!(std::env::var_os("NEARLIGHT_HOST").is_none_or(|asked| asked != "1"), "{why}");
+    #[expect(clippy::print_stderr, reason = "the reason of a skip is for who runs the test")]
+    {
+        eprintln!("skipped: {why}");
+    }
+    None
+}
+
+fn start_program(
+    program: &Path,
+    arguments: &[String],
+    folder: tempfile::TempDir,
+) -> Option<Server> {
     let authority = folder.path().join("authority");
     std::fs::write(&authority, COOKIE.authority(0)).unwrap();
     // A number that no test beside this one has, so that what a killed server leaves can be taken away.
     static STARTED: AtomicU32 = AtomicU32::new(0);
     let number = 1_000 + std::process::id() % 500 * 100 + STARTED.fetch_add(1, Ordering::Relaxed);
     // It writes the number to its standard output once it takes connections.
-    let child = Command::new("Xvfb")
+    let child = Command::new(program)
         .arg(format!(":{number}"))
         .args(["-displayfd", "1", "-nolisten", "tcp", "-nolisten", "local", "-noreset", "-auth"])
         .arg(&authority)
@@ -44,17 +83,7 @@ pub(crate) fn start_with(arguments: &[&str]) -> Option<Server> {
         .spawn();
     let mut child = match child {
         Ok(child) => child,
-        Err(error) if std::env::var_os("NEARLIGHT_HOST").is_none_or(|asked| asked != "1") => {
-            #[expect(
-                clippy::print_stderr,
-                reason = "the reason of a skip is for who runs the test"
-            )]
-            {
-                eprintln!("skipped: Xvfb cannot be started: {error}");
-            }
-            return None;
-        }
-        Err(error) => panic!("Xvfb cannot be started: {error}"),
+        Err(error) => return skip(&format!("{} cannot be started: {error}", program.display())),
     };
     let mut said = String::new();
     let mut byte = [0];
@@ -62,8 +91,8 @@ pub(crate) fn start_with(arguments: &[&str]) -> Option<Server> {
     while stdout.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
         said.push(char::from(byte[0]));
     }
-    assert_eq!(said, number.to_string(), "Xvfb ended");
-    Some(Server { child, number, folder })
+    assert_eq!(said, number.to_string(), "{} ended", program.display());
+    Some(Server { child, number, folder, devices: None })
 }
 
 impl Server {
@@ -72,7 +101,11 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> Display {
-        Display::connect(&self.socket(), &COOKIE).unwrap()
+        let display = Display::connect(&self.socket(), &COOKIE).unwrap();
+        match &self.devices {
+            Some((devices, largest)) => display.with_devices(devices.clone(), *largest),
+            None => display,
+        }
     }
 
     /// What programs are to have in their environment that use this server.

@@ -282,6 +282,7 @@ pub(super) fn confinement(
         run,
         bwrap: None,
         display: None,
+        xorg: None,
         passt: None,
         gpu: config.gpu.clone(),
         init: (!config.init.as_os_str().is_empty()).then(|| config.init.clone()),

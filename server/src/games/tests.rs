@@ -50,7 +50,7 @@ fn silent(run: &Path, folders: &Path) -> Option<GameApp> {
     let display = folders.join("Xsilent");
     fs::write(&display, "#!/bin/sh\nexec sleep 1000\n").unwrap();
     open_to_all(&display);
-    game(run, folders, "command = \"/bin/true\"\n", Some(display))
+    game(run, folders, "command = \"/bin/true\"\n", |config| config.display = Some(display))
 }
 
 /// A terminal that is started ahead.
@@ -58,10 +58,15 @@ fn terminal(run: &Path, folders: &Path, more: &str) -> Option<GameApp> {
     let arguments = "arguments = [\"-bg\", \"#ff8000\", \"-maximized\"]";
     let text =
         format!("command = \"xterm\"\n{arguments}\nwarm = 1\nwarm_settle_ms = 100\n{more}\n");
-    game(run, folders, &text, None)
+    game(run, folders, &text, |_| {})
 }
 
-fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Option<GameApp> {
+fn game(
+    run: &Path,
+    folders: &Path,
+    text: &str,
+    change: impl FnOnce(&mut confine::Config),
+) -> Option<GameApp> {
     let folder = folders.join("game");
     fs::create_dir(&folder).unwrap();
     let head = "title = \"A game\"\nsummary = \"-\"\ngenre = \"puzzle\"\nlicence = \"-\"\n";
@@ -77,10 +82,11 @@ fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Opt
     static FOUND: AtomicU64 = AtomicU64::new(0);
     let number = FOUND.fetch_add(1, Ordering::Relaxed) as u32;
     let first = 1_500_000_000 + std::process::id() % 400_000 * 1_024 + number * 16;
-    let found = Confinement::find(&confine::Config {
+    let mut config = confine::Config {
         run: run.to_owned(),
         bwrap: None,
-        display,
+        display: None,
+        xorg: None,
         passt: None,
         gpu: Vec::new(),
         init: Some(init),
@@ -88,8 +94,9 @@ fn game(run: &Path, folders: &Path, text: &str, display: Option<PathBuf>) -> Opt
         limits: true,
         devices: None,
         secrets: Vec::new(),
-    });
-    match found {
+    };
+    change(&mut config);
+    match Confinement::find(&config) {
         Ok(found) => {
             let (entry, confinement) = (Arc::new(entries.remove(0)), Ok(Arc::new(found)));
             Some(GameApp {
@@ -115,6 +122,20 @@ fn sandboxes(run: &Path) -> usize {
     let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
     let own = folders(run).filter(|each| each.path().is_dir());
     own.map(|mark| folders(&mark.path()).filter(|each| each.path().is_dir()).count()).sum()
+}
+
+#[test]
+fn what_is_played_with_several_fingers_is_refused_where_xorg_is_missing() {
+    for (touch, needs) in [("single", false), ("multi", true)] {
+        let (run, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let text = format!("command = \"/bin/true\"\ntouch = {touch:?}\n");
+        let without =
+            |config: &mut confine::Config| config.xorg = Some(folders.path().join("none"));
+        let Some(app) = game(run.path(), folders.path(), &text, without) else { return };
+        let why = app.info().unavailable;
+        let told = why.as_ref().is_some_and(|why| why.ends_with("install xserver-xorg-core"));
+        assert_eq!((why.is_some(), told), (needs, needs), "{why:?}");
+    }
 }
 
 #[test]

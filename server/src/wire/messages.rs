@@ -112,6 +112,8 @@ pub enum ServerMessage {
 pub enum TakenAs {
     /// All of it is taken.
     Itself,
+    /// It is a pen with its pressure; tilt and twist are lost.
+    WithPressure,
     /// It is the pointer: pressure, tilt and all fingers but one are lost.
     Pointer,
     /// Nothing of it is taken.
@@ -161,6 +163,7 @@ impl From<media::InputSupport> for InputTaken {
         };
         let taken = |as_what| match as_what {
             media::TakenAs::Itself => TakenAs::Itself,
+            media::TakenAs::WithPressure => TakenAs::WithPressure,
             media::TakenAs::Pointer => TakenAs::Pointer,
             media::TakenAs::Nothing => TakenAs::Nothing,
         };

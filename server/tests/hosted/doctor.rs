@@ -62,6 +62,8 @@ fn the_doctor_says_of_hosting_what_is_there_and_why_not() {
     assert!(!root || users.starts_with("1 to 16 is used by the user "), "{users}");
     let graphics = row("graphics for games");
     assert!(graphics.contains("/dev/nonesuch") && !graphics.starts_with("ok"), "{graphics}");
+    let xorg = row("Xorg (fingers)");
+    assert!(xorg.starts_with("ok, /usr/lib/xorg") || xorg.contains("; install xserver-"), "{xorg}");
     let pads = row("gamepads, pens (uinput)");
     assert!(pads.contains("games.devices") && !pads.starts_with("ok"), "{pads}");
     assert!(row("DualSense (uhid)").starts_with("only beside gamepads"), "{pads}");
