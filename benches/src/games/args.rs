@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Extra sessions of the section `footprint`.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=12))]
     pub(crate) extra: u32,
+    /// Have the games of this process shown by Xorg, as those are that are played with several fingers.
+    #[arg(long)]
+    pub(crate) xorg: bool,
     /// Write everything, each run by itself, to this file.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,

@@ -111,7 +111,7 @@ impl Bench {
     fn hosting(&mut self) -> Result<&Hosting> {
         match &mut self.hosting {
             Some(hosting) => Ok(hosting),
-            none => Ok(none.insert(Hosting::start(Purpose::Watched)?)),
+            none => Ok(none.insert(Hosting::start(Purpose::Watched, self.args.xorg)?)),
         }
     }
 }

@@ -75,17 +75,20 @@ pub(crate) fn runtime(name: &str) -> Result<Runtime> {
 }
 
 impl Hosting {
-    /// Starts serving.
-    pub(crate) fn start(purpose: Purpose) -> Result<Self> {
+    /// Starts serving; every game has Xorg where that is asked for.
+    pub(crate) fn start(purpose: Purpose, xorg: bool) -> Result<Self> {
         let watched = matches!(purpose, Purpose::Watched | Purpose::Ahead);
         let runtime = runtime(SERVER)?;
-        let games = folder().context("no folder of games")?;
+        let games = folder(xorg).context("no folder of games")?;
         let mut config = Config::default();
         config.server.listen = ([127, 0, 0, 1], 0).into();
         config.ops.listen = ([127, 0, 0, 1], 0).into();
         config.webrtc.udp_port = 0;
         config.access.open = true;
-        config.games.folders = vec![games.path().into(), system::repository().join("games")];
+        config.games.folders = vec![games.path().into()];
+        if !xorg {
+            config.games.folders.push(system::repository().join("games"));
+        }
         config.games.max_warm = u32::from(purpose == Purpose::Ahead);
         // What it measured before is no part of what is measured now.
         let state = TempDir::with_prefix("nearlight-state-")?;
@@ -153,28 +156,35 @@ impl Drop for Hosting {
 }
 
 /// The games that are made here: readable by the users that games run as.
-fn folder() -> Result<TempDir> {
+fn folder(xorg: bool) -> Result<TempDir> {
+    let shown = if xorg { "touch = \"multi\"\n" } else { "" };
     let folder = TempDir::with_prefix("nearlight-games-")?;
     open_to_all(folder.path())?;
     let painter = folder.path().join(PAINTER);
     fs::create_dir(&painter)?;
-    fs::write(painter.join("game.toml"), PAINTER_TOML)?;
+    fs::write(painter.join("game.toml"), format!("{shown}{PAINTER_TOML}"))?;
     let built = std::env::current_exe()?.with_file_name("bench-painter");
     fs::copy(&built, painter.join("painter"))
         .with_context(|| format!("{} was not built", built.display()))?;
     open_to_all(&painter)?;
     // Straight to where something moves, and where nobody ends the game.
     let into_the_level = ["\"-nogui\"", "\"-nogui\", \"-warp\", \"1\", \"1\", \"-nomonsters\""];
-    for (id, [shipped, changed]) in [(LEVEL, into_the_level), (WARM, ["warm = 0", "warm = 1"])] {
+    let same = ["title"; 2];
+    let mut copies = vec![(LEVEL, DOOM, into_the_level), (WARM, DOOM, ["warm = 0", "warm = 1"])];
+    if xorg {
+        copies.extend([DOOM, TERMINAL].map(|id| (id, id, same)));
+    }
+    for (id, of, [shipped, changed]) in copies {
         let to = folder.path().join(id);
         fs::create_dir(&to)?;
-        for file in fs::read_dir(system::repository().join("games").join(DOOM))? {
+        for file in fs::read_dir(system::repository().join("games").join(of))? {
             let file = file?;
             fs::copy(file.path(), to.join(file.file_name()))?;
         }
         let toml = fs::read_to_string(to.join("game.toml"))?;
-        anyhow::ensure!(toml.contains(shipped), "{DOOM}/game.toml has no {shipped}");
-        fs::write(to.join("game.toml"), toml.replacen(shipped, changed, 1))?;
+        anyhow::ensure!(toml.contains(shipped), "{of}/game.toml has no {shipped}");
+        let toml = format!("{shown}{}", toml.replacen(shipped, changed, 1));
+        fs::write(to.join("game.toml"), toml)?;
         open_to_all(&to)?;
     }
     Ok(folder)
@@ -186,7 +196,7 @@ fn open_to_all(path: &Path) -> Result<()> {
 
 /// What the child does: serves, says where, and stops when its input ends.
 pub(crate) fn serve_until_stdin_ends(purpose: Purpose) -> Result<()> {
-    let hosting = Hosting::start(purpose)?;
+    let hosting = Hosting::start(purpose, false)?;
     let mut out = std::io::stdout();
     writeln!(out, "{}", hosting.url()?)?;
     out.flush()?;

@@ -32,7 +32,7 @@ pub(crate) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
     findings.spread("start.first_unit", "ms", first);
     findings.spread("start.game", "ms", game);
     findings.note("first_unit may show a display that the game has not drawn on; game is the first that it has");
-    let ahead = Hosting::start(Purpose::Ahead)?;
+    let ahead = Hosting::start(Purpose::Ahead, bench.args.xorg)?;
     let mut warm = Vec::new();
     for _ in 0..bench.args.starts {
         let deadline = Instant::now() + AHEAD;
