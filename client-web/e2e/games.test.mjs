@@ -12,7 +12,7 @@ import { gesture, heard } from './support/sound.mjs';
 import { changed, launch, Tab } from './support/tab.mjs';
 
 const GAMES = fileURLToPath(new URL('../../games', import.meta.url));
-const GROWS = fileURLToPath(new URL('support/grows', import.meta.url));
+const [GROWS, FINGERS] = ['grows', 'fingers'].map((name) => fileURLToPath(new URL(`support/${name}`, import.meta.url)));
 const SMALL = 'width=640&height=360&fps=15';
 
 let run, own, node, browser, entries;
@@ -21,6 +21,7 @@ before(async () => {
   [run, own] = ['nl-', 'nearlight-games-'].map((name) => mkdtempSync(join(tmpdir(), name)));
   for (const folder of [run, own]) chmodSync(folder, 0o755);
   cpSync(GROWS, join(own, 'grows'), { recursive: true });
+  cpSync(FINGERS, join(own, 'fingers'), { recursive: true });
   node = await Node.start({ 'games.max_cpus': '64.0', 'games.folders': JSON.stringify([GAMES, own]), 'games.run': run, 'sessions.away': '5m', 'video.min_rate': '2 Mbit/s' });
   browser = await launch();
   ({ entries } = await (await node.fetch('api/v1/catalogue')).json());
@@ -186,6 +187,56 @@ game('terminal', 'fingers move a pointer that is seen', async (tab) => {
   // Who takes the mouse sees that one alone.
   await tab.page.mouse.move(...(await tab.at(0.5, 0.5)));
   assert.equal(await drawn(tab), undefined);
+});
+
+/** How many squares of the game are lit, of which one is at each of these places of the picture. */
+function lit(picture, places) {
+  // Cells are 8 pixels wide and 8.2 high, below the strip of 32; a square has 64 pixels each way.
+  const cell = ([x, y]) => Math.floor((y * 360 - 32) / 8.2) * 80 + Math.floor(x * 80);
+  const all = places.every((place) => picture[cell(place)] > 128);
+  return all ? Math.round(picture.filter((value) => value > 128).length / 62.5) : undefined;
+}
+
+game('fingers', 'fingers are as many as they are, where they are, and none stays down', async (tab) => {
+  await tab.until(() => window.nearlight.hello?.input !== undefined);
+  const { touch, pen } = await tab.page.evaluate(() => window.nearlight.hello.input);
+  assert.deepEqual([touch, pen], ['itself', 'with_pressure']);
+  const cdp = await tab.context.newCDPSession(tab.page);
+  const fingers = async (type, ...points) => {
+    const touchPoints = await Promise.all(points.map(async ([x, y], id) => {
+      const [left, top] = await tab.at(x, y);
+      return { id, x: left, y: top };
+    }));
+    await cdp.send('Input.dispatchTouchEvent', { type, touchPoints });
+  };
+  const shows = (count, ...places) => until(`${count} fingers at ${JSON.stringify(places)}`, async () => (lit(await tab.picture(), places) === count ? true : undefined));
+  const [one, other, there] = [[0.25, 0.4], [0.75, 0.7], [0.5, 0.3]];
+  // Nobody chose: what is played with fingers has them as they are.
+  await fingers('touchStart', one);
+  await shows(1, one);
+  await fingers('touchStart', one, other);
+  await shows(2, one, other);
+  await fingers('touchMove', there, other);
+  await shows(2, there, other);
+  await fingers('touchEnd', there);
+  await shows(1, there);
+  await fingers('touchEnd');
+  await shows(0);
+  // The browser takes them away; the page loses the focus; it goes.
+  await fingers('touchStart', one, other);
+  await shows(2, one, other);
+  await fingers('touchCancel');
+  await shows(0);
+  await fingers('touchStart', one, other);
+  await shows(2, one, other);
+  await tab.page.evaluate(() => { window.dispatchEvent(new window.Event('blur')); });
+  await shows(0);
+  await fingers('touchEnd');
+  await fingers('touchStart', one, other);
+  await shows(2, one, other);
+  await tab.page.reload();
+  await tab.state('live');
+  await shows(0);
 });
 
 game('terminal', 'a pen draws as the mouse’s button does, and what is lost in it is said', async (tab) => {

@@ -140,6 +140,7 @@ export class Player {
   private typing = false;
   /** The user has said which of the two they are. */
   private typingChosen = false;
+  private touchChosen = false;
   /** Escape and the system's own keys go to the session. */
   private keyboardLocked = false;
 
@@ -199,6 +200,7 @@ export class Player {
         // Who came by a link learns it here.
         if (hello.input != null) {
           this.suggestTyping(hello.input.prefers_text);
+          this.suggestTouch(hello.input.touch === 'itself');
           this.controllers.tell(hello.input);
         }
       },
@@ -673,11 +675,19 @@ export class Player {
 
   private switchTouch(): void {
     // Look and move, direct, and with a gamepad over the picture, in turn.
+    this.touchChosen = true;
     const padded = !this.touchPad.element.hidden;
     const direct = !padded && this.input.touchMode === 'look-and-move';
     this.touchPad.show(!padded && !direct);
     this.input.setTouchMode(padded ? 'look-and-move' : 'direct');
     this.bar.showTouchMode(padded ? 'look and move' : direct ? 'direct' : 'gamepad');
+  }
+
+  /** What takes every finger has them as they are, until the user chooses. */
+  private suggestTouch(direct: boolean): void {
+    if (!direct || this.touchChosen || this.input.touchMode === 'direct') return;
+    this.input.setTouchMode('direct');
+    this.bar.showTouchMode('direct');
   }
 
   private toggleControllers(): void {
