@@ -53,11 +53,12 @@ fn a_library_that_is_not_as_known_is_refused_by_name() {
 }
 
 /// Codes grey pictures, each a little lighter than the one before, and yields the lengths of their units.
-fn code(encoder: &mut impl Encoder, frames: std::ops::Range<u64>) -> Vec<usize> {
-    let size = Size::new(64, 64);
+fn code(encoder: &mut impl Encoder, size: Size, frames: std::ops::Range<u64>) -> Vec<usize> {
     let mut one = |frame: u64| {
-        let (luma, chroma) = (vec![(frame % 200) as u8; size.pixels() as usize], vec![128; 2_048]);
-        let planes = [Plane { data: &luma, stride: 64 }, Plane { data: &chroma, stride: 64 }];
+        let pixels = size.pixels() as usize;
+        let (luma, chroma) = (vec![(frame % 200) as u8; pixels], vec![128; pixels / 2]);
+        let stride = size.width as usize;
+        let planes = [Plane { data: &luma, stride }, Plane { data: &chroma, stride }];
         let planes = planes.into_iter().collect();
         let image = Picture::Cpu(CpuImage { format: PixelFormat::Nv12, size, planes });
         match encoder.encode(FrameId(frame), &image, EncodeOptions::default()).unwrap() {
@@ -77,5 +78,8 @@ fn a_session_of_hours_goes_on() {
         Ok(encoder) => encoder,
         Err(error) => return println!("skipped: {error}"),
     };
-    assert_eq!(code(&mut encoder, 0..900).len(), 900);
+    assert_eq!(code(&mut encoder, Size::new(64, 64), 0..400).len(), 400);
+    // One that begins later, with another size, has its hours from then on.
+    encoder.resize(Size::new(128, 64)).unwrap();
+    assert_eq!(code(&mut encoder, Size::new(128, 64), 400..1_300).len(), 900);
 }

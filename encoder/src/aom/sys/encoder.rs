@@ -27,8 +27,8 @@ const TILES: u32 = 2;
 const MOST_THREADS: u32 = 4;
 /// By how much of its budget a picture is meant to make good what those before it saved or overdrew, in percent.
 const NEAR: u32 = 10;
-/// Microseconds after which times begin anew: the library takes none that has more than 32 bits, and looks at no more of
-/// them than how long pictures last.
+/// Microseconds after which times begin anew, at 0 as they do at first: the library takes none that has more than 32 bits, nor one
+/// before its first, and looks at no more of them than how long pictures last.
 const ROUND: i64 = 3_600_000_000;
 
 /// How it is set up beside its configuration.
@@ -66,6 +66,8 @@ pub(in super::super) struct RawEncoder {
     config: Box<Guarded<Config>>,
     image: Image,
     size: Size,
+    /// The time that is 0 to the library, in microseconds; none before the first picture.
+    counts_from: Option<i64>,
 }
 
 impl RawEncoder {
@@ -83,7 +85,8 @@ impl RawEncoder {
         (c.undershoot, c.overshoot) = (NEAR, NEAR);
         c.set_budget(budget);
         let context = library.open_context(&config)?;
-        let mut encoder = Self { library, context, config, image: image(size), size };
+        let mut encoder =
+            Self { library, context, config, image: image(size), size, counts_from: None };
         for (what, value) in SET_UP {
             encoder.set(what, value)?;
         }
@@ -133,11 +136,13 @@ impl RawEncoder {
         let flags = if source.plan == Plan::Key { FORCE_KEY } else { RESILIENT };
         let encode = self.library.functions.encode;
         let (image, duration) = (&raw const self.image, source.interval.into());
+        let counts_from = self.counts_from.filter(|from| source.time - from < ROUND);
+        let counts_from = *self.counts_from.insert(counts_from.unwrap_or(source.time));
+        let time = source.time - counts_from;
         let began = Instant::now();
         // SAFETY: the encoder is open for this size. It reads planes that `Nv12` vouches for within
         // the call.
-        let code =
-            unsafe { encode(&raw mut *self.context, image, source.time % ROUND, duration, flags) };
+        let code = unsafe { encode(&raw mut *self.context, image, time, duration, flags) };
         let took = began.elapsed();
         // Not kept beyond the call, which their memory need not outlive.
         self.image.plane = [null(); 3];
