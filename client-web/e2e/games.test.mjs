@@ -218,7 +218,8 @@ game('fingers', 'fingers are as many as they are, where they are, and none stays
   await shows(2, one, other);
   await fingers('touchMove', there, other);
   await shows(2, there, other);
-  await fingers('touchEnd', there);
+  // Of one that is not named any more the browser takes it that it was lifted.
+  await fingers('touchMove', there);
   await shows(1, there);
   await fingers('touchEnd');
   await shows(0);
@@ -318,7 +319,7 @@ game('grows', 'an SDL game draws in the size that the window has become', async 
 }, '');
 
 test('games have posters and kinds, and are found by them', async () => {
-  for (const { id, poster_url: url } of entries.filter(({ id, kind }) => kind === 'game' && id !== 'grows')) {
+  for (const { id, poster_url: url } of entries.filter(({ id, kind }) => kind === 'game' && !['grows', 'fingers'].includes(id))) {
     const poster = await fetch(url);
     assert.deepEqual([poster.status, poster.headers.get('content-type')], [200, 'image/png'], id);
     const again = await fetch(url, { headers: { 'if-none-match': poster.headers.get('etag') } });

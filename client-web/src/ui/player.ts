@@ -200,7 +200,8 @@ export class Player {
         // Who came by a link learns it here.
         if (hello.input != null) {
           this.suggestTyping(hello.input.prefers_text);
-          this.suggestTouch(hello.input.touch === 'itself');
+          // Scenes take every finger, too, and are walked through with a stick on the screen.
+          this.suggestTouch(hello.input.touch === 'itself' && hello.input.text);
           this.controllers.tell(hello.input);
         }
       },

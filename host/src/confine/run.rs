@@ -525,6 +525,8 @@ impl Runner {
                 let path = |socket: &OwnedFd| format!("/proc/self/fd/{}", socket.as_raw_fd());
                 let paths = sockets.each_ref().map(|socket| PathBuf::from(path(socket)));
                 let devices = XDevices::connect(&paths).map_err(io::Error::other)?;
+                // The game has nothing to say to them.
+                xorg::SOCKETS.into_iter().try_for_each(|name| running.forget(name))?;
                 Some((Arc::new(devices), plan.spec.largest))
             }
         };

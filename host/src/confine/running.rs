@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Instant;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, unlinkat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::attempts::Shown;
@@ -137,6 +137,15 @@ impl Running {
             return Err(io::Error::other("it is no socket"));
         }
         Ok(socket)
+    }
+
+    /// Takes the name of such a socket away, which stays open for whoever is connected.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn forget(&self, name: &str) -> io::Result<()> {
+        let folder = self.sockets.as_ref().ok_or(ErrorKind::NotFound)?;
+        Ok(unlinkat(folder, name, AtFlags::empty())?)
     }
 }
 

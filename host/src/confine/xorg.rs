@@ -133,7 +133,8 @@ pub fn config(largest: Size, sockets: &Path) -> String {
     text + "EndSection\n"
 }
 
-/// Its arguments beside those of every X server: nothing is read but this configuration, and what it says of each event is kept
+/// Its arguments beside those of every X server: nothing is read but this configuration and what packages have in
+/// `/usr/share/X11/xorg.conf.d`, and what it says of each event is kept
 /// nowhere.
 pub fn arguments(config: &str) -> Vec<String> {
     let words = ["-config", config, "-configdir", "none", "-logfile", "/dev/null", "-logverbose"];

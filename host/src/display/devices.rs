@@ -3,8 +3,10 @@
 //!
 //! Messages are what the driver's header says (`xf86-input-inputtest-protocol.h`, version 1.1): words of 32 bits in the
 //! machine's order, of which the first two are the bytes of the whole and its kind, and 64 valuators that a mask names. Each
-//! device takes one connection in the life of its server, and a server whose device has lost its own looks for it on and on: so
-//! there is one of these for a sandbox, which it lasts as long as.
+//! device has one connection at a time, and a server whose device has lost its own looks for it on and on: so
+//! there is one of these for a sandbox, which it lasts as long as. A program that turns a device off ends it: then a finger is the
+//! pointer. The server may take what lies in these sockets before what lies in the display's, so that a key and a turn of the wheel
+//! within a moment may change places.
 
 use std::io::{Error, ErrorKind, Read as _};
 use std::os::fd::AsFd as _;
@@ -93,6 +95,15 @@ impl XDevices {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that is done under the lock panics.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether each takes messages now; what is left of the last goes first.
+    ///
+    /// # Errors
+    /// See [`DisplayError`].
+    pub(super) fn take_now(&self) -> Result<bool, DisplayError> {
+        let State { touch, wheel, pen, .. } = &mut *self.state();
+        Ok(touch.takes_now()? && wheel.takes_now()? && pen.takes_now()?)
     }
 
     /// A finger does this. Those beyond [`MOST_FINGERS`] do nothing. `pressure` is 0 to 65535.
@@ -230,6 +241,19 @@ impl Device {
         let waited = poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&left));
         match waited {
             Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(Error::from(error).into()),
+        }
+    }
+
+    /// Whether it takes some messages without a wait: a unix socket says so only while most of its buffer is free.
+    fn takes_now(&mut self) -> Result<bool, DisplayError> {
+        let rest = std::mem::take(&mut self.rest);
+        let sent = self.put(&rest)?;
+        self.rest.extend_from_slice(&rest[sent..]);
+        let socket = self.socket.as_fd();
+        match poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&Timespec::default())) {
+            Ok(ready) => Ok(ready > 0 && self.rest.is_empty()),
+            Err(Errno::INTR) => Ok(false),
             Err(error) => Err(Error::from(error).into()),
         }
     }

@@ -24,7 +24,7 @@ use x11rb::protocol::xproto::{
 use x11rb::protocol::xtest::ConnectionExt as _;
 
 use super::Most;
-use super::devices::XDevices;
+use super::devices::{Place, XDevices};
 use super::keys::{CAPS_LOCK, NUM_LOCK, keycode};
 use super::link::{DisplayError, Link};
 use super::pointer::Aim;
@@ -42,8 +42,9 @@ const NOTCH: i32 = 120;
 const MOST_NOTCHES: i32 = 20;
 /// Events that are kept for a server that takes none now: seconds of a keyboard and a mouse.
 const MOST_WAITING: usize = 1_024;
-/// How soon it is asked again whether it does. Its socket is full of some fifty events, which one that has a processor reads in less.
-const AGAIN: Duration = Duration::from_millis(5);
+/// How soon it is asked again whether it does, at first: its socket is full of some fifty events, which one that has a processor
+/// reads in less; and at the most.
+const AGAIN: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 /// How long a server may take to hear the last of it, which is waited for. Short: whoever drops it does other things.
 const FAREWELL: Duration = Duration::from_millis(250);
 /// Units of relative motion in a pixel.
@@ -70,6 +71,8 @@ pub struct XInput {
     last: MediaTime,
     /// What was not taken yet, the oldest first.
     waiting: VecDeque<InputEvent>,
+    /// How long it was waited for last, since something was taken.
+    pause: Duration,
     dropped: Arc<AtomicU64>,
     /// Everything must be let go of before anything else.
     owed: bool,
@@ -104,6 +107,7 @@ impl XInput {
             spares,
             last: now,
             waiting: VecDeque::new(),
+            pause: Duration::ZERO,
             dropped: Arc::default(),
             owed: false,
             gone: false,
@@ -150,6 +154,7 @@ impl XInput {
             } else if let Some(event) = self.waiting.pop_front() {
                 self.act(&event)?;
                 self.link.wire_ready().flush()?;
+                self.pause = Duration::ZERO;
             }
         }
         Ok(())
@@ -162,16 +167,13 @@ impl XInput {
         self.owed = true;
     }
 
-    /// Keeps an event until it is taken. Where a pointer goes on moving it is where it went last.
+    /// Keeps an event until it is taken. Where a pointer or a finger goes on moving it is where it went last.
     fn keep(&mut self, event: &InputEvent) {
-        let moves = |event: &InputEvent| match event {
-            InputEvent::PointerAbsolute { .. } => 1,
-            InputEvent::PointerRelative { .. } => 2,
-            _ => 0,
-        };
-        match self.waiting.back_mut() {
-            Some(last) if moves(last) > 0 && moves(last) == moves(event) => *last = event.clone(),
-            _ => self.waiting.push_back(event.clone()),
+        // Fingers move side by side.
+        let mut moves = self.waiting.iter_mut().rev().take_while(|it| mover(it).is_some());
+        match moves.find(|it| mover(it) == mover(event)) {
+            Some(before) => before.clone_from(event),
+            None => self.waiting.push_back(event.clone()),
         }
         if self.waiting.len() > MOST_WAITING || self.gone {
             if !self.gone {
@@ -186,9 +188,33 @@ impl XInput {
         if self.gone || !self.link.wire().writable()? {
             return Ok(false);
         }
+        if let Some(devices) = self.devices.clone() {
+            match devices.take_now() {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(error) => self.known(Err(error))?,
+            }
+        }
         // What every client is told (that keys have other symbols) and what was refused.
         while self.link.wire_ready().poll_for_event()?.is_some() {}
         Ok(true)
+    }
+
+    /// What became of an event for the devices. A program may turn them off: then a finger is the pointer again.
+    fn known(&mut self, done: Result<(), DisplayError>) -> Result<(), DisplayError> {
+        match done {
+            Ok(()) | Err(DisplayError::Silent) => done,
+            Err(error) => {
+                tracing::debug!(%error, "a device of the display is gone");
+                self.devices = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// What takes fingers and pens by themselves, and where they are for it.
+    fn devices_at(&self, x: u16, y: u16) -> Option<(Arc<XDevices>, Place)> {
+        Some((self.devices.clone()?, self.aim.on_screen(x, y)?))
     }
 
     fn fake(&self, kind: u8, detail: u8, x: i16, y: i16) -> Result<(), DisplayError> {
@@ -207,17 +233,15 @@ impl XInput {
             InputEvent::PointerAbsolute { x, y } => self.point(x, y),
             InputEvent::PointerRelative { total_x, total_y } => self.travel(total_x, total_y),
             InputEvent::Wheel { x, y } => self.turn(x, y),
-            InputEvent::Touch { finger, phase, x, y, pressure } => {
-                match (&self.devices, self.aim.on_screen(x, y)) {
-                    (Some(devices), Some(at)) => devices.touch(finger, phase, at, pressure),
-                    _ => self.touch(finger, phase, x, y),
-                }
-            }
+            InputEvent::Touch { finger, phase, x, y, pressure } => match self.devices_at(x, y) {
+                Some((devices, at)) => self.known(devices.touch(finger, phase, at, pressure)),
+                None => self.touch(finger, phase, x, y),
+            },
             InputEvent::Text(ref text) => self.type_text(text),
             InputEvent::ReleaseAll => self.let_go(),
-            InputEvent::Pen(pen) => match (&self.devices, self.aim.on_screen(pen.x, pen.y)) {
-                (Some(devices), Some(at)) => devices.draw(&pen, at),
-                _ => self.draw(pen),
+            InputEvent::Pen(pen) => match self.devices_at(pen.x, pen.y) {
+                Some((devices, at)) => self.known(devices.draw(&pen, at)),
+                None => self.draw(pen),
             },
             InputEvent::Gamepad { .. }
             | InputEvent::GamepadPlugged { .. }
@@ -305,9 +329,9 @@ impl XInput {
     }
 
     fn turn(&mut self, x: i16, y: i16) -> Result<(), DisplayError> {
-        if let Some(devices) = &self.devices {
+        if let Some(devices) = self.devices.clone() {
             let within = |by: i16| i32::from(by).clamp(-MOST_NOTCHES * NOTCH, MOST_NOTCHES * NOTCH);
-            return devices.turn(within(x), within(y));
+            return self.known(devices.turn(within(x), within(y)));
         }
         self.wheel.0 += i32::from(x);
         self.wheel.1 += i32::from(y);
@@ -361,10 +385,20 @@ impl XInput {
             self.key(number, false)?;
             self.button(number, false)?;
         }
-        if let Some(devices) = &self.devices {
-            devices.let_go()?;
+        if let Some(devices) = self.devices.clone() {
+            self.known(devices.let_go())?;
         }
         Ok(self.link.wire_ready().flush()?)
+    }
+}
+
+/// What moves, where an event is nothing but that.
+fn mover(event: &InputEvent) -> Option<(u8, u8)> {
+    match event {
+        InputEvent::PointerAbsolute { .. } => Some((0, 0)),
+        InputEvent::PointerRelative { .. } => Some((1, 0)),
+        InputEvent::Touch { finger, phase: TouchPhase::Move, .. } => Some((2, *finger)),
+        _ => None,
     }
 }
 
@@ -396,8 +430,10 @@ impl InputSink for XInput {
 
     fn catch_up(&mut self, now: MediaTime) -> Option<MediaTime> {
         self.drain();
-        let is_behind = self.owed || !self.waiting.is_empty();
-        (is_behind && !self.gone).then(|| now + AGAIN)
+        let is_behind = (self.owed || !self.waiting.is_empty()) && !self.gone;
+        self.pause =
+            if is_behind { (self.pause * 2).clamp(AGAIN[0], AGAIN[1]) } else { Duration::ZERO };
+        is_behind.then(|| now + self.pause)
     }
 
     fn support(&self) -> InputSupport {
