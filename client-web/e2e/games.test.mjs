@@ -218,9 +218,6 @@ game('fingers', 'fingers are as many as they are, where they are, and none stays
   await shows(2, one, other);
   await fingers('touchMove', there, other);
   await shows(2, there, other);
-  // Of one that is not named any more the browser takes it that it was lifted.
-  await fingers('touchMove', there);
-  await shows(1, there);
   await fingers('touchEnd');
   await shows(0);
   // The browser takes them away; the page loses the focus; it goes.
