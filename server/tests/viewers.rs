@@ -12,10 +12,11 @@ mod client;
 #[path = "../../encoder/tests/common/mod.rs"]
 mod coding;
 mod common;
+#[path = "common/frames.rs"]
+mod frames;
 #[path = "../../transport/tests/quic_client/mod.rs"]
 mod quic_client;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,9 @@ use coding::decode;
 use coding::gpu::{Rig, SIZE};
 use common::{Session, ask, create, create_with, node, serve, until};
 use encoder::h264::{NalKind, nals};
-use media::webtransport::{AudioDatagram, FrameHeader};
-use media::{Codec, DataChannel, FrameId, InputEvent, InputSeq, KeyCode, SequencedInput};
+use frames::{Ordered, first_unit};
+use media::webtransport::AudioDatagram;
+use media::{Codec, DataChannel, InputEvent, InputSeq, KeyCode, SequencedInput};
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use nearlight::serve::Server;
@@ -276,53 +278,6 @@ impl Eyes {
         assert_eq!(nals(unit).filter(|nal| nal.kind().is_slice()).count(), 4);
         self.keyframes += usize::from(nals(unit).any(|nal| nal.kind() == NalKind::IdrSlice));
         assert_eq!(decode(&mut self.decoder, unit).size, SIZE);
-    }
-}
-
-/// The first unit that a client can decode, and how often it had to ask for one: what was sent before this end was ready
-/// is lost, and asked for as players do.
-async fn first_unit(client: &mut Client) -> (Bytes, u64) {
-    let begins = |unit: &[u8]| nals(unit).any(|nal| nal.kind() == NalKind::Sps);
-    let (ssrc, _, mut unit) = client.frame().await;
-    if begins(&unit) {
-        return (unit, 0);
-    }
-    client.picture_loss(ssrc).await;
-    while !begins(&unit) {
-        unit = client.frame().await.2;
-    }
-    (unit, 1)
-}
-
-/// Frames whose streams are handed out in any order, and of which the node may give some up: then it codes on from one
-/// before them, or anew.
-#[derive(Default)]
-struct Ordered {
-    waiting: BTreeMap<FrameId, (FrameHeader, Bytes)>,
-    shown: BTreeSet<FrameId>,
-}
-
-impl Ordered {
-    /// Takes one that came, and yields those that can be decoded now, in their order.
-    fn take(&mut self, header: FrameHeader, unit: Bytes) -> Vec<Bytes> {
-        self.waiting.insert(header.frame, (header, unit));
-        let mut out = Vec::new();
-        while let Some(frame) = self.fitting() {
-            out.extend(self.waiting.remove(&frame).map(|(_, unit)| unit));
-            // What comes late is of no use any more.
-            self.waiting.retain(|&waiting, _| waiting > frame);
-            self.shown.insert(frame);
-        }
-        out
-    }
-
-    /// The first that can be decoded after what was shown.
-    fn fitting(&self) -> Option<FrameId> {
-        let newest = self.shown.last().copied();
-        let mut later = self.waiting.iter().filter(|&(&frame, _)| Some(frame) > newest);
-        let fits =
-            |header: &FrameHeader| header.refers_to.is_none_or(|it| self.shown.contains(&it));
-        later.find(|(_, (header, _))| fits(header)).map(|(&frame, _)| frame)
     }
 }
 

@@ -134,8 +134,7 @@ pub fn config(largest: Size, sockets: &Path) -> String {
 }
 
 /// Its arguments beside those of every X server: nothing is read but this configuration and what packages have in
-/// `/usr/share/X11/xorg.conf.d`, and what it says of each event is kept
-/// nowhere.
+/// `/usr/share/X11/xorg.conf.d`, and what it says of each event is kept nowhere.
 pub fn arguments(config: &str) -> Vec<String> {
     let words = ["-config", config, "-configdir", "none", "-logfile", "/dev/null", "-logverbose"];
     let more = ["0", "-novtswitch", "-sharevts", "-dpms"];

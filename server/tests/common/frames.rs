@@ -1,0 +1,59 @@
+//! Frames as decoders can take them: from one that begins, and in an order in which each has what it refers to.
+
+#![allow(unreachable_pub, reason = "shared by tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use encoder::h264::{NalKind, nals};
+use media::FrameId;
+use media::webtransport::FrameHeader;
+
+use crate::client::Client;
+
+/// The first unit that a client can decode, and how often it had to ask for one: what was sent before this end was ready
+/// is lost, and asked for as players do.
+pub async fn first_unit(client: &mut Client) -> (Bytes, u64) {
+    let begins = |unit: &[u8]| nals(unit).any(|nal| nal.kind() == NalKind::Sps);
+    let (ssrc, _, mut unit) = client.frame().await;
+    if begins(&unit) {
+        return (unit, 0);
+    }
+    client.picture_loss(ssrc).await;
+    while !begins(&unit) {
+        unit = client.frame().await.2;
+    }
+    (unit, 1)
+}
+
+/// Frames whose streams are handed out in any order, and of which the node may give some up: then it codes on from one
+/// before them, or anew.
+#[derive(Default)]
+pub struct Ordered {
+    waiting: BTreeMap<FrameId, (FrameHeader, Bytes)>,
+    shown: BTreeSet<FrameId>,
+}
+
+impl Ordered {
+    /// Takes one that came, and yields those that can be decoded now, in their order.
+    pub fn take(&mut self, header: FrameHeader, unit: Bytes) -> Vec<Bytes> {
+        self.waiting.insert(header.frame, (header, unit));
+        let mut out = Vec::new();
+        while let Some(frame) = self.fitting() {
+            out.extend(self.waiting.remove(&frame).map(|(_, unit)| unit));
+            // What comes late is of no use any more.
+            self.waiting.retain(|&waiting, _| waiting > frame);
+            self.shown.insert(frame);
+        }
+        out
+    }
+
+    /// The first that can be decoded after what was shown.
+    fn fitting(&self) -> Option<FrameId> {
+        let newest = self.shown.last().copied();
+        let mut later = self.waiting.iter().filter(|&(&frame, _)| Some(frame) > newest);
+        let fits =
+            |header: &FrameHeader| header.refers_to.is_none_or(|it| self.shown.contains(&it));
+        later.find(|(_, (header, _))| fits(header)).map(|(&frame, _)| frame)
+    }
+}
