@@ -60,7 +60,7 @@ export const FORGIVE_MS = 5 * 60_000;
 /**
  * What is taken where nothing speaks for another. WebTransport is measured better at connecting (1.5 against 23 ms) and in the
  * server's processor time (0.88 against 1.07 ms a megabit). WebRTC is, in what a player feels: captured → presented takes 9.5
- * against 13.6 ms (p50; p95 12.8 against 20.0), and 105 against 158 ms in a starved browser (README, Figures and Status).
+ * against 13.6 ms (p50; p95 12.8 against 20.0), and 105 against 158 ms in a starved browser (README, Figures).
  */
 const DEFAULT: TransportKind = 'webrtc';
 
