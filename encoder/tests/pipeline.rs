@@ -200,7 +200,7 @@ fn what_changed_in_a_frame_that_was_dropped_is_in_the_next_one_that_was_taken() 
     hardware.calls.wait_for(2);
     submit(&mut bench, 10, false);
     wait_until("it is skipped", || bench.worker.stats().skipped == 1);
-    assert!(bench.worker.wants_refresh());
+    wait_until("the loss shows", || bench.worker.wants_refresh());
     hardware.finish(None);
     bench.sink.units.wait_for(1);
     wait_until("it is counted", || bench.worker.stats().encoded == 1);
