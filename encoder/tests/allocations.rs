@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::Picture;
-use common::doubles::{Image, SIZE, wait_until};
+use common::doubles::{DEADLINE, Image, SIZE, wait_until};
 use common::gpu::Slot;
 use media::{
     AccessUnit, Bitrate, Codec, ColorDescription, Damage, Frame, FrameId, FrameRate, InputSeq,
@@ -29,8 +29,8 @@ use media::{
 };
 use nearlight_encoder::nvenc::{self, Libraries};
 use nearlight_encoder::{
-    BlockingEncoder, Candidate, Command, ENCODE_PATIENCE, EncoderSettings, EncoderWorker,
-    OpenError, WorkerConfig, candidates,
+    BlockingEncoder, Candidate, Command, EncoderSettings, EncoderWorker, OpenError, WorkerConfig,
+    candidates,
 };
 use smallvec::smallvec;
 use testkit::allocations::{self, Allocations, Counting};
@@ -207,7 +207,7 @@ fn measure(candidate: &Candidate, film: &mut Film, how: How, seamless: bool) -> 
         encoders: vec![candidate.clone()],
         keyframe_interval: Duration::from_millis(250),
         barcode,
-        patience: ENCODE_PATIENCE,
+        patience: DEADLINE,
     };
     let clock = Arc::new(FakeClock::default());
     let worker = EncoderWorker::spawn(config, Box::new(sink), clock, Box::new(|_| {})).unwrap();
@@ -282,7 +282,7 @@ fn steady_state_allocates_nothing() {
     let gpu = FakeGpu::fresh().unwrap();
     let driver = Libraries { encode: gpu.encode().into(), cuda: gpu.cuda().into() };
     for candidate in candidates().into_iter().chain(nvenc::candidates(driver)) {
-        let encoder = match BlockingEncoder::open(&candidate, &settings, ENCODE_PATIENCE) {
+        let encoder = match BlockingEncoder::open(&candidate, &settings, DEADLINE) {
             Err(OpenError::Missing(what)) => {
                 println!("{}: skipped, {what} is missing", candidate.name);
                 continue;

@@ -154,9 +154,12 @@ fn every_call_of_nvenc_may_fail_with_every_status() {
         assert_eq!(rig.gpu.encode_broken_rules().unwrap(), [""; 0], "{call}");
         assert_eq!(rig.gpu.cuda_broken_rules().unwrap(), [""; 0], "{call}");
         // What could not be given back stays; all else is gone.
-        let left = rig.gpu.encode_leftovers().unwrap();
-        assert_eq!(left.is_empty(), call != "nvEncDestroyEncoder", "{call}: {left:?}");
-        assert_eq!(rig.gpu.cuda_leftovers().unwrap(), [""; 0], "{call}");
+        if call == "nvEncDestroyEncoder" {
+            assert_ne!(rig.gpu.encode_leftovers().unwrap(), [""; 0]);
+        } else {
+            assert_eq!(rig.encode_leftovers(), [""; 0], "{call}");
+        }
+        assert_eq!(rig.cuda_leftovers(), [""; 0], "{call}");
     }
 }
 
@@ -171,7 +174,7 @@ fn every_call_of_cuda_may_fail() {
         let opens = matches!(call, "cuDeviceGet" | "cuDevicePrimaryCtxRetain");
         assert_eq!(reasons.is_empty(), !opens, "{call}: {reasons:?}");
         assert_eq!(rig.gpu.encode_broken_rules().unwrap(), [""; 0], "{call}");
-        assert_eq!(rig.gpu.encode_leftovers().unwrap(), [""; 0], "{call}");
+        assert_eq!(rig.encode_leftovers(), [""; 0], "{call}");
         let gives_back = matches!(
             call,
             "cuDevicePrimaryCtxRelease_v2"
@@ -219,8 +222,8 @@ fn fields_that_are_not_filled_or_hold_unknown_numbers_are_no_danger() {
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(rig.gpu.encode_leftovers().unwrap(), [""; 0]);
-        assert_eq!(rig.gpu.cuda_leftovers().unwrap(), [""; 0]);
+        assert_eq!(rig.encode_leftovers(), [""; 0]);
+        assert_eq!(rig.cuda_leftovers(), [""; 0]);
     }
 }
 
@@ -442,11 +445,10 @@ fn a_driver_that_never_answers_loses_its_encoder_and_nothing_is_freed_under_it()
     neighbour.check();
     let mut encoders = vec![rig.candidate("nvenc-h264").clone()];
     encoders.extend(candidates().into_iter().filter(|candidate| candidate.name == "openh264"));
-    // The first picture is a sound one.
-    let patience = Duration::from_secs(2);
-    let mut bench = Bench::with_patience(encoders, Log::new(), false, patience);
-    bench.submit();
+    // Its first picture is never read, so that any patience is over some time.
     rig.gpu.plan_encode("nvEncLockBitstream", 1, 1, Effect::Hang).unwrap();
+    let patience = Duration::from_millis(20);
+    let mut bench = Bench::with_patience(encoders, Log::new(), false, patience);
     bench.submit();
     let fell_back =
         |event: &WorkerEvent| matches!(event, WorkerEvent::FellBack { name: "nvenc-h264", .. });
@@ -460,8 +462,9 @@ fn a_driver_that_never_answers_loses_its_encoder_and_nothing_is_freed_under_it()
     let left = rig.gpu.encode_leftovers().unwrap();
     assert!(left.iter().any(|line| line.contains("picture not read")), "{left:?}");
     assert!(left.contains(&"2 x session not destroyed".to_owned()), "{left:?}");
-    rig.gpu.release_encode().unwrap();
     wait_until("the thread gives back what it had", || {
+        // It may begin to hang only now.
+        rig.gpu.release_encode().unwrap();
         rig.gpu.encode_leftovers().unwrap().contains(&"1 x session not destroyed".to_owned())
     });
     neighbour.check();
@@ -506,6 +509,6 @@ fn a_device_that_is_lost_takes_the_next_candidate_and_one_keyframe() {
         assert!(bench.events.all().contains(&fell_back), "{:?}", bench.events.all());
         bench.end();
         rig.assert_rules();
-        assert_eq!(rig.gpu.cuda_leftovers().unwrap(), [""; 0]);
+        assert_eq!(rig.cuda_leftovers(), [""; 0]);
     }
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use common::doubles::{Bench, Log, SIZE, SinkDouble, wait_until};
@@ -81,8 +82,11 @@ fn sleep_between_looks_is_told_apart_from_the_drivers_time() {
     let first = next();
     assert_eq!((first.part, first.library, first.waited), (FIRST, Duration::ZERO, Duration::ZERO));
     let calls = rig.gpu.encode_calls().unwrap();
-    // Each look locks the picture, and unlocks it.
-    wait_until("twenty looks", || rig.gpu.encode_calls().unwrap() > calls + 40);
+    // Each look locks the picture, and unlocks it. After two seconds it is waited for without a look.
+    let looks = || (rig.gpu.encode_calls().unwrap() - calls) / 2;
+    let is_late = || began.elapsed() > Duration::from_secs(2);
+    wait_until("twenty looks", || looks() > 20 || is_late());
+    let slept = Duration::from_micros(50) * looks().saturating_sub(1) as u32;
     let_go(&rig);
     let last = loop {
         let part = next();
@@ -90,7 +94,7 @@ fn sleep_between_looks_is_told_apart_from_the_drivers_time() {
             break part;
         }
     };
-    assert!(last.waited > Duration::from_micros(50) * 20, "{:?}", last.waited);
+    assert!(last.waited >= slept, "{:?} and {slept:?}", last.waited);
     assert!(last.library > Duration::ZERO);
     assert!(last.library + last.waited <= began.elapsed(), "nothing counts twice");
 }
@@ -198,7 +202,7 @@ fn a_picture_that_fails_after_its_first_slice_is_lost_and_a_keyframe_follows() {
     bench.settle();
     assert_eq!(bench.sink.units.all().len(), sent + 1, "nothing more of it");
     assert_eq!((bench.worker.stats().encoded, bench.worker.stats().skipped), (1, 1));
-    assert!(bench.worker.wants_refresh());
+    wait_until("the loss shows", || bench.worker.wants_refresh());
     // A keyframe on request has its interval.
     bench.clock.advance(common::doubles::INTERVAL);
     let scene = Scene::scene(SIZE, 2);
@@ -221,13 +225,15 @@ fn of_a_picture_of_which_a_part_is_refused_nothing_more_is_sent() {
     bench.submit();
     first_part(&rig, &mut bench, &Scene::scene(SIZE, 1));
     let sent = bench.sink.units.all().len();
-    bench.sink.refuse.store(true, std::sync::atomic::Ordering::SeqCst);
+    bench.sink.refuse.store(true, Ordering::SeqCst);
     let_go(&rig);
+    // It is counted with the part, and over when its last one was read.
+    wait_until("it is given back", || bench.returned.load(Ordering::SeqCst) == 2);
     bench.settle();
     assert_eq!(bench.sink.units.all().len(), sent);
     let stats = bench.worker.stats();
     assert_eq!((stats.encoded, stats.refused, stats.failed), (1, 1, 0));
-    bench.sink.refuse.store(false, std::sync::atomic::Ordering::SeqCst);
+    bench.sink.refuse.store(false, Ordering::SeqCst);
     bench.clock.advance(common::doubles::INTERVAL);
     let next = first_part(&rig, &mut bench, &Scene::scene(SIZE, 2));
     assert_ne!(next.kind, UnitKind::Delta, "it does without what was lost");
