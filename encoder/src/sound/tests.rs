@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use media::audio::CHANNELS;
@@ -19,17 +20,17 @@ fn config() -> SoundConfig {
     }
 }
 
-/// A tone up to a time, then silence, then the tone again; fails at the end of it.
+/// A tone up to a time, then silence, then the tone again, until it is told to end: then it fails.
 struct Tone {
     quiet: std::ops::Range<u64>,
-    fails_at: u64,
+    ends: Arc<AtomicBool>,
     asked: mpsc::Sender<MediaTime>,
 }
 
 impl Tone {
-    fn new(quiet: std::ops::Range<u64>, fails_at: u64) -> (Box<Self>, mpsc::Receiver<MediaTime>) {
+    fn new(quiet: std::ops::Range<u64>) -> (Box<Self>, mpsc::Receiver<MediaTime>) {
         let (asked, times) = mpsc::channel();
-        (Box::new(Self { quiet, fails_at, asked }), times)
+        (Box::new(Self { quiet, ends: Arc::default(), asked }), times)
     }
 }
 
@@ -37,7 +38,7 @@ impl AudioSource for Tone {
     fn fill(&mut self, at: MediaTime, block: &mut [f32]) -> Result<Sound, AudioError> {
         let _ = self.asked.send(at);
         let millis = at.as_micros() / 1_000;
-        if millis >= self.fails_at {
+        if self.ends.load(Ordering::SeqCst) {
             return Err(AudioError("the end".into()));
         }
         let loud = !self.quiet.contains(&millis);
@@ -94,7 +95,7 @@ fn run_to(pipeline: &mut Pipeline, end: u64) {
 
 #[test]
 fn packets_follow_without_a_gap_and_all_who_listen_get_the_same() {
-    let (source, asked) = Tone::new(0..0, u64::MAX);
+    let (source, asked) = Tone::new(0..0);
     let mut pipeline = Pipeline::open(&config(), source).unwrap();
     assert_eq!(pipeline.due(), None);
     let (one, first) = Sink::new();
@@ -121,7 +122,7 @@ fn packets_follow_without_a_gap_and_all_who_listen_get_the_same() {
 
 #[test]
 fn silence_is_told_once_and_then_rarely_and_sound_comes_back_at_once() {
-    let (source, _asked) = Tone::new(500..3_000, u64::MAX);
+    let (source, _asked) = Tone::new(500..3_000);
     let mut pipeline = Pipeline::open(&config(), source).unwrap();
     let (sink, packets) = Sink::new();
     pipeline.listen(1, Some(sink), ms(0));
@@ -137,7 +138,7 @@ fn silence_is_told_once_and_then_rarely_and_sound_comes_back_at_once() {
 
 #[test]
 fn who_comes_into_silence_hears_of_it() {
-    let (source, _asked) = Tone::new(0..u64::MAX, u64::MAX);
+    let (source, _asked) = Tone::new(0..u64::MAX);
     let mut pipeline = Pipeline::open(&config(), source).unwrap();
     let (sink, _packets) = Sink::new();
     pipeline.listen(1, Some(sink), ms(0));
@@ -151,7 +152,7 @@ fn who_comes_into_silence_hears_of_it() {
 
 #[test]
 fn a_pause_leaves_out_what_is_in_it_and_nothing_is_made_up_for() {
-    let (source, asked) = Tone::new(0..0, u64::MAX);
+    let (source, asked) = Tone::new(0..0);
     let mut pipeline = Pipeline::open(&config(), source).unwrap();
     pipeline.set_paused(true, ms(0));
     let (one, first) = Sink::new();
@@ -176,7 +177,7 @@ fn a_pause_leaves_out_what_is_in_it_and_nothing_is_made_up_for() {
 
 #[test]
 fn a_late_thread_leaves_out_what_is_too_old() {
-    let (source, asked) = Tone::new(0..0, u64::MAX);
+    let (source, asked) = Tone::new(0..0);
     let mut pipeline = Pipeline::open(&config(), source).unwrap();
     let (sink, packets) = Sink::new();
     pipeline.listen(1, Some(sink), ms(0));
@@ -192,7 +193,7 @@ fn a_late_thread_leaves_out_what_is_too_old() {
 
 #[test]
 fn a_full_queue_is_counted_and_takes_nothing_from_others() {
-    let (source, _asked) = Tone::new(0..0, u64::MAX);
+    let (source, _asked) = Tone::new(0..0);
     let mut pipeline = Pipeline::open(&config(), source).unwrap();
     let (mut full, _out) = Sink::new();
     full.refuses = true;
@@ -205,7 +206,7 @@ fn a_full_queue_is_counted_and_takes_nothing_from_others() {
 
 #[test]
 fn blocks_are_short_but_for_those_who_correct_by_opus_and_narrow_paths() {
-    let (source, asked) = Tone::new(0..0, u64::MAX);
+    let (source, asked) = Tone::new(0..0);
     let short = SoundConfig { block: Duration::from_millis(5), ..config() };
     let mut pipeline = Pipeline::open(&short, source).unwrap();
     let (mut prompt, packets) = Sink::new();
@@ -356,7 +357,8 @@ fn next<T>(clock: &FakeClock, worker: &SoundWorker, from: &mpsc::Receiver<T>) ->
 #[test]
 fn the_thread_sleeps_until_somebody_listens_and_ends_with_its_source() {
     let clock = Arc::new(FakeClock::default());
-    let (source, asked) = Tone::new(0..0, 2_000);
+    let (source, asked) = Tone::new(0..0);
+    let ends = Arc::clone(&source.ends);
     let worker = SoundWorker::spawn(config(), source, clock.clone()).unwrap();
     clock.advance(Duration::from_millis(500));
     let (sink, packets) = Sink::new();
@@ -367,6 +369,7 @@ fn the_thread_sleeps_until_somebody_listens_and_ends_with_its_source() {
     while worker.stats().expected_loss != 10 {
         next(&clock, &worker, &packets);
     }
+    ends.store(true, Ordering::SeqCst);
     // Its sink is dropped with the thread.
     while !matches!(
         packets.recv_timeout(Duration::from_millis(1)),
