@@ -67,8 +67,18 @@ fn a_script_that_begins_takes_hold() {
     while relay.counts().down.lost == 0 {
         server.send_to(&[1; 1_000], from).unwrap();
     }
-    server.send_to(b"small", from).unwrap();
-    while receive(&client).0 != b"small" {}
+    // Of what was sent meanwhile its socket may be full: then this one is lost before it.
+    client.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    let (mut buffer, mut came) = ([0; 2_000], None);
+    for _ in 0..6_000 {
+        server.send_to(b"small", from).unwrap();
+        let next = client.recv_from(&mut buffer).ok();
+        came = next.filter(|(length, _)| buffer[..*length] == *b"small");
+        if came.is_some() {
+            break;
+        }
+    }
+    assert!(came.is_some(), "nothing passes any more");
 }
 
 #[test]
