@@ -14,7 +14,7 @@ const MANY: usize = 64;
 /// Events other than frames that a source may put before a frame.
 const CHATTER: usize = 16;
 /// How long a pushed source may take to show a change. Generous: never waited for in full.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a source is watched for a change that must not come.
 const STILL: Duration = Duration::from_millis(5);
 

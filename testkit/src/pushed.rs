@@ -22,7 +22,7 @@ use crate::pool::SlotPool;
 /// Bytes of a BGRX pixel.
 const PIXEL: usize = 4;
 /// A producer gives up when nobody fetches its picture for so long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A BGRX picture in memory that a producer and a source share. Clones share it.
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ impl SharedSurface {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until a consumer has fetched everything; false when none did in ten seconds.
+    /// Waits until a consumer has fetched everything; false when none did in a minute.
     fn wait_until_fetched(&self) -> bool {
         let surface = self.lock();
         let (surface, _) = self
@@ -385,7 +385,7 @@ mod tests {
         .unwrap();
         let mut seen = Vec::new();
         loop {
-            match ask(&mut source, seen.len() as u64, Duration::from_secs(10)) {
+            match ask(&mut source, seen.len() as u64, PATIENCE) {
                 SourceEvent::Frame(frame) => seen.push((frame.image.size(), frame.damage.clone())),
                 SourceEvent::Resized(size) => seen.push((size, Damage::Unknown)),
                 SourceEvent::Cursor(CursorUpdate::Moved { x: 9, y: -1 }) => {

@@ -262,7 +262,7 @@ mod tests {
     use media::FrameId;
 
     const SIZE: Size = Size::new(64, 48);
-    const LONG: Duration = Duration::from_secs(10);
+    const LONG: Duration = Duration::from_secs(60);
 
     fn next(source: &mut PushedPattern, within: Duration, refresh: bool) -> Option<Frame> {
         let at = MediaTime::ZERO;
