@@ -81,7 +81,7 @@ async fn a_node_that_does_not_answer_is_left_for_the_next() {
     let line = Line::to(dev.address()).unwrap();
     let mut both = options(&dev, &[&url(&line), &dev.url]);
     // How long a silent node is waited for; the other one has as long again.
-    both.patience = Duration::from_secs(5);
+    both.patience = Duration::from_secs(10);
     let chain = Chain::connect(both).await.unwrap();
     let reader = chain.reader();
     let mut heads = reader.heads();
