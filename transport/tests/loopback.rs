@@ -339,6 +339,7 @@ async fn marks_of_a_sent_frame_are_in_order() {
 async fn the_path_is_reported() {
     let config = config();
     let port = config.port.clone();
+    let began = std::time::Instant::now();
     let (_client, mut transport, _) = connect(Wish::PLAYER, config).await;
     let mut sink = transport.video_sink(TrackId(0));
     let mut sent = 0;
@@ -363,7 +364,7 @@ async fn the_path_is_reported() {
     }
     assert!(acked >= 50 && sent > 50 * 900, "{acked} packets acknowledged, {:?}", port.counts());
     let round_trip = round_trip.expect("no round trip was measured");
-    assert!(round_trip < Duration::from_secs(5), "{round_trip:?}");
+    assert!(round_trip < began.elapsed(), "{round_trip:?} of {:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -404,8 +405,9 @@ async fn the_clients_close_is_reported_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_client_is_interrupted_then_gone() {
     let config = nearlight_transport::WebRtcConfig {
-        interrupted_after: Duration::from_millis(1_500),
-        unreachable_after: Duration::from_millis(3_000),
+        // Far apart: whoever looks late would see nothing but the end.
+        interrupted_after: Duration::from_millis(500),
+        unreachable_after: Duration::from_secs(8),
         ..config()
     };
     // The client's tasks live in a runtime of their own, which dies without a goodbye.
@@ -556,22 +558,29 @@ async fn lost_packets_are_sent_again_on_their_own_stream() {
     let (mut client, mut transport, answer, lost) = connect_lossy(client::PATIENCE).await;
     let id = extension(&answer.sdp, "#dependency-descriptor-rtp-header-extension");
     let mut sink = transport.video_sink(TrackId(0));
-    for n in 0..60 {
-        send(&mut sink, unit(n, MediaTime::from_millis(n * 16), annex_b(n == 0, 10_000, n))).await;
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
     // 60 frames of 10,000 bytes in payloads of 1,150: nine each, and the parameter sets.
     let expected = 60 * 9 + 1;
-    let mut numbers = BTreeSet::new();
-    let mut first = None;
-    while numbers.len() < expected {
-        let Arrived::Packet(packet) = client.next().await else { continue };
-        let first = *first.get_or_insert(packet.header.sequence_number);
-        assert!(packet.header.get_extension(id).is_some(), "it came without its descriptor");
-        numbers.insert(packet.header.sequence_number.wrapping_sub(first) as i16);
-    }
+    let (mut numbers, mut first) = (BTreeSet::<i16>::new(), None);
+    let (mut n, mut sent) = (0, 0);
+    let all_come = async {
+        while numbers.range(0..expected as i16).count() < expected {
+            // No more are on their way than a socket holds, so that it loses none. Small frames behind the sixty show
+            // that the last of those is missing.
+            if sent < numbers.len() + 64 && sink.is_ready() {
+                let (size, packets) = if n < 60 { (10_000, 9) } else { (100, 1) };
+                let at = MediaTime::from_millis(n * 16);
+                sink.send(unit(n, at, annex_b(n == 0, size, n))).unwrap();
+                (n, sent) = (n + 1, sent + packets);
+            }
+            let next = tokio::time::timeout(Duration::from_millis(2), client.next()).await;
+            let Ok(Arrived::Packet(packet)) = next else { continue };
+            let first = *first.get_or_insert(packet.header.sequence_number);
+            assert!(packet.header.get_extension(id).is_some(), "it came without its descriptor");
+            numbers.insert(packet.header.sequence_number.wrapping_sub(first) as i16);
+        }
+    };
+    tokio::time::timeout(client::PATIENCE, all_come).await.expect("some never came");
     assert!(lost.load(Ordering::Relaxed) >= 20, "too little was lost to prove anything");
-    assert_eq!(numbers.last().unwrap() - numbers.first().unwrap(), expected as i16 - 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

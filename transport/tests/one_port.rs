@@ -242,6 +242,10 @@ async fn a_recorded_check_from_a_foreign_address_moves_nothing() {
     }
     // What is no check moves media only where it can be answered, either.
     thief.send_to(&[0x80, 200, 0, 1, 0, 0, 0, 0], nat.server).await.unwrap();
+    // Behind all of that in the port's socket.
+    client.send(DataChannel::Input, b"after the thief").await;
+    until(&mut transport, |event| matches!(event, TransportEvent::Data(..))).await;
+    tokio::time::timeout(PATIENCE, thief.readable()).await.expect("no answer").unwrap();
     for n in 0..20 {
         play(&mut client, &mut transport, n).await;
     }
@@ -277,7 +281,7 @@ async fn a_check_of_another_session_from_a_clients_address_takes_nothing_from_it
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_finish_its_handshake_is_unreachable_and_no_failure_of_ours() {
-    let config = config();
+    let config = WebRtcConfig { connect_timeout: Duration::from_secs(15), ..config() };
     let server = SocketAddr::from(([127, 0, 0, 1], config.port.number()));
     let nat = Nat::start(server).await;
     nat.only_hello.store(true, Ordering::Release);
@@ -346,21 +350,25 @@ async fn strangers_make_no_state_get_no_answer_and_disturb_nobody() {
         vec![0x80; 1_200],
         vec![0; 9_000],
     ];
-    for _ in 0..200 {
-        for datagram in &nonsense {
-            stranger.send_to(datagram, server).await.unwrap();
+    let counted = || {
+        let counts = config.port.counts();
+        counts.forged + counts.unroutable
+    };
+    let flood = async {
+        // The kernel drops some of it, and the more the less time the port has to read.
+        let mut rounds = 0;
+        while rounds < 200 || counted() <= 600 {
+            for datagram in &nonsense {
+                stranger.send_to(datagram, server).await.unwrap();
+            }
+            rounds += 1;
+            tokio::task::yield_now().await;
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, flood).await.expect("too few are counted");
     for n in 1..30 {
         play(&mut client, &mut transport, n).await;
     }
-    let wanted = (200 * 3, 200 * 3);
-    eventually("all were counted", || {
-        let counts = config.port.counts();
-        // The kernel may have dropped some of the flood.
-        counts.forged + counts.unroutable > (wanted.0 + wanted.1) / 2
-    })
-    .await;
     assert!(stranger.try_recv(&mut [0; 2_000]).is_err(), "a stranger was answered");
     let counts = config.port.counts();
     assert!(counts.forged > 0 && counts.unroutable > 0, "{counts:?}");

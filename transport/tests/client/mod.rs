@@ -47,7 +47,7 @@ use webrtc::peer_connection::{
 use webrtc::runtime::{Runtime, TokioRuntime};
 
 /// How long real I/O may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The dependency descriptor (AV1 RTP specification, appendix A.2).
 const DESCRIPTOR: &str =
@@ -423,7 +423,9 @@ pub fn config() -> WebRtcConfig {
 
 /// Settings for the addresses of the test's choice.
 pub fn config_at(port: PortConfig) -> WebRtcConfig {
-    WebRtcConfig::new(MediaPort::open(port).unwrap(), Certificate::generate().unwrap())
+    let (port, certificate) = (MediaPort::open(port).unwrap(), Certificate::generate().unwrap());
+    // No client is given up because a test's machine is slow.
+    WebRtcConfig { connect_timeout: PATIENCE, ..WebRtcConfig::new(port, certificate) }
 }
 
 /// A client and a server that are connected.
