@@ -169,9 +169,13 @@ async fn aiortc_plays_with_data_channels() {
     play(&["--data"]).await;
 }
 
-/// Lets such a client attack, beside another one on the same port. Its session goes on, or ends with the reason that this
-/// yields, and the other's goes on in any case. Also yields what the port counted, and how many packets were sent.
-async fn attacked(by: &str) -> (Option<CloseReason>, PortCounts, u64) {
+/// Lets such a client attack, beside another one on the same port, until that is `seen`. Its session goes on, or ends with
+/// the reason that this yields, and the other's goes on in any case. Also yields what the port counted, and how many packets
+/// were sent at first.
+async fn attacked(
+    by: &str,
+    seen: impl Fn(Option<&CloseReason>, PortCounts) -> bool,
+) -> (Option<CloseReason>, PortCounts, u64) {
     let units = access_units(STREAM);
     let config = everywhere();
     let clock = MonotonicClock::shared();
@@ -188,7 +192,7 @@ async fn attacked(by: &str) -> (Option<CloseReason>, PortCounts, u64) {
     let (mut live, mut n, mut m, mut reason, mut sent) = (false, 0, 0, None, None);
     let (mut after, mut seen_after) = (0, 0);
     // Both are sent pictures all the while, and for a second after it.
-    while after < 30 || seen_after < 20 {
+    while after < 30 || seen_after < 20 || !seen(reason.as_ref(), config.port.counts()) {
         tokio::select! {
             said = peer.says(), if sent.is_none() => sent = said["sent"].as_u64(),
             _ = tick.tick() => {
@@ -216,22 +220,20 @@ async fn attacked(by: &str) -> (Option<CloseReason>, PortCounts, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn media_from_a_client_is_counted_and_goes_no_further() {
-    let (reason, counts, sent) = attacked("rtp").await;
-    assert_eq!(reason, None);
-    // Loopback may lose some of what comes so fast.
-    assert!(sent == 4_000 && counts.unwanted >= sent / 2, "{counts:?}");
+    // A busy port loses some of what comes so fast.
+    let (reason, counts, sent) = attacked("rtp", |_, counts| counts.unwanted >= 2_000).await;
+    assert_eq!((reason, sent), (None, 4_000), "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn feedback_of_senders_without_number_is_counted_and_harms_nobody() {
-    let (reason, counts, sent) = attacked("rtcp").await;
-    assert_eq!(reason, None);
-    assert!(sent == 4_000 && counts.unwanted >= sent / 2, "{counts:?}");
+    let (reason, counts, sent) = attacked("rtcp", |_, counts| counts.unwanted >= 2_000).await;
+    assert_eq!((reason, sent), (None, 4_000), "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sctp_that_lies_ends_its_own_session_at_most() {
-    let (reason, counts, sent) = attacked("sctp").await;
+    let (reason, counts, sent) = attacked("sctp", |_, _| true).await;
     println!("{sent} packets: {reason:?}, {counts:?}");
     assert!(sent > 0);
     let over = matches!(reason, None | Some(CloseReason::Failed(_) | CloseReason::Flood(_)));
@@ -244,14 +246,14 @@ async fn data_that_cannot_be_read_is_not_held_without_bound() {
         ("gap", "the client sent more than 16384 chunks of SCTP after one that it never sent"),
         ("endless", "the client sent more than 262144 bytes of SCTP into a window that was shut"),
     ] {
-        let (reason, ..) = attacked(by).await;
+        let (reason, ..) = attacked(by, |reason, _| reason.is_some()).await;
         assert_eq!(reason, Some(CloseReason::Flood(why.to_owned())), "{by}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dtls_that_lies_ends_its_own_session_at_most() {
-    let (reason, counts, sent) = attacked("dtls").await;
+    let (reason, counts, sent) = attacked("dtls", |_, _| true).await;
     println!("{sent} packets: {reason:?}, {counts:?}");
     assert_eq!(sent, 4_000);
     assert!(matches!(reason, None | Some(CloseReason::Failed(_))), "{reason:?}");

@@ -10,7 +10,8 @@ one JSON line once it has a picture, then sends COUNT packets of the kind that i
   endless  a message that never ends, however small the window says that it is
   dtls  records of DTLS and datagrams of nothing in particular, under no keys
 
-and writes how many it sent, in one JSON line. Then it waits until its input ends.
+and writes how many it sent, in one JSON line. Then it waits until its input ends, and meanwhile sends the like of rtp and
+rtcp, and gap and endless again: a node that has no time loses what comes so fast, and is to see enough of it.
 """
 
 import asyncio
@@ -120,30 +121,38 @@ async def main() -> None:
     say({"pictured": True})
     association = peer.sctp
     transport = association.transport
-    sent = 0
-    for n in range(COUNT):
-        try:
-            if kind == "rtp":
-                await transport._send_rtp(rtp(chance, n))
-            elif kind == "rtcp":
-                await transport._send_rtp(rtcp(chance, n))
-            elif kind == "sctp":
-                await transport._send_data(sctp(chance, association))
-            elif kind == "gap":
-                await transport._send_data(gap(association, n))
-            elif kind == "endless":
-                await transport._send_data(endless(association, n))
-            else:
-                await transport.transport._send(dtls(chance))
-            sent += 1
-        except ConnectionError:
-            # The node has had enough.
-            break
-        # As fast as they come a socket loses most of them.
-        if n % 20 == 0:
-            await asyncio.sleep(0.005)
+
+    async def send_all(stopped):
+        for n in range(COUNT):
+            if stopped():
+                return n
+            try:
+                if kind == "rtp":
+                    await transport._send_rtp(rtp(chance, n))
+                elif kind == "rtcp":
+                    await transport._send_rtp(rtcp(chance, n))
+                elif kind == "sctp":
+                    await transport._send_data(sctp(chance, association))
+                elif kind == "gap":
+                    await transport._send_data(gap(association, n))
+                elif kind == "endless":
+                    await transport._send_data(endless(association, n))
+                else:
+                    await transport.transport._send(dtls(chance))
+            except ConnectionError:
+                # The node has had enough.
+                return n
+            # As fast as they come a socket loses most of them.
+            if n % 20 == 0:
+                await asyncio.sleep(0.005)
+        return COUNT
+
+    sent = await send_all(lambda: False)
     say({"sent": sent})
-    await loop.run_in_executor(None, sys.stdin.readline)
+    ended = loop.run_in_executor(None, sys.stdin.readline)
+    while sent == COUNT and kind not in ("sctp", "dtls") and not ended.done():
+        sent = await send_all(ended.done)
+    await ended
 
 
 asyncio.run(main())
