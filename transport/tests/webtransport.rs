@@ -243,7 +243,8 @@ async fn a_frame_takes_as_long_as_its_pace_says() {
 async fn a_client_that_does_not_read_loses_frames_and_later_ones_reach_it() {
     let node = Node::open(EndpointConfig::default());
     let manners = Manners { room: 8_000, ..Manners::default() };
-    let deadline = Duration::from_secs(1);
+    // Within it both places are seen to be taken.
+    let deadline = Duration::from_secs(5);
     let deadlines = Deadlines { key: deadline, other: deadline };
     let (client, mut transport) =
         node.connect(&manners, ConnectionConfig { deadlines, ..connection_config() }).await;
