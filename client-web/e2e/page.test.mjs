@@ -87,14 +87,21 @@ test('the keyboard alone chooses, plays, opens the menu and leaves', () =>
     assert.equal(await scale(), 1);
     await page.keyboard.press('ArrowLeft');
     assert.ok((await scale()) > 1);
-    while (!(await row()).startsWith('Bit rate')) await page.keyboard.press('ArrowDown');
+    await until('the row of the bit rate', async () => {
+      if ((await row()).startsWith('Bit rate')) return true;
+      await page.keyboard.press('ArrowDown');
+      return undefined;
+    });
     assert.equal(await row(), 'Bit rateNo limit');
+    const limited = (kbps) => until(`a limit of ${kbps} kbit/s`, () => (node.records('quality').at(-1)?.fields.kbps === kbps ? true : undefined));
     await page.keyboard.press('ArrowLeft');
     assert.equal(await row(), 'Bit rate2 Mbit/s');
-    await tab.until(() => window.nearlight.stats.target_kbps <= 2_000);
+    await limited(2_000);
+    await tab.until(() => window.nearlight.stats?.target_kbps <= 2_000);
     await page.keyboard.press('Enter');
     assert.equal(await row(), 'Bit rateNo limit');
-    await tab.until(() => window.nearlight.stats.target_kbps > 2_000);
+    // How much more is sent then is the path's matter: a busy machine's may seem to take no more than that.
+    await limited(await page.evaluate(() => window.nearlight.hello.video.max_kbps));
     await page.keyboard.press('End');
     assert.equal(await row(), 'Leave');
     await page.keyboard.press('Enter');
@@ -174,7 +181,11 @@ test('statistics show every stage, the encoder and why it was chosen', () =>
     await declined.locator('summary').press('Enter');
     assert.equal(await reasons.isVisible(), true);
     assert.match(await reasons.innerText(), /^nvenc-h264: forbidden by configuration: video\.forbid_encoders names it$/m);
-    const seen = await tab.page.evaluate(() => ({ stats: window.nearlight.stats, hello: window.nearlight.hello, text: document.querySelector('.hud').innerText }));
+    // Of a second in which nothing was shown there is no whole.
+    const seen = await until('a whole', () => tab.page.evaluate(() => {
+      const { stats, hello } = window.nearlight;
+      return stats.total === undefined ? undefined : { stats, hello, text: document.querySelector('.hud').innerText };
+    }));
     for (const part of [seen.hello.encoder, seen.hello.device, '640 × 360', ...seen.hello.declined]) assert.ok(seen.text.includes(part), `${part} in ${seen.text}`);
     const { stages: measured, total } = seen.stats;
     assert.ok(measured.every(({ ms }) => ms.p50 >= 0 && ms.p50 <= ms.p95 && ms.p95 <= ms.p99), JSON.stringify(measured));
@@ -251,10 +262,11 @@ test('a phone plays: nothing sticks out, a thumb walks, the other looks', () => 
     await tab.pictureChanges(walked, 0.05);
     await touch('touchEnd');
     assert.deepEqual([...new Set(await tab.inputs())], ['relative']);
-    // A tap is a click at that place.
+    // A tap is a click at that place. It is short, however long a busy browser takes for its two events.
     const settled = await tab.lastInput();
-    await touch('touchStart', [3, 300, 500]);
-    await touch('touchEnd');
+    const timestamp = Date.now() / 1000;
+    await cdp.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: [{ id: 3, x: 300, y: 500 }], timestamp });
+    await cdp.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [], timestamp });
     await tab.until((number) => window.nearlight.lastInput >= number + 3, settled);
     assert.deepEqual(await tab.inputs(), ['absolute', 'button', 'button']);
   });
