@@ -81,11 +81,24 @@ export class Tab {
     }
   }
 
-  /** Leaves the session: of a page that merely goes, the node waits for the next. */
+  /** Leaves the session: of a page that merely goes, the node waits for the next. When this is over the node knows it. */
   async leave() {
     if (this.page.isClosed()) return;
-    await this.page.evaluate(() => { document.querySelector('.surface')?.focus(); });
+    const plays = await this.page.evaluate(() => {
+      document.querySelector('.surface')?.focus();
+      const ask = window.fetch;
+      window.hasLeft = false;
+      window.fetch = (url, init) => {
+        const answer = ask(url, init);
+        const told = () => { window.hasLeft = true; };
+        if (init?.method === 'DELETE') answer.then(told, told);
+        return answer;
+      };
+      return ['live', 'reconnecting'].includes(window.nearlight?.state.name);
+    });
     await this.page.keyboard.press('Control+Alt+Shift+KeyQ');
+    // A context that is closed takes along what its pages have not said yet.
+    if (plays) await this.until(() => window.hasLeft !== false);
   }
 
   /** Presses a button of the bar, which hides where nothing moves, and is then not hit: not while something in it has the focus. */
