@@ -11,7 +11,7 @@ import { ScenarioRelay } from './support/scenario.mjs';
 import { Starvation } from './support/starve.mjs';
 import { Tab, launch } from './support/tab.mjs';
 
-const QUERY = '?play=demo&barcode=1&width=640&height=360&fps=30';
+const QUERY = '?play=demo&barcode=1&width=640&height=360&fps=30&transport=webrtc';
 /** Longer than a packet is sent again, and no longer than an encoder that refers to its buffer waits for acknowledgements. */
 const OUTAGE_MS = 200;
 /**
