@@ -48,8 +48,8 @@ test('it plays, every frame in order, and page, HUD and API say by what and why'
   assert.ok(connectMs > 0);
   await tab.openHud();
   assert.equal(await tab.fact('Transport'), `WebSocket, connected in ${connectMs.toFixed(0)} ms: ${reason}`);
-  const [session] = await node.sessions();
-  assert.deepEqual(session.transport, { kind, reason });
+  const { transport } = await until('the API', async () => (await node.sessions()).find((session) => session.transport != null));
+  assert.deepEqual(transport, { kind, reason });
   await tab.until(() => window.nearlight.stats?.stages.some(({ stage }) => stage === 'decode'));
   await tab.until(() => /(^|\D)0 of \d+ frames lost/.test(document.querySelector('.facts')?.textContent ?? ''));
 }, { prepare: alone('websocket') }));
@@ -119,7 +119,7 @@ test('it changes from WebRTC and back while the session plays on', () => play(as
   await tab.page.mouse.click(...(await tab.at(0.5, 0.5)));
   await tab.shown();
   await tab.pictureChanges(small, 0.05);
-  await tab.page.evaluate(() => { document.exitPointerLock(); });
+  await tab.freeMouse();
   const [{ id }] = await node.sessions();
   await tab.openHud();
   await tab.page.evaluate(() => {

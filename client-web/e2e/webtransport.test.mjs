@@ -52,6 +52,13 @@ async function quicPort() {
   return Number(new URL(session.webtransport.url).port);
 }
 
+/** Opens the HUD of a page that plays by WebTransport: where a busy machine had another one sooner, after a change. */
+async function begins(tab) {
+  await tab.openHud();
+  if ((await tab.transport()).kind !== 'webtransport') await tab.page.getByRole('button', { name: 'Use WebTransport' }).click();
+  await tab.takes('webtransport');
+}
+
 /** Has the page change to another transport by a button of the HUD, without a break. */
 async function changesTo(tab, button, kind) {
   // A busy machine may break the path at other times.
@@ -79,8 +86,8 @@ test('it plays, and page, HUD and API say by what and why', () => play(async (ta
   assert.ok(connectMs > 0);
   await tab.openHud();
   assert.equal(await tab.fact('Transport'), `WebTransport, connected in ${connectMs.toFixed(0)} ms: ${reason}`);
-  const [session] = await node.sessions();
-  assert.deepEqual(session.transport, { kind, reason });
+  const { transport } = await until('the API', async () => (await node.sessions()).find((session) => session.transport != null));
+  assert.deepEqual(transport, { kind, reason });
   await tab.until(() => window.nearlight.stats?.stages.some(({ stage }) => stage === 'decode'));
   assert.ok((await tab.page.locator('.legend').textContent()).includes('Decode'));
   await tab.until(() => document.querySelector('.facts')?.textContent?.includes('frames lost'));
@@ -100,9 +107,9 @@ test('it changes to WebRTC and back while the session plays on', () => play(asyn
   await tab.page.mouse.click(...(await tab.at(0.5, 0.5)));
   await tab.shown();
   await tab.pictureChanges(small, 0.05);
-  await tab.page.evaluate(() => { document.exitPointerLock(); });
+  await tab.freeMouse();
   const [{ id }] = await node.sessions();
-  await tab.openHud();
+  await begins(tab);
   for (const [button, kind] of [['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport'], ['Use WebRTC', 'webrtc']]) {
     const shown = await tab.presented();
     await changesTo(tab, button, kind);
@@ -120,8 +127,7 @@ test('it changes to WebRTC and back while the session plays on', () => play(asyn
 
 test('who changes their mind before the next picture sees no break either', () => play(async (tab) => {
   await tab.playing();
-  await tab.page.evaluate(() => { document.exitPointerLock(); });
-  await tab.openHud();
+  await begins(tab);
   for (const [button, kind] of [['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport'], ['Use WebRTC', 'webrtc'], ['Use WebTransport', 'webtransport']]) {
     await changesTo(tab, button, kind);
   }
@@ -142,7 +148,13 @@ test('where QUIC is blocked it plays by WebRTC, soon, and the HUD says why', asy
       assert.match(reason, /^WebTransport did not connect within \d+\.\d s$/);
       await tab.openHud();
       assert.equal(await tab.fact('Transport'), `WebRTC: ${reason}`);
-    }, { prepare: through(() => relay.port) });
+    }, {
+      prepare: async (context) => {
+        await through(() => relay.port)(context);
+        // On a busy machine it may be there before WebRTC is.
+        await context.route('**/socket', () => undefined);
+      },
+    });
   } finally {
     relay.close();
   }
@@ -167,25 +179,34 @@ test('a connection that breaks is made again, with the same session', async () =
       const { frame } = await tab.strip();
       await until('pictures again', async () => ((await tab.strip()).frame === frame ? undefined : true));
       assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
-    }, { prepare: through(() => relay.port) });
+    }, {
+      prepare: async (context) => {
+        await alone('webtransport')(context);
+        await through(() => relay.port)(context);
+      },
+    });
   } finally {
     relay.close();
   }
 });
 
 test('what the decoder refuses costs a keyframe, and the picture goes on', async () => {
-  // The worker's decoder gets one frame whose inside is noise, and refuses a later one outright.
+  // When the test says so, the worker's decoder gets one frame whose inside is noise, and refuses another one outright.
   const spoil = (context) => context.addInitScript(() => {
     const Native = window.Worker;
     const spoilt = `
       const Chunk = self.EncodedVideoChunk;
-      let fed = 0;
+      const spoils = new BroadcastChannel('spoils');
+      let how;
+      spoils.onmessage = ({ data }) => { how = data; };
       self.EncodedVideoChunk = function (init) {
-        fed += 1;
-        if (fed === 40) throw new TypeError('spoilt by the test');
-        return new Chunk(fed === 20 ? { ...init, data: new Uint8Array(init.data.length).fill(0xff) } : init);
+        const now = how;
+        how = undefined;
+        if (now === 'refusal') throw new TypeError('spoilt by the test');
+        return new Chunk(now === 'noise' ? { ...init, data: new Uint8Array(init.data.length).fill(0xff) } : init);
       };
     `;
+    window.spoils = new window.BroadcastChannel('spoils');
     window.Worker = class extends Native {
       constructor(url, options) {
         const wrapped = new window.Blob([`import ${JSON.stringify(String(url))};\n${spoilt}`], { type: 'text/javascript' });
@@ -197,8 +218,12 @@ test('what the decoder refuses costs a keyframe, and the picture goes on', async
     await tab.playing();
     const keyframes = () => tab.page.evaluate(() => window.nearlight.stats?.keyframes ?? 0);
     const first = await until('figures', async () => (await keyframes()) || undefined);
+    for (const how of ['noise', 'refusal']) {
+      await tab.page.evaluate((one) => { window.spoils.postMessage(one); }, how);
+      await tab.frames(20);
+    }
     await until('a keyframe that was asked for', async () => ((await keyframes()) > first ? true : undefined));
-    await tab.frames(60);
+    await tab.frames(20);
     const { kind, reason } = await tab.transport();
     assert.equal(kind, 'webtransport', reason);
     assert.equal(await tab.page.evaluate(() => window.nearlight.state.name), 'live');

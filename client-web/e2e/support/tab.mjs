@@ -108,6 +108,13 @@ export class Tab {
     await button[how]();
   }
 
+  /** Lets go of the mouse that a click captures, which takes it later where the browser has no time. */
+  async freeMouse() {
+    await this.until(() => document.pointerLockElement !== null);
+    await this.page.evaluate(() => { document.exitPointerLock(); });
+    await this.until(() => document.pointerLockElement === null);
+  }
+
   until(predicate, argument) {
     return this.page.waitForFunction(predicate, argument, { timeout: DEADLINE_MS, polling: 50 });
   }
