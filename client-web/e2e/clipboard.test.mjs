@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { choose, Exchange, playing, SMALL } from './support/exchange.mjs';
 import { until } from './support/node.mjs';
+import { alone } from './support/tab.mjs';
 
 let exchange;
 before(async () => { exchange = await Exchange.start(); });
@@ -19,16 +20,27 @@ const paste = (tab, keys = 'Control+KeyV') => tab.page.keyboard.press(keys);
 
 game('text goes both ways, whatever is in it, and only once the player wants that', async (tab) => {
   const words = 'Grüße, 日本 😀\nzwei Zeilen';
+  const put = await exchange.ask('clipboard', { method: 'PUT', headers: { 'content-type': 'text/plain;charset=utf-8' }, body: 'first' });
+  assert.equal(put.status, 204);
   await write(tab, words);
   await paste(tab);
-  // Nothing was asked for and nothing given: the game copied what it found, which is nothing.
+  // Nothing was asked for and nothing given: the game copies what it had before. When the page has that, the game has seen the key.
   await choose(tab, 'Clipboard', 'Both ways');
+  await until('what the game copied of its own', async () => ((await read(tab)) === 'got first' ? true : undefined));
+  await write(tab, words);
   await paste(tab);
   await until('what the game copied', async () => ((await read(tab)) === `got ${words}` ? true : undefined));
-  const bytes = Buffer.byteLength(words);
-  const went = [{ what: 'text', way: 'to_game', bytes, whole: true }, { what: 'text', way: 'from_game', bytes: bytes + 4, whole: true }];
-  assert.deepEqual(await exchange.transfers(), went);
-  assert.deepEqual(exchange.logged().slice(-2), went);
+  const went = ['first', words].flatMap((text) => {
+    const bytes = Buffer.byteLength(text);
+    return [{ what: 'text', way: 'to_game', bytes, whole: true }, { what: 'text', way: 'from_game', bytes: bytes + 4, whole: true }];
+  });
+  // It is noted once it has gone, and logged after that.
+  const all = await until('what went', async () => {
+    const noted = await exchange.transfers();
+    return noted.length >= went.length && exchange.logged().length >= went.length ? noted : undefined;
+  });
+  assert.deepEqual(all, went);
+  assert.deepEqual(exchange.logged().slice(-went.length), went);
   assert.ok(!exchange.node.log().includes('Grüße'));
   // From the menu, for browsers and games with other keys.
   await write(tab, 'by the menu');
@@ -57,7 +69,7 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) {
     // As terminals have it; the game knows the key with Shift, too.
     await paste(tab, 'Control+Shift+KeyV');
     await until('what the game copied', async () => ((await read(tab)) === `got pasted by ${transport}` ? true : undefined));
-  }, { ...permissions, query: `?play=exchange&${SMALL}&transport=${transport}` });
+  }, { ...permissions, query: `?play=exchange&${SMALL}&transport=${transport}`, prepare: alone(transport) });
 }
 
 game('an image goes both ways', async (tab) => {

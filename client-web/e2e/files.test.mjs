@@ -47,7 +47,7 @@ game('a file is brought, the game sees the same bytes, and it is had back', asyn
   await tab.page.getByLabel('Files to bring').setInputFiles(make(name, bytes));
   await box.getByRole('button', { name: `Download ${name}`, exact: true }).waitFor();
   assert.equal(await summed(name), sum(bytes));
-  assert.equal(await box.getByRole('list', { name: 'Files that are being brought' }).locator('li').count(), 0);
+  await box.getByRole('list', { name: 'Files that are being brought' }).locator('li').waitFor({ state: 'detached' });
   const [download] = await Promise.all([
     tab.page.waitForEvent('download'),
     box.getByRole('button', { name: `Download ${name}`, exact: true }).click(),
@@ -56,7 +56,11 @@ game('a file is brought, the game sees the same bytes, and it is had back', asyn
   assert.equal(sum(readFileSync(await download.path())), sum(bytes));
   await box.getByRole('button', { name: `Delete ${name}`, exact: true }).click();
   await until('it to be gone', async () => ((await list()).includes(name) ? undefined : true));
-  const all = await exchange.transfers();
+  // What went is noted once it has gone.
+  const all = await until('the file to be noted', async () => {
+    const noted = await exchange.transfers();
+    return noted.at(-1).bytes === bytes.length && noted.length > 1 ? noted : undefined;
+  });
   assert.deepEqual(all[0], { what: 'file', way: 'to_game', bytes: bytes.length, whole: true });
   assert.deepEqual(all.at(-1), { what: 'file', way: 'from_game', bytes: bytes.length, whole: true });
   assert.ok(!exchange.node.log().includes('Grüße'), 'names are nobody else’s matter');
