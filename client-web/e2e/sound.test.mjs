@@ -13,7 +13,7 @@ import { Node, until } from './support/node.mjs';
 import { Relay } from './support/relay.mjs';
 import { writeBlocks } from './support/scene.mjs';
 import { energy, gesture, heard, sound } from './support/sound.mjs';
-import { gentle, launch, Tab } from './support/tab.mjs';
+import { alone, gentle, launch, Tab } from './support/tab.mjs';
 
 let blocks, node, browser;
 before(async () => {
@@ -139,7 +139,13 @@ test('over WebTransport what is lost comes with the datagram after it', async ()
       assert.ok(path.lost < path.expected / 5, JSON.stringify(path));
       console.log(`WebTransport, 5 % lost: ${JSON.stringify(path)}`);
       await heard(tab);
-    }, { transport: 'webtransport', prepare: through(relay.port) });
+    }, {
+      transport: 'webtransport',
+      prepare: async (context) => {
+        await alone('webtransport')(context);
+        await through(relay.port)(context);
+      },
+    });
   } finally {
     relay.close();
   }
