@@ -68,7 +68,7 @@ test('the keyboard alone chooses, plays, opens the menu and leaves', () =>
     const before = await tab.picture();
     await page.keyboard.down('ArrowUp');
     await tab.shown();
-    await tab.pictureChanges(before, 0.05);
+    await tab.pictureChanges(before, 0.05, 'ArrowUp');
     await page.keyboard.up('ArrowUp');
     assert.ok(await page.evaluate(() => document.activeElement.matches(':focus-visible')), 'the focus on the picture can be seen');
     assert.match(await page.locator('.hint').innerText(), /Ctrl\+Alt\+Shift\+M opens the menu/, 'the way out can be seen');
@@ -289,7 +289,7 @@ test('a page on plain HTTP from another machine says what is missing, and plays'
     const before = await tab.picture();
     await tab.page.keyboard.down('w');
     await tab.shown();
-    await tab.pictureChanges(before, 0.05);
+    await tab.pictureChanges(before, 0.05, 'w');
     await tab.page.keyboard.up('w');
   });
   // On the machine itself nothing is missing, and nothing is said.

@@ -70,7 +70,7 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) describe(`over 
       const start = await tab.picture();
       await tab.page.keyboard.down('w');
       const pressed = await tab.shown();
-      await tab.pictureChanges(start, 0.05);
+      await tab.pictureChanges(start, 0.05, 'w');
       await tab.page.keyboard.up('w');
       assert.ok((await tab.shown()) > pressed, 'letting go is an event of its own');
       const kinds = await tab.inputs();
@@ -101,7 +101,7 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) describe(`over 
       assert.ok(changed(before, await tab.picture()) === 0, 'the picture stands still');
       await tab.page.keyboard.down('d');
       const pressed = await tab.shown();
-      await tab.pictureChanges(before, 0.05);
+      await tab.pictureChanges(before, 0.05, 'd');
       await tab.page.keyboard.up('d');
       await tab.shown();
       assert.ok(reached((await tab.strip()).input, pressed));
@@ -183,6 +183,6 @@ test('a browser without a track processor plays in a video element', () =>
     const before = await tab.picture();
     await tab.page.keyboard.down('w');
     await tab.shown();
-    await tab.pictureChanges(before, 0.05);
+    await tab.pictureChanges(before, 0.05, 'w');
     await tab.page.keyboard.up('w');
   }));

@@ -61,7 +61,7 @@ test('two tabs are two sessions that know nothing of each other', () =>
       await one.page.bringToFront();
       await one.page.keyboard.down('d');
       await one.shown();
-      await one.pictureChanges(before, 0.05);
+      await one.pictureChanges(before, 0.05, 'd');
       await one.page.keyboard.up('d');
       await one.shown();
       await two.unchanged(10);
@@ -147,7 +147,7 @@ test('a node that falls silent is played on with once it is back, and the view i
     const start = await tab.picture();
     await tab.page.keyboard.down('d');
     await tab.shown();
-    await tab.pictureChanges(start, 0.05);
+    await tab.pictureChanges(start, 0.05, 'd');
     await tab.page.keyboard.up('d');
     await tab.shown();
     await tab.rests();
@@ -167,7 +167,7 @@ test('a node that falls silent is played on with once it is back, and the view i
     assert.ok(changed(moved, await tab.picture()) < 0.02, 'the camera stands where it stood');
     await tab.page.keyboard.down('a');
     const pressed = await tab.shown();
-    await tab.pictureChanges(moved, 0.03);
+    await tab.pictureChanges(moved, 0.03, 'a');
     await tab.page.keyboard.up('a');
     assert.ok(reached((await tab.strip()).input, pressed));
   }));

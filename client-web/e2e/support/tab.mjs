@@ -229,10 +229,14 @@ export class Tab {
     });
   }
 
-  /** Waits until more than `share` of the picture differs from `before`; yields the share. */
-  async pictureChanges(before, share) {
+  /**
+   * Waits until more than `share` of the picture differs from `before`; yields the share. A key that is `held` repeats meanwhile, as
+   * keyboards have it: where a busy machine looked like a path that broke, the page let go of it.
+   */
+  async pictureChanges(before, share, held = undefined) {
     let last;
     const look = async () => {
+      if (held !== undefined) await this.page.keyboard.down(held);
       last = changed(before, await this.picture());
       return last > share ? last : undefined;
     };
