@@ -171,6 +171,7 @@ test('a connection that breaks is made again, with the same session', async () =
   try {
     await play(async (tab) => {
       await tab.playing();
+      await begins(tab);
       const [{ id }] = await node.sessions();
       relay.blocked = true;
       await tab.state('reconnecting');
@@ -179,12 +180,7 @@ test('a connection that breaks is made again, with the same session', async () =
       const { frame } = await tab.strip();
       await until('pictures again', async () => ((await tab.strip()).frame === frame ? undefined : true));
       assert.deepEqual((await node.sessions()).map((session) => session.id), [id]);
-    }, {
-      prepare: async (context) => {
-        await alone('webtransport')(context);
-        await through(() => relay.port)(context);
-      },
-    });
+    }, { prepare: through(() => relay.port) });
   } finally {
     relay.close();
   }
@@ -219,11 +215,12 @@ test('what the decoder refuses costs a keyframe, and the picture goes on', async
     const keyframes = () => tab.page.evaluate(() => window.nearlight.stats?.keyframes ?? 0);
     const first = await until('figures', async () => (await keyframes()) || undefined);
     for (const how of ['noise', 'refusal']) {
+      const shown = await tab.presented();
       await tab.page.evaluate((one) => { window.spoils.postMessage(one); }, how);
-      await tab.frames(20);
+      await tab.until((count) => window.nearlight.framesPresented > count + 20, shown);
     }
     await until('a keyframe that was asked for', async () => ((await keyframes()) > first ? true : undefined));
-    await tab.frames(20);
+    await tab.frames(60);
     const { kind, reason } = await tab.transport();
     assert.equal(kind, 'webtransport', reason);
     assert.equal(await tab.page.evaluate(() => window.nearlight.state.name), 'live');
