@@ -9,12 +9,12 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { CO_PLAYER, invite } from './support/invite.mjs';
 import { Node, until } from './support/node.mjs';
-import { changed, launch, Tab } from './support/tab.mjs';
+import { changed, launch, PATIENT, Tab } from './support/tab.mjs';
 
 const PADS = fileURLToPath(new URL('support/pads', import.meta.url));
 const FREEDOOM = fileURLToPath(new URL('../../games/freedoom', import.meta.url));
 const NEVERBALL = fileURLToPath(new URL('../../games/neverball', import.meta.url));
-const SMALL = 'width=640&height=360&fps=15';
+const SMALL = `width=640&height=360&fps=15&${PATIENT}`;
 
 let run, games, node, browser, entries;
 before(async () => {

@@ -9,11 +9,11 @@ import { fileURLToPath } from 'node:url';
 import { Node, until } from './support/node.mjs';
 import { invite, SPECTATOR } from './support/invite.mjs';
 import { gesture, heard } from './support/sound.mjs';
-import { changed, launch, Tab } from './support/tab.mjs';
+import { changed, launch, PATIENT, Tab } from './support/tab.mjs';
 
 const GAMES = fileURLToPath(new URL('../../games', import.meta.url));
 const [GROWS, FINGERS] = ['grows', 'fingers'].map((name) => fileURLToPath(new URL(`support/${name}`, import.meta.url)));
-const SMALL = 'width=640&height=360&fps=15';
+const SMALL = `width=640&height=360&fps=15&${PATIENT}`;
 
 let run, own, node, browser, entries;
 before(async () => {
@@ -302,7 +302,7 @@ game('terminal', 'the screen is as large as its place in the window, live', asyn
   await tab.pictureChanges(empty, 0.05);
   await tab.page.setViewportSize({ width: 900, height: 600 });
   await tab.state('ended');
-}, '');
+}, PATIENT);
 
 game('grows', 'an SDL game draws in the size that the window has become', async (tab) => {
   /** What the game paints: see its file. */
@@ -321,7 +321,7 @@ game('grows', 'an SDL game draws in the size that the window has become', async 
     await tab.page.setViewportSize({ width, height });
     await draws(width, height);
   }
-}, '');
+}, PATIENT);
 
 test('games have posters and kinds, and are found by them', async () => {
   for (const { id, poster_url: url } of entries.filter(({ id, kind }) => kind === 'game' && !['grows', 'fingers'].includes(id))) {

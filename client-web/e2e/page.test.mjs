@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
-import { GENTLE, launch, Tab } from './support/tab.mjs';
+import { GENTLE, launch, PATIENT, Tab } from './support/tab.mjs';
 
 /** Bytes of the whole page, compressed. */
 const BUDGET = 150_000;
@@ -50,7 +50,7 @@ async function allNamed(tab, ...expected) {
 }
 
 test('the keyboard alone chooses, plays, opens the menu and leaves', () =>
-  Tab.with({ browser, node, query: `?${GENTLE}` }, async (tab) => {
+  Tab.with({ browser, node, query: `?${GENTLE}&${PATIENT}` }, async (tab) => {
     const { page } = tab;
     await playStill(page).waitFor();
     const focused = () => page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent);
@@ -110,7 +110,7 @@ test('the keyboard alone chooses, plays, opens the menu and leaves', () =>
   }));
 
 test('full screen gives every key to the session, and says how to leave', () =>
-  Tab.with({ browser, node, query: `?play=demo&${GENTLE}` }, async (tab) => {
+  Tab.with({ browser, node, query: `?play=demo&${GENTLE}&${PATIENT}` }, async (tab) => {
     const { page } = tab;
     const full = () => page.evaluate(() => document.fullscreenElement?.className ?? 'none');
     await tab.playing();
@@ -136,7 +136,7 @@ test('a browser that keeps some keys to itself in full screen is not said to han
   const prepare = (context) => context.addInitScript(() => {
     window.navigator.keyboard.lock = () => Promise.reject(new window.DOMException('not here', 'InvalidAccessError'));
   });
-  return Tab.with({ browser, node, query: `?play=${blocks.id}&${GENTLE}`, prepare }, async (tab) => {
+  return Tab.with({ browser, node, query: `?play=${blocks.id}&${GENTLE}&${PATIENT}`, prepare }, async (tab) => {
     await tab.playing();
     await tab.page.keyboard.press('Control+Alt+Shift+KeyF');
     await tab.page.getByText('Press Esc to leave full screen.').waitFor();
@@ -146,7 +146,7 @@ test('a browser that keeps some keys to itself in full screen is not said to han
 });
 
 test('everything that can be used has a name, in the catalogue, in play and at the end', () =>
-  Tab.with({ browser, node, query: `?${GENTLE}` }, async (tab) => {
+  Tab.with({ browser, node, query: `?${GENTLE}&${PATIENT}` }, async (tab) => {
     const { page } = tab;
     await page.getByRole('button', { name: /^Play Nearlight/ }).waitFor();
     await allNamed(tab, ['button', /^Play Nearlight/], ['heading', /^Play$/], ['link', /Nearlight/]);
@@ -163,7 +163,7 @@ test('everything that can be used has a name, in the catalogue, in play and at t
   }));
 
 test('statistics show every stage, the encoder and why it was chosen', () =>
-  Tab.with({ browser, node, query: `?play=demo&${GENTLE}` }, async (tab) => {
+  Tab.with({ browser, node, query: `?play=demo&${GENTLE}&${PATIENT}` }, async (tab) => {
     await tab.playing();
     await tab.page.keyboard.press('Control+Alt+Shift+KeyS');
     const stages = ['Capture', 'Draw', 'Convert', 'Encode', 'Queue', 'Packetise', 'Send', 'Network + jitter + decode', 'Present'];
@@ -230,7 +230,7 @@ function stickingOut() {
 
 test('a phone plays: nothing sticks out, a thumb walks, the other looks', () => {
   const options = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
-  return Tab.with({ browser, node, query: `?${GENTLE}`, options }, async (tab) => {
+  return Tab.with({ browser, node, query: `?${GENTLE}&${PATIENT}`, options }, async (tab) => {
     const { page } = tab;
     await playStill(page).waitFor();
     assert.deepEqual(await page.evaluate(stickingOut), [], 'the catalogue fits');
@@ -277,7 +277,7 @@ test('a phone plays: nothing sticks out, a thumb walks, the other looks', () => 
 test('a page on plain HTTP from another machine says what is missing, and plays', async () => {
   const address = new URL(node.url);
   address.hostname = ELSEWHERE;
-  await Tab.with({ browser, node: { url: address.href, log: () => node.log() }, query: `?${GENTLE}` }, async (tab) => {
+  await Tab.with({ browser, node: { url: address.href, log: () => node.log() }, query: `?${GENTLE}&${PATIENT}` }, async (tab) => {
     assert.equal(await tab.page.evaluate(() => window.isSecureContext), false);
     const notice = tab.page.getByRole('region', { name: 'This page came over plain HTTP' });
     await notice.waitFor();
@@ -309,7 +309,7 @@ test('the whole page weighs at most 150 kB compressed, and asks nobody else', ()
       if (url.origin !== new URL(node.url).origin) foreign.push(url.href);
       else if (!url.pathname.startsWith('/api/')) files.add(url.pathname);
     });
-    await tab.page.goto(`${node.url}?play=demo&${GENTLE}&fresh`);
+    await tab.page.goto(`${node.url}?play=demo&${GENTLE}&${PATIENT}&fresh`);
     await tab.playing();
     // The worker's script comes only when something is played.
     await tab.until(() => window.nearlight.framesPresented > 0);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Node, until } from './support/node.mjs';
 import { writeBlocks } from './support/scene.mjs';
-import { alone, changed, gentle, GENTLE, launch, reached, Tab } from './support/tab.mjs';
+import { alone, changed, gentle, GENTLE, launch, PATIENT, reached, Tab } from './support/tab.mjs';
 
 let blocks, node, browser;
 before(async () => {
@@ -18,11 +18,11 @@ after(async () => {
 });
 
 for (const transport of ['webrtc', 'webtransport', 'websocket']) describe(`over ${transport}`, () => {
-  const demo = (use) => Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}` }, use);
-  const still = (use) => Tab.with({ browser, node, query: `?play=${blocks.id}&${gentle(transport)}` }, use);
+  const demo = (use) => Tab.with({ browser, node, query: `?play=demo&${gentle(transport)}&${PATIENT}` }, use);
+  const still = (use) => Tab.with({ browser, node, query: `?play=${blocks.id}&${gentle(transport)}&${PATIENT}` }, use);
 
   test('the catalogue shows what can be played, and one click plays it', () =>
-    Tab.with({ browser, node, query: `?${gentle(transport)}`, prepare: alone(transport) }, async (tab) => {
+    Tab.with({ browser, node, query: `?${gentle(transport)}&${PATIENT}`, prepare: alone(transport) }, async (tab) => {
       const { entries } = await (await node.fetch('api/v1/catalogue')).json();
       // The demo, the folder, the sync test.
       assert.equal(entries.length, 3);
@@ -177,7 +177,7 @@ for (const transport of ['webrtc', 'webtransport', 'websocket']) describe(`over 
 });
 
 test('a browser without a track processor plays in a video element', () =>
-  Tab.with({ browser, node, query: `?play=${blocks.id}&presenter=video&${GENTLE}` }, async (tab) => {
+  Tab.with({ browser, node, query: `?play=${blocks.id}&presenter=video&${GENTLE}&${PATIENT}` }, async (tab) => {
     await tab.playing();
     assert.equal(await tab.page.evaluate(() => window.nearlight.presenter), 'video-element');
     const before = await tab.picture();

@@ -8,10 +8,10 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Node, until } from './support/node.mjs';
 import { SavesOnPage } from './support/saves.mjs';
-import { changed, launch, Tab } from './support/tab.mjs';
+import { changed, launch, PATIENT, Tab } from './support/tab.mjs';
 
 const TERMINAL = fileURLToPath(new URL('../../games/terminal', import.meta.url));
-const SMALL = 'width=640&height=360&fps=15';
+const SMALL = `width=640&height=360&fps=15&${PATIENT}`;
 
 let run, games, state, node, browser, entry;
 before(async () => {

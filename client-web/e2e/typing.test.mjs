@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { HAPPENS } from './support/happens.mjs';
 import { CO_PLAYER, invite, SPECTATOR } from './support/invite.mjs';
 import { Node, until } from './support/node.mjs';
-import { launch, Tab } from './support/tab.mjs';
+import { launch, PATIENT, Tab } from './support/tab.mjs';
 import { Way } from './support/way.mjs';
 
 const TERMINAL = fileURLToPath(new URL('../../games/terminal', import.meta.url));
@@ -55,7 +55,8 @@ const types = (name, use, options = {}, asked = {}) => test(name, async (t) => {
   const way = asked.way === true ? await Way.to(node.url) : undefined;
   const there = way === undefined ? node : { url: way.url, log: () => node.log() };
   const prepare = (context) => way?.prepare(context);
-  await Tab.with({ browser, node: there, query: `?play=typed&${SMALL}`, options, prepare }, async (tab) => {
+  const query = `?play=typed&${SMALL}${way === undefined ? `&${PATIENT}` : ''}`;
+  await Tab.with({ browser, node: there, query, options, prepare }, async (tab) => {
     await tab.state('live');
     await until('a program that listens', async () => (new Set((await tab.picture()).map((value) => Math.round(value / 8))).size > 1 ? true : undefined));
     const cdp = await tab.context.newCDPSession(tab.page);

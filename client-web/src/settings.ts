@@ -59,6 +59,8 @@ export interface Settings {
   readonly forceAudioElement: boolean;
   /** Plays sound as if the device had so many channels: for tests. */
   readonly channels: number | undefined;
+  /** Takes no silence for a path that is gone: for tests of anything else, whose machine may stand still. */
+  readonly patient: boolean;
 }
 
 /** Address parameters that are whole numbers, and the wish each one is. */
@@ -91,6 +93,7 @@ export function readSettings(address: URL, api: string): Settings {
     transport: TRANSPORTS.find((kind) => kind === query.get('transport')) ?? 'auto',
     forceVideoElement: query.get('presenter') === 'video',
     forceAudioElement: query.get('sound') === 'track',
+    patient: query.get('patient') === '1',
     channels: CHANNELS.find((channels) => channels === query.get('channels')) === undefined ? undefined : Number(query.get('channels')),
   };
 }

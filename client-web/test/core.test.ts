@@ -127,7 +127,7 @@ describe('the API', () => {
 describe('settings', () => {
   it('come from the address', () => {
     const settings = readSettings(new URL('https://page.test/?play=demo&barcode=1&fps=60&width=-2&kbps=x#token=s3cret'), '');
-    expect(settings).toMatchObject({ play: 'demo', barcode: true, token: 's3cret', video: { fps: 60 } });
+    expect(settings).toMatchObject({ play: 'demo', barcode: true, patient: false, token: 's3cret', video: { fps: 60 } });
     expect(settings.video).toEqual({ fps: 60 });
     expect(settings.api.href).toBe('https://page.test/');
   });

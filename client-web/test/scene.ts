@@ -160,9 +160,11 @@ export interface Means {
   readonly left?: TicketLink;
   /** Whether the network is up. */
   readonly reachable?: () => boolean;
+  /** Takes no silence for a path that is gone. */
+  readonly patient?: boolean;
 }
 
-export function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks = {}, abilities = ABLE, fails, refuses, waits = false, streamAt, left, reachable = () => true }: Means = {}): Scene {
+export function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo', respond: Respond = () => undefined, { wish = 'webrtc', lacks = {}, abilities = ABLE, fails, refuses, waits = false, streamAt, left, reachable = () => true, patient = false }: Means = {}): Scene {
   const [connections, log, states, taken, prepared]: [FakeConnection[], string[], PlayState[], Taken[], number[]] = [[], [], [], [], []];
   const races: string[] = [];
   const make = (kind: TransportKind) => (events: ConnectionEvents): FakeConnection => {
@@ -190,7 +192,7 @@ export function setUp(what: ConstructorParameters<typeof PlaySession>[1] = 'demo
     if (path.endsWith('socket')) return Promise.resolve(Response.json({ url: 'wss://node.test/api/v1/sessions/a/socket?ticket=b' }));
     return Promise.resolve(path.endsWith('whep') ? new Response('v=0', { status: 201 }) : Response.json(session, { status: 201 }));
   });
-  const play = new PlaySession(api, what, left, { video: {}, barcode: false }, {
+  const play = new PlaySession(api, what, left, { video: {}, barcode: false, patient }, {
     onSession: () => undefined, onState: (state) => { states.push(state); },
     onTrack: () => undefined, onSound: () => undefined, onSpeechFailed: () => undefined, onTransport: (of) => { taken.push(of); }, onHello: () => undefined, onStats: () => undefined, onCursor: () => undefined, onPointer: () => undefined, onStarting: () => undefined, onRumble: () => undefined, onPadEffects: () => undefined, onCopied: () => undefined, onWarning: () => undefined, onLease: () => undefined, onInputReady: () => undefined,
   }, 7 as Micros, transports);

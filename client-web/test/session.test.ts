@@ -157,6 +157,15 @@ describe('a path that falls silent', () => {
     expect(scene.connections).toHaveLength(1);
   });
 
+  it('is probed and no more by a page that is patient', async () => {
+    const scene = setUp('demo', undefined, { patient: true });
+    await live(scene);
+    await pass(10_000);
+    expect(scene.newest().probed).toBeGreaterThan(2);
+    expect(scene.states.map(({ name }) => name)).not.toContain('reconnecting');
+    expect(scene.connections).toHaveLength(1);
+  });
+
   it('is replaced once the node can be reached, and not before', async () => {
     let up = false;
     const scene = setUp('demo', undefined, { reachable: () => up });

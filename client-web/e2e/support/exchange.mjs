@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Node, OPERATOR, until } from './node.mjs';
-import { launch, Tab } from './tab.mjs';
+import { launch, PATIENT, Tab } from './tab.mjs';
 
 const GAME = fileURLToPath(new URL('exchange', import.meta.url));
-export const SMALL = 'width=640&height=360&fps=15';
+export const SMALL = `width=640&height=360&fps=15&${PATIENT}`;
 
 export class Exchange {
   /** Starts it with these settings, and an entry in which `change` may replace something. */

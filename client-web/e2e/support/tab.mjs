@@ -9,6 +9,8 @@ const PICTURE = 'barcode=1&width=640&height=360&fps=15';
 export const gentle = (transport) => `${PICTURE}&transport=${transport}`;
 /** Over what every browser has. */
 export const GENTLE = gentle('webrtc');
+/** For tests of anything but paths: that a machine stands still for a while is no break, which takes the focus and lets go of what is held. */
+export const PATIENT = 'patient=1';
 
 const REQUESTS = { webrtc: '**/whep', webtransport: '**/webtransport', websocket: '**/socket' };
 

@@ -27,8 +27,8 @@ export class PathWatch {
   private search: AbortController | undefined;
   private silent = false;
 
-  /** `knock` asks the node whether it is there. */
-  constructor(private readonly knock: (signal: AbortSignal) => Promise<void>, private readonly events: PathEvents) {}
+  /** `knock` asks the node whether it is there. A `patient` one only says that it is quiet. */
+  constructor(private readonly knock: (signal: AbortSignal) => Promise<void>, private readonly events: PathEvents, private readonly patient: boolean) {}
 
   /** The node was heard. */
   heard(): void {
@@ -56,6 +56,7 @@ export class PathWatch {
     if (document.visibilityState === 'hidden') this.pulse.heard(now);
     const health = this.pulse.look(now);
     if (health !== 'well') this.events.onQuiet();
+    if (this.patient) return;
     if (health === 'down' && this.search === undefined) this.seek();
     // A mere doubt is nothing to see.
     if (!this.silent && this.pulse.isSilent(now)) {

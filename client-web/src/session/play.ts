@@ -88,7 +88,7 @@ export class PlaySession {
     /** The session of this entry that the page before left. */
     private readonly left: TicketLink | undefined,
     /** `receipts`: where the machine is rented. */
-    private readonly settings: Pick<Settings, 'video' | 'barcode'> & { readonly seat?: Seat; readonly receipts?: Acknowledger | undefined },
+    private readonly settings: Pick<Settings, 'video' | 'barcode' | 'patient'> & { readonly seat?: Seat; readonly receipts?: Acknowledger | undefined },
     private readonly events: PlayEvents,
     askedAt: Micros,
     private readonly transports: Transports,
@@ -519,7 +519,7 @@ export class PlaySession {
       onQuiet: () => { connection.probe(); },
       onSilent: (silent) => { this.silent(silent); },
       onGone: (alone) => { this.lose(connection, alone ? 'alone' : 'network'); },
-    });
+    }, this.settings.patient);
   }
 
   /** The state of a connection that may come back. */
