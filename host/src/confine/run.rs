@@ -502,6 +502,8 @@ impl Runner {
             Report::Opened | Report::Frozen | Report::Thawed => return,
             Report::DisplayReady => match self.reach_display() {
                 Ok(()) => Event::DisplayReady,
+                // That it is to end is what comes next.
+                Err(_) if self.is_to_end() => return,
                 Err(error) => Event::DisplayFailed(format!("its socket: {error}")),
             },
             Report::DisplayFailed(reason) => Event::DisplayFailed(reason),
@@ -511,6 +513,12 @@ impl Runner {
             Report::GameEnded(exit) => Event::GameEnded(exit),
         };
         self.handle(event);
+    }
+
+    /// Whether somebody asks for its end, and has not been obeyed yet.
+    fn is_to_end(&self) -> bool {
+        let wants = self.shared.wants();
+        wants.stop || wants.kill
     }
 
     /// Finds the sockets of the display, and connects to its devices before the game can.
@@ -524,7 +532,8 @@ impl Runner {
                 let sockets = [touch?, wheel?, pen?];
                 let path = |socket: &OwnedFd| format!("/proc/self/fd/{}", socket.as_raw_fd());
                 let paths = sockets.each_ref().map(|socket| PathBuf::from(path(socket)));
-                let devices = XDevices::connect(&paths).map_err(io::Error::other)?;
+                let devices = XDevices::connect(&paths, &|| self.is_to_end());
+                let devices = devices.map_err(io::Error::other)?;
                 // The game has nothing to say to them.
                 xorg::SOCKETS.into_iter().try_for_each(|name| running.forget(name))?;
                 Some((Arc::new(devices), plan.spec.largest))

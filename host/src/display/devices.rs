@@ -28,6 +28,8 @@ use crate::confine::xorg::MOST_FINGERS;
 const VERSION: [u16; 2] = [1, 1];
 /// The driver's answer to ours, in 32-bit words: its bytes, its kind, and the version.
 const ANSWER: usize = 12;
+/// How soon whoever waits for it looks again whether anybody wants the devices.
+const LOOK: Duration = Duration::from_millis(20);
 /// Kinds of messages.
 const HELLO: u32 = 0;
 const MOTION: u32 = 2;
@@ -80,13 +82,17 @@ struct Device {
 }
 
 impl XDevices {
-    /// Connects to the sockets of fingers, wheel and pen.
+    /// Connects to the sockets of fingers, wheel and pen. Waits four seconds at most for the server to answer, and no longer once
+    /// nobody wants them any more, which `is_over` is asked while it waits.
     ///
     /// # Errors
-    /// See [`DisplayError`].
-    pub fn connect([touch, wheel, pen]: &[PathBuf; 3]) -> Result<Self, DisplayError> {
+    /// [`DisplayError::Silent`] where it did not answer until then; and see there.
+    pub fn connect(
+        [touch, wheel, pen]: &[PathBuf; 3],
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Self, DisplayError> {
         let deadline = Instant::now() + PATIENCE;
-        let open = |path: &PathBuf| Device::open(path, deadline);
+        let open = |path: &PathBuf| Device::open(path, deadline, is_over);
         let (touch, wheel, pen) = (open(touch)?, open(wheel)?, open(pen)?);
         let (fingers, drawn) = ([None; MOST_FINGERS], 0);
         Ok(Self(Mutex::new(State { touch, wheel, pen, fingers, drawn })))
@@ -199,7 +205,11 @@ impl XDevices {
 }
 
 impl Device {
-    fn open(path: &Path, deadline: Instant) -> Result<Self, DisplayError> {
+    fn open(
+        path: &Path,
+        deadline: Instant,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Self, DisplayError> {
         let socket = connect_until(path, deadline)?;
         let mut device = Self { socket, rest: Vec::new() };
         let [major, minor] = VERSION.map(u16::to_ne_bytes);
@@ -207,7 +217,7 @@ impl Device {
         hello.extend([major, minor].concat());
         device.send(&hello)?;
         let mut answer = [0; ANSWER];
-        device.read(&mut answer, deadline)?;
+        device.read(&mut answer, deadline, is_over)?;
         let [.., a, b, c, d] = answer;
         let theirs = [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])];
         if theirs[0] != VERSION[0] || theirs[1] < VERSION[1] {
@@ -217,13 +227,20 @@ impl Device {
         Ok(device)
     }
 
-    fn read(&mut self, answer: &mut [u8], deadline: Instant) -> Result<(), DisplayError> {
+    fn read(
+        &mut self,
+        answer: &mut [u8],
+        deadline: Instant,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<(), DisplayError> {
         let mut have = 0;
         while have < answer.len() {
             match self.socket.read(&mut answer[have..]) {
                 Ok(0) => return Err(DisplayError::Ended),
                 Ok(more) => have += more,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait(deadline)?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.wait(deadline, is_over)?;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
@@ -231,12 +248,13 @@ impl Device {
         Ok(())
     }
 
-    fn wait(&self, deadline: Instant) -> Result<(), DisplayError> {
+    /// Waits a moment for more to read.
+    fn wait(&self, deadline: Instant, is_over: &dyn Fn() -> bool) -> Result<(), DisplayError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left == Duration::ZERO {
+        if is_over() || left == Duration::ZERO {
             return Err(DisplayError::Silent);
         }
-        let left = Timespec::try_from(left).map_err(Error::other)?;
+        let left = Timespec::try_from(left.min(LOOK)).map_err(Error::other)?;
         let socket = self.socket.as_fd();
         let waited = poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&left));
         match waited {
@@ -313,6 +331,9 @@ fn words(words: &[u32]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     fn pair() -> (Device, UnixStream) {
@@ -362,5 +383,22 @@ mod tests {
         assert_eq!(read, [&[1, 2, 3], &message[..]].concat());
         drop(server);
         assert!(matches!(device.send(&message), Err(DisplayError::Ended)));
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("touch");
+        // It takes connections, and says nothing.
+        let _silent = UnixListener::bind(&path).unwrap();
+        let asked = Cell::new(0);
+        let is_over = || {
+            asked.set(asked.get() + 1);
+            asked.get() == 2
+        };
+        let deadline = Instant::now() + Duration::from_secs(3_600);
+        let error = Device::open(&path, deadline, &is_over).unwrap_err();
+        assert!(matches!(error, DisplayError::Silent), "{error}");
+        assert_eq!(asked.get(), 2, "it is asked on");
     }
 }
