@@ -5,8 +5,8 @@
 //! machine's order, of which the first two are the bytes of the whole and its kind, and 64 valuators that a mask names. Each
 //! device has one connection at a time, and a server whose device has lost its own looks for it on and on: so
 //! there is one of these for a sandbox, which it lasts as long as. A program that turns a device off ends it: then a finger is the
-//! pointer. The server may take what lies in these sockets before what lies in the display's, so that a key and a turn of the wheel
-//! within a moment may change places.
+//! pointer. The server reads these sockets and the display's in an order of its own: whoever sends by another one than before asks
+//! first whether it has taken the rest (`have_taken`).
 
 use std::io::{Error, ErrorKind, Read as _};
 use std::os::fd::AsFd as _;
@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::link::{DisplayError, PATIENCE, connect_until};
+use super::taken::Taken;
 use crate::confine::xorg::MOST_FINGERS;
 
 /// The version that is spoken.
@@ -30,8 +31,9 @@ const VERSION: [u16; 2] = [1, 1];
 const ANSWER: usize = 12;
 /// How soon whoever waits for it looks again whether anybody wants the devices.
 const LOOK: Duration = Duration::from_millis(20);
-/// Kinds of messages.
+/// Kinds of messages; the server's answers to the first two are of the same kinds.
 const HELLO: u32 = 0;
+const SYNC: u32 = 1;
 const MOTION: u32 = 2;
 const PROXIMITY: u32 = 3;
 const BUTTON: u32 = 4;
@@ -54,6 +56,14 @@ const MOST_OF_FINGERS: f64 = 2_047.0;
 const MOST_OF_PENS: f64 = 1_000.0;
 /// Buttons of a pen: its tip and its own.
 const PEN_BUTTONS: [(u8, u32); 2] = [(PenState::TIP, 1), (PenState::BARREL, 3)];
+
+/// One of the devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Touch,
+    Wheel,
+    Pen,
+}
 
 /// A place on the whole screen: 0 is the left or upper edge, 65536 the other.
 pub(super) type Place = (f64, f64);
@@ -79,6 +89,8 @@ struct Device {
     socket: UnixStream,
     /// What the socket has not taken of the last message.
     rest: Vec<u8>,
+    /// What the server has made input of.
+    taken: Taken,
 }
 
 impl XDevices {
@@ -110,6 +122,19 @@ impl XDevices {
     pub(super) fn take_now(&self) -> Result<bool, DisplayError> {
         let State { touch, wheel, pen, .. } = &mut *self.state();
         Ok(touch.takes_now()? && wheel.takes_now()? && pen.takes_now()?)
+    }
+
+    /// Whether the server has taken in what was sent to all, or to all but one; it is asked where that is not known.
+    ///
+    /// # Errors
+    /// See [`DisplayError`]; never [`DisplayError::Silent`].
+    pub(super) fn have_taken(&self, but: Option<Which>) -> Result<bool, DisplayError> {
+        let State { touch, wheel, pen, .. } = &mut *self.state();
+        let mut all = true;
+        for (which, device) in [(Which::Touch, touch), (Which::Wheel, wheel), (Which::Pen, pen)] {
+            all &= but == Some(which) || device.has_taken()?;
+        }
+        Ok(all)
     }
 
     /// A finger does this. Those beyond [`MOST_FINGERS`] do nothing. `pressure` is 0 to 65535.
@@ -211,7 +236,7 @@ impl Device {
         is_over: &dyn Fn() -> bool,
     ) -> Result<Self, DisplayError> {
         let socket = connect_until(path, deadline)?;
-        let mut device = Self { socket, rest: Vec::new() };
+        let mut device = Self { socket, rest: Vec::new(), taken: Taken::All };
         let [major, minor] = VERSION.map(u16::to_ne_bytes);
         let mut hello = words(&[ANSWER as u32, HELLO]);
         hello.extend([major, minor].concat());
@@ -224,6 +249,8 @@ impl Device {
             let [major, minor] = theirs;
             return Err(DisplayError::Protocol(format!("its devices speak {major}.{minor}")));
         }
+        // Asked before there was any input, it would not answer until there is some.
+        device.taken = Taken::All;
         Ok(device)
     }
 
@@ -276,6 +303,29 @@ impl Device {
         }
     }
 
+    /// Whether the server has taken in all that was sent; it is asked where that is not known, and not waited for.
+    fn has_taken(&mut self) -> Result<bool, DisplayError> {
+        let sync = words(&[8, SYNC]);
+        match self.taken {
+            Taken::All => return Ok(true),
+            Taken::Unknown => match self.send(&sync) {
+                Ok(()) => self.taken = Taken::Asked,
+                Err(DisplayError::Silent) => return Ok(false),
+                Err(error) => return Err(error),
+            },
+            Taken::Asked | Taken::Outdated => {}
+        }
+        let mut answer = [0; 8];
+        match self.socket.read(&mut answer).map_err(|error| error.kind()) {
+            Ok(0) => return Err(DisplayError::Ended),
+            Ok(_) if sync == answer => self.taken.answered(),
+            Ok(_) => return Err(DisplayError::Protocol("its devices answer nonsense".into())),
+            Err(ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(Error::from(error).into()),
+        }
+        Ok(self.taken == Taken::All)
+    }
+
     /// Sends a message, whole or not at all: what the socket takes of it only later goes before the next. Waits for nothing.
     fn send(&mut self, message: &[u8]) -> Result<(), DisplayError> {
         let rest = std::mem::take(&mut self.rest);
@@ -289,6 +339,7 @@ impl Device {
             return Err(DisplayError::Silent);
         }
         self.rest.extend_from_slice(&message[sent..]);
+        self.taken.sent();
         Ok(())
     }
 
@@ -332,6 +383,7 @@ fn words(words: &[u32]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::io::Write as _;
     use std::os::unix::net::UnixListener;
 
     use super::*;
@@ -339,7 +391,7 @@ mod tests {
     fn pair() -> (Device, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        (Device { socket: ours, rest: Vec::new() }, theirs)
+        (Device { socket: ours, rest: Vec::new(), taken: Taken::All }, theirs)
     }
 
     #[test]
@@ -383,6 +435,40 @@ mod tests {
         assert_eq!(read, [&[1, 2, 3], &message[..]].concat());
         drop(server);
         assert!(matches!(device.send(&message), Err(DisplayError::Ended)));
+    }
+
+    #[test]
+    fn a_server_is_asked_once_whether_it_has_taken_what_was_sent() {
+        let (mut device, server) = pair();
+        server.set_nonblocking(true).unwrap();
+        let (event, sync) = (message(MOTION, &[0], &[(TURN_DOWN, 3.0)]), words(&[8, SYNC]));
+        let both = [&event[..], &sync].concat();
+        let heard = || {
+            let mut bytes = Vec::new();
+            // It ends where nothing is left to be read.
+            let _ = (&server).read_to_end(&mut bytes);
+            bytes
+        };
+        assert!(device.has_taken().unwrap());
+        assert!(heard().is_empty(), "nothing was sent");
+        device.send(&event).unwrap();
+        assert!(!device.has_taken().unwrap() && !device.has_taken().unwrap());
+        assert_eq!(heard(), both);
+        // An answer is not about what was sent after the question; there is one question at a time.
+        device.send(&event).unwrap();
+        assert!(!device.has_taken().unwrap());
+        assert_eq!(heard(), event);
+        (&server).write_all(&sync).unwrap();
+        assert!(!device.has_taken().unwrap() && !device.has_taken().unwrap());
+        assert_eq!(heard(), sync);
+        (&server).write_all(&sync).unwrap();
+        assert!(device.has_taken().unwrap());
+        assert!(heard().is_empty());
+        device.send(&event).unwrap();
+        (&server).write_all(&[0; 8]).unwrap();
+        assert!(matches!(device.has_taken(), Err(DisplayError::Protocol(_))));
+        drop(server);
+        assert!(matches!(device.has_taken(), Err(DisplayError::Ended)));
     }
 
     #[test]

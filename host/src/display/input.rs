@@ -1,13 +1,14 @@
 //! Puts a player's input into a display (XTEST 2.2).
 //!
 //! Called by the network task: nothing here waits. What a busy server does not take at once is kept, in order, until it
-//! does; where that becomes too much all of it is dropped and counted, and everything is let go of. The wheel turns by whole notches,
-//! since XTEST has no finer ones; a finger or a pen is the pointer with its main button (XTEST has no pressure), a pen's own
-//! button the second one. A server with devices of its own ([`XDevices`]) has every finger, all of the wheel, and a pen with its
-//! pressure. While text is typed no modifier is held
-//! and Caps Lock is off: they are in the text already.
+//! does; where that becomes too much all of it is dropped and counted, and everything is let go of. Kept is, too, what goes another
+//! way than the input before it, until the server has taken that ([`Taken`]): only letting go of everything overtakes anything. The
+//! wheel turns by whole notches, since XTEST has no finer ones; a finger or a pen is the pointer with its main button (XTEST has no
+//! pressure), a pen's own button the second one. A server with devices of its own ([`XDevices`]) has every finger, all of the wheel,
+//! and a pen with its pressure. While text is typed no modifier is held and Caps Lock is off: they are in the text already.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use media::{
     InputEvent, InputSink, InputSupport, MediaTime, Pen, PenState, SequencedInput, TakenAs,
 };
 use x11rb::connection::Connection as _;
+use x11rb::cookie::Cookie;
+use x11rb::errors::ConnectionError;
 use x11rb::protocol::xproto::{
     BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, KEY_PRESS_EVENT,
     KEY_RELEASE_EVENT, KeyButMask, MOTION_NOTIFY_EVENT,
@@ -24,11 +27,12 @@ use x11rb::protocol::xproto::{
 use x11rb::protocol::xtest::ConnectionExt as _;
 
 use super::Most;
-use super::devices::{Place, XDevices};
+use super::devices::{Place, Which, XDevices};
 use super::keys::{CAPS_LOCK, NUM_LOCK, keycode};
 use super::link::{DisplayError, Link};
 use super::pointer::Aim;
 use super::screen::Viewport;
+use super::taken::Taken;
 use super::text::Spares;
 
 /// X's numbers of the buttons left, middle, right, back and forward.
@@ -42,9 +46,9 @@ const NOTCH: i32 = 120;
 const MOST_NOTCHES: i32 = 20;
 /// Events that are kept for a server that takes none now: seconds of a keyboard and a mouse.
 const MOST_WAITING: usize = 1_024;
-/// How soon it is asked again whether it does, at first: its socket is full of some fifty events, which one that has a processor
-/// reads in less; and at the most.
-const AGAIN: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
+/// How soon it is asked again whether it does, at first: an answer takes well below that, and some fifty events, of which its socket
+/// is full, a few times as long where it has a processor; and at the most.
+const AGAIN: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(200)];
 /// How long a server may take to hear the last of it, which is waited for. Short: whoever drops it does other things.
 const FAREWELL: Duration = Duration::from_millis(250);
 /// Units of relative motion in a pixel.
@@ -55,6 +59,10 @@ pub struct XInput {
     link: Link,
     aim: Arc<Aim>,
     devices: Option<Arc<XDevices>>,
+    /// What the server has made input of that XTEST was given.
+    taken: Taken,
+    /// The request by which it was asked that last.
+    question: u64,
     keys: [bool; 256],
     buttons: [bool; 256],
     /// Letters are capitals.
@@ -96,6 +104,8 @@ impl XInput {
             link,
             aim,
             devices,
+            taken: Taken::All,
+            question: 0,
             keys: [false; 256],
             buttons: [false; 256],
             caps: false,
@@ -122,6 +132,9 @@ impl XInput {
         }
         BUTTONS.iter().for_each(|&button| input.buttons[usize::from(button)] = true);
         input.let_go()?;
+        // So that the first finger need not wait for it.
+        input.link.x().get_input_focus()?.reply()?;
+        input.taken = Taken::All;
         Ok(input)
     }
 
@@ -151,6 +164,8 @@ impl XInput {
             if self.owed {
                 self.let_go()?;
                 self.owed = false;
+            } else if !self.is_in_order()? {
+                break;
             } else if let Some(event) = self.waiting.pop_front() {
                 self.act(&event)?;
                 self.link.wire_ready().flush()?;
@@ -200,6 +215,44 @@ impl XInput {
         Ok(true)
     }
 
+    /// Whether the server has taken what went another way than the next event will; it is asked where that is not known.
+    fn is_in_order(&mut self) -> Result<bool, DisplayError> {
+        let (Some(next), Some(devices)) = (self.waiting.front(), self.devices.clone()) else {
+            return Ok(true);
+        };
+        let device = match next {
+            InputEvent::Touch { .. } => Some(Which::Touch),
+            InputEvent::Wheel { .. } => Some(Which::Wheel),
+            InputEvent::Pen(_) => Some(Which::Pen),
+            _ => None,
+        };
+        let keys = device.is_none() || self.has_taken()?;
+        match devices.have_taken(device) {
+            Ok(others) => Ok(keys && others),
+            Err(error) => self.known(Err(error)).map(|()| keys),
+        }
+    }
+
+    /// Whether the server has taken what XTEST was given; it is asked where that is not known, and not waited for.
+    fn has_taken(&mut self) -> Result<bool, DisplayError> {
+        let x = self.link.wire_ready();
+        let cookie = match self.taken {
+            Taken::All => return Ok(true),
+            Taken::Unknown => x.get_input_focus()?,
+            Taken::Asked | Taken::Outdated => Cookie::new(x, self.question),
+        };
+        if self.taken == Taken::Unknown {
+            (self.taken, self.question) = (Taken::Asked, cookie.sequence_number());
+        }
+        // Where it is not there yet, it is kept for whoever asks by the same number.
+        match cookie.reply_unchecked() {
+            Ok(_) => self.taken.answered(),
+            Err(ConnectionError::IoError(error)) if error.kind() == ErrorKind::TimedOut => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.taken == Taken::All)
+    }
+
     /// What became of an event for the devices. A program may turn them off: then a finger is the pointer again.
     fn known(&mut self, done: Result<(), DisplayError>) -> Result<(), DisplayError> {
         match done {
@@ -217,8 +270,9 @@ impl XInput {
         Some((self.devices.clone()?, self.aim.on_screen(x, y)?))
     }
 
-    fn fake(&self, kind: u8, detail: u8, x: i16, y: i16) -> Result<(), DisplayError> {
+    fn fake(&mut self, kind: u8, detail: u8, x: i16, y: i16) -> Result<(), DisplayError> {
         let root = self.link.root();
+        self.taken.sent();
         self.link.wire_ready().xtest_fake_input(kind, detail, 0, root, x, y, 0)?;
         Ok(())
     }
@@ -261,7 +315,7 @@ impl XInput {
         Ok(())
     }
 
-    fn strike(&self, key: u8) -> Result<(), DisplayError> {
+    fn strike(&mut self, key: u8) -> Result<(), DisplayError> {
         self.fake(KEY_PRESS_EVENT, key, 0, 0)?;
         self.fake(KEY_RELEASE_EVENT, key, 0, 0)
     }
@@ -279,7 +333,8 @@ impl XInput {
         if caps {
             self.strike(CAPS_LOCK)?;
         }
-        for &key in self.spares.struck() {
+        let struck = self.spares.struck().to_vec();
+        for key in struck {
             self.strike(key)?;
         }
         if caps {

@@ -29,6 +29,7 @@ mod screen;
 mod seam;
 mod segment;
 mod source;
+mod taken;
 mod text;
 mod windows;
 mod wire;

@@ -309,7 +309,7 @@ fn a_server_that_takes_nothing_is_not_waited_for() {
 }
 
 /// Until the server was told everything.
-fn catch_up(input: &mut XInput) {
+pub(crate) fn catch_up(input: &mut XInput) {
     while input.catch_up(MediaTime::ZERO).is_some() {
         std::thread::sleep(Duration::from_millis(1));
     }

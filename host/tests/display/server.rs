@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use media::Size;
 use nearlight_host::confine::xorg;
 use nearlight_host::display::{Cookie, Display, XDevices};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 /// The cookie of every test's server.
 pub(crate) const COOKIE: Cookie = Cookie::new(COOKIE_BYTES);
@@ -120,6 +120,12 @@ impl Server {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Halts it; when this returns, it does nothing any more.
+    pub(crate) fn halt(&self) {
+        self.signal(Signal::STOP);
+        waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED).unwrap();
     }
 
     /// Ends it at once.
