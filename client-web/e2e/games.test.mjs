@@ -226,6 +226,9 @@ game('fingers', 'fingers are as many as they are, where they are, and none stays
   await shows(2, one, other);
   await fingers('touchMove', there, other);
   await shows(2, there, other);
+  // The one is lifted, and the other stays.
+  await fingers('touchEnd', there);
+  await shows(1, other);
   await fingers('touchEnd');
   await shows(0);
   // The browser takes them away; the page loses the focus; it goes.
