@@ -71,7 +71,8 @@ pub struct Config {
     pub bwrap: Option<PathBuf>,
     /// The X server (Xvfb, or what takes its arguments); looked for in `PATH` when there is none.
     pub display: Option<PathBuf>,
-    /// The folder of Xorg and its modules, the X server for every finger; looked for where Debian has it when there is none.
+    /// The folder of Xorg and its modules, the X server for every finger, in `/usr`; looked for where Debian has it when there is
+    /// none.
     pub xorg: Option<PathBuf>,
     /// passt, which gives games the internet; looked for in `PATH` when there is none.
     pub passt: Option<PathBuf>,

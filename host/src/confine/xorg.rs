@@ -81,10 +81,11 @@ const DEVICES: [Device; 3] = [
 /// Files of the sockets of fingers, wheel and pen, in the folder that was given to [`config`].
 pub const SOCKETS: [&str; 3] = [DEVICES[0].socket, DEVICES[1].socket, DEVICES[2].socket];
 
-/// The server, where all of it is installed; it is looked for where Debian has it, or in `folder`.
+/// The server, where all of it is installed; it is looked for where Debian has it, or in `folder`, which must be in `/usr`:
+/// sandboxes see no other folder of programs.
 ///
 /// # Errors
-/// What is missing, and which Debian package brings it.
+/// What is missing, and which Debian package brings it; or that it lies elsewhere.
 pub fn find(folder: Option<&Path>) -> Result<PathBuf, String> {
     let folder = folder.unwrap_or(Path::new(FOLDER));
     for (file, package) in NEEDED {
@@ -92,6 +93,10 @@ pub fn find(folder: Option<&Path>) -> Result<PathBuf, String> {
         if !path.is_file() {
             return Err(format!("there is no {}; install {package}", path.display()));
         }
+    }
+    let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
+    if !folder.starts_with("/usr") {
+        return Err(format!("{} is not in /usr, and sandboxes do not see it", folder.display()));
     }
     Ok(folder.join(PROGRAM))
 }
@@ -155,7 +160,22 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        assert_eq!(find(Some(folder.path())), Ok(folder.path().join("Xorg")));
+        // All of it is there, where no sandbox sees it.
+        let elsewhere = find(Some(folder.path())).unwrap_err();
+        let told = format!("{} is not in /usr", folder.path().canonicalize().unwrap().display());
+        assert!(elsewhere.starts_with(&told), "{elsewhere}");
+    }
+
+    #[test]
+    fn its_folder_may_have_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("other");
+        std::os::unix::fs::symlink(FOLDER, &other).unwrap();
+        match find(None) {
+            Ok(program) => assert_eq!(find(Some(&other)), Ok(program)),
+            // It is not installed here.
+            Err(_) => assert!(find(Some(&other)).is_err()),
+        }
     }
 
     #[test]
