@@ -146,7 +146,7 @@ pub struct Metrics {
     pub floods: Counter,
     /// Clients of WebTransport that were refused for what they asked.
     pub webtransport_forbidden: Counter,
-    /// Connections of HTTP that had shown nothing and gave way to newer ones.
+    /// Connections of HTTP that had shown no token and gave way to newer ones.
     pub http_gave_way: Counter,
     /// Clients that came for a WebSocket and were refused for what they asked.
     pub websocket_forbidden: Counter,
@@ -275,7 +275,7 @@ impl Metrics {
             ),
             http_gave_way: add.one(
                 "http_gave_way",
-                "Connections of HTTP closed for newer ones, having shown no token and made nothing",
+                "Connections of HTTP closed for newer ones of their kind, having shown no token and made nothing",
             ),
             websocket_forbidden: add.one(
                 "websocket_forbidden",

@@ -3,14 +3,17 @@
 //!
 //! ```text
 //!  accepted ──▶ newcomer ──┬── a token that is known, a WebSocket, something made ──▶ stays
-//!                          └── too many of one network, or in all ──▶ the oldest is closed
+//!               ▲      │   └── too many of one network, or in all ──▶ the oldest is closed
+//!           all of it  │ a file, a clip or a save for whoever may have it
+//!               │      ▼
+//!               carries ────── too many that carry ──▶ the oldest of them is closed
 //! ```
 
 use std::future::{Ready, ready};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -32,6 +35,8 @@ const UNSENT: u32 = 16 * 1024;
 /// proxy are of one network until one of their requests has shown something. 256 are a quarter of the descriptors that a process
 /// has by default.
 const MOST: (usize, usize) = (256, 64);
+/// The same of those that carry something meanwhile: half as many, since a page transfers few things at a time.
+const MOST_CARRYING: (usize, usize) = (128, 32);
 
 /// Accepts connections that send at once and hold little back, and of those that have shown nothing the newest.
 #[derive(Clone)]
@@ -39,15 +44,22 @@ pub(crate) struct Prompt(Arc<Newcomers>);
 
 /// Connections that have shown nothing.
 struct Newcomers {
-    crowd: Mutex<Crowd<Arc<CancellationToken>>>,
+    crowds: Mutex<Crowds>,
     gave_way: Counter,
 }
+
+/// Each of them is in one of these. Whoever only waits keeps none out that carry something.
+struct Crowds {
+    waiting: Places,
+    carrying: Places,
+}
+
+type Places = Crowd<Arc<CancellationToken>>;
 
 impl Prompt {
     /// Counts those that give way.
     pub(crate) fn new(gave_way: Counter) -> Self {
-        let crowd = Mutex::new(Crowd::new(MOST.0, MOST.1));
-        Self(Arc::new(Newcomers { crowd, gave_way }))
+        Self(Newcomers::new(gave_way))
     }
 }
 
@@ -73,47 +85,104 @@ impl<S> Accept<TcpStream, S> for Prompt {
 }
 
 impl Newcomers {
+    fn new(gave_way: Counter) -> Arc<Self> {
+        let crowds = Crowds {
+            waiting: Crowd::new(MOST.0, MOST.1),
+            carrying: Crowd::new(MOST_CARRYING.0, MOST_CARRYING.1),
+        };
+        Arc::new(Self { crowds: Mutex::new(crowds), gave_way })
+    }
+
     // Every change is one step, so a panic elsewhere leaves them whole.
-    fn crowd(&self) -> MutexGuard<'_, Crowd<Arc<CancellationToken>>> {
-        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    fn crowds(&self) -> MutexGuard<'_, Crowds> {
+        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enter(self: &Arc<Self>, ip: IpAddr) -> Newcomer {
-        let gives_way = Arc::<CancellationToken>::default();
-        let mut crowd = self.crowd();
-        while let Some(oldest) = crowd.in_the_way(ip).cloned() {
+        let newcomer = Newcomer {
+            among: self.clone(),
+            ip,
+            gives_way: Arc::default(),
+            stays: AtomicBool::new(false),
+            carried: AtomicUsize::new(0),
+        };
+        self.admit(&mut self.crowds().waiting, &newcomer);
+        newcomer
+    }
+
+    /// Whoever is in its way is closed.
+    fn admit(&self, crowd: &mut Places, newcomer: &Newcomer) {
+        while let Some(oldest) = crowd.in_the_way(newcomer.ip).cloned() {
             oldest.cancel();
             crowd.leave(|it| Arc::ptr_eq(it, &oldest));
             self.gave_way.inc();
         }
-        crowd.enter(ip, gives_way.clone());
-        Newcomer { among: self.clone(), gives_way, stays: AtomicBool::new(false) }
+        crowd.enter(newcomer.ip, newcomer.gives_way.clone());
     }
 }
 
 /// What is known of a connection; its requests have it as an extension.
 pub(crate) struct Newcomer {
     among: Arc<Newcomers>,
+    ip: IpAddr,
     gives_way: Arc<CancellationToken>,
     stays: AtomicBool,
+    /// What is on its way; changed with the crowds locked.
+    carried: AtomicUsize,
 }
 
 impl Newcomer {
     /// It has shown whose it is, and gives way to nobody any more.
     pub(crate) fn stays(&self) {
         self.stays.store(true, Ordering::Relaxed);
-        self.among.crowd().leave(|it| Arc::ptr_eq(it, &self.gives_way));
+        self.leave();
     }
 
     /// Whether it has.
     pub(crate) fn is_known(&self) -> bool {
         self.stays.load(Ordering::Relaxed)
     }
+
+    /// It carries something for somebody who may have it. Until what this yields is dropped it gives way to none but those
+    /// that carry something, too.
+    pub(crate) fn carries(self: &Arc<Self>) -> Carried {
+        let mut crowds = self.among.crowds();
+        if self.carried.fetch_add(1, Ordering::Relaxed) == 0 && !self.is_known() {
+            crowds.waiting.leave(|it| self.is(it));
+            self.among.admit(&mut crowds.carrying, self);
+        }
+        Carried(self.clone())
+    }
+
+    fn is(&self, it: &Arc<CancellationToken>) -> bool {
+        Arc::ptr_eq(it, &self.gives_way)
+    }
+
+    fn leave(&self) {
+        let mut crowds = self.among.crowds();
+        crowds.waiting.leave(|it| self.is(it));
+        crowds.carrying.leave(|it| self.is(it));
+    }
 }
 
 impl Drop for Newcomer {
     fn drop(&mut self) {
-        self.among.crowd().leave(|it| Arc::ptr_eq(it, &self.gives_way));
+        self.leave();
+    }
+}
+
+/// Something that a connection carries.
+pub(crate) struct Carried(Arc<Newcomer>);
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        let Self(newcomer) = self;
+        let mut crowds = newcomer.among.crowds();
+        if newcomer.carried.fetch_sub(1, Ordering::Relaxed) == 1 && !newcomer.is_known() {
+            crowds.carrying.leave(|it| newcomer.is(it));
+            // As the newest, and in nobody's place: it may be about to close. The next one to be accepted makes room.
+            crowds.waiting.enter(newcomer.ip, newcomer.gives_way.clone());
+        }
     }
 }
 
@@ -178,5 +247,65 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream(context)?.poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+    fn among() -> Arc<Newcomers> {
+        Newcomers::new(Counter::default())
+    }
+
+    fn comes(newcomers: &Arc<Newcomers>) -> Arc<Newcomer> {
+        Arc::new(newcomers.enter(HERE))
+    }
+
+    fn gave_way(newcomer: &Newcomer) -> bool {
+        newcomer.gives_way.is_cancelled()
+    }
+
+    #[test]
+    fn what_carries_is_in_no_crowd_of_those_that_wait_and_comes_back_as_the_newest() {
+        let newcomers = among();
+        let carrying = comes(&newcomers);
+        let (one, other) = (carrying.carries(), carrying.carries());
+        let waiting: Vec<_> = (0..MOST.1).map(|_| comes(&newcomers)).collect();
+        assert!(!gave_way(&carrying) && !waiting.iter().any(|it| gave_way(it)));
+        drop(one);
+        assert_eq!(newcomers.crowds().carrying.len(), 1, "the other one is still on its way");
+        drop(other);
+        assert!(newcomers.crowds().carrying.is_empty());
+        // It pushed nobody out; the next one makes room for itself.
+        assert_eq!(newcomers.crowds().waiting.len(), MOST.1 + 1);
+        let next = comes(&newcomers);
+        let gone = waiting.iter().filter(|it| gave_way(it)).count();
+        assert_eq!((gone, newcomers.crowds().waiting.len()), (2, MOST.1));
+        assert!(gave_way(&waiting[0]) && gave_way(&waiting[1]));
+        assert!(!gave_way(&carrying) && !gave_way(&next));
+        drop((waiting, carrying, next));
+        assert!(newcomers.crowds().waiting.is_empty(), "nothing is kept of who left");
+    }
+
+    #[test]
+    fn a_crowd_of_those_that_carry_is_bounded_too_unless_they_are_known() {
+        let newcomers = among();
+        let known = comes(&newcomers);
+        let first = known.carries();
+        known.stays();
+        let carrying: Vec<_> = (0..=MOST_CARRYING.1).map(|_| comes(&newcomers)).collect();
+        let carried: Vec<_> = carrying.iter().map(Newcomer::carries).collect();
+        let gone: Vec<_> = carrying.iter().map(|it| gave_way(it)).collect();
+        assert_eq!(gone.iter().filter(|gone| **gone).count(), 1);
+        assert!(gone[0] && !gave_way(&known), "the oldest alone gives way");
+        assert_eq!(newcomers.gave_way.get(), 1);
+        drop(first);
+        let again = known.carries();
+        drop((again, known, carried, carrying));
+        let crowds = newcomers.crowds();
+        assert!(crowds.waiting.is_empty() && crowds.carrying.is_empty());
     }
 }

@@ -4,7 +4,10 @@
 
 mod common;
 
+use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +15,14 @@ use axum::http::{Method, Request, StatusCode};
 use common::{Ask, OPERATOR, PATIENCE, Session, ask, create, create_with, serve, until};
 use encoder::opus::{Aim, LONGEST, OpusEncoder};
 use futures::{SinkExt as _, StreamExt as _};
+use host::catalogue::GameId;
+use host::saves::{HomePath, Owner, SaveLimits, Snapshot, Store};
 use media::websocket::{Piece, first_byte};
 use media::webtransport::{AudioDatagram, FrameHeader};
 use media::{Acks, Bitrate, Codec, DataChannel, FrameAck, FrameState, UnitKind};
+use nearlight::config::Config;
+use nearlight::encoders::Probing;
+use nearlight::games::Library;
 use nearlight::node::Node;
 use nearlight::serve::Server;
 use rustls::pki_types::pem::PemObject as _;
@@ -395,8 +403,13 @@ async fn a_player_who_floods_loses_the_session_and_nobody_else_does() {
 /// Connects, or goes on, and asks for what has a short answer with nothing behind its head.
 async fn asked(stream: &mut TcpStream, token: Option<&str>) -> String {
     let token = token.map_or_else(String::new, |it| format!("authorization: Bearer {it}\r\n"));
-    let head = format!("HEAD /api/v1/sessions HTTP/1.1\r\nhost: x\r\n{token}\r\n");
-    stream.write_all(head.as_bytes()).await.unwrap();
+    let request = format!("HEAD /api/v1/sessions HTTP/1.1\r\nhost: x\r\n{token}\r\n");
+    answered(stream, &request).await
+}
+
+/// Sends a request; yields the head of its answer.
+async fn answered(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         let byte = tokio::time::timeout(PATIENCE, stream.read_u8()).await.expect("no answer");
@@ -406,7 +419,8 @@ async fn asked(stream: &mut TcpStream, token: Option<&str>) -> String {
 }
 
 async fn closes(stream: &mut TcpStream) {
-    let end = async { while stream.read_u8().await.is_ok() {} };
+    let mut bytes = [0; 4_096];
+    let end = async { while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {} };
     tokio::time::timeout(PATIENCE, end).await.expect("it is held");
 }
 
@@ -453,6 +467,67 @@ async fn connections_that_show_nothing_give_way_to_newer_ones_and_others_do_not(
     asked(&mut known, None).await;
     player.frame().await;
     asked(strangers.back_mut().unwrap(), None).await;
+    server.shut_down().await;
+}
+
+/// Whose save the node has.
+const ANNE: &str = "0123456789abcdef0123456789abcdef";
+
+/// A server that has kept something of a game: more than kernel and node take while nobody reads.
+async fn keeping(state: &Path) -> Server {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("long"), vec![7_u8; 12 << 20]).unwrap();
+    let (from, paths) = (File::open(home.path()).unwrap(), [HomePath::parse("long").unwrap()]);
+    let (now, game_version) = (Duration::from_secs(1), "1");
+    let snapshot = Snapshot { home: from.as_fd(), paths: &paths, now, game_version, base: None };
+    let store = Store::open(&state.join("saves"), SaveLimits::default()).unwrap();
+    let game = GameId::parse("gone").unwrap();
+    store.save(Owner { player: ANNE, game: &game }, &snapshot).unwrap();
+    let config = common::config(&[&format!("server.state_dir={}", state.display())]);
+    let open = |config: Config| {
+        let library = Library::new(&config);
+        Node::with_games(config, library, Probing::in_process())
+    };
+    Server::bind_with(config, open).await.unwrap()
+}
+
+/// Begins to download it without a token; yields how many bytes are to come.
+async fn downloads(server: &Server) -> (TcpStream, usize) {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let path = "/api/v1/catalogue/gone/saves/1";
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nnearlight-player: {ANNE}\r\n\r\n");
+    let answer = answered(&mut stream, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let length = answer.lines().find_map(|line| line.strip_prefix("content-length: "));
+    (stream, length.expect("a length").parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_without_a_token_gives_way_to_downloads_alone() {
+    let state = tempfile::tempdir().unwrap();
+    let server = keeping(state.path()).await;
+    let node = server.node();
+    let (mut oldest, _) = downloads(&server).await;
+    let mut others = Vec::new();
+    for _ in 1..32 {
+        others.push(downloads(&server).await);
+    }
+    // As many as there may be that show nothing, beside them.
+    let mut strangers = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        asked(&mut stream, None).await;
+        strangers.push(stream);
+    }
+    assert!(metric(node, "nearlight_http_gave_way_total 0"));
+    // Of one network 32 may carry something.
+    others.push(downloads(&server).await);
+    closes(&mut oldest).await;
+    let (mut next, length) = others.swap_remove(0);
+    let mut whole = vec![0_u8; length];
+    let read = tokio::time::timeout(PATIENCE, next.read_exact(&mut whole)).await;
+    read.expect("it stands still").expect("it is cut off");
+    drop((others, strangers));
     server.shut_down().await;
 }
 

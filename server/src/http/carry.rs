@@ -1,34 +1,48 @@
-//! Bodies of any size, within bounds: nobody who reads or writes slowly holds up what belongs to a game for long.
+//! Bodies of any size, within bounds: nobody who reads or writes slowly holds up what belongs to a game for long, and
+//! whoever knows no more than the secret address of what is carried is not closed for strangers meanwhile.
 
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, BodyDataStream, Bytes};
 use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
+use crate::tcp::{Carried, Newcomer};
 
 /// A body of which nothing comes, or is taken, for so long has broken off.
 const SILENT: Duration = Duration::from_secs(30);
 /// How long the rest of a body that is refused may take.
 const REST: Duration = Duration::from_secs(60);
 
+/// The connection that a request came by, where it came by one.
+pub(super) type Line = Option<Extension<Arc<Newcomer>>>;
+
+/// Whoever asked may have what is carried: the connection is known for that until what this yields is dropped.
+pub(super) fn begin(line: &Line) -> Option<Carried> {
+    line.as_ref().map(|Extension(newcomer)| newcomer.carries())
+}
+
 /// A body of these chunks. They come by a task of their own, which lets go of where they come from when they are not
 /// taken, and when `over` says so.
 pub(super) fn body(
     chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     over: CancellationToken,
+    carried: Option<Carried>,
 ) -> Body {
-    body_within(SILENT, chunks, over)
+    body_within(SILENT, chunks, over, carried)
 }
 
 fn body_within(
     silent: Duration,
     chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     over: CancellationToken,
+    carried: Option<Carried>,
 ) -> Body {
     let (to, from) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -49,10 +63,11 @@ fn body_within(
             () = over.cancelled() => {}
         }
     });
-    let chunks = futures::stream::unfold(Some(from), async |from: Option<mpsc::Receiver<_>>| {
-        let mut from = from?;
+    let open = Some((from, carried));
+    let chunks = futures::stream::unfold(open, async |open: Option<(mpsc::Receiver<_>, _)>| {
+        let (mut from, carried) = open?;
         match from.recv().await {
-            Some(Some(Ok(chunk))) => Some((Ok(chunk), Some(from))),
+            Some(Some(Ok(chunk))) => Some((Ok(chunk), Some((from, carried)))),
             Some(Some(Err(error))) => Some((Err(error), None)),
             Some(None) => None,
             None => Some((Err(io::Error::other("it was cut off")), None)),
@@ -87,8 +102,6 @@ pub(super) async fn discard(chunks: &mut BodyDataStream, most: u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::body::to_bytes;
 
     use super::*;
@@ -104,7 +117,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_nobody_takes_lets_go_of_what_it_is_made_of() {
         let (held, chunks) = endless();
-        let body = body_within(Duration::from_millis(20), chunks, CancellationToken::new());
+        let body = body_within(Duration::from_millis(20), chunks, CancellationToken::new(), None);
         while Arc::strong_count(&held) > 1 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -116,12 +129,13 @@ mod tests {
     async fn a_body_ends_with_what_it_is_made_of() {
         let (held, chunks) = endless();
         let over = CancellationToken::new();
-        let reading = tokio::spawn(to_bytes(body(chunks, over.clone()), usize::MAX));
+        let reading = tokio::spawn(to_bytes(body(chunks, over.clone(), None), usize::MAX));
         over.cancel();
         reading.await.unwrap().unwrap_err();
         assert_eq!(Arc::strong_count(&held), 1);
         let whole = futures::stream::iter([Ok(Bytes::from_static(b"a")), Ok("b".into())]);
-        assert_eq!(to_bytes(body(whole, CancellationToken::new()), 9).await.unwrap(), "ab");
+        let whole = body(whole, CancellationToken::new(), None);
+        assert_eq!(to_bytes(whole, 9).await.unwrap(), "ab");
     }
 
     #[tokio::test]

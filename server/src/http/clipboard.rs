@@ -41,6 +41,7 @@ const COMES: Duration = Duration::from_secs(120);
 pub(super) async fn read(
     State(node): Shared,
     Path(id): Path<String>,
+    line: carry::Line,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let share = share(&node, &id, &headers)?;
@@ -66,7 +67,7 @@ pub(super) async fn read(
         let chunk = rest.split_to(rest.len().min(CHUNK));
         (!chunk.is_empty()).then_some((Ok(chunk), (rest, one)))
     });
-    Ok((headers, carry::body(chunks, over)).into_response())
+    Ok((headers, carry::body(chunks, over, carry::begin(&line))).into_response())
 }
 
 /// Puts text (`text/plain`, UTF-8) or an image (`image/png`) into the clipboard of the session's game, in place of what
@@ -86,6 +87,7 @@ pub(super) async fn read(
 pub(super) async fn write(
     State(node): Shared,
     Path(id): Path<String>,
+    line: carry::Line,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
@@ -94,6 +96,7 @@ pub(super) async fn write(
     let kind = kind(&headers)
         .ok_or_else(|| Problem::MEDIA_TYPE.because("send text/plain in UTF-8, or image/png"))?;
     let _one = share.filling.try_lock().map_err(|_| Problem::from(ClipError::Busy))?;
+    let _carried = carry::begin(&line);
     let bytes = all(body, share.most_of_clip(kind)).await?;
     let length = bytes.len() as u64;
     let clip =

@@ -62,11 +62,13 @@ pub(super) async fn list(
 pub(super) async fn upload(
     State(node): Shared,
     Path((id, name)): Path<(String, String)>,
+    line: carry::Line,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let share = share(&node, &id, &headers)?;
     let (exchange, over) = share.files(Some(Way::ToGame))?;
+    let _carried = carry::begin(&line);
     let most = exchange.limits().file;
     let mut chunks = body.into_data_stream();
     let taken = async {
@@ -134,6 +136,7 @@ async fn take(
 pub(super) async fn download(
     State(node): Shared,
     Path((id, name)): Path<(String, String)>,
+    line: carry::Line,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let share = share(&node, &id, &headers)?;
@@ -149,7 +152,7 @@ pub(super) async fn download(
     ];
     let going = Going { file: tokio::fs::File::from_std(file), left: bytes, bytes, share };
     let chunks = futures::stream::try_unfold(going, Going::next);
-    Ok((headers, carry::body(chunks, over)).into_response())
+    Ok((headers, carry::body(chunks, over, carry::begin(&line))).into_response())
 }
 
 /// A download that is under way. What has gone of it is noted however it ends.

@@ -18,7 +18,7 @@ use super::answers::{self, OfSaves};
 use super::auth::{self, Operator};
 use super::path::Path;
 use super::sessions::find;
-use super::{Problem, Shared, blocking};
+use super::{Problem, Shared, blocking, carry};
 use crate::node::{Node, Wished};
 use crate::saves::{Begins, GameSaves, NotSaved, Player, Wish, version};
 use crate::wire;
@@ -97,6 +97,7 @@ pub(super) async fn download(
     State(node): Shared,
     _: Operator,
     Path((app, save)): Path<(String, String)>,
+    line: carry::Line,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Theirs { saves, player, .. } = theirs(&node, &app, &headers).await?;
@@ -110,11 +111,11 @@ pub(super) async fn download(
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::CONTENT_DISPOSITION, HeaderValue::from_str(&name).map_err(|_| Problem::INTERNAL)?),
     ];
-    let file = tokio::fs::File::from_std(archive);
-    let chunks = futures::stream::try_unfold(file, async |mut file| {
+    let going = (tokio::fs::File::from_std(archive), carry::begin(&line));
+    let chunks = futures::stream::try_unfold(going, async |(mut file, carried)| {
         let mut chunk = Vec::with_capacity(CHUNK);
         let read = file.read_buf(&mut chunk).await?;
-        std::io::Result::Ok((read > 0).then(|| (Bytes::from(chunk), file)))
+        std::io::Result::Ok((read > 0).then(|| (Bytes::from(chunk), (file, carried))))
     });
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
