@@ -88,7 +88,9 @@ pub trait Transport: Send {
     /// `Pending`.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<TransportEvent>;
 
-    /// Closes; [`TransportEvent::Closed`] follows.
+    /// Says nothing more, and closes once the client has taken what was said before on reliable channels.
+    /// [`TransportEvent::Closed`] follows. A client that takes nothing may hold it up for as long as it takes to be
+    /// found gone; dropping the transport closes it at once.
     fn close(&mut self);
 }
 

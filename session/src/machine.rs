@@ -151,7 +151,7 @@ pub enum Action {
     Keyframe,
     /// Tell the client.
     NotifyClient(Notice),
-    /// Close the connection once what is queued has left.
+    /// Close the connection once the client has what it was told.
     CloseTransport,
     /// Stop every thread and task; answer with [`Event::Drained`].
     StopAll,

@@ -393,6 +393,31 @@ async fn our_close_is_reported_here_and_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_before_our_close_arrives() {
+    let (mut client, mut transport, _) = connect(Wish::PAGE, config()).await;
+    let is_control = |event: &_| matches!(event, TransportEvent::ChannelOpen(DataChannel::Control));
+    until(&mut transport, is_control).await;
+    client.opened(DataChannel::Control).await;
+    // More than leaves before the client has acknowledged some of it.
+    let said = |n: u8| Bytes::from(vec![b'a' + n; 10_000]);
+    for n in 0..8 {
+        transport.send_data(DataChannel::Control, said(n)).unwrap();
+    }
+    transport.close();
+    let late = transport.send_data(DataChannel::Control, said(8));
+    assert_eq!(late, Err(SendRefused::NotConnected));
+    for n in 0..8 {
+        let got = loop {
+            if let Arrived::Message(DataChannel::Control, got) = client.next().await {
+                break got;
+            }
+        };
+        assert_eq!(got, said(n));
+    }
+    assert_eq!(until_closed(&mut transport).await, CloseReason::Local);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_clients_close_is_reported_at_once() {
     for wish in [Wish::PAGE, Wish::PLAYER] {
         let (client, mut transport, _) = connect(wish, config()).await;

@@ -491,6 +491,29 @@ async fn a_frame_takes_as_long_as_its_pace_says() {
 }
 
 #[tokio::test]
+async fn what_was_said_before_our_close_arrives_before_the_goodbye() {
+    let (mut client, mut transport) = pair().await;
+    // The writer waits with a frame, and what is said waits behind it.
+    transport.video_sink(TrackId(0)).send(frame(0, 900_000)).unwrap();
+    client.begun().await;
+    let said = |n: u8| Bytes::from(vec![n; 3]);
+    for n in 0..8 {
+        transport.send_data(DataChannel::Control, said(n)).unwrap();
+    }
+    transport.close();
+    let late = transport.send_data(DataChannel::Control, said(8));
+    assert_eq!(late, Err(SendRefused::NotConnected));
+    for n in 0..8 {
+        assert_eq!(client.came().await, Came::Control(said(n)));
+    }
+    assert_eq!(client.closed().await, (1_001, "closed by the server".to_owned()));
+    // What the client says meanwhile is read, and goes nowhere.
+    client.say(DataChannel::Input, b"late").await;
+    client.send(Message::Close { code: 1_001, reason: String::new() }).await;
+    assert_eq!(closed(&mut transport).await, CloseReason::Local);
+}
+
+#[tokio::test]
 async fn it_ends_with_a_goodbye_whoever_says_it() {
     let (mut client, transport) = pair().await;
     drop(transport);

@@ -294,6 +294,28 @@ async fn sinks_refuse_what_is_not_theirs_and_what_comes_after_another_or_the_end
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_our_close_arrives() {
+    let (_node, mut client, mut transport) = pair().await;
+    client.open_control().await;
+    let is_control = |event: &_| matches!(event, TransportEvent::ChannelOpen(DataChannel::Control));
+    until(&mut transport, is_control).await;
+    // More than leaves at once.
+    let said = |n: u8| Bytes::from(vec![n; 60_000]);
+    for n in 0..8 {
+        transport.send_data(DataChannel::Control, said(n)).unwrap();
+    }
+    transport.close();
+    let late = transport.send_data(DataChannel::Control, said(8));
+    assert_eq!(late, Err(SendRefused::NotConnected));
+    for n in 0..8 {
+        assert_eq!(client.said().await, said(n));
+    }
+    // It may go first, as a page does.
+    client.leave().await;
+    assert_eq!(closed(&mut transport).await, CloseReason::Local);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn either_side_may_end_it_and_the_other_one_learns() {
     let (node, client, mut transport) = pair().await;
     client.leave().await;

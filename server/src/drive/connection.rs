@@ -16,8 +16,9 @@ use crate::wire;
 /// The pacer spreads a frame over a quarter of its interval: what a link queues for so long, the
 /// controller does not take for congestion.
 const PACING_FACTOR: f64 = 4.0;
-/// How long the last words may take to leave before the connection closes.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long the client may take to have the last words before the connection closes without: SCTP repeats after a second
+/// what was lost (RFC 9260 §16, RTO.Min), and is told within 200 ms what came.
+const LAST_WORDS: Duration = Duration::from_millis(1_500);
 
 /// See the module.
 pub(super) struct Connection {
@@ -112,19 +113,14 @@ impl Connection {
         added.map(drop).map_err(|error| TrickleError::Malformed(error.to_string()))
     }
 
-    /// Closes it once the last words have left: they are in the channel's queue, and a client that does not
-    /// take them must not hold the session.
-    pub(super) async fn close(self) {
-        let mut current = Some(self);
-        let closed = async {
-            tokio::time::sleep(LAST_WORDS / 4).await;
-            if let Some(connection) = &mut current {
-                connection.transport.close();
-            }
-            while !matches!(next_event(&mut current).await, TransportEvent::Closed(_)) {}
-        };
+    /// Closes it once the client has taken the last words; one that does not must not hold the session.
+    pub(super) async fn close(mut self) {
+        self.transport.close();
+        let mut closing = Some(self);
+        let closed =
+            async { while !matches!(next_event(&mut closing).await, TransportEvent::Closed(_)) {} };
         if tokio::time::timeout(LAST_WORDS, closed).await.is_err() {
-            tracing::debug!("the connection did not close in time");
+            tracing::debug!("a client did not take the last words in time");
         }
     }
 }
@@ -143,5 +139,55 @@ pub(super) async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Context;
+
+    use bytes::Bytes;
+    use media::SendRefused;
+
+    use super::*;
+
+    /// Its client takes nothing and is not found gone: what it closes in order never comes to an end.
+    struct Deaf {
+        _open: Arc<()>,
+    }
+
+    impl Transport for Deaf {
+        fn video_sink(&mut self, _: TrackId) -> Box<dyn UnitSink> {
+            unreachable!("no picture is sent")
+        }
+        fn audio_sink(&mut self) -> Option<Box<dyn AudioSink>> {
+            None
+        }
+        fn send_data(&mut self, _: DataChannel, _: Bytes) -> Result<(), SendRefused> {
+            Ok(())
+        }
+        fn set_pacing(&mut self, _: Bitrate) {}
+        fn probe(&mut self, _: Bitrate, _: Duration) {}
+        fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<TransportEvent> {
+            Poll::Pending
+        }
+        fn close(&mut self) {}
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_take_the_last_words_does_not_hold_the_session() {
+        let open = Arc::new(());
+        let taken = Taken {
+            transport: Box::new(Deaf { _open: open.clone() }),
+            candidates: None,
+            closing_is_leaving: false,
+            by: "websocket",
+            race: None,
+        };
+        let mut connection = Connection::new(1, taken, &Metrics::new());
+        connection.say(&wire::ServerMessage::Ended { reason: "over".into(), code: None });
+        connection.close().await;
+        assert_eq!(Arc::strong_count(&open), 1, "what it came by is dropped");
     }
 }

@@ -486,7 +486,7 @@ fn start(
         shared: shared.clone(),
         outlets: negotiated.outlets,
         sound: negotiated.sound,
-        outgoing: outgoing_tx,
+        outgoing: Some(outgoing_tx),
         open: open.clone(),
         close: close.clone(),
         candidates: RemoteCandidates {

@@ -29,7 +29,8 @@ pub struct WebRtcTransport {
     pub(super) shared: Arc<Shared>,
     pub(super) outlets: Vec<Arc<Outlet>>,
     pub(super) sound: Option<Arc<SoundOutlet>>,
-    pub(super) outgoing: mpsc::Sender<(DataChannel, Bytes)>,
+    /// None once nothing more is said.
+    pub(super) outgoing: Option<mpsc::Sender<(DataChannel, Bytes)>>,
     pub(super) open: Arc<OpenChannels>,
     pub(super) close: Arc<Notify>,
     pub(super) candidates: RemoteCandidates,
@@ -61,10 +62,9 @@ impl Transport for WebRtcTransport {
     }
 
     fn send_data(&mut self, channel: DataChannel, message: Bytes) -> Result<(), SendRefused> {
-        if !self.shared.is_live() || !self.open.is_open(channel) {
-            return Err(SendRefused::NotConnected);
-        }
-        self.outgoing.try_send((channel, message)).map_err(|error| match error {
+        let open = self.shared.is_live() && self.open.is_open(channel);
+        let outgoing = self.outgoing.as_ref().filter(|_| open).ok_or(SendRefused::NotConnected)?;
+        outgoing.try_send((channel, message)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SendRefused::Full,
             mpsc::error::TrySendError::Closed(_) => SendRefused::NotConnected,
         })
@@ -88,13 +88,14 @@ impl Transport for WebRtcTransport {
 
     fn close(&mut self) {
         self.shared.set_live(false);
-        self.close.notify_one();
+        self.outgoing = None;
     }
 }
 
 impl Drop for WebRtcTransport {
     fn drop(&mut self) {
-        self.close();
+        self.shared.set_live(false);
+        self.close.notify_one();
     }
 }
 

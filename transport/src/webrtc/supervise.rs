@@ -10,6 +10,9 @@
 //!                 └─(client's close_notify, our close, driver gone)─► Closed(reason)
 //! ```
 //!
+//! Our close waits until the client's SCTP has acknowledged what was said; meanwhile the rest goes on. A transport that is
+//! dropped does not wait.
+//!
 //! The stack reports a client's orderly goodbye on data channels only: with ICE connected and DTLS
 //! closed it still calls the connection "connected". So the state of DTLS is asked for whenever an
 //! alert came in, and once a second.
@@ -36,6 +39,8 @@ use crate::flood::Flood;
 
 /// How often DTLS is asked for without a hint.
 const DTLS_CHECK: Duration = Duration::from_secs(1);
+/// How often it is looked at whether the client has all that was said before our close.
+const ACKED_CHECK: Duration = Duration::from_millis(5);
 /// After an alert came in, how often and how many times the stack is given time to read it.
 const ALERT_CHECK: (Duration, u32) = (Duration::from_millis(5), 20);
 
@@ -102,9 +107,11 @@ impl Supervisor {
         }
         let (_, never) = mpsc::channel(1);
         let outgoing = std::mem::replace(&mut self.outgoing, never);
-        tasks.spawn(send(std::mem::take(&mut self.channels), outgoing).in_current_span());
+        let all_said = Arc::new(Notify::new());
+        let sending = send(std::mem::take(&mut self.channels), outgoing, all_said.clone());
+        tasks.spawn(sending.in_current_span());
 
-        let reason = self.watch(&mut tasks).await;
+        let reason = self.watch(&mut tasks, &all_said).await;
         self.shared.set_live(false);
         tracing::debug!(%reason, "WebRTC connection ends");
         if let Err(error) = self.peer.close().await {
@@ -116,7 +123,11 @@ impl Supervisor {
         self.shared.events.closed(reason);
     }
 
-    async fn watch(&mut self, tasks: &mut JoinSet<Result<(), Flood>>) -> CloseReason {
+    async fn watch(
+        &mut self,
+        tasks: &mut JoinSet<Result<(), Flood>>,
+        all_said: &Notify,
+    ) -> CloseReason {
         let deadline = tokio::time::sleep(self.connect_timeout);
         tokio::pin!(deadline);
         let mut check = tokio::time::interval(DTLS_CHECK);
@@ -125,6 +136,7 @@ impl Supervisor {
             let shared = self.shared.clone();
             tokio::select! {
                 () = self.close.notified() => return CloseReason::Local,
+                () = all_said.notified() => return CloseReason::Local,
                 excess = shared.passage.exceeded() => return CloseReason::Flood(excess.to_string()),
                 () = shared.driver_stopped.notified() => return self.stopped(was_live).await,
                 Some(ended) = tasks.join_next() => match ended {
@@ -237,10 +249,11 @@ async fn receive(
     Ok(())
 }
 
-/// Sends queued messages in order.
+/// Sends queued messages in order. Once no more can come it waits until the client has them, and tells of it.
 async fn send(
     channels: Vec<Channel>,
     mut outgoing: mpsc::Receiver<(DataChannel, Bytes)>,
+    all_said: Arc<Notify>,
 ) -> Result<(), Flood> {
     while let Some((name, body)) = outgoing.recv().await {
         let Some((_, channel)) = channels.iter().find(|(other, _)| *other == name) else {
@@ -255,5 +268,12 @@ async fn send(
             tracing::debug!(%error, channel = name.label(), "a message was not sent");
         }
     }
+    for (_, channel) in &channels {
+        // Of one that is closed nothing is on its way.
+        while channel.outstanding_bytes().await.is_ok_and(|bytes| bytes > 0) {
+            tokio::time::sleep(ACKED_CHECK).await;
+        }
+    }
+    all_said.notify_one();
     Ok(())
 }

@@ -21,10 +21,10 @@ use tokio::sync::{Notify, mpsc};
 use tracing::Instrument as _;
 
 use super::ledger::Ledger;
-use super::reader::{End, read};
+use super::reader::{End, discard, read};
 use super::sound::{SoundSink, WAITING};
 use super::writer::{Queues, Writer};
-use super::{Code, ConnectionConfig, Socket, say_goodbye};
+use super::{Code, ConnectionConfig, LAST_WORD, Socket, say_goodbye};
 use crate::events::Events;
 use crate::flood::Limits;
 use crate::probe::Probe;
@@ -75,7 +75,8 @@ impl Shared {
 pub struct WebSocket {
     shared: Arc<Shared>,
     units: mpsc::Sender<media::AccessUnit>,
-    messages: mpsc::Sender<Bytes>,
+    /// None once nothing more is said.
+    messages: Option<mpsc::Sender<Bytes>>,
     packets: mpsc::Sender<Bytes>,
     close: Arc<Notify>,
     codec: Codec,
@@ -113,6 +114,7 @@ impl WebSocket {
         let queues = Queues { units: queued, messages: said, sound };
         let supervisor = Supervisor { shared: shared.clone(), close: close.clone(), config };
         tokio::spawn(supervisor.run(socket, queues).in_current_span());
+        let messages = Some(messages);
         Ok(Self { shared, units, messages, packets, close, codec: config.codec })
     }
 
@@ -135,7 +137,8 @@ impl Transport for WebSocket {
         if channel != DataChannel::Control || !self.shared.tracks.is_live() {
             return Err(SendRefused::NotConnected);
         }
-        self.messages.try_send(message).map_err(|error| match error {
+        let messages = self.messages.as_ref().ok_or(SendRefused::NotConnected)?;
+        messages.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SendRefused::Full,
             mpsc::error::TrySendError::Closed(_) => SendRefused::NotConnected,
         })
@@ -155,13 +158,14 @@ impl Transport for WebSocket {
 
     fn close(&mut self) {
         self.shared.tracks.end();
-        self.close.notify_one();
+        self.messages = None;
     }
 }
 
 impl Drop for WebSocket {
     fn drop(&mut self) {
-        self.close();
+        self.shared.tracks.end();
+        self.close.notify_one();
     }
 }
 
@@ -186,12 +190,12 @@ struct Supervisor {
 impl Supervisor {
     async fn run(self, socket: Pin<Box<dyn Socket>>, queues: Queues) {
         let _ending = Ending(self.shared.clone());
-        let (mut sink, stream) = socket.split();
+        let (mut sink, mut stream) = socket.split();
         let mut writer = Writer::new(self.shared.clone(), self.config, queues);
         let end = tokio::select! {
             () = self.close.notified() => None,
-            end = read(stream, &self.shared) => Some(end),
-            broken = writer.run(&mut sink) => Some(broken.into()),
+            end = read(&mut stream, &self.shared) => Some(end),
+            said = writer.run(&mut sink) => said.err().map(End::from),
             () = self.look() => Some(End::Silent),
         };
         let reason = end.as_ref().map_or(CloseReason::Local, End::reason);
@@ -202,6 +206,10 @@ impl Supervisor {
         tracing::debug!(%reason, "WebSocket connection ends");
         self.shared.tracks.end();
         say_goodbye(&mut sink, code, &words).await;
+        if reason == CloseReason::Local {
+            // With bytes of the client unread the kernel would reset the connection, and what it has not read might be lost.
+            let _ = tokio::time::timeout(LAST_WORD, discard(&mut stream)).await;
+        }
         self.shared.events.closed(reason);
     }
 

@@ -39,7 +39,7 @@ use thiserror::Error;
 
 pub use connection::WebSocket;
 
-/// How long the last word may take to be taken.
+/// How long the last word may take to be taken, and to be answered.
 const LAST_WORD: Duration = Duration::from_millis(300);
 /// Longest reason of a close, in bytes: a control frame has 125, of which two are the code (RFC 6455 §5.5).
 const LONGEST_REASON: usize = 123;

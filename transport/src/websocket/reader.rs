@@ -86,6 +86,15 @@ pub(super) async fn read(
     }
 }
 
+/// Reads on for nothing until the client has closed it, too.
+pub(super) async fn discard(mut socket: impl Stream<Item = Result<Message, SocketError>> + Unpin) {
+    while let Some(Ok(message)) = socket.next().await {
+        if matches!(message, Message::Close { .. }) {
+            return;
+        }
+    }
+}
+
 async fn take(bytes: Bytes, voice: &mut VoiceReader, shared: &Arc<Shared>) -> Result<(), Broken> {
     let (channel, body) = match message(bytes)? {
         Said::Data(channel, body) => (channel, body),

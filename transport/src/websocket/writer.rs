@@ -113,33 +113,36 @@ impl Writer {
         }
     }
 
-    /// Writes for ever; what ends it is what is wrong.
+    /// Writes until all is written that is ever said.
+    ///
+    /// # Errors
+    /// What is wrong with the client or the socket.
     pub(super) async fn run(
         &mut self,
         sink: &mut (impl Sink<Message, Error = SocketError> + Unpin),
-    ) -> Broken {
-        loop {
-            let next = self.next().await;
-            if let Err(broken) = self.carry_out(next, sink).await {
-                return broken;
-            }
+    ) -> Result<(), Broken> {
+        while let Some(next) = self.next().await {
+            self.carry_out(next, sink).await?;
         }
+        Ok(())
     }
 
-    async fn next(&mut self) -> Next {
+    /// None once nothing more is said.
+    async fn next(&mut self) -> Option<Next> {
         let Queues { units, messages, sound } = &mut self.queues;
         let cuts = self.current.is_some();
         let pads_at = self.padding.as_ref().map(|padding| padding.next_at);
-        tokio::select! {
+        let next = tokio::select! {
             biased;
-            Some(message) = messages.recv() => Next::Say(message),
+            message = messages.recv() => Next::Say(message?),
             Some(packet) = sound.recv() => Next::Sound(packet),
             () = sleep_until(self.ping_at) => Next::Ping,
             () = sleep_until(self.next_at), if cuts => Next::Piece,
             Some(unit) = units.recv(), if !cuts => Next::Unit(unit),
             () = sleep_until(pads_at.unwrap_or(self.ping_at)), if pads_at.is_some() => Next::Pad,
             (rate, length) = self.shared.probe.asked() => Next::Probe(rate, length),
-        }
+        };
+        Some(next)
     }
 
     async fn carry_out(

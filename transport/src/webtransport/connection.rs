@@ -41,6 +41,9 @@ use crate::tracks::{TRACKS, Tracks};
 /// Messages to the client that wait. Those of a session are a few a second; when this is full the client
 /// does not read, and the sender is told.
 const OUTGOING: usize = 64;
+/// How long a client may take to read what was said last once QUIC has brought it: a browser throws away what lies unread when
+/// the connection closes. A page closes it by itself when it has.
+const READING: Duration = Duration::from_millis(300);
 /// How often the path is looked at, and how often one that is interrupted: its return is waited for.
 const LOOK: Duration = Duration::from_millis(250);
 const LOOK_INTERRUPTED: Duration = Duration::from_millis(20);
@@ -56,6 +59,8 @@ pub(super) struct Shared {
     ledger: Ledger,
     /// The control stream is there.
     control: AtomicBool,
+    /// The client's QUIC has all that is said on it.
+    pub(super) all_said: Notify,
     /// Bits per second; 0 does not hold frames back.
     pacing: AtomicU64,
     /// Datagrams of an unknown kind.
@@ -80,6 +85,7 @@ impl Shared {
             tracks: Arc::new(Tracks::new(offset)),
             ledger: Ledger::default(),
             control: AtomicBool::new(false),
+            all_said: Notify::new(),
             pacing: AtomicU64::new(pacing.map_or(0, Bitrate::bps)),
             ignored: AtomicU64::new(0),
             probe: Probe::default(),
@@ -225,10 +231,19 @@ fn nanos(time: Duration) -> u64 {
 pub struct WebTransport {
     shared: Arc<Shared>,
     units: mpsc::Sender<Queued>,
-    outgoing: mpsc::Sender<Bytes>,
-    close: Arc<Notify>,
+    /// None once nothing more is said.
+    outgoing: Option<mpsc::Sender<Bytes>>,
+    close: Arc<Close>,
     config: ConnectionConfig,
     connection: Connection,
+}
+
+/// What this side wants of a connection's end.
+#[derive(Default)]
+struct Close {
+    /// Nothing more is said.
+    in_order: Notify,
+    at_once: Notify,
 }
 
 impl WebTransport {
@@ -256,7 +271,7 @@ impl WebTransport {
         }
         let (units, queued) = Tracks::queue();
         let (outgoing, messages) = mpsc::channel(OUTGOING);
-        let close = Arc::new(Notify::new());
+        let close = Arc::<Close>::default();
         let writer = Writer::new(connection.clone(), shared.clone(), config, queued);
         let readers = Readers::new(connection.clone(), shared.clone(), messages);
         let supervisor = Supervisor {
@@ -269,7 +284,7 @@ impl WebTransport {
             place,
         };
         tokio::spawn(supervisor.run(writer, readers).in_current_span());
-        Ok(Self { shared, units, outgoing, close, config, connection })
+        Ok(Self { shared, units, outgoing: Some(outgoing), close, config, connection })
     }
 
     /// Where the client is.
@@ -304,7 +319,8 @@ impl Transport for WebTransport {
         if channel != DataChannel::Control || !open {
             return Err(SendRefused::NotConnected);
         }
-        self.outgoing.try_send(message).map_err(|error| match error {
+        let outgoing = self.outgoing.as_ref().ok_or(SendRefused::NotConnected)?;
+        outgoing.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SendRefused::Full,
             mpsc::error::TrySendError::Closed(_) => SendRefused::NotConnected,
         })
@@ -325,13 +341,15 @@ impl Transport for WebTransport {
 
     fn close(&mut self) {
         self.shared.tracks.end();
-        self.close.notify_one();
+        self.outgoing = None;
+        self.close.in_order.notify_one();
     }
 }
 
 impl Drop for WebTransport {
     fn drop(&mut self) {
-        self.close();
+        self.shared.tracks.end();
+        self.close.at_once.notify_one();
     }
 }
 
@@ -355,7 +373,7 @@ impl Drop for Ending {
 struct Supervisor {
     shared: Arc<Shared>,
     connection: Connection,
-    close: Arc<Notify>,
+    close: Arc<Close>,
     codec: media::Codec,
     interrupted_after: Duration,
     listeners: Arc<Listeners>,
@@ -370,20 +388,25 @@ impl Supervisor {
         self.listeners.listen(address, &self.shared);
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run().in_current_span());
-        let reason = tokio::select! {
-            () = self.close.notified() => {
-                self.connection.close(VarInt::from_u32(GOODBYE), b"closed by the server");
-                CloseReason::Local
+        let reason = {
+            let reading = readers.run();
+            tokio::pin!(reading);
+            tokio::select! {
+                () = self.close.at_once.notified() => self.goodbye(),
+                () = self.close.in_order.notified() => {
+                    self.last_words(&mut reading).await;
+                    self.goodbye()
+                }
+                end = &mut reading => self.ended(&end),
+                // It ends by itself only after all that could hand it units.
+                Some(Err(error)) = tasks.join_next() => {
+                    tracing::error!(%error, "the writer of a WebTransport connection failed");
+                    self.ended(&End::Broken(Broken::Writer))
+                }
+                () = self.look(&mut address) => CloseReason::Local,
+                () = self.tell_silent() => CloseReason::Local,
+                () = probe::run(&self.shared.probe, &self.connection) => CloseReason::Local,
             }
-            end = readers.run() => self.ended(&end),
-            // It ends by itself only after all that could hand it units.
-            Some(Err(error)) = tasks.join_next() => {
-                tracing::error!(%error, "the writer of a WebTransport connection failed");
-                self.ended(&End::Broken(Broken::Writer))
-            }
-            () = self.look(&mut address) => CloseReason::Local,
-            () = self.tell_silent() => CloseReason::Local,
-            () = probe::run(&self.shared.probe, &self.connection) => CloseReason::Local,
         };
         tracing::debug!(%reason, "WebTransport connection ends");
         self.shared.tracks.end();
@@ -393,6 +416,28 @@ impl Supervisor {
         // Whoever sees the end finds the place free.
         drop(self.place);
         self.shared.events.closed(reason);
+    }
+
+    /// Until the client has gone, as a page does once it has read to the end of what is said, or had its time for that.
+    async fn last_words(&self, reading: impl Future<Output = End>) {
+        // Who has no control stream was told nothing.
+        if !self.shared.control.load(Ordering::Acquire) {
+            return;
+        }
+        let read = async {
+            self.shared.all_said.notified().await;
+            tokio::time::sleep(READING).await;
+        };
+        tokio::select! {
+            _ = reading => {}
+            () = read => {}
+            () = self.close.at_once.notified() => {}
+        }
+    }
+
+    fn goodbye(&self) -> CloseReason {
+        self.connection.close(VarInt::from_u32(GOODBYE), b"closed by the server");
+        CloseReason::Local
     }
 
     /// Looks at the path for ever: whether anything comes, from where, and how long it takes.

@@ -117,7 +117,7 @@ impl Readers {
         let kind = match (first, send) {
             (0, Some(send)) => {
                 let messages = self.messages.take().ok_or(Broken::SecondStream)?;
-                reading.spawn(write_control(send, messages));
+                reading.spawn(write_control(send, messages, self.shared.clone()));
                 self.shared.control_is_open();
                 StreamKind::Control
             }
@@ -203,6 +203,7 @@ fn speak(bytes: &[u8], voice: &mut VoiceReader, shared: &Shared) {
 async fn write_control(
     mut stream: SendStream,
     mut messages: mpsc::Receiver<Bytes>,
+    shared: Arc<Shared>,
 ) -> Result<(), Broken> {
     // What a session says goes before its pictures.
     stream.set_priority(i32::MAX);
@@ -215,8 +216,11 @@ async fn write_control(
         }
         if stream.write_all(&out).await.is_err() {
             // Stopped by the client, or gone with the connection.
-            return Ok(());
+            break;
         }
     }
+    // Its end says that nothing more comes; this is over when it was acknowledged.
+    let _ = stream.finish().await;
+    shared.all_said.notify_one();
     Ok(())
 }
