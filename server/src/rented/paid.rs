@@ -53,13 +53,16 @@ impl Payments {
     /// # Errors
     /// When it cannot be read, or has something else there.
     pub(super) async fn open(ledger: &Ledger) -> Result<Self> {
-        Ok(Self(Mutex::new(known(ledger).await?)))
+        Ok(Self(Mutex::new(PaidBook::restore(known(ledger).await?))))
     }
 
-    /// The same again: what was written last may not have been noted, where the connection broke meanwhile.
+    /// The same again: what was written last may not have been noted, where the connection broke meanwhile. What is seen while it
+    /// is read stays.
     async fn read_again(&self, ledger: &Ledger) -> Result<()> {
+        let before = self.book().clone();
         let known = known(ledger).await?;
-        *self.book() = known;
+        let mut book = self.book();
+        known.into_iter().for_each(|paid| book.replace(before.get(paid.rent_id), paid));
         Ok(())
     }
 
@@ -79,18 +82,54 @@ impl Payments {
         Ok(())
     }
 
+    /// Has what was found written, and what is known then; nothing where something else is known of the order by now, which is for
+    /// the next look.
+    async fn write(&self, ledger: &Ledger, search: &Search) -> Result<()> {
+        let (after, before, payments) = (search.after(), &search.look().before, search.payments());
+        let order = after.rent_id;
+        let entries = payments.iter().filter(|payment| payment.fee > Planck::ZERO);
+        let entries = entries.map(|payment| entry(order, payment)).collect::<Result<Vec<_>>>()?;
+        let batch = Batch::new(entries.into_iter().map(Op::Post).chain([state(&after)]));
+        let written = {
+            let book = self.book();
+            if book.get(order) != Some(before) {
+                return Ok(());
+            }
+            // Before anything that is seen of the order from now on.
+            ledger.try_commit(batch)?
+        };
+        if let Err(error) = written.await.unwrap_or(Err(LedgerError::Closed)) {
+            let LedgerError::Entry(conflict) = error else { return Err(error.into()) };
+            // A chain of development that was begun anew, with the orders' numbers of the one before.
+            tracing::error!(%order, %conflict, "what was paid is not in the ledger, which has another order's there");
+            self.book().replace(Some(before), search.in_vain());
+            return Ok(());
+        }
+        if after.end > after.start {
+            let paid = payments.iter().map(|payment| payment.fee);
+            let paid = paid.fold(Planck::ZERO, |sum, fee| sum.checked_add(fee).unwrap_or(sum));
+            tracing::info!(%order, paid_planck = %paid, blocks = after.blocks, "paid on the chain");
+            let unproven = after.unproven();
+            if unproven > before.unproven() {
+                tracing::warn!(%order, blocks = unproven, "what these cost can no longer be read: it is unproven");
+            }
+        }
+        self.book().replace(Some(before), after);
+        Ok(())
+    }
+
     fn book(&self) -> MutexGuard<'_, PaidBook> {
         // Each change is made in one step at the end of a call, so a panic elsewhere leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn known(ledger: &Ledger) -> Result<PaidBook> {
+async fn known(ledger: &Ledger) -> Result<Vec<Paid>> {
     let states = ledger.states(STATES.to_owned()).await?;
     let read = |(name, bytes): (String, Vec<u8>)| {
         read(&name, &bytes).with_context(|| format!("the ledger's {name:?} is of no known form"))
     };
-    Ok(PaidBook::restore(states.into_iter().map(read).collect::<Result<Vec<_>>>()?))
+    states.into_iter().map(read).collect()
 }
 
 fn read(name: &str, bytes: &[u8]) -> Option<Paid> {
@@ -182,35 +221,8 @@ async fn settle(
     while let Some((until, blocks)) = search.wants() {
         search.take(chain.payments(&rented.machine, order, until, blocks).await?);
     }
-    write(rented, search).await?;
+    rented.paid.write(&rented.ledger, search).await?;
     searches.remove(&order);
-    Ok(())
-}
-
-/// Has what was found written, and what is known then.
-async fn write(rented: &Rented, search: &Search) -> Result<()> {
-    let (after, before, payments) = (search.after(), &search.look().before, search.payments());
-    let order = after.rent_id;
-    let entries = payments.iter().filter(|payment| payment.fee > Planck::ZERO);
-    let entries = entries.map(|payment| entry(order, payment)).collect::<Result<Vec<_>>>()?;
-    let batch = Batch::new(entries.into_iter().map(Op::Post).chain([state(&after)]));
-    if let Err(error) = rented.ledger.commit(batch).await {
-        let LedgerError::Entry(conflict) = error else { return Err(error.into()) };
-        // A chain of development that was begun anew, with the orders' numbers of the one before.
-        tracing::error!(%order, %conflict, "what was paid is not in the ledger, which has another order's there");
-        rented.paid.book().put(search.in_vain());
-        return Ok(());
-    }
-    if after.end > after.start {
-        let paid = payments.iter().map(|payment| payment.fee);
-        let paid = paid.fold(Planck::ZERO, |sum, fee| sum.checked_add(fee).unwrap_or(sum));
-        tracing::info!(%order, paid_planck = %paid, blocks = after.blocks, "paid on the chain");
-        let unproven = after.unproven();
-        if unproven > before.unproven() {
-            tracing::warn!(%order, blocks = unproven, "what these cost can no longer be read: it is unproven");
-        }
-    }
-    rented.paid.book().put(after);
     Ok(())
 }
 
@@ -257,5 +269,97 @@ fn account(balance: &AccountBalance) -> wire::OrderAccount {
         left_planck: left,
         unproven_blocks: 0,
         over: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::pin::pin;
+
+    use futures::FutureExt as _;
+    use session::rental::{GpuSlots, MachineId, Order, OrderStatus};
+
+    use super::*;
+
+    const RENT: RentId = RentId(7);
+
+    /// What a block says of an order that waits and was made in this one.
+    fn view(start: u32) -> MachineView {
+        let order = Order {
+            rent_id: RENT,
+            machine: MachineId::of_public_key(&[1; 32]),
+            renter: AccountId([5; 32]),
+            start: BlockNumber(start),
+            confirmed: BlockNumber(0),
+            end: BlockNumber(start + 300),
+            status: OrderStatus::Waiting,
+            slots: GpuSlots::new(vec![0]),
+            receiver: None,
+        };
+        MachineView { machine: None, orders: vec![order] }
+    }
+
+    async fn opened(folder: &Path) -> (Payments, Ledger) {
+        let ledger = Ledger::open(&folder.join("ledger"), ledger::Options::default()).unwrap();
+        (Payments::open(&ledger).await.unwrap(), ledger)
+    }
+
+    /// The order as it is known, and as it is durable.
+    async fn order(payments: &Payments, ledger: &Ledger) -> [Option<Paid>; 2] {
+        let known = payments.book().clone();
+        let durable = Payments::open(ledger).await.unwrap().book().clone();
+        [known, durable].map(|book| book.get(RENT).cloned())
+    }
+
+    fn starts(order: [Option<Paid>; 2]) -> [Option<u32>; 2] {
+        order.map(|paid| paid.map(|paid| paid.start.0))
+    }
+
+    #[tokio::test]
+    async fn an_order_that_another_branch_makes_anew_outlasts_what_was_found_before() {
+        // Before that is written, and while it is.
+        for is_written in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let (payments, ledger) = opened(folder.path()).await;
+            payments.see(&ledger, &view(10)).unwrap();
+            let gone = payments.book().look(BlockNumber(200), &MachineView::default()).remove(0);
+            let search = Search::new(gone, None);
+            let see = || payments.see(&ledger, &view(12)).unwrap();
+            if !is_written {
+                see();
+            }
+            let mut write = pin!(payments.write(&ledger, &search));
+            let written = write.as_mut().now_or_never();
+            if is_written {
+                see();
+            }
+            match written {
+                Some(written) => written.unwrap(),
+                None => write.await.unwrap(),
+            }
+            assert_eq!(starts(order(&payments, &ledger).await), [Some(12); 2]);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_order_that_is_seen_while_the_ledger_is_read_again_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (payments, ledger) = opened(folder.path()).await;
+        let mut read = pin!(payments.read_again(&ledger));
+        let before = read.as_mut().now_or_never();
+        payments.see(&ledger, &view(10)).unwrap();
+        match before {
+            Some(read) => read.unwrap(),
+            None => read.await.unwrap(),
+        }
+        let both = order(&payments, &ledger).await;
+        assert_eq!(starts(both.clone()), [Some(10); 2]);
+        // What was written and not noted is noted then.
+        let [known, _] = both;
+        let paid = Paid { end: BlockNumber(310), blocks: 300, ..known.unwrap() };
+        ledger.commit(state(&paid)).await.unwrap();
+        payments.read_again(&ledger).await.unwrap();
+        assert_eq!(order(&payments, &ledger).await[0].as_ref(), Some(&paid));
     }
 }

@@ -178,6 +178,18 @@ impl PaidBook {
         }
     }
 
+    /// The same, unless something else is known of the order by now than was `before`, as where another branch has made it anew.
+    pub fn replace(&mut self, before: Option<&Paid>, paid: Paid) {
+        if self.get(paid.rent_id) == before {
+            self.put(paid);
+        }
+    }
+
+    /// What is known of an order.
+    pub fn get(&self, rent_id: RentId) -> Option<&Paid> {
+        self.orders.get(&rent_id)
+    }
+
     /// All orders by number, those that wait for confirmation among them.
     pub fn orders(&self) -> impl Iterator<Item = &Paid> {
         self.orders.values()
