@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use session::rental::{AccountId, BlockNumber, ChainError, Head};
 use subxt::config::substrate::H256;
 use subxt::dynamic::Value;
@@ -12,6 +13,9 @@ use subxt::{OnlineClientAtBlock, SubstrateConfig};
 use crate::items::{AccountInfo, malformed};
 use crate::link::{Fail, Rpc, within};
 use crate::shape::{Shape, has_storage};
+
+/// Keys that are asked for at a time, and values.
+const KEYS: u32 = 64;
 
 /// A block, and the metadata of its runtime.
 #[derive(Debug)]
@@ -103,6 +107,43 @@ impl Block {
             return Ok(None);
         }
         self.value(pallet, entry, keys).await
+    }
+
+    /// All that later runtimes have under keys that begin so, with what comes behind that of each; nothing on those that do not
+    /// have it.
+    pub(crate) async fn additions<T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        entry: &str,
+        first: Vec<Value>,
+    ) -> Result<Vec<(Vec<u8>, T)>, Fail> {
+        if !has_storage(self.at.metadata_ref(), pallet, entry) {
+            return Ok(Vec::new());
+        }
+        let prefix = {
+            let found = self.at.storage().entry((pallet, entry)).ok();
+            let prefix = found.filter(|found| found.is_map()).map(|found| found.iter_key(first));
+            prefix.and_then(Result::ok).ok_or_else(|| malformed(&format!("{pallet}.{entry}")))?
+        };
+        let (at, mut all) = (Some(self.hash()), Vec::new());
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            let keys = self.rpc.state_get_keys_paged(&prefix, KEYS, last.as_deref(), at);
+            let keys = within(self.patience, keys).await?;
+            let mut keys = keys.map_err(|error| Fail::of(self.number(), &error))?;
+            // A node that does not go on has told all that it will.
+            keys.retain(|key| key.starts_with(&prefix) && Some(key) > last.as_ref());
+            let values = try_join_all(keys.iter().map(|key| self.raw(key))).await?;
+            for (key, bytes) in keys.iter().zip(values) {
+                if let Some(bytes) = bytes {
+                    all.push((key[prefix.len()..].to_vec(), self.decoded(pallet, entry, &bytes)?));
+                }
+            }
+            last = match keys.pop() {
+                Some(key) => Some(key),
+                None => return Ok(all),
+            };
+        }
     }
 
     fn decoded<T: DecodeAsType>(&self, pallet: &str, entry: &str, bytes: &[u8]) -> Result<T, Fail> {

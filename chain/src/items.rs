@@ -66,6 +66,7 @@ pub(crate) struct StandardPrice {
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub(crate) struct RentedOrder {
     pub(crate) rent_id: u64,
+    pub(crate) rent_start: u32,
     pub(crate) rent_end: u32,
 }
 

@@ -1,18 +1,21 @@
 //! What a block says of machines, orders and prices.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use futures::future::try_join_all;
 use session::rental::schedule::{Day, Table};
 use session::rental::{
-    AccountId, BLOCKS_PER_DAY, BlockNumber, ChainError, ChainLimits, Machine, MachineId, Order,
-    Perbill, Planck, PriceInputs, RentId, Schedule,
+    AccountId, BLOCKS_PER_DAY, BlockNumber, ChainError, ChainLimits, Machine, MachineId, Made,
+    Order, Perbill, Planck, PriceInputs, RentId, Schedule,
 };
-use std::time::Duration;
 use subxt::dynamic::Value;
 use subxt::utils::AccountId32;
 
 use crate::block::Block;
 use crate::items::{
-    MachineGpuOrder, MachineInfo, RentOrderDetail, RentedOrder, StandardPrice, TimeRange, variant,
+    MachineGpuOrder, MachineInfo, RentOrderDetail, RentedOrder, StandardPrice, TimeRange,
+    malformed, variant,
 };
 use crate::link::Fail;
 
@@ -110,6 +113,29 @@ impl Block {
         let orders = self.stored_addition::<Vec<RentedOrder>>("RentMachine", entry, key).await?;
         let of_it = orders.into_iter().flatten().filter(|it| it.rent_id == order.0);
         Ok(of_it.map(|it| BlockNumber(it.rent_end)).max())
+    }
+
+    pub(crate) async fn confirmed_since(
+        &self,
+        machine: &MachineId,
+        since: BlockNumber,
+    ) -> Result<Vec<Made>, Fail> {
+        let (pallet, entry) = ("RentMachine", "MachineRenterRentedOrders");
+        let histories = self.additions::<Vec<RentedOrder>>(pallet, entry, machine_key(machine));
+        let mut all = BTreeMap::new();
+        for (key, orders) in histories.await? {
+            // `Blake2_128Concat`: the account is behind its hash.
+            let account = key.get(16..).and_then(|account| account.try_into().ok());
+            let renter = account.map(AccountId);
+            let renter = renter.ok_or_else(|| malformed(&format!("{pallet}.{entry}")))?;
+            for RentedOrder { rent_id, rent_start, .. } in orders {
+                let (rent_id, start) = (RentId(rent_id), BlockNumber(rent_start));
+                if start >= since {
+                    all.insert(rent_id, Made { rent_id, renter, start });
+                }
+            }
+        }
+        Ok(all.into_values().collect())
     }
 
     pub(crate) async fn price_inputs(&self, id: &MachineId) -> Result<Option<PriceInputs>, Fail> {

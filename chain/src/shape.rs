@@ -88,7 +88,7 @@ const ADDITIONS: [(&str, &str, &str); 6] = [
     (
         "RentMachine",
         "MachineRenterRentedOrders",
-        "RentMachine.MachineRenterRentedOrders: nothing was paid for an order after it was last seen",
+        "RentMachine.MachineRenterRentedOrders: an order that nobody saw is not known, and nothing was paid for one after it was last seen",
     ),
 ];
 

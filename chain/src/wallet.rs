@@ -7,8 +7,8 @@ use keys::{Signer, development};
 use ledger::{Ledger, LedgerError};
 use session::rental::{
     AccountId, At, Balance, BlockNumber, CallError, ChainError, ChainIdentity, ChainLimits,
-    Confirmed, Heads, Machine, MachineId, Order, PaymentPage, Planck, PriceInputs, Proven, Relet,
-    RentId, RentalChain, Rented, Reported, Schedule, Seen, Transferred,
+    Confirmed, Heads, Machine, MachineId, Made, Order, PaymentPage, Planck, PriceInputs, Proven,
+    Relet, RentId, RentalChain, Rented, Reported, Schedule, Seen, Transferred,
 };
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -210,6 +210,15 @@ impl RentalChain for Wallet {
         order: RentId,
     ) -> Result<Seen<Option<BlockNumber>>, ChainError> {
         let read = |block: Arc<Block>| async move { block.last_end(machine, renter, order).await };
+        self.chain.read(At::Finalized, read).await
+    }
+
+    async fn confirmed_since(
+        &self,
+        machine: &MachineId,
+        since: BlockNumber,
+    ) -> Result<Seen<Vec<Made>>, ChainError> {
+        let read = |block: Arc<Block>| async move { block.confirmed_since(machine, since).await };
         self.chain.read(At::Finalized, read).await
     }
 

@@ -14,16 +14,21 @@ use model_chain::{Devchain, Line, RentalSubject as _, Wallet};
 use nearlight_chain::{Chain, WalletError};
 use serde_json::json;
 use session::rental::{
-    At, BlockHash, CallError, ChainError, Futile, HeadEvent, MachineId, MachineStatus, Planck,
-    RentalChain as _,
+    At, BlockHash, BlockNumber, CallError, ChainError, Futile, HeadEvent, MachineId, MachineStatus,
+    Made, Planck, RentalChain as _,
 };
 use subxt::ext::frame_decode::storage::encode_storage_key_prefix;
 
-/// Sets a value of the chain's storage, as governance or an upgrade does.
-fn set(dev: &Devchain, pallet: &str, entry: &str, value: &str) {
+/// What keys of a part of the storage begin with.
+fn prefix(pallet: &str, entry: &str) -> String {
     let key = encode_storage_key_prefix(pallet, entry);
     let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    dev.ask("dev_setStorage", &json!([[[format!("0x{key}"), value]]]));
+    format!("0x{key}")
+}
+
+/// Sets a value of the chain's storage, as governance or an upgrade does.
+fn set(dev: &Devchain, pallet: &str, entry: &str, value: &str) {
+    dev.ask("dev_setStorage", &json!([[[prefix(pallet, entry), value]]]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,6 +185,35 @@ async fn what_governance_sets_is_read_without_a_restart() {
     assert_eq!((after.burn.0, after.longest), (300_000_000, 30 * 14_400));
     assert_eq!(after.fixed_fee, Planck::dbc(11));
     assert!(before.burn != after.burn && before.longest != after.longest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn histories_of_many_renters_are_read_to_the_last() {
+    let subject = Subject::start(&[]).await;
+    let (renter, machine) = (subject.of(Wallet::Renter), subject.machine());
+    let order = renter.rent(&machine, 1, 300, PLENTY).await.unwrap().event.rent_id;
+    renter.confirm(order, PLENTY).await.unwrap();
+    let histories = prefix("RentMachine", "MachineRenterRentedOrders");
+    let keys = subject.dev.ask("state_getKeysPaged", &json!([histories, 2]));
+    assert_eq!(keys.as_array().unwrap().len(), 1);
+    // It ends in the renter's account, behind its hash.
+    let own = keys[0].as_str().unwrap();
+    let of_machine = &own[..own.len() - 2 * (16 + 32)];
+    // Each had an order of his number from block 5 to block 305.
+    let others = 1..=200_u64;
+    let history = |n: u64| {
+        let number: String = n.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        (format!("{of_machine}{n:032x}{n:064x}"), format!("0x04{number}0500000031010000"))
+    };
+    let pairs: Vec<_> = others.clone().map(history).collect();
+    subject.dev.ask("dev_setStorage", &json!([pairs]));
+    let made = async |since: u32| {
+        let seen = renter.confirmed_since(&machine, BlockNumber(since)).await.unwrap();
+        let number = |it: &Made| (it.rent_id.0, u64::from(it.renter.0[31]), it.start.0);
+        seen.value.iter().filter(|it| it.rent_id != order).map(number).collect::<Vec<_>>()
+    };
+    assert_eq!(made(5).await, others.map(|n| (n, n, 5)).collect::<Vec<_>>());
+    assert_eq!(made(6).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

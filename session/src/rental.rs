@@ -202,7 +202,24 @@ pub struct Order {
     pub receiver: Option<AccountId>,
 }
 
+/// What of an order stays as it was when it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its number.
+    pub rent_id: RentId,
+    /// By whom.
+    pub renter: AccountId,
+    /// In which block.
+    pub start: BlockNumber,
+}
+
 impl Order {
+    /// How it was made.
+    pub fn made(&self) -> Made {
+        let Self { rent_id, renter, start, .. } = *self;
+        Made { rent_id, renter, start }
+    }
+
     /// The first block in which it is over for us: its end, or where it waits, the block after the last in which it
     /// can be confirmed.
     pub fn over(&self, limits: &ChainLimits) -> BlockNumber {

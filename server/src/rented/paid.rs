@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  watcher ──final block, orders (newest only)──▶ keep ──▶ PaidBook ──▶ chain: last end, payments
-//!                                                                          │
+//!       chain: who was here while nobody looked? ──▲                       │
 //!            chain/N ──paid──▶ prepaid/N ──usage──▶ used/N  ◀──one batch───┘ and what is known of the order
 //! ```
 //!
@@ -19,7 +19,9 @@ use keys::{from_hex, to_hex};
 use ledger::{AccountBalance, Batch, Entry, Ledger, LedgerError, Op};
 use serde::{Deserialize, Serialize};
 use session::lease::{Look, MachineView, Paid, PaidBook, Search};
-use session::rental::{AccountId, BlockNumber, Head, Payment, Planck, RentId, RentalChain};
+use session::rental::{
+    AccountId, BlockNumber, Head, Made, Order, Payment, Planck, RentId, RentalChain,
+};
 use tokio::sync::watch;
 
 use super::Rented;
@@ -28,6 +30,8 @@ use crate::wire;
 /// Names in the ledger begin so: of what is known of an order, and of what is prepaid for it.
 const STATES: &str = "paid/";
 const ACCOUNTS: &str = "prepaid/";
+/// From which block on orders have accounts that nobody saw: the first final one that this ledger was told of.
+const SINCE: &str = "accounts/since";
 /// What could not be read or written is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -72,8 +76,16 @@ impl Payments {
     /// # Errors
     /// When nothing can be written; the next block has them again.
     pub(super) fn see(&self, ledger: &Ledger, view: &MachineView) -> Result<(), LedgerError> {
+        self.know(ledger, view.orders.iter().map(Order::made))
+    }
+
+    fn know(
+        &self,
+        ledger: &Ledger,
+        orders: impl IntoIterator<Item = Made>,
+    ) -> Result<(), LedgerError> {
         let mut book = self.book();
-        let new = book.unknown(view);
+        let new = book.unknown(orders);
         if !new.is_empty() {
             // Written in the order of the calls, so before anything that is found of them.
             _ = ledger.try_commit(Batch::new(new.iter().map(state)))?;
@@ -164,6 +176,7 @@ pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: F
     }
     // What failed on its way, to go on where it stopped.
     let mut searches = BTreeMap::new();
+    let mut looked = None;
     let mut again = false;
     loop {
         let changed = finals.changed();
@@ -181,6 +194,14 @@ pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: F
             again = true;
             tracing::warn!(%error, "new orders are not kept");
         }
+        match catch_up(rented, chain, looked, head.number).await {
+            Ok(()) => looked = Some(head.number),
+            Err(error) => {
+                again = true;
+                let error = format!("{error:#}");
+                tracing::warn!(error, "orders that nobody saw are not known yet");
+            }
+        }
         let looks = rented.paid.book().look(head.number, &view);
         for look in looks {
             let order = look.before.rent_id;
@@ -192,6 +213,34 @@ pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: F
             }
         }
     }
+}
+
+/// Has orders kept that were made and over since a final block was looked at last, by the histories of the machine's renters; there
+/// are none where the shortest order lasts longer.
+async fn catch_up(
+    rented: &Rented,
+    chain: &dyn RentalChain,
+    looked: Option<BlockNumber>,
+    head: BlockNumber,
+) -> Result<()> {
+    let shortest = rented.books().limits.map_or(0, |limits| limits.rent_step);
+    if looked.is_some_and(|looked| head.since(looked) < shortest) {
+        return Ok(());
+    }
+    let since = since(&rented.ledger, head).await?;
+    let made = chain.confirmed_since(&rented.machine, since).await?.value;
+    Ok(rented.paid.know(&rented.ledger, made)?)
+}
+
+/// See [`SINCE`]; it is this block where the ledger is new.
+async fn since(ledger: &Ledger, head: BlockNumber) -> Result<BlockNumber> {
+    let Some(bytes) = ledger.state(SINCE.to_owned()).await? else {
+        ledger.commit(Op::State(SINCE.to_owned(), head.0.to_string().into_bytes())).await?;
+        return Ok(head);
+    };
+    let number = String::from_utf8(bytes).ok().and_then(|number| number.parse::<u32>().ok());
+    let number = number.with_context(|| format!("the ledger's {SINCE:?} is of no known form"))?;
+    Ok(BlockNumber(number))
 }
 
 /// Whether a search looks for the same, also where that began at an earlier head.
@@ -278,7 +327,7 @@ mod tests {
     use std::pin::pin;
 
     use futures::FutureExt as _;
-    use session::rental::{GpuSlots, MachineId, Order, OrderStatus};
+    use session::rental::{GpuSlots, MachineId, OrderStatus};
 
     use super::*;
 

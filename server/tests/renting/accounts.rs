@@ -190,6 +190,53 @@ async fn an_order_that_is_over_when_the_node_is_back_has_an_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_was_made_and_over_while_the_node_was_away_has_an_account() {
+    let world = World::new(&CHARGED).await;
+    let seen = world.rent(1, 300).await;
+    let fee = confirm(&world, seen).await;
+    paid(&world, seen, fee, 0).await;
+    let (machine, mut made) = (world.machine, Vec::new());
+    let world = world
+        .again_after(async |model| {
+            let renter = model.of(Wallet::Renter);
+            // Of the first the nodes have forgotten what it cost, and the second lapses.
+            for (waits, confirms, lasts) in [(0, true, 300), (0, false, 300), (140, true, 200)] {
+                let rented = renter.rent(&machine, 1, 300, PLENTY).await.unwrap();
+                let order = rented.event.rent_id;
+                model.advance(waits);
+                let mut fee = 0;
+                if confirms {
+                    fee = renter.confirm(order, PLENTY).await.unwrap().event.fee.0;
+                }
+                model.advance(lasts);
+                made.push((order, fee));
+            }
+        })
+        .await;
+    let [(forgotten, _), _, (last, fee_of_last)] = made[..] else { panic!("three orders") };
+    assert_eq!(paid(&world, last, fee_of_last, 0).await["over"], true);
+    assert_eq!(paid(&world, forgotten, 0, 300).await["over"], true);
+    let numbers = async |world: &World| -> Vec<_> {
+        accounts(world).await.iter().map(|it| it["order"].clone()).collect()
+    };
+    let all = [seen, forgotten, last].map(|it| json!(it.to_string()));
+    assert_eq!(numbers(&world).await, all, "and none that was never paid");
+    // And after a restart, once.
+    let world = world.again().await;
+    let next = world.rent(1, 300).await;
+    let fee = confirm(&world, next).await;
+    paid(&world, next, fee, 0).await;
+    assert_eq!(entries(&world, "paid").await.len(), 3);
+    assert_eq!(numbers(&world).await[..3], all);
+    // What was over before a node was there at all is none of its.
+    let new = World::on(world.model.clone(), &CHARGED).await;
+    paid(&new, next, fee, 0).await;
+    assert_eq!(numbers(&new).await, [json!(next.to_string())]);
+    new.stop().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_node_remembers_is_unproven_and_what_is_paid_later_is_not() {
     let world = World::new(&CHARGED).await;
     let order = world.rent(1, 1_200).await;

@@ -1,7 +1,7 @@
 //! What was paid on the chain for a machine's orders, as final blocks show it: what is to be looked for, and what was not found.
 //!
 //! ```text
-//!  Best, Finalized (orders) ──▶ PaidBook::unknown ──▶ durable ──▶ PaidBook::put
+//!  Best, Finalized (orders), renters' histories ──▶ PaidBook::unknown ──▶ durable ──▶ PaidBook::put
 //!  Finalized (head, orders) ──▶ PaidBook::look ──Look──▶ driver: last end? ──▶ Search ──▶ durable ──▶ PaidBook::put
 //!                                                       payments, page by page ──▶ ▲
 //! ```
@@ -11,13 +11,13 @@
 //! payments nobody can read any more are *unproven*: what they cost is in no account. After a failure a search goes on where it stopped.
 //! Nothing is counted twice where a look is repeated, as after a restart, since what is known changes only once it is durable with
 //! what was found. An order is kept as soon as it is seen, paid or not, so that what is paid for it is looked for also where it is over
-//! before anybody looks again.
+//! before anybody looks again; one that nobody saw is known by its renter's history once that is read.
 
 use std::collections::BTreeMap;
 
 use super::MachineView;
 use crate::rental::{
-    AccountId, BLOCKS_PER_DAY, BlockNumber, Order, OrderStatus, Payment, PaymentPage, RentId,
+    AccountId, BLOCKS_PER_DAY, BlockNumber, Made, OrderStatus, Payment, PaymentPage, RentId,
 };
 
 /// What is known of the payments for an order.
@@ -38,8 +38,8 @@ pub struct Paid {
 }
 
 impl Paid {
-    fn of(order: &Order) -> Self {
-        let Order { rent_id, renter, start, .. } = *order;
+    fn of(order: Made) -> Self {
+        let Made { rent_id, renter, start } = order;
         Self { rent_id, renter, start, end: start, blocks: 0, over: false }
     }
 
@@ -142,14 +142,14 @@ impl PaidBook {
         book
     }
 
-    /// Those of a block's orders that are not known yet, nothing being paid for them.
-    pub fn unknown(&self, view: &MachineView) -> Vec<Paid> {
-        let is_unknown = |order: &&Order| {
+    /// Those of these orders that are not known yet, nothing being paid for them.
+    pub fn unknown(&self, orders: impl IntoIterator<Item = Made>) -> Vec<Paid> {
+        let is_unknown = |order: &Made| {
             let is_it = |known: &Paid| known.start == order.start && known.renter == order.renter;
             // Another one has its number on another branch, or where a chain of development was begun anew.
             !self.orders.get(&order.rent_id).is_some_and(is_it)
         };
-        view.orders.iter().filter(is_unknown).map(Paid::of).collect()
+        orders.into_iter().filter(is_unknown).map(Paid::of).collect()
     }
 
     /// A final block, and what it says of orders that are known: what is to be looked for.
@@ -201,7 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rental::{GpuSlots, MachineId, Planck, UnixMillis};
+    use crate::rental::{GpuSlots, MachineId, Order, Planck, UnixMillis};
 
     const RENT: RentId = RentId(7);
     const RENTER: AccountId = AccountId([5; 32]);
@@ -284,10 +284,15 @@ mod tests {
         }
     }
 
+    fn see(book: &mut PaidBook, view: &MachineView) {
+        let new = book.unknown(view.orders.iter().map(Order::made));
+        new.into_iter().for_each(|paid| book.put(paid));
+    }
+
     /// What a block says is seen, and looked at where it is final.
     fn look(book: &mut PaidBook, head: u32, chain: &Chain) -> Vec<Look> {
         let view = chain.view(head);
-        book.unknown(&view).into_iter().for_each(|paid| book.put(paid));
+        see(book, &view);
         book.look(BlockNumber(head), &view)
     }
 
@@ -308,7 +313,7 @@ mod tests {
     fn an_order_of_a_block_that_is_not_final_yet_is_not_gone() {
         let chain = Chain { payments: Vec::new(), gone: 160 };
         let mut book = PaidBook::default();
-        book.unknown(&chain.view(START)).into_iter().for_each(|paid| book.put(paid));
+        see(&mut book, &chain.view(START));
         let before = MachineView { machine: None, orders: Vec::new() };
         assert_eq!(book.look(BlockNumber(START - 1), &before), []);
         assert_eq!(book.look(BlockNumber(START), &before).len(), 1);
@@ -335,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_number_that_another_chain_gave_before_is_another_order() {
-        let paid = Paid { over: true, ..Paid::of(&order(310, OrderStatus::Renting)) };
+        let paid = Paid { over: true, ..Paid::of(order(310, OrderStatus::Renting).made()) };
         let earlier = Paid { start: BlockNumber(3), end: BlockNumber(303), blocks: 300, ..paid };
         let mut book = PaidBook::restore([earlier]);
         let chain = Chain { payments: vec![payment(12, 0, 300, 5)], gone: 9_999 };
@@ -401,7 +406,7 @@ mod tests {
                 }
                 let view = chain.view(head);
                 seen |= !view.orders.is_empty();
-                for paid in book.unknown(&view) {
+                for paid in book.unknown(view.orders.iter().map(Order::made)) {
                     durable.insert(paid.rent_id, paid.clone());
                     book.put(paid);
                 }

@@ -13,7 +13,7 @@ use futures_core::Stream;
 use thiserror::Error;
 
 use super::{
-    AccountId, BlockHash, BlockNumber, Futile, Machine, MachineId, Order, Perbill, Planck,
+    AccountId, BlockHash, BlockNumber, Futile, Machine, MachineId, Made, Order, Perbill, Planck,
     PriceError, PriceInputs, RentId, Schedule, UnixMillis,
 };
 
@@ -441,6 +441,17 @@ pub trait RentalChain: Send + Sync {
         renter: &AccountId,
         order: RentId,
     ) -> Result<Seen<Option<BlockNumber>>, ChainError>;
+
+    /// The orders of a machine that were made in a block or later and confirmed, by number, also those that are over; none where
+    /// the chain keeps no record of them.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    async fn confirmed_since(
+        &self,
+        machine: &MachineId,
+        since: BlockNumber,
+    ) -> Result<Seen<Vec<Made>>, ChainError>;
 
     /// An account's money.
     ///

@@ -434,11 +434,14 @@ impl Suite<'_> {
             all
         };
         let end = async |id| nobody.last_end(&self.machine, &renter, id).await.expect("read").value;
+        let made_since =
+            async |since| nobody.confirmed_since(&self.machine, since).await.expect("read").value;
         // Two orders at once, so that one's payments are told from the other's.
         let other = self.rent(&*self.other, 1).await;
         let id = self.rent(&*self.renter, 1).await;
         let order = self.order(id).await.expect("there");
         assert_eq!((paid(id, order.start, 1).await, end(id).await), (vec![], None), "it waits");
+        assert_eq!(made_since(order.start).await, []);
         let confirmed = self.renter.confirm(id, PLENTY).await.expect("confirmed");
         let theirs = self.other.confirm(other, PLENTY).await.expect("confirmed");
         let relet = self.renter.relet(id, 100, PLENTY).await.expect("prolonged");
@@ -465,6 +468,12 @@ impl Suite<'_> {
         assert_eq!(paid(id, head, 400).await, []);
         self.end(id).await;
         assert_eq!(end(id).await, Some(ends));
+        // The chain remembers who made which order, and when.
+        assert_eq!(made_since(order.start).await, [order.made()], "no order from before");
+        let both = made_since(BlockNumber(order.start.0 - 1)).await;
+        let both: Vec<_> = both.iter().map(|made| (made.rent_id, made.renter)).collect();
+        assert_eq!(both, [(other, self.subject.account(Wallet::Other)), (id, renter)]);
+        assert_eq!(made_since(order.start.after(1)).await, []);
     }
 
     async fn money_is_sent_exactly(&self) {

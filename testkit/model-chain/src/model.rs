@@ -41,8 +41,8 @@ pub(crate) struct State {
     pub(crate) schedule: Schedule,
     /// What was paid in this block.
     pub(crate) paid: Vec<(RentId, Payment)>,
-    /// The last end of every order that was ever confirmed.
-    pub(crate) ends: BTreeMap<RentId, BlockNumber>,
+    /// Every order that was ever confirmed, with its last end.
+    pub(crate) history: BTreeMap<RentId, Order>,
     next_rent: u64,
 }
 
@@ -124,7 +124,7 @@ impl ModelChain {
             price,
             schedule: Schedule::Always,
             paid: Vec::new(),
-            ends: BTreeMap::new(),
+            history: BTreeMap::new(),
             next_rent: 0,
         };
         let inner = Inner {
@@ -501,7 +501,7 @@ impl State {
         let Head { number: block, time, .. } = self.head;
         let number = self.paid.iter().filter(|(of, _)| *of == order.rent_id).count() as u32;
         self.paid.push((order.rent_id, Payment { block, number, time, blocks, fee }));
-        self.ends.insert(order.rent_id, end);
+        self.history.insert(order.rent_id, Order { end, ..order.clone() });
     }
 
     /// Gives rent to the owner, less what is burnt.

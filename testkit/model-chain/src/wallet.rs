@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use session::rental::{
     AccountId, At, Balance, BlockNumber, CallError, ChainError, ChainIdentity, ChainLimits,
-    Confirmed, Futile, Heads, Machine, MachineId, Order, PaymentPage, Planck, PriceInputs, Proven,
-    Rejection, Relet, RentId, RentalChain, Rented, Reported, Schedule, Seen, Transferred, futile,
+    Confirmed, Futile, Heads, Machine, MachineId, Made, Order, PaymentPage, Planck, PriceInputs,
+    Proven, Rejection, Relet, RentId, RentalChain, Rented, Reported, Schedule, Seen, Transferred,
+    futile,
 };
 
 use crate::contract::Wallet;
@@ -189,7 +190,18 @@ impl RentalChain for ModelWallet {
         _: &AccountId,
         order: RentId,
     ) -> Result<Seen<Option<BlockNumber>>, ChainError> {
-        Ok(self.read(At::Finalized, |state| state.ends.get(&order).copied()))
+        Ok(self.read(At::Finalized, |state| state.history.get(&order).map(|past| past.end)))
+    }
+
+    async fn confirmed_since(
+        &self,
+        machine: &MachineId,
+        since: BlockNumber,
+    ) -> Result<Seen<Vec<Made>>, ChainError> {
+        let is_wanted = |past: &&Order| past.machine == *machine && past.start >= since;
+        Ok(self.read(At::Finalized, |state| {
+            state.history.values().filter(is_wanted).map(Order::made).collect()
+        }))
     }
 
     async fn balance(&self, at: At, account: &AccountId) -> Result<Seen<Balance>, ChainError> {
