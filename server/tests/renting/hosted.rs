@@ -50,7 +50,6 @@ fn hosting(state: &Path, run: &Path, entries: &Path) -> Vec<String> {
         format!("games.init={}", init.display()),
         format!("games.first_user={first}"),
         "games.users=16".into(),
-        "sessions.connect=5m".into(),
     ]
 }
 

@@ -103,6 +103,8 @@ fn settings(genesis: &str, ledger: &Path, overrides: &[String]) -> Config {
         format!("chain.genesis=\"{genesis}\""),
         format!("chain.machine_key=\"{}\"", "07".repeat(32)),
         format!("chain.ledger={ledger:?}"),
+        // Many a session is started and played later, or not at all.
+        "sessions.connect=5m".to_owned(),
     ];
     let all: Vec<&str> = ours.iter().chain(overrides).map(String::as_str).collect();
     config(&all)
