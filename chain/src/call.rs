@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keys::{Signature, Signer};
-use ledger::{Ledger, Op, Outgoing, OutgoingState};
+use ledger::{Ledger, Outgoing, OutgoingState};
 use session::rental::{AccountId, BlockNumber, CallError, Head, Planck};
 use subxt::SubstrateConfig;
 use subxt::config::TransactionExtensions;
@@ -105,11 +105,12 @@ impl Account {
             return Err(CallError::Unsigned(late));
         }
         let (answer, outcome) = oneshot::channel();
-        let kept = Kept { call, from: facts.finalized.number.after(1), answer };
+        let from = facts.finalized.number.after(1);
+        let kept = Kept { call, from, deadline: plan.deadline, answer };
         let (outbox, calls) = (self.outbox.clone(), self.calls.clone());
         // Whoever asked may stop waiting; what is written down is kept all the same.
         let put = tokio::spawn(async move {
-            let put = outbox.commit(Op::Sign(kept.call.clone())).await;
+            let put = outbox.commit(kept.batch()).await;
             if put.is_ok() {
                 let _ = calls.send(kept).await;
             }

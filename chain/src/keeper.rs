@@ -17,7 +17,9 @@
 
 use std::sync::Arc;
 
-use ledger::{Ledger, Op, Outgoing, OutgoingState};
+use keys::to_hex;
+use ledger::{Batch, Ledger, LedgerError, Op, Outgoing, OutgoingState};
+use session::rental::futile::RELET_HORIZON;
 use session::rental::{AccountId, BlockHash, BlockNumber, CallError, ChainError, Head, RentId};
 use subxt::config::substrate::H256;
 use tokio::sync::{mpsc, oneshot};
@@ -63,7 +65,36 @@ pub(crate) struct Kept {
     pub(crate) call: Outgoing,
     /// The first block that it may be in.
     pub(crate) from: BlockNumber,
+    /// The last block that it was of use in when it was signed.
+    pub(crate) deadline: Option<BlockNumber>,
     pub(crate) answer: oneshot::Sender<Settled>,
+}
+
+impl Kept {
+    /// What is written down of a call before it is sent.
+    pub(crate) fn batch(&self) -> Batch {
+        let state = |last: BlockNumber| {
+            Op::State(deadline_of(&self.call.id), last.0.to_string().into_bytes())
+        };
+        let deadline = self.deadline.map(state);
+        Batch::new([Op::Sign(self.call.clone())].into_iter().chain(deadline))
+    }
+
+    /// One that an earlier process had written down.
+    pub(crate) async fn restore(
+        outbox: &Ledger,
+        call: Outgoing,
+        answer: oneshot::Sender<Settled>,
+    ) -> Result<Self, LedgerError> {
+        let last = outbox.state(deadline_of(&call.id)).await?;
+        let last = last.and_then(|last| String::from_utf8(last).ok()?.parse::<u32>().ok());
+        Ok(Self { from: call.born.after(1), deadline: last.map(BlockNumber), call, answer })
+    }
+}
+
+/// Where the outbox has the last block that a call is of use in.
+fn deadline_of(id: &[u8; 32]) -> String {
+    format!("deadline/{}", to_hex(id))
 }
 
 #[derive(Debug)]
@@ -217,7 +248,7 @@ async fn found(
             Some(body) => {
                 if let Some(place) = body.iter().position(|bytes| *bytes == call.bytes) {
                     let place = (hash, BlockNumber(number), place as u32);
-                    let outcome = shown(link, newest, call, place).await?;
+                    let outcome = shown(link, newest, kept, place).await?;
                     return Ok(Some((OutgoingState::Included, outcome)));
                 }
                 if !is_gap {
@@ -240,14 +271,14 @@ async fn found(
 async fn shown(
     link: &Link,
     newest: &Block,
-    call: &Outgoing,
+    kept: &Kept,
     (hash, number, place): (H256, BlockNumber, u32),
 ) -> Result<Outcome, Fail> {
     match inclusion(link, hash, place).await {
         Ok(done) => Ok(done.map_err(CallError::Rejected)),
         Err(Fail::Chain(ChainError::Pruned(_))) => {
             let hash = BlockHash(hash.0);
-            let order = made_or_confirmed(newest, call, number).await?;
+            let order = order_of(newest, kept, number).await?;
             let shown = order.map(|order| Inclusion::without_events(number, hash, order));
             Ok(shown.ok_or(CallError::Unproven))
         }
@@ -257,12 +288,25 @@ async fn shown(
 }
 
 /// The order by which the newest final state shows that a call which is in a block did what it was for. An order says in which
-/// block it was made and confirmed; nothing says when it was prolonged or when money was sent.
-async fn made_or_confirmed(
+/// block it was made and confirmed, and its renter's history by how much it was prolonged, if not when; nothing says when money
+/// was sent.
+async fn order_of(
     newest: &Block,
-    call: &Outgoing,
+    kept: &Kept,
     number: BlockNumber,
 ) -> Result<Option<RentId>, Fail> {
+    let call = &kept.call;
+    if let Some(asked) = call.purpose.strip_prefix("relet/") {
+        let asked = asked
+            .split_once('/')
+            .and_then(|(order, blocks)| order.parse::<u64>().ok().zip(blocks.parse::<u32>().ok()));
+        // A prolonging is of use up to the order's end, as that was when it was signed.
+        let (Some((order, blocks)), Some(end)) = (asked, kept.deadline) else { return Ok(None) };
+        let order = RentId(order);
+        let Some(found) = newest.order(order).await? else { return Ok(None) };
+        let ends = newest.ends(&found.machine, &found.renter, order).await?;
+        return Ok(is_prolonged(&ends, end, blocks, number).then_some(order));
+    }
     if let Some(order) = call.purpose.strip_prefix("confirm/") {
         let Ok(order) = order.parse() else { return Ok(None) };
         let order = newest.order(RentId(order)).await?;
@@ -276,4 +320,36 @@ async fn made_or_confirmed(
         return Ok(first.filter(|_| second.is_none()).map(|order| order.rent_id));
     }
     Ok(None)
+}
+
+/// Whether an order that was given these ends was prolonged by so many blocks after it had this one; in this block, where the chain
+/// cut what was asked for.
+fn is_prolonged(ends: &[BlockNumber], end: BlockNumber, blocks: u32, block: BlockNumber) -> bool {
+    ends.windows(2).any(|pair| {
+        let (from, to) = (pair[0], pair[1]);
+        let is_cut = to == block.after(RELET_HORIZON) && to.since(from) < blocks;
+        from >= end && (to.since(from) == blocks || is_cut)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_had_its_end_and_got_a_later_one_was_prolonged() {
+        let block = BlockNumber(1_000);
+        let is = |ends: &[u32], end, blocks| {
+            let ends: Vec<_> = ends.iter().copied().map(BlockNumber).collect();
+            is_prolonged(&ends, BlockNumber(end), blocks, block)
+        };
+        assert!(is(&[310, 410], 310, 100));
+        assert!(is(&[310, 510, 610], 310, 100), "another one was before it");
+        assert!(!is(&[310, 410], 410, 100), "that was before it was signed");
+        assert!(!is(&[310], 310, 100) && !is(&[], 310, 100));
+        assert!(!is(&[310, 510], 310, 100), "that is another one's length");
+        let most = 1_000 + RELET_HORIZON;
+        assert!(is(&[310, most], 310, u32::MAX), "the chain cut it");
+        assert!(!is(&[310, most - 1], 310, u32::MAX));
+    }
 }

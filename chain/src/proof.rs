@@ -93,7 +93,7 @@ pub(crate) struct Inclusion {
 enum Shown {
     /// Its events.
     Events(Vec<Happened>),
-    /// Later state: that which held the events is gone. The order that it made or confirmed.
+    /// Later state: that which held the events is gone. The order that it made, confirmed or prolonged.
     Order(RentId),
 }
 

@@ -102,17 +102,18 @@ impl Block {
         self.orders(ids.unwrap_or_default()).await
     }
 
-    pub(crate) async fn last_end(
+    /// The ends that an order was given, by its confirmation and by each prolonging, the newest last.
+    pub(crate) async fn ends(
         &self,
         machine: &MachineId,
         renter: &AccountId,
         order: RentId,
-    ) -> Result<Option<BlockNumber>, Fail> {
+    ) -> Result<Vec<BlockNumber>, Fail> {
         let key = vec![Value::from_bytes(machine.to_string()), Value::from_bytes(renter.0)];
         let entry = "MachineRenterRentedOrders";
         let orders = self.stored_addition::<Vec<RentedOrder>>("RentMachine", entry, key).await?;
         let of_it = orders.into_iter().flatten().filter(|it| it.rent_id == order.0);
-        Ok(of_it.map(|it| BlockNumber(it.rent_end)).max())
+        Ok(of_it.map(|it| BlockNumber(it.rent_end)).collect())
     }
 
     pub(crate) async fn confirmed_since(

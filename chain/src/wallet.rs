@@ -76,9 +76,9 @@ impl Wallet {
         for call in left {
             let (answer, settled) = oneshot::channel();
             earlier.push(Earlier::new(call.purpose.clone(), settled));
-            let from = call.born.after(1);
+            let kept = Kept::restore(&outbox, call, answer).await?;
             // The keeper takes them as they come; it ends with this wallet alone.
-            let _ = calls.send(Kept { call, from, answer }).await;
+            let _ = calls.send(kept).await;
         }
         let turn = Arc::new(Mutex::new(()));
         let account = Account { id, signer, outbox, calls, turn };
@@ -209,7 +209,10 @@ impl RentalChain for Wallet {
         renter: &AccountId,
         order: RentId,
     ) -> Result<Seen<Option<BlockNumber>>, ChainError> {
-        let read = |block: Arc<Block>| async move { block.last_end(machine, renter, order).await };
+        let read = |block: Arc<Block>| async move {
+            let ends = block.ends(machine, renter, order).await?;
+            Ok(ends.into_iter().max())
+        };
         self.chain.read(At::Finalized, read).await
     }
 

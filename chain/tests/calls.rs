@@ -17,6 +17,7 @@ use session::rental::{
     At, BlockNumber, CallError, MachineId, OrderStatus, Planck, PriceError, RentId,
     RentalChain as _,
 };
+use tokio::task::JoinHandle;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_branch_is_replaced_is_sent_again_and_done_once() {
@@ -75,7 +76,7 @@ impl Cut {
     /// Ends the process that called, and yields what it had written down, once its file is free.
     async fn ended(
         self,
-        call: tokio::task::JoinHandle<Result<u64, CallError>>,
+        call: JoinHandle<Result<u64, CallError>>,
     ) -> (Devchain, Ledger, tempfile::TempDir) {
         call.abort();
         assert!(call.await.unwrap_err().is_cancelled());
@@ -94,16 +95,27 @@ impl Cut {
         Chain::connect(options(&self.dev, &[&self.dev.url])).await.unwrap()
     }
 
+    async fn rent(&self) -> JoinHandle<Result<u64, CallError>> {
+        let machine = MachineId::of_public_key(&self.dev.machine);
+        let rent = |wallet: nearlight_chain::Wallet| async move {
+            wallet.rent(&machine, 1, 300, PLENTY).await.map(|rented| rented.event.rent_id.0)
+        };
+        self.signed(rent).await
+    }
+
     /// Calls; the call ends when the line is mended.
-    async fn rent(&self) -> tokio::task::JoinHandle<Result<u64, CallError>> {
+    async fn signed<W>(
+        &self,
+        call: impl FnOnce(nearlight_chain::Wallet) -> W,
+    ) -> JoinHandle<Result<u64, CallError>>
+    where
+        W: Future<Output = Result<u64, CallError>> + Send + 'static,
+    {
         let line = Arc::clone(&self.line);
         let signer = Meddling { pair: pair("//Alice"), then: move || line.cut() };
         let outbox = outbox(&self.folder, "outbox");
         let wallet = self.chain.wallet(Arc::new(signer), outbox.clone()).await.unwrap();
-        let machine = MachineId::of_public_key(&self.dev.machine);
-        let call = tokio::spawn(async move {
-            wallet.rent(&machine, 1, 300, PLENTY).await.map(|rented| rented.event.rent_id.0)
-        });
+        let call = tokio::spawn(call(wallet));
         until(async || !outbox.outgoing().await.unwrap().is_empty()).await;
         assert_eq!(outbox.outgoing().await.unwrap()[0].state, OutgoingState::Signed);
         call
@@ -226,14 +238,19 @@ async fn whoever_repeats_a_call_whose_end_nobody_told_pays_once() {
     }
 }
 
+/// Sends what an outbox has, as its process did before it ended.
+async fn send(dev: &Devchain, left: &Ledger) {
+    let bytes = left.outgoing().await.unwrap()[0].bytes.clone();
+    let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    dev.ask("author_submitExtrinsic", &json!([format!("0x{bytes}")]));
+}
+
 /// A call that was included while its process was away, and 300 blocks since; nodes keep 256 states.
 async fn away(confirmed: bool) -> (Vec<Resumed>, OutgoingState, CallError) {
     let cut = Cut::start().await;
     let call = cut.rent().await;
     let (dev, left, folder) = cut.ended(call).await;
-    let bytes = left.outgoing().await.unwrap()[0].bytes.clone();
-    let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    dev.ask("author_submitExtrinsic", &json!([format!("0x{bytes}")]));
+    send(&dev, &left).await;
     let chain = Chain::connect(options(&dev, &[&dev.url])).await.unwrap();
     if confirmed {
         let elsewhere = outbox(&folder, "elsewhere");
@@ -268,6 +285,39 @@ async fn after_long_away_what_nothing_shows_any_more_is_unproven() {
     assert_eq!(resumed[0].outcome, Err(CallError::Unproven));
     assert_eq!(again, CallError::PerhapsDone, "it is not made anew");
     assert_eq!(state, OutgoingState::Included, "that it was in a block is known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_long_away_the_history_of_an_order_shows_what_prolonged_it() {
+    let cut = Cut::start().await;
+    let book = outbox(&cut.folder, "elsewhere");
+    let elsewhere = cut.direct().await.wallet(Arc::new(pair("//Alice")), book).await.unwrap();
+    let machine = MachineId::of_public_key(&cut.dev.machine);
+    let order = elsewhere.rent(&machine, 1, 1_200, PLENTY).await.unwrap().event.rent_id;
+    elsewhere.confirm(order, PLENTY).await.unwrap();
+    // As long as what is signed after it.
+    elsewhere.relet(order, 100, PLENTY).await.unwrap();
+    let relet = |wallet: nearlight_chain::Wallet| async move {
+        wallet.relet(order, 100, PLENTY).await.map(|relet| u64::from(relet.event.added))
+    };
+    let call = cut.signed(relet).await;
+    let (dev, left, _folder) = cut.ended(call).await;
+    send(&dev, &left).await;
+    dev.blocks(300);
+    let chain = Chain::connect(options(&dev, &[&dev.url])).await.unwrap();
+    let wallet = chain.wallet(Arc::new(pair("//Alice")), left.clone()).await.unwrap();
+    let lasts = async || {
+        let order = wallet.order(At::Finalized, order).await.unwrap().value.unwrap();
+        order.end.since(order.start)
+    };
+    let resumed = wallet.resumed().await;
+    let [Resumed { outcome: Ok(block), .. }] = resumed[..] else { panic!("{resumed:?}") };
+    let again = wallet.relet(order, 100, PLENTY).await.unwrap_err();
+    assert_eq!(again, CallError::DoneBefore { block, order: Some(order) });
+    assert_eq!(lasts().await, 1_400, "it is not made anew");
+    // Whoever calls once more means it.
+    wallet.relet(order, 100, PLENTY).await.unwrap();
+    assert_eq!(lasts().await, 1_500);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -252,7 +252,7 @@ pub enum CallError {
     DoneBefore {
         /// The block.
         block: BlockNumber,
-        /// The order that it made or confirmed.
+        /// The order that it made, confirmed or prolonged.
         order: Option<RentId>,
     },
     /// An earlier process had signed the same call, and nothing can show any more whether it is done; nothing was sent.
