@@ -136,6 +136,17 @@ test('who changes their mind before the next picture sees no break either', () =
   assert.equal((await tab.transport()).kind, 'webtransport');
 }));
 
+test('a browser without WebRTC plays, and says by what', () => {
+  const prepare = (context) => context.addInitScript(() => { delete window.RTCPeerConnection; });
+  return Tab.with({ browser, node, query: `?play=demo&${gentle('auto')}`, prepare }, async (tab) => {
+    await tab.playing();
+    const { kind, reason } = await tab.transport();
+    assert.notEqual(kind, 'webrtc');
+    assert.match(reason, /^this browser has no WebRTC/);
+    await tab.shown();
+  });
+});
+
 test('where QUIC is blocked it plays by WebRTC, soon, and the HUD says why', async () => {
   // Nothing listens there, and nothing says so.
   const relay = await Relay.to(await quicPort());

@@ -14,7 +14,7 @@ import type { Bearer, Catalogue, CatalogueEntry, Saves } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
 import { catalogueView, type CatalogueView } from './ui/catalogue.ts';
 import { h } from './ui/dom.ts';
-import { lacksForFrames } from './platform.ts';
+import { lacks } from './platform.ts';
 import { insecureNotice } from './ui/notice.ts';
 import { PadMenu } from './ui/pad-menu.ts';
 import { Player } from './ui/player.ts';
@@ -53,7 +53,7 @@ export class App {
     private readonly settings: Settings,
   ) {
     const frames = showsFrames(settings) ? undefined : 'pictures are shown by a video element here';
-    this.transports = new TransportChoice(settings.transport, frames === undefined ? lacksForFrames() : { webtransport: frames, websocket: frames });
+    this.transports = new TransportChoice(settings.transport, frames === undefined ? lacks() : { ...lacks(), webtransport: frames, websocket: frames });
     this.notice = insecureNotice(new URL(location.href));
     // For as long as the page is there.
     new PadMenu({

@@ -19,11 +19,15 @@ declare global {
     | undefined;
 }
 
-/** Why this page cannot play at all. */
-export type Unsupported = 'no-webrtc';
+/** Whether this browser has WebRTC, which some are built without, and people switch off. */
+function hasWebRtc(): boolean {
+  return typeof globalThis.RTCPeerConnection === 'function' && 'addTransceiver' in RTCPeerConnection.prototype;
+}
 
-export function unsupported(): Unsupported | undefined {
-  return 'RTCPeerConnection' in globalThis && 'addTransceiver' in RTCPeerConnection.prototype ? undefined : 'no-webrtc';
+/** Whether there is nothing that this page could play by. */
+export function isUnsupported(): boolean {
+  const { webrtc, webtransport, websocket } = lacks();
+  return [webrtc, webtransport, websocket].every((lack) => lack !== undefined);
 }
 
 /** Frames can be taken one by one and drawn off the main thread. */
@@ -42,15 +46,19 @@ export function takesSound(): boolean {
   return has && RTCRtpReceiver.getCapabilities('audio')?.codecs.some(({ mimeType }) => mimeType.toLowerCase() === REDUNDANT) === true;
 }
 
-/** What is missing for connections that bring frames whole, in words. */
-export function lacksForFrames(): Lacks {
+/** What is missing for each transport, in words. */
+export function lacks(): Lacks {
   // Absent on pages that came over plain HTTP from elsewhere than this machine.
-  const lacks = (name: string, it: unknown): string | undefined => {
+  const lack = (name: string, it: unknown): string | undefined => {
     if (typeof it === 'function') return undefined;
     return globalThis.isSecureContext ? `this browser has no ${name}` : `${name} needs a page that came over HTTPS`;
   };
-  const codecs = lacks('WebCodecs', globalThis.VideoDecoder);
-  return { webtransport: lacks('WebTransport', globalThis.WebTransport) ?? codecs, websocket: codecs };
+  const codecs = lack('WebCodecs', globalThis.VideoDecoder);
+  return {
+    webrtc: hasWebRtc() ? undefined : 'this browser has no WebRTC',
+    webtransport: lack('WebTransport', globalThis.WebTransport) ?? codecs,
+    websocket: codecs,
+  };
 }
 
 /** The codecs that WebCodecs decodes here, 8 bits a sample. */

@@ -31,6 +31,18 @@ describe('the choice of a transport', () => {
     expect(made('webtransport').choose(able, { ...node, hdr: true }, 0).reason).toMatch(/dynamic range/);
   });
 
+  it('is another one where the browser has no WebRTC, whatever is asked for', () => {
+    const webrtc = 'this browser has no WebRTC';
+    for (const wish of ['auto', 'webrtc'] as const) {
+      const choice = made(wish, { webrtc });
+      expect(choice.isSettled(0)).toBe(false);
+      expect(of(choice)).toEqual({ kind: 'webtransport', reason: `${webrtc}; decodes H264, AV1` });
+      expect(choice.entrants('webtransport', able, node, 0).map(({ kind }) => kind)).toEqual(['webtransport', 'websocket']);
+      expect(choice.choose(able, { ...node, webtransport: false }, 0).kind).toBe('websocket');
+    }
+    expect(of(made('websocket', { webrtc })).kind).toBe('websocket');
+  });
+
   it('waits longer for what was asked for', () => {
     expect(made('webtransport').limitMs('webtransport')).toBeGreaterThan(made().limitMs('webtransport'));
     expect(made().limitMs('websocket')).toBe(made('websocket').limitMs('websocket'));

@@ -1,4 +1,4 @@
-// Which transport a session takes, and why. WebRTC is what every browser has, and the default. WebTransport
+// Which transport a session takes, and why. WebRTC is what nearly every browser has, and the default. WebTransport
 // saves the browser's jitter buffer, and needs WebCodecs, a canvas in a worker and an open UDP port: whether
 // that is open is found out by trying, with a limit. A WebSocket passes wherever the page does, and is the last resort:
 // what is late there holds up what comes after it. Those that can be had race, in this order (race.ts):
@@ -25,7 +25,7 @@ export interface Chosen {
 }
 
 /** What this browser lacks for these, in words; undefined where it lacks nothing. */
-export type Lacks = Readonly<Partial<Record<FrameTransport, string | undefined>>>;
+export type Lacks = Readonly<Partial<Record<TransportKind, string | undefined>>>;
 
 /** What this browser can do with frames that come whole. */
 export interface Abilities {
@@ -80,8 +80,8 @@ export class TransportChoice {
 
   /** Whether the next connection will be WebRTC's, whatever the node says. */
   isSettled(now: number): boolean {
-    const first = this.order.find((kind) => (kind === 'webrtc' ? this.failureOf(kind, now) : this.lacks[kind]) === undefined);
-    return this.wish === 'webrtc' || first === undefined || first === 'webrtc';
+    const first = this.order.find((kind) => (this.lacks[kind] ?? (kind === 'webrtc' ? this.failureOf(kind, now) : undefined)) === undefined);
+    return this.isAlone || first === undefined || first === 'webrtc';
   }
 
   /** How long one that brings frames whole may take to connect, milliseconds. */
@@ -93,7 +93,7 @@ export class TransportChoice {
   choose(abilities: Abilities, node: Offered, now: number): Chosen {
     const first = this.order.find((kind) => this.obstacle(kind, abilities, node, now) === undefined);
     if (first !== undefined) return { kind: first, reason: this.reason(first, new Map(), abilities, node, now) };
-    // What failed may do better the next time, and is what every browser has.
+    // What failed may do better the next time, and is what nearly every browser has.
     const obstacle = this.wanted === DEFAULT ? undefined : this.obstacle(this.wanted, abilities, node, now);
     return { kind: DEFAULT, reason: obstacle ?? this.why };
   }
@@ -152,9 +152,13 @@ export class TransportChoice {
     return this.wish === 'auto' ? DEFAULT : this.wish;
   }
 
-  /** Who asks for WebRTC gets nothing else; every other wish gives way. */
+  /** Who asks for WebRTC gets nothing else where there is WebRTC; every other wish gives way. */
+  private get isAlone(): boolean {
+    return this.wish === 'webrtc' && this.lacks.webrtc === undefined;
+  }
+
   private get order(): readonly TransportKind[] {
-    return this.wish === 'webrtc' ? ['webrtc'] : [this.wanted, ...KINDS.filter((kind) => kind !== this.wanted)];
+    return this.isAlone ? ['webrtc'] : [this.wanted, ...KINDS.filter((kind) => kind !== this.wanted)];
   }
 
   private get why(): string {
@@ -163,7 +167,7 @@ export class TransportChoice {
   }
 
   private obstacle(kind: TransportKind, abilities: Abilities, node: Offered, now: number): string | undefined {
-    if (kind === 'webrtc') return this.wish === 'webrtc' ? undefined : this.failureOf(kind, now);
+    if (kind === 'webrtc') return this.lacks.webrtc ?? (this.wish === 'webrtc' ? undefined : this.failureOf(kind, now));
     return this.lacks[kind] ?? abilities.lacks[kind] ?? (node[kind] ? undefined : `the node offers no ${TITLES[kind]}`) ??
       // A canvas shows standard range (video/view.ts).
       (node.hdr ? 'high dynamic range is shown by a video element' : undefined) ?? this.failureOf(kind, now);

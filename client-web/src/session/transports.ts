@@ -1,6 +1,6 @@
 // Makes a session's connections, each of the transport that is chosen for it.
 import { ApiProblem } from '../api.ts';
-import { decodableCodecs, lacksForFrames } from '../platform.ts';
+import { decodableCodecs, lacks } from '../platform.ts';
 import type { VideoCodec } from '../quic/codec.ts';
 import type { Session } from '../wire/index.ts';
 import { TransportFailed, type Abilities, type Chosen, type FrameTransport, type Offered, type TransportChoice, type TransportKind } from './choice.ts';
@@ -21,12 +21,12 @@ export interface Makers {
 let found: Promise<Abilities> | undefined;
 
 async function findAbilities(): Promise<Abilities> {
-  const lacks = lacksForFrames();
+  const known = lacks();
   // Whatever else there is, without WebCodecs there is no WebSocket either.
-  if (lacks.websocket !== undefined) return { lacks, decodes: [] };
+  if (known.websocket !== undefined) return { lacks: known, decodes: [] };
   const decodes = await decodableCodecs();
   const none = 'WebCodecs decodes none of the codecs here';
-  return { lacks: decodes.length === 0 ? { webtransport: none, websocket: none } : lacks, decodes };
+  return { lacks: decodes.length === 0 ? { ...known, webtransport: none, websocket: none } : known, decodes };
 }
 
 const NOT_YET = 'not known yet';

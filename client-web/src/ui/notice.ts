@@ -1,5 +1,5 @@
-// What stands in the way before anything is played: no secure context, no WebRTC.
-import { secureAddress, unsupported } from '../platform.ts';
+// What stands in the way before anything is played: no secure context, no transport.
+import { isUnsupported, secureAddress } from '../platform.ts';
 import { button, h } from './dom.ts';
 import { icons, logo } from './icons.ts';
 
@@ -28,12 +28,12 @@ export function insecureNotice(address: URL): HTMLElement | undefined {
 
 /** A page instead of everything else for browsers that cannot play at all; undefined for all others. */
 export function unsupportedPage(): HTMLElement | undefined {
-  if (unsupported() === undefined) return undefined;
+  if (!isUnsupported()) return undefined;
   return h(
     'main',
     { class: 'wall' },
     logo(),
     h('h1', {}, 'This browser cannot play here'),
-    h('p', {}, 'Nearlight streams over WebRTC, which this browser lacks or has switched off. Current versions of Chrome, Edge, Firefox and Safari have it; Chrome and Edge have the lowest delay.'),
+    h('p', {}, 'Nearlight streams over WebRTC, WebTransport or a WebSocket, and this browser lacks what each of them needs, or has it switched off. Current versions of Chrome, Edge, Firefox and Safari have it; Chrome and Edge have the lowest delay.'),
   );
 }
