@@ -30,7 +30,7 @@ export const PICTURE_MS = 12_000;
  */
 export const GIVE_UP_MS = 45_000;
 /** A node that can be reached has said by then what became of a session. */
-const TOLD_MS = 2_000;
+const TOLD_MS = 5_000;
 /** A node's wish for a pause before the next attempt is followed up to here. */
 const MOST_RETRY_AFTER_S = 5;
 
