@@ -82,7 +82,7 @@ fn many_sessions_leave_nothing_behind() {
     let tasks = runtime.handle().clone();
     runtime.block_on(async {
         // One place: a session that did not give its place back would refuse the next.
-        let node = node(&["sessions.max=1"]);
+        let node = node(&["sessions.max=1", "sessions.away=200ms"]);
         for number in 0..WARMING {
             one(&node, number).await;
         }

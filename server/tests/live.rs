@@ -175,6 +175,7 @@ async fn a_lost_device_suspends_the_session_until_another_is_there() {
     touch(&mut client).await;
     until("the suspension", async || (state(&node, &session).await == "suspended").then_some(()))
         .await;
+    client.send(DataChannel::Input, &common::press(0)).await;
     until("the return", async || (state(&node, &session).await == "live").then_some(())).await;
     // What was on its way before the loss has long arrived when these are captured.
     let (_, before, _) = client.frame().await;
@@ -360,7 +361,7 @@ async fn a_new_offer_takes_the_place_of_the_old_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_ends_its_session() {
-    let node = node(&[]);
+    let node = node(&["sessions.away=200ms"]);
     let session = create().of(&node).await.session();
     let mut client = join(&node, &session).await;
     client.frame().await;

@@ -224,7 +224,7 @@ fn node_with(apps: impl IntoIterator<Item = Game>) -> Arc<Node> {
 
 fn node_that_codes(apps: impl IntoIterator<Item = Game>, probing: Probing) -> Arc<Node> {
     let apps = apps.into_iter().map(|game| Arc::new(game) as Arc<dyn App>);
-    let limits = ["games.max_cpus=2.0", "games.max_memory_mib=1024", "sessions.connect=60s"];
+    let limits = ["games.max_cpus=2.0", "games.max_memory_mib=1024"];
     let opened = Node::with_apps(common::config(&limits), None, apps, probing);
     opened.expect("a node")
 }

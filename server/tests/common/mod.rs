@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -44,6 +44,10 @@ pub fn config(overrides: &[&str]) -> Config {
         "server.listen=127.0.0.1:0".to_owned(),
         "ops.listen=127.0.0.1:0".to_owned(),
         "webrtc.udp_port=0".to_owned(),
+        // Longer than any test takes: whose session is to end by itself says so.
+        "sessions.connect=10m".to_owned(),
+        "sessions.reconnect=10m".to_owned(),
+        "sessions.away=10m".to_owned(),
         "access.open=true".to_owned(),
         format!("access.token_sha256=[\"{OPERATOR_SHA256}\"]"),
     ];
@@ -441,14 +445,14 @@ impl InputSink for Hands {
     }
 }
 
-/// What goes wrong in a [`FaultyApp`] at the first input.
+/// What goes wrong in a [`FaultyApp`] from the first input on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The next picture meets a bug.
     Panic,
     /// Taking the input meets one.
     PanicAtInput,
-    /// The graphics device is lost, and opened anew by the third call after that.
+    /// The graphics device is lost, and there again with the second input.
     LoseDevice,
     /// The next picture never comes back: a driver that hangs.
     Hang,
@@ -478,12 +482,12 @@ impl App for FaultyApp {
         clock: Arc<dyn Clock>,
         _: &Start,
     ) -> Result<Running, OpenError> {
-        let touched = Arc::new(AtomicBool::new(false));
+        let inputs = Arc::<AtomicU32>::default();
         let pattern = PulledPattern::new(video.size, 3, clock);
-        let source = Faulty { fault: self.0, pattern, touched: touched.clone(), lost: 0 };
+        let source = Faulty { fault: self.0, pattern, inputs: inputs.clone() };
         Ok(Running {
             source: Box::new(source),
-            input: Box::new(Trigger(self.0, touched)),
+            input: Box::new(Trigger(self.0, inputs)),
             sound: None,
             rumble: None,
             voice: None,
@@ -509,8 +513,7 @@ impl App for FaultyApp {
 struct Faulty {
     fault: Fault,
     pattern: PulledPattern,
-    touched: Arc<AtomicBool>,
-    lost: u32,
+    inputs: Arc<AtomicU32>,
 }
 
 impl FrameSource for Faulty {
@@ -521,12 +524,12 @@ impl FrameSource for Faulty {
         self.pattern.resize(size)
     }
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
-        if self.touched.load(Ordering::Relaxed) {
+        let inputs = self.inputs.load(Ordering::Relaxed);
+        if inputs > 0 {
             match self.fault {
                 Fault::Panic => panic!("the double's bug, which tests want"),
                 Fault::PanicAtInput => {}
-                Fault::LoseDevice if self.lost < 3 => {
-                    self.lost += 1;
+                Fault::LoseDevice if inputs == 1 => {
                     return Err(SourceError::DeviceLost("the double's device".into()));
                 }
                 Fault::LoseDevice => {}
@@ -540,11 +543,11 @@ impl FrameSource for Faulty {
 }
 
 /// Tells a [`Faulty`] of input.
-struct Trigger(Fault, Arc<AtomicBool>);
+struct Trigger(Fault, Arc<AtomicU32>);
 
 impl InputSink for Trigger {
     fn inject(&mut self, _: &SequencedInput, _: MediaTime) {
-        self.1.store(true, Ordering::Relaxed);
+        self.1.fetch_add(1, Ordering::Relaxed);
         assert!(self.0 != Fault::PanicAtInput, "the double's bug, which tests want");
     }
     fn release_all(&mut self, _: MediaTime) {}
