@@ -17,6 +17,8 @@ mod address;
 #[path = "../../transport/tests/client/mod.rs"]
 mod client;
 mod common;
+#[path = "common/frames.rs"]
+mod frames;
 #[path = "../../transport/tests/quic_client/mod.rs"]
 mod quic_client;
 
@@ -27,6 +29,7 @@ use address::{address, server};
 use axum::http::Method;
 use client::Wish;
 use common::{Reply, Session, create, until};
+use frames::first_unit;
 use media::{Codec, DataChannel, FrameId, UnitKind};
 use nearlight::node::Node;
 use nearlight_transport::Answer;
@@ -164,15 +167,7 @@ impl Player {
             .accept(&Answer { sdp, codec: Codec::H264, video_tracks: 1, data_channels: true })
             .await;
         client.state(RTCPeerConnectionState::Connected).await;
-        let (ssrc, _, mut unit) = client.frame().await;
-        // The first keyframe may leave before this end has its keys; like a browser it asks for another then.
-        // NAL unit type 7: the parameter sets before a keyframe.
-        if unit[4] & 0x1f != 7 {
-            client.picture_loss(ssrc).await;
-        }
-        while unit[4] & 0x1f != 7 {
-            unit = client.frame().await.2;
-        }
+        first_unit(&mut client).await;
         client
     }
 

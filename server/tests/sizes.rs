@@ -20,7 +20,7 @@ use encoder::InProcess;
 use nearlight::encoders::Probing;
 use nearlight::node::Node;
 use player::client::Client;
-use player::{ended, join, next_size, said, state, touch};
+use player::{ended, first_size, join, next_size, said, state, touch};
 use serde_json::{Value, json};
 
 const HARDWARE: &str = "nvenc-h264";
@@ -39,7 +39,7 @@ async fn play(rig: &Rig, overrides: &[&str]) -> (Arc<Node>, Session, Client) {
     let wish = json!({"app": "shrinking", "video": video});
     let session = create_with(&wish).of(&node).await.session();
     let mut client = join(&node, &session).await;
-    assert_eq!(next_size(&mut client).await, SIZE);
+    assert_eq!(first_size(&mut client).await, SIZE);
     until("its encoder", async || has(&node, HARDWARE, 1).then_some(())).await;
     touch(&mut client).await;
     (node, session, client)

@@ -1,6 +1,6 @@
 //! Frames as decoders can take them: from one that begins, and in an order in which each has what it refers to.
 
-#![allow(unreachable_pub, reason = "shared by tests")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,21 +9,27 @@ use encoder::h264::{NalKind, nals};
 use media::FrameId;
 use media::webtransport::FrameHeader;
 
-use crate::client::Client;
+use super::client::Client;
+
+/// Frames that nothing can be made of, after which a client asks again.
+const PATIENCE: usize = 30;
 
 /// The first unit that a client can decode, and how often it had to ask for one: what was sent before this end was ready
-/// is lost, and asked for as players do.
+/// is lost, and asked for as players do. They ask again, since a node that takes what it sent to be on its way does not answer.
 pub async fn first_unit(client: &mut Client) -> (Bytes, u64) {
     let begins = |unit: &[u8]| nals(unit).any(|nal| nal.kind() == NalKind::Sps);
-    let (ssrc, _, mut unit) = client.frame().await;
-    if begins(&unit) {
-        return (unit, 0);
+    let (mut passed, mut asked) = (0_usize, 0);
+    loop {
+        let (ssrc, _, unit) = client.frame().await;
+        if begins(&unit) {
+            return (unit, asked);
+        }
+        if passed.is_multiple_of(PATIENCE) {
+            client.picture_loss(ssrc).await;
+            asked += 1;
+        }
+        passed += 1;
     }
-    client.picture_loss(ssrc).await;
-    while !begins(&unit) {
-        unit = client.frame().await.2;
-    }
-    (unit, 1)
 }
 
 /// Frames whose streams are handed out in any order, and of which the node may give some up: then it codes on from one

@@ -4,6 +4,8 @@
 
 #[path = "../../../transport/tests/client/mod.rs"]
 pub mod client;
+#[path = "../common/frames.rs"]
+pub mod frames;
 
 use std::sync::Arc;
 
@@ -80,15 +82,25 @@ pub async fn touch(client: &mut Client) {
     client.send(DataChannel::Input, &common::press(0)).await;
 }
 
+/// The size of the first picture that this client can decode.
+pub async fn first_size(client: &mut Client) -> Size {
+    let first = tokio::time::timeout(common::PATIENCE, frames::first_unit(client));
+    declared(&first.await.expect("a keyframe").0).unwrap()
+}
+
 /// The size of the next keyframe of H.264.
 pub async fn next_size(client: &mut Client) -> Size {
-    let declared = async {
+    let next = async {
         loop {
-            let (_, _, unit) = client.frame().await;
-            if let Some(sps) = nals(&unit).find(|nal| nal.kind() == NalKind::Sps) {
-                return Sps::parse(sps.bytes()).unwrap().size();
+            if let Some(size) = declared(&client.frame().await.2) {
+                return size;
             }
         }
     };
-    tokio::time::timeout(common::PATIENCE, declared).await.expect("a keyframe")
+    tokio::time::timeout(common::PATIENCE, next).await.expect("a keyframe")
+}
+
+fn declared(unit: &[u8]) -> Option<Size> {
+    let sps = nals(unit).find(|nal| nal.kind() == NalKind::Sps)?;
+    Some(Sps::parse(sps.bytes()).unwrap().size())
 }
