@@ -15,7 +15,7 @@ use super::client::Client;
 const PATIENCE: usize = 30;
 
 /// The first unit that a client can decode, and how often it had to ask for one: what was sent before this end was ready
-/// is lost, and asked for as players do. They ask again, since a node that takes what it sent to be on its way does not answer.
+/// is lost, and asked for as players do. They ask again: a node that takes what it sent to be on its way does not answer.
 pub async fn first_unit(client: &mut Client) -> (Bytes, u64) {
     let begins = |unit: &[u8]| nals(unit).any(|nal| nal.kind() == NalKind::Sps);
     let (mut passed, mut asked) = (0_usize, 0);
