@@ -223,9 +223,11 @@ mod tests {
         voice.set_paused(false);
         voice.packet(ms(1_000), packet(1), &metrics);
         voice.packet(ms(1_020), packet(3), &metrics);
-        while sink.samples.load(Ordering::Acquire) < 3 * 960 {
+        // Packets are counted when what they hold was put.
+        while voice.worker.as_ref().is_some_and(|worker| worker.stats().packets < 2) {
             std::thread::yield_now();
         }
+        assert_eq!(sink.samples.load(Ordering::Acquire), 3 * 960);
         assert!(sink.on.load(Ordering::Acquire));
         let told = voice.look(ms(1_040), &metrics).unwrap();
         assert!(told.on && told.recorded, "{told:?}");
