@@ -29,6 +29,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{config, create_with, until};
 use double::{Call, KernelDouble, NodeDouble};
@@ -64,7 +65,11 @@ fn bed(kernel: &KernelDouble, overrides: &[&str]) -> Option<Bed> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let init = Path::new(env!("CARGO_BIN_EXE_nearlight")).with_file_name("nearlight-init");
-    let first = 1_700_000_000 + std::process::id() % 400_000 * 64;
+    // Users of no other test that runs now.
+    static BEDS: AtomicU32 = AtomicU32::new(0);
+    let first = 1_700_000_000
+        + std::process::id() % 400_000 * 512
+        + BEDS.fetch_add(1, Ordering::Relaxed) * 16;
     let ours = [
         format!("server.state_dir={}", state.path().display()),
         "games.max_cpus=64.0".into(),

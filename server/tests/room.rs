@@ -579,7 +579,8 @@ async fn one_that_does_not_fit_is_passed_over_and_replaced_in_time() {
 
 #[tokio::test]
 async fn one_that_ends_is_replaced_after_a_pause_and_gives_its_room_back() {
-    let (node, kept) = node_ahead(Kept { mib: 400, ..Kept::default() });
+    // There is no room for one of them beside the other game.
+    let (node, kept) = node_ahead(Kept { mib: 450, ..Kept::default() });
     ready(&node, 2).await;
     kept.ended.store(true, Ordering::Relaxed);
     // Nobody is given one that is over, and what it held is free.

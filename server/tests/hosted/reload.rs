@@ -30,8 +30,9 @@ fn game(id: &'static str, script: &'static str, more: &str) -> Game {
     Game { id, entry, file: ("play.sh", script) }
 }
 
-const OLD: &str = "echo the old one > which; while :; do date; sleep 0.1; done\n";
-const NEW: &str = "echo the new one > which; while :; do date; sleep 0.1; done\n";
+// In one step, so that there is one thing to save.
+const OLD: &str = "echo the old one > .new; mv .new which; while :; do date; sleep 0.1; done\n";
+const NEW: &str = "echo the new one > .new; mv .new which; while :; do date; sleep 0.1; done\n";
 const WARM: &str = "warm = 1\nwarm_settle_ms = 100\n";
 
 /// Has the node look again, as its operator does; what came of it.
@@ -185,6 +186,8 @@ async fn what_was_saved_of_a_game_that_is_gone_is_its_players_still() {
     let session = bed.start("gone", ANNE).await;
     assert_eq!(which(&bed, &session, "gone", ANNE).await, "the old one");
     assert_eq!(session.ask(Method::DELETE, "").of(bed.node()).await.status, 204);
+    let list = async || ours(Method::GET, "catalogue/gone/saves").of(bed.node()).await.json();
+    until("its last state", async || (list().await["playing"] == false).then_some(())).await;
     let one = json!({"games": [{"app": "gone", "title": "gone", "saves": 1}]});
     assert_eq!(games(bed.node()).await, one);
 
@@ -194,7 +197,7 @@ async fn what_was_saved_of_a_game_that_is_gone_is_its_players_still() {
     let mut left = one;
     left["games"][0]["unavailable"] = why.into();
     assert_eq!(games(bed.node()).await, left);
-    let list = ours(Method::GET, "catalogue/gone/saves").of(bed.node()).await.json();
+    let list = list().await;
     assert_eq!((&list["unavailable"], &list["playing"]), (&json!(why), &json!(false)));
     let id = list["saves"][0]["id"].as_str().unwrap().to_owned();
     let path = format!("catalogue/gone/saves/{id}");

@@ -110,6 +110,8 @@ impl World {
             "server.listen=127.0.0.1:0".to_owned(),
             "ops.listen=127.0.0.1:0".to_owned(),
             "webrtc.udp_port=0".to_owned(),
+            // Longer than players need on any machine.
+            "sessions.connect=10m".to_owned(),
             "log.format=json".to_owned(),
             "catalogue.demo=false".to_owned(),
             // A busy machine takes its time for an encoder; none of these hangs.
