@@ -22,15 +22,22 @@ fn what_a_node_that_crashed_left_behind_is_removed() {
     let tree = Tree::find(&Mark::own().unwrap());
     let mut left = Vec::new();
     if let Ok(tree) = &tree {
-        for base in tree.folders() {
-            let group = base.join(format!("nearlight-{dead}-test{}", std::process::id()));
-            std::fs::create_dir(&group).unwrap();
-            left.push(group);
-        }
         // A process in it, as one that was halted when its node went.
         let mut child = std::process::Command::new("/bin/sleep").arg("100000").spawn().unwrap();
-        for group in &left {
-            std::fs::write(group.join("cgroup.procs"), child.id().to_string()).unwrap();
+        for base in tree.folders() {
+            let group = base.join(format!("nearlight-{dead}-test{}", std::process::id()));
+            // A node of another program's tests that starts meanwhile removes it, and ends what is in it.
+            while child.try_wait().unwrap().is_none() {
+                if let Err(error) = std::fs::create_dir(&group) {
+                    assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{error}");
+                }
+                let joined = std::fs::write(group.join("cgroup.procs"), child.id().to_string());
+                if joined.is_ok() {
+                    break;
+                }
+                assert!(!group.exists(), "{joined:?}");
+            }
+            left.push(group);
         }
         tree.remove_leftovers();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(9));

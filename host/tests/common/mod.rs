@@ -13,7 +13,7 @@ use nearlight_host::confine::{
 };
 
 /// Longer than anything takes on a machine that can run the tests at all.
-pub const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(60);
 
 /// A confinement and its folder.
 pub struct Bed {
