@@ -14,6 +14,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use encoder::opus::{Aim, LONGEST, OpusDecoder, OpusEncoder, Wanted};
@@ -389,6 +390,9 @@ fn who_asks_is_told_what_there_is() {
     assert_eq!(session.server.stats().malformed, 0);
 }
 
+/// Bytes of a tenth of a second, as it is recorded below.
+const TENTH: usize = 4_410 * 2;
+
 #[test]
 fn the_microphone_is_recorded_once_it_is_on() {
     let Some(mut session) = session() else { return };
@@ -412,16 +416,25 @@ fn the_microphone_is_recorded_once_it_is_on() {
     microphone.put(&spoken[..4_800]);
     microphone.set_enabled(true);
     let mut recorded = recorder.0.stdout.take().unwrap();
+    let (tell, mut came) = (Arc::new(AtomicUsize::new(0)), 0);
+    let told = tell.clone();
     let reader = std::thread::spawn(move || {
         // One second.
         let mut bytes = vec![0; 44_100 * 2];
-        recorded.read_exact(&mut bytes).map(|()| bytes)
+        for piece in bytes.chunks_mut(TENTH / 10) {
+            recorded.read_exact(piece)?;
+            tell.fetch_add(piece.len(), Ordering::Release);
+        }
+        std::io::Result::Ok(bytes)
     });
     for said in spoken.chunks(480) {
         microphone.put(said);
         while session.block().is_none() {}
+        came += TENTH / 10;
         // What is not read is dropped, and this is to be read.
-        std::thread::sleep(LOOK);
+        while told.load(Ordering::Acquire) + 3 * TENTH < came && !reader.is_finished() {
+            std::thread::sleep(LOOK);
+        }
     }
     while !reader.is_finished() {
         session.block();

@@ -14,6 +14,13 @@ use x11rb::wrapper::ConnectionExt as _;
 
 use crate::server::{COOKIE_BYTES, Server};
 
+/// Waits until the server has done what this connection asked for, and told others of it: one of its answers may leave before
+/// what others are told, and the next one does not.
+pub(crate) fn told(x: &RustConnection) {
+    x.sync().unwrap();
+    x.sync().unwrap();
+}
+
 pub(crate) struct Client {
     pub x: RustConnection,
     pub window: Window,
@@ -52,7 +59,7 @@ impl Client {
         Self { x, window, root, pen }
     }
 
-    /// Fills a rectangle with 0xRRGGBB; when it returns, the server has done it.
+    /// Fills a rectangle with 0xRRGGBB; when it returns, the server has done it, and told of it.
     pub(crate) fn fill(&self, rect: Rect, rgb: u32) {
         let Rect { x, y, width, height } = rect;
         let rectangle = x11rb::protocol::xproto::Rectangle {
@@ -64,7 +71,7 @@ impl Client {
         let look = ChangeGCAux::new().foreground(rgb);
         self.x.change_gc(self.pen, &look).unwrap();
         self.x.poly_fill_rectangle(self.window, self.pen, &[rectangle]).unwrap();
-        self.x.sync().unwrap();
+        told(&self.x);
     }
 
     /// The next event that is none of drawing and none of what is told to everybody.

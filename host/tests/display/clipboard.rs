@@ -23,7 +23,7 @@ use x11rb::{COPY_DEPTH_FROM_PARENT, COPY_FROM_PARENT, CURRENT_TIME, NONE};
 use crate::server::{self, COOKIE_BYTES, Server};
 
 /// Of all tests but those whose programs do not answer.
-const PATIENT: Duration = Duration::from_secs(20);
+const PATIENT: Duration = Duration::from_secs(60);
 const LIMITS: ClipLimits = ClipLimits { text: 1 << 20, image: 4 << 20, patience: PATIENT };
 const UTF8: &str = "UTF8_STRING";
 const PNG: &str = "image/png";

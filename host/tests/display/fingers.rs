@@ -1,7 +1,5 @@
 //! Fingers, a fine wheel and a pen, as a program sees them by `XInput` 2.2 (Xorg with devices of its own).
 
-use std::time::Duration;
-
 use media::input::TouchPhase;
 use media::{
     FrameRate, FrameSource as _, InputEvent, InputSeq, InputSink as _, InputSupport, KeyCode,
@@ -18,7 +16,7 @@ use x11rb::protocol::xinput::{
 use x11rb::protocol::xproto::ConnectionExt as _;
 use x11rb::wrapper::ConnectionExt as _;
 
-use crate::capture::{ask, check, frame, rect, settle};
+use crate::capture::{LONG, ask, check, frame, rect, settle};
 use crate::client::Client;
 use crate::input::catch_up;
 use crate::server::{self, Server};
@@ -351,7 +349,7 @@ fn its_screen_changes_and_fingers_with_it() {
         let size = Size::new(width, height);
         display.set_size(size, 96).unwrap();
         loop {
-            match ask(&mut source, Duration::from_secs(20), false).unwrap() {
+            match ask(&mut source, LONG, false).unwrap() {
                 SourceEvent::Resized(now) => break assert_eq!(now, size),
                 SourceEvent::Frame(_) | SourceEvent::Cursor(_) => {}
                 other => panic!("another size was due, not {other:?}"),

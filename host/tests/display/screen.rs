@@ -16,13 +16,13 @@ use x11rb::protocol::xproto::{
 };
 use x11rb::wrapper::ConnectionExt as _;
 
-use crate::capture::{ask, check, frame, open, rect, settle};
-use crate::client::Client;
+use crate::capture::{LONG, ask, check, frame, open, rect, settle};
+use crate::client::{Client, told};
 use crate::server;
 
 fn resized(source: &mut XSource) -> Size {
     loop {
-        match ask(source, Duration::from_secs(20), false).unwrap() {
+        match ask(source, LONG, false).unwrap() {
             SourceEvent::Resized(size) => return size,
             SourceEvent::Frame(_) | SourceEvent::Cursor(_) => {}
             other => panic!("another size was due, not {other:?}"),
@@ -200,6 +200,7 @@ impl Modes {
         let (width, height) = (size.width as u16, size.height as u16);
         x.randr_set_screen_size(client.root, width, height, 200, 150).unwrap().check().unwrap();
         configure(mode, &screen.outputs);
+        told(x);
     }
 }
 
