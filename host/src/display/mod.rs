@@ -18,6 +18,7 @@ use x11rb::protocol::xproto::ConnectionExt as _;
 
 pub mod clipboard;
 mod convert;
+mod device;
 mod devices;
 mod input;
 mod keys;
