@@ -65,8 +65,9 @@ pub struct XInput {
     last: MediaTime,
     /// What was not taken yet, the oldest first.
     waiting: VecDeque<InputEvent>,
-    /// How long it was waited for last, since something was taken.
+    /// How long it is waited for at present, and until when; nothing once something was taken.
     pause: Duration,
+    due: MediaTime,
     dropped: Arc<AtomicU64>,
     /// Everything must be let go of before anything else.
     owed: bool,
@@ -104,6 +105,7 @@ impl XInput {
             last: now,
             waiting: VecDeque::new(),
             pause: Duration::ZERO,
+            due: now,
             dropped: Arc::default(),
             owed: false,
             gone: false,
@@ -286,10 +288,16 @@ impl InputSink for XInput {
 
     fn catch_up(&mut self, now: MediaTime) -> Option<MediaTime> {
         self.drain();
-        let is_behind = (self.owed || !self.waiting.is_empty()) && !self.gone;
-        self.pause =
-            if is_behind { (self.pause * 2).clamp(AGAIN[0], AGAIN[1]) } else { Duration::ZERO };
-        is_behind.then(|| now + self.pause)
+        if self.gone || (!self.owed && self.waiting.is_empty()) {
+            self.pause = Duration::ZERO;
+            return None;
+        }
+        // It is called after each event, too: that it was asked more often is no reason to wait longer.
+        if self.pause.is_zero() || self.due <= now {
+            self.pause = (self.pause * 2).clamp(AGAIN[0], AGAIN[1]);
+            self.due = now + self.pause;
+        }
+        Some(self.due)
     }
 
     fn support(&self) -> InputSupport {

@@ -2,11 +2,10 @@
 
 use media::input::TouchPhase;
 use media::{
-    FrameRate, FrameSource as _, InputEvent, InputSeq, InputSink as _, InputSupport, KeyCode,
-    MediaTime, Pen, PenState, SequencedInput, Size, SourceEvent, TakenAs,
+    FrameRate, FrameSource as _, InputEvent, InputSeq, InputSink as _, InputSupport, MediaTime,
+    Pen, PenState, SequencedInput, Size, SourceEvent, TakenAs,
 };
 use nearlight_host::display::{DisplayError, XInput};
-use rustix::process::Signal;
 use testkit::WallClock;
 use x11rb::protocol::Event;
 use x11rb::protocol::xinput::{
@@ -24,7 +23,7 @@ use crate::server::{self, Server};
 /// All pointers that programs see as one.
 const POINTERS: u16 = 1;
 
-fn client(server: &Server, width: u16, height: u16) -> Client {
+pub(crate) fn client(server: &Server, width: u16, height: u16) -> Client {
     let client = Client::open(server, width, height);
     let version = client.x.xinput_xi_query_version(2, 2).unwrap().reply().unwrap();
     assert!((version.major_version, version.minor_version) >= (2, 2));
@@ -40,22 +39,22 @@ fn client(server: &Server, width: u16, height: u16) -> Client {
     client
 }
 
-fn input(server: &Server) -> XInput {
+pub(crate) fn input(server: &Server) -> XInput {
     server.connect().input(MediaTime::ZERO).unwrap()
 }
 
 /// Hands it over, whether or not the server takes it now.
-fn hand(input: &mut XInput, event: InputEvent) {
+pub(crate) fn hand(input: &mut XInput, event: InputEvent) {
     input.inject(&SequencedInput { seq: InputSeq(1), event }, MediaTime::from_millis(5));
 }
 
 /// Until the server was given it.
-fn inject(input: &mut XInput, event: InputEvent) {
+pub(crate) fn inject(input: &mut XInput, event: InputEvent) {
     hand(input, event);
     catch_up(input);
 }
 
-fn touch(input: &mut XInput, finger: u8, phase: TouchPhase, x: u16, y: u16) {
+pub(crate) fn touch(input: &mut XInput, finger: u8, phase: TouchPhase, x: u16, y: u16) {
     inject(input, InputEvent::Touch { finger, phase, x, y, pressure: 32_768 });
 }
 
@@ -65,7 +64,7 @@ fn at(event: &TouchBeginEvent) -> (u32, (i32, i32)) {
 }
 
 /// The next event that is none of the pointer's motion, which comes with fingers, too.
-fn next(client: &Client) -> Event {
+pub(crate) fn next(client: &Client) -> Event {
     loop {
         match client.event() {
             Event::XinputMotion(_) => {}
@@ -266,75 +265,6 @@ fn a_pen_presses() {
     pen(0, 0, 0);
     until(Some((1, false)));
     until(Some((3, false)));
-}
-
-#[test]
-fn what_goes_by_several_ways_comes_as_it_went() {
-    let Some(server) = server::start_xorg(640, 360) else { return };
-    let client = client(&server, 640, 360);
-    let mut input = input(&server);
-    let key = |code, pressed| InputEvent::Key { code: KeyCode(code), pressed };
-    let wheel = |y| InputEvent::Wheel { x: 0, y };
-    let touch = |phase| InputEvent::Touch { finger: 1, phase, x: 9, y: 9, pressure: 9 };
-    let pen = |bits| {
-        let state = PenState::new(bits).unwrap();
-        InputEvent::Pen(Pen { pressure: 9, state, ..Pen::default() })
-    };
-    let seen = || match next(&client) {
-        Event::KeyPress(event) => format!("{} down", event.detail),
-        Event::KeyRelease(event) => format!("{} up", event.detail),
-        Event::XinputButtonPress(event) => format!("button {} down", event.detail),
-        Event::XinputButtonRelease(event) => format!("button {} up", event.detail),
-        Event::XinputTouchBegin(_) => "finger down".to_owned(),
-        Event::XinputTouchEnd(_) => "finger up".to_owned(),
-        other => panic!("{other:?}"),
-    };
-    for _ in 0..3 {
-        // All of it waits for the server, which then has the choice what it takes first.
-        server.halt();
-        for event in [
-            key(0x04, true),
-            wheel(120),
-            key(0x04, false),
-            touch(TouchPhase::Start),
-            key(0x1a, true),
-            touch(TouchPhase::End),
-            wheel(-120),
-            pen(PenState::NEAR | PenState::TIP),
-            key(0x1a, false),
-            pen(0),
-        ] {
-            hand(&mut input, event);
-        }
-        server.signal(Signal::CONT);
-        catch_up(&mut input);
-        for expected in [
-            "38 down",
-            "button 5 down",
-            "button 5 up",
-            "38 up",
-            "finger down",
-            "25 down",
-            "finger up",
-            "button 4 down",
-            "button 4 up",
-            "button 1 down",
-            "25 up",
-            "button 1 up",
-        ] {
-            assert_eq!(seen(), expected);
-        }
-    }
-    // What lets go of everything waits for no answer.
-    inject(&mut input, key(0x04, true));
-    assert_eq!(seen(), "38 down");
-    server.halt();
-    hand(&mut input, wheel(120));
-    assert!(input.catch_up(MediaTime::ZERO).is_some(), "the wheel overtakes the key");
-    input.release_all(MediaTime::ZERO);
-    assert_eq!(input.catch_up(MediaTime::ZERO), None);
-    server.signal(Signal::CONT);
-    assert_eq!(seen(), "38 up");
 }
 
 #[test]

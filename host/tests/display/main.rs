@@ -14,6 +14,7 @@ mod clipboard;
 mod connection;
 mod fingers;
 mod input;
+mod order;
 mod screen;
 mod server;
 mod typing;

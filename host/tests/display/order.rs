@@ -1,0 +1,132 @@
+//! What goes by several ways (XTEST and devices of an X server's own) comes as it went, and nothing stops it for good.
+
+use std::time::Duration;
+
+use media::input::TouchPhase;
+use media::{InputEvent, InputSink as _, KeyCode, MediaTime, Pen, PenState};
+use rustix::process::Signal;
+use x11rb::protocol::Event;
+
+use crate::client::Client;
+use crate::fingers::{client, hand, inject, input, next};
+use crate::input::catch_up;
+use crate::server;
+
+fn key(code: u16, pressed: bool) -> InputEvent {
+    InputEvent::Key { code: KeyCode(code), pressed }
+}
+
+fn wheel(y: i16) -> InputEvent {
+    InputEvent::Wheel { x: 0, y }
+}
+
+fn touch(phase: TouchPhase) -> InputEvent {
+    InputEvent::Touch { finger: 1, phase, x: 9, y: 9, pressure: 9 }
+}
+
+fn pen(bits: u8) -> InputEvent {
+    let state = PenState::new(bits).unwrap();
+    InputEvent::Pen(Pen { pressure: 9, state, ..Pen::default() })
+}
+
+/// What the client is told next.
+fn seen(client: &Client) -> String {
+    match next(client) {
+        Event::KeyPress(event) => format!("{} down", event.detail),
+        Event::KeyRelease(event) => format!("{} up", event.detail),
+        Event::XinputButtonPress(event) => format!("button {} down", event.detail),
+        Event::XinputButtonRelease(event) => format!("button {} up", event.detail),
+        Event::XinputTouchBegin(_) => "finger down".to_owned(),
+        Event::XinputTouchEnd(_) => "finger up".to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_goes_by_several_ways_comes_as_it_went() {
+    let Some(server) = server::start_xorg(640, 360) else { return };
+    let client = client(&server, 640, 360);
+    let mut input = input(&server);
+    let seen = || seen(&client);
+    for _ in 0..3 {
+        // All of it waits for the server, which then has the choice what it takes first.
+        server.halt();
+        for event in [
+            key(0x04, true),
+            wheel(120),
+            key(0x04, false),
+            touch(TouchPhase::Start),
+            key(0x1a, true),
+            touch(TouchPhase::End),
+            wheel(-120),
+            pen(PenState::NEAR | PenState::TIP),
+            key(0x1a, false),
+            pen(0),
+        ] {
+            hand(&mut input, event);
+        }
+        server.signal(Signal::CONT);
+        catch_up(&mut input);
+        for expected in [
+            "38 down",
+            "button 5 down",
+            "button 5 up",
+            "38 up",
+            "finger down",
+            "25 down",
+            "finger up",
+            "button 4 down",
+            "button 4 up",
+            "button 1 down",
+            "25 up",
+            "button 1 up",
+        ] {
+            assert_eq!(seen(), expected);
+        }
+    }
+    // What lets go of everything waits for no answer.
+    inject(&mut input, key(0x04, true));
+    assert_eq!(seen(), "38 down");
+    server.halt();
+    hand(&mut input, wheel(120));
+    assert!(input.catch_up(MediaTime::ZERO).is_some(), "the wheel overtakes the key");
+    input.release_all(MediaTime::ZERO);
+    assert_eq!(input.catch_up(MediaTime::ZERO), None);
+    server.signal(Signal::CONT);
+    assert_eq!(seen(), "38 up");
+    // What it dropped does not come any more.
+    inject(&mut input, key(0x1a, true));
+    assert_eq!(seen(), "25 down");
+}
+
+#[test]
+fn many_events_that_wait_are_asked_for_no_later_than_one() {
+    let Some(server) = server::start_xorg(640, 360) else { return };
+    let mut input = input(&server);
+    let now = MediaTime::from_millis(5);
+    let after = |now: MediaTime, millis| Some(now + Duration::from_millis(millis));
+    server.halt();
+    let mut due = |number: u16| {
+        // By two ways, so that each waits for the one before.
+        let event = match number % 2 {
+            0 => key(0x04, number.is_multiple_of(4)),
+            _ => wheel(30),
+        };
+        hand(&mut input, event);
+        input.catch_up(now)
+    };
+    assert_eq!(due(0), None);
+    for number in 1..50 {
+        assert_eq!(due(number), after(now, 1), "{number}");
+    }
+    // Less and less often as time goes by.
+    let mut now = now + Duration::from_millis(1);
+    for millis in [2, 4, 8, 16, 32, 64, 128, 200, 200] {
+        let due = input.catch_up(now);
+        assert_eq!(due, after(now, millis));
+        now = due.unwrap();
+    }
+    server.signal(Signal::CONT);
+    catch_up(&mut input);
+    assert_eq!(input.catch_up(now), None);
+}
