@@ -110,15 +110,16 @@ impl Device {
 
     /// Whether the server has taken in all that was sent; it is asked where that is not known, and not waited for.
     pub(super) fn has_taken(&mut self) -> Result<bool, DisplayError> {
+        if self.taken.is_settled() {
+            return Ok(true);
+        }
         let sync = words(&[8, SYNC]);
-        match self.taken {
-            Taken::All => return Ok(true),
-            Taken::Unknown => match self.send(&sync) {
+        if self.taken == Taken::Unknown {
+            match self.send(&sync) {
                 Ok(()) => self.taken = Taken::Asked,
                 Err(DisplayError::Silent) => return Ok(false),
                 Err(error) => return Err(error),
-            },
-            Taken::Asked | Taken::Outdated => {}
+            }
         }
         let mut answer = [0; 8];
         match self.socket.read(&mut answer).map_err(|error| error.kind()) {
@@ -128,7 +129,12 @@ impl Device {
             Err(ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => return Err(Error::from(error).into()),
         }
-        Ok(self.taken == Taken::All)
+        Ok(self.taken.is_settled())
+    }
+
+    /// What was sent is not waited for any more.
+    pub(super) fn forget(&mut self) {
+        self.taken.forget();
     }
 
     /// Sends a message, whole or not at all: what the socket takes of it only later goes before the next. Waits for nothing.
@@ -236,6 +242,19 @@ mod tests {
         (&server).write_all(&sync).unwrap();
         assert!(device.has_taken().unwrap());
         assert!(heard().is_empty());
+        // One whose answer nobody waits for stops nothing, and its answer is not that to the next.
+        device.send(&event).unwrap();
+        assert!(!device.has_taken().unwrap());
+        device.forget();
+        assert!(device.has_taken().unwrap());
+        device.send(&event).unwrap();
+        assert!(!device.has_taken().unwrap());
+        assert_eq!(heard(), [&both[..], &event].concat());
+        (&server).write_all(&sync).unwrap();
+        assert!(!device.has_taken().unwrap() && !device.has_taken().unwrap());
+        assert_eq!(heard(), sync);
+        (&server).write_all(&sync).unwrap();
+        assert!(device.has_taken().unwrap());
         device.send(&event).unwrap();
         (&server).write_all(&[0; 8]).unwrap();
         assert!(matches!(device.has_taken(), Err(DisplayError::Protocol(_))));

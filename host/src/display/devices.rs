@@ -192,7 +192,7 @@ impl XDevices {
         Ok(())
     }
 
-    /// Lifts every finger and the pen.
+    /// Lifts every finger and the pen. What comes next waits for nothing that was sent before.
     ///
     /// # Errors
     /// As [`touch`](Self::touch); what was lifted is.
@@ -201,7 +201,12 @@ impl XDevices {
         for finger in down {
             self.touch(finger, TouchPhase::Cancel, (0.0, 0.0), 0)?;
         }
-        self.draw(&Pen::default(), (0.0, 0.0))
+        self.draw(&Pen::default(), (0.0, 0.0))?;
+        let state = &mut *self.state();
+        for device in [&mut state.touch, &mut state.wheel, &mut state.pen] {
+            device.forget();
+        }
+        Ok(())
     }
 }
 
@@ -227,7 +232,41 @@ fn message(kind: u32, fields: &[u32], valuators: &[(usize, f64)]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
     use super::*;
+
+    /// Devices, and the server's ends of fingers, wheel and pen.
+    fn connected() -> (XDevices, [UnixStream; 3]) {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["touch", "wheel", "pen"].map(|name| folder.path().join(name));
+        let listeners = paths.each_ref().map(|path| UnixListener::bind(path).unwrap());
+        let server = std::thread::spawn(move || {
+            listeners.map(|listener| {
+                let (mut socket, _) = listener.accept().unwrap();
+                let mut hello = [0; 12];
+                socket.read_exact(&mut hello).unwrap();
+                // It says the same of itself.
+                socket.write_all(&hello).unwrap();
+                socket
+            })
+        });
+        let devices = XDevices::connect(&paths, &|| false).unwrap();
+        (devices, server.join().unwrap())
+    }
+
+    #[test]
+    fn what_was_sent_before_all_was_let_go_of_is_not_waited_for() {
+        let (devices, _server) = connected();
+        devices.turn(0, 120).unwrap();
+        assert!(devices.have_taken(Some(Which::Wheel)).unwrap());
+        assert!(!devices.have_taken(None).unwrap());
+        devices.let_go().unwrap();
+        assert!(devices.have_taken(None).unwrap());
+        devices.turn(0, 120).unwrap();
+        assert!(!devices.have_taken(None).unwrap());
+    }
 
     #[test]
     fn messages_are_as_long_as_the_driver_has_them_and_say_which_valuators_count() {

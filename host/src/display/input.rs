@@ -225,7 +225,7 @@ impl XInput {
     fn has_taken(&mut self) -> Result<bool, DisplayError> {
         let x = self.link.wire_ready();
         let cookie = match self.taken {
-            Taken::All => return Ok(true),
+            Taken::All | Taken::Forgotten => return Ok(true),
             Taken::Unknown => x.get_input_focus()?,
             Taken::Asked | Taken::Outdated => Cookie::new(x, self.question),
         };
@@ -238,7 +238,7 @@ impl XInput {
             Err(ConnectionError::IoError(error)) if error.kind() == ErrorKind::TimedOut => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(self.taken == Taken::All)
+        Ok(self.taken.is_settled())
     }
 
     /// What became of an event for the devices. A program may turn them off: then a finger is the pointer again.

@@ -4,12 +4,16 @@
 //! another way than the last did, the server is asked, by that one, whether it has taken all of it.
 //!
 //! ```text
-//!        sent              question           sent
-//!  All ────────▶ Unknown ───────────▶ Asked ───────▶ Outdated
-//!   ▲               ▲                   │                │
-//!   │               └───────────────────┼─── answered ───┘
-//!   └─────────── answered ──────────────┘
+//!        sent              question           sent                    sent
+//!  All ────────▶ Unknown ───────────▶ Asked ───────▶ Outdated ◀─────────────── Forgotten
+//!   ▲               ▲                   │ │              │ │                        ▲
+//!   │               └───────────────────┼─┼─ answered ───┘ │                        │
+//!   └─────────── answered ──────────────┘ └────────────────┴────── forgotten ───────┘
 //! ```
+//!
+//! There is one question at a time, since the driver `inputtest` answers two that it reads together once: how many answers are to
+//! come could not be told. One that was forgotten needs no second: the driver answers it once it has made input of anything that
+//! came later.
 
 /// What a server is known to have taken of what went one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,22 +26,36 @@ pub(super) enum Taken {
     Asked,
     /// More was sent since it was asked: its answer will not be about that.
     Outdated,
+    /// It was asked, and nobody waits for its answer any more, since all was let go of meanwhile.
+    Forgotten,
 }
 
 impl Taken {
+    /// Whether what goes another way need not wait.
+    pub(super) fn is_settled(self) -> bool {
+        matches!(self, Self::All | Self::Forgotten)
+    }
+
     /// Something was sent.
     pub(super) fn sent(&mut self) {
         *self = match self {
             Self::All | Self::Unknown => Self::Unknown,
-            Self::Asked | Self::Outdated => Self::Outdated,
+            Self::Asked | Self::Outdated | Self::Forgotten => Self::Outdated,
         };
     }
 
     /// It has answered.
     pub(super) fn answered(&mut self) {
         *self = match self {
-            Self::All | Self::Asked => Self::All,
+            Self::All | Self::Asked | Self::Forgotten => Self::All,
             Self::Unknown | Self::Outdated => Self::Unknown,
         };
+    }
+
+    /// All was let go of: there is nothing to keep in order, and a question that is never answered must not stop what comes next.
+    pub(super) fn forget(&mut self) {
+        if matches!(self, Self::Asked | Self::Outdated) {
+            *self = Self::Forgotten;
+        }
     }
 }

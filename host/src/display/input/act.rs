@@ -195,7 +195,7 @@ impl XInput {
         Ok(())
     }
 
-    /// Lets go of everything.
+    /// Lets go of everything. What comes next waits for nothing that was sent before.
     pub(super) fn let_go(&mut self) -> Result<(), DisplayError> {
         // The page may start over with its counting.
         (self.totals, self.finger, self.pen) = (None, None, PenState::default());
@@ -207,7 +207,9 @@ impl XInput {
         if let Some(devices) = self.devices.clone() {
             self.known(devices.let_go())?;
         }
-        Ok(self.link.wire_ready().flush()?)
+        self.link.wire_ready().flush()?;
+        self.taken.forget();
+        Ok(())
     }
 }
 
