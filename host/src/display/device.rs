@@ -101,7 +101,10 @@ impl Device {
         let sent = self.put(&rest)?;
         self.rest.extend_from_slice(&rest[sent..]);
         let socket = self.socket.as_fd();
-        match poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&Timespec::default())) {
+        let mut sockets = [PollFd::new(&socket, PollFlags::OUT)];
+        match poll(&mut sockets, Some(&Timespec::default())) {
+            // A socket that nobody reads any more takes everything.
+            Ok(_) if sockets[0].revents().contains(PollFlags::HUP) => Err(DisplayError::Ended),
             Ok(ready) => Ok(ready > 0 && self.rest.is_empty()),
             Err(Errno::INTR) => Ok(false),
             Err(error) => Err(Error::from(error).into()),

@@ -195,19 +195,30 @@ impl XDevices {
     /// Lifts every finger and the pen. What comes next waits for nothing that was sent before.
     ///
     /// # Errors
-    /// As [`touch`](Self::touch); what was lifted is.
+    /// As [`touch`](Self::touch), the first of them; what could be lifted is.
     pub(super) fn let_go(&self) -> Result<(), DisplayError> {
         let down: Vec<u8> = self.state().fingers.iter().flatten().copied().collect();
-        for finger in down {
-            self.touch(finger, TouchPhase::Cancel, (0.0, 0.0), 0)?;
-        }
-        self.draw(&Pen::default(), (0.0, 0.0))?;
+        let lift = |finger| self.touch(finger, TouchPhase::Cancel, (0.0, 0.0), 0);
+        let lifted = down.into_iter().try_for_each(lift);
+        let drawn = self.draw(&Pen::default(), (0.0, 0.0));
         let state = &mut *self.state();
+        // The server lifts what is on a device that is gone.
+        if is_gone(&lifted) {
+            state.fingers = [None; MOST_FINGERS];
+        }
+        if is_gone(&drawn) {
+            state.drawn = 0;
+        }
         for device in [&mut state.touch, &mut state.wheel, &mut state.pen] {
             device.forget();
         }
-        Ok(())
+        lifted.and(drawn)
     }
+}
+
+/// Whether the device is gone for which this was done.
+fn is_gone(done: &Result<(), DisplayError>) -> bool {
+    !matches!(done, Ok(()) | Err(DisplayError::Silent))
 }
 
 fn touch(number: usize, kind: u32, valuators: &[(usize, f64)]) -> Vec<u8> {
@@ -254,6 +265,44 @@ mod tests {
         });
         let devices = XDevices::connect(&paths, &|| false).unwrap();
         (devices, server.join().unwrap())
+    }
+
+    /// Until it is told this.
+    fn hear(server: &mut UnixStream, expected: &[u8]) {
+        let mut told = vec![0; expected.len()];
+        server.read_exact(&mut told).unwrap();
+        assert_eq!(told, expected);
+    }
+
+    fn put_down(devices: &XDevices) {
+        devices.touch(7, TouchPhase::Start, (0.0, 0.0), 9).unwrap();
+        let state = PenState::new(PenState::NEAR | PenState::TIP).unwrap();
+        devices.draw(&Pen { state, ..Pen::default() }, (0.0, 0.0)).unwrap();
+    }
+
+    #[test]
+    fn a_device_that_is_gone_leaves_nothing_down_on_the_others() {
+        let (devices, [touched, _wheel, mut drawn]) = connected();
+        assert!(devices.take_now().unwrap());
+        put_down(&devices);
+        let mut before = [0; 1_056 + 1_056 + 1_064];
+        drawn.read_exact(&mut before).unwrap();
+        drop(touched);
+        assert!(matches!(devices.take_now(), Err(DisplayError::Ended)));
+        assert!(matches!(devices.let_go(), Err(DisplayError::Ended)));
+        hear(&mut drawn, &message(BUTTON, &[1, 1, 0], &[]));
+        hear(&mut drawn, &message(PROXIMITY, &[0], &[]));
+        // It is known then that nothing is down.
+        devices.let_go().unwrap();
+
+        let (devices, [mut touched, _wheel, drawn]) = connected();
+        put_down(&devices);
+        let mut before = [0; 1_056];
+        touched.read_exact(&mut before).unwrap();
+        drop(drawn);
+        assert!(matches!(devices.let_go(), Err(DisplayError::Ended)));
+        hear(&mut touched, &touch(0, TOUCH_END, &[]));
+        devices.let_go().unwrap();
     }
 
     #[test]

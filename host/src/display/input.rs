@@ -247,7 +247,10 @@ impl XInput {
             Ok(()) | Err(DisplayError::Silent) => done,
             Err(error) => {
                 tracing::debug!(%error, "a device of the display is gone");
-                self.devices = None;
+                if let Some(devices) = self.devices.take() {
+                    // What the others do not take now, whoever opens the next one makes up for.
+                    let _ = devices.let_go();
+                }
                 Ok(())
             }
         }

@@ -3,14 +3,21 @@
 use std::time::Duration;
 
 use media::input::TouchPhase;
-use media::{InputEvent, InputSink as _, KeyCode, MediaTime, Pen, PenState};
+use media::{InputEvent, InputSink as _, KeyCode, MediaTime, Pen, PenState, TakenAs};
 use rustix::process::Signal;
+use x11rb::connection::Connection as _;
 use x11rb::protocol::Event;
+use x11rb::protocol::xinput::{ConnectionExt as _, XIChangePropertyAux};
+use x11rb::protocol::xproto::{AtomEnum, ConnectionExt as _, PropMode};
+use x11rb::wrapper::ConnectionExt as _;
 
 use crate::client::Client;
 use crate::fingers::{client, hand, inject, input, next};
 use crate::input::catch_up;
 use crate::server;
+
+/// Every device that there is.
+const ALL_DEVICES: u16 = 0;
 
 fn key(code: u16, pressed: bool) -> InputEvent {
     InputEvent::Key { code: KeyCode(code), pressed }
@@ -129,4 +136,47 @@ fn many_events_that_wait_are_asked_for_no_later_than_one() {
     server.signal(Signal::CONT);
     catch_up(&mut input);
     assert_eq!(input.catch_up(now), None);
+}
+
+#[test]
+fn a_device_that_is_turned_off_stops_nothing_and_leaves_nothing_down() {
+    let Some(server) = server::start_xorg(640, 360) else { return };
+    let client = client(&server, 640, 360);
+    let mut input = input(&server);
+    let seen = || seen(&client);
+    let all = client.x.xinput_xi_query_device(ALL_DEVICES).unwrap().reply().unwrap().infos;
+    let mut all = all.iter();
+    let turns = all.find(|each| String::from_utf8_lossy(&each.name).contains("wheel")).unwrap();
+    let enabled = client.x.intern_atom(false, b"Device Enabled").unwrap().reply().unwrap().atom;
+    inject(&mut input, touch(TouchPhase::Start));
+    assert_eq!(seen(), "finger down");
+    inject(&mut input, wheel(120));
+    assert_eq!([seen(), seen()], ["button 5 down", "button 5 up"]);
+    // A key waits for what the server says of the wheel, which is off before it says anything.
+    server.halt();
+    hand(&mut input, wheel(-120));
+    hand(&mut input, key(0x04, true));
+    assert!(input.catch_up(MediaTime::ZERO).is_some(), "the key overtakes the wheel");
+    let (mode, off) = (PropMode::REPLACE, XIChangePropertyAux::Data8(vec![0]));
+    let number = AtomEnum::INTEGER.into();
+    let id = turns.deviceid;
+    client.x.xinput_xi_change_property(id, mode, enabled, number, 1, &off).unwrap();
+    client.x.flush().unwrap();
+    server.signal(Signal::CONT);
+    catch_up(&mut input);
+    client.x.sync().unwrap();
+    inject(&mut input, key(0x04, false));
+    // It may have turned before.
+    let mut due = vec!["38 down", "38 up", "finger up"];
+    while !due.is_empty() {
+        let event = seen();
+        let rest = due.len();
+        due.retain(|each| *each != event);
+        assert!(due.len() < rest || event.starts_with("button 4"), "{event}, not {due:?}");
+    }
+    // A finger is the pointer then.
+    inject(&mut input, touch(TouchPhase::Start));
+    inject(&mut input, touch(TouchPhase::End));
+    assert_eq!([seen(), seen()], ["button 1 down", "button 1 up"]);
+    assert_eq!(input.support().touch, TakenAs::Pointer);
 }
