@@ -158,7 +158,7 @@ fn a_device_that_is_turned_off_stops_nothing_and_leaves_nothing_down() {
     hand(&mut input, key(0x04, true));
     assert!(input.catch_up(MediaTime::ZERO).is_some(), "the key overtakes the wheel");
     let (mode, off) = (PropMode::REPLACE, XIChangePropertyAux::Data8(vec![0]));
-    let number = AtomEnum::INTEGER.into();
+    let number = u32::from(AtomEnum::INTEGER);
     let id = turns.deviceid;
     client.x.xinput_xi_change_property(id, mode, enabled, number, 1, &off).unwrap();
     client.x.flush().unwrap();
@@ -179,4 +179,23 @@ fn a_device_that_is_turned_off_stops_nothing_and_leaves_nothing_down() {
     inject(&mut input, touch(TouchPhase::End));
     assert_eq!([seen(), seen()], ["button 1 down", "button 1 up"]);
     assert_eq!(input.support().touch, TakenAs::Pointer);
+}
+
+#[test]
+fn a_program_that_grabs_the_server_stops_no_input() {
+    let Some(server) = server::start_xorg(640, 360) else { return };
+    let client = client(&server, 640, 360);
+    let mut input = input(&server);
+    client.x.grab_server().unwrap();
+    client.x.sync().unwrap();
+    for (event, expected) in [
+        (key(0x04, true), &["38 down"][..]),
+        (wheel(120), &["button 5 down", "button 5 up"]),
+        (touch(TouchPhase::Start), &["finger down"]),
+        (key(0x04, false), &["38 up"]),
+        (touch(TouchPhase::End), &["finger up"]),
+    ] {
+        inject(&mut input, event);
+        expected.iter().for_each(|each| assert_eq!(seen(&client), *each));
+    }
 }
