@@ -81,11 +81,11 @@ const DEVICES: [Device; 3] = [
 /// Files of the sockets of fingers, wheel and pen, in the folder that was given to [`config`].
 pub const SOCKETS: [&str; 3] = [DEVICES[0].socket, DEVICES[1].socket, DEVICES[2].socket];
 
-/// The server, where all of it is installed; it is looked for where Debian has it, or in `folder`, which must be in `/usr`:
-/// sandboxes see no other folder of programs.
+/// The server, where all of it is installed; it is looked for where Debian has it, or in `folder`. All of it must lie in `/usr`, by
+/// whatever name: sandboxes see no other folder of programs.
 ///
 /// # Errors
-/// What is missing, and which Debian package brings it; or that it lies elsewhere.
+/// What is missing, and which Debian package brings it; or what lies elsewhere.
 pub fn find(folder: Option<&Path>) -> Result<PathBuf, String> {
     let folder = folder.unwrap_or(Path::new(FOLDER));
     for (file, package) in NEEDED {
@@ -94,11 +94,19 @@ pub fn find(folder: Option<&Path>) -> Result<PathBuf, String> {
             return Err(format!("there is no {}; install {package}", path.display()));
         }
     }
-    let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
-    if !folder.starts_with("/usr") {
-        return Err(format!("{} is not in /usr, and sandboxes do not see it", folder.display()));
+    for (file, _) in NEEDED {
+        in_usr(&folder.join(file))?;
     }
-    Ok(folder.join(PROGRAM))
+    in_usr(&folder.join(PROGRAM))
+}
+
+/// A file by the name that it has in sandboxes.
+fn in_usr(path: &Path) -> Result<PathBuf, String> {
+    let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+    if !path.starts_with("/usr") {
+        return Err(format!("{} is not in /usr, and sandboxes do not see it", path.display()));
+    }
+    Ok(path)
 }
 
 /// Its configuration, for a screen of this size at most, and sockets in this folder.
@@ -160,10 +168,17 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        // All of it is there, where no sandbox sees it.
-        let elsewhere = find(Some(folder.path())).unwrap_err();
-        let told = format!("{} is not in /usr", folder.path().canonicalize().unwrap().display());
-        assert!(elsewhere.starts_with(&told), "{elsewhere}");
+        // All of it is there, where no sandbox sees it: until the last of it leads to where one does.
+        let seen = Path::new("/usr/bin/env").canonicalize().unwrap();
+        for (file, _) in NEEDED {
+            let path = folder.path().join(file);
+            let elsewhere = find(Some(folder.path())).unwrap_err();
+            let told = format!("{} is not in /usr", path.canonicalize().unwrap().display());
+            assert!(elsewhere.starts_with(&told), "{elsewhere}");
+            std::fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink(&seen, &path).unwrap();
+        }
+        assert_eq!(find(Some(folder.path())), Ok(seen));
     }
 
     #[test]
