@@ -226,7 +226,8 @@ game('fingers', 'fingers are as many as they are, where they are, and none stays
   await shows(2, one, other);
   await fingers('touchMove', there, other);
   await shows(2, there, other);
-  // The one is lifted, and the other stays.
+  // The one is lifted, and the other stays. Chromium lifts the points that an end has, by which Puppeteer lifts one of several, too, and
+  // none that a move lacks; the protocol’s text, by which an end has none, says nothing of that.
   await fingers('touchEnd', there);
   await shows(1, other);
   await fingers('touchEnd');
