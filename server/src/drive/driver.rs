@@ -14,8 +14,9 @@ use session::machine::{Action, Decision, Drain, Event, Limits, Machine, Notice, 
 use session::rate::RateConfig;
 use session::reason::StoppedBy;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument as _;
 
 use super::Plan;
 use super::answer::{ForClient, Taken};
@@ -84,6 +85,8 @@ pub(super) struct Driver {
     /// Those that broke in this session.
     broke: Broken,
     connection: Option<Connection>,
+    /// That of a client who was told why the session ends, until it has that.
+    closing: Option<JoinHandle<()>>,
     connections: u32,
     /// The client of WebTransport that is being accepted, which takes as long as it likes. The newest wins.
     accepting: JoinSet<Result<(Taken, ForClient), ConnectError>>,
@@ -252,6 +255,7 @@ impl Driver {
             encoders,
             broke: Broken::default(),
             connection: None,
+            closing: None,
             connections: 0,
             accepting: JoinSet::new(),
             greeted: false,
@@ -275,22 +279,22 @@ impl Driver {
 
     /// Runs the session to its end.
     pub(super) async fn run(mut self) {
-        self.tell(Event::Admit(Decision::Granted)).await;
-        self.tell(Event::Start).await;
+        self.tell(Event::Admit(Decision::Granted));
+        self.tell(Event::Start);
         let mut stats = tokio::time::interval(STATS_EVERY);
         stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.node.lifecycle().1.clone();
         while self.machine.phase() != Phase::Ended {
-            self.follow_meter().await;
+            self.follow_meter();
             match self.wake(&mut stats, &shutdown).await {
                 Wake::Command(Some(command)) => self.command(command).await,
                 // The registry holds a handle for as long as the session lives.
                 Wake::Command(None) => tracing::error!("session without a handle"),
-                Wake::Report(Some(report)) => self.report(report).await,
+                Wake::Report(Some(report)) => self.report(report),
                 Wake::Report(None) => {}
-                Wake::Transport(event) => self.transport_event(event).await,
+                Wake::Transport(event) => self.transport_event(event),
                 Wake::Accepted(result) => self.accepted(result),
-                Wake::Timeout => self.tell(Event::Timeout).await,
+                Wake::Timeout => self.tell(Event::Timeout),
                 Wake::Rates => self.follow_rates(self.node.clock.now()),
                 Wake::Stats => {
                     self.follow_rates(self.node.clock.now());
@@ -300,10 +304,10 @@ impl Driver {
                 // The wish is looked at before each wait.
                 Wake::Viewers => {
                     self.send_past_hidden();
-                    self.tell(Event::Watched(self.audience.is_watched())).await;
+                    self.tell(Event::Watched(self.audience.is_watched()));
                 }
                 Wake::ViewerKeyframe => self.viewer_keyframe(),
-                Wake::Deed(deed) => self.deed(deed).await,
+                Wake::Deed(deed) => self.deed(deed),
                 Wake::Input => self.catch_up(),
                 Wake::Rumble => self.rumble(),
                 Wake::Cursor => self.show_cursor(),
@@ -324,8 +328,18 @@ impl Driver {
                     let now = self.node.clock.now();
                     self.metered.iter_mut().for_each(|it| it.timeout(now));
                 }
-                Wake::Shutdown => self.tell(Event::StopRequested(StoppedBy::Shutdown)).await,
+                Wake::Shutdown => self.tell(Event::StopRequested(StoppedBy::Shutdown)),
             }
+        }
+        // Whoever asked for something meanwhile is told so.
+        while let Ok(command) = self.mailbox.try_recv() {
+            self.command(command).await;
+        }
+        // The session is over for everybody, and all of it is free, while its client still takes the last words.
+        let closing = self.closing.take();
+        drop(self);
+        if let Some(closing) = closing {
+            let _ = closing.await;
         }
     }
 
@@ -371,12 +385,12 @@ impl Driver {
     }
 
     /// Tells the machine an event and carries out everything that it decides.
-    async fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: Event) {
         let now = self.node.clock.now();
         self.machine.handle(now, event);
         while let Some(action) = self.machine.poll_action() {
             // Stopping is the only action that brings an event of its own at once.
-            if let Some(event) = self.act(action).await {
+            if let Some(event) = self.act(action) {
                 self.machine.handle(self.node.clock.now(), event);
             }
         }
@@ -386,18 +400,18 @@ impl Driver {
     }
 
     /// Carries out what the meter wants.
-    async fn follow_meter(&mut self) {
+    fn follow_meter(&mut self) {
         while let Some(deed) = self.metered.as_mut().and_then(Metered::poll) {
             match deed {
                 MeterDeed::Say(message) if self.greeted => self.say(&message),
                 // It is told when it is greeted.
                 MeterDeed::Say(_) => {}
-                MeterDeed::Stop(by) => self.tell(Event::StopRequested(by)).await,
+                MeterDeed::Stop(by) => self.tell(Event::StopRequested(by)),
             }
         }
     }
 
-    async fn act(&mut self, action: Action) -> Option<Event> {
+    fn act(&mut self, action: Action) -> Option<Event> {
         match action {
             // Both threads are started together: they are wired to each other.
             Action::StartSource => return self.start_media(),
@@ -423,7 +437,7 @@ impl Driver {
                 }
             }
             Action::NotifyClient(notice) => self.notify(&notice),
-            Action::CloseTransport => self.close_transport().await,
+            Action::CloseTransport => self.close_transport(),
             Action::StopAll => return self.stop_media(),
             Action::Release => {
                 self.encoder_session = None;
@@ -471,12 +485,11 @@ impl Driver {
         None
     }
 
-    async fn close_transport(&mut self) {
+    fn close_transport(&mut self) {
         self.audience.sound().silence(PLAYER);
         self.voice.off();
-        if let Some(connection) = self.connection.take() {
-            connection.close().await;
-        }
+        // One whose client was told why closes by itself.
+        self.connection = None;
     }
 
     fn release_input(&mut self) {
@@ -500,9 +513,17 @@ impl Driver {
                 reason: reason.to_string(),
                 in_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             },
-            Notice::Ended(reason) => ended(reason.into()),
+            Notice::Ended(reason) => return self.say_last(&ended(reason.into())),
         };
         self.say(&message);
+    }
+
+    /// Says why it ends: the connection closes once the client has that, and the rest ends meanwhile.
+    fn say_last(&mut self, message: &wire::ServerMessage) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.say(message);
+            self.closing = Some(tokio::spawn(connection.close().in_current_span()));
+        }
     }
 
     fn send_stats(&mut self) {

@@ -212,14 +212,17 @@ impl Viewer {
         self.stand_up();
         self.audience.set_present(self.who, None);
         self.show_status();
-        if let Some(mut connection) = self.connection.take() {
-            connection.say(&ended(over.clone()));
-            connection.close().await;
-        }
+        self.say(&ended(over.clone()));
         if self.role.plays() {
             self.audience.leaves(self.who).await;
         }
         tracing::info!(reason = over.reason, "viewer gone");
+        // Its place is free while its client takes the last words.
+        let connection = self.connection.take();
+        drop(self);
+        if let Some(connection) = connection {
+            connection.close().await;
+        }
     }
 
     fn send_stats(&mut self) {

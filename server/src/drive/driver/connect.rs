@@ -29,7 +29,7 @@ impl Driver {
             Command::Trickle(name, fragment, reply) => {
                 let _ = reply.send(Connection::trickle(self.connection.as_ref(), &name, &fragment));
             }
-            Command::Stop(by) => self.tell(Event::StopRequested(by)).await,
+            Command::Stop(by) => self.tell(Event::StopRequested(by)),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::wire;
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Driver {
-    pub(super) async fn transport_event(&mut self, event: TransportEvent) {
+    pub(super) fn transport_event(&mut self, event: TransportEvent) {
         let now = self.node.clock.now();
         match event {
             TransportEvent::Connected { .. } => {
@@ -43,7 +43,7 @@ impl Driver {
                     self.ping(now);
                 }
                 let visible = self.connection.as_ref().is_none_or(|it| it.visible);
-                self.tell(Event::TransportConnected { visible }).await;
+                self.tell(Event::TransportConnected { visible });
                 // Who takes over begins with a keyframe, and the machine's wish for one is met by it: after the first
                 // picture that wish would cost another.
                 if drawing {
@@ -56,7 +56,7 @@ impl Driver {
                 self.ping(now);
             }
             TransportEvent::ChannelOpen(_) => {}
-            TransportEvent::Interrupted => self.tell(Event::TransportInterrupted).await,
+            TransportEvent::Interrupted => self.tell(Event::TransportInterrupted),
             // A browser that gets no frames for some seconds asks for one to be sure. It lacks nothing
             // when it has shown the newest there is.
             TransportEvent::KeyframeNeeded(_) if self.client.lacks_nothing(now) => {}
@@ -82,7 +82,7 @@ impl Driver {
                 self.rates.on_report(&report);
                 self.follow_rates(now);
             }
-            TransportEvent::Data(channel, message) => self.message(now, channel, &message).await,
+            TransportEvent::Data(channel, message) => self.message(now, channel, &message),
             TransportEvent::Voice(packet) => self.voice.packet(now, packet, &self.node.metrics),
             TransportEvent::Closed(reason) => {
                 tracing::info!(%reason, "connection closed");
@@ -102,7 +102,7 @@ impl Driver {
                     media.send_to(None);
                 }
                 self.past_client = None;
-                self.tell(event).await;
+                self.tell(event);
             }
             _ => {}
         }
@@ -178,10 +178,10 @@ impl Driver {
         self.audience.sound().on_rate(self.rates.target());
     }
 
-    async fn message(&mut self, now: MediaTime, channel: DataChannel, message: &[u8]) {
+    fn message(&mut self, now: MediaTime, channel: DataChannel, message: &[u8]) {
         match channel {
-            DataChannel::Control => self.control_message(now, message).await,
-            DataChannel::Input | DataChannel::Motion => self.input_message(now, message).await,
+            DataChannel::Control => self.control_message(now, message),
+            DataChannel::Input | DataChannel::Motion => self.input_message(now, message),
             DataChannel::Acks => self.acks(now, message),
         }
     }
@@ -213,7 +213,7 @@ impl Driver {
         }
     }
 
-    async fn control_message(&mut self, now: MediaTime, message: &[u8]) {
+    fn control_message(&mut self, now: MediaTime, message: &[u8]) {
         match self.client.said(now, message) {
             Ok(Said::Nothing) => {}
             Ok(Said::Decoded(frame)) => {
@@ -247,7 +247,7 @@ impl Driver {
                     connection.visible = visible;
                 }
                 self.send_past_hidden();
-                self.tell(Event::Visibility(visible)).await;
+                self.tell(Event::Visibility(visible));
             }
             Ok(Said::Acknowledged { chain, sequence, signature }) => {
                 let Some(metered) = &mut self.metered else { return };
@@ -258,9 +258,9 @@ impl Driver {
             }
             // Whoever plays by a ticket that does not end sessions leaves this one to others of the order.
             Ok(Said::Bye) if self.metered.as_ref().is_some_and(|it| !it.may_stop()) => {
-                self.tell(Event::ClientAway).await;
+                self.tell(Event::ClientAway);
             }
-            Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)).await,
+            Ok(Said::Bye) => self.tell(Event::StopRequested(StoppedBy::Client)),
             Err(error) => {
                 self.node.metrics.bad_messages.inc();
                 tracing::debug!(%error, "control message refused");
@@ -332,7 +332,7 @@ impl Driver {
         }
     }
 
-    async fn input_message(&mut self, now: MediaTime, message: &[u8]) {
+    fn input_message(&mut self, now: MediaTime, message: &[u8]) {
         let input = match SequencedInput::decode(message) {
             Ok(input) if self.client.may_input(now) => input,
             Ok(_) => {
@@ -346,25 +346,25 @@ impl Driver {
             }
         };
         self.newest_input = input.seq;
-        self.inject(now, PLAYER, input).await;
+        self.inject(now, PLAYER, input);
     }
 
     /// Somebody plays.
-    async fn inject(&mut self, now: MediaTime, who: Who, input: SequencedInput) {
+    fn inject(&mut self, now: MediaTime, who: Who, input: SequencedInput) {
         let seq = input.seq;
         self.does(now, who, input);
         trace::input(seq, now, self.node.clock.as_ref());
         if let Some(media) = &self.media {
             media.input_came(now);
         }
-        self.tell(Event::InputActivity).await;
+        self.tell(Event::InputActivity);
     }
 
-    pub(super) async fn deed(&mut self, deed: Deed) {
+    pub(super) fn deed(&mut self, deed: Deed) {
         let now = self.node.clock.now();
         let live = self.machine.phase() == Phase::Live;
         match deed {
-            Deed::Does(who, input) if live => self.inject(now, who, input).await,
+            Deed::Does(who, input) if live => self.inject(now, who, input),
             // While the player is away nobody plays, but gamepads come and go.
             Deed::Does(
                 who,

@@ -11,7 +11,7 @@ use crate::drive::source::SourceReport;
 use crate::wire;
 
 impl Driver {
-    pub(super) async fn report(&mut self, report: Report) {
+    pub(super) fn report(&mut self, report: Report) {
         let event = match report {
             Report::Source(SourceReport::Opened { mut input, sound, rumble, voice, resizes }) => {
                 self.voice.opened(voice);
@@ -125,7 +125,7 @@ impl Driver {
             }
         };
         if let Some(event) = event {
-            self.tell(event).await;
+            self.tell(event);
         }
     }
 
