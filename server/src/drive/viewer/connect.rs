@@ -157,9 +157,7 @@ impl Viewer {
             tracing::info!("the session is coded otherwise: the viewer is to connect anew");
             drop(stream);
             self.stand_up();
-            if let Some(connection) = self.connection.take() {
-                tokio::spawn(connection.close());
-            }
+            self.connection = None;
             self.away(self.node.config.sessions.reconnect.get());
             return;
         }
