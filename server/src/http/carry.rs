@@ -42,10 +42,12 @@ fn body_within(
     silent: Duration,
     chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     over: CancellationToken,
-    carried: Option<Carried>,
+    carried: impl Send + 'static,
 ) -> Body {
     let (to, from) = mpsc::channel(1);
     tokio::spawn(async move {
+        // Not with the chunks: a client that takes nothing any more still has those, and would keep its place.
+        let _carried = carried;
         let send = async {
             let mut chunks = pin!(chunks);
             while let Some(chunk) = chunks.next().await {
@@ -57,17 +59,18 @@ fn body_within(
             }
             // Without this it was cut off.
             let _ = tokio::time::timeout(silent, to.send(None)).await;
+            // What was sent last is on its way until that is taken, too.
+            let _ = tokio::time::timeout(silent, to.closed()).await;
         };
         tokio::select! {
             () = send => {}
             () = over.cancelled() => {}
         }
     });
-    let open = Some((from, carried));
-    let chunks = futures::stream::unfold(open, async |open: Option<(mpsc::Receiver<_>, _)>| {
-        let (mut from, carried) = open?;
+    let chunks = futures::stream::unfold(Some(from), async |from: Option<mpsc::Receiver<_>>| {
+        let mut from = from?;
         match from.recv().await {
-            Some(Some(Ok(chunk))) => Some((Ok(chunk), Some((from, carried)))),
+            Some(Some(Ok(chunk))) => Some((Ok(chunk), Some(from))),
             Some(Some(Err(error))) => Some((Err(error), None)),
             Some(None) => None,
             None => Some((Err(io::Error::other("it was cut off")), None)),
@@ -117,7 +120,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_nobody_takes_lets_go_of_what_it_is_made_of() {
         let (held, chunks) = endless();
-        let body = body_within(Duration::from_millis(20), chunks, CancellationToken::new(), None);
+        let body = body_within(Duration::from_millis(20), chunks, CancellationToken::new(), ());
         while Arc::strong_count(&held) > 1 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -136,6 +139,32 @@ mod tests {
         let whole = futures::stream::iter([Ok(Bytes::from_static(b"a")), Ok("b".into())]);
         let whole = body(whole, CancellationToken::new(), None);
         assert_eq!(to_bytes(whole, 9).await.unwrap(), "ab");
+    }
+
+    #[tokio::test]
+    async fn a_body_is_carried_until_all_of_it_is_taken_or_nothing_for_too_long() {
+        let carried = Arc::new(());
+        let is_carried = || Arc::strong_count(&carried) > 1;
+        let body = |silent| {
+            let whole = futures::stream::iter([Ok(Bytes::from_static(b"a"))]);
+            body_within(silent, whole, CancellationToken::new(), carried.clone())
+        };
+        let mut chunks = body(SILENT).into_data_stream();
+        assert_eq!(chunks.next().await.unwrap().unwrap(), "a");
+        // What the other task can do is done by then.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(is_carried(), "its end is not taken");
+        assert!(chunks.next().await.is_none());
+        while is_carried() {
+            tokio::task::yield_now().await;
+        }
+        let stands = body(Duration::from_millis(20));
+        while is_carried() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(stands);
     }
 
     #[tokio::test]

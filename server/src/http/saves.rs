@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use host::catalogue::GameId;
 use host::saves::{Listed, RestoreError, SaveError, Saved, StoreError, Version};
 use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
 
 use session::access::TicketScope;
 
@@ -111,13 +112,14 @@ pub(super) async fn download(
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::CONTENT_DISPOSITION, HeaderValue::from_str(&name).map_err(|_| Problem::INTERNAL)?),
     ];
-    let going = (tokio::fs::File::from_std(archive), carry::begin(&line));
-    let chunks = futures::stream::try_unfold(going, async |(mut file, carried)| {
+    let file = tokio::fs::File::from_std(archive);
+    let chunks = futures::stream::try_unfold(file, async |mut file| {
         let mut chunk = Vec::with_capacity(CHUNK);
         let read = file.read_buf(&mut chunk).await?;
-        std::io::Result::Ok((read > 0).then(|| (Bytes::from(chunk), (file, carried))))
+        std::io::Result::Ok((read > 0).then(|| (Bytes::from(chunk), file)))
     });
-    Ok((headers, Body::from_stream(chunks)).into_response())
+    let body = carry::body(chunks, CancellationToken::new(), carry::begin(&line));
+    Ok((headers, body).into_response())
 }
 
 /// Makes a version the newest again, with which the next session of the player begins; those after it are kept.
