@@ -35,7 +35,8 @@ const UNSENT: u32 = 16 * 1024;
 /// proxy are of one network until one of their requests has shown something. 256 are a quarter of the descriptors that a process
 /// has by default.
 const MOST: (usize, usize) = (256, 64);
-/// The same of those that carry something meanwhile: half as many, since a page transfers few things at a time.
+/// The same of those that carry something meanwhile: half as many, since a page transfers few things at a time. With a file
+/// that is open for each they are another quarter.
 const MOST_CARRYING: (usize, usize) = (128, 32);
 
 /// Accepts connections that send at once and hold little back, and of those that have shown nothing the newest.
@@ -147,11 +148,16 @@ impl Newcomer {
     /// that carry something, too.
     pub(crate) fn carries(self: &Arc<Self>) -> Carried {
         let mut crowds = self.among.crowds();
-        if self.carried.fetch_add(1, Ordering::Relaxed) == 0 && !self.is_known() {
+        if self.carried.fetch_add(1, Ordering::Relaxed) == 0 && self.is_in_a_crowd() {
             crowds.waiting.leave(|it| self.is(it));
             self.among.admit(&mut crowds.carrying, self);
         }
         Carried(self.clone())
+    }
+
+    /// With the crowds locked: one that was told to give way takes up no room of others until it has.
+    fn is_in_a_crowd(&self) -> bool {
+        !self.is_known() && !self.gives_way.is_cancelled()
     }
 
     fn is(&self, it: &Arc<CancellationToken>) -> bool {
@@ -178,7 +184,7 @@ impl Drop for Carried {
     fn drop(&mut self) {
         let Self(newcomer) = self;
         let mut crowds = newcomer.among.crowds();
-        if newcomer.carried.fetch_sub(1, Ordering::Relaxed) == 1 && !newcomer.is_known() {
+        if newcomer.carried.fetch_sub(1, Ordering::Relaxed) == 1 && newcomer.is_in_a_crowd() {
             crowds.carrying.leave(|it| newcomer.is(it));
             // As the newest, and in nobody's place: it may be about to close. The next one to be accepted makes room.
             crowds.waiting.enter(newcomer.ip, newcomer.gives_way.clone());
@@ -303,8 +309,12 @@ mod tests {
         assert!(gone[0] && !gave_way(&known), "the oldest alone gives way");
         assert_eq!(newcomers.gave_way.get(), 1);
         drop(first);
-        let again = known.carries();
-        drop((again, known, carried, carrying));
+        drop(carried);
+        assert_eq!(newcomers.crowds().waiting.len(), MOST_CARRYING.1, "who gave way is not back");
+        let again = (known.carries(), carrying[0].carries());
+        assert!(newcomers.crowds().carrying.is_empty());
+        drop((again, known, carrying));
+        assert_eq!(newcomers.gave_way.get(), 1);
         let crowds = newcomers.crowds();
         assert!(crowds.waiting.is_empty() && crowds.carrying.is_empty());
     }

@@ -512,9 +512,9 @@ async fn a_download_without_a_token_gives_way_to_downloads_alone() {
     for _ in 1..32 {
         others.push(downloads(&server).await);
     }
-    // As many as there may be that show nothing, beside them.
+    // As many as there may be that show nothing, beside them, but for the one that comes next.
     let mut strangers = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..63 {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         asked(&mut stream, None).await;
         strangers.push(stream);
@@ -523,6 +523,7 @@ async fn a_download_without_a_token_gives_way_to_downloads_alone() {
     // Of one network 32 may carry something.
     others.push(downloads(&server).await);
     closes(&mut oldest).await;
+    assert!(metric(node, "nearlight_http_gave_way_total 1"), "the oldest download alone");
     let (mut next, length) = others.swap_remove(0);
     let mut whole = vec![0_u8; length];
     let read = tokio::time::timeout(PATIENCE, next.read_exact(&mut whole)).await;
