@@ -341,8 +341,9 @@ impl Transport for WebTransport {
 
     fn close(&mut self) {
         self.shared.tracks.end();
-        self.outgoing = None;
+        // Before the end of what is said, which the client answers with its close.
         self.close.in_order.notify_one();
+        self.outgoing = None;
     }
 }
 
@@ -392,6 +393,8 @@ impl Supervisor {
             let reading = readers.run();
             tokio::pin!(reading);
             tokio::select! {
+                // Ours first: a client that goes since it was told why has not left by itself.
+                biased;
                 () = self.close.at_once.notified() => self.goodbye(),
                 () = self.close.in_order.notified() => {
                     self.last_words(&mut reading).await;

@@ -219,6 +219,8 @@ async fn write_control(
             break;
         }
     }
+    // Where the client stopped it, nothing more is taken.
+    drop(messages);
     // Its end says that nothing more comes; this is over when it was acknowledged.
     let _ = stream.finish().await;
     shared.all_said.notify_one();
