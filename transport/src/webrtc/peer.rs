@@ -87,14 +87,14 @@ impl Transport for WebRtcTransport {
     }
 
     fn close(&mut self) {
-        self.shared.set_live(false);
+        self.shared.end();
         self.outgoing = None;
     }
 }
 
 impl Drop for WebRtcTransport {
     fn drop(&mut self) {
-        self.shared.set_live(false);
+        self.shared.end();
         self.close.notify_one();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It must never own the connection or a task: everything here outlives the close.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,11 @@ const FADES: u64 = 16;
 /// ...and is nothing below this: feedback tells times in quarters of a millisecond.
 const LEAST_LATE: Duration = Duration::from_millis(1);
 
+/// DTLS is up, and media flows.
+const LIVE: u8 = 1;
+/// Nothing does any more: this side closes, or the connection has ended.
+const OVER: u8 = 2;
+
 /// A rate to send at for some time, padding included.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
@@ -43,8 +48,8 @@ pub(super) struct Shared {
     pub(super) sound: OnceLock<SoundStream>,
     /// Payload type of what the client says, where it may.
     pub(super) voice: OnceLock<u8>,
-    /// Whether media flows: DTLS is up and nothing has ended.
-    live: AtomicBool,
+    /// Which of [`LIVE`] and [`OVER`] it has come to, if any: it never goes back.
+    stage: AtomicU8,
     /// Reports of the client that were lost.
     pub(super) unheard: Unheard,
     /// Whether datagrams are fed to the stack one by one.
@@ -90,7 +95,7 @@ impl Shared {
             tracks,
             sound: OnceLock::new(),
             voice: OnceLock::new(),
-            live: AtomicBool::new(false),
+            stage: AtomicU8::new(0),
             unheard: Unheard::default(),
             gentle: AtomicBool::new(false),
             pacing: AtomicU64::new(0),
@@ -138,12 +143,19 @@ impl Shared {
         }
     }
 
+    /// Whether media flows.
     pub(super) fn is_live(&self) -> bool {
-        self.live.load(Ordering::Acquire)
+        self.stage.load(Ordering::Acquire) == LIVE
     }
 
-    pub(super) fn set_live(&self, live: bool) {
-        self.live.store(live, Ordering::Release);
+    /// It does from now on, unless it has ended already: a client may connect, or be back, while its connection closes.
+    pub(super) fn begin(&self) {
+        self.stage.fetch_max(LIVE, Ordering::AcqRel);
+    }
+
+    /// It does no more.
+    pub(super) fn end(&self) {
+        self.stage.fetch_max(OVER, Ordering::AcqRel);
     }
 
     pub(super) fn is_gentle(&self) -> bool {
@@ -226,5 +238,21 @@ impl Shared {
     pub(super) fn round_trip(&self) -> Option<Duration> {
         let nanos = self.round_trip.load(Ordering::Relaxed);
         (nanos > 0).then(|| Duration::from_nanos(nanos))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::webrtc::testing::shared;
+
+    #[test]
+    fn a_connection_that_closes_is_not_live_again() {
+        let shared = shared(1);
+        assert!(!shared.is_live());
+        shared.begin();
+        assert!(shared.is_live());
+        shared.end();
+        shared.begin();
+        assert!(!shared.is_live());
     }
 }

@@ -77,7 +77,7 @@ struct Ending(Arc<Shared>);
 impl Drop for Ending {
     fn drop(&mut self) {
         // After an orderly end this changes nothing.
-        self.0.set_live(false);
+        self.0.end();
         self.0.events.closed(CloseReason::Failed("its supervisor panicked".to_owned()));
     }
 }
@@ -112,7 +112,7 @@ impl Supervisor {
         tasks.spawn(sending.in_current_span());
 
         let reason = self.watch(&mut tasks, &all_said).await;
-        self.shared.set_live(false);
+        self.shared.end();
         tracing::debug!(%reason, "WebRTC connection ends");
         if let Err(error) = self.peer.close().await {
             tracing::warn!(%error, "the WebRTC stack did not close cleanly");
@@ -152,7 +152,7 @@ impl Supervisor {
                     match state {
                         RTCPeerConnectionState::Connected => {
                             was_live = true;
-                            self.shared.set_live(true);
+                            self.shared.begin();
                             self.shared.events.connected(self.codec);
                         }
                         RTCPeerConnectionState::Disconnected => self.shared.events.interrupted(),
