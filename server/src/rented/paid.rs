@@ -203,7 +203,8 @@ pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: F
             }
         }
         let looks = rented.paid.book().look(head.number, &view);
-        for look in looks {
+        // The newest first: the nodes forget what is paid while others are looked at, and may have forgotten old ones.
+        for look in looks.into_iter().rev() {
             let order = look.before.rent_id;
             // One of an earlier head is ended first; what came after that is for the next look.
             again |= searches.get(&order).is_some_and(|search| goes_on(search, &look));

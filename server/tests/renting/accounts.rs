@@ -238,6 +238,38 @@ async fn an_order_that_was_made_and_over_while_the_node_was_away_has_an_account(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn orders_whose_payments_are_forgotten_are_not_searched_while_others_wait() {
+    let world = World::new(&CHARGED).await;
+    let seen = world.rent(1, 300).await;
+    let fee = confirm(&world, seen).await;
+    paid(&world, seen, fee, 0).await;
+    let (machine, mut made, mut before) = (world.machine, Vec::new(), 0);
+    let world = world
+        .again_after(async |model| {
+            let renter = model.of(Wallet::Renter);
+            for (waits, lasts) in [(0, 300), (0, 300), (0, 300), (140, 200)] {
+                let rented = renter.rent(&machine, 1, 300, PLENTY).await.unwrap();
+                model.advance(waits);
+                let order = rented.event.rent_id;
+                let confirmed = renter.confirm(order, PLENTY).await.unwrap();
+                model.advance(lasts);
+                let blocks = rented.block.after(300).since(confirmed.block) + 1;
+                made.push((order, confirmed.event.fee.0, blocks));
+            }
+            before = model.looked().0;
+        })
+        .await;
+    let (last, fee, blocks) = made.pop().unwrap();
+    paid(&world, last, fee, 0).await;
+    for (forgotten, _, _) in made {
+        paid(&world, forgotten, 0, 300).await;
+    }
+    // From the end of the last to its confirmation, and none for the others.
+    assert_eq!(world.model.looked().0 - before, blocks);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_node_remembers_is_unproven_and_what_is_paid_later_is_not() {
     let world = World::new(&CHARGED).await;
     let order = world.rent(1, 1_200).await;

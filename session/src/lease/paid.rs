@@ -6,12 +6,14 @@
 //!                                                       payments, page by page ──▶ ▲
 //! ```
 //!
-//! An order is paid for from its start to its end: its confirmation pays for what it was made for, each prolonging for what that adds.
-//! So its end says how many blocks were paid for, and payments are looked for until they are for as many. The blocks of an order whose
-//! payments nobody can read any more are *unproven*: what they cost is in no account. After a failure a search goes on where it stopped.
-//! Nothing is counted twice where a look is repeated, as after a restart, since what is known changes only once it is durable with
-//! what was found. An order is kept as soon as it is seen, paid or not, so that what is paid for it is looked for also where it is over
-//! before anybody looks again; one that nobody saw is known by its renter's history once that is read.
+//! An order is paid for from its start to its end: its confirmation pays for what it was made for, each prolonging for
+//! what that adds. So its end says how many blocks were paid for, and payments are looked for until they are for as many,
+//! from the newest block backwards, or from the end of an order that is gone. The blocks of an order whose payments
+//! nobody can read any more are *unproven*: what they cost is in no account. After a failure a search goes on where it
+//! stopped. Nothing is counted twice where a look is repeated, as after a restart, since what is known changes only once
+//! it is durable with what was found. An order is kept as soon as it is seen, paid or not, so that what is paid for it is
+//! looked for also where it is over before anybody looks again; one that nobody saw is known by its renter's history once
+//! that is read.
 
 use std::collections::BTreeMap;
 
@@ -72,11 +74,16 @@ pub struct Search {
 }
 
 impl Search {
-    /// At its beginning. `end` is the last end that the chain gave an order that is gone; none where it is not known whether that had
-    /// another than was known.
+    /// At its beginning. `end` is the last end that the chain gave an order that is gone; none where it is not known
+    /// whether that had another than was known.
     pub fn new(look: Look, end: Option<BlockNumber>) -> Self {
-        let (end, next) = (look.end.or(end), Some(look.head));
-        Self { look, end, payments: Vec::new(), next }
+        let next = match look.end {
+            Some(_) => look.head,
+            // Nothing is paid for an order after its end.
+            None => end.map_or(look.head, |end| end.min(look.head)),
+        };
+        let end = look.end.or(end);
+        Self { look, end, payments: Vec::new(), next: Some(next) }
     }
 
     /// What it is for.
@@ -85,13 +92,14 @@ impl Search {
     }
 
     /// Up to which block payments are to be read next, and for how many blocks of the order; none once nothing more is to be
-    /// found, or it is more than a day of blocks before.
+    /// found, or it is more than a day of blocks before, or before the order.
     pub fn wants(&self) -> Option<(BlockNumber, u32)> {
         let missing = self.end.map_or(0, |end| end.since(self.look.before.end));
         let found = self.payments.iter().map(|payment| payment.blocks);
         let missing = found.fold(missing, u32::saturating_sub);
-        let oldest = self.look.head.0.saturating_sub(BLOCKS_PER_DAY);
-        let next = self.next.filter(|next| missing > 0 && next.0 >= oldest);
+        let day = BlockNumber(self.look.head.0.saturating_sub(BLOCKS_PER_DAY));
+        let oldest = day.max(self.look.before.start);
+        let next = self.next.filter(|next| missing > 0 && *next >= oldest);
         next.map(|next| (next, missing))
     }
 
@@ -152,7 +160,7 @@ impl PaidBook {
         orders.into_iter().filter(is_unknown).map(Paid::of).collect()
     }
 
-    /// A final block, and what it says of orders that are known: what is to be looked for.
+    /// A final block, and what it says of orders that are known: what is to be looked for, by the orders' numbers.
     pub fn look(&self, head: BlockNumber, view: &MachineView) -> Vec<Look> {
         let of = |known: &Paid| view.orders.iter().find(|order| order.rent_id == known.rent_id);
         let look = |known: &Paid| {
@@ -370,6 +378,27 @@ mod tests {
         let mut search = Search::new(looks[0].clone(), None);
         assert!(chain.search(&mut search, 0, || false));
         assert_eq!((search.payments(), search.after().unproven()), (&[][..], 30_000));
+    }
+
+    #[test]
+    fn payments_of_an_order_that_is_gone_are_read_from_its_end_to_its_start() {
+        let [start, end] = [BlockNumber(5_000), BlockNumber(5_300)];
+        let made = Made { rent_id: RENT, renter: RENTER, start };
+        let gone = |head| Look { before: Paid::of(made), head: BlockNumber(head), end: None };
+        let mut search = Search::new(gone(9_000), Some(end));
+        assert_eq!(search.wants(), Some((end, 300)));
+        let earlier =
+            |block| PaymentPage { earlier: Some(BlockNumber(block)), ..Default::default() };
+        search.take(earlier(5_000));
+        assert_eq!(search.wants(), Some((start, 300)));
+        search.take(earlier(4_999));
+        assert_eq!(search.wants(), None, "it was not made yet");
+        assert_eq!(search.after().unproven(), 300);
+        // One that was taken off the chain before its end, and one that goes on.
+        let forced = Search::new(gone(5_100), Some(end));
+        assert_eq!(forced.wants(), Some((BlockNumber(5_100), 300)));
+        let look = Look { end: Some(end), ..gone(5_200) };
+        assert_eq!(Search::new(look, None).wants(), Some((BlockNumber(5_200), 300)));
     }
 
     proptest! {
