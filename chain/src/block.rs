@@ -16,6 +16,8 @@ use crate::shape::{Shape, has_storage};
 
 /// Keys that are asked for at a time, and values.
 const KEYS: u32 = 64;
+/// Keys that begin alike of which values are read at the most: for years of renters of one machine, and not for ever.
+const MOST: usize = 16_384;
 
 /// A block, and the metadata of its runtime.
 #[derive(Debug)]
@@ -109,23 +111,26 @@ impl Block {
         self.value(pallet, entry, keys).await
     }
 
-    /// All that later runtimes have under keys that begin so, with what comes behind that of each; nothing on those that do not
-    /// have it.
-    pub(crate) async fn additions<T: DecodeAsType>(
+    /// Hands over what later runtimes have under each key that begins so, with what comes behind that in the key; nothing on
+    /// those that do not have it. What has a form that is not known is passed over.
+    pub(crate) async fn each_addition<T: DecodeAsType>(
         &self,
         pallet: &str,
         entry: &str,
         first: Vec<Value>,
-    ) -> Result<Vec<(Vec<u8>, T)>, Fail> {
+        mut each: impl FnMut(&[u8], T) -> Result<(), Fail>,
+    ) -> Result<(), Fail> {
         if !has_storage(self.at.metadata_ref(), pallet, entry) {
-            return Ok(Vec::new());
+            return Ok(());
         }
+        let name = || format!("{pallet}.{entry}");
         let prefix = {
             let found = self.at.storage().entry((pallet, entry)).ok();
             let prefix = found.filter(|found| found.is_map()).map(|found| found.iter_key(first));
-            prefix.and_then(Result::ok).ok_or_else(|| malformed(&format!("{pallet}.{entry}")))?
+            prefix.and_then(Result::ok).ok_or_else(|| malformed(&name()))?
         };
-        let (at, mut all) = (Some(self.hash()), Vec::new());
+        let at = Some(self.hash());
+        let (mut read, mut unknown) = (0, 0);
         let mut last: Option<Vec<u8>> = None;
         loop {
             let keys = self.rpc.state_get_keys_paged(&prefix, KEYS, last.as_deref(), at);
@@ -133,17 +138,26 @@ impl Block {
             let mut keys = keys.map_err(|error| Fail::of(self.number(), &error))?;
             // A node that does not go on has told all that it will.
             keys.retain(|key| key.starts_with(&prefix) && Some(key) > last.as_ref());
+            read += keys.len();
+            if read > MOST {
+                return Err(ChainError::TooMany { item: name(), most: MOST }.into());
+            }
             let values = try_join_all(keys.iter().map(|key| self.raw(key))).await?;
             for (key, bytes) in keys.iter().zip(values) {
-                if let Some(bytes) = bytes {
-                    all.push((key[prefix.len()..].to_vec(), self.decoded(pallet, entry, &bytes)?));
-                }
+                let Some(bytes) = bytes else { continue };
+                let value = self.decoded(pallet, entry, &bytes);
+                let taken = value.and_then(|value| each(&key[prefix.len()..], value));
+                unknown += usize::from(taken.is_err());
             }
-            last = match keys.pop() {
-                Some(key) => Some(key),
-                None => return Ok(all),
-            };
+            last = keys.pop();
+            if last.is_none() {
+                break;
+            }
         }
+        if unknown > 0 {
+            tracing::warn!(pallet, entry, unknown, "values have a form that is not known");
+        }
+        Ok(())
     }
 
     fn decoded<T: DecodeAsType>(&self, pallet: &str, entry: &str, bytes: &[u8]) -> Result<T, Fail> {

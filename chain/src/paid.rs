@@ -13,8 +13,8 @@ use crate::proof::{Happened, happened};
 /// Blocks that are looked at for one answer: so many are read again where a node fails.
 const PAGE: u32 = 64;
 
-/// The payments for an order in a page of blocks up to one, the newest first, until they are for so many blocks of it, or the state of a
-/// block is gone.
+/// The payments for an order in a page of blocks up to one, the newest first, until they are for so many blocks of it, or the
+/// state of a block is gone.
 pub(crate) async fn payments(
     link: &Link,
     machine: &MachineId,

@@ -122,9 +122,8 @@ impl Block {
         since: BlockNumber,
     ) -> Result<Vec<Made>, Fail> {
         let (pallet, entry) = ("RentMachine", "MachineRenterRentedOrders");
-        let histories = self.additions::<Vec<RentedOrder>>(pallet, entry, machine_key(machine));
         let mut all = BTreeMap::new();
-        for (key, orders) in histories.await? {
+        let take = |key: &[u8], orders: Vec<RentedOrder>| -> Result<(), Fail> {
             // `Blake2_128Concat`: the account is behind its hash.
             let account = key.get(16..).and_then(|account| account.try_into().ok());
             let renter = account.map(AccountId);
@@ -135,7 +134,9 @@ impl Block {
                     all.insert(rent_id, Made { rent_id, renter, start });
                 }
             }
-        }
+            Ok(())
+        };
+        self.each_addition(pallet, entry, machine_key(machine), take).await?;
         Ok(all.into_values().collect())
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{PLENTY, Subject, options, outbox, pair, until, url};
+use common::{PLENTY, Subject, options, outbox, pair, prefix, until, url};
 use futures::StreamExt as _;
 use model_chain::{Devchain, Line, RentalSubject as _, Wallet};
 use nearlight_chain::{Chain, WalletError};
@@ -17,14 +17,6 @@ use session::rental::{
     At, BlockHash, BlockNumber, CallError, ChainError, Futile, HeadEvent, MachineId, MachineStatus,
     Made, Planck, RentalChain as _,
 };
-use subxt::ext::frame_decode::storage::encode_storage_key_prefix;
-
-/// What keys of a part of the storage begin with.
-fn prefix(pallet: &str, entry: &str) -> String {
-    let key = encode_storage_key_prefix(pallet, entry);
-    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("0x{key}")
-}
 
 /// Sets a value of the chain's storage, as governance or an upgrade does.
 fn set(dev: &Devchain, pallet: &str, entry: &str, value: &str) {
@@ -188,7 +180,7 @@ async fn what_governance_sets_is_read_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn histories_of_many_renters_are_read_to_the_last() {
+async fn histories_of_many_renters_are_read_to_the_last_but_for_unknown_ones() {
     let subject = Subject::start(&[]).await;
     let (renter, machine) = (subject.of(Wallet::Renter), subject.machine());
     let order = renter.rent(&machine, 1, 300, PLENTY).await.unwrap().event.rent_id;
@@ -205,7 +197,9 @@ async fn histories_of_many_renters_are_read_to_the_last() {
         let number: String = n.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         (format!("{of_machine}{n:032x}{n:064x}"), format!("0x04{number}0500000031010000"))
     };
-    let pairs: Vec<_> = others.clone().map(history).collect();
+    // And one before them of a form that is not known.
+    let unknown = (history(0).0, "0x04".to_owned());
+    let pairs: Vec<_> = [unknown].into_iter().chain(others.clone().map(history)).collect();
     subject.dev.ask("dev_setStorage", &json!([pairs]));
     let made = async |since: u32| {
         let seen = renter.confirmed_since(&machine, BlockNumber(since)).await.unwrap();

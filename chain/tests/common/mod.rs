@@ -23,6 +23,7 @@ use session::rental::{AccountId, At, BlockHash, MachineId, Planck, RentalChain, 
 use subxt::backend::LegacyBackend;
 use subxt::config::substrate::SubstrateExtrinsicParamsBuilder;
 use subxt::dynamic::{Value, transaction};
+use subxt::ext::frame_decode::storage::encode_storage_key_prefix;
 use subxt::ext::scale_value::Composite;
 use subxt::rpcs::RpcClient;
 use subxt::utils::{AccountId32, MultiSignature};
@@ -202,6 +203,11 @@ impl<F: Fn() + Send + Sync> Signer for Meddling<F> {
         (self.then)();
         Ok(signature)
     }
+}
+
+/// What keys of a part of the storage begin with.
+pub fn prefix(pallet: &str, entry: &str) -> String {
+    format!("0x{}", keys::to_hex(&encode_storage_key_prefix(pallet, entry)))
 }
 
 /// The address of a line.

@@ -21,6 +21,7 @@ mod index;
 mod kept;
 mod key;
 pub(crate) mod metered;
+mod missed;
 mod paid;
 mod reader;
 pub(crate) mod refusal;

@@ -6,15 +6,15 @@
 //!            chain/N ──paid──▶ prepaid/N ──usage──▶ used/N  ◀──one batch───┘ and what is known of the order
 //! ```
 //!
-//! An entry is known by order, block and place in that block, so that it is written once. It takes what only final blocks say. What can
-//! no longer be read, after a node was away for longer than others keep their states, is *unproven*: no amount is made up for it. Nobody
-//! waits for this task.
+//! An entry is known by order, block and place in that block, so that it is written once. It takes what only final blocks
+//! say. What can no longer be read, after a node was away for longer than others keep their states, is *unproven*: no
+//! amount is made up for it. Nobody waits for this task.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use keys::{from_hex, to_hex};
 use ledger::{AccountBalance, Batch, Entry, Ledger, LedgerError, Op};
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,10 @@ use session::rental::{
     AccountId, BlockNumber, Head, Made, Order, Payment, Planck, RentId, RentalChain,
 };
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use super::Rented;
+use super::missed::Missed;
 use crate::wire;
 
 /// Names in the ledger begin so: of what is known of an order, and of what is prepaid for it.
@@ -33,13 +35,18 @@ const ACCOUNTS: &str = "prepaid/";
 /// From which block on orders have accounts that nobody saw: the first final one that this ledger was told of.
 const SINCE: &str = "accounts/since";
 /// What could not be read or written is tried again after so long.
-const AGAIN: Duration = Duration::from_secs(5);
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
+/// Why what a node says is not taken.
+const LAGS: &str = "the node lags behind";
 
 /// A final block, and what it says; the newest.
 pub(super) type Finals = watch::Receiver<Option<(Head, MachineView)>>;
 
 /// See the module.
-pub(super) struct Payments(Mutex<PaidBook>);
+pub(super) struct Payments {
+    book: Mutex<PaidBook>,
+    missed: Mutex<Missed>,
+}
 
 /// What is known of an order, under its number.
 #[derive(Serialize, Deserialize)]
@@ -57,11 +64,12 @@ impl Payments {
     /// # Errors
     /// When it cannot be read, or has something else there.
     pub(super) async fn open(ledger: &Ledger) -> Result<Self> {
-        Ok(Self(Mutex::new(PaidBook::restore(known(ledger).await?))))
+        let book = Mutex::new(PaidBook::restore(known(ledger).await?));
+        Ok(Self { book, missed: Mutex::default() })
     }
 
-    /// The same again: what was written last may not have been noted, where the connection broke meanwhile. What is seen while it
-    /// is read stays.
+    /// The same again: what was written last may not have been noted, where the connection broke meanwhile. What is seen
+    /// while it is read stays.
     async fn read_again(&self, ledger: &Ledger) -> Result<()> {
         let before = self.book().clone();
         let known = known(ledger).await?;
@@ -94,8 +102,8 @@ impl Payments {
         Ok(())
     }
 
-    /// Has what was found written, and what is known then; nothing where something else is known of the order by now, which is for
-    /// the next look.
+    /// Has what was found written, and what is known then; nothing where something else is known of the order by now, which
+    /// is for the next look.
     async fn write(&self, ledger: &Ledger, search: &Search) -> Result<()> {
         let (after, before, payments) = (search.after(), &search.look().before, search.payments());
         let order = after.rent_id;
@@ -132,7 +140,11 @@ impl Payments {
 
     fn book(&self) -> MutexGuard<'_, PaidBook> {
         // Each change is made in one step at the end of a call, so a panic elsewhere leaves it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn missed(&self) -> MutexGuard<'_, Missed> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -176,32 +188,25 @@ pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: F
     }
     // What failed on its way, to go on where it stopped.
     let mut searches = BTreeMap::new();
-    let mut looked = None;
-    let mut again = false;
+    // When what failed is tried again with the same final block.
+    let mut wake = None;
     loop {
         let changed = finals.changed();
-        let ended = match again {
-            true => tokio::time::timeout(AGAIN, changed).await.unwrap_or(Ok(())).is_err(),
-            false => changed.await.is_err(),
+        let ended = match wake {
+            Some(wake) => timeout_at(wake, changed).await.unwrap_or(Ok(())).is_err(),
+            None => changed.await.is_err(),
         };
         if ended {
             // Nothing comes any more; whoever follows the chain ends this, too.
             return std::future::pending().await;
         }
-        again = false;
         let Some((head, view)) = finals.borrow_and_update().clone() else { continue };
+        let mut again = false;
         if let Err(error) = rented.paid.see(&rented.ledger, &view) {
             again = true;
             tracing::warn!(%error, "new orders are not kept");
         }
-        match catch_up(rented, chain, looked, head.number).await {
-            Ok(()) => looked = Some(head.number),
-            Err(error) => {
-                again = true;
-                let error = format!("{error:#}");
-                tracing::warn!(error, "orders that nobody saw are not known yet");
-            }
-        }
+        catch_up(rented, chain, head.number).await;
         let looks = rented.paid.book().look(head.number, &view);
         // The newest first: the nodes forget what is paid while others are looked at, and may have forgotten old ones.
         for look in looks.into_iter().rev() {
@@ -213,24 +218,37 @@ pub(super) async fn keep(rented: &Rented, chain: &dyn RentalChain, mut finals: F
                 tracing::warn!(%order, error = format!("{error:#}"), "what an order paid is not in the ledger yet");
             }
         }
+        let again = again.then(|| Instant::now() + AGAIN);
+        let missed = rented.paid.missed().again();
+        wake = again.into_iter().chain(missed).min();
     }
 }
 
-/// Has orders kept that were made and over since a final block was looked at last, by the histories of the machine's renters; there
-/// are none where the shortest order lasts longer.
-async fn catch_up(
-    rented: &Rented,
-    chain: &dyn RentalChain,
-    looked: Option<BlockNumber>,
-    head: BlockNumber,
-) -> Result<()> {
+/// Has orders kept that were made and over since a final block was looked at last, where that is due. What fails is tried
+/// again after a pause of its own: orders that are known do not wait for it.
+async fn catch_up(rented: &Rented, chain: &dyn RentalChain, head: BlockNumber) {
     let shortest = rented.books().limits.map_or(0, |limits| limits.rent_step);
-    if looked.is_some_and(|looked| head.since(looked) < shortest) {
-        return Ok(());
+    if !rented.paid.missed().is_due(Instant::now(), head, shortest) {
+        return;
     }
+    let known = know_missed(rented, chain, head).await;
+    let mut missed = rented.paid.missed();
+    match known {
+        Ok(()) => missed.found(head),
+        Err(error) => {
+            missed.failed(Instant::now());
+            let error = format!("{error:#}");
+            tracing::warn!(error, "orders that nobody saw are not known yet");
+        }
+    }
+}
+
+/// Reads the histories of the machine's renters.
+async fn know_missed(rented: &Rented, chain: &dyn RentalChain, head: BlockNumber) -> Result<()> {
     let since = since(&rented.ledger, head).await?;
-    let made = chain.confirmed_since(&rented.machine, since).await?.value;
-    Ok(rented.paid.know(&rented.ledger, made)?)
+    let made = chain.confirmed_since(&rented.machine, since).await?;
+    ensure!(made.head.number >= head, LAGS);
+    Ok(rented.paid.know(&rented.ledger, made.value)?)
 }
 
 /// See [`SINCE`]; it is this block where the ledger is new.
@@ -262,7 +280,11 @@ async fn settle(
         None => {
             let end = match look.end {
                 Some(end) => Some(end),
-                None => chain.last_end(&rented.machine, &renter, order).await?.value,
+                None => {
+                    let end = chain.last_end(&rented.machine, &renter, order).await?;
+                    ensure!(end.head.number >= look.head, LAGS);
+                    end.value
+                }
             };
             Search::new(look, end)
         }

@@ -270,6 +270,40 @@ async fn orders_whose_payments_are_forgotten_are_not_searched_while_others_wait(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn histories_that_cannot_be_read_keep_no_other_order_from_its_account() {
+    let world = World::new(&CHARGED).await;
+    let lives = world.rent(1, 1_200).await;
+    let mut sum = confirm(&world, lives).await;
+    paid(&world, lives, sum, 0).await;
+    let machine = world.machine;
+    let (mut missed, mut asked) = (None, 0);
+    let world = world
+        .again_after(async |model| {
+            let renter = model.of(Wallet::Renter);
+            let order = renter.rent(&machine, 1, 300, PLENTY).await.unwrap().event.rent_id;
+            model.advance(140);
+            let confirmed = renter.confirm(order, PLENTY).await.unwrap();
+            model.advance(200);
+            missed = Some((order, confirmed.event.fee.0));
+            asked = model.histories();
+            model.fail_histories(true);
+        })
+        .await;
+    until("a failure", async || (world.model.histories() > asked).then_some(())).await;
+    for _ in 0..3 {
+        sum += relet(&world, lives, 100).await;
+        paid(&world, lives, sum, 0).await;
+    }
+    assert_eq!(accounts(&world).await.len(), 1, "nobody knows of the other one");
+    // No block comes any more.
+    world.model.fail_histories(false);
+    let (order, fee) = missed.unwrap();
+    assert_eq!(paid(&world, order, fee, 0).await["over"], true);
+    paid(&world, lives, sum, 0).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_node_remembers_is_unproven_and_what_is_paid_later_is_not() {
     let world = World::new(&CHARGED).await;
     let order = world.rent(1, 1_200).await;

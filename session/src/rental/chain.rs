@@ -149,6 +149,14 @@ pub enum ChainError {
     /// The node does not hold the state of that block any more.
     #[error("the node holds no state of block {0} any more")]
     Pruned(BlockNumber),
+    /// There is more of something than anybody would read.
+    #[error("the chain's {item} has more than {most} entries, and is not read")]
+    TooMany {
+        /// Of what.
+        item: String,
+        /// So many would be read.
+        most: usize,
+    },
     /// An answer does not have the form that the chain's metadata promises.
     #[error("the chain's {0} has a form that is not known")]
     Malformed(String),
@@ -443,7 +451,7 @@ pub trait RentalChain: Send + Sync {
     ) -> Result<Seen<Option<BlockNumber>>, ChainError>;
 
     /// The orders of a machine that were made in a block or later and confirmed, by number, also those that are over; none where
-    /// the chain keeps no record of them.
+    /// the chain keeps no record of them, or one of a form that is not known.
     ///
     /// # Errors
     /// See [`ChainError`].

@@ -58,6 +58,9 @@ pub(crate) struct Inner {
     /// How many blocks were looked into for payments, and how often that failed.
     pub(crate) read: u32,
     pub(crate) failed: u32,
+    /// Whether nobody can read renters' histories, and how often they were asked for.
+    pub(crate) no_histories: bool,
+    pub(crate) histories: u32,
     listeners: Vec<Arc<Mutex<Listener>>>,
 }
 
@@ -135,6 +138,8 @@ impl ModelChain {
             unread: None,
             read: 0,
             failed: 0,
+            no_histories: false,
+            histories: 0,
             listeners: Vec::new(),
         };
         Self { inner: Arc::new(Mutex::new(inner)), machine: id, renters }
@@ -189,6 +194,16 @@ impl ModelChain {
     pub fn looked(&self) -> (u32, u32) {
         let inner = self.lock();
         (inner.read, inner.failed)
+    }
+
+    /// Whether renters' histories cannot be read from now on.
+    pub fn fail_histories(&self, fail: bool) {
+        self.lock().no_histories = fail;
+    }
+
+    /// How often renters' histories were asked for so far.
+    pub fn histories(&self) -> u32 {
+        self.lock().histories
     }
 
     /// Takes the machine off the chain and leaves its orders, as authorised accounts can.

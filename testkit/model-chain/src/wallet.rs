@@ -198,6 +198,13 @@ impl RentalChain for ModelWallet {
         machine: &MachineId,
         since: BlockNumber,
     ) -> Result<Seen<Vec<Made>>, ChainError> {
+        {
+            let mut inner = self.chain.lock();
+            inner.histories += 1;
+            if inner.no_histories {
+                return Err(ChainError::Unreachable("no histories".to_owned()));
+            }
+        }
         let is_wanted = |past: &&Order| past.machine == *machine && past.start >= since;
         Ok(self.read(At::Finalized, |state| {
             state.history.values().filter(is_wanted).map(Order::made).collect()
