@@ -46,6 +46,8 @@ pub(super) type Finals = watch::Receiver<Option<(Head, MachineView)>>;
 pub(super) struct Payments {
     book: Mutex<PaidBook>,
     missed: Mutex<Missed>,
+    /// In which block the newest order was made that the ledger had when it was opened.
+    newest: Option<BlockNumber>,
 }
 
 /// What is known of an order, under its number.
@@ -64,8 +66,10 @@ impl Payments {
     /// # Errors
     /// When it cannot be read, or has something else there.
     pub(super) async fn open(ledger: &Ledger) -> Result<Self> {
-        let book = Mutex::new(PaidBook::restore(known(ledger).await?));
-        Ok(Self { book, missed: Mutex::default() })
+        let known = known(ledger).await?;
+        let newest = known.iter().map(|paid| paid.start).max();
+        let book = Mutex::new(PaidBook::restore(known));
+        Ok(Self { book, missed: Mutex::default(), newest })
     }
 
     /// The same again: what was written last may not have been noted, where the connection broke meanwhile. What is seen
@@ -136,6 +140,20 @@ impl Payments {
         }
         self.book().replace(Some(before), after);
         Ok(())
+    }
+
+    /// See [`SINCE`]. It is this block where the ledger is new, and where an earlier version wrote it, the one that the
+    /// newest order was made in which that saw.
+    async fn since(&self, ledger: &Ledger, head: BlockNumber) -> Result<BlockNumber> {
+        let Some(bytes) = ledger.state(SINCE.to_owned()).await? else {
+            let since = self.newest.map_or(head, |newest| newest.min(head));
+            ledger.commit(Op::State(SINCE.to_owned(), since.0.to_string().into_bytes())).await?;
+            return Ok(since);
+        };
+        let number = String::from_utf8(bytes).ok().and_then(|number| number.parse::<u32>().ok());
+        let number =
+            number.with_context(|| format!("the ledger's {SINCE:?} is of no known form"))?;
+        Ok(BlockNumber(number))
     }
 
     fn book(&self) -> MutexGuard<'_, PaidBook> {
@@ -245,21 +263,10 @@ async fn catch_up(rented: &Rented, chain: &dyn RentalChain, head: BlockNumber) {
 
 /// Reads the histories of the machine's renters.
 async fn know_missed(rented: &Rented, chain: &dyn RentalChain, head: BlockNumber) -> Result<()> {
-    let since = since(&rented.ledger, head).await?;
+    let since = rented.paid.since(&rented.ledger, head).await?;
     let made = chain.confirmed_since(&rented.machine, since).await?;
     ensure!(made.head.number >= head, LAGS);
     Ok(rented.paid.know(&rented.ledger, made.value)?)
-}
-
-/// See [`SINCE`]; it is this block where the ledger is new.
-async fn since(ledger: &Ledger, head: BlockNumber) -> Result<BlockNumber> {
-    let Some(bytes) = ledger.state(SINCE.to_owned()).await? else {
-        ledger.commit(Op::State(SINCE.to_owned(), head.0.to_string().into_bytes())).await?;
-        return Ok(head);
-    };
-    let number = String::from_utf8(bytes).ok().and_then(|number| number.parse::<u32>().ok());
-    let number = number.with_context(|| format!("the ledger's {SINCE:?} is of no known form"))?;
-    Ok(BlockNumber(number))
 }
 
 /// Whether a search looks for the same, also where that began at an earlier head.
@@ -386,6 +393,30 @@ mod tests {
 
     fn starts(order: [Option<Paid>; 2]) -> [Option<u32>; 2] {
         order.map(|paid| paid.map(|paid| paid.start.0))
+    }
+
+    #[tokio::test]
+    async fn a_ledger_of_an_earlier_version_goes_on_from_the_newest_order_that_it_saw() {
+        let of = |number: u64, start: u32| {
+            let (rent_id, renter) = (RentId(number), AccountId([5; 32]));
+            let (start, end) = (BlockNumber(start), BlockNumber(start));
+            state(&Paid { rent_id, renter, start, end, blocks: 0, over: number == 2 })
+        };
+        let head = BlockNumber(500);
+        // None, as in a new one; two of which one lapsed; and those of a chain of development that was begun anew.
+        let kept = [vec![], vec![of(1, 10), of(2, 20)], vec![of(1, 700)]];
+        for (kept, expected) in kept.into_iter().zip([500, 20, 500]) {
+            let folder = tempfile::tempdir().unwrap();
+            let (_, ledger) = opened(folder.path()).await;
+            ledger.commit(Batch::new(kept)).await.unwrap();
+            let payments = Payments::open(&ledger).await.unwrap();
+            // What is seen before the first final block is looked at is none of an earlier version's.
+            payments.see(&ledger, &view(400)).unwrap();
+            let since = payments.since(&ledger, head).await.unwrap();
+            assert_eq!(since, BlockNumber(expected));
+            let again = Payments::open(&ledger).await.unwrap();
+            assert_eq!(again.since(&ledger, head.after(100)).await.unwrap(), since, "it stays");
+        }
     }
 
     #[tokio::test]
