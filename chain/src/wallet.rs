@@ -67,16 +67,19 @@ impl Wallet {
         {
             return Err(WalletError::Development(name));
         }
-        let (calls, queue) = mpsc::channel(keeper::CALLS);
-        let keeper = Keeper::new(Arc::clone(chain.shared()), id, outbox.clone());
         let left = outbox.outgoing().await?;
         let left = left.into_iter().filter(|call| call.account == id && !call.state.is_last());
-        let keeper = tokio::spawn(keeper.run(queue));
-        let mut earlier = Vec::new();
+        let (mut earlier, mut all) = (Vec::new(), Vec::new());
         for call in left {
             let (answer, settled) = oneshot::channel();
             earlier.push(Earlier::new(call.purpose.clone(), settled));
-            let kept = Kept::restore(&outbox, call, answer).await?;
+            all.push(Kept::restore(&outbox, call, answer).await?);
+        }
+        // Only now: none is sent where one cannot be read.
+        let (calls, queue) = mpsc::channel(keeper::CALLS);
+        let keeper = Keeper::new(Arc::clone(chain.shared()), id, outbox.clone());
+        let keeper = tokio::spawn(keeper.run(queue));
+        for kept in all {
             // The keeper takes them as they come; it ends with this wallet alone.
             let _ = calls.send(kept).await;
         }
