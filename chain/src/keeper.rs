@@ -20,7 +20,9 @@ use std::sync::Arc;
 use keys::to_hex;
 use ledger::{Batch, Ledger, LedgerError, Op, Outgoing, OutgoingState};
 use session::rental::futile::RELET_HORIZON;
-use session::rental::{AccountId, BlockHash, BlockNumber, CallError, ChainError, Head, RentId};
+use session::rental::{
+    AccountId, BlockHash, BlockNumber, CallError, ChainError, Head, Order, RentId,
+};
 use subxt::config::substrate::H256;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
@@ -287,15 +289,17 @@ async fn shown(
     }
 }
 
-/// The order by which the newest final state shows that a call which is in a block did what it was for. An order says in which
-/// block it was made and confirmed, and its renter's history by how much it was prolonged, if not when; nothing says when money
-/// was sent.
+/// The order by which the newest final state shows that a call which is in a block did what it was for. An order says in
+/// which block it was made and confirmed, and its renter's history by how much it was prolonged, if not when; nothing says
+/// when money was sent.
 async fn order_of(
     newest: &Block,
     kept: &Kept,
     number: BlockNumber,
 ) -> Result<Option<RentId>, Fail> {
     let call = &kept.call;
+    // On another branch than the call was signed on, its order's number may be another renter's.
+    let is_own = |order: &Order| order.renter == call.account;
     if let Some(asked) = call.purpose.strip_prefix("relet/") {
         let asked = asked
             .split_once('/')
@@ -303,13 +307,13 @@ async fn order_of(
         // A prolonging is of use up to the order's end, as that was when it was signed.
         let (Some((order, blocks)), Some(end)) = (asked, kept.deadline) else { return Ok(None) };
         let order = RentId(order);
-        let Some(found) = newest.order(order).await? else { return Ok(None) };
+        let Some(found) = newest.order(order).await?.filter(is_own) else { return Ok(None) };
         let ends = newest.ends(&found.machine, &found.renter, order).await?;
         return Ok(is_prolonged(&ends, end, blocks, number).then_some(order));
     }
     if let Some(order) = call.purpose.strip_prefix("confirm/") {
         let Ok(order) = order.parse() else { return Ok(None) };
-        let order = newest.order(RentId(order)).await?;
+        let order = newest.order(RentId(order)).await?.filter(is_own);
         let order = order.filter(|order| order.confirmed == number);
         return Ok(order.map(|order| order.rent_id));
     }
@@ -322,8 +326,8 @@ async fn order_of(
     Ok(None)
 }
 
-/// Whether an order that was given these ends was prolonged by so many blocks after it had this one; in this block, where the chain
-/// cut what was asked for.
+/// Whether an order that was given these ends was prolonged by so many blocks after it had this one; in this block, where
+/// the chain cut what was asked for.
 fn is_prolonged(ends: &[BlockNumber], end: BlockNumber, blocks: u32, block: BlockNumber) -> bool {
     ends.windows(2).any(|pair| {
         let (from, to) = (pair[0], pair[1]);

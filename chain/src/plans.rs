@@ -103,6 +103,7 @@ impl Wallet {
             cost: price.relet(found.slots.count() as u32, blocks)?.total,
             ceiling,
             beside: Planck::ZERO,
+            // By this the keeper knows, too, what the order's end was, where it looks for what came of the call.
             deadline: Some(found.end),
         })
     }

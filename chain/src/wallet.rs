@@ -302,6 +302,10 @@ impl RentalChain for Wallet {
                 added: event.whole("duration", 4)?,
                 fee: Planck(event.number("fee", 5)?),
             })
+        });
+        let proven = proven.map_err(|error| match error {
+            CallError::DoneBefore { block, .. } => CallError::ProlongedSince { block, order },
+            error => error,
         })?;
         let paid = proven.event.fee.checked_add(proven.network_fee);
         if paid.is_none_or(|paid| paid > ceiling) {

@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Meddling, PLENTY, Subject, options, outbox, pair, until, url};
+use common::{Meddling, PLENTY, Subject, options, outbox, pair, prefix, until, url};
 use keys::CommandSigner;
 use ledger::{Ledger, Op, Outgoing, OutgoingState};
 use model_chain::{Devchain, Line, RentalSubject as _, Wallet};
@@ -287,37 +287,90 @@ async fn after_long_away_what_nothing_shows_any_more_is_unproven() {
     assert_eq!(state, OutgoingState::Included, "that it was in a block is known");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn after_long_away_the_history_of_an_order_shows_what_prolonged_it() {
+/// An order that was prolonged by 100 blocks, and the same signed again, not sent before its process ended.
+async fn signed_relet() -> (Devchain, Ledger, tempfile::TempDir, RentId) {
     let cut = Cut::start().await;
     let book = outbox(&cut.folder, "elsewhere");
     let elsewhere = cut.direct().await.wallet(Arc::new(pair("//Alice")), book).await.unwrap();
     let machine = MachineId::of_public_key(&cut.dev.machine);
     let order = elsewhere.rent(&machine, 1, 1_200, PLENTY).await.unwrap().event.rent_id;
     elsewhere.confirm(order, PLENTY).await.unwrap();
-    // As long as what is signed after it.
     elsewhere.relet(order, 100, PLENTY).await.unwrap();
     let relet = |wallet: nearlight_chain::Wallet| async move {
         wallet.relet(order, 100, PLENTY).await.map(|relet| u64::from(relet.event.added))
     };
     let call = cut.signed(relet).await;
-    let (dev, left, _folder) = cut.ended(call).await;
-    send(&dev, &left).await;
+    let (dev, left, folder) = cut.ended(call).await;
+    (dev, left, folder, order)
+}
+
+/// The next process, once nodes have forgotten the newest block; what that is told of the call, and what the same call
+/// again answers.
+async fn long_after(
+    dev: &Devchain,
+    left: Ledger,
+    order: RentId,
+) -> (nearlight_chain::Wallet, Result<BlockNumber, CallError>, CallError) {
     dev.blocks(300);
-    let chain = Chain::connect(options(&dev, &[&dev.url])).await.unwrap();
-    let wallet = chain.wallet(Arc::new(pair("//Alice")), left.clone()).await.unwrap();
-    let lasts = async || {
-        let order = wallet.order(At::Finalized, order).await.unwrap().value.unwrap();
-        order.end.since(order.start)
-    };
-    let resumed = wallet.resumed().await;
-    let [Resumed { outcome: Ok(block), .. }] = resumed[..] else { panic!("{resumed:?}") };
+    let chain = Chain::connect(options(dev, &[&dev.url])).await.unwrap();
+    let wallet = chain.wallet(Arc::new(pair("//Alice")), left).await.unwrap();
+    let mut resumed = wallet.resumed().await;
+    assert_eq!(resumed.len(), 1, "{resumed:?}");
     let again = wallet.relet(order, 100, PLENTY).await.unwrap_err();
-    assert_eq!(again, CallError::DoneBefore { block, order: Some(order) });
-    assert_eq!(lasts().await, 1_400, "it is not made anew");
+    (wallet, resumed.remove(0).outcome, again)
+}
+
+async fn lasts(wallet: &nearlight_chain::Wallet, order: RentId) -> u32 {
+    let order = wallet.order(At::Finalized, order).await.unwrap().value.unwrap();
+    order.end.since(order.start)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_long_away_the_history_of_an_order_shows_what_prolonged_it() {
+    let (dev, left, _folder, order) = signed_relet().await;
+    send(&dev, &left).await;
+    let (wallet, resumed, again) = long_after(&dev, left, order).await;
+    let block = resumed.unwrap();
+    assert_eq!(again, CallError::ProlongedSince { block, order });
+    assert_eq!(lasts(&wallet, order).await, 1_400, "it is not made anew");
     // Whoever calls once more means it.
     wallet.relet(order, 100, PLENTY).await.unwrap();
-    assert_eq!(lasts().await, 1_500);
+    assert_eq!(lasts(&wallet, order).await, 1_500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_long_away_a_prolonging_that_failed_in_its_block_is_not_told_as_done() {
+    let (dev, left, _folder, order) = signed_relet().await;
+    dev.dbc_price(None);
+    send(&dev, &left).await;
+    let (wallet, resumed, again) = long_after(&dev, left, order).await;
+    assert_eq!((resumed, again), (Err(CallError::Unproven), CallError::PerhapsDone));
+    assert_eq!(lasts(&wallet, order).await, 1_300);
+    // Whoever has looked at the order and calls once more means it.
+    dev.dbc_price(Some(1_000));
+    wallet.relet(order, 100, PLENTY).await.unwrap();
+    assert_eq!(lasts(&wallet, order).await, 1_400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_long_away_what_another_renter_did_is_not_told_as_done() {
+    let (dev, left, folder, order) = signed_relet().await;
+    // The order is another renter's, as where another branch has its number.
+    let of_order = prefix("RentMachine", "RentInfo");
+    let key = dev.ask("state_getKeysPaged", &json!([of_order, 1]))[0].clone();
+    let detail = dev.ask("state_getStorage", &json!([key]));
+    let [alice, bob] = ["//Alice", "//Bob"].map(|path| keys::to_hex(&pair(path).account().0));
+    let detail = detail.as_str().unwrap().replace(&alice, &bob);
+    dev.ask("dev_setStorage", &json!([[[key, detail]]]));
+    send(&dev, &left).await;
+    let chain = Chain::connect(options(&dev, &[&dev.url])).await.unwrap();
+    let other = chain.wallet(Arc::new(pair("//Bob")), outbox(&folder, "bob")).await.unwrap();
+    for _ in 0..2 {
+        other.relet(order, 100, PLENTY).await.unwrap();
+    }
+    let (_, resumed, again) = long_after(&dev, left, order).await;
+    assert_eq!((resumed, again), (Err(CallError::Unproven), CallError::PerhapsDone));
+    assert_eq!(lasts(&other, order).await, 1_500);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -260,8 +260,19 @@ pub enum CallError {
     DoneBefore {
         /// The block.
         block: BlockNumber,
-        /// The order that it made, confirmed or prolonged.
+        /// The order that it made or confirmed.
         order: Option<RentId>,
+    },
+    /// An earlier process had signed the same prolonging, it is in a block, and the order was prolonged by as much since it
+    /// was signed; nothing was sent. What it cost can no longer be read.
+    #[error(
+        "an earlier run of this is in block {block}, and order {order} was prolonged by as much since it was signed: what it cost can no longer be read"
+    )]
+    ProlongedSince {
+        /// The block.
+        block: BlockNumber,
+        /// The order.
+        order: RentId,
     },
     /// An earlier process had signed the same call, and nothing can show any more whether it is done; nothing was sent.
     #[error(
