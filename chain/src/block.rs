@@ -8,6 +8,7 @@ use session::rental::{AccountId, BlockNumber, ChainError, Head};
 use subxt::config::substrate::H256;
 use subxt::dynamic::Value;
 use subxt::ext::scale_decode::DecodeAsType;
+use subxt::storage::StorageEntry;
 use subxt::{OnlineClientAtBlock, SubstrateConfig};
 
 use crate::items::{AccountInfo, malformed};
@@ -126,7 +127,7 @@ impl Block {
         let name = || format!("{pallet}.{entry}");
         let prefix = {
             let found = self.at.storage().entry((pallet, entry)).ok();
-            let prefix = found.filter(|found| found.is_map()).map(|found| found.iter_key(first));
+            let prefix = found.filter(StorageEntry::is_map).map(|found| found.iter_key(first));
             prefix.and_then(Result::ok).ok_or_else(|| malformed(&name()))?
         };
         let at = Some(self.hash());
