@@ -320,8 +320,8 @@ pub struct SceneSource {
     pose: Pose,
     list: DrawList,
     began: Option<MediaTime>,
-    /// The time that was drawn last.
-    shown: Option<MediaTime>,
+    /// The time that was drawn last, and at what size.
+    shown: Option<(MediaTime, Size)>,
 }
 
 impl FrameSource for SceneSource {
@@ -348,7 +348,8 @@ impl FrameSource for SceneSource {
         let mut resources = self.take_resources(Wanted::of(request))?;
         let event = self.draw(&mut resources, request);
         if let Some(reason) = resources.on_gpu.kit.gpu.lost() {
-            // What was recorded will never be drawn.
+            // What was recorded will never be drawn, so what changed in it is not known to anybody.
+            self.shown = None;
             return Err(SourceError::DeviceLost(reason));
         }
         self.resources = Some(resources);
@@ -418,14 +419,14 @@ impl SceneSource {
         let seconds = request.at.since(began).as_secs_f64();
         let (camera, moved, newest) = self.sample(request.at, seconds);
         self.pose.evaluate(&self.host.scene, seconds, &self.clicks);
-        let passed = self.shown != Some(request.at);
+        let before = self.shown;
+        let passed = before.is_none_or(|(at, _)| at != request.at);
         if !(moved || self.pose.moving && passed || request.refresh) {
             return Ok(SourceEvent::Unchanged);
         }
-        let still = !moved && !self.pose.moving && self.shown.is_some();
-        self.shown = Some(request.at);
-        let before = self.drawn;
         self.choose_size(resources, request.within);
+        self.shown = Some((request.at, self.drawn));
+        let still = !moved && !self.pose.moving && !resized;
         stages.mark(Mark::DrawStarted, self.clock.now());
 
         let view = view_params(&camera, self.drawn);
@@ -454,10 +455,9 @@ impl SceneSource {
             id: request.id,
             captured_at: request.at,
             views: smallvec![View::screen(self.coded)],
-            damage: if still && !resized && self.drawn == before {
-                Damage::none()
-            } else {
-                Damage::Unknown
+            damage: match before {
+                Some((_, drawn)) if still && drawn == self.drawn => Damage::none(),
+                _ => Damage::Unknown,
             },
             color: kind.color,
             depth: None,

@@ -1,4 +1,5 @@
-//! When a source is asked for what it has shown already, and how often its screen changes.
+//! When a source is asked for what it has shown already, how often its screen changes, and what is said of pictures that
+//! nobody was shown.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use media::{
-    Clock, CursorUpdate, DeviceId, Frame, FrameRate, FrameRequest, FrameSource, InputSink,
+    Clock, CursorUpdate, Damage, DeviceId, Frame, FrameRate, FrameRequest, FrameSource, InputSink,
     MediaTime, Pacing, PictureKind, SequencedInput, Size, SourceError, SourceEvent, SourceInfo,
 };
 use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
@@ -125,11 +126,19 @@ impl InputSink for NoHands {
     }
 }
 
+/// What changed in each picture that came.
+type Changes = Arc<Mutex<Vec<Damage>>>;
+
 /// An encoder that would like every picture better than it is.
-struct NeverContent(Sender<&'static str>);
+struct NeverContent {
+    told: Sender<&'static str>,
+    changes: Changes,
+}
 
 impl SourceOutput for NeverContent {
-    fn frame(&mut self, _: Frame) {}
+    fn frame(&mut self, frame: Frame) {
+        self.changes.lock().unwrap().push(frame.damage);
+    }
     fn cursor(&mut self, _: CursorUpdate) {}
     fn wants_refresh(&self) -> bool {
         true
@@ -146,14 +155,22 @@ impl SourceOutput for NeverContent {
             SourceReport::Ended => "ended",
             _ => "something else",
         };
-        let _ = self.0.send(what);
+        let _ = self.told.send(what);
     }
 }
 
 fn start(app: Arc<Game>, clock: FakeClock) -> (SourceThread, Receiver<&'static str>) {
+    start_seeing(app, clock, Changes::default())
+}
+
+fn start_seeing(
+    app: Arc<Game>,
+    clock: FakeClock,
+    changes: Changes,
+) -> (SourceThread, Receiver<&'static str>) {
     let (told, reports) = channel();
     let video = VideoMode { size: SIZE, rate: RATE, dpi: 96 };
-    let (opening, output) = (Opening::of(app), NeverContent(told));
+    let (opening, output) = (Opening::of(app), NeverContent { told, changes });
     let thread =
         SourceThread::start("src-test".into(), opening, video, Arc::new(clock), output).unwrap();
     (thread, reports)
@@ -252,4 +269,56 @@ fn a_screen_changes_at_once_and_then_a_few_times_a_second_and_the_last_size_is_h
     assert!(screens.windows(2).all(|pair| pair[1].0.since(pair[0].0) >= SCREEN_EVERY), "{told}");
     assert!((4..=9).contains(&screens.len()), "{told}");
     assert_eq!(screens.last().map(|(_, size)| *size), Some(AT_LAST), "{told}");
+}
+
+/// A game that stands still, and is paused while its third picture is drawn, until it is halted for that.
+struct Halted {
+    pattern: PulledPattern,
+    thread: Arc<OnceLock<Weak<SourceThread>>>,
+    asked: u32,
+}
+
+impl FrameSource for Halted {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { pacing: Pacing::Pushed, ..self.pattern.info() }
+    }
+
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        self.asked += 1;
+        match self.asked {
+            3 => self.thread.get().unwrap().upgrade().unwrap().set_paused(true),
+            6 => return Ok(SourceEvent::Ended),
+            _ => {}
+        }
+        let mut event = self.pattern.next(&FrameRequest { refresh: true, ..request.clone() });
+        if let Ok(SourceEvent::Frame(frame)) = &mut event {
+            frame.damage = Damage::none();
+        }
+        event
+    }
+
+    fn resize(&mut self, _: Size) -> Size {
+        self.info().size
+    }
+
+    fn set_held(&mut self, held: bool) {
+        if held {
+            self.thread.get().unwrap().upgrade().unwrap().set_paused(false);
+        }
+    }
+}
+
+#[test]
+fn what_changed_since_a_picture_that_nobody_was_shown_is_not_known() {
+    let (clock, changes) = (FakeClock::default(), Changes::default());
+    let handle = Arc::<OnceLock<_>>::default();
+    let pattern = PulledPattern::new(SIZE, 3, Arc::new(clock.clone()));
+    let app = Game::of(Halted { pattern, thread: handle.clone(), asked: 0 });
+    let (thread, reports) = start_seeing(app, clock, changes.clone());
+    let thread = Arc::new(thread);
+    handle.set(Arc::downgrade(&thread)).unwrap();
+    thread.set_paused(false);
+    runs_to_its_end(&reports);
+    let still = Damage::none;
+    assert_eq!(*changes.lock().unwrap(), [still(), still(), Damage::Unknown, still()]);
 }

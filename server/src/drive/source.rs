@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use media::{
-    AudioSource, Clock, CursorUpdate, Exited, Frame, FrameId, FrameRate, FrameRequest, FrameSource,
-    InputSink, Layout, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent, VoiceSink,
+    AudioSource, Clock, CursorUpdate, Damage, Exited, Frame, FrameId, FrameRate, FrameRequest,
+    FrameSource, InputSink, Layout, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent,
+    VoiceSink,
 };
 use session::pacing::FramePacer;
 use session::spaced::Spaced;
@@ -154,6 +155,8 @@ struct State {
     paused: bool,
     /// A picture is wanted even when nothing changed.
     refresh: bool,
+    /// What changed in a picture that nobody was shown is not known.
+    withheld: bool,
     /// Fewer pictures are wanted than the source makes: a pushed one is asked only when one is due, too.
     slowed: bool,
     /// Pictures are to have this size from now on.
@@ -183,6 +186,7 @@ impl SourceThread {
                 ended: false,
                 paused: true,
                 refresh: false,
+                withheld: false,
                 slowed: false,
                 size: None,
                 screen: Spaced::new(SCREEN_EVERY),
@@ -415,13 +419,16 @@ impl Shared {
             output.report(SourceReport::DeviceBack);
         }
         match answer {
-            Ok(SourceEvent::Frame(frame)) => {
+            Ok(SourceEvent::Frame(mut frame)) => {
                 {
                     let mut state = self.lock();
                     if state.paused {
                         // Asked for only to see whether the device is back.
-                        state.refresh = true;
+                        (state.refresh, state.withheld) = (true, true);
                         return Asked::Nothing;
+                    }
+                    if std::mem::take(&mut state.withheld) {
+                        frame.damage = Damage::Unknown;
                     }
                     state.counts.frames += 1;
                     let info = source.info();
