@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use media::{
-    Damage, Frame, FrameId, FrameRequest, FrameSource, Mark, MediaTime, Pacing, Size, SourceError,
-    SourceEvent, SourceInfo,
+    CpuImage, Damage, Frame, FrameId, FrameRequest, FrameSource, Mark, MediaTime, Pacing, Rect,
+    Size, SourceError, SourceEvent, SourceInfo,
 };
 
 use crate::FakeClock;
@@ -34,7 +34,8 @@ pub trait SourceSubject {
 /// # Panics
 /// When it does not, saying which clause was broken.
 pub fn source_contract(subject: &mut dyn SourceSubject) {
-    let mut suite = Suite { subject, id: FrameId(100), at: MediaTime::from_millis(1_000) };
+    let (id, at) = (FrameId(100), MediaTime::from_millis(1_000));
+    let mut suite = Suite { subject, id, at, before: None };
     suite.the_first_frame_comes_without_a_change();
     suite.ids_are_echoed_and_pictures_are_sound();
     suite.nothing_changed_yields_nothing();
@@ -47,7 +48,12 @@ struct Suite<'a> {
     subject: &'a mut dyn SourceSubject,
     id: FrameId,
     at: MediaTime,
+    /// The frame before, where it was looked at.
+    before: Option<Samples>,
 }
+
+/// What a picture shows: its size, and the rows of each plane without padding.
+type Samples = (Size, Vec<Vec<Vec<u8>>>);
 
 impl Suite<'_> {
     fn the_first_frame_comes_without_a_change(&mut self) {
@@ -134,6 +140,7 @@ impl Suite<'_> {
 
     fn hold_all(&mut self) -> Vec<Frame> {
         let mut held = Vec::new();
+        self.before = None;
         while held.len() < MANY {
             self.id = self.id.next();
             match self.next(PATIENCE, true) {
@@ -209,6 +216,48 @@ impl Suite<'_> {
             assert_eq!(depth.values.len() as u64, texels, "depth must have a value per texel");
         }
         check_pixels(&mut frame);
+        let Ok(image) = frame.image.map() else { return };
+        let now = samples(&image);
+        if let (Damage::Rects(rects), Some(before)) = (&frame.damage, &self.before) {
+            check_damage(before, &now, rects);
+        }
+        self.before = Some(now);
+    }
+}
+
+fn samples(image: &CpuImage<'_>) -> Samples {
+    let shapes = image.planes.iter().zip(image.format.planes(image.size));
+    let planes = shapes.map(|(plane, (row, rows))| {
+        plane.data.chunks(plane.stride).take(rows).map(|line| line[..row].to_vec()).collect()
+    });
+    (image.size, planes.collect())
+}
+
+/// Beside what it says that has changed, a picture shows what the one before showed.
+fn check_damage((size, before): &Samples, (now_size, now): &Samples, damage: &[Rect]) {
+    if size != now_size {
+        let all = damage.contains(&Rect::whole(*now_size));
+        return assert!(all, "a picture of another size has changed as a whole, not in {damage:?}");
+    }
+    for (number, (before, now)) in before.iter().zip(now).enumerate() {
+        let rows = now.len();
+        for (y, (before, now)) in before.iter().zip(now).enumerate() {
+            let bytes = now.len();
+            let changed = (0..bytes).filter(|&x| before[x] != now[x]);
+            for x in changed {
+                // A pair of chroma is of two by two pixels.
+                let spans = |at: usize, all: usize, edge: u32, start: u32, length: u32| {
+                    let (from, to) = (start & !1, (start + length).next_multiple_of(2));
+                    let at = at * edge as usize / all;
+                    (from as usize..to as usize).contains(&at)
+                };
+                let told = damage.iter().any(|rect| {
+                    spans(x, bytes, size.width, rect.x, rect.width)
+                        && spans(y, rows, size.height, rect.y, rect.height)
+                });
+                assert!(told, "byte {x} of row {y} of plane {number} changed beside {damage:?}");
+            }
+        }
     }
 }
 
@@ -279,8 +328,7 @@ mod tests {
     use super::*;
     use crate::{PulledPattern, PushedPattern, PushedShared, SharedSurface, StereoPattern};
     use media::{
-        Clock, CpuImage, FrameImage, ImageError, PixelFormat, PlaneMut, Rect, SharedImage,
-        SourceInfo, StageTimes,
+        Clock, FrameImage, ImageError, PixelFormat, PlaneMut, SharedImage, SourceInfo, StageTimes,
     };
     use std::sync::Arc;
 
@@ -441,6 +489,9 @@ mod tests {
         assert!(always.contains("must be reported as unchanged"), "{always}");
         let never = verdict(|request| request.refresh = false, |_| ());
         assert!(never.contains("a frame was due"), "{never}");
+        let untold =
+            verdict(nothing, |event| on_frame(event, |frame| frame.damage = Damage::none()));
+        assert!(untold.contains("changed beside"), "{untold}");
         let outside = verdict(nothing, |event| {
             on_frame(event, |frame| {
                 let rect = Rect { x: 120, y: 0, width: 20, height: 2 };
