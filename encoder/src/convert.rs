@@ -67,6 +67,9 @@ pub struct Nv12Converter {
 }
 
 impl Nv12Converter {
+    /// Pixels beside one of RGB whose chroma follows from it, too.
+    pub(crate) const REACH: u32 = 1;
+
     /// Without buffers; they come with the first picture.
     pub fn new() -> Self {
         Self::default()

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use media::{
     Bitrate, Codec, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
-    FrameRate, Picture, RateChange, Recovery, Regions, Size, Submitted,
+    FrameRate, Picture, RateChange, Recovery, Rect, Regions, Size, Submitted,
 };
 
 /// What a map of quantiser steps is made of.
@@ -33,12 +33,46 @@ impl Blocks {
     }
 }
 
+/// How a picture is cut into square blocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    size: Size,
+    edge: u32,
+    columns: usize,
+}
+
+impl Grid {
+    pub(crate) fn new(size: Size, blocks: Blocks) -> Self {
+        let edge = u32::from(blocks.edge);
+        Self { size, edge, columns: size.width.div_ceil(edge) as usize }
+    }
+
+    /// Blocks of the picture.
+    pub(crate) fn count(&self) -> usize {
+        self.columns * self.size.height.div_ceil(self.edge) as usize
+    }
+
+    /// Gives this value to every block, of a list of them row by row, that has any pixel of `rect`.
+    pub(crate) fn fill<T: Copy>(&self, list: &mut [T], rect: Rect, value: T) {
+        let blocks = |start: u32, length: u32, all: u32| {
+            let end = start.saturating_add(length).min(all).div_ceil(self.edge) as usize;
+            if length > 0 && start < all { (start / self.edge) as usize..end } else { 0..0 }
+        };
+        let columns = blocks(rect.x, rect.width, self.size.width);
+        let rows = blocks(rect.y, rect.height, self.size.height);
+        for row in list.chunks_mut(self.columns).take(rows.end).skip(rows.start) {
+            if let Some(part) = row.get_mut(columns.clone()) {
+                part.fill(value);
+            }
+        }
+    }
+}
+
 /// The steps of each block of a picture, row by row, in memory that is used again.
 #[derive(Debug)]
 pub(crate) struct BlockMap<T> {
-    size: Size,
+    grid: Grid,
     blocks: Blocks,
-    columns: usize,
     drawn: Regions,
     steps: Vec<T>,
 }
@@ -46,10 +80,8 @@ pub(crate) struct BlockMap<T> {
 impl<T: Copy + From<i8>> BlockMap<T> {
     /// One for pictures of `size`, without any regions. It allocates here only.
     pub(crate) fn new(size: Size, blocks: Blocks) -> Self {
-        let count = |edge: u32| edge.div_ceil(blocks.edge.into()) as usize;
-        let columns = count(size.width);
-        let steps = vec![T::from(0); columns * count(size.height)];
-        Self { size, blocks, columns, drawn: Regions::NONE, steps }
+        let grid = Grid::new(size, blocks);
+        Self { grid, blocks, drawn: Regions::NONE, steps: vec![T::from(0); grid.count()] }
     }
 
     /// Makes it that of `regions`.
@@ -59,22 +91,10 @@ impl<T: Copy + From<i8>> BlockMap<T> {
         }
         self.drawn = *regions;
         self.steps.fill(T::from(0));
-        let edge = u32::from(self.blocks.edge);
         for region in regions.as_slice() {
-            let blocks = |start: u32, length: u32, all: u32| {
-                let end = start.saturating_add(length).min(all).div_ceil(edge) as usize;
-                if length > 0 && start < all { (start / edge) as usize..end } else { 0..0 }
-            };
-            let rect = region.rect;
-            let columns = blocks(rect.x, rect.width, self.size.width);
-            let rows = blocks(rect.y, rect.height, self.size.height);
             // Within the range of `i8`: steps were checked, and scales are small.
             let value = T::from(region.steps.saturating_mul(self.blocks.scale));
-            for row in self.steps.chunks_mut(self.columns).take(rows.end).skip(rows.start) {
-                if let Some(part) = row.get_mut(columns.clone()) {
-                    part.fill(value);
-                }
-            }
+            self.grid.fill(&mut self.steps, region.rect, value);
         }
         &self.steps
     }

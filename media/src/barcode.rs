@@ -5,7 +5,7 @@
 //! black for 0, most significant bit first: 16 bits of the frame id, 16 bits of the input number,
 //! then even parity over both. Chroma under the strip is neutral.
 
-use crate::{FrameId, InputSeq};
+use crate::{FrameId, InputSeq, Rect};
 
 /// Edge of a cell in pixels. Sixteen is a macroblock, so coding noise does not cross cells.
 pub const CELL: usize = 16;
@@ -26,6 +26,9 @@ pub struct Strip {
 }
 
 impl Strip {
+    /// What it covers of a picture that it fits into.
+    pub const AREA: Rect = Rect { x: 0, y: 0, width: (CELL * CELLS) as u32, height: CELL as u32 };
+
     /// The strip of a frame.
     pub fn new(frame: FrameId, input: Option<InputSeq>) -> Self {
         Self { frame: frame.0 as u16, input: input.map_or(0, |seq| seq.0 as u16) }

@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use crate::barcode::Strip;
 use crate::{
-    Bitrate, Codec, CpuImage, DeviceId, FrameId, FrameRate, Part, PixelFormat, Regions,
-    SharedImage, Size, UnitKind,
+    Bitrate, Codec, CpuImage, DamagedRects, DeviceId, FrameId, FrameRate, Part, PixelFormat,
+    Regions, SharedImage, Size, UnitKind,
 };
 
 /// What an encoder can do. What is false here is refused, never silently ignored.
@@ -109,12 +109,16 @@ pub struct EncodeOptions {
     /// Parts that are coded finer or coarser than the rest, where [`EncoderCapabilities::regions`] says
     /// that it can. The bit rate stays what it is: what one part gains the others pay for.
     pub regions: Regions,
+    /// Where the picture may differ from the one that this encoder took last, in pixels, beside strips;
+    /// none where that is not known. An encoder may take everything else for the same unseen. Those that
+    /// make nothing of it look at all of the picture.
+    pub damage: Option<DamagedRects>,
 }
 
 impl EncodeOptions {
     /// Nothing but a keyframe, or not even that.
     pub const fn keyframe(keyframe: bool) -> Self {
-        Self { keyframe, strip: None, regions: Regions::NONE }
+        Self { keyframe, strip: None, regions: Regions::NONE, damage: None }
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Frame {
     pub captured_at: MediaTime,
     /// The views within the picture: one for a screen, two for a headset, more for tiles.
     pub views: Views,
-    /// What changed since the frame before it.
+    /// What changed since the frame before it of the same source: beside that, all samples are the same,
+    /// which encoders rely on.
     pub damage: Damage,
     /// How to read the colours.
     pub color: ColorDescription,
@@ -156,6 +157,45 @@ impl Damage {
             Self::Unknown => *self = Self::Unknown,
             Self::Rects(rects) => rects.iter().for_each(|&rect| self.add(rect)),
         }
+    }
+
+    /// The same as a value without memory of its own; `None` where it is not known, or more than
+    /// [`MAX_RECTS`](Self::MAX_RECTS).
+    pub fn known(&self) -> Option<DamagedRects> {
+        let Self::Rects(rects) = self else { return None };
+        let mut list = [Rect { x: 0, y: 0, width: 0, height: 0 }; Self::MAX_RECTS];
+        list.get_mut(..rects.len())?.copy_from_slice(rects);
+        Some(DamagedRects { list, count: rects.len() as u8 })
+    }
+}
+
+/// The rectangles of a [`Damage`] that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DamagedRects {
+    /// Those beyond the count are empty.
+    list: [Rect; Damage::MAX_RECTS],
+    count: u8,
+}
+
+impl DamagedRects {
+    /// In their order; none when nothing changed.
+    pub fn as_slice(&self) -> &[Rect] {
+        &self.list[..usize::from(self.count)]
+    }
+
+    /// Each with so many pixels more on all sides, of which the upper and the left edge of the picture cut
+    /// off what lies beyond.
+    #[must_use]
+    pub fn widened(mut self, by: u32) -> Self {
+        let widen = |start: u32, length: u32| {
+            let from = start.saturating_sub(by);
+            (from, start.saturating_add(length).saturating_add(by) - from)
+        };
+        for rect in &mut self.list[..usize::from(self.count)] {
+            (rect.x, rect.width) = widen(rect.x, rect.width);
+            (rect.y, rect.height) = widen(rect.y, rect.height);
+        }
+        self
     }
 }
 
@@ -337,5 +377,23 @@ mod tests {
         damage.merge(&Damage::Unknown);
         damage.merge(&rest);
         assert_eq!(damage, Damage::Unknown, "what is not known does not become known");
+    }
+
+    #[test]
+    fn what_is_known_is_told_without_memory_and_nothing_else_is() {
+        let rect = |x, width| Rect { x, y: 2, width, height: 4 };
+        let of = |many: u32| Damage::Rects((0..many).map(|n| rect(n * 8, 4)).collect());
+        for many in 0..=4 {
+            let known = of(many).known().unwrap();
+            assert_eq!(Damage::Rects(known.as_slice().iter().copied().collect()), of(many));
+        }
+        assert_eq!(of(5).known(), None, "more than there is room for");
+        assert_eq!(Damage::Unknown.known(), None);
+        let wider = of(2).known().unwrap().widened(3);
+        let expected =
+            [Rect { x: 0, y: 0, width: 7, height: 9 }, Rect { x: 5, y: 0, width: 10, height: 9 }];
+        assert_eq!(wider.as_slice(), expected);
+        let all = Damage::Rects(std::iter::once(rect(1, u32::MAX)).collect());
+        assert_eq!(all.known().unwrap().widened(3).as_slice()[0].width, u32::MAX);
     }
 }

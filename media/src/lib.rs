@@ -40,8 +40,8 @@ pub use encoder::{
     Recovery, RecoveryMeans, Restarts, Submitted,
 };
 pub use frame::{
-    BitDepth, Chroma, CpuImage, Damage, DepthImage, Fov, Foveation, Frame, FrameImage, ImageError,
-    PixelFormat, Plane, PlaneMut, Pose, View, Views,
+    BitDepth, Chroma, CpuImage, Damage, DamagedRects, DepthImage, Fov, Foveation, Frame,
+    FrameImage, ImageError, PixelFormat, Plane, PlaneMut, Pose, View, Views,
 };
 pub use gamepad::{MOST_PADS, Pad, PadButtons, PadEffects, PadState, Plug, Rumble};
 pub use ids::{FrameId, InputSeq, SessionId, SpaceEpoch, TrackId, ViewerId};

@@ -8,9 +8,11 @@
 //! Lost frames are answered by references to pictures before them, or where that is asked for by a
 //! wave of intra-coded blocks ([`losses`]).
 //!
-//! Regions are offsets that the library's adaptive quantisation adds to its own.
+//! Regions are offsets that the library's adaptive quantisation adds to its own. Of damage it is told which blocks
+//! stand still ([`still`]).
 
 mod losses;
+mod still;
 mod sys;
 
 use std::ffi::CString;
@@ -32,7 +34,8 @@ use crate::unit_pool::UnitPool;
 use crate::vbv_fill::VbvFill;
 use losses::Losses;
 pub(crate) use losses::Means;
-use sys::{Budget, Coded, RawEncoder, Settings};
+use still::StillBlocks;
+use sys::{Budget, Coded, OfBlocks, RawEncoder, Settings};
 
 /// The candidate's name.
 pub const NAME: &str = "x264";
@@ -81,6 +84,7 @@ pub struct LibX264Encoder {
     numbers: h264::FrameNumbers,
     /// Offsets of quantisers, where regions were asked for.
     map: Option<BlockMap<f32>>,
+    still: StillBlocks,
 }
 
 impl LibX264Encoder {
@@ -132,6 +136,7 @@ impl LibX264Encoder {
             losses: Losses::new(means),
             numbers: h264::FrameNumbers::default(),
             map: settings.regions.then(|| map(settings.size)),
+            still: StillBlocks::new(settings.size),
         })
     }
 
@@ -162,9 +167,10 @@ impl Encoder for LibX264Encoder {
         let picture = self.drawn.with_strip(picture, options.strip);
         let map = self.map.as_mut().filter(|_| !options.regions.is_empty());
         let offsets = map.map(|map| map.draw(&options.regions));
+        let flags = self.still.draw(options.damage.as_ref(), options.strip.is_some());
         let Coded { data, key, refresh, took } = self
             .raw
-            .encode(&picture, time(frame), options.keyframe, offsets)
+            .encode(&picture, time(frame), options.keyframe, OfBlocks { offsets, flags })
             .map_err(EncodeError::Fatal)?;
         self.fill.coded(data.len(), frame_bytes(self.bitrate, self.declared_rate));
         let kind = self.losses.coded(frame, key, refresh);
@@ -227,6 +233,7 @@ impl Encoder for LibX264Encoder {
         self.raw = open_raw(size, self.speed, self.declared_rate, self.budget, (means, regions))
             .map_err(EncodeError::Fatal)?;
         self.map = regions.then(|| map(size));
+        self.still = StillBlocks::new(size);
         self.size = size;
         self.losses = Losses::new(means);
         self.capabilities.recovery = means.recovery();

@@ -54,6 +54,10 @@ mod place {
     pub(super) const KEYFRAME_INTERVAL: usize = 100;
     pub(super) const B_FRAMES: usize = 116;
     pub(super) const LOG_LEVEL: usize = 528;
+    pub(super) const PSYCHOVISUAL: usize = 624;
+    pub(super) const BLOCK_FLAGS: usize = 628;
+    pub(super) const BLOCK_FLAGS_BACK: usize = 632;
+    pub(super) const DEAD_ZONE: usize = 636;
     pub(super) const ANNEX_B: usize = 904;
     pub(super) const RATE_NUMERATOR: usize = 920;
     pub(super) const RATE_DENOMINATOR: usize = 924;
@@ -98,7 +102,11 @@ struct Picture {
     plane: [*const u8; 4],
     /// Added to the quantiser of each macroblock, row by row, where adaptive quantisation is on.
     quantiser_offsets: *const f32,
-    reserved_3: [u64; 17],
+    reserved_3: u64,
+    /// What is known of each macroblock, row by row. Without a function to free them, which lies behind, they
+    /// stay ours.
+    block_flags: *const u8,
+    reserved_4: [u64; 15],
 }
 
 /// `x264_nal_t`.
@@ -115,6 +123,7 @@ const _: () = assert!(offset_of!(Picture, keyframe) == 12 && offset_of!(Picture,
 const _: () = assert!(offset_of!(Picture, colour_space) == 40 && offset_of!(Picture, planes) == 44);
 const _: () = assert!(offset_of!(Picture, stride) == 48 && offset_of!(Picture, plane) == 64);
 const _: () = assert!(offset_of!(Picture, quantiser_offsets) == 96);
+const _: () = assert!(offset_of!(Picture, block_flags) == 112);
 const _: () = assert!(offset_of!(Nal, bytes) == 20 && offset_of!(Nal, data) == 24);
 
 /// An open encoder of the library's.
@@ -231,10 +240,11 @@ impl Library {
 
     fn check_picture(&self) -> Result<(), String> {
         let picture = self.picture();
-        let Picture { kind, keyframe, time, colour_space, planes, quantiser_offsets, .. } =
-            picture.value;
+        let Picture { kind, keyframe, time, colour_space, planes, .. } = picture.value;
         let zero = (kind, keyframe, time, colour_space, planes) == (TYPE_AUTO, 0, 0, 0, 0);
-        if zero && quantiser_offsets.is_null() && picture.is_intact() {
+        let Picture { quantiser_offsets, block_flags, .. } = picture.value;
+        let null = quantiser_offsets.is_null() && block_flags.is_null();
+        if zero && null && picture.is_intact() {
             Ok(())
         } else {
             Err("its pictures are not as known".into())
@@ -285,6 +295,10 @@ pub(super) fn check_defaults(get: impl Fn(usize) -> c_int) -> Result<(), String>
         ("B-frames", place::B_FRAMES, 3),
         // `X264_LOG_INFO`.
         ("log level", place::LOG_LEVEL, 2),
+        ("regard for what is seen", place::PSYCHOVISUAL, 1),
+        ("use of flags of blocks", place::BLOCK_FLAGS, 0),
+        ("change of flags of blocks", place::BLOCK_FLAGS_BACK, 0),
+        ("dead zone", place::DEAD_ZONE, 21),
         ("byte stream format", place::ANNEX_B, 1),
     ] {
         let found = get(place);
@@ -314,6 +328,15 @@ pub(super) struct Budget {
     pub(super) kilobits: u32,
     /// What the VBV holds, in thousands.
     pub(super) vbv_kilobits: u32,
+}
+
+/// What is told of the macroblocks of a picture, row by row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfBlocks<'a> {
+    /// Added to their quantisers; they count only where `aq-mode` is set.
+    pub(super) offsets: Option<&'a [f32]>,
+    /// `X264_MBINFO_CONSTANT` for those that show what they showed in the picture before.
+    pub(super) flags: Option<&'a [u8]>,
 }
 
 /// A coded picture in the byte stream format, until the next one is coded.
@@ -352,6 +375,7 @@ impl RawEncoder {
         p.set(place::COLOUR_SPACE, NV12);
         // `X264_LOG_NONE`: it would print to the process's standard error.
         p.set(place::LOG_LEVEL, -1);
+        p.set(place::BLOCK_FLAGS, 1);
         p.set(place::RATE_NUMERATOR, settings.rate.0.cast_signed());
         p.set(place::RATE_DENOMINATOR, settings.rate.1.cast_signed());
         for (name, value) in settings.options {
@@ -367,14 +391,13 @@ impl RawEncoder {
         Ok(Self { library, handle, size: settings.size, parameters, input, output })
     }
 
-    /// Codes one picture. `time` grows with every picture. `offsets` are added to the quantisers of its
-    /// macroblocks, row by row; they count only where `aq-mode` is set.
+    /// Codes one picture. `time` grows with every picture.
     pub(super) fn encode(
         &mut self,
         source: &Nv12<'_>,
         time: i64,
         keyframe: bool,
-        offsets: Option<&[f32]>,
+        OfBlocks { offsets, flags }: OfBlocks<'_>,
     ) -> Result<Coded<'_>, String> {
         let stride = |stride: usize| c_int::try_from(stride).ok();
         let (true, Some(luma), Some(chroma)) =
@@ -383,8 +406,10 @@ impl RawEncoder {
             return Err("the picture does not fit the encoder".into());
         };
         let blocks = self.size.width.div_ceil(16) as usize * self.size.height.div_ceil(16) as usize;
-        if offsets.is_some_and(|offsets| offsets.len() != blocks) {
-            return Err("the offsets are not those of its macroblocks".into());
+        if offsets.is_some_and(|offsets| offsets.len() != blocks)
+            || flags.is_some_and(|flags| flags.len() != blocks)
+        {
+            return Err("offsets or flags are not those of its macroblocks".into());
         }
         let picture = &mut self.input.value;
         picture.kind = if keyframe { TYPE_IDR } else { TYPE_AUTO };
@@ -393,11 +418,13 @@ impl RawEncoder {
         picture.stride = [luma, chroma, 0, 0];
         picture.plane = [source.luma.data.as_ptr(), source.chroma.data.as_ptr(), null(), null()];
         picture.quantiser_offsets = offsets.map_or(null(), <[f32]>::as_ptr);
+        picture.block_flags = flags.map_or(null(), <[u8]>::as_ptr);
         let (mut nals, mut count) = (null_mut::<Nal>(), 0);
         let began = Instant::now();
-        // SAFETY: the encoder is open for this size. It reads planes that `Nv12` vouches for and an
-        // offset for each macroblock within the call, and writes the output picture and the two
-        // locations, which are ours.
+        // SAFETY: the encoder is open for this size. It reads planes that `Nv12` vouches for, and an
+        // offset and flags for each macroblock, within the call: without look-ahead and threads for whole
+        // pictures the picture is coded by then, and flags are read of none but the one that is coded. It
+        // writes the output picture and the two locations, which are ours.
         let bytes = unsafe {
             (self.library.functions.encode)(
                 self.handle.as_ptr(),
@@ -411,6 +438,7 @@ impl RawEncoder {
         // Not kept beyond the call, which their memory need not outlive.
         self.input.value.plane = [null(); 4];
         self.input.value.quantiser_offsets = null();
+        self.input.value.block_flags = null();
         let bytes = match usize::try_from(bytes) {
             Ok(bytes) if bytes > 0 && count > 0 && !nals.is_null() => bytes,
             _ => return Err(format!("x264_encoder_encode answered {bytes}, with {count} units")),

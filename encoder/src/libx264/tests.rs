@@ -84,11 +84,18 @@ fn parameters_in_other_places_are_refused() {
         40 => 8,
         92 | 116 => 3,
         100 => 250,
-        904 => 1,
+        628 | 632 => 0,
+        636 => 21,
+        624 | 904 => 1,
         other => panic!("{other} is not looked at"),
     };
     assert_eq!(sys::check_defaults(known), Ok(()));
-    for (wrong, name) in [(36, "colour space"), (92, "references"), (904, "byte stream format")] {
+    for (wrong, name) in [
+        (36, "colour space"),
+        (92, "references"),
+        (628, "flags of blocks"),
+        (904, "byte stream format"),
+    ] {
         let get = |place| if place == wrong { known(place) + 4 } else { known(place) };
         let reason = sys::check_defaults(get).unwrap_err();
         assert!(reason.contains(name), "{reason}");

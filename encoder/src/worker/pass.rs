@@ -13,6 +13,7 @@ use super::WorkerEvent;
 use super::gate::Decision;
 use super::run::{Exhausted, Gone, Runner};
 use super::window::Room;
+use crate::convert::Nv12Converter;
 
 /// A picture in the encoder. Its memory is kept until its unit is out.
 pub(super) struct InFlight {
@@ -98,6 +99,7 @@ impl Runner {
         };
         let fitted = self.fit(frame.image.size()).and_then(|goes_over| {
             keyframe |= goes_over;
+            frame.damage.merge(&std::mem::replace(&mut self.missed, Damage::none()));
             self.submit(&mut frame, keyframe)
         });
         let (submitted, early) = match fitted {
@@ -109,7 +111,6 @@ impl Runner {
             self.gate.coded_key(started);
             self.newest_key = Some(frame.id);
         }
-        frame.damage.merge(&std::mem::replace(&mut self.missed, Damage::none()));
         self.stale = false;
         let started = frame.stages.get(Mark::EncodeStarted).unwrap_or(started);
         let base = self.base.take();
@@ -248,6 +249,7 @@ impl Runner {
             keyframe,
             strip: self.config.barcode.then(|| Strip::new(frame.id, frame.last_input)),
             regions,
+            damage: frame.damage.known(),
         };
         if shared {
             match self.submit_shared(frame, options, early) {
@@ -280,7 +282,7 @@ impl Runner {
     fn submit_mapped(
         &mut self,
         frame: &mut Frame,
-        options: EncodeOptions,
+        mut options: EncodeOptions,
     ) -> Result<Submitted, FrameFailure> {
         let Some(encoder) = &mut self.encoder else {
             return Err(FrameFailure::EncoderGone(Gone::Broken("there is none".into())));
@@ -290,6 +292,8 @@ impl Runner {
             Some(_) => mapped,
             None => {
                 self.shared.record(|stats| stats.converted += 1);
+                let widened = options.damage.map(|damage| damage.widened(Nv12Converter::REACH));
+                options.damage = widened;
                 self.converter.convert(&mapped)?
             }
         };

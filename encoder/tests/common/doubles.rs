@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::{
-    AccessUnit, Bitrate, Clock, Codec, ColorDescription, CpuImage, Damage, EncodeError,
-    EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage, FrameRate,
-    ImageError, InputSeq, Mark, Picture, PixelFormat, Plane, PlaneMut, RateChange, Recovery,
-    RecoveryMeans, SendRefused, SharedImage, SharedMemory, SharedPlane, SharedSemaphore,
+    AccessUnit, Bitrate, Clock, Codec, ColorDescription, CpuImage, Damage, DamagedRects,
+    EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, Frame, FrameId, FrameImage,
+    FrameRate, ImageError, InputSeq, Mark, Picture, PixelFormat, Plane, PlaneMut, RateChange,
+    Recovery, RecoveryMeans, SendRefused, SharedImage, SharedMemory, SharedPlane, SharedSemaphore,
     SharedSignal, Size, StageTimes, Submitted, TrackId, UnitKind, UnitSink, View,
 };
 use nearlight_encoder::{
@@ -91,6 +91,8 @@ pub enum Behaviour {
     /// Each new rate costs a keyframe.
     PaysForRates,
     HasRegions,
+    /// Says from where to where, in columns, it was told that pictures have changed.
+    SaysDamage,
     /// Takes pictures of this size at least.
     HasLeastSize(Size),
 }
@@ -134,6 +136,12 @@ impl Encoder for EncoderDouble {
         self.calls.push(format!("{} encode {} {kind:?}", self.capabilities.name, frame.0));
         for region in options.regions.as_slice() {
             self.calls.push(format!("region of {}", region.steps));
+        }
+        if self.behaviour == Behaviour::SaysDamage {
+            let columns = |damage: DamagedRects| -> Vec<_> {
+                damage.as_slice().iter().map(|rect| (rect.x, rect.x + rect.width)).collect()
+            };
+            self.calls.push(format!("changed {:?}", options.damage.map(columns)));
         }
         let data = Bytes::from(vec![0; image.size.width as usize]);
         // Good at once, so that nothing is coded again.

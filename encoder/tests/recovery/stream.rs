@@ -1,7 +1,9 @@
 //! An encoder that loses pictures on the way, and what becomes of its units.
 
 use bytes::Bytes;
-use media::{Codec, EncodeOptions, FrameId, Recovery, RecoveryMeans, Regions, Size, UnitKind};
+use media::{
+    Codec, Damage, EncodeOptions, FrameId, Recovery, RecoveryMeans, Regions, Size, UnitKind,
+};
 use nearlight_encoder::BlockingEncoder;
 use nearlight_encoder::h264::{NalKind, Sps, nals};
 
@@ -51,6 +53,8 @@ pub(crate) struct Run {
     pub(crate) scene: fn(Size, usize) -> Picture,
     /// And the regions that they have.
     pub(crate) regions: fn(usize) -> Regions,
+    /// And what has changed in them.
+    pub(crate) damage: fn(usize) -> Damage,
     due: Due,
     /// Units by the number of their frame.
     units: Vec<Unit>,
@@ -58,8 +62,14 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new(encoder: BlockingEncoder) -> Self {
-        let (scene, regions) = (Picture::scene, |_| Regions::NONE);
-        Self { encoder, scene, regions, due: Due::Key, units: Vec::new() }
+        Self {
+            encoder,
+            scene: Picture::scene,
+            regions: |_| Regions::NONE,
+            damage: |_| Damage::Unknown,
+            due: Due::Key,
+            units: Vec::new(),
+        }
     }
 
     pub(crate) fn code(&mut self, pictures: u64, fate: Fate) {
@@ -67,8 +77,11 @@ impl Run {
             let number = self.units.len();
             let picture = (self.scene)(SIZE, number);
             let (due, image) = (self.due, media::Picture::Cpu(picture.image()));
-            let regions = (self.regions)(number);
-            let options = EncodeOptions { regions, ..EncodeOptions::keyframe(due == Due::Key) };
+            let options = EncodeOptions {
+                regions: (self.regions)(number),
+                damage: (self.damage)(number).known(),
+                ..EncodeOptions::keyframe(due == Due::Key)
+            };
             let encoded = self.encoder.encode(FrameId(number as u64), &image, options).unwrap();
             let (expected, then) = match due {
                 Due::Delta => (UnitKind::Delta, Due::Delta),
