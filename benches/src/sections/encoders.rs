@@ -6,6 +6,7 @@
 //!   the return of that push, less the push out of it (see `library`).
 //! - *NVENC* is measured on doubles of its driver (see `nvenc`).
 //! - *libx264* is held against the commands `x264` and `ffmpeg` (see `rivals`).
+//! - *Damage* is what libx264 saves by being told what has changed (see `damaged`).
 //! - *Curves* of rate and quality are those of every encoder in software (see `curves`).
 //! - *Quality* is of what FFmpeg's command decodes, against the source (see `quality`).
 //! - *Probing* is as a node does it (see `probing`).
@@ -13,6 +14,7 @@
 mod clip;
 mod coder;
 mod curves;
+mod damaged;
 mod library;
 mod nvenc;
 mod probing;
@@ -55,6 +57,10 @@ pub(super) fn run(bench: &mut Bench, findings: &mut Findings) -> Result<()> {
         overhead(candidate, PATTERN_FPS * seconds, findings).with_context(|| candidate.name)?;
     }
     nvenc::run(seconds, findings).context("nvenc")?;
+    match candidates.iter().find(|candidate| candidate.name == encoder::libx264::NAME) {
+        Some(candidate) => damaged::run(candidate, PATTERN_FPS * seconds, findings)?,
+        None => findings.note("libx264 was not told of damage: it is not here"),
+    }
     let [cold, warm] = probing::run().context("probing")?;
     findings.put("encoders.probe.cold", "ms", cold);
     findings.put("encoders.probe.warm", "ms", warm);

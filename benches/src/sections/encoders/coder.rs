@@ -234,7 +234,7 @@ fn run(command: &mut Command) -> Result<(Duration, String)> {
 }
 
 /// User and system time of this process, or of all children that have ended and were waited for.
-fn processor_time(whose: UsageWho) -> Result<Duration> {
+pub(super) fn processor_time(whose: UsageWho) -> Result<Duration> {
     let usage = getrusage(whose)?;
     let micros = [usage.user_time(), usage.system_time()]
         .map(|time| time.tv_sec() * 1_000_000 + time.tv_usec());
