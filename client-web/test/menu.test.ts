@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { isMeant } from '../src/ui/catalogue.ts';
 import { waysOf } from '../src/ui/clipboard.ts';
 import { optionAfter } from '../src/ui/menu.ts';
-import { exactSize } from '../src/ui/place.ts';
+import { exactSize, wholeSize } from '../src/ui/place.ts';
 import { qualityChoices } from '../src/ui/quality.ts';
 import { parseServerMessage } from '../src/wire/control.ts';
 import type { Quality } from '../src/wire/index.ts';
@@ -40,6 +40,13 @@ describe('the picture on the page', () => {
     expect(exactSize(place, { width: 640, height: 360 }, 'exact', 2)).toEqual({ width: 320, height: 180 });
     expect(exactSize(place, { width: 960, height: 600 }, 'fit', 1)).toEqual({ width: 960, height: 600 });
     expect(exactSize(place, { width: 0, height: 0 }, 'exact', 1)).toBeUndefined();
+  });
+
+  it('counts as large as the session when a weak link has it smaller, and not when it is of another size', () => {
+    const session = { width: 1366, height: 770 };
+    for (const [width, height] of [[1366, 770], [1024, 576], [682, 384]] as const) expect(wholeSize({ width, height }, session)).toEqual(session);
+    for (const [width, height] of [[1400, 770], [640, 480], [0, 0]] as const) expect(wholeSize({ width, height }, session)).toEqual({ width, height });
+    expect(wholeSize(session, undefined)).toEqual(session);
   });
 });
 

@@ -22,7 +22,8 @@ pub struct SourceInfo {
     pub pacing: Pacing,
     /// Size of its pictures, even both ways.
     pub size: Size,
-    /// Size that was drawn last, before scaling to `size`; the same where nothing is scaled.
+    /// Size that was drawn last, before scaling to `size`; the same where nothing is scaled. Of a captured display its own,
+    /// which the pointer's places are in.
     pub drawn: Size,
     /// Views in a picture.
     pub views: usize,
@@ -60,7 +61,7 @@ pub enum SourceEvent {
     Frame(Frame),
     /// The pointer changed its look or place; it is drawn by the client.
     Cursor(CursorUpdate),
-    /// Pictures have this size from now on.
+    /// Pictures have this size from now on, which is the source's own, whatever [`FrameSource::resize`] asked for before.
     Resized(Size),
     /// Nothing changed: nothing is encoded.
     Unchanged,
@@ -71,7 +72,7 @@ pub enum SourceEvent {
 /// A change of the pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CursorUpdate {
-    /// It moved to this pixel.
+    /// It moved to this pixel of the picture in the source's own size.
     Moved {
         /// Pixels from the left edge.
         x: i32,

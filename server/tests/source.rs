@@ -1,5 +1,5 @@
-//! When a source is asked for what it has shown already, how often its screen changes, and what is said of pictures that
-//! nobody was shown.
+//! When a source is asked for what it has shown already, how often its screen changes, how large its pictures are, and what
+//! is said of pictures that nobody was shown.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -15,6 +15,7 @@ use nearlight::apps::{App, AppInfo, OpenError, Running, Start, VideoMode};
 use nearlight::drive::{Opening, SourceOutput, SourceReport, SourceThread};
 use nearlight::saves::GameSaves;
 use nearlight::wire::{EntryKind, KeyboardMode};
+use session::rate::Part;
 use testkit::{FakeClock, PulledPattern};
 
 const RATE: FrameRate = FrameRate::fps(50);
@@ -152,6 +153,7 @@ impl SourceOutput for NeverContent {
     fn report(&mut self, report: SourceReport) {
         let what = match report {
             SourceReport::Opened { .. } => "opened",
+            SourceReport::Resized(_) => "resized",
             SourceReport::Ended => "ended",
             _ => "something else",
         };
@@ -321,4 +323,68 @@ fn what_changed_since_a_picture_that_nobody_was_shown_is_not_known() {
     runs_to_its_end(&reports);
     let still = Damage::none;
     assert_eq!(*changes.lock().unwrap(), [still(), still(), Damage::Unknown, still()]);
+}
+
+/// The size that a game gives its screen after its second picture.
+const GROWN: Size = Size::new(128, 96);
+
+/// A display that its game gives another size, and of which smaller pictures can be had: those are wanted from the first on.
+struct Grows {
+    pattern: PulledPattern,
+    clock: FakeClock,
+    thread: Arc<OnceLock<Weak<SourceThread>>>,
+    asked: u32,
+    /// The sizes of its pictures.
+    made: Arc<Mutex<Vec<Size>>>,
+}
+
+impl FrameSource for Grows {
+    fn info(&self) -> SourceInfo {
+        SourceInfo { pacing: Pacing::Pushed, ..self.pattern.info() }
+    }
+
+    fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
+        self.clock.advance(RATE.interval());
+        self.asked += 1;
+        match self.asked {
+            1 => {
+                let thread = self.thread.get().unwrap().upgrade().unwrap();
+                thread.set_size(Part::new(1, 2).unwrap());
+            }
+            3 => {
+                self.pattern = PulledPattern::new(GROWN, 3, Arc::new(self.clock.clone()));
+                return Ok(SourceEvent::Resized(GROWN));
+            }
+            5 => return Ok(SourceEvent::Ended),
+            _ => {}
+        }
+        self.made.lock().unwrap().push(self.info().size);
+        self.pattern.next(&FrameRequest { refresh: true, ..request.clone() })
+    }
+
+    fn resize(&mut self, size: Size) -> Size {
+        self.pattern.resize(size)
+    }
+}
+
+#[test]
+fn pictures_stay_the_part_of_their_size_that_was_asked_for_when_the_screen_gets_another() {
+    let clock = FakeClock::default();
+    let (handle, made) = (Arc::<OnceLock<_>>::default(), Arc::<Mutex<Vec<_>>>::default());
+    let app = Game::of(Grows {
+        pattern: PulledPattern::new(SIZE, 3, Arc::new(clock.clone())),
+        clock: clock.clone(),
+        thread: handle.clone(),
+        asked: 0,
+        made: made.clone(),
+    });
+    let (thread, reports) = start(app, clock);
+    let thread = Arc::new(thread);
+    handle.set(Arc::downgrade(&thread)).unwrap();
+    thread.set_paused(false);
+    let next = || reports.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!([next(), next(), next()], ["opened", "resized", "ended"]);
+    // None of the screen's own size is made in between: each size costs a keyframe.
+    let half = |size: Size| Size::new(size.width / 2, size.height / 2);
+    assert_eq!(*made.lock().unwrap(), [SIZE, half(SIZE), half(GROWN)]);
 }

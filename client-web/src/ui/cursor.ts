@@ -32,7 +32,7 @@ function address(png: string): string {
 }
 
 export interface CursorPlace {
-  /** CSS pixels for each pixel of the picture. */
+  /** CSS pixels for each pixel of the picture, had it not been coded smaller. */
   readonly scale: () => number;
   /** Where the picture is, in CSS pixels of the window. */
   readonly box: () => Box;

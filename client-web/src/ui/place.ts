@@ -15,6 +15,17 @@ export function exactSize(place: Size, picture: Size, fit: Fit, ratio: number): 
   return fit === 'exact' || almost ? { width: picture.width / ratio, height: picture.height / ratio } : undefined;
 }
 
+/**
+ * The size of a picture before it was coded smaller for a weak link: that of the session's, unless the picture is of another shape,
+ * as it is until one of a new size comes.
+ */
+export function wholeSize(picture: Size, session: Size | undefined): Size {
+  if (session === undefined || picture.width <= 0 || picture.width >= session.width) return picture;
+  // Edges are rounded down to even numbers.
+  const off = Math.abs(session.width * picture.height - session.height * picture.width);
+  return off < 2 * Math.max(session.width, session.height) ? session : picture;
+}
+
 export class PicturePlace {
   private fitted: Fit = 'fit';
   private readonly resized: ResizeObserver;
@@ -23,6 +34,8 @@ export class PicturePlace {
     private readonly surface: HTMLElement,
     /** Size of the picture, once it is known. */
     private readonly picture: () => Size,
+    /** The same before it was coded smaller. */
+    private readonly whole: () => Size,
     /** It is elsewhere, or of another size on the page. */
     private readonly onChange: () => void,
   ) {
@@ -48,9 +61,9 @@ export class PicturePlace {
     return { left: place.left + left, top: place.top + top, ...exact };
   }
 
-  /** CSS pixels of the page for each pixel of the picture. */
+  /** CSS pixels of the page for each pixel of the whole picture. */
   scale(): number {
-    const { width } = this.picture();
+    const { width } = this.whole();
     const box = this.box();
     return width > 0 && box.width > 0 ? box.width / width : 1;
   }
@@ -80,6 +93,6 @@ export class PicturePlace {
   }
 
   private exact(place: Size): Size | undefined {
-    return exactSize(place, this.picture(), this.fitted, window.devicePixelRatio);
+    return exactSize(place, this.whole(), this.fitted, window.devicePixelRatio);
   }
 }

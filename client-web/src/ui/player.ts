@@ -36,7 +36,7 @@ import { KeysBox } from './keys.ts';
 import { LeaseView } from './lease.ts';
 import { SessionMenu } from './menu.ts';
 import { StatePanel } from './panel.ts';
-import { type Fit, PicturePlace } from './place.ts';
+import { type Fit, PicturePlace, wholeSize } from './place.ts';
 import { qualityChoices } from './quality.ts';
 import { SaveButton, SavesBox, type SavesActions } from './saves.ts';
 import { ScreenWatch } from './screen.ts';
@@ -189,6 +189,7 @@ export class Player {
       onHello: (hello) => {
         const before = this.hello?.screen_refused ?? undefined;
         this.hello = hello;
+        this.place.update();
         const refused = hello.screen_refused ?? undefined;
         // Once: while a window is dragged each size has a sentence of its own.
         if (refused !== undefined && before === undefined) this.tell(`${refused} The picture is scaled.`);
@@ -276,7 +277,8 @@ export class Player {
       onLeave: () => { this.does('leave'); },
     });
     const picture = (): Size => this.progress?.size ?? { width: 0, height: 0 };
-    this.place = new PicturePlace(this.surface, picture, () => { this.cursor.fit(); });
+    const whole = (): Size => wholeSize(picture(), this.hello?.video);
+    this.place = new PicturePlace(this.surface, picture, whole, () => { this.cursor.fit(); });
     this.cursor = new GameCursor(this.surface, { scale: () => this.place.scale(), box: () => this.place.box() });
     for (const name of ['pointerdown', 'pointermove'] as const) {
       this.surface.addEventListener(name, ({ pointerType }) => { this.points(pointerType !== 'touch'); }, { signal: this.abort.signal });

@@ -1043,7 +1043,7 @@ export interface components {
             png: string;
             /**
              * Format: int32
-             * @description How much larger than the PNG it is to be shown, in pixels of the session's picture.
+             * @description How much larger than the PNG it is to be shown, in pixels of the session's picture at its full size (`hello`).
              */
             scale: number;
             /** @description Pixels of the PNG, across and down: at most 128. */
@@ -1534,7 +1534,7 @@ export interface components {
         Pointer: {
             /**
              * Format: int32
-             * @description Pixels of the session's picture from its left edge.
+             * @description Pixels of the session's picture at its full size (`hello`) from its left edge.
              */
             x: number;
             /**

@@ -45,8 +45,8 @@ pub(super) fn rows(damage: &Damage, size: Size) -> SmallVec<[(u32, u32); Damage:
     rows
 }
 
-/// Converts the rows `from..to`, both even: `bgrx` and `nv12` are whole pictures of `size`, rows without padding.
-/// Rows are converted whole: the library takes no part of a row that does not begin at its start.
+/// Converts the rows `from..to`, both even, of a picture of `size`: `bgrx` is those rows, `nv12` all of the picture, both without
+/// padding. Rows are converted whole: the library takes no part of a row that does not begin at its start.
 ///
 /// # Errors
 /// When the buffers do not have that size, which is our bug.
@@ -62,7 +62,7 @@ pub(super) fn convert(
         nv12.split_at_mut_checked(width * size.height as usize).ok_or("a picture is too short")?;
     let luma = luma.get_mut(start * width..end * width).ok_or("no such luma")?;
     let chroma = chroma.get_mut(start / 2 * width..end / 2 * width).ok_or("no such chroma")?;
-    let pixels = bgrx.get(start * width * PIXEL..end * width * PIXEL).ok_or("no such pixels")?;
+    let pixels = bgrx.get(..(end - start) * width * PIXEL).ok_or("no such pixels")?;
     let mut image = YuvBiPlanarImageMut {
         y_plane: BufferStoreMut::Borrowed(luma),
         y_stride: size.width,
@@ -120,7 +120,8 @@ mod tests {
             prop_assert!(rect.fits(size));
             let pixels = [colour[0], colour[1], colour[2], 0].repeat(40 * 40);
             let mut nv12 = vec![77; nv12_bytes(size)];
-            convert(&pixels, size, (rect.y, rect.y + rect.height), &mut nv12).unwrap();
+            convert(&pixels[rect.y as usize * 160..], size, (rect.y, rect.y + rect.height), &mut nv12)
+                .unwrap();
             let (luma, chroma) = nv12.split_at(1_600);
             let [ey, eb, er] = expected(colour);
             for row in 0..40_u32 {

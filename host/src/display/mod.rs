@@ -26,6 +26,7 @@ mod link;
 mod mirror;
 mod pointer;
 mod ring;
+mod scale;
 mod screen;
 mod seam;
 mod segment;

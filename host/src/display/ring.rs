@@ -1,4 +1,5 @@
-//! A ring of NV12 pictures, each of which knows what it lacks since it was filled last.
+//! A ring of NV12 pictures, each of which knows what it lacks since it was filled last. They are as large as what they are filled
+//! from, or smaller.
 //!
 //! The bound is the drop policy: with every picture out, [`Ring::take`] yields none and the source answers
 //! `NoFreeSlot`.
@@ -12,12 +13,17 @@ use media::{
 use smallvec::SmallVec;
 
 use super::convert::{PIXEL, convert, nv12_bytes, rows};
+use super::scale::Scale;
 
 /// One that is filled, one that waits, one that is encoded.
 const SLOTS: usize = 3;
 
 pub(super) struct Ring {
     free: Arc<Mutex<[Option<Buffer>; SLOTS]>>,
+    /// The size of what pictures are filled from.
+    whole: Size,
+    /// Makes them smaller than that.
+    scale: Option<Scale>,
     /// What changed since each was filled, also of those that are out.
     lacks: [Damage; SLOTS],
 }
@@ -31,23 +37,58 @@ struct Buffer {
 }
 
 impl Ring {
-    pub(super) fn new() -> Self {
+    /// Of pictures as large as what they are filled from, which has this size.
+    pub(super) fn new(whole: Size) -> Self {
         let free = [(); SLOTS].map(|()| Some(Buffer::default()));
-        Self { free: Arc::new(Mutex::new(free)), lacks: [(); SLOTS].map(|()| Damage::none()) }
+        let lacks = [(); SLOTS].map(|()| Damage::none());
+        Self { free: Arc::new(Mutex::new(free)), whole, scale: None, lacks }
     }
 
-    /// Says that this changed: every picture lacks it.
+    /// The size of its pictures.
+    pub(super) fn size(&self) -> Size {
+        self.scale.as_ref().map_or(self.whole, Scale::size)
+    }
+
+    /// What changes in its pictures where this does in what they are filled from.
+    pub(super) fn damage(&self, damage: &Damage) -> Damage {
+        self.scale.as_ref().map_or_else(|| damage.clone(), |scale| scale.damage(damage))
+    }
+
+    /// Says that this changed in what they are filled from: every picture lacks it.
     pub(super) fn changed(&mut self, damage: &Damage) {
-        self.lacks.iter_mut().for_each(|lacks| lacks.merge(damage));
+        let damage = self.damage(damage);
+        self.lacks.iter_mut().for_each(|lacks| lacks.merge(&damage));
     }
 
-    /// Pictures have another size from now on: what those of before took is for others.
-    pub(super) fn resized(&mut self) {
+    /// What they are filled from has another size from now on, and so have they.
+    pub(super) fn resized(&mut self, whole: Size) {
+        (self.whole, self.scale) = (whole, None);
+        self.forget();
+    }
+
+    /// Pictures have this size from now on, even both ways, or that of what they are filled from where that is smaller. Whether
+    /// it is another one.
+    pub(super) fn scale_to(&mut self, size: Size) -> bool {
+        let edge = |wish: u32, whole: u32| wish.clamp(2, whole) & !1;
+        let Size { width, height } = self.whole;
+        let size = Size::new(edge(size.width, width), edge(size.height, height));
+        if size == self.size() {
+            return false;
+        }
+        self.scale = (size != self.whole).then(|| Scale::new(self.whole, size));
+        self.forget();
+        true
+    }
+
+    /// Nothing is known of any picture, and what those of before took is for others.
+    fn forget(&mut self) {
+        self.lacks = [(); SLOTS].map(|()| Damage::Unknown);
         lock(&self.free).iter_mut().flatten().for_each(|buffer| *buffer = Buffer::default());
     }
 
-    /// A free picture of `size`, the one that lacks least; `None` when all are out.
-    pub(super) fn take(&mut self, size: Size) -> Option<Captured> {
+    /// A free picture, the one that lacks least; `None` when all are out.
+    pub(super) fn take(&mut self) -> Option<Captured> {
+        let size = self.size();
         let mut free = lock(&self.free);
         let missing = |index: usize, buffer: &Buffer| {
             let known = buffer.size == Some(size) && !buffer.drawn_into;
@@ -78,18 +119,25 @@ impl Ring {
         })
     }
 
-    /// Makes `picture` show the rows of `bgrx`, the upper part of a picture of its size, or all of it. Of a picture that
+    /// Makes `picture` show the rows of `bgrx`, the upper part of what it is filled from, or all of it. Of a picture that
     /// is filled bit by bit each call is told more; nothing that it lacks may change meanwhile but below those rows.
     ///
     /// # Errors
-    /// When `bgrx` is longer than the picture, which is our bug.
+    /// When `bgrx` is longer than that, which is our bug.
     pub(super) fn fill(&mut self, picture: &mut Captured, bgrx: &[u8]) -> Result<(), String> {
-        let below = (bgrx.len() / (picture.size.width as usize * PIXEL)) as u32;
+        let row = self.whole.width as usize * PIXEL;
+        let above = (bgrx.len() / row) as u32;
+        let below = self.scale.as_ref().map_or(above, |scale| scale.ready(above));
         let lacks = &mut self.lacks[picture.index];
         for (from, to) in rows(lacks, picture.size) {
             let (from, to) = (from.max(picture.filled), to.min(below));
-            if from < to {
-                convert(bgrx, picture.size, (from, to), &mut picture.buffer.pixels)?;
+            if from >= to {
+                continue;
+            }
+            let nv12 = &mut picture.buffer.pixels;
+            match &mut self.scale {
+                Some(scale) => scale.convert(bgrx, (from, to), nv12)?,
+                None => convert(&bgrx[from as usize * row..], picture.size, (from, to), nv12)?,
             }
         }
         picture.filled = below;

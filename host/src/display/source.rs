@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The shared memory mirrors the whole picture, so that a slot of the ring is brought up to date from there
-//! whatever it missed. Damage is taken before pixels are copied: what is drawn in between comes again. Rows are copied
+//! whatever it missed; pictures that are to be smaller are scaled as they are converted. Damage is taken before pixels are copied: what is drawn in between comes again. Rows are copied
 //! in bands, and those that have come are converted while the server copies the next. They are compared with the picture
 //! before from the top until something differs; what is above that has not changed, and where nothing differs there is
 //! no picture.
@@ -138,7 +138,8 @@ impl XSource {
         let mirror = Mirror::attach(&link, view.size)?;
         let first = Some(clock.now());
         let seen = Seen { damage: first, everything: true, look: true, ..Seen::default() };
-        let (ring, pointer, gate) = (Ring::new(), Pointer::default(), Gate::new(rate));
+        let ring = Ring::new(view.size);
+        let (pointer, gate) = (Pointer::default(), Gate::new(rate));
         let (looks, sizes) = (Instant::now(), MediaTime::ZERO);
         let more = (view != whole).then(|| clock.now() + MORE_EVERY);
         Ok(Self {
@@ -266,7 +267,7 @@ impl XSource {
         let is_other = view.size != before.size;
         if is_other {
             self.sizes = self.clock.now() + SIZE_EVERY;
-            self.ring.resized();
+            self.ring.resized(view.size);
         }
         Ok(is_other)
     }
@@ -275,7 +276,7 @@ impl XSource {
     /// wanted of that.
     fn capture(&mut self, request: &FrameRequest<'_>) -> Result<Option<SourceEvent>, Trouble> {
         // Without a slot the damage stays where it is and comes with the next frame.
-        let mut image = self.ring.take(self.view.size).ok_or(Trouble::NoFreeSlot)?;
+        let mut image = self.ring.take().ok_or(Trouble::NoFreeSlot)?;
         let started = self.clock.now();
         let mut stages = StageTimes::captured(self.seen.damage.unwrap_or(started));
         stages.mark(Mark::DrawStarted, started);
@@ -319,8 +320,8 @@ impl XSource {
         Ok(Some(SourceEvent::Frame(Frame {
             id: request.id,
             captured_at: started,
-            views: Views::from_elem(View::screen(self.view.size), 1),
-            damage,
+            views: Views::from_elem(View::screen(self.ring.size()), 1),
+            damage: self.ring.damage(&damage),
             color: ColorDescription::BT709_LIMITED,
             depth: None,
             // Input goes to a program that does not say what it made of it.
@@ -413,8 +414,8 @@ impl XSource {
 
 impl FrameSource for XSource {
     fn info(&self) -> SourceInfo {
-        let size = self.view.size;
-        SourceInfo { pacing: Pacing::Pushed, size, views: 1, drawn: size, resizes: false }
+        let (size, drawn) = (self.ring.size(), self.view.size);
+        SourceInfo { pacing: Pacing::Pushed, size, views: 1, drawn, resizes: true }
     }
 
     fn next(&mut self, request: &FrameRequest<'_>) -> Result<SourceEvent, SourceError> {
@@ -426,9 +427,13 @@ impl FrameSource for XSource {
         }
     }
 
-    fn resize(&mut self, _: Size) -> Size {
-        // The size is the game's: what changes it is `Display::set_size`, which the game sees.
-        self.view.size
+    fn resize(&mut self, size: Size) -> Size {
+        // The display's size is the game's: what changes it is `Display::set_size`, which the game sees.
+        if self.ring.scale_to(size) {
+            self.seen.everything = true;
+            self.seen.damage.get_or_insert(self.clock.now());
+        }
+        self.ring.size()
     }
 }
 

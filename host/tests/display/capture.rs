@@ -61,7 +61,7 @@ pub(crate) fn settle(source: &mut XSource) {
 
 /// The next news of the pointer.
 #[track_caller]
-fn cursor(source: &mut XSource) -> CursorUpdate {
+pub(crate) fn cursor(source: &mut XSource) -> CursorUpdate {
     // While nothing is drawn, the pointer is looked for whenever the time is over.
     for _ in 0..6_000 {
         match ask(source, Duration::from_millis(10), false).unwrap() {
@@ -184,10 +184,10 @@ fn a_game_that_draws_the_same_again_has_drawn_nothing() {
 }
 
 /// Numbers that look like chance and are the same every time (xorshift).
-struct Chance(u32);
+pub(crate) struct Chance(pub(crate) u32);
 
 impl Chance {
-    fn below(&mut self, most: u32) -> u32 {
+    pub(crate) fn below(&mut self, most: u32) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
@@ -424,7 +424,17 @@ fn what_a_picture_takes() {
     let client = Client::open(&server, 1280, 720);
     let mut source = open(&server);
     settle(&mut source);
-    for (what, area) in [("whole", rect(0, 0, 1280, 720)), ("a part", rect(400, 200, 200, 100))] {
+    let (whole, part) = (rect(0, 0, 1280, 720), rect(400, 200, 200, 100));
+    for (what, area, size) in [
+        ("whole", whole, Size::new(1280, 720)),
+        ("a part", part, Size::new(1280, 720)),
+        ("whole, three quarters of its size", whole, Size::new(960, 540)),
+        ("a part, three quarters of its size", part, Size::new(960, 540)),
+        ("whole, half its size", whole, Size::new(640, 360)),
+        ("a part, half its size", part, Size::new(640, 360)),
+    ] {
+        source.resize(size);
+        settle(&mut source);
         let mut spans = [const { Vec::new() }; 3];
         for step in 0..600 {
             client.fill(area, step * 0x01_03_05);

@@ -20,7 +20,7 @@ fn open(server: &Server) -> XInput {
     server.connect().input(MediaTime::ZERO).unwrap()
 }
 
-fn inject(input: &mut XInput, event: InputEvent) {
+pub(crate) fn inject(input: &mut XInput, event: InputEvent) {
     input.inject(&SequencedInput { seq: InputSeq(1), event }, MediaTime::from_millis(5));
 }
 
@@ -40,7 +40,7 @@ fn next(client: &Client) -> (u8, bool) {
 }
 
 /// Where the pointer went.
-fn moved(client: &Client) -> (i16, i16) {
+pub(crate) fn moved(client: &Client) -> (i16, i16) {
     match client.event() {
         Event::MotionNotify(event) => (event.root_x, event.root_y),
         other => panic!("{other:?}"),

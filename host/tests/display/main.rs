@@ -17,4 +17,5 @@ mod input;
 mod order;
 mod screen;
 mod server;
+mod smaller;
 mod typing;

@@ -216,9 +216,9 @@ impl MediaSide {
         self.source.set_rate(part.of_rate(self.rate), part != Part::WHOLE);
     }
 
-    /// Makes pictures of this size, which begins with a keyframe where it is another one.
-    pub(super) fn set_size(&self, size: Size) {
-        self.source.set_size(size);
+    /// Makes pictures of this part of both edges of their size, which begins with a keyframe where it is another one.
+    pub(super) fn set_size(&self, part: Part) {
+        self.source.set_size(part);
     }
 
     /// Gives what is shown a screen of this size, where it has one.

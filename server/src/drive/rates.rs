@@ -117,11 +117,6 @@ impl Rates {
         self.gate.clean().is_some_and(|sent| self.controller.is_under_way(sent, now))
     }
 
-    /// Size of the source's pictures without a step down.
-    pub(super) fn full_size(&self) -> Size {
-        self.config.size
-    }
-
     /// When [`poll`](Self::poll) is due for a probe.
     pub(super) fn poll_timeout(&self, now: MediaTime) -> Option<MediaTime> {
         self.controller.poll_timeout(now)

@@ -13,9 +13,10 @@ use std::time::Duration;
 use media::{
     AudioSource, Clock, CursorUpdate, Damage, Exited, Frame, FrameId, FrameRate, FrameRequest,
     FrameSource, InputSink, Layout, MediaTime, Pacing, PictureKind, Size, SourceError, SourceEvent,
-    VoiceSink,
+    SourceInfo, VoiceSink,
 };
 use session::pacing::FramePacer;
+use session::rate::Part;
 use session::spaced::Spaced;
 
 use tokio::sync::watch;
@@ -64,7 +65,7 @@ pub enum SourceReport {
     DeviceLost(String),
     /// The graphics device is back.
     DeviceBack,
-    /// The coded size changed.
+    /// The size changed that pictures have where they are not to be smaller.
     Resized(Size),
     /// The source came to its end.
     Ended,
@@ -159,8 +160,8 @@ struct State {
     withheld: bool,
     /// Fewer pictures are wanted than the source makes: a pushed one is asked only when one is due, too.
     slowed: bool,
-    /// Pictures are to have this size from now on.
-    size: Option<Size>,
+    /// Pictures are to have this part of both edges of their size from now on.
+    size: Option<Part>,
     /// What is shown is to have a screen of this size from now on, and so many dots an inch.
     screen: Spaced<(Size, u32)>,
     pacer: FramePacer,
@@ -270,10 +271,11 @@ impl SourceThread {
         });
     }
 
-    /// Pictures have this size from now on, where the source can.
-    pub fn set_size(&self, size: Size) {
+    /// Pictures have this part of both edges of their size from now on, where the source can, also of another size that they
+    /// get later.
+    pub fn set_size(&self, part: Part) {
         self.shared.change(|state| {
-            state.size = Some(size);
+            state.size = Some(part);
             // Also of what stands still.
             state.refresh = true;
         });
@@ -353,7 +355,8 @@ impl Shared {
             }
             Err(error) => return output.report(SourceReport::OpenFailed(error)),
         };
-        let pacing = source.info().pacing;
+        let SourceInfo { pacing, mut size, .. } = source.info();
+        let mut part = Part::WHOLE;
         let mut id = FrameId::default();
         let mut lost = false;
         let mut last = None;
@@ -362,16 +365,17 @@ impl Shared {
         while let Some((at, refresh)) =
             self.wait_until_due(pacing, lost, source.as_mut(), &mut held)
         {
-            let (size, screen) = {
+            let (other, screen) = {
                 let mut state = self.lock();
                 (state.size.take(), state.screen.take(at))
             };
-            if let Some(size) = size {
-                source.resize(size);
+            if let Some(other) = other {
+                part = other;
+                source.resize(part.of_size(size));
             }
-            if let Some((size, dpi)) = screen {
-                if self.start.booking.as_ref().is_none_or(|booking| booking.ask(size)) {
-                    source.set_screen(size, dpi);
+            if let Some((screen, dpi)) = screen {
+                if self.start.booking.as_ref().is_none_or(|booking| booking.ask(screen)) {
+                    source.set_screen(screen, dpi);
                 } else {
                     self.lock().screen.in_vain();
                 }
@@ -398,6 +402,11 @@ impl Shared {
                 // Whoever wanted one did so before it was made.
                 Asked::Frame => {
                     (id, last, owed) = (id.next(), Some(self.clock.now()), false);
+                }
+                // No picture of its own size is made in between, which would cost a keyframe more.
+                Asked::Resized(whole) => {
+                    size = whole;
+                    source.resize(part.of_size(size));
                 }
                 Asked::Nothing => {}
                 Asked::Again(wait) => drop(self.wake.wait_timeout(self.lock(), wait)),
@@ -451,7 +460,7 @@ impl Shared {
                     booking.shows(size);
                 }
                 output.report(SourceReport::Resized(size));
-                Asked::Nothing
+                Asked::Resized(size)
             }
             Ok(SourceEvent::Ended) => {
                 output.report(SourceReport::Ended);
@@ -553,6 +562,7 @@ enum Held {
 
 enum Asked {
     Frame,
+    Resized(Size),
     Nothing,
     Again(Duration),
     Over,

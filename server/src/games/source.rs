@@ -42,6 +42,13 @@ impl Drawn {
         matches!(self, Self::Not(limit) | Self::Empty(limit) if limit <= now)
     }
 
+    /// The next picture is a new one, though nothing was drawn.
+    pub(super) fn is_shown_anew(&mut self) {
+        if let Self::Empty(limit) = *self {
+            *self = Self::Not(limit);
+        }
+    }
+
     /// Whether a picture of then is to be shown, in which something has changed or not.
     pub(super) fn shows(&mut self, at: MediaTime, changed: bool) -> bool {
         *self = match *self {
@@ -123,7 +130,7 @@ impl FrameSource for GameSource {
         {
             tracing::warn!(%error, "the game keeps the size that it has");
             if let Some(booking) = &self.booking {
-                booking.shows(self.inner.info().size);
+                booking.shows(self.inner.info().drawn);
             }
         }
         let refresh = request.refresh || self.drawn.is_overdue(request.at);
@@ -147,7 +154,12 @@ impl FrameSource for GameSource {
     }
 
     fn resize(&mut self, size: Size) -> Size {
-        self.inner.resize(size)
+        let before = self.inner.info().size;
+        let size = self.inner.resize(size);
+        if size != before {
+            self.drawn.is_shown_anew();
+        }
+        size
     }
 
     fn set_screen(&mut self, size: Size, dpi: u32) {

@@ -173,8 +173,12 @@ fn nothing_is_shown_before_a_game_has_drawn_or_took_too_long() {
     assert!(!drawn.shows(ms(1), true));
     assert!(!drawn.shows(ms(2), false), "somebody wants a picture of what stands still");
     assert!(!drawn.is_overdue(ms(5_999)));
-    let mut slow = drawn;
+    let [mut slow, mut smaller] = [drawn; 2];
+    // That of another size is new, too.
+    smaller.is_shown_anew();
+    assert!(!smaller.shows(ms(3), true) && smaller.shows(ms(4), true));
     assert!(drawn.shows(ms(3), true));
+    drawn.is_shown_anew();
     assert!(drawn.shows(ms(4), false) && !drawn.is_overdue(ms(9_000)));
     assert!(slow.is_overdue(limit));
     assert!(slow.shows(limit, false) && !slow.is_overdue(limit));

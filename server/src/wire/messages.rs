@@ -194,7 +194,7 @@ pub struct PadEffects {
 /// A place in the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Pointer {
-    /// Pixels of the session's picture from its left edge.
+    /// Pixels of the session's picture at its full size (`hello`) from its left edge.
     pub x: i32,
     /// And from its upper one.
     pub y: i32,
@@ -229,7 +229,7 @@ pub struct CursorLook {
     pub png: String,
     /// Pixels of the PNG, across and down: at most 128.
     pub size: [u32; 2],
-    /// How much larger than the PNG it is to be shown, in pixels of the session's picture.
+    /// How much larger than the PNG it is to be shown, in pixels of the session's picture at its full size (`hello`).
     pub scale: u32,
     /// The pixel of the PNG that points, from its left and upper edges.
     pub hotspot: [u32; 2],

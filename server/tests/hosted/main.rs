@@ -22,3 +22,4 @@ mod ends;
 mod player;
 mod reload;
 mod side_by_side;
+mod smaller;

@@ -131,7 +131,7 @@ impl Driver {
         self.connection = Some(connection);
         if let Some(media) = &self.media {
             media.set_frame_rate(self.rates.frame_rate(now));
-            media.set_size(self.rates.full_size());
+            media.set_size(Part::WHOLE);
         }
         self.set_rates(now);
         self.show_status();

@@ -149,12 +149,11 @@ impl Driver {
                     self.set_rates(now);
                 }
                 RateAction::Size(part) => {
-                    let size = part.of_size(self.rates.full_size());
                     if let Some(left_out) = self.log.passes(now) {
-                        tracing::info!(%size, left_out, "size of pictures");
+                        tracing::info!(part = part.as_f64(), left_out, "size of pictures");
                     }
                     if let Some(media) = &self.media {
-                        media.set_size(size);
+                        media.set_size(part);
                     }
                 }
                 RateAction::Probe { rate, length } => {
