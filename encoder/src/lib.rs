@@ -29,6 +29,7 @@ mod nv12;
 pub mod nvenc;
 pub mod openh264;
 pub mod opus;
+mod planar;
 pub mod probe;
 mod references;
 mod regions;

@@ -16,12 +16,13 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use media::{
-    Bitrate, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId, FrameRate,
-    Picture, RateChange, Recovery, Regions, Size, Submitted,
+    BitDepth, Bitrate, EncodeError, EncodeOptions, Encoded, Encoder, EncoderCapabilities, FrameId,
+    FrameRate, Picture, PixelFormat, RateChange, Recovery, Regions, Size, Submitted,
 };
 
 use crate::candidates::{EncoderSettings, OpenError};
-use crate::nv12::{Drawn, Nv12, check_taken};
+use crate::nv12::{Drawn, Nv12, TwoPlanes, check_taken};
+use crate::planar::{Lowered, Planar};
 use crate::unit_pool::UnitPool;
 use anchors::Anchors;
 pub(crate) use anchors::{Plan, Slot};
@@ -64,7 +65,7 @@ impl Coded<'_> {
 
 /// A picture on its way into the library.
 pub(crate) struct Source<'a> {
-    pub(crate) picture: &'a Nv12<'a>,
+    pub(crate) picture: &'a Planar<'a>,
     /// When it begins, in microseconds.
     pub(crate) time: i64,
     /// How long it lasts, in microseconds.
@@ -107,6 +108,8 @@ pub(crate) struct BufferedEncoder<C> {
     capabilities: EncoderCapabilities,
     manner: Manner,
     coder: C,
+    /// Of the pictures.
+    format: PixelFormat,
     size: Size,
     /// Microseconds from one frame to the next.
     interval: u32,
@@ -117,6 +120,7 @@ pub(crate) struct BufferedEncoder<C> {
     /// The newest picture, keyframes among them.
     last: Option<Seen>,
     drawn: Drawn,
+    lowered: Lowered,
     units: UnitPool,
     anchors: Anchors,
 }
@@ -141,7 +145,7 @@ impl<C: Coder> BufferedEncoder<C> {
     /// Opens it on the calling thread.
     ///
     /// # Errors
-    /// Those of `open`; [`OpenError::Refused`] for a size that it does not take.
+    /// Those of `open`; [`OpenError::Refused`] for a size or a layout that it does not take.
     pub(crate) fn open(
         capabilities: EncoderCapabilities,
         manner: Manner,
@@ -149,12 +153,14 @@ impl<C: Coder> BufferedEncoder<C> {
         open: impl FnOnce(Budget) -> Result<C, OpenError>,
     ) -> Result<Self, OpenError> {
         check_taken(&capabilities, settings.size).map_err(OpenError::Refused)?;
+        settings.check(&capabilities).map_err(OpenError::Refused)?;
         let interval = interval(settings.rate);
         let budget = budget(manner, settings.bitrate, interval);
         Ok(Self {
             capabilities,
             manner,
             coder: open(budget)?,
+            format: settings.format,
             size: settings.size,
             interval,
             time: 0,
@@ -162,6 +168,7 @@ impl<C: Coder> BufferedEncoder<C> {
             newest: None,
             last: None,
             drawn: Drawn::default(),
+            lowered: Lowered::default(),
             units: UnitPool::new(settings.bitrate, settings.rate),
             anchors: Anchors::new(),
         })
@@ -179,8 +186,16 @@ impl<C: Coder> Encoder for BufferedEncoder<C> {
         picture: &Picture<'_>,
         options: EncodeOptions,
     ) -> Result<Submitted, EncodeError> {
-        let picture = Nv12::check(picture, self.size)?;
-        let picture = self.drawn.with_strip(picture, options.strip);
+        let picture: Planar<'_> = match self.format.depth() {
+            BitDepth::Eight => {
+                let picture = Nv12::check(picture, self.size)?;
+                self.drawn.with_strip(picture, options.strip).into()
+            }
+            BitDepth::Ten => {
+                let picture = TwoPlanes::check(picture, self.format, self.size)?;
+                self.lowered.draw(&picture, options.strip)
+            }
+        };
         let plan = self.anchors.plan(options.keyframe);
         let bytes = frame_bytes(self.budget, self.interval);
         let Manner { steps, leap, .. } = self.manner;

@@ -9,6 +9,7 @@ use media::{
 };
 
 use crate::nv12::{TwoPlanes, copy_rows, split_chroma};
+use crate::planar::lower;
 
 /// What an element's input is declared as.
 #[derive(Clone, Debug)]
@@ -130,48 +131,10 @@ impl Layout {
             Self::I420TenBit => {
                 let (cb_stride, cr_stride) = (stride(1), stride(2));
                 let [luma, cb, cr, ..] = frame.planes_data_mut();
-                lower_rows(picture, luma, luma_stride);
-                lower_chroma(picture, (cb, cb_stride), (cr, cr_stride));
-                if let Some(strip) = strip {
-                    strip.draw_ten_bit(luma, luma_stride, [(cb, cb_stride), (cr, cr_stride)], 0);
-                }
+                let chroma = [(cb, cb_stride), (cr, cr_stride)];
+                lower(picture, strip, (luma, luma_stride), chroma);
             }
         }
         Ok(())
-    }
-}
-
-/// From the upper 10 bits of 16 to the lower ones. Little endian, as both are.
-fn lowered(sample: [u8; 2]) -> [u8; 2] {
-    (u16::from_le_bytes(sample) >> 6).to_le_bytes()
-}
-
-/// Copies the luma of P010 with the values in the lower bits.
-fn lower_rows(picture: &TwoPlanes<'_>, to: &mut [u8], to_stride: usize) {
-    let (row, height) = (picture.row(), picture.size.height as usize);
-    let from = picture.luma.data.chunks(picture.luma.stride).take(height);
-    for (from, to) in from.zip(to.chunks_mut(to_stride)) {
-        let samples = from[..row].as_chunks::<2>().0.iter();
-        for (from, to) in samples.zip(to.as_chunks_mut::<2>().0) {
-            *to = lowered(*from);
-        }
-    }
-}
-
-/// The same of its chroma, split into two planes, each given with its stride.
-fn lower_chroma(
-    picture: &TwoPlanes<'_>,
-    (cb, cb_stride): (&mut [u8], usize),
-    (cr, cr_stride): (&mut [u8], usize),
-) {
-    let (row, rows) = (picture.row(), picture.size.height as usize / 2);
-    let from = picture.chroma.data.chunks(picture.chroma.stride).take(rows);
-    let to = cb.chunks_mut(cb_stride).zip(cr.chunks_mut(cr_stride));
-    for (from, (cb, cr)) in from.zip(to) {
-        let pairs = from[..row].as_chunks::<4>().0.iter();
-        let to = cb.as_chunks_mut::<2>().0.iter_mut().zip(cr.as_chunks_mut::<2>().0);
-        for (pair, (cb, cr)) in pairs.zip(to) {
-            (*cb, *cr) = (lowered([pair[0], pair[1]]), lowered([pair[2], pair[3]]));
-        }
     }
 }

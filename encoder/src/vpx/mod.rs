@@ -17,9 +17,10 @@
 //!
 //! What it does not have: rate control has no second try at a picture, so that one may take several budgets of one
 //! frame (`--test compliance -- --nocapture` prints how many); VP9 is not refined in turn where it stands still, which
-//! would make single pictures larger; a stream of VP8 cannot
-//! declare BT.709, since VP8 knows no colours but one kind of YUV; and VP9 has no ten bits here, which are left to
-//! `vp9enc`.
+//! would make single pictures larger; and a stream of VP8 cannot declare BT.709, since VP8 knows no colours but one kind
+//! of YUV.
+//!
+//! Ten bits are VP9's profile 2, in libraries that were built with it. Of HDR10 its header has the matrix alone.
 
 mod orders;
 mod segments;
@@ -28,7 +29,9 @@ mod sys;
 
 use std::ops::RangeInclusive;
 
-use media::{Encoder, EncoderCapabilities, RateChange, RecoveryMeans, Size};
+use media::{
+    Encoder, EncoderCapabilities, PictureKind, PixelFormat, RateChange, RecoveryMeans, Size,
+};
 
 use crate::buffers::{Budget, BufferedEncoder, Coded, Coder, Source};
 use crate::candidates::{Candidate, EncoderSettings, OpenError};
@@ -57,6 +60,7 @@ pub fn candidates() -> [Candidate; 2] {
 /// libvpx, and where regions were asked for.
 struct VpxCoder {
     standard: Standard,
+    kind: PictureKind,
     raw: RawEncoder,
     segments: Option<Segments>,
 }
@@ -68,28 +72,39 @@ fn open(
     standard: Standard,
     settings: &EncoderSettings,
 ) -> Result<BufferedEncoder<VpxCoder>, OpenError> {
+    let library = sys::system()?;
     let regions = settings.regions && standard == Standard::Vp8;
-    let capabilities = EncoderCapabilities {
+    let capabilities = describe(standard, regions, library.has_ten_bits(standard));
+    let (kind, size) = (settings.kind(), settings.size);
+    let manner = standard.manner(kind.format.depth());
+    BufferedEncoder::open(capabilities, manner, settings, |budget| {
+        let raw =
+            RawEncoder::open(library, standard, kind, size, budget).map_err(OpenError::Refused)?;
+        Ok(VpxCoder { standard, kind, raw, segments: regions.then(|| Segments::new(size)) })
+    })
+}
+
+/// What it can do with a library that has ten bits or has not.
+fn describe(standard: Standard, regions: bool, ten_bits: bool) -> EncoderCapabilities {
+    let mut capabilities = EncoderCapabilities {
         largest: MAX_SIZE,
         rate_change: RateChange::Seamless,
         recovery: RecoveryMeans::LongTerm,
         regions: regions.then_some(Blocks::H264.edge),
         ..EncoderCapabilities::plain(standard.name(), standard.codec())
     };
-    let size = settings.size;
-    BufferedEncoder::open(capabilities, standard.manner(), settings, |budget| {
-        let library = sys::system()?;
-        let raw = RawEncoder::open(library, standard, size, budget).map_err(OpenError::Refused)?;
-        Ok(VpxCoder { standard, raw, segments: regions.then(|| Segments::new(size)) })
-    })
+    capabilities.formats.extend(ten_bits.then_some(PixelFormat::P010));
+    capabilities
 }
 
 impl Coder for VpxCoder {
     fn anew(&self, size: Size, budget: Budget) -> Result<Self, String> {
         let library = sys::system().map_err(|error| error.to_string())?;
+        let Self { standard, kind, .. } = *self;
         Ok(Self {
-            standard: self.standard,
-            raw: RawEncoder::open(library, self.standard, size, budget)?,
+            standard,
+            kind,
+            raw: RawEncoder::open(library, standard, kind, size, budget)?,
             segments: self.segments.is_some().then(|| Segments::new(size)),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use media::Codec;
+use media::{BitDepth, Codec};
 
 use crate::buffers::{Manner, Steps, cores};
 
@@ -45,10 +45,14 @@ impl Standard {
 
     /// How its rate control is met. Left free, VP9's quantiser goes by lengths that are inverse to its step: the first
     /// picture after a keyframe, or after a fall of the rate, would take several budgets.
-    pub(super) const fn manner(self) -> Manner {
+    pub(super) const fn manner(self, depth: BitDepth) -> Manner {
+        let steps = match depth {
+            BitDepth::Eight => &Steps::VP9,
+            BitDepth::Ten => &Steps::VP9_TEN_BITS,
+        };
         match self {
             Self::Vp8 => Manner { steps: &Steps::VP8, saves: 1, leap: None },
-            Self::Vp9 => Manner { steps: &Steps::VP9, saves: 2, leap: Some(1.25) },
+            Self::Vp9 => Manner { steps, saves: 2, leap: Some(1.25) },
         }
     }
 

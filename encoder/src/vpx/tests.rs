@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use media::{Bitrate, FrameRate};
 use testkit::fake_gpu::hide;
 
 use super::*;
@@ -36,7 +37,9 @@ fn a_library_that_is_not_as_known_is_refused_by_name() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    for function in ["vpx_codec_vp8_cx", "vpx_codec_control_", "vpx_codec_get_cx_data"] {
+    let functions =
+        ["vpx_codec_vp8_cx", "vpx_codec_control_", "vpx_codec_get_cx_data", "vpx_codec_get_caps"];
+    for function in functions {
         let mut library = std::fs::read(&path).unwrap();
         assert!(hide(&mut library, function), "{function} is exported");
         // A name of its own: the dynamic linker keeps what it has loaded under one.
@@ -53,6 +56,7 @@ fn a_library_that_is_not_as_known_is_refused_by_name() {
     std::fs::write(&copy, library).unwrap();
     let library = Library::open(copy.as_os_str(), version).unwrap();
     assert!(library.has(Standard::Vp8).is_ok());
+    assert!(!library.has_ten_bits(Standard::Vp8) && !library.has_ten_bits(Standard::Vp9));
     let refused = library.has(Standard::Vp9).unwrap_err();
     assert!(refused.contains("vpx_codec_vp9_cx"), "{refused}");
     let other = VERSIONS.into_iter().find(|other| *other != version).unwrap();
@@ -60,4 +64,21 @@ fn a_library_that_is_not_as_known_is_refused_by_name() {
     let OpenError::Refused(reason) = refused else { panic!("{refused:?}") };
     assert!(reason.contains("is not known"), "{reason}");
     assert!(Library::open(path.as_os_str(), version).is_ok());
+}
+
+#[test]
+fn ten_bits_are_refused_where_the_library_has_none() {
+    let settings =
+        EncoderSettings::new(Size::new(64, 64), FrameRate::fps(60), Bitrate::from_mbps(1))
+            .with_kind(PictureKind::HDR10);
+    let asked = |ten_bits| settings.check(&describe(Standard::Vp9, false, ten_bits));
+    assert_eq!(asked(true), Ok(()));
+    assert_eq!(asked(false), Err("vpx-vp9 takes [Nv12], not P010".to_owned()));
+    // VP8 has none with any library.
+    let refused = match open(Standard::Vp8, &settings) {
+        Err(OpenError::Missing(what)) => return println!("skipped: {what}"),
+        Err(OpenError::Refused(reason)) => reason,
+        other => panic!("{:?}", other.err()),
+    };
+    assert_eq!(refused, "vpx-vp8 takes [Nv12], not P010");
 }

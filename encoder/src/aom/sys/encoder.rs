@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::ptr::null;
 use std::time::Instant;
 
-use media::Size;
+use media::{BitDepth, Size};
 
 use super::layout::{
     BT709, CONSTANT_RATE, Config, Context, FORCE_KEY, FRAME, GET_QUANTISER, IS_KEY, Image,
@@ -124,14 +124,16 @@ impl RawEncoder {
         self.set_references(order)?;
         let picture = source.picture;
         let stride = |stride: usize| c_int::try_from(stride).ok();
-        let (true, Some(luma), Some(chroma)) =
-            (picture.size == self.size, stride(picture.luma.stride), stride(picture.chroma.stride))
+        let [luma, pairs, _] = picture.planes;
+        let fits = (picture.size, picture.depth) == (self.size, BitDepth::Eight);
+        let (true, Some(luma_stride), Some(pairs_stride)) =
+            (fits, stride(luma.stride), stride(pairs.stride))
         else {
             return Err("the picture does not fit the encoder".into());
         };
         // Pairs have no second plane.
-        self.image.plane = [picture.luma.data.as_ptr(), picture.chroma.data.as_ptr(), null()];
-        self.image.stride = [luma, chroma, 0];
+        self.image.plane = [luma.data.as_ptr(), pairs.data.as_ptr(), null()];
+        self.image.stride = [luma_stride, pairs_stride, 0];
         // Were it set for all pictures, each would have a number, and one that is missing could not be gone back beyond.
         let flags = if source.plan == Plan::Key { FORCE_KEY } else { RESILIENT };
         let encode = self.library.functions.encode;
@@ -140,7 +142,7 @@ impl RawEncoder {
         let counts_from = *self.counts_from.insert(counts_from.unwrap_or(source.time));
         let time = source.time - counts_from;
         let began = Instant::now();
-        // SAFETY: the encoder is open for this size. It reads planes that `Nv12` vouches for within
+        // SAFETY: the encoder is open for this size. It reads planes that `Planar` vouches for within
         // the call.
         let code = unsafe { encode(&raw mut *self.context, image, time, duration, flags) };
         let took = began.elapsed();

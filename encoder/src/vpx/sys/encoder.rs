@@ -5,19 +5,19 @@ use std::ops::RangeInclusive;
 use std::ptr::null;
 use std::time::Instant;
 
-use media::Size;
+use media::{BitDepth, MatrixCoefficients, PictureKind, Plane, Size};
 
 use super::layout::{
-    BT709, CONSTANT_RATE, Config, Context, FRAME, GET_QUANTISER, IS_KEY, Image, LayerReferences,
-    LayerSettings, NO_KEYFRAMES, NV12, REALTIME, REFERENCES_AS_TOLD, RESILIENT, SET_COLOURS,
-    SET_LARGEST_KEYFRAME, SET_LAYERED, SET_LAYERS, SET_REFERENCES, SET_ROWS_AT_ONCE, SET_SEGMENTS,
-    SET_SPEED, SET_TILE_COLUMNS, SegmentMap,
+    BT709, BT2020, CONSTANT_RATE, Config, Context, FRAME, GET_QUANTISER, I42016, IS_KEY, Image,
+    LayerReferences, LayerSettings, NO_KEYFRAMES, NV12, REALTIME, REFERENCES_AS_TOLD, RESILIENT,
+    SET_COLOURS, SET_LARGEST_KEYFRAME, SET_LAYERED, SET_LAYERS, SET_REFERENCES, SET_ROWS_AT_ONCE,
+    SET_SEGMENTS, SET_SPEED, SET_TILE_COLUMNS, SegmentMap, TEN_BIT_PROFILE, TEN_BITS,
 };
 use super::{Library, text};
 use crate::buffers::eight::References;
 use crate::buffers::{Budget, Coded};
 use crate::guarded::Guarded;
-use crate::nv12::Nv12;
+use crate::planar::Planar;
 use crate::vpx::orders::Order;
 use crate::vpx::segments::COUNT;
 use crate::vpx::standard::{MOST_THREADS, Standard, Tuning};
@@ -35,6 +35,7 @@ pub(in super::super) struct RawEncoder {
     config: Box<Guarded<Config>>,
     image: Image,
     size: Size,
+    depth: BitDepth,
     /// The library has a map of segments.
     segmented: bool,
     /// As they were set; none by the library's own choice.
@@ -46,6 +47,7 @@ impl RawEncoder {
     pub(in super::super) fn open(
         library: &'static Library,
         standard: Standard,
+        kind: PictureKind,
         size: Size,
         budget: Budget,
     ) -> Result<Self, String> {
@@ -62,19 +64,30 @@ impl RawEncoder {
             c.every[..2].fill(1);
             (c.undershoot, c.overshoot) = (NEAR, NEAR);
         }
+        let depth = kind.format.depth();
+        if depth == BitDepth::Ten {
+            (c.profile, c.bit_depth, c.input_bit_depth) = (TEN_BIT_PROFILE, TEN_BITS, 10);
+        }
         c.set_budget(budget);
         let context = library
             .open_context(standard, &config)
             .map_err(|code| library.failure("vpx_codec_enc_init_ver", code))?;
-        let image = image(size);
-        let (segmented, quantisers) = (false, None);
-        let mut encoder =
-            Self { library, standard, context, config, image, size, segmented, quantisers };
+        let mut encoder = Self {
+            library,
+            standard,
+            context,
+            config,
+            image: image(size, depth),
+            size,
+            depth,
+            segmented: false,
+            quantisers: None,
+        };
         encoder.set(SET_SPEED, speed)?;
         encoder.set(SET_LARGEST_KEYFRAME, keyframe_percent)?;
         if standard == Standard::Vp9 {
             encoder.set(SET_LAYERED, 1)?;
-            encoder.set(SET_COLOURS, BT709)?;
+            encoder.set(SET_COLOURS, colours(kind.color.matrix))?;
             // As many where there are fewer cores: what comes out must not depend on them.
             encoder.set(SET_TILE_COLUMNS, MOST_THREADS.ilog2().cast_signed())?;
             encoder.set(SET_ROWS_AT_ONCE, 1)?;
@@ -121,7 +134,7 @@ impl RawEncoder {
     /// Codes one picture, which begins at `time` and lasts for `duration`.
     pub(in super::super) fn encode(
         &mut self,
-        source: &Nv12<'_>,
+        source: &Planar<'_>,
         time: i64,
         duration: u32,
         order: Order,
@@ -129,20 +142,18 @@ impl RawEncoder {
         if let Some(references) = order.references {
             self.set_references(references, duration)?;
         }
-        let stride = |stride: usize| c_int::try_from(stride).ok();
-        let (true, Some(luma), Some(chroma)) =
-            (source.size == self.size, stride(source.luma.stride), stride(source.chroma.stride))
-        else {
+        let stride = |plane: Plane<'_>| c_int::try_from(plane.stride).ok();
+        let fits = (source.size, source.depth) == (self.size, self.depth);
+        let (true, [Some(luma), Some(cb), Some(cr)]) = (fits, source.planes.map(stride)) else {
             return Err("the picture does not fit the encoder".into());
         };
-        let pairs = source.chroma.data.as_ptr();
-        // The library knows pairs by the place of their second half.
-        self.image.plane = [source.luma.data.as_ptr(), pairs, pairs.wrapping_add(1), null()];
-        self.image.stride = [luma, chroma, chroma, 0];
+        self.image.stride = [luma, cb, cr, 0];
+        let [luma, cb, cr] = source.planes.map(|plane| plane.data.as_ptr());
+        self.image.plane = [luma, cb, cr, null()];
         let functions = &self.library.functions;
         let began = Instant::now();
-        // SAFETY: the encoder is open for this size. It reads planes that `Nv12` vouches for within
-        // the call.
+        // SAFETY: the encoder is open for this size and depth. It reads planes that `Planar` vouches
+        // for within the call.
         let code = unsafe {
             (functions.encode)(
                 &raw mut *self.context,
@@ -295,20 +306,32 @@ impl Config {
     }
 }
 
-/// A picture in NV12 without planes yet.
-fn image(size: Size) -> Image {
+/// What a stream says of its colours. RGB there is none in 4:2:0.
+const fn colours(matrix: MatrixCoefficients) -> c_int {
+    match matrix {
+        MatrixCoefficients::Bt2020 => BT2020,
+        MatrixCoefficients::Bt709 | MatrixCoefficients::Identity => BT709,
+    }
+}
+
+/// A picture without planes yet: NV12, or three planes of 16 bits a sample.
+fn image(size: Size, depth: BitDepth) -> Image {
     let edges = [size.width, size.height];
+    let (format, bit_depth, bits_a_pixel) = match depth {
+        BitDepth::Eight => (NV12, 8, 12),
+        BitDepth::Ten => (I42016, 16, 24),
+    };
     Image {
-        format: NV12,
+        format,
         reserved_1: [0; 2],
         stored: edges,
-        bit_depth: 8,
+        bit_depth,
         shown: edges,
         reserved_2: [0; 2],
         chroma_shift: [1; 2],
         plane: [null(); 4],
         stride: [0; 4],
-        bits_a_pixel: 12,
+        bits_a_pixel,
         reserved_3: [0; 4],
     }
 }

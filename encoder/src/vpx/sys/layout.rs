@@ -1,13 +1,23 @@
 //! libvpx's structures and numbers, as far as they are used, with the places that fields have in its headers from
 //! version 1.11 to 1.17.
 
-use std::ffi::{c_int, c_ulong};
+use std::ffi::{c_int, c_long, c_ulong};
 use std::mem::{offset_of, size_of};
 
 /// `VPX_CODEC_ABI_MISMATCH`.
 pub(super) const WRONG_INTERFACE: c_int = 3;
+/// `VPX_CODEC_CAP_HIGHBITDEPTH`.
+pub(super) const HAS_TEN_BITS: c_long = 4;
+/// `VPX_CODEC_USE_HIGHBITDEPTH`.
+pub(super) const USE_TEN_BITS: c_long = 0x4_0000;
+/// VP9's profile of 10 and 12 bits in 4:2:0.
+pub(super) const TEN_BIT_PROFILE: u32 = 2;
+/// `VPX_BITS_10`.
+pub(super) const TEN_BITS: c_int = 10;
 /// `VPX_IMG_FMT_NV12`.
 pub(super) const NV12: c_int = 0x109;
+/// `VPX_IMG_FMT_I42016`.
+pub(super) const I42016: c_int = 0x902;
 /// `VPX_CBR`.
 pub(super) const CONSTANT_RATE: c_int = 1;
 /// `VPX_KF_DISABLED`.
@@ -39,6 +49,8 @@ pub(super) const SET_LAYERS: c_int = 41;
 pub(super) const SET_COLOURS: c_int = 46;
 /// `VPX_CS_BT_709`.
 pub(super) const BT709: c_int = 2;
+/// `VPX_CS_BT_2020`.
+pub(super) const BT2020: c_int = 5;
 /// `VP9E_SET_SVC_REF_FRAME_CONFIG`, a `vpx_svc_ref_frame_config_t *`.
 pub(super) const SET_REFERENCES: c_int = 52;
 /// `VP9E_SET_ROW_MT`, an `unsigned int`.
@@ -72,10 +84,13 @@ pub(in super::super) mod flag {
 pub(super) struct Config {
     pub(super) reserved_1: u32,
     pub(super) threads: u32,
-    pub(super) reserved_2: u32,
+    pub(super) profile: u32,
     pub(super) width: u32,
     pub(super) height: u32,
-    pub(super) reserved_3: [u32; 2],
+    /// Of the stream.
+    pub(super) bit_depth: c_int,
+    /// Of the pictures.
+    pub(super) input_bit_depth: u32,
     pub(super) time_base: [c_int; 2],
     pub(super) resilient: u32,
     pub(super) reserved_4: u32,
@@ -193,6 +208,7 @@ pub(super) struct LayerReferences {
 const _: () = assert!(size_of::<Config>() == 504 && size_of::<Image>() == 136);
 const _: () = assert!(size_of::<Context>() == 56);
 const _: () = assert!(offset_of!(Config, threads) == 4 && offset_of!(Config, width) == 12);
+const _: () = assert!(offset_of!(Config, profile) == 8 && offset_of!(Config, bit_depth) == 20);
 const _: () = assert!(offset_of!(Config, time_base) == 28 && offset_of!(Config, resilient) == 36);
 const _: () = assert!(offset_of!(Config, lag) == 44 && offset_of!(Config, drop_threshold) == 48);
 const _: () =

@@ -19,7 +19,9 @@ use crate::guarded::{Guarded, UNTOUCHED};
 use crate::numbered::{self, Found};
 pub(super) use encoder::RawEncoder;
 pub(super) use layout::flag;
-use layout::{Config, Context, Image, Packet, WRONG_INTERFACE};
+use layout::{
+    Config, Context, HAS_TEN_BITS, Image, Packet, TEN_BITS, USE_TEN_BITS, WRONG_INTERFACE,
+};
 
 /// A library whose structures are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,7 @@ macro_rules! functions {
 functions! {
     version: "vpx_codec_version_str" () -> *const c_char;
     vp8: "vpx_codec_vp8_cx" () -> Interface;
+    abilities: "vpx_codec_get_caps" (Interface) -> c_long;
     defaults: "vpx_codec_enc_config_default" (Interface, *mut Guarded<Config>, u32) -> c_int;
     open: "vpx_codec_enc_init_ver"
         (*mut Guarded<Context>, Interface, *const Guarded<Config>, c_long, c_int) -> c_int;
@@ -140,6 +143,14 @@ impl Library {
     #[cfg(test)]
     pub(super) fn has(&self, standard: Standard) -> Result<(), String> {
         self.config(standard).map(drop)
+    }
+
+    /// Whether it codes pictures of ten bits with this codec.
+    pub(super) fn has_ten_bits(&self, standard: Standard) -> bool {
+        self.table(standard).is_ok_and(|table| {
+            // SAFETY: takes a table of the library's and yields a number in it.
+            unsafe { (self.functions.abilities)(table) & HAS_TEN_BITS != 0 }
+        })
     }
 
     /// Finds the functions and tries whether structures are as they are known to be.
@@ -207,10 +218,11 @@ impl Library {
     ) -> Result<Box<Guarded<Context>>, c_int> {
         let table = self.table(standard).map_err(|_| WRONG_INTERFACE)?;
         let mut context = Box::new(Guarded::around(Context { fields: [0; 7] }));
+        let flags = if config.value.bit_depth == TEN_BITS { USE_TEN_BITS } else { 0 };
+        let (open, interface) = (self.functions.open, self.interface);
         // SAFETY: the library fills the context, which is as large as known, with room behind it, and
         // copies the settings, which it filled itself.
-        let code =
-            unsafe { (self.functions.open)(&raw mut *context, table, config, 0, self.interface) };
+        let code = unsafe { open(&raw mut *context, table, config, flags, interface) };
         if code == 0 { Ok(context) } else { Err(code) }
     }
 
@@ -248,9 +260,11 @@ fn check_defaults(standard: Standard, config: &Config) -> Result<(), String> {
     };
     let layers = (config.spatial_layers, config.temporal_layers);
     let quantisers = (config.least_quantiser, config.greatest_quantiser);
+    let depths = (config.bit_depth, config.input_bit_depth);
     let untouched = u32::from_ne_bytes([UNTOUCHED; 4]);
     for (name, right) in [
         ("size", (width, height) == (320, 240)),
+        ("depth", depths == (8, 8)),
         ("time base", time_base == [1, 30]),
         ("bit rate", kilobits == 256),
         ("quantisers", quantisers == (finest, 63)),
