@@ -45,12 +45,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Run {
     encoder: BlockingEncoder,
     codec: Codec,
+    format: PixelFormat,
     frames: u64,
 }
 
 impl Run {
     fn code_with(&mut self, picture: &Picture, options: EncodeOptions) -> (Bytes, UnitKind) {
-        let picture = media::Picture::Cpu(picture.image());
+        let given = picture.given(self.format);
+        let picture = media::Picture::Cpu(given.image());
         let encoded = self.encoder.encode(FrameId(self.frames), &picture, options).unwrap();
         self.frames += 1;
         let kind = headers::kind(self.codec, &encoded.data);
@@ -88,17 +90,18 @@ fn what_is_installed_is_not_missing() {
     }
 }
 
-/// Runs `test` on every candidate and names all that fail. One that is not installed is named too, and
-/// at least one must run, as must the double of NVENC in each of its codecs.
+/// Runs `test` on every candidate, in software in both depths, and names all that fail. One that is not installed is
+/// named too, and at least one must run, as must the double of NVENC in each of its codecs.
 fn on_every_candidate(settings: &EncoderSettings, test: impl Fn(&Present, Run)) {
     let rig = Rig::new();
     let (mut ran, mut doubles, mut failed) = (0, 0, Vec::new());
-    for present in rig.all_candidates() {
-        let label = present.label();
-        match BlockingEncoder::open(&present.candidate, settings, PATIENCE) {
+    for present in rig.all_candidates_in_both_depths() {
+        let (label, settings) = (present.label(), settings.with_kind(present.kind));
+        let (codec, format) = (present.candidate.codec, settings.format);
+        match BlockingEncoder::open(&present.candidate, &settings, PATIENCE) {
             Ok(encoder) => {
                 println!("{label}");
-                let run = Run { encoder, codec: present.candidate.codec, frames: 0 };
+                let run = Run { encoder, codec, format, frames: 0 };
                 if catch_unwind(AssertUnwindSafe(|| test(&present, run))).is_err() {
                     failed.push(label);
                 }
@@ -106,6 +109,7 @@ fn on_every_candidate(settings: &EncoderSettings, test: impl Fn(&Present, Run)) 
                 doubles += u32::from(present.double);
             }
             Err(OpenError::Missing(what)) => println!("{label} skipped: {what}"),
+            Err(OpenError::Refused(why)) if present.takes_none(&why) => {}
             Err(error) => panic!("{label}: {error}"),
         }
     }
@@ -459,13 +463,13 @@ fn the_strip_survives_and_the_source_is_not_touched() {
 fn pictures_that_do_not_fit_are_refused_and_nothing_breaks() {
     on_every_candidate(&SETTINGS, |present, mut run| {
         run.code(&Picture::scene(SIZE, 0));
-        let small = Picture::scene(Size::new(320, 192), 0);
-        let picture = Picture::scene(SIZE, 1);
-        let mut short = picture.image();
-        short.planes[1].data = &picture.chroma[..100];
-        let mut narrow = picture.image();
+        let (small, picture) = (Picture::scene(Size::new(320, 192), 0), Picture::scene(SIZE, 1));
+        let [small, fitting] = [&small, &picture].map(|picture| picture.given(run.format));
+        let mut short = fitting.image();
+        short.planes[1].data = &short.planes[1].data[..100];
+        let mut narrow = fitting.image();
         narrow.planes[0].stride = 8;
-        let rgba = CpuImage { format: PixelFormat::Rgba8, ..picture.image() };
+        let rgba = CpuImage { format: PixelFormat::Rgba8, ..fitting.image() };
         for image in [short, narrow, small.image(), rgba] {
             let image = media::Picture::Cpu(image);
             let result = run.encoder.encode(FrameId(1), &image, EncodeOptions::default());
@@ -476,7 +480,7 @@ fn pictures_that_do_not_fit_are_refused_and_nothing_breaks() {
         let formats = run.encoder.capabilities().formats.clone();
         let takes = |format| present.candidate.hardware && formats.contains(&format);
         let others = [PixelFormat::P010, PixelFormat::Yuv444, PixelFormat::Yuv444P16];
-        for format in others.into_iter().filter(|other| !takes(*other)) {
+        for format in others.into_iter().filter(|other| *other != run.format && !takes(*other)) {
             let planes: Vec<_> =
                 format.planes(SIZE).map(|(row, rows)| (vec![128; row * rows], row)).collect();
             let planes = planes.iter().map(|(data, stride)| Plane { data, stride: *stride });
@@ -497,11 +501,10 @@ fn pictures_that_do_not_fit_are_refused_and_nothing_breaks() {
             bytes: SIZE.pixels() * 3 / 2,
             dedicated: true,
         });
-        let stride = SIZE.width;
-        let planes = [0, SIZE.pixels()].map(|offset| SharedPlane { offset, stride });
+        let planes = [0, SIZE.pixels()].map(|offset| SharedPlane { offset, stride: SIZE.width });
         let shared = media::Picture::Shared(SharedImage {
             memory: &memory,
-            format: PixelFormat::Nv12,
+            format: run.format,
             size: SIZE,
             planes: planes.into_iter().collect(),
             ready: None,

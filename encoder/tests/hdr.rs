@@ -65,9 +65,10 @@ impl Picture {
     }
 }
 
+/// Once up and down in the width of a picture: what predicts from one side is wrong both ways alike.
 fn slope(at: usize) -> u16 {
-    let at = at % 1_600;
-    100 + if at < 800 { at } else { 1_600 - at } as u16
+    let at = at % 640;
+    100 + if at < 320 { at } else { 640 - at } as u16
 }
 
 /// Runs `test` on every candidate that takes HDR10 and names them; at least `least` must run.
@@ -116,7 +117,7 @@ fn write(name: &str, codec: Codec, units: &[Vec<u8>]) -> PathBuf {
 
 #[test]
 fn ten_bits_come_out_as_they_went_in_and_the_stream_says_what_they_mean() {
-    on_every_candidate(2, |codec, name, mut encoder| {
+    on_every_candidate(3, |codec, name, mut encoder| {
         let units: Vec<_> =
             (0..PICTURES).map(|number| code(&mut encoder, codec, number, SIZE)).collect();
         let path = write(name, codec, &units);
@@ -161,8 +162,8 @@ fn ten_bits_come_out_as_they_went_in_and_the_stream_says_what_they_mean() {
 }
 
 #[test]
-fn the_depth_stays_when_an_element_is_started_anew() {
-    on_every_candidate(2, |codec, name, mut encoder| {
+fn the_depth_stays_when_an_encoder_is_started_anew() {
+    on_every_candidate(3, |codec, name, mut encoder| {
         code(&mut encoder, codec, 0, SIZE);
         let (bitrate, rate) = (Bitrate::from_mbps(5), FrameRate::fps(60));
         let keyframe = encoder.set_rate(bitrate, rate).unwrap() == RateChange::Keyframe;
@@ -196,7 +197,7 @@ fn the_depth_stays_when_an_element_is_started_anew() {
 
 #[test]
 fn pictures_of_eight_bits_are_refused_by_an_encoder_of_ten() {
-    on_every_candidate(2, |codec, name, mut encoder| {
+    on_every_candidate(3, |codec, name, mut encoder| {
         let planes = [vec![128; 640 * 192], vec![128; 640 * 96]];
         let planes = planes.iter().map(|data| Plane { data, stride: 640 }).collect();
         let image = CpuImage { format: PixelFormat::Nv12, size: SIZE, planes };

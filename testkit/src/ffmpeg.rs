@@ -11,6 +11,8 @@ use crate::ivf::TICKS_A_SECOND;
 
 /// I420 by FFmpeg's name.
 const EIGHT_BITS: &str = "yuv420p";
+/// The same in 10 bits.
+const TEN_BITS: &str = "yuv420p10le";
 
 /// A decoded picture's frame and the MD5 of its I420 samples without padding, in hexadecimal.
 pub type Hashed = (u64, String);
@@ -21,7 +23,19 @@ pub type Hashed = (u64, String);
 /// # Errors
 /// When the command is not installed, or fails.
 pub fn hashes(file: &Path) -> Result<Vec<Hashed>> {
-    let output = decoder(file, "framemd5", EIGHT_BITS).output().map_err(|error| missing(&error))?;
+    hashes_as(file, EIGHT_BITS)
+}
+
+/// The same in 10 bits, the lower ones of 16, little endian.
+///
+/// # Errors
+/// As [`hashes`].
+pub fn ten_bit_hashes(file: &Path) -> Result<Vec<Hashed>> {
+    hashes_as(file, TEN_BITS)
+}
+
+fn hashes_as(file: &Path, pixels: &str) -> Result<Vec<Hashed>> {
+    let output = decoder(file, "framemd5", pixels).output().map_err(|error| missing(&error))?;
     if !output.status.success() {
         return Err(failed(file, &output.stderr));
     }
@@ -51,7 +65,7 @@ pub fn pictures(file: &Path, picture_bytes: usize, each: impl FnMut(&[u8])) -> R
 /// # Errors
 /// As [`pictures`].
 pub fn ten_bit_pictures(file: &Path, picture_bytes: usize, each: impl FnMut(&[u8])) -> Result<()> {
-    pictures_as(file, "yuv420p10le", picture_bytes, each)
+    pictures_as(file, TEN_BITS, picture_bytes, each)
 }
 
 /// What a file says of the video in it: `pix_fmt`, `profile`, `color_range`, `color_space`,

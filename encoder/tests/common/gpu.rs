@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use media::{
     Bitrate, Codec, CpuImage, DeviceId, EncodeError, EncodeOptions, Encoded, FrameId, FrameRate,
-    MemoryId, Picture, PixelFormat, Plane, SemaphoreKind, SharedImage, SharedMemory, SharedPlane,
-    SharedSemaphore, SharedSignal, Size, Turn, Turns,
+    MemoryId, Picture, PictureKind, PixelFormat, Plane, SemaphoreKind, SharedImage, SharedMemory,
+    SharedPlane, SharedSemaphore, SharedSignal, Size, Turn, Turns,
 };
 use nearlight_encoder::nvenc::{self, Libraries};
 use nearlight_encoder::{BlockingEncoder, Candidate, EncoderSettings, OpenError, Wake, candidates};
@@ -73,9 +73,21 @@ impl Rig {
 
     /// Every candidate, and beside those of this machine the ones on the doubles.
     pub fn all_candidates(&self) -> Vec<Present> {
-        let ours = candidates().into_iter().map(|candidate| Present { candidate, double: false });
-        let doubles = self.candidates.iter().cloned();
-        ours.chain(doubles.map(|candidate| Present { candidate, double: true })).collect()
+        let present =
+            |double| move |candidate| Present { candidate, double, kind: PictureKind::NV12 };
+        let ours = candidates().into_iter().map(present(false));
+        ours.chain(self.candidates.iter().cloned().map(present(true))).collect()
+    }
+
+    /// The same, and then those in software for pictures in ten bits, of which most refuse these. Not of H.265: its
+    /// [`Viewer`](super::viewer::Viewer) has eight, and `tests/hdr.rs` FFmpeg's.
+    pub fn all_candidates_in_both_depths(&self) -> Vec<Present> {
+        let mut all = self.all_candidates();
+        let is_seen = |each: &Candidate| !each.hardware && each.codec != Codec::H265;
+        let ours = candidates().into_iter().filter(is_seen);
+        let kind = PictureKind::HDR10;
+        all.extend(ours.map(|candidate| Present { candidate, double: false, kind }));
+        all
     }
 
     pub fn candidate(&self, name: &str) -> &Candidate {
@@ -164,17 +176,27 @@ pub fn word<'a>(line: &'a str, name: &str) -> &'a str {
     words.find(|(key, _)| *key == name).unwrap_or_else(|| panic!("no {name} in {line}")).1
 }
 
-/// A candidate, and whether its driver is a double.
+/// A candidate, whether its driver is a double, and what pictures it is to take.
 pub struct Present {
     pub candidate: Candidate,
     pub double: bool,
+    pub kind: PictureKind,
 }
 
 impl Present {
     /// Its name, with which files can be named too.
     pub fn label(&self) -> String {
         let Candidate { name, .. } = self.candidate;
-        if self.double { format!("{name}-double") } else { name.to_owned() }
+        match (self.double, self.kind) {
+            (true, _) => format!("{name}-double"),
+            (false, PictureKind::HDR10) => format!("{name}-hdr"),
+            (false, _) => name.to_owned(),
+        }
+    }
+
+    /// Whether it was refused for what pictures it is to take, which others have.
+    pub fn takes_none(&self, refused: &str) -> bool {
+        self.kind == PictureKind::HDR10 && refused.ends_with("not P010")
     }
 
     /// Whether its units can be decoded: the double codes H.264, and digests in the other codecs.

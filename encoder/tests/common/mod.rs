@@ -5,9 +5,10 @@ pub mod doubles;
 pub mod gpu;
 pub mod viewer;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use media::{Codec, CpuImage, PixelFormat, Plane, Size};
+use media::{BitDepth, Codec, CpuImage, PixelFormat, Plane, Size};
 use nearlight_encoder::h264::{NalKind, nals};
 use nearlight_encoder::{Candidate, candidates};
 use openh264::decoder::Decoder;
@@ -102,6 +103,21 @@ impl Picture {
         )
     }
 
+    /// In NV12 or in P010, whose lower two bits differ from sample to sample, as they do in pictures that are
+    /// drawn.
+    pub fn given(&self, format: PixelFormat) -> Given<'_> {
+        let ten = format.depth() == BitDepth::Ten;
+        let planes = [&self.luma, &self.chroma].map(|plane| {
+            if !ten {
+                return Cow::Borrowed(&plane[..]);
+            }
+            let words = plane.iter().enumerate().map(|(at, value)| [(at as u8 & 3) << 6, *value]);
+            words.flatten().collect()
+        });
+        let stride = if ten { 2 * self.stride } else { self.stride };
+        Given { format, size: self.size, stride, planes }
+    }
+
     pub fn image(&self) -> CpuImage<'_> {
         CpuImage {
             format: PixelFormat::Nv12,
@@ -114,7 +130,22 @@ impl Picture {
     }
 }
 
-/// A decoded picture.
+/// A picture in the layout that an encoder takes.
+pub struct Given<'a> {
+    format: PixelFormat,
+    size: Size,
+    stride: usize,
+    planes: [Cow<'a, [u8]>; 2],
+}
+
+impl Given<'_> {
+    pub fn image(&self) -> CpuImage<'_> {
+        let planes = self.planes.iter().map(|data| Plane { data, stride: self.stride }).collect();
+        CpuImage { format: self.format, size: self.size, planes }
+    }
+}
+
+/// A decoded picture. Of ten bits a sample these are the upper eight.
 pub struct Decoded {
     pub size: Size,
     pub luma: Vec<u8>,

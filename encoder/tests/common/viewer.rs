@@ -112,12 +112,20 @@ impl Element {
         let pictures = std::mem::take(&mut *self.pictures.lock().unwrap());
         assert_eq!(pictures.len(), units, "a picture for every unit");
         let info = gst_video::VideoInfo::from_caps(&self.output.current_caps().unwrap()).unwrap();
-        assert_eq!(info.format(), gst_video::VideoFormat::I420);
+        let wide = info.format() == gst_video::VideoFormat::I42010le;
+        assert!(wide || info.format() == gst_video::VideoFormat::I420, "{:?}", info.format());
         let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(&pictures[units - 1], &info)
             .unwrap();
-        let stride = |plane: usize| frame.plane_stride()[plane] as usize;
+        let stride = |plane: usize| frame.plane_stride()[plane] as usize / if wide { 2 } else { 1 };
         assert_eq!(stride(1), stride(2));
-        let plane = |plane| frame.plane_data(plane).unwrap().to_vec();
+        let plane = |plane| {
+            let bytes = frame.plane_data(plane).unwrap();
+            if !wide {
+                return bytes.to_vec();
+            }
+            let samples = bytes.as_chunks::<2>().0.iter();
+            samples.map(|sample| (u16::from_le_bytes(*sample) >> 2) as u8).collect()
+        };
         Decoded {
             size: Size::new(frame.width(), frame.height()),
             luma: plane(0),

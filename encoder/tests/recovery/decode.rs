@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
-use media::Codec;
+use media::{BitDepth, Codec, PixelFormat};
 use openh264::decoder::Decoder;
 use testkit::{ffmpeg, ivf};
 
@@ -38,7 +38,7 @@ fn by_viewer(codec: Codec, units: &[(u64, &[u8])]) -> Shown {
     units.iter().map(|&(number, unit)| (number, samples(&viewer.decode(unit)))).collect()
 }
 
-/// I420 without padding.
+/// I420 without padding, of ten bits a sample the upper eight.
 pub(crate) fn samples(picture: &Decoded) -> Vec<u8> {
     let (width, height) = (picture.size.width as usize, picture.size.height as usize);
     let mut samples = Vec::new();
@@ -55,23 +55,36 @@ pub(crate) fn samples(picture: &Decoded) -> Vec<u8> {
 }
 
 /// Also leaves the stream at `path`.
-pub(crate) fn by_ffmpeg(path: &Path, codec: Codec, units: &[(u64, &[u8])]) -> Shown {
+pub(crate) fn by_ffmpeg(
+    path: &Path,
+    codec: Codec,
+    format: PixelFormat,
+    units: &[(u64, &[u8])],
+) -> Shown {
+    let hash = match format.depth() {
+        BitDepth::Eight => ffmpeg::hashes,
+        BitDepth::Ten => ffmpeg::ten_bit_hashes,
+    };
     let mut file = BufWriter::new(File::create(path).unwrap());
     ivf::write(&mut file, codec, SIZE, units.iter().copied()).unwrap();
     drop(file.into_inner().unwrap());
     let hashes = match codec {
-        Codec::H265 => hashes_of_byte_stream(&path.with_extension("h265"), units),
-        Codec::H264 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 => ffmpeg::hashes(path).unwrap(),
+        Codec::H265 => hashes_of_byte_stream(&path.with_extension("h265"), hash, units),
+        Codec::H264 | Codec::Av1 | Codec::Vp8 | Codec::Vp9 => hash(path).unwrap(),
     };
     hashes.into_iter().map(|(number, hash)| (number, hash.into_bytes())).collect()
 }
 
 /// FFmpeg reads no H.265 from IVF. The byte stream has no numbers of frames: every unit must yield a
 /// picture, in order.
-fn hashes_of_byte_stream(path: &Path, units: &[(u64, &[u8])]) -> Vec<ffmpeg::Hashed> {
+fn hashes_of_byte_stream(
+    path: &Path,
+    hash: fn(&Path) -> std::io::Result<Vec<ffmpeg::Hashed>>,
+    units: &[(u64, &[u8])],
+) -> Vec<ffmpeg::Hashed> {
     let bytes: Vec<_> = units.iter().flat_map(|(_, unit)| unit.iter().copied()).collect();
     std::fs::write(path, bytes).unwrap();
-    let hashes = ffmpeg::hashes(path).unwrap();
+    let hashes = hash(path).unwrap();
     std::fs::remove_file(path).unwrap();
     assert_eq!(hashes.len(), units.len(), "{}: a picture for every unit", path.display());
     units.iter().zip(hashes).map(|(&(number, _), (_, hash))| (number, hash)).collect()
@@ -112,11 +125,12 @@ pub(crate) fn assert_clean(stream: &Stream, folder: &Path, name: &str) {
         judge(name, &decode(&whole), view, &decode(units));
     }
     let whole_path = path("whole", "ivf");
-    let meant = by_ffmpeg(&whole_path, stream.codec, &whole);
+    let meant = by_ffmpeg(&whole_path, stream.codec, stream.format, &whole);
     std::fs::remove_file(whole_path).unwrap();
     for (view, units) in &views {
         let left = path(view, "ivf");
-        judge("FFmpeg", &meant, view, &by_ffmpeg(&left, stream.codec, units));
+        let shown = by_ffmpeg(&left, stream.codec, stream.format, units);
+        judge("FFmpeg", &meant, view, &shown);
         if *view == "received" && !stream.can_be_handed_on() {
             std::fs::remove_file(left).unwrap();
             continue;

@@ -1,5 +1,5 @@
 //! After a loss the picture is clean again, bit by bit, and a keyframe is sent only where the encoder
-//! says that nothing else helps: on every candidate that works here, by the decoders of OpenH264,
+//! says that nothing else helps: on every candidate that works here, in both depths, by the decoders of OpenH264,
 //! libvpx or libaom, and of FFmpeg. NVENC runs on a double of its driver, which codes H.264 by OpenH264; in the other
 //! codecs its units are digests of pictures, of which only the kinds are compared.
 //!
@@ -81,9 +81,9 @@ impl Subject<'_> {
 fn on_every_candidate(test: impl Fn(&Subject<'_>)) {
     let rig = Rig::new();
     let (mut ran, mut doubles) = (0, 0);
-    for present in rig.all_candidates() {
+    for present in rig.all_candidates_in_both_depths() {
         let label = present.label();
-        let Present { candidate, double } = &present;
+        let Present { candidate, double, kind } = &present;
         let mut means = Vec::new();
         let [fast, slow] = WAVES.map(|units| Resilience::IntraRefresh { units });
         for (way, resilience, long_term) in [
@@ -94,6 +94,7 @@ fn on_every_candidate(test: impl Fn(&Subject<'_>)) {
         ] {
             let name = format!("{label}{way}");
             let settings = EncoderSettings { resilience, long_term, regions: true, ..SETTINGS };
+            let settings = settings.with_kind(*kind);
             let open = || BlockingEncoder::open(candidate, &settings, PATIENCE);
             let encoder = match open() {
                 Ok(encoder) => encoder,
@@ -101,6 +102,7 @@ fn on_every_candidate(test: impl Fn(&Subject<'_>)) {
                     println!("{name} skipped: {why}");
                     break;
                 }
+                Err(OpenError::Refused(why)) if present.takes_none(&why) => break,
                 Err(OpenError::Refused(why)) if resilience != Resilience::References => {
                     println!("{name} skipped: {why}");
                     break;
@@ -117,7 +119,7 @@ fn on_every_candidate(test: impl Fn(&Subject<'_>)) {
             let how = if codes_pictures { "" } else { ", by its kinds: its units are digests" };
             println!("{name}: {recovery:?}{how}");
             means.push(recovery);
-            let open = || Run::new(open().unwrap());
+            let open = || Run::new(open().unwrap(), kind.format);
             test(&Subject { name, codes_pictures, open: &open });
             ran += 1;
             doubles += u32::from(*double);
@@ -252,7 +254,7 @@ fn a_loss_that_the_encoder_is_not_told_of_shows() {
         let stream = run.finish();
         let shown = |passes: fn(Fate) -> bool| {
             let path = folder.join(format!("{}.ivf", subject.name));
-            by_ffmpeg(&path, stream.codec, &stream.pick(passes))
+            by_ffmpeg(&path, stream.codec, stream.format, &stream.pick(passes))
         };
         let (meant, received) = (shown(|_| true), shown(|fate| fate != Fate::Lost));
         let next = BEFORE + 3;
@@ -268,7 +270,7 @@ fn what_nvenc_is_told_to_go_back_to_has_arrived() {
         for (lost, told) in [(3, 4), (12, 0), (30, 4)] {
             let rig = Rig::new();
             let encoder = BlockingEncoder::open(rig.candidate(name), &SETTINGS, PATIENCE).unwrap();
-            let mut run = Run::new(encoder);
+            let mut run = Run::new(encoder, SETTINGS.format);
             run.lose(&Loss { after: BEFORE, lost, told });
             run.lose(&Loss { after: 9, lost: 12, told: 0 });
             let stream = run.finish();

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use media::{
-    Codec, Damage, EncodeOptions, FrameId, Recovery, RecoveryMeans, Regions, Size, UnitKind,
+    BitDepth, Codec, Damage, EncodeOptions, EncoderCapabilities, FrameId, PixelFormat, Recovery,
+    RecoveryMeans, Regions, Size, UnitKind,
 };
 use nearlight_encoder::BlockingEncoder;
 use nearlight_encoder::h264::{NalKind, Sps, nals};
@@ -49,6 +50,7 @@ pub(crate) struct Loss {
 /// An encoder and its viewer.
 pub(crate) struct Run {
     pub(crate) encoder: BlockingEncoder,
+    format: PixelFormat,
     /// What its pictures show.
     pub(crate) scene: fn(Size, usize) -> Picture,
     /// And the regions that they have.
@@ -61,9 +63,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(encoder: BlockingEncoder) -> Self {
+    pub(crate) fn new(encoder: BlockingEncoder, format: PixelFormat) -> Self {
         Self {
             encoder,
+            format,
             scene: Picture::scene,
             regions: |_| Regions::NONE,
             damage: |_| Damage::Unknown,
@@ -76,7 +79,8 @@ impl Run {
         for _ in 0..pictures {
             let number = self.units.len();
             let picture = (self.scene)(SIZE, number);
-            let (due, image) = (self.due, media::Picture::Cpu(picture.image()));
+            let given = picture.given(self.format);
+            let (due, image) = (self.due, media::Picture::Cpu(given.image()));
             let options = EncodeOptions {
                 regions: (self.regions)(number),
                 damage: (self.damage)(number).known(),
@@ -126,8 +130,8 @@ impl Run {
             self.code(1, Fate::Clean);
         }
         self.code(AFTER, Fate::Clean);
-        let capabilities = self.encoder.capabilities();
-        Stream { codec: capabilities.codec, recovery: capabilities.recovery, units: self.units }
+        let EncoderCapabilities { codec, recovery, .. } = *self.encoder.capabilities();
+        Stream { codec, format: self.format, recovery, units: self.units }
     }
 }
 
@@ -160,6 +164,7 @@ pub(crate) fn due(means: RecoveryMeans, pictures: usize, recovery: Recovery) -> 
 /// What was coded, and what arrived.
 pub(crate) struct Stream {
     pub(crate) codec: Codec,
+    pub(crate) format: PixelFormat,
     pub(crate) recovery: RecoveryMeans,
     pub(crate) units: Vec<Unit>,
 }
@@ -190,6 +195,7 @@ impl Stream {
 
     /// What a browser calls the codec (RFC 6381).
     pub(crate) fn web_name(&self) -> String {
+        let ten = self.format.depth() == BitDepth::Ten;
         match self.codec {
             Codec::H264 => {
                 let sps = nals(&self.units[0].data).find(|nal| nal.kind() == NalKind::Sps);
@@ -199,9 +205,11 @@ impl Stream {
                     sps.profile_idc, sps.constraint_flags, sps.level_idc
                 )
             }
+            Codec::H265 if ten => "hev1.2.4.L93.B0".into(),
             Codec::H265 => "hev1.1.6.L93.B0".into(),
             Codec::Av1 => "av01.0.04M.08".into(),
             Codec::Vp8 => "vp8".into(),
+            Codec::Vp9 if ten => "vp09.02.10.10".into(),
             Codec::Vp9 => "vp09.00.10.08".into(),
         }
     }
