@@ -30,6 +30,8 @@ const DELAY_MS = 65;
 const SILENCE_MS = 800;
 /** From one outage to the next: by then all buffers hold what came after the one before. */
 const FRAMES_BETWEEN = 45;
+/** In ten bits, whatever the display. */
+const HDR = `${QUERY}&hdr=force`;
 
 let browser, states;
 before(async () => {
@@ -84,7 +86,7 @@ async function slowness(tab) {
 }
 
 /** Plays a scene that moves behind a relay, lets `lose` do its work, and yields what the browser counted before and after. */
-async function played(encoder, settings, lose, relay = undefined) {
+async function played(encoder, settings, lose, { query = QUERY, relay = undefined } = {}) {
   const all = { 'video.encoder': encoder, 'server.state_dir': mkdtempSync(join(states, 'state-')), ...settings };
   const node = await Node.start(all);
   relay ??= await Relay.start();
@@ -94,10 +96,11 @@ async function played(encoder, settings, lose, relay = undefined) {
   };
   try {
     let counted;
-    await Tab.with({ browser, node, query: QUERY, prepare }, async (tab) => {
+    await Tab.with({ browser, node, query, prepare }, async (tab) => {
       await tab.playing();
       // A path takes its time.
       assert.equal(await until('the greeting', () => tab.page.evaluate(() => window.nearlight.hello?.encoder)), encoder);
+      assert.equal(await tab.page.evaluate(() => window.nearlight.hello.video.hdr), query === HDR);
       await tab.page.keyboard.down('d');
       await tab.frames(20);
       await slowness(tab);
@@ -139,7 +142,7 @@ const WAVES = { 'video.resilience': 'intra-refresh' };
 /** Waves that are over long before as many pictures were coded as a loss takes to be told. */
 const SHORT_WAVES = { ...WAVES, 'video.intra_refresh_frames': 5 };
 
-for (const [name, encoder, settings] of [
+for (const [name, encoder, settings, query] of [
   ['H.264 of x264, by references', 'x264', REFERENCES],
   ['H.264 of x264, by waves', 'x264', WAVES],
   ['H.264 of x264, by short waves', 'x264', SHORT_WAVES],
@@ -148,10 +151,11 @@ for (const [name, encoder, settings] of [
   ['H.264 of OpenH264, by a long-term reference', 'openh264', {}],
   ['VP8 of libvpx, by a long-term reference', 'vpx-vp8', {}],
   ['VP9 of libvpx, by a long-term reference', 'vpx-vp9', {}],
+  ['VP9 of libvpx in ten bits, by a long-term reference', 'vpx-vp9', {}, HDR],
   ['AV1 of libaom, by a long-term reference', 'aom-av1', {}],
 ]) {
   test(`${name}: no keyframe is asked for nor sent after lost frames`, async () => {
-    const counted = await played(encoder, settings, outages);
+    const counted = await played(encoder, settings, outages, { query });
     const told = JSON.stringify(counted);
     assert.ok(counted.lost >= OUTAGES, told);
     const goesBack = settings === REFERENCES;
@@ -204,7 +208,7 @@ for (const name of ['loss-1', 'loss-3', 'loss-5', 'mixed', 'mtu-1280', 'outage-2
       await tab.frames(SECONDS * 30);
       const { sent, overflowed, lost } = await relay.counts();
       network = { sent: sent - before.sent, lost: lost - before.lost, overflowed };
-    }, new ScenarioRelay(name, SECONDS));
+    }, { relay: new ScenarioRelay(name, SECONDS) });
     const told = JSON.stringify({ ...counted, ...network });
     t.diagnostic(told);
     assert.ok(network.sent > 100 && (network.lost > 0) !== LOSSLESS.includes(name), told);
