@@ -14,13 +14,12 @@ import type { Bearer, Catalogue, CatalogueEntry, Saves } from './wire/index.ts';
 import { isRecord } from './wire/control.ts';
 import { catalogueView, type CatalogueView } from './ui/catalogue.ts';
 import { h } from './ui/dom.ts';
-import { lacks } from './platform.ts';
 import { insecureNotice } from './ui/notice.ts';
 import { PadMenu } from './ui/pad-menu.ts';
 import { Player } from './ui/player.ts';
 import { savesList, type SavesActions } from './ui/saves.ts';
 import { clientNow, type Micros } from './units.ts';
-import { showsFrames } from './video/view.ts';
+import { lacksOf } from './video/view.ts';
 
 /** In `history.state`: the page before this one is the catalogue that it was chosen from. */
 const CHOSEN = { chosen: true } as const;
@@ -52,8 +51,7 @@ export class App {
     private readonly api: Api,
     private readonly settings: Settings,
   ) {
-    const frames = showsFrames(settings) ? undefined : 'pictures are shown by a video element here';
-    this.transports = new TransportChoice(settings.transport, frames === undefined ? lacks() : { ...lacks(), webtransport: frames, websocket: frames });
+    this.transports = new TransportChoice(settings.transport, lacksOf(settings));
     this.notice = insecureNotice(new URL(location.href));
     // For as long as the page is there.
     new PadMenu({

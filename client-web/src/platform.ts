@@ -24,12 +24,6 @@ function hasWebRtc(): boolean {
   return typeof globalThis.RTCPeerConnection === 'function' && 'addTransceiver' in RTCPeerConnection.prototype;
 }
 
-/** Whether there is nothing that this page could play by. */
-export function isUnsupported(): boolean {
-  const { webrtc, webtransport, websocket } = lacks();
-  return [webrtc, webtransport, websocket].every((lack) => lack !== undefined);
-}
-
 /** Frames can be taken one by one and drawn off the main thread. */
 export function hasTrackProcessor(): boolean {
   return (
@@ -46,7 +40,7 @@ export function takesSound(): boolean {
   return has && RTCRtpReceiver.getCapabilities('audio')?.codecs.some(({ mimeType }) => mimeType.toLowerCase() === REDUNDANT) === true;
 }
 
-/** What is missing for each transport, in words. */
+/** What this browser lacks for each transport, in words. */
 export function lacks(): Lacks {
   // Absent on pages that came over plain HTTP from elsewhere than this machine.
   const lack = (name: string, it: unknown): string | undefined => {

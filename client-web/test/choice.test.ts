@@ -41,6 +41,15 @@ describe('the choice of a transport', () => {
       expect(choice.choose(able, { ...node, webtransport: false }, 0).kind).toBe('websocket');
     }
     expect(of(made('websocket', { webrtc })).kind).toBe('websocket');
+    // Where all has failed, it is not what the browser does not have.
+    const last = made('auto', { webrtc });
+    last.failed('webtransport', 'did not connect', 0);
+    expect(last.hasMore(able, node, 0)).toBe(true);
+    last.failed('websocket', 'was refused: no', 0);
+    expect(last.hasMore(able, node, 0)).toBe(false);
+    expect(of(last).kind).toBe('webtransport');
+    expect(last.choose(able, { ...node, webtransport: false }, 0).kind).toBe('websocket');
+    expect(made().hasMore(able, node, 0)).toBe(true);
   });
 
   it('waits longer for what was asked for', () => {

@@ -93,9 +93,15 @@ export class TransportChoice {
   choose(abilities: Abilities, node: Offered, now: number): Chosen {
     const first = this.order.find((kind) => this.obstacle(kind, abilities, node, now) === undefined);
     if (first !== undefined) return { kind: first, reason: this.reason(first, new Map(), abilities, node, now) };
-    // What failed may do better the next time, and is what nearly every browser has.
-    const obstacle = this.wanted === DEFAULT ? undefined : this.obstacle(this.wanted, abilities, node, now);
-    return { kind: DEFAULT, reason: obstacle ?? this.why };
+    // What failed may do better the next time.
+    const last = this.order.find((kind) => (this.lacks[kind] ?? abilities.lacks[kind]) === undefined && (kind === 'webrtc' || node[kind])) ?? DEFAULT;
+    const obstacle = this.wanted === last ? undefined : this.obstacle(this.wanted, abilities, node, now);
+    return { kind: last, reason: obstacle ?? this.why };
+  }
+
+  /** Whether something is left to try at once after one that brings frames whole could not be had. */
+  hasMore(abilities: Abilities, node: Offered, now: number): boolean {
+    return this.lacks.webrtc === undefined || this.order.some((kind) => this.obstacle(kind, abilities, node, now) === undefined);
   }
 
   /** Those that race, in order; `first` has begun, whatever speaks against it. */

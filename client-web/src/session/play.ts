@@ -29,7 +29,7 @@ export const PICTURE_MS = 12_000;
  * configured otherwise, counted from when the node notices; who comes too late is told so by the node.
  */
 export const GIVE_UP_MS = 45_000;
-/** A node that can be reached has said by then what became of a session. */
+/** A node that can be reached has said by then what became of a session, unless its machine stood still for longer. */
 const TOLD_MS = 5_000;
 /** A node's wish for a pause before the next attempt is followed up to here. */
 const MOST_RETRY_AFTER_S = 5;

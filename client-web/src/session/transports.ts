@@ -108,7 +108,7 @@ export class Transports {
     const reason = whyFailed(error);
     if (reason === undefined) return false;
     this.choice.failed(kind, reason, this.now());
-    return true;
+    return this.choice.hasMore(this.known, offered(session), this.now());
   }
 
   /** A connection that worked is over. */

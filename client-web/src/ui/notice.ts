@@ -1,5 +1,6 @@
 // What stands in the way before anything is played: no secure context, no transport.
-import { isUnsupported, secureAddress } from '../platform.ts';
+import { secureAddress } from '../platform.ts';
+import { KINDS, TITLES, type Lacks } from '../session/choice.ts';
 import { button, h } from './dom.ts';
 import { icons, logo } from './icons.ts';
 
@@ -27,13 +28,15 @@ export function insecureNotice(address: URL): HTMLElement | undefined {
 }
 
 /** A page instead of everything else for browsers that cannot play at all; undefined for all others. */
-export function unsupportedPage(): HTMLElement | undefined {
-  if (!isUnsupported()) return undefined;
+export function unsupportedPage(lacks: Lacks): HTMLElement | undefined {
+  const reasons = KINDS.map((kind) => lacks[kind]);
+  if (reasons.includes(undefined)) return undefined;
   return h(
     'main',
     { class: 'wall' },
     logo(),
     h('h1', {}, 'This browser cannot play here'),
-    h('p', {}, 'Nearlight streams over WebRTC, WebTransport or a WebSocket, and this browser lacks what each of them needs, or has it switched off. Current versions of Chrome, Edge, Firefox and Safari have it; Chrome and Edge have the lowest delay.'),
+    h('p', {}, 'Nearlight streams over WebRTC, WebTransport or a WebSocket. Current versions of Chrome, Edge, Firefox and Safari have the first; Chrome and Edge have all three, and the lowest delay.'),
+    h('ul', {}, ...KINDS.map((kind) => h('li', {}, `${TITLES[kind]}: ${lacks[kind] ?? ''}.`))),
   );
 }

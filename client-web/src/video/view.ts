@@ -1,7 +1,8 @@
 // What a page puts in place to show a track. Two ways: frames one by one in a worker (lowest latency), or a
 // video element. Each joins a decoder and a presenter (seam.ts); the picture's range chooses (ranged-view.ts).
 import type { Settings } from '../settings.ts';
-import { hasTrackProcessor } from '../platform.ts';
+import { hasTrackProcessor, lacks } from '../platform.ts';
+import type { Lacks } from '../session/choice.ts';
 import { ElementView } from './element-view.ts';
 import type { Progress, WhichStrips } from './messages.ts';
 import type { Decoded } from './reports.ts';
@@ -34,6 +35,13 @@ export interface VideoView {
 /** Whether frames are shown one by one, in a worker. */
 export function showsFrames({ forceVideoElement }: Pick<Settings, 'forceVideoElement'>): boolean {
   return hasTrackProcessor() && !forceVideoElement;
+}
+
+/** What a page lacks for each transport, in words: those that bring frames whole need a canvas for them. */
+export function lacksOf(settings: Pick<Settings, 'forceVideoElement'>): Lacks {
+  if (showsFrames(settings)) return lacks();
+  const frames = 'pictures are shown by a video element here';
+  return { ...lacks(), webtransport: frames, websocket: frames };
 }
 
 /**
