@@ -397,7 +397,11 @@ impl SceneSource {
                 Some(reason) => Err(SourceError::DeviceLost(reason)),
                 None => Ok(resources),
             },
-            None => Resources::new(self.host.on_gpu()?, self.coded, wanted),
+            None => {
+                // Another device draws otherwise.
+                self.shown = None;
+                Resources::new(self.host.on_gpu()?, self.coded, wanted)
+            }
         }
     }
 

@@ -364,6 +364,9 @@ impl XSource {
                 copy(&self.link, &self.view, self.mirror.target(), rows, &mut copies)?;
             }
         }
+        // What is newer beside the damage must be put back before it is converted, or it would be in this slot alone.
+        let is_wide = matches!(&damage, Damage::Rects(rects) if rects.iter().all(|rect| rect.width == size.width));
+        let is_told = is_wide && (!whole || rows[..] == [(0, size.height)]);
         let mut change = Change { rows: &rows, from: self.seen.everything.then_some(0) };
         if change.from.is_some() {
             self.ring.changed(&damage);
@@ -381,7 +384,7 @@ impl XSource {
                 self.ring.changed(&damage);
             }
             // While the server copies the next.
-            if number < last && change.from.is_some() {
+            if number < last && change.from.is_some() && is_told {
                 let rows = self.mirror.next(size.width, band.1)?;
                 self.ring.fill(image, rows).map_err(DisplayError::Protocol)?;
             }
