@@ -315,6 +315,17 @@ mod tests {
         assert!(devices.have_taken(None).unwrap());
         devices.turn(0, 120).unwrap();
         assert!(!devices.have_taken(None).unwrap());
+
+        // Nor is what nobody has asked about, what lifts them included.
+        let (devices, _server) = connected();
+        devices.turn(0, 120).unwrap();
+        put_down(&devices);
+        devices.let_go().unwrap();
+        for next in [Which::Touch, Which::Wheel, Which::Pen] {
+            assert!(devices.have_taken(Some(next)).unwrap(), "{next:?}");
+        }
+        put_down(&devices);
+        assert!(!devices.have_taken(Some(Which::Wheel)).unwrap());
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! ```text
 //!        sent              question           sent                    sent
 //!  All ────────▶ Unknown ───────────▶ Asked ───────▶ Outdated ◀─────────────── Forgotten
-//!   ▲               ▲                   │ │              │ │                        ▲
-//!   │               └───────────────────┼─┼─ answered ───┘ │                        │
+//!   ▲             │   ▲                 │ │              │ │                        ▲
+//!   ├─ forgotten ─┘   └─────────────────┼─┼─ answered ───┘ │                        │
 //!   └─────────── answered ──────────────┘ └────────────────┴────── forgotten ───────┘
 //! ```
 //!
@@ -18,7 +18,7 @@
 /// What a server is known to have taken of what went one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// All.
+    /// All, or all that anybody waits for.
     All,
     /// Something was sent, and nobody has asked.
     Unknown,
@@ -54,8 +54,9 @@ impl Taken {
 
     /// All was let go of: there is nothing to keep in order, and a question that is never answered must not stop what comes next.
     pub(super) fn forget(&mut self) {
-        if matches!(self, Self::Asked | Self::Outdated) {
-            *self = Self::Forgotten;
-        }
+        *self = match self {
+            Self::All | Self::Unknown => Self::All,
+            Self::Asked | Self::Outdated | Self::Forgotten => Self::Forgotten,
+        };
     }
 }

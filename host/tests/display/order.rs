@@ -104,6 +104,17 @@ fn what_goes_by_several_ways_comes_as_it_went() {
     // What it dropped does not come any more.
     inject(&mut input, key(0x1a, true));
     assert_eq!(seen(), "25 down");
+    // Nor does what comes next wait for what nobody had asked about.
+    inject(&mut input, wheel(120));
+    assert_eq!([seen(), seen()], ["button 5 down", "button 5 up"]);
+    server.halt();
+    input.release_all(MediaTime::ZERO);
+    hand(&mut input, touch(TouchPhase::Start));
+    assert_eq!(input.catch_up(MediaTime::ZERO), None, "the finger waits");
+    server.signal(Signal::CONT);
+    let mut both = [seen(), seen()];
+    both.sort();
+    assert_eq!(both, ["25 up", "finger down"]);
 }
 
 #[test]
