@@ -125,6 +125,7 @@ impl Device {
             }
         }
         let mut answer = [0; 8];
+        // The driver writes the eight bytes at once, and nothing else: none comes in part.
         match self.socket.read(&mut answer).map_err(|error| error.kind()) {
             Ok(0) => return Err(DisplayError::Ended),
             Ok(_) if sync == answer => self.taken.answered(),

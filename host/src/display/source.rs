@@ -7,10 +7,10 @@
 //! ```
 //!
 //! The shared memory mirrors the whole picture, so that a slot of the ring is brought up to date from there
-//! whatever it missed; pictures that are to be smaller are scaled as they are converted. Damage is taken before pixels are copied: what is drawn in between comes again. Rows are copied
-//! in bands, and those that have come are converted while the server copies the next. They are compared with the picture
-//! before from the top until something differs; what is above that has not changed, and where nothing differs there is
-//! no picture.
+//! whatever it missed; pictures that are to be smaller are scaled as they are converted. Damage is taken before pixels
+//! are copied: what is drawn in between comes again. Rows are copied in bands, and those that have come are converted
+//! while the server copies the next. They are compared with the picture before from the top until something differs;
+//! what is above that has not changed, and where nothing differs there is no picture.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
