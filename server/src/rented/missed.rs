@@ -1,5 +1,6 @@
 //! When orders that nobody saw are looked for by the histories of a machine's renters: with the first final block, and with
-//! each that comes no sooner after the one before than the shortest order lasts, since none is made and over meanwhile.
+//! each that comes no sooner after the one before than the shortest order lasts, since none is made and over meanwhile. One
+//! that is earlier by no more than that is of a node that lags, and an earlier one of a chain that was begun anew.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ pub(super) struct Missed {
 impl Missed {
     /// Whether they are to be looked for now, where this is the newest final block and the shortest order lasts so many.
     pub(super) fn is_due(&self, now: Instant, head: BlockNumber, shortest: u32) -> bool {
-        let is_known = |known: BlockNumber| (known..known.after(shortest)).contains(&head);
+        let is_known =
+            |known: BlockNumber| head.since(known) < shortest && known.since(head) <= shortest;
         match self.again {
             Some((again, _)) => again <= now,
             None => !self.known.is_some_and(is_known),
@@ -63,7 +65,8 @@ mod tests {
         // Also where the chain is connected to anew.
         assert!(!is_due(&missed, 0, 1_000) && !is_due(&missed, 0, 1_299));
         assert!(is_due(&missed, 0, 1_300));
-        assert!(is_due(&missed, 0, 999), "a chain of development was begun anew");
+        assert!(!is_due(&missed, 0, 999) && !is_due(&missed, 0, 700), "a node lags");
+        assert!(is_due(&missed, 0, 699), "a chain of development was begun anew");
         let mut now = 0;
         for pause in [5, 10, 20, 40, 80, 160, 300, 300] {
             missed.failed(start + Duration::from_secs(now));

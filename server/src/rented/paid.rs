@@ -142,18 +142,25 @@ impl Payments {
         Ok(())
     }
 
-    /// See [`SINCE`]. It is this block where the ledger is new, and where an earlier version wrote it, the one that the
-    /// newest order was made in which that saw.
+    /// See [`SINCE`]. It is this block where the ledger is new, or has a later one, which is of a chain of development that was
+    /// begun anew; and where an earlier version wrote it, the one that the newest order was made in which that saw.
     async fn since(&self, ledger: &Ledger, head: BlockNumber) -> Result<BlockNumber> {
-        let Some(bytes) = ledger.state(SINCE.to_owned()).await? else {
-            let since = self.newest.map_or(head, |newest| newest.min(head));
-            ledger.commit(Op::State(SINCE.to_owned(), since.0.to_string().into_bytes())).await?;
-            return Ok(since);
+        let since = match ledger.state(SINCE.to_owned()).await? {
+            None => self.newest.map_or(head, |newest| newest.min(head)),
+            Some(bytes) => {
+                let number = String::from_utf8(bytes).ok();
+                let number = number.and_then(|number| number.parse::<u32>().ok());
+                let number = number
+                    .with_context(|| format!("the ledger's {SINCE:?} is of no known form"))?;
+                let since = BlockNumber(number);
+                if since <= head {
+                    return Ok(since);
+                }
+                head
+            }
         };
-        let number = String::from_utf8(bytes).ok().and_then(|number| number.parse::<u32>().ok());
-        let number =
-            number.with_context(|| format!("the ledger's {SINCE:?} is of no known form"))?;
-        Ok(BlockNumber(number))
+        ledger.commit(Op::State(SINCE.to_owned(), since.0.to_string().into_bytes())).await?;
+        Ok(since)
     }
 
     fn book(&self) -> MutexGuard<'_, PaidBook> {
@@ -416,6 +423,16 @@ mod tests {
             assert_eq!(since, BlockNumber(expected));
             let again = Payments::open(&ledger).await.unwrap();
             assert_eq!(again.since(&ledger, head.after(100)).await.unwrap(), since, "it stays");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_is_begun_anew_has_accounts_from_its_own_first_block_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (payments, ledger) = opened(folder.path()).await;
+        for (head, expected) in [(500, 500), (600, 500), (40, 40), (600, 40)] {
+            let since = payments.since(&ledger, BlockNumber(head)).await.unwrap();
+            assert_eq!(since, BlockNumber(expected), "at {head}");
         }
     }
 
