@@ -35,6 +35,9 @@ use crate::watch::Shared;
 /// Calls that may wait to be kept.
 pub(crate) const CALLS: usize = 16;
 
+/// The words of a prolonging begin so.
+const RELET: &str = "relet/";
+
 /// What finalized blocks show of a call.
 pub(crate) type Outcome = Result<Inclusion, CallError>;
 
@@ -67,7 +70,7 @@ pub(crate) struct Kept {
     pub(crate) call: Outgoing,
     /// The first block that it may be in.
     pub(crate) from: BlockNumber,
-    /// The last block that it was of use in when it was signed.
+    /// The last block that it was of use in when it was signed; after a restart, of a prolonging alone.
     pub(crate) deadline: Option<BlockNumber>,
     pub(crate) answer: oneshot::Sender<Settled>,
 }
@@ -78,7 +81,8 @@ impl Kept {
         let state = |last: BlockNumber| {
             Op::State(deadline_of(&self.call.id), last.0.to_string().into_bytes())
         };
-        let deadline = self.deadline.map(state);
+        // Only of a prolonging it is asked for again.
+        let deadline = self.deadline.filter(|_| self.call.purpose.starts_with(RELET)).map(state);
         Batch::new([Op::Sign(self.call.clone())].into_iter().chain(deadline))
     }
 
@@ -88,9 +92,16 @@ impl Kept {
         call: Outgoing,
         answer: oneshot::Sender<Settled>,
     ) -> Result<Self, LedgerError> {
-        let last = outbox.state(deadline_of(&call.id)).await?;
-        let last = last.and_then(|last| String::from_utf8(last).ok()?.parse::<u32>().ok());
-        Ok(Self { from: call.born.after(1), deadline: last.map(BlockNumber), call, answer })
+        let name = deadline_of(&call.id);
+        let deadline = match outbox.state(name.clone()).await? {
+            None => None,
+            Some(last) => {
+                let last = String::from_utf8(last).ok().and_then(|last| last.parse::<u32>().ok());
+                let unknown = || LedgerError::Damaged(format!("{name:?} is of no known form"));
+                Some(BlockNumber(last.ok_or_else(unknown)?))
+            }
+        };
+        Ok(Self { from: call.born.after(1), deadline, call, answer })
     }
 }
 
@@ -300,7 +311,7 @@ async fn order_of(
     let call = &kept.call;
     // On another branch than the call was signed on, its order's number may be another renter's.
     let is_own = |order: &Order| order.renter == call.account;
-    if let Some(asked) = call.purpose.strip_prefix("relet/") {
+    if let Some(asked) = call.purpose.strip_prefix(RELET) {
         let asked = asked
             .split_once('/')
             .and_then(|(order, blocks)| order.parse::<u64>().ok().zip(blocks.parse::<u32>().ok()));
@@ -339,6 +350,34 @@ fn is_prolonged(ends: &[BlockNumber], end: BlockNumber, blocks: u32, block: Bloc
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_prolonging_has_its_deadline_again_and_one_that_cannot_be_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ledger::Options::default();
+        let outbox = Ledger::open(&folder.path().join("outbox"), options).unwrap();
+        for (nonce, purpose, expected) in [(0_u8, "relet/7/100", Some(310)), (1, "confirm/7", None)]
+        {
+            let call = Outgoing {
+                id: [nonce; 32],
+                account: AccountId([5; 32]),
+                nonce: nonce.into(),
+                born: BlockNumber(10),
+                dies: BlockNumber(74),
+                purpose: purpose.to_owned(),
+                bytes: vec![nonce],
+                state: OutgoingState::Signed,
+            };
+            let (from, deadline) = (BlockNumber(11), Some(BlockNumber(310)));
+            let kept = Kept { call: call.clone(), from, deadline, answer: oneshot::channel().0 };
+            outbox.commit(kept.batch()).await.unwrap();
+            let restore = || Kept::restore(&outbox, call.clone(), oneshot::channel().0);
+            assert_eq!(restore().await.unwrap().deadline, expected.map(BlockNumber), "{purpose}");
+            let nonsense = Op::State(deadline_of(&call.id), b"soon".to_vec());
+            outbox.commit(nonsense).await.unwrap();
+            assert!(matches!(restore().await, Err(LedgerError::Damaged(_))), "{purpose}");
+        }
+    }
 
     #[test]
     fn an_order_that_had_its_end_and_got_a_later_one_was_prolonged() {
