@@ -10,8 +10,9 @@ one JSON line once it has a picture, then sends COUNT packets of the kind that i
   endless  a message that never ends, however small the window says that it is
   dtls  records of DTLS and datagrams of nothing in particular, under no keys
 
-and writes how many it sent, in one JSON line. Then it waits until its input ends, and meanwhile sends the like of rtp and
-rtcp, and gap and endless again: a node that has no time loses what comes so fast, and is to see enough of it.
+and writes how many it sent, in one JSON line. Then it waits for one more line or the end of its input, and meanwhile sends
+the like of rtp and rtcp, and gap and endless again: a node that has no time loses what comes so fast, and is to see enough
+of it. Last it writes how many it sent in all.
 """
 
 import asyncio
@@ -147,12 +148,14 @@ async def main() -> None:
                 await asyncio.sleep(0.005)
         return COUNT
 
-    sent = await send_all(lambda: False)
+    sent = total = await send_all(lambda: False)
     say({"sent": sent})
     ended = loop.run_in_executor(None, sys.stdin.readline)
     while sent == COUNT and kind not in ("sctp", "dtls") and not ended.done():
         sent = await send_all(ended.done)
+        total += sent
     await ended
+    say({"total": total})
 
 
 asyncio.run(main())
