@@ -5,6 +5,7 @@
 //!  accepted ──▶ newcomer ──┬── a token that is known, a WebSocket, something made ──▶ stays
 //!               ▲      │   └── too many of one network, or in all ──▶ the oldest is closed
 //!           all of it  │ a file, a clip or a save for whoever may have it
+//!         handed over  │
 //!               │      ▼
 //!               carries ────── too many that carry ──▶ the oldest of them is closed
 //! ```

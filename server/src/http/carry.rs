@@ -23,7 +23,7 @@ const REST: Duration = Duration::from_secs(60);
 /// The connection that a request came by, where it came by one.
 pub(super) type Line = Option<Extension<Arc<Newcomer>>>;
 
-/// Whoever asked may have what is carried: the connection is known for that until what this yields is dropped.
+/// Whoever asked may have what is carried: the connection carries something until what this yields is dropped.
 pub(super) fn begin(line: &Line) -> Option<Carried> {
     line.as_ref().map(|Extension(newcomer)| newcomer.carries())
 }
