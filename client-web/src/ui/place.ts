@@ -34,8 +34,8 @@ export class PicturePlace {
     private readonly surface: HTMLElement,
     /** Size of the picture, once it is known. */
     private readonly picture: () => Size,
-    /** The same before it was coded smaller. */
-    private readonly whole: () => Size,
+    /** The session's, once the node has told it. */
+    private readonly session: () => Size | undefined,
     /** It is elsewhere, or of another size on the page. */
     private readonly onChange: () => void,
   ) {
@@ -66,6 +66,10 @@ export class PicturePlace {
     const { width } = this.whole();
     const box = this.box();
     return width > 0 && box.width > 0 ? box.width / width : 1;
+  }
+
+  private whole(): Size {
+    return wholeSize(this.picture(), this.session());
   }
 
   /** The picture, or its place, has another size. */

@@ -36,7 +36,7 @@ import { KeysBox } from './keys.ts';
 import { LeaseView } from './lease.ts';
 import { SessionMenu } from './menu.ts';
 import { StatePanel } from './panel.ts';
-import { type Fit, PicturePlace, wholeSize } from './place.ts';
+import { type Fit, PicturePlace } from './place.ts';
 import { qualityChoices } from './quality.ts';
 import { SaveButton, SavesBox, type SavesActions } from './saves.ts';
 import { ScreenWatch } from './screen.ts';
@@ -277,8 +277,7 @@ export class Player {
       onLeave: () => { this.does('leave'); },
     });
     const picture = (): Size => this.progress?.size ?? { width: 0, height: 0 };
-    const whole = (): Size => wholeSize(picture(), this.hello?.video);
-    this.place = new PicturePlace(this.surface, picture, whole, () => { this.cursor.fit(); });
+    this.place = new PicturePlace(this.surface, picture, () => this.hello?.video, () => { this.cursor.fit(); });
     this.cursor = new GameCursor(this.surface, { scale: () => this.place.scale(), box: () => this.place.box() });
     for (const name of ['pointerdown', 'pointermove'] as const) {
       this.surface.addEventListener(name, ({ pointerType }) => { this.points(pointerType !== 'touch'); }, { signal: this.abort.signal });
