@@ -246,6 +246,21 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_recovery_goes_back_to_the_same_picture_while_that_is_held() {
+        let mut references = coded(15, 39);
+        for first in [40, 45, 50] {
+            for frame in first..first + 5 {
+                let recovers = frame == first && first > 40;
+                let expected = if recovers { UnitKind::Recovery } else { UnitKind::Delta };
+                assert_eq!(references.coded(FrameId(frame), false), expected, "{frame}");
+            }
+            assert_eq!(references.forget(&range(first, first)), from(first, 39));
+        }
+        assert_eq!(references.coded(FrameId(55), false), UnitKind::Recovery);
+        assert_eq!(references.forget(&range(55, 55)), Forget::Beyond, "39 has left the buffer");
+    }
+
+    #[test]
     fn a_lost_keyframe_takes_another_one() {
         assert_eq!(coded(15, 0).forget(&range(0, 0)), Forget::Beyond);
         assert_eq!(coded(15, 9).forget(&range(0, 3)), Forget::Beyond);

@@ -24,7 +24,10 @@ use common::gpu::{Present, Rig};
 use common::viewer::Viewer;
 use common::{Picture, psnr};
 use decode::{assert_clean, by_ffmpeg};
-use media::{Bitrate, Damage, FrameRate, RecoveryMeans, Rect, RegionQuality, Regions, Size};
+use media::{
+    Bitrate, Damage, FrameId, FrameRate, Recovery, RecoveryMeans, Rect, RegionQuality, Regions,
+    Size,
+};
 use nearlight_encoder::{BlockingEncoder, EncoderSettings, OpenError, Resilience};
 use stream::{Fate, Loss, Run};
 use testkit::Rng;
@@ -155,6 +158,55 @@ fn losses_one_after_another_are_made_good() {
             run.lose(&Loss { after, lost, told });
         }
         subject.assert_clean(run, &folder, "");
+    });
+}
+
+/// Each loss takes the unit that was to make good the one before it, so that nothing arrives that is of use: of what
+/// libx264 holds here all but one picture in the last row but one, and that, too, in the last.
+#[test]
+fn a_loss_of_what_makes_a_loss_good_is_made_good() {
+    let folder = folder("recovery-close");
+    on_every_candidate(|subject| {
+        for told in [&[0, 0][..], &[4, 4, 4], &[4, 4, 4, 0]] {
+            let mut run = (subject.open)();
+            // A keyframe makes good whatever was lost before it.
+            if run.encoder.capabilities().recovery == RecoveryMeans::Keyframe {
+                return;
+            }
+            run.code(BEFORE, Fate::Clean);
+            for &told in told {
+                run.lose(&Loss { after: 0, lost: 1, told });
+            }
+            let pictures = told.len() as u64 + told.iter().sum::<u64>();
+            subject.assert_clean(run, &folder, &format!("-{pictures}"));
+        }
+    });
+}
+
+/// The encoder is told of a loss that it has gone back beyond already, or of one before what it was to go back to.
+#[test]
+fn losses_a_picture_apart_are_made_good_in_whatever_order_they_are_told() {
+    let folder = folder("recovery-apart");
+    on_every_candidate(|subject| {
+        for first in [BEFORE, BEFORE + 2] {
+            let mut run = (subject.open)();
+            if run.encoder.capabilities().recovery == RecoveryMeans::Keyframe {
+                return;
+            }
+            run.code(BEFORE, Fate::Clean);
+            for fate in [Fate::Lost, Fate::Tainted, Fate::Lost, Fate::Tainted] {
+                run.code(1, fate);
+            }
+            run.tell(first, 1);
+            if first == BEFORE {
+                let later = FrameId(BEFORE + 2);
+                let known = run.encoder.forget(later..=later);
+                assert_eq!(known, Recovery::Nothing, "{}", subject.name);
+            } else {
+                run.tell(BEFORE, 1);
+            }
+            subject.assert_clean(run, &folder, &format!("-{}", first - BEFORE));
+        }
     });
 }
 

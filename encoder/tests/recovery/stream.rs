@@ -115,7 +115,12 @@ impl Run {
         let first = self.units.len() as u64;
         self.code(loss.lost, Fate::Lost);
         self.code(loss.told, Fate::Tainted);
-        let recovery = self.encoder.forget(FrameId(first)..=FrameId(first + loss.lost - 1));
+        self.tell(first, loss.lost);
+    }
+
+    /// The encoder is told that so many pictures from `first` on were lost, of which it did not know.
+    pub(crate) fn tell(&mut self, first: u64, lost: u64) {
+        let recovery = self.encoder.forget(FrameId(first)..=FrameId(first + lost - 1));
         let dirty: Vec<_> =
             self.units.iter().rev().take_while(|unit| unit.fate != Fate::Clean).collect();
         // A keyframe ends what can be referred to: without it nothing is left.
