@@ -2,7 +2,13 @@
 //!
 //! By references it searches one picture, but holds as many as level 5.1 allows, so that one from
 //! before a loss is there. Lost pictures keep their places in the buffer, so all but one of it may be
-//! lost.
+//! lost, by one loss or by many: also a picture that was to make another loss good.
+//!
+//! Beyond that only a keyframe helps, since nothing stays in the buffer for longer (encoder.c of build 164).
+//! `x264_encoder_invalidate_reference` marks pictures, and `reference_build_list` passes those over; but
+//! `reference_update` takes the oldest out for each that is coded, marked or not. Commands that give places
+//! back are written for B-pyramids and open GOPs alone (`reference_hierarchy_reset`), long-term references
+//! there are none, and every P picture is kept. Where all are marked `x264_encoder_encode` makes an IDR.
 //!
 //! By waves a bar of intra blocks goes from left to right. It moves by a column of macroblocks a
 //! picture at the least, so that no wave takes longer than the picture has columns; a slow one runs
